@@ -1,0 +1,1 @@
+"""A spreadsheet in, thousands of finished ad creatives out, without ever paying twice."""

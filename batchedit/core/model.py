@@ -1,0 +1,250 @@
+"""The values that travel through the program. All frozen: a change makes the next one.
+
+Money is integer micro-dollars (1 USD = 1,000,000) throughout; times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Any, NamedTuple, NewType
+
+JobKey = NewType("JobKey", bytes)
+"""16 bytes: what a job is, whatever row it stands on (see ``manifest.identity``)."""
+
+MICRO = 1_000_000
+
+
+class State(StrEnum):
+    """Where a job is. The sentence is what is true on disk."""
+
+    PLANNED = "planned"  # known; nothing sent
+    SUBMITTING = "submitting"  # money reserved, intention written
+    IN_DOUBT = "in_doubt"  # may have been bought; its money stays reserved
+    WAITING = "waiting"  # request_id and URLs on disk
+    CANCELLING = "cancelling"  # cancel wanted
+    FETCHED = "fetched"  # result and links on disk
+    UNCOLLECTED = "uncollected"  # bought, and we stopped looking
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Kind(StrEnum):
+    """Why something went wrong: the values of ``result_error_kind``."""
+
+    INVALID = "invalid"  # the row fails the model's schema; never sent
+    REFUSED = "refused"  # the service says that the input is wrong (422, 400)
+    MODERATED = "moderated"  # the service refuses the content
+    FAILED = "failed"  # the job ran and ended in an error
+    THROTTLED = "throttled"  # 429, or 503 with Retry-After: surely not taken
+    UNREACHABLE = "unreachable"  # never left this machine: DNS, refused, connect or pool timeout
+    SERVICE = "service"  # the API's own error 500001: surely not taken
+    AUTH = "auth"  # 401, 403, 400004: the run stops, no row is failed
+    BALANCE = "balance"  # 402, 400002: the same
+    LOST = "lost"  # a paid POST whose answer was never seen
+    NOT_FOUND = "not_found"  # 404 for a request that exists or existed
+    UNREADABLE = "unreadable"  # an answer to a GET that makes no sense
+    SHAPE = "shape"  # 422 on the image's shape: the other one is tried
+    STUCK = "stuck"  # never ended within --stuck-after
+    DOWNLOAD = "download"  # the link or the file is broken
+    INPUT_FILE = "input_file"  # a local picture is missing or can't be read
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What was seen, in words for the person who reads the results.
+
+    ``http`` is the status code and ``code`` the API's own, where there was one.
+    """
+
+    kind: Kind
+    message: str
+    http: int | None = None
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """A bought job's name at the service: all that is needed to collect it from another process."""
+
+    request_id: str
+    status_url: str = ""
+    result_url: str = ""
+    cancel_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A link to one finished file. ``kind`` is ``image`` or ``video``."""
+
+    url: str
+    kind: str = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFile:
+    """A verified file. ``path`` is relative to the run's folder; ``width`` and ``height`` are pixels, 0 if not a picture."""
+
+    path: str
+    sha256: str
+    bytes: int
+    width: int = 0
+    height: int = 0
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to buy. ``inputs`` is the canonical JSON text of the model's inputs, pictures always as a list.
+
+    ``name`` is the file's path below ``files/`` without its ending; ``revision`` counts deliberate repurchases of equal
+    inputs (``redo``); ``version`` counts what this row, size and variant has had before.
+    """
+
+    key: JobKey
+    model: str
+    inputs: str
+    name: str
+    size: str = ""
+    variant: int = 1
+    revision: int = 0
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A job and everything known of it: one line of the checkpoint.
+
+    ``serial`` is the compare-and-set counter. Money: ``held`` is reserved for the purchase under way, ``cost`` what it
+    came to (None until it settles; ``cost_known`` tells an amount the API named from our estimate), ``sunk`` what
+    earlier purchases of this job came to or may have.
+    """
+
+    id: int
+    job: Job
+    state: State = State.PLANNED
+    serial: int = 0
+    attempts: int = 0
+    due_at: float = 0.0
+    held: int = 0
+    cost: int | None = None
+    cost_known: bool = False
+    sunk: int = 0
+    handle: Handle | None = None
+    outputs: tuple[Output, ...] = ()
+    files: tuple[SavedFile, ...] = ()
+    problem: Problem | None = None
+    submitted_at: float | None = None
+    accepted_at: float | None = None
+    finished_at: float | None = None
+    # Not kept on disk: a new process looks with fresh eyes.
+    watched_from: float = 0.0
+    looked_at: float = 0.0
+    left_queue_at: float | None = None
+    looks: int = 0
+    absent: int = 0
+    spoils: int = 0
+
+    @property
+    def spent(self) -> int:
+        """Micro-dollars gone: earlier purchases and this one, once it has settled."""
+        return self.sunk + (self.cost or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """The purse of a run in micro-dollars. ``cap`` is ``--max-cost``; ``top_price`` the dearest job seen so far."""
+
+    spent: int = 0
+    held: int = 0
+    in_doubt: int = 0
+    cap: int | None = None
+    top_price: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CellProblem:
+    """One thing wrong with one cell. ``column`` is the user's own column name, empty if the row as a whole is wrong."""
+
+    column: str
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the results: a row, or one of its sizes and variants, that wants a job."""
+
+    row: int
+    id: str
+    job: Job
+    slot: int  # signed 64-bit digest of the name without its version: what an edit keeps
+    twin: bool = False  # an earlier line of this manifest wants the same job
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidLine:
+    """A row that can't become a job, with every reason at once."""
+
+    row: int
+    id: str
+    problems: tuple[CellProblem, ...]
+
+
+class Outcome(NamedTuple):
+    """One line of the results as the checkpoint keeps it: a row, size and variant, and how its job stands.
+
+    ``state`` is a State's value or ``"invalid"``. ``files`` is a JSON text: a list of
+    ``[path, sha256, bytes, width, height, url]``, ``""`` if there are none. ``cost`` is micro-dollars over all purchases
+    of the job, None before anything was bought. ``problems`` is, for an invalid row, a JSON text:
+    a list of ``[column, value, reason]``.
+    """
+
+    row: int
+    id: str
+    state: str
+    size: str = ""
+    variant: int = 1
+    version: int = 1
+    kind: str = ""
+    problem: str = ""
+    files: str = ""
+    url: str = ""
+    request_id: str = ""
+    cost: int | None = None
+    submitted_at: float | None = None
+    finished_at: float | None = None
+    key: bytes = b""
+    problems: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Jobs by state, as the current manifest wants them."""
+
+    by_state: dict[State, int] = field(default_factory=dict)
+
+    def of(self, *states: State) -> int:
+        """How many jobs are in any of ``states``."""
+        return sum(self.by_state.get(state, 0) for state in states)
+
+
+def parse_usd(text: str) -> int:
+    """``"0.04"`` to 40_000 micro-dollars; ValueError for anything that is not a plain, finite, non-negative amount."""
+    try:
+        amount = Decimal(text.strip().removeprefix("$"))
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is not an amount in US dollars, such as 0.04") from None
+    if not amount.is_finite() or amount < 0:
+        raise ValueError(f"{text!r} is not an amount in US dollars, such as 0.04")
+    return int((amount * MICRO).to_integral_value(ROUND_HALF_UP))
+
+
+def format_usd(micros: int) -> str:
+    """40_000 to ``"$0.04"``: two decimals, more only where the amount has them."""
+    whole, rest = divmod(abs(micros), MICRO)
+    decimals = f"{rest:06d}".rstrip("0").ljust(2, "0")
+    return f"{'-' if micros < 0 else ''}${whole:,}.{decimals}"

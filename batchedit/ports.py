@@ -1,0 +1,115 @@
+"""What the pool needs of the world: four seams, each with one real edge and one in-memory stand-in.
+
+``Api`` is answered by ``api.client``, ``Checkpoint`` by ``checkpoint.sqlite`` and ``checkpoint.memory``, ``Files`` by
+``pool.download``, ``Observer`` by ``progress``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from .core.lifecycle import (
+    Accepted,
+    CancelConfirmed,
+    CancelDenied,
+    Completed,
+    Declined,
+    Errored,
+    Event,
+    Gone,
+    Lost,
+    Refused,
+)
+from .core.model import Output, Problem, Record, SavedFile, State
+
+
+@dataclass(frozen=True, slots=True)
+class StillRunning:
+    """A look found the job unfinished. ``running`` once it left the queue; ``word`` is the service's, ``known`` if listed."""
+
+    word: str
+    running: bool
+    queue_position: int | None = None
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """A GET (or a cancel) told nothing, even after the client's own retries. ``absent`` for a 404."""
+
+    problem: Problem
+    absent: bool = False
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A download that can't be kept: expired link, HTML page, truncated, not a picture."""
+
+    problem: Problem
+
+
+SubmitEvent = Accepted | Declined | Refused | Lost
+LookReply = StillRunning | NoAnswer | Completed | Errored | Gone | CancelConfirmed
+CancelReply = CancelConfirmed | CancelDenied | NoAnswer | Gone
+
+
+class Api(Protocol):
+    """The remote service. Nothing here raises for what a reply or a network can do, except TokenError on a GET."""
+
+    async def submit(self, record: Record) -> SubmitEvent:
+        """Send the one POST that buys. Called once for each Reserved; never retried inside.
+
+        ``Declined.problem.kind`` says why; ``Declined.due_at`` is ``at`` plus the service's Retry-After, 0 without one.
+        """
+        ...
+
+    async def look(self, record: Record) -> LookReply:
+        """Ask how a bought job stands, with the client's own retries within attempt and time caps."""
+        ...
+
+    async def cancel(self, record: Record) -> CancelReply:
+        """Ask to cancel a queued job."""
+        ...
+
+
+class Checkpoint(Protocol):
+    """The durable record, as the pool sees it."""
+
+    async def save(self, record: Record, event: Event) -> Record:
+        """Write ``record`` (the result of ``event``) and the event; return when both are durable.
+
+        Compare-and-set on ``record.serial``: StaleRecordError if somebody else moved it. For ``Reserved`` the budget is
+        checked in the same transaction: BudgetReachedError, and nothing is written. CheckpointError if the disk fails.
+        """
+        ...
+
+    async def planned(self, after: int, limit: int) -> Sequence[Record]:
+        """Wanted PLANNED records with ``id > after``, in order of id, at most ``limit``."""
+        ...
+
+    async def unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
+        """Records in ``states`` (wanted or not: what was bought is collected), ordered by id, at most ``limit``."""
+        ...
+
+
+class Files(Protocol):
+    """Where finished pictures go."""
+
+    async def save(self, record: Record, output: Output, index: int) -> SavedFile | Broken:
+        """Download one output to its final name, verified; or say why not. OutputError if the disk fails."""
+        ...
+
+
+class Observer(Protocol):
+    """Somebody who watches: a progress bar, a log."""
+
+    def saw(self, record: Record, event: Event) -> None:
+        """``record`` is as it is after ``event``."""
+        ...
+
+    def note(self, name: str, message: str, **details: object) -> None:
+        """Something about the run as a whole: a pause, a switch of shape, a stop."""
+        ...

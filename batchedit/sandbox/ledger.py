@@ -1,0 +1,100 @@
+"""What happened, as the server saw it: the witness that tests ask. Counts and facts, no decisions."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from batchedit.sandbox.clockwork import Clockwork, Job, State
+from batchedit.sandbox.money import Till, usd
+from batchedit.sandbox.wire import Reply
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Counters by kind of call, and every accepted job."""
+
+    jobs: dict[str, Job] = field(default_factory=dict)
+    calls: Counter[str] = field(default_factory=Counter)
+    answers: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    token_leaks: list[str] = field(default_factory=list)
+
+    def count(self, call: str, reply: Reply) -> None:
+        """One answered (or unanswered) call, by HTTP status or by the name of the fault that ate it."""
+        self.answers[call][reply.note or str(reply.status)] += 1
+
+    def leak(self, where: str) -> None:
+        """A token arrived where none belongs."""
+        self.token_leaks.append(where)
+
+    def duplicate_groups(self) -> list[list[Job]]:
+        groups: defaultdict[str, list[Job]] = defaultdict(list)
+        for job in self.jobs.values():
+            groups[job.order.digest].append(job)
+        return [group for group in groups.values() if len(group) > 1]
+
+
+def report(ledger: Ledger, clockwork: Clockwork, till: Till, wall: float, *, full: bool) -> dict[str, Any]:
+    """The ledger as JSON. `wall` turns the server's monotonic clock into Unix seconds."""
+    jobs, calls, groups = ledger.jobs.values(), ledger.calls, ledger.duplicate_groups()
+    states = Counter(job.state for job in jobs)
+    facts: dict[str, Any] = {
+        "submits_seen": calls["submit"],
+        "accepted": len(jobs),
+        "answers_lost": sum(not job.delivered for job in jobs),
+        "duplicates": sum(len(group) - 1 for group in groups),
+        "live_duplicates": sum(max(0, _live(group) - 1) for group in groups),
+        "duplicate_groups": [_group(group) for group in groups],
+        "in_flight": clockwork.in_flight,
+        "max_in_flight": clockwork.max_in_flight,
+        "max_queue": clockwork.max_queue,
+        "states": {state.value: states[state] for state in State},
+        "cancelled": states[State.CANCELLED],
+        "polled": calls["status"] + calls["result"],
+        "status_polls": calls["status"],
+        "result_polls": calls["result"],
+        "cancels_seen": calls["cancel"],
+        "served": sum(job.served for job in jobs),
+        "file_calls": calls["file"],
+        "sample_gets": calls["sample"],
+        "sample_heads": calls["sample_head"],
+        "answers": {call: dict(counts) for call, counts in ledger.answers.items()},
+        "token_leaks": list(ledger.token_leaks),
+        "charged_usd": usd(till.charged),
+        "reserved_usd": usd(till.reserved),
+        "balance_usd": None if till.balance is None else usd(till.available() or 0),
+    }
+    if full:
+        facts["requests"] = [_job(job, wall) for job in jobs]
+    return facts
+
+
+def _live(group: list[Job]) -> int:
+    """Accepts that were, or will be, paid for: not cancelled, not failed."""
+    return sum(job.state not in {State.CANCELLED, State.FAILED} for job in group)
+
+
+def _group(group: list[Job]) -> dict[str, Any]:
+    first = group[0].order
+    ids = [job.order.request_id for job in group]
+    return {"digest": first.digest, "prompt": first.prompt, "count": len(group), "request_ids": ids}
+
+
+def _job(job: Job, wall: float) -> dict[str, Any]:
+    order = job.order
+    times = {"accepted_at": job.accepted_at, "started_at": job.started_at, "ended_at": job.ended_at}
+    return {
+        "request_id": order.request_id,
+        "ordinal": order.ordinal,
+        "model_id": order.model_id,
+        "prompt": order.prompt,
+        "size": order.size,
+        "images": list(order.images),
+        "digest": order.digest,
+        "state": job.state.value,
+        "fate": order.fate,
+        "seconds": order.seconds,
+        **{name: None if at is None else wall + at for name, at in times.items()},
+        "polls": job.polls,
+        "served": job.served,
+        "delivered": job.delivered,
+    }

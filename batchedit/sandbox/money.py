@@ -1,0 +1,45 @@
+"""The account: integer micro-dollars, reserved at each accept, settled when the job ends."""
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+
+def micros(usd: str | float) -> int:
+    """Dollars as typed to integer micro-dollars, exactly."""
+    try:
+        value = Decimal(str(usd)) * 1_000_000
+    except InvalidOperation:
+        raise ValueError(f"{usd!r} is not an amount of dollars") from None
+    if not value.is_finite() or value < 0:
+        raise ValueError(f"{usd!r} is not an amount of dollars from 0 up")
+    return round(value)
+
+
+def usd(amount: int) -> float:
+    """Micro-dollars as the JSON number the API speaks."""
+    return amount / 1_000_000
+
+
+@dataclass(slots=True)
+class Till:
+    """What the account holds. `balance` None: there is no end to it."""
+
+    balance: int | None
+    reserved: int = 0
+    charged: int = 0
+
+    def available(self) -> int | None:
+        return None if self.balance is None else self.balance - self.reserved - self.charged
+
+    def reserve(self, price: int) -> bool:
+        """Set the price aside; False, and nothing changed, where the balance does not cover it."""
+        available = self.available()
+        if available is not None and available < price:
+            return False
+        self.reserved += price
+        return True
+
+    def settle(self, price: int, actual: int) -> None:
+        """A job ended: what was reserved for it becomes what it really cost (0: a refund)."""
+        self.reserved -= price
+        self.charged += actual

@@ -1,0 +1,122 @@
+"""The models and the check of a body against its model's input schema (the part of JSON Schema the vendor's pages use)."""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from typing import Any
+
+EDIT = "openai/gpt-4o-image/edit"
+_EXAMPLE = "https://playgrounds-storage-public.runcomfy.net/tools/7025/media-files/usecase3-1-input.webp"
+
+# The input schema of the API page, word for word, with its own contradiction about the file size.
+EDIT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "title": "Input",
+    "required": ["image", "prompt"],
+    "properties": {
+        "image": {
+            "title": "Image",
+            "description": "Make sure your image is under 25MB in size.",
+            "type": "array",
+            "items": {"type": "string", "format": "image_uri"},
+            "validations": [
+                {
+                    "validation_rule": "file_size_mb<",
+                    "validation_value": 25,
+                    "validation_error": "File size must be less than 16 MB.",
+                }
+            ],
+            "default": _EXAMPLE,
+        },
+        "prompt": {
+            "title": "Prompt",
+            "description": "",
+            "type": "string",
+            "default": "make an ad for this chainsaw, of a grandma carving turkey at thanksgiving dinner table. add a tag line",
+        },
+        "size": {
+            "title": "Aspect Ratio (W:H)",
+            "description": "",
+            "type": "string",
+            "enum": ["3:2", "1:1", "2:3"],
+            "default": "1:1",
+        },
+    },
+}
+MAX_IMAGE_BYTES = 25_000_000
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "string": str,
+    "array": list,
+    "object": dict,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+}
+
+
+def problems(body: Any, schema: dict[str, Any], image_shape: str) -> list[dict[str, Any]]:
+    """What is wrong with a body, one entry a field, as `detail` of a 422 lists it; empty if nothing is."""
+    if not isinstance(body, dict):
+        return [_problem((), "value is not a valid object")]
+    found = [_problem((name,), "field required") for name in schema.get("required", ()) if name not in body]
+    for name, rule in schema.get("properties", {}).items():
+        if name in body:
+            either = _is_picture(rule) and image_shape == "any"
+            wanted = image_shape if _is_picture(rule) and not either else rule.get("type")
+            found += _of_field((name,), body[name], rule, None if either else wanted)
+    return found
+
+
+def _is_picture(rule: dict[str, Any]) -> bool:
+    """A field that the page's schema calls an array of picture URIs, and its own example fills with one string."""
+    return bool(rule.get("items", {}).get("format") == "image_uri")
+
+
+def _of_field(where: tuple[Any, ...], value: Any, rule: dict[str, Any], wanted: str | None) -> Iterator[dict[str, Any]]:
+    kind = wanted or ("array" if isinstance(value, list) else "string")
+    if not isinstance(value, _TYPES.get(kind, object)) or (isinstance(value, bool) and kind != "boolean"):
+        yield _problem(where, f"value is not a valid {kind}")
+    elif kind == "array":
+        if not value and _is_picture(rule):
+            yield _problem(where, "ensure this value has at least 1 item")
+        for index, item in enumerate(value):
+            items = rule.get("items", {})
+            yield from _of_field((*where, index), item, items, items.get("type", "string"))
+    elif "enum" in rule and value not in rule["enum"]:
+        yield _problem(where, f"value is not one of {', '.join(map(str, rule['enum']))}")
+    elif rule.get("format") == "image_uri" or _is_picture(rule):
+        yield from (_problem(where, reason) for reason in _of_uri(value))
+    elif not rule.get("minimum", float("-inf")) <= _size(value) <= rule.get("maximum", float("inf")):
+        yield _problem(where, "value is out of range")
+
+
+def _size(value: Any) -> float:
+    return value if isinstance(value, (int, float)) else 0.0
+
+
+def _of_uri(uri: str) -> Iterator[str]:
+    if uri.startswith("data:"):
+        try:
+            size = len(decode_data_uri(uri))
+        except ValueError:
+            yield "invalid data URI"
+        else:
+            if size > MAX_IMAGE_BYTES:
+                yield "File size must be less than 16 MB."
+    elif not uri.startswith(("https://", "http://")):
+        yield "invalid or missing URL scheme"
+
+
+def decode_data_uri(uri: str) -> bytes:
+    """The bytes of a `data:image/…;base64,…` URI; raises ValueError."""
+    head, comma, data = uri.partition(",")
+    if not (comma and head.startswith("data:image/") and head.endswith(";base64")):
+        raise ValueError("not a base64 data URI of a picture")
+    try:
+        return base64.b64decode(data, validate=True)
+    except binascii.Error as reason:
+        raise ValueError("not base64") from reason
+
+
+def _problem(where: tuple[Any, ...], reason: str) -> dict[str, Any]:
+    return {"loc": ["body", *where], "msg": reason, "type": "value_error"}

@@ -1,0 +1,72 @@
+"""Answers as the API words them: a `Reply` is a value; only `delivery.py` puts one on a socket."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+import orjson
+
+from batchedit.sandbox.clockwork import Job
+
+JSON = "application/json"
+HTML = "text/html; charset=utf-8"
+
+
+class Delivery(Enum):
+    """What becomes of an answer on its way out."""
+
+    WHOLE = auto()
+    DROP = auto()  #: the connection is closed (FIN) without a byte
+    RESET = auto()  #: the connection is reset (RST) without a byte
+    HANG = auto()  #: nothing is ever sent; the connection stays open
+    CUT = auto()  #: the whole Content-Length is promised, half is sent, then the connection is closed
+    LATE = auto()  #: the answer begins `seconds` later
+    TRICKLE = auto()  #: the body is spread over `seconds`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    status: int = 200
+    body: bytes = b""
+    media: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delivery: Delivery = Delivery.WHOLE
+    seconds: float = 0.0
+    note: str = ""  #: what the ledger counts it as, where that is not the status
+    job: Job | None = None  #: the job that this answer tells the client about
+
+
+def json_reply(payload: dict[str, Any], status: int = 200, job: Job | None = None, **headers: str) -> Reply:
+    return Reply(status=status, body=orjson.dumps(payload), job=job, headers=headers)
+
+
+# name -> HTTP status, error_code, message; CONTRACT.md's table
+_ERRORS = {
+    "no_model": (400, 400001, "The model id is malformed or there is no such model."),
+    "no_money": (402, 400002, "Insufficient balance. Please top up your account."),
+    "no_money_400": (400, 400002, "Insufficient balance. Please top up your account."),
+    "token": (401, 401001, "The token is missing, invalid or expired."),
+    "not_yours": (403, 403001, "This request belongs to another account."),
+    "no_request": (404, 404001, "No such request; it may have been deleted or have expired."),
+    "invalid": (422, 422001, "The request body does not match the model's input schema."),
+    "too_many": (429, 429001, "Too many requests."),
+    "internal": (500, 500001, "Internal error. Please retry with exponential backoff."),
+    "unavailable": (503, 503001, "The service is temporarily unavailable."),
+    "in_200": (200, 500001, "Internal error. Please retry with exponential backoff."),
+}
+
+
+def error(name: str, detail: list[dict[str, Any]] | None = None, headers: Mapping[str, str] | None = None) -> Reply:
+    """The API's own JSON error of that name."""
+    status, code, message = _ERRORS[name]
+    payload: dict[str, Any] = {"error_code": code, "error_message": message}
+    if detail is not None:
+        payload["detail"] = detail
+    return Reply(status=status, body=orjson.dumps(payload), headers=headers or {})
+
+
+def html(status: int, title: str) -> Reply:
+    """A gateway's page: not the API's own words."""
+    body = f"<html><head><title>{status} {title}</title></head><body><center><h1>{status} {title}</h1></center></body></html>"
+    return Reply(status=status, body=body.encode(), media=HTML)
