@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,7 +23,7 @@ from .core.lifecycle import (
     Lost,
     Refused,
 )
-from .core.model import Output, Problem, Record, SavedFile, State
+from .core.model import Money, Output, Problem, Record, SavedFile, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,22 @@ class Api(Protocol):
         """Ask to cancel a queued job."""
         ...
 
+    async def probe(self) -> bool:
+        """Does the service answer at all? A free call."""
+        ...
+
+    def post_permit(self) -> AbstractAsyncContextManager[None]:
+        """A connection for one POST. Taken before the intention is written, so that nothing waits between the two."""
+        ...
+
 
 class Checkpoint(Protocol):
     """The durable record, as the pool sees it."""
+
+    @property
+    def top_price(self) -> int:
+        """Micro-dollars: the dearest job that the service has named a cost for; 0 before it has."""
+        ...
 
     async def save(self, record: Record, event: Event) -> Record:
         """Write ``record`` (the result of ``event``) and the event; return when both are durable.
@@ -84,6 +98,14 @@ class Checkpoint(Protocol):
         Compare-and-set on ``record.serial``: StaleRecordError if somebody else moved it. For ``Reserved`` the budget is
         checked in the same transaction: BudgetReachedError, and nothing is written. CheckpointError if the disk fails.
         """
+        ...
+
+    def rescue(self, record: Record, event: Accepted) -> None:
+        """The last resort for the id of a bought job that ``save`` could not take. Never raises."""
+        ...
+
+    def money(self) -> Money:
+        """The purse of the run."""
         ...
 
     async def planned(self, after: int, limit: int) -> Sequence[Record]:

@@ -12,7 +12,8 @@
      │    └── StaleRecordError             74   somebody else moved the record: a defect, never retried
      ├── StoppedError                      75   stopped early; the same command goes on
      │    ├── BudgetReachedError           75   --max-cost
-     │    └── LockedError                  75   another process works on this run
+     │    ├── LockedError                  75   another process works on this run
+     │    └── InterruptedRunError     130, 143  Ctrl-C, SIGTERM
      ├── TokenError                        77   token missing or refused
      └── IllegalEventError                 70   the lifecycle was asked for what its table forbids: a defect
 
@@ -81,6 +82,14 @@ class BudgetReachedError(StoppedError):
 
 class LockedError(StoppedError):
     pass
+
+
+class InterruptedRunError(StoppedError):
+    """``signal`` is the number of the signal: 2 for Ctrl-C, 15 for SIGTERM."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__("interrupted")
+        self.code = 128 + signal
 
 
 class TokenError(BatcheditError):

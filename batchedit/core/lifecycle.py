@@ -14,7 +14,7 @@ Two rules carry the promise "never pay twice":
 A record found in SUBMITTING at start was cut off between intention and answer: ``recover`` turns it into ``Lost``.
 
 ``Pending`` and ``Missed`` change nothing that a new process needs to know. They move the record in memory and are not
-written down (``durable`` is False): a job that is looked at ten times costs no more disk than one that is looked at once.
+written down (``durable`` is False): a job looked at ten times costs no more disk than one looked at once.
 
 This module reads no clock: every event carries ``at`` and every question is asked with ``now``.
 """
@@ -345,10 +345,7 @@ def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0
         case WrittenOff(at):
             return replace(_settle(record, None), finished_at=at)
         case Pending(at, due_at, running):
-            left = record.left_queue_at if record.left_queue_at is not None or not running else at
-            return replace(
-                record, due_at=due_at, looked_at=at, left_queue_at=left, looks=record.looks + 1, absent=0, problem=None
-            )
+            return replace(_seen_in_queue(record, at, running), due_at=due_at, looked_at=at, absent=0, problem=None)
         case Missed(at, due_at, problem, absent):
             seen = record.absent + 1 if absent else 0
             return replace(record, due_at=due_at, looked_at=at, problem=problem, absent=seen)
@@ -388,6 +385,15 @@ def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0
             assert_never(event)
 
 
+def _seen_in_queue(record: Record, at: float, running: bool) -> Record:
+    """The moment a job left the queue lies between the last look that found it there and the first that did not."""
+    if not running:
+        return replace(record, queued_at=at)
+    if record.queued_at is not None and record.left_queue_at is None:
+        return replace(record, left_queue_at=(record.queued_at + at) / 2)
+    return record
+
+
 def _settle(record: Record, cost: int | None) -> Record:
     """The purchase is over: what was held becomes what it cost, the API's figure where it told one."""
     if cost is not None:
@@ -416,8 +422,8 @@ def _anew(record: Record) -> Record:
         finished_at=None,
         watched_from=0.0,
         looked_at=0.0,
+        queued_at=None,
         left_queue_at=None,
-        looks=0,
         absent=0,
         spoils=0,
     )

@@ -86,7 +86,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class SavedFile:
-    """A verified file. ``path`` is relative to the run's folder; ``width`` and ``height`` are pixels, 0 if not a picture."""
+    """A verified file. ``path`` is relative to the run's folder; ``width`` and ``height`` in pixels, 0 if unknown."""
 
     path: str
     sha256: str
@@ -143,10 +143,15 @@ class Record:
     # Not kept on disk: a new process looks with fresh eyes.
     watched_from: float = 0.0
     looked_at: float = 0.0
+    queued_at: float | None = None
     left_queue_at: float | None = None
-    looks: int = 0
     absent: int = 0
     spoils: int = 0
+
+    @property
+    def running_since(self) -> float | None:
+        """When the service began to work on it, as far as we know: when it left the queue, else when it was accepted."""
+        return self.left_queue_at if self.left_queue_at is not None else self.accepted_at
 
     @property
     def spent(self) -> int:
@@ -156,11 +161,20 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """The purse of a run in micro-dollars. ``cap`` is ``--max-cost``; ``top_price`` the dearest job seen so far."""
+    """The purse of a run in micro-dollars.
+
+    ``held`` is reserved for the ``in_flight`` jobs under way and the ``doubts`` in doubt (``in_doubt`` is their part);
+    ``cancellable`` is the part of it whose jobs may still be in the service's queue. ``cap`` is ``--max-cost``, ``top_price`` the dearest job that the API named
+    a cost for, ``settled`` whether any job has come to an end.
+    """
 
     spent: int = 0
     held: int = 0
     in_doubt: int = 0
+    cancellable: int = 0
+    in_flight: int = 0
+    doubts: int = 0
+    settled: bool = False
     cap: int | None = None
     top_price: int = 0
 
@@ -183,6 +197,7 @@ class Line:
     job: Job
     slot: int  # signed 64-bit digest of the name without its version: what an edit keeps
     twin: bool = False  # an earlier line of this manifest wants the same job
+    over: str = ""  # the columns that --for added to this line: a JSON object text, "" for none
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +213,9 @@ class Outcome(NamedTuple):
     """One line of the results as the checkpoint keeps it: a row, size and variant, and how its job stands.
 
     ``state`` is a State's value or ``"invalid"``. ``files`` is a JSON text: a list of
-    ``[path, sha256, bytes, width, height, url]``, ``""`` if there are none. ``cost`` is micro-dollars over all purchases
-    of the job, None before anything was bought. ``problems`` is, for an invalid row, a JSON text:
-    a list of ``[column, value, reason]``.
+    ``[path, sha256, bytes, width, height, url]``, ``""`` if there are none. ``cost`` is micro-dollars over all
+    purchases of the job, None before anything was bought. ``problems`` is, for an invalid row, a JSON text: a list of
+    ``[column, value, reason]``.
     """
 
     row: int
@@ -219,6 +234,7 @@ class Outcome(NamedTuple):
     finished_at: float | None = None
     key: bytes = b""
     problems: str = ""
+    over: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,11 @@
+"""A local server that speaks the Model API: for trying things out, for tests, and as the witness of what was bought.
+
+It imports nothing from the rest of batchedit, so that a mistake there cannot hide here.
+"""
+
+from batchedit.sandbox.app import create_app
+from batchedit.sandbox.cli import main
+from batchedit.sandbox.config import SandboxConfig
+from batchedit.sandbox.server import RunningSandbox, serve
+
+__all__ = ["RunningSandbox", "SandboxConfig", "create_app", "main", "serve"]

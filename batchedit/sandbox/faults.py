@@ -42,7 +42,7 @@ class When:
     kind: str
     numbers: tuple[float, ...]
 
-    def hits(self, ordinal: int, elapsed: float, chance: float) -> bool:  # noqa: PLR0911 - one return for each kind
+    def hits(self, ordinal: int, elapsed: float, chance: float) -> bool:
         first = self.numbers[0]
         match self.kind:
             case "every":
@@ -85,7 +85,9 @@ def parse_fault(text: str) -> Rule:
     if place not in PLACES:
         raise ValueError(f"fault {text!r}: no place {place!r}; it is one of {', '.join(PLACES)}")
     if fault not in allowed(place):
-        raise ValueError(f"fault {text!r}: no fault {fault!r} at {place}; it is one of {', '.join(sorted(allowed(place)))}")
+        raise ValueError(
+            f"fault {text!r}: no fault {fault!r} at {place}; it is one of {', '.join(sorted(allowed(place)))}"
+        )
     return Rule(place, fault, _parse_when(text, when.strip()), _number(text, seconds) if at else None)
 
 

@@ -17,6 +17,7 @@ class Ledger:
     calls: Counter[str] = field(default_factory=Counter)
     answers: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     token_leaks: list[str] = field(default_factory=list)
+    bugs: list[str] = field(default_factory=list)  #: the sandbox's own: nothing else would show them
 
     def count(self, call: str, reply: Reply) -> None:
         """One answered (or unanswered) call, by HTTP status or by the name of the fault that ate it."""
@@ -59,6 +60,7 @@ def report(ledger: Ledger, clockwork: Clockwork, till: Till, wall: float, *, ful
         "sample_heads": calls["sample_head"],
         "answers": {call: dict(counts) for call, counts in ledger.answers.items()},
         "token_leaks": list(ledger.token_leaks),
+        "bugs": list(ledger.bugs),
         "charged_usd": usd(till.charged),
         "reserved_usd": usd(till.reserved),
         "balance_usd": None if till.balance is None else usd(till.available() or 0),

@@ -1,4 +1,4 @@
-"""The models and the check of a body against its model's input schema (the part of JSON Schema the vendor's pages use)."""
+"""The built-in model, and the check of a body against its model's schema (what the vendor uses of JSON Schema)."""
 
 import base64
 import binascii
@@ -7,6 +7,9 @@ from typing import Any
 
 EDIT = "openai/gpt-4o-image/edit"
 _EXAMPLE = "https://playgrounds-storage-public.runcomfy.net/tools/7025/media-files/usecase3-1-input.webp"
+_EXAMPLE_PROMPT = (
+    "make an ad for this chainsaw, of a grandma carving turkey at thanksgiving dinner table. add a tag line"
+)
 
 # The input schema of the API page, word for word, with its own contradiction about the file size.
 EDIT_SCHEMA: dict[str, Any] = {
@@ -32,7 +35,7 @@ EDIT_SCHEMA: dict[str, Any] = {
             "title": "Prompt",
             "description": "",
             "type": "string",
-            "default": "make an ad for this chainsaw, of a grandma carving turkey at thanksgiving dinner table. add a tag line",
+            "default": _EXAMPLE_PROMPT,
         },
         "size": {
             "title": "Aspect Ratio (W:H)",
@@ -44,7 +47,7 @@ EDIT_SCHEMA: dict[str, Any] = {
     },
 }
 MAX_IMAGE_BYTES = 25_000_000
-_TYPES: dict[str, type | tuple[type, ...]] = {
+_TYPES: dict[str, Any] = {
     "string": str,
     "array": list,
     "object": dict,

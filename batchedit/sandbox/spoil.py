@@ -57,25 +57,28 @@ def _instead(rule: Rule, wall: float) -> Reply:
 def _spoilt(rule: Rule, reply: Reply) -> Reply:
     """The answer was made; what the client gets of it. A reply that no longer names its job lets go of it."""
     fault, lost = rule.fault, replace(reply, job=None, note=rule.fault)
-    seconds = _SLOW if rule.seconds is None else rule.seconds
-    if fault == "slow":
-        return replace(reply, delivery=Delivery.TRICKLE if rule.place == "file" else Delivery.LATE, seconds=seconds)
+    name = fault.removesuffix("_after")
+    if name in _PAGES:
+        return replace(wire.html(*_PAGES[name]), note=fault)
+    if name in _LOST:
+        return replace(lost, delivery=_LOST[name])
     if fault == "truncated":
         return replace(lost, delivery=Delivery.CUT)
-    page = fault.removesuffix("_after")
-    if page in _PAGES:
-        return replace(wire.html(*_PAGES[page]), note=fault)
-    if page in _LOST:
-        return replace(lost, delivery=_LOST[page])
+    if fault == "slow":
+        kind = Delivery.TRICKLE if rule.place == "file" else Delivery.LATE
+        return replace(reply, delivery=kind, seconds=_SLOW if rule.seconds is None else rule.seconds)
+    return _reworded(fault, reply, lost)
+
+
+def _reworded(fault: str, reply: Reply, lost: Reply) -> Reply:
+    """Other words in a whole answer. The last two need an answer that went well to begin with."""
     if fault == "garbage":
         return replace(lost, status=200, body=b'{"request_id": "\xff\xfe', headers={})
     if fault == "html":
         return replace(lost, body=b"<!doctype html><title>Error</title><h1>Something went wrong</h1>", media=HTML)
-    if reply.status != 200:
-        return reply
-    if fault == "no_id":
+    if fault == "no_id" and reply.status == 200:
         return replace(lost, body=orjson.dumps({"status": "accepted"}))
-    return _unknown_status(reply) if fault == "unknown_status" else reply
+    return _unknown_status(reply) if fault == "unknown_status" and reply.status == 200 else reply
 
 
 def _unknown_status(reply: Reply) -> Reply:

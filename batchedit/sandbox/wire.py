@@ -50,6 +50,7 @@ _ERRORS = {
     "not_yours": (403, 403001, "This request belongs to another account."),
     "no_request": (404, 404001, "No such request; it may have been deleted or have expired."),
     "invalid": (422, 422001, "The request body does not match the model's input schema."),
+    "too_large": (413, 413001, "The request body is larger than 64 MiB."),
     "too_many": (429, 429001, "Too many requests."),
     "internal": (500, 500001, "Internal error. Please retry with exponential backoff."),
     "unavailable": (503, 503001, "The service is temporarily unavailable."),
@@ -68,5 +69,6 @@ def error(name: str, detail: list[dict[str, Any]] | None = None, headers: Mappin
 
 def html(status: int, title: str) -> Reply:
     """A gateway's page: not the API's own words."""
-    body = f"<html><head><title>{status} {title}</title></head><body><center><h1>{status} {title}</h1></center></body></html>"
+    head = f"{status} {title}"
+    body = f"<html><head><title>{head}</title></head><body><center><h1>{head}</h1></center></body></html>"
     return Reply(status=status, body=body.encode(), media=HTML)

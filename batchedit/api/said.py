@@ -1,0 +1,204 @@
+"""What a reply says of itself: its JSON, its error code, its own words, how long to wait. Pure, and never raises.
+
+Errors come as ``{"error_code", "error_message", "detail"?}`` [docs], also as ``message``, ``error`` or ``detail``
+alone, also with HTTP 200 [seen]; from a gateway in between they come as HTML or as nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from typing import Any
+
+import orjson
+
+LONGEST = 300
+"""Characters of a message: enough for a cell, too few for a page."""
+
+LONGEST_WAIT = 3600.0
+"""Seconds: a longer Retry-After is cut to this; asking once an hour troubles nobody."""
+
+_BEARER = re.compile(r"(?i)\bbearer\s+[^\s\"',;}]{8,}")
+_TITLE = re.compile(r"(?is)<title[^>]*>(.*?)</title>")
+_MODERATED = re.compile(
+    r"(?i)\bmoderat(?:ion|ed)\b|\bnsfw\b|\bsafety\b|content[ _-]?(?:policy|filter)|policy[ _-]violation"
+    r"|\bflagged\b|violat\w* .{0,40}polic|\bprohibited content\b|\binappropriate\b|sensitive content"
+)
+_NO_MONEY = re.compile(
+    r"(?i)insufficient (?:account )?(?:balance|credits?|funds)|(?:balance|credits?) (?:is|are|has been) "
+    r"(?:used up|insufficient|exhausted|too low)|out of credits|not enough (?:balance|credits?|funds)"
+)
+
+
+class Meaning(Enum):
+    """What the API's own error codes mean [docs]."""
+
+    NO_MODEL = auto()
+    BALANCE = auto()
+    AUTH = auto()
+    ABSENT = auto()
+    INVALID = auto()
+    SERVICE = auto()
+    THROTTLED = auto()
+
+
+_CODES = {
+    400001: Meaning.NO_MODEL,
+    400002: Meaning.BALANCE,
+    400004: Meaning.AUTH,
+    401001: Meaning.AUTH,
+    403001: Meaning.AUTH,
+    404001: Meaning.ABSENT,
+    422001: Meaning.INVALID,
+    500001: Meaning.SERVICE,
+}
+NOT_YOURS = 403001
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A reply's body, as far as it can be read. ``json`` is empty unless the body is a JSON object."""
+
+    json: Mapping[str, Any] = field(default_factory=dict)
+    code: int | None = None
+    words: str = ""
+    fields: tuple[str, ...] = ()
+
+    @property
+    def meaning(self) -> Meaning | None:
+        """What the error code means, None without one that is listed. The family 429xxx is read as 429."""
+        if self.code is not None and self.code // 1000 == 429:
+            return Meaning.THROTTLED
+        return _CODES.get(self.code) if self.code is not None else None
+
+    @property
+    def moderated(self) -> bool:
+        """Whether the words speak of content policy, safety or moderation."""
+        return bool(_MODERATED.search(self.words))
+
+    @property
+    def no_money(self) -> bool:
+        return bool(_NO_MONEY.search(self.words))
+
+
+def read_said(body: bytes, secret: str = "") -> Said:
+    """Any bytes to a Said. ``secret`` (the token) is blotted out of the words, as is anything behind "Bearer"."""
+    payload = parse(body)
+    if not isinstance(payload, dict):
+        return Said(words=clean(_page_words(body), secret))
+    layers = [payload, *(payload[key] for key in ("error", "detail") if isinstance(payload.get(key), dict))]
+    code = next((found for layer in layers if (found := _code(layer.get("error_code"))) is not None), None)
+    complaints = list(_complaints(payload))
+    words = clean(_words(layers, complaints), secret)
+    fields = tuple(dict.fromkeys(name for name, _ in complaints if name))
+    return Said(payload, code, words, fields)
+
+
+def parse(body: bytes) -> Any:
+    """The JSON value of ``body``, None if there is none.
+
+    orjson first. What it rejects and others write (NaN, lone surrogates, a BOM, a stray byte in a message) goes to the
+    standard library: a request_id beside it is paid for and must not be lost to a comma.
+    """
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        pass
+    try:
+        return json.loads(body.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def clean(text: str, secret: str = "", limit: int = LONGEST) -> str:
+    """One line, no control or direction-changing characters, no token, at most ``limit`` characters."""
+    head = text.replace(secret, "[token]") if secret else text
+    head = _BEARER.sub("[token]", head[: limit * 8])
+    head = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in head)
+    head = " ".join(head.split())
+    return head if len(head) <= limit else head[: limit - 1].rstrip() + "…"
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait from now on, from 0 to LONGEST_WAIT; None without a Retry-After that can be read.
+
+    ``headers`` is asked for the lower-case name. Both forms of RFC 9110: a number (fractions are taken), or a date.
+    """
+    text = (headers.get("retry-after") or "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(text)
+            seconds = when.replace(tzinfo=when.tzinfo or UTC).timestamp() - now
+        except (ValueError, TypeError, OverflowError, IndexError):
+            return None
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+def _code(value: Any) -> int | None:
+    """An error code as a number; 0 and the like mean that there is none."""
+    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) <= 12:
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _complaints(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(field, words) of each thing that is wrong: FastAPI's list, ``{"field": ["words"]}``, and what lies between."""
+    error = payload.get("error")
+    for found in (
+        payload.get("detail"),
+        payload.get("errors"),
+        error.get("detail") if isinstance(error, dict) else None,
+    ):
+        if isinstance(found, list):
+            for item in found[:50]:
+                if isinstance(item, dict):
+                    yield _field(item), _text(item.get("msg")) or _text(item.get("message")) or _text(item.get("error"))
+                else:
+                    yield "", _text(item)
+        elif isinstance(found, dict) and not {"error_code", "error_message", "message", "msg"} & found.keys():
+            for name, said in list(found.items())[:50]:
+                yield name, ", ".join(map(_text, said[:5])) if isinstance(said, list) else _text(said)
+
+
+def _field(item: Mapping[str, Any]) -> str:
+    """The property that a complaint names: ``["body", "image", 0]``, ``"body.image"`` and ``"image"`` are all image."""
+    where = next((item[key] for key in ("loc", "field", "path", "param", "property") if item.get(key)), None)
+    parts = re.split(r"[./\[\]$]+", where) if isinstance(where, str) else where if isinstance(where, list) else []
+    names = [part for part in parts if isinstance(part, str) and part and not part.isdigit()]
+    while len(names) > 1 and names[0] in {"body", "input", "inputs", "data"}:
+        names.pop(0)
+    return clean(names[0], limit=60) if names else ""
+
+
+def _words(layers: list[Mapping[str, Any]], complaints: list[tuple[str, str]]) -> str:
+    general = ""
+    for layer in layers:
+        general = general or next(
+            (said for key in ("error_message", "message", "msg", "error", "detail") if (said := _text(layer.get(key)))),
+            "",
+        )
+    named = "; ".join(": ".join(filter(None, pair)) for pair in complaints if any(pair))
+    return " - ".join(filter(None, (general, named)))
+
+
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _page_words(body: bytes) -> str:
+    """An HTML page's title, or a short plain text; nothing of what is binary or long."""
+    text = body[:8192].decode("utf-8", "replace")
+    if title := _TITLE.search(text):
+        return title[1]
+    return text if len(body) <= LONGEST and "<" not in text and "\ufffd" not in text else ""

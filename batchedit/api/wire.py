@@ -1,0 +1,281 @@
+"""The codec: a job to the body of a POST, a reply to an event. The one place that knows JSON shapes and error codes.
+
+Pure: no socket, no clock (``now`` is an argument), and no reply makes it raise. ``read_submit`` is the table that
+decides what happens to money:
+
+    a request_id, whatever stands beside it      Accepted   an id is a purchase
+    401 403, codes 400004 401001 403001          Declined   AUTH; the run stops, no row is failed
+    402, code 400002                             Declined   BALANCE; the same
+    429, 425, codes 429xxx, 503 + Retry-After    Declined   THROTTLED; due after Retry-After
+    code 500001, on 200 or 5xx                   Declined   SERVICE; the one that uses up an attempt
+    301 307 308                                  Declined   UNREACHABLE: these say "ask elsewhere", so nothing was taken
+    422, code 422001                             Refused
+    400 404 405, 400001, most other 4xx          Refused
+    … with words about moderation                Refused    MODERATED
+    408 409 460 499                              Lost       a gateway lost patience, or "exists already"
+    other 3xx                                    Lost       302 and 303 are also how a server says "done, look there"
+    other 5xx, 1xx, 2xx without a usable id      Lost
+
+The API's own listed code is believed before the HTTP status, which a gateway may have put there [docs; seen: errors
+come with HTTP 200]. Everything that is not surely "not taken" is Lost. What is read of a bought job is in looks.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from enum import Enum, StrEnum, auto
+from typing import Any
+
+import orjson
+
+from .said import Meaning, Said, clean, read_said, retry_after
+from ..core.lifecycle import Accepted, Declined, Lost, Refused
+from ..core.model import MICRO, Handle, Kind, Problem
+
+Headers = Mapping[str, str]
+"""Anything that answers ``get("retry-after")`` in lower case; ``httpx.Headers`` does."""
+
+# --- what is sent ---------------------------------------------------------------------------------
+
+
+class ImageShape(StrEnum):
+    """How one single picture is written where the page contradicts itself: as in its call, or as in its schema."""
+
+    STRING = "string"
+    ARRAY = "array"
+
+    @property
+    def other(self) -> ImageShape:
+        return ImageShape.ARRAY if self is ImageShape.STRING else ImageShape.STRING
+
+
+def ambiguous_fields(schema: Mapping[str, Any]) -> frozenset[str]:
+    """Properties that the schema calls an array of strings while its own default is one plain string, as the page's
+    ``image`` [page]: the server may want either.
+    """
+    return frozenset(
+        name
+        for name, rule in _properties(schema)
+        if rule.get("type") == "array" and _of_strings(rule) and isinstance(rule.get("default"), str)
+    )
+
+
+def has_choice(inputs: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
+    """Whether these inputs are written differently in the two shapes: one single picture in an ambiguous field."""
+    return any(_single(inputs.get(name)) for name in ambiguous_fields(schema))
+
+
+def submit_body(inputs: Mapping[str, Any], shape: ImageShape, schema: Mapping[str, Any]) -> bytes:
+    """The POST's body. One picture in an ambiguous field is written in ``shape``, several as an array; a list of one
+    for a property that the schema calls a string becomes that string; all else goes as it is.
+    """
+    rules = dict(_properties(schema))
+    either = ambiguous_fields(schema)
+
+    def written(name: str, value: Any) -> Any:
+        one = _single(value)
+        if (one and name in either and shape is ImageShape.STRING) or (one and _is_string(rules.get(name, {}))):
+            return value[0]
+        return value
+
+    return orjson.dumps({name: written(name, value) for name, value in inputs.items()})
+
+
+def names_a_file(inputs: Mapping[str, Any]) -> bool:
+    """Whether a local picture (``{"$file": path, "$sha256": hex}``) still stands where its bytes should."""
+    values = (item for value in inputs.values() for item in (value if isinstance(value, list) else [value]))
+    return any(isinstance(item, dict) and "$file" in item for item in values)
+
+
+def _properties(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    properties = schema.get("properties")
+    if isinstance(properties, Mapping):
+        yield from ((name, rule) for name, rule in properties.items() if isinstance(rule, Mapping))
+
+
+def _of_strings(rule: Mapping[str, Any]) -> bool:
+    items = rule.get("items")
+    return isinstance(items, Mapping) and _is_string(items)
+
+
+def _is_string(rule: Mapping[str, Any]) -> bool:
+    return rule.get("type") == "string"
+
+
+def _single(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 1
+
+
+# --- submit: the table ----------------------------------------------------------------------------
+
+
+class _Verdict(Enum):
+    AUTH = auto()
+    BALANCE = auto()
+    THROTTLED = auto()
+    SERVICE = auto()
+    MOVED = auto()
+    INVALID = auto()
+    NO_MODEL = auto()
+    REFUSED = auto()
+    LOST = auto()
+
+
+_BY_CODE = {
+    Meaning.AUTH: _Verdict.AUTH,
+    Meaning.BALANCE: _Verdict.BALANCE,
+    Meaning.THROTTLED: _Verdict.THROTTLED,
+    Meaning.SERVICE: _Verdict.SERVICE,
+    Meaning.INVALID: _Verdict.INVALID,
+    Meaning.NO_MODEL: _Verdict.NO_MODEL,
+    Meaning.ABSENT: _Verdict.NO_MODEL,
+}
+_BY_HTTP = {
+    **dict.fromkeys((401, 403), _Verdict.AUTH),
+    402: _Verdict.BALANCE,
+    **dict.fromkeys((425, 429), _Verdict.THROTTLED),
+    **dict.fromkeys((301, 307, 308), _Verdict.MOVED),
+    422: _Verdict.INVALID,
+    **dict.fromkeys((404, 405), _Verdict.NO_MODEL),
+    **dict.fromkeys((408, 409, 460, 499), _Verdict.LOST),
+}
+_OWN_WORDS_MATTER = frozenset({_Verdict.REFUSED, _Verdict.INVALID, _Verdict.AUTH})
+
+
+def _verdict(status: int, headers: Headers, said: Said, now: float) -> _Verdict:
+    """The table's left column, from what is most certain to what is least."""
+    if said.meaning is not None:
+        return _BY_CODE[said.meaning]
+    if status == 503 and retry_after(headers, now) is not None:
+        return _Verdict.THROTTLED
+    found = _BY_HTTP.get(status, _Verdict.REFUSED if 400 <= status < 500 else _Verdict.LOST)
+    if found in _OWN_WORDS_MATTER and said.no_money:
+        return _Verdict.BALANCE
+    return _Verdict.REFUSED if found is _Verdict.AUTH and status == 403 and said.moderated else found
+
+
+def read_submit(
+    status: int, headers: Headers, body: bytes, now: float, *, secret: str = ""
+) -> Accepted | Declined | Refused | Lost:
+    """What the answer to the POST that buys means: the module's table. ``now`` in seconds since the epoch."""
+    said = read_said(body, secret)
+    if handle := _handle(said.json):
+        return Accepted(now, handle)
+    verdict = _verdict(status, headers, said, now)
+
+    def problem(kind: Kind, sentence: str) -> Problem:
+        return Problem(kind, _sentence(sentence, said.words), http=status, code=said.code)
+
+    if verdict in _SURELY_NOT:
+        kind, ours = _SURELY_NOT[verdict]
+        wait = retry_after(headers, now)
+        due_at = 0.0 if wait is None else now + wait
+        return Declined(now, problem(kind, ours), due_at, counts=verdict is _Verdict.SERVICE)
+    if verdict is _Verdict.LOST:
+        return Lost(now, problem(Kind.LOST, f"HTTP {status} and no request id: it may have been bought, or not"))
+    return Refused(now, _refusal(verdict, problem, said))
+
+
+_SURELY_NOT = {
+    _Verdict.AUTH: (Kind.AUTH, "the service does not accept the API token"),
+    _Verdict.BALANCE: (Kind.BALANCE, "the account's balance is used up"),
+    _Verdict.THROTTLED: (Kind.THROTTLED, "the service asks to slow down"),
+    _Verdict.SERVICE: (Kind.SERVICE, "the service had an internal error"),
+    _Verdict.MOVED: (Kind.UNREACHABLE, "this address sends us on to another one; is --base-url right?"),
+}
+
+
+def _refusal(verdict: _Verdict, problem: Callable[[Kind, str], Problem], said: Said) -> Problem:
+    if said.moderated:
+        return problem(Kind.MODERATED, "the service refuses this content")
+    if verdict is _Verdict.NO_MODEL:
+        return problem(Kind.REFUSED, "the service knows no such model")
+    return problem(Kind.REFUSED, "the service does not accept this row")
+
+
+def blames(body: bytes, names: frozenset[str]) -> bool:
+    """Whether a refusal's complaint is, or may be, about one of ``names``: it names one, or it names no field at all.
+
+    A 422 costs nothing, so a complaint that names nothing is worth one try in the other shape.
+    """
+    said = read_said(body)
+    if said.fields:
+        return any(name in names for name in said.fields)
+    return not said.moderated
+
+
+def _handle(payload: Mapping[str, Any]) -> Handle | None:
+    """The request, if the reply holds a usable id: one that can stand in a URL's path and lead to that request."""
+    request_id = usable_id(payload.get("request_id"))
+    if request_id is None:
+        return None
+    links = {name: _link(payload.get(name)) for name in ("status_url", "result_url", "cancel_url")}
+    return Handle(request_id, **links)
+
+
+def usable_id(value: Any) -> str | None:
+    """A request id as text, None if it can't be one. A number is taken; ``.`` and ``..`` would leave the path."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    return text if 0 < len(text) <= 512 and text.isprintable() and text not in {".", ".."} else None
+
+
+def _link(value: Any) -> str:
+    return value if isinstance(value, str) and len(value) <= 2048 and value.isprintable() else ""
+
+
+def _sentence(ours: str, theirs: str) -> str:
+    """Our words, then the service's own in quotes, in one bounded line."""
+    return clean(f"{ours}: “{theirs}”" if theirs else ours)
+
+
+# --- the catalogue and the balance ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A model in the catalogue. ``price`` is micro-dollars a ``price_unit``, None if not told; no guaranteed minimum."""
+
+    model_id: str
+    display_name: str = ""
+    price: int | None = None
+    price_unit: str = ""
+    pricing_note: str = ""
+    schema: Mapping[str, Any] | None = None
+
+
+def read_model(status: int, body: bytes) -> ModelEntry | None:
+    """The catalogue's entry [seen]; None where there is none or it can't be read."""
+    said = read_said(body)
+    if status != 200 or said.meaning is not None or not said.json:
+        return None
+    told = said.json
+    texts = {key: clean(str(told.get(key) or "")) for key in ("model_id", "display_name", "price_unit", "pricing_note")}
+    schemas = (told.get(key) for key in ("input_schema", "schema", "inputs", "input"))
+    schema = next((s for s in schemas if isinstance(s, dict) and isinstance(s.get("properties"), dict)), None)
+    return ModelEntry(**texts, price=micros(told.get("base_price_usd")), schema=schema)
+
+
+def read_balance(status: int, body: bytes) -> int | None:
+    """The wallet in micro-dollars [seen]; None where it isn't told in US dollars."""
+    told = read_said(body).json
+    usd = str(told.get("currency") or "USD").upper() == "USD"
+    return micros(told.get("balance_usd"), signed=True) if status == 200 and usd else None
+
+
+def micros(value: Any, *, signed: bool = False) -> int | None:
+    """A JSON amount in US dollars (number or numeric text) to micro-dollars; None for what is no sane amount."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        amount = Decimal(str(value).strip().removeprefix("$") if len(str(value)) <= 40 else "nan")
+    except (InvalidOperation, ValueError):
+        return None
+    if not amount.is_finite() or abs(amount) > MICRO or (amount < 0 and not signed):
+        return None
+    return int((amount * MICRO).to_integral_value(ROUND_HALF_UP))

@@ -1,0 +1,168 @@
+"""Taking a manifest's lines into the checkpoint, a chunk a transaction.
+
+Nothing an intake writes counts before ``commit``: new jobs stand behind the last committed id, new lines in a table of
+their own. ``commit`` swaps both in, in one transaction. What an intake that died left behind is swept away by the next
+one, before anything could have been bought from it: buying begins after ``commit``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from ..core.model import InvalidLine, JobKey, Line
+from .codec import JOB_COLUMNS
+from .sqlite import SqliteCheckpoint, sweep
+
+CHUNK = 10_000
+
+_INSERT_JOB = f"INSERT INTO jobs ({JOB_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')"
+_INSERT_LINE = "INSERT INTO incoming (row, id, job, problems) VALUES (?, ?, ?, ?)"
+_LINES_TABLE = """
+    CREATE TABLE incoming (n INTEGER PRIMARY KEY, row INTEGER NOT NULL, id TEXT NOT NULL, job INTEGER, problems TEXT) STRICT
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownJobs:
+    """What the checkpoint already has: job ids by key, and the highest version by slot."""
+
+    ids: dict[bytes, int]
+    slots: dict[int, int]
+
+    def has(self, key: JobKey) -> bool:
+        """Is there a job of this key?"""
+        return key in self.ids
+
+    def version(self, slot: int) -> int:
+        """The highest version that this row, size and variant has had; 0 if it is new."""
+        return self.slots.get(slot, 0)
+
+
+def known_jobs(checkpoint: SqliteCheckpoint) -> KnownJobs:
+    """Keys and slots of every committed job: about 200 bytes a job in memory, read in one pass."""
+    ids: dict[bytes, int] = {}
+    slots: dict[int, int] = {}
+    for job_id, key, slot, version in checkpoint.rows("SELECT id, key, slot, version FROM jobs ORDER BY id"):
+        ids[key] = job_id
+        if slots.get(slot, 0) < version:
+            slots[slot] = version
+    return KnownJobs(ids, slots)
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeReport:
+    """What an intake changed. ``new``: jobs never seen; ``known``: wanted again; ``dropped``: no longer wanted."""
+
+    new: int
+    known: int
+    dropped: int
+    invalid: int
+
+
+class Intake:
+    """``begin``, ``add`` chunk by chunk, then ``commit`` or ``abandon``. ``limit``: how many jobs are wanted, None: all."""
+
+    def __init__(self, checkpoint: SqliteCheckpoint, known: KnownJobs, limit: int | None = None) -> None:
+        self._checkpoint = checkpoint
+        self.known = known
+        self._ids = known.ids
+        self._limit = limit
+        self._wanted: set[int] = set()
+        self._distinct = 0
+        self._new = 0
+        self._invalid = 0
+        self._first_new = self._next = int(checkpoint.get("committed_id") or 0) + 1
+
+    @classmethod
+    def begin(cls, checkpoint: SqliteCheckpoint, *, limit: int | None = None) -> Intake:
+        """Sweep away what a dead intake left, read what is known, and make room for new lines."""
+        with checkpoint.transaction() as db:
+            sweep(db)
+            db.execute(_LINES_TABLE)
+        return cls(checkpoint, known_jobs(checkpoint), limit)
+
+    def add(self, lines: Sequence[Line | InvalidLine]) -> None:
+        """Write one chunk in one transaction."""
+        jobs: list[tuple[object, ...]] = []
+        rows: list[tuple[object, ...]] = []
+        for line in lines:
+            if isinstance(line, InvalidLine):
+                self._invalid += 1
+                rows.append((line.row, line.id, None, _problems_text(line)))
+            else:
+                rows.append((line.row, line.id, self._job_id(line, jobs), None))
+        with self._checkpoint.transaction() as db:
+            db.executemany(_INSERT_JOB, jobs)
+            db.executemany(_INSERT_LINE, rows)
+
+    def _job_id(self, line: Line, jobs: list[tuple[object, ...]]) -> int:
+        job = line.job
+        job_id = self._ids.get(job.key)
+        if job_id is not None and job_id in self._wanted:
+            return job_id
+        wanted = not line.twin and (self._limit is None or self._distinct < self._limit)
+        self._distinct += not line.twin
+        if job_id is None:
+            job_id = self._next
+            self._next += 1
+            self._new += 1
+            self._ids[job.key] = job_id
+            jobs.append(
+                (
+                    job_id,
+                    job.key,
+                    line.slot,
+                    job.inputs,
+                    job.name,
+                    job.size,
+                    job.variant,
+                    job.revision,
+                    job.version,
+                    int(wanted),
+                )
+            )
+        if wanted:
+            self._wanted.add(job_id)
+        return job_id
+
+    def commit(self, fingerprint: str) -> IntakeReport:
+        """Make it the run's manifest, all at once. ``fingerprint`` is kept to tell an unchanged manifest next time."""
+        with self._checkpoint.transaction() as db:
+            dropped = self._mark_wanted(db)
+            db.execute("DROP TABLE lines")
+            db.execute("ALTER TABLE incoming RENAME TO lines")
+            db.execute("CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (key)")
+            db.execute("DELETE FROM tally")
+            db.execute(
+                "INSERT INTO tally SELECT state, wanted, count(*), sum(sunk + coalesce(cost, 0)), sum(held) "
+                "FROM jobs GROUP BY state, wanted"
+            )
+            self._checkpoint.put_in(db, "committed_id", str(self._next - 1))
+            self._checkpoint.put_in(db, "fingerprint", fingerprint)
+        return IntakeReport(self._new, len(self._wanted) - self._new, dropped, self._invalid)
+
+    def _mark_wanted(self, db: sqlite3.Connection) -> int:
+        changes = [
+            (int(job_id in self._wanted), job_id)
+            for job_id, wanted in db.execute("SELECT id, wanted FROM jobs WHERE id < ?", (self._first_new,))
+            if bool(wanted) != (job_id in self._wanted)
+        ]
+        db.executemany("UPDATE jobs SET wanted = ? WHERE id = ?", changes)
+        return sum(1 for wanted, _ in changes if not wanted)
+
+    def abandon(self) -> None:
+        """Forget everything added since ``begin``."""
+        with self._checkpoint.transaction() as db:
+            sweep(db)
+
+
+def _problems_text(line: InvalidLine) -> str:
+    return orjson.dumps([[p.column, _plain(p.value), p.reason] for p in line.problems]).decode()
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else str(value)

@@ -1,0 +1,78 @@
+"""The checkpoint as a dict: for tests and for trying things out. It forgets everything when the process ends.
+
+It passes the same behavioural suite as the SQLite one (``tests/conformance``).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import anyio.lowlevel
+
+from ..core.errors import BudgetReachedError, StaleRecordError
+from ..core.lifecycle import Accepted, Completed, Errored, Event, Priced, Reserved
+from ..core.model import Counts, JobKey, Line, Money, Record, State, format_usd
+from ..core.policy import admits
+from .sqlite import purse
+
+
+class MemoryCheckpoint:
+    """``ports.Checkpoint`` over a dict. ``history`` is every event saved, in order, as ``(job id, event)``."""
+
+    def __init__(self, lines: Iterable[Line] = (), *, cap: int | None = None) -> None:
+        self.history: list[tuple[int, Event]] = []
+        self._cap = cap
+        self.top_price = 0
+        self._records: dict[int, Record] = {}
+        by_key: dict[JobKey, int] = {}
+        for line in lines:
+            if line.job.key not in by_key:
+                by_key[line.job.key] = len(by_key) + 1
+                self._records[len(by_key)] = Record(id=len(by_key), job=line.job)
+
+    async def save(self, record: Record, event: Event) -> Record:
+        """See ``ports.Checkpoint.save``."""
+        await anyio.lowlevel.checkpoint()
+        if isinstance(event, Reserved) and not admits(self.money(), event.price):
+            money = self.money()
+            raise BudgetReachedError(
+                f"the budget is used up: {format_usd(money.spent)} spent and {format_usd(money.held)} reserved"
+            )
+        if self._records[record.id].serial != record.serial:
+            raise StaleRecordError(f"job {record.id} was changed by somebody else since it was read")
+        saved = replace(record, serial=record.serial + 1)
+        self._records[record.id] = saved
+        self.history.append((record.id, event))
+        if isinstance(event, Completed | Errored | Priced):
+            self.top_price = max(self.top_price, event.cost or 0)
+        return saved
+
+    def rescue(self, record: Record, event: Accepted) -> None:
+        """There is no disk that could fail: the event joins the history."""
+        self.history.append((record.id, event))
+
+    async def planned(self, after: int, limit: int) -> Sequence[Record]:
+        """See ``ports.Checkpoint.planned``."""
+        return await self.unsettled(after, limit, frozenset({State.PLANNED}))
+
+    async def unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
+        """See ``ports.Checkpoint.unsettled``."""
+        await anyio.lowlevel.checkpoint()
+        return [r for r in self._records.values() if r.state in states and r.id > after][:limit]
+
+    def counts(self) -> Counts:
+        """Jobs by state."""
+        counted: dict[State, int] = defaultdict(int)
+        for record in self._records.values():
+            counted[record.state] += 1
+        return Counts(dict(counted))
+
+    def money(self) -> Money:
+        """The purse."""
+        by_state: dict[str, tuple[int, int, int]] = {}
+        for record in self._records.values():
+            jobs, spent, held = by_state.get(record.state, (0, 0, 0))
+            by_state[record.state] = (jobs + 1, spent + record.spent, held + record.held)
+        return purse(by_state, self._cap, self.top_price)

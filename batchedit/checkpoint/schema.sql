@@ -1,0 +1,94 @@
+-- The checkpoint of one run: the only truth about what was bought. Version 1.
+--
+-- Intake of a million rows decides the layout (see the measured limits in benchmarks/): plain integer row ids, written in
+-- order; the one index on a random key is made after the first intake, not before.
+
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE jobs (
+    id           INTEGER PRIMARY KEY,
+    key          BLOB    NOT NULL CHECK (length(key) = 16),
+    slot         INTEGER NOT NULL,            -- digest of the name without its version: what an edit keeps
+    inputs       TEXT    NOT NULL,            -- canonical JSON
+    name         TEXT    NOT NULL,            -- the file's path below files/, without its ending
+    size         TEXT    NOT NULL,
+    variant      INTEGER NOT NULL,
+    revision     INTEGER NOT NULL,
+    version      INTEGER NOT NULL,
+    wanted       INTEGER NOT NULL CHECK (wanted IN (0, 1)),  -- 0: no row of the manifest asks for it now
+    state        TEXT    NOT NULL CHECK (state IN (
+        'planned', 'submitting', 'in_doubt', 'waiting', 'cancelling', 'fetched', 'uncollected', 'done', 'failed', 'cancelled')),
+    serial       INTEGER NOT NULL DEFAULT 0,  -- compare-and-set
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    due_at       REAL    NOT NULL DEFAULT 0,
+    held         INTEGER NOT NULL DEFAULT 0 CHECK (held >= 0),  -- micro-dollars reserved for the purchase under way
+    cost         INTEGER CHECK (cost >= 0),                     -- what it came to
+    cost_known   INTEGER NOT NULL DEFAULT 0,
+    sunk         INTEGER NOT NULL DEFAULT 0 CHECK (sunk >= 0),  -- what earlier purchases of this job came to, or may have
+    request_id   TEXT,
+    status_url   TEXT,
+    result_url   TEXT,
+    cancel_url   TEXT,
+    outputs      TEXT,                        -- JSON: [[url, kind], ...]
+    files        TEXT,                        -- JSON: [[path, sha256, bytes, width, height, url], ...]
+    kind         TEXT,
+    problem      TEXT,
+    http         INTEGER,
+    code         INTEGER,
+    submitted_at REAL,
+    accepted_at  REAL,
+    finished_at  REAL,
+    -- What the states mean, held by the store and not by good will:
+    CHECK (state NOT IN ('waiting', 'cancelling', 'fetched', 'uncollected', 'done') OR request_id IS NOT NULL),
+    CHECK (state != 'submitting' OR submitted_at IS NOT NULL),
+    CHECK (state != 'done' OR files IS NOT NULL),
+    CHECK (state NOT IN ('planned', 'done', 'failed', 'cancelled') OR held = 0)
+) STRICT;
+
+CREATE INDEX jobs_to_buy ON jobs (id) WHERE state = 'planned' AND wanted = 1;
+CREATE INDEX jobs_open ON jobs (state, id) WHERE state NOT IN ('planned', 'done');
+
+-- One line a line of the results: a row, size and variant, and the job it wants. Rebuilt by each intake that found the
+-- manifest changed.
+CREATE TABLE lines (
+    n        INTEGER PRIMARY KEY,
+    row      INTEGER NOT NULL,
+    id       TEXT    NOT NULL,
+    job      INTEGER,                         -- NULL: the row is invalid
+    problems TEXT                             -- JSON: [[column, value, reason], ...]
+) STRICT;
+
+-- Everything that ever happened, in order. Nothing here is changed or deleted.
+CREATE TABLE events (
+    seq   INTEGER PRIMARY KEY,
+    job   INTEGER NOT NULL,
+    at    REAL    NOT NULL,
+    name  TEXT    NOT NULL,
+    state TEXT    NOT NULL,                   -- the state it led to
+    data  TEXT    NOT NULL                    -- JSON: the event's fields
+) STRICT;
+
+CREATE TRIGGER events_only_grow_update BEFORE UPDATE ON events BEGIN SELECT raise(ABORT, 'events are append-only'); END;
+CREATE TRIGGER events_only_grow_delete BEFORE DELETE ON events BEGIN SELECT raise(ABORT, 'events are append-only'); END;
+
+-- Sums by state, kept by a trigger so that the budget is checked and the status shown without reading a million rows.
+CREATE TABLE tally (
+    state  TEXT    NOT NULL,
+    wanted INTEGER NOT NULL,
+    jobs   INTEGER NOT NULL DEFAULT 0,
+    spent  INTEGER NOT NULL DEFAULT 0,
+    held   INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (state, wanted)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER jobs_tally AFTER UPDATE OF state, wanted, held, cost, sunk ON jobs BEGIN
+    UPDATE tally SET jobs = jobs - 1, spent = spent - old.sunk - coalesce(old.cost, 0), held = held - old.held
+        WHERE state = old.state AND wanted = old.wanted;
+    INSERT INTO tally (state, wanted, jobs, spent, held)
+        VALUES (new.state, new.wanted, 1, new.sunk + coalesce(new.cost, 0), new.held)
+        ON CONFLICT (state, wanted) DO UPDATE SET
+            jobs = jobs + 1, spent = spent + excluded.spent, held = held + excluded.held;
+END;

@@ -1,0 +1,418 @@
+"""The checkpoint in SQLite: one file, one writer, group commit.
+
+WAL with ``synchronous=FULL``: what ``save`` has returned survives a power cut. Callers queue up behind the commit under
+way and share the next one, so a hundred waiting jobs cost one fsync, not a hundred. Each caller still waits for its own
+durability: a POST starts only after its intention is on disk.
+
+One read-write connection a process: SQLite's WAL-reset bug needs two writers to bite. Readers in other processes
+(``status``, ``results``) open it read-only.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import anyio
+import orjson
+
+from ..core.errors import (
+    BatcheditError,
+    BudgetReachedError,
+    CheckpointCorruptError,
+    CheckpointError,
+    CheckpointVersionError,
+    NotFoundError,
+    StaleRecordError,
+)
+from ..core.lifecycle import REMOTE, Accepted, Completed, Errored, Event, Priced, Reserved
+from ..core.model import Counts, Money, Outcome, Record, State, format_usd
+from ..core.policy import admits
+from .codec import RECORD_COLUMNS, STATE_COLUMNS, read_record, state_values
+from .rescue import rescue
+
+APPLICATION_ID = 0x62617463  # "batc", so that `file` and we know whose database it is
+SCHEMA_VERSION = 1
+MIGRATIONS: dict[int, str] = {}
+"""From version N to N+1: a script, run in one transaction. Empty while there is one version."""
+
+BUSY_SECONDS = 10.0
+
+_UPDATE = (
+    f"UPDATE jobs SET ({STATE_COLUMNS}) = ({', '.join('?' * (STATE_COLUMNS.count(',') + 1))}), serial = serial + 1 "
+    "WHERE id = ? AND serial = ?"
+)
+_INSERT_EVENT = "INSERT INTO events (job, at, name, state, data) VALUES (?, ?, ?, ?, ?)"
+
+
+@dataclass
+class _Ticket:
+    record: Record
+    event: Event
+    turn: anyio.Event = field(default_factory=anyio.Event)
+    leads: bool = False
+    error: BatcheditError | None = None
+
+
+class SqliteCheckpoint:
+    """One run's record. Open it with ``open_checkpoint``; ``ports.Checkpoint`` and the bulk views the pipeline needs."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._db = connection
+        self._lock = threading.Lock()
+        self._queue: list[_Ticket] = []
+        self._leading = False
+        self.model = self.get("model") or ""
+        cap, top = self.get("max_cost"), self.get("top_price")
+        self._cap = int(cap) if cap else None
+        self.top_price = int(top) if top else 0
+
+    # --- the pool's port ---
+
+    async def save(self, record: Record, event: Event) -> Record:
+        """Durable when it returns; see ``ports.Checkpoint.save``.
+
+        A cancelled caller still waits for its answer: half a truth about money is worse than a late exit.
+        """
+        ticket = _Ticket(record, event)
+        self._queue.append(ticket)
+        with anyio.CancelScope(shield=True):
+            if self._leading:
+                await ticket.turn.wait()
+            else:
+                self._leading = ticket.leads = True
+                await anyio.lowlevel.cancel_shielded_checkpoint()  # let those who are ready join this commit
+            if ticket.leads:
+                await self._lead()
+        if ticket.error is not None:
+            raise ticket.error
+        return replace(record, serial=record.serial + 1)
+
+    async def _lead(self) -> None:
+        batch, self._queue = self._queue, []
+        try:
+            await anyio.to_thread.run_sync(self._commit, batch)
+        except BatcheditError as error:
+            for ticket in batch:
+                ticket.error = ticket.error or error
+        finally:
+            if self._queue:
+                self._queue[0].leads = True
+                self._queue[0].turn.set()
+            else:
+                self._leading = False
+            for ticket in batch:
+                ticket.turn.set()
+
+    def _commit(self, batch: list[_Ticket]) -> None:
+        with self.transaction() as db:
+            top = self.top_price
+            for ticket in batch:
+                ticket.error = self._write(db, ticket)
+                top = max(top, _told_price(ticket.event))
+            if top > self.top_price:
+                self.put_in(db, "top_price", str(top))
+        self.top_price = top
+
+    def _write(self, db: sqlite3.Connection, ticket: _Ticket) -> BatcheditError | None:
+        record, event = ticket.record, ticket.event
+        if isinstance(event, Reserved) and self._cap is not None:
+            money = self._money(db)
+            if not admits(money, event.price):
+                return BudgetReachedError(
+                    f"the budget is used up: {format_usd(money.spent)} spent and {format_usd(money.held)} reserved of "
+                    f"--max-cost {format_usd(self._cap)}"
+                )
+        changed = db.execute(_UPDATE, (*state_values(record), record.id, record.serial)).rowcount
+        if changed != 1:
+            return StaleRecordError(f"job {record.id} was changed by somebody else since it was read")
+        db.execute(
+            _INSERT_EVENT,
+            (record.id, event.at, type(event).__name__, record.state.value, orjson.dumps(event).decode()),
+        )
+        return None
+
+    def rescue(self, record: Record, event: Accepted) -> None:
+        """See ``ports.Checkpoint.rescue``: a side file and stderr."""
+        rescue(self.path.parent, record.id, record.job.key, event)
+
+    async def planned(self, after: int, limit: int) -> Sequence[Record]:
+        """See ``ports.Checkpoint.planned``."""
+        where = "state = 'planned' AND wanted = 1 AND id > ? ORDER BY id LIMIT ?"
+        return await anyio.to_thread.run_sync(self.records, where, (after, limit))
+
+    async def unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
+        """See ``ports.Checkpoint.unsettled``."""
+        # The literal repeats the partial index's own condition: without it SQLite does not use that index.
+        indexed = "" if states & {State.PLANNED, State.DONE} else "state NOT IN ('planned', 'done') AND "
+        where = f"{indexed}state IN ({', '.join('?' * len(states))}) AND id > ? ORDER BY id LIMIT ?"
+        return await anyio.to_thread.run_sync(self.records, where, (*states, after, limit))
+
+    # --- views ---
+
+    def records(self, where: str, values: Sequence[Any] = ()) -> list[Record]:
+        """Records for a condition written by this package (never by a user)."""
+        with self._reading() as db:
+            rows = db.execute(f"SELECT {RECORD_COLUMNS} FROM jobs WHERE {where}", tuple(values))  # noqa: S608 - as said
+            return [read_record(row, self.model) for row in rows]
+
+    def rows(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query written by this package, streamed."""
+        try:
+            yield from self._db.execute(query)
+        except sqlite3.Error as error:
+            raise _mapped(error, self.path) from error
+
+    def counts(self) -> Counts:
+        """Wanted jobs by state."""
+        with self._reading() as db:
+            rows = db.execute("SELECT state, sum(jobs) FROM tally WHERE wanted = 1 GROUP BY state HAVING sum(jobs) > 0")
+            return Counts({State(state): jobs for state, jobs in rows})
+
+    def money(self) -> Money:
+        """The purse: over all jobs, wanted or not, because money is money."""
+        with self._reading() as db:
+            return self._money(db)
+
+    def _money(self, db: sqlite3.Connection) -> Money:
+        by_state: dict[str, tuple[int, int, int]] = {
+            state: (jobs, spent, held)
+            for state, jobs, spent, held in db.execute(
+                "SELECT state, sum(jobs), sum(spent), sum(held) FROM tally GROUP BY state"
+            )
+        }
+        return purse(by_state, self._cap, self.top_price)
+
+    def outcomes(self, first_row: int = 0) -> Iterator[Outcome]:
+        """Every line of the results in the manifest's order, streamed."""
+        query = """
+            SELECT lines.row, lines.id, coalesce(state, 'invalid'), coalesce(size, ''), coalesce(variant, 1),
+                   coalesce(version, 1), coalesce(kind, ''), coalesce(problem, ''), coalesce(files, ''),
+                   coalesce(outputs, ''), coalesce(request_id, ''),
+                   CASE WHEN submitted_at IS NOT NULL OR sunk > 0 THEN sunk + coalesce(cost, held) END,
+                   submitted_at, finished_at, coalesce(key, x''), coalesce(problems, '')
+            FROM lines LEFT JOIN jobs ON jobs.id = lines.job WHERE lines.row >= ? ORDER BY n
+        """
+        cursor = self._db.cursor()
+        cursor.execute(query, (first_row,))
+        for row in cursor:
+            files, outputs = row[8], row[9]
+            # [path, sha256, bytes, width, height, url] and [url, kind]
+            url = orjson.loads(files)[0][5] if files else orjson.loads(outputs)[0][0] if outputs else ""
+            yield Outcome._make((*row[:9], url, *row[10:]))
+
+    def rows_of(self, jobs: Iterable[int]) -> dict[int, list[tuple[int, str]]]:
+        """For each job id the ``(row number, id cell)`` of the lines that want it."""
+        wanted = set(jobs)
+        found: dict[int, list[tuple[int, str]]] = {}
+        with self._reading() as db:
+            for job, row, name in db.execute("SELECT job, row, id FROM lines WHERE job IS NOT NULL ORDER BY n"):
+                if job in wanted:
+                    found.setdefault(job, []).append((row, name))
+        return found
+
+    def events(self) -> Iterator[tuple[int, int, float, str, str, dict[str, Any]]]:
+        """``(seq, job, at, name, state, fields)`` from the first to the last."""
+        for seq, job, at, name, state, data in self.rows(
+            "SELECT seq, job, at, name, state, data FROM events ORDER BY seq"
+        ):
+            yield seq, job, at, name, state, orjson.loads(data)
+
+    # --- settings of the run ---
+
+    def get(self, name: str) -> str | None:
+        """A fact about the run as a whole: ``model``, ``service``, ``fingerprint``, …"""
+        with self._reading() as db:
+            row = db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def put(self, name: str, value: str) -> None:
+        """Write such a fact, durably."""
+        with self.transaction() as db:
+            self.put_in(db, name, value)
+
+    @staticmethod
+    def put_in(db: sqlite3.Connection, name: str, value: str) -> None:
+        """The same inside a transaction of the caller's."""
+        db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, value))
+
+    def set_cap(self, cap: int | None) -> None:
+        """``--max-cost`` in micro-dollars for this and later reservations; None for no cap."""
+        self.put("max_cost", "" if cap is None else str(cap))
+        self._cap = cap
+
+    def change_mark(self) -> str:
+        """A text that changes whenever a line of the results may have changed."""
+        with self._reading() as db:
+            seq = db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+        return f"{seq}/{self.get('fingerprint')}"
+
+    # --- plumbing ---
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing; sqlite3's errors come out as CheckpointError."""
+        with self._lock:
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+            except sqlite3.Error as error:
+                raise _mapped(error, self.path) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                yield self._db
+            except sqlite3.Error as error:
+                raise _mapped(error, self.path) from error
+
+    def close(self) -> None:
+        """Fold the WAL back and close. Safe to call twice."""
+        with self._lock:
+            self._db.close()
+
+
+def purse(by_state: Mapping[str, tuple[int, int, int]], cap: int | None, top_price: int) -> Money:
+    """Money from ``state -> (jobs, spent, held)``."""
+    nothing = (0, 0, 0)
+    return Money(
+        spent=sum(spent for _, spent, _ in by_state.values()),
+        held=sum(held for _, _, held in by_state.values()),
+        in_doubt=by_state.get(State.IN_DOUBT, nothing)[2],
+        cancellable=by_state.get(State.WAITING, nothing)[2],
+        in_flight=sum(by_state.get(state, nothing)[0] for state in REMOTE - {State.IN_DOUBT}),
+        doubts=by_state.get(State.IN_DOUBT, nothing)[0],
+        settled=any(by_state.get(state, nothing)[0] for state in (State.FETCHED, State.UNCOLLECTED, State.DONE)),
+        cap=cap,
+        top_price=top_price,
+    )
+
+
+def _told_price(event: Event) -> int:
+    if isinstance(event, Completed | Errored | Priced):
+        return event.cost or 0
+    return 0
+
+
+def create_checkpoint(path: Path, *, model: str, service: str) -> SqliteCheckpoint:
+    """A new, empty checkpoint. ``service`` says where its jobs live: a base URL, or ``sandbox``."""
+    connection = _connect(path, "rwc")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        script = resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+        connection.executescript(
+            f"BEGIN; {script} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
+            "INSERT INTO meta VALUES ('model', ''), ('service', ''); COMMIT;"
+        )
+        with connection:
+            connection.execute("UPDATE meta SET value = ? WHERE name = 'model'", (model,))
+            connection.execute("UPDATE meta SET value = ? WHERE name = 'service'", (service,))
+    except sqlite3.Error as error:
+        connection.close()
+        raise _mapped(error, path) from error
+    return SqliteCheckpoint(path, connection)
+
+
+def open_checkpoint(path: Path, *, read_only: bool = False) -> SqliteCheckpoint:
+    """An existing checkpoint, checked before use and never overwritten.
+
+    Raises NotFoundError, CheckpointCorruptError, CheckpointVersionError (a newer batchedit wrote it), CheckpointError.
+    """
+    if not path.is_file():
+        raise NotFoundError(f"there is no checkpoint at {path}", hint="start one with: batchedit run MANIFEST")
+    try:
+        connection = _connect(path, "ro" if read_only else "rw")
+        try:
+            _verify(connection, path)
+            checkpoint = SqliteCheckpoint(path, connection)
+            if not read_only:
+                with checkpoint.transaction() as db:
+                    sweep(db)
+            return checkpoint
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise _mapped(error, path) from error
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    try:
+        connection = sqlite3.connect(
+            uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS, cached_statements=64
+        )
+    except sqlite3.Error as error:
+        raise _mapped(error, path) from error
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _verify(connection: sqlite3.Connection, path: Path) -> None:
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise CheckpointCorruptError(
+            f"{path} is not a batchedit checkpoint", hint="move it away, or give another --out DIR"
+        )
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise CheckpointVersionError(
+            f"{path} was written by a newer batchedit (its format is {version}, this one knows {SCHEMA_VERSION})",
+            hint="update batchedit: pip install --upgrade batchedit",
+        )
+    _check_pages(connection, path)
+    for step in range(version, SCHEMA_VERSION):
+        connection.executescript(f"BEGIN; {MIGRATIONS[step]}; PRAGMA user_version = {step + 1}; COMMIT;")
+
+
+def sweep(db: sqlite3.Connection) -> None:
+    """Forget what an intake wrote that never came to its ``commit``: nothing of it can have been bought."""
+    db.execute("DROP TABLE IF EXISTS incoming")
+    row = db.execute("SELECT value FROM meta WHERE name = 'committed_id'").fetchone()
+    db.execute("DELETE FROM jobs WHERE id > ?", (int(row[0]) if row else 0,))
+
+
+def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
+    """``quick_check`` while that is fast; a checkpoint of a million rows is checked where it is read."""
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    if pages <= 20_000:  # 80 MB, 0.2 s
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise _corrupt(path, verdict)
+
+
+def _mapped(error: sqlite3.Error, path: Path) -> CheckpointError:
+    name = getattr(error, "sqlite_errorname", "")
+    if name in {"SQLITE_CORRUPT", "SQLITE_NOTADB"} or name.startswith("SQLITE_CORRUPT"):
+        return _corrupt(path, str(error))
+    if name == "SQLITE_FULL":
+        return CheckpointError(
+            f"the disk is full: {path} can't be written", hint="free some space, then type the same command again"
+        )
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return CheckpointError(
+            f"{path} can't be written ({error})",
+            hint="give yourself the right to write it, then the same command again",
+        )
+    return CheckpointError(f"the checkpoint {path} failed: {error} [{name or type(error).__name__}]")
+
+
+def _corrupt(path: Path, why: str) -> CheckpointCorruptError:
+    return CheckpointCorruptError(
+        f"the checkpoint {path} is damaged ({why}); nothing was changed",
+        hint="restore it from a backup: it knows what was bought. Do not delete it",
+    )

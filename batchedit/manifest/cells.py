@@ -1,0 +1,64 @@
+"""Cells from one world to another: typed values to what JSON holds, and anything to text."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import json
+import math
+from typing import Any
+
+from .rows import Number
+
+
+def plain(value: Any) -> Any:  # noqa: PLR0911 - one return a type
+    """A typed cell as JSON would hold it: numbers keep their digits, times become ISO text, missing becomes None."""
+    match value:
+        case None | str() | bool():
+            return value
+        case int() | decimal.Decimal():
+            return Number(value)
+        case float():
+            return _float(value)
+        case dt.datetime():
+            return value.isoformat().removesuffix("T00:00:00")
+        case dt.date() | dt.time():
+            return value.isoformat()
+        case dict():
+            return {str(key): plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [plain(item) for item in value]
+        case bytes():
+            return value.decode(errors="backslashreplace")
+    if hasattr(value, "tolist"):  # numpy scalars and arrays
+        return plain(value.tolist())
+    return str(value)
+
+
+def _float(value: float) -> Number | None:
+    """A gap turns a column of whole numbers into floats: 7.0 is shown as 7 again."""
+    if math.isnan(value):
+        return None
+    return Number(int(value) if value.is_integer() and abs(value) < 2**53 else repr(value))
+
+
+def text_of(value: Any) -> str:
+    """A cell as text: what a prompt is filled with and what CSV holds."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json_text(value)
+
+
+def json_text(value: Any) -> str:
+    """JSON text of a cell, with numbers as they were written."""
+    if type(value) is Number:
+        return str(value)
+    if type(value) is dict:
+        return "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{json_text(item)}" for key, item in value.items()) + "}"
+    if type(value) is list:
+        return "[" + ",".join(map(json_text, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,260 @@
+"""Rows × prompt template × sizes × variants → jobs, each with its identity, its file name and its place in the results.
+
+One pass, no row is kept: what is remembered are digests of keys and names. Options are judged when the Expander is made
+(UsageError, ManifestError); rows are judged one by one (InvalidLine, all reasons at once); names wanted twice at the end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import product
+from typing import Any, Protocol
+
+from ..core.errors import UsageError
+from ..core.model import CellProblem, InvalidLine, Job, JobKey, Line
+from .cells import json_text, text_of
+from .collisions import Collisions
+from .digests import DigestSet
+from .fields import compile_schema
+from .identity import KeyMaker, canonical, slot_of, without_paths
+from .names import Namer
+from .pictures import CellError, Pictures
+from .prompt import Prompt
+from .reasons import reason, value_shown
+from .rows import BadRow, Manifest, Row
+from .sources import Recipe, choose_sources, find_column, find_id
+
+__all__ = ["Expander", "Known", "Recipe", "expand_all"]
+
+
+class Known(Protocol):
+    """What earlier runs have bought or planned."""
+
+    def has(self, key: JobKey) -> bool:
+        """Is there a job of this key?"""
+        ...
+
+    def version(self, slot: int) -> int:
+        """The highest version that this slot has had, 0 if none."""
+        ...
+
+
+class NothingKnown:
+    """A first run."""
+
+    def has(self, key: JobKey) -> bool:  # noqa: ARG002 - the answer is always the same
+        return False
+
+    def version(self, slot: int) -> int:  # noqa: ARG002 - the answer is always the same
+        return 0
+
+
+class Expander:
+    """Makes lines out of rows, in order, once. A second pass needs a new Expander."""
+
+    def __init__(self, recipe: Recipe, columns: tuple[str, ...], known: Known | None = None) -> None:
+        """UsageError or ManifestError where recipe, model and columns don't fit together."""
+        if recipe.variants < 1:
+            raise UsageError(f"--variants takes 1 or more, not {recipe.variants}")
+        self._known: Known = known or NothingKnown()
+        self._pictures = Pictures(recipe.image_root)
+        self._schema = compile_schema(recipe.schema, self._pictures)
+        over = tuple(recipe.over)
+        every = (*columns, *(column for column in over if column not in columns))
+        sources = choose_sources(recipe, self._schema, every)
+        self._columns = sources.columns
+        self._base = {**self._schema.defaults, **sources.constants}
+        self._required = {name for name, field in self._schema.fields.items() if field.required}
+        self._size_field, self._sizes = sources.size_field, sources.sizes
+        if self._sizes:
+            self._base[self._size_field] = self._sizes[0]
+        self._prompt_field = sources.prompt_field
+        self._prompt = Prompt(recipe.prompt or "", every) if sources.prompt_field else None
+        self._model, self._revision = recipe.model, recipe.revision
+        self._maker = KeyMaker(recipe.model, recipe.revision)
+        self._suffixes = [(variant, self._maker.suffix(variant)) for variant in range(1, recipe.variants + 1)]
+        self._over = [dict(zip(over, values, strict=True)) for values in product(*recipe.over.values())] if over else []
+        self._namer = Namer(recipe.name, every, date=recipe.date, over=over, sized=bool(self._size_field))
+        self.id_column = find_id(recipe.id_column, columns)
+        self._fill = tuple(find_column(column, columns, "--fill-down") for column in recipe.fill_down)
+        self._carried: dict[str, Any] = {}
+        self._carried_id: str | None = None
+        self._keys, self._slots = DigestSet(16), DigestSet(8)
+        self._n = 0
+        self.collisions = Collisions()
+        self.notes = sources.notes
+        self._watched = self._columns_used()
+        self._last_id, self._last_cells = "", dict[str, Any]()
+        self._blank_below: Counter[str] = Counter()
+
+    @property
+    def empties(self) -> Counter[str]:
+        """Rows so far in which a column that the prompt names was empty, by column."""
+        return self._prompt.empties if self._prompt else Counter()
+
+    def fill_down_hint(self) -> tuple[str, ...]:
+        """Columns that the recipe uses and that are empty below the first row of an id: ``--fill-down`` would help."""
+        return tuple(column for column in self._watched if self._blank_below[column])
+
+    def expand(self, row: Row | BadRow) -> list[Line] | InvalidLine:
+        """The lines of one row, or all that is wrong with it."""
+        if type(row) is BadRow:
+            return InvalidLine(row.number, "", (CellProblem("", value_shown(row.raw), row.reason),))
+        number, cells, _ = row
+        id_ = (text_of(cells.get(self.id_column)).strip() if self.id_column else "") or str(number)
+        if self._fill:
+            cells = self._filled(cells, id_)
+        if id_ != self._last_id:
+            self._last_id, self._last_cells = id_, cells
+        else:
+            self._notice(cells)
+        try:
+            return self._expand(number, id_, cells)
+        except UnicodeEncodeError:
+            return InvalidLine(number, id_, (CellProblem("", "", "holds half a character, which is no text"),))
+
+    def _expand(self, number: int, id_: str, cells: dict[str, Any]) -> list[Line] | InvalidLine:
+        if not self._over:
+            inputs = self._inputs(number, id_, cells)
+            return inputs if type(inputs) is InvalidLine else self._lines(number, id_, cells, inputs, "")
+        lines: list[Line] = []
+        for added in self._over:
+            every = {**cells, **added}
+            inputs = self._inputs(number, id_, every)
+            if type(inputs) is InvalidLine:
+                return inputs
+            lines += self._lines(number, id_, every, inputs, json_text(added))
+        return lines
+
+    def _inputs(self, number: int, id_: str, cells: dict[str, Any]) -> dict[str, Any] | InvalidLine:
+        inputs = self._base.copy()
+        problems: list[CellProblem] | None = None
+        for name, column, read in self._columns:
+            cell = cells.get(column)
+            if cell is None or cell == "":
+                continue
+            try:
+                value = (cell if type(cell) is str else text_of(cell)) if read is None else read(cell)
+            except CellError as error:
+                problems = problems or []
+                if not (type(cell) is str and cell.isspace()):
+                    problems.append(CellProblem(column, value_shown(cell), str(error)))
+                continue
+            if value and not (type(value) is str and value.isspace()) or value is False or value == 0:
+                inputs[name] = value
+        if self._prompt is not None:
+            text = self._prompt.render(cells)
+            if text and not text.isspace():
+                inputs[self._prompt_field] = text
+        if problems or not self._required <= inputs.keys() or not self._schema.is_valid(inputs):
+            return InvalidLine(number, id_, tuple(self._problems(inputs, cells, problems or [])))
+        return inputs
+
+    def _problems(self, inputs: dict[str, Any], cells: dict[str, Any], found: list[CellProblem]) -> list[CellProblem]:
+        """All reasons: cells that could not be read, required ones that are empty, and what the schema refuses."""
+        columns = {name: column for name, column, _ in self._columns}
+        told = {problem.column for problem in found}
+        for name in self._schema.fields:
+            column = columns.get(name, name)
+            if name in self._required and name not in inputs and column not in told:
+                what = "a picture" if self._schema.fields[name].picture else "it"
+                found.append(CellProblem(column, "", f"is empty, and the service needs {what}"))
+        for error in self._schema.errors(inputs):
+            path = list(error.instance_path)
+            name = str(path[0]) if path else ""
+            if error.schema_path and error.schema_path[-1] == "required" and not path:
+                continue
+            column = columns.get(name, name)
+            cell = cells.get(column, inputs.get(name, ""))
+            found.append(CellProblem(column, value_shown(cell), reason(error, self._schema.fields.get(name))))
+        return found
+
+    def _lines(self, number: int, id_: str, cells: dict[str, Any], inputs: dict[str, Any], over: str) -> list[Line]:
+        lines: list[Line] = []
+        for size in self._sizes or (None,):
+            if size is not None:
+                inputs[self._size_field] = size
+            text = digested = canonical(inputs)
+            if self._pictures.local:
+                digested = canonical(without_paths(inputs))
+            shown_size = str(inputs.get(self._size_field, ""))
+            for variant, suffix in self._suffixes:
+                key = self._maker.key(digested, suffix)
+                lines.append(self._line(number, id_, cells, text.decode(), key, shown_size, variant, over))
+        return lines
+
+    def _line(
+        self, number: int, id_: str, cells: dict[str, Any], inputs: str, key: JobKey, size: str, variant: int, over: str
+    ) -> Line:
+        twin = not self._keys.add(key)
+        namer = self._namer
+        n = self._n = self._n + (not twin)
+        name = namer.render(cells, number, id_, size, variant, n)
+        slot = slot_of(name)
+        version = 1
+        if not twin:
+            if not self._slots.add(slot.to_bytes(8, "big", signed=True)):
+                name, slot = self._told_apart(name, slot, number)
+            if not self._known.has(key):
+                version = self._known.version(slot) + 1
+        if namer.versioned:
+            name = namer.render(cells, number, id_, size, variant, n, str(version))
+        elif version > 1:
+            name = f"{name}-v{version}"
+        job = Job(key, self._model, inputs, name, size, variant, self._revision, version)
+        return Line(number, id_, job, slot, twin, over)
+
+    def _told_apart(self, name: str, slot: int, row: int) -> tuple[str, int]:
+        """Another name for a second job of one name. An explicit template's clash is noted and refused at the end."""
+        if not self._namer.default:
+            self.collisions.add(slot, name, row)
+            return name, slot
+        name = f"{name}-row{row}"
+        while not self._slots.add((slot := slot_of(name)).to_bytes(8, "big", signed=True)):
+            name += "-2"
+        return name, slot
+
+    def _filled(self, cells: dict[str, Any], id_: str) -> dict[str, Any]:
+        if id_ != self._carried_id:
+            self._carried_id, self._carried = id_, {}
+        for column in self._fill:
+            if text_of(cells.get(column)).strip():
+                self._carried[column] = cells[column]
+            elif column in self._carried:
+                cells = {**cells, column: self._carried[column]}
+        return cells
+
+    def _notice(self, cells: dict[str, Any]) -> None:
+        """Shopify's shape: an id stands on several rows, and what describes it on the first alone."""
+        for column in self._watched:
+            if not text_of(cells.get(column)).strip() and text_of(self._last_cells.get(column)).strip():
+                self._blank_below[column] += 1
+
+    def _columns_used(self) -> tuple[str, ...]:
+        used = [column for name, column, _ in self._columns if not self._schema.fields[name].picture]
+        used += self._prompt.columns if self._prompt else ()
+        return tuple(dict.fromkeys(column for column in used if column != self.id_column))
+
+
+def expand_all(
+    manifest: Manifest, recipe: Recipe, known: Known | None = None, *, expander: Expander | None = None
+) -> Iterator[Line | InvalidLine]:
+    """All lines of a manifest in order. ManifestError behind the last one if an explicit ``--name`` collides.
+
+    Pass an unused ``expander`` of the same recipe to read its notes and counts afterwards.
+    """
+    expander = expander or Expander(recipe, manifest.columns, known)
+    yield from _lines_of(manifest, expander)
+    if expander.collisions.count:
+        raise expander.collisions.error(_lines_of(manifest, Expander(recipe, manifest.columns, known)))
+
+
+def _lines_of(manifest: Manifest, expander: Expander) -> Iterator[Line | InvalidLine]:
+    expand = expander.expand
+    for row in manifest.rows():
+        found = expand(row)
+        if type(found) is InvalidLine:
+            yield found
+        else:
+            yield from found

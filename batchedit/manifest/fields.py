@@ -1,0 +1,219 @@
+"""A model's input schema as this room uses it: how each field is read out of a cell, what is filled in, what is checked.
+
+Two things differ from the schema as published. Picture fields are always lists, since the page contradicts itself about
+their shape and whoever sends them chooses it. And a default is filled in only for a field that may be left out and is no
+picture: the defaults of ``image`` and ``prompt`` are the page's samples, and nobody wants to buy those.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema_rs
+
+from ..core.errors import UsageError
+from .cells import text_of
+from .pictures import CellError, Pictures
+from .rows import Number
+
+Reader = Callable[[Any], Any]
+
+_PICTURE_NAME = re.compile(r"(?:^|_)(?:image|photo|picture|mask)(?:s|_urls?|_uris?)?$")
+_YES = frozenset({"true", "yes", "y", "1", "on", "wahr", "ja", "vrai", "oui"})
+_NO = frozenset({"false", "no", "n", "0", "off", "falsch", "nein", "faux", "non"})
+_INTEGER = re.compile(r"[+-]?\d{1,4000}").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One input. ``read`` turns a cell that is not empty into its value, or raises CellError; None means as it is."""
+
+    name: str
+    spec: dict[str, Any]
+    required: bool
+    picture: bool
+    read: Reader | None
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """``fields`` in the schema's order, ``defaults`` for those that may be left out, and the check of a whole input."""
+
+    fields: dict[str, Field]
+    defaults: dict[str, Any]
+    is_valid: Callable[[Any], bool]
+    errors: Callable[[Any], Iterator[Any]]
+
+
+def compile_schema(schema: dict[str, Any], pictures: Pictures) -> Schema:
+    """UsageError if ``schema`` is no JSON Schema of an object with properties."""
+    properties = schema.get("properties")
+    if not isinstance(properties, dict) or not all(isinstance(spec, dict) for spec in properties.values()):
+        raise UsageError("the model's schema has no properties", hint="Give the schema of the model's *input*.")
+    required = set(schema.get("required", ()))
+    fields: dict[str, Field] = {}
+    adjusted: dict[str, Any] = {}
+    for name, spec in properties.items():
+        picture = _is_picture(name, spec)
+        adjusted[name] = _as_list(spec) if picture else spec
+        fields[name] = Field(name, spec, name in required, picture, pictures.read if picture else _reader(spec))
+    try:
+        validator = jsonschema_rs.validator_for({**schema, "properties": adjusted})
+    except ValueError as error:
+        raise UsageError(f"the model's schema is no JSON Schema: {error}") from None
+    defaults = {
+        name: field.spec["default"]
+        for name, field in fields.items()
+        if "default" in field.spec and not field.required and not field.picture and field.spec["default"] is not None
+    }
+    return Schema(fields, defaults, validator.is_valid, validator.iter_errors)
+
+
+def _is_picture(name: str, spec: dict[str, Any]) -> bool:
+    items = spec.get("items")
+    inner = items if isinstance(items, dict) else {}
+    if "image_uri" in {spec.get("format"), inner.get("format")}:
+        return True
+    texts = spec.get("type") == "string" or (spec.get("type") == "array" and inner.get("type") == "string")
+    return texts and "enum" not in spec and _PICTURE_NAME.search(name) is not None
+
+
+def _as_list(spec: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a picture field in its canonical form."""
+    kept = {key: spec[key] for key in ("minItems", "maxItems", "uniqueItems") if key in spec}
+    most = {"maxItems": 1} if spec.get("type") == "string" else {}
+    return {"minItems": 1, **most, **kept, "type": "array", "items": {"type": ["string", "object"]}}
+
+
+def _reader(spec: dict[str, Any]) -> Reader | None:
+    if "enum" in spec:
+        return _choice(spec["enum"])
+    kinds = spec.get("type")
+    if isinstance(kinds, list):
+        kinds = next((kind for kind in kinds if kind != "null"), None)
+    match kinds:
+        case "string":
+            return None
+        case "integer":
+            return _integer
+        case "number":
+            return _number
+        case "boolean":
+            return _boolean
+        case "array":
+            return _array(spec.get("items"))
+        case "object":
+            return _object
+    return _anything
+
+
+def _choice(options: list[Any]) -> Reader:
+    """The listed value that a cell spells. Excel takes a ratio for a time of day and shows 3:2 as 03:02 or 3:02:00."""
+    spelled = {text_of(option): option for option in options}
+    for text, option in list(spelled.items()):
+        if ratio := re.fullmatch(r"(\d{1,2}):(\d{1,2})", text):
+            hours, minutes = ratio.groups()
+            for time in (f"{hours}:{minutes:0>2}", f"{hours:0>2}:{minutes:0>2}"):
+                spelled.setdefault(time, option)
+                spelled.setdefault(time + ":00", option)
+
+    def read(cell: Any) -> Any:
+        text = text_of(cell)
+        return spelled.get(text) if text in spelled else spelled.get(text.strip(), text)
+
+    return read
+
+
+def _integer(cell: Any) -> int:
+    text = text_of(cell).strip()
+    if _INTEGER(text):
+        return int(text)
+    value = _float(text)
+    if value is None or not value.is_integer():
+        raise CellError("is not a whole number")
+    return int(value)
+
+
+def _number(cell: Any) -> int | float:
+    text = text_of(cell).strip()
+    if _INTEGER(text):
+        return int(text)
+    value = _float(text)
+    if value is None:
+        raise CellError("is not a number; write it like 0.75")
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+
+
+def _float(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and "_" not in text else None
+
+
+def _boolean(cell: Any) -> bool:
+    word = text_of(cell).strip().casefold()
+    if word in _YES:
+        return True
+    if word in _NO:
+        return False
+    raise CellError("is neither true nor false")
+
+
+def _array(items: Any) -> Reader:
+    read_item = _reader(items) if isinstance(items, dict) else _anything
+
+    def read(cell: Any) -> list[Any]:
+        if isinstance(cell, list):
+            found = cell
+        else:
+            text = text_of(cell).strip()
+            if text.startswith("["):
+                found = _json(text, list, "list")
+            else:
+                found = [piece for piece in re.split(r"\s+\|\s+|\s*[\r\n]+\s*", text) if piece]
+        return [text_of(item) if read_item is None else read_item(item) for item in found]
+
+    return read
+
+
+def _object(cell: Any) -> dict[str, Any]:
+    found = cell if isinstance(cell, dict) else _json(text_of(cell).strip(), dict, "object")
+    return {key: _value(item) for key, item in found.items()}
+
+
+def _json(text: str, kind: type, word: str) -> Any:
+    try:
+        found = json.loads(text, parse_int=Number, parse_float=Number)
+    except (ValueError, RecursionError) as error:
+        raise CellError(f"is no JSON {word} ({error})") from None
+    if type(found) is not kind:
+        raise CellError(f"is JSON, but no {word}")
+    return found
+
+
+def _anything(cell: Any) -> Any:
+    """For a field whose schema names no type: JSON cells keep theirs, text stays text."""
+    if type(cell) is str and cell.lstrip().startswith(("{", "[")):
+        try:
+            return _value(json.loads(cell, parse_int=Number, parse_float=Number))
+        except (ValueError, RecursionError):
+            return cell
+    return _value(cell)
+
+
+def _value(cell: Any) -> Any:
+    """A JSON cell with real numbers in place of their texts."""
+    if type(cell) is Number:
+        return _number(cell)
+    if isinstance(cell, list):
+        return [_value(item) for item in cell]
+    if isinstance(cell, dict):
+        return {key: _value(item) for key, item in cell.items()}
+    return cell

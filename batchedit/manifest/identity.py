@@ -1,0 +1,75 @@
+"""What makes two jobs the same: model, inputs, variant and revision, and nothing else.
+
+``VERSION`` stands in front of every digest. Change it when the canonical form changes, and never otherwise: a new
+version makes every job of every old run a new purchase.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from ..core.model import JobKey
+
+VERSION = b"\x01"
+FILE, SHA256 = "$file", "$sha256"
+"""A local picture among the inputs is ``{"$file": path, "$sha256": hex}``; only the second counts for identity."""
+
+_SORTED = orjson.OPT_SORT_KEYS
+
+
+def canonical(inputs: dict[str, Any]) -> bytes:
+    """The one JSON text of ``inputs``: sorted keys, no spaces, UTF-8. ValueError for a lone surrogate.
+
+    orjson refuses integers beyond 64 bits; the standard library writes those in the same layout.
+    """
+    try:
+        return orjson.dumps(inputs, option=_SORTED)
+    except TypeError:
+        text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return text.encode()
+
+
+def without_paths(inputs: dict[str, Any]) -> dict[str, Any]:
+    """``inputs`` as identity sees them: local pictures by content alone."""
+    return {name: _content(value) for name, value in inputs.items()}
+
+
+def _content(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_content(item) for item in value]
+    if isinstance(value, dict) and FILE in value:
+        return {SHA256: value[SHA256]}
+    return value
+
+
+class KeyMaker:
+    """Digests for one model and revision."""
+
+    __slots__ = ("_prefix", "_revision")
+
+    def __init__(self, model: str, revision: int = 0) -> None:
+        self._prefix = VERSION + model.encode() + b"\0"  # JSON holds no NUL, so the parts can't run into each other
+        self._revision = revision
+
+    def suffix(self, variant: int) -> bytes:
+        """What ``variant`` adds to the digested text."""
+        return b"\0%d\0%d" % (variant, self._revision)
+
+    def key(self, text: bytes, suffix: bytes) -> JobKey:
+        """16 bytes for the canonical ``text`` and a ``suffix``."""
+        return JobKey(blake2b(self._prefix + text + suffix, digest_size=16).digest())
+
+
+def job_key(model: str, inputs: dict[str, Any], variant: int = 1, revision: int = 0) -> JobKey:
+    """The identity of one job."""
+    maker = KeyMaker(model, revision)
+    return maker.key(canonical(without_paths(inputs)), maker.suffix(variant))
+
+
+def slot_of(name: str) -> int:
+    """Signed 64-bit digest of a file's name, equal for names that macOS and Windows take for the same."""
+    return int.from_bytes(blake2b(name.casefold().encode(), digest_size=8).digest(), "big", signed=True)

@@ -1,0 +1,123 @@
+"""Picture cells: links, data URIs and local files, one or several in a cell, always read into a list.
+
+A local picture is known by its content: the same bytes under another name are the same job, and a replaced file is a new
+one. Its bytes are read for the digest and forgotten; whoever sends it reads it again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from .identity import FILE, SHA256
+from .rows import shown
+
+_LINK = re.compile(r"https://[^\s/?#|<>\"]+\.?[^\s|<>\"]*", re.IGNORECASE).fullmatch
+_DATA = re.compile(r"data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/]+={0,2}", re.IGNORECASE).fullmatch
+_SEVERAL = re.compile(r"\s+\|\s+|\s*[\r\n]+\s*")
+_MAGIC = re.compile(
+    rb"\x89PNG\r\n|\xff\xd8\xff|GIF8|RIFF....WEBP|BM|II\*\0|MM\0\*|....ftyp(?:avif|heic|heix|mif1)", re.DOTALL
+).match
+
+
+class CellError(ValueError):
+    """A cell can't be what its field needs; the text says why, to be read behind the column's name and value."""
+
+
+def split_cell(cell: Any) -> list[str]:
+    """The pictures named in one cell: a JSON array, or one a line, or set apart by `` | ``. CellError for neither."""
+    if isinstance(cell, str):
+        text = cell.strip()
+        if not text.startswith("["):
+            return [piece for piece in _SEVERAL.split(text) if piece]
+        try:
+            cell = json.loads(text)
+        except ValueError as error:
+            raise CellError(f'begins like a JSON list but is none ({error}); write ["https://…", "https://…"]') from None
+    if not isinstance(cell, list) or not all(isinstance(item, str) for item in cell):
+        raise CellError("is no list of picture links")
+    return [item.strip() for item in cell if item.strip()]
+
+
+class Pictures:
+    """Reads picture cells. ``root`` is where relative paths begin; None refuses local files."""
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+        self.local = False  # whether any local picture was seen
+
+    def read(self, cell: Any) -> list[Any]:
+        """Links and data URIs as text, local files as ``{"$file", "$sha256"}``. CellError for what is no picture."""
+        if type(cell) is str and _LINK(cell):
+            return [cell]
+        return [self._one(item) for item in split_cell(cell)]
+
+    def _one(self, item: str) -> Any:
+        if _LINK(item) or _DATA(item):
+            return item
+        if problem := _bad_link(item):
+            raise CellError(problem)
+        if self._root is None:
+            raise CellError("is no link; the service fetches pictures from public https:// links")
+        self.local = True
+        return _local(item, self._root)
+
+
+def _bad_link(item: str) -> str:
+    low = item.lower()
+    if low.startswith("http://"):
+        return "begins with http://; the service fetches https:// links only"
+    if low.startswith("//"):
+        return f"has no https: in front; write https:{shown(item, 40)}"
+    if low.startswith("https:"):
+        return "is no complete link" if " " not in item else "has a space in the link; write %20 for it"
+    if low.startswith("data:"):
+        return "is no data URI of a picture (data:image/png;base64,…)"
+    scheme = re.match(r"([a-z][a-z0-9+.-]+)://", low)
+    if scheme and scheme.group(1) != "file":
+        return f"begins with {scheme.group()}, which the service can't fetch; it needs an https:// link"
+    if low.startswith("www."):
+        return f"has no https:// in front; write https://{shown(item, 40)}"
+    return ""
+
+
+def _local(item: str, root: Path) -> dict[str, str]:
+    path = _find(unquote(item[7:]) if item.lower().startswith("file://") else item, root)
+    try:
+        facts = path.stat()
+        digest = _sha256(str(path), facts.st_size, facts.st_mtime_ns)
+    except (OSError, ValueError) as error:
+        raise CellError(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
+    if not digest:
+        raise CellError("is a file, but no picture (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, HEIC)")
+    return {FILE: path.as_posix(), SHA256: digest}
+
+
+def _find(text: str, root: Path) -> Path:
+    try:
+        for spelled in dict.fromkeys((text, text.replace("\\", "/"))):
+            path = (root / Path(spelled).expanduser()).absolute()
+            if path.is_file():
+                return path
+            if path.is_dir():
+                raise CellError("is a folder; name one picture in it")
+    except CellError:
+        raise
+    except (OSError, ValueError, RuntimeError):  # too long for the system, a NUL, no home
+        pass
+    raise CellError(f"is neither an https:// link nor a file in {shown(root, 80)}")
+
+
+@lru_cache(maxsize=65_536)
+def _sha256(path: str, _size: int, _mtime_ns: int) -> str:
+    """Hex digest of a picture's bytes, "" if the file is no picture. Size and time stand for the content."""
+    with Path(path).open("rb") as file:
+        if not _MAGIC(file.read(32)):
+            return ""
+        file.seek(0)
+        return file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,69 @@
+"""What is wrong with a row, in the words of whoever filled it in: column, value, what the service takes, what to do."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import Any
+
+from .cells import text_of
+from .fields import Field
+from .nearest import listed
+from .rows import shown
+
+
+def reason(error: Any, field: Field | None) -> str:
+    """One error of jsonschema-rs as half a sentence to stand behind the value."""
+    keyword = str(error.schema_path[-1]) if error.schema_path else ""
+    limit = getattr(error.kind, "limit", None)
+    spec: dict[str, Any] = field.spec if field else {}
+    unit = "pictures" if field and field.picture else "entries"
+    match keyword:
+        case "enum":
+            return wrong_choice(str(error.instance), [text_of(option) for option in error.kind.options])
+        case "type":
+            return f"is not {_kind(spec.get('type'))}"
+        case "minLength":
+            return f"is too short: the service takes {limit} characters or more"
+        case "maxLength":
+            return f"is too long: {len(str(error.instance)):,} characters, and the service takes {limit:,}"
+        case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
+            return f"is out of range: {_range(spec)}"
+        case "minItems":
+            return f"has too few {unit}: at least {limit}"
+        case "maxItems":
+            return f"has {len(error.instance)} {unit}, and the service takes {limit}"
+        case "multipleOf":
+            return f"is no multiple of {getattr(error.kind, 'multiple_of', '')}".rstrip()
+        case "pattern":
+            return f"does not look like {getattr(error.kind, 'pattern', 'what the service takes')}"
+    return str(error.message)
+
+
+def wrong_choice(value: str, options: list[str]) -> str:
+    """Why ``value`` is none of ``options``, with the one that was probably meant."""
+    near = difflib.get_close_matches(value.strip().casefold(), [option.casefold() for option in options], 1, 0.75)
+    meant = next((option for option in options if near and option.casefold() == near[0]), "")
+    return f"is not possible: the service takes {listed(options)}" + (f"; did you mean {meant}?" if meant else "")
+
+
+def _range(spec: dict[str, Any]) -> str:
+    low = spec.get("minimum", spec.get("exclusiveMinimum"))
+    high = spec.get("maximum", spec.get("exclusiveMaximum"))
+    if low is None:
+        return f"the service takes up to {high}"
+    return f"the service takes {low} or more" if high is None else f"the service takes {low} to {high}"
+
+
+def _kind(kinds: Any) -> str:
+    words = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
+    words |= {"array": "a list", "object": "a JSON object", "null": "empty"}
+    return listed([words.get(kind, str(kind)) for kind in (kinds if isinstance(kinds, list) else [kinds])])
+
+
+def value_shown(value: Any) -> str:
+    """A value for a message: text as it is, anything else as JSON, cut to one short line."""
+    try:
+        return shown(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    except (TypeError, ValueError):
+        return shown(value)

@@ -1,0 +1,213 @@
+"""What kind of file this is: compression, format, encoding, delimiter, line end. Reads, and guesses as little as it can.
+
+The whole file is checked for UTF-8 once (0.2 µs a row): the first ``é`` of a Windows export may stand in row 10,000.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, TextIO, cast
+
+from ..core.errors import ManifestError, UsageError
+from .rows import Form, FormKind
+
+SAMPLE = 1 << 16
+_BLOCK = 1 << 20
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_KINDS = {
+    ".csv": FormKind.CSV,
+    ".tsv": FormKind.CSV,
+    ".tab": FormKind.CSV,
+    ".jsonl": FormKind.JSONL,
+    ".ndjson": FormKind.JSONL,
+    ".jsonlines": FormKind.JSONL,
+    ".xlsx": FormKind.XLSX,
+    ".xlsm": FormKind.XLSX,
+    ".parquet": FormKind.PARQUET,
+    ".pq": FormKind.PARQUET,
+}
+_FOREIGN = {".xls", ".xlsb", ".ods", ".numbers", ".gsheet"}
+_DELIMITERS = (",", ";", "\t", "|")
+_LEGACY = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp932", "gb18030", "big5", "cp949", "mac_roman")
+
+
+def open_bytes(path: Path, compression: str) -> BinaryIO:
+    """The file's bytes, decompressed."""
+    return cast("BinaryIO", gzip.open(path, "rb")) if compression == "gzip" else path.open("rb")
+
+
+def open_text(path: Path, form: Form, *, newline: str) -> TextIO:
+    """The file as text behind its byte order mark. Bytes that are no text become lone surrogates, so none is lost."""
+    errors = "strict" if form.encoding.startswith("utf-16") else "surrogateescape"
+    file = io.TextIOWrapper(open_bytes(path, form.compression), encoding=form.encoding, errors=errors, newline=newline)
+    if form.bom:
+        file.read(1)
+    return file
+
+
+def sniff_kind(path: Path, name: str) -> Form:
+    """Format and compression, by the first bytes where they are unmistakable, else by the file's name."""
+    suffixes = [suffix.lower() for suffix in Path(name).suffixes]
+    with path.open("rb") as file:
+        head = file.read(4)
+    compression = "gzip" if head.startswith(b"\x1f\x8b") else ""
+    with open_bytes(path, compression) as file:
+        head = file.read(4096)
+    if not head:
+        raise ManifestError(f"{name} is empty", hint="A manifest begins with a line of column names.")
+    last = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
+    if head.startswith(b"PK\x03\x04"):
+        kind = FormKind.XLSX
+    elif head.startswith(b"PAR1"):
+        kind = FormKind.PARQUET
+    elif last in _FOREIGN or head.startswith(b"\xd0\xcf\x11\xe0"):
+        raise ManifestError(
+            f"{name} is a kind of spreadsheet that batchedit can't read", hint="Save it as .xlsx or .csv."
+        )
+    else:
+        kind = _text_kind(last, head, name)
+    return Form(kind, compression=compression, delimiter="\t" if last in {".tsv", ".tab"} else "")
+
+
+def _text_kind(suffix: str, head: bytes, name: str) -> FormKind:
+    kind = _KINDS.get(suffix)
+    if kind in {FormKind.XLSX, FormKind.PARQUET}:
+        raise ManifestError(f"{name} is not a whole {suffix} file", hint="Save it again, or give the original file.")
+    start = head.lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n")
+    if kind is not FormKind.CSV and start.startswith(b"["):
+        raise ManifestError(
+            f"{name} is one JSON list", hint=f"Write one object a line: jq -c '.[]' {name} > manifest.jsonl"
+        )
+    if kind is None:
+        kind = FormKind.JSONL if start.startswith(b"{") else FormKind.CSV
+    return kind
+
+
+def sniff_encoding(path: Path, form: Form, wanted: str | None, name: str) -> tuple[Form, str]:
+    """``form`` with its encoding, and a note ("" if there was nothing to guess). UsageError for an unknown ``wanted``."""
+    with open_bytes(path, form.compression) as file:
+        head = file.read(SAMPLE)
+    mark, marked = next(((mark, codec) for mark, codec in _BOMS if head.startswith(mark)), (b"", ""))
+    if wanted:
+        codec = _lookup(wanted, marked)
+        return replace(form, encoding=codec, bom=bool(mark) and codec == marked), ""
+    if mark:
+        return replace(form, encoding=marked, bom=True), ""
+    if b"\0" in head and (codec := _looks_utf16(head)):
+        return replace(
+            form, encoding=codec
+        ), f"read as {codec.upper()}: every second byte is empty (--encoding overrides)"
+    if head.count(b"\0") > len(head) // 20:
+        raise ManifestError(f"{name} is not a table of text", hint="Give a CSV, TSV, JSONL, XLSX or Parquet file.")
+    odd = _first_odd_block(path, form)
+    if odd is None:
+        return form, ""
+    codec = _guess_legacy(odd)
+    return replace(form, encoding=codec), f"read as {codec}: the text is not UTF-8 (--encoding overrides)"
+
+
+def _lookup(wanted: str, marked: str) -> str:
+    try:
+        codec = codecs.lookup(wanted)
+    except LookupError:
+        raise UsageError(f"there is no encoding {wanted!r}", hint="Try utf-8, utf-16 or cp1252.") from None
+    if not codec._is_text_encoding:  # noqa: SLF001 - the only place where Python tells that rot13 or zip is no encoding
+        raise UsageError(f"{wanted!r} is not an encoding of text", hint="Try utf-8, utf-16 or cp1252.")
+    plain = codec.name.removesuffix("-sig")
+    if plain in {"utf-16", "utf-32"}:
+        return marked if marked.startswith(plain) else f"{plain}-le"
+    return plain
+
+
+def _looks_utf16(head: bytes) -> str:
+    half = max(1, len(head) // 2)
+    odd, even = head[1::2].count(0) / half, head[::2].count(0) / half
+    if odd > 0.4 and even < 0.05:
+        return "utf-16-le"
+    return "utf-16-be" if even > 0.4 and odd < 0.05 else ""
+
+
+def _blocks(path: Path, form: Form) -> Iterator[bytes]:
+    with open_bytes(path, form.compression) as file:
+        while block := file.read(_BLOCK):
+            yield block
+
+
+def _first_odd_block(path: Path, form: Form) -> bytes | None:
+    """The first block of the file that is not UTF-8, None if all of it is."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    block = b""
+    try:
+        for block in _blocks(path, form):
+            decoder.decode(block)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return block
+    return None
+
+
+def _guess_legacy(block: bytes) -> str:
+    from charset_normalizer import from_bytes  # noqa: PLC0415 - only files of another age pay for its import
+
+    told = b"\n".join(line for line in block.splitlines() if not line.isascii())[:SAMPLE]
+    best = from_bytes(told, cp_isolation=list(_LEGACY)).best()
+    if best is None or len(told.translate(None, bytes(range(128)))) < 4:
+        return "cp1252"  # too little to tell: what Excel writes where most people are
+    return best.encoding if best.encoding in _LEGACY else "cp1252"
+
+
+def sniff_layout(path: Path, form: Form, wanted: str | None) -> Form:
+    """``form`` with its line end and, for CSV, its delimiter."""
+    with open_text(path, form, newline="") as file:
+        sample = file.read(SAMPLE)
+    found = re.search(r"\r\n|\n|\r", sample)
+    newline = found.group() if found else "\n"
+    if form.kind is FormKind.JSONL:
+        return replace(form, newline="\r\n" if newline == "\r\n" else "\n", delimiter=",")
+    if wanted is not None:
+        wanted = "\t" if wanted in {"\\t", "tab"} else wanted
+        if len(wanted) != 1 or wanted in '"\r\n ':
+            raise UsageError(
+                f"--delimiter takes one character, not {wanted!r}", hint="For a tab write --delimiter tab."
+            )
+        return replace(form, newline=newline, delimiter=wanted)
+    announced = re.match(r'"?sep=([^"\r\n])"?[\r\n]', sample, re.IGNORECASE)
+    if announced:
+        return replace(form, newline=newline, delimiter=announced.group(1))
+    return replace(form, newline=newline, delimiter=form.delimiter or sniff_delimiter(sample))
+
+
+def sniff_delimiter(sample: str) -> str:
+    """The delimiter that cuts the first records into the header's number of cells; a comma if none cuts at all."""
+    scores = {delimiter: _score(sample, delimiter) for delimiter in _DELIMITERS}
+    return max(_DELIMITERS, key=lambda delimiter: scores[delimiter])
+
+
+def _score(sample: str, delimiter: str) -> tuple[bool, float, int]:
+    records: list[list[str]] = []
+    reader = csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter, strict=True)
+    try:
+        records.extend(itertools.islice(reader, 60))
+    except csv.Error:
+        pass  # the sample's cut or a broken row: what came before it counts
+    else:
+        if len(sample) >= SAMPLE and len(records) > 1:
+            records.pop()
+    widths = [len(record) for record in records if record]
+    if not widths or widths[0] < 2:
+        return False, 0.0, 0
+    return True, widths.count(widths[0]) / len(widths), widths[0]

@@ -1,0 +1,168 @@
+"""Where each of the model's inputs comes from: ``--set``, ``--map``, ``--prompt``, or the column of its own name.
+
+The strongest wins, in that order. All of it is decided once, before the first row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import ManifestError, UsageError
+from .fields import Reader, Schema
+from .nearest import listed, nearest, plain
+from .pictures import CellError
+from .reasons import reason, wrong_choice
+
+ID_COLUMNS = ("id", "sku", "handle", "variant sku", "product id", "item group id", "item id", "name", "title")
+SIZE_FIELDS = ("size", "aspect_ratio", "image_size", "ratio", "resolution")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How rows become jobs: what DESIGN §5's options say, and the model's input ``schema``.
+
+    ``mapping`` is field → column, ``sets`` field → text, ``over`` column → the values to expand each row over.
+    ``image_root`` is where relative picture paths begin; None refuses local files. ``date`` fills ``{date}``.
+    """
+
+    model: str
+    schema: dict[str, Any]
+    prompt: str | None = None
+    mapping: dict[str, str] = field(default_factory=dict)
+    sets: dict[str, str] = field(default_factory=dict)
+    sizes: tuple[str, ...] = ()
+    variants: int = 1
+    id_column: str | None = None
+    name: str | None = None
+    revision: int = 0
+    over: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    fill_down: tuple[str, ...] = ()
+    image_root: Path | None = None
+    date: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """``columns``: (field, column, reader) for what stands in the rows; ``constants``: what is the same for all."""
+
+    columns: list[tuple[str, str, Reader | None]]
+    constants: dict[str, Any]
+    prompt_field: str
+    size_field: str
+    sizes: tuple[Any, ...]
+    notes: tuple[str, ...]
+
+
+def choose_sources(recipe: Recipe, schema: Schema, columns: tuple[str, ...]) -> Sources:
+    """UsageError for options that fit neither model nor table, ManifestError if nothing fills a required field."""
+    notes: list[str] = []
+    set_fields = {_field(name, schema, "--set"): (name, text) for name, text in recipe.sets.items()}
+    constants = {name: _constant(schema, name, text) for name, (_, text) in set_fields.items()}
+    mapped = {
+        _field(name, schema, "--map"): find_column(column, columns, "--map") for name, column in recipe.mapping.items()
+    }
+    prompt_field = "" if recipe.prompt is None else _prompt_field(schema)
+    if prompt_field in constants or prompt_field in mapped:
+        notes.append(f"--prompt is not used: {prompt_field} comes from {'--set' if prompt_field in constants else '--map'}")
+        prompt_field = ""
+    size_field, sizes = _sizes(recipe, schema, constants)
+    found: list[tuple[str, str, Reader | None]] = []
+    for name, spec in schema.fields.items():
+        if name in constants or name == prompt_field or (sizes and name == size_field):
+            continue
+        column = mapped.get(name) or _own_column(name, columns, notes)
+        if column:
+            found.append((name, column, spec.read))
+        elif spec.required:
+            raise _unfilled(name, columns)
+    return Sources(found, constants, prompt_field, size_field, sizes, tuple(notes))
+
+
+def find_column(wanted: str, columns: tuple[str, ...], option: str) -> str:
+    """The column that ``wanted`` names, whatever its capitals. UsageError, with the nearest name, if there is none."""
+    if wanted in columns:
+        return wanted
+    alike = [column for column in columns if plain(column) == plain(wanted)]
+    if len(alike) == 1:
+        return alike[0]
+    near = nearest(wanted, columns)
+    hint = f"Did you mean {near!r}? " if near else ""
+    raise UsageError(f"{option}: there is no column {wanted!r}", hint=f"{hint}Columns: {listed(columns, 'and')}.")
+
+
+def find_id(wanted: str | None, columns: tuple[str, ...]) -> str:
+    """The column that names rows: ``--id``, else the first of the usual ones, else "" for the row's number."""
+    if wanted is not None:
+        return find_column(wanted, columns, "--id")
+    by_plain = {plain(column): column for column in reversed(columns)}
+    return next((by_plain[name] for name in ID_COLUMNS if name in by_plain), "")
+
+
+def _field(name: str, schema: Schema, option: str) -> str:
+    if name in schema.fields:
+        return name
+    near = nearest(name, schema.fields)
+    hint = f"Did you mean {near}? " if near else ""
+    raise UsageError(f"{option}: the model has no input {name!r}", hint=f"{hint}It takes {listed(schema.fields, 'and')}.")
+
+
+def _constant(schema: Schema, name: str, text: str) -> Any:
+    field = schema.fields[name]
+    try:
+        value = text if field.read is None else field.read(text)
+    except CellError as error:
+        raise UsageError(f"--set {name}: {text!r} {error}") from None
+    wrong = [error for error in schema.errors({name: value}) if list(error.instance_path)[:1] == [name]]
+    if wrong or value in ("", []):
+        raise UsageError(f"--set {name}: {text!r} {reason(wrong[0], field) if wrong else 'is empty'}")
+    return value
+
+
+def _prompt_field(schema: Schema) -> str:
+    texts = [name for name, spec in schema.fields.items() if spec.read is None]
+    found = next((name for name in texts if name == "prompt"), None) or next((n for n in texts if "prompt" in n), None)
+    if found is None:
+        raise UsageError("--prompt: the model takes no prompt", hint=f"It takes {listed(schema.fields, 'and')}.")
+    return found
+
+
+def _sizes(recipe: Recipe, schema: Schema, constants: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
+    name = next((name for name in SIZE_FIELDS if name in schema.fields), "")
+    if not recipe.sizes:
+        return name, ()
+    if not name:
+        raise UsageError("--sizes: the model has no size", hint=f"It takes {listed(schema.fields, 'and')}.")
+    if name in constants:
+        raise UsageError(f"--sizes and --set {name} contradict each other", hint="Give one of them.")
+    sizes = tuple(_size(schema, name, text) for text in dict.fromkeys(recipe.sizes))
+    return name, tuple(dict.fromkeys(sizes))
+
+
+def _size(schema: Schema, name: str, text: str) -> Any:
+    options = [str(option) for option in schema.fields[name].spec.get("enum", ())]
+    read = schema.fields[name].read
+    value = text.strip() if read is None else read(text)
+    if options and str(value) not in options:
+        raise UsageError(f"--sizes: {text!r} {wrong_choice(text, options)}")
+    return value
+
+
+def _own_column(name: str, columns: tuple[str, ...], notes: list[str]) -> str:
+    if name in columns:
+        return name
+    alike = next((column for column in columns if plain(column) == plain(name)), "")
+    if alike:
+        notes.append(f"column {alike!r} is taken for the model's input {name}")
+    return alike
+
+
+def _unfilled(name: str, columns: tuple[str, ...]) -> ManifestError:
+    near = nearest(name, columns)
+    told = f'Say which one it is: --map {name}="{near or "COLUMN"}".'
+    if name == "prompt":
+        told = f"Add a column prompt, or write --prompt 'make an ad for {{{columns[0]}}}'."
+    return ManifestError(
+        f"no column fills the model's required input {name!r}; columns: {listed(columns, 'and')}", hint=told
+    )

@@ -1,0 +1,166 @@
+"""The sentence: manifest → jobs → checkpoint → pool (submit, poll, download) → results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+import anyio
+
+from .checkpoint.intake import CHUNK, Intake, IntakeReport
+from .core.errors import BatcheditError
+from .core.inspection import eta, stalled
+from .core.model import InvalidLine, JobKey, Line, State
+from .pool.drive import Pool, resume, work
+from .progress import Snapshot
+
+REFRESH_SECONDS = 0.5
+EXAMPLES = 3
+TOLD_PROBLEMS = 200
+"""So many invalid rows are kept to be told one by one; the rest is counted."""
+
+
+class Stop:
+    """The switch by which somebody outside ends a run: a signal, a window that is closed."""
+
+    def __init__(self) -> None:
+        self.reason: BatcheditError | None = None
+        self._listener: Callable[[BatcheditError], None] | None = None
+
+    def listen(self, listener: Callable[[BatcheditError], None] | None) -> None:
+        """Call ``listener`` with the reason, at once if the switch was thrown before."""
+        self._listener = listener
+        if listener is not None and self.reason is not None:
+            listener(self.reason)
+
+    def throw(self, reason: BatcheditError) -> None:
+        """End the run. The first reason stands."""
+        if self.reason is None:
+            self.reason = reason
+            if self._listener is not None:
+                self._listener(reason)
+
+
+@dataclass
+class Survey:
+    """What a manifest asks for, counted while its lines go by. Memory does not grow with the manifest.
+
+    ``wanted`` counts distinct jobs within ``limit``; of these ``to_buy`` are not bought yet, ``edited`` of them new
+    versions of something bought before. ``is_planned`` tells whether a known job is still to be bought.
+    """
+
+    limit: int | None = None
+    is_planned: Callable[[JobKey], bool | None] = lambda key: None  # noqa: ARG005 - nothing is known
+    rows: int = 0
+    lines: int = 0
+    twins: int = 0
+    wanted: int = 0
+    to_buy: int = 0
+    edited: int = 0
+    beyond: int = 0
+    invalid_rows: int = 0
+    invalid: list[InvalidLine] = field(default_factory=list)
+    examples: list[Line] = field(default_factory=list)
+    edits: list[Line] = field(default_factory=list)
+    _row: int = 0
+
+    def watch(self, lines: Iterable[Line | InvalidLine]) -> Iterator[Line | InvalidLine]:
+        """Pass ``lines`` on, counting them."""
+        for line in lines:
+            if line.row != self._row:
+                self._row = line.row
+                self.rows += 1
+            if isinstance(line, InvalidLine):
+                self._count_invalid(line)
+            else:
+                self._count(line)
+            yield line
+
+    def _count(self, line: Line) -> None:
+        self.lines += 1
+        if line.twin:
+            self.twins += 1
+            return
+        if self.limit is not None and self.wanted >= self.limit:
+            self.beyond += 1
+            return
+        self.wanted += 1
+        planned = self.is_planned(line.job.key)
+        if planned is False:
+            return
+        self.to_buy += 1
+        if len(self.examples) < EXAMPLES:
+            self.examples.append(line)
+        if planned is None and line.job.version > 1:
+            self.edited += 1
+            if len(self.edits) < TOLD_PROBLEMS:
+                self.edits.append(line)
+
+    def _count_invalid(self, line: InvalidLine) -> None:
+        self.invalid_rows += 1
+        if len(self.invalid) < TOLD_PROBLEMS:
+            self.invalid.append(line)
+
+    @property
+    def reused(self) -> int:
+        """Wanted jobs that were bought before."""
+        return self.wanted - self.to_buy
+
+
+def plan(lines: Iterable[Line | InvalidLine], survey: Survey) -> Survey:
+    """Count everything, keep nothing, send nothing."""
+    for _ in survey.watch(lines):
+        pass
+    return survey
+
+
+def take_in(intake: Intake, lines: Iterable[Line | InvalidLine], survey: Survey) -> None:
+    """Manifest → jobs → checkpoint, chunk by chunk. Nothing of it counts before ``commit``."""
+    watched = survey.watch(lines)
+    while chunk := list(islice(watched, CHUNK)):
+        intake.add(chunk)
+
+
+def commit(intake: Intake, fingerprint: str) -> IntakeReport:
+    """The manifest's jobs are the run's jobs from here on."""
+    return intake.commit(fingerprint)
+
+
+async def collect_and_buy(pool: Pool, *, buy: bool, stop: Stop, refresh: Callable[[Snapshot], None]) -> None:
+    """The pool's part. Returns when every job rests, buying has stopped, or ``stop`` was thrown.
+
+    ``stop`` ends polling and downloading at once; a POST on the wire is waited for and its answer written down.
+    """
+    with anyio.CancelScope() as scope:
+
+        def end(reason: BatcheditError) -> None:
+            pool.governor.halt(reason)
+            scope.cancel()
+
+        stop.listen(end)
+        try:
+            async with anyio.create_task_group() as around:
+                around.start_soon(_show, pool, refresh)
+                await resume(pool)
+                await work(pool, buy=buy)
+                around.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) == 1:
+                raise group.exceptions[0] from group
+            raise
+        finally:
+            stop.listen(None)
+    refresh(snapshot(pool))
+
+
+async def _show(pool: Pool, refresh: Callable[[Snapshot], None]) -> None:
+    while True:
+        refresh(snapshot(pool))
+        await anyio.sleep(REFRESH_SECONDS)
+
+
+def snapshot(pool: Pool) -> Snapshot:
+    """How the run stands now."""
+    counts, money = pool.checkpoint.counts(), pool.checkpoint.money()
+    return Snapshot(counts, money, pool.governor.eta(counts.of(State.PLANNED)), paused=pool.governor.paused())

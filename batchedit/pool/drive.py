@@ -1,0 +1,333 @@
+"""The loop for one job, and the work for all of them.
+
+``drive`` asks the lifecycle what to do, does it, writes down what happened, and asks again. A fresh job and one found after
+a crash run through the same lines. Nothing in here decides about money: the table does, and ``buy`` keeps its one rule —
+intention on disk, then the POST, then its answer on disk, with nobody able to cut in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import assert_never
+
+import anyio
+
+from ..core.errors import BatcheditError, BudgetReachedError, CheckpointError
+from ..core.lifecycle import (
+    FINAL,
+    REMOTE,
+    Accepted,
+    Action,
+    Cancel,
+    CancelAsked,
+    Completed,
+    Declined,
+    Download,
+    Event,
+    GivenUp,
+    GiveUp,
+    Gone,
+    Missed,
+    Patience,
+    Pending,
+    Poll,
+    Reserve,
+    Reserved,
+    Rest,
+    Resumed,
+    Saved,
+    Sleep,
+    Spoiled,
+    Submit,
+    advance,
+    next_action,
+    recover,
+)
+from ..core.model import Record, SavedFile, State
+from ..core.policy import RetryLimits, after_decline, backoff
+from ..ports import Api, Broken, Checkpoint, Files, NoAnswer, Observer, StillRunning
+from .governor import Clock, Governor, Slot
+
+CHUNK = 500
+ABSENT_LOOKS = 6
+"""404 is believed after so many looks in a row: the service may need a moment to know its own request."""
+ABSENT_SECONDS = 20.0
+DOWNLOADS = 8
+"""Files under way at once: a limit of their own, so that a slow file host holds no place among the jobs in flight."""
+
+IN_FLIGHT = frozenset({State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED})
+
+
+@dataclass
+class Pool:
+    """What all jobs of a run share. ``price`` is the estimate for one job in micro-dollars, 0 if unknown."""
+
+    api: Api
+    checkpoint: Checkpoint
+    files: Files
+    observer: Observer
+    governor: Governor
+    clock: Clock
+    rng: Random
+    price: int = 0
+    patience: Patience = Patience()
+    retries: RetryLimits = RetryLimits()
+    downloads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(DOWNLOADS))
+
+
+async def work(pool: Pool, *, buy: bool) -> None:
+    """Collect what was bought and, with ``buy``, buy what is planned: submitted ones first.
+
+    Returns when every job rests. Buying may have stopped before (``pool.governor.halted`` says why). Raises what ends a
+    run at once: CheckpointError, OutputError, TokenError.
+    """
+    try:
+        async with anyio.create_task_group() as lingering:
+            async with anyio.create_task_group() as tasks:
+                async for record in _found(pool):
+                    slot = Slot(pool.governor)
+                    if record.state in REMOTE:
+                        pool.governor.take_now(slot)
+                    tasks.start_soon(_drive, pool, record, slot, lingering)
+                if buy:
+                    await _feed(pool, tasks, lingering)
+            lingering.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise _gravest(group) from group
+
+
+async def _found(pool: Pool) -> AsyncIterator[Record]:
+    """Records that an earlier process left in flight, each with what ``recover`` has to say of it written down."""
+    async for record in _paged(pool, IN_FLIGHT):
+        event = recover(record, pool.clock())
+        yield record if event is None else await step(pool, record, event)
+
+
+async def _paged(pool: Pool, states: frozenset[State]) -> AsyncIterator[Record]:
+    after = 0
+    while records := await pool.checkpoint.unsettled(after, CHUNK, states):
+        for record in records:
+            yield record
+        after = records[-1].id
+
+
+async def _feed(pool: Pool, tasks: anyio.abc.TaskGroup, lingering: anyio.abc.TaskGroup) -> None:
+    """Planned jobs, one for each free place: a million of them wait in the checkpoint, not in memory."""
+    governor, after = pool.governor, 0
+    with governor.buying():
+        while records := await pool.checkpoint.planned(after, CHUNK):
+            for record in records:
+                slot = Slot(governor)
+                await governor.take(slot)
+                tasks.start_soon(_drive, pool, record, slot, lingering)
+            after = records[-1].id
+
+
+async def resume(pool: Pool) -> int:
+    """Take up what was given up: UNCOLLECTED → WAITING. Returns how many."""
+    taken = 0
+    async for record in _paged(pool, frozenset({State.UNCOLLECTED})):
+        await step(pool, record, Resumed(pool.clock()))
+        taken += 1
+    return taken
+
+
+async def cancel(pool: Pool, records: Sequence[Record]) -> None:
+    """Ask the service to cancel each of ``records`` (WAITING); those that run already stay WAITING."""
+
+    async def one(record: Record) -> None:
+        asked = await step(pool, record, CancelAsked(pool.clock()))
+        while asked.state is State.CANCELLING:
+            action = next_action(asked, pool.clock(), pool.patience)
+            event = await _perform(pool, asked, action)
+            asked = asked if event is None else await step(pool, asked, event)
+
+    async with anyio.create_task_group() as tasks:
+        for record in records:
+            tasks.start_soon(one, record)
+
+
+async def _drive(pool: Pool, record: Record, slot: Slot, lingering: anyio.abc.TaskGroup) -> None:
+    try:
+        record = await drive(pool, record, slot)
+        if record.state in FINAL:
+            pool.governor.finished(record)
+        if record.state is State.IN_DOUBT:
+            # It may be running: as long as a job usually takes, it counts as in flight.
+            lingering.start_soon(_linger, pool, slot, pool.governor.lifetimes.quantile(0.9))
+            slot = Slot(pool.governor)
+    finally:
+        slot.free()
+
+
+async def _linger(pool: Pool, slot: Slot, seconds: float) -> None:
+    await anyio.sleep(min(seconds, pool.patience.stuck_after))
+    slot.free()
+
+
+async def drive(pool: Pool, record: Record, slot: Slot) -> Record:
+    """Run one job until it rests, or until buying has stopped and it has not been bought."""
+    while True:
+        action = next_action(record, pool.clock(), pool.patience)
+        match action:
+            case Rest():
+                return record
+            case Reserve():
+                bought = await buy(pool, record, slot)
+                if bought is None:
+                    return record
+                record = bought
+            case _:
+                event = await _perform(pool, record, action)
+                if event is not None:
+                    record = await step(pool, record, event)
+                elif record.state is State.PLANNED and pool.governor.stopped():
+                    return record
+        if record.state not in REMOTE:
+            slot.free()
+
+
+async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
+    """Reserve, submit, and note the answer: the only way to spend money. None if buying has stopped.
+
+    Everything that may take time — a place, a connection, a turn — is waited for before the intention is written. From
+    there to the answer nothing can cancel it from inside; what a crash cuts off there is in doubt.
+    """
+    governor = pool.governor
+    with governor.buying():
+        while not governor.stopped():
+            await governor.take(slot)
+            async with pool.api.post_permit():
+                await governor.post_turn()
+                with anyio.CancelScope(shield=True):
+                    if governor.stopped():
+                        return None
+                    try:
+                        record = await step(pool, record, Reserved(pool.clock(), _price(pool)))
+                    except BudgetReachedError as reached:
+                        governor.turn_unused()
+                        budget = reached
+                    else:
+                        return await _submit(pool, record)
+            slot.free()
+            if not pool.checkpoint.money().in_flight:
+                governor.halt(budget)
+            else:
+                await governor.settlement()
+    return None
+
+
+async def _submit(pool: Pool, record: Record) -> Record:
+    event = await pool.api.submit(record)
+    pool.governor.heard(event)
+    if isinstance(event, Declined):
+        event = after_decline(record, event, pool.retries, pool.rng, pool.clock())
+    return await step(pool, record, event)
+
+
+def _price(pool: Pool) -> int:
+    """What to put aside: the estimate, or more once the service has charged more."""
+    return max(pool.price, pool.checkpoint.top_price)
+
+
+async def step(pool: Pool, record: Record, event: Event) -> Record:
+    """The record after ``event``, on disk if the event is a durable one."""
+    after = advance(record, event)
+    if event.durable:
+        try:
+            after = await pool.checkpoint.save(after, event)
+        except CheckpointError:
+            if isinstance(event, Accepted):
+                pool.checkpoint.rescue(after, event)
+            raise
+    pool.observer.saw(after, event)
+    return after
+
+
+async def _perform(pool: Pool, record: Record, action: Action) -> Event | None:
+    """One action but the buying ones. None where there is nothing to note."""
+    match action:
+        case Sleep(until):
+            await _sleep(pool, record, until)
+            return None
+        case Poll():
+            return await _look(pool, record)
+        case Cancel():
+            return await _cancel(pool, record)
+        case Download():
+            return await _download(pool, record)
+        case GiveUp(problem):
+            return GivenUp(pool.clock(), problem)
+        case Reserve() | Submit() | Rest():
+            raise AssertionError(f"{action} is not performed here")
+        case _:
+            assert_never(action)
+
+
+async def _sleep(pool: Pool, record: Record, until: float) -> None:
+    pause = max(0.0, until - pool.clock())
+    if record.state is not State.PLANNED:
+        await anyio.sleep(pause)
+        return
+    with pool.governor.buying():
+        await anyio.sleep(pause)
+
+
+async def _look(pool: Pool, record: Record) -> Event:
+    await pool.governor.get_turn()
+    reply = await pool.api.look(record)
+    now = pool.clock()
+    match reply:
+        case StillRunning(word, running, position):
+            pause = pool.governor.look_again_in(record, now, queued=not running)
+            return Pending(now, now + pause, running, word, position)
+        case NoAnswer():
+            return _missed(pool, record, reply, now)
+        case Completed() if record.state is State.WAITING:
+            pool.governor.completed(record, now)
+    return reply
+
+
+async def _cancel(pool: Pool, record: Record) -> Event:
+    reply = await pool.api.cancel(record)
+    return _missed(pool, record, reply, pool.clock()) if isinstance(reply, NoAnswer) else reply
+
+
+def _missed(pool: Pool, record: Record, reply: NoAnswer, now: float) -> Missed | Gone:
+    since = record.watched_from or record.accepted_at or now
+    if reply.absent and record.absent + 1 >= ABSENT_LOOKS and now - since >= ABSENT_SECONDS:
+        return Gone(now, reply.problem)
+    pause = reply.retry_after if reply.retry_after is not None else 1.0 + backoff(record.absent + 2, pool.rng, cap=30.0)
+    return Missed(now, now + pause, reply.problem, reply.absent)
+
+
+async def _download(pool: Pool, record: Record) -> Event:
+    saved: list[SavedFile] = []
+    async with pool.downloads:
+        for index, output in enumerate(record.outputs):
+            file = await pool.files.save(record, output, index)
+            if isinstance(file, Broken):
+                now = pool.clock()
+                return Spoiled(now, now + backoff(record.spoils, pool.rng, cap=60.0), file.problem)
+            saved.append(file)
+    return Saved(pool.clock(), tuple(saved))
+
+
+def _gravest(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Of what several tasks raised at once, the one to tell: a failing checkpoint before anything else."""
+    leaves = list(_leaves(group))
+    for wanted in (CheckpointError, BatcheditError):
+        for leaf in leaves:
+            if isinstance(leaf, wanted):
+                return leaf
+    return leaves[0]
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

@@ -1,0 +1,76 @@
+"""Which links may be fetched at all. Pure.
+
+Only https, only hosts below ``runcomfy.net`` and ``runcomfy.com`` [seen] and those of ``--allow-host``; plain http for this
+machine only, and only when it was allowed. A link's text comes from the service, so it is read by the very parser
+that sends it (httpx), and a link that names a user, an odd port or no host is no link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+import httpx
+
+from ..core.errors import UsageError
+
+_VENDOR = ("runcomfy.net", "runcomfy.com")
+_PORTS = {"https": 443, "http": 80}
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """One entry of the list. ``port`` None means the scheme's own port, or any port of this machine."""
+
+    host: str
+    below: bool
+    port: int | None
+
+    def admits(self, host: str, port: int, usual: bool) -> bool:
+        if host != self.host and not (self.below and host.endswith(f".{self.host}")):
+            return False
+        return port == self.port if self.port is not None else usual or _loopback(host)
+
+
+class Gate:
+    """The list of hosts. ``allow_hosts``: ``cdn.example.com``, ``*.example.com``, ``127.0.0.1:8000``, ``[::1]``."""
+
+    def __init__(self, allow_hosts: Iterable[str] = ()) -> None:
+        """UsageError for an entry that is no host."""
+        self._list = [_Allowed(host, True, None) for host in _VENDOR] + [_entry(text) for text in allow_hosts]
+
+    def refusal(self, url: httpx.URL) -> str | None:
+        """Why ``url`` must not be fetched, None if it may."""
+        host = url.raw_host.decode("ascii", "replace").lower().strip("[]").rstrip(".")
+        if url.scheme not in _PORTS or not host:
+            return "it is no https link"
+        if url.userinfo:
+            return "it carries a user name"
+        if url.scheme == "http" and not _loopback(host):
+            return "it is not https"
+        port = url.port or _PORTS[url.scheme]
+        if not any(one.admits(host, port, port == _PORTS[url.scheme]) for one in self._list):
+            shown = host if port == _PORTS[url.scheme] else f"{host}:{port}"
+            return f"its host {shown[:80]} is not allowed (--allow-host {shown[:80]} would)"
+        return None
+
+
+def _entry(text: str) -> _Allowed:
+    bare = text.strip().lower()
+    below = bare.startswith("*.")
+    try:
+        url = httpx.URL(f"https://{bare.removeprefix('*.')}/")
+        host = url.raw_host.decode("ascii").strip("[]").rstrip(".")
+    except (httpx.InvalidURL, UnicodeError):
+        host, url = "", httpx.URL("")
+    if not host or url.userinfo or url.path != "/" or url.query or url.fragment or "/" in bare:
+        raise UsageError(f"--allow-host {text!r} is no host", hint="write it like cdn.example.com or *.example.com")
+    return _Allowed(host, below, url.port)

@@ -1,0 +1,175 @@
+"""Those who watch a run: a bar on a terminal, JSON lines in ``run.jsonl`` and on stderr, nobody.
+
+Nothing written here holds the token or a whole prompt.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+import orjson
+from tqdm import tqdm
+
+from .core.lifecycle import Accepted, Completed, Event, Saved
+from .core.model import Counts, Money, Record, State, format_usd
+from .ports import Observer
+
+logger = logging.getLogger("batchedit")
+
+STILL_OPEN = (State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How the run stands. ``eta`` is seconds until it is over (p50, p90), None before anything is known."""
+
+    counts: Counts
+    money: Money
+    eta: tuple[float, float] | None = None
+    stalled: int = 0
+    paused: str = ""
+
+
+class JsonLines:
+    """One JSON object a line for each durable event and each note: ``run.jsonl`` and ``--log-json``."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def saw(self, record: Record, event: Event) -> None:
+        """Write what is worth finding again; looks that found nothing are not."""
+        if not event.durable:
+            return
+        line: dict[str, Any] = {
+            "at": event.at,
+            "event": type(event).__name__,
+            "job": record.id,
+            "name": record.job.name,
+            "state": record.state,
+        }
+        if record.handle is not None:
+            line["request_id"] = record.handle.request_id
+        if record.problem is not None:
+            line |= {"kind": record.problem.kind, "problem": record.problem.message, "http": record.problem.http}
+        if isinstance(event, Completed):
+            line["cost_usd"] = None if event.cost is None else event.cost / 1_000_000
+        if isinstance(event, Saved):
+            line["files"] = [file.path for file in event.files]
+        if isinstance(event, Accepted):
+            line["by"] = event.by
+        self._write(line)
+
+    def note(self, name: str, message: str, **details: object) -> None:
+        """Write something about the run as a whole."""
+        self._write({"event": name, "message": message, **details})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._stream.write(orjson.dumps(line, default=str).decode() + "\n")
+        self._stream.flush()
+
+
+class Logging:
+    """The library's observer: the standard ``logging`` package, logger ``batchedit``."""
+
+    def saw(self, record: Record, event: Event) -> None:
+        """Each durable event at DEBUG, what went wrong at INFO."""
+        if event.durable:
+            level = logging.INFO if record.problem else logging.DEBUG
+            logger.log(level, "%s: %s", record.job.name, type(event).__name__, extra={"job": record.id})
+
+    def note(self, name: str, message: str, **details: object) -> None:
+        """Something about the run as a whole, at WARNING."""
+        logger.warning("%s", message, extra={"note": name, **details})
+
+
+class Tell:
+    """Says notes to a person, one line each, through ``say``; each text once."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._said: set[str] = set()
+
+    def saw(self, record: Record, event: Event) -> None:
+        """Events of single jobs are the bar's business."""
+
+    def note(self, name: str, message: str, **details: object) -> None:  # noqa: ARG002 - the port's signature
+        """Say it, unless it was just said."""
+        if message not in self._said:
+            self._said.add(message)
+            self._say(message)
+
+
+class Everybody:
+    """Several observers as one."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = observers
+
+    def saw(self, record: Record, event: Event) -> None:
+        """Pass it on."""
+        for observer in self._observers:
+            observer.saw(record, event)
+
+    def note(self, name: str, message: str, **details: object) -> None:
+        """Pass it on."""
+        for observer in self._observers:
+            observer.note(name, message, **details)
+
+
+class Bar:
+    """A tqdm bar of finished jobs with money and an honest ETA. Make it on a terminal only."""
+
+    def __init__(self, total: int, stream: IO[str]) -> None:
+        self._bar = tqdm(
+            total=total,
+            file=stream,
+            unit="job",
+            dynamic_ncols=True,
+            mininterval=0.2,
+            bar_format="{percentage:3.0f}%|{bar:24}| {n_fmt}/{total_fmt} {postfix}",
+        )
+
+    def refresh(self, now: Snapshot) -> None:
+        """Show ``now``."""
+        self._bar.n = now.counts.of(State.DONE)
+        self._bar.set_postfix_str(_postfix(now, self._bar.format_dict), refresh=True)
+
+    def say(self, text: str) -> None:
+        """A line above the bar."""
+        self._bar.write(text, file=self._bar.fp)
+
+    def close(self) -> None:
+        """Leave the last state on the screen."""
+        self._bar.close()
+
+
+def _postfix(now: Snapshot, shown: dict[str, Any]) -> str:
+    counts, money = now.counts, now.money
+    parts = ["done"]
+    for state in (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED):
+        if counts.of(state):
+            parts.append(f"{counts.of(state)} {state.replace('_', ' ')}")
+    parts.append(f"{counts.of(*STILL_OPEN)} in flight")
+    parts.append(f"{format_usd(money.spent)} spent")
+    if money.held:
+        parts.append(f"{format_usd(money.held)} reserved")
+    if shown["elapsed"] > 1 and shown["n"] > shown["initial"]:
+        parts.append(f"{(shown['n'] - shown['initial']) / shown['elapsed'] * 60:.0f}/min")
+    if now.eta is not None:
+        parts.append(f"{_minutes(now.eta[0])} left (90 %: {_minutes(now.eta[1])})")
+    if now.stalled:
+        parts.append(f"{now.stalled} unusually slow")
+    if now.paused:
+        parts.append(now.paused)
+    return " · ".join(parts)
+
+
+def _minutes(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,138 @@
+"""Running the app: uvicorn in a thread, bound to loopback, started and stopped within a fraction of a second."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from batchedit.sandbox.app import Desk, create_app
+from batchedit.sandbox.config import SandboxConfig
+
+_T = TypeVar("_T")
+
+
+class _Protocol(H11Protocol):
+    """Lets the application reach the connection itself, as `scope["state"]["transport"]`."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
+        super().connection_made(transport)
+        # asyncio does this only where the listening socket was made with an explicit protocol number, which
+        # `socket.create_server` does not do; without it Nagle and delayed ACKs add 40 ms to every answer.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.app_state = {**self.app_state, "transport": transport}
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server that says when it listens."""
+
+    def __init__(self, app: Starlette, config: SandboxConfig) -> None:
+        settings = uvicorn.Config(
+            app,
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=config.keep_alive,
+        )
+        super().__init__(settings)
+        self.listening = threading.Event()
+        self._told = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    async def main_loop(self) -> None:
+        """Uvicorn's looks ten times a second whether it should go; this one is told, and ticks for the Date header."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), 1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """At once: connections are cut, or one that a fault keeps hanging would keep the server."""
+        for listener in self.servers:
+            listener.close()
+        for one in sockets or []:
+            one.close()
+        self._cut_connections()
+        if self.server_state.tasks:
+            _, late = await asyncio.wait(self.server_state.tasks, timeout=0.3)
+            for task in late:
+                task.cancel()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._told.set()
+
+    def _cut_connections(self) -> None:
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+
+
+class RunningSandbox:
+    """A sandbox that listens. Every method may be called from any thread."""
+
+    def __init__(self, config: SandboxConfig) -> None:
+        app = create_app(config)
+        self._desk: Desk = app.state.desk
+        self._server = _Server(app, config)
+        self._socket = socket.create_server(("127.0.0.1", config.port), backlog=2048)
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
+        self._thread.start()
+        if not self._server.listening.wait(10):
+            raise RuntimeError("the sandbox did not start within 10 s")
+
+    def ledger(self, *, full: bool = False) -> dict[str, Any]:
+        """What `GET /_sandbox/ledger` says, without a call; it can still be read after `close()`."""
+        return self._in_loop(lambda: self._desk.report(full=full))
+
+    def set_faults(self, faults: list[str] | tuple[str, ...]) -> None:
+        """Replace the fault plan; ValueError for a rule that is not one."""
+        self._in_loop(lambda: self._desk.set_faults(list(faults)))
+
+    def close(self) -> None:
+        if self._loop is not None and self._thread.is_alive():
+            with suppress(RuntimeError):  # the loop may end between the question and the call
+                self._loop.call_soon_threadsafe(self._server.stop)
+        self._thread.join(5)
+        self._desk.files.close()
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._server.serve(sockets=[self._socket])
+
+    def _in_loop(self, work: Callable[[], _T]) -> _T:
+        """Run in the server's thread, where everything else that touches the ledger runs; here once that has ended."""
+        if self._loop is None or not self._thread.is_alive():
+            return work()
+
+        async def call() -> _T:
+            return work()
+
+        return asyncio.run_coroutine_threadsafe(call(), self._loop).result(10)
+
+
+@contextmanager
+def serve(config: SandboxConfig | None = None) -> Iterator[RunningSandbox]:
+    """A sandbox on a free port of 127.0.0.1 for as long as the block lasts."""
+    sandbox = RunningSandbox(config or SandboxConfig())
+    try:
+        yield sandbox
+    finally:
+        sandbox.close()

@@ -1,0 +1,218 @@
+"""The API itself: what each call does and answers. No sockets and no clock; `now` is monotonic seconds."""
+
+import hashlib
+import re
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from batchedit.sandbox import links
+from batchedit.sandbox.clockwork import Clockwork, Job, Order, State
+from batchedit.sandbox.config import SandboxConfig
+from batchedit.sandbox.faults import Injector, parse_fault
+from batchedit.sandbox.latency import parse_latency
+from batchedit.sandbox.ledger import Ledger
+from batchedit.sandbox.money import Till, usd
+from batchedit.sandbox.schema import EDIT, EDIT_SCHEMA, decode_data_uri, problems
+from batchedit.sandbox.throttle import Bucket, parse_rate_limit
+from batchedit.sandbox.wire import Reply, error, json_reply
+
+_MODERATED = "The request was rejected by our safety system: content_policy_violation."
+_SLOW_JOB = 10.0
+_KEPT_UPLOADS = 256_000_000
+
+
+class Service:
+    """One account's worth of the service: its models, jobs, money, faults and ledger."""
+
+    def __init__(self, config: SandboxConfig, now: float, wall: float) -> None:
+        self.config = config
+        self.wall = wall  #: add to a monotonic time to get Unix seconds
+        self.ledger = Ledger()
+        self.till = Till(config.balance_micros())
+        self.clockwork = Clockwork(config.slots, config.queue, self._ended)
+        self.injector = Injector(tuple(map(parse_fault, config.faults)), config.seed, now)
+        self.uploads: OrderedDict[str, bytes] = OrderedDict()  #: data URIs' bytes by digest, bounded
+        self._uploaded = 0  # bytes of them
+        self._latency = parse_latency(config.latency)
+        self._bucket = Bucket(parse_rate_limit(config.rate_limit), now) if config.rate_limit else None
+        self._models = {EDIT: EDIT_SCHEMA, **config.models}
+
+    def set_faults(self, faults: list[str], now: float) -> None:
+        """Replace the plan; its ordinals and its clock start anew. ValueError leaves the old one in force."""
+        self.injector = Injector(tuple(map(parse_fault, faults)), self.config.seed, now)
+
+    # The calls. `token` is the Authorization header as it came; `base` the server's URL as the client wrote it.
+
+    def submit(self, model_id: str, body: bytes, token: str, base: str, now: float) -> Reply:
+        schema = self._models.get(model_id)
+        if not self._known(token):
+            return error("token")
+        wait = self._bucket.take(now) if self._bucket else 0.0
+        if wait:
+            return error("too_many", headers={"retry-after": str(max(1, round(wait + 0.499)))})
+        if schema is None:
+            return error("no_model")
+        inputs = _decoded(body)
+        if found := problems(inputs, schema, self.config.image_shape):
+            return error("invalid", found)
+        if not self.till.reserve(self.config.price_micros()):
+            return error("no_money")
+        job = self._accept(model_id, inputs, now)
+        return json_reply(
+            {"request_id": job.order.request_id, **_urls(job, base, "status", "result", "cancel")}, job=job
+        )
+
+    def status(self, request_id: str, token: str, base: str, now: float) -> Reply:
+        return self._of_job(request_id, token, now, lambda job: json_reply(self._state(job, base, coarse=True)))
+
+    def result(self, request_id: str, token: str, base: str, now: float, *, with_cost: bool) -> Reply:
+        return self._of_job(request_id, token, now, lambda job: self._result(job, base, now, with_cost=with_cost))
+
+    def cancel(self, request_id: str, token: str, now: float) -> Reply:
+        return self._of_job(request_id, token, now, lambda job: self._cancel(job, now))
+
+    def model(self, model_id: str, token: str) -> Reply:
+        schema = self._models.get(model_id)
+        if not self._known(token):
+            return error("token")
+        if schema is None or not self.config.catalogue:
+            return error("no_model" if schema is None else "no_request")
+        price = usd(self.config.price_micros())
+        entry = {"model_id": model_id, "display_name": model_id.rsplit("/", 1)[-1], "base_price_usd": price}
+        note = "The sandbox's price: no money is ever spent."
+        return json_reply({**entry, "price_unit": "per request", "pricing_note": note, "input_schema": schema})
+
+    def balance(self, token: str) -> Reply:
+        if not self._known(token):
+            return error("token")
+        available = self.till.available()
+        return json_reply({"balance_usd": 1_000_000.0 if available is None else usd(available), "currency": "USD"})
+
+    # Behind them.
+
+    def _known(self, token: str) -> bool:
+        found = re.fullmatch(r"Bearer +(\S+)", token, re.IGNORECASE)
+        return bool(found) and self.config.token in {None, found[1] if found else None}
+
+    def _of_job(self, request_id: str, token: str, now: float, answer: Callable[[Job], Reply]) -> Reply:
+        if not self._known(token):
+            return error("token")
+        # There is one account here; ids of this form play the part of somebody else's requests.
+        if request_id.startswith("foreign-"):
+            return error("not_yours")
+        job = self.ledger.jobs.get(request_id)
+        if job is None:
+            return error("no_request")
+        self.clockwork.advance(now)
+        return answer(job)
+
+    def _accept(self, model_id: str, inputs: dict[str, Any], now: float) -> Job:
+        ordinal = len(self.ledger.jobs) + 1
+        fault = self.injector.pick("job", now)
+        seconds = self._latency.seconds(self.config.seed, ordinal)
+        fate = fault.fault if fault else None
+        if fault and fate == "slow":
+            fate, seconds = None, seconds * (_SLOW_JOB if fault.seconds is None else fault.seconds)
+        job = self.clockwork.accept(self._order(model_id, inputs, ordinal, seconds, fate), now)
+        self.ledger.jobs[job.order.request_id] = job
+        return job
+
+    def _order(self, model_id: str, inputs: dict[str, Any], ordinal: int, seconds: float, fate: str | None) -> Order:
+        # Random on purpose: a later server with the same seed must not know an earlier server's ids.
+        request_id, rest = str(uuid.uuid4()), dict(inputs)
+        pictures, prompt = rest.pop("image", ()), str(rest.pop("prompt", ""))
+        size = str(rest.pop("size", "1:1"))
+        images = tuple(self._kept(str(uri)) for uri in ([pictures] if isinstance(pictures, str) else pictures))
+        canonical = orjson.dumps([model_id, prompt, size, images, rest], option=orjson.OPT_SORT_KEYS)
+        digest = hashlib.sha256(canonical).hexdigest()
+        return Order(request_id, ordinal, model_id, prompt, size, images, digest, seconds, fate, rest)
+
+    def _kept(self, uri: str) -> str:
+        """An URL as it is; a data URI as the digest of its bytes, which are kept aside while there is room."""
+        if not uri.startswith("data:"):
+            return uri
+        data = decode_data_uri(uri)
+        name = "sha256:" + hashlib.sha256(data).hexdigest()
+        if name not in self.uploads:
+            self.uploads[name] = data
+            self._uploaded += len(data)
+        self.uploads.move_to_end(name)
+        while self._uploaded > _KEPT_UPLOADS:
+            self._uploaded -= len(self.uploads.popitem(last=False)[1])
+        return name
+
+    def _ended(self, job: Job) -> None:
+        """Only a picture costs: cancelled and failed jobs are refunded."""
+        self.till.settle(self.config.price_micros(), self.config.actual_micros() if job.state is State.DONE else 0)
+
+    def _word(self, job: Job, *, coarse: bool) -> str:
+        config = self.config
+        if coarse and config.coarse_status and job.state in {State.DONE, State.FAILED}:
+            return "completed"
+        words = {State.DONE: config.done_word, State.CANCELLED: config.cancelled_word, State.FAILED: "failed"}
+        return words.get(job.state) or ("in_queue" if job.state is State.QUEUED else "in_progress")
+
+    def _state(self, job: Job, base: str, *, coarse: bool) -> dict[str, Any]:
+        job.polls += 1
+        state: dict[str, Any] = {"request_id": job.order.request_id, "status": self._word(job, coarse=coarse)}
+        if job.state is State.QUEUED:
+            state["queue_position"] = self.clockwork.position(job)
+        return {**state, **_urls(job, base, "status", "result")}
+
+    def _result(self, job: Job, base: str, now: float, *, with_cost: bool) -> Reply:
+        running = job.state in {State.QUEUED, State.RUNNING}
+        state = self._state(job, base, coarse=False)
+        if running and self.config.result_while_running != "state":
+            status = int(self.config.result_while_running.replace("xx", "09"))
+            return json_reply({"error_message": "The request is not finished.", "status": state["status"]}, status)
+        if running:
+            return json_reply(state)
+        cancel = _urls(job, base, "cancel")
+        return json_reply({**state, **cancel, **self._ending(job, base, now), **self._cost(job, now, shown=with_cost)})
+
+    def _ending(self, job: Job, base: str, now: float) -> dict[str, Any]:
+        ended = job.accepted_at if job.ended_at is None else job.ended_at
+        ending: dict[str, Any] = {
+            "model_id": job.order.model_id,
+            "created_at": _iso(self.wall + job.accepted_at),
+            "finished_at": _iso(self.wall + ended),
+            "output": {},
+        }
+        if job.state is State.FAILED:
+            ending["error"] = _MODERATED if job.order.fate == "moderated" else "The model failed to produce an output."
+        elif job.state is State.DONE:
+            made = [base + links.path(self.config, job, number, now) for number in range(self.config.images_per_job)]
+            ending["output"] = {"image": made[0]} if self.config.outputs == "image" else {"images": made}
+        return ending
+
+    def _cost(self, job: Job, now: float, *, shown: bool) -> dict[str, Any]:
+        if not (shown and self.config.show_cost and now >= (job.ended_at or 0.0) + self.config.cost_after):
+            return {}
+        return {"cost": usd(self.config.actual_micros()) if job.state is State.DONE else 0.0}
+
+    def _cancel(self, job: Job, now: float) -> Reply:
+        done = self.clockwork.cancel(job, now) or job.state is State.CANCELLED
+        outcome = "cancelled" if done else "not_cancellable"
+        return json_reply(
+            {"request_id": job.order.request_id, "status": self._word(job, coarse=False), "outcome": outcome}
+        )
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _urls(job: Job, base: str, *names: str) -> dict[str, str]:
+    return {f"{name}_url": f"{base}/v1/requests/{job.order.request_id}/{name}" for name in names}
+
+
+def _iso(unix: float) -> str:
+    return datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,20 @@
+"""The in-memory checkpoint passes the suite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from tests.conformance.checkpoint_suite import CheckpointSuite, Make
+
+from batchedit.checkpoint.memory import MemoryCheckpoint
+from batchedit.core.model import Line
+
+
+class TestMemory(CheckpointSuite):
+    @pytest.fixture
+    def make(self) -> Make:
+        def make(lines: Iterable[Line], cap: int | None = None) -> MemoryCheckpoint:
+            return MemoryCheckpoint(lines, cap=cap)
+
+        return make

@@ -1,0 +1,220 @@
+"""The SQLite checkpoint passes the suite, and keeps what it promises about its file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.conformance.checkpoint_suite import HANDLE, OUTPUTS, CheckpointSuite, Make, first, play
+from tests.factories import make_job, make_line
+
+from batchedit.checkpoint.intake import Intake
+from batchedit.checkpoint.lock import run_lock
+from batchedit.checkpoint.rescue import clear_rescued, rescue, rescued
+from batchedit.checkpoint.sqlite import SqliteCheckpoint, create_checkpoint, open_checkpoint
+from batchedit.core.errors import (
+    CheckpointCorruptError,
+    CheckpointError,
+    CheckpointVersionError,
+    LockedError,
+    NotFoundError,
+)
+from batchedit.core.lifecycle import Accepted, Completed, Reserved
+from batchedit.core.model import CellProblem, InvalidLine, Line, State
+
+MODEL = "openai/gpt-4o-image/edit"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "checkpoint.sqlite"
+
+
+@pytest.fixture
+def empty(path: Path) -> Iterator[SqliteCheckpoint]:
+    checkpoint = create_checkpoint(path, model=MODEL, service="sandbox")
+    yield checkpoint
+    checkpoint.close()
+
+
+def take_in(checkpoint: SqliteCheckpoint, lines: Iterable[Line | InvalidLine], limit: int | None = None) -> object:
+    intake = Intake.begin(checkpoint, limit=limit)
+    intake.add(list(lines))
+    return intake.commit("fingerprint")
+
+
+class TestSqlite(CheckpointSuite):
+    @pytest.fixture
+    def make(self, empty: SqliteCheckpoint) -> Make:
+        def make(lines: Iterable[Line], cap: int | None = None) -> SqliteCheckpoint:
+            take_in(empty, lines)
+            empty.set_cap(cap)
+            return empty
+
+        return make
+
+
+@pytest.mark.anyio
+async def test_another_process_finds_what_was_saved(path: Path, empty: SqliteCheckpoint) -> None:
+    take_in(empty, [make_line(1)])
+    await play(empty, await first(empty), Reserved(1.0, 40), Accepted(2.0, HANDLE), Completed(3.0, OUTPUTS, 77))
+    reader = open_checkpoint(path, read_only=True)
+    assert reader.counts().by_state == {State.FETCHED: 1}
+    assert (reader.money().spent, reader.top_price, reader.model) == (77, 77, MODEL)
+    assert [(name, state) for _, _, _, name, state, _ in reader.events()] == [
+        ("Reserved", "submitting"), ("Accepted", "waiting"), ("Completed", "fetched"),
+    ]  # fmt: skip
+    reader.close()
+
+
+@pytest.mark.anyio
+async def test_events_only_grow(empty: SqliteCheckpoint) -> None:
+    take_in(empty, [make_line(1)])
+    await play(empty, await first(empty), Reserved(1.0, 40))
+    for statement in ("DELETE FROM events", "UPDATE events SET at = 0"):
+        with pytest.raises(CheckpointError, match="append-only"), empty.transaction() as db:
+            db.execute(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE jobs SET state = 'bought'",
+        "UPDATE jobs SET state = 'waiting'",  # bought without a request_id
+        "UPDATE jobs SET held = -1",
+        "UPDATE jobs SET held = 5",  # money held for a job that is only planned
+        "UPDATE jobs SET state = 'done', request_id = 'r'",  # done without a file
+    ],
+)
+def test_the_store_itself_refuses_what_makes_no_sense(empty: SqliteCheckpoint, statement: str) -> None:
+    take_in(empty, [make_line(1)])
+    with pytest.raises(CheckpointError, match="CHECK"), empty.transaction() as db:
+        db.execute(statement)
+
+
+class TestIntake:
+    def test_an_intake_that_died_counts_for_nothing(self, path: Path, empty: SqliteCheckpoint) -> None:
+        take_in(empty, [make_line(1)])
+        dying = Intake.begin(empty)
+        dying.add([make_line(2), make_line(3)])
+        assert [r.job.name for r in empty.records("1 ORDER BY id")] == ["job-1", "job-2", "job-3"]
+        again = open_checkpoint(path)
+        assert [r.job.name for r in again.records("1 ORDER BY id")] == ["job-1"]
+        assert [o.row for o in again.outcomes()] == [1]
+        take_in(again, [make_line(1), make_line(4)])
+        assert [r.job.name for r in again.records("1 ORDER BY id")] == ["job-1", "job-4"]
+        again.close()
+
+    @pytest.mark.anyio
+    async def test_a_dead_intakes_jobs_are_never_for_sale(self, path: Path, empty: SqliteCheckpoint) -> None:
+        take_in(empty, [make_line(1)])
+        Intake.begin(empty).add([make_line(2)])
+        again = open_checkpoint(path)
+        assert [r.job.name for r in await again.planned(0, 10)] == ["job-1"]
+        again.close()
+
+    def test_what_no_row_asks_for_any_more_is_not_bought_but_kept(self, empty: SqliteCheckpoint) -> None:
+        take_in(empty, [make_line(1), make_line(2)])
+        report = take_in(empty, [make_line(2), make_line(3)])
+        assert (report.new, report.known, report.dropped) == (1, 1, 1)
+        assert empty.counts().of(State.PLANNED) == 2
+        assert len(empty.records("1")) == 3
+
+    def test_limit_wants_the_first_jobs_of_the_manifest(self, empty: SqliteCheckpoint) -> None:
+        twin = Line(row=2, id="t", job=make_job(1), slot=9, twin=True)
+        take_in(empty, [make_line(1), twin, make_line(3), make_line(4)], limit=2)
+        assert [r.job.name for r in empty.records("wanted = 1 ORDER BY id")] == ["job-1", "job-3"]
+        take_in(empty, [make_line(1), twin, make_line(3), make_line(4)], limit=3)
+        assert empty.counts().of(State.PLANNED) == 3
+
+    def test_invalid_rows_stand_in_the_results(self, empty: SqliteCheckpoint) -> None:
+        take_in(empty, [make_line(1), InvalidLine(2, "sku-2", (CellProblem("Image Src", None, "it is empty"),))])
+        one, two = empty.outcomes()
+        assert (one.row, one.state, two.row, two.id, two.state) == (1, "planned", 2, "sku-2", "invalid")
+        assert two.problems == '[["Image Src","","it is empty"]]'
+
+    def test_abandon_leaves_the_old_lines(self, empty: SqliteCheckpoint) -> None:
+        take_in(empty, [make_line(1)])
+        intake = Intake.begin(empty)
+        intake.add([make_line(2)])
+        intake.abandon()
+        assert [o.row for o in empty.outcomes()] == [1]
+        assert len(empty.records("1")) == 1
+
+    def test_known_slots_give_versions(self, empty: SqliteCheckpoint) -> None:
+        take_in(empty, [make_line(1, slot=77)])
+        known = Intake.begin(empty).known
+        assert (known.version(77), known.version(78), known.has(make_job(1).key)) == (1, 0, True)
+
+
+class TestOpening:
+    def test_nothing_there(self, path: Path) -> None:
+        with pytest.raises(NotFoundError):
+            open_checkpoint(path)
+
+    def test_not_a_database(self, path: Path) -> None:
+        path.write_bytes(b"Hello, this is a spreadsheet" * 100)
+        with pytest.raises(CheckpointCorruptError):
+            open_checkpoint(path)
+        assert path.read_bytes().startswith(b"Hello")
+
+    def test_somebody_elses_database(self, path: Path) -> None:
+        with sqlite3.connect(path) as db:
+            db.execute("CREATE TABLE t (x)")
+        db.close()
+        with pytest.raises(CheckpointCorruptError, match="not a batchedit checkpoint"):
+            open_checkpoint(path)
+
+    def test_damaged_pages(self, path: Path, empty: SqliteCheckpoint) -> None:
+        take_in(empty, [make_line(n) for n in range(1, 500)])
+        empty.close()
+        content = bytearray(path.read_bytes())
+        content[9000:30000] = os.urandom(21000)
+        path.write_bytes(bytes(content))
+        with pytest.raises(CheckpointCorruptError, match="damaged"):
+            open_checkpoint(path)
+        assert path.read_bytes() == bytes(content)
+
+    def test_from_a_newer_version(self, path: Path, empty: SqliteCheckpoint) -> None:
+        empty.close()
+        db = sqlite3.connect(path)
+        db.execute("PRAGMA user_version = 99")
+        db.close()
+        with pytest.raises(CheckpointVersionError, match="newer"):
+            open_checkpoint(path)
+
+    def test_read_only_on_disk(self, path: Path, empty: SqliteCheckpoint) -> None:
+        empty.close()
+        reader = open_checkpoint(path, read_only=True)
+        with pytest.raises(CheckpointError):
+            reader.put("x", "y")
+        reader.close()
+
+
+def test_the_second_process_is_told_who_is_first(tmp_path: Path) -> None:
+    with run_lock(tmp_path, "run"), pytest.raises(LockedError, match=rf"pid {os.getpid()} on .*\(run\)"):
+        _lock_in_child(tmp_path)
+    with run_lock(tmp_path, "again"):
+        pass
+
+
+def _lock_in_child(folder: Path) -> None:
+    with run_lock(folder, "second"):
+        pass
+
+
+def test_rescued_ids_are_read_back_and_a_cut_line_is_skipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = Accepted(12.5, HANDLE)
+    rescue(tmp_path, 7, make_job(7).key, event)
+    rescue(tmp_path, 8, make_job(8).key, event)
+    side = tmp_path / "accepted.jsonl"
+    side.write_bytes(side.read_bytes()[:-20])
+    assert list(rescued(tmp_path)) == [(7, make_job(7).key, Accepted(12.5, HANDLE, by="rescue"))]
+    assert HANDLE.request_id in capsys.readouterr().err
+    clear_rescued(tmp_path)
+    assert list(rescued(tmp_path)) == []

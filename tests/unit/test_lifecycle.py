@@ -1,0 +1,220 @@
+"""The table: every state with every event, and what a record carries from one to the next."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import replace
+
+import pytest
+from tests.factories import make_record
+
+from batchedit.core import lifecycle
+from batchedit.core.errors import IllegalEventError
+from batchedit.core.lifecycle import (
+    TRANSITIONS,
+    Accepted,
+    Cancel,
+    CancelAsked,
+    CancelConfirmed,
+    CancelDenied,
+    Completed,
+    Declined,
+    Download,
+    Errored,
+    Event,
+    GivenUp,
+    GiveUp,
+    Gone,
+    Lost,
+    Missed,
+    Patience,
+    Pending,
+    Poll,
+    Priced,
+    Refused,
+    Released,
+    Reserve,
+    Reserved,
+    Rest,
+    Resumed,
+    RetryAsked,
+    Saved,
+    Sleep,
+    Spoiled,
+    Submit,
+    WrittenOff,
+    advance,
+    next_action,
+    recover,
+)
+from batchedit.core.model import Handle, Kind, Output, Problem, SavedFile, State
+
+NOW = 200.0
+PROBLEM = Problem(Kind.SERVICE, "it broke", 500, 500001)
+FILE = SavedFile("files/job-1.png", "ab" * 32, 10, 1, 1, "https://files.runcomfy.net/1.png")
+OUTPUTS = (Output("https://files.runcomfy.net/1.png"),)
+EVENTS: tuple[Event, ...] = (
+    Reserved(NOW, 40_000),
+    Accepted(NOW, Handle("req-9")),
+    Declined(NOW, PROBLEM, NOW + 5, counts=True),
+    Refused(NOW, PROBLEM),
+    Lost(NOW, PROBLEM),
+    Released(NOW, "a person"),
+    WrittenOff(NOW, "a person"),
+    Pending(NOW, NOW + 5),
+    Missed(NOW, NOW + 5, PROBLEM),
+    Completed(NOW, OUTPUTS, 50_000),
+    Errored(NOW, PROBLEM),
+    Gone(NOW, PROBLEM),
+    GivenUp(NOW, PROBLEM),
+    Resumed(NOW),
+    CancelAsked(NOW),
+    CancelConfirmed(NOW),
+    CancelDenied(NOW),
+    Saved(NOW, (FILE,)),
+    Spoiled(NOW, NOW + 5, PROBLEM),
+    Priced(NOW, 50_000),
+    RetryAsked(NOW),
+)
+PATIENCE = Patience(stuck_after=60.0, spoils=3)
+
+
+def test_every_event_of_the_union_is_here() -> None:
+    assert {type(event) for event in EVENTS} == set(typing.get_args(lifecycle.Event))
+
+
+def test_every_state_has_its_line_in_the_table() -> None:
+    assert set(TRANSITIONS) == set(State)
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_the_table_is_the_only_way_to_move(state: State, event: Event) -> None:
+    record = make_record(state)
+    before = replace(record)
+    target = TRANSITIONS[state].get(type(event))
+    if target is None:
+        with pytest.raises(IllegalEventError):
+            advance(record, event)
+    else:
+        assert advance(record, event).state is target
+    assert record == before
+
+
+def test_only_what_was_surely_not_taken_leads_back_to_planned_by_itself() -> None:
+    back = {event for moves in TRANSITIONS.values() for event, target in moves.items() if target is State.PLANNED}
+    assert back == {Declined, Released, RetryAsked}
+    assert [event for event, target in TRANSITIONS[State.SUBMITTING].items() if target is State.PLANNED] == [Declined]
+
+
+def test_a_post_is_sent_from_submitting_alone_and_only_reserved_leads_there() -> None:
+    into = {(state, event) for state, moves in TRANSITIONS.items() for event, to in moves.items() if to is State.SUBMITTING}
+    assert into == {(State.PLANNED, Reserved)}
+    sends = [state for state in State if next_action(make_record(state), NOW, PATIENCE) == Submit()]
+    assert sends == [State.SUBMITTING]
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "action"),
+    [
+        (State.PLANNED, {}, Reserve()),
+        (State.PLANNED, {"due_at": NOW + 1}, Sleep(NOW + 1)),
+        (State.SUBMITTING, {}, Submit()),
+        (State.IN_DOUBT, {}, Rest()),
+        (State.WAITING, {}, Poll()),
+        (State.WAITING, {"due_at": NOW + 1}, Sleep(NOW + 1)),
+        (State.CANCELLING, {}, Cancel()),
+        (State.FETCHED, {}, Download()),
+        (State.FETCHED, {"outputs": ()}, Poll()),
+        (State.FETCHED, {"due_at": NOW + 1}, Sleep(NOW + 1)),
+        (State.FETCHED, {"spoils": 3, "problem": PROBLEM}, GiveUp(PROBLEM)),
+        (State.UNCOLLECTED, {}, Rest()),
+        (State.DONE, {}, Rest()),
+        (State.FAILED, {}, Rest()),
+        (State.CANCELLED, {}, Rest()),
+    ],
+)
+def test_what_to_do_next(state: State, changes: dict[str, object], action: object) -> None:
+    assert next_action(make_record(state, **changes), NOW, PATIENCE) == action
+
+
+def test_a_job_is_given_up_after_a_look_that_came_too_late_and_not_before() -> None:
+    asleep = make_record(State.WAITING, watched_from=100.0, looked_at=110.0)
+    assert next_action(asleep, 100_000.0, PATIENCE) == Poll(), "a laptop that slept must look before it gives up"
+    looked = advance(asleep, Pending(100_000.0, 100_005.0))
+    assert isinstance(next_action(looked, 100_000.0, PATIENCE), GiveUp)
+
+
+def test_resumed_looks_with_fresh_eyes() -> None:
+    given_up = advance(make_record(State.WAITING), GivenUp(NOW, PROBLEM))
+    again = advance(given_up, Resumed(NOW + 1000))
+    assert (again.state, again.watched_from, again.problem) == (State.WAITING, NOW + 1000, None)
+    assert next_action(again, NOW + 1000, PATIENCE) == Poll()
+
+
+@pytest.mark.parametrize("state", State)
+def test_recover(state: State) -> None:
+    event = recover(make_record(state), NOW)
+    expected = {State.SUBMITTING: Lost, State.WAITING: Resumed}.get(state)
+    assert (None if event is None else type(event)) is expected
+
+
+class TestMoney:
+    def test_reserved_money_is_held_until_it_is_decided(self) -> None:
+        record = advance(make_record(), Reserved(NOW, 40_000))
+        assert (record.held, record.spent) == (40_000, 0)
+        assert advance(record, Declined(NOW, PROBLEM)).held == 0
+        assert advance(record, Refused(NOW, PROBLEM)).held == 0
+        assert advance(record, Lost(NOW, PROBLEM)).held == 40_000
+
+    def test_the_price_the_service_names_replaces_the_estimate(self) -> None:
+        waiting = make_record(State.WAITING)
+        told = advance(waiting, Completed(NOW, OUTPUTS, 70_000))
+        untold = advance(waiting, Completed(NOW, OUTPUTS))
+        assert (told.held, told.cost, told.cost_known) == (0, 70_000, True)
+        assert (untold.held, untold.cost, untold.cost_known) == (0, 40_000, False)
+        later = advance(advance(untold, Saved(NOW, (FILE,))), Priced(NOW, 70_000))
+        assert (later.cost, later.cost_known) == (70_000, True)
+
+    def test_fresh_links_do_not_settle_twice(self) -> None:
+        once = advance(make_record(State.WAITING), Completed(NOW, OUTPUTS, 70_000))
+        again = advance(advance(once, Spoiled(NOW, NOW, PROBLEM)), Completed(NOW + 9, OUTPUTS))
+        assert (again.cost, again.cost_known, again.held, again.finished_at) == (70_000, True, 0, NOW)
+
+    @pytest.mark.parametrize("event", [Released(NOW, "p"), WrittenOff(NOW, "p")])
+    def test_doubtful_money_counts_as_spent_whatever_a_person_decides(self, event: Event) -> None:
+        record = advance(make_record(State.IN_DOUBT), event)
+        assert (record.spent, record.held) == (40_000, 0)
+
+    def test_a_retry_sinks_what_the_failure_cost(self) -> None:
+        failed = advance(make_record(State.WAITING), Errored(NOW, PROBLEM))
+        again = advance(failed, RetryAsked(NOW))
+        assert (failed.spent, again.spent, again.sunk, again.cost, again.handle) == (40_000, 40_000, 40_000, None, None)
+
+    def test_a_cancelled_job_costs_nothing(self) -> None:
+        record = advance(make_record(State.CANCELLING), CancelConfirmed(NOW))
+        assert (record.spent, record.held) == (0, 0)
+
+
+def test_the_clock_of_a_job_restarts_where_it_left_the_queue() -> None:
+    record = make_record(State.WAITING)
+    assert advance(record, Pending(110.0, 0, running=True)).running_since == 101.0, "never seen in the queue"
+    queued = advance(record, Pending(110.0, 0, running=False))
+    running = advance(queued, Pending(114.0, 0, running=True))
+    assert (queued.running_since, running.running_since) == (101.0, 112.0)
+    assert advance(running, Pending(150.0, 0, running=True)).running_since == 112.0
+
+
+def test_absences_are_counted_in_a_row() -> None:
+    gone = Missed(NOW, NOW, PROBLEM, absent=True)
+    record = advance(advance(make_record(State.WAITING), gone), gone)
+    assert record.absent == 2
+    assert advance(record, Missed(NOW, NOW, PROBLEM)).absent == 0
+    assert advance(record, Pending(NOW, NOW)).absent == 0
+
+
+def test_the_diagram_shows_every_move() -> None:
+    drawn = lifecycle.mermaid()
+    for state, moves in TRANSITIONS.items():
+        for event, target in moves.items():
+            assert any(f"{state} --> {target}:" in line and event.__name__ in line for line in drawn.splitlines())
