@@ -10,7 +10,6 @@ import anyio
 
 from .checkpoint.intake import CHUNK, Intake, IntakeReport
 from .core.errors import BatcheditError
-from .core.inspection import eta, stalled
 from .core.model import InvalidLine, JobKey, Line, State
 from .pool.drive import Pool, resume, work
 from .progress import Snapshot
@@ -163,4 +162,5 @@ async def _show(pool: Pool, refresh: Callable[[Snapshot], None]) -> None:
 def snapshot(pool: Pool) -> Snapshot:
     """How the run stands now."""
     counts, money = pool.checkpoint.counts(), pool.checkpoint.money()
-    return Snapshot(counts, money, pool.governor.eta(counts.of(State.PLANNED)), paused=pool.governor.paused())
+    governor = pool.governor
+    return Snapshot(counts, money, governor.eta(counts.of(State.PLANNED)), governor.stalled(), governor.paused())

@@ -23,12 +23,12 @@ from .core.lifecycle import (
     Lost,
     Refused,
 )
-from .core.model import Money, Output, Problem, Record, SavedFile, State
+from .core.model import Counts, Money, Output, Problem, Record, SavedFile, State
 
 
 @dataclass(frozen=True, slots=True)
 class StillRunning:
-    """A look found the job unfinished. ``running`` once it left the queue; ``word`` is the service's, ``known`` if listed."""
+    """A look found the job unfinished. ``running`` once it left the queue; ``word`` is the service's own."""
 
     word: str
     running: bool
@@ -102,6 +102,10 @@ class Checkpoint(Protocol):
 
     def rescue(self, record: Record, event: Accepted) -> None:
         """The last resort for the id of a bought job that ``save`` could not take. Never raises."""
+        ...
+
+    def counts(self) -> Counts:
+        """Wanted jobs by state."""
         ...
 
     def money(self) -> Money:

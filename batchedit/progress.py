@@ -6,7 +6,7 @@ Nothing written here holds the token or a whole prompt.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -146,7 +146,7 @@ class Bar:
         self._bar.close()
 
 
-def _postfix(now: Snapshot, shown: dict[str, Any]) -> str:
+def _postfix(now: Snapshot, shown: Mapping[str, Any]) -> str:
     counts, money = now.counts, now.money
     parts = ["done"]
     for state in (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED):

@@ -94,7 +94,13 @@ def digest(outcomes: Iterable[Outcome]) -> tuple[int, list[float], list[CommonEr
 
 
 def make_report(
-    counts: Counts, money: Money, outcomes: Iterable[Outcome], *, halted: str = "", hint: str = "", code: int | None = None
+    counts: Counts,
+    money: Money,
+    outcomes: Iterable[Outcome],
+    *,
+    halted: str = "",
+    hint: str = "",
+    code: int | None = None,
 ) -> Report:
     """``code`` is the halting error's; None asks ``exit_code``."""
     invalid, seconds, errors = digest(outcomes)

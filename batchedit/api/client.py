@@ -25,15 +25,15 @@ import httpx
 import orjson
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential
 
+from ..core.errors import TokenError
+from ..core.lifecycle import Accepted, Declined, Lost, Refused
+from ..core.model import Handle, Kind, Problem, Record
+from ..ports import CancelReply, LookReply, NoAnswer, Observer, StillRunning, SubmitEvent
 from . import looks, wire
 from .said import NOT_YOURS, clean
 from .shapes import Shapes
 from .transport import FRESH, Departure, TwoPools, never_left
 from .urls import Addresses, check_base_url, is_loopback, origin
-from ..core.errors import TokenError
-from ..core.lifecycle import Accepted, Declined, Lost, Refused
-from ..core.model import Handle, Kind, Problem, Record
-from ..ports import CancelReply, LookReply, NoAnswer, Observer, StillRunning, SubmitEvent
 
 ATTEMPTS = 4
 TOTAL_SECONDS = 45.0  # no further attempt begins after this

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .said import NOT_YOURS, Meaning, Said, clean, read_said, retry_after
-from .wire import Headers, micros
 from ..core.lifecycle import CancelConfirmed, CancelDenied, Completed, Errored
 from ..core.model import Kind, Output, Problem
 from ..ports import CancelReply, LookReply, NoAnswer, StillRunning
+from .said import NOT_YOURS, Meaning, Said, clean, read_said, retry_after
+from .wire import Headers, micros
 
 QUEUED = frozenset({"in_queue", "pending", "waiting"})  # [page], then [seen]
 RUNNING = frozenset({"in_progress", "processing", "starting"})

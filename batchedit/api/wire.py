@@ -30,9 +30,9 @@ from typing import Any
 
 import orjson
 
-from .said import Meaning, Said, clean, read_said, retry_after
 from ..core.lifecycle import Accepted, Declined, Lost, Refused
 from ..core.model import MICRO, Handle, Kind, Problem
+from .said import Meaning, Said, clean, read_said, retry_after
 
 Headers = Mapping[str, str]
 """Anything that answers ``get("retry-after")`` in lower case; ``httpx.Headers`` does."""
@@ -239,7 +239,7 @@ def _sentence(ours: str, theirs: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """A model in the catalogue. ``price`` is micro-dollars a ``price_unit``, None if not told; no guaranteed minimum."""
+    """A model in the catalogue. ``price`` is micro-dollars a ``price_unit``, None if not told; not a minimum."""
 
     model_id: str
     display_name: str = ""

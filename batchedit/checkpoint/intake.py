@@ -20,9 +20,11 @@ from .sqlite import SqliteCheckpoint, sweep
 CHUNK = 10_000
 
 _INSERT_JOB = f"INSERT INTO jobs ({JOB_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')"
-_INSERT_LINE = "INSERT INTO incoming (row, id, job, problems) VALUES (?, ?, ?, ?)"
+_INSERT_LINE = "INSERT INTO incoming (row, id, job, problems, over) VALUES (?, ?, ?, ?, ?)"
 _LINES_TABLE = """
-    CREATE TABLE incoming (n INTEGER PRIMARY KEY, row INTEGER NOT NULL, id TEXT NOT NULL, job INTEGER, problems TEXT) STRICT
+    CREATE TABLE incoming (
+        n INTEGER PRIMARY KEY, row INTEGER NOT NULL, id TEXT NOT NULL, job INTEGER, problems TEXT, over TEXT
+    ) STRICT
 """
 
 
@@ -92,9 +94,9 @@ class Intake:
         for line in lines:
             if isinstance(line, InvalidLine):
                 self._invalid += 1
-                rows.append((line.row, line.id, None, _problems_text(line)))
+                rows.append((line.row, line.id, None, _problems_text(line), None))
             else:
-                rows.append((line.row, line.id, self._job_id(line, jobs), None))
+                rows.append((line.row, line.id, self._job_id(line, jobs), None, line.over or None))
         with self._checkpoint.transaction() as db:
             db.executemany(_INSERT_JOB, jobs)
             db.executemany(_INSERT_LINE, rows)

@@ -58,7 +58,8 @@ CREATE TABLE lines (
     row      INTEGER NOT NULL,
     id       TEXT    NOT NULL,
     job      INTEGER,                         -- NULL: the row is invalid
-    problems TEXT                             -- JSON: [[column, value, reason], ...]
+    problems TEXT,                            -- JSON: [[column, value, reason], ...]
+    over     TEXT                             -- JSON: the columns that --for added to this line
 ) STRICT;
 
 -- Everything that ever happened, in order. Nothing here is changed or deleted.

@@ -95,6 +95,14 @@ class SqliteCheckpoint:
             raise ticket.error
         return replace(record, serial=record.serial + 1)
 
+    def save_now(self, record: Record, event: Event) -> Record:
+        """``save`` for a command that has no event loop: one commit of its own."""
+        ticket = _Ticket(record, event)
+        self._commit([ticket])
+        if ticket.error is not None:
+            raise ticket.error
+        return replace(record, serial=record.serial + 1)
+
     async def _lead(self) -> None:
         batch, self._queue = self._queue, []
         try:
@@ -197,14 +205,14 @@ class SqliteCheckpoint:
                    coalesce(version, 1), coalesce(kind, ''), coalesce(problem, ''), coalesce(files, ''),
                    coalesce(outputs, ''), coalesce(request_id, ''),
                    CASE WHEN submitted_at IS NOT NULL OR sunk > 0 THEN sunk + coalesce(cost, held) END,
-                   submitted_at, finished_at, coalesce(key, x''), coalesce(problems, '')
+                   submitted_at, finished_at, coalesce(key, x''), coalesce(problems, ''), coalesce(over, '')
             FROM lines LEFT JOIN jobs ON jobs.id = lines.job WHERE lines.row >= ? ORDER BY n
         """
         cursor = self._db.cursor()
         cursor.execute(query, (first_row,))
         for row in cursor:
             files, outputs = row[8], row[9]
-            # [path, sha256, bytes, width, height, url] and [url, kind]
+            # A file's link is its sixth field, an output's its first.
             url = orjson.loads(files)[0][5] if files else orjson.loads(outputs)[0][0] if outputs else ""
             yield Outcome._make((*row[:9], url, *row[10:]))
 

@@ -1,0 +1,36 @@
+"""The command line: the only place that prints, exits, reads the environment and handles signals."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """The ``batchedit`` command. Ends the process with one of the exit codes of ``core.errors``."""
+    import click  # noqa: PLC0415 - the import of batchedit.cli itself costs nothing
+
+    from ..core.errors import BatcheditError  # noqa: PLC0415
+    from .commands import batchedit  # noqa: PLC0415
+
+    try:
+        code = batchedit.main(standalone_mode=False)
+    except BatcheditError as error:
+        _complain(str(error), error.hint)
+        code = error.code
+    except click.exceptions.Exit as leave:
+        code = leave.exit_code
+    except click.Abort:
+        _complain("interrupted", "")
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = 64
+    except BrokenPipeError:
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str, hint: str) -> None:
+    sys.stderr.write(f"batchedit: {message}\n")
+    if hint:
+        sys.stderr.write(f"  → {hint}\n")

@@ -150,7 +150,7 @@ class Record:
 
     @property
     def running_since(self) -> float | None:
-        """When the service began to work on it, as far as we know: when it left the queue, else when it was accepted."""
+        """When the service began to work on it: when it was seen to have left the queue, else when it was accepted."""
         return self.left_queue_at if self.left_queue_at is not None else self.accepted_at
 
     @property
@@ -164,8 +164,8 @@ class Money:
     """The purse of a run in micro-dollars.
 
     ``held`` is reserved for the ``in_flight`` jobs under way and the ``doubts`` in doubt (``in_doubt`` is their part);
-    ``cancellable`` is the part of it whose jobs may still be in the service's queue. ``cap`` is ``--max-cost``, ``top_price`` the dearest job that the API named
-    a cost for, ``settled`` whether any job has come to an end.
+    ``cancellable`` is the part of it whose jobs may still be in the service's queue. ``cap`` is ``--max-cost``,
+    ``top_price`` the dearest job that the API named a cost for, ``settled`` whether any job has come to an end.
     """
 
     spent: int = 0

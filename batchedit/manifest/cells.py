@@ -58,7 +58,11 @@ def json_text(value: Any) -> str:
     if type(value) is Number:
         return str(value)
     if type(value) is dict:
-        return "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{json_text(item)}" for key, item in value.items()) + "}"
+        return (
+            "{"
+            + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{json_text(item)}" for key, item in value.items())
+            + "}"
+        )
     if type(value) is list:
         return "[" + ",".join(map(json_text, value)) + "]"
     return json.dumps(value, ensure_ascii=False)

@@ -32,7 +32,9 @@ class Collisions:
                 if len(first) == len(self._wanted):
                     break
         told = [
-            f"{name!r} (rows {first.get(slot, row)} and {row})" if first.get(slot, row) != row else f"{name!r} (row {row})"
+            f"{name!r} (rows {first.get(slot, row)} and {row})"
+            if first.get(slot, row) != row
+            else f"{name!r} (row {row})"
             for slot, (name, row) in self._wanted.items()
         ]
         more = self.count - len(told)

@@ -28,7 +28,7 @@ _SEP = re.compile(r'"?sep=."?$', re.IGNORECASE)
 
 
 class CsvManifest:
-    """A CSV file with its own text. ``preamble`` is what stands above the first row; ``dropped`` tells of lost columns."""
+    """A CSV file. ``preamble`` is the text above the first row; ``dropped`` tells that columns of ours are left out."""
 
     def __init__(self, path: Path, form: Form, name: str, notes: tuple[str, ...] = ()) -> None:
         """Read and check the header. ManifestError if it can't head a table."""
@@ -78,10 +78,9 @@ class CsvManifest:
                             continue
                         if not values[0] and not any(values):
                             continue
-                        if dropped:
-                            values = [values[index] for index in kept]
-                        yield Row(number, dict(zip(columns, values)), raw)
-                    return
+                        cells = [values[index] for index in kept] if dropped else values
+                        yield Row(number, dict(zip(columns, cells, strict=True)), raw)
+                    break
                 except csv.Error as error:
                     number += 1
                     raw = "".join(lines)

@@ -1,7 +1,7 @@
 """A set of digests in a fifth of a Python set's memory: 1,000,000 keys of 16 bytes take about 20 MB.
 
-The first two bytes choose one of 65,536 strings of bytes, in which the rest stand end to end. Digests are spread evenly,
-so each string stays short and is searched by ``find`` in C.
+The first two bytes choose one of 65,536 strings of bytes, in which the rest stand end to end. Digests are spread
+evenly, so each string stays short and is searched by ``find`` in C.
 """
 
 from __future__ import annotations

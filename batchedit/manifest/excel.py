@@ -1,7 +1,7 @@
 """A cell of a workbook as the sheet shows it, from its value and number format.
 
-Excel stores ``007`` with the format ``000`` as the number 7, and a day as a count of days. This knows the formats people
-use: zeros in front, decimals, thousands, percent, dates and times. Anything else is shown as General would.
+Excel stores ``007`` with the format ``000`` as the number 7, and a day as a count of days. This knows the formats
+people use: zeros in front, decimals, thousands, percent, dates and times. Anything else is shown as General would.
 """
 
 from __future__ import annotations
@@ -76,16 +76,16 @@ def _pieces(code: str) -> tuple[tuple[str, str], ...]:
     return tuple(pieces)
 
 
-def _strftime(token: str, around: list[str], *, twelve: bool) -> str:
-    if token in {"m", "mm"}:
+def _strftime(word: str, around: list[str], *, twelve: bool) -> str:
+    if word in {"m", "mm"}:
         minutes = any(near in {"h", "hh", "s", "ss"} for near in around)
-        return ("%M" if minutes else "%m") if token == "mm" else ("%-M" if minutes else "%-m")
-    if token == "am/pm":
+        return ("%M" if minutes else "%m") if word == "mm" else ("%-M" if minutes else "%-m")
+    if word == "am/pm":
         return "%p"
-    if token in {"h", "hh"}:
+    if word in {"h", "hh"}:
         hour = "I" if twelve else "H"
-        return f"%{hour}" if token == "hh" else f"%-{hour}"
-    return _DATE.get(token) or {"d": "%-d", "s": "%-S"}[token]
+        return f"%{hour}" if word == "hh" else f"%-{hour}"
+    return _DATE.get(word) or {"d": "%-d", "s": "%-S"}[word]
 
 
 def _piece(value: dt.datetime | dt.date | dt.time, kind: str, text: str) -> str:

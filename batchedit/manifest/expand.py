@@ -1,7 +1,7 @@
-"""Rows × prompt template × sizes × variants → jobs, each with its identity, its file name and its place in the results.
+"""Rows, prompt template, sizes and variants multiplied to jobs, each with its identity, file name and place.
 
-One pass, no row is kept: what is remembered are digests of keys and names. Options are judged when the Expander is made
-(UsageError, ManifestError); rows are judged one by one (InvalidLine, all reasons at once); names wanted twice at the end.
+One pass, no row is kept: what is remembered are digests of keys and names. Options are judged when the Expander is
+made (UsageError, ManifestError); rows one by one (InvalidLine, all reasons at once); names wanted twice at the end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .cells import json_text, text_of
 from .collisions import Collisions
 from .digests import DigestSet
 from .fields import compile_schema
-from .identity import KeyMaker, canonical, slot_of, without_paths
+from .identity import KeyMaker, canonical, name_digest, slot_of, without_paths
 from .names import Namer
 from .pictures import CellError, Pictures
 from .prompt import Prompt
@@ -26,6 +26,9 @@ from .rows import BadRow, Manifest, Row
 from .sources import Recipe, choose_sources, find_column, find_id
 
 __all__ = ["Expander", "Known", "Recipe", "expand_all"]
+
+
+_ANSWERS = frozenset({bool, int, float})  # types whose false values are answers, not gaps
 
 
 class Known(Protocol):
@@ -93,13 +96,18 @@ class Expander:
         """Rows so far in which a column that the prompt names was empty, by column."""
         return self._prompt.empties if self._prompt else Counter()
 
+    @property
+    def local_pictures(self) -> bool:
+        """Has any row named a picture on this machine? Its content may change without the manifest's."""
+        return self._pictures.local
+
     def fill_down_hint(self) -> tuple[str, ...]:
         """Columns that the recipe uses and that are empty below the first row of an id: ``--fill-down`` would help."""
         return tuple(column for column in self._watched if self._blank_below[column])
 
     def expand(self, row: Row | BadRow) -> list[Line] | InvalidLine:
         """The lines of one row, or all that is wrong with it."""
-        if type(row) is BadRow:
+        if isinstance(row, BadRow):
             return InvalidLine(row.number, "", (CellProblem("", value_shown(row.raw), row.reason),))
         number, cells, _ = row
         id_ = (text_of(cells.get(self.id_column)).strip() if self.id_column else "") or str(number)
@@ -117,12 +125,12 @@ class Expander:
     def _expand(self, number: int, id_: str, cells: dict[str, Any]) -> list[Line] | InvalidLine:
         if not self._over:
             inputs = self._inputs(number, id_, cells)
-            return inputs if type(inputs) is InvalidLine else self._lines(number, id_, cells, inputs, "")
+            return inputs if isinstance(inputs, InvalidLine) else self._lines(number, id_, cells, inputs, "")
         lines: list[Line] = []
         for added in self._over:
             every = {**cells, **added}
             inputs = self._inputs(number, id_, every)
-            if type(inputs) is InvalidLine:
+            if isinstance(inputs, InvalidLine):
                 return inputs
             lines += self._lines(number, id_, every, inputs, json_text(added))
         return lines
@@ -141,7 +149,7 @@ class Expander:
                 if not (type(cell) is str and cell.isspace()):
                     problems.append(CellProblem(column, value_shown(cell), str(error)))
                 continue
-            if value and not (type(value) is str and value.isspace()) or value is False or value == 0:
+            if (value and not (type(value) is str and value.isspace())) or type(value) in _ANSWERS:
                 inputs[name] = value
         if self._prompt is not None:
             text = self._prompt.render(cells)
@@ -184,36 +192,36 @@ class Expander:
                 lines.append(self._line(number, id_, cells, text.decode(), key, shown_size, variant, over))
         return lines
 
-    def _line(
+    def _line(  # noqa: PLR0917 - one call a job, and keywords cost time
         self, number: int, id_: str, cells: dict[str, Any], inputs: str, key: JobKey, size: str, variant: int, over: str
     ) -> Line:
         twin = not self._keys.add(key)
         namer = self._namer
         n = self._n = self._n + (not twin)
         name = namer.render(cells, number, id_, size, variant, n)
-        slot = slot_of(name)
+        digest = name_digest(name)
         version = 1
         if not twin:
-            if not self._slots.add(slot.to_bytes(8, "big", signed=True)):
-                name, slot = self._told_apart(name, slot, number)
+            if not self._slots.add(digest):
+                name, digest = self._told_apart(name, digest, number)
             if not self._known.has(key):
-                version = self._known.version(slot) + 1
+                version = self._known.version(slot_of(digest)) + 1
         if namer.versioned:
             name = namer.render(cells, number, id_, size, variant, n, str(version))
         elif version > 1:
             name = f"{name}-v{version}"
         job = Job(key, self._model, inputs, name, size, variant, self._revision, version)
-        return Line(number, id_, job, slot, twin, over)
+        return Line(number, id_, job, slot_of(digest), twin, over)
 
-    def _told_apart(self, name: str, slot: int, row: int) -> tuple[str, int]:
+    def _told_apart(self, name: str, digest: bytes, row: int) -> tuple[str, bytes]:
         """Another name for a second job of one name. An explicit template's clash is noted and refused at the end."""
         if not self._namer.default:
-            self.collisions.add(slot, name, row)
-            return name, slot
+            self.collisions.add(slot_of(digest), name, row)
+            return name, digest
         name = f"{name}-row{row}"
-        while not self._slots.add((slot := slot_of(name)).to_bytes(8, "big", signed=True)):
+        while not self._slots.add(digest := name_digest(name)):
             name += "-2"
-        return name, slot
+        return name, digest
 
     def _filled(self, cells: dict[str, Any], id_: str) -> dict[str, Any]:
         if id_ != self._carried_id:
@@ -254,7 +262,7 @@ def _lines_of(manifest: Manifest, expander: Expander) -> Iterator[Line | Invalid
     expand = expander.expand
     for row in manifest.rows():
         found = expand(row)
-        if type(found) is InvalidLine:
+        if isinstance(found, InvalidLine):
             yield found
         else:
             yield from found

@@ -5,8 +5,12 @@ from __future__ import annotations
 import html
 import re
 
-LOOKS_LIKE_HTML = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*|\s*/)?>|&(?:[a-zA-Z]{2,8}|#\d{1,6}|#x[0-9a-fA-F]{1,6});|<!--")
-_BREAKS = re.compile(r"<(/?(?:p|div|br|li|ul|ol|tr|td|th|table|h[1-6]|section|article|header|footer|hr|blockquote)\b)", re.I)
+LOOKS_LIKE_HTML = re.compile(
+    r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*|\s*/)?>|&(?:[a-zA-Z]{2,8}|#\d{1,6}|#x[0-9a-fA-F]{1,6});|<!--"
+)
+_BREAKS = re.compile(
+    r"<(/?(?:p|div|br|li|ul|ol|tr|td|th|table|h[1-6]|section|article|header|footer|hr|blockquote)\b)", re.IGNORECASE
+)
 
 
 def to_text(cell: str) -> str:

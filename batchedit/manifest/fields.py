@@ -1,8 +1,8 @@
-"""A model's input schema as this room uses it: how each field is read out of a cell, what is filled in, what is checked.
+"""A model's input schema as this room uses it: how a field is read out of a cell, what is filled in and checked.
 
-Two things differ from the schema as published. Picture fields are always lists, since the page contradicts itself about
-their shape and whoever sends them chooses it. And a default is filled in only for a field that may be left out and is no
-picture: the defaults of ``image`` and ``prompt`` are the page's samples, and nobody wants to buy those.
+Two things differ from the schema as published. Picture fields are always lists, since the page contradicts itself
+about their shape and whoever sends them chooses it. And a default is filled in only for a field that may be left out
+and is no picture: the defaults of ``image`` and ``prompt`` are the page's samples, and nobody wants to buy those.
 """
 
 from __future__ import annotations
@@ -85,12 +85,12 @@ def _is_picture(name: str, spec: dict[str, Any]) -> bool:
 
 def _as_list(spec: dict[str, Any]) -> dict[str, Any]:
     """The schema of a picture field in its canonical form."""
-    kept = {key: spec[key] for key in ("minItems", "maxItems", "uniqueItems") if key in spec}
-    most = {"maxItems": 1} if spec.get("type") == "string" else {}
+    kept: dict[str, Any] = {key: spec[key] for key in ("minItems", "maxItems", "uniqueItems") if key in spec}
+    most: dict[str, Any] = {"maxItems": 1} if spec.get("type") == "string" else {}
     return {"minItems": 1, **most, **kept, "type": "array", "items": {"type": ["string", "object"]}}
 
 
-def _reader(spec: dict[str, Any]) -> Reader | None:
+def _reader(spec: dict[str, Any]) -> Reader | None:  # noqa: PLR0911 - one return a type
     if "enum" in spec:
         return _choice(spec["enum"])
     kinds = spec.get("type")

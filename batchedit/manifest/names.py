@@ -1,8 +1,8 @@
 """File names that Windows, macOS and S3 all take, from a template over a row's cells.
 
 A name is a path below ``files/`` without its ending. ``/`` in the template makes folders, ``/`` in a cell never does.
-Cells are cut at 100 bytes and parts at 150, with a digest in place of what was cut, which leaves room for ``-v12``, ``-2``,
-an ending and ``.part`` within every file system's 255.
+Cells are cut at 100 bytes and parts at 150, with a digest in place of what was cut. That leaves room for ``-v12``,
+``-2``, an ending and ``.part`` within every file system's 255.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Namer:
         over: tuple[str, ...] = (),
         sized: bool = True,
     ) -> None:
-        """``date`` fills ``{date}``. The default tells apart by the columns ``over``, and by size if the model is ``sized``.
+        """``date`` fills ``{date}``; the default name has the columns ``over``, and the size if the model is ``sized``.
 
         UsageError for a name that is neither a column nor one of ours, and for a path out of the run's folder.
         """
@@ -88,7 +88,9 @@ class Namer:
         self._fast = self.default and not over
         self._tails: dict[tuple[str, int], str] = {}
 
-    def render(self, cells: dict[str, Any], row: int, id_: str, size: str, variant: int, n: int, version: str = "") -> str:
+    def render(  # noqa: PLR0917 - one call a job, and keywords cost time
+        self, cells: dict[str, Any], row: int, id_: str, size: str, variant: int, n: int, version: str = ""
+    ) -> str:
         """The name for one job. ``n`` counts jobs from 1; ``version`` is ``""`` for the name that an edit keeps."""
         if self._fast:
             head = safe(id_) or f"row{row}"

@@ -1,7 +1,7 @@
 """Picture cells: links, data URIs and local files, one or several in a cell, always read into a list.
 
-A local picture is known by its content: the same bytes under another name are the same job, and a replaced file is a new
-one. Its bytes are read for the digest and forgotten; whoever sends it reads it again.
+A local picture is known by its content: the same bytes under another name are the same job, and a replaced file is a
+new one. Its bytes are read for the digest and forgotten; whoever sends it reads it again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def split_cell(cell: Any) -> list[str]:
         try:
             cell = json.loads(text)
         except ValueError as error:
-            raise CellError(f'begins like a JSON list but is none ({error}); write ["https://…", "https://…"]') from None
+            raise CellError(
+                f'begins like a JSON list but is none ({error}); write ["https://…", "https://…"]'
+            ) from None
     if not isinstance(cell, list) or not all(isinstance(item, str) for item in cell):
         raise CellError("is no list of picture links")
     return [item.strip() for item in cell if item.strip()]
@@ -68,7 +70,7 @@ class Pictures:
         return _local(item, self._root)
 
 
-def _bad_link(item: str) -> str:
+def _bad_link(item: str) -> str:  # noqa: PLR0911 - one return a mistake
     low = item.lower()
     if low.startswith("http://"):
         return "begins with http://; the service fetches https:// links only"
@@ -99,17 +101,17 @@ def _local(item: str, root: Path) -> dict[str, str]:
 
 
 def _find(text: str, root: Path) -> Path:
+    folder = False
     try:
         for spelled in dict.fromkeys((text, text.replace("\\", "/"))):
             path = (root / Path(spelled).expanduser()).absolute()
             if path.is_file():
                 return path
-            if path.is_dir():
-                raise CellError("is a folder; name one picture in it")
-    except CellError:
-        raise
-    except (OSError, ValueError, RuntimeError):  # too long for the system, a NUL, no home
-        pass
+            folder = folder or path.is_dir()
+    except (OSError, ValueError, RuntimeError):
+        pass  # too long for the system, a NUL, no home: no file either
+    if folder:
+        raise CellError("is a folder; name one picture in it")
     raise CellError(f"is neither an https:// link nor a file in {shown(root, 80)}")
 
 

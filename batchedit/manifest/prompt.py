@@ -1,7 +1,7 @@
 """Prompt templates: ``make an ad for {Title}: {Body (HTML)}``.
 
-What stands in braces is a column's name, with spaces and all. ``{{`` and ``}}`` are braces. Compiled once; a row of plain
-text then costs one formatting operation.
+What stands in braces is a column's name, with spaces and all. ``{{`` and ``}}`` are braces. Compiled once; a row of
+plain text then costs one formatting operation.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def split_template(template: str, option: str) -> tuple[list[str], list[str]]:
         if token in {"{{", "}}"}:
             literal += token[0]
         elif found.group(1) is None:
-            raise UsageError(f"{option} has a lone {token} in {template!r}", hint=f"For a brace itself write {token * 2}.")
+            raise UsageError(
+                f"{option} has a lone {token} in {template!r}", hint=f"For a brace itself write {token * 2}."
+            )
         else:
             literals.append(literal)
             names.append(found.group(1))
@@ -48,7 +50,6 @@ class Prompt:
         self.columns = tuple(dict.fromkeys(self._names))
         self.empties: Counter[str] = Counter()
         self._format = "%s".join(literal.replace("%", "%%") for literal in self._literals)
-        self._plain_names = not any("<" in literal or "&" in literal for literal in self._literals)
         self._cells: Callable[[dict[str, Any]], Any] = itemgetter(*self._names) if self._names else lambda _: ()
         self._one = len(self._names) == 1
 
@@ -63,7 +64,7 @@ class Prompt:
         for value in values:
             if type(value) is not str or not value or "<" in value or "&" in value:
                 return self._slowly(cells)
-        return self._format % values
+        return str(self._format % values)
 
     def _slowly(self, cells: dict[str, Any]) -> str:
         values = [to_text(text_of(cells.get(name))) for name in self._names]

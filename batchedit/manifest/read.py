@@ -24,9 +24,9 @@ def open_manifest(
 ) -> Manifest:
     """The table in ``source``, ready to be read any number of times.
 
-    ``encoding``, ``delimiter`` and ``sheet`` override what would be found out. ``name`` stands for the file in messages
-    and for its suffix, where ``source`` is a copy of standard input. NotFoundError for a missing file, ManifestError for
-    one that is no table with rows, UsageError for an override that makes no sense.
+    ``encoding``, ``delimiter`` and ``sheet`` override what would be found out. ``name`` stands for the file in
+    messages and for its suffix, where ``source`` is a copy of standard input. NotFoundError for a missing file,
+    ManifestError for one that is no table with rows, UsageError for an override that makes no sense.
     """
     name = name or source.name
     _must_be_file(source)

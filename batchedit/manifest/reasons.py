@@ -12,7 +12,7 @@ from .nearest import listed
 from .rows import shown
 
 
-def reason(error: Any, field: Field | None) -> str:
+def reason(error: Any, field: Field | None) -> str:  # noqa: PLR0911 - one return a keyword
     """One error of jsonschema-rs as half a sentence to stand behind the value."""
     keyword = str(error.schema_path[-1]) if error.schema_path else ""
     limit = getattr(error.kind, "limit", None)

@@ -43,7 +43,7 @@ class Number(str):
 
 
 class Row(NamedTuple):
-    """One row of the user's. ``number`` is the data row from 1; blank rows count, so it is the spreadsheet's row less one.
+    """One row of the user's. ``number`` counts data rows from 1, blank ones too: the spreadsheet's row less one.
 
     ``cells`` are str, or for JSONL and typed tables also Number, bool, None, list and dict. ``raw`` is the record as it
     stands in the file, without its line end; empty where the file is not text.

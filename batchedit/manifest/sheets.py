@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ManifestError, UsageError
-from .csvfile import check_unique
 from .cells import plain
+from .csvfile import check_unique
 from .excel import as_shown
 from .nearest import listed
 from .rows import OURS, BadRow, Form, FormKind, Row

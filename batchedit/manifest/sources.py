@@ -65,7 +65,9 @@ def choose_sources(recipe: Recipe, schema: Schema, columns: tuple[str, ...]) -> 
     }
     prompt_field = "" if recipe.prompt is None else _prompt_field(schema)
     if prompt_field in constants or prompt_field in mapped:
-        notes.append(f"--prompt is not used: {prompt_field} comes from {'--set' if prompt_field in constants else '--map'}")
+        notes.append(
+            f"--prompt is not used: {prompt_field} comes from {'--set' if prompt_field in constants else '--map'}"
+        )
         prompt_field = ""
     size_field, sizes = _sizes(recipe, schema, constants)
     found: list[tuple[str, str, Reader | None]] = []
@@ -105,7 +107,9 @@ def _field(name: str, schema: Schema, option: str) -> str:
         return name
     near = nearest(name, schema.fields)
     hint = f"Did you mean {near}? " if near else ""
-    raise UsageError(f"{option}: the model has no input {name!r}", hint=f"{hint}It takes {listed(schema.fields, 'and')}.")
+    raise UsageError(
+        f"{option}: the model has no input {name!r}", hint=f"{hint}It takes {listed(schema.fields, 'and')}."
+    )
 
 
 def _constant(schema: Schema, name: str, text: str) -> Any:

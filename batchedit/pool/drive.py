@@ -1,14 +1,14 @@
 """The loop for one job, and the work for all of them.
 
-``drive`` asks the lifecycle what to do, does it, writes down what happened, and asks again. A fresh job and one found after
-a crash run through the same lines. Nothing in here decides about money: the table does, and ``buy`` keeps its one rule —
-intention on disk, then the POST, then its answer on disk, with nobody able to cut in between.
+``drive`` asks the lifecycle what to do, does it, writes down what happened, and asks again. A fresh job and one found
+after a crash run through the same lines. Nothing in here decides about money: the table does, and ``buy`` keeps its one
+rule — intention on disk, then the POST, then its answer on disk, with nobody able to cut in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import assert_never
 
@@ -72,8 +72,8 @@ class Pool:
     clock: Clock
     rng: Random
     price: int = 0
-    patience: Patience = Patience()
-    retries: RetryLimits = RetryLimits()
+    patience: Patience = field(default_factory=Patience)
+    retries: RetryLimits = field(default_factory=RetryLimits)
     downloads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(DOWNLOADS))
 
 
@@ -90,6 +90,7 @@ async def work(pool: Pool, *, buy: bool) -> None:
                     slot = Slot(pool.governor)
                     if record.state in REMOTE:
                         pool.governor.take_now(slot)
+                        slot.since = record.accepted_at
                     tasks.start_soon(_drive, pool, record, slot, lingering)
                 if buy:
                     await _feed(pool, tasks, lingering)
@@ -141,7 +142,7 @@ async def cancel(pool: Pool, records: Sequence[Record]) -> None:
         asked = await step(pool, record, CancelAsked(pool.clock()))
         while asked.state is State.CANCELLING:
             action = next_action(asked, pool.clock(), pool.patience)
-            event = await _perform(pool, asked, action)
+            event = await _perform(pool, asked, action, Slot(pool.governor))
             asked = asked if event is None else await step(pool, asked, event)
 
     async with anyio.create_task_group() as tasks:
@@ -180,7 +181,7 @@ async def drive(pool: Pool, record: Record, slot: Slot) -> Record:
                     return record
                 record = bought
             case _:
-                event = await _perform(pool, record, action)
+                event = await _perform(pool, record, action, slot)
                 if event is not None:
                     record = await step(pool, record, event)
                 elif record.state is State.PLANNED and pool.governor.stopped():
@@ -210,7 +211,7 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
                         governor.turn_unused()
                         budget = reached
                     else:
-                        return await _submit(pool, record)
+                        return await _submit(pool, record, slot)
             slot.free()
             if not pool.checkpoint.money().in_flight:
                 governor.halt(budget)
@@ -219,12 +220,16 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
     return None
 
 
-async def _submit(pool: Pool, record: Record) -> Record:
+async def _submit(pool: Pool, record: Record, slot: Slot) -> Record:
     event = await pool.api.submit(record)
     pool.governor.heard(event)
     if isinstance(event, Declined):
         event = after_decline(record, event, pool.retries, pool.rng, pool.clock())
-    return await step(pool, record, event)
+    record = await step(pool, record, event)
+    if record.state is State.WAITING:
+        now = pool.clock()
+        return replace(record, due_at=now + pool.governor.first_look_in(slot, now))
+    return record
 
 
 def _price(pool: Pool) -> int:
@@ -246,14 +251,14 @@ async def step(pool: Pool, record: Record, event: Event) -> Record:
     return after
 
 
-async def _perform(pool: Pool, record: Record, action: Action) -> Event | None:
+async def _perform(pool: Pool, record: Record, action: Action, slot: Slot) -> Event | None:
     """One action but the buying ones. None where there is nothing to note."""
     match action:
         case Sleep(until):
             await _sleep(pool, record, until)
             return None
         case Poll():
-            return await _look(pool, record)
+            return await _look(pool, record, slot)
         case Cancel():
             return await _cancel(pool, record)
         case Download():
@@ -275,13 +280,13 @@ async def _sleep(pool: Pool, record: Record, until: float) -> None:
         await anyio.sleep(pause)
 
 
-async def _look(pool: Pool, record: Record) -> Event:
+async def _look(pool: Pool, record: Record, slot: Slot) -> Event:
     await pool.governor.get_turn()
     reply = await pool.api.look(record)
     now = pool.clock()
     match reply:
         case StillRunning(word, running, position):
-            pause = pool.governor.look_again_in(record, now, queued=not running)
+            pause = pool.governor.look_again_in(record, slot, now, reply)
             return Pending(now, now + pause, running, word, position)
         case NoAnswer():
             return _missed(pool, record, reply, now)

@@ -18,10 +18,10 @@ import anyio
 
 from ..core.errors import BatcheditError, ServiceUnavailableError, StoppedError, TokenError
 from ..core.governors import Breaker, GetRate, InFlight, PostRate
-from ..core.inspection import DEFAULT_P, Lifetimes, next_look
+from ..core.inspection import AUTO_P, DEFAULT_P, Lifetimes, eta, next_look, stalled
 from ..core.lifecycle import Accepted, Declined, Lost, Refused
 from ..core.model import Kind, Record, State
-from ..ports import Api, Observer, SubmitEvent
+from ..ports import Api, Observer, StillRunning, SubmitEvent
 
 Clock = Callable[[], float]
 
@@ -68,13 +68,16 @@ class Slot:
 
     def __init__(self, governor: Governor) -> None:
         self._governor = governor
-        self.held = False
+        self.since: float | None = None  # when its job began to run
+
+    @property
+    def held(self) -> bool:
+        """Is the place taken?"""
+        return self in self._governor.slots
 
     def free(self) -> None:
         """Give the place back."""
-        if self.held:
-            self.held = False
-            self._governor.give_back()
+        self._governor.give_back(self)
 
 
 class Governor:
@@ -91,7 +94,7 @@ class Governor:
         self._clock = clock
         self._rng = rng
         self._in_flight = InFlight(pace.concurrency or None)
-        self._in_use = 0
+        self.slots: set[Slot] = set()
         self._queue: deque[anyio.Event] = deque()
         self._posts = PostRate(pace.rate)
         self._gets = GetRate(pace.gets_per_second)
@@ -132,7 +135,7 @@ class Governor:
         """Wait for a place among the jobs in flight; first come, first served."""
         if slot.held:
             return
-        while self._in_use >= self._in_flight.allowed(self._clock()):
+        while len(self.slots) >= self._in_flight.allowed(self._clock()):
             turn = anyio.Event()
             self._queue.append(turn)
             try:
@@ -143,17 +146,17 @@ class Governor:
                 else:
                     self._wake_next()
                 raise
-        self._in_use += 1
-        slot.held = True
+        self.slots.add(slot)
 
     def take_now(self, slot: Slot) -> None:
         """A place for a job that is in flight already, whatever the limit says: it was bought before."""
-        self._in_use += not slot.held
-        slot.held = True
+        self.slots.add(slot)
 
-    def give_back(self) -> None:
+    def give_back(self, slot: Slot) -> None:
         """Called by ``Slot.free``."""
-        self._in_use -= 1
+        if slot not in self.slots:
+            return
+        self.slots.discard(slot)
         self._settled.set()
         self._settled = anyio.Event()
         self._wake_next()
@@ -163,7 +166,7 @@ class Governor:
         await self._settled.wait()
 
     def _wake_next(self) -> None:
-        free = self._in_flight.allowed(self._clock()) - self._in_use
+        free = self._in_flight.allowed(self._clock()) - len(self.slots)
         while self._queue and free > 0:
             self._queue.popleft().set()
             free -= 1
@@ -195,6 +198,11 @@ class Governor:
         self._breaker.failed(self._clock(), self._rng)
         self._signal()
         return False
+
+    def turn_unused(self) -> None:
+        """The POST that had its turn was never sent."""
+        self._breaker.abandoned(self._clock())
+        self._signal()
 
     def _check_deadlines(self, now: float) -> None:
         if self._pace.until is not None and now >= self._pace.until:
@@ -238,6 +246,7 @@ class Governor:
             case Kind.THROTTLED:
                 self._breaker.released(now)
                 self._posts.throttled(now, retry_after, self._rng)
+                self._in_flight.troubled(now)
                 self._answered = True
             case Kind.UNREACHABLE | Kind.SERVICE:
                 self._trouble(now, message)
@@ -248,6 +257,7 @@ class Governor:
         was_open = self._breaker.open
         self._breaker.failed(now, self._rng)
         self._posts.troubled(now)
+        self._in_flight.troubled(now)
         if self._breaker.open and not was_open:
             self._observer.note("breaker_open", f"the service is in trouble, buying pauses: {message}")
 
@@ -263,11 +273,84 @@ class Governor:
             await anyio.sleep(wait)
         self._gets.take(self._clock())
 
-    def look_again_in(self, record: Record, now: float, *, queued: bool) -> float:
-        """Seconds until the next look. A queued job can't be done sooner than one that starts now."""
-        since = record.running_since
-        age = 0.0 if queued or since is None else max(0.0, now - since)
-        return next_look(self.lifetimes, age, p=DEFAULT_P, rng=self._rng, fixed=self._pace.poll_seconds)
+    def first_look_in(self, slot: Slot, now: float) -> float:
+        """Seconds from the accept to the first look."""
+        slot.since = now
+        scout = self._in_flight.scout(now, len(self.slots))
+        return scout if scout is not None else self._next_look(0.0)
+
+    def look_again_in(self, record: Record, slot: Slot, now: float, reply: StillRunning) -> float:
+        """Seconds until the next look, having learned from this one.
+
+        A queued job can't be done sooner than one that starts now.
+        """
+        accepted = record.accepted_at or now
+        if not reply.running:
+            slot.since = now
+            self._in_flight.queued(
+                now - accepted,
+                0.0,
+                reply.queue_position,
+                now,
+                in_use=len(self.slots),
+                waiting=True,
+                accepted_at=accepted,
+            )
+            self._wake_next()
+            return self._next_look(0.0)
+        slot.since = since = _began(record, now)
+        age = max(0.0, now - since)
+        self.lifetimes.censored(age, since=max(0.0, record.looked_at - since))
+        self._in_flight.queued(
+            since - accepted if record.queued_at else 0.0,
+            0.0,
+            None,
+            now,
+            in_use=len(self.slots),
+            waiting=False,
+            accepted_at=accepted,
+        )
+        self._wake_next()
+        return self._next_look(age)
+
+    def _next_look(self, age: float) -> float:
+        return next_look(self.lifetimes, age, p=DEFAULT_P if self._pace.concurrency else AUTO_P, rng=self._rng, fixed=self._pace.poll_seconds)
+
+    def completed(self, record: Record, now: float) -> None:
+        """A look found the job done: it ended somewhere between the last look and this one."""
+        since = _began(record, now)
+        last = max(0.0, record.looked_at - since)
+        self.lifetimes.finished(max(0.0, now - since), since=last)
+        accepted = record.accepted_at or since
+        ran = max(0.0, (max(record.looked_at, since) + now) / 2 - since)
+        self._in_flight.queued(max(0.0, since - accepted), ran, None, now, in_use=len(self.slots), accepted_at=accepted)
+        self._wake_next()
+
+    # --- for those who watch ---
+
+    def eta(self, planned: int) -> tuple[float, float] | None:
+        """Seconds until the run is over (p50, p90); None while nothing is known."""
+        if not self.lifetimes.observations:
+            return None
+        at_once = self._in_flight.allowed(self._clock())
+        return eta(self.lifetimes, self._ages(), planned, at_once, rate=self._posts.rate)
+
+    def stalled(self) -> int:
+        """Jobs in flight that take unusually long. They are looked after, not bought again."""
+        return sum(stalled(self.lifetimes, age) for age in self._ages()) if self.lifetimes.observations else 0
+
+    def paused(self) -> str:
+        """Why no POST goes out at the moment, in a few words; empty if they do."""
+        now = self._clock()
+        if self._breaker.open:
+            return "waiting for the service"
+        if self._posts.held_until > now + 1:
+            return f"asked to wait {self._posts.held_until - now:.0f} s"
+        return ""
+
+    def _ages(self) -> list[float]:
+        now = self._clock()
+        return [max(0.0, now - slot.since) for slot in self.slots if slot.since is not None]
 
     # --- what became of jobs ---
 
@@ -285,15 +368,11 @@ class Governor:
                 )
             )
 
-    def completed(self, record: Record, now: float) -> None:
-        """A look found the job done: it ended somewhere between the last look and this one."""
-        since = record.running_since
-        if since is None:
-            return
-        last = record.looked_at or since
-        self.lifetimes.finished(max(0.0, (last + now) / 2 - since))
-        if record.queued_at is not None and record.accepted_at is not None:
-            self._in_flight.queued(since - record.accepted_at, now - since, None, now, in_use=self._in_use)
-        else:
-            self._in_flight.queued(0.0, now - since, None, now, in_use=self._in_use)
-        self._wake_next()
+
+def _began(record: Record, now: float) -> float:
+    """Where the clock of the job's run starts, this look (``now``) having found it out of the queue."""
+    if record.left_queue_at is not None:
+        return record.left_queue_at
+    if record.queued_at is not None:
+        return (record.queued_at + now) / 2
+    return record.accepted_at if record.accepted_at is not None else now

@@ -1,12 +1,13 @@
 """Which links may be fetched at all. Pure.
 
-Only https, only hosts below ``runcomfy.net`` and ``runcomfy.com`` [seen] and those of ``--allow-host``; plain http for this
-machine only, and only when it was allowed. A link's text comes from the service, so it is read by the very parser
+Only https, only hosts below ``runcomfy.net`` and ``runcomfy.com`` [seen] and those of ``--allow-host``; plain http for
+this machine only, and only when it was allowed. A link's text comes from the service, so it is read by the very parser
 that sends it (httpx), and a link that names a user, an odd port or no host is no link.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -71,6 +72,13 @@ def _entry(text: str) -> _Allowed:
         host = url.raw_host.decode("ascii").strip("[]").rstrip(".")
     except (httpx.InvalidURL, UnicodeError):
         host, url = "", httpx.URL("")
-    if not host or url.userinfo or url.path != "/" or url.query or url.fragment or "/" in bare:
+    if (
+        not re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:.]+", host)
+        or url.userinfo
+        or url.path != "/"
+        or url.query
+        or url.fragment
+        or "/" in bare
+    ):
         raise UsageError(f"--allow-host {text!r} is no host", hint="write it like cdn.example.com or *.example.com")
     return _Allowed(host, below, url.port)

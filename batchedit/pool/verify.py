@@ -1,9 +1,9 @@
-"""Is this file what it should be? Its type from its own bytes, and for a picture its pixels. Blocking; runs in a thread."""
+"""Is this file what it should be? Its type from its own bytes; a picture's pixels too. Blocking: runs in a thread."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import puremagic
@@ -32,7 +32,11 @@ _HEAD = 4096  # bytes that a type is told from
 
 
 class NotAMediaFileError(Exception):
-    """The bytes are no picture or video, or only part of one. The message says what they look like."""
+    """The bytes are no picture or video, or only part of one (``torn``). The message says what they look like."""
+
+    def __init__(self, message: str, *, torn: bool = False) -> None:
+        super().__init__(message)
+        self.torn = torn
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +62,26 @@ def examine(path: Path) -> Seen:
     raise NotAMediaFileError(f"the file is {found or 'of no known type'}, not a picture or video")
 
 
+@cache
+def _readers() -> tuple[str, ...]:
+    """Those of our formats that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in _PICTURES if name in Image.OPEN)
+
+
 def _picture(path: Path) -> Seen:
     """Checked twice, as Pillow wants it: ``verify`` for the container's checksums, ``load`` for every pixel."""
-    formats = list(_PICTURES)
+    formats = _readers()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=formats) as picture:
-                picture.verify()
-            with Image.open(path, formats=formats) as picture:
-                picture.load()
-                return Seen(_PICTURES[picture.format or "PNG"], picture.width, picture.height)
+        with Image.open(path, formats=formats) as picture:
+            picture.verify()
+        with Image.open(path, formats=formats) as picture:
+            picture.load()
+            return Seen(_PICTURES[picture.format or "PNG"], picture.width, picture.height)
     except UnidentifiedImageError:
         raise
-    except Exception as error:  # Pillow raises what its decoders raise: OSError, SyntaxError, ValueError, struct.error
-        raise NotAMediaFileError(f"the picture is broken: {str(error)[:120]}") from None
+    except Exception as error:  # noqa: BLE001 - its decoders raise anything: OSError, SyntaxError, ValueError, struct.error
+        raise NotAMediaFileError(f"the picture is broken: {str(error)[:120]}", torn=True) from None
 
 
 def _guess(head: bytes) -> str:

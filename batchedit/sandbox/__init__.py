@@ -6,6 +6,7 @@ It imports nothing from the rest of batchedit, so that a mistake there cannot hi
 from batchedit.sandbox.app import create_app
 from batchedit.sandbox.cli import main
 from batchedit.sandbox.config import SandboxConfig
+from batchedit.sandbox.journal import StateError
 from batchedit.sandbox.server import RunningSandbox, serve
 
-__all__ = ["RunningSandbox", "SandboxConfig", "create_app", "main", "serve"]
+__all__ = ["RunningSandbox", "SandboxConfig", "StateError", "create_app", "main", "serve"]

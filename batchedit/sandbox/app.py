@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import orjson
 from starlette.applications import Starlette
@@ -14,6 +15,7 @@ from batchedit.sandbox import ledger, spoil
 from batchedit.sandbox.config import SandboxConfig
 from batchedit.sandbox.delivery import ReplyResponse
 from batchedit.sandbox.files import Files
+from batchedit.sandbox.journal import Journal
 from batchedit.sandbox.service import Service
 from batchedit.sandbox.wire import Reply, error, json_reply
 
@@ -21,7 +23,7 @@ MAX_BODY = 64 * 2**20
 
 
 def create_app(config: SandboxConfig | None = None) -> Starlette:
-    """The ASGI application, with a ledger of its own at `app.state.desk`."""
+    """The ASGI application, with a ledger of its own at `app.state.desk`; StateError where `state` cannot be had."""
     desk = Desk(config or SandboxConfig())
     app = Starlette(
         routes=[
@@ -46,10 +48,23 @@ class Desk:
     """Takes each call in, lets the fault plan have its way with it, and counts what went out."""
 
     def __init__(self, config: SandboxConfig) -> None:
-        now = time.monotonic()
-        self.service = Service(config, now, time.time() - now)
+        journal = None if config.state is None else Journal(Path(config.state))
+        # Unix time that only goes forward: the wall clock is read once, and never before what an earlier server wrote.
+        start = max(time.time(), journal.latest() if journal else 0.0)
+        self._ahead = start - time.monotonic()
+        try:
+            self.service = Service(config, start, journal)
+        except BaseException:
+            if journal:
+                journal.close()
+            raise
         self.files = Files(self.service)
         self._half_trip = config.answer_after / 2
+
+    def close(self) -> None:
+        """Leave the state file to the next server. The ledger can still be read."""
+        self.files.close()
+        self.service.memory.close()
 
     async def submit(self, request: Request) -> Response:
         body, model_id = await request.body(), request.path_params["model_id"]
@@ -93,14 +108,12 @@ class Desk:
         span = request.headers.get("range")
         whole = await self.files.result(of, number, self._now(), query=request.query_params, span=span)
         if request.method == "HEAD":
-            return ReplyResponse(whole)
+            return ReplyResponse(whole, self.service.memory.deliver)
         self.service.ledger.calls["file"] += 1
-        rule = self.service.injector.pick("file", self._now())
+        rule = self.service.memory.injector.pick("file", self._now())
         befallen = self.files.befallen(rule, whole, number, _base(request), self._now())
         reply = spoil.apply(rule, lambda: befallen, time.time())
-        self.files.count(reply)
-        self.service.ledger.count("file", reply)
-        return ReplyResponse(reply)
+        return self._counted("file", reply)
 
     async def sample(self, request: Request) -> Response:
         """A product shot. HEAD is what `--check-images` asks."""
@@ -132,29 +145,36 @@ class Desk:
 
     def report(self, *, full: bool) -> dict[str, object]:
         self.service.clockwork.advance(self._now())
-        return ledger.report(
-            self.service.ledger, self.service.clockwork, self.service.till, self.service.wall, full=full
-        )
+        return ledger.report(self.service.ledger, self.service.clockwork, self.service.till, full=full)
 
     async def _answer(self, place: str, call: str, handle: Callable[[], Reply]) -> Response:
         """`place` is where the plan looks the call up, `call` how the ledger names it."""
         self.service.ledger.calls[call] += 1
         # The fault is picked when the call arrives: a slow answer must not change who is hit.
-        rule = self.service.injector.pick(place, self._now())
+        rule = self.service.memory.injector.pick(place, self._now())
         if self._half_trip:
             await asyncio.sleep(self._half_trip)
         reply = spoil.apply(rule, handle, time.time())
-        self.service.ledger.count(call, reply)
+        response = self._counted(call, reply)
         if self._half_trip:
             await asyncio.sleep(self._half_trip)
-        return ReplyResponse(reply)
+        return response
+
+    def _counted(self, call: str, reply: Reply) -> Response:
+        """An answer on its way out. Only polls and the like may be forgotten, if the process is killed at once."""
+        self.service.ledger.count(call, reply)
+        if call == "file":
+            self.files.count(reply)
+        # What goes out about a job is followed by a line of its own (delivered, served), which takes the count along.
+        self.service.memory.count(self._now(), at_once=reply.job is None and call in {"submit", "cancel", "file"})
+        return ReplyResponse(reply, self.service.memory.deliver)
 
     def _watch_for_token(self, request: Request) -> None:
-        if "authorization" in request.headers:
+        if request.headers.get("authorization"):
             self.service.ledger.leak(f"{request.method} {request.url.path}")
 
     def _now(self) -> float:
-        return time.monotonic()
+        return time.monotonic() + self._ahead
 
 
 def _token(request: Request) -> str:

@@ -13,6 +13,7 @@ import orjson
 
 from batchedit.sandbox.config import SandboxConfig
 from batchedit.sandbox.faults import PLACES, allowed
+from batchedit.sandbox.journal import StateError
 from batchedit.sandbox.server import RunningSandbox
 
 USAGE, UNAVAILABLE = 64, 69  # sysexits
@@ -24,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT (returns 130) or SIGTERM (143); 64 for a wrong option, 69 if the port cannot be had."""
+    """Serve until SIGINT (returns 130) or SIGTERM (143); 64: a wrong option, 69: port or state file cannot be had."""
     parser = _parser()
     options = vars(parser.parse_args(argv))
     try:
@@ -36,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     try:
         sandbox = RunningSandbox(config)
+    except StateError as reason:
+        sys.stderr.write(f"{parser.prog}: {reason}\n")
+        return UNAVAILABLE
     except OSError as reason:
         sys.stderr.write(f"{parser.prog}: cannot listen on port {config.port}: {reason}\n")
         return UNAVAILABLE
@@ -89,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--port", type=int, help="default: a free one")
     add("--token", help="the only token that is accepted (default: any)")
+    add("--state", metavar="FILE", help="remember jobs and ledger there; a later server with the same file goes on")
     add("--seed", type=int, help="of latencies and faults")
     add("--latency", metavar="D", help="seconds a job runs: 2, lognormal:4,0.5, uniform:1,3, exp:2, bimodal:5,60,0.5")
     add("--slots", type=int, metavar="N", help="jobs that run at once (default: all)")

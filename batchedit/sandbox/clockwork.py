@@ -5,7 +5,7 @@ at the head of the queue starts when a slot is free and its least wait is over; 
 up and hands its slot on at that very moment, not at the moment somebody looked. So the answer to any call is the same
 as if a thread had watched the clock, and 5,000 jobs in flight cost nothing while nobody asks.
 
-All times are seconds on the caller's monotonic clock; `advance` must not be called with an earlier time than before.
+All times are seconds on the caller's clock; `advance` must not be called with an earlier time than before.
 """
 
 import heapq
@@ -40,6 +40,8 @@ class Order:
     seconds: float  #: how long it runs
     fate: str | None  #: None: a picture; else failed, moderated or stuck
     inputs: dict[str, Any]  #: the other fields of the body
+    price: int = 0  #: micro-dollars set aside for it
+    actual: int = 0  #: micro-dollars it costs if a picture comes of it
 
 
 @dataclass(slots=True)
@@ -71,6 +73,14 @@ class Clockwork:
         self._clock = -math.inf  # the time of the last event
         self._tickets = 0
         self.in_flight = self.max_in_flight = self.max_queue = self.waiting = 0
+
+    def change(self, slots: int | None, least_wait: float, now: float) -> None:
+        """Other settings from now on. What has happened stays, and a job keeps the wait it was accepted with."""
+        self.advance(now)
+        self._slots = math.inf if slots is None else slots
+        self._least_wait = least_wait
+        # A slot that is new is free from now on, not since a job began to wait for one.
+        self._clock = max(self._clock, now)
 
     def accept(self, order: Order, now: float) -> Job:
         self.advance(now)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from batchedit.sandbox.faults import parse_fault
@@ -25,6 +26,8 @@ class SandboxConfig:
     port: int = 0  #: 0: the system picks a free one
     token: str | None = None  #: None: any token that is not empty will do
     seed: int = 0
+    #: a file that outlives the process: started with it again, the server goes on where it was killed; see memory.py
+    state: Path | str | None = None
     # the clock
     latency: str = "2"  #: seconds a job runs; see latency.py
     slots: int | None = None  #: jobs that run at once; None: all of them

@@ -9,11 +9,13 @@ answer) a call that was left without an answer.
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from batchedit.sandbox.clockwork import Job
 from batchedit.sandbox.wire import Delivery, Reply
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -22,11 +24,11 @@ _NEED_TRANSPORT = {Delivery.DROP, Delivery.RESET, Delivery.HANG, Delivery.CUT}
 
 
 class ReplyResponse(Response):
-    """A Starlette response that delivers a Reply the way it says."""
+    """A Starlette response that delivers a Reply the way it says, then tells `delivered` the job that it was about."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, delivered: Callable[[Job], None] = lambda _: None) -> None:
         super().__init__(reply.body, reply.status, dict(reply.headers), reply.media)
-        self._reply = reply
+        self._reply, self._delivered = reply, delivered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Under another server, or none (httpx.ASGITransport), there is no transport to be had, nor to break.
@@ -58,7 +60,7 @@ class ReplyResponse(Response):
             raise RuntimeError(f"{self._reply.note}: connections can be broken only under the sandbox's own server")
         await super().__call__(scope, receive, send)
         if self._reply.job and not (transport and transport.is_closing()):
-            self._reply.job.delivered = True
+            self._delivered(self._reply.job)
 
     def _start(self) -> Message:
         return {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}

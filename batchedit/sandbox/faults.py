@@ -122,15 +122,15 @@ class Injector:
 
     def __init__(self, rules: tuple[Rule, ...], seed: int, now: float) -> None:
         self._rules, self._seed, self._laid_at = rules, seed, now
-        self._seen: Counter[str] = Counter()
+        self.seen: Counter[str] = Counter()  #: calls by place
 
     def pick(self, place: str, now: float) -> Rule | None:
         """The rule that befalls this call at `place` (a job's fate is not a call, so `any` does not count it)."""
-        self._seen[place] += 1
-        self._seen["any"] += place != "job"
+        self.seen[place] += 1
+        self.seen["any"] += place != "job"
         for rule in self._rules:
             if rule.place == place or (rule.place == "any" and place != "job"):
-                ordinal = self._seen[rule.place]
+                ordinal = self.seen[rule.place]
                 if rule.when.hits(ordinal, now - self._laid_at, self._chance(rule, ordinal)):
                     return rule
         return None

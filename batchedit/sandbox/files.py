@@ -69,7 +69,7 @@ class Files:
         if rule is None or job is None:
             return whole
         if rule.fault == "expired":
-            job.generation += 1
+            self._service.memory.expire(job)
             return replace(_EXPIRED, note="expired")
         if rule.fault == "redirect":
             there = base + links.path(self._service.config, job, number, now)
@@ -83,10 +83,10 @@ class Files:
     def count(self, reply: Reply) -> None:
         """Count a picture that went out whole (a Range counts: the client has the rest)."""
         if reply.job and reply.status in {200, 206}:
-            reply.job.served += 1
+            self._service.memory.serve(reply.job)
 
     def _draw(self, order: Order, number: int) -> bytes:
-        return compose(order, number, self._service.uploads.get(order.images[0]) if order.images else None)
+        return compose(order, number, self._service.memory.uploads.get(order.images[0]) if order.images else None)
 
     async def _drawn(self, key: Hashable, draw: Callable[[], bytes]) -> bytes:
         """Drawn once, also when two ask at once; the least asked for are forgotten when the shelf is full."""

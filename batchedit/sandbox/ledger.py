@@ -34,8 +34,8 @@ class Ledger:
         return [group for group in groups.values() if len(group) > 1]
 
 
-def report(ledger: Ledger, clockwork: Clockwork, till: Till, wall: float, *, full: bool) -> dict[str, Any]:
-    """The ledger as JSON. `wall` turns the server's monotonic clock into Unix seconds."""
+def report(ledger: Ledger, clockwork: Clockwork, till: Till, *, full: bool) -> dict[str, Any]:
+    """The ledger as JSON."""
     jobs, calls, groups = ledger.jobs.values(), ledger.calls, ledger.duplicate_groups()
     states = Counter(job.state for job in jobs)
     facts: dict[str, Any] = {
@@ -66,7 +66,7 @@ def report(ledger: Ledger, clockwork: Clockwork, till: Till, wall: float, *, ful
         "balance_usd": None if till.balance is None else usd(till.available() or 0),
     }
     if full:
-        facts["requests"] = [_job(job, wall) for job in jobs]
+        facts["requests"] = [_job(job) for job in jobs]
     return facts
 
 
@@ -81,9 +81,8 @@ def _group(group: list[Job]) -> dict[str, Any]:
     return {"digest": first.digest, "prompt": first.prompt, "count": len(group), "request_ids": ids}
 
 
-def _job(job: Job, wall: float) -> dict[str, Any]:
+def _job(job: Job) -> dict[str, Any]:
     order = job.order
-    times = {"accepted_at": job.accepted_at, "started_at": job.started_at, "ended_at": job.ended_at}
     return {
         "request_id": order.request_id,
         "ordinal": order.ordinal,
@@ -95,7 +94,9 @@ def _job(job: Job, wall: float) -> dict[str, Any]:
         "state": job.state.value,
         "fate": order.fate,
         "seconds": order.seconds,
-        **{name: None if at is None else wall + at for name, at in times.items()},
+        "accepted_at": job.accepted_at,
+        "started_at": job.started_at,
+        "ended_at": job.ended_at,
         "polls": job.polls,
         "served": job.served,
         "delivered": job.delivered,

@@ -10,7 +10,6 @@ from batchedit.sandbox.config import SandboxConfig
 
 def path(config: SandboxConfig, job: Job, number: int, now: float) -> str:
     """The path of the job's `number`-th picture, good from now on."""
-    # Relative to the server's own clock: nobody but the server reads it.
     expires = "never" if config.link_ttl is None else f"{now + config.link_ttl:.3f}"
     signature = _sign(job, number, job.generation, expires)
     file = f"/files/{job.order.request_id}/{number}.png"

@@ -31,13 +31,13 @@ class Till:
     def available(self) -> int | None:
         return None if self.balance is None else self.balance - self.reserved - self.charged
 
-    def reserve(self, price: int) -> bool:
-        """Set the price aside; False, and nothing changed, where the balance does not cover it."""
+    def covers(self, price: int) -> bool:
         available = self.available()
-        if available is not None and available < price:
-            return False
+        return available is None or available >= price
+
+    def reserve(self, price: int) -> None:
+        """Set the price aside."""
         self.reserved += price
-        return True
 
     def settle(self, price: int, actual: int) -> None:
         """A job ended: what was reserved for it becomes what it really cost (0: a refund)."""

@@ -80,13 +80,20 @@ class _Server(uvicorn.Server):
 
 
 class RunningSandbox:
-    """A sandbox that listens. Every method may be called from any thread."""
+    """A sandbox that listens. Every method may be called from any thread.
+
+    OSError if the port cannot be had, StateError (one too) if the state file cannot.
+    """
 
     def __init__(self, config: SandboxConfig) -> None:
-        app = create_app(config)
+        self._socket = socket.create_server(("127.0.0.1", config.port), backlog=2048)
+        try:
+            app = create_app(config)
+        except BaseException:
+            self._socket.close()
+            raise
         self._desk: Desk = app.state.desk
         self._server = _Server(app, config)
-        self._socket = socket.create_server(("127.0.0.1", config.port), backlog=2048)
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -108,7 +115,7 @@ class RunningSandbox:
             with suppress(RuntimeError):  # the loop may end between the question and the call
                 self._loop.call_soon_threadsafe(self._server.stop)
         self._thread.join(5)
-        self._desk.files.close()
+        self._desk.close()
 
     def _run(self) -> None:
         asyncio.run(self._serve())

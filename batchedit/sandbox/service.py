@@ -1,9 +1,8 @@
-"""The API itself: what each call does and answers. No sockets and no clock; `now` is monotonic seconds."""
+"""The API itself: what each call does and answers. No sockets and no clock; `now` is Unix seconds, never going back."""
 
 import hashlib
 import re
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -11,40 +10,35 @@ from typing import Any
 import orjson
 
 from batchedit.sandbox import links
-from batchedit.sandbox.clockwork import Clockwork, Job, Order, State
+from batchedit.sandbox.clockwork import Job, Order, State
 from batchedit.sandbox.config import SandboxConfig
-from batchedit.sandbox.faults import Injector, parse_fault
+from batchedit.sandbox.journal import Journal
 from batchedit.sandbox.latency import parse_latency
-from batchedit.sandbox.ledger import Ledger
-from batchedit.sandbox.money import Till, usd
+from batchedit.sandbox.memory import Memory
+from batchedit.sandbox.money import usd
 from batchedit.sandbox.schema import EDIT, EDIT_SCHEMA, decode_data_uri, problems
 from batchedit.sandbox.throttle import Bucket, parse_rate_limit
 from batchedit.sandbox.wire import Reply, error, json_reply
 
 _MODERATED = "The request was rejected by our safety system: content_policy_violation."
 _SLOW_JOB = 10.0
-_KEPT_UPLOADS = 256_000_000
 
 
 class Service:
     """One account's worth of the service: its models, jobs, money, faults and ledger."""
 
-    def __init__(self, config: SandboxConfig, now: float, wall: float) -> None:
+    def __init__(self, config: SandboxConfig, now: float, journal: Journal | None = None) -> None:
         self.config = config
-        self.wall = wall  #: add to a monotonic time to get Unix seconds
-        self.ledger = Ledger()
-        self.till = Till(config.balance_micros())
-        self.clockwork = Clockwork(config.slots, config.queue, self._ended)
-        self.injector = Injector(tuple(map(parse_fault, config.faults)), config.seed, now)
-        self.uploads: OrderedDict[str, bytes] = OrderedDict()  #: data URIs' bytes by digest, bounded
-        self._uploaded = 0  # bytes of them
+        self.memory = memory = Memory(journal, config.balance_micros())
+        self.ledger, self.till, self.clockwork = memory.ledger, memory.till, memory.clockwork
+        memory.start(now, config.slots, config.queue, config.seed, list(config.faults))
         self._latency = parse_latency(config.latency)
         self._bucket = Bucket(parse_rate_limit(config.rate_limit), now) if config.rate_limit else None
         self._models = {EDIT: EDIT_SCHEMA, **config.models}
 
     def set_faults(self, faults: list[str], now: float) -> None:
         """Replace the plan; its ordinals and its clock start anew. ValueError leaves the old one in force."""
-        self.injector = Injector(tuple(map(parse_fault, faults)), self.config.seed, now)
+        self.memory.plan(now, self.config.seed, faults)
 
     # The calls. `token` is the Authorization header as it came; `base` the server's URL as the client wrote it.
 
@@ -60,7 +54,7 @@ class Service:
         inputs = _decoded(body)
         if found := problems(inputs, schema, self.config.image_shape):
             return error("invalid", found)
-        if not self.till.reserve(self.config.price_micros()):
+        if not self.till.covers(self.config.price_micros()):
             return error("no_money")
         job = self._accept(model_id, inputs, now)
         return json_reply(
@@ -113,14 +107,12 @@ class Service:
 
     def _accept(self, model_id: str, inputs: dict[str, Any], now: float) -> Job:
         ordinal = len(self.ledger.jobs) + 1
-        fault = self.injector.pick("job", now)
+        fault = self.memory.injector.pick("job", now)
         seconds = self._latency.seconds(self.config.seed, ordinal)
         fate = fault.fault if fault else None
         if fault and fate == "slow":
             fate, seconds = None, seconds * (_SLOW_JOB if fault.seconds is None else fault.seconds)
-        job = self.clockwork.accept(self._order(model_id, inputs, ordinal, seconds, fate), now)
-        self.ledger.jobs[job.order.request_id] = job
-        return job
+        return self.memory.accept(self._order(model_id, inputs, ordinal, seconds, fate), now)
 
     def _order(self, model_id: str, inputs: dict[str, Any], ordinal: int, seconds: float, fate: str | None) -> Order:
         # Random on purpose: a later server with the same seed must not know an earlier server's ids.
@@ -130,25 +122,24 @@ class Service:
         images = tuple(self._kept(str(uri)) for uri in ([pictures] if isinstance(pictures, str) else pictures))
         canonical = orjson.dumps([model_id, prompt, size, images, rest], option=orjson.OPT_SORT_KEYS)
         digest = hashlib.sha256(canonical).hexdigest()
-        return Order(request_id, ordinal, model_id, prompt, size, images, digest, seconds, fate, rest)
+        return Order(
+            request_id,
+            ordinal,
+            model_id,
+            prompt,
+            size,
+            images,
+            digest,
+            seconds,
+            fate,
+            rest,
+            self.config.price_micros(),
+            self.config.actual_micros(),
+        )
 
     def _kept(self, uri: str) -> str:
         """An URL as it is; a data URI as the digest of its bytes, which are kept aside while there is room."""
-        if not uri.startswith("data:"):
-            return uri
-        data = decode_data_uri(uri)
-        name = "sha256:" + hashlib.sha256(data).hexdigest()
-        if name not in self.uploads:
-            self.uploads[name] = data
-            self._uploaded += len(data)
-        self.uploads.move_to_end(name)
-        while self._uploaded > _KEPT_UPLOADS:
-            self._uploaded -= len(self.uploads.popitem(last=False)[1])
-        return name
-
-    def _ended(self, job: Job) -> None:
-        """Only a picture costs: cancelled and failed jobs are refunded."""
-        self.till.settle(self.config.price_micros(), self.config.actual_micros() if job.state is State.DONE else 0)
+        return self.memory.uploads.keep(decode_data_uri(uri)) if uri.startswith("data:") else uri
 
     def _word(self, job: Job, *, coarse: bool) -> str:
         config = self.config
@@ -179,8 +170,8 @@ class Service:
         ended = job.accepted_at if job.ended_at is None else job.ended_at
         ending: dict[str, Any] = {
             "model_id": job.order.model_id,
-            "created_at": _iso(self.wall + job.accepted_at),
-            "finished_at": _iso(self.wall + ended),
+            "created_at": _iso(job.accepted_at),
+            "finished_at": _iso(ended),
             "output": {},
         }
         if job.state is State.FAILED:
@@ -193,10 +184,10 @@ class Service:
     def _cost(self, job: Job, now: float, *, shown: bool) -> dict[str, Any]:
         if not (shown and self.config.show_cost and now >= (job.ended_at or 0.0) + self.config.cost_after):
             return {}
-        return {"cost": usd(self.config.actual_micros()) if job.state is State.DONE else 0.0}
+        return {"cost": usd(job.order.actual) if job.state is State.DONE else 0.0}
 
     def _cancel(self, job: Job, now: float) -> Reply:
-        done = self.clockwork.cancel(job, now) or job.state is State.CANCELLED
+        done = self.memory.cancel(job, now) or job.state is State.CANCELLED
         outcome = "cancelled" if done else "not_cancellable"
         return json_reply(
             {"request_id": job.order.request_id, "status": self._word(job, coarse=False), "outcome": outcome}

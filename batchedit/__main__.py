@@ -1,0 +1,5 @@
+"""``python -m batchedit``."""
+
+from .cli import main
+
+main()

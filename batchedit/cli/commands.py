@@ -1,0 +1,208 @@
+"""The commands. Each reads its options, calls ``runs`` and prints what came back."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import (
+    BUYING_OPTIONS,
+    COMMON_OPTIONS,
+    MANIFEST_OPTIONS,
+    SANDBOX_OPTION,
+    SERVICE_OPTIONS,
+    STUCK_OPTION,
+    YES_OPTION,
+    Command,
+    given,
+    options,
+)
+
+EPILOG = "Exit codes: 0 done, 1 some rows failed, 64 usage, 65 manifest, 66 no such file, 69 service, 73/74 disk, 75 stopped early: the same command goes on, 76 in doubt, 77 token, 130/143 interrupted."
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="batchedit")
+def batchedit() -> None:
+    """A spreadsheet in, thousands of finished ad creatives out, without ever paying twice.
+
+    Start with:  batchedit run manifests/demo.csv --sandbox
+    """
+
+
+def command(name: str) -> Callable[[Any], Any]:
+    """A command of the group, with settings from flags, environment and file."""
+    return batchedit.command(name, cls=Command, epilog=EPILOG)
+
+
+def _host(ctx: click.Context) -> Any:
+    from .host import Terminal  # noqa: PLC0415 - `--help` needs none of it
+
+    params = ctx.params
+    return Terminal(
+        yes=params.get("yes", False),
+        never_asks=params.get("sandbox", False),
+        quiet=params["quiet"],
+        log_json=params["log_json"],
+    )
+
+
+@command("run")
+@click.argument("manifest")
+@options(MANIFEST_OPTIONS, BUYING_OPTIONS, STUCK_OPTION, SANDBOX_OPTION, YES_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
+@click.pass_context
+def run(ctx: click.Context, /, manifest: str, **_: Any) -> int:
+    """Buy what is missing, collect it, write the results; the same command again resumes."""
+    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..runfolder import folder_for  # noqa: PLC0415
+    from ..settings import Settings  # noqa: PLC0415
+    from .host import attended  # noqa: PLC0415
+
+    settings, host = Settings(**given(ctx)), _host(ctx)
+    try:
+        report = attended(host, lambda: runs.run(Path(manifest), settings, host))
+    except runs.InvalidRowsError as error:
+        _print_plan(error.plan)
+        raise
+    return _finish(report, folder_for(Path(manifest), settings.out).path)
+
+
+@command("plan")
+@click.argument("manifest")
+@options(MANIFEST_OPTIONS, SANDBOX_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
+@click.pass_context
+def plan(ctx: click.Context, /, manifest: str, **_: Any) -> int:
+    """Check every row, count, price; sends nothing."""
+    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..settings import Settings  # noqa: PLC0415
+    from .host import attended  # noqa: PLC0415
+
+    settings, host = Settings(**given(ctx)), _host(ctx)
+    what = attended(host, lambda: runs.plan_manifest(Path(manifest), settings, host))
+    _print_plan(what)
+    if what.invalid_rows and not settings.skip_invalid:
+        click.echo("\nCorrect these rows and plan again, or go on without them: --skip-invalid")
+        return 65
+    return 0
+
+
+@command("status")
+@click.argument("run")
+@options(COMMON_OPTIONS)
+@click.pass_context
+def status(ctx: click.Context, /, run: str, **_: Any) -> int:
+    """Counts by state, money spent / reserved / in doubt, the commonest errors."""
+    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from .show import report_text  # noqa: PLC0415
+
+    folder, report = runs.status(run, given(ctx))
+    click.echo(report_text(report, folder.path, f"batchedit run {shlex.quote(run)}"))
+    return report.code
+
+
+@command("results")
+@click.argument("run")
+@click.option(
+    "--format", "kind", type=click.Choice(["csv", "jsonl", "parquet", "xlsx"]), help="[default: the manifest's]"
+)
+@click.option("--to", metavar="FILE", help="Where to.  [default: results.… in the run's folder]")
+@options(COMMON_OPTIONS)
+@click.pass_context
+def results(ctx: click.Context, /, run: str, kind: str | None, to: str | None, **_: Any) -> int:
+    """Write the enriched manifest again; also while a run is going on."""
+    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+
+    click.echo(runs.results(run, given(ctx), kind=kind, to=Path(to) if to else None))
+    return 0
+
+
+@command("retry")
+@click.argument("run")
+@click.option("--failed", is_flag=True, help="Only failed jobs.")
+@click.option("--cancelled", is_flag=True, help="Only cancelled jobs.")
+@click.option("--match", metavar="TEXT", help="Only jobs whose error holds TEXT.")
+@click.option("--row", "rows", type=int, multiple=True, metavar="N", help="Only the jobs of row N.")
+@options(BUYING_OPTIONS, STUCK_OPTION, YES_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
+@click.pass_context
+def retry(
+    ctx: click.Context, /, run: str, failed: bool, cancelled: bool, match: str | None, rows: tuple[int, ...], **_: Any
+) -> int:
+    """Buy failed and cancelled jobs anew: a new purchase, priced and confirmed as one."""
+    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..core.model import Record, State  # noqa: PLC0415
+    from ..runfolder import find_run  # noqa: PLC0415
+    from .host import attended  # noqa: PLC0415
+
+    states = {State.FAILED} if failed and not cancelled else {State.CANCELLED} if cancelled and not failed else None
+
+    def chosen(record: Record, its_rows: list[int]) -> bool:
+        text = f"{record.problem.kind} {record.problem.message}" if record.problem else ""
+        return (
+            (states is None or record.state in states)
+            and (match is None or match.lower() in text.lower())
+            and (not rows or bool(set(rows) & set(its_rows)))
+        )
+
+    host = _host(ctx)
+    return _finish(attended(host, lambda: runs.retry(run, given(ctx), host, chosen)), find_run(run).path)
+
+
+@command("fetch")
+@click.argument("run")
+@options(STUCK_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
+@click.pass_context
+def fetch(ctx: click.Context, /, run: str, **_: Any) -> int:
+    """Collect and download what was bought; never a POST that buys."""
+    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..runfolder import find_run  # noqa: PLC0415
+    from .host import attended  # noqa: PLC0415
+
+    host = _host(ctx)
+    return _finish(attended(host, lambda: runs.fetch(run, given(ctx), host)), find_run(run).path)
+
+
+@command("cancel")
+@click.argument("run")
+@options(YES_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
+@click.pass_context
+def cancel(ctx: click.Context, /, run: str, **_: Any) -> int:
+    """Cancel what is still queued at the service; what runs already is paid for and stays to be fetched."""
+    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from .host import attended  # noqa: PLC0415
+
+    host = _host(ctx)
+    gone, running = attended(host, lambda: runs.cancel(run, given(ctx), host))
+    click.echo(f"{gone:,} cancelled; {running:,} too late: they run or have run, and are paid for")
+    if running:
+        click.echo(f"  → collect them: batchedit fetch {shlex.quote(run)}")
+    return 0
+
+
+@batchedit.command("sandbox", context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def sandbox(arguments: tuple[str, ...]) -> int:
+    """The local server that speaks the Model API (see: batchedit sandbox --help)."""
+    from ..sandbox import main  # noqa: PLC0415 - brings a whole web server with it
+
+    try:
+        return main(list(arguments))
+    except SystemExit as leave:
+        return leave.code if isinstance(leave.code, int) else 0
+
+
+def _print_plan(what: Any) -> None:
+    from .show import plan_text  # noqa: PLC0415 - `--help` needs none of it
+
+    click.echo(plan_text(what))
+
+
+def _finish(report: Any, folder: Path) -> int:
+    from .show import report_text  # noqa: PLC0415 - `--help` needs none of it
+
+    click.echo(report_text(report, folder, f"batchedit {shlex.join(sys.argv[1:])}"))
+    return int(report.code)

@@ -1,0 +1,121 @@
+"""The person at the terminal: what is said to them, what is asked, and what their Ctrl-C means."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+import anyio
+import click
+from anyio import to_thread
+
+from ..core.errors import BatcheditError, InterruptedRunError, UsageError
+from ..pipeline import Stop
+from ..ports import Observer
+from ..progress import Bar, JsonLines, Snapshot, Tell
+from ..runs import Plan
+from .show import plan_text
+
+T = TypeVar("T")
+
+
+class Terminal:
+    """``runs.Host`` for the command line. What is for the eye goes to stderr; results go to stdout."""
+
+    def __init__(self, *, yes: bool, never_asks: bool, quiet: bool, log_json: bool) -> None:
+        self.environ: Mapping[str, str] = os.environ
+        self.stop = Stop()
+        self._yes = yes or never_asks
+        self._quiet = quiet
+        self._log_json = log_json
+        self._bar: Bar | None = None
+
+    def observers(self) -> Sequence[Observer]:
+        """Notes for the person, or everything as JSON lines."""
+        return [JsonLines(sys.stderr)] if self._log_json else [Tell(self.say)]
+
+    def say(self, text: str) -> None:
+        """One line, above the bar if there is one."""
+        if self._quiet or self._log_json:
+            return
+        if self._bar is not None:
+            self._bar.say(text)
+        else:
+            click.echo(text, err=True)
+
+    async def confirm(self, what: Plan) -> None:
+        """Show the plan and ask; without a terminal ``--yes`` must have said it."""
+        self.say(plan_text(what))
+        if self._yes:
+            return
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise UsageError(
+                f"buying {what.to_buy:,} pictures needs a yes, and there is no terminal to ask on",
+                hint="the same command with --yes; or with --sandbox to try it without buying",
+            )
+        price = f" for about ${what.estimate / 1e6:,.2f}" if what.price else ""
+        if not await self._ask(f"Buy {what.to_buy:,} picture{'s' if what.to_buy != 1 else ''}{price}?"):
+            raise UsageError("not confirmed; nothing was bought")
+
+    async def _ask(self, question: str) -> bool:
+        """In a thread, so that Ctrl-C is heard while the question stands."""
+        with anyio.CancelScope() as scope:
+            self.stop.listen(lambda _: scope.cancel())
+            try:
+                return await to_thread.run_sync(
+                    lambda: click.confirm(question, default=False, err=True), abandon_on_cancel=True
+                )
+            finally:
+                self.stop.listen(None)
+        sys.stderr.write("\nbatchedit: interrupted; nothing was bought\n")
+        sys.stderr.flush()
+        os._exit(130)  # the thread still waits for a line, and would keep the process
+
+    def watch(self, total: int) -> Callable[[Snapshot], None]:
+        """A bar on a terminal; quiet when piped."""
+        if self._quiet or self._log_json or not sys.stderr.isatty():
+            return lambda _: None
+        self._bar = Bar(total, sys.stderr)
+        return self._bar.refresh
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def attended(host: Terminal, work: Callable[[], Awaitable[T]]) -> T:
+    """Run ``work`` with signals heard: the first one ends it in order, the second one at once."""
+
+    async def both() -> T | BatcheditError:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_hear, host)
+            try:
+                result: T | BatcheditError = await work()
+            except BatcheditError as error:
+                result = error
+            tasks.cancel_scope.cancel()
+        return result
+
+    try:
+        result = anyio.run(both)
+    finally:
+        host.close()
+    if isinstance(result, BatcheditError):
+        raise result
+    return result
+
+
+async def _hear(host: Terminal) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            if host.stop.reason is not None:
+                sys.stderr.write("\nbatchedit: left at once; the same command goes on where it was\n")
+                sys.stderr.flush()
+                os._exit(128 + number)
+            host.say("stopping: nothing more is sent; answers on the way are written down (again to leave at once)")
+            host.stop.throw(InterruptedRunError(number))

@@ -1,0 +1,290 @@
+"""Options: each once, with its environment twin, its place in the TOML file, and how its text becomes a setting."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from ..core.errors import UsageError
+from ..core.model import parse_usd
+
+CONFIG_NAME = "batchedit.toml"
+
+
+class Setting(click.Option):
+    """An option that can stand in the environment as BATCHEDIT_NAME; several values are set apart by ``;`` there."""
+
+    def __init__(self, declarations: Iterable[str], *args: Any, **kwargs: Any) -> None:
+        super().__init__(list(declarations), *args, **kwargs)
+        long = max(self.opts, key=len).lstrip("-")
+        self.key = long.replace("-", "_")
+        self.envvar = f"BATCHEDIT_{self.key.upper()}"
+
+    def value_from_envvar(self, ctx: click.Context) -> Any:
+        """Click splits at blanks, which stand in column names."""
+        if not self.multiple:
+            return super().value_from_envvar(ctx)
+        text = self.resolve_envvar_value(ctx)
+        return [part.strip() for part in re.split(r"[;\n]", text) if part.strip()] if text else None
+
+
+class Command(click.Command):
+    """A command whose options may also stand in a TOML file: ``--config``, beside the manifest, or in this folder."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Find the file first: what it says becomes the defaults."""
+        if args:
+            told, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+            path = _config_path(told.get("config"), told.get("manifest") or told.get("run"))
+            if path is not None:
+                ctx.default_map = {**(ctx.default_map or {}), **_read_config(path, self)}
+                ctx.meta["batchedit.config"] = str(path)
+        return super().parse_args(ctx, args)
+
+
+def _config_path(given: str | None, manifest: str | None) -> Path | None:
+    import os  # noqa: PLC0415 - only here: the file's own place may stand in the environment
+
+    given = given or os.environ.get("BATCHEDIT_CONFIG")
+    if given:
+        if not Path(given).is_file():
+            raise UsageError(f"there is no settings file {given}", hint="look at the path behind --config")
+        return Path(given)
+    places = [Path(manifest).parent] if isinstance(manifest, str) and manifest != "-" else []
+    for folder in (*places, Path()):
+        if (folder / CONFIG_NAME).is_file():
+            return folder / CONFIG_NAME
+    return None
+
+
+def _read_config(path: Path, command: click.Command) -> dict[str, Any]:
+    try:
+        told = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the settings file {path} can't be read: {error}") from None
+    mine = {option.key: option for option in command.params if isinstance(option, Setting)}
+    found: dict[str, Any] = {}
+    for name, value in told.items():
+        key = name.replace("-", "_")
+        if key not in ALL_KEYS:
+            near = difflib.get_close_matches(key, ALL_KEYS, n=1)
+            hint = f"did you mean {near[0].replace('_', '-')}?" if near else "see batchedit run --help"
+            raise UsageError(f"{path}: there is no setting {name!r}", hint=hint)
+        if key in mine and mine[key].name is not None:
+            found[mine[key].name] = _as_typed(value, mine[key])
+    return found
+
+
+def _as_typed(value: Any, option: Setting) -> Any:
+    """A TOML value as it would have been typed: tables as NAME=VALUE, lists by commas."""
+    if isinstance(value, dict):
+        return [f"{name}={_words(inner)}" for name, inner in value.items()]
+    if option.multiple:
+        return [str(item) for item in (value if isinstance(value, list) else [value])]
+    return value if isinstance(value, bool) else _words(value)
+
+
+def _words(value: Any) -> str:
+    return ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+# --- how text becomes a setting -------------------------------------------------------------------
+
+
+def _pairs(values: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise click.BadParameter(f"{text!r} is not of the form NAME=VALUE")
+        found[name.strip()] = value
+    return found
+
+
+def _lists(values: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    return {name: _comma(text) for name, text in _pairs(values).items()}
+
+
+def _comma(text: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
+
+def _usd(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return parse_usd(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _concurrency(text: str) -> int:
+    if text == "auto":
+        return 0
+    if not text.isdigit() or not 1 <= int(text) <= 10_000:
+        raise click.BadParameter(f"{text!r} is neither auto nor a number from 1 to 10000")
+    return int(text)
+
+
+def _rate(text: str | None) -> float | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h)", text.strip())
+    if not match or float(match[1]) <= 0:
+        raise click.BadParameter(f"{text!r} is not a rate such as 5/s or 100/m")
+    return float(match[1]) / {"s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _until(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        hour = dt.time.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a time of day such as 07:00") from None
+    now = dt.datetime.now().astimezone()
+    then = now.replace(hour=hour.hour, minute=hour.minute, second=hour.second, microsecond=0)
+    return (then if then > now else then + dt.timedelta(days=1)).timestamp()
+
+
+def _failures(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"[1-9]\d*|\d+(\.\d+)?%", text):
+        raise click.BadParameter(f"{text!r} is neither a number such as 20 nor a share such as 50%")
+    return text
+
+
+Convert = Callable[[Any], Any]
+
+
+def _converted(convert: Convert | None) -> Callable[[click.Context, click.Parameter, Any], Any] | None:
+    if convert is None:
+        return None
+    return lambda _ctx, _param, value: convert(value)
+
+
+def setting(*names: str, convert: Convert | None = None, **kwargs: Any) -> Callable[[Any], Any]:
+    """An option as a decorator."""
+    return click.option(*names, cls=Setting, callback=_converted(convert), **kwargs)
+
+
+# --- the options, in groups -----------------------------------------------------------------------
+
+MANIFEST_OPTIONS = (
+    setting("--model", metavar="ID", help="The model to buy from.  [default: openai/gpt-4o-image/edit]"),
+    setting("--schema", metavar="FILE", help="The model's input schema, if it is not built in."),
+    setting("--prompt", metavar="TEMPLATE", help="The prompt; {Column} stands for the row's cell."),
+    setting("--map", multiple=True, metavar="FIELD=COLUMN", convert=_pairs, help="Which column an input comes from."),
+    setting("--set", multiple=True, metavar="FIELD=VALUE", convert=_pairs, help="One value of an input for all rows."),
+    setting("--sizes", metavar="LIST", convert=_comma, help="Every row in each of these sizes, e.g. 1:1,2:3."),
+    setting("--variants", type=click.IntRange(1, 100), default=1, help="Every row so many times.  [default: 1]"),
+    setting(
+        "--for",
+        "over",
+        multiple=True,
+        metavar="COLUMN=A,B",
+        convert=_lists,
+        help="Every row with each of these values.",
+    ),
+    setting("--fill-down", metavar="LIST", convert=_comma, help="Columns whose value carries down within an id."),
+    setting("--id", metavar="COLUMN", help="The column that names a row.  [default: id, sku, handle, …]"),
+    setting("--name", metavar="TEMPLATE", help="File names.  [default: {id}-{size}-{variant}]"),
+    setting("--limit", type=click.IntRange(1), metavar="N", help="Only the first N pictures of the manifest."),
+    setting("--encoding", metavar="NAME", help="The manifest's encoding, if it is guessed wrong."),
+    setting("--delimiter", metavar="CHAR", help="The manifest's delimiter, if it is guessed wrong."),
+    setting("--sheet", metavar="NAME", help="The sheet of an Excel file.  [default: the first]"),
+    setting(
+        "--image-root", metavar="DIR", help="Where relative picture paths begin.  [default: the manifest's folder]"
+    ),
+    setting("--no-shrink", is_flag=True, help="Refuse local pictures over 6 MiB instead of re-encoding them."),
+    setting("--skip-invalid", is_flag=True, help="Go on without the rows that can't be bought."),
+    setting("--price", metavar="USD", convert=_usd, help="What one picture costs.  [default: the catalogue's]"),
+)
+
+BUYING_OPTIONS = (
+    setting("-j", "--concurrency", default="20", metavar="N|auto", convert=_concurrency, help="Jobs in flight.  [default: 20]"),
+    setting("--rate", metavar="N/s|N/m", convert=_rate, help="At most so many submissions."),
+    setting("--max-cost", metavar="USD", convert=_usd, help="Never spend more than this on this run, all in all."),
+    setting("--stop-after-failures", metavar="N|P%", convert=_failures,
+            help="Stop buying then.  [default: when the first 20 finished jobs all failed]"),
+    setting("--until", metavar="HH:MM", convert=_until, help="Stop buying at this time of day."),
+    setting("--poll-seconds", type=click.FloatRange(0.2), metavar="S", help="Look every S seconds instead of learning when."),
+    setting("--on-doubt", type=click.Choice(["hold", "buy-again"]), default="hold",
+            help="What to do about a job that may have been bought.  [default: hold]"),
+)  # fmt: skip
+
+STUCK_OPTION = setting(
+    "--stuck-after",
+    type=click.FloatRange(1),
+    default=3600.0,
+    metavar="S",
+    help="Stop looking at a job after S seconds.  [default: 3600]",
+)
+
+SERVICE_OPTIONS = (
+    setting("--base-url", metavar="URL", help="The service's address."),
+    setting(
+        "--allow-host",
+        "allow_hosts",
+        multiple=True,
+        metavar="HOST",
+        convert=tuple,
+        help="Take files from this host too.",
+    ),
+)
+
+COMMON_OPTIONS = (
+    setting("--config", metavar="FILE", help=f"Settings file.  [default: {CONFIG_NAME} beside the manifest or here]"),
+    setting("--out", metavar="DIR", help="The run's folder.  [default: outputs/<the manifest's name>]"),
+    setting("--log-json", is_flag=True, help="Events as JSON lines on stderr, instead of a bar."),
+    setting("-q", "--quiet", is_flag=True, help="Say only what went wrong."),
+    setting("-v", "--verbose", is_flag=True, help="Say more."),
+)
+
+YES_OPTION = setting("-y", "--yes", is_flag=True, help="Don't ask.")
+SANDBOX_OPTION = setting("--sandbox", is_flag=True, help="A local stand-in for the service: nothing is bought.")
+
+
+def options(*groups: Any) -> Callable[[Any], Any]:
+    """Several options or groups of them as one decorator, shown in this order."""
+    flat = [option for group in groups for option in (group if isinstance(group, tuple) else (group,))]
+
+    def decorate(function: Any) -> Any:
+        for option in reversed(flat):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _keys() -> frozenset[str]:
+    def nothing() -> None:
+        """To hang the options on."""
+
+    every = options(
+        MANIFEST_OPTIONS, BUYING_OPTIONS, STUCK_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS, YES_OPTION, SANDBOX_OPTION
+    )(nothing)
+    return frozenset(option.key for option in every.__click_params__)
+
+
+ALL_KEYS = _keys()
+NOT_SETTINGS = frozenset({"config", "log_json", "quiet", "verbose", "yes"})
+
+
+def given(ctx: click.Context) -> dict[str, Any]:
+    """What the person gave, by flag, environment or file: field of Settings → value."""
+    return {
+        option.name: ctx.params[option.name]
+        for option in ctx.command.params
+        if isinstance(option, Setting)
+        and option.name is not None
+        and option.key not in NOT_SETTINGS
+        and ctx.get_parameter_source(option.name) is not ParameterSource.DEFAULT
+    }

@@ -1,0 +1,143 @@
+"""What the person reads: a plan, a report, and lists of rows with what is wrong in them. Text in, no decisions."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from ..core.model import InvalidLine, State, format_usd
+from ..report import Report
+from ..runs import Plan
+
+SHOWN_ROWS = 20
+
+
+def number(count: int, one: str, many: str = "") -> str:
+    """``1 row``, ``2,000 rows``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def plan_text(what: Plan, *, examples: bool = True) -> str:
+    """The plan: what would be bought, what it would cost, what is wrong and what looks odd."""
+    lines = [f"{what.source}: {number(what.rows, 'row')}, {what.model}"] if what.rows else [what.source]
+    lines += [f"  {name:<16}{value}" for name, value in _facts(what)]
+    if examples:
+        lines += _examples(what)
+    lines += [f"  note: {note}" for note in what.notes]
+    lines += [f"  careful: {warning}" for warning in what.warnings]
+    if what.invalid:
+        lines += ["", *problem_table(what.invalid, what.invalid_rows)]
+    return "\n".join(lines)
+
+
+def _facts(what: Plan) -> Iterator[tuple[str, str]]:
+    new = number(what.to_buy, "picture")
+    if what.edited:
+        rows = ", ".join(str(line.row) for line in what.edits[:5])
+        new += f", {what.edited:,} of them edited rows that get a new version (row {rows}{', …' if what.edited > 5 else ''})"
+    yield "to buy", new
+    if what.reused:
+        yield "bought before", f"{number(what.reused, 'picture')}, not bought again"
+    if what.twins:
+        yield "twins", f"{number(what.twins, 'row')} with the same inputs as an earlier one: bought once, shown on each"
+    if what.beyond:
+        yield "beyond --limit", number(what.beyond, "picture")
+    if what.invalid_rows:
+        yield "invalid", number(what.invalid_rows, "row")
+    if what.price:
+        yield (
+            "price",
+            f"{format_usd(what.price)} a picture ({what.price_source}), {format_usd(what.estimate)} for what is new",
+        )
+    else:
+        yield "price", "unknown (say it with --price USD to see the sum)"
+    if what.max_cost is not None:
+        yield "at most", f"{format_usd(what.max_cost)} (--max-cost)"
+    yield "results in", f"{what.folder}/"
+
+
+def _examples(what: Plan) -> Iterator[str]:
+    width = max(60, shutil.get_terminal_size((100, 24)).columns)
+    for line in what.examples:
+        prompt = orjson.loads(line.job.inputs).get("prompt", "")
+        text = textwrap.shorten(str(prompt), width=4 * width, placeholder=" …")
+        head = f"  row {line.row}: "
+        yield textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head))
+
+
+def problem_table(invalid: Sequence[InvalidLine], total: int) -> list[str]:
+    """Row, column and what is wrong, for the first rows; and how many more there are."""
+    found = [
+        (f"row {line.row}", p.column, _what(p.column, p.value, p.reason)) for line in invalid for p in line.problems
+    ]
+    shown = found[:SHOWN_ROWS]
+    wide = [max((len(row[i]) for row in shown), default=0) for i in (0, 1)]
+    lines = [f"  {row:<{wide[0]}}  {column:<{wide[1]}}  {text}".rstrip() for row, column, text in shown]
+    told = len({line.row for line in invalid} & {int(row[4:]) for row, _, _ in shown})
+    if total > told:
+        lines.append(f"  … and {number(total - told, 'more row')}")
+    return lines
+
+
+def _what(column: str, value: Any, reason: str) -> str:
+    return f"{value!r} {reason}" if column and value not in (None, "") else reason
+
+
+def report_text(report: Report, folder: object, again: str) -> str:
+    """The summary after a run, and for ``status``. ``again`` is the command to type to go on."""
+    counts = report.counts
+    words = [f"{counts.of(State.DONE):,} done"]
+    for state in (State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED):
+        if counts.of(state):
+            words.append(f"{counts.of(state):,} {state.replace('_', ' ')}")
+    under_way = counts.of(State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED)
+    if under_way:
+        words.append(f"{under_way:,} under way")
+    if counts.of(State.PLANNED):
+        words.append(f"{counts.of(State.PLANNED):,} not bought yet")
+    if report.invalid:
+        words.append(number(report.invalid, "invalid row"))
+    lines = [f"{folder}: {', '.join(words)}", f"  money     {_money(report)}"]
+    if report.seconds_median is not None:
+        p90 = f", nine in ten within {report.seconds_p90:g} s" if report.seconds_p90 is not None else ""
+        lines.append(f"  time      {report.seconds_median:g} s a picture{p90}")
+    for error in report.errors:
+        rows = ", ".join(map(str, error.rows)) + (", …" if error.count > len(error.rows) else "")
+        lines.append(f"  {error.count:>5,} × {error.kind}: {error.message} (row {rows})")
+    if report.halted:
+        lines.append(f"  stopped   {report.halted}")
+    lines += [f"  → {step}" for step in next_steps(report, folder, again)]
+    return "\n".join(lines)
+
+
+def _money(report: Report) -> str:
+    money = report.money
+    parts = [f"{format_usd(money.spent)} spent"]
+    if money.held - money.in_doubt:
+        parts.append(f"{format_usd(money.held - money.in_doubt)} reserved")
+    if money.in_doubt:
+        parts.append(f"{format_usd(money.in_doubt)} in doubt")
+    if money.cancellable:
+        parts.append(f"of the reserved {format_usd(money.cancellable)} perhaps still to be cancelled")
+    if money.cap is not None:
+        parts.append(f"at most {format_usd(money.cap)}")
+    return ", ".join(parts)
+
+
+def next_steps(report: Report, folder: object, again: str) -> Iterable[str]:
+    """The exact commands to type next, the most urgent first."""
+    counts = report.counts
+    if report.hint:
+        yield report.hint
+    if counts.of(State.PLANNED, State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED, State.UNCOLLECTED):
+        yield f"to go on: {again}"
+    if report.money.doubts:
+        yield f"to decide about what may have been bought: batchedit doubt {folder}"
+    if counts.of(State.FAILED):
+        yield f"to buy the failed ones anew: batchedit retry {folder} --failed"
+    if counts.of(State.DONE):
+        yield f"the pictures: {folder}/files, the enriched manifest: {folder}/results.csv"

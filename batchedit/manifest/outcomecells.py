@@ -1,0 +1,157 @@
+"""Our columns of the results: one Outcome as values, as CSV text and as JSON text."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from ..core.model import MICRO, Outcome
+
+RESULT_COLUMNS = (
+    "result_row",
+    "result_size",
+    "result_variant",
+    "result_version",
+    "result_status",
+    "result_error",
+    "result_error_kind",
+    "result_file",
+    "result_files",
+    "result_url",
+    "result_request_id",
+    "result_cost_usd",
+    "result_submitted_at",
+    "result_finished_at",
+    "result_seconds",
+    "result_sha256",
+    "result_bytes",
+    "result_width",
+    "result_height",
+    "result_key",
+)
+
+STATUS = {
+    state: "submitted" if state in {"submitting", "waiting", "cancelling", "fetched"} else state
+    for state in (
+        *("planned", "submitting", "in_doubt", "waiting", "cancelling", "fetched"),
+        *("uncollected", "done", "failed", "cancelled", "invalid"),
+    )
+}
+"""A job's state as ``result_status`` says it."""
+
+_UTC = dt.timezone.utc  # noqa: UP017 - a name of its own for the line below
+
+
+@lru_cache(maxsize=4096)
+def _second(second: int) -> str:
+    return dt.datetime.fromtimestamp(second, _UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment(at: float | None) -> str | None:
+    """ISO 8601 in UTC with whole seconds."""
+    return None if at is None else _second(int(at))
+
+
+@lru_cache(maxsize=1024)
+def usd(micros: int) -> str:
+    """40_000 micro-dollars as ``0.04``: no sign of currency, no thousands, at least two decimals."""
+    whole, rest = divmod(abs(micros), MICRO)
+    decimals = f"{rest:06d}".rstrip("0").ljust(2, "0")
+    return f"{'-' if micros < 0 else ''}{whole}.{decimals}"
+
+
+def error_text(outcome: Outcome) -> str:
+    """What went wrong, with every reason of an invalid row: ``size '4:5' is not possible: …; image is empty …``."""
+    if not outcome.problems:
+        return outcome.problem
+    told = []
+    for column, value, reason in json.loads(outcome.problems):
+        shown = f"{value!r} " if value != "" else ""
+        told.append(
+            f"{column} {shown}{reason}".strip() if column else f"the row {reason}" + (f": {value}" if value else "")
+        )
+    return "; ".join(told)
+
+
+def values(outcome: Outcome) -> tuple[Any, ...]:
+    """One value a column of RESULT_COLUMNS: text, int, float, a list of paths, or None for nothing. Cost is text."""
+    files = orjson.loads(outcome.files) if outcome.files else []
+    first = files[0] if files else (None, None, None, None, None, None)
+    seconds = None
+    if outcome.submitted_at is not None and outcome.finished_at is not None:
+        seconds = round(outcome.finished_at - outcome.submitted_at, 1)
+    invalid = outcome.state == "invalid"
+    return (
+        outcome.row,
+        outcome.size or None,
+        None if invalid else outcome.variant,
+        None if invalid else outcome.version,
+        STATUS[outcome.state],
+        error_text(outcome) or None,
+        ("invalid" if invalid else outcome.kind) or None,
+        first[0],
+        [file[0] for file in files] if files else None,
+        outcome.url or first[5] or None,
+        outcome.request_id or None,
+        None if outcome.cost is None else usd(outcome.cost),
+        moment(outcome.submitted_at),
+        moment(outcome.finished_at),
+        seconds,
+        first[1],
+        first[2],
+        first[3] or None,
+        first[4] or None,
+        outcome.key.hex() or None,
+    )
+
+
+_NUMBERS = frozenset({"result_cost_usd"})
+
+
+def json_object(result: tuple[Any, ...]) -> str:
+    """Our columns as the inside of a JSON object, without its braces. The cost is a plain number."""
+    cost = result[11]
+    text = orjson.dumps(dict(zip(RESULT_COLUMNS, result, strict=True))).decode()
+    if cost is not None:
+        text = text.replace(f'"result_cost_usd":"{cost}"', f'"result_cost_usd":{cost}', 1)
+    return text[1:-1]
+
+
+def typed(result: tuple[Any, ...]) -> dict[str, Any]:
+    """Our columns as Python values for Parquet, Excel and DataFrames: the cost a float."""
+    named = dict(zip(RESULT_COLUMNS, result, strict=True))
+    named["result_cost_usd"] = None if result[11] is None else float(result[11])
+    return named
+
+
+def csv_cells(result: tuple[Any, ...], delimiter: str) -> str:
+    """Our columns as CSV text, each with a delimiter in front: made harmless for a spreadsheet, quoted where needed."""
+    text = [
+        ""
+        if value is None
+        else str(value)
+        if type(value) is int or type(value) is float
+        else _cell(value if type(value) is str else orjson.dumps(value).decode(), delimiter)
+        for value in result
+    ]
+    return delimiter + delimiter.join(text)
+
+
+def harmless(text: str) -> str:
+    """Text from outside that a spreadsheet would take for a formula gets an apostrophe in front."""
+    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _cell(text: str, delimiter: str) -> str:
+    if text[:1] in _FORMULA:
+        text = harmless(text)
+    if '"' in text or delimiter in text or "\n" in text or "\r" in text:
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+_FORMULA = frozenset("=+-@\t\r")

@@ -1,0 +1,210 @@
+"""The enriched manifest: the user's rows as they were, our columns behind, one line an outcome.
+
+Rows and outcomes stream side by side, both in order of row. Nothing stands under the final name until it is whole: the
+lines go to ``.part`` in the same folder, which is flushed, synced and renamed.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO, TypeVar, cast
+
+from ..core.errors import ManifestError, OutputError
+from ..core.model import Outcome
+from .cells import json_text, text_of
+from .jsonl import JsonlManifest, is_object, without_ours
+from .outcomecells import RESULT_COLUMNS, STATUS, csv_cells, json_object, values
+from .rows import BadRow, Form, FormKind, Manifest, Row
+
+__all__ = ["RESULT_COLUMNS", "write_results"]
+
+Only = Callable[[str], bool]
+AnyRow = TypeVar("AnyRow", Row | BadRow, tuple[int, str])
+Pair = tuple[AnyRow, Outcome]
+Pairs = Iterable[tuple[Row | BadRow, Outcome]]
+
+
+def write_results(
+    manifest: Manifest,
+    outcomes: Iterable[Outcome],
+    path: Path,
+    *,
+    form: Form | None = None,
+    only: Only | None = None,
+    added: tuple[str, ...] = (),
+) -> int:
+    """Write one line an outcome to ``path`` and return how many.
+
+    ``outcomes`` are sorted by row. ``form`` is the manifest's own unless given; a name in ``.gz`` is compressed.
+    ``only`` chooses lines by their ``result_status``. ``added`` are the columns that ``Outcome.over`` fills.
+    ManifestError, with the old file left as it was, if the rows are not those that the outcomes were made from;
+    OutputError if the file can't be written.
+    """
+    form = form or manifest.form
+    form = replace(form, kind=FormKind.CSV) if form.kind is FormKind.FRAME else form
+    added = tuple(column for column in added if column not in manifest.columns) if added else ()
+    with _whole(path) as part:
+        if form.kind is FormKind.JSONL and isinstance(manifest, JsonlManifest):
+            with _text(part, path, form) as file:
+                return _extend_jsonl(_side_by_side(manifest.texts(), outcomes, only), file, form)
+        pairs = _side_by_side(manifest.rows(), outcomes, only)
+        if form.kind in {FormKind.XLSX, FormKind.PARQUET}:
+            from .tables import write_table  # noqa: PLC0415 - a CSV run loads no tables
+
+            return write_table(manifest, pairs, part, form, added)
+        with _text(part, path, form) as file:
+            if form.kind is FormKind.JSONL:
+                return _write_jsonl(pairs, file, form)
+            if _keeps_text(manifest, form) and not added:
+                return _append_csv(manifest, pairs, file, form)
+            return _write_csv(manifest, pairs, file, form, added)
+
+
+def _side_by_side(rows: Iterator[AnyRow], outcomes: Iterable[Outcome], only: Only | None) -> Iterator[Pair[AnyRow]]:
+    """Each outcome with its row. ManifestError where a row has no outcome or an outcome no row."""
+    row: AnyRow | None = None
+    number = 0
+    for outcome in outcomes:
+        if outcome.row != number:
+            row = next(rows, None)
+            if row is None or row[0] != outcome.row:
+                raise _changed(outcome.row if row is None else min(row[0], outcome.row))
+            number = row[0]
+        assert row is not None
+        if only is None or only(STATUS[outcome.state]):
+            yield row, outcome
+    extra = next(rows, None)
+    if extra is not None:
+        raise _changed(extra[0])
+
+
+def _changed(number: int) -> ManifestError:
+    return ManifestError(
+        f"the manifest is no longer the one that this run took in: they differ from row {number} on",
+        hint="Run the same command again: rows that are already bought are not bought twice.",
+    )
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A name to write to, which becomes ``path`` if all goes well and is removed if not."""
+    part = path.with_name(path.name + ".part")
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _text(part: Path, path: Path, form: Form) -> Iterator[TextIO]:
+    """A text file in the form's encoding. What it can't hold of *ours* becomes an escape; the user's cells fit."""
+    with part.open("wb") as raw:
+        packed = cast("BinaryIO", gzip.GzipFile("", "wb", fileobj=raw, mtime=0)) if path.suffix == ".gz" else None
+        errors = "strict" if form.encoding.startswith("utf-") else "backslashreplace"
+        with io.TextIOWrapper(
+            packed or raw, encoding=form.encoding, errors=errors, newline="", write_through=False
+        ) as file:
+            if form.bom:
+                file.write("\ufeff")
+            yield file
+            file.flush()
+
+
+def _keeps_text(manifest: Manifest, form: Form) -> bool:
+    """Whether the records' own text can be copied: CSV to CSV with one delimiter and none of our columns in it."""
+    same = manifest.form.kind is FormKind.CSV and manifest.form.delimiter == form.delimiter
+    return same and not getattr(manifest, "dropped", False)
+
+
+def _append_csv(manifest: Any, pairs: Pairs, file: TextIO, form: Form) -> int:
+    write, delimiter, newline = file.write, form.delimiter, form.newline
+    write(manifest.preamble + delimiter + delimiter.join(RESULT_COLUMNS) + newline)
+    count = 0
+    for row, outcome in pairs:
+        raw = row.raw if isinstance(row, Row) else _as_record(_bad_cells(row, manifest), form)
+        write(raw + csv_cells(values(outcome), delimiter) + newline)
+        count += 1
+    return count
+
+
+def _write_csv(manifest: Manifest, pairs: Pairs, file: TextIO, form: Form, added: tuple[str, ...]) -> int:
+    columns = manifest.columns
+    head = _as_record([*columns, *added], form)
+    file.write(head + form.delimiter + form.delimiter.join(RESULT_COLUMNS) + form.newline)
+    count = 0
+    for row, outcome in pairs:
+        if isinstance(row, Row):
+            cells = {**row.cells, **json.loads(outcome.over)} if outcome.over else row.cells
+            record = [text_of(cells.get(column)) for column in columns]
+            record += [text_of(cells.get(column)) for column in added]
+        else:
+            record = _bad_cells(row, manifest) + [""] * len(added)
+        file.write(_as_record(record, form) + csv_cells(values(outcome), form.delimiter) + form.newline)
+        count += 1
+    return count
+
+
+def _bad_cells(row: BadRow, manifest: Manifest) -> list[str]:
+    """A row that can't be cut into the columns stands whole in the first one, so that nothing of it is lost."""
+    return [row.raw.replace("\0", ""), *[""] * (len(manifest.columns) - 1)]
+
+
+def _as_record(cells: list[str], form: Form) -> str:
+    text = io.StringIO()
+    csv.writer(text, delimiter=form.delimiter, lineterminator="").writerow(cells)
+    return text.getvalue()
+
+
+def _extend_jsonl(pairs: Iterable[tuple[tuple[int, str], Outcome]], file: TextIO, form: Form) -> int:
+    """Our keys behind the objects as they were written. Only an invalid row can be no object."""
+    write, newline = file.write, form.newline
+    count = 0
+    for (number, raw), outcome in pairs:
+        user = raw
+        if outcome.state == "invalid" and not is_object(raw):
+            user = _object_text(BadRow(number, "", raw))
+        elif '"result_' in raw:
+            user = without_ours(raw)
+        write(_with_ours(user, outcome) + newline)
+        count += 1
+    return count
+
+
+def _write_jsonl(pairs: Pairs, file: TextIO, form: Form) -> int:
+    count = 0
+    for row, outcome in pairs:
+        file.write(_with_ours(_object_text(row), outcome) + form.newline)
+        count += 1
+    return count
+
+
+def _with_ours(user: str, outcome: Outcome) -> str:
+    ours = json_object(values(outcome))
+    if outcome.over:
+        user = _joined(user, outcome.over[1:-1])
+    return _joined(user, ours)
+
+
+def _joined(text: str, inside: str) -> str:
+    body = text[:-1].rstrip()
+    return f"{body}{inside}}}" if body == "{" else f"{body},{inside}}}"
+
+
+def _object_text(row: Row | BadRow) -> str:
+    """Cells that came from elsewhere as an object; an unreadable record whole, under one key."""
+    if isinstance(row, BadRow):
+        return json_text({"unreadable": row.raw.encode(errors="backslashreplace").decode()})
+    return json_text(row.cells)

@@ -1,0 +1,119 @@
+"""Results as Parquet, Excel and DataFrames. Libraries are imported where they are used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import OutputError
+from ..core.model import Outcome
+from .cells import json_text, text_of
+from .outcomecells import RESULT_COLUMNS, typed, values
+from .rows import BadRow, Form, FormKind, Manifest, Number, Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_GROUP = 10_000
+_SHEET_ROWS = 1_048_576
+_INTEGERS = {"result_row", "result_variant", "result_version", "result_bytes", "result_width", "result_height"}
+_FLOATS = {"result_cost_usd", "result_seconds"}
+
+
+def write_table(
+    manifest: Manifest, pairs: Iterable[tuple[Row | BadRow, Outcome]], path: Path, form: Form, added: tuple[str, ...]
+) -> int:
+    """Parquet or xlsx to ``path``; how many lines it holds."""
+    columns = (*manifest.columns, *added)
+    lines = (_line(row, outcome, columns) for row, outcome in pairs)
+    return _parquet(lines, columns, path) if form.kind is FormKind.PARQUET else _xlsx(lines, columns, path)
+
+
+def _line(row: Row | BadRow, outcome: Outcome, columns: tuple[str, ...]) -> tuple[list[Any], dict[str, Any]]:
+    if type(row) is not Row:
+        return [row.raw, *[None] * (len(columns) - 1)], typed(values(outcome))
+    cells = {**row.cells, **json.loads(outcome.over)} if outcome.over else row.cells
+    return [cells.get(column) for column in columns], typed(values(outcome))
+
+
+def _parquet(
+    lines: Iterator[tuple[list[Any], dict[str, Any]]], columns: tuple[str, ...], path: Path, form: Form
+) -> int:
+    """The user's columns are text, ours have types."""
+    import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.1 s that only Parquet needs
+    from pyarrow import parquet  # noqa: PLC0415
+
+    ours = [
+        (name, pa.int64() if name in _INTEGERS else pa.float64() if name in _FLOATS else pa.string())
+        for name in RESULT_COLUMNS
+        if name != "result_files"
+    ]
+    place = RESULT_COLUMNS.index("result_files")
+    ours.insert(place, ("result_files", pa.list_(pa.string())))
+    schema = pa.schema([*((name, pa.string()) for name in columns), *ours])
+    count = 0
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        while group := list(islice(lines, _GROUP)):
+            users = zip(*(cells for cells, _ in group), strict=True)
+            data = [[None if cell is None else text_of(cell) for cell in column] for column in users]
+            data += [[result[name] for _, result in group] for name in RESULT_COLUMNS]
+            writer.write_table(
+                pa.table([pa.array(c, f.type) for c, f in zip(data, schema, strict=True)], schema=schema)
+            )
+            count += len(group)
+    return count
+
+
+def _xlsx(lines: Iterator[tuple[list[Any], dict[str, Any]]], columns: tuple[str, ...], path: Path) -> int:
+    """All cells of the user's as text, so that ``007`` and ``=A1`` stay what they were."""
+    import openpyxl  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.2 s that only Excel needs
+    from openpyxl.cell import WriteOnlyCell  # type: ignore[import-untyped]  # noqa: PLC0415
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("results")
+
+    def cell(value: Any) -> Any:
+        if value is None or type(value) in {int, float, bool}:
+            return value
+        made = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", text_of(value))[:32_767])
+        made.data_type = "s"
+        made.number_format = "@"
+        return made
+
+    sheet.append([cell(name) for name in (*columns, *RESULT_COLUMNS)])
+    count = 0
+    for cells, result in lines:
+        count += 1
+        if count >= _SHEET_ROWS:
+            raise OutputError(f"a sheet holds {_SHEET_ROWS:,} rows", hint="Write --format csv, jsonl or parquet.")
+        sheet.append([cell(value) for value in (*cells, *result.values())])
+    book.save(path)
+    return count
+
+
+def results_frame(manifest: Manifest, outcomes: Iterable[Outcome]) -> pd.DataFrame:
+    """A DataFrame of one line an outcome. A DataFrame's own columns keep their values and types; others are text."""
+    import pandas as pd  # noqa: PLC0415 - a CSV run loads no pandas
+
+    every = list(outcomes)
+    ours = pd.DataFrame([typed(values(outcome)) for outcome in every], columns=list(RESULT_COLUMNS))
+    given = getattr(manifest, "frame", None)
+    if given is not None:
+        users = given.loc[:, list(manifest.columns)].iloc[[outcome.row - 1 for outcome in every]].reset_index(drop=True)
+    else:
+        rows = {row.number: row for row in manifest.rows()}
+        lines = [_line(rows[outcome.row], outcome, manifest.columns)[0] for outcome in every]
+        users = pd.DataFrame([list(map(_python, line)) for line in lines], columns=list(manifest.columns), dtype=object)
+    over = [json.loads(outcome.over) if outcome.over else {} for outcome in every]
+    for column in dict.fromkeys(name for added in over for name in added):
+        users[column] = [added.get(column) for added in over]
+    frame: pd.DataFrame = pd.concat([users, ours], axis=1)
+    return frame
+
+
+def _python(cell: Any) -> Any:
+    return str(cell) if type(cell) is Number else json_text(cell) if type(cell) in {list, dict} else cell

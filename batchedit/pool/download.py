@@ -1,0 +1,316 @@
+"""A link becomes a verified file, or a reason why not.
+
+Streamed to ``….part`` beside its final name, its length checked, its type told from its own bytes, its pixels decoded,
+hashed, fsynced, renamed, and the folder fsynced: nothing has its final name until it is whole. The links come from the
+service and the hosts are not the API: this client has no token and shares nothing with the API's.
+
+What a second try may mend (a broken connection, a 503, a torn picture) is tried again here, within attempt and time
+caps. What it can't (expired link, a web page in place of a picture, a host that is not allowed) is Broken at once, and
+the lifecycle asks ``/result`` for a fresh link. A disk that fails is neither: OutputError ends the run.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import random
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import IO, Any, Self
+
+import anyio
+import httpx
+from anyio import to_thread
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
+
+from ..core.errors import OutputError
+from ..core.model import Kind, Output, Problem, Record, SavedFile
+from ..ports import Broken
+from .links import Gate
+from .verify import NotAMediaFileError, Seen, examine
+
+ATTEMPTS = 3
+TOTAL_SECONDS = 180.0  # no further attempt begins after this
+LARGEST = 2 * 2**30  # bytes
+REDIRECTS = 5
+SLOWEST = 1024.0  # bytes a second, once a file has taken longer than a minute
+_TOO_LARGE = f"the file is larger than {LARGEST // 2**30} GiB"
+_BLOCK = 2**20  # bytes written and hashed in one go, in a thread
+
+_TIMES = httpx.Timeout(connect=10.0, pool=60.0, read=60.0, write=30.0)
+_backoff = wait_exponential(multiplier=0.5, max=8.0)
+
+
+class _FlawError(Exception):
+    """A download that can't be kept."""
+
+    def __init__(self, message: str, http: int | None = None) -> None:
+        super().__init__(message)
+        self.problem = Problem(Kind.DOWNLOAD, message, http=http)
+
+
+class _PassingFlawError(_FlawError):
+    """One that the next attempt may mend."""
+
+
+@dataclass(slots=True)
+class _Sink:
+    """The .part file, its hash and its length so far."""
+
+    file: IO[bytes]
+    digest: Any
+    size: int = 0
+
+    def take(self, block: bytes) -> None:
+        self.file.write(block)
+        self.digest.update(block)
+
+
+class Downloader:
+    """``ports.Files``: an async context manager around one ``httpx.AsyncClient`` of its own.
+
+    ``folder`` is the run's folder; files go below ``folder/files`` under the job's name, a second and further output of
+    one job under ``name-2``, ``name-3``. The ending is what the bytes are, whatever the link says. At most ``limit``
+    downloads are under way at once. ``proxy`` and ``verify`` are the caller's, ``transport`` is for tests.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        allow_hosts: Iterable[str] = (),
+        clock: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+        limit: int = 8,
+        proxy: str | None = None,
+        verify: ssl.SSLContext | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """UsageError for an ``allow_hosts`` entry that is no host."""
+        self._folder = folder
+        self._gate = Gate(allow_hosts)
+        self._clock = clock
+        self._rng = rng or random.Random()
+        self._places = anyio.Semaphore(limit)
+        self._threads = anyio.CapacityLimiter(max(2, min(limit, os.cpu_count() or 2)))
+        trusted = verify or httpx.create_ssl_context()
+        direct = {name: httpx.AsyncHTTPTransport(verify=trusted, trust_env=False) for name in _LOOPBACKS}
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            verify=trusted,
+            proxy=proxy if transport is None else None,
+            mounts=direct if proxy else None,
+            trust_env=False,
+            follow_redirects=False,
+            timeout=_TIMES,
+            limits=httpx.Limits(max_connections=limit, max_keepalive_connections=limit, keepalive_expiry=4.0),
+            headers={"Accept": "image/*,video/*,*/*;q=0.1", "Accept-Encoding": "identity", "User-Agent": "batchedit"},
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._http.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with anyio.move_on_after(5, shield=True):
+            await self._http.__aexit__(kind, error, trace)
+
+    async def save(self, record: Record, output: Output, index: int) -> SavedFile | Broken:
+        """Download one output to its final name, verified; or say why not. OutputError if the disk fails."""
+        name = record.job.name if index == 0 else f"{record.job.name}-{index + 1}"
+        target = self._target(name)
+        began = anyio.current_time()
+
+        def stop(state: RetryCallState) -> bool:
+            late = anyio.current_time() - began + state.upcoming_sleep > TOTAL_SECONDS
+            return state.attempt_number >= ATTEMPTS or late
+
+        retrying = AsyncRetrying(
+            sleep=anyio.sleep,
+            stop=stop,
+            wait=lambda state: self._rng.uniform(0.0, _backoff(state)),
+            retry=retry_if_exception_type(_PassingFlawError),
+            reraise=True,
+        )
+        try:
+            async with self._places:
+                saved: SavedFile = await retrying(self._attempt, output.url, target)
+        except _FlawError as flaw:
+            return Broken(flaw.problem)
+        return saved
+
+    def _target(self, name: str) -> Path:
+        """The final path without its ending. OutputError if the name would leave ``files``; defence in depth."""
+        path = PurePosixPath(name)
+        odd = not name or path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name
+        root = self._folder / "files"
+        target = root / path
+        if odd or not Path(os.path.realpath(target.parent)).is_relative_to(os.path.realpath(root)):
+            raise OutputError(f"the file name {name!r} leaves the folder {root}")
+        return target
+
+    async def _attempt(self, url: str, target: Path) -> SavedFile:
+        """One try. The .part lies beside the final name, so that the rename stays within one file system."""
+        part = target.with_name(f"{target.name}.part")
+        try:
+            async with self._open(url) as response, self._sink(part) as sink:
+                await self._stream(response, sink)
+                saved: SavedFile = await self._disk(self._finish, sink, part, target, url)
+                return saved
+        except NotAMediaFileError as error:
+            raise (_PassingFlawError if error.torn else _FlawError)(str(error)) from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise _PassingFlawError(f"the download broke off ({type(error).__name__} {str(error)[:80]})") from None
+
+    # --- the network ------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _open(self, url: str) -> AsyncIterator[httpx.Response]:
+        """A 200 answer, after at most REDIRECTS redirects that never leave the list of hosts."""
+        place = _parse(url)
+        for _ in range(REDIRECTS + 1):
+            if reason := self._gate.refusal(place):
+                raise _FlawError(f"the link is not followed: {reason}")
+            request = self._http.build_request("GET", place)
+            response = await self._http.send(request, stream=True)
+            try:
+                if not response.has_redirect_location:
+                    _check_status(response)
+                    yield response
+                    return
+                onward = place.join(_parse(response.headers["location"]))
+            finally:
+                with anyio.move_on_after(5, shield=True), suppress(httpx.HTTPError, OSError):
+                    await response.aclose()
+            if place.scheme == "https" and onward.scheme != "https":
+                raise _FlawError("the link is not followed: it leads from https to http")
+            place = onward
+        raise _FlawError(f"the link leads through more than {REDIRECTS} redirects")
+
+    async def _stream(self, response: httpx.Response, sink: _Sink) -> None:
+        """The body, as it came, into the sink; its length is checked against Content-Length."""
+        told = _length(response)
+        began = anyio.current_time()
+        block = bytearray()
+        async for chunk in response.aiter_raw():
+            block += chunk
+            sink.size += len(chunk)
+            if sink.size > LARGEST:
+                raise _FlawError(_TOO_LARGE)
+            if (seconds := anyio.current_time() - began) > 60 and sink.size / seconds < SLOWEST:
+                raise _PassingFlawError("the file host is too slow")
+            if len(block) >= _BLOCK:
+                await self._disk(sink.take, bytes(block))
+                block.clear()
+        if told is not None and sink.size != told:
+            raise _PassingFlawError(f"the file is cut off: {sink.size} of {told} bytes came")
+        if block:
+            await self._disk(sink.take, bytes(block))
+
+    # --- the disk, in threads ---------------------------------------------------------------------
+
+    async def _disk(self, work: Callable[..., Any], *args: Any) -> Any:
+        """Run blocking ``work`` in a thread; an OSError of it is the disk's and becomes OutputError."""
+        try:
+            return await to_thread.run_sync(work, *args, limiter=self._threads)
+        except OSError as error:
+            raise _disk_error(error) from error
+
+    @asynccontextmanager
+    async def _sink(self, part: Path) -> AsyncIterator[_Sink]:
+        """The .part, made with its folders, closed and, unless it was renamed, removed in the end."""
+        file = await self._disk(_create, part)
+        try:
+            yield _Sink(file, hashlib.sha256())
+        finally:
+            with suppress(OSError):
+                file.close()
+            with suppress(OSError):
+                part.unlink()  # noqa: ASYNC240 - one system call that must happen even when cancelled
+
+    def _finish(self, sink: _Sink, part: Path, target: Path, url: str) -> SavedFile:
+        """Examine, fsync, rename, fsync the folder: then the file is there to stay."""
+        sink.file.flush()
+        seen: Seen = examine(part)
+        os.fsync(sink.file.fileno())
+        sink.file.close()
+        final = target.with_name(target.name + seen.ending)
+        part.replace(final)
+        _sync_folder(final.parent)
+        path = final.relative_to(self._folder).as_posix()
+        return SavedFile(path, sink.digest.hexdigest(), sink.size, seen.width, seen.height, url)
+
+
+_LOOPBACKS = ("all://127.0.0.1", "all://localhost", "all://[::1]")
+
+
+def _parse(url: str) -> httpx.URL:
+    try:
+        return httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise _FlawError(f"the link can't be read: {error}") from None
+
+
+def _check_status(response: httpx.Response) -> None:
+    """Nothing for a 200; a flaw for everything else, passing where the host may yet give the file."""
+    status = response.status_code
+    if status == 200:
+        if response.headers.get("content-encoding", "identity").lower() not in {"", "identity"}:
+            raise _PassingFlawError("the file came compressed, which was not asked for")
+        return
+    if status in {408, 425, 429} or status >= 500:
+        raise _PassingFlawError(f"the file host answered HTTP {status}", status)
+    expired = " (the link has expired or the file is gone)" if status in {401, 403, 404, 410} else ""
+    raise _FlawError(f"the file host answered HTTP {status}{expired}", status)
+
+
+def _length(response: httpx.Response) -> int | None:
+    """Content-Length in bytes, None if not told. A flaw if it is beyond the cap."""
+    text = response.headers.get("content-length", "")
+    if not (text.isascii() and text.isdigit()):
+        return None
+    if (told := int(text)) > LARGEST:
+        raise _FlawError(_TOO_LARGE)
+    return told
+
+
+def _create(part: Path) -> IO[bytes]:
+    missing = [folder for folder in (part.parent, *part.parent.parents) if not folder.exists()]
+    part.parent.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        _sync_folder(folder.parent)
+    return part.open("wb")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make names in ``folder`` durable. Where the system can't (Windows), it is not needed."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+
+
+def _disk_error(error: OSError) -> OutputError:
+    """73 if the file may not be written, 74 if the disk is full or fails [sysexits]."""
+    where = f" {error.filename}" if error.filename else ""
+    failed = OutputError(f"the file{where} can't be written: {error.strerror or error}")
+    if error.errno in _FULL:
+        failed.code = 74
+        failed.hint = "make room, then run the same command again: nothing is bought twice"
+    else:
+        failed.hint = "mend that, then run the same command again: nothing is bought twice"
+    return failed

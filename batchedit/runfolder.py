@@ -1,0 +1,161 @@
+"""A run's folder: where things are in it, and its checkpoint, opened for the right service and model."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from .checkpoint.rescue import clear_rescued, rescued
+from .checkpoint.sqlite import SqliteCheckpoint, create_checkpoint, open_checkpoint
+from .core.errors import NotFoundError, OutputError, UsageError
+from .core.lifecycle import advance
+from .core.model import State
+from .settings import Settings
+
+SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".parquet", ".gz", ".txt"})
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """``outputs/<the manifest's name>/`` or ``--out``."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The SQLite file: the only truth."""
+        return self.path / "checkpoint.sqlite"
+
+    @property
+    def log(self) -> Path:
+        """``run.jsonl``: one line an event."""
+        return self.path / "run.jsonl"
+
+    def results(self, form: str) -> Path:
+        """``results.csv``, ``results.jsonl``, …"""
+        return self.path / f"results.{form}"
+
+    @property
+    def failed(self) -> Path:
+        """The rows that failed or were invalid, as a manifest of their own."""
+        return self.path / "failed.csv"
+
+    @property
+    def in_doubt(self) -> Path:
+        """The rows that may have been bought, for a person to decide."""
+        return self.path / "in_doubt.csv"
+
+    @property
+    def report(self) -> Path:
+        """``report.json``: the summary of the last run."""
+        return self.path / "report.json"
+
+    @property
+    def sandbox_state(self) -> Path:
+        """What the embedded sandbox remembers between two runs."""
+        return self.path / "sandbox.jsonl"
+
+    def snapshot(self) -> Path | None:
+        """The manifest as this run last read it; None before the first intake."""
+        found = sorted(self.path.glob("manifest.*"))
+        return found[0] if found else None
+
+    def keep_snapshot(self, source: Path) -> Path:
+        """Copy the manifest in, so that results can be written whatever becomes of the original."""
+        target = self.path / f"manifest{suffixes(source)}"
+        if source.resolve() != target.resolve():
+            part = target.with_name(f"{target.name}.part")
+            try:
+                shutil.copyfile(source, part)
+                part.replace(target)
+            except OSError as error:
+                raise OutputError(f"{target} can't be written: {error.strerror or error}") from error
+        for other in self.path.glob("manifest.*"):
+            if other != target:
+                other.unlink()
+        return target
+
+    def make(self) -> None:
+        """Create the folder. OutputError (73) if that can't be done."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"the folder {self.path} can't be made: {error.strerror or error}",
+                hint="give another one with --out DIR",
+            ) from error
+
+
+def suffixes(path: Path) -> str:
+    """``.csv``, ``.jsonl.gz``, …: the endings that say what a table is."""
+    found = [suffix for suffix in path.suffixes[-2:] if suffix.lower() in SUFFIXES]
+    return "".join(found) or ".csv"
+
+
+def stem(path: Path) -> str:
+    """The manifest's name without those endings."""
+    name = path.name
+    while Path(name).suffix.lower() in SUFFIXES and Path(name).stem:
+        name = Path(name).stem
+    return name
+
+
+def folder_for(manifest: Path, out: str | None) -> RunFolder:
+    """Where a run of ``manifest`` lives."""
+    return RunFolder(Path(out) if out else Path("outputs") / stem(manifest))
+
+
+def find_run(run: str, out: str | None = None) -> RunFolder:
+    """RUN on the command line: a run's folder, or the manifest it came from. NotFoundError (66) if there is no run."""
+    given = Path(run)
+    for candidate in (RunFolder(given), folder_for(given, out)):
+        if candidate.checkpoint.is_file():
+            return candidate
+    if given.is_dir():
+        raise NotFoundError(
+            f"{given} is not a run's folder: it has no checkpoint.sqlite", hint="runs live in outputs/<manifest's name>"
+        )
+    raise NotFoundError(
+        f"there is no run for {run} (looked for {folder_for(given, out).checkpoint})",
+        hint=f"start one with: batchedit run {run}" if given.is_file() else "give a run's folder or its manifest",
+    )
+
+
+def open_run(folder: RunFolder, settings: Settings) -> SqliteCheckpoint:
+    """The run's checkpoint, made if there is none. Refused if it belongs to another model or service.
+
+    Ids that a failing disk sent to the side file are taken in first.
+    """
+    if not folder.checkpoint.exists():
+        return create_checkpoint(folder.checkpoint, model=settings.model, service=settings.service)
+    checkpoint = open_checkpoint(folder.checkpoint)
+    try:
+        _must_match(checkpoint, folder, settings)
+        take_in_rescued(checkpoint, folder)
+    except BaseException:
+        checkpoint.close()
+        raise
+    return checkpoint
+
+
+def _must_match(checkpoint: SqliteCheckpoint, folder: RunFolder, settings: Settings) -> None:
+    for name, wanted in (("model", settings.model), ("service", settings.service)):
+        found = checkpoint.get(name)
+        if found != wanted:
+            raise UsageError(
+                f"the run in {folder.path} was bought with {name} {found}, not {wanted}",
+                hint=f"for a run of its own: --out {folder.path}-2",
+            )
+
+
+def take_in_rescued(checkpoint: SqliteCheckpoint, folder: RunFolder) -> int:
+    """Side-file ids into the checkpoint: SUBMITTING or IN_DOUBT → WAITING. Returns how many were news."""
+    taken = 0
+    for job, key, event in rescued(folder.path):
+        for record in checkpoint.records("id = ? AND key = ?", (job, key)):
+            if record.state in {State.SUBMITTING, State.IN_DOUBT}:
+                checkpoint.save_now(advance(record, event), event)
+                taken += 1
+    clear_rescued(folder.path)
+    return taken

@@ -1,0 +1,621 @@
+"""The client against scripted sockets: one POST, every failure classified, and the token where it belongs."""
+
+from __future__ import annotations
+
+import random
+import socket
+import ssl
+from typing import Any
+
+import anyio
+import httpcore
+import httpx
+import orjson
+import pytest
+
+from batchedit.api import client as client_module
+from batchedit.api.catalogue import load_model
+from batchedit.api.client import ATTEMPTS, Client
+from batchedit.api.transport import NEVER_LEFT, Departure, never_left
+from batchedit.core.errors import TokenError
+from batchedit.core.lifecycle import (
+    Accepted,
+    CancelConfirmed,
+    CancelDenied,
+    Completed,
+    Declined,
+    Errored,
+    Lost,
+    Refused,
+)
+from batchedit.core.model import Handle, Job, JobKey, Kind, Output, Problem, Record, State
+from batchedit.ports import NoAnswer, StillRunning
+
+pytestmark = pytest.mark.anyio
+
+MODEL = load_model("openai/gpt-4o-image/edit")
+TOKEN = "tok-0123456789-secret"
+ONE = '{"image":["https://images.example.com/a.png"],"prompt":"an ad"}'
+TWO = '{"image":["https://images.example.com/a.png","https://images.example.com/b.png"],"prompt":"an ad"}'
+MODEL_PATH = "/v1/models/openai/gpt-4o-image/edit"
+BAD_IMAGE = {"error_code": 422001, "detail": [{"loc": ["body", "image"], "msg": "Input should be a valid list"}]}
+
+
+class Notes:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[str, str]] = []
+
+    def saw(self, record: Record, event: object) -> None: ...
+
+    def note(self, name: str, message: str, **details: object) -> None:
+        self.notes.append((name, message))
+
+
+def record(number: int = 1, inputs: str = ONE, handle: Handle | None = None) -> Record:
+    job = Job(JobKey(number.to_bytes(16, "big")), MODEL.id, inputs, f"job-{number}")
+    state = State.SUBMITTING if handle is None else State.WAITING
+    return Record(number, job, state, handle=handle)
+
+
+BOUGHT = record(handle=Handle("r/1"))
+
+
+def client(url: str, notes: Notes | None = None, **changes: Any) -> Client:
+    values: dict[str, Any] = {"clock": lambda: 1000.0, "rng": random.Random(1), "observer": notes or Notes()}
+    return Client(url, TOKEN, MODEL.id, MODEL.schema, **(values | changes))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits of a thousandth between GETs and short read timeouts: constants of the module, not its behaviour."""
+    monkeypatch.setattr(client_module, "_backoff", lambda _: 0.001)
+    monkeypatch.setattr(client_module, "_ASK_TIMES", httpx.Timeout(0.3))
+    monkeypatch.setattr(client_module, "_SUBMIT_TIMES", httpx.Timeout(0.3))
+
+
+# --- the POST that buys ---------------------------------------------------------------------------
+
+
+async def test_submit_sends_what_the_page_shows(server):
+    server.script = [server.json({"request_id": "r1", "status_url": f"{server.url}/v1/requests/r1/status"})]
+    async with client(server.url) as api:
+        event = await api.submit(record())
+    assert event == Accepted(1000.0, Handle("r1", f"{server.url}/v1/requests/r1/status"))
+    [sent] = server.requests
+    assert (sent.method, sent.target) == ("POST", MODEL_PATH)
+    assert sent.headers["authorization"] == f"Bearer {TOKEN}"
+    assert sent.headers["content-type"] == "application/json"
+    assert sent.headers["user-agent"].startswith("batchedit/")
+    assert orjson.loads(sent.body) == {"image": "https://images.example.com/a.png", "prompt": "an ad"}
+
+
+REPLY = b'HTTP/1.1 200 OK\r\ncontent-length: 40\r\n\r\n{"request_id": "r1'
+AFTER_THE_BYTES = {
+    "closed": lambda s: s.close,
+    "reset": lambda s: s.reset,
+    "hang": lambda s: s.hang,
+    "garbage": lambda s: s.then_close(b"\x00\xff not http at all\r\n\r\n"),
+    "half a status line": lambda s: s.then_close(b"HTTP/1.1 2"),
+    "half the headers": lambda s: s.then_close(b"HTTP/1.1 200 OK\r\ncontent-le"),
+    "half the body": lambda s: s.then_close(REPLY),
+    "a body that stalls": lambda s: REPLY,
+    "a torn 502": lambda s: s.then_close(s.http(502, b"<html>", content_length="500")),
+    "gzip that is none": lambda s: s.http(200, b"plain", content_encoding="gzip"),
+    "chunks that are none": lambda s: s.http(200, b"zzz\r\n", content_length="none", transfer_encoding="chunked"),
+    "a 200 of nothing": lambda s: s.http(200),
+    "a gateway's page": lambda s: s.http(504, b"<html><title>504 Gateway Time-out</title></html>"),
+}
+
+
+# httpx leaves its generators to the collector when a body can't be decoded, and trio says so.
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", AFTER_THE_BYTES)
+@pytest.mark.usefixtures("quick")
+async def test_after_the_bytes_went_out_it_is_lost_and_sent_once(server, name):
+    server.script = [AFTER_THE_BYTES[name](server)]
+    async with client(server.url) as api:
+        event = await api.submit(record())
+    assert isinstance(event, Lost), event
+    assert event.problem.kind is Kind.LOST
+    assert [r.method for r in server.requests] == ["POST"]
+    assert TOKEN not in event.problem.message
+
+
+async def test_a_whole_id_in_a_torn_answer_is_kept(server):
+    server.script = [server.then_close(server.http(200, b'{"request_id":"r1"}', content_length="90"))]
+    async with client(server.url) as api:
+        assert await api.submit(record()) == Accepted(1000.0, Handle("r1"))
+
+
+async def test_a_refusal_with_a_torn_body_is_still_a_refusal(server):
+    server.script = [server.then_close(server.http(429, b'{"error', content_length="90", retry_after="7"))]
+    async with client(server.url) as api:
+        event = await api.submit(record())
+    assert isinstance(event, Declined)
+    assert (event.problem.kind, event.due_at) == (Kind.THROTTLED, 1007.0)
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize("case", ["refused", "no such host", "tls to a plain server", "no place in the pool"])
+@pytest.mark.usefixtures("quick")
+async def test_before_the_first_byte_it_is_declined(server, case, monkeypatch):
+    monkeypatch.setattr(client_module, "_SUBMIT_TIMES", httpx.Timeout(5, pool=0.3))
+    url = {
+        "refused": f"http://127.0.0.1:{closed_port()}",
+        "no such host": "https://nothing.invalid",
+        "tls to a plain server": f"https://127.0.0.1:{server.port}",
+        "no place in the pool": server.url,
+    }[case]
+    server.script = [server.hang if case == "no place in the pool" else b"no tls here"]
+    async with client(url, connections=2) as api:
+        if case == "no place in the pool":
+            api._buying = anyio.Semaphore(9)  # as a caller would that passes the permit by
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(api.submit, record())
+                await wait_for(lambda: server.requests)
+                event = await api.submit(record(2))
+                tasks.cancel_scope.cancel()
+        else:
+            event = await api.submit(record())
+    assert isinstance(event, Declined), event
+    assert (event.problem.kind, event.counts) == (Kind.UNREACHABLE, False)
+    assert TOKEN not in event.problem.message
+
+
+async def wait_for(condition):
+    with anyio.fail_after(5):
+        while not condition():  # noqa: ASYNC110 - the condition is another thread's
+            await anyio.sleep(0.002)
+
+
+def all_subclasses(root: type) -> set[type]:
+    return {root}.union(*(all_subclasses(one) for one in root.__subclasses__()))
+
+
+EVERY_HTTPX_ERROR = sorted(
+    {e for e in vars(httpx).values() if isinstance(e, type) and issubclass(e, Exception)}
+    | all_subclasses(httpx.HTTPError)
+    | all_subclasses(httpx.StreamError),
+    key=lambda e: e.__name__,
+)
+UNKNOWN = [RuntimeError, OSError, ssl.SSLError, ConnectionResetError, ValueError, anyio.BrokenResourceError]
+SURELY_NEVER_LEFT = {
+    "ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError", "InvalidURL"
+}  # fmt: skip
+
+
+def an_instance(error: type[Exception]) -> Exception:
+    for args in (("seen",), (), ("seen", None, None)):
+        try:
+            return error(*args)
+        except TypeError:
+            continue
+    request = httpx.Request("POST", "https://x")
+    return error("seen", request=request, response=httpx.Response(500, request=request))  # HTTPStatusError
+
+
+@pytest.mark.parametrize("error", [*EVERY_HTTPX_ERROR, *UNKNOWN], ids=lambda e: e.__name__)
+async def test_every_exception_is_classified(error):
+    """A new class in httpx lands in Lost by itself; this list says which ones do not."""
+    seen = []
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        raise an_instance(error)
+
+    async with client("https://model-api.runcomfy.net", transport=httpx.MockTransport(fail)) as api:
+        event = await api.submit(record())
+    assert len(seen) == 1
+    assert isinstance(event, Declined if error.__name__ in SURELY_NEVER_LEFT else Lost)
+
+
+def test_the_table_of_exceptions_is_as_long_as_it_looks():
+    assert {e.__name__ for e in NEVER_LEFT} == SURELY_NEVER_LEFT
+    assert {"ReadTimeout", "ReadError", "WriteError", "RemoteProtocolError"} <= {e.__name__ for e in EVERY_HTTPX_ERROR}
+
+
+async def test_the_trace_overrules_the_class():
+    """A transport that calls a lost answer a connect error (LIMITS: httpx-aiohttp does) is found out where it traces."""
+
+    class Liar(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            info = {"request": httpcore.Request("POST", "https://x/")}
+            await request.extensions["trace"]("http11.send_request_headers.started", info)
+            raise httpx.ConnectTimeout("so it says")
+
+    async with client("https://model-api.runcomfy.net", transport=Liar()) as api:
+        assert isinstance(await api.submit(record()), Lost)
+
+
+async def test_a_proxys_connect_is_not_the_post():
+    departure = Departure()
+    await departure("http11.send_request_headers.started", {"request": httpcore.Request("CONNECT", "https://x/")})
+    assert never_left(httpx.ProxyError("407"), departure)
+    await departure("http11.send_request_headers.started", {"request": httpcore.Request("POST", "https://x/")})
+    assert not never_left(httpx.ConnectError("late"), departure)
+
+
+async def test_a_request_that_h11_refuses_to_write_never_left(server):
+    server.script = [server.http(200)]
+    async with client(server.url) as api:
+        api._http.headers["x-broken"] = "a\nb"
+        event = await api.submit(record())
+    assert isinstance(event, Declined)
+    assert server.requests == []
+
+
+async def test_cancellation_is_not_swallowed(server):
+    server.script = [server.hang]
+    async with client(server.url) as api:
+        with anyio.move_on_after(0.1) as scope:
+            await api.submit(record())
+        assert scope.cancelled_caught
+
+
+async def test_a_redirect_is_not_followed_and_takes_no_token_along(server, other_server):
+    server.script = [server.http(307, location=f"{other_server.url}{MODEL_PATH}")]
+    other_server.script = [other_server.json({"request_id": "r1"})]
+    async with client(server.url) as api:
+        event = await api.submit(record())
+    assert isinstance(event, Declined)
+    assert event.problem.kind is Kind.UNREACHABLE
+    assert other_server.requests == []
+
+
+async def test_each_post_has_a_fresh_connection_and_gets_share_theirs(server):
+    server.script = [server.json({"request_id": "r1", "status": "in_queue"})]
+    async with client(server.url) as api:
+        for _ in range(3):
+            await api.submit(record())
+        for _ in range(3):
+            await api.look(BOUGHT)
+    assert [r.connection for r in server.requests] == [1, 2, 3, 4, 4, 4]
+
+
+async def test_posts_and_gets_do_not_starve_each_other(server):
+    def reply(connection, request):
+        if request.method == "POST":
+            server.hang(connection, request)
+        else:
+            connection.sendall(server.json({"status": "in_queue"}))
+
+    server.script = [reply]
+    async with client(server.url, connections=4) as api, anyio.create_task_group() as tasks:
+        for number in range(5):
+            tasks.start_soon(api.submit, record(number))
+        await wait_for(lambda: len(server.requests) == 2)
+        with anyio.fail_after(2):
+            assert await api.look(BOUGHT) == StillRunning("in_queue", running=False)
+        tasks.cancel_scope.cancel()
+    assert sum(r.method == "POST" for r in server.requests) == 2  # as many as there are permits
+
+
+async def test_a_permit_taken_before_is_not_taken_twice(server):
+    server.script = [server.json({"request_id": "r1"})]
+    async with client(server.url, connections=2) as api:
+        with anyio.fail_after(2):
+            async with api.post_permit():
+                assert isinstance(await api.submit(record()), Accepted)
+            assert isinstance(await api.submit(record()), Accepted)
+
+
+async def test_a_large_body_arrives_whole(server):
+    server.script = [server.json({"request_id": "r1"})]
+    picture = "data:image/png;base64," + "A" * 3_000_000
+
+    async def resolve(inputs):
+        return inputs | {"image": [picture]}
+
+    async with client(server.url, resolve_pictures=resolve) as api:
+        local = record(inputs='{"image":[{"$file":"a.png","$sha256":"00"}],"prompt":"an ad"}')
+        assert isinstance(await api.submit(local), Accepted)
+    assert orjson.loads(server.requests[0].body)["image"] == picture
+
+
+@pytest.mark.parametrize("resolver", ["none", "fails"])
+async def test_a_local_picture_that_cannot_be_read_is_refused_unsent(server, resolver):
+    async def fail(inputs):
+        raise FileNotFoundError(2, "No such file or directory", "a.png")
+
+    server.script = [server.json({"request_id": "r1"})]
+    async with client(server.url, resolve_pictures=fail if resolver == "fails" else None) as api:
+        event = await api.submit(record(inputs='{"image":[{"$file":"a.png","$sha256":"00"}],"prompt":"an ad"}'))
+    assert isinstance(event, Refused)
+    assert event.problem.kind is Kind.INPUT_FILE
+    assert server.requests == []
+
+
+async def test_a_service_that_echoes_the_token_does_not_get_it_into_a_message(server):
+    server.script = [server.json({"error_message": f"bad header Bearer {TOKEN} or {TOKEN}"}, 401)]
+    async with client(server.url) as api:
+        event = await api.submit(record())
+        with pytest.raises(TokenError) as caught:
+            await api.look(BOUGHT)
+    assert isinstance(event, Declined)
+    assert TOKEN not in event.problem.message + str(caught.value) + caught.value.hint
+
+
+# --- the shape of one picture ---------------------------------------------------------------------
+
+
+def shape_server(server, wanted):
+    """Takes one picture in one shape only."""
+
+    def reply(connection, request):
+        image = orjson.loads(request.body)["image"]
+        good = isinstance(image, wanted) and "rotten" not in str(image)
+        connection.sendall(
+            server.json({"request_id": f"r{len(server.requests)}"}) if good else server.json(BAD_IMAGE, 422)
+        )
+
+    server.script = [reply]
+
+
+async def test_a_server_that_wants_a_list_is_found_out_once(server):
+    shape_server(server, list)
+    notes = Notes()
+    async with client(server.url, notes) as api:
+        first = await api.submit(record())
+        assert isinstance(first, Declined)
+        assert (first.problem.kind, first.counts, first.due_at) == (Kind.SHAPE, False, 0.0)
+        assert isinstance(await api.submit(record()), Accepted)
+        assert isinstance(await api.submit(record(2)), Accepted)
+    assert [name for name, _ in notes.notes] == ["image_shape"]
+    assert [type(orjson.loads(r.body)["image"]) for r in server.requests] == [str, list, list]
+
+
+async def test_a_picture_refused_in_both_shapes_is_refused_and_the_others_go_on(server):
+    shape_server(server, str)
+    rotten = ONE.replace("a.png", "rotten.png")
+    async with client(server.url) as api:
+        assert isinstance(await api.submit(record(1, rotten)), Declined)
+        assert isinstance(await api.submit(record(1, rotten)), Refused)
+        events = [await api.submit(record(2)), await api.submit(record(2))]
+        assert [type(e) for e in events] == [Declined, Accepted]
+        proven = await api.submit(record(3, rotten))
+        assert isinstance(proven, Refused)
+        assert "image: Input should be a valid list" in proven.problem.message
+
+
+async def test_many_in_flight_at_the_flip_flip_it_once(server):
+    shape_server(server, list)
+    notes, ended = Notes(), {}
+
+    async def buy(api, number):
+        for _ in range(4):
+            event = await api.submit(record(number))
+            if not isinstance(event, Declined):
+                ended[number] = event
+                return
+
+    async with client(server.url, notes) as api, anyio.create_task_group() as tasks:
+        for number in range(20):
+            tasks.start_soon(buy, api, number)
+    assert len(ended) == 20
+    assert all(isinstance(event, Accepted) for event in ended.values())
+    assert len(notes.notes) == 1
+
+
+async def test_a_complaint_about_another_field_flips_nothing(server):
+    server.script = [server.json({"detail": [{"loc": ["body", "size"], "msg": "not one of 3:2, 1:1, 2:3"}]}, 422)]
+    async with client(server.url) as api:
+        event = await api.submit(record())
+    assert isinstance(event, Refused)
+    assert event.problem == Problem(
+        Kind.REFUSED, "the service does not accept this row: “size: not one of 3:2, 1:1, 2:3”", http=422
+    )
+
+
+async def test_several_pictures_are_always_a_list(server):
+    server.script = [server.json(BAD_IMAGE, 422)]
+    async with client(server.url) as api:
+        assert isinstance(await api.submit(record(inputs=TWO)), Refused)
+    assert len(orjson.loads(server.requests[0].body)["image"]) == 2
+
+
+# --- looking --------------------------------------------------------------------------------------
+
+DONE = {"request_id": "r/1", "status": "completed", "output": {"image": "https://f.runcomfy.net/a.png"}, "cost": 0.04}
+COLLECTED = Completed(1000.0, (Output("https://f.runcomfy.net/a.png"),), 40_000)
+
+
+async def test_look_asks_the_result_with_its_cost(server):
+    server.script = [server.json(DONE)]
+    async with client(server.url) as api:
+        assert await api.look(BOUGHT) == COLLECTED
+    assert [r.target for r in server.requests] == ["/v1/requests/r%2F1/result?include_cost=true"]
+
+
+@pytest.mark.parametrize(
+    "fault", ["reset", "close", "502", "429", "500001", "torn", "stall"], ids=lambda name: f"first {name}"
+)
+@pytest.mark.usefixtures("quick")
+async def test_a_get_is_asked_again(server, fault):
+    bad = {
+        "reset": server.reset,
+        "close": server.close,
+        "502": server.http(502, b"<html>"),
+        "429": server.http(429, retry_after="0"),
+        "500001": server.json({"error_code": 500001}),
+        "torn": server.then_close(server.http(200, b"{", content_length="50")),
+        "stall": server.http(200, b"{", content_length="50"),
+    }[fault]
+    server.script = [bad, bad, server.json(DONE)]
+    async with client(server.url) as api:
+        assert await api.look(BOUGHT) == COLLECTED
+    assert len(server.requests) == 3
+
+
+@pytest.mark.usefixtures("quick")
+async def test_after_the_attempts_it_is_no_answer(server):
+    server.script = [server.http(503, retry_after="0")]
+    async with client(server.url) as api:
+        reply = await api.look(BOUGHT)
+    assert isinstance(reply, NoAnswer)
+    assert (reply.problem.kind, reply.problem.http, reply.absent) == (Kind.SERVICE, 503, False)
+    assert len(server.requests) == ATTEMPTS
+
+
+async def test_a_retry_after_beyond_the_cap_is_handed_on_and_not_waited_for(server):
+    server.script = [server.http(429, retry_after="300")]
+    async with client(server.url) as api:
+        with anyio.fail_after(2):
+            reply = await api.look(BOUGHT)
+    assert isinstance(reply, NoAnswer)
+    assert (reply.retry_after, len(server.requests)) == (300.0, 1)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_no_service_at_all_is_no_answer():
+    async with client(f"http://127.0.0.1:{closed_port()}") as api:
+        reply = await api.look(BOUGHT)
+        assert isinstance(reply, NoAnswer)
+        assert reply.problem.kind is Kind.UNREACHABLE
+        assert await api.model_entry() is None
+        assert await api.balance() is None
+        assert await api.probe() is False
+
+
+async def test_an_absent_request_is_told_at_once(server):
+    server.script = [server.json({"error_code": 404001}, 404)]
+    async with client(server.url) as api:
+        reply = await api.look(BOUGHT)
+    assert isinstance(reply, NoAnswer)
+    assert reply.absent
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refused_token_ends_the_run(server, status):
+    server.script = [server.http(status)]
+    async with client(server.url) as api:
+        with pytest.raises(TokenError) as caught:
+            await api.look(BOUGHT)
+        assert caught.value.hint
+        with pytest.raises(TokenError):
+            await api.cancel(BOUGHT)
+
+
+@pytest.mark.parametrize("status", [400, 409, 422, 425])
+async def test_a_server_with_4xx_for_unfinished_results_is_asked_at_status(server, status):
+    state = {"word": "in_progress"}
+
+    def reply(connection, request):
+        result = "/result" in request.target
+        if result and state["word"] != "completed":
+            connection.sendall(server.json({"message": "not ready"}, status))
+        else:
+            connection.sendall(server.json(DONE if result else {"status": state["word"]}))
+
+    server.script = [reply]
+    notes = Notes()
+    async with client(server.url, notes) as api:
+        for _ in range(3):
+            assert await api.look(BOUGHT) == StillRunning("in_progress", running=True)
+        state["word"] = "completed"
+        assert await api.look(BOUGHT) == COLLECTED
+    calls = [r.target.split("/")[-1].split("?")[0] for r in server.requests]
+    assert calls == ["result", "status", "status", "status", "status", "result"]
+    assert [name for name, _ in notes.notes] == ["status_first"]
+
+
+async def test_an_ending_is_believed_from_the_result_only(server):
+    def reply(connection, request):
+        failed = {"status": "failed", "error": "no chainsaw found"}
+        first = len(server.requests) == 1
+        word = {"status": "completed"} if "/status" in request.target else failed
+        connection.sendall(server.json({}, 409) if first else server.json(word))
+
+    server.script = [reply]
+    async with client(server.url) as api:
+        reply_seen = await api.look(BOUGHT)
+    assert isinstance(reply_seen, Errored)
+    assert "no chainsaw found" in reply_seen.problem.message
+
+
+async def test_a_word_nobody_listed_is_noted_once(server):
+    server.script = [server.json({"status": "Simmering"})]
+    notes = Notes()
+    async with client(server.url, notes) as api:
+        for _ in range(3):
+            assert await api.look(BOUGHT) == StillRunning("simmering", running=False, known=False)
+    assert [name for name, _ in notes.notes] == ["unknown_status"]
+
+
+async def test_a_link_of_another_origin_gets_no_token(server, other_server):
+    """The token goes to the base URL's origin; what a reply offers elsewhere is not even asked."""
+    server.script = [server.json({"status": "in_queue"})]
+    other_server.script = [other_server.json(DONE)]
+    offered = Handle("r1", *(f"{other_server.url}/v1/requests/r1/{call}" for call in ("status", "result", "cancel")))
+    async with client(server.url) as api:
+        await api.look(record(handle=offered))
+        await api.cancel(record(handle=offered))
+    assert other_server.requests == []
+    assert [r.target for r in server.requests] == ["/v1/requests/r1/result?include_cost=true", "/v1/requests/r1/cancel"]
+
+
+async def test_a_redirected_get_is_not_followed(server, other_server):
+    server.script = [server.http(302, location=f"{other_server.url}/v1/requests/r1/result")]
+    other_server.script = [other_server.json(DONE)]
+    async with client(server.url) as api:
+        reply = await api.look(BOUGHT)
+    assert isinstance(reply, NoAnswer)
+    assert reply.problem.kind is Kind.UNREADABLE
+    assert other_server.requests == []
+
+
+# --- the other calls ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("outcome", "event"), [("cancelled", CancelConfirmed), ("not_cancellable", CancelDenied)])
+async def test_cancel(server, outcome, event):
+    server.script = [server.json({"status": "in_queue", "outcome": outcome})]
+    async with client(server.url) as api:
+        assert await api.cancel(BOUGHT) == event(1000.0)
+    assert [(r.method, r.target) for r in server.requests] == [("POST", "/v1/requests/r%2F1/cancel")]
+
+
+async def test_the_catalogue_and_the_balance(server):
+    entry = {"model_id": MODEL.id, "base_price_usd": "0.04", "price_unit": "image", "input_schema": dict(MODEL.schema)}
+    server.script = [server.json(entry), server.json({"balance_usd": 12.5, "currency": "USD"}), server.http(404)]
+    async with client(server.url) as api:
+        told = await api.model_entry()
+        assert told is not None
+        assert (told.price, told.schema) == (40_000, MODEL.schema)
+        assert await api.balance() == 12_500_000
+        assert await api.probe() is True
+    assert [r.target for r in server.requests] == [MODEL_PATH, "/prod/v2/balance", MODEL_PATH]
+
+
+@pytest.mark.parametrize(
+    ("replies", "found"),
+    [
+        ([DONE | {"model_id": MODEL.id}], Handle("r1")),
+        ([{"status": "in_queue"}], Handle("r1")),
+        ([DONE | {"model_id": "other/model"}], Kind.REFUSED),
+        ([{"error_code": 404001}], Kind.NOT_FOUND),
+        ([{"error_code": 403001}], Kind.AUTH),
+        ([{"nothing": 1}, {"status": "in_progress"}], Handle("r1")),
+    ],
+    ids=["ours", "unfinished", "another model", "unknown", "another account", "status knows"],
+)
+async def test_identify(server, replies, found):
+    server.script = [server.json(reply) for reply in replies]
+    async with client(server.url) as api:
+        seen = await api.identify(" r1 ")
+    assert (seen.kind if isinstance(seen, Problem) else seen) == found
+
+
+async def test_identify_takes_no_nonsense_and_no_refused_token(server):
+    server.script = [server.http(401)]
+    async with client(server.url) as api:
+        assert isinstance(await api.identify(".."), Problem)
+        assert server.requests == []
+        with pytest.raises(TokenError):
+            await api.identify("r1")

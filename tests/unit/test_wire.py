@@ -1,0 +1,587 @@
+"""The codec, row by row: what each reply does to money, and what is read of a job that was bought."""
+
+from __future__ import annotations
+
+import json
+from email.utils import formatdate
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchedit.api import looks, wire
+from batchedit.api.catalogue import load_model
+from batchedit.api.said import LONGEST, LONGEST_WAIT, clean, read_said, retry_after
+from batchedit.api.wire import ImageShape
+from batchedit.core.lifecycle import (
+    Accepted,
+    CancelConfirmed,
+    CancelDenied,
+    Completed,
+    Declined,
+    Errored,
+    Lost,
+    Refused,
+)
+from batchedit.core.model import Handle, Kind, Output, Problem
+from batchedit.ports import NoAnswer, StillRunning
+
+NOW = 1_000_000.0
+SCHEMA = load_model("openai/gpt-4o-image/edit").schema
+PICTURES = frozenset({"image"})
+
+
+def body(payload: Any) -> bytes:
+    return payload if isinstance(payload, bytes) else orjson.dumps(payload)
+
+
+def submit(status: int, payload: Any = b"", **headers: str) -> Accepted | Declined | Refused | Lost:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return wire.read_submit(status, named, body(payload), NOW)
+
+
+def result(status: int, payload: Any = b"", **headers: str) -> Any:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return looks.read_result(status, named, body(payload), NOW)
+
+
+def coded(code: Any, **more: Any) -> dict[str, Any]:
+    return {"error_code": code, "error_message": "its own words"} | more
+
+
+# --- the body -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("image", "shape", "sent"),
+    [
+        (["a"], ImageShape.STRING, "a"),
+        (["a"], ImageShape.ARRAY, ["a"]),
+        (["a", "b"], ImageShape.STRING, ["a", "b"]),
+        (["a", "b"], ImageShape.ARRAY, ["a", "b"]),
+        ([], ImageShape.STRING, []),
+    ],
+)
+def test_the_pages_model_in_both_shapes(image, shape, sent):
+    inputs = {"image": image, "prompt": "an ad", "size": "1:1"}
+    assert orjson.loads(wire.submit_body(inputs, shape, SCHEMA)) == inputs | {"image": sent}
+    assert wire.has_choice(inputs, SCHEMA) is (len(image) == 1)
+
+
+ARRAY = {"type": "array", "items": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    ("rule", "sent"),
+    [(ARRAY, ["a"]), (ARRAY | {"default": ["x"]}, ["a"]), ({"type": "string"}, "a"), ({}, ["a"])],
+    ids=["array", "array by its default too", "string", "unknown"],
+)
+@pytest.mark.parametrize("shape", ImageShape)
+def test_another_model_gets_what_its_schema_says(rule, sent, shape):
+    schema = {"properties": {"image": rule}}
+    assert orjson.loads(wire.submit_body({"image": ["a"]}, shape, schema)) == {"image": sent}
+    assert not wire.has_choice({"image": ["a"]}, schema)
+
+
+# --- the table of money ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_an_id_is_a_purchase(status):
+    links = {f"{call}_url": f"https://h/v1/requests/r1/{call}" for call in ("status", "result", "cancel")}
+    assert submit(status, {"request_id": "r1", **links}) == Accepted(NOW, Handle("r1", **links))
+    assert submit(status, {"request_id": 17, "status_url": 5}) == Accepted(NOW, Handle("17"))
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 402, 404, 422, 429, 500, 502, 503])
+@pytest.mark.parametrize("code", [None, 400002, 401001, 422001, 500001])
+def test_an_id_is_a_purchase_whatever_stands_beside_it(status, code):
+    payload = {"request_id": "r1"} | (coded(code) if code else {})
+    assert submit(status, payload, retry_after="3") == Accepted(NOW, Handle("r1"))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'\xef\xbb\xbf{"request_id":"r1"}',
+        b'{"request_id":"r1","cost":NaN}',
+        b'{"request_id":"r1","note":"caf\xe9"}',
+        b'{"request_id":"r1","note":"\\ud800"}',
+        b'{"request_id":" r1\\n"}',
+    ],
+    ids=["BOM", "NaN", "latin-1", "lone surrogate", "spaces"],
+)
+def test_an_id_is_not_lost_to_a_comma(payload):
+    assert submit(200, payload) == Accepted(NOW, Handle("r1"))
+
+
+UNUSABLE = [None, "", "  ", ".", "..", True, 1.5, [], {}, "a\nb", "\u202e", "x" * 513]
+
+
+@pytest.mark.parametrize("value", UNUSABLE, ids=repr)
+def test_a_200_with_an_unusable_id_is_lost(value):
+    assert isinstance(submit(200, {"request_id": value}), Lost)
+
+
+DECLINED = {
+    "401": (401, b"", Kind.AUTH),
+    "403": (403, b"", Kind.AUTH),
+    "403 html": (403, b"<html><title>Forbidden</title></html>", Kind.AUTH),
+    "401001": (401, coded(401001), Kind.AUTH),
+    "400004 with 400": (400, coded(400004), Kind.AUTH),
+    "403001": (403, coded(403001), Kind.AUTH),
+    "401001 with 200": (200, coded(401001), Kind.AUTH),
+    "400004 with 200": (200, coded(400004), Kind.AUTH),
+    "402": (402, b"", Kind.BALANCE),
+    "400002 with 402": (402, coded(400002), Kind.BALANCE),
+    "400002 with 400": (400, coded(400002), Kind.BALANCE),
+    "400002 with 200": (200, coded(400002), Kind.BALANCE),
+    "400002 with 429": (429, coded(400002), Kind.BALANCE),
+    "a code in words": (400, coded("400002"), Kind.BALANCE),
+    "no code, plain words": (400, {"message": "Insufficient balance, please top up"}, Kind.BALANCE),
+    "429": (429, b"", Kind.THROTTLED),
+    "429 html": (429, b"<html>", Kind.THROTTLED),
+    "429 about moderation": (429, {"message": "moderated rate"}, Kind.THROTTLED),
+    "429001 with 200": (200, coded(429001), Kind.THROTTLED),
+    "425": (425, b"", Kind.THROTTLED),
+    "500001": (500, coded(500001), Kind.SERVICE),
+    "500001 with 503": (503, coded(500001), Kind.SERVICE),
+    "500001 with 200": (200, coded(500001), Kind.SERVICE),
+    "500001 in error": (500, {"error": coded(500001)}, Kind.SERVICE),
+    "500001 in detail": (500, {"detail": coded(500001)}, Kind.SERVICE),
+    "301": (301, b"", Kind.UNREACHABLE),
+    "307": (307, b"", Kind.UNREACHABLE),
+    "308": (308, b"", Kind.UNREACHABLE),
+}
+
+
+@pytest.mark.parametrize("name", DECLINED)
+def test_surely_not_taken(name):
+    status, payload, kind = DECLINED[name]
+    event = submit(status, payload)
+    assert isinstance(event, Declined)
+    assert (event.problem.kind, event.problem.http, event.due_at) == (kind, status, 0.0)
+    assert event.counts is (kind is Kind.SERVICE)
+
+
+REFUSED = {
+    "400001": (400, coded(400001), Kind.REFUSED),
+    "400": (400, b"", Kind.REFUSED),
+    "404": (404, b"", Kind.REFUSED),
+    "404001": (404, coded(404001), Kind.REFUSED),
+    "405": (405, b"", Kind.REFUSED),
+    "413": (413, b"", Kind.REFUSED),
+    "422": (422, b"", Kind.REFUSED),
+    "422001": (422, coded(422001), Kind.REFUSED),
+    "422001 with 200": (200, coded(422001), Kind.REFUSED),
+    "moderated 400": (400, {"error": "Your request was rejected by our safety system."}, Kind.MODERATED),
+    "moderated 403": (403, {"error": {"message": "blocked by content policy"}}, Kind.MODERATED),
+    "moderated 422": (422, coded(422001, detail=[{"loc": ["body"], "msg": "prompt was flagged"}]), Kind.MODERATED),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_not_taken_and_no_use_to_repeat(name):
+    status, payload, kind = REFUSED[name]
+    event = submit(status, payload)
+    assert isinstance(event, Refused)
+    assert (event.problem.kind, event.problem.http) == (kind, status)
+
+
+LOST = {
+    "200 without id": (200, {"status": "in_queue"}),
+    "200 garbage": (200, b"{]"),
+    "200 list": (200, []),
+    "200 empty": (200, b""),
+    "200 html": (200, b"<html><title>Welcome</title></html>"),
+    "200 unlisted code": (200, coded(503001)),
+    "200 words alone": (200, {"error": "something"}),
+    "204": (204, b""),
+    "101": (101, b""),
+    "302": (302, b""),
+    "303": (303, b""),
+    "304": (304, b""),
+    "408": (408, b""),
+    "409": (409, {"message": "already exists"}),
+    "460": (460, b""),
+    "499": (499, b""),
+    "500 html": (500, b"<html>"),
+    "500 json without code": (500, {"message": "Internal Server Error"}),
+    "500 unlisted code": (500, coded(500999)),
+    "500 about moderation": (500, {"message": "moderation failed"}),
+    "502 html": (502, b"<html><title>502 Bad Gateway</title></html>"),
+    "503 bare": (503, b""),
+    "503 unlisted code": (503, coded(503001)),
+    "504": (504, b"upstream request timeout"),
+    "599": (599, b""),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_perhaps_taken(name):
+    status, payload = LOST[name]
+    event = submit(status, payload)
+    assert isinstance(event, Lost)
+    assert (event.problem.kind, event.problem.http) == (Kind.LOST, status)
+
+
+def test_503_is_known_by_its_retry_after_only():
+    told = submit(503, b"<html>", retry_after="30")
+    assert isinstance(told, Declined)
+    assert (told.problem.kind, told.due_at) == (Kind.THROTTLED, NOW + 30)
+    assert isinstance(submit(503, b"<html>", retry_after="soon"), Lost)
+    assert isinstance(submit(502, b"<html>", retry_after="30"), Lost)
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("999999", LONGEST_WAIT),
+        ("inf", LONGEST_WAIT),
+        (formatdate(NOW + 12, usegmt=True), 12.0),
+        (formatdate(NOW - 12, usegmt=True), 0.0),
+        ("Mon, 12 Jan 1970 13:46:50", 10.0),
+        ("nan", None),
+        ("soon", None),
+        ("", None),
+        ("Mon, 99 Foo 20000 99:99:99 GMT", None),
+    ],
+)
+def test_retry_after(told, seconds):
+    assert retry_after({"retry-after": told}, NOW) == seconds
+    event = submit(429, b"", retry_after=told)
+    assert isinstance(event, Declined)
+    assert event.due_at == (0.0 if seconds is None else NOW + seconds)
+
+
+# --- words for a marketer -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        ({"error_message": "a"}, "a"),
+        ({"message": "a"}, "a"),
+        ({"error": "a"}, "a"),
+        ({"detail": "a"}, "a"),
+        ({"error": {"message": "a", "code": "x"}}, "a"),
+        ({"detail": [{"loc": ["body", "image", 0], "msg": "no URL"}]}, "image: no URL"),
+        ({"detail": {"image": ["no URL", "too big"]}}, "image: no URL, too big"),
+        ({"errors": [{"field": "input.image", "message": "no URL"}]}, "image: no URL"),
+        ({"error_message": "a", "detail": [{"loc": "body.size", "msg": "b"}, "c"]}, "a - size: b; c"),
+        (b"<html><head><title>502 Bad\nGateway</title>", "502 Bad Gateway"),
+        (b"upstream timeout", "upstream timeout"),
+        (b"\xff\xfe\x00", ""),
+        (b"<p>no title</p>", ""),
+        ([1, 2], "[1,2]"),
+    ],
+)
+def test_the_services_own_words(payload, words):
+    assert read_said(body(payload)).words == words
+
+
+def test_a_message_is_one_bounded_clean_line():
+    event = submit(422, coded(422001, detail=[{"loc": ["body", "image"], "msg": "x\x1b[31m\r\n\u202e" * 400}]))
+    assert isinstance(event, Refused)
+    assert event.problem.message.startswith("the service does not accept this row: “its own words - image: x [31m x")
+    assert len(event.problem.message) <= LONGEST
+    assert event.problem.message.isprintable()
+
+
+def test_the_token_is_blotted_out_even_where_the_text_is_cut():
+    token = "tok-" + "s" * 400
+    said = wire.read_submit(401, {}, body({"message": "x" * 250 + token}), NOW, secret=token)
+    assert isinstance(said, Declined)
+    assert "tok-" not in said.problem.message
+    assert clean("header was 'Authorization: Bearer abcdefgh12345'") == "header was 'Authorization: [token]'"
+
+
+@pytest.mark.parametrize(
+    ("payload", "blamed"),
+    [
+        ({"detail": [{"loc": ["body", "image"], "msg": "m"}]}, True),
+        ({"detail": [{"loc": ["body", "image", 0], "msg": "m"}]}, True),
+        ({"detail": [{"loc": ["body", "size"], "msg": "m"}, {"loc": ["image"], "msg": "m"}]}, True),
+        ({"detail": [{"loc": ["body", "size"], "msg": "m"}]}, False),
+        ({"detail": {"prompt": ["too long"]}}, False),
+        ({"detail": "invalid input"}, True),
+        (b"", True),
+        ({"detail": "blocked by moderation"}, False),
+    ],
+)
+def test_who_is_blamed_for_a_422(payload, blamed):
+    assert wire.blames(body(payload), PICTURES) is blamed
+
+
+# --- looking --------------------------------------------------------------------------------------
+
+IMAGE = "https://f.runcomfy.net/a.png"
+
+
+@pytest.mark.parametrize("word", [*sorted(looks.QUEUED), *sorted(looks.RUNNING), "IN_QUEUE", " In_Progress "])
+def test_listed_words_of_unfinished_jobs(word):
+    plain = word.strip().lower()
+    running = plain in {"in_progress", "processing", "starting"}
+    assert result(200, {"status": word, "queue_position": 3}) == StillRunning(plain, running, queue_position=3)
+
+
+def test_an_unlisted_word_is_neither_an_end_nor_a_success():
+    payload = {"status": "Done?", "output": {"image": IMAGE}}
+    assert result(200, payload) == StillRunning("done?", running=False, known=False)
+
+
+@pytest.mark.parametrize("position", [-1, 1.5, True, "3", None])
+def test_an_odd_queue_position_is_none(position):
+    assert result(200, {"status": "in_queue", "queue_position": position}).queue_position is None
+
+
+OUTPUTS = {
+    "image": ({"image": IMAGE}, [("image", IMAGE)]),
+    "images": ({"images": [IMAGE, "https://h/b.png"]}, [("image", IMAGE), ("image", "https://h/b.png")]),
+    "video": ({"video": "https://h/v.mp4"}, [("video", "https://h/v.mp4")]),
+    "videos": ({"videos": ["https://h/v.mp4"]}, [("video", "https://h/v.mp4")]),
+    "all, each once": (
+        {
+            "videos": ["https://h/v", "https://h/w"],
+            "video": "https://h/v",
+            "images": ["https://h/b", IMAGE],
+            "image": IMAGE,
+        },
+        [("image", IMAGE), ("image", "https://h/b"), ("video", "https://h/v"), ("video", "https://h/w")],
+    ),
+    "objects": ({"images": [{"url": IMAGE, "width": 3}, {"path": "x"}]}, [("image", IMAGE)]),
+    "an image that is a list": ({"image": [IMAGE]}, [("image", IMAGE)]),
+    "null beside": ({"image": None, "images": [IMAGE, None, 3, ""]}, [("image", IMAGE)]),
+    "bare": (IMAGE, [("image", IMAGE)]),
+    "bare list": ([IMAGE], [("image", IMAGE)]),
+    "no link": ({"image": "file:///etc/passwd", "images": ["javascript:x", "data:image/png;base64,AA"]}, []),
+    "empty": ({}, []),
+    "absent": (None, []),
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+@pytest.mark.parametrize("word", ["completed", "succeeded", "COMPLETED"])
+def test_outputs(name, word):
+    output, links = OUTPUTS[name]
+    api_links = {"status_url": "https://h/s", "result_url": "https://h/r", "cancel_url": "https://h/c"}
+    reply = result(200, {"status": word, "output": output, **api_links})
+    if links:
+        assert reply == Completed(NOW, tuple(Output(url, kind) for kind, url in links))
+    else:  # paid for: asked again, never failed
+        assert isinstance(reply, NoAnswer)
+        assert reply.problem.kind is Kind.UNREADABLE
+
+
+@pytest.mark.parametrize(
+    ("cost", "micros"),
+    [
+        (0.04, 40_000),
+        ("0.04", 40_000),
+        ("$0.04", 40_000),
+        (0, 0),
+        (1, 1_000_000),
+        (0.1 + 0.2, 300_000),
+        ("1e-6", 1),
+        (1e-9, 0),
+        (None, None),
+        (True, None),
+        (-0.04, None),
+        ("", None),
+        ("4 cents", None),
+        ("NaN", None),
+        ("1e999999", None),
+        (1e300, None),
+        ({"usd": 1}, None),
+    ],
+    ids=repr,
+)
+def test_cost(cost, micros):
+    reply = result(200, {"status": "completed", "output": {"image": IMAGE}, "cost": cost})
+    assert reply == Completed(NOW, (Output(IMAGE),), micros)
+
+
+def test_a_failed_job():
+    failed = result(200, {"status": "failed", "error": "model crashed", "cost": "0.01"})
+    message = "the service could not make this picture: “model crashed”"
+    assert failed == Errored(NOW, Problem(Kind.FAILED, message), 10_000)
+    coded_too = result(200, {"status": "failed", **coded(500001)})
+    assert isinstance(coded_too, Errored)  # the job's own error, not the call's
+    moderated = result(200, {"status": "FAILED", "error": {"message": "flagged as nsfw"}})
+    assert moderated.problem.kind is Kind.MODERATED
+
+
+@pytest.mark.parametrize("word", ["cancelled", "canceled"])
+def test_a_cancelled_job(word):
+    assert result(200, {"status": word}) == CancelConfirmed(NOW)
+
+
+LOOKS = {
+    "401": (401, b"", looks.TokenRefused, Kind.AUTH),
+    "403": (403, b"", looks.TokenRefused, Kind.AUTH),
+    "403001": (403, coded(403001), looks.TokenRefused, Kind.AUTH),
+    "400004": (400, coded(400004), looks.TokenRefused, Kind.AUTH),
+    "401001 with 200": (200, coded(401001), looks.TokenRefused, Kind.AUTH),
+    "404": (404, b"", NoAnswer, Kind.NOT_FOUND),
+    "404001 with 200": (200, coded(404001), NoAnswer, Kind.NOT_FOUND),
+    "410": (410, b"", NoAnswer, Kind.NOT_FOUND),
+    "429": (429, b"", NoAnswer, Kind.THROTTLED),
+    "500": (500, b"", NoAnswer, Kind.SERVICE),
+    "502": (502, b"<html>", NoAnswer, Kind.SERVICE),
+    "500001 with 200": (200, coded(500001), NoAnswer, Kind.SERVICE),
+    "408": (408, b"", NoAnswer, Kind.SERVICE),
+    "302": (302, b"", NoAnswer, Kind.UNREADABLE),
+    "200 garbage": (200, b"{]", NoAnswer, Kind.UNREADABLE),
+    "200 without a word": (200, {"request_id": "r1"}, NoAnswer, Kind.UNREADABLE),
+    "200 unlisted code": (200, coded(999), NoAnswer, Kind.UNREADABLE),
+    "400": (400, b"", looks.AskStatus, Kind.UNREADABLE),
+    "400001": (400, coded(400001), looks.AskStatus, Kind.UNREADABLE),
+    "409": (409, {"status": "in_progress"}, looks.AskStatus, Kind.UNREADABLE),
+    "425": (425, b"", looks.AskStatus, Kind.UNREADABLE),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_replies_that_hold_no_state(name):
+    status, payload, kind_of_reply, kind = LOOKS[name]
+    reply = result(status, payload, retry_after="9")
+    assert type(reply) is kind_of_reply
+    assert (reply.problem.kind, reply.problem.http) == (kind, status)
+    if isinstance(reply, NoAnswer):
+        assert reply.absent is (kind is Kind.NOT_FOUND)
+        assert reply.retry_after == (None if status == 200 and kind is Kind.UNREADABLE else 9.0)
+
+
+@pytest.mark.parametrize("payload", [{"status": "completed"}, {"status": "succeeded", "output": {"image": IMAGE}}])
+def test_status_is_not_believed_about_an_end(payload):
+    assert isinstance(looks.read_status(200, {}, body(payload), NOW), looks.SeeResult)
+    assert isinstance(looks.read_status(200, {}, body({"status": "failed"}), NOW), looks.SeeResult)
+
+
+def test_status_has_no_further_place_to_ask():
+    assert isinstance(looks.read_status(409, {}, b"", NOW), NoAnswer)
+    assert looks.read_status(200, {}, body({"status": "starting"}), NOW) == StillRunning("starting", running=True)
+
+
+CANCELS = {
+    "cancelled": (200, {"status": "in_queue", "outcome": "cancelled"}, CancelConfirmed),
+    "canceled": (200, {"outcome": "Canceled"}, CancelConfirmed),
+    "by status": (200, {"status": "cancelled"}, CancelConfirmed),
+    "not cancellable": (200, {"status": "in_progress", "outcome": "not_cancellable"}, CancelDenied),
+    "status alone": (200, {"status": "completed"}, CancelDenied),
+    "409": (409, b"", CancelDenied),
+    "400": (400, {"message": "already running"}, CancelDenied),
+    "nothing said": (200, {}, NoAnswer),
+    "an unlisted outcome": (200, {"status": "cancelled", "outcome": "perhaps"}, NoAnswer),
+    "404": (404, b"", NoAnswer),
+    "502": (502, b"", NoAnswer),
+    "500001 with 200": (200, coded(500001), NoAnswer),
+    "401": (401, b"", looks.TokenRefused),
+}
+
+
+@pytest.mark.parametrize("name", CANCELS)
+def test_cancel(name):
+    status, payload, kind_of_reply = CANCELS[name]
+    reply = looks.read_cancel(status, {}, body(payload), NOW)
+    assert type(reply) is kind_of_reply
+    if isinstance(reply, NoAnswer):
+        assert reply.absent is (status == 404)
+
+
+# --- the catalogue and the balance ----------------------------------------------------------------
+
+
+def test_the_catalogues_entry():
+    told = {"model_id": "a/b", "display_name": "A", "base_price_usd": 0.04, "price_unit": "image", "pricing_note": None}
+    entry = wire.ModelEntry("a/b", "A", 40_000, "image")
+    assert wire.read_model(200, body(told)) == entry
+    assert wire.read_model(200, body(told | {"base_price_usd": "?"})) == wire.ModelEntry("a/b", "A", None, "image")
+    with_schema = wire.read_model(200, body(told | {"input_schema": dict(SCHEMA)}))
+    assert with_schema is not None
+    assert with_schema.schema == SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("status", "payload"), [(404, {"model_id": "a"}), (200, b"<html>"), (200, []), (200, coded(401001))]
+)
+def test_no_entry(status, payload):
+    assert wire.read_model(status, body(payload)) is None
+
+
+@pytest.mark.parametrize(
+    ("payload", "micros"),
+    [
+        ({"balance_usd": 12.5, "currency": "USD"}, 12_500_000),
+        ({"balance_usd": "-0.5"}, -500_000),
+        ({"balance_usd": 3, "currency": "EUR"}, None),
+        ({}, None),
+    ],
+)
+def test_balance(payload, micros):
+    assert wire.read_balance(200, body(payload)) == micros
+    assert wire.read_balance(404, body(payload)) is None
+
+
+# --- any reply at all -----------------------------------------------------------------------------
+
+KEYS = ["request_id", "error_code", "error_message", "message", "error", "detail", "errors", "status", "outcome", "output", "image", "images", "video", "cost", "queue_position", "model_id", "loc", "msg", "url", "base_price_usd", "balance_usd", "currency", "status_url"]
+WORDS = st.sampled_from(sorted(looks.LISTED) + ["cancelled", "not_cancellable", "..", "r1", IMAGE, "0.04", "422001"])
+CODES = st.sampled_from([400001, 400002, 400004, 401001, 403001, 404001, 422001, 429001, 500001, 0, -1, 2**70])
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | CODES | st.floats() | WORDS | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=12,
+)
+
+
+def as_bytes(value: Any) -> bytes:
+    """By the standard library: what orjson refuses to write (NaN, lone surrogates) is wanted here."""
+    return json.dumps(value).encode()
+
+
+BODIES = st.binary(max_size=60) | ANY_JSON.map(as_bytes) | ANY_JSON.map(as_bytes).map(lambda raw: raw[: len(raw) // 2])
+HEADERS = st.fixed_dictionaries({}, optional={"retry-after": st.text(max_size=30) | st.floats().map(str)})
+STATUSES = st.sampled_from([200, 201, 204, 301, 302, 400, 401, 402, 403, 404, 408, 409, 422, 429, 500, 502, 503])
+
+
+@given(STATUSES | st.integers(100, 599), HEADERS, BODIES)
+def test_no_reply_makes_a_reader_raise(status, headers, raw):
+    submitted = wire.read_submit(status, headers, raw, NOW)
+    assert isinstance(submitted, Accepted | Declined | Refused | Lost)
+    if isinstance(submitted, Declined):
+        assert submitted.due_at == 0.0 or NOW <= submitted.due_at <= NOW + LONGEST_WAIT
+    replies = [read(status, headers, raw, NOW) for read in (looks.read_result, looks.read_status, looks.read_cancel)]
+    for reply in (submitted, *replies, looks.read_identity(status, headers, raw, NOW)):
+        problem = reply if isinstance(reply, Problem) else getattr(reply, "problem", None)
+        if problem is not None:
+            assert len(problem.message) <= LONGEST
+            assert problem.message.isprintable()
+    wire.read_model(status, raw)
+    wire.read_balance(status, raw)
+    wire.blames(raw, PICTURES)
+    looks.read_missed(status, headers, raw, NOW)
+    looks.read_probe(status, headers, raw, NOW)
+
+
+@given(
+    STATUSES,
+    HEADERS,
+    st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=40).filter(lambda t: t not in {".", ".."}),
+    st.dictionaries(st.sampled_from(KEYS[1:]), ANY_JSON, max_size=6),
+)
+def test_what_has_an_id_is_never_bought_again_by_itself(status, headers, request_id, rest):
+    event = wire.read_submit(status, headers, as_bytes(rest | {"request_id": request_id}), NOW)
+    assert isinstance(event, Accepted)
+    assert event.handle.request_id == request_id
+
+
+@given(st.integers(500, 599), st.binary(max_size=80).filter(lambda raw: b"500001" not in raw))
+def test_a_gateways_word_never_frees_a_job(status, raw):
+    assert isinstance(wire.read_submit(status, {}, raw, NOW), Lost | Accepted)
