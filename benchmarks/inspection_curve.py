@@ -147,12 +147,12 @@ def _curves(
 
 def run(quick: bool) -> list[dict[str, Any]]:
     """Every point: mix, jobs, schedule, setting (p, or the fixed interval in seconds), ratio, gets."""
-    count, seeds = (500, range(2)) if quick else (2000, range(4))
+    count, seeds = (500, range(2)) if quick else (2000, range(2))
     rows: list[dict[str, Any]] = []
     for sigma in SIGMAS:
         rows += _lognormal_curves(4.0, sigma, count, seeds)
     if not quick:
-        rows += _lognormal_curves(4.0, 0.5, 500, range(16))
+        rows += _lognormal_curves(4.0, 0.5, 500, range(8))
     rows += _lognormal_curves(30.0, 0.5, count, seeds)
     slow = [7.5 * pause for pause in PAUSES]
     return rows + _curves(

@@ -34,6 +34,5 @@ class Shapes:
         if first is not sent:
             del self._refused[job]
             return False
-        if self.now is sent:
-            self.now = sent.other
+        self.now = sent.other
         return True

@@ -140,7 +140,8 @@ class Intake:
             db.execute("CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (key)")
             db.execute("DELETE FROM tally")
             db.execute(
-                "INSERT INTO tally SELECT state, wanted, count(*), sum(sunk + coalesce(cost, 0)), sum(held) "
+                "INSERT INTO tally SELECT state, wanted, count(*), sum(sunk + coalesce(cost, 0)), sum(held), "
+                "sum(cost IS NOT NULL AND NOT cost_known), sum(iif(cost_known, 0, coalesce(cost, 0))) "
                 "FROM jobs GROUP BY state, wanted"
             )
             self._checkpoint.put_in(db, "committed_id", str(self._next - 1))

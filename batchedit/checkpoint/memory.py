@@ -15,7 +15,7 @@ from ..core.errors import BudgetReachedError, StaleRecordError
 from ..core.lifecycle import Accepted, Completed, Errored, Event, Priced, Reserved
 from ..core.model import Counts, JobKey, Line, Money, Record, State, format_usd
 from ..core.policy import admits
-from .sqlite import purse
+from .sqlite import Sums, purse
 
 
 class MemoryCheckpoint:
@@ -62,6 +62,10 @@ class MemoryCheckpoint:
         await anyio.lowlevel.checkpoint()
         return [r for r in self._records.values() if r.state in states and r.id > after][:limit]
 
+    def records(self) -> list[Record]:
+        """Every record as it stands."""
+        return list(self._records.values())
+
     def counts(self) -> Counts:
         """Jobs by state."""
         counted: dict[State, int] = defaultdict(int)
@@ -71,8 +75,15 @@ class MemoryCheckpoint:
 
     def money(self) -> Money:
         """The purse."""
-        by_state: dict[str, tuple[int, int, int]] = {}
+        by_state: dict[str, Sums] = {}
         for record in self._records.values():
-            jobs, spent, held = by_state.get(record.state, (0, 0, 0))
-            by_state[record.state] = (jobs + 1, spent + record.spent, held + record.held)
+            jobs, spent, held, guesses, guessed = by_state.get(record.state, (0, 0, 0, 0, 0))
+            guess = record.cost is not None and not record.cost_known
+            by_state[record.state] = (
+                jobs + 1,
+                spent + record.spent,
+                held + record.held,
+                guesses + guess,
+                guessed + (record.cost or 0) * guess,
+            )
         return purse(by_state, self._cap, self.top_price)

@@ -82,14 +82,20 @@ CREATE TABLE tally (
     jobs   INTEGER NOT NULL DEFAULT 0,
     spent  INTEGER NOT NULL DEFAULT 0,
     held   INTEGER NOT NULL DEFAULT 0,
+    guesses INTEGER NOT NULL DEFAULT 0,       -- jobs that are over and whose cost nobody has named
+    guessed INTEGER NOT NULL DEFAULT 0,       -- what they are taken to have cost, part of spent
     PRIMARY KEY (state, wanted)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TRIGGER jobs_tally AFTER UPDATE OF state, wanted, held, cost, sunk ON jobs BEGIN
-    UPDATE tally SET jobs = jobs - 1, spent = spent - old.sunk - coalesce(old.cost, 0), held = held - old.held
+CREATE TRIGGER jobs_tally AFTER UPDATE OF state, wanted, held, cost, cost_known, sunk ON jobs BEGIN
+    UPDATE tally SET jobs = jobs - 1, spent = spent - old.sunk - coalesce(old.cost, 0), held = held - old.held,
+        guesses = guesses - (old.cost IS NOT NULL AND NOT old.cost_known),
+        guessed = guessed - iif(old.cost_known, 0, coalesce(old.cost, 0))
         WHERE state = old.state AND wanted = old.wanted;
-    INSERT INTO tally (state, wanted, jobs, spent, held)
-        VALUES (new.state, new.wanted, 1, new.sunk + coalesce(new.cost, 0), new.held)
+    INSERT INTO tally (state, wanted, jobs, spent, held, guesses, guessed)
+        VALUES (new.state, new.wanted, 1, new.sunk + coalesce(new.cost, 0), new.held,
+            new.cost IS NOT NULL AND NOT new.cost_known, iif(new.cost_known, 0, coalesce(new.cost, 0)))
         ON CONFLICT (state, wanted) DO UPDATE SET
-            jobs = jobs + 1, spent = spent + excluded.spent, held = held + excluded.held;
+            jobs = jobs + 1, spent = spent + excluded.spent, held = held + excluded.held,
+            guesses = guesses + excluded.guesses, guessed = guessed + excluded.guessed;
 END;

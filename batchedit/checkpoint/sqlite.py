@@ -190,10 +190,10 @@ class SqliteCheckpoint:
             return self._money(db)
 
     def _money(self, db: sqlite3.Connection) -> Money:
-        by_state: dict[str, tuple[int, int, int]] = {
-            state: (jobs, spent, held)
-            for state, jobs, spent, held in db.execute(
-                "SELECT state, sum(jobs), sum(spent), sum(held) FROM tally GROUP BY state"
+        by_state: dict[str, Sums] = {
+            state: (jobs, spent, held, guesses, guessed)
+            for state, jobs, spent, held, guesses, guessed in db.execute(
+                "SELECT state, sum(jobs), sum(spent), sum(held), sum(guesses), sum(guessed) FROM tally GROUP BY state"
             )
         }
         return purse(by_state, self._cap, self.top_price)
@@ -294,12 +294,18 @@ class SqliteCheckpoint:
             self._db.close()
 
 
-def purse(by_state: Mapping[str, tuple[int, int, int]], cap: int | None, top_price: int) -> Money:
-    """Money from ``state -> (jobs, spent, held)``."""
-    nothing = (0, 0, 0)
+Sums = tuple[int, int, int, int, int]
+"""Of the jobs in one state: how many, spent, held, how many with a guessed cost, and what was guessed."""
+
+
+def purse(by_state: Mapping[str, Sums], cap: int | None, top_price: int) -> Money:
+    """Money from the sums of each state."""
+    nothing: Sums = (0, 0, 0, 0, 0)
     return Money(
-        spent=sum(spent for _, spent, _ in by_state.values()),
-        held=sum(held for _, _, held in by_state.values()),
+        spent=sum(sums[1] for sums in by_state.values()),
+        held=sum(sums[2] for sums in by_state.values()),
+        guesses=sum(sums[3] for sums in by_state.values()),
+        guessed=sum(sums[4] for sums in by_state.values()),
         in_doubt=by_state.get(State.IN_DOUBT, nothing)[2],
         cancellable=by_state.get(State.WAITING, nothing)[2],
         in_flight=sum(by_state.get(state, nothing)[0] for state in REMOTE - {State.IN_DOUBT}),

@@ -427,7 +427,8 @@ class GetRate:
 
     def wait(self, now: float) -> float:
         """Seconds until a GET may go out; 0 is now."""
-        return max(0.0, self._due - self._slack - now - _HAIR)
+        wait = self._due - self._slack - now
+        return wait if wait > _HAIR else 0.0
 
     def take(self, now: float) -> None:
         """A GET goes out."""

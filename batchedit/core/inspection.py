@@ -49,6 +49,7 @@ _STEP = math.log(_RATIO)
 _SHORTEST = 0.05
 _BINS = 300
 _END = float(_BINS)
+_LAST = _END - 1e-6
 _LOG_EDGES = tuple(math.log(_SHORTEST) + _STEP * k for k in range(_BINS))
 _PRIOR_SIGMA = 1.3
 _PRIOR_WEIGHT = 0.5
@@ -61,7 +62,7 @@ def _position(age: float) -> float:
     """An age as a place on the table: the bin's number and the share of the bin that is over."""
     if age <= _SHORTEST:
         return max(0.0, age / _SHORTEST)
-    return min(_END, 1.0 + math.log(age / _SHORTEST) / _STEP)
+    return min(_LAST, 1.0 + math.log(age / _SHORTEST) / _STEP)
 
 
 def _age(position: float) -> float:
@@ -169,6 +170,8 @@ class Lifetimes:
 
     def dump(self) -> str:
         """All that is known as JSON, some kilobytes at most."""
+        if self._untold:
+            self._build()
         risk = self._at_risk()
         rows = [
             [k, _short(d / self._unit), _short(n / self._unit)]
@@ -206,7 +209,8 @@ class Lifetimes:
         new._change[at] -= before
         new._count = int(_checked(found["n"]))
         new._weight = sum(new._ended)
-        new._build()
+        for _ in range(10):
+            new._build()  # each takes the fit some steps further
         return new
 
     # --- the table ---

@@ -9,24 +9,29 @@ from .lifecycle import Declined, Refused
 from .model import Kind, Money, Problem, Record
 
 UNPROVEN = 10
-"""While no job has settled, its price is a claim: what is in flight must fit the cap even at ten times that price."""
+"""While no job has completed, its price is a claim: all that may have been bought must fit the cap at ten times that."""
 
 
 def admits(money: Money, price: int) -> bool:
     """May one more job of ``price`` micro-dollars be reserved without ever passing the cap?
 
-    What is in flight counts at the dearest price seen, not at what was reserved for it: the wire may have turned out
-    dearer than the price list. Before anything has settled the first job goes alone, or so few together that even ten
-    times the price would fit.
+    What is in flight, and what is over without a cost named, counts at the dearest price seen, not at our estimate: the
+    wire may have turned out dearer than the price list. Before any job has completed the first one goes alone, or so
+    few together that even ten times the price would fit.
     """
     if money.cap is None:
         return True
     dearest = max(price, money.top_price)
     under_way = money.in_flight + money.doubts
-    exposed = money.spent + max(money.held, under_way * money.top_price)
+    exposed = (
+        money.spent
+        + max(money.held, under_way * money.top_price)
+        + max(0, money.guesses * money.top_price - money.guessed)
+    )
     if exposed + dearest > money.cap:
         return False
-    return money.settled or not money.in_flight or money.spent + (under_way + 1) * dearest * UNPROVEN <= money.cap
+    unproven = under_way + money.guesses
+    return money.settled or not unproven or (unproven + 1) * dearest * UNPROVEN <= money.cap
 
 
 @dataclass(frozen=True, slots=True)

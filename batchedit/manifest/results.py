@@ -130,19 +130,19 @@ def _keeps_text(manifest: Manifest, form: Form) -> bool:
 
 
 def _append_csv(manifest: Any, pairs: Pairs, file: TextIO, form: Form) -> int:
-    write, delimiter, newline = file.write, form.delimiter, form.newline
+    write, delimiter, newline, record = file.write, form.delimiter, form.newline, _recorder(form)
     write(manifest.preamble + delimiter + delimiter.join(RESULT_COLUMNS) + newline)
     count = 0
     for row, outcome in pairs:
-        raw = row.raw if isinstance(row, Row) else _as_record(_bad_cells(row, manifest), form)
+        raw = row.raw if isinstance(row, Row) else record(_bad_cells(row, manifest))
         write(raw + csv_cells(values(outcome), delimiter) + newline)
         count += 1
     return count
 
 
 def _write_csv(manifest: Manifest, pairs: Pairs, file: TextIO, form: Form, added: tuple[str, ...]) -> int:
-    columns = manifest.columns
-    head = _as_record([*columns, *added], form)
+    columns, as_record = manifest.columns, _recorder(form)
+    head = as_record([*columns, *added])
     file.write(head + form.delimiter + form.delimiter.join(RESULT_COLUMNS) + form.newline)
     count = 0
     for row, outcome in pairs:
@@ -152,20 +152,36 @@ def _write_csv(manifest: Manifest, pairs: Pairs, file: TextIO, form: Form, added
             record += [text_of(cells.get(column)) for column in added]
         else:
             record = _bad_cells(row, manifest) + [""] * len(added)
-        file.write(_as_record(record, form) + csv_cells(values(outcome), form.delimiter) + form.newline)
+        file.write(as_record(record) + csv_cells(values(outcome), form.delimiter) + form.newline)
         count += 1
     return count
 
 
 def _bad_cells(row: BadRow, manifest: Manifest) -> list[str]:
-    """A row that can't be cut into the columns stands whole in the first one, so that nothing of it is lost."""
-    return [row.raw.replace("\0", ""), *[""] * (len(manifest.columns) - 1)]
+    """A row that is too short gets empty cells behind; any other stands whole in the first column: nothing is lost."""
+    width, raw = len(manifest.columns), row.raw.replace("\0", "")
+    if manifest.form.kind is FormKind.CSV and not getattr(manifest, "dropped", False):
+        try:
+            (cells,) = csv.reader(io.StringIO(raw, newline=""), delimiter=manifest.form.delimiter, strict=True)
+        except (csv.Error, ValueError):
+            cells = []
+        if 0 < len(cells) < width:
+            return cells + [""] * (width - len(cells))
+    return [raw, *[""] * (width - 1)]
 
 
-def _as_record(cells: list[str], form: Form) -> str:
-    text = io.StringIO()
-    csv.writer(text, delimiter=form.delimiter, lineterminator="").writerow(cells)
-    return text.getvalue()
+class _Echo:
+    """A file for ``csv.writer`` that hands back what is written."""
+
+    @staticmethod
+    def write(text: str) -> str:
+        return text
+
+
+def _recorder(form: Form) -> Callable[[list[str]], str]:
+    """Turns cells into a record without its line end. The writer must know both of its letters to quote them."""
+    writerow = csv.writer(_Echo(), delimiter=form.delimiter, lineterminator="\r\n").writerow
+    return lambda cells: str(writerow(cells))[:-2]
 
 
 def _extend_jsonl(pairs: Iterable[tuple[tuple[int, str], Outcome]], file: TextIO, form: Form) -> int:

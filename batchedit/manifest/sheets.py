@@ -86,10 +86,16 @@ class ParquetManifest(_Table):
             super().__init__(form, file.schema_arrow.names, name, notes)
 
     def _values(self) -> Iterator[list[Any]]:
-        with _parquet(self._path, self._name) as file:
-            for batch in file.iter_batches(batch_size=_BATCH):
+        with self.batches() as (_, batches):
+            for batch in batches:
                 cells = [[plain(value) for value in column.to_pylist()] for column in batch.columns]
                 yield from map(list, zip(*cells, strict=True))
+
+    @contextmanager
+    def batches(self) -> Iterator[tuple[Any, Iterator[Any]]]:
+        """The Arrow schema and the record batches of at most 10,000 rows."""
+        with _parquet(self._path, self._name) as file:
+            yield file.schema_arrow, file.iter_batches(batch_size=_BATCH)
 
 
 @contextmanager

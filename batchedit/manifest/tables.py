@@ -13,6 +13,7 @@ from ..core.model import Outcome
 from .cells import json_text, text_of
 from .outcomecells import RESULT_COLUMNS, typed, values
 from .rows import BadRow, Form, FormKind, Manifest, Number, Row
+from .sheets import ParquetManifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +29,8 @@ def write_table(
 ) -> int:
     """Parquet or xlsx to ``path``; how many lines it holds."""
     columns = (*manifest.columns, *added)
+    if form.kind is FormKind.PARQUET and isinstance(manifest, ParquetManifest):
+        return _extended(manifest, pairs, path, added)
     lines = (_line(row, outcome, columns) for row, outcome in pairs)
     return _parquet(lines, columns, path) if form.kind is FormKind.PARQUET else _xlsx(lines, columns, path)
 
@@ -39,31 +42,56 @@ def _line(row: Row | BadRow, outcome: Outcome, columns: tuple[str, ...]) -> tupl
     return [cells.get(column) for column in columns], typed(values(outcome))
 
 
-def _parquet(
-    lines: Iterator[tuple[list[Any], dict[str, Any]]], columns: tuple[str, ...], path: Path, form: Form
-) -> int:
+def _our_fields(pa: Any) -> list[Any]:
+    kinds = dict.fromkeys(_INTEGERS, pa.int64()) | dict.fromkeys(_FLOATS, pa.float64())
+    kinds["result_files"] = pa.list_(pa.string())
+    return [pa.field(name, kinds.get(name, pa.string())) for name in RESULT_COLUMNS]
+
+
+def _parquet(lines: Iterator[tuple[list[Any], dict[str, Any]]], columns: tuple[str, ...], path: Path) -> int:
     """The user's columns are text, ours have types."""
     import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.1 s that only Parquet needs
     from pyarrow import parquet  # noqa: PLC0415
 
-    ours = [
-        (name, pa.int64() if name in _INTEGERS else pa.float64() if name in _FLOATS else pa.string())
-        for name in RESULT_COLUMNS
-        if name != "result_files"
-    ]
-    place = RESULT_COLUMNS.index("result_files")
-    ours.insert(place, ("result_files", pa.list_(pa.string())))
-    schema = pa.schema([*((name, pa.string()) for name in columns), *ours])
+    schema = pa.schema([*(pa.field(name, pa.string()) for name in columns), *_our_fields(pa)])
     count = 0
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         while group := list(islice(lines, _GROUP)):
             users = zip(*(cells for cells, _ in group), strict=True)
             data = [[None if cell is None else text_of(cell) for cell in column] for column in users]
             data += [[result[name] for _, result in group] for name in RESULT_COLUMNS]
-            writer.write_table(
-                pa.table([pa.array(c, f.type) for c, f in zip(data, schema, strict=True)], schema=schema)
-            )
+            arrays = [pa.array(column, field.type) for column, field in zip(data, schema, strict=True)]
+            writer.write_table(pa.table(arrays, schema=schema))
             count += len(group)
+    return count
+
+
+def _extended(
+    manifest: ParquetManifest, pairs: Iterable[tuple[Row | BadRow, Outcome]], path: Path, added: tuple[str, ...]
+) -> int:
+    """A Parquet manifest's own columns keep their types and values to the last bit: rows are taken, not rewritten."""
+    import pyarrow as pa  # noqa: PLC0415 - 0.1 s that only Parquet needs
+    from pyarrow import parquet  # noqa: PLC0415
+
+    more = [pa.field(name, pa.string()) for name in added] + _our_fields(pa)
+    count, start, waiting = 0, 0, iter(pairs)
+    pair = next(waiting, None)
+    with manifest.batches() as (schema, batches):
+        whole = pa.schema([*(schema.field(name) for name in manifest.columns), *more])
+        with parquet.ParquetWriter(path, whole, compression="zstd") as writer:
+            for batch in batches:
+                places: list[int] = []
+                lines: list[dict[str, Any]] = []
+                while pair is not None and pair[0].number <= start + batch.num_rows:
+                    places.append(pair[0].number - 1 - start)
+                    over = json.loads(pair[1].over) if pair[1].over else {}
+                    lines.append({**{name: over.get(name) for name in added}, **typed(values(pair[1]))})
+                    pair = next(waiting, None)
+                start += batch.num_rows
+                taken = batch.select(list(manifest.columns)).take(pa.array(places, pa.int64()))
+                arrays = [*taken.columns, *(pa.array([line[f.name] for line in lines], f.type) for f in more)]
+                writer.write_table(pa.table(arrays, schema=whole))
+                count += len(places)
     return count
 
 

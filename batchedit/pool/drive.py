@@ -7,12 +7,13 @@ rule — intention on disk, then the POST, then its answer on disk, with nobody 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import assert_never
 
 import anyio
+from anyio.abc import TaskGroup
 
 from ..core.errors import BatcheditError, BudgetReachedError, CheckpointError
 from ..core.lifecycle import (
@@ -86,12 +87,7 @@ async def work(pool: Pool, *, buy: bool) -> None:
     try:
         async with anyio.create_task_group() as lingering:
             async with anyio.create_task_group() as tasks:
-                async for record in _found(pool):
-                    slot = Slot(pool.governor)
-                    if record.state in REMOTE:
-                        pool.governor.take_now(slot)
-                        slot.since = record.accepted_at
-                    tasks.start_soon(_drive, pool, record, slot, lingering)
+                await _each(pool, IN_FLIGHT, lambda record: _take_up(pool, record, tasks, lingering))
                 if buy:
                     await _feed(pool, tasks, lingering)
             lingering.cancel_scope.cancel()
@@ -99,22 +95,28 @@ async def work(pool: Pool, *, buy: bool) -> None:
         raise _gravest(group) from group
 
 
-async def _found(pool: Pool) -> AsyncIterator[Record]:
-    """Records that an earlier process left in flight, each with what ``recover`` has to say of it written down."""
-    async for record in _paged(pool, IN_FLIGHT):
-        event = recover(record, pool.clock())
-        yield record if event is None else await step(pool, record, event)
+async def _take_up(pool: Pool, record: Record, tasks: TaskGroup, lingering: TaskGroup) -> None:
+    """Drive a record that an earlier process left in flight, once what ``recover`` says of it is written down."""
+    event = recover(record, pool.clock())
+    if event is not None:
+        record = await step(pool, record, event)
+    slot = Slot(pool.governor)
+    if record.state in REMOTE:
+        pool.governor.take_now(slot)
+        slot.since = record.accepted_at
+    tasks.start_soon(_drive, pool, record, slot, lingering)
 
 
-async def _paged(pool: Pool, states: frozenset[State]) -> AsyncIterator[Record]:
+async def _each(pool: Pool, states: frozenset[State], handle: Callable[[Record], Awaitable[None]]) -> None:
+    """``handle`` each record in ``states``, a page at a time."""
     after = 0
     while records := await pool.checkpoint.unsettled(after, CHUNK, states):
         for record in records:
-            yield record
+            await handle(record)
         after = records[-1].id
 
 
-async def _feed(pool: Pool, tasks: anyio.abc.TaskGroup, lingering: anyio.abc.TaskGroup) -> None:
+async def _feed(pool: Pool, tasks: TaskGroup, lingering: TaskGroup) -> None:
     """Planned jobs, one for each free place: a million of them wait in the checkpoint, not in memory."""
     governor, after = pool.governor, 0
     with governor.buying():
@@ -126,13 +128,13 @@ async def _feed(pool: Pool, tasks: anyio.abc.TaskGroup, lingering: anyio.abc.Tas
             after = records[-1].id
 
 
-async def resume(pool: Pool) -> int:
-    """Take up what was given up: UNCOLLECTED → WAITING. Returns how many."""
-    taken = 0
-    async for record in _paged(pool, frozenset({State.UNCOLLECTED})):
+async def resume(pool: Pool) -> None:
+    """Take up what was given up: UNCOLLECTED → WAITING."""
+
+    async def again(record: Record) -> None:
         await step(pool, record, Resumed(pool.clock()))
-        taken += 1
-    return taken
+
+    await _each(pool, frozenset({State.UNCOLLECTED}), again)
 
 
 async def cancel(pool: Pool, records: Sequence[Record]) -> None:
@@ -150,7 +152,7 @@ async def cancel(pool: Pool, records: Sequence[Record]) -> None:
             tasks.start_soon(one, record)
 
 
-async def _drive(pool: Pool, record: Record, slot: Slot, lingering: anyio.abc.TaskGroup) -> None:
+async def _drive(pool: Pool, record: Record, slot: Slot, lingering: TaskGroup) -> None:
     try:
         record = await drive(pool, record, slot)
         if record.state in FINAL:

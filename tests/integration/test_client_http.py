@@ -13,9 +13,10 @@ import httpx
 import orjson
 import pytest
 
-from batchedit.api import client as client_module
+from batchedit.api import line as line_module
 from batchedit.api.catalogue import load_model
-from batchedit.api.client import ATTEMPTS, Client
+from batchedit.api.client import Client
+from batchedit.api.line import ATTEMPTS
 from batchedit.api.transport import NEVER_LEFT, Departure, never_left
 from batchedit.core.errors import TokenError
 from batchedit.core.lifecycle import (
@@ -70,9 +71,9 @@ def client(url: str, notes: Notes | None = None, **changes: Any) -> Client:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits of a thousandth between GETs and short read timeouts: constants of the module, not its behaviour."""
-    monkeypatch.setattr(client_module, "_backoff", lambda _: 0.001)
-    monkeypatch.setattr(client_module, "_ASK_TIMES", httpx.Timeout(0.3))
-    monkeypatch.setattr(client_module, "_SUBMIT_TIMES", httpx.Timeout(0.3))
+    monkeypatch.setattr(line_module, "_backoff", lambda _: 0.001)
+    monkeypatch.setattr(line_module, "_ASK_TIMES", httpx.Timeout(0.3))
+    monkeypatch.setattr(line_module, "_POST_TIMES", httpx.Timeout(0.3))
 
 
 # --- the POST that buys ---------------------------------------------------------------------------
@@ -123,6 +124,21 @@ async def test_after_the_bytes_went_out_it_is_lost_and_sent_once(server, name):
     assert TOKEN not in event.problem.message
 
 
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_an_answer_that_only_trickles_is_lost(server, monkeypatch):
+    def trickle(connection, request):
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n")
+        while not server._stop.wait(0.05):
+            connection.sendall(b" ")
+
+    monkeypatch.setattr(line_module, "SUBMIT_SECONDS", 0.4)
+    server.script = [trickle]
+    async with client(server.url) as api:
+        event = await api.submit(record())
+    assert isinstance(event, Lost)
+    assert len(server.requests) == 1
+
+
 async def test_a_whole_id_in_a_torn_answer_is_kept(server):
     server.script = [server.then_close(server.http(200, b'{"request_id":"r1"}', content_length="90"))]
     async with client(server.url) as api:
@@ -145,7 +161,7 @@ def closed_port() -> int:
 @pytest.mark.parametrize("case", ["refused", "no such host", "tls to a plain server", "no place in the pool"])
 @pytest.mark.usefixtures("quick")
 async def test_before_the_first_byte_it_is_declined(server, case, monkeypatch):
-    monkeypatch.setattr(client_module, "_SUBMIT_TIMES", httpx.Timeout(5, pool=0.3))
+    monkeypatch.setattr(line_module, "_POST_TIMES", httpx.Timeout(5, pool=0.3))
     url = {
         "refused": f"http://127.0.0.1:{closed_port()}",
         "no such host": "https://nothing.invalid",
@@ -155,7 +171,7 @@ async def test_before_the_first_byte_it_is_declined(server, case, monkeypatch):
     server.script = [server.hang if case == "no place in the pool" else b"no tls here"]
     async with client(url, connections=2) as api:
         if case == "no place in the pool":
-            api._buying = anyio.Semaphore(9)  # as a caller would that passes the permit by
+            api._line._buying = anyio.Semaphore(9)  # as a caller would that passes the permit by
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(api.submit, record())
                 await wait_for(lambda: server.requests)
@@ -186,8 +202,14 @@ EVERY_HTTPX_ERROR = sorted(
 )
 UNKNOWN = [RuntimeError, OSError, ssl.SSLError, ConnectionResetError, ValueError, anyio.BrokenResourceError]
 SURELY_NEVER_LEFT = {
-    "ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "LocalProtocolError", "InvalidURL"
-}  # fmt: skip
+    "ConnectError",
+    "ConnectTimeout",
+    "InvalidURL",
+    "LocalProtocolError",
+    "PoolTimeout",
+    "ProxyError",
+    "UnsupportedProtocol",
+}
 
 
 def an_instance(error: type[Exception]) -> Exception:
@@ -221,7 +243,7 @@ def test_the_table_of_exceptions_is_as_long_as_it_looks():
 
 
 async def test_the_trace_overrules_the_class():
-    """A transport that calls a lost answer a connect error (LIMITS: httpx-aiohttp does) is found out where it traces."""
+    """A transport that calls a lost answer a connect error (LIMITS: httpx-aiohttp) is found out where it traces."""
 
     class Liar(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request):
@@ -244,7 +266,7 @@ async def test_a_proxys_connect_is_not_the_post():
 async def test_a_request_that_h11_refuses_to_write_never_left(server):
     server.script = [server.http(200)]
     async with client(server.url) as api:
-        api._http.headers["x-broken"] = "a\nb"
+        api._line.http.headers["x-broken"] = "a\nb"
         event = await api.submit(record())
     assert isinstance(event, Declined)
     assert server.requests == []
@@ -480,6 +502,16 @@ async def test_no_service_at_all_is_no_answer():
         assert await api.model_entry() is None
         assert await api.balance() is None
         assert await api.probe() is False
+
+
+@pytest.mark.usefixtures("quick")
+async def test_no_attempt_begins_after_the_total_time(server, monkeypatch):
+    monkeypatch.setattr(line_module, "TOTAL_SECONDS", 0.5)
+    server.script = [server.hang]
+    async with client(server.url) as api:
+        reply = await api.look(BOUGHT)
+    assert isinstance(reply, NoAnswer)
+    assert len(server.requests) == 2  # each hangs for 0.3 s
 
 
 async def test_an_absent_request_is_told_at_once(server):

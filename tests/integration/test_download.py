@@ -32,6 +32,7 @@ def picture(kind: str = "PNG", size: tuple[int, int] = (64, 48)) -> bytes:
 
 
 PNG = picture()
+JPEG = picture("JPEG")
 MP4 = b"\x00\x00\x00\x18ftypisom\x00\x00\x02\x00isomiso2" + b"\x00\x00\x00\x08free" * 20
 HTML = b"<!DOCTYPE html><html><title>Sign in</title></html>"
 
@@ -43,7 +44,7 @@ def record(name: str = "sku-1-1x1-1") -> Record:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_backoff", lambda _: 0.001)
-    monkeypatch.setattr(module, "_TIMES", httpx.Timeout(0.5))
+    monkeypatch.setattr(module, "_TIMES", httpx.Timeout(0.3))
 
 
 @pytest.fixture
@@ -146,7 +147,8 @@ PASSING = {
     "stalled": lambda s: s.http(200, PNG[:100], content_length=str(len(PNG))),
     "truncated": lambda s: s.then_close(s.http(200, PNG[:-20], content_length=str(len(PNG)))),
     "truncated without a length": lambda s: s.then_close(s.http(200, PNG[: len(PNG) // 2], content_length="none")),
-    "torn at the source": lambda s: s.http(200, PNG[:-30]),
+    "a PNG torn at the source": lambda s: s.http(200, PNG[:-30]),
+    "a JPEG torn at the source": lambda s: s.http(200, JPEG[: len(JPEG) // 2]),
     "a broken chunk": lambda s: s.then_close(
         s.http(200, b"5\r\nab", content_length="none", transfer_encoding="chunked")
     ),
@@ -222,6 +224,15 @@ async def test_the_cap_holds_without_a_content_length(server, folder, monkeypatc
     assert len(server.requests) == 1
 
 
+async def test_the_length_is_checked_whatever_the_transport_does(folder):
+    """h11 checks it too; another transport may not."""
+    video = httpx.Response(200, headers={"content-length": str(len(MP4) + 1)}, stream=httpx.ByteStream(MP4))
+    async with downloader(folder, transport=httpx.MockTransport(lambda _: video)) as files:
+        seen = await files.save(record(), Output("https://files.runcomfy.net/v.mp4"), 0)
+    assert isinstance(seen, Broken)
+    assert "cut off" in seen.problem.message
+
+
 async def test_redirects_inside_the_list_are_followed(server, other_server, folder):
     server.script = [server.http(302, location=f"{other_server.url}/b?x=1")]
     other_server.script = [other_server.http(200, PNG)]
@@ -245,11 +256,12 @@ async def test_a_host_that_is_not_allowed_is_never_asked(server, other_server, f
 # --- the disk -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(errno.ENOSPC, 74), (errno.EDQUOT, 74), (errno.EIO, 74), (errno.EROFS, 73), (errno.EACCES, 73)]
-)
+DISK = {errno.ENOSPC: 74, errno.EDQUOT: 74, errno.EIO: 74, errno.EROFS: 73, errno.EACCES: 73}
+
+
+@pytest.mark.parametrize("number", DISK, ids=lambda number: errno.errorcode[number])
 @pytest.mark.parametrize("place", ["write", "fsync", "replace"])
-async def test_a_disk_that_fails_ends_the_run(server, folder, monkeypatch, number, code, place):
+async def test_a_disk_that_fails_ends_the_run(server, folder, monkeypatch, number, place):
     def fail(*_: object) -> None:
         raise OSError(number, os.strerror(number), "x.part")
 
@@ -262,7 +274,7 @@ async def test_a_disk_that_fails_ends_the_run(server, folder, monkeypatch, numbe
     server.script = [server.http(200, PNG)]
     with pytest.raises(OutputError) as caught:
         await fetch(folder, server)
-    assert caught.value.code == code
+    assert caught.value.code == DISK[number]
     assert caught.value.hint
 
 

@@ -108,7 +108,9 @@ def test_only_what_was_surely_not_taken_leads_back_to_planned_by_itself() -> Non
 
 
 def test_a_post_is_sent_from_submitting_alone_and_only_reserved_leads_there() -> None:
-    into = {(state, event) for state, moves in TRANSITIONS.items() for event, to in moves.items() if to is State.SUBMITTING}
+    into = {
+        (state, event) for state, moves in TRANSITIONS.items() for event, to in moves.items() if to is State.SUBMITTING
+    }
     assert into == {(State.PLANNED, Reserved)}
     sends = [state for state in State if next_action(make_record(state), NOW, PATIENCE) == Submit()]
     assert sends == [State.SUBMITTING]

@@ -1,15 +1,22 @@
 """Reading: every cell verbatim, every broken row named, every dialect the same rows."""
 
 import csv
+import datetime as dt
 import gzip
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import openpyxl
+import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from batchedit.core.errors import ManifestError, NotFoundError, UsageError
+from batchedit.manifest.excel import as_shown
 from batchedit.manifest.read import BadRow, Row, manifest_from_frame, open_manifest
 from batchedit.manifest.rows import FormKind
 
@@ -186,8 +193,6 @@ FIVE = [
 
 
 def as_csv(delimiter=",", newline="\n"):
-    import io
-
     out = io.StringIO()
     csv.writer(out, delimiter=delimiter, lineterminator=newline).writerows([HEADER, *FIVE])
     return out.getvalue()
@@ -198,8 +203,6 @@ def as_jsonl():
 
 
 def write_xlsx(path):
-    import openpyxl
-
     book = openpyxl.Workbook()
     sheet = book.active
     sheet.append(HEADER)
@@ -214,9 +217,6 @@ def write_xlsx(path):
 
 
 def write_parquet(path):
-    import pyarrow as pa
-    from pyarrow import parquet
-
     columns = dict(zip(HEADER, map(list, zip(*FIVE, strict=True)), strict=True))
     columns["price"] = [float(price) for price in columns["price"]]
     parquet.write_table(pa.table(columns), path)
@@ -298,8 +298,6 @@ def test_a_damaged_gzip(table):
     ],
 )
 def test_cells_of_a_workbook_are_as_shown(value, code, shown):
-    from batchedit.manifest.excel import as_shown
-
     assert as_shown(value, code) == shown
 
 
@@ -313,16 +311,10 @@ def test_cells_of_a_workbook_are_as_shown(value, code, shown):
     ],
 )
 def test_dates_are_as_typed(code, shown):
-    import datetime as dt
-
-    from batchedit.manifest.excel import as_shown
-
     assert as_shown(dt.datetime(2026, 3, 5, 14, 7), code) == shown  # noqa: DTZ001 - Excel knows no zones
 
 
 def test_a_dataframe(tmp_path):
-    import pandas as pd
-
     frame = pd.DataFrame(
         {
             "id": ["007", None],
@@ -359,7 +351,8 @@ def test_plain_files_need_no_pandas(tmp_path):
     code = (
         "import sys; from pathlib import Path; from batchedit.manifest import read, expand, results;"
         f"list(read.open_manifest(Path({str(tmp_path / 'm.csv')!r})).rows());"
-        "print([m for m in ('pandas', 'numpy', 'openpyxl', 'pyarrow', 'charset_normalizer', 'selectolax') if m in sys.modules])"
+        "heavy = {'pandas', 'numpy', 'openpyxl', 'pyarrow', 'charset_normalizer', 'selectolax'};"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 

@@ -531,8 +531,32 @@ def test_balance(payload, micros):
 
 # --- any reply at all -----------------------------------------------------------------------------
 
-KEYS = ["request_id", "error_code", "error_message", "message", "error", "detail", "errors", "status", "outcome", "output", "image", "images", "video", "cost", "queue_position", "model_id", "loc", "msg", "url", "base_price_usd", "balance_usd", "currency", "status_url"]
-WORDS = st.sampled_from(sorted(looks.LISTED) + ["cancelled", "not_cancellable", "..", "r1", IMAGE, "0.04", "422001"])
+KEYS = [
+    "request_id",
+    "error_code",
+    "error_message",
+    "message",
+    "error",
+    "detail",
+    "errors",
+    "status",
+    "outcome",
+    "output",
+    "image",
+    "images",
+    "video",
+    "cost",
+    "queue_position",
+    "model_id",
+    "loc",
+    "msg",
+    "url",
+    "base_price_usd",
+    "balance_usd",
+    "currency",
+    "status_url",
+]
+WORDS = st.sampled_from([*sorted(looks.LISTED), "not_cancellable", "..", "r1", IMAGE, "0.04", "422001"])
 CODES = st.sampled_from([400001, 400002, 400004, 401001, 403001, 404001, 422001, 429001, 500001, 0, -1, 2**70])
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | CODES | st.floats() | WORDS | st.text(max_size=8),

@@ -1,0 +1,207 @@
+"""The line to the service: one ``httpx.AsyncClient``, the permits in front of it, the times and the retries.
+
+It knows nothing of jobs. ``post`` sends once and tells an answer from silence, and silence from "never sent"; ``ask``
+is for what is free, and asks again.
+"""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, TypeVar
+
+import anyio
+import httpx
+from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential
+
+from ..core.model import Kind, Problem
+from ..ports import NoAnswer
+from .said import clean
+from .transport import FRESH, Departure, TwoPools, never_left
+from .urls import is_loopback, origin
+
+ATTEMPTS = 4
+TOTAL_SECONDS = 45.0  # no further attempt begins after this
+SUBMIT_SECONDS = 180.0  # a server that trickles would never trip the read timeout
+SLOWEST_UPLINK = 32_768  # bytes a second, on top of SUBMIT_SECONDS for a large body
+LARGEST_REPLY = 4 * 2**20  # bytes; a real one has some hundred
+_CHUNK = 64 * 1024
+
+_POST_TIMES = httpx.Timeout(connect=10.0, pool=30.0, read=60.0, write=120.0)
+_ASK_TIMES = httpx.Timeout(connect=10.0, pool=30.0, read=30.0, write=120.0)
+_TRANSIENT = frozenset({Kind.THROTTLED, Kind.UNREACHABLE, Kind.SERVICE})
+_backoff = wait_exponential(multiplier=0.5, max=8.0)
+
+T = TypeVar("T")
+
+_holds_permit: ContextVar[bool] = ContextVar("holds_permit", default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, or as much of its body as came."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No answer to a POST. ``sent`` is False only where surely no byte of it went out; ``seen`` is what happened."""
+
+    sent: bool
+    seen: str
+
+
+class Line:
+    """``connections`` is split between POSTs that buy and everything else, each with a semaphore of its own in front
+    (httpcore's pool is quadratic in its idle connections [LIMITS]).
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        *,
+        clock: Callable[[], float],
+        rng: random.Random,
+        connections: int,
+        proxy: str | None,
+        verify: ssl.SSLContext | None,
+        transport: httpx.AsyncBaseTransport | None,
+    ) -> None:
+        self._token = token
+        self._clock = clock
+        self._rng = rng
+        posts = max(1, connections // 2)
+        gets = max(1, connections - posts)
+        self._buying = anyio.Semaphore(posts)
+        self._asking = anyio.Semaphore(gets)
+        place = origin(base_url)
+        at_home = place is not None and is_loopback(place[1])
+        self.http = httpx.AsyncClient(
+            transport=transport
+            or TwoPools(
+                fresh=posts, kept=gets, verify=verify or httpx.create_ssl_context(), proxy=None if at_home else proxy
+            ),
+            trust_env=False,
+            follow_redirects=False,
+            headers={
+                "Authorization": f"Bearer {token}",
+                "User-Agent": f"batchedit/{_version()}",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",  # a broken gzip body would be a lost answer
+            },
+        )
+
+    @asynccontextmanager
+    async def permit(self) -> AsyncIterator[None]:
+        """The right to have one POST that buys on the wire."""
+        async with self._buying:
+            before = _holds_permit.set(True)
+            try:
+                yield
+            finally:
+                _holds_permit.reset(before)
+
+    def permit_unless_held(self) -> Any:
+        """The same, for a caller that may hold one already."""
+        return nullcontext() if _holds_permit.get() else self._buying
+
+    async def post(self, url: str, content: bytes) -> Reply | Silence:
+        """One POST, once, on a connection of its own. Only cancellation is raised."""
+        departure = Departure()
+        try:
+            request = self.http.build_request(
+                "POST",
+                url,
+                content=_chunks(content) if len(content) > _CHUNK else content,
+                headers={"Content-Type": "application/json", "Content-Length": str(len(content))},
+                timeout=_POST_TIMES,
+                extensions={"trace": departure, FRESH: True},
+            )
+            with anyio.move_on_after(SUBMIT_SECONDS + len(content) / SLOWEST_UPLINK) as scope:
+                reply = await self._exchange(request)
+        except Exception as error:  # noqa: BLE001 - the table says: every exception that is not listed means "sent"
+            return Silence(not never_left(error, departure), self._describe(error))
+        return Silence(sent=True, seen="no whole answer in time") if scope.cancelled_caught else reply
+
+    async def ask(self, method: str, url: str, read: Callable[..., T]) -> T | NoAnswer:
+        """One of the free calls, with tenacity: at most ATTEMPTS, none begun after TOTAL_SECONDS, full jitter or the
+        service's Retry-After, whichever is longer.
+        """
+        began = anyio.current_time()
+
+        def stop(state: RetryCallState) -> bool:
+            late = anyio.current_time() - began + state.upcoming_sleep > TOTAL_SECONDS
+            return state.attempt_number >= ATTEMPTS or late
+
+        def wait(state: RetryCallState) -> float:
+            told = getattr(_outcome(state), "retry_after", None) or 0.0
+            return float(max(told, 0.0)) + self._rng.uniform(0.0, _backoff(state))
+
+        retrying = AsyncRetrying(
+            sleep=anyio.sleep, stop=stop, wait=wait, retry=retry_if_result(_is_transient), retry_error_callback=_outcome
+        )
+        result: T | NoAnswer = await retrying(self.ask_once, method, url, read)
+        return result
+
+    async def ask_once(self, method: str, url: str, read: Callable[..., T]) -> T | NoAnswer:
+        """The same without a second try. Only cancellation is raised."""
+        try:
+            async with self._asking:
+                request = self.http.build_request(method, url, timeout=_ASK_TIMES)
+                with anyio.fail_after(TOTAL_SECONDS):
+                    reply = await self._exchange(request)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            return NoAnswer(Problem(Kind.UNREACHABLE, f"the service can't be reached ({self._describe(error)})"))
+        return read(reply.status, reply.headers, reply.body, self._clock(), secret=self._token)
+
+    async def _exchange(self, request: httpx.Request) -> Reply:
+        """Send and read. A POST's answer that breaks off is handed on as far as it came: a whole request_id in it is a
+        purchase, the status of a 422 is known, and a torn 200 reads as what it is, no answer.
+        """
+        response = await self.http.send(request, stream=True)
+        body = bytearray()
+        try:
+            async for chunk in response.aiter_bytes():
+                if len(body) < LARGEST_REPLY:
+                    body += chunk
+        except Exception:
+            if request.method != "POST":
+                raise
+        finally:
+            with anyio.move_on_after(5, shield=True), suppress(httpx.HTTPError, OSError):
+                await response.aclose()
+        return Reply(response.status_code, response.headers, bytes(body))
+
+    def _describe(self, error: Exception) -> str:
+        return clean(f"{type(error).__name__} {error}".strip(), self._token, 160)
+
+
+def _is_transient(reply: object) -> bool:
+    return isinstance(reply, NoAnswer) and not reply.absent and reply.problem.kind in _TRANSIENT
+
+
+def _outcome(state: RetryCallState) -> Any:
+    assert state.outcome is not None  # tenacity asks only after an attempt
+    return state.outcome.result()
+
+
+async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+    """A large body in pieces, so that the write timeout is for a piece and not for 64 MiB."""
+    for start in range(0, len(content), _CHUNK):
+        yield content[start : start + _CHUNK]
+
+
+def _version() -> str:
+    try:
+        return version("batchedit")
+    except PackageNotFoundError:
+        return "0"
