@@ -16,7 +16,7 @@ from .api.client import Client
 from .api.token import find_token
 from .api.urls import check_base_url
 from .checkpoint.sqlite import SqliteCheckpoint
-from .core.errors import UsageError
+from .core.errors import OutputError, UsageError
 from .core.inspection import Lifetimes
 from .core.lifecycle import Patience
 from .pool.download import Downloader
@@ -49,10 +49,16 @@ def service(settings: Settings, folder: RunFolder, environ: Mapping[str, str]) -
         token = find_token(environ, Path.home())
         yield Service(base_url, token.value, token.warning)
         return
-    from .sandbox import SandboxConfig, serve  # noqa: PLC0415 - brings a whole web server with it
+    from .sandbox import RunningSandbox, SandboxConfig  # noqa: PLC0415 - brings a whole web server with it
 
-    with serve(SandboxConfig(latency="uniform:1,4")) as running:
+    try:
+        running = RunningSandbox(SandboxConfig(latency="uniform:1,4", state=folder.sandbox_state))
+    except OSError as error:
+        raise OutputError(f"the sandbox can't start: {error}") from error
+    try:
         yield Service(running.url, SANDBOX_TOKEN)
+    finally:
+        running.close()
 
 
 def find_model(settings: Settings) -> Model | None:
@@ -142,6 +148,7 @@ async def connected(
                 rng=rng,
                 price=settings.price or 0,
                 patience=Patience(stuck_after=settings.stuck_after),
+                buy_again=settings.on_doubt == "buy-again",
             ),
             client,
         )

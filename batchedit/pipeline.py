@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -10,11 +10,13 @@ import anyio
 
 from .checkpoint.intake import CHUNK, Intake, IntakeReport
 from .core.errors import BatcheditError
-from .core.model import InvalidLine, JobKey, Line, State
-from .pool.drive import Pool, resume, work
+from .core.model import InvalidLine, JobKey, Line, Record, State
+from .pool.drive import Pool, ask_prices, buy_doubts_again, resume, work
 from .progress import Snapshot
 
 REFRESH_SECONDS = 0.5
+PRICES_SECONDS = 20.0
+"""How often a run asks for costs that came without the result."""
 EXAMPLES = 3
 TOLD_PROBLEMS = 200
 """So many invalid rows are kept to be told one by one; the rest is counted."""
@@ -126,8 +128,17 @@ def commit(intake: Intake, fingerprint: str) -> IntakeReport:
     return intake.commit(fingerprint)
 
 
-async def collect_and_buy(pool: Pool, *, buy: bool, stop: Stop, refresh: Callable[[Snapshot], None]) -> None:
+async def collect_and_buy(
+    pool: Pool,
+    *,
+    buy: bool,
+    stop: Stop,
+    refresh: Callable[[Snapshot], None],
+    only: Sequence[Record] | None = None,
+) -> None:
     """The pool's part. Returns when every job rests, buying has stopped, or ``stop`` was thrown.
+
+    With ``only``, of the planned jobs just these are bought.
 
     ``stop`` ends polling and downloading at once; a POST on the wire is waited for and its answer written down.
     """
@@ -141,8 +152,12 @@ async def collect_and_buy(pool: Pool, *, buy: bool, stop: Stop, refresh: Callabl
         try:
             async with anyio.create_task_group() as around:
                 around.start_soon(_show, pool, refresh)
+                around.start_soon(_ask_prices_now_and_then, pool)
                 await resume(pool)
-                await work(pool, buy=buy)
+                if buy and pool.buy_again:
+                    await buy_doubts_again(pool)
+                await work(pool, buy=buy, only=only)
+                await ask_prices(pool)
                 around.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             if len(group.exceptions) == 1:
@@ -151,6 +166,13 @@ async def collect_and_buy(pool: Pool, *, buy: bool, stop: Stop, refresh: Callabl
         finally:
             stop.listen(None)
     refresh(snapshot(pool))
+
+
+async def _ask_prices_now_and_then(pool: Pool) -> None:
+    """While the run goes on, so that the budget knows what the wire really costs."""
+    while True:
+        await anyio.sleep(PRICES_SECONDS)
+        await ask_prices(pool)
 
 
 async def _show(pool: Pool, refresh: Callable[[Snapshot], None]) -> None:

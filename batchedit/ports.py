@@ -120,6 +120,10 @@ class Checkpoint(Protocol):
         """Records in ``states`` (wanted or not: what was bought is collected), ordered by id, at most ``limit``."""
         ...
 
+    async def unpriced(self, after: int, limit: int) -> Sequence[Record]:
+        """Bought records that are over and whose cost nobody has named, ordered by id, at most ``limit``."""
+        ...
+
 
 class Files(Protocol):
     """Where finished pictures go."""

@@ -155,7 +155,11 @@ def _postfix(now: Snapshot, shown: Mapping[str, Any]) -> str:
     parts.append(f"{counts.of(*STILL_OPEN)} in flight")
     parts.append(f"{format_usd(money.spent)} spent")
     if money.held:
-        parts.append(f"{format_usd(money.held)} reserved")
+        parts.append(f"{format_usd(money.held - money.in_doubt)} reserved")
+    if money.in_doubt:
+        parts.append(f"{format_usd(money.in_doubt)} in doubt")
+    if money.cancellable:
+        parts.append(f"{format_usd(money.cancellable)} cancellable")
     if shown["elapsed"] > 1 and shown["n"] > shown["initial"]:
         parts.append(f"{(shown['n'] - shown['initial']) / shown['elapsed'] * 60:.0f}/min")
     if now.eta is not None:

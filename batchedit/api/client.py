@@ -72,6 +72,7 @@ class Client:
         self._resolve = resolve_pictures
         self._shapes = Shapes()
         self._status_first = False  # this server answers an unfinished job's /result with a 4xx
+        self._only_status_knew = 0
         self._unknown_words: set[str] = set()
         self._line = Line(
             self._addresses.base_url,
@@ -163,7 +164,7 @@ class Client:
         """``/result``, or ``/status`` first where the server wants that. TokenError on 401 and 403."""
         handle = _handle(record)
         reply = _KNOWN if self._status_first else await self._result(handle)
-        if isinstance(reply, looks.AskStatus):
+        if isinstance(reply, looks.AskStatus) or (isinstance(reply, NoAnswer) and reply.absent):
             reply = await self._by_status(handle, reply)
         if isinstance(reply, StillRunning) and not reply.known and reply.word not in self._unknown_words:
             self._unknown_words.add(reply.word)
@@ -180,22 +181,30 @@ class Client:
             raise _token_error(reply.problem)
         return reply
 
-    async def _by_status(self, handle: Handle, said: looks.AskStatus) -> LookReply:
-        """The way of a server that answers an unfinished job's ``/result`` with a 4xx."""
+    async def _by_status(self, handle: Handle, said: looks.AskStatus | NoAnswer) -> LookReply:
+        """The way of a server that answers an unfinished job's ``/result`` with a 4xx. Only a request that neither call
+        knows is absent.
+        """
         state = await self._line.ask("GET", self._addresses.status(handle), looks.read_status)
         if isinstance(state, looks.TokenRefused):
             raise _token_error(state.problem)
         if not isinstance(state, looks.SeeResult):
-            if isinstance(state, StillRunning) and not self._status_first:
-                self._status_first = True
-                self._observer.note(
-                    "status_first",
-                    "this server tells an unfinished job's state at /status only",
-                    http=said.problem.http,
-                )
+            if isinstance(state, StillRunning):
+                self._learn(said)
             return state
         reply = await self._result(handle)
         return state.otherwise if isinstance(reply, looks.AskStatus) else reply
+
+    def _learn(self, said: looks.AskStatus | NoAnswer) -> None:
+        """``/status`` knew what ``/result`` did not: a habit, to be remembered for the run. A 404 may also be a passing
+        fault, so it takes three.
+        """
+        self._only_status_knew += 1
+        if self._status_first or (isinstance(said, NoAnswer) and self._only_status_knew < 3):
+            return
+        self._status_first = True
+        text = "this server tells an unfinished job's state at /status only"
+        self._observer.note("status_first", text, http=said.problem.http)
 
     async def cancel(self, record: Record) -> CancelReply:
         """Ask to cancel a queued job: may be repeated, so it is retried like a GET. TokenError on 401 and 403."""

@@ -45,13 +45,19 @@ class KnownJobs:
 
 
 def known_jobs(checkpoint: SqliteCheckpoint) -> KnownJobs:
-    """Keys and slots of every committed job: about 200 bytes a job in memory, read in one pass."""
+    """Keys and slots of every committed job: about 200 bytes a job in memory, read in one pass.
+
+    A key whose job was rejected and bought again stands for the newest job in its place.
+    """
     ids: dict[bytes, int] = {}
     slots: dict[int, int] = {}
     for job_id, key, slot, version in checkpoint.rows("SELECT id, key, slot, version FROM jobs ORDER BY id"):
         ids[key] = job_id
         if slots.get(slot, 0) < version:
             slots[slot] = version
+    later = successors(checkpoint)
+    if later:
+        ids = {key: later.get(job_id, job_id) for key, job_id in ids.items()}
     return KnownJobs(ids, slots)
 
 
@@ -138,12 +144,7 @@ class Intake:
             db.execute("DROP TABLE lines")
             db.execute("ALTER TABLE incoming RENAME TO lines")
             db.execute("CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (key)")
-            db.execute("DELETE FROM tally")
-            db.execute(
-                "INSERT INTO tally SELECT state, wanted, count(*), sum(sunk + coalesce(cost, 0)), sum(held), "
-                "sum(cost IS NOT NULL AND NOT cost_known), sum(iif(cost_known, 0, coalesce(cost, 0))) "
-                "FROM jobs GROUP BY state, wanted"
-            )
+            recount(db)
             self._checkpoint.put_in(db, "committed_id", str(self._next - 1))
             self._checkpoint.put_in(db, "fingerprint", fingerprint)
         return IntakeReport(self._new, len(self._wanted) - self._new, dropped, self._invalid)
@@ -161,6 +162,16 @@ class Intake:
         """Forget everything added since ``begin``."""
         with self._checkpoint.transaction() as db:
             sweep(db)
+
+
+def recount(db: sqlite3.Connection) -> None:
+    """Make the tally anew, after jobs were added: its trigger follows changes only."""
+    db.execute("DELETE FROM tally")
+    db.execute(
+        "INSERT INTO tally SELECT state, wanted, count(*), sum(sunk + coalesce(cost, 0)), sum(held), "
+        "sum(cost IS NOT NULL AND NOT cost_known), sum(iif(cost_known, 0, coalesce(cost, 0))) "
+        "FROM jobs GROUP BY state, wanted"
+    )
 
 
 def _problems_text(line: InvalidLine) -> str:

@@ -62,6 +62,16 @@ class MemoryCheckpoint:
         await anyio.lowlevel.checkpoint()
         return [r for r in self._records.values() if r.state in states and r.id > after][:limit]
 
+    async def unpriced(self, after: int, limit: int) -> Sequence[Record]:
+        """See ``ports.Checkpoint.unpriced``."""
+        await anyio.lowlevel.checkpoint()
+        over = {State.DONE, State.FAILED, State.UNCOLLECTED}
+        return [
+            r
+            for r in self._records.values()
+            if r.state in over and r.cost is not None and not r.cost_known and r.handle and r.id > after
+        ][:limit]
+
     def records(self) -> list[Record]:
         """Every record as it stands."""
         return list(self._records.values())

@@ -99,3 +99,39 @@ CREATE TRIGGER jobs_tally AFTER UPDATE OF state, wanted, held, cost, cost_known,
             jobs = jobs + 1, spent = spent + excluded.spent, held = held + excluded.held,
             guesses = guesses + excluded.guesses, guessed = guessed + excluded.guessed;
 END;
+
+-- What people decide about pictures (marks, and every change of one), and what a machine found odd (flags).
+
+CREATE TABLE marks (
+    job     INTEGER PRIMARY KEY,
+    verdict TEXT    NOT NULL CHECK (verdict IN ('', 'approve', 'reject', 'hold')),  -- '': undone, or only a note
+    note    TEXT    NOT NULL,
+    serial  INTEGER NOT NULL CHECK (serial > 0),                                    -- compare-and-set
+    who     TEXT    NOT NULL,
+    at      REAL    NOT NULL
+) STRICT;
+
+CREATE TABLE mark_events (
+    seq     INTEGER PRIMARY KEY,
+    job     INTEGER NOT NULL,
+    serial  INTEGER NOT NULL,
+    verdict TEXT    NOT NULL,
+    note    TEXT    NOT NULL,
+    who     TEXT    NOT NULL,
+    at      REAL    NOT NULL,
+    via     TEXT    NOT NULL                  -- review, or import
+) STRICT;
+
+CREATE TRIGGER mark_events_only_grow_update BEFORE UPDATE ON mark_events BEGIN SELECT raise(ABORT, 'events are append-only'); END;
+CREATE TRIGGER mark_events_only_grow_delete BEFORE DELETE ON mark_events BEGIN SELECT raise(ABORT, 'events are append-only'); END;
+
+CREATE TABLE flags (
+    job   INTEGER PRIMARY KEY,
+    flags TEXT NOT NULL                       -- words set apart by blanks: wrong_ratio tiny one_colour like_row_7 like_input unreadable
+) STRICT;
+
+-- A rejected job and the one that was bought in its place. A line that asks for the first gets the last of the chain.
+CREATE TABLE redone (
+    job    INTEGER PRIMARY KEY,
+    by_job INTEGER NOT NULL UNIQUE CHECK (by_job > job)
+) STRICT;

@@ -163,6 +163,14 @@ class SqliteCheckpoint:
         where = f"{indexed}state IN ({', '.join('?' * len(states))}) AND id > ? ORDER BY id LIMIT ?"
         return await anyio.to_thread.run_sync(self.records, where, (*states, after, limit))
 
+    async def unpriced(self, after: int, limit: int) -> Sequence[Record]:
+        """See ``ports.Checkpoint.unpriced``."""
+        where = (
+            "state IN ('done', 'failed', 'uncollected') AND cost IS NOT NULL AND NOT cost_known "
+            "AND request_id IS NOT NULL AND id > ? ORDER BY id LIMIT ?"
+        )
+        return await anyio.to_thread.run_sync(self.records, where, (after, limit))
+
     # --- views ---
 
     def records(self, where: str, values: Sequence[Any] = ()) -> list[Record]:
@@ -170,6 +178,10 @@ class SqliteCheckpoint:
         with self._reading() as db:
             rows = db.execute(f"SELECT {RECORD_COLUMNS} FROM jobs WHERE {where}", tuple(values))  # noqa: S608 - as said
             return [read_record(row, self.model) for row in rows]
+
+    def planned_ids(self) -> list[int]:
+        """Ids of all wanted PLANNED jobs, in order."""
+        return [row[0] for row in self.rows("SELECT id FROM jobs WHERE state = 'planned' AND wanted = 1 ORDER BY id")]
 
     def rows(self, query: str) -> Iterator[tuple[Any, ...]]:
         """The rows of a query written by this package, streamed."""
@@ -205,8 +217,10 @@ class SqliteCheckpoint:
                    coalesce(version, 1), coalesce(kind, ''), coalesce(problem, ''), coalesce(files, ''),
                    coalesce(outputs, ''), coalesce(request_id, ''),
                    CASE WHEN submitted_at IS NOT NULL OR sunk > 0 THEN sunk + coalesce(cost, held) END,
-                   submitted_at, finished_at, coalesce(key, x''), coalesce(problems, ''), coalesce(over, '')
-            FROM lines LEFT JOIN jobs ON jobs.id = lines.job WHERE lines.row >= ? ORDER BY n
+                   submitted_at, finished_at, coalesce(key, x''), coalesce(problems, ''), coalesce(over, ''),
+                   coalesce(flags, '')
+            FROM lines LEFT JOIN jobs ON jobs.id = lines.job LEFT JOIN flags ON flags.job = lines.job
+            WHERE lines.row >= ? ORDER BY n
         """
         cursor = self._db.cursor()
         cursor.execute(query, (first_row,))
@@ -260,7 +274,7 @@ class SqliteCheckpoint:
         """A text that changes whenever a line of the results may have changed."""
         with self._reading() as db:
             seq = db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
-        return f"{seq}/{self.get('fingerprint')}"
+        return f"{seq}/{self.get('fingerprint')}/{self.get('lines_mark') or ''}"
 
     # --- plumbing ---
 

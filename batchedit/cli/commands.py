@@ -12,6 +12,7 @@ import click
 
 from .options import (
     BUYING_OPTIONS,
+    CANARY_OPTION,
     COMMON_OPTIONS,
     MANIFEST_OPTIONS,
     SANDBOX_OPTION,
@@ -54,7 +55,16 @@ def _host(ctx: click.Context) -> Any:
 
 @command("run")
 @click.argument("manifest")
-@options(MANIFEST_OPTIONS, BUYING_OPTIONS, STUCK_OPTION, SANDBOX_OPTION, YES_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
+@options(
+    MANIFEST_OPTIONS,
+    CANARY_OPTION,
+    BUYING_OPTIONS,
+    STUCK_OPTION,
+    SANDBOX_OPTION,
+    YES_OPTION,
+    SERVICE_OPTIONS,
+    COMMON_OPTIONS,
+)
 @click.pass_context
 def run(ctx: click.Context, /, manifest: str, **_: Any) -> int:
     """Buy what is missing, collect it, write the results; the same command again resumes."""
@@ -69,7 +79,7 @@ def run(ctx: click.Context, /, manifest: str, **_: Any) -> int:
     except runs.InvalidRowsError as error:
         _print_plan(error.plan)
         raise
-    return _finish(report, folder_for(Path(manifest), settings.out).path)
+    return _finish(ctx, report, folder_for(Path(manifest), settings.out).path)
 
 
 @command("plan")
@@ -83,7 +93,7 @@ def plan(ctx: click.Context, /, manifest: str, **_: Any) -> int:
     from .host import attended  # noqa: PLC0415
 
     settings, host = Settings(**given(ctx)), _host(ctx)
-    what = attended(host, lambda: runs.plan_manifest(Path(manifest), settings, host))
+    what = attended(host, lambda: runs.plan(Path(manifest), settings, host))
     _print_plan(what)
     if what.invalid_rows and not settings.skip_invalid:
         click.echo("\nCorrect these rows and plan again, or go on without them: --skip-invalid")
@@ -149,7 +159,7 @@ def retry(
         )
 
     host = _host(ctx)
-    return _finish(attended(host, lambda: runs.retry(run, given(ctx), host, chosen)), find_run(run).path)
+    return _finish(ctx, attended(host, lambda: runs.retry(run, given(ctx), host, chosen)), find_run(run).path)
 
 
 @command("fetch")
@@ -163,7 +173,7 @@ def fetch(ctx: click.Context, /, run: str, **_: Any) -> int:
     from .host import attended  # noqa: PLC0415
 
     host = _host(ctx)
-    return _finish(attended(host, lambda: runs.fetch(run, given(ctx), host)), find_run(run).path)
+    return _finish(ctx, attended(host, lambda: runs.fetch(run, given(ctx), host)), find_run(run).path)
 
 
 @command("cancel")
@@ -181,6 +191,66 @@ def cancel(ctx: click.Context, /, run: str, **_: Any) -> int:
     if running:
         click.echo(f"  → collect them: batchedit fetch {shlex.quote(run)}")
     return 0
+
+
+@command("doubt")
+@click.argument("run")
+@click.argument("more", nargs=-1, metavar="[ROW]...")
+@click.option("--request-id", "pasted", multiple=True, metavar="ROW=ID", help="It was bought: this is its request id.")
+@click.option("--buy-again", multiple=True, metavar="ROW...|all", help="Buy it again; what it may have cost is spent.")
+@click.option("--write-off", multiple=True, metavar="ROW...|all", help="Give it up; what it may have cost is spent.")
+@options(SERVICE_OPTIONS, COMMON_OPTIONS)
+@click.pass_context
+def doubt(
+    ctx: click.Context,
+    /,
+    run: str,
+    more: tuple[str, ...],
+    pasted: tuple[str, ...],
+    buy_again: tuple[str, ...],
+    write_off: tuple[str, ...],
+    **_: Any,
+) -> int:
+    """List the jobs that may have been bought, and decide about them. Exit code 76 while any is left."""
+    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from .host import attended  # noqa: PLC0415
+    from .options import pairs  # noqa: PLC0415
+    from .show import doubt_text  # noqa: PLC0415
+
+    if more and bool(buy_again) == bool(write_off):
+        raise click.UsageError(f"what about row {more[0]}? Put rows behind --buy-again or --write-off")
+    host = _host(ctx)
+    report = attended(
+        host,
+        lambda: runs.doubt(
+            run,
+            given(ctx),
+            host,
+            pasted=pairs(pasted),
+            buy_again=_rows(buy_again, more if buy_again else ()),
+            write_off=_rows(write_off, more if write_off else ()),
+        ),
+    )
+    click.echo(doubt_text(report, run))
+    return 76 if report.open else 0
+
+
+def _rows(values: tuple[str, ...], more: tuple[str, ...]) -> list[str]:
+    return [name.strip() for value in (*values, *more) for name in value.split(",") if name.strip()]
+
+
+@command("audit")
+@click.argument("run")
+@options(COMMON_OPTIONS)
+@click.pass_context
+def audit(ctx: click.Context, /, run: str, **_: Any) -> int:
+    """Prove that intentions, purchases, files and money add up."""
+    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..audit import lines  # noqa: PLC0415
+
+    folder, found = runs.audit(run, given(ctx))
+    click.echo(f"{folder.path}\n" + "\n".join(lines(found)))
+    return 0 if found.clean else 1
 
 
 @batchedit.command("sandbox", context_settings={"ignore_unknown_options": True, "help_option_names": []})
@@ -201,8 +271,9 @@ def _print_plan(what: Any) -> None:
     click.echo(plan_text(what))
 
 
-def _finish(report: Any, folder: Path) -> int:
+def _finish(ctx: click.Context, report: Any, folder: Path) -> int:
     from .show import report_text  # noqa: PLC0415 - `--help` needs none of it
 
-    click.echo(report_text(report, folder, f"batchedit {shlex.join(sys.argv[1:])}"))
+    if not (ctx.params["quiet"] and report.code == 0):
+        click.echo(report_text(report, folder, f"batchedit {shlex.join(sys.argv[1:])}"))
     return int(report.code)

@@ -12,12 +12,13 @@ import anyio
 import click
 from anyio import to_thread
 
-from ..core.errors import BatcheditError, InterruptedRunError, UsageError
+from ..core.errors import BatcheditError, InterruptedRunError, StoppedError, UsageError
+from ..execution import CanaryReport
 from ..pipeline import Stop
+from ..planning import Plan
 from ..ports import Observer
 from ..progress import Bar, JsonLines, Snapshot, Tell
-from ..runs import Plan
-from .show import plan_text
+from .show import canary_text, plan_text
 
 T = TypeVar("T")
 
@@ -59,6 +60,20 @@ class Terminal:
         price = f" for about ${what.estimate / 1e6:,.2f}" if what.price else ""
         if not await self._ask(f"Buy {what.to_buy:,} picture{'s' if what.to_buy != 1 else ''}{price}?"):
             raise UsageError("not confirmed; nothing was bought")
+
+    async def confirm_rest(self, canary: CanaryReport) -> None:
+        """Show the canary and ask for the rest; with ``--yes`` go on only if none of it failed."""
+        self.close()
+        self.say(canary_text(canary))
+        if self._yes:
+            if canary.done < canary.jobs:
+                raise StoppedError(
+                    f"{canary.jobs - canary.done} of the {canary.jobs} canary pictures did not come out",
+                    hint="look at failed.csv; the rest was not bought",
+                )
+            return
+        if not await self._ask(f"Buy the other {canary.remaining:,}?"):
+            raise UsageError("not confirmed; the canary was bought, the rest was not")
 
     async def _ask(self, question: str) -> bool:
         """In a thread, so that Ctrl-C is heard while the question stands."""

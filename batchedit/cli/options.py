@@ -99,7 +99,8 @@ def _words(value: Any) -> str:
 # --- how text becomes a setting -------------------------------------------------------------------
 
 
-def _pairs(values: tuple[str, ...]) -> dict[str, str]:
+def pairs(values: tuple[str, ...]) -> dict[str, str]:
+    """``NAME=VALUE`` texts as a dict. click.BadParameter for one that is none."""
     found: dict[str, str] = {}
     for text in values:
         name, equals, value = text.partition("=")
@@ -110,7 +111,7 @@ def _pairs(values: tuple[str, ...]) -> dict[str, str]:
 
 
 def _lists(values: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    return {name: _comma(text) for name, text in _pairs(values).items()}
+    return {name: _comma(text) for name, text in pairs(values).items()}
 
 
 def _comma(text: str | None) -> tuple[str, ...]:
@@ -181,8 +182,8 @@ MANIFEST_OPTIONS = (
     setting("--model", metavar="ID", help="The model to buy from.  [default: openai/gpt-4o-image/edit]"),
     setting("--schema", metavar="FILE", help="The model's input schema, if it is not built in."),
     setting("--prompt", metavar="TEMPLATE", help="The prompt; {Column} stands for the row's cell."),
-    setting("--map", multiple=True, metavar="FIELD=COLUMN", convert=_pairs, help="Which column an input comes from."),
-    setting("--set", multiple=True, metavar="FIELD=VALUE", convert=_pairs, help="One value of an input for all rows."),
+    setting("--map", multiple=True, metavar="FIELD=COLUMN", convert=pairs, help="Which column an input comes from."),
+    setting("--set", multiple=True, metavar="FIELD=VALUE", convert=pairs, help="One value of an input for all rows."),
     setting("--sizes", metavar="LIST", convert=_comma, help="Every row in each of these sizes, e.g. 1:1,2:3."),
     setting("--variants", type=click.IntRange(1, 100), default=1, help="Every row so many times.  [default: 1]"),
     setting(
@@ -206,6 +207,10 @@ MANIFEST_OPTIONS = (
     setting("--no-shrink", is_flag=True, help="Refuse local pictures over 6 MiB instead of re-encoding them."),
     setting("--skip-invalid", is_flag=True, help="Go on without the rows that can't be bought."),
     setting("--price", metavar="USD", convert=_usd, help="What one picture costs.  [default: the catalogue's]"),
+)
+
+CANARY_OPTION = setting(
+    "--canary", type=click.IntRange(0), default=0, metavar="N", help="Buy N first, show what they came to, then ask."
 )
 
 BUYING_OPTIONS = (
@@ -269,7 +274,14 @@ def _keys() -> frozenset[str]:
         """To hang the options on."""
 
     every = options(
-        MANIFEST_OPTIONS, BUYING_OPTIONS, STUCK_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS, YES_OPTION, SANDBOX_OPTION
+        MANIFEST_OPTIONS,
+        CANARY_OPTION,
+        BUYING_OPTIONS,
+        STUCK_OPTION,
+        SERVICE_OPTIONS,
+        COMMON_OPTIONS,
+        YES_OPTION,
+        SANDBOX_OPTION,
     )(nothing)
     return frozenset(option.key for option in every.__click_params__)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import shlex
 import shutil
+import statistics
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -11,7 +14,9 @@ import orjson
 
 from ..core.model import InvalidLine, State, format_usd
 from ..report import Report
-from ..runs import Plan
+from ..runs import DoubtReport
+from ..execution import CanaryReport
+from ..planning import Plan
 
 SHOWN_ROWS = 20
 
@@ -111,6 +116,55 @@ def report_text(report: Report, folder: object, again: str) -> str:
     if report.halted:
         lines.append(f"  stopped   {report.halted}")
     lines += [f"  → {step}" for step in next_steps(report, folder, again)]
+    return "\n".join(lines)
+
+
+def canary_text(canary: CanaryReport) -> str:
+    """What the first few came to, and what that means for the rest."""
+    lines = [f"canary: {canary.done} of {canary.jobs} done, {format_usd(canary.cost)} spent"]
+    if canary.failed or canary.in_doubt:
+        lines[0] += f", {canary.failed} failed, {canary.in_doubt} in doubt"
+    if canary.seconds:
+        middle = statistics.median(canary.seconds)
+        lines.append(f"  took      {middle:.0f} s each (median), {max(canary.seconds):.0f} s at most")
+        rest = canary.remaining * statistics.fmean(canary.seconds) / max(1, min(canary.at_once, canary.remaining))
+        lines.append(
+            f"  the rest  {number(canary.remaining, 'picture')}: about {format_usd(canary.remaining * canary.price)}"
+            f" and {rest / 60:.0f} minutes"
+        )
+    lines += [f"  picture   {file}" for file in canary.files[:SHOWN_ROWS]]
+    lines += [f"  problem   {problem}" for problem in canary.problems[:SHOWN_ROWS]]
+    return "\n".join(lines)
+
+
+def doubt_text(report: DoubtReport, run: str) -> str:
+    """Each job in doubt: row, time, what was seen, what it may have cost; and the three ways to decide."""
+    lines: list[str] = []
+    for count, done in (
+        (report.adopted, "adopted: the next run or fetch collects"),
+        (report.released, "to be bought again by the next run"),
+        (report.written_off, "written off"),
+    ):
+        if count:
+            lines.append(f"{number(count, 'job')} {done}")
+    if not report.open:
+        return "\n".join([*lines, "nothing is in doubt"])
+    lines.append(
+        f"{number(len(report.open), 'job')} may have been bought; nobody can find out, so none is bought again"
+    )
+    for doubt in report.open:
+        record = doubt.record
+        rows = ", ".join(f"row {row} ({name})" for row, name in doubt.rows) or "no row any more"
+        at = dt.datetime.fromtimestamp(record.submitted_at or 0).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        cost = format_usd(record.held) if record.held else "price unknown"
+        seen = record.problem.message if record.problem else ""
+        lines.append(f"  {rows}  {record.job.name}  {at}  {cost}  {seen}")
+    run = shlex.quote(run)
+    lines += [
+        f"  → it was bought, and you found its id: batchedit doubt {run} --request-id ROW=ID",
+        f"  → buy it again all the same:           batchedit doubt {run} --buy-again ROW  (or all)",
+        f"  → give it up:                          batchedit doubt {run} --write-off ROW  (or all)",
+    ]
     return "\n".join(lines)
 
 

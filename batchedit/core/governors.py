@@ -303,7 +303,7 @@ class InFlight:
         return used >= 0.9 * int(self._allowed) and now >= self._calm_until
 
     def _ahead(self, position: int, used: int, accepted_at: float, now: float) -> None:
-        """So many jobs are ahead of one: at least so many of ours are queued *now*, and the slots are at most the rest."""
+        """Jobs are ahead of one: at least so many of ours are queued *now*, and the slots are at most the rest."""
         slots = max(1.0, used - float(position))
         if position > max(2.0, 2 * _LOW * slots):
             self._shrink(slots * (1.0 + _MIDDLE) + 1.0, now)

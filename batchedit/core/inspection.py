@@ -174,7 +174,7 @@ class Lifetimes:
             self._build()
         risk = self._at_risk()
         rows = [
-            [k, _short(d / self._unit), _short(n / self._unit)]
+            [k, _short(d / self._unit), _short(max(n, d) / self._unit)]
             for k, (d, n) in enumerate(zip(self._ended, risk, strict=True))
         ]
         known = [row for row in rows if row[1] or row[2]]
@@ -198,7 +198,7 @@ class Lifetimes:
         new = cls(_checked(found["median"]))
         before, at = 0.0, 0
         for k, ended, risk in found["bins"]:
-            if not 0 <= k < _BINS or k < at or _checked(ended) > _checked(risk) + 1.0:
+            if not 0 <= k < _BINS or k < at or _checked(ended) > 1.001 * _checked(risk):
                 raise ValueError("not a life table")
             if k > at:
                 new._change[at] -= before

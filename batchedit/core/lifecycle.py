@@ -305,6 +305,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], State]] = {
     },
     State.FAILED: {
         RetryAsked: State.PLANNED,
+        Priced: State.FAILED,
     },
     State.CANCELLED: {
         RetryAsked: State.PLANNED,

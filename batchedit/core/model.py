@@ -218,7 +218,7 @@ class Outcome(NamedTuple):
     ``state`` is a State's value or ``"invalid"``. ``files`` is a JSON text: a list of
     ``[path, sha256, bytes, width, height, url]``, ``""`` if there are none. ``cost`` is micro-dollars over all
     purchases of the job, None before anything was bought. ``problems`` is, for an invalid row, a JSON text: a list of
-    ``[column, value, reason]``.
+    ``[column, value, reason]``. ``flags`` is what a machine found odd about the picture, words set apart by blanks.
     """
 
     row: int
@@ -238,6 +238,7 @@ class Outcome(NamedTuple):
     key: bytes = b""
     problems: str = ""
     over: str = ""
+    flags: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..core.errors import ManifestError
-from ..core.model import InvalidLine, Line
+from ..core.model import Line
 
 TOLD = 20
 
@@ -23,11 +23,11 @@ class Collisions:
         if len(self._wanted) < TOLD:
             self._wanted.setdefault(slot, (name, row))
 
-    def error(self, again: Iterable[Line | InvalidLine]) -> ManifestError:
+    def error(self, again: Iterable[Line]) -> ManifestError:
         """What to raise. ``again`` are the same lines from the top."""
         first: dict[int, int] = {}
         for line in again:
-            if type(line) is Line and line.slot in self._wanted and line.slot not in first:
+            if line.slot in self._wanted and line.slot not in first:
                 first[line.slot] = line.row
                 if len(first) == len(self._wanted):
                     break

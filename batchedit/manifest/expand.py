@@ -43,16 +43,6 @@ class Known(Protocol):
         ...
 
 
-class NothingKnown:
-    """A first run."""
-
-    def has(self, key: JobKey) -> bool:  # noqa: ARG002 - the answer is always the same
-        return False
-
-    def version(self, slot: int) -> int:  # noqa: ARG002 - the answer is always the same
-        return 0
-
-
 class Expander:
     """Makes lines out of rows, in order, once. A second pass needs a new Expander."""
 
@@ -60,7 +50,7 @@ class Expander:
         """UsageError or ManifestError where recipe, model and columns don't fit together."""
         if recipe.variants < 1:
             raise UsageError(f"--variants takes 1 or more, not {recipe.variants}")
-        self._known: Known = known or NothingKnown()
+        self._known = known
         self._pictures = Pictures(recipe.image_root)
         self._schema = compile_schema(recipe.schema, self._pictures)
         over = tuple(recipe.over)
@@ -204,7 +194,7 @@ class Expander:
         if not twin:
             if not self._slots.add(digest):
                 name, digest = self._told_apart(name, digest, number)
-            if not self._known.has(key):
+            if self._known is not None and not self._known.has(key):
                 version = self._known.version(slot_of(digest)) + 1
         if namer.versioned:
             name = namer.render(cells, number, id_, size, variant, n, str(version))
@@ -253,16 +243,19 @@ def expand_all(
     Pass an unused ``expander`` of the same recipe to read its notes and counts afterwards.
     """
     expander = expander or Expander(recipe, manifest.columns, known)
-    yield from _lines_of(manifest, expander)
-    if expander.collisions.count:
-        raise expander.collisions.error(_lines_of(manifest, Expander(recipe, manifest.columns, known)))
-
-
-def _lines_of(manifest: Manifest, expander: Expander) -> Iterator[Line | InvalidLine]:
     expand = expander.expand
     for row in manifest.rows():
         found = expand(row)
         if isinstance(found, InvalidLine):
             yield found
+        elif len(found) == 1:
+            yield found[0]
         else:
             yield from found
+    if expander.collisions.count:
+        again = Expander(recipe, manifest.columns, known)
+        raise expander.collisions.error(line for row in manifest.rows() for line in _listed(again.expand(row)))
+
+
+def _listed(found: list[Line] | InvalidLine) -> list[Line]:
+    return [] if isinstance(found, InvalidLine) else found

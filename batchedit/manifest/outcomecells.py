@@ -32,6 +32,7 @@ RESULT_COLUMNS = (
     "result_width",
     "result_height",
     "result_key",
+    "result_flags",
 )
 
 STATUS = {
@@ -106,6 +107,7 @@ def values(outcome: Outcome) -> tuple[Any, ...]:
         first[3] or None,
         first[4] or None,
         outcome.key.hex() or None,
+        outcome.flags or None,
     )
 
 

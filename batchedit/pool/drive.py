@@ -26,6 +26,7 @@ from ..core.lifecycle import (
     Completed,
     Declined,
     Download,
+    Errored,
     Event,
     GivenUp,
     GiveUp,
@@ -34,6 +35,8 @@ from ..core.lifecycle import (
     Patience,
     Pending,
     Poll,
+    Priced,
+    Released,
     Reserve,
     Reserved,
     Rest,
@@ -55,6 +58,7 @@ CHUNK = 500
 ABSENT_LOOKS = 6
 """404 is believed after so many looks in a row: the service may need a moment to know its own request."""
 ABSENT_SECONDS = 20.0
+BUY_AGAIN = "--on-doubt buy-again"
 DOWNLOADS = 8
 """Files under way at once: a limit of their own, so that a slow file host holds no place among the jobs in flight."""
 
@@ -63,7 +67,10 @@ IN_FLIGHT = frozenset({State.SUBMITTING, State.WAITING, State.CANCELLING, State.
 
 @dataclass
 class Pool:
-    """What all jobs of a run share. ``price`` is the estimate for one job in micro-dollars, 0 if unknown."""
+    """What all jobs of a run share.
+
+    ``price`` is the estimate for one job in micro-dollars, 0 if unknown. ``buy_again`` is ``--on-doubt buy-again``.
+    """
 
     api: Api
     checkpoint: Checkpoint
@@ -75,11 +82,13 @@ class Pool:
     price: int = 0
     patience: Patience = field(default_factory=Patience)
     retries: RetryLimits = field(default_factory=RetryLimits)
+    buy_again: bool = False
+    pricing: anyio.Lock = field(default_factory=anyio.Lock)
     downloads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(DOWNLOADS))
 
 
-async def work(pool: Pool, *, buy: bool) -> None:
-    """Collect what was bought and, with ``buy``, buy what is planned: submitted ones first.
+async def work(pool: Pool, *, buy: bool, only: Sequence[Record] | None = None) -> None:
+    """Collect what was bought and, with ``buy``, buy what is planned, or ``only`` that: submitted ones first.
 
     Returns when every job rests. Buying may have stopped before (``pool.governor.halted`` says why). Raises what ends a
     run at once: CheckpointError, OutputError, TokenError.
@@ -89,7 +98,7 @@ async def work(pool: Pool, *, buy: bool) -> None:
             async with anyio.create_task_group() as tasks:
                 await _each(pool, IN_FLIGHT, lambda record: _take_up(pool, record, tasks, lingering))
                 if buy:
-                    await _feed(pool, tasks, lingering)
+                    await _feed(pool, only, tasks, lingering)
             lingering.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         raise _gravest(group) from group
@@ -116,16 +125,16 @@ async def _each(pool: Pool, states: frozenset[State], handle: Callable[[Record],
         after = records[-1].id
 
 
-async def _feed(pool: Pool, tasks: TaskGroup, lingering: TaskGroup) -> None:
+async def _feed(pool: Pool, only: Sequence[Record] | None, tasks: TaskGroup, lingering: TaskGroup) -> None:
     """Planned jobs, one for each free place: a million of them wait in the checkpoint, not in memory."""
-    governor, after = pool.governor, 0
-    with governor.buying():
-        while records := await pool.checkpoint.planned(after, CHUNK):
+    after = 0
+    with pool.governor.buying():
+        while records := await pool.checkpoint.planned(after, CHUNK) if only is None else only[after:]:
             for record in records:
-                slot = Slot(governor)
-                await governor.take(slot)
+                slot = Slot(pool.governor)
+                await pool.governor.take(slot)
                 tasks.start_soon(_drive, pool, record, slot, lingering)
-            after = records[-1].id
+            after = records[-1].id if only is None else len(only)
 
 
 async def resume(pool: Pool) -> None:
@@ -135,6 +144,33 @@ async def resume(pool: Pool) -> None:
         await step(pool, record, Resumed(pool.clock()))
 
     await _each(pool, frozenset({State.UNCOLLECTED}), again)
+
+
+async def buy_doubts_again(pool: Pool) -> None:
+    """``--on-doubt buy-again``: IN_DOUBT → PLANNED for all that earlier runs left."""
+
+    async def release(record: Record) -> None:
+        await step(pool, record, Released(pool.clock(), BUY_AGAIN))
+
+    await _each(pool, frozenset({State.IN_DOUBT}), release)
+
+
+async def ask_prices(pool: Pool) -> None:
+    """Ask again what jobs cost where the result did not say: the cost may appear a while later [contract].
+
+    Stops at the first that still isn't told, so that a service that never tells costs one call.
+    """
+    after = 0
+    async with pool.pricing:
+        while pool.checkpoint.money().guesses and (records := await pool.checkpoint.unpriced(after, CHUNK)):
+            for record in records:
+                await pool.governor.get_turn()
+                reply = await pool.api.look(record)
+                cost = reply.cost if isinstance(reply, Completed | Errored) else None
+                if cost is None:
+                    return
+                await step(pool, record, Priced(pool.clock(), cost))
+            after = records[-1].id
 
 
 async def cancel(pool: Pool, records: Sequence[Record]) -> None:
@@ -155,6 +191,8 @@ async def cancel(pool: Pool, records: Sequence[Record]) -> None:
 async def _drive(pool: Pool, record: Record, slot: Slot, lingering: TaskGroup) -> None:
     try:
         record = await drive(pool, record, slot)
+        if record.state is State.IN_DOUBT and pool.buy_again:
+            record = await drive(pool, await step(pool, record, Released(pool.clock(), BUY_AGAIN)), slot)
         if record.state in FINAL:
             pool.governor.finished(record)
         if record.state is State.IN_DOUBT:

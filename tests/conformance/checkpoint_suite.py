@@ -18,6 +18,7 @@ from batchedit.core.lifecycle import (
     Event,
     GivenUp,
     Lost,
+    Priced,
     Refused,
     Reserved,
     Resumed,
@@ -168,6 +169,19 @@ class CheckpointSuite:
         await play(checkpoint, one, Declined(2.0, PROBLEM))
         await play(checkpoint, two, Reserved(3.0, 10))
         assert checkpoint.money().held == 10
+
+    async def test_what_nobody_named_a_cost_for(self, make: Make) -> None:
+        checkpoint = make([make_line(n) for n in range(1, 5)])
+        told, untold, failed, _ = await checkpoint.planned(0, 10)
+        bought = (Reserved(1.0, 10), Accepted(2.0, HANDLE))
+        await play(checkpoint, told, *bought, Completed(3.0, OUTPUTS, 12), Saved(4.0, FILES))
+        guess = await play(checkpoint, untold, *bought, Completed(3.0, OUTPUTS), Saved(4.0, FILES))
+        await play(checkpoint, failed, *bought, Errored(3.0, PROBLEM))
+        assert [r.id for r in await checkpoint.unpriced(0, 10)] == [untold.id, failed.id]
+        assert (checkpoint.money().guesses, checkpoint.money().guessed) == (2, 20)
+        await play(checkpoint, guess, Priced(9.0, 12))
+        assert [r.id for r in await checkpoint.unpriced(0, 10)] == [failed.id]
+        assert (checkpoint.money().guesses, checkpoint.money().guessed, checkpoint.money().spent) == (1, 10, 34)
 
     async def test_the_next_try_of_a_given_up_job(self, make: Make) -> None:
         checkpoint = make([make_line(1)])

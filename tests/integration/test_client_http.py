@@ -520,7 +520,21 @@ async def test_an_absent_request_is_told_at_once(server):
         reply = await api.look(BOUGHT)
     assert isinstance(reply, NoAnswer)
     assert reply.absent
-    assert len(server.requests) == 1
+    assert [r.target.split("/")[-1] for r in server.requests] == ["result?include_cost=true", "status"]
+
+
+async def test_a_server_with_404_for_unfinished_results_is_found_out_after_three(server):
+    def reply(connection, request):
+        absent = "/result" in request.target
+        connection.sendall(server.http(404) if absent else server.json({"status": "in_queue"}))
+
+    server.script = [reply]
+    notes = Notes()
+    async with client(server.url, notes) as api:
+        for _ in range(5):
+            assert await api.look(BOUGHT) == StillRunning("in_queue", running=False)
+    assert len(server.requests) == 2 + 2 + 2 + 1 + 1
+    assert [name for name, _ in notes.notes] == ["status_first"]
 
 
 @pytest.mark.parametrize("status", [401, 403])

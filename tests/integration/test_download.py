@@ -226,8 +226,11 @@ async def test_the_cap_holds_without_a_content_length(server, folder, monkeypatc
 
 async def test_the_length_is_checked_whatever_the_transport_does(folder):
     """h11 checks it too; another transport may not."""
-    video = httpx.Response(200, headers={"content-length": str(len(MP4) + 1)}, stream=httpx.ByteStream(MP4))
-    async with downloader(folder, transport=httpx.MockTransport(lambda _: video)) as files:
+
+    def short(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-length": str(len(MP4) + 1)}, stream=httpx.ByteStream(MP4))
+
+    async with downloader(folder, transport=httpx.MockTransport(short)) as files:
         seen = await files.save(record(), Output("https://files.runcomfy.net/v.mp4"), 0)
     assert isinstance(seen, Broken)
     assert "cut off" in seen.problem.message

@@ -80,6 +80,7 @@ def test_every_column_of_ours(enrich):
         "result_width": "1024",
         "result_height": "768",
         "result_key": KEY.hex(),
+        "result_flags": "",
     }
 
 

@@ -1,0 +1,95 @@
+"""People's marks in the checkpoint: the mark as it stands, and every change of one in an append-only log.
+
+Durable when a call returns. A mark is written with compare-and-set on its serial, so that two tabs can't overwrite each
+other unseen: the later one is told what the earlier one said.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from ..core.review import Conflict, Decision, Mark, MarkEvent, Verdict
+from .sqlite import SqliteCheckpoint
+
+_READ = "SELECT job, verdict, note, serial, who, at FROM marks"
+_WRITE = """
+    INSERT INTO marks (job, verdict, note, serial, who, at) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (job) DO UPDATE SET
+        verdict = excluded.verdict, note = excluded.note, serial = excluded.serial, who = excluded.who, at = excluded.at
+"""
+_LOG = "INSERT INTO mark_events (job, serial, verdict, note, who, at, via) VALUES (?, ?, ?, ?, ?, ?, ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What an import changed: ``written`` marks, ``same`` as they stood, ``older`` than what stands and so left out."""
+
+    written: int
+    same: int
+    older: int
+
+
+class Marks:
+    """The marks of one run. Needs a checkpoint that is open for writing only for ``put`` and ``take_in``."""
+
+    def __init__(self, checkpoint: SqliteCheckpoint) -> None:
+        self._checkpoint = checkpoint
+
+    def all(self) -> dict[int, Mark]:
+        """Every mark that stands, by job id; taken back ones with their serial too."""
+        return {row[0]: _mark(row) for row in self._checkpoint.rows(_READ)}
+
+    def last_seq(self) -> int:
+        """The number of the latest change, 0 before the first."""
+        ((seq,),) = self._checkpoint.rows("SELECT coalesce(max(seq), 0) FROM mark_events")
+        return int(seq)
+
+    def since(self, seq: int) -> tuple[int, list[Mark]]:
+        """``(the latest change's number, the marks that changed after change seq)``."""
+        changed = f"{_READ} WHERE job IN (SELECT job FROM mark_events WHERE seq > {int(seq)})"
+        return self.last_seq(), [_mark(row) for row in self._checkpoint.rows(changed)]
+
+    def events(self) -> Iterator[MarkEvent]:
+        """Every change, from the first to the last."""
+        query = "SELECT seq, job, verdict, note, who, at, via FROM mark_events ORDER BY seq"
+        for seq, job, verdict, note, who, at, via in self._checkpoint.rows(query):
+            yield MarkEvent(seq, job, Verdict(verdict), note, who, at, via)
+
+    def put(self, wanted: Mark, via: str = "review") -> Mark | Conflict:
+        """Write ``wanted``, whose serial is the one that its maker saw. Returns it with its new serial."""
+        with self._checkpoint.transaction() as db:
+            row = db.execute(f"{_READ} WHERE job = ?", (wanted.job,)).fetchone()
+            current = _mark(row) if row else Mark(wanted.job)
+            if current.serial != wanted.serial:
+                return Conflict(current)
+            return _write(db, replace(wanted, serial=wanted.serial + 1), via)
+
+    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> TakenIn:
+        """Marks made elsewhere, all or none. One that is older than what stands is left out."""
+        written = same = older = 0
+        with self._checkpoint.transaction() as db:
+            standing = {row[0]: _mark(row) for row in db.execute(_READ)}
+            for job, said in decisions:
+                current = standing.get(job, Mark(job))
+                if (current.verdict, current.note) == (said.verdict, said.note):
+                    same += 1
+                elif current.at > said.at:
+                    older += 1
+                else:
+                    _write(db, Mark(job, said.verdict, said.note, current.serial + 1, who, said.at), "import")
+                    written += 1
+        return TakenIn(written, same, older)
+
+
+def _write(db: sqlite3.Connection, mark: Mark, via: str) -> Mark:
+    said = (mark.verdict.value, mark.note)
+    db.execute(_WRITE, (mark.job, *said, mark.serial, mark.who, mark.at))
+    db.execute(_LOG, (mark.job, mark.serial, *said, mark.who, mark.at, via))
+    return mark
+
+
+def _mark(row: tuple[int, str, str, int, str, float]) -> Mark:
+    job, verdict, note, serial, who, at = row
+    return Mark(job, Verdict(verdict), note, serial, who, at)

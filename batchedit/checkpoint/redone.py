@@ -1,0 +1,54 @@
+"""A rejected job bought again: the new job takes the old one's place on every line, and the old one stays as it is.
+
+``redone`` remembers the pair, so that an intake that asks for the old job gets the last of the chain. A job that stands
+there on the left has been bought again once and is not bought again for the same rejection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..core.model import Line, Record
+from .codec import JOB_COLUMNS
+from .sqlite import SqliteCheckpoint
+
+_INSERT = f"INSERT INTO jobs ({JOB_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 'planned')"
+_REJECTED = """
+    id IN (SELECT job FROM marks WHERE verdict = 'reject') AND id IN (SELECT job FROM lines)
+    AND id NOT IN (SELECT job FROM redone) AND state = 'done' ORDER BY id
+"""
+
+
+def rejected(checkpoint: SqliteCheckpoint) -> list[Record]:
+    """Jobs that were rejected, stand on a line, and have not been bought again."""
+    return checkpoint.records(_REJECTED)
+
+
+def successors(checkpoint: SqliteCheckpoint) -> dict[int, int]:
+    """For each job that was bought again the last of its chain."""
+    found: dict[int, int] = dict(checkpoint.rows("SELECT job, by_job FROM redone"))  # type: ignore[arg-type]
+    for job in sorted(found, reverse=True):  # by_job > job, so the chain's end is known first
+        found[job] = found.get(found[job], found[job])
+    return found
+
+
+def take_in_again(checkpoint: SqliteCheckpoint, again: Iterable[tuple[Record, Line]]) -> list[int]:
+    """Add a planned job for each pair (rejected, its new line), all or none. Returns the new ids.
+
+    The lines of the rejected job now ask for the new one; it alone is wanted.
+    """
+    ids = []
+    with checkpoint.transaction() as db:
+        committed = int(checkpoint.get_in(db, "committed_id") or 0)
+        for old, line in again:
+            committed += 1
+            job = line.job
+            about = (job.inputs, job.name, job.size, job.variant, job.revision, job.version)
+            db.execute(_INSERT, (committed, job.key, line.slot, *about))
+            db.execute("INSERT INTO redone VALUES (?, ?)", (old.id, committed))
+            db.execute("UPDATE lines SET job = ? WHERE job = ?", (committed, old.id))
+            db.execute("UPDATE jobs SET wanted = 0 WHERE id = ?", (old.id,))
+            ids.append(committed)
+        checkpoint.put_in(db, "committed_id", str(committed))
+        recount(db)
+    return ids

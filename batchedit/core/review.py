@@ -1,0 +1,93 @@
+"""The values of the morning after: what people decide about pictures, and which pictures stand on a line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .model import Record
+
+
+class Verdict(StrEnum):
+    """What a person said about a picture. ``NONE``: nothing yet, or taken back."""
+
+    NONE = ""
+    APPROVE = "approve"
+    REJECT = "reject"
+    HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A person's word on one job. ``serial`` is the compare-and-set counter, 0 before the first; ``at`` epoch seconds."""
+
+    job: int
+    verdict: Verdict = Verdict.NONE
+    note: str = ""
+    serial: int = 0
+    who: str = ""
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The mark was not written: somebody else changed it since it was read. ``current`` is theirs."""
+
+    current: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class MarkEvent:
+    """One change of a mark, as it happened. ``via`` is ``review`` or ``import``."""
+
+    seq: int
+    job: int
+    verdict: Verdict
+    note: str
+    who: str
+    at: float
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A line of ``decisions.csv``: a mark that was made away from the run. ``key`` names the job."""
+
+    key: bytes
+    verdict: Verdict
+    note: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One line of the results and every version of its picture, the newest first; none for an invalid row.
+
+    ``problems`` and ``over`` are JSON texts as in ``Outcome``.
+    """
+
+    row: int
+    id: str
+    shots: tuple[Record, ...] = ()
+    problems: str = ""
+    over: str = ""
+
+    @property
+    def current(self) -> Record | None:
+        """The job that the line asks for now."""
+        return self.shots[0] if self.shots else None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the looking is: jobs with a picture, and those of them that have a verdict."""
+
+    pictures: int
+    approved: int = 0
+    rejected: int = 0
+    held: int = 0
+
+    @property
+    def looked_at(self) -> int:
+        """Pictures with any verdict."""
+        return self.approved + self.rejected + self.held
