@@ -15,7 +15,7 @@ _OF_A_LINE = "slot IN (SELECT slot FROM jobs WHERE id IN (SELECT job FROM lines)
 
 def read_cards(checkpoint: SqliteCheckpoint) -> list[Card]:
     """Every line in the manifest's order. The job it asks for comes first, then other versions, the newest first."""
-    slots: dict[int, int] = dict(checkpoint.rows("SELECT id, slot FROM jobs"))  # type: ignore[arg-type]
+    slots: dict[int, int] = dict(checkpoint.rows("SELECT id, slot FROM jobs"))
     of_slot: dict[int, list[Record]] = {}
     by_id: dict[int, Record] = {}
     for record in checkpoint.records(_OF_A_LINE):
@@ -33,7 +33,7 @@ def read_cards(checkpoint: SqliteCheckpoint) -> list[Card]:
 
 def read_flags(checkpoint: SqliteCheckpoint) -> dict[int, str]:
     """The flags of the last gallery, by job id."""
-    return dict(checkpoint.rows("SELECT job, flags FROM flags"))  # type: ignore[arg-type]
+    return dict(checkpoint.rows("SELECT job, flags FROM flags"))
 
 
 def write_flags(checkpoint: SqliteCheckpoint, flags: Mapping[int, str]) -> bool:
@@ -45,7 +45,7 @@ def write_flags(checkpoint: SqliteCheckpoint, flags: Mapping[int, str]) -> bool:
     with checkpoint.transaction() as db:
         db.execute("DELETE FROM flags")
         db.executemany("INSERT INTO flags VALUES (?, ?)", sorted(told.items()))
-        checkpoint.put_in(db, "flags_mark", mark)
+        checkpoint.put_in(db, "lines_mark", mark)
     return True
 
 

@@ -15,7 +15,8 @@ import orjson
 
 from ..core.model import InvalidLine, JobKey, Line
 from .codec import JOB_COLUMNS
-from .sqlite import SqliteCheckpoint, sweep
+from .redone import successors
+from .sqlite import SqliteCheckpoint, recount, sweep
 
 CHUNK = 10_000
 
@@ -162,16 +163,6 @@ class Intake:
         """Forget everything added since ``begin``."""
         with self._checkpoint.transaction() as db:
             sweep(db)
-
-
-def recount(db: sqlite3.Connection) -> None:
-    """Make the tally anew, after jobs were added: its trigger follows changes only."""
-    db.execute("DELETE FROM tally")
-    db.execute(
-        "INSERT INTO tally SELECT state, wanted, count(*), sum(sunk + coalesce(cost, 0)), sum(held), "
-        "sum(cost IS NOT NULL AND NOT cost_known), sum(iif(cost_known, 0, coalesce(cost, 0))) "
-        "FROM jobs GROUP BY state, wanted"
-    )
 
 
 def _problems_text(line: InvalidLine) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from ..core.model import Line, Record
 from .codec import JOB_COLUMNS
-from .sqlite import SqliteCheckpoint
+from .sqlite import SqliteCheckpoint, recount
 
 _INSERT = f"INSERT INTO jobs ({JOB_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 'planned')"
 _REJECTED = """
@@ -26,7 +26,7 @@ def rejected(checkpoint: SqliteCheckpoint) -> list[Record]:
 
 def successors(checkpoint: SqliteCheckpoint) -> dict[int, int]:
     """For each job that was bought again the last of its chain."""
-    found: dict[int, int] = dict(checkpoint.rows("SELECT job, by_job FROM redone"))  # type: ignore[arg-type]
+    found: dict[int, int] = dict(checkpoint.rows("SELECT job, by_job FROM redone"))
     for job in sorted(found, reverse=True):  # by_job > job, so the chain's end is known first
         found[job] = found.get(found[job], found[job])
     return found
@@ -38,8 +38,8 @@ def take_in_again(checkpoint: SqliteCheckpoint, again: Iterable[tuple[Record, Li
     The lines of the rejected job now ask for the new one; it alone is wanted.
     """
     ids = []
+    committed = int(checkpoint.get("committed_id") or 0)
     with checkpoint.transaction() as db:
-        committed = int(checkpoint.get_in(db, "committed_id") or 0)
         for old, line in again:
             committed += 1
             job = line.job
@@ -50,5 +50,6 @@ def take_in_again(checkpoint: SqliteCheckpoint, again: Iterable[tuple[Record, Li
             db.execute("UPDATE jobs SET wanted = 0 WHERE id = ?", (old.id,))
             ids.append(committed)
         checkpoint.put_in(db, "committed_id", str(committed))
+        checkpoint.put_in(db, "lines_mark", f"again-{committed}")
         recount(db)
     return ids

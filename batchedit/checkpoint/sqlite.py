@@ -414,6 +414,16 @@ def sweep(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM jobs WHERE id > ?", (int(row[0]) if row else 0,))
 
 
+def recount(db: sqlite3.Connection) -> None:
+    """Make the tally anew, after jobs were added: its trigger follows changes only."""
+    db.execute("DELETE FROM tally")
+    db.execute(
+        "INSERT INTO tally SELECT state, wanted, count(*), sum(sunk + coalesce(cost, 0)), sum(held), "
+        "sum(cost IS NOT NULL AND NOT cost_known), sum(iif(cost_known, 0, coalesce(cost, 0))) "
+        "FROM jobs GROUP BY state, wanted"
+    )
+
+
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
     """``quick_check`` while that is fast; a checkpoint of a million rows is checked where it is read."""
     pages = connection.execute("PRAGMA page_count").fetchone()[0]

@@ -19,7 +19,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A person's word on one job. ``serial`` is the compare-and-set counter, 0 before the first; ``at`` epoch seconds."""
+    """A person's word on one job. ``serial`` is the counter, 0 before the first; ``at`` is epoch seconds."""
 
     job: int
     verdict: Verdict = Verdict.NONE

@@ -196,15 +196,16 @@ async def _drive(pool: Pool, record: Record, slot: Slot, lingering: TaskGroup) -
         if record.state in FINAL:
             pool.governor.finished(record)
         if record.state is State.IN_DOUBT:
-            # It may be running: as long as a job usually takes, it counts as in flight.
-            lingering.start_soon(_linger, pool, slot, pool.governor.lifetimes.quantile(0.9))
-            slot = Slot(pool.governor)
+            seconds = pool.governor.lingers(slot, record)
+            if seconds > 0:
+                lingering.start_soon(_linger, slot, seconds)
+                slot = Slot(pool.governor)
     finally:
         slot.free()
 
 
-async def _linger(pool: Pool, slot: Slot, seconds: float) -> None:
-    await anyio.sleep(min(seconds, pool.patience.stuck_after))
+async def _linger(slot: Slot, seconds: float) -> None:
+    await anyio.sleep(seconds)
     slot.free()
 
 

@@ -69,6 +69,7 @@ class Slot:
     def __init__(self, governor: Governor) -> None:
         self._governor = governor
         self.since: float | None = None  # when its job began to run
+        self.doubtful = False
 
     @property
     def held(self) -> bool:
@@ -160,6 +161,17 @@ class Governor:
         self._settled.set()
         self._settled = anyio.Event()
         self._wake_next()
+
+    def lingers(self, slot: Slot, record: Record) -> float:
+        """Seconds for which a job in doubt keeps its place: it may be running at the service.
+
+        As long as most jobs take; but doubts hold at most half of the places, or a crash would stop the next run.
+        """
+        half = self._in_flight.allowed(self._clock()) // 2
+        if sum(other.doubtful for other in self.slots) >= half or record.submitted_at is None:
+            return 0.0
+        slot.doubtful = True
+        return record.submitted_at + self.lifetimes.quantile(0.9) - self._clock()
 
     async def settlement(self) -> None:
         """Wait until some job leaves the service: its money may have come free."""
@@ -314,7 +326,13 @@ class Governor:
         return self._next_look(age)
 
     def _next_look(self, age: float) -> float:
-        return next_look(self.lifetimes, age, p=DEFAULT_P if self._pace.concurrency else AUTO_P, rng=self._rng, fixed=self._pace.poll_seconds)
+        return next_look(
+            self.lifetimes,
+            age,
+            p=DEFAULT_P if self._pace.concurrency else AUTO_P,
+            rng=self._rng,
+            fixed=self._pace.poll_seconds,
+        )
 
     def completed(self, record: Record, now: float) -> None:
         """A look found the job done: it ended somewhere between the last look and this one."""

@@ -1,0 +1,150 @@
+// What the person decided. Served, each mark is sent at once and the answer is the truth; from disk they stay in this
+// browser until they are exported. `undoing` holds what a mark was before, so that U can put it back.
+
+const store = `batchedit:${data.id}`;
+const marks = new Map(Object.values(data.marks).map((mark) => [mark.job, mark]));
+const keyOfJob = new Map();
+for (const item of data.items) for (const shot of item.shots) keyOfJob.set(shot.job, shot.key);
+
+const undoing = [];
+const waiting = new Map();
+const listeners = [];
+let sending = false;
+let seq = data.seq || 0;
+
+const nothing = { verdict: "", note: "", serial: 0, who: "", at: 0 };
+const markOf = (job) => waiting.get(job) || marks.get(job) || nothing;
+const changed = (job) => listeners.forEach((listener) => listener(job));
+
+function restore() {
+  if (served) return;
+  try {
+    const kept = JSON.parse(localStorage.getItem(store) || "{}");
+    for (const [job, key] of keyOfJob) {
+      const mark = kept[key];
+      if (mark && mark.at > markOf(job).at) marks.set(job, { ...nothing, ...mark, job });
+    }
+  } catch {
+    warn("This browser keeps no marks for pages from disk. Export your decisions before you close the page.");
+  }
+}
+
+function keep() {
+  const kept = {};
+  for (const [job, mark] of marks) {
+    if (mark.at) kept[keyOfJob.get(job)] = { verdict: mark.verdict, note: mark.note, at: mark.at };
+  }
+  try {
+    localStorage.setItem(store, JSON.stringify(kept));
+  } catch {
+    warn("This browser can't keep your marks. Export your decisions before you close the page.");
+  }
+}
+
+function setMark(job, change, { undo = true } = {}) {
+  const before = markOf(job);
+  const after = { ...before, ...change, job, at: Date.now() / 1000 };
+  if (after.verdict === before.verdict && after.note === before.note) return false;
+  if (undo) undoing.push({ job, verdict: before.verdict, note: before.note });
+  if (served) {
+    waiting.set(job, after);
+    send();
+  } else {
+    marks.set(job, after);
+    keep();
+  }
+  changed(job);
+  return true;
+}
+
+function undoMark() {
+  const last = undoing.pop();
+  if (last) setMark(last.job, { verdict: last.verdict, note: last.note }, { undo: false });
+  return last ? last.job : null;
+}
+
+async function call(path, body) {
+  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  return fetch(path, body === undefined ? {} : options);
+}
+
+async function send() {
+  if (sending) return;
+  sending = true;
+  while (waiting.size) {
+    const [job, wanted] = waiting.entries().next().value;
+    try {
+      const { verdict, note } = wanted;
+      const answer = await call("api/mark", { job, verdict, note, serial: (marks.get(job) || nothing).serial });
+      if (!answer.ok && answer.status !== 409) throw new Error(String(answer.status));
+      settle(job, wanted, await answer.json(), answer.status === 409);
+      unwarn();
+    } catch {
+      warn(
+        `${plural(waiting.size, "mark")} not saved: the review server doesn't answer. Start it again with ` +
+          `batchedit review ${data.folder}, or export your decisions here and take them in with --import.`,
+      );
+      setTimeout(send, 3000);
+      break;
+    }
+  }
+  sending = false;
+}
+
+function settle(job, wanted, theirs, conflict) {
+  marks.set(job, theirs);
+  if (waiting.get(job) === wanted) waiting.delete(job);
+  if (conflict && (theirs.verdict !== wanted.verdict || theirs.note !== wanted.note)) {
+    waiting.delete(job);
+    showConflict(job, wanted, theirs);
+  }
+  changed(job);
+}
+
+async function listen() {
+  try {
+    const answer = document.hidden ? null : await call(`api/marks?since=${seq}`);
+    if (answer && answer.ok) {
+      const news = await answer.json();
+      seq = news.seq;
+      for (const mark of news.marks) {
+        if (mark.serial > (marks.get(mark.job) || nothing).serial) {
+          marks.set(mark.job, mark);
+          changed(mark.job);
+        }
+      }
+    }
+  } catch {
+    // A mark that can't be sent says so; looking for news may fail in silence.
+  }
+  setTimeout(listen, 2000);
+}
+
+const csvCell = (text) => {
+  const harmless = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(harmless) ? `"${harmless.replace(/"/g, '""')}"` : harmless;
+};
+
+function decisionsCsv() {
+  const lines = [["row", "id", "file", "decision", "note", "when", "job"]];
+  const told = new Set();
+  for (const item of data.items) {
+    for (const shot of item.shots) {
+      const mark = markOf(shot.job);
+      if (told.has(shot.job) || !mark.at) continue;
+      told.add(shot.job);
+      const when = new Date(mark.at * 1000).toISOString();
+      lines.push([String(item.row), item.id, nameOf(shot), mark.verdict, mark.note, when, `k${shot.key}`]);
+    }
+  }
+  return "\ufeff" + lines.map((line) => line.map(csvCell).join(",")).join("\r\n") + "\r\n";
+}
+
+function exportDecisions() {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([decisionsCsv()], { type: "text/csv" }));
+  link.download = "decisions.csv";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  say(`decisions.csv is in your downloads. Take it in with: batchedit review ${data.folder} --import decisions.csv`);
+}

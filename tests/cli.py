@@ -1,0 +1,82 @@
+"""Running the real command as a process, against a sandbox on a socket."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from batchedit.sandbox import RunningSandbox
+
+CHILD = Path(__file__).parent / "kill" / "child.py"
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The caller's, without any setting of batchedit's and without a token but a test's."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("BATCHEDIT_", "RUNCOMFY_", "YOUR_API"))}
+    return {**kept, "RUNCOMFY_API_TOKEN": "test-token", **more}
+
+
+def batchedit(
+    *arguments: object, cwd: Path, env: dict[str, str] | None = None, stdin: str = "", code: int | None = 0
+) -> subprocess.CompletedProcess[str]:
+    """Run it to its end; ``code`` is what it must exit with, None for anything."""
+    done = subprocess.run(
+        [sys.executable, "-m", "batchedit", *map(str, arguments)],
+        cwd=cwd,
+        env=env or environment(),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert code is None or done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def start(*arguments: object, cwd: Path, script: Sequence[object] = ("-m", "batchedit")) -> subprocess.Popen[str]:
+    """Start it and come back at once."""
+    return subprocess.Popen(
+        [sys.executable, *map(str, script), *map(str, arguments)],
+        cwd=cwd,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def until(true: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait for a condition, not for a time."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.005)
+
+
+def manifest(path: Path, rows: int, *, prefix: str = "sku") -> Path:
+    """A CSV of ``rows`` different rows."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["sku", "image", "prompt"])
+        for n in range(1, rows + 1):
+            table.writerow([f"{prefix}-{n}", "https://images.example.com/mug.png", f"make an ad, number {prefix}{n}x"])
+    return path
+
+
+def on(sandbox: RunningSandbox, *more: object) -> list[object]:
+    """The options that send a run to ``sandbox``."""
+    return ["--base-url", sandbox.url, "--yes", *more]
+
+
+def rows(folder: Path) -> list[dict[str, object]]:
+    """The enriched manifest."""
+    return [json.loads(line) for line in (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()]
