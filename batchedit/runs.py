@@ -223,7 +223,7 @@ async def cancel(run_name: str, given: Given, host: Host) -> tuple[int, int]:
     """Cancel what is still queued remotely. Returns ``(cancelled, too late)``."""
     async with _again(run_name, given, host, "cancel") as again:
         here, checkpoint = again.here, again.here.checkpoint
-        waiting = checkpoint.records("state IN ('waiting', 'cancelling') ORDER BY id")
+        waiting = checkpoint.records("state IN ('waiting', 'cancelling', 'uncollected') ORDER BY id")
         async with connected(
             here.settings, here.folder, checkpoint, again.model, again.found, here.observer, host.environ
         ) as (pool, _):

@@ -277,3 +277,6 @@ def _finish(ctx: click.Context, report: Any, folder: Path) -> int:
     if not (ctx.params["quiet"] and report.code == 0):
         click.echo(report_text(report, folder, f"batchedit {shlex.join(sys.argv[1:])}"))
     return int(report.code)
+
+
+from . import review_commands as review_commands  # noqa: E402 - registers its commands with the group above

@@ -174,10 +174,14 @@ async def ask_prices(pool: Pool) -> None:
 
 
 async def cancel(pool: Pool, records: Sequence[Record]) -> None:
-    """Ask the service to cancel each of ``records`` (WAITING); those that run already stay WAITING."""
+    """Ask the service to cancel each of ``records``, which are bought; those that run already stay WAITING."""
 
     async def one(record: Record) -> None:
-        asked = await step(pool, record, CancelAsked(pool.clock()))
+        if record.state is State.UNCOLLECTED:
+            record = await step(pool, record, Resumed(pool.clock()))
+        asked = record
+        if record.state is State.WAITING:
+            asked = await step(pool, record, CancelAsked(pool.clock()))
         while asked.state is State.CANCELLING:
             action = next_action(asked, pool.clock(), pool.patience)
             event = await _perform(pool, asked, action, Slot(pool.governor))

@@ -59,7 +59,7 @@ def _alone(subject: Subject, looks: Mapping[str, Look]) -> Iterable[str]:
 
 
 def wrong_ratio(size: str, width: int, height: int) -> bool:
-    """Whether ``width`` by ``height`` is not the shape that ``size`` (``3:2``, ``1024x1536``) names. Other words: no."""
+    """Whether ``width`` by ``height`` is not the shape that ``size`` names (``3:2``, ``1024x1536``). Else: no."""
     told = _SIZE(size)
     if not told or not int(told[1]) or not int(told[2]) or not height:
         return False

@@ -25,6 +25,10 @@ Told = Callable[[int, int], None]
 """Called with ``(pictures done, pictures in all)``."""
 
 
+def untold(_done: int, _all: int) -> None:
+    """Nobody wants to know how far it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A picture to look at. ``large`` asks for a second, larger thumbnail; ``proven`` that its sha256 is sure."""
@@ -65,7 +69,7 @@ class Album:
         folder.mkdir(exist_ok=True)
         self._seen = _read_seen(folder / SEEN)
 
-    def look(self, pictures: Iterable[Wanted], told: Told = lambda _done, _all: None) -> dict[str, Look]:
+    def look(self, pictures: Iterable[Wanted], told: Told = untold) -> dict[str, Look]:
         """A Look a sha256: from memory where the thumbnails are there, else made on all cores."""
         every = {picture.sha256: picture for picture in sorted(pictures, key=lambda picture: picture.large)}
         found = {sha: look for sha, picture in every.items() if (look := self._known(picture)) is not None}

@@ -19,7 +19,17 @@ import orjson
 from markupsafe import Markup
 
 STYLES = ("base.css", "bar.css", "cards.css", "lightbox.css")
-SCRIPTS = ("data.js", "marks.js", "filters.js", "elements.js", "cards.js", "grid.js", "figures.js", "lightbox.js", "main.js")
+SCRIPTS = (
+    "data.js",
+    "marks.js",
+    "filters.js",
+    "elements.js",
+    "cards.js",
+    "grid.js",
+    "figures.js",
+    "lightbox.js",
+    "main.js",
+)
 
 
 @cache
@@ -51,7 +61,13 @@ def policy(*, served: bool) -> str:
 def json_block(data: dict[str, Any]) -> Markup:
     """JSON that can stand in a script element: no ``<`` can end it and no ``&`` is read as anything."""
     text = orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS).decode()
-    for letter, escape in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
+    for letter, escape in (
+        ("<", "\\u003c"),
+        (">", "\\u003e"),
+        ("&", "\\u0026"),
+        ("\u2028", "\\u2028"),
+        ("\u2029", "\\u2029"),
+    ):
         text = text.replace(letter, escape)
     return Markup(text)  # noqa: S704 - escaped just above
 

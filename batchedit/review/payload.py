@@ -44,7 +44,7 @@ def sources_of(inputs: str) -> list[Any]:
     return found
 
 
-def payload(
+def payload(  # noqa: PLR0917 - the six things a page is made of
     cards: Sequence[Card],
     table: Table,
     looks: Mapping[str, Look],
@@ -91,7 +91,11 @@ def _item(
     card: Card, place: Mapping[int, int], table: Table, looks: Mapping[str, Look], flags: Mapping[int, str]
 ) -> dict[str, Any]:
     cells = table.rows.get(card.row, ())
-    item: dict[str, Any] = {"row": card.row, "id": _short(card.id), "shots": [_shot(s, cells, looks, flags) for s in card.shots]}
+    item: dict[str, Any] = {
+        "row": card.row,
+        "id": _short(card.id),
+        "shots": [_shot(s, cells, looks, flags) for s in card.shots],
+    }
     if card.row in place:
         item["cells"] = place[card.row]
     if card.problems:

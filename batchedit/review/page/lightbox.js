@@ -1,19 +1,26 @@
 // One picture at a time, with everything that is known of it. A decision moves on to the next picture.
 
 const box = $("box");
+const messages = [$("warning"), $("toasts"), $("spoken")];
 let at = 0;
 let version = 0;
 
 function openBox(position) {
   at = position;
   version = 0;
-  if (!box.open) box.showModal();
+  // What is outside a modal dialog can neither be seen nor heard: messages move in with the person.
+  if (!box.open) {
+    box.showModal();
+    box.append(...messages);
+  }
   fillBox();
 }
 
 function closeBox() {
   keepNote();
   box.close();
+  document.querySelector("header.top").after($("warning"));
+  document.body.append($("toasts"), $("spoken"));
   focusCard(at);
 }
 
@@ -36,7 +43,7 @@ function fillBox() {
   if (!item.shots.length) stage.append(make("figure", {}, make("div", { class: "frame" }, absence(item, null))));
   const previous = button("‹", { class: "turn", "aria-label": "Previous picture", disabled: at === 0 }, () => step(-1));
   const next = button("›", { class: "turn", "aria-label": "Next picture", disabled: at === shown.length - 1 }, () => step(1));
-  box.replaceChildren(make("div", { class: "scene" }, previous, stage, next), about(item, shot));
+  $("inside").replaceChildren(make("div", { class: "scene" }, previous, stage, next), about(item, shot));
   $("box-title").focus();
   preload(at + 1);
 }

@@ -1,0 +1,43 @@
+# What one does here: `make demo` and `make test` set everything up on a fresh machine with Python 3.11 or newer.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test lint bench browser soak fuzz clean
+
+demo: $(VENV)/demo
+	$(BIN)/batchedit run manifests/demo.csv --sandbox
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest -n 4
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+browser: $(VENV)/browser
+	$(BIN)/python -m pytest -m browser tests/browser
+
+bench: $(VENV)/bench
+	$(BIN)/python benchmarks/run.py
+
+soak: $(VENV)/dev
+	$(BIN)/python benchmarks/soak.py
+
+fuzz: $(VENV)/dev
+	BATCHEDIT_FUZZ=20000 $(BIN)/python -m pytest tests/unit -k fuzz
+
+$(VENV)/demo: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/dev $(VENV)/bench $(VENV)/browser: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[$(if $(filter %dev,$@),dev,dev,$(notdir $@))]'
+	touch $@ $(VENV)/demo
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

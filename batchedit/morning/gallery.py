@@ -1,0 +1,138 @@
+"""``gallery.html`` and what a gallery shows: lines, cells, thumbnails, what a machine found odd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from ..checkpoint.cards import read_cards, write_flags
+from ..checkpoint.marks import Marks
+from ..core.errors import OutputError
+from ..core.model import Record, State, format_usd
+from ..core.review import Card
+from ..manifest.cells import text_of
+from ..manifest.read import Manifest, Row
+from ..resultfiles import write_all
+from ..review.checks import Subject, check
+from ..review.looks import Album, Look, Told, Wanted, untold
+from ..review.page import render, write_page
+from ..review.payload import Table, payload, sources_of
+from ..runfolder import RunFolder
+from ..runs import Given
+from .run import Run, opened
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Everything a gallery shows but the marks, which change while it is looked at."""
+
+    cards: Sequence[Card]
+    table: Table
+    looks: Mapping[str, Look]
+    flags: Mapping[int, str]
+    about: Mapping[str, Any]
+
+    def html(self, marks: Marks, *, served: bool) -> str:
+        """The page with the marks as they stand."""
+        about = {**self.about, "mode": "review" if served else "static", "seq": marks.last_seq() if served else 0}
+        return render(payload(self.cards, self.table, self.looks, self.flags, marks.all(), about), served=served)
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryMade:
+    """What ``gallery`` made: the page, its pictures, how many have a flag, and whether flags could be kept."""
+
+    path: Path
+    pictures: int
+    flagged: int
+    kept: bool
+
+
+def gallery(run_name: str, given: Given, told: Told = untold) -> GalleryMade:
+    """Write ``gallery.html``. Flags go into the checkpoint and the results, unless another process works on the run."""
+    with opened(run_name, given, "gallery", may_read_only=True) as run:
+        found = gather(run, told)
+        path = run.folder.path / "gallery.html"
+        try:
+            write_page(path, found.html(Marks(run.checkpoint), served=False))
+        except OSError as error:
+            raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
+        pictures = len({shot.id for shot in current_pictures(found.cards)})
+        return GalleryMade(path, pictures, len(found.flags), run.writable)
+
+
+def gather(run: Run, told: Told = untold) -> Gathered:
+    """Read the run, make what thumbnails are missing, check every picture."""
+    cards = read_cards(run.checkpoint)
+    table = _table(run.manifest())
+    try:
+        looks = Album(run.folder.path / "thumbs").look(wanted(cards, run.folder), told)
+    except OSError as error:
+        raise OutputError(f"thumbnails can't be written: {error.strerror or error}") from error
+    flags = check(_subjects(cards), looks)
+    if run.writable and write_flags(run.checkpoint, flags):
+        write_all(run.checkpoint, run.folder, run.settings)
+    return Gathered(cards, table, looks, flags, _about(run, cards))
+
+
+def _table(manifest: Manifest) -> Table:
+    columns = tuple(manifest.columns)
+    rows = {
+        row.number: tuple(text_of(row.cells.get(column)) for column in columns) if isinstance(row, Row) else (row.raw,)
+        for row in manifest.rows()
+    }
+    return Table(columns, rows)
+
+
+def wanted(cards: Sequence[Card], folder: RunFolder) -> Iterator[Wanted]:
+    for shot in {shot.id: shot for card in cards for shot in card.shots}.values():
+        for source in sources_of(shot.job.inputs):
+            if isinstance(source, dict):
+                yield Wanted(Path(source["$file"]), source["$sha256"], large=True, proven=False)
+        for file in shot.files:
+            if file.width:  # 0 for a video
+                yield Wanted(folder.path / file.path, file.sha256)
+
+
+def _subjects(cards: Sequence[Card]) -> list[Subject]:
+    found: dict[tuple[int, str], Subject] = {}
+    for card in cards:
+        for shot in card.shots:
+            sources = tuple(s["$sha256"] for s in sources_of(shot.job.inputs) if isinstance(s, dict))
+            for file in shot.files:
+                if file.width:
+                    subject = Subject(shot.id, card.row, shot.job.size, file.sha256, sources)
+                    found.setdefault((shot.id, file.path), subject)
+    return list(found.values())
+
+
+def _about(run: Run, cards: Sequence[Card]) -> dict[str, Any]:
+    first = next((card.shots[-1].job.key for card in cards if card.shots), b"")
+    folder = run.folder.path
+    return {
+        "name": folder.resolve().name,
+        "folder": str(folder),
+        "id": blake2b(folder.resolve().name.encode() + first, digest_size=8).hexdigest(),
+        "summary": _summary(run, cards),
+    }
+
+
+def _summary(run: Run, cards: Sequence[Card]) -> str:
+    states = [card.shots[0].state for card in cards if card.shots]
+    done, invalid = states.count(State.DONE), sum(not card.shots for card in cards)
+    others = (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED, State.CANCELLED)
+    parts = [f"{done:,} of {len(cards):,} pictures are there"]
+    parts += [f"{states.count(state):,} {state.replace('_', ' ')}" for state in others if state in states]
+    if invalid:
+        parts.append(f"{invalid:,} invalid")
+    spent = run.checkpoint.money().spent
+    return " · ".join([*parts, f"{format_usd(spent)} spent"])
+
+
+def current_pictures(cards: Sequence[Card]) -> Iterator[Record]:
+    for card in cards:
+        if card.current is not None and card.current.state is State.DONE:
+            yield card.current

@@ -1,0 +1,96 @@
+"""A contact sheet on A4 for people who approve on paper: twelve pictures a page, each with a box to tick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+WIDE, HIGH, DPI = 1240, 1754, 150  # A4
+COLUMNS, ROWS = 3, 4
+PAGES_AT_ONCE = 12  # 6.5 MB each in memory
+
+_MARGIN, _HEAD, _FOOT, _GAP, _CAPTION = 80, 110, 60, 34, 66
+_INK, _QUIET, _LINE, _MAT = "#24211d", "#6b645b", "#cfc7bb", "#f3efe9"
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """One picture of the sheet: its thumbnail (None if there is none), its name and a second line."""
+
+    thumb: Path | None
+    name: str
+    about: str
+
+
+def contact_sheet(prints: Sequence[Print], path: Path, title: str) -> int:
+    """Write the PDF and return how many pages. OSError where the disk refuses."""
+    pages = -(-len(prints) // (COLUMNS * ROWS))
+    for batch_number, batch in enumerate(batched_pages(prints, title, pages)):
+        first, *others = batch
+        first.save(
+            path,
+            "PDF",
+            resolution=DPI,
+            save_all=True,
+            append_images=others,
+            append=batch_number > 0,
+            quality=88,
+            title=title,
+        )
+    return pages
+
+
+def batched_pages(prints: Sequence[Print], title: str, pages: int) -> Iterator[list[Image.Image]]:
+    """Pages, a few at a time: a thousand of them do not fit into memory."""
+    per_page = COLUMNS * ROWS
+    for start in range(0, pages, PAGES_AT_ONCE):
+        yield [
+            _page(prints[number * per_page : (number + 1) * per_page], title, number + 1, pages)
+            for number in range(start, min(pages, start + PAGES_AT_ONCE))
+        ]
+
+
+def _page(prints: Sequence[Print], title: str, number: int, pages: int) -> Image.Image:
+    page = Image.new("RGB", (WIDE, HIGH), "white")
+    draw = ImageDraw.Draw(page)
+    _text(draw, (_MARGIN, _MARGIN - 30), title, 34, WIDE - 2 * _MARGIN - 160)
+    _text(draw, (WIDE - _MARGIN - 140, _MARGIN - 20), f"{number} of {pages}", 22, 140, _QUIET)
+    wide = (WIDE - 2 * _MARGIN - (COLUMNS - 1) * _GAP) // COLUMNS
+    high = (HIGH - _MARGIN - _HEAD - _FOOT - (ROWS - 1) * _GAP) // ROWS
+    for index, shown in enumerate(prints):
+        left = _MARGIN + index % COLUMNS * (wide + _GAP)
+        top = _HEAD + index // COLUMNS * (high + _GAP) + 20
+        _place(page, draw, shown, (left, top, wide, high))
+    return page
+
+
+def _place(page: Image.Image, draw: ImageDraw.ImageDraw, shown: Print, box: tuple[int, int, int, int]) -> None:
+    left, top, wide, high = box
+    room = high - _CAPTION
+    draw.rectangle((left, top, left + wide - 1, top + room - 1), fill=_MAT)
+    if shown.thumb is not None and shown.thumb.is_file():
+        with Image.open(shown.thumb) as thumb:
+            scale = min(wide / thumb.width, room / thumb.height)
+            size = max(1, round(thumb.width * scale)), max(1, round(thumb.height * scale))
+            picture = thumb.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        page.paste(picture, (left + (wide - size[0]) // 2, top + (room - size[1]) // 2))
+    tick = 26
+    draw.rectangle(
+        (left + wide - tick, top + room + 12, left + wide - 1, top + room + 11 + tick), outline=_LINE, width=2
+    )
+    _text(draw, (left, top + room + 8), shown.name, 22, wide - tick - 14)
+    _text(draw, (left, top + room + 38), shown.about, 18, wide - tick - 14, _QUIET)
+
+
+def _text(  # noqa: PLR0917 - where, what, how large, how wide
+    draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, wide: int, ink: str = _INK
+) -> None:
+    """One line, cut to ``wide`` pixels. Pillow's own font knows Latin letters; others come out as boxes."""
+    font = ImageFont.load_default(size)
+    line = " ".join(text.split())
+    while line and draw.textlength(line, font) > wide:
+        line = line[:-2].rstrip() + "…" if len(line) > 2 else ""
+    draw.text(place, line, ink, font)

@@ -1,0 +1,92 @@
+"""``decisions.csv``: marks made on the page without a server, on their way into the checkpoint."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping
+
+from ..core.errors import ManifestError
+from ..core.review import Decision, Verdict
+
+COLUMNS = ("decision", "note", "when", "job")
+TOLD = 20
+LONGEST_NOTE = 2000
+
+_WORDS = {
+    "": Verdict.NONE,
+    **{verdict.value: verdict for verdict in Verdict if verdict},
+    "approved": Verdict.APPROVE,
+    "rejected": Verdict.REJECT,
+    "on hold": Verdict.HOLD,
+    "held": Verdict.HOLD,
+}
+_KEY = re.compile(r"k([0-9a-f]{32})").fullmatch
+
+
+def read_decisions(
+    rows: Iterable[tuple[int, Mapping[str, str]]], jobs: Mapping[bytes, int], now: float, name: str
+) -> list[tuple[int, Decision]]:
+    """``(job id, decision)`` for each row ``(number, cells)``; ``jobs`` are the run's by key.
+
+    A row without a time counts as said ``now``. ManifestError with every wrong row at once, and nothing is taken in.
+    """
+    found: dict[int, tuple[int, Decision]] = {}
+    problems: list[str] = []
+    for number, cells in rows:
+        missing = [column for column in COLUMNS if column not in cells]
+        if missing:
+            problems.append(f"there is no column {', '.join(missing)}: this is not an exported decisions.csv")
+            break
+        read = _read(cells, jobs, now)
+        if isinstance(read, str):
+            problems.append(f"row {number}: {read}")
+            continue
+        job, said = read
+        before = found.get(job)
+        if before is not None and (before[1].verdict, before[1].note) != (said.verdict, said.note):
+            problems.append(f"row {number}: says something else about the picture of row {before[0]}")
+        found[job] = (number, said)
+    if problems:
+        more = f"\n  … and {len(problems) - TOLD:,} more" if len(problems) > TOLD else ""
+        listed = "".join(f"\n  {problem}" for problem in problems[:TOLD])
+        raise ManifestError(
+            f"{name} can't be taken in; nothing was changed:{listed}{more}",
+            hint="correct these rows, or export the decisions again",
+        )
+    return [(job, said) for job, (_, said) in found.items()]
+
+
+def _read(cells: Mapping[str, str], jobs: Mapping[bytes, int], now: float) -> tuple[int, Decision] | str:
+    key, word = _KEY(cells["job"].strip().lower()), cells["decision"].strip().lower()
+    note = _as_typed(cells["note"]).strip()
+    if key is None:
+        return f"{cells['job'][:60]!r} in the column job names no picture"
+    if word not in _WORDS:
+        return f"{word[:60]!r} is no decision: approve, reject, hold or empty"
+    if len(note) > LONGEST_NOTE:
+        return f"the note is longer than {LONGEST_NOTE:,} characters"
+    at = _moment(cells["when"].strip(), now)
+    if at is None:
+        return f"{cells['when'][:60]!r} is no time such as 2026-11-22T08:15:00Z"
+    job = jobs.get(bytes.fromhex(key[1]))
+    if job is None:
+        return "this picture is not of this run"
+    return job, Decision(bytes.fromhex(key[1]), _WORDS[word], note, at)
+
+
+def _moment(text: str, now: float) -> float | None:
+    if not text:
+        return now
+    try:
+        at = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.astimezone()
+    # A browser's clock ahead of ours must not make a mark that no later one can outdo.
+    return min(at.timestamp(), now)
+
+
+def _as_typed(text: str) -> str:
+    """Without the apostrophe that the page puts in front of what a spreadsheet would take for a formula."""
+    return text[1:] if re.match(r"'[=+\-@\t\r]", text) else text

@@ -1,0 +1,61 @@
+"""Who may talk to the review server: a browser on this machine that was given the address with the token.
+
+A web page from elsewhere can make a browser send requests to 127.0.0.1. It can't know the token, it names itself in
+``Origin`` and ``Sec-Fetch-Site``, and if its name was made to point here (DNS rebinding) it stands in ``Host``.
+"""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SAFE_METHODS = frozenset({"GET", "HEAD"})
+
+
+class Guard:
+    """ASGI around the app: takes the token off the path, or answers 403 without a word more than needed."""
+
+    def __init__(self, app: ASGIApp, *, token: str, port: int, policy: str) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
+        self._headers = [
+            (b"content-security-policy", f"{policy}; frame-ancestors 'none'".encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"no-referrer"),
+            (b"cross-origin-resource-policy", b"same-origin"),
+            (b"cross-origin-opener-policy", b"same-origin"),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or hand on with the path behind the token."""
+        if scope["type"] != "http" or not self._admits(scope):
+            refusal = PlainTextResponse("Open the address that the terminal shows.\n", status_code=403)
+            await refusal(scope, receive, send)
+            return
+        token, _, rest = scope["path"].removeprefix("/").partition("/")
+        inner = {**scope, "path": f"/{rest}", "raw_path": None, "root_path": f"/{token}"}
+        await self._app({**inner, "root_path": ""}, receive, self._with_headers(send))
+
+    def _admits(self, scope: Scope) -> bool:
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
+        token = scope["path"].removeprefix("/").partition("/")[0]
+        if not compare_digest(token.encode(errors="replace"), self._token) or host not in self._hosts:
+            return False
+        if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
+            return False
+        if origin is None:
+            return scope["method"] in SAFE_METHODS
+        return origin == f"http://{host}"
+
+    def _with_headers(self, send: Send) -> Send:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], *self._headers]}
+            await send(message)
+
+        return sending

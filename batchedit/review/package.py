@@ -1,0 +1,135 @@
+"""A folder or a zip file that appears all at once: filled under another name, then renamed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Protocol, Self, cast
+
+from ..core.errors import OutputError, UsageError
+
+SUMS = "SHA256SUMS"
+OURS = frozenset({SUMS, "approvals.csv"})
+"""What a delivery holds besides the rest: by these --force tells one from somebody's folder."""
+
+
+class Package(Protocol):
+    """Somewhere to put files."""
+
+    def create(self, name: str) -> IO[bytes]:
+        """A new file under a path with ``/``, to be written and closed."""
+        ...
+
+
+@contextmanager
+def package(to: Path, *, force: bool) -> Iterator[Package]:
+    """A package that becomes ``to`` if the block ends well, and leaves no trace if not.
+
+    UsageError if ``to`` is there already, unless ``force`` and it is an earlier delivery. OutputError for the disk's.
+    """
+    zipped = to.suffix.lower() == ".zip"
+    check_target(to, zipped=zipped, force=force)
+    part = to.with_name(f".{to.name}.{secrets.token_hex(4)}.part")
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        if zipped:
+            with zipfile.ZipFile(part, "x") as archive:
+                yield _Zip(archive)
+            _sync(part)
+            part.replace(to)
+        else:
+            part.mkdir()
+            yield _Folder(part)
+            _swap(part, to)
+    except OSError as error:
+        raise OutputError(f"{to} can't be written: {error.strerror or error}") from error
+    finally:
+        _remove(part)
+
+
+def check_target(to: Path, *, zipped: bool, force: bool) -> None:
+    """UsageError if delivering to ``to`` would overwrite anything that it may not."""
+    if not to.exists() or (not zipped and to.is_dir() and not any(to.iterdir())):
+        return
+    if not force:
+        raise UsageError(
+            f"{to} is there already; nothing was written", hint="give another --to, or replace it: --force"
+        )
+    earlier = to.is_file() if zipped else all((to / name).is_file() for name in OURS)
+    if not earlier:
+        raise UsageError(
+            f"{to} is no earlier delivery, so --force does not replace it", hint="give another --to, or move it away"
+        )
+
+
+class _Folder:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def create(self, name: str) -> IO[bytes]:
+        path = self._root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return cast("IO[bytes]", _Synced(path, "xb"))
+
+
+class _Synced:
+    """A file that is on the disk when it is closed."""
+
+    def __init__(self, path: Path, mode: str) -> None:
+        self._file = path.open(mode)
+
+    def write(self, block: bytes) -> int:
+        return int(self._file.write(block))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+class _Zip:
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+
+    def create(self, name: str) -> IO[bytes]:
+        info = zipfile.ZipInfo(name, time.localtime()[:6])
+        text = name.endswith((".csv", ".jsonl", SUMS))
+        info.compress_type = zipfile.ZIP_DEFLATED if text else zipfile.ZIP_STORED  # pictures are packed already
+        info.external_attr = 0o644 << 16
+        return self._archive.open(info, "w", force_zip64=True)
+
+
+def _swap(part: Path, to: Path) -> None:
+    """``part`` under the name ``to``; what stood there is put aside first and put back if that fails."""
+    if not to.exists():
+        part.replace(to)
+        return
+    aside = to.with_name(f".{to.name}.{secrets.token_hex(4)}.old")
+    to.replace(aside)
+    try:
+        part.replace(to)
+    except OSError:
+        aside.replace(to)
+        raise
+    shutil.rmtree(aside)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _remove(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        part.unlink(missing_ok=True)

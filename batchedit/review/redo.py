@@ -1,0 +1,53 @@
+"""Another version of a rejected picture: the same inputs, or a prompt with an addition, as a new job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from ..core.errors import UsageError
+from ..core.model import Job, JobKey
+
+KeyOf = Callable[[dict[str, Any], int, int], JobKey]
+"""``(inputs, variant, revision)`` to the identity of a job."""
+
+
+def job_again(
+    job: Job, version: int, addition: str, *, key_of: KeyOf, keys: Container[bytes], names: Container[str]
+) -> Job:
+    """The next version of ``job``: inputs with ``addition`` behind the prompt, a revision and a name that are free.
+
+    ``keys`` are the run's, ``names`` the casefolded names of its files. UsageError if there is no prompt to add to.
+    """
+    inputs = orjson.loads(job.inputs)
+    if addition:
+        if not isinstance(inputs.get("prompt"), str):
+            raise UsageError(
+                f"{job.model} has no input called prompt, so nothing can be added to it",
+                hint="redo without --prompt-add and --use-notes",
+            )
+        inputs["prompt"] = extended(inputs["prompt"], addition)
+    revision = job.revision + 1
+    while (key := key_of(inputs, job.variant, revision)) in keys:
+        revision += 1
+    text = orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS).decode() if addition else job.inputs
+    name = free_name(job.name.removesuffix(f"-v{job.version}"), version, names)
+    return replace(job, key=key, inputs=text, name=name, revision=revision, version=version)
+
+
+def extended(prompt: str, addition: str) -> str:
+    """Two sentences of one prompt: a full stop between them where there is none."""
+    head = prompt.rstrip()
+    between = " " if not head or head[-1] in ".!?…:;," else ". "
+    return f"{head}{between}{addition.strip()}".lstrip()
+
+
+def free_name(base: str, version: int, names: Container[str]) -> str:
+    """``base-v2``, unless some other row's picture has that very name."""
+    name = f"{base}-v{version}"
+    while name.casefold() in names:
+        name += "-2"
+    return name
