@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint bench browser soak fuzz clean
+.PHONY: demo test lint readme bench browser soak fuzz clean
 
 demo: $(VENV)/demo
 	$(BIN)/batchedit run manifests/demo.csv --sandbox
@@ -25,6 +25,9 @@ bench: $(VENV)/bench
 
 soak: $(VENV)/dev
 	$(BIN)/python benchmarks/soak.py
+
+readme: $(VENV)/dev
+	BATCHEDIT_WRITE_README=1 $(BIN)/python -m pytest -q tests/e2e/test_readme.py
 
 fuzz: $(VENV)/dev
 	BATCHEDIT_FUZZ=20000 $(BIN)/python -m pytest tests/unit -k fuzz

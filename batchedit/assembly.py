@@ -1,4 +1,4 @@
-"""Where the parts are put together: the one place, for the command line and the library alike, that builds real edges."""
+"""Where the parts are put together: the one place, for command line and library alike, that builds real edges."""
 
 from __future__ import annotations
 

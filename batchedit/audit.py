@@ -1,8 +1,8 @@
-"""Proof of a run from its event log: every event is played again through the law, and everything must come out as it is.
+"""Proof of a run from its event log: every event is played again through the law, and all must come out as it is.
 
-What is proved: no job was submitted without an intention, none has two live purchases, no two jobs share a request_id, each
-record is what its events make of it, the money of all records adds up to the sums that the budget is checked against, and
-each finished file lies on disk with its length and sha256.
+What is proved: no job was submitted without an intention, none has two live purchases, no two jobs share a request_id,
+each record is what its events make of it, the money of all records adds up to the sums that the budget is checked
+against, and each finished file lies on disk with its length and sha256.
 """
 
 from __future__ import annotations

@@ -79,6 +79,8 @@ async def execute(run: Opened, model: Model, found: Service, what: Plan, *, buy:
     """Price, ask, buy and collect, write the results. Whatever ends it early, the results are written first."""
     if found.warning:
         run.host.say(found.warning)
+    if run.settings.sandbox:
+        run.host.say("the sandbox stands in for the service: nothing is really bought, the money is play money")
     error: BatcheditError | None = None
     async with connected(run.settings, run.folder, run.checkpoint, model, found, run.observer, run.host.environ) as (
         pool,
@@ -91,7 +93,7 @@ async def execute(run: Opened, model: Model, found: Service, what: Plan, *, buy:
         run.checkpoint.set_cap(run.settings.max_cost)
         try:
             if buy and 0 < run.settings.canary < what.to_buy:
-                await buy_canary(run, pool, what)
+                await buy_canary(run, pool)
             if pool.governor.halted is None and (what.to_buy or left(run.checkpoint, run.settings)):
                 show = run.host.watch(sum(run.checkpoint.counts().by_state.values()))
                 await collect_and_buy(pool, buy=buy, stop=run.host.stop, refresh=show)
@@ -163,7 +165,7 @@ class CanaryReport:
     problems: tuple[str, ...] = ()
 
 
-async def buy_canary(run: Opened, pool: Pool, what: Plan) -> None:
+async def buy_canary(run: Opened, pool: Pool) -> None:
     """Buy a few, spread over the manifest, collect them, and ask before the rest. Raises what the person decided.
 
     Which jobs they were is kept: the same command after a no shows the same ones again and buys no others.

@@ -150,9 +150,10 @@ class InvalidRowsError(ManifestError):
     """Rows that can't be bought as they stand; ``plan`` has them all. Nothing was sent."""
 
     def __init__(self, what: Plan) -> None:
-        rows = "row" if what.invalid_rows == 1 else "rows"
+        rows = "row" if what.rows == 1 else "rows"
         super().__init__(
-            f"{what.invalid_rows:,} of {what.rows:,} {rows} in {what.source} can't be bought as they stand; nothing was sent",
+            f"{what.invalid_rows:,} of {what.rows:,} {rows} in {what.source} can't be bought as they stand; "
+            "nothing was sent",
             hint="correct the rows named above, or go on without them: --skip-invalid",
         )
         self.plan = what

@@ -102,6 +102,22 @@ class Tell:
             self._say(message)
 
 
+class TellEvents:
+    """``--verbose``: one line for each thing that happened to a job."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def saw(self, record: Record, event: Event) -> None:
+        """Name, what happened, and the request or the reason."""
+        if event.durable:
+            why = record.problem.message if record.problem else record.handle.request_id if record.handle else ""
+            self._say(f"{record.job.name}: {type(event).__name__.lower()} → {record.state} {why}".rstrip())
+
+    def note(self, name: str, message: str, **details: object) -> None:
+        """Said by ``Tell``."""
+
+
 class Everybody:
     """Several observers as one."""
 
@@ -149,9 +165,8 @@ class Bar:
 def _postfix(now: Snapshot, shown: Mapping[str, Any]) -> str:
     counts, money = now.counts, now.money
     parts = ["done"]
-    for state in (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED):
-        if counts.of(state):
-            parts.append(f"{counts.of(state)} {state.replace('_', ' ')}")
+    ended = (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED)
+    parts += [f"{counts.of(state)} {state.replace('_', ' ')}" for state in ended if counts.of(state)]
     parts.append(f"{counts.of(*STILL_OPEN)} in flight")
     parts.append(f"{format_usd(money.spent)} spent")
     if money.held:

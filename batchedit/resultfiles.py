@@ -18,7 +18,7 @@ FAILED = frozenset({"failed", "invalid", "cancelled"})
 
 
 def write_all(checkpoint: SqliteCheckpoint, folder: RunFolder, settings: Settings) -> None:
-    """``results.csv``, ``results.jsonl``, ``failed.csv``, ``in_doubt.csv``: only if anything changed since last time."""
+    """``results.csv``, ``results.jsonl``, ``failed.csv``, ``in_doubt.csv``, if anything changed since last time."""
     mark = checkpoint.change_mark()
     if (
         checkpoint.get("results_written") == mark

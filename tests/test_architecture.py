@@ -20,6 +20,7 @@ ALLOWED = {
     "checkpoint": {"checkpoint", "core"},
     "pool": {"pool", "core", "ports"},
     "progress": {"core", "ports"},
+    "review": {"review", "core"},
     "sandbox": {"sandbox"},
 }
 """The rooms whose arrows are the law; what is above them (pipeline, runs, assembly, cli) puts them together."""

@@ -176,7 +176,7 @@ class SqliteCheckpoint:
     def records(self, where: str, values: Sequence[Any] = ()) -> list[Record]:
         """Records for a condition written by this package (never by a user)."""
         with self._reading() as db:
-            rows = db.execute(f"SELECT {RECORD_COLUMNS} FROM jobs WHERE {where}", tuple(values))  # noqa: S608 - as said
+            rows = db.execute(f"SELECT {RECORD_COLUMNS} FROM jobs WHERE {where}", tuple(values))
             return [read_record(row, self.model) for row in rows]
 
     def planned_ids(self) -> list[int]:

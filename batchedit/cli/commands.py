@@ -24,7 +24,10 @@ from .options import (
     options,
 )
 
-EPILOG = "Exit codes: 0 done, 1 some rows failed, 64 usage, 65 manifest, 66 no such file, 69 service, 73/74 disk, 75 stopped early: the same command goes on, 76 in doubt, 77 token, 130/143 interrupted."
+EPILOG = (
+    "Exit codes: 0 done, 1 some rows failed, 64 usage, 65 manifest, 66 no such file, 69 service, 73/74 disk, "
+    "75 stopped early: the same command goes on, 76 in doubt, 77 token, 130/143 interrupted."
+)
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -50,6 +53,7 @@ def _host(ctx: click.Context) -> Any:
         never_asks=params.get("sandbox", False),
         quiet=params["quiet"],
         log_json=params["log_json"],
+        verbose=params["verbose"],
     )
 
 
@@ -279,4 +283,4 @@ def _finish(ctx: click.Context, report: Any, folder: Path) -> int:
     return int(report.code)
 
 
-from . import review_commands as review_commands  # noqa: E402 - registers its commands with the group above
+from . import review_commands  # noqa: E402, F401 - registers its commands with the group above

@@ -17,7 +17,7 @@ from ..execution import CanaryReport
 from ..pipeline import Stop
 from ..planning import Plan
 from ..ports import Observer
-from ..progress import Bar, JsonLines, Snapshot, Tell
+from ..progress import Bar, JsonLines, Snapshot, Tell, TellEvents
 from .show import canary_text, plan_text
 
 T = TypeVar("T")
@@ -26,17 +26,20 @@ T = TypeVar("T")
 class Terminal:
     """``runs.Host`` for the command line. What is for the eye goes to stderr; results go to stdout."""
 
-    def __init__(self, *, yes: bool, never_asks: bool, quiet: bool, log_json: bool) -> None:
+    def __init__(self, *, yes: bool, never_asks: bool, quiet: bool, log_json: bool, verbose: bool = False) -> None:
         self.environ: Mapping[str, str] = os.environ
         self.stop = Stop()
         self._yes = yes or never_asks
         self._quiet = quiet
         self._log_json = log_json
+        self._verbose = verbose
         self._bar: Bar | None = None
 
     def observers(self) -> Sequence[Observer]:
         """Notes for the person, or everything as JSON lines."""
-        return [JsonLines(sys.stderr)] if self._log_json else [Tell(self.say)]
+        if self._log_json:
+            return [JsonLines(sys.stderr)]
+        return [Tell(self.say), *([TellEvents(self.say)] if self._verbose else [])]
 
     def say(self, text: str) -> None:
         """One line, above the bar if there is one."""

@@ -214,13 +214,15 @@ CANARY_OPTION = setting(
 )
 
 BUYING_OPTIONS = (
-    setting("-j", "--concurrency", default="20", metavar="N|auto", convert=_concurrency, help="Jobs in flight.  [default: 20]"),
+    setting("-j", "--concurrency", default="20", metavar="N|auto", convert=_concurrency,
+            help="Jobs in flight.  [default: 20]"),
     setting("--rate", metavar="N/s|N/m", convert=_rate, help="At most so many submissions."),
     setting("--max-cost", metavar="USD", convert=_usd, help="Never spend more than this on this run, all in all."),
     setting("--stop-after-failures", metavar="N|P%", convert=_failures,
             help="Stop buying then.  [default: when the first 20 finished jobs all failed]"),
     setting("--until", metavar="HH:MM", convert=_until, help="Stop buying at this time of day."),
-    setting("--poll-seconds", type=click.FloatRange(0.2), metavar="S", help="Look every S seconds instead of learning when."),
+    setting("--poll-seconds", type=click.FloatRange(0.2), metavar="S",
+            help="Look every S seconds instead of learning when."),
     setting("--on-doubt", type=click.Choice(["hold", "buy-again"]), default="hold",
             help="What to do about a job that may have been bought.  [default: hold]"),
 )  # fmt: skip

@@ -50,7 +50,9 @@ def review(
 
     if decisions is not None:
         taken, progress = morning.import_decisions(run, given(ctx), Path(decisions), who=who)
-        click.echo(f"{taken.written:,} decisions taken in, {taken.same:,} known, {taken.older:,} older than what stands")
+        click.echo(
+            f"{taken.written:,} decisions taken in, {taken.same:,} known, {taken.older:,} older than what stands"
+        )
         _tell_progress(progress, run)
         return 0
 

@@ -13,10 +13,10 @@ from typing import Any
 import orjson
 
 from ..core.model import InvalidLine, State, format_usd
-from ..report import Report
-from ..runs import DoubtReport
 from ..execution import CanaryReport
 from ..planning import Plan
+from ..report import Report
+from ..runs import DoubtReport
 
 SHOWN_ROWS = 20
 
@@ -96,9 +96,8 @@ def report_text(report: Report, folder: object, again: str) -> str:
     """The summary after a run, and for ``status``. ``again`` is the command to type to go on."""
     counts = report.counts
     words = [f"{counts.of(State.DONE):,} done"]
-    for state in (State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED):
-        if counts.of(state):
-            words.append(f"{counts.of(state):,} {state.replace('_', ' ')}")
+    ended = (State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
+    words += [f"{counts.of(state):,} {state.replace('_', ' ')}" for state in ended if counts.of(state)]
     under_way = counts.of(State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED)
     if under_way:
         words.append(f"{under_way:,} under way")

@@ -182,7 +182,7 @@ class Expander:
                 lines.append(self._line(number, id_, cells, text.decode(), key, shown_size, variant, over))
         return lines
 
-    def _line(  # noqa: PLR0917 - one call a job, and keywords cost time
+    def _line(
         self, number: int, id_: str, cells: dict[str, Any], inputs: str, key: JobKey, size: str, variant: int, over: str
     ) -> Line:
         twin = not self._keys.add(key)

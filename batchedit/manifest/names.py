@@ -88,7 +88,7 @@ class Namer:
         self._fast = self.default and not over
         self._tails: dict[tuple[str, int], str] = {}
 
-    def render(  # noqa: PLR0917 - one call a job, and keywords cost time
+    def render(
         self, cells: dict[str, Any], row: int, id_: str, size: str, variant: int, n: int, version: str = ""
     ) -> str:
         """The name for one job. ``n`` counts jobs from 1; ``version`` is ``""`` for the name that an edit keeps."""

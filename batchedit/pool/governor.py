@@ -1,8 +1,8 @@
 """How much at once, and whether to go on buying: the pure governors of ``core`` on the event loop.
 
-Three things are rationed: POSTs (rate, Retry-After, the breaker), jobs in flight as the service counts them, and GETs.
-And there is one switch: ``halt`` stops buying, for the whole run, for a reason that the person will read. Collecting what
-was bought goes on.
+Three things are rationed: POSTs (rate, Retry-After, the breaker), jobs in flight as the service counts them, and
+GETs. And there is one switch: ``halt`` stops buying, for the whole run, for a reason that the person will read.
+Collecting what was bought goes on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..ports import Api, Observer, StillRunning, SubmitEvent
 Clock = Callable[[], float]
 
 NEVER_REACHED_SECONDS = 60.0
-"""A service that has not answered once by then is the wrong address or a dead network: tell the person, who is there."""
+"""A service that has not answered once by then is the wrong address or a dead network: tell the person now."""
 OUTAGE_SECONDS = 6 * 3600.0
 """One that has answered before is waited for through the night."""
 
@@ -281,7 +281,7 @@ class Governor:
 
     async def get_turn(self) -> None:
         """Wait until one GET may go out, and take that turn."""
-        while (wait := self._gets.wait(self._clock())) > 0:
+        while (wait := self._gets.wait(self._clock())) > 0:  # noqa: ASYNC110 - it waits for a time, not an event
             await anyio.sleep(wait)
         self._gets.take(self._clock())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ LONGEST = 2000  # characters of a cell or prompt; a data URI in a cell would wei
 FACET_VALUES = 24
 STATUS = {"submitting": "submitted", "waiting": "submitted", "cancelling": "submitted", "fetched": "submitted"}
 
+_PATH = re.compile(r"://|^[/\\]|\.(png|jpe?g|webp|gif|avif|tiff?|bmp|heic)$", re.IGNORECASE).search
 _VIDEO = re.compile(r"\.(mp4|m4v|mov|webm|mkv|avi)$", re.IGNORECASE).search
 
 
@@ -44,7 +45,7 @@ def sources_of(inputs: str) -> list[Any]:
     return found
 
 
-def payload(  # noqa: PLR0917 - the six things a page is made of
+def payload(
     cards: Sequence[Card],
     table: Table,
     looks: Mapping[str, Look],
@@ -55,12 +56,13 @@ def payload(  # noqa: PLR0917 - the six things a page is made of
     """The page's data. ``about`` is the run as a whole: name, id, mode, when it was made."""
     place = {row: index for index, row in enumerate(table.rows)}
     items = [_item(card, place, table, looks, flags) for card in cards]
+    sizes = Counter(card.current.job.size for card in cards if card.current and card.current.job.size)
     return {
         **about,
         "columns": list(table.columns),
         "rows": [[_short(cell) for cell in cells] for cells in table.rows.values()],
-        "facets": facets(table),
-        "sizes": _counted(item["shots"][0].get("size", "") for item in items if item["shots"]),
+        "facets": [facet for facet in facets(table) if not sizes.keys() >= dict(facet["values"]).keys()],
+        "sizes": sorted(sizes.items()),
         "items": items,
         "marks": {mark.job: mark_json(mark) for mark in marks.values()},
     }
@@ -78,13 +80,9 @@ def facets(table: Table) -> list[dict[str, Any]]:
     for index, column in enumerate(table.columns):
         counted = Counter(cells[index] for cells in table.rows.values() if index < len(cells) and cells[index].strip())
         few = 2 <= len(counted) <= FACET_VALUES and sum(counted.values()) >= 2 * len(counted)
-        if few and all(len(value) <= 40 for value in counted):
+        if few and all(len(value) <= 40 and not _PATH(value) for value in counted):
             found.append({"column": index, "name": column, "values": sorted(counted.items())})
     return found
-
-
-def _counted(values: Iterable[str]) -> list[tuple[str, int]]:
-    return sorted((value, count) for value, count in Counter(values).items() if value)
 
 
 def _item(

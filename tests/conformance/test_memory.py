@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from tests.conformance.checkpoint_suite import CheckpointSuite, Make
 
 from batchedit.checkpoint.memory import MemoryCheckpoint
 from batchedit.core.model import Line
+from tests.conformance.checkpoint_suite import CheckpointSuite, Make
 
 
 class TestMemory(CheckpointSuite):

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.conformance.checkpoint_suite import HANDLE, OUTPUTS, CheckpointSuite, Make, first, play
-from tests.factories import make_job, make_line
 
 from batchedit.checkpoint.intake import Intake
 from batchedit.checkpoint.lock import run_lock
@@ -24,6 +22,8 @@ from batchedit.core.errors import (
 )
 from batchedit.core.lifecycle import Accepted, Completed, Reserved
 from batchedit.core.model import CellProblem, InvalidLine, Line, State
+from tests.conformance.checkpoint_suite import HANDLE, OUTPUTS, CheckpointSuite, Make, first, play
+from tests.factories import make_job, make_line
 
 MODEL = "openai/gpt-4o-image/edit"
 

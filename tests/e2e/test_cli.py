@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.cli import batchedit, environment, manifest, on, rows
 
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
+from tests.cli import batchedit, environment, manifest, on, rows
 
 QUICK = {"latency": "0.1", "plain_files": 8_000}
 
@@ -144,10 +144,10 @@ def test_limit_means_the_first_pictures_and_means_them_again(tmp_path: Path, san
 
 def test_every_cell_comes_back_byte_for_byte(tmp_path: Path, sandbox: RunningSandbox) -> None:
     text = (
-        '\ufeffsku;image;prompt;notes\r\n'
+        "\ufeffsku;image;prompt;notes\r\n"
         '007;https://images.example.com/mug.png;"an ad; with ""quotes""";NA\r\n'
         '1e5;https://images.example.com/lamp.png;"two\nlines";"=A1"\r\n'
-        'null;https://images.example.com/bag.png;plain;-5\r\n'
+        "null;https://images.example.com/bag.png;plain;-5\r\n"
     )
     (tmp_path / "m.csv").write_bytes(text.encode())
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)

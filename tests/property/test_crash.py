@@ -19,7 +19,6 @@ import trio
 import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.factories import make_line
 
 from batchedit.checkpoint.memory import MemoryCheckpoint
 from batchedit.core.lifecycle import (
@@ -40,6 +39,7 @@ from batchedit.core.policy import RetryLimits
 from batchedit.pool.drive import Pool, work
 from batchedit.pool.governor import Governor, Pace
 from batchedit.ports import Broken, CancelReply, LookReply, NoAnswer, StillRunning, SubmitEvent
+from tests.factories import make_line
 
 PRICE = 40_000
 NOBODY = Problem(Kind.UNREACHABLE, "nobody there")

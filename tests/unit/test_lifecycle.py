@@ -6,7 +6,6 @@ import typing
 from dataclasses import replace
 
 import pytest
-from tests.factories import make_record
 
 from batchedit.core import lifecycle
 from batchedit.core.errors import IllegalEventError
@@ -48,6 +47,7 @@ from batchedit.core.lifecycle import (
     recover,
 )
 from batchedit.core.model import Handle, Kind, Output, Problem, SavedFile, State
+from tests.factories import make_record
 
 NOW = 200.0
 PROBLEM = Problem(Kind.SERVICE, "it broke", 500, 500001)

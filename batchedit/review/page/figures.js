@@ -22,7 +22,7 @@ function versionFigure(item, shot, isSelected, select) {
   const files = shot.files.length ? shot.files : [null];
   return files.map((file, index) => {
     const number = files.length > 1 ? ` ${index + 1} of ${files.length}` : "";
-    const figure = make("figure", { "data-verdict": mark.verdict, "data-version": String(shot.version), "data-job": String(shot.job) });
+    const figure = make("figure", { class: isSelected ? "chosen" : undefined, "data-verdict": mark.verdict, "data-version": String(shot.version), "data-job": String(shot.job) });
     const frame = several
       ? button("", { class: "frame", "aria-pressed": String(isSelected), "aria-label": `Choose version ${shot.version}` }, select)
       : make("div", { class: "frame" });
