@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from time import time
-from typing import Any
 from urllib.parse import urlsplit
 
 from .api.catalogue import Model, built_in, load_model
@@ -19,6 +18,7 @@ from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import OutputError, UsageError
 from .core.inspection import Lifetimes
 from .core.lifecycle import Patience
+from .pictures.send import LocalPictures
 from .pool.download import Downloader
 from .pool.drive import Pool
 from .pool.governor import Governor, Pace, StopRule
@@ -116,8 +116,6 @@ async def connected(
     found: Service,
     observer: Observer,
     environ: Mapping[str, str],
-    *,
-    resolve_pictures: Any = None,
 ) -> AsyncIterator[tuple[Pool, Client]]:
     """A pool with its real edges, open for as long as the block lasts."""
     rng = Random()
@@ -131,7 +129,7 @@ async def connected(
             observer=observer,
             rng=rng,
             proxy=proxy,
-            resolve_pictures=resolve_pictures,
+            resolve_pictures=LocalPictures(observer, shrinks=not settings.no_shrink),
         ) as client,
         Downloader(folder.path, allow_hosts=allowed_hosts(settings, found.base_url), rng=rng, proxy=proxy) as files,
     ):
@@ -149,6 +147,7 @@ async def connected(
                 price=settings.price or 0,
                 patience=Patience(stuck_after=settings.stuck_after),
                 buy_again=settings.on_doubt == "buy-again",
+                prepare=client.prepare,
             ),
             client,
         )

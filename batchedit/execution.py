@@ -90,6 +90,8 @@ async def execute(run: Opened, model: Model, found: Service, what: Plan, *, buy:
             what = await priced(what, run.settings, client)
             await run.host.confirm(what)
             pool.price = what.price
+        elif buy:
+            run.host.say(f"nothing is left to buy: {run.checkpoint.counts().of(State.DONE):,} done")
         run.checkpoint.set_cap(run.settings.max_cost)
         try:
             if buy and 0 < run.settings.canary < what.to_buy:
@@ -97,8 +99,6 @@ async def execute(run: Opened, model: Model, found: Service, what: Plan, *, buy:
             if pool.governor.halted is None and (what.to_buy or left(run.checkpoint, run.settings)):
                 show = run.host.watch(sum(run.checkpoint.counts().by_state.values()))
                 await collect_and_buy(pool, buy=buy, stop=run.host.stop, refresh=show)
-            elif not what.to_buy:
-                run.host.say(f"nothing is left to buy: {run.checkpoint.counts().of(State.DONE):,} done")
         except BatcheditError as failed:
             error = failed
         error = error or pool.governor.halted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,6 +18,9 @@ from .progress import Snapshot
 REFRESH_SECONDS = 0.5
 PRICES_SECONDS = 20.0
 """How often a run asks for costs that came without the result."""
+StateOf = Callable[[JobKey], State | None]
+"""A job's state by its key, None if no job has it."""
+
 EXAMPLES = 3
 TOLD_PROBLEMS = 200
 """So many invalid rows are kept to be told one by one; the rest is counted."""
@@ -47,20 +51,23 @@ class Stop:
 class Survey:
     """What a manifest asks for, counted while its lines go by. Memory does not grow with the manifest.
 
-    ``wanted`` counts distinct jobs within ``limit``; of these ``to_buy`` are not bought yet, ``edited`` of them new
-    versions of something bought before. ``is_planned`` tells whether a known job is still to be bought.
+    ``wanted`` counts distinct jobs within ``limit``; of these ``to_buy`` are not bought yet: ``left`` were planned by an
+    earlier run, ``edited`` are in the place of an older job, the rest is new. ``others`` counts what was bought before
+    and is not done, by state. ``state_of`` is how the jobs stood before this manifest.
     """
 
     limit: int | None = None
-    is_planned: Callable[[JobKey], bool | None] = lambda key: None  # noqa: ARG005 - nothing is known
+    state_of: StateOf = lambda key: None  # noqa: ARG005 - nothing is known
     rows: int = 0
     lines: int = 0
     twins: int = 0
     wanted: int = 0
     to_buy: int = 0
+    left: int = 0
     edited: int = 0
     beyond: int = 0
     invalid_rows: int = 0
+    others: Counter[State] = field(default_factory=Counter)
     invalid: list[InvalidLine] = field(default_factory=list)
     examples: list[Line] = field(default_factory=list)
     edits: list[Line] = field(default_factory=list)
@@ -87,13 +94,17 @@ class Survey:
             self.beyond += 1
             return
         self.wanted += 1
-        planned = self.is_planned(line.job.key)
-        if planned is False:
+        state = self.state_of(line.job.key)
+        if state is not None and state is not State.PLANNED:
+            if state is not State.DONE:
+                self.others[state] += 1
             return
         self.to_buy += 1
         if len(self.examples) < EXAMPLES:
             self.examples.append(line)
-        if planned is None and line.job.version > 1:
+        if state is State.PLANNED:
+            self.left += 1
+        elif line.job.version > 1:
             self.edited += 1
             if len(self.edits) < TOLD_PROBLEMS:
                 self.edits.append(line)

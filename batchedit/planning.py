@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -13,13 +13,18 @@ import orjson
 from .api.catalogue import Model
 from .checkpoint.intake import Intake, KnownJobs, known_jobs
 from .checkpoint.sqlite import SqliteCheckpoint, open_checkpoint
-from .core.errors import ManifestError
+from .core.errors import ManifestError, OutputError
 from .core.model import InvalidLine, JobKey, Line, State
+from .edits import Edit, told_apart
+from .linkcheck import Links
 from .manifest.expand import Expander, Recipe, expand_all
 from .manifest.read import Manifest, open_manifest
-from .pipeline import Stop, Survey, plan, take_in
+from .pipeline import StateOf, Stop, Survey, plan, take_in
 from .runfolder import RunFolder
 from .settings import Settings
+from .settingsfile import settings_text, what_changed
+
+_NOT_OTHER = frozenset({State.PLANNED, State.DONE})
 
 INTAKE_VERSION = "1"
 """Part of a manifest's fingerprint: a new way of making jobs reads every manifest anew."""
@@ -27,7 +32,11 @@ INTAKE_VERSION = "1"
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do: shown before anything is bought. ``price`` is micro-dollars a job, 0 if unknown."""
+    """What a run would do: shown before anything is bought. ``price`` is micro-dollars a job, 0 if unknown.
+
+    ``matrix`` is what each row is multiplied by. Of ``to_buy``, ``left`` were planned before and ``edited`` stand in the
+    place of an older picture; of ``reused``, ``others`` counts those that are not done, by state.
+    """
 
     source: str
     folder: Path
@@ -35,13 +44,17 @@ class Plan:
     rows: int
     to_buy: int
     reused: int
+    lines: int = 0
+    matrix: Sequence[tuple[str, int]] = ()
     twins: int = 0
+    left: int = 0
     edited: int = 0
+    others: Mapping[str, int] = field(default_factory=dict)
     beyond: int = 0
     invalid_rows: int = 0
     invalid: Sequence[InvalidLine] = ()
     examples: Sequence[Line] = ()
-    edits: Sequence[Line] = ()
+    edits: Sequence[Edit] = ()
     notes: Sequence[str] = ()
     warnings: Sequence[str] = ()
     price: int = 0
@@ -74,30 +87,55 @@ def make_recipe(settings: Settings, model: Model, source: Path) -> Recipe:
         name=settings.name,
         over=settings.over,
         fill_down=settings.fill_down,
-        image_root=Path(settings.image_root) if settings.image_root else source.absolute().parent,
+        image_root=Path(settings.image_root).absolute() if settings.image_root else source.absolute().parent,
+        shrinks=not settings.no_shrink,
+        loopback=settings.sandbox or settings.base_url.startswith("http://"),
         date=date.today().isoformat(),  # noqa: DTZ011 - the date on the person's wall
     )
 
 
-def known_before(folder: RunFolder, settings: Settings) -> tuple[KnownJobs | None, Callable[[JobKey], bool | None]]:
-    """What an earlier run of the same model and service has, and which of it is still to be bought."""
+@dataclass(frozen=True)
+class Before:
+    """What an earlier run of the same model and service has. ``state_of`` is as of the moment it was read."""
+
+    known: KnownJobs | None = None
+    state_of: StateOf = lambda _: None
+    settings: Settings | None = None
+    same_manifest: bool = False
+
+
+def known_before(folder: RunFolder, settings: Settings, source: Path) -> Before:
+    """The earlier run in ``folder``, if there is one of this model and service."""
     if not folder.checkpoint.is_file():
-        return None, lambda _: None
+        return Before()
     checkpoint = open_checkpoint(folder.checkpoint, read_only=True)
     try:
         if checkpoint.get("model") != settings.model or checkpoint.get("service") != settings.service:
-            return None, lambda _: None
-        known = known_jobs(checkpoint)
-        return known, still_planned(checkpoint, known)
+            return Before()
+        return before_of(checkpoint, known_jobs(checkpoint), source)
     finally:
         checkpoint.close()
 
 
-def still_planned(checkpoint: SqliteCheckpoint, known: KnownJobs) -> Callable[[JobKey], bool | None]:
-    """For a key: None if no job has it, else whether its job is still to be bought. Remembers the moment it is made."""
-    planned = {key for (key,) in checkpoint.rows("SELECT key FROM jobs WHERE state = 'planned'")}
-    ids = set(known.ids)
-    return lambda key: (key in planned) if key in ids else None
+def before_of(checkpoint: SqliteCheckpoint, known: KnownJobs | None, source: Path) -> Before:
+    """How ``checkpoint`` stands before the next intake; without ``known`` only its settings are told."""
+    text = checkpoint.get("settings")
+    old = Settings.load(text) if text else None
+    _, content, *_ = [*(checkpoint.get("fingerprint") or "").split(":"), ""]
+    same = content == _content(source) if content else False
+    return Before(known, state_of(checkpoint, known) if known else lambda _: None, old, same)
+
+
+def state_of(checkpoint: SqliteCheckpoint, known: KnownJobs) -> StateOf:
+    """The state of the job that a key stands for, as of now: what an intake adds to ``known`` later is no job yet."""
+    others = {job: State(state) for job, state in checkpoint.rows("SELECT id, state FROM jobs WHERE state != 'done'")}
+    last, ids = int(checkpoint.get("committed_id") or 0), known.ids
+
+    def state(key: JobKey) -> State | None:
+        job = ids.get(key)
+        return None if job is None or job > last else others.get(job, State.DONE)
+
+    return state
 
 
 def take_in_manifest(
@@ -109,10 +147,15 @@ def take_in_manifest(
     source: Path,
     model: Model,
     stop: Stop,
+    links: Links | None = None,
 ) -> Plan:
-    """Manifest → jobs → checkpoint, unless it is the manifest of last time. Raises InvalidRowsError, ManifestError."""
+    """Manifest → jobs → checkpoint, unless it is the manifest of last time. Raises InvalidRowsError, ManifestError.
+
+    ``links`` is what ``--check-images`` found out.
+    """
     fingerprint = _fingerprint(source, settings)
-    if checkpoint.get("fingerprint") == fingerprint and not checkpoint.get("local_pictures"):
+    if checkpoint.get("fingerprint") == fingerprint and not checkpoint.get("local_pictures") and links is None:
+        keep_settings(checkpoint, folder, settings)
         told = orjson.loads(checkpoint.get("survey") or "{}")
         counts = checkpoint.counts()
         return Plan(
@@ -120,18 +163,24 @@ def take_in_manifest(
             folder=folder.path,
             model=settings.model,
             to_buy=counts.of(State.PLANNED),
+            left=counts.of(State.PLANNED),
             reused=sum(counts.by_state.values()) - counts.of(State.PLANNED),
+            others={state.value: n for state, n in counts.by_state.items() if n and state not in _NOT_OTHER},
             unchanged=True,
             **told,
         )
     intake = Intake.begin(checkpoint, limit=settings.limit)
-    survey = Survey(limit=settings.limit, is_planned=still_planned(checkpoint, intake.known))
+    before = before_of(checkpoint, intake.known, source)
+    survey = Survey(limit=settings.limit, state_of=before.state_of)
     recipe = make_recipe(settings, model, source)
     expander = Expander(recipe, manifest.columns, intake.known)
+    lines = _until_stopped(expand_all(manifest, recipe, expander=expander), stop)
     try:
-        take_in(intake, _until_stopped(expand_all(manifest, recipe, expander=expander), stop), survey)
+        take_in(intake, links.judge(lines, expander, before.state_of) if links else lines, survey)
+        edits = told_apart(survey.edits, expander.wants, checkpoint.rows) if survey.edits else []
+        what = plan_of(source, folder, settings, survey, manifest, expander, before, edits, links)
         if survey.invalid_rows and not settings.skip_invalid:
-            raise InvalidRowsError(plan_of(source, folder, settings, survey, manifest, expander))
+            raise InvalidRowsError(what)
         if not survey.wanted:
             raise ManifestError(f"{source} has no row that can become a picture")
     except BaseException:
@@ -140,10 +189,24 @@ def take_in_manifest(
     folder.keep_snapshot(source)
     checkpoint.put("survey", _survey_text(survey))
     checkpoint.put("local_pictures", "1" if expander.local_pictures else "")
-    checkpoint.put("settings", settings.dump())
     checkpoint.put("source", str(source.absolute()))
     intake.commit(fingerprint)
-    return plan_of(source, folder, settings, survey, manifest, expander)
+    keep_settings(checkpoint, folder, settings)
+    return what
+
+
+def keep_settings(checkpoint: SqliteCheckpoint, folder: RunFolder, settings: Settings) -> None:
+    """What the run was told: in the checkpoint for us, in ``settings.toml`` for people."""
+    text = settings.dump()
+    if checkpoint.get("settings") == text and folder.settings.is_file():
+        return
+    checkpoint.put("settings", text)
+    part = folder.settings.with_suffix(".part")
+    try:
+        part.write_text(settings_text(settings), encoding="utf-8")
+        part.replace(folder.settings)
+    except OSError as error:
+        raise OutputError(f"{folder.settings} can't be written: {error.strerror or error}") from error
 
 
 class InvalidRowsError(ManifestError):
@@ -167,10 +230,13 @@ def _until_stopped(lines: Iterator[Line | InvalidLine], stop: Stop) -> Iterator[
 
 
 def _fingerprint(source: Path, settings: Settings) -> str:
-    with source.open("rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
     part = hashlib.sha256(settings.manifest_part().encode()).hexdigest()
-    return f"{INTAKE_VERSION}:{content}:{part}"
+    return f"{INTAKE_VERSION}:{_content(source)}:{part}"
+
+
+def _content(source: Path) -> str:
+    with source.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _survey_text(survey: Survey) -> str:
@@ -180,8 +246,19 @@ def _survey_text(survey: Survey) -> str:
 
 
 def plan_of(
-    source: Path, folder: RunFolder, settings: Settings, survey: Survey, manifest: Manifest, expander: Expander
+    source: Path,
+    folder: RunFolder,
+    settings: Settings,
+    survey: Survey,
+    manifest: Manifest,
+    expander: Expander,
+    before: Before,
+    edits: Sequence[Edit],
+    links: Links | None,
 ) -> Plan:
+    edited = survey.edited - len(survey.edits) + len(edits)
+    new = survey.to_buy - survey.left
+    changed = what_changed(before.settings, settings, new, same_manifest=before.same_manifest)
     return Plan(
         source=str(source),
         folder=folder.path,
@@ -189,17 +266,28 @@ def plan_of(
         rows=survey.rows,
         to_buy=survey.to_buy,
         reused=survey.reused,
+        lines=survey.lines,
+        matrix=_matrix(settings),
         twins=survey.twins,
-        edited=survey.edited,
+        left=survey.left,
+        edited=edited,
+        others={state.value: count for state, count in survey.others.items()},
         beyond=survey.beyond,
         invalid_rows=survey.invalid_rows,
         invalid=survey.invalid,
         examples=survey.examples,
-        edits=survey.edits,
-        notes=(*manifest.notes, *expander.notes),
-        warnings=_warnings(expander),
+        edits=edits,
+        notes=(*manifest.notes, *expander.notes, *changed),
+        warnings=(*_warnings(expander), *(links.warnings() if links else ())),
         max_cost=settings.max_cost,
     )
+
+
+def _matrix(settings: Settings) -> tuple[tuple[str, int], ...]:
+    """What each row is multiplied by, such as ``(("market", 3), ("sizes", 2))``."""
+    found = [(column, len(values)) for column, values in settings.over.items()]
+    found += [("sizes", len(dict.fromkeys(settings.sizes))), ("variants", settings.variants)]
+    return tuple((name, count) for name, count in found if count > 1)
 
 
 def _warnings(expander: Expander) -> tuple[str, ...]:
@@ -212,13 +300,35 @@ def _warnings(expander: Expander) -> tuple[str, ...]:
             f"{', '.join(hint)}: blank below the first row of a product, as in a Shopify export; "
             f"--fill-down {','.join(hint)!r} carries the value down"
         )
+    if large := expander.large_pictures:
+        found.append(
+            f"{large:,} local picture{'s are' if large > 1 else ' is'} larger than the service takes (6 MiB as sent) and "
+            "will be re-encoded to fit; --no-shrink refuses such pictures instead"
+        )
     return tuple(found)
 
 
-def survey_manifest(manifest: Manifest, source: Path, folder: RunFolder, settings: Settings, model: Model) -> Plan:
+def survey_manifest(
+    manifest: Manifest,
+    source: Path,
+    folder: RunFolder,
+    settings: Settings,
+    model: Model,
+    before: Before,
+    links: Links | None = None,
+) -> Plan:
     """Count everything, keep nothing: ``batchedit plan``."""
-    known, is_planned = known_before(folder, settings)
     recipe = make_recipe(settings, model, source)
-    expander = Expander(recipe, manifest.columns, known)
-    survey = plan(expand_all(manifest, recipe, expander=expander), Survey(settings.limit, is_planned))
-    return plan_of(source, folder, settings, survey, manifest, expander)
+    expander = Expander(recipe, manifest.columns, before.known)
+    lines = expand_all(manifest, recipe, expander=expander)
+    survey = plan(
+        links.judge(lines, expander, before.state_of) if links else lines, Survey(settings.limit, before.state_of)
+    )
+    edits: Sequence[Edit] = ()
+    if survey.edits:
+        checkpoint = open_checkpoint(folder.checkpoint, read_only=True)
+        try:
+            edits = told_apart(survey.edits, expander.wants, checkpoint.rows)
+        finally:
+            checkpoint.close()
+    return plan_of(source, folder, settings, survey, manifest, expander, before, edits, links)

@@ -38,6 +38,7 @@ class JsonLines:
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
+        self._broken = False
 
     def saw(self, record: Record, event: Event) -> None:
         """Write what is worth finding again; looks that found nothing are not."""
@@ -67,8 +68,15 @@ class JsonLines:
         self._write({"event": name, "message": message, **details})
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._stream.write(orjson.dumps(line, default=str).decode() + "\n")
-        self._stream.flush()
+        if self._broken:
+            return
+        try:
+            self._stream.write(orjson.dumps(line, default=str).decode() + "\n")
+            self._stream.flush()
+        except OSError as error:
+            # A log that can't be written must not come between an intention and its POST: the checkpoint is the truth.
+            self._broken = True
+            logger.warning("the log can't be written any more: %s", error)
 
 
 class Logging:

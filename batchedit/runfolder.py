@@ -52,6 +52,16 @@ class RunFolder:
         return self.path / "report.json"
 
     @property
+    def links(self) -> Path:
+        """What ``--check-images`` was told about links."""
+        return self.path / "links.sqlite"
+
+    @property
+    def settings(self) -> Path:
+        """``settings.toml``: what the run was told, to be read and to be used again with ``--config``."""
+        return self.path / "settings.toml"
+
+    @property
     def sandbox_state(self) -> Path:
         """What the embedded sandbox remembers between two runs."""
         return self.path / "sandbox.jsonl"

@@ -18,6 +18,7 @@ ALLOWED = {
     "manifest": {"manifest", "core"},
     "api": {"api", "core", "ports"},
     "checkpoint": {"checkpoint", "core"},
+    "pictures": {"pictures", "core", "ports"},
     "pool": {"pool", "core", "ports"},
     "progress": {"core", "ports"},
     "review": {"review", "core"},

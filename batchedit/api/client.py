@@ -70,6 +70,7 @@ class Client:
         self._observer = observer
         self._clock = clock
         self._resolve = resolve_pictures
+        self._prepared: dict[int, Inputs | OSError | ValueError] = {}
         self._shapes = Shapes()
         self._status_first = False  # this server answers an unfinished job's /result with a 4xx
         self._only_status_knew = 0
@@ -101,6 +102,17 @@ class Client:
         """The right to have one submit on the wire. Take it before the intention is written."""
         return self._line.permit()
 
+    async def prepare(self, record: Record) -> None:
+        """Read and re-encode the job's local pictures before its intention is written, so that no crash meanwhile leaves
+        a doubt. What goes wrong is told by ``submit``.
+        """
+        if self._resolve is None or '"$file"' not in record.job.inputs:
+            return
+        try:
+            self._prepared[record.id] = await self._resolve(orjson.loads(record.job.inputs))
+        except (OSError, ValueError) as error:
+            self._prepared[record.id] = error
+
     async def submit(self, record: Record) -> SubmitEvent:
         """Send the POST once. Whatever happens is an event; only cancellation and defects of ours are raised.
 
@@ -123,8 +135,11 @@ class Client:
         return event
 
     async def _inputs(self, record: Record) -> Inputs:
-        inputs: Inputs = orjson.loads(record.job.inputs)
-        if self._resolve is not None:
+        prepared = self._prepared.pop(record.id, None)
+        if isinstance(prepared, Exception):
+            raise prepared
+        inputs: Inputs = prepared or orjson.loads(record.job.inputs)
+        if self._resolve is not None and prepared is None:
             inputs = await self._resolve(inputs)
         if wire.names_a_file(inputs):
             raise ValueError("it was not read from disk")  # and must not go out as a paid job about nothing

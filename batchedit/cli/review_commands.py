@@ -42,7 +42,7 @@ def gallery(ctx: click.Context, /, run: str, quiet: bool, **_: Any) -> int:
 @options(COMMON_OPTIONS)
 @click.pass_context
 def review(
-    ctx: click.Context, /, run: str, decisions: str | None, no_open: bool, port: int, who: str, quiet: bool, **_: Any
+    ctx: click.Context, /, *, run: str, decisions: str | None, no_open: bool, port: int, who: str, quiet: bool, **_: Any
 ) -> int:
     """Look, approve, reject, note: the gallery served on this machine, every mark kept at once."""
     from .. import morning  # noqa: PLC0415 - `--help` needs none of it

@@ -12,10 +12,11 @@ _BUCKETS = 1 << 16
 class DigestSet:
     """Digests of ``size`` bytes each."""
 
-    __slots__ = ("_buckets", "_rest")
+    __slots__ = ("_buckets", "_count", "_rest")
 
     def __init__(self, size: int) -> None:
         self._rest = size - 2
+        self._count = 0
         self._buckets: list[bytes] = [b""] * _BUCKETS
 
     def add(self, digest: bytes) -> bool:
@@ -31,4 +32,16 @@ class DigestSet:
                     return False
                 at = bucket.find(rest, at + 1)
         self._buckets[place] = bucket + rest
+        self._count += 1
         return True
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, digest: bytes) -> bool:
+        """Was ``digest`` added?"""
+        bucket, rest, width = self._buckets[digest[0] << 8 | digest[1]], digest[2:], self._rest
+        at = bucket.find(rest)
+        while at >= 0 and at % width:
+            at = bucket.find(rest, at + 1)
+        return at >= 0

@@ -51,7 +51,7 @@ class Expander:
         if recipe.variants < 1:
             raise UsageError(f"--variants takes 1 or more, not {recipe.variants}")
         self._known = known
-        self._pictures = Pictures(recipe.image_root)
+        self._pictures = Pictures(recipe.image_root, shrinks=recipe.shrinks, loopback=recipe.loopback)
         self._schema = compile_schema(recipe.schema, self._pictures)
         over = tuple(recipe.over)
         every = (*columns, *(column for column in over if column not in columns))
@@ -90,6 +90,21 @@ class Expander:
     def local_pictures(self) -> bool:
         """Has any row named a picture on this machine? Its content may change without the manifest's."""
         return self._pictures.local
+
+    @property
+    def large_pictures(self) -> int:
+        """Distinct local pictures so far that are too large and will be re-encoded."""
+        return len(self._pictures.large)
+
+    @property
+    def picture_columns(self) -> dict[str, str]:
+        """The model's picture inputs, each with the column that it comes from, or its own name where there is none."""
+        columns = {name: column for name, column, _ in self._columns}
+        return {name: columns.get(name, name) for name, field in self._schema.fields.items() if field.picture}
+
+    def wants(self, key: JobKey) -> bool:
+        """Has any row so far asked for this job?"""
+        return key in self._keys
 
     def fill_down_hint(self) -> tuple[str, ...]:
         """Columns that the recipe uses and that are empty below the first row of an id: ``--fill-down`` would help."""

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from ..core.limits import FILE_MOST, REQUEST_MOST, URI_MOST, megabytes, uri_size
+from .digests import DigestSet
 from .identity import FILE, SHA256
 from .rows import shown
 
 _LINK = re.compile(r"https://[^\s/?#|<>\"]+\.?[^\s|<>\"]*", re.IGNORECASE).fullmatch
+_LOOPBACK = re.compile(r"http://(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d{1,5})?/[^\s|<>\"]*", re.IGNORECASE).fullmatch
 _DATA = re.compile(r"data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/]+={0,2}", re.IGNORECASE).fullmatch
 _SEVERAL = re.compile(r"\s+\|\s+|\s*[\r\n]+\s*")
 _MAGIC = re.compile(
     rb"\x89PNG\r\n|\xff\xd8\xff|GIF8|RIFF....WEBP|BM|II\*\0|MM\0\*|....ftyp(?:avif|heic|heix|mif1)", re.DOTALL
 ).match
+_SHRINKABLE = re.compile(rb"\x89PNG\r\n|\xff\xd8\xff|RIFF....WEBP", re.DOTALL).match
 
 
 class CellError(ValueError):
@@ -47,27 +52,69 @@ def split_cell(cell: Any) -> list[str]:
 
 
 class Pictures:
-    """Reads picture cells. ``root`` is where relative paths begin; None refuses local files."""
+    """Reads picture cells. ``root`` is where relative paths begin; None refuses local files.
 
-    def __init__(self, root: Path | None) -> None:
+    ``shrinks``: a local picture that is too large is re-encoded when it is sent, not refused here. ``loopback``: links
+    to this machine may be plain http, as a sandbox's are.
+    """
+
+    def __init__(self, root: Path | None, *, shrinks: bool = True, loopback: bool = False) -> None:
         self._root = root
+        self._shrinks = shrinks
+        self._loopback = loopback
         self.local = False  # whether any local picture was seen
+        self.large = DigestSet(16)  # those that will be re-encoded
 
     def read(self, cell: Any) -> list[Any]:
         """Links and data URIs as text, local files as ``{"$file", "$sha256"}``. CellError for what is no picture."""
         if type(cell) is str and _LINK(cell):
             return [cell]
-        return [self._one(item) for item in split_cell(cell)]
+        sizes: list[int] = []
+        found = [self._one(item, sizes) for item in split_cell(cell)]
+        if sum(sizes) > REQUEST_MOST and not self._shrinks:
+            raise CellError(
+                f"holds {len(sizes)} local pictures of {megabytes(sum(sizes))} as they are sent, and the service takes 64 "
+                "MiB a request; leave --no-shrink out to have them re-encoded"
+            )
+        return found
 
-    def _one(self, item: str) -> Any:
-        if _LINK(item) or _DATA(item):
+    def _one(self, item: str, sizes: list[int]) -> Any:
+        if _LINK(item):
+            return item
+        if _DATA(item):
+            if len(item) > URI_MOST:
+                raise CellError(f"is a data URI of {megabytes(len(item))}; the service takes 6 MiB")
+            return item
+        if self._loopback and _LOOPBACK(item):
             return item
         if problem := _bad_link(item):
             raise CellError(problem)
         if self._root is None:
             raise CellError("is no link; the service fetches pictures from public https:// links")
         self.local = True
-        return _local(item, self._root)
+        return self._local(item, self._root, sizes)
+
+    def _local(self, item: str, root: Path, sizes: list[int]) -> dict[str, str]:
+        path = _find(unquote(item[7:]) if item.lower().startswith("file://") else item, root)
+        try:
+            facts = path.stat()
+            seen = _seen(str(path), facts.st_size, facts.st_mtime_ns)
+        except (OSError, ValueError) as error:
+            raise CellError(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
+        if seen is None:
+            raise CellError("is a file, but no picture (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, HEIC)")
+        sizes.append(uri_size(facts.st_size))
+        if facts.st_size > FILE_MOST:
+            self._too_large(facts.st_size, seen)
+        return {FILE: path.as_posix(), SHA256: seen.sha256}
+
+    def _too_large(self, size: int, seen: _Seen) -> None:
+        told = f"is {megabytes(size)}; the service takes a local picture of up to {megabytes(FILE_MOST)} (6 MiB as sent)"
+        if not seen.shrinkable:
+            raise CellError(f"{told}, and only JPEG, PNG and WebP can be re-encoded: save it as one of these")
+        if not self._shrinks:
+            raise CellError(f"{told}; leave --no-shrink out to have it re-encoded")
+        self.large.add(bytes.fromhex(seen.sha256)[:16])
 
 
 def _bad_link(item: str) -> str:  # noqa: PLR0911 - one return a mistake
@@ -88,18 +135,6 @@ def _bad_link(item: str) -> str:  # noqa: PLR0911 - one return a mistake
     return ""
 
 
-def _local(item: str, root: Path) -> dict[str, str]:
-    path = _find(unquote(item[7:]) if item.lower().startswith("file://") else item, root)
-    try:
-        facts = path.stat()
-        digest = _sha256(str(path), facts.st_size, facts.st_mtime_ns)
-    except (OSError, ValueError) as error:
-        raise CellError(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
-    if not digest:
-        raise CellError("is a file, but no picture (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, HEIC)")
-    return {FILE: path.as_posix(), SHA256: digest}
-
-
 def _find(text: str, root: Path) -> Path:
     folder = False
     try:
@@ -115,11 +150,20 @@ def _find(text: str, root: Path) -> Path:
     raise CellError(f"is neither an https:// link nor a file in {shown(root, 80)}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A picture's content: the hex digest of its bytes, and whether ``pictures.shrink`` can re-encode it."""
+
+    sha256: str
+    shrinkable: bool
+
+
 @lru_cache(maxsize=65_536)
-def _sha256(path: str, _size: int, _mtime_ns: int) -> str:
-    """Hex digest of a picture's bytes, "" if the file is no picture. Size and time stand for the content."""
+def _seen(path: str, _size: int, _mtime_ns: int) -> _Seen | None:
+    """None if the file is no picture. Size and time stand for the content."""
     with Path(path).open("rb") as file:
-        if not _MAGIC(file.read(32)):
-            return ""
+        head = file.read(32)
+        if not _MAGIC(head):
+            return None
         file.seek(0)
-        return file_digest(file, "sha256").hexdigest()
+        return _Seen(file_digest(file, "sha256").hexdigest(), _SHRINKABLE(head) is not None)

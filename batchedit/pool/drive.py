@@ -70,6 +70,7 @@ class Pool:
     """What all jobs of a run share.
 
     ``price`` is the estimate for one job in micro-dollars, 0 if unknown. ``buy_again`` is ``--on-doubt buy-again``.
+    ``prepare`` makes a job's request ready to be sent: it is waited for before the intention is written.
     """
 
     api: Api
@@ -83,6 +84,7 @@ class Pool:
     patience: Patience = field(default_factory=Patience)
     retries: RetryLimits = field(default_factory=RetryLimits)
     buy_again: bool = False
+    prepare: Callable[[Record], Awaitable[None]] | None = None
     pricing: anyio.Lock = field(default_factory=anyio.Lock)
     downloads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(DOWNLOADS))
 
@@ -246,6 +248,8 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
         while not governor.stopped():
             await governor.take(slot)
             async with pool.api.post_permit():
+                if pool.prepare is not None:
+                    await pool.prepare(record)
                 await governor.post_turn()
                 with anyio.CancelScope(shield=True):
                     if governor.stopped():

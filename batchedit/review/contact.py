@@ -85,9 +85,7 @@ def _place(page: Image.Image, draw: ImageDraw.ImageDraw, shown: Print, box: tupl
     _text(draw, (left, top + room + 38), shown.about, 18, wide - tick - 14, _QUIET)
 
 
-def _text(
-    draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, wide: int, ink: str = _INK
-) -> None:
+def _text(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, wide: int, ink: str = _INK) -> None:
     """One line, cut to ``wide`` pixels. Pillow's own font knows Latin letters; others come out as boxes."""
     font = ImageFont.load_default(size)
     line = " ".join(text.split())

@@ -61,7 +61,7 @@ def payload(
         **about,
         "columns": list(table.columns),
         "rows": [[_short(cell) for cell in cells] for cells in table.rows.values()],
-        "facets": [facet for facet in facets(table) if not sizes.keys() >= dict(facet["values"]).keys()],
+        "facets": [facet for facet in facets(table) if not sizes.keys() & dict(facet["values"]).keys()],
         "sizes": sorted(sizes.items()),
         "items": items,
         "marks": {mark.job: mark_json(mark) for mark in marks.values()},

@@ -39,7 +39,7 @@ function pictures(item, shot) {
   const [file] = shot.files;
   const before = sides ? localSources(shot)[0] : undefined;
   const after = file.thumb ? image(file.thumb, "", file) : make("span", { class: "absent" }, file.video ? "Video" : file.problem);
-  const parts = before ? [side("Before", image(before.thumb, "")), side("After", after)] : [after];
+  const parts = before ? [side(image(before.thumb, ""), "Before"), side(after)] : [after];
   const badges = make("span", { class: "badges" });
   if (shot.version > 1) badges.append(make("span", { class: "badge" }, `v${shot.version}`));
   if (shot.files.length > 1) badges.append(make("span", { class: "badge" }, plural(shot.files.length, "picture")));
@@ -47,7 +47,7 @@ function pictures(item, shot) {
   return [make("span", { class: before ? "pair" : "single" }, ...parts), badges];
 }
 
-const side = (label, content) => make("span", { class: "side" }, content, make("span", { class: "tag" }, label));
+const side = (content, label) => make("span", { class: "side" }, content, label ? make("span", { class: "tag" }, label) : null);
 
 function image(path, words, file = {}) {
   return make("img", { src: addressOf(path), alt: words, loading: "lazy", decoding: "async", draggable: "false", width: file.width || undefined, height: file.height || undefined });

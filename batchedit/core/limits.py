@@ -1,0 +1,27 @@
+"""How large a picture may be, as the service's page and its vendor's own clients say. All numbers are bytes.
+
+A picture from this machine goes as a ``data:`` URI: at most 6 MiB each and 64 MiB a request [seen]. We count the whole
+URI, which is a third longer than the file, so that it fits whichever of the two the service measures. A picture behind
+a link may have 16 MB (the page's error text) or 25 MB (its description): below the one is safe, above the other refused.
+"""
+
+from __future__ import annotations
+
+URI_MOST = 6 * 2**20
+REQUEST_MOST = 64 * 2**20
+LINK_SAFE = 16_000_000
+LINK_MOST = 25_000_000
+
+_HEAD = len("data:image/jpeg;base64,")
+FILE_MOST = (URI_MOST - _HEAD) // 4 * 3
+"""The largest file whose data URI fits: 4.72 MB."""
+
+
+def uri_size(size: int) -> int:
+    """The length of the data URI for a file of ``size`` bytes."""
+    return _HEAD + (size + 2) // 3 * 4
+
+
+def megabytes(size: int) -> str:
+    """``9.3 MB``."""
+    return f"{size / 1e6:.1f} MB"

@@ -1,0 +1,156 @@
+"""Local pictures on their way out: read again, compared with the digest of the plan, sent as data URIs.
+
+Their bytes are nowhere kept: the checkpoint has the path and the digest, and the request is made when it is sent.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import anyio
+import orjson
+from anyio import to_thread
+
+from ..core.limits import REQUEST_MOST, URI_MOST, megabytes, uri_size
+from ..ports import Observer
+from .shrink import shrink
+
+Inputs = dict[str, Any]
+
+SPARE = 4096  # bytes of the request for names, quotes and commas
+TOLD = 5
+"""So many re-encoded pictures are told one by one; ``run.jsonl`` has them all."""
+KEPT = 4
+"""Re-encoded pictures kept for the row's next size or variant: at most 6 MiB each."""
+
+_TYPES = (
+    (rb"\x89PNG\r\n", "image/png"),
+    (rb"\xff\xd8\xff", "image/jpeg"),
+    (rb"RIFF....WEBP", "image/webp"),
+    (rb"GIF8", "image/gif"),
+    (rb"BM", "image/bmp"),
+    (rb"II\*\0|MM\0\*", "image/tiff"),
+    (rb"....ftypavif", "image/avif"),
+    (rb"....ftyp(?:heic|heix|mif1)", "image/heic"),
+)
+SHRINKABLE = frozenset({"image/png", "image/jpeg", "image/webp"})
+
+
+class LocalPictures:
+    """``{"$file", "$sha256"}`` in the inputs of a job become data URIs. ``shrinks`` is off with ``--no-shrink``.
+
+    Called once a job. ValueError or OSError, with the file's name, where the picture is gone, is another one than in
+    the plan, or can't be made to fit: nothing has been sent then.
+    """
+
+    def __init__(self, observer: Observer, *, shrinks: bool = True) -> None:
+        self._observer = observer
+        self._shrinks = shrinks
+        self._one_at_a_time = anyio.CapacityLimiter(1)  # a decoded photograph may take 300 MB
+        self._made: dict[tuple[str, int], str] = {}
+        self._told = 0
+
+    async def __call__(self, inputs: Inputs) -> Inputs:
+        """``inputs`` with every local picture as text that the service takes."""
+        wanted = [item for value in inputs.values() for item in _items(value) if _is_local(item)]
+        if not wanted:
+            return inputs
+        rest = len(orjson.dumps(inputs)) + SPARE
+        most = await to_thread.run_sync(self._share, wanted, rest)
+        sent: dict[str, str] = {}
+        for item in wanted:
+            if item["$file"] not in sent:
+                sent[item["$file"]] = await to_thread.run_sync(self._uri, item, most, limiter=self._one_at_a_time)
+        return {name: _replaced(value, sent) for name, value in inputs.items()}
+
+    @staticmethod
+    def _share(wanted: list[dict[str, str]], rest: int) -> int:
+        """Bytes that each data URI may have: 6 MiB, or less where many together would be too much for one request."""
+        sizes = [uri_size(_size(Path(item["$file"]))) for item in wanted]
+        if sum(min(size, URI_MOST) for size in sizes) <= REQUEST_MOST - rest:
+            return URI_MOST
+        return max(0, (REQUEST_MOST - rest) // len(wanted))
+
+    def _uri(self, item: dict[str, str], most: int) -> str:
+        path, digest = Path(item["$file"]), item["$sha256"]
+        data = _read(path)
+        if sha256(data).hexdigest() != digest:
+            raise ValueError(f"{path} is another picture than when the manifest was read; run the same command again")
+        media = media_type(data)
+        if uri_size(len(data)) <= most:
+            return _data_uri(data, media)
+        if (made := self._made.get((digest, most))) is not None:
+            return made
+        made = self._made[digest, most] = self._fitted(path, data, media, most)
+        while len(self._made) > KEPT:
+            del self._made[next(iter(self._made))]
+        return made
+
+    def _fitted(self, path: Path, data: bytes, media: str, most: int) -> str:
+        if not self._shrinks or media not in SHRINKABLE:
+            raise ValueError(f"{path} is {megabytes(len(data))}, more than fits into one request")
+        try:
+            smaller, now = shrink(data, (most - 32) // 4 * 3)
+        except ValueError as error:
+            raise ValueError(f"{path} {error}") from None
+        self._tell(path, len(data), len(smaller), now)
+        return _data_uri(smaller, now)
+
+    def _tell(self, path: Path, before: int, after: int, media: str) -> None:
+        self._told += 1
+        text = "more local pictures are re-encoded to fit; run.jsonl names them all"
+        if self._told <= TOLD:
+            kind = media.removeprefix("image/").upper()
+            text = (
+                f"{path.name}: {megabytes(before)} re-encoded as {kind} of {megabytes(after)} to fit the service's "
+                "6 MiB (--no-shrink refuses such pictures)"
+            )
+        self._observer.note("shrunk", text, file=str(path), bytes_before=before, bytes_after=after)
+
+
+def media_type(data: bytes) -> str:
+    """What a picture is, by its first bytes. ValueError for what is none that we know."""
+    for pattern, media in _TYPES:
+        if re.match(pattern, data, re.DOTALL):
+            return media
+    raise ValueError("is no picture")
+
+
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _is_local(item: Any) -> bool:
+    return isinstance(item, dict) and "$file" in item and "$sha256" in item
+
+
+def _replaced(value: Any, sent: dict[str, str]) -> Any:
+    if isinstance(value, list):
+        return [_replaced(item, sent) for item in value]
+    return sent[value["$file"]] if _is_local(value) else value
+
+
+def _data_uri(data: bytes, media: str) -> str:
+    return f"data:{media};base64,{base64.b64encode(data).decode()}"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise _gone(path, error) from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _gone(path, error) from None
+
+
+def _gone(path: Path, error: OSError) -> ValueError:
+    return ValueError(f"{path} can't be read ({error.strerror or error}); put it back and run the same command again")

@@ -1,0 +1,245 @@
+"""The review server as a process of its own: who it talks to, and that a mark it has answered survives anything."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from batchedit.checkpoint.marks import Marks
+from batchedit.core.review import Mark, Verdict
+from batchedit.runfolder import RunFolder
+from tests.showroom import Showroom, picture
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Showroom:
+    room = Showroom(RunFolder(tmp_path / "run"))
+    for sku in ("A", "B", "C"):
+        room.row(sku)
+    checkpoint = room.open()
+    for record in checkpoint.records("id < 3 ORDER BY id"):
+        room.done(checkpoint, record, picture(record.id, (300, 300)))
+    checkpoint.close()
+    return room
+
+
+def batchedit(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "batchedit", *arguments], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+class Review:
+    """A running ``batchedit review``."""
+
+    def __init__(self, run: Path) -> None:
+        command = [sys.executable, "-m", "batchedit", "review", str(run), "--no-open", "--as", "Dana"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+        if not self.url:
+            assert self.process.stderr is not None
+            raise AssertionError(self.process.stderr.read())
+        parts = urlsplit(self.url)
+        self.origin = f"{parts.scheme}://{parts.netloc}"
+        self.http = httpx.Client(base_url=self.url, headers={"Origin": self.origin}, timeout=10, trust_env=False)
+
+    def mark(self, job: int, verdict: str, serial: int = 0, note: str = "") -> httpx.Response:
+        return self.http.post("api/mark", json={"job": job, "verdict": verdict, "note": note, "serial": serial})
+
+    def end(self, number: int) -> tuple[int, str]:
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> tuple[int, str]:
+        _, told = self.process.communicate(timeout=20)
+        return self.process.returncode, told
+
+
+@contextmanager
+def reviewing(room: Showroom) -> Iterator[Review]:
+    review = Review(room.folder.path)
+    try:
+        yield review
+    finally:
+        review.http.close()
+        if review.process.poll() is None:
+            review.process.kill()
+        review.process.communicate(timeout=20)
+
+
+def standing(room: Showroom) -> dict[int, tuple[Verdict, str, str]]:
+    checkpoint = room.reopen()
+    try:
+        return {job: (m.verdict, m.note, m.who) for job, m in Marks(checkpoint).all().items()}
+    finally:
+        checkpoint.close()
+
+
+def test_a_mark_that_was_answered_survives_kill_9(room: Showroom) -> None:
+    with reviewing(room) as review:
+        answer = review.mark(1, "reject", note="too dark <b>")
+        assert (answer.status_code, answer.json()["serial"]) == (200, 1)
+        assert review.mark(2, "approve").status_code == 200
+        review.process.kill()
+        assert review.wait()[0] == -signal.SIGKILL
+    assert standing(room) == {1: (Verdict.REJECT, "too dark <b>", "Dana"), 2: (Verdict.APPROVE, "", "Dana")}
+    with reviewing(room) as review:
+        assert "too dark \\u003cb\\u003e" in review.http.get("").text
+
+
+def test_two_tabs_do_not_lose_each_others_marks(room: Showroom) -> None:
+    with reviewing(room) as review:
+        first = review.mark(1, "approve")
+        late = review.mark(1, "reject", serial=0)
+        assert late.status_code == 409
+        assert late.json() == first.json()
+        assert review.mark(1, "reject", serial=1).json()["serial"] == 2
+        news = review.http.get("api/marks", params={"since": "1"}).json()
+        assert (news["seq"], [mark["verdict"] for mark in news["marks"]]) == (2, ["reject"])
+
+
+def test_it_serves_the_page_its_pictures_and_nothing_else(room: Showroom) -> None:
+    (room.folder.path / "files" / "secret.png").write_bytes(b"not in the gallery")
+    with reviewing(room) as review:
+        page = review.http.get("")
+        assert page.headers["content-type"].startswith("text/html")
+        assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+        assert page.headers["cache-control"] == "no-store"
+        picture_ = review.http.get("files/A-1x1-1.png")
+        assert (picture_.status_code, picture_.headers["content-type"]) == (200, "image/png")
+        assert picture_.headers["x-content-type-options"] == "nosniff"
+        thumb = next((room.folder.path / "thumbs").glob("*.webp")).name
+        assert review.http.get(f"thumbs/{thumb}").status_code == 200
+        for path in ("files/secret.png", "files/../checkpoint.sqlite", "files/%2e%2e/checkpoint.sqlite",
+                     "thumbs/seen.jsonl", "thumbs/..%2fcheckpoint.sqlite", "checkpoint.sqlite", "results.csv"):  # fmt: skip
+            assert review.http.get(path).status_code in {403, 404}, path
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example.com"},
+        {"Origin": "null"},
+        {"Host": "evil.example.com"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+    ids=str,
+)
+def test_other_web_pages_are_refused(room: Showroom, headers: dict[str, str]) -> None:
+    with reviewing(room) as review:
+        body = {"job": 1, "verdict": "approve", "note": "", "serial": 0}
+        assert review.http.post("api/mark", json=body, headers=headers).status_code == 403
+        assert review.http.get("", headers=headers).status_code == 403
+    assert standing(room) == {}
+
+
+def test_without_the_token_there_is_nothing(room: Showroom) -> None:
+    with reviewing(room) as review:
+        port = urlsplit(review.url).port
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as stranger:
+            for path in ("/", "/x/", "/api/marks", f"/{'x' * 32}/api/marks", "/%00/"):
+                assert stranger.get(path).status_code == 403
+        bare = httpx.post(review.url + "api/mark", json={"job": 1, "verdict": "approve", "note": "", "serial": 0})
+        assert bare.status_code == 403  # a POST without an Origin is no browser's
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"job": 3, "verdict": "approve", "note": "", "serial": 0},
+        {"job": 99, "verdict": "approve", "note": "", "serial": 0},
+        {"job": True, "verdict": "approve", "note": "", "serial": 0},
+        {"job": 1, "verdict": "maybe", "note": "", "serial": 0},
+        {"job": 1, "verdict": ["approve"], "note": "", "serial": 0},
+        {"job": 1, "verdict": "approve", "note": "x" * 2001, "serial": 0},
+        {"job": 1, "verdict": "approve", "note": 5, "serial": 0},
+        {"job": 1, "verdict": "approve", "note": ""},
+        [],
+        {"note": "x" * 70_000},
+    ],
+    ids=lambda body: str(body)[:60],
+)
+def test_nonsense_is_refused(room: Showroom, body: object) -> None:
+    with reviewing(room) as review:
+        assert review.http.post("api/mark", json=body).status_code == 400
+        assert review.http.post("api/mark", content=b"{}", headers={"Content-Type": "text/plain"}).status_code == 400
+        assert (
+            review.http.post("api/mark", content=b"{", headers={"Content-Type": "application/json"}).status_code == 400
+        )
+
+
+def test_finish_ends_it_with_0_and_what_to_type_next(room: Showroom) -> None:
+    with reviewing(room) as review:
+        review.mark(1, "reject")
+        assert review.http.post("api/finish", json={}).json() == {"finished": True}
+        code, told = review.wait()
+    assert code == 0
+    assert "1 of 2 looked at: 0 approved, 1 rejected, 0 on hold" in told
+    assert f"batchedit redo {room.folder.path} --rejected" in told
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_is_told_as_one(room: Showroom, number: int, code: int) -> None:
+    with reviewing(room) as review:
+        review.mark(1, "approve")
+        found, told = review.end(number)
+    assert found == code
+    assert "1 of 2 looked at" in told
+
+
+def test_one_review_at_a_time_and_a_gallery_beside_it(room: Showroom) -> None:
+    run = str(room.folder.path)
+    with reviewing(room) as review:
+        second = batchedit("review", run, "--no-open")
+        assert second.returncode == 75
+        assert "marks can't be written meanwhile" in second.stderr
+        assert str(review.process.pid) in second.stderr
+        beside = batchedit("gallery", run)
+        assert (beside.returncode, beside.stdout.strip()) == (0, f"{run}/gallery.html")
+        assert "result_flags are not written" in beside.stderr
+
+
+def test_a_port_that_is_taken(room: Showroom) -> None:
+    with reviewing(room) as review:
+        other = Showroom(RunFolder(room.folder.path.parent / "other"))
+        other.row("A")
+        other.open().close()
+        taken = batchedit("review", str(other.folder.path), "--no-open", "--port", str(urlsplit(review.url).port))
+    assert taken.returncode == 64
+    assert "--port" in taken.stderr
+
+
+def test_decisions_are_taken_in_and_delivered_from_the_command_line(room: Showroom, tmp_path: Path) -> None:
+    checkpoint = room.reopen()
+    one, two = (record.job.key.hex() for record in checkpoint.records("id < 3 ORDER BY id"))
+    Marks(checkpoint).put(Mark(2, Verdict.APPROVE, "", 0, "Dana", 2_000_000_000.0))
+    checkpoint.close()
+    table = tmp_path / "decisions.csv"
+    head = "\ufeffrow;id;file;decision;note;when;job\r\n"  # as a German Excel saves it
+    table.write_text(head + f"1;A;a.png;approve;;2026-11-22T08:00:00.000Z;k{one}\r\n", encoding="utf-8", newline="")
+    run = str(room.folder.path)
+    taken = batchedit("review", run, "--import", str(table), "--as", "Robin")
+    assert (taken.returncode, taken.stdout.split(",")[0]) == (0, "1 decisions taken in")
+    assert standing(room)[1] == (Verdict.APPROVE, "", "Robin")
+
+    table.write_text(head + f"1;A;;maybe;;;k{one}\r\n2;B;;reject;;;k{two[:-2]}\r\n", encoding="utf-8", newline="")
+    wrong = batchedit("review", run, "--import", str(table))
+    assert wrong.returncode == 65
+    assert "row 1" in wrong.stderr
+    assert "row 2" in wrong.stderr
+
+    done = batchedit("deliver", run, "--approved", "--to", str(tmp_path / "out.zip"))
+    assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "out.zip"))
+    assert batchedit("deliver", run, "--approved", "--to", str(tmp_path / "out.zip")).returncode == 64
+    assert os.listdir(tmp_path).count("out.zip") == 1  # noqa: PTH208 - nothing hidden left beside it either

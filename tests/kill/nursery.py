@@ -1,0 +1,171 @@
+"""The command without its half second of imports: a process that has them forks a child for each command it is sent.
+
+A child is a process of its own, with its own pid, environment, folder and exit code, and dies of SIGKILL like any other;
+it runs ``batchedit.cli.main`` and nothing else. Tests that start dozens of them would take minutes without this; those
+that start a few use ``tests.cli``.
+
+``doom`` names a point at which the child kills itself: the name of a durable event (right after the NTH of its kind is on
+disk, see ``child.py``), or ``answered``: the NTH POST that buys has its answer, and nothing of it is written down.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from tests.cli import environment
+
+
+class Child:
+    """A command under way. ``returncode`` is negative for a signal, as subprocess has it."""
+
+    def __init__(self, nursery: Nursery, pid: int, out: Path, err: Path) -> None:
+        self.pid, self._nursery, self._out, self._err = pid, nursery, out, err
+        self.returncode: int | None = None
+
+    def wait(self) -> int:
+        if self.returncode is None:
+            self.returncode = int(self._nursery.tell({"wait": self.pid}))
+        return self.returncode
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        assert self.wait() == -signal.SIGKILL
+
+    @property
+    def stdout(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self._err.read_text()
+
+
+class Nursery:
+    """The forking process: ``start`` and ``run`` are ``tests.cli``'s, quicker."""
+
+    def __init__(self) -> None:
+        self._folder = TemporaryDirectory(prefix="nursery-")
+        self._count = 0
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.kill.nursery"],
+            cwd=Path(__file__).parents[2],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def start(self, *arguments: object, cwd: Path, doom: tuple[str, int] | None = None, **limits: int) -> Child:
+        """``limits``: ``fsize``, the largest file that the child may write, in bytes."""
+        self._count += 1
+        out, err = (Path(self._folder.name, f"{self._count}.{name}") for name in ("out", "err"))
+        order = {"argv": [*map(str, arguments)], "cwd": str(cwd), "out": str(out), "err": str(err), "doom": doom}
+        return Child(self, int(self.tell(order | {"limits": limits})), out, err)
+
+    def run(self, *arguments: object, cwd: Path, code: int | None = 0, **more: Any) -> Child:
+        child = self.start(*arguments, cwd=cwd, **more)
+        child.wait()
+        assert "Traceback" not in child.stderr, child.stderr
+        assert code is None or child.returncode == code, f"exit {child.returncode}\n{child.stdout}\n{child.stderr}"
+        return child
+
+    def tell(self, order: dict[str, Any], seconds: float = 90.0) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        assert select.select([self._process.stdout], [], [], seconds)[0], f"no answer to {order}"
+        return json.loads(self._process.stdout.readline())
+
+    def close(self) -> None:
+        self._process.communicate(timeout=30)
+        self._folder.cleanup()
+
+
+# --- the other side -------------------------------------------------------------------------------
+
+
+def serve() -> None:
+    """One order a line on stdin: a command to start (the answer is its pid) or a pid to wait for (its exit code)."""
+    import batchedit.cli.commands  # noqa: PLC0415
+    import batchedit.cli.host  # noqa: PLC0415
+    import batchedit.cli.show  # noqa: PLC0415
+    import batchedit.runs  # noqa: F401, PLC0415
+
+    for line in iter(sys.stdin.readline, ""):
+        order = json.loads(line)
+        if "wait" in order:
+            answer = os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1])
+        else:
+            answer = os.fork()
+            if not answer:
+                _be(order)
+        sys.stdout.write(f"{answer}\n")
+        sys.stdout.flush()
+
+
+def _be(order: dict[str, Any]) -> None:
+    """In the child: become the command, and never return."""
+    from batchedit.cli import main  # noqa: PLC0415
+
+    code = 70
+    try:
+        for target, (path, mode) in enumerate(
+            [(os.devnull, os.O_RDONLY), (order["out"], os.O_WRONLY | os.O_CREAT), (order["err"], os.O_WRONLY | os.O_CREAT)]
+        ):
+            descriptor = os.open(path, mode, 0o600)
+            os.dup2(descriptor, target)
+            os.close(descriptor)
+        os.chdir(order["cwd"])
+        if order["doom"]:
+            _doom(*order["doom"])
+        if "fsize" in order["limits"]:
+            import resource  # noqa: PLC0415
+
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (order["limits"]["fsize"],) * 2)
+        sys.argv = ["batchedit", *order["argv"]]
+        main()
+    except SystemExit as leave:
+        code = leave.code if isinstance(leave.code, int) else 1
+    except BaseException:
+        import traceback  # noqa: PLC0415
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _doom(point: str, nth: int) -> None:
+    from batchedit.api.client import Client  # noqa: PLC0415
+    from batchedit.cli import host  # noqa: PLC0415
+    from tests.kill.child import Killer  # noqa: PLC0415
+
+    killer = Killer(point, nth)
+    plain, submit = host.Terminal, Client.submit
+
+    class Doomed(plain):
+        def observers(self):
+            return [*super().observers(), killer]
+
+    async def answered(client, record):
+        event = await submit(client, record)
+        killer.saw(record, type("answered", (), {})())
+        return event
+
+    host.Terminal = Doomed
+    Client.submit = answered
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,200 @@
+"""What a machine flags, and what it leaves alone; near-duplicates without comparing each with each."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from batchedit.review import alike as alike_module
+from batchedit.review.alike import BITS, alike, groups
+from batchedit.review.checks import Subject, check, wrong_ratio
+from batchedit.review.looks import Album, Look, Wanted, is_flat, measured, on_white
+from tests.showroom import picture
+
+
+def look(number: int, hash_: int, **changes: object) -> Look:
+    return Look(f"{number:064x}", 1024, 1024, hash_, **({"colours": "40" * 48} | changes))  # type: ignore[arg-type]
+
+
+def seen(image: Image.Image, name: str = "a") -> Look:
+    return measured(name, image.width, image.height, image)
+
+
+@pytest.mark.parametrize(
+    ("size", "width", "height", "wrong"),
+    [
+        ("1:1", 1024, 1024, False),
+        ("3:2", 1536, 1024, False),
+        ("3:2", 1540, 1024, False),
+        ("3:2", 1024, 1536, True),
+        ("2:3", 1024, 1024, True),
+        ("1024x1536", 512, 768, False),
+        ("1024*1536", 1536, 1024, True),
+        ("auto", 1, 9, False),
+        ("", 1, 9, False),
+        ("0:0", 1, 9, False),
+    ],
+)
+def test_wrong_ratio(size: str, width: int, height: int, wrong: bool) -> None:
+    assert wrong_ratio(size, width, height) is wrong
+
+
+def test_nearly_one_colour_is_flat_and_a_product_on_white_is_not() -> None:
+    white = Image.new("RGB", (480, 480), "white")
+    noisy = Image.effect_noise((480, 480), 6).convert("RGB")
+    product = white.copy()
+    ImageDraw.Draw(product).ellipse((160, 160, 320, 320), fill="navy")
+    assert is_flat(white)
+    assert is_flat(noisy)
+    assert not is_flat(product)
+    assert not is_flat(picture(1))
+
+
+def test_the_same_picture_scaled_brightened_and_recompressed_is_alike_another_one_is_not(tmp_path: Path) -> None:
+    one = picture(1, (960, 640))
+    other = one.resize((480, 320)).filter(ImageFilter.GaussianBlur(1)).point(lambda tone: min(255, tone + 5))
+    other.save(tmp_path / "b.jpg", quality=60)
+    assert alike(seen(one), seen(Image.open(tmp_path / "b.jpg").convert("RGB"), "b"))
+    assert not any(alike(seen(picture(a)), seen(picture(b), "b")) for a in range(8) for b in range(a))
+
+
+def test_equal_shapes_in_other_colours_are_not_alike() -> None:
+    red, blue = (Image.new("RGB", (480, 480), tone) for tone in ("#d03030", "#3030d0"))
+    for image in (red, blue):
+        ImageDraw.Draw(image).rectangle((100, 60, 300, 420), fill="white")
+    assert (seen(red).hash ^ seen(blue, "b").hash).bit_count() <= BITS
+    assert not alike(seen(red), seen(blue, "b"))
+
+
+def test_groups_find_every_pair_within_the_distance() -> None:
+    rng = random.Random(5)
+    looks = []
+    for number in range(200):
+        base = rng.getrandbits(64)
+        looks.append(look(2 * number, base))
+        for bit in rng.sample(range(64), BITS):
+            base ^= 1 << bit
+        looks.append(look(2 * number + 1, base))
+    assert groups(looks) == [[2 * number, 2 * number + 1] for number in range(200)]
+
+
+def test_ten_thousand_pictures_are_compared_in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of them one picture over and over with small changes, half all different."""
+    rng = random.Random(7)
+    counted = 0
+
+    def counting(one: Look, other: Look) -> bool:
+        nonlocal counted
+        counted += 1
+        return alike(one, other)
+
+    monkeypatch.setattr(alike_module, "alike", counting)
+    looks = [look(number, rng.getrandbits(64)) for number in range(5000)]
+    looks += [look(5000 + number, 1 << rng.randrange(64)) for number in range(5000)]
+    began = time.perf_counter()
+    assert max(map(len, groups(looks))) >= 5000
+    assert counted < 700_000  # of 50 million pairs
+    assert time.perf_counter() - began < 20
+
+
+def test_flags_of_a_run() -> None:
+    looks = {
+        name: Look(name, *size, number, "40" * 48, flat, problem)
+        for name, size, number, flat, problem in [
+            ("good", (1024, 1024), 0x0123456789ABCDEF, False, ""),
+            ("near", (1024, 1024), 0x0123456789ABCDEE, False, ""),
+            ("wide", (1536, 1024), 0x5555AAAA5555AAAA, False, ""),
+            ("tiny", (200, 200), 0x3333CCCC3333CCCC, False, ""),
+            ("flat", (1024, 1024), 0, True, ""),
+            ("torn", (0, 0), 0, False, "can't be read"),
+            ("source", (800, 800), 0x3333CCCC3333CCCC, False, ""),
+        ]
+    }
+    subjects = [
+        Subject(1, 1, "1:1", "good"),
+        Subject(2, 2, "1:1", "near"),
+        Subject(3, 3, "1:1", "wide"),
+        Subject(4, 4, "1:1", "tiny", ("source", "gone")),
+        Subject(5, 5, "1:1", "flat"),
+        Subject(6, 6, "1:1", "torn"),
+        Subject(7, 7, "1:1", "never looked at"),
+    ]
+    assert check(subjects, looks) == {
+        1: "like_row_2",
+        2: "like_row_1",
+        3: "wrong_ratio",
+        4: "tiny like_input",
+        5: "one_colour",
+        6: "unreadable",
+    }
+
+
+def test_variants_and_versions_of_one_row_may_look_alike() -> None:
+    looks = {"a": look(1, 5), "b": look(2, 5)}
+    assert check([Subject(1, 1, "", "a"), Subject(2, 1, "", "b")], looks) == {}
+
+
+def test_two_flat_pictures_are_no_twins() -> None:
+    looks = {"a": look(1, 0, flat=True), "b": look(2, 0, flat=True)}
+    assert check([Subject(1, 1, "", "a"), Subject(2, 2, "", "b")], looks) == {1: "one_colour", 2: "one_colour"}
+
+
+# --- the album ------------------------------------------------------------------------------------
+
+
+def test_thumbnails_are_made_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    picture(3, (900, 600)).save(path)
+    wanted = [Wanted(path, "aa" * 32)]
+    first = Album(tmp_path / "thumbs").look(wanted)
+    thumb = tmp_path / "thumbs" / f"{'aa' * 20}.webp"
+    stamp = thumb.stat().st_mtime_ns
+    assert Album(tmp_path / "thumbs").look(wanted) == first
+    assert thumb.stat().st_mtime_ns == stamp
+    assert (first["aa" * 32].width, first["aa" * 32].height) == (900, 600)
+    with Image.open(thumb) as made:
+        assert made.size == (480, 320)
+
+
+def test_a_thumbnail_that_is_gone_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    picture(3).save(path)
+    Album(tmp_path / "thumbs").look([Wanted(path, "aa")])
+    (tmp_path / "thumbs" / "aa.webp").unlink()
+    Album(tmp_path / "thumbs").look([Wanted(path, "aa")])
+    assert (tmp_path / "thumbs" / "aa.webp").is_file()
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"\x89PNG\r\n\x1a\n and then nothing"])
+def test_what_is_no_picture_is_unreadable(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    assert "can't be read" in Album(tmp_path / "thumbs").look([Wanted(path, "aa")])["aa"].problem
+
+
+def test_missing_and_changed_files_say_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    picture(1).save(path)
+    found = Album(tmp_path / "thumbs").look([Wanted(path, "aa", proven=False), Wanted(tmp_path / "b.png", "bb")])
+    assert "changed" in found["aa"].problem
+    assert "missing" in found["bb"].problem
+
+
+def test_a_phone_picture_is_turned_upright(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture(1, (800, 400)).save(path, exif=exif)
+    found = Album(tmp_path / "thumbs").look([Wanted(path, "aa")])["aa"]
+    assert (found.width, found.height) == (400, 800)
+    with Image.open(tmp_path / "thumbs" / "aa.webp") as thumb:
+        assert thumb.height > thumb.width
+
+
+def test_transparency_is_white_for_the_checks() -> None:
+    clear = Image.new("RGBA", (480, 480), (255, 0, 0, 0))
+    assert on_white(clear).getpixel((9, 9)) == (255, 255, 255)

@@ -1,0 +1,202 @@
+"""Delivery: what is approved, proven, all at once or not at all; its papers; what --force may replace."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from batchedit.checkpoint.marks import Marks
+from batchedit.checkpoint.redone import take_in_again
+from batchedit.core.errors import LockedError, ManifestError, OutputError, UsageError
+from batchedit.core.review import Mark, Verdict
+from batchedit.morning import deliver, gallery, redo_lines
+from batchedit.review.contact import Print, contact_sheet
+from batchedit.review.deliver import Piece
+from batchedit.review.deliver import deliver as hand_on
+from batchedit.review.package import package
+from batchedit.runfolder import RunFolder
+from tests.showroom import Showroom, picture
+
+Say = Callable[[int, Verdict, str], None]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Showroom:
+    """Rows A to D done, A and C approved, B rejected; the manifest has a comma and a formula in its cells."""
+    room = Showroom(RunFolder(tmp_path / "run"))
+    for sku in ("A", "B", "C", "D"):
+        room.row(sku, title=f"The, {sku}", market="=1+1")
+    checkpoint = room.open()
+    for record in checkpoint.records("1 ORDER BY id"):
+        room.done(checkpoint, record, picture(record.id, (300, 300)))
+    marks = Marks(checkpoint)
+    for job, verdict, note in ((1, "approve", "=nice"), (2, "reject", "dark"), (3, "approve", "")):
+        marks.put(Mark(job, Verdict(verdict), note, 0, "Dana", 1_790_000_000.0))
+    checkpoint.close()
+    return room
+
+
+def where(room: Showroom) -> str:
+    return str(room.folder.path)
+
+
+def tree(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+PAPERS = {"manifest.csv", "manifest.jsonl", "approvals.csv", "contact-sheet.pdf", "SHA256SUMS"}
+
+
+def test_the_approved_and_only_they(room: Showroom, tmp_path: Path) -> None:
+    done = deliver(where(room), {}, tmp_path / "out")
+    assert tree(done.to) == PAPERS | {"files/A-1x1-1.png", "files/C-1x1-1.png"}
+    assert (done.pictures, done.progress.looked_at, done.progress.pictures) == (2, 3, 4)
+    with (done.to / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["sku"], row["title"], row["market"], row["result_row"]) for row in rows] == [
+        ("A", "The, A", "=1+1", "1"),
+        ("C", "The, C", "=1+1", "3"),
+    ]
+    assert all((done.to / row["result_file"]).is_file() for row in rows)
+    lines = [json.loads(line) for line in (done.to / "manifest.jsonl").read_text().splitlines()]
+    assert [line["sku"] for line in lines] == ["A", "C"]
+
+
+def test_checksums_prove_every_file(room: Showroom, tmp_path: Path) -> None:
+    to = deliver(where(room), {}, tmp_path / "out").to
+    sums = dict(reversed(line.split("  ", 1)) for line in (to / "SHA256SUMS").read_text().splitlines())
+    assert sums.keys() == tree(to) - {"SHA256SUMS"}
+    assert all(hashlib.sha256((to / name).read_bytes()).hexdigest() == digest for name, digest in sums.items())
+
+
+def test_the_log_says_who_when_and_what(room: Showroom, tmp_path: Path) -> None:
+    to = deliver(where(room), {}, tmp_path / "out").to
+    with (to / "approvals.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["who"], first["decision"], first["note"], first["file"]) == (
+        "Dana", "approve", "'=nice", "files/A-1x1-1.png",
+    )  # fmt: skip
+    assert first["when"] == "2026-09-21T14:13:20Z"
+    assert second["row"] == "3"
+
+
+def test_a_zip_holds_the_same(room: Showroom, tmp_path: Path) -> None:
+    to = deliver(where(room), {}, tmp_path / "out.zip").to
+    with zipfile.ZipFile(to) as archive:
+        assert set(archive.namelist()) == PAPERS | {"files/A-1x1-1.png", "files/C-1x1-1.png"}
+        assert archive.testzip() is None
+        assert archive.read("files/A-1x1-1.png") == (room.folder.path / "files/A-1x1-1.png").read_bytes()
+
+
+def test_the_approved_version_is_delivered_even_if_a_newer_one_is_not(room: Showroom, tmp_path: Path) -> None:
+    checkpoint = room.reopen()
+    (new_id,) = take_in_again(checkpoint, redo_lines(checkpoint))
+    (record,) = checkpoint.records("id = ?", (new_id,))
+    room.done(checkpoint, record, picture(50, (300, 300)))
+    marks = Marks(checkpoint)
+    marks.put(Mark(2, Verdict.APPROVE, "after all", 1, "Dana", 1_790_000_100.0))
+    checkpoint.close()
+    assert "files/B-1x1-1.png" in tree(deliver(where(room), {}, tmp_path / "one").to)
+    checkpoint = room.reopen()
+    Marks(checkpoint).put(Mark(new_id, Verdict.APPROVE, "", 0, "Dana", 1_790_000_200.0))
+    checkpoint.close()
+    second = deliver(where(room), {}, tmp_path / "two").to
+    assert "files/B-1x1-1-v2.png" in tree(second)
+    assert "files/B-1x1-1.png" not in tree(second)
+
+
+@pytest.mark.parametrize("name", ["out", "out.zip"])
+def test_nothing_is_overwritten_without_force(room: Showroom, tmp_path: Path, name: str) -> None:
+    to = tmp_path / name
+    deliver(where(room), {}, to)
+    before = (to / "SHA256SUMS").read_bytes() if to.is_dir() else to.read_bytes()
+    with pytest.raises(UsageError, match="there already"):
+        deliver(where(room), {}, to)
+    assert ((to / "SHA256SUMS").read_bytes() if to.is_dir() else to.read_bytes()) == before
+    deliver(where(room), {}, to, force=True)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_force_replaces_no_folder_that_is_not_a_delivery(room: Showroom, tmp_path: Path) -> None:
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "photo.jpg").write_text("dear")
+    with pytest.raises(UsageError, match="no earlier delivery"):
+        deliver(where(room), {}, tmp_path / "holiday", force=True)
+    assert (tmp_path / "holiday" / "photo.jpg").read_text() == "dear"
+
+
+@pytest.mark.parametrize("name", ["out", "out.zip"])
+@pytest.mark.parametrize("harm", ["changed", "missing"])
+def test_a_picture_that_is_not_what_was_bought_stops_all(room: Showroom, tmp_path: Path, name: str, harm: str) -> None:
+    victim = room.folder.path / "files" / "C-1x1-1.png"
+    victim.unlink() if harm == "missing" else victim.write_bytes(b"something else")
+    with pytest.raises(ManifestError, match="C-1x1-1.png"):
+        deliver(where(room), {}, tmp_path / name)
+    assert {path.name for path in tmp_path.iterdir()} == {"run"}
+
+
+def test_a_failure_on_the_way_leaves_nothing(tmp_path: Path) -> None:
+    def break_off() -> None:
+        with package(tmp_path / "out", force=False) as into:
+            with into.create("a") as file:
+                file.write(b"half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left"):
+        break_off()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_papers_are_made_after_the_pictures_are_sound(tmp_path: Path) -> None:
+    def papers() -> list[Piece]:
+        raise AssertionError("too early")
+
+    gone = Piece(tmp_path / "gone.png", "files/gone.png", "aa")
+    with pytest.raises(ManifestError):
+        hand_on([gone], (piece for make in [papers] for piece in make()), tmp_path / "out")
+
+
+def test_nothing_approved_is_said_with_what_to_do(tmp_path: Path) -> None:
+    room = Showroom(RunFolder(tmp_path / "run"))
+    room.row("A")
+    room.open().close()
+    with pytest.raises(UsageError, match="none of the 0 pictures is approved") as caught:
+        deliver(where(room), {}, tmp_path / "out")
+    assert "batchedit review" in caught.value.hint
+
+
+def test_a_run_that_is_going_on_is_looked_at_but_not_written(room: Showroom) -> None:
+    from batchedit.checkpoint.lock import run_lock
+
+    with run_lock(room.folder.path, "run"):
+        made = gallery(where(room), {})
+        assert (made.pictures, made.kept) == (4, False)
+        with pytest.raises(LockedError, match="another process"):
+            deliver(where(room), {}, room.folder.path / "out")
+    assert gallery(where(room), {}).kept
+
+
+def test_the_contact_sheet_has_twelve_pictures_a_page(tmp_path: Path) -> None:
+    thumb = tmp_path / "a.webp"
+    picture(1).save(thumb)
+    prints = [Print(thumb if n % 2 else None, f"Größe {n} — «name» " * 5, f"row {n}") for n in range(12 * 13 + 1)]
+    assert contact_sheet(prints, tmp_path / "sheet.pdf", "Spring: 157 approved") == 14
+    content = (tmp_path / "sheet.pdf").read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert content.count(b"/Type /Page\n") + content.count(b"/Type /Page ") >= 14
+
+
+def test_pages_are_white_paper() -> None:
+    from batchedit.review.contact import batched_pages
+
+    ((page,),) = batched_pages([Print(None, "a", "b")], "title", 1)
+    assert isinstance(page, Image.Image)
+    assert page.size == (1240, 1754)
+    assert page.getpixel((5, 5)) == (255, 255, 255)
