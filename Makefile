@@ -10,7 +10,7 @@ demo: $(VENV)/demo
 	$(BIN)/batchedit run manifests/demo.csv --sandbox
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -n 4
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

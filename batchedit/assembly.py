@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -15,7 +15,7 @@ from .api.client import Client
 from .api.token import find_token
 from .api.urls import check_base_url
 from .checkpoint.sqlite import SqliteCheckpoint
-from .core.errors import OutputError, UsageError
+from .core.errors import CheckpointError, OutputError, UsageError
 from .core.inspection import Lifetimes
 from .core.lifecycle import Patience
 from .pictures.send import LocalPictures
@@ -151,4 +151,5 @@ async def connected(
             ),
             client,
         )
-        checkpoint.put("lifetimes", governor.lifetimes.dump())
+        with suppress(CheckpointError):  # worth a little to the next run; nothing to hide an error of this one behind
+            checkpoint.put("lifetimes", governor.lifetimes.dump())

@@ -78,10 +78,15 @@ async def adopt(checkpoint: SqliteCheckpoint, client: Client, pasted: Mapping[st
     wrong: list[str] = []
     accepted: list[tuple[Doubt, Accepted]] = []
     for name, request_id in pasted.items():
+        if name == "all":
+            raise UsageError("one request id can't be that of all rows", hint="write ROW=ID for each row")
         doubt = pick(found, [name])[0]
-        taken = [record.job.name for record in checkpoint.records("request_id = ?", (request_id,))]
+        if any(doubt is other for other, _ in accepted):
+            wrong.append(f"row {name} is given two ids")
+            continue
+        taken = _owner(checkpoint, request_id)
         if taken or any(event.handle.request_id == request_id for _, event in accepted):
-            wrong.append(f"{request_id} is already the request of {taken[0] if taken else 'another row'}")
+            wrong.append(f"{request_id} is already the request of {taken or 'another row'}")
             continue
         answer = await client.identify(request_id)
         if isinstance(answer, Problem):
@@ -93,6 +98,14 @@ async def adopt(checkpoint: SqliteCheckpoint, client: Client, pasted: Mapping[st
     for doubt, event in accepted:
         checkpoint.save_now(advance(doubt.record, event), event)
     return len(accepted)
+
+
+def _owner(checkpoint: SqliteCheckpoint, request_id: str) -> str:
+    """The name of the job that this request was ever accepted for, also before it was bought anew; empty for none."""
+    for _, job, _, name, _, told in checkpoint.events():
+        if name == Accepted.__name__ and told["handle"]["request_id"] == request_id:
+            return checkpoint.records("id = ?", (job,))[0].job.name
+    return ""
 
 
 def open_doubts(checkpoint: SqliteCheckpoint) -> int:

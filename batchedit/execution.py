@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import IO, Protocol
 
 import orjson
 
 from .api.catalogue import Model
 from .api.client import Client
 from .assembly import Service, connected
+from .checkpoint.digest import digest
+from .checkpoint.rescue import spare
 from .checkpoint.sqlite import SqliteCheckpoint
-from .core.errors import BatcheditError, UsageError
+from .core.errors import BatcheditError, OutputError, UsageError
 from .core.model import Record, State
 from .pipeline import Stop, collect_and_buy
 from .planning import Plan
@@ -67,12 +69,22 @@ class Opened:
 @contextmanager
 def opened(folder: RunFolder, settings: Settings, host: Host) -> Iterator[Opened]:
     """The run in ``folder``, made if there is none. The caller holds its lock."""
-    checkpoint = open_run(folder, settings)
+    with closing(open_run(folder, settings)) as checkpoint, spare(folder.path), _log(folder) as log:
+        yield Opened(folder, checkpoint, settings, Everybody([JsonLines(log), *host.observers()]), host)
+
+
+@contextmanager
+def _log(folder: RunFolder) -> Iterator[IO[str]]:
+    """``run.jsonl``, whose lines go out one by one. What a full disk did not take is not tried again at the end."""
     try:
-        with folder.log.open("a", encoding="utf-8") as log:
-            yield Opened(folder, checkpoint, settings, Everybody([JsonLines(log), *host.observers()]), host)
+        log = folder.log.open("a", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{folder.log} can't be written: {error.strerror or error}") from error
+    try:
+        yield log
     finally:
-        checkpoint.close()
+        with suppress(OSError):
+            log.close()
 
 
 async def execute(run: Opened, model: Model, found: Service, what: Plan, *, buy: bool) -> Report:
@@ -134,7 +146,7 @@ def finish(run: Opened, error: BatcheditError | None) -> Report:
         report = make_report(
             checkpoint.counts(),
             checkpoint.money(),
-            checkpoint.outcomes(),
+            digest(checkpoint),
             halted=str(error) if error else "",
             hint=error.hint if error else "",
             code=error.code if error else None,
@@ -181,10 +193,13 @@ async def buy_canary(run: Opened, pool: Pool) -> None:
 
 
 def canary_ids(checkpoint: SqliteCheckpoint, count: int) -> list[int]:
-    """The ids of the canary's jobs: those of last time, or ``count`` planned ones at even distances."""
-    kept = orjson.loads(checkpoint.get("canary") or "[]")
-    if len(kept) >= count:
-        return [int(job_id) for job_id in kept]
+    """The ids of the canary's jobs: those of last time, or ``count`` planned ones at even distances.
+
+    If the manifest no longer asks for one of those, it is a new canary.
+    """
+    kept = [int(job_id) for job_id in orjson.loads(checkpoint.get("canary") or "[]")]
+    if len(kept) >= count and all(checkpoint.records("id = ? AND wanted = 1", (job_id,)) for job_id in kept):
+        return kept
     planned = checkpoint.planned_ids()
     step = (len(planned) - 1) / max(1, count - 1)
     ids = [planned[round(index * step)] for index in range(count)]

@@ -10,9 +10,8 @@ from typing import Any
 import anyio
 import orjson
 
-from .api.catalogue import Model
 from .core.errors import OutputError
-from .core.model import CellProblem, InvalidLine, JobKey, Line, State
+from .core.model import CellProblem, InvalidLine, Line, State
 from .manifest.digests import DigestSet
 from .manifest.expand import Expander, expand_all
 from .manifest.read import Manifest
@@ -94,7 +93,6 @@ def is_bought(state: State | None) -> bool:
 async def ask_about_links(
     manifest: Manifest,
     recipe: Recipe,
-    model: Model,
     folder: RunFolder,
     state_of: StateOf,
     *,
@@ -107,7 +105,6 @@ async def ask_about_links(
 
     With ``limit`` a bad row makes room for a later one, so the manifest is gone through until no new row comes in.
     """
-    assert model.id == recipe.model
     links, seen = Links(), DigestSet(16)
     try:
         cache = LinkCache(folder.links)
@@ -170,5 +167,3 @@ def _told(checked: Checked) -> str:
         if found
     ]
     return f"{links} checked{asked}: {', '.join(parts)}"
-
-

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 import anyio
+import orjson
 
 from .checkpoint.intake import CHUNK, Intake, IntakeReport
 from .core.errors import BatcheditError
 from .core.model import InvalidLine, JobKey, Line, Record, State
-from .pool.drive import Pool, ask_prices, buy_doubts_again, resume, work
+from .pool.drive import Pool, ask_prices, buy_doubts_again, gravest, resume, work
 from .progress import Snapshot
 
 REFRESH_SECONDS = 0.5
@@ -22,6 +23,8 @@ StateOf = Callable[[JobKey], State | None]
 """A job's state by its key, None if no job has it."""
 
 EXAMPLES = 3
+EXAMPLES_WITHIN = 1000
+"""Among so many pictures to buy the examples are looked for."""
 TOLD_PROBLEMS = 200
 """So many invalid rows are kept to be told one by one; the rest is counted."""
 
@@ -100,14 +103,20 @@ class Survey:
                 self.others[state] += 1
             return
         self.to_buy += 1
-        if len(self.examples) < EXAMPLES:
-            self.examples.append(line)
+        if len(self.examples) < EXAMPLES and self.to_buy <= EXAMPLES_WITHIN:
+            self._keep_example(line)
         if state is State.PLANNED:
             self.left += 1
         elif line.job.version > 1:
             self.edited += 1
             if len(self.edits) < TOLD_PROBLEMS:
                 self.edits.append(line)
+
+    def _keep_example(self, line: Line) -> None:
+        """Unlike ones: two sizes of one row show nothing new."""
+        prompt = orjson.loads(line.job.inputs).get("prompt")
+        if all(orjson.loads(other.job.inputs).get("prompt") != prompt for other in self.examples):
+            self.examples.append(line)
 
     def _count_invalid(self, line: InvalidLine) -> None:
         self.invalid_rows += 1
@@ -171,9 +180,7 @@ async def collect_and_buy(
                 await ask_prices(pool)
                 around.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            if len(group.exceptions) == 1:
-                raise group.exceptions[0] from group
-            raise
+            raise gravest(group) from group
         finally:
             stop.listen(None)
     refresh(snapshot(pool))
@@ -188,8 +195,10 @@ async def _ask_prices_now_and_then(pool: Pool) -> None:
 
 async def _show(pool: Pool, refresh: Callable[[Snapshot], None]) -> None:
     while True:
+        began = anyio.current_time()
         refresh(snapshot(pool))
-        await anyio.sleep(REFRESH_SECONDS)
+        # With thousands in flight a snapshot takes its time: never more than a fiftieth of all.
+        await anyio.sleep(max(REFRESH_SECONDS, 50 * (anyio.current_time() - began)))
 
 
 def snapshot(pool: Pool) -> Snapshot:

@@ -112,28 +112,32 @@ def known_before(folder: RunFolder, settings: Settings, source: Path) -> Before:
     try:
         if checkpoint.get("model") != settings.model or checkpoint.get("service") != settings.service:
             return Before()
-        return before_of(checkpoint, known_jobs(checkpoint), source)
+        return before_of(checkpoint, known_jobs(checkpoint), _content(source))
     finally:
         checkpoint.close()
 
 
-def before_of(checkpoint: SqliteCheckpoint, known: KnownJobs | None, source: Path) -> Before:
-    """How ``checkpoint`` stands before the next intake; without ``known`` only its settings are told."""
+def before_of(checkpoint: SqliteCheckpoint, known: KnownJobs, content: str) -> Before:
+    """How ``checkpoint`` stands before the next intake, of a manifest with the digest ``content``."""
     text = checkpoint.get("settings")
-    old = Settings.load(text) if text else None
-    _, content, *_ = [*(checkpoint.get("fingerprint") or "").split(":"), ""]
-    same = content == _content(source) if content else False
-    return Before(known, state_of(checkpoint, known) if known else lambda _: None, old, same)
+    same = f":{content}:" in (checkpoint.get("fingerprint") or "")
+    return Before(known, state_of(checkpoint, known), Settings.load(text) if text else None, same)
 
 
 def state_of(checkpoint: SqliteCheckpoint, known: KnownJobs) -> StateOf:
     """The state of the job that a key stands for, as of now: what an intake adds to ``known`` later is no job yet."""
-    others = {job: State(state) for job, state in checkpoint.rows("SELECT id, state FROM jobs WHERE state != 'done'")}
     last, ids = int(checkpoint.get("committed_id") or 0), known.ids
+    planned = bytearray(last + 1)  # by id: it may be a million of them
+    for (job,) in checkpoint.rows("SELECT id FROM jobs WHERE state = 'planned'"):
+        planned[job] = 1
+    query = "SELECT id, state FROM jobs WHERE state NOT IN ('planned', 'done')"
+    others = {job: State(state) for job, state in checkpoint.rows(query)}
 
     def state(key: JobKey) -> State | None:
         job = ids.get(key)
-        return None if job is None or job > last else others.get(job, State.DONE)
+        if job is None or job > last:
+            return None
+        return State.PLANNED if planned[job] else others.get(job, State.DONE)
 
     return state
 
@@ -170,7 +174,7 @@ def take_in_manifest(
             **told,
         )
     intake = Intake.begin(checkpoint, limit=settings.limit)
-    before = before_of(checkpoint, intake.known, source)
+    before = before_of(checkpoint, intake.known, fingerprint.split(":")[1])
     survey = Survey(limit=settings.limit, state_of=before.state_of)
     recipe = make_recipe(settings, model, source)
     expander = Expander(recipe, manifest.columns, intake.known)
@@ -294,6 +298,10 @@ def _warnings(expander: Expander) -> tuple[str, ...]:
     found = [
         f"{{{column}}} in the prompt is empty in {count:,} row{'s' if count > 1 else ''}"
         for column, count in expander.empties.items()
+    ]
+    found += [
+        f"--for {column}: nothing uses it, so its pictures are one and the same; name {{{column}}} in --prompt"
+        for column in expander.unused_over
     ]
     if hint := expander.fill_down_hint():
         found.append(

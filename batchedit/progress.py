@@ -127,20 +127,30 @@ class TellEvents:
 
 
 class Everybody:
-    """Several observers as one."""
+    """Several observers as one, and a wall between them and the run.
+
+    Who watches must not be able to break what is watched: a log on a full disk or a terminal that was closed would
+    otherwise cut a purchase off between its steps. An observer that fails is left out from there on, and the others hear.
+    """
 
     def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = observers
+        self._observers = list(observers)
 
     def saw(self, record: Record, event: Event) -> None:
         """Pass it on."""
-        for observer in self._observers:
-            observer.saw(record, event)
+        self._tell(lambda observer: observer.saw(record, event))
 
     def note(self, name: str, message: str, **details: object) -> None:
         """Pass it on."""
-        for observer in self._observers:
-            observer.note(name, message, **details)
+        self._tell(lambda observer: observer.note(name, message, **details))
+
+    def _tell(self, tell: Callable[[Observer], None]) -> None:
+        for observer in list(self._observers):
+            try:
+                tell(observer)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is not the run's
+                self._observers.remove(observer)
+                self.note("observer_failed", f"{type(observer).__name__} can't go on: {error}")
 
 
 class Bar:

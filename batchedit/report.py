@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .core.model import Counts, Money, Outcome, State
-
-MOST = 5
-"""How many of the commonest errors are told, and how many rows of each are named."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommonError:
-    """An error that several rows share. ``rows`` names the first few of ``count``."""
-
-    kind: str
-    message: str
-    count: int
-    rows: tuple[int, ...]
+from .checkpoint.digest import CommonError, Digest
+from .core.model import Counts, Money, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,48 +54,23 @@ def exit_code(counts: Counts, money: Money) -> int:
     return 1 if counts.of(State.FAILED, State.CANCELLED) else 0
 
 
-def digest(outcomes: Iterable[Outcome]) -> tuple[int, list[float], list[CommonError]]:
-    """``(invalid rows, seconds of each finished job, the commonest errors)`` of a run, in one pass."""
-    invalid = 0
-    seconds: list[float] = []
-    counted: Counter[tuple[str, str]] = Counter()
-    rows: dict[tuple[str, str], list[int]] = {}
-    seen: set[bytes] = set()
-    for line in outcomes:
-        if line.state == "invalid":
-            invalid += 1
-        elif line.state == State.DONE and line.key not in seen and line.finished_at and line.submitted_at:
-            seconds.append(line.finished_at - line.submitted_at)
-        if line.key:
-            seen.add(line.key)
-        if line.kind and line.state not in {State.DONE, State.PLANNED}:
-            about = (line.kind, line.problem)
-            counted[about] += 1
-            rows.setdefault(about, [])
-            if len(rows[about]) < MOST:
-                rows[about].append(line.row)
-    errors = [CommonError(*about, count, tuple(rows[about])) for about, count in counted.most_common(MOST)]
-    return invalid, seconds, errors
-
-
 def make_report(
     counts: Counts,
     money: Money,
-    outcomes: Iterable[Outcome],
+    found: Digest,
     *,
     halted: str = "",
     hint: str = "",
     code: int | None = None,
 ) -> Report:
     """``code`` is the halting error's; None asks ``exit_code``."""
-    invalid, seconds, errors = digest(outcomes)
     return Report(
         counts=counts,
-        invalid=invalid,
+        invalid=found.invalid,
         money=money,
-        seconds_median=round(statistics.median(seconds), 1) if seconds else None,
-        seconds_p90=round(statistics.quantiles(seconds, n=10)[-1], 1) if len(seconds) > 1 else None,
-        errors=tuple(errors),
+        seconds_median=found.seconds_median,
+        seconds_p90=found.seconds_p90,
+        errors=found.errors,
         halted=halted,
         hint=hint,
         code=exit_code(counts, money) if code is None else code,

@@ -20,33 +20,53 @@ FAILED = frozenset({"failed", "invalid", "cancelled"})
 def write_all(checkpoint: SqliteCheckpoint, folder: RunFolder, settings: Settings) -> None:
     """``results.csv``, ``results.jsonl``, ``failed.csv``, ``in_doubt.csv``, if anything changed since last time."""
     mark = checkpoint.change_mark()
-    if (
-        checkpoint.get("results_written") == mark
-        and folder.results("csv").exists()
-        and folder.results("jsonl").exists()
-    ):
-        return
     snapshot = folder.snapshot()
     if snapshot is None:
         return
+    kinds = {FormKind.CSV, FormKind.JSONL, *([FormKind(settings.format)] if settings.format else _own_kind(snapshot))}
+    if checkpoint.get("results_written") == mark and all(folder.results(kind).exists() for kind in kinds):
+        return
     manifest = open_source(snapshot, settings, snapshot.name)
     added = tuple(settings.over)
-    for kind in (FormKind.CSV, FormKind.JSONL):
+    for kind in sorted(kinds):
         write_results(
             manifest, checkpoint.outcomes(), folder.results(kind), form=form_as(manifest.form, kind), added=added
         )
     csv = form_as(manifest.form, FormKind.CSV)
-    for path, only in ((folder.failed, FAILED.__contains__), (folder.in_doubt, {"in_doubt"}.__contains__)):
-        if not write_results(manifest, checkpoint.outcomes(), path, form=csv, only=only, added=added):
+    for path, only, any_ in (
+        (folder.failed, FAILED.__contains__, anything_failed(checkpoint)),
+        (folder.in_doubt, {"in_doubt"}.__contains__, bool(checkpoint.money().doubts)),
+    ):
+        if not any_:
+            path.unlink(missing_ok=True)
+        elif not write_results(manifest, checkpoint.outcomes(), path, form=csv, only=only, added=added):
             path.unlink()
     checkpoint.put("results_written", mark)
 
 
+def anything_failed(checkpoint: SqliteCheckpoint) -> bool:
+    """Whether any line belongs into ``failed.csv``. A line may ask for a job that ``--limit`` leaves out."""
+    ((found,),) = checkpoint.rows(
+        "SELECT EXISTS (SELECT 1 FROM lines WHERE job IS NULL) "
+        "OR EXISTS (SELECT 1 FROM jobs WHERE state NOT IN ('planned', 'done') AND state IN ('failed', 'cancelled'))"
+    )
+    return bool(found)
+
+
+def _own_kind(snapshot: Path) -> list[FormKind]:
+    """Excel and Parquet manifests get their results in the same form, beside the two that every run has."""
+    return [kind for kind in (FormKind.XLSX, FormKind.PARQUET) if snapshot.suffix == f".{kind}"]
+
+
 def form_as(form: Form, kind: FormKind) -> Form:
-    """The manifest's form if it is of ``kind``, else that kind's plain one."""
+    """The manifest's form if it is of ``kind``, else that kind's plain one.
+
+    CSV gets a byte order mark where Excel would otherwise take its UTF-8 for something else.
+    """
     if form.kind is kind:
-        return replace(form, compression="")
-    return Form(kind)
+        plain_text = form.ascii or form.encoding != "utf-8"
+        return replace(form, compression="", bom=form.bom or (kind is FormKind.CSV and not plain_text))
+    return Form(kind, bom=kind is FormKind.CSV)
 
 
 def write_one(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .checkpoint.rescue import clear_rescued, rescued
 from .checkpoint.sqlite import SqliteCheckpoint, create_checkpoint, open_checkpoint
-from .core.errors import NotFoundError, OutputError, UsageError
+from .core.errors import CheckpointError, NotFoundError, OutputError, UsageError
 from .core.lifecycle import advance
 from .core.model import State
 from .settings import Settings
@@ -138,6 +138,7 @@ def open_run(folder: RunFolder, settings: Settings) -> SqliteCheckpoint:
     Ids that a failing disk sent to the side file are taken in first.
     """
     if not folder.checkpoint.exists():
+        _must_be_new(folder)
         return create_checkpoint(folder.checkpoint, model=settings.model, service=settings.service)
     checkpoint = open_checkpoint(folder.checkpoint)
     try:
@@ -147,6 +148,19 @@ def open_run(folder: RunFolder, settings: Settings) -> SqliteCheckpoint:
         checkpoint.close()
         raise
     return checkpoint
+
+
+def _must_be_new(folder: RunFolder) -> None:
+    """A folder that something was bought in and that has no checkpoint any more would be bought anew, in silence."""
+    bought = len(list(rescued(folder.path)))
+    if folder.log.exists():
+        with folder.log.open("rb") as log:
+            bought += sum(b'"event":"Accepted"' in line for line in log)
+    if bought:
+        raise CheckpointError(
+            f"{folder.checkpoint} is gone, and it knew of {bought:,} jobs that were bought here",
+            hint="restore it from a backup; or, to buy everything anew, give another folder with --out DIR",
+        )
 
 
 def _must_match(checkpoint: SqliteCheckpoint, folder: RunFolder, settings: Settings) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from time import time
 from typing import Any
@@ -19,13 +19,26 @@ from . import doubt as doubting
 from .api.catalogue import Model
 from .api.client import Client
 from .assembly import Service, connected, find_model, model_from_catalogue, service
+from .checkpoint.digest import digest
 from .checkpoint.lock import run_lock
 from .checkpoint.sqlite import SqliteCheckpoint, open_checkpoint
 from .core.errors import BatcheditError, UsageError
 from .core.lifecycle import RetryAsked, advance
 from .core.model import Record, State
 from .execution import CanaryReport, Host, Opened, execute, finish, opened, priced
-from .planning import InvalidRowsError, Plan, open_source, survey_manifest, take_in_manifest
+from .linkcheck import Links, ask_about_links
+from .manifest.read import FormKind, Manifest
+from .manifest.sheets import load_parquet
+from .planning import (
+    Before,
+    InvalidRowsError,
+    Plan,
+    known_before,
+    make_recipe,
+    open_source,
+    survey_manifest,
+    take_in_manifest,
+)
 from .pool.drive import cancel as cancel_remote
 from .progress import Everybody
 from .report import Report, make_report
@@ -61,22 +74,38 @@ async def run(source: Path, settings: Settings, host: Host, *, name: str = "") -
 
     ``name`` stands for the manifest where ``source`` is a copy of something else.
     """
+    if settings.format == FormKind.PARQUET:
+        load_parquet()  # before anything is bought
     manifest = open_source(source, settings, name)
     folder = folder_for(Path(name or source), settings.out)
     folder.make()
     with run_lock(folder.path, "run"), service(settings, folder, host.environ) as found:
         model = find_model(settings) or await model_from_catalogue(settings, found, Everybody(host.observers()))
         with opened(folder, settings, host) as here:
+            links = None
+            if settings.check_images:
+                before = await to_thread.run_sync(lambda: known_before(folder, settings, source))
+                links = await _ask_about_links(manifest, source, settings, model, folder, before, host)
             what = await to_thread.run_sync(
                 lambda: take_in_manifest(
-                    here.checkpoint, folder, settings, manifest=manifest, source=source, model=model, stop=host.stop
+                    here.checkpoint,
+                    folder,
+                    settings,
+                    manifest=manifest,
+                    source=source,
+                    model=model,
+                    stop=host.stop,
+                    links=links,
                 )
             )
             return await execute(here, model, found, what, buy=True)
 
 
 async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") -> Plan:
-    """Check every row, count, price. Sends nothing that buys and writes nothing."""
+    """Check every row, count, price. Sends nothing that buys.
+
+    Writes nothing, but with ``check_images`` what was said about links, so that ``run`` need not ask again.
+    """
     manifest = open_source(source, settings, name)
     folder = folder_for(Path(name or source), settings.out)
     model = find_model(settings)
@@ -85,7 +114,12 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
         if found is None:
             raise UsageError(f"the input schema of {settings.model} is needed", hint="give it as --schema FILE")
         model = await model_from_catalogue(settings, found, Everybody(host.observers()))
-    what = survey_manifest(manifest, source, folder, settings, model)
+    before = known_before(folder, settings, source)
+    links = None
+    if settings.check_images:
+        folder.make()
+        links = await _ask_about_links(manifest, source, settings, model, folder, before, host)
+    what = survey_manifest(manifest, source, folder, settings, model, before, links)
     if settings.price is not None:
         return replace(what, price=settings.price, price_source="--price")
     if found is None:
@@ -93,6 +127,21 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
     async with _client(settings, found, model, host) as client:
         entry = await client.model_entry()
     return replace(what, price=entry.price, price_source="the catalogue") if entry and entry.price else what
+
+
+async def _ask_about_links(
+    manifest: Manifest, source: Path, settings: Settings, model: Model, folder: RunFolder, before: Before, host: Host
+) -> Links:
+    return await ask_about_links(
+        manifest,
+        make_recipe(settings, model, source),
+        folder,
+        before.state_of,
+        limit=settings.limit,
+        stop=host.stop,
+        observer=Everybody(host.observers()),
+        proxy=host.environ.get("HTTPS_PROXY") or host.environ.get("https_proxy"),
+    )
 
 
 def _service_if_any(settings: Settings, folder: RunFolder, host: Host) -> Service | None:
@@ -114,9 +163,15 @@ def _client(settings: Settings, found: Service, model: Model, host: Host) -> Cli
 
 
 def kept_settings(checkpoint: SqliteCheckpoint, given: Given) -> Settings:
-    """The settings the run was made with, and over them what was given now."""
-    text = checkpoint.get("settings")
-    return replace(Settings.load(text) if text else Settings(), **given)
+    """The settings the run was made with, and over them what was given now.
+
+    What was said for one evening is not kept: a time to stop at, and the leave to buy doubtful jobs again. The cap is
+    the last one that was given.
+    """
+    text, cap = checkpoint.get("settings"), checkpoint.get("max_cost")
+    kept = Settings.load(text) if text else Settings()
+    kept = replace(kept, until=None, on_doubt="hold", max_cost=int(cap) if cap else None)
+    return replace(kept, **given)
 
 
 @dataclass(frozen=True)
@@ -152,9 +207,18 @@ def status(run_name: str, given: Given) -> tuple[RunFolder, Report]:
     folder = find_run(run_name, given.get("out"))
     checkpoint = open_checkpoint(folder.checkpoint, read_only=True)
     try:
-        return folder, make_report(checkpoint.counts(), checkpoint.money(), checkpoint.outcomes())
+        return folder, make_report(checkpoint.counts(), checkpoint.money(), digest(checkpoint))
     finally:
         checkpoint.close()
+
+
+def settings_of(run_name: str, given: Given) -> tuple[Path, Settings, dict[str, str]]:
+    """A run's folder, its settings with ``given`` over them, and where those of the run came from that are no default."""
+    folder = find_run(run_name, given.get("out"))
+    kept, plain = _settings_of(folder, {}), Settings()
+    named = {f.name: getattr(kept, f.name) != getattr(plain, f.name) for f in fields(Settings)}
+    told = {name: f"the run ({kept.origins.get(name, 'as it was made')})" for name, other in named.items() if other}
+    return folder.path, replace(kept, **given), told
 
 
 def results(run_name: str, given: Given, *, kind: str | None = None, to: Path | None = None) -> Path:

@@ -32,6 +32,7 @@ MANIFEST_SETTINGS = (
     "image_root",
     "no_shrink",
     "skip_invalid",
+    "check_images",
 )
 """What decides which jobs a manifest becomes and what they are called: part of the fingerprint of an intake."""
 
@@ -58,6 +59,7 @@ class Settings:
     image_root: str | None = None
     no_shrink: bool = False
     skip_invalid: bool = False
+    check_images: bool = False
     out: str | None = None
     format: str | None = None
     price: int | None = None
@@ -73,6 +75,8 @@ class Settings:
     sandbox: bool = False
     base_url: str = DEFAULT_BASE_URL
     allow_hosts: tuple[str, ...] = ()
+    #: where each value came from that is no default: ``flag``, ``environment BATCHEDIT_…``, ``file …``
+    origins: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def service(self) -> str:

@@ -28,6 +28,8 @@ from urllib.request import urlopen
 HERE = Path(__file__).resolve().parent
 CLI = (sys.executable, "-m", "batchedit")
 TOKEN = {"RUNCOMFY_API_TOKEN": "benchmark"}
+HOUSE = {"PYTHONPATH": str(HERE.parent)}
+"""Children use the package that these benchmarks lie beside, wherever they are called from."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def run(
         child = subprocess.Popen(
             [str(one) for one in arguments],
             cwd=folder,
-            env={**os.environ, **TOKEN, **(environment or {})},
+            env={**os.environ, **TOKEN, **HOUSE, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
@@ -64,7 +66,9 @@ def run(
             file.seek(0)
             texts.append(file.read().decode(errors="replace"))
     if code not in codes:
-        raise AssertionError(f"{' '.join(map(str, arguments))} ended with {code}:\n{texts[0][-2000:]}\n{texts[1][-4000:]}")
+        raise AssertionError(
+            f"{' '.join(map(str, arguments))} ended with {code}:\n{texts[0][-2000:]}\n{texts[1][-4000:]}"
+        )
     return Ran(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, code, *texts)
 
 
@@ -84,7 +88,9 @@ class Sandbox:
 @contextmanager
 def sandbox(*options: str) -> Iterator[Sandbox]:
     """A fresh one for as long as the block lasts."""
-    child = subprocess.Popen([*CLI, "sandbox", *options], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [*CLI, "sandbox", *options], stdout=subprocess.PIPE, text=True, env={**os.environ, **HOUSE}
+    )
     try:
         assert child.stdout is not None
         line = child.stdout.readline()

@@ -15,6 +15,11 @@ _OF_A_LINE = "slot IN (SELECT slot FROM jobs WHERE id IN (SELECT job FROM lines)
 
 def read_cards(checkpoint: SqliteCheckpoint) -> list[Card]:
     """Every line in the manifest's order. The job it asks for comes first, then other versions, the newest first."""
+    with checkpoint.snapshot():
+        return _read_cards(checkpoint)
+
+
+def _read_cards(checkpoint: SqliteCheckpoint) -> list[Card]:
     slots: dict[int, int] = dict(checkpoint.rows("SELECT id, slot FROM jobs"))
     of_slot: dict[int, list[Record]] = {}
     by_id: dict[int, Record] = {}

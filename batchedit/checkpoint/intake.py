@@ -8,20 +8,23 @@ one, before anything could have been bought from it: buying begins after ``commi
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
 
 from ..core.model import InvalidLine, JobKey, Line
 from .codec import JOB_COLUMNS
+from .keymap import KeyMap, Slots
 from .redone import successors
-from .sqlite import SqliteCheckpoint, recount, sweep
+from .sqlite import SqliteCheckpoint, add_planned, sweep
 
 CHUNK = 10_000
 
 _INSERT_JOB = f"INSERT INTO jobs ({JOB_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')"
 _INSERT_LINE = "INSERT INTO incoming (row, id, job, problems, over) VALUES (?, ?, ?, ?, ?)"
+_UPDATE_PATHS = "UPDATE jobs SET inputs = ? WHERE id = ? AND key = ? AND state IN ('planned', 'failed', 'cancelled')"
+"""Local pictures may have moved since their job was planned: the same content, so the same job, at another path."""
 _LINES_TABLE = """
     CREATE TABLE incoming (
         n INTEGER PRIMARY KEY, row INTEGER NOT NULL, id TEXT NOT NULL, job INTEGER, problems TEXT, over TEXT
@@ -33,8 +36,8 @@ _LINES_TABLE = """
 class KnownJobs:
     """What the checkpoint already has: job ids by key, and the highest version by slot."""
 
-    ids: dict[bytes, int]
-    slots: dict[int, int]
+    ids: KeyMap
+    slots: Slots
 
     def has(self, key: JobKey) -> bool:
         """Is there a job of this key?"""
@@ -42,24 +45,19 @@ class KnownJobs:
 
     def version(self, slot: int) -> int:
         """The highest version that this row, size and variant has had; 0 if it is new."""
-        return self.slots.get(slot, 0)
+        return self.slots.version(slot)
 
 
 def known_jobs(checkpoint: SqliteCheckpoint) -> KnownJobs:
-    """Keys and slots of every committed job: about 200 bytes a job in memory, read in one pass.
+    """Keys and slots of every committed job: some 40 bytes a job in memory, read from two indexes.
 
     A key whose job was rejected and bought again stands for the newest job in its place.
     """
-    ids: dict[bytes, int] = {}
-    slots: dict[int, int] = {}
-    for job_id, key, slot, version in checkpoint.rows("SELECT id, key, slot, version FROM jobs ORDER BY id"):
-        ids[key] = job_id
-        if slots.get(slot, 0) < version:
-            slots[slot] = version
+    ids = KeyMap()
     later = successors(checkpoint)
-    if later:
-        ids = {key: later.get(job_id, job_id) for key, job_id in ids.items()}
-    return KnownJobs(ids, slots)
+    for key, job_id in checkpoint.rows("SELECT key, id FROM jobs ORDER BY key"):
+        ids.add(key, later.get(job_id, job_id) if later else job_id)
+    return KnownJobs(ids, Slots(checkpoint.rows("SELECT slot, version FROM jobs ORDER BY slot, version")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +78,12 @@ class Intake:
         self.known = known
         self._ids = known.ids
         self._limit = limit
-        self._wanted: set[int] = set()
         self._distinct = 0
         self._new = 0
+        self._moved: list[tuple[str, int, JobKey]] = []
         self._invalid = 0
         self._first_new = self._next = int(checkpoint.get("committed_id") or 0) + 1
+        self._wanted = bytearray(self._next)  # by id
 
     @classmethod
     def begin(cls, checkpoint: SqliteCheckpoint, *, limit: int | None = None) -> Intake:
@@ -98,6 +97,7 @@ class Intake:
         """Write one chunk in one transaction."""
         jobs: list[tuple[object, ...]] = []
         rows: list[tuple[object, ...]] = []
+        self._moved.clear()
         for line in lines:
             if isinstance(line, InvalidLine):
                 self._invalid += 1
@@ -107,11 +107,12 @@ class Intake:
         with self._checkpoint.transaction() as db:
             db.executemany(_INSERT_JOB, jobs)
             db.executemany(_INSERT_LINE, rows)
+            db.executemany(_UPDATE_PATHS, self._moved)
 
     def _job_id(self, line: Line, jobs: list[tuple[object, ...]]) -> int:
         job = line.job
         job_id = self._ids.get(job.key)
-        if job_id is not None and job_id in self._wanted:
+        if job_id is not None and self._wanted[job_id]:
             return job_id
         wanted = not line.twin and (self._limit is None or self._distinct < self._limit)
         self._distinct += not line.twin
@@ -119,7 +120,8 @@ class Intake:
             job_id = self._next
             self._next += 1
             self._new += 1
-            self._ids[job.key] = job_id
+            self._ids.add(job.key, job_id)
+            self._wanted.append(0)
             jobs.append(
                 (
                     job_id,
@@ -135,7 +137,9 @@ class Intake:
                 )
             )
         if wanted:
-            self._wanted.add(job_id)
+            self._wanted[job_id] = 1
+            if job_id < self._first_new and '"$file"' in job.inputs:
+                self._moved.append((job.inputs, job_id, job.key))
         return job_id
 
     def commit(self, fingerprint: str) -> IntakeReport:
@@ -144,18 +148,20 @@ class Intake:
             dropped = self._mark_wanted(db)
             db.execute("DROP TABLE lines")
             db.execute("ALTER TABLE incoming RENAME TO lines")
+            db.execute("CREATE INDEX lines_job ON lines (job)")
             db.execute("CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (key)")
-            recount(db)
+            db.execute("CREATE INDEX IF NOT EXISTS jobs_slot ON jobs (slot, version)")
+            wanted = sum(self._wanted[self._first_new :])
+            add_planned(db, wanted=wanted, unwanted=self._new - wanted)
             self._checkpoint.put_in(db, "committed_id", str(self._next - 1))
             self._checkpoint.put_in(db, "fingerprint", fingerprint)
-        return IntakeReport(self._new, len(self._wanted) - self._new, dropped, self._invalid)
+        return IntakeReport(self._new, sum(self._wanted) - self._new, dropped, self._invalid)
 
     def _mark_wanted(self, db: sqlite3.Connection) -> int:
-        changes = [
-            (int(job_id in self._wanted), job_id)
-            for job_id, wanted in db.execute("SELECT id, wanted FROM jobs WHERE id < ?", (self._first_new,))
-            if bool(wanted) != (job_id in self._wanted)
-        ]
+        before: Iterable[tuple[int, int]] = ((job_id, 1) for job_id in range(1, self._first_new))
+        if db.execute("SELECT sum(jobs) FROM tally WHERE wanted = 0").fetchone()[0]:
+            before = db.execute("SELECT id, wanted FROM jobs WHERE id < ?", (self._first_new,))
+        changes = [(self._wanted[job_id], job_id) for job_id, wanted in before if wanted != self._wanted[job_id]]
         db.executemany("UPDATE jobs SET wanted = ? WHERE id = ?", changes)
         return sum(1 for wanted, _ in changes if not wanted)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -30,7 +30,8 @@ def run_lock(folder: Path, doing: str) -> Iterator[None]:
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
     try:
-        path.write_text(f"pid {os.getpid()} on {socket.gethostname()} ({doing})\n", encoding="utf-8")
+        with suppress(OSError):  # a full disk: the lock is held all the same, only its holder's name is missing
+            path.write_text(f"pid {os.getpid()} on {socket.gethostname()} ({doing})\n", encoding="utf-8")
         yield
     finally:
         lock.release()

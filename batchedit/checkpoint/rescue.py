@@ -1,6 +1,8 @@
 """Where the id of a bought job goes when the checkpoint can't take it: a line in a side file, and stderr.
 
-The file is opened anew for each line, appended and synced. The next start takes its ids in and renames it.
+The file is opened anew for each line, appended and synced. The next start takes its ids in and moves them to
+``accepted.jsonl.taken-in``. On a full disk there is room for it all the same: a run keeps a spare file aside, and throws
+it overboard.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import orjson
@@ -16,22 +19,51 @@ from ..core.lifecycle import Accepted
 from ..core.model import Handle
 
 NAME = "accepted.jsonl"
+SPARE = ".spare"
+SPARE_BYTES = 64 * 1024
+
+
+@contextmanager
+def spare(folder: Path) -> Iterator[None]:
+    """Hold some room on the disk for as long as the block lasts. Without it, a disk that full lets nothing be bought."""
+    path = folder / SPARE
+    with suppress(OSError):
+        path.write_bytes(bytes(SPARE_BYTES))
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def rescue(folder: Path, job: int, key: bytes, event: Accepted) -> None:
     """Keep ``event`` of job ``job`` somewhere, whatever the disk does. Never raises."""
-    line = orjson.dumps({"job": job, "key": key.hex(), "at": event.at, "handle": event.handle}) + b"\n"
-    sys.stderr.write(f"batchedit: BOUGHT, and the checkpoint can't be written. Keep this line: {line.decode()}")
-    sys.stderr.flush()
+    line = orjson.dumps({"job": job, "key": key.hex(), "at": event.at, "handle": event.handle})
     try:
-        descriptor = os.open(folder / NAME, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(descriptor, line)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            _append(folder / NAME, line)
+        except OSError:
+            (folder / SPARE).unlink(missing_ok=True)
+            _append(folder / NAME, line)
+        where = f"It is kept in {folder / NAME}"
     except OSError as error:
-        sys.stderr.write(f"batchedit: {folder / NAME} can't be written either: {error}\n")
+        where = f"{folder / NAME} can't be written either ({error}). Keep this line"
+    # The terminal may be gone, and that must not hurt: the file comes first.
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(f"batchedit: BOUGHT, and the checkpoint can't be written. {where}: {line.decode()}\n")
+        sys.stderr.flush()
+
+
+def _append(path: Path, line: bytes) -> None:
+    """One line, whole and synced. It begins with a line break, so that a line cut off before it spoils nothing."""
+    rest = b"\n" + line + b"\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def rescued(folder: Path) -> Iterator[tuple[int, bytes, Accepted]]:
@@ -52,7 +84,9 @@ def rescued(folder: Path) -> Iterator[tuple[int, bytes, Accepted]]:
 
 
 def clear_rescued(folder: Path) -> None:
-    """After its ids are in the checkpoint: keep the file, out of the way."""
+    """After its ids are in the checkpoint: keep the lines, out of the way and behind those of earlier times."""
     path = folder / NAME
     if path.exists():
-        path.replace(folder / f"{NAME}.taken-in")
+        with suppress(OSError):  # a disk that is still full: taking them in again changes nothing
+            _append(folder / f"{NAME}.taken-in", path.read_bytes().strip(b"\n"))
+            path.unlink()

@@ -35,6 +35,7 @@ from ..core.lifecycle import REMOTE, Accepted, Completed, Errored, Event, Priced
 from ..core.model import Counts, Money, Outcome, Record, State, format_usd
 from ..core.policy import admits
 from .codec import RECORD_COLUMNS, STATE_COLUMNS, read_record, state_values
+from .place import Place, put_in_place
 from .rescue import rescue
 
 APPLICATION_ID = 0x62617463  # "batc", so that `file` and we know whose database it is
@@ -67,6 +68,7 @@ class SqliteCheckpoint:
         self.path = path
         self._db = connection
         self._lock = threading.Lock()
+        self._place = Place(path)
         self._queue: list[_Ticket] = []
         self._leading = False
         self.model = self.get("model") or ""
@@ -107,9 +109,11 @@ class SqliteCheckpoint:
         batch, self._queue = self._queue, []
         try:
             await anyio.to_thread.run_sync(self._commit, batch)
-        except BatcheditError as error:
-            for ticket in batch:
-                ticket.error = ticket.error or error
+        except BaseException as error:
+            for ticket in batch:  # those who share this commit must not take it for done, whatever ended it
+                ticket.error = ticket.error or _as_ours(error, self.path)
+            if not isinstance(error, Exception):
+                raise
         finally:
             if self._queue:
                 self._queue[0].leads = True
@@ -183,10 +187,10 @@ class SqliteCheckpoint:
         """Ids of all wanted PLANNED jobs, in order."""
         return [row[0] for row in self.rows("SELECT id FROM jobs WHERE state = 'planned' AND wanted = 1 ORDER BY id")]
 
-    def rows(self, query: str) -> Iterator[tuple[Any, ...]]:
+    def rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """The rows of a query written by this package, streamed."""
         try:
-            yield from self._db.execute(query)
+            yield from self._db.execute(query, tuple(values))
         except sqlite3.Error as error:
             raise _mapped(error, self.path) from error
 
@@ -226,8 +230,11 @@ class SqliteCheckpoint:
         cursor.execute(query, (first_row,))
         for row in cursor:
             files, outputs = row[8], row[9]
+            if not files and not outputs:
+                yield Outcome._make(row)
+                continue
             # A file's link is its sixth field, an output's its first.
-            url = orjson.loads(files)[0][5] if files else orjson.loads(outputs)[0][0] if outputs else ""
+            url = _last_text(files) or orjson.loads(files)[0][5] if files else orjson.loads(outputs)[0][0]
             yield Outcome._make((*row[:9], url, *row[10:]))
 
     def rows_of(self, jobs: Iterable[int]) -> dict[int, list[tuple[int, str]]]:
@@ -279,9 +286,21 @@ class SqliteCheckpoint:
     # --- plumbing ---
 
     @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Reads inside see one moment, whatever another process writes meanwhile. Nothing is written inside."""
+        with self._reading() as db:
+            db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with self._reading() as db:
+                db.execute("COMMIT")
+
+    @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; sqlite3's errors come out as CheckpointError."""
+        """All or nothing, and under the file's name; sqlite3's errors come out as CheckpointError."""
         with self._lock:
+            self._place.check(self._db)
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
@@ -291,6 +310,7 @@ class SqliteCheckpoint:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
                     raise
+                self._place.check(self._db)
             except sqlite3.Error as error:
                 raise _mapped(error, self.path) from error
 
@@ -330,6 +350,16 @@ def purse(by_state: Mapping[str, Sums], cap: int | None, top_price: int) -> Mone
     )
 
 
+def _last_text(files: str) -> str:
+    """The link in the JSON text of one file, cut out of it; ``""`` where that takes a real reader.
+
+    Inside a JSON text no quotation mark stands alone, so the last one behind a comma begins the last text.
+    """
+    at = files.rfind(',"') + 2
+    link = files[at:-3]
+    return "" if "\\" in link or not files.endswith('"]]') or "],[" in files else link
+
+
 def _told_price(event: Event) -> int:
     if isinstance(event, Completed | Errored | Priced):
         return event.cost or 0
@@ -337,22 +367,29 @@ def _told_price(event: Event) -> int:
 
 
 def create_checkpoint(path: Path, *, model: str, service: str) -> SqliteCheckpoint:
-    """A new, empty checkpoint. ``service`` says where its jobs live: a base URL, or ``sandbox``."""
-    connection = _connect(path, "rwc")
+    """A new, empty checkpoint. ``service`` says where its jobs live: a base URL, or ``sandbox``.
+
+    Made under another name: a process that dies here leaves no half of one, which nobody could open again.
+    """
+    part = path.with_name(f"{path.name}.part")
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        script = resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
-        connection.executescript(
-            f"BEGIN; {script} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};"
-            "INSERT INTO meta VALUES ('model', ''), ('service', ''); COMMIT;"
-        )
-        with connection:
-            connection.execute("UPDATE meta SET value = ? WHERE name = 'model'", (model,))
-            connection.execute("UPDATE meta SET value = ? WHERE name = 'service'", (service,))
+        part.unlink(missing_ok=True)
+        connection = _connect(part, "rwc")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            script = resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+            connection.executescript(
+                f"BEGIN; {script} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
+            connection.execute("INSERT INTO meta VALUES ('model', ?), ('service', ?)", (model, service))
+        finally:
+            connection.close()
+        put_in_place(part, path)
+        return SqliteCheckpoint(path, _connect(path, "rw"))
     except sqlite3.Error as error:
-        connection.close()
         raise _mapped(error, path) from error
-    return SqliteCheckpoint(path, connection)
+    except OSError as error:
+        raise CheckpointError(f"{path} can't be written: {error.strerror or error}") from error
 
 
 def open_checkpoint(path: Path, *, read_only: bool = False) -> SqliteCheckpoint:
@@ -424,6 +461,15 @@ def recount(db: sqlite3.Connection) -> None:
     )
 
 
+def add_planned(db: sqlite3.Connection, *, wanted: int, unwanted: int) -> None:
+    """Tell the tally of so many new PLANNED jobs."""
+    db.executemany(
+        "INSERT INTO tally (state, wanted, jobs) VALUES ('planned', ?, ?) "
+        "ON CONFLICT (state, wanted) DO UPDATE SET jobs = jobs + excluded.jobs",
+        [(1, wanted), (0, unwanted)],
+    )
+
+
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
     """``quick_check`` while that is fast; a checkpoint of a million rows is checked where it is read."""
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
@@ -447,6 +493,14 @@ def _mapped(error: sqlite3.Error, path: Path) -> CheckpointError:
             hint="give yourself the right to write it, then the same command again",
         )
     return CheckpointError(f"the checkpoint {path} failed: {error} [{name or type(error).__name__}]")
+
+
+def _as_ours(error: BaseException, path: Path) -> BatcheditError:
+    if isinstance(error, BatcheditError):
+        return error
+    told = CheckpointError(f"the checkpoint {path} could not be written: {error!r}")
+    told.__cause__ = error
+    return told
 
 
 def _corrupt(path: Path, why: str) -> CheckpointCorruptError:

@@ -14,6 +14,8 @@ from .options import (
     BUYING_OPTIONS,
     CANARY_OPTION,
     COMMON_OPTIONS,
+    FORMAT_OPTION,
+    FORMATS,
     MANIFEST_OPTIONS,
     SANDBOX_OPTION,
     SERVICE_OPTIONS,
@@ -22,6 +24,7 @@ from .options import (
     Command,
     given,
     options,
+    origins,
 )
 
 EPILOG = (
@@ -61,6 +64,7 @@ def _host(ctx: click.Context) -> Any:
 @click.argument("manifest")
 @options(
     MANIFEST_OPTIONS,
+    FORMAT_OPTION,
     CANARY_OPTION,
     BUYING_OPTIONS,
     STUCK_OPTION,
@@ -76,10 +80,12 @@ def run(ctx: click.Context, /, manifest: str, **_: Any) -> int:
     from ..runfolder import folder_for  # noqa: PLC0415
     from ..settings import Settings  # noqa: PLC0415
     from .host import attended  # noqa: PLC0415
+    from .stdin import source_of  # noqa: PLC0415
 
-    settings, host = Settings(**given(ctx)), _host(ctx)
+    source, name, settings = source_of(manifest, Settings(**given(ctx), origins=origins(ctx)))
+    host = _host(ctx)
     try:
-        report = attended(host, lambda: runs.run(Path(manifest), settings, host))
+        report = attended(host, lambda: runs.run(source, settings, host, name=name))
     except runs.InvalidRowsError as error:
         _print_plan(error.plan)
         raise
@@ -95,9 +101,11 @@ def plan(ctx: click.Context, /, manifest: str, **_: Any) -> int:
     from .. import runs  # noqa: PLC0415 - `--help` needs none of it
     from ..settings import Settings  # noqa: PLC0415
     from .host import attended  # noqa: PLC0415
+    from .stdin import source_of  # noqa: PLC0415
 
-    settings, host = Settings(**given(ctx)), _host(ctx)
-    what = attended(host, lambda: runs.plan(Path(manifest), settings, host))
+    source, name, settings = source_of(manifest, Settings(**given(ctx), origins=origins(ctx)))
+    host = _host(ctx)
+    what = attended(host, lambda: runs.plan(source, settings, host, name=name))
     _print_plan(what)
     if what.invalid_rows and not settings.skip_invalid:
         click.echo("\nCorrect these rows and plan again, or go on without them: --skip-invalid")
@@ -121,9 +129,7 @@ def status(ctx: click.Context, /, run: str, **_: Any) -> int:
 
 @command("results")
 @click.argument("run")
-@click.option(
-    "--format", "kind", type=click.Choice(["csv", "jsonl", "parquet", "xlsx"]), help="[default: the manifest's]"
-)
+@click.option("--format", "kind", type=click.Choice(FORMATS), help="[default: the manifest's]")
 @click.option("--to", metavar="FILE", help="Where to.  [default: results.… in the run's folder]")
 @options(COMMON_OPTIONS)
 @click.pass_context
@@ -283,4 +289,4 @@ def _finish(ctx: click.Context, report: Any, folder: Path) -> int:
     return int(report.code)
 
 
-from . import review_commands  # noqa: E402, F401 - registers its commands with the group above
+from . import review_commands, source_commands  # noqa: E402, F401 - each registers its commands with the group above

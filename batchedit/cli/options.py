@@ -46,7 +46,7 @@ class Command(click.Command):
             path = _config_path(told.get("config"), told.get("manifest") or told.get("run"))
             if path is not None:
                 ctx.default_map = {**(ctx.default_map or {}), **_read_config(path, self)}
-                ctx.meta["batchedit.config"] = str(path)
+                ctx.meta["batchedit.config"] = str(path.absolute())
         return super().parse_args(ctx, args)
 
 
@@ -205,8 +205,20 @@ MANIFEST_OPTIONS = (
         "--image-root", metavar="DIR", help="Where relative picture paths begin.  [default: the manifest's folder]"
     ),
     setting("--no-shrink", is_flag=True, help="Refuse local pictures over 6 MiB instead of re-encoding them."),
+    setting(
+        "--check-images",
+        is_flag=True,
+        help="Ask each distinct link first: is a picture there, and not over 25 MB?",
+    ),
     setting("--skip-invalid", is_flag=True, help="Go on without the rows that can't be bought."),
     setting("--price", metavar="USD", convert=_usd, help="What one picture costs.  [default: the catalogue's]"),
+)
+
+MODEL_OPTIONS = MANIFEST_OPTIONS[:2]
+
+FORMATS = ("csv", "jsonl", "parquet", "xlsx")
+FORMAT_OPTION = setting(
+    "--format", type=click.Choice(FORMATS), help="Write the results in this form too.  [default: the manifest's]"
 )
 
 CANARY_OPTION = setting(
@@ -277,6 +289,7 @@ def _keys() -> frozenset[str]:
 
     every = options(
         MANIFEST_OPTIONS,
+        FORMAT_OPTION,
         CANARY_OPTION,
         BUYING_OPTIONS,
         STUCK_OPTION,
@@ -294,11 +307,27 @@ NOT_SETTINGS = frozenset({"config", "log_json", "quiet", "verbose", "yes"})
 
 def given(ctx: click.Context) -> dict[str, Any]:
     """What the person gave, by flag, environment or file: field of Settings → value."""
+    return {name: ctx.params[name] for name in origins(ctx)}
+
+
+def origins(ctx: click.Context) -> dict[str, str]:
+    """Field of Settings → where its value came from, for those that are no default."""
     return {
-        option.name: ctx.params[option.name]
+        option.name: told
         for option in ctx.command.params
         if isinstance(option, Setting)
         and option.name is not None
         and option.key not in NOT_SETTINGS
-        and ctx.get_parameter_source(option.name) is not ParameterSource.DEFAULT
+        and (told := _origin(ctx, option))
     }
+
+
+def _origin(ctx: click.Context, option: Setting) -> str:
+    match ctx.get_parameter_source(option.name or ""):
+        case ParameterSource.COMMANDLINE | ParameterSource.PROMPT:
+            return "flag"
+        case ParameterSource.ENVIRONMENT:
+            return f"environment {option.envvar}"
+        case ParameterSource.DEFAULT_MAP:
+            return f"file {ctx.meta.get('batchedit.config', '')}".strip()
+    return ""

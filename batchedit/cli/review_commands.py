@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -20,10 +22,10 @@ from .options import COMMON_OPTIONS, given, options
 @click.pass_context
 def gallery(ctx: click.Context, /, run: str, quiet: bool, **_: Any) -> int:
     """A page to look through, opened from disk; works while a run is going on."""
-    from .. import morning  # noqa: PLC0415 - `--help` needs none of it
+    from ..morning import gallery as making  # noqa: PLC0415 - `--help` needs none of it
     from .show import number  # noqa: PLC0415
 
-    made = morning.gallery(run, given(ctx), _bar(quiet, "thumbnails"))
+    made = making.gallery(run, given(ctx), _bar(quiet, "thumbnails"))
     click.echo(made.path)
     if not quiet:
         _say(f"{number(made.pictures, 'picture')}, {made.flagged:,} with something odd")
@@ -45,11 +47,11 @@ def review(
     ctx: click.Context, /, *, run: str, decisions: str | None, no_open: bool, port: int, who: str, quiet: bool, **_: Any
 ) -> int:
     """Look, approve, reject, note: the gallery served on this machine, every mark kept at once."""
-    from .. import morning  # noqa: PLC0415 - `--help` needs none of it
     from ..core.review import Progress  # noqa: PLC0415
+    from ..morning import reviewing  # noqa: PLC0415 - `--help` needs none of it
 
     if decisions is not None:
-        taken, progress = morning.import_decisions(run, given(ctx), Path(decisions), who=who)
+        taken, progress = reviewing.import_decisions(run, given(ctx), Path(decisions), who=who)
         click.echo(
             f"{taken.written:,} decisions taken in, {taken.same:,} known, {taken.older:,} older than what stands"
         )
@@ -61,13 +63,24 @@ def review(
         sys.stdout.flush()
         _say("  A approve, R reject, H hold, N note, U undo. End with Finish on the page, or Ctrl-C here.")
         if not no_open:
-            click.launch(url)
+            opening.enter_context(_browser(url))
 
     def ended(progress: Progress) -> None:
         _tell_progress(progress, run)
 
-    morning.review(run, given(ctx), ready, ended, port=port, who=who, told=_bar(quiet, "thumbnails"))
+    with ExitStack() as opening:
+        reviewing.review(run, given(ctx), ready, ended, port=port, who=who, told=_bar(quiet, "thumbnails"))
     return 0
+
+
+@contextmanager
+def _browser(url: str) -> Iterator[None]:
+    """Open the browser by a file only we can read: on a command line every user of the machine would see the token."""
+    with TemporaryDirectory(prefix="batchedit-") as folder:
+        page = Path(folder) / "review.html"
+        page.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={url}">', encoding="utf-8")
+        click.launch(str(page))
+        yield
 
 
 @command("deliver")
@@ -79,10 +92,10 @@ def review(
 @click.pass_context
 def deliver(ctx: click.Context, /, run: str, to: str, force: bool, quiet: bool, **_: Any) -> int:
     """Hand on the approved pictures, with their manifest, checksums, contact sheet and the log of approvals."""
-    from .. import morning  # noqa: PLC0415 - `--help` needs none of it
+    from ..morning import delivery  # noqa: PLC0415 - `--help` needs none of it
     from .show import number  # noqa: PLC0415
 
-    done = morning.deliver(run, given(ctx), Path(to), force=force, told=_bar(quiet, "copied"))
+    done = delivery.deliver(run, given(ctx), Path(to), force=force, told=_bar(quiet, "copied"))
     click.echo(done.to)
     if not quiet:
         _say(f"{number(done.pictures, 'approved picture')}, {done.bytes / 1e6:,.1f} MB, each proven by its sha256")

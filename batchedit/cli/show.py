@@ -40,13 +40,12 @@ def plan_text(what: Plan, *, examples: bool = True) -> str:
 
 
 def _facts(what: Plan) -> Iterator[tuple[str, str]]:
-    new = number(what.to_buy, "picture")
-    if what.edited:
-        rows = ", ".join(str(line.row) for line in what.edits[:5])
-        new += f", {what.edited:,} of them edited rows that get a new version (row {rows}{', …' if what.edited > 5 else ''})"
-    yield "to buy", new
-    if what.reused:
-        yield "bought before", f"{number(what.reused, 'picture')}, not bought again"
+    if what.matrix and what.rows:
+        product = " × ".join(f"{count} {name}" for name, count in what.matrix)
+        usable = what.rows - what.invalid_rows
+        yield "matrix", f"{number(usable, 'row')} × {product} = {number(what.lines, 'picture')}"
+    yield "pictures", _since_last_time(what)
+    yield "to buy", number(what.to_buy, "picture")
     if what.twins:
         yield "twins", f"{number(what.twins, 'row')} with the same inputs as an earlier one: bought once, shown on each"
     if what.beyond:
@@ -63,6 +62,27 @@ def _facts(what: Plan) -> Iterator[tuple[str, str]]:
     if what.max_cost is not None:
         yield "at most", f"{format_usd(what.max_cost)} (--max-cost)"
     yield "results in", f"{what.folder}/"
+
+
+def _since_last_time(what: Plan) -> str:
+    """``3 new, 1 edited (row 17: prompt), 996 done``."""
+    parts = []
+    new = what.to_buy - what.left - what.edited
+    if new or not (what.left or what.edited or what.reused):
+        parts.append(f"{new:,} new")
+    if what.edited:
+        parts.append(f"{what.edited:,} edited ({_edits(what)})" if what.edits else f"{what.edited:,} edited")
+    if what.left:
+        parts.append(f"{what.left:,} not bought yet")
+    if done := what.reused - sum(what.others.values()):
+        parts.append(f"{done:,} done")
+    parts += [f"{count:,} {state.replace('_', ' ')}" for state, count in what.others.items()]
+    return ", ".join(parts)
+
+
+def _edits(what: Plan) -> str:
+    shown = [f"row {edit.row}: {', '.join(edit.fields)}" for edit in what.edits[:5]]
+    return "; ".join(shown) + ("; …" if what.edited > len(shown) else "")
 
 
 def _examples(what: Plan) -> Iterator[str]:

@@ -433,3 +433,9 @@ class GetRate:
     def take(self, now: float) -> None:
         """A GET goes out."""
         self._due = max(self._due, now) + self._gap
+
+    def turn(self, now: float) -> float:
+        """Take the next free turn; it begins in so many seconds. First come, first served, whoever sleeps longest."""
+        wait = self.wait(now)
+        self.take(now)
+        return wait

@@ -95,6 +95,7 @@ class Lifetimes:
         self._untold = 0.0
         self._mu, self._sigma = self._prior_mu, _PRIOR_SIGMA
         self._hazard: list[float] = []  # cumulative, at the bins' edges
+        self._integrals: tuple[list[float], float] | None = None  # of the survival; made when asked for
         self._build()
 
     @classmethod
@@ -146,27 +147,27 @@ class Lifetimes:
 
     def moments(self) -> Moments:
         """Mean and variance of a life, and the mean of what is left of one that runs at a random moment."""
-        _, areas, moment = self._areas()
+        areas, moment = self._areas()
         mean = areas[0]
         return Moments(mean, max(0.0, 2.0 * moment - mean * mean), moment / mean)
 
     def residual(self, age: float) -> float:
         """Mean seconds still to go at ``age``."""
         position = _position(max(0.0, age))
-        edges, areas, _ = self._areas()
+        areas, _ = self._areas()
         k = min(int(position), _BINS - 1)
         alive = self.survival(age)
         if alive < 1e-12:
             return max(0.0, age)  # it has outlived everything: as long again
-        rest = (edges[k + 1] - max(0.0, age)) * (alive + math.exp(-self._hazard[k + 1])) / 2
+        rest = (_AGES[k + 1] - max(0.0, age)) * (alive + math.exp(-self._hazard[k + 1])) / 2
         return (max(0.0, rest) + areas[k + 1]) / alive
 
     def excess_quantile(self, q: float) -> float:
         """The ``q`` quantile of what is left of a life that runs at a random moment (the equilibrium distribution)."""
-        edges, areas, _ = self._areas()
+        areas, _ = self._areas()
         target = (1.0 - q) * areas[0]
         k = bisect_left(areas, -target, key=lambda area: -area)
-        return edges[min(k, _BINS)]
+        return _AGES[min(k, _BINS)]
 
     def dump(self) -> str:
         """All that is known as JSON, some kilobytes at most."""
@@ -215,16 +216,17 @@ class Lifetimes:
 
     # --- the table ---
 
-    def _areas(self) -> tuple[list[float], list[float], float]:
-        """The bins' edges in seconds; the integral of the survival from each edge on; that of age times survival."""
-        edges = [_age(float(k)) for k in range(_BINS + 1)]
-        alive = [math.exp(-hazard) for hazard in self._hazard]
-        areas, moment = [0.0] * (_BINS + 1), 0.0
-        for k in range(_BINS - 1, -1, -1):
-            area = (edges[k + 1] - edges[k]) * (alive[k] + alive[k + 1]) / 2
-            areas[k] = areas[k + 1] + area
-            moment += area * (edges[k] + edges[k + 1]) / 2
-        return edges, areas, moment
+    def _areas(self) -> tuple[list[float], float]:
+        """The integral of the survival from each bin's edge on; that of age times survival."""
+        if self._integrals is None:
+            alive = [math.exp(-hazard) for hazard in self._hazard]
+            areas, moment = [0.0] * (_BINS + 1), 0.0
+            for k in range(_BINS - 1, -1, -1):
+                area = (_AGES[k + 1] - _AGES[k]) * (alive[k] + alive[k + 1]) / 2
+                areas[k] = areas[k + 1] + area
+                moment += area * (_AGES[k] + _AGES[k + 1]) / 2
+            self._integrals = areas, moment
+        return self._integrals
 
     def _enter(self, position: float, weight: float) -> None:
         """``weight`` jobs more are at risk from here on; a bin entered halfway counts them half."""
@@ -288,6 +290,7 @@ class Lifetimes:
             total += max(rate, 1e-9)
             hazard.append(total)
         self._hazard = hazard
+        self._integrals = None
 
     def _fit(self, ended: Sequence[float], risk: Sequence[float]) -> None:
         """A log-normal to the table: three EM steps from the last fit, the prior worth ``_PRIOR_WEIGHT`` jobs."""
@@ -339,6 +342,8 @@ class Lifetimes:
 
 
 _LONGEST = _age(_END)
+_AGES = tuple(_age(float(k)) for k in range(_BINS + 1))
+"""The bins' edges in seconds."""
 
 
 def _short(number: float) -> float:

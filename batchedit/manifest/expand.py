@@ -102,6 +102,12 @@ class Expander:
         columns = {name: column for name, column, _ in self._columns}
         return {name: columns.get(name, name) for name, field in self._schema.fields.items() if field.picture}
 
+    @property
+    def unused_over(self) -> tuple[str, ...]:
+        """Columns to expand over that no input comes from: their rows are twins of each other."""
+        used = {column for _, column, _ in self._columns} | set(self._prompt.columns if self._prompt else ())
+        return tuple(column for column in (self._over[0] if self._over else ()) if column not in used)
+
     def wants(self, key: JobKey) -> bool:
         """Has any row so far asked for this job?"""
         return key in self._keys

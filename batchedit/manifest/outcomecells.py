@@ -132,20 +132,26 @@ def typed(result: tuple[Any, ...]) -> dict[str, Any]:
 
 def csv_cells(result: tuple[Any, ...], delimiter: str) -> str:
     """Our columns as CSV text, each with a delimiter in front: made harmless for a spreadsheet, quoted where needed."""
-    text = [
-        ""
-        if value is None
-        else str(value)
-        if type(value) is int or type(value) is float
-        else _cell(value if type(value) is str else orjson.dumps(value).decode(), delimiter)
-        for value in result
-    ]
+    text = ["" if value is None else str(value) for value in result]
+    if result[_FILES]:
+        text[_FILES] = orjson.dumps(result[_FILES]).decode()
+    for index in _FROM_OUTSIDE if delimiter in _USUAL else range(len(text)):
+        if text[index]:
+            text[index] = _cell(text[index], delimiter)
     return delimiter + delimiter.join(text)
+
+
+_FILES = RESULT_COLUMNS.index("result_files")
+_FROM_OUTSIDE = tuple(
+    RESULT_COLUMNS.index(f"result_{name}") for name in ("size", "error", "file", "files", "url", "request_id", "flags")
+)
+"""The others are numbers, times, hex digits and words of our own, in which no usual delimiter can stand."""
+_USUAL = frozenset({",", ";", "\t", "|"})
 
 
 def harmless(text: str) -> str:
     """Text from outside that a spreadsheet would take for a formula gets an apostrophe in front."""
-    return "'" + text if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return "'" + text if text[:1] in _FORMULA else text
 
 
 def _cell(text: str, delimiter: str) -> str:
@@ -156,4 +162,4 @@ def _cell(text: str, delimiter: str) -> str:
     return text
 
 
-_FORMULA = frozenset("=+-@\t\r")
+_FORMULA = frozenset("=+-@\t\r\n＝＋－＠")

@@ -21,7 +21,9 @@ from .identity import FILE, SHA256
 from .rows import shown
 
 _LINK = re.compile(r"https://[^\s/?#|<>\"]+\.?[^\s|<>\"]*", re.IGNORECASE).fullmatch
-_LOOPBACK = re.compile(r"http://(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d{1,5})?/[^\s|<>\"]*", re.IGNORECASE).fullmatch
+_LOOPBACK = re.compile(
+    r"http://(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d{1,5})?/[^\s|<>\"]*", re.IGNORECASE
+).fullmatch
 _DATA = re.compile(r"data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/]+={0,2}", re.IGNORECASE).fullmatch
 _SEVERAL = re.compile(r"\s+\|\s+|\s*[\r\n]+\s*")
 _MAGIC = re.compile(
@@ -109,7 +111,9 @@ class Pictures:
         return {FILE: path.as_posix(), SHA256: seen.sha256}
 
     def _too_large(self, size: int, seen: _Seen) -> None:
-        told = f"is {megabytes(size)}; the service takes a local picture of up to {megabytes(FILE_MOST)} (6 MiB as sent)"
+        told = (
+            f"is {megabytes(size)}; the service takes a local picture of up to {megabytes(FILE_MOST)} (6 MiB as sent)"
+        )
         if not seen.shrinkable:
             raise CellError(f"{told}, and only JPEG, PNG and WebP can be re-encoded: save it as one of these")
         if not self._shrinks:

@@ -24,7 +24,8 @@ class Form:
     """How a table is written down, so that the results can be written in the same way.
 
     ``encoding`` never implies a byte order mark; ``bom`` says whether there is one. ``newline`` is the line end, and
-    ``compression`` is ``"gzip"`` or ``""``. ``delimiter`` counts for CSV only, ``sheet`` for xlsx only.
+    ``compression`` is ``"gzip"`` or ``""``. ``delimiter`` counts for CSV only, ``sheet`` for xlsx only. ``ascii`` is
+    False for UTF-8 text that holds letters beyond ASCII.
     """
 
     kind: FormKind
@@ -34,6 +35,7 @@ class Form:
     newline: str = "\n"
     compression: str = ""
     sheet: str = ""
+    ascii: bool = True
 
 
 class Number(str):

@@ -98,11 +98,21 @@ class ParquetManifest(_Table):
             yield file.schema_arrow, file.iter_batches(batch_size=_BATCH)
 
 
+def load_parquet() -> tuple[Any, Any]:
+    """``pyarrow`` and ``pyarrow.parquet``, which are installed only where they are wanted. UsageError if they are not."""
+    try:
+        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.1 s that only Parquet needs
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError:
+        raise UsageError(
+            "Parquet needs pyarrow, which is not installed here", hint="pip install 'batchedit[parquet]'"
+        ) from None
+    return pa, parquet
+
+
 @contextmanager
 def _parquet(path: Path, name: str) -> Iterator[Any]:
-    import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.1 s that only Parquet needs
-    from pyarrow import parquet  # noqa: PLC0415
-
+    pa, parquet = load_parquet()
     try:
         with parquet.ParquetFile(path) as file:
             yield file

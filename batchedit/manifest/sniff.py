@@ -104,7 +104,8 @@ def sniff_encoding(path: Path, form: Form, wanted: str | None, name: str) -> tup
     mark, marked = next(((mark, codec) for mark, codec in _BOMS if head.startswith(mark)), (b"", ""))
     if wanted:
         codec = _lookup(wanted, marked)
-        return replace(form, encoding=codec, bom=bool(mark) and codec == marked), ""
+        plain = codec != "utf-8" or _is_ascii(path, form)
+        return replace(form, encoding=codec, bom=bool(mark) and codec == marked, ascii=plain), ""
     if mark:
         return replace(form, encoding=marked, bom=True), ""
     if b"\0" in head and (codec := _looks_utf16(head)):
@@ -115,7 +116,7 @@ def sniff_encoding(path: Path, form: Form, wanted: str | None, name: str) -> tup
         raise ManifestError(f"{name} is not a table of text", hint="Give a CSV, TSV, JSONL, XLSX or Parquet file.")
     odd = _first_odd_block(path, form)
     if odd is None:
-        return form, ""
+        return replace(form, ascii=_is_ascii(path, form)), ""
     codec = _guess_legacy(odd)
     return replace(form, encoding=codec), f"read as {codec}: the text is not UTF-8 (--encoding overrides)"
 
@@ -158,6 +159,10 @@ def _first_odd_block(path: Path, form: Form) -> bytes | None:
     except UnicodeDecodeError:
         return block
     return None
+
+
+def _is_ascii(path: Path, form: Form) -> bool:
+    return all(block.isascii() for block in _blocks(path, form))
 
 
 def _guess_legacy(block: bytes) -> str:

@@ -24,8 +24,8 @@ class Recipe:
     """How rows become jobs: what DESIGN §5's options say, and the model's input ``schema``.
 
     ``mapping`` is field → column, ``sets`` field → text, ``over`` column → the values to expand each row over.
-    ``image_root`` is where relative picture paths begin; None refuses local files. ``shrinks`` and ``loopback``: see ``Pictures``. ``date``
-    fills ``{date}``.
+    ``image_root`` is where relative picture paths begin; None refuses local files. ``shrinks`` and ``loopback`` are those
+    of ``Pictures``. ``date`` fills ``{date}``.
     """
 
     model: str

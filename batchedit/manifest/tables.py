@@ -13,7 +13,7 @@ from ..core.model import Outcome
 from .cells import json_text, text_of
 from .outcomecells import RESULT_COLUMNS, typed, values
 from .rows import BadRow, Form, FormKind, Manifest, Number, Row
-from .sheets import ParquetManifest
+from .sheets import ParquetManifest, load_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,9 +50,7 @@ def _our_fields(pa: Any) -> list[Any]:
 
 def _parquet(lines: Iterator[tuple[list[Any], dict[str, Any]]], columns: tuple[str, ...], path: Path) -> int:
     """The user's columns are text, ours have types."""
-    import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.1 s that only Parquet needs
-    from pyarrow import parquet  # noqa: PLC0415
-
+    pa, parquet = load_parquet()
     schema = pa.schema([*(pa.field(name, pa.string()) for name in columns), *_our_fields(pa)])
     count = 0
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -70,9 +68,7 @@ def _extended(
     manifest: ParquetManifest, pairs: Iterable[tuple[Row | BadRow, Outcome]], path: Path, added: tuple[str, ...]
 ) -> int:
     """A Parquet manifest's own columns keep their types and values to the last bit: rows are taken, not rewritten."""
-    import pyarrow as pa  # noqa: PLC0415 - 0.1 s that only Parquet needs
-    from pyarrow import parquet  # noqa: PLC0415
-
+    pa, parquet = load_parquet()
     more = [pa.field(name, pa.string()) for name in added] + _our_fields(pa)
     count, start, waiting = 0, 0, iter(pairs)
     pair = next(waiting, None)

@@ -156,12 +156,8 @@ async def _read(reply: httpx.Response, method: str) -> _Reply:
 def _judge(reply: _Reply) -> Answer:
     if reply.status in {408, 425, 429} or reply.status >= 500:
         return Answer(UNSURE, f"could not be asked (HTTP {reply.status})")
-    if reply.status in {404, 410}:
-        return Answer(BAD, f"leads nowhere: there is no picture (HTTP {reply.status})")
-    if reply.status in {401, 403}:
-        return Answer(BAD, f"is not public (HTTP {reply.status}); the service must be able to fetch it without a login")
     if reply.status not in {200, 206}:
-        return Answer(BAD, f"gives no picture (HTTP {reply.status})")
+        return Answer(BAD, f"{_MISSING.get(reply.status, 'gives no picture')} (HTTP {reply.status})")
     if not reply.is_picture:
         what = "a web page" if reply.media == "text/html" else reply.media or "something unknown"
         return Answer(BAD, f"is {what}, not a picture; the link must be the picture's own")
@@ -171,6 +167,12 @@ def _judge(reply: _Reply) -> Answer:
     if reply.length > LINK_SAFE:
         return replace(found, verdict=LARGE, reason=f"is {megabytes(reply.length)}")
     return found
+
+
+_MISSING = {
+    **dict.fromkeys((404, 410), "leads nowhere: there is no picture"),
+    **dict.fromkeys((401, 403), "is not public: the service must be able to fetch it without a login"),
+}
 
 
 def _validators(known: Answer | None) -> dict[str, str]:

@@ -79,7 +79,7 @@ class LocalPictures:
         path, digest = Path(item["$file"]), item["$sha256"]
         data = _read(path)
         if sha256(data).hexdigest() != digest:
-            raise ValueError(f"{path} is another picture than when the manifest was read; run the same command again")
+            raise ValueError(f"{path.name} has changed since the manifest was read; run the same command again ({path})")
         media = media_type(data)
         if uri_size(len(data)) <= most:
             return _data_uri(data, media)
@@ -92,11 +92,11 @@ class LocalPictures:
 
     def _fitted(self, path: Path, data: bytes, media: str, most: int) -> str:
         if not self._shrinks or media not in SHRINKABLE:
-            raise ValueError(f"{path} is {megabytes(len(data))}, more than fits into one request")
+            raise ValueError(f"{path.name} is {megabytes(len(data))}, more than fits into one request ({path})")
         try:
             smaller, now = shrink(data, (most - 32) // 4 * 3)
         except ValueError as error:
-            raise ValueError(f"{path} {error}") from None
+            raise ValueError(f"{path.name} {error} ({path})") from None
         self._tell(path, len(data), len(smaller), now)
         return _data_uri(smaller, now)
 
@@ -153,4 +153,5 @@ def _read(path: Path) -> bytes:
 
 
 def _gone(path: Path, error: OSError) -> ValueError:
-    return ValueError(f"{path} can't be read ({error.strerror or error}); put it back and run the same command again")
+    told = f"{path.name} can't be read: {error.strerror or error}"
+    return ValueError(f"{told}; put it back and run the same command again ({path})")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from PIL import Image, ImageOps
 
 QUALITIES = (92, 85, 78)
-SMALLEST = 256  # pixels of the longer side: what does not fit at that is no photograph
+SMALLEST = 64  # pixels of the longer side: what does not fit at that never will
 STEP = 0.8
 
 

@@ -61,15 +61,19 @@ class _PassingFlawError(_FlawError):
 
 @dataclass(slots=True)
 class _Sink:
-    """The .part file, its hash and its length so far."""
+    """The .part file, its hash and its length so far. It is made with the first block: a picture is one trip to a thread."""
 
-    file: IO[bytes]
+    part: Path
     digest: Any
     size: int = 0
+    file: IO[bytes] | None = None
 
-    def take(self, block: bytes) -> None:
+    def take(self, block: bytes) -> IO[bytes]:
+        if self.file is None:
+            self.file = _create(self.part)
         self.file.write(block)
         self.digest.update(block)
+        return self.file
 
 
 class Downloader:
@@ -162,8 +166,8 @@ class Downloader:
         part = target.with_name(f"{target.name}.part")
         try:
             async with self._open(url) as response, self._sink(part) as sink:
-                await self._stream(response, sink)
-                saved: SavedFile = await self._disk(self._finish, sink, part, target, url)
+                rest = await self._stream(response, sink)
+                saved: SavedFile = await self._disk(self._finish, sink, rest, target, url)
                 return saved
         except NotAMediaFileError as error:
             raise (_PassingFlawError if error.torn else _FlawError)(str(error)) from None
@@ -195,8 +199,8 @@ class Downloader:
             place = onward
         raise _FlawError(f"the link leads through more than {REDIRECTS} redirects")
 
-    async def _stream(self, response: httpx.Response, sink: _Sink) -> None:
-        """The body, as it came, into the sink; its length is checked against Content-Length."""
+    async def _stream(self, response: httpx.Response, sink: _Sink) -> bytes:
+        """The body, as it came, into the sink, but for the last block; its length is checked against Content-Length."""
         told = _length(response)
         began = anyio.current_time()
         block = bytearray()
@@ -212,8 +216,7 @@ class Downloader:
                 block.clear()
         if told is not None and sink.size != told:
             raise _PassingFlawError(f"the file is cut off: {sink.size} of {told} bytes came")
-        if block:
-            await self._disk(sink.take, bytes(block))
+        return bytes(block)
 
     # --- the disk, in threads ---------------------------------------------------------------------
 
@@ -226,24 +229,26 @@ class Downloader:
 
     @asynccontextmanager
     async def _sink(self, part: Path) -> AsyncIterator[_Sink]:
-        """The .part, made with its folders, closed and, unless it was renamed, removed in the end."""
-        file = await self._disk(_create, part)
+        """The .part, closed and, unless it was renamed, removed in the end."""
+        sink = _Sink(part, hashlib.sha256())
         try:
-            yield _Sink(file, hashlib.sha256())
+            yield sink
         finally:
             with suppress(OSError):
-                file.close()
+                if sink.file is not None:
+                    sink.file.close()
             with suppress(OSError):
                 part.unlink()  # noqa: ASYNC240 - one system call that must happen even when cancelled
 
-    def _finish(self, sink: _Sink, part: Path, target: Path, url: str) -> SavedFile:
-        """Examine, fsync, rename, fsync the folder: then the file is there to stay."""
-        sink.file.flush()
-        seen: Seen = examine(part)
-        os.fsync(sink.file.fileno())
-        sink.file.close()
+    def _finish(self, sink: _Sink, rest: bytes, target: Path, url: str) -> SavedFile:
+        """Write the rest, examine, fsync, rename, fsync the folder: then the file is there to stay."""
+        file = sink.take(rest)
+        file.flush()
+        seen: Seen = examine(sink.part)
+        os.fsync(file.fileno())
+        file.close()
         final = target.with_name(target.name + seen.ending)
-        part.replace(final)
+        sink.part.replace(final)
         _sync_folder(final.parent)
         path = final.relative_to(self._folder).as_posix()
         return SavedFile(path, sink.digest.hexdigest(), sink.size, seen.width, seen.height, url)

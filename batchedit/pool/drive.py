@@ -103,7 +103,7 @@ async def work(pool: Pool, *, buy: bool, only: Sequence[Record] | None = None) -
                     await _feed(pool, only, tasks, lingering)
             lingering.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        raise _gravest(group) from group
+        raise gravest(group) from group
 
 
 async def _take_up(pool: Pool, record: Record, tasks: TaskGroup, lingering: TaskGroup) -> None:
@@ -111,11 +111,17 @@ async def _take_up(pool: Pool, record: Record, tasks: TaskGroup, lingering: Task
     event = recover(record, pool.clock())
     if event is not None:
         record = await step(pool, record, event)
+    record = _watched(pool, record)
     slot = Slot(pool.governor)
     if record.state in REMOTE:
         pool.governor.take_now(slot)
         slot.since = record.accepted_at
     tasks.start_soon(_drive, pool, record, slot, lingering)
+
+
+def _watched(pool: Pool, record: Record) -> Record:
+    """A record as it came from disk knows nothing of looks: this process's patience with it begins now."""
+    return record if record.watched_from else replace(record, watched_from=pool.clock())
 
 
 async def _each(pool: Pool, states: frozenset[State], handle: Callable[[Record], Awaitable[None]]) -> None:
@@ -181,17 +187,20 @@ async def cancel(pool: Pool, records: Sequence[Record]) -> None:
     async def one(record: Record) -> None:
         if record.state is State.UNCOLLECTED:
             record = await step(pool, record, Resumed(pool.clock()))
-        asked = record
-        if record.state is State.WAITING:
-            asked = await step(pool, record, CancelAsked(pool.clock()))
+        asked = _watched(pool, record)
+        if asked.state is State.WAITING:
+            asked = await step(pool, asked, CancelAsked(pool.clock()))
         while asked.state is State.CANCELLING:
             action = next_action(asked, pool.clock(), pool.patience)
             event = await _perform(pool, asked, action, Slot(pool.governor))
             asked = asked if event is None else await step(pool, asked, event)
 
-    async with anyio.create_task_group() as tasks:
-        for record in records:
-            tasks.start_soon(one, record)
+    try:
+        async with anyio.create_task_group() as tasks:
+            for record in records:
+                tasks.start_soon(one, record)
+    except BaseExceptionGroup as group:
+        raise gravest(group) from group
 
 
 async def _drive(pool: Pool, record: Record, slot: Slot, lingering: TaskGroup) -> None:
@@ -292,9 +301,10 @@ async def step(pool: Pool, record: Record, event: Event) -> Record:
     if event.durable:
         try:
             after = await pool.checkpoint.save(after, event)
-        except CheckpointError:
+        except CheckpointError as error:
             if isinstance(event, Accepted):
                 pool.checkpoint.rescue(after, event)
+            pool.governor.halt(error)  # nobody buys on while this one's error is on its way up
             raise
     pool.observer.saw(after, event)
     return after
@@ -369,7 +379,7 @@ async def _download(pool: Pool, record: Record) -> Event:
     return Saved(pool.clock(), tuple(saved))
 
 
-def _gravest(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def gravest(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Of what several tasks raised at once, the one to tell: a failing checkpoint before anything else."""
     leaves = list(_leaves(group))
     for wanted in (CheckpointError, BatcheditError):

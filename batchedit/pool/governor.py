@@ -281,9 +281,9 @@ class Governor:
 
     async def get_turn(self) -> None:
         """Wait until one GET may go out, and take that turn."""
-        while (wait := self._gets.wait(self._clock())) > 0:  # noqa: ASYNC110 - it waits for a time, not an event
+        wait = self._gets.turn(self._clock())
+        if wait > 0:
             await anyio.sleep(wait)
-        self._gets.take(self._clock())
 
     def first_look_in(self, slot: Slot, now: float) -> float:
         """Seconds from the accept to the first look."""
@@ -382,7 +382,7 @@ class Governor:
             self.halt(
                 StoppedError(
                     f"{self._failed} of {self._finished} finished jobs failed, so buying stops",
-                    hint="look at failed.csv; to go on all the same: --stop-after-failures 100%",
+                    hint="look at failed.csv; to go on all the same: --stop-after-failures 1000000",
                 )
             )
 

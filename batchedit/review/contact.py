@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 WIDE, HIGH, DPI = 1240, 1754, 150  # A4
 COLUMNS, ROWS = 3, 4
+FONTS = ("Arial Unicode.ttf", "arial.ttf", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "LiberationSans-Regular.ttf")
 PAGES_AT_ONCE = 12  # 6.5 MB each in memory
 
 _MARGIN, _HEAD, _FOOT, _GAP, _CAPTION = 80, 110, 60, 34, 66
@@ -86,9 +90,33 @@ def _place(page: Image.Image, draw: ImageDraw.ImageDraw, shown: Print, box: tupl
 
 
 def _text(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, wide: int, ink: str = _INK) -> None:
-    """One line, cut to ``wide`` pixels. Pillow's own font knows Latin letters; others come out as boxes."""
-    font = ImageFont.load_default(size)
-    line = " ".join(text.split())
+    """One line, cut to ``wide`` pixels."""
+    font, line = font_of(size), shown_text(" ".join(text.split()))
     while line and draw.textlength(line, font) > wide:
         line = line[:-2].rstrip() + "…" if len(line) > 2 else ""
     draw.text(place, line, ink, font)
+
+
+@cache
+def font_of(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """A font of this machine that knows most scripts; Pillow's own, which knows English letters, where there is none."""
+    name = system_font()
+    return ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
+
+
+@cache
+def system_font() -> str:
+    """The first of FONTS that is here, ``""`` if none is."""
+    for name in FONTS:
+        with suppress(OSError):
+            ImageFont.truetype(name, 12)
+            return name
+    return ""
+
+
+def shown_text(text: str) -> str:
+    """``text``, or without a system font the nearest that English letters can say: ``Größe`` as ``Grosse``."""
+    if system_font():
+        return text
+    plain = unicodedata.normalize("NFKD", text.replace("ß", "ss").replace("·", "-").replace("…", "..."))
+    return "".join(letter if letter.isascii() else "" if unicodedata.combining(letter) else "?" for letter in plain)

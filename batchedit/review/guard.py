@@ -46,7 +46,7 @@ class Guard:
         token = scope["path"].removeprefix("/").partition("/")[0]
         if not compare_digest(token.encode(errors="replace"), self._token) or host not in self._hosts:
             return False
-        if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
+        if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"} and not _opens_the_page(scope, headers):
             return False
         if origin is None:
             return scope["method"] in SAFE_METHODS
@@ -59,3 +59,9 @@ class Guard:
             await send(message)
 
         return sending
+
+
+def _opens_the_page(scope: Scope, headers: Headers) -> bool:
+    """A link to the page that was followed, from a terminal's window or from the file that opens the browser."""
+    page = scope["method"] == "GET" and scope["path"].count("/") == 2 and scope["path"].endswith("/")
+    return page and headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"

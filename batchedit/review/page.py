@@ -18,7 +18,7 @@ import jinja2
 import orjson
 from markupsafe import Markup
 
-STYLES = ("base.css", "bar.css", "cards.css", "lightbox.css")
+STYLES = ("base.css", "bar.css", "cards.css", "overlay.css", "lightbox.css")
 SCRIPTS = (
     "data.js",
     "marks.js",

@@ -126,7 +126,7 @@ class Desk:
             raise _BadRequestError("there is no such picture")
         if type(serial) is not int or not isinstance(note, str) or len(note) > LONGEST_NOTE:
             raise _BadRequestError(f"a mark has a serial and a note of at most {LONGEST_NOTE} characters")
-        if verdict not in set(Verdict):
+        if not isinstance(verdict, str) or verdict not in set(Verdict):
             raise _BadRequestError("a verdict is approve, reject, hold or empty")
         return Mark(job, Verdict(verdict), note, serial, self._show.who, time.time())
 

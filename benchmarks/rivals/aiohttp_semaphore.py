@@ -1,6 +1,6 @@
 """The other script that everybody writes: aiohttp and a semaphore. Asks for the status every so many seconds.
 
-    python benchmarks/rivals/aiohttp_semaphore.py URL MANIFEST FOLDER [AT_ONCE] [SECONDS]
+python benchmarks/rivals/aiohttp_semaphore.py URL MANIFEST FOLDER [AT_ONCE] [SECONDS]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a person would write first: pandas, fifty threads, requests. Asks for the status every two seconds.
 
-    python benchmarks/rivals/threads_requests.py URL MANIFEST FOLDER [AT_ONCE] [SECONDS]
+python benchmarks/rivals/threads_requests.py URL MANIFEST FOLDER [AT_ONCE] [SECONDS]
 """
 
 from __future__ import annotations

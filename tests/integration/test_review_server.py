@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +15,7 @@ import pytest
 from batchedit.checkpoint.marks import Marks
 from batchedit.core.review import Mark, Verdict
 from batchedit.runfolder import RunFolder
+from tests.reviewing import reviewing
 from tests.showroom import Showroom, picture
 
 
@@ -36,45 +35,6 @@ def batchedit(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "batchedit", *arguments], capture_output=True, text=True, check=False, timeout=60
     )
-
-
-class Review:
-    """A running ``batchedit review``."""
-
-    def __init__(self, run: Path) -> None:
-        command = [sys.executable, "-m", "batchedit", "review", str(run), "--no-open", "--as", "Dana"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-        if not self.url:
-            assert self.process.stderr is not None
-            raise AssertionError(self.process.stderr.read())
-        parts = urlsplit(self.url)
-        self.origin = f"{parts.scheme}://{parts.netloc}"
-        self.http = httpx.Client(base_url=self.url, headers={"Origin": self.origin}, timeout=10, trust_env=False)
-
-    def mark(self, job: int, verdict: str, serial: int = 0, note: str = "") -> httpx.Response:
-        return self.http.post("api/mark", json={"job": job, "verdict": verdict, "note": note, "serial": serial})
-
-    def end(self, number: int) -> tuple[int, str]:
-        self.process.send_signal(number)
-        return self.wait()
-
-    def wait(self) -> tuple[int, str]:
-        _, told = self.process.communicate(timeout=20)
-        return self.process.returncode, told
-
-
-@contextmanager
-def reviewing(room: Showroom) -> Iterator[Review]:
-    review = Review(room.folder.path)
-    try:
-        yield review
-    finally:
-        review.http.close()
-        if review.process.poll() is None:
-            review.process.kill()
-        review.process.communicate(timeout=20)
 
 
 def standing(room: Showroom) -> dict[int, tuple[Verdict, str, str]]:
@@ -125,23 +85,32 @@ def test_it_serves_the_page_its_pictures_and_nothing_else(room: Showroom) -> Non
             assert review.http.get(path).status_code in {403, 404}, path
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Origin": "https://evil.example.com"},
-        {"Origin": "null"},
-        {"Host": "evil.example.com"},
-        {"Sec-Fetch-Site": "cross-site"},
-        {"Sec-Fetch-Site": "same-site"},
-    ],
-    ids=str,
+FOREIGN = (
+    {"Origin": "https://evil.example.com"},
+    {"Origin": "null"},
+    {"Host": "evil.example.com"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
 )
-def test_other_web_pages_are_refused(room: Showroom, headers: dict[str, str]) -> None:
+
+
+def test_other_web_pages_are_refused(room: Showroom) -> None:
     with reviewing(room) as review:
-        body = {"job": 1, "verdict": "approve", "note": "", "serial": 0}
-        assert review.http.post("api/mark", json=body, headers=headers).status_code == 403
-        assert review.http.get("", headers=headers).status_code == 403
+        for headers in FOREIGN:
+            body = {"job": 1, "verdict": "approve", "note": "", "serial": 0}
+            assert review.http.post("api/mark", json=body, headers=headers).status_code == 403
+            assert review.http.get("", headers=headers).status_code == 403
     assert standing(room) == {}
+
+
+def test_a_link_to_the_page_may_be_followed_from_anywhere(room: Showroom) -> None:
+    """The file that opens the browser is another site to it."""
+    followed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    with reviewing(room) as review, httpx.Client(base_url=review.url, headers=followed, trust_env=False) as browser:
+        assert browser.get("").status_code == 200
+        assert browser.get("api/marks").status_code == 403
+        assert browser.get("files/A-1x1-1.png").status_code == 403
+        assert browser.get("", headers={"Sec-Fetch-Dest": "iframe"}).status_code == 403
 
 
 def test_without_the_token_there_is_nothing(room: Showroom) -> None:
@@ -154,25 +123,24 @@ def test_without_the_token_there_is_nothing(room: Showroom) -> None:
         assert bare.status_code == 403  # a POST without an Origin is no browser's
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"job": 3, "verdict": "approve", "note": "", "serial": 0},
-        {"job": 99, "verdict": "approve", "note": "", "serial": 0},
-        {"job": True, "verdict": "approve", "note": "", "serial": 0},
-        {"job": 1, "verdict": "maybe", "note": "", "serial": 0},
-        {"job": 1, "verdict": ["approve"], "note": "", "serial": 0},
-        {"job": 1, "verdict": "approve", "note": "x" * 2001, "serial": 0},
-        {"job": 1, "verdict": "approve", "note": 5, "serial": 0},
-        {"job": 1, "verdict": "approve", "note": ""},
-        [],
-        {"note": "x" * 70_000},
-    ],
-    ids=lambda body: str(body)[:60],
+NONSENSE: tuple[object, ...] = (
+    {"job": 3, "verdict": "approve", "note": "", "serial": 0},
+    {"job": 99, "verdict": "approve", "note": "", "serial": 0},
+    {"job": True, "verdict": "approve", "note": "", "serial": 0},
+    {"job": 1, "verdict": "maybe", "note": "", "serial": 0},
+    {"job": 1, "verdict": ["approve"], "note": "", "serial": 0},
+    {"job": 1, "verdict": "approve", "note": "x" * 2001, "serial": 0},
+    {"job": 1, "verdict": "approve", "note": 5, "serial": 0},
+    {"job": 1, "verdict": "approve", "note": ""},
+    [],
+    {"note": "x" * 70_000},
 )
-def test_nonsense_is_refused(room: Showroom, body: object) -> None:
+
+
+def test_nonsense_is_refused(room: Showroom) -> None:
     with reviewing(room) as review:
-        assert review.http.post("api/mark", json=body).status_code == 400
+        for body in NONSENSE:
+            assert review.http.post("api/mark", json=body).status_code == 400, body
         assert review.http.post("api/mark", content=b"{}", headers={"Content-Type": "text/plain"}).status_code == 400
         assert (
             review.http.post("api/mark", content=b"{", headers={"Content-Type": "application/json"}).status_code == 400

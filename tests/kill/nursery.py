@@ -95,10 +95,10 @@ class Nursery:
 
 def serve() -> None:
     """One order a line on stdin: a command to start (the answer is its pid) or a pid to wait for (its exit code)."""
-    import batchedit.cli.commands  # noqa: PLC0415
-    import batchedit.cli.host  # noqa: PLC0415
-    import batchedit.cli.show  # noqa: PLC0415
-    import batchedit.runs  # noqa: F401, PLC0415
+    import batchedit.cli.commands
+    import batchedit.cli.host
+    import batchedit.cli.show
+    import batchedit.runs  # noqa: F401
 
     for line in iter(sys.stdin.readline, ""):
         order = json.loads(line)
@@ -114,7 +114,7 @@ def serve() -> None:
 
 def _be(order: dict[str, Any]) -> None:
     """In the child: become the command, and never return."""
-    from batchedit.cli import main  # noqa: PLC0415
+    from batchedit.cli import main
 
     code = 70
     try:
@@ -128,7 +128,7 @@ def _be(order: dict[str, Any]) -> None:
         if order["doom"]:
             _doom(*order["doom"])
         if "fsize" in order["limits"]:
-            import resource  # noqa: PLC0415
+            import resource
 
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (order["limits"]["fsize"],) * 2)
@@ -137,7 +137,7 @@ def _be(order: dict[str, Any]) -> None:
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else 1
     except BaseException:
-        import traceback  # noqa: PLC0415
+        import traceback
 
         traceback.print_exc()
     finally:
@@ -147,9 +147,9 @@ def _be(order: dict[str, Any]) -> None:
 
 
 def _doom(point: str, nth: int) -> None:
-    from batchedit.api.client import Client  # noqa: PLC0415
-    from batchedit.cli import host  # noqa: PLC0415
-    from tests.kill.child import Killer  # noqa: PLC0415
+    from batchedit.api.client import Client
+    from batchedit.cli import host
+    from tests.kill.child import Killer
 
     killer = Killer(point, nth)
     plain, submit = host.Terminal, Client.submit

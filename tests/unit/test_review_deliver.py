@@ -16,7 +16,9 @@ from batchedit.checkpoint.marks import Marks
 from batchedit.checkpoint.redone import take_in_again
 from batchedit.core.errors import LockedError, ManifestError, OutputError, UsageError
 from batchedit.core.review import Mark, Verdict
-from batchedit.morning import deliver, gallery, redo_lines
+from batchedit.morning.delivery import deliver
+from batchedit.morning.gallery import gallery
+from batchedit.morning.redo import redo_lines
 from batchedit.review.contact import Print, contact_sheet
 from batchedit.review.deliver import Piece
 from batchedit.review.deliver import deliver as hand_on
@@ -137,7 +139,7 @@ def test_force_replaces_no_folder_that_is_not_a_delivery(room: Showroom, tmp_pat
 def test_a_picture_that_is_not_what_was_bought_stops_all(room: Showroom, tmp_path: Path, name: str, harm: str) -> None:
     victim = room.folder.path / "files" / "C-1x1-1.png"
     victim.unlink() if harm == "missing" else victim.write_bytes(b"something else")
-    with pytest.raises(ManifestError, match="C-1x1-1.png"):
+    with pytest.raises(ManifestError, match=r"C-1x1-1\.png"):
         deliver(where(room), {}, tmp_path / name)
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
 
@@ -191,6 +193,13 @@ def test_the_contact_sheet_has_twelve_pictures_a_page(tmp_path: Path) -> None:
     content = (tmp_path / "sheet.pdf").read_bytes()
     assert content.startswith(b"%PDF-")
     assert content.count(b"/Type /Page\n") + content.count(b"/Type /Page ") >= 14
+
+
+def test_without_a_font_names_are_spelled_in_english_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    from batchedit.review import contact
+
+    monkeypatch.setattr(contact, "system_font", lambda: "")
+    assert contact.shown_text("Größe · é 靴") == "Grosse - e ?"
 
 
 def test_pages_are_white_paper() -> None:

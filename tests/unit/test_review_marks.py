@@ -17,7 +17,8 @@ from batchedit.core.errors import CheckpointError, ManifestError, UsageError
 from batchedit.core.model import State
 from batchedit.core.review import Conflict, Decision, Mark, Verdict
 from batchedit.manifest.identity import job_key
-from batchedit.morning import progress, redo_lines
+from batchedit.morning.redo import redo_lines
+from batchedit.morning.reviewing import progress
 from batchedit.review.decisions import read_decisions
 from batchedit.review.redo import extended, free_name, job_again
 from batchedit.runfolder import RunFolder
@@ -250,6 +251,23 @@ def test_the_manifest_taken_in_again_keeps_the_newest_version(room: Showroom, ch
     intake.commit("edited")
     assert [card.shots[0].id for card in read_cards(checkpoint)][:3] == [1, new_id, 3]
     assert {record.id for record in checkpoint.records("wanted = 1")} == {1, 3, new_id, new_id + 1}
+
+
+def test_a_local_picture_that_moved_does_not_undo_what_was_added_to_the_prompt(tmp_path: Path) -> None:
+    for name in ("one.png", "two.png"):
+        picture(5).save(tmp_path / name)
+    room = Showroom(RunFolder(tmp_path / "run"))
+    room.row("A", image=str(tmp_path / "one.png"))
+    checkpoint = room.open()
+    room.done(checkpoint, checkpoint.records("1")[0], picture(1, (64, 64)))
+    reject(checkpoint, 1)
+    (new_id,) = take_in_again(checkpoint, redo_lines(checkpoint, prompt_add="brighter"))
+    intake = Intake.begin(checkpoint)
+    intake.add([line(1, {**room.rows[0], "image": str(tmp_path / "two.png")})])
+    intake.commit("moved")
+    (record,) = checkpoint.records("id = ?", (new_id,))
+    assert orjson.loads(record.job.inputs)["prompt"] == "an ad for A. brighter"
+    checkpoint.close()
 
 
 # --- flags ----------------------------------------------------------------------------------------

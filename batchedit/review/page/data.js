@@ -42,8 +42,7 @@ const seconds = (value) => (value >= 90 ? `${(value / 60).toFixed(1)} min` : `${
 const currentShot = (item) => item.shots[0] || null;
 const statusOf = (item) => (item.shots.length ? item.shots[0].status : "invalid");
 const cellsOf = (item) => (item.cells === undefined ? [] : data.rows[item.cells]);
-const promptOf = (item, shot) =>
-  shot.promptCell === undefined ? shot.prompt || "" : cellsOf(item)[shot.promptCell];
+const promptOf = (item, shot) => (shot.promptCell === undefined ? shot.prompt || "" : cellsOf(item)[shot.promptCell]);
 const reasonOf = (item, shot) => (shot ? shot.reason || "" : item.reason || "");
 const nameOf = (shot) => (shot && shot.files.length ? shot.files[0].path.replace(/^.*\//, "") : "");
 const hasPicture = (shot) => Boolean(shot && shot.status === "done" && shot.files.length);

@@ -10,21 +10,39 @@ function figures(item, selected, select) {
 
 function sourceFigure(source) {
   if (source.link) return null;
-  const shows = source.large ? image(source.large, `Before: ${source.name}`) : make("span", { class: "absent" }, source.problem);
-  return make("figure", {}, make("div", { class: "frame" }, shows), make("figcaption", {}, "Before", quiet(source.name)));
+  const shows = source.large
+    ? image(source.large, `Before: ${source.name}`)
+    : make("span", { class: "absent" }, source.problem);
+  return make(
+    "figure",
+    {},
+    make("div", { class: "frame" }, shows),
+    make("figcaption", {}, "Before", quiet(source.name)),
+  );
 }
 
 function versionFigure(item, shot, isSelected, select) {
   const several = item.shots.length > 1;
   const mark = markOf(shot.job);
   const label = several ? `Version ${shot.version}` : shot.sources.some((source) => source.thumb) ? "After" : "Picture";
-  const words = [mark.verdict ? verdictText(mark) : "", shot.status === "done" ? "" : STATUS[shot.status]].filter(Boolean).join(" · ");
+  const words = [mark.verdict ? verdictText(mark) : "", shot.status === "done" ? "" : STATUS[shot.status]]
+    .filter(Boolean)
+    .join(" · ");
   const files = shot.files.length ? shot.files : [null];
   return files.map((file, index) => {
     const number = files.length > 1 ? ` ${index + 1} of ${files.length}` : "";
-    const figure = make("figure", { class: isSelected ? "chosen" : undefined, "data-verdict": mark.verdict, "data-version": String(shot.version), "data-job": String(shot.job) });
+    const figure = make("figure", {
+      class: isSelected ? "chosen" : undefined,
+      "data-verdict": mark.verdict,
+      "data-version": String(shot.version),
+      "data-job": String(shot.job),
+    });
     const frame = several
-      ? button("", { class: "frame", "aria-pressed": String(isSelected), "aria-label": `Choose version ${shot.version}` }, select)
+      ? button(
+          "",
+          { class: "frame", "aria-pressed": String(isSelected), "aria-label": `Choose version ${shot.version}` },
+          select,
+        )
       : make("div", { class: "frame" });
     frame.append(file ? shownFile(item, shot, file) : absence({ ...item, shots: [shot] }, shot));
     figure.append(frame, make("figcaption", {}, label + number, quiet(words)));
@@ -33,7 +51,13 @@ function versionFigure(item, shot, isSelected, select) {
 }
 
 function shownFile(item, shot, file) {
-  if (file.video) return make("video", { src: addressOf(file.path), controls: true, preload: "metadata", "aria-label": nameOf(shot) });
+  if (file.video)
+    return make("video", {
+      src: addressOf(file.path),
+      controls: true,
+      preload: "metadata",
+      "aria-label": nameOf(shot),
+    });
   if (!file.thumb) return make("span", { class: "absent" }, file.problem);
   const words = `${titleOf(item)}, version ${shot.version}: ${promptOf(item, shot).slice(0, 300)}`;
   const picture = image(file.path, words, file);
@@ -47,10 +71,16 @@ function facts(item, shot) {
   const list = make("dl", { class: "facts" });
   const tell = (name, value) => value && list.append(make("div", {}, make("dt", {}, name), make("dd", {}, value)));
   if (shot) {
-    tell("Size", [shot.size, shot.files[0]?.width ? `${shot.files[0].width} × ${shot.files[0].height} px` : ""].filter(Boolean).join(" · "));
+    tell(
+      "Size",
+      [shot.size, shot.files[0]?.width ? `${shot.files[0].width} × ${shot.files[0].height} px` : ""]
+        .filter(Boolean)
+        .join(" · "),
+    );
     tell("Cost", shot.cost === undefined ? "" : money(shot.cost));
     tell("Time", shot.seconds === undefined ? "" : seconds(shot.seconds));
-    for (const file of shot.files) tell("File", make("a", { href: addressOf(file.path), target: "_blank" }, file.path.replace(/^files\//, "")));
+    for (const file of shot.files)
+      tell("File", make("a", { href: addressOf(file.path), target: "_blank" }, file.path.replace(/^files\//, "")));
     for (const source of shot.sources) if (source.link) tell("Source", link(source.link));
     tell("Request", shot.request);
   }
@@ -59,9 +89,15 @@ function facts(item, shot) {
 
 function cellList(item) {
   const list = make("dl", { class: "facts" });
-  const cells = [...data.columns.map((name, index) => [name, cellsOf(item)[index]]), ...Object.entries(item.over || {})];
+  const cells = [
+    ...data.columns.map((name, index) => [name, cellsOf(item)[index]]),
+    ...Object.entries(item.over || {}),
+  ];
   for (const [name, value] of cells) {
-    if (value) list.append(make("div", {}, make("dt", {}, name), make("dd", {}, /^https?:\/\/\S+$/.test(value) ? link(value) : value)));
+    if (value)
+      list.append(
+        make("div", {}, make("dt", {}, name), make("dd", {}, /^https?:\/\/\S+$/.test(value) ? link(value) : value)),
+      );
   }
   return list;
 }

@@ -30,7 +30,8 @@ function matches(item, words) {
   const shot = currentShot(item);
   if (chosen.status && statusOf(item) !== chosen.status) return false;
   if (chosen.size && (!shot || shot.size !== chosen.size)) return false;
-  if (chosen.flag && !(shot?.flags || []).some((flag) => chosen.flag === "any" || flagKind(flag) === chosen.flag)) return false;
+  if (chosen.flag && !(shot?.flags || []).some((flag) => chosen.flag === "any" || flagKind(flag) === chosen.flag))
+    return false;
   for (const [column, value] of chosen.cells) if (cellsOf(item)[column] !== value) return false;
   if (chosen.mark && !markMatches(item)) return false;
   return words.every((word) => item.search.includes(word));
@@ -45,7 +46,10 @@ function selected() {
 
 function buildBar(refresh) {
   buildStatus(refresh);
-  fill($("sort"), Object.entries(SORTS).map(([value, [label]]) => [value, label]));
+  fill(
+    $("sort"),
+    Object.entries(SORTS).map(([value, [label]]) => [value, label]),
+  );
   $("sort").addEventListener("change", () => refresh((chosen.sort = $("sort").value)));
   let typing = 0;
   $("text").addEventListener("input", () => {
@@ -70,18 +74,27 @@ const labelled = (values) => values.map(([value, howMany]) => [value, `${value} 
 function countedFlags() {
   const found = new Map();
   for (const item of data.items) {
-    for (const kind of new Set((currentShot(item)?.flags || []).map(flagKind))) found.set(kind, (found.get(kind) || 0) + 1);
+    for (const kind of new Set((currentShot(item)?.flags || []).map(flagKind)))
+      found.set(kind, (found.get(kind) || 0) + 1);
   }
-  return Object.keys(FLAGS).filter((kind) => found.has(kind)).map((kind) => [kind, `${FLAGS[kind]} (${count(found.get(kind))})`]);
+  return Object.keys(FLAGS)
+    .filter((kind) => found.has(kind))
+    .map((kind) => [kind, `${FLAGS[kind]} (${count(found.get(kind))})`]);
 }
 
 function buildStatus(refresh) {
   const found = new Map();
   for (const item of data.items) found.set(statusOf(item), (found.get(statusOf(item)) || 0) + 1);
   const segments = [["", "All", data.items.length]];
-  for (const status of Object.keys(STATUS)) if (found.has(status)) segments.push([status, STATUS[status], found.get(status)]);
+  for (const status of Object.keys(STATUS))
+    if (found.has(status)) segments.push([status, STATUS[status], found.get(status)]);
   for (const [status, label, howMany] of segments) {
-    const button = make("button", { type: "button", "aria-pressed": String(status === ""), "data-status": status }, label, " ");
+    const button = make(
+      "button",
+      { type: "button", "aria-pressed": String(status === ""), "data-status": status },
+      label,
+      " ",
+    );
     button.append(make("span", { class: "quiet" }, count(howMany)));
     button.addEventListener("click", () => {
       for (const each of $("status").children) each.setAttribute("aria-pressed", String(each === button));

@@ -77,7 +77,8 @@ function focusCard(position) {
 }
 
 function redrawJob(job) {
-  for (const [position, element] of drawn) if (currentShot(shown[position])?.job === job) dress(element, shown[position]);
+  for (const [position, element] of drawn)
+    if (currentShot(shown[position])?.job === job) dress(element, shown[position]);
 }
 
 const STEPS = {

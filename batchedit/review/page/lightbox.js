@@ -42,9 +42,12 @@ function fillBox() {
   const stage = make("div", { class: "stage" }, ...figures(item, version, chooseVersion));
   if (!item.shots.length) stage.append(make("figure", {}, make("div", { class: "frame" }, absence(item, null))));
   const previous = button("‹", { class: "turn", "aria-label": "Previous picture", disabled: at === 0 }, () => step(-1));
-  const next = button("›", { class: "turn", "aria-label": "Next picture", disabled: at === shown.length - 1 }, () => step(1));
+  const next = button("›", { class: "turn", "aria-label": "Next picture", disabled: at === shown.length - 1 }, () =>
+    step(1),
+  );
   $("inside").replaceChildren(make("div", { class: "scene" }, previous, stage, next), about(item, shot));
   $("box-title").focus();
+  stage.querySelector(".chosen")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   preload(at + 1);
 }
 
@@ -72,7 +75,8 @@ function about(item, shot) {
   if (hasPicture(shot)) aside.append(decisionPart(shot));
   const reason = reasonOf(item, shot);
   if (reason) aside.append(make("p", { class: "reason" }, icon("problem"), make("span", {}, reason)));
-  for (const flag of shot?.flags || []) aside.append(make("p", { class: "reason odd" }, icon("problem"), flagText(flag)));
+  for (const flag of shot?.flags || [])
+    aside.append(make("p", { class: "reason odd" }, icon("problem"), flagText(flag)));
   const prompt = shot ? promptOf(item, shot) : "";
   if (prompt) aside.append(make("h3", {}, "Prompt"), make("p", { class: "words" }, prompt));
   aside.append(make("h3", {}, "About"), facts(item, shot), make("h3", {}, "Row"), cellList(item));
@@ -83,11 +87,20 @@ function decisionPart(shot) {
   const mark = markOf(shot.job);
   const group = make("div", { class: "decide", role: "group", "aria-label": "Decision" });
   for (const [verdict, label, key] of CHOICES) {
-    const each = button(icon(verdict), { "data-choose": verdict, "aria-pressed": String(mark.verdict === verdict) }, () => decideHere(verdict));
+    const each = button(
+      icon(verdict),
+      { "data-choose": verdict, "aria-pressed": String(mark.verdict === verdict) },
+      () => decideHere(verdict),
+    );
     each.append(label, make("kbd", {}, key));
     group.append(each);
   }
-  const note = make("textarea", { id: "note", rows: "2", maxlength: "2000", placeholder: "What should be better? (N)" });
+  const note = make("textarea", {
+    id: "note",
+    rows: "2",
+    maxlength: "2000",
+    placeholder: "What should be better? (N)",
+  });
   note.value = mark.note;
   note.dataset.job = String(shot.job);
   note.addEventListener("change", keepNote);

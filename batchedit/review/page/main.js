@@ -21,9 +21,17 @@ function showProgress() {
   const told = progressNow();
   $("looked").textContent = count(told.looked);
   $("looked-of").textContent = `of ${count(told.all)} looked at`;
-  const parts = [["approve", "approved"], ["hold", "on hold"], ["reject", "rejected"]];
-  $("tally").textContent = parts.filter(([name]) => told[name]).map(([name, word]) => `${count(told[name])} ${word}`).join(" · ");
-  for (const [name] of parts) document.querySelector(`.track .${name}`).style.width = `${(100 * told[name]) / (told.all || 1)}%`;
+  const parts = [
+    ["approve", "approved"],
+    ["hold", "on hold"],
+    ["reject", "rejected"],
+  ];
+  $("tally").textContent = parts
+    .filter(([name]) => told[name])
+    .map(([name, word]) => `${count(told[name])} ${word}`)
+    .join(" · ");
+  for (const [name] of parts)
+    document.querySelector(`.track .${name}`).style.width = `${(100 * told[name]) / (told.all || 1)}%`;
 }
 
 function refresh() {
@@ -31,7 +39,9 @@ function refresh() {
   active = 0;
   showItems(items);
   $("count").textContent =
-    items.length === data.items.length ? plural(items.length, "picture") : `${count(items.length)} of ${plural(data.items.length, "picture")}`;
+    items.length === data.items.length
+      ? plural(items.length, "picture")
+      : `${count(items.length)} of ${plural(data.items.length, "picture")}`;
   $("nothing").hidden = items.length > 0;
 }
 
@@ -39,7 +49,8 @@ const typing = (event) => /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)
 const DECISIONS = { a: "approve", r: "reject", h: "hold" };
 
 function onKey(event) {
-  if (event.target.id === "note" && event.key === "Enter" && (event.ctrlKey || event.metaKey)) return event.target.blur();
+  if (event.target.id === "note" && event.key === "Enter" && (event.ctrlKey || event.metaKey))
+    return event.target.blur();
   if (event.ctrlKey || event.metaKey || event.altKey || typing(event) || $("help").open) return undefined;
   const act = box.open ? boxKey(event) : gridKey(event);
   if (!act) return undefined;
@@ -108,7 +119,13 @@ async function finish() {
   } catch {
     // It has ended already: that is what was asked for.
   }
-  document.body.replaceChildren(make("p", { class: "goodbye" }, "All marks are saved. You can close this page; the terminal says what to type next."));
+  document.body.replaceChildren(
+    make(
+      "p",
+      { class: "goodbye" },
+      "All marks are saved. You can close this page; the terminal says what to type next.",
+    ),
+  );
   return undefined;
 }
 

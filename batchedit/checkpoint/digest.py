@@ -1,0 +1,80 @@
+"""What a run came to, by the checkpoint's indexes: a million finished jobs are summed up without reading them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .sqlite import SqliteCheckpoint
+
+MOST = 5
+"""How many of the commonest errors are told, and how many rows of each are named."""
+
+_SECONDS = "FROM jobs WHERE state = 'done' AND wanted = 1 AND finished_at - submitted_at IS NOT NULL"
+_TROUBLED = "FROM jobs JOIN lines ON lines.job = jobs.id WHERE state NOT IN ('planned', 'done') AND kind IS NOT NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class CommonError:
+    """An error that several rows share. ``rows`` names the first few of ``count``."""
+
+    kind: str
+    message: str
+    count: int
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """``invalid`` rows; ``seconds_median`` and ``seconds_p90`` over the wanted jobs that are done, None without any."""
+
+    invalid: int = 0
+    seconds_median: float | None = None
+    seconds_p90: float | None = None
+    errors: tuple[CommonError, ...] = ()
+
+
+def digest(checkpoint: SqliteCheckpoint) -> Digest:
+    """Sum ``checkpoint`` up."""
+    ((invalid,),) = checkpoint.rows("SELECT count(*) FROM lines WHERE job IS NULL")
+    ((jobs,),) = checkpoint.rows(f"SELECT count(*) {_SECONDS}")
+    return Digest(
+        invalid=invalid,
+        seconds_median=_quantile(checkpoint, jobs, 5) if jobs else None,
+        seconds_p90=_quantile(checkpoint, jobs, 9) if jobs > 1 else None,
+        errors=_errors(checkpoint) if _any_trouble(checkpoint) else (),
+    )
+
+
+def _quantile(checkpoint: SqliteCheckpoint, jobs: int, tenths: int) -> float:
+    """As ``statistics.quantiles(…, n=10)`` has it: between two neighbours."""
+    place, part = divmod(tenths * (jobs + 1), 10)
+    below = min(max(place, 1), max(1, jobs - 1))
+    part += 10 * (place - below)
+    found = checkpoint.rows(
+        f"SELECT finished_at - submitted_at AS seconds {_SECONDS} ORDER BY seconds LIMIT 2 OFFSET {below - 1}"
+    )
+    one, *more = (seconds for (seconds,) in found)
+    other = more[0] if more else one
+    return float(round((one * (10 - part) + other * part) / 10, 1))
+
+
+def _any_trouble(checkpoint: SqliteCheckpoint) -> bool:
+    query = "SELECT 1 FROM jobs WHERE state NOT IN ('planned', 'done') LIMIT 1"
+    return next(iter(list(checkpoint.rows(query))), None) is not None
+
+
+def _errors(checkpoint: SqliteCheckpoint) -> tuple[CommonError, ...]:
+    """The commonest ones, over lines: an error of a job that stands on two of them counts twice."""
+    query = (
+        f"SELECT kind, problem, count(*), min(lines.n) {_TROUBLED} "
+        f"GROUP BY kind, problem ORDER BY count(*) DESC, min(lines.n) LIMIT {MOST}"
+    )
+    return tuple(
+        CommonError(kind, problem, count, _rows(checkpoint, kind, problem))
+        for kind, problem, count, _ in list(checkpoint.rows(query))
+    )
+
+
+def _rows(checkpoint: SqliteCheckpoint, kind: str, problem: str) -> tuple[int, ...]:
+    query = f"SELECT row {_TROUBLED} AND kind = ? AND problem = ? ORDER BY n LIMIT {MOST}"
+    return tuple(row for (row,) in checkpoint.rows(query, (kind, problem)))

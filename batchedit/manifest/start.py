@@ -1,0 +1,163 @@
+"""A manifest to begin with: sku, image and prompt from products (``init``), or an empty sheet explained (``template``)."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import OutputError, UsageError
+from .feeds import Product
+from .feedtext import to_text
+from .prompt import Prompt
+from .sources import SIZE_FIELDS
+
+COLUMNS = ("sku", "image", "prompt")
+FIELDS = ("sku", "title", "description")
+"""What ``init --prompt`` may name."""
+
+_LONGEST = 600  # characters of a feed's description: an ad's idea, not the whole shop page
+
+
+def write_manifest(products: Iterable[Product], path: Path, *, template: str | None, force: bool) -> int:
+    """Write ``path`` and return how many rows it has. UsageError if it is there already and ``force`` is not given."""
+    check_target(path, {".csv"}, force=force)
+    prompt = Prompt(template, FIELDS) if template is not None else None
+    part = path.with_name(f"{path.name}.part")
+    seen: Counter[str] = Counter()
+    count, plain = 0, True
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(COLUMNS)
+            for product in products:
+                line = (_sku(product.sku, seen), _picture(product.image), _prompt(product, prompt))
+                plain = plain and all(map(str.isascii, line))
+                table.writerow(line)
+                count += 1
+        _into_place(part, path, bom=not plain)
+    except OSError as error:
+        raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return count
+
+
+def check_target(path: Path, suffixes: set[str], *, force: bool) -> None:
+    """UsageError for a file that is there already, or of a kind that is not written here."""
+    if path.suffix.lower() not in suffixes:
+        raise UsageError(f"{path} is not {' or '.join(sorted(suffixes))}", hint="give another name with --to")
+    if path.exists() and not force:
+        raise UsageError(f"{path} is there already", hint="another name with --to FILE, or --force to write over it")
+
+
+def _into_place(part: Path, path: Path, *, bom: bool) -> None:
+    """Under its own name at last; Excel takes UTF-8 for something else unless a byte order mark says what it is."""
+    if bom:
+        whole = part.with_name(f"{part.name}2")
+        with part.open("rb") as source, whole.open("wb") as target:
+            target.write(b"\xef\xbb\xbf")
+            shutil.copyfileobj(source, target)
+        whole.replace(part)
+    part.replace(path)
+
+
+def _sku(text: str, seen: Counter[str]) -> str:
+    """A name that a spreadsheet takes for text, each once."""
+    sku = " ".join(text.split()).lstrip("=+-@ ") or "row"
+    seen[sku] += 1
+    while seen[sku] > 1:
+        sku = f"{sku}-{seen[sku]}"
+        seen[sku] += 1
+    return sku
+
+
+def _picture(image: str) -> str:
+    """A cell that is read as this one picture, and never as a formula."""
+    if image[:1] in "=+-@":
+        image = f"./{image}"
+    return json.dumps([image]) if image.startswith("[") or re.search(r"\s\|\s|[\r\n]", image) else image
+
+
+def _prompt(product: Product, prompt: Prompt | None) -> str:
+    title = " ".join(to_text(product.title).split()) or product.sku
+    text = " ".join(to_text(product.text).split())
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST].rsplit(" ", 1)[0] + " …"
+    if prompt is not None:
+        return prompt.render({"sku": product.sku, "title": title, "description": text})
+    return f"make an ad for {title}: {text}" if text else f"make an ad for {title}"
+
+
+# --- the empty sheet ------------------------------------------------------------------------------
+
+
+def explained(schema: Mapping[str, Any]) -> dict[str, str]:
+    """The columns of an empty manifest for a model, each with what goes into it."""
+    required = set(schema.get("required", ()))
+    found = {"sku": "Names the row and its files: your article number. Any text; 007 stays 007."}
+    for name, spec in schema["properties"].items():
+        told = _KNOWN.get(name) or str(spec.get("description") or spec.get("title") or "An input of the model.")
+        if options := spec.get("enum"):
+            told = f"One of {', '.join(map(str, options))}; empty means {spec.get('default', 'the service’s choice')}."
+        found[name] = f"{told} {'Needed.' if name in required else 'May be left empty.'}"
+    return found
+
+
+_KNOWN = {
+    "image": (
+        "The product's picture: an https:// link that opens without a login, or a file's path, seen from this sheet's "
+        "folder. Several: one a line, or with | between them."
+    ),
+    "prompt": "What to make of it, in plain words, such as: make an ad for this mug, on a rainy window sill.",
+}
+
+
+def write_template(path: Path, schema: Mapping[str, Any], *, force: bool) -> None:
+    """An empty manifest: .xlsx with notes, a choice of sizes and a second sheet that explains; or a bare .csv."""
+    check_target(path, {".csv", ".xlsx"}, force=force)
+    columns = explained(schema)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix.lower() == ".csv":
+            path.write_text(",".join(columns) + "\r\n", encoding="utf-8", newline="")
+        else:
+            _workbook(columns, schema).save(path)
+    except OSError as error:
+        raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
+
+
+def _workbook(columns: Mapping[str, str], schema: Mapping[str, Any]) -> Any:
+    import openpyxl  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.2 s that only this needs
+    from openpyxl.comments import Comment  # type: ignore[import-untyped]  # noqa: PLC0415
+    from openpyxl.styles import Font  # type: ignore[import-untyped]  # noqa: PLC0415
+    from openpyxl.worksheet.datavalidation import DataValidation  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.title = "manifest"
+    sheet.append(list(columns))
+    sheet.freeze_panes = "A2"
+    for index, (name, told) in enumerate(columns.items(), 1):
+        head = sheet.cell(1, index)
+        head.font = Font(bold=True)
+        head.comment = Comment(told, "batchedit", width=320, height=120)
+        column = sheet.column_dimensions[head.column_letter]
+        column.width, column.number_format = (60 if name == "prompt" else 24), "@"  # text: Excel takes 3:2 for a time
+        options = schema["properties"].get(name, {}).get("enum") if name in SIZE_FIELDS else None
+        if options:
+            choice = DataValidation("list", formula1=f'"{",".join(map(str, options))}"', allow_blank=True)
+            choice.add(f"{head.column_letter}2:{head.column_letter}10000")
+            sheet.add_data_validation(choice)
+    about = book.create_sheet("columns explained")
+    about.append(["column", "what goes into it"])
+    for name, told in columns.items():
+        about.append([name, told])
+    about.column_dimensions["B"].width = 110
+    return book

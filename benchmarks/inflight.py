@@ -1,0 +1,46 @@
+"""5,000 jobs in flight at once, 60 s each, from one process.
+
+*Perfect* is the longest job: all are bought at the same moment and each end is noticed at once. What is lost against it
+is the time that 5,000 POSTs take, and the looks.
+
+    python benchmarks/inflight.py [--quick] [--json FILE]
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common import buy, hand_over, in_order, manifest, quick, sandbox, scratch
+from inspection_curve import perfect
+from makespan import last_file
+
+JOBS = 5000
+
+
+def once(latency: str, jobs: int) -> dict[str, Any]:
+    with scratch() as folder, sandbox("--latency", latency, "--plain-files", "200000") as service:
+        ran = buy(service, manifest(folder / "m.csv", jobs), folder / "out", "-j", str(jobs), "--price", "0.04")
+        told = service.ledger(full=True)
+        ended = last_file(folder / "out")
+    at = [job["accepted_at"] for job in told["requests"]]
+    floor = perfect(in_order(told["requests"]), jobs)
+    return {
+        "latency": latency,
+        "floor": floor,
+        "ratio": (ended - min(at)) / floor,
+        "bought_in": max(at) - min(at),
+        "most": told["max_in_flight"],
+        "gets": told["polled"] / jobs,
+        "peak": ran.peak,
+        "cpu_ms": 1000 * ran.cpu / jobs,
+    }
+
+
+def main() -> None:
+    jobs = 300 if quick() else JOBS
+    kinds = ("lognormal:6,0.2",) if quick() else ("lognormal:60,0.2", "60")
+    hand_over({"jobs": jobs, "rows": [once(latency, jobs) for latency in kinds]})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""Review in Chromium: a mark is on the disk before the page shows it as kept; tabs, reloads and a killed server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from batchedit.checkpoint.marks import Marks
+from batchedit.runfolder import RunFolder
+from tests.browser.conftest import Watched, until
+from tests.reviewing import Review, reviewing
+from tests.showroom import Showroom, picture
+
+pytestmark = pytest.mark.browser
+
+Watch = Callable[..., Watched]
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Showroom:
+    room = Showroom(RunFolder(tmp_path / "run"))
+    for number in range(6):
+        room.row(f"SKU-{number}")
+    checkpoint = room.open()
+    for record in checkpoint.records("1 ORDER BY id"):
+        room.done(checkpoint, record, picture(record.id, (300, 300)))
+    checkpoint.close()
+    return room
+
+
+def opened(watch: Watch, review: Review) -> Watched:
+    watched = watch()
+    watched.page.goto(review.url)
+    watched.page.wait_for_selector(".card img")
+    return watched
+
+
+def verdicts(page: Any) -> list[str]:
+    return [card.get_attribute("data-verdict") for card in page.locator(".card").all()]
+
+
+def standing(room: Showroom) -> dict[int, tuple[str, str]]:
+    checkpoint = room.reopen()
+    try:
+        return {job: (mark.verdict.value, mark.note) for job, mark in Marks(checkpoint).all().items()}
+    finally:
+        checkpoint.close()
+
+
+def marked(page: Any, count: int) -> None:
+    """So many marks are on the disk: the server says so."""
+    until(page, f"fetch('api/marks?since=0').then((a) => a.json()).then((n) => n.marks.length >= {count})")
+
+
+def test_marks_survive_a_reload_and_a_killed_server(watch: Watch, room: Showroom) -> None:
+    with reviewing(room) as review:
+        watched = opened(watch, review)
+        page = watched.page
+        page.locator("#grid .picture").first.focus()
+        for key in ("a", "r", "h"):
+            page.keyboard.press(key)
+        page.locator(".picture").nth(1).click()
+        page.keyboard.press("n")
+        page.keyboard.type("brighter, no text")
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        marked(page, 3)
+        assert page.locator("#looked").inner_text() == "3"
+        page.reload()
+        page.wait_for_selector(".card img")
+        assert verdicts(page) == ["approve", "reject", "hold", "", "", ""]
+        until(page, "fetch('api/marks?since=3').then((a) => a.json()).then((n) => n.marks.length === 1)")
+        assert watched.strangers(review.origin) == []
+        assert watched.errors == []
+        review.process.kill()
+        review.wait()
+    assert standing(room) == {1: ("approve", ""), 2: ("reject", "brighter, no text"), 3: ("hold", "")}
+    with reviewing(room) as review:
+        page = opened(watch, review).page
+        assert verdicts(page) == ["approve", "reject", "hold", "", "", ""]
+        page.locator(".picture").nth(1).click()
+        assert page.locator("#note").input_value() == "brighter, no text"
+        assert page.locator(".said").inner_text() == "Rejected by Dana"
+
+
+def test_the_later_of_two_tabs_is_told(watch: Watch, room: Showroom) -> None:
+    with reviewing(room) as review:
+        one, two = opened(watch, review).page, opened(watch, review).page
+        for page in (one, two):  # neither hears of the other before it speaks
+            page.route("**/api/marks*", lambda route: route.abort())
+        one.locator("#grid .picture").first.focus()
+        one.keyboard.press("a")
+        until(one, "document.querySelector('.card').dataset.verdict === 'approve'")
+        one.wait_for_timeout(300)
+        two.locator("#grid .picture").first.focus()
+        two.keyboard.press("r")
+        two.wait_for_selector(".toast")
+        assert "SKU-0 was marked elsewhere in the meantime: Approved." in two.locator(".toast").inner_text()
+        assert verdicts(two)[0] == "approve"
+        two.click(".toast button:first-of-type")
+        two.wait_for_timeout(300)
+    assert standing(room) == {1: ("reject", "")}
+
+
+def test_a_tab_hears_what_another_one_decides(watch: Watch, room: Showroom) -> None:
+    with reviewing(room) as review:
+        one, two = opened(watch, review).page, opened(watch, review).page
+        one.bring_to_front()
+        assert review.mark(4, "approve").status_code == 200
+        until(one, "document.querySelectorAll('.card')[3].dataset.verdict === 'approve'")
+        two.bring_to_front()
+        until(two, "document.querySelector('#looked').textContent === '1'")
+
+
+def test_a_server_that_is_gone_is_said_and_the_marks_can_be_taken_along(
+    watch: Watch, room: Showroom, tmp_path: Path
+) -> None:
+    with reviewing(room) as review:
+        page = opened(watch, review).page
+        review.process.kill()
+        review.wait()
+        page.locator("#grid .picture").first.focus()
+        page.keyboard.press("r")
+        page.wait_for_selector("#warning:visible")
+        assert "1 mark not saved" in page.locator("#warning").inner_text()
+        with page.expect_download() as download:
+            page.click("#export")
+        download.value.save_as(tmp_path / "decisions.csv")
+    assert standing(room) == {}
+    from batchedit.morning.reviewing import import_decisions
+
+    taken, progress = import_decisions(str(room.folder.path), {}, tmp_path / "decisions.csv")
+    assert (taken.written, progress.rejected) == (1, 1)
+
+
+def test_undo_and_finish(watch: Watch, room: Showroom) -> None:
+    with reviewing(room) as review:
+        page = opened(watch, review).page
+        page.locator("#grid .picture").first.focus()
+        page.keyboard.press("a")
+        page.keyboard.press("u")
+        until(page, "document.querySelector('.card').dataset.verdict === ''")
+        page.keyboard.press("r")
+        marked(page, 1)
+        until(page, "fetch('api/marks?since=2').then((a) => a.json()).then((n) => n.marks[0].verdict === 'reject')")
+        page.click("#finish")
+        page.wait_for_selector(".goodbye")
+        assert review.wait()[0] == 0
+    checkpoint = room.reopen()
+    assert [event.verdict.value for event in Marks(checkpoint).events()] == ["approve", "", "reject"]
+    checkpoint.close()
+
+
+def test_the_address_alone_shows_nothing(watch: Watch, room: Showroom) -> None:
+    with reviewing(room) as review:
+        parts = urlsplit(review.url)
+        page = watch().page
+        assert page.goto(f"{parts.scheme}://{parts.netloc}/").status == 403

@@ -1,0 +1,221 @@
+"""``--check-images``: every distinct link asked once, before money is spent, and remembered."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from batchedit.pictures.ask import BAD, FINE, LARGE, UNSURE, Asker
+from batchedit.pictures.linkcache import LinkCache, link_digest
+from batchedit.sandbox import SandboxConfig, serve
+from tests.cli import batchedit, on, rows
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(200)
+
+
+@dataclass
+class Page:
+    """One address: what it says to HEAD and to GET."""
+
+    status: int = 200
+    media: str = "image/png"
+    size: int | None = len(PNG)
+    body: bytes = PNG
+    head: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+PAGES = {
+    "/fine.png": Page(headers={"ETag": '"v1"'}),
+    "/also.png": Page(),
+    "/gone.png": Page(404),
+    "/private.png": Page(403),
+    "/page": Page(media="text/html", body=b"<html>"),
+    "/huge.png": Page(size=26_000_000),
+    "/large.png": Page(size=17_000_000),
+    "/no-head.png": Page(head=405),
+    "/no-head-huge.png": Page(head=405, size=26_000_000),
+    "/no-length.png": Page(size=None),
+    "/untyped": Page(media="application/octet-stream"),
+    "/lying.png": Page(media="text/plain"),
+    "/busy.png": Page(503),
+    "/teapot.png": Page(418),
+    "/drawing.svg": Page(media="image/svg+xml", body=b"<svg>"),
+    "/moved.png": Page(302, headers={"Location": "/fine.png"}),
+    "/away.png": Page(302, headers={"Location": "http://images.example.com/x.png"}),
+    "/round.png": Page(302, headers={"Location": "/round.png"}),
+}
+
+
+class Web(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.at_once = self.most = 0
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_HEAD(self) -> None:
+        page = PAGES.get(self.path.split("?")[0], Page())
+        self.server.asked.append(("HEAD", self.path, dict(self.headers)))
+        if page.headers.get("ETag") and self.headers.get("If-None-Match") == page.headers["ETag"]:
+            self.send_response(304)
+            self.end_headers()
+            return
+        self.send_response(page.head or page.status)
+        self._headers(page, page.size)
+
+    def do_GET(self) -> None:
+        page = PAGES.get(self.path.split("?")[0], Page())
+        self.server.asked.append(("GET", self.path, dict(self.headers)))
+        part = page.status == 200 and page.size is not None
+        self.send_response(206 if part else page.status)
+        if part:
+            self.send_header("Content-Range", f"bytes 0-63/{page.size}")
+        self._headers(page, 64 if part else None)
+        self.wfile.write(page.body[:64].ljust(64))
+
+    def _headers(self, page: Page, size: int | None) -> None:
+        self.send_header("Content-Type", page.media)
+        if size is not None:
+            self.send_header("Content-Length", str(size))
+        for name, value in page.headers.items():
+            self.send_header(name, value)
+        self.send_header("Connection", "close")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    with Web() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def sandbox():
+    with serve(SandboxConfig(latency="0.05", plain_files=2_000)) as running:
+        yield running
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("path", "verdict", "told"),
+    [
+        ("/fine.png", FINE, ""),
+        ("/no-head.png", FINE, ""),
+        ("/no-length.png", FINE, ""),
+        ("/untyped", FINE, ""),
+        ("/lying.png", FINE, ""),
+        ("/moved.png", FINE, ""),
+        ("/large.png", LARGE, "is 17.0 MB"),
+        ("/huge.png", BAD, "is 26.0 MB; the service refuses more than 25 MB"),
+        ("/no-head-huge.png", BAD, "is 26.0 MB"),
+        ("/gone.png", BAD, "leads nowhere: there is no picture (HTTP 404)"),
+        ("/private.png", BAD, "is not public"),
+        ("/teapot.png", BAD, "gives no picture (HTTP 418)"),
+        ("/page", BAD, "is a web page, not a picture"),
+        ("/drawing.svg", BAD, "is image/svg+xml, not a picture"),
+        ("/away.png", BAD, "leads to http://images.example.com; the service fetches https:// links only"),
+        ("/round.png", BAD, "leads from one address to the next"),
+        ("/busy.png", UNSURE, "could not be asked (HTTP 503)"),
+    ],
+)
+async def test_what_hosts_say(web: Web, path: str, verdict: str, told: str) -> None:
+    async with Asker(loopback=True) as asker:
+        answer = await asker.ask(web.url + path)
+    assert (answer.verdict, told in answer.reason) == (verdict, True), answer
+    assert not any("authorization" in {name.lower() for name in headers} for _, _, headers in web.asked)
+
+
+@pytest.mark.anyio
+async def test_hosts_that_are_not_there_and_links_that_are_none() -> None:
+    async with Asker(loopback=True) as asker:
+        assert (await asker.ask("http://127.0.0.1:1/a.png")).verdict == BAD
+        assert (await asker.ask("https://[bad/a.png")).verdict == BAD
+    async with Asker() as asker:
+        assert "https:// links only" in (await asker.ask("http://127.0.0.1:1/a.png")).reason
+
+
+@pytest.mark.anyio
+async def test_an_old_answer_is_confirmed_by_its_validator(web: Web) -> None:
+    async with Asker(loopback=True) as asker:
+        known = await asker.ask(web.url + "/fine.png")
+        web.asked.clear()
+        assert await asker.ask(web.url + "/fine.png", known) == known
+    assert [(method, headers.get("If-None-Match")) for method, _, headers in web.asked] == [("HEAD", '"v1"')]
+
+
+def test_a_broken_cache_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "links.sqlite"
+    path.write_bytes(b"no database" * 500)
+    cache = LinkCache(path)
+    assert cache.get(link_digest("https://x.example/")) is None
+    cache.close()
+
+
+def table(path: Path, links: list[str]) -> None:
+    path.write_text("sku,image,prompt\n" + "".join(f"{n},{link},ad {n}\n" for n, link in enumerate(links, 1)))
+
+
+def test_bad_links_are_row_errors_before_anything_is_bought(tmp_path: Path, web: Web, sandbox) -> None:
+    names = ["fine.png", "gone.png", "huge.png", "fine.png", "large.png", "busy.png", "page"]
+    table(tmp_path / "m.csv", [f"{web.url}/{name}" for name in names])
+    told = batchedit("run", "m.csv", *on(sandbox, "--check-images"), cwd=tmp_path, code=65)
+    assert sandbox.ledger()["submits_seen"] == 0
+    for row, reason in ((2, "leads nowhere"), (3, "is 26.0 MB"), (7, "is a web page")):
+        assert any(f"row {row}  image" in line and reason in line for line in told.stdout.splitlines()), reason
+    assert "6 picture links checked: 3 can't be used, 1 over 16 MB, 1 not to be told" in told.stderr
+    assert "1 row has a picture (row 5) over 16 MB" in told.stdout
+    assert "(row 6) that nobody could tell about: it could not be asked (HTTP 503)" in told.stdout
+    assert Counter(path for method, path, _ in web.asked if method == "HEAD")["/fine.png"] == 1
+
+    web.asked.clear()
+    batchedit("run", "m.csv", *on(sandbox, "--check-images", "--skip-invalid"), cwd=tmp_path)
+    assert "/fine.png" not in {path for _, path, _ in web.asked}, "known from last time"
+    assert "/gone.png" in {path for _, path, _ in web.asked}, "it may have been mended"
+    statuses = [row["result_status"] for row in rows(tmp_path / "outputs" / "m")]
+    assert statuses == ["done", "invalid", "invalid", "done", "done", "done", "invalid"]
+
+    PAGES["/gone.png"] = Page()
+    try:
+        batchedit("run", "m.csv", *on(sandbox, "--check-images", "--skip-invalid"), cwd=tmp_path)
+    finally:
+        PAGES["/gone.png"] = Page(404)
+    assert rows(tmp_path / "outputs" / "m")[1]["result_status"] == "done"
+    assert sandbox.ledger()["accepted"] == 5
+
+
+def test_plan_checks_too_and_what_is_bought_is_not_asked_again(tmp_path: Path, web: Web, sandbox) -> None:
+    table(tmp_path / "m.csv", [f"{web.url}/also.png"])
+    batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
+    table(tmp_path / "m.csv", [f"{web.url}/also.png", f"{web.url}/gone.png"])
+    told = batchedit("plan", "m.csv", "--check-images", "--base-url", sandbox.url, cwd=tmp_path, code=65)
+    assert "row 2  image" in told.stdout
+    assert {path for _, path, _ in web.asked} == {"/gone.png"}
+
+
+def test_a_limit_asks_no_further_than_it_must(tmp_path: Path, web: Web, sandbox) -> None:
+    """A bad row makes room for the next one, and that one is asked about too."""
+    table(
+        tmp_path / "m.csv", [f"{web.url}/{name}" for name in ("gone.png?1", "fine.png?2", "gone.png?3", "fine.png?4")]
+    )
+    with (tmp_path / "m.csv").open("a") as file:
+        file.writelines(f"x{n},{web.url}/fine.png?x{n},later\n" for n in range(50))
+    wanted = ["--check-images", "--skip-invalid", "--limit", 2]
+    batchedit("run", "m.csv", *on(sandbox, *wanted), cwd=tmp_path)
+    assert {path[-1] for method, path, _ in web.asked if method == "HEAD"} == {"1", "2", "3", "4"}
+    assert sandbox.ledger()["accepted"] == 2
