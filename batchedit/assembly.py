@@ -131,7 +131,13 @@ async def connected(
             proxy=proxy,
             resolve_pictures=LocalPictures(observer, shrinks=not settings.no_shrink),
         ) as client,
-        Downloader(folder.path, allow_hosts=allowed_hosts(settings, found.base_url), rng=rng, proxy=proxy) as files,
+        Downloader(
+            folder.path,
+            allow_hosts=allowed_hosts(settings, found.base_url),
+            rng=rng,
+            proxy=proxy,
+            taken=checkpoint.has_file,
+        ) as files,
     ):
         lifetimes = Lifetimes.load(checkpoint.get("lifetimes") or "")
         governor = Governor(pace(settings), api=client, observer=observer, clock=time, rng=rng, lifetimes=lifetimes)
@@ -146,7 +152,6 @@ async def connected(
                 rng=rng,
                 price=settings.price or 0,
                 patience=Patience(stuck_after=settings.stuck_after),
-                buy_again=settings.on_doubt == "buy-again",
                 prepare=client.prepare,
             ),
             client,

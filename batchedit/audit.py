@@ -13,12 +13,18 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
+import orjson
+
 from .checkpoint.sqlite import SqliteCheckpoint
 from .core import lifecycle
 from .core.errors import IllegalEventError
 from .core.lifecycle import Accepted, Reserved, advance
-from .core.model import Handle, Kind, Output, Problem, Record, SavedFile, State, format_usd
+from .core.model import Handle, Job, JobKey, Kind, Output, Problem, Record, SavedFile, State, format_usd
 
+PAGE = 1000
+_SENSELESS = (ValueError, TypeError, LookupError)
+"""What reading a tampered value raises."""
+_NO_JOB = Job(JobKey(b""), "", "", "")
 _EVENTS: dict[str, Any] = {event.__name__: event for event in get_args(lifecycle.Event)}
 
 
@@ -54,8 +60,9 @@ class Audit:
 def audit(checkpoint: SqliteCheckpoint, folder: Path) -> Audit:
     """Play the log again and compare. Reads every finished file once."""
     found = Audit()
-    played = _play(checkpoint, found)
-    for record in checkpoint.records("1 ORDER BY id"):
+    records = {record.id: record for record in _readable(checkpoint, found)}
+    played = _play(checkpoint, records, found)
+    for record in records.values():
         found.jobs += 1
         found.spent += record.spent
         found.held += record.held
@@ -70,14 +77,28 @@ def audit(checkpoint: SqliteCheckpoint, folder: Path) -> Audit:
     return found
 
 
-def _play(checkpoint: SqliteCheckpoint, found: Audit) -> dict[int, Record]:
+def _readable(checkpoint: SqliteCheckpoint, found: Audit) -> Iterator[Record]:
+    """Every record, page by page; those that make no sense are findings."""
+    ids = [job for (job,) in checkpoint.rows("SELECT id FROM jobs ORDER BY id")]
+    for start in range(0, len(ids), PAGE):
+        page = ids[start : start + PAGE]
+        try:
+            yield from checkpoint.records("id BETWEEN ? AND ? ORDER BY id", (page[0], page[-1]))
+        except _SENSELESS:
+            for job in page:
+                try:
+                    yield from checkpoint.records("id = ?", (job,))
+                except _SENSELESS as error:
+                    found.findings.append(Finding(job, f"can't be read: {error}"))
+
+
+def _play(checkpoint: SqliteCheckpoint, records: dict[int, Record], found: Audit) -> dict[int, Record]:
     """Every job's record as its events make it."""
-    fresh: dict[int, Record] = {
-        record.id: Record(id=record.id, job=record.job)
-        for record in checkpoint.records("id IN (SELECT job FROM events)")
-    }
+    fresh: dict[int, Record] = {}
+    unreadable = {finding.job for finding in found.findings}
+    owners: dict[str, int] = {}
     expected = 0
-    for seq, job, _at, name, state, told in checkpoint.events():
+    for seq, job, name, state, data in checkpoint.rows("SELECT seq, job, name, state, data FROM events ORDER BY seq"):
         found.events += 1
         expected += 1
         if seq != expected:
@@ -85,14 +106,19 @@ def _play(checkpoint: SqliteCheckpoint, found: Audit) -> dict[int, Record]:
             expected = seq
         found.intentions += name == Reserved.__name__
         found.accepted += name == Accepted.__name__
-        record = fresh.get(job)
-        if record is None:
+        if job in unreadable:
             continue
+        record = fresh.get(job) or Record(id=job, job=records[job].job if job in records else _NO_JOB)
         try:
-            fresh[job] = replace(advance(record, _event(name, told)), serial=record.serial + 1)
-        except (IllegalEventError, KeyError, TypeError, ValueError) as error:
+            event = _event(name, orjson.loads(data))
+            fresh[job] = replace(advance(record, event), serial=record.serial + 1)
+        except (IllegalEventError, *_SENSELESS) as error:
+            fresh[job] = record
             found.findings.append(Finding(job, f"event {seq} ({name}) can't have happened: {error}"))
             continue
+        if isinstance(event, Accepted) and (owner := owners.setdefault(event.handle.request_id, seq)) != seq:
+            told = f"event {seq} is the second accept of the request {event.handle.request_id}, event {owner} the first"
+            found.findings.append(Finding(job, told))
         if fresh[job].state != state:
             found.findings.append(Finding(job, f"event {seq} ({name}) says {state}, the law says {fresh[job].state}"))
     return fresh
@@ -119,7 +145,10 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "files": lambda told: tuple(SavedFile(**file) for file in told),
 }
 
-_COMPARED = ("state", "serial", "held", "cost", "cost_known", "sunk", "handle", "files", "attempts", "accepted_at")
+_COMPARED = (
+    *("state", "serial", "held", "cost", "cost_known", "sunk", "attempts", "handle", "outputs", "files"),
+    *("submitted_at", "accepted_at", "finished_at"),
+)
 
 
 def _compare(record: Record, played: Record | None, found: Audit) -> None:

@@ -12,7 +12,7 @@ from time import time
 from .api.client import Client
 from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import UsageError
-from .core.lifecycle import Accepted, Event, Released, WrittenOff, advance
+from .core.lifecycle import Accepted, Event, Released, WrittenOff, advance, recover
 from .core.model import Problem, Record, State
 
 BY_HAND = "by hand: batchedit doubt"
@@ -106,6 +106,26 @@ def _owner(checkpoint: SqliteCheckpoint, request_id: str) -> str:
         if name == Accepted.__name__ and told["handle"]["request_id"] == request_id:
             return checkpoint.records("id = ?", (job,))[0].job.name
     return ""
+
+
+def note_crashes(checkpoint: SqliteCheckpoint) -> None:
+    """SUBMITTING → IN_DOUBT for what an earlier process left between its intention and the answer."""
+    for record in checkpoint.records("state = 'submitting' ORDER BY id"):
+        event = recover(record, time())
+        if event is not None:
+            checkpoint.save_now(advance(record, event), event)
+
+
+def wanted_doubts(checkpoint: SqliteCheckpoint) -> list[Record]:
+    """Jobs in doubt that a row of the manifest still asks for: what ``--on-doubt buy-again`` buys again."""
+    return checkpoint.records("state = 'in_doubt' AND wanted = 1 ORDER BY id")
+
+
+def release(checkpoint: SqliteCheckpoint, records: Iterable[Record]) -> None:
+    """IN_DOUBT → PLANNED, by ``--on-doubt buy-again``."""
+    for record in records:
+        event = Released(time(), "--on-doubt buy-again")
+        checkpoint.save_now(advance(record, event), event)
 
 
 def open_doubts(checkpoint: SqliteCheckpoint) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from time import time
 from typing import IO, Protocol
 
 import orjson
@@ -17,12 +20,13 @@ from .checkpoint.rescue import spare
 from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import BatcheditError, OutputError, UsageError
 from .core.model import Record, State
+from .doubt import note_crashes, release, wanted_doubts
 from .pipeline import Stop, collect_and_buy
 from .planning import Plan
 from .pool.drive import Pool
 from .ports import Observer
 from .progress import Everybody, JsonLines, Snapshot
-from .report import Report, make_report
+from .report import Report, make_report, next_steps
 from .resultfiles import write_all, write_whole
 from .runfolder import RunFolder, open_run
 from .settings import Settings
@@ -64,6 +68,7 @@ class Opened:
     settings: Settings
     observer: Observer
     host: Host
+    started_at: float = field(default_factory=time)
 
 
 @contextmanager
@@ -87,8 +92,13 @@ def _log(folder: RunFolder) -> Iterator[IO[str]]:
             log.close()
 
 
-async def execute(run: Opened, model: Model, found: Service, what: Plan, *, buy: bool) -> Report:
-    """Price, ask, buy and collect, write the results. Whatever ends it early, the results are written first."""
+async def execute(
+    run: Opened, model: Model, found: Service, what: Plan, *, buy: bool, fresh_canary: bool = False
+) -> Report:
+    """Price, ask, buy and collect, write the results. Whatever ends it early, the results are written first.
+
+    ``fresh_canary``: an earlier run's canary says nothing about what is bought now.
+    """
     if found.warning:
         run.host.say(found.warning)
     if run.settings.sandbox:
@@ -98,30 +108,42 @@ async def execute(run: Opened, model: Model, found: Service, what: Plan, *, buy:
         pool,
         client,
     ):
+        again: list[Record] = []
+        if buy and run.settings.on_doubt == "buy-again":
+            note_crashes(run.checkpoint)
+            again = wanted_doubts(run.checkpoint)
+            what = replace(what, to_buy=what.to_buy + len(again), again=len(again))
+            pool.buy_again = True
         if buy and what.to_buy:
             what = await priced(what, run.settings, client)
             await run.host.confirm(what)
             pool.price = what.price
+            release(run.checkpoint, again)
         elif buy:
             run.host.say(f"nothing is left to buy: {run.checkpoint.counts().of(State.DONE):,} done")
         run.checkpoint.set_cap(run.settings.max_cost)
         try:
             if buy and 0 < run.settings.canary < what.to_buy:
+                if fresh_canary:
+                    run.checkpoint.put("canary", "")
                 await buy_canary(run, pool)
-            if pool.governor.halted is None and (what.to_buy or left(run.checkpoint, run.settings)):
+            if pool.governor.halted is None and (what.to_buy or left(run.checkpoint)):
                 show = run.host.watch(sum(run.checkpoint.counts().by_state.values()))
                 await collect_and_buy(pool, buy=buy, stop=run.host.stop, refresh=show)
         except BatcheditError as failed:
             error = failed
-        error = error or pool.governor.halted
+        error = run.host.stop.reason or error or pool.governor.halted
     return finish(run, error)
 
 
-def left(checkpoint: SqliteCheckpoint, settings: Settings) -> bool:
-    """Is anything bought and not yet collected, cut off by a crash, or to be bought again?"""
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(int(at), UTC).isoformat()
+
+
+def left(checkpoint: SqliteCheckpoint) -> bool:
+    """Is anything bought and not yet collected, cut off by a crash, or still without a price?"""
     money, counts = checkpoint.money(), checkpoint.counts()
-    again = money.doubts if settings.on_doubt == "buy-again" else 0
-    return bool(money.in_flight or money.guesses or again or counts.of(State.FETCHED, State.UNCOLLECTED))
+    return bool(money.in_flight or money.guesses or counts.of(State.FETCHED, State.UNCOLLECTED))
 
 
 async def priced(what: Plan, settings: Settings, client: Client) -> Plan:
@@ -150,6 +172,13 @@ def finish(run: Opened, error: BatcheditError | None) -> Report:
             halted=str(error) if error else "",
             hint=error.hint if error else "",
             code=error.code if error else None,
+        )
+        source = checkpoint.get("source") or str(folder.path)
+        report.extra.update(
+            source=source,
+            started_at=_iso(run.started_at),
+            ended_at=_iso(time()),
+            next=list(next_steps(report, folder.path, f"batchedit run {shlex.quote(source)}")),
         )
         write_whole(folder.report, orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2))
     except BatcheditError as failed:

@@ -13,7 +13,7 @@ import orjson
 from .checkpoint.intake import CHUNK, Intake, IntakeReport
 from .core.errors import BatcheditError
 from .core.model import InvalidLine, JobKey, Line, Record, State
-from .pool.drive import Pool, ask_prices, buy_doubts_again, gravest, resume, work
+from .pool.drive import Pool, ask_prices, gravest, resume, work
 from .progress import Snapshot
 
 REFRESH_SECONDS = 0.5
@@ -174,8 +174,6 @@ async def collect_and_buy(
                 around.start_soon(_show, pool, refresh)
                 around.start_soon(_ask_prices_now_and_then, pool)
                 await resume(pool)
-                if buy and pool.buy_again:
-                    await buy_doubts_again(pool)
                 await work(pool, buy=buy, only=only)
                 await ask_prices(pool)
                 around.cancel_scope.cancel()

@@ -46,6 +46,7 @@ class Plan:
     reused: int
     lines: int = 0
     matrix: Sequence[tuple[str, int]] = ()
+    again: int = 0
     twins: int = 0
     left: int = 0
     edited: int = 0
@@ -190,11 +191,12 @@ def take_in_manifest(
     except BaseException:
         intake.abandon()
         raise
-    folder.keep_snapshot(source)
+    folder.stage_snapshot(source)
     checkpoint.put("survey", _survey_text(survey))
     checkpoint.put("local_pictures", "1" if expander.local_pictures else "")
     checkpoint.put("source", str(source.absolute()))
     intake.commit(fingerprint)
+    folder.settle_snapshot(fingerprint)
     keep_settings(checkpoint, folder, settings)
     return what
 

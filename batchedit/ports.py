@@ -54,7 +54,7 @@ class Broken:
 
 SubmitEvent = Accepted | Declined | Refused | Lost
 LookReply = StillRunning | NoAnswer | Completed | Errored | Gone | CancelConfirmed
-CancelReply = CancelConfirmed | CancelDenied | NoAnswer | Gone
+CancelReply = CancelConfirmed | CancelDenied | NoAnswer
 
 
 class Api(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .checkpoint.digest import CommonError, Digest
@@ -27,6 +28,7 @@ class Report:
         """The shape of ``report.json``: money in dollars."""
         money = self.money
         return {
+            "pictures": sum(self.counts.by_state.values()),
             "jobs": {state.value: count for state, count in sorted(self.counts.by_state.items())},
             "invalid_rows": self.invalid,
             "usd": {
@@ -75,3 +77,18 @@ def make_report(
         hint=hint,
         code=exit_code(counts, money) if code is None else code,
     )
+
+
+def next_steps(report: Report, folder: object, again: str) -> Iterable[str]:
+    """The exact commands to type next, the most urgent first."""
+    counts = report.counts
+    if report.hint:
+        yield report.hint
+    if counts.of(State.PLANNED, State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED, State.UNCOLLECTED):
+        yield f"to go on: {again}"
+    if report.money.doubts:
+        yield f"to decide about what may have been bought: batchedit doubt {folder}"
+    if counts.of(State.FAILED):
+        yield f"to buy the failed ones anew: batchedit retry {folder} --failed"
+    if counts.of(State.DONE):
+        yield f"the pictures: {folder}/files, the enriched manifest: {folder}/results.csv"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from filelock import FileLock
+
 from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import NotFoundError, OutputError
 from .manifest.read import Form, FormKind
@@ -17,6 +19,11 @@ FAILED = frozenset({"failed", "invalid", "cancelled"})
 """What ``failed.csv`` holds, by ``result_status``."""
 
 
+def one_writer(folder: RunFolder) -> FileLock:
+    """``results`` may be typed while a run finishes: they take turns at the files, the second one waits."""
+    return FileLock(folder.path / ".results.lock")
+
+
 def write_all(checkpoint: SqliteCheckpoint, folder: RunFolder, settings: Settings) -> None:
     """``results.csv``, ``results.jsonl``, ``failed.csv``, ``in_doubt.csv``, if anything changed since last time."""
     mark = checkpoint.change_mark()
@@ -26,6 +33,14 @@ def write_all(checkpoint: SqliteCheckpoint, folder: RunFolder, settings: Setting
     kinds = {FormKind.CSV, FormKind.JSONL, *([FormKind(settings.format)] if settings.format else _own_kind(snapshot))}
     if checkpoint.get("results_written") == mark and all(folder.results(kind).exists() for kind in kinds):
         return
+    with one_writer(folder):
+        _write_kinds(checkpoint, folder, settings, snapshot, kinds)
+    checkpoint.put("results_written", mark)
+
+
+def _write_kinds(
+    checkpoint: SqliteCheckpoint, folder: RunFolder, settings: Settings, snapshot: Path, kinds: set[FormKind]
+) -> None:
     manifest = open_source(snapshot, settings, snapshot.name)
     added = tuple(settings.over)
     for kind in sorted(kinds):
@@ -41,7 +56,6 @@ def write_all(checkpoint: SqliteCheckpoint, folder: RunFolder, settings: Setting
             path.unlink(missing_ok=True)
         elif not write_results(manifest, checkpoint.outcomes(), path, form=csv, only=only, added=added):
             path.unlink()
-    checkpoint.put("results_written", mark)
 
 
 def anything_failed(checkpoint: SqliteCheckpoint) -> bool:
@@ -61,11 +75,11 @@ def _own_kind(snapshot: Path) -> list[FormKind]:
 def form_as(form: Form, kind: FormKind) -> Form:
     """The manifest's form if it is of ``kind``, else that kind's plain one.
 
-    CSV gets a byte order mark where Excel would otherwise take its UTF-8 for something else.
+    CSV gets a byte order mark where Excel would otherwise take its letters for others.
     """
     if form.kind is kind:
-        plain_text = form.ascii or form.encoding != "utf-8"
-        return replace(form, compression="", bom=form.bom or (kind is FormKind.CSV and not plain_text))
+        unmarked = form.encoding.startswith("utf-16") or (form.encoding == "utf-8" and not form.ascii)
+        return replace(form, compression="", bom=form.bom or (kind is FormKind.CSV and unmarked))
     return Form(kind, bom=kind is FormKind.CSV)
 
 
@@ -80,7 +94,8 @@ def write_one(
     chosen = FormKind(kind) if kind else manifest.form.kind
     path = to or folder.results(chosen.value)
     form = form_as(manifest.form, chosen)
-    write_results(manifest, checkpoint.outcomes(), path, form=form, added=tuple(settings.over))
+    with one_writer(folder):
+        write_results(manifest, checkpoint.outcomes(), path, form=form, added=tuple(settings.over))
     return path
 
 

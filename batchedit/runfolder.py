@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from .checkpoint.rescue import NAME as RESCUED
 from .checkpoint.rescue import clear_rescued, rescued
 from .checkpoint.sqlite import SqliteCheckpoint, create_checkpoint, open_checkpoint
 from .core.errors import CheckpointError, NotFoundError, OutputError, UsageError
-from .core.lifecycle import advance
+from .core.lifecycle import Reserved, advance
 from .core.model import State
 from .settings import Settings
 
+STAGED = "staged"
 SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".parquet", ".gz", ".txt"})
 
 
@@ -71,20 +75,33 @@ class RunFolder:
         found = sorted(self.path.glob("manifest.*"))
         return found[0] if found else None
 
-    def keep_snapshot(self, source: Path) -> Path:
-        """Copy the manifest in, so that results can be written whatever becomes of the original."""
-        target = self.path / f"manifest{suffixes(source)}"
-        if source.resolve() != target.resolve():
-            part = target.with_name(f"{target.name}.part")
-            try:
-                shutil.copyfile(source, part)
-                part.replace(target)
-            except OSError as error:
-                raise OutputError(f"{target} can't be written: {error.strerror or error}") from error
-        for other in self.path.glob("manifest.*"):
-            if other != target:
-                other.unlink()
-        return target
+    def stage_snapshot(self, source: Path) -> None:
+        """Copy the manifest in, synced, so that results can be written whatever becomes of the original.
+
+        It becomes the snapshot with ``settle_snapshot``, once the checkpoint has taken its jobs in: after a crash between
+        the two the next start finds out which of them belongs to the checkpoint.
+        """
+        target = self.path / f"{STAGED}{suffixes(source)}"
+        try:
+            shutil.copyfile(source, target)
+            with target.open("rb") as file:
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OutputError(f"{target} can't be written: {error.strerror or error}") from error
+
+    def settle_snapshot(self, fingerprint: str) -> None:
+        """The staged manifest becomes the snapshot if ``fingerprint`` is of its content; otherwise it is dropped."""
+        for staged in self.path.glob(f"{STAGED}.*"):
+            with staged.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            if f":{content}:" not in fingerprint:
+                staged.unlink()
+                continue
+            target = self.path / f"manifest{suffixes(staged)}"
+            staged.replace(target)
+            for other in self.path.glob("manifest.*"):
+                if other != target:
+                    other.unlink()
 
     def make(self) -> None:
         """Create the folder. OutputError (73) if that can't be done."""
@@ -144,6 +161,7 @@ def open_run(folder: RunFolder, settings: Settings) -> SqliteCheckpoint:
     try:
         _must_match(checkpoint, folder, settings)
         take_in_rescued(checkpoint, folder)
+        folder.settle_snapshot(checkpoint.get("fingerprint") or "")
     except BaseException:
         checkpoint.close()
         raise
@@ -174,12 +192,26 @@ def _must_match(checkpoint: SqliteCheckpoint, folder: RunFolder, settings: Setti
 
 
 def take_in_rescued(checkpoint: SqliteCheckpoint, folder: RunFolder) -> int:
-    """Side-file ids into the checkpoint: SUBMITTING or IN_DOUBT → WAITING. Returns how many were news."""
+    """Side-file ids into the checkpoint: → WAITING. Returns how many were news.
+
+    CheckpointError, and the side file stays, for an id that would have to displace another one.
+    """
     taken = 0
     for job, key, event in rescued(folder.path):
         for record in checkpoint.records("id = ? AND key = ?", (job, key)):
-            if record.state in {State.SUBMITTING, State.IN_DOUBT}:
-                checkpoint.save_now(advance(record, event), event)
-                taken += 1
+            if record.handle is not None and record.handle.request_id == event.handle.request_id:
+                continue
+            if record.state is State.PLANNED:  # its intention was lost with the disk
+                checkpoint.set_cap(None)  # it is bought: no cap can refuse it; the run sets its own again
+                intention = Reserved(event.at, checkpoint.top_price)
+                record = checkpoint.save_now(advance(record, intention), intention)  # noqa: PLW2901 - the next version of it
+            if record.state not in {State.SUBMITTING, State.IN_DOUBT}:
+                raise CheckpointError(
+                    f"{folder.path / RESCUED} says that job {record.job.name} was bought as {event.handle.request_id}, "
+                    f"and the checkpoint has it as {record.state}",
+                    hint="keep both files and look at the job on the service's site before going on",
+                )
+            checkpoint.save_now(advance(record, event), event)
+            taken += 1
     clear_rescued(folder.path)
     return taken

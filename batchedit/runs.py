@@ -21,6 +21,7 @@ from .api.client import Client
 from .assembly import Service, connected, find_model, model_from_catalogue, service
 from .checkpoint.digest import digest
 from .checkpoint.lock import run_lock
+from .checkpoint.redone import take_in_again
 from .checkpoint.sqlite import SqliteCheckpoint, open_checkpoint
 from .core.errors import BatcheditError, UsageError
 from .core.lifecycle import RetryAsked, advance
@@ -29,6 +30,7 @@ from .execution import CanaryReport, Host, Opened, execute, finish, opened, pric
 from .linkcheck import Links, ask_about_links
 from .manifest.read import FormKind, Manifest
 from .manifest.sheets import load_parquet
+from .morning.redo import redo_lines
 from .planning import (
     Before,
     InvalidRowsError,
@@ -56,6 +58,7 @@ __all__ = [
     "doubt",
     "fetch",
     "plan",
+    "redo",
     "results",
     "retry",
     "run",
@@ -165,12 +168,12 @@ def _client(settings: Settings, found: Service, model: Model, host: Host) -> Cli
 def kept_settings(checkpoint: SqliteCheckpoint, given: Given) -> Settings:
     """The settings the run was made with, and over them what was given now.
 
-    What was said for one evening is not kept: a time to stop at, and the leave to buy doubtful jobs again. The cap is
-    the last one that was given.
+    What was said for one evening is not kept: a time to stop at, a canary, the leave to buy doubtful jobs again. The cap
+    is the last one that was given.
     """
     text, cap = checkpoint.get("settings"), checkpoint.get("max_cost")
     kept = Settings.load(text) if text else Settings()
-    kept = replace(kept, until=None, on_doubt="hold", max_cost=int(cap) if cap else None)
+    kept = replace(kept, until=None, on_doubt="hold", canary=0, max_cost=int(cap) if cap else None)
     return replace(kept, **given)
 
 
@@ -267,7 +270,7 @@ async def retry(run_name: str, given: Given, host: Host, chosen: Callable[[Recor
             event = RetryAsked(time())
             checkpoint.save_now(advance(record, event), event)
         asked = replace(here, host=_Confirmed(host))
-        return await execute(asked, again.model, again.found, what, buy=True)
+        return await execute(asked, again.model, again.found, what, buy=True, fresh_canary=True)
 
 
 class _Confirmed:
@@ -281,6 +284,27 @@ class _Confirmed:
 
     async def confirm(self, what: Plan) -> None:
         """Asked before."""
+
+
+async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "", use_notes: bool = False) -> Report:
+    """Another version of exactly the rejected ones: the same prompt, or with an addition. Old files stay."""
+    async with _again(run_name, given, host, "redo") as again:
+        here, checkpoint = again.here, again.here.checkpoint
+        pairs = redo_lines(checkpoint, prompt_add=prompt_add, use_notes=use_notes)
+        planned = checkpoint.counts().of(State.PLANNED)
+        if not pairs and not planned:
+            raise UsageError(
+                "nothing is rejected that was not redone already", hint=f"reject some with: batchedit review {run_name}"
+            )
+        examples = [line for _, line in pairs[:3]]
+        to_buy = len(pairs) + planned
+        what = Plan(run_name, here.folder.path, here.settings.model, rows=0, to_buy=to_buy, reused=0, examples=examples)
+        async with _client(here.settings, again.found, again.model, host) as client:
+            what = await priced(what, here.settings, client)
+        await host.confirm(what)
+        take_in_again(checkpoint, pairs)
+        asked = replace(here, host=_Confirmed(host))
+        return await execute(asked, again.model, again.found, what, buy=True, fresh_canary=True)
 
 
 async def cancel(run_name: str, given: Given, host: Host) -> tuple[int, int]:

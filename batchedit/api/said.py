@@ -149,7 +149,7 @@ def _code(value: Any) -> int | None:
     """An error code as a number; 0 and the like mean that there is none."""
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) <= 12:
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**12 else None
 
 
 def _complaints(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -183,6 +183,13 @@ class SqliteCheckpoint:
             rows = db.execute(f"SELECT {RECORD_COLUMNS} FROM jobs WHERE {where}", tuple(values))
             return [read_record(row, self.model) for row in rows]
 
+    def has_file(self, path: str, but_job: int) -> bool:
+        """Does the record of another job than ``but_job`` name this file? Reads them all: asked where one is in the way."""
+        told = orjson.dumps(path).decode()
+        with self._reading() as db:
+            query = "SELECT 1 FROM jobs WHERE files IS NOT NULL AND instr(files, ?) AND id != ? LIMIT 1"
+            return db.execute(query, (told, but_job)).fetchone() is not None
+
     def planned_ids(self) -> list[int]:
         """Ids of all wanted PLANNED jobs, in order."""
         return [row[0] for row in self.rows("SELECT id FROM jobs WHERE state = 'planned' AND wanted = 1 ORDER BY id")]
@@ -335,6 +342,7 @@ Sums = tuple[int, int, int, int, int]
 def purse(by_state: Mapping[str, Sums], cap: int | None, top_price: int) -> Money:
     """Money from the sums of each state."""
     nothing: Sums = (0, 0, 0, 0, 0)
+    uncollected = by_state.get(State.UNCOLLECTED, nothing)
     return Money(
         spent=sum(sums[1] for sums in by_state.values()),
         held=sum(sums[2] for sums in by_state.values()),
@@ -344,7 +352,8 @@ def purse(by_state: Mapping[str, Sums], cap: int | None, top_price: int) -> Mone
         cancellable=by_state.get(State.WAITING, nothing)[2],
         in_flight=sum(by_state.get(state, nothing)[0] for state in REMOTE - {State.IN_DOUBT}),
         doubts=by_state.get(State.IN_DOUBT, nothing)[0],
-        settled=any(by_state.get(state, nothing)[0] for state in (State.FETCHED, State.UNCOLLECTED, State.DONE)),
+        uncollected=uncollected[0] if uncollected[2] else 0,
+        settled=any(by_state.get(state, nothing)[0] for state in (State.FETCHED, State.DONE)),
         cap=cap,
         top_price=top_price,
     )
@@ -483,7 +492,7 @@ def _mapped(error: sqlite3.Error, path: Path) -> CheckpointError:
     name = getattr(error, "sqlite_errorname", "")
     if name in {"SQLITE_CORRUPT", "SQLITE_NOTADB"} or name.startswith("SQLITE_CORRUPT"):
         return _corrupt(path, str(error))
-    if name == "SQLITE_FULL":
+    if name in {"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"}:
         return CheckpointError(
             f"the disk is full: {path} can't be written", hint="free some space, then type the same command again"
         )

@@ -17,6 +17,7 @@ from .options import (
     FORMAT_OPTION,
     FORMATS,
     MANIFEST_OPTIONS,
+    NOTIFY_OPTION,
     SANDBOX_OPTION,
     SERVICE_OPTIONS,
     STUCK_OPTION,
@@ -51,6 +52,7 @@ def _host(ctx: click.Context) -> Any:
     from .host import Terminal  # noqa: PLC0415 - `--help` needs none of it
 
     params = ctx.params
+    _check_hook(ctx)
     return Terminal(
         yes=params.get("yes", False),
         never_asks=params.get("sandbox", False),
@@ -69,6 +71,7 @@ def _host(ctx: click.Context) -> Any:
     BUYING_OPTIONS,
     STUCK_OPTION,
     SANDBOX_OPTION,
+    NOTIFY_OPTION,
     YES_OPTION,
     SERVICE_OPTIONS,
     COMMON_OPTIONS,
@@ -147,7 +150,7 @@ def results(ctx: click.Context, /, run: str, kind: str | None, to: str | None, *
 @click.option("--cancelled", is_flag=True, help="Only cancelled jobs.")
 @click.option("--match", metavar="TEXT", help="Only jobs whose error holds TEXT.")
 @click.option("--row", "rows", type=int, multiple=True, metavar="N", help="Only the jobs of row N.")
-@options(BUYING_OPTIONS, STUCK_OPTION, YES_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
+@options(BUYING_OPTIONS, STUCK_OPTION, NOTIFY_OPTION, YES_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
 @click.pass_context
 def retry(
     ctx: click.Context, /, run: str, failed: bool, cancelled: bool, match: str | None, rows: tuple[int, ...], **_: Any
@@ -172,9 +175,27 @@ def retry(
     return _finish(ctx, attended(host, lambda: runs.retry(run, given(ctx), host, chosen)), find_run(run).path)
 
 
+@command("redo")
+@click.argument("run")
+@click.option("--rejected", is_flag=True, default=True, help="The pictures that were rejected in review (the default).")
+@click.option("--prompt-add", metavar="TEXT", default="", help="Add this to each prompt, e.g. 'brighter, no text'.")
+@click.option("--use-notes", is_flag=True, help="Add each picture's own review note to its prompt.")
+@options(CANARY_OPTION, BUYING_OPTIONS, STUCK_OPTION, NOTIFY_OPTION, YES_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
+@click.pass_context
+def redo(ctx: click.Context, /, run: str, prompt_add: str, use_notes: bool, **_: Any) -> int:
+    """Buy another version of the rejected pictures; the old files stay."""
+    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..runfolder import find_run  # noqa: PLC0415
+    from .host import attended  # noqa: PLC0415
+
+    host = _host(ctx)
+    report = attended(host, lambda: runs.redo(run, given(ctx), host, prompt_add=prompt_add, use_notes=use_notes))
+    return _finish(ctx, report, find_run(run).path)
+
+
 @command("fetch")
 @click.argument("run")
-@options(STUCK_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
+@options(STUCK_OPTION, NOTIFY_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
 @click.pass_context
 def fetch(ctx: click.Context, /, run: str, **_: Any) -> int:
     """Collect and download what was bought; never a POST that buys."""
@@ -282,11 +303,26 @@ def _print_plan(what: Any) -> None:
 
 
 def _finish(ctx: click.Context, report: Any, folder: Path) -> int:
+    """Print the summary, post it where ``--notify`` says, and return the exit code."""
     from .show import report_text  # noqa: PLC0415 - `--help` needs none of it
 
+    text = report_text(report, folder, f"batchedit {shlex.join(sys.argv[1:])}")
     if not (ctx.params["quiet"] and report.code == 0):
-        click.echo(report_text(report, folder, f"batchedit {shlex.join(sys.argv[1:])}"))
+        click.echo(text)
+    if hook := ctx.params.get("notify"):
+        from ..review.notify import notify, summary  # noqa: PLC0415 - brings httpx with it
+
+        if failed := notify(hook, summary(folder.name, report.as_json(), text)):
+            click.echo(f"batchedit: the summary did not arrive: {failed}", err=True)
     return int(report.code)
+
+
+def _check_hook(ctx: click.Context) -> None:
+    """Before anything is bought: an address that can't work is a usage error, not a surprise in the morning."""
+    if hook := ctx.params.get("notify"):
+        from ..review.notify import check_hook  # noqa: PLC0415 - brings httpx with it
+
+        check_hook(hook)
 
 
 from . import review_commands, source_commands  # noqa: E402, F401 - each registers its commands with the group above

@@ -267,6 +267,9 @@ COMMON_OPTIONS = (
     setting("-v", "--verbose", is_flag=True, help="Say more."),
 )
 
+NOTIFY_OPTION = setting(
+    "--notify", metavar="URL", help="Post the summary there as JSON: a Slack web hook, or your own."
+)
 YES_OPTION = setting("-y", "--yes", is_flag=True, help="Don't ask.")
 SANDBOX_OPTION = setting("--sandbox", is_flag=True, help="A local stand-in for the service: nothing is bought.")
 
@@ -302,7 +305,7 @@ def _keys() -> frozenset[str]:
 
 
 ALL_KEYS = _keys()
-NOT_SETTINGS = frozenset({"config", "log_json", "quiet", "verbose", "yes"})
+NOT_SETTINGS = frozenset({"config", "log_json", "quiet", "verbose", "yes", "notify"})
 
 
 def given(ctx: click.Context) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import statistics
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -15,7 +15,7 @@ import orjson
 from ..core.model import InvalidLine, State, format_usd
 from ..execution import CanaryReport
 from ..planning import Plan
-from ..report import Report
+from ..report import Report, next_steps
 from ..runs import DoubtReport
 
 SHOWN_ROWS = 20
@@ -46,6 +46,8 @@ def _facts(what: Plan) -> Iterator[tuple[str, str]]:
         yield "matrix", f"{number(usable, 'row')} × {product} = {number(what.lines, 'picture')}"
     yield "pictures", _since_last_time(what)
     yield "to buy", number(what.to_buy, "picture")
+    if what.again:
+        yield "in doubt", f"{number(what.again, 'picture')} of these, bought again: --on-doubt buy-again"
     if what.twins:
         yield "twins", f"{number(what.twins, 'row')} with the same inputs as an earlier one: bought once, shown on each"
     if what.beyond:
@@ -199,18 +201,3 @@ def _money(report: Report) -> str:
     if money.cap is not None:
         parts.append(f"at most {format_usd(money.cap)}")
     return ", ".join(parts)
-
-
-def next_steps(report: Report, folder: object, again: str) -> Iterable[str]:
-    """The exact commands to type next, the most urgent first."""
-    counts = report.counts
-    if report.hint:
-        yield report.hint
-    if counts.of(State.PLANNED, State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED, State.UNCOLLECTED):
-        yield f"to go on: {again}"
-    if report.money.doubts:
-        yield f"to decide about what may have been bought: batchedit doubt {folder}"
-    if counts.of(State.FAILED):
-        yield f"to buy the failed ones anew: batchedit retry {folder} --failed"
-    if counts.of(State.DONE):
-        yield f"the pictures: {folder}/files, the enriched manifest: {folder}/results.csv"

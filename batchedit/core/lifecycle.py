@@ -280,7 +280,6 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], State]] = {
         CancelConfirmed: State.CANCELLED,
         CancelDenied: State.WAITING,
         Missed: State.CANCELLING,
-        Gone: State.CANCELLED,
         Completed: State.FETCHED,
         GivenUp: State.UNCOLLECTED,
     },
@@ -358,8 +357,6 @@ def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0
         case Errored(at, problem, cost):
             return replace(_settle(record, cost), problem=problem, finished_at=at)
         case Gone(at, problem):
-            if record.state is State.CANCELLING:
-                return replace(record, held=0, problem=problem, finished_at=at)
             return replace(_settle(record, None), problem=problem, finished_at=at)
         case GivenUp(_, problem):
             return replace(record, problem=problem)

@@ -164,9 +164,10 @@ class Money:
     """The purse of a run in micro-dollars.
 
     ``held`` is reserved for the ``in_flight`` jobs under way and the ``doubts`` in doubt (``in_doubt`` is their part);
-    ``cancellable`` is the part of it whose jobs may still be in the service's queue. ``cap`` is ``--max-cost``,
-    ``top_price`` the dearest job that the API named a cost for, ``settled`` whether any job has come to an end. Of
-    ``spent``, ``guessed`` is our estimate for ``guesses`` jobs that are over and whose cost nobody has named.
+    ``cancellable`` is the part of it whose jobs may still be in the service's queue; ``uncollected`` counts jobs that we
+    stopped looking at while their money is held. ``cap`` is ``--max-cost``, ``top_price`` the dearest job that the API
+    named a cost for, ``settled`` whether any job has come to an end. Of ``spent``, ``guessed`` is our estimate for
+    ``guesses`` jobs that are over and whose cost nobody has named.
     """
 
     spent: int = 0
@@ -175,6 +176,7 @@ class Money:
     cancellable: int = 0
     in_flight: int = 0
     doubts: int = 0
+    uncollected: int = 0
     guesses: int = 0
     guessed: int = 0
     settled: bool = False

@@ -16,13 +16,14 @@ def admits(money: Money, price: int) -> bool:
     """May one more job of ``price`` micro-dollars be reserved without ever passing the cap?
 
     What is in flight, and what is over without a cost named, counts at the dearest price seen, not at our estimate: the
-    wire may have turned out dearer than the price list. Before any job has completed the first one goes alone, or so
-    few together that even ten times the price would fit.
+    wire may have turned out dearer than the price list. Before any job has completed they go one at a time, or so few
+    together that even ten times the price would fit. What nobody has told nobody can keep: a cap that the first true
+    price passes is passed by that one job.
     """
     if money.cap is None:
         return True
     dearest = max(price, money.top_price)
-    under_way = money.in_flight + money.doubts
+    under_way = money.in_flight + money.doubts + money.uncollected
     exposed = (
         money.spent
         + max(money.held, under_way * money.top_price)
@@ -31,7 +32,7 @@ def admits(money: Money, price: int) -> bool:
     if exposed + dearest > money.cap:
         return False
     unproven = under_way + money.guesses
-    return money.settled or not unproven or (unproven + 1) * dearest * UNPROVEN <= money.cap
+    return money.settled or not money.in_flight or (unproven + 1) * dearest * UNPROVEN <= money.cap
 
 
 @dataclass(frozen=True, slots=True)

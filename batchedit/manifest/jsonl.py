@@ -29,9 +29,16 @@ class JsonlManifest:
     dropped = False
 
     def __init__(self, path: Path, form: Form, name: str, notes: tuple[str, ...] = ()) -> None:
-        self.form, self.notes = form, notes
+        self.form, self._notes = form, notes
+        self._ours = False  # keys of ours were seen
         self._path, self._name = path, name
         self._columns: tuple[str, ...] | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was guessed, and that keys of ours are left out, once a row with some was read."""
+        told = f"keys of an earlier result ({OURS}…) are left out"
+        return (*self._notes, told) if self._ours else self._notes
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -56,7 +63,9 @@ class JsonlManifest:
                 yield BadRow(number, f"is not an object in braces but {shown(raw, 40)}", raw)
                 continue
             if '"result_' in raw:
-                cells = {key: value for key, value in cells.items() if not key.startswith(OURS)}
+                kept = {key: value for key, value in cells.items() if not key.startswith(OURS)}
+                self._ours = self._ours or len(kept) < len(cells)
+                cells = kept
             if ("\\u" in raw or not raw.isascii()) and not _is_text(cells):
                 yield BadRow(number, "holds half a character or bytes that are no text", raw)
                 continue

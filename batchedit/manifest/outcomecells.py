@@ -111,16 +111,17 @@ def values(outcome: Outcome) -> tuple[Any, ...]:
     )
 
 
-_NUMBERS = frozenset({"result_cost_usd"})
+_COST = RESULT_COLUMNS.index("result_cost_usd")
 
 
 def json_object(result: tuple[Any, ...]) -> str:
     """Our columns as the inside of a JSON object, without its braces. The cost is a plain number."""
-    cost = result[11]
-    text = orjson.dumps(dict(zip(RESULT_COLUMNS, result, strict=True))).decode()
-    if cost is not None:
-        text = text.replace(f'"result_cost_usd":"{cost}"', f'"result_cost_usd":{cost}', 1)
-    return text[1:-1]
+    cost = result[_COST]
+    if cost is None:
+        return orjson.dumps(dict(zip(RESULT_COLUMNS, result, strict=True)))[1:-1].decode()
+    named = dict(zip(RESULT_COLUMNS, result, strict=True))
+    named["result_cost_usd"] = orjson.Fragment(cost)
+    return orjson.dumps(named)[1:-1].decode()
 
 
 def typed(result: tuple[Any, ...]) -> dict[str, Any]:

@@ -201,8 +201,9 @@ def _extend_jsonl(pairs: Iterable[tuple[tuple[int, str], Outcome]], file: TextIO
 
 def _write_jsonl(pairs: Pairs, file: TextIO, form: Form) -> int:
     count = 0
+    write, newline = file.write, form.newline
     for row, outcome in pairs:
-        file.write(_with_ours(_object_text(row), outcome) + form.newline)
+        write(_with_ours(_object_text(row), outcome) + newline)
         count += 1
     return count
 

@@ -117,7 +117,10 @@ def _parquet(path: Path, name: str) -> Iterator[Any]:
         with parquet.ParquetFile(path) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
-        raise ManifestError(f"{name} is no Parquet file that can be read: {error}") from None
+        raise ManifestError(
+            f"{name} is no Parquet file that can be read: {error}",
+            hint="Write it again, or copy it again if it was cut off.",
+        ) from None
 
 
 class XlsxManifest(_Table):
@@ -167,4 +170,7 @@ def _sheet(path: Path, wanted: str, name: str) -> Iterator[tuple[Any, list[str]]
             sheet.reset_dimensions()
             yield sheet, [title for title in titles if title != sheet.title]
     except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, IndexError, SyntaxError, EOFError) as error:
-        raise ManifestError(f"{name} is no Excel workbook that can be read: {error}") from None
+        raise ManifestError(
+            f"{name} is no Excel workbook that can be read: {error}",
+            hint="Open it in Excel and save it as .xlsx or .csv.",
+        ) from None

@@ -54,8 +54,12 @@ def open_text(path: Path, form: Form, *, newline: str) -> TextIO:
     """The file as text behind its byte order mark. Bytes that are no text become lone surrogates, so none is lost."""
     errors = "strict" if form.encoding.startswith("utf-16") else "surrogateescape"
     file = io.TextIOWrapper(open_bytes(path, form.compression), encoding=form.encoding, errors=errors, newline=newline)
-    if form.bom:
-        file.read(1)
+    try:
+        if form.bom:
+            file.read(1)
+    except BaseException:
+        file.close()
+        raise
     return file
 
 

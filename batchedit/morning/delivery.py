@@ -47,7 +47,7 @@ def deliver(run_name: str, given: Given, to: Path, *, force: bool = False, told:
     Of several approved versions the newest is delivered. UsageError if none is approved or ``to`` is there already.
     """
     check_target(to, zipped=to.suffix.lower() == ".zip", force=force)
-    with opened(run_name, given, "deliver") as run:
+    with opened(run_name, given, "deliver", may_read_only=True) as run:
         marks = Marks(run.checkpoint)
         standing = marks.all()
         cards = read_cards(run.checkpoint)

@@ -24,6 +24,7 @@ AT_ONCE = 12
 REDIRECTS = 5
 TRIES = 3
 _PEEK = 64  # bytes: enough to tell what a picture is
+_ENOUGH = 1 << 16  # of a host that sends the whole picture all the same
 _TIMES = httpx.Timeout(connect=10.0, pool=60.0, read=15.0, write=15.0)
 
 
@@ -137,9 +138,9 @@ class _Reply:
 async def _read(reply: httpx.Response, method: str) -> _Reply:
     head = b""
     if method == "GET" and reply.status_code in {200, 206}:
-        async for block in reply.aiter_raw(_PEEK):
+        async for block in reply.aiter_raw():
             head += block
-            if len(head) >= _PEEK:
+            if len(head) > _ENOUGH:
                 break
     total = re.search(r"/(\d+)\s*$", reply.headers.get("content-range", ""))
     length = total.group(1) if total else reply.headers.get("content-length", "")

@@ -79,7 +79,9 @@ class LocalPictures:
         path, digest = Path(item["$file"]), item["$sha256"]
         data = _read(path)
         if sha256(data).hexdigest() != digest:
-            raise ValueError(f"{path.name} has changed since the manifest was read; run the same command again ({path})")
+            raise ValueError(
+                f"{path.name} has changed since the manifest was read; run the same command again ({path})"
+            )
         media = media_type(data)
         if uri_size(len(data)) <= most:
             return _data_uri(data, media)

@@ -81,7 +81,8 @@ class Downloader:
 
     ``folder`` is the run's folder; files go below ``folder/files`` under the job's name, a second and further output of
     one job under ``name-2``, ``name-3``. The ending is what the bytes are, whatever the link says. At most ``limit``
-    downloads are under way at once. ``proxy`` and ``verify`` are the caller's, ``transport`` is for tests.
+    downloads are under way at once. ``taken(path, job id)`` tells whether another job's record has that file. ``proxy``
+    and ``verify`` are the caller's, ``transport`` is for tests.
     """
 
     def __init__(
@@ -95,9 +96,12 @@ class Downloader:
         proxy: str | None = None,
         verify: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
+        taken: Callable[[str, int], bool] | None = None,
     ) -> None:
         """UsageError for an ``allow_hosts`` entry that is no host."""
         self._folder = folder
+        self._taken = taken or (lambda _path, _job: False)
+        self._claimed: dict[str, int] = {}
         self._gate = Gate(allow_hosts)
         self._clock = clock
         self._rng = rng or random.Random()
@@ -146,7 +150,7 @@ class Downloader:
         )
         try:
             async with self._places:
-                saved: SavedFile = await retrying(self._attempt, output.url, target)
+                saved: SavedFile = await retrying(self._attempt, output.url, target, record)
         except _FlawError as flaw:
             return Broken(flaw.problem)
         return saved
@@ -161,13 +165,13 @@ class Downloader:
             raise OutputError(f"the file name {name!r} leaves the folder {root}")
         return target
 
-    async def _attempt(self, url: str, target: Path) -> SavedFile:
+    async def _attempt(self, url: str, target: Path, record: Record) -> SavedFile:
         """One try. The .part lies beside the final name, so that the rename stays within one file system."""
-        part = target.with_name(f"{target.name}.part")
+        part = target.with_name(f"{target.name}.{record.id}.part")  # its own: names may clash
         try:
             async with self._open(url) as response, self._sink(part) as sink:
                 rest = await self._stream(response, sink)
-                saved: SavedFile = await self._disk(self._finish, sink, rest, target, url)
+                saved: SavedFile = await self._disk(self._finish, sink, rest, target, url, record)
                 return saved
         except NotAMediaFileError as error:
             raise (_PassingFlawError if error.torn else _FlawError)(str(error)) from None
@@ -240,18 +244,32 @@ class Downloader:
             with suppress(OSError):
                 part.unlink()  # noqa: ASYNC240 - one system call that must happen even when cancelled
 
-    def _finish(self, sink: _Sink, rest: bytes, target: Path, url: str) -> SavedFile:
+    def _finish(self, sink: _Sink, rest: bytes, target: Path, url: str, record: Record) -> SavedFile:
         """Write the rest, examine, fsync, rename, fsync the folder: then the file is there to stay."""
         file = sink.take(rest)
         file.flush()
         seen: Seen = examine(sink.part)
         os.fsync(file.fileno())
         file.close()
-        final = target.with_name(target.name + seen.ending)
+        final = self._free(target, seen.ending, record)
         sink.part.replace(final)
         _sync_folder(final.parent)
         path = final.relative_to(self._folder).as_posix()
         return SavedFile(path, sink.digest.hexdigest(), sink.size, seen.width, seen.height, url)
+
+    def _free(self, target: Path, ending: str, record: Record) -> Path:
+        """The final name, unless another job's file has it: a paid picture is never overwritten, whatever names say.
+
+        A file that no job has is what a crash left between the rename and its commit, and is replaced.
+        """
+        for name in (target.name, f"{target.name}-{record.job.key.hex()[:8]}"):
+            final = target.with_name(name + ending)
+            path = final.relative_to(self._folder).as_posix()
+            if self._claimed.setdefault(path.casefold(), record.id) != record.id:
+                continue
+            if not final.exists() or not self._taken(path, record.id):
+                return final
+        raise OutputError(f"{target}{ending} is another job's file")
 
 
 _LOOPBACKS = ("all://127.0.0.1", "all://localhost", "all://[::1]")

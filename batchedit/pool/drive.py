@@ -23,6 +23,7 @@ from ..core.lifecycle import (
     Action,
     Cancel,
     CancelAsked,
+    CancelDenied,
     Completed,
     Declined,
     Download,
@@ -140,6 +141,8 @@ async def _feed(pool: Pool, only: Sequence[Record] | None, tasks: TaskGroup, lin
         while records := await pool.checkpoint.planned(after, CHUNK) if only is None else only[after:]:
             for record in records:
                 slot = Slot(pool.governor)
+                while pool.governor.short_of_money:
+                    await pool.governor.settlement()
                 await pool.governor.take(slot)
                 tasks.start_soon(_drive, pool, record, slot, lingering)
             after = records[-1].id if only is None else len(only)
@@ -152,15 +155,6 @@ async def resume(pool: Pool) -> None:
         await step(pool, record, Resumed(pool.clock()))
 
     await _each(pool, frozenset({State.UNCOLLECTED}), again)
-
-
-async def buy_doubts_again(pool: Pool) -> None:
-    """``--on-doubt buy-again``: IN_DOUBT → PLANNED for all that earlier runs left."""
-
-    async def release(record: Record) -> None:
-        await step(pool, record, Released(pool.clock(), BUY_AGAIN))
-
-    await _each(pool, frozenset({State.IN_DOUBT}), release)
 
 
 async def ask_prices(pool: Pool) -> None:
@@ -220,8 +214,10 @@ async def _drive(pool: Pool, record: Record, slot: Slot, lingering: TaskGroup) -
 
 
 async def _linger(slot: Slot, seconds: float) -> None:
-    await anyio.sleep(seconds)
-    slot.free()
+    try:
+        await anyio.sleep(seconds)
+    finally:
+        slot.free()
 
 
 async def drive(pool: Pool, record: Record, slot: Slot) -> Record:
@@ -274,7 +270,7 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
             if not pool.checkpoint.money().in_flight:
                 governor.halt(budget)
             else:
-                await governor.settlement()
+                await governor.money_to_come_free()
     return None
 
 
@@ -343,6 +339,8 @@ async def _look(pool: Pool, record: Record, slot: Slot) -> Event:
     await pool.governor.get_turn()
     reply = await pool.api.look(record)
     now = pool.clock()
+    if not isinstance(reply, NoAnswer | Gone):
+        pool.governor.known_at = now
     match reply:
         case StillRunning(word, running, position):
             pause = pool.governor.look_again_in(record, slot, now, reply)
@@ -355,14 +353,21 @@ async def _look(pool: Pool, record: Record, slot: Slot) -> Event:
 
 
 async def _cancel(pool: Pool, record: Record) -> Event:
+    """A 404 of this call says nothing about the job (it may be done, or the route missing): a look decides."""
     reply = await pool.api.cancel(record)
-    return _missed(pool, record, reply, pool.clock()) if isinstance(reply, NoAnswer) else reply
+    now = pool.clock()
+    if isinstance(reply, NoAnswer):
+        return CancelDenied(now) if reply.absent else _missed(pool, record, reply, now)
+    return reply
 
 
-def _missed(pool: Pool, record: Record, reply: NoAnswer, now: float) -> Missed | Gone:
+def _missed(pool: Pool, record: Record, reply: NoAnswer, now: float) -> Missed | Gone | GivenUp:
+    """A 404 is believed after several in a row, and while the service knows other requests: else it has lost its mind,
+    or the token is another account's, and what was bought is kept.
+    """
     since = record.watched_from or record.accepted_at or now
     if reply.absent and record.absent + 1 >= ABSENT_LOOKS and now - since >= ABSENT_SECONDS:
-        return Gone(now, reply.problem)
+        return Gone(now, reply.problem) if pool.governor.knew_another(now) else GivenUp(now, reply.problem)
     pause = reply.retry_after if reply.retry_after is not None else 1.0 + backoff(record.absent + 2, pool.rng, cap=30.0)
     return Missed(now, now + pause, reply.problem, reply.absent)
 

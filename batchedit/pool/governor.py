@@ -31,6 +31,10 @@ OUTAGE_SECONDS = 6 * 3600.0
 """One that has answered before is waited for through the night."""
 
 
+KNOWN_SECONDS = 120.0
+"""A 404 is believed if the service has known another request so lately."""
+
+
 @dataclass(frozen=True, slots=True)
 class StopRule:
     """``--stop-after-failures``: stop buying at ``count`` failures, or at ``percent`` once ``first`` have finished.
@@ -106,6 +110,10 @@ class Governor:
         self._started = clock()
         self._answered = False
         self._finished = self._failed = 0
+        self._throttled_since: float | None = None
+        self.short_of_money = 0
+        self.known_at = -math.inf
+        """When the service last knew one of our requests."""
 
     # --- the switch ---
 
@@ -173,6 +181,14 @@ class Governor:
         slot.doubtful = True
         return record.submitted_at + self.lifetimes.quantile(0.9) - self._clock()
 
+    async def money_to_come_free(self) -> None:
+        """Wait for a settlement; until then nobody new is fed."""
+        self.short_of_money += 1
+        try:
+            await self.settlement()
+        finally:
+            self.short_of_money -= 1
+
     async def settlement(self) -> None:
         """Wait until some job leaves the service: its money may have come free."""
         await self._settled.wait()
@@ -219,6 +235,9 @@ class Governor:
     def _check_deadlines(self, now: float) -> None:
         if self._pace.until is not None and now >= self._pace.until:
             self.halt(StoppedError("the time given with --until has come", hint="the same command goes on"))
+        if self._throttled_since is not None and now - self._throttled_since >= OUTAGE_SECONDS:
+            reason = "the service has answered every submission for hours with 429, too many requests"
+            self.halt(StoppedError(reason, hint="the same command goes on later"))
         since = self._breaker.open_since
         if since is None:
             return
@@ -236,6 +255,7 @@ class Governor:
                 self._breaker.succeeded(now)
                 self._posts.accepted(now)
                 self._answered = True
+                self._throttled_since = None
             case Refused():
                 self._breaker.released(now)
                 self._answered = True
@@ -260,6 +280,8 @@ class Governor:
                 self._posts.throttled(now, retry_after, self._rng)
                 self._in_flight.troubled(now)
                 self._answered = True
+                if self._throttled_since is None:
+                    self._throttled_since = now
             case Kind.UNREACHABLE | Kind.SERVICE:
                 self._trouble(now, message)
             case _:
@@ -364,11 +386,17 @@ class Governor:
             return "waiting for the service"
         if self._posts.held_until > now + 1:
             return f"asked to wait {self._posts.held_until - now:.0f} s"
+        if self._throttled_since is not None and now - self._throttled_since > 30:
+            return "slowed down by the service"
         return ""
 
     def _ages(self) -> list[float]:
         now = self._clock()
         return [max(0.0, now - slot.since) for slot in self.slots if slot.since is not None]
+
+    def knew_another(self, now: float) -> bool:
+        """Has the service lately known any request of ours?"""
+        return now - self.known_at <= KNOWN_SECONDS
 
     # --- what became of jobs ---
 

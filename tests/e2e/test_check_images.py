@@ -14,7 +14,8 @@ import pytest
 from batchedit.pictures.ask import BAD, FINE, LARGE, UNSURE, Asker
 from batchedit.pictures.linkcache import LinkCache, link_digest
 from batchedit.sandbox import SandboxConfig, serve
-from tests.cli import batchedit, on, rows
+from tests.cli import inside as batchedit
+from tests.cli import on, rows
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(200)
 

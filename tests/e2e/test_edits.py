@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.cli import batchedit, on, rows
+from tests.cli import inside as batchedit
+from tests.cli import on, rows
 
 LINK = "https://images.example.com/mug.png"
 

@@ -22,7 +22,8 @@ from batchedit.core.model import Kind, State
 from batchedit.pictures.send import LocalPictures
 from batchedit.pictures.shrink import shrink
 from batchedit.sandbox import SandboxConfig, serve
-from tests.cli import batchedit, on, rows
+from tests.cli import inside as batchedit
+from tests.cli import on, rows
 from tests.factories import make_job, make_record
 
 
@@ -139,7 +140,9 @@ async def test_a_picture_changed_since_the_plan_is_named_and_nothing_is_bought(t
     picture(path, 2)
     model = load_model("openai/gpt-4o-image/edit")
     send = LocalPictures(Notes())
-    async with Client(sandbox.url, "test-token", model.id, model.schema, observer=Notes(), resolve_pictures=send) as client:
+    async with Client(
+        sandbox.url, "test-token", model.id, model.schema, observer=Notes(), resolve_pictures=send
+    ) as client:
         record = make_record(State.SUBMITTING, job=make_job(inputs=inputs))
         await client.prepare(record)
         event = await client.submit(record)

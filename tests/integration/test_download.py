@@ -123,7 +123,7 @@ async def test_a_link_in_the_tree_never_leads_out_of_it(server, folder, tmp_path
 
 async def test_leftovers_of_a_kill_are_overwritten(server, folder):
     (folder / "files").mkdir(parents=True)
-    (folder / "files" / "sku-1-1x1-1.part").write_bytes(b"x" * 100_000)
+    (folder / "files" / f"sku-1-1x1-1.{record('sku-1-1x1-1').id}.part").write_bytes(b"x" * 100_000)
     (folder / "files" / "sku-1-1x1-1.png").write_bytes(b"an earlier one, renamed and not committed")
     server.script = [server.http(200, PNG)]
     await fetch(folder, server)

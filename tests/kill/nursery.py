@@ -119,7 +119,11 @@ def _be(order: dict[str, Any]) -> None:
     code = 70
     try:
         for target, (path, mode) in enumerate(
-            [(os.devnull, os.O_RDONLY), (order["out"], os.O_WRONLY | os.O_CREAT), (order["err"], os.O_WRONLY | os.O_CREAT)]
+            [
+                (os.devnull, os.O_RDONLY),
+                (order["out"], os.O_WRONLY | os.O_CREAT),
+                (order["err"], os.O_WRONLY | os.O_CREAT),
+            ]
         ):
             descriptor = os.open(path, mode, 0o600)
             os.dup2(descriptor, target)

@@ -7,9 +7,11 @@ import json
 import random
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from batchedit.core.errors import ManifestError
 from batchedit.core.model import Outcome
@@ -140,6 +142,67 @@ def test_csv_to_jsonl_to_csv(tmp_path, table):
     write_results(second, outcomes(second), back, form=Form(FormKind.CSV))
     third = open_manifest(back, delimiter=",", encoding="utf-8")
     assert [list(row.cells.values()) for row in third.rows()] == rows
+
+
+excel_text = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), max_size=20).filter(
+    lambda cell: cell and "_x" not in cell
+) | st.sampled_from(["007", "1e5", "=A1", "-5", "TRUE", "#N/A", "3:2", " x ", "a\nb", "'"])
+
+
+@settings(relaxed, max_examples=60)
+@given(header=names, data=st.data())
+def test_xlsx(tmp_path, header, data):
+    """Text cells of a workbook come back as they were; Excel itself has no word for control characters."""
+    row = st.lists(excel_text, min_size=len(header), max_size=len(header))
+    rows = data.draw(st.lists(row, min_size=1, max_size=4))
+    source, results = tmp_path / "m.csv", tmp_path / "r.xlsx"
+    with source.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([header, *rows])
+    manifest = open_manifest(source, delimiter=",", encoding="utf-8")
+    for _ in range(2):
+        write_results(manifest, outcomes(manifest), results, form=Form(FormKind.XLSX))
+        manifest = open_manifest(results)
+        assert manifest.columns == tuple(header)
+        assert [list(row.cells.values()) for row in manifest.rows()] == rows
+
+
+@settings(relaxed, max_examples=60)
+@given(
+    columns=st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=6).filter(
+            lambda name: name.strip() and not name.startswith("result_")
+        ),
+        st.sampled_from(["text", "whole", "real", "yes", "list"]),
+        min_size=1,
+        max_size=4,
+    ),
+    data=st.data(),
+)
+def test_parquet(tmp_path, columns, data):
+    """Types and values to the last bit, over and over."""
+    kinds = {
+        "text": (pa.string(), st.none() | text),
+        "whole": (pa.int64(), st.none() | st.integers(-(2**63), 2**63 - 1)),
+        "real": (pa.float64(), st.none() | st.floats(allow_nan=False)),
+        "yes": (pa.bool_(), st.none() | st.booleans()),
+        "list": (pa.list_(pa.string()), st.none() | st.lists(text, max_size=2)),
+    }
+    count = data.draw(st.integers(1, 5))
+    arrays = {
+        name: pa.array(data.draw(st.lists(kinds[kind][1], min_size=count, max_size=count)), kinds[kind][0])
+        for name, kind in columns.items()
+    }
+    table = pa.table({"here": pa.array(range(count)), **arrays} if "here" not in arrays else arrays)
+    source, results = tmp_path / "m.parquet", tmp_path / "r.parquet"
+    parquet.write_table(table, source)
+    for path in (source, results):
+        manifest = open_manifest(path)
+        write_results(manifest, list(outcomes(manifest)), results)
+    assert (
+        parquet.read_table(results)
+        .select(table.column_names)
+        .equals(table.take([row.number - 1 for row in open_manifest(source).rows()]))
+    )
 
 
 def mutated(data, rng):

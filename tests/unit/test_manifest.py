@@ -3,24 +3,21 @@
 import csv
 import datetime as dt
 import gzip
-import io
-import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-import openpyxl
 import pandas as pd
-import pyarrow as pa
 import pytest
-from pyarrow import parquet
 
 from batchedit.core.errors import ManifestError, NotFoundError, UsageError
 from batchedit.manifest.excel import as_shown
 from batchedit.manifest.read import BadRow, Row, manifest_from_frame, open_manifest
 from batchedit.manifest.rows import FormKind
+from tests.dialects import DIALECTS, FIVE, HEADER, as_csv, make_dialect
 
-SHARED = Path("/work/shared/manifests")
+SHARED = Path(os.environ.get("BATCHEDIT_SHARED", Path(__file__).parents[3] / "shared")) / "manifests"
 
 
 @pytest.fixture
@@ -181,73 +178,6 @@ def test_a_json_list_is_refused_with_the_way_out(table):
 
 
 # --- dialects ------------------------------------------------------------------------------------
-
-HEADER = ["sku", "title", "image", "prompt", "price"]
-FIVE = [
-    ["007", "Käse für alle", "https://x.example/1.png", "make an ad, quick; bright | bold", "1.5"],
-    ["NA", "Crème brûlée", "https://x.example/2.png", 'say "cheese"', "20"],
-    ["1e5", "Größe", "https://x.example/3.png", "two\nlines", "3"],
-    ["null", "naïve café", "https://x.example/4.png", "plain", "4"],
-    ["x-5", "señor", "https://x.example/5.png", "-5 and =A1", "5"],
-]
-
-
-def as_csv(delimiter=",", newline="\n"):
-    out = io.StringIO()
-    csv.writer(out, delimiter=delimiter, lineterminator=newline).writerows([HEADER, *FIVE])
-    return out.getvalue()
-
-
-def as_jsonl():
-    return "".join(json.dumps(dict(zip(HEADER, row, strict=True)), ensure_ascii=False) + "\n" for row in FIVE)
-
-
-def write_xlsx(path):
-    book = openpyxl.Workbook()
-    sheet = book.active
-    sheet.append(HEADER)
-    for row in FIVE:
-        sheet.append(row)
-        sheet.cell(sheet.max_row, 4).data_type = "s"
-        cell = sheet.cell(sheet.max_row, 5)
-        cell.value = float(row[4])
-    sheet["A2"].value, sheet["A2"].number_format = 7, "000"
-    book.create_sheet("notes")
-    book.save(path)
-
-
-def write_parquet(path):
-    columns = dict(zip(HEADER, map(list, zip(*FIVE, strict=True)), strict=True))
-    columns["price"] = [float(price) for price in columns["price"]]
-    parquet.write_table(pa.table(columns), path)
-
-
-DIALECTS = {
-    "m.csv": lambda: as_csv().encode(),
-    "bom.csv": lambda: b"\xef\xbb\xbf" + as_csv(newline="\r\n").encode(),
-    "semicolon.csv": lambda: as_csv(";").encode("cp1252"),
-    "pipe.csv": lambda: as_csv("|").encode(),
-    "tab.txt": lambda: as_csv("\t").encode("utf-16"),
-    "utf16be.tsv": lambda: as_csv("\t", "\r\n").encode("utf-16-be"),
-    "m.tsv": lambda: as_csv("\t").encode(),
-    "sep.csv": lambda: b"sep=;\r\n" + as_csv(";", "\r\n").encode(),
-    "m.csv.gz": lambda: gzip.compress(as_csv().encode()),
-    "m.jsonl": lambda: as_jsonl().encode(),
-    "bom.ndjson": lambda: b"\xef\xbb\xbf" + as_jsonl().encode(),
-    "m.jsonl.gz": lambda: gzip.compress(as_jsonl().encode()),
-    "m.xlsx": write_xlsx,
-    "m.parquet": write_parquet,
-}
-
-
-def make_dialect(folder, name):
-    path = folder / name
-    made = DIALECTS[name]
-    if made in (write_xlsx, write_parquet):
-        made(path)
-    else:
-        path.write_bytes(made())
-    return path
 
 
 @pytest.mark.parametrize("name", DIALECTS)

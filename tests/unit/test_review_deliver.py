@@ -19,6 +19,7 @@ from batchedit.core.review import Mark, Verdict
 from batchedit.morning.delivery import deliver
 from batchedit.morning.gallery import gallery
 from batchedit.morning.redo import redo_lines
+from batchedit.morning.reviewing import import_decisions
 from batchedit.review.contact import Print, contact_sheet
 from batchedit.review.deliver import Piece
 from batchedit.review.deliver import deliver as hand_on
@@ -180,8 +181,9 @@ def test_a_run_that_is_going_on_is_looked_at_but_not_written(room: Showroom) -> 
     with run_lock(room.folder.path, "run"):
         made = gallery(where(room), {})
         assert (made.pictures, made.kept) == (4, False)
-        with pytest.raises(LockedError, match="another process"):
-            deliver(where(room), {}, room.folder.path / "out")
+        assert deliver(where(room), {}, room.folder.path / "out").pictures == 2
+        with pytest.raises(LockedError, match="marks can't be written meanwhile"):
+            import_decisions(where(room), {}, room.folder.path / "decisions.csv")
     assert gallery(where(room), {}).kept
 
 

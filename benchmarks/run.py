@@ -1,0 +1,240 @@
+"""``make bench``: every benchmark, one after the other, into ``RESULTS.md`` and ``makespan.png``.
+
+    python benchmarks/run.py [--quick] [--only rows,auto] [--from FOLDER]
+
+``--quick`` proves that all of it works and writes nothing into this folder. ``--from`` takes the figures that an
+earlier run left there as ``NAME.json`` and measures only what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from common import HERE, machine, quick, spread
+
+NAMES = ("curve", "commits", "throttle", "auto", "inflight", "makespan", "rows")
+Found = dict[str, Any]
+
+
+def measure(name: str, kept: Path) -> Found:
+    """A benchmark's figures: those in ``kept``, or from a process of its own."""
+    there = kept / f"{name}.json"
+    if not there.exists():
+        began = time.monotonic()
+        script = HERE / ("plot.py" if name == "curve" else f"{name}.py")
+        extra = ["--quick"] if quick() else []
+        subprocess.run([sys.executable, script, "--json", there, *extra], check=True)
+        print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+    found: Found = json.loads(there.read_text(encoding="utf-8"))
+    return found
+
+
+# --- the targets ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Target:
+    """``values`` are the repetitions; hit if their median is at most (or, with ``least``, at least) ``limit``."""
+
+    what: str
+    limit: float
+    values: Sequence[float]
+    digits: int = 2
+    least: bool = False
+    note: str = ""
+
+    @property
+    def hit(self) -> bool:
+        value = round(median(self.values), self.digits)
+        return value >= self.limit if self.least else value <= self.limit
+
+    def line(self) -> str:
+        sign = "≥" if self.least else "≤"
+        verdict = "hit" if self.hit else "**miss**"
+        return (
+            f"| {self.what} | {sign} {self.limit:,g} | {spread(self.values, self.digits)} | {verdict} | {self.note} |"
+        )
+
+
+def targets(found: Found) -> list[Target]:
+    return [
+        *_makespan_targets(found),
+        *_auto_targets(found["auto"]),
+        *_other_targets(found),
+        *_row_targets(found["rows"]),
+    ]
+
+
+def _of(rows: Sequence[Found], client: str, figure: str) -> list[float]:
+    return [row[figure] for row in rows if row["client"] == client]
+
+
+def curve_at(curve: Sequence[Found], gets: float) -> float:
+    """Makespan ÷ perfect of the limit curve: distribution known, no network, no CPU; the mean over seeds."""
+    from inspection_curve import at  # noqa: PLC0415 - only the writer of the report needs it
+
+    points = [row for row in curve if row["mix"].startswith("4 s, sigma 0.5, 500") and row["schedule"] == "known"]
+    found = at(points, gets)
+    return found if found is not None else min(points, key=lambda row: abs(row["gets"] - gets))["ratio"]
+
+
+def _makespan_targets(found: Found) -> list[Target]:
+    rows, first, second = found["makespan"]["rows"], "batchedit, first run", "batchedit, second run"
+    over = [row["ratio"] - curve_at(found["curve"]["rows"], row["gets"]) for row in rows if row["client"] == second]
+    return [
+        Target("makespan ÷ perfect, learning from nothing", 1.08, _of(rows, first, "ratio"), 3),
+        Target("GETs a job, the same run", 6, _of(rows, first, "gets")),
+        Target("second run over new rows: above the known distribution's curve", 0.02, over, 3),
+        Target("CPU-ms a job, start-up and checkpoint included", 10, _of(rows, first, "cpu_ms"), 1),
+    ]
+
+
+def _auto_targets(found: Found) -> list[Target]:
+    def all_(name: str) -> list[float]:
+        return [row[name] for row in found["rows"]]
+
+    return [
+        Target("`-j auto`, 40 slots: of what 40 busy slots could do", 0.95, all_("busy"), 3, least=True),
+        Target("GETs a job, the same run", 4, all_("gets")),
+        Target("longest remote queue after settling", 16, all_("queue_settled"), 0),
+    ]
+
+
+def _other_targets(found: Found) -> list[Target]:
+    throttle, flight, commits = found["throttle"]["rows"], found["inflight"]["rows"], found["commits"]
+    main = [row for row in flight if row["latency"].startswith("lognormal")]
+    return [
+        Target("200 jobs against 20 POST/s, burst 5: ÷ floor", 1.2, [row["ratio"] for row in throttle]),
+        Target("answers 429, the same run", 20, [row["refused"] for row in throttle], 0),
+        Target("5,000 in flight, 60 s (log-normal, sigma 0.2): ÷ perfect", 1.3, [row["ratio"] for row in main]),
+        Target("5,000 in flight: MB", 400, [row["peak"] for row in flight], 0),
+        Target("durable changes a second, 100 waiting", 20_000, commits["a_second"]["100"], 0, least=True),
+        Target("`--help`, seconds", 0.3, commits["help"]),
+    ]
+
+
+def per_row(rows: Found, step: str, size: Found) -> float:
+    """CPU µs a row beyond the start-up."""
+    start = rows["sizes"][0]["steps"][step]["cpu"]
+    return 1e6 * (size["steps"][step]["cpu"] - start) / size["rows"]
+
+
+def _row_targets(rows: Found) -> list[Target]:
+    size = rows["sizes"][-1]
+    steps = size["steps"]
+
+    def row(what: str, limit: float, step: str) -> Target:
+        return Target(what, limit, [per_row(rows, step, size)], 1)
+
+    return [
+        row("`plan`, µs a row", 15, "plan"),
+        Target("`plan`, MB resident", 250, [steps["plan"]["peak"]], 0),
+        row("first intake, µs a row", 25, "intake"),
+        Target("re-run, nothing to do, manifest unchanged: CPU seconds", 3, [steps["unchanged"]["cpu"]]),
+        row("intake of an edited manifest over a finished run, µs a row", 15, "edited"),
+        row("`results` in CSV, µs a row", 15, "results csv"),
+        row("`results` in JSONL, µs a row", 12, "results jsonl"),
+        Target("`status`, CPU seconds", 1, [steps["status"]["cpu"]]),
+        Target("checkpoint, bytes a row beyond the payload", 400, [size["beyond_payload"]], 0),
+        Target("`run --limit 500` of a million buys", 500, [rows["limit"]["bought"]], 0),
+    ]
+
+
+# --- the report -----------------------------------------------------------------------------------
+
+
+def makespan_table(found: Found) -> list[str]:
+    rows = found["makespan"]["rows"]
+    lines = ["| client | × perfect | GETs a job | CPU-ms a job | peak MB |", "| --- | --- | --- | --- | --- |"]
+    for client in dict.fromkeys(row["client"] for row in rows):
+        cells = [spread(_of(rows, client, name), digits) for name, digits in
+                 (("ratio", 3), ("gets", 1), ("cpu_ms", 1), ("peak", 0))]  # fmt: skip
+        lines.append(f"| {client} | {' | '.join(cells)} |")
+    return lines
+
+
+def rows_table(rows: Found) -> list[str]:
+    start, *sizes = rows["sizes"]
+    head = " | ".join(f"{size['rows']:,} rows: µs a row, MB" for size in sizes)
+    lines = [f"| step | start-up, CPU s | {head} |", "| --- " * (2 + len(sizes)) + "|"]
+    for step in start["steps"]:
+        cells = [f"{per_row(rows, step, size):.1f}, {size['steps'][step]['peak']:.0f}" for size in sizes]
+        lines.append(f"| {step} | {start['steps'][step]['cpu']:.2f} | {' | '.join(cells)} |")
+    bytes_ = " | ".join(f"{size['beyond_payload']:.0f}; {size['done_bytes']:.0f}" for size in sizes)
+    return [*lines, f"| checkpoint, bytes a row: beyond the payload after the intake; in all when done |  | {bytes_} |"]
+
+
+def small_tables(found: Found) -> list[str]:
+    lines = ["| waiting | durable changes a second |", "| --- | --- |"]
+    lines += [f"| {waiting} | {spread(rates, 0)} |" for waiting, rates in found["commits"]["a_second"].items()]
+    cpu = found["commits"].get("cpu_us", {}).get("100")
+    lines += ["", f"CPU-µs a change with 100 waiting: {spread(cpu, 0)}."] if cpu else []
+    lines += [
+        "",
+        "| 5,000 in flight | perfect, s | × perfect | last one bought after, s | GETs a job | MB | CPU-ms a job |",
+    ]
+    lines += ["| --- " * 7 + "|"]
+    for row in found["inflight"]["rows"]:
+        lines.append(
+            f"| {row['latency']} | {row['floor']:.0f} | {row['ratio']:.2f} | {row['bought_in']:.0f} "
+            f"| {row['gets']:.1f} | {row['peak']:.0f} | {row['cpu_ms']:.1f} |"
+        )
+    lines += ["", "| `-j auto`, seed | makespan | served by the service | settled | queue ever | GETs | CPU-ms |"]
+    lines += ["| --- " * 7 + "|"]
+    for row in found["auto"]["rows"]:
+        lines.append(
+            f"| {row['seed']} | {row['busy']:.3f} | {row['busy_served']:.3f} | {row['busy_settled']:.3f} "
+            f"| {row['queue_ever']} | {row['gets']:.2f} | {row['cpu_ms']:.1f} |"
+        )
+    told = found["throttle"]["told"][0]
+    lines += ["", f"With `--rate 20/s`: {told['ratio']:.2f} × floor, {told['refused']} answers 429."]
+    return lines
+
+
+def report(found: Found, about: Sequence[str], curves: str) -> str:
+    log = HERE / "LOG.md"
+    table = ["| what | to reach | measured: median (least to most) | | |", "| --- | --- | --- | --- | --- |"]
+    sections: list[tuple[str, Sequence[str]]] = [
+        ("Targets", [*table, *(target.line() for target in targets(found))]),
+        (f"Makespan, calls and CPU: {found['makespan']['jobs']} jobs of 4 s, 50 at a time", makespan_table(found)),
+        ("The curve", ["![makespan against calls a job](makespan.png)", "", *curves.splitlines()]),
+        ("Rows", rows_table(found["rows"])),
+        ("The rest", small_tables(found)),
+        ("What was tried, and what holds back a miss", log.read_text(encoding="utf-8").splitlines()),
+    ]
+    lines = ["# Results", "", "Written by `make bench`; see the scripts for how each figure is taken.", ""]
+    lines += [*(f"- {line}" for line in about), ""]
+    for title, body in sections:
+        lines += [f"## {title}", "", *body, ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    arguments = sys.argv[1:]
+    about = machine()
+    only = arguments[arguments.index("--only") + 1].split(",") if "--only" in arguments else NAMES
+    with tempfile.TemporaryDirectory() as temporary:
+        kept = Path(arguments[arguments.index("--from") + 1]) if "--from" in arguments else Path(temporary)
+        found = {name: measure(name, kept) for name in NAMES if name in only}
+    if set(only) < set(NAMES) or quick():
+        print(json.dumps(found, indent=1))
+        return
+    from plot import curve_tables, draw  # noqa: PLC0415 - matplotlib, and a parent that forks must be small
+
+    draw(found["curve"]["rows"], found["makespan"]["rows"], HERE / "makespan.png")
+    (HERE / "RESULTS.md").write_text(report(found, about, curve_tables(found["curve"]["rows"])), encoding="utf-8")
+    for target in targets(found):
+        print(target.line())
+
+
+if __name__ == "__main__":
+    main()

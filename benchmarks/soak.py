@@ -1,0 +1,249 @@
+"""The promise under siege: thousands of jobs, every fault at once, and a kill -9 every few seconds, until all is done.
+
+    python benchmarks/soak.py                       three seeds of 5,000 jobs
+    python benchmarks/soak.py --seed 4 --jobs 1000
+    python benchmarks/soak.py --outage              1,000 jobs and an outage of 60 s, in five shapes
+
+Each seed ends with ``batchedit audit`` and with the sandbox's own ledger; a line of the table is printed, and the exit code
+is 1 if anything was bought twice, is unaccounted for, or does not add up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from batchedit.checkpoint.sqlite import open_checkpoint
+from batchedit.core.model import MICRO
+from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
+
+OFTEN, SELDOM, RARE = 0.01, 0.004, 0.0005
+FAULTS = {
+    OFTEN: (
+        *("submit:drop_before", "submit:drop_after", "submit:reset_before", "submit:reset_after", "submit:garbage"),
+        *("submit:no_id", "submit:truncated", "submit:500_html", "submit:500_html_after", "submit:502"),
+        *("submit:502_after", "submit:504", "submit:504_after", "submit:500", "submit:200_error", "submit:slow@1"),
+        *("poll:404", "poll:unknown_status", "poll:500", "poll:garbage", "poll:drop_before", "poll:reset_after"),
+        *("poll:truncated", "poll:502_after", "poll:429", "poll:503"),
+        *("file:expired", "file:html", "file:404", "file:truncated", "file:500", "file:redirect", "file:drop_after"),
+        *("job:failed", "job:moderated", "job:slow@20"),
+    ),
+    SELDOM: ("submit:422", "submit:429", "submit:429_date", "submit:429_bare", "submit:503"),
+    RARE: (
+        *("submit:hang_before", "submit:hang_after", "submit:401", "submit:403", "submit:no_money"),
+        *("submit:no_money_400", "poll:hang_before", "poll:401", "file:hang_before", "job:stuck"),
+    ),
+}
+RULES = tuple(f"{rule}={chance}" for chance, rules in FAULTS.items() for rule in rules)
+OPEN = ("planned", "submitting", "waiting", "cancelling", "fetched")
+PRICE = 0.04
+
+
+@dataclass(frozen=True)
+class Siege:
+    """What came out of one seed. ``wrong`` is what must not be, in words."""
+
+    cells: tuple[object, ...]
+    wrong: tuple[str, ...]
+
+
+HEAD = (
+    *("seed", "jobs", "processes", "kills", "seconds", "POSTs", "accepted", "answers lost", "done", "failed"),
+    *("in doubt", "uncollected", "duplicates", "live duplicates", "charged", "spent + reserved", "audit"),
+)
+
+
+def besiege(seed: int, jobs: int, minutes: float, folder: Path) -> Siege:
+    """Run, kill, run again, until a process ends by itself with nothing left to do."""
+    rng, began, processes, kills = Random(seed), time.monotonic(), 0, 0
+    write_manifest(folder / "m.csv", jobs)
+    options = {"latency": "lognormal:1,0.6", "plain_files": 20_000, "seed": seed, "price": PRICE}
+    with serve(SandboxConfig(**options, faults=RULES)) as sandbox:
+        while True:
+            late = time.monotonic() - began > minutes * 60
+            with command(folder, sandbox) as process:
+                processes += 1
+                try:
+                    process.wait(None if late else rng.uniform(0.3, 8.0))
+                except subprocess.TimeoutExpired:
+                    os.kill(process.pid, signal.SIGKILL)
+                    process.wait()
+                    kills += 1
+            states = count_states(folder)
+            told = " ".join(f"{count} {state}" for state, count in sorted(states.items()))
+            print(f"  {time.monotonic() - began:5.0f} s  exit {process.returncode:>3}  {told}", file=sys.stderr)
+            if process.returncode >= 0 and states and not any(states[state] for state in OPEN):
+                break
+            assert process.returncode in {-9, 0, 1, 75, 76, 77}, f"exit {process.returncode}, see {folder}/err.txt"
+        seconds = time.monotonic() - began
+        return judge(seed, jobs, processes, kills, seconds, folder, sandbox)
+
+
+def judge(
+    seed: int, jobs: int, processes: int, kills: int, seconds: float, folder: Path, sandbox: RunningSandbox
+) -> Siege:
+    """The sandbox's ledger against what the run knows."""
+    audit = subprocess.run(
+        [sys.executable, "-m", "batchedit", "audit", "outputs/m"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    ledger, states = sandbox.ledger(full=True), count_states(folder)
+    rows = [json.loads(line) for line in (folder / "outputs" / "m" / "results.jsonl").open(encoding="utf-8")]
+    known = {row["result_request_id"] for row in rows}
+    doubtful = {row["prompt"] for row in rows if row["result_status"] == "in_doubt"}
+    forgotten = [
+        job["prompt"] for job in ledger["requests"] if job["request_id"] not in known and job["prompt"] not in doubtful
+    ]
+    checkpoint = open_checkpoint(folder / "outputs" / "m" / "checkpoint.sqlite", read_only=True)
+    money = checkpoint.money()
+    checkpoint.close()
+    ours, charged = (money.spent + money.held) / MICRO, ledger["charged_usd"] + ledger["reserved_usd"]
+    wrong = {
+        f"{ledger['duplicates']} duplicates": ledger["duplicates"],
+        f"{ledger['live_duplicates']} live duplicates": ledger["live_duplicates"],
+        f"audit: {audit.stdout[-500:]}": audit.returncode,
+        f"bought and forgotten: {forgotten[:5]}": forgotten,
+        f"charged {charged}, and the run knows of {ours}": charged > ours + 1e-6,
+        f"more answers lost ({ledger['answers_lost']}) than doubts": ledger["answers_lost"] > states["in_doubt"],
+        f"rows: {len(rows)} of {jobs}": len(rows) != jobs,
+        f"the sandbox itself: {ledger['bugs']}": ledger["bugs"],
+        f"token leaked: {ledger['token_leaks']}": ledger["token_leaks"],
+    }
+    cells = (
+        *(seed, f"{jobs:,}", processes, kills, f"{seconds:.0f}", f"{ledger['submits_seen']:,}"),
+        *(f"{ledger['accepted']:,}", ledger["answers_lost"], f"{states['done']:,}", states["failed"]),
+        *(states["in_doubt"], states["uncollected"], ledger["duplicates"], ledger["live_duplicates"]),
+        *(f"${charged:.2f}", f"${ours:.2f}", "clean" if audit.returncode == 0 else "FAILED"),
+    )
+    return Siege(cells, tuple(text for text, is_so in wrong.items() if is_so))
+
+
+# --- an outage ------------------------------------------------------------------------------------
+
+OUTAGES = ("any:502", "any:drop_before", "any:hang_before", "submit:502", "submit:502_after")
+OUTAGE_HEAD = ("outage of 60 s", "jobs", "seconds", "exit", "done", "in doubt", "answers lost", "duplicates")
+HANDFUL = 12
+
+
+def outage(fault: str, jobs: int, folder: Path) -> Siege:
+    """One process alone, and the service gone for a minute when a tenth is bought. It must end by itself."""
+    write_manifest(folder / "m.csv", jobs)
+    began = time.monotonic()
+    with (
+        serve(SandboxConfig(latency="lognormal:2,0.4", plain_files=20_000)) as sandbox,
+        command(folder, sandbox) as run,
+    ):
+        while sandbox.ledger()["accepted"] < jobs / 10:
+            time.sleep(0.05)
+        sandbox.set_faults([f"{fault}=time:0-60"])
+        run.wait()
+        ledger, states = sandbox.ledger(), count_states(folder)
+    wrong = {
+        f"exit {run.returncode}": run.returncode not in {0, 76},
+        f"{states['in_doubt']} doubts": states["in_doubt"] > HANDFUL,
+        "duplicates": ledger["duplicates"],
+        f"{dict(states)}": states["done"] + states["in_doubt"] != jobs,
+    }
+    cells = (
+        *(fault, f"{jobs:,}", f"{time.monotonic() - began:.0f}", run.returncode, f"{states['done']:,}"),
+        *(states["in_doubt"], ledger["answers_lost"], ledger["duplicates"]),
+    )
+    return Siege(cells, tuple(text for text, is_so in wrong.items() if is_so))
+
+
+# --- both -----------------------------------------------------------------------------------------
+
+
+def write_manifest(path: Path, jobs: int) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["sku", "image", "prompt"])
+        table.writerows([f"s{n}", "https://images.example.com/mug.png", f"an ad, number {n}"] for n in range(jobs))
+
+
+@contextmanager
+def command(folder: Path, sandbox: RunningSandbox) -> Iterator[subprocess.Popen[bytes]]:
+    """``batchedit run`` as a process. What it says goes to files; it never outlives the block."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("BATCHEDIT_", "RUNCOMFY_", "YOUR_API"))}
+    arguments = ("run", "m.csv", "--base-url", sandbox.url, "--yes", "-j", "100", "--stuck-after", "30")
+    more = ("--poll-seconds", "0.5", "--stop-after-failures", "1000000")
+    with (folder / "out.txt").open("ab") as out, (folder / "err.txt").open("ab") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "batchedit", *arguments, *more],
+            cwd=folder,
+            env={**kept, "RUNCOMFY_API_TOKEN": "soak"},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def count_states(folder: Path) -> Counter[str]:
+    """Jobs by state, whatever became of the process; nothing where it was killed before there was a checkpoint."""
+    path = folder / "outputs" / "m" / "checkpoint.sqlite"
+    if not path.exists():
+        return Counter()
+    checkpoint = open_checkpoint(path, read_only=True)
+    try:
+        return Counter({state.value: count for state, count in checkpoint.counts().by_state.items()})
+    finally:
+        checkpoint.close()
+
+
+def row(cells: tuple[object, ...]) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, action="append", help="may be given again  [default: 1, 2 and 3]")
+    parser.add_argument("--jobs", type=int, help="[default: 5000, with --outage 1000]")
+    parser.add_argument(
+        "--minutes", type=float, default=20.0, help="of kills a seed; then it may finish  [default: 20]"
+    )
+    parser.add_argument("--outage", action="store_true", help="an outage instead of kills")
+    told = parser.parse_args()
+    head = OUTAGE_HEAD if told.outage else HEAD
+    print(row(head), row(("---",) * len(head)), sep="\n", flush=True)
+    failed = False
+    for which in OUTAGES if told.outage else told.seed or (1, 2, 3):
+        with TemporaryDirectory(prefix="soak-") as name:
+            found = one(which, told, Path(name))
+        print(row(found.cells), flush=True)
+        for text in found.wrong:
+            print(f"WRONG: {text}", flush=True)
+        failed = failed or bool(found.wrong)
+    return int(failed)
+
+
+def one(which: Any, told: argparse.Namespace, folder: Path) -> Siege:
+    if told.outage:
+        return outage(which, told.jobs or 1000, folder)
+    return besiege(which, told.jobs or 5000, told.minutes, folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

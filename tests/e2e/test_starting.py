@@ -1,0 +1,173 @@
+"""``init`` and ``template``: from what people have to a manifest that runs."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import openpyxl
+import pytest
+from PIL import Image
+
+from batchedit.manifest.feeds import Sources
+from batchedit.manifest.read import open_manifest
+from batchedit.sandbox import SandboxConfig, serve
+from tests.cli import inside as batchedit
+from tests.cli import on, rows
+
+LINK = "https://images.example.com"
+SHOPIFY = f"""Handle,Title,Body (HTML),Vendor,Image Src,Variant SKU
+blue-shirt,Blue shirt,"<p>So <b>soft</b>.</p><p>Warm &amp; blue.</p>",Acme,{LINK}/1.jpg,S-1
+blue-shirt,,,,{LINK}/2.jpg,S-2
+blue-shirt,,,,,S-3
+hat,Käsehut,,Acme,,H-1
+hat,,,,{LINK}/3.jpg,H-2
+sock,Sock,,Acme,,X-1
+"""
+GOOGLE = f"""<?xml version="1.0"?>
+<rss xmlns:g="http://base.google.com/ns/1.0" version="2.0"><channel><title>Shop</title>
+<item><g:id>A-1</g:id><title>Mug</title><description>A &lt;b&gt;mug&lt;/b&gt;</description>
+<g:image_link>{LINK}/mug.png</g:image_link></item>
+<item><g:id>A-2</g:id><g:title>Lamp</g:title><g:image_link>{LINK}/lamp.png</g:image_link></item>
+<item><g:id>A-3</g:id><title>No picture</title></item>
+</channel></rss>
+"""
+ATOM = f"""<feed xmlns="http://www.w3.org/2005/Atom" xmlns:g="http://base.google.com/ns/1.0">
+<entry><g:id>1</g:id><g:title>Mug</g:title><g:image_link>{LINK}/mug.png</g:image_link></entry></feed>"""
+
+
+def made(path: Path) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return list(csv.reader(file))
+
+
+def init(tmp_path: Path, *sources: object, code: int = 0, **files: str):
+    for name, text in files.items():
+        (tmp_path / name.replace("_", ".")).write_text(text, encoding="utf-8")
+    return batchedit("init", *sources, cwd=tmp_path, code=code)
+
+
+def test_a_folder_of_pictures(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for name in ("ocean-blue_shirt.png", "sub/mug 7.jpg", "sub/=evil.png", ".hidden/x.png"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 20), "red").save(photos / name)
+    (photos / "notes.txt").write_text("no picture")
+    told = init(tmp_path, "photos")
+    assert made(tmp_path / "photos-manifest.csv") == [
+        ["sku", "image", "prompt"],
+        ["ocean-blue_shirt", "photos/ocean-blue_shirt.png", "make an ad for ocean blue shirt"],
+        ["evil", "photos/sub/=evil.png", "make an ad for =evil"],
+        ["mug 7", "photos/sub/mug 7.jpg", "make an ad for mug 7"],
+    ]
+    command = next(line for line in told.stdout.splitlines() if "--sandbox" in line).split("bought: ")[1]
+    assert command == "batchedit run photos-manifest.csv --sandbox"
+    with serve(SandboxConfig(latency="0.05", plain_files=2_000)) as sandbox:
+        batchedit("run", "photos-manifest.csv", *on(sandbox), cwd=tmp_path)
+    assert [row["result_status"] for row in rows(tmp_path / "outputs" / "photos-manifest")] == ["done"] * 3
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    text = {"links_txt": f"{LINK}/a.png\n"}
+    init(tmp_path, "links.txt", **text)
+    (tmp_path / "links-manifest.csv").write_text("mine")
+    refused = init(tmp_path, "links.txt", code=64)
+    assert "--force" in refused.stderr
+    assert (tmp_path / "links-manifest.csv").read_text() == "mine"
+    init(tmp_path, "links.txt", "--force")
+    assert len(made(tmp_path / "links-manifest.csv")) == 2
+    init(tmp_path, "links-manifest.csv", "--to", "links-manifest.csv", "--force", code=64)
+
+
+def test_a_list_of_links_and_pictures_by_name(tmp_path: Path) -> None:
+    Image.new("RGB", (30, 20)).save(tmp_path / "b.png")
+    listed = f"# ours\n{LINK}/a%20b.png?x=1\n\n{LINK}/a%20b.png?x=2\n"
+    init(tmp_path, "links.txt", "b.png", f"{LINK}/c.webp", "--to", "sub/m.csv", links_txt=listed)
+    assert made(tmp_path / "sub" / "m.csv")[1:] == [
+        ["a b", f"{LINK}/a%20b.png?x=1", "make an ad for a b"],
+        ["a b-2", f"{LINK}/a%20b.png?x=2", "make an ad for a b"],
+        ["b", "../b.png", "make an ad for b"],
+        ["c", f"{LINK}/c.webp", "make an ad for c"],
+    ]
+
+
+@pytest.mark.parametrize("name", ["shop_csv", "shop_tsv"])
+def test_a_shopify_export(tmp_path: Path, name: str) -> None:
+    text = SHOPIFY
+    if name == "shop_tsv":
+        text = "".join("\t".join(line) + "\n" for line in csv.reader(SHOPIFY.splitlines()))
+    told = init(tmp_path, name.replace("_", "."), **{name: text})
+    assert made(tmp_path / "shop-manifest.csv")[1:] == [
+        ["blue-shirt", f"{LINK}/1.jpg", "make an ad for Blue shirt: So soft. Warm & blue."],
+        ["hat", f"{LINK}/3.jpg", "make an ad for Käsehut"],
+    ]
+    assert (tmp_path / "shop-manifest.csv").read_bytes().startswith(b"\xef\xbb\xbf"), "Käse, for Excel"
+    assert "1 further pictures of the same products are left out" in told.stdout
+    assert "1 products without a picture are left out" in told.stdout
+
+
+@pytest.mark.parametrize(("feed", "skus"), [(GOOGLE, ["A-1", "A-2"]), (ATOM, ["1"])])
+def test_a_google_feed(tmp_path: Path, feed: str, skus: list[str]) -> None:
+    init(tmp_path, "feed.xml", "--prompt", "{title}! {{x}} {sku}", feed_xml=feed)
+    lines = made(tmp_path / "feed-manifest.csv")[1:]
+    assert [line[0] for line in lines] == skus
+    assert lines[0][2] == f"Mug! {{x}} {skus[0]}"
+
+
+@pytest.mark.parametrize(
+    ("files", "source", "code", "told"),
+    [
+        ({}, "gone", 66, "there is no file or folder gone"),
+        ({"x_txt": "\n# nothing\n"}, "x.txt", 65, "x.txt holds no picture"),
+        ({"x_csv": "a,b\n1,2\n"}, "x.csv", 65, "no column that looks like a picture's link; columns: a and b"),
+        ({"x_xml": "<rss><channel>"}, "x.xml", 65, "x.xml is no XML that can be read"),
+        ({"x_xml": "<rss/>"}, "x.xml", 65, "x.xml holds no picture"),
+        ({"x_csv": ""}, "x.csv", 65, "x.csv is empty"),
+    ],
+)
+def test_sources_that_give_nothing(tmp_path: Path, files: dict[str, str], source: str, code: int, told: str) -> None:
+    refused = init(tmp_path, source, code=code, **files)
+    assert told in refused.stderr
+    assert "→" in refused.stderr
+    assert not list(tmp_path.glob("*manifest*"))
+
+
+def test_odd_paths_stay_one_picture(tmp_path: Path) -> None:
+    for name in ("a | b.png", "[c].png"):
+        Image.new("RGB", (30, 20)).save(tmp_path / name)
+    init(tmp_path, ".", "--to", "m.csv")
+    assert batchedit("plan", "m.csv", "--sandbox", cwd=tmp_path).stdout.count("2 pictures") == 1
+
+
+def test_several_sources_stream(tmp_path: Path) -> None:
+    (tmp_path / "shop.csv").write_text(SHOPIFY)
+    sources = Sources([str(tmp_path / "shop.csv"), f"{LINK}/x.png"], tmp_path)
+    assert [product.sku for product in sources.products()] == ["blue-shirt", "hat", "x"]
+
+
+def test_an_empty_sheet_explained(tmp_path: Path) -> None:
+    told = batchedit("template", cwd=tmp_path).stdout
+    for column in ("sku", "image", "prompt", "size"):
+        assert f"  {column}" in told
+    assert "One of 3:2, 1:1, 2:3; empty means 1:1." in told
+    book = openpyxl.load_workbook(tmp_path / "manifest.xlsx")
+    sheet = book["manifest"]
+    assert [cell.value for cell in sheet[1]] == ["sku", "image", "prompt", "size"]
+    assert "https://" in sheet["B1"].comment.text
+    assert sheet.data_validations.dataValidation[0].formula1 == '"3:2,1:1,2:3"'
+    assert batchedit("plan", "manifest.xlsx", "--sandbox", cwd=tmp_path, code=65).stderr.startswith(
+        "batchedit: manifest.xlsx has no rows of data"
+    )
+    sheet.append(["007", f"{LINK}/a.png", "an ad", "2:3"])
+    book.save(tmp_path / "manifest.xlsx")
+    assert "1 picture" in batchedit("plan", "manifest.xlsx", "--sandbox", cwd=tmp_path).stdout
+    (row,) = open_manifest(tmp_path / "manifest.xlsx").rows()
+    assert row.cells == {"sku": "007", "image": f"{LINK}/a.png", "prompt": "an ad", "size": "2:3"}
+
+
+def test_a_bare_template_and_no_overwriting(tmp_path: Path) -> None:
+    batchedit("template", "--to", "t.csv", cwd=tmp_path)
+    assert (tmp_path / "t.csv").read_bytes() == b"sku,image,prompt,size\r\n"
+    batchedit("template", "--to", "t.csv", cwd=tmp_path, code=64)
+    batchedit("template", "--to", "t.csv", "--force", cwd=tmp_path)
+    batchedit("template", "--to", "t.doc", cwd=tmp_path, code=64)
