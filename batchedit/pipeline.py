@@ -42,12 +42,13 @@ class Stop:
         if listener is not None and self.reason is not None:
             listener(self.reason)
 
-    def throw(self, reason: BatcheditError) -> None:
-        """End the run. The first reason stands."""
+    def throw(self, reason: BatcheditError) -> bool:
+        """End the run; the first reason stands. False if nobody listened: then there is nothing to end in order."""
         if self.reason is None:
             self.reason = reason
             if self._listener is not None:
                 self._listener(reason)
+        return self._listener is not None
 
 
 @dataclass

@@ -110,14 +110,15 @@ def attended(host: Terminal, work: Callable[[], Awaitable[T]]) -> T:
     """Run ``work`` with signals heard: the first one ends it in order, the second one at once."""
 
     async def both() -> T | BatcheditError:
+        results: list[T | BatcheditError] = []
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_hear, host)
+            tasks.start_soon(_hear, host, tasks.cancel_scope)
             try:
-                result: T | BatcheditError = await work()
+                results.append(await work())
             except BatcheditError as error:
-                result = error
+                results.append(error)
             tasks.cancel_scope.cancel()
-        return result
+        return results[0] if results else host.stop.reason or InterruptedRunError(signal.SIGINT)
 
     try:
         result = anyio.run(both)
@@ -128,7 +129,7 @@ def attended(host: Terminal, work: Callable[[], Awaitable[T]]) -> T:
     return result
 
 
-async def _hear(host: Terminal) -> None:
+async def _hear(host: Terminal, everything: anyio.CancelScope) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for number in signals:
             if host.stop.reason is not None:
@@ -136,4 +137,5 @@ async def _hear(host: Terminal) -> None:
                 sys.stderr.flush()
                 os._exit(128 + number)
             host.say("stopping: nothing more is sent; answers on the way are written down (again to leave at once)")
-            host.stop.throw(InterruptedRunError(number))
+            if not host.stop.throw(InterruptedRunError(number)):
+                everything.cancel()

@@ -36,6 +36,9 @@ _WORDS = {
 """A product's parts, and the columns that they stand in, the likeliest first."""
 
 
+_FURTHER, _BARE = "further", "bare"
+
+
 @dataclass(frozen=True, slots=True)
 class Product:
     """One row of the manifest to be: ``image`` is a link, or a path relative to the manifest."""
@@ -58,7 +61,11 @@ class Sources:
     @property
     def notes(self) -> list[str]:
         """What was left out, counted."""
-        return [f"{count:,} {what}" for what, count in self._left_out.items()]
+        told = {_FURTHER: "further picture{s} of the same products", _BARE: "product{s} without a picture"}
+        return [
+            f"{count:,} {told[kind].format(s='s' if count > 1 else '')} left out"
+            for kind, count in self._left_out.items()
+        ]
 
     def products(self) -> Iterator[Product]:
         """All of them in order. NotFoundError, ManifestError for a source that is missing or gives nothing."""
@@ -114,17 +121,17 @@ class Sources:
             if row["id"] and row["id"] == last.get("id"):
                 item = {name: value or last[name] for name, value in row.items()} | {"image": row["image"]}
             elif last and not last["image"] and last["id"] not in done:
-                self._left_out["products without a picture are left out"] += 1
+                self._left_out[_BARE] += 1
             last = item
             if not item["image"]:
                 continue
             if item["id"] in done and item["id"]:
-                self._left_out["further pictures of the same products are left out"] += 1
+                self._left_out[_FURTHER] += 1
                 continue
             done.add(item["id"])
             yield Product(item["id"] or _stem(item["image"]), item["title"], item["text"], item["image"])
         if last and not last["image"] and last["id"] not in done:
-            self._left_out["products without a picture are left out"] += 1
+            self._left_out[_BARE] += 1
 
 
 _HINT = "give a folder of pictures, a text file of links, or a Shopify or Google feed (CSV, TSV, XML)"

@@ -102,8 +102,8 @@ def test_a_shopify_export(tmp_path: Path, name: str) -> None:
         ["hat", f"{LINK}/3.jpg", "make an ad for Käsehut"],
     ]
     assert (tmp_path / "shop-manifest.csv").read_bytes().startswith(b"\xef\xbb\xbf"), "Käse, for Excel"
-    assert "1 further pictures of the same products are left out" in told.stdout
-    assert "1 products without a picture are left out" in told.stdout
+    assert "1 further picture of the same products left out" in told.stdout
+    assert "1 product without a picture left out" in told.stdout
 
 
 @pytest.mark.parametrize(("feed", "skus"), [(GOOGLE, ["A-1", "A-2"]), (ATOM, ["1"])])
