@@ -51,6 +51,7 @@ CREATE TABLE jobs (
 
 CREATE INDEX jobs_to_buy ON jobs (wanted, id) WHERE state = 'planned';
 CREATE INDEX jobs_open ON jobs (state, id) WHERE state NOT IN ('planned', 'done');
+CREATE INDEX jobs_unpriced ON jobs (id) WHERE cost IS NOT NULL AND NOT cost_known;
 -- Seconds from submission to result in order: their quantiles without reading a million wide rows.
 CREATE INDEX jobs_seconds ON jobs (finished_at - submitted_at) WHERE state = 'done' AND wanted = 1;
 

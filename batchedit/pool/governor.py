@@ -102,7 +102,9 @@ class Governor:
         self.slots: set[Slot] = set()
         self._queue: deque[anyio.Event] = deque()
         self._posts = PostRate(pace.rate)
-        self._gets = GetRate(pace.gets_per_second)
+        # A service that bears thousands of our jobs bears a question every 20 s about each.
+        self._gets_per_second = max(pace.gets_per_second, pace.concurrency / 20)
+        self._gets = GetRate(self._gets_per_second)
         self._breaker = Breaker()
         self._changed = anyio.Event()
         self._settled = anyio.Event()
@@ -354,7 +356,15 @@ class Governor:
             p=DEFAULT_P if self._pace.concurrency else AUTO_P,
             rng=self._rng,
             fixed=self._pace.poll_seconds,
+            floor=self._least_gap(),
         )
+
+    def _least_gap(self) -> float:
+        """Seconds between two looks at one job: with thousands in flight not shorter than the cap on GETs lets all have.
+
+        Looks that would only stand in a queue are not wished for: they would tell no more, and hold up the last ones.
+        """
+        return 0.2 if self._pace.poll_seconds else max(0.2, len(self.slots) / self._gets_per_second - 1.0)
 
     def completed(self, record: Record, now: float) -> None:
         """A look found the job done: it ended somewhere between the last look and this one."""

@@ -1,0 +1,41 @@
+"""With thousands of jobs in flight the cap on GETs is shared out, and nobody waits in a queue for it."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any, cast
+
+import pytest
+
+from batchedit.core.governors import GetRate
+from batchedit.pool.governor import Governor, Pace, Slot
+
+
+def governor(pace: Pace, in_flight: int) -> Governor:
+    found = Governor(pace, api=cast(Any, None), observer=cast(Any, None), clock=lambda: 0.0, rng=Random(1))
+    for _ in range(in_flight):
+        found.take_now(Slot(found))
+    return found
+
+
+def test_turns_are_handed_out_in_order_one_gap_apart() -> None:
+    rate = GetRate(100.0)
+    turns = [rate.turn(0.0) for _ in range(300)]
+    assert turns == sorted(turns)
+    assert turns[-1] == pytest.approx((300 - 11) / 100.0, abs=0.02)  # a tenth of a second at once
+    assert rate.turn(10.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "in_flight", "least"), [(50, 50, 0.2), (100, 100, 0.2), (1000, 1000, 9.0), (5000, 5000, 19.0)]
+)
+def test_the_gap_grows_with_the_crowd(concurrency: int, in_flight: int, least: float) -> None:
+    found = governor(Pace(concurrency=concurrency), in_flight)
+    gaps = [found.first_look_in(Slot(found), 0.0) for _ in range(50)]
+    assert min(gaps) >= 0.9 * least
+    assert concurrency > 100 or min(gaps) < 5.0
+
+
+def test_an_interval_that_was_asked_for_stays() -> None:
+    found = governor(Pace(concurrency=5000, poll_seconds=3.0), 5000)
+    assert 2.7 <= found.first_look_in(Slot(found), 0.0) <= 3.3
