@@ -163,13 +163,13 @@ class Bar:
             unit="job",
             dynamic_ncols=True,
             mininterval=0.2,
-            bar_format="{percentage:3.0f}%|{bar:24}| {n_fmt}/{total_fmt} {postfix}",
+            bar_format="{percentage:3.0f}%|{bar:24}| {n_fmt}/{total_fmt} {desc}",
         )
 
     def refresh(self, now: Snapshot) -> None:
         """Show ``now``."""
         self._bar.n = now.counts.of(State.DONE)
-        self._bar.set_postfix_str(_postfix(now, self._bar.format_dict), refresh=True)
+        self._bar.set_description_str(_described(now, self._bar.format_dict), refresh=True)
 
     def say(self, text: str) -> None:
         """A line above the bar."""
@@ -180,7 +180,7 @@ class Bar:
         self._bar.close()
 
 
-def _postfix(now: Snapshot, shown: Mapping[str, Any]) -> str:
+def _described(now: Snapshot, shown: Mapping[str, Any]) -> str:
     counts, money = now.counts, now.money
     parts = ["done"]
     ended = (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED)
