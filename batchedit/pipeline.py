@@ -10,7 +10,7 @@ from itertools import islice
 import anyio
 import orjson
 
-from .checkpoint.intake import CHUNK, Intake, IntakeReport
+from .checkpoint.intake import CHUNK, Intake
 from .core.errors import BatcheditError
 from .core.model import InvalidLine, JobKey, Line, Record, State
 from .pool.drive import Pool, ask_prices, gravest, resume, work
@@ -142,11 +142,6 @@ def take_in(intake: Intake, lines: Iterable[Line | InvalidLine], survey: Survey)
     watched = survey.watch(lines)
     while chunk := list(islice(watched, CHUNK)):
         intake.add(chunk)
-
-
-def commit(intake: Intake, fingerprint: str) -> IntakeReport:
-    """The manifest's jobs are the run's jobs from here on."""
-    return intake.commit(fingerprint)
 
 
 async def collect_and_buy(

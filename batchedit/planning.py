@@ -192,24 +192,31 @@ def take_in_manifest(
         intake.abandon()
         raise
     folder.stage_snapshot(source)
-    checkpoint.put("survey", _survey_text(survey))
-    checkpoint.put("local_pictures", "1" if expander.local_pictures else "")
-    checkpoint.put("source", str(source.absolute()))
-    intake.commit(fingerprint)
+    about = {
+        "survey": _survey_text(survey),
+        "local_pictures": "1" if expander.local_pictures else "",
+        "source": str(source.absolute()),
+        "settings": settings.dump(),
+    }
+    intake.commit(fingerprint, about)
     folder.settle_snapshot(fingerprint)
-    keep_settings(checkpoint, folder, settings)
+    show_settings(folder, settings)
     return what
 
 
 def keep_settings(checkpoint: SqliteCheckpoint, folder: RunFolder, settings: Settings) -> None:
-    """What the run was told: in the checkpoint for us, in ``settings.toml`` for people."""
+    """What the run was told this time, where nothing else is new: in the checkpoint for us, for people in a file."""
     text = settings.dump()
-    if checkpoint.get("settings") == text and folder.settings.is_file():
-        return
-    checkpoint.put("settings", text)
+    if checkpoint.get("settings") != text or not folder.settings.is_file():
+        checkpoint.put("settings", text)
+        show_settings(folder, settings)
+
+
+def show_settings(folder: RunFolder, settings: Settings) -> None:
+    """``settings.toml``. OutputError if it can't be written."""
     part = folder.settings.with_suffix(".part")
     try:
-        part.write_text(settings_text(settings), encoding="utf-8")
+        part.write_text(settings_text(settings), encoding="utf-8", errors="replace")
         part.replace(folder.settings)
     except OSError as error:
         raise OutputError(f"{folder.settings} can't be written: {error.strerror or error}") from error

@@ -87,6 +87,9 @@ class Api(Protocol):
 class Checkpoint(Protocol):
     """The durable record, as the pool sees it."""
 
+    believes_estimate: bool
+    """The service does not tell costs, so the estimate must do. For this process alone."""
+
     @property
     def top_price(self) -> int:
         """Micro-dollars: the dearest job that the service has named a cost for; 0 before it has."""

@@ -24,7 +24,7 @@ AT_ONCE = 50
 SIGMAS = (0.2, 0.35, 0.5)
 PAUSES = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0)
 """Fixed intervals for jobs of 4 s, in seconds; in proportion for slower ones."""
-CHANCES = (0.1, 0.15, 0.2, DEFAULT_P, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
+CHANCES = tuple(sorted({0.1, 0.15, 0.22, DEFAULT_P, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6}))
 STATED = {
     0.2: ((2.5, 1.076), (3.9, 1.045), (6.0, 1.03)),
     0.35: ((2.8, 1.11), (5.0, 1.06), (7.8, 1.036)),

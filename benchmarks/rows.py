@@ -159,7 +159,8 @@ def done(out: Path) -> None:
             f"outputs = '[[\"' || {link} || '\",\"image\"]]', "
             f"files = '[[\"files/' || name || '.png\",\"' || lower(hex(key) || hex(key)) || "
             f"'\",200000,1024,1024,\"' || {link} || '\"]]', "
-            f"submitted_at = {now} + id / 20.0, accepted_at = {now} + id / 20.0, finished_at = {now} + id / 20.0 + 3 + id % 700 / 100.0"
+            f"submitted_at = {now} + id / 20.0, accepted_at = {now} + id / 20.0, "
+            f"finished_at = {now} + id / 20.0 + 3 + id % 700 / 100.0"
         )
         db.execute(trigger)
         recount(db)

@@ -162,7 +162,10 @@ class Line:
         """The same without a second try. Only cancellation is raised."""
         try:
             async with self._asking:
-                request = self.http.build_request(method, url, timeout=_ASK_TIMES)
+                # ``build_request`` would read the address twice more and merge nothing into it.
+                request = httpx.Request(
+                    method, url, headers=self.http.headers, extensions={"timeout": _ASK_TIMES.as_dict()}
+                )
                 with anyio.fail_after(TOTAL_SECONDS):
                     reply = await self._exchange(request)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:

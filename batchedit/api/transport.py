@@ -20,13 +20,16 @@ FRESH = "batchedit.fresh"
 KEEPALIVE = 4.0
 """Seconds an idle GET connection is kept: below the 5 s after which common servers (uvicorn, Node) close theirs."""
 
+IDLE = 4
+"""So many of them at most: httpcore looks at every idle connection twice a request, at 50 µs each."""
+
 
 class TwoPools(httpx.AsyncBaseTransport):
     """Sends what is marked FRESH over connections used once, all else over kept ones. Neither can starve the other."""
 
     def __init__(self, *, fresh: int, kept: int, verify: ssl.SSLContext, proxy: str | None) -> None:
         once = httpx.Limits(max_connections=fresh, max_keepalive_connections=0)
-        many = httpx.Limits(max_connections=kept, max_keepalive_connections=kept, keepalive_expiry=KEEPALIVE)
+        many = httpx.Limits(max_connections=kept, max_keepalive_connections=min(kept, IDLE), keepalive_expiry=KEEPALIVE)
         self._fresh = httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=once, proxy=proxy)
         self._kept = httpx.AsyncHTTPTransport(verify=verify, trust_env=False, limits=many, proxy=proxy)
 

@@ -8,7 +8,7 @@ one, before anything could have been bought from it: buying begins after ``commi
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -142,8 +142,10 @@ class Intake:
                 self._moved.append((job.inputs, job_id, job.key))
         return job_id
 
-    def commit(self, fingerprint: str) -> IntakeReport:
-        """Make it the run's manifest, all at once. ``fingerprint`` is kept to tell an unchanged manifest next time."""
+    def commit(self, fingerprint: str, about: Mapping[str, str] | None = None) -> IntakeReport:
+        """Make it the run's manifest, all at once. ``fingerprint`` is kept to tell an unchanged manifest next time, and
+        ``about`` with it: what is to be known of the intake, by name.
+        """
         with self._checkpoint.transaction() as db:
             dropped = self._mark_wanted(db)
             db.execute("DROP TABLE lines")
@@ -154,7 +156,8 @@ class Intake:
             wanted = sum(self._wanted[self._first_new :])
             add_planned(db, wanted=wanted, unwanted=self._new - wanted)
             self._checkpoint.put_in(db, "committed_id", str(self._next - 1))
-            self._checkpoint.put_in(db, "fingerprint", fingerprint)
+            for name, value in {**(about or {}), "fingerprint": fingerprint}.items():
+                self._checkpoint.put_in(db, name, value)
         return IntakeReport(self._new, sum(self._wanted) - self._new, dropped, self._invalid)
 
     def _mark_wanted(self, db: sqlite3.Connection) -> int:

@@ -25,6 +25,7 @@ class MemoryCheckpoint:
         self.history: list[tuple[int, Event]] = []
         self._cap = cap
         self.top_price = 0
+        self.believes_estimate = False
         self._records: dict[int, Record] = {}
         by_key: dict[JobKey, int] = {}
         for line in lines:
@@ -96,4 +97,4 @@ class MemoryCheckpoint:
                 guesses + guess,
                 guessed + (record.cost or 0) * guess,
             )
-        return purse(by_state, self._cap, self.top_price)
+        return purse(by_state, self._cap, self.top_price, self.believes_estimate)

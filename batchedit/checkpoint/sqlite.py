@@ -75,6 +75,7 @@ class SqliteCheckpoint:
         cap, top = self.get("max_cost"), self.get("top_price")
         self._cap = int(cap) if cap else None
         self.top_price = int(top) if top else 0
+        self.believes_estimate = False
 
     # --- the pool's port ---
 
@@ -219,7 +220,7 @@ class SqliteCheckpoint:
                 "SELECT state, sum(jobs), sum(spent), sum(held), sum(guesses), sum(guessed) FROM tally GROUP BY state"
             )
         }
-        return purse(by_state, self._cap, self.top_price)
+        return purse(by_state, self._cap, self.top_price, self.believes_estimate)
 
     def outcomes(self, first_row: int = 0) -> Iterator[Outcome]:
         """Every line of the results in the manifest's order, streamed."""
@@ -339,10 +340,13 @@ Sums = tuple[int, int, int, int, int]
 """Of the jobs in one state: how many, spent, held, how many with a guessed cost, and what was guessed."""
 
 
-def purse(by_state: Mapping[str, Sums], cap: int | None, top_price: int) -> Money:
+def purse(by_state: Mapping[str, Sums], cap: int | None, top_price: int, believes_estimate: bool = False) -> Money:
     """Money from the sums of each state."""
     nothing: Sums = (0, 0, 0, 0, 0)
     uncollected = by_state.get(State.UNCOLLECTED, nothing)
+    told = sum(
+        by_state.get(state, nothing)[0] - by_state.get(state, nothing)[3] for state in (State.FETCHED, State.DONE)
+    )
     return Money(
         spent=sum(sums[1] for sums in by_state.values()),
         held=sum(sums[2] for sums in by_state.values()),
@@ -353,7 +357,7 @@ def purse(by_state: Mapping[str, Sums], cap: int | None, top_price: int) -> Mone
         in_flight=sum(by_state.get(state, nothing)[0] for state in REMOTE - {State.IN_DOUBT}),
         doubts=by_state.get(State.IN_DOUBT, nothing)[0],
         uncollected=uncollected[0] if uncollected[2] else 0,
-        settled=any(by_state.get(state, nothing)[0] for state in (State.FETCHED, State.DONE)),
+        settled=believes_estimate or told > 0,
         cap=cap,
         top_price=top_price,
     )

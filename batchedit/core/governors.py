@@ -224,10 +224,10 @@ class InFlight:
     the share tells how many slots there are: in flight / (1 + share).
 
     While no queue has been seen the number grows by half with every fresh proof of room (slow start), later by 4 %, and
-    by half again after ``_STREAK`` proofs in a row: the capacity has moved. A proof is fresh if its job was accepted
-    after the last change, and a job proves room by being out of the queue *early*; so look early at some, as ``scout``
-    asks. Without scouts the number only creeps. A service whose replies never tell of its queue is found out by its
-    jobs taking twice as long as at first; from then on only their times count.
+    by 15 % after ``_STREAK`` proofs in a row: the capacity has moved, or we were too busy to look. A proof is fresh if
+    its job was accepted after the last change, and a job proves room by being out of the queue *early*; so look early
+    at some, as ``scout`` asks. Without scouts the number only creeps. A service whose replies never tell of its queue is
+    found out by its jobs taking twice as long as at first; from then on only their times count.
     """
 
     def __init__(self, limit: int | None, *, start: int = 4, most: int = 2000) -> None:
@@ -367,8 +367,8 @@ class InFlight:
         if self._rounds.rule or not self._busy(used, now) or accepted_at < self._changes[-1][0]:
             return
         self._streak += 1
-        self._slow_start = self._slow_start or self._streak >= _STREAK
-        self._grow(max(1.0, (0.5 if self._slow_start else 0.04) * self._allowed), now)
+        share = 0.5 if self._slow_start else _AGAIN if self._streak >= _STREAK else 0.04
+        self._grow(max(1.0, share * self._allowed), now)
 
     def _creep(self, used: int, accepted_at: float, now: float) -> None:
         """A job ended that was never seen queued, but nobody looked early."""
@@ -387,6 +387,7 @@ class InFlight:
 _LOW = 0.06
 _MIDDLE = 0.06
 _STREAK = 6
+_AGAIN = 0.15
 _TRUSTED = 20
 _UNPROVEN = 64
 _SCOUT_LEAST = 0.3

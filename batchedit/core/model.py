@@ -166,7 +166,8 @@ class Money:
     ``held`` is reserved for the ``in_flight`` jobs under way and the ``doubts`` in doubt (``in_doubt`` is their part);
     ``cancellable`` is the part of it whose jobs may still be in the service's queue; ``uncollected`` counts jobs that we
     stopped looking at while their money is held. ``cap`` is ``--max-cost``, ``top_price`` the dearest job that the API
-    named a cost for, ``settled`` whether any job has come to an end. Of ``spent``, ``guessed`` is our estimate for
+    named a cost for, ``settled`` whether any
+    cost is known, or the service was asked often enough and does not tell. Of ``spent``, ``guessed`` is our estimate for
     ``guesses`` jobs that are over and whose cost nobody has named.
     """
 

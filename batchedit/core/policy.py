@@ -9,16 +9,16 @@ from .lifecycle import Declined, Refused
 from .model import Kind, Money, Problem, Record
 
 UNPROVEN = 10
-"""While no job has completed, its price is a claim: all that may have been bought must fit the cap at ten times that."""
+"""While no cost has been told, the price is a claim: all that may have been bought must fit the cap at ten times that."""
 
 
 def admits(money: Money, price: int) -> bool:
     """May one more job of ``price`` micro-dollars be reserved without ever passing the cap?
 
     What is in flight, and what is over without a cost named, counts at the dearest price seen, not at our estimate: the
-    wire may have turned out dearer than the price list. Before any job has completed they go one at a time, or so few
-    together that even ten times the price would fit. What nobody has told nobody can keep: a cap that the first true
-    price passes is passed by that one job.
+    wire may have turned out dearer than the price list. Before the cost of any has been told they go one at a time, or
+    so few together that even ten times the price would fit; a finished one whose cost is not told yet is waited for.
+    What nobody has told nobody can keep: a cap that the first true price passes is passed by that one job.
     """
     if money.cap is None:
         return True
@@ -32,7 +32,8 @@ def admits(money: Money, price: int) -> bool:
     if exposed + dearest > money.cap:
         return False
     unproven = under_way + money.guesses
-    return money.settled or not money.in_flight or (unproven + 1) * dearest * UNPROVEN <= money.cap
+    waits = money.in_flight or money.guesses
+    return money.settled or not waits or (unproven + 1) * dearest * UNPROVEN <= money.cap
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,9 @@ CHUNK = 500
 ABSENT_LOOKS = 6
 """404 is believed after so many looks in a row: the service may need a moment to know its own request."""
 ABSENT_SECONDS = 20.0
+SILENT = 4
+"""So many times in a row a cost was asked for and not told: the service does not tell."""
+FIRST_COST_SECONDS = 5.0
 BUY_AGAIN = "--on-doubt buy-again"
 DOWNLOADS = 8
 """Files under way at once: a limit of their own, so that a slow file host holds no place among the jobs in flight."""
@@ -86,7 +89,9 @@ class Pool:
     retries: RetryLimits = field(default_factory=RetryLimits)
     buy_again: bool = False
     prepare: Callable[[Record], Awaitable[None]] | None = None
+    asked_in_vain: int = 0
     pricing: anyio.Lock = field(default_factory=anyio.Lock)
+    first_cost: anyio.Lock = field(default_factory=anyio.Lock)
     downloads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(DOWNLOADS))
 
 
@@ -160,7 +165,8 @@ async def resume(pool: Pool) -> None:
 async def ask_prices(pool: Pool) -> None:
     """Ask again what jobs cost where the result did not say: the cost may appear a while later [contract].
 
-    Stops at the first that still isn't told, so that a service that never tells costs one call.
+    Stops at the first that still isn't told, so that a service that never tells costs one call. Asked in vain SILENT
+    times, it is taken to be one of those, and a capped run that waits for a first cost goes on with the estimate.
     """
     after = 0
     async with pool.pricing:
@@ -170,6 +176,8 @@ async def ask_prices(pool: Pool) -> None:
                 reply = await pool.api.look(record)
                 cost = reply.cost if isinstance(reply, Completed | Errored) else None
                 if cost is None:
+                    pool.asked_in_vain += isinstance(reply, Completed | Errored)
+                    pool.checkpoint.believes_estimate = pool.asked_in_vain >= SILENT
                     return
                 await step(pool, record, Priced(pool.clock(), cost))
             after = records[-1].id
@@ -266,12 +274,25 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
                         budget = reached
                     else:
                         return await _submit(pool, record, slot)
-            slot.free()
-            if not pool.checkpoint.money().in_flight:
+            slot.free(unused=True)
+            money = pool.checkpoint.money()
+            if not money.in_flight and money.guesses and not money.settled:
+                await _first_cost(pool)
+            elif not money.in_flight:
                 governor.halt(budget)
             else:
                 await governor.money_to_come_free()
     return None
+
+
+async def _first_cost(pool: Pool) -> None:
+    """Nothing is in flight and no cost is known: the next purchase waits until one is told, or surely is not."""
+    async with pool.first_cost:
+        if pool.checkpoint.money().settled:
+            return
+        await ask_prices(pool)
+        if not pool.checkpoint.money().settled:
+            await anyio.sleep(FIRST_COST_SECONDS)
 
 
 async def _submit(pool: Pool, record: Record, slot: Slot) -> Record:

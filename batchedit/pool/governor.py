@@ -80,9 +80,9 @@ class Slot:
         """Is the place taken?"""
         return self in self._governor.slots
 
-    def free(self) -> None:
-        """Give the place back."""
-        self._governor.give_back(self)
+    def free(self, *, unused: bool = False) -> None:
+        """Give the place back; ``unused`` if no job was bought with it."""
+        self._governor.give_back(self, unused=unused)
 
 
 class Governor:
@@ -163,14 +163,19 @@ class Governor:
         """A place for a job that is in flight already, whatever the limit says: it was bought before."""
         self.slots.add(slot)
 
-    def give_back(self, slot: Slot) -> None:
+    def give_back(self, slot: Slot, *, unused: bool = False) -> None:
         """Called by ``Slot.free``."""
         if slot not in self.slots:
             return
         self.slots.discard(slot)
+        if not unused:  # else those who wait for money would wake each other for ever
+            self.money_changed()
+        self._wake_next()
+
+    def money_changed(self) -> None:
+        """Some may have come free, or a price is known: who waits for money may try again."""
         self._settled.set()
         self._settled = anyio.Event()
-        self._wake_next()
 
     def lingers(self, slot: Slot, record: Record) -> float:
         """Seconds for which a job in doubt keeps its place: it may be running at the service.
@@ -251,7 +256,7 @@ class Governor:
     def heard(self, event: SubmitEvent) -> None:
         """What the answer to a POST means for all the others."""
         now = self._clock()
-        was_open = self._breaker.open
+        in_trouble = self._breaker.open_since is not None
         match event:
             case Accepted():
                 self._breaker.succeeded(now)
@@ -265,7 +270,7 @@ class Governor:
                 self._trouble(now, problem.message)
             case Declined(problem=problem, due_at=due_at, at=at):
                 self._declined(now, problem.kind, problem.message, due_at - at if due_at else None)
-        if was_open and not self._breaker.open:
+        if in_trouble and self._breaker.open_since is None:
             self._observer.note("breaker_closed", "the service answers again")
         self._signal()
 
@@ -290,11 +295,11 @@ class Governor:
                 self._breaker.released(now)
 
     def _trouble(self, now: float, message: str) -> None:
-        was_open = self._breaker.open
+        in_trouble = self._breaker.open_since is not None
         self._breaker.failed(now, self._rng)
         self._posts.troubled(now)
         self._in_flight.troubled(now)
-        if self._breaker.open and not was_open:
+        if self._breaker.open and not in_trouble:
             self._observer.note("breaker_open", f"the service is in trouble, buying pauses: {message}")
 
     def _signal(self) -> None:

@@ -33,20 +33,24 @@ async def make(session: aiohttp.ClientSession, url: str, row: dict[str, str], fo
         (folder / f"{row['sku']}.png").write_bytes(await picture.read())
 
 
-async def main(url: str, manifest: str, folder: str, at_once: str = "50", pause: str = "2") -> None:
+async def make_all(url: str, rows: list[dict[str, str]], there: Path, at_once: int, pause: float) -> None:
+    places = asyncio.Semaphore(at_once)
+
+    async def one(session: aiohttp.ClientSession, row: dict[str, str]) -> None:
+        async with places:
+            await make(session, url, row, there, pause)
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=at_once)) as session:
+        await asyncio.gather(*(one(session, row) for row in rows))
+
+
+def main(url: str, manifest: str, folder: str, at_once: str = "50", pause: str = "2") -> None:
     there = Path(folder)
     there.mkdir(parents=True, exist_ok=True)
     with Path(manifest).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    places = asyncio.Semaphore(int(at_once))
-
-    async def one(session: aiohttp.ClientSession, row: dict[str, str]) -> None:
-        async with places:
-            await make(session, url, row, there, float(pause))
-
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=int(at_once))) as session:
-        await asyncio.gather(*(one(session, row) for row in rows))
+    asyncio.run(make_all(url, rows, there, int(at_once), float(pause)))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    main(*sys.argv[1:])

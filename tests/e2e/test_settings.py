@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedit.cli.commands import batchedit as group
@@ -24,6 +24,7 @@ value = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(text, value, max_size=3))
 def test_toml_comes_back_as_it_was(told) -> None:
     written = "".join(f"{toml(name)} = {toml(inner)}\n" for name, inner in told.items())

@@ -11,9 +11,9 @@ import termios
 from pathlib import Path
 
 import pytest
-from tests.cli import environment, manifest
 
 from batchedit.sandbox import SandboxConfig, serve
+from tests.cli import environment, manifest
 
 
 def at_a_terminal(arguments: list[str], cwd: Path, until: str, answer: str) -> tuple[str, int]:
@@ -42,9 +42,7 @@ def at_a_terminal(arguments: list[str], cwd: Path, until: str, answer: str) -> t
     return shown, os.waitstatus_to_exitcode(status)
 
 
-@pytest.mark.parametrize(
-    ("answer", "code", "bought"), [("y\n", 0, 3), ("n\n", 64, 0), ("\n", 64, 0), ("\x03", 130, 0)]
-)
+@pytest.mark.parametrize(("answer", "code", "bought"), [("y\n", 0, 3), ("n\n", 64, 0), ("\n", 64, 0), ("\x03", 130, 0)])
 def test_the_question(tmp_path: Path, answer: str, code: int, bought: int) -> None:
     manifest(tmp_path / "m.csv", 3)
     with serve(SandboxConfig(latency="0.2", plain_files=4_000)) as sandbox:

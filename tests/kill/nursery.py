@@ -41,11 +41,11 @@ class Child:
 
     @property
     def stdout(self) -> str:
-        return self._out.read_text()
+        return self._out.read_text() if self._out.exists() else ""
 
     @property
     def stderr(self) -> str:
-        return self._err.read_text()
+        return self._err.read_text() if self._err.exists() else ""
 
 
 class Nursery:
@@ -140,7 +140,7 @@ def _be(order: dict[str, Any]) -> None:
         main()
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else 1
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - it is told, and the child ends here
         import traceback
 
         traceback.print_exc()

@@ -1,0 +1,233 @@
+"""What a person can say about money, from end to end: the cap, the canary, when to stop. The sandbox's till is witness."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batchedit import runs
+from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
+from tests.cli import batchedit, environment, manifest, on, rows, until
+from tests.kill.nursery import Child, Nursery
+
+QUICK = {"latency": "0", "plain_files": 20_000}
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    found = Nursery()
+    yield found
+    found.close()
+
+
+def run(nursery: Nursery, sandbox: RunningSandbox, folder: Path, *more: object, code: int = 0) -> Child:
+    return nursery.run("run", "m.csv", *on(sandbox, "--poll-seconds", 0.2, *more), cwd=folder, code=code)
+
+
+def states(folder: Path) -> Counter[str]:
+    return Counter(str(row["result_status"]) for row in rows(folder / "outputs" / "m"))
+
+
+def adds_up(folder: Path, sandbox: RunningSandbox) -> None:
+    assert runs.audit(str(folder / "outputs" / "m"), {})[1].findings == []
+    ledger = sandbox.ledger()
+    assert (ledger["duplicates"], ledger["bugs"]) == (0, [])
+
+
+# --- the cap --------------------------------------------------------------------------------------
+
+
+def test_the_cap_holds_over_re_runs_and_a_higher_one_goes_on(tmp_path: Path, nursery: Nursery) -> None:
+    manifest(tmp_path / "m.csv", 10)
+    with serve(SandboxConfig(**QUICK)) as sandbox:
+        for _ in range(3):
+            stopped = run(nursery, sandbox, tmp_path, "--max-cost", "0.17", code=75)
+            assert "the budget is used up: $0.16 spent" in stopped.stdout
+            assert states(tmp_path) == {"done": 4, "planned": 6}
+        assert sandbox.ledger()["charged_usd"] == 0.16
+        run(nursery, sandbox, tmp_path, "--max-cost", "0.40")
+        assert sandbox.ledger()["charged_usd"] == 0.40
+        adds_up(tmp_path, sandbox)
+
+
+@pytest.mark.parametrize(("actual", "late"), [("0.09", 0.0), ("0.09", 1.0), ("0.01", 0.0)])
+def test_the_wire_is_dearer_than_the_price_list_or_cheaper(
+    tmp_path: Path, nursery: Nursery, actual: str, late: float
+) -> None:
+    """The first job is a measure; from there on the true price counts, also where it is told a while after the result."""
+    manifest(tmp_path / "m.csv", 40)
+    cap = 1.00
+    options = {**QUICK, "actual_price": actual, "cost_after": late, "faults": ("submit:drop_after=at:4",)}
+    with serve(SandboxConfig(**options)) as sandbox:
+        done = run(nursery, sandbox, tmp_path, "--max-cost", cap, code=75 if actual == "0.09" else 76)
+        for _ in range(2):
+            ledger = sandbox.ledger()
+            assert ledger["charged_usd"] + ledger["reserved_usd"] <= cap
+            until(lambda ledger=ledger: not sandbox.ledger()["in_flight"])
+            done = run(nursery, sandbox, tmp_path, "--max-cost", cap, code=done.returncode)
+        charged = sandbox.ledger()["charged_usd"]
+        assert charged <= cap
+        table = rows(tmp_path / "outputs" / "m")
+        assert {row["result_cost_usd"] for row in table if row["result_status"] == "done"} == {float(actual)}
+        if actual == "0.09":
+            assert charged >= 0.80, "it stopped long before the cap"
+        else:
+            assert states(tmp_path) == {"done": 39, "in_doubt": 1}
+        adds_up(tmp_path, sandbox)
+
+
+def test_a_cap_without_a_price_refuses_to_start(tmp_path: Path, nursery: Nursery) -> None:
+    manifest(tmp_path / "m.csv", 3)
+    with serve(SandboxConfig(**QUICK, catalogue=False)) as sandbox:
+        refused = run(nursery, sandbox, tmp_path, "--max-cost", "1", code=64)
+        assert "--price 0.04" in refused.stderr
+        assert sandbox.ledger()["submits_seen"] == 0
+        run(nursery, sandbox, tmp_path, "--max-cost", "1", "--price", "0.04")
+
+
+def test_retry_keeps_the_cap_that_was_given_last(tmp_path: Path, nursery: Nursery) -> None:
+    """It took the cap of the first run, or none: what a person had said since then did not hold."""
+    manifest(tmp_path / "m.csv", 4)
+    with serve(SandboxConfig(**QUICK, faults=("job:failed=first:2",))) as sandbox:
+        run(nursery, sandbox, tmp_path, code=1)
+        run(nursery, sandbox, tmp_path, "--max-cost", "0.09", code=1)
+        nursery.run("retry", "outputs/m", "--failed", "--yes", cwd=tmp_path, code=75)
+        assert sandbox.ledger()["accepted"] == 4
+        nursery.run("retry", "outputs/m", "--cancelled", "--yes", cwd=tmp_path, code=64)
+
+
+def test_one_is_in_flight_while_nothing_has_proved_the_price(tmp_path: Path, nursery: Nursery) -> None:
+    manifest(tmp_path / "m.csv", 6)
+    with serve(SandboxConfig(latency="0.5", plain_files=20_000)) as sandbox:
+        run(nursery, sandbox, tmp_path, "--max-cost", "0.30", "-j", 6)
+        jobs = sandbox.ledger(full=True)["requests"]
+        assert jobs[1]["accepted_at"] >= jobs[0]["ended_at"]
+        assert sandbox.ledger()["max_in_flight"] > 1
+        adds_up(tmp_path, sandbox)
+
+
+# --- when to stop ---------------------------------------------------------------------------------
+
+
+def test_twenty_finished_and_all_failed(tmp_path: Path, nursery: Nursery) -> None:
+    manifest(tmp_path / "m.csv", 60)
+    with serve(SandboxConfig(**QUICK, faults=("job:failed=first:30",))) as sandbox:
+        stopped = run(nursery, sandbox, tmp_path, "-j", 4, code=75)
+        assert "20 of 20 finished jobs failed, so buying stops" in stopped.stdout
+        assert 20 <= states(tmp_path)["failed"] <= 24
+        assert sandbox.ledger()["accepted"] <= 24
+        hint = stopped.stdout.split("to go on all the same: ")[1].splitlines()[0].split()
+        run(nursery, sandbox, tmp_path, *hint, code=1)
+        assert states(tmp_path) == {"failed": 30, "done": 30}
+        adds_up(tmp_path, sandbox)
+
+
+def test_a_number_and_a_share_of_failures(tmp_path: Path, nursery: Nursery) -> None:
+    for rule, refused, least in (("3", "first:9", 3), ("50%", "every:2", 10)):
+        folder = tmp_path / rule.strip("%")
+        folder.mkdir()
+        manifest(folder / "m.csv", 40)
+        with serve(SandboxConfig(**QUICK, faults=(f"submit:422={refused}",))) as sandbox:
+            run(nursery, sandbox, folder, "-j", 2, "--stop-after-failures", rule, code=75)
+            found = states(folder)
+            assert least <= found["failed"] <= least + 3
+            assert found["planned"] > 10
+            adds_up(folder, sandbox)
+
+
+def test_until_a_time_of_day(tmp_path: Path, nursery: Nursery) -> None:
+    """What was bought by then is collected; a time that is past today is tomorrow's; and a later command forgets it."""
+    manifest(tmp_path / "m.csv", 200)
+    with serve(SandboxConfig(latency="1", plain_files=20_000)) as sandbox:
+        soon = (dt.datetime.now().astimezone() + dt.timedelta(seconds=3)).strftime("%H:%M:%S")
+        stopped = run(nursery, sandbox, tmp_path, "-j", 4, "--until", soon, code=75)
+        assert "the time given with --until has come" in stopped.stdout
+        bought = sandbox.ledger()["accepted"]
+        assert states(tmp_path) == {"done": bought, "planned": 200 - bought}
+        assert bought < 100
+        manifest(tmp_path / "m.csv", 4)
+        past = (dt.datetime.now().astimezone() - dt.timedelta(minutes=5)).strftime("%H:%M")
+        run(nursery, sandbox, tmp_path, "--until", past)
+        sandbox.set_faults(["job:failed=first:1"])
+        manifest(tmp_path / "m.csv", 1, prefix="new")
+        run(nursery, sandbox, tmp_path, "--until", past, code=1)
+        nursery.run("retry", "outputs/m", "--failed", "--yes", cwd=tmp_path)
+        assert sandbox.ledger()["live_duplicates"] == 0
+
+
+def test_moderation_is_a_kind_of_its_own(tmp_path: Path, nursery: Nursery) -> None:
+    """Not retried by itself, and many in a row do not open the breaker."""
+    manifest(tmp_path / "m.csv", 12)
+    with serve(SandboxConfig(**QUICK, faults=("job:moderated=first:8",))) as sandbox:
+        done = run(nursery, sandbox, tmp_path, "-j", 2, code=1)
+        assert "the service is in trouble" not in done.stderr
+        run(nursery, sandbox, tmp_path, code=1)
+        assert states(tmp_path) == {"failed": 8, "done": 4}
+        assert {r["result_error_kind"] for r in rows(tmp_path / "outputs" / "m") if r["result_status"] == "failed"} == {
+            "moderated"
+        }
+        assert sandbox.ledger()["submits_seen"] == 12
+        adds_up(tmp_path, sandbox)
+
+
+# --- the canary -----------------------------------------------------------------------------------
+
+
+def test_a_canary_that_comes_out_goes_on_with_yes(tmp_path: Path, nursery: Nursery) -> None:
+    manifest(tmp_path / "m.csv", 9)
+    with serve(SandboxConfig(latency="0.3", plain_files=20_000)) as sandbox:
+        done = run(nursery, sandbox, tmp_path, "--canary", 3)
+        assert "canary: 3 of 3 done, $0.12 spent" in done.stderr
+        assert "6 pictures: about $0.24" in done.stderr
+        jobs = sandbox.ledger(full=True)["requests"]
+        first = sorted(job["prompt"] for job in jobs[:3])
+        assert first == [f"make an ad, number sku{n}x" for n in (1, 5, 9)], "spread over the manifest"
+        assert jobs[3]["accepted_at"] > max(job["ended_at"] for job in jobs[:3]), "collected before the rest"
+        adds_up(tmp_path, sandbox)
+
+
+def test_a_canary_that_fails_stops_and_stops_again(tmp_path: Path, nursery: Nursery) -> None:
+    """The same command shows the same canary and buys nothing more; without --canary it goes on."""
+    manifest(tmp_path / "m.csv", 9)
+    with serve(SandboxConfig(**QUICK, faults=("job:failed=at:2",))) as sandbox:
+        for _ in range(2):
+            stopped = run(nursery, sandbox, tmp_path, "--canary", 3, code=75)
+            assert "1 of the 3 canary pictures did not come out" in stopped.stdout
+            assert states(tmp_path) == {"done": 2, "failed": 1, "planned": 6}
+        assert sandbox.ledger()["submits_seen"] == 3
+        run(nursery, sandbox, tmp_path, code=1)
+        assert states(tmp_path) == {"done": 8, "failed": 1}
+        adds_up(tmp_path, sandbox)
+
+
+def test_a_canary_in_doubt_is_none_that_came_out(tmp_path: Path, nursery: Nursery) -> None:
+    manifest(tmp_path / "m.csv", 5)
+    with serve(SandboxConfig(**QUICK, faults=("submit:drop_after=at:1",))) as sandbox:
+        run(nursery, sandbox, tmp_path, "--canary", 2, code=75)
+        assert states(tmp_path) == {"done": 1, "in_doubt": 1, "planned": 3}
+        adds_up(tmp_path, sandbox)
+
+
+def test_a_canary_that_no_row_asks_for_any_more_is_not_bought(tmp_path: Path, nursery: Nursery) -> None:
+    """Killed in the middle of its canary, then the manifest was edited: the old rows' jobs were bought all the same."""
+    manifest(tmp_path / "m.csv", 6)
+    with serve(SandboxConfig(**QUICK)) as sandbox:
+        child = nursery.start("run", "m.csv", *on(sandbox, "--canary", 3, "-j", 1), cwd=tmp_path, doom=("Saved", 1))
+        assert child.wait() == -9
+        before = sandbox.ledger()["accepted"]
+        assert before < 3
+        manifest(tmp_path / "m.csv", 6, prefix="other")
+        run(nursery, sandbox, tmp_path, "--canary", 3)
+        prompts = [job["prompt"] for job in sandbox.ledger(full=True)["requests"]]
+        assert sorted(prompts[before:]) == [f"make an ad, number other{n}x" for n in range(1, 7)]
+
+
+def test_without_a_terminal_a_canary_needs_a_yes(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 5)
+    with serve(SandboxConfig(**QUICK)) as sandbox:
+        batchedit("run", "m.csv", "--base-url", sandbox.url, "--canary", 2, cwd=tmp_path, env=environment(), code=64)
+        assert sandbox.ledger()["submits_seen"] == 0

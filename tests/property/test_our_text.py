@@ -1,0 +1,54 @@
+"""The quick ways of writing results give the same text as the plain ones."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchedit.checkpoint.codec import files_text
+from batchedit.checkpoint.sqlite import _last_text
+from batchedit.core.model import SavedFile
+from batchedit.manifest.cells import json_text
+from batchedit.manifest.outcomecells import RESULT_COLUMNS, csv_cells, json_object
+from batchedit.manifest.rows import Number
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+CELLS = st.dictionaries(TEXT, TEXT | st.booleans() | st.none())
+OUTSIDE = ("size", "error", "file", "url", "request_id", "flags")
+
+
+@given(CELLS)
+def test_cells_become_the_json_that_the_standard_library_writes(cells: dict[str, Any]) -> None:
+    assert json_text(cells) == json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
+
+
+def test_numbers_stay_as_they_were_written() -> None:
+    assert json_text({"a": Number("1.50"), "b": "x"}) == '{"a":1.50,"b":"x"}'
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=3))
+def test_a_files_link_is_cut_out_or_left_to_a_reader(files: list[tuple[str, str]]) -> None:
+    text = files_text(tuple(SavedFile(path, "ab", 1, 2, 3, url) for path, url in files))
+    assert _last_text(text) in {"", files[0][1]}
+
+
+@given(st.fixed_dictionaries({f"result_{name}": TEXT for name in OUTSIDE}), st.lists(TEXT, min_size=1, max_size=3))
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", ":"])
+def test_our_columns_are_read_back_whatever_they_hold(
+    delimiter: str, outside: dict[str, str], paths: list[str]
+) -> None:
+    known = {"result_row": 7, "result_cost_usd": "0.04", "result_seconds": 4.2, "result_files": paths, **outside}
+    result = tuple(known.get(column) for column in RESULT_COLUMNS)
+    (cells,) = csv.reader(io.StringIO("x" + csv_cells(result, delimiter), newline=""), delimiter=delimiter, strict=True)
+    read = dict(zip(RESULT_COLUMNS, cells[1:], strict=True))
+    for name, text in outside.items():
+        assert read[name].removeprefix("'") == text.removeprefix("'")
+    assert json.loads(read["result_files"]) == paths
+    told = json.loads("{" + json_object(result) + "}")
+    assert told == {**dict.fromkeys(RESULT_COLUMNS), **known, "result_cost_usd": 0.04}

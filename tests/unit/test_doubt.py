@@ -1,0 +1,71 @@
+"""Which jobs a person means, and that each decision is one event: the parts of ``batchedit doubt`` that ask nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batchedit.checkpoint.intake import Intake
+from batchedit.checkpoint.sqlite import SqliteCheckpoint, create_checkpoint
+from batchedit.core.errors import UsageError
+from batchedit.core.lifecycle import Lost, Reserved, advance
+from batchedit.core.model import Kind, Problem, State
+from batchedit.doubt import decide, doubts, pick
+from tests.factories import make_line
+
+PRICE = 40_000
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Iterator[SqliteCheckpoint]:
+    """Jobs 1 to 4 on rows 1, 2, 2 (another size) and 4, where row 5 is a twin of row 1; 1 to 3 are in doubt."""
+    found = create_checkpoint(tmp_path / "checkpoint.sqlite", model="m", service="s")
+    intake = Intake.begin(found)
+    lines = [make_line(1), make_line(2), make_line(3, row=2, id="sku-2"), make_line(4), make_line(1, row=5, twin=True)]
+    intake.add(lines)
+    intake.commit("f")
+    for record in found.records("id < 4"):
+        reserved = Reserved(100.0, PRICE)
+        lost = Lost(101.0, Problem(Kind.LOST, "no answer"))
+        found.save_now(advance(found.save_now(advance(record, reserved), reserved), lost), lost)
+    yield found
+    found.close()
+
+
+def chosen(checkpoint: SqliteCheckpoint, *names: str) -> list[int]:
+    return [doubt.record.id for doubt in pick(doubts(checkpoint), names)]
+
+
+def test_they_are_listed_by_row_with_every_row_that_wants_them(checkpoint: SqliteCheckpoint) -> None:
+    listed = [(doubt.record.id, doubt.rows) for doubt in doubts(checkpoint)]
+    assert listed == [(1, ((1, "sku-1"), (5, "sku-1"))), (2, ((2, "sku-2"),)), (3, ((2, "sku-2"),))]
+
+
+@pytest.mark.parametrize(
+    ("names", "jobs"),
+    [(["1"], [1]), (["5"], [1]), (["job-3"], [3]), (["all"], [1, 2, 3]), (["1", "job-2", "5"], [1, 2]), ([], [])],
+)
+def test_who_is_meant(checkpoint: SqliteCheckpoint, names: list[str], jobs: list[int]) -> None:
+    assert chosen(checkpoint, *names) == jobs
+
+
+def test_all_that_is_wrong_is_told_at_once(checkpoint: SqliteCheckpoint) -> None:
+    with pytest.raises(UsageError) as raised:
+        chosen(checkpoint, "1", "2", "4", "nobody")
+    told = "row 2 has 2 jobs in doubt: name one of job-2, job-3; 4: no job in doubt; nobody: no job in doubt"
+    assert str(raised.value) == told
+
+
+def test_bought_again_or_written_off_is_an_event_with_a_time(checkpoint: SqliteCheckpoint) -> None:
+    assert decide(checkpoint, pick(doubts(checkpoint), ["1"]), buy_again=True) == 1
+    assert decide(checkpoint, pick(doubts(checkpoint), ["all"]), buy_again=False) == 2
+    released, off, _ = checkpoint.records("id < 4")
+    assert (released.state, released.held, released.sunk) == (State.PLANNED, 0, PRICE)
+    assert (off.state, off.held, off.cost, off.cost_known) == (State.FAILED, 0, PRICE, False)
+    assert checkpoint.money().spent == 3 * PRICE, "what may have been bought counts as spent"
+    assert checkpoint.money().held == 0
+    written = [(name, told["by"]) for _, _, at, name, _, told in checkpoint.events() if at > 1000]
+    assert written == [("Released", "by hand: batchedit doubt"), *[("WrittenOff", "by hand: batchedit doubt")] * 2]
+    assert doubts(checkpoint) == []

@@ -1,0 +1,397 @@
+"""The governor on the event loop, in virtual time: places, the switch, deadlines, and an outage that costs a handful."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+import trio
+import trio.testing
+
+from batchedit.checkpoint.memory import MemoryCheckpoint
+from batchedit.core.errors import BatcheditError, ServiceUnavailableError, StoppedError, TokenError
+from batchedit.core.lifecycle import Accepted, Completed, Declined, Event, Lost, Refused
+from batchedit.core.model import Handle, Kind, Output, Problem, Record, SavedFile, State
+from batchedit.pool.drive import Pool, work
+from batchedit.pool.governor import NEVER_REACHED_SECONDS, OUTAGE_SECONDS, Governor, Pace, Slot, StopRule
+from batchedit.ports import CancelReply, LookReply, StillRunning, SubmitEvent
+from tests.factories import make_line, make_record
+
+LOST = Problem(Kind.LOST, "no answer")
+NOBODY = Problem(Kind.UNREACHABLE, "connection refused")
+
+
+@dataclass
+class Service:
+    """Takes a tenth of a second for a POST and ``runs`` seconds for a job. ``submits`` says what a POST gets at a time."""
+
+    submits: Callable[[float], str] = lambda now: "ok"
+    probes: Callable[[float], bool] = lambda now: True
+    runs: float = 20.0
+    trip: float = 0.1
+    places: int = 8
+    posts: list[float] = field(default_factory=list)
+    probed: list[float] = field(default_factory=list)
+    in_flight: int = 0
+    most: int = 0
+
+    def __post_init__(self) -> None:
+        self._permits = trio.Semaphore(self.places)
+
+    async def submit(self, record: Record) -> SubmitEvent:
+        now = trio.current_time()
+        self.posts.append(now)
+        what = self.submits(now)
+        await trio.sleep(60.0 if what == "hang" else self.trip)
+        at = trio.current_time()
+        match what:
+            case "lost" | "hang":
+                return Lost(at, LOST)
+            case "refused":
+                return Refused(at, Problem(Kind.REFUSED, "bad input", 422))
+            case "unreachable":
+                return Declined(at, NOBODY)
+            case "auth":
+                return Declined(at, Problem(Kind.AUTH, "token refused", 401))
+            case "balance":
+                return Declined(at, Problem(Kind.BALANCE, "no money", 402))
+            case "429":
+                return Declined(at, Problem(Kind.THROTTLED, "slow down", 429), at + 30.0)
+        self.in_flight += 1
+        self.most = max(self.most, self.in_flight)
+        return Accepted(at, Handle(f"req-{len(self.posts)}"))
+
+    async def look(self, record: Record) -> LookReply:
+        await trio.sleep(0.05)
+        now = trio.current_time()
+        assert record.accepted_at is not None
+        if now - record.accepted_at < self.runs:
+            return StillRunning("in_progress", running=True)
+        self.in_flight -= 1
+        return Completed(now, (Output("https://files.runcomfy.net/x.png"),), 40_000)
+
+    async def cancel(self, record: Record) -> CancelReply:
+        raise AssertionError("nobody cancels here")
+
+    async def probe(self) -> bool:
+        self.probed.append(trio.current_time())
+        await trio.sleep(0.05)
+        return self.probes(trio.current_time())
+
+    @asynccontextmanager
+    async def post_permit(self) -> AsyncIterator[None]:
+        async with self._permits:
+            yield
+
+
+class Disk:
+    async def save(self, record: Record, output: Output, index: int) -> SavedFile:
+        await trio.sleep(0.01)
+        return SavedFile(f"files/{record.job.name}.png", "ab" * 32, 10, 1, 1, output.url)
+
+
+@dataclass
+class Notes:
+    told: list[str] = field(default_factory=list)
+
+    def saw(self, record: Record, event: Event) -> None: ...
+
+    def note(self, name: str, message: str, **details: object) -> None:
+        self.told.append(name)
+
+
+def virtually(test: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await test()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def make_governor(service: Service, notes: Notes | None = None, **pace: object) -> Governor:
+    return Governor(
+        Pace(**pace),  # type: ignore[arg-type]
+        api=service,
+        observer=notes or Notes(),
+        clock=trio.current_time,
+        rng=Random(7),
+    )
+
+
+@dataclass
+class Ended:
+    seconds: float
+    halted: BatcheditError | None
+    states: dict[State, int]
+    notes: list[str]
+
+
+def run(service: Service, jobs: int, **pace: object) -> Ended:
+    """A whole run of the pool against ``service``, in virtual time."""
+    found: list[Ended] = []
+
+    async def main() -> None:
+        began, checkpoint, notes = (
+            trio.current_time(),
+            MemoryCheckpoint([make_line(n) for n in range(1, jobs + 1)]),
+            Notes(),
+        )
+        governor = make_governor(service, notes, **pace)
+        pool = Pool(
+            api=service,
+            checkpoint=checkpoint,
+            files=Disk(),
+            observer=notes,
+            governor=governor,
+            clock=trio.current_time,
+            rng=Random(7),
+            price=40_000,
+        )
+        await work(pool, buy=True)
+        found.append(Ended(trio.current_time() - began, governor.halted, checkpoint.counts().by_state, notes.told))
+
+    virtually(main)
+    return found[0]
+
+
+# --- an outage ------------------------------------------------------------------------------------
+
+
+def during(begin: float, end: float, what: str) -> Callable[[float], str]:
+    """``what`` from ``begin`` to ``end`` seconds after the first time that anybody asks."""
+    first: list[float] = []
+
+    def at(now: float) -> str:
+        first.append(now)
+        return what if begin <= now - first[0] < end else "ok"
+
+    return at
+
+
+@pytest.mark.parametrize("seconds", [60.0, 600.0, 4 * 3600.0])
+@pytest.mark.parametrize("what", ["lost", "hang"])
+@pytest.mark.parametrize("gets", ["down too", "fine"])
+def test_an_outage_costs_a_handful_of_doubts_and_is_survived(seconds: float, what: str, gets: str) -> None:
+    """Of 400 jobs at most a dozen are in doubt, however long it lasts; all others are done, without a person."""
+    state = during(30.0, 30.0 + seconds, what)
+    service = Service(submits=state)
+    if gets == "down too":
+        service.probes = lambda now: state(now) == "ok"
+    ended = run(service, 400, concurrency=50)
+    doubts = ended.states.get(State.IN_DOUBT, 0)
+    # Those on the wire when it began, and one for each probing POST; the pauses between them double up to five minutes.
+    probing = 0 if gets == "down too" else 5 + seconds / 225
+    assert 1 <= doubts <= 12 + probing
+    assert ended.halted is None
+    assert ended.states == {State.IN_DOUBT: doubts, State.DONE: 400 - doubts}
+    if what == "lost":  # what hangs for a minute is heard of when a short outage is over
+        assert ended.notes == ["breaker_open", "breaker_closed"]
+    assert len(service.posts) == 400
+
+
+def test_what_never_left_this_machine_costs_no_doubt_at_all() -> None:
+    state = during(30.0, 630.0, "unreachable")
+    service = Service(submits=state)
+    service.probes = lambda now: state(now) == "ok"
+    ended = run(service, 300, concurrency=20)
+    assert ended.states == {State.DONE: 300}
+    assert ended.halted is None
+
+
+def test_a_service_that_was_never_reached_is_given_up_after_a_minute() -> None:
+    ended = run(Service(submits=lambda _: "unreachable", probes=lambda _: False), 50, concurrency=20)
+    assert isinstance(ended.halted, ServiceUnavailableError)
+    assert NEVER_REACHED_SECONDS <= ended.seconds <= NEVER_REACHED_SECONDS + 60
+    assert ended.states == {State.PLANNED: 50}
+
+
+def test_one_that_has_answered_is_waited_for_through_the_night() -> None:
+    state = during(30.0, 10**9, "lost")
+    ended = run(Service(submits=state, probes=lambda now: state(now) == "ok"), 500, concurrency=20)
+    assert isinstance(ended.halted, ServiceUnavailableError)
+    assert OUTAGE_SECONDS <= ended.seconds <= OUTAGE_SECONDS + 1000
+    assert ended.states[State.IN_DOUBT] <= 12
+    assert ended.states[State.PLANNED] > 0
+    assert not {State.WAITING, State.FETCHED, State.FAILED} & set(ended.states), "what was bought is collected first"
+
+
+# --- stops ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("what", "error"), [("auth", TokenError), ("balance", StoppedError)])
+def test_an_account_stop_sends_everybody_home_and_collects(what: str, error: type[BatcheditError]) -> None:
+    ended = run(Service(submits=during(10.0, 10**9, what)), 200, concurrency=10)
+    assert type(ended.halted) is error
+    assert set(ended.states) == {State.DONE, State.PLANNED}
+    assert ended.notes == ["halted"], "the breaker is none of its business"
+    assert ended.seconds < 60
+
+
+def test_until_a_time_that_has_passed_buys_nothing() -> None:
+    service = Service()
+    ended = run(service, 10, until=-1.0)
+    assert isinstance(ended.halted, StoppedError)
+    assert (service.posts, ended.states) == ([], {State.PLANNED: 10})
+
+
+def test_until_a_time_to_come_buys_until_then_and_collects() -> None:
+    service = Service()
+    ended = run(service, 500, concurrency=10, until=100.0)
+    assert isinstance(ended.halted, StoppedError)
+    assert max(service.posts) < 100.0 < ended.seconds
+    assert ended.states == {State.DONE: len(service.posts), State.PLANNED: 500 - len(service.posts)}
+
+
+def test_rotten_input_stops_after_the_first_twenty() -> None:
+    ended = run(Service(submits=lambda _: "refused"), 500, concurrency=10)
+    assert isinstance(ended.halted, StoppedError)
+    assert 20 <= ended.states[State.FAILED] <= 30
+    assert "breaker_open" not in ended.notes
+
+
+def test_refusals_in_a_row_do_not_open_the_breaker() -> None:
+    ended = run(Service(submits=lambda _: "refused"), 100, concurrency=10, stop_rule=StopRule(count=10**6))
+    assert ended.states == {State.FAILED: 100}
+    assert ended.notes == []
+
+
+def test_a_429_holds_all_of_them() -> None:
+    service = Service(submits=during(5.0, 25.0, "429"), trip=0.01)
+    ended = run(service, 200, concurrency=20)
+    assert ended.states == {State.DONE: 200}
+    gaps = [after - before for before, after in zip(service.posts, service.posts[1:], strict=False)]
+    assert max(gaps) >= 30.0, "it named thirty seconds"
+
+
+# --- places ---------------------------------------------------------------------------------------
+
+
+def test_never_more_in_flight_than_was_said() -> None:
+    service = Service(places=50)
+    assert run(service, 200, concurrency=7).states == {State.DONE: 200}
+    assert service.most == 7
+
+
+def test_first_come_first_served_and_a_place_is_given_back_once() -> None:
+    async def main() -> None:
+        governor = make_governor(Service(), concurrency=2)
+        slots = [Slot(governor) for _ in range(5)]
+        order: list[int] = []
+
+        async def take(n: int) -> None:
+            await governor.take(slots[n])
+            order.append(n)
+
+        async with trio.open_nursery() as nursery:
+            for n in range(5):
+                nursery.start_soon(take, n)
+                await trio.testing.wait_all_tasks_blocked()
+            assert order == [0, 1]
+            for n in range(3):
+                slots[n].free()
+                slots[n].free()
+                await trio.testing.wait_all_tasks_blocked()
+                assert order == list(range(n + 3))
+
+    virtually(main)
+
+
+def test_who_stops_waiting_passes_the_place_on() -> None:
+    async def main() -> None:
+        governor = make_governor(Service(), concurrency=1)
+        first, second, third = (Slot(governor) for _ in range(3))
+        await governor.take(first)
+        async with trio.open_nursery() as nursery:
+            leaving = trio.CancelScope()
+
+            async def leave() -> None:
+                with leaving:
+                    await governor.take(second)
+
+            nursery.start_soon(leave)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(governor.take, third)
+            await trio.testing.wait_all_tasks_blocked()
+            leaving.cancel()
+            first.free()
+        assert third.held
+        assert not second.held
+
+    virtually(main)
+
+
+def test_what_was_bought_before_has_its_place_whatever_the_limit() -> None:
+    async def main() -> None:
+        governor = make_governor(Service(), concurrency=1)
+        before = [Slot(governor) for _ in range(3)]
+        for slot in before:
+            governor.take_now(slot)
+        with trio.move_on_after(10):
+            await governor.take(Slot(governor))
+            raise AssertionError("there was no place")
+        for slot in before:
+            slot.free()
+        await governor.take(Slot(governor))
+
+    virtually(main)
+
+
+def test_doubts_hold_half_of_the_places_at_most() -> None:
+    async def main() -> None:
+        governor = make_governor(Service(), concurrency=6)
+        lingering = []
+        for n in range(5):
+            slot = Slot(governor)
+            await governor.take(slot)
+            record = make_record(State.IN_DOUBT, n + 1, submitted_at=trio.current_time())
+            lingering.append(governor.lingers(slot, record) > 0)
+        assert lingering == [True, True, True, False, False]
+
+    virtually(main)
+
+
+def test_those_who_wait_for_money_do_not_wake_each_other() -> None:
+    """A place given back unused was taken for a settlement: all who were short of money tried again, for ever."""
+
+    async def main() -> None:
+        governor = make_governor(Service(), concurrency=4)
+        woken = []
+
+        async def wait() -> None:
+            await governor.settlement()
+            woken.append(1)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            slot = Slot(governor)
+            await governor.take(slot)
+            slot.free(unused=True)
+            await trio.testing.wait_all_tasks_blocked()
+            assert woken == []
+            await governor.take(slot)
+            slot.free()
+
+        assert woken == [1]
+
+    virtually(main)
+
+
+def test_the_first_reason_to_stop_stands() -> None:
+    async def main() -> None:
+        notes = Notes()
+        governor = make_governor(Service(), notes)
+        with governor.buying() as scope:
+            governor.halt(StoppedError("first"))
+            governor.halt(StoppedError("second"))
+            await trio.sleep(1)
+        assert scope.cancelled_caught
+        assert str(governor.halted) == "first"
+        assert notes.told == ["halted"]
+        with governor.buying() as late:
+            await trio.sleep(1)
+        assert late.cancelled_caught, "who begins to wait after that is sent home, too"
+
+    virtually(main)
