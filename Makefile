@@ -17,10 +17,10 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-browser: $(VENV)/browser
+browser: $(VENV)/dev $(VENV)/browser
 	$(BIN)/python -m pytest -m browser tests/browser
 
-bench: $(VENV)/bench
+bench: $(VENV)/dev $(VENV)/bench
 	$(BIN)/python benchmarks/run.py
 
 soak: $(VENV)/dev
@@ -39,7 +39,7 @@ $(VENV)/demo: pyproject.toml
 
 $(VENV)/dev $(VENV)/bench $(VENV)/browser: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[$(if $(filter %dev,$@),dev,dev,$(notdir $@))]'
+	$(BIN)/pip install --quiet --editable '.[$(notdir $@)]'
 	touch $@ $(VENV)/demo
 
 clean:

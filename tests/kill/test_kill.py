@@ -92,7 +92,7 @@ def test_killed_in_a_download(tmp_path: Path) -> None:
         assert child.returncode == -signal.SIGKILL
         batchedit(*command(sandbox), cwd=tmp_path, code=None)
         doubts = sum(row["result_status"] == "in_doubt" for row in rows(tmp_path / "outputs" / "m"))
-        assert doubts <= 1, "the last answer may have been on its way"
+        assert doubts <= 4, "no more than were on the wire"
         finish(tmp_path, sandbox, doubts=doubts)
         assert sandbox.ledger()["accepted"] == ROWS
         assert not list(files.glob("*.part"))
