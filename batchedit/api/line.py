@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import anyio
 import httpx
@@ -182,7 +182,9 @@ class Line:
         response = await self._transport.handle_async_request(request)
         body = bytearray()
         try:
-            async for chunk in response.aiter_bytes():
+            # Plain text needs no decoder, and the stream itself none of the layers in front of it.
+            packed = "content-encoding" in response.headers
+            async for chunk in response.aiter_bytes() if packed else cast("httpx.AsyncByteStream", response.stream):
                 if len(body) < LARGEST_REPLY:
                     body += chunk
         except Exception:

@@ -13,11 +13,11 @@ import trio.testing
 
 from batchedit.checkpoint.memory import MemoryCheckpoint
 from batchedit.core.errors import BatcheditError, ServiceUnavailableError, StoppedError, TokenError
-from batchedit.core.lifecycle import Accepted, Completed, Declined, Event, Lost, Refused
+from batchedit.core.lifecycle import Accepted, CancelConfirmed, Completed, Declined, Event, Lost, Refused
 from batchedit.core.model import Handle, Kind, Output, Problem, Record, SavedFile, State
-from batchedit.pool.drive import Pool, work
+from batchedit.pool.drive import Pool, cancel, work
 from batchedit.pool.governor import NEVER_REACHED_SECONDS, OUTAGE_SECONDS, Governor, Pace, Slot, StopRule
-from batchedit.ports import CancelReply, LookReply, StillRunning, SubmitEvent
+from batchedit.ports import CancelReply, LookReply, NoAnswer, StillRunning, SubmitEvent
 from tests.factories import make_line, make_record
 
 LOST = Problem(Kind.LOST, "no answer")
@@ -393,5 +393,85 @@ def test_the_first_reason_to_stop_stands() -> None:
         with governor.buying() as late:
             await trio.sleep(1)
         assert late.cancelled_caught, "who begins to wait after that is sent home, too"
+
+    virtually(main)
+
+
+# --- what an earlier process left -----------------------------------------------------------------
+
+
+class Forgetful(Service):
+    """Its first look at anything is answered by an error."""
+
+    looks = 0
+
+    async def look(self, record: Record) -> LookReply:
+        self.looks += 1
+        if self.looks == 1:
+            return NoAnswer(Problem(Kind.SERVICE, "busy", 502))
+        return Completed(LATE + trio.current_time(), (Output("https://files.runcomfy.net/x.png"),), 40_000)
+
+    async def cancel(self, record: Record) -> CancelReply:
+        self.looks += 1
+        return NoAnswer(Problem(Kind.SERVICE, "busy", 502)) if self.looks == 1 else CancelConfirmed(LATE)
+
+
+LATE = 1.8e9
+"""Epoch seconds: far from 0, where the clock of a record that was read from disk seems to have begun."""
+
+
+@pytest.mark.parametrize(
+    ("state", "then"), [(State.FETCHED, State.DONE), (State.WAITING, State.DONE), (State.CANCELLING, State.CANCELLED)]
+)
+def test_one_missed_look_after_a_restart_is_no_hour_of_looking(state: State, then: State) -> None:
+    """What a new process found half-way was given up (UNCOLLECTED) at its first failed look."""
+    found: list[Record] = []
+
+    async def main() -> None:
+        checkpoint = MemoryCheckpoint([make_line(1)])
+        checkpoint._records[1] = make_record(state, accepted_at=LATE - 60, watched_from=0.0, outputs=())
+        service = Forgetful()
+        governor = Governor(
+            Pace(), api=service, observer=Notes(), clock=lambda: LATE + trio.current_time(), rng=Random(7)
+        )
+        pool = Pool(
+            api=service,
+            checkpoint=checkpoint,
+            files=Disk(),
+            observer=Notes(),
+            governor=governor,
+            clock=lambda: LATE + trio.current_time(),
+            rng=Random(7),
+        )
+        await work(pool, buy=False)
+        found.extend(checkpoint.records())
+
+    virtually(main)
+    assert [record.state for record in found] == [then]
+
+
+def test_a_refused_token_at_a_cancel_is_told_as_such() -> None:
+    """It came out of the task group as a group of errors, which nobody maps to an exit code."""
+
+    class Refusing(Service):
+        async def cancel(self, record: Record) -> CancelReply:
+            raise TokenError("the service does not accept the API token")
+
+    async def main() -> None:
+        checkpoint = MemoryCheckpoint([make_line(n) for n in (1, 2)])
+        for n in (1, 2):
+            checkpoint._records[n] = make_record(State.WAITING, n)
+        service = Refusing()
+        pool = Pool(
+            api=service,
+            checkpoint=checkpoint,
+            files=Disk(),
+            observer=Notes(),
+            governor=make_governor(service),
+            clock=trio.current_time,
+            rng=Random(7),
+        )
+        with pytest.raises(TokenError):
+            await cancel(pool, checkpoint.records())
 
     virtually(main)
