@@ -146,7 +146,7 @@ def test_undo_and_finish(watch: Watch, room: Showroom) -> None:
         until(page, "document.querySelector('.card').dataset.verdict === ''")
         page.keyboard.press("r")
         marked(page, 1)
-        until(page, "fetch('api/marks?since=2').then((a) => a.json()).then((n) => n.marks[0].verdict === 'reject')")
+        until(page, "fetch('api/marks?since=2').then((a) => a.json()).then((n) => n.marks[0]?.verdict === 'reject')")
         page.click("#finish")
         page.wait_for_selector(".goodbye")
         assert review.wait()[0] == 0
