@@ -110,7 +110,7 @@ def test_help_loads_nothing_heavy() -> None:
     import subprocess
 
     script = (
-        "import sys, batchedit.cli.commands\n"
+        "import sys, batchedit.cli.app\n"
         "heavy = {'pandas', 'httpx', 'anyio', 'PIL', 'starlette', 'uvicorn', 'sqlite3', 'tenacity'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -10,7 +10,7 @@ def main() -> None:
     import click  # noqa: PLC0415 - the import of batchedit.cli itself costs nothing
 
     from ..core.errors import BatcheditError  # noqa: PLC0415
-    from .commands import batchedit  # noqa: PLC0415
+    from .app import batchedit  # noqa: PLC0415
 
     try:
         code = batchedit.main(standalone_mode=False)

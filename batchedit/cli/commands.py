@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from .group import batchedit, command
 from .options import (
     BUYING_OPTIONS,
     CANARY_OPTION,
@@ -22,30 +22,10 @@ from .options import (
     SERVICE_OPTIONS,
     STUCK_OPTION,
     YES_OPTION,
-    Command,
     given,
     options,
     origins,
 )
-
-EPILOG = (
-    "Exit codes: 0 done, 1 some rows failed, 64 usage, 65 manifest, 66 no such file, 69 service, 73/74 disk, "
-    "75 stopped early: the same command goes on, 76 in doubt, 77 token, 130/143 interrupted."
-)
-
-
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="batchedit")
-def batchedit() -> None:
-    """A spreadsheet in, thousands of finished ad creatives out, without ever paying twice.
-
-    Start with:  batchedit run manifests/demo.csv --sandbox
-    """
-
-
-def command(name: str) -> Callable[[Any], Any]:
-    """A command of the group, with settings from flags, environment and file."""
-    return batchedit.command(name, cls=Command, epilog=EPILOG)
 
 
 def _host(ctx: click.Context) -> Any:
@@ -323,6 +303,3 @@ def _check_hook(ctx: click.Context) -> None:
         from ..review.notify import check_hook  # noqa: PLC0415 - brings httpx with it
 
         check_hook(hook)
-
-
-from . import review_commands, source_commands  # noqa: E402, F401 - each registers its commands with the group above

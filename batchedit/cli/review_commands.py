@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from .commands import command
+from .group import command
 from .options import COMMON_OPTIONS, given, options
 
 

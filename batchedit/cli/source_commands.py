@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .commands import EPILOG, batchedit, command
+from .group import EPILOG, batchedit, command
 from .options import (
     BUYING_OPTIONS,
     CANARY_OPTION,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from batchedit.cli.commands import batchedit
+from batchedit.cli.app import batchedit
 from batchedit.cli.options import Setting
 from batchedit.core.lifecycle import mermaid
 

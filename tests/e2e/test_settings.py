@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchedit.cli.commands import batchedit as group
+from batchedit.cli.app import batchedit as group
 from batchedit.cli.options import given as given_by
 from batchedit.settings import Settings
 from batchedit.settingsfile import key_of, settings_text, toml

@@ -95,7 +95,7 @@ class Nursery:
 
 def serve() -> None:
     """One order a line on stdin: a command to start (the answer is its pid) or a pid to wait for (its exit code)."""
-    import batchedit.cli.commands
+    import batchedit.cli.app
     import batchedit.cli.host
     import batchedit.cli.show
     import batchedit.runs  # noqa: F401

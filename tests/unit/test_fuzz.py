@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.cli.commands import batchedit
+from batchedit.cli.app import batchedit
 from batchedit.core.errors import BatcheditError
 from tests.dialects import DIALECTS, make_dialect
 
