@@ -65,12 +65,18 @@ def _curves(panel: Any, rows: Rows) -> None:
 
 
 def _measured(panel: Any, rows: Rows) -> None:
-    for client in dict.fromkeys(row["client"] for row in rows):
+    for place, client in enumerate(dict.fromkeys(row["client"] for row in rows)):
         mine = [row for row in rows if row["client"] == client]
         gets, ratio = (median(row[name] for row in mine) for name in ("gets", "ratio"))
         ours = client.startswith("batchedit")
         panel.plot(gets, ratio, "o" if ours else "s", color=BLUE if ours else RED, markersize=8)
-        panel.annotate(client.replace("_", " + "), (gets, ratio), textcoords="offset points", xytext=(8, 4), fontsize=8)
+        panel.annotate(
+            client.replace("_", " + "),
+            (gets, ratio),
+            textcoords="offset points",
+            xytext=(8, 6 if place % 2 else -10),
+            fontsize=8,
+        )
 
 
 def curve_tables(rows: Rows) -> str:

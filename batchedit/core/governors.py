@@ -117,7 +117,9 @@ class PostRate:
         if self.rate is None:
             new = measured or _FIRST_GUESS
         else:
-            self._last_429_rate = measured or self.rate
+            # One that comes before anything could be measured (the burst behind a hold) tells nothing new of the limit.
+            known = self._last_429_rate if self._last_429_rate != math.inf else None
+            self._last_429_rate = measured or known or self.rate
             new = min(0.95 * self.rate, max(0.5 * self.rate, 0.95 * (measured or 0.0)))
         if self._last_429_rate is None:
             self._last_429_rate = math.inf if measured is None else new / 0.95

@@ -78,6 +78,16 @@ def test_two_hundred_posts_find_a_hidden_limit_without_a_storm_of_429s(trip):
     assert done.seconds <= 1.23 * (195 / 20.0)
 
 
+def test_two_429s_of_one_burst_do_not_hide_where_the_limit_is():
+    governor, rng, now = PostRate(20.0), Random(1), 0.0
+    for now in (0.1, 1.3):
+        governor.take(now)
+        governor.throttled(now, 1.0, rng)
+    for now in range(10, 100):
+        governor.accepted(float(now))
+    assert governor.rate > 0.85 * 20.0
+
+
 def test_a_given_rate_that_the_service_bears_sees_no_429():
     done = post_all(PostRate(20.0, burst=5), Throttle(20.0, 5), 200)
     assert done.refused == 0
