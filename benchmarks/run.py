@@ -216,7 +216,10 @@ def report(found: Found, about: Sequence[str], curves: str) -> str:
             log.read_text(encoding="utf-8").splitlines(),
         ),
     ]
-    lines = ["# Results", "", "Written by `make bench`; see the scripts for how each figure is taken.", ""]
+    how = "Written by `make bench`; see the scripts for how each figure is taken."
+    if "--from" in sys.argv:
+        how = "Put together by `run.py --from` of figures taken at different times: the last section says which."
+    lines = ["# Results", "", how, ""]
     lines += [*(f"- {line}" for line in about), ""]
     for title, body in sections:
         lines += [f"## {title}", "", *body, ""]
@@ -226,6 +229,8 @@ def report(found: Found, about: Sequence[str], curves: str) -> str:
 def main() -> None:
     arguments = sys.argv[1:]
     about = machine()
+    if "--from" in arguments:
+        about.pop()  # the load of this moment says nothing of that one
     only = arguments[arguments.index("--only") + 1].split(",") if "--only" in arguments else NAMES
     with tempfile.TemporaryDirectory() as temporary:
         kept = Path(arguments[arguments.index("--from") + 1]) if "--from" in arguments else Path(temporary)

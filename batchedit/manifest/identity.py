@@ -41,7 +41,7 @@ def without_paths(inputs: dict[str, Any]) -> dict[str, Any]:
 def _content(value: Any) -> Any:
     if isinstance(value, list):
         return [_content(item) for item in value]
-    if isinstance(value, dict) and FILE in value:
+    if isinstance(value, dict) and value.keys() == {FILE, SHA256}:
         return {SHA256: value[SHA256]}
     return value
 
