@@ -186,13 +186,12 @@ def _described(now: Snapshot, shown: Mapping[str, Any]) -> str:
     ended = (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED)
     parts += [f"{counts.of(state)} {state.replace('_', ' ')}" for state in ended if counts.of(state)]
     parts.append(f"{counts.of(*STILL_OPEN)} in flight")
-    parts.append(f"{format_usd(money.spent)} spent")
-    if money.held:
-        parts.append(f"{format_usd(money.held - money.in_doubt)} reserved")
-    if money.in_doubt:
-        parts.append(f"{format_usd(money.in_doubt)} in doubt")
-    if money.cancellable:
-        parts.append(f"{format_usd(money.cancellable)} cancellable")
+    parts += [
+        f"{format_usd(money.spent)} spent",
+        f"{format_usd(money.held - money.in_doubt)} reserved",
+        f"{format_usd(money.in_doubt)} in doubt",
+        f"{format_usd(money.cancellable)} cancellable",
+    ]
     if shown["elapsed"] > 1 and shown["n"] > shown["initial"]:
         parts.append(f"{(shown['n'] - shown['initial']) / shown['elapsed'] * 60:.0f}/min")
     if now.eta is not None:

@@ -190,14 +190,14 @@ def doubt_text(report: DoubtReport, run: str) -> str:
 
 
 def _money(report: Report) -> str:
+    """All four sums, always: a missing one would be taken for nothing to worry about."""
     money = report.money
-    parts = [f"{format_usd(money.spent)} spent"]
-    if money.held - money.in_doubt:
-        parts.append(f"{format_usd(money.held - money.in_doubt)} reserved")
-    if money.in_doubt:
-        parts.append(f"{format_usd(money.in_doubt)} in doubt")
-    if money.cancellable:
-        parts.append(f"of the reserved {format_usd(money.cancellable)} perhaps still to be cancelled")
+    parts = [
+        f"{format_usd(money.spent)} spent",
+        f"{format_usd(money.held - money.in_doubt)} reserved",
+        f"{format_usd(money.in_doubt)} in doubt",
+        f"{format_usd(money.cancellable)} cancellable",
+    ]
     if money.cap is not None:
         parts.append(f"at most {format_usd(money.cap)}")
     return ", ".join(parts)
