@@ -40,6 +40,7 @@ class PostRate:
         self._calm_until = -math.inf
         self._sent_since_cut = True
         self._bare_429s = 0
+        self._grown_at = -math.inf
         self._clear_since: float | None = None  # since when nothing has held POSTs back
         self._accepted = 0
 
@@ -74,7 +75,9 @@ class PostRate:
         if self.rate is None:
             self._tokens += 2.0
         elif self._last_429_rate is not None:
-            self._grow(self.rate, self._last_429_rate)
+            quiet = now - max(self._grown_at, self._calm_until, self._held_until)
+            self._grow(self.rate, self._last_429_rate, quiet)
+        self._grown_at = now
 
     def throttled(self, now: float, retry_after: float | None, rng: Random, *, sent_at: float | None = None) -> None:
         """A 429, or a 503 that names a time. ``retry_after`` in seconds; ``sent_at`` is when its POST went out.
@@ -129,8 +132,12 @@ class PostRate:
         self._clear_since, self._accepted = None, 0
         self._tokens = min(self._tokens, float(self._burst))
 
-    def _grow(self, rate: float, limit: float) -> None:
-        """One accepted POST's worth; ``rate`` of them come in a second. ``limit`` is where the last 429 came."""
+    def _grow(self, rate: float, limit: float, quiet: float) -> None:
+        """One accepted POST's worth; ``rate`` of them come in a second. ``limit`` is where the last 429 came.
+
+        At least what ``quiet`` seconds without trouble are worth: by accepted POSTs alone a rate that has fallen low could
+        not come back, and 429s that have nothing to do with our speed would starve the run.
+        """
         if rate >= limit * 1.2:
             limit = self._last_429_rate = math.inf  # well past where it was: the limit has moved
         if math.isinf(limit):
@@ -139,10 +146,13 @@ class PostRate:
             step = min(0.2, 0.03 * rate)
         else:
             step = min(0.005, 0.003 * rate)
+        step = max(step, _RECOVERY * rate * min(quiet, _LONGEST_QUIET))
         self.rate = rate + step if self._most is None else min(rate + step, self._most)
 
 
 _LONGEST_HOLD = 300.0
+_RECOVERY = 0.002  # of the rate, a second
+_LONGEST_QUIET = 60.0
 _CALM = 10.0
 _TRICKLE = 10.0
 _FIRST_GUESS = 10.0

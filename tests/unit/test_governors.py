@@ -585,3 +585,27 @@ def test_backoff_is_full_jitter_under_a_cap(attempt):
     window = min(60.0, 2.0 ** min(attempt, 10))
     assert 0.0 <= min(pauses) < 0.1 * window
     assert 0.9 * window < max(pauses) <= window
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_429s_that_come_whatever_our_speed_do_not_starve_the_run(seed: int) -> None:
+    """A soak showed it: one POST in sixty throttled and one in twenty a 5xx at any speed, and 5 POSTs a second had become
+    one in five seconds for good."""
+    rng, posts, now, taken = Random(seed), PostRate(None), 0.0, []
+    while now < 3600.0:
+        wait = posts.wait(now)
+        if wait > 0:
+            now += wait
+            continue
+        posts.take(now)
+        sent, now = now, now + 0.2  # what the jobs in flight allow at most: five a second
+        chance = rng.random()
+        if chance < 1 / 60:
+            posts.throttled(now, 1.0, rng, sent_at=sent)
+        elif chance < 1 / 60 + 1 / 20:
+            posts.troubled(now)
+        else:
+            posts.accepted(now)
+            taken.append(now)
+    last = sum(at > 2400.0 for at in taken) / 1200.0
+    assert last > 1.0, f"{last:.2f} POSTs a second in the last twenty minutes"
