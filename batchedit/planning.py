@@ -76,6 +76,7 @@ def open_source(source: Path, settings: Settings, name: str) -> Manifest:
 
 
 def make_recipe(settings: Settings, model: Model, source: Path) -> Recipe:
+    """The settings in the manifest room's terms. Relative pictures begin at ``--image-root``, else beside ``source``."""
     return Recipe(
         model=settings.model,
         schema=dict(model.schema),
@@ -269,6 +270,7 @@ def plan_of(
     edits: Sequence[Edit],
     links: Links | None,
 ) -> Plan:
+    """What was counted, as the person is shown it. ``edits`` are those of ``survey.edits`` that really are edits."""
     edited = survey.edited - len(survey.edits) + len(edits)
     new = survey.to_buy - survey.left
     changed = what_changed(before.settings, settings, new, same_manifest=before.same_manifest)

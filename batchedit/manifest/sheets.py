@@ -6,6 +6,7 @@ Libraries are imported where they are used: a CSV run loads none of them.
 from __future__ import annotations
 
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _BATCH = 10_000
 
 
-class _Table:
+class _Table(ABC):
     """What the three have in common: columns checked once, ours left out."""
 
     preamble = ""
@@ -54,8 +55,9 @@ class _Table:
             if any(value is not None and value != "" for value in values):
                 yield Row(number, dict(zip(columns, [values[index] for index in kept], strict=True)), "")
 
+    @abstractmethod
     def _values(self) -> Iterator[list[Any]]:
-        raise NotImplementedError
+        """Every record's cells in the order of the header."""
 
 
 class FrameManifest(_Table):

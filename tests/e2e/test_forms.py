@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -57,9 +58,12 @@ def test_standard_input_needs_a_folder_and_a_table(tmp_path: Path, sandbox) -> N
 
 
 def test_pictures_beside_standard_input_begin_where_one_stands(tmp_path: Path, sandbox) -> None:
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    picture = b"\x89PNG\r\n\x1a\n" + bytes(100)
+    (tmp_path / "a.png").write_bytes(picture)
     (tmp_path / "m.csv").write_text("image,prompt\na.png,x\n")
     piped(tmp_path / "m.csv", "run", "-", *on(sandbox, "--out", "o"), cwd=tmp_path)
+    (job,) = sandbox.ledger(full=True)["requests"]
+    assert job["images"] == [f"sha256:{hashlib.sha256(picture).hexdigest()}"], "the picture itself was sent"
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,7 @@ def test_image_root(tmp_path: Path, sandbox) -> None:
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,a.png,x\n")
     batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65)
     batchedit("run", "m.csv", *on(sandbox, "--image-root", "elsewhere"), cwd=tmp_path)
+    assert sandbox.ledger()["accepted"] == 1
 
 
 def test_pictures_that_moved_are_the_same_and_are_found(tmp_path: Path, sandbox) -> None:
