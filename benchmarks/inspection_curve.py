@@ -32,8 +32,8 @@ STATED = {
 }
 """From the task: (GETs a job, makespan ÷ perfect) with the distribution known, 2,000 jobs, 50 at a time."""
 
-Gap = Callable[[float], float]
-"""The schedule: seconds until the next look at a job of that age."""
+Gap = Callable[[float, float], float]
+"""The schedule: seconds until the next look at a job of that age, at that moment."""
 
 
 def lognormal(median: float, sigma: float, count: int, rng: Random) -> list[float]:
@@ -66,7 +66,7 @@ def simulate(
     def start(now: float, serial: int) -> None:
         seconds = next(waiting, None)
         if seconds is not None:
-            heapq.heappush(events, (now + gap(0.0), serial, now, 0.0, seconds))
+            heapq.heappush(events, (now + gap(0.0, now), serial, now, 0.0, seconds))
 
     for serial in range(at_once):
         start(0.0, serial)
@@ -82,7 +82,7 @@ def simulate(
             continue
         if told is not None:
             told.censored(age, since=seen)
-        heapq.heappush(events, (now + gap(age), serial, began, age, seconds))
+        heapq.heappush(events, (now + gap(age, now), serial, began, age, seconds))
     return {"ratio": end / perfect(durations, at_once), "gets": looks / len(durations)}
 
 
@@ -90,7 +90,7 @@ def known_lognormal(median: float, sigma: float, p: float) -> Gap:
     """Munford and Shahani's rule with the distribution given, no jitter."""
     normal = NormalDist()
 
-    def gap(age: float) -> float:
+    def gap(age: float, _: float) -> float:
         done = normal.cdf(math.log(age / median) / sigma) if age else 0.0
         target = done + (1.0 - done) * p
         # Past 1 - 1e-12 the quantile has no digits left; hardly a job gets there.
@@ -101,13 +101,13 @@ def known_lognormal(median: float, sigma: float, p: float) -> Gap:
 
 def learned(lifetimes: Lifetimes, p: float, seed: int) -> Gap:
     rng = Random(seed)
-    return lambda age: next_look(lifetimes, age, p=p, rng=rng)
+    return lambda age, now: next_look(lifetimes, age, p=p, rng=rng, now=now)
 
 
 def fixed(seconds: float, seed: int) -> Gap:
     """Every ``seconds``; a job's first look after as long, with the jitter that threads have."""
     rng = Random(seed)
-    return lambda _: seconds * rng.uniform(0.98, 1.02)
+    return lambda _age, _now: seconds * rng.uniform(0.98, 1.02)
 
 
 def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -41,6 +41,8 @@ nothing and a third of the GETs can be saved (``tests/unit/test_governors.py``: 
 """
 JITTER = 0.1
 """Gaps are up to this share shorter or longer, so that jobs bought together are not looked at together."""
+SHARED = 0.25
+"""Seconds between shared moments at most: a crowd's looks must not all fall on one."""
 MEMORY = 600
 SMOOTHING = 8.0
 
@@ -378,6 +380,7 @@ def next_look(
     *,
     p: float,
     rng: Random,
+    now: float | None = None,
     fixed: float | None = None,
     floor: float = 0.2,
     ceiling: float = 60.0,
@@ -386,7 +389,8 @@ def next_look(
 
     The rule of Munford and Shahani (see the module). While few jobs have been seen ``p`` is smaller: an estimate that
     may be several times too long costs more than some extra looks. Where a job outlives all that is known the gap grows
-    with its age. ``fixed`` is ``--poll-seconds``; every gap is jittered by ``JITTER`` either way.
+    with its age. Every gap is jittered by ``JITTER`` either way. ``fixed`` is ``--poll-seconds``. With ``now`` (seconds,
+    any clock) the look falls on a moment that others share, see ``shared_moment``.
     """
     jitter = rng.uniform(1.0 - JITTER, 1.0 + JITTER)
     if fixed is not None:
@@ -396,7 +400,20 @@ def next_look(
     overdue = -math.log(max(lifetimes.survival(age), 1e-300)) - 6.0
     if overdue > 0.0:
         gap = max(gap, age * min(0.25, 0.02 * overdue))
-    return min(ceiling, max(floor, gap)) * jitter
+    gap = min(ceiling, max(floor, gap)) * jitter
+    return gap if now is None else shared_moment(now + gap, gap) - now
+
+
+def shared_moment(at: float, gap: float) -> float:
+    """``at``, moved by at most an eighth of ``gap`` to a moment at which other jobs are looked at too.
+
+    A process that is woken up for every single look does each with cold caches, at nearly twice the CPU (``benchmarks``:
+    0.45 ms for 0.75), and wakes a laptop's processor up as often. The moments are the multiples of a power of two of a
+    second, as coarse as an eighth of the gap either way and ``SHARED`` allow, so that those of long gaps are among those
+    of short ones. On average nobody is looked at later for it.
+    """
+    step = min(SHARED, 2.0 ** math.floor(math.log2(gap / 2.0)))
+    return round(at / step) * step
 
 
 def cautious(p: float, observations: int) -> float:

@@ -318,7 +318,7 @@ class Governor:
         """Seconds from the accept to the first look."""
         slot.since = now
         scout = self._in_flight.scout(now, len(self.slots))
-        return scout if scout is not None else self._next_look(0.0)
+        return scout if scout is not None else self._next_look(0.0, now)
 
     def look_again_in(self, record: Record, slot: Slot, now: float, reply: StillRunning) -> float:
         """Seconds until the next look, having learned from this one.
@@ -338,7 +338,7 @@ class Governor:
                 accepted_at=accepted,
             )
             self._wake_next()
-            return self._next_look(0.0)
+            return self._next_look(0.0, now)
         slot.since = since = _began(record, now)
         age = max(0.0, now - since)
         self.lifetimes.censored(age, since=max(0.0, record.looked_at - since))
@@ -352,14 +352,15 @@ class Governor:
             accepted_at=accepted,
         )
         self._wake_next()
-        return self._next_look(age)
+        return self._next_look(age, now)
 
-    def _next_look(self, age: float) -> float:
+    def _next_look(self, age: float, now: float) -> float:
         return next_look(
             self.lifetimes,
             age,
             p=DEFAULT_P if self._pace.concurrency else AUTO_P,
             rng=self._rng,
+            now=now,
             fixed=self._pace.poll_seconds,
             floor=self._least_gap(),
         )
