@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import anyio
@@ -44,6 +45,11 @@ MIGRATIONS: dict[int, str] = {}
 """From version N to N+1: a script, run in one transaction. Empty while there is one version."""
 
 BUSY_SECONDS = 10.0
+QUICK_SECONDS = 0.002
+FEW = 4
+"""A commit of so few changes, on a disk that usually takes no longer than that, is made on the event loop itself: to hand
+it to a thread and back costs 0.5 ms of CPU (``benchmarks/LOG.md``), twice the commit. On a slow disk the loop never waits.
+"""
 
 _UPDATE = (
     f"UPDATE jobs SET ({STATE_COLUMNS}) = ({', '.join('?' * (STATE_COLUMNS.count(',') + 1))}), serial = serial + 1 "
@@ -71,6 +77,7 @@ class SqliteCheckpoint:
         self._place = Place(path)
         self._queue: list[_Ticket] = []
         self._leading = False
+        self._usual_seconds = 10 * QUICK_SECONDS  # of a commit; the disk has to show that it is quick
         self.model = self.get("model") or ""
         cap, top = self.get("max_cost"), self.get("top_price")
         self._cap = int(cap) if cap else None
@@ -109,7 +116,10 @@ class SqliteCheckpoint:
     async def _lead(self) -> None:
         batch, self._queue = self._queue, []
         try:
-            await anyio.to_thread.run_sync(self._commit, batch)
+            if len(batch) <= FEW and self._usual_seconds < QUICK_SECONDS:
+                self._commit(batch)
+            else:
+                await anyio.to_thread.run_sync(self._commit, batch)
         except BaseException as error:
             for ticket in batch:  # those who share this commit must not take it for done, whatever ended it
                 ticket.error = ticket.error or _as_ours(error, self.path)
@@ -125,6 +135,7 @@ class SqliteCheckpoint:
                 ticket.turn.set()
 
     def _commit(self, batch: list[_Ticket]) -> None:
+        began = perf_counter()
         with self.transaction() as db:
             top = self.top_price
             for ticket in batch:
@@ -133,6 +144,7 @@ class SqliteCheckpoint:
             if top > self.top_price:
                 self.put_in(db, "top_price", str(top))
         self.top_price = top
+        self._usual_seconds += (perf_counter() - began - self._usual_seconds) / 10
 
     def _write(self, db: sqlite3.Connection, ticket: _Ticket) -> BatcheditError | None:
         record, event = ticket.record, ticket.event
