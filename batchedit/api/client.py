@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class Client:
-    """``ports.Api`` over HTTP: an async context manager around one ``httpx.AsyncClient``.
+    """``ports.Api`` over HTTP: an async context manager around its connections.
 
     ``connections`` is the most there are at once, half for POSTs that buy. ``proxy`` and ``verify`` are the caller's:
     nothing here reads the environment. ``transport`` replaces the network in tests. UsageError for a base URL that is
@@ -87,14 +87,13 @@ class Client:
         )
 
     async def __aenter__(self) -> Self:
-        await self._line.http.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with anyio.move_on_after(5, shield=True):
-            await self._line.http.__aexit__(kind, error, trace)
+            await self._line.aclose()
 
     # --- the POST that buys -----------------------------------------------------------------------
 

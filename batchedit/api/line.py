@@ -1,4 +1,4 @@
-"""The line to the service: one ``httpx.AsyncClient``, the permits in front of it, the times and the retries.
+"""The line to the service: its connections, the permits in front of them, the times and the retries.
 
 It knows nothing of jobs. ``post`` sends once and tells an answer from silence, and silence from "never sent"; ``ask``
 is for what is free, and asks again.
@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar, cast
 
@@ -22,7 +23,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_expone
 from ..core.model import Kind, Problem
 from ..ports import NoAnswer
 from .said import clean
-from .transport import FRESH, Departure, TwoPools, never_left
+from .transport import Connections, Departure, never_left
 from .urls import is_loopback, origin
 
 ATTEMPTS = 4
@@ -60,9 +61,7 @@ class Silence:
 
 
 class Line:
-    """``connections`` is split between POSTs that buy and everything else, each with a semaphore of its own in front
-    (httpcore's pool is quadratic in its idle connections [LIMITS]).
-    """
+    """``connections`` is split between POSTs that buy and everything else, each with a semaphore of its own in front."""
 
     def __init__(
         self,
@@ -85,20 +84,22 @@ class Line:
         self._asking = anyio.Semaphore(gets, fast_acquire=True)
         place = origin(base_url)
         at_home = place is not None and is_loopback(place[1])
-        self._transport = transport or TwoPools(
-            fresh=posts, kept=gets, verify=verify or httpx.create_ssl_context(), proxy=None if at_home else proxy
+        self._connections = Connections(
+            posts=posts, gets=gets, verify=verify, proxy=None if at_home else proxy, transport=transport
         )
-        self.http = httpx.AsyncClient(
-            transport=self._transport,
-            trust_env=False,
-            follow_redirects=False,
-            headers={
+        self._idle = [*self._connections.kept]  # the last one used on top: the others' connections may expire
+        self._headers = httpx.Headers(
+            {
                 "Authorization": f"Bearer {token}",
                 "User-Agent": f"batchedit/{_version()}",
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",  # a broken gzip body would be a lost answer
-            },
+            }
         )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._connections.aclose()
 
     @asynccontextmanager
     async def permit(self) -> AsyncIterator[None]:
@@ -117,17 +118,17 @@ class Line:
     async def post(self, url: str, content: bytes) -> Reply | Silence:
         """One POST, once, on a connection of its own. Only cancellation is raised."""
         departure = Departure()
+        about = ((b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(content)))
         try:
-            request = self.http.build_request(
+            request = httpx.Request(
                 "POST",
                 url,
                 content=_chunks(content) if len(content) > _CHUNK else content,
-                headers={"Content-Type": "application/json", "Content-Length": str(len(content))},
-                timeout=_POST_TIMES,
-                extensions={"trace": departure, FRESH: True},
+                headers=[*self._headers.raw, *about],
+                extensions={"trace": departure, "timeout": _POST_TIMES.as_dict()},
             )
             with anyio.move_on_after(SUBMIT_SECONDS + len(content) / SLOWEST_UPLINK) as scope:
-                reply = await self._exchange(request)
+                reply = await self._exchange(request, self._connections.fresh)
         except Exception as error:  # noqa: BLE001 - the table says: every exception that is not listed means "sent"
             return Silence(not never_left(error, departure), self._describe(error))
         return Silence(sent=True, seen="no whole answer in time") if scope.cancelled_caught else reply
@@ -162,36 +163,44 @@ class Line:
         """The same without a second try. Only cancellation is raised."""
         try:
             async with self._asking:
-                # ``build_request`` would read the address twice more and merge nothing into it.
-                request = httpx.Request(
-                    method, url, headers=self.http.headers, extensions={"timeout": _ASK_TIMES.as_dict()}
-                )
-                with anyio.fail_after(TOTAL_SECONDS):
-                    reply = await self._exchange(request)
+                transport = self._idle.pop()
+                try:
+                    request = httpx.Request(
+                        method, url, headers=self._headers, extensions={"timeout": _ASK_TIMES.as_dict()}
+                    )
+                    with anyio.fail_after(TOTAL_SECONDS):
+                        reply = await self._exchange(request, transport)
+                finally:
+                    self._idle.append(transport)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             return NoAnswer(Problem(Kind.UNREACHABLE, f"the service can't be reached ({self._describe(error)})"))
         return read(reply.status, reply.headers, reply.body, self._clock(), secret=self._token)
 
-    async def _exchange(self, request: httpx.Request) -> Reply:
+    @staticmethod
+    async def _exchange(request: httpx.Request, transport: httpx.AsyncBaseTransport) -> Reply:
         """Send and read. A POST's answer that breaks off is handed on as far as it came: a whole request_id in it is a
         purchase, the status of a 422 is known, and a torn 200 reads as what it is, no answer.
 
-        The client's transport is asked itself: what ``AsyncClient.send`` puts around it (authentication, redirects,
-        cookies, hooks) is a fifth of a call's CPU, and none of it is wanted here.
+        The transport is asked itself: what ``httpx.AsyncClient`` puts around it (authentication, redirects, cookies,
+        hooks) is a fifth of a call's CPU, and none of it is wanted here.
         """
-        response = await self._transport.handle_async_request(request)
-        body = bytearray()
+        response = await transport.handle_async_request(request)
+        body, quietly = bytearray(), True
         try:
             # Plain text needs no decoder, and the stream itself none of the layers in front of it.
             packed = "content-encoding" in response.headers
             async for chunk in response.aiter_bytes() if packed else cast("httpx.AsyncByteStream", response.stream):
                 if len(body) < LARGEST_REPLY:
                     body += chunk
+            quietly = request.method == "POST"  # nothing may come between a purchase and its answer any more
         except Exception:
             if request.method != "POST":
                 raise
         finally:
-            with anyio.move_on_after(5, shield=True), suppress(httpx.HTTPError, OSError):
+            if quietly:
+                with anyio.move_on_after(5, shield=True), suppress(httpx.HTTPError, OSError):
+                    await response.aclose()
+            else:
                 await response.aclose()
         return Reply(response.status_code, response.headers, bytes(body))
 
@@ -206,6 +215,12 @@ def _is_transient(reply: object) -> bool:
 def _outcome(state: RetryCallState) -> Any:
     assert state.outcome is not None  # tenacity asks only after an attempt
     return state.outcome.result()
+
+
+@lru_cache(maxsize=8192)
+def _read(url: str) -> httpx.URL:
+    """A job is looked at several times under one address, and httpx reads one letter by letter."""
+    return httpx.URL(url)
 
 
 async def _chunks(content: bytes) -> AsyncIterator[bytes]:

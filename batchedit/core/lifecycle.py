@@ -325,7 +325,8 @@ def advance(record: Record, event: Event) -> Record:
     target = TRANSITIONS[record.state].get(type(event))
     if target is None:
         raise IllegalEventError(f"job {record.id} is {record.state} and can't be {type(event).__name__}")
-    return replace(_apply(record, event), state=target)
+    after = _apply(record, event)
+    return after if after.state is target else replace(after, state=target)
 
 
 def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0912 - one arm an event, closed by assert_never

@@ -22,7 +22,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, cast
 
 import anyio
 import httpx
@@ -44,6 +44,9 @@ _TOO_LARGE = f"the file is larger than {LARGEST // 2**30} GiB"
 _BLOCK = 2**20  # bytes written and hashed in one go, in a thread
 
 _TIMES = httpx.Timeout(connect=10.0, pool=60.0, read=60.0, write=30.0)
+_HEADERS = httpx.Headers(
+    {"Accept": "image/*,video/*,*/*;q=0.1", "Accept-Encoding": "identity", "User-Agent": "batchedit"}
+)
 _backoff = wait_exponential(multiplier=0.5, max=8.0)
 
 
@@ -77,7 +80,7 @@ class _Sink:
 
 
 class Downloader:
-    """``ports.Files``: an async context manager around one ``httpx.AsyncClient`` of its own.
+    """``ports.Files``: an async context manager around connections of its own.
 
     ``folder`` is the run's folder; files go below ``folder/files`` under the job's name, a second and further output of
     one job under ``name-2``, ``name-3``. The ending is what the bytes are, whatever the link says. At most ``limit``
@@ -102,34 +105,32 @@ class Downloader:
         self._folder = folder
         self._taken = taken or (lambda _path, _job: False)
         self._claimed: dict[str, int] = {}
+        self._judged: dict[Path, bool] = {}
         self._gate = Gate(allow_hosts)
         self._clock = clock
         self._rng = rng or random.Random()
         self._places = anyio.Semaphore(limit)
         self._threads = anyio.CapacityLimiter(max(2, min(limit, os.cpu_count() or 2)))
-        trusted = verify or httpx.create_ssl_context()
-        direct = {name: httpx.AsyncHTTPTransport(verify=trusted, trust_env=False) for name in _LOOPBACKS}
-        self._http = httpx.AsyncClient(
-            transport=transport,
-            verify=trusted,
-            proxy=proxy if transport is None else None,
-            mounts=direct if proxy else None,
-            trust_env=False,
-            follow_redirects=False,
-            timeout=_TIMES,
-            limits=httpx.Limits(max_connections=limit, max_keepalive_connections=limit, keepalive_expiry=4.0),
-            headers={"Accept": "image/*,video/*,*/*;q=0.1", "Accept-Encoding": "identity", "User-Agent": "batchedit"},
-        )
+        # A pool of one each, the last one used on top: httpcore asks the system about every idle connection of a pool.
+        one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=4.0)
+        trusted = verify or (httpx.create_ssl_context() if transport is None else True)
+
+        def made(proxy: str | None) -> httpx.AsyncBaseTransport:
+            return transport or httpx.AsyncHTTPTransport(verify=trusted, trust_env=False, limits=one, proxy=proxy)
+
+        self._far = [made(proxy) for _ in range(limit)]
+        self._near = [made(None) for _ in range(limit)] if proxy else self._far
+        """For this machine: never by a proxy."""
 
     async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with anyio.move_on_after(5, shield=True):
-            await self._http.__aexit__(kind, error, trace)
+            for transport in {*self._far, *self._near}:
+                await transport.aclose()
 
     async def save(self, record: Record, output: Output, index: int) -> SavedFile | Broken:
         """Download one output to its final name, verified; or say why not. OutputError if the disk fails."""
@@ -161,9 +162,15 @@ class Downloader:
         odd = not name or path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name
         root = self._folder / "files"
         target = root / path
-        if odd or not Path(os.path.realpath(target.parent)).is_relative_to(os.path.realpath(root)):
+        if odd or not self._inside(target.parent, root):
             raise OutputError(f"the file name {name!r} leaves the folder {root}")
         return target
+
+    def _inside(self, folder: Path, root: Path) -> bool:
+        """Does ``folder`` lie in ``root``, whatever links there are? Asked of the disk once."""
+        if folder not in self._judged:
+            self._judged[folder] = Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(root))
+        return self._judged[folder]
 
     async def _attempt(self, url: str, target: Path, record: Record) -> SavedFile:
         """One try. The .part lies beside the final name, so that the rename stays within one file system."""
@@ -187,28 +194,39 @@ class Downloader:
         for _ in range(REDIRECTS + 1):
             if reason := self._gate.refusal(place):
                 raise _FlawError(f"the link is not followed: {reason}")
-            request = self._http.build_request("GET", place)
-            response = await self._http.send(request, stream=True)
-            try:
+            async with self._asked(place) as response:
                 if not response.has_redirect_location:
                     _check_status(response)
                     yield response
                     return
                 onward = place.join(_parse(response.headers["location"]))
-            finally:
-                with anyio.move_on_after(5, shield=True), suppress(httpx.HTTPError, OSError):
-                    await response.aclose()
             if place.scheme == "https" and onward.scheme != "https":
                 raise _FlawError("the link is not followed: it leads from https to http")
             place = onward
         raise _FlawError(f"the link leads through more than {REDIRECTS} redirects")
+
+    @asynccontextmanager
+    async def _asked(self, place: httpx.URL) -> AsyncIterator[httpx.Response]:
+        """The answer to one GET. The transport is asked itself: no cookies, no authentication, no redirects of its own."""
+        idle = self._near if place.host in _LOOPBACKS else self._far
+        transport = idle.pop()
+        try:
+            request = httpx.Request("GET", place, headers=_HEADERS, extensions={"timeout": _TIMES.as_dict()})
+            response = await transport.handle_async_request(request)
+            try:
+                yield response
+            finally:
+                with anyio.move_on_after(5, shield=True), suppress(httpx.HTTPError, OSError):
+                    await response.aclose()
+        finally:
+            idle.append(transport)
 
     async def _stream(self, response: httpx.Response, sink: _Sink) -> bytes:
         """The body, as it came, into the sink, but for the last block; its length is checked against Content-Length."""
         told = _length(response)
         began = anyio.current_time()
         block = bytearray()
-        async for chunk in response.aiter_raw():
+        async for chunk in cast("httpx.AsyncByteStream", response.stream):
             block += chunk
             sink.size += len(chunk)
             if sink.size > LARGEST:
@@ -272,7 +290,7 @@ class Downloader:
         raise OutputError(f"{target}{ending} is another job's file")
 
 
-_LOOPBACKS = ("all://127.0.0.1", "all://localhost", "all://[::1]")
+_LOOPBACKS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def _parse(url: str) -> httpx.URL:
@@ -306,10 +324,11 @@ def _length(response: httpx.Response) -> int | None:
 
 
 def _create(part: Path) -> IO[bytes]:
-    missing = [folder for folder in (part.parent, *part.parent.parents) if not folder.exists()]
-    part.parent.mkdir(parents=True, exist_ok=True)
-    for folder in missing:
-        _sync_folder(folder.parent)
+    if not part.parent.is_dir():
+        missing = [folder for folder in (part.parent, *part.parent.parents) if not folder.exists()]
+        part.parent.mkdir(parents=True, exist_ok=True)
+        for folder in missing:
+            _sync_folder(folder.parent)
     return part.open("wb")
 
 

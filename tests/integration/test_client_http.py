@@ -266,7 +266,7 @@ async def test_a_proxys_connect_is_not_the_post():
 async def test_a_request_that_h11_refuses_to_write_never_left(server):
     server.script = [server.http(200)]
     async with client(server.url) as api:
-        api._line.http.headers["x-broken"] = "a\nb"
+        api._line._headers["x-broken"] = "a\nb"
         event = await api.submit(record())
     assert isinstance(event, Declined)
     assert server.requests == []
