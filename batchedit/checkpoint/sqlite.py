@@ -239,7 +239,7 @@ class SqliteCheckpoint:
         query = """
             SELECT lines.row, lines.id, coalesce(state, 'invalid'), coalesce(size, ''), coalesce(variant, 1),
                    coalesce(version, 1), coalesce(kind, ''), coalesce(problem, ''), coalesce(files, ''),
-                   coalesce(outputs, ''), coalesce(request_id, ''),
+                   iif(files IS NULL, coalesce(outputs, ''), ''), coalesce(request_id, ''),
                    CASE WHEN submitted_at IS NOT NULL OR sunk > 0 THEN sunk + coalesce(cost, held) END,
                    submitted_at, finished_at, coalesce(key, x''), coalesce(problems, ''), coalesce(over, ''),
                    coalesce(flags, '')
@@ -249,13 +249,8 @@ class SqliteCheckpoint:
         cursor = self._db.cursor()
         cursor.execute(query, (first_row,))
         for row in cursor:
-            files, outputs = row[8], row[9]
-            if not files and not outputs:
-                yield Outcome._make(row)
-                continue
-            # A file's link is its sixth field, an output's its first.
-            url = _last_text(files) or orjson.loads(files)[0][5] if files else orjson.loads(outputs)[0][0]
-            yield Outcome._make((*row[:9], url, *row[10:]))
+            outputs = row[9]
+            yield Outcome._make((*row[:9], orjson.loads(outputs)[0][0], *row[10:]) if outputs else row)
 
     def rows_of(self, jobs: Iterable[int]) -> dict[int, list[tuple[int, str]]]:
         """For each job id the ``(row number, id cell)`` of the lines that want it."""
@@ -373,16 +368,6 @@ def purse(by_state: Mapping[str, Sums], cap: int | None, top_price: int, believe
         cap=cap,
         top_price=top_price,
     )
-
-
-def _last_text(files: str) -> str:
-    """The link in the JSON text of one file, cut out of it; ``""`` where that takes a real reader.
-
-    Inside a JSON text no quotation mark stands alone, so the last one behind a comma begins the last text.
-    """
-    at = files.rfind(',"') + 2
-    link = files[at:-3]
-    return "" if "\\" in link or not files.endswith('"]]') or "],[" in files else link
 
 
 def _told_price(event: Event) -> int:

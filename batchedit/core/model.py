@@ -219,7 +219,8 @@ class Outcome(NamedTuple):
     """One line of the results as the checkpoint keeps it: a row, size and variant, and how its job stands.
 
     ``state`` is a State's value or ``"invalid"``. ``files`` is a JSON text: a list of
-    ``[path, sha256, bytes, width, height, url]``, ``""`` if there are none. ``cost`` is micro-dollars over all
+    ``[path, sha256, bytes, width, height, url]``, ``""`` if there are none; ``url`` is the link of an output that is no
+    file yet. ``cost`` is micro-dollars over all
     purchases of the job, None before anything was bought. ``problems`` is, for an invalid row, a JSON text: a list of
     ``[column, value, reason]``. ``flags`` is what a machine found odd about the picture, words set apart by blanks.
     """

@@ -12,16 +12,18 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, TypeVar, cast
 
+import orjson
+
 from ..core.errors import ManifestError, OutputError
 from ..core.model import Outcome
-from .cells import json_text, text_of
+from .cells import TEXTS, json_text, text_of
 from .jsonl import JsonlManifest, is_object, without_ours
-from .outcomecells import RESULT_COLUMNS, STATUS, csv_cells, json_object, values
+from .outcomecells import RESULT_COLUMNS, STATUS, csv_cells, json_object, named, values
 from .rows import BadRow, Form, FormKind, Manifest, Row
 
 __all__ = ["RESULT_COLUMNS", "write_results"]
@@ -111,7 +113,7 @@ def _whole(path: Path) -> Iterator[Path]:
 @contextmanager
 def _text(part: Path, path: Path, form: Form) -> Iterator[TextIO]:
     """A text file in the form's encoding. What it can't hold of *ours* becomes an escape; the user's cells fit."""
-    with part.open("wb") as raw:
+    with part.open("wb", buffering=2**20) as raw:
         packed = cast("BinaryIO", gzip.GzipFile("", "wb", fileobj=raw, mtime=0)) if path.suffix == ".gz" else None
         errors = "strict" if form.encoding.startswith("utf-") else "backslashreplace"
         with io.TextIOWrapper(
@@ -203,9 +205,17 @@ def _write_jsonl(pairs: Pairs, file: TextIO, form: Form) -> int:
     count = 0
     write, newline = file.write, form.newline
     for row, outcome in pairs:
-        write(_with_ours(_object_text(row), outcome) + newline)
+        write((_at_once(row, outcome) or _with_ours(_object_text(row), outcome)) + newline)
         count += 1
     return count
+
+
+def _at_once(row: Row | BadRow, outcome: Outcome) -> str:
+    """The line in one go where the user's cells are plain text, as those of a CSV file are; else ``""``."""
+    if isinstance(row, Row) and not outcome.over and TEXTS.issuperset(map(type, row.cells.values())):
+        with suppress(TypeError):  # half a character, which orjson refuses
+            return orjson.dumps(row.cells | named(values(outcome))).decode()
+    return ""
 
 
 def _with_ours(user: str, outcome: Outcome) -> str:
