@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 import anyio
 import orjson
 
-from .checkpoint.intake import CHUNK, Intake
+from .checkpoint.intake import Intake
 from .core.errors import BatcheditError
 from .core.model import InvalidLine, JobKey, Line, Record, State
 from .pool.drive import Pool, ask_prices, gravest, resume, work
@@ -138,10 +137,8 @@ def plan(lines: Iterable[Line | InvalidLine], survey: Survey) -> Survey:
 
 
 def take_in(intake: Intake, lines: Iterable[Line | InvalidLine], survey: Survey) -> None:
-    """Manifest → jobs → checkpoint, chunk by chunk. Nothing of it counts before ``commit``."""
-    watched = survey.watch(lines)
-    while chunk := list(islice(watched, CHUNK)):
-        intake.add(chunk)
+    """Manifest → jobs → checkpoint. Nothing of it counts before ``commit``."""
+    intake.add(survey.watch(lines))
 
 
 async def collect_and_buy(

@@ -27,7 +27,7 @@ from batchedit.core.model import (
     Record,
     SavedFile,
 )
-from batchedit.manifest.identity import canonical, job_key, name_digest, slot_of, without_paths
+from batchedit.manifest.identity import canonical, job_key, slot_of, without_paths
 from batchedit.runfolder import RunFolder
 from batchedit.settings import DEFAULT_MODEL, Settings
 
@@ -137,4 +137,4 @@ def line(number: int, row: Mapping[str, str], sources: Sequence[Any] | None = No
     name = f"{row['sku'].replace('/', '_')[:60] or number}-{row['size'].replace(':', 'x')}-1"
     key = job_key(DEFAULT_MODEL, without_paths(inputs))
     job = Job(key, DEFAULT_MODEL, canonical(inputs).decode(), name, row["size"])
-    return Line(number, row["sku"], job, slot_of(name_digest(name)))
+    return Line(number, row["sku"], job, slot_of(name))

@@ -8,7 +8,7 @@ one, before anything could have been bought from it: buying begins after ``commi
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -71,7 +71,7 @@ class IntakeReport:
 
 
 class Intake:
-    """``begin``, ``add`` chunk by chunk, then ``commit`` or ``abandon``. ``limit``: how many jobs are wanted, None: all."""
+    """``begin``, ``add``, then ``commit`` or ``abandon``. ``limit``: how many jobs are wanted, None: all."""
 
     def __init__(self, checkpoint: SqliteCheckpoint, known: KnownJobs, limit: int | None = None) -> None:
         self._checkpoint = checkpoint
@@ -93,21 +93,29 @@ class Intake:
             db.execute(_LINES_TABLE)
         return cls(checkpoint, known_jobs(checkpoint), limit)
 
-    def add(self, lines: Sequence[Line | InvalidLine]) -> None:
-        """Write one chunk in one transaction."""
+    def add(self, lines: Iterable[Line | InvalidLine]) -> None:
+        """Write ``lines`` as they come, a chunk a transaction. A key is looked up just after its line's maker did, who
+        asks for it too: the map remembers the last one.
+        """
         jobs: list[tuple[object, ...]] = []
         rows: list[tuple[object, ...]] = []
-        self._moved.clear()
         for line in lines:
             if isinstance(line, InvalidLine):
                 self._invalid += 1
                 rows.append((line.row, line.id, None, _problems_text(line), None))
             else:
                 rows.append((line.row, line.id, self._job_id(line, jobs), None, line.over or None))
+            if len(rows) == CHUNK:
+                self._write(jobs, rows)
+        self._write(jobs, rows)
+
+    def _write(self, jobs: list[tuple[object, ...]], rows: list[tuple[object, ...]]) -> None:
         with self._checkpoint.transaction() as db:
             db.executemany(_INSERT_JOB, jobs)
             db.executemany(_INSERT_LINE, rows)
             db.executemany(_UPDATE_PATHS, self._moved)
+        for written in (jobs, rows, self._moved):
+            written.clear()
 
     def _job_id(self, line: Line, jobs: list[tuple[object, ...]]) -> int:
         job = line.job

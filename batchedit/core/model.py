@@ -96,8 +96,7 @@ class SavedFile:
     url: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """What to buy. ``inputs`` is the canonical JSON text of the model's inputs, pictures always as a list.
 
     ``name`` is the file's path below ``files/`` without its ending; ``revision`` counts deliberate repurchases of equal
@@ -194,8 +193,7 @@ class CellProblem:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of the results: a row, or one of its sizes and variants, that wants a job."""
 
     row: int

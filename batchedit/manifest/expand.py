@@ -17,7 +17,7 @@ from .cells import json_text, text_of
 from .collisions import Collisions
 from .digests import DigestSet
 from .fields import compile_schema
-from .identity import KeyMaker, canonical, name_digest, slot_of, without_paths
+from .identity import KeyMaker, canonical, slot_of, without_paths
 from .names import Namer
 from .pictures import CellError, Pictures
 from .prompt import Prompt
@@ -73,7 +73,7 @@ class Expander:
         self._fill = tuple(find_column(column, columns, "--fill-down") for column in recipe.fill_down)
         self._carried: dict[str, Any] = {}
         self._carried_id: str | None = None
-        self._keys, self._slots = DigestSet(16), DigestSet(8)
+        self._keys, self._slots = DigestSet(16), set[int]()
         self._n = 0
         self.collisions = Collisions()
         self.notes = sources.notes
@@ -210,29 +210,30 @@ class Expander:
         namer = self._namer
         n = self._n = self._n + (not twin)
         name = namer.render(cells, number, id_, size, variant, n)
-        digest = name_digest(name)
+        slot = slot_of(name)
         version = 1
         if not twin:
-            if not self._slots.add(digest):
-                name, digest = self._told_apart(name, digest, number)
+            if slot in self._slots:
+                name, slot = self._told_apart(name, slot, number)
+            self._slots.add(slot)
             if self._known is not None and not self._known.has(key):
-                version = self._known.version(slot_of(digest)) + 1
+                version = self._known.version(slot) + 1
         if namer.versioned:
             name = namer.render(cells, number, id_, size, variant, n, str(version))
         elif version > 1:
             name = f"{name}-v{version}"
         job = Job(key, self._model, inputs, name, size, variant, self._revision, version)
-        return Line(number, id_, job, slot_of(digest), twin, over)
+        return Line(number, id_, job, slot, twin, over)
 
-    def _told_apart(self, name: str, digest: bytes, row: int) -> tuple[str, bytes]:
+    def _told_apart(self, name: str, slot: int, row: int) -> tuple[str, int]:
         """Another name for a second job of one name. An explicit template's clash is noted and refused at the end."""
         if not self._namer.default:
-            self.collisions.add(slot_of(digest), name, row)
-            return name, digest
+            self.collisions.add(slot, name, row)
+            return name, slot
         name = f"{name}-row{row}"
-        while not self._slots.add(digest := name_digest(name)):
+        while (slot := slot_of(name)) in self._slots:
             name += "-2"
-        return name, digest
+        return name, slot
 
     def _filled(self, cells: dict[str, Any], id_: str) -> dict[str, Any]:
         if id_ != self._carried_id:

@@ -70,11 +70,8 @@ def job_key(model: str, inputs: dict[str, Any], variant: int = 1, revision: int 
     return maker.key(canonical(without_paths(inputs)), maker.suffix(variant))
 
 
-def name_digest(name: str) -> bytes:
-    """8 bytes for a file's name, equal for names that macOS and Windows take for the same."""
-    return blake2b(name.casefold().encode(), digest_size=8).digest()
-
-
-def slot_of(digest: bytes) -> int:
-    """A name's digest as the signed 64-bit number that a checkpoint keeps."""
-    return int.from_bytes(digest, "big", signed=True)
+def slot_of(name: str) -> int:
+    """A file's name as the signed 64-bit number that a checkpoint keeps: equal for names that macOS and Windows take for
+    the same.
+    """
+    return int.from_bytes(blake2b(name.casefold().encode(), digest_size=8).digest(), "big", signed=True)

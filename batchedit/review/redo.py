@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -35,7 +34,7 @@ def job_again(
         revision += 1
     text = orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS).decode() if addition else job.inputs
     name = free_name(job.name.removesuffix(f"-v{job.version}"), version, names)
-    return replace(job, key=key, inputs=text, name=name, revision=revision, version=version)
+    return job._replace(key=key, inputs=text, name=name, revision=revision, version=version)
 
 
 def extended(prompt: str, addition: str) -> str:
