@@ -405,12 +405,12 @@ def next_look(
 
 
 def shared_moment(at: float, gap: float) -> float:
-    """``at``, moved by at most an eighth of ``gap`` to a moment at which other jobs are looked at too.
+    """``at``, moved by at most a quarter of ``gap`` to a moment at which other jobs are looked at too.
 
-    A process that is woken up for every single look does each with cold caches, at nearly twice the CPU (``benchmarks``:
-    0.45 ms for 0.75), and wakes a laptop's processor up as often. The moments are the multiples of a power of two of a
-    second, as coarse as an eighth of the gap either way and ``SHARED`` allow, so that those of long gaps are among those
-    of short ones. On average nobody is looked at later for it.
+    A process that is woken up for every single look does each with cold caches, at nearly twice the CPU
+    (``benchmarks/LOG.md``), and wakes a laptop's processor as often. The moments are the multiples of a power of two of
+    a second, at most half a gap and ``SHARED`` apart, so those of long gaps are among those of short ones. On average
+    nobody is looked at later for it.
     """
     step = min(SHARED, 2.0 ** math.floor(math.log2(gap / 2.0)))
     return round(at / step) * step

@@ -1,7 +1,7 @@
 """CSV as it stands in the file: every cell verbatim, and each record's own text beside its cells.
 
-``csv.reader`` reads through a tap that keeps the physical lines of the record under way, so the results can append
-columns to the *original text* instead of writing the user's cells anew. After a broken record the reader starts afresh
+``csv.reader`` reads from a tape that keeps the physical lines of the record under way, so the results can append columns
+to the *original text* instead of writing the user's cells anew. After a broken record the reader starts afresh
 at the next line.
 
 Numbers: a row is counted when it stands between others, blank or not, so data row N is the spreadsheet's row N + 1. A
@@ -16,7 +16,9 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from typing import TextIO
 
 from ..core.errors import ManifestError
 from .nearest import listed
@@ -24,6 +26,7 @@ from .rows import OURS, BadRow, Form, Row, shown
 from .sniff import open_text
 
 _LONGEST = 1 << 27  # characters of one record: twice the service's 64 MiB a request; more is a quote that never closes
+_BLOCK = 2**18  # characters read at once
 _SEP = re.compile(r'"?sep=."?$', re.IGNORECASE)
 
 
@@ -58,17 +61,14 @@ class CsvManifest:
         with self._opened() as file:
             for _ in range(self._skip):
                 next(file)
-            lines: list[str] = []
-            reader = csv.reader(_tap(file, lines), delimiter=self.form.delimiter, strict=True)
-            number, line = 0, self._skip
+            tape = _Tape(file)
+            reader = csv.reader(tape.lines, delimiter=self.form.delimiter, strict=True)
+            number = 0
             while True:
                 try:
                     for values in reader:
                         number += 1
-                        raw = lines[0] if len(lines) == 1 else "".join(lines)
-                        line += len(lines)
-                        lines.clear()
-                        raw = raw.rstrip("\r\n")
+                        raw = tape.record(reader.line_num).rstrip("\r\n")
                         if len(values) != width:
                             if values and any(values):
                                 yield BadRow(number, _ragged(values, self.columns, width), raw)
@@ -83,10 +83,10 @@ class CsvManifest:
                     break
                 except csv.Error as error:
                     number += 1
-                    raw = "".join(lines)
-                    yield BadRow(number, _broken(str(error), line + 1, len(lines), raw), raw.rstrip("\r\n"))
-                    line += len(lines)
-                    lines.clear()
+                    first = self._skip + tape.told + 1
+                    raw = tape.record(reader.line_num)
+                    reason = _broken(str(error), first, self._skip + reader.line_num - first + 1, raw)
+                    yield BadRow(number, reason, raw.rstrip("\r\n"))
 
     def _header(self, file: Iterable[str], lines: list[str]) -> list[str]:
         reader = csv.reader(_tap(file, lines), delimiter=self.form.delimiter, strict=True)
@@ -102,7 +102,7 @@ class CsvManifest:
         raise ManifestError(f"{self._name} is empty", hint="A manifest begins with a line of column names.")
 
     @contextmanager
-    def _opened(self) -> Iterator[Iterator[str]]:
+    def _opened(self) -> Iterator[TextIO]:
         with readable(self._name), open_text(self._path, self.form, newline="") as file:
             yield file
 
@@ -121,20 +121,43 @@ def readable(name: str) -> Iterator[None]:
 
 
 def _tap(file: Iterable[str], lines: list[str]) -> Iterator[str]:
-    keep = lines.append
-    size = 0
     for line in file:
-        if lines:
-            size += len(line)
-            if size > _LONGEST:
+        lines.append(line)
+        yield line
+
+
+class _Tape:
+    """The physical lines of a file on their way to ``csv.reader``, kept until the record that they make is known.
+
+    ``csv.reader`` counts the lines it has taken; so they can come by the block, without a call of Python's for each.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self.lines: Iterator[str] = chain.from_iterable(self._blocks(file))
+        self.told = 0
+        """Lines that were told as records."""
+        self._held: list[str] = []
+        self._at = 0  # of what is held, so many were told
+        self._size = 0  # characters read since a record last ended within a block
+
+    def record(self, line_num: int) -> str:
+        """The text of the record that ends with line ``line_num``, with its line ends."""
+        begin, self._at = self._at, self._at + line_num - self.told
+        self.told = line_num
+        return self._held[begin] if self._at == begin + 1 else "".join(self._held[begin : self._at])
+
+    def _blocks(self, file: TextIO) -> Iterator[list[str]]:
+        while block := file.readlines(_BLOCK):
+            del self._held[: self._at]
+            self._at = 0
+            self._size = (self._size if self._held else 0) + sum(map(len, block))
+            if self._held and self._size > _LONGEST:
                 raise ManifestError(
-                    f"a quotation mark opens a cell that never ends: {shown(lines[0])}",
+                    f"a quotation mark opens a cell that never ends: {shown(self._held[0])}",
                     hint='Close the quotation mark, or write it twice ("") inside a quoted cell.',
                 )
-        else:
-            size = 0
-        keep(line)
-        yield line
+            self._held += block
+            yield block
 
 
 def _check_header(names: list[str], name: str) -> None:

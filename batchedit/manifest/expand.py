@@ -28,6 +28,7 @@ from .sources import Recipe, choose_sources, find_column, find_id
 __all__ = ["Expander", "Known", "Recipe", "expand_all"]
 
 
+_AS_IT_STANDS = (None,)
 _ANSWERS = frozenset({bool, int, float})  # types whose false values are answers, not gaps
 
 
@@ -191,7 +192,7 @@ class Expander:
 
     def _lines(self, number: int, id_: str, cells: dict[str, Any], inputs: dict[str, Any], over: str) -> list[Line]:
         lines: list[Line] = []
-        for size in self._sizes or (None,):
+        for size in self._sizes or _AS_IT_STANDS:
             if size is not None:
                 inputs[self._size_field] = size
             text = digested = canonical(inputs)

@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchedit.checkpoint.codec import files_text
-from batchedit.checkpoint.sqlite import _last_text
-from batchedit.core.model import SavedFile
+from batchedit.core.model import Outcome
 from batchedit.manifest.cells import json_text
 from batchedit.manifest.outcomecells import RESULT_COLUMNS, csv_cells, json_object
-from batchedit.manifest.rows import Number
+from batchedit.manifest.results import _at_once, _with_ours
+from batchedit.manifest.rows import Number, Row
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 CELLS = st.dictionaries(TEXT, TEXT | st.booleans() | st.none())
@@ -32,10 +31,11 @@ def test_numbers_stay_as_they_were_written() -> None:
     assert json_text({"a": Number("1.50"), "b": "x"}) == '{"a":1.50,"b":"x"}'
 
 
-@given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=3))
-def test_a_files_link_is_cut_out_or_left_to_a_reader(files: list[tuple[str, str]]) -> None:
-    text = files_text(tuple(SavedFile(path, "ab", 1, 2, 3, url) for path, url in files))
-    assert _last_text(text) in {"", files[0][1]}
+@given(CELLS, TEXT, st.sampled_from([None, 40_000, 1]))
+def test_a_line_made_at_once_is_the_line_made_of_its_parts(cells: dict[str, Any], url: str, cost: int | None) -> None:
+    row, outcome = Row(1, cells, ""), Outcome(1, "x", "done", url=url, cost=cost)
+    assert _at_once(row, outcome) == _with_ours(json_text(cells), outcome)
+    assert not _at_once(Row(1, {**cells, "n": Number("1.50")}, ""), outcome), "a number's digits are its own"
 
 
 @given(st.fixed_dictionaries({f"result_{name}": TEXT for name in OUTSIDE}), st.lists(TEXT, min_size=1, max_size=3))

@@ -10,7 +10,7 @@ from time import perf_counter
 
 import pytest
 
-from batchedit.core.inspection import DEFAULT_P, JITTER, Lifetimes, eta, next_look, stalled
+from batchedit.core.inspection import DEFAULT_P, JITTER, SHARED, Lifetimes, eta, next_look, shared_moment, stalled
 
 
 def lognormal(median: float, sigma: float, count: int, seed: int = 1) -> list[float]:
@@ -116,6 +116,25 @@ def test_the_chance_of_an_end_in_each_gap_is_p():
 def test_while_nothing_is_known_it_looks_early():
     gap = next_look(Lifetimes.prior(), 0.0, p=DEFAULT_P, rng=Random(1))
     assert 0.5 < gap < 5.0
+
+
+@pytest.mark.parametrize("gap", [0.2, 0.7, 3.0, 60.0])
+def test_looks_share_their_moments_and_are_not_later_for_it(gap):
+    rng = Random(3)
+    wanted = [1.8e9 + rng.uniform(0.0, 100.0) for _ in range(2000)]
+    moved = [shared_moment(at, gap) for at in wanted]
+    assert max(abs(to - at) for to, at in zip(moved, wanted, strict=True)) <= gap / 4
+    assert abs(mean(to - at for to, at in zip(moved, wanted, strict=True))) < 0.02 * min(gap, 0.25)
+    assert len(set(moved)) <= 100.0 / min(SHARED, gap / 4) + 1
+
+
+def test_a_look_at_a_shared_moment_is_still_ahead():
+    lifetimes, rng = learned(lognormal(4.0, 0.5, 300)), Random(1)
+    for k in range(500):
+        now = 1.8e9 + 0.137 * k
+        gap = next_look(lifetimes, k % 9, p=DEFAULT_P, rng=rng, now=now)
+        assert gap > 0.1
+        assert shared_moment(now + gap, 0.2) == pytest.approx(now + gap, abs=1e-6)
 
 
 def test_a_fixed_interval_is_that_interval():

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from batchedit.core.governors import GetRate
+from batchedit.core.inspection import SHARED
 from batchedit.pool.governor import Governor, Pace, Slot
 
 
@@ -32,7 +33,7 @@ def test_turns_are_handed_out_in_order_one_gap_apart() -> None:
 def test_the_gap_grows_with_the_crowd(concurrency: int, in_flight: int, least: float) -> None:
     found = governor(Pace(concurrency=concurrency), in_flight)
     gaps = [found.first_look_in(Slot(found), 0.0) for _ in range(50)]
-    assert min(gaps) >= 0.9 * least
+    assert min(gaps) >= 0.9 * least - SHARED / 2
     assert concurrency > 100 or min(gaps) < 5.0
 
 
