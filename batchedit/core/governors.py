@@ -236,7 +236,7 @@ class InFlight:
     the share tells how many slots there are: in flight / (1 + share).
 
     While no queue has been seen the number grows by half with every fresh proof of room (slow start), later by 4 %, and
-    by 15 % after ``_STREAK`` proofs in a row: the capacity has moved, or we were too busy to look. A proof is fresh if
+    by 8 % after ``_STREAK`` proofs in a row: the capacity has moved, or we were too busy to look. A proof is fresh if
     its job was accepted after the last change, and a job proves room by being out of the queue *early*; so look early
     at some, as ``scout`` asks. Without scouts the number only creeps. A service whose replies never tell of its queue is
     found out by its jobs taking twice as long as at first; from then on only their times count.
@@ -252,6 +252,7 @@ class InFlight:
         self._scouted_at = -math.inf
         self._calm_until = -math.inf
         self._streak = 0
+        self._slots = 0.0  # what is left when the queue is taken off, on average; 0 before any was seen
         self._ended = 0
         self._run = 0.0
         self._rounds = _Rounds()
@@ -316,10 +317,16 @@ class InFlight:
         return used >= 0.9 * int(self._allowed) and now >= self._calm_until
 
     def _ahead(self, position: int, used: int, accepted_at: float, now: float) -> None:
-        """Jobs are ahead of one: at least so many of ours are queued *now*, and the slots are at most the rest."""
+        """Jobs are ahead of one: at least so many of ours are queued *now*, and the slots are at most the rest.
+
+        The rest also holds jobs that have ended and are not noticed yet, now more, now fewer. The longest queue is seen
+        when they are fewest, so to go by that moment alone would leave slots idle soon after: the mean counts too.
+        """
         slots = max(1.0, used - float(position))
+        if position:
+            self._slots += (0.2 if self._slots else 1.0) * (slots - self._slots)
         if position > max(2.0, 2 * _LOW * slots):
-            self._shrink(slots * (1.0 + _MIDDLE) + 1.0, now)
+            self._shrink(max(slots, self._slots) * (1.0 + _MIDDLE) + 1.0, now)
         elif position >= max(1.0, _LOW * slots):
             self._hold()
         elif self._early(accepted_at, now):
@@ -396,10 +403,10 @@ class InFlight:
         return min(float(self._most), max(self._allowed, min(to, _UNPROVEN + self._ended / 2)))
 
 
-_LOW = 0.06
-_MIDDLE = 0.06
+_LOW = 0.05
+_MIDDLE = 0.04
 _STREAK = 6
-_AGAIN = 0.15
+_AGAIN = 0.08
 _TRUSTED = 20
 _UNPROVEN = 64
 _SCOUT_LEAST = 0.3

@@ -151,6 +151,7 @@ async def _feed(pool: Pool, only: Sequence[Record] | None, tasks: TaskGroup, lin
                 await pool.governor.take(slot)
                 tasks.start_soon(_drive, pool, record, slot, lingering)
             after = records[-1].id if only is None else len(only)
+    pool.governor.all_bought()
 
 
 async def resume(pool: Pool) -> None:

@@ -114,6 +114,7 @@ class Governor:
         self._finished = self._failed = 0
         self._throttled_since: float | None = None
         self.short_of_money = 0
+        self._last_crowd = 0
         self.known_at = -math.inf
         """When the service last knew one of our requests."""
 
@@ -343,7 +344,7 @@ class Governor:
         age = max(0.0, now - since)
         self.lifetimes.censored(age, since=max(0.0, record.looked_at - since))
         self._in_flight.queued(
-            since - accepted if record.queued_at else 0.0,
+            _surely_queued(record, accepted),
             0.0,
             None,
             now,
@@ -354,11 +355,27 @@ class Governor:
         self._wake_next()
         return self._next_look(age, now)
 
+    def all_bought(self) -> None:
+        """Nothing is left to buy: from here on the jobs in flight decide when the run ends."""
+        self._last_crowd = len(self.slots)
+
+    def _chance(self) -> float:
+        """The chance that a gap between looks carries.
+
+        Under ``-j auto`` a late look costs nothing while a short queue keeps the service busy. When no more jobs come it
+        costs what it holds up the last one: the fewer are left, the likelier that is. A gap that is to cost as much as
+        it saves goes with the root of that (Keller, "Optimum checking schedules", Management Science 21, 1974).
+        """
+        if self._pace.concurrency:
+            return DEFAULT_P
+        left = len(self.slots) / self._last_crowd if self._last_crowd else 1.0
+        return AUTO_P * math.sqrt(min(1.0, left))
+
     def _next_look(self, age: float, now: float) -> float:
         return next_look(
             self.lifetimes,
             age,
-            p=DEFAULT_P if self._pace.concurrency else AUTO_P,
+            p=self._chance(),
             rng=self._rng,
             now=now,
             fixed=self._pace.poll_seconds,
@@ -379,7 +396,8 @@ class Governor:
         self.lifetimes.finished(max(0.0, now - since), since=last)
         accepted = record.accepted_at or since
         ran = max(0.0, (max(record.looked_at, since) + now) / 2 - since)
-        self._in_flight.queued(max(0.0, since - accepted), ran, None, now, in_use=len(self.slots), accepted_at=accepted)
+        queued = _surely_queued(record, accepted)
+        self._in_flight.queued(queued, ran, None, now, in_use=len(self.slots), accepted_at=accepted)
         self._wake_next()
 
     # --- for those who watch ---
@@ -438,3 +456,12 @@ def _began(record: Record, now: float) -> float:
     if record.queued_at is not None:
         return (record.queued_at + now) / 2
     return record.accepted_at if record.accepted_at is not None else now
+
+
+def _surely_queued(record: Record, accepted: float) -> float:
+    """Seconds from the accept to the last look that found the job in the queue.
+
+    Not to the middle between that look and the next, as for the job's own clock: the next one comes seconds later, and a
+    wait of half a second would pass for a queue that is far too long.
+    """
+    return max(0.0, record.queued_at - accepted) if record.queued_at is not None else 0.0
