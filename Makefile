@@ -20,8 +20,8 @@ lint: $(VENV)/dev
 browser: $(VENV)/dev $(VENV)/browser
 	$(BIN)/python -m pytest -m browser tests/browser
 
-bench: $(VENV)/dev $(VENV)/bench
-	$(BIN)/python benchmarks/run.py
+bench: $(VENV)-bench/bench
+	$(VENV)-bench/bin/python benchmarks/run.py
 
 soak: $(VENV)/dev
 	$(BIN)/python benchmarks/soak.py
@@ -37,10 +37,16 @@ $(VENV)/demo: pyproject.toml
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
-$(VENV)/dev $(VENV)/bench $(VENV)/browser: pyproject.toml
+# Without what tests need: httpcore loads trio wherever it finds it, and no user has it.
+$(VENV)-bench/bench: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/pip install --quiet --editable '.[bench]'
+	touch $@
+
+$(VENV)/dev $(VENV)/browser: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[$(notdir $@)]'
 	touch $@ $(VENV)/demo
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-bench build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -47,8 +47,10 @@ def test_an_outage_of_some_seconds(tmp_path: Path, nursery: Nursery, fault: str)
         assert code == (76 if doubts else 0)
         assert table == Counter({"done": ROWS - doubts} | ({"in_doubt": doubts} if doubts else {}))
         assert (doubts == 0) is (fault == "submit:500"), "the API's own error is surely not taken"
-        assert "buying pauses" in child.stderr
-        assert "the service answers again" in child.stderr
+        # With the looks gone too no place comes free, so there may be fewer POSTs than make the breaker open.
+        if fault != "any:502" or doubts >= 3:
+            assert "buying pauses" in child.stderr
+            assert "the service answers again" in child.stderr
         ledger = sandbox.ledger()
         assert (ledger["duplicates"], ledger["bugs"]) == (0, [])
         assert ledger["answers_lost"] == (doubts if fault == "submit:reset_after" else 0)
