@@ -23,7 +23,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_expone
 from ..core.model import Kind, Problem
 from ..ports import NoAnswer
 from .said import clean
-from .transport import Connections, Departure, never_left
+from .transport import Connections, Departure, never_left, taken
 from .urls import is_loopback, origin
 
 ATTEMPTS = 4
@@ -87,7 +87,6 @@ class Line:
         self._connections = Connections(
             posts=posts, gets=gets, verify=verify, proxy=None if at_home else proxy, transport=transport
         )
-        self._idle = [*self._connections.kept]  # the last one used on top: the others' connections may expire
         self._headers = httpx.Headers(
             {
                 "Authorization": f"Bearer {token}",
@@ -128,7 +127,8 @@ class Line:
                 extensions={"trace": departure, "timeout": _POST_TIMES.as_dict()},
             )
             with anyio.move_on_after(SUBMIT_SECONDS + len(content) / SLOWEST_UPLINK) as scope:
-                reply = await self._exchange(request, self._connections.fresh)
+                async with taken(self._connections.fresh) as transport:
+                    reply = await self._exchange(request, transport)
         except Exception as error:  # noqa: BLE001 - the table says: every exception that is not listed means "sent"
             return Silence(not never_left(error, departure), self._describe(error))
         return Silence(sent=True, seen="no whole answer in time") if scope.cancelled_caught else reply
@@ -162,16 +162,11 @@ class Line:
     async def ask_once(self, method: str, url: str, read: Callable[..., T]) -> T | NoAnswer:
         """The same without a second try. Only cancellation is raised."""
         try:
-            async with self._asking:
-                transport = self._idle.pop()
-                try:
-                    request = httpx.Request(
-                        method, url, headers=self._headers, extensions={"timeout": _ASK_TIMES.as_dict()}
-                    )
-                    with anyio.fail_after(TOTAL_SECONDS):
-                        reply = await self._exchange(request, transport)
-                finally:
-                    self._idle.append(transport)
+            timeout = {"timeout": _ASK_TIMES.as_dict()}
+            request = httpx.Request(method, _read(url), headers=self._headers, extensions=timeout)
+            async with self._asking, taken(self._connections.kept) as transport:
+                with anyio.fail_after(TOTAL_SECONDS):
+                    reply = await self._exchange(request, transport)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             return NoAnswer(Problem(Kind.UNREACHABLE, f"the service can't be reached ({self._describe(error)})"))
         return read(reply.status, reply.headers, reply.body, self._clock(), secret=self._token)

@@ -10,9 +10,11 @@ several times a request, and asks the system about each idle one, which was a si
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import anyio
 import httpx
 
 KEEPALIVE = 4.0
@@ -20,8 +22,9 @@ KEEPALIVE = 4.0
 
 
 class Connections:
-    """``fresh`` sends over connections used once, at most ``posts`` at a time; ``kept`` are ``gets`` connections that stay
-    open, one transport each. Given one ``transport``, all of them are that.
+    """Stacks of transports with one connection each: ``fresh`` are ``posts`` whose connection is used once, ``kept`` are
+    ``gets`` whose connection stays open. Given one ``transport``, all of them are that. The caller holds a permit of the
+    same number, so a stack is never empty; the last one used lies on top, and the others' connections may expire.
     """
 
     def __init__(
@@ -40,14 +43,31 @@ class Connections:
                 return transport
             return httpx.AsyncHTTPTransport(verify=verify or True, trust_env=False, limits=limits, proxy=proxy)
 
-        self.fresh = made(httpx.Limits(max_connections=posts, max_keepalive_connections=0))
+        once = httpx.Limits(max_connections=1, max_keepalive_connections=0)
         one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE)
+        self.fresh = [made(once) for _ in range(posts)]
         self.kept = [made(one) for _ in range(gets)]
 
     async def aclose(self) -> None:
         """Close them all."""
-        for transport in dict.fromkeys((self.fresh, *self.kept)):
+        for transport in {*self.fresh, *self.kept}:
             await transport.aclose()
+
+
+@asynccontextmanager
+async def taken(stack: list[httpx.AsyncBaseTransport]) -> AsyncIterator[httpx.AsyncBaseTransport]:
+    """The transport on top of ``stack`` for one call. After a call that broke off its connection is thrown away: httpcore
+    may count a half-made one (a TLS handshake through a proxy that failed) as in use for ever.
+    """
+    transport = stack.pop()
+    try:
+        yield transport
+    except BaseException:
+        with anyio.move_on_after(5, shield=True), suppress(Exception):
+            await transport.aclose()
+        raise
+    finally:
+        stack.append(transport)
 
 
 class Departure:

@@ -48,7 +48,8 @@ BUSY_SECONDS = 10.0
 QUICK_SECONDS = 0.002
 FEW = 4
 """A commit of so few changes, on a disk that usually takes no longer than that, is made on the event loop itself: to hand
-it to a thread and back costs 0.5 ms of CPU (``benchmarks/LOG.md``), twice the commit. On a slow disk the loop never waits.
+it to a thread and back costs 0.5 ms of CPU (``benchmarks/LOG.md``), twice the commit. A disk that turns slow
+holds the loop up for a few commits, until their mean says so.
 """
 
 _UPDATE = (
@@ -116,9 +117,7 @@ class SqliteCheckpoint:
     async def _lead(self) -> None:
         batch, self._queue = self._queue, []
         try:
-            if len(batch) <= FEW and self._usual_seconds < QUICK_SECONDS:
-                self._commit(batch)
-            else:
+            if len(batch) > FEW or self._usual_seconds > QUICK_SECONDS or not self._commit_here(batch):
                 await anyio.to_thread.run_sync(self._commit, batch)
         except BaseException as error:
             for ticket in batch:  # those who share this commit must not take it for done, whatever ended it
@@ -134,17 +133,32 @@ class SqliteCheckpoint:
             for ticket in batch:
                 ticket.turn.set()
 
+    def _commit_here(self, batch: list[_Ticket]) -> bool:
+        """Commit on the event loop, or say False at once where another process is writing: the loop waits for nobody."""
+        self._db.execute("PRAGMA busy_timeout = 0")
+        try:
+            self._commit(batch)
+        except CheckpointError as error:
+            if not getattr(error.__cause__, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+                raise
+            return False
+        finally:
+            self._db.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS:.0f}")
+        return True
+
     def _commit(self, batch: list[_Ticket]) -> None:
         began = perf_counter()
-        with self.transaction() as db:
-            top = self.top_price
-            for ticket in batch:
-                ticket.error = self._write(db, ticket)
-                top = max(top, _told_price(ticket.event))
-            if top > self.top_price:
-                self.put_in(db, "top_price", str(top))
-        self.top_price = top
-        self._usual_seconds += (perf_counter() - began - self._usual_seconds) / 10
+        try:
+            with self.transaction() as db:
+                top = self.top_price
+                for ticket in batch:
+                    ticket.error = self._write(db, ticket)
+                    top = max(top, _told_price(ticket.event))
+                if top > self.top_price:
+                    self.put_in(db, "top_price", str(top))
+            self.top_price = top
+        finally:
+            self._usual_seconds += (perf_counter() - began - self._usual_seconds) / 10
 
     def _write(self, db: sqlite3.Connection, ticket: _Ticket) -> BatcheditError | None:
         record, event = ticket.record, ticket.event

@@ -152,7 +152,7 @@ class PostRate:
 
 _LONGEST_HOLD = 300.0
 _RECOVERY = 0.002  # of the rate, a second
-_LONGEST_QUIET = 60.0
+_LONGEST_QUIET = 10.0
 _CALM = 10.0
 _TRICKLE = 10.0
 _FIRST_GUESS = 10.0

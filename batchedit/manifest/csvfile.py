@@ -121,9 +121,20 @@ def readable(name: str) -> Iterator[None]:
 
 
 def _tap(file: Iterable[str], lines: list[str]) -> Iterator[str]:
+    size = 0
     for line in file:
+        size += len(line)
+        if lines and size > _LONGEST:
+            raise _never_ends(lines[0])
         lines.append(line)
         yield line
+
+
+def _never_ends(line: str) -> ManifestError:
+    return ManifestError(
+        f"a quotation mark opens a cell that never ends: {shown(line)}",
+        hint='Close the quotation mark, or write it twice ("") inside a quoted cell.',
+    )
 
 
 class _Tape:
@@ -138,7 +149,6 @@ class _Tape:
         """Lines that were told as records."""
         self._held: list[str] = []
         self._at = 0  # of what is held, so many were told
-        self._size = 0  # characters read since a record last ended within a block
 
     def record(self, line_num: int) -> str:
         """The text of the record that ends with line ``line_num``, with its line ends."""
@@ -147,15 +157,14 @@ class _Tape:
         return self._held[begin] if self._at == begin + 1 else "".join(self._held[begin : self._at])
 
     def _blocks(self, file: TextIO) -> Iterator[list[str]]:
+        size = 0  # characters since the record under way began, as far as whole blocks tell
         while block := file.readlines(_BLOCK):
-            del self._held[: self._at]
-            self._at = 0
-            self._size = (self._size if self._held else 0) + sum(map(len, block))
-            if self._held and self._size > _LONGEST:
-                raise ManifestError(
-                    f"a quotation mark opens a cell that never ends: {shown(self._held[0])}",
-                    hint='Close the quotation mark, or write it twice ("") inside a quoted cell.',
-                )
+            if self._at:  # a record ended within the last block: what is left of that is the beginning of the next
+                del self._held[: self._at]
+                self._at, size = 0, sum(map(len, self._held))
+            size += sum(map(len, block))
+            if self._held and size > _LONGEST:
+                raise _never_ends(self._held[0])
             self._held += block
             yield block
 

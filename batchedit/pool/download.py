@@ -218,6 +218,11 @@ class Downloader:
             finally:
                 with anyio.move_on_after(5, shield=True), suppress(httpx.HTTPError, OSError):
                     await response.aclose()
+        except BaseException:
+            # httpcore may count the half-made connection of a call that broke off as in use for ever.
+            with anyio.move_on_after(5, shield=True), suppress(Exception):
+                await transport.aclose()
+            raise
         finally:
             idle.append(transport)
 

@@ -319,10 +319,11 @@ async def step(pool: Pool, record: Record, event: Event) -> Record:
     if event.durable:
         try:
             after = await pool.checkpoint.save(after, event)
-        except CheckpointError as error:
+        except BaseException as error:  # a KeyboardInterrupt, too, may come while an id is written down
             if isinstance(event, Accepted):
                 pool.checkpoint.rescue(after, event)
-            pool.governor.halt(error)  # nobody buys on while this one's error is on its way up
+            if isinstance(error, CheckpointError):
+                pool.governor.halt(error)  # nobody buys on while this one's error is on its way up
             raise
     pool.observer.saw(after, event)
     return after

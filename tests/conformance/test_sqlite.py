@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+import anyio
 import pytest
 
 from batchedit.checkpoint.intake import Intake
 from batchedit.checkpoint.lock import run_lock
 from batchedit.checkpoint.rescue import clear_rescued, rescue, rescued
-from batchedit.checkpoint.sqlite import SqliteCheckpoint, create_checkpoint, open_checkpoint
+from batchedit.checkpoint.sqlite import BUSY_SECONDS, SqliteCheckpoint, create_checkpoint, open_checkpoint
 from batchedit.core.errors import (
     CheckpointCorruptError,
     CheckpointError,
@@ -22,6 +25,7 @@ from batchedit.core.errors import (
 )
 from batchedit.core.lifecycle import Accepted, Completed, Reserved
 from batchedit.core.model import CellProblem, InvalidLine, Line, State
+from batchedit.pool.drive import Pool, step
 from tests.conformance.checkpoint_suite import HANDLE, OUTPUTS, CheckpointSuite, Make, first, play
 from tests.factories import make_job, make_line
 
@@ -68,6 +72,59 @@ async def test_another_process_finds_what_was_saved(path: Path, empty: SqliteChe
         ("Reserved", "submitting"), ("Accepted", "waiting"), ("Completed", "fetched"),
     ]  # fmt: skip
     reader.close()
+
+
+class Interrupting:
+    """A connection during whose next INSERT the person presses Ctrl-C."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        if query.startswith("INSERT INTO events"):
+            raise KeyboardInterrupt
+        return self._connection.execute(query, values)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+@pytest.mark.anyio
+async def test_ctrl_c_while_an_id_is_written_down_on_the_event_loop(path: Path, empty: SqliteCheckpoint) -> None:
+    take_in(empty, [make_line(1)])
+    record = await play(empty, await first(empty), Reserved(1.0, 40))
+    empty._usual_seconds = 0.0  # a quick disk
+    empty._db = cast("sqlite3.Connection", Interrupting(empty._db))
+    pool = cast("Pool", SimpleNamespace(checkpoint=empty, observer=None, governor=None))
+    with pytest.raises(KeyboardInterrupt):
+        await step(pool, record, Accepted(2.0, HANDLE))
+    assert [(job, event.handle) for job, _, event in rescued(path.parent)] == [(record.id, HANDLE)]
+
+
+@pytest.mark.anyio
+async def test_the_event_loop_waits_for_no_other_writer(path: Path, empty: SqliteCheckpoint) -> None:
+    take_in(empty, [make_line(1)])
+    record = await first(empty)
+    empty._usual_seconds = 0.0  # a quick disk
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    ticks, began = 0, anyio.current_time()
+
+    async def tick() -> None:
+        nonlocal ticks
+        while ticks < 20:
+            await anyio.sleep(0.01)
+            ticks += 1
+        other.execute("COMMIT")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(tick)
+        saved = await play(empty, record, Reserved(1.0, 40))
+    assert anyio.current_time() - began < BUSY_SECONDS / 2, "the loop itself waited"
+    assert (ticks, saved.state) == (20, State.SUBMITTING)
+    assert empty.counts().by_state == {State.SUBMITTING: 1}
+    assert empty._db.execute("PRAGMA busy_timeout").fetchone() == (10_000,)
+    other.close()
 
 
 @pytest.mark.anyio

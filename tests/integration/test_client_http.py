@@ -263,6 +263,21 @@ async def test_a_proxys_connect_is_not_the_post():
     assert not never_left(httpx.ConnectError("late"), departure)
 
 
+@pytest.mark.usefixtures("quick")
+async def test_a_handshake_that_fails_behind_a_proxy_blocks_no_connection(server):
+    """httpcore counts such a connection as in use for ever: each later call would wait for it and time out."""
+    server.script = [server.then_close(server.http(200, content_length="none"))]
+    async with client("https://model-api.runcomfy.net", proxy=server.url, connections=2) as api:
+        for number in (1, 2, 3):
+            event = await api.submit(record(number))
+            assert isinstance(event, Declined)
+            assert "PoolTimeout" not in event.problem.message
+            found = await api.look(BOUGHT)
+            assert isinstance(found, NoAnswer)
+            assert "PoolTimeout" not in found.problem.message
+    assert {request.method for request in server.requests} == {"CONNECT"}
+
+
 async def test_a_request_that_h11_refuses_to_write_never_left(server):
     server.script = [server.http(200)]
     async with client(server.url) as api:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from batchedit.core.errors import ManifestError, NotFoundError, UsageError
+from batchedit.manifest import csvfile
 from batchedit.manifest.excel import as_shown
 from batchedit.manifest.read import BadRow, Row, manifest_from_frame, open_manifest
 from batchedit.manifest.rows import FormKind
@@ -289,3 +290,38 @@ def test_plain_files_need_no_pandas(tmp_path):
 
 def test_row_is_a_row(table):
     assert next(table("a\n1\n").rows()) == Row(1, {"a": "1"}, "1")
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limits of a huge file for a small one: constants of the module, not its behaviour."""
+    monkeypatch.setattr(csvfile, "_BLOCK", 1_000)
+    monkeypatch.setattr(csvfile, "_LONGEST", 10_000)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_records_of_many_lines_across_blocks_are_whole(tmp_path: Path) -> None:
+    cell = "\n".join("x" * 76 for _ in range(50))
+    records = [f'{number},"{cell}{number}"' for number in range(1, 201)]
+    (tmp_path / "m.csv").write_text("id,text\n" + "\n".join(records) + "\n")
+    rows = list(open_manifest(tmp_path / "m.csv").rows())
+    assert [(row.number, row.raw) for row in rows] == list(enumerate(records, 1))
+    assert all(isinstance(row, Row) and row.cells["text"] == f"{cell}{row.number}" for row in rows)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_broken_record_in_a_later_block_names_its_lines(tmp_path: Path) -> None:
+    lines = [f'{number},"a\nb"' for number in range(1, 301)]
+    lines[249] = '250,"a\nb" c'
+    (tmp_path / "m.csv").write_text("id,text\n" + "\n".join(lines) + "\n")
+    bad = [row for row in open_manifest(tmp_path / "m.csv").rows() if isinstance(row, BadRow)]
+    assert [(row.number, row.raw) for row in bad] == [(250, '250,"a\nb" c')]
+    assert "in lines 500 to 501" in bad[0].reason
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("head", ["id,text\n1,", ""], ids=["in a cell", "in the header"])
+def test_a_quotation_mark_that_is_never_closed_ends_early(tmp_path: Path, head: str) -> None:
+    (tmp_path / "m.csv").write_text(head + '"a cell\n' + "2,b\n" * 50_000)
+    with pytest.raises(ManifestError, match="never ends"):
+        list(open_manifest(tmp_path / "m.csv").rows())
