@@ -74,7 +74,7 @@ def _measured(panel: Any, rows: Rows) -> None:
             client.replace("_", " + "),
             (gets, ratio),
             textcoords="offset points",
-            xytext=(8, 6 if place % 2 else -10),
+            xytext=(9, -13 if place % 2 else 7),
             fontsize=8,
         )
 

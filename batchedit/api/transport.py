@@ -57,8 +57,11 @@ class Connections:
 @asynccontextmanager
 async def taken(stack: list[httpx.AsyncBaseTransport]) -> AsyncIterator[httpx.AsyncBaseTransport]:
     """The transport on top of ``stack`` for one call. After a call that broke off its connection is thrown away: httpcore
-    may count a half-made one (a TLS handshake through a proxy that failed) as in use for ever.
+    may count a half-made one (a TLS handshake through a proxy that failed) as in use for ever. httpx.PoolTimeout where
+    none is left.
     """
+    if not stack:
+        raise httpx.PoolTimeout("more calls at once than there are connections")  # a caller that passed the permit by
     transport = stack.pop()
     try:
         yield transport

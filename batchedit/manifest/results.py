@@ -203,19 +203,26 @@ def _extend_jsonl(pairs: Iterable[tuple[tuple[int, str], Outcome]], file: TextIO
 
 def _write_jsonl(pairs: Pairs, file: TextIO, form: Form) -> int:
     count = 0
-    write, newline = file.write, form.newline
+    plain, newline = form.encoding == "utf-8", form.newline
+    end = newline.encode()
+    file.flush()
     for row, outcome in pairs:
-        write((_at_once(row, outcome) or _with_ours(_object_text(row), outcome)) + newline)
+        line = _at_once(row, outcome) if plain else b""
+        if line:
+            file.buffer.write(line + end)
+        else:
+            file.write(_with_ours(_object_text(row), outcome) + newline)
+            file.flush()
         count += 1
     return count
 
 
-def _at_once(row: Row | BadRow, outcome: Outcome) -> str:
-    """The line in one go where the user's cells are plain text, as those of a CSV file are; else ``""``."""
+def _at_once(row: Row | BadRow, outcome: Outcome) -> bytes:
+    """The line in one go where the user's cells are plain text, as those of a CSV file are; else ``b""``."""
     if isinstance(row, Row) and not outcome.over and TEXTS.issuperset(map(type, row.cells.values())):
         with suppress(TypeError):  # half a character, which orjson refuses
-            return orjson.dumps(row.cells | named(values(outcome))).decode()
-    return ""
+            return orjson.dumps(row.cells | named(values(outcome)))
+    return b""
 
 
 def _with_ours(user: str, outcome: Outcome) -> str:

@@ -83,10 +83,18 @@ def test_killed_while_the_post_is_on_the_wire(tmp_path: Path) -> None:
 
 def test_killed_in_a_download(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", ROWS)
-    with serve(SandboxConfig(**QUICK, faults=("file:slow@20=first:2",))) as sandbox:
+    # Of files this large the first MiB goes to disk while the rest is on its way.
+    large = QUICK | {"plain_files": 3_000_000}
+    with serve(SandboxConfig(**large, faults=("file:slow@6=first:2",))) as sandbox:
         child = start(*command(sandbox), cwd=tmp_path)
         files = tmp_path / "outputs" / "m" / "files"
-        until(lambda: sandbox.ledger()["accepted"] == ROWS and list(files.glob("*.part")))
+        until(
+            lambda: (
+                sandbox.ledger()["accepted"] == ROWS
+                and len(list(files.glob("*.png"))) == ROWS - 2
+                and len(list(files.glob("*.part"))) == 2
+            )
+        )
         os.kill(child.pid, signal.SIGKILL)
         child.communicate(timeout=60)
         assert child.returncode == -signal.SIGKILL
