@@ -1,6 +1,6 @@
 """The shell around the codec: sends what ``wire`` built, hands back what ``wire`` and ``looks`` read.
 
-One POST buys, and it is sent once: no retry, no redirect, no connection that has been idle (see ``transport``). All
+One POST buys, and it is sent once: no retry, no redirect, no connection that has been idle (see ``line``). All
 else is free and is asked again, within attempt and time caps.
 
 The pool takes ``async with client.post_permit():`` *before* it writes an intention down, so that a job never waits for
@@ -115,7 +115,7 @@ class Client:
     async def submit(self, record: Record) -> SubmitEvent:
         """Send the POST once. Whatever happens is an event; only cancellation and defects of ours are raised.
 
-        Lost is also the rare reset of a connection that the server had just closed (``transport`` keeps that away).
+        Lost is also the rare reset of a connection that the server had just closed (``line`` keeps that away).
         """
         try:
             inputs = await self._inputs(record)

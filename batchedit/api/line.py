@@ -20,10 +20,11 @@ import anyio
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential
 
+from ..connections import Stack
 from ..core.model import Kind, Problem
 from ..ports import NoAnswer
 from .said import clean
-from .transport import Connections, Departure, never_left, taken
+from .transport import Departure, never_left
 from .urls import is_loopback, origin
 
 ATTEMPTS = 4
@@ -84,9 +85,13 @@ class Line:
         self._asking = anyio.Semaphore(gets, fast_acquire=True)
         place = origin(base_url)
         at_home = place is not None and is_loopback(place[1])
-        self._connections = Connections(
-            posts=posts, gets=gets, verify=verify, proxy=None if at_home else proxy, transport=transport
-        )
+        verify = verify or (httpx.create_ssl_context() if transport is None else None)
+        proxy = None if at_home else proxy
+        # A POST that buys never rides on a connection that has been idle: a server that closes such a one at the same
+        # moment leaves a purchase in doubt. A handshake is nothing beside a job, and in an outage a fresh connection is
+        # *refused*, which is surely not taken, where an old one would be *lost*.
+        self._fresh = Stack(posts, verify=verify, proxy=proxy, keep=False, transport=transport)
+        self._kept = Stack(gets, verify=verify, proxy=proxy, transport=transport)
         self._headers = httpx.Headers(
             {
                 "Authorization": f"Bearer {token}",
@@ -98,7 +103,8 @@ class Line:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._connections.aclose()
+        await self._fresh.aclose()
+        await self._kept.aclose()
 
     @asynccontextmanager
     async def permit(self) -> AsyncIterator[None]:
@@ -127,7 +133,7 @@ class Line:
                 extensions={"trace": departure, "timeout": _POST_TIMES.as_dict()},
             )
             with anyio.move_on_after(SUBMIT_SECONDS + len(content) / SLOWEST_UPLINK) as scope:
-                async with taken(self._connections.fresh) as transport:
+                async with self._fresh.take() as transport:
                     reply = await self._exchange(request, transport)
         except Exception as error:  # noqa: BLE001 - the table says: every exception that is not listed means "sent"
             return Silence(not never_left(error, departure), self._describe(error))
@@ -164,7 +170,7 @@ class Line:
         try:
             timeout = {"timeout": _ASK_TIMES.as_dict()}
             request = httpx.Request(method, _read(url), headers=self._headers, extensions=timeout)
-            async with self._asking, taken(self._connections.kept) as transport:
+            async with self._asking, self._kept.take() as transport:
                 with anyio.fail_after(TOTAL_SECONDS):
                     reply = await self._exchange(request, transport)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -175,9 +181,6 @@ class Line:
     async def _exchange(request: httpx.Request, transport: httpx.AsyncBaseTransport) -> Reply:
         """Send and read. A POST's answer that breaks off is handed on as far as it came: a whole request_id in it is a
         purchase, the status of a 422 is known, and a torn 200 reads as what it is, no answer.
-
-        The transport is asked itself: what ``httpx.AsyncClient`` puts around it (authentication, redirects, cookies,
-        hooks) is a fifth of a call's CPU, and none of it is wanted here.
         """
         response = await transport.handle_async_request(request)
         body, quietly = bytearray(), True

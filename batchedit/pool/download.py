@@ -29,6 +29,7 @@ import httpx
 from anyio import to_thread
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
+from ..connections import Stack
 from ..core.errors import OutputError
 from ..core.model import Kind, Output, Problem, Record, SavedFile
 from ..ports import Broken
@@ -111,15 +112,9 @@ class Downloader:
         self._rng = rng or random.Random()
         self._places = anyio.Semaphore(limit)
         self._threads = anyio.CapacityLimiter(max(2, min(limit, os.cpu_count() or 2)))
-        # A pool of one each, the last one used on top: httpcore asks the system about every idle connection of a pool.
-        one = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=4.0)
-        trusted = verify or (httpx.create_ssl_context() if transport is None else True)
-
-        def made(proxy: str | None) -> httpx.AsyncBaseTransport:
-            return transport or httpx.AsyncHTTPTransport(verify=trusted, trust_env=False, limits=one, proxy=proxy)
-
-        self._far = [made(proxy) for _ in range(limit)]
-        self._near = [made(None) for _ in range(limit)] if proxy else self._far
+        verify = verify or (httpx.create_ssl_context() if transport is None else None)
+        self._far = Stack(limit, verify=verify, proxy=proxy, transport=transport)
+        self._near = Stack(limit, verify=verify, proxy=None, transport=transport) if proxy else self._far
         """For this machine: never by a proxy."""
 
     async def __aenter__(self) -> Self:
@@ -129,8 +124,8 @@ class Downloader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with anyio.move_on_after(5, shield=True):
-            for transport in {*self._far, *self._near}:
-                await transport.aclose()
+            for stack in {self._far, self._near}:
+                await stack.aclose()
 
     async def save(self, record: Record, output: Output, index: int) -> SavedFile | Broken:
         """Download one output to its final name, verified; or say why not. OutputError if the disk fails."""
@@ -207,24 +202,15 @@ class Downloader:
 
     @asynccontextmanager
     async def _asked(self, place: httpx.URL) -> AsyncIterator[httpx.Response]:
-        """The answer to one GET. The transport is asked itself: no cookies, no authentication, no redirects of its own."""
-        idle = self._near if place.host in _LOOPBACKS else self._far
-        transport = idle.pop()
-        try:
-            request = httpx.Request("GET", place, headers=_HEADERS, extensions={"timeout": _TIMES.as_dict()})
+        """The answer to one GET."""
+        request = httpx.Request("GET", place, headers=_HEADERS, extensions={"timeout": _TIMES.as_dict()})
+        async with (self._near if place.host in _LOOPBACKS else self._far).take() as transport:
             response = await transport.handle_async_request(request)
             try:
                 yield response
             finally:
                 with anyio.move_on_after(5, shield=True), suppress(httpx.HTTPError, OSError):
                     await response.aclose()
-        except BaseException:
-            # httpcore may count the half-made connection of a call that broke off as in use for ever.
-            with anyio.move_on_after(5, shield=True), suppress(Exception):
-                await transport.aclose()
-            raise
-        finally:
-            idle.append(transport)
 
     async def _stream(self, response: httpx.Response, sink: _Sink) -> bytes:
         """The body, as it came, into the sink, but for the last block; its length is checked against Content-Length."""
