@@ -64,7 +64,7 @@ def write_results(
             return write_table(manifest, pairs, part, form, added)
         with _text(part, path, form) as file:
             if form.kind is FormKind.JSONL:
-                return _write_jsonl(pairs, file, form, texts=manifest.form.kind is FormKind.CSV)
+                return _write_jsonl(pairs, file, form)
             if _keeps_text(manifest, form) and not added:
                 return _append_csv(manifest, pairs, file, form)
             return _write_csv(manifest, pairs, file, form, added)
@@ -201,14 +201,13 @@ def _extend_jsonl(pairs: Iterable[tuple[tuple[int, str], Outcome]], file: TextIO
     return count
 
 
-def _write_jsonl(pairs: Pairs, file: TextIO, form: Form, *, texts: bool) -> int:
-    """``texts`` if every cell is a str, as in a CSV file: then nobody needs to look."""
+def _write_jsonl(pairs: Pairs, file: TextIO, form: Form) -> int:
     count = 0
     plain, newline = form.encoding == "utf-8", form.newline
     end = newline.encode()
     file.flush()
     for row, outcome in pairs:
-        line = _at_once(row, outcome, texts=texts) if plain else b""
+        line = _at_once(row, outcome) if plain else b""
         if line:
             file.buffer.write(line + end)
         else:
@@ -218,9 +217,9 @@ def _write_jsonl(pairs: Pairs, file: TextIO, form: Form, *, texts: bool) -> int:
     return count
 
 
-def _at_once(row: Row | BadRow, outcome: Outcome, *, texts: bool = False) -> bytes:
-    """The line in one go where the user's cells are plain text; else ``b""``."""
-    if isinstance(row, Row) and not outcome.over and (texts or TEXTS.issuperset(map(type, row.cells.values()))):
+def _at_once(row: Row | BadRow, outcome: Outcome) -> bytes:
+    """The line in one go where the user's cells are plain text, as those of a CSV file are; else ``b""``."""
+    if isinstance(row, Row) and not outcome.over and TEXTS.issuperset(map(type, row.cells.values())):
         with suppress(TypeError):  # half a character, which orjson refuses
             return orjson.dumps(row.cells | named(values(outcome)))
     return b""
