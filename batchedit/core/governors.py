@@ -235,8 +235,8 @@ class InFlight:
     Little's law is also jobs queued over slots. Below ``_LOW`` there is room; above twice that there are too many, and
     the share tells how many slots there are: in flight / (1 + share).
 
-    While no queue has been seen the number grows by half with every fresh proof of room (slow start), later by 4 %, and
-    by 8 % after ``_STREAK`` proofs in a row: the capacity has moved, or we were too busy to look. A proof is fresh if
+    While no queue has been seen the number grows by half with every fresh proof of room (slow start), later by 3 %, and
+    by 6 % after ``_STREAK`` proofs in a row: the capacity has moved, or we were too busy to look. A proof is fresh if
     its job was accepted after the last change, and a job proves room by being out of the queue *early*; so look early
     at some, as ``scout`` asks. Without scouts the number only creeps. A service whose replies never tell of its queue is
     found out by its jobs taking twice as long as at first; from then on only their times count.
@@ -386,7 +386,7 @@ class InFlight:
         if self._rounds.rule or not self._busy(used, now) or accepted_at < self._changes[-1][0]:
             return
         self._streak += 1
-        share = 0.5 if self._slow_start else _AGAIN if self._streak >= _STREAK else 0.04
+        share = 0.5 if self._slow_start else _AGAIN if self._streak >= _STREAK else 0.03
         self._grow(max(1.0, share * self._allowed), now)
 
     def _creep(self, used: int, accepted_at: float, now: float) -> None:
@@ -403,10 +403,10 @@ class InFlight:
         return min(float(self._most), max(self._allowed, min(to, _UNPROVEN + self._ended / 2)))
 
 
-_LOW = 0.05
-_MIDDLE = 0.04
+_LOW = 0.03
+_MIDDLE = 0.02
 _STREAK = 6
-_AGAIN = 0.08
+_AGAIN = 0.06
 _TRUSTED = 20
 _UNPROVEN = 64
 _SCOUT_LEAST = 0.3
