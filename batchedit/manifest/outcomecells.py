@@ -11,30 +11,6 @@ import orjson
 
 from ..core.model import MICRO, Outcome
 
-RESULT_COLUMNS = (
-    "result_row",
-    "result_size",
-    "result_variant",
-    "result_version",
-    "result_status",
-    "result_error",
-    "result_error_kind",
-    "result_file",
-    "result_files",
-    "result_url",
-    "result_request_id",
-    "result_cost_usd",
-    "result_submitted_at",
-    "result_finished_at",
-    "result_seconds",
-    "result_sha256",
-    "result_bytes",
-    "result_width",
-    "result_height",
-    "result_key",
-    "result_flags",
-)
-
 STATUS = {
     state: "submitted" if state in {"submitting", "waiting", "cancelling", "fetched"} else state
     for state in (
@@ -65,12 +41,10 @@ def usd(micros: int) -> str:
     return f"{'-' if micros < 0 else ''}{whole}.{decimals}"
 
 
-def error_text(outcome: Outcome) -> str:
-    """What went wrong, with every reason of an invalid row: ``size '4:5' is not possible: …; image is empty …``."""
-    if not outcome.problems:
-        return outcome.problem
+def error_text(problems: str) -> str:
+    """Every reason of an invalid row: ``size '4:5' is not possible: …; image is empty …``."""
     told = []
-    for column, value, reason in json.loads(outcome.problems):
+    for column, value, reason in json.loads(problems):
         shown = f"{value!r} " if value != "" else ""
         told.append(
             f"{column} {shown}{reason}".strip() if column else f"the row {reason}" + (f": {value}" if value else "")
@@ -78,69 +52,81 @@ def error_text(outcome: Outcome) -> str:
     return "; ".join(told)
 
 
-def values(outcome: Outcome) -> tuple[Any, ...]:
-    """One value a column of RESULT_COLUMNS: text, int, float, a list of paths, or None for nothing. Cost is text."""
+def named(outcome: Outcome) -> dict[str, Any]:
+    """Our columns in their order, by name: text, int, float, a list of paths, or None for nothing. Cost is text."""
     # Taken apart at once: a name each would be a tenth of all the time that results take.
-    row, _, state, size, variant, version, kind, _, text, url, request_id, cost, began, ended, key, _, _, flags = (
-        outcome
-    )
+    (
+        row,
+        _,
+        state,
+        size,
+        variant,
+        version,
+        kind,
+        problem,
+        text,
+        url,
+        request_id,
+        cost,
+        began,
+        ended,
+        key,
+        problems,
+        _,
+        flags,
+    ) = outcome
     files = orjson.loads(text) if text else _NO_FILES
     path, sha256, size_in_bytes, width, height, link = files[0]
     invalid = state == "invalid"
-    return (
-        row,
-        size or None,
-        None if invalid else variant,
-        None if invalid else version,
-        STATUS[state],
-        error_text(outcome) or None,
-        "invalid" if invalid else kind or None,
-        path,
-        [file[0] for file in files] if text else None,
-        url or link or None,
-        request_id or None,
-        None if cost is None else usd(cost),
-        None if began is None else _second(int(began)),
-        None if ended is None else _second(int(ended)),
-        None if began is None or ended is None else round(ended - began, 1),
-        sha256,
-        size_in_bytes,
-        width or None,
-        height or None,
-        key.hex() or None,
-        flags or None,
-    )
+    return {
+        "result_row": row,
+        "result_size": size or None,
+        "result_variant": None if invalid else variant,
+        "result_version": None if invalid else version,
+        "result_status": STATUS[state],
+        "result_error": (error_text(problems) if problems else problem) or None,
+        "result_error_kind": "invalid" if invalid else kind or None,
+        "result_file": path,
+        "result_files": ([path] if len(files) == 1 else [file[0] for file in files]) if text else None,
+        "result_url": url or link or None,
+        "result_request_id": request_id or None,
+        "result_cost_usd": None if cost is None else usd(cost),
+        "result_submitted_at": None if began is None else _second(int(began)),
+        "result_finished_at": None if ended is None else _second(int(ended)),
+        "result_seconds": None if began is None or ended is None else round(ended - began, 1),
+        "result_sha256": sha256,
+        "result_bytes": size_in_bytes,
+        "result_width": width or None,
+        "result_height": height or None,
+        "result_key": key.hex() or None,
+        "result_flags": flags or None,
+    }
 
 
 _NO_FILES = [(None, None, None, None, None, None)]
-_COST = RESULT_COLUMNS.index("result_cost_usd")
+
+RESULT_COLUMNS = tuple(named(Outcome(0, "", "planned")))
+"""Our columns' names, in order."""
 
 
-def named(result: tuple[Any, ...]) -> dict[str, Any]:
-    """Our columns for ``orjson``, by name. The cost is a plain number."""
-    found = dict(zip(RESULT_COLUMNS, result, strict=True))
-    if result[_COST] is not None:
-        found["result_cost_usd"] = orjson.Fragment(result[_COST])
-    return found
+def json_object(ours: dict[str, Any]) -> bytes:
+    """Our columns as a JSON object. The cost is a plain number."""
+    if ours["result_cost_usd"] is not None:
+        ours["result_cost_usd"] = orjson.Fragment(ours["result_cost_usd"])
+    return orjson.dumps(ours)
 
 
-def json_object(result: tuple[Any, ...]) -> str:
-    """Our columns as the inside of a JSON object, without its braces."""
-    return orjson.dumps(named(result))[1:-1].decode()
-
-
-def typed(result: tuple[Any, ...]) -> dict[str, Any]:
+def typed(ours: dict[str, Any]) -> dict[str, Any]:
     """Our columns as Python values for Parquet, Excel and DataFrames: the cost a float."""
-    named = dict(zip(RESULT_COLUMNS, result, strict=True))
-    named["result_cost_usd"] = None if result[11] is None else float(result[11])
-    return named
+    cost = ours["result_cost_usd"]
+    return ours if cost is None else {**ours, "result_cost_usd": float(cost)}
 
 
-def csv_cells(result: tuple[Any, ...], delimiter: str) -> str:
+def csv_cells(ours: dict[str, Any], delimiter: str) -> str:
     """Our columns as CSV text, each with a delimiter in front: made harmless for a spreadsheet, quoted where needed."""
-    text = ["" if value is None else str(value) for value in result]
-    if result[_FILES]:
-        text[_FILES] = orjson.dumps(result[_FILES]).decode()
+    text = ["" if value is None else str(value) for value in ours.values()]
+    if ours["result_files"]:
+        text[_FILES] = orjson.dumps(ours["result_files"]).decode()
     for index in _FROM_OUTSIDE if delimiter in _USUAL else range(len(text)):
         if text[index]:
             text[index] = _cell(text[index], delimiter)

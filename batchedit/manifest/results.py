@@ -12,7 +12,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, TypeVar, cast
@@ -21,9 +21,10 @@ import orjson
 
 from ..core.errors import ManifestError, OutputError
 from ..core.model import Outcome
+from ..disk import Steady
 from .cells import TEXTS, json_text, text_of
 from .jsonl import JsonlManifest, is_object, without_ours
-from .outcomecells import RESULT_COLUMNS, STATUS, csv_cells, json_object, named, values
+from .outcomecells import RESULT_COLUMNS, STATUS, csv_cells, json_object, named
 from .rows import BadRow, Form, FormKind, Manifest, Row
 
 __all__ = ["RESULT_COLUMNS", "write_results"]
@@ -113,7 +114,7 @@ def _whole(path: Path) -> Iterator[Path]:
 @contextmanager
 def _text(part: Path, path: Path, form: Form) -> Iterator[TextIO]:
     """A text file in the form's encoding. What it can't hold of *ours* becomes an escape; the user's cells fit."""
-    with part.open("wb", buffering=2**20) as raw:
+    with Steady(part, "wb") as bare, io.BufferedWriter(bare, 2**20) as raw:
         packed = cast("BinaryIO", gzip.GzipFile("", "wb", fileobj=raw, mtime=0)) if path.suffix == ".gz" else None
         errors = "strict" if form.encoding.startswith("utf-") else "backslashreplace"
         with io.TextIOWrapper(
@@ -137,7 +138,7 @@ def _append_csv(manifest: Any, pairs: Pairs, file: TextIO, form: Form) -> int:
     count = 0
     for row, outcome in pairs:
         raw = row.raw if isinstance(row, Row) else record(_bad_cells(row, manifest))
-        write(raw + csv_cells(values(outcome), delimiter) + newline)
+        write(raw + csv_cells(named(outcome), delimiter) + newline)
         count += 1
     return count
 
@@ -154,7 +155,7 @@ def _write_csv(manifest: Manifest, pairs: Pairs, file: TextIO, form: Form, added
             record += [text_of(cells.get(column)) for column in added]
         else:
             record = _bad_cells(row, manifest) + [""] * len(added)
-        file.write(as_record(record) + csv_cells(values(outcome), form.delimiter) + form.newline)
+        file.write(as_record(record) + csv_cells(named(outcome), form.delimiter) + form.newline)
         count += 1
     return count
 
@@ -219,14 +220,16 @@ def _write_jsonl(pairs: Pairs, file: TextIO, form: Form) -> int:
 
 def _at_once(row: Row | BadRow, outcome: Outcome) -> bytes:
     """The line in one go where the user's cells are plain text, as those of a CSV file are; else ``b""``."""
-    if isinstance(row, Row) and not outcome.over and TEXTS.issuperset(map(type, row.cells.values())):
-        with suppress(TypeError):  # half a character, which orjson refuses
-            return orjson.dumps(row.cells | named(values(outcome)))
+    if isinstance(row, Row) and row.cells and not outcome.over and TEXTS.issuperset(map(type, row.cells.values())):
+        try:  # not suppress(), which is a tenth of a line
+            return orjson.dumps(row.cells)[:-1] + b"," + json_object(named(outcome))[1:]
+        except TypeError:  # half a character, which orjson refuses
+            pass
     return b""
 
 
 def _with_ours(user: str, outcome: Outcome) -> str:
-    ours = json_object(values(outcome))
+    ours = json_object(named(outcome))[1:-1].decode()
     if outcome.over:
         user = _joined(user, outcome.over[1:-1])
     return _joined(user, ours)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.errors import OutputError
 from ..core.model import Outcome
 from .cells import json_text, text_of
-from .outcomecells import RESULT_COLUMNS, typed, values
+from .outcomecells import RESULT_COLUMNS, named, typed
 from .rows import BadRow, Form, FormKind, Manifest, Number, Row
 from .sheets import ParquetManifest, load_parquet
 
@@ -37,9 +37,9 @@ def write_table(
 
 def _line(row: Row | BadRow, outcome: Outcome, columns: tuple[str, ...]) -> tuple[list[Any], dict[str, Any]]:
     if type(row) is not Row:
-        return [row.raw, *[None] * (len(columns) - 1)], typed(values(outcome))
+        return [row.raw, *[None] * (len(columns) - 1)], typed(named(outcome))
     cells = {**row.cells, **json.loads(outcome.over)} if outcome.over else row.cells
-    return [cells.get(column) for column in columns], typed(values(outcome))
+    return [cells.get(column) for column in columns], typed(named(outcome))
 
 
 def _our_fields(pa: Any) -> list[Any]:
@@ -81,7 +81,7 @@ def _extended(
                 while pair is not None and pair[0].number <= start + batch.num_rows:
                     places.append(pair[0].number - 1 - start)
                     over = json.loads(pair[1].over) if pair[1].over else {}
-                    lines.append({**{name: over.get(name) for name in added}, **typed(values(pair[1]))})
+                    lines.append({**{name: over.get(name) for name in added}, **typed(named(pair[1]))})
                     pair = next(waiting, None)
                 start += batch.num_rows
                 taken = batch.select(list(manifest.columns)).take(pa.array(places, pa.int64()))
@@ -124,7 +124,7 @@ def results_frame(manifest: Manifest, outcomes: Iterable[Outcome]) -> pd.DataFra
     import pandas as pd  # noqa: PLC0415 - a CSV run loads no pandas
 
     every = list(outcomes)
-    ours = pd.DataFrame([typed(values(outcome)) for outcome in every], columns=list(RESULT_COLUMNS))
+    ours = pd.DataFrame([typed(named(outcome)) for outcome in every], columns=list(RESULT_COLUMNS))
     given = getattr(manifest, "frame", None)
     if given is not None:
         users = given.loc[:, list(manifest.columns)].iloc[[outcome.row - 1 for outcome in every]].reset_index(drop=True)

@@ -32,7 +32,9 @@ def test_numbers_stay_as_they_were_written() -> None:
 
 
 # What begins with our prefix is dropped on the way in (tests/unit/test_manifest.py), so no row has it.
-USERS = st.dictionaries(TEXT.filter(lambda name: not name.startswith(OURS)), TEXT | st.booleans() | st.none())
+USERS = st.dictionaries(
+    TEXT.filter(lambda name: not name.startswith(OURS)), TEXT | st.booleans() | st.none(), min_size=1
+)
 
 
 @given(USERS, TEXT, st.sampled_from([None, 40_000, 1]))
@@ -48,11 +50,11 @@ def test_our_columns_are_read_back_whatever_they_hold(
     delimiter: str, outside: dict[str, str], paths: list[str]
 ) -> None:
     known = {"result_row": 7, "result_cost_usd": "0.04", "result_seconds": 4.2, "result_files": paths, **outside}
-    result = tuple(known.get(column) for column in RESULT_COLUMNS)
+    result = {column: known.get(column) for column in RESULT_COLUMNS}
     (cells,) = csv.reader(io.StringIO("x" + csv_cells(result, delimiter), newline=""), delimiter=delimiter, strict=True)
     read = dict(zip(RESULT_COLUMNS, cells[1:], strict=True))
     for name, text in outside.items():
         assert read[name].removeprefix("'") == text.removeprefix("'")
     assert json.loads(read["result_files"]) == paths
-    told = json.loads("{" + json_object(result) + "}")
+    told = json.loads(json_object(result))
     assert told == {**dict.fromkeys(RESULT_COLUMNS), **known, "result_cost_usd": 0.04}
