@@ -138,14 +138,14 @@ class Lifetimes:
 
     def survival(self, age: float) -> float:
         """The chance that a job takes longer than ``age`` seconds."""
-        return math.exp(-self._hazard_at(age))
+        return math.exp(-self.hazard(age))
 
     def quantile(self, q: float, *, beyond: float = 0.0) -> float:
         """Seconds since the accept by which a share ``q`` of the jobs that were alive at age ``beyond`` is done."""
         start = max(0.0, beyond)
         if q <= 0.0:
             return start
-        return max(start, self._age_at(self._hazard_at(start) - math.log1p(-min(q, 1.0 - 1e-12))))
+        return max(start, self._age_at(self.hazard(start) - math.log1p(-min(q, 1.0 - 1e-12))))
 
     def moments(self) -> Moments:
         """Mean and variance of a life, and the mean of what is left of one that runs at a random moment."""
@@ -324,7 +324,8 @@ class Lifetimes:
         logs = [0.0, *(_log_survivors((edge - self._mu) / sigma) for edge in _LOG_EDGES)]
         return [min(_STEEPEST, logs[k] - logs[k + 1]) for k in range(_BINS)]
 
-    def _hazard_at(self, age: float) -> float:
+    def hazard(self, age: float) -> float:
+        """The hazard of an end up to ``age`` seconds, cumulated: minus the logarithm of ``survival``."""
         if age > _LONGEST:
             return self._hazard[-1] + math.log(age / _LONGEST)
         position = _position(max(0.0, age))
@@ -414,6 +415,19 @@ def shared_moment(at: float, gap: float) -> float:
     """
     step = min(SHARED, 2.0 ** math.floor(math.log2(gap / 2.0)))
     return round(at / step) * step
+
+
+def overdue(lifetimes: Lifetimes, gaps: Sequence[tuple[float, float]], *, p: float) -> list[int]:
+    """Which jobs to look at now although their gaps are not over, by their index, the likeliest to be done first.
+
+    ``gaps`` are pairs: the job's age in seconds when it was last seen running, and its age now. Those come before the
+    time whose chance of an end since then has become one and a half times the ``p`` that a gap is to carry: jitter alone
+    calls nobody.
+    """
+    enough = -math.log(1.0 - min(1.5 * p, 0.95))
+    hazards = [lifetimes.hazard(now) - lifetimes.hazard(last) for last, now in gaps]
+    late = [n for n, hazard in enumerate(hazards) if hazard >= enough]
+    return sorted(late, key=lambda n: -hazards[n])
 
 
 def cautious(p: float, observations: int) -> float:

@@ -241,6 +241,9 @@ async def drive(pool: Pool, record: Record, slot: Slot) -> Record:
                 if bought is None:
                     return record
                 record = bought
+            case Sleep(until) if record.state is State.WAITING:
+                if await pool.governor.sleep_until_look(record, slot, until):
+                    record = replace(record, due_at=0.0)
             case _:
                 event = await _perform(pool, record, action, slot)
                 if event is not None:

@@ -22,6 +22,7 @@ from ..core.inspection import AUTO_P, DEFAULT_P, Lifetimes, eta, next_look, stal
 from ..core.lifecycle import Accepted, Declined, Lost, Refused
 from ..core.model import Kind, Record, State
 from ..ports import Api, Observer, StillRunning, SubmitEvent
+from .asleep import WORTH_SECONDS, Asleep
 
 Clock = Callable[[], float]
 
@@ -102,9 +103,12 @@ class Governor:
         self.slots: set[Slot] = set()
         self._queue: deque[anyio.Event] = deque()
         self._posts = PostRate(pace.rate)
-        # A service that bears thousands of our jobs bears a question every 20 s about each.
-        self._gets_per_second = max(pace.gets_per_second, pace.concurrency / 20)
-        self._gets = GetRate(self._gets_per_second)
+        # A service that bears thousands of our jobs bears a question every 20 s about each, and twice as many of those
+        # about jobs that are likely to be done.
+        self._looks_per_second = max(pace.gets_per_second, pace.concurrency / 20)
+        most = max(pace.gets_per_second, pace.concurrency / 10)
+        self._gets = GetRate(most)
+        self._asleep = Asleep()
         self._breaker = Breaker()
         self._changed = anyio.Event()
         self._settled = anyio.Event()
@@ -315,6 +319,15 @@ class Governor:
         if wait > 0:
             await anyio.sleep(wait)
 
+    async def sleep_until_look(self, record: Record, slot: Slot, until: float) -> bool:
+        """Wait for the next look at a job that runs. True if it is due sooner, by what was learned meanwhile."""
+        now = self._clock()
+        pause = max(0.0, until - now)
+        if pause < WORTH_SECONDS or slot.since is None or record.problem is not None or self._pace.poll_seconds:
+            await anyio.sleep(pause)
+            return False
+        return await self._asleep.sleep(pause, began=slot.since, looked=max(slot.since, record.looked_at))
+
     def first_look_in(self, slot: Slot, now: float) -> float:
         """Seconds from the accept to the first look."""
         slot.since = now
@@ -387,7 +400,7 @@ class Governor:
 
         Looks that would only stand in a queue are not wished for: they would tell no more, and hold up the last ones.
         """
-        return 0.2 if self._pace.poll_seconds else max(0.2, len(self.slots) / self._gets_per_second - 1.0)
+        return 0.2 if self._pace.poll_seconds else max(0.2, len(self.slots) / self._looks_per_second - 1.0)
 
     def completed(self, record: Record, now: float) -> None:
         """A look found the job done: it ended somewhere between the last look and this one."""
@@ -398,6 +411,7 @@ class Governor:
         ran = max(0.0, (max(record.looked_at, since) + now) / 2 - since)
         queued = _surely_queued(record, accepted)
         self._in_flight.queued(queued, ran, None, now, in_use=len(self.slots), accepted_at=accepted)
+        self._asleep.learned(self.lifetimes, now, self._chance())
         self._wake_next()
 
     # --- for those who watch ---

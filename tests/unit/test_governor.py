@@ -274,6 +274,18 @@ def test_never_more_in_flight_than_was_said() -> None:
     assert service.most == 7
 
 
+def test_a_crowd_that_sleeps_is_called_when_the_first_ends_tell_of_the_others() -> None:
+    """2,000 GETs at 200/s take 10 s. Who slept on until his own time would be looked at up to 20 s late."""
+    ended = run(Service(runs=60.0, places=200), 2000, concurrency=2000)
+    assert ended.states == {State.DONE: 2000}
+    assert ended.seconds < 60.0 + 2.5 + 10.0
+
+
+def test_an_interval_that_was_asked_for_is_slept_through() -> None:
+    service = Service(runs=60.0, places=200)
+    assert run(service, 100, concurrency=100, poll_seconds=50.0).seconds > 90.0
+
+
 def test_first_come_first_served_and_a_place_is_given_back_once() -> None:
     async def main() -> None:
         governor = make_governor(Service(), concurrency=2)

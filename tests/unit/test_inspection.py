@@ -10,7 +10,17 @@ from time import perf_counter
 
 import pytest
 
-from batchedit.core.inspection import DEFAULT_P, JITTER, SHARED, Lifetimes, eta, next_look, shared_moment, stalled
+from batchedit.core.inspection import (
+    DEFAULT_P,
+    JITTER,
+    SHARED,
+    Lifetimes,
+    eta,
+    next_look,
+    overdue,
+    shared_moment,
+    stalled,
+)
 
 
 def lognormal(median: float, sigma: float, count: int, seed: int = 1) -> list[float]:
@@ -135,6 +145,23 @@ def test_a_look_at_a_shared_moment_is_still_ahead():
         gap = next_look(lifetimes, k % 9, p=DEFAULT_P, rng=rng, now=now)
         assert gap > 0.1
         assert shared_moment(now + gap, 0.2) == pytest.approx(now + gap, abs=1e-6)
+
+
+def test_overdue_is_whose_end_became_likely_the_likeliest_first():
+    lifetimes = learned([60.0 + 0.01 * n for n in range(50)])
+    gaps = [(20.0, 55.0), (41.0, 61.0), (45.0, 70.0), (50.0, 50.1), (20.0, 62.0)]
+    assert set(overdue(lifetimes, gaps, p=DEFAULT_P)) == {1, 2, 4}
+    chances = [1.0 - lifetimes.survival(now) / lifetimes.survival(last) for last, now in gaps]
+    order = overdue(lifetimes, gaps, p=DEFAULT_P)
+    assert order == sorted(order, key=lambda n: -chances[n])
+
+
+def test_a_gap_that_jitter_made_longer_is_not_overdue():
+    lifetimes, rng = learned(lognormal(30.0, 0.5, 2000)), Random(3)
+    for age in (0.0, 20.0, 30.0, 60.0):
+        for _ in range(50):
+            gap = next_look(lifetimes, age, p=DEFAULT_P, rng=rng, now=1000.0)
+            assert not overdue(lifetimes, [(age, age + gap)], p=DEFAULT_P)
 
 
 def test_a_fixed_interval_is_that_interval():
