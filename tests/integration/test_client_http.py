@@ -13,6 +13,7 @@ import httpx
 import orjson
 import pytest
 
+from batchedit import connections as connections_module
 from batchedit.api import line as line_module
 from batchedit.api.catalogue import load_model
 from batchedit.api.client import Client
@@ -487,6 +488,45 @@ async def test_a_get_is_asked_again(server, fault):
     async with client(server.url) as api:
         assert await api.look(BOUGHT) == COLLECTED
     assert len(server.requests) == 3
+
+
+async def hangs_up_after(server, quiet: float) -> tuple[Any, list[int]]:
+    """Two looks, ``quiet`` seconds apart, at a server that hangs up after its answer and doesn't say so."""
+    server.script = [server.then_close(server.json(DONE))]
+    async with client(server.url) as api:
+        await api.look(BOUGHT)
+        await anyio.sleep(quiet)
+        return await api.look(BOUGHT), [r.connection for r in server.requests]
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_kept_connection_that_was_hung_up_on_costs_a_get_nothing(server):
+    assert await hangs_up_after(server, quiet=0.1) == (COLLECTED, [1, 2])
+
+
+async def test_a_quiet_connection_is_asked_about_before_it_is_used(server, monkeypatch):
+    monkeypatch.setattr(connections_module, "FRESH", 0.05)
+    monkeypatch.setattr(line_module, "ATTEMPTS", 1)  # the second look must not need another try
+    assert await hangs_up_after(server, quiet=0.2) == (COLLECTED, [1, 2])
+
+
+async def test_a_connection_in_use_is_not_asked_about(server, monkeypatch):
+    asked: list[str] = []
+    plain = httpcore.AnyIOBackend.connect_tcp
+
+    async def connect(*args: Any, **named: Any) -> Any:
+        stream = await plain(*args, **named)
+        told = stream.get_extra_info
+        monkeypatch.setattr(stream, "get_extra_info", lambda info: (asked.append(info), told(info))[1])
+        return stream
+
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
+    server.script = [server.json(DONE)]
+    async with client(server.url) as api:
+        for _ in range(5):
+            assert await api.look(BOUGHT) == COLLECTED
+    assert "is_readable" not in asked
+    assert [r.connection for r in server.requests] == [1] * 5
 
 
 @pytest.mark.usefixtures("quick")
