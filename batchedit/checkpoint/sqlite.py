@@ -78,6 +78,7 @@ class SqliteCheckpoint:
         self._place = Place(path)
         self._queue: list[_Ticket] = []
         self._leading = False
+        self._patient = True  # as it was opened
         self._usual_seconds = 10 * QUICK_SECONDS  # of a commit; the disk has to show that it is quick
         self.model = self.get("model") or ""
         cap, top = self.get("max_cost"), self.get("top_price")
@@ -135,21 +136,18 @@ class SqliteCheckpoint:
 
     def _commit_here(self, batch: list[_Ticket]) -> bool:
         """Commit on the event loop, or say False at once where another process is writing: the loop waits for nobody."""
-        self._db.execute("PRAGMA busy_timeout = 0")
         try:
-            self._commit(batch)
+            self._commit(batch, patient=False)
         except CheckpointError as error:
             if not getattr(error.__cause__, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
                 raise
             return False
-        finally:
-            self._db.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS:.0f}")
         return True
 
-    def _commit(self, batch: list[_Ticket]) -> None:
+    def _commit(self, batch: list[_Ticket], *, patient: bool = True) -> None:
         began = perf_counter()
         try:
-            with self.transaction() as db:
+            with self.transaction(patient=patient) as db:
                 top = self.top_price
                 for ticket in batch:
                     ticket.error = self._write(db, ticket)
@@ -224,6 +222,7 @@ class SqliteCheckpoint:
     def rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """The rows of a query written by this package, streamed."""
         try:
+            self._wait_for_others(patient=True)
             yield from self._db.execute(query, tuple(values))
         except sqlite3.Error as error:
             raise _mapped(error, self.path) from error
@@ -260,6 +259,7 @@ class SqliteCheckpoint:
             FROM lines LEFT JOIN jobs ON jobs.id = lines.job LEFT JOIN flags ON flags.job = lines.job
             WHERE lines.row >= ? ORDER BY n
         """
+        self._wait_for_others(patient=True)
         cursor = self._db.cursor()
         cursor.execute(query, (first_row,))
         for row in cursor:
@@ -326,11 +326,14 @@ class SqliteCheckpoint:
                 db.execute("COMMIT")
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, and under the file's name; sqlite3's errors come out as CheckpointError."""
+    def transaction(self, *, patient: bool = True) -> Iterator[sqlite3.Connection]:
+        """All or nothing, and under the file's name; sqlite3's errors come out as CheckpointError. ``patient`` waits up to
+        BUSY_SECONDS for another process that is writing.
+        """
         with self._lock:
             self._place.check(self._db)
             try:
+                self._wait_for_others(patient=patient)
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
                     yield self._db
@@ -343,10 +346,16 @@ class SqliteCheckpoint:
             except sqlite3.Error as error:
                 raise _mapped(error, self.path) from error
 
+    def _wait_for_others(self, *, patient: bool) -> None:
+        if patient != self._patient:  # seldom: commits on the event loop follow each other
+            self._db.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS if patient else 0:.0f}")
+            self._patient = patient
+
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
+                self._wait_for_others(patient=True)
                 yield self._db
             except sqlite3.Error as error:
                 raise _mapped(error, self.path) from error

@@ -32,9 +32,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from ..connections import Stack
 from ..core.errors import OutputError
 from ..core.model import Kind, Output, Problem, Record, SavedFile
+from ..disk import forget
 from ..ports import Broken
 from .links import Gate
-from .verify import NotAMediaFileError, Seen, examine
+from .verify import NotAMediaFileError, examine
 
 ATTEMPTS = 3
 TOTAL_SECONDS = 180.0  # no further attempt begins after this
@@ -71,6 +72,7 @@ class _Sink:
     digest: Any
     size: int = 0
     file: IO[bytes] | None = None
+    kept: bool = False  # under its final name
 
     def take(self, block: bytes) -> IO[bytes]:
         if self.file is None:
@@ -251,17 +253,25 @@ class Downloader:
                 if sink.file is not None:
                     sink.file.close()
             with suppress(OSError):
-                part.unlink()  # noqa: ASYNC240 - one system call that must happen even when cancelled
+                if not sink.kept:
+                    part.unlink()  # noqa: ASYNC240 - one system call that must happen even when cancelled
 
     def _finish(self, sink: _Sink, rest: bytes, target: Path, url: str, record: Record) -> SavedFile:
-        """Write the rest, examine, fsync, rename, fsync the folder: then the file is there to stay."""
-        file = sink.take(rest)
-        file.flush()
-        seen: Seen = examine(sink.part)
+        """Examine, write the rest, fsync, rename, fsync the folder: then the file is there to stay."""
+        if sink.file is None:
+            seen = examine(rest)
+            file = sink.take(rest)
+            file.flush()
+        else:
+            file = sink.take(rest)
+            file.flush()
+            seen = examine(sink.part)
         os.fsync(file.fileno())
+        forget(file.fileno())
         file.close()
         final = self._free(target, seen.ending, record)
         sink.part.replace(final)
+        sink.kept = True
         _sync_folder(final.parent)
         path = final.relative_to(self._folder).as_posix()
         return SavedFile(path, sink.digest.hexdigest(), sink.size, seen.width, seen.height, url)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -56,15 +55,20 @@ class Seen:
     height: int = 0
 
 
-def examine(path: Path) -> Seen:
-    """Open, check and decode ``path``. NotAMediaFileError if it can't be kept; OSError only if the disk fails."""
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
-        # Pillow seeks back and forth: in memory, where that is no call to the system, if it is not too much for it.
-        small = os.fstat(file.fileno()).st_size <= _IN_MEMORY
-        whole = head + file.read() if small else b""
+def examine(source: Path | bytes) -> Seen:
+    """Check and decode a file, or all of its bytes where they are at hand. NotAMediaFileError if it can't be kept; OSError
+    only if the disk fails.
+    """
+    # Pillow seeks back and forth: in memory, where that is no call to the system, if it is not too much for it.
+    if isinstance(source, Path) and source.stat().st_size <= _IN_MEMORY:
+        source = source.read_bytes()
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            head = file.read(_HEAD)
+    else:
+        head = source[:_HEAD]
     try:
-        return _picture(lambda: BytesIO(whole) if small else path.open("rb"))
+        return _picture(lambda: source.open("rb") if isinstance(source, Path) else BytesIO(source))
     except UnidentifiedImageError:
         pass
     found = _guess(head)
