@@ -24,7 +24,7 @@ FRESH = 1.0
 """Seconds after the last byte for which the other side is taken not to have hung up."""
 BLOCK = 2**18
 """Bytes read at once: as many as asyncio takes from a socket. httpcore asks for a quarter of that, and what it did not ask
-for would be handed out in pieces, a fifth of a download's CPU.
+for would be handed out in pieces, a fifth of what a download costs without its check.
 """
 
 
@@ -85,7 +85,7 @@ class _Stream(httpcore.AsyncNetworkStream):
     quiet for FRESH seconds.
 
     httpcore wants to know at the beginning and at the end of each call, and anyio asks for the peer's name on the way:
-    four calls to the system, a fifth of a GET (``benchmarks/LOG.md``). A server that hangs up at once says so in its answer;
+    four calls to the system, a tenth of a GET (``benchmarks/LOG.md``). A server that hangs up at once says so in its answer;
     one that doesn't breaks a call that is free, and that is made again.
     """
 
@@ -128,4 +128,5 @@ class _Backend(httpcore.AnyIOBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
+        """As httpcore's. Its errors stay what they are."""
         return _Stream(await super().connect_tcp(host, port, timeout, local_address, socket_options))

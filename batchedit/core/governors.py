@@ -386,7 +386,7 @@ class InFlight:
         if self._rounds.rule or not self._busy(used, now) or accepted_at < self._changes[-1][0]:
             return
         self._streak += 1
-        share = 0.5 if self._slow_start else _AGAIN if self._streak >= _STREAK else 0.03
+        share = 0.5 if self._slow_start else _AGAIN if self._streak >= _STREAK else _ONCE
         self._grow(max(1.0, share * self._allowed), now)
 
     def _creep(self, used: int, accepted_at: float, now: float) -> None:
@@ -403,9 +403,11 @@ class InFlight:
         return min(float(self._most), max(self._allowed, min(to, _UNPROVEN + self._ended / 2)))
 
 
+# The shares are chosen by the longest queue of 24 runs in virtual time (benchmarks/LOG.md).
 _LOW = 0.03
 _MIDDLE = 0.02
 _STREAK = 6
+_ONCE = 0.03
 _AGAIN = 0.06
 _TRUSTED = 20
 _UNPROVEN = 64

@@ -17,9 +17,8 @@ from ..core.inspection import Lifetimes, overdue
 
 WORTH_SECONDS = 2.0
 """Shorter gaps are slept through: calling would cost more than it saves."""
-_EVERY = 0.25
-_A_SECOND = 10_000
-"""Sleepers gone through a second at most, at 3 µs each."""
+_LEAST_PAUSE = 0.25  # seconds between two calls
+_JUDGED_A_SECOND = 10_000  # sleepers at most, at 3 µs each
 
 
 @dataclass(eq=False, slots=True)
@@ -50,7 +49,7 @@ class Asleep:
 
     def learned(self, lifetimes: Lifetimes, now: float, p: float) -> None:
         """An end was noticed: call who is overdue. The cap on GETs takes them in this order, the likeliest first."""
-        pause = max(_EVERY, len(self._sleepers) / _A_SECOND)
+        pause = max(_LEAST_PAUSE, len(self._sleepers) / _JUDGED_A_SECOND)
         if now - self._called_at < pause or not self._sleepers:
             return
         self._called_at = now
