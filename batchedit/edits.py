@@ -41,10 +41,12 @@ def told_apart(found: Sequence[Line], wants: Callable[[JobKey], bool], rows: Row
 
 
 def _older(versions: dict[int, int], rows: Rows) -> dict[int, tuple[JobKey, str]]:
-    """For each slot the newest job below the given version: one pass over the checkpoint."""
+    """For each slot the newest job below the given version, from the index on slots."""
     best: dict[int, tuple[int, int]] = {}
-    for job, slot, version in rows("SELECT id, slot, version FROM jobs"):
-        if version < versions.get(slot, 0) and version > best.get(slot, (0, 0))[0]:
+    slots = ",".join(map(str, versions))
+    query = f"SELECT id, slot, version FROM jobs WHERE slot IN ({slots})"  # noqa: S608 - our own numbers
+    for job, slot, version in rows(query):
+        if best.get(slot, (0, 0))[0] < version < versions[slot]:
             best[slot] = version, job
     ids = ",".join(str(job) for _, job in best.values())
     query = f"SELECT id, key, inputs FROM jobs WHERE id IN ({ids})"  # noqa: S608 - numbers from our own table

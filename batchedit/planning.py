@@ -128,16 +128,17 @@ def before_of(checkpoint: SqliteCheckpoint, known: KnownJobs, content: str) -> B
 
 def state_of(checkpoint: SqliteCheckpoint, known: KnownJobs) -> StateOf:
     """The state of the job that a key stands for, as of now: what an intake adds to ``known`` later is no job yet."""
-    last, ids = int(checkpoint.get("committed_id") or 0), known.ids
-    planned = bytearray(last + 1)  # by id: it may be a million of them
+    if not known.last:
+        return lambda _: None
+    planned = bytearray(known.last + 1)  # by id: it may be a million of them
     for (job,) in checkpoint.rows("SELECT id FROM jobs WHERE state = 'planned'"):
         planned[job] = 1
     query = "SELECT id, state FROM jobs WHERE state NOT IN ('planned', 'done')"
     others = {job: State(state) for job, state in checkpoint.rows(query)}
 
     def state(key: JobKey) -> State | None:
-        job = ids.get(key)
-        if job is None or job > last:
+        job = known.find(key)
+        if job is None:
             return None
         return State.PLANNED if planned[job] else others.get(job, State.DONE)
 

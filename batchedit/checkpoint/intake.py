@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import orjson
 
@@ -34,14 +35,19 @@ _LINES_TABLE = """
 
 @dataclass(frozen=True, slots=True)
 class KnownJobs:
-    """What the checkpoint already has: job ids by key, and the highest version by slot."""
+    """What the checkpoint already has: job ids by key, and the highest version by slot.
+
+    An intake adds its own to ``ids``, which are greater than ``last``.
+    """
 
     ids: KeyMap
     slots: Slots
+    last: int
 
-    def has(self, key: JobKey) -> bool:
-        """Is there a job of this key?"""
-        return key in self.ids
+    def find(self, key: JobKey) -> int | None:
+        """The id, at most ``last``, of the job of this key; None if there was none before the intake."""
+        job = self.ids.get(key)
+        return job if job is None or job <= self.last else None
 
     def version(self, slot: int) -> int:
         """The highest version that this row, size and variant has had; 0 if it is new."""
@@ -55,9 +61,10 @@ def known_jobs(checkpoint: SqliteCheckpoint) -> KnownJobs:
     """
     ids = KeyMap()
     later = successors(checkpoint)
-    for key, job_id in checkpoint.rows("SELECT key, id FROM jobs ORDER BY key"):
-        ids.add(key, later.get(job_id, job_id) if later else job_id)
-    return KnownJobs(ids, Slots(checkpoint.rows("SELECT slot, version FROM jobs ORDER BY slot, version")))
+    pairs = cast("Iterable[tuple[bytes, int]]", checkpoint.rows("SELECT key, id FROM jobs ORDER BY key"))
+    ids.fill(((key, later.get(job, job)) for key, job in pairs) if later else pairs)
+    slots = Slots(checkpoint.rows("SELECT slot, version FROM jobs ORDER BY slot, version"))
+    return KnownJobs(ids, slots, int(checkpoint.get("committed_id") or 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,7 @@ class Intake:
         self._new = 0
         self._moved: list[tuple[str, int, JobKey]] = []
         self._invalid = 0
-        self._first_new = self._next = int(checkpoint.get("committed_id") or 0) + 1
+        self._first_new = self._next = known.last + 1
         self._wanted = bytearray(self._next)  # by id
 
     @classmethod

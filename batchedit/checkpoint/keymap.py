@@ -5,11 +5,13 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 _BUCKETS = 1 << 16
 _KEY = 14  # bytes of a key behind the two that choose its bucket
 _ID = 5
 _WIDTH = _KEY + _ID
+_BLOCK = 10_000
 
 
 class KeyMap:
@@ -44,6 +46,13 @@ class KeyMap:
             at = bucket.find(rest, at + 1)
         return None
 
+    def fill(self, pairs: Iterable[tuple[bytes, int]]) -> None:
+        """``add`` for many: each key once."""
+        buckets = self._buckets
+        for key, job in pairs:
+            buckets[key[0] << 8 | key[1]] += key[2:] + job.to_bytes(_ID, "big")
+        self._asked = None
+
     def add(self, key: bytes, job: int) -> None:
         """Remember ``job`` for a key that is not there yet."""
         self._buckets[key[0] << 8 | key[1]] += key[2:] + job.to_bytes(_ID, "big")
@@ -66,9 +75,11 @@ class Slots:
 
     def __init__(self, pairs: Iterable[tuple[int, int]]) -> None:
         self._slots, self._versions = array("q"), array("l")
-        for slot, version in pairs:
-            self._slots.append(slot)
-            self._versions.append(version)
+        pairs = iter(pairs)
+        while block := list(islice(pairs, _BLOCK)):
+            slots, versions = zip(*block, strict=True)
+            self._slots.extend(slots)
+            self._versions.extend(versions)
 
     def version(self, slot: int) -> int:
         """0 for a slot that nobody has had."""

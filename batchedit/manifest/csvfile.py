@@ -26,7 +26,7 @@ from .rows import OURS, BadRow, Form, Row, shown
 from .sniff import open_text
 
 _LONGEST = 1 << 27  # characters of one record: twice the service's 64 MiB a request; more is a quote that never closes
-_BLOCK = 2**18  # characters read at once
+_BLOCK = 2**16  # characters read at once
 _SEP = re.compile(r'"?sep=."?$', re.IGNORECASE)
 
 

@@ -1,6 +1,6 @@
 """Rows, prompt template, sizes and variants multiplied to jobs, each with its identity, file name and place.
 
-One pass, no row is kept: what is remembered are digests of keys and names. Options are judged when the Expander is
+One pass, no row is kept: what is remembered are digests of new keys and of names. Options are judged when the Expander is
 made (UsageError, ManifestError); rows one by one (InvalidLine, all reasons at once); names wanted twice at the end.
 """
 
@@ -35,8 +35,13 @@ _ANSWERS = frozenset({bool, int, float})  # types whose false values are answers
 class Known(Protocol):
     """What earlier runs have bought or planned."""
 
-    def has(self, key: JobKey) -> bool:
-        """Is there a job of this key?"""
+    @property
+    def last(self) -> int:
+        """The highest id of its jobs; they begin at 1."""
+        ...
+
+    def find(self, key: JobKey) -> int | None:
+        """The id of the job of this key, None if there is none."""
         ...
 
     def version(self, slot: int) -> int:
@@ -51,7 +56,8 @@ class Expander:
         """UsageError or ManifestError where recipe, model and columns don't fit together."""
         if recipe.variants < 1:
             raise UsageError(f"--variants takes 1 or more, not {recipe.variants}")
-        self._known = known
+        self._known = known if known is not None and known.last else None  # to find nothing would cost as much
+        self._met = bytearray(self._known.last + 1 if self._known else 0)  # by id: which known jobs were asked for
         self._pictures = Pictures(recipe.image_root, shrinks=recipe.shrinks, loopback=recipe.loopback)
         self._schema = compile_schema(recipe.schema, self._pictures)
         over = tuple(recipe.over)
@@ -111,7 +117,8 @@ class Expander:
 
     def wants(self, key: JobKey) -> bool:
         """Has any row so far asked for this job?"""
-        return key in self._keys
+        job = self._known.find(key) if self._known is not None else None
+        return key in self._keys if job is None else bool(self._met[job])
 
     def fill_down_hint(self) -> tuple[str, ...]:
         """Columns that the recipe uses and that are empty below the first row of an id: ``--fill-down`` would help."""
@@ -207,7 +214,12 @@ class Expander:
     def _line(
         self, number: int, id_: str, cells: dict[str, Any], inputs: str, key: JobKey, size: str, variant: int, over: str
     ) -> Line:
-        twin = not self._keys.add(key)
+        job = self._known.find(key) if self._known is not None else None
+        if job is None:
+            twin = not self._keys.add(key)
+        else:
+            twin = bool(self._met[job])
+            self._met[job] = 1
         namer = self._namer
         n = self._n = self._n + (not twin)
         name = namer.render(cells, number, id_, size, variant, n)
@@ -217,14 +229,14 @@ class Expander:
             if slot in self._slots:
                 name, slot = self._told_apart(name, slot, number)
             self._slots.add(slot)
-            if self._known is not None and not self._known.has(key):
+            if job is None and self._known is not None:
                 version = self._known.version(slot) + 1
         if namer.versioned:
             name = namer.render(cells, number, id_, size, variant, n, str(version))
         elif version > 1:
             name = f"{name}-v{version}"
-        job = Job(key, self._model, inputs, name, size, variant, self._revision, version)
-        return Line(number, id_, job, slot, twin, over)
+        wanted = Job(key, self._model, inputs, name, size, variant, self._revision, version)
+        return Line(number, id_, wanted, slot, twin, over)
 
     def _told_apart(self, name: str, slot: int, row: int) -> tuple[str, int]:
         """Another name for a second job of one name. An explicit template's clash is noted and refused at the end."""

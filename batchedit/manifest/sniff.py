@@ -20,7 +20,8 @@ from ..core.errors import ManifestError, UsageError
 from .rows import Form, FormKind
 
 SAMPLE = 1 << 16
-_BLOCK = 1 << 20
+_BLOCK = 1 << 16  # bytes: as text still less than what malloc asks the system for anew each time
+_AROUND = 15  # blocks behind one that is no UTF-8 from which the encoding is guessed, too
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
@@ -153,15 +154,15 @@ def _blocks(path: Path, form: Form) -> Iterator[bytes]:
 
 
 def _first_odd_block(path: Path, form: Form) -> bytes | None:
-    """The first block of the file that is not UTF-8, None if all of it is."""
+    """The file from the first block that is not UTF-8 on, a megabyte at most; None if all of it is."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    block = b""
+    blocks, block = _blocks(path, form), b""
     try:
-        for block in _blocks(path, form):
+        for block in blocks:
             decoder.decode(block)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        return block
+        return block + b"".join(itertools.islice(blocks, _AROUND))
     return None
 
 

@@ -204,7 +204,7 @@ class TestIntake:
     def test_known_slots_give_versions(self, empty: SqliteCheckpoint) -> None:
         take_in(empty, [make_line(1, slot=77)])
         known = Intake.begin(empty).known
-        assert (known.version(77), known.version(78), known.has(make_job(1).key)) == (1, 0, True)
+        assert (known.version(77), known.version(78), known.find(make_job(1).key)) == (1, 0, 1)
 
 
 class TestOpening:

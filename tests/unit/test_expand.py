@@ -302,10 +302,11 @@ def test_the_id_column_is_found(columns, id_):
 
 class History:
     def __init__(self, keys=(), versions=None):
-        self.keys, self.versions = set(keys), versions or {}
+        self.ids, self.versions = {key: n for n, key in enumerate(keys, 1)}, versions or {}
+        self.last = len(self.ids)
 
-    def has(self, key):
-        return key in self.keys
+    def find(self, key):
+        return self.ids.get(key)
 
     def version(self, slot):
         return self.versions.get(slot, 0)
