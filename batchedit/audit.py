@@ -111,7 +111,7 @@ def _play(checkpoint: SqliteCheckpoint, records: dict[int, Record], found: Audit
         record = fresh.get(job) or Record(id=job, job=records[job].job if job in records else _NO_JOB)
         try:
             event = _event(name, orjson.loads(data))
-            fresh[job] = replace(advance(record, event), serial=record.serial + 1)
+            fresh[job] = advance(record, event)._replace(serial=record.serial + 1)
         except (IllegalEventError, *_SENSELESS) as error:
             fresh[job] = record
             found.findings.append(Finding(job, f"event {seq} ({name}) can't have happened: {error}"))

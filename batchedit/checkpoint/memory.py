@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import anyio.lowlevel
 
@@ -43,7 +42,7 @@ class MemoryCheckpoint:
             )
         if self._records[record.id].serial != record.serial:
             raise StaleRecordError(f"job {record.id} was changed by somebody else since it was read")
-        saved = replace(record, serial=record.serial + 1)
+        saved = record._replace(serial=record.serial + 1)
         self._records[record.id] = saved
         self.history.append((record.id, event))
         if isinstance(event, Completed | Errored | Priced):

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from time import perf_counter
@@ -32,7 +32,7 @@ from ..core.errors import (
     NotFoundError,
     StaleRecordError,
 )
-from ..core.lifecycle import REMOTE, Accepted, Completed, Errored, Event, Priced, Reserved
+from ..core.lifecycle import REMOTE, Accepted, Completed, Errored, Event, Priced, Reserved, Saved
 from ..core.model import Counts, Money, Outcome, Record, State, format_usd
 from ..core.policy import admits
 from .codec import RECORD_COLUMNS, STATE_COLUMNS, read_record, state_values
@@ -45,6 +45,10 @@ MIGRATIONS: dict[int, str] = {}
 """From version N to N+1: a script, run in one transaction. Empty while there is one version."""
 
 BUSY_SECONDS = 10.0
+COMPANY_SECONDS = 0.05
+"""So long a finished picture waits for another change to share the commit with. Its file is whole and has its name; nobody
+is bought or looked at later for it, and a crash in that time has it downloaded once more.
+"""
 QUICK_SECONDS = 0.002
 FEW = 4
 """A commit of so few changes, on a disk that usually takes no longer than that, is made on the event loop itself: to hand
@@ -96,16 +100,19 @@ class SqliteCheckpoint:
         ticket = _Ticket(record, event)
         self._queue.append(ticket)
         with anyio.CancelScope(shield=True):
+            if isinstance(event, Saved):
+                with anyio.move_on_after(COMPANY_SECONDS):
+                    await ticket.turn.wait()
             if self._leading:
                 await ticket.turn.wait()
-            else:
+            elif not ticket.turn.is_set():
                 self._leading = ticket.leads = True
                 await anyio.lowlevel.cancel_shielded_checkpoint()  # let those who are ready join this commit
             if ticket.leads:
                 await self._lead()
         if ticket.error is not None:
             raise ticket.error
-        return replace(record, serial=record.serial + 1)
+        return record._replace(serial=record.serial + 1)
 
     def save_now(self, record: Record, event: Event) -> Record:
         """``save`` for a command that has no event loop: one commit of its own."""
@@ -113,7 +120,7 @@ class SqliteCheckpoint:
         self._commit([ticket])
         if ticket.error is not None:
             raise ticket.error
-        return replace(record, serial=record.serial + 1)
+        return record._replace(serial=record.serial + 1)
 
     async def _lead(self) -> None:
         batch, self._queue = self._queue, []

@@ -66,9 +66,10 @@ class PostRate:
         if self._clear_since is None:
             self._clear_since = now
 
-    def accepted(self, now: float) -> None:
-        """The service took a POST: a little faster, unless it was in trouble lately."""
-        self._accepted += 1
+    def accepted(self, now: float, *, sent_at: float | None = None) -> None:
+        """The service took a POST, which went out at ``sent_at``: a little faster, unless it was in trouble lately."""
+        if sent_at is None or sent_at > self._cut_at:
+            self._accepted += 1
         self._bare_429s = 0
         if now < self._calm_until or now < self._held_until:
             return
@@ -86,7 +87,7 @@ class PostRate:
         """
         same = now < self._held_until or not self._sent_since_cut or (sent_at is not None and sent_at <= self._cut_at)
         if not same:
-            self._cut(now)
+            self._cut(now, now if sent_at is None else sent_at)
         if retry_after is not None and math.isfinite(retry_after):
             pause = min(_LONGEST_HOLD, max(0.0, retry_after)) * rng.uniform(1.0, 1.05)
         elif same:
@@ -106,31 +107,40 @@ class PostRate:
             self._tokens += (now - begin) * self._refill_rate()
         self._at = now if self._at is None else max(self._at, now)
         if self.rate is not None:
-            self._tokens = min(self._tokens, float(self._burst))
+            self._tokens = min(self._tokens, float(self._bucket()))
+
+    def _bucket(self) -> int:
+        """Not all of the burst once the limit was met: POSTs that arrive unevenly, and a rate measured a little too high,
+        would meet it again right behind the hold.
+        """
+        return self._burst if self._last_429_rate is None else max(1, self._burst - _SPARE)
 
     def _refill_rate(self) -> float:
         # Unlimited, the accepted POSTs let the next ones out; the trickle is for those whose answer never comes.
         return _TRICKLE if self.rate is None else self.rate
 
-    def _cut(self, now: float) -> None:
-        begun = self._clear_since if self._clear_since is not None else now
-        elapsed, through = now - begun, self._accepted - self._burst
-        # The refused one shows the edge, and answers to some that got through are still on their way: one more.
-        measured = (through + min(1.0, 0.1 * through)) / elapsed if elapsed > 0.5 and through > 0 else None
+    def _cut(self, now: float, sent_at: float) -> None:
+        begun = self._clear_since if self._clear_since is not None else sent_at
+        elapsed, through = sent_at - begun, self._accepted - self._burst
+        # The service lacked less than a token for the refused one, and had a whole one a gap between two POSTs before.
+        gap = 1.0 / self.rate if self.rate else 0.0
+        measured = (
+            (through + 0.5) / (elapsed - gap / 2) if now - begun > 0.5 and elapsed > gap and through > 0 else None
+        )
         if self.rate is None:
             new = measured or _FIRST_GUESS
         else:
             # One that comes before anything could be measured (the burst behind a hold) tells nothing new of the limit.
             known = self._last_429_rate if self._last_429_rate != math.inf else None
             self._last_429_rate = measured or known or self.rate
-            new = min(0.95 * self.rate, max(0.5 * self.rate, 0.95 * (measured or 0.0)))
+            new = min(0.95 * self.rate, max(0.5 * self.rate, _KEPT * (measured or 0.0)))
         if self._last_429_rate is None:
-            self._last_429_rate = math.inf if measured is None else new / 0.95
+            self._last_429_rate = math.inf if measured is None else new / _KEPT
         self.rate = max(_SLOWEST, new if self._most is None else min(new, self._most))
         self._cut_at = now
         self._sent_since_cut = False
         self._clear_since, self._accepted = None, 0
-        self._tokens = min(self._tokens, float(self._burst))
+        self._tokens = min(self._tokens, float(self._bucket()))
 
     def _grow(self, rate: float, limit: float, quiet: float) -> None:
         """One accepted POST's worth; ``rate`` of them come in a second. ``limit`` is where the last 429 came.
@@ -145,11 +155,15 @@ class PostRate:
         elif rate < 0.9 * limit:
             step = min(0.2, 0.03 * rate)
         else:
-            step = min(0.005, 0.003 * rate)
+            step = min(_CREEP, 0.003 * rate)
         step = max(step, _RECOVERY * rate * min(quiet, _LONGEST_QUIET))
         self.rate = rate + step if self._most is None else min(rate + step, self._most)
 
 
+_SPARE = 1
+"""Tokens of a learned rate's burst that stay unused."""
+_CREEP = 0.005  # POSTs a second that each accepted one adds, near the limit
+_KEPT = 0.97  # of the rate that was measured when a 429 came
 _LONGEST_HOLD = 300.0
 _RECOVERY = 0.002  # of the rate, a second
 _LONGEST_QUIET = 10.0

@@ -22,7 +22,7 @@ This module reads no clock: every event carries ``at`` and every question is ask
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, assert_never
 
 from .errors import IllegalEventError
@@ -326,56 +326,56 @@ def advance(record: Record, event: Event) -> Record:
     if target is None:
         raise IllegalEventError(f"job {record.id} is {record.state} and can't be {type(event).__name__}")
     after = _apply(record, event)
-    return after if after.state is target else replace(after, state=target)
+    return after if after.state is target else after._replace(state=target)
 
 
 def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0912 - one arm an event, closed by assert_never
     match event:
         case Reserved(at, price):
-            return replace(record, held=price, submitted_at=at, problem=None, finished_at=None)
+            return record._replace(held=price, submitted_at=at, problem=None, finished_at=None)
         case Accepted(at, handle):
-            return replace(record, handle=handle, accepted_at=at, watched_from=at, due_at=0.0, problem=None)
+            return record._replace(handle=handle, accepted_at=at, watched_from=at, due_at=0.0, problem=None)
         case Declined(at, problem, due_at, counts):
-            return replace(record, held=0, problem=problem, due_at=due_at, attempts=record.attempts + counts)
+            return record._replace(held=0, problem=problem, due_at=due_at, attempts=record.attempts + counts)
         case Refused(at, problem):
-            return replace(record, held=0, problem=problem, finished_at=at)
+            return record._replace(held=0, problem=problem, finished_at=at)
         case Lost(_, problem):
-            return replace(record, problem=problem)
+            return record._replace(problem=problem)
         case Released():
             return _anew(record)
         case WrittenOff(at):
-            return replace(_settle(record, None), finished_at=at)
+            return _settle(record, None)._replace(finished_at=at)
         case Pending(at, due_at, running):
-            return replace(_seen_in_queue(record, at, running), due_at=due_at, looked_at=at, absent=0, problem=None)
+            return _seen_in_queue(record, at, running)._replace(due_at=due_at, looked_at=at, absent=0, problem=None)
         case Missed(at, due_at, problem, absent):
             seen = record.absent + 1 if absent else 0
-            return replace(record, due_at=due_at, looked_at=at, problem=problem, absent=seen)
+            return record._replace(due_at=due_at, looked_at=at, problem=problem, absent=seen)
         case Completed(at, outputs, cost):
             paid = _settle(record, cost)
-            return replace(
-                paid, outputs=outputs, due_at=0.0, problem=None, finished_at=record.finished_at or at, absent=0
+            return paid._replace(
+                outputs=outputs, due_at=0.0, problem=None, finished_at=record.finished_at or at, absent=0
             )
         case Errored(at, problem, cost):
-            return replace(_settle(record, cost), problem=problem, finished_at=at)
+            return _settle(record, cost)._replace(problem=problem, finished_at=at)
         case Gone(at, problem):
-            return replace(_settle(record, None), problem=problem, finished_at=at)
+            return _settle(record, None)._replace(problem=problem, finished_at=at)
         case GivenUp(_, problem):
-            return replace(record, problem=problem)
+            return record._replace(problem=problem)
         case Resumed(at):
-            return replace(
-                record, watched_from=at, looked_at=0.0, due_at=0.0, absent=0, spoils=0, outputs=(), problem=None
+            return record._replace(
+                watched_from=at, looked_at=0.0, due_at=0.0, absent=0, spoils=0, outputs=(), problem=None
             )
         case CancelAsked() | CancelDenied():
-            return replace(record, due_at=0.0)
+            return record._replace(due_at=0.0)
         case CancelConfirmed(at):
             if record.state is State.FETCHED:
                 return record
             problem = Problem(Kind.CANCELLED, "cancelled while it was still queued; nothing was charged")
-            return replace(record, held=0, problem=problem, finished_at=at)
+            return record._replace(held=0, problem=problem, finished_at=at)
         case Saved(_, files):
-            return replace(record, files=files, problem=None)
+            return record._replace(files=files, problem=None)
         case Spoiled(_, due_at, problem):
-            return replace(record, outputs=(), due_at=due_at, problem=problem, spoils=record.spoils + 1)
+            return record._replace(outputs=(), due_at=due_at, problem=problem, spoils=record.spoils + 1)
         case Priced(_, cost):
             return _settle(record, cost)
         case RetryAsked():
@@ -387,25 +387,24 @@ def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0
 def _seen_in_queue(record: Record, at: float, running: bool) -> Record:
     """The moment a job left the queue lies between the last look that found it there and the first that did not."""
     if not running:
-        return replace(record, queued_at=at)
+        return record._replace(queued_at=at)
     if record.queued_at is not None and record.left_queue_at is None:
-        return replace(record, left_queue_at=(record.queued_at + at) / 2)
+        return record._replace(left_queue_at=(record.queued_at + at) / 2)
     return record
 
 
 def _settle(record: Record, cost: int | None) -> Record:
     """The purchase is over: what was held becomes what it cost, the API's figure where it told one."""
     if cost is not None:
-        return replace(record, held=0, cost=cost, cost_known=True)
+        return record._replace(held=0, cost=cost, cost_known=True)
     if record.cost is not None:
         return record
-    return replace(record, held=0, cost=record.held, cost_known=False)
+    return record._replace(held=0, cost=record.held, cost_known=False)
 
 
 def _anew(record: Record) -> Record:
     """Back to PLANNED for a new purchase; what the last one came to, or may have, is sunk."""
-    return replace(
-        record,
+    return record._replace(
         attempts=0,
         due_at=0.0,
         sunk=record.sunk + (record.held if record.cost is None else record.cost),

@@ -113,8 +113,7 @@ class Job(NamedTuple):
     version: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A job and everything known of it: one line of the checkpoint.
 
     ``serial`` is the compare-and-set counter. Money: ``held`` is reserved for the purchase under way, ``cost`` what it

@@ -8,7 +8,7 @@ rule — intention on disk, then the POST, then its answer on disk, with nobody 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 from typing import assert_never
 
@@ -127,7 +127,7 @@ async def _take_up(pool: Pool, record: Record, tasks: TaskGroup, lingering: Task
 
 def _watched(pool: Pool, record: Record) -> Record:
     """A record as it came from disk knows nothing of looks: this process's patience with it begins now."""
-    return record if record.watched_from else replace(record, watched_from=pool.clock())
+    return record if record.watched_from else record._replace(watched_from=pool.clock())
 
 
 async def _each(pool: Pool, states: frozenset[State], handle: Callable[[Record], Awaitable[None]]) -> None:
@@ -243,7 +243,7 @@ async def drive(pool: Pool, record: Record, slot: Slot) -> Record:
                 record = bought
             case Sleep(until) if record.state is State.WAITING:
                 if await pool.governor.sleep_until_look(record, slot, until):
-                    record = replace(record, due_at=0.0)
+                    record = record._replace(due_at=0.0)
             case _:
                 event = await _perform(pool, record, action, slot)
                 if event is not None:
@@ -301,13 +301,13 @@ async def _first_cost(pool: Pool) -> None:
 
 async def _submit(pool: Pool, record: Record, slot: Slot) -> Record:
     event = await pool.api.submit(record)
-    pool.governor.heard(event)
+    pool.governor.heard(event, record.submitted_at)
     if isinstance(event, Declined):
         event = after_decline(record, event, pool.retries, pool.rng, pool.clock())
     record = await step(pool, record, event)
     if record.state is State.WAITING:
         now = pool.clock()
-        return replace(record, due_at=now + pool.governor.first_look_in(slot, now))
+        return record._replace(due_at=now + pool.governor.first_look_in(slot, now))
     return record
 
 

@@ -258,14 +258,14 @@ class Governor:
         elif now - since >= OUTAGE_SECONDS:
             self.halt(ServiceUnavailableError("the service has been out of order for hours", hint="try again later"))
 
-    def heard(self, event: SubmitEvent) -> None:
-        """What the answer to a POST means for all the others."""
+    def heard(self, event: SubmitEvent, sent_at: float | None = None) -> None:
+        """What the answer to a POST, which went out at ``sent_at``, means for all the others."""
         now = self._clock()
         in_trouble = self._breaker.open_since is not None
         match event:
             case Accepted():
                 self._breaker.succeeded(now)
-                self._posts.accepted(now)
+                self._posts.accepted(now, sent_at=sent_at)
                 self._answered = True
                 self._throttled_since = None
             case Refused():
@@ -274,12 +274,12 @@ class Governor:
             case Lost(problem=problem):
                 self._trouble(now, problem.message)
             case Declined(problem=problem, due_at=due_at, at=at):
-                self._declined(now, problem.kind, problem.message, due_at - at if due_at else None)
+                self._declined(now, problem.kind, problem.message, due_at - at if due_at else None, sent_at)
         if in_trouble and self._breaker.open_since is None:
             self._observer.note("breaker_closed", "the service answers again")
         self._signal()
 
-    def _declined(self, now: float, kind: Kind, message: str, retry_after: float | None) -> None:
+    def _declined(self, now: float, kind: Kind, message: str, retry_after: float | None, sent_at: float | None) -> None:
         match kind:
             case Kind.AUTH:
                 self._breaker.released(now)
@@ -289,7 +289,7 @@ class Governor:
                 self.halt(StoppedError(message, hint="top up the account, then type the same command again"))
             case Kind.THROTTLED:
                 self._breaker.released(now)
-                self._posts.throttled(now, retry_after, self._rng)
+                self._posts.throttled(now, retry_after, self._rng, sent_at=sent_at)
                 self._in_flight.troubled(now)
                 self._answered = True
                 if self._throttled_since is None:
@@ -375,13 +375,15 @@ class Governor:
     def _chance(self) -> float:
         """The chance that a gap between looks carries.
 
-        Under ``-j auto`` a late look costs nothing while a short queue keeps the service busy. When no more jobs come it
-        costs what it holds up the last one: the fewer are left, the likelier that is. A gap that is to cost as much as
-        it saves goes with the root of that (Keller, "Optimum checking schedules", Management Science 21, 1974).
+        While more jobs are to be bought, a late look holds up one place of many. When no more come it holds up the end
+        of the run if it is the last job's: the fewer are left, the likelier that is. A gap that is to cost as much as it
+        saves goes with the root of that (Keller, "Optimum checking schedules", Management Science 21, 1974). With ``-j``
+        given only the last quarter is looked at more often: before that it costs GETs and gains nothing
+        (``benchmarks/LOG.md``). Under ``-j auto`` a late look costs nothing while a short queue keeps the service busy.
         """
-        if self._pace.concurrency:
-            return DEFAULT_P
         left = len(self.slots) / self._last_crowd if self._last_crowd else 1.0
+        if self._pace.concurrency:
+            return DEFAULT_P * math.sqrt(min(1.0, 4.0 * left))
         return AUTO_P * math.sqrt(min(1.0, left))
 
     def _next_look(self, age: float, now: float) -> float:

@@ -12,10 +12,17 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from batchedit.checkpoint import sqlite as sqlite_checkpoint
 from batchedit.checkpoint.intake import Intake
 from batchedit.checkpoint.lock import run_lock
 from batchedit.checkpoint.rescue import clear_rescued, rescue, rescued
-from batchedit.checkpoint.sqlite import BUSY_SECONDS, SqliteCheckpoint, create_checkpoint, open_checkpoint
+from batchedit.checkpoint.sqlite import (
+    BUSY_SECONDS,
+    COMPANY_SECONDS,
+    SqliteCheckpoint,
+    create_checkpoint,
+    open_checkpoint,
+)
 from batchedit.core.errors import (
     CheckpointCorruptError,
     CheckpointError,
@@ -23,10 +30,10 @@ from batchedit.core.errors import (
     LockedError,
     NotFoundError,
 )
-from batchedit.core.lifecycle import Accepted, Completed, Reserved
+from batchedit.core.lifecycle import Accepted, Completed, Reserved, Saved, advance
 from batchedit.core.model import CellProblem, InvalidLine, Line, State
 from batchedit.pool.drive import Pool, step
-from tests.conformance.checkpoint_suite import HANDLE, OUTPUTS, CheckpointSuite, Make, first, play
+from tests.conformance.checkpoint_suite import FILES, HANDLE, OUTPUTS, CheckpointSuite, Make, first, play
 from tests.factories import make_job, make_line
 
 MODEL = "openai/gpt-4o-image/edit"
@@ -72,6 +79,37 @@ async def test_another_process_finds_what_was_saved(path: Path, empty: SqliteChe
         ("Reserved", "submitting"), ("Accepted", "waiting"), ("Completed", "fetched"),
     ]  # fmt: skip
     reader.close()
+
+
+@pytest.mark.anyio
+async def test_a_finished_picture_shares_the_next_commit_and_holds_nobody_up(
+    empty: SqliteCheckpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_in(empty, [make_line(1), make_line(2)])
+    done, new = await empty.planned(0, 2)
+    done = await play(empty, done, Reserved(1.0, 40), Accepted(2.0, HANDLE), Completed(3.0, OUTPUTS, 77))
+    commits: list[str] = []
+    empty._db.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
+    saved = Saved(4.0, FILES)
+    monkeypatch.setattr(sqlite_checkpoint, "COMPANY_SECONDS", 60.0)
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(empty.save, advance(done, saved), saved)
+            await anyio.wait_all_tasks_blocked()
+            assert commits == []
+            await play(empty, new, Reserved(5.0, 40))
+    assert (commits, empty.counts().by_state) == (["COMMIT"], {State.DONE: 1, State.SUBMITTING: 1})
+
+
+@pytest.mark.anyio
+async def test_a_finished_picture_that_finds_no_company_is_written_down_all_the_same(empty: SqliteCheckpoint) -> None:
+    take_in(empty, [make_line(1)])
+    began = anyio.current_time()
+    await play(
+        empty, await first(empty), Reserved(1.0), Accepted(2.0, HANDLE), Completed(3.0, OUTPUTS), Saved(4.0, FILES)
+    )
+    assert anyio.current_time() - began >= COMPANY_SECONDS
+    assert empty.counts().by_state == {State.DONE: 1}
 
 
 class Interrupting:

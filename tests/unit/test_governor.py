@@ -286,6 +286,29 @@ def test_an_interval_that_was_asked_for_is_slept_through() -> None:
     assert run(service, 100, concurrency=100, poll_seconds=50.0).seconds > 90.0
 
 
+@pytest.mark.parametrize("concurrency", [0, 40])
+def test_the_last_jobs_of_a_run_are_looked_at_more_often(concurrency: int) -> None:
+    async def main() -> None:
+        governor = make_governor(Service(), concurrency=concurrency)
+        slots = [Slot(governor) for _ in range(40)]
+        for slot in slots:
+            governor.take_now(slot)
+        for seconds in range(10, 110):
+            governor.lifetimes.finished(float(seconds))
+
+        def gap() -> float:
+            return sum(governor.first_look_in(slots[0], 0.0) for _ in range(50)) / 50
+
+        while_buying = gap()
+        governor.all_bought()
+        assert gap() == pytest.approx(while_buying, rel=0.05)
+        for slot in slots[1:]:
+            slot.free()
+        assert gap() < 0.97 * while_buying
+
+    virtually(main)
+
+
 def test_first_come_first_served_and_a_place_is_given_back_once() -> None:
     async def main() -> None:
         governor = make_governor(Service(), concurrency=2)

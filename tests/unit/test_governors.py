@@ -6,7 +6,7 @@ import heapq
 import math
 from collections import deque
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 from random import Random
 
 import pytest
@@ -43,9 +43,18 @@ class Posted:
     times: list[float]
 
 
-def post_all(governor: PostRate, service: Throttle, jobs: int, *, trip: float = 0.05, until: float = 1e9) -> Posted:
-    """Send until ``jobs`` are accepted; answers come ``trip`` seconds later."""
-    rng, now, answers = Random(7), 0.0, []
+def post_all(
+    governor: PostRate,
+    service: Throttle,
+    jobs: int,
+    *,
+    trip: float = 0.05,
+    until: float = 1e9,
+    jitter: float = 0.0,
+    seed: int = 7,
+) -> Posted:
+    """Send until ``jobs`` are accepted; answers come ``trip`` seconds later, and POSTs leave up to ``jitter`` late."""
+    rng, now, answers = Random(seed), 0.0, []
     order, done = count(), Posted(0.0, 0, 0, [])
     while done.accepted < jobs and now < until:
         under_way = len(answers)
@@ -55,13 +64,14 @@ def post_all(governor: PostRate, service: Throttle, jobs: int, *, trip: float = 
             done.times.append(now)
             fine = service.admits(now)
             heapq.heappush(answers, (now + trip, next(order), now, fine, 0.0 if fine else service.retry_after()))
+            now += rng.uniform(0.0, jitter) if jitter else 0.0
             continue
         hold = now + wait if done.accepted + under_way < jobs else math.inf
         if answers and answers[0][0] <= hold:
             now, _, sent_at, fine, retry_after = heapq.heappop(answers)
             if fine:
                 done.accepted += 1
-                governor.accepted(now)
+                governor.accepted(now, sent_at=sent_at)
             else:
                 done.refused += 1
                 governor.throttled(now, retry_after, rng, sent_at=sent_at)
@@ -76,6 +86,14 @@ def test_two_hundred_posts_find_a_hidden_limit_without_a_storm_of_429s(trip):
     done = post_all(PostRate(None), Throttle(20.0, 5), 200, trip=trip)
     assert done.refused <= 20
     assert done.seconds <= 1.23 * (195 / 20.0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_posts_that_leave_unevenly_meet_no_third_429_behind_the_hold(seed):
+    done = post_all(PostRate(None), Throttle(20.0, 5), 200, trip=0.01, jitter=0.004, seed=seed)
+    holds = sum(later - earlier > 0.9 for earlier, later in pairwise(done.times))
+    assert holds == 2
+    assert done.seconds <= 1.2 * (195 / 20.0)
 
 
 def test_two_429s_of_one_burst_do_not_hide_where_the_limit_is():
@@ -128,8 +146,8 @@ class _Shifted(PostRate):
     def take(self, now):
         self.inner.take(now + self.by)
 
-    def accepted(self, now):
-        self.inner.accepted(now + self.by)
+    def accepted(self, now, *, sent_at):
+        self.inner.accepted(now + self.by, sent_at=sent_at + self.by)
 
     def throttled(self, now, retry_after, rng, *, sent_at=None):
         self.inner.throttled(now + self.by, retry_after, rng, sent_at=None if sent_at is None else sent_at + self.by)

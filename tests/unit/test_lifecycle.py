@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import typing
-from dataclasses import replace
 
 import pytest
 
@@ -91,7 +90,7 @@ def test_every_state_has_its_line_in_the_table() -> None:
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_the_table_is_the_only_way_to_move(state: State, event: Event) -> None:
     record = make_record(state)
-    before = replace(record)
+    before = record._replace()
     target = TRANSITIONS[state].get(type(event))
     if target is None:
         with pytest.raises(IllegalEventError):
