@@ -54,8 +54,8 @@ class Host(Protocol):
         """Show what the canary came to and ask for the rest: UsageError (64) for a no, StoppedError if it failed."""
         ...
 
-    def watch(self, total: int) -> Callable[[Snapshot], None]:
-        """The pool starts on ``total`` jobs: what to call with each snapshot."""
+    def watch(self, total: int) -> Callable[[Snapshot], None] | None:
+        """The pool starts on ``total`` jobs: what to call with each snapshot, None where nobody watches."""
         ...
 
 

@@ -146,12 +146,12 @@ async def collect_and_buy(
     *,
     buy: bool,
     stop: Stop,
-    refresh: Callable[[Snapshot], None],
+    refresh: Callable[[Snapshot], None] | None = None,
     only: Sequence[Record] | None = None,
 ) -> None:
     """The pool's part. Returns when every job rests, buying has stopped, or ``stop`` was thrown.
 
-    With ``only``, of the planned jobs just these are bought.
+    With ``only``, of the planned jobs just these are bought. ``refresh`` is None where nobody watches.
 
     ``stop`` ends polling and downloading at once; a POST on the wire is waited for and its answer written down.
     """
@@ -164,7 +164,8 @@ async def collect_and_buy(
         stop.listen(end)
         try:
             async with anyio.create_task_group() as around:
-                around.start_soon(_show, pool, refresh)
+                if refresh is not None:
+                    around.start_soon(_show, pool, refresh)
                 around.start_soon(_ask_prices_now_and_then, pool)
                 await resume(pool)
                 await work(pool, buy=buy, only=only)
@@ -174,7 +175,8 @@ async def collect_and_buy(
             raise gravest(group) from group
         finally:
             stop.listen(None)
-    refresh(snapshot(pool))
+    if refresh is not None:
+        refresh(snapshot(pool))
 
 
 async def _ask_prices_now_and_then(pool: Pool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -92,10 +93,10 @@ class Terminal:
         sys.stderr.flush()
         os._exit(130)  # the thread still waits for a line, and would keep the process
 
-    def watch(self, total: int) -> Callable[[Snapshot], None]:
-        """A bar on a terminal; quiet when piped."""
+    def watch(self, total: int) -> Callable[[Snapshot], None] | None:
+        """A bar on a terminal; nothing when piped."""
         if self._quiet or self._log_json or not sys.stderr.isatty():
-            return lambda _: None
+            return None
         self._bar = Bar(total, sys.stderr)
         return self._bar.refresh
 
@@ -120,6 +121,10 @@ def attended(host: Terminal, work: Callable[[], Awaitable[T]]) -> T:
             tasks.cancel_scope.cancel()
         return results[0] if results else host.stop.reason or InterruptedRunError(signal.SIGINT)
 
+    # What was loaded until here stays to the end, and hardly anything of a job is a cycle: the collector needs to look
+    # through it a tenth as often (4 % of the CPU of 500 jobs; ``benchmarks/LOG.md``).
+    gc.freeze()
+    gc.set_threshold(7_000)
     try:
         result = anyio.run(both)
     finally:

@@ -269,15 +269,15 @@ class Downloader:
         os.fsync(file.fileno())
         forget(file.fileno())
         file.close()
-        final = self._free(target, seen.ending, record)
+        final, path = self._free(target, seen.ending, record)
         sink.part.replace(final)
         sink.kept = True
         _sync_folder(final.parent)
-        path = final.relative_to(self._folder).as_posix()
         return SavedFile(path, sink.digest.hexdigest(), sink.size, seen.width, seen.height, url)
 
-    def _free(self, target: Path, ending: str, record: Record) -> Path:
-        """The final name, unless another job's file has it: a paid picture is never overwritten, whatever names say.
+    def _free(self, target: Path, ending: str, record: Record) -> tuple[Path, str]:
+        """The final name, whole and as the record has it, unless another job's file has it: a paid picture is never
+        overwritten, whatever names say.
 
         A file that no job has is what a crash left between the rename and its commit, and is replaced.
         """
@@ -287,7 +287,7 @@ class Downloader:
             if self._claimed.setdefault(path.casefold(), record.id) != record.id:
                 continue
             if not final.exists() or not self._taken(path, record.id):
-                return final
+                return final, path
         raise OutputError(f"{target}{ending} is another job's file")
 
 
@@ -325,12 +325,14 @@ def _length(response: httpx.Response) -> int | None:
 
 
 def _create(part: Path) -> IO[bytes]:
-    if not part.parent.is_dir():
+    try:
+        return part.open("wb")
+    except FileNotFoundError:
         missing = [folder for folder in (part.parent, *part.parent.parents) if not folder.exists()]
         part.parent.mkdir(parents=True, exist_ok=True)
         for folder in missing:
             _sync_folder(folder.parent)
-    return part.open("wb")
+        return part.open("wb")
 
 
 def _sync_folder(folder: Path) -> None:
