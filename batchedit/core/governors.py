@@ -30,7 +30,7 @@ class PostRate:
     def __init__(self, rate: float | None, burst: int = 5) -> None:
         self._most = rate
         self._burst = max(1, burst)
-        self._tokens = float(self._burst)
+        self._tokens = float(self._burst if rate is None else self._bucket())
         self._at: float | None = None
         self.rate = rate
         """POSTs a second; None while there is no limit."""
@@ -110,10 +110,10 @@ class PostRate:
             self._tokens = min(self._tokens, float(self._bucket()))
 
     def _bucket(self) -> int:
-        """Not all of the burst once the limit was met: POSTs that arrive unevenly, and a rate measured a little too high,
-        would meet it again right behind the hold.
+        """Not all of the burst where there is a limit: POSTs that arrive unevenly, and a rate measured a little too high,
+        would meet it behind the first burst, and again behind each hold.
         """
-        return self._burst if self._last_429_rate is None else max(1, self._burst - _SPARE)
+        return max(1, self._burst - _SPARE)
 
     def _refill_rate(self) -> float:
         # Unlimited, the accepted POSTs let the next ones out; the trickle is for those whose answer never comes.

@@ -67,6 +67,7 @@ class Desk:
         self.service.memory.close()
 
     async def submit(self, request: Request) -> Response:
+        """POST ``/v1/models/{model_id}``: takes a job, which is money."""
         body, model_id = await request.body(), request.path_params["model_id"]
         if len(body) > MAX_BODY:
             return await self._answer("submit", "submit", lambda: error("too_large"))
@@ -125,6 +126,7 @@ class Desk:
         return ReplyResponse(json_reply(self.report(full=request.query_params.get("full") == "1")))
 
     async def replace_faults(self, request: Request) -> Response:
+        """A new fault plan from ``{"faults": [text]}`` in place of the one that was laid."""
         try:
             plan = orjson.loads(await request.body())
             self.set_faults([str(rule) for rule in plan["faults"]])

@@ -83,6 +83,7 @@ class Clockwork:
         self._clock = max(self._clock, now)
 
     def accept(self, order: Order, now: float) -> Job:
+        """Put ``order`` at the end of the queue."""
         self.advance(now)
         job = Job(order, now, now + self._least_wait, self._tickets)
         self._tickets += 1

@@ -43,6 +43,9 @@ class When:
     numbers: tuple[float, ...]
 
     def hits(self, ordinal: int, elapsed: float, chance: float) -> bool:
+        """Does the rule strike call number ``ordinal`` (from 1), ``elapsed`` seconds after it was laid? ``chance`` is drawn
+        in [0, 1).
+        """
         first = self.numbers[0]
         match self.kind:
             case "every":

@@ -43,6 +43,7 @@ class Service:
     # The calls. `token` is the Authorization header as it came; `base` the server's URL as the client wrote it.
 
     def submit(self, model_id: str, body: bytes, token: str, base: str, now: float) -> Reply:
+        """What a POST of ``body`` gets. ``base`` is the address under which the reply's links lead back here."""
         schema = self._models.get(model_id)
         if not self._known(token):
             return error("token")
@@ -71,6 +72,7 @@ class Service:
         return self._of_job(request_id, token, now, lambda job: self._cancel(job, now))
 
     def model(self, model_id: str, token: str) -> Reply:
+        """The catalogue's entry: schema and price."""
         schema = self._models.get(model_id)
         if not self._known(token):
             return error("token")
