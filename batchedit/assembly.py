@@ -18,8 +18,8 @@ from .api.token import find_token
 from .api.urls import check_base_url
 from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import CheckpointError, OutputError, UsageError
-from .core.inspection import Lifetimes
 from .core.lifecycle import Patience
+from .core.lifetimes import Lifetimes
 from .pictures.send import LocalPictures
 from .pool.download import Downloader
 from .pool.drive import Pool

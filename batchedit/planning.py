@@ -12,7 +12,8 @@ import orjson
 
 from .api.catalogue import Model
 from .checkpoint.intake import Intake, KnownJobs, known_jobs
-from .checkpoint.sqlite import SqliteCheckpoint, open_checkpoint
+from .checkpoint.opening import open_checkpoint
+from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import ManifestError, OutputError
 from .core.model import InvalidLine, JobKey, Line, State
 from .edits import Edit, told_apart

@@ -8,9 +8,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from .checkpoint.opening import create_checkpoint, open_checkpoint
 from .checkpoint.rescue import NAME as RESCUED
 from .checkpoint.rescue import clear_rescued, rescued
-from .checkpoint.sqlite import SqliteCheckpoint, create_checkpoint, open_checkpoint
+from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import CheckpointError, NotFoundError, OutputError, UsageError
 from .core.lifecycle import Reserved, advance
 from .core.model import State

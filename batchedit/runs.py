@@ -21,8 +21,9 @@ from .api.client import Client
 from .assembly import Service, connected, find_model, model_from_catalogue, service
 from .checkpoint.digest import digest
 from .checkpoint.lock import run_lock
+from .checkpoint.opening import open_checkpoint
 from .checkpoint.redone import take_in_again
-from .checkpoint.sqlite import SqliteCheckpoint, open_checkpoint
+from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import BatcheditError, UsageError
 from .core.lifecycle import RetryAsked, advance
 from .core.model import Record, State

@@ -16,7 +16,8 @@ import anyio
 from common import CLI, hand_over, quick, run, scratch
 
 from batchedit.checkpoint.intake import Intake
-from batchedit.checkpoint.sqlite import SqliteCheckpoint, create_checkpoint
+from batchedit.checkpoint.opening import create_checkpoint
+from batchedit.checkpoint.sqlite import SqliteCheckpoint
 from batchedit.core.lifecycle import Declined, Reserved, advance
 from batchedit.core.model import Job, JobKey, Kind, Line, Problem, Record
 

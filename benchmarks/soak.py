@@ -27,7 +27,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from batchedit.checkpoint.sqlite import open_checkpoint
+from batchedit.checkpoint.opening import open_checkpoint
 from batchedit.core.model import MICRO
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 

@@ -13,7 +13,8 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from batchedit.checkpoint.intake import Intake
-from batchedit.checkpoint.sqlite import SqliteCheckpoint, create_checkpoint, open_checkpoint
+from batchedit.checkpoint.opening import create_checkpoint, open_checkpoint
+from batchedit.checkpoint.sqlite import SqliteCheckpoint
 from batchedit.core.lifecycle import Accepted, Completed, Errored, Lost, Refused, Reserved, Saved, advance
 from batchedit.core.model import (
     CellProblem,

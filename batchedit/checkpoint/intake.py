@@ -18,7 +18,8 @@ from ..core.model import InvalidLine, JobKey, Line
 from .codec import JOB_COLUMNS
 from .keymap import KeyMap, Slots
 from .redone import successors
-from .sqlite import SqliteCheckpoint, add_planned, sweep
+from .sqlite import SqliteCheckpoint
+from .tally import add_planned
 
 CHUNK = 10_000
 
@@ -187,6 +188,13 @@ class Intake:
         """Forget everything added since ``begin``."""
         with self._checkpoint.transaction() as db:
             sweep(db)
+
+
+def sweep(db: sqlite3.Connection) -> None:
+    """Forget what an intake wrote that never came to its ``commit``: nothing of it can have been bought."""
+    db.execute("DROP TABLE IF EXISTS incoming")
+    row = db.execute("SELECT value FROM meta WHERE name = 'committed_id'").fetchone()
+    db.execute("DELETE FROM jobs WHERE id > ?", (int(row[0]) if row else 0,))
 
 
 def _problems_text(line: InvalidLine) -> str:

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -26,23 +25,17 @@ import orjson
 from ..core.errors import (
     BatcheditError,
     BudgetReachedError,
-    CheckpointCorruptError,
     CheckpointError,
-    CheckpointVersionError,
-    NotFoundError,
     StaleRecordError,
 )
-from ..core.lifecycle import REMOTE, Accepted, Completed, Errored, Event, Priced, Reserved, Saved
+from ..core.lifecycle import Accepted, Completed, Errored, Event, Priced, Reserved, Saved
 from ..core.model import Counts, Money, Outcome, Record, State, format_usd
 from ..core.policy import admits
 from .codec import RECORD_COLUMNS, STATE_COLUMNS, read_record, state_values
-from .place import Place, put_in_place
+from .failures import as_ours, mapped
+from .place import Place
+from .purse import Sums, purse
 from .rescue import rescue
-
-APPLICATION_ID = 0x62617463  # "batc", so that `file` and we know whose database it is
-SCHEMA_VERSION = 1
-MIGRATIONS: dict[int, str] = {}
-"""From version N to N+1: a script, run in one transaction. Empty while there is one version."""
 
 BUSY_SECONDS = 10.0
 COMPANY_SECONDS = 0.05
@@ -129,7 +122,7 @@ class SqliteCheckpoint:
                 await anyio.to_thread.run_sync(self._commit, batch)
         except BaseException as error:
             for ticket in batch:  # those who share this commit must not take it for done, whatever ended it
-                ticket.error = ticket.error or _as_ours(error, self.path)
+                ticket.error = ticket.error or as_ours(error, self.path)
             if not isinstance(error, Exception):
                 raise
         finally:
@@ -232,7 +225,7 @@ class SqliteCheckpoint:
             self._wait_for_others(patient=True)
             yield from self._db.execute(query, tuple(values))
         except sqlite3.Error as error:
-            raise _mapped(error, self.path) from error
+            raise mapped(error, self.path) from error
 
     def counts(self) -> Counts:
         """Wanted jobs by state."""
@@ -351,7 +344,7 @@ class SqliteCheckpoint:
                     raise
                 self._place.check(self._db)
             except sqlite3.Error as error:
-                raise _mapped(error, self.path) from error
+                raise mapped(error, self.path) from error
 
     def _wait_for_others(self, *, patient: bool) -> None:
         if patient != self._patient:  # seldom: commits on the event loop follow each other
@@ -365,7 +358,7 @@ class SqliteCheckpoint:
                 self._wait_for_others(patient=True)
                 yield self._db
             except sqlite3.Error as error:
-                raise _mapped(error, self.path) from error
+                raise mapped(error, self.path) from error
 
     def close(self) -> None:
         """Fold the WAL back and close. Safe to call twice."""
@@ -373,178 +366,7 @@ class SqliteCheckpoint:
             self._db.close()
 
 
-Sums = tuple[int, int, int, int, int]
-"""Of the jobs in one state: how many, spent, held, how many with a guessed cost, and what was guessed."""
-
-
-def purse(by_state: Mapping[str, Sums], cap: int | None, top_price: int, believes_estimate: bool = False) -> Money:
-    """Money from the sums of each state."""
-    nothing: Sums = (0, 0, 0, 0, 0)
-    uncollected = by_state.get(State.UNCOLLECTED, nothing)
-    told = sum(
-        by_state.get(state, nothing)[0] - by_state.get(state, nothing)[3] for state in (State.FETCHED, State.DONE)
-    )
-    return Money(
-        spent=sum(sums[1] for sums in by_state.values()),
-        held=sum(sums[2] for sums in by_state.values()),
-        guesses=sum(sums[3] for sums in by_state.values()),
-        guessed=sum(sums[4] for sums in by_state.values()),
-        in_doubt=by_state.get(State.IN_DOUBT, nothing)[2],
-        cancellable=by_state.get(State.WAITING, nothing)[2],
-        in_flight=sum(by_state.get(state, nothing)[0] for state in REMOTE - {State.IN_DOUBT}),
-        doubts=by_state.get(State.IN_DOUBT, nothing)[0],
-        uncollected=uncollected[0] if uncollected[2] else 0,
-        settled=believes_estimate or told > 0,
-        cap=cap,
-        top_price=top_price,
-    )
-
-
 def _told_price(event: Event) -> int:
     if isinstance(event, Completed | Errored | Priced):
         return event.cost or 0
     return 0
-
-
-def create_checkpoint(path: Path, *, model: str, service: str) -> SqliteCheckpoint:
-    """A new, empty checkpoint. ``service`` says where its jobs live: a base URL, or ``sandbox``.
-
-    Made under another name: a process that dies here leaves no half of one, which nobody could open again.
-    """
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.unlink(missing_ok=True)
-        connection = _connect(part, "rwc")
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            script = resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
-            connection.executescript(
-                f"BEGIN; {script} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
-            connection.execute("INSERT INTO meta VALUES ('model', ?), ('service', ?)", (model, service))
-        finally:
-            connection.close()
-        put_in_place(part, path)
-        return SqliteCheckpoint(path, _connect(path, "rw"))
-    except sqlite3.Error as error:
-        raise _mapped(error, path) from error
-    except OSError as error:
-        raise CheckpointError(f"{path} can't be written: {error.strerror or error}") from error
-
-
-def open_checkpoint(path: Path, *, read_only: bool = False) -> SqliteCheckpoint:
-    """An existing checkpoint, checked before use and never overwritten.
-
-    Raises NotFoundError, CheckpointCorruptError, CheckpointVersionError (a newer batchedit wrote it), CheckpointError.
-    """
-    if not path.is_file():
-        raise NotFoundError(f"there is no checkpoint at {path}", hint="start one with: batchedit run MANIFEST")
-    try:
-        connection = _connect(path, "ro" if read_only else "rw")
-        try:
-            _verify(connection, path)
-            checkpoint = SqliteCheckpoint(path, connection)
-            if not read_only:
-                with checkpoint.transaction() as db:
-                    sweep(db)
-            return checkpoint
-        except BaseException:
-            connection.close()
-            raise
-    except sqlite3.Error as error:
-        raise _mapped(error, path) from error
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    try:
-        connection = sqlite3.connect(
-            uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS, cached_statements=64
-        )
-    except sqlite3.Error as error:
-        raise _mapped(error, path) from error
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    return connection
-
-
-def _verify(connection: sqlite3.Connection, path: Path) -> None:
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise CheckpointCorruptError(
-            f"{path} is not a batchedit checkpoint", hint="move it away, or give another --out DIR"
-        )
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise CheckpointVersionError(
-            f"{path} was written by a newer batchedit (its format is {version}, this one knows {SCHEMA_VERSION})",
-            hint="update batchedit: pip install --upgrade batchedit",
-        )
-    _check_pages(connection, path)
-    for step in range(version, SCHEMA_VERSION):
-        connection.executescript(f"BEGIN; {MIGRATIONS[step]}; PRAGMA user_version = {step + 1}; COMMIT;")
-
-
-def sweep(db: sqlite3.Connection) -> None:
-    """Forget what an intake wrote that never came to its ``commit``: nothing of it can have been bought."""
-    db.execute("DROP TABLE IF EXISTS incoming")
-    row = db.execute("SELECT value FROM meta WHERE name = 'committed_id'").fetchone()
-    db.execute("DELETE FROM jobs WHERE id > ?", (int(row[0]) if row else 0,))
-
-
-def recount(db: sqlite3.Connection) -> None:
-    """Make the tally anew, after jobs were added: its trigger follows changes only."""
-    db.execute("DELETE FROM tally")
-    db.execute(
-        "INSERT INTO tally SELECT state, wanted, count(*), sum(sunk + coalesce(cost, 0)), sum(held), "
-        "sum(cost IS NOT NULL AND NOT cost_known), sum(iif(cost_known, 0, coalesce(cost, 0))) "
-        "FROM jobs GROUP BY state, wanted"
-    )
-
-
-def add_planned(db: sqlite3.Connection, *, wanted: int, unwanted: int) -> None:
-    """Tell the tally of so many new PLANNED jobs."""
-    db.executemany(
-        "INSERT INTO tally (state, wanted, jobs) VALUES ('planned', ?, ?) "
-        "ON CONFLICT (state, wanted) DO UPDATE SET jobs = jobs + excluded.jobs",
-        [(1, wanted), (0, unwanted)],
-    )
-
-
-def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
-    """``quick_check`` while that is fast; a checkpoint of a million rows is checked where it is read."""
-    pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    if pages <= 20_000:  # 80 MB, 0.2 s
-        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if verdict != "ok":
-            raise _corrupt(path, verdict)
-
-
-def _mapped(error: sqlite3.Error, path: Path) -> CheckpointError:
-    name = getattr(error, "sqlite_errorname", "")
-    if name in {"SQLITE_CORRUPT", "SQLITE_NOTADB"} or name.startswith("SQLITE_CORRUPT"):
-        return _corrupt(path, str(error))
-    if name in {"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"}:
-        return CheckpointError(
-            f"the disk is full: {path} can't be written", hint="free some space, then type the same command again"
-        )
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return CheckpointError(
-            f"{path} can't be written ({error})",
-            hint="give yourself the right to write it, then the same command again",
-        )
-    return CheckpointError(f"the checkpoint {path} failed: {error} [{name or type(error).__name__}]")
-
-
-def _as_ours(error: BaseException, path: Path) -> BatcheditError:
-    if isinstance(error, BatcheditError):
-        return error
-    told = CheckpointError(f"the checkpoint {path} could not be written: {error!r}")
-    told.__cause__ = error
-    return told
-
-
-def _corrupt(path: Path, why: str) -> CheckpointCorruptError:
-    return CheckpointCorruptError(
-        f"the checkpoint {path} is damaged ({why}); nothing was changed",
-        hint="restore it from a backup: it knows what was bought. Do not delete it",
-    )

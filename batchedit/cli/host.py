@@ -111,6 +111,7 @@ def attended(host: Terminal, work: Callable[[], Awaitable[T]]) -> T:
     """Run ``work`` with signals heard: the first one ends it in order, the second one at once."""
 
     async def both() -> T | BatcheditError:
+        """The work and the ear for signals, until one of them ends it."""
         results: list[T | BatcheditError] = []
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_hear, host, tasks.cancel_scope)
@@ -121,8 +122,8 @@ def attended(host: Terminal, work: Callable[[], Awaitable[T]]) -> T:
             tasks.cancel_scope.cancel()
         return results[0] if results else host.stop.reason or InterruptedRunError(signal.SIGINT)
 
-    # What was loaded until here stays to the end, and hardly anything of a job is a cycle: the collector needs to look
-    # through it a tenth as often (4 % of the CPU of 500 jobs; ``benchmarks/LOG.md``).
+    # What was loaded until here stays to the end, and hardly anything of a job is a cycle: the collector may come a tenth
+    # as often. It took 2 to 4 % of the CPU of 500 jobs (``benchmarks/LOG.md``).
     gc.freeze()
     gc.set_threshold(7_000)
     try:

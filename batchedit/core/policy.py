@@ -8,6 +8,8 @@ from random import Random
 from .lifecycle import Declined, Refused
 from .model import Kind, Money, Problem, Record
 
+CALM_SECONDS = 10.0
+"""So long after an error or a lost answer nothing is made to go faster."""
 UNPROVEN = 10
 """While no cost has been told, the price is a claim: all that may have been bought must fit the cap at ten times that."""
 

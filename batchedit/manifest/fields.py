@@ -170,6 +170,7 @@ def _array(items: Any) -> Reader:
     read_item = _reader(items) if isinstance(items, dict) else _anything
 
     def read(cell: Any) -> list[Any]:
+        """A list as it is or as JSON, or pieces set apart by | or line ends."""
         if isinstance(cell, list):
             found = cell
         else:

@@ -7,7 +7,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from ..checkpoint.lock import run_lock
-from ..checkpoint.sqlite import SqliteCheckpoint, open_checkpoint
+from ..checkpoint.opening import open_checkpoint
+from ..checkpoint.sqlite import SqliteCheckpoint
 from ..core.errors import LockedError, NotFoundError
 from ..manifest.read import Manifest
 from ..planning import open_source

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from ..core.inspection import Lifetimes, overdue
+from ..core.inspection import overdue
+from ..core.lifetimes import Lifetimes
 
 WORTH_SECONDS = 2.0
 """Shorter gaps are slept through: calling would cost more than it saves."""

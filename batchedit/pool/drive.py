@@ -188,6 +188,7 @@ async def cancel(pool: Pool, records: Sequence[Record]) -> None:
     """Ask the service to cancel each of ``records``, which are bought; those that run already stay WAITING."""
 
     async def one(record: Record) -> None:
+        """Ask for one, until the service has said what became of it."""
         if record.state is State.UNCOLLECTED:
             record = await step(pool, record, Resumed(pool.clock()))
         asked = _watched(pool, record)

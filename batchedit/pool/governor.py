@@ -16,11 +16,16 @@ from weakref import WeakSet
 
 import anyio
 
+from ..core.breaker import Breaker
 from ..core.errors import BatcheditError, ServiceUnavailableError, StoppedError, TokenError
-from ..core.governors import Breaker, GetRate, InFlight, PostRate
-from ..core.inspection import AUTO_P, DEFAULT_P, Lifetimes, eta, next_look, stalled
+from ..core.eta import eta
+from ..core.getrate import GetRate
+from ..core.inflight import InFlight
+from ..core.inspection import AUTO_P, DEFAULT_P, next_look, stalled
 from ..core.lifecycle import Accepted, Declined, Lost, Refused
+from ..core.lifetimes import Lifetimes
 from ..core.model import Kind, Record, State
+from ..core.postrate import PostRate
 from ..ports import Api, Observer, StillRunning, SubmitEvent
 from .asleep import WORTH_SECONDS, Asleep
 
@@ -258,7 +263,7 @@ class Governor:
         elif now - since >= OUTAGE_SECONDS:
             self.halt(ServiceUnavailableError("the service has been out of order for hours", hint="try again later"))
 
-    def heard(self, event: SubmitEvent, sent_at: float | None = None) -> None:
+    def heard(self, event: SubmitEvent, sent_at: float | None) -> None:
         """What the answer to a POST, which went out at ``sent_at``, means for all the others."""
         now = self._clock()
         in_trouble = self._breaker.open_since is not None

@@ -43,7 +43,7 @@ class When:
     numbers: tuple[float, ...]
 
     def hits(self, ordinal: int, elapsed: float, chance: float) -> bool:
-        """Does the rule strike call number ``ordinal`` (from 1), ``elapsed`` seconds after it was laid? ``chance`` is drawn
+        """Is one due at call number ``ordinal`` (from 1), ``elapsed`` seconds after the rule was laid? ``chance`` is drawn
         in [0, 1).
         """
         first = self.numbers[0]

@@ -9,7 +9,9 @@ import pytest
 
 from batchedit.checkpoint.digest import CommonError, Digest, digest
 from batchedit.checkpoint.intake import Intake
-from batchedit.checkpoint.sqlite import SqliteCheckpoint, create_checkpoint, recount
+from batchedit.checkpoint.opening import create_checkpoint
+from batchedit.checkpoint.sqlite import SqliteCheckpoint
+from batchedit.checkpoint.tally import recount
 from batchedit.core.lifecycle import Accepted, Completed, Event, Refused, Reserved, Saved, advance
 from batchedit.core.model import CellProblem, Handle, InvalidLine, Kind, Line, Output, Problem, SavedFile, State
 from tests.factories import make_job, make_line

@@ -15,14 +15,9 @@ import pytest
 from batchedit.checkpoint import sqlite as sqlite_checkpoint
 from batchedit.checkpoint.intake import Intake
 from batchedit.checkpoint.lock import run_lock
+from batchedit.checkpoint.opening import create_checkpoint, open_checkpoint
 from batchedit.checkpoint.rescue import clear_rescued, rescue, rescued
-from batchedit.checkpoint.sqlite import (
-    BUSY_SECONDS,
-    COMPANY_SECONDS,
-    SqliteCheckpoint,
-    create_checkpoint,
-    open_checkpoint,
-)
+from batchedit.checkpoint.sqlite import BUSY_SECONDS, COMPANY_SECONDS, SqliteCheckpoint
 from batchedit.core.errors import (
     CheckpointCorruptError,
     CheckpointError,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from batchedit.checkpoint.opening import open_checkpoint
 from batchedit.checkpoint.rescue import rescue
-from batchedit.checkpoint.sqlite import open_checkpoint
 from batchedit.core.lifecycle import Accepted
 from batchedit.core.model import Handle
 from batchedit.sandbox import SandboxConfig, serve

@@ -15,9 +15,10 @@ import pytest
 
 from batchedit import runs
 from batchedit.checkpoint.intake import Intake
+from batchedit.checkpoint.opening import create_checkpoint, open_checkpoint
 from batchedit.checkpoint.place import Place
 from batchedit.checkpoint.rescue import NAME, rescue, rescued, spare
-from batchedit.checkpoint.sqlite import SqliteCheckpoint, create_checkpoint, open_checkpoint
+from batchedit.checkpoint.sqlite import SqliteCheckpoint
 from batchedit.core.errors import CheckpointError
 from batchedit.core.lifecycle import Accepted, Lost, Reserved, advance
 from batchedit.core.model import Handle, Kind, Problem, State

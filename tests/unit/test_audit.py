@@ -12,7 +12,7 @@ import pytest
 
 from batchedit.audit import Audit, audit, lines
 from batchedit.checkpoint.intake import Intake
-from batchedit.checkpoint.sqlite import create_checkpoint, open_checkpoint
+from batchedit.checkpoint.opening import create_checkpoint, open_checkpoint
 from batchedit.core.lifecycle import (
     Accepted,
     Completed,

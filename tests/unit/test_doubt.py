@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from batchedit.checkpoint.intake import Intake
-from batchedit.checkpoint.sqlite import SqliteCheckpoint, create_checkpoint
+from batchedit.checkpoint.opening import create_checkpoint
+from batchedit.checkpoint.sqlite import SqliteCheckpoint
 from batchedit.core.errors import UsageError
 from batchedit.core.lifecycle import Lost, Reserved, advance
 from batchedit.core.model import Kind, Problem, State

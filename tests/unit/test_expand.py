@@ -312,6 +312,15 @@ class History:
         return self.versions.get(slot, 0)
 
 
+def test_a_job_of_an_earlier_run_has_twins_too():
+    row = {"sku": "a", "image": U, "prompt": "p"}
+    (before,) = lines(row)
+    expander = Expander(recipe(), tuple(row), History([before.job.key]))
+    assert not expander.wants(before.job.key)
+    assert [expander.expand(Row(n, row, ""))[0].twin for n in (1, 2, 3)] == [False, True, True]
+    assert expander.wants(before.job.key)
+
+
 def test_an_edited_row_is_the_next_version():
     (before,) = lines({"sku": "a", "image": U, "prompt": "p"})
     known = History([before.job.key], {before.slot: 1})

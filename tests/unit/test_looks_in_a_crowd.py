@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from batchedit.core.governors import GetRate
+from batchedit.core.getrate import GetRate
 from batchedit.core.inspection import SHARED
 from batchedit.pool.governor import Governor, Pace, Slot
 

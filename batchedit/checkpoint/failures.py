@@ -1,0 +1,39 @@
+"""What SQLite and the disk can do to a checkpoint, in the user's words."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from ..core.errors import BatcheditError, CheckpointCorruptError, CheckpointError
+
+
+def mapped(error: sqlite3.Error, path: Path) -> CheckpointError:
+    name = getattr(error, "sqlite_errorname", "")
+    if name in {"SQLITE_CORRUPT", "SQLITE_NOTADB"} or name.startswith("SQLITE_CORRUPT"):
+        return corrupt(path, str(error))
+    if name in {"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"}:
+        return CheckpointError(
+            f"the disk is full: {path} can't be written", hint="free some space, then type the same command again"
+        )
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return CheckpointError(
+            f"{path} can't be written ({error})",
+            hint="give yourself the right to write it, then the same command again",
+        )
+    return CheckpointError(f"the checkpoint {path} failed: {error} [{name or type(error).__name__}]")
+
+
+def as_ours(error: BaseException, path: Path) -> BatcheditError:
+    if isinstance(error, BatcheditError):
+        return error
+    told = CheckpointError(f"the checkpoint {path} could not be written: {error!r}")
+    told.__cause__ = error
+    return told
+
+
+def corrupt(path: Path, why: str) -> CheckpointCorruptError:
+    return CheckpointCorruptError(
+        f"the checkpoint {path} is damaged ({why}); nothing was changed",
+        hint="restore it from a backup: it knows what was bought. Do not delete it",
+    )

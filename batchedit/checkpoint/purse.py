@@ -1,0 +1,34 @@
+"""Money from sums of jobs: the same arithmetic for every checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..core.lifecycle import REMOTE
+from ..core.model import Money, State
+
+Sums = tuple[int, int, int, int, int]
+"""Of the jobs in one state: how many, spent, held, how many with a guessed cost, and what was guessed."""
+
+
+def purse(by_state: Mapping[str, Sums], cap: int | None, top_price: int, believes_estimate: bool = False) -> Money:
+    """Money from the sums of each state."""
+    nothing: Sums = (0, 0, 0, 0, 0)
+    uncollected = by_state.get(State.UNCOLLECTED, nothing)
+    told = sum(
+        by_state.get(state, nothing)[0] - by_state.get(state, nothing)[3] for state in (State.FETCHED, State.DONE)
+    )
+    return Money(
+        spent=sum(sums[1] for sums in by_state.values()),
+        held=sum(sums[2] for sums in by_state.values()),
+        guesses=sum(sums[3] for sums in by_state.values()),
+        guessed=sum(sums[4] for sums in by_state.values()),
+        in_doubt=by_state.get(State.IN_DOUBT, nothing)[2],
+        cancellable=by_state.get(State.WAITING, nothing)[2],
+        in_flight=sum(by_state.get(state, nothing)[0] for state in REMOTE - {State.IN_DOUBT}),
+        doubts=by_state.get(State.IN_DOUBT, nothing)[0],
+        uncollected=uncollected[0] if uncollected[2] else 0,
+        settled=believes_estimate or told > 0,
+        cap=cap,
+        top_price=top_price,
+    )

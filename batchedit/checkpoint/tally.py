@@ -1,0 +1,24 @@
+"""The sums by state: kept up by a trigger for changes, told here of jobs that were added."""
+
+from __future__ import annotations
+
+import sqlite3
+
+
+def recount(db: sqlite3.Connection) -> None:
+    """Make the tally anew, after jobs were added: its trigger follows changes only."""
+    db.execute("DELETE FROM tally")
+    db.execute(
+        "INSERT INTO tally SELECT state, wanted, count(*), sum(sunk + coalesce(cost, 0)), sum(held), "
+        "sum(cost IS NOT NULL AND NOT cost_known), sum(iif(cost_known, 0, coalesce(cost, 0))) "
+        "FROM jobs GROUP BY state, wanted"
+    )
+
+
+def add_planned(db: sqlite3.Connection, *, wanted: int, unwanted: int) -> None:
+    """Tell the tally of so many new PLANNED jobs."""
+    db.executemany(
+        "INSERT INTO tally (state, wanted, jobs) VALUES ('planned', ?, ?) "
+        "ON CONFLICT (state, wanted) DO UPDATE SET jobs = jobs + excluded.jobs",
+        [(1, wanted), (0, unwanted)],
+    )
