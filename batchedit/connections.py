@@ -92,10 +92,13 @@ class _Stream(httpcore.AsyncNetworkStream):
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
         self._inner = inner
         self._heard = monotonic()
+        self._over = False  # an answer without a length ends with the connection, and httpcore would use it again
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's own
         self._heard = monotonic()
-        return await self._inner.read(max(max_bytes, BLOCK), timeout)
+        data = await self._inner.read(max(max_bytes, BLOCK), timeout)
+        self._over = self._over or not data
+        return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's own
         await self._inner.write(buffer, timeout)
@@ -112,8 +115,8 @@ class _Stream(httpcore.AsyncNetworkStream):
         return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable" and monotonic() - self._heard < FRESH:
-            return False
+        if info == "is_readable" and (self._over or monotonic() - self._heard < FRESH):
+            return self._over
         return self._inner.get_extra_info(info)
 
 

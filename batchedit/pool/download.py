@@ -1,8 +1,7 @@
 """A link becomes a verified file, or a reason why not.
 
-Streamed to ``….part`` beside its final name, its length checked, its type told from its own bytes, its pixels decoded,
-hashed, fsynced, renamed, and the folder fsynced: nothing has its final name until it is whole. The links come from the
-service and the hosts are not the API: this client has no token and shares nothing with the API's.
+Its length is checked on the way, all else by its ``landing``. The links come from the service and the hosts are not the
+API: this client has no token and shares nothing with the API's.
 
 What a second try may mend (a broken connection, a 503, a torn picture) is tried again here, within attempt and time
 caps. What it can't (expired link, a web page in place of a picture, a host that is not allowed) is Broken at once, and
@@ -12,17 +11,16 @@ the lifecycle asks ``/result`` for a fresh link. A disk that fails is neither: O
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from time import perf_counter
 from types import TracebackType
-from typing import IO, Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import anyio
 import httpx
@@ -32,10 +30,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from ..connections import Stack
 from ..core.errors import OutputError
 from ..core.model import Kind, Output, Problem, Record, SavedFile
-from ..disk import forget
 from ..ports import Broken
+from .landing import Landing
 from .links import Gate
-from .verify import NotAMediaFileError, examine
+from .verify import NotAMediaFileError
 
 ATTEMPTS = 3
 TOTAL_SECONDS = 180.0  # no further attempt begins after this
@@ -43,13 +41,21 @@ LARGEST = 2 * 2**30  # bytes
 REDIRECTS = 5
 SLOWEST = 1024.0  # bytes a second, once a file has taken longer than a minute
 _TOO_LARGE = f"the file is larger than {LARGEST // 2**30} GiB"
-_BLOCK = 2**20  # bytes written and hashed in one go, in a thread
+_BLOCK = 2**20  # bytes written and hashed in one go
+QUICK_SECONDS = 0.005
+FEW = 4
+"""With so few at work on the disk, where a file that came in one block usually takes no longer than that, it is finished on
+the event loop itself: a thread beside it fights it for the interpreter's lock at each call to the system
+(``benchmarks/LOG.md``).
+"""
 
 _TIMES = httpx.Timeout(connect=10.0, pool=60.0, read=60.0, write=30.0)
 _HEADERS = httpx.Headers(
     {"Accept": "image/*,video/*,*/*;q=0.1", "Accept-Encoding": "identity", "User-Agent": "batchedit"}
 )
 _backoff = wait_exponential(multiplier=0.5, max=8.0)
+
+T = TypeVar("T")
 
 
 class _FlawError(Exception):
@@ -62,24 +68,6 @@ class _FlawError(Exception):
 
 class _PassingFlawError(_FlawError):
     """One that the next attempt may mend."""
-
-
-@dataclass(slots=True)
-class _Sink:
-    """The .part file, its hash and its length so far. It is made with the first block: a picture is one trip to a thread."""
-
-    part: Path
-    digest: Any
-    size: int = 0
-    file: IO[bytes] | None = None
-    kept: bool = False  # under its final name
-
-    def take(self, block: bytes) -> IO[bytes]:
-        if self.file is None:
-            self.file = _create(self.part)
-        self.file.write(block)
-        self.digest.update(block)
-        return self.file
 
 
 class Downloader:
@@ -112,7 +100,9 @@ class Downloader:
         self._gate = Gate(allow_hosts)
         self._clock = clock
         self._rng = rng or random.Random()
-        self._places = anyio.Semaphore(limit)
+        self._places = anyio.Semaphore(limit, fast_acquire=True)
+        self._at_work = 0
+        self._usual_seconds = 2 * QUICK_SECONDS  # to finish a file; the disk has to show that it is quick
         self._threads = anyio.CapacityLimiter(max(2, min(limit, os.cpu_count() or 2)))
         verify = verify or (httpx.create_ssl_context() if transport is None else None)
         self._far = Stack(limit, verify=verify, proxy=proxy, transport=transport)
@@ -134,23 +124,35 @@ class Downloader:
         name = record.job.name if index == 0 else f"{record.job.name}-{index + 1}"
         target = self._target(name)
         began = anyio.current_time()
+        torn: list[_PassingFlawError] = []
+
+        async def attempt() -> SavedFile:
+            if torn:
+                raise torn.pop()  # the first one, made without tenacity
+            return await self._attempt(output.url, target, record)
 
         def stop(state: RetryCallState) -> bool:
             late = anyio.current_time() - began + state.upcoming_sleep > TOTAL_SECONDS
             return state.attempt_number >= ATTEMPTS or late
 
-        retrying = AsyncRetrying(
-            sleep=anyio.sleep,
-            stop=stop,
-            wait=lambda state: self._rng.uniform(0.0, _backoff(state)),
-            retry=retry_if_exception_type(_PassingFlawError),
-            reraise=True,
-        )
-        try:
-            async with self._places:
-                saved: SavedFile = await retrying(self._attempt, output.url, target, record)
-        except _FlawError as flaw:
-            return Broken(flaw.problem)
+        async with self._places:
+            try:
+                return await attempt()
+            except _PassingFlawError as flaw:
+                torn.append(flaw)
+            except _FlawError as flaw:
+                return Broken(flaw.problem)
+            retrying = AsyncRetrying(
+                sleep=anyio.sleep,
+                stop=stop,
+                wait=lambda state: self._rng.uniform(0.0, _backoff(state)),
+                retry=retry_if_exception_type(_PassingFlawError),
+                reraise=True,
+            )
+            try:
+                saved: SavedFile = await retrying(attempt)
+            except _FlawError as flaw:
+                return Broken(flaw.problem)
         return saved
 
     def _target(self, name: str) -> Path:
@@ -171,109 +173,91 @@ class Downloader:
 
     async def _attempt(self, url: str, target: Path, record: Record) -> SavedFile:
         """One try. The .part lies beside the final name, so that the rename stays within one file system."""
-        part = target.with_name(f"{target.name}.{record.id}.part")  # its own: names may clash
+        landing = Landing(target.with_name(f"{target.name}.{record.id}.part"))  # its own: names may clash
         try:
-            async with self._open(url) as response, self._sink(part) as sink:
-                rest = await self._stream(response, sink)
-                saved: SavedFile = await self._disk(self._finish, sink, rest, target, url, record)
-                return saved
+            rest = await self._fetch(url, landing)
+            return await self._disk(self._finish, landing, rest, target, url, record, quick=not landing.begun)
         except NotAMediaFileError as error:
             raise (_PassingFlawError if error.torn else _FlawError)(str(error)) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise _PassingFlawError(f"the download broke off ({type(error).__name__} {str(error)[:80]})") from None
+        finally:
+            landing.drop()
 
     # --- the network ------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    async def _open(self, url: str) -> AsyncIterator[httpx.Response]:
-        """A 200 answer, after at most REDIRECTS redirects that never leave the list of hosts."""
+    async def _fetch(self, url: str, landing: Landing) -> bytes:
+        """The last block of the body; the others are taken by ``landing``. Follows at most REDIRECTS redirects, none of
+        which leaves the list of hosts.
+        """
         place = _parse(url)
         for _ in range(REDIRECTS + 1):
             if reason := self._gate.refusal(place):
                 raise _FlawError(f"the link is not followed: {reason}")
-            async with self._asked(place) as response:
-                if not response.has_redirect_location:
-                    _check_status(response)
-                    yield response
-                    return
-                onward = place.join(_parse(response.headers["location"]))
+            request = httpx.Request("GET", place, headers=_HEADERS, extensions={"timeout": _TIMES.as_dict()})
+            async with (self._near if place.host in _LOOPBACKS else self._far).take() as transport:
+                response = await transport.handle_async_request(request)
+                try:
+                    if not response.has_redirect_location:
+                        _check_status(response)
+                        return await self._stream(response, landing)
+                finally:
+                    with anyio.move_on_after(5, shield=True), suppress(httpx.HTTPError, OSError):
+                        await response.aclose()
+            onward = place.join(_parse(response.headers["location"]))
             if place.scheme == "https" and onward.scheme != "https":
                 raise _FlawError("the link is not followed: it leads from https to http")
             place = onward
         raise _FlawError(f"the link leads through more than {REDIRECTS} redirects")
 
-    @asynccontextmanager
-    async def _asked(self, place: httpx.URL) -> AsyncIterator[httpx.Response]:
-        """The answer to one GET."""
-        request = httpx.Request("GET", place, headers=_HEADERS, extensions={"timeout": _TIMES.as_dict()})
-        async with (self._near if place.host in _LOOPBACKS else self._far).take() as transport:
-            response = await transport.handle_async_request(request)
-            try:
-                yield response
-            finally:
-                with anyio.move_on_after(5, shield=True), suppress(httpx.HTTPError, OSError):
-                    await response.aclose()
-
-    async def _stream(self, response: httpx.Response, sink: _Sink) -> bytes:
-        """The body, as it came, into the sink, but for the last block; its length is checked against Content-Length."""
+    async def _stream(self, response: httpx.Response, landing: Landing) -> bytes:
+        """The body, as it came, to its landing, but for the last block; its length is checked against Content-Length."""
         told = _length(response)
         began = anyio.current_time()
         block = bytearray()
         async for chunk in cast("httpx.AsyncByteStream", response.stream):
             block += chunk
-            sink.size += len(chunk)
-            if sink.size > LARGEST:
+            landing.size += len(chunk)
+            if landing.size > LARGEST:
                 raise _FlawError(_TOO_LARGE)
-            if (seconds := anyio.current_time() - began) > 60 and sink.size / seconds < SLOWEST:
+            if (seconds := anyio.current_time() - began) > 60 and landing.size / seconds < SLOWEST:
                 raise _PassingFlawError("the file host is too slow")
             if len(block) >= _BLOCK:
-                await self._disk(sink.take, bytes(block))
+                await self._disk(landing.take, bytes(block))
                 block.clear()
-        if told is not None and sink.size != told:
-            raise _PassingFlawError(f"the file is cut off: {sink.size} of {told} bytes came")
+        if told is not None and landing.size != told:
+            raise _PassingFlawError(f"the file is cut off: {landing.size} of {told} bytes came")
         return bytes(block)
 
-    # --- the disk, in threads ---------------------------------------------------------------------
+    # --- the disk ---------------------------------------------------------------------------------
 
-    async def _disk(self, work: Callable[..., Any], *args: Any) -> Any:
-        """Run blocking ``work`` in a thread; an OSError of it is the disk's and becomes OutputError."""
+    async def _disk(self, work: Callable[..., T], *args: Any, quick: bool = False) -> T:
+        """Do blocking ``work`` in a thread, or, with ``quick``, on the event loop where that holds nobody up for long. An
+        OSError of it is the disk's and becomes OutputError.
+        """
+        self._at_work += 1
         try:
+            if quick and self._at_work <= FEW and self._usual_seconds <= QUICK_SECONDS:
+                return work(*args)
             return await to_thread.run_sync(work, *args, limiter=self._threads)
         except OSError as error:
             raise _disk_error(error) from error
-
-    @asynccontextmanager
-    async def _sink(self, part: Path) -> AsyncIterator[_Sink]:
-        """The .part, closed and, unless it was renamed, removed in the end."""
-        sink = _Sink(part, hashlib.sha256())
-        try:
-            yield sink
         finally:
-            with suppress(OSError):
-                if sink.file is not None:
-                    sink.file.close()
-            with suppress(OSError):
-                if not sink.kept:
-                    part.unlink()  # noqa: ASYNC240 - one system call that must happen even when cancelled
+            self._at_work -= 1
 
-    def _finish(self, sink: _Sink, rest: bytes, target: Path, url: str, record: Record) -> SavedFile:
-        """Examine, write the rest, fsync, rename, fsync the folder: then the file is there to stay."""
-        if sink.file is None:
-            seen = examine(rest)
-            file = sink.take(rest)
-            file.flush()
-        else:
-            file = sink.take(rest)
-            file.flush()
-            seen = examine(sink.part)
-        os.fsync(file.fileno())
-        forget(file.fileno())
-        file.close()
-        final, path = self._free(target, seen.ending, record)
-        sink.part.replace(final)
-        sink.kept = True
-        _sync_folder(final.parent)
-        return SavedFile(path, sink.digest.hexdigest(), sink.size, seen.width, seen.height, url)
+    def _finish(self, landing: Landing, rest: bytes, target: Path, url: str, record: Record) -> SavedFile:
+        """Land it. ``rest`` is its last block."""
+        began = perf_counter()
+        path = ""
+
+        def name(ending: str) -> Path:
+            nonlocal path
+            final, path = self._free(target, ending, record)
+            return final
+
+        seen = landing.finish(rest, name)
+        self._usual_seconds += (perf_counter() - began - self._usual_seconds) / 10
+        return SavedFile(path, landing.sha256, landing.size, seen.width, seen.height, url)
 
     def _free(self, target: Path, ending: str, record: Record) -> tuple[Path, str]:
         """The final name, whole and as the record has it, unless another job's file has it: a paid picture is never
@@ -322,28 +306,6 @@ def _length(response: httpx.Response) -> int | None:
     if (told := int(text)) > LARGEST:
         raise _FlawError(_TOO_LARGE)
     return told
-
-
-def _create(part: Path) -> IO[bytes]:
-    try:
-        return part.open("wb")
-    except FileNotFoundError:
-        missing = [folder for folder in (part.parent, *part.parent.parents) if not folder.exists()]
-        part.parent.mkdir(parents=True, exist_ok=True)
-        for folder in missing:
-            _sync_folder(folder.parent)
-        return part.open("wb")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make names in ``folder`` durable. Where the system can't (Windows), it is not needed."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})

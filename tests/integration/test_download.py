@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import random
+import threading
 import time
 from typing import Any
 
@@ -18,7 +19,9 @@ from PIL import Image
 from batchedit.core.errors import OutputError
 from batchedit.core.model import Job, JobKey, Kind, Output, Record, SavedFile, State
 from batchedit.pool import download as module
+from batchedit.pool import landing
 from batchedit.pool.download import ATTEMPTS, Downloader
+from batchedit.pool.landing import Landing
 from batchedit.ports import Broken
 
 pytestmark = pytest.mark.anyio
@@ -174,7 +177,7 @@ async def test_a_fault_that_stays_is_broken_and_leaves_nothing(server, folder, n
     reply = await fetch(folder, server)
     assert isinstance(reply, Broken)
     assert reply.problem.kind is Kind.DOWNLOAD
-    assert len(server.requests) == ATTEMPTS
+    assert len(server.requests) == ATTEMPTS, reply
     assert on_disk(folder) == []
 
 
@@ -269,7 +272,7 @@ async def test_a_disk_that_fails_ends_the_run(server, folder, monkeypatch, numbe
         raise OSError(number, os.strerror(number), "x.part")
 
     if place == "write":
-        monkeypatch.setattr(module._Sink, "take", fail)
+        monkeypatch.setattr(Landing, "take", fail)
     else:
         monkeypatch.setattr(module.os, "fsync", fail) if place == "fsync" else monkeypatch.setattr(
             "pathlib.Path.replace", fail
@@ -303,6 +306,43 @@ async def test_a_name_too_long_for_the_disk(server, folder):
     with pytest.raises(OutputError) as caught:
         await fetch(folder, server, "x" * 300)
     assert caught.value.code == 73
+
+
+@pytest.mark.parametrize(
+    ("usually", "size", "here"),
+    [(60.0, (64, 48), True), (0.0, (64, 48), False), (60.0, (1300, 1000), False)],
+    ids=["a quick disk", "a slow disk", "a large file"],
+)
+async def test_a_small_file_on_a_quick_disk_needs_no_thread(server, folder, monkeypatch, usually, size, here):
+    seen = []
+    examine = landing.examine
+    monkeypatch.setattr(module, "QUICK_SECONDS", usually)
+    monkeypatch.setattr(
+        landing, "examine", lambda source: (seen.append(threading.current_thread()), examine(source))[1]
+    )
+    data = picture("PNG", size)
+    server.script = [server.http(200, data)]
+    async with downloader(folder) as files:
+        files._usual_seconds = 1.0
+        saved = await files.save(record(), Output(f"{server.url}/a"), 0)
+    assert (saved.bytes, saved.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert [thread is threading.main_thread() for thread in seen] == [here]
+
+
+async def test_a_crowd_of_files_goes_to_threads_even_where_the_disk_is_quick(server, folder, monkeypatch):
+    seen = []
+    examine = landing.examine
+    monkeypatch.setattr(module, "QUICK_SECONDS", 60.0)
+    monkeypatch.setattr(module, "FEW", 0)
+    monkeypatch.setattr(
+        landing, "examine", lambda source: (seen.append(threading.current_thread()), examine(source))[1]
+    )
+    server.script = [server.http(200, PNG)]
+    async with downloader(folder) as files:
+        files._usual_seconds = 1.0
+        assert isinstance(await files.save(record(), Output(f"{server.url}/a"), 0), SavedFile)
+    assert len(seen) == 1
+    assert seen[0] is not threading.main_thread()
 
 
 async def test_no_more_than_the_limit_at_once(server, folder):
