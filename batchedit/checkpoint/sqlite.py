@@ -39,8 +39,8 @@ from .rescue import rescue
 
 BUSY_SECONDS = 10.0
 COMPANY_SECONDS = 0.05
-"""So long a finished picture waits for another change to share the commit with. Its file is whole and has its name; nobody
-is bought or looked at later for it, and a crash in that time has it downloaded once more.
+"""So long a job's end and its finished picture wait for another change to share the commit with. Nobody is bought later for
+it: the place is free before. A crash in that time has the job looked at, or its file downloaded, once more.
 """
 QUICK_SECONDS = 0.002
 FEW = 4
@@ -93,7 +93,7 @@ class SqliteCheckpoint:
         ticket = _Ticket(record, event)
         self._queue.append(ticket)
         with anyio.CancelScope(shield=True):
-            if isinstance(event, Saved):
+            if isinstance(event, Completed | Saved):
                 with anyio.move_on_after(COMPANY_SECONDS):
                     await ticket.turn.wait()
             if self._leading:

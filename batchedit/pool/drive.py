@@ -92,7 +92,7 @@ class Pool:
     asked_in_vain: int = 0
     pricing: anyio.Lock = field(default_factory=anyio.Lock)
     first_cost: anyio.Lock = field(default_factory=anyio.Lock)
-    downloads: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(DOWNLOADS))
+    downloads: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(DOWNLOADS, fast_acquire=True))
 
 
 async def work(pool: Pool, *, buy: bool, only: Sequence[Record] | None = None) -> None:
@@ -248,11 +248,23 @@ async def drive(pool: Pool, record: Record, slot: Slot) -> Record:
             case _:
                 event = await _perform(pool, record, action, slot)
                 if event is not None:
-                    record = await step(pool, record, event)
+                    record = await _noted(pool, record, event, slot)
                 elif record.state is State.PLANNED and pool.governor.stopped():
                     return record
         if record.state not in REMOTE:
             slot.free()
+
+
+async def _noted(pool: Pool, record: Record, event: Event, slot: Slot) -> Record:
+    """``step``; but when the service is done with the job, the next one has its place at once, so that its intention goes
+    into the same commit. The money that the end sets free is known before that intention is weighed.
+    """
+    if not isinstance(event, Completed):
+        return await step(pool, record, event)
+    slot.free(unused=True)
+    record = await step(pool, record, event)
+    pool.governor.money_changed()
+    return record
 
 
 async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:

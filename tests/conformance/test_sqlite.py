@@ -76,34 +76,55 @@ async def test_another_process_finds_what_was_saved(path: Path, empty: SqliteChe
     reader.close()
 
 
+COMPANIONS = (Completed(3.0, OUTPUTS, 77), Saved(4.0, FILES))
+"""What nobody waits for."""
+
+
+@pytest.mark.parametrize("waiting", range(len(COMPANIONS)), ids=["the end of a job", "a finished picture"])
 @pytest.mark.anyio
-async def test_a_finished_picture_shares_the_next_commit_and_holds_nobody_up(
-    empty: SqliteCheckpoint, monkeypatch: pytest.MonkeyPatch
+async def test_what_nobody_waits_for_shares_the_next_commit(
+    empty: SqliteCheckpoint, monkeypatch: pytest.MonkeyPatch, waiting: int
 ) -> None:
     take_in(empty, [make_line(1), make_line(2)])
-    done, new = await empty.planned(0, 2)
-    done = await play(empty, done, Reserved(1.0, 40), Accepted(2.0, HANDLE), Completed(3.0, OUTPUTS, 77))
+    old, new = await empty.planned(0, 2)
+    old = await play(empty, old, Reserved(1.0, 40), Accepted(2.0, HANDLE), *COMPANIONS[:waiting])
     commits: list[str] = []
     empty._db.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
-    saved = Saved(4.0, FILES)
+    event = COMPANIONS[waiting]
     monkeypatch.setattr(sqlite_checkpoint, "COMPANY_SECONDS", 60.0)
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(empty.save, advance(done, saved), saved)
+            tasks.start_soon(empty.save, advance(old, event), event)
             await anyio.wait_all_tasks_blocked()
             assert commits == []
             await play(empty, new, Reserved(5.0, 40))
-    assert (commits, empty.counts().by_state) == (["COMMIT"], {State.DONE: 1, State.SUBMITTING: 1})
+    assert commits == ["COMMIT"]
+    assert empty.counts().by_state == {(State.FETCHED, State.DONE)[waiting]: 1, State.SUBMITTING: 1}
 
 
 @pytest.mark.anyio
-async def test_a_finished_picture_that_finds_no_company_is_written_down_all_the_same(empty: SqliteCheckpoint) -> None:
+async def test_the_next_intention_is_weighed_with_the_money_that_the_end_before_it_set_free(
+    empty: SqliteCheckpoint,
+) -> None:
+    """Both in one commit: $0.06 put aside, $0.04 charged, and $0.06 fits under $0.10 only after that."""
+    take_in(empty, [make_line(1), make_line(2)])
+    old, new = await empty.planned(0, 2)
+    old = await play(empty, old, Reserved(1.0, 60_000), Accepted(2.0, HANDLE))
+    empty.set_cap(100_000)
+    end = Completed(3.0, OUTPUTS, 40_000)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(empty.save, advance(old, end), end)
+        await anyio.wait_all_tasks_blocked()
+        await play(empty, new, Reserved(4.0, 60_000))
+    assert empty.counts().by_state == {State.FETCHED: 1, State.SUBMITTING: 1}
+
+
+@pytest.mark.anyio
+async def test_what_finds_no_company_is_written_down_all_the_same(empty: SqliteCheckpoint) -> None:
     take_in(empty, [make_line(1)])
     began = anyio.current_time()
-    await play(
-        empty, await first(empty), Reserved(1.0), Accepted(2.0, HANDLE), Completed(3.0, OUTPUTS), Saved(4.0, FILES)
-    )
-    assert anyio.current_time() - began >= COMPANY_SECONDS
+    await play(empty, await first(empty), Reserved(1.0), Accepted(2.0, HANDLE), *COMPANIONS)
+    assert anyio.current_time() - began >= 2 * COMPANY_SECONDS
     assert empty.counts().by_state == {State.DONE: 1}
 
 

@@ -414,6 +414,58 @@ def test_those_who_wait_for_money_do_not_wake_each_other() -> None:
     virtually(main)
 
 
+class SlowToEnd(MemoryCheckpoint):
+    """Takes ten seconds to write down that the service is done with a job. ``ended`` is when the first was written."""
+
+    ended = 0.0
+
+    async def save(self, record: Record, event: Event) -> Record:
+        if isinstance(event, Completed):
+            await trio.sleep(10.0)
+            self.ended = self.ended or trio.current_time()
+        return await super().save(record, event)
+
+
+async def bought_by_two_jobs(checkpoint: SlowToEnd) -> Service:
+    """Two jobs, one place, both done; the estimate is $0.06 and the service charges $0.04."""
+    service = Service()
+    pool = Pool(
+        api=service,
+        checkpoint=checkpoint,
+        files=Disk(),
+        observer=Notes(),
+        governor=make_governor(service, concurrency=1),
+        clock=trio.current_time,
+        rng=Random(7),
+        price=60_000,
+    )
+    with trio.fail_after(300):
+        await work(pool, buy=True)
+    assert checkpoint.counts().by_state == {State.DONE: 2}
+    assert service.most == 1
+    return service
+
+
+def test_the_place_of_a_job_that_ended_is_free_before_that_is_written_down() -> None:
+    async def main() -> None:
+        checkpoint = SlowToEnd([make_line(1), make_line(2)])
+        service = await bought_by_two_jobs(checkpoint)
+        assert service.posts[1] < checkpoint.ended
+
+    virtually(main)
+
+
+def test_the_money_of_a_job_that_ended_is_free_once_that_is_written_down() -> None:
+    """The next one has the place and not yet the money: it waits, and is told when the money comes."""
+
+    async def main() -> None:
+        checkpoint = SlowToEnd([make_line(1), make_line(2)], cap=100_000)
+        service = await bought_by_two_jobs(checkpoint)
+        assert service.posts[1] >= checkpoint.ended
+
+    virtually(main)
+
+
 def test_the_first_reason_to_stop_stands() -> None:
     async def main() -> None:
         notes = Notes()
