@@ -21,7 +21,7 @@ from .linkcheck import Links
 from .manifest.expand import Expander, Recipe, expand_all
 from .manifest.read import Manifest, open_manifest
 from .pipeline import StateOf, Stop, Survey, plan, take_in
-from .runfolder import RunFolder
+from .runfolder import RunFolder, digest_of
 from .settings import Settings
 from .settingsfile import settings_text, what_changed
 
@@ -115,7 +115,9 @@ def known_before(folder: RunFolder, settings: Settings, source: Path) -> Before:
     try:
         if checkpoint.get("model") != settings.model or checkpoint.get("service") != settings.service:
             return Before()
-        return before_of(checkpoint, known_jobs(checkpoint), _content(source))
+        known = known_jobs(checkpoint)
+        known.slots.read()  # it will be asked when this is closed
+        return before_of(checkpoint, known, digest_of(source))
     finally:
         checkpoint.close()
 
@@ -194,7 +196,7 @@ def take_in_manifest(
     except BaseException:
         intake.abandon()
         raise
-    folder.stage_snapshot(source)
+    staged = folder.stage_snapshot(source)
     about = {
         "survey": _survey_text(survey),
         "local_pictures": "1" if expander.local_pictures else "",
@@ -202,7 +204,7 @@ def take_in_manifest(
         "settings": settings.dump(),
     }
     intake.commit(fingerprint, about)
-    folder.settle_snapshot(fingerprint)
+    folder.settle_snapshot(fingerprint, staged)
     show_settings(folder, settings)
     return what
 
@@ -247,12 +249,7 @@ def _until_stopped(lines: Iterator[Line | InvalidLine], stop: Stop) -> Iterator[
 
 def _fingerprint(source: Path, settings: Settings) -> str:
     part = hashlib.sha256(settings.manifest_part().encode()).hexdigest()
-    return f"{INTAKE_VERSION}:{_content(source)}:{part}"
-
-
-def _content(source: Path) -> str:
-    with source.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{INTAKE_VERSION}:{digest_of(source)}:{part}"
 
 
 def _survey_text(survey: Survey) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import CheckpointError, NotFoundError, OutputError, UsageError
 from .core.lifecycle import Reserved, advance
 from .core.model import State
+from .disk import Steady
 from .settings import Settings
 
 STAGED = "staged"
+_BLOCK = 2**16  # bytes: memory of this size is used again, larger pieces are asked of the system anew
 SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".parquet", ".gz", ".txt"})
 
 
@@ -76,25 +78,32 @@ class RunFolder:
         found = sorted(self.path.glob("manifest.*"))
         return found[0] if found else None
 
-    def stage_snapshot(self, source: Path) -> None:
-        """Copy the manifest in, synced, so that results can be written whatever becomes of the original.
+    def stage_snapshot(self, source: Path) -> dict[Path, str]:
+        """Copy the manifest in, synced, so that results can be written whatever becomes of the original. Returns where it
+        is, and the digest of what was copied.
 
         It becomes the snapshot with ``settle_snapshot``, once the checkpoint has taken its jobs in: after a crash between
         the two the next start finds out which of them belongs to the checkpoint.
         """
         target = self.path / f"{STAGED}{suffixes(source)}"
+        digest = hashlib.sha256()
         try:
-            shutil.copyfile(source, target)
-            with target.open("rb") as file:
-                os.fsync(file.fileno())
+            with source.open("rb") as file, Steady(target, "wb") as copy:
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+                    copy.write(block)
+                os.fsync(copy.fileno())
         except OSError as error:
             raise OutputError(f"{target} can't be written: {error.strerror or error}") from error
+        return {target: digest.hexdigest()}
 
-    def settle_snapshot(self, fingerprint: str) -> None:
-        """The staged manifest becomes the snapshot if ``fingerprint`` is of its content; otherwise it is dropped."""
+    def settle_snapshot(self, fingerprint: str, digests: Mapping[Path, str] | None = None) -> None:
+        """The staged manifest becomes the snapshot if ``fingerprint`` is of its content; otherwise it is dropped.
+
+        ``digests`` is what ``stage_snapshot`` returned: after a crash nobody has it, and the file is read.
+        """
         for staged in self.path.glob(f"{STAGED}.*"):
-            with staged.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
+            content = (digests or {}).get(staged) or digest_of(staged)
             if f":{content}:" not in fingerprint:
                 staged.unlink()
                 continue
@@ -113,6 +122,12 @@ class RunFolder:
                 f"the folder {self.path} can't be made: {error.strerror or error}",
                 hint="give another one with --out DIR",
             ) from error
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, hex. OSError if it can't be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def suffixes(path: Path) -> str:

@@ -8,7 +8,7 @@ one, before anything could have been bought from it: buying begins after ``commi
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -56,16 +56,28 @@ class KnownJobs:
 
 
 def known_jobs(checkpoint: SqliteCheckpoint) -> KnownJobs:
-    """Keys and slots of every committed job: some 40 bytes a job in memory, read from two indexes.
+    """Keys and slots of every committed job: some 60 bytes a job in memory, read from two indexes, the slots when they
+    are asked for.
 
     A key whose job was rejected and bought again stands for the newest job in its place.
     """
     ids = KeyMap()
+    last = int(checkpoint.get("committed_id") or 0)
     later = successors(checkpoint)
-    pairs = cast("Iterable[tuple[bytes, int]]", checkpoint.rows("SELECT key, id FROM jobs ORDER BY key"))
-    ids.fill(((key, later.get(job, job)) for key, job in pairs) if later else pairs)
-    slots = Slots(checkpoint.rows("SELECT slot, version FROM jobs ORDER BY slot, version"))
-    return KnownJobs(ids, slots, int(checkpoint.get("committed_id") or 0))
+    # What a dead intake left stands behind ``last``. The plus keeps SQLite from reading the wide table for that.
+    query = "SELECT key, id FROM jobs WHERE +id <= ? ORDER BY key"
+    pairs = cast("Iterable[tuple[bytes, int]]", checkpoint.rows(query, (last,)))
+    ids.fill(((key, later.get(job, job)) for key, job in pairs) if later else pairs, last)
+
+    def read() -> Iterator[tuple[int, int]]:
+        query = "SELECT slot, version FROM jobs WHERE +id <= ? ORDER BY slot, version"
+        return cast("Iterator[tuple[int, int]]", checkpoint.rows(query, (last,)))
+
+    def ask(slot: int) -> int:
+        query = "SELECT max(version) FROM jobs WHERE slot = ? AND +id <= ?"
+        return next(checkpoint.rows(query, (slot, last)))[0] or 0
+
+    return KnownJobs(ids, Slots(read, ask), last)
 
 
 @dataclass(frozen=True, slots=True)

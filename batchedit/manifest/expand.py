@@ -137,14 +137,14 @@ class Expander:
         else:
             self._notice(cells)
         try:
-            return self._expand(number, id_, cells)
+            if self._over:
+                return self._expand_over(number, id_, cells)
+            inputs = self._inputs(number, id_, cells)
+            return inputs if isinstance(inputs, InvalidLine) else self._lines(number, id_, cells, inputs, "")
         except UnicodeEncodeError:
             return InvalidLine(number, id_, (CellProblem("", "", "holds half a character, which is no text"),))
 
-    def _expand(self, number: int, id_: str, cells: dict[str, Any]) -> list[Line] | InvalidLine:
-        if not self._over:
-            inputs = self._inputs(number, id_, cells)
-            return inputs if isinstance(inputs, InvalidLine) else self._lines(number, id_, cells, inputs, "")
+    def _expand_over(self, number: int, id_: str, cells: dict[str, Any]) -> list[Line] | InvalidLine:
         lines: list[Line] = []
         for added in self._over:
             every = {**cells, **added}
