@@ -39,8 +39,9 @@ from .rescue import rescue
 
 BUSY_SECONDS = 10.0
 COMPANY_SECONDS = 0.05
-"""So long a job's end and its finished picture wait for another change to share the commit with. Nobody is bought later for
-it: the place is free before. A crash in that time has the job looked at, or its file downloaded, once more.
+"""So long a job's end and its finished picture wait for another change to share the commit with. The job's place is free
+before; under a cap that is reached, its money comes free with the commit. A crash in that time has the job looked at, or
+its file downloaded, once more.
 """
 QUICK_SECONDS = 0.002
 FEW = 4
@@ -149,8 +150,8 @@ class SqliteCheckpoint:
         try:
             with self.transaction(patient=patient) as db:
                 top = self.top_price
-                for ticket in batch:
-                    ticket.error = self._write(db, ticket)
+                for ticket in batch:  # each is weighed with the prices that those before it have told
+                    ticket.error = self._write(db, ticket, top)
                     top = max(top, _told_price(ticket.event))
                 if top > self.top_price:
                     self.put_in(db, "top_price", str(top))
@@ -158,10 +159,10 @@ class SqliteCheckpoint:
         finally:
             self._usual_seconds += (perf_counter() - began - self._usual_seconds) / 10
 
-    def _write(self, db: sqlite3.Connection, ticket: _Ticket) -> BatcheditError | None:
+    def _write(self, db: sqlite3.Connection, ticket: _Ticket, top_price: int) -> BatcheditError | None:
         record, event = ticket.record, ticket.event
         if isinstance(event, Reserved) and self._cap is not None:
-            money = self._money(db)
+            money = self._money(db, top_price)
             if not admits(money, event.price):
                 return BudgetReachedError(
                     f"the budget is used up: {format_usd(money.spent)} spent and {format_usd(money.held)} reserved of "
@@ -236,16 +237,16 @@ class SqliteCheckpoint:
     def money(self) -> Money:
         """The purse: over all jobs, wanted or not, because money is money."""
         with self._reading() as db:
-            return self._money(db)
+            return self._money(db, self.top_price)
 
-    def _money(self, db: sqlite3.Connection) -> Money:
+    def _money(self, db: sqlite3.Connection, top_price: int) -> Money:
         by_state: dict[str, Sums] = {
             state: (jobs, spent, held, guesses, guessed)
             for state, jobs, spent, held, guesses, guessed in db.execute(
                 "SELECT state, sum(jobs), sum(spent), sum(held), sum(guesses), sum(guessed) FROM tally GROUP BY state"
             )
         }
-        return purse(by_state, self._cap, self.top_price, self.believes_estimate)
+        return purse(by_state, self._cap, top_price, self.believes_estimate)
 
     def outcomes(self, first_row: int = 0) -> Iterator[Outcome]:
         """Every line of the results in the manifest's order, streamed."""

@@ -43,10 +43,9 @@ SLOWEST = 1024.0  # bytes a second, once a file has taken longer than a minute
 _TOO_LARGE = f"the file is larger than {LARGEST // 2**30} GiB"
 _BLOCK = 2**20  # bytes written and hashed in one go
 QUICK_SECONDS = 0.005
-FEW = 4
-"""With so few at work on the disk, where a file that came in one block usually takes no longer than that, it is finished on
-the event loop itself: a thread beside it fights it for the interpreter's lock at each call to the system
-(``benchmarks/LOG.md``).
+"""A file that came in one block is finished on the event loop itself, where files usually take no longer than that: a thread
+would fight the loop for the interpreter's lock at each call to the system (``benchmarks/LOG.md``). Usually: the mean, a tenth
+of it the last one's, so one that took 50 ms is not followed by another on the loop.
 """
 
 _TIMES = httpx.Timeout(connect=10.0, pool=60.0, read=60.0, write=30.0)
@@ -101,7 +100,6 @@ class Downloader:
         self._clock = clock
         self._rng = rng or random.Random()
         self._places = anyio.Semaphore(limit, fast_acquire=True)
-        self._at_work = 0
         self._usual_seconds = 2 * QUICK_SECONDS  # to finish a file; the disk has to show that it is quick
         self._threads = anyio.CapacityLimiter(max(2, min(limit, os.cpu_count() or 2)))
         verify = verify or (httpx.create_ssl_context() if transport is None else None)
@@ -235,15 +233,12 @@ class Downloader:
         """Do blocking ``work`` in a thread, or, with ``quick``, on the event loop where that holds nobody up for long. An
         OSError of it is the disk's and becomes OutputError.
         """
-        self._at_work += 1
         try:
-            if quick and self._at_work <= FEW and self._usual_seconds <= QUICK_SECONDS:
+            if quick and self._usual_seconds <= QUICK_SECONDS:
                 return work(*args)
             return await to_thread.run_sync(work, *args, limiter=self._threads)
         except OSError as error:
             raise _disk_error(error) from error
-        finally:
-            self._at_work -= 1
 
     def _finish(self, landing: Landing, rest: bytes, target: Path, url: str, record: Record) -> SavedFile:
         """Land it. ``rest`` is its last block."""

@@ -257,11 +257,11 @@ async def drive(pool: Pool, record: Record, slot: Slot) -> Record:
 
 async def _noted(pool: Pool, record: Record, event: Event, slot: Slot) -> Record:
     """``step``; but when the service is done with the job, the next one has its place at once, so that its intention goes
-    into the same commit. The money that the end sets free is known before that intention is weighed.
+    into the same commit: behind the end, so it is weighed with the money that the end sets free and the price it tells.
     """
     if not isinstance(event, Completed):
         return await step(pool, record, event)
-    slot.free(unused=True)
+    slot.free(quietly=True)
     record = await step(pool, record, event)
     pool.governor.money_changed()
     return record
@@ -273,7 +273,7 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
     Everything that may take time — a place, a connection, a turn — is waited for before the intention is written. From
     there to the answer nothing can cancel it from inside; what a crash cuts off there is in doubt.
     """
-    governor = pool.governor
+    governor, in_vain = pool.governor, False
     with governor.buying():
         while not governor.stopped():
             await governor.take(slot)
@@ -291,14 +291,15 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
                         budget = reached
                     else:
                         return await _submit(pool, record, slot)
-            slot.free(unused=True)
+            slot.free(quietly=True)
             money = pool.checkpoint.money()
-            if not money.in_flight and money.guesses and not money.settled:
-                await _first_cost(pool)
-            elif not money.in_flight:
-                governor.halt(budget)
-            else:
+            if money.in_flight:
                 await governor.money_to_come_free()
+            elif money.guesses and not money.settled:
+                await _first_cost(pool)
+            elif in_vain:
+                governor.halt(budget)
+            in_vain = not money.in_flight  # once more: the last one in flight may have ended since the refusal
     return None
 
 

@@ -86,9 +86,9 @@ class Slot:
         """Is the place taken?"""
         return self in self._governor.slots
 
-    def free(self, *, unused: bool = False) -> None:
-        """Give the place back; ``unused`` if no job was bought with it."""
-        self._governor.give_back(self, unused=unused)
+    def free(self, *, quietly: bool = False) -> None:
+        """Give the place back; ``quietly`` where no money came free with it."""
+        self._governor.give_back(self, quietly=quietly)
 
 
 class Governor:
@@ -173,17 +173,17 @@ class Governor:
         """A place for a job that is in flight already, whatever the limit says: it was bought before."""
         self.slots.add(slot)
 
-    def give_back(self, slot: Slot, *, unused: bool = False) -> None:
+    def give_back(self, slot: Slot, *, quietly: bool = False) -> None:
         """Called by ``Slot.free``."""
         if slot not in self.slots:
             return
         self.slots.discard(slot)
-        if not unused:  # else those who wait for money would wake each other for ever
+        if not quietly:  # those who wait for money would wake each other for ever with the places they give back
             self.money_changed()
         self._wake_next()
 
     def money_changed(self) -> None:
-        """Some may have come free, or a price is known: who waits for money may try again."""
+        """Some may have come free: who waits for money may try again."""
         self._settled.set()
         self._settled = anyio.Event()
 

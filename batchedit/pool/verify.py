@@ -1,4 +1,4 @@
-"""Is this file what it should be? Its type from its own bytes; a picture's pixels too. Blocking: runs in a thread."""
+"""Is this file what it should be? Its type from its own bytes; a picture's pixels too. Blocking."""
 
 from __future__ import annotations
 

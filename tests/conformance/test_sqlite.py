@@ -12,6 +12,8 @@ from typing import Any, cast
 import anyio
 import pytest
 
+from batchedit.checkpoint import intake as intakes
+from batchedit.checkpoint import keymap
 from batchedit.checkpoint import sqlite as sqlite_checkpoint
 from batchedit.checkpoint.intake import Intake
 from batchedit.checkpoint.lock import run_lock
@@ -19,6 +21,7 @@ from batchedit.checkpoint.opening import create_checkpoint, open_checkpoint
 from batchedit.checkpoint.rescue import clear_rescued, rescue, rescued
 from batchedit.checkpoint.sqlite import BUSY_SECONDS, COMPANY_SECONDS, SqliteCheckpoint
 from batchedit.core.errors import (
+    BudgetReachedError,
     CheckpointCorruptError,
     CheckpointError,
     CheckpointVersionError,
@@ -27,6 +30,7 @@ from batchedit.core.errors import (
 )
 from batchedit.core.lifecycle import Accepted, Completed, Reserved, Saved, advance
 from batchedit.core.model import CellProblem, InvalidLine, Line, State
+from batchedit.planning import state_of
 from batchedit.pool.drive import Pool, step
 from tests.conformance.checkpoint_suite import FILES, HANDLE, OUTPUTS, CheckpointSuite, Make, first, play
 from tests.factories import make_job, make_line
@@ -117,6 +121,25 @@ async def test_the_next_intention_is_weighed_with_the_money_that_the_end_before_
         await anyio.wait_all_tasks_blocked()
         await play(empty, new, Reserved(4.0, 60_000))
     assert empty.counts().by_state == {State.FETCHED: 1, State.SUBMITTING: 1}
+
+
+@pytest.mark.anyio
+async def test_the_next_intention_is_weighed_with_the_price_that_the_end_before_it_told(
+    empty: SqliteCheckpoint,
+) -> None:
+    """Both in one commit: the estimate was $0.05, $0.60 was charged, and a second $0.60 would pass $1.00."""
+    take_in(empty, [make_line(1), make_line(2)])
+    old, new = await empty.planned(0, 2)
+    old = await play(empty, old, Reserved(1.0, 50_000), Accepted(2.0, HANDLE))
+    empty.set_cap(1_000_000)
+    end = Completed(3.0, OUTPUTS, 600_000)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(empty.save, advance(old, end), end)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(BudgetReachedError):
+            await play(empty, new, Reserved(4.0, 50_000))
+    assert empty.counts().by_state == {State.FETCHED: 1, State.PLANNED: 1}
+    assert empty.top_price == 600_000
 
 
 @pytest.mark.anyio
@@ -255,10 +278,35 @@ class TestIntake:
         assert [o.row for o in empty.outcomes()] == [1]
         assert len(empty.records("1")) == 1
 
-    def test_known_slots_give_versions(self, empty: SqliteCheckpoint) -> None:
-        take_in(empty, [make_line(1, slot=77)])
-        known = Intake.begin(empty).known
-        assert (known.version(77), known.version(78), known.find(make_job(1).key)) == (1, 0, 1)
+    @pytest.mark.parametrize("singly", [10_000, 0], ids=["one by one", "all at once"])
+    def test_known_slots_give_versions(
+        self, empty: SqliteCheckpoint, monkeypatch: pytest.MonkeyPatch, singly: int
+    ) -> None:
+        """Those before the intake, whatever it has written by then."""
+        monkeypatch.setattr(keymap, "ONE_BY_ONE", singly)
+        monkeypatch.setattr(intakes, "CHUNK", 1)
+        take_in(
+            empty, [make_line(1, slot=77), make_line(2, slot=78), make_line(3, slot=78, job=make_job(3, version=2))]
+        )
+        intake = Intake.begin(empty)
+        intake.add([make_line(1, slot=77), make_line(4, slot=77, job=make_job(4, version=2)), make_line(5, slot=79)])
+        known = intake.known
+        assert [known.version(slot) for slot in (77, 78, 79, 80)] == [1, 2, 0, 0]
+        assert [known.find(make_job(n).key) for n in range(1, 7)] == [1, 2, 3, None, None, None]
+
+    def test_what_a_dead_intake_left_is_not_known_to_a_plan(
+        self, path: Path, empty: SqliteCheckpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A plan opens the checkpoint to read, and sweeps nothing away."""
+        monkeypatch.setattr(intakes, "CHUNK", 1)
+        take_in(empty, [make_line(1)])
+        Intake.begin(empty).add([make_line(1), make_line(2), make_line(3)])
+        plan = open_checkpoint(path, read_only=True)
+        assert len(plan.records("1")) == 3
+        known = intakes.known_jobs(plan)
+        assert [known.find(make_job(n).key) for n in (1, 2, 3)] == [1, None, None]
+        assert [state_of(plan, known)(make_job(n).key) for n in (1, 2, 3)] == [State.PLANNED, None, None]
+        plan.close()
 
 
 class TestOpening:

@@ -329,20 +329,22 @@ async def test_a_small_file_on_a_quick_disk_needs_no_thread(server, folder, monk
     assert [thread is threading.main_thread() for thread in seen] == [here]
 
 
-async def test_a_crowd_of_files_goes_to_threads_even_where_the_disk_is_quick(server, folder, monkeypatch):
+async def test_a_file_that_held_the_event_loop_up_is_not_followed_by_another(server, folder, monkeypatch):
     seen = []
     examine = landing.examine
-    monkeypatch.setattr(module, "QUICK_SECONDS", 60.0)
-    monkeypatch.setattr(module, "FEW", 0)
-    monkeypatch.setattr(
-        landing, "examine", lambda source: (seen.append(threading.current_thread()), examine(source))[1]
-    )
+
+    def slow(source):
+        seen.append(threading.current_thread() is threading.main_thread())
+        time.sleep(0.1)
+        return examine(source)
+
+    monkeypatch.setattr(landing, "examine", slow)
     server.script = [server.http(200, PNG)]
     async with downloader(folder) as files:
-        files._usual_seconds = 1.0
-        assert isinstance(await files.save(record(), Output(f"{server.url}/a"), 0), SavedFile)
-    assert len(seen) == 1
-    assert seen[0] is not threading.main_thread()
+        files._usual_seconds = 0.0
+        for number in range(3):
+            await files.save(record(f"job-{number}"), Output(f"{server.url}/a"), 0)
+    assert seen == [True, False, False]
 
 
 async def test_no_more_than_the_limit_at_once(server, folder):

@@ -12,8 +12,8 @@ import trio
 import trio.testing
 
 from batchedit.checkpoint.memory import MemoryCheckpoint
-from batchedit.core.errors import BatcheditError, ServiceUnavailableError, StoppedError, TokenError
-from batchedit.core.lifecycle import Accepted, CancelConfirmed, Completed, Declined, Event, Lost, Refused
+from batchedit.core.errors import BatcheditError, BudgetReachedError, ServiceUnavailableError, StoppedError, TokenError
+from batchedit.core.lifecycle import Accepted, CancelConfirmed, Completed, Declined, Event, Lost, Refused, Reserved
 from batchedit.core.model import Handle, Kind, Output, Problem, Record, SavedFile, State
 from batchedit.pool.drive import Pool, cancel, work
 from batchedit.pool.governor import NEVER_REACHED_SECONDS, OUTAGE_SECONDS, Governor, Pace, Slot, StopRule
@@ -403,7 +403,7 @@ def test_those_who_wait_for_money_do_not_wake_each_other() -> None:
             await trio.testing.wait_all_tasks_blocked()
             slot = Slot(governor)
             await governor.take(slot)
-            slot.free(unused=True)
+            slot.free(quietly=True)
             await trio.testing.wait_all_tasks_blocked()
             assert woken == []
             await governor.take(slot)
@@ -462,6 +462,38 @@ def test_the_money_of_a_job_that_ended_is_free_once_that_is_written_down() -> No
         checkpoint = SlowToEnd([make_line(1), make_line(2)], cap=100_000)
         service = await bought_by_two_jobs(checkpoint)
         assert service.posts[1] >= checkpoint.ended
+
+    virtually(main)
+
+
+class RefusesOnce(MemoryCheckpoint):
+    """As if the last job in flight had ended just after the next one was refused for its money."""
+
+    refused = 0
+
+    async def save(self, record: Record, event: Event) -> Record:
+        if isinstance(event, Reserved) and not self.refused:
+            self.refused = 1
+            raise BudgetReachedError("the budget is used up")
+        return await super().save(record, event)
+
+
+def test_a_refusal_that_no_longer_holds_stops_nobody() -> None:
+    async def main() -> None:
+        checkpoint = RefusesOnce([make_line(1)])
+        service = Service()
+        governor = make_governor(service, concurrency=1)
+        pool = Pool(
+            api=service,
+            checkpoint=checkpoint,
+            files=Disk(),
+            observer=Notes(),
+            governor=governor,
+            clock=trio.current_time,
+            rng=Random(7),
+        )
+        await work(pool, buy=True)
+        assert (checkpoint.counts().by_state, governor.halted) == ({State.DONE: 1}, None)
 
     virtually(main)
 
