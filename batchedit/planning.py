@@ -113,11 +113,12 @@ def known_before(folder: RunFolder, settings: Settings, source: Path) -> Before:
         return Before()
     checkpoint = open_checkpoint(folder.checkpoint, read_only=True)
     try:
-        if checkpoint.get("model") != settings.model or checkpoint.get("service") != settings.service:
-            return Before()
-        known = known_jobs(checkpoint)
-        known.slots.read()  # it will be asked when this is closed
-        return before_of(checkpoint, known, digest_of(source))
+        with checkpoint.snapshot():  # another process may be taking rows in
+            if checkpoint.get("model") != settings.model or checkpoint.get("service") != settings.service:
+                return Before()
+            known = known_jobs(checkpoint)
+            known.slots.read_all()  # it will be asked when this is closed
+            return before_of(checkpoint, known, digest_of(source))
     finally:
         checkpoint.close()
 
@@ -134,7 +135,7 @@ def state_of(checkpoint: SqliteCheckpoint, known: KnownJobs) -> StateOf:
     if not known.last:
         return lambda _: None
     planned = bytearray(known.last + 1)  # by id: it may be a million of them
-    for (job,) in checkpoint.rows("SELECT id FROM jobs WHERE state = 'planned'"):
+    for (job,) in checkpoint.rows("SELECT id FROM jobs WHERE state = 'planned' AND +id <= ?", (known.last,)):
         planned[job] = 1
     query = "SELECT id, state FROM jobs WHERE state NOT IN ('planned', 'done')"
     others = {job: State(state) for job, state in checkpoint.rows(query)}

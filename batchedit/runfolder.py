@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BufferedWriter
 from pathlib import Path
 
 from .checkpoint.opening import create_checkpoint, open_checkpoint
@@ -88,10 +89,11 @@ class RunFolder:
         target = self.path / f"{STAGED}{suffixes(source)}"
         digest = hashlib.sha256()
         try:
-            with source.open("rb") as file, Steady(target, "wb") as copy:
+            with source.open("rb") as file, BufferedWriter(Steady(target, "wb")) as copy:
                 while block := file.read(_BLOCK):
                     digest.update(block)
                     copy.write(block)
+                copy.flush()
                 os.fsync(copy.fileno())
         except OSError as error:
             raise OutputError(f"{target} can't be written: {error.strerror or error}") from error
@@ -185,7 +187,9 @@ def open_run(folder: RunFolder, settings: Settings) -> SqliteCheckpoint:
 
 
 def _must_be_new(folder: RunFolder) -> None:
-    """A folder that something was bought in and that has no checkpoint any more would be bought anew, in silence."""
+    """A folder that something was bought in and that has no checkpoint any more would be bought anew, in silence. And what
+    has the name of a run's own copy of the manifest would be replaced by that.
+    """
     bought = len(list(rescued(folder.path)))
     if folder.log.exists():
         with folder.log.open("rb") as log:
@@ -194,6 +198,11 @@ def _must_be_new(folder: RunFolder) -> None:
         raise CheckpointError(
             f"{folder.checkpoint} is gone, and it knew of {bought:,} jobs that were bought here",
             hint="restore it from a backup; or, to buy everything anew, give another folder with --out DIR",
+        )
+    for other in sorted((*folder.path.glob("manifest.*"), *folder.path.glob(f"{STAGED}.*"))):
+        raise UsageError(
+            f"a new run would replace {other}: it keeps its own copy of the manifest under that name",
+            hint="give another folder with --out DIR",
         )
 
 

@@ -47,7 +47,7 @@ def test_slots_know_the_highest_version(pairs: list[tuple[int, int]], other: int
         return iter(sorted(pairs))
 
     slots = Slots(reader, highest)
-    with patch.object(keymap, "FEW", 3):
+    with patch.object(keymap, "ONE_BY_ONE", 3):
         for slot in (*(slot for slot, _ in pairs), other) * 2:
             assert slots.version(slot) == highest(slot)
     assert len(read) == (2 * len(pairs) + 2 > 3)
