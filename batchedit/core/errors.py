@@ -77,7 +77,8 @@ class StoppedError(BatcheditError):
 
 
 class BudgetReachedError(StoppedError):
-    pass
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="the same command with a higher --max-cost buys on")
 
 
 class LockedError(StoppedError):
