@@ -174,7 +174,7 @@ class Downloader:
         landing = Landing(target.with_name(f"{target.name}.{record.id}.part"))  # its own: names may clash
         try:
             rest = await self._fetch(url, landing)
-            return await self._disk(self._finish, landing, rest, target, url, record, quick=not landing.begun)
+            return await self._disk(self._finish, landing, rest, target, url, record, quick=not landing.size)
         except NotAMediaFileError as error:
             raise (_PassingFlawError if error.torn else _FlawError)(str(error)) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
@@ -215,16 +215,17 @@ class Downloader:
         block = bytearray()
         async for chunk in cast("httpx.AsyncByteStream", response.stream):
             block += chunk
-            landing.size += len(chunk)
-            if landing.size > LARGEST:
+            size = landing.size + len(block)
+            if size > LARGEST:
                 raise _FlawError(_TOO_LARGE)
-            if (seconds := anyio.current_time() - began) > 60 and landing.size / seconds < SLOWEST:
+            if (seconds := anyio.current_time() - began) > 60 and size / seconds < SLOWEST:
                 raise _PassingFlawError("the file host is too slow")
             if len(block) >= _BLOCK:
                 await self._disk(landing.take, bytes(block))
                 block.clear()
-        if told is not None and landing.size != told:
-            raise _PassingFlawError(f"the file is cut off: {landing.size} of {told} bytes came")
+        size = landing.size + len(block)
+        if told is not None and size != told:
+            raise _PassingFlawError(f"the file is cut off: {size} of {told} bytes came")
         return bytes(block)
 
     # --- the disk ---------------------------------------------------------------------------------

@@ -20,13 +20,12 @@ from .verify import Seen, examine
 class Landing:
     """One file. ``take`` its blocks in order, ``finish`` with the last one, and ``drop`` in any case in the end.
 
-    The .part is made with the first block, so a picture that comes in one is finished in one go. ``size`` is for the
-    caller to count in, bytes. All but ``drop`` raise OSError where the disk fails.
+    The .part is made with the first block, so a picture that comes in one is finished in one go. ``size`` is what was taken
+    so far, in bytes. All but ``drop`` raise OSError where the disk fails.
     """
 
     def __init__(self, part: Path) -> None:
         self.size = 0
-        self.begun = False
         self._part = part
         self._digest = hashlib.sha256()
         self._file: IO[bytes] | None = None
@@ -40,10 +39,10 @@ class Landing:
     def take(self, block: bytes) -> IO[bytes]:
         """Write a block. Returns the open file."""
         if self._file is None:
-            self.begun = True
             self._file = _create(self._part)
         self._file.write(block)
         self._digest.update(block)
+        self.size += len(block)
         return self._file
 
     def finish(self, rest: bytes, name: Callable[[str], Path]) -> Seen:
