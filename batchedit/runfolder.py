@@ -199,10 +199,11 @@ def _must_be_new(folder: RunFolder) -> None:
             f"{folder.checkpoint} is gone, and it knew of {bought:,} jobs that were bought here",
             hint="restore it from a backup; or, to buy everything anew, give another folder with --out DIR",
         )
-    for other in sorted((*folder.path.glob("manifest.*"), *folder.path.glob(f"{STAGED}.*"))):
+    others = sorted((*folder.path.glob("manifest.*"), *folder.path.glob(f"{STAGED}.*")))
+    if others:
         raise UsageError(
-            f"a new run would replace {other}: it keeps its own copy of the manifest under that name",
-            hint="give another folder with --out DIR",
+            f"a new run would replace {others[0]}: it keeps its own copy of the manifest under that name",
+            hint="give another folder with --out DIR, or move that file away",
         )
 
 

@@ -9,6 +9,7 @@ from ..core.errors import BatcheditError, CheckpointCorruptError, CheckpointErro
 
 
 def mapped(error: sqlite3.Error, path: Path) -> CheckpointError:
+    """What SQLite raised about the checkpoint at ``path``, told with what to do about it; by SQLite's own error names."""
     name = getattr(error, "sqlite_errorname", "")
     if name in {"SQLITE_CORRUPT", "SQLITE_NOTADB"} or name.startswith("SQLITE_CORRUPT"):
         return corrupt(path, str(error))
@@ -25,6 +26,7 @@ def mapped(error: sqlite3.Error, path: Path) -> CheckpointError:
 
 
 def as_ours(error: BaseException, path: Path) -> BatcheditError:
+    """``error`` if it is one of ours, else a CheckpointError caused by it: a change may not have been written."""
     if isinstance(error, BatcheditError):
         return error
     told = CheckpointError(f"the checkpoint {path} could not be written: {error!r}")
@@ -33,6 +35,7 @@ def as_ours(error: BaseException, path: Path) -> BatcheditError:
 
 
 def corrupt(path: Path, why: str) -> CheckpointCorruptError:
+    """The file at ``path`` is damaged, or no checkpoint of ours; ``why`` in SQLite's words or our own."""
     return CheckpointCorruptError(
         f"the checkpoint {path} is damaged ({why}); nothing was changed",
         hint="restore it from a backup: it knows what was bought. Do not delete it",

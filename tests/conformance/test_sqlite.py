@@ -106,20 +106,29 @@ async def test_what_nobody_waits_for_shares_the_next_commit(
     assert empty.counts().by_state == {(State.FETCHED, State.DONE)[waiting]: 1, State.SUBMITTING: 1}
 
 
+async def refused_behind_an_end(checkpoint: SqliteCheckpoint, *, estimate: int, charged: int, cap: int) -> bool:
+    """One job has ended, and the next one is to be bought, both in one commit: was it refused? Micro-dollars."""
+    take_in(checkpoint, [make_line(1), make_line(2)])
+    old, new = await checkpoint.planned(0, 2)
+    old = await play(checkpoint, old, Reserved(1.0, estimate), Accepted(2.0, HANDLE))
+    checkpoint.set_cap(cap)
+    end = Completed(3.0, OUTPUTS, charged)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(checkpoint.save, advance(old, end), end)
+        await anyio.wait_all_tasks_blocked()
+        try:
+            await play(checkpoint, new, Reserved(4.0, estimate))
+        except BudgetReachedError:
+            return True
+    return False
+
+
 @pytest.mark.anyio
 async def test_the_next_intention_is_weighed_with_the_money_that_the_end_before_it_set_free(
     empty: SqliteCheckpoint,
 ) -> None:
-    """Both in one commit: $0.06 put aside, $0.04 charged, and $0.06 fits under $0.10 only after that."""
-    take_in(empty, [make_line(1), make_line(2)])
-    old, new = await empty.planned(0, 2)
-    old = await play(empty, old, Reserved(1.0, 60_000), Accepted(2.0, HANDLE))
-    empty.set_cap(100_000)
-    end = Completed(3.0, OUTPUTS, 40_000)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(empty.save, advance(old, end), end)
-        await anyio.wait_all_tasks_blocked()
-        await play(empty, new, Reserved(4.0, 60_000))
+    """$0.06 put aside, $0.04 charged, and $0.06 fits under $0.10 only after that."""
+    assert not await refused_behind_an_end(empty, estimate=60_000, charged=40_000, cap=100_000)
     assert empty.counts().by_state == {State.FETCHED: 1, State.SUBMITTING: 1}
 
 
@@ -127,17 +136,8 @@ async def test_the_next_intention_is_weighed_with_the_money_that_the_end_before_
 async def test_the_next_intention_is_weighed_with_the_price_that_the_end_before_it_told(
     empty: SqliteCheckpoint,
 ) -> None:
-    """Both in one commit: the estimate was $0.05, $0.60 was charged, and a second $0.60 would pass $1.00."""
-    take_in(empty, [make_line(1), make_line(2)])
-    old, new = await empty.planned(0, 2)
-    old = await play(empty, old, Reserved(1.0, 50_000), Accepted(2.0, HANDLE))
-    empty.set_cap(1_000_000)
-    end = Completed(3.0, OUTPUTS, 600_000)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(empty.save, advance(old, end), end)
-        await anyio.wait_all_tasks_blocked()
-        with pytest.raises(BudgetReachedError):
-            await play(empty, new, Reserved(4.0, 50_000))
+    """The estimate was $0.05, $0.60 was charged, and a second $0.60 would pass $1.00."""
+    assert await refused_behind_an_end(empty, estimate=50_000, charged=600_000, cap=1_000_000)
     assert empty.counts().by_state == {State.FETCHED: 1, State.PLANNED: 1}
     assert empty.top_price == 600_000
 

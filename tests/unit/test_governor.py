@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import pytest
 import trio
@@ -120,6 +121,19 @@ def make_governor(service: Service, notes: Notes | None = None, **pace: object) 
     )
 
 
+def make_pool(service: Service, checkpoint: MemoryCheckpoint, governor: Governor, **changes: Any) -> Pool:
+    values: dict[str, Any] = {
+        "api": service,
+        "checkpoint": checkpoint,
+        "files": Disk(),
+        "observer": Notes(),
+        "governor": governor,
+        "clock": trio.current_time,
+        "rng": Random(7),
+    }
+    return Pool(**(values | changes))
+
+
 @dataclass
 class Ended:
     seconds: float
@@ -139,16 +153,7 @@ def run(service: Service, jobs: int, **pace: object) -> Ended:
             Notes(),
         )
         governor = make_governor(service, notes, **pace)
-        pool = Pool(
-            api=service,
-            checkpoint=checkpoint,
-            files=Disk(),
-            observer=notes,
-            governor=governor,
-            clock=trio.current_time,
-            rng=Random(7),
-            price=40_000,
-        )
+        pool = make_pool(service, checkpoint, governor, observer=notes, price=40_000)
         await work(pool, buy=True)
         found.append(Ended(trio.current_time() - began, governor.halted, checkpoint.counts().by_state, notes.told))
 
@@ -429,16 +434,7 @@ class SlowToEnd(MemoryCheckpoint):
 async def bought_by_two_jobs(checkpoint: SlowToEnd) -> Service:
     """Two jobs, one place, both done; the estimate is $0.06 and the service charges $0.04."""
     service = Service()
-    pool = Pool(
-        api=service,
-        checkpoint=checkpoint,
-        files=Disk(),
-        observer=Notes(),
-        governor=make_governor(service, concurrency=1),
-        clock=trio.current_time,
-        rng=Random(7),
-        price=60_000,
-    )
+    pool = make_pool(service, checkpoint, make_governor(service, concurrency=1), price=60_000)
     with trio.fail_after(300):
         await work(pool, buy=True)
     assert checkpoint.counts().by_state == {State.DONE: 2}
@@ -483,15 +479,7 @@ def test_a_refusal_that_no_longer_holds_stops_nobody() -> None:
         checkpoint = RefusesOnce([make_line(1)])
         service = Service()
         governor = make_governor(service, concurrency=1)
-        pool = Pool(
-            api=service,
-            checkpoint=checkpoint,
-            files=Disk(),
-            observer=Notes(),
-            governor=governor,
-            clock=trio.current_time,
-            rng=Random(7),
-        )
+        pool = make_pool(service, checkpoint, governor)
         await work(pool, buy=True)
         assert (checkpoint.counts().by_state, governor.halted) == ({State.DONE: 1}, None)
 
@@ -553,15 +541,7 @@ def test_one_missed_look_after_a_restart_is_no_hour_of_looking(state: State, the
         governor = Governor(
             Pace(), api=service, observer=Notes(), clock=lambda: LATE + trio.current_time(), rng=Random(7)
         )
-        pool = Pool(
-            api=service,
-            checkpoint=checkpoint,
-            files=Disk(),
-            observer=Notes(),
-            governor=governor,
-            clock=lambda: LATE + trio.current_time(),
-            rng=Random(7),
-        )
+        pool = make_pool(service, checkpoint, governor, clock=lambda: LATE + trio.current_time())
         await work(pool, buy=False)
         found.extend(checkpoint.records())
 
@@ -581,15 +561,7 @@ def test_a_refused_token_at_a_cancel_is_told_as_such() -> None:
         for n in (1, 2):
             checkpoint._records[n] = make_record(State.WAITING, n)
         service = Refusing()
-        pool = Pool(
-            api=service,
-            checkpoint=checkpoint,
-            files=Disk(),
-            observer=Notes(),
-            governor=make_governor(service),
-            clock=trio.current_time,
-            rng=Random(7),
-        )
+        pool = make_pool(service, checkpoint, make_governor(service))
         with pytest.raises(TokenError):
             await cancel(pool, checkpoint.records())
 
