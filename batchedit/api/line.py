@@ -34,7 +34,9 @@ SLOWEST_UPLINK = 32_768  # bytes a second, on top of SUBMIT_SECONDS for a large 
 LARGEST_REPLY = 4 * 2**20  # bytes; a real one has some hundred
 _CHUNK = 64 * 1024
 
-_POST_TIMES = httpx.Timeout(connect=10.0, pool=30.0, read=60.0, write=120.0)
+_POST_TIMES = httpx.Timeout(connect=10.0, pool=30.0, read=150.0, write=120.0)
+"""Seconds. A slow answer is not a lost one: hosted inputs may be stored before it comes, and the most patient of the
+vendor's clients reads for 120 s [seen]. Giving up too early leaves a bought job in doubt."""
 _ASK_TIMES = httpx.Timeout(connect=10.0, pool=30.0, read=30.0, write=120.0)
 _TRANSIENT = frozenset({Kind.THROTTLED, Kind.UNREACHABLE, Kind.SERVICE})
 _backoff = wait_exponential(multiplier=0.5, max=8.0)

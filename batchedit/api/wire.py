@@ -7,17 +7,20 @@ decides what happens to money:
     401 403, codes 400004 401001 403001          Declined   AUTH; the run stops, no row is failed
     402, code 400002                             Declined   BALANCE; the same
     429, 425, codes 429xxx, 503 + Retry-After    Declined   THROTTLED; due after Retry-After
-    code 500001, on 200 or 5xx                   Declined   SERVICE; the one that uses up an attempt
+    code 500001 and any 5xxxxx, whatever the HTTP  Lost     the vendor's own clients never repeat a submit after it [seen]
     301 307 308                                  Declined   UNREACHABLE: these say "ask elsewhere", so nothing was taken
     422, code 422001                             Refused
     400 404 405, 400001, most other 4xx          Refused
     … with words about moderation                Refused    MODERATED
     408 409 460 499                              Lost       a gateway lost patience, or "exists already"
     other 3xx                                    Lost       302 and 303 are also how a server says "done, look there"
-    other 5xx, 1xx, 2xx without a usable id      Lost
+    other 5xx, whatever its code                 Lost
+    1xx, 2xx without a usable id or a 4xxxxx     Lost
 
-The API's own listed code is believed before the HTTP status, which a gateway may have put there [docs; seen: errors
-come with HTTP 200]. Everything that is not surely "not taken" is Lost. What is read of a bought job is in looks.py.
+A code carries its HTTP status in its first three digits: a 200 with a 4xxxxx code is the refusal that the code says
+[seen], a 5xx and a 5xxxxx code say nothing certain. Below 500 the API's own listed code is believed before the HTTP
+status, which a gateway may have put there [docs]. Everything that is not surely "not taken" is Lost. What is read of a
+bought job is in looks.py.
 """
 
 from __future__ import annotations
@@ -115,7 +118,6 @@ class _Verdict(Enum):
     AUTH = auto()
     BALANCE = auto()
     THROTTLED = auto()
-    SERVICE = auto()
     MOVED = auto()
     INVALID = auto()
     NO_MODEL = auto()
@@ -127,7 +129,6 @@ _BY_CODE = {
     Meaning.AUTH: _Verdict.AUTH,
     Meaning.BALANCE: _Verdict.BALANCE,
     Meaning.THROTTLED: _Verdict.THROTTLED,
-    Meaning.SERVICE: _Verdict.SERVICE,
     Meaning.INVALID: _Verdict.INVALID,
     Meaning.NO_MODEL: _Verdict.NO_MODEL,
     Meaning.ABSENT: _Verdict.NO_MODEL,
@@ -145,11 +146,20 @@ _OWN_WORDS_MATTER = frozenset({_Verdict.REFUSED, _Verdict.INVALID, _Verdict.AUTH
 
 
 def _verdict(status: int, headers: Headers, said: Said, now: float) -> _Verdict:
-    """The table's left column, from what is most certain to what is least."""
+    """The table's left column, from what is most certain to what is least.
+
+    A service that makes the job and then fails answers with a 5xx or with 500001, also in a 200. Such an answer never
+    sends the job back to be bought again: only a person does.
+    """
+    family = said.code // 1000 if said.code is not None else 0
+    if status == 503 and said.meaning is not Meaning.SERVICE and retry_after(headers, now) is not None:
+        return _Verdict.THROTTLED
+    if status >= 500 or 500 <= family < 600:
+        return _Verdict.LOST
     if said.meaning is not None:
         return _BY_CODE[said.meaning]
-    if status == 503 and retry_after(headers, now) is not None:
-        return _Verdict.THROTTLED
+    if 200 <= status < 300 and 400 <= family < 500:
+        status = family
     found = _BY_HTTP.get(status, _Verdict.REFUSED if 400 <= status < 500 else _Verdict.LOST)
     if found in _OWN_WORDS_MATTER and said.no_money:
         return _Verdict.BALANCE
@@ -172,7 +182,7 @@ def read_submit(
         kind, ours = _SURELY_NOT[verdict]
         wait = retry_after(headers, now)
         due_at = 0.0 if wait is None else now + wait
-        return Declined(now, problem(kind, ours), due_at, counts=verdict is _Verdict.SERVICE)
+        return Declined(now, problem(kind, ours), due_at)
     if verdict is _Verdict.LOST:
         return Lost(now, problem(Kind.LOST, f"HTTP {status} and no request id: it may have been bought, or not"))
     return Refused(now, _refusal(verdict, problem, said))
@@ -182,7 +192,6 @@ _SURELY_NOT = {
     _Verdict.AUTH: (Kind.AUTH, "the service does not accept the API token"),
     _Verdict.BALANCE: (Kind.BALANCE, "the account's balance is used up"),
     _Verdict.THROTTLED: (Kind.THROTTLED, "the service asks to slow down"),
-    _Verdict.SERVICE: (Kind.SERVICE, "the service had an internal error"),
     _Verdict.MOVED: (Kind.UNREACHABLE, "this address sends us on to another one; is --base-url right?"),
 }
 

@@ -40,7 +40,7 @@ class Kind(StrEnum):
     FAILED = "failed"  # the job ran and ended in an error
     THROTTLED = "throttled"  # 429, or 503 with Retry-After: surely not taken
     UNREACHABLE = "unreachable"  # never left this machine: DNS, refused, connect or pool timeout
-    SERVICE = "service"  # the API's own error 500001: surely not taken
+    SERVICE = "service"  # the API's own error 500001 on a GET; after a POST it is LOST
     AUTH = "auth"  # 401, 403, 400004: the run stops, no row is failed
     BALANCE = "balance"  # 402, 400002: the same
     LOST = "lost"  # a paid POST whose answer was never seen
