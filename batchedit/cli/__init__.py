@@ -11,7 +11,9 @@ def main() -> None:
 
     from ..core.errors import BatcheditError  # noqa: PLC0415
     from .app import batchedit  # noqa: PLC0415
+    from .streams import flush_streams, make_streams_endure  # noqa: PLC0415
 
+    make_streams_endure()
     try:
         code = batchedit.main(standalone_mode=False)
     except BatcheditError as error:
@@ -25,8 +27,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         code = 64
-    except BrokenPipeError:
-        code = 0
+    flush_streams()
     sys.exit(code if isinstance(code, int) else 0)
 
 

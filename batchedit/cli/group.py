@@ -11,7 +11,7 @@ from .options import Command
 
 EPILOG = (
     "Exit codes: 0 done, 1 some rows failed, 64 usage, 65 manifest, 66 no such file, 69 service, 73/74 disk, "
-    "75 stopped early: the same command goes on, 76 in doubt, 77 token, 130/143 interrupted."
+    "75 stopped early: the same command goes on, 76 in doubt, 77 token, 129/130/143 interrupted."
 )
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import anyio
@@ -135,12 +136,23 @@ def attended(host: Terminal, work: Callable[[], Awaitable[T]]) -> T:
     return result
 
 
+def _ending_signals() -> list[signal.Signals]:
+    """The signals that end a run in order. A closed terminal (SIGHUP) is one of them: evenings end like that, and a POST
+    that is cut off is in doubt. Where it was ignored from the start (``nohup``), it stays ignored.
+    """
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heard.append(signal.SIGHUP)
+    return heard
+
+
 async def _hear(host: Terminal, everything: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with anyio.open_signal_receiver(*_ending_signals()) as signals:
         async for number in signals:
             if host.stop.reason is not None:
-                sys.stderr.write("\nbatchedit: left at once; the same command goes on where it was\n")
-                sys.stderr.flush()
+                with suppress(OSError):  # the terminal may be gone
+                    sys.stderr.write("\nbatchedit: left at once; the same command goes on where it was\n")
+                    sys.stderr.flush()
                 os._exit(128 + number)
             host.say("stopping: nothing more is sent; answers on the way are written down (again to leave at once)")
             if not host.stop.throw(InterruptedRunError(number)):

@@ -13,7 +13,7 @@
      ├── StoppedError                      75   stopped early; the same command goes on
      │    ├── BudgetReachedError           75   --max-cost
      │    ├── LockedError                  75   another process works on this run
-     │    └── InterruptedRunError     130, 143  Ctrl-C, SIGTERM
+     │    └── InterruptedRunError     129, 130, 143  SIGHUP, Ctrl-C, SIGTERM
      ├── TokenError                        77   token missing or refused
      └── IllegalEventError                 70   the lifecycle was asked for what its table forbids: a defect
 
@@ -86,7 +86,7 @@ class LockedError(StoppedError):
 
 
 class InterruptedRunError(StoppedError):
-    """``signal`` is the number of the signal: 2 for Ctrl-C, 15 for SIGTERM."""
+    """``signal`` is the number of the signal: 1 for a closed terminal, 2 for Ctrl-C, 15 for SIGTERM."""
 
     def __init__(self, signal: int) -> None:
         super().__init__("interrupted")

@@ -130,7 +130,7 @@ def _waits_for_a_reader(pid: int) -> bool:
     return any("partner" in Path(task, "wchan").read_text() for task in Path(f"/proc/{pid}/task").iterdir())
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_asked_to_stop(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """POSTs on the wire are written down, remote jobs are left running, results are there, and the way on is told."""
     manifest(tmp_path / "m.csv", ROWS)
