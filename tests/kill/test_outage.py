@@ -34,7 +34,7 @@ def command(sandbox: RunningSandbox) -> list[object]:
 
 @pytest.mark.parametrize("fault", ["any:502", "submit:reset_after", "submit:500"])
 def test_an_outage_of_some_seconds(tmp_path: Path, nursery: Nursery, fault: str) -> None:
-    """All is gone; POSTs alone are gone and their jobs made; the API says itself that it is in trouble."""
+    """All is gone; POSTs alone are gone and their jobs made; the API says 500001, which proves nothing."""
     manifest(tmp_path / "m.csv", ROWS)
     with serve(SandboxConfig(latency="0.3", plain_files=20_000)) as sandbox:
         child = nursery.start(*command(sandbox), cwd=tmp_path)
@@ -46,7 +46,7 @@ def test_an_outage_of_some_seconds(tmp_path: Path, nursery: Nursery, fault: str)
         assert doubts <= HANDFUL
         assert code == (76 if doubts else 0)
         assert table == Counter({"done": ROWS - doubts} | ({"in_doubt": doubts} if doubts else {}))
-        assert (doubts == 0) is (fault == "submit:500"), "the API's own error is surely not taken"
+        assert doubts > 0, "no 5xx of a submit says that nothing was bought"
         # With the looks gone too no place comes free, so there may be fewer POSTs than make the breaker open.
         if fault != "any:502" or doubts >= 3:
             assert "buying pauses" in child.stderr
