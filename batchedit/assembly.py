@@ -19,13 +19,13 @@ from .api.urls import check_base_url
 from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import CheckpointError, OutputError, UsageError
 from .core.lifecycle import Patience
-from .core.lifetimes import Lifetimes
 from .pictures.send import LocalPictures
 from .pool.download import Downloader
 from .pool.drive import Pool
 from .pool.governor import Governor, Pace, StopRule
 from .ports import Observer
 from .runfolder import RunFolder
+from .scheduling.lifetimes import Lifetimes
 from .settings import Settings
 
 SANDBOX_TOKEN = "sandbox"  # noqa: S105 - the sandbox takes any token

@@ -18,8 +18,8 @@ from random import Random
 from statistics import NormalDist
 from typing import Any
 
-from batchedit.core.inspection import DEFAULT_P, next_look
-from batchedit.core.lifetimes import Lifetimes
+from batchedit.scheduling.lifetimes import Lifetimes
+from batchedit.scheduling.polling import DEFAULT_P, next_look
 
 AT_ONCE = 50
 SIGMAS = (0.2, 0.35, 0.5)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from ..core.inspection import overdue
-from ..core.lifetimes import Lifetimes
+from ..scheduling.lifetimes import Lifetimes
+from ..scheduling.polling import overdue
 
 WORTH_SECONDS = 2.0
 """Shorter gaps are slept through: calling would cost more than it saves."""

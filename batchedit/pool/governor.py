@@ -16,17 +16,17 @@ from weakref import WeakSet
 
 import anyio
 
-from ..core.breaker import Breaker
 from ..core.errors import BatcheditError, ServiceUnavailableError, StoppedError, TokenError
-from ..core.eta import eta
-from ..core.getrate import GetRate
-from ..core.inflight import InFlight
-from ..core.inspection import AUTO_P, DEFAULT_P, next_look, stalled
 from ..core.lifecycle import Accepted, Declined, Lost, Refused
-from ..core.lifetimes import Lifetimes
 from ..core.model import Kind, Record, State
-from ..core.postrate import PostRate
 from ..ports import Api, Observer, StillRunning, SubmitEvent
+from ..scheduling.breaker import Breaker
+from ..scheduling.concurrency import InFlight
+from ..scheduling.eta import eta
+from ..scheduling.get_rate import GetRate
+from ..scheduling.lifetimes import Lifetimes
+from ..scheduling.polling import AUTO_P, DEFAULT_P, next_look, stalled
+from ..scheduling.post_rate import PostRate
 from .asleep import WORTH_SECONDS, Asleep
 
 Clock = Callable[[], float]

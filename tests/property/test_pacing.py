@@ -9,14 +9,14 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchedit.core.breaker import Breaker
-from batchedit.core.eta import eta
-from batchedit.core.getrate import GetRate
-from batchedit.core.inflight import InFlight
-from batchedit.core.inspection import JITTER, next_look, stalled
-from batchedit.core.lifetimes import Lifetimes
 from batchedit.core.policy import backoff
-from batchedit.core.postrate import PostRate
+from batchedit.scheduling.breaker import Breaker
+from batchedit.scheduling.concurrency import InFlight
+from batchedit.scheduling.eta import eta
+from batchedit.scheduling.get_rate import GetRate
+from batchedit.scheduling.lifetimes import Lifetimes
+from batchedit.scheduling.polling import JITTER, next_look, stalled
+from batchedit.scheduling.post_rate import PostRate
 
 seconds = st.one_of(
     st.floats(0.0, 1e7, allow_nan=False), st.sampled_from([0.0, 1e-9, 0.05, 4.0, 1e5, 1.5e308, math.inf, math.nan])

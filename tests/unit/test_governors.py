@@ -11,13 +11,13 @@ from random import Random
 
 import pytest
 
-from batchedit.core.breaker import Breaker
-from batchedit.core.getrate import GetRate
-from batchedit.core.inflight import InFlight
-from batchedit.core.inspection import AUTO_P, next_look
-from batchedit.core.lifetimes import Lifetimes
 from batchedit.core.policy import backoff
-from batchedit.core.postrate import PostRate
+from batchedit.scheduling.breaker import Breaker
+from batchedit.scheduling.concurrency import InFlight
+from batchedit.scheduling.get_rate import GetRate
+from batchedit.scheduling.lifetimes import Lifetimes
+from batchedit.scheduling.polling import AUTO_P, next_look
+from batchedit.scheduling.post_rate import PostRate
 
 # --- POST rate ------------------------------------------------------------------------------------
 

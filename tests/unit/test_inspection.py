@@ -10,9 +10,9 @@ from time import perf_counter
 
 import pytest
 
-from batchedit.core.eta import eta
-from batchedit.core.inspection import DEFAULT_P, JITTER, SHARED, next_look, overdue, shared_moment, stalled
-from batchedit.core.lifetimes import Lifetimes
+from batchedit.scheduling.eta import eta
+from batchedit.scheduling.lifetimes import Lifetimes
+from batchedit.scheduling.polling import DEFAULT_P, JITTER, SHARED, next_look, overdue, shared_moment, stalled
 
 
 def lognormal(median: float, sigma: float, count: int, seed: int = 1) -> list[float]:

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from batchedit.core.getrate import GetRate
-from batchedit.core.inspection import SHARED
 from batchedit.pool.governor import Governor, Pace, Slot
+from batchedit.scheduling.get_rate import GetRate
+from batchedit.scheduling.polling import SHARED
 
 
 def governor(pace: Pace, in_flight: int) -> Governor:

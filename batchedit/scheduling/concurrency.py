@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from .policy import CALM_SECONDS
+from ..core.policy import CALM_SECONDS
 
 
 class InFlight:

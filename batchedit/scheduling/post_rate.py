@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from random import Random
 
-from .policy import CALM_SECONDS, backoff
+from ..core.policy import CALM_SECONDS, backoff
 
 _HAIR = 1e-9
 """What rounding may take from a token."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .inspection import DEFAULT_P
 from .lifetimes import END, Lifetimes, age_at, place_of
+from .polling import DEFAULT_P
 
 
 def eta(
