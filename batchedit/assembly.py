@@ -12,10 +12,6 @@ from urllib.parse import urlsplit
 
 from httpx import create_ssl_context
 
-from .api.catalogue import Model, built_in, load_model
-from .api.client import Client
-from .api.token import find_token
-from .api.urls import check_base_url
 from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import CheckpointError, OutputError, UsageError
 from .core.lifecycle import Patience
@@ -24,6 +20,10 @@ from .pool.download import Downloader
 from .pool.drive import Pool
 from .pool.governor import Governor, Pace, StopRule
 from .ports import Observer
+from .runcomfy.catalogue import Model, built_in, load_model
+from .runcomfy.client import Client
+from .runcomfy.token import find_token
+from .runcomfy.urls import check_base_url
 from .runfolder import RunFolder
 from .scheduling.lifetimes import Lifetimes
 from .settings import Settings

@@ -12,8 +12,6 @@ from typing import IO, Protocol
 
 import orjson
 
-from .api.catalogue import Model
-from .api.client import Client
 from .assembly import Service, connected
 from .checkpoint.digest import digest
 from .checkpoint.rescue import spare
@@ -28,6 +26,8 @@ from .ports import Observer
 from .progress import Everybody, JsonLines, Snapshot
 from .report import Report, make_report, next_steps
 from .resultfiles import write_all, write_whole
+from .runcomfy.catalogue import Model
+from .runcomfy.client import Client
 from .runfolder import RunFolder, open_run
 from .settings import Settings
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import orjson
 
-from .api.catalogue import Model
 from .checkpoint.intake import Intake, KnownJobs, known_jobs
 from .checkpoint.opening import open_checkpoint
 from .checkpoint.sqlite import SqliteCheckpoint
@@ -21,6 +20,7 @@ from .linkcheck import Links
 from .manifest.expand import Expander, Recipe, expand_all
 from .manifest.read import Manifest, open_manifest
 from .pipeline import StateOf, Stop, Survey, plan, take_in
+from .runcomfy.catalogue import Model
 from .runfolder import RunFolder, digest_of
 from .settings import Settings
 from .settingsfile import settings_text, what_changed

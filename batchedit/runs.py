@@ -16,8 +16,6 @@ from anyio import to_thread
 
 from . import audit as auditing
 from . import doubt as doubting
-from .api.catalogue import Model
-from .api.client import Client
 from .assembly import Service, connected, find_model, model_from_catalogue, service
 from .checkpoint.digest import digest
 from .checkpoint.lock import run_lock
@@ -46,6 +44,8 @@ from .pool.drive import cancel as cancel_remote
 from .progress import Everybody
 from .report import Report, make_report
 from .resultfiles import write_one
+from .runcomfy.catalogue import Model
+from .runcomfy.client import Client
 from .runfolder import RunFolder, find_run, folder_for, open_run
 from .settings import Settings
 

@@ -18,7 +18,7 @@ ALLOWED = {
     "disk": set(),
     "manifest": {"manifest", "core", "disk"},
     "connections": set(),
-    "api": {"api", "core", "ports", "connections"},
+    "runcomfy": {"runcomfy", "core", "ports", "connections"},
     "checkpoint": {"checkpoint", "core"},
     "pictures": {"pictures", "core", "ports"},
     "pool": {"pool", "core", "ports", "connections", "disk", "scheduling"},

@@ -14,13 +14,13 @@ import orjson
 import pytest
 from PIL import Image
 
-from batchedit.api.catalogue import load_model
-from batchedit.api.client import Client
 from batchedit.core.lifecycle import Refused
 from batchedit.core.limits import FILE_MOST, REQUEST_MOST, URI_MOST
 from batchedit.core.model import Kind, State
 from batchedit.pictures.send import LocalPictures
 from batchedit.pictures.shrink import shrink
+from batchedit.runcomfy.catalogue import load_model
+from batchedit.runcomfy.client import Client
 from batchedit.sandbox import SandboxConfig, serve
 from tests.cli import inside as batchedit
 from tests.cli import on, rows

@@ -14,11 +14,6 @@ import orjson
 import pytest
 
 from batchedit import connections as connections_module
-from batchedit.api import line as line_module
-from batchedit.api.catalogue import load_model
-from batchedit.api.client import Client
-from batchedit.api.line import ATTEMPTS
-from batchedit.api.transport import NEVER_LEFT, Departure, never_left
 from batchedit.core.errors import TokenError
 from batchedit.core.lifecycle import (
     Accepted,
@@ -32,6 +27,11 @@ from batchedit.core.lifecycle import (
 )
 from batchedit.core.model import Handle, Job, JobKey, Kind, Output, Problem, Record, State
 from batchedit.ports import NoAnswer, StillRunning
+from batchedit.runcomfy import transport as line_module
+from batchedit.runcomfy.catalogue import load_model
+from batchedit.runcomfy.client import Client
+from batchedit.runcomfy.send_tracker import NEVER_LEFT, Departure, never_left
+from batchedit.runcomfy.transport import ATTEMPTS
 
 pytestmark = pytest.mark.anyio
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from batchedit.api.catalogue import load_model
-from batchedit.api.client import Client
 from batchedit.core.lifecycle import (
     Accepted,
     CancelConfirmed,
@@ -20,6 +18,8 @@ from batchedit.core.lifecycle import (
 from batchedit.core.model import Handle, Job, JobKey, Kind, Problem, Record, SavedFile, State
 from batchedit.pool.download import Downloader
 from batchedit.ports import Broken, NoAnswer, StillRunning
+from batchedit.runcomfy.catalogue import load_model
+from batchedit.runcomfy.client import Client
 from batchedit.sandbox import SandboxConfig, serve
 
 pytestmark = pytest.mark.anyio

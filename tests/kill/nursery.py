@@ -151,8 +151,8 @@ def _be(order: dict[str, Any]) -> None:
 
 
 def _doom(point: str, nth: int) -> None:
-    from batchedit.api.client import Client
     from batchedit.cli import host
+    from batchedit.runcomfy.client import Client
     from tests.kill.child import Killer
 
     killer = Killer(point, nth)

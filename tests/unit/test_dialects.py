@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.api.catalogue import load_model
 from batchedit.core.model import Line, Outcome
 from batchedit.manifest.expand import Recipe, expand_all
 from batchedit.manifest.outcomecells import RESULT_COLUMNS
@@ -15,6 +14,7 @@ from batchedit.manifest.read import open_manifest
 from batchedit.manifest.results import write_results
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.resultfiles import form_as
+from batchedit.runcomfy.catalogue import load_model
 from tests.dialects import DIALECTS, FIVE, HEADER, make_dialect
 
 MODEL = load_model("openai/gpt-4o-image/edit")

@@ -6,15 +6,15 @@ import httpx
 import orjson
 import pytest
 
-from batchedit.api import urls
-from batchedit.api.catalogue import DEFAULT_MODEL, built_in, load_model
-from batchedit.api.shapes import Shapes
-from batchedit.api.token import VARIABLES, VENDOR_FILE, find_token
-from batchedit.api.urls import DEFAULT_BASE_URL, Addresses, check_base_url, may_use
-from batchedit.api.wire import ImageShape
 from batchedit.core.errors import NotFoundError, TokenError, UsageError
 from batchedit.core.model import Handle
 from batchedit.pool.links import Gate
+from batchedit.runcomfy import urls
+from batchedit.runcomfy.catalogue import DEFAULT_MODEL, built_in, load_model
+from batchedit.runcomfy.image_shape import Shapes
+from batchedit.runcomfy.submit_codec import ImageShape
+from batchedit.runcomfy.token import VARIABLES, VENDOR_FILE, find_token
+from batchedit.runcomfy.urls import DEFAULT_BASE_URL, Addresses, check_base_url, may_use
 
 # --- the base URL ---------------------------------------------------------------------------------
 

@@ -11,10 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchedit.api import looks, wire
-from batchedit.api.catalogue import load_model
-from batchedit.api.said import LONGEST, LONGEST_WAIT, clean, read_said, retry_after
-from batchedit.api.wire import ImageShape
 from batchedit.core.lifecycle import (
     Accepted,
     CancelConfirmed,
@@ -27,6 +23,11 @@ from batchedit.core.lifecycle import (
 )
 from batchedit.core.model import Handle, Kind, Output, Problem
 from batchedit.ports import NoAnswer, StillRunning
+from batchedit.runcomfy import poll_codec as looks
+from batchedit.runcomfy import submit_codec as wire
+from batchedit.runcomfy.catalogue import load_model
+from batchedit.runcomfy.reply import LONGEST, LONGEST_WAIT, clean, read_said, retry_after
+from batchedit.runcomfy.submit_codec import ImageShape
 
 NOW = 1_000_000.0
 SCHEMA = load_model("openai/gpt-4o-image/edit").schema

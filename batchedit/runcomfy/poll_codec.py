@@ -14,8 +14,8 @@ from typing import Any
 from ..core.lifecycle import CancelConfirmed, CancelDenied, Completed, Errored
 from ..core.model import Kind, Output, Problem
 from ..ports import CancelReply, LookReply, NoAnswer, StillRunning
-from .said import NOT_YOURS, Meaning, Said, clean, read_said, retry_after
-from .wire import Headers, micros
+from .reply import NOT_YOURS, Meaning, Said, clean, read_said, retry_after
+from .submit_codec import Headers, micros
 
 QUEUED = frozenset({"in_queue", "pending", "waiting"})  # [page], then [seen]
 RUNNING = frozenset({"in_progress", "processing", "starting"})

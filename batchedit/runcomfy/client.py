@@ -26,10 +26,11 @@ from ..core.errors import TokenError
 from ..core.lifecycle import Accepted, Declined, Lost, Refused
 from ..core.model import Handle, Kind, Problem, Record
 from ..ports import CancelReply, LookReply, NoAnswer, Observer, StillRunning, SubmitEvent
-from . import looks, wire
-from .line import Line, Silence
-from .said import NOT_YOURS, clean
-from .shapes import Shapes
+from . import poll_codec as looks
+from . import submit_codec as wire
+from .image_shape import Shapes
+from .reply import NOT_YOURS, clean
+from .transport import Line, Silence
 from .urls import Addresses, check_base_url
 
 Inputs = dict[str, Any]

@@ -23,8 +23,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_expone
 from ..connections import Stack
 from ..core.model import Kind, Problem
 from ..ports import NoAnswer
-from .said import clean
-from .transport import Departure, never_left
+from .reply import clean
+from .send_tracker import Departure, never_left
 from .urls import is_loopback, origin
 
 ATTEMPTS = 4

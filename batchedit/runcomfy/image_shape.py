@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from .wire import ImageShape
+from .submit_codec import ImageShape
 
 
 class Shapes:

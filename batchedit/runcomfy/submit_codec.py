@@ -35,7 +35,7 @@ import orjson
 
 from ..core.lifecycle import Accepted, Declined, Lost, Refused
 from ..core.model import MICRO, Handle, Kind, Problem
-from .said import Meaning, Said, clean, read_said, retry_after
+from .reply import Meaning, Said, clean, read_said, retry_after
 
 Headers = Mapping[str, str]
 """Anything that answers ``get("retry-after")`` in lower case; ``httpx.Headers`` does."""
