@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from httpx import create_ssl_context
 
-from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import CheckpointError, OutputError, UsageError
 from .core.lifecycle import Patience
+from .ledger.sqlite import SqliteCheckpoint
 from .pictures.send import LocalPictures
 from .pool.download import Downloader
 from .pool.drive import Pool

@@ -13,12 +13,12 @@ from typing import IO, Protocol
 import orjson
 
 from .assembly import Service, connected
-from .checkpoint.digest import digest
-from .checkpoint.rescue import spare
-from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import BatcheditError, OutputError, UsageError
 from .core.model import Record, State
 from .doubt import note_crashes, release, wanted_doubts
+from .ledger.rescue import spare
+from .ledger.sqlite import SqliteCheckpoint
+from .ledger.summary import digest
 from .pipeline import Stop, collect_and_buy
 from .planning import Plan
 from .pool.drive import Pool

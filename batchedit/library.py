@@ -67,7 +67,7 @@ class RunResult:
     @property
     def results(self) -> pd.DataFrame:
         """The enriched manifest: the given rows as they were, and the ``result_`` columns behind them."""
-        from .checkpoint.opening import open_checkpoint  # noqa: PLC0415 - pandas is loaded only for those who ask
+        from .ledger.opening import open_checkpoint  # noqa: PLC0415 - pandas is loaded only for those who ask
         from .manifest.read import manifest_from_frame  # noqa: PLC0415
         from .manifest.tables import results_frame  # noqa: PLC0415
         from .planning import open_source  # noqa: PLC0415

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import anyio
 import orjson
 
-from .checkpoint.intake import Intake
 from .core.errors import BatcheditError
 from .core.model import InvalidLine, JobKey, Line, Record, State
+from .ledger.intake import Intake
 from .pool.drive import Pool, ask_prices, gravest, resume, work
 from .progress import Snapshot
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import orjson
 
-from .checkpoint.intake import Intake, KnownJobs, known_jobs
-from .checkpoint.opening import open_checkpoint
-from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import ManifestError, OutputError
 from .core.model import InvalidLine, JobKey, Line, State
 from .edits import Edit, told_apart
+from .ledger.intake import Intake, KnownJobs, known_jobs
+from .ledger.opening import open_checkpoint
+from .ledger.sqlite import SqliteCheckpoint
 from .linkcheck import Links
 from .manifest.expand import Expander, Recipe, expand_all
 from .manifest.read import Manifest, open_manifest

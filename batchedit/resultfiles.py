@@ -7,8 +7,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import NotFoundError, OutputError
+from .ledger.sqlite import SqliteCheckpoint
 from .manifest.read import Form, FormKind
 from .manifest.results import write_results
 from .planning import open_source

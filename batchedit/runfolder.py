@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
 
-from .checkpoint.opening import create_checkpoint, open_checkpoint
-from .checkpoint.rescue import NAME as RESCUED
-from .checkpoint.rescue import clear_rescued, rescued
-from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import CheckpointError, NotFoundError, OutputError, UsageError
 from .core.lifecycle import Reserved, advance
 from .core.model import State
 from .disk import Steady
+from .ledger.opening import create_checkpoint, open_checkpoint
+from .ledger.rescue import NAME as RESCUED
+from .ledger.rescue import clear_rescued, rescued
+from .ledger.sqlite import SqliteCheckpoint
 from .settings import Settings
 
 STAGED = "staged"

@@ -17,15 +17,15 @@ from anyio import to_thread
 from . import audit as auditing
 from . import doubt as doubting
 from .assembly import Service, connected, find_model, model_from_catalogue, service
-from .checkpoint.digest import digest
-from .checkpoint.lock import run_lock
-from .checkpoint.opening import open_checkpoint
-from .checkpoint.redone import take_in_again
-from .checkpoint.sqlite import SqliteCheckpoint
 from .core.errors import BatcheditError, UsageError
 from .core.lifecycle import RetryAsked, advance
 from .core.model import Record, State
 from .execution import CanaryReport, Host, Opened, execute, finish, opened, priced
+from .ledger.lock import run_lock
+from .ledger.opening import open_checkpoint
+from .ledger.repurchases import take_in_again
+from .ledger.sqlite import SqliteCheckpoint
+from .ledger.summary import digest
 from .linkcheck import Links, ask_about_links
 from .manifest.read import FormKind, Manifest
 from .manifest.sheets import load_parquet

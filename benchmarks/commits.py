@@ -15,11 +15,11 @@ from typing import Any
 import anyio
 from common import CLI, hand_over, quick, run, scratch
 
-from batchedit.checkpoint.intake import Intake
-from batchedit.checkpoint.opening import create_checkpoint
-from batchedit.checkpoint.sqlite import SqliteCheckpoint
 from batchedit.core.lifecycle import Declined, Reserved, advance
 from batchedit.core.model import Job, JobKey, Kind, Line, Problem, Record
+from batchedit.ledger.intake import Intake
+from batchedit.ledger.opening import create_checkpoint
+from batchedit.ledger.sqlite import SqliteCheckpoint
 
 CHANGES = 40_000
 WAITING = (1, 10, 100, 1000)

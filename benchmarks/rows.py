@@ -143,8 +143,8 @@ def intake(source: Path, out: Path) -> None:
 
 def done(out: Path) -> None:
     """Declare every job done, with links, a file and a cost as the service has them."""
-    from batchedit.checkpoint.opening import open_checkpoint  # noqa: PLC0415
-    from batchedit.checkpoint.tally import recount  # noqa: PLC0415
+    from batchedit.ledger.opening import open_checkpoint  # noqa: PLC0415
+    from batchedit.ledger.state_totals import recount  # noqa: PLC0415
 
     checkpoint = open_checkpoint(out / "checkpoint.sqlite")
     now = int(time.time())

@@ -27,8 +27,8 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from batchedit.checkpoint.opening import open_checkpoint
 from batchedit.core.model import MICRO
+from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 
 OFTEN, SELDOM, RARE = 0.01, 0.004, 0.0005

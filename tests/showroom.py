@@ -12,9 +12,6 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from batchedit.checkpoint.intake import Intake
-from batchedit.checkpoint.opening import create_checkpoint, open_checkpoint
-from batchedit.checkpoint.sqlite import SqliteCheckpoint
 from batchedit.core.lifecycle import Accepted, Completed, Errored, Lost, Refused, Reserved, Saved, advance
 from batchedit.core.model import (
     CellProblem,
@@ -28,6 +25,9 @@ from batchedit.core.model import (
     Record,
     SavedFile,
 )
+from batchedit.ledger.intake import Intake
+from batchedit.ledger.opening import create_checkpoint, open_checkpoint
+from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.manifest.identity import canonical, job_key, slot_of, without_paths
 from batchedit.runfolder import RunFolder
 from batchedit.settings import DEFAULT_MODEL, Settings

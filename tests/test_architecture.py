@@ -19,7 +19,7 @@ ALLOWED = {
     "manifest": {"manifest", "core", "disk"},
     "connections": set(),
     "runcomfy": {"runcomfy", "core", "ports", "connections"},
-    "checkpoint": {"checkpoint", "core"},
+    "ledger": {"ledger", "core"},
     "pictures": {"pictures", "core", "ports"},
     "pool": {"pool", "core", "ports", "connections", "disk", "scheduling"},
     "progress": {"core", "ports"},

@@ -11,11 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..checkpoint.cards import outcomes_of, read_cards, read_flags
-from ..checkpoint.marks import Marks
 from ..core.errors import UsageError
 from ..core.model import Record, State
 from ..core.review import Card, Mark, Progress, Verdict
+from ..ledger.decisions import Marks
+from ..ledger.gallery_rows import outcomes_of, read_cards, read_flags
 from ..manifest.outcomecells import harmless, moment
 from ..manifest.read import FormKind, Manifest
 from ..manifest.results import write_results

@@ -8,11 +8,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint.cards import read_cards, write_flags
-from ..checkpoint.marks import Marks
 from ..core.errors import OutputError
 from ..core.model import Record, State, format_usd
 from ..core.review import Card
+from ..ledger.decisions import Marks
+from ..ledger.gallery_rows import read_cards, write_flags
 from ..manifest.cells import text_of
 from ..manifest.read import Manifest, Row
 from ..resultfiles import write_all

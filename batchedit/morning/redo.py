@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from ..checkpoint.intake import known_jobs
-from ..checkpoint.marks import Marks
-from ..checkpoint.redone import rejected
-from ..checkpoint.sqlite import SqliteCheckpoint
 from ..core.model import Line, Record
+from ..ledger.decisions import Marks
+from ..ledger.intake import known_jobs
+from ..ledger.repurchases import rejected
+from ..ledger.sqlite import SqliteCheckpoint
 from ..manifest.identity import job_key
 from ..review.redo import job_again
 

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from time import time
 
-from ..checkpoint.cards import read_cards
-from ..checkpoint.marks import Marks, TakenIn
 from ..core.model import State
 from ..core.review import Card, Mark, Progress, Verdict
+from ..ledger.decisions import Marks, TakenIn
+from ..ledger.gallery_rows import read_cards
 from ..manifest.cells import text_of
 from ..manifest.read import Row, open_manifest
 from ..review.decisions import read_decisions

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from ..checkpoint.lock import run_lock
-from ..checkpoint.opening import open_checkpoint
-from ..checkpoint.sqlite import SqliteCheckpoint
 from ..core.errors import LockedError, NotFoundError
+from ..ledger.lock import run_lock
+from ..ledger.opening import open_checkpoint
+from ..ledger.sqlite import SqliteCheckpoint
 from ..manifest.read import Manifest
 from ..planning import open_source
 from ..runfolder import RunFolder, find_run

@@ -16,10 +16,10 @@ from typing import Any
 import orjson
 from PIL import Image
 
-from batchedit.checkpoint.marks import Marks
-from batchedit.checkpoint.redone import take_in_again
 from batchedit.core.model import Job
 from batchedit.core.review import Mark, Verdict
+from batchedit.ledger.decisions import Marks
+from batchedit.ledger.repurchases import take_in_again
 from batchedit.morning.gallery import gallery
 from batchedit.morning.redo import redo_lines
 from batchedit.runfolder import RunFolder

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from batchedit.checkpoint.marks import Marks
+from batchedit.ledger.decisions import Marks
 from batchedit.runfolder import RunFolder
 from tests.browser.conftest import Watched, until
 from tests.reviewing import Review, reviewing

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.checkpoint.digest import CommonError, Digest, digest
-from batchedit.checkpoint.intake import Intake
-from batchedit.checkpoint.opening import create_checkpoint
-from batchedit.checkpoint.sqlite import SqliteCheckpoint
-from batchedit.checkpoint.tally import recount
 from batchedit.core.lifecycle import Accepted, Completed, Event, Refused, Reserved, Saved, advance
 from batchedit.core.model import CellProblem, Handle, InvalidLine, Kind, Line, Output, Problem, SavedFile, State
+from batchedit.ledger.intake import Intake
+from batchedit.ledger.opening import create_checkpoint
+from batchedit.ledger.sqlite import SqliteCheckpoint
+from batchedit.ledger.state_totals import recount
+from batchedit.ledger.summary import CommonError, Digest, digest
 from tests.factories import make_job, make_line
 
 FILES = (SavedFile("files/a.png", "ab" * 32, 10, 1, 1, "https://files.runcomfy.net/a.png"),)

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from batchedit.checkpoint.memory import MemoryCheckpoint
 from batchedit.core.model import Line
+from batchedit.ledger.memory import MemoryCheckpoint
 from tests.conformance.checkpoint_suite import CheckpointSuite, Make
 
 

@@ -12,14 +12,6 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from batchedit.checkpoint import intake as intakes
-from batchedit.checkpoint import keymap
-from batchedit.checkpoint import sqlite as sqlite_checkpoint
-from batchedit.checkpoint.intake import Intake
-from batchedit.checkpoint.lock import run_lock
-from batchedit.checkpoint.opening import create_checkpoint, open_checkpoint
-from batchedit.checkpoint.rescue import clear_rescued, rescue, rescued
-from batchedit.checkpoint.sqlite import BUSY_SECONDS, COMPANY_SECONDS, SqliteCheckpoint
 from batchedit.core.errors import (
     BudgetReachedError,
     CheckpointCorruptError,
@@ -30,6 +22,14 @@ from batchedit.core.errors import (
 )
 from batchedit.core.lifecycle import Accepted, Completed, Reserved, Saved, advance
 from batchedit.core.model import CellProblem, InvalidLine, Line, State
+from batchedit.ledger import intake as intakes
+from batchedit.ledger import key_map as keymap
+from batchedit.ledger import sqlite as sqlite_checkpoint
+from batchedit.ledger.intake import Intake
+from batchedit.ledger.lock import run_lock
+from batchedit.ledger.opening import create_checkpoint, open_checkpoint
+from batchedit.ledger.rescue import clear_rescued, rescue, rescued
+from batchedit.ledger.sqlite import BUSY_SECONDS, COMPANY_SECONDS, SqliteCheckpoint
 from batchedit.planning import state_of
 from batchedit.pool.drive import Pool, step
 from tests.conformance.checkpoint_suite import FILES, HANDLE, OUTPUTS, CheckpointSuite, Make, first, play

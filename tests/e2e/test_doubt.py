@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from batchedit import runs
-from batchedit.checkpoint.opening import open_checkpoint
+from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.cli import batchedit, manifest, on, rows
 from tests.kill.nursery import Child, Nursery

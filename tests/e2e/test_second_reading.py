@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.checkpoint.opening import open_checkpoint
-from batchedit.checkpoint.rescue import rescue
 from batchedit.core.lifecycle import Accepted
 from batchedit.core.model import Handle
+from batchedit.ledger.opening import open_checkpoint
+from batchedit.ledger.rescue import rescue
 from batchedit.sandbox import SandboxConfig, serve
 from tests.cli import batchedit, manifest, on, rows
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from batchedit.checkpoint.marks import Marks
 from batchedit.core.review import Mark, Verdict
+from batchedit.ledger.decisions import Marks
 from batchedit.runfolder import RunFolder
 from tests.reviewing import reviewing
 from tests.showroom import Showroom, picture

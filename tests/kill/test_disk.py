@@ -14,14 +14,14 @@ import anyio
 import pytest
 
 from batchedit import runs
-from batchedit.checkpoint.intake import Intake
-from batchedit.checkpoint.opening import create_checkpoint, open_checkpoint
-from batchedit.checkpoint.place import Place
-from batchedit.checkpoint.rescue import NAME, rescue, rescued, spare
-from batchedit.checkpoint.sqlite import SqliteCheckpoint
 from batchedit.core.errors import CheckpointError
 from batchedit.core.lifecycle import Accepted, Lost, Reserved, advance
 from batchedit.core.model import Handle, Kind, Problem, State
+from batchedit.ledger.file_guard import Place
+from batchedit.ledger.intake import Intake
+from batchedit.ledger.opening import create_checkpoint, open_checkpoint
+from batchedit.ledger.rescue import NAME, rescue, rescued, spare
+from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.progress import Everybody, JsonLines
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.cli import batchedit, manifest, on, rows, until

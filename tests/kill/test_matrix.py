@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from batchedit import runs
-from batchedit.checkpoint.opening import open_checkpoint
+from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.sandbox.faults import allowed
 from tests.cli import manifest, on, rows, until

@@ -20,7 +20,6 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchedit.checkpoint.memory import MemoryCheckpoint
 from batchedit.core.lifecycle import (
     FINAL,
     Accepted,
@@ -36,6 +35,7 @@ from batchedit.core.lifecycle import (
 )
 from batchedit.core.model import Handle, Kind, Output, Problem, Record, SavedFile, State
 from batchedit.core.policy import RetryLimits
+from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.drive import Pool, work
 from batchedit.pool.governor import Governor, Pace
 from batchedit.ports import Broken, CancelReply, LookReply, NoAnswer, StillRunning, SubmitEvent

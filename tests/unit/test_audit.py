@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 
 from batchedit.audit import Audit, audit, lines
-from batchedit.checkpoint.intake import Intake
-from batchedit.checkpoint.opening import create_checkpoint, open_checkpoint
 from batchedit.core.lifecycle import (
     Accepted,
     Completed,
@@ -27,6 +25,8 @@ from batchedit.core.lifecycle import (
     advance,
 )
 from batchedit.core.model import Handle, Kind, Output, Problem, SavedFile
+from batchedit.ledger.intake import Intake
+from batchedit.ledger.opening import create_checkpoint, open_checkpoint
 from tests.factories import make_line
 
 PRICE = 40_000

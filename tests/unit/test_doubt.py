@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.checkpoint.intake import Intake
-from batchedit.checkpoint.opening import create_checkpoint
-from batchedit.checkpoint.sqlite import SqliteCheckpoint
 from batchedit.core.errors import UsageError
 from batchedit.core.lifecycle import Lost, Reserved, advance
 from batchedit.core.model import Kind, Problem, State
 from batchedit.doubt import decide, doubts, pick
+from batchedit.ledger.intake import Intake
+from batchedit.ledger.opening import create_checkpoint
+from batchedit.ledger.sqlite import SqliteCheckpoint
 from tests.factories import make_line
 
 PRICE = 40_000

@@ -12,10 +12,10 @@ import pytest
 import trio
 import trio.testing
 
-from batchedit.checkpoint.memory import MemoryCheckpoint
 from batchedit.core.errors import BatcheditError, BudgetReachedError, ServiceUnavailableError, StoppedError, TokenError
 from batchedit.core.lifecycle import Accepted, CancelConfirmed, Completed, Declined, Event, Lost, Refused, Reserved
 from batchedit.core.model import Handle, Kind, Output, Problem, Record, SavedFile, State
+from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.drive import Pool, cancel, work
 from batchedit.pool.governor import NEVER_REACHED_SECONDS, OUTAGE_SECONDS, Governor, Pace, Slot, StopRule
 from batchedit.ports import CancelReply, LookReply, NoAnswer, StillRunning, SubmitEvent

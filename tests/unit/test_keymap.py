@@ -9,8 +9,8 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchedit.checkpoint import keymap
-from batchedit.checkpoint.keymap import KeyMap, Slots
+from batchedit.ledger import key_map as keymap
+from batchedit.ledger.key_map import KeyMap, Slots
 
 # Few letters, so that keys share buckets and stand inside each other.
 KEYS = st.lists(st.sampled_from([0, 1]), min_size=16, max_size=16).map(bytes)

@@ -7,11 +7,11 @@ from random import Random
 import pytest
 
 from batchedit.assembly import stop_rule
-from batchedit.checkpoint.purse import purse
 from batchedit.core.errors import UsageError
 from batchedit.core.lifecycle import Declined, Refused
 from batchedit.core.model import Kind, Money, Problem, State
 from batchedit.core.policy import COUNTED, RetryLimits, admits, after_decline, backoff
+from batchedit.ledger.money_totals import purse
 from batchedit.pool.governor import StopRule
 from tests.factories import make_record
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from batchedit.checkpoint.marks import Marks
-from batchedit.checkpoint.redone import take_in_again
 from batchedit.core.errors import LockedError, ManifestError, OutputError, UsageError
 from batchedit.core.review import Mark, Verdict
+from batchedit.ledger.decisions import Marks
+from batchedit.ledger.repurchases import take_in_again
 from batchedit.morning.delivery import deliver
 from batchedit.morning.gallery import gallery
 from batchedit.morning.redo import redo_lines
@@ -176,7 +176,7 @@ def test_nothing_approved_is_said_with_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_going_on_is_looked_at_but_not_written(room: Showroom) -> None:
-    from batchedit.checkpoint.lock import run_lock
+    from batchedit.ledger.lock import run_lock
 
     with run_lock(room.folder.path, "run"):
         made = gallery(where(room), {})

@@ -8,14 +8,14 @@ from pathlib import Path
 import orjson
 import pytest
 
-from batchedit.checkpoint.cards import outcomes_of, read_cards, read_flags, write_flags
-from batchedit.checkpoint.intake import Intake
-from batchedit.checkpoint.marks import Marks, TakenIn
-from batchedit.checkpoint.redone import take_in_again
-from batchedit.checkpoint.sqlite import SqliteCheckpoint
 from batchedit.core.errors import CheckpointError, ManifestError, UsageError
 from batchedit.core.model import State
 from batchedit.core.review import Conflict, Decision, Mark, Verdict
+from batchedit.ledger.decisions import Marks, TakenIn
+from batchedit.ledger.gallery_rows import outcomes_of, read_cards, read_flags, write_flags
+from batchedit.ledger.intake import Intake
+from batchedit.ledger.repurchases import take_in_again
+from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.manifest.identity import job_key
 from batchedit.morning.redo import redo_lines
 from batchedit.morning.reviewing import progress

@@ -7,9 +7,9 @@ from importlib import resources
 from pathlib import Path
 
 from ..core.errors import CheckpointCorruptError, CheckpointError, CheckpointVersionError, NotFoundError
-from .failures import corrupt, mapped
+from .errors import corrupt, mapped
+from .file_guard import put_in_place
 from .intake import sweep
-from .place import put_in_place
 from .sqlite import BUSY_SECONDS, SqliteCheckpoint
 
 APPLICATION_ID = 0x62617463  # "batc", so that `file` and we know whose database it is
@@ -29,7 +29,7 @@ def create_checkpoint(path: Path, *, model: str, service: str) -> SqliteCheckpoi
         connection = _connect(part, "rwc")
         try:
             connection.execute("PRAGMA journal_mode = WAL")
-            script = resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
+            script = resources.files(__package__).joinpath("migrations/0001_first.sql").read_text(encoding="utf-8")
             connection.executescript(
                 f"BEGIN; {script} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )

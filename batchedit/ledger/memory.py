@@ -14,7 +14,7 @@ from ..core.errors import BudgetReachedError, StaleRecordError
 from ..core.lifecycle import Accepted, Completed, Errored, Event, Priced, Reserved
 from ..core.model import Counts, JobKey, Line, Money, Record, State, format_usd
 from ..core.policy import admits
-from .purse import Sums, purse
+from .money_totals import Sums, purse
 
 
 class MemoryCheckpoint:

@@ -16,10 +16,10 @@ import orjson
 
 from ..core.model import InvalidLine, JobKey, Line
 from .codec import JOB_COLUMNS
-from .keymap import KeyMap, Slots
-from .redone import successors
+from .key_map import KeyMap, Slots
+from .repurchases import successors
 from .sqlite import SqliteCheckpoint
-from .tally import add_planned
+from .state_totals import add_planned
 
 CHUNK = 10_000
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from ..core.model import Line, Record
 from .codec import JOB_COLUMNS
 from .sqlite import SqliteCheckpoint
-from .tally import recount
+from .state_totals import recount
 
 _INSERT = f"INSERT INTO jobs ({JOB_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 'planned')"
 _REJECTED = """

@@ -32,9 +32,9 @@ from ..core.lifecycle import Accepted, Completed, Errored, Event, Priced, Reserv
 from ..core.model import Counts, Money, Outcome, Record, State, format_usd
 from ..core.policy import admits
 from .codec import RECORD_COLUMNS, STATE_COLUMNS, read_record, state_values
-from .failures import as_ours, mapped
-from .place import Place
-from .purse import Sums, purse
+from .errors import as_ours, mapped
+from .file_guard import Place
+from .money_totals import Sums, purse
 from .rescue import rescue
 
 BUSY_SECONDS = 10.0
