@@ -18,6 +18,7 @@ ALLOWED = {
     "disk": set(),
     "manifest": {"manifest", "core", "disk"},
     "connections": set(),
+    "importers": {"importers", "manifest", "core"},
     "runcomfy": {"runcomfy", "core", "ports", "connections"},
     "ledger": {"ledger", "core"},
     "pictures": {"pictures", "core", "ports"},

@@ -37,8 +37,8 @@ FORCE_OPTION = click.option("--force", is_flag=True, help="Write over a file tha
 def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bool) -> int:
     """Make a manifest from a folder of pictures, a list of links, or a Shopify or Google feed (CSV, TSV, XML)."""
     from ..core.errors import UsageError  # noqa: PLC0415 - `--help` needs none of it
-    from ..manifest.feeds import Sources  # noqa: PLC0415
-    from ..manifest.start import COLUMNS, write_manifest  # noqa: PLC0415
+    from ..importers.feeds import Sources  # noqa: PLC0415
+    from ..importers.new_manifest import COLUMNS, write_manifest  # noqa: PLC0415
     from .show import number  # noqa: PLC0415
 
     path = Path(to) if to else Path(f"{_stem(sources[0])}-manifest.csv")
@@ -75,7 +75,7 @@ def template(ctx: click.Context, /, to: str | None, *, force: bool, **_: Any) ->
     """Write an empty sheet (.xlsx or .csv) with the columns explained."""
     from ..assembly import find_model  # noqa: PLC0415 - `--help` needs none of it
     from ..core.errors import UsageError  # noqa: PLC0415
-    from ..manifest.start import explained, write_template  # noqa: PLC0415
+    from ..importers.new_manifest import explained, write_template  # noqa: PLC0415
     from ..settings import Settings  # noqa: PLC0415
 
     model = find_model(Settings(**given(ctx)))

@@ -9,7 +9,7 @@ import openpyxl
 import pytest
 from PIL import Image
 
-from batchedit.manifest.feeds import Sources
+from batchedit.importers.feeds import Sources
 from batchedit.manifest.read import open_manifest
 from batchedit.sandbox import SandboxConfig, serve
 from tests.cli import inside as batchedit

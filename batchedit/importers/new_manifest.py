@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import OutputError, UsageError
+from ..manifest.feedtext import to_text
+from ..manifest.prompt import Prompt
+from ..manifest.sources import SIZE_FIELDS
 from .feeds import Product
-from .feedtext import to_text
-from .prompt import Prompt
-from .sources import SIZE_FIELDS
 
 COLUMNS = ("sku", "image", "prompt")
 FIELDS = ("sku", "title", "description")

@@ -16,11 +16,11 @@ from urllib.parse import unquote, urlsplit
 from xml.etree import ElementTree as ET
 
 from ..core.errors import ManifestError, NotFoundError
-from .cells import text_of
-from .csvfile import readable
-from .nearest import listed, plain
-from .read import open_manifest
-from .rows import Row
+from ..manifest.cells import text_of
+from ..manifest.csvfile import readable
+from ..manifest.nearest import listed, plain
+from ..manifest.read import open_manifest
+from ..manifest.rows import Row
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic"})
 
