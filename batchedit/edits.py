@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from .core.model import JobKey, Line
-from .manifest.identity import without_paths
+from .jobs.identity import without_paths
 
 TOLD = 200
 """So many edits are looked at one by one; beyond, a row in the place of an older one counts as edited."""

@@ -12,10 +12,10 @@ import orjson
 
 from .core.errors import OutputError
 from .core.model import CellProblem, InvalidLine, Line, State
+from .jobs.expand import Expander, expand_all
+from .jobs.recipe import Recipe
 from .manifest.digests import DigestSet
-from .manifest.expand import Expander, expand_all
 from .manifest.read import Manifest
-from .manifest.sources import Recipe
 from .pictures.ask import Asker
 from .pictures.check import Checked, check_links
 from .pictures.linkcache import LinkCache, link_digest

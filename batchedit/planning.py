@@ -13,11 +13,11 @@ import orjson
 from .core.errors import ManifestError, OutputError
 from .core.model import InvalidLine, JobKey, Line, State
 from .edits import Edit, told_apart
+from .jobs.expand import Expander, Recipe, expand_all
 from .ledger.intake import Intake, KnownJobs, known_jobs
 from .ledger.opening import open_checkpoint
 from .ledger.sqlite import SqliteCheckpoint
 from .linkcheck import Links
-from .manifest.expand import Expander, Recipe, expand_all
 from .manifest.read import Manifest, open_manifest
 from .pipeline import StateOf, Stop, Survey, plan, take_in
 from .runcomfy.catalogue import Model

@@ -25,10 +25,10 @@ from batchedit.core.model import (
     Record,
     SavedFile,
 )
+from batchedit.jobs.identity import canonical, job_key, slot_of, without_paths
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
 from batchedit.ledger.sqlite import SqliteCheckpoint
-from batchedit.manifest.identity import canonical, job_key, slot_of, without_paths
 from batchedit.runfolder import RunFolder
 from batchedit.settings import DEFAULT_MODEL, Settings
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import OutputError, UsageError
-from ..manifest.feedtext import to_text
-from ..manifest.prompt import Prompt
-from ..manifest.sources import SIZE_FIELDS
+from ..jobs.html_text import to_text
+from ..jobs.prompt import Prompt
+from ..jobs.recipe import SIZE_FIELDS
 from .feeds import Product
 
 COLUMNS = ("sku", "image", "prompt")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from ..core.model import Line, Record
+from ..jobs.identity import job_key
 from ..ledger.decisions import Marks
 from ..ledger.intake import known_jobs
 from ..ledger.repurchases import rejected
 from ..ledger.sqlite import SqliteCheckpoint
-from ..manifest.identity import job_key
 from ..review.redo import job_again
 
 

@@ -7,9 +7,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchedit.core.model import Line
+from batchedit.jobs.expand import Recipe, expand_all
+from batchedit.jobs.identity import job_key
 from batchedit.manifest.digests import DigestSet
-from batchedit.manifest.expand import Recipe, expand_all
-from batchedit.manifest.identity import job_key
 from batchedit.manifest.rows import Row
 
 SCHEMA = {

@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from batchedit.core.errors import ManifestError
 from batchedit.core.model import Outcome
-from batchedit.manifest.expand import Recipe, expand_all
+from batchedit.jobs.expand import Recipe, expand_all
 from batchedit.manifest.read import BadRow, open_manifest
 from batchedit.manifest.results import write_results
 from batchedit.manifest.rows import Form, FormKind

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.core.model import Line, Outcome
-from batchedit.manifest.expand import Recipe, expand_all
+from batchedit.jobs.expand import Recipe, expand_all
 from batchedit.manifest.outcomecells import RESULT_COLUMNS
 from batchedit.manifest.read import open_manifest
 from batchedit.manifest.results import write_results

@@ -7,7 +7,7 @@ import pytest
 
 from batchedit.core.errors import ManifestError, UsageError
 from batchedit.core.model import CellProblem, InvalidLine, Line
-from batchedit.manifest.expand import Expander, Recipe, expand_all
+from batchedit.jobs.expand import Expander, Recipe, expand_all
 from batchedit.manifest.read import open_manifest
 from batchedit.manifest.rows import BadRow, Number, Row
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedit.core.errors import ManifestError
-from batchedit.manifest.expand import Recipe, expand_all
-from batchedit.manifest.names import Namer, safe
+from batchedit.jobs.expand import Recipe, expand_all
+from batchedit.jobs.naming import Namer, safe
 from batchedit.manifest.rows import Row
 
 U = "https://x.example/1.png"

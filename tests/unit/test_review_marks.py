@@ -11,12 +11,12 @@ import pytest
 from batchedit.core.errors import CheckpointError, ManifestError, UsageError
 from batchedit.core.model import State
 from batchedit.core.review import Conflict, Decision, Mark, Verdict
+from batchedit.jobs.identity import job_key
 from batchedit.ledger.decisions import Marks, TakenIn
 from batchedit.ledger.gallery_rows import outcomes_of, read_cards, read_flags, write_flags
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.repurchases import take_in_again
 from batchedit.ledger.sqlite import SqliteCheckpoint
-from batchedit.manifest.identity import job_key
 from batchedit.morning.redo import redo_lines
 from batchedit.morning.reviewing import progress
 from batchedit.review.decisions import read_decisions

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ManifestError, UsageError
-from .fields import Reader, Schema
-from .nearest import listed, nearest, plain
-from .pictures import CellError
-from .reasons import reason, wrong_choice
+from ..manifest.nearest import listed, nearest, plain
+from .image_cells import CellError
+from .messages import reason, wrong_choice
+from .schema import Reader, Schema
 
 ID_COLUMNS = ("id", "sku", "handle", "variant sku", "product id", "item group id", "item id", "name", "title")
 SIZE_FIELDS = ("size", "aspect_ratio", "image_size", "ratio", "resolution")

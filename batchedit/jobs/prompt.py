@@ -13,9 +13,9 @@ from operator import itemgetter
 from typing import Any
 
 from ..core.errors import UsageError
-from .cells import text_of
-from .feedtext import to_text
-from .nearest import listed, nearest
+from ..manifest.cells import text_of
+from ..manifest.nearest import listed, nearest
+from .html_text import to_text
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 

@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..core.limits import FILE_MOST, REQUEST_MOST, URI_MOST, megabytes, uri_size
-from .digests import DigestSet
+from ..manifest.digests import DigestSet
+from ..manifest.rows import shown
 from .identity import FILE, SHA256
-from .rows import shown
 
 _LINK = re.compile(r"https://[^\s/?#|<>\"]+\.?[^\s|<>\"]*", re.IGNORECASE).fullmatch
 _LOOPBACK = re.compile(

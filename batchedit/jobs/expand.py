@@ -13,17 +13,17 @@ from typing import Any, Protocol
 
 from ..core.errors import UsageError
 from ..core.model import CellProblem, InvalidLine, Job, JobKey, Line
-from .cells import json_text, text_of
+from ..manifest.cells import json_text, text_of
+from ..manifest.digests import DigestSet
+from ..manifest.rows import BadRow, Manifest, Row
 from .collisions import Collisions
-from .digests import DigestSet
-from .fields import compile_schema
 from .identity import KeyMaker, canonical, slot_of, without_paths
-from .names import Namer
-from .pictures import CellError, Pictures
+from .image_cells import CellError, Pictures
+from .messages import reason, value_shown
+from .naming import Namer
 from .prompt import Prompt
-from .reasons import reason, value_shown
-from .rows import BadRow, Manifest, Row
-from .sources import Recipe, choose_sources, find_column, find_id
+from .recipe import Recipe, choose_sources, find_column, find_id
+from .schema import compile_schema
 
 __all__ = ["Expander", "Known", "Recipe", "expand_all"]
 

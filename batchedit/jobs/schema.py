@@ -17,9 +17,9 @@ from typing import Any
 import jsonschema_rs
 
 from ..core.errors import UsageError
-from .cells import text_of
-from .pictures import CellError, Pictures
-from .rows import Number
+from ..manifest.cells import text_of
+from ..manifest.rows import Number
+from .image_cells import CellError, Pictures
 
 Reader = Callable[[Any], Any]
 

@@ -6,10 +6,10 @@ import difflib
 import json
 from typing import Any
 
-from .cells import text_of
-from .fields import Field
-from .nearest import listed
-from .rows import shown
+from ..manifest.cells import text_of
+from ..manifest.nearest import listed
+from ..manifest.rows import shown
+from .schema import Field
 
 
 def reason(error: Any, field: Field | None) -> str:  # noqa: PLR0911 - one return a keyword

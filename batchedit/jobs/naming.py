@@ -16,8 +16,8 @@ from typing import Any
 from pathvalidate import sanitize_filename
 
 from ..core.errors import UsageError
-from .cells import text_of
-from .nearest import listed, nearest
+from ..manifest.cells import text_of
+from ..manifest.nearest import listed, nearest
 from .prompt import split_template
 
 DEFAULT = "{id}-{size}-{variant}"
