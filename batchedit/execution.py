@@ -24,8 +24,8 @@ from .planning import Plan
 from .pool.drive import Pool
 from .ports import Observer
 from .progress import Everybody, JsonLines, Snapshot
-from .report import Report, make_report, next_steps
-from .resultfiles import write_all, write_whole
+from .results.files import write_all, write_whole
+from .results.report import Report, make_report, next_steps
 from .runcomfy.catalogue import Model
 from .runcomfy.client import Client
 from .runfolder import RunFolder, open_run

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .planning import Plan
     from .ports import Observer
     from .progress import Snapshot
-    from .report import Report
+    from .results.report import Report
 
 _MONEY = frozenset({"price", "max_cost"})
 
@@ -69,8 +69,8 @@ class RunResult:
         """The enriched manifest: the given rows as they were, and the ``result_`` columns behind them."""
         from .ledger.opening import open_checkpoint  # noqa: PLC0415 - pandas is loaded only for those who ask
         from .manifest.read import manifest_from_frame  # noqa: PLC0415
-        from .manifest.tables import results_frame  # noqa: PLC0415
         from .planning import open_source  # noqa: PLC0415
+        from .results.tables import results_frame  # noqa: PLC0415
         from .runfolder import RunFolder  # noqa: PLC0415
         from .runs import kept_settings  # noqa: PLC0415
 

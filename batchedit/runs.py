@@ -42,8 +42,8 @@ from .planning import (
 )
 from .pool.drive import cancel as cancel_remote
 from .progress import Everybody
-from .report import Report, make_report
-from .resultfiles import write_one
+from .results.files import write_one
+from .results.report import Report, make_report
 from .runcomfy.catalogue import Model
 from .runcomfy.client import Client
 from .runfolder import RunFolder, find_run, folder_for, open_run

@@ -15,7 +15,7 @@ import orjson
 from ..core.model import InvalidLine, State, format_usd
 from ..execution import CanaryReport
 from ..planning import Plan
-from ..report import Report, next_steps
+from ..results.report import Report, next_steps
 from ..runs import DoubtReport
 
 SHOWN_ROWS = 20

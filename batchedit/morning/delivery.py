@@ -16,10 +16,10 @@ from ..core.model import Record, State
 from ..core.review import Card, Mark, Progress, Verdict
 from ..ledger.decisions import Marks
 from ..ledger.gallery_rows import outcomes_of, read_cards, read_flags
-from ..manifest.outcomecells import harmless, moment
 from ..manifest.read import FormKind, Manifest
-from ..manifest.results import write_results
-from ..resultfiles import form_as
+from ..results.columns import harmless, moment
+from ..results.files import form_as
+from ..results.writer import write_results
 from ..review.contact import Print, contact_sheet
 from ..review.deliver import Piece
 from ..review.deliver import deliver as deliver_to

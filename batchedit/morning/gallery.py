@@ -15,7 +15,7 @@ from ..ledger.decisions import Marks
 from ..ledger.gallery_rows import read_cards, write_flags
 from ..manifest.cells import text_of
 from ..manifest.read import Manifest, Row
-from ..resultfiles import write_all
+from ..results.files import write_all
 from ..review.checks import Subject, check
 from ..review.looks import Album, Look, Told, Wanted, untold
 from ..review.page import render, write_page

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from batchedit.core.model import Outcome
 from batchedit.manifest.cells import json_text
-from batchedit.manifest.outcomecells import RESULT_COLUMNS, csv_cells, json_object
-from batchedit.manifest.results import _at_once, _with_ours
 from batchedit.manifest.rows import OURS, Number, Row
+from batchedit.results.columns import RESULT_COLUMNS, csv_cells, json_object
+from batchedit.results.writer import _at_once, _with_ours
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 CELLS = st.dictionaries(TEXT, TEXT | st.booleans() | st.none())

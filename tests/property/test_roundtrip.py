@@ -17,8 +17,8 @@ from batchedit.core.errors import ManifestError
 from batchedit.core.model import Outcome
 from batchedit.jobs.expand import Recipe, expand_all
 from batchedit.manifest.read import BadRow, open_manifest
-from batchedit.manifest.results import write_results
 from batchedit.manifest.rows import Form, FormKind
+from batchedit.results.writer import write_results
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 SCHEMA = {

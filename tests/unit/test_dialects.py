@@ -9,11 +9,11 @@ import pytest
 
 from batchedit.core.model import Line, Outcome
 from batchedit.jobs.expand import Recipe, expand_all
-from batchedit.manifest.outcomecells import RESULT_COLUMNS
 from batchedit.manifest.read import open_manifest
-from batchedit.manifest.results import write_results
 from batchedit.manifest.rows import Form, FormKind
-from batchedit.resultfiles import form_as
+from batchedit.results.columns import RESULT_COLUMNS
+from batchedit.results.files import form_as
+from batchedit.results.writer import write_results
 from batchedit.runcomfy.catalogue import load_model
 from tests.dialects import DIALECTS, FIVE, HEADER, make_dialect
 

@@ -281,7 +281,7 @@ def test_plain_files_need_no_pandas(tmp_path):
     (tmp_path / "m.csv").write_text("a\n1\n")
     code = (
         "import sys; from pathlib import Path; from batchedit.jobs import expand;"
-        "from batchedit.manifest import read, results;"
+        "from batchedit.manifest import read; from batchedit.results import writer;"
         f"list(read.open_manifest(Path({str(tmp_path / 'm.csv')!r})).rows());"
         "heavy = {'pandas', 'numpy', 'openpyxl', 'pyarrow', 'charset_normalizer', 'selectolax'};"
         "print(sorted(heavy & set(sys.modules)))"

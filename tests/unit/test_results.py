@@ -15,9 +15,9 @@ from pyarrow import parquet
 from batchedit.core.errors import ManifestError, OutputError
 from batchedit.core.model import Outcome
 from batchedit.manifest.read import manifest_from_frame, open_manifest
-from batchedit.manifest.results import RESULT_COLUMNS, write_results
 from batchedit.manifest.rows import Form, FormKind
-from batchedit.manifest.tables import results_frame
+from batchedit.results.tables import results_frame
+from batchedit.results.writer import RESULT_COLUMNS, write_results
 
 FILES = json.dumps(
     [["files/a.png", "ab" * 32, 2048, 1024, 768, "https://f.example/a.png"], ["files/a-2.png", "cd" * 32, 1, 2, 3, "u"]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from .core.model import Counts, Money, State
-from .ledger.summary import CommonError, Digest
+from ..core.model import Counts, Money, State
+from ..ledger.summary import CommonError, Digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,10 @@ import orjson
 from ..core.errors import ManifestError, OutputError
 from ..core.model import Outcome
 from ..disk import Steady
-from .cells import TEXTS, json_text, text_of
-from .jsonl import JsonlManifest, is_object, without_ours
-from .outcomecells import RESULT_COLUMNS, STATUS, csv_cells, json_object, named
-from .rows import BadRow, Form, FormKind, Manifest, Row
+from ..manifest.cells import TEXTS, json_text, text_of
+from ..manifest.jsonl import JsonlManifest, is_object, without_ours
+from ..manifest.rows import BadRow, Form, FormKind, Manifest, Row
+from .columns import RESULT_COLUMNS, STATUS, csv_cells, json_object, named
 
 __all__ = ["RESULT_COLUMNS", "write_results"]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from .core.errors import NotFoundError, OutputError
-from .ledger.sqlite import SqliteCheckpoint
-from .manifest.read import Form, FormKind
-from .manifest.results import write_results
-from .planning import open_source
-from .runfolder import RunFolder
-from .settings import Settings
+from ..core.errors import NotFoundError, OutputError
+from ..ledger.sqlite import SqliteCheckpoint
+from ..manifest.read import Form, FormKind
+from ..planning import open_source
+from ..runfolder import RunFolder
+from ..settings import Settings
+from .writer import write_results
 
 FAILED = frozenset({"failed", "invalid", "cancelled"})
 """What ``failed.csv`` holds, by ``result_status``."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import OutputError
 from ..core.model import Outcome
-from .cells import json_text, text_of
-from .outcomecells import RESULT_COLUMNS, named, typed
-from .rows import BadRow, Form, FormKind, Manifest, Number, Row
-from .sheets import ParquetManifest, load_parquet
+from ..manifest.cells import json_text, text_of
+from ..manifest.rows import BadRow, Form, FormKind, Manifest, Number, Row
+from ..manifest.sheets import ParquetManifest, load_parquet
+from .columns import RESULT_COLUMNS, named, typed
 
 if TYPE_CHECKING:
     import pandas as pd
