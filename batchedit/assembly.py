@@ -14,8 +14,8 @@ from httpx import create_ssl_context
 
 from .core.errors import CheckpointError, OutputError, UsageError
 from .core.lifecycle import Patience
+from .images.data_uri import LocalPictures
 from .ledger.sqlite import SqliteCheckpoint
-from .pictures.send import LocalPictures
 from .pool.download import Downloader
 from .pool.drive import Pool
 from .pool.governor import Governor, Pace, StopRule

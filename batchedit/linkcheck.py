@@ -12,13 +12,13 @@ import orjson
 
 from .core.errors import OutputError
 from .core.model import CellProblem, InvalidLine, Line, State
+from .images.link_cache import LinkCache, link_digest
+from .images.link_checks import Checked, check_links
+from .images.link_probe import Asker
 from .jobs.expand import Expander, expand_all
 from .jobs.recipe import Recipe
 from .manifest.digests import DigestSet
 from .manifest.read import Manifest
-from .pictures.ask import Asker
-from .pictures.check import Checked, check_links
-from .pictures.linkcache import LinkCache, link_digest
 from .pipeline import StateOf, Stop
 from .ports import Observer
 from .runfolder import RunFolder

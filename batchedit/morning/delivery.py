@@ -14,6 +14,7 @@ from typing import Any
 from ..core.errors import UsageError
 from ..core.model import Record, State
 from ..core.review import Card, Mark, Progress, Verdict
+from ..images.features import Album, Told, thumb_name, untold
 from ..ledger.decisions import Marks
 from ..ledger.gallery_rows import outcomes_of, read_cards, read_flags
 from ..manifest.read import FormKind, Manifest
@@ -23,7 +24,6 @@ from ..results.writer import write_results
 from ..review.contact import Print, contact_sheet
 from ..review.deliver import Piece
 from ..review.deliver import deliver as deliver_to
-from ..review.looks import Album, Told, thumb_name, untold
 from ..review.package import check_target
 from ..runs import Given
 from .gallery import wanted

@@ -11,13 +11,13 @@ from typing import Any
 from ..core.errors import OutputError
 from ..core.model import Record, State, format_usd
 from ..core.review import Card
+from ..images.features import Album, Look, Told, Wanted, untold
 from ..ledger.decisions import Marks
 from ..ledger.gallery_rows import read_cards, write_flags
 from ..manifest.cells import text_of
 from ..manifest.read import Manifest, Row
 from ..results.files import write_all
 from ..review.checks import Subject, check
-from ..review.looks import Album, Look, Told, Wanted, untold
 from ..review.page import render, write_page
 from ..review.payload import Table, payload, sources_of
 from ..runfolder import RunFolder

@@ -10,12 +10,12 @@ from time import time
 
 from ..core.model import State
 from ..core.review import Card, Mark, Progress, Verdict
+from ..images.features import Told, untold
 from ..ledger.decisions import Marks, TakenIn
 from ..ledger.gallery_rows import read_cards
 from ..manifest.cells import text_of
 from ..manifest.read import Row, open_manifest
 from ..review.decisions import read_decisions
-from ..review.looks import Told, untold
 from ..review.server import ReviewServer, Show
 from ..runs import Given
 from .gallery import current_pictures, gather

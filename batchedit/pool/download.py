@@ -30,10 +30,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from ..connections import Stack
 from ..core.errors import OutputError
 from ..core.model import Kind, Output, Problem, Record, SavedFile
+from ..images.verify import NotAMediaFileError
 from ..ports import Broken
 from .landing import Landing
 from .links import Gate
-from .verify import NotAMediaFileError
 
 ATTEMPTS = 3
 TOTAL_SECONDS = 180.0  # no further attempt begins after this

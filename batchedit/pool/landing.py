@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from ..disk import forget
-from .verify import Seen, examine
+from ..images.verify import Seen, examine
 
 
 class Landing:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from .looks import Look
+from ..images.features import Look
 
 BITS = 6  # of 64 hash bits that may differ: beyond that, different layouts begin to meet
 COLOUR = 14.0  # of 255: mean difference of the sixteenths' colours; tells a red mug from the same mug in blue

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..images.features import Look
 from .alike import alike, groups
-from .looks import Look
 
 TINY = 256  # pixels of the shorter side: less is a thumbnail, not an ad
 RATIO = 0.03  # how far the aspect ratio may be off: what a model rounds to is within 1 %

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from ..core.errors import ManifestError
-from .looks import Told, untold
+from ..images.features import Told, untold
 from .package import SUMS, Package, package
 
 TOLD = 20

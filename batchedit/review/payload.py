@@ -17,7 +17,7 @@ import orjson
 
 from ..core.model import Record
 from ..core.review import Card, Mark
-from .looks import Look, thumb_name
+from ..images.features import Look, thumb_name
 
 LONGEST = 2000  # characters of a cell or prompt; a data URI in a cell would weigh as much as a picture
 FACET_VALUES = 24

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.pictures.ask import BAD, FINE, LARGE, UNSURE, Asker
-from batchedit.pictures.linkcache import LinkCache, link_digest
+from batchedit.images.link_cache import LinkCache, link_digest
+from batchedit.images.link_probe import BAD, FINE, LARGE, UNSURE, Asker
 from batchedit.sandbox import SandboxConfig, serve
 from tests.cli import inside as batchedit
 from tests.cli import on, rows

@@ -17,8 +17,8 @@ from PIL import Image
 from batchedit.core.lifecycle import Refused
 from batchedit.core.limits import FILE_MOST, REQUEST_MOST, URI_MOST
 from batchedit.core.model import Kind, State
-from batchedit.pictures.send import LocalPictures
-from batchedit.pictures.shrink import shrink
+from batchedit.images.data_uri import LocalPictures
+from batchedit.images.shrink import shrink
 from batchedit.runcomfy.catalogue import load_model
 from batchedit.runcomfy.client import Client
 from batchedit.sandbox import SandboxConfig, serve

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
+from batchedit.images.features import Album, Look, Wanted, is_flat, measured, on_white
 from batchedit.review import alike as alike_module
 from batchedit.review.alike import BITS, alike, groups
 from batchedit.review.checks import Subject, check, wrong_ratio
-from batchedit.review.looks import Album, Look, Wanted, is_flat, measured, on_white
 from tests.showroom import picture
 
 

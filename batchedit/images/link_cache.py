@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
-from .ask import FINE, LARGE, Answer
+from .link_probe import FINE, LARGE, Answer
 
 FRESH_SECONDS = 24 * 3600.0
 """A good answer is believed for a day; then its validators are asked about. A bad one is asked about each time."""

@@ -10,8 +10,8 @@ import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from .ask import AT_ONCE, BAD, LARGE, UNSURE, Answer, Asker
-from .linkcache import LinkCache, is_fresh, link_digest
+from .link_cache import LinkCache, is_fresh, link_digest
+from .link_probe import AT_ONCE, BAD, LARGE, UNSURE, Answer, Asker
 
 CHUNK = 500
 """Links in hand at a time: read, asked and kept together."""

@@ -17,7 +17,7 @@ import anyio
 import httpx
 
 from ..core.limits import LINK_MOST, LINK_SAFE, megabytes
-from .send import media_type
+from .data_uri import media_type
 
 FINE, LARGE, UNSURE, BAD = "fine", "large", "unsure", "bad"
 AT_ONCE = 12
