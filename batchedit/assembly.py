@@ -14,9 +14,9 @@ from httpx import create_ssl_context
 
 from .core.errors import CheckpointError, OutputError, UsageError
 from .core.lifecycle import Patience
+from .files.download import Downloader
 from .images.data_uri import LocalPictures
 from .ledger.sqlite import SqliteCheckpoint
-from .pool.download import Downloader
 from .pool.drive import Pool
 from .pool.governor import Governor, Pace, StopRule
 from .ports import Observer

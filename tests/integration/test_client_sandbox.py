@@ -16,7 +16,7 @@ from batchedit.core.lifecycle import (
     Refused,
 )
 from batchedit.core.model import Handle, Job, JobKey, Kind, Problem, Record, SavedFile, State
-from batchedit.pool.download import Downloader
+from batchedit.files.download import Downloader
 from batchedit.ports import Broken, NoAnswer, StillRunning
 from batchedit.runcomfy.catalogue import load_model
 from batchedit.runcomfy.client import Client

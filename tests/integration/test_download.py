@@ -18,10 +18,10 @@ from PIL import Image
 
 from batchedit.core.errors import OutputError
 from batchedit.core.model import Job, JobKey, Kind, Output, Record, SavedFile, State
-from batchedit.pool import download as module
-from batchedit.pool import landing
-from batchedit.pool.download import ATTEMPTS, Downloader
-from batchedit.pool.landing import Landing
+from batchedit.files import download as module
+from batchedit.files import writer as landing
+from batchedit.files.download import ATTEMPTS, Downloader
+from batchedit.files.writer import Landing
 from batchedit.ports import Broken
 
 pytestmark = pytest.mark.anyio

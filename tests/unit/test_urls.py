@@ -8,7 +8,7 @@ import pytest
 
 from batchedit.core.errors import NotFoundError, TokenError, UsageError
 from batchedit.core.model import Handle
-from batchedit.pool.links import Gate
+from batchedit.files.allowlist import Gate
 from batchedit.runcomfy import urls
 from batchedit.runcomfy.catalogue import DEFAULT_MODEL, built_in, load_model
 from batchedit.runcomfy.image_shape import Shapes

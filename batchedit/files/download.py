@@ -32,8 +32,8 @@ from ..core.errors import OutputError
 from ..core.model import Kind, Output, Problem, Record, SavedFile
 from ..images.verify import NotAMediaFileError
 from ..ports import Broken
-from .landing import Landing
-from .links import Gate
+from .allowlist import Gate
+from .writer import Landing
 
 ATTEMPTS = 3
 TOTAL_SECONDS = 180.0  # no further attempt begins after this
