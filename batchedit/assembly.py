@@ -17,7 +17,7 @@ from .core.lifecycle import Patience
 from .files.download import Downloader
 from .images.data_uri import LocalPictures
 from .ledger.sqlite import SqliteCheckpoint
-from .pool.drive import Pool
+from .pool.collecting import Pool
 from .pool.governor import Governor, Pace, StopRule
 from .ports import Observer
 from .runcomfy.catalogue import Model, built_in, load_model

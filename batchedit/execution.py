@@ -21,7 +21,7 @@ from .ledger.sqlite import SqliteCheckpoint
 from .ledger.summary import digest
 from .pipeline import Stop, collect_and_buy
 from .planning import Plan
-from .pool.drive import Pool
+from .pool.collecting import Pool
 from .ports import Observer
 from .progress import Everybody, JsonLines, Snapshot
 from .results.files import write_all, write_whole

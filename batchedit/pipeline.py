@@ -12,7 +12,7 @@ import orjson
 from .core.errors import BatcheditError
 from .core.model import InvalidLine, JobKey, Line, Record, State
 from .ledger.intake import Intake
-from .pool.drive import Pool, ask_prices, gravest, resume, work
+from .pool.collecting import Pool, ask_prices, gravest, resume, work
 from .progress import Snapshot
 
 REFRESH_SECONDS = 0.5

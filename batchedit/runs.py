@@ -40,7 +40,7 @@ from .planning import (
     survey_manifest,
     take_in_manifest,
 )
-from .pool.drive import cancel as cancel_remote
+from .pool.collecting import cancel as cancel_remote
 from .progress import Everybody
 from .results.files import write_one
 from .results.report import Report, make_report

@@ -27,7 +27,7 @@ from ..scheduling.get_rate import GetRate
 from ..scheduling.lifetimes import Lifetimes
 from ..scheduling.polling import AUTO_P, DEFAULT_P, next_look, stalled
 from ..scheduling.post_rate import PostRate
-from .asleep import WORTH_SECONDS, Asleep
+from .waiting import WORTH_SECONDS, Asleep
 
 Clock = Callable[[], float]
 

@@ -36,7 +36,7 @@ from batchedit.core.lifecycle import (
 from batchedit.core.model import Handle, Kind, Output, Problem, Record, SavedFile, State
 from batchedit.core.policy import RetryLimits
 from batchedit.ledger.memory import MemoryCheckpoint
-from batchedit.pool.drive import Pool, work
+from batchedit.pool.collecting import Pool, work
 from batchedit.pool.governor import Governor, Pace
 from batchedit.ports import Broken, CancelReply, LookReply, NoAnswer, StillRunning, SubmitEvent
 from tests.factories import make_line

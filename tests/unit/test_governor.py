@@ -16,7 +16,7 @@ from batchedit.core.errors import BatcheditError, BudgetReachedError, ServiceUna
 from batchedit.core.lifecycle import Accepted, CancelConfirmed, Completed, Declined, Event, Lost, Refused, Reserved
 from batchedit.core.model import Handle, Kind, Output, Problem, Record, SavedFile, State
 from batchedit.ledger.memory import MemoryCheckpoint
-from batchedit.pool.drive import Pool, cancel, work
+from batchedit.pool.collecting import Pool, cancel, work
 from batchedit.pool.governor import NEVER_REACHED_SECONDS, OUTAGE_SECONDS, Governor, Pace, Slot, StopRule
 from batchedit.ports import CancelReply, LookReply, NoAnswer, StillRunning, SubmitEvent
 from tests.factories import make_line, make_record
