@@ -26,7 +26,7 @@ from .runcomfy.token import find_token
 from .runcomfy.urls import check_base_url
 from .runfolder import RunFolder
 from .scheduling.lifetimes import Lifetimes
-from .settings import Settings
+from .settings.model import Settings
 
 SANDBOX_TOKEN = "sandbox"  # noqa: S105 - the sandbox takes any token
 

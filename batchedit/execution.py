@@ -29,7 +29,7 @@ from .results.report import Report, make_report, next_steps
 from .runcomfy.catalogue import Model
 from .runcomfy.client import Client
 from .runfolder import RunFolder, open_run
-from .settings import Settings
+from .settings.model import Settings
 
 
 class Host(Protocol):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .core.errors import StoppedError, UsageError
 from .core.model import Counts, Money, State, parse_usd
-from .settings import Settings
+from .settings.model import Settings
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,8 +22,8 @@ from .manifest.read import Manifest, open_manifest
 from .pipeline import StateOf, Stop, Survey, plan, take_in
 from .runcomfy.catalogue import Model
 from .runfolder import RunFolder, digest_of
-from .settings import Settings
-from .settingsfile import settings_text, what_changed
+from .settings.model import Settings
+from .settings.toml import settings_text, what_changed
 
 _NOT_OTHER = frozenset({State.PLANNED, State.DONE})
 

@@ -17,7 +17,7 @@ from .ledger.opening import create_checkpoint, open_checkpoint
 from .ledger.rescue import NAME as RESCUED
 from .ledger.rescue import clear_rescued, rescued
 from .ledger.sqlite import SqliteCheckpoint
-from .settings import Settings
+from .settings.model import Settings
 
 STAGED = "staged"
 _BLOCK = 2**16  # bytes: memory of this size is used again, larger pieces are asked of the system anew

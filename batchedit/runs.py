@@ -47,7 +47,7 @@ from .results.report import Report, make_report
 from .runcomfy.catalogue import Model
 from .runcomfy.client import Client
 from .runfolder import RunFolder, find_run, folder_for, open_run
-from .settings import Settings
+from .settings.model import Settings
 
 __all__ = [
     "CanaryReport",

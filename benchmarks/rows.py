@@ -127,7 +127,7 @@ def intake(source: Path, out: Path) -> None:
     from batchedit.pipeline import Stop  # noqa: PLC0415
     from batchedit.planning import open_source, take_in_manifest  # noqa: PLC0415
     from batchedit.runfolder import RunFolder, open_run  # noqa: PLC0415
-    from batchedit.settings import Settings  # noqa: PLC0415
+    from batchedit.settings.model import Settings  # noqa: PLC0415
 
     settings = Settings(base_url=NOWHERE, price=40_000)
     folder = RunFolder(out)

@@ -30,7 +30,7 @@ from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.runfolder import RunFolder
-from batchedit.settings import DEFAULT_MODEL, Settings
+from batchedit.settings.model import DEFAULT_MODEL, Settings
 
 Draw = Callable[[int], Image.Image]
 

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "batchedit"
 ALLOWED = {
     "core": {"core"},
     "ports": {"core"},
-    "settings": {"core"},
+    "settings": {"settings", "core"},
     "disk": set(),
     "jobs": {"jobs", "manifest", "core"},
     "manifest": {"manifest", "core"},

@@ -61,7 +61,7 @@ def run(ctx: click.Context, /, manifest: str, **_: Any) -> int:
     """Buy what is missing, collect it, write the results; the same command again resumes."""
     from .. import runs  # noqa: PLC0415 - `--help` needs none of it
     from ..runfolder import folder_for  # noqa: PLC0415
-    from ..settings import Settings  # noqa: PLC0415
+    from ..settings.model import Settings  # noqa: PLC0415
     from .host import attended  # noqa: PLC0415
     from .stdin import source_of  # noqa: PLC0415
 
@@ -82,7 +82,7 @@ def run(ctx: click.Context, /, manifest: str, **_: Any) -> int:
 def plan(ctx: click.Context, /, manifest: str, **_: Any) -> int:
     """Check every row, count, price; sends nothing."""
     from .. import runs  # noqa: PLC0415 - `--help` needs none of it
-    from ..settings import Settings  # noqa: PLC0415
+    from ..settings.model import Settings  # noqa: PLC0415
     from .host import attended  # noqa: PLC0415
     from .stdin import source_of  # noqa: PLC0415
 

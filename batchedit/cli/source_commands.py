@@ -76,7 +76,7 @@ def template(ctx: click.Context, /, to: str | None, *, force: bool, **_: Any) ->
     from ..assembly import find_model  # noqa: PLC0415 - `--help` needs none of it
     from ..core.errors import UsageError  # noqa: PLC0415
     from ..importers.new_manifest import explained, write_template  # noqa: PLC0415
-    from ..settings import Settings  # noqa: PLC0415
+    from ..settings.model import Settings  # noqa: PLC0415
 
     model = find_model(Settings(**given(ctx)))
     if model is None:
@@ -110,7 +110,7 @@ def config(ctx: click.Context, /, run: str, **_: Any) -> int:
     """
     from ..core.errors import NotFoundError  # noqa: PLC0415 - `--help` needs none of it
     from ..runs import settings_of  # noqa: PLC0415
-    from ..settingsfile import as_typed, key_of, toml  # noqa: PLC0415
+    from ..settings.toml import as_typed, key_of, toml  # noqa: PLC0415
 
     try:
         folder, settings, kept = settings_of(run, given(ctx))
@@ -134,6 +134,6 @@ def config(ctx: click.Context, /, run: str, **_: Any) -> int:
 
 
 def _before_the_first(ctx: click.Context) -> Any:
-    from ..settings import Settings  # noqa: PLC0415 - `--help` needs none of it
+    from ..settings.model import Settings  # noqa: PLC0415 - `--help` needs none of it
 
     return Settings(**given(ctx))

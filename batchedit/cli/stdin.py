@@ -12,7 +12,7 @@ from ..manifest.csvfile import readable
 from ..manifest.rows import FormKind
 from ..manifest.sniff import sniff_kind
 from ..runfolder import RunFolder
-from ..settings import Settings
+from ..settings.model import Settings
 
 NAME = "standard input"
 _SUFFIXES = {FormKind.XLSX: ".xlsx", FormKind.PARQUET: ".parquet", FormKind.JSONL: ".jsonl"}

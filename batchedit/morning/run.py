@@ -14,7 +14,7 @@ from ..manifest.read import Manifest
 from ..planning import open_source
 from ..runfolder import RunFolder, find_run
 from ..runs import Given, kept_settings
-from ..settings import Settings
+from ..settings.model import Settings
 
 
 @dataclass(frozen=True, slots=True)

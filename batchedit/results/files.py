@@ -12,7 +12,7 @@ from ..ledger.sqlite import SqliteCheckpoint
 from ..manifest.read import Form, FormKind
 from ..planning import open_source
 from ..runfolder import RunFolder
-from ..settings import Settings
+from ..settings.model import Settings
 from .writer import write_results
 
 FAILED = frozenset({"failed", "invalid", "cancelled"})

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from batchedit.cli.app import batchedit as group
 from batchedit.cli.options import given as given_by
-from batchedit.settings import Settings
-from batchedit.settingsfile import key_of, settings_text, toml
+from batchedit.settings.model import Settings
+from batchedit.settings.toml import key_of, settings_text, toml
 from tests.cli import environment, manifest
 from tests.cli import inside as batchedit
 

@@ -12,7 +12,7 @@ from batchedit import runfolder
 from batchedit.core.errors import UsageError
 from batchedit.disk import Steady
 from batchedit.runfolder import STAGED, RunFolder, open_run
-from batchedit.settings import Settings
+from batchedit.settings.model import Settings
 
 TEXT = b"sku,image,prompt\n" + b"1,https://a.example/1.png,an ad\n" * 5_000
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
 
-from .core.model import MICRO
-from .settings import MANIFEST_SETTINGS, Settings
+from ..core.model import MICRO
+from .model import MANIFEST_SETTINGS, Settings
 
 KEYS = {"over": "for", "allow_hosts": "allow-host"}
 """Fields whose name on the command line is another one."""
