@@ -20,11 +20,11 @@ from .ledger.sqlite import SqliteCheckpoint
 from .pool.collecting import Pool
 from .pool.governor import Governor, Pace, StopRule
 from .ports import Observer
+from .run_folder import RunFolder
 from .runcomfy.catalogue import Model, built_in, load_model
 from .runcomfy.client import Client
 from .runcomfy.token import find_token
 from .runcomfy.urls import check_base_url
-from .runfolder import RunFolder
 from .scheduling.lifetimes import Lifetimes
 from .settings.model import Settings
 

@@ -26,9 +26,9 @@ from .ports import Observer
 from .progress import Everybody, JsonLines, Snapshot
 from .results.files import write_all, write_whole
 from .results.report import Report, make_report, next_steps
+from .run_folder import RunFolder, open_run
 from .runcomfy.catalogue import Model
 from .runcomfy.client import Client
-from .runfolder import RunFolder, open_run
 from .settings.model import Settings
 
 

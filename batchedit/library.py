@@ -71,7 +71,7 @@ class RunResult:
         from .manifest.read import manifest_from_frame  # noqa: PLC0415
         from .planning import open_source  # noqa: PLC0415
         from .results.tables import results_frame  # noqa: PLC0415
-        from .runfolder import RunFolder  # noqa: PLC0415
+        from .run_folder import RunFolder  # noqa: PLC0415
         from .runs import kept_settings  # noqa: PLC0415
 
         folder = RunFolder(self.folder)
@@ -102,7 +102,7 @@ async def arun(
     ``concurrency``, ``sandbox``, … It never asks: what is missing is bought. Bad rows raise ManifestError, a missing
     token TokenError, and so on as in ``batchedit.core.errors``; what happened to single rows is in the result.
     """
-    from .runfolder import folder_for  # noqa: PLC0415 - as above
+    from .run_folder import folder_for  # noqa: PLC0415 - as above
     from .runs import run as run_manifest  # noqa: PLC0415
 
     settings = _settings(options, out)

@@ -21,7 +21,7 @@ from .manifest.digests import DigestSet
 from .manifest.read import Manifest
 from .pipeline import StateOf, Stop
 from .ports import Observer
-from .runfolder import RunFolder
+from .run_folder import RunFolder
 
 SHOWN_ROWS = 5
 

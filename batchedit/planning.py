@@ -20,8 +20,8 @@ from .ledger.sqlite import SqliteCheckpoint
 from .linkcheck import Links
 from .manifest.read import Manifest, open_manifest
 from .pipeline import StateOf, Stop, Survey, plan, take_in
+from .run_folder import RunFolder, digest_of
 from .runcomfy.catalogue import Model
-from .runfolder import RunFolder, digest_of
 from .settings.model import Settings
 from .settings.toml import settings_text, what_changed
 

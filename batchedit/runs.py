@@ -44,9 +44,9 @@ from .pool.collecting import cancel as cancel_remote
 from .progress import Everybody
 from .results.files import write_one
 from .results.report import Report, make_report
+from .run_folder import RunFolder, find_run, folder_for, open_run
 from .runcomfy.catalogue import Model
 from .runcomfy.client import Client
-from .runfolder import RunFolder, find_run, folder_for, open_run
 from .settings.model import Settings
 
 __all__ = [

@@ -126,7 +126,7 @@ def intake(source: Path, out: Path) -> None:
     from batchedit.assembly import find_model  # noqa: PLC0415 - the parent must stay small
     from batchedit.pipeline import Stop  # noqa: PLC0415
     from batchedit.planning import open_source, take_in_manifest  # noqa: PLC0415
-    from batchedit.runfolder import RunFolder, open_run  # noqa: PLC0415
+    from batchedit.run_folder import RunFolder, open_run  # noqa: PLC0415
     from batchedit.settings.model import Settings  # noqa: PLC0415
 
     settings = Settings(base_url=NOWHERE, price=40_000)

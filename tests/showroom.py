@@ -29,7 +29,7 @@ from batchedit.jobs.identity import canonical, job_key, slot_of, without_paths
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
 from batchedit.ledger.sqlite import SqliteCheckpoint
-from batchedit.runfolder import RunFolder
+from batchedit.run_folder import RunFolder
 from batchedit.settings.model import DEFAULT_MODEL, Settings
 
 Draw = Callable[[int], Image.Image]

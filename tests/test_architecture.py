@@ -26,7 +26,7 @@ ALLOWED = {
     "images": {"images", "core", "ports"},
     "pool": {"pool", "core", "ports", "scheduling"},
     "progress": {"core", "ports"},
-    "results": {"results", "manifest", "ledger", "planning", "runfolder", "settings", "core", "disk"},
+    "results": {"results", "manifest", "ledger", "planning", "run_folder", "settings", "core", "disk"},
     "review": {"review", "core", "images"},
     "sandbox": {"sandbox"},
     "scheduling": {"scheduling", "core"},

@@ -60,7 +60,7 @@ def _host(ctx: click.Context) -> Any:
 def run(ctx: click.Context, /, manifest: str, **_: Any) -> int:
     """Buy what is missing, collect it, write the results; the same command again resumes."""
     from .. import runs  # noqa: PLC0415 - `--help` needs none of it
-    from ..runfolder import folder_for  # noqa: PLC0415
+    from ..run_folder import folder_for  # noqa: PLC0415
     from ..settings.model import Settings  # noqa: PLC0415
     from .host import attended  # noqa: PLC0415
     from .stdin import source_of  # noqa: PLC0415
@@ -138,7 +138,7 @@ def retry(
     """Buy failed and cancelled jobs anew: a new purchase, priced and confirmed as one."""
     from .. import runs  # noqa: PLC0415 - `--help` needs none of it
     from ..core.model import Record, State  # noqa: PLC0415
-    from ..runfolder import find_run  # noqa: PLC0415
+    from ..run_folder import find_run  # noqa: PLC0415
     from .host import attended  # noqa: PLC0415
 
     states = {State.FAILED} if failed and not cancelled else {State.CANCELLED} if cancelled and not failed else None
@@ -165,7 +165,7 @@ def retry(
 def redo(ctx: click.Context, /, run: str, prompt_add: str, use_notes: bool, **_: Any) -> int:
     """Buy another version of the rejected pictures; the old files stay."""
     from .. import runs  # noqa: PLC0415 - `--help` needs none of it
-    from ..runfolder import find_run  # noqa: PLC0415
+    from ..run_folder import find_run  # noqa: PLC0415
     from .host import attended  # noqa: PLC0415
 
     host = _host(ctx)
@@ -180,7 +180,7 @@ def redo(ctx: click.Context, /, run: str, prompt_add: str, use_notes: bool, **_:
 def fetch(ctx: click.Context, /, run: str, **_: Any) -> int:
     """Collect and download what was bought; never a POST that buys."""
     from .. import runs  # noqa: PLC0415 - `--help` needs none of it
-    from ..runfolder import find_run  # noqa: PLC0415
+    from ..run_folder import find_run  # noqa: PLC0415
     from .host import attended  # noqa: PLC0415
 
     host = _host(ctx)

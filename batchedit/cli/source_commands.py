@@ -57,7 +57,7 @@ def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bo
 
 def _stem(source: str) -> str:
     """A name for the manifest: the source's own."""
-    from ..runfolder import stem  # noqa: PLC0415 - `--help` needs none of it
+    from ..run_folder import stem  # noqa: PLC0415 - `--help` needs none of it
 
     if "://" in source:
         return "links"

@@ -11,7 +11,7 @@ from ..core.errors import OutputError, UsageError
 from ..manifest.csvfile import readable
 from ..manifest.rows import FormKind
 from ..manifest.sniff import sniff_kind
-from ..runfolder import RunFolder
+from ..run_folder import RunFolder
 from ..settings.model import Settings
 
 NAME = "standard input"

@@ -20,7 +20,7 @@ from ..results.files import write_all
 from ..review.checks import Subject, check
 from ..review.page import render, write_page
 from ..review.payload import Table, payload, sources_of
-from ..runfolder import RunFolder
+from ..run_folder import RunFolder
 from ..runs import Given
 from .run import Run, opened
 

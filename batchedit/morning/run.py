@@ -12,7 +12,7 @@ from ..ledger.opening import open_checkpoint
 from ..ledger.sqlite import SqliteCheckpoint
 from ..manifest.read import Manifest
 from ..planning import open_source
-from ..runfolder import RunFolder, find_run
+from ..run_folder import RunFolder, find_run
 from ..runs import Given, kept_settings
 from ..settings.model import Settings
 

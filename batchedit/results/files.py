@@ -11,7 +11,7 @@ from ..core.errors import NotFoundError, OutputError
 from ..ledger.sqlite import SqliteCheckpoint
 from ..manifest.read import Form, FormKind
 from ..planning import open_source
-from ..runfolder import RunFolder
+from ..run_folder import RunFolder
 from ..settings.model import Settings
 from .writer import write_results
 

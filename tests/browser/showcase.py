@@ -22,7 +22,7 @@ from batchedit.ledger.decisions import Marks
 from batchedit.ledger.repurchases import take_in_again
 from batchedit.morning.gallery import gallery
 from batchedit.morning.redo import redo_lines
-from batchedit.runfolder import RunFolder
+from batchedit.run_folder import RunFolder
 from batchedit.sandbox.clockwork import Order
 from batchedit.sandbox.pictures import compose
 from batchedit.sandbox.samples import sample_shot

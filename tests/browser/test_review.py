@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from batchedit.ledger.decisions import Marks
-from batchedit.runfolder import RunFolder
+from batchedit.run_folder import RunFolder
 from tests.browser.conftest import Watched, until
 from tests.reviewing import Review, reviewing
 from tests.showroom import Showroom, picture

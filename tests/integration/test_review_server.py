@@ -14,7 +14,7 @@ import pytest
 
 from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
-from batchedit.runfolder import RunFolder
+from batchedit.run_folder import RunFolder
 from tests.reviewing import reviewing
 from tests.showroom import Showroom, picture
 

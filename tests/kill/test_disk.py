@@ -300,7 +300,7 @@ def test_spare_room_is_there_and_goes_away(tmp_path: Path) -> None:
 
 
 def test_taken_in_lines_are_kept_over_the_years(checkpoint: SqliteCheckpoint, tmp_path: Path) -> None:
-    from batchedit.runfolder import RunFolder, take_in_rescued
+    from batchedit.run_folder import RunFolder, take_in_rescued
 
     for job in (1, 2):
         record = checkpoint.records("id = ?", (job,))[0]

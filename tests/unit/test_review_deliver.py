@@ -24,7 +24,7 @@ from batchedit.review.contact import Print, contact_sheet
 from batchedit.review.deliver import Piece
 from batchedit.review.deliver import deliver as hand_on
 from batchedit.review.package import package
-from batchedit.runfolder import RunFolder
+from batchedit.run_folder import RunFolder
 from tests.showroom import Showroom, picture
 
 Say = Callable[[int, Verdict, str], None]

@@ -21,7 +21,7 @@ from batchedit.morning.redo import redo_lines
 from batchedit.morning.reviewing import progress
 from batchedit.review.decisions import read_decisions
 from batchedit.review.redo import extended, free_name, job_again
-from batchedit.runfolder import RunFolder
+from batchedit.run_folder import RunFolder
 from tests.showroom import Showroom, line, picture
 
 APPROVE, REJECT, HOLD, NONE = Verdict.APPROVE, Verdict.REJECT, Verdict.HOLD, Verdict.NONE

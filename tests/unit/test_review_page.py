@@ -16,7 +16,7 @@ from batchedit.morning.gallery import gallery
 from batchedit.review.notify import ATTEMPTS, check_hook, notify, summary
 from batchedit.review.page import json_block, policy, render
 from batchedit.review.payload import Table, facets, sources_of
-from batchedit.runfolder import RunFolder
+from batchedit.run_folder import RunFolder
 from tests.showroom import Showroom, picture
 
 HOSTILE = [

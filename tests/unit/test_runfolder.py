@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from batchedit import runfolder
+from batchedit import run_folder as runfolder
 from batchedit.core.errors import UsageError
 from batchedit.disk import Steady
-from batchedit.runfolder import STAGED, RunFolder, open_run
+from batchedit.run_folder import STAGED, RunFolder, open_run
 from batchedit.settings.model import Settings
 
 TEXT = b"sku,image,prompt\n" + b"1,https://a.example/1.png,an ad\n" * 5_000
