@@ -19,8 +19,8 @@ from .doubt import note_crashes, release, wanted_doubts
 from .ledger.rescue import spare
 from .ledger.sqlite import SqliteCheckpoint
 from .ledger.summary import digest
-from .pipeline import Stop, collect_and_buy
-from .planning import Plan
+from .planning.intake import Plan
+from .planning.survey import Stop, collect_and_buy
 from .pool.collecting import Pool
 from .ports import Observer
 from .progress import Everybody, JsonLines, Snapshot

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .execution import CanaryReport
-    from .pipeline import Stop
-    from .planning import Plan
+    from .planning.intake import Plan
+    from .planning.survey import Stop
     from .ports import Observer
     from .progress import Snapshot
     from .results.report import Report
@@ -69,7 +69,7 @@ class RunResult:
         """The enriched manifest: the given rows as they were, and the ``result_`` columns behind them."""
         from .ledger.opening import open_checkpoint  # noqa: PLC0415 - pandas is loaded only for those who ask
         from .manifest.read import manifest_from_frame  # noqa: PLC0415
-        from .planning import open_source  # noqa: PLC0415
+        from .planning.intake import open_source  # noqa: PLC0415
         from .results.tables import results_frame  # noqa: PLC0415
         from .run_folder import RunFolder  # noqa: PLC0415
         from .runs import kept_settings  # noqa: PLC0415
@@ -159,7 +159,7 @@ class _Host:
     """``execution.Host`` for a program: nobody to ask, notes go to ``logging``."""
 
     def __init__(self, observer: Observer | None, environ: Mapping[str, str]) -> None:
-        from .pipeline import Stop  # noqa: PLC0415 - as above
+        from .planning.survey import Stop  # noqa: PLC0415 - as above
 
         self.environ = environ
         self.stop: Stop = Stop()

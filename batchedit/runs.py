@@ -26,11 +26,10 @@ from .ledger.opening import open_checkpoint
 from .ledger.repurchases import take_in_again
 from .ledger.sqlite import SqliteCheckpoint
 from .ledger.summary import digest
-from .linkcheck import Links, ask_about_links
 from .manifest.read import FormKind, Manifest
 from .manifest.sheets import load_parquet
 from .morning.redo import redo_lines
-from .planning import (
+from .planning.intake import (
     Before,
     InvalidRowsError,
     Plan,
@@ -40,6 +39,7 @@ from .planning import (
     survey_manifest,
     take_in_manifest,
 )
+from .planning.link_check import Links, ask_about_links
 from .pool.collecting import cancel as cancel_remote
 from .progress import Everybody
 from .results.files import write_one

@@ -16,8 +16,8 @@ from anyio import to_thread
 
 from ..core.errors import BatcheditError, InterruptedRunError, StoppedError, UsageError
 from ..execution import CanaryReport
-from ..pipeline import Stop
-from ..planning import Plan
+from ..planning.intake import Plan
+from ..planning.survey import Stop
 from ..ports import Observer
 from ..progress import Bar, JsonLines, Snapshot, Tell, TellEvents
 from .show import canary_text, plan_text

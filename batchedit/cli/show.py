@@ -14,7 +14,7 @@ import orjson
 
 from ..core.model import InvalidLine, State, format_usd
 from ..execution import CanaryReport
-from ..planning import Plan
+from ..planning.intake import Plan
 from ..results.report import Report, next_steps
 from ..runs import DoubtReport
 

@@ -11,7 +11,7 @@ from ..ledger.lock import run_lock
 from ..ledger.opening import open_checkpoint
 from ..ledger.sqlite import SqliteCheckpoint
 from ..manifest.read import Manifest
-from ..planning import open_source
+from ..planning.intake import open_source
 from ..run_folder import RunFolder, find_run
 from ..runs import Given, kept_settings
 from ..settings.model import Settings

@@ -10,7 +10,7 @@ from filelock import FileLock
 from ..core.errors import NotFoundError, OutputError
 from ..ledger.sqlite import SqliteCheckpoint
 from ..manifest.read import Form, FormKind
-from ..planning import open_source
+from ..planning.intake import open_source
 from ..run_folder import RunFolder
 from ..settings.model import Settings
 from .writer import write_results

@@ -30,7 +30,7 @@ from batchedit.ledger.lock import run_lock
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
 from batchedit.ledger.rescue import clear_rescued, rescue, rescued
 from batchedit.ledger.sqlite import BUSY_SECONDS, COMPANY_SECONDS, SqliteCheckpoint
-from batchedit.planning import state_of
+from batchedit.planning.intake import state_of
 from batchedit.pool.collecting import Pool, step
 from tests.conformance.checkpoint_suite import FILES, HANDLE, OUTPUTS, CheckpointSuite, Make, first, play
 from tests.factories import make_job, make_line

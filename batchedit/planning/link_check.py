@@ -10,18 +10,18 @@ from typing import Any
 import anyio
 import orjson
 
-from .core.errors import OutputError
-from .core.model import CellProblem, InvalidLine, Line, State
-from .images.link_cache import LinkCache, link_digest
-from .images.link_checks import Checked, check_links
-from .images.link_probe import Asker
-from .jobs.expand import Expander, expand_all
-from .jobs.recipe import Recipe
-from .manifest.digests import DigestSet
-from .manifest.read import Manifest
-from .pipeline import StateOf, Stop
-from .ports import Observer
-from .run_folder import RunFolder
+from ..core.errors import OutputError
+from ..core.model import CellProblem, InvalidLine, Line, State
+from ..images.link_cache import LinkCache, link_digest
+from ..images.link_checks import Checked, check_links
+from ..images.link_probe import Asker
+from ..jobs.expand import Expander, expand_all
+from ..jobs.recipe import Recipe
+from ..manifest.digests import DigestSet
+from ..manifest.read import Manifest
+from ..ports import Observer
+from ..run_folder import RunFolder
+from .survey import StateOf, Stop
 
 SHOWN_ROWS = 5
 

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import orjson
 
-from .core.errors import ManifestError, OutputError
-from .core.model import InvalidLine, JobKey, Line, State
+from ..core.errors import ManifestError, OutputError
+from ..core.model import InvalidLine, JobKey, Line, State
+from ..jobs.expand import Expander, Recipe, expand_all
+from ..ledger.intake import Intake, KnownJobs, known_jobs
+from ..ledger.opening import open_checkpoint
+from ..ledger.sqlite import SqliteCheckpoint
+from ..manifest.read import Manifest, open_manifest
+from ..run_folder import RunFolder, digest_of
+from ..runcomfy.catalogue import Model
+from ..settings.model import Settings
+from ..settings.toml import settings_text, what_changed
 from .edits import Edit, told_apart
-from .jobs.expand import Expander, Recipe, expand_all
-from .ledger.intake import Intake, KnownJobs, known_jobs
-from .ledger.opening import open_checkpoint
-from .ledger.sqlite import SqliteCheckpoint
-from .linkcheck import Links
-from .manifest.read import Manifest, open_manifest
-from .pipeline import StateOf, Stop, Survey, plan, take_in
-from .run_folder import RunFolder, digest_of
-from .runcomfy.catalogue import Model
-from .settings.model import Settings
-from .settings.toml import settings_text, what_changed
+from .link_check import Links
+from .survey import StateOf, Stop, Survey, plan, take_in
 
 _NOT_OTHER = frozenset({State.PLANNED, State.DONE})
 

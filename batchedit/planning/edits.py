@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from .core.model import JobKey, Line
-from .jobs.identity import without_paths
+from ..core.model import JobKey, Line
+from ..jobs.identity import without_paths
 
 TOLD = 200
 """So many edits are looked at one by one; beyond, a row in the place of an older one counts as edited."""
