@@ -21,11 +21,11 @@ from .settings.model import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .execution import CanaryReport
+    from .commands.observers import Snapshot
+    from .commands.purchase import CanaryReport
     from .planning.intake import Plan
     from .planning.survey import Stop
     from .ports import Observer
-    from .progress import Snapshot
     from .results.report import Report
 
 _MONEY = frozenset({"price", "max_cost"})
@@ -67,12 +67,12 @@ class RunResult:
     @property
     def results(self) -> pd.DataFrame:
         """The enriched manifest: the given rows as they were, and the ``result_`` columns behind them."""
+        from .commands.run import kept_settings  # noqa: PLC0415
         from .ledger.opening import open_checkpoint  # noqa: PLC0415 - pandas is loaded only for those who ask
         from .manifest.read import manifest_from_frame  # noqa: PLC0415
         from .planning.intake import open_source  # noqa: PLC0415
         from .results.tables import results_frame  # noqa: PLC0415
         from .run_folder import RunFolder  # noqa: PLC0415
-        from .runs import kept_settings  # noqa: PLC0415
 
         folder = RunFolder(self.folder)
         checkpoint = open_checkpoint(folder.checkpoint, read_only=True)
@@ -102,8 +102,8 @@ async def arun(
     ``concurrency``, ``sandbox``, … It never asks: what is missing is bought. Bad rows raise ManifestError, a missing
     token TokenError, and so on as in ``batchedit.core.errors``; what happened to single rows is in the result.
     """
+    from .commands.run import run as run_manifest  # noqa: PLC0415
     from .run_folder import folder_for  # noqa: PLC0415 - as above
-    from .runs import run as run_manifest  # noqa: PLC0415
 
     settings = _settings(options, out)
     host = _Host(observer, os.environ if environ is None else environ)
@@ -166,7 +166,7 @@ class _Host:
         self._observer = observer
 
     def observers(self) -> Sequence[Observer]:
-        from .progress import Logging  # noqa: PLC0415 - as above
+        from .commands.observers import Logging  # noqa: PLC0415 - as above
 
         return [Logging(), *([self._observer] if self._observer is not None else [])]
 

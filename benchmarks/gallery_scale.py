@@ -20,7 +20,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from batchedit.morning.gallery import gallery
+from batchedit.commands.gallery import gallery
 from batchedit.run_folder import RunFolder
 from tests.showroom import Showroom, picture
 

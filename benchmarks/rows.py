@@ -123,7 +123,7 @@ def main() -> None:
 
 def intake(source: Path, out: Path) -> None:
     """What ``run`` does before it buys."""
-    from batchedit.assembly import find_model  # noqa: PLC0415 - the parent must stay small
+    from batchedit.commands.wiring import find_model  # noqa: PLC0415 - the parent must stay small
     from batchedit.planning.intake import open_source, take_in_manifest  # noqa: PLC0415
     from batchedit.planning.survey import Stop  # noqa: PLC0415
     from batchedit.run_folder import RunFolder, open_run  # noqa: PLC0415

@@ -25,13 +25,12 @@ ALLOWED = {
     "files": {"files", "images", "core", "ports", "connections", "disk"},
     "images": {"images", "core", "ports"},
     "pool": {"pool", "core", "ports", "scheduling"},
-    "progress": {"core", "ports"},
     "results": {"results", "manifest", "ledger", "planning", "run_folder", "settings", "core", "disk"},
     "review": {"review", "core", "images"},
     "sandbox": {"sandbox"},
     "scheduling": {"scheduling", "core"},
 }
-"""The rooms whose arrows are the law; what is above them (pipeline, runs, assembly, cli) puts them together."""
+"""The rooms whose arrows are the law; what is above them (planning, commands, cli) puts them together."""
 
 PURE = {
     "__future__", "bisect", "collections", "dataclasses", "decimal", "enum", "itertools", "json", "math", "random",

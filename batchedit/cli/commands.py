@@ -59,7 +59,7 @@ def _host(ctx: click.Context) -> Any:
 @click.pass_context
 def run(ctx: click.Context, /, manifest: str, **_: Any) -> int:
     """Buy what is missing, collect it, write the results; the same command again resumes."""
-    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
     from ..run_folder import folder_for  # noqa: PLC0415
     from ..settings.model import Settings  # noqa: PLC0415
     from .host import attended  # noqa: PLC0415
@@ -81,7 +81,7 @@ def run(ctx: click.Context, /, manifest: str, **_: Any) -> int:
 @click.pass_context
 def plan(ctx: click.Context, /, manifest: str, **_: Any) -> int:
     """Check every row, count, price; sends nothing."""
-    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
     from ..settings.model import Settings  # noqa: PLC0415
     from .host import attended  # noqa: PLC0415
     from .stdin import source_of  # noqa: PLC0415
@@ -102,7 +102,7 @@ def plan(ctx: click.Context, /, manifest: str, **_: Any) -> int:
 @click.pass_context
 def status(ctx: click.Context, /, run: str, **_: Any) -> int:
     """Counts by state, money spent / reserved / in doubt, the commonest errors."""
-    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
     from .show import report_text  # noqa: PLC0415
 
     folder, report = runs.status(run, given(ctx))
@@ -118,7 +118,7 @@ def status(ctx: click.Context, /, run: str, **_: Any) -> int:
 @click.pass_context
 def results(ctx: click.Context, /, run: str, kind: str | None, to: str | None, **_: Any) -> int:
     """Write the enriched manifest again; also while a run is going on."""
-    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
 
     click.echo(runs.results(run, given(ctx), kind=kind, to=Path(to) if to else None))
     return 0
@@ -136,7 +136,7 @@ def retry(
     ctx: click.Context, /, run: str, failed: bool, cancelled: bool, match: str | None, rows: tuple[int, ...], **_: Any
 ) -> int:
     """Buy failed and cancelled jobs anew: a new purchase, priced and confirmed as one."""
-    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
     from ..core.model import Record, State  # noqa: PLC0415
     from ..run_folder import find_run  # noqa: PLC0415
     from .host import attended  # noqa: PLC0415
@@ -164,7 +164,7 @@ def retry(
 @click.pass_context
 def redo(ctx: click.Context, /, run: str, prompt_add: str, use_notes: bool, **_: Any) -> int:
     """Buy another version of the rejected pictures; the old files stay."""
-    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
     from ..run_folder import find_run  # noqa: PLC0415
     from .host import attended  # noqa: PLC0415
 
@@ -179,7 +179,7 @@ def redo(ctx: click.Context, /, run: str, prompt_add: str, use_notes: bool, **_:
 @click.pass_context
 def fetch(ctx: click.Context, /, run: str, **_: Any) -> int:
     """Collect and download what was bought; never a POST that buys."""
-    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
     from ..run_folder import find_run  # noqa: PLC0415
     from .host import attended  # noqa: PLC0415
 
@@ -193,7 +193,7 @@ def fetch(ctx: click.Context, /, run: str, **_: Any) -> int:
 @click.pass_context
 def cancel(ctx: click.Context, /, run: str, **_: Any) -> int:
     """Cancel what is still queued at the service; what runs already is paid for and stays to be fetched."""
-    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
     from .host import attended  # noqa: PLC0415
 
     host = _host(ctx)
@@ -223,7 +223,7 @@ def doubt(
     **_: Any,
 ) -> int:
     """List the jobs that may have been bought, and decide about them. Exit code 76 while any is left."""
-    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
     from .host import attended  # noqa: PLC0415
     from .options import pairs  # noqa: PLC0415
     from .show import doubt_text  # noqa: PLC0415
@@ -256,8 +256,8 @@ def _rows(values: tuple[str, ...], more: tuple[str, ...]) -> list[str]:
 @click.pass_context
 def audit(ctx: click.Context, /, run: str, **_: Any) -> int:
     """Prove that intentions, purchases, files and money add up."""
-    from .. import runs  # noqa: PLC0415 - `--help` needs none of it
-    from ..audit import lines  # noqa: PLC0415
+    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.proof import lines  # noqa: PLC0415
 
     folder, found = runs.audit(run, given(ctx))
     click.echo(f"{folder.path}\n" + "\n".join(lines(found)))

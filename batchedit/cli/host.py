@@ -14,12 +14,12 @@ import anyio
 import click
 from anyio import to_thread
 
+from ..commands.observers import Bar, JsonLines, Snapshot, Tell, TellEvents
+from ..commands.purchase import CanaryReport
 from ..core.errors import BatcheditError, InterruptedRunError, StoppedError, UsageError
-from ..execution import CanaryReport
 from ..planning.intake import Plan
 from ..planning.survey import Stop
 from ..ports import Observer
-from ..progress import Bar, JsonLines, Snapshot, Tell, TellEvents
 from .show import canary_text, plan_text
 
 T = TypeVar("T")

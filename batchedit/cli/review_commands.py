@@ -22,7 +22,7 @@ from .options import COMMON_OPTIONS, given, options
 @click.pass_context
 def gallery(ctx: click.Context, /, run: str, quiet: bool, **_: Any) -> int:
     """A page to look through, opened from disk; works while a run is going on."""
-    from ..morning import gallery as making  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands import gallery as making  # noqa: PLC0415 - `--help` needs none of it
     from .show import number  # noqa: PLC0415
 
     made = making.gallery(run, given(ctx), _bar(quiet, "thumbnails"))
@@ -47,8 +47,8 @@ def review(
     ctx: click.Context, /, *, run: str, decisions: str | None, no_open: bool, port: int, who: str, quiet: bool, **_: Any
 ) -> int:
     """Look, approve, reject, note: the gallery served on this machine, every mark kept at once."""
+    from ..commands import review as reviewing  # noqa: PLC0415 - `--help` needs none of it
     from ..core.review import Progress  # noqa: PLC0415
-    from ..morning import reviewing  # noqa: PLC0415 - `--help` needs none of it
 
     if decisions is not None:
         taken, progress = reviewing.import_decisions(run, given(ctx), Path(decisions), who=who)
@@ -92,7 +92,7 @@ def _browser(url: str) -> Iterator[None]:
 @click.pass_context
 def deliver(ctx: click.Context, /, run: str, to: str, force: bool, quiet: bool, **_: Any) -> int:
     """Hand on the approved pictures, with their manifest, checksums, contact sheet and the log of approvals."""
-    from ..morning import delivery  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands import deliver as delivery  # noqa: PLC0415 - `--help` needs none of it
     from .show import number  # noqa: PLC0415
 
     done = delivery.deliver(run, given(ctx), Path(to), force=force, told=_bar(quiet, "copied"))

@@ -12,11 +12,11 @@ from typing import Any
 
 import orjson
 
+from ..commands.purchase import CanaryReport
+from ..commands.run import DoubtReport
 from ..core.model import InvalidLine, State, format_usd
-from ..execution import CanaryReport
 from ..planning.intake import Plan
 from ..results.report import Report, next_steps
-from ..runs import DoubtReport
 
 SHOWN_ROWS = 20
 

@@ -73,7 +73,7 @@ def _stem(source: str) -> str:
 @click.pass_context
 def template(ctx: click.Context, /, to: str | None, *, force: bool, **_: Any) -> int:
     """Write an empty sheet (.xlsx or .csv) with the columns explained."""
-    from ..assembly import find_model  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.wiring import find_model  # noqa: PLC0415 - `--help` needs none of it
     from ..core.errors import UsageError  # noqa: PLC0415
     from ..importers.new_manifest import explained, write_template  # noqa: PLC0415
     from ..settings.model import Settings  # noqa: PLC0415
@@ -108,8 +108,8 @@ def config(ctx: click.Context, /, run: str, **_: Any) -> int:
 
     RUN is a run's folder or its manifest; before the first run, what a run would be told.
     """
+    from ..commands.run import settings_of  # noqa: PLC0415
     from ..core.errors import NotFoundError  # noqa: PLC0415 - `--help` needs none of it
-    from ..runs import settings_of  # noqa: PLC0415
     from ..settings.toml import as_typed, key_of, toml  # noqa: PLC0415
 
     try:

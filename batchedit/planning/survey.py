@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import anyio
 import orjson
 
+from ..commands.observers import Snapshot
 from ..core.errors import BatcheditError
 from ..core.model import InvalidLine, JobKey, Line, Record, State
 from ..ledger.intake import Intake
 from ..pool.collecting import Pool, ask_prices, gravest, resume, work
-from ..progress import Snapshot
 
 REFRESH_SECONDS = 0.5
 PRICES_SECONDS = 20.0

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from batchedit.commands.gallery import gallery
+from batchedit.commands.redo import redo_lines
 from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
 from batchedit.ledger.repurchases import take_in_again
-from batchedit.morning.gallery import gallery
-from batchedit.morning.redo import redo_lines
 from batchedit.run_folder import RunFolder
 from tests.showroom import Showroom, picture
 

@@ -16,12 +16,12 @@ from typing import Any
 import orjson
 from PIL import Image
 
+from batchedit.commands.gallery import gallery
+from batchedit.commands.redo import redo_lines
 from batchedit.core.model import Job
 from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
 from batchedit.ledger.repurchases import take_in_again
-from batchedit.morning.gallery import gallery
-from batchedit.morning.redo import redo_lines
 from batchedit.run_folder import RunFolder
 from batchedit.sandbox.clockwork import Order
 from batchedit.sandbox.pictures import compose

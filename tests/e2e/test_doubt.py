@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit import runs
+from batchedit.commands import run as runs
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.cli import batchedit, manifest, on, rows

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit import runs
+from batchedit.commands import run as runs
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.cli import batchedit, environment, manifest, on, rows, until
 from tests.kill.nursery import Child, Nursery

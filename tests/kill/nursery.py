@@ -98,7 +98,7 @@ def serve() -> None:
     import batchedit.cli.app
     import batchedit.cli.host
     import batchedit.cli.show
-    import batchedit.runs  # noqa: F401
+    import batchedit.commands.run  # noqa: F401
 
     for line in iter(sys.stdin.readline, ""):
         order = json.loads(line)

@@ -13,7 +13,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batchedit import runs
+from batchedit.commands import run as runs
+from batchedit.commands.observers import Everybody, JsonLines
 from batchedit.core.errors import CheckpointError
 from batchedit.core.lifecycle import Accepted, Lost, Reserved, advance
 from batchedit.core.model import Handle, Kind, Problem, State
@@ -22,7 +23,6 @@ from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
 from batchedit.ledger.rescue import NAME, rescue, rescued, spare
 from batchedit.ledger.sqlite import SqliteCheckpoint
-from batchedit.progress import Everybody, JsonLines
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.cli import batchedit, manifest, on, rows, until
 from tests.factories import make_job, make_line, make_record

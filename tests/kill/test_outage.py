@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit import runs
+from batchedit.commands import run as runs
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.cli import manifest, on, rows, until
 from tests.kill.nursery import Nursery

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.audit import Audit, audit, lines
+from batchedit.commands.proof import Audit, audit, lines
 from batchedit.core.lifecycle import (
     Accepted,
     Completed,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from batchedit.commands.doubts import decide, doubts, pick
 from batchedit.core.errors import UsageError
 from batchedit.core.lifecycle import Lost, Reserved, advance
 from batchedit.core.model import Kind, Problem, State
-from batchedit.doubt import decide, doubts, pick
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.sqlite import SqliteCheckpoint

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from batchedit.assembly import stop_rule
+from batchedit.commands.wiring import stop_rule
 from batchedit.core.errors import UsageError
 from batchedit.core.lifecycle import Declined, Refused
 from batchedit.core.model import Kind, Money, Problem, State

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from batchedit.commands.deliver import deliver
+from batchedit.commands.gallery import gallery
+from batchedit.commands.redo import redo_lines
+from batchedit.commands.review import import_decisions
 from batchedit.core.errors import LockedError, ManifestError, OutputError, UsageError
 from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
 from batchedit.ledger.repurchases import take_in_again
-from batchedit.morning.delivery import deliver
-from batchedit.morning.gallery import gallery
-from batchedit.morning.redo import redo_lines
-from batchedit.morning.reviewing import import_decisions
 from batchedit.review.contact import Print, contact_sheet
 from batchedit.review.deliver import Piece
 from batchedit.review.deliver import deliver as hand_on

@@ -8,6 +8,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+from batchedit.commands.redo import redo_lines
+from batchedit.commands.review import progress
 from batchedit.core.errors import CheckpointError, ManifestError, UsageError
 from batchedit.core.model import State
 from batchedit.core.review import Conflict, Decision, Mark, Verdict
@@ -17,8 +19,6 @@ from batchedit.ledger.gallery_rows import outcomes_of, read_cards, read_flags, w
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.repurchases import take_in_again
 from batchedit.ledger.sqlite import SqliteCheckpoint
-from batchedit.morning.redo import redo_lines
-from batchedit.morning.reviewing import progress
 from batchedit.review.decisions import read_decisions
 from batchedit.review.redo import extended, free_name, job_again
 from batchedit.run_folder import RunFolder

@@ -11,8 +11,8 @@ import httpx
 import orjson
 import pytest
 
+from batchedit.commands.gallery import gallery
 from batchedit.core.errors import UsageError
-from batchedit.morning.gallery import gallery
 from batchedit.review.notify import ATTEMPTS, check_hook, notify, summary
 from batchedit.review.page import json_block, policy, render
 from batchedit.review.payload import Table, facets, sources_of

@@ -13,8 +13,8 @@ from ..ledger.sqlite import SqliteCheckpoint
 from ..manifest.read import Manifest
 from ..planning.intake import open_source
 from ..run_folder import RunFolder, find_run
-from ..runs import Given, kept_settings
 from ..settings.model import Settings
+from .run import Given, kept_settings
 
 
 @dataclass(frozen=True, slots=True)

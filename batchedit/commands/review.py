@@ -17,9 +17,9 @@ from ..manifest.cells import text_of
 from ..manifest.read import Row, open_manifest
 from ..review.decisions import read_decisions
 from ..review.server import ReviewServer, Show
-from ..runs import Given
 from .gallery import current_pictures, gather
-from .run import opened
+from .local_session import opened
+from .run import Given
 
 
 def progress(cards: Sequence[Card], marks: Mapping[int, Mark]) -> Progress:

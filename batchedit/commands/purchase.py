@@ -12,24 +12,24 @@ from typing import IO, Protocol
 
 import orjson
 
-from .assembly import Service, connected
-from .core.errors import BatcheditError, OutputError, UsageError
-from .core.model import Record, State
-from .doubt import note_crashes, release, wanted_doubts
-from .ledger.rescue import spare
-from .ledger.sqlite import SqliteCheckpoint
-from .ledger.summary import digest
-from .planning.intake import Plan
-from .planning.survey import Stop, collect_and_buy
-from .pool.collecting import Pool
-from .ports import Observer
-from .progress import Everybody, JsonLines, Snapshot
-from .results.files import write_all, write_whole
-from .results.report import Report, make_report, next_steps
-from .run_folder import RunFolder, open_run
-from .runcomfy.catalogue import Model
-from .runcomfy.client import Client
-from .settings.model import Settings
+from ..core.errors import BatcheditError, OutputError, UsageError
+from ..core.model import Record, State
+from ..ledger.rescue import spare
+from ..ledger.sqlite import SqliteCheckpoint
+from ..ledger.summary import digest
+from ..planning.intake import Plan
+from ..planning.survey import Stop, collect_and_buy
+from ..pool.collecting import Pool
+from ..ports import Observer
+from ..results.files import write_all, write_whole
+from ..results.report import Report, make_report, next_steps
+from ..run_folder import RunFolder, open_run
+from ..runcomfy.catalogue import Model
+from ..runcomfy.client import Client
+from ..settings.model import Settings
+from .doubts import note_crashes, release, wanted_doubts
+from .observers import Everybody, JsonLines, Snapshot
+from .wiring import Service, connected
 
 
 class Host(Protocol):

@@ -13,9 +13,9 @@ from typing import IO, Any
 import orjson
 from tqdm import tqdm
 
-from .core.lifecycle import Accepted, Completed, Event, Saved
-from .core.model import Counts, Money, Record, State, format_usd
-from .ports import Observer
+from ..core.lifecycle import Accepted, Completed, Event, Saved
+from ..core.model import Counts, Money, Record, State, format_usd
+from ..ports import Observer
 
 logger = logging.getLogger("batchedit")
 

@@ -21,8 +21,8 @@ from ..review.checks import Subject, check
 from ..review.page import render, write_page
 from ..review.payload import Table, payload, sources_of
 from ..run_folder import RunFolder
-from ..runs import Given
-from .run import Run, opened
+from .local_session import Run, opened
+from .run import Given
 
 
 @dataclass(frozen=True, slots=True)

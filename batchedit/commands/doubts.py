@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import time
 
-from .core.errors import UsageError
-from .core.lifecycle import Accepted, Event, Released, WrittenOff, advance, recover
-from .core.model import Problem, Record, State
-from .ledger.sqlite import SqliteCheckpoint
-from .runcomfy.client import Client
+from ..core.errors import UsageError
+from ..core.lifecycle import Accepted, Event, Released, WrittenOff, advance, recover
+from ..core.model import Problem, Record, State
+from ..ledger.sqlite import SqliteCheckpoint
+from ..runcomfy.client import Client
 
 BY_HAND = "by hand: batchedit doubt"
 

@@ -25,10 +25,10 @@ from ..review.contact import Print, contact_sheet
 from ..review.deliver import Piece
 from ..review.deliver import deliver as deliver_to
 from ..review.package import check_target
-from ..runs import Given
 from .gallery import wanted
-from .reviewing import progress
-from .run import Run, opened
+from .local_session import Run, opened
+from .review import progress
+from .run import Given
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from typing import Any, get_args
 
 import orjson
 
-from .core import lifecycle
-from .core.errors import IllegalEventError
-from .core.lifecycle import Accepted, Reserved, advance
-from .core.model import Handle, Job, JobKey, Kind, Output, Problem, Record, SavedFile, State, format_usd
-from .ledger.sqlite import SqliteCheckpoint
+from ..core import lifecycle
+from ..core.errors import IllegalEventError
+from ..core.lifecycle import Accepted, Reserved, advance
+from ..core.model import Handle, Job, JobKey, Kind, Output, Problem, Record, SavedFile, State, format_usd
+from ..ledger.sqlite import SqliteCheckpoint
 
 PAGE = 1000
 _SENSELESS = (ValueError, TypeError, LookupError)

@@ -12,21 +12,21 @@ from urllib.parse import urlsplit
 
 from httpx import create_ssl_context
 
-from .core.errors import CheckpointError, OutputError, UsageError
-from .core.lifecycle import Patience
-from .files.download import Downloader
-from .images.data_uri import LocalPictures
-from .ledger.sqlite import SqliteCheckpoint
-from .pool.collecting import Pool
-from .pool.governor import Governor, Pace, StopRule
-from .ports import Observer
-from .run_folder import RunFolder
-from .runcomfy.catalogue import Model, built_in, load_model
-from .runcomfy.client import Client
-from .runcomfy.token import find_token
-from .runcomfy.urls import check_base_url
-from .scheduling.lifetimes import Lifetimes
-from .settings.model import Settings
+from ..core.errors import CheckpointError, OutputError, UsageError
+from ..core.lifecycle import Patience
+from ..files.download import Downloader
+from ..images.data_uri import LocalPictures
+from ..ledger.sqlite import SqliteCheckpoint
+from ..pool.collecting import Pool
+from ..pool.governor import Governor, Pace, StopRule
+from ..ports import Observer
+from ..run_folder import RunFolder
+from ..runcomfy.catalogue import Model, built_in, load_model
+from ..runcomfy.client import Client
+from ..runcomfy.token import find_token
+from ..runcomfy.urls import check_base_url
+from ..scheduling.lifetimes import Lifetimes
+from ..settings.model import Settings
 
 SANDBOX_TOKEN = "sandbox"  # noqa: S105 - the sandbox takes any token
 
@@ -51,7 +51,7 @@ def service(settings: Settings, folder: RunFolder, environ: Mapping[str, str]) -
         token = find_token(environ, Path.home())
         yield Service(base_url, token.value, token.warning)
         return
-    from .sandbox import RunningSandbox, SandboxConfig  # noqa: PLC0415 - brings a whole web server with it
+    from ..sandbox import RunningSandbox, SandboxConfig  # noqa: PLC0415 - brings a whole web server with it
 
     try:
         running = RunningSandbox(SandboxConfig(latency="uniform:1,4", state=folder.sandbox_state))

@@ -14,22 +14,17 @@ from typing import Any
 
 from anyio import to_thread
 
-from . import audit as auditing
-from . import doubt as doubting
-from .assembly import Service, connected, find_model, model_from_catalogue, service
-from .core.errors import BatcheditError, UsageError
-from .core.lifecycle import RetryAsked, advance
-from .core.model import Record, State
-from .execution import CanaryReport, Host, Opened, execute, finish, opened, priced
-from .ledger.lock import run_lock
-from .ledger.opening import open_checkpoint
-from .ledger.repurchases import take_in_again
-from .ledger.sqlite import SqliteCheckpoint
-from .ledger.summary import digest
-from .manifest.read import FormKind, Manifest
-from .manifest.sheets import load_parquet
-from .morning.redo import redo_lines
-from .planning.intake import (
+from ..core.errors import BatcheditError, UsageError
+from ..core.lifecycle import RetryAsked, advance
+from ..core.model import Record, State
+from ..ledger.lock import run_lock
+from ..ledger.opening import open_checkpoint
+from ..ledger.repurchases import take_in_again
+from ..ledger.sqlite import SqliteCheckpoint
+from ..ledger.summary import digest
+from ..manifest.read import FormKind, Manifest
+from ..manifest.sheets import load_parquet
+from ..planning.intake import (
     Before,
     InvalidRowsError,
     Plan,
@@ -39,15 +34,20 @@ from .planning.intake import (
     survey_manifest,
     take_in_manifest,
 )
-from .planning.link_check import Links, ask_about_links
-from .pool.collecting import cancel as cancel_remote
-from .progress import Everybody
-from .results.files import write_one
-from .results.report import Report, make_report
-from .run_folder import RunFolder, find_run, folder_for, open_run
-from .runcomfy.catalogue import Model
-from .runcomfy.client import Client
-from .settings.model import Settings
+from ..planning.link_check import Links, ask_about_links
+from ..pool.collecting import cancel as cancel_remote
+from ..results.files import write_one
+from ..results.report import Report, make_report
+from ..run_folder import RunFolder, find_run, folder_for, open_run
+from ..runcomfy.catalogue import Model
+from ..runcomfy.client import Client
+from ..settings.model import Settings
+from . import doubts as doubting
+from . import proof as auditing
+from .observers import Everybody
+from .purchase import CanaryReport, Host, Opened, execute, finish, opened, priced
+from .redo import redo_lines
+from .wiring import Service, connected, find_model, model_from_catalogue, service
 
 __all__ = [
     "CanaryReport",
