@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from batchedit.commands.gallery import gallery
 from batchedit.run_folder import RunFolder
-from tests.showroom import Showroom, picture
+from tests.support.finished_run import Showroom, picture
 
 SIDE = 1024
 MARKETS = ("Germany", "France", "United Kingdom", "Spain", "Poland")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.raw_server import other_server, server  # noqa: F401 - fixtures
+
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:

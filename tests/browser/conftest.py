@@ -16,7 +16,7 @@ from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
 from batchedit.ledger.repurchases import take_in_again
 from batchedit.run_folder import RunFolder
-from tests.showroom import Showroom, picture
+from tests.support.finished_run import Showroom, picture
 
 HOSTILE = {
     "markup": "<img src=x onerror=document.title='owned'>",

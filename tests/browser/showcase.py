@@ -26,7 +26,7 @@ from batchedit.run_folder import RunFolder
 from batchedit.sandbox.clockwork import Order
 from batchedit.sandbox.pictures import compose
 from batchedit.sandbox.samples import sample_shot
-from tests.showroom import Showroom
+from tests.support.finished_run import Showroom
 
 TOP = Path(__file__).parents[2]
 COLUMNS = ("sku", "title", "market", "image", "size", "prompt")

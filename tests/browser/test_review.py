@@ -12,8 +12,8 @@ import pytest
 from batchedit.ledger.decisions import Marks
 from batchedit.run_folder import RunFolder
 from tests.browser.conftest import Watched, until
-from tests.reviewing import Review, reviewing
-from tests.showroom import Showroom, picture
+from tests.support.finished_run import Showroom, picture
+from tests.support.review_process import Review, reviewing
 
 pytestmark = pytest.mark.browser
 

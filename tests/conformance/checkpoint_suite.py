@@ -27,7 +27,7 @@ from batchedit.core.lifecycle import (
     advance,
 )
 from batchedit.core.model import Handle, Kind, Line, Output, Problem, Record, SavedFile, State
-from tests.factories import make_line
+from tests.support.factories import make_line
 
 PROBLEM = Problem(Kind.LOST, "no answer", 502, None)
 OUTPUTS = (Output("https://files.runcomfy.net/1.png"), Output("https://files.runcomfy.net/1.mp4", "video"))

@@ -14,7 +14,7 @@ from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.ledger.state_totals import recount
 from batchedit.ledger.summary import CommonError, Digest, digest
-from tests.factories import make_job, make_line
+from tests.support.factories import make_job, make_line
 
 FILES = (SavedFile("files/a.png", "ab" * 32, 10, 1, 1, "https://files.runcomfy.net/a.png"),)
 

@@ -33,7 +33,7 @@ from batchedit.ledger.sqlite import BUSY_SECONDS, COMPANY_SECONDS, SqliteCheckpo
 from batchedit.planning.intake import state_of
 from batchedit.pool.collecting import Pool, step
 from tests.conformance.checkpoint_suite import FILES, HANDLE, OUTPUTS, CheckpointSuite, Make, first, play
-from tests.factories import make_job, make_line
+from tests.support.factories import make_job, make_line
 
 MODEL = "openai/gpt-4o-image/edit"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import inside
+from tests.support.cli import inside
 
 HEAD = "sku,image,prompt\n"
 LINK = "https://images.example.com/a.png"

@@ -14,8 +14,8 @@ import pytest
 from batchedit.images.link_cache import LinkCache, link_digest
 from batchedit.images.link_probe import BAD, FINE, LARGE, UNSURE, Asker
 from batchedit.sandbox import SandboxConfig, serve
-from tests.cli import inside as batchedit
-from tests.cli import on, rows
+from tests.support.cli import inside as batchedit
+from tests.support.cli import on, rows
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(200)
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.cli import batchedit, environment, manifest, on, rows
+from tests.support.cli import batchedit, environment, manifest, on, rows
 
 QUICK = {"latency": "0.1", "plain_files": 8_000}
 
@@ -205,7 +205,7 @@ def test_cancel_what_is_queued(tmp_path: Path) -> None:
 def test_cancel_after_a_stop(tmp_path: Path) -> None:
     import signal
 
-    from tests.cli import start, until
+    from tests.support.cli import start, until
 
     manifest(tmp_path / "m.csv", 5)
     with serve(SandboxConfig(latency="3", slots=1, plain_files=4_000)) as sandbox:

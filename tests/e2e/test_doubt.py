@@ -14,8 +14,8 @@ import pytest
 from batchedit.commands import run as runs
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.cli import batchedit, manifest, on, rows
-from tests.kill.nursery import Child, Nursery
+from tests.support.cli import batchedit, manifest, on, rows
+from tests.support.fork_server import Child, Nursery
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.cli import inside as batchedit
-from tests.cli import on, rows
+from tests.support.cli import inside as batchedit
+from tests.support.cli import on, rows
 
 LINK = "https://images.example.com/mug.png"
 

@@ -15,10 +15,10 @@ import pytest
 from pyarrow import parquet
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.cli import batchedit as process
-from tests.cli import environment, manifest, on, rows
-from tests.cli import inside as batchedit
-from tests.dialects import FIVE, make_dialect
+from tests.support.cli import batchedit as process
+from tests.support.cli import environment, manifest, on, rows
+from tests.support.cli import inside as batchedit
+from tests.support.dialects import FIVE, make_dialect
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from batchedit.images.shrink import shrink
 from batchedit.runcomfy.catalogue import load_model
 from batchedit.runcomfy.client import Client
 from batchedit.sandbox import SandboxConfig, serve
-from tests.cli import inside as batchedit
-from tests.cli import on, rows
-from tests.factories import make_job, make_record
+from tests.support.cli import inside as batchedit
+from tests.support.cli import on, rows
+from tests.support.factories import make_job, make_record
 
 
 def picture(path: Path, seed: int = 1, size: tuple[int, int] = (60, 40), **save: object) -> Path:

@@ -11,8 +11,8 @@ import pytest
 
 from batchedit.commands import run as runs
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.cli import batchedit, environment, manifest, on, rows, until
-from tests.kill.nursery import Child, Nursery
+from tests.support.cli import batchedit, environment, manifest, on, rows, until
+from tests.support.fork_server import Child, Nursery
 
 QUICK = {"latency": "0", "plain_files": 20_000}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.cli import batchedit, manifest, on, rows
+from tests.support.cli import batchedit, manifest, on, rows
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.cli import environment, manifest
+from tests.support.cli import environment, manifest
 
 COMMAND = [sys.executable, "-m", "batchedit"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.cli import environment
+from tests.support.cli import environment
 
 ROOT = Path(__file__).parents[2]
 README = Path(os.environ.get("BATCHEDIT_README", ROOT / "README.md"))

@@ -11,7 +11,7 @@ from batchedit.core.model import Handle
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.ledger.rescue import rescue
 from batchedit.sandbox import SandboxConfig, serve
-from tests.cli import batchedit, manifest, on, rows
+from tests.support.cli import batchedit, manifest, on, rows
 
 QUICK = {"latency": "0.1", "plain_files": 8_000}
 
@@ -84,7 +84,7 @@ def test_a_rescued_id_of_a_planned_job_is_taken_in(tmp_path: Path) -> None:
 
 
 def test_results_typed_while_a_run_finishes(tmp_path: Path) -> None:
-    from tests.cli import start
+    from tests.support.cli import start
 
     manifest(tmp_path / "m.csv", 300)
     with serve(SandboxConfig(latency="0.05", plain_files=4_000)) as sandbox:

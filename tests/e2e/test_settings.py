@@ -13,8 +13,8 @@ from batchedit.cli.app import batchedit as group
 from batchedit.cli.options import given as given_by
 from batchedit.settings.model import Settings
 from batchedit.settings.toml import key_of, settings_text, toml
-from tests.cli import environment, manifest
-from tests.cli import inside as batchedit
+from tests.support.cli import environment, manifest
+from tests.support.cli import inside as batchedit
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 value = st.recursive(

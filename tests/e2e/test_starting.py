@@ -12,8 +12,8 @@ from PIL import Image
 from batchedit.importers.feeds import Sources
 from batchedit.manifest.read import open_manifest
 from batchedit.sandbox import SandboxConfig, serve
-from tests.cli import inside as batchedit
-from tests.cli import on, rows
+from tests.support.cli import inside as batchedit
+from tests.support.cli import on, rows
 
 LINK = "https://images.example.com"
 SHOPIFY = f"""Handle,Title,Body (HTML),Vendor,Image Src,Variant SKU

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.cli import environment, manifest
+from tests.support.cli import environment, manifest
 
 
 def at_a_terminal(arguments: list[str], cwd: Path, until: str, answer: str) -> tuple[str, int]:

@@ -15,8 +15,8 @@ import pytest
 from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
 from batchedit.run_folder import RunFolder
-from tests.reviewing import reviewing
-from tests.showroom import Showroom, picture
+from tests.support.finished_run import Showroom, picture
+from tests.support.review_process import reviewing
 
 
 @pytest.fixture

@@ -24,9 +24,9 @@ from batchedit.ledger.opening import create_checkpoint, open_checkpoint
 from batchedit.ledger.rescue import NAME, rescue, rescued, spare
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.cli import batchedit, manifest, on, rows, until
-from tests.factories import make_job, make_line, make_record
-from tests.kill.nursery import Child, Nursery
+from tests.support.cli import batchedit, manifest, on, rows, until
+from tests.support.factories import make_job, make_line, make_record
+from tests.support.fork_server import Child, Nursery
 
 ROWS = 12
 ON_THE_WIRE = 4

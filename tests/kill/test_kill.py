@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.cli import CHILD, batchedit, manifest, on, rows, start, until
+from tests.support.cli import CHILD, batchedit, manifest, on, rows, start, until
 
 ROWS = 12
 QUICK = {"latency": "0.15", "plain_files": 20_000}

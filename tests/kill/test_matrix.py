@@ -18,8 +18,8 @@ from batchedit.commands import run as runs
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.sandbox.faults import allowed
-from tests.cli import manifest, on, rows, until
-from tests.kill.nursery import Nursery
+from tests.support.cli import manifest, on, rows, until
+from tests.support.fork_server import Nursery
 
 QUICK = {"latency": "0", "plain_files": 20_000}
 """Jobs that end at once."""

@@ -14,8 +14,8 @@ import pytest
 
 from batchedit.commands import run as runs
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.cli import manifest, on, rows, until
-from tests.kill.nursery import Nursery
+from tests.support.cli import manifest, on, rows, until
+from tests.support.fork_server import Nursery
 
 ROWS = 120
 HANDFUL = 12

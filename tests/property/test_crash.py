@@ -39,7 +39,7 @@ from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.collecting import Pool, work
 from batchedit.pool.governor import Governor, Pace
 from batchedit.ports import Broken, CancelReply, LookReply, NoAnswer, StillRunning, SubmitEvent
-from tests.factories import make_line
+from tests.support.factories import make_line
 
 PRICE = 40_000
 NOBODY = Problem(Kind.UNREACHABLE, "nobody there")

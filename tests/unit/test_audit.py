@@ -27,7 +27,7 @@ from batchedit.core.lifecycle import (
 from batchedit.core.model import Handle, Kind, Output, Problem, SavedFile
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
-from tests.factories import make_line
+from tests.support.factories import make_line
 
 PRICE = 40_000
 CONTENT = b"a picture"

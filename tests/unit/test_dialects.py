@@ -15,7 +15,7 @@ from batchedit.results.columns import RESULT_COLUMNS
 from batchedit.results.files import form_as
 from batchedit.results.writer import write_results
 from batchedit.runcomfy.catalogue import load_model
-from tests.dialects import DIALECTS, FIVE, HEADER, make_dialect
+from tests.support.dialects import DIALECTS, FIVE, HEADER, make_dialect
 
 MODEL = load_model("openai/gpt-4o-image/edit")
 SUFFIXES = {FormKind.CSV: ".csv", FormKind.JSONL: ".jsonl", FormKind.XLSX: ".xlsx", FormKind.PARQUET: ".parquet"}

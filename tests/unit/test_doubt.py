@@ -14,7 +14,7 @@ from batchedit.core.model import Kind, Problem, State
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.sqlite import SqliteCheckpoint
-from tests.factories import make_line
+from tests.support.factories import make_line
 
 PRICE = 40_000
 

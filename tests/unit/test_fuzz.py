@@ -17,7 +17,7 @@ import pytest
 
 from batchedit.cli.app import batchedit
 from batchedit.core.errors import BatcheditError
-from tests.dialects import DIALECTS, make_dialect
+from tests.support.dialects import DIALECTS, make_dialect
 
 TRIES = int(os.environ.get("BATCHEDIT_FUZZ", "1000"))
 PARTS = 20

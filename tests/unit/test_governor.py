@@ -19,7 +19,7 @@ from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.collecting import Pool, cancel, work
 from batchedit.pool.governor import NEVER_REACHED_SECONDS, OUTAGE_SECONDS, Governor, Pace, Slot, StopRule
 from batchedit.ports import CancelReply, LookReply, NoAnswer, StillRunning, SubmitEvent
-from tests.factories import make_line, make_record
+from tests.support.factories import make_line, make_record
 
 LOST = Problem(Kind.LOST, "no answer")
 NOBODY = Problem(Kind.UNREACHABLE, "connection refused")

@@ -46,7 +46,7 @@ from batchedit.core.lifecycle import (
     recover,
 )
 from batchedit.core.model import Handle, Kind, Output, Problem, SavedFile, State
-from tests.factories import make_record
+from tests.support.factories import make_record
 
 NOW = 200.0
 PROBLEM = Problem(Kind.SERVICE, "it broke", 500, 500001)

@@ -16,7 +16,7 @@ from batchedit.manifest import csvfile
 from batchedit.manifest.excel import as_shown
 from batchedit.manifest.read import BadRow, Row, manifest_from_frame, open_manifest
 from batchedit.manifest.rows import FormKind
-from tests.dialects import DIALECTS, FIVE, HEADER, as_csv, make_dialect
+from tests.support.dialects import DIALECTS, FIVE, HEADER, as_csv, make_dialect
 
 SHARED = Path(os.environ.get("BATCHEDIT_SHARED", Path(__file__).parents[3] / "shared")) / "manifests"
 

@@ -13,7 +13,7 @@ from batchedit.core.model import Kind, Money, Problem, State
 from batchedit.core.policy import COUNTED, RetryLimits, admits, after_decline, backoff
 from batchedit.ledger.money_totals import purse
 from batchedit.pool.governor import StopRule
-from tests.factories import make_record
+from tests.support.factories import make_record
 
 PRICE = 40_000
 CAP = 400_000

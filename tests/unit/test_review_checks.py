@@ -13,7 +13,7 @@ from batchedit.images.features import Album, Look, Wanted, is_flat, measured, on
 from batchedit.review import alike as alike_module
 from batchedit.review.alike import BITS, alike, groups
 from batchedit.review.checks import Subject, check, wrong_ratio
-from tests.showroom import picture
+from tests.support.finished_run import picture
 
 
 def look(number: int, hash_: int, **changes: object) -> Look:

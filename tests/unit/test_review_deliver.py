@@ -25,7 +25,7 @@ from batchedit.review.deliver import Piece
 from batchedit.review.deliver import deliver as hand_on
 from batchedit.review.package import package
 from batchedit.run_folder import RunFolder
-from tests.showroom import Showroom, picture
+from tests.support.finished_run import Showroom, picture
 
 Say = Callable[[int, Verdict, str], None]
 

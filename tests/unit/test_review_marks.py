@@ -22,7 +22,7 @@ from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.review.decisions import read_decisions
 from batchedit.review.redo import extended, free_name, job_again
 from batchedit.run_folder import RunFolder
-from tests.showroom import Showroom, line, picture
+from tests.support.finished_run import Showroom, line, picture
 
 APPROVE, REJECT, HOLD, NONE = Verdict.APPROVE, Verdict.REJECT, Verdict.HOLD, Verdict.NONE
 

@@ -17,7 +17,7 @@ from batchedit.review.notify import ATTEMPTS, check_hook, notify, summary
 from batchedit.review.page import json_block, policy, render
 from batchedit.review.payload import Table, facets, sources_of
 from batchedit.run_folder import RunFolder
-from tests.showroom import Showroom, picture
+from tests.support.finished_run import Showroom, picture
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>",

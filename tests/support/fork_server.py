@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.cli import environment
+from tests.support.cli import environment
 
 
 class Child:
@@ -55,7 +55,7 @@ class Nursery:
         self._folder = TemporaryDirectory(prefix="nursery-")
         self._count = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.kill.nursery"],
+            [sys.executable, "-m", "tests.support.fork_server"],
             cwd=Path(__file__).parents[2],
             env=environment(),
             stdin=subprocess.PIPE,

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tests.showroom import Showroom
+from tests.support.finished_run import Showroom
 
 
 class Review:

@@ -17,7 +17,7 @@ from unittest.mock import patch
 from batchedit.cli import main
 from batchedit.sandbox import RunningSandbox
 
-CHILD = Path(__file__).parent / "kill" / "child.py"
+CHILD = Path(__file__).parents[1] / "kill" / "child.py"
 
 
 def environment(**more: str) -> dict[str, str]:
