@@ -32,7 +32,7 @@ from batchedit.ledger.rescue import clear_rescued, rescue, rescued
 from batchedit.ledger.sqlite import BUSY_SECONDS, COMPANY_SECONDS, SqliteCheckpoint
 from batchedit.planning.intake import state_of
 from batchedit.pool.collecting import Pool, step
-from tests.conformance.checkpoint_suite import FILES, HANDLE, OUTPUTS, CheckpointSuite, Make, first, play
+from tests.ledger.ledger_suite import FILES, HANDLE, OUTPUTS, CheckpointSuite, Make, first, play
 from tests.support.factories import make_job, make_line
 
 MODEL = "openai/gpt-4o-image/edit"

@@ -8,7 +8,7 @@ import pytest
 
 from batchedit.core.model import Line
 from batchedit.ledger.memory import MemoryCheckpoint
-from tests.conformance.checkpoint_suite import CheckpointSuite, Make
+from tests.ledger.ledger_suite import CheckpointSuite, Make
 
 
 class TestMemory(CheckpointSuite):
