@@ -30,7 +30,7 @@ readme: $(VENV)/dev
 	BATCHEDIT_WRITE_README=1 $(BIN)/python -m pytest -q tests/e2e/test_readme.py
 
 fuzz: $(VENV)/dev
-	BATCHEDIT_FUZZ=20000 $(BIN)/python -m pytest tests/unit -k fuzz
+	BATCHEDIT_FUZZ=20000 $(BIN)/python -m pytest tests/manifest -k fuzz
 
 $(VENV)/demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
