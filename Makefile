@@ -4,12 +4,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint readme bench browser soak fuzz clean
+.PHONY: demo test test-all lint wheel readme docs bench browser soak fuzz clean
 
 demo: $(VENV)/demo
 	$(BIN)/batchedit run manifests/demo.csv --sandbox
 
 test: $(VENV)/dev
+	$(BIN)/python -m pytest -n auto -m "not process and not browser"
+
+test-all: $(VENV)/dev
 	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/dev
@@ -20,17 +23,24 @@ lint: $(VENV)/dev
 browser: $(VENV)/dev $(VENV)/browser
 	$(BIN)/python -m pytest -m browser tests/browser
 
-bench: $(VENV)-bench/bench
-	$(VENV)-bench/bin/python benchmarks/run.py
+bench: $(VENV)-bench/bench $(VENV)/dev
+	BATCHEDIT_TESTS_PYTHON=$(BIN)/python $(VENV)-bench/bin/python benchmarks/run.py
 
 soak: $(VENV)/dev
 	$(BIN)/python benchmarks/soak.py
 
 readme: $(VENV)/dev
-	BATCHEDIT_WRITE_README=1 $(BIN)/python -m pytest -q tests/e2e/test_readme.py
+	BATCHEDIT_WRITE_README=1 $(BIN)/python -m pytest -q tests/e2e/test_readme.py tests/cli/test_json.py
+
+wheel:
+	.ci/wheel --all
+
+docs: $(VENV)/docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
+	$(BIN)/sphinx-build -W --keep-going -q -b man docs build/man
 
 fuzz: $(VENV)/dev
-	BATCHEDIT_FUZZ=20000 $(BIN)/python -m pytest tests/manifest -k fuzz
+	BATCHEDIT_FUZZ=20000 $(BIN)/python -m pytest tests/manifest/test_fuzz.py
 
 $(VENV)/demo: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -43,7 +53,7 @@ $(VENV)-bench/bench: pyproject.toml
 	$(VENV)-bench/bin/pip install --quiet --editable '.[bench]'
 	touch $@
 
-$(VENV)/dev $(VENV)/browser: pyproject.toml
+$(VENV)/dev $(VENV)/browser $(VENV)/docs: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable '.[$(notdir $@)]'
 	touch $@ $(VENV)/demo

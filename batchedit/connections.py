@@ -9,23 +9,24 @@ fifth of a call's CPU, and neither caller wants any of it.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Iterable
+import sys
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from time import monotonic
-from typing import Any
 
 import anyio
-import httpcore
 import httpx
 
 KEEPALIVE = 4.0
 """Seconds an idle connection is kept: below the 5 s after which common servers (uvicorn, Node) close theirs."""
-FRESH = 1.0
-"""Seconds after the last byte for which the other side is taken not to have hung up."""
-BLOCK = 2**18
-"""Bytes read at once: as many as asyncio takes from a socket. httpcore asks for a quarter of that, and what it did not ask
-for would be handed out in pieces, a fifth of what a download costs without its check.
-"""
+
+
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
+"""How pictures begin: Brotli's bytes have no beginning of their own by which a body that is only called so could be told."""
+
+
+class PackedBodyError(Exception):
+    """A compressed body is damaged."""
 
 
 class Stack:
@@ -46,14 +47,10 @@ class Stack:
     ) -> None:
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=int(keep), keepalive_expiry=KEEPALIVE)
 
-        def one() -> httpx.AsyncHTTPTransport:
-            made = httpx.AsyncHTTPTransport(verify=verify or True, trust_env=False, limits=limits, proxy=proxy)
-            if keep:
-                # The parameter is httpcore's own (``network_backend``), and httpx has no way to hand it on.
-                made._pool._network_backend = _Backend()  # noqa: SLF001
-            return made
+        def connect() -> httpx.AsyncHTTPTransport:
+            return httpx.AsyncHTTPTransport(verify=verify or True, trust_env=False, limits=limits, proxy=proxy)
 
-        self._idle = [transport or one() for _ in range(size)]
+        self._idle = [transport or connect() for _ in range(size)]
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[httpx.AsyncBaseTransport]:
@@ -80,56 +77,64 @@ class Stack:
             await transport.aclose()
 
 
-class _Stream(httpcore.AsyncNetworkStream):
-    """A connection that reads large blocks, and asks the system whether the other side has hung up only once it has been
-    quiet for FRESH seconds.
+# --- bodies ---------------------------------------------------------------------------------------
 
-    httpcore wants to know at the beginning and at the end of each call, and anyio asks for the peer's name on the way:
-    four calls to the system, a tenth of a GET (``benchmarks/LOG.md``). A server that hangs up at once says so in its answer;
-    one that doesn't breaks a call that is free, and that is made again.
+
+async def read_body(response: httpx.Response, take: Callable[[bytes], Awaitable[None]]) -> None:
+    """Hand the body to ``take`` as it comes; what ``take`` raises is raised when the body's generators have ended.
+
+    Left halfway they would be closed by the collector, out of turn, and trio says so with a ResourceWarning; closing the
+    outermost leaves those inside it. A cancellation reaches the innermost and ends them all.
     """
-
-    def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
-        self._inner = inner
-        self._heard = monotonic()
-        self._over = False  # an answer without a length ends with the connection, and httpcore would use it again
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 - httpcore's own
-        self._heard = monotonic()
-        data = await self._inner.read(max(max_bytes, BLOCK), timeout)
-        self._over = self._over or not data
-        return data
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 - httpcore's own
-        await self._inner.write(buffer, timeout)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own
-    ) -> httpcore.AsyncNetworkStream:
-        return _Stream(await self._inner.start_tls(ssl_context, server_hostname, timeout))
-
-    def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable" and (self._over or monotonic() - self._heard < FRESH):
-            return self._over
-        return self._inner.get_extra_info(info)
+    assert isinstance(response.stream, httpx.AsyncByteStream)
+    failed: Exception | None = None
+    with anyio.CancelScope() as scope:
+        async for chunk in response.stream:
+            if failed is None:
+                try:
+                    await take(chunk)
+                except Exception as error:  # noqa: BLE001 - raised below
+                    failed = error
+                    scope.cancel()
+    if failed is not None:
+        raise failed
 
 
-class _Backend(httpcore.AnyIOBackend):
-    """httpcore's own, with such streams."""
+def unpacker(response: httpx.Response, first: bytes) -> Callable[[bytes], bytes]:
+    """What undoes the body's compression, block by block: gzip, deflate, Brotli or Zstandard, where the header says so and
+    the ``first`` bytes are such. PackedBodyError where a block is damaged.
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """As httpcore's. Its errors stay what they are."""
-        return _Stream(await super().connect_tcp(host, port, timeout, local_address, socket_options))
+    Every other word (``aws-chunked``, ``utf-8``, ``none``) changes nothing, and a picture that is only called compressed
+    stays as it is: whether the bytes are a picture is judged by decoding them.
+    """
+    words = {word.strip().lower() for word in response.headers.get("content-encoding", "").split(",")}
+    if words & {"gzip", "x-gzip", "deflate"} and first.startswith((b"\x1f\x8b", b"\x78")):
+        return _telling(zlib.decompressobj(wbits=47).decompress)  # 47: either header, as zlib has it
+    if "zstd" in words and first.startswith(b"\x28\xb5\x2f\xfd"):
+        return _zstd()
+    if "br" in words and not first.startswith(_PICTURES):
+        import brotli  # noqa: PLC0415 - hardly any host sends it, as nobody asks for it
+
+        return _telling(brotli.Decompressor().process)
+    return bytes
+
+
+def _zstd() -> Callable[[bytes], bytes]:
+    if sys.version_info >= (3, 14):
+        from compression import zstd  # noqa: PLC0415
+    else:
+        from backports import zstd  # noqa: PLC0415
+    found = zstd.ZstdDecompressor()
+    return _telling(lambda block: b"" if found.eof else found.decompress(block))
+
+
+def _telling(unpack: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """Each of the libraries has an exception of its own for what is damaged."""
+
+    def told(block: bytes) -> bytes:
+        try:
+            return unpack(block)
+        except Exception as error:  # noqa: BLE001 - zlib.error, brotli.error, ZstdError: no common one
+            raise PackedBodyError(f"the compressed body is damaged: {type(error).__name__} {error}") from None
+
+    return told

@@ -1,39 +1,139 @@
 """The program as a library: the same run as the command's, from Python.
 
-    report = batchedit.run("manifests/spring.csv", prompt="an ad for {title}", out="outputs/spring")
+    result = batchedit.run("manifests/spring.csv", prompt="an ad for {title}", out="outputs/spring")
     frame = batchedit.run(dataframe, out="outputs/frame").results
 
-Everything heavy is imported when it is used.
+Everything heavy is imported when it is used. Money is ``Decimal`` US dollars throughout.
 """
 
 from __future__ import annotations
 
+import difflib
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-from .core.errors import StoppedError, UsageError
-from .core.model import Counts, Money, State, parse_usd
+from .core.errors import UsageError
+from .core.model import MICRO, Counts, State, parse_usd
+from .core.policy import NO_CAP
 from .settings.model import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .commands.observers import Snapshot
-    from .commands.purchase import CanaryReport
-    from .planning.intake import Plan
-    from .planning.survey import Stop
-    from .ports import Observer
+    from .commands.quote import Quote
+    from .core.model import Money
+    from .planning.plan import Plan
+    from .ports import Observer, Snapshot, Stop
     from .results.report import Report
 
+Dollars = str | int | float | Decimal
+"""US dollars as a caller gives them: ``"0.04"``, ``Decimal("0.04")``, ``50``."""
 _MONEY = frozenset({"price", "max_cost"})
+
+
+class Options(TypedDict, total=False):
+    """What ``run``, ``arun`` and ``plan`` take: the command line's options with ``_`` for ``-``; the defaults are its own."""
+
+    model: str
+    schema: str | os.PathLike[str]
+    prompt: str
+    map: Mapping[str, str]
+    set: Mapping[str, str]
+    sizes: Sequence[str]
+    variants: int
+    over: Mapping[str, Sequence[str]]
+    fill_down: Sequence[str]
+    id: str
+    name: str
+    limit: int
+    encoding: str
+    delimiter: str
+    sheet: str
+    header_row: int
+    visible_only: bool
+    image_root: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+    no_shrink: bool
+    skip_invalid: bool
+    check_images: bool
+    no_check_images: bool
+    format: Literal["csv", "jsonl", "parquet", "xlsx"]
+    no_thumbnails: bool
+    price: Dollars
+    concurrency: int | Literal["auto"]
+    rate: float
+    max_cost: Dollars | Literal["none"]
+    on_doubt: Literal["hold", "buy-again"]
+    fresh: bool
+    another_account: bool
+    stop_after_failures: str
+    stuck_after: float
+    until: float
+    poll_seconds: float
+    sandbox: bool
+    base_url: str
+    allow_hosts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunMoney:
+    """US dollars. ``max_cost`` is the cap that the run has, None without one."""
+
+    spent: Decimal
+    reserved: Decimal
+    in_doubt: Decimal
+    max_cost: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, given to ``on_progress`` about once a second. Counts are pictures.
+
+    ``seconds_left`` is the median guess, None before anything is known. ``waits_for`` says why nothing is bought just now,
+    ``slowed`` what the service keeps the run to; both are "" otherwise.
+    """
+
+    total: int
+    done: int
+    under_way: int
+    failed: int
+    in_doubt: int
+    money: RunMoney
+    seconds_left: float | None
+    waits_for: str
+    slowed: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanResult:
+    """What ``run`` would do. ``problems`` are (row, id, column, what is wrong); rows have the sheet's own numbers.
+
+    ``price`` is one picture's, ``estimate`` that of all ``to_buy``; both 0 where nobody knows the price. ``balance`` is the
+    account's, None where the service does not tell it.
+    """
+
+    folder: Path
+    rows: int
+    to_buy: int
+    reused: int
+    invalid_rows: int
+    problems: tuple[tuple[int, str, str, str], ...]
+    price: Decimal
+    price_source: str
+    estimate: Decimal
+    max_cost: Decimal | None
+    balance: Decimal | None
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended. ``code`` is the command's exit code, ``folder`` where everything lies."""
+    """How a run stands or ended. ``code`` is the command's exit code, ``folder`` where everything lies."""
 
     folder: Path
     report: Report
@@ -60,53 +160,51 @@ class RunResult:
         return self.report.counts.of(State.DONE)
 
     @property
-    def money(self) -> Money:
-        """Micro-dollars spent, reserved and in doubt."""
-        return self.report.money
+    def money(self) -> RunMoney:
+        """US dollars spent, reserved and in doubt."""
+        return _money(self.report.money)
 
     @property
     def results(self) -> pd.DataFrame:
         """The enriched manifest: the given rows as they were, and the ``result_`` columns behind them."""
-        from .commands.run import kept_settings  # noqa: PLC0415
-        from .ledger.opening import open_checkpoint  # noqa: PLC0415 - pandas is loaded only for those who ask
+        from .commands.kept_settings import kept_settings  # noqa: PLC0415
+        from .ledger.opening import reading  # noqa: PLC0415 - pandas is loaded only for those who ask
         from .manifest.read import manifest_from_frame  # noqa: PLC0415
-        from .planning.intake import open_source  # noqa: PLC0415
         from .results.tables import results_frame  # noqa: PLC0415
-        from .run_folder import RunFolder  # noqa: PLC0415
+        from .run_folder import RunFolder, open_snapshot  # noqa: PLC0415
 
         folder = RunFolder(self.folder)
-        checkpoint = open_checkpoint(folder.checkpoint, read_only=True)
-        try:
+        with reading(folder.checkpoint) as checkpoint:
             if self._frame is not None:
                 return results_frame(manifest_from_frame(self._frame), checkpoint.outcomes())
-            snapshot = folder.snapshot()
-            assert snapshot is not None  # a run that ended has taken its manifest in
-            manifest = open_source(snapshot, kept_settings(checkpoint, {}), snapshot.name)
+            manifest = open_snapshot(checkpoint, folder, kept_settings(checkpoint, folder, {}))
             return results_frame(manifest, checkpoint.outcomes())
-        finally:
-            checkpoint.close()
 
 
 async def arun(
     manifest: str | Path | pd.DataFrame,
     *,
     out: str | Path | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
     observer: Observer | None = None,
     environ: Mapping[str, str] | None = None,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> RunResult:
     """Buy what is missing, collect it, write the results; call it again to go on.
 
-    ``manifest`` is a file or a DataFrame (which needs ``out``). ``options`` are the command line's, with ``_`` for
-    ``-``: ``prompt``, ``map`` and ``set`` as dicts, ``sizes`` as a sequence, ``price`` and ``max_cost`` in US dollars,
-    ``concurrency``, ``sandbox``, … It never asks: what is missing is bought. Bad rows raise ManifestError, a missing
-    token TokenError, and so on as in ``batchedit.core.errors``; what happened to single rows is in the result.
+    ``manifest`` is a file or a DataFrame (which needs ``out``). ``options`` are those of ``Options``. ``price`` and
+    ``max_cost`` are US dollars; ``max_cost="none"`` lifts the cap that the run has. It never asks: what is missing is bought.
+    Bad rows raise ManifestError, a missing token TokenError, and so on as in ``batchedit.core.errors``; what happened to
+    single rows is in the result. ``on_progress`` is called about once a second; ``observer`` sees each event of each job,
+    and notes.
     """
     from .commands.run import run as run_manifest  # noqa: PLC0415
-    from .run_folder import folder_for  # noqa: PLC0415 - as above
+    from .commands.trust import keep_typed  # noqa: PLC0415 - as above
 
     settings = _settings(options, out)
-    host = _Host(observer, os.environ if environ is None else environ)
+    host = _Host(observer, os.environ if environ is None else environ, on_progress)
+    if warning := keep_typed(host.environ, options.get("base_url"), settings.allow_hosts):
+        host.warn(warning.removeprefix("warning: "))
     frame: pd.DataFrame | None = None
     if isinstance(manifest, str | Path):
         source = Path(manifest)
@@ -115,24 +213,132 @@ async def arun(
             raise UsageError("a DataFrame has no name: say where the run is to live with out=")
         frame, source = manifest, _spool(manifest, Path(out))
     report = await run_manifest(source, settings, host)
-    return RunResult(folder_for(source, settings.out).path, report, frame)
+    return RunResult(report.folder, report, frame)
 
 
-def run(manifest: str | Path | pd.DataFrame, *, out: str | Path | None = None, **options: Any) -> RunResult:
-    """``arun`` for a program without an event loop."""
+def run(
+    manifest: str | Path | pd.DataFrame,
+    *,
+    out: str | Path | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    observer: Observer | None = None,
+    environ: Mapping[str, str] | None = None,
+    **options: Unpack[Options],
+) -> RunResult:
+    """``arun`` for a program without an event loop. UsageError where one is running already."""
     import anyio  # noqa: PLC0415 - as above
 
-    return anyio.run(lambda: arun(manifest, out=out, **options))
+    _refuse_in_a_loop("arun")
+    return anyio.run(
+        lambda: arun(manifest, out=out, on_progress=on_progress, observer=observer, environ=environ, **options)
+    )
+
+
+async def aplan(
+    manifest: str | Path,
+    *,
+    out: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    **options: Unpack[Options],
+) -> PlanResult:
+    """What ``run`` would do with ``manifest``, and what it costs. It buys nothing. Errors as of ``arun``."""
+    from .commands.plan import plan as plan_manifest  # noqa: PLC0415 - as above
+
+    host = _Host(None, os.environ if environ is None else environ, None)
+    return _plan_result(await plan_manifest(Path(manifest), _settings(options, out), host))
+
+
+def plan(
+    manifest: str | Path,
+    *,
+    out: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    **options: Unpack[Options],
+) -> PlanResult:
+    """``aplan`` for a program without an event loop. UsageError where one is running already."""
+    import anyio  # noqa: PLC0415 - as above
+
+    _refuse_in_a_loop("aplan")
+    return anyio.run(lambda: aplan(manifest, out=out, environ=environ, **options))
+
+
+def status(run: str | Path) -> RunResult:
+    """How the run stands whose folder, name or sheet ``run`` is; also while it goes on. NotFoundError if there is none."""
+    from .commands.status import status as read_status  # noqa: PLC0415 - as above
+
+    folder, report = read_status(str(run), {})
+    return RunResult(folder.path, report)
+
+
+def _refuse_in_a_loop(instead: str) -> None:
+    import asyncio  # noqa: PLC0415 - as above
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise UsageError(
+        "an event loop is running here already, as in a notebook", hint=f"await batchedit.{instead}(…) instead"
+    )
+
+
+def _dollars(micros: int) -> Decimal:
+    return Decimal(micros) / MICRO
+
+
+def _money(money: Money) -> RunMoney:
+    cap = None if money.cap is None else _dollars(money.cap)
+    return RunMoney(_dollars(money.spent), _dollars(money.held), _dollars(money.in_doubt), cap)
+
+
+def _progress(total: int, now: Snapshot) -> Progress:
+    return Progress(
+        total=total,
+        done=now.counts.of(State.DONE),
+        under_way=now.counts.of(State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED),
+        failed=now.counts.of(State.FAILED, State.CANCELLED),
+        in_doubt=now.counts.of(State.IN_DOUBT),
+        money=_money(now.money),
+        seconds_left=now.eta[0] if now.eta else None,
+        waits_for=now.paused,
+        slowed=str(now.slowed) if now.slowed else "",
+    )
+
+
+def _plan_result(what: Plan) -> PlanResult:
+    return PlanResult(
+        folder=what.folder,
+        rows=what.rows,
+        to_buy=what.to_buy,
+        reused=what.reused,
+        invalid_rows=what.invalid_rows,
+        problems=tuple((bad.row, bad.id, cell.column, cell.reason) for bad in what.invalid for cell in bad.problems),
+        price=_dollars(what.price),
+        price_source=what.price_source,
+        estimate=_dollars(what.estimate),
+        max_cost=None if what.max_cost is None else _dollars(what.max_cost),
+        balance=None if what.balance is None else _dollars(what.balance),
+        warnings=tuple(what.warnings),
+        notes=tuple(what.notes),
+    )
 
 
 def _settings(options: Mapping[str, Any], out: str | Path | None) -> Settings:
-    known = {f.name for f in fields(Settings)}
-    if wrong := sorted(set(options) - known):
-        raise UsageError(f"there is no option {', '.join(wrong)}", hint=f"there are: {', '.join(sorted(known))}")
+    known = sorted(Options.__annotations__)
+    for wrong in sorted(set(options) - set(known)):
+        near = difflib.get_close_matches(wrong, known, 1)
+        raise UsageError(
+            f"there is no option {wrong!r}",
+            hint=f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}",
+        )
     values = dict(options)
     for name in _MONEY & values.keys():
-        if values[name] is not None:
+        if values[name] is not None and (name, values[name]) != ("max_cost", NO_CAP):
             values[name] = parse_usd(str(values[name]))
+    if isinstance(root := values.get("image_root"), str | os.PathLike):
+        values["image_root"] = (root,)
+    if "image_root" in values:
+        values["image_root"] = tuple(map(os.fspath, values["image_root"] or ()))
     for name in ("sizes", "fill_down", "allow_hosts"):
         if name in values:
             values[name] = tuple(values[name])
@@ -143,27 +349,35 @@ def _settings(options: Mapping[str, Any], out: str | Path | None) -> Settings:
 
 def _spool(frame: pd.DataFrame, folder: Path) -> Path:
     """The frame as a JSONL manifest in the run's folder, so that the run can be taken up without it."""
-    from .manifest.cells import json_text  # noqa: PLC0415 - as above
+    from .disk import whole_file  # noqa: PLC0415 - as above
+    from .manifest.cells import json_text  # noqa: PLC0415
     from .manifest.read import Row, manifest_from_frame  # noqa: PLC0415
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "frame.jsonl"
-    with path.open("w", encoding="utf-8") as file:
+    with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
+        line = 1
         for row in manifest_from_frame(frame).rows():
             if isinstance(row, Row):
+                file.write("\n" * (row.number - line))  # an empty row keeps its line, or those behind it get its number
                 file.write(json_text(row.cells) + "\n")
+                line = row.number + 1
     return path
 
 
 class _Host:
-    """``execution.Host`` for a program: nobody to ask, notes go to ``logging``."""
+    """``commands.host.Host`` for a program: nobody to ask, notes go to ``logging``."""
 
-    def __init__(self, observer: Observer | None, environ: Mapping[str, str]) -> None:
-        from .planning.survey import Stop  # noqa: PLC0415 - as above
+    def __init__(
+        self, observer: Observer | None, environ: Mapping[str, str], on_progress: Callable[[Progress], None] | None
+    ) -> None:
+        from .ports import Stop  # noqa: PLC0415 - as above
 
         self.environ = environ
         self.stop: Stop = Stop()
         self._observer = observer
+        self._warned: set[str] = set()
+        self._on_progress = on_progress
 
     def observers(self) -> Sequence[Observer]:
         from .commands.observers import Logging  # noqa: PLC0415 - as above
@@ -173,14 +387,33 @@ class _Host:
     def say(self, text: str) -> None:
         """Notes reach the observers; a program needs no sentences."""
 
-    async def confirm(self, what: Plan) -> None:
-        """Calling ``run`` is the yes."""
+    def warn(self, text: str) -> None:
+        """To ``logging``, each text once."""
+        if text not in self._warned:
+            self._warned.add(text)
+            logging.getLogger("batchedit").warning("%s", text)
 
-    async def confirm_rest(self, canary: CanaryReport) -> None:
-        """As the command with ``--yes``: go on only if none of the canary failed."""
-        if canary.done < canary.jobs:
-            raise StoppedError(f"{canary.jobs - canary.done} of the {canary.jobs} canary pictures did not come out")
+    async def confirm(self, quote: Quote) -> None:
+        """Calling ``run`` is the yes, as ``--yes`` is: it holds while nothing has turned out worse than it was shown."""
+        from .commands.quote import objection  # noqa: PLC0415 - as above
 
-    def watch(self, total: int) -> Callable[[Snapshot], None] | None:  # noqa: ARG002 - the port's signature
-        """Nobody looks at a bar."""
-        return None
+        if (error := objection(quote)) is not None:
+            raise error
+
+    def watch(self, total: int) -> Callable[[Snapshot], None] | None:
+        """An error of the caller's own function ends its calls, not the purchase of what is under way."""
+        call = self._on_progress
+        if call is None:
+            return None
+        broken = False
+
+        def tell(now: Snapshot) -> None:
+            nonlocal broken
+            try:
+                if not broken:
+                    call(_progress(total, now))
+            except Exception:
+                broken = True
+                logging.getLogger("batchedit").exception("on_progress failed; it is not called again")
+
+        return tell

@@ -1,17 +1,19 @@
 """What the pool needs of the world: four seams, each with one real edge and one in-memory stand-in.
 
-``Api`` is answered by ``api.client``, ``Checkpoint`` by ``checkpoint.sqlite`` and ``checkpoint.memory``, ``Files`` by
-``pool.download``, ``Observer`` by ``progress``.
+``Api`` is answered by ``runcomfy.client``, ``Ledger`` by ``ledger.sqlite`` and ``ledger.memory``, ``Files`` by
+``files.download``, ``Observer`` by ``commands.observers``. Everything but the pool has another port of the ledger:
+``ledger.book``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from .core.lifecycle import (
+from .core.errors import BatcheditError
+from .core.events import (
     Accepted,
     CancelConfirmed,
     CancelDenied,
@@ -22,18 +24,23 @@ from .core.lifecycle import (
     Gone,
     Lost,
     Refused,
+    Reserved,
 )
-from .core.model import Counts, Money, Output, Problem, Record, SavedFile, State
+from .core.model import Counts, JobKey, Money, Output, Problem, Record, SavedFile, State
+from .core.slowdown import Slowdown
 
 
 @dataclass(frozen=True, slots=True)
 class StillRunning:
-    """A look found the job unfinished. ``running`` once it left the queue; ``word`` is the service's own."""
+    """A look found the job unfinished. ``running`` once it left the queue; ``word`` is the service's own; ``problem``
+    says what came with one that nobody has listed.
+    """
 
     word: str
     running: bool
     queue_position: int | None = None
     known: bool = True
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,35 +91,80 @@ class Api(Protocol):
         ...
 
 
-class Checkpoint(Protocol):
-    """The durable record, as the pool sees it."""
+class Totals(NamedTuple):
+    """Sums of a run: wanted jobs by state, and money over all jobs, because money is money."""
+
+    counts: Counts
+    money: Money
+
+
+class Ledger(Protocol):
+    """The durable record, as the pool sees it. All that may take a round trip is awaited."""
 
     believes_estimate: bool
     """The service does not tell costs, so the estimate must do. For this process alone."""
+    earlier_cost: int
+    """Micro-dollars: the dearest job of this model that the service named a cost for in an earlier run; 0 for none. For
+    this process alone."""
 
     @property
     def top_price(self) -> int:
-        """Micro-dollars: the dearest job that the service has named a cost for; 0 before it has."""
+        """Micro-dollars: the dearest job that the service has named a cost for, as far as this process knows; 0 before."""
+        ...
+
+    async def reserve(self, record: Record, event: Reserved) -> Record:
+        """Write the intention to buy, and return when it is durable: the one change that lets money out.
+
+        In one transaction with the writing the cap is checked: BudgetReachedError, and nothing is written. Else as
+        ``save``.
+        """
         ...
 
     async def save(self, record: Record, event: Event) -> Record:
-        """Write ``record`` (the result of ``event``) and the event; return when both are durable.
+        """Write ``record`` (the result of ``event``, which is no ``Reserved``) and the event; return when both are durable.
 
-        Compare-and-set on ``record.serial``: StaleRecordError if somebody else moved it. For ``Reserved`` the budget is
-        checked in the same transaction: BudgetReachedError, and nothing is written. CheckpointError if the disk fails.
+        Compare-and-set on ``record.serial``: StaleRecordError if somebody else moved it. An ``Accepted`` whose request_id was
+        accepted before, for whatever job, is a KnownRequestError, and nothing is written. CheckpointError if the disk fails.
         """
+        ...
+
+    @property
+    def shared(self) -> bool:
+        """May other processes buy in this run at the same time? Then the sums are everybody's, ``planned`` gives each job to
+        one of them, and ``beat`` is to be called.
+        """
+        ...
+
+    @property
+    def beat_seconds(self) -> float:
+        """Between two beats."""
+        ...
+
+    async def beat(self) -> None:
+        """Tell the others that this process lives, and take over what those had that don't. To be called from the event loop
+        every ``beat_seconds``, so that a loop that hangs is not taken for alive. CheckpointError where it was taken for
+        dead.
+        """
+        ...
+
+    def may_send(self) -> bool:
+        """May a POST that buys leave now? Asked just before its first byte; False once others may have taken over its job."""
+        ...
+
+    async def rests(self) -> bool:
+        """Is nothing under way with anybody, and nothing left that anybody may buy?"""
+        ...
+
+    async def adopted(self, limit: int) -> Sequence[Record]:
+        """Bought jobs that nobody looked after any more, at most ``limit``: they are this process's now."""
         ...
 
     def rescue(self, record: Record, event: Accepted) -> None:
         """The last resort for the id of a bought job that ``save`` could not take. Never raises."""
         ...
 
-    def counts(self) -> Counts:
-        """Wanted jobs by state."""
-        ...
-
-    def money(self) -> Money:
-        """The purse of the run."""
+    async def totals(self) -> Totals:
+        """How the run stands, of one moment: wanted jobs by state, and the sums of money over all."""
         ...
 
     async def planned(self, after: int, limit: int) -> Sequence[Record]:
@@ -146,3 +198,45 @@ class Observer(Protocol):
     def note(self, name: str, message: str, **details: object) -> None:
         """Something about the run as a whole: a pause, a switch of shape, a stop."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How the run stands. ``eta`` is seconds until it is over (p50, p90), None before anything is known. ``paused`` says why
+    no POST goes out, ``slowed`` what the service keeps the run to.
+    """
+
+    counts: Counts
+    money: Money
+    eta: tuple[float, float] | None = None
+    stalled: int = 0
+    paused: str = ""
+    slowed: Slowdown | None = None
+
+
+StateOf = Callable[[JobKey], State | None]
+"""A job's state by its key, None if no job has it."""
+HasElsewhere = Callable[[JobKey], bool]
+"""Need a job of this key not be bought here, because another run has it? Asked once for each that is to be bought."""
+
+
+class Stop:
+    """The switch by which somebody outside ends a run: a signal, a window that is closed."""
+
+    def __init__(self) -> None:
+        self.reason: BatcheditError | None = None
+        self._listener: Callable[[BatcheditError], None] | None = None
+
+    def listen(self, listener: Callable[[BatcheditError], None] | None) -> None:
+        """Call ``listener`` with the reason, at once if the switch was thrown before."""
+        self._listener = listener
+        if listener is not None and self.reason is not None:
+            listener(self.reason)
+
+    def throw(self, reason: BatcheditError) -> bool:
+        """End the run; the first reason stands. False if nobody listened: then there is nothing to end in order."""
+        if self.reason is None:
+            self.reason = reason
+            if self._listener is not None:
+                self._listener(reason)
+        return self._listener is not None

@@ -5,21 +5,27 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedWriter
 from pathlib import Path
 
-from .core.errors import CheckpointError, NotFoundError, OutputError, UsageError
-from .core.lifecycle import Reserved, advance
-from .core.model import State
-from .disk import Steady
-from .ledger.opening import create_checkpoint, open_checkpoint
-from .ledger.rescue import NAME as RESCUED
-from .ledger.rescue import clear_rescued, rescued
-from .ledger.sqlite import SqliteCheckpoint
+from .core.errors import BatcheditError, NotFoundError, OutputError, UsageError
+from .core.typed import quoted, to_type
+from .disk import FOLDER_MODE, ForeignFileError, check_inside, check_own, create, is_plain_file
+from .jobs.recipe import find_id
+from .ledger.book import Book
+from .ledger.facts import read_fact
+from .ledger.opening import holds_nothing, reading
+from .ledger.register import CHECKPOINT, Register, is_run
+from .ledger.rescue import NAME as ACCEPTED_FILE
+from .ledger.rescue import rescued
+from .ledger.review_file import NAME as REVIEW_FILE
+from .ledger.values import STAGED
+from .manifest.read import Form, FormKind, Manifest, open_manifest, reopen_manifest
 from .settings.model import Settings
 
-STAGED = "staged"
+RESULTS_LOCK = ".results.lock"
+"""Held by who writes results, while a run goes on or after it."""
 _BLOCK = 2**16  # bytes: memory of this size is used again, larger pieces are asked of the system anew
 SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".parquet", ".gz", ".txt"})
 
@@ -33,7 +39,7 @@ class RunFolder:
     @property
     def checkpoint(self) -> Path:
         """The SQLite file: the only truth."""
-        return self.path / "checkpoint.sqlite"
+        return self.path / CHECKPOINT
 
     @property
     def log(self) -> Path:
@@ -60,9 +66,19 @@ class RunFolder:
         return self.path / "report.json"
 
     @property
+    def thumbs(self) -> Path:
+        """Thumbnails, and what was seen of the pictures; may be deleted at any time."""
+        return self.path / "thumbs"
+
+    @property
     def links(self) -> Path:
         """What ``--check-images`` was told about links."""
         return self.path / "links.sqlite"
+
+    @property
+    def inputs(self) -> Path:
+        """Input pictures that were fetched because their links die soon."""
+        return self.path / "inputs"
 
     @property
     def settings(self) -> Path:
@@ -75,21 +91,28 @@ class RunFolder:
         return self.path / "sandbox.jsonl"
 
     def snapshot(self) -> Path | None:
-        """The manifest as this run last read it; None before the first intake."""
+        """The manifest as this run last read it; None before the first intake. ForeignFileError for a link: results would
+        hold what stands in a file that is not the run's.
+        """
         found = sorted(self.path.glob("manifest.*"))
+        if found and not is_plain_file(found[0], self.path):
+            raise ForeignFileError(
+                f"{found[0]} is a link: a run keeps a copy of its manifest under that name",
+                hint="move the link away, and start the run with its manifest again",
+            )
         return found[0] if found else None
 
-    def stage_snapshot(self, source: Path) -> dict[Path, str]:
+    def stage_snapshot(self, source: Path, ending: str) -> dict[Path, str]:
         """Copy the manifest in, synced, so that results can be written whatever becomes of the original. Returns where it
-        is, and the digest of what was copied.
+        is, and the digest of what was copied. ``ending`` says what the sheet is, whatever the original is called.
 
         It becomes the snapshot with ``settle_snapshot``, once the checkpoint has taken its jobs in: after a crash between
         the two the next start finds out which of them belongs to the checkpoint.
         """
-        target = self.path / f"{STAGED}{suffixes(source)}"
+        target = self.path / f"{STAGED}{ending}"
         digest = hashlib.sha256()
         try:
-            with source.open("rb") as file, BufferedWriter(Steady(target, "wb")) as copy:
+            with source.open("rb") as file, BufferedWriter(create(target)) as copy:
                 while block := file.read(_BLOCK):
                     digest.update(block)
                     copy.write(block)
@@ -109,16 +132,30 @@ class RunFolder:
             if f":{content}:" not in fingerprint:
                 staged.unlink()
                 continue
-            target = self.path / f"manifest{suffixes(staged)}"
+            target = self.path / f"manifest{staged.name.removeprefix(STAGED)}"
             staged.replace(target)
             for other in self.path.glob("manifest.*"):
                 if other != target:
                     other.unlink()
 
+    def has_copy(self, fingerprint: str) -> bool:
+        """Is the snapshot there, and of the content that ``fingerprint`` tells? ForeignFileError for a link."""
+        found = self.snapshot()
+        return found is not None and f":{digest_of(found)}:" in fingerprint
+
+    def check_links(self) -> None:
+        """ForeignFileError (73) if writing into this folder would change something outside: before anything is bought."""
+        for folder in ("files", "thumbs"):
+            check_inside(self.path / folder, self.path)
+        ours = (ACCEPTED_FILE, f"{ACCEPTED_FILE}.taken-in", RESULTS_LOCK, REVIEW_FILE, f"{REVIEW_FILE}-journal")
+        for path in (self.log, self.links, *(self.path / name for name in ours)):
+            check_own(path)
+
     def make(self) -> None:
         """Create the folder. OutputError (73) if that can't be done."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=FOLDER_MODE, exist_ok=True)
         except OSError as error:
             raise OutputError(
                 f"the folder {self.path} can't be made: {error.strerror or error}",
@@ -132,12 +169,6 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def suffixes(path: Path) -> str:
-    """``.csv``, ``.jsonl.gz``, …: the endings that say what a table is."""
-    found = [suffix for suffix in path.suffixes[-2:] if suffix.lower() in SUFFIXES]
-    return "".join(found) or ".csv"
-
-
 def stem(path: Path) -> str:
     """The manifest's name without those endings."""
     name = path.name
@@ -147,97 +178,164 @@ def stem(path: Path) -> str:
 
 
 def folder_for(manifest: Path, out: str | None) -> RunFolder:
-    """Where a run of ``manifest`` lives."""
+    """Where a run of ``manifest`` lives that is not found elsewhere."""
     return RunFolder(Path(out) if out else Path("outputs") / stem(manifest))
 
 
-def find_run(run: str, out: str | None = None) -> RunFolder:
-    """RUN on the command line: a run's folder, or the manifest it came from. NotFoundError (66) if there is no run."""
-    given = Path(run)
-    for candidate in (RunFolder(given), folder_for(given, out)):
-        if candidate.checkpoint.is_file():
-            return candidate
+def folder_of(manifest: Path, settings: Settings, register: Register) -> RunFolder:
+    """Where the run of ``manifest`` with these settings lives: ``--out``; else the run of this service and model that was
+    made from this very sheet, wherever one stands, the one used last; else a new one in ``outputs/``.
+    """
+    usual = folder_for(manifest, settings.out)
+    if settings.out or _made_from(usual.path, manifest, settings):
+        return usual
+    runs = [
+        entry.folder
+        for entry in register.entries()
+        if (entry.service, entry.model) == (settings.service, settings.model) and same_file(entry.source, manifest)
+    ]
+    return RunFolder(near(runs[0])) if runs else usual
+
+
+def _made_from(folder: Path, manifest: Path, settings: Settings | None = None) -> bool:
+    """Was the run in ``folder`` made from this very sheet, and with ``settings`` for their service and model? The checkpoint
+    itself is asked.
+    """
+    if not is_run(folder) or never_began(RunFolder(folder)):
+        return False
+    with reading(folder / CHECKPOINT) as checkpoint:
+        if settings and (checkpoint.get("service"), checkpoint.get("model")) != (settings.service, settings.model):
+            return False
+        return same_file(checkpoint.get("source") or "", manifest)
+
+
+def same_file(source: str, manifest: Path) -> bool:
+    """Is ``source``, a run's manifest as it was noted down, the file that is named ``manifest`` here?"""
+    try:
+        return bool(source) and os.path.realpath(source) == os.path.realpath(manifest)
+    except ValueError:  # a NUL in it: a checkpoint may hold anything
+        return False
+
+
+def near(folder: Path) -> Path:
+    """``folder`` as one would type it here: relative if it lies below the current folder."""
+    here = Path.cwd().resolve()
+    return folder.relative_to(here) if folder.is_relative_to(here) and folder != here else folder
+
+
+def find_run(run: str, out: str | None = None, environ: Mapping[str, str] = os.environ) -> RunFolder:
+    """RUN on the command line: a run's folder, its name, or the manifest it came from.
+
+    NotFoundError (66) if there is no run; UsageError (64) if several have that name.
+    """
+    given, register = Path(run), Register.of(environ)
+    usual = folder_for(given, out)
+    if is_run(given):
+        return RunFolder(given)
+    if given.is_file() and not out and not _made_from(usual.path, given):
+        found = [entry.folder for entry in register.entries() if same_file(entry.source, given)][:1]
+    elif not is_run(usual.path):
+        found = [folder for folder in register.folders(Path("outputs")) if folder.name == run]
+    else:
+        found = []
+    if not found and is_run(usual.path):
+        return usual
+    if len(found) > 1:
+        listed = ", ".join(str(near(folder)) for folder in found)
+        raise UsageError(f"{len(found)} runs are called {run}: {listed}", hint="give the folder of one of them")
+    if found:
+        return RunFolder(near(found[0]))
     if given.is_dir():
         raise NotFoundError(
-            f"{given} is not a run's folder: it has no checkpoint.sqlite", hint="runs live in outputs/<manifest's name>"
+            f"{given} is not a run's folder: it has no checkpoint.sqlite", hint=f"see yours with: {to_type('runs')}"
         )
     raise NotFoundError(
         f"there is no run for {run} (looked for {folder_for(given, out).checkpoint})",
-        hint=f"start one with: batchedit run {run}" if given.is_file() else "give a run's folder or its manifest",
+        hint=f"start one with: {to_type('run', given)}"
+        if given.is_file()
+        else f"give a run's folder, its name or its manifest; see yours with: {to_type('runs')}",
     )
 
 
-def open_run(folder: RunFolder, settings: Settings) -> SqliteCheckpoint:
-    """The run's checkpoint, made if there is none. Refused if it belongs to another model or service.
-
-    Ids that a failing disk sent to the side file are taken in first.
-    """
-    if not folder.checkpoint.exists():
-        _must_be_new(folder)
-        return create_checkpoint(folder.checkpoint, model=settings.model, service=settings.service)
-    checkpoint = open_checkpoint(folder.checkpoint)
-    try:
-        _must_match(checkpoint, folder, settings)
-        take_in_rescued(checkpoint, folder)
-        folder.settle_snapshot(checkpoint.get("fingerprint") or "")
-    except BaseException:
-        checkpoint.close()
-        raise
-    return checkpoint
-
-
-def _must_be_new(folder: RunFolder) -> None:
-    """A folder that something was bought in and that has no checkpoint any more would be bought anew, in silence. And what
-    has the name of a run's own copy of the manifest would be replaced by that.
-    """
+def bought_here(folder: RunFolder) -> int:
+    """How many purchases the log and the side file tell of: for a folder whose checkpoint can't say."""
     bought = len(list(rescued(folder.path)))
     if folder.log.exists():
         with folder.log.open("rb") as log:
             bought += sum(b'"event":"Accepted"' in line for line in log)
-    if bought:
-        raise CheckpointError(
-            f"{folder.checkpoint} is gone, and it knew of {bought:,} jobs that were bought here",
-            hint="restore it from a backup; or, to buy everything anew, give another folder with --out DIR",
-        )
-    others = sorted((*folder.path.glob("manifest.*"), *folder.path.glob(f"{STAGED}.*")))
-    if others:
-        raise UsageError(
-            f"a new run would replace {others[0]}: it keeps its own copy of the manifest under that name",
-            hint="give another folder with --out DIR, or move that file away",
-        )
+    return bought
 
 
-def _must_match(checkpoint: SqliteCheckpoint, folder: RunFolder, settings: Settings) -> None:
-    for name, wanted in (("model", settings.model), ("service", settings.service)):
-        found = checkpoint.get(name)
-        if found != wanted:
-            raise UsageError(
-                f"the run in {folder.path} was bought with {name} {found}, not {wanted}",
-                hint=f"for a run of its own: --out {folder.path}-2",
-            )
-
-
-def take_in_rescued(checkpoint: SqliteCheckpoint, folder: RunFolder) -> int:
-    """Side-file ids into the checkpoint: → WAITING. Returns how many were news.
-
-    CheckpointError, and the side file stays, for an id that would have to displace another one.
+def never_began(folder: RunFolder) -> bool:
+    """Did a run end before its first job, for example because the disk was full? Its checkpoint holds nothing, its log tells
+    of no purchase, and there is no picture and no result.
     """
-    taken = 0
-    for job, key, event in rescued(folder.path):
-        for record in checkpoint.records("id = ? AND key = ?", (job, key)):
-            if record.handle is not None and record.handle.request_id == event.handle.request_id:
-                continue
-            if record.state is State.PLANNED:  # its intention was lost with the disk
-                checkpoint.set_cap(None)  # it is bought: no cap can refuse it; the run sets its own again
-                intention = Reserved(event.at, checkpoint.top_price)
-                record = checkpoint.save_now(advance(record, intention), intention)  # noqa: PLW2901 - the next version of it
-            if record.state not in {State.SUBMITTING, State.IN_DOUBT}:
-                raise CheckpointError(
-                    f"{folder.path / RESCUED} says that job {record.job.name} was bought as {event.handle.request_id}, "
-                    f"and the checkpoint has it as {record.state}",
-                    hint="keep both files and look at the job on the service's site before going on",
-                )
-            checkpoint.save_now(advance(record, event), event)
-            taken += 1
-    clear_rescued(folder.path)
-    return taken
+    return (
+        folder.checkpoint.exists()
+        and holds_nothing(folder.checkpoint)
+        and not bought_here(folder)
+        and not any(folder.path.glob("results.*"))
+        and not any(folder.path.glob("files/*"))
+    )
+
+
+def open_source(source: Path, settings: Settings, name: str, header_row: int | None = None) -> Manifest:
+    """The sheet as the settings say it is. ``header_row`` goes over theirs."""
+    return open_manifest(
+        source,
+        encoding=settings.encoding,
+        delimiter=settings.delimiter,
+        sheet=settings.sheet,
+        header_row=settings.header_row if header_row is None else header_row,
+        visible_only=settings.visible_only,
+        pictures=sheet_pictures(),
+        name=name,
+    )
+
+
+def sheet_pictures() -> Path:
+    """Where pictures out of workbooks are kept: ``plan`` has no folder of its own, and a run may be moved."""
+    return Register.of().folder / "pictures"
+
+
+FORM_META = "form"
+
+
+def how_to_start(checkpoint: Book, folder: RunFolder) -> str:
+    """What to type for a run that has no copy of its manifest: with the manifest's name, where that is known and there."""
+    source = Path(checkpoint.get("source") or "")
+    if source.is_file():
+        kept = ["--config", folder.settings] if folder.settings.is_file() else []
+        return f"take it in anew: {to_type('run', source, *kept, '--out', folder.path)}"
+    return f"start it anew with the command that it was begun with, and --out {quoted(folder.path)}"
+
+
+def open_snapshot(checkpoint: Book, folder: RunFolder, settings: Settings) -> Manifest:
+    """The manifest as the run last took it in, read as what it was then. NotFoundError before the first intake.
+
+    A run of the first edition kept no form: its copy is recognised by the name that the sheet had, as it was at its intake.
+    """
+    snapshot = folder.snapshot()
+    if snapshot is None:
+        raise NotFoundError(
+            f"the run in {folder.path} has no copy of its manifest", hint=how_to_start(checkpoint, folder)
+        )
+    if form := read_fact(checkpoint, FORM_META, Form.load, None):
+        return reopen_manifest(snapshot, form, snapshot.name, pictures=sheet_pictures())
+    name = Path(checkpoint.get("source") or snapshot).name
+    manifest = open_source(snapshot, settings, name, header_row=0)
+    if find_id(settings.id, manifest.columns):
+        return manifest
+    return reopen_manifest(snapshot, replace(manifest.form, ids_by_index=True), name, pictures=sheet_pictures())
+
+
+def form_of_run(checkpoint: Book, folder: RunFolder) -> Form:
+    """What the run's sheet is, for its row numbers. A run of the first edition kept no form: its copy is looked at, and
+    where that can't be read its rows are known by their position alone.
+    """
+    if form := read_fact(checkpoint, FORM_META, Form.load, None):
+        return form
+    try:
+        return open_snapshot(checkpoint, folder, Settings.load(checkpoint.get("settings") or "{}")).form
+    except BatcheditError:
+        return Form(FormKind.FRAME)

@@ -15,7 +15,8 @@ from typing import Any
 import anyio
 from common import CLI, hand_over, quick, run, scratch
 
-from batchedit.core.lifecycle import Declined, Reserved, advance
+from batchedit.core.events import Declined, Reserved
+from batchedit.core.lifecycle import advance
 from batchedit.core.model import Job, JobKey, Kind, Line, Problem, Record
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint
@@ -35,7 +36,8 @@ def checkpoint_of(folder: Path, jobs: int) -> SqliteCheckpoint:
         ]
     )
     intake.commit("benchmark")
-    checkpoint.set_cap(10**12)
+    checkpoint.set_cap(10**12, 0.0)
+    checkpoint.earlier_cost = 40_000  # else one job at a time is under way, until its cost is told
     return checkpoint
 
 

@@ -1,7 +1,7 @@
 """A million rows: what each costs in CPU and memory at 10,000, 100,000 and 1,000,000 of them.
 
 Every step is a child process of its own. ``plan``, ``results``, ``status`` and the re-run over an unchanged manifest
-are the command line; the intake alone is ``planning.take_in_manifest``, for ``run`` would go on to buy. The finished
+are the command line; the intake alone is ``planning.intake.take_in_manifest``, for ``run`` would go on to buy. The finished
 run is the taken-in one with every job declared done by SQL: a million pictures are not downloaded for this.
 
 µs a row are CPU time beyond that of the same step over 100 rows, which is the start-up. The yardstick is ``csv.reader``
@@ -123,10 +123,11 @@ def main() -> None:
 
 def intake(source: Path, out: Path) -> None:
     """What ``run`` does before it buys."""
+    from batchedit.commands.open_run import open_run  # noqa: PLC0415
     from batchedit.commands.wiring import find_model  # noqa: PLC0415 - the parent must stay small
-    from batchedit.planning.intake import open_source, take_in_manifest  # noqa: PLC0415
-    from batchedit.planning.survey import Stop  # noqa: PLC0415
-    from batchedit.run_folder import RunFolder, open_run  # noqa: PLC0415
+    from batchedit.planning.intake import IntakeRequest, take_in_manifest  # noqa: PLC0415
+    from batchedit.ports import Stop  # noqa: PLC0415
+    from batchedit.run_folder import RunFolder, open_source  # noqa: PLC0415
     from batchedit.settings.model import Settings  # noqa: PLC0415
 
     settings = Settings(base_url=NOWHERE, price=40_000)
@@ -136,7 +137,7 @@ def intake(source: Path, out: Path) -> None:
     assert model is not None
     manifest = open_source(source, settings, source.name)
     checkpoint = open_run(folder, settings)
-    what = take_in_manifest(checkpoint, folder, settings, manifest=manifest, source=source, model=model, stop=Stop())
+    what = take_in_manifest(checkpoint, IntakeRequest(manifest, source, folder, settings, model), Stop())
     checkpoint.close()
     print(what.rows, what.to_buy, what.reused, what.edited)
 

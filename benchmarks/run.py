@@ -9,6 +9,7 @@ earlier run left there as ``NAME.json`` and measures only what is missing.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,8 +22,10 @@ from typing import Any
 
 from common import HERE, machine, quick, spread
 
-NAMES = ("curve", "commits", "throttle", "auto", "makespan", "inflight", "rows")
+NAMES = ("curve", "commits", "throttle", "trouble", "virtual", "auto", "makespan", "photos", "inflight", "rows")
 """In this order. ``inflight`` deletes 10,000 files, and for minutes after that ext4 looks longer for each new one."""
+PYTHONS = {"virtual": os.environ.get("BATCHEDIT_TESTS_PYTHON", sys.executable)}
+"""The scenarios in virtual time are those of the tests, and need what tests need: trio and Hypothesis."""
 Found = dict[str, Any]
 
 
@@ -33,7 +36,7 @@ def measure(name: str, kept: Path) -> Found:
         began = time.monotonic()
         script = HERE / ("plot.py" if name == "curve" else f"{name}.py")
         extra = ["--quick"] if quick() else []
-        subprocess.run([sys.executable, script, "--json", there, *extra], check=True)
+        subprocess.run([PYTHONS.get(name, sys.executable), script, "--json", there, *extra], check=True)
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
     found: Found = json.loads(there.read_text(encoding="utf-8"))
     return found
@@ -71,6 +74,9 @@ def targets(found: Found) -> list[Target]:
         *_makespan_targets(found),
         *_auto_targets(found["auto"]),
         *_other_targets(found),
+        *_photo_targets(found["photos"]["rows"]),
+        *_trouble_targets(found["trouble"]["rows"]),
+        *_virtual_targets(found["virtual"]["rows"]),
         *_row_targets(found["rows"]),
     ]
 
@@ -128,6 +134,48 @@ def _other_targets(found: Found) -> list[Target]:
         Target("durable changes a second, 100 waiting", 20_000, commits["a_second"]["100"], 0, least=True),
         Target("`--help`, seconds", 0.3, commits["help"]),
     ]
+
+
+def _photo_targets(rows: Sequence[Found]) -> list[Target]:
+    return [
+        Target(f"CPU-ms a job beyond one decode of its picture: {name}", 15, values, digits=1)
+        for name in dict.fromkeys(row["picture"] for row in rows)
+        if (values := [row["beyond_ms"] for row in rows if row["picture"] == name])
+    ]
+
+
+def photo_table(rows: Sequence[Found]) -> list[str]:
+    """One line a picture, the median and range of its runs."""
+    lines = [
+        "| picture | MB | CPU-ms a job | one decode, ms | beyond | peak, MB |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in dict.fromkeys(row["picture"] for row in rows):
+        mine = [row for row in rows if row["picture"] == name]
+        figures = [spread([row[key] for row in mine], 1) for key in ("cpu_ms", "decode_ms", "beyond_ms", "peak")]
+        lines.append(f"| {name} | {mine[0]['bytes'] / 1e6:.1f} | {' | '.join(figures)} |")
+    return lines
+
+
+def _trouble_targets(rows: Sequence[Found]) -> list[Target]:
+    names = dict.fromkeys(row["row"] for row in rows if row["most"] is not None)
+    mine = {name: [row for row in rows if row["row"] == name] for name in names}
+    return [
+        Target(f"trouble: {name}", median(row["most"] for row in some), [row["value"] for row in some])
+        for name, some in mine.items()
+    ]
+
+
+def _virtual_targets(rows: Sequence[Found]) -> list[Target]:
+    """How far the worst seed of each row is from what it may be at most; the median where the row is one of medians."""
+    found = []
+    for row in rows:
+        beyond = [value - most for value, most in zip(row["values"], row["most"], strict=True)]
+        most, shown = max(row["most"]), spread(row["values"])
+        counts = [median(beyond)] if row["of_median"] else [max(beyond)]
+        what = f"virtual time, {row['row']}: {row['what']}, {len(beyond)} seeds, beyond {most:.2f}"
+        found.append(Target(what, 0, counts, note=f"{'median' if row['of_median'] else 'worst'} of {shown}"))
+    return found
 
 
 def per_row(rows: Found, step: str, size: Found) -> float:
@@ -214,6 +262,7 @@ def report(found: Found, about: Sequence[str], curves: str) -> str:
     sections: list[tuple[str, Sequence[str]]] = [
         ("Targets", [*table, *(target.line() for target in targets(found))]),
         (f"Makespan, calls and CPU: {found['makespan']['jobs']} jobs of 4 s, 50 at a time", makespan_table(found)),
+        ("CPU a job, by its picture", photo_table(found["photos"]["rows"])),
         ("The curve", ["![makespan against calls a job](makespan.png)", "", *curves.splitlines()]),
         ("Rows", rows_table(found["rows"])),
         ("The rest", small_tables(found)),

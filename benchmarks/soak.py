@@ -2,7 +2,10 @@
 
     python benchmarks/soak.py                       three seeds of 5,000 jobs
     python benchmarks/soak.py --seed 4 --jobs 1000
+    python benchmarks/soak.py --cap 0.6             under a cap of 60 % of what all jobs cost, then without one
     python benchmarks/soak.py --outage              1,000 jobs and an outage of 60 s, in five shapes
+    python benchmarks/soak.py --alone               2,000 jobs, every fault and no kill: beside a calm run of the same
+    python benchmarks/soak.py --alone --lasts 8     the same with jobs of 8 s, as real ones take, instead of 1 s
 
 Each seed ends with ``batchedit audit`` and with the sandbox's own ledger; a line of the table is printed, and the exit code
 is 1 if anything was bought twice, is unaccounted for, or does not add up.
@@ -20,8 +23,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -36,7 +40,8 @@ FAULTS = {
     OFTEN: (
         *("submit:drop_before", "submit:drop_after", "submit:reset_before", "submit:reset_after", "submit:garbage"),
         *("submit:no_id", "submit:truncated", "submit:500_html", "submit:500_html_after", "submit:502"),
-        *("submit:502_after", "submit:504", "submit:504_after", "submit:500", "submit:200_error", "submit:slow@1"),
+        *("submit:502_after", "submit:504", "submit:504_after", "submit:500", "submit:500_after"),
+        *("submit:200_error", "submit:slow@1"),
         *("poll:404", "poll:unknown_status", "poll:500", "poll:garbage", "poll:drop_before", "poll:reset_after"),
         *("poll:truncated", "poll:502_after", "poll:429", "poll:503"),
         *("file:expired", "file:html", "file:404", "file:truncated", "file:500", "file:redirect", "file:drop_after"),
@@ -67,15 +72,23 @@ HEAD = (
 )
 
 
-def besiege(seed: int, jobs: int, minutes: float, folder: Path) -> Siege:
-    """Run, kill, run again, until a process ends by itself with nothing left to do."""
+def besiege(seed: int, jobs: int, minutes: float, folder: Path, share: float = 0.0) -> Siege:
+    """Run, kill, run again, until a process ends by itself with nothing left to do.
+
+    ``share`` of what all jobs cost is the cap, 0 for none. It is looked at after every process, by the service's ledger and
+    by the run's own books. Where a process ends because of it, those after it have none.
+    """
     rng, began, processes, kills = Random(seed), time.monotonic(), 0, 0
     write_manifest(folder / "m.csv", jobs)
+    cap = round(share * jobs * PRICE, 2)
+    capped, over = bool(cap), Counter[str]()
     options = {"latency": "lognormal:1,0.6", "plain_files": 20_000, "seed": seed, "price": PRICE}
     with serve(SandboxConfig(**options, faults=RULES)) as sandbox:
         while True:
             late = time.monotonic() - began > minutes * 60
-            with command(folder, sandbox, "--stuck-after", "30", "--stop-after-failures", "1000000") as process:
+            words = ("--stuck-after", "30", "--stop-after-failures", "1000000")
+            limit = ("--max-cost", f"{cap:.2f}" if capped else "none") if cap else ()
+            with command(folder, sandbox, *words, *limit) as process:
                 processes += 1
                 try:
                     # Every tenth may live long enough to give up what never ends.
@@ -86,12 +99,100 @@ def besiege(seed: int, jobs: int, minutes: float, folder: Path) -> Siege:
                     kills += 1
             states = count_states(folder)
             told = " ".join(f"{count} {state}" for state, count in sorted(states.items()))
-            print(f"  {time.monotonic() - began:5.0f} s  exit {process.returncode:>3}  {told}", file=sys.stderr)
+            spent = ""
+            if capped:
+                over.update(passes_the_cap(folder, sandbox, cap))
+                spent = f"  ${known_money(folder):.2f} of ${cap:.2f}"
+            print(f"  {time.monotonic() - began:5.0f} s  exit {process.returncode:>3}  {told}{spent}", file=sys.stderr)
+            if capped and process.returncode == 75 and known_money(folder) + PRICE > cap:
+                capped = False
             if process.returncode >= 0 and states and not any(states[state] for state in OPEN):
                 break
             assert process.returncode in {-9, 0, 1, 75, 76, 77}, f"exit {process.returncode}, see {folder}/err.txt"
         seconds = time.monotonic() - began
-        return judge(seed, jobs, processes, kills, seconds, folder, sandbox)
+        found = judge(seed, jobs, processes, kills, seconds, folder, sandbox)
+    if capped:
+        over.update([f"the cap of ${cap:.2f} was never reached"])
+    return Siege(found.cells, (*found.wrong, *over))
+
+
+def known_money(folder: Path) -> float:
+    """US dollars that the run has spent and put aside; 0 where there is no checkpoint yet."""
+    path = folder / "outputs" / "m" / "checkpoint.sqlite"
+    if not path.exists():
+        return 0.0
+    with closing(open_checkpoint(path, read_only=True)) as checkpoint:
+        money = checkpoint.money()
+    return (money.spent + money.held) / MICRO
+
+
+def passes_the_cap(folder: Path, sandbox: RunningSandbox, cap: float) -> Iterator[str]:
+    """What is above ``cap`` in US dollars, in words: by the run's books, and by those of the service."""
+    ledger = sandbox.ledger()
+    ours, charged = known_money(folder), ledger["charged_usd"] + ledger["reserved_usd"]
+    if ours > cap + 1e-6:
+        yield f"${ours:.2f} spent and reserved under a cap of ${cap:.2f}"
+    if charged > cap + 1e-6:
+        yield f"${charged:.2f} charged under a cap of ${cap:.2f}"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Runs of one sheet until all is done. ``buying`` is seconds until the last intention to buy, of each process, and
+    ``draining`` those until its end: it waits for what was bought then.
+    """
+
+    seconds: float
+    buying: float
+    draining: float
+    processes: int
+    found: Siege
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.0f} (buying {self.buying:.0f}, draining {self.draining:.0f})"
+
+
+def alone(seed: int, jobs: int, folder: Path, lasts: float) -> Siege:
+    """Every fault and no kill: it ends in 3 x the calm time, typed again where a fault stops it (401, no money).
+
+    How long a process drains is no matter of its pace: a lost POST is waited for up to 150 s (giving up sooner would leave
+    a bought job in doubt), a stuck job 30 s (``--stuck-after``), and a slow one 20 s, at the end of each process.
+    """
+    calm = _ended_by_itself(seed, jobs, folder / "calm", (), lasts)
+    every = _ended_by_itself(seed, jobs, folder / "all", RULES, lasts)
+    ratios = f"{every.seconds / calm.seconds:.2f} x, buying {every.buying / calm.buying:.2f} x"
+    cells = (*every.found.cells[:2], every.processes, 0, f"{every}; calm {calm}: {ratios}", *every.found.cells[5:])
+    late = (f"{ratios}: over 3 x in {every.processes} processes",) if every.seconds > 3 * calm.seconds else ()
+    return Siege(cells, (*calm.found.wrong, *every.found.wrong, *late))
+
+
+def _ended_by_itself(seed: int, jobs: int, folder: Path, faults: tuple[str, ...], lasts: float) -> Ended:
+    folder.mkdir()
+    write_manifest(folder / "m.csv", jobs)
+    began, spans = time.monotonic(), []
+    with serve(
+        SandboxConfig(latency=f"lognormal:{lasts:g},0.6", plain_files=20_000, seed=seed, price=PRICE, faults=faults)
+    ) as sandbox:
+        while not spans or any(count_states(folder)[state] for state in OPEN):
+            started = time.time()
+            with command(folder, sandbox, "--stuck-after", "30", "--stop-after-failures", "1000000") as process:
+                process.wait()
+            spans.append((started, time.time()))
+        seconds = time.monotonic() - began
+        intended = [at for at, event in _events(folder) if event == "Reserved"]
+        last = [max((at for at in intended if since <= at <= until), default=since) for since, until in spans]
+        buying = sum(at - since for at, (since, _) in zip(last, spans, strict=True))
+        draining = sum(until - at for at, (_, until) in zip(last, spans, strict=True))
+        found = judge(seed, jobs, len(spans), 0, seconds, folder, sandbox)
+        return Ended(seconds, buying, draining, len(spans), found)
+
+
+def _events(folder: Path) -> Iterator[tuple[float, str]]:
+    """When each event of a run happened, and its name."""
+    for line in (folder / "outputs" / "m" / "run.jsonl").open(encoding="utf-8"):
+        told = json.loads(line)
+        if "job" in told:
+            yield datetime.fromisoformat(told["at"]).timestamp(), told["event"]
 
 
 def judge(
@@ -112,10 +213,7 @@ def judge(
     forgotten = [
         job["prompt"] for job in ledger["requests"] if job["request_id"] not in known and job["prompt"] not in doubtful
     ]
-    checkpoint = open_checkpoint(folder / "outputs" / "m" / "checkpoint.sqlite", read_only=True)
-    money = checkpoint.money()
-    checkpoint.close()
-    ours, charged = (money.spent + money.held) / MICRO, ledger["charged_usd"] + ledger["reserved_usd"]
+    ours, charged = known_money(folder), ledger["charged_usd"] + ledger["reserved_usd"]
     wrong = {
         f"{ledger['duplicates']} duplicates": ledger["duplicates"],
         f"{ledger['live_duplicates']} live duplicates": ledger["live_duplicates"],
@@ -206,11 +304,8 @@ def count_states(folder: Path) -> Counter[str]:
     path = folder / "outputs" / "m" / "checkpoint.sqlite"
     if not path.exists():
         return Counter()
-    checkpoint = open_checkpoint(path, read_only=True)
-    try:
+    with closing(open_checkpoint(path, read_only=True)) as checkpoint:
         return Counter({state.value: count for state, count in checkpoint.counts().by_state.items()})
-    finally:
-        checkpoint.close()
 
 
 def row(cells: tuple[object, ...]) -> str:
@@ -220,10 +315,13 @@ def row(cells: tuple[object, ...]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, action="append", help="may be given again  [default: 1, 2 and 3]")
-    parser.add_argument("--jobs", type=int, help="[default: 5000, with --outage 1000]")
+    parser.add_argument("--jobs", type=int, help="[default: 5000; with --outage 1000, with --alone 2000]")
     parser.add_argument(
         "--minutes", type=float, default=20.0, help="of kills a seed; then it may finish  [default: 20]"
     )
+    parser.add_argument("--cap", type=float, default=0.0, help="as a share of what all jobs cost  [default: no cap]")
+    parser.add_argument("--alone", action="store_true", help="every fault and no kill, beside a calm run")
+    parser.add_argument("--lasts", type=float, default=1.0, help="seconds of most jobs with --alone  [default: 1]")
     parser.add_argument("--outage", action="store_true", help="an outage instead of kills")
     told = parser.parse_args()
     head = OUTAGE_HEAD if told.outage else HEAD
@@ -242,7 +340,9 @@ def main() -> int:
 def one(which: Any, told: argparse.Namespace, folder: Path) -> Siege:
     if told.outage:
         return outage(which, told.jobs or 1000, folder)
-    return besiege(which, told.jobs or 5000, told.minutes, folder)
+    if told.alone:
+        return alone(which, told.jobs or 2000, folder, told.lasts)
+    return besiege(which, told.jobs or 5000, told.minutes, folder, told.cap)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,76 @@
-"""The back ends that every async test runs on."""
+"""What holds for every test: the back ends that async ones run on, and a state folder that is nobody's."""
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis  # noqa: F401 - before trio, whose random generator it would warn of at the very end of a run
 import pytest
 
 from tests.support.raw_server import other_server, server  # noqa: F401 - fixtures
+
+STATE = "BATCHEDIT_STATE"
+PROCESSES = frozenset({"browser", "e2e", "kill", "store", "web"})
+"""Folders whose tests may start processes: ``make test`` leaves them out, ``make test-all`` takes them."""
+_started = 0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in PROCESSES:
+            item.add_marker(pytest.mark.process)
+
+
+def _count(event: str, _: object) -> None:
+    global _started  # noqa: PLW0603 - an audit hook can't be taken back, so there is one
+    _started += event in {"subprocess.Popen", "os.fork", "os.posix_spawn"}
+
+
+sys.addaudithook(_count)
+
+
+@pytest.fixture(autouse=True)
+def _starts_no_process_unless_marked(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = _started
+    yield
+    if request.node.get_closest_marker("process") is None:
+        assert _started == before, "a test that starts a process is marked so: pytest.mark.process"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_persons_register(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """For what runs before or beside a single test, such as fixtures of a module."""
+    os.environ[STATE] = str(tmp_path_factory.mktemp("state"))
+
+
+def _hear_hang_ups() -> None:
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hang_up_is_heard() -> None:
+    """What the suite was started with (``nohup``) is handed on to every process, and the program keeps to it."""
+    _hear_hang_ups()
+
+
+@pytest.fixture(autouse=True)
+def _hang_up_is_heard_again() -> None:
+    """The command of a run that goes on by itself ignores it, and some tests run that command in this process."""
+    _hear_hang_ups()
+
+
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The register of this test alone; ``tests.support.cli`` and the nursery hand it on to processes."""
+    before, folder = os.environ[STATE], tmp_path_factory.mktemp("state")
+    os.environ[STATE] = str(folder)
+    yield folder
+    os.environ[STATE] = before
 
 
 @pytest.fixture(params=["asyncio", "trio"])

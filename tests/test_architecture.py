@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,30 +13,29 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "batchedit"
 
-ALLOWED = {
-    "core": {"core"},
-    "ports": {"core"},
-    "settings": {"settings", "core"},
-    "disk": set(),
-    "jobs": {"jobs", "manifest", "core"},
-    "manifest": {"manifest", "core"},
-    "connections": set(),
-    "importers": {"importers", "jobs", "manifest", "core"},
-    "runcomfy": {"runcomfy", "core", "ports", "connections"},
-    "ledger": {"ledger", "core"},
-    "files": {"files", "images", "core", "ports", "connections", "disk"},
-    "images": {"images", "core", "ports"},
-    "pool": {"pool", "core", "ports", "scheduling"},
-    "results": {"results", "manifest", "ledger", "planning", "run_folder", "settings", "core", "disk"},
-    "review": {"review", "core", "images"},
-    "sandbox": {"sandbox"},
-    "scheduling": {"scheduling", "core"},
-}
-"""The rooms whose arrows are the law; what is above them (planning, commands, cli) puts them together."""
+FLOORS = (
+    ("cli",),
+    ("web", "library"),
+    ("commands",),
+    ("planning", "results", "review", "pool", "importers"),
+    ("run_folder",),
+    ("jobs",),
+    ("manifest", "ledger", "files", "runcomfy"),
+    ("images",),
+    ("scheduling", "settings", "ports", "disk", "connections"),
+    ("core", "sandbox"),
+)
+"""Every room, from the top down. An arrow runs from a floor to a lower one, so rooms of one floor never import each other."""
+
+SELDOM = {"sandbox": {"cli", "commands"}}
+"""A room that only these may import."""
+
+PICTURE = Path(__file__).parents[1] / "docs" / "architecture.md"
+MARKS = ("<!-- drawn by tests/test_architecture.py: begin -->", "<!-- drawn by tests/test_architecture.py: end -->")
 
 PURE = {
-    "__future__", "bisect", "collections", "dataclasses", "decimal", "enum", "itertools", "json", "math", "random",
-    "statistics", "typing",
+    "__future__", "bisect", "collections", "dataclasses", "decimal", "enum", "ipaddress", "itertools",
+    "json", "math", "random", "shlex", "statistics", "typing",
 }  # fmt: skip
 """All that core may take from the standard library: nothing that reads a clock, a disk, a network or the environment."""
 
@@ -62,21 +63,67 @@ def imports(path: Path) -> Iterator[tuple[int, str, str]]:
                 yield node.lineno, "", alias.name.split(".")[0]
 
 
-@pytest.mark.parametrize("room", ALLOWED)
-def test_rooms_import_only_what_is_below_them(room: str) -> None:
+def floor_of(room: str) -> int:
+    return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def rooms_there() -> set[str]:
+    entries = [entry for entry in PACKAGE.iterdir() if not entry.name.startswith("__")]
+    return {entry.stem for entry in entries if entry.suffix == ".py" or any(entry.glob("*.py"))}
+
+
+def arrows() -> dict[tuple[str, str], list[str]]:
+    """``(room, room that it imports)`` to the places of these imports."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for room in sorted(rooms_there()):
+        for path in files(room):
+            for line, target, top in imports(path):
+                if top == "batchedit" and target and target != room:
+                    found.setdefault((room, target), []).append(f"{path.relative_to(PACKAGE)}:{line}")
+    return found
+
+
+def test_every_room_stands_on_one_floor() -> None:
+    assert sorted(room for rooms in FLOORS for room in rooms) == sorted(rooms_there())
+
+
+def test_every_arrow_runs_down() -> None:
     wrong = [
-        f"{path.relative_to(PACKAGE)}:{line} imports {target}"
-        for path in files(room)
-        for line, target, top in imports(path)
-        if top == "batchedit" and target not in ALLOWED[room]
+        f"{place} imports {target}"
+        for (room, target), places in arrows().items()
+        for place in places
+        if floor_of(target) <= floor_of(room) or room not in SELDOM.get(target, {room})
     ]
     assert not wrong
+
+
+def draw() -> str:
+    """The floors from the top down, and under each room what it imports."""
+    found = arrows()
+    lines = ["```"]
+    for rooms in FLOORS:
+        for room in rooms:
+            below = [target for other in FLOORS for target in other if (room, target) in found]
+            lines.append(f"{room:<11} → {' '.join(below)}".rstrip(" →"))
+        lines.append("")
+    return "\n".join([*lines[:-1], "```"])
+
+
+def test_the_picture_in_the_docs_is_what_the_imports_are() -> None:
+    """``BATCHEDIT_WRITE_DOCS=1`` draws it anew."""
+    text = PICTURE.read_text(encoding="utf-8")
+    before, rest = text.split(MARKS[0])
+    _, after = rest.split(MARKS[1])
+    drawn = f"{before}{MARKS[0]}\n{draw()}\n{MARKS[1]}{after}"
+    if os.environ.get("BATCHEDIT_WRITE_DOCS"):
+        PICTURE.write_text(drawn, encoding="utf-8")
+    assert text == drawn
 
 
 def test_core_is_pure() -> None:
     wrong = [
         f"{path.relative_to(PACKAGE)}:{line} imports {top}"
-        for path in (*files("core"), *files("scheduling"))
+        for path in files("core")
         for line, _, top in imports(path)
         if top != "batchedit" and top not in PURE
     ]
@@ -85,7 +132,7 @@ def test_core_is_pure() -> None:
 
 def test_core_touches_no_global_randomness() -> None:
     """``random.Random`` is a type there; a generator comes in as an argument."""
-    for path in (*files("core"), *files("scheduling")):
+    for path in files("core"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module == "random":
                 assert [alias.name for alias in node.names] == ["Random"], path
@@ -96,6 +143,43 @@ def test_the_sandbox_is_an_independent_witness() -> None:
     for path in files("sandbox"):
         for line, target, top in imports(path):
             assert top != "batchedit" or target == "sandbox", f"{path}:{line}"
+
+
+STATEMENT = re.compile(
+    r"\s*(SELECT|INSERT (OR|INTO)|UPDATE \w+ SET|DELETE FROM|(CREATE|DROP|ALTER) \w+|PRAGMA|BEGIN|COMMIT|ROLLBACK)\b"
+    r"|.*\b(WHERE|ORDER BY|GROUP BY)\b|.*= \?|\s*\w+ (NOT )?IN \(|\s*\w+ = '",
+    re.DOTALL,
+)
+"""A statement of SQL, or a piece of one."""
+SQL_DRIVERS = {"sqlite3", "psycopg", "asyncpg", "sqlalchemy"}
+ASKS_IN_SQL = {"rows", "records", "execute", "executemany", "transaction"}
+OWN_DATABASE = {"images/link_cache.py"}
+"""A cache of links: a database of its own, that holds nothing of a run."""
+
+
+def sql_in(path: Path) -> Iterator[str]:
+    """The lines of a file that talk to a database in SQL, or that take the ledger's files in hand instead of its ports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and STATEMENT.match(node.value):
+            yield f"{node.lineno} {node.value.strip()[:40]!r}"
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ASKS_IN_SQL:
+            texts = [argument for argument in node.args[:1] if isinstance(argument, ast.JoinedStr | ast.Constant)]
+            if texts or node.func.attr in {"execute", "executemany", "transaction"}:
+                yield f"{node.lineno} .{node.func.attr}(…)"
+        elif isinstance(node, ast.ImportFrom) and re.search(r"(^|\.)ledger\.(sqlite|memory)", node.module or ""):
+            yield f"{node.lineno} imports {node.module}"
+    yield from (f"{line} imports {top}" for line, _, top in imports(path) if top in SQL_DRIVERS)
+
+
+def test_all_sql_stands_in_the_ledger() -> None:
+    wrong = [
+        f"{name}:{found}"
+        for path in PACKAGE.rglob("*.py")
+        if not (name := path.relative_to(PACKAGE).as_posix()).startswith(("ledger/", "sandbox/"))
+        if name not in OWN_DATABASE
+        for found in sql_in(path)
+    ]
+    assert not wrong
 
 
 def test_only_the_command_line_prints_and_exits() -> None:
@@ -112,6 +196,7 @@ def test_only_the_command_line_prints_and_exits() -> None:
     assert not wrong
 
 
+@pytest.mark.process
 def test_help_loads_nothing_heavy() -> None:
     import subprocess
 

@@ -1,56 +1,103 @@
-"""A large file goes to disk as it grows and leaves the system's memory."""
+"""What is written is the run's own."""
 
 from __future__ import annotations
 
-import io
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from batchedit.disk import STRETCH, Steady, forget
-
-PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-def in_memory(path: Path) -> float:
-    """The share of the file's pages that can be read without asking the disk; skips where the system can't tell."""
-    if not hasattr(os, "RWF_NOWAIT"):
-        pytest.skip("this system does not tell what is in memory")
-    found, pages = 0, range(0, path.stat().st_size, 64 * PAGE)
-    with path.open("rb") as file:
-        for at in pages:
-            try:
-                found += os.preadv(file.fileno(), [bytearray(PAGE)], at, os.RWF_NOWAIT) > 0
-            except BlockingIOError:
-                pass
-            except OSError as error:
-                pytest.skip(f"this file system does not tell what is in memory: {error}")
-    return found / len(pages)
+from batchedit.disk import (
+    ForeignFileError,
+    append_to,
+    check_own,
+    create,
+    is_plain_file,
+    make_folders,
+    whole_file,
+    write_whole,
+)
 
 
-def test_a_large_file_is_whole_and_takes_up_little_memory(tmp_path: Path) -> None:
-    path, block, blocks = tmp_path / "large", os.urandom(2**20), 4 * STRETCH // 2**20
-    plain = tmp_path / "plain"
-    plain.write_bytes(block * blocks)
-    with Steady(path, "wb") as bare, io.BufferedWriter(bare, 2**20) as file:
-        for _ in range(blocks):
-            file.write(block)
-    kept, left = in_memory(plain), in_memory(path)
-    assert path.read_bytes() == plain.read_bytes()
-    if kept < 0.9:
-        pytest.skip("this file system keeps little in memory anyway")
-    assert left < 0.3
+@pytest.fixture
+def letter(tmp_path: Path) -> Path:
+    """Somebody's file, outside."""
+    path = tmp_path / "letter.txt"
+    path.write_text("dear")
+    return path
 
 
-def test_what_is_on_disk_can_be_forgotten(tmp_path: Path) -> None:
-    path = tmp_path / "picture"
-    with path.open("wb") as file:
-        file.write(os.urandom(2**20))
-        file.flush()
-        before = in_memory(path)
-        os.fsync(file.fileno())
-        forget(file.fileno())
-    if before < 0.9:
-        pytest.skip("this file system keeps little in memory anyway")
-    assert in_memory(path) < 0.3
+@pytest.mark.parametrize("link", [os.symlink, os.link], ids=["symbolic", "hard"])
+def test_a_new_file_is_never_written_through_a_link(tmp_path: Path, letter: Path, link: Callable[..., None]) -> None:
+    for number, write in enumerate((_created, _whole)):
+        path = tmp_path / f"planted-{number}"
+        link(letter, path)
+        write(path)
+        assert (letter.read_text(), path.read_text(), path.is_symlink()) == ("dear", "ours", False)
+
+
+def _created(path: Path) -> None:
+    with create(path) as file:
+        file.write(b"ours")
+
+
+def _whole(path: Path) -> None:
+    """The name for the time until it is whole is planted too."""
+    path.with_name(f"{path.name}.part").symlink_to(path.parent / "letter.txt")
+    write_whole(path, b"ours")
+
+
+@pytest.mark.parametrize(
+    "plant", [os.symlink, os.link, lambda _, path: os.mkfifo(path)], ids=["symbolic", "hard", "pipe"]
+)
+def test_nothing_is_appended_to_what_is_not_our_own(tmp_path: Path, letter: Path, plant: Callable[..., None]) -> None:
+    path = tmp_path / "run.jsonl"
+    plant(letter, path)
+    with pytest.raises(ForeignFileError, match=r"run\.jsonl"):
+        append_to(path)
+    with pytest.raises(ForeignFileError, match=r"run\.jsonl"):
+        check_own(path)
+    assert letter.read_text() == "dear"
+
+
+def test_a_log_goes_on_where_it_ended(tmp_path: Path) -> None:
+    for line in (b"one\n", b"two\n"):
+        with append_to(tmp_path / "run.jsonl") as file:
+            file.write(line)
+    assert (tmp_path / "run.jsonl").read_text() == "one\ntwo\n"
+
+
+def test_a_whole_file_is_left_as_it_was_where_writing_fails(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("before")
+    with suppress(ZeroDivisionError), whole_file(tmp_path / "report.json") as part:
+        part.write_text("half")
+        raise ZeroDivisionError
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.json", "before")]
+
+
+def test_no_folder_is_made_where_a_link_leads_out(tmp_path: Path) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    run.mkdir()
+    other.mkdir()
+    (run / "files").symlink_to(other)
+    with pytest.raises(ForeignFileError, match="leads out of the folder"):
+        make_folders(run / "files" / "de", run)
+    assert not list(other.iterdir())
+    make_folders(run / "thumbs" / "de", run)
+    assert (run / "thumbs" / "de").is_dir()
+    linked = tmp_path / "the same run"
+    linked.symlink_to(run)
+    make_folders(linked / "thumbs" / "fr", linked)
+    assert (run / "thumbs" / "fr").is_dir()
+
+
+def test_only_plain_files_of_the_folder_are_handed_out(tmp_path: Path, letter: Path) -> None:
+    run = tmp_path / "run"
+    (run / "files").mkdir(parents=True)
+    (run / "files" / "a.png").write_bytes(b"a")
+    (run / "files" / "b.png").symlink_to(letter)
+    (run / "out").symlink_to(tmp_path)
+    found = [is_plain_file(run / name, run) for name in ("files/a.png", "files/b.png", "out/letter.txt", "files", "\0")]
+    assert found == [True, False, False, False, False]

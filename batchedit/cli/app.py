@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
-from . import commands, review_commands, source_commands
+from . import (
+    commands,
+    live_commands,
+    model_commands,
+    review_commands,
+    settle_commands,
+    source_commands,
+    store_commands,
+    ui_commands,
+)
 from .group import batchedit
 
-__all__ = ["batchedit", "commands", "review_commands", "source_commands"]
+__all__ = [
+    "batchedit",
+    "commands",
+    "live_commands",
+    "model_commands",
+    "review_commands",
+    "settle_commands",
+    "source_commands",
+    "store_commands",
+    "ui_commands",
+]

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .group import batchedit, command
+from ..commands import CONFIRMED
+from ..core.errors import UsageError
+from ..core.typed import to_type
+from ..core.visible import one_line
+from . import log_lines
+from .completion import complete_run
+from .group import EPILOG, batchedit, command
+from .json_output import print_json
+from .json_values import plan_value, report_value, runs_value
 from .options import (
     BUYING_OPTIONS,
     CANARY_OPTION,
     COMMON_OPTIONS,
     FORMAT_OPTION,
     FORMATS,
+    FRESH_OPTION,
+    JSON_OPTION,
     MANIFEST_OPTIONS,
+    MINE_OPTION,
     NOTIFY_OPTION,
+    OWN_PROCESS_OPTIONS,
     SANDBOX_OPTION,
     SERVICE_OPTIONS,
+    STORE_OPTION,
     STUCK_OPTION,
     YES_OPTION,
     given,
@@ -28,240 +39,250 @@ from .options import (
 )
 
 
-def _host(ctx: click.Context) -> Any:
+def host_of(ctx: click.Context) -> Any:
+    """The terminal as a ``Host``, with what this command's options say about it."""
     from .host import Terminal  # noqa: PLC0415 - `--help` needs none of it
 
     params = ctx.params
     _check_hook(ctx)
-    return Terminal(
+    warning = _keep_typed(ctx)
+    host = Terminal(
         yes=params.get("yes", False),
         never_asks=params.get("sandbox", False),
         quiet=params["quiet"],
         log_json=params["log_json"],
         verbose=params["verbose"],
     )
+    if warning:
+        host.warn(warning.removeprefix("warning: "))
+    return host
+
+
+def _keep_typed(ctx: click.Context) -> str:
+    """What the person said about the service holds for later commands too. No file that nobody named says any of it.
+
+    Returns a warning where it can't be kept, else "".
+    """
+    typed = given(ctx)
+    if "base_url" in typed or "allow_hosts" in typed:
+        import os  # noqa: PLC0415 - `--help` needs none of it
+
+        from ..commands.trust import keep_typed  # noqa: PLC0415
+
+        return keep_typed(os.environ, typed.get("base_url"), typed.get("allow_hosts", ()))
+    return ""
 
 
 @command("run")
-@click.argument("manifest")
+@click.argument("manifest", metavar="MANIFEST|RUN", shell_complete=complete_run)
 @options(
     MANIFEST_OPTIONS,
     FORMAT_OPTION,
     CANARY_OPTION,
     BUYING_OPTIONS,
+    FRESH_OPTION,
     STUCK_OPTION,
     SANDBOX_OPTION,
     NOTIFY_OPTION,
+    OWN_PROCESS_OPTIONS,
     YES_OPTION,
+    MINE_OPTION,
     SERVICE_OPTIONS,
+    JSON_OPTION,
     COMMON_OPTIONS,
 )
 @click.pass_context
 def run(ctx: click.Context, /, manifest: str, **_: Any) -> int:
     """Buy what is missing, collect it, write the results; the same command again resumes."""
-    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
-    from ..run_folder import folder_for  # noqa: PLC0415
+    from ..commands.run import run_named  # noqa: PLC0415 - `--help` needs none of it
+    from ..planning.intake import InvalidRowsError  # noqa: PLC0415
     from ..settings.model import Settings  # noqa: PLC0415
-    from .host import attended  # noqa: PLC0415
     from .stdin import source_of  # noqa: PLC0415
 
+    if (folder := run_named(manifest, given(ctx))) is not None:
+        return _carry_out(ctx, "resume", manifest, _steering(ctx, folder))
     source, name, settings = source_of(manifest, Settings(**given(ctx), origins=origins(ctx)))
-    host = _host(ctx)
+    told = {**given(ctx), "origins": origins(ctx), "image_root": settings.image_root}
     try:
-        report = attended(host, lambda: runs.run(source, settings, host, name=name))
-    except runs.InvalidRowsError as error:
-        _print_plan(error.plan)
+        return _carry_out(ctx, "run", str(source), told, name=name)
+    except InvalidRowsError as error:
+        if not ctx.params["as_json"]:
+            _print_plan(error.plan)
         raise
-    return _finish(ctx, report, folder_for(Path(manifest), settings.out).path)
+
+
+def _carry_out(ctx: click.Context, verb: Any, target: str, told: dict[str, Any], **more: Any) -> int:
+    """Do it here, or with ``--detach`` ask here and do it in a process of its own."""
+    from ..commands.carry import carry_out  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.confirmation import Command  # noqa: PLC0415
+    from .detached import detach  # noqa: PLC0415
+    from .host import attended  # noqa: PLC0415
+
+    if ctx.params["detach"] and told.get("store"):
+        raise UsageError("--detach takes no --store", hint="start it without --detach, and further workers with work")
+    host = host_of(ctx)
+    doing = Command(verb=verb, target=target, given=told, notify=ctx.params.get("notify") or "", **more)
+    quiet, as_json = ctx.params["quiet"], ctx.params["as_json"]
+    if ctx.params["detach"]:
+        return detach(doing, host, quiet=quiet, as_json=as_json)
+    report = attended(host, lambda: carry_out(doing, host))
+    return finish(report, quiet=quiet, notify=doing.notify, as_json=as_json)
+
+
+def _steering(ctx: click.Context, run: Path) -> dict[str, Any]:
+    """What was given for a run that is there: nothing that makes jobs, for those are made. UsageError if it was typed."""
+    from ..settings.model import MANIFEST_SETTINGS  # noqa: PLC0415 - `--help` needs none of it
+    from ..settings.toml import key_of  # noqa: PLC0415
+
+    named = origins(ctx)
+    if typed := [f"--{key_of(name)}" for name in MANIFEST_SETTINGS if named.get(name) == "flag"]:
+        raise UsageError(
+            f"{run} is a run: it goes on with what it was made with, and {', '.join(typed)} would make other pictures",
+            hint=f"to go on with it as it is: {to_type('run', run)}",
+        )
+    return {name: value for name, value in given(ctx).items() if name not in MANIFEST_SETTINGS}
 
 
 @command("plan")
-@click.argument("manifest")
-@options(MANIFEST_OPTIONS, SANDBOX_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
+@click.argument("manifest", shell_complete=complete_run)
+@options(MANIFEST_OPTIONS, FRESH_OPTION, SANDBOX_OPTION, SERVICE_OPTIONS, JSON_OPTION, COMMON_OPTIONS)
 @click.pass_context
-def plan(ctx: click.Context, /, manifest: str, **_: Any) -> int:
+def plan(ctx: click.Context, /, manifest: str, *, as_json: bool, **_: Any) -> int:
     """Check every row, count, price; sends nothing."""
-    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.plan import plan as make_plan  # noqa: PLC0415 - `--help` needs none of it
     from ..settings.model import Settings  # noqa: PLC0415
     from .host import attended  # noqa: PLC0415
     from .stdin import source_of  # noqa: PLC0415
 
     source, name, settings = source_of(manifest, Settings(**given(ctx), origins=origins(ctx)))
-    host = _host(ctx)
-    what = attended(host, lambda: runs.plan(source, settings, host, name=name))
+    host = host_of(ctx)
+    what = attended(host, lambda: make_plan(source, settings, host, name=name))
+    refused = bool(what.invalid_rows) and not settings.skip_invalid
+    if as_json:
+        print_json("plan", {**plan_value(what), "exit_code": 65 if refused else 0})
+        return 65 if refused else 0
     _print_plan(what)
-    if what.invalid_rows and not settings.skip_invalid:
+    if refused:
         click.echo("\nCorrect these rows and plan again, or go on without them: --skip-invalid")
         return 65
     return 0
 
 
-@command("status")
-@click.argument("run")
-@options(COMMON_OPTIONS)
-@click.pass_context
-def status(ctx: click.Context, /, run: str, **_: Any) -> int:
-    """Counts by state, money spent / reserved / in doubt, the commonest errors."""
-    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
-    from .show import report_text  # noqa: PLC0415
+@batchedit.command("runs", epilog=EPILOG)
+@JSON_OPTION
+def list_runs(*, as_json: bool) -> int:
+    """Your runs, wherever they lie: how each stands, what it cost, and what to type next."""
+    import os  # noqa: PLC0415 - `--help` needs none of it
 
-    folder, report = runs.status(run, given(ctx))
-    click.echo(report_text(report, folder.path, f"batchedit run {shlex.quote(run)}"))
+    from ..commands import runs as runlist  # noqa: PLC0415
+    from ..ledger.register import Register  # noqa: PLC0415
+    from .show import runs_text  # noqa: PLC0415
+
+    register = Register.of(os.environ)
+    found = runlist.list_runs(register)
+    if register.problem:
+        log_lines.tell(f"warning: {register.problem}", "warning")
+    if as_json:
+        print_json("runs", runs_value(found))
+    else:
+        click.echo(runs_text(found))
     return 0
 
 
 @command("results")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="[default: the manifest's]")
 @click.option("--to", metavar="FILE", help="Where to.  [default: results.… in the run's folder]")
-@options(COMMON_OPTIONS)
+@options(STORE_OPTION, COMMON_OPTIONS)
 @click.pass_context
 def results(ctx: click.Context, /, run: str, kind: str | None, to: str | None, **_: Any) -> int:
     """Write the enriched manifest again; also while a run is going on."""
-    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.results import results as write_again  # noqa: PLC0415 - `--help` needs none of it
 
-    click.echo(runs.results(run, given(ctx), kind=kind, to=Path(to) if to else None))
+    click.echo(one_line(write_again(run, given(ctx), kind=kind, to=Path(to) if to else None)))
     return 0
 
 
 @command("retry")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @click.option("--failed", is_flag=True, help="Only failed jobs.")
 @click.option("--cancelled", is_flag=True, help="Only cancelled jobs.")
+@click.option("--moderated", is_flag=True, help="Jobs that the service refused for their content; never without this.")
 @click.option("--match", metavar="TEXT", help="Only jobs whose error holds TEXT.")
-@click.option("--row", "rows", type=int, multiple=True, metavar="N", help="Only the jobs of row N.")
-@options(BUYING_OPTIONS, STUCK_OPTION, NOTIFY_OPTION, YES_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
+@click.option(
+    "--row", "rows", type=int, multiple=True, metavar="N", help="Only the jobs of row N, also one that was written off."
+)
+@options(
+    CANARY_OPTION,
+    BUYING_OPTIONS,
+    FRESH_OPTION,
+    STUCK_OPTION,
+    NOTIFY_OPTION,
+    OWN_PROCESS_OPTIONS,
+    YES_OPTION,
+    MINE_OPTION,
+    SERVICE_OPTIONS,
+    JSON_OPTION,
+    COMMON_OPTIONS,
+)
 @click.pass_context
 def retry(
-    ctx: click.Context, /, run: str, failed: bool, cancelled: bool, match: str | None, rows: tuple[int, ...], **_: Any
-) -> int:
-    """Buy failed and cancelled jobs anew: a new purchase, priced and confirmed as one."""
-    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
-    from ..core.model import Record, State  # noqa: PLC0415
-    from ..run_folder import find_run  # noqa: PLC0415
-    from .host import attended  # noqa: PLC0415
-
-    states = {State.FAILED} if failed and not cancelled else {State.CANCELLED} if cancelled and not failed else None
-
-    def chosen(record: Record, its_rows: list[int]) -> bool:
-        text = f"{record.problem.kind} {record.problem.message}" if record.problem else ""
-        return (
-            (states is None or record.state in states)
-            and (match is None or match.lower() in text.lower())
-            and (not rows or bool(set(rows) & set(its_rows)))
-        )
-
-    host = _host(ctx)
-    return _finish(ctx, attended(host, lambda: runs.retry(run, given(ctx), host, chosen)), find_run(run).path)
-
-
-@command("redo")
-@click.argument("run")
-@click.option("--rejected", is_flag=True, default=True, help="The pictures that were rejected in review (the default).")
-@click.option("--prompt-add", metavar="TEXT", default="", help="Add this to each prompt, e.g. 'brighter, no text'.")
-@click.option("--use-notes", is_flag=True, help="Add each picture's own review note to its prompt.")
-@options(CANARY_OPTION, BUYING_OPTIONS, STUCK_OPTION, NOTIFY_OPTION, YES_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
-@click.pass_context
-def redo(ctx: click.Context, /, run: str, prompt_add: str, use_notes: bool, **_: Any) -> int:
-    """Buy another version of the rejected pictures; the old files stay."""
-    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
-    from ..run_folder import find_run  # noqa: PLC0415
-    from .host import attended  # noqa: PLC0415
-
-    host = _host(ctx)
-    report = attended(host, lambda: runs.redo(run, given(ctx), host, prompt_add=prompt_add, use_notes=use_notes))
-    return _finish(ctx, report, find_run(run).path)
-
-
-@command("fetch")
-@click.argument("run")
-@options(STUCK_OPTION, NOTIFY_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
-@click.pass_context
-def fetch(ctx: click.Context, /, run: str, **_: Any) -> int:
-    """Collect and download what was bought; never a POST that buys."""
-    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
-    from ..run_folder import find_run  # noqa: PLC0415
-    from .host import attended  # noqa: PLC0415
-
-    host = _host(ctx)
-    return _finish(ctx, attended(host, lambda: runs.fetch(run, given(ctx), host)), find_run(run).path)
-
-
-@command("cancel")
-@click.argument("run")
-@options(YES_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
-@click.pass_context
-def cancel(ctx: click.Context, /, run: str, **_: Any) -> int:
-    """Cancel what is still queued at the service; what runs already is paid for and stays to be fetched."""
-    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
-    from .host import attended  # noqa: PLC0415
-
-    host = _host(ctx)
-    gone, running = attended(host, lambda: runs.cancel(run, given(ctx), host))
-    click.echo(f"{gone:,} cancelled; {running:,} too late: they run or have run, and are paid for")
-    if running:
-        click.echo(f"  → collect them: batchedit fetch {shlex.quote(run)}")
-    return 0
-
-
-@command("doubt")
-@click.argument("run")
-@click.argument("more", nargs=-1, metavar="[ROW]...")
-@click.option("--request-id", "pasted", multiple=True, metavar="ROW=ID", help="It was bought: this is its request id.")
-@click.option("--buy-again", multiple=True, metavar="ROW...|all", help="Buy it again; what it may have cost is spent.")
-@click.option("--write-off", multiple=True, metavar="ROW...|all", help="Give it up; what it may have cost is spent.")
-@options(SERVICE_OPTIONS, COMMON_OPTIONS)
-@click.pass_context
-def doubt(
     ctx: click.Context,
     /,
     run: str,
-    more: tuple[str, ...],
-    pasted: tuple[str, ...],
-    buy_again: tuple[str, ...],
-    write_off: tuple[str, ...],
+    failed: bool,
+    cancelled: bool,
+    moderated: bool,
+    match: str | None,
+    rows: tuple[int, ...],
     **_: Any,
 ) -> int:
-    """List the jobs that may have been bought, and decide about them. Exit code 76 while any is left."""
-    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
-    from .host import attended  # noqa: PLC0415
-    from .options import pairs  # noqa: PLC0415
-    from .show import doubt_text  # noqa: PLC0415
+    """Buy failed and cancelled jobs anew: a new purchase, priced and confirmed as one."""
+    from ..commands.retry import Wish  # noqa: PLC0415 - `--help` needs none of it
 
-    if more and bool(buy_again) == bool(write_off):
-        raise click.UsageError(f"what about row {more[0]}? Put rows behind --buy-again or --write-off")
-    host = _host(ctx)
-    report = attended(
-        host,
-        lambda: runs.doubt(
-            run,
-            given(ctx),
-            host,
-            pasted=pairs(pasted),
-            buy_again=_rows(buy_again, more if buy_again else ()),
-            write_off=_rows(write_off, more if write_off else ()),
-        ),
-    )
-    click.echo(doubt_text(report, run))
-    return 76 if report.open else 0
+    wish = Wish(failed=failed, cancelled=cancelled, moderated=moderated, match=match, rows=rows)
+    return _carry_out(ctx, "retry", run, given(ctx), wish=wish)
 
 
-def _rows(values: tuple[str, ...], more: tuple[str, ...]) -> list[str]:
-    return [name.strip() for value in (*values, *more) for name in value.split(",") if name.strip()]
-
-
-@command("audit")
-@click.argument("run")
-@options(COMMON_OPTIONS)
+@command("redo")
+@click.argument("run", shell_complete=complete_run)
+@click.option("--prompt-add", metavar="TEXT", default="", help="Add this to each prompt, e.g. 'brighter, no text'.")
+@click.option("--use-notes", is_flag=True, help="Add each picture's own review note to its prompt.")
+@options(
+    CANARY_OPTION,
+    BUYING_OPTIONS,
+    FRESH_OPTION,
+    STUCK_OPTION,
+    NOTIFY_OPTION,
+    OWN_PROCESS_OPTIONS,
+    YES_OPTION,
+    MINE_OPTION,
+    SERVICE_OPTIONS,
+    JSON_OPTION,
+    COMMON_OPTIONS,
+)
 @click.pass_context
-def audit(ctx: click.Context, /, run: str, **_: Any) -> int:
-    """Prove that intentions, purchases, files and money add up."""
-    from ..commands import run as runs  # noqa: PLC0415 - `--help` needs none of it
-    from ..commands.proof import lines  # noqa: PLC0415
+def redo(ctx: click.Context, /, run: str, prompt_add: str, use_notes: bool, **_: Any) -> int:
+    """Buy another version of the pictures that were rejected in review; the old files stay."""
+    return _carry_out(ctx, "redo", run, given(ctx), prompt_add=prompt_add, use_notes=use_notes)
 
-    folder, found = runs.audit(run, given(ctx))
-    click.echo(f"{folder.path}\n" + "\n".join(lines(found)))
-    return 0 if found.clean else 1
+
+@command("fetch")
+@click.argument("run", shell_complete=complete_run)
+@options(STUCK_OPTION, NOTIFY_OPTION, OWN_PROCESS_OPTIONS, MINE_OPTION, SERVICE_OPTIONS, JSON_OPTION, COMMON_OPTIONS)
+@click.pass_context
+def fetch(ctx: click.Context, /, run: str, **_: Any) -> int:
+    """Collect and download what was bought; never a POST that buys."""
+    return _carry_out(ctx, "fetch", run, given(ctx))
+
+
+@batchedit.command(CONFIRMED, hidden=True)
+@click.argument("path", type=click.Path(path_type=Path))
+def confirmed(path: Path) -> int:
+    """Do what the confirmation in the file PATH says. Started by the program itself."""
+    from .detached import carry_confirmed  # noqa: PLC0415 - `--help` needs none of it
+
+    return carry_confirmed(path)
 
 
 @batchedit.command("sandbox", context_settings={"ignore_unknown_options": True, "help_option_names": []})
@@ -282,18 +303,21 @@ def _print_plan(what: Any) -> None:
     click.echo(plan_text(what))
 
 
-def _finish(ctx: click.Context, report: Any, folder: Path) -> int:
-    """Print the summary, post it where ``--notify`` says, and return the exit code."""
+def finish(report: Any, *, quiet: bool, notify: str = "", as_json: bool = False) -> int:
+    """Print the summary or one object, post it to ``notify``, and return the exit code."""
     from .show import report_text  # noqa: PLC0415 - `--help` needs none of it
 
-    text = report_text(report, folder, f"batchedit {shlex.join(sys.argv[1:])}")
-    if not (ctx.params["quiet"] and report.code == 0):
+    text = report_text(report)
+    if as_json:
+        print_json("report", report_value(report))
+    elif not (quiet and report.code == 0):
         click.echo(text)
-    if hook := ctx.params.get("notify"):
-        from ..review.notify import notify, summary  # noqa: PLC0415 - brings httpx with it
+    if notify:
+        from ..review.notify import notify as post  # noqa: PLC0415 - brings httpx with it
+        from ..review.notify import summary  # noqa: PLC0415
 
-        if failed := notify(hook, summary(folder.name, report.as_json(), text)):
-            click.echo(f"batchedit: the summary did not arrive: {failed}", err=True)
+        if failed := post(notify, summary(report.folder.name, report.as_json(), text)):
+            log_lines.tell(f"batchedit: the summary did not arrive: {failed}", "warning")
     return int(report.code)
 
 

@@ -1,8 +1,8 @@
-"""The group that all commands hang on."""
+"""The group that all commands hang on, and its help: grouped by what one wants to do, in whole sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -13,15 +13,61 @@ EPILOG = (
     "Exit codes: 0 done, 1 some rows failed, 64 usage, 65 manifest, 66 no such file, 69 service, 73/74 disk, "
     "75 stopped early: the same command goes on, 76 in doubt, 77 token, 129/130/143 interrupted."
 )
+SECTIONS: Mapping[str, Sequence[str]] = {
+    "In the browser": ("ui",),
+    "Make a sheet": ("template", "init"),
+    "Buy": ("plan", "run", "retry", "redo"),
+    "Look and hand on": ("review", "gallery", "deliver", "verify", "results"),
+    "See how it stands": ("runs", "status", "audit", "config", "models"),
+    "Steer a run that goes on elsewhere": ("pause", "resume", "set", "stop"),
+    "Settle what was bought": ("fetch", "doubt", "cancel"),
+    "Many machines": ("store", "work", "workers"),
+    "Try it": ("sandbox",),
+}
+"""The help's headings, each with its commands in their order. A command that is named nowhere stands under Other."""
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="batchedit")
-def batchedit() -> None:
+class Group(click.Group):
+    """Lists its commands under headings; a sentence is never cut off."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click's, under the headings of ``SECTIONS``."""
+        commands = {
+            name: found
+            for name in self.list_commands(ctx)
+            if (found := self.get_command(ctx, name)) and not found.hidden
+        }
+        named = {name for names in SECTIONS.values() for name in names}
+        other = [name for name in commands if name not in named]
+        for heading, names in (*SECTIONS.items(), ("Other", other)):
+            rows = [(name, _first_sentence(commands[name])) for name in names if name in commands]
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
+
+
+def _first_sentence(command: click.Command) -> str:
+    text = " ".join((command.help or "").split("\n\n")[0].split())
+    first, stop, _ = text.partition(". ")
+    return f"{first}." if stop else text
+
+
+@click.group(
+    cls=Group,
+    epilog=EPILOG,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(None, "-V", "--version", package_name="batchedit")
+@click.pass_context
+def batchedit(ctx: click.Context) -> Any:
     """A spreadsheet in, thousands of finished ad creatives out, without ever paying twice.
 
-    Start with:  batchedit run manifests/demo.csv --sandbox
+    Alone it lists your runs. Start with:  batchedit run manifests/demo.csv --sandbox
     """
+    if ctx.invoked_subcommand is None:
+        return ctx.invoke(batchedit.commands["runs"])
+    return None
 
 
 def command(name: str) -> Callable[[Any], Any]:

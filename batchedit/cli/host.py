@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -12,17 +11,20 @@ from typing import TypeVar
 
 import anyio
 import click
-from anyio import to_thread
 
-from ..commands.observers import Bar, JsonLines, Snapshot, Tell, TellEvents
-from ..commands.purchase import CanaryReport
-from ..core.errors import BatcheditError, InterruptedRunError, StoppedError, UsageError
-from ..planning.intake import Plan
-from ..planning.survey import Stop
-from ..ports import Observer
-from .show import canary_text, plan_text
+from ..commands.bar import Bar, Minutely
+from ..commands.observers import EventObserver, JsonLines, NoteObserver
+from ..commands.quote import Quote, objection
+from ..core.errors import BatcheditError, DiskError, InterruptedRunError, UsageError
+from ..core.visible import one_line
+from ..ports import Observer, Snapshot, Stop
+from . import log_lines
+from .show import number, plan_warnings, question, quote_text
+from .streams import bar_stream
 
 T = TypeVar("T")
+
+_ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
 
 
 class Terminal:
@@ -32,73 +34,97 @@ class Terminal:
         self.environ: Mapping[str, str] = os.environ
         self.stop = Stop()
         self._yes = yes or never_asks
+        self._play = never_asks
         self._quiet = quiet
         self._log_json = log_json
         self._verbose = verbose
         self._bar: Bar | None = None
+        self._warned: set[str] = set()
 
     def observers(self) -> Sequence[Observer]:
         """Notes for the person, or everything as JSON lines."""
         if self._log_json:
             return [JsonLines(sys.stderr)]
-        return [Tell(self.say), *([TellEvents(self.say)] if self._verbose else [])]
+        return [NoteObserver(self.say, self.insist), *([EventObserver(self.say)] if self._verbose else [])]
 
     def say(self, text: str) -> None:
         """One line, above the bar if there is one."""
-        if self._quiet or self._log_json:
+        self._show(one_line(text))
+
+    def insist(self, text: str) -> None:
+        """The same, also with ``--quiet``: what makes the run wait for long is something wrong."""
+        self._show(one_line(text), always=True)
+
+    def warn(self, text: str) -> None:
+        """One line, also with ``--quiet``; with ``--log-json`` as one object. Each text once."""
+        if text in self._warned:
             return
+        self._warned.add(text)
+        if self._log_json:
+            JsonLines(sys.stderr).note("warning", text)
+        else:
+            self._put(one_line(f"warning: {text}"))
+
+    def _show(self, text: str, *, always: bool = False) -> None:
+        if not self._log_json and (always or not self._quiet):
+            self._put(text)
+
+    def _put(self, text: str) -> None:
         if self._bar is not None:
             self._bar.say(text)
         else:
             click.echo(text, err=True)
 
-    async def confirm(self, what: Plan) -> None:
-        """Show the plan and ask; without a terminal ``--yes`` must have said it."""
-        self.say(plan_text(what))
+    async def confirm(self, quote: Quote) -> None:
+        """Show what is to be bought and ask; without a terminal ``--yes`` must have said it."""
+        self.close()
+        self._show(quote_text(quote))
+        for warning in plan_warnings(quote.what) if self._quiet else ():
+            self.warn(warning)
         if self._yes:
+            if (error := objection(quote)) is not None:
+                raise error
             return
+        if self._log_json:  # the question would stand between the lines, and what it is about is not shown
+            raise UsageError(
+                f"buying {number(quote.count, 'picture')} needs a yes, and with --log-json nothing is asked",
+                hint="the same command with --yes",
+            )
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise UsageError(
-                f"buying {what.to_buy:,} pictures needs a yes, and there is no terminal to ask on",
-                hint="the same command with --yes; or with --sandbox to try it without buying",
+                f"buying {number(quote.count, 'picture')} needs a yes, and there is no terminal to ask on",
+                hint="the same command with --yes",
             )
-        price = f" for about ${what.estimate / 1e6:,.2f}" if what.price else ""
-        if not await self._ask(f"Buy {what.to_buy:,} picture{'s' if what.to_buy != 1 else ''}{price}?"):
-            raise UsageError("not confirmed; nothing was bought")
+        answer = await self._ask(question(quote))
+        if answer is None:
+            raise self.stop.reason or InterruptedRunError(signal.SIGINT)
+        if not answer:
+            bought = "the canary was bought, the rest was not" if quote.canary else "nothing was bought"
+            raise UsageError(f"not confirmed; {'the rest was not bought' if quote.rose else bought}")
 
-    async def confirm_rest(self, canary: CanaryReport) -> None:
-        """Show the canary and ask for the rest; with ``--yes`` go on only if none of it failed."""
-        self.close()
-        self.say(canary_text(canary))
-        if self._yes:
-            if canary.done < canary.jobs:
-                raise StoppedError(
-                    f"{canary.jobs - canary.done} of the {canary.jobs} canary pictures did not come out",
-                    hint="look at failed.csv; the rest was not bought",
-                )
-            return
-        if not await self._ask(f"Buy the other {canary.remaining:,}?"):
-            raise UsageError("not confirmed; the canary was bought, the rest was not")
-
-    async def _ask(self, question: str) -> bool:
-        """In a thread, so that Ctrl-C is heard while the question stands."""
+    async def _ask(self, text: str) -> bool | None:
+        """Yes or no; None if a signal came instead. No thread waits for the line, so none holds the process back."""
+        answer: bool | None = None
         with anyio.CancelScope() as scope:
             self.stop.listen(lambda _: scope.cancel())
             try:
-                return await to_thread.run_sync(
-                    lambda: click.confirm(question, default=False, err=True), abandon_on_cancel=True
-                )
+                while answer is None:
+                    click.echo(f"{one_line(text)} [y/N]: ", nl=False, err=True)
+                    await anyio.wait_readable(sys.stdin.fileno())
+                    answer = _ANSWERS.get(_typed_line())
             finally:
                 self.stop.listen(None)
-        sys.stderr.write("\nbatchedit: interrupted; nothing was bought\n")
-        sys.stderr.flush()
-        os._exit(130)  # the thread still waits for a line, and would keep the process
+        if answer is None:
+            click.echo(err=True)
+        return answer
 
     def watch(self, total: int) -> Callable[[Snapshot], None] | None:
-        """A bar on a terminal; nothing when piped."""
-        if self._quiet or self._log_json or not sys.stderr.isatty():
+        """A bar on a terminal; a line a minute elsewhere."""
+        if self._quiet or self._log_json:
             return None
-        self._bar = Bar(total, sys.stderr)
+        if not sys.stderr.isatty():
+            return Minutely(total, self.say, play=self._play).refresh
+        self._bar = Bar(total, bar_stream(), play=self._play)
         return self._bar.refresh
 
     def close(self) -> None:
@@ -106,6 +132,14 @@ class Terminal:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _typed_line() -> str:
+    """The line that stands ready at the terminal. A terminal that is gone has said no."""
+    try:
+        return os.read(sys.stdin.fileno(), 1024).decode(errors="replace").strip().lower()
+    except OSError:
+        return ""
 
 
 def attended(host: Terminal, work: Callable[[], Awaitable[T]]) -> T:
@@ -120,13 +154,11 @@ def attended(host: Terminal, work: Callable[[], Awaitable[T]]) -> T:
                 results.append(await work())
             except BatcheditError as error:
                 results.append(error)
+            except OSError as error:  # a traceback tells nobody what to do about a disk
+                results.append(DiskError(error))
             tasks.cancel_scope.cancel()
         return results[0] if results else host.stop.reason or InterruptedRunError(signal.SIGINT)
 
-    # What was loaded until here stays to the end, and hardly anything of a job is a cycle: the collector may come a tenth
-    # as often. It took 2 to 4 % of the CPU of 500 jobs (``benchmarks/LOG.md``).
-    gc.freeze()
-    gc.set_threshold(7_000)
     try:
         result = anyio.run(both)
     finally:
@@ -151,7 +183,9 @@ async def _hear(host: Terminal, everything: anyio.CancelScope) -> None:
         async for number in signals:
             if host.stop.reason is not None:
                 with suppress(OSError):  # the terminal may be gone
-                    sys.stderr.write("\nbatchedit: left at once; the same command goes on where it was\n")
+                    if not log_lines.asked():
+                        sys.stderr.write("\n")
+                    log_lines.tell("batchedit: left at once; the same command goes on where it was", "left")
                     sys.stderr.flush()
                 os._exit(128 + number)
             host.say("stopping: nothing more is sent; answers on the way are written down (again to leave at once)")

@@ -6,7 +6,7 @@ import datetime as dt
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,11 @@ from click.core import ParameterSource
 
 from ..core.errors import UsageError
 from ..core.model import parse_usd
+from ..core.policy import NO_CAP, GivenCap
+from ..core.typed import quoted, to_type
+from ..core.visible import one_line
+from . import log_lines
+from .completion import complete_column
 
 CONFIG_NAME = "batchedit.toml"
 
@@ -43,44 +48,94 @@ class Command(click.Command):
         """Find the file first: what it says becomes the defaults."""
         if args:
             told, _, _ = self.make_parser(ctx).parse_args(args=list(args))
-            path = _config_path(told.get("config"), told.get("manifest") or told.get("run"))
+            path, named = _config_path(told.get("config"), told.get("manifest") or told.get("run"))
             if path is not None:
-                ctx.default_map = {**(ctx.default_map or {}), **_read_config(path, self)}
+                ctx.default_map = {**(ctx.default_map or {}), **_read_config(path, self, named=named)}
                 ctx.meta["batchedit.config"] = str(path.absolute())
+                if not told.get("quiet"):
+                    if told.get("log_json") or ctx.default_map.get("log_json") is True:
+                        log_lines.ask()
+                    log_lines.tell(f"settings are read from {path.absolute()}", "settings")
         return super().parse_args(ctx, args)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click's, under the headings of ``HEADINGS``."""
+        under: dict[str, list[tuple[str, str]]] = {}
+        for option in self.get_params(ctx):
+            if isinstance(option, click.Option) and (record := option.get_help_record(ctx)):
+                heading = HEADINGS.get(option.key, "Options") if isinstance(option, Setting) else "Options"
+                under.setdefault(heading, []).append(record)
+        for heading, records in under.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
 
-def _config_path(given: str | None, manifest: str | None) -> Path | None:
+
+def _config_path(given: str | None, manifest: str | None) -> tuple[Path | None, bool]:
+    """The settings file, and whether somebody named it."""
     import os  # noqa: PLC0415 - only here: the file's own place may stand in the environment
 
     given = given or os.environ.get("BATCHEDIT_CONFIG")
     if given:
         if not Path(given).is_file():
             raise UsageError(f"there is no settings file {given}", hint="look at the path behind --config")
-        return Path(given)
+        return Path(given), True
     places = [Path(manifest).parent] if isinstance(manifest, str) and manifest != "-" else []
     for folder in (*places, Path()):
         if (folder / CONFIG_NAME).is_file():
-            return folder / CONFIG_NAME
-    return None
+            return folder / CONFIG_NAME, False
+    return None, False
 
 
-def _read_config(path: Path, command: click.Command) -> dict[str, Any]:
+def _read_config(path: Path, command: click.Command, *, named: bool) -> dict[str, Any]:
+    """The options in ``path``. From a file that nobody ``named`` those of the manifest alone: it may have come with the
+    sheet, and data decides neither where the token goes nor whether to buy.
+    """
     try:
         told = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"the settings file {path} can't be read: {error}") from None
     mine = {option.key: option for option in command.params if isinstance(option, Setting)}
+    if not named:
+        told = _of_the_manifest(path, told, mine)
     found: dict[str, Any] = {}
     for name, value in told.items():
         key = name.replace("-", "_")
         if key not in ALL_KEYS:
             near = difflib.get_close_matches(key, ALL_KEYS, n=1)
-            hint = f"did you mean {near[0].replace('_', '-')}?" if near else "see batchedit run --help"
+            hint = (
+                f"did you mean {near[0].replace('_', '-')}?"
+                if near
+                else f"see {to_type(command.name or 'run', '--help')}"
+            )
             raise UsageError(f"{path}: there is no setting {name!r}", hint=hint)
         if key in mine and mine[key].name is not None:
             found[mine[key].name] = _as_typed(value, mine[key])
     return found
+
+
+def _of_the_manifest(path: Path, told: dict[str, Any], mine: Mapping[str, Setting]) -> dict[str, Any]:
+    """``told`` without what only a person may say. UsageError where that would leave a purchase without its limit."""
+    barred = {name: value for name, value in told.items() if name.replace("-", "_") in ALL_KEYS - TAKEN_UNNAMED}
+    if not barred:
+        return told
+    names, file = one_line(", ".join(barred)), one_line(str(path))
+    named = f"--config {quoted(path)}"
+    limits = {name: value for name, value in barred.items() if name.replace("-", "_") in _LIMITS & mine.keys()}
+    if limits and "max_cost" in mine:
+        typed = " ".join(
+            f"--{name}" if value is True else f"--{name} {quoted(_words(value))}" for name, value in limits.items()
+        )
+        raise UsageError(
+            f"{file} sets {names}; a settings file that nobody named gives manifest settings only, and without its limits "
+            "more might be bought than was meant",
+            hint=f"type them with the command: {typed}; or, if the file is yours: {named}",
+        )
+    log_lines.tell(
+        f"warning: {file} sets {names}, which is not taken: a settings file that nobody named gives manifest settings "
+        f"only (if the file is yours: {named})",
+        "warning",
+    )
+    return {name: value for name, value in told.items() if name not in barred}
 
 
 def _as_typed(value: Any, option: Setting) -> Any:
@@ -127,12 +182,26 @@ def _usd(text: str | None) -> int | None:
         raise click.BadParameter(str(error)) from None
 
 
+def _cap(text: str | None) -> GivenCap:
+    return NO_CAP if text == NO_CAP else _usd(text)
+
+
 def _concurrency(text: str) -> int:
     if text == "auto":
         return 0
     if not text.isdigit() or not 1 <= int(text) <= 10_000:
         raise click.BadParameter(f"{text!r} is neither auto nor a number from 1 to 10000")
     return int(text)
+
+
+def wished_concurrency(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
+    """``-j`` of ``set``: None where it was not given."""
+    return None if text is None else _concurrency(text)
+
+
+def wished_cap(_ctx: click.Context, _param: click.Parameter, text: str | None) -> GivenCap:
+    """``--max-cost`` of ``set``: None where it was not given."""
+    return _cap(text)
 
 
 def _rate(text: str | None) -> float | None:
@@ -151,7 +220,8 @@ def _until(text: str | None) -> float | None:
         hour = dt.time.fromisoformat(text)
     except ValueError:
         raise click.BadParameter(f"{text!r} is not a time of day such as 07:00") from None
-    now = dt.datetime.now().astimezone()
+    # Without a zone, so that each moment gets the offset that holds on the wall by then: clocks may change in between.
+    now = dt.datetime.now()  # noqa: DTZ005 - as said
     then = now.replace(hour=hour.hour, minute=hour.minute, second=hour.second, microsecond=0)
     return (then if then > now else then + dt.timedelta(days=1)).timestamp()
 
@@ -180,9 +250,16 @@ def setting(*names: str, convert: Convert | None = None, **kwargs: Any) -> Calla
 
 MANIFEST_OPTIONS = (
     setting("--model", metavar="ID", help="The model to buy from.  [default: openai/gpt-4o-image/edit]"),
-    setting("--schema", metavar="FILE", help="The model's input schema, if it is not built in."),
+    setting("--schema", type=click.Path(), metavar="FILE", help="The model's input schema, if it is not built in."),
     setting("--prompt", metavar="TEMPLATE", help="The prompt; {Column} stands for the row's cell."),
-    setting("--map", multiple=True, metavar="FIELD=COLUMN", convert=pairs, help="Which column an input comes from."),
+    setting(
+        "--map",
+        multiple=True,
+        shell_complete=complete_column,
+        metavar="FIELD=COLUMN",
+        convert=pairs,
+        help="Which column an input comes from.",
+    ),
     setting("--set", multiple=True, metavar="FIELD=VALUE", convert=pairs, help="One value of an input for all rows."),
     setting("--sizes", metavar="LIST", convert=_comma, help="Every row in each of these sizes, e.g. 1:1,2:3."),
     setting("--variants", type=click.IntRange(1, 100), default=1, help="Every row so many times.  [default: 1]"),
@@ -194,22 +271,45 @@ MANIFEST_OPTIONS = (
         convert=_lists,
         help="Every row with each of these values.",
     ),
-    setting("--fill-down", metavar="LIST", convert=_comma, help="Columns whose value carries down within an id."),
-    setting("--id", metavar="COLUMN", help="The column that names a row.  [default: id, sku, handle, …]"),
+    setting(
+        "--fill-down",
+        shell_complete=complete_column,
+        metavar="LIST",
+        convert=_comma,
+        help="Columns whose value carries down within an id.",
+    ),
+    setting(
+        "--id",
+        shell_complete=complete_column,
+        metavar="COLUMN",
+        help="The column that names a row.  [default: id, sku, handle, …]",
+    ),
     setting("--name", metavar="TEMPLATE", help="File names.  [default: {id}-{size}-{variant}]"),
     setting("--limit", type=click.IntRange(1), metavar="N", help="Only the first N pictures of the manifest."),
     setting("--encoding", metavar="NAME", help="The manifest's encoding, if it is guessed wrong."),
     setting("--delimiter", metavar="CHAR", help="The manifest's delimiter, if it is guessed wrong."),
-    setting("--sheet", metavar="NAME", help="The sheet of an Excel file.  [default: the first]"),
+    setting("--sheet", metavar="NAME", help="The sheet of an Excel file.  [default: the first visible]"),
+    setting("--visible-only", is_flag=True, help="Leave out the rows that are hidden in an Excel sheet."),
     setting(
-        "--image-root", metavar="DIR", help="Where relative picture paths begin.  [default: the manifest's folder]"
+        "--header-row",
+        type=click.IntRange(1),
+        metavar="N",
+        help="The sheet's row with the column names.  [default: found by what stands under it]",
+    ),
+    setting(
+        "--image-root",
+        multiple=True,
+        metavar="DIR",
+        convert=tuple,
+        help="A folder besides the manifest's below which pictures are read; may be given again.",
     ),
     setting("--no-shrink", is_flag=True, help="Refuse local pictures over 6 MiB instead of re-encoding them."),
     setting(
         "--check-images",
         is_flag=True,
-        help="Ask each distinct link first: is a picture there, and not over 25 MB?",
+        help="Ask each distinct link first: is a picture there, and not over 25 MB?  [default: the first 20]",
     ),
+    setting("--no-check-images", is_flag=True, help="Ask no link at all, not even the first 20."),
     setting("--skip-invalid", is_flag=True, help="Go on without the rows that can't be bought."),
     setting("--price", metavar="USD", convert=_usd, help="What one picture costs.  [default: the catalogue's]"),
 )
@@ -217,24 +317,35 @@ MANIFEST_OPTIONS = (
 MODEL_OPTIONS = MANIFEST_OPTIONS[:2]
 
 FORMATS = ("csv", "jsonl", "parquet", "xlsx")
-FORMAT_OPTION = setting(
-    "--format", type=click.Choice(FORMATS), help="Write the results in this form too.  [default: the manifest's]"
+FORMAT_OPTION = (
+    setting(
+        "--format", type=click.Choice(FORMATS), help="Write the results in this form too.  [default: the manifest's]"
+    ),
+    setting("--no-thumbnails", is_flag=True, help="No small pictures in results.xlsx."),
 )
 
 CANARY_OPTION = setting(
     "--canary", type=click.IntRange(0), default=0, metavar="N", help="Buy N first, show what they came to, then ask."
 )
 
-BUYING_OPTIONS = (
+LIMIT_OPTIONS = (
     setting("-j", "--concurrency", default="20", metavar="N|auto", convert=_concurrency,
             help="Jobs in flight.  [default: 20]"),
     setting("--rate", metavar="N/s|N/m", convert=_rate, help="At most so many submissions."),
-    setting("--max-cost", metavar="USD", convert=_usd, help="Never spend more than this on this run, all in all."),
+    setting("--max-cost", metavar="USD|none", convert=_cap,
+            help="Never spend more than this on this run, all in all; kept until another is given, none lifts it."),
     setting("--stop-after-failures", metavar="N|P%", convert=_failures,
             help="Stop buying then.  [default: when the first 20 finished jobs all failed]"),
     setting("--until", metavar="HH:MM", convert=_until, help="Stop buying at this time of day."),
     setting("--poll-seconds", type=click.FloatRange(0.2), metavar="S",
             help="Look every S seconds instead of learning when."),
+)  # fmt: skip
+
+WORK_OPTIONS = tuple(LIMIT_OPTIONS[place] for place in (0, 1, 5))
+"""What one worker may say of itself. The cap, and when to stop buying, are the run's."""
+
+BUYING_OPTIONS = (
+    *LIMIT_OPTIONS,
     setting("--on-doubt", type=click.Choice(["hold", "buy-again"]), default="hold",
             help="What to do about a job that may have been bought.  [default: hold]"),
 )  # fmt: skip
@@ -247,8 +358,25 @@ STUCK_OPTION = setting(
     help="Stop looking at a job after S seconds.  [default: 3600]",
 )
 
+FRESH_OPTION = setting(
+    "--fresh", is_flag=True, help="Buy also what other runs of yours have: nothing is reused or left to them."
+)
+
+MINE_OPTION = setting(
+    "--mine",
+    is_flag=True,
+    help="The run is yours, though this machine does not know it: believe all its settings (say so once).",
+)
+STORE_OPTION = setting("--store", metavar="URL", help="A ledger shared with others: postgresql://user@host/database.")
+
 SERVICE_OPTIONS = (
+    STORE_OPTION,
     setting("--base-url", metavar="URL", help="The service's address."),
+    setting(
+        "--another-account",
+        is_flag=True,
+        help="The token is another one than that which bought (say so once after it was renewed).",
+    ),
     setting(
         "--allow-host",
         "allow_hosts",
@@ -260,15 +388,35 @@ SERVICE_OPTIONS = (
 )
 
 COMMON_OPTIONS = (
-    setting("--config", metavar="FILE", help=f"Settings file.  [default: {CONFIG_NAME} beside the manifest or here]"),
-    setting("--out", metavar="DIR", help="The run's folder.  [default: outputs/<the manifest's name>]"),
+    setting(
+        "--config",
+        type=click.Path(),
+        metavar="FILE",
+        help=f"Settings file.  [default: {CONFIG_NAME} beside the manifest or here]",
+    ),
+    setting(
+        "--out",
+        type=click.Path(file_okay=True),
+        metavar="DIR",
+        help="The run's folder.  [default: outputs/<the manifest's name>]",
+    ),
     setting("--log-json", is_flag=True, help="Events as JSON lines on stderr, instead of a bar."),
     setting("-q", "--quiet", is_flag=True, help="Say only what went wrong."),
     setting("-v", "--verbose", is_flag=True, help="Say more."),
 )
 
+JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead; errors too.")
 NOTIFY_OPTION = setting(
-    "--notify", metavar="URL", help="Post the summary there as JSON: a Slack web hook, or your own."
+    "--notify",
+    metavar="URL",
+    help="Post the summary there: a Slack web hook, your own, or mailto://, … by Apprise.",
+)
+AWAKE_OPTION = setting("--allow-sleep", is_flag=True, help="Don't keep the machine awake while the run goes on.")
+OWN_PROCESS_OPTIONS = (
+    setting(
+        "--detach", is_flag=True, help="Ask here, then go on in a process of its own: this terminal may be closed."
+    ),
+    AWAKE_OPTION,
 )
 YES_OPTION = setting("-y", "--yes", is_flag=True, help="Don't ask.")
 SANDBOX_OPTION = setting("--sandbox", is_flag=True, help="A local stand-in for the service: nothing is bought.")
@@ -286,26 +434,34 @@ def options(*groups: Any) -> Callable[[Any], Any]:
     return decorate
 
 
-def _keys() -> frozenset[str]:
+def _keys(*groups: Any) -> frozenset[str]:
     def nothing() -> None:
         """To hang the options on."""
 
-    every = options(
-        MANIFEST_OPTIONS,
-        FORMAT_OPTION,
-        CANARY_OPTION,
-        BUYING_OPTIONS,
-        STUCK_OPTION,
-        SERVICE_OPTIONS,
-        COMMON_OPTIONS,
-        YES_OPTION,
-        SANDBOX_OPTION,
-    )(nothing)
-    return frozenset(option.key for option in every.__click_params__)
+    return frozenset(option.key for option in options(*groups)(nothing).__click_params__)
 
 
-ALL_KEYS = _keys()
-NOT_SETTINGS = frozenset({"config", "log_json", "quiet", "verbose", "yes", "notify"})
+_GROUPS: Mapping[str, Any] = {
+    "What is made of the sheet": MANIFEST_OPTIONS,
+    "How it comes back": FORMAT_OPTION,
+    "What is bought": (
+        CANARY_OPTION, *BUYING_OPTIONS, FRESH_OPTION, STUCK_OPTION, SANDBOX_OPTION, YES_OPTION, MINE_OPTION,
+        NOTIFY_OPTION, *OWN_PROCESS_OPTIONS,
+    ),
+    "The service": SERVICE_OPTIONS,
+    "Every command": COMMON_OPTIONS,
+}  # fmt: skip
+HEADINGS: Mapping[str, str] = {key: heading for heading, group in _GROUPS.items() for key in _keys(group)}
+"""An option's key → the heading that the help shows it under."""
+ALL_KEYS = frozenset(HEADINGS) - {"notify", "detach"}
+TAKEN_UNNAMED = _keys(MANIFEST_OPTIONS) - {
+    "price",  # the question would show it as what the pictures cost
+    "image_root",  # it decides which files of this machine are sent
+}
+"""What a settings file that nobody named may set."""
+_LIMITS = frozenset({"max_cost", "canary", "until", "stop_after_failures", "sandbox"})
+"""Without these more would be bought than their writer meant."""
+NOT_SETTINGS = frozenset({"config", "log_json", "quiet", "verbose", "yes", "notify", "detach"})
 
 
 def given(ctx: click.Context) -> dict[str, Any]:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import shlex
+import itertools
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
-from .group import command
+from ..core.typed import to_type
+from ..core.visible import one_line
+from .browser import opened_browser
+from .completion import complete_run
+from .group import EPILOG, batchedit, command
 from .options import COMMON_OPTIONS, given, options
+from .streams import bar_stream
 
 
 @command("gallery")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @options(COMMON_OPTIONS)
 @click.pass_context
 def gallery(ctx: click.Context, /, run: str, quiet: bool, **_: Any) -> int:
@@ -26,17 +30,17 @@ def gallery(ctx: click.Context, /, run: str, quiet: bool, **_: Any) -> int:
     from .show import number  # noqa: PLC0415
 
     made = making.gallery(run, given(ctx), _bar(quiet, "thumbnails"))
-    click.echo(made.path)
+    click.echo(one_line(made.path))
     if not quiet:
         _say(f"{number(made.pictures, 'picture')}, {made.flagged:,} with something odd")
         if not made.kept:
             _say("  a run is going on: this is what was there by now, and result_flags are not written")
-        _say(f"  → open it in a browser; to decide and have it kept: batchedit review {shlex.quote(run)}")
+        _say(f"  → open it in a browser; to decide and have it kept: {to_type('review', made.run)}")
     return 0
 
 
 @command("review")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @click.option("--import", "decisions", metavar="FILE", help="Take in a decisions.csv that the gallery exported.")
 @click.option("--no-open", is_flag=True, help="Don't open a browser; only show the address.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="[default: any free one]")
@@ -51,11 +55,11 @@ def review(
     from ..core.review import Progress  # noqa: PLC0415
 
     if decisions is not None:
-        taken, progress = reviewing.import_decisions(run, given(ctx), Path(decisions), who=who)
+        folder, taken, progress = reviewing.import_decisions(run, given(ctx), Path(decisions), who=who)
         click.echo(
             f"{taken.written:,} decisions taken in, {taken.same:,} known, {taken.older:,} older than what stands"
         )
-        _tell_progress(progress, run)
+        _tell_progress(folder, progress)
         return 0
 
     def ready(url: str) -> None:
@@ -63,73 +67,118 @@ def review(
         sys.stdout.flush()
         _say("  A approve, R reject, H hold, N note, U undo. End with Finish on the page, or Ctrl-C here.")
         if not no_open:
-            opening.enter_context(_browser(url))
+            opening.enter_context(opened_browser(url))
 
-    def ended(progress: Progress) -> None:
-        _tell_progress(progress, run)
+    def ended(folder: Path, progress: Progress) -> None:
+        _tell_progress(folder, progress)
 
     with ExitStack() as opening:
         reviewing.review(run, given(ctx), ready, ended, port=port, who=who, told=_bar(quiet, "thumbnails"))
     return 0
 
 
-@contextmanager
-def _browser(url: str) -> Iterator[None]:
-    """Open the browser by a file only we can read: on a command line every user of the machine would see the token."""
-    with TemporaryDirectory(prefix="batchedit-") as folder:
-        page = Path(folder) / "review.html"
-        page.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={url}">', encoding="utf-8")
-        click.launch(str(page))
-        yield
-
-
 @command("deliver")
-@click.argument("run")
-@click.option("--approved", is_flag=True, help="The approved pictures: what is delivered in any case.")
+@click.argument("run", shell_complete=complete_run)
 @click.option("--to", required=True, metavar="DIR|FILE.zip", help="Where to: a new folder or zip file.")
 @click.option("--force", is_flag=True, help="Replace an earlier delivery.")
+@click.option("--with-costs", is_flag=True, help="With what each picture cost, and with the links as they are signed.")
+@click.option("--sign", metavar="KEY", help="Sign it with this minisign secret key; the password is asked for.")
 @options(COMMON_OPTIONS)
 @click.pass_context
-def deliver(ctx: click.Context, /, run: str, to: str, force: bool, quiet: bool, **_: Any) -> int:
+def deliver(
+    ctx: click.Context, /, run: str, to: str, force: bool, with_costs: bool, sign: str | None, quiet: bool, **_: Any
+) -> int:
     """Hand on the approved pictures, with their manifest, checksums, contact sheet and the log of approvals."""
     from ..commands import deliver as delivery  # noqa: PLC0415 - `--help` needs none of it
     from .show import number  # noqa: PLC0415
 
-    done = delivery.deliver(run, given(ctx), Path(to), force=force, told=_bar(quiet, "copied"))
-    click.echo(done.to)
+    told = _bar(quiet, "copied")
+    signer = _signer(Path(sign)) if sign else None
+    done = delivery.deliver(run, given(ctx), Path(to), force=force, with_costs=with_costs, told=told, signer=signer)
+    click.echo(one_line(done.to))
     if not quiet:
+        if signer is not None:
+            _say(f"  → its receiver checks it with: {to_type('verify', done.to, '--key', _key_of(signer))}")
         _say(f"{number(done.pictures, 'approved picture')}, {done.bytes / 1e6:,.1f} MB, each proven by its sha256")
         left = done.progress.pictures - done.progress.looked_at
         if left:
-            _say(f"  careful: {number(left, 'picture')} not looked at yet")
-            _say(f"  → look at the rest: batchedit review {shlex.quote(run)}")
+            _say(f"  warning: {number(left, 'picture')} not looked at yet")
+            _say(f"  → look at the rest: {to_type('review', done.run)}")
     return 0
 
 
-def _tell_progress(progress: Any, run: str) -> None:
+@batchedit.command("verify", epilog=EPILOG)
+@click.argument("delivery", metavar="FOLDER|FILE.zip")
+@click.option("--key", metavar="KEY|FILE", help="The sender's minisign public key. It must be signed by this one.")
+def verify(*, delivery: str, key: str | None) -> int:
+    """Find any edit in what was delivered: a file that was changed, added or taken away. Exit code 1 if there is one.
+
+    Without --key a signature is checked with the key that came along, which proves nothing about who signed.
+    """
+    from ..review.signing import read_public_key  # noqa: PLC0415 - `--help` needs none of it
+    from ..review.verify import verify as check  # noqa: PLC0415
+    from .show import number  # noqa: PLC0415
+
+    found = check(Path(delivery), read_public_key(key) if key else None)
+    signed = f", signed by {found.key}" if found.key else ""
+    click.echo(one_line(f"{delivery}: {number(found.files, 'file')} as delivered{signed}"))
+    for finding in found.findings:
+        click.echo(one_line(f"  {finding}"))
+    if not found.trusted and not found.findings:
+        why = "that key came along with it" if found.key else "it is not signed"
+        _say(f"  warning: {why}, so whoever edits a file can make the rest fit; --key names the sender's key")
+    return 1 if found.findings else 0
+
+
+def _signer(path: Path) -> Any:
+    import os  # noqa: PLC0415 - `--help` needs none of it
+
+    from ..review.signing import open_key  # noqa: PLC0415
+
+    def ask() -> str:
+        told = os.environ.get("BATCHEDIT_SIGN_PASSWORD")
+        return told if told is not None else str(click.prompt(f"password of {path}", hide_input=True, err=True))
+
+    return open_key(path, ask)
+
+
+def _key_of(signer: Any) -> str:
+    from ..review.signing import public_key_text  # noqa: PLC0415 - `--help` needs none of it
+
+    return public_key_text(signer.public_key)
+
+
+def _tell_progress(run: Path, progress: Any) -> None:
     """How far it is and what to type next."""
     _say(
         f"{progress.looked_at:,} of {progress.pictures:,} looked at: {progress.approved:,} approved, "
         f"{progress.rejected:,} rejected, {progress.held:,} on hold"
     )
-    name = shlex.quote(run)
     if progress.rejected:
-        _say(f"  → another try for the rejected ones: batchedit redo {name} --rejected --use-notes")
+        _say(f"  → another try for the rejected ones: {to_type('redo', run, '--use-notes')}")
     if progress.approved:
-        _say(f"  → hand on the approved ones: batchedit deliver {name} --approved --to DIR")
+        _say(f"  → hand on the approved ones: {to_type('deliver', run, '--to', _free(run))}")
     if progress.looked_at < progress.pictures:
-        _say(f"  → to go on looking: batchedit review {name}")
+        _say(f"  → to go on looking: {to_type('review', run)}")
+
+
+def _free(run: Path) -> Path:
+    """A name in this folder for the delivery of ``run`` that nothing has yet."""
+    name = f"{run.absolute().name}-approved"
+    return next(path for n in itertools.count(1) if not (path := Path(f"{name}{n if n > 1 else ''}")).exists())
 
 
 def _say(text: str) -> None:
-    click.echo(text, err=True)
+    click.echo(one_line(text), err=True)
 
 
 def _bar(quiet: bool, what: str) -> Callable[[int, int], None]:
     """A bar on a terminal for what takes longer than a moment."""
     from tqdm import tqdm  # noqa: PLC0415 - `--help` needs none of it
 
-    bar: tqdm[Any] = tqdm(desc=what, unit="", leave=False, delay=1, disable=quiet or not sys.stderr.isatty())
+    bar: tqdm[Any] = tqdm(
+        desc=what, unit="", leave=False, delay=1, disable=quiet or not sys.stderr.isatty(), file=bar_stream()
+    )
 
     def told(done: int, total: int) -> None:
         bar.total = total

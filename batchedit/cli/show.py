@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shlex
 import shutil
 import statistics
 import textwrap
@@ -12,13 +11,23 @@ from typing import Any
 
 import orjson
 
-from ..commands.purchase import CanaryReport
-from ..commands.run import DoubtReport
+from ..commands.canary import CanaryReport
+from ..commands.doubt import DoubtReport
+from ..commands.doubts import Doubt
+from ..commands.quote import Quote
+from ..commands.runs import RUNNING, Listed
 from ..core.model import InvalidLine, State, format_usd
-from ..planning.intake import Plan
-from ..results.report import Report, next_steps
+from ..core.typed import to_type
+from ..core.visible import as_lines, one_line
+from ..manifest.rownames import named_row
+from ..planning.other_runs import left_lines, reused_lines
+from ..planning.plan import Plan
+from ..results.report import UNDER_WAY, Report, next_steps
+from ..settings.model import SANDBOX
 
 SHOWN_ROWS = 20
+PLAY = " (play money)"
+"""Behind every sum of a run whose service is the sandbox."""
 
 
 def number(count: int, one: str, many: str = "") -> str:
@@ -33,44 +42,74 @@ def plan_text(what: Plan, *, examples: bool = True) -> str:
     if examples:
         lines += _examples(what)
     lines += [f"  note: {note}" for note in what.notes]
-    lines += [f"  careful: {warning}" for warning in what.warnings]
+    lines += [f"  warning: {warning}" for warning in plan_warnings(what)]
     if what.invalid:
-        lines += ["", *problem_table(what.invalid, what.invalid_rows)]
-    return "\n".join(lines)
+        lines += ["", *problem_table(what.invalid, what.invalid_rows, what.row_word)]
+    return as_lines(lines)
+
+
+def plan_warnings(what: Plan) -> tuple[str, ...]:
+    """What a person must know before this is bought, each a sentence."""
+    return (*what.warnings, *_unpayable(what))
 
 
 def _facts(what: Plan) -> Iterator[tuple[str, str]]:
     if what.matrix and what.rows:
         product = " × ".join(f"{count} {name}" for name, count in what.matrix)
-        usable = what.rows - what.invalid_rows
+        usable = what.rows - what.invalid_rows - sum(what.left_out.values())
         yield "matrix", f"{number(usable, 'row')} × {product} = {number(what.lines, 'picture')}"
-    yield "pictures", _since_last_time(what)
-    yield "to buy", number(what.to_buy, "picture")
+    if not what.parts:
+        yield "pictures", _since_last_time(what)
+    yield from (("reused", line) for line in reused_lines(what.other_runs))
+    yield from (("not bought", line) for line in left_lines(what.other_runs.left))
+    yield "to buy", number(what.to_buy, "picture") + _parts(what)
     if what.again:
         yield "in doubt", f"{number(what.again, 'picture')} of these, bought again: --on-doubt buy-again"
     if what.twins:
         yield "twins", f"{number(what.twins, 'row')} with the same inputs as an earlier one: bought once, shown on each"
     if what.beyond:
         yield "beyond --limit", number(what.beyond, "picture")
+    if what.left_out:
+        told = "; ".join(f"{number(count, 'row')}: {why.removeprefix('is ')}" for why, count in what.left_out.items())
+        yield "left out", told
     if what.invalid_rows:
         yield "invalid", number(what.invalid_rows, "row")
     if what.price:
         yield (
             "price",
-            f"{format_usd(what.price)} a picture ({what.price_source}), {format_usd(what.estimate)} for what is new",
+            f"{format_usd(what.price)} a picture ({what.price_source}), {format_usd(what.estimate)} for what is new"
+            + (PLAY if what.is_rehearsal else ""),
         )
     else:
-        yield "price", "unknown (say it with --price USD to see the sum)"
-    if what.max_cost is not None:
-        yield "at most", f"{format_usd(what.max_cost)} (--max-cost)"
+        known = f"{what.other_price} (the catalogue); what a picture costs is " if what.other_price else ""
+        yield "price", f"{known}unknown (say it with --price USD to see the sum)"
+    if cap := _cap(what):
+        yield "at most", cap
     yield "results in", f"{what.folder}/"
+
+
+def _parts(what: Plan) -> str:
+    """``: 5 failed, 2 moderated; 1 written off not included``."""
+    parts = ", ".join(f"{count:,} {name}" for name, count in what.parts)
+    left_out = ", ".join(f"{count:,} {name}" for name, count in what.not_meant)
+    return "".join((f": {parts}" if parts else "", f"; {left_out} not included" if left_out else ""))
+
+
+def _cap(what: Plan) -> str:
+    """The cap after a yes, and the one before if it is another; empty where there is none and was none."""
+    given, before = what.max_cost_given is not None, what.max_cost_before
+    was = f"; it was {format_usd(before)}" if before is not None and before != what.max_cost else ""
+    if what.max_cost is None:
+        return f"no limit (--max-cost none{was})" if was else ""
+    kept = f"this run's --max-cost {format_usd(what.max_cost)[1:]}; --max-cost none lifts it"
+    return f"{format_usd(what.max_cost)} ({f'--max-cost{was}' if given else kept})"
 
 
 def _since_last_time(what: Plan) -> str:
     """``3 new, 1 edited (row 17: prompt), 996 done``."""
     parts = []
     new = what.to_buy - what.left - what.edited
-    if new or not (what.left or what.edited or what.reused):
+    if new or not (what.left or what.edited or what.reused or what.other_runs.found):
         parts.append(f"{new:,} new")
     if what.edited:
         parts.append(f"{what.edited:,} edited ({_edits(what)})" if what.edits else f"{what.edited:,} edited")
@@ -79,32 +118,71 @@ def _since_last_time(what: Plan) -> str:
     if done := what.reused - sum(what.others.values()):
         parts.append(f"{done:,} done")
     parts += [f"{count:,} {state.replace('_', ' ')}" for state, count in what.others.items()]
+    if reused := what.other_runs.done.total():
+        parts.append(f"{reused:,} of other runs")
+    if left := what.other_runs.left.total():
+        parts.append(f"{left:,} left to other runs")
     return ", ".join(parts)
 
 
 def _edits(what: Plan) -> str:
-    shown = [f"row {edit.row}: {', '.join(edit.fields)}" for edit in what.edits[:5]]
+    shown = [f"{named_row(what.row_word, edit.row, edit.id)}: {', '.join(edit.fields)}" for edit in what.edits[:5]]
     return "; ".join(shown) + ("; …" if what.edited > len(shown) else "")
+
+
+def _unpayable(what: Plan) -> Iterator[str]:
+    """What is asked for costs more than the account holds."""
+    if what.balance is not None and what.to_buy and what.balance < max(1, what.estimate):
+        comes_to = f"; what is to be bought comes to {format_usd(what.estimate)}" if what.price else ""
+        yield f"the account's balance is {format_usd(what.balance)}{comes_to}"
+
+
+def quote_text(quote: Quote) -> str:
+    """What stands above a question: the plan for the first one, then what has become of the last answer."""
+    if quote.canary is not None:
+        return canary_text(quote.canary, play=quote.what.is_rehearsal)
+    if quote.rose:
+        return f"a picture was charged {format_usd(quote.price)}, not {format_usd(quote.price_before)} as it was quoted"
+    return plan_text(quote.what)
+
+
+def question(quote: Quote) -> str:
+    """The question itself. It names everything that a yes allows, until the next question."""
+    price = f" for about {format_usd(quote.estimate)}" if quote.price else ""
+    what = number(quote.count, "picture")
+    if quote.rest:
+        what = f"{quote.count:,} first"
+    elif quote.price_before:
+        what = f"the other {quote.count:,}"
+    words = [f"Buy {what}{price}?"]
+    if quote.rest:
+        words.append(f"You are asked again before the other {quote.rest:,}.")
+    if quote.times > 1:
+        most = f" and {format_usd(quote.at_most * quote.price)}" if quote.price else ""
+        words.append(f"Where an answer is lost it is bought once more: at most {quote.at_most:,} purchases{most}.")
+    return " ".join(words)
 
 
 def _examples(what: Plan) -> Iterator[str]:
     width = max(60, shutil.get_terminal_size((100, 24)).columns)
     for line in what.examples:
         prompt = orjson.loads(line.job.inputs).get("prompt", "")
-        text = textwrap.shorten(str(prompt), width=4 * width, placeholder=" …")
-        head = f"  row {line.row}: "
-        yield textwrap.fill(text, width, initial_indent=head, subsequent_indent=" " * len(head))
+        text = textwrap.shorten(one_line(" ".join(str(prompt).split())), width=4 * width, placeholder=" …")
+        head = f"  {named_row(what.row_word, line.row, line.id)}: "
+        yield from textwrap.wrap(text, width, initial_indent=head, subsequent_indent=" " * len(head))
 
 
-def problem_table(invalid: Sequence[InvalidLine], total: int) -> list[str]:
+def problem_table(invalid: Sequence[InvalidLine], total: int, word: str = "row") -> list[str]:
     """Row, column and what is wrong, for the first rows; and how many more there are."""
     found = [
-        (f"row {line.row}", p.column, _what(p.column, p.value, p.reason)) for line in invalid for p in line.problems
+        (line.row, named_row(word, line.row, line.id), p.column, _what(p.column, p.value, p.reason))
+        for line in invalid
+        for p in line.problems
     ]
-    shown = found[:SHOWN_ROWS]
+    shown = [cells for _, *cells in found[:SHOWN_ROWS]]
     wide = [max((len(row[i]) for row in shown), default=0) for i in (0, 1)]
     lines = [f"  {row:<{wide[0]}}  {column:<{wide[1]}}  {text}".rstrip() for row, column, text in shown]
-    told = len({line.row for line in invalid} & {int(row[4:]) for row, _, _ in shown})
+    told = len({row for row, *_ in found[:SHOWN_ROWS]})
     if total > told:
         lines.append(f"  … and {number(total - told, 'more row')}")
     return lines
@@ -114,12 +192,15 @@ def _what(column: str, value: Any, reason: str) -> str:
     return f"{value!r} {reason}" if column and value not in (None, "") else reason
 
 
-def report_text(report: Report, folder: object, again: str) -> str:
-    """The summary after a run, and for ``status``. ``again`` is the command to type to go on."""
+def report_text(report: Report, *, going: bool = False) -> str:
+    """The summary after a run, and for ``status``. ``going``: a process works on it, so there is nothing to type."""
     counts = report.counts
     words = [f"{counts.of(State.DONE):,} done"]
-    ended = (State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
-    words += [f"{counts.of(state):,} {state.replace('_', ' ')}" for state in ended if counts.of(state)]
+    failed = counts.of(State.FAILED) - report.moderated - report.written_off
+    ended = [(failed, "failed"), (report.moderated, "moderated"), (report.written_off, "written off")]
+    other = (State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
+    ended += [(counts.of(state), state.replace("_", " ")) for state in other]
+    words += [f"{count:,} {name}" for count, name in ended if count]
     under_way = counts.of(State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED)
     if under_way:
         words.append(f"{under_way:,} under way")
@@ -127,22 +208,58 @@ def report_text(report: Report, folder: object, again: str) -> str:
         words.append(f"{counts.of(State.PLANNED):,} not bought yet")
     if report.invalid:
         words.append(number(report.invalid, "invalid row"))
-    lines = [f"{folder}: {', '.join(words)}", f"  money     {_money(report)}"]
+    lines = [f"{report.folder}: {', '.join(words)}", f"  money     {_money(report)}"]
     if report.seconds_median is not None:
         p90 = f", nine in ten within {report.seconds_p90:g} s" if report.seconds_p90 is not None else ""
         lines.append(f"  time      {report.seconds_median:g} s a picture{p90}")
+    if report.slowed is not None:
+        lines.append(f"  {report.slowed}")
     for error in report.errors:
-        rows = ", ".join(map(str, error.rows)) + (", …" if error.count > len(error.rows) else "")
-        lines.append(f"  {error.count:>5,} × {error.kind}: {error.message} (row {rows})")
+        rows = ", ".join(error.rows) + (", …" if error.count > len(error.rows) else "")
+        lines.append(f"  {error.count:>5,} × {error.kind}: {error.message}: {rows}")
     if report.halted:
         lines.append(f"  stopped   {report.halted}")
-    lines += [f"  → {step}" for step in next_steps(report, folder, again)]
-    return "\n".join(lines)
+    if not going:
+        lines += [f"  → {step}" for step in next_steps(report)]
+    return as_lines(lines)
 
 
-def canary_text(canary: CanaryReport) -> str:
+def runs_text(runs: Sequence[Listed]) -> str:
+    """Each run: its name, how it stands, its money, when it was last used, and what to type next."""
+    if not runs:
+        return (
+            "there is no run yet; a sheet begins one\n"
+            f"  → a sheet to fill in, its columns explained: {to_type('template')}\n"
+            f"  → how to run yours, and how to try it first with nothing bought: {to_type('run', '--help')}"
+        )
+    return "\n\n".join(as_lines(_run_lines(run)) for run in runs)
+
+
+def _run_lines(run: Listed) -> Iterator[str]:
+    yield f"{run.folder.name} ({run.folder}): {run.state}"
+    play = PLAY if run.service == SANDBOX else ""
+    if jobs := _jobs(run):
+        yield f"  jobs      {jobs}"
+        yield f"  money     {format_usd(run.money.spent)} spent, {format_usd(run.money.in_doubt)} in doubt{play}"
+    if run.used_at:
+        yield f"  last used {dt.datetime.fromtimestamp(run.used_at).astimezone():%Y-%m-%d %H:%M}"
+    if run.why:
+        yield f"  {'process' if run.state == RUNNING else 'stopped' if jobs else 'problem':<10}{run.why}"
+    if run.aim:
+        yield f"  → {run.aim}: {run.command}" if run.command else f"  → {run.aim}"
+
+
+def _jobs(run: Listed) -> str:
+    """``3 done, 1 in doubt, 5 to buy``; empty where there is none."""
+    ended = (State.DONE, State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
+    words = [(run.counts.of(state), state.replace("_", " ")) for state in ended]
+    words += [(run.counts.of(*UNDER_WAY), "under way"), (run.to_buy, "to buy"), (run.left, "left to other runs")]
+    return ", ".join(f"{count:,} {name}" for count, name in words if count)
+
+
+def canary_text(canary: CanaryReport, *, play: bool = False) -> str:
     """What the first few came to, and what that means for the rest."""
-    lines = [f"canary: {canary.done} of {canary.jobs} done, {format_usd(canary.cost)} spent"]
+    lines = [f"canary: {canary.done} of {canary.jobs} done, {format_usd(canary.cost)} spent{PLAY if play else ''}"]
     if canary.failed or canary.in_doubt:
         lines[0] += f", {canary.failed} failed, {canary.in_doubt} in doubt"
     if canary.seconds:
@@ -151,42 +268,80 @@ def canary_text(canary: CanaryReport) -> str:
         rest = canary.remaining * statistics.fmean(canary.seconds) / max(1, min(canary.at_once, canary.remaining))
         lines.append(
             f"  the rest  {number(canary.remaining, 'picture')}: about {format_usd(canary.remaining * canary.price)}"
+            f"{PLAY if play else ''}"
             f" and {rest / 60:.0f} minutes"
         )
     lines += [f"  picture   {file}" for file in canary.files[:SHOWN_ROWS]]
     lines += [f"  problem   {problem}" for problem in canary.problems[:SHOWN_ROWS]]
-    return "\n".join(lines)
+    return as_lines(lines)
 
 
-def doubt_text(report: DoubtReport, run: str) -> str:
-    """Each job in doubt: row, time, what was seen, what it may have cost; and the three ways to decide."""
+def doubt_text(report: DoubtReport) -> str:
+    """Each job in doubt or uncollected: row, time, what was seen, what it (may have) cost; and the ways to decide."""
     lines: list[str] = []
     for count, done in (
         (report.adopted, "adopted: the next run or fetch collects"),
-        (report.released, "to be bought again by the next run"),
         (report.written_off, "written off"),
     ):
         if count:
             lines.append(f"{number(count, 'job')} {done}")
     if not report.open:
-        return "\n".join([*lines, "nothing is in doubt"])
-    lines.append(
-        f"{number(len(report.open), 'job')} may have been bought; nobody can find out, so none is bought again"
-    )
-    for doubt in report.open:
-        record = doubt.record
-        rows = ", ".join(f"row {row} ({name})" for row, name in doubt.rows) or "no row any more"
-        at = dt.datetime.fromtimestamp(record.submitted_at or 0).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        cost = format_usd(record.held) if record.held else "price unknown"
-        seen = record.problem.message if record.problem else ""
-        lines.append(f"  {rows}  {record.job.name}  {at}  {cost}  {seen}")
-    run = shlex.quote(run)
-    lines += [
-        f"  → it was bought, and you found its id: batchedit doubt {run} --request-id ROW=ID",
-        f"  → buy it again all the same:           batchedit doubt {run} --buy-again ROW  (or all)",
-        f"  → give it up:                          batchedit doubt {run} --write-off ROW  (or all)",
-    ]
-    return "\n".join(lines)
+        collect = [f"  → to collect: {to_type('fetch', report.folder)}"] if report.adopted else []
+        return as_lines([*lines, "nothing is in doubt or uncollected", *collect])
+    uncollected = [doubt for doubt in report.open if doubt.is_uncollected]
+    in_doubt = [doubt for doubt in report.open if not doubt.is_uncollected]
+    if in_doubt:
+        lines.append(
+            f"{number(len(in_doubt), 'job')} may have been bought; nobody can find out, so none is bought again"
+        )
+        lines += [line for doubt in in_doubt for line in _doubt_lines(doubt)]
+    if uncollected:
+        were = "was bought and is" if len(uncollected) == 1 else "were bought and are"
+        lines.append(f"{number(len(uncollected), 'job')} {were} not collected; each run and fetch asks for them again")
+        lines += [line for doubt in uncollected for line in _doubt_lines(doubt)]
+    lines += [f"  → {aim}: {command}" for aim, command in _doubt_commands(report, in_doubt, uncollected)]
+    if in_doubt:
+        lines.append("  → it was bought, and you found its id: the same with --request-id ROW=ID")
+    return as_lines(lines)
+
+
+def _doubt_commands(
+    report: DoubtReport, in_doubt: Sequence[Doubt], uncollected: Sequence[Doubt]
+) -> Iterator[tuple[str, str]]:
+    """``(what for, the exact command)``: of a decision on one job, for the first of them."""
+    run, more = report.folder, " (or more of these, or all)" if len(report.open) > 1 else ""
+    if uncollected or report.adopted:
+        yield "ask for what is not collected once more", to_type("fetch", run)
+    for doubt in [doubt for doubt in (*in_doubt, *uncollected) if doubt.rows][:1]:
+        yield (
+            f"buy {_called(doubt)} again all the same{more}",
+            to_type("doubt", run, "--buy-again", _name(doubt, report)),
+        )
+    for doubt in [*in_doubt, *uncollected][:1]:
+        yield f"give {_called(doubt)} up{more}", to_type("doubt", run, "--write-off", _name(doubt, report))
+
+
+def _called(doubt: Doubt) -> str:
+    return f"{doubt.word} {doubt.rows[0][0]}" if doubt.rows else doubt.record.job.name
+
+
+def _name(doubt: Doubt, report: DoubtReport) -> str:
+    """What ``doubt`` takes for this job alone: its row, or its file's name where the row has several or none asks for it."""
+    rows = {row for row, _ in doubt.rows}
+    shared = any(other is not doubt and rows & {row for row, _ in other.rows} for other in report.open)
+    return doubt.record.job.name if shared or not rows else str(doubt.rows[0][0])
+
+
+def _doubt_lines(doubt: Doubt) -> Iterator[str]:
+    record = doubt.record
+    rows = ", ".join(named_row(doubt.word, row, name) for row, name in doubt.rows) or "no row any more"
+    at = dt.datetime.fromtimestamp(record.submitted_at or 0).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    paid = record.held or record.cost or 0
+    cost = format_usd(paid) if paid else "price unknown"
+    seen = record.problem.message if record.problem else ""
+    yield f"  {rows}  {record.job.name}  {at}  {cost}  {seen}"
+    if doubt.reply:
+        yield f"      the service's answer: {' '.join(doubt.reply.split())}"
 
 
 def _money(report: Report) -> str:
@@ -200,4 +355,4 @@ def _money(report: Report) -> str:
     ]
     if money.cap is not None:
         parts.append(f"at most {format_usd(money.cap)}")
-    return ", ".join(parts)
+    return ", ".join(parts) + (PLAY if report.play else "")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ..core.typed import quoted, to_type
+from ..core.visible import one_line
+from .completion import complete_run
 from .group import EPILOG, batchedit, command
+from .json_output import print_json
+from .json_values import config_value
 from .options import (
+    AWAKE_OPTION,
     BUYING_OPTIONS,
     CANARY_OPTION,
     COMMON_OPTIONS,
     FORMAT_OPTION,
+    JSON_OPTION,
     MANIFEST_OPTIONS,
     MODEL_OPTIONS,
     SANDBOX_OPTION,
@@ -31,27 +37,31 @@ FORCE_OPTION = click.option("--force", is_flag=True, help="Write over a file tha
 
 @batchedit.command("init", epilog=EPILOG)
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option("--prompt", metavar="TEMPLATE", help="May name {title}, {description} and {sku}.")
+@click.option(
+    "--prompt", metavar="TEMPLATE", help="May name {title}, {description}, {sku} and the columns that are kept."
+)
 @TO_OPTION
 @FORCE_OPTION
 def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bool) -> int:
     """Make a manifest from a folder of pictures, a list of links, or a Shopify or Google feed (CSV, TSV, XML)."""
     from ..core.errors import UsageError  # noqa: PLC0415 - `--help` needs none of it
     from ..importers.feeds import Sources  # noqa: PLC0415
-    from ..importers.new_manifest import COLUMNS, write_manifest  # noqa: PLC0415
+    from ..importers.new_manifest import write_manifest  # noqa: PLC0415
     from .show import number  # noqa: PLC0415
 
     path = Path(to) if to else Path(f"{_stem(sources[0])}-manifest.csv")
     if any(path.resolve() == Path(source).resolve() for source in sources):
         raise UsageError(f"{path} is one of the sources", hint="give another name with --to FILE")
     found = Sources(sources, path.absolute().parent)
-    count = write_manifest(found.products(), path, template=prompt, force=force)
-    click.echo(f"{path}: {number(count, 'row')} with {', '.join(COLUMNS)}")
+    made = write_manifest(found.products(), path, template=prompt, force=force)
+    click.echo(one_line(f"{path}: {number(made.rows, 'row')} with {', '.join(made.columns)}"))
     for note in found.notes:
-        click.echo(f"  note: {note}")
-    name = shlex.quote(str(path))
-    click.echo(f"  → look at it, then rehearse it, nothing is bought: batchedit run {name} --sandbox")
-    click.echo(f"  → count and price it:                             batchedit plan {name}")
+        click.echo(one_line(f"  note: {note}"))
+    roots = [part for root in found.roots for part in ("--image-root", root)]
+    click.echo(
+        one_line(f"  → look at it, then rehearse it, nothing is bought: {to_type('run', path, *roots, '--sandbox')}")
+    )
+    click.echo(one_line(f"  → count and price it:                             {to_type('plan', path, *roots)}"))
     return 0
 
 
@@ -83,54 +93,67 @@ def template(ctx: click.Context, /, to: str | None, *, force: bool, **_: Any) ->
         raise UsageError(f"the inputs of {ctx.params['model']} are not known here", hint="give them as --schema FILE")
     path = Path(to or "manifest.xlsx")
     write_template(path, model.schema, force=force)
-    click.echo(f"{path}: an empty manifest; one row a picture, below these columns")
+    click.echo(one_line(f"{path}: an empty manifest; one row a picture, below these columns"))
     for name, told in explained(model.schema).items():
-        click.echo(f"  {name:<10}{told}")
-    click.echo(f"  → fill it in, then: batchedit plan {shlex.quote(str(path))}")
+        click.echo(one_line(f"  {name:<10}{told}"))
+    click.echo(one_line(f"  → fill it in, then: {to_type('plan', path)}"))
     return 0
 
 
 @command("config")
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @options(
     MANIFEST_OPTIONS,
     FORMAT_OPTION,
     CANARY_OPTION,
     BUYING_OPTIONS,
     STUCK_OPTION,
+    AWAKE_OPTION,
     SANDBOX_OPTION,
     SERVICE_OPTIONS,
+    JSON_OPTION,
     COMMON_OPTIONS,
 )
 @click.pass_context
-def config(ctx: click.Context, /, run: str, **_: Any) -> int:
+def config(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
     """Every setting and where it comes from: flag, environment, file, the run itself, or the default.
 
     RUN is a run's folder or its manifest; before the first run, what a run would be told.
     """
-    from ..commands.run import settings_of  # noqa: PLC0415
+    from ..commands.config import config as read_config  # noqa: PLC0415
     from ..core.errors import NotFoundError  # noqa: PLC0415 - `--help` needs none of it
-    from ..settings.toml import as_typed, key_of, toml  # noqa: PLC0415
+    from ..settings.toml import toml  # noqa: PLC0415
 
     try:
-        folder, settings, kept = settings_of(run, given(ctx))
+        folder, settings, kept = read_config(run, given(ctx))
     except NotFoundError:
         if not Path(run).is_file():
             raise
         folder, settings, kept = None, _before_the_first(ctx), {}
-    now = origins(ctx)
-    click.echo(f"{folder or run}: settings file {ctx.meta.get('batchedit.config', 'none')}")
+    found, file = _with_origins(ctx, settings, kept), ctx.meta.get("batchedit.config")
+    if as_json:
+        told = {name: {"value": value, "from": origin} for name, value, origin in found}
+        print_json("config", config_value(run, None if folder is None else str(folder.absolute()), file, told))
+        return 0
+    click.echo(one_line(f"{folder or run}: settings file {file or 'none'}"))
+    for name, value, origin in found:
+        click.echo(one_line(f"  {name:<20}{'-' if value is None else toml(value):<40}  {origin}"))
+    if folder is not None:
+        click.echo(one_line(f"  → to use them again with any manifest: --config {quoted(folder / 'settings.toml')}"))
+    return 0
+
+
+def _with_origins(ctx: click.Context, settings: Any, kept: dict[str, str]) -> list[tuple[str, Any, str]]:
+    """``(name, value as it is typed, where it came from)`` of each setting; None for one that was not given."""
+    from ..settings.toml import as_typed, key_of  # noqa: PLC0415 - `--help` needs none of it
+
+    now, found = origins(ctx), []
     for option in ctx.command.params:
         if isinstance(option, Setting) and option.name and hasattr(settings, option.name):
             value = getattr(settings, option.name)
-            shown = "" if value in (None, (), {}) else toml(as_typed(option.name, value))
-            origin = now.get(option.name) or kept.get(option.name) or "default"
-            click.echo(f"  {key_of(option.name):<20}{shown or '-':<40}  {origin}")
-    if folder is not None:
-        click.echo(
-            f"  → to use them again: batchedit run MANIFEST --config {shlex.quote(str(folder / 'settings.toml'))}"
-        )
-    return 0
+            shown = None if value in (None, (), {}) else as_typed(option.name, value)
+            found.append((key_of(option.name), shown, now.get(option.name) or kept.get(option.name) or "default"))
+    return found
 
 
 def _before_the_first(ctx: click.Context) -> Any:

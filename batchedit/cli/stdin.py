@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..core.errors import OutputError, UsageError
+from ..disk import create
 from ..manifest.csvfile import readable
 from ..manifest.rows import FormKind
 from ..manifest.sniff import sniff_kind
@@ -33,11 +34,11 @@ def source_of(manifest: str, settings: Settings) -> tuple[Path, str, Settings]:
     folder.make()
     part = folder.path / "stdin.part"
     try:
-        with part.open("wb") as file:
+        with create(part) as file:
             shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
     except OSError as error:
         raise OutputError(f"{part} can't be written: {error.strerror or error}") from error
-    return _named(part), NAME, replace(settings, image_root=settings.image_root or str(Path.cwd()))
+    return _named(part), NAME, replace(settings, image_root=(str(Path.cwd()), *settings.image_root))
 
 
 def _named(part: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Output that never ends a run: what can't be encoded is replaced, a stream that can't be written to is given up."""
+"""The one place where text leaves for the screen: nothing in it moves the cursor, and nothing that fails there ends a run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import sys
 from collections.abc import Iterable
 from typing import IO, Any
 
+from ..core.visible import visible
+
 
 class EnduringStream:
-    """A text stream whose writes never raise.
+    """A text stream that shows control characters as their numbers, and whose writes never raise.
+
+    What a sheet, a service or a file name says is among what is written here, and must not steer the terminal: an escape
+    sequence in a prompt could write its own question above ours. Line ends stay; where data is put into a line,
+    ``core.visible.one_line`` keeps it there. What may move the cursor is written by ``draw``.
 
     A closed terminal (EIO), a closed pipe (EPIPE) and a full disk (ENOSPC) must not cut a purchase off, nor change the
     exit code. The first failure leads the stream's descriptor to the null device, so that what is still in its buffer
@@ -21,10 +27,18 @@ class EnduringStream:
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:
+        if name == "buffer":
+            # click writes to the bytes below where the encoding is ASCII or the screen is a Windows console: around us.
+            raise AttributeError(name)
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write ``text``, or drop it once the stream has failed."""
+        """Write ``text`` as it may be shown, or drop it once the stream has failed."""
+        self.draw(visible(text))
+        return len(text)
+
+    def draw(self, text: str) -> int:
+        """Write ``text`` as it is: for what this program itself draws, and no data."""
         try:
             return self._stream.write(text)
         except OSError:
@@ -49,6 +63,27 @@ class EnduringStream:
             os.dup2(null, self._stream.fileno())
         finally:
             os.close(null)
+
+
+class BarStream:
+    """The same stream for a tqdm bar, which goes back to the start of its line and does nothing else to the cursor."""
+
+    def __init__(self, stream: EnduringStream) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write ``text``; of the controls only the line end and the way back to the line's start are obeyed."""
+        self._stream.draw(visible(text, keep="\n\r"))
+        return len(text)
+
+
+def bar_stream() -> IO[str]:
+    """Where a bar is drawn: stderr. What is put into the bar must be ``one_line`` before."""
+    stream: Any = sys.stderr
+    return BarStream(stream) if isinstance(stream, EnduringStream) else stream  # type: ignore[return-value]
 
 
 def make_streams_endure() -> None:

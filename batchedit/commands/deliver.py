@@ -4,66 +4,88 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import orjson
+
 from ..core.errors import UsageError
-from ..core.model import Record, State
+from ..core.model import MICRO, Outcome, Record, State
 from ..core.review import Card, Mark, Progress, Verdict
-from ..images.features import Album, Told, thumb_name, untold
-from ..ledger.decisions import Marks
-from ..ledger.gallery_rows import outcomes_of, read_cards, read_flags
-from ..manifest.read import FormKind, Manifest
+from ..core.typed import to_type
+from ..images.features import Album, ProgressCallback, no_progress, thumb_name
+from ..jobs.signatures import unsigned
+from ..ledger.book import Decisions
+from ..ledger.gallery_rows import outcomes_of
+from ..manifest.read import Form, FormKind, Manifest, Row
+from ..manifest.rownames import row_name, sheet_row
 from ..results.columns import harmless, moment
 from ..results.files import form_as
 from ..results.writer import write_results
 from ..review.contact import Print, contact_sheet
-from ..review.deliver import Piece
+from ..review.deliver import Picture, Piece
 from ..review.deliver import deliver as deliver_to
 from ..review.package import check_target
+from ..review.signing import Signer
 from .gallery import wanted
-from .local_session import Run, opened
+from .kept_settings import Given
+from .local_session import LocalSession, opened_locally
 from .review import progress
-from .run import Given
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What was handed on, where, and how far the looking was."""
+    """What was handed on of the folder ``run``, where to, and how far the looking was."""
 
+    run: Path
     to: Path
     pictures: int
     bytes: int
     progress: Progress
 
 
-def deliver(run_name: str, given: Given, to: Path, *, force: bool = False, told: Told = untold) -> Delivered:
+def deliver(
+    run_name: str,
+    given: Given,
+    to: Path,
+    *,
+    force: bool = False,
+    with_costs: bool = False,
+    told: ProgressCallback = no_progress,
+    signer: Signer | None = None,
+) -> Delivered:
     """Copies of the approved pictures with their manifest, checksums, contact sheet and the log of approvals.
 
+    A client reads it: without ``with_costs`` the manifest holds no price, no link to the service's copy and no signature
+    of a link, which would let its reader fetch what is not public.
+    With a ``signer`` SHA256SUMS, and so every file and the log of approvals, is signed.
     Of several approved versions the newest is delivered. UsageError if none is approved or ``to`` is there already.
     """
     check_target(to, zipped=to.suffix.lower() == ".zip", force=force)
-    with opened(run_name, given, "deliver", may_read_only=True) as run:
-        marks = Marks(run.checkpoint)
+    with opened_locally(run_name, given, "deliver") as run:
+        marks = run.checkpoint.decisions
         standing = marks.all()
-        cards = read_cards(run.checkpoint)
+        cards = run.checkpoint.cards()
         chosen = [(card, shot) for card in cards if (shot := _approved(card, standing)) is not None]
         looking = progress(cards, standing)
         if not chosen:
             raise UsageError(
                 f"none of the {looking.pictures:,} pictures is approved, so there is nothing to deliver",
-                hint=f"approve them first: batchedit review {run_name}",
+                hint=f"approve them first: {to_type('review', run.folder.path)}",
             )
         files = {file.path: file for _, shot in chosen for file in shot.files}
-        pictures = [Piece(run.folder.path / path, path, file.sha256) for path, file in files.items()]
+        root = run.folder.path
+        pictures = [Picture(root / path, path, file.sha256, root) for path, file in files.items()]
         with TemporaryDirectory(prefix="batchedit-") as scratch:
-            papers = partial(_papers, run, chosen, marks, Path(scratch))
-            size = deliver_to(pictures, _lazily(papers), to, force=force, told=told)
-        return Delivered(to, len(pictures), size, looking)
+            papers = partial(_papers, run, chosen, marks, Path(scratch), with_costs)
+            size = deliver_to(pictures, _lazily(papers), to, force=force, told=told, signer=signer)
+        return Delivered(root, to, len(pictures), size, looking)
 
 
 def _approved(card: Card, marks: Mapping[int, Mark]) -> Record | None:
@@ -78,17 +100,24 @@ def _lazily(papers: Callable[[], list[Piece]]) -> Iterator[Piece]:
     yield from papers()
 
 
-def _papers(run: Run, chosen: list[tuple[Card, Record]], marks: Marks, scratch: Path) -> list[Piece]:
-    manifest = _Picked(run.manifest(), frozenset(card.row for card, _ in chosen))
-    flags, added = read_flags(run.checkpoint), tuple(run.settings.over)
+def _papers(
+    run: LocalSession, chosen: list[tuple[Card, Record]], marks: Decisions, scratch: Path, with_costs: bool
+) -> list[Piece]:
+    picked = _Picked if with_costs else _PickedForClient
+    manifest = picked(run.manifest(), frozenset(card.row for card, _ in chosen))
+    flags, added = run.checkpoint.flags(), tuple(run.settings.over)
     for kind in (FormKind.CSV, FormKind.JSONL):
         form = form_as(manifest.form, kind)
-        write_results(manifest, outcomes_of(chosen, flags), scratch / f"manifest.{kind}", form=form, added=added)
-    (scratch / "approvals.csv").write_text(_approvals(chosen, marks), encoding="utf-8", newline="")
-    album = Album(run.folder.path / "thumbs")
-    album.look(wanted([replace(card, shots=(shot,)) for card, shot in chosen], run.folder))
+        outcomes = (line._replace(decision=Verdict.APPROVE.value) for line in outcomes_of(chosen, flags))
+        shown = outcomes if with_costs else map(_for_client, outcomes)
+        write_results(manifest, shown, scratch / f"manifest.{kind}", form=form, added=added)
+    (scratch / "approvals.csv").write_text(
+        _approvals(chosen, marks, manifest.form, with_costs), encoding="utf-8", newline=""
+    )
+    album = Album(run.folder.thumbs)
+    album.look(wanted([replace(card, shots=(shot,)) for card, shot in chosen], run.folder, run.picture_roots))
     title = f"{run.folder.path.resolve().name}: {len(chosen):,} approved"
-    contact_sheet(_prints(chosen, album.folder), scratch / "contact-sheet.pdf", title)
+    contact_sheet(prints_of(chosen, album.folder, manifest.form), scratch / "contact-sheet.pdf", title)
     names = ("manifest.csv", "manifest.jsonl", "approvals.csv", "contact-sheet.pdf")
     return [Piece(scratch / name, name) for name in names]
 
@@ -107,28 +136,72 @@ class _Picked:
         return (row for row in self._manifest.rows() if row.number in self._rows)
 
 
-def _prints(chosen: list[tuple[Card, Record]], thumbs: Path) -> list[Print]:
+class _PickedForClient(_Picked):
+    """The same, its links without what signs them."""
+
+    dropped = True
+    """The rows' own text is not copied: it holds the links as they were."""
+
+    def rows(self) -> Iterator[Any]:
+        for row in super().rows():
+            if isinstance(row, Row):
+                yield row._replace(cells={name: _unsigned(cell) for name, cell in row.cells.items()})
+            else:
+                yield row
+
+
+_LINK = re.compile(r"https?://[^\s|<>\"]+", re.IGNORECASE)
+
+
+def _unsigned(cell: Any) -> Any:
+    if isinstance(cell, list):
+        return [_unsigned(item) for item in cell]
+    if not isinstance(cell, str) or "://" not in cell:
+        return cell
+    return _LINK.sub(lambda link: unsigned(link.group()), cell)
+
+
+def _for_client(outcome: Outcome) -> Outcome:
+    files = [[*file[:5], ""] for file in orjson.loads(outcome.files)] if outcome.files else []
+    return outcome._replace(cost=None, url="", files=orjson.dumps(files).decode() if files else "")
+
+
+def prints_of(chosen: list[tuple[Card, Record]], thumbs: Path, form: Form) -> list[Print]:
+    """The contact sheet's pictures in order, each with its file's name and its row's number in the sheet."""
     return [
         Print(
             thumbs / thumb_name(file.sha256) if file.width else None,
             Path(file.path).name,
-            " · ".join(part for part in (f"row {card.row}", shot.job.size, f"v{shot.job.version}") if part),
+            " · ".join(
+                part for part in (row_name(form, card.row, card.id), shot.job.size, f"v{shot.job.version}") if part
+            ),
         )
         for card, shot in chosen
         for file in shot.files
     ]
 
 
-def _approvals(chosen: list[tuple[Card, Record]], marks: Marks) -> str:
+def _approvals(chosen: list[tuple[Card, Record]], marks: Decisions, form: Form, with_costs: bool) -> str:
     """The log as CSV: every decision about every version of what is delivered, in the order in which it was made."""
     about = {shot.id: (card, shot) for card, _ in chosen for shot in card.shots}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(("when", "who", "decision", "note", "row", "id", "file", "version", "by"))
+    writer.writerow(("when", "who", "decision", "note", "row", "id", "file", "version", "by", *_PROOF))
     for event in marks.events():
         if event.job in about:
             card, shot = about[event.job]
             file = shot.files[0].path if shot.files else ""
             said = (moment(event.at), harmless(event.who), event.verdict or "taken back", harmless(event.note))
-            writer.writerow((*said, card.row, harmless(card.id), file, shot.job.version, event.via))
+            job = (sheet_row(form, card.row), harmless(card.id), file, shot.job.version, event.via)
+            writer.writerow((*said, *job, *_proof(shot, with_costs)))
     return text.getvalue()
+
+
+_PROOF = ("sha256", "inputs_sha256", "cost_usd")
+
+
+def _proof(shot: Record, with_costs: bool) -> tuple[str, str, str]:
+    """What a decision was about: the digest of the picture's file and of the inputs that it was made from, and its cost."""
+    cost = "" if shot.cost is None or not with_costs else f"{shot.cost / MICRO:f}"
+    inputs = sha256(shot.job.inputs.encode("utf-8", "surrogateescape")).hexdigest()
+    return shot.files[0].sha256 if shot.files else "", inputs, cost

@@ -1,43 +1,67 @@
-"""Jobs that may have been bought: listing them, and a person's three ways to decide.
+"""Jobs that may have been bought, and jobs that were bought and can't be collected: a person decides about them.
 
-Nothing here sends a POST. Adopting a pasted request_id asks the API about it first.
+Nothing here sends a POST: buying again is an order of ``purchase.buy`` like any other. Adopting a pasted request_id asks
+the API about it first.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import time
 
+from ..core.actions import recover
 from ..core.errors import UsageError
-from ..core.lifecycle import Accepted, Event, Released, WrittenOff, advance, recover
+from ..core.events import Accepted, WrittenOff
+from ..core.lifecycle import advance
 from ..core.model import Problem, Record, State
-from ..ledger.sqlite import SqliteCheckpoint
+from ..ledger.book import Book, Checkpoint
+from ..manifest.rownames import row_id, row_word, sheet_row
+from ..manifest.rows import Form
 from ..runcomfy.client import Client
+from ..runcomfy.ids import usable_id
 
-BY_HAND = "by hand: batchedit doubt"
+BY_HAND = "by hand (doubt)"
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """One job in doubt and the ``(row, id)`` of the results' lines that want it."""
+    """One job in doubt or uncollected, the ``(row, id)`` of the results' lines that want it, and what came in answer to its
+    POST where that answer told no id. Rows are the sheet's own; ``word`` is what they count.
+    """
 
     record: Record
     rows: tuple[tuple[int, str], ...]
+    reply: str = ""
+    word: str = "row"
+
+    @property
+    def is_uncollected(self) -> bool:
+        """Was it bought for sure, and could not be collected? Else it may have been bought."""
+        return self.record.state is State.UNCOLLECTED
 
 
-def doubts(checkpoint: SqliteCheckpoint) -> list[Doubt]:
-    """All of them, in order of row."""
-    records = checkpoint.records("state = 'in_doubt' ORDER BY id")
+def doubts(checkpoint: Book, form: Form) -> list[Doubt]:
+    """All of them, in order of row. ``form`` is that of the run's manifest."""
+    records = checkpoint.records_in({State.IN_DOUBT, State.UNCOLLECTED})
     rows = checkpoint.rows_of(record.id for record in records)
-    found = [Doubt(record, tuple(rows.get(record.id, ()))) for record in records]
+    replies = checkpoint.lost_replies()
+    found = [
+        Doubt(record, _shown(rows.get(record.id, ()), form), replies.get(record.job.key, ""), row_word(form))
+        for record in records
+    ]
     return sorted(found, key=lambda doubt: (doubt.rows[0][0] if doubt.rows else 0, doubt.record.id))
 
 
-def pick(found: Sequence[Doubt], names: Iterable[str]) -> list[Doubt]:
+def _shown(rows: Iterable[tuple[int, str]], form: Form) -> tuple[tuple[int, str], ...]:
+    return tuple((sheet_row(form, row), row_id(form, row, id_)) for row, id_ in rows)
+
+
+def pick(found: Sequence[Doubt], names: Iterable[str], hint: str = "") -> list[Doubt]:
     """The doubts that ``names`` mean: row numbers, file names where a row has several, or ``all``.
 
-    UsageError names everything that is wrong at once.
+    UsageError names everything that is wrong at once; ``hint`` says how to see which there are.
     """
     wrong: list[str] = []
     chosen: dict[int, Doubt] = {}
@@ -51,40 +75,68 @@ def pick(found: Sequence[Doubt], names: Iterable[str]) -> list[Doubt]:
             chosen[hits[0].record.id] = hits[0]
         elif hits:
             options = ", ".join(d.record.job.name for d in hits)
-            wrong.append(f"row {name} has {len(hits)} jobs in doubt: name one of {options}")
+            wrong.append(f"{hits[0].word} {name} has {len(hits)} such jobs: name one of {options}")
         else:
-            wrong.append(f"{name}: no job in doubt")
+            wrong.append(f"{name}: no job in doubt or uncollected")
     if wrong:
-        raise UsageError("; ".join(wrong), hint="batchedit doubt RUN lists them")
+        raise UsageError("; ".join(wrong), hint=hint)
     return list(chosen.values())
 
 
-def decide(checkpoint: SqliteCheckpoint, chosen: Iterable[Doubt], *, buy_again: bool) -> int:
-    """Release or write off, each with an event. Returns how many."""
+def pick_to_buy(found: Sequence[Doubt], names: Iterable[str], hint: str = "") -> list[Doubt]:
+    """``pick``, and UsageError for a job that no row asks for: its picture would be bought for nobody."""
+    chosen = pick(found, names, hint)
+    if unwanted := [doubt.record.job.name for doubt in chosen if not doubt.rows]:
+        raise UsageError(
+            f"no row asks for {', '.join(unwanted)} any more, so nothing is bought again",
+            hint="name the rows to buy again; --write-off gives the others up",
+        )
+    return chosen
+
+
+def on_their_way(early: Mapping[int, float]) -> str:
+    """What is said of doubts that can't be bought again yet: see ``Book.quarantined``."""
+    seconds = math.ceil(max(early.values()))
+    return (
+        f"the POST of {len(early):,} in doubt may still be on its way, for another {seconds} s, as its worker was not "
+        "heard of any more"
+    )
+
+
+def check_quarantine(checkpoint: Book, chosen: Iterable[Doubt]) -> None:
+    """UsageError (64) if one of them is not to be bought again yet: before anybody is asked."""
+    waiting = checkpoint.quarantined()
+    if early := {d.record.id: waiting[d.record.id] for d in chosen if d.record.id in waiting}:
+        raise UsageError(on_their_way(early), hint="nothing was bought; the same command when that time is over")
+
+
+def write_off(checkpoint: Book, chosen: Iterable[Doubt]) -> int:
+    """Give up, each with an event. Returns how many."""
     count = 0
     for doubt in chosen:
-        event: Event = Released(time(), BY_HAND) if buy_again else WrittenOff(time(), BY_HAND)
+        event = WrittenOff(time(), BY_HAND)
         checkpoint.save_now(advance(doubt.record, event), event)
         count += 1
     return count
 
 
-async def adopt(checkpoint: SqliteCheckpoint, client: Client, pasted: Mapping[str, str]) -> int:
+async def adopt(checkpoint: Book, client: Client, pasted: Mapping[str, str], form: Form, hint: str = "") -> int:
     """ROW → request_id: each is checked with the API and against the run, then all are taken in.
 
     UsageError, with every reason, if any of them is no request of ours for this model or belongs to another row.
     """
-    found = doubts(checkpoint)
+    found = [doubt for doubt in doubts(checkpoint, form) if not doubt.is_uncollected]  # whose id is known
     wrong: list[str] = []
     accepted: list[tuple[Doubt, Accepted]] = []
-    for name, request_id in pasted.items():
+    for name, text in pasted.items():
+        request_id = usable_id(text) or text  # compared as it would be stored
         if name == "all":
             raise UsageError("one request id can't be that of all rows", hint="write ROW=ID for each row")
-        doubt = pick(found, [name])[0]
+        doubt = pick(found, [name], hint)[0]
         if any(doubt is other for other, _ in accepted):
             wrong.append(f"row {name} is given two ids")
             continue
-        taken = _owner(checkpoint, request_id)
+        taken = checkpoint.owner(request_id)
         if taken or any(event.handle.request_id == request_id for _, event in accepted):
             wrong.append(f"{request_id} is already the request of {taken or 'another row'}")
             continue
@@ -95,39 +147,23 @@ async def adopt(checkpoint: SqliteCheckpoint, client: Client, pasted: Mapping[st
             accepted.append((doubt, Accepted(time(), answer, by=BY_HAND)))
     if wrong:
         raise UsageError("; ".join(wrong), hint="nothing was changed; correct these ids and type it again")
-    for doubt, event in accepted:
-        checkpoint.save_now(advance(doubt.record, event), event)
+    checkpoint.save_all([(advance(doubt.record, event), event) for doubt, event in accepted])
     return len(accepted)
 
 
-def _owner(checkpoint: SqliteCheckpoint, request_id: str) -> str:
-    """The name of the job that this request was ever accepted for, also before it was bought anew; empty for none."""
-    for _, job, _, name, _, told in checkpoint.events():
-        if name == Accepted.__name__ and told["handle"]["request_id"] == request_id:
-            return checkpoint.records("id = ?", (job,))[0].job.name
-    return ""
+def note_crashes(checkpoint: Checkpoint) -> None:
+    """SUBMITTING → IN_DOUBT for what an earlier process left between its intention and the answer.
 
-
-def note_crashes(checkpoint: SqliteCheckpoint) -> None:
-    """SUBMITTING → IN_DOUBT for what an earlier process left between its intention and the answer."""
-    for record in checkpoint.records("state = 'submitting' ORDER BY id"):
+    Where others work on the run, such a job may be one that they are sending just now: there the leases say who is dead.
+    """
+    if checkpoint.shared:
+        return
+    for record in checkpoint.records_in({State.SUBMITTING}):
         event = recover(record, time())
         if event is not None:
             checkpoint.save_now(advance(record, event), event)
 
 
-def wanted_doubts(checkpoint: SqliteCheckpoint) -> list[Record]:
+def wanted_doubts(checkpoint: Book) -> list[Record]:
     """Jobs in doubt that a row of the manifest still asks for: what ``--on-doubt buy-again`` buys again."""
-    return checkpoint.records("state = 'in_doubt' AND wanted = 1 ORDER BY id")
-
-
-def release(checkpoint: SqliteCheckpoint, records: Iterable[Record]) -> None:
-    """IN_DOUBT → PLANNED, by ``--on-doubt buy-again``."""
-    for record in records:
-        event = Released(time(), "--on-doubt buy-again")
-        checkpoint.save_now(advance(record, event), event)
-
-
-def open_doubts(checkpoint: SqliteCheckpoint) -> int:
-    """How many are left."""
-    return len(checkpoint.records("state = ?", (State.IN_DOUBT.value,)))
+    return checkpoint.records_in({State.IN_DOUBT}, wanted=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,19 @@ from typing import Any
 from ..core.errors import OutputError
 from ..core.model import Record, State, format_usd
 from ..core.review import Card
-from ..images.features import Album, Look, Told, Wanted, untold
-from ..ledger.decisions import Marks
-from ..ledger.gallery_rows import read_cards, write_flags
+from ..disk import is_inside
+from ..images.features import Album, Look, ProgressCallback, Wanted, no_progress
+from ..ledger.book import Decisions
 from ..manifest.cells import text_of
-from ..manifest.read import Manifest, Row
+from ..manifest.read import Form, Manifest, Row
+from ..manifest.rownames import row_id, row_word, sheet_flags, sheet_row
 from ..results.files import write_all
 from ..review.checks import Subject, check
 from ..review.page import render, write_page
 from ..review.payload import Table, payload, sources_of
 from ..run_folder import RunFolder
-from .local_session import Run, opened
-from .run import Given
+from .kept_settings import Given
+from .local_session import LocalSession, opened_locally
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Gathered:
     flags: Mapping[int, str]
     about: Mapping[str, Any]
 
-    def html(self, marks: Marks, *, served: bool) -> str:
+    def html(self, marks: Decisions, *, served: bool) -> str:
         """The page with the marks as they stand."""
         about = {**self.about, "mode": "review" if served else "static", "seq": marks.last_seq() if served else 0}
         return render(payload(self.cards, self.table, self.looks, self.flags, marks.all(), about), served=served)
@@ -43,58 +44,74 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True)
 class GalleryMade:
-    """What ``gallery`` made: the page, its pictures, how many have a flag, and whether flags could be kept."""
+    """What ``gallery`` made of the folder ``run``: the page, its pictures, how many have a flag, and whether flags could be
+    kept.
+    """
 
+    run: Path
     path: Path
     pictures: int
     flagged: int
     kept: bool
 
 
-def gallery(run_name: str, given: Given, told: Told = untold) -> GalleryMade:
+def gallery(run_name: str, given: Given, told: ProgressCallback = no_progress) -> GalleryMade:
     """Write ``gallery.html``. Flags go into the checkpoint and the results, unless another process works on the run."""
-    with opened(run_name, given, "gallery", may_read_only=True) as run:
+    with opened_locally(run_name, given, "gallery") as run:
         found = gather(run, told)
         path = run.folder.path / "gallery.html"
         try:
-            write_page(path, found.html(Marks(run.checkpoint), served=False))
+            write_page(path, found.html(run.checkpoint.decisions, served=False))
         except OSError as error:
             raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
         pictures = len({shot.id for shot in current_pictures(found.cards)})
-        return GalleryMade(path, pictures, len(found.flags), run.writable)
+        return GalleryMade(run.folder.path, path, pictures, len(found.flags), run.writable)
 
 
-def gather(run: Run, told: Told = untold) -> Gathered:
+def gather(run: LocalSession, told: ProgressCallback = no_progress) -> Gathered:
     """Read the run, make what thumbnails are missing, check every picture."""
-    cards = read_cards(run.checkpoint)
-    table = _table(run.manifest())
+    cards = run.checkpoint.cards()
+    manifest = run.manifest()
+    table, form = _table(manifest), manifest.form
     try:
-        looks = Album(run.folder.path / "thumbs").look(wanted(cards, run.folder), told)
+        looks = Album(run.folder.thumbs).look(wanted(cards, run.folder, run.picture_roots), told)
     except OSError as error:
         raise OutputError(f"thumbnails can't be written: {error.strerror or error}") from error
     flags = check(_subjects(cards), looks)
-    if run.writable and write_flags(run.checkpoint, flags):
+    if run.writable and run.checkpoint.keep_flags(flags):
         write_all(run.checkpoint, run.folder, run.settings)
-    return Gathered(cards, table, looks, flags, _about(run, cards))
+    seen = [shown_card(card, form) for card in cards]
+    flags = {job: sheet_flags(form, text) for job, text in flags.items()}
+    return Gathered(seen, table, looks, flags, _about(run, cards))
+
+
+def shown_card(card: Card, form: Form) -> Card:
+    """A card with the row's own number and id, as a person sees them."""
+    return replace(card, row=sheet_row(form, card.row), id=row_id(form, card.row, card.id))
 
 
 def _table(manifest: Manifest) -> Table:
     columns = tuple(manifest.columns)
     rows = {
-        row.number: tuple(text_of(row.cells.get(column)) for column in columns) if isinstance(row, Row) else (row.raw,)
+        sheet_row(manifest.form, row.number): tuple(text_of(row.cells.get(column)) for column in columns)
+        if isinstance(row, Row)
+        else (row.raw,)
         for row in manifest.rows()
     }
-    return Table(columns, rows)
+    return Table(columns, rows, row_word(manifest.form))
 
 
-def wanted(cards: Sequence[Card], folder: RunFolder) -> Iterator[Wanted]:
+def wanted(cards: Sequence[Card], folder: RunFolder, roots: Sequence[Path] | None = None) -> Iterator[Wanted]:
+    """The pictures that the page shows: the sources that lie below ``roots`` (None: all), and what was bought."""
     for shot in {shot.id: shot for card in cards for shot in card.shots}.values():
         for source in sources_of(shot.job.inputs):
-            if isinstance(source, dict):
+            if isinstance(source, dict) and (
+                roots is None or any(is_inside(Path(source["$file"]), root) for root in roots)
+            ):
                 yield Wanted(Path(source["$file"]), source["$sha256"], large=True, proven=False)
         for file in shot.files:
             if file.width:  # 0 for a video
-                yield Wanted(folder.path / file.path, file.sha256)
+                yield Wanted(folder.path / file.path, file.sha256, root=folder.path)
 
 
 def _subjects(cards: Sequence[Card]) -> list[Subject]:
@@ -109,7 +126,7 @@ def _subjects(cards: Sequence[Card]) -> list[Subject]:
     return list(found.values())
 
 
-def _about(run: Run, cards: Sequence[Card]) -> dict[str, Any]:
+def _about(run: LocalSession, cards: Sequence[Card]) -> dict[str, Any]:
     first = next((card.shots[-1].job.key for card in cards if card.shots), b"")
     folder = run.folder.path
     return {
@@ -120,7 +137,7 @@ def _about(run: Run, cards: Sequence[Card]) -> dict[str, Any]:
     }
 
 
-def _summary(run: Run, cards: Sequence[Card]) -> str:
+def _summary(run: LocalSession, cards: Sequence[Card]) -> str:
     states = [card.shots[0].state for card in cards if card.shots]
     done, invalid = states.count(State.DONE), sum(not card.shots for card in cards)
     others = (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED, State.CANCELLED)

@@ -1,59 +1,54 @@
-"""A run in hand, the morning after: locked, or only read while another process buys."""
+"""A run in hand without its service: what the morning after needs, and the part of a ``Session`` that sends nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from ..core.errors import LockedError, NotFoundError
+from ..core.errors import LockedError
+from ..ledger.book import Book
 from ..ledger.lock import run_lock
 from ..ledger.opening import open_checkpoint
-from ..ledger.sqlite import SqliteCheckpoint
+from ..ledger.register import is_mine
 from ..manifest.read import Manifest
-from ..planning.intake import open_source
-from ..run_folder import RunFolder, find_run
+from ..planning.recipe import run_roots
+from ..run_folder import RunFolder, find_run, open_snapshot
 from ..settings.model import Settings
-from .run import Given, kept_settings
+from .kept_settings import Given, kept_settings
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+@dataclass
+class LocalSession:
     """A run. ``writable`` if its lock is ours; else another process works on it, and it is only read."""
 
     folder: RunFolder
-    checkpoint: SqliteCheckpoint
+    checkpoint: Book
     settings: Settings
-    writable: bool
+    writable: bool = field(default=True, kw_only=True)
+    picture_roots: Sequence[Path] | None = field(default=None, kw_only=True)
+    """The folders below which local pictures are read and shown; None for a run of this person, which may name any."""
 
     def manifest(self) -> Manifest:
         """The manifest as the run last took it in."""
-        snapshot = self.folder.snapshot()
-        if snapshot is None:
-            raise NotFoundError(
-                f"the run in {self.folder.path} never took a manifest in", hint="start it with batchedit run MANIFEST"
-            )
-        return open_source(snapshot, self.settings, snapshot.name)
+        return open_snapshot(self.checkpoint, self.folder, self.settings)
 
 
 @contextmanager
-def opened(run_name: str, given: Given, doing: str, *, may_read_only: bool = False) -> Iterator[Run]:
-    """A run, locked: SQLite's WAL-reset bug needs two writers, so marks are never written beside a run.
-
-    LockedError (75) if another process works on it, unless ``may_read_only``.
-    """
+def opened_locally(run_name: str, given: Given, doing: str) -> Iterator[LocalSession]:
+    """A run, locked for as long as the block lasts, or only read if another process works on it."""
     folder = find_run(run_name, given.get("out"))
     with ExitStack() as stack:
         try:
             stack.enter_context(run_lock(folder.path, doing))
             writable = True
-        except LockedError as error:
-            if not may_read_only:
-                raise LockedError(
-                    f"{error}; marks can't be written meanwhile",
-                    hint=f"wait until it ends, or look at what is there by now: batchedit gallery {run_name}",
-                ) from None
+        except LockedError:
             writable = False
+        folder.check_links()
         checkpoint = open_checkpoint(folder.checkpoint, read_only=not writable)
         stack.callback(checkpoint.close)
-        yield Run(folder, checkpoint, kept_settings(checkpoint, given), writable)
+        roots = None if is_mine(checkpoint, folder.path, os.environ) else run_roots(folder)
+        settings = kept_settings(checkpoint, folder, given)
+        yield LocalSession(folder, checkpoint, settings, writable=writable, picture_roots=roots)

@@ -8,33 +8,34 @@ against, and each finished file lies on disk with its length and sha256.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
 
-import orjson
+from ..core.errors import CheckpointCorruptError, IllegalEventError
+from ..core.events import Accepted, Reserved
+from ..core.lifecycle import advance
+from ..core.model import Job, JobKey, Record, SavedFile, State, format_usd
+from ..disk import is_inside
+from ..ledger.book import Book
+from ..ledger.rescue import ID_NOT_TAKEN_IN
+from ..ledger.rescue import NAME as ACCEPTED_FILE
+from ..ledger.values import CAP_SET, Unreadable
+from ..manifest.rownames import row_name
+from ..manifest.rows import Form
 
-from ..core import lifecycle
-from ..core.errors import IllegalEventError
-from ..core.lifecycle import Accepted, Reserved, advance
-from ..core.model import Handle, Job, JobKey, Kind, Output, Problem, Record, SavedFile, State, format_usd
-from ..ledger.sqlite import SqliteCheckpoint
-
-PAGE = 1000
-_SENSELESS = (ValueError, TypeError, LookupError)
+_SENSELESS = (ValueError, TypeError, LookupError, CheckpointCorruptError)
 """What reading a tampered value raises."""
 _NO_JOB = Job(JobKey(b""), "", "", "")
-_EVENTS: dict[str, Any] = {event.__name__: event for event in get_args(lifecycle.Event)}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that does not add up. ``job`` 0 is the run as a whole; ``rows`` are the results' rows of the job."""
+    """Something that does not add up. ``job`` 0 is the run as a whole; ``rows`` names the sheet's rows of the job."""
 
     job: int
     what: str
-    rows: tuple[int, ...] = ()
+    rows: tuple[str, ...] = ()
 
 
 @dataclass
@@ -57,8 +58,8 @@ class Audit:
         return not self.findings
 
 
-def audit(checkpoint: SqliteCheckpoint, folder: Path) -> Audit:
-    """Play the log again and compare. Reads every finished file once."""
+def prove(checkpoint: Book, folder: Path, form: Form) -> Audit:
+    """Play the log again and compare. Reads every finished file once. ``form`` is the manifest's, for its row numbers."""
     found = Audit()
     records = {record.id: record for record in _readable(checkpoint, found)}
     played = _play(checkpoint, records, found)
@@ -66,39 +67,35 @@ def audit(checkpoint: SqliteCheckpoint, folder: Path) -> Audit:
         found.jobs += 1
         found.spent += record.spent
         found.held += record.held
-        _compare(record, played.pop(record.id, None), found)
+        _compare(record, played.pop(record.id, None), found, fences=checkpoint.get("store") is not None)
         for file in record.files:
             _check_file(record, file, folder, found)
     for job in played:
         found.findings.append(Finding(job, "has events but no record: it was removed from the checkpoint"))
     _check_sums(checkpoint, found)
     _check_ids(checkpoint, found)
-    _name_rows(checkpoint, found)
+    _check_run_events(checkpoint, found)
+    _name_rows(checkpoint, found, form)
     return found
 
 
-def _readable(checkpoint: SqliteCheckpoint, found: Audit) -> Iterator[Record]:
-    """Every record, page by page; those that make no sense are findings."""
-    ids = [job for (job,) in checkpoint.rows("SELECT id FROM jobs ORDER BY id")]
-    for start in range(0, len(ids), PAGE):
-        page = ids[start : start + PAGE]
-        try:
-            yield from checkpoint.records("id BETWEEN ? AND ? ORDER BY id", (page[0], page[-1]))
-        except _SENSELESS:
-            for job in page:
-                try:
-                    yield from checkpoint.records("id = ?", (job,))
-                except _SENSELESS as error:
-                    found.findings.append(Finding(job, f"can't be read: {error}"))
+def _readable(checkpoint: Book, found: Audit) -> Iterator[Record]:
+    """Every record; those that make no sense are findings."""
+    for record in checkpoint.every_record():
+        if isinstance(record, Unreadable):
+            found.findings.append(Finding(record.job, f"can't be read: {record.why}"))
+        else:
+            yield record
 
 
-def _play(checkpoint: SqliteCheckpoint, records: dict[int, Record], found: Audit) -> dict[int, Record]:
+def _play(checkpoint: Book, records: dict[int, Record], found: Audit) -> dict[int, Record]:
     """Every job's record as its events make it."""
     fresh: dict[int, Record] = {}
     unreadable = {finding.job for finding in found.findings}
     owners: dict[str, int] = {}
     expected = 0
-    for seq, job, name, state, data in checkpoint.rows("SELECT seq, job, name, state, data FROM events ORDER BY seq"):
+    for logged in checkpoint.log():
+        seq, job, name, state = logged.seq, logged.job, logged.name, logged.state
         found.events += 1
         expected += 1
         if seq != expected:
@@ -110,7 +107,7 @@ def _play(checkpoint: SqliteCheckpoint, records: dict[int, Record], found: Audit
             continue
         record = fresh.get(job) or Record(id=job, job=records[job].job if job in records else _NO_JOB)
         try:
-            event = _event(name, orjson.loads(data))
+            event = logged.read()
             fresh[job] = advance(record, event)._replace(serial=record.serial + 1)
         except (IllegalEventError, *_SENSELESS) as error:
             fresh[job] = record
@@ -124,46 +121,29 @@ def _play(checkpoint: SqliteCheckpoint, records: dict[int, Record], found: Audit
     return fresh
 
 
-def _event(name: str, told: dict[str, Any]) -> Any:
-    kind = _EVENTS[name]
-    values = {f.name: _READ.get(f.name, _same)(told[f.name]) for f in fields(kind) if f.name in told}
-    return kind(**values)
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _problem(told: dict[str, Any]) -> Problem:
-    return Problem(**{**told, "kind": Kind(told["kind"])})
-
-
-_READ: dict[str, Callable[[Any], Any]] = {
-    "handle": lambda told: Handle(**told),
-    "problem": _problem,
-    "outputs": lambda told: tuple(Output(**output) for output in told),
-    "files": lambda told: tuple(SavedFile(**file) for file in told),
-}
-
 _COMPARED = (
     *("state", "serial", "held", "cost", "cost_known", "sunk", "attempts", "handle", "outputs", "files"),
     *("submitted_at", "accepted_at", "finished_at"),
 )
 
 
-def _compare(record: Record, played: Record | None, found: Audit) -> None:
+def _compare(record: Record, played: Record | None, found: Audit, *, fences: bool) -> None:
+    """``fences``: who takes a job over raises its serial without an event, so that its former worker is shut out."""
     if played is None:
         if record.serial or record.state is not State.PLANNED:
             found.findings.append(Finding(record.id, f"is {record.state}, and no event says how it came to that"))
         return
     for name in _COMPARED:
         is_, should = getattr(record, name), getattr(played, name)
-        if is_ != should:
+        if is_ != should and not (fences and name == "serial" and is_ > should):
             found.findings.append(Finding(record.id, f"{name} is {is_}, its events make it {should}"))
 
 
 def _check_file(record: Record, file: SavedFile, folder: Path, found: Audit) -> None:
     path = folder / file.path
+    if path.is_symlink() or not is_inside(path.parent, folder):
+        found.findings.append(Finding(record.id, f"{file.path} is a link: it is not the file that was downloaded"))
+        return
     try:
         with path.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
@@ -179,7 +159,7 @@ def _check_file(record: Record, file: SavedFile, folder: Path, found: Audit) -> 
         )
 
 
-def _check_sums(checkpoint: SqliteCheckpoint, found: Audit) -> None:
+def _check_sums(checkpoint: Book, found: Audit) -> None:
     money = checkpoint.money()
     for name, is_, should in (("spent", money.spent, found.spent), ("reserved", money.held, found.held)):
         if is_ != should:
@@ -188,19 +168,33 @@ def _check_sums(checkpoint: SqliteCheckpoint, found: Audit) -> None:
             )
 
 
-def _check_ids(checkpoint: SqliteCheckpoint, found: Audit) -> None:
-    query = "SELECT request_id, min(id), max(id) FROM jobs WHERE request_id NOT NULL GROUP BY request_id HAVING count(*) > 1"
-    for request_id, one, other in checkpoint.rows(query):
-        found.findings.append(Finding(one, f"has the request_id {request_id}, and so has job {other}"))
-    query = "SELECT min(id) FROM jobs GROUP BY key HAVING count(*) > 1"
-    for (job,) in checkpoint.rows(query):
+def _check_ids(checkpoint: Book, found: Audit) -> None:
+    for shared in checkpoint.shared_requests():
+        told = f"has the request_id {shared.request_id}, and so has job {shared.other}"
+        found.findings.append(Finding(shared.job, told))
+    for job in checkpoint.doubled_jobs():
         found.findings.append(Finding(job, "is in the checkpoint twice"))
 
 
-def _name_rows(checkpoint: SqliteCheckpoint, found: Audit) -> None:
+def _check_run_events(checkpoint: Book, found: Audit) -> None:
+    """The cap is what its last change made it, and every id that was bought belongs to a job."""
+    caps = []
+    for _, name, told in checkpoint.run_events():
+        if name == CAP_SET:
+            caps.append(told["after"])
+        elif name == ID_NOT_TAKEN_IN and checkpoint.owner(request_id := told["handle"]["request_id"]) is None:
+            what = f"{ACCEPTED_FILE} says that it was bought as {request_id}: no job has this id, and its cost is in no sum"
+            found.findings.append(Finding(told["job"], what))
+    if caps and caps[-1] != checkpoint.cap:
+        is_, should = (None if cap is None else format_usd(cap) for cap in (checkpoint.cap, caps[-1]))
+        found.findings.append(Finding(0, f"the cap is {is_}, its last change made it {should}"))
+
+
+def _name_rows(checkpoint: Book, found: Audit, form: Form) -> None:
     rows = checkpoint.rows_of(finding.job for finding in found.findings)
     found.findings = [
-        replace(finding, rows=tuple(row for row, _ in rows.get(finding.job, []))) for finding in found.findings
+        replace(finding, rows=tuple(row_name(form, *row) for row in rows.get(finding.job, ())))
+        for finding in found.findings
     ]
 
 
@@ -211,12 +205,6 @@ def lines(found: Audit) -> Iterator[str]:
     yield f"money      {format_usd(found.spent)} spent, {format_usd(found.held)} reserved"
     yield f"files      {found.files:,} with their sha256, {found.bytes:,} bytes"
     for finding in found.findings:
-        where = (
-            f"row {', '.join(map(str, finding.rows))}"
-            if finding.rows
-            else f"job {finding.job}"
-            if finding.job
-            else "run"
-        )
+        where = ", ".join(finding.rows) if finding.rows else f"job {finding.job}" if finding.job else "run"
         yield f"  {where}: {finding.what}"
     yield "everything adds up" if found.clean else f"{len(found.findings):,} things do not add up"

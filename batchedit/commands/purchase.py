@@ -1,260 +1,256 @@
-"""The pool's part of a run, common to all that buy or collect: price, ask, canary, work, results, report."""
+"""The one way to buy: quote, confirm, purchase, results. ``run``, ``retry`` and ``redo`` differ in their order alone.
+
+    order → quote (count, price, cap) → the person's yes → purchase → results
+
+A command asks more than once where more than one answer is needed: for the rest behind a canary, and where a picture turns
+out dearer than what was said yes to. Each yes is for one quote and for nothing else.
+"""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from time import time
-from typing import IO, Protocol
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-import orjson
-
-from ..core.errors import BatcheditError, OutputError, UsageError
-from ..core.model import Record, State
-from ..ledger.rescue import spare
-from ..ledger.sqlite import SqliteCheckpoint
-from ..ledger.summary import digest
-from ..planning.intake import Plan
-from ..planning.survey import Stop, collect_and_buy
-from ..pool.collecting import Pool
-from ..ports import Observer
-from ..results.files import write_all, write_whole
-from ..results.report import Report, make_report, next_steps
-from ..run_folder import RunFolder, open_run
-from ..runcomfy.catalogue import Model
+from ..core.errors import BatcheditError, PriceRoseError, StoppedError
+from ..core.model import State
+from ..ledger.account import account_of
+from ..ledger.book import Book
+from ..ledger.register import Register
+from ..planning.other_runs import left_lines, reused_lines
+from ..planning.plan import Plan, without_others
+from ..pool.pool import Pool
+from ..pool.run_pool import collect_with_others
+from ..ports import Snapshot
+from ..results.report import ASKED_PRICE, Report
 from ..runcomfy.client import Client
-from ..settings.model import Settings
-from .doubts import note_crashes, release, wanted_doubts
-from .observers import Everybody, JsonLines, Snapshot
-from .wiring import Service, connected
+from . import canary as canaries
+from .awake import awake
+from .canary import Canary
+from .doubts import note_crashes, on_their_way, wanted_doubts
+from .finish import finish
+from .order import Order, everything_planned, still_planned
+from .own_copy import check_copy
+from .pricing import priced
+from .quote import Quote
+from .session import Session, set_cap
+from .sharing import Sharing, sharing
+from .slowed import keep
+
+FEW = 1000
+"""So many purchases are looked up one by one, among however many planned ones."""
 
 
-class Host(Protocol):
-    """Whoever started the command: the command line, or a program that uses the library."""
-
-    environ: Mapping[str, str]
-    stop: Stop
-
-    def observers(self) -> Sequence[Observer]:
-        """Those who want to see events and notes, besides ``run.jsonl``."""
-        ...
-
-    def say(self, text: str) -> None:
-        """One line for the person."""
-        ...
-
-    async def confirm(self, what: Plan) -> None:
-        """Show the plan; raise UsageError (64) if the person, or the lack of ``--yes``, says no."""
-        ...
-
-    async def confirm_rest(self, canary: CanaryReport) -> None:
-        """Show what the canary came to and ask for the rest: UsageError (64) for a no, StoppedError if it failed."""
-        ...
-
-    def watch(self, total: int) -> Callable[[Snapshot], None] | None:
-        """The pool starts on ``total`` jobs: what to call with each snapshot, None where nobody watches."""
-        ...
+async def collect(run: Session) -> Report:
+    """``fetch``: collect and download what was bought. Nothing is asked, because nothing can be bought."""
+    introduce(run)
+    return finish(run, await _collected(run))
 
 
-@dataclass
-class Opened:
-    """A run in hand: locked, its checkpoint open."""
+async def buy(run: Session, what: Plan, order: Order | None = None, *, new_canary: bool = False) -> Report:
+    """Ask, buy ``order``, collect it and everything else that was bought, write the results. No order is all that is planned.
 
-    folder: RunFolder
-    checkpoint: SqliteCheckpoint
-    settings: Settings
-    observer: Observer
-    host: Host
-    started_at: float = field(default_factory=time)
-
-
-@contextmanager
-def opened(folder: RunFolder, settings: Settings, host: Host) -> Iterator[Opened]:
-    """The run in ``folder``, made if there is none. The caller holds its lock."""
-    with closing(open_run(folder, settings)) as checkpoint, spare(folder.path), _log(folder) as log:
-        yield Opened(folder, checkpoint, settings, Everybody([JsonLines(log), *host.observers()]), host)
-
-
-@contextmanager
-def _log(folder: RunFolder) -> Iterator[IO[str]]:
-    """``run.jsonl``, whose lines go out one by one. What a full disk did not take is not tried again at the end."""
-    try:
-        log = folder.log.open("a", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{folder.log} can't be written: {error.strerror or error}") from error
-    try:
-        yield log
-    finally:
-        with suppress(OSError):
-            log.close()
-
-
-async def execute(
-    run: Opened, model: Model, found: Service, what: Plan, *, buy: bool, fresh_canary: bool = False
-) -> Report:
-    """Price, ask, buy and collect, write the results. Whatever ends it early, the results are written first.
-
-    ``fresh_canary``: an earlier run's canary says nothing about what is bought now.
+    ``what`` is the plan to show; its count, price and cap are filled in here. With ``new_canary`` an earlier command's
+    canary says nothing about this order. Whatever ends it early, the results are written first; only a no to the first
+    question leaves everything as it was, and is raised.
     """
-    if found.warning:
-        run.host.say(found.warning)
-    if run.settings.sandbox:
-        run.host.say("the sandbox stands in for the service: nothing is really bought, the money is play money")
-    error: BatcheditError | None = None
-    async with connected(run.settings, run.folder, run.checkpoint, model, found, run.observer, run.host.environ) as (
-        pool,
-        client,
-    ):
-        again: list[Record] = []
-        if buy and run.settings.on_doubt == "buy-again":
-            note_crashes(run.checkpoint)
-            again = wanted_doubts(run.checkpoint)
-            what = replace(what, to_buy=what.to_buy + len(again), again=len(again))
-            pool.buy_again = True
-        if buy and what.to_buy:
-            what = await priced(what, run.settings, client)
-            await run.host.confirm(what)
-            pool.price = what.price
-            release(run.checkpoint, again)
-        elif buy:
-            run.host.say(f"nothing is left to buy: {run.checkpoint.counts().of(State.DONE):,} done")
-        run.checkpoint.set_cap(run.settings.max_cost)
-        try:
-            if buy and 0 < run.settings.canary < what.to_buy:
-                if fresh_canary:
-                    run.checkpoint.put("canary", "")
-                await buy_canary(run, pool)
-            if pool.governor.halted is None and (what.to_buy or left(run.checkpoint)):
-                show = run.host.watch(sum(run.checkpoint.counts().by_state.values()))
-                await collect_and_buy(pool, buy=buy, stop=run.host.stop, refresh=show)
-        except BatcheditError as failed:
-            error = failed
-        error = run.host.stop.reason or error or pool.governor.halted
+    introduce(run)
+    environ = run.host.environ
+    if told := check_copy(run.checkpoint, run.folder, is_mine=run.is_mine):
+        run.host.say(told)
+    account = account_of(run.service.token)
+    async with sharing(run.checkpoint, run.folder.path, run.settings, account, run.observer.saw, environ) as share:
+        tally = await share.take_over()
+        if share.register.problem:
+            run.host.warn(share.register.problem)
+        what, order = _with_doubts(run, what, _still_to_buy(run, order))
+        what = without_others(what, run.checkpoint, tally)
+        return await _buy(run, what, order, share, new_canary=new_canary)
+
+
+def _still_to_buy(run: Session, order: Order | None) -> Order:
+    """``order`` without what other runs have of it, as far as it is planned already."""
+    if order is None:
+        return everything_planned(run.checkpoint)
+    return replace(order, planned=still_planned(run.checkpoint, order.planned).planned)
+
+
+async def _buy(run: Session, what: Plan, order: Order, share: Sharing, *, new_canary: bool) -> Report:
+    if not order:
+        for line in (*reused_lines(what.other_runs), *left_lines(what.other_runs.left)):
+            run.host.say(line)
+        run.host.say(f"nothing is left to buy: {run.checkpoint.counts().of(State.DONE):,} done")
+        set_cap(run)
+        return finish(run, await _collected(run))
+    canary = canaries.choose(run.checkpoint, order, run.settings.canary, fresh=new_canary)
+    error = await _Stages(run, replace(what, to_buy=len(order)), canary, share).all()
+    if run.checkpoint.top_price:
+        register = Register.of(run.host.environ)
+        register.keep_cost(run.settings.service, run.settings.model, run.checkpoint.top_price)
     return finish(run, error)
 
 
-def _iso(at: float) -> str:
-    return datetime.fromtimestamp(int(at), UTC).isoformat()
+def introduce(run: Session) -> None:
+    """What the person should know before anything is sent."""
+    keep(run.checkpoint, None)
+    if run.service.warning:
+        run.host.warn(run.service.warning)
+    if run.settings.sandbox:
+        run.host.say("the sandbox stands in for the service: nothing is really bought, the money is play money")
 
 
-def left(checkpoint: SqliteCheckpoint) -> bool:
+def _with_doubts(run: Session, what: Plan, order: Order) -> tuple[Plan, Order]:
+    """``--on-doubt buy-again`` adds what may have been bought before: it is asked about with all the rest."""
+    if run.settings.on_doubt != "buy-again":
+        return what, order
+    note_crashes(run.checkpoint)
+    early = run.checkpoint.quarantined()
+    doubts = [record for record in wanted_doubts(run.checkpoint) if record.id not in early]
+    if early:
+        run.host.warn(f"{on_their_way(early)}: they are not bought again yet")
+    return replace(what, again=len(doubts)), replace(order, released=doubts)
+
+
+@dataclass
+class _Stages:
+    """The questions of one command, each followed by its purchase: the canary, then the rest."""
+
+    run: Session
+    what: Plan
+    canary: Canary
+    share: Sharing
+    answered: Quote | None = None
+
+    async def all(self) -> BatcheditError | None:
+        """Ask and buy until nothing is left or something ends it: returns what, None for nothing."""
+        first, rest, ids = self.canary.first, self.canary.rest, self.canary.ids
+        while first or rest:
+            part = first or rest
+            async with self.run.pool() as (pool, client):
+                quote = await self._quote(client, part, rest if first else Order(), () if first else ids)
+                try:
+                    await self.run.host.confirm(quote)
+                except BatcheditError as no:
+                    if self.answered is None and quote.canary is None:
+                        raise
+                    return no
+                self.answered = quote
+                begun, error = await self._purchase(pool, quote, new_canary=bool(first and not ids))
+            if error is not None and not isinstance(error, PriceRoseError):
+                return error
+            unbought = still_planned(self.run.checkpoint, begun) if error else Order()
+            if first:
+                first, ids = unbought, ids or tuple(begun)
+            else:
+                rest = unbought
+        return None
+
+    async def _quote(self, client: Client, part: Order, rest: Order, canary: Sequence[int]) -> Quote:
+        checkpoint, settings = self.run.checkpoint, self.run.settings
+        if self.answered is None:
+            self.what = await priced(self.what, self.run, client)
+        price, before, tested = self.what.price, 0, None
+        if self.answered is not None:
+            price, before = max(price, checkpoint.top_price), self.answered.price
+        if canary:
+            at_once, folder = settings.concurrency or 20, self.run.folder.path
+            tested = canaries.report(checkpoint, folder, canary, remaining=len(part), price=price, at_once=at_once)
+        return Quote(
+            what=self.what,
+            order=part,
+            price=price,
+            cap=self.what.max_cost if self.answered is None else checkpoint.cap,
+            manifest=checkpoint.get("fingerprint") or "",
+            times=2 if settings.on_doubt == "buy-again" else 1,
+            rest=len(rest),
+            price_before=before,
+            canary=tested,
+        )
+
+    async def _begin(self, order: Order) -> array[int]:
+        """All of ``order`` is planned afterwards, but for what another run bought since. Returns the ids to buy."""
+        begun = order.begin(self.run.checkpoint)
+        if order.retried or order.redone or order.released:
+            await self.share.take_over()
+            begun = array("q", still_planned(self.run.checkpoint, begun).planned)
+        return begun
+
+    async def _purchase(
+        self, pool: Pool, quote: Quote, *, new_canary: bool
+    ) -> tuple[array[int], BatcheditError | None]:
+        """Buy what ``quote`` was said yes to and nothing else. Returns the ids that were begun, and what ended it."""
+        run, begun = self.run, array("q")
+        try:
+            _must_stand(run.checkpoint, quote)
+            set_cap(run)
+            run.checkpoint.put(ASKED_PRICE, str(quote.price))
+            begun = await self._begin(quote.order)
+            if new_canary:
+                canaries.remember(run.checkpoint, begun)
+            pool.approval = run.checkpoint.allow(begun, price=quote.price, times=quote.times)
+            pool.price = quote.price
+            await _collected_by(run, pool, begun)
+        except BatcheditError as failed:
+            return begun, run.host.stop.reason or failed
+        return begun, run.host.stop.reason or pool.governor.switch.halted
+
+
+def _must_stand(checkpoint: Book, quote: Quote) -> None:
+    """The yes was for a digest: what is there now must have the same one. ``Order.begin`` looks at each job."""
+    if replace(quote, manifest=checkpoint.get("fingerprint") or "").digest != quote.digest:
+        raise StoppedError("the manifest was changed while the question stood", hint="the same command asks anew")
+
+
+async def _collected(run: Session) -> BatcheditError | None:
+    """Collect what was bought, if anything is to be collected. Returns what ended it early."""
+    if not left(run.checkpoint):
+        return run.host.stop.reason
+    async with run.pool() as (pool, _):
+        try:
+            await _collected_by(run, pool, ())
+        except BatcheditError as failed:
+            return run.host.stop.reason or failed
+        return run.host.stop.reason or pool.governor.switch.halted
+
+
+async def _collected_by(run: Session, pool: Pool, begun: Sequence[int]) -> None:
+    checkpoint = run.checkpoint
+    only = None
+    if 0 < len(begun) <= FEW and not checkpoint.shared:
+        only = [record for record in checkpoint.records_of(begun) if record.state is State.PLANNED]
+    show = _watched(run)
+    try:
+        with awake(allow_sleep=run.settings.allow_sleep) as kept:
+            run.told_awake(kept=kept)
+            await collect_with_others(pool, stop=run.host.stop, refresh=show, only=only, beside=run.heed.beside)
+    finally:
+        checkpoint.refresh()
+        run.slowed = pool.governor.outlook.slowed_in_all or run.slowed
+
+
+def _watched(run: Session) -> Callable[[Snapshot], None]:
+    """Who is shown the pool's numbers: the person, and those who look from elsewhere."""
+    person, live = run.host.watch(sum(run.checkpoint.counts().by_state.values())), run.live
+
+    def show(now: Snapshot) -> None:
+        if person is not None:
+            person(now)
+        if live is not None:
+            live.refresh(now)
+
+    return show
+
+
+def left(checkpoint: Book) -> bool:
     """Is anything bought and not yet collected, cut off by a crash, or still without a price?"""
     money, counts = checkpoint.money(), checkpoint.counts()
     return bool(money.in_flight or money.guesses or counts.of(State.FETCHED, State.UNCOLLECTED))
 
 
-async def priced(what: Plan, settings: Settings, client: Client) -> Plan:
-    """The price of one job: ``--price``, else the catalogue, else unknown; then ``--max-cost`` can't be kept."""
-    price, told = settings.price, "--price"
-    if price is None:
-        entry = await client.model_entry()
-        price, told = (entry.price, "the catalogue") if entry is not None else (None, "")
-    if not price and settings.max_cost is not None:
-        raise UsageError(
-            "--max-cost needs to know what a picture costs, and the service's catalogue does not tell",
-            hint="say it with --price 0.04 (US dollars a picture, from your account's pricing page)",
-        )
-    return replace(what, price=price or 0, price_source=told if price else "", max_cost=settings.max_cost)
-
-
-def finish(run: Opened, error: BatcheditError | None) -> Report:
-    """Write the results and the report. ``error`` goes into the report; it is raised only if even that fails."""
-    checkpoint, folder = run.checkpoint, run.folder
-    try:
-        write_all(checkpoint, folder, run.settings)
-        report = make_report(
-            checkpoint.counts(),
-            checkpoint.money(),
-            digest(checkpoint),
-            halted=str(error) if error else "",
-            hint=error.hint if error else "",
-            code=error.code if error else None,
-        )
-        source = checkpoint.get("source") or str(folder.path)
-        report.extra.update(
-            source=source,
-            started_at=_iso(run.started_at),
-            ended_at=_iso(time()),
-            next=list(next_steps(report, folder.path, f"batchedit run {shlex.quote(source)}")),
-        )
-        write_whole(folder.report, orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2))
-    except BatcheditError as failed:
-        raise error or failed from failed
-    return report
-
-
-# --- the canary -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class CanaryReport:
-    """What the first few came to. Money in micro-dollars, ``seconds`` from submission to result, one a finished job."""
-
-    jobs: int
-    done: int
-    failed: int
-    in_doubt: int
-    cost: int
-    seconds: tuple[float, ...]
-    files: tuple[str, ...]
-    remaining: int
-    price: int
-    at_once: int
-    problems: tuple[str, ...] = ()
-
-
-async def buy_canary(run: Opened, pool: Pool) -> None:
-    """Buy a few, spread over the manifest, collect them, and ask before the rest. Raises what the person decided.
-
-    Which jobs they were is kept: the same command after a no shows the same ones again and buys no others.
-    """
-    ids = canary_ids(run.checkpoint, run.settings.canary)
-    chosen = [record for record in _by_id(run.checkpoint, ids) if record.state is State.PLANNED]
-    if chosen:
-        show = run.host.watch(len(ids))
-        await collect_and_buy(pool, buy=True, stop=run.host.stop, refresh=show, only=chosen)
-    if pool.governor.halted is not None:
-        return
-    await run.host.confirm_rest(canary_report(run, ids, pool.price))
-
-
-def canary_ids(checkpoint: SqliteCheckpoint, count: int) -> list[int]:
-    """The ids of the canary's jobs: those of last time, or ``count`` planned ones at even distances.
-
-    If the manifest no longer asks for one of those, it is a new canary.
-    """
-    kept = [int(job_id) for job_id in orjson.loads(checkpoint.get("canary") or "[]")]
-    if len(kept) >= count and all(checkpoint.records("id = ? AND wanted = 1", (job_id,)) for job_id in kept):
-        return kept
-    planned = checkpoint.planned_ids()
-    step = (len(planned) - 1) / max(1, count - 1)
-    ids = [planned[round(index * step)] for index in range(count)]
-    checkpoint.put("canary", orjson.dumps(ids).decode())
-    return ids
-
-
-def canary_report(run: Opened, ids: Sequence[int], price: int) -> CanaryReport:
-    """How the canary's jobs stand."""
-    records = _by_id(run.checkpoint, ids)
-    done = [record for record in records if record.state is State.DONE]
-    cost = sum(record.spent for record in records)
-    return CanaryReport(
-        jobs=len(records),
-        done=len(done),
-        failed=sum(record.state in {State.FAILED, State.CANCELLED} for record in records),
-        in_doubt=sum(record.state is State.IN_DOUBT for record in records),
-        cost=cost,
-        seconds=tuple((r.finished_at or 0) - (r.submitted_at or 0) for r in done),
-        files=tuple(str(run.folder.path / file.path) for r in done for file in r.files),
-        remaining=run.checkpoint.counts().of(State.PLANNED),
-        price=max(price, cost // len(done) if done else 0),
-        at_once=run.settings.concurrency or 20,
-        problems=tuple(r.problem.message for r in records if r.problem is not None),
+def plan_of_run(run: Session) -> Plan:
+    """The frame of a plan that begins with a run."""
+    folder, strange = run.folder.path, not run.is_mine
+    rehearsal = run.settings.sandbox
+    return Plan(
+        str(folder), folder, run.settings.model, rows=0, to_buy=0, reused=0, strange=strange, is_rehearsal=rehearsal
     )
-
-
-def _by_id(checkpoint: SqliteCheckpoint, ids: Sequence[int]) -> list[Record]:
-    return [record for job_id in ids for record in checkpoint.records("id = ?", (job_id,))]

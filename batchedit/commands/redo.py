@@ -1,32 +1,60 @@
-"""The rejected ones as new lines: what ``batchedit redo`` buys."""
+"""``batchedit redo``: another version of the rejected ones."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
+from ..core.errors import UsageError
 from ..core.model import Line, Record
+from ..core.typed import to_type
 from ..jobs.identity import job_key
-from ..ledger.decisions import Marks
-from ..ledger.intake import known_jobs
-from ..ledger.repurchases import rejected
-from ..ledger.sqlite import SqliteCheckpoint
+from ..ledger.book import Book
+from ..manifest.rownames import row_word
+from ..planning.plan import shown_line
+from ..results.report import Report
 from ..review.redo import job_again
+from ..run_folder import form_of_run
+from .host import Host
+from .kept_settings import Given
+from .order import Order
+from .purchase import buy, plan_of_run
+from .session import again
 
 
-def redo_lines(
-    checkpoint: SqliteCheckpoint, *, prompt_add: str = "", use_notes: bool = False
-) -> list[tuple[Record, Line]]:
+async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "", use_notes: bool = False) -> Report:
+    """Another version of exactly the rejected ones: the same prompt, or with an addition. Old files stay."""
+    async with again(run_name, given, host, "redo") as run:
+        pairs = redo_lines(run.checkpoint, prompt_add=prompt_add, use_notes=use_notes)
+        before = run.checkpoint.redone_and_planned()
+        if not pairs and not before:
+            raise UsageError(
+                "nothing is rejected that was not redone already",
+                hint=f"reject some with: {to_type('review', run.folder.path)}",
+            )
+        form = form_of_run(run.checkpoint, run.folder)
+        parts = [("rejected", len(pairs)), ("asked for before", len(before))]
+        what = replace(
+            plan_of_run(run),
+            parts=[(name, count) for name, count in parts if count],
+            examples=[shown_line(line, form) for _, line in pairs[:3]],
+            row_word=row_word(form),
+        )
+        return await buy(run, what, Order(planned=before, redone=pairs), new_canary=True)
+
+
+def redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool = False) -> list[tuple[Record, Line]]:
     """For each rejected job, not bought again yet, its next version as a line. Writes nothing.
 
     ``use_notes`` puts each one's own note behind its prompt, ``prompt_add`` one text behind all. Give the pairs to
-    ``checkpoint.redone.take_in_again`` once the person has said yes.
+    ``Book.add_repurchases`` once the person has said yes.
     """
-    again = rejected(checkpoint)
-    notes = {job: mark.note for job, mark in Marks(checkpoint).all().items()} if use_notes else {}
-    known = known_jobs(checkpoint)
+    again = checkpoint.rejected()
+    notes = {job: mark.note for job, mark in checkpoint.decisions.all().items()} if use_notes else {}
+    known = checkpoint.known_jobs()
     keys = set(known.ids)
-    names = {name.casefold() for (name,) in checkpoint.rows("SELECT name FROM jobs")}
-    slots: dict[int, int] = dict(checkpoint.rows("SELECT id, slot FROM jobs"))
+    names = {name.casefold() for name in checkpoint.job_names()}
+    slots = checkpoint.slots_of(record.id for record in again)
     rows = checkpoint.rows_of(record.id for record in again)
     pairs = []
     for record in again:

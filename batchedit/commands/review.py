@@ -10,16 +10,17 @@ from time import time
 
 from ..core.model import State
 from ..core.review import Card, Mark, Progress, Verdict
-from ..images.features import Told, untold
-from ..ledger.decisions import Marks, TakenIn
-from ..ledger.gallery_rows import read_cards
+from ..images.features import ProgressCallback, no_progress
+from ..ledger.values import Having, TakenIn
 from ..manifest.cells import text_of
 from ..manifest.read import Row, open_manifest
+from ..manifest.rownames import sheet_row
+from ..results.files import write_all
 from ..review.decisions import read_decisions
 from ..review.server import ReviewServer, Show
 from .gallery import current_pictures, gather
-from .local_session import opened
-from .run import Given
+from .kept_settings import Given
+from .local_session import LocalSession, opened_locally
 
 
 def progress(cards: Sequence[Card], marks: Mapping[int, Mark]) -> Progress:
@@ -33,31 +34,42 @@ def review(
     run_name: str,
     given: Given,
     ready: Callable[[str], None],
-    ended: Callable[[Progress], None],
+    ended: Callable[[Path, Progress], None],
     *,
     port: int = 0,
     who: str = "",
-    told: Told = untold,
+    told: ProgressCallback = no_progress,
 ) -> None:
-    """Serve the run until the page says finish. ``ready`` gets the address, ``ended`` how far it came, always."""
-    with opened(run_name, given, "review") as run:
-        found = gather(run, told)
-        marks = Marks(run.checkpoint)
-        shots = [shot for card in found.cards for shot in card.shots]
-        show = Show(
-            folder=run.folder.path,
-            page=partial(found.html, marks, served=True),
-            jobs=frozenset(shot.id for shot in shots if shot.state is State.DONE),
-            files=frozenset(file.path for shot in shots for file in shot.files),
-            marks=marks,
-            who=who or _login(),
-        )
-        server = ReviewServer(show, port=port)
-        ready(server.url)
-        try:
-            server.run_until_done()
-        finally:
-            ended(progress(found.cards, marks.all()))
+    """Serve the run until the page says finish. ``ready`` gets the address, ``ended`` the run's
+    folder and how far it came, always.
+
+    The run's lock is held for the pictures and the results alone, never while a person looks: marks go into a file of their
+    own, so that a run may begin, go on and end meanwhile.
+    """
+    with opened_locally(run_name, given, "review") as run:
+        found, marks, folder = gather(run, told), run.checkpoint.decisions, run.folder.path
+    shots = [shot for card in found.cards for shot in card.shots]
+    show = Show(
+        folder=folder,
+        page=partial(found.html, marks, served=True),
+        jobs=frozenset(shot.id for shot in shots if shot.state is State.DONE),
+        files=frozenset(file.path for shot in shots for file in shot.files),
+        marks=marks,
+        who=who or _login(),
+    )
+    server = ReviewServer(show, ready, port=port)
+    try:
+        server.run_until_done()
+    finally:
+        ended(folder, progress(found.cards, marks.all()))
+        with opened_locally(run_name, given, "review") as run:
+            _into_results(run)
+
+
+def _into_results(run: LocalSession) -> None:
+    """What was said stands in the results. A run that goes on writes them when it ends."""
+    if run.writable:
+        write_all(run.checkpoint, run.folder, run.settings)
 
 
 def _login() -> str:
@@ -67,15 +79,23 @@ def _login() -> str:
         return "somebody"
 
 
-def import_decisions(run_name: str, given: Given, source: Path, *, who: str = "") -> tuple[TakenIn, Progress]:
-    """Take ``decisions.csv`` in, all of it or none. ManifestError with every wrong row at once."""
-    with opened(run_name, given, "review") as run:
-        jobs: dict[bytes, int] = dict(run.checkpoint.rows("SELECT key, id FROM jobs WHERE state = 'done'"))
+def import_decisions(run_name: str, given: Given, source: Path, *, who: str = "") -> tuple[Path, TakenIn, Progress]:
+    """Take ``decisions.csv`` in, all of it or none. ManifestError with every wrong row at once.
+
+    Returns the run's folder, what was taken in, and how far the looking is.
+    """
+    with opened_locally(run_name, given, "review") as run:
+        jobs: dict[bytes, int] = dict(run.checkpoint.keys(Having.DONE))
+        manifest = open_manifest(source)
         rows = (
-            (row.number, {name: text_of(cell) for name, cell in row.cells.items()} if isinstance(row, Row) else {})
-            for row in open_manifest(source).rows()
+            (
+                sheet_row(manifest.form, row.number),
+                {name: text_of(cell) for name, cell in row.cells.items()} if isinstance(row, Row) else {},
+            )
+            for row in manifest.rows()
         )
         decisions = read_decisions(rows, jobs, time(), source.name)
-        marks = Marks(run.checkpoint)
+        marks = run.checkpoint.decisions
         taken = marks.take_in(decisions, who or _login())
-        return taken, progress(read_cards(run.checkpoint), marks.all())
+        _into_results(run)
+        return run.folder.path, taken, progress(run.checkpoint.cards(), marks.all())

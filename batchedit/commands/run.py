@@ -1,76 +1,37 @@
-"""What each command does, without a word printed.
-
-``run`` and ``plan`` begin with a manifest; the others with a run that is there.
-"""
+"""``batchedit run``: buy what is missing, collect, write the results."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields, replace
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
-from time import time
-from typing import Any
 
 from anyio import to_thread
 
 from ..core.errors import BatcheditError, UsageError
-from ..core.lifecycle import RetryAsked, advance
-from ..core.model import Record, State
+from ..core.typed import to_type
+from ..ledger.account import account_of
 from ..ledger.lock import run_lock
-from ..ledger.opening import open_checkpoint
-from ..ledger.repurchases import take_in_again
-from ..ledger.sqlite import SqliteCheckpoint
-from ..ledger.summary import digest
+from ..ledger.register import Register
 from ..manifest.read import FormKind, Manifest
 from ..manifest.sheets import load_parquet
-from ..planning.intake import (
-    Before,
-    InvalidRowsError,
-    Plan,
-    known_before,
-    make_recipe,
-    open_source,
-    survey_manifest,
-    take_in_manifest,
-)
-from ..planning.link_check import Links, ask_about_links
-from ..pool.collecting import cancel as cancel_remote
-from ..results.files import write_one
-from ..results.report import Report, make_report
-from ..run_folder import RunFolder, find_run, folder_for, open_run
-from ..runcomfy.catalogue import Model
-from ..runcomfy.client import Client
+from ..planning.intake import IntakeRequest, bought_anywhere, take_in_manifest
+from ..planning.other_runs import OtherRuns
+from ..planning.plan import Plan, plan_of_the_rest, sampled
+from ..planning.previous import load_previous_run
+from ..planning.recipe import picture_roots, run_roots
+from ..planning.run_settings import keep_settings
+from ..results.report import Report
+from ..run_folder import digest_of, folder_of, how_to_start, open_source
 from ..settings.model import Settings
-from . import doubts as doubting
-from . import proof as auditing
-from .observers import Everybody
-from .purchase import CanaryReport, Host, Opened, execute, finish, opened, priced
-from .redo import redo_lines
-from .wiring import Service, connected, find_model, model_from_catalogue, service
-
-__all__ = [
-    "CanaryReport",
-    "Host",
-    "InvalidRowsError",
-    "Plan",
-    "audit",
-    "cancel",
-    "doubt",
-    "fetch",
-    "plan",
-    "redo",
-    "results",
-    "retry",
-    "run",
-    "status",
-]
-
-Given = Mapping[str, Any]
-"""Settings that the person gave with the command: they go over those that the run was made with."""
-
-
-# --- with a manifest ------------------------------------------------------------------------------
+from .host import Host
+from .kept_settings import Given
+from .purchase import buy
+from .reading import run_here
+from .session import Session, again, opened
+from .sharing import other_runs
+from .sheet_links import look_at_links, sample_links, tell_of_others
 
 
 async def run(source: Path, settings: Settings, host: Host, *, name: str = "") -> Report:
@@ -80,293 +41,86 @@ async def run(source: Path, settings: Settings, host: Host, *, name: str = "") -
     """
     if settings.format == FormKind.PARQUET:
         load_parquet()  # before anything is bought
+    content = _content_of(source)
     manifest = open_source(source, settings, name)
-    folder = folder_for(Path(name or source), settings.out)
-    folder.make()
-    with run_lock(folder.path, "run"), service(settings, folder, host.environ) as found:
-        model = find_model(settings) or await model_from_catalogue(settings, found, Everybody(host.observers()))
-        with opened(folder, settings, host) as here:
-            links = None
-            if settings.check_images:
-                before = await to_thread.run_sync(lambda: known_before(folder, settings, source))
-                links = await _ask_about_links(manifest, source, settings, model, folder, before, host)
-            what = await to_thread.run_sync(
-                lambda: take_in_manifest(
-                    here.checkpoint,
-                    folder,
-                    settings,
-                    manifest=manifest,
-                    source=source,
-                    model=model,
-                    stop=host.stop,
-                    links=links,
-                )
-            )
-            return await execute(here, model, found, what, buy=True)
-
-
-async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") -> Plan:
-    """Check every row, count, price. Sends nothing that buys.
-
-    Writes nothing, but with ``check_images`` what was said about links, so that ``run`` need not ask again.
-    """
-    manifest = open_source(source, settings, name)
-    folder = folder_for(Path(name or source), settings.out)
-    model = find_model(settings)
-    found = _service_if_any(settings, folder, host) if model is None or settings.price is None else None
-    if model is None:
-        if found is None:
-            raise UsageError(f"the input schema of {settings.model} is needed", hint="give it as --schema FILE")
-        model = await model_from_catalogue(settings, found, Everybody(host.observers()))
-    before = known_before(folder, settings, source)
-    links = None
-    if settings.check_images:
-        folder.make()
-        links = await _ask_about_links(manifest, source, settings, model, folder, before, host)
-    what = survey_manifest(manifest, source, folder, settings, model, before, links)
-    if settings.price is not None:
-        return replace(what, price=settings.price, price_source="--price")
-    if found is None:
-        return what
-    async with _client(settings, found, model, host) as client:
-        entry = await client.model_entry()
-    return replace(what, price=entry.price, price_source="the catalogue") if entry and entry.price else what
-
-
-async def _ask_about_links(
-    manifest: Manifest, source: Path, settings: Settings, model: Model, folder: RunFolder, before: Before, host: Host
-) -> Links:
-    return await ask_about_links(
-        manifest,
-        make_recipe(settings, model, source),
-        folder,
-        before.state_of,
-        limit=settings.limit,
-        stop=host.stop,
-        observer=Everybody(host.observers()),
-        proxy=host.environ.get("HTTPS_PROXY") or host.environ.get("https_proxy"),
-    )
-
-
-def _service_if_any(settings: Settings, folder: RunFolder, host: Host) -> Service | None:
-    """``plan`` works without a token: it only can't tell the price then."""
-    if settings.sandbox:
-        return None
-    try:
-        with service(settings, folder, host.environ) as found:
-            return found
-    except BatcheditError:
-        return None
-
-
-def _client(settings: Settings, found: Service, model: Model, host: Host) -> Client:
-    return Client(found.base_url, found.token, settings.model, model.schema, observer=Everybody(host.observers()))
-
-
-# --- on a run that is there -----------------------------------------------------------------------
-
-
-def kept_settings(checkpoint: SqliteCheckpoint, given: Given) -> Settings:
-    """The settings the run was made with, and over them what was given now.
-
-    What was said for one evening is not kept: a time to stop at, a canary, the leave to buy doubtful jobs again. The cap
-    is the last one that was given.
-    """
-    text, cap = checkpoint.get("settings"), checkpoint.get("max_cost")
-    kept = Settings.load(text) if text else Settings()
-    kept = replace(kept, until=None, on_doubt="hold", canary=0, max_cost=int(cap) if cap else None)
-    return replace(kept, **given)
-
-
-@dataclass(frozen=True)
-class Again:
-    """A run that is there, locked and open, with its service and model."""
-
-    here: Opened
-    model: Model
-    found: Service
+    async with _begun(source, settings, host, name) as (here, others):
+        what = await _intake(here, manifest, source, content, others)
+        return await buy(here, what)
 
 
 @asynccontextmanager
-async def _again(run_name: str, given: Given, host: Host, doing: str) -> AsyncIterator[Again]:
-    folder = find_run(run_name, given.get("out"))
-    with run_lock(folder.path, doing):
-        settings = _settings_of(folder, given)
-        with service(settings, folder, host.environ) as found:
-            model = find_model(settings) or await model_from_catalogue(settings, found, Everybody(host.observers()))
-            with opened(folder, settings, host) as here:
-                yield Again(here, model, found)
+async def _begun(source: Path, settings: Settings, host: Host, name: str) -> AsyncIterator[tuple[Session, OtherRuns]]:
+    """The run of a sheet, made if there is none, locked and open; and the other runs of this person."""
+    register = Register.of(host.environ)
+    folder = folder_of(Path(name or source), settings, register)
+    folder.make()
+    async with AsyncExitStack() as held:
+        held.enter_context(run_lock(folder.path, "run"))
+        here = await held.enter_async_context(opened(folder, settings, host, "run"))
+        account = account_of(here.service.token)
+        others = held.enter_context(other_runs(register, folder.path, settings, account))
+        if not here.is_mine:
+            here.picture_roots = (*picture_roots(source, settings), *run_roots(folder))
+        tell_of_others(host, others, register)
+        yield here, others
 
 
-def _settings_of(folder: RunFolder, given: Given) -> Settings:
-    checkpoint = open_checkpoint(folder.checkpoint, read_only=True)
+def _content_of(source: Path) -> str | None:
+    """The digest of the sheet, to be taken before it is opened; None where it can't be read, which the opening tells."""
     try:
-        return kept_settings(checkpoint, given)
-    finally:
-        checkpoint.close()
+        return digest_of(source) if source.is_file() else None
+    except OSError:
+        return None
 
 
-def status(run_name: str, given: Given) -> tuple[RunFolder, Report]:
-    """How a run stands. May be called while it is going on."""
-    folder = find_run(run_name, given.get("out"))
-    checkpoint = open_checkpoint(folder.checkpoint, read_only=True)
-    try:
-        return folder, make_report(checkpoint.counts(), checkpoint.money(), digest(checkpoint))
-    finally:
-        checkpoint.close()
+async def _intake(run: Session, manifest: Manifest, source: Path, content: str | None, others: OtherRuns) -> Plan:
+    """Rows become jobs and jobs stand in the ledger, after their links were asked about."""
+    folder, settings, host, model = run.folder, run.settings, run.host, run.model
+    before = await to_thread.run_sync(lambda: load_previous_run(folder, settings, source))
+    state_of = bought_anywhere(before, others)
+    links = await look_at_links(manifest, source, settings, model, folder, state_of, host)
+    sample = await sample_links(manifest, source, settings, model, before, state_of, host)
+    request = IntakeRequest(manifest, source, folder, settings, model, content, links, others)
+    return sampled(await to_thread.run_sync(take_in_manifest, run.checkpoint, request, host.stop), sample)
 
 
-def settings_of(run_name: str, given: Given) -> tuple[Path, Settings, dict[str, str]]:
-    """A run's folder, its settings with ``given`` over them, and where those of the run came from that are no default."""
-    folder = find_run(run_name, given.get("out"))
-    kept, plain = _settings_of(folder, {}), Settings()
-    named = {f.name: getattr(kept, f.name) != getattr(plain, f.name) for f in fields(Settings)}
-    told = {name: f"the run ({kept.origins.get(name, 'as it was made')})" for name, other in named.items() if other}
-    return folder.path, replace(kept, **given), told
+async def resume(run_name: str, given: Given, host: Host) -> Report:
+    """Go on in a run with what it was made with: its own copy of the manifest, its own settings.
 
-
-def results(run_name: str, given: Given, *, kind: str | None = None, to: Path | None = None) -> Path:
-    """Write the enriched manifest again, in its own form or as ``kind``. May be called while a run is going on."""
-    folder = find_run(run_name, given.get("out"))
-    checkpoint = open_checkpoint(folder.checkpoint, read_only=True)
-    try:
-        return write_one(checkpoint, folder, kept_settings(checkpoint, given), kind, to)
-    finally:
-        checkpoint.close()
-
-
-def audit(run_name: str, given: Given) -> tuple[RunFolder, auditing.Audit]:
-    """Prove the run from its event log."""
-    folder = find_run(run_name, given.get("out"))
-    checkpoint = open_checkpoint(folder.checkpoint, read_only=True)
-    try:
-        return folder, auditing.audit(checkpoint, folder.path)
-    finally:
-        checkpoint.close()
-
-
-async def fetch(run_name: str, given: Given, host: Host) -> Report:
-    """Collect and download what was bought. Never a POST that buys."""
-    async with _again(run_name, given, host, "fetch") as again:
-        here = again.here
-        what = Plan(run_name, here.folder.path, here.settings.model, rows=0, to_buy=0, reused=0)
-        return await execute(here, again.model, again.found, what, buy=False)
-
-
-async def retry(run_name: str, given: Given, host: Host, chosen: Callable[[Record, list[int]], bool]) -> Report:
-    """Buy failed and cancelled jobs anew: those for which ``chosen(record, its rows)``. New purchases, priced as such."""
-    async with _again(run_name, given, host, "retry") as again:
-        here, checkpoint = again.here, again.here.checkpoint
-        candidates = checkpoint.records("state IN ('failed', 'cancelled') AND wanted = 1 ORDER BY id")
-        rows = checkpoint.rows_of(record.id for record in candidates)
-        records = [r for r in candidates if chosen(r, [row for row, _ in rows.get(r.id, [])])]
-        if not records:
-            raise UsageError("no failed or cancelled job matches", hint=f"see them with: batchedit status {run_name}")
-        to_buy = len(records) + checkpoint.counts().of(State.PLANNED)
-        what = Plan(run_name, here.folder.path, here.settings.model, rows=0, to_buy=to_buy, reused=0)
-        async with _client(here.settings, again.found, again.model, host) as client:
-            what = await priced(what, here.settings, client)
-        await host.confirm(what)
-        for record in records:
-            event = RetryAsked(time())
-            checkpoint.save_now(advance(record, event), event)
-        asked = replace(here, host=_Confirmed(host))
-        return await execute(asked, again.model, again.found, what, buy=True, fresh_canary=True)
-
-
-class _Confirmed:
-    """A host whose person has said yes already."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._host, name)
-
-    async def confirm(self, what: Plan) -> None:
-        """Asked before."""
-
-
-async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "", use_notes: bool = False) -> Report:
-    """Another version of exactly the rejected ones: the same prompt, or with an addition. Old files stay."""
-    async with _again(run_name, given, host, "redo") as again:
-        here, checkpoint = again.here, again.here.checkpoint
-        pairs = redo_lines(checkpoint, prompt_add=prompt_add, use_notes=use_notes)
-        planned = checkpoint.counts().of(State.PLANNED)
-        if not pairs and not planned:
+    Nothing new comes of it, whatever became of the sheet: what is planned is bought, what was bought is collected.
+    """
+    async with again(run_name, given, host, "run") as run:
+        checkpoint = run.checkpoint
+        if not checkpoint.get("fingerprint"):
             raise UsageError(
-                "nothing is rejected that was not redone already", hint=f"reject some with: batchedit review {run_name}"
+                f"the run in {run.folder.path} never took its manifest in, so nothing was bought in it",
+                hint=how_to_start(checkpoint, run.folder),
             )
-        examples = [line for _, line in pairs[:3]]
-        to_buy = len(pairs) + planned
-        what = Plan(run_name, here.folder.path, here.settings.model, rows=0, to_buy=to_buy, reused=0, examples=examples)
-        async with _client(here.settings, again.found, again.model, host) as client:
-            what = await priced(what, here.settings, client)
-        await host.confirm(what)
-        take_in_again(checkpoint, pairs)
-        asked = replace(here, host=_Confirmed(host))
-        return await execute(asked, again.model, again.found, what, buy=True, fresh_canary=True)
+        if run.is_mine:  # else no file of this machine is looked at because the run names it
+            _tell_of_edits(run)
+        keep_settings(checkpoint, run.folder, run.settings)
+        what = plan_of_the_rest(checkpoint, run.folder, run.settings, checkpoint.get("source") or "")
+        return await buy(run, replace(what, strange=not run.is_mine))
 
 
-async def cancel(run_name: str, given: Given, host: Host) -> tuple[int, int]:
-    """Cancel what is still queued remotely. Returns ``(cancelled, too late)``."""
-    async with _again(run_name, given, host, "cancel") as again:
-        here, checkpoint = again.here, again.here.checkpoint
-        waiting = checkpoint.records("state IN ('waiting', 'cancelling', 'uncollected') ORDER BY id")
-        async with connected(
-            here.settings, here.folder, checkpoint, again.model, again.found, here.observer, host.environ
-        ) as (pool, _):
-            await cancel_remote(pool, waiting)
-        finish(here, None)
-        gone = sum(checkpoint.records("id = ?", (w.id,))[0].state is State.CANCELLED for w in waiting)
-        return gone, len(waiting) - gone
+def _tell_of_edits(run: Session) -> None:
+    """The sheet that the run came from is another one now: that is not taken in here, and how it is."""
+    source = Path(run.checkpoint.get("source") or "")
+    try:
+        same = not source.is_file() or f":{digest_of(source)}:" in (run.checkpoint.get("fingerprint") or "")
+    except OSError:
+        return
+    if not same:
+        again = to_type("run", source, "--config", run.folder.settings, "--out", run.folder.path)
+        run.host.say(f"{source} was changed since; this run goes on with its own copy")
+        run.host.say(f"  → to take the changes in: {again}")
 
 
-@dataclass(frozen=True, slots=True)
-class DoubtReport:
-    """The doubts still open, and how many were decided just now."""
-
-    folder: Path
-    open: Sequence[doubting.Doubt]
-    adopted: int = 0
-    released: int = 0
-    written_off: int = 0
-
-
-async def doubt(
-    run_name: str,
-    given: Given,
-    host: Host,
-    *,
-    pasted: Mapping[str, str],
-    buy_again: Sequence[str],
-    write_off: Sequence[str],
-) -> DoubtReport:
-    """List the jobs in doubt and decide about some. ``pasted``: ROW → request_id. Nothing here buys."""
-    folder = find_run(run_name, given.get("out"))
-    if not (pasted or buy_again or write_off):
-        checkpoint = open_checkpoint(folder.checkpoint, read_only=True)
-        try:
-            return DoubtReport(folder.path, doubting.doubts(checkpoint))
-        finally:
-            checkpoint.close()
-    adopted = 0
-    if pasted:
-        async with _again(run_name, given, host, "doubt") as again:
-            async with _client(again.here.settings, again.found, again.model, host) as client:
-                adopted = await doubting.adopt(again.here.checkpoint, client, pasted)
-            finish(again.here, None)
-    with run_lock(folder.path, "doubt"):
-        settings = _settings_of(folder, given)
-        checkpoint = open_run(folder, settings)
-        try:
-            found = doubting.doubts(checkpoint)
-            release, off = doubting.pick(found, buy_again), doubting.pick(found, write_off)
-            if both := {d.record.job.name for d in release} & {d.record.job.name for d in off}:
-                raise UsageError(f"{', '.join(sorted(both))}: buy again or write off, not both")
-            released = doubting.decide(checkpoint, release, buy_again=True)
-            written_off = doubting.decide(checkpoint, off, buy_again=False)
-            finish(Opened(folder, checkpoint, settings, Everybody(host.observers()), host), None)
-            return DoubtReport(folder.path, doubting.doubts(checkpoint), adopted, released, written_off)
-        finally:
-            checkpoint.close()
+def run_named(name: str, given: Given) -> Path | None:
+    """The folder, where ``batchedit run NAME`` means a run that is there, by its folder or name, rather than a manifest."""
+    if name == "-" or Path(name).is_file():
+        return None
+    try:
+        return run_here(name, given).path
+    except BatcheditError:
+        return None

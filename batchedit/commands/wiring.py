@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from time import time
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from httpx import create_ssl_context
 
+from ..core.actions import Patience
 from ..core.errors import CheckpointError, OutputError, UsageError
-from ..core.lifecycle import Patience
+from ..core.inanswer import InAnswer
+from ..disk import check_own
 from ..files.download import Downloader
 from ..images.data_uri import LocalPictures
-from ..ledger.sqlite import SqliteCheckpoint
-from ..pool.collecting import Pool
-from ..pool.governor import Governor, Pace, StopRule
-from ..ports import Observer
+from ..images.features import Album
+from ..pool.governor import Governor, PurchaseLimits
+from ..pool.pool import Pool
+from ..pool.switch import StopRule
+from ..ports import Ledger, Observer
 from ..run_folder import RunFolder
 from ..runcomfy.catalogue import Model, built_in, load_model
 from ..runcomfy.client import Client
@@ -27,6 +31,9 @@ from ..runcomfy.token import find_token
 from ..runcomfy.urls import check_base_url
 from ..scheduling.lifetimes import Lifetimes
 from ..settings.model import Settings
+from .clock import SteadyClock
+from .proxy import find_proxy
+from .trust import check_trusted
 
 SANDBOX_TOKEN = "sandbox"  # noqa: S105 - the sandbox takes any token
 
@@ -38,21 +45,29 @@ class Service:
     base_url: str
     token: str
     warning: str = ""
+    proxy: str | None = None
 
 
 @contextmanager
-def service(settings: Settings, folder: RunFolder, environ: Mapping[str, str]) -> Iterator[Service]:
-    """The service of ``settings``; with ``sandbox`` a server of our own for as long as the block lasts.
+def service(
+    settings: Settings, folder: RunFolder, environ: Mapping[str, str], warn: Callable[[str], None]
+) -> Iterator[Service]:
+    """The service of ``settings``; with ``sandbox`` a server of our own for as long as the block lasts. Before anything can
+    be sent to one that is not the vendor's, ``warn`` is told which it is.
 
-    TokenError (77) where a token is missing.
+    UsageError (64) for one that this person did not choose or a proxy that can't be used, TokenError (77) where a token is
+    missing. The sandbox is on this machine and is asked by no proxy.
     """
     if not settings.sandbox:
         base_url = check_base_url(settings.base_url)
+        check_trusted(settings, environ, warn)
+        proxy = find_proxy(environ)
         token = find_token(environ, Path.home())
-        yield Service(base_url, token.value, token.warning)
+        yield Service(base_url, token.value, token.warning, proxy)
         return
     from ..sandbox import RunningSandbox, SandboxConfig  # noqa: PLC0415 - brings a whole web server with it
 
+    check_own(folder.sandbox_state)
     try:
         running = RunningSandbox(SandboxConfig(latency="uniform:1,4", state=folder.sandbox_state))
     except OSError as error:
@@ -72,7 +87,7 @@ def find_model(settings: Settings) -> Model | None:
 
 async def model_from_catalogue(settings: Settings, found: Service, observer: Observer) -> Model:
     """The model's schema as the service's catalogue tells it. UsageError if it does not."""
-    async with Client(found.base_url, found.token, settings.model, {}, observer=observer) as client:
+    async with Client(found.base_url, found.token, settings.model, {}, observer=observer, proxy=found.proxy) as client:
         entry = await client.model_entry()
     if entry is None or not entry.schema:
         load_model(settings.model, None)  # says what to do
@@ -80,9 +95,9 @@ async def model_from_catalogue(settings: Settings, found: Service, observer: Obs
     return Model(settings.model, entry.schema)
 
 
-def pace(settings: Settings) -> Pace:
+def purchase_limits(settings: Settings) -> PurchaseLimits:
     """The governor's part of the settings."""
-    return Pace(
+    return PurchaseLimits(
         concurrency=settings.concurrency,
         rate=settings.rate,
         poll_seconds=settings.poll_seconds,
@@ -109,19 +124,40 @@ def allowed_hosts(settings: Settings, base_url: str) -> tuple[str, ...]:
     return (*settings.allow_hosts, host) if base_url.startswith("http://") else settings.allow_hosts
 
 
+class Kept(Ledger, Protocol):
+    """The pool's port, and the few things besides that its edges ask of a run's record."""
+
+    def has_file(self, path: str, but_job: int) -> bool:
+        """See ``book.Records``."""
+        ...
+
+    def get(self, name: str) -> str | None:
+        """See ``book.Facts``."""
+        ...
+
+    def put(self, name: str, value: str) -> None:
+        """See ``book.Facts``."""
+        ...
+
+
+def client_for(settings: Settings, found: Service, model: Model, observer: Observer) -> Client:
+    """A client that only asks: it has nothing to buy with."""
+    return Client(found.base_url, found.token, settings.model, model.schema, observer=observer, proxy=found.proxy)
+
+
 @asynccontextmanager
 async def connected(
     settings: Settings,
     folder: RunFolder,
-    checkpoint: SqliteCheckpoint,
+    checkpoint: Kept,
     model: Model,
     found: Service,
     observer: Observer,
-    environ: Mapping[str, str],
+    picture_roots: Sequence[Path] | None,
 ) -> AsyncIterator[tuple[Pool, Client]]:
-    """A pool with its real edges, open for as long as the block lasts."""
-    rng = Random()
-    proxy = environ.get("HTTPS_PROXY") or environ.get("https_proxy")
+    """A pool with its real edges, open for as long as the block lasts. ``picture_roots`` as ``LocalPictures`` takes it."""
+    rng, clock = Random(), SteadyClock()
+    in_answer = InAnswer()
     trusted = create_ssl_context()  # 20 ms and 0.7 MB: one for both
     async with (
         Client(
@@ -130,22 +166,36 @@ async def connected(
             settings.model,
             model.schema,
             observer=observer,
+            clock=clock,
             rng=rng,
-            proxy=proxy,
+            proxy=found.proxy,
             verify=trusted,
-            resolve_pictures=LocalPictures(observer, shrinks=not settings.no_shrink),
+            resolve_pictures=LocalPictures(observer, shrinks=not settings.no_shrink, roots=picture_roots),
+            in_answer=in_answer,
+            may_send=checkpoint.may_send,
         ) as client,
         Downloader(
             folder.path,
             allow_hosts=allowed_hosts(settings, found.base_url),
+            clock=clock,
             rng=rng,
-            proxy=proxy,
+            proxy=found.proxy,
             verify=trusted,
             taken=checkpoint.has_file,
+            in_answer=in_answer,
+            album=Album(folder.thumbs),
         ) as files,
     ):
         lifetimes = Lifetimes.load(checkpoint.get("lifetimes") or "")
-        governor = Governor(pace(settings), api=client, observer=observer, clock=time, rng=rng, lifetimes=lifetimes)
+        governor = Governor(
+            purchase_limits(settings),
+            api=client,
+            observer=observer,
+            clock=clock,
+            rng=rng,
+            lifetimes=lifetimes,
+            wall=time,
+        )
         yield (
             Pool(
                 api=client,
@@ -153,7 +203,7 @@ async def connected(
                 files=files,
                 observer=observer,
                 governor=governor,
-                clock=time,
+                clock=clock,
                 rng=rng,
                 price=settings.price or 0,
                 patience=Patience(stuck_after=settings.stuck_after),

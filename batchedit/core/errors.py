@@ -3,18 +3,24 @@
     BatcheditError                       code
      ├── UsageError                        64   a flag, a setting or a missing yes
      ├── ManifestError                     65   the manifest or its rows are wrong; nothing was sent
+     │    ├── ManifestReadError            74   the disk failed while it was read
+     │    └── KeptSettingsError            65   the settings that a run keeps are damaged
      ├── NotFoundError                     66   no such file or run
      ├── ServiceUnavailableError           69   the service can't be reached
      ├── OutputError                       73   a file or folder can't be written
+     ├── DiskError                         74   the disk or the system failed at a file that nobody expected to fail
      ├── CheckpointError                   74   the checkpoint can't be read or written
      │    ├── CheckpointCorruptError       74
      │    ├── CheckpointVersionError       74   written by a newer batchedit
      │    └── StaleRecordError             74   somebody else moved the record: a defect, never retried
      ├── StoppedError                      75   stopped early; the same command goes on
      │    ├── BudgetReachedError           75   --max-cost
+     │    ├── PriceRoseError               75   dearer than the price that was said yes to
+     │    ├── RestWaitsError               75   the canary was bought, the rest waits for a yes of its own
      │    ├── LockedError                  75   another process works on this run
      │    └── InterruptedRunError     129, 130, 143  SIGHUP, Ctrl-C, SIGTERM
      ├── TokenError                        77   token missing or refused
+     ├── KnownRequestError                 70   the service gave an id twice; the pool makes it a doubt
      └── IllegalEventError                 70   the lifecycle was asked for what its table forbids: a defect
 
 The codes are sysexits.h's, as the vendor's own command uses them.
@@ -22,17 +28,21 @@ The codes are sysexits.h's, as the vendor's own command uses them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class BatcheditError(Exception):
     """Anything that a command reports in a sentence and an exit code.
 
-    ``hint`` is what to do or type next, shown on a line of its own.
+    ``details`` are shown below ``message``, ``hint`` below them: what to do or type next. Each is a line of its own, and
+    nothing in it begins another one: it may hold what a sheet or the service said.
     """
 
     code = 70
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, hint: str = "", details: Sequence[str] = ()) -> None:
+        super().__init__("\n".join([message, *details]))
+        self.lines = (message, *details)
         self.hint = hint
 
 
@@ -42,6 +52,10 @@ class UsageError(BatcheditError):
 
 class ManifestError(BatcheditError):
     code = 65
+
+
+class KeptSettingsError(ManifestError):
+    pass
 
 
 class NotFoundError(BatcheditError):
@@ -54,6 +68,22 @@ class ServiceUnavailableError(BatcheditError):
 
 class OutputError(BatcheditError):
     code = 73
+
+
+class DiskError(BatcheditError):
+    """A file could not be opened, read, written, renamed or removed, and the caller knew nothing better to say of it."""
+
+    code = 74
+
+    def __init__(self, error: OSError) -> None:
+        where = f"{error.filename}: " if error.filename else ""
+        super().__init__(f"{where}{error.strerror or error}", hint="see to the disk, then type the same command again")
+
+
+class ManifestReadError(ManifestError):
+    """The disk failed while a sheet, or the run's own copy of it, was read. Nothing is wrong with its content."""
+
+    code = 74
 
 
 class CheckpointError(BatcheditError):
@@ -77,8 +107,20 @@ class StoppedError(BatcheditError):
 
 
 class BudgetReachedError(StoppedError):
-    def __init__(self, message: str) -> None:
-        super().__init__(message, hint="the same command with a higher --max-cost buys on")
+    def __init__(self, message: str, hint: str = "the same command with a higher --max-cost buys on") -> None:
+        super().__init__(message, hint=hint)
+
+
+class PlacesTakenError(BudgetReachedError):
+    """All runs of the account have as many jobs under way as they may have together: one that ends makes room."""
+
+
+class PriceRoseError(StoppedError):
+    """A picture costs more than the person was told when they said yes."""
+
+
+class RestWaitsError(StoppedError):
+    """The canary was bought, and the rest waits for a yes of its own: it may take days."""
 
 
 class LockedError(StoppedError):
@@ -91,6 +133,15 @@ class InterruptedRunError(StoppedError):
     def __init__(self, signal: int) -> None:
         super().__init__("interrupted")
         self.code = 128 + signal
+
+
+class KnownRequestError(BatcheditError):
+    """A job was accepted under ``request_id``, which is that of an earlier purchase: of the job named ``owner``."""
+
+    def __init__(self, request_id: str, owner: str) -> None:
+        super().__init__(f"the request id {request_id} is already that of {owner}")
+        self.request_id = request_id
+        self.owner = owner
 
 
 class TokenError(BatcheditError):

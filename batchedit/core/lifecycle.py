@@ -1,15 +1,19 @@
-"""The law: a job's life as a table.
+"""The job state machine: which event may happen in which state, and where it leads.
 
-A job is a record in one of ten states. What happened to it is an event. ``TRANSITIONS`` says which event may happen in
-which state and where it leads; ``advance`` is the only way to move, and raises for anything the table does not hold.
-``next_action`` says what to do with a record now; ``pool/drive.py`` does it and comes back with the next event.
+A job is a record in one of ten states. What happened to it is an event (``core/events.py``). ``TRANSITIONS`` says which
+event may happen in which state and where it leads; ``advance`` is the only way to move, and raises for anything the table
+does not hold. ``next_action`` (``core/actions.py``) says what to do with a record now; ``pool/worker.py`` does it and comes
+back with the next event.
 
 Two rules carry the promise "never pay twice":
 
 * The POST is sent in SUBMITTING only, and a record gets there by ``Reserved`` alone, which the checkpoint makes durable
   before the loop goes on. So whatever may have been bought has an intention on disk.
 * Out of SUBMITTING leads one way back to PLANNED: ``Declined``, for what was *surely not* taken. Everything unclear is
-  ``Lost``, and IN_DOUBT is left only by a person.
+  ``Lost``. IN_DOUBT is left by a person, by an id that comes late, or by ``Declined`` from the one process that sent this
+  very POST and learns afterwards that no byte of it went out.
+* An absence is never an end. A request that the service no longer knows (``Gone``) was accepted once, so it is
+  UNCOLLECTED: later runs ask again, and only a person gives it up or buys it anew.
 
 A record found in SUBMITTING at start was cut off between intention and answer: ``recover`` turns it into ``Lost``.
 
@@ -22,237 +26,41 @@ This module reads no clock: every event carries ``at`` and every question is ask
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, assert_never
+from typing import assert_never
 
 from .errors import IllegalEventError
-from .model import Handle, Kind, Output, Problem, Record, SavedFile, State
-
-# --- events: past participles ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Reserved:
-    """Money put aside and the intention to submit written down. ``price`` in micro-dollars, 0 if unknown."""
-
-    durable: ClassVar[bool] = True
-    at: float
-    price: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The service took the job (or a person pasted its id): it is bought."""
-
-    durable: ClassVar[bool] = True
-    at: float
-    handle: Handle
-    by: str = "service"
-
-
-@dataclass(frozen=True, slots=True)
-class Declined:
-    """Surely not taken. ``due_at`` is when to try again; ``counts`` if this used up one of the job's attempts."""
-
-    durable: ClassVar[bool] = True
-    at: float
-    problem: Problem
-    due_at: float = 0.0
-    counts: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Not taken, and trying again would not help: the input is wrong, or the attempts are used up."""
-
-    durable: ClassVar[bool] = True
-    at: float
-    problem: Problem
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """The POST went out, or may have, and its answer was never seen."""
-
-    durable: ClassVar[bool] = True
-    at: float
-    problem: Problem
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """A person (or ``--on-doubt buy-again``) decided to buy a doubtful job again. The first money counts as spent."""
-
-    durable: ClassVar[bool] = True
-    at: float
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenOff:
-    """A person gave a doubtful job up. Its money counts as spent."""
-
-    durable: ClassVar[bool] = True
-    at: float
-    by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """Looked at, not finished. ``running`` once the job has left the service's queue."""
-
-    durable: ClassVar[bool] = False
-    at: float
-    due_at: float
-    running: bool = False
-    word: str = ""
-    queue_position: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Missed:
-    """A look that told nothing: an error or no answer. ``absent`` for a 404, which may pass."""
-
-    durable: ClassVar[bool] = False
-    at: float
-    due_at: float
-    problem: Problem
-    absent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """Finished; here are the links. ``cost`` in micro-dollars where the API told it."""
-
-    durable: ClassVar[bool] = True
-    at: float
-    outputs: tuple[Output, ...]
-    cost: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Errored:
-    """The job ran and ended in an error, or was moderated."""
-
-    durable: ClassVar[bool] = True
-    at: float
-    problem: Problem
-    cost: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """The service no longer knows the request."""
-
-    durable: ClassVar[bool] = True
-    at: float
-    problem: Problem
-
-
-@dataclass(frozen=True, slots=True)
-class GivenUp:
-    """We stop looking. The job stays bought and is taken up again by the next ``run`` or ``fetch``."""
-
-    durable: ClassVar[bool] = True
-    at: float
-    problem: Problem
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """Somebody looks again: a new process, or ``run`` and ``fetch`` on what was uncollected."""
-
-    durable: ClassVar[bool] = True
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class CancelAsked:
-    durable: ClassVar[bool] = True
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class CancelConfirmed:
-    """The service cancelled it while it was queued. Nothing is charged."""
-
-    durable: ClassVar[bool] = True
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class CancelDenied:
-    """Too late: the job runs or has run. It is paid for, so it is collected."""
-
-    durable: ClassVar[bool] = True
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """Every file is whole, verified and under its final name."""
-
-    durable: ClassVar[bool] = True
-    at: float
-    files: tuple[SavedFile, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Spoiled:
-    """A link or file was broken: ask for fresh links at ``due_at``."""
-
-    durable: ClassVar[bool] = True
-    at: float
-    due_at: float
-    problem: Problem
-
-
-@dataclass(frozen=True, slots=True)
-class Priced:
-    """The service told the cost after the result. Micro-dollars."""
-
-    durable: ClassVar[bool] = True
-    at: float
-    cost: int
-
-
-@dataclass(frozen=True, slots=True)
-class RetryAsked:
-    """A person wants a failed or cancelled job bought anew: a new purchase, priced as one."""
-
-    durable: ClassVar[bool] = True
-    at: float
-
-
-Event = (
-    Reserved
-    | Accepted
-    | Declined
-    | Refused
-    | Lost
-    | Released
-    | WrittenOff
-    | Pending
-    | Missed
-    | Completed
-    | Errored
-    | Gone
-    | GivenUp
-    | Resumed
-    | CancelAsked
-    | CancelConfirmed
-    | CancelDenied
-    | Saved
-    | Spoiled
-    | Priced
-    | RetryAsked
+from .events import (
+    Accepted,
+    CancelAsked,
+    CancelConfirmed,
+    CancelDenied,
+    Completed,
+    Declined,
+    Errored,
+    Event,
+    GivenUp,
+    Gone,
+    Lost,
+    Missed,
+    Pending,
+    Priced,
+    Refused,
+    Released,
+    Reopened,
+    Reserved,
+    Resumed,
+    RetryAsked,
+    Reused,
+    Saved,
+    Spoiled,
+    WrittenOff,
 )
-
-# --- the table ------------------------------------------------------------------------------------
+from .model import Kind, Problem, Record, State, format_usd
 
 TRANSITIONS: Mapping[State, Mapping[type[Event], State]] = {
     State.PLANNED: {
         Reserved: State.SUBMITTING,
+        Reused: State.DONE,  # bought earlier, in another run
     },
     State.SUBMITTING: {
         Accepted: State.WAITING,
@@ -262,6 +70,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], State]] = {
     },
     State.IN_DOUBT: {
         Accepted: State.WAITING,
+        Declined: State.PLANNED,  # by the job's own sender, who knows that the POST never left
         Released: State.PLANNED,
         WrittenOff: State.FAILED,
     },
@@ -271,7 +80,7 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], State]] = {
         Resumed: State.WAITING,
         Completed: State.FETCHED,
         Errored: State.FAILED,
-        Gone: State.FAILED,
+        Gone: State.UNCOLLECTED,
         GivenUp: State.UNCOLLECTED,
         CancelAsked: State.CANCELLING,
         CancelConfirmed: State.CANCELLED,  # cancelled elsewhere, by hand on the vendor's site
@@ -298,16 +107,20 @@ TRANSITIONS: Mapping[State, Mapping[type[Event], State]] = {
     State.UNCOLLECTED: {
         Resumed: State.WAITING,
         Priced: State.UNCOLLECTED,
+        Released: State.PLANNED,
+        WrittenOff: State.FAILED,
     },
     State.DONE: {
         Priced: State.DONE,
     },
     State.FAILED: {
         RetryAsked: State.PLANNED,
+        Reopened: State.UNCOLLECTED,
         Priced: State.FAILED,
     },
     State.CANCELLED: {
         RetryAsked: State.PLANNED,
+        Priced: State.CANCELLED,
     },
 }
 
@@ -333,23 +146,26 @@ def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0
     match event:
         case Reserved(at, price):
             return record._replace(held=price, submitted_at=at, problem=None, finished_at=None)
+        case Reused(at, handle, files):
+            return record._replace(
+                handle=handle, files=files, cost=0, cost_known=True, problem=None, due_at=0.0, finished_at=at
+            )
         case Accepted(at, handle):
             return record._replace(handle=handle, accepted_at=at, watched_from=at, due_at=0.0, problem=None)
-        case Declined(at, problem, due_at, counts):
+        case Declined(_, problem, due_at, counts):
             return record._replace(held=0, problem=problem, due_at=due_at, attempts=record.attempts + counts)
         case Refused(at, problem):
             return record._replace(held=0, problem=problem, finished_at=at)
         case Lost(_, problem):
             return record._replace(problem=problem)
-        case Released():
-            return _anew(record)
-        case WrittenOff(at):
-            return _settle(record, None)._replace(finished_at=at)
+        case WrittenOff(at, by):
+            return _settle(record, None)._replace(problem=_given_up(record, by), finished_at=at)
         case Pending(at, due_at, running):
-            return _seen_in_queue(record, at, running)._replace(due_at=due_at, looked_at=at, absent=0, problem=None)
+            seen = _seen_in_queue(record, at, running)
+            return seen._replace(due_at=due_at, looked_at=at, absent=0, problem=event.problem)
         case Missed(at, due_at, problem, absent):
-            seen = record.absent + 1 if absent else 0
-            return record._replace(due_at=due_at, looked_at=at, problem=problem, absent=seen)
+            times = record.absent + 1 if absent else 0
+            return record._replace(due_at=due_at, looked_at=at, problem=problem, absent=times)
         case Completed(at, outputs, cost):
             paid = _settle(record, cost)
             return paid._replace(
@@ -357,9 +173,7 @@ def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0
             )
         case Errored(at, problem, cost):
             return _settle(record, cost)._replace(problem=problem, finished_at=at)
-        case Gone(at, problem):
-            return _settle(record, None)._replace(problem=problem, finished_at=at)
-        case GivenUp(_, problem):
+        case Gone(_, problem) | GivenUp(_, problem):
             return record._replace(problem=problem)
         case Resumed(at):
             return record._replace(
@@ -367,21 +181,40 @@ def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0
             )
         case CancelAsked() | CancelDenied():
             return record._replace(due_at=0.0)
-        case CancelConfirmed(at):
-            if record.state is State.FETCHED:
-                return record
-            problem = Problem(Kind.CANCELLED, "cancelled while it was still queued; nothing was charged")
-            return record._replace(held=0, problem=problem, finished_at=at)
+        case CancelConfirmed(at, cost):
+            return _cancelled(record, at, cost)
         case Saved(_, files):
             return record._replace(files=files, problem=None)
         case Spoiled(_, due_at, problem):
             return record._replace(outputs=(), due_at=due_at, problem=problem, spoils=record.spoils + 1)
         case Priced(_, cost):
             return _settle(record, cost)
-        case RetryAsked():
-            return _anew(record)
+        case RetryAsked() | Released():
+            return _reset_for_repurchase(record)
+        case Reopened():
+            return record._replace(finished_at=None)
         case _:
             assert_never(event)
+
+
+def _given_up(record: Record, by: str) -> Problem:
+    before = f"; before that: {record.problem.message}" if record.problem else ""
+    return Problem(Kind.WRITTEN_OFF, f"given up ({by}); it may have been charged{before}")
+
+
+def _cancelled(record: Record, at: float, cost: int | None) -> Record:
+    if record.state is State.FETCHED:
+        return _settle(record, cost)
+    charged = 0 if cost is None and record.state is State.CANCELLING else cost
+    if charged is None:
+        message = (
+            "cancelled, but not by this run; the service does not say whether it was charged, so it counts as spent"
+        )
+    elif charged:
+        message = f"cancelled; the service charged {format_usd(charged)} all the same"
+    else:
+        message = "cancelled while it was still queued; nothing was charged"
+    return _settle(record, charged)._replace(problem=Problem(Kind.CANCELLED, message), finished_at=at)
 
 
 def _seen_in_queue(record: Record, at: float, running: bool) -> Record:
@@ -402,7 +235,7 @@ def _settle(record: Record, cost: int | None) -> Record:
     return record._replace(held=0, cost=record.held, cost_known=False)
 
 
-def _anew(record: Record) -> Record:
+def _reset_for_repurchase(record: Record) -> Record:
     """Back to PLANNED for a new purchase; what the last one came to, or may have, is sunk."""
     return record._replace(
         attempts=0,
@@ -425,115 +258,6 @@ def _anew(record: Record) -> Record:
         absent=0,
         spoils=0,
     )
-
-
-# --- actions: imperatives -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Reserve:
-    """Put the money aside and write the intention down."""
-
-
-@dataclass(frozen=True, slots=True)
-class Submit:
-    """Send the POST that buys."""
-
-
-@dataclass(frozen=True, slots=True)
-class Poll:
-    """Ask ``/result``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Ask the service to cancel."""
-
-
-@dataclass(frozen=True, slots=True)
-class Download:
-    """Fetch every output into its file."""
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """Stop looking, for the reason given."""
-
-    problem: Problem
-
-
-@dataclass(frozen=True, slots=True)
-class Sleep:
-    """Nothing to do before ``until`` (epoch seconds)."""
-
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """Nothing more to do for this record by itself."""
-
-
-Action = Reserve | Submit | Poll | Cancel | Download | GiveUp | Sleep | Rest
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a bought job is looked after.
-
-    ``stuck_after``: seconds from the first look of this process until a job that has not ended becomes UNCOLLECTED.
-    ``spoils``: how many broken downloads before its files count as not to be had.
-    """
-
-    stuck_after: float = 3600.0
-    spoils: int = 5
-
-
-def next_action(record: Record, now: float, patience: Patience) -> Action:  # noqa: PLR0911 - one return a state
-    """What to do with ``record`` at ``now``. Pure: a fresh job and one found after a crash get the same answer."""
-    match record.state:
-        case State.IN_DOUBT | State.UNCOLLECTED | State.DONE | State.FAILED | State.CANCELLED:
-            return Rest()
-        case State.SUBMITTING:
-            return Submit()
-        case State.PLANNED:
-            return Sleep(record.due_at) if record.due_at > now else Reserve()
-        case State.WAITING | State.CANCELLING:
-            if _looked_too_long(record, patience):
-                return GiveUp(_stuck(record, patience))
-            if record.due_at > now:
-                return Sleep(record.due_at)
-            return Poll() if record.state is State.WAITING else Cancel()
-        case State.FETCHED:
-            if record.spoils >= patience.spoils or _looked_too_long(record, patience):
-                return GiveUp(record.problem or _stuck(record, patience))
-            if record.due_at > now:
-                return Sleep(record.due_at)
-            return Download() if record.outputs else Poll()
-        case _:
-            assert_never(record.state)
-
-
-def _looked_too_long(record: Record, patience: Patience) -> bool:
-    """Judged by the last *look*, not by the clock: a laptop that slept all night must look before it gives up."""
-    return record.looked_at - record.watched_from >= patience.stuck_after > 0 and record.looked_at > 0
-
-
-def _stuck(record: Record, patience: Patience) -> Problem:
-    last = f"; the last look said: {record.problem.message}" if record.problem else ""
-    return Problem(Kind.STUCK, f"not finished after {patience.stuck_after:.0f} seconds of looking{last}")
-
-
-def recover(record: Record, now: float) -> Event | None:
-    """What a new process must note about a record it finds: None where there is nothing to say.
-
-    The process that wrote SUBMITTING died before it wrote an answer down, so the POST may have gone out.
-    """
-    if record.state is State.SUBMITTING:
-        return Lost(now, Problem(Kind.LOST, "batchedit stopped between sending this job and hearing the answer"))
-    if record.state is State.WAITING:
-        return Resumed(now)
-    return None
 
 
 def mermaid() -> str:

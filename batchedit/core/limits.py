@@ -25,3 +25,7 @@ def uri_size(size: int) -> int:
 def megabytes(size: int) -> str:
     """``9.3 MB``."""
     return f"{size / 1e6:.1f} MB"
+
+
+TABLE_MOST = 300_000_000
+"""The largest table that is fetched from a link: bytes."""

@@ -51,6 +51,8 @@ class Kind(StrEnum):
     DOWNLOAD = "download"  # the link or the file is broken
     INPUT_FILE = "input_file"  # a local picture is missing or can't be read
     CANCELLED = "cancelled"
+    WRITTEN_OFF = "written_off"  # a person gave it up; never bought anew unless its row is named
+    INTERNAL = "internal"  # an error of ours that this one job ran into
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,12 @@ class Record(NamedTuple):
     spoils: int = 0
 
     @property
+    def written_off(self) -> bool:
+        """Did a person give it up? In a run of the first edition such a job kept the problem that it was in doubt for."""
+        given_up = self.problem is not None and self.problem.kind in {Kind.WRITTEN_OFF, Kind.LOST}
+        return self.state is State.FAILED and given_up
+
+    @property
     def running_since(self) -> float | None:
         """When the service began to work on it: when it was seen to have left the queue, else when it was accepted."""
         return self.left_queue_at if self.left_queue_at is not None else self.accepted_at
@@ -164,9 +172,9 @@ class Money:
     ``held`` is reserved for the ``in_flight`` jobs under way and the ``doubts`` in doubt (``in_doubt`` is their part);
     ``cancellable`` is the part of it whose jobs may still be in the service's queue; ``uncollected`` counts jobs that we
     stopped looking at while their money is held. ``cap`` is ``--max-cost``, ``top_price`` the dearest job that the API
-    named a cost for, ``settled`` whether any
-    cost is known, or the service was asked often enough and does not tell. Of ``spent``, ``guessed`` is our estimate for
-    ``guesses`` jobs that are over and whose cost nobody has named.
+    named a cost for, ``settled`` whether any cost is known, or the service was asked often enough and does not tell. Of
+    ``spent``, ``guessed`` is our estimate for ``guesses`` jobs that are over and whose cost nobody has named;
+    ``awaits_cost`` while nothing is settled and the service may still tell one of these.
     """
 
     spent: int = 0
@@ -179,6 +187,7 @@ class Money:
     guesses: int = 0
     guessed: int = 0
     settled: bool = False
+    awaits_cost: bool = False
     cap: int | None = None
     top_price: int = 0
 
@@ -201,6 +210,11 @@ class Line(NamedTuple):
     slot: int  # signed 64-bit digest of the name without its version: what an edit keeps
     twin: bool = False  # an earlier line of this manifest wants the same job
     over: str = ""  # the columns that --for added to this line: a JSON object text, "" for none
+    moves: bool = False  # its inputs hold what is no part of its identity: a local path, a link's signature
+
+
+LEFT_OUT = "left out"
+"""In the place of a problem's column: the row is no order for a picture (a variant, a gift card, a sum), and no fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +225,12 @@ class InvalidLine:
     id: str
     problems: tuple[CellProblem, ...]
 
+    @property
+    def left_out(self) -> str:
+        """What a row is that is no order for a picture; ``""`` for one that has a fault."""
+        first = self.problems[0] if self.problems else None
+        return first.reason if first is not None and first.column == LEFT_OUT else ""
+
 
 class Outcome(NamedTuple):
     """One line of the results as the checkpoint keeps it: a row, size and variant, and how its job stands.
@@ -220,6 +240,8 @@ class Outcome(NamedTuple):
     file yet. ``cost`` is micro-dollars over all
     purchases of the job, None before anything was bought. ``problems`` is, for an invalid row, a JSON text: a list of
     ``[column, value, reason]``. ``flags`` is what a machine found odd about the picture, words set apart by blanks.
+    ``reused_from`` is the folder of the run that the picture was bought in, where that is another one. ``decision`` and
+    ``note`` are what a person said about the picture in the review, ``""`` where nobody did.
     """
 
     row: int
@@ -240,6 +262,9 @@ class Outcome(NamedTuple):
     problems: str = ""
     over: str = ""
     flags: str = ""
+    reused_from: str = ""
+    decision: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

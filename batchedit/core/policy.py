@@ -2,28 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from random import Random
+from typing import Final, Literal
 
-from .lifecycle import Declined, Refused
-from .model import Kind, Money, Problem, Record
+from .model import Money, format_usd
 
 CALM_SECONDS = 10.0
 """So long after an error or a lost answer nothing is made to go faster."""
 UNPROVEN = 10
-"""While no cost has been told, the price is a claim: all that may have been bought must fit the cap at ten times that."""
+"""While no cost has been told, the price is a claim: a job in doubt may have cost so many times as much."""
+
+NO_CAP: Final = "none"
+"""``--max-cost none``: the one way to lift a cap."""
+GivenCap = int | Literal["none"] | None
+"""``--max-cost`` as it was given: micro-dollars, NO_CAP, or None where it was not given."""
+
+
+def cap_after(given: GivenCap, before: int | None) -> int | None:
+    """The cap of a run that had ``before``: it stays until another one is given."""
+    if given is None:
+        return before
+    return None if given == NO_CAP else given
 
 
 def admits(money: Money, price: int) -> bool:
     """May one more job of ``price`` micro-dollars be reserved without ever passing the cap?
 
     What is in flight, and what is over without a cost named, counts at the dearest price seen, not at our estimate: the
-    wire may have turned out dearer than the price list. Before the cost of any has been told they go one at a time, or
-    so few together that even ten times the price would fit; a finished one whose cost is not told yet is waited for.
-    What nobody has told nobody can keep: a cap that the first true price passes is passed by that one job.
+    wire may have turned out dearer than the price list. Before any cost has been told only one job is under way, and a
+    finished one whose cost is not told yet is waited for. Jobs that wait for a person (in doubt, uncollected), or whose
+    cost nobody can tell any more (written off), don't hold the run up, as long as UNPROVEN times the price of each fits.
+
+    The first true price can't be known beforehand, nor can a rise: the cap is passed by what the first job costs beyond the
+    estimate, or by what was in flight when a price rose, and by nothing else.
     """
     if money.cap is None:
         return True
+    if cap_for(1, money, price, unproven=False) > money.cap:
+        return False
+    if money.settled:
+        return True
+    if money.in_flight or money.awaits_cost:
+        return False
+    return cap_for(1, money, price) <= money.cap
+
+
+def cap_for(jobs: int, money: Money, price: int, *, unproven: bool = True) -> int:
+    """The least cap, in micro-dollars, under which ``admits`` allows ``jobs`` more of ``price`` micro-dollars one by one.
+
+    ``unproven``: also while no cost has been told, so that what waits for a person counts UNPROVEN times.
+    """
     dearest = max(price, money.top_price)
     under_way = money.in_flight + money.doubts + money.uncollected
     exposed = (
@@ -31,44 +59,28 @@ def admits(money: Money, price: int) -> bool:
         + max(money.held, under_way * money.top_price)
         + max(0, money.guesses * money.top_price - money.guessed)
     )
-    if exposed + dearest > money.cap:
-        return False
-    unproven = under_way + money.guesses
-    waits = money.in_flight or money.guesses
-    return money.settled or not waits or (unproven + 1) * dearest * UNPROVEN <= money.cap
+    least = exposed + jobs * dearest
+    waiting = under_way + money.guesses
+    if unproven and waiting and not money.settled:
+        return max(least, (waiting + 1) * dearest * UNPROVEN)
+    return least
 
 
-@dataclass(frozen=True, slots=True)
-class RetryLimits:
-    """For a submit that was surely not taken: ``attempts`` in all, within ``seconds`` since the first."""
-
-    attempts: int = 8
-    base: float = 1.0
-    cap: float = 120.0
+def why_refused(money: Money) -> str:
+    """The words for a reservation that ``admits`` refused."""
+    told = f"the budget is used up: {format_usd(money.spent)} spent and {format_usd(money.held)} reserved"
+    if money.cap is not None:
+        told += f" of --max-cost {format_usd(money.cap)}"
+    unproven = money.doubts + money.uncollected + money.guesses
+    if unproven and not money.settled:
+        told += (
+            f"; the service has not told yet what a picture costs, so each of the {unproven} that are in doubt, uncollected "
+            f"or written off counts {UNPROVEN} times"
+        )
+    return told
 
 
 def backoff(attempt: int, rng: Random, *, base: float = 1.0, cap: float = 60.0) -> float:
     """Seconds before try ``attempt + 1``: full jitter over an exponential window (AWS Architecture Blog, 2015)."""
     window = min(cap, base * 2.0 ** min(attempt, 30))
     return rng.uniform(0.0, window)
-
-
-COUNTED = frozenset({Kind.SERVICE})
-"""Declined for a reason of its own uses up one of a job's attempts. A 429, a dead network, a refused token or an empty
-balance belong to the run: they hold everybody back and use up nobody's attempts."""
-
-
-def after_decline(record: Record, event: Declined, limits: RetryLimits, rng: Random, now: float) -> Declined | Refused:
-    """When a declined job is due again; ``Refused`` once its attempts are used up (nothing was bought)."""
-    if event.problem.kind not in COUNTED:
-        return replace(event, counts=False)
-    if record.attempts + 1 >= limits.attempts:
-        told = Problem(
-            event.problem.kind,
-            f"declined {limits.attempts} times, not bought; the last time: {event.problem.message}",
-            event.problem.http,
-            event.problem.code,
-        )
-        return Refused(event.at, told)
-    pause = backoff(record.attempts, rng, base=limits.base, cap=limits.cap)
-    return replace(event, counts=True, due_at=max(event.due_at, now + pause))

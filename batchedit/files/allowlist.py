@@ -10,21 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
 
 import httpx
 
 from ..core.errors import UsageError
+from ..core.hosts import is_loopback
 
 _VENDOR = ("runcomfy.net", "runcomfy.com")
 _PORTS = {"https": 443, "http": 80}
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +31,10 @@ class _Allowed:
     def admits(self, host: str, port: int, usual: bool) -> bool:
         if host != self.host and not (self.below and host.endswith(f".{self.host}")):
             return False
-        return port == self.port if self.port is not None else usual or _loopback(host)
+        return port == self.port if self.port is not None else usual or is_loopback(host)
 
 
-class Gate:
+class HostAllowlist:
     """The list of hosts. ``allow_hosts``: ``cdn.example.com``, ``*.example.com``, ``127.0.0.1:8000``, ``[::1]``."""
 
     def __init__(self, allow_hosts: Iterable[str] = ()) -> None:
@@ -55,7 +48,7 @@ class Gate:
             return "it is no https link"
         if url.userinfo:
             return "it carries a user name"
-        if url.scheme == "http" and not _loopback(host):
+        if url.scheme == "http" and not is_loopback(host):
             return "it is not https"
         port = url.port or _PORTS[url.scheme]
         if not any(one.admits(host, port, port == _PORTS[url.scheme]) for one in self._list):

@@ -6,17 +6,19 @@ Their bytes are nowhere kept: the checkpoint has the path and the digest, and th
 from __future__ import annotations
 
 import base64
-import re
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import anyio
-import orjson
 from anyio import to_thread
 
+from ..core.jsontext import write_inputs
 from ..core.limits import REQUEST_MOST, URI_MOST, megabytes, uri_size
+from ..disk import is_inside
 from ..ports import Observer
+from .formats import SHRINKABLE, media_type
 from .shrink import shrink
 
 Inputs = dict[str, Any]
@@ -27,29 +29,21 @@ TOLD = 5
 KEPT = 4
 """Re-encoded pictures kept for the row's next size or variant: at most 6 MiB each."""
 
-_TYPES = (
-    (rb"\x89PNG\r\n", "image/png"),
-    (rb"\xff\xd8\xff", "image/jpeg"),
-    (rb"RIFF....WEBP", "image/webp"),
-    (rb"GIF8", "image/gif"),
-    (rb"BM", "image/bmp"),
-    (rb"II\*\0|MM\0\*", "image/tiff"),
-    (rb"....ftypavif", "image/avif"),
-    (rb"....ftyp(?:heic|heix|mif1)", "image/heic"),
-)
-SHRINKABLE = frozenset({"image/png", "image/jpeg", "image/webp"})
-
 
 class LocalPictures:
     """``{"$file", "$sha256"}`` in the inputs of a job become data URIs. ``shrinks`` is off with ``--no-shrink``.
+
+    ``roots`` are the only folders below which files are read, links followed; None where the jobs are this person's own, and
+    were checked when they were made.
 
     Called once a job. ValueError or OSError, with the file's name, where the picture is gone, is another one than in
     the plan, or can't be made to fit: nothing has been sent then.
     """
 
-    def __init__(self, observer: Observer, *, shrinks: bool = True) -> None:
+    def __init__(self, observer: Observer, *, shrinks: bool = True, roots: Sequence[Path] | None = None) -> None:
         self._observer = observer
         self._shrinks = shrinks
+        self._roots = roots
         self._one_at_a_time = anyio.CapacityLimiter(1)  # a decoded photograph may take 300 MB
         self._made: dict[tuple[str, int], str] = {}
         self._told = 0
@@ -59,13 +53,22 @@ class LocalPictures:
         wanted = [item for value in inputs.values() for item in _items(value) if _is_local(item)]
         if not wanted:
             return inputs
-        rest = len(orjson.dumps(inputs)) + SPARE
+        for item in wanted:
+            self._check_place(Path(item["$file"]))
+        rest = len(write_inputs(inputs)) + SPARE
         most = await to_thread.run_sync(self._share, wanted, rest)
         sent: dict[str, str] = {}
         for item in wanted:
             if item["$file"] not in sent:
                 sent[item["$file"]] = await to_thread.run_sync(self._uri, item, most, limiter=self._one_at_a_time)
         return {name: _replaced(value, sent) for name, value in inputs.items()}
+
+    def _check_place(self, path: Path) -> None:
+        if self._roots is not None and not any(is_inside(path, root) for root in self._roots):
+            raise ValueError(
+                f"{path.name} lies outside the run's folder and is not read: the run is not known to be yours. If it is, say "
+                f"so once: --mine ({path})"
+            )
 
     @staticmethod
     def _share(wanted: list[dict[str, str]], rest: int) -> int:
@@ -83,6 +86,8 @@ class LocalPictures:
                 f"{path.name} has changed since the manifest was read; run the same command again ({path})"
             )
         media = media_type(data)
+        if media is None:
+            raise ValueError(f"{path.name} is no picture ({path})")
         if uri_size(len(data)) <= most:
             return _data_uri(data, media)
         if (made := self._made.get((digest, most))) is not None:
@@ -114,20 +119,12 @@ class LocalPictures:
         self._observer.note("shrunk", text, file=str(path), bytes_before=before, bytes_after=after)
 
 
-def media_type(data: bytes) -> str:
-    """What a picture is, by its first bytes. ValueError for what is none that we know."""
-    for pattern, media in _TYPES:
-        if re.match(pattern, data, re.DOTALL):
-            return media
-    raise ValueError("is no picture")
-
-
 def _items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
 def _is_local(item: Any) -> bool:
-    return isinstance(item, dict) and "$file" in item and "$sha256" in item
+    return isinstance(item, dict) and isinstance(item.get("$file"), str) and isinstance(item.get("$sha256"), str)
 
 
 def _replaced(value: Any, sent: dict[str, str]) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
+from ..disk import check_own
 from .link_probe import FINE, LARGE, Answer
 
 FRESH_SECONDS = 24 * 3600.0
@@ -64,6 +65,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
+    check_own(path)
     db = sqlite3.connect(path, check_same_thread=False)
     try:
         db.execute("PRAGMA synchronous = OFF")  # a cache: what a power cut takes is asked again

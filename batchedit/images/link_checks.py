@@ -11,7 +11,7 @@ from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from .link_cache import LinkCache, is_fresh, link_digest
-from .link_probe import AT_ONCE, BAD, LARGE, UNSURE, Answer, Asker
+from .link_probe import AT_ONCE, BAD, LARGE, UNREACHED, UNSURE, Answer, Asker
 
 CHUNK = 500
 """Links in hand at a time: read, asked and kept together."""
@@ -32,7 +32,7 @@ class Checked:
 
     def take(self, digest: bytes, answer: Answer) -> None:
         """Sort one answer in."""
-        kinds = {BAD: self.bad, LARGE: self.large, UNSURE: self.unsure}
+        kinds = {BAD: self.bad, UNREACHED: self.bad, LARGE: self.large, UNSURE: self.unsure}
         if (kind := kinds.get(answer.verdict)) is not None:
             kind[digest] = answer.reason
 

@@ -5,47 +5,84 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from ..core.errors import OutputError, UsageError
+from ..disk import SHARED_MODE, whole_file
 from ..jobs.html_text import to_text
 from ..jobs.prompt import Prompt
 from ..jobs.recipe import SIZE_FIELDS
+from .columns import OWN
 from .feeds import Product
 
-COLUMNS = ("sku", "image", "prompt")
 FIELDS = ("sku", "title", "description")
-"""What ``init --prompt`` may name."""
+"""What ``init --prompt`` may name, beside the columns that are kept."""
 
 _LONGEST = 600  # characters of a feed's description: an ad's idea, not the whole shop page
 
 
-def write_manifest(products: Iterable[Product], path: Path, *, template: str | None, force: bool) -> int:
-    """Write ``path`` and return how many rows it has. UsageError if it is there already and ``force`` is not given."""
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A new manifest: how many rows it has, and its columns."""
+
+    rows: int
+    columns: tuple[str, ...]
+
+
+def write_manifest(products: Iterable[Product], path: Path, *, template: str | None, force: bool) -> Written:
+    """Write ``path``, with those columns of the sources that hold anything. UsageError if it is there already and ``force``
+    is not given, and for a ``template`` that names what no source has.
+    """
     check_target(path, {".csv"}, force=force)
-    prompt = Prompt(template, FIELDS) if template is not None else None
-    part = path.with_name(f"{path.name}.part")
-    seen: Counter[str] = Counter()
-    count, plain = 0, True
+    kept: dict[str, None] = {}
+    plain = True
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(COLUMNS)
+        with TemporaryFile("w+", encoding="utf-8", errors="backslashreplace", newline="") as held:
+            rows = csv.writer(held)
             for product in products:
-                line = (_sku(product.sku, seen), _picture(product.image), _prompt(product, prompt))
-                plain = plain and all(map(str.isascii, line))
-                table.writerow(line)
-                count += 1
-        _into_place(part, path, bom=not plain)
+                kept.update(dict.fromkeys(name for name, value in product.kept.items() if value))
+                parts = (product.sku, product.title, product.text, product.image, product.prompt)
+                rows.writerow((*parts, *(product.kept.get(name, "") for name in kept)))
+                plain = plain and all(map(str.isascii, (*parts, *product.kept.values())))
+            held.seek(0)
+            lines = _lines(csv.reader(held), tuple(kept), template)
+            count = _write_whole(path, (*OWN, *kept), lines, encoding="utf-8" if plain else "utf-8-sig")
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    return Written(count, (*OWN, *kept))
+
+
+def _lines(products: Iterable[list[str]], kept: tuple[str, ...], template: str | None) -> Iterator[list[str]]:
+    """The rows of the manifest. A product's row is shorter where a later one was the first to have a column."""
+    wanted = tuple(name for name in kept if name.casefold() not in FIELDS)
+    prompt = Prompt(template, (*FIELDS, *wanted)) if template is not None else None
+    seen: Counter[str] = Counter()
+    for sku, title, text, image, own, *more in products:
+        cells = dict(zip_longest(kept, more, fillvalue=""))
+        yield [
+            _sku(sku, seen),
+            _picture(image),
+            _prompt({**cells, **_told(sku, title, text)}, prompt, own),
+            *cells.values(),
+        ]
+
+
+def _write_whole(path: Path, columns: Sequence[str], lines: Iterable[list[str]], *, encoding: str) -> int:
+    """How many ``lines`` stand below ``columns``. Excel takes UTF-8 for something else unless a byte order mark says it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with whole_file(path, SHARED_MODE) as part, part.open("w", encoding=encoding, newline="") as file:
+        table = csv.writer(file)
+        table.writerow(columns)
+        for line in lines:
+            table.writerow(line)
+            count += 1
     return count
 
 
@@ -55,17 +92,6 @@ def check_target(path: Path, suffixes: set[str], *, force: bool) -> None:
         raise UsageError(f"{path} is not {' or '.join(sorted(suffixes))}", hint="give another name with --to")
     if path.exists() and not force:
         raise UsageError(f"{path} is there already", hint="another name with --to FILE, or --force to write over it")
-
-
-def _into_place(part: Path, path: Path, *, bom: bool) -> None:
-    """Under its own name at last; Excel takes UTF-8 for something else unless a byte order mark says what it is."""
-    if bom:
-        whole = part.with_name(f"{part.name}2")
-        with part.open("rb") as source, whole.open("wb") as target:
-            target.write(b"\xef\xbb\xbf")
-            shutil.copyfileobj(source, target)
-        whole.replace(part)
-    part.replace(path)
 
 
 def _sku(text: str, seen: Counter[str]) -> str:
@@ -85,13 +111,20 @@ def _picture(image: str) -> str:
     return json.dumps([image]) if image.startswith("[") or re.search(r"\s\|\s|[\r\n]", image) else image
 
 
-def _prompt(product: Product, prompt: Prompt | None) -> str:
-    title = " ".join(to_text(product.title).split()) or product.sku
-    text = " ".join(to_text(product.text).split())
+def _told(sku: str, title: str, text: str) -> dict[str, str]:
+    """What a prompt may name of each product, as text without HTML."""
+    text = " ".join(to_text(text).split())
     if len(text) > _LONGEST:
         text = text[:_LONGEST].rsplit(" ", 1)[0] + " …"
+    return {"sku": sku, "title": " ".join(to_text(title).split()) or sku, "description": text}
+
+
+def _prompt(cells: Mapping[str, str], prompt: Prompt | None, own: str) -> str:
     if prompt is not None:
-        return prompt.render({"sku": product.sku, "title": title, "description": text})
+        return prompt.render(dict(cells))
+    if own:
+        return own
+    title, text = cells["title"], cells["description"]
     return f"make an ad for {title}: {text}" if text else f"make an ad for {title}"
 
 
@@ -125,10 +158,11 @@ def write_template(path: Path, schema: Mapping[str, Any], *, force: bool) -> Non
     columns = explained(schema)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix.lower() == ".csv":
-            path.write_text(",".join(columns) + "\r\n", encoding="utf-8", newline="")
-        else:
-            _workbook(columns, schema).save(path)
+        with whole_file(path, SHARED_MODE) as part:
+            if path.suffix.lower() == ".csv":
+                part.write_text(",".join(columns) + "\r\n", encoding="utf-8", newline="")
+            else:
+                _workbook(columns, schema).save(part)
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
 

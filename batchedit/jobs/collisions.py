@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from ..core.errors import ManifestError
 from ..core.model import Line
+from ..manifest.rownames import row_name, row_word, sheet_row
+from ..manifest.rows import Form
 
 TOLD = 20
 
@@ -23,8 +25,8 @@ class Collisions:
         if len(self._wanted) < TOLD:
             self._wanted.setdefault(slot, (name, row))
 
-    def error(self, again: Iterable[Line]) -> ManifestError:
-        """What to raise. ``again`` are the same lines from the top."""
+    def error(self, again: Iterable[Line], form: Form) -> ManifestError:
+        """What to raise. ``again`` are the same lines from the top, of a manifest of this ``form``."""
         first: dict[int, int] = {}
         for line in again:
             if line.slot in self._wanted and line.slot not in first:
@@ -32,9 +34,9 @@ class Collisions:
                 if len(first) == len(self._wanted):
                     break
         told = [
-            f"{name!r} (rows {first.get(slot, row)} and {row})"
+            f"{name!r} ({row_word(form)}s {sheet_row(form, first[slot])} and {sheet_row(form, row)})"
             if first.get(slot, row) != row
-            else f"{name!r} (row {row})"
+            else f"{name!r} ({row_name(form, row)})"
             for slot, (name, row) in self._wanted.items()
         ]
         more = self.count - len(told)

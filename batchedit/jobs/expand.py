@@ -7,21 +7,23 @@ made (UsageError, ManifestError); rows one by one (InvalidLine, all reasons at o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, Protocol
 
 from ..core.errors import UsageError
-from ..core.model import CellProblem, InvalidLine, Job, JobKey, Line
-from ..manifest.cells import json_text, text_of
+from ..core.model import LEFT_OUT, CellProblem, InvalidLine, Job, JobKey, Line
+from ..manifest.blank import PLACEHOLDER_MOST, is_blank, is_placeholder
+from ..manifest.cells import ERROR_HEADS, id_text, json_text, text_of, why_no_value
 from ..manifest.digests import DigestSet
 from ..manifest.rows import BadRow, Manifest, Row
 from .collisions import Collisions
-from .identity import KeyMaker, canonical, slot_of, without_paths
+from .identity import KeyMaker, canonical, identity_of, may_differ, slot_of
 from .image_cells import CellError, Pictures
+from .left_out import is_total, why_no_product
 from .messages import reason, value_shown
 from .naming import Namer
-from .prompt import Prompt
+from .prompt import Merge, Prompt
 from .recipe import Recipe, choose_sources, find_column, find_id
 from .schema import compile_schema
 
@@ -58,7 +60,13 @@ class Expander:
             raise UsageError(f"--variants takes 1 or more, not {recipe.variants}")
         self._known = known if known is not None and known.last else None  # to find nothing would cost as much
         self._met = bytearray(self._known.last + 1 if self._known else 0)  # by id: which known jobs were asked for
-        self._pictures = Pictures(recipe.image_root, shrinks=recipe.shrinks, loopback=recipe.loopback)
+        self._pictures = Pictures(
+            recipe.image_roots,
+            own=recipe.own_pictures,
+            shrinks=recipe.shrinks,
+            loopback=recipe.loopback,
+            fetched=recipe.fetched,
+        )
         self._schema = compile_schema(recipe.schema, self._pictures)
         over = tuple(recipe.over)
         every = (*columns, *(column for column in over if column not in columns))
@@ -66,13 +74,17 @@ class Expander:
         self._columns = sources.columns
         self._base = {**self._schema.defaults, **sources.constants}
         self._required = {name for name, field in self._schema.fields.items() if field.required}
-        self._size_field, self._sizes = sources.size_field, sources.sizes
-        if self._sizes:
-            self._base[self._size_field] = self._sizes[0]
+        self._size_field, self.sizes = sources.size_field, sources.sizes
+        if self.sizes:
+            self._base[self._size_field] = self.sizes[0]
         self._prompt_field = sources.prompt_field
         self._prompt = Prompt(recipe.prompt or "", every) if sources.prompt_field else None
+        self._merge = Merge(every)
+        self._platform = recipe.platform
+        self.guesses = recipe.guesses
         self._model, self._revision = recipe.model, recipe.revision
         self._maker = KeyMaker(recipe.model, recipe.revision)
+        self._shift = recipe.row_shift
         self._suffixes = [(variant, self._maker.suffix(variant)) for variant in range(1, recipe.variants + 1)]
         self._over = [dict(zip(over, values, strict=True)) for values in product(*recipe.over.values())] if over else []
         self._namer = Namer(recipe.name, every, date=recipe.date, over=over, sized=bool(self._size_field))
@@ -83,8 +95,11 @@ class Expander:
         self._keys, self._slots = DigestSet(16), set[int]()
         self._n = 0
         self.collisions = Collisions()
-        self.notes = sources.notes
+        self.notes = (*recipe.told, *sources.notes)
         self._watched = self._columns_used()
+        prompt_columns = self._prompt.columns if self._prompt else ()
+        going_out = (*(column for _, column, _ in self._columns), *prompt_columns, *self._namer.columns)
+        self._going_out = tuple(dict.fromkeys((*going_out, *([self.id_column] if self.id_column else ()))))
         self._last_id, self._last_cells = "", dict[str, Any]()
         self._blank_below: Counter[str] = Counter()
 
@@ -92,6 +107,21 @@ class Expander:
     def empties(self) -> Counter[str]:
         """Rows so far in which a column that the prompt names was empty, by column."""
         return self._prompt.empties if self._prompt else Counter()
+
+    @property
+    def placeholders(self) -> Counter[str]:
+        """Rows so far in which a column that the prompt names held ``nan``, ``None`` or the like, by column."""
+        return self._prompt.placeholders if self._prompt else Counter()
+
+    @property
+    def merged(self) -> Counter[str]:
+        """Rows so far in which ``{Column}`` in a cell was filled, by column."""
+        return self._merge.filled
+
+    @property
+    def unmerged(self) -> Counter[str]:
+        """Rows so far that go out with ``{word}`` in them, where no column is called so, by word."""
+        return self._merge.left
 
     @property
     def local_pictures(self) -> bool:
@@ -102,6 +132,21 @@ class Expander:
     def large_pictures(self) -> int:
         """Distinct local pictures so far that are too large and will be re-encoded."""
         return len(self._pictures.large)
+
+    @property
+    def cells_of_several(self) -> int:
+        """Cells so far that name more than one picture."""
+        return self._pictures.together
+
+    @property
+    def mended_links(self) -> Mapping[str, int]:
+        """Share links so far that were turned into direct ones, by the store's name."""
+        return self._pictures.mended
+
+    @property
+    def probable_pages(self) -> Mapping[str, Sequence[int]]:
+        """Rows so far with a link that probably leads to no picture, by what it leads to."""
+        return self._pictures.pages
 
     @property
     def picture_columns(self) -> dict[str, str]:
@@ -129,10 +174,13 @@ class Expander:
         if isinstance(row, BadRow):
             return InvalidLine(row.number, "", (CellProblem("", value_shown(row.raw), row.reason),))
         number, cells, _ = row
-        id_ = (text_of(cells.get(self.id_column)).strip() if self.id_column else "") or str(number)
+        cell = cells.get(self.id_column) if self.id_column else None
+        id_ = cell.strip() if type(cell) is str and cell[:1] != "=" else id_text(cell)
+        id_ = id_ or str(number + self._shift)
         if self._fill:
             cells = self._filled(cells, id_)
-        if id_ != self._last_id:
+        again = id_ == self._last_id
+        if not again:
             self._last_id, self._last_cells = id_, cells
         else:
             self._notice(cells)
@@ -140,9 +188,26 @@ class Expander:
             if self._over:
                 return self._expand_over(number, id_, cells)
             inputs = self._inputs(number, id_, cells)
-            return inputs if isinstance(inputs, InvalidLine) else self._lines(number, id_, cells, inputs, "")
+            if isinstance(inputs, InvalidLine):
+                return self._left_out(inputs, cells, again=again)
+            return self._lines(number, id_, cells, inputs, "")
         except UnicodeEncodeError:
             return InvalidLine(number, id_, (CellProblem("", "", "holds half a character, which is no text"),))
+
+    def _left_out(self, line: InvalidLine, cells: dict[str, Any], *, again: bool) -> InvalidLine:
+        """An invalid row that is no order for a picture at all is marked as what it is. One with a picture never is."""
+        pictures = [column for name, column, _ in self._columns if self._schema.fields[name].picture]
+        if not pictures or not all(is_blank(text_of(cells.get(column))) for column in pictures):
+            return line
+        if self._platform is not None:
+            why = why_no_product(cells, self._platform, again=again)
+        elif is_total(cells) and all(is_blank(text_of(cells.get(column))) for _, column, _ in self._columns):
+            why = "is a sum"
+        else:
+            return line
+        if self._prompt is not None:
+            self._prompt.forget(cells)
+        return InvalidLine(line.row, line.id, (CellProblem(LEFT_OUT, "", why),))
 
     def _expand_over(self, number: int, id_: str, cells: dict[str, Any]) -> list[Line] | InvalidLine:
         lines: list[Line] = []
@@ -156,27 +221,48 @@ class Expander:
 
     def _inputs(self, number: int, id_: str, cells: dict[str, Any]) -> dict[str, Any] | InvalidLine:
         inputs = self._base.copy()
-        problems: list[CellProblem] | None = None
+        self._pictures.row = number
+        problems = self._sheet_errors(cells)
         for name, column, read in self._columns:
             cell = cells.get(column)
-            if cell is None or cell == "":
+            if cell is None or cell == "" or (problems and why_no_value(cell)):
                 continue
             try:
-                value = (cell if type(cell) is str else text_of(cell)) if read is None else read(cell)
+                value = self._text(cell, cells) if read is None else read(cell)
             except CellError as error:
                 problems = problems or []
                 if not (type(cell) is str and cell.isspace()):
                     problems.append(CellProblem(column, value_shown(cell), str(error)))
                 continue
-            if (value and not (type(value) is str and value.isspace())) or type(value) in _ANSWERS:
+            if (value and not (type(value) is str and is_blank(value))) or type(value) in _ANSWERS:
                 inputs[name] = value
         if self._prompt is not None:
             text = self._prompt.render(cells)
-            if text and not text.isspace():
+            if "{" in text and not self._prompt.has_braces:
+                text = self._merge.fill(text, cells)
+            if not is_blank(text):
                 inputs[self._prompt_field] = text
         if problems or not self._required <= inputs.keys() or not self._schema.is_valid(inputs):
             return InvalidLine(number, id_, tuple(self._problems(inputs, cells, problems or [])))
         return inputs
+
+    def _text(self, cell: Any, cells: dict[str, Any]) -> str:
+        """A cell for a field of plain text, ``{Column}`` in it filled. CellError for ``nan`` and the like."""
+        text = cell if type(cell) is str else text_of(cell)
+        if len(text) <= PLACEHOLDER_MOST and is_placeholder(text):
+            raise CellError("is what a program writes for an empty cell")
+        return self._merge.fill(text, cells) if "{" in text else text
+
+    def _sheet_errors(self, cells: dict[str, Any]) -> list[CellProblem] | None:
+        """The cells that would be bought, or name a row or a file, as ``#REF!`` or the like; None if there are none, as
+        nearly always.
+        """
+        found: list[CellProblem] | None = None
+        for column in self._going_out:
+            cell = cells.get(column)
+            if isinstance(cell, str) and cell[:1] in ERROR_HEADS and (reason := why_no_value(cell)):
+                found = [*(found or ()), CellProblem(column, "", reason)]
+        return found
 
     def _problems(self, inputs: dict[str, Any], cells: dict[str, Any], found: list[CellProblem]) -> list[CellProblem]:
         """All reasons: cells that could not be read, required ones that are empty, and what the schema refuses."""
@@ -199,16 +285,17 @@ class Expander:
 
     def _lines(self, number: int, id_: str, cells: dict[str, Any], inputs: dict[str, Any], over: str) -> list[Line]:
         lines: list[Line] = []
-        for size in self._sizes or _AS_IT_STANDS:
+        for size in self.sizes or _AS_IT_STANDS:
             if size is not None:
                 inputs[self._size_field] = size
             text = digested = canonical(inputs)
-            if self._pictures.local:
-                digested = canonical(without_paths(inputs))
+            if may_differ(text):
+                digested = canonical(identity_of(inputs))
             shown_size = str(inputs.get(self._size_field, ""))
             for variant, suffix in self._suffixes:
                 key = self._maker.key(digested, suffix)
-                lines.append(self._line(number, id_, cells, text.decode(), key, shown_size, variant, over))
+                line = self._line(number, id_, cells, text.decode(), key, shown_size, variant, over)
+                lines.append(line._replace(moves=True) if digested != text else line)
         return lines
 
     def _line(
@@ -222,7 +309,7 @@ class Expander:
             self._met[job] = 1
         namer = self._namer
         n = self._n = self._n + (not twin)
-        name = namer.render(cells, number, id_, size, variant, n)
+        name = namer.render(cells, number + self._shift, id_, size, variant, n)
         slot = slot_of(name)
         version = 1
         if not twin:
@@ -232,7 +319,7 @@ class Expander:
             if job is None and self._known is not None:
                 version = self._known.version(slot) + 1
         if namer.versioned:
-            name = namer.render(cells, number, id_, size, variant, n, str(version))
+            name = namer.render(cells, number + self._shift, id_, size, variant, n, str(version))
         elif version > 1:
             name = f"{name}-v{version}"
         wanted = Job(key, self._model, inputs, name, size, variant, self._revision, version)
@@ -243,7 +330,7 @@ class Expander:
         if not self._namer.default:
             self.collisions.add(slot, name, row)
             return name, slot
-        name = f"{name}-row{row}"
+        name = f"{name}-row{row + self._shift}"
         while (slot := slot_of(name)) in self._slots:
             name += "-2"
         return name, slot
@@ -289,7 +376,8 @@ def expand_all(
             yield from found
     if expander.collisions.count:
         again = Expander(recipe, manifest.columns, known)
-        raise expander.collisions.error(line for row in manifest.rows() for line in _listed(again.expand(row)))
+        lines = (line for row in manifest.rows() for line in _listed(again.expand(row)))
+        raise expander.collisions.error(lines, manifest.form)
 
 
 def _listed(found: list[Line] | InvalidLine) -> list[Line]:

@@ -1,20 +1,28 @@
 """What makes two jobs the same: model, inputs, variant and revision, and nothing else.
 
-``VERSION`` stands in front of every digest. Change it when the canonical form changes, and never otherwise: a new
-version makes every job of every old run a new purchase.
+``VERSION`` stands in front of every digest. Change it when the canonical form of *every* job changes, and never otherwise:
+a new version makes every job of every old run a new purchase. A change that concerns some jobs alone keeps it and raises
+``RULES``: their old keys stay what they are, and ``batchedit/aliases.py`` keeps for each of them the key that it has now.
+
+Rules 2: what is only a signature in a link does not count (``signatures.unsigned``). A job without such a link has the key
+that it always had.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 from ..core.model import JobKey
+from .signatures import unsigned
 
 VERSION = b"\x01"
+RULES = "2"
+"""How inputs are reckoned; a checkpoint keeps the rules that its aliases are made for."""
 FILE, SHA256 = "$file", "$sha256"
 """A local picture among the inputs is ``{"$file": path, "$sha256": hex}``; only the second counts for identity."""
 
@@ -33,12 +41,23 @@ def canonical(inputs: dict[str, Any]) -> bytes:
         return text.encode()
 
 
-def without_paths(inputs: dict[str, Any]) -> dict[str, Any]:
-    """``inputs`` as identity sees them: local pictures by content alone."""
+def identity_of(inputs: dict[str, Any]) -> dict[str, Any]:
+    """``inputs`` as identity sees them: local pictures by content alone, links without their signature."""
     return {name: _content(value) for name, value in inputs.items()}
 
 
+def may_differ(text: bytes) -> bool:
+    """May ``identity_of`` change anything in the canonical ``text``? Quick, and never wrongly False."""
+    return (b"$" in text and b'"$file"' in text) or (b"?" in text and _LINK(text) is not None)
+
+
+_WHOLE_LINK = re.compile(r"https?://\S+", re.IGNORECASE).fullmatch
+_LINK = re.compile(rb'"https?://[^"]*\?', re.IGNORECASE).search
+
+
 def _content(value: Any) -> Any:
+    if isinstance(value, str):
+        return unsigned(value) if _WHOLE_LINK(value) else value
     if isinstance(value, list):
         return [_content(item) for item in value]
     if isinstance(value, dict) and value.keys() == {FILE, SHA256}:
@@ -67,7 +86,7 @@ class KeyMaker:
 def job_key(model: str, inputs: dict[str, Any], variant: int = 1, revision: int = 0) -> JobKey:
     """The identity of one job."""
     maker = KeyMaker(model, revision)
-    return maker.key(canonical(without_paths(inputs)), maker.suffix(variant))
+    return maker.key(canonical(identity_of(inputs)), maker.suffix(variant))
 
 
 def slot_of(name: str) -> int:

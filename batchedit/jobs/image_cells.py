@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import file_digest
@@ -16,20 +19,39 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..core.limits import FILE_MOST, REQUEST_MOST, URI_MOST, megabytes, uri_size
+from ..core.typed import quoted
+from ..images.formats import SHRINKABLE, media_type
+from ..images.verify import NotAMediaFileError, check_picture
 from ..manifest.digests import DigestSet
-from ..manifest.rows import shown
+from ..manifest.rows import Linked, shown
 from .identity import FILE, SHA256
+from .links import (
+    direct,
+    has_odd_ending,
+    is_plain_host,
+    kind_of_page,
+    name_of,
+    several_links,
+    why_unusable,
+    wrapped_links,
+)
 
 _LINK = re.compile(r"https://[^\s/?#|<>\"]+\.?[^\s|<>\"]*", re.IGNORECASE).fullmatch
+_USUAL = re.compile(
+    r"https://([A-Za-z0-9.-]+)/[A-Za-z0-9./_%~+=&,@-]*\.(?:jpe?g|JPE?G|png|PNG|webp|WEBP)(?:\?[A-Za-z0-9._%~+=&,-]*)?"
+).fullmatch
+"""Links that are plain wherever their host is: no port, nothing to decode, no second link inside, a picture's ending. Most
+are so, and a row of a large sheet should cost no more than this one look.
+"""
 _LOOPBACK = re.compile(
     r"http://(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d{1,5})?/[^\s|<>\"]*", re.IGNORECASE
 ).fullmatch
 _DATA = re.compile(r"data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/]+={0,2}", re.IGNORECASE).fullmatch
-_SEVERAL = re.compile(r"\s+\|\s+|\s*[\r\n]+\s*")
-_MAGIC = re.compile(
-    rb"\x89PNG\r\n|\xff\xd8\xff|GIF8|RIFF....WEBP|BM|II\*\0|MM\0\*|....ftyp(?:avif|heic|heix|mif1)", re.DOTALL
-).match
-_SHRINKABLE = re.compile(rb"\x89PNG\r\n|\xff\xd8\xff|RIFF....WEBP", re.DOTALL).match
+_SEVERAL = re.compile(r"\s+\|\s+|\s*(?:[,;|]|<br\s*/?>)?\s*[\r\n]+\s*", re.IGNORECASE)
+_RAW = re.compile(
+    r"\.(?:3fr|arw|cr[23w]|dcr|dng|erf|iiq|kdc|mef|mos|mrw|nef|nrw|orf|pef|raf|raw|rw[2l]|sr[2fw]|x3f)", re.IGNORECASE
+).fullmatch
+"""Endings of what cameras write; many begin like a TIFF."""
 
 
 class CellError(ValueError):
@@ -40,8 +62,8 @@ def split_cell(cell: Any) -> list[str]:
     """The pictures named in one cell: a JSON array, or one a line, or set apart by `` | ``. CellError for neither."""
     if isinstance(cell, str):
         text = cell.strip()
-        if not text.startswith("["):
-            return [piece for piece in _SEVERAL.split(text) if piece]
+        if not text.startswith("[") or wrapped_links(text):
+            return [one for piece in _SEVERAL.split(text) if piece for one in _links_in(piece)]
         try:
             cell = json.loads(text)
         except ValueError as error:
@@ -53,26 +75,60 @@ def split_cell(cell: Any) -> list[str]:
     return [item.strip() for item in cell if item.strip()]
 
 
-class Pictures:
-    """Reads picture cells. ``root`` is where relative paths begin; None refuses local files.
+def _links_in(piece: str) -> list[str]:
+    if piece[:4].lower() != "http":
+        return wrapped_links(piece) or [piece]
+    try:
+        return several_links(piece) or [piece]
+    except ValueError as error:
+        raise CellError(str(error)) from None
 
+
+class Pictures:
+    """Reads picture cells. ``roots`` are the folders below which local files are read; without any they are refused.
+
+    A sheet may come from somebody else, and what a cell names is uploaded: where a file really lies, after ``..`` and
+    symbolic links, decides. ``own`` is the program's folder of pictures that it took out of workbooks; their names are the
+    digests of their bytes, so that no cell names one that its writer does not have.
     ``shrinks``: a local picture that is too large is re-encoded when it is sent, not refused here. ``loopback``: links
-    to this machine may be plain http, as a sandbox's are.
+    to this machine may be plain http, as a sandbox's are. ``fetched``: links whose picture is on this disk already, and
+    where; it is a local picture then.
     """
 
-    def __init__(self, root: Path | None, *, shrinks: bool = True, loopback: bool = False) -> None:
-        self._root = root
+    def __init__(
+        self,
+        roots: Sequence[Path],
+        *,
+        own: Path | None = None,
+        shrinks: bool = True,
+        loopback: bool = False,
+        fetched: Mapping[str, Path] | None = None,
+    ) -> None:
+        self._fetched = fetched or {}
+        self._roots = tuple(roots)
+        self._allowed = [real for folder in (*roots, *([own] if own else [])) if (real := _real(folder))]
         self._shrinks = shrinks
         self._loopback = loopback
         self.local = False  # whether any local picture was seen
         self.large = DigestSet(16)  # those that will be re-encoded
+        self.together = 0  # cells with more than one picture
+        self.row = 0  # of the cells that are read now, as the caller knows it
+        self.mended = Counter[str]()  # share links turned into direct ones, by the store's name
+        self.pages = dict[str, list[int]]()  # rows whose link is probably no picture, by what it is
+        self._plain_hosts = dict[str, bool]()
 
     def read(self, cell: Any) -> list[Any]:
         """Links and data URIs as text, local files as ``{"$file", "$sha256"}``. CellError for what is no picture."""
-        if type(cell) is str and _LINK(cell):
-            return [cell]
+        if type(cell) is str and not self._fetched:
+            usual = _USUAL(cell)
+            if (usual and self._plain_hosts.get(usual[1])) or (_LINK(cell) and self._is_plain(cell)):
+                return [cell]
+        if type(cell) is Linked and not cell.strip().lower().startswith("http"):
+            cell = cell.link
         sizes: list[int] = []
-        found = [self._one(item, sizes) for item in split_cell(cell)]
+        read = self._fetched_or_one if self._fetched else self._one
+        found = [read(item, sizes) for item in split_cell(cell)]
+        self.together += len(found) > 1
         if sum(sizes) > REQUEST_MOST and not self._shrinks:
             raise CellError(
                 f"holds {len(sizes)} local pictures of {megabytes(sum(sizes))} as they are sent, and the service takes 64 "
@@ -82,7 +138,7 @@ class Pictures:
 
     def _one(self, item: str, sizes: list[int]) -> Any:
         if _LINK(item):
-            return item
+            return item if self._is_plain(item) else self._link(item)
         if _DATA(item):
             if len(item) > URI_MOST:
                 raise CellError(f"is a data URI of {megabytes(len(item))}; the service takes 6 MiB")
@@ -91,16 +147,80 @@ class Pictures:
             return item
         if problem := _bad_link(item):
             raise CellError(problem)
-        if self._root is None:
+        if not self._roots:
             raise CellError("is no link; the service fetches pictures from public https:// links")
         self.local = True
-        return self._local(item, self._root, sizes)
+        return self._local(item, sizes)
 
-    def _local(self, item: str, root: Path, sizes: list[int]) -> dict[str, str]:
-        path = _find(unquote(item[7:]) if item.lower().startswith("file://") else item, root)
+    def _is_plain(self, link: str) -> bool:
+        """Is there nothing to say about ``link``? Nearly all are so, and a host is judged once."""
+        if not link.isascii() or "\\" in link or link.find("://", 8) > 0 or has_odd_ending(link):
+            return False
+        host = link[8:].partition("/")[0]
+        if (plain := self._plain_hosts.get(host)) is None:
+            plain = self._plain_hosts[host] = is_plain_host(host)
+        return plain
+
+    def _link(self, item: str) -> str:
+        if problem := why_unusable(item):
+            raise CellError(problem)
+        item, store = direct(item)
+        if store:
+            self.mended[store] += 1
+        elif page := kind_of_page(item):
+            self.pages.setdefault(page, []).append(self.row)
+        return item
+
+    def _fetched_or_one(self, item: str, sizes: list[int]) -> Any:
+        if (path := self._fetched.get(item)) is None:
+            return self._one(item, sizes)
+        self.local = True
+        return self._picture(path, sizes)
+
+    def _local(self, item: str, sizes: list[int]) -> dict[str, str]:
+        path = self._find(unquote(item[7:]) if item.lower().startswith("file://") else item)
+        if _RAW(path.suffix):
+            raise CellError(
+                f"is a camera's raw file ({path.suffix.lower()}); export it as JPEG or PNG and name that one"
+            )
+        return self._picture(path, sizes)
+
+    def _find(self, text: str) -> Path:
+        """The file that ``text`` names, below the first root that has one. CellError for none, or one that lies elsewhere."""
+        folder, outside = False, None
+        for path in self._candidates(text):
+            try:
+                if path.is_file():
+                    real = path.resolve()
+                    if any(real.is_relative_to(allowed) for allowed in self._allowed):
+                        return path
+                    outside = outside or real
+                folder = folder or path.is_dir()
+            except (OSError, ValueError, RuntimeError):
+                continue  # too long for the system, a NUL: no file either
+        if outside is not None:
+            raise CellError(
+                "lies outside the sheet's folder, and nothing of it was read; if it is meant to be sent, add to the command: "
+                f"--image-root {quoted(outside.parent)}"
+            )
+        if folder:
+            raise CellError("is a folder; name one picture in it")
+        raise CellError(f"is neither an https:// link nor a file in {' or '.join(shown(r, 80) for r in self._roots)}")
+
+    def _candidates(self, text: str) -> Iterator[Path]:
+        for root in self._roots:
+            for spelled in _spellings(text):
+                try:
+                    yield (root / Path(spelled).expanduser()).absolute()
+                except (OSError, ValueError, RuntimeError):
+                    continue  # no such person's home
+
+    def _picture(self, path: Path, sizes: list[int]) -> dict[str, str]:
         try:
             facts = path.stat()
             seen = _seen(str(path), facts.st_size, facts.st_mtime_ns)
+        except NotAMediaFileError as error:
+            raise CellError(str(error)) from None
         except (OSError, ValueError) as error:
             raise CellError(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
         if seen is None:
@@ -123,6 +243,8 @@ class Pictures:
 
 def _bad_link(item: str) -> str:  # noqa: PLR0911 - one return a mistake
     low = item.lower()
+    if item and not item[0].isprintable() and low[1:].startswith("http"):
+        return f"begins with an invisible character ({name_of(item[0])}); type the link anew, or delete it"
     if low.startswith("http://"):
         return "begins with http://; the service fetches https:// links only"
     if low.startswith("//"):
@@ -139,19 +261,20 @@ def _bad_link(item: str) -> str:  # noqa: PLR0911 - one return a mistake
     return ""
 
 
-def _find(text: str, root: Path) -> Path:
-    folder = False
+def _real(path: Path) -> Path | None:
+    """Where ``path`` lies after every ``..`` and symbolic link; None where the links go round in a circle."""
     try:
-        for spelled in dict.fromkeys((text, text.replace("\\", "/"))):
-            path = (root / Path(spelled).expanduser()).absolute()
-            if path.is_file():
-                return path
-            folder = folder or path.is_dir()
-    except (OSError, ValueError, RuntimeError):
-        pass  # too long for the system, a NUL, no home: no file either
-    if folder:
-        raise CellError("is a folder; name one picture in it")
-    raise CellError(f"is neither an https:// link nor a file in {shown(root, 80)}")
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return None
+
+
+def _spellings(text: str) -> Iterator[str]:
+    """``text``, then as other systems write it: ``/`` for the backslash, letters with their accents in one or apart."""
+    written = dict.fromkeys((text, text.replace("\\", "/")))
+    yield from dict.fromkeys(
+        [*written, *(unicodedata.normalize(form, one) for form in ("NFC", "NFD") for one in written)]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +287,12 @@ class _Seen:
 
 @lru_cache(maxsize=65_536)
 def _seen(path: str, _size: int, _mtime_ns: int) -> _Seen | None:
-    """None if the file is no picture. Size and time stand for the content."""
+    """None if the file is no picture, NotAMediaFileError if it is a broken one. Size and time stand for the content."""
     with Path(path).open("rb") as file:
         head = file.read(32)
-        if not _MAGIC(head):
+        media = media_type(head)
+        if media is None:
             return None
+        check_picture(Path(path))
         file.seek(0)
-        return _Seen(file_digest(file, "sha256").hexdigest(), _SHRINKABLE(head) is not None)
+        return _Seen(file_digest(file, "sha256").hexdigest(), media in SHRINKABLE)

@@ -61,7 +61,7 @@ def size_piece(size: str) -> str:
 
 
 class Namer:
-    """A compiled template. ``versioned`` if it holds ``{version}``; ``default`` if the template is ours."""
+    """A compiled template over ``columns``. ``versioned`` if it holds ``{version}``; ``default`` if the template is ours."""
 
     def __init__(
         self,
@@ -85,6 +85,7 @@ class Namer:
         self._literals, names = split_template(text, "--name")
         self._pieces = [_piece(name, columns, date) for name in names]
         self.versioned = "version" in names
+        self.columns = tuple(name for name in names if name in columns and name not in OWN)
         self._fast = self.default and not over
         self._tails: dict[tuple[str, int], str] = {}
 

@@ -13,10 +13,13 @@ from operator import itemgetter
 from typing import Any
 
 from ..core.errors import UsageError
-from ..manifest.cells import text_of
-from ..manifest.nearest import listed, nearest
+from ..manifest.blank import PLACEHOLDERS
+from ..manifest.cells import text_of, why_no_value
+from ..manifest.nearest import listed, nearest, plain
 from .html_text import to_text
+from .image_cells import CellError
 
+_FIELD = re.compile(r"(?<!\{)\{{1,2}\s*([^{}\r\n\":,]{1,80}?)\s*\}{1,2}(?!\})")
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -41,7 +44,9 @@ def split_template(template: str, option: str) -> tuple[list[str], list[str]]:
 
 
 class Prompt:
-    """A compiled template. ``columns`` are those it uses; ``empties`` counts the rows in which each was empty."""
+    """A compiled template. ``columns`` are those it uses; ``empties`` counts the rows in which each was empty, and
+    ``placeholders`` those in which each was ``nan``, ``None`` or the like. ``has_braces``: the template itself asks for some.
+    """
 
     def __init__(self, template: str, columns: tuple[str, ...]) -> None:
         """UsageError for a name that is no column."""
@@ -49,6 +54,8 @@ class Prompt:
         self._names = [_column(name, columns) for name in names]
         self.columns = tuple(dict.fromkeys(self._names))
         self.empties: Counter[str] = Counter()
+        self.placeholders: Counter[str] = Counter()
+        self.has_braces = any("{" in literal for literal in self._literals)
         self._format = "%s".join(literal.replace("%", "%%") for literal in self._literals)
         self._cells: Callable[[dict[str, Any]], Any] = itemgetter(*self._names) if self._names else lambda _: ()
         self._one = len(self._names) == 1
@@ -62,7 +69,7 @@ class Prompt:
         if self._one:
             values = (values,)
         for value in values:
-            if type(value) is not str or not value or "<" in value or "&" in value:
+            if type(value) is not str or not value or "<" in value or "&" in value or value in PLACEHOLDERS:
                 return self._slowly(cells)
         return str(self._format % values)
 
@@ -70,7 +77,53 @@ class Prompt:
         values = [to_text(text_of(cells.get(name))) for name in self._names]
         for name in dict.fromkeys(name for name, value in zip(self._names, values, strict=True) if not value.strip()):
             self.empties[name] += 1
+        for name in {name for name, value in zip(self._names, values, strict=True) if value in PLACEHOLDERS}:
+            self.placeholders[name] += 1
         return self._format % tuple(values)
+
+    def forget(self, cells: dict[str, Any]) -> None:
+        """Take the row's cells out of the counts: it turned out to be no order."""
+        for name in self.columns:
+            value = to_text(text_of(cells.get(name)))
+            for counts, counted in ((self.empties, not value.strip()), (self.placeholders, value in PLACEHOLDERS)):
+                if counted and counts[name]:
+                    counts[name] -= 1
+                if not counts[name]:
+                    del counts[name]
+
+
+class Merge:
+    """Fills ``{Title}`` and ``{{Title}}`` inside the cells of a column, as mail merge does, where Title is a column.
+
+    A cell with braces around anything else stays as it is: only what names a column can have been meant for one.
+    """
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        self._columns = {plain(column): column for column in reversed(columns)}
+        self.filled: Counter[str] = Counter()
+        self.left: Counter[str] = Counter()
+
+    def fill(self, text: str, cells: dict[str, Any]) -> str:
+        """``text`` with the row's cells in it, each once: what a cell brings in is not looked at again.
+        CellError for a cell with an error value in it.
+        """
+        used: dict[str, None] = {}
+        left: dict[str, None] = {}
+
+        def put_cell(found: re.Match[str]) -> str:
+            column = self._columns.get(plain(found.group(1)))
+            if column is None:
+                left[found.group()] = None
+                return found.group()
+            used[column] = None
+            if why := why_no_value(cells.get(column)):
+                raise CellError(f"names {found.group()}, which {why}")
+            return to_text(text_of(cells.get(column)))
+
+        merged = _FIELD.sub(put_cell, text)
+        self.filled.update(list(used))
+        self.left.update(list(left))
+        return merged
 
 
 def _column(name: str, columns: tuple[str, ...]) -> str:

@@ -5,17 +5,45 @@ The strongest wins, in that order. All of it is decided once, before the first r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import ManifestError, UsageError
 from ..manifest.nearest import listed, nearest, plain
+from ..manifest.platforms import Platform
 from .image_cells import CellError
 from .messages import reason, wrong_choice
-from .schema import Reader, Schema
+from .schema import Field, Reader, Schema
 
-ID_COLUMNS = ("id", "sku", "handle", "variant sku", "product id", "item group id", "item id", "name", "title")
+ID_COLUMNS = (
+    *(
+        "id",
+        "sku",
+        "handle",
+        "variant sku",
+        "product id",
+        "item group id",
+        "item id",
+        "item sku",
+        "seller sku",
+        "offer id",
+    ),
+    *(
+        "product code/sku",
+        "product code",
+        "article number",
+        "artikelnummer",
+        "artikel nr",
+        "artikel nr.",
+        "art. nr.",
+        "bestellnummer",
+    ),
+    *("référence", "réf", "code article", "referencia", "código", "name", "title"),
+)
+"""Names of columns that name rows, the likeliest first; the numbers of articles in four languages."""
+_PICTURE_COLUMNS = frozenset(map(plain, ("image", "images", "image_url", "image_urls", "image_uri", "image_uris")))
 SIZE_FIELDS = ("size", "aspect_ratio", "image_size", "ratio", "resolution")
 
 
@@ -24,8 +52,12 @@ class Recipe:
     """How rows become jobs: what DESIGN §5's options say, and the model's input ``schema``.
 
     ``mapping`` is field → column, ``sets`` field → text, ``over`` column → the values to expand each row over.
-    ``image_root`` is where relative picture paths begin; None refuses local files. ``shrinks`` and ``loopback`` are those
-    of ``Pictures``. ``date`` fills ``{date}``.
+    ``image_roots`` are the folders below which local pictures are read, in the order in which relative paths are looked up;
+    without any they are refused. ``own_pictures`` is where the program keeps those out of workbooks. ``shrinks`` and
+    ``loopback`` are those of ``Pictures``. ``date`` fills ``{date}``. ``fetched`` maps links to the files on this disk that
+    were fetched from them.
+    ``row_shift`` is added to a row's index where it becomes part of a name: names have the sheet's own number.
+    ``platform``, ``told`` and ``guesses`` are what ``recognise`` found out about a sheet.
     """
 
     model: str
@@ -40,10 +72,16 @@ class Recipe:
     revision: int = 0
     over: dict[str, tuple[str, ...]] = field(default_factory=dict)
     fill_down: tuple[str, ...] = ()
-    image_root: Path | None = None
+    image_roots: tuple[Path, ...] = ()
+    own_pictures: Path | None = None
     shrinks: bool = True
     loopback: bool = False
     date: str = ""
+    platform: Platform | None = None
+    told: tuple[str, ...] = ()
+    guesses: tuple[str, ...] = ()
+    fetched: Mapping[str, Path] = field(default_factory=dict)
+    row_shift: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +115,7 @@ def choose_sources(recipe: Recipe, schema: Schema, columns: tuple[str, ...]) -> 
     for name, spec in schema.fields.items():
         if name in constants or name == prompt_field or (sizes and name == size_field):
             continue
-        column = mapped.get(name) or _own_column(name, columns, notes)
+        column = mapped.get(name) or _own_column(name, columns, notes) or _picture_column(spec, schema, columns, notes)
         if column:
             found.append((name, column, spec.read))
         elif spec.required:
@@ -165,9 +203,20 @@ def _own_column(name: str, columns: tuple[str, ...], notes: list[str]) -> str:
     return alike
 
 
+def _picture_column(field: Field, schema: Schema, columns: tuple[str, ...], notes: list[str]) -> str:
+    """A sheet that calls its pictures ``image`` serves the next model too, which calls them ``images`` or ``image_url``."""
+    pictures = [name for name, other in schema.fields.items() if other.picture and other.required]
+    if not field.picture or pictures != [field.name]:
+        return ""
+    found = next((column for column in columns if plain(column) in _PICTURE_COLUMNS), "")
+    if found:
+        notes.append(f"column {found!r} is taken for the model's input {field.name}")
+    return found
+
+
 def _unfilled(name: str, columns: tuple[str, ...]) -> ManifestError:
     near = nearest(name, columns)
-    told = f'Say which one it is: --map {name}="{near or "COLUMN"}".'
+    told = f'Say which one it is: --map {name}="{near or "COLUMN"}"; or where the column names stand: --header-row N.'
     if name == "prompt":
         told = f"Add a column prompt, or write --prompt 'make an ad for {{{columns[0]}}}'."
     return ManifestError(

@@ -20,6 +20,7 @@ from ..core.errors import UsageError
 from ..manifest.cells import text_of
 from ..manifest.rows import Number
 from .image_cells import CellError, Pictures
+from .ratios import spell_ratios
 
 Reader = Callable[[Any], Any]
 
@@ -59,7 +60,7 @@ def compile_schema(schema: dict[str, Any], pictures: Pictures) -> Schema:
     fields: dict[str, Field] = {}
     adjusted: dict[str, Any] = {}
     for name, spec in properties.items():
-        picture = _is_picture(name, spec)
+        picture = is_picture(name, spec)
         adjusted[name] = _as_list(spec) if picture else spec
         fields[name] = Field(name, spec, name in required, picture, pictures.read if picture else _reader(spec))
     try:
@@ -74,7 +75,8 @@ def compile_schema(schema: dict[str, Any], pictures: Pictures) -> Schema:
     return Schema(fields, defaults, validator.is_valid, validator.iter_errors)
 
 
-def _is_picture(name: str, spec: dict[str, Any]) -> bool:
+def is_picture(name: str, spec: dict[str, Any]) -> bool:
+    """Whether an input of the model is a picture or a list of them."""
     items = spec.get("items")
     inner = items if isinstance(items, dict) else {}
     if "image_uri" in {spec.get("format"), inner.get("format")}:
@@ -113,18 +115,16 @@ def _reader(spec: dict[str, Any]) -> Reader | None:  # noqa: PLR0911 - one retur
 
 
 def _choice(options: list[Any]) -> Reader:
-    """The listed value that a cell spells. Excel takes a ratio for a time of day and shows 3:2 as 03:02 or 3:02:00."""
+    """The listed value that a cell spells, also as people write ratios."""
     spelled = {text_of(option): option for option in options}
-    for text, option in list(spelled.items()):
-        if ratio := re.fullmatch(r"(\d{1,2}):(\d{1,2})", text):
-            hours, minutes = ratio.groups()
-            for time in (f"{hours}:{minutes:0>2}", f"{hours:0>2}:{minutes:0>2}"):
-                spelled.setdefault(time, option)
-                spelled.setdefault(time + ":00", option)
+    spelled = spell_ratios(spelled) | spelled
 
     def read(cell: Any) -> Any:
         text = text_of(cell)
-        return spelled.get(text) if text in spelled else spelled.get(text.strip(), text)
+        if text in spelled:
+            return spelled[text]
+        text = text.strip()
+        return spelled.get(text, spelled.get(text.casefold(), text))
 
     return read
 
@@ -132,17 +132,25 @@ def _choice(options: list[Any]) -> Reader:
 def _integer(cell: Any) -> int:
     text = text_of(cell).strip()
     if _INTEGER(text):
-        return int(text)
+        return _whole(text)
     value = _float(text)
     if value is None or not value.is_integer():
         raise CellError("is not a whole number")
     return int(value)
 
 
+def _whole(text: str) -> int:
+    """Python reads no integer of more than some thousand digits, which no service would take either."""
+    try:
+        return int(text)
+    except ValueError:
+        raise CellError("has too many digits") from None
+
+
 def _number(cell: Any) -> int | float:
     text = text_of(cell).strip()
     if _INTEGER(text):
-        return int(text)
+        return _whole(text)
     value = _float(text)
     if value is None:
         raise CellError("is not a number; write it like 0.75")

@@ -1,12 +1,15 @@
-"""Records to the columns of ``schema.sql`` and back."""
+"""Records to the columns of ``migrations/`` and back."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import orjson
 
+from ..core.errors import CheckpointCorruptError
 from ..core.model import Handle, Job, JobKey, Kind, Output, Problem, Record, SavedFile, State
+from ..core.paths import is_saved_path, is_sha256
 
 JOB_COLUMNS = "id, key, slot, inputs, name, size, variant, revision, version, wanted, state"
 """What intake writes; everything else has a default."""
@@ -47,8 +50,36 @@ def files_text(files: tuple[SavedFile, ...]) -> str:
 
 
 def read_files(text: str | None) -> tuple[SavedFile, ...]:
-    """The inverse of ``files_text``."""
-    return tuple(SavedFile(*entry) for entry in orjson.loads(text)) if text else ()
+    """The inverse of ``files_text``. CheckpointCorruptError for a file that no run can have saved."""
+    return tuple(_checked(SavedFile(*entry)) for entry in orjson.loads(text)) if text else ()
+
+
+def _checked(file: SavedFile) -> SavedFile:
+    """A received checkpoint could name any file of this machine, to be shown or handed on; or leave its digest out, so that
+    nobody sees it is another one.
+    """
+    if not (isinstance(file.path, str) and is_saved_path(file.path)):
+        raise CheckpointCorruptError(
+            f"the checkpoint names {file.path!r} as a finished picture, and that is not in the run's folder files/",
+            hint=_FORGED,
+        )
+    if not (isinstance(file.sha256, str) and is_sha256(file.sha256)):
+        raise CheckpointCorruptError(f"the checkpoint has no sha256 of {file.path}", hint=_FORGED)
+    return file
+
+
+_FORGED = "no run of batchedit writes that: if the folder came from somebody else, do not use it; else restore a backup"
+
+
+def check_files_text(text: str) -> None:
+    """As ``read_files``, without making anything: for the lines of the results, a million of them."""
+    if text and not _ONE_PLAIN_FILE(text):
+        read_files(text)
+
+
+_ONE_PLAIN_FILE = re.compile(
+    r'\[\["files(?:/(?!\.\.?["/])[^"/\\\0]+)+","[0-9a-f]{64}",[^"]*"[^"\\]*"\]\]'  # nearly every job has one
+).fullmatch
 
 
 def read_record(row: tuple[Any, ...], model: str) -> Record:

@@ -1,17 +1,22 @@
-"""People's marks in the checkpoint: the mark as it stands, and every change of one in an append-only log.
+"""People's marks: the mark as it stands, and every change of one in an append-only log.
 
-Durable when a call returns. A mark is written with compare-and-set on its serial, so that two tabs can't overwrite each
-other unseen: the later one is told what the earlier one said.
+They are written to ``review.sqlite``, so that a person can mark while the run goes on. Durable when a call returns. A mark
+is written with compare-and-set on its serial, so that two tabs can't overwrite each other unseen: the later one is told
+what the earlier one said.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from ..core.review import Conflict, Decision, Mark, MarkEvent, Verdict
-from .sqlite import SqliteCheckpoint
+from .review_file import ReviewFile
+from .sqlite_file import SqliteFile
+from .values import TakenIn
 
 _READ = "SELECT job, verdict, note, serial, who, at FROM marks"
 _WRITE = """
@@ -22,44 +27,39 @@ _WRITE = """
 _LOG = "INSERT INTO mark_events (job, serial, verdict, note, who, at, via) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
-@dataclass(frozen=True, slots=True)
-class TakenIn:
-    """What an import changed: ``written`` marks, ``same`` as they stood, ``older`` than what stands and so left out."""
-
-    written: int
-    same: int
-    older: int
-
-
 class Marks:
-    """The marks of one run. Needs a checkpoint that is open for writing only for ``put`` and ``take_in``."""
+    """The marks of the run of ``checkpoint``, which may be closed meanwhile."""
 
-    def __init__(self, checkpoint: SqliteCheckpoint) -> None:
-        self._checkpoint = checkpoint
+    def __init__(self, checkpoint: SqliteFile | Path) -> None:
+        """``checkpoint`` may be the run's folder."""
+        self._file = ReviewFile(checkpoint if isinstance(checkpoint, Path) else checkpoint.path.parent)
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        with self._file.marks() as db:
+            return db.execute(query).fetchall()
 
     def all(self) -> dict[int, Mark]:
         """Every mark that stands, by job id; taken back ones with their serial too."""
-        return {row[0]: _mark(row) for row in self._checkpoint.rows(_READ)}
+        return {row[0]: _mark(row) for row in self._rows(_READ)}
 
     def last_seq(self) -> int:
         """The number of the latest change, 0 before the first."""
-        ((seq,),) = self._checkpoint.rows("SELECT coalesce(max(seq), 0) FROM mark_events")
-        return int(seq)
+        return self._file.last_change()
 
     def since(self, seq: int) -> tuple[int, list[Mark]]:
         """``(the latest change's number, the marks that changed after change seq)``."""
         changed = f"{_READ} WHERE job IN (SELECT job FROM mark_events WHERE seq > {int(seq)})"
-        return self.last_seq(), [_mark(row) for row in self._checkpoint.rows(changed)]
+        return self.last_seq(), [_mark(row) for row in self._rows(changed)]
 
     def events(self) -> Iterator[MarkEvent]:
         """Every change, from the first to the last."""
         query = "SELECT seq, job, verdict, note, who, at, via FROM mark_events ORDER BY seq"
-        for seq, job, verdict, note, who, at, via in self._checkpoint.rows(query):
+        for seq, job, verdict, note, who, at, via in self._rows(query):
             yield MarkEvent(seq, job, Verdict(verdict), note, who, at, via)
 
     def put(self, wanted: Mark, via: str = "review") -> Mark | Conflict:
         """Write ``wanted``, whose serial is the one that its maker saw. Returns it with its new serial."""
-        with self._checkpoint.transaction() as db:
+        with self._file.writing() as db:
             row = db.execute(f"{_READ} WHERE job = ?", (wanted.job,)).fetchone()
             current = _mark(row) if row else Mark(wanted.job)
             if current.serial != wanted.serial:
@@ -69,7 +69,7 @@ class Marks:
     def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> TakenIn:
         """Marks made elsewhere, all or none. One that is older than what stands is left out."""
         written = same = older = 0
-        with self._checkpoint.transaction() as db:
+        with self._file.writing() as db:
             standing = {row[0]: _mark(row) for row in db.execute(_READ)}
             for job, said in decisions:
                 current = standing.get(job, Mark(job))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ..core.errors import BatcheditError, CheckpointCorruptError, CheckpointError
 
+FULL_HINT = "free some space, then type the same command again"
+
 
 def mapped(error: sqlite3.Error, path: Path) -> CheckpointError:
     """What SQLite raised about the checkpoint at ``path``, told with what to do about it; by SQLite's own error names."""
@@ -14,9 +16,7 @@ def mapped(error: sqlite3.Error, path: Path) -> CheckpointError:
     if name in {"SQLITE_CORRUPT", "SQLITE_NOTADB"} or name.startswith("SQLITE_CORRUPT"):
         return corrupt(path, str(error))
     if name in {"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"}:
-        return CheckpointError(
-            f"the disk is full: {path} can't be written", hint="free some space, then type the same command again"
-        )
+        return CheckpointError(f"the disk is full: {path} can't be written", hint=FULL_HINT)
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return CheckpointError(
             f"{path} can't be written ({error})",

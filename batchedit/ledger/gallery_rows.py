@@ -2,32 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
+from itertools import islice
+from typing import Any
+
+import orjson
 
 from ..core.model import Outcome, Record
 from ..core.review import Card
 from .codec import files_text
-from .sqlite import SqliteCheckpoint
+from .sqlite_file import SqliteFile
+from .values import CardPage, Showing
 
 _OF_A_LINE = "slot IN (SELECT slot FROM jobs WHERE id IN (SELECT job FROM lines)) ORDER BY version DESC, id DESC"
+_LINES = (
+    "SELECT l.n, l.job, coalesce(j.state, '') FROM lines l LEFT JOIN jobs j ON j.id = l.job WHERE l.n >= ? ORDER BY l.n"
+)
+_THESE = "SELECT value FROM json_each(?)"
+_OF_THESE = f"slot IN (SELECT slot FROM jobs WHERE id IN ({_THESE})) ORDER BY version DESC, id DESC"
 
 
-def read_cards(checkpoint: SqliteCheckpoint) -> list[Card]:
+def read_cards(checkpoint: SqliteFile) -> list[Card]:
     """Every line in the manifest's order. The job it asks for comes first, then other versions, the newest first."""
     with checkpoint.snapshot():
         return _read_cards(checkpoint)
 
 
-def _read_cards(checkpoint: SqliteCheckpoint) -> list[Card]:
+def read_card_page(checkpoint: SqliteFile, first: int, count: int, showing: Showing) -> CardPage:
+    """See ``book.Lines``. Reads no further than the page, whatever the run's size, where most lines are shown."""
+    with checkpoint.snapshot():
+        lines = checkpoint.rows(_LINES, (first,))
+        chosen = list(islice(((n, job) for n, job, state in lines if showing(job, state)), count + 1))
+        jobs = orjson.dumps([job for _, job in chosen[:count] if job is not None]).decode()
+        numbers = orjson.dumps([n for n, _ in chosen[:count]]).decode()
+        records = checkpoint.records(_OF_THESE, (jobs,))
+        slots = dict(checkpoint.rows(f"SELECT id, slot FROM jobs WHERE id IN ({_THESE})", (_ids(records),)))
+        asked = f"SELECT row, id, job, problems, over FROM lines WHERE n IN ({_THESE}) ORDER BY n"
+        cards = _cards(records, slots, checkpoint.rows(asked, (numbers,)))
+        return CardPage(tuple(cards), chosen[count][0] if len(chosen) > count else None)
+
+
+def line_of_row(checkpoint: SqliteFile, row: int) -> int:
+    """See ``book.Lines``."""
+    found = next(checkpoint.rows("SELECT n FROM lines WHERE row >= ? ORDER BY n LIMIT 1", (row,)), None)
+    return int(found[0]) if found else 0
+
+
+def _ids(records: list[Record]) -> str:
+    return orjson.dumps([record.id for record in records]).decode()
+
+
+def _read_cards(checkpoint: SqliteFile) -> list[Card]:
     slots: dict[int, int] = dict(checkpoint.rows("SELECT id, slot FROM jobs"))
+    lines = checkpoint.rows("SELECT row, id, job, problems, over FROM lines ORDER BY n")
+    return _cards(checkpoint.records(_OF_A_LINE), slots, lines)
+
+
+def _cards(records: list[Record], slots: Mapping[int, int], lines: Iterable[tuple[Any, ...]]) -> list[Card]:
     of_slot: dict[int, list[Record]] = {}
     by_id: dict[int, Record] = {}
-    for record in checkpoint.records(_OF_A_LINE):
+    for record in records:
         by_id[record.id] = record
         of_slot.setdefault(slots[record.id], []).append(record)
     cards = []
-    for row, name, job, problems, over in checkpoint.rows("SELECT row, id, job, problems, over FROM lines ORDER BY n"):
+    for row, name, job, problems, over in lines:
         shots: tuple[Record, ...] = ()
         if job is not None:
             others = (record for record in of_slot[slots[job]] if record.id != job)
@@ -36,12 +75,12 @@ def _read_cards(checkpoint: SqliteCheckpoint) -> list[Card]:
     return cards
 
 
-def read_flags(checkpoint: SqliteCheckpoint) -> dict[int, str]:
+def read_flags(checkpoint: SqliteFile) -> dict[int, str]:
     """The flags of the last gallery, by job id."""
     return dict(checkpoint.rows("SELECT job, flags FROM flags"))
 
 
-def write_flags(checkpoint: SqliteCheckpoint, flags: Mapping[int, str]) -> bool:
+def write_flags(checkpoint: SqliteFile, flags: Mapping[int, str]) -> bool:
     """Replace all flags; False if they stood so already. The results are out of date afterwards."""
     told = {job: text for job, text in flags.items() if text}
     if read_flags(checkpoint) == told:

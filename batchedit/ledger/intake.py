@@ -9,24 +9,30 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import cast
 
 import orjson
 
-from ..core.model import InvalidLine, JobKey, Line
+from ..core.model import InvalidLine, Line
 from .codec import JOB_COLUMNS
+from .facts import COMMITTED, checked, damaged, read_fact, whole
 from .key_map import KeyMap, Slots
 from .repurchases import successors
-from .sqlite import SqliteCheckpoint
+from .sqlite_file import SqliteFile
 from .state_totals import add_planned
+from .values import IntakeReport, KnownJobs
 
 CHUNK = 10_000
 
 _INSERT_JOB = f"INSERT INTO jobs ({JOB_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')"
 _INSERT_LINE = "INSERT INTO incoming (row, id, job, problems, over) VALUES (?, ?, ?, ?, ?)"
-_UPDATE_PATHS = "UPDATE jobs SET inputs = ? WHERE id = ? AND key = ? AND state IN ('planned', 'failed', 'cancelled')"
-"""Local pictures may have moved since their job was planned: the same content, so the same job, at another path."""
+_UPDATE_INPUTS = """
+    UPDATE jobs SET inputs = :inputs WHERE id = :job AND state IN ('planned', 'failed', 'cancelled')
+    AND (key = :key OR EXISTS (SELECT 1 FROM aliases WHERE aliases.key = :key AND aliases.job = :job))
+"""
+"""A local picture may have moved, and a link may have been signed anew, since their job was planned: the same job, at the
+place where its picture is now.
+"""
 _LINES_TABLE = """
     CREATE TABLE incoming (
         n INTEGER PRIMARY KEY, row INTEGER NOT NULL, id TEXT NOT NULL, job INTEGER, problems TEXT, over TEXT
@@ -34,40 +40,24 @@ _LINES_TABLE = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class KnownJobs:
-    """What the checkpoint already has: job ids by key, and the highest version by slot.
-
-    An intake adds its own to ``ids``, which are greater than ``last``.
-    """
-
-    ids: KeyMap
-    slots: Slots
-    last: int
-
-    def find(self, key: JobKey) -> int | None:
-        """The id, at most ``last``, of the job of this key; None if there was none before the intake."""
-        job = self.ids.get(key)
-        return job if job is None or job <= self.last else None
-
-    def version(self, slot: int) -> int:
-        """The highest version that this row, size and variant has had; 0 if it is new."""
-        return self.slots.version(slot)
-
-
-def known_jobs(checkpoint: SqliteCheckpoint) -> KnownJobs:
+def known_jobs(checkpoint: SqliteFile, aliases: Iterable[tuple[bytes, int]] | None = None) -> KnownJobs:
     """Keys and slots of every committed job: some 60 bytes a job in memory, read from two indexes, the slots when they
     are asked for.
 
-    A key whose job was rejected and bought again stands for the newest job in its place.
+    A key whose job was rejected and bought again stands for the newest job in its place. ``aliases`` are further keys and
+    the jobs that they stand for; those that the checkpoint keeps, unless given.
     """
     ids = KeyMap()
-    last = int(checkpoint.get("committed_id") or 0)
+    last = read_fact(checkpoint, COMMITTED, whole, 0)
     later = successors(checkpoint)
     # What a dead intake left stands behind ``last``. The plus keeps SQLite from reading the wide table for that.
     query = "SELECT key, id FROM jobs WHERE +id <= ? ORDER BY key"
     pairs = cast("Iterable[tuple[bytes, int]]", checkpoint.rows(query, (last,)))
     ids.fill(((key, later.get(job, job)) for key, job in pairs) if later else pairs, last)
+    kept = cast("Iterable[tuple[bytes, int]]", checkpoint.rows("SELECT key, job FROM aliases"))
+    for key, job in list(kept if aliases is None else aliases):
+        if key not in ids:
+            ids.add(key, later.get(job, job))
 
     def read() -> Iterator[tuple[int, int]]:
         query = "SELECT slot, version FROM jobs WHERE +id <= ? ORDER BY slot, version"
@@ -80,33 +70,23 @@ def known_jobs(checkpoint: SqliteCheckpoint) -> KnownJobs:
     return KnownJobs(ids, Slots(read, ask), last)
 
 
-@dataclass(frozen=True, slots=True)
-class IntakeReport:
-    """What an intake changed. ``new``: jobs never seen; ``known``: wanted again; ``dropped``: no longer wanted."""
-
-    new: int
-    known: int
-    dropped: int
-    invalid: int
-
-
 class Intake:
     """``begin``, ``add``, then ``commit`` or ``abandon``. ``limit``: how many jobs are wanted, None: all."""
 
-    def __init__(self, checkpoint: SqliteCheckpoint, known: KnownJobs, limit: int | None = None) -> None:
+    def __init__(self, checkpoint: SqliteFile, known: KnownJobs, limit: int | None = None) -> None:
         self._checkpoint = checkpoint
         self.known = known
         self._ids = known.ids
         self._limit = limit
         self._distinct = 0
         self._new = 0
-        self._moved: list[tuple[str, int, JobKey]] = []
+        self._moved: list[dict[str, object]] = []
         self._invalid = 0
         self._first_new = self._next = known.last + 1
         self._wanted = bytearray(self._next)  # by id
 
     @classmethod
-    def begin(cls, checkpoint: SqliteCheckpoint, *, limit: int | None = None) -> Intake:
+    def begin(cls, checkpoint: SqliteFile, *, limit: int | None = None) -> Intake:
         """Sweep away what a dead intake left, read what is known, and make room for new lines."""
         with checkpoint.transaction() as db:
             sweep(db)
@@ -122,7 +102,7 @@ class Intake:
         for line in lines:
             if isinstance(line, InvalidLine):
                 self._invalid += 1
-                rows.append((line.row, line.id, None, _problems_text(line), None))
+                rows.append((line.row, line.id, None, problems_text(line), None))
             else:
                 rows.append((line.row, line.id, self._job_id(line, jobs), None, line.over or None))
             if len(rows) == CHUNK:
@@ -133,9 +113,10 @@ class Intake:
         with self._checkpoint.transaction() as db:
             db.executemany(_INSERT_JOB, jobs)
             db.executemany(_INSERT_LINE, rows)
-            db.executemany(_UPDATE_PATHS, self._moved)
-        for written in (jobs, rows, self._moved):
-            written.clear()
+            db.executemany(_UPDATE_INPUTS, self._moved)
+        jobs.clear()
+        rows.clear()
+        self._moved.clear()
 
     def _job_id(self, line: Line, jobs: list[tuple[object, ...]]) -> int:
         job = line.job
@@ -166,8 +147,8 @@ class Intake:
             )
         if wanted:
             self._wanted[job_id] = 1
-            if job_id < self._first_new and '"$file"' in job.inputs:
-                self._moved.append((job.inputs, job_id, job.key))
+            if job_id < self._first_new and line.moves:
+                self._moved.append({"inputs": job.inputs, "job": job_id, "key": job.key})
         return job_id
 
     def commit(self, fingerprint: str, about: Mapping[str, str] | None = None) -> IntakeReport:
@@ -183,7 +164,7 @@ class Intake:
             db.execute("CREATE INDEX IF NOT EXISTS jobs_slot ON jobs (slot, version)")
             wanted = sum(self._wanted[self._first_new :])
             add_planned(db, wanted=wanted, unwanted=self._new - wanted)
-            self._checkpoint.put_in(db, "committed_id", str(self._next - 1))
+            self._checkpoint.put_in(db, COMMITTED, str(self._next - 1))
             for name, value in {**(about or {}), "fingerprint": fingerprint}.items():
                 self._checkpoint.put_in(db, name, value)
         return IntakeReport(self._new, sum(self._wanted) - self._new, dropped, self._invalid)
@@ -203,15 +184,26 @@ class Intake:
 
 
 def sweep(db: sqlite3.Connection) -> None:
-    """Forget what an intake wrote that never came to its ``commit``: nothing of it can have been bought."""
+    """Forget what an intake wrote that never came to its ``commit``: nothing of it can have been bought.
+
+    CheckpointCorruptError where something was: the last committed id is damaged then, and what was bought would be forgotten.
+    """
+    row = db.execute("SELECT value FROM meta WHERE name = ?", (COMMITTED,)).fetchone()
+    last = checked(COMMITTED, row[0], whole) if row and row[0] else 0
+    moved = db.execute(
+        "SELECT max(id) FROM jobs WHERE id > ? AND (serial > 0 OR state <> 'planned')", (last,)
+    ).fetchone()[0]
+    if moved is not None:
+        raise damaged(f"its {COMMITTED} is {last}, and job {moved} was begun")
     db.execute("DROP TABLE IF EXISTS incoming")
-    row = db.execute("SELECT value FROM meta WHERE name = 'committed_id'").fetchone()
-    db.execute("DELETE FROM jobs WHERE id > ?", (int(row[0]) if row else 0,))
+    db.execute("DELETE FROM jobs WHERE id > ?", (last,))
 
 
-def _problems_text(line: InvalidLine) -> str:
-    return orjson.dumps([[p.column, _plain(p.value), p.reason] for p in line.problems]).decode()
+def problems_text(line: InvalidLine) -> str:
+    return orjson.dumps([[_plain(p.column), _plain(p.value), _plain(p.reason)] for p in line.problems]).decode()
 
 
 def _plain(value: object) -> str:
-    return value if isinstance(value, str) else "" if value is None else str(value)
+    """As text. A byte that was no text in the sheet's encoding, which a row is invalid for, is shown as an escape."""
+    text = value if isinstance(value, str) else "" if value is None else str(value)
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

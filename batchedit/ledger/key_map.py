@@ -73,6 +73,8 @@ class KeyMap:
 
     def __iter__(self) -> Iterator[bytes]:
         for place, bucket in enumerate(self._buckets):
+            if not bucket:  # most of them, in a run of some hundred jobs
+                continue
             head = place.to_bytes(2, "big")
             for at in range(0, len(bucket), _WIDTH):
                 yield head + bucket[at : at + _KEY]

@@ -11,6 +11,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..core.errors import LockedError, OutputError
+from ..disk import check_own, is_plain_file
+from .file_guard import check_single
+
+START_SECONDS = 0.5
+"""So long a command waits for a lock that is taken: ``holder`` of another process has it for an instant."""
 
 
 @contextmanager
@@ -20,7 +25,11 @@ def run_lock(folder: Path, doing: str) -> Iterator[None]:
     The kernel drops the lock when its process ends, however it ends: there are no stale locks to remove.
     """
     path = folder / ".lock"
-    lock = FileLock(path, timeout=0)
+    check_single(
+        folder / "checkpoint.sqlite"
+    )  # of a copy by links the checkpoint is what matters, and it is told first
+    check_own(path)  # opening it cuts off what it holds
+    lock = FileLock(path, timeout=START_SECONDS)
     try:
         lock.acquire()
     except Timeout:
@@ -35,6 +44,26 @@ def run_lock(folder: Path, doing: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def holder(folder: Path) -> str:
+    """The process that works on the run in ``folder`` now, as it names itself; "" if none does.
+
+    The operating system is asked for the lock itself, and it is given back at once. Where a lock can't be asked for (a disk
+    that is read-only), no process can work either.
+    """
+    path = folder / ".lock"
+    if not is_plain_file(path, folder):
+        return ""
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        return _holder(path)
+    except OSError:
+        return ""
+    lock.release()
+    return ""
 
 
 def _holder(path: Path) -> str:

@@ -1,99 +1,168 @@
-"""The checkpoint as a dict: for tests and for trying things out. It forgets everything when the process ends.
+"""The ledger as dicts: for tests and for trying things out. It forgets everything when the process ends.
 
-It passes the same behavioural suite as the SQLite one (``tests/conformance``).
+It passes the same behavioural suites as the SQLite one (``tests/ledger``).
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import anyio.lowlevel
+import orjson
 
-from ..core.errors import BudgetReachedError, StaleRecordError
-from ..core.lifecycle import Accepted, Completed, Errored, Event, Priced, Reserved
-from ..core.model import Counts, JobKey, Line, Money, Record, State, format_usd
-from ..core.policy import admits
-from .money_totals import Sums, purse
+from ..core.approval import Approval
+from ..core.errors import BudgetReachedError, KnownRequestError, StaleRecordError
+from ..core.events import Accepted, CancelConfirmed, Completed, Errored, Event, Priced, Reserved, Reused
+from ..core.model import Counts, Line, Money, Record, State
+from ..core.policy import admits, why_refused
+from ..ports import Totals
+from .memory_book import MemoryBook
+from .memory_jobs import OVER
+from .money_totals import purse
+from .values import LoggedEvent
 
 
-class MemoryCheckpoint:
-    """``ports.Checkpoint`` over a dict. ``history`` is every event saved, in order, as ``(job id, event)``."""
+class MemoryCheckpoint(MemoryBook):
+    """``ports.Ledger`` and ``book.Book`` over dicts. ``history`` is every event saved, in order, as ``(job id, event)``."""
 
     def __init__(self, lines: Iterable[Line] = (), *, cap: int | None = None) -> None:
+        super().__init__()
         self.history: list[tuple[int, Event]] = []
-        self._cap = cap
         self.top_price = 0
         self.believes_estimate = False
-        self._records: dict[int, Record] = {}
-        by_key: dict[JobKey, int] = {}
-        for line in lines:
-            if line.job.key not in by_key:
-                by_key[line.job.key] = len(by_key) + 1
-                self._records[len(by_key)] = Record(id=len(by_key), job=line.job)
+        self.earlier_cost = 0
+        self._cap = cap
+        intake = self.begin_intake()
+        intake.add(lines)
+        intake.commit("")
+
+    # --- the pool's port ---
+
+    shared = False
+    """Nobody else can know it."""
+    beat_seconds = math.inf
+
+    async def beat(self) -> None:
+        """There is nobody to tell."""
+
+    def may_send(self) -> bool:
+        """See ``ports.Ledger``."""
+        return True
+
+    async def adopted(self, limit: int) -> Sequence[Record]:  # noqa: ARG002 - there is nobody to take from
+        """See ``ports.Ledger``."""
+        return ()
+
+    def allow(self, jobs: Iterable[int], *, price: int, times: int) -> Approval:
+        """See ``book.Changes``. It holds for this process: nobody else buys in the run."""
+        return Approval(jobs, price=price, times=times)
+
+    def refresh(self) -> None:
+        """See ``book.Book``."""
+
+    async def rests(self) -> bool:
+        """See ``ports.Ledger``. What this process leaves, nobody else goes on with."""
+        return True
+
+    async def reserve(self, record: Record, event: Reserved) -> Record:
+        """See ``ports.Ledger``."""
+        return await self.save(record, event)
 
     async def save(self, record: Record, event: Event) -> Record:
-        """See ``ports.Checkpoint.save``."""
+        """See ``ports.Ledger``."""
         await anyio.lowlevel.checkpoint()
-        if isinstance(event, Reserved) and not admits(self.money(), event.price):
-            money = self.money()
-            raise BudgetReachedError(
-                f"the budget is used up: {format_usd(money.spent)} spent and {format_usd(money.held)} reserved"
-            )
-        if self._records[record.id].serial != record.serial:
-            raise StaleRecordError(f"job {record.id} was changed by somebody else since it was read")
-        saved = record._replace(serial=record.serial + 1)
-        self._records[record.id] = saved
-        self.history.append((record.id, event))
-        if isinstance(event, Completed | Errored | Priced):
-            self.top_price = max(self.top_price, event.cost or 0)
-        return saved
+        return self.save_now(record, event)
 
     def rescue(self, record: Record, event: Accepted) -> None:
         """There is no disk that could fail: the event joins the history."""
         self.history.append((record.id, event))
 
+    async def totals(self) -> Totals:
+        """See ``ports.Ledger``."""
+        return Totals(self.counts(), self.money())
+
     async def planned(self, after: int, limit: int) -> Sequence[Record]:
-        """See ``ports.Checkpoint.planned``."""
-        return await self.unsettled(after, limit, frozenset({State.PLANNED}))
+        """See ``ports.Ledger``."""
+        await anyio.lowlevel.checkpoint()
+        return [r for r in self._records.values() if self._is_to_buy(r) and r.id > after][:limit]
 
     async def unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
-        """See ``ports.Checkpoint.unsettled``."""
+        """See ``ports.Ledger``."""
         await anyio.lowlevel.checkpoint()
         return [r for r in self._records.values() if r.state in states and r.id > after][:limit]
 
     async def unpriced(self, after: int, limit: int) -> Sequence[Record]:
-        """See ``ports.Checkpoint.unpriced``."""
+        """See ``ports.Ledger``."""
         await anyio.lowlevel.checkpoint()
-        over = {State.DONE, State.FAILED, State.UNCOLLECTED}
+        over = OVER - {State.FETCHED}
         return [
             r
             for r in self._records.values()
             if r.state in over and r.cost is not None and not r.cost_known and r.handle and r.id > after
         ][:limit]
 
+    # --- changes ---
+
+    def save_now(self, record: Record, event: Event, *, bought: bool = False) -> Record:
+        """See ``book.Changes``."""
+        if isinstance(event, Reserved) and not bought and not admits(self.money(), event.price):
+            raise BudgetReachedError(why_refused(self.money()))
+        if self._records[record.id].serial != record.serial:
+            raise StaleRecordError(f"job {record.id} was changed by somebody else since it was read")
+        if isinstance(event, Accepted) and (owner := self.owner(event.handle.request_id)) is not None:
+            raise KnownRequestError(event.handle.request_id, owner)
+        return self._write(record, event)
+
+    def _write(self, record: Record, event: Event) -> Record:
+        store, saved = self._store, record._replace(serial=record.serial + 1)
+        if isinstance(event, Accepted | Reused):
+            store.requests.setdefault(event.handle.request_id, record.id)
+        if isinstance(event, Reused):
+            store.reused[record.id] = event.run
+        store.keep(saved)
+        seq, data = len(store.log) + 1, orjson.dumps(event).decode()
+        store.log.append(LoggedEvent(seq, record.id, event.at, type(event).__name__, record.state.value, data))
+        self.history.append((record.id, event))
+        if isinstance(event, Completed | Errored | Priced | CancelConfirmed):
+            self.top_price = max(self.top_price, event.cost or 0)
+        return saved
+
+    def save_all(self, changes: Sequence[tuple[Record, Event]]) -> None:
+        """See ``book.Changes``."""
+        store, top, told = self._store, self.top_price, len(self.history)
+        before = dict(store.requests), dict(store.reused), list(store.log)
+        records = [store.records[record.id] for record, _ in changes]
+        try:
+            for record, event in changes:
+                self.save_now(record, event)
+        except BaseException:
+            store.requests, store.reused, store.log = before
+            for record in records:
+                store.keep(record)
+            self.top_price = top
+            del self.history[told:]
+            raise
+
+    # --- sums ---
+
     def records(self) -> list[Record]:
         """Every record as it stands."""
         return list(self._records.values())
 
     def counts(self) -> Counts:
-        """Jobs by state."""
+        """See ``book.Sums``."""
         counted: dict[State, int] = defaultdict(int)
         for record in self._records.values():
-            counted[record.state] += 1
+            if record.id in self._store.wanted:
+                counted[record.state] += 1
         return Counts(dict(counted))
 
     def money(self) -> Money:
-        """The purse."""
-        by_state: dict[str, Sums] = {}
-        for record in self._records.values():
-            jobs, spent, held, guesses, guessed = by_state.get(record.state, (0, 0, 0, 0, 0))
-            guess = record.cost is not None and not record.cost_known
-            by_state[record.state] = (
-                jobs + 1,
-                spent + record.spent,
-                held + record.held,
-                guesses + guess,
-                guessed + (record.cost or 0) * guess,
-            )
-        return purse(by_state, self._cap, self.top_price, self.believes_estimate)
+        """See ``book.Sums``."""
+        believes = self.believes_estimate or self.earlier_cost > 0
+        price, store = max(self.top_price, self.earlier_cost), self._store
+        money = purse(store.sums, self._cap, price, believes, len(store.reused))
+        return replace(money, awaits_cost=store.unpriced > 0 and not money.settled)

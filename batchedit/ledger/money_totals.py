@@ -11,8 +11,10 @@ Sums = tuple[int, int, int, int, int]
 """Of the jobs in one state: how many, spent, held, how many with a guessed cost, and what was guessed."""
 
 
-def purse(by_state: Mapping[str, Sums], cap: int | None, top_price: int, believes_estimate: bool = False) -> Money:
-    """Money from the sums of each state."""
+def purse(
+    by_state: Mapping[str, Sums], cap: int | None, top_price: int, believes_estimate: bool = False, reused: int = 0
+) -> Money:
+    """Money from the sums of each state. ``reused`` jobs are done at no cost: they tell nothing of what one costs."""
     nothing: Sums = (0, 0, 0, 0, 0)
     uncollected = by_state.get(State.UNCOLLECTED, nothing)
     told = sum(
@@ -28,7 +30,7 @@ def purse(by_state: Mapping[str, Sums], cap: int | None, top_price: int, believe
         in_flight=sum(by_state.get(state, nothing)[0] for state in REMOTE - {State.IN_DOUBT}),
         doubts=by_state.get(State.IN_DOUBT, nothing)[0],
         uncollected=uncollected[0] if uncollected[2] else 0,
-        settled=believes_estimate or told > 0,
+        settled=believes_estimate or told > reused,
         cap=cap,
         top_price=top_price,
     )

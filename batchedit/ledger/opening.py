@@ -3,59 +3,127 @@
 from __future__ import annotations
 
 import sqlite3
-from importlib import resources
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from ..core.errors import CheckpointCorruptError, CheckpointError, CheckpointVersionError, NotFoundError
-from .errors import corrupt, mapped
-from .file_guard import put_in_place
+from ..disk import create
+from .book import Book, Checkpoint
+from .errors import FULL_HINT, corrupt, mapped
+from .file_guard import check_journal, check_single, put_in_place
 from .intake import sweep
-from .sqlite import BUSY_SECONDS, SqliteCheckpoint
+from .schema import migrate, newest_version, our_rules, planted, version_of
+from .sqlite import SqliteCheckpoint
+from .sqlite_file import BUSY_SECONDS, SqliteFile
 
+T = TypeVar("T", bound=SqliteFile)
 APPLICATION_ID = 0x62617463  # "batc", so that `file` and we know whose database it is
-SCHEMA_VERSION = 1
-MIGRATIONS: dict[int, str] = {}
-"""From version N to N+1: a script, run in one transaction. Empty while there is one version."""
 
 
-def create_checkpoint(path: Path, *, model: str, service: str) -> SqliteCheckpoint:
+def create_checkpoint(path: Path, *, model: str, service: str) -> Checkpoint:
     """A new, empty checkpoint. ``service`` says where its jobs live: a base URL, or ``sandbox``.
 
-    Made under another name: a process that dies here leaves no half of one, which nobody could open again.
+    Made under another name, read back and synced before it has its own: neither a process that dies here nor a disk that is
+    full leaves a damaged one, which nobody could open again. CheckpointError where it can't be made.
     """
     part = path.with_name(f"{path.name}.part")
     try:
-        part.unlink(missing_ok=True)
-        connection = _connect(part, "rwc")
+        remove_checkpoint(part)
+        create(part).close()  # for its owner alone: SQLite makes the WAL with the same rights
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            script = resources.files(__package__).joinpath("migrations/0001_first.sql").read_text(encoding="utf-8")
-            connection.executescript(
-                f"BEGIN; {script} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
-            connection.execute("INSERT INTO meta VALUES ('model', ?), ('service', ?)", (model, service))
+            _make(part, model, service)
+            put_in_place(part, path)
         finally:
+            with suppress(OSError):
+                remove_checkpoint(part)
+        connection = _connect(path, "rw")
+        try:
+            return SqliteCheckpoint(path, connection)
+        except BaseException:
             connection.close()
-        put_in_place(part, path)
-        return SqliteCheckpoint(path, _connect(path, "rw"))
+            raise
     except sqlite3.Error as error:
         raise mapped(error, path) from error
     except OSError as error:
-        raise CheckpointError(f"{path} can't be written: {error.strerror or error}") from error
+        raise CheckpointError(f"{path} can't be written: {error.strerror or error}", hint=FULL_HINT) from error
 
 
-def open_checkpoint(path: Path, *, read_only: bool = False) -> SqliteCheckpoint:
-    """An existing checkpoint, checked before use and never overwritten.
+def _make(part: Path, model: str, service: str) -> None:
+    """Write an empty checkpoint to ``part``, and read it back as a later run will."""
+    with closing(_connect(part, "rw")) as connection:
+        # A full disk may keep a WAL from being copied into the file, and its content is lost with its name.
+        connection.execute("PRAGMA journal_mode = MEMORY")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        migrate(connection)
+        connection.execute("INSERT INTO meta VALUES ('model', ?), ('service', ?)", (model, service))
+        connection.execute("PRAGMA journal_mode = WAL")
+    with closing(_connect(part, "rw")) as connection:
+        _verify(connection, part)
+        found = dict(connection.execute("SELECT name, value FROM meta"))
+        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    if (found.get("model"), found.get("service")) != (model, service) or mode != "wal":
+        raise CheckpointError(f"{part} is not what was written to it", hint="look at the disk: it may be failing")
+
+
+def holds_nothing(path: Path) -> bool:
+    """Is the checkpoint ``path`` an empty file, or one without a job and an event? It knows of no purchase, so it may be made
+    anew. A file whose jobs and events can't be read is none, and neither is one with tables of somebody else's.
+    """
+    try:
+        if path.stat().st_size == 0:
+            return not path.with_name(f"{path.name}-wal").exists()
+        with closing(_connect(path, "ro")) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            owner = connection.execute("PRAGMA application_id").fetchone()[0]
+            if not tables or owner != APPLICATION_ID:
+                return not tables and owner in {0, APPLICATION_ID}
+            return not any(
+                connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
+                for table in ("jobs", "events", "lines", "requests", "run_events")
+                if table in tables
+            )
+    except (sqlite3.Error, CheckpointError, OSError):
+        return False
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Remove the file and what SQLite keeps beside it. OSError where that can't be done."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
+
+
+def open_checkpoint(path: Path, *, read_only: bool = False) -> Checkpoint:
+    """An existing checkpoint, checked before use and never overwritten. See ``open_as``."""
+    return open_as(SqliteCheckpoint, path, read_only=read_only)
+
+
+def open_as(kind: Callable[[Path, sqlite3.Connection], T], path: Path, *, read_only: bool = False) -> T:
+    """What ``kind`` makes of an existing checkpoint, which is checked before use and never overwritten.
+
+    The file of an older batchedit is migrated. With ``read_only`` it stays as it is, for another process may be writing to
+    it: what is read then is a migrated copy, as of this moment.
 
     Raises NotFoundError, CheckpointCorruptError, CheckpointVersionError (a newer batchedit wrote it), CheckpointError.
     """
     if not path.is_file():
-        raise NotFoundError(f"there is no checkpoint at {path}", hint="start one with: batchedit run MANIFEST")
+        raise NotFoundError(f"there is no checkpoint at {path}", hint="a run is started with its manifest")
+    if not read_only:
+        check_single(path)
     try:
         connection = _connect(path, "ro" if read_only else "rw")
         try:
             _verify(connection, path)
-            checkpoint = SqliteCheckpoint(path, connection)
+            if version_of(connection) < newest_version():
+                if read_only:
+                    connection = _copied(connection)
+                migrate(connection)
+                connection.execute(f"PRAGMA query_only = {int(read_only)}")
+            if strange := planted(connection, our_rules(), complete=not read_only):
+                raise corrupt(path, f"it holds {strange!r}, which is not as batchedit makes it")
+            checkpoint = kind(path, connection)
             if not read_only:
                 with checkpoint.transaction() as db:
                     sweep(db)
@@ -67,7 +135,22 @@ def open_checkpoint(path: Path, *, read_only: bool = False) -> SqliteCheckpoint:
         raise mapped(error, path) from error
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[Book]:
+    """The checkpoint at ``path``, to look at and never to change, for as long as the block lasts. The same errors."""
+    with closing(open_checkpoint(path, read_only=True)) as checkpoint:
+        yield checkpoint
+
+
+def _durable() -> tuple[str, ...]:
+    """macOS: fsync leaves what was written in the drive's own memory; only F_FULLFSYNC is durable [SQLite, "PRAGMA
+    fullfsync"].
+    """
+    return ("fullfsync = ON", "checkpoint_fullfsync = ON") if sys.platform == "darwin" else ()
+
+
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    check_journal(path)
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     try:
         connection = sqlite3.connect(
@@ -75,8 +158,12 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         )
     except sqlite3.Error as error:
         raise mapped(error, path) from error
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
+    try:
+        for pragma in ("synchronous = FULL", "foreign_keys = ON", *_durable()):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -85,15 +172,25 @@ def _verify(connection: sqlite3.Connection, path: Path) -> None:
         raise CheckpointCorruptError(
             f"{path} is not a batchedit checkpoint", hint="move it away, or give another --out DIR"
         )
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
+    version = version_of(connection)
+    if version > newest_version():
         raise CheckpointVersionError(
-            f"{path} was written by a newer batchedit (its format is {version}, this one knows {SCHEMA_VERSION})",
+            f"{path} was written by a newer batchedit (its format is {version}, this one knows {newest_version()})",
             hint="update batchedit: pip install --upgrade batchedit",
         )
     _check_pages(connection, path)
-    for step in range(version, SCHEMA_VERSION):
-        connection.executescript(f"BEGIN; {MIGRATIONS[step]}; PRAGMA user_version = {step + 1}; COMMIT;")
+
+
+def _copied(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """A temporary copy: SQLite keeps it in memory while it is small, else in a file without a name. Closes the original."""
+    with closing(connection):
+        copy = sqlite3.connect("", isolation_level=None, check_same_thread=False, cached_statements=64)
+        try:
+            connection.backup(copy)
+        except BaseException:
+            copy.close()
+            raise
+    return copy
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:

@@ -8,24 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import orjson
+
 from ..core.model import Line, Record
+from ..core.review import Verdict
 from .codec import JOB_COLUMNS
-from .sqlite import SqliteCheckpoint
+from .decisions import Marks
+from .facts import COMMITTED, read_fact, whole
+from .sqlite_file import SqliteFile
+from .sqlite_records import TO_BUY
 from .state_totals import recount
 
 _INSERT = f"INSERT INTO jobs ({JOB_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 'planned')"
 _REJECTED = """
-    id IN (SELECT job FROM marks WHERE verdict = 'reject') AND id IN (SELECT job FROM lines)
+    id IN (SELECT value FROM json_each(?)) AND id IN (SELECT job FROM lines)
     AND id NOT IN (SELECT job FROM redone) AND state = 'done' ORDER BY id
 """
 
 
-def rejected(checkpoint: SqliteCheckpoint) -> list[Record]:
+def rejected(checkpoint: SqliteFile) -> list[Record]:
     """Jobs that were rejected, stand on a line, and have not been bought again."""
-    return checkpoint.records(_REJECTED)
+    jobs = [job for job, mark in Marks(checkpoint).all().items() if mark.verdict is Verdict.REJECT]
+    return checkpoint.records(_REJECTED, (orjson.dumps(jobs).decode(),))
 
 
-def successors(checkpoint: SqliteCheckpoint) -> dict[int, int]:
+def redone_and_planned(checkpoint: SqliteFile) -> list[int]:
+    """Ids of the jobs that were asked for in the place of rejected ones and are not bought yet."""
+    query = f"SELECT id FROM jobs WHERE {TO_BUY} AND id IN (SELECT by_job FROM redone) ORDER BY id"
+    return [job for (job,) in checkpoint.rows(query)]
+
+
+def retried_and_planned(checkpoint: SqliteFile) -> list[Record]:
+    """Jobs that a person wanted bought anew and that are not bought yet."""
+    return checkpoint.records(f"{TO_BUY} AND id IN (SELECT job FROM events WHERE name = 'RetryAsked') ORDER BY id")
+
+
+def successors(checkpoint: SqliteFile) -> dict[int, int]:
     """For each job that was bought again the last of its chain."""
     found: dict[int, int] = dict(checkpoint.rows("SELECT job, by_job FROM redone"))
     for job in sorted(found, reverse=True):  # by_job > job, so the chain's end is known first
@@ -33,13 +51,13 @@ def successors(checkpoint: SqliteCheckpoint) -> dict[int, int]:
     return found
 
 
-def take_in_again(checkpoint: SqliteCheckpoint, again: Iterable[tuple[Record, Line]]) -> list[int]:
+def add_repurchases(checkpoint: SqliteFile, again: Iterable[tuple[Record, Line]]) -> list[int]:
     """Add a planned job for each pair (rejected, its new line), all or none. Returns the new ids.
 
     The lines of the rejected job now ask for the new one; it alone is wanted.
     """
     ids = []
-    committed = int(checkpoint.get("committed_id") or 0)
+    committed = read_fact(checkpoint, COMMITTED, whole, 0)
     with checkpoint.transaction() as db:
         for old, line in again:
             committed += 1
@@ -50,7 +68,7 @@ def take_in_again(checkpoint: SqliteCheckpoint, again: Iterable[tuple[Record, Li
             db.execute("UPDATE lines SET job = ? WHERE job = ?", (committed, old.id))
             db.execute("UPDATE jobs SET wanted = 0 WHERE id = ?", (old.id,))
             ids.append(committed)
-        checkpoint.put_in(db, "committed_id", str(committed))
+        checkpoint.put_in(db, COMMITTED, str(committed))
         checkpoint.put_in(db, "lines_mark", f"again-{committed}")
         recount(db)
     return ids

@@ -15,10 +15,14 @@ from pathlib import Path
 
 import orjson
 
-from ..core.lifecycle import Accepted
+from ..core.events import Accepted
 from ..core.model import Handle
+from ..core.visible import one_line, visible_json
+from ..disk import append_to, create
 
 NAME = "accepted.jsonl"
+ID_NOT_TAKEN_IN = "IdNotTakenIn"
+"""The event of a run whose side file names an id that contradicts the checkpoint."""
 SPARE = ".spare"
 SPARE_BYTES = 64 * 1024
 
@@ -27,8 +31,8 @@ SPARE_BYTES = 64 * 1024
 def spare(folder: Path) -> Iterator[None]:
     """Hold some room on the disk for as long as the block lasts. Without it, a disk that full lets nothing be bought."""
     path = folder / SPARE
-    with suppress(OSError):
-        path.write_bytes(bytes(SPARE_BYTES))
+    with suppress(OSError), create(path) as file:
+        file.write(bytes(SPARE_BYTES))
     try:
         yield
     finally:
@@ -50,20 +54,18 @@ def rescue(folder: Path, job: int, key: bytes, event: Accepted) -> None:
         where = f"{folder / NAME} can't be written either ({error}). Keep this line"
     # The terminal may be gone, and that must not hurt: the file comes first.
     with suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(f"batchedit: BOUGHT, and the checkpoint can't be written. {where}: {line.decode()}\n")
+        told = f"{one_line(where)}: {visible_json(line.decode())}"
+        sys.stderr.write(f"batchedit: BOUGHT, and the checkpoint can't be written. {told}\n")
         sys.stderr.flush()
 
 
 def _append(path: Path, line: bytes) -> None:
     """One line, whole and synced. It begins with a line break, so that a line cut off before it spoils nothing."""
     rest = b"\n" + line + b"\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
+    with append_to(path) as file:
         while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            rest = rest[file.write(rest) :]
+        os.fsync(file.fileno())
 
 
 def rescued(folder: Path) -> Iterator[tuple[int, bytes, Accepted]]:

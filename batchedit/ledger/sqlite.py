@@ -1,8 +1,8 @@
 """The checkpoint in SQLite: one file, one writer, group commit.
 
-WAL with ``synchronous=FULL``: what ``save`` has returned survives a power cut. Callers queue up behind the commit under
-way and share the next one, so a hundred waiting jobs cost one fsync, not a hundred. Each caller still waits for its own
-durability: a POST starts only after its intention is on disk.
+WAL with ``synchronous=FULL``: what ``save`` has returned survives a power cut. Callers share commits (``group_commit``),
+so a hundred waiting jobs cost one fsync, not a hundred. Each caller still waits for its own durability: a POST starts only
+after its intention is on disk.
 
 One read-write connection a process: SQLite's WAL-reset bug needs two writers to bite. Readers in other processes
 (``status``, ``results``) open it read-only.
@@ -10,167 +10,150 @@ One read-write connection a process: SQLite's WAL-reset bug needs two writers to
 
 from __future__ import annotations
 
+import math
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from time import perf_counter
-from typing import Any
 
 import anyio
 import orjson
 
+from ..core.approval import Approval
 from ..core.errors import (
     BatcheditError,
     BudgetReachedError,
-    CheckpointError,
+    KnownRequestError,
     StaleRecordError,
 )
-from ..core.lifecycle import Accepted, Completed, Errored, Event, Priced, Reserved, Saved
-from ..core.model import Counts, Money, Outcome, Record, State, format_usd
-from ..core.policy import admits
-from .codec import RECORD_COLUMNS, STATE_COLUMNS, read_record, state_values
-from .errors import as_ours, mapped
-from .file_guard import Place
+from ..core.events import Accepted, CancelConfirmed, Completed, Errored, Event, Priced, Reserved, Reused
+from ..core.model import Counts, Money, Record, State
+from ..core.policy import admits, why_refused
+from ..ports import Totals
+from .codec import STATE_COLUMNS, state_values
+from .errors import as_ours
+from .facts import read_fact, whole
+from .group_commit import Change, GroupCommit
 from .money_totals import Sums, purse
 from .rescue import rescue
-
-BUSY_SECONDS = 10.0
-COMPANY_SECONDS = 0.05
-"""So long a job's end and its finished picture wait for another change to share the commit with. The job's place is free
-before; under a cap that is reached, its money comes free with the commit. A crash in that time has the job looked at, or
-its file downloaded, once more.
-"""
-QUICK_SECONDS = 0.002
-FEW = 4
-"""A commit of so few changes, on a disk that usually takes no longer than that, is made on the event loop itself: to hand
-it to a thread and back costs 0.5 ms of CPU (``benchmarks/LOG.md``), twice the commit. A disk that turns slow
-holds the loop up for a few commits, until their mean says so.
-"""
+from .sqlite_book import SqliteBook
+from .sqlite_records import TO_BUY
+from .values import CAP_SET
 
 _UPDATE = (
     f"UPDATE jobs SET ({STATE_COLUMNS}) = ({', '.join('?' * (STATE_COLUMNS.count(',') + 1))}), serial = serial + 1 "
     "WHERE id = ? AND serial = ?"
 )
+_AWAITS_COST = (
+    "SELECT 1 FROM jobs WHERE state IN ('fetched', 'done', 'failed', 'uncollected', 'cancelled') "
+    "AND cost IS NOT NULL AND NOT cost_known AND request_id IS NOT NULL LIMIT 1"
+)
 _INSERT_EVENT = "INSERT INTO events (job, at, name, state, data) VALUES (?, ?, ?, ?, ?)"
 
 
-@dataclass
-class _Ticket:
-    record: Record
-    event: Event
-    turn: anyio.Event = field(default_factory=anyio.Event)
-    leads: bool = False
-    error: BatcheditError | None = None
-
-
-class SqliteCheckpoint:
-    """One run's record. Open it with ``open_checkpoint``; ``ports.Checkpoint`` and the bulk views the pipeline needs."""
+class SqliteCheckpoint(SqliteBook):
+    """One run's record with both its ports, ``ports.Ledger`` and ``book.Book``. Open it with ``open_checkpoint``."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self.path = path
-        self._db = connection
-        self._lock = threading.Lock()
-        self._place = Place(path)
-        self._queue: list[_Ticket] = []
-        self._leading = False
-        self._patient = True  # as it was opened
-        self._usual_seconds = 10 * QUICK_SECONDS  # of a commit; the disk has to show that it is quick
-        self.model = self.get("model") or ""
-        cap, top = self.get("max_cost"), self.get("top_price")
-        self._cap = int(cap) if cap else None
-        self.top_price = int(top) if top else 0
+        super().__init__(path, connection)
+        self._group = GroupCommit(self._commit, lambda error: as_ours(error, path))
+        self._cap = read_fact(self, "max_cost", whole, None)
+        self.top_price = read_fact(self, "top_price", whole, 0)
         self.believes_estimate = False
+        self.earlier_cost = 0
+        self._reused = int(next(self.rows("SELECT count(*) FROM reused"))[0])
 
     # --- the pool's port ---
 
+    @property
+    def shared(self) -> bool:
+        """See ``ports.Ledger``. One process has the run's lock."""
+        return False
+
+    @property
+    def beat_seconds(self) -> float:
+        """See ``ports.Ledger``."""
+        return math.inf
+
+    async def beat(self) -> None:
+        """See ``ports.Ledger``. The operating system's lock says who lives."""
+
+    def may_send(self) -> bool:
+        """See ``ports.Ledger``."""
+        return True
+
+    async def adopted(self, limit: int) -> Sequence[Record]:  # noqa: ARG002 - there is nobody to take from
+        """See ``ports.Ledger``."""
+        return ()
+
+    async def rests(self) -> bool:
+        """See ``ports.Ledger``. What this process leaves, nobody else goes on with."""
+        return True
+
+    def allow(self, jobs: Iterable[int], *, price: int, times: int) -> Approval:
+        """See ``book.Changes``. It holds for this process: nobody else buys in the run."""
+        return Approval(jobs, price=price, times=times)
+
+    def refresh(self) -> None:
+        """See ``book.Book``. SQLite reads what stands in the file."""
+
+    async def reserve(self, record: Record, event: Reserved) -> Record:
+        """See ``ports.Ledger``. The commit of several weighs each intention with all that stand before it."""
+        return await self.save(record, event)
+
     async def save(self, record: Record, event: Event) -> Record:
-        """Durable when it returns; see ``ports.Checkpoint.save``.
+        """Durable when it returns; see ``ports.Ledger``.
 
         A cancelled caller still waits for its answer: half a truth about money is worse than a late exit.
         """
-        ticket = _Ticket(record, event)
-        self._queue.append(ticket)
-        with anyio.CancelScope(shield=True):
-            if isinstance(event, Completed | Saved):
-                with anyio.move_on_after(COMPANY_SECONDS):
-                    await ticket.turn.wait()
-            if self._leading:
-                await ticket.turn.wait()
-            elif not ticket.turn.is_set():
-                self._leading = ticket.leads = True
-                await anyio.lowlevel.cancel_shielded_checkpoint()  # let those who are ready join this commit
-            if ticket.leads:
-                await self._lead()
-        if ticket.error is not None:
-            raise ticket.error
+        await self._group.save(Change(record, event))
         return record._replace(serial=record.serial + 1)
 
-    def save_now(self, record: Record, event: Event) -> Record:
-        """``save`` for a command that has no event loop: one commit of its own."""
-        ticket = _Ticket(record, event)
-        self._commit([ticket])
-        if ticket.error is not None:
-            raise ticket.error
+    def save_now(self, record: Record, event: Event, *, bought: bool = False) -> Record:
+        """``save`` for a command that has no event loop: one commit of its own.
+
+        ``bought``: the event tells of a purchase that has happened, so the cap has no say in it.
+        """
+        change = Change(record, event, bought)
+        self._commit([change])
+        if change.error is not None:
+            raise change.error
         return record._replace(serial=record.serial + 1)
 
-    async def _lead(self) -> None:
-        batch, self._queue = self._queue, []
-        try:
-            if len(batch) > FEW or self._usual_seconds > QUICK_SECONDS or not self._commit_here(batch):
-                await anyio.to_thread.run_sync(self._commit, batch)
-        except BaseException as error:
-            for ticket in batch:  # those who share this commit must not take it for done, whatever ended it
-                ticket.error = ticket.error or as_ours(error, self.path)
-            if not isinstance(error, Exception):
-                raise
-        finally:
-            if self._queue:
-                self._queue[0].leads = True
-                self._queue[0].turn.set()
-            else:
-                self._leading = False
-            for ticket in batch:
-                ticket.turn.set()
+    def save_all(self, changes: Sequence[tuple[Record, Event]]) -> None:
+        """``save_now`` for several in one commit: all of them, or none and the first error is raised."""
+        with self.transaction() as db:
+            for record, event in changes:
+                if error := self._write(db, Change(record, event), self.top_price):
+                    raise error
 
-    def _commit_here(self, batch: list[_Ticket]) -> bool:
-        """Commit on the event loop, or say False at once where another process is writing: the loop waits for nobody."""
-        try:
-            self._commit(batch, patient=False)
-        except CheckpointError as error:
-            if not getattr(error.__cause__, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
-                raise
-            return False
-        return True
+    def _commit(self, changes: list[Change]) -> None:
+        with self.transaction() as db:
+            top = self.top_price
+            for change in changes:  # each is weighed with the prices that those before it have told
+                change.error = self._write(db, change, top)
+                top = max(top, _told_price(change.event))
+            if top > self.top_price:
+                self.put_in(db, "top_price", str(top))
+        self.top_price = top
 
-    def _commit(self, batch: list[_Ticket], *, patient: bool = True) -> None:
-        began = perf_counter()
-        try:
-            with self.transaction(patient=patient) as db:
-                top = self.top_price
-                for ticket in batch:  # each is weighed with the prices that those before it have told
-                    ticket.error = self._write(db, ticket, top)
-                    top = max(top, _told_price(ticket.event))
-                if top > self.top_price:
-                    self.put_in(db, "top_price", str(top))
-            self.top_price = top
-        finally:
-            self._usual_seconds += (perf_counter() - began - self._usual_seconds) / 10
-
-    def _write(self, db: sqlite3.Connection, ticket: _Ticket, top_price: int) -> BatcheditError | None:
-        record, event = ticket.record, ticket.event
-        if isinstance(event, Reserved) and self._cap is not None:
+    def _write(self, db: sqlite3.Connection, change: Change, top_price: int) -> BatcheditError | None:
+        record, event = change.record, change.event
+        if isinstance(event, Reserved) and self._cap is not None and not change.bought:
             money = self._money(db, top_price)
             if not admits(money, event.price):
-                return BudgetReachedError(
-                    f"the budget is used up: {format_usd(money.spent)} spent and {format_usd(money.held)} reserved of "
-                    f"--max-cost {format_usd(self._cap)}"
-                )
+                return BudgetReachedError(why_refused(money))
+        if isinstance(event, Accepted) and (owner := _owner(db, event.handle.request_id)) is not None:
+            return KnownRequestError(event.handle.request_id, owner)
         changed = db.execute(_UPDATE, (*state_values(record), record.id, record.serial)).rowcount
         if changed != 1:
             return StaleRecordError(f"job {record.id} was changed by somebody else since it was read")
+        if isinstance(event, Accepted):
+            db.execute("INSERT INTO requests VALUES (?, ?)", (event.handle.request_id, record.id))
+        if isinstance(event, Reused):
+            db.execute("INSERT OR IGNORE INTO requests VALUES (?, ?)", (event.handle.request_id, record.id))
+            db.execute("INSERT INTO reused VALUES (?, ?)", (record.id, event.run))
+            self._reused += 1
         db.execute(
             _INSERT_EVENT,
             (record.id, event.at, type(event).__name__, record.state.value, orjson.dumps(event).decode()),
@@ -178,64 +161,43 @@ class SqliteCheckpoint:
         return None
 
     def rescue(self, record: Record, event: Accepted) -> None:
-        """See ``ports.Checkpoint.rescue``: a side file and stderr."""
+        """See ``ports.Ledger.rescue``: a side file and stderr."""
         rescue(self.path.parent, record.id, record.job.key, event)
 
     async def planned(self, after: int, limit: int) -> Sequence[Record]:
-        """See ``ports.Checkpoint.planned``."""
-        where = "state = 'planned' AND wanted = 1 AND id > ? ORDER BY id LIMIT ?"
+        """See ``ports.Ledger.planned``."""
+        where = f"{TO_BUY} AND id > ? ORDER BY id LIMIT ?"
         return await anyio.to_thread.run_sync(self.records, where, (after, limit))
 
     async def unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
-        """See ``ports.Checkpoint.unsettled``."""
+        """See ``ports.Ledger.unsettled``."""
         # The literal repeats the partial index's own condition: without it SQLite does not use that index.
         indexed = "" if states & {State.PLANNED, State.DONE} else "state NOT IN ('planned', 'done') AND "
         where = f"{indexed}state IN ({', '.join('?' * len(states))}) AND id > ? ORDER BY id LIMIT ?"
         return await anyio.to_thread.run_sync(self.records, where, (*states, after, limit))
 
     async def unpriced(self, after: int, limit: int) -> Sequence[Record]:
-        """See ``ports.Checkpoint.unpriced``."""
+        """See ``ports.Ledger.unpriced``."""
         where = (
-            "state IN ('done', 'failed', 'uncollected') AND cost IS NOT NULL AND NOT cost_known "
+            "state IN ('done', 'failed', 'uncollected', 'cancelled') AND cost IS NOT NULL AND NOT cost_known "
             "AND request_id IS NOT NULL AND id > ? ORDER BY id LIMIT ?"
         )
         return await anyio.to_thread.run_sync(self.records, where, (after, limit))
 
-    # --- views ---
+    async def totals(self) -> Totals:
+        """See ``ports.Ledger``. Two sums over a few rows: quicker than to hand them to a thread."""
+        return Totals(self.counts(), self.money())
 
-    def records(self, where: str, values: Sequence[Any] = ()) -> list[Record]:
-        """Records for a condition written by this package (never by a user)."""
-        with self._reading() as db:
-            rows = db.execute(f"SELECT {RECORD_COLUMNS} FROM jobs WHERE {where}", tuple(values))
-            return [read_record(row, self.model) for row in rows]
-
-    def has_file(self, path: str, but_job: int) -> bool:
-        """Does the record of another job than ``but_job`` name this file? Reads them all: asked where one is in the way."""
-        told = orjson.dumps(path).decode()
-        with self._reading() as db:
-            query = "SELECT 1 FROM jobs WHERE files IS NOT NULL AND instr(files, ?) AND id != ? LIMIT 1"
-            return db.execute(query, (told, but_job)).fetchone() is not None
-
-    def planned_ids(self) -> list[int]:
-        """Ids of all wanted PLANNED jobs, in order."""
-        return [row[0] for row in self.rows("SELECT id FROM jobs WHERE state = 'planned' AND wanted = 1 ORDER BY id")]
-
-    def rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query written by this package, streamed."""
-        try:
-            self._wait_for_others(patient=True)
-            yield from self._db.execute(query, tuple(values))
-        except sqlite3.Error as error:
-            raise mapped(error, self.path) from error
+    # --- sums and the cap ---
 
     def counts(self) -> Counts:
-        """Wanted jobs by state."""
+        """See ``book.Sums``."""
         with self._reading() as db:
             rows = db.execute("SELECT state, sum(jobs) FROM tally WHERE wanted = 1 GROUP BY state HAVING sum(jobs) > 0")
             return Counts({State(state): jobs for state, jobs in rows})
 
     def money(self) -> Money:
-        """The purse: over all jobs, wanted or not, because money is money."""
+        """See ``book.Sums``."""
         with self._reading() as db:
             return self._money(db, self.top_price)
 
@@ -246,128 +208,40 @@ class SqliteCheckpoint:
                 "SELECT state, sum(jobs), sum(spent), sum(held), sum(guesses), sum(guessed) FROM tally GROUP BY state"
             )
         }
-        return purse(by_state, self._cap, top_price, self.believes_estimate)
+        believes = self.believes_estimate or self.earlier_cost > 0
+        money = purse(by_state, self._cap, max(top_price, self.earlier_cost), believes, self._reused)
+        if money.settled or not money.guesses:
+            return money
+        return replace(money, awaits_cost=db.execute(_AWAITS_COST).fetchone() is not None)
 
-    def outcomes(self, first_row: int = 0) -> Iterator[Outcome]:
-        """Every line of the results in the manifest's order, streamed."""
-        query = """
-            SELECT lines.row, lines.id, coalesce(state, 'invalid'), coalesce(size, ''), coalesce(variant, 1),
-                   coalesce(version, 1), coalesce(kind, ''), coalesce(problem, ''), coalesce(files, ''),
-                   iif(files IS NULL, coalesce(outputs, ''), ''), coalesce(request_id, ''),
-                   CASE WHEN submitted_at IS NOT NULL OR sunk > 0 THEN sunk + coalesce(cost, held) END,
-                   submitted_at, finished_at, coalesce(key, x''), coalesce(problems, ''), coalesce(over, ''),
-                   coalesce(flags, '')
-            FROM lines LEFT JOIN jobs ON jobs.id = lines.job LEFT JOIN flags ON flags.job = lines.job
-            WHERE lines.row >= ? ORDER BY n
-        """
-        self._wait_for_others(patient=True)
-        cursor = self._db.cursor()
-        cursor.execute(query, (first_row,))
-        for row in cursor:
-            outputs = row[9]
-            yield Outcome._make((*row[:9], orjson.loads(outputs)[0][0], *row[10:]) if outputs else row)
+    @property
+    def cap(self) -> int | None:
+        """See ``book.Facts``."""
+        return self._cap
 
-    def rows_of(self, jobs: Iterable[int]) -> dict[int, list[tuple[int, str]]]:
-        """For each job id the ``(row number, id cell)`` of the lines that want it."""
-        wanted = set(jobs)
-        found: dict[int, list[tuple[int, str]]] = {}
-        with self._reading() as db:
-            for job, row, name in db.execute("SELECT job, row, id FROM lines WHERE job IS NOT NULL ORDER BY n"):
-                if job in wanted:
-                    found.setdefault(job, []).append((row, name))
-        return found
-
-    def events(self) -> Iterator[tuple[int, int, float, str, str, dict[str, Any]]]:
-        """``(seq, job, at, name, state, fields)`` from the first to the last."""
-        for seq, job, at, name, state, data in self.rows(
-            "SELECT seq, job, at, name, state, data FROM events ORDER BY seq"
-        ):
-            yield seq, job, at, name, state, orjson.loads(data)
-
-    # --- settings of the run ---
-
-    def get(self, name: str) -> str | None:
-        """A fact about the run as a whole: ``model``, ``service``, ``fingerprint``, …"""
-        with self._reading() as db:
-            row = db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return row[0] if row else None
-
-    def put(self, name: str, value: str) -> None:
-        """Write such a fact, durably."""
+    def set_cap(self, cap: int | None, at: float) -> bool:
+        """See ``book.Facts``."""
+        if cap == self._cap:
+            return False
         with self.transaction() as db:
-            self.put_in(db, name, value)
-
-    @staticmethod
-    def put_in(db: sqlite3.Connection, name: str, value: str) -> None:
-        """The same inside a transaction of the caller's."""
-        db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, value))
-
-    def set_cap(self, cap: int | None) -> None:
-        """``--max-cost`` in micro-dollars for this and later reservations; None for no cap."""
-        self.put("max_cost", "" if cap is None else str(cap))
+            self.put_in(db, "max_cost", "" if cap is None else str(cap))
+            self.note_in(db, CAP_SET, at, {"before": self._cap, "after": cap})
         self._cap = cap
+        return True
 
-    def change_mark(self) -> str:
-        """A text that changes whenever a line of the results may have changed."""
+    def owner(self, request_id: str) -> str | None:
+        """See ``book.Records``."""
         with self._reading() as db:
-            seq = db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
-        return f"{seq}/{self.get('fingerprint')}/{self.get('lines_mark') or ''}"
+            return _owner(db, request_id)
 
-    # --- plumbing ---
 
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Reads inside see one moment, whatever another process writes meanwhile. Nothing is written inside."""
-        with self._reading() as db:
-            db.execute("BEGIN")
-        try:
-            yield
-        finally:
-            with self._reading() as db:
-                db.execute("COMMIT")
-
-    @contextmanager
-    def transaction(self, *, patient: bool = True) -> Iterator[sqlite3.Connection]:
-        """All or nothing, and under the file's name; sqlite3's errors come out as CheckpointError. ``patient`` waits up to
-        BUSY_SECONDS for another process that is writing.
-        """
-        with self._lock:
-            self._place.check(self._db)
-            try:
-                self._wait_for_others(patient=patient)
-                self._db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._db
-                    self._db.execute("COMMIT")
-                except BaseException:
-                    if self._db.in_transaction:
-                        self._db.execute("ROLLBACK")
-                    raise
-                self._place.check(self._db)
-            except sqlite3.Error as error:
-                raise mapped(error, self.path) from error
-
-    def _wait_for_others(self, *, patient: bool) -> None:
-        if patient != self._patient:  # seldom: commits on the event loop follow each other
-            self._db.execute(f"PRAGMA busy_timeout = {1000 * BUSY_SECONDS if patient else 0:.0f}")
-            self._patient = patient
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                self._wait_for_others(patient=True)
-                yield self._db
-            except sqlite3.Error as error:
-                raise mapped(error, self.path) from error
-
-    def close(self) -> None:
-        """Fold the WAL back and close. Safe to call twice."""
-        with self._lock:
-            self._db.close()
+def _owner(db: sqlite3.Connection, request_id: str) -> str | None:
+    query = "SELECT name FROM requests LEFT JOIN jobs ON jobs.id = requests.job WHERE requests.request_id = ?"
+    found = db.execute(query, (request_id,)).fetchone()
+    return None if found is None else found[0] or "a job that is not in the checkpoint any more"
 
 
 def _told_price(event: Event) -> int:
-    if isinstance(event, Completed | Errored | Priced):
+    if isinstance(event, Completed | Errored | Priced | CancelConfirmed):
         return event.cost or 0
     return 0

@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from .sqlite import SqliteCheckpoint
+from .sqlite_file import SqliteFile
+from .values import CommonError, Digest
 
 MOST = 5
 """How many of the commonest errors are told, and how many rows of each are named."""
 
 _SECONDS = "FROM jobs WHERE state = 'done' AND wanted = 1 AND finished_at - submitted_at IS NOT NULL"
 _TROUBLED = "FROM jobs JOIN lines ON lines.job = jobs.id WHERE state NOT IN ('planned', 'done') AND kind IS NOT NULL"
+_MODERATED, _WRITTEN_OFF = ("moderated",), ("written_off", "lost")
+"""By kind. A failed job that is ``lost`` was written off in a run of the first edition."""
 
 
-@dataclass(frozen=True, slots=True)
-class CommonError:
-    """An error that several rows share. ``rows`` names the first few of ``count``."""
-
-    kind: str
-    message: str
-    count: int
-    rows: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Digest:
-    """``invalid`` rows; ``seconds_median`` and ``seconds_p90`` over the wanted jobs that are done, None without any."""
-
-    invalid: int = 0
-    seconds_median: float | None = None
-    seconds_p90: float | None = None
-    errors: tuple[CommonError, ...] = ()
-
-
-def digest(checkpoint: SqliteCheckpoint) -> Digest:
+def digest(checkpoint: SqliteFile) -> Digest:
     """Sum ``checkpoint`` up."""
-    ((invalid,),) = checkpoint.rows("SELECT count(*) FROM lines WHERE job IS NULL")
+    ((invalid,),) = checkpoint.rows(
+        "SELECT count(*) FROM lines WHERE job IS NULL AND problems NOT LIKE '[[\"left out\",%'"
+    )
     ((jobs,),) = checkpoint.rows(f"SELECT count(*) {_SECONDS}")
+    trouble = _any_trouble(checkpoint)
     return Digest(
         invalid=invalid,
+        moderated=_failed(checkpoint, _MODERATED) if trouble else 0,
+        written_off=_failed(checkpoint, _WRITTEN_OFF) if trouble else 0,
         seconds_median=_quantile(checkpoint, jobs, 5) if jobs else None,
         seconds_p90=_quantile(checkpoint, jobs, 9) if jobs > 1 else None,
-        errors=_errors(checkpoint) if _any_trouble(checkpoint) else (),
+        errors=_errors(checkpoint) if trouble else (),
     )
 
 
-def _quantile(checkpoint: SqliteCheckpoint, jobs: int, tenths: int) -> float:
+def _quantile(checkpoint: SqliteFile, jobs: int, tenths: int) -> float:
     """As ``statistics.quantiles(…, n=10)`` has it: between two neighbours."""
     place, part = divmod(tenths * (jobs + 1), 10)
     below = min(max(place, 1), max(1, jobs - 1))
@@ -58,12 +44,22 @@ def _quantile(checkpoint: SqliteCheckpoint, jobs: int, tenths: int) -> float:
     return float(round((one * (10 - part) + other * part) / 10, 1))
 
 
-def _any_trouble(checkpoint: SqliteCheckpoint) -> bool:
+def _failed(checkpoint: SqliteFile, kinds: tuple[str, ...]) -> int:
+    marks = ", ".join("?" * len(kinds))
+    query = (
+        "SELECT count(*) FROM jobs WHERE state NOT IN ('planned', 'done') AND state = 'failed' AND wanted = 1 "
+        f"AND kind IN ({marks})"
+    )
+    ((found,),) = checkpoint.rows(query, kinds)
+    return int(found)
+
+
+def _any_trouble(checkpoint: SqliteFile) -> bool:
     query = "SELECT 1 FROM jobs WHERE state NOT IN ('planned', 'done') LIMIT 1"
     return next(iter(list(checkpoint.rows(query))), None) is not None
 
 
-def _errors(checkpoint: SqliteCheckpoint) -> tuple[CommonError, ...]:
+def _errors(checkpoint: SqliteFile) -> tuple[CommonError, ...]:
     """The commonest ones, over lines: an error of a job that stands on two of them counts twice."""
     query = (
         f"SELECT kind, problem, count(*), min(lines.n) {_TROUBLED} "
@@ -75,6 +71,6 @@ def _errors(checkpoint: SqliteCheckpoint) -> tuple[CommonError, ...]:
     )
 
 
-def _rows(checkpoint: SqliteCheckpoint, kind: str, problem: str) -> tuple[int, ...]:
-    query = f"SELECT row {_TROUBLED} AND kind = ? AND problem = ? ORDER BY n LIMIT {MOST}"
-    return tuple(row for (row,) in checkpoint.rows(query, (kind, problem)))
+def _rows(checkpoint: SqliteFile, kind: str, problem: str) -> tuple[tuple[int, str], ...]:
+    query = f"SELECT row, lines.id {_TROUBLED} AND kind = ? AND problem = ? ORDER BY n LIMIT {MOST}"
+    return tuple((row, name) for row, name in checkpoint.rows(query, (kind, problem)))

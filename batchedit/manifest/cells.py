@@ -6,12 +6,13 @@ import datetime as dt
 import decimal
 import json
 import math
+import re
 from contextlib import suppress
 from typing import Any
 
 import orjson
 
-from .rows import Number
+from .rows import Number, Uncomputed
 
 
 def plain(value: Any) -> Any:  # noqa: PLR0911 - one return a type
@@ -54,6 +55,42 @@ def text_of(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return json_text(value)
+
+
+def id_text(value: Any) -> str:
+    """The name in an id's cell. ``="00413"`` is how a text file keeps Excel from taking the zeros away: 00413 is meant."""
+    text = text_of(value).strip()
+    return text[2:-1].strip() if text[:2] == '="' and text[-1:] == '"' and text.count('"') == 2 else text
+
+
+_ERROR = re.compile(
+    r"#(?:N/A|N/D|NV|REF!|BEZUG!|RIF!|¡REF!|NAME\?|NOM\?|NOME\?|¿NOMBRE\?|VALUE!|WERT!|VALEUR!|VALORE!|VALOR!|¡VALOR!|NUM!|ZAHL!"
+    r"|NOMBRE!|¡NUM!|DIV/0!|¡DIV/0!|NULL!|NUL!|NULO!|¡NULO!|SPILL!|ÜBERLAUF!|CALC!|FIELD!|BLOCKED!|CONNECT!|UNKNOWN!|BUSY!"
+    r"|PYTHON!|ERROR!|GETTING_DATA|#{2,})|Err:5\d\d"
+).fullmatch
+
+
+ERROR_HEADS = frozenset({"#", "E", " ", ""})
+"""First letters of what ``why_no_value`` finds: a quick look at these spares the call for nearly every cell."""
+
+
+def why_no_value(cell: Any) -> str:
+    """Why ``cell`` can't be sent, named after or written into a prompt, as a part of a sentence; ``""`` if it can."""
+    if type(cell) is Uncomputed:
+        return "holds a formula without a value; open it in Excel and save it"
+    if error := sheet_error(cell):
+        return f"holds the error {error} of the spreadsheet; mend the formula, or empty the cell"
+    return ""
+
+
+def sheet_error(cell: Any) -> str:
+    """The error value that ``cell`` is, as Excel (in five languages), Google Sheets and LibreOffice write them, or ``""``.
+
+    ``####`` is what a column that is too narrow leaves in a text export.
+    """
+    if isinstance(cell, str) and cell[:1] in ERROR_HEADS and _ERROR(text := cell.strip()):
+        return text
+    return ""
 
 
 TEXTS = frozenset({str, bool, type(None)})

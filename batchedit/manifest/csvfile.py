@@ -4,60 +4,70 @@
 to the *original text* instead of writing the user's cells anew. After a broken record the reader starts afresh
 at the next line.
 
-Numbers: a row is counted when it stands between others, blank or not, so data row N is the spreadsheet's row N + 1. A
-blank row (no line at all, or only delimiters, as spreadsheets leave them at the end) is skipped.
+Numbers: a row is counted when it stands below the header, blank or not, so data row N is the spreadsheet's row N +
+``Form.header_row``. A blank row (no line at all, or only delimiters, as spreadsheets leave them at the end) is skipped.
 """
 
 from __future__ import annotations
 
 import csv
+import errno
 import re
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
-from ..core.errors import ManifestError
-from .nearest import listed
-from .rows import OURS, BadRow, Form, Row, shown
+from ..core.errors import ManifestError, ManifestReadError
+from .header import LOOKED_AT, choose_columns, find_header, header_note, refuse_unnamed, why_unnamed
+from .rows import BadRow, Form, Row, no_text, shown
 from .sniff import open_text
 
 _LONGEST = 1 << 27  # characters of one record: twice the service's 64 MiB a request; more is a quote that never closes
 _BLOCK = 2**16  # characters read at once
+_ADDRESS = re.compile(r"https?://[^\s|]+", re.IGNORECASE).fullmatch
 _SEP = re.compile(r'"?sep=."?$', re.IGNORECASE)
 
 
 class CsvManifest:
-    """A CSV file. ``preamble`` is the text above the first row; ``dropped`` tells that columns of ours are left out."""
+    """A CSV file. ``preamble`` is the text above the first row; ``dropped`` tells that columns of ours are left out;
+    of the ``width`` cells of a record those at ``positions`` are the columns'.
+    """
 
-    def __init__(self, path: Path, form: Form, name: str, notes: tuple[str, ...] = ()) -> None:
-        """Read and check the header. ManifestError if it can't head a table."""
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return ()
+
+    def __init__(
+        self, path: Path, form: Form, name: str, notes: tuple[str, ...] = (), *, header_row: int | None = None
+    ) -> None:
+        """Read and check the header: the sheet's row ``header_row``; 0 takes the first row that is not blank and counts from
+        the one below it; None finds it. ManifestError if it can't head a table.
+        """
         csv.field_size_limit(max(csv.field_size_limit(), min(sys.maxsize, 2**31 - 1)))
         self.form = form
         self._path, self._name = path, name
         with self._opened() as file:
-            lines: list[str] = []
-            names = self._header(file, lines)
-            self.preamble = "".join(lines).rstrip("\r\n")
-            self._skip = len(lines)
-        _check_header(names, name)
-        self._width = len(names)
-        self._kept = [index for index, column in enumerate(names) if not column.startswith(OURS)]
-        self.columns = tuple(names[index] for index in self._kept)
-        self.dropped = len(self._kept) < len(names)
-        if self.dropped:
-            notes = (*notes, f"{len(names) - len(self._kept)} columns of an earlier result ({OURS}…) are left out")
-        if not self.columns:
-            raise ManifestError(f"{name} has only columns of ours ({OURS}…)", hint="Give the original table.")
-        self.notes = notes
+            found = self._header(file, header_row)
+        self.preamble = found.text.rstrip("\r\n")
+        self._skip = found.lines
+        self.form = replace(form, header_row=found.row)
+        self._header_of = choose_columns(found.names, name)
+        _check_header(found.names, name)
+        refuse_unnamed(found.below, self._header_of, name)
+        self.columns = self._header_of.names
+        self.dropped = self._header_of.dropped
+        self.positions, self.width = self._header_of.kept, self._header_of.width
+        self.notes = (*notes, *self._header_of.notes, *filter(None, (header_note(found.row, found.above),)))
 
-    def rows(self) -> Iterator[Row | BadRow]:
+    def rows(self) -> Iterator[Row | BadRow]:  # noqa: C901 - one loop: a call a row would be a tenth of its time
         """Every row that is not blank. A broken one is a BadRow; ManifestError where nothing can be read on."""
-        columns, width, kept = self.columns, self._width, self._kept
-        dropped = self.dropped
+        columns, width, kept = self.columns, self._header_of.width, self._header_of.kept
+        dropped, unnamed = self.dropped, self._header_of.unnamed
         with self._opened() as file:
             for _ in range(self._skip):
                 next(file)
@@ -66,12 +76,22 @@ class CsvManifest:
             number = 0
             while True:
                 try:
-                    for values in reader:
+                    for record in reader:
+                        values = record
                         number += 1
                         raw = tape.record(reader.line_num).rstrip("\r\n")
                         if len(values) != width:
-                            if values and any(values):
+                            if not values or not any(values):
+                                continue
+                            values, raw = self._evened(values, raw)
+                            if len(values) != width:
                                 yield BadRow(number, _ragged(values, self.columns, width), raw)
+                                continue
+                        if unnamed and (reason := why_unnamed(values, unnamed)):
+                            yield BadRow(number, reason, raw)
+                            continue
+                        if "\n" in raw and (reason := _swallowed(raw, self.form.delimiter, width)):
+                            yield BadRow(number, reason, raw)
                             continue
                         if "\0" in raw or (not raw.isascii() and not _is_text(raw)):
                             yield BadRow(number, _not_text(raw, self.form), raw)
@@ -88,23 +108,67 @@ class CsvManifest:
                     reason = _broken(str(error), first, self._skip + reader.line_num - first + 1, raw)
                     yield BadRow(number, reason, raw.rstrip("\r\n"))
 
-    def _header(self, file: Iterable[str], lines: list[str]) -> list[str]:
+    def _evened(self, values: list[str], raw: str) -> tuple[list[str], str]:
+        """A record with as many cells as the header, where only empty cells at its end are too many or missing."""
+        header, delimiter = self._header_of, self.form.delimiter
+        if len(values) > header.width and not any(values[header.width :]):
+            more = len(values) - header.width
+            if raw.endswith(delimiter * more):
+                return values[: header.width], raw[:-more]
+        if header.least <= len(values) < header.width:
+            more = header.width - len(values)
+            return values + [""] * more, raw + delimiter * more
+        return values, raw
+
+    def _header(self, file: Iterable[str], wanted: int | None) -> _Found:
+        """The header among the first records. Their text is read by the line: ``sep=;`` is none of the sheet's rows."""
+        lines: list[str] = []
         reader = csv.reader(_tap(file, lines), delimiter=self.form.delimiter, strict=True)
+        records: list[list[str]] = []
+        ends: list[int] = []
         try:
-            for names in reader:
-                if any(names) and not _SEP.match(lines[-1].rstrip("\r\n")):
-                    return names
+            for values in reader:
+                if not records and _SEP.match(lines[-1].lstrip("\ufeff").rstrip("\r\n")):
+                    continue
+                records.append(values)
+                ends.append(len(lines))
+                if len(records) >= max(LOOKED_AT, wanted or 0) or (wanted == 0 and any(values)):
+                    break
+        except ManifestError:  # a quotation mark that never closes: it is told where the rows are read
+            if not any(map(any, records)):
+                raise
         except csv.Error as error:
-            raise ManifestError(
-                f"the first line of {self._name} is no line of column names: {_broken(str(error), 1, len(lines), '')}",
-                hint="Look for a quotation mark that is not closed.",
-            ) from None
-        raise ManifestError(f"{self._name} is empty", hint="A manifest begins with a line of column names.")
+            if not any(map(any, records)):
+                raise ManifestError(
+                    f"the first line of {self._name} is no line of column names: "
+                    f"{_broken(str(error), 1, len(lines), '')}",
+                    hint="Look for a quotation mark that is not closed.",
+                ) from None
+        if not any(map(any, records)):
+            raise ManifestError(f"{self._name} is empty", hint="A manifest begins with a line of column names.")
+        place = find_header(records, wanted or None)
+        above = sum(map(any, records[:place]))
+        return _Found(
+            records[place], place + 1, above, "".join(lines[: ends[place]]), ends[place], records[place + 1 :]
+        )
 
     @contextmanager
     def _opened(self) -> Iterator[TextIO]:
         with readable(self._name), open_text(self._path, self.form, newline="") as file:
             yield file
+
+
+class _Found(NamedTuple):
+    """The header: its ``names``, the sheet's ``row``, how many rows with cells stand ``above``, and the ``text`` and count of
+    physical ``lines`` from the top to its end. ``below``: the first records under it.
+    """
+
+    names: list[str]
+    row: int
+    above: int
+    text: str
+    lines: int
+    below: list[list[str]]
 
 
 @contextmanager
@@ -117,7 +181,8 @@ def readable(name: str) -> Iterator[None]:
     except (EOFError, zlib.error) as error:
         raise ManifestError(f"{name} is damaged or cut off: {error}", hint="Compress or copy it again.") from None
     except OSError as error:
-        raise ManifestError(f"{name} can't be read: {error}") from None
+        failed = ManifestReadError if error.errno in {errno.EIO, errno.ENOSPC} else ManifestError
+        raise failed(f"{name} can't be read: {error}") from None
 
 
 def _tap(file: Iterable[str], lines: list[str]) -> Iterator[str]:
@@ -127,7 +192,7 @@ def _tap(file: Iterable[str], lines: list[str]) -> Iterator[str]:
         if lines and size > _LONGEST:
             raise _never_ends(lines[0])
         lines.append(line)
-        yield line
+        yield line if len(lines) > 1 else line.lstrip("\ufeff")
 
 
 def _never_ends(line: str) -> ManifestError:
@@ -170,13 +235,6 @@ class _Tape:
 
 
 def _check_header(names: list[str], name: str) -> None:
-    blank = [str(index) for index, column in enumerate(names, 1) if not column.strip()]
-    if blank:
-        raise ManifestError(
-            f"{name}: column {listed(blank, 'and')} has no name",
-            hint="Give each column a name in the first line, or delete the column.",
-        )
-    check_unique(names, name)
     if any("\0" in column or not _is_text(column) for column in names):
         raise ManifestError(f"{name}: the first line is not text", hint="Name its --encoding, or save it as UTF-8.")
     if address := next((column for column in names if column.startswith(("http://", "https://"))), None):
@@ -184,16 +242,6 @@ def _check_header(names: list[str], name: str) -> None:
             f"{name}: the first line holds data ({shown(address)}), not the names of the columns",
             hint="Put a line such as sku,title,image,prompt above it.",
         )
-
-
-def check_unique(names: list[str], name: str) -> None:
-    """ManifestError if a column's name stands twice."""
-    places: dict[str, list[str]] = {}
-    for index, column in enumerate(names, 1):
-        places.setdefault(column, []).append(str(index))
-    twice = [f"{column!r} (columns {listed(at, 'and')})" for column, at in places.items() if len(at) > 1]
-    if twice:
-        raise ManifestError(f"{name}: two columns have one name: {listed(twice, 'and')}", hint="Rename one of them.")
 
 
 def _ragged(values: list[str], columns: tuple[str, ...], width: int) -> str:
@@ -227,9 +275,22 @@ def _is_text(raw: str) -> bool:
     return True
 
 
+def _swallowed(raw: str, delimiter: str, width: int) -> str:
+    """Why a record of several lines is more than one row: a line within a cell that is a whole row, its link and all.
+
+    A quotation mark that opens a cell by chance (24" of a monitor) takes what follows up to the next one into that cell.
+    """
+    for line in raw.splitlines()[1:]:
+        pieces = line.split(delimiter)
+        if len(pieces) >= width > 1 and any(_ADDRESS(piece.strip(' "')) for piece in pieces):
+            return (
+                f"takes the next row into one of its cells, from a quotation mark on: {shown(line, 40)} "
+                '(delete the mark, or write "" for it inside a quoted cell)'
+            )
+    return ""
+
+
 def _not_text(raw: str, form: Form) -> str:
     if "\0" in raw:
         return "holds a NUL character, which is no text"
-    odd = next(letter for letter in raw if "\ud800" <= letter <= "\udfff")
-    byte = f"the byte {ord(odd) - 0xDC00:#04x}" if "\udc80" <= odd <= "\udcff" else "half a character"
-    return f"holds {byte}, which is no text in {form.encoding} (--encoding names another)"
+    return f"holds {no_text(raw)}, which is no text in {form.encoding} (--encoding names another)"

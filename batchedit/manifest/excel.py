@@ -1,17 +1,21 @@
 """A cell of a workbook as the sheet shows it, from its value and number format.
 
-Excel stores ``007`` with the format ``000`` as the number 7, and a day as a count of days. This knows the formats
-people use: zeros in front, decimals, thousands, percent, dates and times. Anything else is shown as General would.
+Excel stores ``007`` with the format ``000`` as the number 7, a price as a number with a currency in its format, and a day
+as a count of days. A format that is not understood to its last letter is not applied: the plain value is right, half a
+format is a wrong price.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from typing import Any
 
-_ISO_DATE = "mm-dd-yy"  # what openpyxl calls format 14: "the short date of whoever looks"; ISO is what all can read
+_ISO_DATE = "mm-dd-yy"  # format 14: "the short date of whoever looks"; ISO is what all can read
 _TOKEN = re.compile(r"yyyy|yy|mmmm|mmm|mm|m|dddd|ddd|dd|d|hh|h|ss|s|AM/PM|\"[^\"]*\"|\\.|.", re.IGNORECASE)
 _DATE = {
     "yyyy": "%Y",
@@ -26,40 +30,206 @@ _DATE = {
 }
 
 
+class UnknownFormatError(ValueError):
+    """The number format is not understood; the value is shown plainly."""
+
+
 def as_shown(value: Any, number_format: str | None) -> Any:
-    """Text, bool, or None for an empty cell."""
+    """Text, bool, or None for an empty cell. UnknownFormatError if the format is not understood: see ``as_general``."""
     if value is None or isinstance(value, str | bool):
         return value
-    code = (number_format or "General").split(";")[0]
+    code = number_format or "General"
     if isinstance(value, dt.timedelta):
         return str(value)
     if isinstance(value, dt.datetime | dt.date | dt.time):
-        return _moment(value, code)
+        return _moment(value, _split(code)[0])
+    if code.lower() == "general" or not math.isfinite(value):
+        return as_general(value)
     return _number(value, code)
 
 
+def as_general(value: Any) -> Any:
+    """The value as the format General shows it; a moment in ISO form."""
+    if type(value) is float:
+        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else format(value, ".15g")
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, int | float | dt.timedelta):
+        return str(value)
+    return value.isoformat().removesuffix("T00:00:00")
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """One part of a number format. ``pattern`` holds placeholders (``0 # ?``), ``.`` and literals in their order."""
+
+    pattern: tuple[tuple[str, str], ...]
+    decimals: str
+    thousands: bool
+    scale: int
+    """The power of ten that the value is multiplied by: 2 for percent, -3 for each comma behind the last digit."""
+
+
+@lru_cache(maxsize=1 << 14)  # prices come again and again; 4 µs for each that does
 def _number(value: float, code: str) -> str:
-    code = re.sub(r'\[[^\]]*\]|_.|\*.|\\(?=.)|"', "", code).strip()
-    if re.fullmatch(r"0+", code):
-        return f"{round(value):0{len(code)}d}"
-    found = re.fullmatch(r"([^0#]*)(#,##)?0(\.0+)?(%?)([^0#]*)", code)
-    if not found or "E" in code or "/" in code:
-        return str(value) if isinstance(value, int) else format(value, ".15g")
-    before, thousands, decimals, percent, behind = found.groups()
-    amount = value * 100 if percent else value
-    return f"{before}{amount:{',' if thousands else ''}.{len(decimals or '.') - 1}f}{percent}{behind}"
+    sections = _sections(code)
+    exact = Decimal(repr(value))
+    if len(sections) > 2 and not exact:
+        return _written(exact, sections[2])
+    if len(sections) > 1 and exact < 0:
+        return _written(-exact, sections[1])
+    text = _written(abs(exact), sections[0])
+    return f"-{text}" if exact < 0 and re.search(r"[1-9]", text) else text
+
+
+def _split(code: str) -> list[str]:
+    """The sections of a format, set apart by semicolons outside of quotes and brackets."""
+    found = re.findall(r'((?:"[^"]*"|\\.|\[[^\]]*\]|[^;"\\\[])+|(?=;))(?:;|$)', code)
+    return found[:4] or [""]
+
+
+@lru_cache(maxsize=256)
+def _sections(code: str) -> tuple[_Section, ...]:
+    """UnknownFormatError for anything that is not understood."""
+    return tuple(_section(part) for part in _split(code)[:3])
+
+
+_PIECE = re.compile(
+    r'"([^"]*)"|\\(.)|\[\$([^\]-]*)(?:-[^\]]*)?\]|\[([^\]]*)\]|_(.)|\*(.)|([0#?]|\.|,|%)|(.)', re.DOTALL
+)
+_COLOUR = re.compile(r"black|blue|cyan|green|magenta|red|white|yellow|color\s*\d+|farbe\s*\d+", re.IGNORECASE).fullmatch
+_LITERALS = frozenset(" $-+/():!^&'~{}<>=€£¥₹₽₺₩₫₪฿₴₦\u00a0\u202f")
+"""Characters that stand for themselves without quotes (ECMA-376 part 1, 18.8.31), and signs of currency."""
+
+
+def _section(code: str) -> _Section:
+    pieces: list[tuple[str, str]] = []
+    for quoted, escaped, currency, bracket, _, _, mark, other in _PIECE.findall(code):
+        if mark:
+            pieces.append(("mark", mark))
+        elif (bracket and not _COLOUR(bracket)) or (other and other not in _LITERALS):
+            raise UnknownFormatError(code)
+        elif literal := quoted or escaped or currency or other:
+            pieces.append(("", literal))
+    marks = "".join(text for kind, text in pieces if kind)
+    # A slash between placeholders is a fraction, which is no literal.
+    if re.search(r"[0#?]\s*/\s*[0-9#?]", code) or marks.count(".") > 1:
+        raise UnknownFormatError(code)
+    digits = marks.replace("%", "")
+    whole, _, decimals = digits.partition(".")
+    behind = re.search(r",*$", decimals or whole)
+    commas = len(behind.group()) if behind else 0
+    if "," in decimals.rstrip(","):
+        raise UnknownFormatError(code)
+    inner = whole.rstrip(",")
+    if inner.startswith(","):
+        raise UnknownFormatError(code)
+    kept = tuple((kind, text) for kind, text in pieces if text != "," or not kind)
+    return _Section(kept, decimals.rstrip(","), "," in inner, 2 * marks.count("%") - 3 * commas)
+
+
+def _written(value: Decimal, section: _Section) -> str:
+    placeholders = [text for kind, text in section.pattern if kind and text in "0#?"]
+    if not placeholders:
+        return "".join(text for _, text in section.pattern)
+    places = len(section.decimals)
+    rounded = value.scaleb(section.scale).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    whole, _, fraction = f"{rounded:f}".partition(".")
+    fraction = _cut_fraction(fraction, section.decimals)
+    slots = len(placeholders) - places
+    needed = placeholders[:slots]
+    whole = whole.lstrip("0")
+    least = len(needed) - needed.index("0") if "0" in needed else 0
+    whole = whole.rjust(least, "0") if least else whole
+    return _filled(section, whole, fraction, slots)
+
+
+def _cut_fraction(fraction: str, decimals: str) -> str:
+    """Zeros at the end that stand for ``#`` or ``?`` are not shown."""
+    kept = len(fraction)
+    while kept and decimals[kept - 1] in "#?" and fraction[kept - 1] == "0":
+        kept -= 1
+    return fraction[:kept]
+
+
+def _filled(section: _Section, whole: str, fraction: str, slots: int) -> str:
+    """The digits in the places of the placeholders; those that are too many stand at the first one."""
+    found: list[str] = []
+    place, behind = 0, 0
+    started = False
+    inner = slots > 1 and _has_literal_inside(section, slots)
+    for kind, text in section.pattern:
+        if not kind:
+            # A literal between places that hold no digit yet is left out, as `###-####` shows 12 as "12".
+            found.append(text if not inner or started or place == 0 or place >= slots else "")
+        elif text == ".":
+            found.append(".")
+        elif text == "%":
+            found.append("%")
+        elif place < slots:
+            at = len(whole) - (slots - place)
+            digits = whole[: max(0, at + 1)] if place == 0 else whole[at : at + 1] if at >= 0 else ""
+            started = started or bool(digits)
+            found.append(digits)
+            place += 1
+        else:
+            found.append(fraction[behind : behind + 1])
+            behind += 1
+    text = "".join(found)
+    return _with_thousands(text, whole) if section.thousands else text
+
+
+def _has_literal_inside(section: _Section, slots: int) -> bool:
+    seen = 0
+    for kind, text in section.pattern:
+        if kind and text in "0#?":
+            seen += 1
+        elif not kind and 0 < seen < slots:
+            return True
+    return False
+
+
+def _with_thousands(text: str, whole: str) -> str:
+    grouped = f"{int(whole):,}" if whole and not whole.startswith("0") else whole
+    return text.replace(whole, grouped, 1) if whole else text
+
+
+# --- moments --------------------------------------------------------------------------------------
 
 
 def _moment(value: dt.datetime | dt.date | dt.time, code: str) -> str:
+    if (
+        code.lower() == "general"
+        or code in {_ISO_DATE, "m/d/yy", "m/d/yyyy"}
+        or not re.search(r"[ymdhs]", code, re.IGNORECASE)
+    ):
+        return str(as_general(value))
+    _check_moment(code)
     code = re.sub(r"\[[^\]]*\]", "", code)
-    if code in {"General", _ISO_DATE, "m/d/yy", "m/d/yyyy"} or not re.search(r"[ymdhs]", code, re.IGNORECASE):
-        return value.isoformat().removesuffix("T00:00:00")
-    return "".join(_piece(value, kind, text) for kind, text in _pieces(code))
+    try:
+        return "".join(_piece(value, kind, text) for kind, text in _pieces(code))
+    except (KeyError, ValueError):
+        raise UnknownFormatError(code) from None
+
+
+def _check_moment(code: str) -> None:
+    """UnknownFormatError for parts of seconds, names of months in another language, and letters of other calendars."""
+    bare = re.sub(r'"[^"]*"|\\.|_.|\*.', "", code)
+    country = re.search(r"\[\$[^\]]*-([0-9A-F]+)", bare, re.IGNORECASE)
+    spoken = re.search(r"mmm|ddd", bare, re.IGNORECASE)
+    foreign = spoken and country and not country.group(1).upper().endswith("09")  # the language is the low byte
+    bare = re.sub(r"\[\$[^\]]*\]|AM/PM", "", bare, flags=re.IGNORECASE)
+    if foreign or re.search(r"mmmmm|[0#?\[]|[^\W\dymdhs年月日時分秒]", bare, re.IGNORECASE):
+        raise UnknownFormatError(code)
 
 
 @lru_cache(maxsize=64)
 def _pieces(code: str) -> tuple[tuple[str, str], ...]:
     """The format as (strftime code, "") and ("", literal) in turn; ``m`` next to hours or seconds means minutes."""
+    code = re.sub(r"_.|\*.", "", code)
     tokens = _TOKEN.findall(code)
     letters = [token.lower() for token in tokens if re.match(r"[ymdhs]|am/pm", token, re.IGNORECASE)]
     twelve = "am/pm" in letters

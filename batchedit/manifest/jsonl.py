@@ -14,7 +14,8 @@ from typing import Any, TextIO
 
 from .cells import json_text
 from .csvfile import readable
-from .rows import OURS, BadRow, Form, Number, Row, shown
+from .header import OURS
+from .rows import BadRow, Form, Number, Row, no_text, shown
 from .sniff import open_text
 
 
@@ -23,10 +24,14 @@ class _TwiceError(ValueError):
 
 
 class JsonlManifest:
-    """A JSONL file. A key that begins with ``result_`` is left out of the cells; ``raw`` still has it."""
+    """A JSONL file. A key that is a column of ours is left out of the cells; ``raw`` still has it."""
 
     preamble = ""
     dropped = False
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return ()
 
     def __init__(self, path: Path, form: Form, name: str, notes: tuple[str, ...] = ()) -> None:
         self.form, self._notes = form, notes
@@ -37,7 +42,7 @@ class JsonlManifest:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was guessed, and that keys of ours are left out, once a row with some was read."""
-        told = f"keys of an earlier result ({OURS}…) are left out"
+        told = "keys of an earlier result (result_status and the like) are left out"
         return (*self._notes, told) if self._ours else self._notes
 
     @property
@@ -63,11 +68,11 @@ class JsonlManifest:
                 yield BadRow(number, f"is not an object in braces but {shown(raw, 40)}", raw)
                 continue
             if '"result_' in raw:
-                kept = {key: value for key, value in cells.items() if not key.startswith(OURS)}
+                kept = {key: value for key, value in cells.items() if key not in OURS}
                 self._ours = self._ours or len(kept) < len(cells)
                 cells = kept
             if ("\\u" in raw or not raw.isascii()) and not _is_text(cells):
-                yield BadRow(number, "holds half a character or bytes that are no text", raw)
+                yield BadRow(number, f"holds {no_text(raw)}, which is no text in {self.form.encoding}", raw)
                 continue
             yield Row(number, cells, raw)
 
@@ -104,7 +109,8 @@ _exact = json.JSONDecoder(
 
 def without_ours(raw: str) -> str:
     """The text of an object without the keys of an earlier results file; the rest keeps its numbers as written."""
-    return json_text({key: value for key, value in _exact(raw).items() if not key.startswith(OURS)})
+    cells = _exact(raw)
+    return raw if OURS.isdisjoint(cells) else json_text({key: cells[key] for key in cells if key not in OURS})
 
 
 def is_object(raw: str) -> bool:

@@ -2,45 +2,83 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import ManifestError, NotFoundError, UsageError
+from ..core.typed import to_type
 from .csvfile import CsvManifest, readable
 from .jsonl import JsonlManifest
 from .nearest import listed, nearest
 from .rows import BadRow, Form, FormKind, Manifest, Row
-from .sniff import sniff_encoding, sniff_kind, sniff_layout
+from .sniff import ending, sniff_encoding, sniff_kind, sniff_layout
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BadRow", "Form", "FormKind", "Manifest", "Row", "manifest_from_frame", "open_manifest"]
+_WEB_ADDRESS = re.compile(r"(https?:)[/\\]+(.+)", re.IGNORECASE | re.DOTALL).match  # pathlib has made one slash of two
+
+__all__ = [
+    "BadRow",
+    "Form",
+    "FormKind",
+    "Manifest",
+    "Row",
+    "ending",
+    "manifest_from_frame",
+    "open_manifest",
+    "reopen_manifest",
+]
 
 
 def open_manifest(
-    source: Path, *, encoding: str | None = None, delimiter: str | None = None, sheet: str | None = None, name: str = ""
+    source: Path,
+    *,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    sheet: str | None = None,
+    header_row: int | None = None,
+    visible_only: bool = False,
+    pictures: Path | None = None,
+    name: str = "",
 ) -> Manifest:
     """The table in ``source``, ready to be read any number of times.
 
-    ``encoding``, ``delimiter`` and ``sheet`` override what would be found out. ``name`` stands for the file in
-    messages and for its suffix, where ``source`` is a copy of standard input. NotFoundError for a missing file,
-    ManifestError for one that is no table with rows, UsageError for an override that makes no sense.
+    ``encoding``, ``delimiter``, ``sheet`` and ``header_row`` (from 1; 0: as the first edition took it) override what would
+    be found out; ``visible_only`` leaves a workbook's hidden rows out, ``pictures``
+    is the folder that the pictures in its cells are written to.
+    ``name`` stands for the file in messages and for its suffix, where ``source`` is a copy of standard input.
+    NotFoundError for a missing file, ManifestError for one that is no table with rows, UsageError for an override that makes
+    no sense.
     """
     name = name or source.name
     _must_be_file(source)
     with readable(name):
         form = sniff_kind(source, name)
         if form.kind in {FormKind.XLSX, FormKind.PARQUET}:
-            manifest = _typed(source, replace(form, delimiter=",", sheet=sheet or ""), name)
+            form = replace(form, delimiter=",", sheet=sheet or "", visible_only=visible_only)
+            manifest = _typed(source, form, name, header_row, pictures)
         else:
-            manifest = _text(source, form, encoding, delimiter, name)
+            manifest = _text(source, form, encoding, delimiter, name, header_row)
+        if header_row and not manifest.form.header_row:
+            raise UsageError(f"{name} has no header row", hint="Leave --header-row out.")
         if next(iter(manifest.rows()), None) is None:
             raise ManifestError(
                 f"{name} has no rows of data", hint="Put one row for each picture below the column names."
             )
     return manifest
+
+
+def reopen_manifest(source: Path, form: Form, name: str, *, pictures: Path | None = None) -> Manifest:
+    """A file whose ``form`` was decided before, read as that and as nothing else."""
+    with readable(name):
+        if form.kind in {FormKind.XLSX, FormKind.PARQUET}:
+            return _typed(source, form, name, form.header_row, pictures)
+        if form.kind is FormKind.JSONL:
+            return JsonlManifest(source, form, name)
+        return CsvManifest(source, form, name, header_row=form.header_row)
 
 
 def manifest_from_frame(frame: pd.DataFrame) -> Manifest:
@@ -53,30 +91,43 @@ def manifest_from_frame(frame: pd.DataFrame) -> Manifest:
     return manifest
 
 
-def _text(source: Path, form: Form, encoding: str | None, delimiter: str | None, name: str) -> Manifest:
+def _text(
+    source: Path, form: Form, encoding: str | None, delimiter: str | None, name: str, header_row: int | None
+) -> Manifest:
     form, note = sniff_encoding(source, form, encoding, name)
     form = sniff_layout(source, form, delimiter)
     notes = (f"{name}: {note}",) if note else ()
     return (
         JsonlManifest(source, form, name, notes)
         if form.kind is FormKind.JSONL
-        else CsvManifest(source, form, name, notes)
+        else CsvManifest(source, form, name, notes, header_row=header_row)
     )
 
 
-def _typed(source: Path, form: Form, name: str) -> Manifest:
+def _typed(source: Path, form: Form, name: str, header_row: int | None, pictures: Path | None) -> Manifest:
     from .sheets import ParquetManifest, XlsxManifest  # noqa: PLC0415 - a CSV run loads no tables
 
-    return XlsxManifest(source, form, name) if form.kind is FormKind.XLSX else ParquetManifest(source, form, name)
+    if form.kind is FormKind.XLSX:
+        return XlsxManifest(source, form, name, header_row=header_row, pictures=pictures)
+    return ParquetManifest(source, form, name)
 
 
 def _must_be_file(source: Path) -> None:
     if source.is_dir():
         tables = sorted(path.name for path in source.iterdir() if path.suffix.lower() in {".csv", ".jsonl", ".xlsx"})
-        hint = f"Tables in it: {listed(tables, 'and')}." if tables else "batchedit init makes a manifest from a folder."
+        hint = (
+            f"Tables in it: {listed(tables, 'and')}."
+            if tables
+            else f"To make a manifest of its pictures: {to_type('init', source)}"
+        )
         raise ManifestError(f"{source} is a folder, not a manifest", hint=hint)
     if not source.exists():
         near = nearest(source.name, [path.name for path in source.parent.iterdir()]) if source.parent.is_dir() else ""
+        if address := _WEB_ADDRESS(str(source)):
+            raise NotFoundError(
+                f"{address.group(1)}//{address.group(2)} is a link, and a manifest is a file on this machine",
+                hint="download the sheet first (Google Sheets: File, Download, Comma-separated values), then name the file",
+            )
         raise NotFoundError(f"there is no file {source}", hint=f"Did you mean {source.parent / near}?" if near else "")
     if not source.is_file():
         raise UsageError(f"{source} is no regular file", hint="Copy it to a file first.")

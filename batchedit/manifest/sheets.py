@@ -5,24 +5,28 @@ Libraries are imported where they are used: a CSV run loads none of them.
 
 from __future__ import annotations
 
-import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, UsageError
 from .cells import plain
-from .csvfile import check_unique
-from .excel import as_shown
-from .nearest import listed
-from .rows import OURS, BadRow, Form, FormKind, Row
+from .header import LOOKED_AT, choose_columns, find_header, header_note, why_unnamed
+from .looks import LookOfRow
+from .rows import BadRow, Form, FormKind, Row
+from .workbook import Workbook
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _BATCH = 10_000
+_OUR_FIRST = RESULT_COLUMNS[0]
+"""The pictures of a result stand in front of it."""
 
 
 class _Table(ABC):
@@ -30,29 +34,25 @@ class _Table(ABC):
 
     preamble = ""
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return ()
+
     def __init__(self, form: Form, names: Iterable[object], name: str, notes: tuple[str, ...] = ()) -> None:
         self.form, self._name = form, name
-        header = ["" if column is None else str(column) for column in names]
-        if not header:
-            raise ManifestError(f"{name} is empty", hint="A manifest begins with a line of column names.")
-        blank = [str(index) for index, column in enumerate(header, 1) if not column.strip()]
-        if blank:
-            raise ManifestError(f"{name}: column {listed(blank, 'and')} has no name", hint="Name it or delete it.")
-        check_unique(header, name)
-        self._kept = [index for index, column in enumerate(header) if not column.startswith(OURS)]
-        self.columns = tuple(header[index] for index in self._kept)
-        self.dropped = len(self._kept) < len(header)
-        if self.dropped:
-            notes = (*notes, f"{len(header) - len(self._kept)} columns of an earlier result ({OURS}…) are left out")
-        if not self.columns:
-            raise ManifestError(f"{name} has only columns of ours ({OURS}…)", hint="Give the original table.")
-        self.notes = notes
+        found = choose_columns(["" if column is None else str(column) for column in names], name)
+        self.positions, self._unnamed, self.columns = found.kept, found.unnamed, found.names
+        self.dropped = found.dropped
+        self.notes = (*notes, *found.notes)
 
     def rows(self) -> Iterator[Row | BadRow]:
         """Every row that is not blank; blank ones count."""
-        columns, kept = self.columns, self._kept
+        columns, kept = self.columns, self.positions
         for number, values in enumerate(self._values(), 1):
             if any(value is not None and value != "" for value in values):
+                if self._unnamed and (reason := why_unnamed(values, self._unnamed)):
+                    yield BadRow(number, reason, " | ".join(str(value) for value in values if value is not None))
+                    continue
                 yield Row(number, dict(zip(columns, [values[index] for index in kept], strict=True)), "")
 
     @abstractmethod
@@ -128,51 +128,72 @@ def _parquet(path: Path, name: str) -> Iterator[Any]:
 class XlsxManifest(_Table):
     """One sheet of an Excel workbook, each cell as the sheet shows it."""
 
-    def __init__(self, path: Path, form: Form, name: str, notes: tuple[str, ...] = ()) -> None:
-        self._path = path
-        with _sheet(path, form.sheet, name) as (sheet, others):
-            names = next(self._lines(sheet), [])
-            if others and not form.sheet:
-                notes = (*notes, f"sheet {sheet.title!r} is read, not {listed(map(repr, others))} (--sheet chooses)")
-            super().__init__(form, names, name, notes)
+    def __init__(
+        self,
+        path: Path,
+        form: Form,
+        name: str,
+        notes: tuple[str, ...] = (),
+        *,
+        header_row: int | None = None,
+        pictures: Path | None = None,
+    ) -> None:
+        """``pictures`` is where the pictures in the sheet are kept, to be sent from there; None leaves them out."""
+        self.path = path
+        self._book = Workbook(path, form.sheet, name, pictures)
+        self._hidden = 0
+        top = [line for line, _ in islice(self._lines(), max(LOOKED_AT, header_row or 0))]
+        if not any(top):
+            raise ManifestError(f"{name} is empty", hint="A manifest begins with a line of column names.")
+        self.place = find_header(top, header_row or None)
+        if header_row == 0:
+            self.place = next(place for place, line in enumerate(top) if line)
+        names = top[self.place]
         self._width = len(names)
+        note = header_note(self.place + 1, sum(map(bool, top[: self.place])))
+        named = frozenset(column for column, cell in enumerate(names) if cell is not None and str(cell).strip())
+        shown = names.index(_OUR_FIRST) - 1 if _OUR_FIRST in names else -1
+        about_pictures = tuple(self._book.take_pictures(self.place, named, shown))
+        form = replace(form, sheet=self._book.title, header_row=self.place + 1)
+        super().__init__(form, names, name, (*notes, *filter(None, (note, *about_pictures))))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided at the start, and what the rows so far had to tell."""
+        left_out = ""
+        if self.form.visible_only and self._hidden:
+            left_out = f"{_rows(self._hidden)} hidden in the sheet and left out (--visible-only)"
+        return (*self._own_notes, *self._book.notes, *([left_out] if left_out else ()))
+
+    @notes.setter
+    def notes(self, notes: tuple[str, ...]) -> None:
+        self._own_notes = notes
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Hidden rows, which are bought like the others, and formulas without a value."""
+        if not self._hidden or self.form.visible_only:
+            return self._book.warnings
+        told = f"{_rows(self._hidden)} hidden in the sheet (by a filter or by hand) and taken like the others"
+        return (f"{told}; --visible-only leaves such rows out", *self._book.warnings)
 
     def _values(self) -> Iterator[list[Any]]:
-        with _sheet(self._path, self.form.sheet, self._name) as (sheet, _):
-            lines = self._lines(sheet)
-            next(lines)
-            for line in lines:
-                yield (line + [None] * self._width)[: max(self._width, len(line))]
+        self._hidden = 0
+        for line, look in islice(self._lines(), self.place + 1, None):
+            if look is not None and look.hidden and line:
+                self._hidden += 1
+                if self.form.visible_only:
+                    yield [None] * self._width
+                    continue
+            yield (line + [None] * self._width)[: max(self._width, len(line))]
 
-    @staticmethod
-    def _lines(sheet: Any) -> Iterator[list[Any]]:
-        """The cells from the first row that has any, without the empty ones at the end of a line."""
-        begun = False
-        for cells in sheet.iter_rows():
-            line = [as_shown(cell.value, cell.number_format) for cell in cells]
+    def _lines(self) -> Iterator[tuple[list[Any], LookOfRow | None]]:
+        """The cells of every row, without the empty ones at its end."""
+        for line, look in self._book.rows():
             while line and line[-1] is None:
                 line.pop()
-            begun = begun or bool(line)
-            if begun:
-                yield line
+            yield line, look
 
 
-@contextmanager
-def _sheet(path: Path, wanted: str, name: str) -> Iterator[tuple[Any, list[str]]]:
-    import openpyxl  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.2 s that only Excel needs
-    from openpyxl.utils.exceptions import InvalidFileException  # type: ignore[import-untyped]  # noqa: PLC0415
-
-    try:
-        with path.open("rb") as file:  # by handle: openpyxl judges a path by its name
-            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-            titles = [sheet.title for sheet in book.worksheets]
-            if wanted and wanted not in titles:
-                raise UsageError(f"{name} has no sheet {wanted!r}", hint=f"Its sheets: {listed(titles, 'and')}.")
-            sheet = book[wanted] if wanted else book.worksheets[0]
-            sheet.reset_dimensions()
-            yield sheet, [title for title in titles if title != sheet.title]
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, IndexError, SyntaxError, EOFError) as error:
-        raise ManifestError(
-            f"{name} is no Excel workbook that can be read: {error}",
-            hint="Open it in Excel and save it as .xlsx or .csv.",
-        ) from None
+def _rows(count: int) -> str:
+    return f"{count:,} row is" if count == 1 else f"{count:,} rows are"

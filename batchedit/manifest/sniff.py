@@ -17,9 +17,14 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 from ..core.errors import ManifestError, UsageError
-from .rows import Form, FormKind
+from .containers import check_compound, check_zip
+from .rows import Form, FormKind, shown
 
 SAMPLE = 1 << 16
+_ASCII = bytes(range(128))
+_BROKEN = re.compile("[\udc80-\udcff]")  # a byte that is no UTF-8, as "surrogateescape" hands it on
+_ODD_WORD = re.compile(r"[^\s,;|\"]*[^\x00-\x7f\s][^\s,;|\"]*")
+_COMMON = {f"cp{page}": f"windows-{page}" for page in range(1250, 1259)}
 _BLOCK = 1 << 16  # bytes: as text still less than what malloc asks the system for anew each time
 _AROUND = 15  # blocks behind one that is no UTF-8 from which the encoding is guessed, too
 _BOMS = (
@@ -41,7 +46,15 @@ _KINDS = {
     ".parquet": FormKind.PARQUET,
     ".pq": FormKind.PARQUET,
 }
-_FOREIGN = {".xls", ".xlsb", ".ods", ".numbers", ".gsheet"}
+_WEB_PAGE = re.compile(rb"<(?:!doctype\s+html|html|head|body|script)[\s>]", re.IGNORECASE).match
+_OBJECT = re.compile(rb'\{\0?\s*\0?"').match  # of a table that is called .csv, too: no column name begins so
+_FOREIGN = {
+    ".xls": "an old Excel workbook (.xls)",
+    ".xlsb": "a binary Excel workbook (.xlsb)",
+    ".ods": "a LibreOffice sheet (.ods)",
+    ".numbers": "a file of Apple Numbers",
+    ".gsheet": "a link to a Google sheet",
+}
 _DELIMITERS = (",", ";", "\t", "|")
 _LEGACY = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp932", "gb18030", "big5", "cp949", "mac_roman")
 
@@ -75,13 +88,18 @@ def sniff_kind(path: Path, name: str) -> Form:
     if not head:
         raise ManifestError(f"{name} is empty", hint="A manifest begins with a line of column names.")
     last = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(b"PK\x03\x04") and not compression:
+        check_zip(path, name)
+        kind = FormKind.XLSX
+    elif head.startswith(b"\xd0\xcf\x11\xe0") and not compression:
+        check_compound(path, name)
         kind = FormKind.XLSX
     elif head.startswith(b"PAR1"):
         kind = FormKind.PARQUET
-    elif last in _FOREIGN or head.startswith(b"\xd0\xcf\x11\xe0"):
+    elif last in _FOREIGN or head.startswith((b"PK\x03\x04", b"PK\x05\x06", b"\xd0\xcf\x11\xe0")):
         raise ManifestError(
-            f"{name} is a kind of spreadsheet that batchedit can't read", hint="Save it as .xlsx or .csv."
+            f"{name} is {_FOREIGN.get(last, 'a packed file')}, and not a whole one",
+            hint="Open it where it was made, and save it as .xlsx or .csv.",
         )
     else:
         kind = _text_kind(last, head, name)
@@ -93,13 +111,25 @@ def _text_kind(suffix: str, head: bytes, name: str) -> FormKind:
     if kind in {FormKind.XLSX, FormKind.PARQUET}:
         raise ManifestError(f"{name} is not a whole {suffix} file", hint="Save it again, or give the original file.")
     start = head.lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n")
+    if _WEB_PAGE(start):
+        raise ManifestError(
+            f"{name} is a web page, not a table: a download without a login gives such a file",
+            hint="open the sheet where it lives, and save it anew as .csv or .xlsx",
+        )
     if kind is not FormKind.CSV and start.startswith(b"["):
         raise ManifestError(
             f"{name} is one JSON list", hint=f"Write one object a line: jq -c '.[]' {name} > manifest.jsonl"
         )
-    if kind is None:
-        kind = FormKind.JSONL if start.startswith(b"{") else FormKind.CSV
-    return kind
+    if start.startswith(b"{") and (kind is None or _OBJECT(start)):
+        return FormKind.JSONL
+    return kind or FormKind.CSV
+
+
+def ending(name: str, form: Form) -> str:
+    """The endings for a copy of the file ``name``: its own where they say what it is, else those of what it is."""
+    last = next((suffix.lower() for suffix in reversed(Path(name).suffixes) if suffix.lower() != ".gz"), "")
+    own = last if _KINDS.get(last, FormKind.CSV if last == ".txt" else None) is form.kind else f".{form.kind}"
+    return own + (".gz" if form.compression else "")
 
 
 def sniff_encoding(path: Path, form: Form, wanted: str | None, name: str) -> tuple[Form, str]:
@@ -119,11 +149,15 @@ def sniff_encoding(path: Path, form: Form, wanted: str | None, name: str) -> tup
         ), f"read as {codec.upper()}: every second byte is empty (--encoding overrides)"
     if head.count(b"\0") > max(8, len(head) // 20):
         raise ManifestError(f"{name} is not a table of text", hint="Give a CSV, TSV, JSONL, XLSX or Parquet file.")
-    odd = _first_odd_block(path, form)
+    odd = None if form.kind is FormKind.JSONL else _first_odd_block(path, form)  # JSON is UTF-8 by definition
     if odd is None:
         return replace(form, ascii=_is_ascii(path, form)), ""
+    if _is_mostly_utf8(path, form):
+        return replace(form, ascii=False), ""
     codec = _guess_legacy(odd)
-    return replace(form, encoding=codec), f"read as {codec}: the text is not UTF-8 (--encoding overrides)"
+    word = _first_odd_word(odd, codec)
+    told = f"read as {_COMMON.get(codec, codec)}: {word!r} (the text is not UTF-8; --encoding says another)"
+    return replace(form, encoding=codec, guessed=True), told
 
 
 def _lookup(wanted: str, marked: str) -> str:
@@ -164,6 +198,30 @@ def _first_odd_block(path: Path, form: Form) -> bytes | None:
     except UnicodeDecodeError:
         return block + b"".join(itertools.islice(blocks, _AROUND))
     return None
+
+
+def _is_mostly_utf8(path: Path, form: Form) -> bool:
+    """Whether at least half of the bytes beyond ASCII make whole UTF-8 letters, or the file merely ends within one.
+
+    In text of another encoding next to none do. Then it is UTF-8 with some damage: the rows that hold it are invalid, while
+    another reading would change every row, and buy all of them as rubbish.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    beyond = broken = 0
+    block = b""
+    for block in _blocks(path, form):
+        beyond += len(block.translate(None, _ASCII))
+        broken += len(_BROKEN.findall(decoder.decode(block)))
+    cut = len(_BROKEN.findall(decoder.decode(b"", final=True)))
+    if cut and not broken and (cut > 1 or beyond > cut or block[-1:] < b"\xe0"):
+        return True
+    return 2 * (broken + cut) <= beyond
+
+
+def _first_odd_word(block: bytes, codec: str) -> str:
+    """What a person can judge a guess by: the first word of ``block`` that holds a letter beyond ASCII."""
+    found = _ODD_WORD.search(block.decode(codec, errors="replace"))
+    return shown(found.group(), 40) if found else ""
 
 
 def _is_ascii(path: Path, form: Form) -> bool:

@@ -1,231 +1,200 @@
-"""From a manifest to a plan: what would be bought, what was bought before, what is wrong. Nothing is sent here."""
+"""From a manifest to jobs and to a plan: rows are read, judged, counted and, by ``run``, taken in. Nothing is sent here."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, replace
 from pathlib import Path
+from socket import gethostname
 
-import orjson
-
-from ..core.errors import ManifestError, OutputError
+from ..core.errors import ManifestError, UsageError
 from ..core.model import InvalidLine, JobKey, Line, State
-from ..jobs.expand import Expander, Recipe, expand_all
-from ..ledger.intake import Intake, KnownJobs, known_jobs
-from ..ledger.opening import open_checkpoint
-from ..ledger.sqlite import SqliteCheckpoint
-from ..manifest.read import Manifest, open_manifest
-from ..run_folder import RunFolder, digest_of
+from ..core.typed import quoted
+from ..disk import remove
+from ..jobs.expand import Expander, Known, Recipe, expand_all
+from ..ledger.book import Book
+from ..ledger.opening import reading
+from ..manifest.read import Form, Manifest, ending
+from ..manifest.rownames import row_id, row_name, row_word, sheet_row
+from ..ports import HasElsewhere, StateOf, Stop
+from ..run_folder import FORM_META, RunFolder, digest_of
 from ..runcomfy.catalogue import Model
 from ..settings.model import Settings
-from ..settings.toml import settings_text, what_changed
+from ..settings.toml import what_changed
 from .edits import Edit, told_apart
-from .link_check import Links
-from .survey import StateOf, Stop, Survey, plan, take_in
+from .link_check import Links, is_bought
+from .other_runs import OtherRuns, Tally, warnings_of
+from .plan import Plan, capped, plan_of_the_rest, shown_invalid, shown_line
+from .previous import ROW_NAMES_META, SHEETS_OWN, SOURCE_HOST, PreviousRun, before_of
+from .recipe import make_recipe
+from .remarks import link_notes, merged, warnings_of_sheet
+from .run_settings import keep_settings
+from .survey import Survey, plan, survey_text, take_in
 
-_NOT_OTHER = frozenset({State.PLANNED, State.DONE})
-
-INTAKE_VERSION = "1"
+INTAKE_VERSION = "2"
 """Part of a manifest's fingerprint: a new way of making jobs reads every manifest anew."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a run would do: shown before anything is bought. ``price`` is micro-dollars a job, 0 if unknown.
+@dataclass(frozen=True, slots=True)
+class IntakeRequest:
+    """A manifest, and all that its rows become jobs with.
 
-    ``matrix`` is what each row is multiplied by. Of ``to_buy``, ``left`` were planned before and ``edited`` stand in the
-    place of an older picture; of ``reused``, ``others`` counts those that are not done, by state.
+    ``content`` is the digest that ``source`` had before ``manifest`` was opened: a sheet that was saved since may have other
+    columns, and is refused. None where nobody else writes to it. ``links`` is what ``--check-images`` found out, ``runs`` are
+    the other runs of this person.
     """
 
-    source: str
-    folder: Path
-    model: str
-    rows: int
-    to_buy: int
-    reused: int
-    lines: int = 0
-    matrix: Sequence[tuple[str, int]] = ()
-    again: int = 0
-    twins: int = 0
-    left: int = 0
-    edited: int = 0
-    others: Mapping[str, int] = field(default_factory=dict)
-    beyond: int = 0
-    invalid_rows: int = 0
-    invalid: Sequence[InvalidLine] = ()
-    examples: Sequence[Line] = ()
-    edits: Sequence[Edit] = ()
-    notes: Sequence[str] = ()
-    warnings: Sequence[str] = ()
-    price: int = 0
-    price_source: str = ""
-    max_cost: int | None = None
-    unchanged: bool = False
-
-    @property
-    def estimate(self) -> int:
-        """Micro-dollars for what is new; 0 if the price is unknown."""
-        return self.price * self.to_buy
+    manifest: Manifest
+    source: Path
+    folder: RunFolder
+    settings: Settings
+    model: Model
+    content: str | None = None
+    links: Links | None = None
+    runs: OtherRuns | None = None
 
 
-def open_source(source: Path, settings: Settings, name: str) -> Manifest:
-    return open_manifest(
-        source, encoding=settings.encoding, delimiter=settings.delimiter, sheet=settings.sheet, name=name
-    )
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """A manifest on its way to jobs, counted while its lines go by; ``before`` is how the run stood."""
 
+    request: IntakeRequest
+    before: PreviousRun
+    recipe: Recipe
+    expander: Expander
+    survey: Survey
+    tally: Tally
 
-def make_recipe(settings: Settings, model: Model, source: Path) -> Recipe:
-    """The settings in the manifest room's terms. Relative pictures begin at ``--image-root``, else beside ``source``."""
-    return Recipe(
-        model=settings.model,
-        schema=dict(model.schema),
-        prompt=settings.prompt,
-        mapping=settings.map,
-        sets=settings.set,
-        sizes=settings.sizes,
-        variants=settings.variants,
-        id_column=settings.id,
-        name=settings.name,
-        over=settings.over,
-        fill_down=settings.fill_down,
-        image_root=Path(settings.image_root).absolute() if settings.image_root else source.absolute().parent,
-        shrinks=not settings.no_shrink,
-        loopback=settings.sandbox or settings.base_url.startswith("http://"),
-        date=date.today().isoformat(),  # noqa: DTZ011 - the date on the person's wall
-    )
+    @classmethod
+    def begin(cls, request: IntakeRequest, before: PreviousRun, known: Known | None) -> _Count:
+        """``known`` are the jobs that the run has."""
+        tally = Tally()
+        survey = Survey(request.settings.limit, before.state_of, _has_elsewhere(request.runs, tally))
+        made = make_recipe(request.settings, request.model, request.source, request.manifest)
+        recipe = _recipe_now(made, request.manifest, before, request.links)
+        return cls(request, before, recipe, Expander(recipe, request.manifest.columns, known), survey, tally)
 
+    def lines(self, stop: Stop | None = None) -> Iterator[Line | InvalidLine]:
+        """The manifest's lines, those with a bad link marked as such. Ends with what ``stop`` is thrown with."""
+        lines = expand_all(self.request.manifest, self.recipe, expander=self.expander)
+        if stop is not None:
+            lines = _until_stopped(lines, stop)
+        links = self.request.links
+        return links.judge(lines, self.expander, bought_anywhere(self.before, self.request.runs)) if links else lines
 
-@dataclass(frozen=True)
-class Before:
-    """What an earlier run of the same model and service has. ``state_of`` is as of the moment it was read."""
+    def facts(self) -> dict[str, str]:
+        """What the run keeps of this intake."""
+        return {
+            "survey": survey_text(self.survey, self.expander.guesses),
+            "local_pictures": "1" if self.expander.local_pictures else "",
+            "source": str(self.request.source.absolute()),
+            FORM_META: _form(self.request.manifest, self.before, self.expander).dump(),
+            ROW_NAMES_META: SHEETS_OWN if self.before.sheet_names else "",
+        }
 
-    known: KnownJobs | None = None
-    state_of: StateOf = lambda _: None
-    settings: Settings | None = None
-    same_manifest: bool = False
-
-
-def known_before(folder: RunFolder, settings: Settings, source: Path) -> Before:
-    """The earlier run in ``folder``, if there is one of this model and service."""
-    if not folder.checkpoint.is_file():
-        return Before()
-    checkpoint = open_checkpoint(folder.checkpoint, read_only=True)
-    try:
-        with checkpoint.snapshot():  # another process may be taking rows in
-            if checkpoint.get("model") != settings.model or checkpoint.get("service") != settings.service:
-                return Before()
-            known = known_jobs(checkpoint)
-            known.slots.read_all()  # it will be asked when this is closed
-            return before_of(checkpoint, known, digest_of(source))
-    finally:
-        checkpoint.close()
-
-
-def before_of(checkpoint: SqliteCheckpoint, known: KnownJobs, content: str) -> Before:
-    """How ``checkpoint`` stands before the next intake, of a manifest with the digest ``content``."""
-    text = checkpoint.get("settings")
-    same = f":{content}:" in (checkpoint.get("fingerprint") or "")
-    return Before(known, state_of(checkpoint, known), Settings.load(text) if text else None, same)
-
-
-def state_of(checkpoint: SqliteCheckpoint, known: KnownJobs) -> StateOf:
-    """The state of the job that a key stands for, as of now: what an intake adds to ``known`` later is no job yet."""
-    if not known.last:
-        return lambda _: None
-    planned = bytearray(known.last + 1)  # by id: it may be a million of them
-    for (job,) in checkpoint.rows("SELECT id FROM jobs WHERE state = 'planned' AND +id <= ?", (known.last,)):
-        planned[job] = 1
-    query = "SELECT id, state FROM jobs WHERE state NOT IN ('planned', 'done')"
-    others = {job: State(state) for job, state in checkpoint.rows(query)}
-
-    def state(key: JobKey) -> State | None:
-        job = known.find(key)
-        if job is None:
-            return None
-        return State.PLANNED if planned[job] else others.get(job, State.DONE)
-
-    return state
-
-
-def take_in_manifest(
-    checkpoint: SqliteCheckpoint,
-    folder: RunFolder,
-    settings: Settings,
-    *,
-    manifest: Manifest,
-    source: Path,
-    model: Model,
-    stop: Stop,
-    links: Links | None = None,
-) -> Plan:
-    """Manifest → jobs → checkpoint, unless it is the manifest of last time. Raises InvalidRowsError, ManifestError.
-
-    ``links`` is what ``--check-images`` found out.
-    """
-    fingerprint = _fingerprint(source, settings)
-    if checkpoint.get("fingerprint") == fingerprint and not checkpoint.get("local_pictures") and links is None:
-        keep_settings(checkpoint, folder, settings)
-        told = orjson.loads(checkpoint.get("survey") or "{}")
-        counts = checkpoint.counts()
+    def plan(self, edits: Sequence[Edit]) -> Plan:
+        """What was counted, as the person is shown it. ``edits`` are those of ``survey.edits`` that really are edits."""
+        request, survey, expander, before = self.request, self.survey, self.expander, self.before
+        manifest, settings, links, tally = request.manifest, request.settings, request.links, self.tally
+        _refuse_other_reading(manifest, before, edits, survey)
+        form = _form(manifest, before, expander)
+        edited = survey.edited - len(survey.edits) + len(edits)
+        new = survey.to_buy - survey.left
+        changed = what_changed(before.settings, settings, new, same_manifest=before.same_manifest)
         return Plan(
-            source=str(source),
-            folder=folder.path,
+            source=str(request.source),
+            folder=request.folder.path,
             model=settings.model,
-            to_buy=counts.of(State.PLANNED),
-            left=counts.of(State.PLANNED),
-            reused=sum(counts.by_state.values()) - counts.of(State.PLANNED),
-            others={state.value: n for state, n in counts.by_state.items() if n and state not in _NOT_OTHER},
-            unchanged=True,
-            **told,
+            rows=survey.rows,
+            to_buy=survey.to_buy,
+            reused=survey.reused,
+            lines=survey.lines,
+            matrix=_matrix(settings, len(expander.sizes)),
+            twins=survey.twins,
+            left=survey.left,
+            edited=edited,
+            others={state.value: count for state, count in survey.others.items()},
+            beyond=survey.beyond,
+            invalid_rows=survey.invalid_rows,
+            left_out=dict(survey.left_out),
+            guesses=expander.guesses,
+            is_rehearsal=settings.sandbox,
+            invalid=[shown_invalid(line, form) for line in survey.invalid],
+            examples=[shown_line(line, form) for line in survey.examples],
+            edits=[replace(e, row=sheet_row(form, e.row), id=row_id(form, e.row, e.id)) for e in edits],
+            row_word=row_word(form),
+            notes=(
+                *manifest.notes,
+                *expander.notes,
+                *merged(expander),
+                *link_notes(expander),
+                *changed,
+                *_moved(request.folder, request.source, before, survey),
+            ),
+            warnings=(
+                *manifest.warnings,
+                *warnings_of_sheet(expander, form),
+                *(links.warnings(form) if links else ()),
+                *warnings_of(tally),
+            ),
+            other_runs=tally,
+            **capped(settings, before.cap),
         )
-    intake = Intake.begin(checkpoint, limit=settings.limit)
-    before = before_of(checkpoint, intake.known, fingerprint.split(":")[1])
-    survey = Survey(limit=settings.limit, state_of=before.state_of)
-    recipe = make_recipe(settings, model, source)
-    expander = Expander(recipe, manifest.columns, intake.known)
-    lines = _until_stopped(expand_all(manifest, recipe, expander=expander), stop)
+
+
+def take_in_manifest(checkpoint: Book, request: IntakeRequest, stop: Stop) -> Plan:
+    """Manifest → jobs → checkpoint, unless it is the manifest of last time and the run has its own copy of that.
+
+    Raises InvalidRowsError, ManifestError, UsageError for a folder of another sheet, and what ``stop`` was thrown with.
+    """
+    folder, settings, source = request.folder, request.settings, request.source
+    fingerprint = _fingerprint(request.content or digest_of(source), settings)
+    known = checkpoint.get("fingerprint") == fingerprint and folder.has_copy(fingerprint)
+    if known and not checkpoint.get("local_pictures") and request.links is None:
+        keep_settings(checkpoint, folder, settings)
+        checkpoint.put("source", str(source.absolute()))  # the same sheet, which may have been moved
+        if checkpoint.get("store"):
+            checkpoint.put(SOURCE_HOST, gethostname())
+        return plan_of_the_rest(checkpoint, folder, settings, str(source))
+    intake = checkpoint.begin_intake(limit=settings.limit)
+    count = _Count.begin(request, before_of(checkpoint, intake.known, fingerprint.split(":")[1]), intake.known)
+    survey = count.survey
     try:
-        take_in(intake, links.judge(lines, expander, before.state_of) if links else lines, survey)
-        edits = told_apart(survey.edits, expander.wants, checkpoint.rows) if survey.edits else []
-        what = plan_of(source, folder, settings, survey, manifest, expander, before, edits, links)
+        take_in(intake, count.lines(stop), survey)
+        check_sheet(folder, source, count.before, survey)
+        edits = told_apart(survey.edits, count.expander.wants, checkpoint) if survey.edits else []
+        what = count.plan(edits)
         if survey.invalid_rows and not settings.skip_invalid:
             raise InvalidRowsError(what)
         if not survey.wanted:
             raise ManifestError(f"{source} has no row that can become a picture")
+        staged = folder.stage_snapshot(source, ending(source.name, request.manifest.form))
+        _check_unchanged(source, fingerprint, staged)
     except BaseException:
         intake.abandon()
         raise
-    staged = folder.stage_snapshot(source)
-    about = {
-        "survey": _survey_text(survey),
-        "local_pictures": "1" if expander.local_pictures else "",
-        "source": str(source.absolute()),
-        "settings": settings.dump(),
+    about = count.facts() | {
+        SOURCE_HOST: gethostname() if checkpoint.get("store") else "",
+        "settings": replace(settings, max_cost=checkpoint.cap).dump(),
     }
     intake.commit(fingerprint, about)
     folder.settle_snapshot(fingerprint, staged)
-    show_settings(folder, settings)
+    keep_settings(checkpoint, folder, settings)
     return what
 
 
-def keep_settings(checkpoint: SqliteCheckpoint, folder: RunFolder, settings: Settings) -> None:
-    """What the run was told this time, where nothing else is new: in the checkpoint for us, for people in a file."""
-    text = settings.dump()
-    if checkpoint.get("settings") != text or not folder.settings.is_file():
-        checkpoint.put("settings", text)
-        show_settings(folder, settings)
-
-
-def show_settings(folder: RunFolder, settings: Settings) -> None:
-    """``settings.toml``. OutputError if it can't be written."""
-    part = folder.settings.with_suffix(".part")
-    try:
-        part.write_text(settings_text(settings), encoding="utf-8", errors="replace")
-        part.replace(folder.settings)
-    except OSError as error:
-        raise OutputError(f"{folder.settings} can't be written: {error.strerror or error}") from error
+def survey_manifest(request: IntakeRequest, before: PreviousRun) -> Plan:
+    """Count everything, keep nothing: ``batchedit plan``. Raises UsageError for a folder of another sheet."""
+    count = _Count.begin(request, before, before.known)
+    survey = plan(count.lines(), count.survey)
+    check_sheet(request.folder, request.source, before, survey)
+    edits: Sequence[Edit] = ()
+    if survey.edits:
+        with reading(request.folder.checkpoint) as checkpoint:
+            edits = told_apart(survey.edits, count.expander.wants, checkpoint)
+    return count.plan(edits)
 
 
 class InvalidRowsError(ManifestError):
@@ -241,6 +210,96 @@ class InvalidRowsError(ManifestError):
         self.plan = what
 
 
+def bought_anywhere(before: PreviousRun, runs: OtherRuns | None) -> StateOf:
+    """``before.state_of``, and DONE for what other runs have: what need not be bought needs no link either."""
+    if not runs:
+        return before.state_of
+
+    def state(key: JobKey) -> State | None:
+        here = before.state_of(key)
+        if is_bought(here):
+            return here
+        found = runs.find(key)
+        return State.DONE if found is not None and Tally().add(found) else here
+
+    return state
+
+
+def check_sheet(folder: RunFolder, source: Path, before: PreviousRun, survey: Survey) -> None:
+    """UsageError (64) if the run in ``folder`` was made from another sheet and has no job in common with this one."""
+    if before.known is None or not before.known.last or survey.known or before.is_from(source):
+        return
+    raise UsageError(
+        f"the run in {folder.path} belongs to another sheet, {before.source or 'which it does not name'}, and has no picture "
+        f"in common with {source}; nothing was changed",
+        hint=f"for a run of its own the same command with: --out {quoted(_free_beside(folder.path))}",
+    )
+
+
+def _free_beside(folder: Path) -> Path:
+    return next(other for n in itertools.count(2) if not (other := folder.with_name(f"{folder.name}-{n}")).exists())
+
+
+def _moved(folder: RunFolder, source: Path, before: PreviousRun, survey: Survey) -> Iterator[str]:
+    """A run that goes on with another file than the one it was made from says so."""
+    if not before.source or not before.known or before.is_from(source):
+        return
+    told = f"the run in {folder.path} was made from {before.source} and goes on with {source}"
+    if not Path(before.source).exists():
+        yield f"{told}, which has {survey.known:,} of the same pictures"
+        return
+    yield (
+        f"{told}: {survey.known:,} pictures are in both, and its results are those of {source.name} from now on; for a run "
+        f"of its own: --out {quoted(_free_beside(folder.path))}"
+    )
+
+
+def _check_unchanged(source: Path, fingerprint: str, staged: Mapping[Path, str]) -> None:
+    """ManifestError unless the copy is of the content that the reading began with: rows of two contents are no sheet."""
+    if all(f":{content}:" in fingerprint for content in staged.values()):
+        return
+    for copy in staged:
+        remove(copy)
+    raise ManifestError(
+        f"{source} was saved while it was taken in; nothing of it was taken in, and nothing was bought",
+        hint="type the same command again once it is saved",
+    )
+
+
+def _refuse_other_reading(manifest: Manifest, before: PreviousRun, edits: Sequence[Edit], survey: Survey) -> None:
+    """ManifestError if a *guess* at the encoding makes other texts of rows that were taken in before.
+
+    One damaged letter, or one line from elsewhere, can make a sheet look like another encoding: then every umlaut is
+    another word, and what was bought would be bought again.
+    """
+    encoding = manifest.form.encoding
+    if not manifest.form.guessed or before.known is None or not before.known.last or before.encoding == encoding:
+        return
+    inputs = {line.row: line.job.inputs for line in survey.edits}
+    changed = [edit for edit in edits if not inputs[edit.row].isascii()]
+    if not changed and not survey.odd_ids:
+        return
+    first = row_name(manifest.form, changed[0].row, changed[0].id) if changed else ""
+    rows = first or "rows whose name holds such letters"
+    was = f", and was read as {before.encoding} before" if before.encoding else ""
+    raise ManifestError(
+        f"{'; '.join(manifest.notes)}. That is a guess{was}; it changes {rows} among what this run has taken in already, "
+        "and would buy it again; nothing was sent",
+        hint=f"save the sheet as UTF-8; or, if the word above is right: --encoding {encoding}",
+    )
+
+
+def _recipe_now(recipe: Recipe, manifest: Manifest, before: PreviousRun, links: Links | None) -> Recipe:
+    shift = manifest.form.header_row if before.sheet_names else 0
+    return replace(recipe, fetched=links.fetched if links else {}, row_shift=shift)
+
+
+def _has_elsewhere(runs: OtherRuns | None, tally: Tally) -> HasElsewhere:
+    if not runs:
+        return lambda _: False
+    return lambda key: (found := runs.find(key)) is not None and tally.add(found)
+
+
 def _until_stopped(lines: Iterator[Line | InvalidLine], stop: Stop) -> Iterator[Line | InvalidLine]:
     for line in lines:
         if stop.reason is not None:
@@ -248,106 +307,17 @@ def _until_stopped(lines: Iterator[Line | InvalidLine], stop: Stop) -> Iterator[
         yield line
 
 
-def _fingerprint(source: Path, settings: Settings) -> str:
+def _fingerprint(content: str, settings: Settings) -> str:
     part = hashlib.sha256(settings.manifest_part().encode()).hexdigest()
-    return f"{INTAKE_VERSION}:{digest_of(source)}:{part}"
+    return f"{INTAKE_VERSION}:{content}:{part}"
 
 
-def _survey_text(survey: Survey) -> str:
-    return orjson.dumps(
-        {"rows": survey.rows, "twins": survey.twins, "invalid_rows": survey.invalid_rows, "beyond": survey.beyond}
-    ).decode()
+def _form(manifest: Manifest, before: PreviousRun, expander: Expander) -> Form:
+    return replace(manifest.form, ids_by_index=not before.sheet_names and not expander.id_column)
 
 
-def plan_of(
-    source: Path,
-    folder: RunFolder,
-    settings: Settings,
-    survey: Survey,
-    manifest: Manifest,
-    expander: Expander,
-    before: Before,
-    edits: Sequence[Edit],
-    links: Links | None,
-) -> Plan:
-    """What was counted, as the person is shown it. ``edits`` are those of ``survey.edits`` that really are edits."""
-    edited = survey.edited - len(survey.edits) + len(edits)
-    new = survey.to_buy - survey.left
-    changed = what_changed(before.settings, settings, new, same_manifest=before.same_manifest)
-    return Plan(
-        source=str(source),
-        folder=folder.path,
-        model=settings.model,
-        rows=survey.rows,
-        to_buy=survey.to_buy,
-        reused=survey.reused,
-        lines=survey.lines,
-        matrix=_matrix(settings),
-        twins=survey.twins,
-        left=survey.left,
-        edited=edited,
-        others={state.value: count for state, count in survey.others.items()},
-        beyond=survey.beyond,
-        invalid_rows=survey.invalid_rows,
-        invalid=survey.invalid,
-        examples=survey.examples,
-        edits=edits,
-        notes=(*manifest.notes, *expander.notes, *changed),
-        warnings=(*_warnings(expander), *(links.warnings() if links else ())),
-        max_cost=settings.max_cost,
-    )
-
-
-def _matrix(settings: Settings) -> tuple[tuple[str, int], ...]:
-    """What each row is multiplied by, such as ``(("market", 3), ("sizes", 2))``."""
+def _matrix(settings: Settings, sizes: int) -> tuple[tuple[str, int], ...]:
+    """What each row is multiplied by, such as ``(("market", 3), ("sizes", 2))``. ``sizes`` counts each once."""
     found = [(column, len(values)) for column, values in settings.over.items()]
-    found += [("sizes", len(dict.fromkeys(settings.sizes))), ("variants", settings.variants)]
+    found += [("sizes", sizes), ("variants", settings.variants)]
     return tuple((name, count) for name, count in found if count > 1)
-
-
-def _warnings(expander: Expander) -> tuple[str, ...]:
-    found = [
-        f"{{{column}}} in the prompt is empty in {count:,} row{'s' if count > 1 else ''}"
-        for column, count in expander.empties.items()
-    ]
-    found += [
-        f"--for {column}: nothing uses it, so its pictures are one and the same; name {{{column}}} in --prompt"
-        for column in expander.unused_over
-    ]
-    if hint := expander.fill_down_hint():
-        found.append(
-            f"{', '.join(hint)}: blank below the first row of a product, as in a Shopify export; "
-            f"--fill-down {','.join(hint)!r} carries the value down"
-        )
-    if large := expander.large_pictures:
-        found.append(
-            f"{large:,} local picture{'s are' if large > 1 else ' is'} larger than the service takes (6 MiB as sent) and "
-            "will be re-encoded to fit; --no-shrink refuses such pictures instead"
-        )
-    return tuple(found)
-
-
-def survey_manifest(
-    manifest: Manifest,
-    source: Path,
-    folder: RunFolder,
-    settings: Settings,
-    model: Model,
-    before: Before,
-    links: Links | None = None,
-) -> Plan:
-    """Count everything, keep nothing: ``batchedit plan``."""
-    recipe = make_recipe(settings, model, source)
-    expander = Expander(recipe, manifest.columns, before.known)
-    lines = expand_all(manifest, recipe, expander=expander)
-    survey = plan(
-        links.judge(lines, expander, before.state_of) if links else lines, Survey(settings.limit, before.state_of)
-    )
-    edits: Sequence[Edit] = ()
-    if survey.edits:
-        checkpoint = open_checkpoint(folder.checkpoint, read_only=True)
-        try:
-            edits = told_apart(survey.edits, expander.wants, checkpoint.rows)
-        finally:
-            checkpoint.close()
-    return plan_of(source, folder, settings, survey, manifest, expander, before, edits, links)

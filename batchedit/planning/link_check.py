@@ -1,29 +1,37 @@
-"""``--check-images`` in a run: which links are asked about, and what the answers mean for rows. Before money is spent."""
+"""Links asked about before money is spent, a sample or all (``--check-images``), and what rows make of the answers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
 from time import time
 from typing import Any
 
 import anyio
 import orjson
+from anyio import to_thread
 
 from ..core.errors import OutputError
 from ..core.model import CellProblem, InvalidLine, Line, State
+from ..images.fetched import MARKS, find_kept, is_short_lived, keep_pictures
 from ..images.link_cache import LinkCache, link_digest
 from ..images.link_checks import Checked, check_links
 from ..images.link_probe import Asker
+from ..images.link_sample import NOT_SAMPLED, SAMPLED, Sample, ask_sample
 from ..jobs.expand import Expander, expand_all
 from ..jobs.recipe import Recipe
 from ..manifest.digests import DigestSet
-from ..manifest.read import Manifest
-from ..ports import Observer
+from ..manifest.read import Form, Manifest
+from ..manifest.rownames import listed_rows, row_name
+from ..ports import Observer, StateOf, Stop
 from ..run_folder import RunFolder
-from .survey import StateOf, Stop
 
-SHOWN_ROWS = 5
+ROWS_LOOKED_AT = 10_000
+"""For a sample."""
+ROWS_PEEKED_AT = 200
+"""To find out whether a sheet has links that die soon."""
 
 
 @dataclass
@@ -33,6 +41,7 @@ class Links:
     checked: Checked = field(default_factory=Checked)
     large: dict[int, str] = field(default_factory=dict)
     unsure: dict[int, str] = field(default_factory=dict)
+    fetched: dict[str, Path] = field(default_factory=dict)  #: link -> the file that its picture lies in now
 
     def judge(
         self, lines: Iterator[Line | InvalidLine], expander: Expander, state_of: StateOf
@@ -60,20 +69,28 @@ class Links:
                     rows[line.row] = known[digest]
         return problems
 
-    def warnings(self) -> Iterator[str]:
-        """What a person should know and need not mend."""
+    def warnings(self, form: Form) -> Iterator[str]:
+        """What a person should know and need not mend. ``form`` is the manifest's."""
+        if self.fetched:
+            yield (
+                f"{_count(len(self.fetched), 'picture')} behind Airtable links, which die after some hours: fetched to this "
+                "machine and sent from here"
+            )
         if self.large:
             yield (
-                f"{_pictures(self.large)} over 16 MB: the service's page names 16 MB in one place and 25 MB in another, "
-                "so it may refuse them"
+                f"{_pictures(self.large, form)} over 16 MB: the service's page names 16 MB in one place and 25 MB in "
+                "another, so it may refuse them"
             )
         if self.unsure:
-            yield f"{_pictures(self.unsure)} that nobody could tell about: it {next(iter(self.unsure.values()))}"
+            yield f"{_pictures(self.unsure, form)} that nobody could tell about: it {next(iter(self.unsure.values()))}"
 
 
-def _pictures(rows: Mapping[int, str]) -> str:
-    some = ", ".join(map(str, list(rows)[:SHOWN_ROWS])) + (", …" if len(rows) > SHOWN_ROWS else "")
-    return f"{len(rows):,} row{'s have' if len(rows) > 1 else ' has'} a picture (row {some})"
+def _count(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _pictures(rows: Mapping[int, str], form: Form) -> str:
+    return f"{len(rows):,} row{'s have' if len(rows) > 1 else ' has'} a picture ({listed_rows(form, list(rows))})"
 
 
 def links_of(line: Line, columns: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -129,6 +146,85 @@ async def ask_about_links(
         raise stop.reason
     observer.note("checked_images", _told(links.checked))
     return links
+
+
+async def fetch_short_lived(
+    manifest: Manifest,
+    recipe: Recipe,
+    folder: RunFolder,
+    links: Links,
+    state_of: StateOf,
+    *,
+    limit: int | None,
+    observer: Observer,
+    proxy: str | None,
+) -> None:
+    """Fetch the pictures behind links that die within hours, for jobs to be bought, into the run's folder. What came out is
+    in ``links``: where each one lies, and which links give none.
+
+    A job that was bought by its link keeps that link, and so its identity.
+    """
+    wanted = await to_thread.run_sync(lambda: _short_lived(manifest, recipe, state_of, limit))
+    if not wanted:
+        return
+    observer.note("fetch_pictures", f"fetching {_count(len(wanted), 'picture')} whose links die soon …")
+    async with Asker(loopback=recipe.loopback, proxy=proxy) as asker:
+        bad = await keep_pictures(wanted, folder.inputs, asker)
+    for link in wanted:
+        if link in bad:
+            reason = f"{bad[link]}; Airtable's links die after some hours: export the sheet again"
+            links.checked.bad[link_digest(link)] = reason
+        elif (path := find_kept(folder.inputs, link)) is not None:
+            links.fetched[link] = path.absolute()
+
+
+def _short_lived(manifest: Manifest, recipe: Recipe, state_of: StateOf, limit: int | None) -> list[str]:
+    """Such links of jobs to be bought. A sheet without one among its first rows is not read further."""
+    first = islice(manifest.rows(), ROWS_PEEKED_AT)
+    if not any(mark in str(row) for row in first for mark in MARKS):
+        return []
+    expander, found, jobs = Expander(recipe, manifest.columns), dict[str, None](), 0
+    for line in expand_all(manifest, recipe, expander=expander):
+        if isinstance(line, InvalidLine) or line.twin or is_bought(state_of(line.job.key)):
+            continue
+        jobs += 1
+        if limit is not None and jobs > limit:
+            break
+        found.update((url, None) for _, url in links_of(line, expander.picture_columns) if is_short_lived(url))
+    return list(found)
+
+
+async def sample_links(manifest: Manifest, recipe: Recipe, state_of: StateOf, *, proxy: str | None) -> Sample:
+    """Ask about the first distinct links of jobs to be bought. Where the service is this machine's own, links to this
+    machine alone: what is out there is nothing to it.
+    """
+    found = await to_thread.run_sync(lambda: list(islice(_first_links(manifest, recipe, state_of), SAMPLED)))
+    links = [(row_name(manifest.form, line.row, line.id), link) for line, link in found]
+    if not links:
+        return NOT_SAMPLED
+    async with Asker(loopback=recipe.loopback, proxy=proxy, tries=1) as asker:
+        return await ask_sample(links, asker)
+
+
+def _first_links(manifest: Manifest, recipe: Recipe, state_of: StateOf) -> Iterator[tuple[Line, str]]:
+    """``(line, link)``, each link once. A sheet of which much is bought is not read to its end for it."""
+    expander, seen, looked_at = Expander(recipe, manifest.columns), set[str](), 0
+    columns = expander.picture_columns
+    for row in manifest.rows():
+        looked_at += 1
+        if looked_at > ROWS_LOOKED_AT:
+            return
+        lines = expander.expand(row)
+        if isinstance(lines, InvalidLine):
+            continue
+        for line in lines:
+            if is_bought(state_of(line.job.key)):
+                continue
+            for _, url in links_of(line, columns):
+                ours = not recipe.loopback or url[:5].lower() == "http:"
+                if ours and url not in seen:
+                    seen.add(url)
+                    yield line, url
 
 
 def _wanted(

@@ -1,53 +1,24 @@
-"""The sentence: manifest → jobs → checkpoint → pool (submit, poll, download) → results."""
+"""What a manifest asks for, counted while its lines go by on their way to the checkpoint."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-import anyio
 import orjson
 
-from ..commands.observers import Snapshot
-from ..core.errors import BatcheditError
-from ..core.model import InvalidLine, JobKey, Line, Record, State
-from ..ledger.intake import Intake
-from ..pool.collecting import Pool, ask_prices, gravest, resume, work
-
-REFRESH_SECONDS = 0.5
-PRICES_SECONDS = 20.0
-"""How often a run asks for costs that came without the result."""
-StateOf = Callable[[JobKey], State | None]
-"""A job's state by its key, None if no job has it."""
+from ..core.model import InvalidLine, Line, State
+from ..ledger.book import Intake
+from ..ports import HasElsewhere, StateOf
 
 EXAMPLES = 3
 EXAMPLES_WITHIN = 1000
 """Among so many pictures to buy the examples are looked for."""
+_KEPT_COUNTS = ("rows", "twins", "invalid_rows", "beyond")
 TOLD_PROBLEMS = 200
 """So many invalid rows are kept to be told one by one; the rest is counted."""
-
-
-class Stop:
-    """The switch by which somebody outside ends a run: a signal, a window that is closed."""
-
-    def __init__(self) -> None:
-        self.reason: BatcheditError | None = None
-        self._listener: Callable[[BatcheditError], None] | None = None
-
-    def listen(self, listener: Callable[[BatcheditError], None] | None) -> None:
-        """Call ``listener`` with the reason, at once if the switch was thrown before."""
-        self._listener = listener
-        if listener is not None and self.reason is not None:
-            listener(self.reason)
-
-    def throw(self, reason: BatcheditError) -> bool:
-        """End the run; the first reason stands. False if nobody listened: then there is nothing to end in order."""
-        if self.reason is None:
-            self.reason = reason
-            if self._listener is not None:
-                self._listener(reason)
-        return self._listener is not None
 
 
 @dataclass
@@ -56,11 +27,13 @@ class Survey:
 
     ``wanted`` counts distinct jobs within ``limit``; of these ``to_buy`` are not bought yet: ``left`` were planned by an
     earlier run, ``edited`` are in the place of an older job, the rest is new. ``others`` counts what was bought before
-    and is not done, by state. ``state_of`` is how the jobs stood before this manifest.
+    and is not done, by state. ``odd_ids`` counts new ones whose row's id holds letters beyond ASCII. ``state_of`` is how the
+    jobs stood before this manifest; ``elsewhere`` counts those that other runs have, and ``known`` those that this run knew.
     """
 
     limit: int | None = None
     state_of: StateOf = lambda key: None  # noqa: ARG005 - nothing is known
+    has_elsewhere: HasElsewhere = lambda key: False  # noqa: ARG005 - nobody has anything
     rows: int = 0
     lines: int = 0
     twins: int = 0
@@ -68,10 +41,14 @@ class Survey:
     to_buy: int = 0
     left: int = 0
     edited: int = 0
+    odd_ids: int = 0
     beyond: int = 0
+    known: int = 0
+    elsewhere: int = 0
     invalid_rows: int = 0
     others: Counter[State] = field(default_factory=Counter)
     invalid: list[InvalidLine] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
     examples: list[Line] = field(default_factory=list)
     edits: list[Line] = field(default_factory=list)
     _row: int = 0
@@ -93,24 +70,33 @@ class Survey:
         if line.twin:
             self.twins += 1
             return
+        state = self.state_of(line.job.key)
+        self.known += state is not None
         if self.limit is not None and self.wanted >= self.limit:
             self.beyond += 1
             return
         self.wanted += 1
-        state = self.state_of(line.job.key)
         if state is not None and state is not State.PLANNED:
             if state is not State.DONE:
                 self.others[state] += 1
             return
+        if self.has_elsewhere(line.job.key):
+            self.elsewhere += 1
+            return
+        self._count_purchase(line, planned=state is State.PLANNED)
+
+    def _count_purchase(self, line: Line, *, planned: bool) -> None:
         self.to_buy += 1
         if len(self.examples) < EXAMPLES and self.to_buy <= EXAMPLES_WITHIN:
             self._keep_example(line)
-        if state is State.PLANNED:
+        if planned:
             self.left += 1
         elif line.job.version > 1:
             self.edited += 1
             if len(self.edits) < TOLD_PROBLEMS:
                 self.edits.append(line)
+        elif not line.id.isascii():
+            self.odd_ids += 1
 
     def _keep_example(self, line: Line) -> None:
         """Unlike ones: two sizes of one row show nothing new."""
@@ -119,14 +105,17 @@ class Survey:
             self.examples.append(line)
 
     def _count_invalid(self, line: InvalidLine) -> None:
+        if line.left_out:
+            self.left_out[line.left_out] += 1
+            return
         self.invalid_rows += 1
         if len(self.invalid) < TOLD_PROBLEMS:
             self.invalid.append(line)
 
     @property
     def reused(self) -> int:
-        """Wanted jobs that were bought before."""
-        return self.wanted - self.to_buy
+        """Wanted jobs that were bought before, in this run."""
+        return self.wanted - self.to_buy - self.elsewhere
 
 
 def plan(lines: Iterable[Line | InvalidLine], survey: Survey) -> Survey:
@@ -141,61 +130,21 @@ def take_in(intake: Intake, lines: Iterable[Line | InvalidLine], survey: Survey)
     intake.add(survey.watch(lines))
 
 
-async def collect_and_buy(
-    pool: Pool,
-    *,
-    buy: bool,
-    stop: Stop,
-    refresh: Callable[[Snapshot], None] | None = None,
-    only: Sequence[Record] | None = None,
-) -> None:
-    """The pool's part. Returns when every job rests, buying has stopped, or ``stop`` was thrown.
-
-    With ``only``, of the planned jobs just these are bought. ``refresh`` is None where nobody watches.
-
-    ``stop`` ends polling and downloading at once; a POST on the wire is waited for and its answer written down.
-    """
-    with anyio.CancelScope() as scope:
-
-        def end(reason: BatcheditError) -> None:
-            pool.governor.halt(reason)
-            scope.cancel()
-
-        stop.listen(end)
-        try:
-            async with anyio.create_task_group() as around:
-                if refresh is not None:
-                    around.start_soon(_show, pool, refresh)
-                around.start_soon(_ask_prices_now_and_then, pool)
-                await resume(pool)
-                await work(pool, buy=buy, only=only)
-                await ask_prices(pool)
-                around.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            raise gravest(group) from group
-        finally:
-            stop.listen(None)
-    if refresh is not None:
-        refresh(snapshot(pool))
+def survey_text(survey: Survey, guesses: Sequence[str]) -> str:
+    """JSON: what the run keeps of it, for ``run RUN``, which reads no sheet."""
+    told = {name: getattr(survey, name) for name in _KEPT_COUNTS}
+    return orjson.dumps({**told, "left_out": survey.left_out, "guesses": guesses}).decode()
 
 
-async def _ask_prices_now_and_then(pool: Pool) -> None:
-    """While the run goes on, so that the budget knows what the wire really costs."""
-    while True:
-        await anyio.sleep(PRICES_SECONDS)
-        await ask_prices(pool)
-
-
-async def _show(pool: Pool, refresh: Callable[[Snapshot], None]) -> None:
-    while True:
-        began = anyio.current_time()
-        refresh(snapshot(pool))
-        # With thousands in flight a snapshot takes its time: never more than a fiftieth of all.
-        await anyio.sleep(max(REFRESH_SECONDS, 50 * (anyio.current_time() - began)))
-
-
-def snapshot(pool: Pool) -> Snapshot:
-    """How the run stands now."""
-    counts, money = pool.checkpoint.counts(), pool.checkpoint.money()
-    governor = pool.governor
-    return Snapshot(counts, money, governor.eta(counts.of(State.PLANNED)), governor.stalled(), governor.paused())
+def read_survey(text: str) -> dict[str, Any]:
+    """The fields of a ``Plan`` that ``survey_text`` kept. ValueError for what it can't have written."""
+    told = orjson.loads(text)
+    if not (isinstance(told, dict) and told.keys() <= {*_KEPT_COUNTS, "left_out", "guesses"}):
+        raise ValueError(text)
+    guesses, left_out = told.get("guesses", []), told.get("left_out", {})
+    counts = [told[name] for name in _KEPT_COUNTS if name in told]
+    if not (isinstance(guesses, list) and all(isinstance(guess, str) for guess in guesses)):
+        raise ValueError(text)
+    if not (isinstance(left_out, dict) and all(type(count) is int for count in (*counts, *left_out.values()))):
+        raise ValueError(text)
+    return {"rows": 0, **told}

@@ -23,22 +23,22 @@ _JUDGED_A_SECOND = 10_000  # sleepers at most, at 3 µs each
 
 
 @dataclass(eq=False, slots=True)
-class _Sleeper:
+class _Waiter:
     began: float
     looked: float
     call: anyio.Event = field(default_factory=anyio.Event)
 
 
-class Asleep:
+class PollWaiters:
     """All jobs whose next look is more than WORTH_SECONDS away. Times are seconds on one clock."""
 
     def __init__(self) -> None:
-        self._sleepers: dict[_Sleeper, None] = {}
+        self._sleepers: dict[_Waiter, None] = {}
         self._called_at = -math.inf
 
     async def sleep(self, seconds: float, *, began: float, looked: float) -> bool:
         """Wait so long, or until called: was it called? The job runs since ``began``; ``looked`` is the last look."""
-        sleeper = _Sleeper(began, looked)
+        sleeper = _Waiter(began, looked)
         self._sleepers[sleeper] = None
         try:
             with anyio.move_on_after(seconds):
@@ -48,13 +48,19 @@ class Asleep:
             self._sleepers.pop(sleeper, None)
         return False
 
+    def wake(self) -> None:
+        """Call everybody: the process was suspended, and any of the jobs may be over."""
+        for sleeper in self._sleepers:
+            sleeper.call.set()
+        self._sleepers.clear()
+
     def learned(self, lifetimes: Lifetimes, now: float, p: float) -> None:
         """An end was noticed: call who is overdue. The cap on GETs takes them in this order, the likeliest first."""
         pause = max(_LEAST_PAUSE, len(self._sleepers) / _JUDGED_A_SECOND)
         if now - self._called_at < pause or not self._sleepers:
             return
         self._called_at = now
-        sleepers: Sequence[_Sleeper] = list(self._sleepers)
+        sleepers: Sequence[_Waiter] = list(self._sleepers)
         gaps = [(one.looked - one.began, now - one.began) for one in sleepers]
         for n in overdue(lifetimes, gaps, p=p):
             sleepers[n].call.set()

@@ -9,13 +9,16 @@ from typing import Any
 
 import orjson
 
-from ..core.model import MICRO, Outcome
+from ..core.columns import RESULT_COLUMNS
+from ..core.model import LEFT_OUT, MICRO, Outcome
+from ..manifest.rownames import sheet_flags, sheet_row
+from ..manifest.rows import Form
 
 STATUS = {
     state: "submitted" if state in {"submitting", "waiting", "cancelling", "fetched"} else state
     for state in (
         *("planned", "submitting", "in_doubt", "waiting", "cancelling", "fetched"),
-        *("uncollected", "done", "failed", "cancelled", "invalid"),
+        *("uncollected", "done", "failed", "cancelled", "invalid", "skipped"),
     )
 }
 """A job's state as ``result_status`` says it."""
@@ -45,6 +48,9 @@ def error_text(problems: str) -> str:
     """Every reason of an invalid row: ``size '4:5' is not possible: …; image is empty …``."""
     told = []
     for column, value, reason in json.loads(problems):
+        if column == LEFT_OUT:
+            told.append(f"the row {reason}")
+            continue
         shown = f"{value!r} " if value != "" else ""
         told.append(
             f"{column} {shown}{reason}".strip() if column else f"the row {reason}" + (f": {value}" if value else "")
@@ -52,8 +58,11 @@ def error_text(problems: str) -> str:
     return "; ".join(told)
 
 
-def named(outcome: Outcome) -> dict[str, Any]:
-    """Our columns in their order, by name: text, int, float, a list of paths, or None for nothing. Cost is text."""
+def named(outcome: Outcome, form: Form) -> dict[str, Any]:
+    """Our columns in their order, by name: text, int, float, a list of paths, or None for nothing. Cost is text.
+
+    ``form`` is the manifest's: the row is the sheet's own.
+    """
     # Taken apart at once: a name each would be a tenth of all the time that results take.
     (
         row,
@@ -74,12 +83,15 @@ def named(outcome: Outcome) -> dict[str, Any]:
         problems,
         _,
         flags,
+        reused_from,
+        decision,
+        note,
     ) = outcome
     files = orjson.loads(text) if text else _NO_FILES
     path, sha256, size_in_bytes, width, height, link = files[0]
     invalid = state == "invalid"
     return {
-        "result_row": row,
+        "result_row": sheet_row(form, row),
         "result_size": size or None,
         "result_variant": None if invalid else variant,
         "result_version": None if invalid else version,
@@ -99,14 +111,14 @@ def named(outcome: Outcome) -> dict[str, Any]:
         "result_width": width or None,
         "result_height": height or None,
         "result_key": key.hex() or None,
-        "result_flags": flags or None,
+        "result_flags": sheet_flags(form, flags) or None,
+        "result_reused_from": reused_from or None,
+        "result_decision": decision or None,
+        "result_note": note or None,
     }
 
 
 _NO_FILES = [(None, None, None, None, None, None)]
-
-RESULT_COLUMNS = tuple(named(Outcome(0, "", "planned")))
-"""Our columns' names, in order."""
 
 
 def json_object(ours: dict[str, Any]) -> bytes:
@@ -135,7 +147,8 @@ def csv_cells(ours: dict[str, Any], delimiter: str) -> str:
 
 _FILES = RESULT_COLUMNS.index("result_files")
 _FROM_OUTSIDE = tuple(
-    RESULT_COLUMNS.index(f"result_{name}") for name in ("size", "error", "file", "files", "url", "request_id", "flags")
+    RESULT_COLUMNS.index(f"result_{name}")
+    for name in ("size", "error", "file", "files", "url", "request_id", "flags", "reused_from", "note")
 )
 """The others are numbers, times, hex digits and words of our own, in which no usual delimiter can stand."""
 _USUAL = frozenset({",", ";", "\t", "|"})

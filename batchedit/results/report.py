@@ -2,26 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from ..core.model import Counts, Money, State
-from ..ledger.summary import CommonError, Digest
+from ..core.model import MICRO, Counts, Money, State, format_usd
+from ..core.policy import admits, cap_for
+from ..core.slowdown import Slowdown
+from ..core.typed import to_type
+from ..ledger.book import Book
+from ..ledger.facts import read_fact, whole
+from ..ledger.values import CommonError, Digest
+from ..manifest.rownames import row_name, sheet_row
+from ..manifest.rows import Form
+from ..settings.model import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class RowsError:
+    """An error that ``count`` rows share. ``rows`` are the first few of them by name, ``numbers`` the sheet's own."""
+
+    kind: str
+    message: str
+    count: int
+    rows: tuple[str, ...]
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CapNeeded:
+    """``rest`` is the ``--max-cost`` in micro-dollars, whole cents, that what is planned needs; None where the run's cap
+    admits more, or nothing is planned. ``price`` is what the run's last question said that a picture costs.
+    """
+
+    rest: int | None = None
+    price: int = 0
+
+
+NONE_NEEDED = CapNeeded()
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """``seconds_median`` and ``seconds_p90``: from submission to result, over finished jobs, None without any."""
+    """``seconds_median`` and ``seconds_p90``: from submission to result, over finished jobs, None without any.
 
+    ``folder`` is the run's. Of the failed jobs ``moderated`` were refused for their content, and ``written_off`` were given
+    up by a person. ``slowed`` is what the service kept the run to, None where it did not.
+    ``cap_needed`` is the ``--max-cost`` that what is planned needs, and what a picture is said to cost. ``play``: the sandbox
+    stood in for the service, and the money is play money.
+    """
+
+    folder: Path
     counts: Counts
     invalid: int
     money: Money
+    moderated: int = 0
+    written_off: int = 0
     seconds_median: float | None = None
     seconds_p90: float | None = None
-    errors: tuple[CommonError, ...] = ()
+    errors: tuple[RowsError, ...] = ()
     halted: str = ""
     hint: str = ""
     code: int = 0
+    slowed: Slowdown | None = None
+    cap_needed: CapNeeded = NONE_NEEDED
+    play: bool = False
     extra: dict[str, object] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
@@ -38,8 +83,9 @@ class Report:
                 "max_cost": None if money.cap is None else money.cap / 1e6,
             },
             "seconds": {"median": self.seconds_median, "p90": self.seconds_p90},
+            "slowed": None if self.slowed is None else {"message": str(self.slowed), **self.slowed.as_json()},
             "errors": [
-                {"kind": e.kind, "message": e.message, "count": e.count, "rows": list(e.rows)} for e in self.errors
+                {"kind": e.kind, "message": e.message, "count": e.count, "rows": list(e.numbers)} for e in self.errors
             ],
             "stopped": self.halted or None,
             "exit_code": self.code,
@@ -61,34 +107,109 @@ def make_report(
     money: Money,
     found: Digest,
     *,
+    folder: Path,
+    form: Form,
     halted: str = "",
     hint: str = "",
     code: int | None = None,
+    slowed: Slowdown | None = None,
+    cap_needed: CapNeeded = NONE_NEEDED,
+    play: bool = False,
 ) -> Report:
-    """``code`` is the halting error's; None asks ``exit_code``."""
+    """``code`` is the halting error's; None asks ``exit_code``. ``form`` is the manifest's, for its row numbers."""
     return Report(
+        folder=folder,
         counts=counts,
         invalid=found.invalid,
         money=money,
+        moderated=found.moderated,
+        written_off=found.written_off,
         seconds_median=found.seconds_median,
         seconds_p90=found.seconds_p90,
-        errors=found.errors,
+        errors=tuple(_named(error, form) for error in found.errors),
         halted=halted,
         hint=hint,
         code=exit_code(counts, money) if code is None else code,
+        slowed=slowed,
+        cap_needed=cap_needed,
+        play=play,
     )
 
 
-def next_steps(report: Report, folder: object, again: str) -> Iterable[str]:
-    """The exact commands to type next, the most urgent first."""
-    counts = report.counts
+def _named(error: CommonError, form: Form) -> RowsError:
+    names = tuple(row_name(form, row, id_) for row, id_ in error.rows)
+    return RowsError(
+        error.kind, error.message, error.count, names, tuple(sheet_row(form, row) for row, _ in error.rows)
+    )
+
+
+def cap_needed(checkpoint: Book) -> CapNeeded:
+    """What the run's cap must be raised to, if at all."""
+    left, money = checkpoint.to_buy(), checkpoint.money()
+    kept = Settings.load(checkpoint.get("settings") or "{}")
+    price = read_fact(checkpoint, ASKED_PRICE, whole, kept.price or 0)
+    if not left or admits(money, price):
+        return CapNeeded(None, price)
+    return CapNeeded(_whole_cents(cap_for(left, money, price)), price)
+
+
+def _whole_cents(micros: int) -> int:
+    return -(-micros // CENT) * CENT
+
+
+def _with_cap(report: Report, jobs: int) -> list[str]:
+    """The ``--max-cost`` to type for a purchase of ``jobs`` more; nothing where the run's cap admits them or it has none."""
+    money, price = report.money, report.cap_needed.price
+    if money.cap is None or (needed := cap_for(jobs, money, price)) <= money.cap:
+        return []
+    return ["--max-cost", _dollars(_whole_cents(needed))]
+
+
+def _dollars(micros: int) -> str:
+    return format_usd(micros)[1:].replace(",", "")
+
+
+ASKED_PRICE = "asked_price"
+"""What the run's last question said that a picture costs, in micro-dollars."""
+CENT = MICRO // 100
+UNDER_WAY = (State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED)
+
+
+def commands(report: Report) -> Iterator[tuple[str, str]]:
+    """``(what for, the exact command)`` for what there is to do, the most urgent first. Each command goes on in this very
+    run, with its own settings.
+    """
+    counts, run = report.counts, report.folder
+    if counts.of(State.PLANNED):
+        if report.cap_needed.rest is None:
+            yield "to go on", to_type("run", run)
+        else:
+            most = _dollars(report.cap_needed.rest)
+            yield "its --max-cost is reached; to go on", to_type("run", run, "--max-cost", most)
+    elif counts.of(*UNDER_WAY, State.UNCOLLECTED):
+        yield "to collect what was bought", to_type("fetch", run)
+    if report.money.doubts:
+        yield "to decide about what may have been bought", to_type("doubt", run)
+    elif counts.of(State.UNCOLLECTED):
+        yield "to give up what can't be collected, or buy it again", to_type("doubt", run)
+    if (failed := counts.of(State.FAILED) - report.moderated - report.written_off) > 0:
+        yield "to buy the failed ones anew", to_type("retry", run, "--failed", *_with_cap(report, failed))
+    if moderated := report.moderated:
+        yield (
+            "to try the moderated ones again as they are",
+            to_type("retry", run, "--moderated", *_with_cap(report, moderated)),
+        )
+    if cancelled := counts.of(State.CANCELLED):
+        yield "to buy the cancelled ones anew", to_type("retry", run, "--cancelled", *_with_cap(report, cancelled))
+
+
+def next_steps(report: Report) -> Iterator[str]:
+    """What to do next, a line each: the hint of what ended the run, the commands, and where the pictures are."""
     if report.hint:
         yield report.hint
-    if counts.of(State.PLANNED, State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED, State.UNCOLLECTED):
-        yield f"to go on: {again}"
-    if report.money.doubts:
-        yield f"to decide about what may have been bought: batchedit doubt {folder}"
-    if counts.of(State.FAILED):
-        yield f"to buy the failed ones anew: batchedit retry {folder} --failed"
-    if counts.of(State.DONE):
-        yield f"the pictures: {folder}/files, the enriched manifest: {folder}/results.csv"
+    yield from (f"{aim}: {command}" for aim, command in commands(report))
+    if report.counts.of(State.DONE):
+        own = next(
+            (name for name in ("results.xlsx", "results.parquet") if (report.folder / name).is_file()), "results.csv"
+        )
+        yield f"the pictures: {report.folder}/files, the enriched manifest: {report.folder}/{own}"

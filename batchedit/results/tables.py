@@ -8,12 +8,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.columns import RESULT_COLUMNS
 from ..core.errors import OutputError
 from ..core.model import Outcome
 from ..manifest.cells import json_text, text_of
 from ..manifest.rows import BadRow, Form, FormKind, Manifest, Number, Row
-from ..manifest.sheets import ParquetManifest, load_parquet
-from .columns import RESULT_COLUMNS, named, typed
+from ..manifest.sheets import FrameManifest, ParquetManifest, XlsxManifest, load_parquet
+from .columns import named, typed
+from .workbook import extend_workbook, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,21 +27,38 @@ _FLOATS = {"result_cost_usd", "result_seconds"}
 
 
 def write_table(
-    manifest: Manifest, pairs: Iterable[tuple[Row | BadRow, Outcome]], path: Path, form: Form, added: tuple[str, ...]
+    manifest: Manifest,
+    pairs: Iterable[tuple[Row | BadRow, Outcome]],
+    path: Path,
+    form: Form,
+    added: tuple[str, ...],
+    *,
+    whole: bool,
+    pictures: Path | None,
 ) -> int:
-    """Parquet or xlsx to ``path``; how many lines it holds."""
+    """Parquet or xlsx to ``path``; how many lines it holds. ``whole``: all lines are wanted, so a workbook comes back as it
+    was; ``pictures`` as of ``extend_workbook``.
+    """
+    if form.kind is FormKind.XLSX and whole and isinstance(manifest, XlsxManifest):
+        count = extend_workbook(manifest, pairs, path, added, pictures)
+        if count is not None:
+            return count
     columns = (*manifest.columns, *added)
     if form.kind is FormKind.PARQUET and isinstance(manifest, ParquetManifest):
         return _extended(manifest, pairs, path, added)
-    lines = (_line(row, outcome, columns) for row, outcome in pairs)
+    lines = (_line(row, outcome, columns, manifest.form) for row, outcome in pairs)
     return _parquet(lines, columns, path) if form.kind is FormKind.PARQUET else _xlsx(lines, columns, path)
 
 
-def _line(row: Row | BadRow, outcome: Outcome, columns: tuple[str, ...]) -> tuple[list[Any], dict[str, Any]]:
+def _line(
+    row: Row | BadRow, outcome: Outcome, columns: tuple[str, ...], form: Form
+) -> tuple[list[Any], dict[str, Any]]:
     if type(row) is not Row:
-        return [row.raw, *[None] * (len(columns) - 1)], typed(named(outcome))
+        return [row.raw.encode(errors="backslashreplace").decode(), *[None] * (len(columns) - 1)], typed(
+            named(outcome, form)
+        )
     cells = {**row.cells, **json.loads(outcome.over)} if outcome.over else row.cells
-    return [cells.get(column) for column in columns], typed(named(outcome))
+    return [cells.get(column) for column in columns], typed(named(outcome, form))
 
 
 def _our_fields(pa: Any) -> list[Any]:
@@ -73,7 +92,7 @@ def _extended(
     count, start, waiting = 0, 0, iter(pairs)
     pair = next(waiting, None)
     with manifest.batches() as (schema, batches):
-        whole = pa.schema([*(schema.field(name) for name in manifest.columns), *more])
+        whole = pa.schema([*(schema.field(place) for place in manifest.positions), *more])
         with parquet.ParquetWriter(path, whole, compression="zstd") as writer:
             for batch in batches:
                 places: list[int] = []
@@ -81,10 +100,10 @@ def _extended(
                 while pair is not None and pair[0].number <= start + batch.num_rows:
                     places.append(pair[0].number - 1 - start)
                     over = json.loads(pair[1].over) if pair[1].over else {}
-                    lines.append({**{name: over.get(name) for name in added}, **typed(named(pair[1]))})
+                    lines.append({**{name: over.get(name) for name in added}, **typed(named(pair[1], manifest.form))})
                     pair = next(waiting, None)
                 start += batch.num_rows
-                taken = batch.select(list(manifest.columns)).take(pa.array(places, pa.int64()))
+                taken = batch.select(list(manifest.positions)).take(pa.array(places, pa.int64()))
                 arrays = [*taken.columns, *(pa.array([line[f.name] for line in lines], f.type) for f in more)]
                 writer.write_table(pa.table(arrays, schema=whole))
                 count += len(places)
@@ -103,7 +122,7 @@ def _xlsx(lines: Iterator[tuple[list[Any], dict[str, Any]]], columns: tuple[str,
     def cell(value: Any) -> Any:
         if value is None or type(value) in {int, float, bool}:
             return value
-        made = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("", text_of(value))[:32_767])
+        made = WriteOnlyCell(sheet, shortened(ILLEGAL_CHARACTERS_RE.sub("", text_of(value))))
         made.data_type = "s"
         made.number_format = "@"
         return made
@@ -124,13 +143,16 @@ def results_frame(manifest: Manifest, outcomes: Iterable[Outcome]) -> pd.DataFra
     import pandas as pd  # noqa: PLC0415 - a CSV run loads no pandas
 
     every = list(outcomes)
-    ours = pd.DataFrame([typed(named(outcome)) for outcome in every], columns=list(RESULT_COLUMNS))
-    given = getattr(manifest, "frame", None)
-    if given is not None:
-        users = given.loc[:, list(manifest.columns)].iloc[[outcome.row - 1 for outcome in every]].reset_index(drop=True)
+    ours = pd.DataFrame([typed(named(outcome, manifest.form)) for outcome in every], columns=list(RESULT_COLUMNS))
+    if isinstance(manifest, FrameManifest):
+        places = [outcome.row - 1 for outcome in every]
+        users = manifest.frame.iloc[
+            places, list(manifest.positions)
+        ]  # by place: a column's name may be a number, or a date
+        ours.index = users.index  # the same length and order, whatever its labels are
     else:
         rows = {row.number: row for row in manifest.rows()}
-        lines = [_line(rows[outcome.row], outcome, manifest.columns)[0] for outcome in every]
+        lines = [_line(rows[outcome.row], outcome, manifest.columns, manifest.form)[0] for outcome in every]
         users = pd.DataFrame([list(map(_python, line)) for line in lines], columns=list(manifest.columns), dtype=object)
     over = [json.loads(outcome.over) if outcome.over else {} for outcome in every]
     for column in dict.fromkeys(name for added in over for name in added):

@@ -6,11 +6,11 @@ lines go to ``.part`` in the same folder, which is flushed, synced and renamed.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,13 +19,15 @@ from typing import Any, BinaryIO, TextIO, TypeVar, cast
 
 import orjson
 
+from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, OutputError
 from ..core.model import Outcome
-from ..disk import Steady
+from ..disk import create, whole_file
 from ..manifest.cells import TEXTS, json_text, text_of
 from ..manifest.jsonl import JsonlManifest, is_object, without_ours
+from ..manifest.rownames import row_name
 from ..manifest.rows import BadRow, Form, FormKind, Manifest, Row
-from .columns import RESULT_COLUMNS, STATUS, csv_cells, json_object, named
+from .columns import STATUS, csv_cells, json_object, named
 
 __all__ = ["RESULT_COLUMNS", "write_results"]
 
@@ -43,11 +45,13 @@ def write_results(
     form: Form | None = None,
     only: Only | None = None,
     added: tuple[str, ...] = (),
+    pictures: Path | None = None,
 ) -> int:
     """Write one line an outcome to ``path`` and return how many.
 
     ``outcomes`` are sorted by row. ``form`` is the manifest's own unless given; a name in ``.gz`` is compressed.
     ``only`` chooses lines by their ``result_status``. ``added`` are the columns that ``Outcome.over`` fills.
+    ``pictures`` is the run's folder if an Excel workbook is to show its pictures in small.
     ManifestError, with the old file left as it was, if the rows are not those that the outcomes were made from;
     OutputError if the file can't be written.
     """
@@ -57,21 +61,23 @@ def write_results(
     with _whole(path) as part:
         if form.kind is FormKind.JSONL and isinstance(manifest, JsonlManifest):
             with _text(part, path, form) as file:
-                return _extend_jsonl(_side_by_side(manifest.texts(), outcomes, only), file, form)
-        pairs = _side_by_side(manifest.rows(), outcomes, only)
+                return _extend_jsonl(manifest, _side_by_side(manifest, manifest.texts(), outcomes, only), file, form)
+        pairs = _side_by_side(manifest, manifest.rows(), outcomes, only)
         if form.kind in {FormKind.XLSX, FormKind.PARQUET}:
             from .tables import write_table  # noqa: PLC0415 - a CSV run loads no tables
 
-            return write_table(manifest, pairs, part, form, added)
+            return write_table(manifest, pairs, part, form, added, whole=only is None, pictures=pictures)
         with _text(part, path, form) as file:
             if form.kind is FormKind.JSONL:
-                return _write_jsonl(pairs, file, form)
+                return _write_jsonl(manifest, pairs, file, form)
             if _keeps_text(manifest, form) and not added:
                 return _append_csv(manifest, pairs, file, form)
             return _write_csv(manifest, pairs, file, form, added)
 
 
-def _side_by_side(rows: Iterator[AnyRow], outcomes: Iterable[Outcome], only: Only | None) -> Iterator[Pair[AnyRow]]:
+def _side_by_side(
+    manifest: Manifest, rows: Iterator[AnyRow], outcomes: Iterable[Outcome], only: Only | None
+) -> Iterator[Pair[AnyRow]]:
     """Each outcome with its row. ManifestError where a row has no outcome or an outcome no row."""
     row: AnyRow | None = None
     number = 0
@@ -79,19 +85,19 @@ def _side_by_side(rows: Iterator[AnyRow], outcomes: Iterable[Outcome], only: Onl
         if outcome.row != number:
             row = next(rows, None)
             if row is None or row[0] != outcome.row:
-                raise _changed(outcome.row if row is None else min(row[0], outcome.row))
+                raise _changed(manifest, outcome.row if row is None else min(row[0], outcome.row))
             number = row[0]
         assert row is not None
         if only is None or only(STATUS[outcome.state]):
             yield row, outcome
     extra = next(rows, None)
     if extra is not None:
-        raise _changed(extra[0])
+        raise _changed(manifest, extra[0])
 
 
-def _changed(number: int) -> ManifestError:
+def _changed(manifest: Manifest, index: int) -> ManifestError:
     return ManifestError(
-        f"the manifest is no longer the one that this run took in: they differ from row {number} on",
+        f"the manifest is no longer the one that this run took in: they differ from {row_name(manifest.form, index)} on",
         hint="Run the same command again: rows that are already bought are not bought twice.",
     )
 
@@ -99,24 +105,36 @@ def _changed(number: int) -> ManifestError:
 @contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """A name to write to, which becomes ``path`` if all goes well and is removed if not."""
-    part = path.with_name(path.name + ".part")
     try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
+        with whole_file(path) as part:
+            yield part
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+
+
+_AS_READ = "batchedit-as-read"
+
+
+def _as_read(error: UnicodeError) -> tuple[str | bytes, int]:
+    """For ``codecs``: a byte that ``open_text`` handed on as half a character is that byte again, anything else an escape."""
+    assert isinstance(error, UnicodeEncodeError)
+    letter = error.object[error.start]
+    if "\udc80" <= letter <= "\udcff":
+        return bytes([ord(letter) - 0xDC00]), error.start + 1
+    return letter.encode("ascii", "backslashreplace").decode(), error.start + 1
+
+
+codecs.register_error(_AS_READ, _as_read)
 
 
 @contextmanager
 def _text(part: Path, path: Path, form: Form) -> Iterator[TextIO]:
-    """A text file in the form's encoding. What it can't hold of *ours* becomes an escape; the user's cells fit."""
-    with Steady(part, "wb") as bare, io.BufferedWriter(bare, 2**20) as raw:
+    """A text file in the form's encoding. What it can't hold of *ours* becomes an escape; the user's cells fit, and bytes of
+    theirs that are no text in it are written as they were read.
+    """
+    with create(part) as bare, io.BufferedWriter(bare, 2**20) as raw:
         packed = cast("BinaryIO", gzip.GzipFile("", "wb", fileobj=raw, mtime=0)) if path.suffix == ".gz" else None
-        errors = "strict" if form.encoding.startswith("utf-") else "backslashreplace"
+        errors = "strict" if form.encoding.startswith(("utf-16", "utf-32")) else _AS_READ
         with io.TextIOWrapper(
             packed or raw, encoding=form.encoding, errors=errors, newline="", write_through=False
         ) as file:
@@ -138,7 +156,7 @@ def _append_csv(manifest: Any, pairs: Pairs, file: TextIO, form: Form) -> int:
     count = 0
     for row, outcome in pairs:
         raw = row.raw if isinstance(row, Row) else record(_bad_cells(row, manifest))
-        write(raw + csv_cells(named(outcome), delimiter) + newline)
+        write(raw + csv_cells(named(outcome, manifest.form), delimiter) + newline)
         count += 1
     return count
 
@@ -155,7 +173,7 @@ def _write_csv(manifest: Manifest, pairs: Pairs, file: TextIO, form: Form, added
             record += [text_of(cells.get(column)) for column in added]
         else:
             record = _bad_cells(row, manifest) + [""] * len(added)
-        file.write(as_record(record) + csv_cells(named(outcome), form.delimiter) + form.newline)
+        file.write(as_record(record) + csv_cells(named(outcome, manifest.form), form.delimiter) + form.newline)
         count += 1
     return count
 
@@ -187,7 +205,9 @@ def _recorder(form: Form) -> Callable[[list[str]], str]:
     return lambda cells: str(writerow(cells))[:-2]
 
 
-def _extend_jsonl(pairs: Iterable[tuple[tuple[int, str], Outcome]], file: TextIO, form: Form) -> int:
+def _extend_jsonl(
+    manifest: Manifest, pairs: Iterable[tuple[tuple[int, str], Outcome]], file: TextIO, form: Form
+) -> int:
     """Our keys behind the objects as they were written. Only an invalid row can be no object."""
     write, newline = file.write, form.newline
     count = 0
@@ -197,39 +217,39 @@ def _extend_jsonl(pairs: Iterable[tuple[tuple[int, str], Outcome]], file: TextIO
             user = _object_text(BadRow(number, "", raw))
         elif '"result_' in raw:
             user = without_ours(raw)
-        write(_with_ours(user, outcome) + newline)
+        write(_with_ours(user, outcome, manifest) + newline)
         count += 1
     return count
 
 
-def _write_jsonl(pairs: Pairs, file: TextIO, form: Form) -> int:
+def _write_jsonl(manifest: Manifest, pairs: Pairs, file: TextIO, form: Form) -> int:
     count = 0
     plain, newline = form.encoding == "utf-8", form.newline
     end = newline.encode()
     file.flush()
     for row, outcome in pairs:
-        line = _at_once(row, outcome) if plain else b""
+        line = _at_once(row, outcome, manifest) if plain else b""
         if line:
             file.buffer.write(line + end)
         else:
-            file.write(_with_ours(_object_text(row), outcome) + newline)
+            file.write(_with_ours(_object_text(row), outcome, manifest) + newline)
             file.flush()
         count += 1
     return count
 
 
-def _at_once(row: Row | BadRow, outcome: Outcome) -> bytes:
+def _at_once(row: Row | BadRow, outcome: Outcome, manifest: Manifest) -> bytes:
     """The line in one go where the user's cells are plain text, as those of a CSV file are; else ``b""``."""
     if isinstance(row, Row) and row.cells and not outcome.over and TEXTS.issuperset(map(type, row.cells.values())):
         try:  # not suppress(), which is a tenth of a line
-            return orjson.dumps(row.cells)[:-1] + b"," + json_object(named(outcome))[1:]
+            return orjson.dumps(row.cells)[:-1] + b"," + json_object(named(outcome, manifest.form))[1:]
         except TypeError:  # half a character, which orjson refuses
             pass
     return b""
 
 
-def _with_ours(user: str, outcome: Outcome) -> str:
-    ours = json_object(named(outcome))[1:-1].decode()
+def _with_ours(user: str, outcome: Outcome, manifest: Manifest) -> str:
+    ours = json_object(named(outcome, manifest.form))[1:-1].decode()
     if outcome.over:
         user = _joined(user, outcome.over[1:-1])
     return _joined(user, ours)

@@ -48,10 +48,10 @@ def read_decisions(
             problems.append(f"row {number}: says something else about the picture of row {before[0]}")
         found[job] = (number, said)
     if problems:
-        more = f"\n  … and {len(problems) - TOLD:,} more" if len(problems) > TOLD else ""
-        listed = "".join(f"\n  {problem}" for problem in problems[:TOLD])
+        more = [f"  … and {len(problems) - TOLD:,} more"] if len(problems) > TOLD else []
         raise ManifestError(
-            f"{name} can't be taken in; nothing was changed:{listed}{more}",
+            f"{name} can't be taken in; nothing was changed:",
+            details=[*(f"  {problem}" for problem in problems[:TOLD]), *more],
             hint="correct these rows, or export the decisions again",
         )
     return [(job, said) for job, (_, said) in found.items()]

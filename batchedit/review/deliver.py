@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import IO
 
 from ..core.errors import ManifestError
-from ..images.features import Told, untold
+from ..core.typed import to_type
+from ..disk import is_plain_file
+from ..images.features import ProgressCallback, no_progress
 from .package import SUMS, Package, package
+from .signing import PUBLIC_KEY, SIGNATURE, Signer
 
 TOLD = 20
 _BLOCK = 2**20
@@ -18,22 +21,31 @@ _BLOCK = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One file to deliver: from ``source`` as ``name``. ``sha256`` is what it must be, ``""``: anything."""
+    """A paper of ours to deliver: from ``source`` as ``name``."""
 
     source: Path
     name: str
-    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture(Piece):
+    """A picture to deliver, from the run's folder ``root``. ``sha256`` is what it must be."""
+
+    sha256: str
+    root: Path
 
 
 def deliver(
-    pictures: Sequence[Piece],
+    pictures: Sequence[Picture],
     papers: Iterable[Piece],
     to: Path,
     *,
     force: bool = False,
-    told: Told = untold,
+    told: ProgressCallback = no_progress,
+    signer: Signer | None = None,
 ) -> int:
-    """Write ``pictures``, ``papers`` and SHA256SUMS to the folder or zip ``to``. Returns the bytes of the pictures.
+    """Write ``pictures``, ``papers`` and SHA256SUMS to the folder or zip ``to``, and with a ``signer`` its signature and
+    public key. Returns the bytes of the pictures.
 
     ManifestError, naming every picture that is missing or no longer what was bought, and nothing is delivered;
     UsageError and OutputError as ``package``. ``papers`` are made only once the pictures are sound.
@@ -46,15 +58,23 @@ def deliver(
             total += _copied(piece, into, sums, problems)
             told(done, len(pictures))
         if problems:
-            raise _unsound(problems)
+            raise _unsound(problems, pictures[0].root)
         for paper in papers:
             _copied(paper, into, sums, problems)
-        with into.create(SUMS) as file:
-            file.write("".join(sums).encode())
+        content = "".join(sums).encode()
+        made = {SUMS: content}
+        if signer is not None:
+            made |= {SIGNATURE: signer.seal(content), PUBLIC_KEY: signer.public_key}
+        for name, text in made.items():
+            with into.create(name) as file:
+                file.write(text)
     return total
 
 
 def _copied(piece: Piece, into: Package, sums: list[str], problems: list[str]) -> int:
+    if isinstance(piece, Picture) and not is_plain_file(piece.source, piece.root):
+        problems.append(f"{piece.name} is a link" if piece.source.is_symlink() else f"{piece.name} is missing")
+        return 0
     try:
         source = piece.source.open("rb")
     except FileNotFoundError:
@@ -62,7 +82,7 @@ def _copied(piece: Piece, into: Package, sums: list[str], problems: list[str]) -
         return 0
     with source, into.create(piece.name) as target:
         sha256, size = copy(source, target)
-    if piece.sha256 and sha256 != piece.sha256:
+    if isinstance(piece, Picture) and sha256 != piece.sha256:
         problems.append(f"{piece.name} is no longer the file that was bought")
     sums.append(f"{sha256}  {piece.name}\n")
     return size
@@ -78,10 +98,10 @@ def copy(source: IO[bytes], target: IO[bytes]) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _unsound(problems: list[str]) -> ManifestError:
-    listed = "".join(f"\n  {problem}" for problem in problems[:TOLD])
-    more = f"\n  … and {len(problems) - TOLD:,} more" if len(problems) > TOLD else ""
+def _unsound(problems: list[str], run: Path) -> ManifestError:
+    more = [f"  … and {len(problems) - TOLD:,} more"] if len(problems) > TOLD else []
     return ManifestError(
-        f"{len(problems):,} of the approved pictures can't be delivered; nothing was:{listed}{more}",
-        hint="put these files back into the run's folder, or take back their approval: batchedit review",
+        f"{len(problems):,} of the approved pictures can't be delivered; nothing was:",
+        details=[*(f"  {problem}" for problem in problems[:TOLD]), *more],
+        hint=f"put these files back into the run's folder, or take back their approval: {to_type('review', run)}",
     )

@@ -6,6 +6,7 @@ A web page from elsewhere can make a browser send requests to 127.0.0.1. It can'
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hmac import compare_digest
 
 from starlette.datastructures import Headers
@@ -18,9 +19,20 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 class Guard:
     """ASGI around the app: takes the token off the path, or answers 403 without a word more than needed."""
 
-    def __init__(self, app: ASGIApp, *, token: str, port: int, policy: str) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token: Callable[[], str],
+        port: int,
+        policy: str,
+        guest: Callable[[str], object | None] = lambda _: None,
+    ) -> None:
+        """``token`` is asked for at each request: one that is revoked or has expired admits nobody from then on; "" never
+        admits anybody. ``guest`` knows the tokens of others, who are admitted as what it returns, in ``scope["guest"]``.
+        """
         self._app = app
-        self._token = token.encode()
+        self._token, self._guest = token, guest
         self._hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
         self._headers = [
             (b"content-security-policy", f"{policy}; frame-ancestors 'none'".encode()),
@@ -32,19 +44,24 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or hand on with the path behind the token."""
-        if scope["type"] != "http" or not self._admits(scope):
+        token, _, rest = scope["path"].removeprefix("/").partition("/")
+        mine = scope["type"] == "http" and self._is_mine(token)
+        guest = None if mine else self._guest(token)
+        if not (mine or guest is not None) or not self._admits(scope):
             refusal = PlainTextResponse("Open the address that the terminal shows.\n", status_code=403)
             await refusal(scope, receive, send)
             return
-        token, _, rest = scope["path"].removeprefix("/").partition("/")
-        inner = {**scope, "path": f"/{rest}", "raw_path": None, "root_path": f"/{token}"}
+        inner = {**scope, "guest": guest, "path": f"/{rest}", "raw_path": None, "root_path": f"/{token}"}
         await self._app({**inner, "root_path": ""}, receive, self._with_headers(send))
+
+    def _is_mine(self, token: str) -> bool:
+        wanted = self._token()
+        return bool(wanted) and compare_digest(token.encode(errors="replace"), wanted.encode())
 
     def _admits(self, scope: Scope) -> bool:
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
-        token = scope["path"].removeprefix("/").partition("/")[0]
-        if not compare_digest(token.encode(errors="replace"), self._token) or host not in self._hosts:
+        if host not in self._hosts:
             return False
         if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"} and not _opens_the_page(scope, headers):
             return False

@@ -1,8 +1,14 @@
-"""The summary of a run to a web hook: what Slack's incoming hooks take, and everything else in one more field."""
+"""The summary of a run to a web hook: what Slack's incoming hooks take, and everything else in one more field.
+
+Other channels (e-mail, Teams, Telegram, …) go through Apprise, the extra ``notify``: ``mailto://…``, ``tgram://…``.
+"""
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from time import sleep
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,9 +17,9 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 from ..core.errors import UsageError
+from ..core.hosts import is_loopback
 
 ATTEMPTS, TOTAL_SECONDS = 4, 30.0
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class _PassingError(Exception):
@@ -21,12 +27,16 @@ class _PassingError(Exception):
 
 
 def check_hook(url: str) -> str:
-    """``url`` if a summary may go there: https, or http on this machine. UsageError (64) else."""
+    """``url`` if a summary may go there: https, http on this machine, or a channel of Apprise's. UsageError (64) else."""
     parts = urlsplit(url)
-    plain_but_here = parts.scheme == "http" and parts.hostname in _LOOPBACK
+    if parts.scheme not in {"", "http", "https"}:
+        _channel(url)
+        return url
+    plain_but_here = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if not parts.hostname or not (parts.scheme == "https" or plain_but_here):
         raise UsageError(
-            "--notify takes an https:// address", hint="such as the incoming web hook that Slack gives to a channel"
+            "--notify takes an https:// address, or one of Apprise's such as mailto:// or tgram://",
+            hint="such as the incoming web hook that Slack gives to a channel",
         )
     return url
 
@@ -54,12 +64,17 @@ def notify(
         sleep=pause,
         reraise=True,
     )
-    host = urlsplit(check_hook(url)).hostname
+    parts = urlsplit(check_hook(url))
+    if parts.scheme not in {"http", "https"}:
+        return _by_apprise(url, content)
+    host = parts.hostname
     try:
         with httpx.Client(transport=transport, timeout=10.0, trust_env=transport is None) as client:
             return retrying(_post, client, url, content)
     except _PassingError as error:
         return f"{host} was not reached: {error}"
+    except (ValueError, ImportError):  # what httpx makes of ALL_PROXY=socks5://… or of a blank
+        return f"{host} was not reached: a proxy that the environment names can't be used"
 
 
 def _post(client: httpx.Client, url: str, content: dict[str, Any]) -> str:
@@ -70,3 +85,29 @@ def _post(client: httpx.Client, url: str, content: dict[str, Any]) -> str:
     if status == 429 or status >= 500:
         raise _PassingError(f"it answered HTTP {status}")
     return "" if status < 300 else f"{urlsplit(url).hostname} refused the summary: HTTP {status}"
+
+
+def _channel(url: str) -> Any:
+    """What Apprise makes of ``url``. UsageError (64) without the extra, or where it knows no such channel."""
+    if find_spec("apprise") is None:
+        raise UsageError("this address needs Apprise", hint="pip install 'batchedit[notify]'; https:// works without")
+    log = logging.getLogger("apprise")
+    log.addHandler(logging.NullHandler())
+    log.propagate = False  # it would say the address, which is a secret
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # before Python 3.13 it looks for imghdr
+        import apprise  # noqa: PLC0415 - it is large, and an extra
+
+        channel = apprise.Apprise()
+        known = channel.add(url)
+    if not known:
+        raise UsageError(
+            "Apprise knows no channel for the address behind --notify", hint="its list of channels is on its pages"
+        )
+    return channel
+
+
+def _by_apprise(url: str, content: dict[str, Any]) -> str:
+    title = f"batchedit: {content.get('run', '')}"
+    arrived = _channel(url).notify(title=title, body=str(content.get("text", "")))
+    return "" if arrived else f"the channel {urlsplit(url).scheme}:// did not take the summary"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Protocol, Self, cast
 
 from ..core.errors import OutputError, UsageError
+from ..core.paths import is_relative
 
 SUMS = "SHA256SUMS"
 OURS = frozenset({SUMS, "approvals.csv"})
@@ -40,7 +41,7 @@ def package(to: Path, *, force: bool) -> Iterator[Package]:
         part.parent.mkdir(parents=True, exist_ok=True)
         if zipped:
             with zipfile.ZipFile(part, "x") as archive:
-                yield _Zip(archive)
+                yield _Zip(archive, to.stem)
             _sync(part)
             part.replace(to)
         else:
@@ -73,6 +74,7 @@ class _Folder:
         self._root = root
 
     def create(self, name: str) -> IO[bytes]:
+        _check_name(name)
         path = self._root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return cast("IO[bytes]", _Synced(path, "xb"))
@@ -97,15 +99,24 @@ class _Synced:
 
 
 class _Zip:
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._archive = archive
+    """A zip file with all files in one folder ``top``: unpacked beside others, it stays together."""
+
+    def __init__(self, archive: zipfile.ZipFile, top: str) -> None:
+        self._archive, self._top = archive, top
 
     def create(self, name: str) -> IO[bytes]:
-        info = zipfile.ZipInfo(name, time.localtime()[:6])
+        _check_name(name)
+        info = zipfile.ZipInfo(f"{self._top}/{name}", time.localtime()[:6])
         text = name.endswith((".csv", ".jsonl", SUMS))
         info.compress_type = zipfile.ZIP_DEFLATED if text else zipfile.ZIP_STORED  # pictures are packed already
         info.external_attr = 0o644 << 16
         return self._archive.open(info, "w", force_zip64=True)
+
+
+def _check_name(name: str) -> None:
+    """Whatever gave the name: nothing is written outside the package, and no zip does that where it is unpacked."""
+    if not is_relative(name):
+        raise OutputError(f"the file name {name!r} leaves the delivery")
 
 
 def _swap(part: Path, to: Path) -> None:

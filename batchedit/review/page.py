@@ -6,7 +6,6 @@ from elsewhere, whatever stands in a cell.
 
 from __future__ import annotations
 
-import os
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256
@@ -18,6 +17,8 @@ import jinja2
 import orjson
 from markupsafe import Markup
 
+from ..disk import whole_file
+
 STYLES = ("base.css", "bar.css", "cards.css", "overlay.css", "lightbox.css")
 SCRIPTS = (
     "data.js",
@@ -28,6 +29,7 @@ SCRIPTS = (
     "grid.js",
     "figures.js",
     "lightbox.js",
+    "pages.js",
     "main.js",
 )
 
@@ -38,23 +40,24 @@ def _part(name: str) -> str:
 
 
 @cache
-def _style() -> str:
+def style() -> str:
+    """The page's style."""
     return "\n".join(_part(name) for name in STYLES)
 
 
 @cache
-def _script() -> str:
+def script() -> str:
     """One function around all, so that nothing of ours is global."""
     return '(() => {\n"use strict";\n' + "\n".join(_part(name) for name in SCRIPTS) + "\n})();"
 
 
 def policy(*, served: bool) -> str:
     """The Content-Security-Policy. A served page may talk to its own server, a page from disk to nobody."""
-    script, style = (b64encode(sha256(text.encode()).digest()).decode() for text in (_script(), _style()))
+    ran, styled = (b64encode(sha256(text.encode()).digest()).decode() for text in (script(), style()))
     connect = "'self'" if served else "'none'"
     return (
-        f"default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'sha256-{style}'; "
-        f"script-src 'sha256-{script}'; connect-src {connect}; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'sha256-{styled}'; "
+        f"script-src 'sha256-{ran}'; connect-src {connect}; base-uri 'none'; form-action 'none'"
     )
 
 
@@ -72,26 +75,24 @@ def json_block(data: dict[str, Any]) -> Markup:
     return Markup(text)  # noqa: S704 - escaped just above
 
 
-def render(data: dict[str, Any], *, served: bool) -> str:
-    """The whole page."""
+def render(data: dict[str, Any], *, served: bool, assets: str = "", back: str = "") -> str:
+    """The whole page. With ``assets``, an address, style and script come from there, and the policy from the server; ``back``
+    is where a person came from.
+    """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.from_string(_part("page.html")).render(
         title=data["name"],
-        policy=policy(served=served),
-        style=Markup(_style()),  # noqa: S704 - our own file
-        script=Markup(_script()),  # noqa: S704 - our own files
+        policy="" if assets else policy(served=served),
+        assets=assets,
+        back=back,
+        row_word=data.get("rowWord", "row"),
+        style=Markup(style()),  # noqa: S704 - our own file
+        script=Markup(script()),  # noqa: S704 - our own files
         data=json_block(data),
     )
 
 
 def write_page(path: Path, text: str) -> None:
     """Nothing stands under ``path`` until it is whole. OSError where the disk refuses."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with part.open("w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8", errors="replace")

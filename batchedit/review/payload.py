@@ -29,10 +29,13 @@ _VIDEO = re.compile(r"\.(mp4|m4v|mov|webm|mkv|avi)$", re.IGNORECASE).search
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The manifest's cells as text: ``rows`` by row number, each in the order of ``columns``."""
+    """The manifest's cells as text: ``rows`` by the sheet's own row number, each in the order of ``columns``. ``word`` is
+    what the numbers count.
+    """
 
     columns: tuple[str, ...]
     rows: Mapping[int, tuple[str, ...]]
+    word: str = "row"
 
 
 def sources_of(inputs: str) -> list[Any]:
@@ -59,6 +62,7 @@ def payload(
     sizes = Counter(card.current.job.size for card in cards if card.current and card.current.job.size)
     return {
         **about,
+        "rowWord": table.word,
         "columns": list(table.columns),
         "rows": [[_short(cell) for cell in cells] for cells in table.rows.values()],
         "facets": [facet for facet in facets(table) if not sizes.keys() & dict(facet["values"]).keys()],

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from typing import Any
 
-import orjson
-
 from ..core.errors import UsageError
+from ..core.jsontext import read_inputs, write_inputs
 from ..core.model import Job, JobKey
 
 KeyOf = Callable[[dict[str, Any], int, int], JobKey]
@@ -21,7 +20,7 @@ def job_again(
 
     ``keys`` are the run's, ``names`` the casefolded names of its files. UsageError if there is no prompt to add to.
     """
-    inputs = orjson.loads(job.inputs)
+    inputs = read_inputs(job.inputs)
     if addition:
         if not isinstance(inputs.get("prompt"), str):
             raise UsageError(
@@ -32,7 +31,7 @@ def job_again(
     revision = job.revision + 1
     while (key := key_of(inputs, job.variant, revision)) in keys:
         revision += 1
-    text = orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS).decode() if addition else job.inputs
+    text = write_inputs(inputs).decode() if addition else job.inputs
     name = free_name(job.name.removesuffix(f"-v{job.version}"), version, names)
     return job._replace(key=key, inputs=text, name=name, revision=revision, version=version)
 

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from ..core.errors import NotFoundError, UsageError
+from .dialect import read_dialect
 
 DEFAULT_MODEL = "openai/gpt-4o-image/edit"
 _FOLDER = Path(__file__).parent / "models"
@@ -46,10 +47,10 @@ def load_model(model_id: str, schema_file: Path | None = None) -> Model:
     """
     check_model_id(model_id)
     if schema_file is not None:
-        return Model(model_id, _schema_in(schema_file))
+        return Model(model_id, read_dialect(_schema_in(schema_file)))
     path = _FOLDER / f"{model_id.replace('/', '--')}.json"
     if path.is_file() and (entry := _read(path))["id"] == model_id:
-        return Model(model_id, entry["input_schema"])
+        return Model(model_id, read_dialect(entry["input_schema"]))
     near = get_close_matches(model_id, built_in(), n=1)
     raise UsageError(
         f"the inputs of model {model_id} are not known here{f'; did you mean {near[0]}?' if near else ''}",

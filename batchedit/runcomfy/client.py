@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from types import TracebackType
@@ -20,15 +20,18 @@ from typing import Any, Self, TypeVar
 
 import anyio
 import httpx
-import orjson
 
 from ..core.errors import TokenError
-from ..core.lifecycle import Accepted, Declined, Lost, Refused
-from ..core.model import Handle, Kind, Problem, Record
+from ..core.events import Accepted, Completed, Declined, Lost, Refused
+from ..core.inanswer import InAnswer
+from ..core.jsontext import read_inputs
+from ..core.model import Handle, Kind, Output, Problem, Record
 from ..ports import CancelReply, LookReply, NoAnswer, Observer, StillRunning, SubmitEvent
 from . import poll_codec as looks
 from . import submit_codec as wire
-from .image_shape import Shapes
+from .ids import find_id, usable_id
+from .image_shape import ImageShapeProbe
+from .outputs import embedded
 from .reply import NOT_YOURS, clean
 from .transport import Line, Silence
 from .urls import Addresses, check_base_url
@@ -63,6 +66,8 @@ class Client:
         verify: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         resolve_pictures: Resolver | None = None,
+        in_answer: InAnswer | None = None,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
         self._addresses = Addresses(check_base_url(base_url))
         self._token = token
@@ -71,8 +76,9 @@ class Client:
         self._observer = observer
         self._clock = clock
         self._resolve = resolve_pictures
-        self._prepared: dict[int, Inputs | OSError | ValueError] = {}
-        self._shapes = Shapes()
+        self._in_answer = in_answer or InAnswer()
+        self._prepared: dict[int, Inputs | Exception] = {}
+        self._shapes = ImageShapeProbe()
         self._status_first = False  # this server answers an unfinished job's /result with a 4xx
         self._only_status_knew = 0
         self._unknown_words: set[str] = set()
@@ -85,6 +91,7 @@ class Client:
             proxy=proxy,
             verify=verify,
             transport=transport,
+            may_send=may_send,
         )
 
     async def __aenter__(self) -> Self:
@@ -109,8 +116,8 @@ class Client:
         if self._resolve is None or '"$file"' not in record.job.inputs:
             return
         try:
-            self._prepared[record.id] = await self._resolve(orjson.loads(record.job.inputs))
-        except (OSError, ValueError) as error:
+            self._prepared[record.id] = await self._resolve(read_inputs(record.job.inputs))
+        except Exception as error:  # noqa: BLE001 - one picture that no reader foresaw refuses its own job
             self._prepared[record.id] = error
 
     async def submit(self, record: Record) -> SubmitEvent:
@@ -120,7 +127,7 @@ class Client:
         """
         try:
             inputs = await self._inputs(record)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - nothing was sent yet: the job is refused, and the others go on
             message = clean(f"a local picture can't be sent: {error}", self._token)
             return Refused(self._clock(), Problem(Kind.INPUT_FILE, message))
         async with self._line.permit_unless_held():
@@ -138,17 +145,20 @@ class Client:
         prepared = self._prepared.pop(record.id, None)
         if isinstance(prepared, Exception):
             raise prepared
-        inputs: Inputs = prepared or orjson.loads(record.job.inputs)
+        inputs: Inputs = prepared or read_inputs(record.job.inputs)
         if self._resolve is not None and prepared is None:
             inputs = await self._resolve(inputs)
         if wire.names_a_file(inputs):
             raise ValueError("it was not read from disk")  # and must not go out as a paid job about nothing
         return inputs
 
-    def _unheard(self, silence: Silence) -> Declined | Lost:
+    def _unheard(self, silence: Silence) -> Accepted | Declined | Lost:
         if silence.sent:
+            if found := find_id(silence.late):
+                return Accepted(self._clock(), Handle(found))
             doubt = f"the answer was lost ({silence.seen}): it may have been bought, or not"
-            return Lost(self._clock(), Problem(Kind.LOST, doubt))
+            reply = wire.keep_reply(silence.seen, {}, silence.late, self._token)
+            return Lost(self._clock(), Problem(Kind.LOST, doubt), reply)
         problem = Problem(Kind.UNREACHABLE, f"the service can't be reached, nothing was sent ({silence.seen})")
         return Declined(self._clock(), problem)
 
@@ -188,10 +198,21 @@ class Client:
                 f"the service says “{reply.word}”, which nobody has listed; we keep asking",
                 word=reply.word,
             )
-        return reply
+        return self._without_pictures(handle, reply) if isinstance(reply, Completed) else reply
+
+    def _without_pictures(self, handle: Handle, reply: Completed) -> Completed:
+        """Pictures inside the answer are kept in memory until they are on the disk, and an address stands for each."""
+
+        def kept(index: int, output: Output) -> Output:
+            data = embedded(output.url)
+            if data is None:
+                return output
+            return replace(output, url=self._in_answer.keep(handle.request_id, index, data))
+
+        return replace(reply, outputs=tuple(kept(*pair) for pair in enumerate(reply.outputs)))
 
     async def _result(self, handle: Handle) -> LookReply | looks.AskStatus:
-        reply = await self._line.ask("GET", self._addresses.result(handle), looks.read_result)
+        reply = await self._line.ask("GET", self._addresses.result(handle), _about(handle, looks.read_result))
         if isinstance(reply, looks.TokenRefused):
             raise _token_error(reply.problem)
         return reply
@@ -200,7 +221,7 @@ class Client:
         """The way of a server that answers an unfinished job's ``/result`` with a 4xx. Only a request that neither call
         knows is absent.
         """
-        state = await self._line.ask("GET", self._addresses.status(handle), looks.read_status)
+        state = await self._line.ask("GET", self._addresses.status(handle), _about(handle, looks.read_status))
         if isinstance(state, looks.TokenRefused):
             raise _token_error(state.problem)
         if not isinstance(state, looks.SeeResult):
@@ -223,19 +244,37 @@ class Client:
 
     async def cancel(self, record: Record) -> CancelReply:
         """Ask to cancel a queued job: may be repeated, so it is retried like a GET. TokenError on 401 and 403."""
-        reply = await self._line.ask("POST", self._addresses.cancel(_handle(record)), looks.read_cancel)
+        handle = _handle(record)
+        reply = await self._line.ask("POST", self._addresses.cancel(handle), _about(handle, looks.read_cancel))
         if isinstance(reply, looks.TokenRefused):
             raise _token_error(reply.problem)
         return reply
 
-    async def model_entry(self) -> wire.ModelEntry | None:
-        """The catalogue's entry with the price; None where it is absent or unreadable. Never fails the run."""
-        reply = await self._line.ask("GET", self._addresses.model(self._model), _whole(wire.read_model))
+    async def model_entry(self, *, patient: bool = True) -> wire.ModelEntry | None:
+        """The catalogue's entry with the price; None where it is absent or unreadable. Never fails the run. Without
+        ``patient`` a service that can't be reached is asked once.
+        """
+        url = self._addresses.model(self._model)
+        reply = await self._line.ask("GET", url, _whole(wire.read_model), patient=patient)
         return reply if isinstance(reply, wire.ModelEntry) else None
 
-    async def balance(self) -> int | None:
-        """The account's balance in micro-dollars; None where it can't be had."""
-        reply = await self._line.ask("GET", self._addresses.balance(), _whole(wire.read_balance))
+    async def catalogue(self, search: str = "", most: int = 2_000) -> Sequence[wire.ModelEntry] | None:
+        """The models whose names hold ``search``, at most ``most`` of them; None where the service does not tell."""
+        found: list[wire.ModelEntry] = []
+        while len(found) < most:
+            url = self._addresses.models(search, len(found), _PAGE)
+            page = await self._line.ask("GET", url, _whole(wire.read_models))
+            if not isinstance(page, wire.CataloguePage):
+                return found or None
+            found += page.entries
+            if not page.entries or len(found) >= page.total:
+                break
+        return found[:most]
+
+    async def balance(self, *, patient: bool = True) -> int | None:
+        """The account's balance in micro-dollars; None where it can't be had. ``patient`` as of ``model_entry``."""
+        url = self._addresses.balance()
+        reply = await self._line.ask("GET", url, _whole(wire.read_balance), patient=patient)
         return reply if isinstance(reply, int) else None
 
     async def probe(self) -> bool:
@@ -247,13 +286,13 @@ class Client:
 
         TokenError if the token itself is refused.
         """
-        usable = wire.usable_id(request_id)
+        usable = usable_id(request_id)
         if usable is None:
             return Problem(Kind.NOT_FOUND, "that is not a request id")
         handle = Handle(usable)
-        found = await self._line.ask("GET", self._addresses.result(handle), looks.read_identity)
+        found = await self._line.ask("GET", self._addresses.result(handle), _about(handle, looks.read_identity))
         if isinstance(found, Problem) and found.kind is Kind.UNREADABLE:
-            found = await self._line.ask("GET", self._addresses.status(handle), looks.read_identity)
+            found = await self._line.ask("GET", self._addresses.status(handle), _about(handle, looks.read_identity))
         match found:
             case NoAnswer(problem) | (Problem() as problem):
                 if problem.kind is Kind.AUTH and problem.code != NOT_YOURS:
@@ -265,6 +304,8 @@ class Client:
                 return handle
 
 
+_PAGE = 500
+"""Entries of the catalogue at once; the service takes 1 to 500 [seen]."""
 _KNOWN = looks.AskStatus(Problem(Kind.UNREADABLE, "known to answer at /status only"))
 _SPOKEN = {wire.ImageShape.STRING: "one address", wire.ImageShape.ARRAY: "a list of addresses"}
 
@@ -283,6 +324,18 @@ def _handle(record: Record) -> Handle:
 
 def _is_invalid(problem: Problem) -> bool:
     return problem.kind is Kind.REFUSED and (problem.http == 422 or problem.code == 422001)
+
+
+def _about(handle: Handle, read: Callable[..., T]) -> Callable[..., T | NoAnswer]:
+    """A reader for answers about one request: an answer that names another one is none."""
+
+    def reader(status: int, headers: httpx.Headers, body: bytes, now: float, *, secret: str) -> T | NoAnswer:
+        if (other := looks.is_of_another(body, handle.request_id)) is not None:
+            told = clean(f"the service's answer is about another request: {other}", secret)
+            return NoAnswer(Problem(Kind.UNREADABLE, told, http=status))
+        return read(status, headers, body, now, secret=secret)
+
+    return reader
 
 
 def _whole(read: Callable[[int, bytes], T]) -> Callable[..., T | NoAnswer]:

@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from .submit_codec import ImageShape
 
 
-class Shapes:
+class ImageShapeProbe:
     """One run's knowledge. Safe with many POSTs in flight: each verdict names the shape that was sent."""
 
     def __init__(self) -> None:

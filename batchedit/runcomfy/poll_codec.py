@@ -7,14 +7,14 @@ says AskStatus and the client goes to ``/status``. ``/status`` is never believed
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from ..core.lifecycle import CancelConfirmed, CancelDenied, Completed, Errored
-from ..core.model import Kind, Output, Problem
+from ..core.events import CancelConfirmed, CancelDenied, Completed, Errored
+from ..core.model import Kind, Problem
 from ..ports import CancelReply, LookReply, NoAnswer, StillRunning
-from .reply import NOT_YOURS, Meaning, Said, clean, read_said, retry_after
+from .ids import usable_id
+from .outputs import describe_keys, read_outputs
+from .reply import NOT_YOURS, ErrorCode, ReplyBody, clean, parse_reply, retry_after
 from .submit_codec import Headers, micros
 
 QUEUED = frozenset({"in_queue", "pending", "waiting"})  # [page], then [seen]
@@ -22,6 +22,8 @@ RUNNING = frozenset({"in_progress", "processing", "starting"})
 SUCCEEDED = frozenset({"completed", "succeeded"})
 FAILED = frozenset({"failed"})
 CANCELLED = frozenset({"cancelled", "canceled"})
+LONGEST_QUEUE = 10**9
+"""A position from here on is no position: a number of 400 digits is more than any clock can wait for."""
 ENDED = SUCCEEDED | FAILED | CANCELLED
 LISTED = QUEUED | RUNNING | ENDED
 
@@ -51,14 +53,15 @@ def read_result(
     status: int, headers: Headers, body: bytes, now: float, *, secret: str = ""
 ) -> LookReply | TokenRefused | AskStatus:
     """The answer of ``GET …/result``."""
-    said = read_said(body, secret)
+    said = parse_reply(body, secret)
     word = _word(said)
     if 200 <= status < 300 and word in LISTED:
         return _state(word, said, now)
     if (silent := _no_state(status, headers, said, now)) is not None:
         return silent
     if word:
-        return StillRunning(word, running=False, queue_position=_position(said), known=False)
+        problem = _problem(Kind.UNREADABLE, f"the service says “{word}”, which nobody has listed", status, said)
+        return StillRunning(word, running=False, queue_position=_position(said), known=False, problem=problem)
     return NoAnswer(_problem(Kind.UNREADABLE, "the service's answer makes no sense", status, said))
 
 
@@ -70,7 +73,7 @@ def read_status(
     match found:
         case Completed() | Errored():
             return SeeResult(found)
-        case NoAnswer(problem) if problem.kind is Kind.UNREADABLE and _word(read_said(body)) in SUCCEEDED:
+        case NoAnswer(problem) if problem.kind is Kind.UNREADABLE and _word(parse_reply(body)) in SUCCEEDED:
             return SeeResult(found)
         case AskStatus(problem):
             return NoAnswer(problem)
@@ -78,11 +81,20 @@ def read_status(
             return found
 
 
-def _state(word: str, said: Said, now: float) -> LookReply:
+def is_of_another(body: bytes, request_id: str) -> str | None:
+    """The id of another request that an answer about ``request_id`` names; None where it names this one or none.
+
+    Such an answer is no answer: its picture is another job's.
+    """
+    named = usable_id(parse_reply(body).json.get("request_id"))
+    return named if named is not None and named != request_id else None
+
+
+def _state(word: str, said: ReplyBody, now: float) -> LookReply:
     """What a listed status word means."""
     cost = micros(said.json.get("cost"))
     if word in CANCELLED:
-        return CancelConfirmed(now)
+        return CancelConfirmed(now, cost)
     if word in FAILED:
         kind = Kind.MODERATED if said.moderated else Kind.FAILED
         ours = "the service refuses this content" if said.moderated else "the service could not make this picture"
@@ -91,22 +103,24 @@ def _state(word: str, said: Said, now: float) -> LookReply:
         outputs = read_outputs(said.json)
         if not outputs:
             # Bought and finished; the links may lag behind the word, as the cost does. Asked again, never failed.
-            return NoAnswer(Problem(Kind.UNREADABLE, "the service says that it is finished but gives no file yet"))
+            keys = describe_keys(said.json)
+            ours = f"the service says “{word}” but gives no file yet; its answer has {keys}"
+            return NoAnswer(_problem(Kind.UNREADABLE, ours, None, said))
         return Completed(now, outputs, cost)
     return StillRunning(word, running=word in RUNNING, queue_position=_position(said))
 
 
-def _no_state(status: int, headers: Headers, said: Said, now: float) -> NoAnswer | TokenRefused | AskStatus | None:
+def _no_state(status: int, headers: Headers, said: ReplyBody, now: float) -> NoAnswer | TokenRefused | AskStatus | None:
     """What a reply that holds no state of a job means, by its code, then by its HTTP status; None for a plain 200."""
     meaning = said.meaning or _BY_HTTP.get(status)
-    if meaning is Meaning.AUTH:
+    if meaning is ErrorCode.AUTH:
         foreign = "this request belongs to another account"
         ours = foreign if said.code == NOT_YOURS else "the service does not accept the API token"
         return TokenRefused(_problem(Kind.AUTH, ours, status, said))
     for kind, applies, ours in (
-        (Kind.NOT_FOUND, meaning is Meaning.ABSENT, "the service does not know this request"),
-        (Kind.THROTTLED, meaning is Meaning.THROTTLED, "the service asks to slow down"),
-        (Kind.SERVICE, meaning is Meaning.SERVICE or status >= 500, "the service had an error"),
+        (Kind.NOT_FOUND, meaning is ErrorCode.ABSENT, "the service does not know this request"),
+        (Kind.THROTTLED, meaning is ErrorCode.THROTTLED, "the service asks to slow down"),
+        (Kind.SERVICE, meaning is ErrorCode.SERVICE or status >= 500, "the service had an error"),
         (Kind.UNREADABLE, not 200 <= status < 500 or 300 <= status < 400, f"an unexpected answer, HTTP {status}"),
     ):
         if applies:
@@ -118,16 +132,16 @@ def _no_state(status: int, headers: Headers, said: Said, now: float) -> NoAnswer
 
 
 _BY_HTTP = {
-    **dict.fromkeys((401, 403), Meaning.AUTH),
-    **dict.fromkeys((404, 410), Meaning.ABSENT),
-    408: Meaning.SERVICE,
-    429: Meaning.THROTTLED,
+    **dict.fromkeys((401, 403), ErrorCode.AUTH),
+    **dict.fromkeys((404, 410), ErrorCode.ABSENT),
+    408: ErrorCode.SERVICE,
+    429: ErrorCode.THROTTLED,
 }
 
 
 def read_missed(status: int, headers: Headers, body: bytes, now: float, *, secret: str = "") -> NoAnswer | None:
     """For any other GET: what is worth asking again (429, 5xx, their codes), None for everything else."""
-    silent = _no_state(status, headers, read_said(body, secret), now)
+    silent = _no_state(status, headers, parse_reply(body, secret), now)
     return silent if isinstance(silent, NoAnswer) and silent.problem.kind in {Kind.THROTTLED, Kind.SERVICE} else None
 
 
@@ -140,42 +154,19 @@ def read_probe(status: int, headers: Headers, body: bytes, now: float, *, secret
     )
 
 
-def _word(said: Said) -> str:
+def _word(said: ReplyBody) -> str:
     word = said.json.get("status")
     return clean(word, limit=40).lower() if isinstance(word, str) else ""
 
 
-def _position(said: Said) -> int | None:
+def _position(said: ReplyBody) -> int | None:
     value = said.json.get("queue_position")
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LONGEST_QUEUE else None
 
 
-def _problem(kind: Kind, ours: str, status: int | None, said: Said) -> Problem:
+def _problem(kind: Kind, ours: str, status: int | None, said: ReplyBody) -> Problem:
     message = clean(f"{ours}: “{said.words}”" if said.words else ours)
     return Problem(kind, message, http=status, code=said.code)
-
-
-def read_outputs(payload: Mapping[str, Any]) -> tuple[Output, ...]:
-    """Links to files, from ``output`` alone (a result also holds API links [CONTRACT]): ``image``, ``images``,
-    ``video``, ``videos`` in that order, each link once. A link is a string or ``{"url": …}``.
-    """
-    output = payload.get("output")
-    if not isinstance(output, Mapping):
-        output = {"images": output}  # a bare link or list: not on the page, costs nothing to take
-    found: dict[str, Output] = {}
-    for key, kind in (("image", "image"), ("images", "image"), ("video", "video"), ("videos", "video")):
-        for url in _links(output.get(key)):
-            found.setdefault(url, Output(url, kind))
-    return tuple(found.values())
-
-
-def _links(value: Any) -> Iterator[str]:
-    for item in value if isinstance(value, list) else [value]:
-        url = item.get("url") if isinstance(item, dict) else item
-        if isinstance(url, str) and url.strip().lower().startswith(("https://", "http://")):
-            text = url.strip()
-            if text.isprintable() and len(text) <= 8192:
-                yield text
 
 
 # --- cancel ---------------------------------------------------------------------------------------
@@ -188,12 +179,12 @@ def read_cancel(
 
     CancelDenied sends the job back to be looked at, so it is the safe reading of a 4xx that names no reason.
     """
-    said = read_said(body, secret)
+    said = parse_reply(body, secret)
     outcome = said.json.get("outcome")
     word = clean(outcome, limit=40).lower() if isinstance(outcome, str) else ""
     if 200 <= status < 300 and said.meaning is None:
         if word in CANCELLED or (not word and _word(said) in CANCELLED):
-            return CancelConfirmed(now)
+            return CancelConfirmed(now, micros(said.json.get("cost")))
         if word == "not_cancellable" or (not word and _word(said) in LISTED):
             return CancelDenied(now)
     match _no_state(status, headers, said, now):
@@ -218,7 +209,7 @@ class Seen:
 
 def read_identity(status: int, headers: Headers, body: bytes, now: float, *, secret: str = "") -> Seen | Problem:
     """Whether a reply of ``/result`` or ``/status`` shows a request of ours."""
-    said = read_said(body, secret)
+    said = parse_reply(body, secret)
     silent = _no_state(status, headers, said, now)
     if silent is not None and not (isinstance(silent, NoAnswer) and _word(said) in LISTED and status < 300):
         return silent.problem

@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 from typing import Any
@@ -33,11 +33,12 @@ _MODERATED = re.compile(
 )
 _NO_MONEY = re.compile(
     r"(?i)insufficient (?:account )?(?:balance|credits?|funds)|(?:balance|credits?) (?:is|are|has been) "
-    r"(?:used up|insufficient|exhausted|too low)|out of credits|not enough (?:balance|credits?|funds)"
+    r"(?:used up|insufficient|exhausted|too low)|out of credits"
+    r"|no remaining (?:balance|credits?|funds)|not enough (?:balance|credits?|funds)"
 )
 
 
-class Meaning(Enum):
+class ErrorCode(Enum):
     """What the API's own error codes mean [docs]."""
 
     NO_MODEL = auto()
@@ -50,20 +51,20 @@ class Meaning(Enum):
 
 
 _CODES = {
-    400001: Meaning.NO_MODEL,
-    400002: Meaning.BALANCE,
-    400004: Meaning.AUTH,
-    401001: Meaning.AUTH,
-    403001: Meaning.AUTH,
-    404001: Meaning.ABSENT,
-    422001: Meaning.INVALID,
-    500001: Meaning.SERVICE,
+    400001: ErrorCode.NO_MODEL,
+    400002: ErrorCode.BALANCE,
+    400004: ErrorCode.AUTH,
+    401001: ErrorCode.AUTH,
+    403001: ErrorCode.AUTH,
+    404001: ErrorCode.ABSENT,
+    422001: ErrorCode.INVALID,
+    500001: ErrorCode.SERVICE,
 }
 NOT_YOURS = 403001
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ReplyBody:
     """A reply's body, as far as it can be read. ``json`` is empty unless the body is a JSON object."""
 
     json: Mapping[str, Any] = field(default_factory=dict)
@@ -72,10 +73,10 @@ class Said:
     fields: tuple[str, ...] = ()
 
     @property
-    def meaning(self) -> Meaning | None:
+    def meaning(self) -> ErrorCode | None:
         """What the error code means, None without one that is listed. The family 429xxx is read as 429."""
         if self.code is not None and self.code // 1000 == 429:
-            return Meaning.THROTTLED
+            return ErrorCode.THROTTLED
         return _CODES.get(self.code) if self.code is not None else None
 
     @property
@@ -88,17 +89,17 @@ class Said:
         return bool(_NO_MONEY.search(self.words))
 
 
-def read_said(body: bytes, secret: str = "") -> Said:
-    """Any bytes to a Said. ``secret`` (the token) is blotted out of the words, as is anything behind "Bearer"."""
+def parse_reply(body: bytes, secret: str = "") -> ReplyBody:
+    """Any bytes to a ReplyBody. ``secret`` (the token) is blotted out of the words, as is anything behind "Bearer"."""
     payload = parse(body)
     if not isinstance(payload, dict):
-        return Said(words=clean(_page_words(body), secret))
+        return ReplyBody(words=clean(_page_words(body), secret))
     layers = [payload, *(payload[key] for key in ("error", "detail") if isinstance(payload.get(key), dict))]
     code = next((found for layer in layers if (found := _code(layer.get("error_code"))) is not None), None)
     complaints = list(_complaints(payload))
     words = clean(_words(layers, complaints), secret)
     fields = tuple(dict.fromkeys(name for name, _ in complaints if name))
-    return Said(payload, code, words, fields)
+    return ReplyBody(payload, code, words, fields)
 
 
 def parse(body: bytes) -> Any:
@@ -119,11 +120,15 @@ def parse(body: bytes) -> Any:
 
 def clean(text: str, secret: str = "", limit: int = LONGEST) -> str:
     """One line, no control or direction-changing characters, no token, at most ``limit`` characters."""
-    head = text.replace(secret, "[token]") if secret else text
-    head = _BEARER.sub("[token]", head[: limit * 8])
+    head = blot(text[: limit * 8 + len(secret)], secret)[: limit * 8]
     head = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in head)
     head = " ".join(head.split())
     return head if len(head) <= limit else head[: limit - 1].rstrip() + "…"
+
+
+def blot(text: str, secret: str) -> str:
+    """``text`` without the token, and without what stands behind "Bearer"."""
+    return _BEARER.sub("[token]", text.replace(secret, "[token]") if secret else text)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -139,10 +144,22 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     except ValueError:
         try:
             when = parsedate_to_datetime(text)
-            seconds = when.replace(tzinfo=when.tzinfo or UTC).timestamp() - now
+            seconds = _seconds(when) - _sent_at(headers, now)
         except (ValueError, TypeError, OverflowError, IndexError):
             return None
     return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)
+
+
+def _sent_at(headers: Mapping[str, str], now: float) -> float:
+    """When the answer was sent by the server's own clock: ours may be hours off, and the two dates come from one clock."""
+    try:
+        return _seconds(parsedate_to_datetime(headers.get("date") or ""))
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return now
+
+
+def _seconds(when: datetime) -> float:
+    return when.replace(tzinfo=when.tzinfo or UTC).timestamp()
 
 
 def _code(value: Any) -> int | None:

@@ -16,6 +16,7 @@ decides what happens to money:
     other 3xx                                    Lost       302 and 303 are also how a server says "done, look there"
     other 5xx, whatever its code                 Lost
     1xx, 2xx without a usable id or a 4xxxxx     Lost
+    … with an id anywhere in what came           Accepted   see ids.py
 
 A code carries its HTTP status in its first three digits: a 200 with a 4xxxxx code is the refusal that the code says
 [seen], a 5xx and a 5xxxxx code say nothing certain. Below 500 the API's own listed code is believed before the HTTP
@@ -25,6 +26,7 @@ bought job is in looks.py.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
@@ -33,9 +35,15 @@ from typing import Any
 
 import orjson
 
-from ..core.lifecycle import Accepted, Declined, Lost, Refused
-from ..core.model import MICRO, Handle, Kind, Problem
-from .reply import Meaning, Said, clean, read_said, retry_after
+from ..core.events import Accepted, Declined, Lost, Refused
+from ..core.jsontext import write_inputs
+from ..core.model import MICRO, Handle, Kind, Problem, format_usd
+from .dialect import read_dialect
+from .ids import find_id, usable_id
+from .reply import ErrorCode, ReplyBody, blot, clean, parse_reply, retry_after
+
+KEPT = 4096
+"""Bytes of an answer in doubt that are kept, head and body."""
 
 Headers = Mapping[str, str]
 """Anything that answers ``get("retry-after")`` in lower case; ``httpx.Headers`` does."""
@@ -83,7 +91,11 @@ def submit_body(inputs: Mapping[str, Any], shape: ImageShape, schema: Mapping[st
             return value[0]
         return value
 
-    return orjson.dumps({name: written(name, value) for name, value in inputs.items()})
+    body = {name: written(name, value) for name, value in inputs.items()}
+    try:
+        return orjson.dumps(body)  # pictures of many megabytes are in it
+    except TypeError:  # an integer over 64 bits
+        return write_inputs(body)
 
 
 def names_a_file(inputs: Mapping[str, Any]) -> bool:
@@ -126,12 +138,12 @@ class _Verdict(Enum):
 
 
 _BY_CODE = {
-    Meaning.AUTH: _Verdict.AUTH,
-    Meaning.BALANCE: _Verdict.BALANCE,
-    Meaning.THROTTLED: _Verdict.THROTTLED,
-    Meaning.INVALID: _Verdict.INVALID,
-    Meaning.NO_MODEL: _Verdict.NO_MODEL,
-    Meaning.ABSENT: _Verdict.NO_MODEL,
+    ErrorCode.AUTH: _Verdict.AUTH,
+    ErrorCode.BALANCE: _Verdict.BALANCE,
+    ErrorCode.THROTTLED: _Verdict.THROTTLED,
+    ErrorCode.INVALID: _Verdict.INVALID,
+    ErrorCode.NO_MODEL: _Verdict.NO_MODEL,
+    ErrorCode.ABSENT: _Verdict.NO_MODEL,
 }
 _BY_HTTP = {
     **dict.fromkeys((401, 403), _Verdict.AUTH),
@@ -145,14 +157,14 @@ _BY_HTTP = {
 _OWN_WORDS_MATTER = frozenset({_Verdict.REFUSED, _Verdict.INVALID, _Verdict.AUTH})
 
 
-def _verdict(status: int, headers: Headers, said: Said, now: float) -> _Verdict:
+def _verdict(status: int, headers: Headers, said: ReplyBody, now: float) -> _Verdict:
     """The table's left column, from what is most certain to what is least.
 
     A service that makes the job and then fails answers with a 5xx or with 500001, also in a 200. Such an answer never
     sends the job back to be bought again: only a person does.
     """
     family = said.code // 1000 if said.code is not None else 0
-    if status == 503 and said.meaning is not Meaning.SERVICE and retry_after(headers, now) is not None:
+    if status == 503 and said.meaning is not ErrorCode.SERVICE and retry_after(headers, now) is not None:
         return _Verdict.THROTTLED
     if status >= 500 or 500 <= family < 600:
         return _Verdict.LOST
@@ -170,7 +182,7 @@ def read_submit(
     status: int, headers: Headers, body: bytes, now: float, *, secret: str = ""
 ) -> Accepted | Declined | Refused | Lost:
     """What the answer to the POST that buys means: the module's table. ``now`` in seconds since the epoch."""
-    said = read_said(body, secret)
+    said = parse_reply(body, secret)
     if handle := _handle(said.json):
         return Accepted(now, handle)
     verdict = _verdict(status, headers, said, now)
@@ -184,7 +196,10 @@ def read_submit(
         due_at = 0.0 if wait is None else now + wait
         return Declined(now, problem(kind, ours), due_at)
     if verdict is _Verdict.LOST:
-        return Lost(now, problem(Kind.LOST, f"HTTP {status} and no request id: it may have been bought, or not"))
+        if found := find_id(body, headers.get("location") or ""):
+            return Accepted(now, Handle(found))
+        doubt = f"HTTP {status} and no request id: it may have been bought, or not"
+        return Lost(now, problem(Kind.LOST, doubt), keep_reply(f"HTTP {status}", headers, body, secret))
     return Refused(now, _refusal(verdict, problem, said))
 
 
@@ -196,7 +211,18 @@ _SURELY_NOT = {
 }
 
 
-def _refusal(verdict: _Verdict, problem: Callable[[Kind, str], Problem], said: Said) -> Problem:
+def keep_reply(first_line: str, headers: Headers, body: bytes, secret: str) -> str:
+    """The first KEPT bytes of what came in answer to a POST that is in doubt, as text and without the token."""
+    head = "\n".join([first_line, *(f"{name}: {value}" for name, value in headers.items())])
+    text = f"{head}\n\n{_as_text(body)}" if body else head
+    return blot(text, secret).encode("utf-8", "replace")[:KEPT].decode("utf-8", "ignore")
+
+
+def _as_text(body: bytes) -> str:
+    return body[: 2 * KEPT].decode(json.detect_encoding(body), "replace")
+
+
+def _refusal(verdict: _Verdict, problem: Callable[[Kind, str], Problem], said: ReplyBody) -> Problem:
     if said.moderated:
         return problem(Kind.MODERATED, "the service refuses this content")
     if verdict is _Verdict.NO_MODEL:
@@ -209,7 +235,7 @@ def blames(body: bytes, names: frozenset[str]) -> bool:
 
     A 422 costs nothing, so a complaint that names nothing is worth one try in the other shape.
     """
-    said = read_said(body)
+    said = parse_reply(body)
     if said.fields:
         return any(name in names for name in said.fields)
     return not said.moderated
@@ -222,16 +248,6 @@ def _handle(payload: Mapping[str, Any]) -> Handle | None:
         return None
     links = {name: _link(payload.get(name)) for name in ("status_url", "result_url", "cancel_url")}
     return Handle(request_id, **links)
-
-
-def usable_id(value: Any) -> str | None:
-    """A request id as text, None if it can't be one. A number is taken; ``.`` and ``..`` would leave the path."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        return None
-    text = value.strip()
-    return text if 0 < len(text) <= 512 and text.isprintable() and text not in {".", ".."} else None
 
 
 def _link(value: Any) -> str:
@@ -257,24 +273,81 @@ class ModelEntry:
     pricing_note: str = ""
     schema: Mapping[str, Any] | None = None
 
+    @property
+    def picture_price(self) -> int | None:
+        """Micro-dollars a picture; None where no price is told, or one of something else (a second of video)."""
+        return self.price if _unit(self.price_unit) in _PICTURES else None
+
+    @property
+    def other_price(self) -> str:
+        """A price of something that is no picture, as it is told: ``$0.08 per second``; ``""`` where there is none."""
+        if not self.price or self.picture_price is not None:
+            return ""
+        return f"{format_usd(self.price)} per {_unit(self.price_unit)}"
+
+
+_PICTURES = frozenset(
+    {"", "output", "image", "picture", "photo", "request", "job", "generation", "run", "call", "prediction", "unit"}
+)
+"""Units of a price that one job here is one of: ``output`` [seen], the others are what neighbouring services say. A unit that
+is not among them is never multiplied by pictures.
+"""
+
+
+def _unit(told: str) -> str:
+    """``per Image`` and ``images`` are ``image``."""
+    words = told.casefold().replace("usd", "").strip(" /$").split()
+    while words and words[0] in {"per", "each", "a", "an", "one", "1"}:
+        words.pop(0)
+    text = " ".join(words)
+    return text.removesuffix("s") if text.removesuffix("s") in _PICTURES else text
+
 
 def read_model(status: int, body: bytes) -> ModelEntry | None:
     """The catalogue's entry [seen]; None where there is none or it can't be read."""
-    said = read_said(body)
+    said = parse_reply(body)
     if status != 200 or said.meaning is not None or not said.json:
         return None
     told = said.json
     texts = {key: clean(str(told.get(key) or "")) for key in ("model_id", "display_name", "price_unit", "pricing_note")}
     schemas = (told.get(key) for key in ("input_schema", "schema", "inputs", "input"))
     schema = next((s for s in schemas if isinstance(s, dict) and isinstance(s.get("properties"), dict)), None)
-    return ModelEntry(**texts, price=micros(told.get("base_price_usd")), schema=schema)
+    read = None if schema is None else read_dialect(schema)
+    return ModelEntry(**texts, price=micros(told.get("base_price_usd")), schema=read)
+
+
+@dataclass(frozen=True, slots=True)
+class CataloguePage:
+    """Some of the catalogue's entries. ``total`` is how many there are in all, as far as the service tells."""
+
+    entries: tuple[ModelEntry, ...]
+    total: int
+
+
+def read_models(status: int, body: bytes) -> CataloguePage | None:
+    """A page of the catalogue [seen]; None where there is none. Entries that can't be read are left out."""
+    told = parse_reply(body).json
+    models = told.get("models")
+    if status != 200 or not isinstance(models, list):
+        return None
+    found = (read_model(200, orjson.dumps(model)) for model in models if isinstance(model, dict))
+    total = told.get("total")
+    return CataloguePage(
+        tuple(entry for entry in found if entry is not None and entry.model_id),
+        total if isinstance(total, int) and total >= 0 else len(models),
+    )
 
 
 def read_balance(status: int, body: bytes) -> int | None:
     """The wallet in micro-dollars [seen]; None where it isn't told in US dollars."""
-    told = read_said(body).json
+    told = parse_reply(body).json
     usd = str(told.get("currency") or "USD").upper() == "USD"
-    return micros(told.get("balance_usd"), signed=True) if status == 200 and usd else None
+    if status != 200 or not usd:
+        return None
+    exact = told.get("balance_microdollars")
+    if isinstance(exact, int) and not isinstance(exact, bool) and abs(exact) <= MICRO * MICRO:
+        return exact
+    return micros(told.get("balance_usd"), signed=True)
 
 
 def micros(value: Any, *, signed: bool = False) -> int | None:

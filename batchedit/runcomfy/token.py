@@ -14,6 +14,8 @@ from ..core.errors import TokenError
 # In this order: the names of the vendor's own tools [seen], then the page's own [page].
 VARIABLES = ("RUNCOMFY_API_TOKEN", "RUNCOMFY_TOKEN", "RUNCOMFY_API_KEY", "YOUR_API_TOKEN")
 VENDOR_FILE = Path(".config/runcomfy/token.json")  # below the home folder; the vendor's command saves it there [seen]
+MAC_FILE = Path("Library/Application Support/runcomfy/token.json")
+CONFIG_VARIABLE = "RUNCOMFY_CONFIG_DIR"
 
 _HINT = "export RUNCOMFY_API_TOKEN=…  (keys are in your RunComfy profile)"
 _KEYS = ("token", "api_token", "access_token", "api_key", "key", "value", "default", "auth", "credentials")
@@ -35,19 +37,57 @@ def find_token(environ: Mapping[str, str], home: Path) -> Token:
     """The first token of DESIGN §5's order. TokenError (77) if there is none or it can't stand in an HTTP header."""
     found = list(_candidates(environ, home))
     if not found:
-        raise TokenError("no API token found", hint=_HINT)
+        named = environ.get(CONFIG_VARIABLE, "").strip()
+        where = f", neither in the environment nor in {CONFIG_VARIABLE}={named}" if named else ""
+        raise TokenError(f"no API token found{where}", hint=_HINT)
     source, value = found[0]
     others = [name for name, other in found[1:] if other != value]
     warning = f"the token of {source} is used; {' and '.join(others)} has another one" if others else ""
     return Token(_check(value, source), source, warning)
 
 
+def token_file(environ: Mapping[str, str], home: Path) -> Path:
+    """Where a token that a person gives is to be kept: the first of the places that ``find_token`` looks at."""
+    return next(path for _, path in _files(environ, home))
+
+
+def checked_token(text: str) -> str:
+    """A token as it was pasted, bare. TokenError (77) for what can't be one."""
+    value = _bare(text)
+    if not value:
+        raise TokenError("no token was given", hint="paste the API token of your RunComfy profile")
+    return _check(value, "what was pasted")
+
+
 def _candidates(environ: Mapping[str, str], home: Path) -> Iterator[tuple[str, str]]:
     for name in VARIABLES:
         if value := _bare(environ.get(name, "")):
             yield name, value
-    if value := _bare(_from_file(home / VENDOR_FILE)):
-        yield f"~/{VENDOR_FILE}", value
+    for shown, path in _files(environ, home):
+        if value := _bare(_from_file(path)):
+            yield shown, value
+
+
+def _files(environ: Mapping[str, str], home: Path) -> Iterator[tuple[str, Path]]:
+    """The places of the vendor's file, with their names for messages, each once [CONTRACT].
+
+    A person who names a folder of tokens means the account in it, so another folder's token never stands in for one that
+    is missing there. A relative ``XDG_CONFIG_HOME`` is no place [its specification].
+    """
+    if named := environ.get(CONFIG_VARIABLE, "").strip():
+        path = _from_home(named, home) / VENDOR_FILE.name
+        yield f"{CONFIG_VARIABLE} ({path})", path
+        return
+    usual = home / VENDOR_FILE
+    moved = _from_home(environ.get("XDG_CONFIG_HOME", "").strip(), home)
+    if moved.is_absolute() and (path := moved / "runcomfy" / VENDOR_FILE.name) != usual:
+        yield f"XDG_CONFIG_HOME ({path})", path
+    yield f"~/{VENDOR_FILE}", usual
+    yield f"~/{MAC_FILE}", home / MAC_FILE
+
+
+def _from_home(text: str, home: Path) -> Path:
+    return home / text[2:] if text.startswith("~/") else Path(text)
 
 
 def _bare(text: str) -> str:

@@ -7,31 +7,34 @@ is for what is free, and asks again.
 from __future__ import annotations
 
 import random
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import anyio
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential
 
-from ..connections import Stack
+from ..connections import Stack, read_body, unpacker
+from ..core.hosts import is_loopback
 from ..core.model import Kind, Problem
 from ..ports import NoAnswer
 from .reply import clean
-from .send_tracker import Departure, never_left
-from .urls import is_loopback, origin
+from .send_tracker import SendTracker, never_left
+from .urls import origin
 
 ATTEMPTS = 4
 TOTAL_SECONDS = 45.0  # no further attempt begins after this
 SUBMIT_SECONDS = 180.0  # a server that trickles would never trip the read timeout
 SLOWEST_UPLINK = 32_768  # bytes a second, on top of SUBMIT_SECONDS for a large body
 LARGEST_REPLY = 4 * 2**20  # bytes; a real one has some hundred
+LARGEST_RESULT = 48 * 2**20  # of a GET: some services write the picture itself into the answer
 _CHUNK = 64 * 1024
 
 _POST_TIMES = httpx.Timeout(connect=10.0, pool=30.0, read=150.0, write=120.0)
@@ -57,10 +60,30 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No answer to a POST. ``sent`` is False only where surely no byte of it went out; ``seen`` is what happened."""
+    """No answer to a POST. ``sent`` is False only where surely no byte of it went out; ``seen`` is what happened.
+
+    ``late`` are bytes that came all the same and are no HTTP answer.
+    """
 
     sent: bool
     seen: str
+    late: bytes = b""
+
+
+@dataclass(slots=True)
+class _Came:
+    """An answer as far as it has come: it outlives the failure, or the end of the time, that cuts its reading off."""
+
+    head: httpx.Response | None = None
+    body: bytearray = field(default_factory=bytearray)
+
+    def reply(self, late: bytes = b"", raw: bytes = b"") -> Reply | None:
+        """The answer, with the bytes of a last read behind it; without a head what can be read from the ``raw`` bytes. None
+        where not even a status came.
+        """
+        if self.head is not None:
+            return Reply(self.head.status_code, self.head.headers, bytes(self.body) + late)
+        return _read_raw(raw)
 
 
 class Line:
@@ -77,7 +100,9 @@ class Line:
         proxy: str | None,
         verify: ssl.SSLContext | None,
         transport: httpx.AsyncBaseTransport | None,
+        may_send: Callable[[], bool],
     ) -> None:
+        self._may_send = may_send
         self._token = token
         self._clock = clock
         self._rng = rng
@@ -124,7 +149,7 @@ class Line:
 
     async def post(self, url: str, content: bytes) -> Reply | Silence:
         """One POST, once, on a connection of its own. Only cancellation is raised."""
-        departure = Departure()
+        tracker, came = SendTracker(self._may_send), _Came()
         about = ((b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(content)))
         try:
             request = httpx.Request(
@@ -132,22 +157,31 @@ class Line:
                 url,
                 content=_chunks(content) if len(content) > _CHUNK else content,
                 headers=[*self._headers.raw, *about],
-                extensions={"trace": departure, "timeout": _POST_TIMES.as_dict()},
+                extensions={"trace": tracker, "timeout": _POST_TIMES.as_dict()},
             )
             with anyio.move_on_after(SUBMIT_SECONDS + len(content) / SLOWEST_UPLINK) as scope:
                 async with self._fresh.take() as transport:
-                    reply = await self._exchange(request, transport)
+                    await self._exchange(request, transport, came)
         except Exception as error:  # noqa: BLE001 - the table says: every exception that is not listed means "sent"
-            return Silence(not never_left(error, departure), self._describe(error))
-        return Silence(sent=True, seen="no whole answer in time") if scope.cancelled_caught else reply
+            if (reply := came.reply(tracker.late, tracker.raw)) is not None:
+                return reply
+            return Silence(not never_left(error, tracker), self._describe(error), tracker.raw)
+        if (reply := came.reply(tracker.late, tracker.raw)) is not None:
+            return reply
+        seen = "no whole answer in time" if scope.cancelled_caught else "no answer"
+        return Silence(sent=not never_left(None, tracker), seen=seen, late=tracker.raw)
 
-    async def ask(self, method: str, url: str, read: Callable[..., T]) -> T | NoAnswer:
+    async def ask(self, method: str, url: str, read: Callable[..., T], *, patient: bool = True) -> T | NoAnswer:
         """One of the free calls, with tenacity: at most ATTEMPTS, none begun after TOTAL_SECONDS, full jitter or the
-        service's Retry-After, whichever is longer.
+        service's Retry-After, whichever is longer. Without ``patient`` a service that can't be reached is asked once.
         """
+
+        def is_missed(reply: object) -> bool:
+            return _is_transient(reply) and (patient or not _is_unreachable(reply))
+
         began = anyio.current_time()
         first: list[T | NoAnswer] = [await self.ask_once(method, url, read)]
-        if not _is_transient(first[0]):
+        if not is_missed(first[0]):
             return first[0]  # nearly always, and tenacity is a tenth of a call
 
         async def attempt() -> T | NoAnswer:
@@ -162,7 +196,7 @@ class Line:
             return float(max(told, 0.0)) + self._rng.uniform(0.0, _backoff(state))
 
         retrying = AsyncRetrying(
-            sleep=anyio.sleep, stop=stop, wait=wait, retry=retry_if_result(_is_transient), retry_error_callback=_outcome
+            sleep=anyio.sleep, stop=stop, wait=wait, retry=retry_if_result(is_missed), retry_error_callback=_outcome
         )
         result: T | NoAnswer = await retrying(attempt)
         return result
@@ -174,24 +208,35 @@ class Line:
             request = httpx.Request(method, _read(url), headers=self._headers, extensions=timeout)
             async with self._asking, self._kept.take() as transport:
                 with anyio.fail_after(TOTAL_SECONDS):
-                    reply = await self._exchange(request, transport)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+                    came = _Came()
+                    await self._exchange(request, transport, came)
+        except Exception as error:  # noqa: BLE001 - also ValueError and OverflowError of an odd address or header
             return NoAnswer(Problem(Kind.UNREACHABLE, f"the service can't be reached ({self._describe(error)})"))
-        return read(reply.status, reply.headers, reply.body, self._clock(), secret=self._token)
+        reply = came.reply()
+        assert reply is not None  # else an exception has said why
+        try:
+            return read(reply.status, reply.headers, reply.body, self._clock(), secret=self._token)
+        except Exception as error:  # noqa: BLE001 - no reply ends a run: one that no reader foresaw tells nothing
+            return NoAnswer(Problem(Kind.UNREADABLE, f"the service's answer makes no sense ({self._describe(error)})"))
 
     @staticmethod
-    async def _exchange(request: httpx.Request, transport: httpx.AsyncBaseTransport) -> Reply:
-        """Send and read. A POST's answer that breaks off is handed on as far as it came: a whole request_id in it is a
-        purchase, the status of a 422 is known, and a torn 200 reads as what it is, no answer.
+    async def _exchange(request: httpx.Request, transport: httpx.AsyncBaseTransport, came: _Came) -> None:
+        """Send and read into ``came``. A POST's answer that breaks off stays there as far as it came: a whole request_id
+        in it is a purchase, the status of a 422 is known, and a torn 200 reads as what it is, no answer.
         """
+        unpack: Callable[[bytes], bytes] | None = None
+
+        async def take(chunk: bytes) -> None:
+            nonlocal unpack
+            unpack = unpack or unpacker(response, chunk)
+            if len(came.body) < largest:
+                came.body += unpack(chunk)
+
         response = await transport.handle_async_request(request)
-        body, quietly = bytearray(), True
+        came.head, quietly = response, True
+        largest = LARGEST_REPLY if request.method == "POST" else LARGEST_RESULT
         try:
-            # Plain text needs no decoder, and the stream itself none of the layers in front of it.
-            packed = "content-encoding" in response.headers
-            async for chunk in response.aiter_bytes() if packed else cast("httpx.AsyncByteStream", response.stream):
-                if len(body) < LARGEST_REPLY:
-                    body += chunk
+            await read_body(response, take)
             quietly = request.method == "POST"  # nothing may come between a purchase and its answer any more
         except Exception:
             if request.method != "POST":
@@ -202,14 +247,28 @@ class Line:
                     await response.aclose()
             else:
                 await response.aclose()
-        return Reply(response.status_code, response.headers, bytes(body))
 
     def _describe(self, error: Exception) -> str:
         return clean(f"{type(error).__name__} {error}".strip(), self._token, 160)
 
 
+def _read_raw(data: bytes) -> Reply | None:
+    """An HTTP/1.1 answer from bytes; None where there is no whole head. A chunked body keeps its framing."""
+    head, end, body = data.partition(b"\r\n\r\n")
+    status = re.match(rb"HTTP/1\.\d (\d{3})\b", head)
+    if status is None or not end:
+        return None
+    pairs = [line.partition(b":") for line in head.split(b"\r\n")[1:]]
+    headers = httpx.Headers([(name.strip(), value.strip()) for name, colon, value in pairs if colon and name.strip()])
+    return Reply(int(status[1]), headers, body)
+
+
 def _is_transient(reply: object) -> bool:
     return isinstance(reply, NoAnswer) and not reply.absent and reply.problem.kind in _TRANSIENT
+
+
+def _is_unreachable(reply: object) -> bool:
+    return isinstance(reply, NoAnswer) and reply.problem.kind is Kind.UNREACHABLE
 
 
 def _outcome(state: RetryCallState) -> Any:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import ip_address
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from ..core.errors import UsageError
+from ..core.hosts import is_loopback
 from ..core.model import Handle
+from ..core.paths import bare_base_url
 
 DEFAULT_BASE_URL = "https://model-api.runcomfy.net"  # [page]
 _BALANCE_PATH = "/prod/v2/balance"
@@ -26,8 +27,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9:/?\[\]!$&'()*+,;=%._~-]+")
 
 
 def check_base_url(url: str) -> str:
-    """``url`` without a slash at its end; UsageError unless it is https, or http to this machine."""
-    text = url.strip().rstrip("/")
+    """``url`` without a slash or ``/v1`` at its end, which each call's path begins with; UsageError unless it is https, or
+    http to this machine.
+    """
+    text = bare_base_url(url)
     place = origin(text)
     if place is None or "?" in text:
         raise UsageError(
@@ -63,14 +66,6 @@ def origin(url: str) -> tuple[str, str, int] | None:
     return scheme, host, port if port is not None else _PORTS[scheme]
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a URL's host is this machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
 def may_use(offered: str, base_url: str, call: str) -> bool:
     """Whether a URL that a reply offered may get the token: the base URL's origin, and the same call by its last word.
 
@@ -92,6 +87,13 @@ class Addresses:
     def model(self, model: str) -> str:
         """``POST`` submits (and buys), ``GET`` is the catalogue's entry."""
         return f"{self.base_url}/v1/models/{quote(model, safe='/')}"
+
+    def models(self, search: str, offset: int, limit: int) -> str:
+        """One page of the catalogue, with schemas [seen]. ``limit`` is 1 to 500."""
+        query = urlencode(
+            {"limit": limit, "offset": offset, "include_schema": "true", **({"search": search} if search else {})}
+        )
+        return f"{self.base_url}/v1/models?{query}"
 
     def status(self, handle: Handle) -> str:
         return self._request(handle, "status", handle.status_url)

@@ -29,6 +29,8 @@ def create_app(config: SandboxConfig | None = None) -> Starlette:
         routes=[
             Route("/v1/requests/{request_id}/status", desk.status, methods=["GET"]),
             Route("/v1/requests/{request_id}/result", desk.result, methods=["GET"]),
+            Route("/v1/models", desk.models, methods=["GET"]),
+            Route("/v1/models/categories", desk.categories, methods=["GET"]),
             Route("/v1/models/{model_id:path}", desk.submit, methods=["POST"]),
             Route("/files/{request_id}/{number:int}.png", desk.file, methods=["GET", "HEAD"]),
             Route("/v1/requests/{request_id}/cancel", desk.cancel, methods=["POST"]),
@@ -98,6 +100,13 @@ class Desk:
     async def model(self, request: Request) -> Response:
         of = request.path_params["model_id"]
         return await self._answer("model", "model", lambda: self.service.model(of, _token(request)))
+
+    async def models(self, request: Request) -> Response:
+        query = request.query_params
+        return await self._answer("model", "model", lambda: self.service.models(query, _token(request)))
+
+    async def categories(self, request: Request) -> Response:
+        return await self._answer("model", "model", lambda: self.service.categories(_token(request)))
 
     async def balance(self, request: Request) -> Response:
         return await self._answer("balance", "balance", lambda: self.service.balance(_token(request)))

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-from batchedit.sandbox.config import SandboxConfig
+from batchedit.sandbox.config import PHOTOS, SandboxConfig
 from batchedit.sandbox.faults import PLACES, allowed
 from batchedit.sandbox.journal import StateError
 from batchedit.sandbox.server import RunningSandbox
@@ -111,6 +111,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--cancelled-word", choices=("cancelled", "canceled"))
     add("--coarse-status", action="store_true", help="/status says completed for failed jobs too")
     add("--rate-limit", metavar="R", help="of submits: 20/s,burst=5")
+    add(
+        "--at-once",
+        type=int,
+        metavar="N",
+        help="jobs queued or running that the account may have (default: any number)",
+    )
     add("--keep-alive", type=int, metavar="S", help="seconds an idle connection is kept")
     add("--price", metavar="USD", help="default 0.04")
     add("--actual-price", metavar="USD", help="what results say (default: the price)")
@@ -121,5 +127,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--images-per-job", type=int, metavar="N")
     add("--link-ttl", type=float, metavar="S", help="seconds a link lives (default: for ever)")
     add("--plain-files", type=int, metavar="BYTES", help="cheap pictures of about that size, for benchmarks")
+    add("--photo-files", choices=PHOTOS, help="pictures as heavy as photographs, for benchmarks")
     add("--fault", dest="faults", action="append", default=[], metavar="F", help="see below; may be given again")
     return parser

@@ -11,6 +11,7 @@ from batchedit.sandbox.latency import parse_latency
 from batchedit.sandbox.money import micros
 from batchedit.sandbox.throttle import parse_rate_limit
 
+PHOTOS = ("png", "jpeg")
 _CHOICES = {
     "image_shape": ("any", "string", "array"),
     "done_word": ("completed", "succeeded"),
@@ -37,11 +38,12 @@ class SandboxConfig:
     models: Mapping[str, dict[str, Any]] = field(default_factory=dict)  #: further model ids with their input schema
     catalogue: bool = True  #: False: GET of a model is 404
     image_shape: str = "any"
-    result_while_running: str = "state"  #: or an HTTP status such as 404; `4xx` is 409
+    result_while_running: str = "state"  #: or an HTTP status such as 404; `4xx` is 409; or 400005
     done_word: str = "completed"
     cancelled_word: str = "cancelled"
     coarse_status: bool = False  #: /status says `completed` for a failed job too, as the vendor's may
     rate_limit: str | None = None
+    at_once: int | None = None  #: jobs queued or running that the account may have; None: as many as it likes
     keep_alive: int = 75  #: seconds an idle connection is kept
     # money, in dollars as typed
     price: str | float = "0.04"
@@ -54,12 +56,15 @@ class SandboxConfig:
     images_per_job: int = 1
     link_ttl: float | None = None  #: seconds a link lives; None: for ever
     plain_files: int | None = None  #: bytes of a cheap picture, instead of a drawn one
+    photo_files: str | None = None  #: `png` or `jpeg`: pictures as heavy as photographs, instead of drawn ones
     faults: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, words in _CHOICES.items():
             if getattr(self, name) not in words:
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(words)}")
+        if self.photo_files not in {None, *PHOTOS}:
+            raise ValueError(f"photo_files: {self.photo_files!r} is not one of {', '.join(PHOTOS)}")
         parse_latency(self.latency)
         for text in self.faults:
             parse_fault(text)
@@ -67,13 +72,17 @@ class SandboxConfig:
             parse_rate_limit(self.rate_limit)
         for amount in (self.price, self.actual_price, self.balance):
             micros(amount or 0)
-        if not re.fullmatch(r"state|4xx|4\d\d", self.result_while_running):
-            raise ValueError(f"result_while_running: {self.result_while_running!r} is not state, 4xx or a 4xx status")
+        if not re.fullmatch(r"state|4xx|4\d\d|400005", self.result_while_running):
+            raise ValueError(
+                f"result_while_running: {self.result_while_running!r} is not state, 4xx, a 4xx status or 400005"
+            )
         self._check_numbers()
 
     def _check_numbers(self) -> None:
         if self.slots is not None and self.slots < 1:
             raise ValueError(f"slots: {self.slots} is less than 1")
+        if self.at_once is not None and self.at_once < 1:
+            raise ValueError(f"at_once: {self.at_once} is less than 1")
         if self.images_per_job < 1 or (self.images_per_job > 1 and self.outputs == "image"):
             raise ValueError("images_per_job: 1 or more, and more than one needs outputs=images")
         for name in ("queue", "answer_after", "cost_after", "link_ttl", "plain_files", "keep_alive"):

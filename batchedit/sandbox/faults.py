@@ -22,6 +22,7 @@ BEFORE = frozenset(
 AFTER = frozenset(
     {
         *("drop_after", "reset_after", "hang_after", "500_html_after", "502_after", "504_after"),
+        *("500_after", "200_error_after"),
         *("garbage", "truncated", "slow"),
     }
 )

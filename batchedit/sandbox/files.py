@@ -10,6 +10,7 @@ from dataclasses import replace
 from batchedit.sandbox import links, wire
 from batchedit.sandbox.clockwork import Order, State
 from batchedit.sandbox.faults import Rule
+from batchedit.sandbox.heavy import heavy
 from batchedit.sandbox.pictures import compose
 from batchedit.sandbox.plain import plain_png
 from batchedit.sandbox.samples import sample_shot
@@ -52,6 +53,9 @@ class Files:
         plain = self._service.config.plain_files
         if plain is not None:
             return replace(_ranged(plain_png(job.order, number, plain), span), job=job)
+        kind = self._service.config.photo_files
+        if kind is not None:
+            return replace(_ranged(heavy(job.order, number, kind), span, f"image/{kind}"), job=job)
         data = await self._drawn((request_id, number), lambda: self._draw(job.order, number))
         return replace(_ranged(data, span), job=job)
 
@@ -112,9 +116,9 @@ class Files:
             self._bytes -= len(self._kept.popitem(last=False)[1])
 
 
-def _ranged(data: bytes, span: str | None) -> Reply:
+def _ranged(data: bytes, span: str | None, media: str = "image/png") -> Reply:
     """`Range: bytes=A-` or `bytes=A-B`; anything else gets the whole."""
-    whole = Reply(body=data, media="image/png", headers={"accept-ranges": "bytes"})
+    whole = Reply(body=data, media=media, headers={"accept-ranges": "bytes"})
     found = re.fullmatch(r"bytes=(\d+)-(\d*)", span or "")
     if not found:
         return whole

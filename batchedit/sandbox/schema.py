@@ -46,6 +46,30 @@ EDIT_SCHEMA: dict[str, Any] = {
         },
     },
 }
+PICTURE_FIELDS = ("image", "images", "image_url", "image_urls")
+"""What the vendor's models call their input pictures."""
+OTHER_MODELS: dict[str, dict[str, Any]] = {
+    "google/nano-banana-2/edit": {
+        "type": "object",
+        "required": ["image_urls", "prompt"],
+        "properties": {
+            "image_urls": {"type": "array", "format": "image_uris", "maxItems": 20},
+            "prompt": {"type": "string"},
+            "safety_tolerance": {"type": "string", "default": None},
+        },
+    },
+    "blackforestlabs/flux-1-kontext/pro/edit": {
+        "type": "object",
+        "required": ["image_url", "prompt"],
+        "properties": {
+            "image_url": {"type": "string", "format": "image_uri"},
+            "prompt": {"type": "string"},
+            "seed": {"type": "integer"},
+            "guidance": {"type": "float", "minimum": 1, "maximum": 20},
+        },
+    },
+}
+"""Two of the models that people want next, in the vendor's own dialect of JSON Schema."""
 MAX_IMAGE_BYTES = 25_000_000
 _TYPES: dict[str, Any] = {
     "string": str,
@@ -54,6 +78,7 @@ _TYPES: dict[str, Any] = {
     "boolean": bool,
     "integer": int,
     "number": (int, float),
+    "float": (int, float),  # the vendor's own word
 }
 
 
@@ -72,7 +97,7 @@ def problems(body: Any, schema: dict[str, Any], image_shape: str) -> list[dict[s
 
 def _is_picture(rule: dict[str, Any]) -> bool:
     """A field that the page's schema calls an array of picture URIs, and its own example fills with one string."""
-    return bool(rule.get("items", {}).get("format") == "image_uri")
+    return rule.get("items", {}).get("format") == "image_uri" and isinstance(rule.get("default"), str)
 
 
 def _of_field(where: tuple[Any, ...], value: Any, rule: dict[str, Any], wanted: str | None) -> Iterator[dict[str, Any]]:
@@ -80,8 +105,10 @@ def _of_field(where: tuple[Any, ...], value: Any, rule: dict[str, Any], wanted: 
     if not isinstance(value, _TYPES.get(kind, object)) or (isinstance(value, bool) and kind != "boolean"):
         yield _problem(where, f"value is not a valid {kind}")
     elif kind == "array":
-        if not value and _is_picture(rule):
+        if not value and (_is_picture(rule) or rule.get("format") == "image_uris"):
             yield _problem(where, "ensure this value has at least 1 item")
+        if len(value) > rule.get("maxItems", len(value)):
+            yield _problem(where, f"ensure this value has at most {rule['maxItems']} items")
         for index, item in enumerate(value):
             items = rule.get("items", {})
             yield from _of_field((*where, index), item, items, items.get("type", "string"))

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,12 +16,14 @@ from batchedit.sandbox.journal import Journal
 from batchedit.sandbox.latency import parse_latency
 from batchedit.sandbox.memory import Memory
 from batchedit.sandbox.money import usd
-from batchedit.sandbox.schema import EDIT, EDIT_SCHEMA, decode_data_uri, problems
+from batchedit.sandbox.schema import EDIT, EDIT_SCHEMA, OTHER_MODELS, PICTURE_FIELDS, decode_data_uri, problems
 from batchedit.sandbox.throttle import Bucket, parse_rate_limit
 from batchedit.sandbox.wire import Reply, error, json_reply
 
 _MODERATED = "The request was rejected by our safety system: content_policy_violation."
 _SLOW_JOB = 10.0
+
+_CATEGORY = "image-to-image"
 
 
 class Service:
@@ -34,7 +36,7 @@ class Service:
         memory.start(now, config.slots, config.queue, config.seed, list(config.faults))
         self._latency = parse_latency(config.latency)
         self._bucket = Bucket(parse_rate_limit(config.rate_limit), now) if config.rate_limit else None
-        self._models = {EDIT: EDIT_SCHEMA, **config.models}
+        self._models = {EDIT: EDIT_SCHEMA, **OTHER_MODELS, **config.models}
 
     def set_faults(self, faults: list[str], now: float) -> None:
         """Replace the plan; its ordinals and its clock start anew. ValueError leaves the old one in force."""
@@ -47,8 +49,7 @@ class Service:
         schema = self._models.get(model_id)
         if not self._known(token):
             return error("token")
-        wait = self._bucket.take(now) if self._bucket else 0.0
-        if wait:
+        if wait := self._wait(now):
             return error("too_many", headers={"retry-after": str(max(1, round(wait + 0.499)))})
         if schema is None:
             return error("no_model")
@@ -61,6 +62,13 @@ class Service:
         return json_reply(
             {"request_id": job.order.request_id, **_urls(job, base, "status", "result", "cancel")}, job=job
         )
+
+    def _wait(self, now: float) -> float:
+        """Seconds until a POST may come again; 0.0 if this one may. An account that has too many jobs is told 1."""
+        self.clockwork.advance(now)
+        if self.config.at_once is not None and self.clockwork.in_flight >= self.config.at_once:
+            return 1.0
+        return self._bucket.take(now) if self._bucket else 0.0
 
     def status(self, request_id: str, token: str, base: str, now: float) -> Reply:
         return self._of_job(request_id, token, now, lambda job: json_reply(self._state(job, base, coarse=True)))
@@ -78,16 +86,61 @@ class Service:
             return error("token")
         if schema is None or not self.config.catalogue:
             return error("no_model" if schema is None else "no_request")
-        price = usd(self.config.price_micros())
-        entry = {"model_id": model_id, "display_name": model_id.rsplit("/", 1)[-1], "base_price_usd": price}
-        note = "The sandbox's price: no money is ever spent."
-        return json_reply({**entry, "price_unit": "per request", "pricing_note": note, "input_schema": schema})
+        return json_reply(self._entry(model_id, with_schema=True))
+
+    def models(self, query: Mapping[str, str], token: str) -> Reply:
+        """A page of the catalogue. ``query``: ``limit`` (1 to 500), ``offset``, ``search``, ``category``, ``kind``,
+        ``include_schema``.
+        """
+        if not self._known(token):
+            return error("token")
+        if not self.config.catalogue:
+            return error("no_request")
+        try:
+            limit, offset = int(query.get("limit", "50")), int(query.get("offset", "0"))
+        except ValueError:
+            return error("invalid")
+        if not 1 <= limit <= 500 or offset < 0:
+            return error("invalid")
+        words, wanted = query.get("search", "").casefold(), (query.get("category"), query.get("kind"))
+        entries = [self._entry(id_, with_schema=query.get("include_schema") == "true") for id_ in sorted(self._models)]
+        found = [
+            entry
+            for entry in entries
+            if words in entry["model_id"].casefold()
+            and wanted[0] in {None, *entry["categories"]}
+            and wanted[1] in {None, entry["kind"]}
+        ]
+        return json_reply(
+            {"models": found[offset : offset + limit], "total": len(found), "limit": limit, "offset": offset}
+        )
+
+    def categories(self, token: str) -> Reply:
+        """The catalogue's categories."""
+        return json_reply({"categories": [_CATEGORY]}) if self._known(token) else error("token")
+
+    def _entry(self, model_id: str, *, with_schema: bool) -> dict[str, Any]:
+        schema = self._models[model_id]
+        return {
+            "model_id": model_id,
+            "display_name": model_id.rsplit("/", 1)[-1],
+            "description": "",
+            "categories": [_CATEGORY],
+            "kind": "image",
+            "base_price_usd": usd(self.config.price_micros()),
+            "price_unit": "output",
+            "pricing_note": "The sandbox's price: no money is ever spent.",
+            "inputs": list(schema.get("properties", {})),
+            "required_inputs": list(schema.get("required", ())),
+            **({"input_schema": schema} if with_schema else {}),
+        }
 
     def balance(self, token: str) -> Reply:
         if not self._known(token):
             return error("token")
         available = self.till.available()
-        return json_reply({"balance_usd": 1_000_000.0 if available is None else usd(available), "currency": "USD"})
+        micros = 1_000_000_000_000 if available is None else available
+        return json_reply({"balance_usd": usd(micros), "balance_microdollars": micros, "currency": "USD"})
 
     # Behind them.
 
@@ -119,7 +172,8 @@ class Service:
     def _order(self, model_id: str, inputs: dict[str, Any], ordinal: int, seconds: float, fate: str | None) -> Order:
         # Random on purpose: a later server with the same seed must not know an earlier server's ids.
         request_id, rest = str(uuid.uuid4()), dict(inputs)
-        pictures, prompt = rest.pop("image", ()), str(rest.pop("prompt", ""))
+        given = [rest.pop(name) for name in PICTURE_FIELDS if name in rest]
+        pictures, prompt = given[0] if given else (), str(rest.pop("prompt", ""))
         size = str(rest.pop("size", "1:1"))
         images = tuple(self._kept(str(uri)) for uri in ([pictures] if isinstance(pictures, str) else pictures))
         canonical = orjson.dumps([model_id, prompt, size, images, rest], option=orjson.OPT_SORT_KEYS)
@@ -160,6 +214,8 @@ class Service:
     def _result(self, job: Job, base: str, now: float, *, with_cost: bool) -> Reply:
         running = job.state in {State.QUEUED, State.RUNNING}
         state = self._state(job, base, coarse=False)
+        if running and self.config.result_while_running == "400005":
+            return error("not_ready")
         if running and self.config.result_while_running != "state":
             status = int(self.config.result_while_running.replace("xx", "09"))
             return json_reply({"error_message": "The request is not finished.", "status": state["status"]}, status)

@@ -60,6 +60,8 @@ def _spoilt(rule: Rule, reply: Reply) -> Reply:
     name = fault.removesuffix("_after")
     if name in _PAGES:
         return replace(wire.html(*_PAGES[name]), note=fault)
+    if name in _ERRORS:  # the service makes the job and says that it failed
+        return replace(wire.error(_ERRORS[name]), note=fault)
     if name in _LOST:
         return replace(lost, delivery=_LOST[name])
     if fault == "truncated":

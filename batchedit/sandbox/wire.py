@@ -47,6 +47,7 @@ _ERRORS = {
     "no_money": (402, 400002, "Insufficient balance. Please top up your account."),
     "no_money_400": (400, 400002, "Insufficient balance. Please top up your account."),
     "token": (401, 401001, "The token is missing, invalid or expired."),
+    "not_ready": (400, 400005, "The result is not ready."),
     "not_yours": (403, 403001, "This request belongs to another account."),
     "no_request": (404, 404001, "No such request; it may have been deleted or have expired."),
     "invalid": (422, 422001, "The request body does not match the model's input schema."),

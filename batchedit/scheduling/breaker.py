@@ -7,21 +7,35 @@ the pool does the sleeping.
 from __future__ import annotations
 
 import math
+from collections import deque
 from random import Random
 
 
 class Breaker:
     """Stops buying while POSTs get lost, so that an outage of ten minutes costs a handful of them.
 
-    ``threshold`` failures in a row open it. Then one POST at a time goes out as a probe, after pauses that double from
-    ``first_pause`` to ``longest_pause`` seconds; a success closes it. ``released`` means half of that: something at the
-    service answers (a 422, a 429, a free call), so the next POST may go at once, but alone, and the pauses go on
-    growing if that one fails; two such answers in a row close it.
+    It opens once so many of the last ``window`` answers were failures as chance gives once in 50,000 answers: ``threshold``
+    of them at least, and more where failures are usual. The share counts and not the order: with many POSTs under way
+    answers come as they like, and three failures in a row are three independent ones as often as not. Usual is the share
+    that this run had before the window (5 % until it has had some): at one failure in twenty, five of eight come about once
+    in 70,000 answers, and three in a row once in 8,000; at one in six, five of eight come once in 200, and seven once in
+    40,000. In an outage all answers are failures, so the fifth opens it, or the eighth at worst; and three before that
+    fewer POSTs may be under way (``cautious``), so that those on the wire do not add to the doubts.
+
+    Then one POST at a time goes out as a probe, after pauses that double from ``first_pause`` to ``longest_pause`` seconds,
+    and are no longer than ``_YOUNG_PAUSE`` while the trouble is younger than ``_YOUNG_SECONDS``: an outage of a minute whose
+    last probe failed at its end would cost two. A success closes it. ``released`` means half of that: something at the
+    service answers (a 422, a 429, a free call), so the next POST may go at once, but alone, and the pauses go on growing if
+    that one fails; two such answers in a row close it.
     """
 
-    def __init__(self, threshold: int = 3, first_pause: float = 5.0, longest_pause: float = 300.0) -> None:
-        self._threshold, self._first_pause, self._longest_pause = threshold, first_pause, longest_pause
-        self._failures = 0
+    def __init__(
+        self, threshold: int = 5, first_pause: float = 5.0, longest_pause: float = 300.0, *, window: int = 8
+    ) -> None:
+        self._answers: deque[bool] = deque()  # the last ``window``: was it a failure?
+        self._window, self._threshold = window, threshold
+        self._usual = _Usual()
+        self._first_pause, self._longest_pause = first_pause, longest_pause
         self._pauses = 0
         self._probe_at: float | None = None
         self._probing = False
@@ -33,6 +47,11 @@ class Breaker:
     def open(self) -> bool:
         """Is the service thought to be out of order?"""
         return self._probe_at is not None
+
+    @property
+    def cautious(self) -> bool:
+        """Have so many of the last POSTs failed that fewer should be under way at once?"""
+        return sum(self._answers) >= max(2, self._opens_at() - _CAUTIOUS)
 
     def wait(self, now: float) -> float:
         """0: a POST may go out. Else seconds until a probe may; infinite while one is out."""
@@ -46,13 +65,16 @@ class Breaker:
 
     def succeeded(self, now: float) -> None:  # noqa: ARG002 - one shape for all that is told
         """A POST was accepted."""
-        self._failures = self._pauses = 0
+        if self.open_since is not None:
+            self._answers.clear()
+        self._note(failed=False)
+        self._pauses = 0
         self._probe_at = self.open_since = None
         self._probing = self._on_probation = False
 
     def released(self, now: float) -> None:
         """The service answered, but nothing was bought: refused input, 429, or a free call."""
-        self._failures = 0
+        self._note(failed=False)
         if self._on_probation:
             self.succeeded(now)
         elif self.open and self._probing:
@@ -68,11 +90,59 @@ class Breaker:
         """A POST was lost, answered with a 5xx, or the service can't be reached."""
         if self.open and not self._probing:
             return  # sent before it opened: that outage is known
-        self._failures += 1
-        if self._probing or self._on_probation or self._failures >= self._threshold:
-            pause = min(self._longest_pause, self._first_pause * 2.0 ** min(self._pauses, 30))
+        self._note(failed=True)
+        if self._probing or self._on_probation or sum(self._answers) >= self._opens_at():
+            young = self.open_since is None or now - self.open_since < _YOUNG_SECONDS
+            longest = min(_YOUNG_PAUSE, self._longest_pause) if young else self._longest_pause
+            pause = min(longest, self._first_pause * 2.0 ** min(self._pauses, 30))
             self._probe_at = now + pause * rng.uniform(0.75, 1.0)
             self._pauses += 1
             self._probing = self._on_probation = False
             if self.open_since is None:
                 self.open_since = now
+
+    def _note(self, *, failed: bool) -> None:
+        self._answers.append(failed)
+        if len(self._answers) > self._window:
+            self._usual.add(failed=self._answers.popleft())
+
+    def _opens_at(self) -> int:
+        """Failures of the last ``window`` that chance can't be made to answer for."""
+        share, window = self._usual.share, self._window
+        chance, least = 0.0, window
+        for failures in range(window, self._threshold - 1, -1):
+            chance += math.comb(window, failures) * share**failures * (1.0 - share) ** (window - failures)
+            if chance > _BY_CHANCE:
+                break
+            least = failures
+        return least
+
+
+class _Usual:
+    """The share of the answers that are failures while the service is not thought to be out of order.
+
+    Those of an outage are no part of it: the window that opened the breaker is forgotten with it.
+    """
+
+    def __init__(self) -> None:
+        self._failures, self._answers = _USUAL * _PRIOR, _PRIOR
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1."""
+        return self._failures / self._answers
+
+    def add(self, *, failed: bool) -> None:
+        """One more answer; those of long ago fade."""
+        fades = min(1.0, _MEMORY / self._answers)
+        self._failures = self._failures * fades + failed
+        self._answers = self._answers * fades + 1.0
+
+
+_CAUTIOUS = 3
+_BY_CHANCE = 1.0 / 50_000
+_USUAL = 0.05
+_PRIOR = 40.0
+_MEMORY = 400.0
+_YOUNG_SECONDS = 90.0
+_YOUNG_PAUSE = 25.0

@@ -36,6 +36,7 @@ class InFlight:
         self._shrunk_at = -math.inf
         self._scouted_at = -math.inf
         self._calm_until = -math.inf
+        self._measured_from = -math.inf
         self._streak = 0
         self._slots = 0.0  # what is left when the queue is taken off, on average; 0 before any was seen
         self._ended = 0
@@ -49,6 +50,14 @@ class InFlight:
     def troubled(self, now: float) -> None:
         """A 5xx, a 429 or no answer: no growth for a while."""
         self._calm_until = now + CALM_SECONDS
+
+    def restart(self, now: float) -> None:
+        """The process was suspended: what jobs took that were accepted before is not known. A place in the queue that is
+        told from now on still counts, for that is how things stand.
+        """
+        self._measured_from = now
+        self._streak = 0
+        self._rounds.restart()
 
     def scout(self, now: float, in_use: int) -> float | None:
         """Asked at an accept: seconds after which an early look at this job would tell most; None if none is wanted."""
@@ -83,6 +92,8 @@ class InFlight:
         in_queue = queue_position is not None if waiting is None else waiting
         if accepted_at is None:
             accepted_at = now - seconds_in_queue - run_seconds
+        if accepted_at < self._measured_from and not (in_queue and queue_position is not None):
+            return
         used = int(self._allowed) if in_use is None else in_use
         if run_seconds > 0.0 and not in_queue:
             self._learn(run_seconds)
@@ -210,6 +221,10 @@ class _Rounds:
         self.rule = False
         self._sum, self._count, self._round = 0.0, 0, 0
         self._best = math.inf
+
+    def restart(self) -> None:
+        """Begin this round anew."""
+        self._sum, self._count = 0.0, 0
 
     def ended(self, total: float) -> float | None:
         """At the end of a round, by how much it was slower than the best; the first round favours short jobs."""

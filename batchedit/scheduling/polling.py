@@ -23,13 +23,14 @@ DEFAULT_P = 0.2
 
 From ``benchmarks/inspection_curve.py``: GETs a job are about 1/p, and the loss of makespan grows with p. 500 jobs of 4
 s (log-normal, sigma 0.5), 50 at a time, learning from nothing, may cost 1.08 times the perfect makespan, 6 GETs and 10
-ms of CPU a job. With the last jobs looked at more often (``pool/governor.py``; virtual time, 24 seeds) p = 0.2 takes 1.059
+ms of CPU a job. With the last jobs looked at more often (``pool/gets.py``; virtual time, 24 seeds) p = 0.2 takes 1.059
 at 5.7, 0.22 takes 1.065 at 5.2, 0.25 takes 1.075 at 4.6, and the program's own lag 0.003 to 0.01 more. A look is less than
 0.5 ms of CPU: 0.2 stays clear of all three.
 """
 AUTO_P = 0.33
 """The same under ``-j auto``: a short remote queue keeps the slots busy while nobody looks, so lag costs next to
-nothing and a third of the GETs can be saved (``tests/unit/test_governors.py``: 40 slots 98 % busy at 3.5 GETs a job).
+nothing and a third of the GETs can be saved (``tests/scheduling/test_governors_in_virtual_time.py``: 40 slots 98 % busy
+at 3.5 GETs a job).
 """
 JITTER = 0.1
 """Gaps are up to this share shorter or longer, so that jobs bought together are not looked at together."""

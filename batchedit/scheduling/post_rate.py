@@ -8,20 +8,66 @@ answer.
 from __future__ import annotations
 
 import math
+from collections import deque
+from dataclasses import dataclass, field
 from random import Random
 
-from ..core.policy import CALM_SECONDS, backoff
+from ..core.policy import backoff
 
 _HAIR = 1e-9
 """What rounding may take from a token."""
 
 
-class PostRate:
-    """How fast POSTs may go out: a token bucket of ``burst`` that fills with ``rate`` a second.
+@dataclass(slots=True)
+class _Stretch:
+    """POSTs sent since nothing held us back: from the first one behind a hold or an idle time to the first refusal."""
 
-    A ``rate`` given is the most there will ever be. Without one the first POSTs clock themselves: every accepted one
-    lets two more out (slow start), until the first 429; from then on there is a learned rate. It falls once an episode
-    to what got through, doubles within about a second while nothing is known, and near the rate of the last 429 creeps.
+    began: float
+    answered: int = 0  # accepted
+    sent: deque[float] = field(default_factory=lambda: deque(maxlen=1024))  # when the latest of those went out
+    spent: bool = False  # began with an empty bucket: ``answered`` counts the burst already
+    bare: bool = False  # behind a hold that was long enough to fill the service's bucket
+
+
+@dataclass(slots=True)
+class _Episode:
+    """Refusals of POSTs that were under way together, from the first one on."""
+
+    sent_at: float  # when the first refused POST went out
+    heard_at: float  # when its refusal came
+    refused: int = 0  # of those sent later, before it came
+    accepted: int = 0
+
+
+class PostRate:
+    """How fast POSTs may go out: a model of the service, after BBR (Cardwell et al., "BBR: Congestion-Based Congestion
+    Control", ACM Queue 14(5), 2016; draft-ietf-ccwg-bbr).
+
+    A refusal (429) is not believed to tell of our speed; what was *delivered* tells. The model is a token bucket of
+    ``burst`` that fills with ``rate`` a second, in one of two states.
+
+    **Free** (``rate`` is None). No limit is known. POSTs clock themselves: every accepted one lets two more out.
+    A limit is believed in if either
+    - most of the POSTs that were under way behind a refused one were refused too: chance refuses the same share
+      everywhere, an empty bucket refuses nearly all (or ``_MANY`` were refused in a row); or
+    - the last ``_AGREE`` stretches between refusals delivered the same rate within their error: a limit repeats itself,
+      chance does not.
+
+    **Paced**. ``rate`` is ``_KEPT`` of the limit, the windowed maximum of what the last stretches delivered (``_WINDOW``
+    of them for a deep fall, ``_AGREE`` for a small one), the first ``burst`` of each left out: one short stretch lowers
+    nothing. While the limit is only guessed at, each accepted POST adds one a second (BBR's startup). Once it is known the
+    rate stands, and short probes go ``_GAIN`` above it, for as long as it takes to overdraw the service's bucket: sooner
+    where the rate is far below what was delivered within the last ten minutes or a probe has just passed, later where one
+    was refused, never so often that the pauses asked for take more than a sixth of the time. A probe that passes takes the
+    limit away, and growth begins again. ``_CHANCES`` refusals before a full bucket could be spent were chance, and free it.
+
+    **Samples that were limited by us** are no samples: a stretch begins anew behind an idle time (the bucket was full and
+    nobody took), behind a hold, and when ``restart`` says that the process was suspended. They may raise the estimate,
+    never lower it.
+
+    ``Retry-After`` holds everybody in any state. A refusal without one holds everybody only where it is not alone: the
+    second in a row, or under a limit. A ``rate`` given is the most there will ever be. Compared with a CUBIC like
+    botocore's, AIMD and with the law before this one: ``benchmarks/paces.py``.
     """
 
     def __init__(self, rate: float | None, burst: int = 5) -> None:
@@ -31,20 +77,30 @@ class PostRate:
         self._at: float | None = None
         self.rate = rate
         """POSTs a second; None while there is no limit."""
-        self._last_429_rate: float | None = None  # where it was too fast
-        self._cut_at = -math.inf
-        self._held_until = -math.inf
-        self._calm_until = -math.inf
-        self._sent_since_cut = True
-        self._bare_429s = 0
-        self._grown_at = -math.inf
-        self._clear_since: float | None = None  # since when nothing has held POSTs back
-        self._accepted = 0
+        self._limit: float | None = None  # what the service bears; None while unknown
+        self._best: deque[tuple[float, float]] = deque(maxlen=32)  # limits that were known: when, what
+        self._samples: deque[tuple[float, float]] = deque(maxlen=_AGREE)  # of stretches: least and most they may mean
+        self._votes: deque[bool] = deque(maxlen=4)  # of refusals under a limit: was it chance?
+        self._stretch: _Stretch | None = None
+        self._episode: _Episode | None = None
+        self._took_at = -math.inf
+        self._held_from = self._held_until = -math.inf
+        self._unanswered = 0  # refusals since the last acceptance
+        self._probe_from: float | None = None
+        self._probe_due = math.inf
+        self._patience = _PROBE_SECONDS
+
+    # --- what is asked ---
 
     @property
     def held_until(self) -> float:
         """Until then no POST goes out, whoever asks."""
         return self._held_until
+
+    @property
+    def learned(self) -> float | None:
+        """POSTs a second, where 429s and not the person set them; None where they didn't."""
+        return None if self.rate is None or (self._most is not None and self.rate >= self._most) else self.rate
 
     def wait(self, now: float) -> float:
         """Seconds until a POST may go out; 0 is now."""
@@ -55,48 +111,76 @@ class PostRate:
             return 0.0
         return (1.0 - self._tokens) / self._refill_rate()
 
+    # --- what is told ---
+
     def take(self, now: float) -> None:
         """A POST goes out."""
         self._refill(now)
+        idle = (
+            now - self._took_at > _IDLE_SECONDS
+            if self.rate is None
+            else self._tokens >= self._bucket() - _HAIR and now - self._took_at > self._bucket() / self.rate + 1.0
+        )
+        if self._stretch is None or idle:
+            held = self._held_until - self._held_from
+            self._stretch = _Stretch(now, bare=not idle and self._fills(held))
+            self._probe_from = None
         self._tokens -= 1.0
-        self._sent_since_cut = True
-        if self._clear_since is None:
-            self._clear_since = now
+        self._took_at = now
+        self._probe(now)
 
     def accepted(self, now: float, *, sent_at: float | None = None) -> None:
-        """The service took a POST, which went out at ``sent_at``: a little faster, unless it was in trouble lately."""
-        if sent_at is None or sent_at > self._cut_at:
-            self._accepted += 1
-        self._bare_429s = 0
-        if now < self._calm_until or now < self._held_until:
-            return
+        """The service took a POST, which went out at ``sent_at``."""
+        sent_at = now if sent_at is None else sent_at
+        self._unanswered = 0
+        if self._stretch is not None and sent_at >= self._stretch.began:
+            self._stretch.answered += 1
+            self._stretch.sent.append(sent_at)
+        episode = self._episode
+        if episode is not None and episode.sent_at < sent_at <= episode.heard_at:
+            episode.accepted += 1
         if self.rate is None:
             self._tokens += 2.0
-        elif self._last_429_rate is not None:
-            quiet = now - max(self._grown_at, self._calm_until, self._held_until)
-            self._grow(self.rate, self._last_429_rate, quiet)
-        self._grown_at = now
+        elif self._limit is None and now >= self._held_until:
+            self._set(self.rate + 1.0)
 
     def throttled(self, now: float, retry_after: float | None, rng: Random, *, sent_at: float | None = None) -> None:
         """A 429, or a 503 that names a time. ``retry_after`` in seconds; ``sent_at`` is when its POST went out.
 
-        All that were under way when the first one came belong to its episode: one cut, whatever their number.
+        All that were under way when the first one came belong to its episode, whatever their number.
         """
-        same = now < self._held_until or not self._sent_since_cut or (sent_at is not None and sent_at <= self._cut_at)
-        if not same:
-            self._cut(now, now if sent_at is None else sent_at)
-        if retry_after is not None and math.isfinite(retry_after):
-            pause = min(_LONGEST_HOLD, max(0.0, retry_after)) * rng.uniform(1.0, 1.05)
-        elif same:
-            return
+        sent_at = now if sent_at is None else sent_at
+        self._unanswered += 1
+        episode = self._episode
+        if episode is not None and (sent_at <= episode.heard_at or now < self._held_until):
+            episode.refused += sent_at > episode.sent_at
+            same = True
         else:
-            pause = 0.25 + backoff(self._bare_429s, rng, base=1.0, cap=60.0)
-            self._bare_429s += 1
-        self._held_until = max(self._held_until, now + pause)
+            self._episode = episode = _Episode(sent_at, now)
+            same = False
+            self._judge(now, sent_at)
+        alone = episode.refused < _MANY or episode.refused < episode.accepted
+        if self.rate is None and (not alone or self._unanswered >= _MANY):
+            self._believe(now, None)
+        self._hold(now, retry_after, rng, same=same)
 
-    def troubled(self, now: float) -> None:
-        """A 5xx or no answer: not faster for a while."""
-        self._calm_until = now + CALM_SECONDS
+    def held(self, now: float, retry_after: float | None, rng: Random) -> None:
+        """A refusal that has another cause than our speed: only what it asks for is kept."""
+        self._stretch = None
+        self._hold(now, retry_after, rng, same=False)
+
+    def restart(self) -> None:
+        """The process was suspended, or waited for a person: measuring begins anew, and nothing measured is lost."""
+        self._stretch = None
+        self._episode = None
+        self._probe_from = None
+
+    def forget(self, now: float) -> None:
+        """Another cause explains the refusals so far: there is no limit of speed."""
+        self.restart()
+        self._free(now)
+
+    # --- the bucket ---
 
     def _refill(self, now: float) -> None:
         if self._at is not None and now > self._at:
@@ -116,54 +200,152 @@ class PostRate:
         # Unlimited, the accepted POSTs let the next ones out; the trickle is for those whose answer never comes.
         return _TRICKLE if self.rate is None else self.rate
 
-    def _cut(self, now: float, sent_at: float) -> None:
-        begun = self._clear_since if self._clear_since is not None else sent_at
-        elapsed, through = sent_at - begun, self._accepted - self._burst
+    def _set(self, rate: float) -> None:
+        self.rate = max(_SLOWEST, rate if self._most is None else min(rate, self._most))
+
+    def _hold(self, now: float, retry_after: float | None, rng: Random, *, same: bool) -> None:
+        if retry_after is not None and math.isfinite(retry_after):
+            pause = min(_LONGEST_HOLD, max(0.0, retry_after)) * rng.uniform(1.0, 1.05)
+        elif same or (self.rate is None and self._unanswered < 2):
+            return
+        else:
+            pause = 0.25 + backoff(min(self._unanswered - 1, 30), rng, base=1.0, cap=60.0)
+        if now >= self._held_until:
+            self._held_from = now
+        self._held_until = max(self._held_until, now + pause)
+        bears = self._limit or self.rate
+        # A refusal says that the bucket is empty. If the pause is too short to fill it, measuring goes on from there.
+        spent = bears is not None and (self._held_until - self._held_from) * bears < self._burst
+        old = self._stretch
+        if not spent:
+            self._stretch = None
+        elif old is None or not old.spent or now - old.began > _LONG_SECONDS:
+            self._stretch = _Stretch(now, self._burst, spent=True)
+
+    def _fills(self, held: float) -> bool:
+        """Is a hold so long that the bucket of the service must be full behind it?"""
+        return self._limit is not None and held * self._limit >= self._burst
+
+    # --- what is learned ---
+
+    def _measure(self, sent_at: float) -> tuple[float, float, float] | None:
+        """What a stretch that ended with a refusal delivered, POSTs a second: as likely, at least, at most."""
+        stretch = self._stretch
+        if stretch is None:
+            return None
         # The service lacked less than a token for the refused one, and had a whole one a gap between two POSTs before.
         gap = 1.0 / self.rate if self.rate else 0.0
-        measured = (
-            (through + 0.5) / (elapsed - gap / 2) if now - begun > 0.5 and elapsed > gap and through > 0 else None
-        )
+        elapsed = sent_at - stretch.began
+        through = stretch.answered - self._burst
+        if elapsed <= (gap or 0.2) or through < (-1 if stretch.bare else 0):
+            return None
+        # No stretch can deliver more than the burst and its own length's worth: so the greatest is the best estimate,
+        # and one that began slowly (growth) does not hide how fast it was at the end.
+        windows = [(max(0, through), elapsed - gap / 2)]
+        windows += [
+            (sum(sent > sent_at - last for sent in stretch.sent) - self._burst, last)
+            for last in _LAST_SECONDS
+            if last < elapsed
+        ]
+        through, elapsed = max(windows, key=lambda window: window[0] / window[1])
+        return (through + 0.5) / elapsed, max(0.0, through - 0.5) / elapsed, (through + 1.5) / elapsed
+
+    def _judge(self, now: float, sent_at: float) -> None:
+        """What the first refusal of an episode tells."""
+        measured = self._measure(sent_at)
+        if measured is not None:
+            self._samples.append(measured[1:])
         if self.rate is None:
-            new = measured or _FIRST_GUESS
+            if len(self._samples) == _AGREE and max(s[0] for s in self._samples) <= min(s[1] for s in self._samples):
+                self._believe(now, sum(sum(s) / 2 for s in self._samples) / _AGREE)
+            return
+        if self._limit is None:  # growth has met the limit, or chance has
+            self._believe(now, measured[0] if measured else None)
+            return
+        chance = self._stretch is not None and self._stretch.bare and self._stretch.answered < self._burst - 1
+        self._votes.append(chance)
+        if sum(self._votes) >= _CHANCES:
+            self._free(now)
+            return
+        if self._probe_from is not None:
+            self._patience = min(_LONGEST_PATIENCE, 2 * self._patience)
+        if measured is not None and not chance:
+            recent = [sum(sample) / 2 for sample in self._samples]
+            if len(recent) >= _WINDOW and max(recent[-_WINDOW:]) < _FALLEN * self._limit:
+                self._know(now, max(recent[-_WINDOW:]))
+            elif len(recent) == _AGREE and (at_least := max(sample[0] for sample in self._samples)) < self._limit:
+                self._know(now, at_least)
+        self._pace(now)
+
+    def _believe(self, now: float, measured: float | None) -> None:
+        """There is a limit: ``measured``, or to be looked for from below."""
+        if measured is not None:
+            self._know(now, measured)
         else:
-            # One that comes before anything could be measured (the burst behind a hold) tells nothing new of the limit.
-            known = self._last_429_rate if self._last_429_rate != math.inf else None
-            self._last_429_rate = measured or known or self.rate
-            new = min(0.95 * self.rate, max(0.5 * self.rate, _KEPT * (measured or 0.0)))
-        if self._last_429_rate is None:
-            self._last_429_rate = math.inf if measured is None else new / _KEPT
-        self.rate = max(_SLOWEST, new if self._most is None else min(new, self._most))
-        self._cut_at = now
-        self._sent_since_cut = False
-        self._clear_since, self._accepted = None, 0
+            self._limit = None
+            self._set(_FIRST_GUESS if self.rate is None else 0.5 * self.rate)
+        self._votes.clear()
         self._tokens = min(self._tokens, float(self._bucket()))
 
-    def _grow(self, rate: float, limit: float, quiet: float) -> None:
-        """One accepted POST's worth; ``rate`` of them come in a second. ``limit`` is where the last 429 came.
+    def _know(self, now: float, limit: float) -> None:
+        self._limit = limit
+        self._best.append((now, limit))
+        self._pace(now)
 
-        At least what ``quiet`` seconds without trouble are worth: by accepted POSTs alone a rate that has fallen low could
-        not come back, and 429s that have nothing to do with our speed would starve the run.
-        """
-        if rate >= limit * 1.2:
-            limit = self._last_429_rate = math.inf  # well past where it was: the limit has moved
-        if math.isinf(limit):
-            step = 1.0
-        elif rate < 0.9 * limit:
-            step = min(0.2, 0.03 * rate)
-        else:
-            step = min(_CREEP, 0.003 * rate)
-        step = max(step, _RECOVERY * rate * min(quiet, _LONGEST_QUIET))
-        self.rate = rate + step if self._most is None else min(rate + step, self._most)
+    def _pace(self, now: float) -> None:
+        """Back to the known limit; the next probe is due later."""
+        assert self._limit is not None
+        self._set(_KEPT * self._limit)
+        self._probe_from = None
+        held = max(0.0, self._held_until - max(now, self._held_from))
+        known = max((what for when, what in self._best if now - when < _MEMORY_SECONDS), default=self._limit)
+        low = self._limit < 0.7 * known
+        usual = max(self._patience, _PROBE_POSTS / self._limit)
+        self._probe_due = now + max(_PROBE_LOW_SECONDS if low else usual, _PROBE_COST * held)
+
+    def _probe(self, now: float) -> None:
+        """Called at each POST: begin a probe, or end one that has passed."""
+        if self.rate is None or self._limit is None or self._stretch is None:
+            return
+        if self._probe_from is None:
+            if now >= self._probe_due:
+                self._probe_from = now
+                self._set(_GAIN * self._limit)
+        elif now - self._probe_from >= (self._burst + 2) / ((_GAIN - 1.0) * self._limit) + _PROBE_TRIP:
+            self._limit = None  # it bears more: find out how much
+            self._patience = _PROBE_LOW_SECONDS  # it has changed, and growth finds a limit a little too low
+            self._probe_from = None
+
+    def _free(self, now: float) -> None:  # noqa: ARG002 - one shape
+        self._votes.clear()
+        self._samples.clear()
+        self._limit = None
+        self._probe_from = None
+        self.rate = self._most
+        if self.rate is None:
+            self._tokens = max(self._tokens, float(self._burst))
 
 
 _SPARE = 1
 """Tokens of a learned rate's burst that stay unused."""
-_CREEP = 0.005  # POSTs a second that each accepted one adds, near the limit
-_KEPT = 0.97  # of the rate that was measured when a 429 came
+_KEPT = 0.97  # of the limit that was measured
 _LONGEST_HOLD = 300.0
-_RECOVERY = 0.002  # of the rate, a second
-_LONGEST_QUIET = 10.0
 _TRICKLE = 10.0
 _FIRST_GUESS = 10.0
 _SLOWEST = 1.0 / 300.0
+_IDLE_SECONDS = 2.0
+_LONG_SECONDS = 20.0
+_LAST_SECONDS = (0.5, 1.0, 2.0)
+_MANY = 4
+_AGREE = 4
+_WINDOW = 2
+_FALLEN = 0.6
+_CHANCES = 2
+_GAIN = 1.25
+_PROBE_SECONDS = 20.0
+_PROBE_POSTS = 60
+_PROBE_LOW_SECONDS = 5.0
+_PROBE_COST = 5.0
+_PROBE_TRIP = 0.2
+_LONGEST_PATIENCE = 300.0
+_MEMORY_SECONDS = 600.0

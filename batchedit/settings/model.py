@@ -6,9 +6,13 @@ Names are those of the command line with ``-`` as ``_``; times are seconds, mone
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import get_type_hints
 
 import orjson
+
+from ..core.paths import bare_base_url
+from ..core.policy import GivenCap
+from .kept import read_kept
 
 DEFAULT_MODEL = "openai/gpt-4o-image/edit"
 DEFAULT_BASE_URL = "https://model-api.runcomfy.net"
@@ -29,12 +33,18 @@ MANIFEST_SETTINGS = (
     "encoding",
     "delimiter",
     "sheet",
+    "header_row",
+    "visible_only",
     "image_root",
     "no_shrink",
     "skip_invalid",
     "check_images",
 )
 """What decides which jobs a manifest becomes and what they are called: part of the fingerprint of an intake."""
+
+
+SANDBOX = "sandbox"
+"""The service of a run that buys nothing: what it says of money is play money."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,22 +66,31 @@ class Settings:
     encoding: str | None = None
     delimiter: str | None = None
     sheet: str | None = None
-    image_root: str | None = None
+    header_row: int | None = None
+    visible_only: bool = False
+    image_root: tuple[str, ...] = ()  #: folders beside the sheet's below which pictures are read
     no_shrink: bool = False
     skip_invalid: bool = False
     check_images: bool = False
+    no_check_images: bool = False  #: not even the first few links are asked about
     out: str | None = None
     format: str | None = None
+    no_thumbnails: bool = False
     price: int | None = None
     concurrency: int = 20  #: 0: auto
     rate: float | None = None  #: POSTs a second
-    max_cost: int | None = None
+    max_cost: GivenCap = None  #: micro-dollars; NO_CAP lifts the run's cap, None leaves it as it is
     canary: int = 0
     on_doubt: str = "hold"
+    fresh: bool = False  #: take nothing over from other runs, and leave nothing to them
+    another_account: bool = False  #: the token is another one than that which bought, and that is meant
+    mine: bool = False  #: the run that is there is this person's, though this machine's register does not know it
     stop_after_failures: str | None = None  #: ``"N"`` or ``"P%"``
     stuck_after: float = 3600.0
     until: float | None = None  #: epoch seconds
     poll_seconds: float | None = None
+    allow_sleep: bool = False  #: the machine need not be kept awake while the run goes on
+    store: str | None = None  #: the address of the shared ledger; it may hold a password, so it is kept nowhere
     sandbox: bool = False
     base_url: str = DEFAULT_BASE_URL
     allow_hosts: tuple[str, ...] = ()
@@ -81,7 +100,7 @@ class Settings:
     @property
     def service(self) -> str:
         """Where jobs are bought: a sandbox's must never be taken for the service's."""
-        return "sandbox" if self.sandbox else self.base_url.rstrip("/")
+        return SANDBOX if self.sandbox else bare_base_url(self.base_url)
 
     def manifest_part(self) -> str:
         """A canonical text of what decides which jobs a manifest becomes."""
@@ -91,14 +110,13 @@ class Settings:
 
     def dump(self) -> str:
         """JSON, to be kept with the run."""
-        return orjson.dumps({f.name: getattr(self, f.name) for f in fields(self)}).decode()
+        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "store"}
+        return orjson.dumps(kept).decode()
 
     @classmethod
     def load(cls, text: str) -> Settings:
-        """The inverse of ``dump``; settings that this version does not know are left out."""
-        known = {f.name for f in fields(cls)}
-        values: dict[str, Any] = {name: value for name, value in orjson.loads(text).items() if name in known}
-        for name in ("sizes", "fill_down", "allow_hosts"):
-            values[name] = tuple(values.get(name) or ())
-        values["over"] = {name: tuple(options) for name, options in (values.get("over") or {}).items()}
-        return cls(**values)
+        """The inverse of ``dump``; settings that this version does not know are left out.
+
+        KeptSettingsError (65) for a text that ``dump`` can't have written: a run may be damaged, or somebody else's.
+        """
+        return cls(**read_kept(text, get_type_hints(cls)))

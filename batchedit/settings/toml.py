@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from ..core.model import MICRO
+from ..core.policy import NO_CAP, GivenCap
 from .model import MANIFEST_SETTINGS, Settings
 
 KEYS = {"over": "for", "allow_hosts": "allow-host"}
@@ -17,7 +18,10 @@ KEYS = {"over": "for", "allow_hosts": "allow-host"}
 ONLY_NAMES = frozenset({"name", "id"})
 """Settings that change what files are called, and nothing that is bought."""
 
-_OWN = frozenset({"out", "origins"})  # the folder is where the file lies; where values came from stands behind them
+_OWN = frozenset({"out", "origins", "fresh", "another_account", "mine", "store"})
+"""Not written down: the folder is where the file lies, where values came from stands behind them, three are said for one
+command alone, and the store's address may hold a password.
+"""
 
 
 def key_of(field: str) -> str:
@@ -28,7 +32,7 @@ def key_of(field: str) -> str:
 def settings_text(settings: Settings) -> str:
     """TOML for ``--config``. What is a default stands there as a comment."""
     lines = [
-        "# What this run was told. To use it again: batchedit run MANIFEST --config THIS_FILE",
+        "# What this run was told. To use it again with any manifest: --config and this file's name",
         "# A line that begins with # is a default.",
         "",
     ]
@@ -55,7 +59,9 @@ def as_typed(field: str, value: Any) -> Any:
     return convert(value) if convert else list(value) if isinstance(value, tuple) else value
 
 
-def _dollars(micros: int) -> str:
+def _dollars(micros: GivenCap) -> str:
+    if not isinstance(micros, int):
+        return NO_CAP
     whole, rest = divmod(micros, MICRO)
     return f"{whole}.{f'{rest:06d}'.rstrip('0').ljust(2, '0')}"
 

@@ -14,7 +14,7 @@ from batchedit.commands.gallery import gallery
 from batchedit.commands.redo import redo_lines
 from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
-from batchedit.ledger.repurchases import take_in_again
+from batchedit.ledger.repurchases import add_repurchases
 from batchedit.run_folder import RunFolder
 from tests.support.finished_run import Showroom, picture
 
@@ -82,9 +82,10 @@ def watch(browser: Any) -> Iterator[Any]:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve rows: six good ones in two markets (one with a second version), four hostile, one failed, one invalid."""
     folder = tmp_path_factory.mktemp("gallery")
-    source = folder / "source #1.png"
-    picture(77, (640, 480)).save(source)
     room = Showroom(RunFolder(folder / "spring ads #1"))
+    source = room.folder.path / "source #1.png"  # shown whoever made the run: the register is another one for each test
+    source.parent.mkdir()
+    picture(77, (640, 480)).save(source)
     for number in range(6):
         room.row(f"SKU-{number}", market="Germany" if number % 2 else "France", size=("1:1", "3:2")[number % 2])
     room.rows[0]["image"] = str(source)
@@ -101,7 +102,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             room.done(checkpoint, record, picture(record.id, shape))
     marks = Marks(checkpoint)
     marks.put(Mark(2, Verdict.REJECT, "too dark", 0, "Dana", 5.0))
-    (again,) = take_in_again(checkpoint, redo_lines(checkpoint))
+    (again,) = add_repurchases(checkpoint, redo_lines(checkpoint))
     (record,) = checkpoint.records("id = ?", (again,))
     room.done(checkpoint, record, picture(again, (900, 600)))
     checkpoint.close()

@@ -21,7 +21,7 @@ from batchedit.commands.redo import redo_lines
 from batchedit.core.model import Job
 from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
-from batchedit.ledger.repurchases import take_in_again
+from batchedit.ledger.repurchases import add_repurchases
 from batchedit.run_folder import RunFolder
 from batchedit.sandbox.clockwork import Order
 from batchedit.sandbox.pictures import compose
@@ -66,7 +66,7 @@ def campaign(folder: Path) -> Path:
     marks = Marks(checkpoint)
     for job, verdict, note in MARKS:
         marks.put(Mark(job, Verdict(verdict), note, 0, "Dana", room.clock))
-    for again in take_in_again(checkpoint, redo_lines(checkpoint, use_notes=True)):
+    for again in add_repurchases(checkpoint, redo_lines(checkpoint, use_notes=True)):
         (record,) = checkpoint.records("id = ?", (again,))
         room.done(checkpoint, record, ad(record.job, 99))
     checkpoint.close()

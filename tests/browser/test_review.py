@@ -133,7 +133,7 @@ def test_a_server_that_is_gone_is_said_and_the_marks_can_be_taken_along(
     assert standing(room) == {}
     from batchedit.commands.review import import_decisions
 
-    taken, progress = import_decisions(str(room.folder.path), {}, tmp_path / "decisions.csv")
+    _, taken, progress = import_decisions(str(room.folder.path), {}, tmp_path / "decisions.csv")
     assert (taken.written, progress.rejected) == (1, 1)
 
 

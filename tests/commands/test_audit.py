@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.commands.proof import Audit, audit, lines
-from batchedit.core.lifecycle import (
+from batchedit.commands.proof import Audit, lines
+from batchedit.commands.proof import prove as audit
+from batchedit.core.events import (
     Accepted,
     Completed,
     Declined,
@@ -22,11 +23,12 @@ from batchedit.core.lifecycle import (
     Reserved,
     RetryAsked,
     Saved,
-    advance,
 )
+from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Output, Problem, SavedFile
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
+from batchedit.manifest.rows import Form, FormKind
 from tests.support.factories import make_line
 
 PRICE = 40_000
@@ -79,7 +81,12 @@ def run(tmp_path: Path) -> Iterator[Path]:
 
 def audited(folder: Path) -> Audit:
     with closing(open_checkpoint(folder / "checkpoint.sqlite", read_only=True)) as checkpoint:
-        return audit(checkpoint, folder)
+        return audit(checkpoint, folder, Form(FormKind.CSV, header_row=1))
+
+
+def name_of(row: int) -> str:
+    """The sheet's own number is one higher than the checkpoint's: the header is row 1."""
+    return f"row {row + 1} (sku-{row - 10})"
 
 
 def test_a_run_that_adds_up(run: Path) -> None:
@@ -98,7 +105,7 @@ def test_a_run_that_adds_up(run: Path) -> None:
 
 FREE = "DROP TRIGGER events_only_grow_update; DROP TRIGGER events_only_grow_delete; DROP TRIGGER jobs_tally;"
 TAMPERED = {
-    # what was done -> SQL, or a change of files; the rows that must be named; words that must be said
+    # what was done -> SQL, or a change of files; the rows (by index) that must be named; words that must be said
     "state": ("UPDATE jobs SET state = 'failed' WHERE id = 1", {11}, "state is failed"),
     "state of a doubt": ("UPDATE jobs SET state = 'planned', held = 0 WHERE id = 3", {13}, "state is planned"),
     "held": ("UPDATE jobs SET held = 0 WHERE id = 3", {13}, "held is 0"),
@@ -164,7 +171,7 @@ def test_a_database_changed_by_hand(run: Path, what: str) -> None:
     found = audited(run)
     assert not found.clean
     named = {row for finding in found.findings for row in finding.rows or (None,)}
-    assert named == rows, found.findings
+    assert named == {row and name_of(row) for row in rows}, found.findings
     text = "\n".join(lines(found))
     assert words in text
     assert "do not add up" in text
@@ -188,5 +195,5 @@ def delete(folder: Path) -> None:
 def test_a_picture_changed_by_hand(run: Path, change: Callable[[Path], None], words: str) -> None:
     change(run)
     found = audited(run)
-    assert [finding.rows for finding in found.findings] == [(11,)]
-    assert f"row 11: files/job-1.png {words}" in "\n".join(lines(found)) or words in found.findings[0].what
+    assert [finding.rows for finding in found.findings] == [(name_of(11),)]
+    assert f"{name_of(11)}: files/job-1.png {words}" in "\n".join(lines(found)) or words in found.findings[0].what

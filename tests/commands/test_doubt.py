@@ -7,16 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.commands.doubts import decide, doubts, pick
+from batchedit.commands.doubts import BY_HAND, doubts, pick, write_off
+from batchedit.commands.order import Order
 from batchedit.core.errors import UsageError
-from batchedit.core.lifecycle import Lost, Reserved, advance
+from batchedit.core.events import Lost, Reserved
+from batchedit.core.lifecycle import advance
 from batchedit.core.model import Kind, Problem, State
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.sqlite import SqliteCheckpoint
+from batchedit.manifest.rows import Form, FormKind
 from tests.support.factories import make_line
 
 PRICE = 40_000
+SHEET = Form(FormKind.CSV, header_row=1)
+"""Its header is row 1: what is row 1 to the checkpoint is the sheet's row 2."""
 
 
 @pytest.fixture
@@ -36,17 +41,17 @@ def checkpoint(tmp_path: Path) -> Iterator[SqliteCheckpoint]:
 
 
 def chosen(checkpoint: SqliteCheckpoint, *names: str) -> list[int]:
-    return [doubt.record.id for doubt in pick(doubts(checkpoint), names)]
+    return [doubt.record.id for doubt in pick(doubts(checkpoint, SHEET), names)]
 
 
 def test_they_are_listed_by_row_with_every_row_that_wants_them(checkpoint: SqliteCheckpoint) -> None:
-    listed = [(doubt.record.id, doubt.rows) for doubt in doubts(checkpoint)]
-    assert listed == [(1, ((1, "sku-1"), (5, "sku-1"))), (2, ((2, "sku-2"),)), (3, ((2, "sku-2"),))]
+    listed = [(doubt.record.id, doubt.rows) for doubt in doubts(checkpoint, SHEET)]
+    assert listed == [(1, ((2, "sku-1"), (6, "sku-1"))), (2, ((3, "sku-2"),)), (3, ((3, "sku-2"),))]
 
 
 @pytest.mark.parametrize(
     ("names", "jobs"),
-    [(["1"], [1]), (["5"], [1]), (["job-3"], [3]), (["all"], [1, 2, 3]), (["1", "job-2", "5"], [1, 2]), ([], [])],
+    [(["2"], [1]), (["6"], [1]), (["job-3"], [3]), (["all"], [1, 2, 3]), (["2", "job-2", "6"], [1, 2]), ([], [])],
 )
 def test_who_is_meant(checkpoint: SqliteCheckpoint, names: list[str], jobs: list[int]) -> None:
     assert chosen(checkpoint, *names) == jobs
@@ -54,19 +59,21 @@ def test_who_is_meant(checkpoint: SqliteCheckpoint, names: list[str], jobs: list
 
 def test_all_that_is_wrong_is_told_at_once(checkpoint: SqliteCheckpoint) -> None:
     with pytest.raises(UsageError) as raised:
-        chosen(checkpoint, "1", "2", "4", "nobody")
-    told = "row 2 has 2 jobs in doubt: name one of job-2, job-3; 4: no job in doubt; nobody: no job in doubt"
+        chosen(checkpoint, "2", "3", "5", "nobody")
+    told = "row 3 has 2 such jobs: name one of job-2, job-3; "
+    told += "5: no job in doubt or uncollected; nobody: no job in doubt or uncollected"
     assert str(raised.value) == told
 
 
 def test_bought_again_or_written_off_is_an_event_with_a_time(checkpoint: SqliteCheckpoint) -> None:
-    assert decide(checkpoint, pick(doubts(checkpoint), ["1"]), buy_again=True) == 1
-    assert decide(checkpoint, pick(doubts(checkpoint), ["all"]), buy_again=False) == 2
+    first = pick(doubts(checkpoint, SHEET), ["2"])
+    assert list(Order(released=[doubt.record for doubt in first], by=BY_HAND).begin(checkpoint)) == [1]
+    assert write_off(checkpoint, pick(doubts(checkpoint, SHEET), ["all"])) == 2
     released, off, _ = checkpoint.records("id < 4")
     assert (released.state, released.held, released.sunk) == (State.PLANNED, 0, PRICE)
     assert (off.state, off.held, off.cost, off.cost_known) == (State.FAILED, 0, PRICE, False)
     assert checkpoint.money().spent == 3 * PRICE, "what may have been bought counts as spent"
     assert checkpoint.money().held == 0
-    written = [(name, told["by"]) for _, _, at, name, _, told in checkpoint.events() if at > 1000]
-    assert written == [("Released", "by hand: batchedit doubt"), *[("WrittenOff", "by hand: batchedit doubt")] * 2]
-    assert doubts(checkpoint) == []
+    written = [(logged.name, logged.read().by) for logged in checkpoint.log() if logged.at > 1000]
+    assert written == [("Released", "by hand (doubt)"), *[("WrittenOff", "by hand (doubt)")] * 2]
+    assert doubts(checkpoint, SHEET) == []

@@ -6,45 +6,48 @@ import typing
 
 import pytest
 
-from batchedit.core import lifecycle
-from batchedit.core.errors import IllegalEventError
-from batchedit.core.lifecycle import (
-    TRANSITIONS,
-    Accepted,
+from batchedit.core import events, lifecycle
+from batchedit.core.actions import (
     Cancel,
+    Download,
+    GiveUp,
+    Patience,
+    Poll,
+    Reserve,
+    Rest,
+    Sleep,
+    Submit,
+    next_action,
+    recover,
+)
+from batchedit.core.errors import IllegalEventError
+from batchedit.core.events import (
+    Accepted,
     CancelAsked,
     CancelConfirmed,
     CancelDenied,
     Completed,
     Declined,
-    Download,
     Errored,
     Event,
     GivenUp,
-    GiveUp,
     Gone,
     Lost,
     Missed,
-    Patience,
     Pending,
-    Poll,
     Priced,
     Refused,
     Released,
-    Reserve,
+    Reopened,
     Reserved,
-    Rest,
     Resumed,
     RetryAsked,
+    Reused,
     Saved,
-    Sleep,
     Spoiled,
-    Submit,
     WrittenOff,
-    advance,
-    next_action,
-    recover,
 )
+from batchedit.core.lifecycle import TRANSITIONS, advance
 from batchedit.core.model import Handle, Kind, Output, Problem, SavedFile, State
 from tests.support.factories import make_record
 
@@ -54,6 +57,7 @@ FILE = SavedFile("files/job-1.png", "ab" * 32, 10, 1, 1, "https://files.runcomfy
 OUTPUTS = (Output("https://files.runcomfy.net/1.png"),)
 EVENTS: tuple[Event, ...] = (
     Reserved(NOW, 40_000),
+    Reused(NOW, Handle("req-8"), (FILE,), "/runs/other"),
     Accepted(NOW, Handle("req-9")),
     Declined(NOW, PROBLEM, NOW + 5, counts=True),
     Refused(NOW, PROBLEM),
@@ -74,12 +78,13 @@ EVENTS: tuple[Event, ...] = (
     Spoiled(NOW, NOW + 5, PROBLEM),
     Priced(NOW, 50_000),
     RetryAsked(NOW),
+    Reopened(NOW),
 )
 PATIENCE = Patience(stuck_after=60.0, spoils=3)
 
 
 def test_every_event_of_the_union_is_here() -> None:
-    assert {type(event) for event in EVENTS} == set(typing.get_args(lifecycle.Event))
+    assert {type(event) for event in EVENTS} == set(typing.get_args(events.Event))
 
 
 def test_every_state_has_its_line_in_the_table() -> None:
@@ -103,6 +108,10 @@ def test_the_table_is_the_only_way_to_move(state: State, event: Event) -> None:
 def test_only_what_was_surely_not_taken_leads_back_to_planned_by_itself() -> None:
     back = {event for moves in TRANSITIONS.values() for event, target in moves.items() if target is State.PLANNED}
     assert back == {Declined, Released, RetryAsked}
+    assert [state for state in State if TRANSITIONS[state].get(Declined) is State.PLANNED] == [
+        State.SUBMITTING,
+        State.IN_DOUBT,
+    ]
     assert [event for event, target in TRANSITIONS[State.SUBMITTING].items() if target is State.PLANNED] == [Declined]
 
 
@@ -182,19 +191,61 @@ class TestMoney:
         again = advance(advance(once, Spoiled(NOW, NOW, PROBLEM)), Completed(NOW + 9, OUTPUTS))
         assert (again.cost, again.cost_known, again.held, again.finished_at) == (70_000, True, 0, NOW)
 
+    @pytest.mark.parametrize("state", [State.IN_DOUBT, State.UNCOLLECTED])
     @pytest.mark.parametrize("event", [Released(NOW, "p"), WrittenOff(NOW, "p")])
-    def test_doubtful_money_counts_as_spent_whatever_a_person_decides(self, event: Event) -> None:
-        record = advance(make_record(State.IN_DOUBT), event)
+    def test_the_money_counts_as_spent_whatever_a_person_decides(self, event: Event, state: State) -> None:
+        record = advance(make_record(state), event)
         assert (record.spent, record.held) == (40_000, 0)
+
+    def test_what_was_finished_and_is_uncollected_is_not_paid_for_twice_in_the_books(self) -> None:
+        fetched = advance(make_record(State.WAITING), Completed(NOW, OUTPUTS, 70_000))
+        gone = advance(fetched, GivenUp(NOW, PROBLEM))
+        assert advance(gone, WrittenOff(NOW, "p")).spent == 70_000
+        assert advance(gone, Released(NOW, "p")).spent == 70_000
 
     def test_a_retry_sinks_what_the_failure_cost(self) -> None:
         failed = advance(make_record(State.WAITING), Errored(NOW, PROBLEM))
         again = advance(failed, RetryAsked(NOW))
         assert (failed.spent, again.spent, again.sunk, again.cost, again.handle) == (40_000, 40_000, 40_000, None, None)
 
-    def test_a_cancelled_job_costs_nothing(self) -> None:
-        record = advance(make_record(State.CANCELLING), CancelConfirmed(NOW))
-        assert (record.spent, record.held) == (0, 0)
+    @pytest.mark.parametrize(
+        ("state", "told", "cost", "known"),
+        [
+            (State.CANCELLING, None, 0, True),  # we asked, and only a queued job can be cancelled
+            (State.CANCELLING, 0, 0, True),
+            (State.CANCELLING, 400_000, 400_000, True),
+            (State.WAITING, None, 40_000, False),  # somebody else did, and nobody says what it came to
+            (State.WAITING, 0, 0, True),
+            (State.WAITING, 400_000, 400_000, True),
+        ],
+    )
+    def test_a_cancelled_job_is_free_only_where_that_is_known(
+        self, state: State, told: int | None, cost: int, known: bool
+    ) -> None:
+        record = advance(make_record(state), CancelConfirmed(NOW, told))
+        assert (record.spent, record.cost_known, record.held) == (cost, known, 0)
+        assert record.problem is not None
+        assert ("nothing was charged" in record.problem.message) is (cost == 0)
+        assert advance(record, Priced(NOW, 30_000)).spent == 30_000
+        assert advance(record, RetryAsked(NOW)).spent == cost
+
+    def test_an_absent_request_keeps_its_money_reserved(self) -> None:
+        gone = advance(make_record(State.WAITING), Gone(NOW, PROBLEM))
+        assert (gone.state, gone.held, gone.spent, gone.finished_at) == (State.UNCOLLECTED, 40_000, 0, None)
+
+    def test_a_post_that_never_left_gives_its_money_back(self) -> None:
+        record = advance(make_record(State.IN_DOUBT), Declined(NOW, PROBLEM))
+        assert (record.state, record.held, record.spent) == (State.PLANNED, 0, 0)
+
+
+@pytest.mark.parametrize("state", [State.IN_DOUBT, State.UNCOLLECTED])
+def test_what_was_given_up_keeps_a_mark_and_its_id(state: State) -> None:
+    before = make_record(state, problem=Problem(Kind.LOST, "no answer", 502))
+    record = advance(before, WrittenOff(NOW, "by hand"))
+    priced = advance(record, Priced(NOW, 50_000))
+    assert priced.problem is not None
+    assert (priced.problem.kind, priced.handle, priced.spent) == (Kind.WRITTEN_OFF, before.handle, 50_000)
+    assert "no answer" in priced.problem.message
 
 
 def test_the_clock_of_a_job_restarts_where_it_left_the_queue() -> None:

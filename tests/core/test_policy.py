@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from batchedit.commands.wiring import stop_rule
 from batchedit.core.errors import UsageError
-from batchedit.core.lifecycle import Declined, Refused
-from batchedit.core.model import Kind, Money, Problem, State
-from batchedit.core.policy import COUNTED, RetryLimits, admits, after_decline, backoff
+from batchedit.core.model import Money, State
+from batchedit.core.policy import admits, backoff, cap_for
 from batchedit.ledger.money_totals import purse
-from batchedit.pool.governor import StopRule
-from tests.support.factories import make_record
+from batchedit.pool.switch import StopRule
 
 PRICE = 40_000
 CAP = 400_000
@@ -44,10 +43,18 @@ ADMITS = {
         Money(cap=CAP, spent=5 * PRICE, guesses=5, guessed=5 * PRICE, settled=True, top_price=2 * PRICE),
         False,
     ),
-    "unproven: a second one, if ten times both fit": (Money(cap=20 * PRICE, held=PRICE, in_flight=1), True),
-    "unproven: not if they don't": (Money(cap=20 * PRICE - 1, held=PRICE, in_flight=1), False),
-    "unproven and nothing on its way": (Money(cap=2 * PRICE, held=PRICE, in_doubt=PRICE, doubts=1), True),
-    "finished, and its cost not told yet": (Money(cap=CAP, spent=PRICE, guesses=1, guessed=PRICE), False),
+    "unproven: one is under way, however much would fit": (Money(cap=9999 * PRICE, held=PRICE, in_flight=1), False),
+    "unproven: beside a doubt, if ten times both fit": (Money(cap=20 * PRICE, held=PRICE, doubts=1), True),
+    "unproven: beside a doubt, not if they don't": (Money(cap=20 * PRICE - 1, held=PRICE, doubts=1), False),
+    "unproven: beside one that was given up": (Money(cap=20 * PRICE, held=PRICE, uncollected=1), True),
+    "unproven: beside one written off, whose cost nobody tells": (
+        Money(cap=20 * PRICE, spent=PRICE, guesses=1, guessed=PRICE),
+        True,
+    ),
+    "finished, and its cost not told yet": (
+        Money(cap=9999 * PRICE, spent=PRICE, guesses=1, guessed=PRICE, awaits_cost=True),
+        False,
+    ),
     "finished, and it is never told": (Money(cap=CAP, spent=PRICE, guesses=1, guessed=PRICE, settled=True), True),
 }
 
@@ -56,6 +63,24 @@ ADMITS = {
 def test_the_budget(case: str) -> None:
     money, admitted = ADMITS[case]
     assert admits(money, PRICE) is admitted
+
+
+WAITS_FOR_NOTHING = [
+    money for money, _ in ADMITS.values() if money.settled or not (money.in_flight or money.awaits_cost)
+]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("money", WAITS_FOR_NOTHING)
+def test_the_cap_that_is_named_suffices_and_a_lower_one_does_not(money: Money, jobs: int) -> None:
+    least = cap_for(jobs, money, PRICE)
+
+    def all_bought(cap: int) -> bool:
+        dearest = max(PRICE, money.top_price)
+        return all(admits(replace(money, cap=cap, spent=money.spent + n * dearest), PRICE) for n in range(jobs))
+
+    assert all_bought(least)
+    assert not all_bought(least - 1)
 
 
 @pytest.mark.parametrize("state", [State.FETCHED, State.DONE])
@@ -68,26 +93,11 @@ def test_a_price_is_proved_by_a_cost_that_was_told(state: State) -> None:
     assert not purse({State.FAILED: told, State.UNCOLLECTED: told}, CAP, 0).settled
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_only_the_services_own_error_uses_up_an_attempt(kind: Kind) -> None:
-    event = Declined(100.0, Problem(kind, "no"), due_at=130.0, counts=True)
-    decided = after_decline(make_record(State.SUBMITTING), event, RetryLimits(), Random(1), 100.0)
-    assert isinstance(decided, Declined)
-    assert decided.counts is (kind in COUNTED)
-    assert decided.due_at >= 130.0
-    last = make_record(State.SUBMITTING, attempts=10**6)
-    assert isinstance(after_decline(last, event, RetryLimits(), Random(1), 100.0), Refused) is (kind in COUNTED)
-
-
-def test_the_last_attempt_says_how_many_there_were_and_that_nothing_was_bought() -> None:
-    event = Declined(100.0, Problem(Kind.SERVICE, "busy", 500, 500001), counts=True)
-    limits = RetryLimits(attempts=3)
-    for attempts in (0, 1):
-        record = make_record(State.SUBMITTING, attempts=attempts)
-        assert isinstance(after_decline(record, event, limits, Random(1), 100.0), Declined)
-    refused = after_decline(make_record(State.SUBMITTING, attempts=2), event, limits, Random(1), 100.0)
-    told = "declined 3 times, not bought; the last time: busy"
-    assert refused == Refused(100.0, Problem(Kind.SERVICE, told, 500, 500001))
+def test_a_picture_of_another_run_proves_no_price() -> None:
+    """It is done at a cost of nothing, so a run that had reused one put as many in flight as it liked."""
+    done = (2, PRICE, 0, 0, 0)
+    assert purse({State.DONE: done}, CAP, 0, reused=1).settled
+    assert not purse({State.DONE: done}, CAP, 0, reused=2).settled
 
 
 def test_pauses_grow_to_a_cap_with_full_jitter() -> None:

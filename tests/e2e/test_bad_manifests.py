@@ -22,24 +22,26 @@ GOOD = f"1,{LINK},x\n"
         (
             "m.csv",
             HEAD + GOOD + f"2,{LINK}\n",
-            "row 2    has 2 cells where the header has 3: 'prompt' and on are missing",
+            "row 3    has 2 cells where the header has 3: 'prompt' and on are missing",
         ),
-        ("m.csv", HEAD + GOOD + f"2,{LINK},a,b\n", "row 2    has 4 cells where the header has 3, too many by: b"),
+        ("m.csv", HEAD + GOOD + f"2,{LINK},a,b\n", "row 3    has 4 cells where the header has 3, too many by: b"),
         (
             "m.csv",
             HEAD + GOOD + f'2,{LINK},"open\n',
-            "row 2    a quotation mark opens a cell in line 3 and is never closed",
+            "row 3    a quotation mark opens a cell in line 3 and is never closed",
         ),
-        ("m.csv", HEAD + GOOD + f"2,{LINK},\n", "row 2  prompt  is empty"),
+        ("m.csv", HEAD + GOOD + f"2,{LINK},\n", "row 3 (2)  prompt  is empty"),
         ("m.csv", HEAD + GOOD + "2,http://x.example/a.png,x\n", "begins with http://; the service fetches https://"),
         ("m.csv", bytes(range(256)) * 50, "m.csv"),
-        ("m.jsonl", f'{{"image":"{LINK}","prompt":"x"}}\n{{"image":"{LINK}","pro', "row 2    is cut off after"),
-        ("m.jsonl", f'{{"image":"{LINK}","prompt":"x"}}\n[1]\n', "row 2    is not an object in braces"),
-        ("m.xlsx", b"PK\x03\x04 no workbook", "m.xlsx is no Excel workbook that can be read"),
+        ("m.jsonl", f'{{"image":"{LINK}","prompt":"x"}}\n{{"image":"{LINK}","pro', "line 2    is cut off after"),
+        ("m.jsonl", f'{{"image":"{LINK}","prompt":"x"}}\n[1]\n', "line 2    is not an object in braces"),
+        ("m.xlsx", b"PK\x03\x04 no workbook", "m.xlsx is damaged or cut off"),
         ("m.parquet", b"PAR1 no table", "m.parquet is no Parquet file that can be read"),
         ("m.parquet", b"no table", "m.parquet is not a whole .parquet file"),
         ("m.csv.gz", b"\x1f\x8b\x08broken", "damaged or cut off"),
-        ("m.xls", b"\xd0\xcf\x11\xe0", "a kind of spreadsheet that batchedit can't read"),
+        ("m.csv", "\ufeff\n<!DOCTYPE html><html><body>Sign in</body></html>\n", "m.csv is a web page, not a table"),
+        ("m", "<html>\n<head><title>Log in</title></head>\n</html>\n", "m is a web page, not a table"),
+        ("m.xls", b"\xd0\xcf\x11\xe0", "m.xls is no spreadsheet"),
     ],
 )
 @pytest.mark.parametrize("command", ["plan", "run"])
@@ -55,6 +57,10 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     (tmp_path / "spring.csv").write_text(HEAD + GOOD)
     missing = inside("run", "sprng.csv", "--sandbox", cwd=tmp_path, code=66)
     assert "Did you mean spring.csv?" in missing.stderr
+    for link in ("https://docs.google.com/spreadsheets/d/1/edit", "HTTP://shop.example.com/feed.csv"):
+        told = inside("plan", link, "--sandbox", cwd=tmp_path, code=66).stderr
+        assert f"{link} is a link, and a manifest is a file on this machine" in told
+        assert "download the sheet first" in told
     assert "Tables in it: spring.csv" in inside("plan", ".", "--sandbox", cwd=tmp_path, code=65).stderr
 
 
@@ -62,11 +68,11 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 def test_links_that_are_nearly_right_say_what_to_write(tmp_path: Path, row: str) -> None:
     (tmp_path / "m.csv").write_text(HEAD + GOOD + row + "\n")
     told = inside("plan", "m.csv", "--sandbox", cwd=tmp_path, code=65).stdout
-    assert "row 2  image" in told
+    assert "row 3 (2)  image" in told
     assert "write" in told
 
 
 def test_names_that_collide_are_told_with_their_rows(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text(HEAD + GOOD + f"2,{LINK},y\n")
     told = inside("run", "m.csv", "--sandbox", "--name", "same", cwd=tmp_path, code=65).stderr
-    assert "'same' (rows 1 and 2)" in told
+    assert "'same' (rows 2 and 3)" in told

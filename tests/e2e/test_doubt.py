@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.commands import run as runs
+from batchedit.commands.audit import audit
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import batchedit, manifest, on, rows
@@ -59,7 +59,11 @@ class Run:
             open_checkpoint(self.folder / "outputs" / "m" / "checkpoint.sqlite", read_only=True)
         ) as checkpoint:
             job = next(record.id for record in checkpoint.records("1") if record.job.name.startswith(f"{sku}-"))
-            return [(name, at, told.get("by", "")) for _, of, at, name, _, told in checkpoint.events() if of == job]
+            return [
+                (logged.name, logged.at, getattr(logged.read(), "by", ""))
+                for logged in checkpoint.log()
+                if logged.job == job
+            ]
 
     def unknown_ids(self) -> dict[str, str]:
         """What the vendor's site would show and the run does not know: sku → request id."""
@@ -72,7 +76,7 @@ class Run:
         }
 
     def adds_up(self) -> None:
-        assert runs.audit(str(self.folder / "outputs" / "m"), {})[1].findings == []
+        assert audit(str(self.folder / "outputs" / "m"), {})[1].findings == []
 
 
 @pytest.fixture
@@ -92,20 +96,40 @@ def run(tmp_path: Path, nursery: Nursery) -> Iterator[Run]:
 def test_each_is_listed_with_row_time_what_was_seen_and_what_it_may_have_cost(run: Run) -> None:
     told = run.doubt(code=76).stdout
     assert "3 jobs may have been bought" in told
-    of_row_4 = next(line for line in told.splitlines() if "row 4 (sku-4)" in line)
-    assert "$0.05" in of_row_4
-    assert "HTTP 502 and no request id" in of_row_4
+    of_row_5 = next(line for line in told.splitlines() if "row 5 (sku-4)" in line)
+    assert "$0.05" in of_row_5
+    assert "HTTP 502 and no request id" in of_row_5
     submitted = rows(run.folder / "outputs" / "m")[3]["result_submitted_at"]
-    assert str(submitted)[:10] in of_row_4
-    for way in ("--request-id ROW=ID", "--buy-again ROW", "--write-off ROW"):
-        assert f"batchedit doubt outputs/m {way}" in told
+    assert str(submitted)[:10] in of_row_5
+    for way in ("--buy-again 2", "--write-off 2"):
+        assert f": batchedit doubt outputs/m {way}\n" in told
+    assert "the same with --request-id ROW=ID" in told
     assert run.sandbox.ledger()["submits_seen"] == 6
+
+
+def test_what_the_service_answered_is_kept_and_shown(run: Run) -> None:
+    """An answer held the id of a bought job, was called lost and thrown away."""
+    told = run.doubt(code=76).stdout
+    assert '{"status":"accepted"}' in told
+    assert "502 Bad Gateway" in told
+    with (run.folder / "outputs" / "m" / "in_doubt.csv").open(newline="", encoding="utf-8-sig") as file:
+        errors = {row["sku"]: row["result_error"] for row in csv.DictReader(file)}
+    assert "HTTP 200" in errors["sku-2"]
+    assert '{"status":"accepted"}' in errors["sku-2"]
+    assert "sandbox-token" not in told
+
+
+def test_an_id_that_is_another_rows_is_refused_however_it_is_written(run: Run) -> None:
+    """Blanks around it made it another id when it was compared, and the same when it was stored."""
+    taken = rows(run.folder / "outputs" / "m")[2]["result_request_id"]
+    told = run.doubt("--request-id", f"2= {taken} ", code=64).stderr
+    assert f"{taken} is already the request of sku-3" in told
 
 
 def test_ids_found_by_hand_are_adopted_and_collected(run: Run) -> None:
     ids = run.unknown_ids()
     assert set(ids) == {"sku-1", "sku-2"}
-    told = run.doubt("--request-id", f"1={ids['sku-1']}", "--request-id", f"2={ids['sku-2']}", code=76).stdout
+    told = run.doubt("--request-id", f"2={ids['sku-1']}", "--request-id", f"3={ids['sku-2']}", code=76).stdout
     assert "2 jobs adopted" in told
     assert run.in_doubt() == ["sku-4"]
     run.again(code=76)
@@ -122,35 +146,38 @@ def test_ids_that_can_not_be(run: Run) -> None:
     """Unknown, somebody else's, another row's, given twice: all are told at once, and nothing is changed."""
     ids = run.unknown_ids()
     taken = str(rows(run.folder / "outputs" / "m")[2]["result_request_id"])
-    pasted = ("1=no-such-request", "2=foreign-1", f"4={taken}")
+    pasted = ("2=no-such-request", "3=foreign-1", f"5={taken}")
     told = run.doubt(*(word for pair in pasted for word in ("--request-id", pair)), code=64).stderr
-    assert "no-such-request for row 1: the service does not know this request" in told
-    assert "foreign-1 for row 2: this request belongs to another account" in told
+    assert "no-such-request for row 2: the service does not know this request" in told
+    assert "foreign-1 for row 3: this request belongs to another account" in told
     assert f"{taken} is already the request of sku-3" in told
     assert "nothing was changed" in told
     same = ids["sku-1"]
-    told = run.doubt("--request-id", f"1={same}", "--request-id", f"2={same}", code=64).stderr
+    told = run.doubt("--request-id", f"2={same}", "--request-id", f"3={same}", code=64).stderr
     assert f"{same} is already the request of another row" in told
     with closing(open_checkpoint(run.folder / "outputs" / "m" / "checkpoint.sqlite", read_only=True)) as checkpoint:
         name = checkpoint.records("id = 1")[0].job.name
-    told = run.doubt("--request-id", f"1={same}", "--request-id", f"{name}={ids['sku-2']}", code=64).stderr
+    told = run.doubt("--request-id", f"2={same}", "--request-id", f"{name}={ids['sku-2']}", code=64).stderr
     assert "is given two ids" in told, "the same row by number and by name"
     assert "of all rows" in run.doubt("--request-id", f"all={same}", code=64).stderr
-    assert "7: no job in doubt" in run.doubt("--buy-again", 7, code=64).stderr
-    assert "not both" in run.doubt("--buy-again", 1, "--write-off", 1, code=64).stderr
+    assert "8: no job in doubt" in run.doubt("--buy-again", 8, code=64).stderr
+    assert "not both" in run.doubt("--buy-again", 2, "--write-off", 2, code=64).stderr
     assert run.doubt(code=76).stdout.startswith("3 jobs may have been bought")
 
 
 def test_bought_again(run: Run) -> None:
     """The first purchase counts as spent, for it may have been one; the second is a purchase like any other."""
-    told = run.doubt("--buy-again", 2, 4, code=76).stdout
-    assert "2 jobs to be bought again by the next run" in told
-    assert run.sandbox.ledger()["submits_seen"] == 6, "doubt itself buys nothing"
     run.sandbox.set_faults([])
-    run.again(code=76)
+    asked = run.doubt("--buy-again", 3, 5, code=64).stderr
+    assert "to buy          2 pictures: 2 in doubt" in asked
+    assert "buying 2 pictures needs a yes" in asked
+    assert run.sandbox.ledger()["submits_seen"] == 6, "nothing is bought without a yes"
+    assert run.in_doubt() == ["sku-1", "sku-2", "sku-4"], "nothing is released without a yes"
+    told = run.doubt("--buy-again", 3, 5, "--yes", code=76).stdout
+    assert "5 done, 1 in doubt" in told
     assert run.states() == {"done": 5, "in_doubt": 1}
     ledger = run.sandbox.ledger()
-    assert (ledger["accepted"], ledger["duplicates"]) == (7, 1), "row 2 was made twice, as the person wanted"
+    assert (ledger["accepted"], ledger["duplicates"]) == (7, 1), "row 3 was made twice, as the person wanted"
     table = rows(run.folder / "outputs" / "m")
     # Four jobs that cost $0.04 as the service told, and two guesses of $0.05 for what is not known.
     assert [row["result_cost_usd"] for row in table] == [0.05, 0.09, 0.04, 0.09, 0.04, 0.04]
@@ -158,7 +185,7 @@ def test_bought_again(run: Run) -> None:
 
 
 def test_written_off(run: Run) -> None:
-    assert "3 jobs written off\nnothing is in doubt" in run.doubt("--write-off", "all").stdout
+    assert "3 jobs written off\nnothing is in doubt or uncollected" in run.doubt("--write-off", "all").stdout
     assert run.in_doubt() == []
     run.again(code=1)
     assert run.states() == {"done": 3, "failed": 3}
@@ -185,15 +212,86 @@ def test_the_leave_to_buy_again_is_not_kept(tmp_path: Path, nursery: Nursery) ->
         run = Run(nursery, sandbox, tmp_path)
         run.again("-j", 1, "--on-doubt", "buy-again", code=76)
         assert run.sandbox.ledger()["submits_seen"] == 4, "each once, and once again"
-        run.doubt("--write-off", 1, code=76)
+        run.doubt("--write-off", 2, code=76)
         sandbox.set_faults([])
-        run.batchedit("retry", "outputs/m", "--failed", "--yes", code=76)
+        run.batchedit("retry", "outputs/m", "--row", 2, "--yes", code=76)
         assert run.states() == {"done": 1, "in_doubt": 1}
         run.adds_up()
 
 
 def test_the_real_command_says_76_until_all_are_decided(run: Run) -> None:
     batchedit("doubt", "m.csv", cwd=run.folder, code=76)
-    batchedit("doubt", "outputs/m", "--write-off", "1,2", cwd=run.folder, code=76)
-    batchedit("doubt", "outputs/m", "--write-off", "4", cwd=run.folder, code=0)
+    batchedit("doubt", "outputs/m", "--write-off", "2,3", cwd=run.folder, code=76)
+    batchedit("doubt", "outputs/m", "--write-off", "5", cwd=run.folder, code=0)
     assert "everything adds up" in batchedit("audit", "outputs/m", cwd=run.folder).stdout
+
+
+# --- bought, and not to be collected --------------------------------------------------------------
+
+
+@pytest.fixture
+def stuck(tmp_path: Path, nursery: Nursery) -> Iterator[Run]:
+    """A run of four rows whose rows 2 and 3 never end: bought, and uncollected."""
+    manifest(tmp_path / "m.csv", 4)
+    with serve(SandboxConfig(latency="0.5", plain_files=20_000, faults=("job:slow@600=first:2",))) as sandbox:
+        found = Run(nursery, sandbox, tmp_path)
+        told = found.again("-j", 1, "--stuck-after", 1, code=75).stdout
+        assert "to give up what can't be collected, or buy it again: batchedit doubt outputs/m" in told
+        assert found.states() == {"done": 2, "uncollected": 2}
+        sandbox.set_faults([])
+        yield found
+        found.adds_up()
+        assert sandbox.ledger()["bugs"] == []
+
+
+def test_doubt_said_nothing_is_in_doubt_where_the_report_sent_one_to_it(stuck: Run) -> None:
+    """The only command that could help listed nothing, exit 0, and took no decision."""
+    told = stuck.doubt(code=75).stdout
+    assert "2 jobs were bought and are not collected" in told
+    assert "row 2 (sku-1)" in told
+    assert "$0.04" in told
+    assert "batchedit fetch outputs/m" in told
+    assert "--request-id" not in told, "its id is known"
+    assert "2: no job in doubt" in stuck.doubt("--request-id", "2=another", code=64).stderr
+
+
+def test_a_run_that_can_not_collect_was_never_green_again(stuck: Run) -> None:
+    """Cron ended with 75 every night. Given up, it ends with 1, and what was paid stays in the books."""
+    assert "1 job written off\n1 job was bought and is not collected" in stuck.doubt("--write-off", 2, code=75).stdout
+    assert "nothing is in doubt or uncollected" in stuck.doubt("--write-off", "all").stdout
+    ended = stuck.again("--stuck-after", 1, code=1).stdout
+    assert "2 done, 2 written off" in ended
+    assert "$0.16 spent" in ended
+    assert stuck.sandbox.ledger()["submits_seen"] == 4, "nothing was bought"
+
+
+def test_what_can_not_be_collected_is_bought_again_after_one_yes(stuck: Run) -> None:
+    asked = stuck.doubt("--buy-again", "all", code=64).stderr
+    assert "to buy          2 pictures: 2 uncollected" in asked
+    assert "buying 2 pictures needs a yes" in asked
+    assert stuck.states() == {"done": 2, "uncollected": 2}
+    told = stuck.doubt("--buy-again", 2, "--write-off", 3, "--yes", code=1).stdout
+    assert "3 done, 1 written off" in told
+    assert stuck.sandbox.ledger()["accepted"] == 5
+    assert [by for name, _, by in stuck.events("sku-1") if name == "Released"] == ["by hand (doubt)"]
+    stuck.again(code=1)
+    assert stuck.sandbox.ledger()["accepted"] == 5
+
+
+def test_a_purchase_that_the_cap_stopped_goes_on_with_run(stuck: Run) -> None:
+    """What a yes released is planned afterwards: ``doubt`` has no word on it any more, and says who has."""
+    stopped = stuck.doubt("--buy-again", "all", "--max-cost", "0.20", "--yes", code=75).stdout
+    assert "to go on: batchedit run outputs/m" in stopped
+    assert stuck.sandbox.ledger()["accepted"] == 5
+    told = stuck.doubt("--buy-again", 3, "--yes", code=64).stderr
+    assert "what is not bought yet, a job that was to be bought again too: batchedit run outputs/m\n" in told
+    stuck.batchedit("run", "outputs/m", "--max-cost", "none", "--yes")
+    assert stuck.sandbox.ledger()["accepted"] == 6
+
+
+def test_what_no_row_asks_for_any_more_is_not_bought_again(stuck: Run) -> None:
+    manifest(stuck.folder / "m.csv", 1)
+    stuck.again("--stuck-after", 1, code=75)
+    assert "no row asks for" in stuck.doubt("--buy-again", "all", "--yes", code=64).stderr
+    assert stuck.sandbox.ledger()["accepted"] == 4
+    stuck.doubt("--write-off", "all")

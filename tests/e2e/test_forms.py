@@ -12,6 +12,7 @@ from pathlib import Path
 
 import openpyxl
 import pytest
+from PIL import Image
 from pyarrow import parquet
 
 from batchedit.sandbox import SandboxConfig, serve
@@ -58,8 +59,8 @@ def test_standard_input_needs_a_folder_and_a_table(tmp_path: Path, sandbox) -> N
 
 
 def test_pictures_beside_standard_input_begin_where_one_stands(tmp_path: Path, sandbox) -> None:
-    picture = b"\x89PNG\r\n\x1a\n" + bytes(100)
-    (tmp_path / "a.png").write_bytes(picture)
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    picture = (tmp_path / "a.png").read_bytes()
     (tmp_path / "m.csv").write_text("image,prompt\na.png,x\n")
     piped(tmp_path / "m.csv", "run", "-", *on(sandbox, "--out", "o"), cwd=tmp_path)
     (job,) = sandbox.ledger(full=True)["requests"]
@@ -84,7 +85,8 @@ def test_results_as_they_came_or_as_asked(
     assert {path.suffix[1:] for path in (tmp_path / "o").glob("results.*")} == kinds
     if "xlsx" in kinds:
         sheet = openpyxl.load_workbook(tmp_path / "o" / "results.xlsx").active
-        assert [cell.value for cell in sheet["A"]][1:] == [row[0] for row in FIVE]
+        own = name == "m.xlsx"  # the workbook that came: its numbers are numbers, and their format shows 007
+        assert [cell.value for cell in sheet["A"]][1:] == [7 if own and row[0] == "007" else row[0] for row in FIVE]
         assert not {cell.data_type for line in sheet.iter_rows() for cell in line} & {"f", "e"}
     if "parquet" in kinds:
         table = parquet.read_table(tmp_path / "o" / "results.parquet")
@@ -124,7 +126,7 @@ def test_what_comes_from_outside_is_no_formula(tmp_path: Path, sandbox) -> None:
     (tmp_path / "m.csv").write_text("sku,n,image,prompt\n=A1,-5,https://images.example.com/a.png,@x\n")
     batchedit("run", "m.csv", *on(sandbox, "--format", "xlsx"), cwd=tmp_path)
     text = (tmp_path / "outputs" / "m" / "results.csv").read_text()
-    assert text.splitlines()[1].startswith("=A1,-5,https://images.example.com/a.png,@x,1,1:1,1,1,done,,")
+    assert text.splitlines()[1].startswith("=A1,-5,https://images.example.com/a.png,@x,2,1:1,1,1,done,,")
     sheet = openpyxl.load_workbook(tmp_path / "outputs" / "m" / "results.xlsx").active
     assert [(cell.value, cell.data_type) for cell in sheet[2]][:2] == [("=A1", "s"), ("-5", "s")]
     (row,) = rows(tmp_path / "outputs" / "m")

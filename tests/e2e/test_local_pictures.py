@@ -6,7 +6,10 @@ import base64
 import io
 import os
 import random
+import shlex
 import shutil
+import sqlite3
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import orjson
 import pytest
 from PIL import Image
 
-from batchedit.core.lifecycle import Refused
+from batchedit.core.events import Refused
 from batchedit.core.limits import FILE_MOST, REQUEST_MOST, URI_MOST
 from batchedit.core.model import Kind, State
 from batchedit.images.data_uri import LocalPictures
@@ -22,8 +25,9 @@ from batchedit.images.shrink import shrink
 from batchedit.runcomfy.catalogue import load_model
 from batchedit.runcomfy.client import Client
 from batchedit.sandbox import SandboxConfig, serve
+from batchedit.settings.model import Settings
+from tests.support.cli import environment, on, rows
 from tests.support.cli import inside as batchedit
-from tests.support.cli import on, rows
 from tests.support.factories import make_job, make_record
 
 
@@ -95,7 +99,7 @@ def test_too_large_a_picture_is_made_to_fit_with_a_note_or_refused(tmp_path: Pat
     assert path.stat().st_size > FILE_MOST
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,big.png,x\n")
     refused = batchedit("plan", "m.csv", "--no-shrink", "--base-url", sandbox.url, cwd=tmp_path, code=65)
-    assert "row 1  image  'big.png' is 5.4 MB" in refused.stdout
+    assert "row 2 (1)  image  'big.png' is 5.4 MB" in refused.stdout
     assert "leave --no-shrink out" in refused.stdout
     assert "1 local picture is larger" in batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
     done = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
@@ -105,13 +109,44 @@ def test_too_large_a_picture_is_made_to_fit_with_a_note_or_refused(tmp_path: Pat
 
 def test_what_is_missing_or_no_picture_is_a_row_error(tmp_path: Path, sandbox) -> None:
     (tmp_path / "text.png").write_text("hello")
-    (tmp_path / "huge.gif").write_bytes(b"GIF89a" + bytes(FILE_MOST))
-    (tmp_path / "m.csv").write_text("sku,image,prompt\n1,gone.png,x\n2,text.png,x\n3,huge.gif,x\n4,.,x\n")
+    picture(tmp_path / "huge.bmp", size=(1300, 1300))
+    (tmp_path / "m.csv").write_text("sku,image,prompt\n1,gone.png,x\n2,text.png,x\n3,huge.bmp,x\n4,.,x\n")
     told = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65).stdout
-    assert "row 1  image  'gone.png' is neither an https:// link nor a file in" in told
-    assert "row 2  image  'text.png' is a file, but no picture" in told
+    assert "row 2 (1)  image  'gone.png' is neither an https:// link nor a file in" in told
+    assert "row 3 (2)  image  'text.png' is a file, but no picture" in told
     assert "only JPEG, PNG and WebP can be re-encoded" in told
-    assert "row 4  image  '.' is a folder" in told
+    assert "row 5 (4)  image  '.' is a folder" in told
+
+
+def test_pictures_on_disk_that_are_none_are_refused_before_they_are_bought(tmp_path: Path, sandbox) -> None:
+    """The first edition looked at the first bytes alone, and bought all of these."""
+    whole = {ending: picture(tmp_path / f"whole.{ending}", size=(300, 300)) for ending in ("jpg", "png", "gif", "webp")}
+    for ending, path in whole.items():
+        path.with_name(f"cut.{ending}").write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    (tmp_path / "head.png").write_bytes(whole["png"].read_bytes()[:8])
+    (tmp_path / "three.jpg").write_bytes(whole["jpg"].read_bytes()[:3])
+    (tmp_path / "camera.NEF").write_bytes(b"II*\0" + bytes(2000))
+    (tmp_path / "car.txt").write_text("BMW X5 is a car that is sold in many colours, and this is no picture of it.")
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(12) + b"\0\x10\0\0mdat" + bytes(900))
+    bad = ["cut.jpg", "cut.png", "cut.gif", "cut.webp", "head.png", "three.jpg", "camera.NEF", "car.txt", "phone.heic"]
+    names = [*bad, *(path.name for path in whole.values())]
+    (tmp_path / "m.csv").write_text("sku,image,prompt\n" + "".join(f"{name},{name},x\n" for name in names))
+    told = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=65).stdout
+    for row, name in enumerate(bad, 2):
+        (line,) = (line for line in told.splitlines() if line.startswith(f"  row {row} ({name}) "))
+        assert f"  image  {name!r} is " in line
+    assert "export it as JPEG" in told
+    assert sandbox.ledger()["submits_seen"] == 0
+    batchedit("run", "m.csv", *on(sandbox, "--skip-invalid"), cwd=tmp_path, code=None)
+    assert sandbox.ledger()["accepted"] == len(whole)
+
+
+def test_a_name_with_an_accent_is_found_however_it_is_composed(tmp_path: Path, sandbox) -> None:
+    picture(tmp_path / "cafe\u0301.png")
+    picture(tmp_path / "th\u00e9.png", 2)
+    (tmp_path / "m.csv").write_text("sku,image,prompt\n1,caf\u00e9.png,x\n2,the\u0301.png,x\n", encoding="utf-8")
+    batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
+    assert sandbox.ledger()["accepted"] == 2
 
 
 def test_image_root(tmp_path: Path, sandbox) -> None:
@@ -122,6 +157,90 @@ def test_image_root(tmp_path: Path, sandbox) -> None:
     assert sandbox.ledger()["accepted"] == 1
 
 
+def test_image_root_may_be_given_again_and_the_sheets_folder_comes_first(tmp_path: Path, sandbox) -> None:
+    """The first edition took the last one alone, and no picture beside the sheet."""
+    for folder, seed in (("one", 1), ("two", 2)):
+        picture(tmp_path / folder / f"{folder}.png", seed)
+        picture(tmp_path / folder / "same.png", seed + 10)
+    picture(tmp_path / "sheets" / "beside.png", 3)
+    sheet = tmp_path / "sheets" / "m.csv"
+    names = ["one.png", "two.png", "beside.png", "same.png"]
+    sheet.write_text("sku,image,prompt\n" + "".join(f"{name},{name},x {name}\n" for name in names))
+    batchedit("run", sheet, *on(sandbox, "--image-root", "one", "--image-root", "two"), cwd=tmp_path)
+    assert sandbox.ledger()["accepted"] == 4
+    settings = (tmp_path / "outputs" / "m" / "settings.toml").read_text()
+    assert 'image-root = ["one", "two"]' in settings
+    inputs = checkpoint_inputs(tmp_path / "outputs" / "m")
+    assert sha256((tmp_path / "one" / "same.png").read_bytes()).hexdigest() in inputs
+    assert sha256((tmp_path / "two" / "same.png").read_bytes()).hexdigest() not in inputs
+
+
+def checkpoint_inputs(run: Path) -> str:
+    with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db:
+        return " ".join(str(row) for row in db.execute("SELECT * FROM jobs"))
+
+
+def escape(kind: str, sheet_folder: Path, private: Path, home: Path) -> str:
+    """A cell that names ``private``, a file outside ``sheet_folder``."""
+    match kind:
+        case "absolute":
+            return str(private)
+        case "home":
+            return f"~/{private.relative_to(home)}"
+        case "file link":
+            return private.as_uri()
+        case "parent":
+            return os.path.relpath(private, sheet_folder)
+        case "linked file":
+            (sheet_folder / "linked.png").symlink_to(private)
+            return "linked.png"
+        case "linked folder":
+            (sheet_folder / "photos").symlink_to(private.parent)
+            return f"photos/{private.name}"
+        case _:
+            return str(os.path.relpath(private, sheet_folder)).replace("/", "\\")
+
+
+@pytest.mark.parametrize(
+    "kind", ["absolute", "home", "file link", "parent", "linked file", "linked folder", "backslashes"]
+)
+def test_a_cell_of_a_received_sheet_uploaded_a_private_picture(tmp_path: Path, sandbox, kind: str) -> None:
+    home = tmp_path / "home"
+    private = picture(home / "my pictures" / "passport.png")
+    folder = home / "downloads"
+    folder.mkdir()
+    (folder / "m.csv").write_text(f"sku,image,prompt\n1,{escape(kind, folder, private, home)},x\n")
+    env = environment(HOME=str(home))
+    for command in ("plan", "run"):
+        more = on(sandbox) if command == "run" else ["--base-url", sandbox.url]
+        told = batchedit(command, "m.csv", *more, cwd=folder, env=env, code=65)
+        assert "lies outside the sheet's folder" in told.stdout
+        assert sandbox.ledger()["submits_seen"] == 0
+    typed = shlex.split(told.stdout[told.stdout.index("--image-root ") :].splitlines()[0])[:2]
+    assert typed == ["--image-root", str(private.parent)]
+    batchedit("run", "m.csv", *on(sandbox, *typed), cwd=folder, env=env)
+    assert sandbox.ledger()["accepted"] == 1
+
+
+def test_paths_that_stay_below_the_sheets_folder_are_read_however_they_are_written(tmp_path: Path, sandbox) -> None:
+    real = tmp_path / "real"
+    for n, name in enumerate(("a.png", "b.png", "sub/c.png")):
+        picture(real / name, n)
+    (real / "also.png").symlink_to(real / "sub" / "c.png")
+    (tmp_path / "link").symlink_to(real)
+    names = ["sub/../a.png", str(real / "b.png"), (real / "b.png").as_uri(), "also.png"]
+    (real / "m.csv").write_text("sku,image,prompt\n" + "".join(f"{n},{name},x {n}\n" for n, name in enumerate(names)))
+    batchedit("run", tmp_path / "link" / "m.csv", *on(sandbox), cwd=tmp_path)
+    assert sandbox.ledger()["accepted"] == 4
+
+
+def test_a_run_that_was_made_with_one_image_root_as_text_goes_on() -> None:
+    """As the first edition kept it."""
+    assert Settings.load('{"image_root": "pics"}').image_root == ("pics",)
+    assert Settings.load('{"image_root": null}').image_root == ()
+    assert Settings.load(Settings(image_root=("a", "b")).dump()).image_root == ("a", "b")
+
+
 def test_pictures_that_moved_are_the_same_and_are_found(tmp_path: Path, sandbox) -> None:
     """The job was planned with the old path; its content is what counts, and it is read at the new one."""
     picture(tmp_path / "old" / "a.png")
@@ -130,7 +249,7 @@ def test_pictures_that_moved_are_the_same_and_are_found(tmp_path: Path, sandbox)
     batchedit("run", "m.csv", *on(sandbox, *stopped), cwd=tmp_path, code=75)
     (tmp_path / "old").rename(tmp_path / "new")
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,new/a.png,x\n")
-    batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
+    batchedit("run", "m.csv", *on(sandbox, "--max-cost", "none"), cwd=tmp_path)
     assert sandbox.ledger()["accepted"] == 1
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from batchedit.commands import run as runs
+from batchedit.commands.audit import audit
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import batchedit, environment, manifest, on, rows, until
+from tests.support.cli import batchedit, environment, manifest, on, rows, start, until
 from tests.support.fork_server import Child, Nursery
 
 QUICK = {"latency": "0", "plain_files": 20_000}
@@ -33,7 +32,7 @@ def states(folder: Path) -> Counter[str]:
 
 
 def adds_up(folder: Path, sandbox: RunningSandbox) -> None:
-    assert runs.audit(str(folder / "outputs" / "m"), {})[1].findings == []
+    assert audit(str(folder / "outputs" / "m"), {})[1].findings == []
     ledger = sandbox.ledger()
     assert (ledger["duplicates"], ledger["bugs"]) == (0, [])
 
@@ -98,7 +97,9 @@ def test_retry_keeps_the_cap_that_was_given_last(tmp_path: Path, nursery: Nurser
         run(nursery, sandbox, tmp_path, "--max-cost", "0.09", code=1)
         nursery.run("retry", "outputs/m", "--failed", "--yes", cwd=tmp_path, code=75)
         assert sandbox.ledger()["accepted"] == 4
-        nursery.run("retry", "outputs/m", "--cancelled", "--yes", cwd=tmp_path, code=64)
+        again = nursery.run("retry", "outputs/m", "--failed", "--yes", cwd=tmp_path, code=75)
+        assert "2 asked for before" in again.stderr
+        assert sandbox.ledger()["accepted"] == 4
 
 
 def test_one_is_in_flight_while_nothing_has_proved_the_price(tmp_path: Path, nursery: Nursery) -> None:
@@ -109,6 +110,79 @@ def test_one_is_in_flight_while_nothing_has_proved_the_price(tmp_path: Path, nur
         assert jobs[1]["accepted_at"] >= jobs[0]["ended_at"]
         assert sandbox.ledger()["max_in_flight"] > 1
         adds_up(tmp_path, sandbox)
+
+
+def test_a_picture_fifty_times_as_dear_as_listed_passes_the_cap_once(tmp_path: Path, nursery: Nursery) -> None:
+    """25 were under way before the first one told its cost: $50 were spent under a cap of $10."""
+    manifest(tmp_path / "m.csv", 60)
+    with serve(SandboxConfig(latency="0.5", plain_files=20_000, actual_price="2.00")) as sandbox:
+        rose = run(nursery, sandbox, tmp_path, "--max-cost", "10", "-j", 30, code=75)
+        assert "a picture costs $2.00, and the yes was for $0.04; the other 59 were not bought" in rose.stdout
+        assert sandbox.ledger()["accepted"] == 1
+        stopped = run(nursery, sandbox, tmp_path, "--max-cost", "10", "-j", 30, code=75)
+        assert "$2.00 a picture (charged before)" in stopped.stderr
+        assert "the budget is used up: $10.00 spent" in stopped.stdout
+        assert sandbox.ledger()["charged_usd"] <= 10.00
+        adds_up(tmp_path, sandbox)
+        other = tmp_path / "other"
+        other.mkdir()
+        manifest(other / "m.csv", 1, prefix="other")
+        planned = nursery.run("plan", "m.csv", "--base-url", sandbox.url, cwd=other).stdout
+        assert "$2.00 a picture (charged before)" in planned
+
+
+def test_a_run_of_a_model_that_told_its_cost_in_an_earlier_run_waits_for_nothing(
+    tmp_path: Path, nursery: Nursery
+) -> None:
+    with serve(SandboxConfig(latency="0.5", plain_files=20_000)) as sandbox:
+        for name, most in (("one", 1), ("two", 6)):
+            folder = tmp_path / name
+            folder.mkdir()
+            manifest(folder / "m.csv", 7, prefix=name)
+            run(nursery, sandbox, folder, "--max-cost", "5", "-j", 6)
+            jobs = sandbox.ledger(full=True)["requests"][-7:]
+            first_end = min(job["ended_at"] for job in jobs)
+            assert sum(job["accepted_at"] < first_end for job in jobs) == most
+            adds_up(folder, sandbox)
+
+
+NO_WAIT_FOR_THE_FIRST_COST = """
+from batchedit.cli import main
+from batchedit.pool import prices
+prices.FIRST_COST_SECONDS = 0.1
+main()
+"""
+
+
+def test_a_service_that_never_tells_a_cost_is_believed_at_its_catalogues_price_after_a_wait(tmp_path: Path) -> None:
+    """The first picture is waited for until nobody will tell what it cost; then as many are under way as fit the cap."""
+    manifest(tmp_path / "m.csv", 8)
+    with serve(SandboxConfig(latency="0.5", plain_files=20_000, show_cost=False)) as sandbox:
+        command = ["run", "m.csv", *on(sandbox, "--max-cost", "0.25", "-j", 6, "--poll-seconds", 0.2)]
+        process = start(*command, cwd=tmp_path, script=["-c", NO_WAIT_FOR_THE_FIRST_COST])
+        out, err = process.communicate(timeout=90)
+        assert process.returncode == 75, out + err
+        assert "the budget is used up: $0.24 spent" in out
+        jobs = sandbox.ledger(full=True)["requests"]
+        assert jobs[1]["accepted_at"] >= jobs[0]["ended_at"], "one is under way until it is believed"
+        assert sum(job["accepted_at"] < jobs[1]["ended_at"] for job in jobs) == 6, "the other five at once"
+        assert sandbox.ledger()["charged_usd"] <= 0.25
+        adds_up(tmp_path, sandbox)
+
+
+def test_a_doubt_written_off_before_any_cost_was_told_does_not_hold_the_run_up(
+    tmp_path: Path, nursery: Nursery
+) -> None:
+    """The run waited for its cost for ever, and nobody can tell it."""
+    manifest(tmp_path / "m.csv", 4)
+    with serve(SandboxConfig(**QUICK, faults=("submit:drop_after=at:1",))) as sandbox:
+        run(nursery, sandbox, tmp_path, "--max-cost", "0.05", code=75)
+        assert sandbox.ledger()["accepted"] == 1
+        nursery.run("doubt", "outputs/m", "--write-off", "all", cwd=tmp_path, code=None)
+        stopped = run(nursery, sandbox, tmp_path, "--max-cost", "0.17", code=75)
+        assert "has not told yet what a picture costs" in stopped.stdout
+        run(nursery, sandbox, tmp_path, "--max-cost", "2", code=1)
+        assert states(tmp_path) == {"failed": 1, "done": 3}
 
 
 # --- when to stop ---------------------------------------------------------------------------------
@@ -138,26 +212,6 @@ def test_a_number_and_a_share_of_failures(tmp_path: Path, nursery: Nursery) -> N
             assert least <= found["failed"] <= least + 3
             assert found["planned"] > 10
             adds_up(folder, sandbox)
-
-
-def test_until_a_time_of_day(tmp_path: Path, nursery: Nursery) -> None:
-    """What was bought by then is collected; a time that is past today is tomorrow's; and a later command forgets it."""
-    manifest(tmp_path / "m.csv", 200)
-    with serve(SandboxConfig(latency="1", plain_files=20_000)) as sandbox:
-        soon = (dt.datetime.now().astimezone() + dt.timedelta(seconds=3)).strftime("%H:%M:%S")
-        stopped = run(nursery, sandbox, tmp_path, "-j", 4, "--until", soon, code=75)
-        assert "the time given with --until has come" in stopped.stdout
-        bought = sandbox.ledger()["accepted"]
-        assert states(tmp_path) == {"done": bought, "planned": 200 - bought}
-        assert bought < 100
-        manifest(tmp_path / "m.csv", 4)
-        past = (dt.datetime.now().astimezone() - dt.timedelta(minutes=5)).strftime("%H:%M")
-        run(nursery, sandbox, tmp_path, "--until", past)
-        sandbox.set_faults(["job:failed=first:1"])
-        manifest(tmp_path / "m.csv", 1, prefix="new")
-        run(nursery, sandbox, tmp_path, "--until", past, code=1)
-        nursery.run("retry", "outputs/m", "--failed", "--yes", cwd=tmp_path)
-        assert sandbox.ledger()["live_duplicates"] == 0
 
 
 def test_moderation_is_a_kind_of_its_own(tmp_path: Path, nursery: Nursery) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import batchedit, manifest, on, rows
+from tests.support.cli import inside as batchedit
+from tests.support.cli import manifest, on, rows
 
 
 @pytest.fixture
@@ -41,7 +42,13 @@ def test_three_of_twenty_rejected_are_bought_once_more(tmp_path: Path, sandbox: 
     decisions = decide(folder, {"sku-1": ("approved", ""), **rejected})
     told = batchedit("review", "m.csv", "--import", decisions, cwd=tmp_path)
     assert "4" in told.stdout
-    batchedit("redo", "m.csv", "--rejected", "--use-notes", "--yes", cwd=tmp_path)
+    said = {str(row["sku"]): (row["result_decision"], row["result_note"]) for row in rows(folder)}
+    assert said["sku-1"] == ("approve", None)
+    assert said["sku-3"] == ("reject", "brighter 3")
+    assert said["sku-2"] == (None, None)
+    with (folder / "results.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert [row["result_note"] for row in csv.DictReader(file)][2] == "brighter 3"
+    batchedit("redo", "m.csv", "--use-notes", "--yes", cwd=tmp_path)
     ledger = sandbox.ledger(full=True)
     assert (ledger["accepted"], ledger["duplicates"]) == (23, 0)
     new = sorted(job["prompt"] for job in ledger["requests"])
@@ -65,10 +72,10 @@ def test_deliver_the_approved(tmp_path: Path, sandbox: RunningSandbox) -> None:
     folder = tmp_path / "outputs" / "m"
     decide(folder, {"sku-2": ("approved", ""), "sku-4": ("approved", "nice"), "sku-1": ("rejected", "")})
     batchedit("review", "m.csv", "--import", folder / "decisions.csv", cwd=tmp_path)
-    batchedit("deliver", "m.csv", "--approved", "--to", "handover", cwd=tmp_path)
+    batchedit("deliver", "m.csv", "--to", "handover", cwd=tmp_path)
     pictures = {path.name for path in (tmp_path / "handover").rglob("*.png")}
     assert pictures == {"sku-2-1x1-1.png", "sku-4-1x1-1.png"}
-    batchedit("deliver", "m.csv", "--approved", "--to", "handover", cwd=tmp_path, code=64)
+    batchedit("deliver", "m.csv", "--to", "handover", cwd=tmp_path, code=64)
 
 
 class Hook(BaseHTTPRequestHandler):

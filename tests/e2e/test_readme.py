@@ -1,4 +1,4 @@
-"""The README can't drift: its option tables and its diagram are made from the program, its commands exist.
+"""README and docs/ can't drift: option tables and the diagram are made from the program, the commands shown exist.
 
 ``BATCHEDIT_WRITE_README=1 pytest tests/e2e/test_readme.py`` (``make readme``) writes the made parts anew.
 """
@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 import click
+import pytest
 
 from batchedit.cli.app import batchedit
 from batchedit.cli.options import Setting
 from batchedit.core.lifecycle import mermaid
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+MADE = {"options": ROOT / "docs/reference/settings.md", "diagram": ROOT / "docs/explanation/state-machine.md"}
+"""The page that each made part stands on."""
+PAGES = (README, *sorted((ROOT / "docs").rglob("*.md")))
 
 
 def options_table() -> str:
@@ -45,7 +51,8 @@ def commands_table() -> str:
     lines = ["```"]
     with click.Context(batchedit) as context:
         for name, command in batchedit.commands.items():
-            lines.append(f"batchedit {name:<10} {command.get_short_help_str(90)}")
+            if not command.hidden:
+                lines.append(f"batchedit {name:<10} {command.get_short_help_str(90)}")
         del context
     return "\n".join([*lines, "```"])
 
@@ -58,20 +65,71 @@ def made() -> dict[str, str]:
 
 
 def test_the_made_parts_are_up_to_date() -> None:
-    text = README.read_text(encoding="utf-8")
     for name, content in made().items():
+        text = MADE[name].read_text(encoding="utf-8")
         pattern = re.compile(rf"(<!-- {name}:[^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
         assert pattern.search(text), name
         fresh = pattern.sub(lambda found, content=content: f"{found[1]}\n{content}\n\n{found[2]}", text)
         if os.environ.get("BATCHEDIT_WRITE_README"):
             text = fresh
-            README.write_text(text, encoding="utf-8")
-        assert text == fresh, f"the {name} in README.md are stale: make readme"
+            MADE[name].write_text(text, encoding="utf-8")
+        assert text == fresh, f"the {name} in {MADE[name].relative_to(ROOT)} are stale: make readme"
 
 
-def test_every_command_in_the_readme_exists() -> None:
-    text = README.read_text(encoding="utf-8")
-    for name in re.findall(r"^\$ batchedit (\w+)", text, re.MULTILINE):
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_on_a_page_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"^(?:\$ )?batchedit (\w+)", text, re.MULTILINE):
         assert name in batchedit.commands, name
     for target in re.findall(r"^\$ make (\w+)", text, re.MULTILINE):
-        assert re.search(rf"^{target}:", (README.parent / "Makefile").read_text(), re.MULTILINE), target
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_file_of_ours_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), target
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").split()) <= 1500
+
+
+def prose(page: Path) -> str:
+    """The page without its blocks of code, whose commands are run as they stand by tests of their own."""
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"<!-- (\w+):.*?<!-- /\1 -->", "", text, flags=re.DOTALL)
+
+
+def wrong_words(words: list[str]) -> str:
+    """What the parser of the command says of these words, "" for nothing: a command that a person copies from a sentence."""
+    name, *rest = words
+    command = batchedit.commands.get(name)
+    if command is None:
+        return f"there is no command {name}"
+    with click.Context(command, info_name=name) as context:
+        try:
+            command.make_parser(context).parse_args([word for word in rest if word not in {"…", "..."}])
+        except click.UsageError as error:
+            return error.format_message()
+    return ""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_command_and_option_in_a_sentence_is_one(page: Path) -> None:
+    """README's blocks are typed by tests; what stands in a sentence was looked at by nobody."""
+    options = {flag for command in batchedit.commands.values() for param in command.params for flag in param.opts}
+    options |= {
+        flag for command in batchedit.commands.values() for param in command.params for flag in param.secondary_opts
+    }
+    wrong = []
+    for told in re.findall(r"`([^`\n]+)`", prose(page)):
+        if told.startswith("batchedit "):
+            wrong += [f"{told}: {why}" for why in [wrong_words(shlex.split(told)[1:])] if why]
+        elif told.startswith("--") and (flag := re.split(r"[ =\[]", told)[0]) not in options | {"--help", "--version"}:
+            wrong.append(f"{told}: no command has {flag}")
+        elif told.startswith("make "):
+            makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
+            wrong += [f"{told}: no such target" for target in told.split()[1:2] if f"\n{target}:" not in makefile]
+    assert not wrong, "\n".join(wrong)

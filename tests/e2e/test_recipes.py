@@ -1,8 +1,7 @@
-"""README's recipes are typed as they stand, and say what README says they say."""
+"""The pages of docs/how-to and the tutorial are typed as they stand, and say what the pages say they say."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -14,26 +13,27 @@ from PIL import Image
 from tests.support.cli import environment
 
 ROOT = Path(__file__).parents[2]
-README = Path(os.environ.get("BATCHEDIT_README", ROOT / "README.md"))
+PAGES = [ROOT / "docs/tutorial.md", *sorted((ROOT / "docs/how-to").glob("*.md"))]
 
 
 def recipes() -> dict[str, list[tuple[str, list[str]]]]:
-    """Below ``## Recipes``: heading → commands in order, each with the lines that README shows beneath it."""
-    text = README.read_text(encoding="utf-8") if README.is_file() else ""
-    _, _, below = text.partition("\n## Recipes\n") if not text.startswith("## Recipes") else ("", "", text)
+    """Page → its ``console`` commands in order, each with the lines that the page shows beneath it."""
     found: dict[str, list[tuple[str, list[str]]]] = {}
-    for part in re.split(r"^### ", below.split("\n## ")[0], flags=re.MULTILINE)[1:]:
-        blocks = re.findall(r"^```console\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
-        found[part.splitlines()[0]] = [command for block in blocks for command in commands(block)]
+    for page in PAGES:
+        blocks = re.findall(r"^```console\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+        if blocks:
+            found[page.stem] = [command for block in blocks for command in commands(block)]
     return found
 
 
 def commands(block: str) -> list[tuple[str, list[str]]]:
-    """``$ `` begins a command, a backslash at its end goes on; what follows is shown of its output."""
+    """``$ `` begins a command, a backslash at its end or ``<<'EOF'`` goes on; what follows is shown of its output."""
     found: list[tuple[str, list[str]]] = []
     for line in block.replace("\\\n", " ").splitlines():
         if line.startswith("$ "):
             found.append((line[2:], []))
+        elif found and "<<'EOF'" in found[-1][0] and not found[-1][0].endswith("\nEOF"):
+            found[-1] = (f"{found[-1][0]}\n{line}", [])
         elif line.strip() not in {"", "…"}:
             found[-1][1].append(line)
     return found
@@ -66,7 +66,6 @@ def typed(command: str, kitchen: Path) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.skipif(not RECIPES, reason="README has no recipes")
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe(kitchen: Path, name: str) -> None:
     assert RECIPES[name], "a recipe without a command"
@@ -76,7 +75,6 @@ def test_a_recipe(kitchen: Path, name: str) -> None:
             assert line.strip() in told, f"$ {command}\n{told}"
 
 
-@pytest.mark.skipif(not RECIPES, reason="README has no recipes")
 def test_the_recipes_that_were_promised_are_there() -> None:
-    text = " ".join(RECIPES).casefold()
-    assert all(word in text for word in ("shopify", "folder of pictures", "three markets", "run again"))
+    promised = {"tutorial", "shopify-export", "folder-of-pictures", "markets-and-sizes", "edit-and-run-again"}
+    assert promised <= RECIPES.keys()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from batchedit.core.lifecycle import Accepted
+from batchedit.core.events import Accepted
 from batchedit.core.model import Handle
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.ledger.rescue import rescue
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import batchedit, manifest, on, rows
+from tests.support.cli import environment, manifest, on, rows
+from tests.support.cli import inside as batchedit
 
 QUICK = {"latency": "0.1", "plain_files": 8_000}
 
@@ -52,7 +57,7 @@ def test_a_404_of_the_cancel_call_is_no_cancellation(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(latency="2.5", plain_files=8_000, faults=("cancel:404=1",))) as sandbox:
         batchedit("run", "m.csv", *on(sandbox, "--stuck-after", 1), cwd=tmp_path, code=75)
-        told = batchedit("cancel", "m.csv", "--yes", cwd=tmp_path)
+        told = batchedit("cancel", "m.csv", cwd=tmp_path)
         assert "0 cancelled; 2 too late" in told.stdout
         batchedit("fetch", "m.csv", "--stuck-after", 30, cwd=tmp_path)
         assert sandbox.ledger()["accepted"] == 2
@@ -91,7 +96,54 @@ def test_results_typed_while_a_run_finishes(tmp_path: Path) -> None:
         batchedit("run", "m.csv", *on(sandbox, "-j", 50), cwd=tmp_path)
         several = [start("results", "m.csv", cwd=tmp_path) for _ in range(4)]
         for one in several:
-            _, err = one.communicate(timeout=60)
+            _, err = one.communicate(timeout=90)
             assert one.returncode == 0, err
     lines = (tmp_path / "outputs" / "m" / "results.csv").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 301
+
+
+def test_a_checkpoint_with_two_names_bought_10_of_12_twice(tmp_path: Path) -> None:
+    """``cp -al`` copies a run's folder by giving each file a second name: one checkpoint, two locks, two runs."""
+    manifest(tmp_path / "m.csv", 12)
+    with serve(SandboxConfig(**QUICK)) as sandbox:
+        batchedit("run", "m.csv", *on(sandbox, "--max-cost", "0.08"), cwd=tmp_path, code=75)
+        subprocess.run(["cp", "-al", "outputs/m", "copy"], cwd=tmp_path, check=True)
+        for out in ("copy", "outputs/m"):
+            told = batchedit("run", "m.csv", "--out", out, *on(sandbox, "--max-cost", "none"), cwd=tmp_path, code=74)
+            assert "second name" in told.stderr
+            assert sandbox.ledger()["accepted"] == 2
+        assert "2 done" in batchedit("status", "copy", cwd=tmp_path, code=None).stdout, "reading it harms nobody"
+        shutil.rmtree(tmp_path / "copy")
+        batchedit("run", "m.csv", *on(sandbox, "--max-cost", "none"), cwd=tmp_path)
+        assert sandbox.ledger()["accepted"] == 12
+
+
+@pytest.mark.parametrize(
+    ("umask", "file", "folder"), [(0o022, 0o600, 0o700), (0o002, 0o600, 0o700), (0o027, 0o640, 0o750)]
+)
+def test_prompts_and_prices_could_be_read_by_everybody_on_the_machine(
+    tmp_path: Path, umask: int, file: int, folder: int
+) -> None:
+    manifest(tmp_path / "m.csv", 2)
+    with serve(SandboxConfig(**QUICK, faults=("job:moderated=at:2",))) as sandbox:
+        command = [sys.executable, "-m", "batchedit", "run", "m.csv", *map(str, on(sandbox))]
+        done = subprocess.run(command, cwd=tmp_path, env=environment(), umask=umask, capture_output=True, check=False)
+        assert done.returncode == 1, done.stderr
+    run = tmp_path / "outputs" / "m"
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in run.iterdir() if path.suffix != ".lock"}
+    private = {
+        "checkpoint.sqlite",
+        "run.jsonl",
+        "results.csv",
+        "results.jsonl",
+        "failed.csv",
+        "report.json",
+        "settings.toml",
+    }
+    assert {name: modes[name] for name in private} == dict.fromkeys(private, file)
+    assert stat.S_IMODE(run.stat().st_mode) == folder
+    made = subprocess.run(
+        [sys.executable, "-m", "batchedit", "template", "--to", "t.csv"], cwd=tmp_path, umask=umask, check=False
+    )
+    assert made.returncode == 0
+    assert stat.S_IMODE((tmp_path / "t.csv").stat().st_mode) == 0o666 & ~umask

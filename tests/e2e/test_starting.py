@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from pathlib import Path
 
 import openpyxl
@@ -67,6 +68,21 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
     assert [row["result_status"] for row in rows(tmp_path / "outputs" / "photos-manifest")] == ["done"] * 3
 
 
+def test_the_printed_command_for_a_folder_elsewhere_names_it(tmp_path: Path) -> None:
+    """Pictures are read below the sheet's folder; ``init`` writes the sheet where it is called."""
+    elsewhere, here = tmp_path / "my photos", tmp_path / "here"
+    (elsewhere / "sub").mkdir(parents=True)
+    here.mkdir()
+    for name in ("a.png", "sub/b.png"):
+        Image.new("RGB", (30, 20), "red").save(elsewhere / name)
+    told = init(here, "../my photos")
+    for line in told.stdout.splitlines():
+        if "batchedit " in line:
+            command = shlex.split(line[line.index("batchedit ") :])[1:]
+            assert command.count("--image-root") == 1
+            batchedit(*command, cwd=here)
+
+
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     text = {"links_txt": f"{LINK}/a.png\n"}
     init(tmp_path, "links.txt", **text)
@@ -97,9 +113,10 @@ def test_a_shopify_export(tmp_path: Path, name: str) -> None:
     if name == "shop_tsv":
         text = "".join("\t".join(line) + "\n" for line in csv.reader(SHOPIFY.splitlines()))
     told = init(tmp_path, name.replace("_", "."), **{name: text})
-    assert made(tmp_path / "shop-manifest.csv")[1:] == [
-        ["blue-shirt", f"{LINK}/1.jpg", "make an ad for Blue shirt: So soft. Warm & blue."],
-        ["hat", f"{LINK}/3.jpg", "make an ad for Käsehut"],
+    assert made(tmp_path / "shop-manifest.csv") == [
+        ["sku", "image", "prompt", "Title", "Vendor"],
+        ["blue-shirt", f"{LINK}/1.jpg", "make an ad for Blue shirt: So soft. Warm & blue.", "Blue shirt", "Acme"],
+        ["hat", f"{LINK}/3.jpg", "make an ad for Käsehut", "Käsehut", "Acme"],
     ]
     assert (tmp_path / "shop-manifest.csv").read_bytes().startswith(b"\xef\xbb\xbf"), "Käse, for Excel"
     assert "1 further picture of the same products left out" in told.stdout
@@ -112,6 +129,47 @@ def test_a_google_feed(tmp_path: Path, feed: str, skus: list[str]) -> None:
     lines = made(tmp_path / "feed-manifest.csv")[1:]
     assert [line[0] for line in lines] == skus
     assert lines[0][2] == f"Mug! {{x}} {skus[0]}"
+
+
+OPTIONS = f"""Handle,Title,Variant Price,Option1 Name,Option1 Value,Size,Compare at price,Barcode,Image Src
+mug,Mug,9.90,Colour,red,large,,4006381333931,{LINK}/1.jpg
+mug,,10.90,,blue,,,,
+cap,Cap,,,,,,,{LINK}/2.jpg
+"""
+
+
+def test_columns_that_a_prompt_may_want_are_kept(tmp_path: Path) -> None:
+    """Price, vendor and options were left behind: a prompt could name none of them."""
+    prompt = "{title} in {option1 value}, {Variant Price}"
+    init(tmp_path, "shop.csv", "--prompt", prompt, shop_csv=OPTIONS)
+    head, mug, cap = made(tmp_path / "shop-manifest.csv")
+    assert head == ["sku", "image", "prompt", "Title", "Variant Price", "Option1 Name", "Option1 Value", "product Size"]
+    assert mug == ["mug", f"{LINK}/1.jpg", "Mug in red, 9.90", "Mug", "9.90", "Colour", "red", "large"]
+    assert cap == ["cap", f"{LINK}/2.jpg", "Cap in , ", "Cap", "", "", "", ""]
+    assert "2 new" in batchedit("plan", "shop-manifest.csv", "--no-check-images", cwd=tmp_path).stdout
+    refused = init(tmp_path, "shop.csv", "--prompt", "{Barcode}", "--force", code=64)
+    assert "{Barcode}, which is no column" in refused.stderr
+    assert made(tmp_path / "shop-manifest.csv")[1] == mug
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f'ID,Type,SKU,Name,Images,Regular price\n7,simple,S,Mug,"{LINK}/1.jpg, {LINK}/2.jpg",9\n', ["7", "Mug", "9"]),
+        (f"item_sku,item_name,main_image_url,standard_price\nA-1,Mug,{LINK}/1.jpg,9\n", ["A-1", "Mug", "9"]),
+        (f"Artikelnummer;Bezeichnung;Bild;Preis\nA-1;Mug;{LINK}/1.jpg;9\n", ["A-1", "Mug", "9"]),
+    ],
+)
+def test_the_exports_that_plan_knows_are_known_to_init(tmp_path: Path, text: str, line: list[str]) -> None:
+    init(tmp_path, "s.csv", s_csv=text)
+    [found] = open_manifest(tmp_path / "s-manifest.csv").rows()
+    cells = list(found.cells.values())
+    assert (cells[0], cells[1], cells[-2:]) == (line[0], f"{LINK}/1.jpg", line[1:])
+
+
+def test_a_prompt_of_the_source_is_kept(tmp_path: Path) -> None:
+    init(tmp_path, "s.csv", s_csv=f"sku,image,prompt\nA-1,{LINK}/1.jpg,a picnic\nA-2,{LINK}/2.jpg,\n")
+    assert [line[2] for line in made(tmp_path / "s-manifest.csv")[1:]] == ["a picnic", "make an ad for A-2"]
 
 
 @pytest.mark.parametrize(

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import struct
 import sys
 import termios
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from time import time
 
 import pytest
 
+from batchedit.core.events import Released
+from batchedit.core.lifecycle import advance
+from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import environment, manifest
+from tests.support.cli import batchedit, environment, manifest, rows
 
 
-def at_a_terminal(arguments: list[str], cwd: Path, until: str, answer: str) -> tuple[str, int]:
-    """Run the command with a terminal of its own; type ``answer`` once ``until`` was shown."""
+def at_a_terminal(arguments: list[str], cwd: Path, *dialogue: tuple[str, str | Callable[[], str]]) -> tuple[str, int]:
+    """Run the command with a terminal of its own; ``dialogue`` is what is waited for and then typed, one after the other. A
+    function is called while the question stands, and returns what to type.
+    """
     pid, terminal = pty.fork()
     if pid == 0:  # the child: nothing but exec may happen here
         os.chdir(cwd)
         os.execve(sys.executable, [sys.executable, "-m", "batchedit", *arguments], environment(COLUMNS="120"))
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
-    shown, typed = "", not until
+    shown, to_type = "", list(dialogue)
     try:
         while True:
             try:
@@ -33,9 +42,9 @@ def at_a_terminal(arguments: list[str], cwd: Path, until: str, answer: str) -> t
             if not chunk:
                 break
             shown += chunk.decode(errors="replace")
-            if not typed and until in shown:
-                os.write(terminal, answer.encode())
-                typed = True
+            if to_type and to_type[0][0] in shown:
+                typed = to_type.pop(0)[1]
+                os.write(terminal, (typed() if callable(typed) else typed).encode())
     finally:
         _, status = os.waitpid(pid, 0)
         os.close(terminal)
@@ -47,7 +56,7 @@ def test_the_question(tmp_path: Path, answer: str, code: int, bought: int) -> No
     manifest(tmp_path / "m.csv", 3)
     with serve(SandboxConfig(latency="0.2", plain_files=4_000)) as sandbox:
         arguments = ["run", "m.csv", "--base-url", sandbox.url]
-        shown, left = at_a_terminal(arguments, tmp_path, "Buy 3 pictures for about $0.12?", answer)
+        shown, left = at_a_terminal(arguments, tmp_path, ("Buy 3 pictures for about $0.12?", answer))
         assert left == code, shown
         assert sandbox.ledger()["accepted"] == bought
         if bought:
@@ -59,6 +68,120 @@ def test_the_canary_asks_again(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 9)
     with serve(SandboxConfig(latency="0.2", plain_files=4_000)) as sandbox:
         arguments = ["run", "m.csv", "--base-url", sandbox.url, "--canary", "3", "--yes"]
-        shown, code = at_a_terminal(arguments, tmp_path, "", "")
+        shown, code = at_a_terminal(arguments, tmp_path)
         assert (code, sandbox.ledger()["accepted"]) == (0, 9), shown
         assert "canary: 3 of 3 done" in shown
+
+
+def test_ctrl_c_at_the_question_behind_the_canary_left_no_results_and_a_spare_file(tmp_path: Path) -> None:
+    """Three pictures were paid for, and the command said "interrupted; nothing was bought"."""
+    manifest(tmp_path / "m.csv", 9)
+    with serve(SandboxConfig(latency="0.2", plain_files=4_000)) as sandbox:
+        arguments = ["run", "m.csv", "--base-url", sandbox.url, "--canary", "3"]
+        dialogue = (("Buy 3 first for about $0.12?", "y\n"), ("Buy the other 6 for about $0.24?", "\x03"))
+        shown, code = at_a_terminal(arguments, tmp_path, *dialogue)
+        assert code == 130, shown
+        assert sandbox.ledger()["accepted"] == 3
+    after = shown[shown.rindex("[y/N]: ") :]
+    assert "3 done, 6 not bought yet" in after
+    assert "$0.12 spent" in after
+    folder = tmp_path / "outputs" / "m"
+    assert sorted(str(row["result_status"]) for row in rows(folder)) == ["done"] * 3 + ["planned"] * 6
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert (report["exit_code"], report["jobs"], report["usd"]["spent"]) == (130, {"done": 3, "planned": 6}, 0.12)
+    assert not (folder / ".spare").exists()
+
+
+def test_a_plan_that_the_account_can_not_pay_was_asked_about_without_a_word(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 3)
+    with serve(SandboxConfig(latency="0.2", plain_files=4_000, balance="0.05")) as sandbox:
+        warning = "warning: the account's balance is $0.05; what is to be bought comes to $0.12"
+        assert warning in batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
+        question = "Buy 3 pictures for about $0.12?"
+        shown, code = at_a_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, (question, "n\n"))
+        assert code == 64, shown
+        assert warning in shown[: shown.index(question)]
+        assert sandbox.ledger()["submits_seen"] == 0
+        manifest(tmp_path / "m.csv", 1)
+        assert "warning:" not in batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(("answer", "code", "bought"), [("y\n", 0, 5), ("n\n", 64, 1)])
+def test_a_price_that_turns_out_higher_than_quoted_is_asked_about_again(
+    tmp_path: Path, answer: str, code: int, bought: int
+) -> None:
+    """A yes is for the sum that was shown."""
+    manifest(tmp_path / "m.csv", 5)
+    with serve(SandboxConfig(latency="0", plain_files=4_000, actual_price="0.09")) as sandbox:
+        arguments = ["run", "m.csv", "--base-url", sandbox.url, "--max-cost", "5"]
+        dialogue = (("Buy 5 pictures for about $0.20?", "y\n"), ("Buy the other 4 for about $0.36?", answer))
+        shown, left = at_a_terminal(arguments, tmp_path, *dialogue)
+        assert (left, sandbox.ledger()["accepted"]) == (code, bought), shown
+        assert f"{bought} done" in shown[shown.rindex("[y/N]: ") :]
+        assert (tmp_path / "outputs" / "m" / "results.csv").exists()
+
+
+def test_a_price_that_turns_out_higher_than_quoted_ends_a_yes_that_was_said_before(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 5)
+    with serve(SandboxConfig(latency="0", plain_files=4_000, actual_price="0.09")) as sandbox:
+        arguments = ["run", "m.csv", "--base-url", sandbox.url, "--max-cost", "5", "--yes"]
+        shown, left = at_a_terminal(arguments, tmp_path)
+        assert (left, sandbox.ledger()["accepted"]) == (75, 1), shown
+        assert "a picture costs $0.09, and the yes was for $0.04; the other 4 were not bought" in shown
+
+
+def test_a_doubt_that_is_released_while_the_question_stands_is_not_bought_by_it(tmp_path: Path) -> None:
+    """It was counted after the question: asked about one picture, the command bought two."""
+    manifest(tmp_path / "m.csv", 1)
+    run = tmp_path / "outputs" / "m"
+    with serve(SandboxConfig(latency="0", plain_files=4_000, faults=("submit:drop_after=at:1",))) as sandbox:
+        batchedit("run", "m.csv", "--base-url", sandbox.url, "--yes", cwd=tmp_path, code=76)
+        manifest(tmp_path / "m.csv", 2)
+
+        def release() -> str:
+            assert (
+                "another process works on"
+                in batchedit("doubt", "outputs/m", "--buy-again", "all", "--yes", cwd=tmp_path, code=75).stderr
+            )
+            with closing(open_checkpoint(run / "checkpoint.sqlite")) as checkpoint:
+                (record,) = checkpoint.records("state = 'in_doubt'")
+                event = Released(time(), "somebody")
+                checkpoint.save_now(advance(record, event), event)
+            return "y\n"
+
+        dialogue = ("Buy 1 picture for about $0.04?", release)
+        shown, _ = at_a_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, dialogue)
+        assert sandbox.ledger()["accepted"] == 2, shown
+        assert sorted(str(row["result_status"]) for row in rows(run)) == ["done", "planned"]
+
+
+def test_a_sheet_that_is_saved_while_the_question_stands_changes_nothing_of_what_was_asked(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 2)
+    with serve(SandboxConfig(latency="0", plain_files=4_000)) as sandbox:
+
+        def save() -> str:
+            manifest(tmp_path / "m.csv", 7, prefix="new")
+            return "y\n"
+
+        dialogue = ("Buy 2 pictures for about $0.08?", save)
+        shown, code = at_a_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, dialogue)
+        assert code == 0, shown
+        prompts = sorted(job["prompt"] for job in sandbox.ledger(full=True)["requests"])
+        assert prompts == ["make an ad, number sku1x", "make an ad, number sku2x"]
+        assert [row["sku"] for row in rows(tmp_path / "outputs" / "m")] == ["sku-1", "sku-2"]
+
+
+def test_a_run_that_took_another_manifest_in_while_the_question_stands_is_not_bought(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 2)
+    path = tmp_path / "outputs" / "m" / "checkpoint.sqlite"
+    with serve(SandboxConfig(latency="0", plain_files=4_000)) as sandbox:
+
+        def take_in() -> str:
+            with closing(open_checkpoint(path)) as checkpoint:
+                checkpoint.put("fingerprint", "2:other:other")
+            return "y\n"
+
+        dialogue = ("Buy 2 pictures for about $0.08?", take_in)
+        shown, code = at_a_terminal(["run", "m.csv", "--base-url", sandbox.url], tmp_path, dialogue)
+        assert (code, sandbox.ledger()["submits_seen"]) == (75, 0), shown
+        assert "the manifest was changed while the question stood" in shown

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from batchedit.core.errors import ManifestError, UsageError
 from batchedit.core.model import CellProblem, InvalidLine, Line
 from batchedit.jobs.expand import Expander, Recipe, expand_all
+from batchedit.jobs.ratios import spell_ratios
 from batchedit.manifest.read import open_manifest
 from batchedit.manifest.rows import BadRow, Number, Row
 
@@ -197,6 +199,20 @@ def test_a_ratio_that_excel_took_for_a_time(cell):
     assert inputs({"image": U, "prompt": "p", "size": cell})["size"] == "3:2"
 
 
+@pytest.mark.parametrize(
+    ("cell", "size"),
+    [("square", "1:1"), ("Portrait", "2:3"), ("landscape", "3:2"), ("2x3", "2:3"), ("3×2", "3:2"), ("1/1", "1:1")],
+)
+def test_a_ratio_as_people_write_it(cell, size):
+    assert inputs({"image": U, "prompt": "p", "size": cell})["size"] == size
+    (line,) = expand({"image": U, "prompt": "p"}, sizes=(cell, size))
+    assert line.job.size == size
+
+
+def test_a_word_that_may_mean_two_ratios_is_none():
+    assert "portrait" not in spell_ratios({"2:3": "2:3", "3:4": "3:4", "1:1": "1:1"})
+
+
 def test_a_rich_schema_is_read_out_of_text():
     cells = {
         "prompt": "p",
@@ -292,6 +308,10 @@ def test_fill_down_within_an_id_and_its_hint():
         (("title", "SKU"), "SKU"),
         (("Name", "Handle", "Variant SKU"), "Handle"),
         (("Product_ID", "title"), "Product_ID"),
+        (("Titel", "Artikel-Nr.", "Name"), "Artikel-Nr."),
+        (("Title", "Référence"), "Référence"),
+        (("Código", "Title"), "Código"),
+        (("item_name", "item_sku", "title"), "item_sku"),
         (("x",), "1"),
     ],
 )
@@ -340,23 +360,21 @@ def test_unpaired_surrogates_from_elsewhere_are_a_row_error():
 
 # --- local pictures ------------------------------------------------------------------------------
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 50
-
 
 def test_a_local_picture_counts_by_its_content(tmp_path):
-    (tmp_path / "a.png").write_bytes(PNG)
-    (tmp_path / "b c.png").write_bytes(PNG)
+    for name in ("a.png", "b c.png"):
+        Image.new("RGB", (2, 2)).save(tmp_path / name)
     one, two = lines(
         {"sku": "a", "image": "a.png", "prompt": "p"},
         {"sku": "b", "image": "b c.png", "prompt": "p"},
-        image_root=tmp_path,
+        image_roots=(tmp_path,),
     )
     assert one.job.key == two.job.key
     picture = json.loads(one.job.inputs)["image"][0]
     assert picture["$file"] == str(tmp_path / "a.png")
     assert len(picture["$sha256"]) == 64
-    (tmp_path / "a.png").write_bytes(PNG + b"changed")
-    assert lines({"sku": "a", "image": "a.png", "prompt": "p"}, image_root=tmp_path)[0].job.key != one.job.key
+    Image.new("RGB", (3, 3)).save(tmp_path / "a.png")
+    assert lines({"sku": "a", "image": "a.png", "prompt": "p"}, image_roots=(tmp_path,))[0].job.key != one.job.key
 
 
 @pytest.mark.parametrize(
@@ -366,7 +384,7 @@ def test_a_local_picture_counts_by_its_content(tmp_path):
 def test_what_is_no_local_picture(tmp_path, cell, told):
     (tmp_path / "sub").mkdir()
     (tmp_path / "t.png").write_text("text")
-    (problem,) = problems({"image": cell, "prompt": "p"}, image_root=tmp_path)
+    (problem,) = problems({"image": cell, "prompt": "p"}, image_roots=(tmp_path,))
     assert told in problem.reason
 
 

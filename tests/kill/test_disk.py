@@ -7,18 +7,19 @@ import sqlite3
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import anyio
 import pytest
 
-from batchedit.commands import run as runs
-from batchedit.commands.observers import Everybody, JsonLines
+from batchedit.commands.audit import audit
+from batchedit.commands.observers import JsonLines, ObserverGroup
 from batchedit.core.errors import CheckpointError
-from batchedit.core.lifecycle import Accepted, Lost, Reserved, advance
+from batchedit.core.events import Accepted, Lost, Reserved
+from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, State
-from batchedit.ledger.file_guard import Place
+from batchedit.ledger.file_guard import FileGuard
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
 from batchedit.ledger.rescue import NAME, rescue, rescued, spare
@@ -30,8 +31,7 @@ from tests.support.fork_server import Child, Nursery
 
 ROWS = 12
 ON_THE_WIRE = 4
-SLOW = SandboxConfig(latency="0", plain_files=20_000, faults=("submit:slow@1.5=after:5",))
-"""The first four POSTs are answered at once; whoever sees an eighth one has a second and a half for his misdeed."""
+QUICK = SandboxConfig(latency="0", plain_files=20_000)
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +73,9 @@ def command(sandbox: RunningSandbox) -> list[object]:
     return ["run", "m.csv", *on(sandbox, "-j", ON_THE_WIRE, "--poll-seconds", 0.2)]
 
 
-def four_done_four_on_the_wire(nursery: Nursery, sandbox: RunningSandbox, folder: Path) -> Child:
-    child = nursery.start(*command(sandbox), cwd=folder)
+def four_done_four_on_the_wire(nursery: Nursery, sandbox: RunningSandbox, folder: Path, gate: Path) -> Child:
+    """The answers of the second four are on their way until ``gate`` is there."""
+    child = nursery.start(*command(sandbox), cwd=folder, gate=(ON_THE_WIRE + 1, str(gate)))
     log = folder / "outputs" / "m" / "run.jsonl"
     until(lambda: sandbox.ledger()["accepted"] == 2 * ON_THE_WIRE and log.read_text().count("Saved") == ON_THE_WIRE)
     return child
@@ -89,7 +90,7 @@ def goes_on(nursery: Nursery, sandbox: RunningSandbox, folder: Path, *, doubts: 
     assert Counter(row["result_status"] for row in rows(folder / "outputs" / "m")) == Counter(expected)
     ledger = sandbox.ledger()
     assert (ledger["accepted"], ledger["duplicates"], ledger["bugs"]) == (ROWS, 0, [])
-    assert runs.audit(str(folder / "outputs" / "m"), {})[1].findings == []
+    assert audit(str(folder / "outputs" / "m"), {})[1].findings == []
 
 
 def ids_on_the_wire(sandbox: RunningSandbox) -> set[str]:
@@ -97,11 +98,12 @@ def ids_on_the_wire(sandbox: RunningSandbox) -> set[str]:
     return {job["request_id"] for job in jobs[ON_THE_WIRE:]}
 
 
-def test_a_full_disk_while_answers_are_on_their_way(nursery: Nursery, small_disk: Path) -> None:
+def test_a_full_disk_while_answers_are_on_their_way(tmp_path: Path, nursery: Nursery, small_disk: Path) -> None:
     manifest(small_disk / "m.csv", ROWS)
-    with serve(SLOW) as sandbox:
-        child = four_done_four_on_the_wire(nursery, sandbox, small_disk)
+    with serve(QUICK) as sandbox:
+        child = four_done_four_on_the_wire(nursery, sandbox, small_disk, tmp_path / "gate")
         ballast = fill(small_disk)
+        (tmp_path / "gate").touch()
         assert child.wait() == 74, child.stderr
         assert "Traceback" not in child.stderr
         assert sandbox.ledger()["submits_seen"] == 2 * ON_THE_WIRE, "it went on buying"
@@ -121,11 +123,31 @@ def test_a_full_disk_while_answers_are_on_their_way(nursery: Nursery, small_disk
         assert not list(folder.glob(".spare"))
 
 
+def test_a_disk_that_is_full_at_the_start_leaves_no_damaged_checkpoint(small_disk: Path) -> None:
+    """With 144 or 168 KiB left, what was made was damaged: "do not delete it", for ever, though nothing was bought."""
+    path, made = small_disk / "checkpoint.sqlite", set()
+    for left in range(0, 320, 8):
+        ballast = fill(small_disk)
+        os.truncate(ballast, ballast.stat().st_size - left * 1024)
+        with suppress(CheckpointError):
+            create_checkpoint(path, model="m", service="s").close()
+        ballast.unlink()
+        made.add(path.exists())
+        if path.exists():
+            with closing(open_checkpoint(path)) as checkpoint:
+                assert checkpoint.get("model") == "m"
+        for name in small_disk.iterdir():
+            assert name.name.startswith("checkpoint.sqlite"), name
+            assert ".part" not in name.name
+            name.unlink()
+    assert made == {True, False}
+
+
 def test_a_file_that_may_not_grow(tmp_path: Path, nursery: Nursery) -> None:
     """The same with a quota on each file, wherever the tests run: the database can't grow, the side file can."""
     manifest(tmp_path / "m.csv", ROWS)
-    with serve(SLOW) as sandbox:
-        limit = 96 * 1024
+    with serve(QUICK) as sandbox:
+        limit = 128 * 1024
         child = nursery.start(*command(sandbox), cwd=tmp_path, fsize=limit)
         assert child.wait() == 74, child.stderr
         assert "Traceback" not in child.stderr
@@ -143,8 +165,8 @@ def test_the_database_disappears_under_the_process(tmp_path: Path, nursery: Nurs
     """SQLite would write on into a file without a name. It is noticed, put back, and told."""
     manifest(tmp_path / "m.csv", ROWS)
     path = tmp_path / "outputs" / "m" / "checkpoint.sqlite"
-    with serve(SLOW) as sandbox:
-        child = four_done_four_on_the_wire(nursery, sandbox, tmp_path)
+    with serve(QUICK) as sandbox:
+        child = four_done_four_on_the_wire(nursery, sandbox, tmp_path, tmp_path / "gate")
         if what == "replaced":
             (tmp_path / "other").write_bytes(b"not a database at all")
             (tmp_path / "other").replace(path)
@@ -153,6 +175,7 @@ def test_the_database_disappears_under_the_process(tmp_path: Path, nursery: Nurs
         else:
             for name in path.parent.glob("checkpoint.sqlite*" if what == "deleted with its log" else path.name):
                 name.unlink()
+        (tmp_path / "gate").touch()
         assert child.wait() == 74, child.stderr
         assert "was deleted or replaced" in child.stderr
         assert "the same command goes on" in child.stderr
@@ -165,17 +188,33 @@ def test_the_database_disappears_under_the_process(tmp_path: Path, nursery: Nurs
         goes_on(nursery, sandbox, tmp_path)
 
 
+def makes_immutable(probe: Path) -> bool:
+    """Does ``chattr +i`` hold off a process that has the file open already? A disk in memory takes it, and does not."""
+    with probe.open("wb", buffering=0) as file:
+        if subprocess.run(["chattr", "+i", probe], capture_output=True, check=False).returncode:
+            return False
+        try:
+            file.write(b"x")
+        except PermissionError:
+            return True
+        finally:
+            subprocess.run(["chattr", "-i", probe], check=True)
+    return False
+
+
 def test_the_database_can_no_longer_be_written(tmp_path: Path, nursery: Nursery) -> None:
     """Made immutable under the process, which root's rights do not help against; elsewhere the right is taken away."""
     manifest(tmp_path / "m.csv", ROWS)
     folder = tmp_path / "outputs" / "m"
-    with serve(SLOW) as sandbox:
-        child = four_done_four_on_the_wire(nursery, sandbox, tmp_path)
+    with serve(QUICK) as sandbox:
+        child = four_done_four_on_the_wire(nursery, sandbox, tmp_path, tmp_path / "gate")
         files = [str(folder / name) for name in ("checkpoint.sqlite", "checkpoint.sqlite-wal")]
-        if subprocess.run(["chattr", "+i", *files], capture_output=True, check=False).returncode:
+        if not makes_immutable(tmp_path / "probe"):
             child.kill()
             pytest.skip("no file can be made immutable here")
         try:
+            subprocess.run(["chattr", "+i", *files], check=True)
+            (tmp_path / "gate").touch()
             assert child.wait() == 74, child.stderr
             kept = {event.handle.request_id for _, _, event in rescued(folder)}
             assert kept == ids_on_the_wire(sandbox)
@@ -300,7 +339,8 @@ def test_spare_room_is_there_and_goes_away(tmp_path: Path) -> None:
 
 
 def test_taken_in_lines_are_kept_over_the_years(checkpoint: SqliteCheckpoint, tmp_path: Path) -> None:
-    from batchedit.run_folder import RunFolder, take_in_rescued
+    from batchedit.commands.open_run import take_in_rescued
+    from batchedit.run_folder import RunFolder
 
     for job in (1, 2):
         record = checkpoint.records("id = ?", (job,))[0]
@@ -373,7 +413,7 @@ def test_a_place_that_never_was(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.sqlite"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE t (a)")
-        place = Place(path)
+        place = FileGuard(path)
         place.check(connection)
         path.parent.joinpath("checkpoint.sqlite").unlink()
         path.parent.joinpath("checkpoint.sqlite.part").mkdir()  # so that it can't be put back
@@ -400,7 +440,7 @@ def test_who_watches_can_not_break_what_is_watched() -> None:
         def note(self, name: str, message: str, **details: object) -> None:
             heard.append(name)
 
-    everybody = Everybody([Broken(), Fine()])
+    everybody = ObserverGroup([Broken(), Fine()])
     everybody.saw(make_record(), Reserved(1.0))
     everybody.note("halted", "for a test")
     assert heard == ["observer_failed", "saw", "halted"]
@@ -408,7 +448,7 @@ def test_who_watches_can_not_break_what_is_watched() -> None:
 
 def test_a_log_on_a_full_disk_ends_no_run() -> None:
     full = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115 - its closing fails, as it must
-    everybody = Everybody([JsonLines(full)])
+    everybody = ObserverGroup([JsonLines(full)])
     everybody.saw(make_record(), Reserved(1.0))
     everybody.note("halted", "for a test")
     with pytest.raises(OSError, match="No space left"):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.commands import run as runs
+from batchedit.commands.audit import audit
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.sandbox.faults import allowed
@@ -45,13 +45,15 @@ FAULTS = {
     "hang_after": LOST_AFTER,
     "garbage": LOST_AFTER,
     "no_id": LOST_AFTER,
-    "truncated": LOST_AFTER,
+    "truncated": Fault(made=True, leads_to="Accepted"),
     "500_html": LOST_BEFORE,
     "500_html_after": LOST_AFTER,
     "502": LOST_BEFORE,
     "502_after": LOST_AFTER,
     "504": LOST_BEFORE,
     "504_after": LOST_AFTER,
+    "500_after": LOST_AFTER,
+    "200_error_after": LOST_AFTER,
     "429": Fault(made=False, leads_to="Declined"),
     "429_date": Fault(made=False, leads_to="Declined", rule="429_date@0"),
     "429_bare": Fault(made=False, leads_to="Declined"),
@@ -104,7 +106,7 @@ def check(folder: Path, sandbox: RunningSandbox, expected: dict[str, int]) -> No
     assert found == Counter(expected), found
     ledger = sandbox.ledger(full=True)
     assert (ledger["duplicates"], ledger["bugs"], ledger["token_leaks"]) == (0, [], [])
-    proof = runs.audit(str(folder / "outputs" / "m"), {})[1]
+    proof = audit(str(folder / "outputs" / "m"), {})[1]
     assert proof.findings == []
     known = {str(row["result_request_id"]) for row in rows(folder / "outputs" / "m") if row["result_request_id"]}
     unknown = [job for job in ledger["requests"] if job["request_id"] not in known]
@@ -157,7 +159,7 @@ def test_an_account_stop_in_the_middle(tmp_path: Path, nursery: Nursery, name: s
         for _ in range(2):
             first = nursery.run(*command(sandbox, "-j", 8), cwd=tmp_path, code=code)
             check(tmp_path, sandbox, {"done": 3, "planned": 5})
-            assert "to go on: batchedit run m.csv" in first.stdout
+            assert "to go on: batchedit run outputs/m" in first.stdout
         checkpoint = open_checkpoint(tmp_path / "outputs" / "m" / "checkpoint.sqlite", read_only=True)
         assert {(r.attempts, r.held, r.due_at) for r in checkpoint.records("state = 'planned'")} == {(0, 0, 0.0)}
         checkpoint.close()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from batchedit.core.lifecycle import Accepted, Completed, Event, Refused, Reserved, Saved, advance
+from batchedit.core.events import Accepted, Completed, Event, Refused, Reserved, Saved
+from batchedit.core.lifecycle import advance
 from batchedit.core.model import CellProblem, Handle, InvalidLine, Kind, Line, Output, Problem, SavedFile, State
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint
@@ -20,8 +23,9 @@ FILES = (SavedFile("files/a.png", "ab" * 32, 10, 1, 1, "https://files.runcomfy.n
 
 
 @pytest.fixture
-def checkpoint(tmp_path: Path) -> SqliteCheckpoint:
-    return create_checkpoint(tmp_path / "checkpoint.sqlite", model="m", service="sandbox")
+def checkpoint(tmp_path: Path) -> Iterator[SqliteCheckpoint]:
+    with closing(create_checkpoint(tmp_path / "checkpoint.sqlite", model="m", service="sandbox")) as made:
+        yield made
 
 
 def take_in(checkpoint: SqliteCheckpoint, lines: list[Line | InvalidLine], limit: int | None = None) -> None:
@@ -74,8 +78,8 @@ def test_errors_are_counted_over_lines_and_invalid_rows_apart(checkpoint: Sqlite
     found = digest(checkpoint)
     assert found.invalid == 1
     assert found.errors == (
-        CommonError("refused", "no such size", 7, (2, 3, 4, 5, 6)),
-        CommonError("moderated", "not this", 1, (8,)),
+        CommonError("refused", "no such size", 7, tuple((n, f"sku-{n}") for n in range(2, 7))),
+        CommonError("moderated", "not this", 1, ((8, "sku-8"),)),
     )
 
 

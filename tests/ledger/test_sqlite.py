@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
 import pytest
+from filelock import FileLock
 
 from batchedit.core.errors import (
     BudgetReachedError,
@@ -20,19 +23,20 @@ from batchedit.core.errors import (
     LockedError,
     NotFoundError,
 )
-from batchedit.core.lifecycle import Accepted, Completed, Reserved, Saved, advance
+from batchedit.core.events import Accepted, Completed, Reserved
+from batchedit.core.lifecycle import advance
 from batchedit.core.model import CellProblem, InvalidLine, Line, State
 from batchedit.ledger import intake as intakes
 from batchedit.ledger import key_map as keymap
-from batchedit.ledger import sqlite as sqlite_checkpoint
 from batchedit.ledger.intake import Intake
-from batchedit.ledger.lock import run_lock
+from batchedit.ledger.lock import holder, run_lock
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
 from batchedit.ledger.rescue import clear_rescued, rescue, rescued
-from batchedit.ledger.sqlite import BUSY_SECONDS, COMPANY_SECONDS, SqliteCheckpoint
-from batchedit.planning.intake import state_of
-from batchedit.pool.collecting import Pool, step
-from tests.ledger.ledger_suite import FILES, HANDLE, OUTPUTS, CheckpointSuite, Make, first, play
+from batchedit.ledger.sqlite import SqliteCheckpoint
+from batchedit.ledger.sqlite_file import BUSY_SECONDS
+from batchedit.pool.pool import Pool, apply_event
+from tests.ledger.book_suite import BookSuite
+from tests.ledger.ledger_suite import HANDLE, OUTPUTS, LedgerSuite, Make, first, play
 from tests.support.factories import make_job, make_line
 
 MODEL = "openai/gpt-4o-image/edit"
@@ -56,15 +60,21 @@ def take_in(checkpoint: SqliteCheckpoint, lines: Iterable[Line | InvalidLine], l
     return intake.commit("fingerprint")
 
 
-class TestSqlite(CheckpointSuite):
+class TestSqlite(LedgerSuite):
     @pytest.fixture
     def make(self, empty: SqliteCheckpoint) -> Make:
         def make(lines: Iterable[Line], cap: int | None = None) -> SqliteCheckpoint:
             take_in(empty, lines)
-            empty.set_cap(cap)
+            empty.set_cap(cap, 0.0)
             return empty
 
         return make
+
+
+class TestSqliteBook(BookSuite):
+    @pytest.fixture
+    def book(self, empty: SqliteCheckpoint) -> SqliteCheckpoint:
+        return empty
 
 
 @pytest.mark.anyio
@@ -74,36 +84,10 @@ async def test_another_process_finds_what_was_saved(path: Path, empty: SqliteChe
     reader = open_checkpoint(path, read_only=True)
     assert reader.counts().by_state == {State.FETCHED: 1}
     assert (reader.money().spent, reader.top_price, reader.model) == (77, 77, MODEL)
-    assert [(name, state) for _, _, _, name, state, _ in reader.events()] == [
+    assert [(logged.name, logged.state) for logged in reader.log()] == [
         ("Reserved", "submitting"), ("Accepted", "waiting"), ("Completed", "fetched"),
     ]  # fmt: skip
     reader.close()
-
-
-COMPANIONS = (Completed(3.0, OUTPUTS, 77), Saved(4.0, FILES))
-"""What nobody waits for."""
-
-
-@pytest.mark.parametrize("waiting", range(len(COMPANIONS)), ids=["the end of a job", "a finished picture"])
-@pytest.mark.anyio
-async def test_what_nobody_waits_for_shares_the_next_commit(
-    empty: SqliteCheckpoint, monkeypatch: pytest.MonkeyPatch, waiting: int
-) -> None:
-    take_in(empty, [make_line(1), make_line(2)])
-    old, new = await empty.planned(0, 2)
-    old = await play(empty, old, Reserved(1.0, 40), Accepted(2.0, HANDLE), *COMPANIONS[:waiting])
-    commits: list[str] = []
-    empty._db.set_trace_callback(lambda text: commits.append(text) if text == "COMMIT" else None)
-    event = COMPANIONS[waiting]
-    monkeypatch.setattr(sqlite_checkpoint, "COMPANY_SECONDS", 60.0)
-    with anyio.fail_after(30):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(empty.save, advance(old, event), event)
-            await anyio.wait_all_tasks_blocked()
-            assert commits == []
-            await play(empty, new, Reserved(5.0, 40))
-    assert commits == ["COMMIT"]
-    assert empty.counts().by_state == {(State.FETCHED, State.DONE)[waiting]: 1, State.SUBMITTING: 1}
 
 
 async def refused_behind_an_end(checkpoint: SqliteCheckpoint, *, estimate: int, charged: int, cap: int) -> bool:
@@ -111,7 +95,7 @@ async def refused_behind_an_end(checkpoint: SqliteCheckpoint, *, estimate: int, 
     take_in(checkpoint, [make_line(1), make_line(2)])
     old, new = await checkpoint.planned(0, 2)
     old = await play(checkpoint, old, Reserved(1.0, estimate), Accepted(2.0, HANDLE))
-    checkpoint.set_cap(cap)
+    checkpoint.set_cap(cap, 0.0)
     end = Completed(3.0, OUTPUTS, charged)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(checkpoint.save, advance(old, end), end)
@@ -142,15 +126,6 @@ async def test_the_next_intention_is_weighed_with_the_price_that_the_end_before_
     assert empty.top_price == 600_000
 
 
-@pytest.mark.anyio
-async def test_what_finds_no_company_is_written_down_all_the_same(empty: SqliteCheckpoint) -> None:
-    take_in(empty, [make_line(1)])
-    began = anyio.current_time()
-    await play(empty, await first(empty), Reserved(1.0), Accepted(2.0, HANDLE), *COMPANIONS)
-    assert anyio.current_time() - began >= 2 * COMPANY_SECONDS
-    assert empty.counts().by_state == {State.DONE: 1}
-
-
 class Interrupting:
     """A connection during whose next INSERT the person presses Ctrl-C."""
 
@@ -167,14 +142,13 @@ class Interrupting:
 
 
 @pytest.mark.anyio
-async def test_ctrl_c_while_an_id_is_written_down_on_the_event_loop(path: Path, empty: SqliteCheckpoint) -> None:
+async def test_ctrl_c_while_an_id_is_written_down(path: Path, empty: SqliteCheckpoint) -> None:
     take_in(empty, [make_line(1)])
     record = await play(empty, await first(empty), Reserved(1.0, 40))
-    empty._usual_seconds = 0.0  # a quick disk
     empty._db = cast("sqlite3.Connection", Interrupting(empty._db))
     pool = cast("Pool", SimpleNamespace(checkpoint=empty, observer=None, governor=None))
     with pytest.raises(KeyboardInterrupt):
-        await step(pool, record, Accepted(2.0, HANDLE))
+        await apply_event(pool, record, Accepted(2.0, HANDLE))
     assert [(job, event.handle) for job, _, event in rescued(path.parent)] == [(record.id, HANDLE)]
 
 
@@ -182,7 +156,6 @@ async def test_ctrl_c_while_an_id_is_written_down_on_the_event_loop(path: Path, 
 async def test_the_event_loop_waits_for_no_other_writer(path: Path, empty: SqliteCheckpoint) -> None:
     take_in(empty, [make_line(1)])
     record = await first(empty)
-    empty._usual_seconds = 0.0  # a quick disk
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     ticks, began = 0, anyio.current_time()
@@ -305,7 +278,7 @@ class TestIntake:
         assert len(plan.records("1")) == 3
         known = intakes.known_jobs(plan)
         assert [known.find(make_job(n).key) for n in (1, 2, 3)] == [1, None, None]
-        assert [state_of(plan, known)(make_job(n).key) for n in (1, 2, 3)] == [State.PLANNED, None, None]
+        assert [plan.state_of(known)(make_job(n).key) for n in (1, 2, 3)] == [State.PLANNED, None, None]
         plan.close()
 
 
@@ -321,7 +294,7 @@ class TestOpening:
         assert path.read_bytes().startswith(b"Hello")
 
     def test_somebody_elses_database(self, path: Path) -> None:
-        with sqlite3.connect(path) as db:
+        with closing(sqlite3.connect(path)) as db, db:
             db.execute("CREATE TABLE t (x)")
         db.close()
         with pytest.raises(CheckpointCorruptError, match="not a batchedit checkpoint"):
@@ -358,6 +331,21 @@ def test_the_second_process_is_told_who_is_first(tmp_path: Path) -> None:
         _lock_in_child(tmp_path)
     with run_lock(tmp_path, "again"):
         pass
+
+
+def test_who_asks_for_an_instant_whether_a_run_goes_on_keeps_none_from_starting(tmp_path: Path) -> None:
+    assert holder(tmp_path) == ""
+    with run_lock(tmp_path, "run"):
+        assert holder(tmp_path).startswith(f"pid {os.getpid()} on ")
+    asking = FileLock(tmp_path / ".lock", is_singleton=False, thread_local=False)
+    asking.acquire()
+    threading.Timer(0.1, asking.release).start()
+    with run_lock(tmp_path, "run"):
+        pass
+    (tmp_path / ".lock").unlink()
+    (tmp_path / "else").write_text("mine")
+    (tmp_path / ".lock").symlink_to(tmp_path / "else")
+    assert holder(tmp_path) == ""
 
 
 def _lock_in_child(folder: Path) -> None:

@@ -122,7 +122,7 @@ def test_missing_file_folder_and_foreign_sheets(tmp_path):
         open_manifest(tmp_path)
     assert "spring.csv" in folder.value.hint
     (tmp_path / "old.xls").write_bytes(b"\xd0\xcf\x11\xe0" * 10)
-    with pytest.raises(ManifestError, match="can't read"):
+    with pytest.raises(ManifestError, match="no spreadsheet"):
         open_manifest(tmp_path / "old.xls")
 
 
@@ -165,6 +165,15 @@ def test_jsonl_lines_that_are_no_rows(table, line, told):
     assert bad.raw == line
 
 
+def test_a_byte_of_json_lines_that_is_no_text_was_not_named(tmp_path):
+    """A sheet's row was named with its byte, and a line only with what may be wrong in it."""
+    path = tmp_path / "m.jsonl"
+    path.write_bytes('{"a": "Kühle"}\n'.encode() + b'{"a": "caf\xe9"}\n{"a": "K\xc3')
+    good, bad, cut = open_manifest(path).rows()
+    assert (good.cells, bad.reason) == ({"a": "Kühle"}, "holds the byte 0xe9, which is no text in utf-8")
+    assert (cut.number, "cut off" in cut.reason) == (3, True)
+
+
 def test_jsonl_columns_are_the_union_in_order_of_sight(table):
     manifest = table('\ufeff{"b": 1, "a": 2}\r\n{"c": 1, "a": 2, "result_row": 3}\r\n', "m.ndjson")
     assert manifest.columns == ("b", "a", "c")
@@ -190,7 +199,7 @@ def test_the_same_five_rows_in_every_dialect(tmp_path, name):
 
 def test_guesses_are_told_and_can_be_overridden(tmp_path):
     path = make_dialect(tmp_path, "semicolon.csv")
-    assert "read as cp1252" in open_manifest(path).notes[0]
+    assert "read as windows-1252: " in open_manifest(path).notes[0]
     assert open_manifest(path, encoding="latin-1", delimiter=";").notes == ()
     with pytest.raises(UsageError, match="no encoding"):
         open_manifest(path, encoding="utf-9")
@@ -277,11 +286,12 @@ def test_real_exports_read_as_the_csv_module_reads_them(name):
     assert cells(manifest) == rows
 
 
+@pytest.mark.process
 def test_plain_files_need_no_pandas(tmp_path):
     (tmp_path / "m.csv").write_text("a\n1\n")
     code = (
-        "import sys; from pathlib import Path; from batchedit.jobs import expand;"
-        "from batchedit.manifest import read; from batchedit.results import writer;"
+        "import sys; from pathlib import Path; import batchedit.jobs.expand, batchedit.results.writer;"
+        "from batchedit.manifest import read;"
         f"list(read.open_manifest(Path({str(tmp_path / 'm.csv')!r})).rows());"
         "heavy = {'pandas', 'numpy', 'openpyxl', 'pyarrow', 'charset_normalizer', 'selectolax'};"
         "print(sorted(heavy & set(sys.modules)))"

@@ -25,7 +25,7 @@ row = st.fixed_dictionaries(
     {
         "sku": st.sampled_from(["a", "A", "b", "7", ""]),
         "image": st.sampled_from(["https://x.example/1.png", "https://x.example/2.png"]),
-        "prompt": st.sampled_from(["p", "q", "r {sku}"]),
+        "prompt": st.sampled_from(["p", "q", "r {size}", "s {word}"]),  # not {sku}: a cell's braces name a column
         "size": st.sampled_from(["", "1:1", "2:3"]),
     }
 )
@@ -64,6 +64,13 @@ def test_inserting_rows_buys_only_them(table, new, place):
 @given(rows)
 def test_ids_and_row_numbers_are_not_the_identity(table):
     assert keys([{**cells, "sku": f"other-{number}"} for number, cells in enumerate(table)]) == keys(table)
+
+
+@given(rows)
+def test_an_id_that_a_prompt_names_is_part_of_the_identity(table):
+    named = [{**cells, "prompt": "r {sku}"} for cells in table]
+    written = [{**cells, "prompt": f"r {cells['sku']}"} for cells in table]
+    assert keys(named) == keys(written)
 
 
 @given(rows)

@@ -7,18 +7,23 @@ import io
 import json
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchedit.core.columns import RESULT_COLUMNS
 from batchedit.core.model import Outcome
 from batchedit.manifest.cells import json_text
-from batchedit.manifest.rows import OURS, Number, Row
-from batchedit.results.columns import RESULT_COLUMNS, csv_cells, json_object
+from batchedit.manifest.header import OURS
+from batchedit.manifest.read import manifest_from_frame
+from batchedit.manifest.rows import Number, Row
+from batchedit.results.columns import csv_cells, json_object
 from batchedit.results.writer import _at_once, _with_ours
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 CELLS = st.dictionaries(TEXT, TEXT | st.booleans() | st.none())
+MANIFEST = manifest_from_frame(pd.DataFrame({"sku": ["x"]}))
 OUTSIDE = ("size", "error", "file", "url", "request_id", "flags")
 
 
@@ -31,17 +36,15 @@ def test_numbers_stay_as_they_were_written() -> None:
     assert json_text({"a": Number("1.50"), "b": "x"}) == '{"a":1.50,"b":"x"}'
 
 
-# What begins with our prefix is dropped on the way in (tests/unit/test_manifest.py), so no row has it.
-USERS = st.dictionaries(
-    TEXT.filter(lambda name: not name.startswith(OURS)), TEXT | st.booleans() | st.none(), min_size=1
-)
+# What begins with our prefix is dropped on the way in (tests/manifest/test_read.py), so no row has it.
+USERS = st.dictionaries(TEXT.filter(lambda name: name not in OURS), TEXT | st.booleans() | st.none(), min_size=1)
 
 
 @given(USERS, TEXT, st.sampled_from([None, 40_000, 1]))
 def test_a_line_made_at_once_is_the_line_made_of_its_parts(cells: dict[str, Any], url: str, cost: int | None) -> None:
     row, outcome = Row(1, cells, ""), Outcome(1, "x", "done", url=url, cost=cost)
-    assert _at_once(row, outcome).decode() == _with_ours(json_text(cells), outcome)
-    assert not _at_once(Row(1, {**cells, "n": Number("1.50")}, ""), outcome), "a number's digits are its own"
+    assert _at_once(row, outcome, MANIFEST).decode() == _with_ours(json_text(cells), outcome, MANIFEST)
+    assert not _at_once(Row(1, {**cells, "n": Number("1.50")}, ""), outcome, MANIFEST), "a number's digits are its own"
 
 
 @given(st.fixed_dictionaries({f"result_{name}": TEXT for name in OUTSIDE}), st.lists(TEXT, min_size=1, max_size=3))

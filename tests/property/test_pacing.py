@@ -104,7 +104,7 @@ def test_an_eta_is_finite_and_in_order(stories, ages, planned, at_once):
 happenings = st.lists(
     st.tuples(
         st.floats(0.0, 3.0),
-        st.sampled_from(["ask", "ask", "ask", "accepted", "throttled", "troubled"]),
+        st.sampled_from(["ask", "ask", "ask", "accepted", "throttled", "held", "restart"]),
         st.one_of(st.none(), st.floats(0.0, 10.0)),
     ),
     max_size=200,
@@ -125,8 +125,10 @@ def test_no_stretch_of_time_sees_more_posts_than_the_rate_and_one_burst(script, 
             governor.accepted(now)
         elif what == "throttled":
             governor.throttled(now, retry_after, rng)
+        elif what == "held":
+            governor.held(now, retry_after, rng)
         else:
-            governor.troubled(now)
+            governor.restart()
         assert governor.wait(now) < math.inf
     for i, begin in enumerate(sent):
         for j in range(i, len(sent)):

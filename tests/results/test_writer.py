@@ -12,12 +12,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from batchedit.core.columns import RESULT_COLUMNS
 from batchedit.core.errors import ManifestError, OutputError
 from batchedit.core.model import Outcome
 from batchedit.manifest.read import manifest_from_frame, open_manifest
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.results.tables import results_frame
-from batchedit.results.writer import RESULT_COLUMNS, write_results
+from batchedit.results.writer import write_results
 
 FILES = json.dumps(
     [["files/a.png", "ab" * 32, 2048, 1024, 768, "https://f.example/a.png"], ["files/a-2.png", "cd" * 32, 1, 2, 3, "u"]]
@@ -60,7 +61,7 @@ def test_every_column_of_ours(enrich):
     assert tuple(row)[1:] == RESULT_COLUMNS
     assert row == {
         "sku": "a",
-        "result_row": "1",
+        "result_row": "2",
         "result_size": "1:1",
         "result_variant": "1",
         "result_version": "1",
@@ -81,6 +82,9 @@ def test_every_column_of_ours(enrich):
         "result_height": "768",
         "result_key": KEY.hex(),
         "result_flags": "",
+        "result_reused_from": "",
+        "result_decision": "",
+        "result_note": "",
     }
 
 
@@ -103,8 +107,8 @@ def test_the_users_bytes_stay(enrich, content, delimiter, newline):
     kept = []
     for line in text.split(newline):
         cut = line.find(f"{delimiter}result_row")
-        cut = cut if cut >= 0 else line.find(f"{delimiter}1{delimiter}1:1")
         cut = cut if cut >= 0 else line.find(f"{delimiter}2{delimiter}1:1")
+        cut = cut if cut >= 0 else line.find(f"{delimiter}3{delimiter}1:1")
         kept.append(line[:cut] if cut >= 0 else line)
     assert newline.join(kept).rstrip(newline) == original.rstrip(newline)
 
@@ -247,3 +251,15 @@ def test_a_dataframe_comes_back_with_its_types():
     assert found["n"].tolist() == [1, 2, 2]
     assert found["n"].dtype == frame["n"].dtype
     assert tuple(found.columns) == ("sku", "n", "market", *RESULT_COLUMNS)
+
+
+def test_a_dataframe_comes_back_with_its_index_and_its_columns_whatever_their_names():
+    """A column whose name is a number ended in a KeyError, after the purchase."""
+    frame = pd.DataFrame({2026: [5, 6], "sku": ["a", "b"], dt.date(2026, 1, 1): ["x", "y"]}, index=["z", "a"])
+    frame.index.name = "code"
+    found = results_frame(manifest_from_frame(frame), [done(1), done(2), done(2)])
+    assert found.index.tolist() == ["z", "a", "a"]
+    assert found.index.name == "code"
+    assert found.columns.tolist()[:3] == [2026, "sku", dt.date(2026, 1, 1)]
+    assert found[2026].tolist() == [5, 6, 6]
+    assert found["result_row"].tolist() == [1, 2, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from pathlib import Path
@@ -9,11 +10,22 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from batchedit.images.features import Album, Look, Wanted, is_flat, measured, on_white
+from batchedit.images.features import HASH, Album, Look, Wanted, is_flat, measured, on_white
 from batchedit.review import alike as alike_module
 from batchedit.review.alike import BITS, alike, groups
 from batchedit.review.checks import Subject, check, wrong_ratio
 from tests.support.finished_run import picture
+
+HASHES = [
+    (0, 0xBCC39A4C633CCC93),
+    (1, 0xDAC73158C3B58C4B),
+    (2, 0xF69D1A3E8D428547),
+    (3, 0x907926C5D6BA5966),
+    (4, 0x96373DC86B19CC62),
+    (5, 0xBC4386AC59B2CD39),
+    (6, 0xBD79E08E9A92CE82),
+    (7, 0x9D8E4363AC2A35B5),
+]
 
 
 def look(number: int, hash_: int, **changes: object) -> Look:
@@ -60,6 +72,39 @@ def test_the_same_picture_scaled_brightened_and_recompressed_is_alike_another_on
     other.save(tmp_path / "b.jpg", quality=60)
     assert alike(seen(one), seen(Image.open(tmp_path / "b.jpg").convert("RGB"), "b"))
     assert not any(alike(seen(picture(a)), seen(picture(b), "b")) for a in range(8) for b in range(a))
+
+
+@pytest.mark.parametrize(("number", "hash_"), HASHES)
+def test_the_hash_is_the_one_of_imagehash(number: int, hash_: int) -> None:
+    """Told by ``imagehash.phash`` 4.3.2 of these pictures."""
+    assert seen(picture(number)).hash == hash_
+
+
+@pytest.mark.parametrize("grain", range(6))
+def test_a_product_on_white_is_alike_with_a_little_grain(grain: int) -> None:
+    """Where a hash of differences between neighbours (``dhash``) fails: the white ground is most of the picture."""
+    image = Image.new("RGB", (480, 480), "white")
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((100 + 20 * grain, 90, 300, 330 - 10 * grain), fill="navy")
+    draw.rectangle((150, 300, 260 + 15 * grain, 420), fill="tan")
+    grained = Image.blend(image, Image.effect_noise(image.size, 30).convert("RGB"), 0.04)
+    assert alike(seen(image), seen(grained, "b"))
+
+
+def test_a_hash_of_another_kind_is_not_compared(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    picture(1).save(path)
+    fresh = Album(tmp_path / "thumbs").look([Wanted(path, "aa")])["aa"]
+    kept = tmp_path / "thumbs" / "seen.jsonl"
+    line = json.loads(kept.read_text())
+    assert line["kind"] == HASH
+    earlier = [
+        {**line, "hash": 1, "kind": "another"},
+        {name: line[name] for name in line if name != "kind"} | {"hash": 1},
+    ]
+    for told in earlier:
+        kept.write_text(json.dumps(told) + "\n")
+        assert Album(tmp_path / "thumbs").look([Wanted(path, "aa")])["aa"] == fresh
 
 
 def test_equal_shapes_in_other_colours_are_not_alike() -> None:
@@ -167,6 +212,16 @@ def test_a_thumbnail_that_is_gone_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "thumbs" / "aa.webp").unlink()
     Album(tmp_path / "thumbs").look([Wanted(path, "aa")])
     assert (tmp_path / "thumbs" / "aa.webp").is_file()
+
+
+def test_an_empty_thumbnail_is_made_again(tmp_path: Path) -> None:
+    """As a failure of power leaves it."""
+    path = tmp_path / "a.png"
+    picture(3).save(path)
+    Album(tmp_path / "thumbs").look([Wanted(path, "aa")])
+    (tmp_path / "thumbs" / "aa.webp").write_bytes(b"")
+    Album(tmp_path / "thumbs").look([Wanted(path, "aa")])
+    assert (tmp_path / "thumbs" / "aa.webp").stat().st_size
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\x89PNG\r\n\x1a\n and then nothing"])

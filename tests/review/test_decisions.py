@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import orjson
@@ -17,7 +21,8 @@ from batchedit.jobs.identity import job_key
 from batchedit.ledger.decisions import Marks, TakenIn
 from batchedit.ledger.gallery_rows import outcomes_of, read_cards, read_flags, write_flags
 from batchedit.ledger.intake import Intake
-from batchedit.ledger.repurchases import take_in_again
+from batchedit.ledger.repurchases import add_repurchases, rejected
+from batchedit.ledger.review_file import ReviewFile
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.review.decisions import read_decisions
 from batchedit.review.redo import extended, free_name, job_again
@@ -48,6 +53,10 @@ def reject(checkpoint: SqliteCheckpoint, job: int, note: str = "") -> None:
     marks = Marks(checkpoint)
     serial = marks.all().get(job, Mark(job)).serial
     assert marks.put(Mark(job, REJECT, note, serial, "Dana", 5.0)) == Mark(job, REJECT, note, serial + 1, "Dana", 5.0)
+
+
+def written(checkpoint: SqliteCheckpoint) -> AbstractContextManager[sqlite3.Connection]:
+    return ReviewFile(checkpoint.path.parent).writing()
 
 
 # --- marks ----------------------------------------------------------------------------------------
@@ -81,12 +90,12 @@ def test_since_tells_only_what_changed(checkpoint: SqliteCheckpoint) -> None:
 def test_the_log_only_grows(checkpoint: SqliteCheckpoint) -> None:
     reject(checkpoint, 1)
     for statement in ("UPDATE mark_events SET who = 'x'", "DELETE FROM mark_events"):
-        with pytest.raises(CheckpointError, match="append-only"), checkpoint.transaction() as db:
+        with pytest.raises(CheckpointError, match="append-only"), written(checkpoint) as db:
             db.execute(statement)
 
 
 def test_the_store_refuses_a_verdict_it_does_not_know(checkpoint: SqliteCheckpoint) -> None:
-    with pytest.raises(CheckpointError), checkpoint.transaction() as db:
+    with pytest.raises(CheckpointError, match="CHECK"), written(checkpoint) as db:
         db.execute("INSERT INTO marks VALUES (1, 'maybe', '', 1, 'x', 0)")
 
 
@@ -104,6 +113,40 @@ def test_progress_counts_pictures_not_rows(checkpoint: SqliteCheckpoint) -> None
     Marks(checkpoint).put(Mark(3, NONE, "only a note", 0, "Dana", 1.0))
     found = progress(read_cards(checkpoint), Marks(checkpoint).all())
     assert (found.pictures, found.looked_at, found.approved, found.rejected, found.held) == (3, 2, 1, 1, 0)
+
+
+def test_marks_that_an_older_batchedit_wrote_into_the_checkpoint_are_not_lost(checkpoint: SqliteCheckpoint) -> None:
+    with checkpoint.transaction() as db:
+        db.execute("INSERT INTO marks VALUES (1, 'reject', 'too dark', 2, 'Dana', 3.0)")
+        for serial, verdict in ((1, "hold"), (2, "reject")):
+            said = (1, serial, verdict, "too dark", "Dana", float(serial + 1), "review")
+            db.execute(
+                "INSERT INTO mark_events (job, serial, verdict, note, who, at, via) VALUES (?,?,?,?,?,?,?)", said
+            )
+    old, marks, before = Mark(1, REJECT, "too dark", 2, "Dana", 3.0), Marks(checkpoint), checkpoint.change_mark()
+    assert (marks.all(), marks.last_seq(), rejected(checkpoint)[0].id) == ({1: old}, 2, 1)
+    marks.put(Mark(2, APPROVE, "", 0, "Robin", 9.0))
+    assert marks.all() == {1: old, 2: Mark(2, APPROVE, "", 1, "Robin", 9.0)}
+    assert [(e.seq, e.job, e.verdict) for e in marks.events()] == [(1, 1, HOLD), (2, 1, REJECT), (3, 2, APPROVE)]
+    assert [(o.decision, o.note) for o in checkpoint.outcomes()][:2] == [("reject", "too dark"), ("approve", "")]
+    assert checkpoint.change_mark() != before
+
+
+@pytest.mark.process
+def test_a_mark_whose_writer_was_killed_is_whole_or_not_there(checkpoint: SqliteCheckpoint) -> None:
+    """The journal of a writer that died is put right by the next one, who may only want to look."""
+    reject(checkpoint, 1)
+    path = checkpoint.path.parent / "review.sqlite"
+    script = (
+        "import os, signal, sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "for words in ('PRAGMA cache_size = 1', 'BEGIN IMMEDIATE', 'PRAGMA cache_spill = 1'): db.execute(words)\n"
+        "db.execute('DELETE FROM marks')\n"
+        "db.executemany('INSERT INTO marks VALUES (?, \\'hold\\', ?, 1, \\'x\\', 0)', ((n, 'x' * 900) for n in range(500)))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", script, path], check=False, timeout=60)
+    assert path.with_name("review.sqlite-journal").exists()
+    assert Marks(checkpoint).all() == {1: Mark(1, REJECT, "", 1, "Dana", 5.0)}
 
 
 # --- decisions.csv --------------------------------------------------------------------------------
@@ -220,7 +263,7 @@ def test_the_new_version_stands_on_the_line_and_the_old_one_beside_it(
     room: Showroom, checkpoint: SqliteCheckpoint
 ) -> None:
     reject(checkpoint, 2)
-    (new_id,) = take_in_again(checkpoint, redo_lines(checkpoint))
+    (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint))
     assert redo_lines(checkpoint) == []
     assert checkpoint.counts().by_state == {State.DONE: 2, State.PLANNED: 1}
     assert checkpoint.money().spent == 3 * 40_000
@@ -236,7 +279,7 @@ def test_a_third_version_follows_the_second(room: Showroom, checkpoint: SqliteCh
     for expected in ("B-1x1-1-v2", "B-1x1-1-v3"):
         current = read_cards(checkpoint)[1].shots[0]
         reject(checkpoint, current.id)
-        (new_id,) = take_in_again(checkpoint, redo_lines(checkpoint))
+        (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint))
         (record,) = checkpoint.records("id = ?", (new_id,))
         room.done(checkpoint, record, picture(new_id, (64, 64)))
         assert record.job.name == expected
@@ -245,7 +288,7 @@ def test_a_third_version_follows_the_second(room: Showroom, checkpoint: SqliteCh
 
 def test_the_manifest_taken_in_again_keeps_the_newest_version(room: Showroom, checkpoint: SqliteCheckpoint) -> None:
     reject(checkpoint, 2)
-    (new_id,) = take_in_again(checkpoint, redo_lines(checkpoint))
+    (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint))
     intake = Intake.begin(checkpoint)
     intake.add([line(number, row) for number, row in enumerate([*room.rows, {**room.rows[0], "prompt": "edited"}], 1)])
     intake.commit("edited")
@@ -261,7 +304,7 @@ def test_a_local_picture_that_moved_does_not_undo_what_was_added_to_the_prompt(t
     checkpoint = room.open()
     room.done(checkpoint, checkpoint.records("1")[0], picture(1, (64, 64)))
     reject(checkpoint, 1)
-    (new_id,) = take_in_again(checkpoint, redo_lines(checkpoint, prompt_add="brighter"))
+    (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint, prompt_add="brighter"))
     intake = Intake.begin(checkpoint)
     intake.add([line(1, {**room.rows[0], "image": str(tmp_path / "two.png")})])
     intake.commit("moved")
@@ -280,6 +323,13 @@ def test_flags_are_kept_and_make_the_results_out_of_date(checkpoint: SqliteCheck
     assert read_flags(checkpoint) == {1: "tiny"}
     assert [outcome.flags for outcome in checkpoint.outcomes()] == ["tiny", "", ""]
     assert checkpoint.change_mark() != before
+
+
+def test_what_was_decided_stands_in_the_results(checkpoint: SqliteCheckpoint) -> None:
+    before = checkpoint.change_mark()
+    Marks(checkpoint).put(Mark(1, Verdict.REJECT, "=brighter"))
+    assert [(o.decision, o.note) for o in checkpoint.outcomes()] == [("reject", "=brighter"), ("", ""), ("", "")]
+    assert checkpoint.change_mark() != before, "the results are out of date"
 
 
 def test_a_card_as_a_line_of_the_results_is_what_the_checkpoint_says(checkpoint: SqliteCheckpoint) -> None:

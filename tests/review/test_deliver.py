@@ -7,21 +7,22 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from batchedit.commands.deliver import deliver
+from batchedit.commands.deliver import deliver, prints_of
 from batchedit.commands.gallery import gallery
+from batchedit.commands.local_session import opened_locally
 from batchedit.commands.redo import redo_lines
-from batchedit.commands.review import import_decisions
-from batchedit.core.errors import LockedError, ManifestError, OutputError, UsageError
+from batchedit.core.errors import ManifestError, OutputError, UsageError
 from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
-from batchedit.ledger.repurchases import take_in_again
+from batchedit.ledger.repurchases import add_repurchases
 from batchedit.review.contact import Print, contact_sheet
-from batchedit.review.deliver import Piece
+from batchedit.review.deliver import Picture, Piece
 from batchedit.review.deliver import deliver as hand_on
 from batchedit.review.package import package
 from batchedit.run_folder import RunFolder
@@ -64,12 +65,21 @@ def test_the_approved_and_only_they(room: Showroom, tmp_path: Path) -> None:
     with (done.to / "manifest.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["sku"], row["title"], row["market"], row["result_row"]) for row in rows] == [
-        ("A", "The, A", "=1+1", "1"),
-        ("C", "The, C", "=1+1", "3"),
+        ("A", "The, A", "=1+1", "2"),
+        ("C", "The, C", "=1+1", "4"),
     ]
     assert all((done.to / row["result_file"]).is_file() for row in rows)
     lines = [json.loads(line) for line in (done.to / "manifest.jsonl").read_text().splitlines()]
     assert [line["sku"] for line in lines] == ["A", "C"]
+
+
+def test_a_delivered_row_did_not_say_that_it_is_approved(room: Showroom, tmp_path: Path) -> None:
+    """The column of decisions was empty in the one sheet whose rows are all approved. Notes are not for the client."""
+    to = deliver(where(room), {}, tmp_path / "out").to
+    with (to / "manifest.csv").open(newline="") as file:
+        assert [(row["result_decision"], row["result_note"]) for row in csv.DictReader(file)] == [("approve", "")] * 2
+    lines = map(json.loads, (to / "manifest.jsonl").read_text().splitlines())
+    assert [line["result_decision"] for line in lines] == ["approve"] * 2
 
 
 def test_checksums_prove_every_file(room: Showroom, tmp_path: Path) -> None:
@@ -87,20 +97,35 @@ def test_the_log_says_who_when_and_what(room: Showroom, tmp_path: Path) -> None:
         "Dana", "approve", "'=nice", "files/A-1x1-1.png",
     )  # fmt: skip
     assert first["when"] == "2026-09-21T14:13:20Z"
-    assert second["row"] == "3"
+    assert second["row"] == "4"
 
 
 def test_a_zip_holds_the_same(room: Showroom, tmp_path: Path) -> None:
     to = deliver(where(room), {}, tmp_path / "out.zip").to
     with zipfile.ZipFile(to) as archive:
-        assert set(archive.namelist()) == PAPERS | {"files/A-1x1-1.png", "files/C-1x1-1.png"}
+        inside = PAPERS | {"files/A-1x1-1.png", "files/C-1x1-1.png"}
+        assert set(archive.namelist()) == {f"out/{name}" for name in inside}
         assert archive.testzip() is None
-        assert archive.read("files/A-1x1-1.png") == (room.folder.path / "files/A-1x1-1.png").read_bytes()
+        assert archive.read("out/files/A-1x1-1.png") == (room.folder.path / "files/A-1x1-1.png").read_bytes()
+
+
+def test_a_client_gets_no_prices_and_no_signed_links(room: Showroom, tmp_path: Path) -> None:
+    signed = "?X-Amz-Credential=me&X-Amz-Signature=abcdef&width=8"
+    source = next(room.folder.path.glob("manifest.*"))
+    source.write_text(source.read_text().replace("The, A", f"https://shop.example.com/a.jpg{signed}"))
+    told = (deliver(where(room), {}, tmp_path / "out").to / "manifest.csv").read_text()
+    own = (deliver(where(room), {}, tmp_path / "own", with_costs=True).to / "manifest.csv").read_text()
+    assert "X-Amz" in own
+    assert "X-Amz" not in told
+    assert "https://shop.example.com/a.jpg?width=8" in told
+    rows = list(csv.DictReader(told.splitlines()))
+    assert all(row["result_cost_usd"] == "" and row["result_url"] == "" for row in rows)
+    assert any(row["result_cost_usd"] for row in csv.DictReader(own.splitlines()))
 
 
 def test_the_approved_version_is_delivered_even_if_a_newer_one_is_not(room: Showroom, tmp_path: Path) -> None:
     checkpoint = room.reopen()
-    (new_id,) = take_in_again(checkpoint, redo_lines(checkpoint))
+    (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint))
     (record,) = checkpoint.records("id = ?", (new_id,))
     room.done(checkpoint, record, picture(50, (300, 300)))
     marks = Marks(checkpoint)
@@ -161,7 +186,7 @@ def test_papers_are_made_after_the_pictures_are_sound(tmp_path: Path) -> None:
     def papers() -> list[Piece]:
         raise AssertionError("too early")
 
-    gone = Piece(tmp_path / "gone.png", "files/gone.png", "aa")
+    gone = Picture(tmp_path / "gone.png", "files/gone.png", "aa", tmp_path)
     with pytest.raises(ManifestError):
         hand_on([gone], (piece for make in [papers] for piece in make()), tmp_path / "out")
 
@@ -182,8 +207,6 @@ def test_a_run_that_is_going_on_is_looked_at_but_not_written(room: Showroom) -> 
         made = gallery(where(room), {})
         assert (made.pictures, made.kept) == (4, False)
         assert deliver(where(room), {}, room.folder.path / "out").pictures == 2
-        with pytest.raises(LockedError, match="marks can't be written meanwhile"):
-            import_decisions(where(room), {}, room.folder.path / "decisions.csv")
     assert gallery(where(room), {}).kept
 
 
@@ -195,6 +218,16 @@ def test_the_contact_sheet_has_twelve_pictures_a_page(tmp_path: Path) -> None:
     content = (tmp_path / "sheet.pdf").read_bytes()
     assert content.startswith(b"%PDF-")
     assert content.count(b"/Type /Page\n") + content.count(b"/Type /Page ") >= 14
+
+
+def test_the_contact_sheet_names_the_rows_of_the_sheet(room: Showroom, tmp_path: Path) -> None:
+    """The header is row 1 of this sheet, or row 3 where two lines stand above it."""
+    with opened_locally(where(room), {}, "deliver") as run:
+        chosen = [(card, card.shots[0]) for card in run.checkpoint.cards()]
+        form = run.manifest().form
+        told = [[shown.about for shown in prints_of(chosen, tmp_path, f)] for f in (form, replace(form, header_row=3))]
+    assert [about.split(" · ")[0] for about in told[0]] == [f"row {n} ({sku})" for n, sku in enumerate("ABCD", 2)]
+    assert told[1][0].startswith("row 4 (A)")
 
 
 def test_without_a_font_names_are_spelled_in_english_letters(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,16 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from batchedit.core.review import Mark, Verdict
+from batchedit.commands.review import review
+from batchedit.core.errors import InterruptedRunError
+from batchedit.core.review import Mark, Progress, Verdict
 from batchedit.ledger.decisions import Marks
+from batchedit.ledger.lock import run_lock
 from batchedit.run_folder import RunFolder
 from tests.support.finished_run import Showroom, picture
 from tests.support.review_process import reviewing
+
+pytestmark = pytest.mark.process
 
 
 @pytest.fixture
@@ -55,6 +60,26 @@ def test_a_mark_that_was_answered_survives_kill_9(room: Showroom) -> None:
     assert standing(room) == {1: (Verdict.REJECT, "too dark <b>", "Dana"), 2: (Verdict.APPROVE, "", "Dana")}
     with reviewing(room) as review:
         assert "too dark \\u003cb\\u003e" in review.http.get("").text
+
+
+def test_ctrl_c_as_soon_as_the_address_is_read_still_tells_how_far_the_looking_is(room: Showroom) -> None:
+    told: list[Progress] = []
+
+    def ready(_: str) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(InterruptedRunError):
+        review(str(room.folder.path), {}, ready, lambda _, progress: told.append(progress))
+    assert [progress.pictures for progress in told] == [2]
+
+
+def test_a_reviewed_picture_that_was_replaced_by_a_link_is_not_served(room: Showroom, tmp_path: Path) -> None:
+    shown = room.folder.path / "files" / "A-1x1-1.png"
+    with reviewing(room) as review:
+        assert review.http.get("files/A-1x1-1.png").status_code == 200
+        shown.rename(tmp_path / "private.png")
+        shown.symlink_to(tmp_path / "private.png")
+        assert review.http.get("files/A-1x1-1.png").status_code == 404
 
 
 def test_two_tabs_do_not_lose_each_others_marks(room: Showroom) -> None:
@@ -154,7 +179,7 @@ def test_finish_ends_it_with_0_and_what_to_type_next(room: Showroom) -> None:
         code, told = review.wait()
     assert code == 0
     assert "1 of 2 looked at: 0 approved, 1 rejected, 0 on hold" in told
-    assert f"batchedit redo {room.folder.path} --rejected" in told
+    assert f"batchedit redo {room.folder.path} --use-notes" in told
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -166,16 +191,19 @@ def test_an_interrupt_is_told_as_one(room: Showroom, number: int, code: int) -> 
     assert "1 of 2 looked at" in told
 
 
-def test_one_review_at_a_time_and_a_gallery_beside_it(room: Showroom) -> None:
-    run = str(room.folder.path)
-    with reviewing(room) as review:
-        second = batchedit("review", run, "--no-open")
-        assert second.returncode == 75
-        assert "marks can't be written meanwhile" in second.stderr
-        assert str(review.process.pid) in second.stderr
-        beside = batchedit("gallery", run)
+def test_a_person_marks_while_a_run_goes_on(room: Showroom) -> None:
+    """The review held the run's lock, so that neither could begin while the other went on."""
+    run = room.folder.path
+    with run_lock(run, "run"), reviewing(room) as review:
+        assert review.mark(1, "approve").status_code == 200
+        assert review.end(signal.SIGINT)[0] == 130
+        beside = batchedit("gallery", str(run))
         assert (beside.returncode, beside.stdout.strip()) == (0, f"{run}/gallery.html")
         assert "result_flags are not written" in beside.stderr
+        assert not (run / "results.csv").exists()  # the run's own end writes them
+    with reviewing(room) as review, run_lock(run, "run"):
+        assert review.mark(2, "reject").status_code == 200
+    assert standing(room) == {1: (Verdict.APPROVE, "", "Dana"), 2: (Verdict.REJECT, "", "Dana")}
 
 
 def test_a_port_that_is_taken(room: Showroom) -> None:
@@ -204,10 +232,10 @@ def test_decisions_are_taken_in_and_delivered_from_the_command_line(room: Showro
     table.write_text(head + f"1;A;;maybe;;;k{one}\r\n2;B;;reject;;;k{two[:-2]}\r\n", encoding="utf-8", newline="")
     wrong = batchedit("review", run, "--import", str(table))
     assert wrong.returncode == 65
-    assert "row 1" in wrong.stderr
-    assert "row 2" in wrong.stderr
+    assert "row 2:" in wrong.stderr
+    assert "row 3:" in wrong.stderr
 
-    done = batchedit("deliver", run, "--approved", "--to", str(tmp_path / "out.zip"))
+    done = batchedit("deliver", run, "--to", str(tmp_path / "out.zip"))
     assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "out.zip"))
-    assert batchedit("deliver", run, "--approved", "--to", str(tmp_path / "out.zip")).returncode == 64
+    assert batchedit("deliver", run, "--to", str(tmp_path / "out.zip")).returncode == 64
     assert os.listdir(tmp_path).count("out.zip") == 1  # noqa: PTH208 - nothing hidden left beside it either

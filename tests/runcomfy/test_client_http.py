@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 import socket
 import ssl
+import threading
+import time
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -13,24 +16,14 @@ import httpx
 import orjson
 import pytest
 
-from batchedit import connections as connections_module
 from batchedit.core.errors import TokenError
-from batchedit.core.lifecycle import (
-    Accepted,
-    CancelConfirmed,
-    CancelDenied,
-    Completed,
-    Declined,
-    Errored,
-    Lost,
-    Refused,
-)
+from batchedit.core.events import Accepted, CancelConfirmed, CancelDenied, Completed, Declined, Errored, Lost, Refused
 from batchedit.core.model import Handle, Job, JobKey, Kind, Output, Problem, Record, State
 from batchedit.ports import NoAnswer, StillRunning
 from batchedit.runcomfy import transport as line_module
 from batchedit.runcomfy.catalogue import load_model
 from batchedit.runcomfy.client import Client
-from batchedit.runcomfy.send_tracker import NEVER_LEFT, Departure, never_left
+from batchedit.runcomfy.send_tracker import NEVER_LEFT, SendTracker, never_left
 from batchedit.runcomfy.transport import ATTEMPTS
 
 pytestmark = pytest.mark.anyio
@@ -93,6 +86,17 @@ async def test_submit_sends_what_the_page_shows(server):
     assert orjson.loads(sent.body) == {"image": "https://images.example.com/a.png", "prompt": "an ad"}
 
 
+async def test_a_seed_of_25_digits_was_bought_as_another_number(server):
+    """Integers over 64 bits went out as floats."""
+    server.script = [server.json({"request_id": "r1"})]
+    long = "1234567890123456789012345"
+    async with client(server.url) as api:
+        await api.submit(record(inputs=ONE[:-1] + f',"nested":[{{"n":-{long}}}],"seed":{long}}}'))
+    [sent] = server.requests
+    assert f'"seed":{long}'.encode() in sent.body.replace(b" ", b"")
+    assert f'"n":-{long}'.encode() in sent.body.replace(b" ", b"")
+
+
 REPLY = b'HTTP/1.1 200 OK\r\ncontent-length: 40\r\n\r\n{"request_id": "r1'
 AFTER_THE_BYTES = {
     "closed": lambda s: s.close,
@@ -111,8 +115,6 @@ AFTER_THE_BYTES = {
 }
 
 
-# httpx leaves its generators to the collector when a body can't be decoded, and trio says so.
-@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", AFTER_THE_BYTES)
 @pytest.mark.usefixtures("quick")
 async def test_after_the_bytes_went_out_it_is_lost_and_sent_once(server, name):
@@ -138,6 +140,106 @@ async def test_an_answer_that_only_trickles_is_lost(server, monkeypatch):
         event = await api.submit(record())
     assert isinstance(event, Lost)
     assert len(server.requests) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_blanks_that_trickle_behind_a_whole_answer_cost_no_id(server, monkeypatch):
+    def trickle(connection, request):
+        connection.sendall(b'HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{"request_id":"r1"}')
+        while not server._stop.wait(0.05):
+            connection.sendall(b" ")
+
+    monkeypatch.setattr(line_module, "SUBMIT_SECONDS", 0.4)
+    server.script = [trickle]
+    async with client(server.url) as api:
+        assert await api.submit(record()) == Accepted(1000.0, Handle("r1"))
+
+
+@pytest.mark.parametrize("pieces", [1, 2], ids=["whole", "the head before the stop"])
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_an_answer_that_lay_in_the_socket_while_the_process_was_stopped_is_read(server, monkeypatch, pieces):
+    answer = server.json({"request_id": "r1"})
+    cut = answer.index(b"{") if pieces == 2 else 0
+
+    seconds, stopped, answered = 1.0, threading.Event(), threading.Event()
+
+    def late(connection, request):
+        connection.sendall(answer[:cut])
+        stopped.wait(30)
+        connection.sendall(answer[cut:])
+        answered.set()
+
+    async def stop_the_process() -> None:
+        await wait_for(lambda: server.requests)
+        await anyio.sleep(0.1)  # the head is read, where it comes before the stop
+        stopped.set()
+        answered.wait(30)  # nothing of this process runs meanwhile, as under SIGSTOP
+        time.sleep(seconds)  # noqa: ASYNC251 - as above
+
+    monkeypatch.setattr(line_module, "SUBMIT_SECONDS", seconds)
+    server.script = [late]
+    async with client(server.url) as api, anyio.create_task_group() as tasks:
+        tasks.start_soon(stop_the_process)
+        event = await api.submit(record())
+    assert event == Accepted(1000.0, Handle("r1"))
+
+
+@pytest.mark.usefixtures("quick")
+async def test_what_is_in_doubt_keeps_the_answer_without_the_token(server):
+    server.script = [server.json({"error_code": 500001, "echo": f"Bearer {TOKEN}"}, status=500, server="nginx")]
+    async with client(server.url) as api:
+        event = await api.submit(record())
+    assert isinstance(event, Lost)
+    assert "server: nginx" in event.reply
+    assert '"error_code":500001' in event.reply
+    assert TOKEN not in event.reply
+
+
+def in_pieces(server, *pieces: bytes, pause: float = 0.1):
+    def act(connection, request):
+        for piece in pieces:
+            connection.sendall(piece)
+            time.sleep(pause)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    return act
+
+
+NO_HTTP = {
+    "garbage": (b"\x00\xff not http at all\r\n\r\n", b"the rest of it"),
+    "half a status line": (b"HTTP/1.1 ", b"2"),
+    "half the headers": (b"HTTP/1.1 200 OK\r\nx-trace: 7", b"\r\ncontent-le"),
+    "a greeting": (b"220 mail.example.com\r\n", b"ESMTP\r\n"),
+}
+
+
+KEPT = {"garbage": "not http at all", "half a status line": "HTTP/1.1 2", "half the headers": "x-trace: 7",
+        "a greeting": "220 mail.example.com"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_HTTP)
+async def test_all_that_came_in_answer_is_kept_also_where_it_is_no_http(server, name):
+    """Of an answer that is no HTTP only what came with the last read was kept."""
+    server.script = [in_pieces(server, *NO_HTTP[name])]
+    async with client(server.url) as api:
+        event = await api.submit(record())
+    assert isinstance(event, Lost)
+    assert KEPT[name] in event.reply
+
+
+async def test_an_id_behind_a_line_that_is_no_http_is_kept(server):
+    server.script = [in_pieces(server, b'garbage\r\n{"request_id":"r1"}\r\n\r\n')]
+    async with client(server.url) as api:
+        assert await api.submit(record()) == Accepted(1000.0, Handle("r1"))
+
+
+async def test_the_first_four_kib_of_a_long_answer_are_kept_whatever_cut_it_off(server, monkeypatch):
+    monkeypatch.setattr(line_module, "SUBMIT_SECONDS", 0.4)
+    server.script = [server.http(200, b"x" * 9000, content_length="10000")]
+    async with client(server.url) as api:
+        event = await api.submit(record())
+    assert isinstance(event, Lost)
+    assert 4000 < len(event.reply.encode()) <= 4096
 
 
 async def test_a_whole_id_in_a_torn_answer_is_kept(server):
@@ -186,7 +288,7 @@ async def test_before_the_first_byte_it_is_declined(server, case, monkeypatch):
 
 
 async def wait_for(condition):
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         while not condition():  # noqa: ASYNC110 - the condition is another thread's
             await anyio.sleep(0.002)
 
@@ -239,7 +341,7 @@ async def test_every_exception_is_classified(error):
 
 
 def test_the_table_of_exceptions_is_as_long_as_it_looks():
-    assert {e.__name__ for e in NEVER_LEFT} == SURELY_NEVER_LEFT
+    assert {e.__name__ for e in NEVER_LEFT} == SURELY_NEVER_LEFT | {"TooLateError"}
     assert {"ReadTimeout", "ReadError", "WriteError", "RemoteProtocolError"} <= {e.__name__ for e in EVERY_HTTPX_ERROR}
 
 
@@ -256,8 +358,27 @@ async def test_the_trace_overrules_the_class():
         assert isinstance(await api.submit(record()), Lost)
 
 
+async def test_a_post_whose_lease_is_over_does_not_leave():
+    """Making the connection took longer than the lease: another worker had the job by then."""
+
+    class Slow(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            nonlocal alive
+            alive = False
+            await request.extensions["trace"](
+                "http11.send_request_headers.started", {"request": httpcore.Request("POST", "https://x/")}
+            )
+            raise AssertionError("it was sent")
+
+    alive = True
+    async with client("https://model-api.runcomfy.net", transport=Slow(), may_send=lambda: alive) as api:
+        event = await api.submit(record())
+    assert isinstance(event, Declined)
+    assert "lease is over" in event.problem.message
+
+
 async def test_a_proxys_connect_is_not_the_post():
-    departure = Departure()
+    departure = SendTracker()
     await departure("http11.send_request_headers.started", {"request": httpcore.Request("CONNECT", "https://x/")})
     assert never_left(httpx.ProxyError("407"), departure)
     await departure("http11.send_request_headers.started", {"request": httpcore.Request("POST", "https://x/")})
@@ -505,28 +626,8 @@ async def test_a_kept_connection_that_was_hung_up_on_costs_a_get_nothing(server)
 
 
 async def test_a_quiet_connection_is_asked_about_before_it_is_used(server, monkeypatch):
-    monkeypatch.setattr(connections_module, "FRESH", 0.05)
     monkeypatch.setattr(line_module, "ATTEMPTS", 1)  # the second look must not need another try
     assert await hangs_up_after(server, quiet=0.2) == (COLLECTED, [1, 2])
-
-
-async def test_a_connection_in_use_is_not_asked_about(server, monkeypatch):
-    asked: list[str] = []
-    plain = httpcore.AnyIOBackend.connect_tcp
-
-    async def connect(*args: Any, **named: Any) -> Any:
-        stream = await plain(*args, **named)
-        told = stream.get_extra_info
-        monkeypatch.setattr(stream, "get_extra_info", lambda info: (asked.append(info), told(info))[1])
-        return stream
-
-    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
-    server.script = [server.json(DONE)]
-    async with client(server.url) as api:
-        for _ in range(5):
-            assert await api.look(BOUGHT) == COLLECTED
-    assert "is_readable" not in asked
-    assert [r.connection for r in server.requests] == [1] * 5
 
 
 @pytest.mark.usefixtures("quick")
@@ -640,12 +741,42 @@ async def test_an_ending_is_believed_from_the_result_only(server):
     assert "no chainsaw found" in reply_seen.problem.message
 
 
+@pytest.mark.parametrize("named", ["r-another", 17])
+async def test_an_answer_that_names_another_request_is_none(server, named):
+    """Up to 6 of 8 rows got the pictures of others, and the audit found nothing."""
+    done = {"request_id": named, "status": "completed", "output": {"image": "https://files.runcomfy.net/other.png"}}
+    server.script = [server.json(done)]
+    async with client(server.url) as api:
+        reply = await api.look(BOUGHT)
+        cancelled = await api.cancel(BOUGHT)
+        pasted = await api.identify("r/1")
+    assert isinstance(reply, NoAnswer)
+    assert str(named) in reply.problem.message
+    assert isinstance(cancelled, NoAnswer)
+    assert isinstance(pasted, Problem)
+
+
+async def test_an_answer_that_names_no_request_or_this_one_is_taken(server):
+    done = {"status": "completed", "output": {"image": "https://files.runcomfy.net/1.png"}}
+    server.script = [
+        server.json(done),
+        server.json(done | {"request_id": " r/1 "}),
+        server.json(done | {"request_id": {}}),
+    ]
+    async with client(server.url) as api:
+        assert [type(await api.look(BOUGHT)) for _ in range(3)] == [Completed] * 3
+
+
 async def test_a_word_nobody_listed_is_noted_once(server):
     server.script = [server.json({"status": "Simmering"})]
     notes = Notes()
     async with client(server.url, notes) as api:
         for _ in range(3):
-            assert await api.look(BOUGHT) == StillRunning("simmering", running=False, known=False)
+            told = await api.look(BOUGHT)
+            assert isinstance(told, StillRunning)
+            assert replace(told, problem=None) == StillRunning("simmering", running=False, known=False)
+            assert told.problem is not None
+            assert "“simmering”, which nobody has listed" in told.problem.message
     assert [name for name, _ in notes.notes] == ["unknown_status"]
 
 
@@ -697,9 +828,9 @@ async def test_the_catalogue_and_the_balance(server):
 @pytest.mark.parametrize(
     ("replies", "found"),
     [
-        ([DONE | {"model_id": MODEL.id}], Handle("r1")),
+        ([DONE | {"request_id": "r1", "model_id": MODEL.id}], Handle("r1")),
         ([{"status": "in_queue"}], Handle("r1")),
-        ([DONE | {"model_id": "other/model"}], Kind.REFUSED),
+        ([DONE | {"request_id": "r1", "model_id": "other/model"}], Kind.REFUSED),
         ([{"error_code": 404001}], Kind.NOT_FOUND),
         ([{"error_code": 403001}], Kind.AUTH),
         ([{"nothing": 1}, {"status": "in_progress"}], Handle("r1")),
@@ -720,3 +851,68 @@ async def test_identify_takes_no_nonsense_and_no_refused_token(server):
         assert server.requests == []
         with pytest.raises(TokenError):
             await api.identify("r1")
+
+
+# --- a proxy --------------------------------------------------------------------------------------
+
+
+def _through(proxy: Any) -> Client:
+    return Client(
+        "https://service.example",
+        TOKEN,
+        MODEL.id,
+        MODEL.schema,
+        observer=Notes(),
+        clock=lambda: 1000.0,
+        proxy=proxy.url,
+    )
+
+
+@pytest.mark.parametrize("what", ["refused", "closed", "reset", "hangs", "garbled", "broken off", "no TLS behind it"])
+async def test_a_tunnel_that_no_proxy_gave_left_a_purchase_in_doubt(server, quick, what):
+    """A CONNECT comes before the POST: whatever becomes of it, nothing was bought."""
+    server.script = [
+        {
+            "refused": server.http(403),
+            "closed": server.close,
+            "reset": server.reset,
+            "hangs": server.hang,
+            "garbled": server.then_close(b"nonsense\r\n\r\n"),
+            "broken off": server.then_close(b"HTTP/1.1 200 Connection est"),
+            "no TLS behind it": server.then_close(b"HTTP/1.1 200 Connection established\r\n\r\n"),
+        }[what]
+    ]
+    async with _through(server) as api:
+        event = await api.submit(record())
+    assert isinstance(event, Declined), event
+    assert event.problem.kind is Kind.UNREACHABLE
+    assert [request.method for request in server.requests] == ["CONNECT"]
+    assert TOKEN not in str(server.requests)
+
+
+async def test_a_tunnel_that_outlasts_the_whole_submit_left_a_purchase_in_doubt(server, monkeypatch):
+    monkeypatch.setattr(line_module, "SUBMIT_SECONDS", 0.3)
+    server.script = [server.hang]
+    async with _through(server) as api:
+        event = await api.submit(record())
+    assert isinstance(event, Declined), event
+    assert [request.method for request in server.requests] == ["CONNECT"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("patient", "asked"), [(True, ATTEMPTS), (False, 1)])
+async def test_a_plan_without_a_network_waited_for_four_tries(patient: bool, asked: int, monkeypatch) -> None:
+    """A port that nobody listens at: each try is refused at once, and what takes time is the waiting between them."""
+    tries = []
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        free = taken.getsockname()[1]
+    async with client(f"http://127.0.0.1:{free}") as made:
+        ask_once = made._line.ask_once
+
+        async def counted(*arguments, **more):
+            tries.append(arguments)
+            return await ask_once(*arguments, **more)
+
+        monkeypatch.setattr(made._line, "ask_once", counted)
+        assert await made.model_entry(patient=patient) is None
+    assert len(tries) == asked

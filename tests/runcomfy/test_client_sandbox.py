@@ -5,16 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from batchedit.core.lifecycle import (
-    Accepted,
-    CancelConfirmed,
-    CancelDenied,
-    Completed,
-    Declined,
-    Errored,
-    Lost,
-    Refused,
-)
+from batchedit.core.events import Accepted, CancelConfirmed, CancelDenied, Completed, Declined, Errored, Lost, Refused
 from batchedit.core.model import Handle, Job, JobKey, Kind, Problem, Record, SavedFile, State
 from batchedit.files.download import Downloader
 from batchedit.ports import Broken, NoAnswer, StillRunning
@@ -45,7 +36,7 @@ def client(url: str) -> Client:
 
 
 async def collect(api: Client, handle: Handle) -> object:
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         while True:
             reply = await api.look(record(handle))
             if not isinstance(reply, StillRunning | NoAnswer):
@@ -100,8 +91,10 @@ SUBMIT = {
     "500_html_after": Lost,
     "502_after": Lost,
     "504_after": Lost,
+    "500_after": Lost,
+    "200_error_after": Lost,
     "garbage": Lost,
-    "truncated": Lost,
+    "truncated": Accepted,  # the id stands in the half that comes
     "no_id": Lost,
 }
 
@@ -113,7 +106,7 @@ async def test_what_is_not_lost_was_surely_not_taken(fault):
             event = await api.submit(record(image=f'["{PICTURE}","{PICTURE}"]'))
         accepted = box.ledger()["accepted"]
     assert type(event) is SUBMIT[fault]
-    if not isinstance(event, Lost):
+    if not isinstance(event, Lost | Accepted):
         assert accepted == 0
 
 

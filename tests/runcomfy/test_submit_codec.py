@@ -11,23 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchedit.core.lifecycle import (
-    Accepted,
-    CancelConfirmed,
-    CancelDenied,
-    Completed,
-    Declined,
-    Errored,
-    Lost,
-    Refused,
-)
+from batchedit.core.events import Accepted, CancelConfirmed, CancelDenied, Completed, Declined, Errored, Lost, Refused
 from batchedit.core.model import Handle, Kind, Output, Problem
 from batchedit.ports import NoAnswer, StillRunning
 from batchedit.runcomfy import poll_codec as looks
 from batchedit.runcomfy import submit_codec as wire
 from batchedit.runcomfy.catalogue import load_model
-from batchedit.runcomfy.reply import LONGEST, LONGEST_WAIT, clean, read_said, retry_after
+from batchedit.runcomfy.reply import LONGEST, LONGEST_WAIT, clean, parse_reply, retry_after
 from batchedit.runcomfy.submit_codec import ImageShape
+from batchedit.runcomfy.urls import Addresses
 
 NOW = 1_000_000.0
 SCHEMA = load_model("openai/gpt-4o-image/edit").schema
@@ -118,12 +110,81 @@ def test_an_id_is_not_lost_to_a_comma(payload):
     assert submit(200, payload) == Accepted(NOW, Handle("r1"))
 
 
-UNUSABLE = [None, "", "  ", ".", "..", True, 1.5, [], {}, "a\nb", "\u202e", "x" * 513]
+@pytest.mark.parametrize(
+    ("payload", "request_id"),
+    [
+        (b'{"request_id":"r1"', "r1"),
+        (b'{"status_url":"x","request_id" : "r1","sta', "r1"),
+        (b'{"request_id":"r1"}' + b" " * 5000, "r1"),
+        (b'{"data":{"request_id":"r1"}}', "r1"),
+        (b'{"data":[{"job":{"requestId":"r1"}}]}', "r1"),
+        (b'{"request":{"id":"r1"}}', "r1"),
+        (b'{"Request-ID":"r1"}', "r1"),
+        (b'{"body":"{\\"request_id\\":\\"r1\\"}"}', "r1"),
+        (b'[{"request_id":"r1"}]', "r1"),
+        (b'data: {"request_id":"r1"}\n\n', "r1"),
+        (b"4f\r\n" + b'{"request_id":"r1"', "r1"),
+        ('{"request_id":"r1"}'.encode("utf-16"), "r1"),
+        ('{"request_id":"r1","sta'.encode("utf-16-le"), "r1"),
+        ('{"request_id":"r1"}'.encode("utf-32"), "r1"),
+        (b'{"request_id":"r1","request_id":""}', "r1"),
+        (b'{"request_id":123456789012345678901234567890}', "123456789012345678901234567890"),
+        (b'{"status_url":"https://h/v1/requests/r%2F1/status"', "r/1"),
+        (b'{"request_id":"' + b"x" * 513 + b'"}', "x" * 513),
+        (b'{"request_id":"a\\nb/\\u202e?#"}', "a\nb/\u202e?#"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("status", [200, 202, 500, 502])
+def test_an_id_that_was_in_hand_is_not_thrown_away(status, payload, request_id):
+    event = submit(status, payload)
+    assert isinstance(event, Accepted), event
+    assert event.handle.request_id == request_id
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_no_remaining_balance_in_words_is_an_empty_account(status):
+    event = submit(status, {"message": "No remaining balance"})
+    assert isinstance(event, Declined)
+    assert event.problem.kind is Kind.BALANCE
+
+
+def test_an_id_in_the_location_header_is_one():
+    assert submit(303, b"", location="/v1/requests/r1/status") == Accepted(NOW, Handle("r1"))
+
+
+@pytest.mark.parametrize(
+    "payload", [b'{"request_id":"r1', b'{"request_id":12', b'{"request_', b'{"id":"trace-7"}', b"\xff\xfe\x00"]
+)
+def test_half_an_id_is_none(payload):
+    assert isinstance(submit(200, payload), Lost)
+
+
+def test_a_trace_id_beside_a_refusal_buys_nothing():
+    assert isinstance(submit(422, {"error": {"request_id": "trace-7"}, "error_code": 422001}), Refused)
+
+
+def test_an_odd_id_is_quoted_in_every_url():
+    handle = Handle("a\nb/../\u202e?#")
+    for url in (Addresses("https://h").result(handle), Addresses("https://h").cancel(handle)):
+        assert url.isascii()
+        assert url.startswith("https://h/v1/requests/a%0Ab%2F..%2F%E2%80%AE%3F%23/")
+
+
+def test_what_is_lost_keeps_what_came_without_the_token():
+    raw = b'{"error_code":500001,"echo":"tok-0123456789"}' + b"x" * 9000
+    event = wire.read_submit(500, {"server": "nginx"}, raw, NOW, secret="tok-0123456789")
+    assert isinstance(event, Lost)
+    assert event.reply.startswith('HTTP 500\nserver: nginx\n\n{"error_code":500001,"echo":"[token]"}xxx')
+    assert 4000 < len(event.reply.encode()) <= 4096
+
+
+UNUSABLE = [None, "", "  ", ".", "..", True, [], {}, "\ud800", "x" * 5000]
 
 
 @pytest.mark.parametrize("value", UNUSABLE, ids=repr)
 def test_a_200_with_an_unusable_id_is_lost(value):
-    assert isinstance(submit(200, {"request_id": value}), Lost)
+    assert isinstance(submit(200, as_bytes({"request_id": value})), Lost)
 
 
 DECLINED = {
@@ -243,6 +304,13 @@ def test_503_is_known_by_its_retry_after_only():
     assert isinstance(submit(503, coded(500001), retry_after="30"), Lost)
 
 
+@pytest.mark.parametrize("off", [-7200, 0, 7200])
+def test_a_date_to_wait_for_is_read_by_the_clock_that_wrote_it(off):
+    """With our clock two hours behind, "in 30 seconds" was a wait of an hour; two hours ahead, it was none."""
+    headers = {"retry-after": formatdate(NOW + off + 30, usegmt=True), "date": formatdate(NOW + off, usegmt=True)}
+    assert retry_after(headers, NOW) == 30.0
+
+
 @pytest.mark.parametrize(
     ("told", "seconds"),
     [
@@ -291,7 +359,7 @@ def test_retry_after(told, seconds):
     ],
 )
 def test_the_services_own_words(payload, words):
-    assert read_said(body(payload)).words == words
+    assert parse_reply(body(payload)).words == words
 
 
 def test_a_message_is_one_bounded_clean_line():
@@ -341,7 +409,8 @@ def test_listed_words_of_unfinished_jobs(word):
 
 def test_an_unlisted_word_is_neither_an_end_nor_a_success():
     payload = {"status": "Done?", "output": {"image": IMAGE}}
-    assert result(200, payload) == StillRunning("done?", running=False, known=False)
+    problem = Problem(Kind.UNREADABLE, "the service says “done?”, which nobody has listed", http=200)
+    assert result(200, payload) == StillRunning("done?", running=False, known=False, problem=problem)
 
 
 @pytest.mark.parametrize("position", [-1, 1.5, True, "3", None])
@@ -368,7 +437,7 @@ OUTPUTS = {
     "null beside": ({"image": None, "images": [IMAGE, None, 3, ""]}, [("image", IMAGE)]),
     "bare": (IMAGE, [("image", IMAGE)]),
     "bare list": ([IMAGE], [("image", IMAGE)]),
-    "no link": ({"image": "file:///etc/passwd", "images": ["javascript:x", "data:image/png;base64,AA"]}, []),
+    "no link": ({"image": "file:///etc/passwd", "images": ["javascript:x", "ftp://cdn.runcomfy.net/a.png"]}, []),
     "empty": ({}, []),
     "absent": (None, []),
 }
@@ -617,3 +686,28 @@ def test_what_has_an_id_is_never_bought_again_by_itself(status, headers, request
 @given(st.integers(500, 599), st.binary(max_size=80))
 def test_a_gateways_word_never_frees_a_job(status, raw):
     assert isinstance(wire.read_submit(status, {}, raw, NOW), Lost | Accepted)
+
+
+@pytest.mark.parametrize(
+    "unit", ["output", "image", "Images", "per request", "per image", "a picture", "", None, "/ image"]
+)
+def test_a_price_of_a_picture_is_one(unit: str | None) -> None:
+    entry = wire.read_model(200, orjson.dumps({"model_id": "a/b", "base_price_usd": 0.04, "price_unit": unit}))
+    assert entry is not None
+    assert (entry.picture_price, entry.other_price) == (40_000, "")
+
+
+@pytest.mark.parametrize(
+    "unit", ["second", "per second", "1M tokens", "megapixel", "minute", "1000 images", "100 images"]
+)
+def test_a_price_of_something_else_was_multiplied_by_pictures(unit: str) -> None:
+    entry = wire.read_model(200, orjson.dumps({"model_id": "a/b", "base_price_usd": 0.04, "price_unit": unit}))
+    assert entry is not None
+    assert entry.picture_price is None
+    assert entry.other_price == f"$0.04 per {unit.removeprefix('per ').casefold()}"
+
+
+def test_no_price_is_none_of_anything() -> None:
+    entry = wire.read_model(200, orjson.dumps({"model_id": "a/b", "price_unit": "second"}))
+    assert entry is not None
+    assert (entry.picture_price, entry.other_price) == (None, "")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import httpx
 import orjson
 import pytest
 
 from batchedit.core.errors import NotFoundError, TokenError, UsageError
 from batchedit.core.model import Handle
-from batchedit.files.allowlist import Gate
+from batchedit.files.allowlist import HostAllowlist
 from batchedit.runcomfy import urls
 from batchedit.runcomfy.catalogue import DEFAULT_MODEL, built_in, load_model
-from batchedit.runcomfy.image_shape import Shapes
+from batchedit.runcomfy.image_shape import ImageShapeProbe
 from batchedit.runcomfy.submit_codec import ImageShape
-from batchedit.runcomfy.token import VARIABLES, VENDOR_FILE, find_token
+from batchedit.runcomfy.token import MAC_FILE, VARIABLES, VENDOR_FILE, find_token
 from batchedit.runcomfy.urls import DEFAULT_BASE_URL, Addresses, check_base_url, may_use
 
 # --- the base URL ---------------------------------------------------------------------------------
@@ -28,6 +30,8 @@ from batchedit.runcomfy.urls import DEFAULT_BASE_URL, Addresses, check_base_url,
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
         ("http://localhost:8000/", "http://localhost:8000"),
         ("http://[::1]:8000", "http://[::1]:8000"),
+        (f"{DEFAULT_BASE_URL}/v1", DEFAULT_BASE_URL),
+        (f"{DEFAULT_BASE_URL}/v1/", DEFAULT_BASE_URL),
     ],
 )
 def test_base_urls(given, kept):
@@ -134,7 +138,9 @@ def test_the_balance_is_asked_of_the_vendor_only_while_we_talk_to_the_vendor():
     ],
 )
 def test_links_that_are_fetched(link):
-    gate = Gate(["cdn.example.com", "cdn.example.com:8443", "*.wild.example.org", "127.0.0.1:5000", "localhost"])
+    gate = HostAllowlist(
+        ["cdn.example.com", "cdn.example.com:8443", "*.wild.example.org", "127.0.0.1:5000", "localhost"]
+    )
     assert gate.refusal(httpx.URL(link)) is None
 
 
@@ -164,13 +170,13 @@ def test_links_that_are_fetched(link):
     ],
 )
 def test_links_that_are_not(link):
-    assert Gate(["cdn.example.com", "127.0.0.1:6000"]).refusal(httpx.URL(link))
+    assert HostAllowlist(["cdn.example.com", "127.0.0.1:6000"]).refusal(httpx.URL(link))
 
 
 @pytest.mark.parametrize("entry", ["", "a b", "https://a.com", "a.com/path", "user@a.com", "a.com:port", "*."])
 def test_what_is_no_host(entry):
     with pytest.raises(UsageError):
-        Gate([entry])
+        HostAllowlist([entry])
 
 
 # --- the token ------------------------------------------------------------------------------------
@@ -212,6 +218,41 @@ def test_the_vendors_file(tmp_path, told):
     assert "token.json" in find_token({"RUNCOMFY_TOKEN": "xyz"}, tmp_path).warning
 
 
+def _put(path: Path, token: str) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_bytes(orjson.dumps({"access_token": token}))
+
+
+def test_the_token_in_a_moved_folder_of_configuration_was_not_found(tmp_path: Path) -> None:
+    """Only the home folder was looked at."""
+    _put(tmp_path / VENDOR_FILE, "of-home")
+    _put(tmp_path / "xdg" / "runcomfy" / "token.json", "of-xdg")
+    _put(tmp_path / "named" / "token.json", "of-named")
+    xdg = {"XDG_CONFIG_HOME": str(tmp_path / "xdg")}
+    found = find_token(xdg, tmp_path)
+    assert (found.value, "XDG_CONFIG_HOME" in found.source) == ("of-xdg", True)
+    assert "~/.config/runcomfy/token.json has another one" in found.warning
+    assert find_token({**xdg, "RUNCOMFY_CONFIG_DIR": str(tmp_path / "named")}, tmp_path).value == "of-named"
+    assert find_token({"RUNCOMFY_CONFIG_DIR": "~/named"}, tmp_path).value == "of-named"
+    assert find_token({"XDG_CONFIG_HOME": "xdg"}, tmp_path).value == "of-home"
+    assert (
+        find_token({"XDG_CONFIG_HOME": str(tmp_path / "empty"), "RUNCOMFY_CONFIG_DIR": " "}, tmp_path).value
+        == "of-home"
+    )
+
+
+def test_a_named_folder_without_a_token_never_buys_with_the_account_of_another(tmp_path: Path) -> None:
+    _put(tmp_path / VENDOR_FILE, "of-home")
+    with pytest.raises(TokenError) as caught:
+        find_token({"RUNCOMFY_CONFIG_DIR": "/nowhere"}, tmp_path)
+    assert "RUNCOMFY_CONFIG_DIR=/nowhere" in str(caught.value)
+
+
+def test_a_token_saved_on_a_mac_is_found(tmp_path: Path) -> None:
+    _put(tmp_path / MAC_FILE, "of-mac")
+    assert find_token({}, tmp_path).value == "of-mac"
+
+
 @pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b'{"token": 5}', b"\xff\xfe", b'{"tok', b"two words", b"null"])
 def test_a_file_without_a_token(tmp_path, raw):
     path = tmp_path / VENDOR_FILE
@@ -238,7 +279,7 @@ def test_a_token_that_cannot_be_sent(tmp_path, bad):
 
 def test_the_pages_own_schema():
     schema = load_model(DEFAULT_MODEL).schema
-    assert built_in() == (DEFAULT_MODEL,)
+    assert DEFAULT_MODEL in built_in()
     assert schema["required"] == ["image", "prompt"]
     assert schema["properties"]["size"]["enum"] == ["3:2", "1:1", "2:3"]
     assert schema["properties"]["image"]["validations"][0]["validation_value"] == 25
@@ -277,7 +318,7 @@ STRING, ARRAY = ImageShape.STRING, ImageShape.ARRAY
 
 
 def test_each_job_gets_one_second_try_at_most():
-    shapes = Shapes()
+    shapes = ImageShapeProbe()
     assert shapes.refused("a", STRING)
     assert shapes.now is ARRAY
     assert shapes.refused("b", STRING)  # it was in flight at the flip: no flip back
@@ -288,7 +329,7 @@ def test_each_job_gets_one_second_try_at_most():
 
 
 def test_the_first_acceptance_decides_for_the_run():
-    shapes = Shapes()
+    shapes = ImageShapeProbe()
     shapes.refused("a", STRING)
     shapes.accepted(STRING)  # of one that was in flight: strings are taken after all
     assert shapes.now is STRING

@@ -151,7 +151,11 @@ def test_cost_is_told_late_or_never_and_may_differ_from_the_price(sandbox_with):
     client = sandbox_with(price="0.04", actual_price="0.05", cost_after=0.2, balance=1)
     request_id = client.accepted()
     assert "cost" not in client.result(request_id, include_cost="true")
-    assert client.http.get("/prod/v2/balance").json() == {"balance_usd": 0.95, "currency": "USD"}
+    assert client.http.get("/prod/v2/balance").json() == {
+        "balance_usd": 0.95,
+        "balance_microdollars": 950_000,
+        "currency": "USD",
+    }
     time.sleep(0.25)
     assert client.result(request_id, include_cost="true")["cost"] == 0.05
     assert "cost" not in client.result(request_id)
@@ -165,6 +169,15 @@ def test_a_rate_limit_with_retry_after(sandbox_with):
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
     assert answers[3].headers["retry-after"] == "1"
     assert client.sandbox.ledger()["answers"]["submit"] == {"200": 3, "429": 2}
+
+
+def test_an_accounts_limit_of_jobs_at_once(sandbox_with):
+    client = sandbox_with(at_once=2, latency="0.2")
+    answers = [client.submit(prompt=str(n)) for n in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[2].headers["retry-after"] == "1"
+    time.sleep(0.25)
+    assert client.submit(prompt="3").status_code == 200
 
 
 def test_links_live_as_long_as_they_say(sandbox_with):
@@ -237,6 +250,7 @@ def test_a_data_uri_is_kept_as_its_digest(sandbox_with):
         {"price": "free"},
         {"balance": -1},
         {"rate_limit": "fast"},
+        {"at_once": 0},
         {"image_shape": "round"},
         {"result_while_running": "500"},
         {"images_per_job": 2},

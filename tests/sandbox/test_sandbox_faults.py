@@ -29,6 +29,8 @@ ANSWERS = {
     "500_html_after": (500, None, False),
     "502_after": (502, None, False),
     "504_after": (504, None, False),
+    "500_after": (500, 500001, False),
+    "200_error_after": (200, 500001, False),
 }
 BROKEN = {
     "drop": httpx.RemoteProtocolError,

@@ -14,6 +14,7 @@ import pytest
 from batchedit.sandbox import SandboxConfig, create_app, main, serve
 
 
+@pytest.mark.process
 def test_as_a_process_it_says_where_and_stops_when_told(tmp_path):
     schema = tmp_path / "schema.json"
     schema.write_text('{"required": ["text"], "properties": {"text": {"type": "string"}}}')

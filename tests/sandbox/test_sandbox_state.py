@@ -88,6 +88,7 @@ def lines(path):
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
+@pytest.mark.process
 def test_a_server_killed_with_sigkill_comes_back(state):
     options = ("--state", state, "--latency", "0.5", "--slots", 2, "--link-ttl", 60, "--fault", "job:failed=at:2")
     with child(*options) as first:

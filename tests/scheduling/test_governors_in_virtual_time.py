@@ -97,7 +97,8 @@ def test_posts_that_arrive_unevenly_meet_no_third_429_behind_the_hold(seed):
     done = post_all(PostRate(None), Throttle(20.0, 5), 200, trip=0.01, jitter=0.004, seed=seed)
     holds = sum(later - earlier > 0.9 for earlier, later in pairwise(done.times))
     assert holds == 2
-    assert done.seconds <= 1.2 * (195 / 20.0)
+    assert done.refused <= 15
+    assert done.seconds <= 1.22 * (195 / 20.0)
 
 
 def test_two_429s_of_one_burst_do_not_hide_where_the_limit_is():
@@ -220,22 +221,16 @@ def test_429s_without_retry_after_wait_longer_each_time():
     assert sum(pauses[4:]) > 2 * sum(pauses[:4])
 
 
-def test_trouble_pauses_growth():
-    def grown(*, trouble: bool) -> float:
-        governor = PostRate(None)
-        governor.take(0.0)
-        governor.throttled(0.0, 1.0, Random(1))
-        before = governor.rate
-        for k in range(20):
-            if trouble:
-                governor.troubled(2.0 + k / 10)
-            governor.accepted(2.0 + k / 10)
-        assert before is not None
-        assert governor.rate is not None
-        return governor.rate - before
-
-    assert grown(trouble=True) == 0.0
-    assert grown(trouble=False) > 0.0
+def test_a_refusal_by_chance_halves_nothing_and_one_after_idle_time_neither():
+    """One 429 after idle time throttled a run to a crawl: the idle time counted as time in which little was delivered."""
+    governor, rng = PostRate(None), Random(1)
+    for idle in (0.0, 90.0, 45.0):
+        for k in range(40):
+            governor.take(idle + k / 40)
+            governor.accepted(idle + k / 40 + 0.02, sent_at=idle + k / 40)
+        governor.throttled(idle + 1.0, 1.0, rng, sent_at=idle + 0.99)
+    assert governor.rate is None
+    assert governor.wait(100.0) == 0.0
 
 
 def test_growth_never_passes_the_rate_that_was_given():
@@ -293,7 +288,7 @@ def outage(seconds: float, *, at_once: int = 50, seed: int = 1) -> tuple[int, fl
 @pytest.mark.parametrize("seed", range(5))
 def test_a_ten_minute_outage_costs_a_handful_of_probes(seed):
     lost, closed = outage(600.0, at_once=3, seed=seed)
-    assert lost <= 3 + 9
+    assert lost <= 6 + 8
     assert closed <= 600.0 + 310.0
 
 
@@ -304,8 +299,9 @@ def test_what_was_under_way_when_it_opened_does_not_lengthen_the_pause():
 
 
 def test_one_probe_at_a_time():
-    breaker, rng = Breaker(threshold=2, first_pause=8.0), Random(1)
-    breaker.failed(0.0, rng)
+    breaker, rng = Breaker(first_pause=8.0), Random(1)
+    for _ in range(4):
+        breaker.failed(0.0, rng)
     assert not breaker.open
     breaker.failed(1.0, rng)
     assert breaker.open
@@ -321,26 +317,82 @@ def test_one_probe_at_a_time():
     assert (breaker.open, breaker.open_since, breaker.wait(27.0)) == (False, None, 0.0)
 
 
-def test_only_failures_in_a_row_open_it():
-    breaker, rng = Breaker(threshold=3), Random(1)
+def test_three_independent_failures_do_not_open_it_in_whatever_order():
+    breaker, rng = Breaker(), Random(1)
     for k in range(30):
-        breaker.failed(float(k), rng)
-        breaker.failed(float(k), rng)
-        breaker.succeeded(float(k))
+        for failed in (True, True, True, False, False, False, False, False):
+            if failed:
+                breaker.failed(float(k), rng)
+            else:
+                breaker.succeeded(float(k))
     assert not breaker.open
-    breaker.failed(31.0, rng)
-    breaker.failed(31.0, rng)
-    breaker.released(32.0)
-    breaker.failed(33.0, rng)
+
+
+def test_five_of_the_last_eight_open_it_whatever_their_order():
+    breaker, rng = Breaker(), Random(1)
+    for failed in (True, False, True, True, False, True):
+        if failed:
+            breaker.failed(1.0, rng)
+        else:
+            breaker.released(1.0)
     assert not breaker.open
+    assert breaker.cautious
+    breaker.failed(2.0, rng)
+    assert breaker.open
+
+
+def test_one_failure_in_six_opened_it_every_few_hundred_answers() -> None:
+    """A soak with every fault stood still for half of its time, each time for a service that took five POSTs of six."""
+    opened, longest = 0, 0.0
+    for seed in range(20):
+        breaker, rng, dice, now = Breaker(), Random(seed), Random(seed), 0.0
+        for _ in range(2000):
+            now += breaker.wait(now)
+            breaker.sent(now)
+            before = breaker.open_since
+            if dice.random() < 1 / 6:
+                breaker.failed(now, rng)
+            else:
+                breaker.succeeded(now)
+            opened += before is None and breaker.open
+        longest = max(longest, now)
+    assert opened <= 3
+    assert longest <= 30.0
+
+
+def test_an_outage_opens_it_at_the_eighth_failure_where_many_fail_anyhow() -> None:
+    breaker, rng = Breaker(), Random(1)
+    for k in range(600):
+        breaker.succeeded(float(k)) if k % 4 else breaker.failed(float(k), rng)
+    failures = 0
+    while not breaker.open:
+        breaker.failed(600.0, rng)
+        failures += 1
+    assert failures <= 8
 
 
 def opened() -> Breaker:
     breaker, rng = Breaker(), Random(1)
-    for _ in range(3):
+    for _ in range(5):
         breaker.failed(0.0, rng)
     breaker.sent(5.0)
     return breaker
+
+
+def test_an_outage_of_a_minute_cost_two_where_a_probe_failed_at_its_end() -> None:
+    """Pauses doubled from the start: the fifth was 60 to 80 s, and a run of 50 s took 178."""
+    over = []
+    for seed in range(200):
+        breaker, rng, now = Breaker(), Random(seed), 0.0
+        for _ in range(5):
+            breaker.failed(now, rng)
+        while now < 60.0:
+            now += breaker.wait(now)
+            breaker.sent(now)
+            if now < 60.0:
+                breaker.failed(now, rng)
+        over.append(now)
+    assert max(over) <= 60.0 + 30.0
 
 
 def test_an_answer_that_bought_nothing_lets_one_post_out_alone():
@@ -557,6 +609,20 @@ def test_auto_does_not_grow_in_trouble():
     assert governor.allowed(12.0) == 15
 
 
+def test_auto_measures_anew_behind_a_suspension():
+    """Jobs that were in flight at a stop of 45 s passed for jobs that had waited as long in the queue."""
+    governor = InFlight(None, start=40)
+    for k in range(40):
+        governor.queued(0.0, 5.0, None, k / 8, in_use=20)
+    before = governor.allowed(6.0)
+    governor.restart(51.0)
+    for _ in range(40):
+        governor.queued(45.0, 5.0, None, 51.0, in_use=before, accepted_at=4.0)
+    assert governor.allowed(52.0) == before
+    governor.queued(46.0, 0.0, 30, 52.0, in_use=before, accepted_at=4.0)
+    assert governor.allowed(52.0) < before, "a place in the queue is how things stand now"
+
+
 def test_auto_needs_fresh_proof_for_each_step():
     governor = InFlight(None, start=10)
     for _ in range(50):
@@ -631,9 +697,9 @@ def test_429s_that_come_whatever_our_speed_do_not_starve_the_run(seed: int) -> N
         if chance < 1 / 60:
             posts.throttled(now, 1.0, rng, sent_at=sent)
         elif chance < 1 / 60 + 1 / 20:
-            posts.troubled(now)
+            continue
         else:
             posts.accepted(now)
             taken.append(now)
     last = sum(at > 2400.0 for at in taken) / 1200.0
-    assert last > 1.0, f"{last:.2f} POSTs a second in the last twenty minutes"
+    assert last > 2.5, f"{last:.2f} POSTs a second in the last twenty minutes"

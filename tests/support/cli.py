@@ -21,9 +21,10 @@ CHILD = Path(__file__).parents[1] / "kill" / "child.py"
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The caller's, without any setting of batchedit's and without a token but a test's."""
+    """The caller's, without any setting of batchedit's but the test's state folder, and with a test's token."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("BATCHEDIT_", "RUNCOMFY_", "YOUR_API"))}
-    return {**kept, "RUNCOMFY_API_TOKEN": "test-token", **more}
+    state = {"BATCHEDIT_STATE": os.environ["BATCHEDIT_STATE"]}  # never the register of the person who runs the tests
+    return {**kept, **state, "RUNCOMFY_API_TOKEN": "test-token", **more}
 
 
 def batchedit(
@@ -50,7 +51,7 @@ def inside(
 ) -> subprocess.CompletedProcess[str]:
     """The same in this process, which saves the start of a Python: for what needs no process of its own."""
     out, err, given = io.StringIO(), io.StringIO(), io.TextIOWrapper(io.BytesIO(stdin))
-    told, before = ["batchedit", *map(str, arguments)], dict(os.environ)
+    told, before, env = ["batchedit", *map(str, arguments)], dict(os.environ), env or environment()
     with ExitStack() as stack:
         stack.callback(lambda: (os.environ.clear(), os.environ.update(before)))
         stack.enter_context(chdir(cwd))
@@ -58,7 +59,7 @@ def inside(
         stack.enter_context(redirect_stderr(err))
         stack.enter_context(patch.multiple(sys, argv=told, stdin=given))
         os.environ.clear()
-        os.environ.update(env or environment())
+        os.environ.update(env)
         try:
             main()
         except SystemExit as leave:
@@ -80,12 +81,12 @@ def start(*arguments: object, cwd: Path, script: Sequence[object] = ("-m", "batc
     )
 
 
-def until(true: Callable[[], object], seconds: float = 30.0) -> None:
+def until(true: Callable[[], object], seconds: float = 90.0) -> None:
     """Wait for a condition, not for a time."""
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.005)
+        time.sleep(0.001)
 
 
 def manifest(path: Path, rows: int, *, prefix: str = "sku") -> Path:

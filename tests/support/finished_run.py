@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from batchedit.core.lifecycle import Accepted, Completed, Errored, Lost, Refused, Reserved, Saved, advance
+from batchedit.core.events import Accepted, Completed, Errored, Lost, Refused, Reserved, Saved
+from batchedit.core.lifecycle import advance
 from batchedit.core.model import (
     CellProblem,
     Handle,
@@ -25,11 +27,12 @@ from batchedit.core.model import (
     Record,
     SavedFile,
 )
-from batchedit.jobs.identity import canonical, job_key, slot_of, without_paths
+from batchedit.jobs.identity import canonical, identity_of, job_key, slot_of
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
+from batchedit.ledger.register import claim
 from batchedit.ledger.sqlite import SqliteCheckpoint
-from batchedit.run_folder import RunFolder
+from batchedit.run_folder import RunFolder, digest_of
 from batchedit.settings.model import DEFAULT_MODEL, Settings
 
 Draw = Callable[[int], Image.Image]
@@ -73,6 +76,7 @@ class Showroom:
         source = self.folder.path / "manifest.csv"
         source.write_text(text.getvalue(), encoding="utf-8", newline="")
         checkpoint = create_checkpoint(self.folder.checkpoint, model=DEFAULT_MODEL, service="sandbox")
+        claim(checkpoint, os.environ)
         intake = Intake.begin(checkpoint)
         wrong = invalid or {}
         intake.add(
@@ -84,7 +88,7 @@ class Showroom:
             ]
         )
         checkpoint.put("settings", Settings(sandbox=True).dump())
-        intake.commit("showroom")
+        intake.commit(f"showroom:{digest_of(source)}:")
         return checkpoint
 
     def reopen(self) -> SqliteCheckpoint:
@@ -136,6 +140,6 @@ def line(number: int, row: Mapping[str, str], sources: Sequence[Any] | None = No
         image = {"$file": path.as_posix(), "$sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     inputs = {"image": list(sources or [image]), "prompt": row["prompt"], "size": row["size"]}
     name = f"{row['sku'].replace('/', '_')[:60] or number}-{row['size'].replace(':', 'x')}-1"
-    key = job_key(DEFAULT_MODEL, without_paths(inputs))
+    key = job_key(DEFAULT_MODEL, identity_of(inputs))
     job = Job(key, DEFAULT_MODEL, canonical(inputs).decode(), name, row["size"])
     return Line(number, row["sku"], job, slot_of(name))

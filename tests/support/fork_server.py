@@ -2,25 +2,27 @@
 
 A child is a process of its own, with its own pid, environment, folder and exit code, and dies of SIGKILL like any other;
 it runs ``batchedit.cli.main`` and nothing else. Tests that start dozens of them would take minutes without this; those
-that start a few use ``tests.cli``.
+that start a few use ``tests.support.cli``.
 
-``doom`` names a point at which the child kills itself: the name of a durable event (right after the NTH of its kind is on
-disk, see ``child.py``), or ``answered``: the NTH POST that buys has its answer, and nothing of it is written down.
+``doom`` names a point at which the child kills itself (see ``child.py``). ``gate`` holds answers back until the test has done
+to the disk what it wants to: the answers of the POSTs that buy, from the NTH on, are on their way until the file is there.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.support.cli import environment
+from tests.support.cli import environment, until
 
 
 class Child:
@@ -49,25 +51,36 @@ class Child:
 
 
 class Nursery:
-    """The forking process: ``start`` and ``run`` are ``tests.cli``'s, quicker."""
+    """The forking process: ``start`` and ``run`` are ``tests.support.cli``'s, quicker."""
 
-    def __init__(self) -> None:
+    def __init__(self, **env: str) -> None:
         self._folder = TemporaryDirectory(prefix="nursery-")
         self._count = 0
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.fork_server"],
             cwd=Path(__file__).parents[2],
-            env=environment(),
+            env=environment(**env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
 
-    def start(self, *arguments: object, cwd: Path, doom: tuple[str, int] | None = None, **limits: int) -> Child:
-        """``limits``: ``fsize``, the largest file that the child may write, in bytes."""
+    def start(
+        self,
+        *arguments: object,
+        cwd: Path,
+        doom: tuple[str, int] | None = None,
+        gate: tuple[int, str] | None = None,
+        disk: Mapping[str, Any] | None = None,
+        **limits: int,
+    ) -> Child:
+        """``disk``: what fails, see ``tests/kill/test_failing_disk.py``. ``limits``: ``fsize``, the largest file that the
+        child may write, in bytes.
+        """
         self._count += 1
         out, err = (Path(self._folder.name, f"{self._count}.{name}") for name in ("out", "err"))
         order = {"argv": [*map(str, arguments)], "cwd": str(cwd), "out": str(out), "err": str(err), "doom": doom}
+        order |= {"gate": gate, "disk": disk, "state": os.environ["BATCHEDIT_STATE"]}
         return Child(self, int(self.tell(order | {"limits": limits})), out, err)
 
     def run(self, *arguments: object, cwd: Path, code: int | None = 0, **more: Any) -> Child:
@@ -86,7 +99,7 @@ class Nursery:
         return json.loads(self._process.stdout.readline())
 
     def close(self) -> None:
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=90)
         self._folder.cleanup()
 
 
@@ -98,7 +111,7 @@ def serve() -> None:
     import batchedit.cli.app
     import batchedit.cli.host
     import batchedit.cli.show
-    import batchedit.commands.run  # noqa: F401
+    import batchedit.commands.carry  # noqa: F401
 
     for line in iter(sys.stdin.readline, ""):
         order = json.loads(line)
@@ -116,7 +129,7 @@ def _be(order: dict[str, Any]) -> None:
     """In the child: become the command, and never return."""
     from batchedit.cli import main
 
-    code = 70
+    code, seen = 70, lambda: None
     try:
         for target, (path, mode) in enumerate(
             [
@@ -129,8 +142,17 @@ def _be(order: dict[str, Any]) -> None:
             os.dup2(descriptor, target)
             os.close(descriptor)
         os.chdir(order["cwd"])
+        os.environ["BATCHEDIT_STATE"] = order["state"]
         if order["doom"]:
-            _doom(*order["doom"])
+            from tests.kill.child import doom
+
+            doom(*order["doom"])
+        if order["disk"]:
+            from tests.kill.failing_disk import arm
+
+            seen = arm(**order["disk"])
+        if order["gate"]:
+            _wait_at(*order["gate"])
         if "fsize" in order["limits"]:
             import resource
 
@@ -147,28 +169,25 @@ def _be(order: dict[str, Any]) -> None:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+        seen()
         os._exit(code)
 
 
-def _doom(point: str, nth: int) -> None:
-    from batchedit.cli import host
+def _wait_at(nth: int, path: str) -> None:
+    import anyio.to_thread
+
     from batchedit.runcomfy.client import Client
-    from tests.kill.child import Killer
 
-    killer = Killer(point, nth)
-    plain, submit = host.Terminal, Client.submit
+    submit, posts = Client.submit, itertools.count(1)
 
-    class Doomed(plain):
-        def observers(self):
-            return [*super().observers(), killer]
-
-    async def answered(client, record):
+    async def held(client, record):
+        number = next(posts)
         event = await submit(client, record)
-        killer.saw(record, type("answered", (), {})())
+        if number >= nth:
+            await anyio.to_thread.run_sync(until, Path(path).exists)
         return event
 
-    host.Terminal = Doomed
-    Client.submit = answered
+    Client.submit = held
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pandas as pd
 
 import batchedit
@@ -23,3 +25,13 @@ def synchronous(frame: pd.DataFrame) -> pd.DataFrame:
         hint: str = error.hint
         raise SystemExit(error.code) from ValueError(hint)
     return result.results
+
+
+def typed_options() -> Decimal:
+    options: batchedit.Options = {"prompt": "an ad for {title}", "sizes": ("1:1",), "max_cost": "none"}
+    batchedit.run("spring.csv", promt="an ad")  # type: ignore[call-arg]
+    batchedit.run("spring.csv", variants="2")  # type: ignore[arg-type]
+    spent: list[Decimal] = []
+    batchedit.run("spring.csv", on_progress=lambda now: spent.append(now.money.spent), **options)
+    batchedit.status("outputs/spring").money.in_doubt.is_zero()
+    return batchedit.plan("spring.csv", **options).estimate

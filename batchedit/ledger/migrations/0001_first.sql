@@ -1,4 +1,4 @@
--- The checkpoint of one run: the only truth about what was bought. Version 1.
+-- The checkpoint of one run: the only truth about what was bought. This is the first edition's; later files change it.
 --
 -- Intake of a million rows decides the layout (see the measured limits in benchmarks/): plain integer row ids, written in
 -- order; the two indexes on random numbers (key, slot) are made after the first intake, not before.

@@ -29,7 +29,7 @@ function dress(element, item) {
 }
 
 function spokenName(item, shot, mark) {
-  const told = [titleOf(item), `row ${item.row}`];
+  const told = [titleOf(item), rowName(item)];
   if (shot && shot.size) told.push(shot.size);
   if (shot && shot.version > 1) told.push(`version ${shot.version}`);
   told.push(STATUS[statusOf(item)]);

@@ -27,7 +27,7 @@ const FLAGS = {
 const flagKind = (flag) => flag.replace(/_\d+$/, "");
 const flagText = (flag) => {
   const row = /^like_row_(\d+)$/.exec(flag);
-  return row ? `Like row ${row[1]}` : FLAGS[flag] || flag;
+  return row ? `Like ${data.rowWord} ${row[1]}` : FLAGS[flag] || flag;
 };
 
 const count = new Intl.NumberFormat("en-US").format;
@@ -44,7 +44,7 @@ const statusOf = (item) => (item.shots.length ? item.shots[0].status : "invalid"
 const cellsOf = (item) => (item.cells === undefined ? [] : data.rows[item.cells]);
 const promptOf = (item, shot) => (shot.promptCell === undefined ? shot.prompt || "" : cellsOf(item)[shot.promptCell]);
 const reasonOf = (item, shot) => (shot ? shot.reason || "" : item.reason || "");
-const nameOf = (shot) => (shot && shot.files.length ? shot.files[0].path.replace(/^.*\//, "") : "");
+const nameOf = (shot) => (shot && shot.files.length ? shot.files[0].name || shot.files[0].path.replace(/^.*\//, "") : "");
 const hasPicture = (shot) => Boolean(shot && shot.status === "done" && shot.files.length);
 const localSources = (shot) => (shot ? shot.sources.filter((source) => source.thumb) : []);
 const addressOf = (path) => path.split("/").map(encodeURIComponent).join("/");

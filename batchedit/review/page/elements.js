@@ -54,7 +54,8 @@ function unwarn() {
 
 const VERDICTS = { approve: "Approved", reject: "Rejected", hold: "On hold" };
 const verdictText = (mark) => VERDICTS[mark.verdict] || "no decision";
-const titleOf = (item) => item.id || `Row ${item.row}`;
+const rowName = (item) => `${data.rowWord} ${item.row}`;
+const titleOf = (item) => item.id || rowName(item).replace(/^./, (letter) => letter.toUpperCase());
 const itemsOf = new Map();
 for (const item of data.items) {
   for (const shot of item.shots) itemsOf.set(shot.job, [...(itemsOf.get(shot.job) || []), item]);

@@ -9,7 +9,7 @@ function figures(item, selected, select) {
 }
 
 function sourceFigure(source) {
-  if (source.link) return null;
+  if (source.link && !source.large) return null;
   const shows = source.large
     ? image(source.large, `Before: ${source.name}`)
     : make("span", { class: "absent" }, source.problem);
@@ -80,7 +80,7 @@ function facts(item, shot) {
     tell("Cost", shot.cost === undefined ? "" : money(shot.cost));
     tell("Time", shot.seconds === undefined ? "" : seconds(shot.seconds));
     for (const file of shot.files)
-      tell("File", make("a", { href: addressOf(file.path), target: "_blank" }, file.path.replace(/^files\//, "")));
+      tell("File", make("a", { href: addressOf(file.path), target: "_blank" }, file.name || file.path.replace(/^files\//, "")));
     for (const source of shot.sources) if (source.link) tell("Source", link(source.link));
     tell("Request", shot.request);
   }

@@ -56,7 +56,7 @@ function buildBar(refresh) {
     clearTimeout(typing);
     typing = setTimeout(() => refresh((chosen.text = $("text").value)), 120);
   });
-  addSelect("Decision", Object.entries(MARKS), (value) => refresh((chosen.mark = value)));
+  if (!data.page) addSelect("Decision", Object.entries(MARKS), (value) => refresh((chosen.mark = value)));
   const flags = countedFlags();
   if (flags.length) addSelect("Check", [["any", "Anything odd"], ...flags], (value) => refresh((chosen.flag = value)));
   if (data.sizes.length > 1) addSelect("Size", labelled(data.sizes), (value) => refresh((chosen.size = value)));

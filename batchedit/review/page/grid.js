@@ -52,7 +52,10 @@ function place(position) {
   const column = position % layout.columns;
   const row = Math.floor(position / layout.columns);
   element.style.transform = `translate(${column * (layout.width + layout.gap)}px, ${row * (layout.height + layout.gap)}px)`;
-  element.addEventListener("focusin", () => setActive(position));
+  element.addEventListener("focusin", () => {
+    decided = null;
+    setActive(position);
+  });
   drawn.set(position, element);
   return element;
 }

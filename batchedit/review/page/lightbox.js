@@ -4,6 +4,8 @@ const box = $("box");
 const messages = [$("warning"), $("toasts"), $("spoken")];
 let at = 0;
 let version = 0;
+let decided = null;
+let back = null;
 
 function openBox(position) {
   at = position;
@@ -18,6 +20,8 @@ function openBox(position) {
 
 function closeBox() {
   keepNote();
+  decided = null;
+  back = null;
   box.close();
   document.querySelector("header.top").after($("warning"));
   document.body.append($("toasts"), $("spoken"));
@@ -26,6 +30,8 @@ function closeBox() {
 
 function step(by) {
   keepNote();
+  decided = null;
+  if (by > 0 && at === shown.length - 1 && paging && paging.following) return pastTheEnd({ open: true });
   const next = Math.max(0, Math.min(shown.length - 1, at + by));
   if (next === at) return say(by > 0 ? "This is the last one." : "This is the first one.");
   at = next;
@@ -42,7 +48,7 @@ function fillBox() {
   const stage = make("div", { class: "stage" }, ...figures(item, version, chooseVersion));
   if (!item.shots.length) stage.append(make("figure", {}, make("div", { class: "frame" }, absence(item, null))));
   const previous = button("‹", { class: "turn", "aria-label": "Previous picture", disabled: at === 0 }, () => step(-1));
-  const next = button("›", { class: "turn", "aria-label": "Next picture", disabled: at === shown.length - 1 }, () =>
+  const next = button("›", { class: "turn", "aria-label": "Next picture", disabled: at === shown.length - 1 && !(paging && paging.following) }, () =>
     step(1),
   );
   $("inside").replaceChildren(make("div", { class: "scene" }, previous, stage, next), about(item, shot));
@@ -70,7 +76,7 @@ const saidBy = (mark) => (mark.verdict ? verdictText(mark) + (mark.who ? ` by ${
 function about(item, shot) {
   const head = make("header", {}, make("h2", { id: "box-title", tabindex: "-1" }, titleOf(item)));
   head.append(button("✕", { class: "close", "aria-label": "Close" }, closeBox));
-  const where = `${count(at + 1)} of ${count(shown.length)} · row ${count(item.row)} · ${STATUS[shot ? shot.status : "invalid"]}`;
+  const where = `${count(at + 1)} of ${count(shown.length)} · ${rowName(item)} · ${STATUS[shot ? shot.status : "invalid"]}`;
   const aside = make("aside", { "aria-label": "About this picture" }, head, make("p", { class: "quiet" }, where));
   if (hasPicture(shot)) aside.append(decisionPart(shot));
   const reason = reasonOf(item, shot);
@@ -120,13 +126,43 @@ function chooseVersion(index) {
   box.querySelector('.frame[aria-pressed="true"]')?.focus();
 }
 
-function decideHere(verdict) {
+// A key says what it says, twice the same once; a click on the verdict that stands takes it back.
+function decideHere(verdict, { byKey = false } = {}) {
   const shot = boxShot();
   if (!hasPicture(shot)) return;
   keepNote();
-  const again = markOf(shot.job).verdict === verdict;
+  const again = byKey === false && markOf(shot.job).verdict === verdict;
   decide(shot.job, again ? "" : verdict);
-  if (!again && at < shown.length - 1 && version === 0) step(1);
+  decided = verdict === "reject" ? at : null;
+  if (again || version !== 0) return;
+  const next = nextPicture(at);
+  if (next < 0) pastTheEnd({ open: true });
+  else showAt(next);
+}
+
+function showAt(position) {
+  keepNote();
+  at = position;
+  version = 0;
+  fillBox();
+}
+
+// N right after R is about the picture that was rejected, not about the one that came up for it.
+function noteHere() {
+  if (decided !== null && decided !== at) {
+    back = at;
+    showAt(decided);
+  }
+  decided = null;
+  $("note")?.focus();
+}
+
+// Enter: the note is kept, and who came back for it goes on where they were.
+function noteDone() {
+  keepNote();
+  $("note").blur();
+  if (back !== null) showAt(back);
+  back = null;
 }
 
 function preload(position) {

@@ -1,7 +1,7 @@
 // Where it comes together: the bar, the grid, the keys.
 
 function progressNow() {
-  const told = { all: 0, looked: 0, approve: 0, reject: 0, hold: 0 };
+  const told = { all: 0, looked: 0, approve: 0, reject: 0, hold: 0, ...data.elsewhere };
   const jobs = new Set();
   for (const item of data.items) {
     const shot = currentShot(item);
@@ -37,7 +37,9 @@ function showProgress() {
 function refresh() {
   const items = selected();
   active = 0;
+  decided = null;
   showItems(items);
+  showAllShown();
   $("count").textContent =
     items.length === data.items.length
       ? plural(items.length, "picture")
@@ -49,8 +51,11 @@ const typing = (event) => /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)
 const DECISIONS = { a: "approve", r: "reject", h: "hold" };
 
 function onKey(event) {
-  if (event.target.id === "note" && event.key === "Enter" && (event.ctrlKey || event.metaKey))
-    return event.target.blur();
+  if (event.target.id === "note" && event.key === "Enter" && !event.shiftKey) {
+    event.preventDefault();
+    return noteDone();
+  }
+  if (event.repeat && !event.key.startsWith("Arrow")) return undefined;
   if (event.ctrlKey || event.metaKey || event.altKey || typing(event) || $("help").open) return undefined;
   const act = box.open ? boxKey(event) : gridKey(event);
   if (!act) return undefined;
@@ -70,8 +75,8 @@ function boxKey(event) {
   const versions = shown[at].shots.length;
   if (event.key === "ArrowUp" && versions > 1) return () => chooseVersion(Math.min(versions - 1, version + 1));
   if (event.key === "ArrowDown" && versions > 1) return () => chooseVersion(Math.max(0, version - 1));
-  if (event.key in DECISIONS) return () => decideHere(DECISIONS[event.key]);
-  if (event.key === "n") return () => $("note")?.focus();
+  if (event.key in DECISIONS) return () => decideHere(DECISIONS[event.key], { byKey: true });
+  if (event.key === "n") return noteHere;
   return commonKey(event);
 }
 
@@ -90,13 +95,19 @@ function gridKey(event) {
 }
 
 function decideAt(job, verdict) {
-  const again = markOf(job).verdict === verdict;
-  decide(job, again ? "" : verdict);
-  if (!again) focusCard(active + 1);
+  const from = active;
+  decide(job, verdict);
+  const next = nextPicture(from);
+  if (next < 0) return pastTheEnd();
+  focusCard(next);
+  decided = verdict === "reject" ? from : null;
+  return undefined;
 }
 
+// After R in the grid N is about the picture that was rejected.
 function openAtNote() {
-  openBox(active);
+  const about = decided ?? active;
+  openBox(about);
   $("note")?.focus();
 }
 
@@ -144,12 +155,14 @@ function begin() {
   $("keys").addEventListener("click", () => $("help").showModal());
   $("export").addEventListener("click", exportDecisions);
   $("export").hidden = served;
-  $("finish").hidden = !served;
+  $("finish").hidden = !served || Boolean(paging);
   $("finish").addEventListener("click", finish);
   document.addEventListener("keydown", onKey);
-  listeners.push(showProgress, redrawJob, redressBox);
+  $("approve-shown").addEventListener("click", approveShown);
+  listeners.push(showProgress, redrawJob, redressBox, showAllShown);
   refresh();
   showProgress();
+  buildPager();
   watchGrid();
   if (served) listen();
 }

@@ -45,7 +45,7 @@ function setMark(job, change, { undo = true } = {}) {
   const before = markOf(job);
   const after = { ...before, ...change, job, at: Date.now() / 1000 };
   if (after.verdict === before.verdict && after.note === before.note) return false;
-  if (undo) undoing.push({ job, verdict: before.verdict, note: before.note });
+  if (undo) undoing.push([{ job, verdict: before.verdict, note: before.note }]);
   if (served) {
     waiting.set(job, after);
     send();
@@ -59,8 +59,8 @@ function setMark(job, change, { undo = true } = {}) {
 
 function undoMark() {
   const last = undoing.pop();
-  if (last) setMark(last.job, { verdict: last.verdict, note: last.note }, { undo: false });
-  return last ? last.job : null;
+  for (const { job, verdict, note } of last || []) setMark(job, { verdict, note }, { undo: false });
+  return last ? last[0].job : null;
 }
 
 async function call(path, body) {
@@ -100,6 +100,17 @@ function settle(job, wanted, theirs, conflict) {
   }
   changed(job);
 }
+
+// Who leaves the page at once loses nothing: what is not answered yet is sent so that it outlives the page. A mark that had
+// arrived already is refused by its serial, and stands as it is.
+function sendLast() {
+  for (const [job, { verdict, note }] of waiting) {
+    const body = JSON.stringify({ job, verdict, note, serial: (marks.get(job) || nothing).serial });
+    fetch("api/mark", { method: "POST", headers: { "Content-Type": "application/json" }, body, keepalive: true }).catch(() => {});
+  }
+}
+
+if (served) window.addEventListener("pagehide", sendLast);
 
 async function listen() {
   try {

@@ -1,0 +1,60 @@
+"""What the shell completes besides commands and options: sheets, runs by their name, and a sheet's columns."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+
+from ..core.errors import BatcheditError
+
+
+def complete_run(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:
+    """The names of this person's runs, and files."""
+    from ..ledger.register import Register  # noqa: PLC0415 - nothing but a completion needs it
+
+    try:
+        names = dict.fromkeys(entry.folder.name for entry in Register.of(os.environ).entries())
+    except (BatcheditError, OSError):
+        names = {}
+    return _beginning(dict.fromkeys((*names, *_files(begun))), begun)
+
+
+def _files(begun: str) -> Iterable[str]:
+    """Files and folders: bash leaves out every other word where it is asked to complete files by itself."""
+    folder, name = os.path.split(begun)
+    try:
+        found = sorted(os.scandir(folder or "."), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in found:
+        if entry.name.startswith(name) and not (entry.name.startswith(".") and not name):
+            yield os.path.join(folder, entry.name) + ("/" if entry.is_dir() else "")  # noqa: PTH118 - as it was typed
+
+
+def complete_column(ctx: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem]:
+    """The columns of the sheet that stands on the line. Behind ``FIELD=`` too, and behind the last comma of a list."""
+    place = max(begun.rfind("="), begun.rfind(",")) + 1
+    return _beginning((f"{begun[:place]}{column}" for column in _columns(ctx)), begun)
+
+
+def _columns(ctx: click.Context) -> tuple[str, ...]:
+    from ..manifest.read import open_manifest  # noqa: PLC0415 - nothing but a completion needs it
+
+    # Where the option before the cursor still lacks its value, click leaves the words that it has read in ``args``.
+    words = [ctx.params.get("manifest"), ctx.params.get("run"), *ctx.args]
+    sheet = next((word for word in words if isinstance(word, str) and Path(word).is_file()), None)
+    if sheet is None:
+        return ()
+    try:
+        return open_manifest(Path(sheet)).columns
+    except (BatcheditError, OSError):
+        return ()
+
+
+def _beginning(words: Iterable[str], begun: str) -> list[CompletionItem]:
+    """What the person may have begun to type. A name with control characters stays out: the shell would draw it."""
+    return [CompletionItem(word) for word in words if word.startswith(begun) and word.isprintable()]

@@ -1,0 +1,133 @@
+"""The commands for a run that goes on elsewhere: how it stands, and what is wished of it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import click
+
+from ..core.errors import UsageError
+from ..core.typed import to_type
+from ..core.visible import as_lines, one_line
+from .completion import complete_run
+from .group import command
+from .json_output import print_json
+from .json_values import status_value
+from .options import COMMON_OPTIONS, JSON_OPTION, STORE_OPTION, given, options, wished_cap, wished_concurrency
+
+REDRAW_SECONDS = 1.0
+QUIET_SECONDS = 60.0
+"""Without a terminal the numbers are said once a minute."""
+
+
+@command("status")
+@click.argument("run", shell_complete=complete_run)
+@click.option("--watch", is_flag=True, help="Show it again each second, until the run's process ends.")
+@options(STORE_OPTION, JSON_OPTION, COMMON_OPTIONS)
+@click.pass_context
+def status(ctx: click.Context, /, run: str, *, watch: bool, as_json: bool, **_: Any) -> int:
+    """Is it running, how long does it need; counts by state, money, the commonest errors."""
+    from ..commands.live import live_in  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.status import status as read_status  # noqa: PLC0415
+    from ..run_folder import RunFolder  # noqa: PLC0415
+    from .live_text import live_lines  # noqa: PLC0415
+    from .show import report_text  # noqa: PLC0415
+
+    if watch and as_json:
+        raise UsageError(
+            "--json is one object, and --watch shows many", hint="ask again with --json as often as you like"
+        )
+    folder, report = read_status(run, given(ctx))
+    if watch:
+        _watch(folder)
+        report = read_status(run, given(ctx))[1]
+    now = live_in(RunFolder(report.folder))
+    if as_json:
+        print_json("status", status_value(now, report))
+        return 0
+    head, *rest = report_text(report, going=now.alive).split("\n")
+    click.echo(as_lines([head, *live_lines(now), *rest]))
+    return 0
+
+
+def _watch(folder: Any) -> None:
+    """Redraw on a terminal; one line a minute elsewhere."""
+    from ..commands.live import live_in  # noqa: PLC0415 - `--help` needs none of it
+    from .live_text import watched_lines  # noqa: PLC0415
+
+    drawn, said = 0, -QUIET_SECONDS
+    terminal = sys.stdout.isatty()
+    while (now := live_in(folder)).alive:
+        lines = watched_lines(now)
+        if terminal:
+            width = shutil.get_terminal_size().columns
+            text = "\n".join(line[: width - 1] for line in lines)
+            click.echo(f"\x1b[{drawn}F\x1b[J{text}" if drawn else text, color=True)
+            drawn = len(lines)
+        elif monotonic() - said >= QUIET_SECONDS:
+            said = monotonic()
+            click.echo(one_line("; ".join(line.strip() for line in lines[:3])))
+        sys.stdout.flush()
+        sleep(REDRAW_SECONDS)
+    if drawn:
+        click.echo(f"\x1b[{drawn}F\x1b[J", nl=False, color=True)
+
+
+@command("pause")
+@click.argument("run", shell_complete=complete_run)
+@options(COMMON_OPTIONS)
+@click.pass_context
+def pause(ctx: click.Context, /, run: str, **_: Any) -> int:
+    """Buy nothing more in a run that goes on elsewhere; what was bought is collected."""
+    folder = _wish(ctx, run, pause=True)
+    return _noted(ctx, "buying pauses", f"to go on: {to_type('resume', folder)}")
+
+
+@command("resume")
+@click.argument("run", shell_complete=complete_run)
+@options(COMMON_OPTIONS)
+@click.pass_context
+def resume(ctx: click.Context, /, run: str, **_: Any) -> int:
+    """Go on with a run that was paused."""
+    _wish(ctx, run, resume=True)
+    return _noted(ctx, "buying goes on")
+
+
+@command("stop")
+@click.argument("run", shell_complete=complete_run)
+@options(COMMON_OPTIONS)
+@click.pass_context
+def stop(ctx: click.Context, /, run: str, **_: Any) -> int:
+    """End a run that goes on elsewhere, in order: answers on the way are written down, results written."""
+    folder = _wish(ctx, run, stop=True)
+    return _noted(ctx, "it ends", f"to go on with it later: {to_type('run', folder)}")
+
+
+@command("set")
+@click.argument("run", shell_complete=complete_run)
+@click.option("-j", "--concurrency", metavar="N|auto", callback=wished_concurrency, help="Jobs in flight from now on.")
+@click.option("--max-cost", metavar="USD|none", callback=wished_cap, help="The run's cap from now on; none lifts it.")
+@options(COMMON_OPTIONS)
+@click.pass_context
+def set_(ctx: click.Context, /, run: str, *, concurrency: int | None, max_cost: Any, **_: Any) -> int:
+    """Another speed or another cap for a run that goes on elsewhere."""
+    _wish(ctx, run, concurrency=concurrency, max_cost=max_cost)
+    return _noted(ctx, "it is written down")
+
+
+def _wish(ctx: click.Context, run: str, **wished: Any) -> Path:
+    from ..commands.wishes import wish  # noqa: PLC0415 - `--help` needs none of it
+    from ..run_folder import near  # noqa: PLC0415
+
+    return near(wish(run, given(ctx).get("out"), **wished))
+
+
+def _noted(ctx: click.Context, text: str, hint: str = "") -> int:
+    if not ctx.params["quiet"]:
+        lines = [f"{text}: the run heeds it within a second or two", *([f"  → {hint}"] if hint else [])]
+        click.echo(as_lines(lines), err=True)
+    return 0

@@ -1,0 +1,69 @@
+"""Whether a run goes on, for the eye: who works on it, how long it needs, what slows or stopped it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+from ..commands.live import LiveState
+from ..core.model import State, format_usd
+from ..core.visible import one_line
+from ..results.report import UNDER_WAY
+
+_NOBODY = "nobody works on it"
+_WORDS = {
+    "going": "going on",
+    "paused": "paused",
+    "busy": "another command works on it",
+    "stopped": _NOBODY,
+    "canary": _NOBODY,
+}
+
+
+def live_lines(now: LiveState) -> Iterator[str]:
+    """What the status says besides the numbers. Nothing for a run that is over in every way."""
+    if now.state in _WORDS:
+        who = f", pid {now.pid} on {now.host} ({now.doing})" if now.pid else ""
+        since = f", since {_clock(now.started_at)}" if now.alive and now.started_at else ""
+        yield f"  process   {_WORDS[now.state]}{who}{since}"
+    if now.state == "going" and now.seconds_left is not None:
+        half, most = now.seconds_left
+        yield f"  left      about {minutes(half)} (nine times in ten within {minutes(most)})"
+    if now.waiting:
+        yield f"  waiting   {now.waiting}"
+    if now.alive and now.slowed:
+        yield f"  slowed    {now.slowed}"
+    if now.unusually_slow:
+        yield f"  slow      {now.unusually_slow:,} take unusually long"
+    if now.stopped:
+        yield f"  stopped   {now.stopped}"
+    if now.last_word and now.state != "finished":
+        at = _clock(now.last_word.get("at"))
+        yield one_line(f"  trouble   {at}: {now.last_word.get('message')}")
+
+
+def watched_lines(now: LiveState) -> list[str]:
+    """A whole screen of ``status --watch``."""
+    words = [(now.of(State.DONE), "done"), (now.of(*UNDER_WAY), "under way"), (now.of(State.PLANNED), "left")]
+    more = [(State.FAILED, "failed"), (State.IN_DOUBT, "in doubt"), (State.UNCOLLECTED, "uncollected")]
+    words += [(now.of(state), name) for state, name in more if now.of(state)]
+    jobs = ", ".join(f"{count:,} {name}" for count, name in words)
+    money = f"{format_usd(now.spent)} spent, {format_usd(now.reserved)} reserved"
+    cap = "" if now.cap is None else f", at most {format_usd(now.cap)}"
+    lines = [one_line(f"{now.folder}: {jobs}"), f"  money     {money}{cap}", *live_lines(now)]
+    return [*lines, *(one_line(f"  picture   {picture.get('file')}") for picture in now.last_pictures[-3:])]
+
+
+def minutes(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _clock(at: float | None) -> str:
+    """The hour on the wall; with its day where that is another one."""
+    if at is None:
+        return "?"
+    then, today = dt.datetime.fromtimestamp(at).astimezone(), dt.datetime.now().astimezone().date()
+    return f"{then:%H:%M}" if then.date() == today else f"{then:%Y-%m-%d %H:%M}"

@@ -1,0 +1,64 @@
+"""``batchedit models``: the catalogue, and one model's inputs."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+import click
+
+from ..core.visible import as_lines
+from .group import command
+from .options import COMMON_OPTIONS, SERVICE_OPTIONS, given, options
+
+
+@command("models")
+@click.argument("words", nargs=-1, metavar="[TEXT]... | show ID")
+@options(SERVICE_OPTIONS, COMMON_OPTIONS)
+@click.pass_context
+def models(ctx: click.Context, /, words: tuple[str, ...], **_: Any) -> int:
+    """The models of the service with price and inputs, those that TEXT is in; `models show ID` explains one's inputs."""
+    import anyio  # noqa: PLC0415 - `--help` needs none of it
+
+    from ..commands.models import list_models, show_model  # noqa: PLC0415
+    from ..settings.model import Settings  # noqa: PLC0415
+
+    settings, host = Settings(**given(ctx)), _host(ctx)
+    if len(words) == 2 and words[0] == "show":
+        model = anyio.run(partial(show_model, words[1], settings, host))
+        click.echo(as_lines([*_model_lines(model), *_input_lines(model.schema)]))
+        return 0
+    found = anyio.run(partial(list_models, " ".join(words), settings, host))
+    click.echo(as_lines([line for model in found for line in _model_lines(model)] or ["no model has that in its name"]))
+    return 0 if found else 66
+
+
+def _host(ctx: click.Context) -> Any:
+    from ..commands.trust import keep_typed  # noqa: PLC0415
+    from .host import Terminal  # noqa: PLC0415
+
+    params, typed = ctx.params, given(ctx)
+    host = Terminal(
+        yes=False, never_asks=True, quiet=params["quiet"], log_json=params["log_json"], verbose=params["verbose"]
+    )
+    if warning := keep_typed(os.environ, typed.get("base_url"), typed.get("allow_hosts", ())):
+        host.warn(warning.removeprefix("warning: "))
+    return host
+
+
+def _model_lines(model: Any) -> list[str]:
+    told = [model.id, *filter(None, (model.name if model.name != model.id else "", model.price))]
+    lines = ["  ".join(told)]
+    if model.inputs:
+        lines.append(f"  inputs  {', '.join(model.inputs)}")
+    if model.note:
+        lines.append(f"  note    {model.note}")
+    return lines
+
+
+def _input_lines(schema: Any) -> list[str]:
+    from ..importers.new_manifest import explained  # noqa: PLC0415 - `--help` needs none of it
+
+    told = explained(schema) if schema else {}
+    return [f"  {name:<18}{text}" for name, text in told.items() if name != "sku"]

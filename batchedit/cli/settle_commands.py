@@ -1,0 +1,120 @@
+"""The commands that settle what was bought: cancel, doubt, audit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ..core.typed import to_type
+from ..core.visible import as_lines, one_line
+from .commands import finish, host_of
+from .completion import complete_run
+from .group import command
+from .json_output import print_json
+from .json_values import audit_value, doubt_value
+from .options import (
+    COMMON_OPTIONS,
+    JSON_OPTION,
+    LIMIT_OPTIONS,
+    MINE_OPTION,
+    SERVICE_OPTIONS,
+    STORE_OPTION,
+    STUCK_OPTION,
+    YES_OPTION,
+    given,
+    options,
+)
+
+
+@command("cancel")
+@click.argument("run", shell_complete=complete_run)
+@options(MINE_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
+@click.pass_context
+def cancel(ctx: click.Context, /, run: str, **_: Any) -> int:
+    """Cancel what is still queued at the service; what runs already is paid for and stays to be fetched."""
+    from ..commands.cancel import cancel as cancel_queued  # noqa: PLC0415 - `--help` needs none of it
+    from .host import attended  # noqa: PLC0415
+
+    host = host_of(ctx)
+    folder, gone, running = attended(host, lambda: cancel_queued(run, given(ctx), host))
+    click.echo(f"{gone:,} cancelled; {running:,} too late: they run or have run, and are paid for")
+    if running:
+        click.echo(one_line(f"  → collect them: {to_type('fetch', folder)}"))
+    return 0
+
+
+@command("doubt")
+@click.argument("run", shell_complete=complete_run)
+@click.argument("more", nargs=-1, metavar="[ROW]...")
+@click.option("--request-id", "pasted", multiple=True, metavar="ROW=ID", help="It was bought: this is its request id.")
+@click.option(
+    "--buy-again",
+    multiple=True,
+    metavar="ROW...|all",
+    help="Buy it again, asked about like any purchase; what it may have cost is spent.",
+)
+@click.option("--write-off", multiple=True, metavar="ROW...|all", help="Give it up; what it may have cost is spent.")
+@options(LIMIT_OPTIONS, STUCK_OPTION, YES_OPTION, MINE_OPTION, SERVICE_OPTIONS, JSON_OPTION, COMMON_OPTIONS)
+@click.pass_context
+def doubt(
+    ctx: click.Context,
+    /,
+    run: str,
+    more: tuple[str, ...],
+    pasted: tuple[str, ...],
+    buy_again: tuple[str, ...],
+    write_off: tuple[str, ...],
+    as_json: bool,
+    **_: Any,
+) -> int:
+    """List the jobs in doubt or uncollected, and decide about them. Exit code 76 while any is in doubt, 75 while any is
+    uncollected.
+    """
+    from ..commands.doubt import doubt as decide  # noqa: PLC0415 - `--help` needs none of it
+    from .host import attended  # noqa: PLC0415
+    from .options import pairs  # noqa: PLC0415
+    from .show import doubt_text  # noqa: PLC0415
+
+    if more and bool(buy_again) == bool(write_off):
+        raise click.UsageError(f"what about row {more[0]}? Put rows behind --buy-again or --write-off")
+    host = host_of(ctx)
+    report = attended(
+        host,
+        lambda: decide(
+            run,
+            given(ctx),
+            host,
+            pasted=pairs(pasted),
+            buy_again=_rows(buy_again, more if buy_again else ()),
+            write_off=_rows(write_off, more if write_off else ()),
+        ),
+    )
+    if as_json:
+        print_json("doubt", doubt_value(report))
+        return report.code
+    if report.bought is not None:
+        return finish(report.bought, quiet=ctx.params["quiet"])
+    click.echo(doubt_text(report))
+    return report.code
+
+
+def _rows(values: tuple[str, ...], more: tuple[str, ...]) -> list[str]:
+    return [name.strip() for value in (*values, *more) for name in value.split(",") if name.strip()]
+
+
+@command("audit")
+@click.argument("run", shell_complete=complete_run)
+@options(STORE_OPTION, JSON_OPTION, COMMON_OPTIONS)
+@click.pass_context
+def audit(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
+    """Prove that intentions, purchases, files and money add up."""
+    from ..commands.audit import audit as prove  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.proof import lines  # noqa: PLC0415
+
+    folder, found = prove(run, given(ctx))
+    if as_json:
+        print_json("audit", audit_value(str(folder.path.absolute()), found))
+    else:
+        click.echo(as_lines([folder.path, *lines(found)]))
+    return 0 if found.clean else 1

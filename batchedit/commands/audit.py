@@ -1,0 +1,14 @@
+"""``batchedit audit``: prove a run from its event log."""
+
+from __future__ import annotations
+
+from ..run_folder import RunFolder, form_of_run
+from .kept_settings import Given
+from .proof import Audit, prove
+from .reading import run_to_read
+
+
+def audit(run_name: str, given: Given) -> tuple[RunFolder, Audit]:
+    """Prove the run from its event log."""
+    with run_to_read(run_name, given) as (folder, checkpoint):
+        return folder, prove(checkpoint, folder.path, form_of_run(checkpoint, folder))

@@ -1,0 +1,97 @@
+"""The canary: a few pictures that are bought first, so that a person sees what the rest would come to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from ..core.model import State
+from ..ledger.book import Book
+from ..ledger.facts import read_fact, wholes
+from .order import Order
+
+_KEY = "canary"
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryReport:
+    """What the first few came to. Money in micro-dollars, ``seconds`` from submission to result, one a finished job.
+
+    ``remaining`` pictures are still to be bought, ``at_once`` of them at the same time.
+    """
+
+    jobs: int
+    done: int
+    failed: int
+    in_doubt: int
+    cost: int
+    seconds: tuple[float, ...]
+    files: tuple[str, ...]
+    remaining: int
+    price: int
+    at_once: int
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Canary:
+    """``first`` is to be bought before ``rest``. ``ids`` are the jobs of a canary of last time, those of ``first`` among
+    them; empty for a new one, whose jobs have their ids when they are begun.
+    """
+
+    first: Order
+    rest: Order
+    ids: tuple[int, ...] = ()
+
+
+def choose(checkpoint: Book, order: Order, count: int, *, fresh: bool) -> Canary:
+    """``count`` purchases of ``order`` at even distances, or the canary of last time: the same command after a no shows the
+    same pictures again and buys no others.
+
+    If the manifest no longer asks for one of those, or with ``fresh``, it is a new canary. Nothing comes first where
+    ``count`` is 0, or where everything would.
+    """
+    if not count:
+        return Canary(Order(), order)
+    kept = () if fresh else _kept(checkpoint, count)
+    if kept:
+        return Canary(*order.split_off(frozenset(kept)), kept)
+    if count >= len(order):
+        return Canary(Order(), order)
+    step = (len(order) - 1) / max(1, count - 1)
+    return Canary(*order.split({round(index * step) for index in range(count)}))
+
+
+def remember(checkpoint: Book, ids: Sequence[int]) -> None:
+    """Keep which jobs the canary is made of, before any of them is bought."""
+    checkpoint.put(_KEY, orjson.dumps(list(ids)).decode())
+
+
+def _kept(checkpoint: Book, count: int) -> tuple[int, ...]:
+    kept: tuple[int, ...] = read_fact(checkpoint, _KEY, wholes, ())
+    wanted = all(checkpoint.is_wanted(job) for job in kept)
+    return kept if len(kept) >= count and wanted else ()
+
+
+def report(
+    checkpoint: Book, folder: Path, ids: Sequence[int], *, remaining: int, price: int, at_once: int
+) -> CanaryReport:
+    """How the canary's jobs stand. ``price`` is micro-dollars for each of the ``remaining`` ones."""
+    records = checkpoint.records_of(ids)
+    done = [record for record in records if record.state is State.DONE]
+    return CanaryReport(
+        jobs=len(records),
+        done=len(done),
+        failed=sum(record.state in {State.FAILED, State.CANCELLED} for record in records),
+        in_doubt=sum(record.state is State.IN_DOUBT for record in records),
+        cost=sum(record.spent for record in records),
+        seconds=tuple((r.finished_at or 0) - (r.submitted_at or 0) for r in done),
+        files=tuple(str(folder / file.path) for r in done for file in r.files),
+        remaining=remaining,
+        price=price,
+        at_once=at_once,
+        problems=tuple(r.problem.message for r in records if r.problem is not None),
+    )

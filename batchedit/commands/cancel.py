@@ -1,0 +1,24 @@
+"""``batchedit cancel``: cancel what is still queued remotely."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..core.model import State
+from ..pool.collecting import cancel as cancel_remote
+from .finish import finish
+from .host import Host
+from .kept_settings import Given
+from .session import again
+
+
+async def cancel(run_name: str, given: Given, host: Host) -> tuple[Path, int, int]:
+    """Cancel what is still queued remotely. Returns the run's folder and how many were cancelled, and were too late."""
+    async with again(run_name, given, host, "cancel") as run:
+        checkpoint = run.checkpoint
+        waiting = checkpoint.records_in({State.WAITING, State.CANCELLING, State.UNCOLLECTED})
+        async with run.pool() as (pool, _):
+            await cancel_remote(pool, waiting)
+        finish(run, None)
+        gone = sum(now.state is State.CANCELLED for now in checkpoint.records_of(w.id for w in waiting))
+        return run.folder.path, gone, len(waiting) - gone

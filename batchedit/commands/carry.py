@@ -1,0 +1,176 @@
+"""A command as a value, carried out: up to its question, or with the yes that was said to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from os import environ as environment
+from pathlib import Path
+
+from ..core.errors import RestWaitsError, UsageError
+from ..core.typed import to_type
+from ..ledger.register import Register
+from ..ports import Observer, Snapshot, Stop
+from ..results.report import Report
+from ..run_folder import RunFolder, find_run, folder_of, near
+from ..settings.model import Settings
+from .confirmation import Command, Confirmation
+from .doubt import doubt
+from .fetch import fetch
+from .host import Host
+from .quote import Quote, price_rose
+from .redo import redo
+from .retry import retry
+from .run import resume, run
+
+WAITS = "the first were bought, and the other {rest:,} wait for your yes"
+
+
+async def carry_out(command: Command, host: Host) -> Report:
+    """Do what ``command`` says. Whatever it buys is asked of ``host``."""
+    target, given = command.target, command.given
+    match command.verb:
+        case "run":
+            return await run(Path(target), Settings(**given), host, name=command.name)
+        case "resume":
+            return await resume(target, given, host)
+        case "retry":
+            return await retry(target, given, host, command.wish)
+        case "redo":
+            return await redo(target, given, host, prompt_add=command.prompt_add, use_notes=command.use_notes)
+        case "doubt":
+            return await _buy_again(command, host)
+        case "fetch":
+            return await fetch(target, given, host)
+    raise UsageError(f"there is no command {command.verb}")
+
+
+async def _buy_again(command: Command, host: Host) -> Report:
+    found = await doubt(command.target, command.given, host, pasted={}, buy_again=command.rows, write_off=())
+    if found.bought is None:
+        raise UsageError("no row is named that is to be bought again")
+    return found.bought
+
+
+def folder_for_command(command: Command, environ: Mapping[str, str]) -> RunFolder:
+    """The run that ``command`` works on; for ``run`` it may not be there yet."""
+    given = command.given
+    if command.verb == "run":
+        source = Path(command.name or command.target)
+        return folder_of(source, Settings(**given), Register.of(environ))
+    return find_run(command.target, given.get("out"), environ)
+
+
+# --- up to the question ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a command would buy. ``quote`` is what to show and to ask, None where nothing is to be bought and something to be
+    collected. ``confirmation`` is the yes to it, for ``launch.start``; it can be used once.
+    """
+
+    folder: Path
+    quote: Quote | None
+    confirmation: Confirmation
+
+
+class _EnoughError(Exception):
+    """The question is known; nothing was bought."""
+
+
+class _Asking:
+    """A host that lets the command go no further than its question, or the moment before it collects."""
+
+    def __init__(self, host: Host) -> None:
+        self.environ, self.stop, self._host = host.environ, host.stop, host
+        self.quote: Quote | None = None
+        self.reached = False
+
+    def observers(self) -> Sequence[Observer]:
+        return self._host.observers()
+
+    def say(self, text: str) -> None:
+        self._host.say(text)
+
+    def warn(self, text: str) -> None:
+        self._host.warn(text)
+
+    async def confirm(self, quote: Quote) -> None:
+        await self._host.confirm(quote)
+        self.quote, self.reached = quote, True
+        raise _EnoughError
+
+    def watch(self, total: int) -> Callable[[Snapshot], None] | None:  # noqa: ARG002 - the port's signature
+        self.reached = True
+        raise _EnoughError
+
+
+async def offer(command: Command, host: Host) -> Offer | Report:
+    """Carry ``command`` out up to its question: the sheet is taken in, what other runs have is reused, nothing is bought.
+
+    ``host.confirm`` is called with the quote, so that a terminal asks there and then; whoever asks later (a page) lets it
+    return. Returns the report where nothing is to be bought nor collected. Raises as the command does.
+    """
+    asking = _Asking(host)
+    try:
+        return await carry_out(command, asking)
+    except Exception:
+        if not asking.reached:
+            raise
+    folder = folder_for_command(command, host.environ).path
+    return Offer(folder, asking.quote, Confirmation.of(command, folder, asking.quote))
+
+
+class Unattended:
+    """A host where nobody is asked and nobody watches: of a page that shows the quote itself, or of a process of its own.
+
+    ``said`` keeps the lines for the person, ``warned`` those that a person must see before a yes.
+    """
+
+    def __init__(self, environ: Mapping[str, str] = environment) -> None:
+        self.environ = environ
+        self.stop = Stop()
+        self.said: list[str] = []
+        self.warned: list[str] = []
+
+    def observers(self) -> Sequence[Observer]:
+        """Nobody besides the run's own log."""
+        return ()
+
+    def say(self, text: str) -> None:
+        """Keep it."""
+        self.said.append(text)
+
+    def warn(self, text: str) -> None:
+        """Keep it, once."""
+        if text not in self.warned:
+            self.warned.append(text)
+
+    async def confirm(self, quote: Quote) -> None:
+        """For ``offer`` alone, which lets nothing be bought."""
+
+    def watch(self, total: int) -> Callable[[Snapshot], None] | None:  # noqa: ARG002 - the port's signature
+        """Nobody."""
+        return None
+
+
+# --- with the yes ---------------------------------------------------------------------------------
+
+
+def admit(confirmation: Confirmation, quote: Quote, *, answered: bool) -> None:
+    """Is ``quote`` what the person said yes to? Raises UsageError (64) if it is not.
+
+    ``answered``: it was used for an earlier question of this process already. It is a yes to one question alone: what is
+    asked after it (the rest behind a canary, a picture that turned out dearer) ends the run in order with a StoppedError
+    (75), and waits for a yes of its own.
+    """
+    if not answered:
+        confirmation.check(quote)
+        return
+    if quote.rose:
+        raise price_rose(quote)
+    raise RestWaitsError(
+        WAITS.format(rest=quote.count),
+        hint=f"look at them, then buy the rest: {to_type('run', near(Path(confirmation.folder)))}",
+    )

@@ -1,0 +1,170 @@
+"""What was dropped becomes one sheet with its pictures beside it: a sheet, a zip, or a folder's files.
+
+What is in an archive is a stranger's: no name leads out of the draft's folder, nothing but sheets and pictures is unpacked,
+and bytes are counted as they come out, whatever the archive says of them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..core.errors import ManifestError, OutputError
+from ..core.limits import megabytes
+from ..disk import ZIP_DAMAGE, create
+from ..importers.feeds import PICTURES, Sources
+from ..importers.new_manifest import write_manifest
+from .draft_link import fetch_sheet
+from .drafts import Draft
+
+UPLOAD_MOST = 2 * 10**9
+"""Bytes of one dropped file."""
+UNPACKED_MOST = 8 * 10**9
+"""Bytes that come out of one archive."""
+FILES_MOST = 100_000
+SHEETS = frozenset(
+    {
+        ".csv",
+        ".tsv",
+        ".tab",
+        ".txt",
+        ".jsonl",
+        ".ndjson",
+        ".jsonlines",
+        ".xlsx",
+        ".xlsm",
+        ".xlsb",
+        ".xls",
+        ".ods",
+        ".parquet",
+        ".pq",
+        ".gz",
+        ".xml",
+    }
+)
+FOREIGN = frozenset({".numbers", ".gsheet"})
+"""Sheets that can't be read, kept under their own ending so that it can be said why."""
+_BLOCK = 1 << 20
+_ENDINGS_OF_ZIPS = frozenset({".zip"})
+
+
+def place_of(draft: Draft, name: str) -> Path:
+    """Where a file of this name lies below the draft's ``upload/``. ManifestError for a name that leads elsewhere."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    parts = path.parts
+    if not parts or path.is_absolute() or ".." in parts or ":" in parts[0] or any("\0" in part for part in parts):
+        raise ManifestError(
+            f"{name[:100]!r} is a file outside of what was dropped", hint="pack it anew, then drop it again"
+        )
+    return draft.upload.joinpath(*parts)
+
+
+def server_name(name: str) -> str:
+    """The file's name on this disk: ours, with the ending that says what it is."""
+    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes]
+    last = suffixes[-1] if suffixes else ""
+    if last == ".gz" and len(suffixes) > 1 and suffixes[-2] in SHEETS:
+        last = suffixes[-2] + last
+    known = last.removesuffix(".gz") in SHEETS | FOREIGN | PICTURES | _ENDINGS_OF_ZIPS or last == ".gz"
+    return f"sheet{last if known else ''}"
+
+
+def take(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Which file is the sheet, and what there is to say about the others. ManifestError if nothing can be read."""
+    name = draft.name
+    if link := draft.choices.get("link"):
+        name = fetch_sheet(link, draft.upload / "sheet.csv", environ) or draft.name
+    archives = [path for path in draft.upload.iterdir() if path.suffix.lower() == ".zip"]
+    notes: list[str] = []
+    for archive in archives:
+        notes += _unpack(draft, archive)
+    files = sorted(path for path in draft.upload.rglob("*") if path.is_file() and path not in archives)
+    sheets = [path for path in files if not _is_picture(path)]
+    if sheets:
+        sheets.sort(key=lambda path: (len(path.parts), -path.stat().st_size))
+        sheet = sheets[0]
+        notes += [f"{sheet.name} is read, not {other.name}" for other in sheets[1:4]]
+        if sheet.suffix.lower() == ".xml":
+            sheet, count = _listed(draft, sheet)
+            notes.append(f"a sheet was made of the feed: {count:,} rows")
+    elif files:
+        sheet, count = _listed(draft, draft.upload)
+        notes.append(f"a sheet was made of {count:,} pictures: a row for each")
+    else:
+        raise ManifestError(
+            "there is neither a sheet nor a picture in it", hint="drop a .csv, .xlsx or .jsonl file, or pictures"
+        )
+    return {
+        "name": name,
+        "sheet": sheet.relative_to(draft.upload).as_posix(),
+        "notes": notes,
+        "pictures": len(files) - len(sheets),
+    }
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURES
+
+
+def _listed(draft: Draft, source: Path) -> tuple[Path, int]:
+    path = draft.upload / "sheet.csv"
+    sources = Sources([str(source)], draft.upload)
+    return path, write_manifest(sources.products(), path, template=None, force=True).rows
+
+
+def _unpack(draft: Draft, archive: Path) -> list[str]:
+    total = left = 0
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            for entry in _wanted(packed):
+                if entry is None:
+                    left += 1
+                    continue
+                target = place_of(draft, entry.filename)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with packed.open(entry) as file, create(target) as out:
+                    while block := file.read(_BLOCK):
+                        total += len(block)
+                        if total > UNPACKED_MOST:
+                            raise ManifestError(f"more than {megabytes(UNPACKED_MOST)} come out of this archive")
+                        out.write(block)
+    except ZIP_DAMAGE as error:
+        told = "is locked with a password" if "encrypted" in str(error) else "can't be unpacked: it is damaged"
+        raise ManifestError(f"{draft.name} {told}", hint="pack it anew, then drop it again") from None
+    except OSError as error:
+        raise OutputError(f"{draft.name} can't be unpacked: {error.strerror or error}") from None
+    archive.unlink(missing_ok=True)
+    return (
+        [f"{left:,} other {'file' if left == 1 else 'files'} in it {'was' if left == 1 else 'were'} left out"]
+        if left
+        else []
+    )
+
+
+def _wanted(packed: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo | None]:
+    """Sheets and pictures; None for each other file."""
+    entries = [entry for entry in packed.infolist() if not entry.is_dir()]
+    if len(entries) > FILES_MOST:
+        raise ManifestError(f"{len(entries):,} files are in this archive; {FILES_MOST:,} can be taken")
+    for entry in entries:
+        path = PurePosixPath(entry.filename.replace("\\", "/"))
+        if path.name.startswith(".") or path.parts[0] == "__MACOSX":
+            continue
+        is_link = stat.S_ISLNK(entry.external_attr >> 16)
+        yield entry if not is_link and path.suffix.lower() in SHEETS | PICTURES else None
+
+
+def check_room(draft: Draft, size: int) -> None:
+    """ManifestError for a file of ``size`` bytes that is too large, or that the disk has no room for."""
+    if size > UPLOAD_MOST:
+        raise ManifestError(f"the file has {megabytes(size)}; {megabytes(UPLOAD_MOST)} can be taken at most")
+    try:
+        free = shutil.disk_usage(draft.folder).free
+    except OSError as error:
+        raise OutputError(f"{draft.folder} can't be written: {error.strerror or error}") from None
+    if size * 2 > free:
+        raise OutputError(f"this disk has {megabytes(free)} left, and the file needs {megabytes(size * 2)}")

@@ -1,0 +1,125 @@
+"""Sheets that were dropped into the browser and are not bought from yet: where each lies, and what was chosen for it.
+
+A draft is a folder below the person's state folder: ``draft.json`` with what was chosen, ``edits.json`` with what was
+mended, ``upload/`` with the sheet and its pictures as they came, and what was found out about them. The sheet itself is
+never changed. A page shows what is on this disk, so that closing it loses nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from time import time
+from typing import Any
+
+import orjson
+
+from ..core.errors import NotFoundError, UsageError
+from ..disk import FOLDER_MODE, write_whole
+from ..ledger.register import Register
+from ..settings.model import Settings
+
+_ID = re.compile(r"[0-9a-f]{12}").fullmatch
+LOOK_CHOICES = ("encoding", "delimiter", "sheet", "header_row", "map", "set", "prompt")
+"""What decides how a sheet is read and which of its columns are what."""
+CHOICES = (*LOOK_CHOICES, "sizes", "variants")
+"""What a person chooses for a draft, by the names of ``Settings``."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """``name`` is the sheet's as the person calls it, ``sheet`` its file below ``upload/``, "" while it is on its way.
+    ``play``: bought from with play money, at the sandbox. ``made_at`` is epoch seconds. ``run`` is the folder of the run
+    that it became, "" before.
+    """
+
+    folder: Path
+    name: str = ""
+    sheet: str = ""
+    play: bool = False
+    made_at: float = 0.0
+    choices: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    run: str = ""
+
+    @property
+    def id(self) -> str:
+        """The draft's part of an address."""
+        return self.folder.name
+
+    @property
+    def upload(self) -> Path:
+        """Where the sheet lies; its pictures lie below."""
+        return self.folder / "upload"
+
+    @property
+    def source(self) -> Path:
+        """The sheet as it came."""
+        return self.upload / self.sheet
+
+    @property
+    def settings(self) -> Settings:
+        """What was chosen, as a command would have been told it."""
+        told = {name: value for name, value in self.choices.items() if name in CHOICES}
+        return replace(Settings(**{**told, "sizes": tuple(told.get("sizes") or ())}), sandbox=self.play)
+
+    def digest(self, *names: str) -> str:
+        """A text that stands for the sheet and these choices: what was found out for another one is out of date."""
+        told = [self.sheet, self.play, {name: self.choices.get(name) for name in names}]
+        return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+    def save(self) -> None:
+        """Durable when it returns. OutputError where the disk refuses."""
+        told = {name: value for name, value in asdict(self).items() if name != "folder"}
+        write_whole(self.folder / "draft.json", orjson.dumps(told, option=orjson.OPT_INDENT_2))
+
+
+class Drafts:
+    """The drafts of one person."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.folder = Register.of(environ).folder / "drafts"
+
+    def make(self, *, play: bool) -> Draft:
+        """A new, empty one."""
+        folder = self.folder / secrets.token_hex(6)
+        (folder / "upload").mkdir(parents=True, mode=FOLDER_MODE)
+        draft = Draft(folder, play=play, made_at=time())
+        draft.save()
+        return draft
+
+    def find(self, id_: str) -> Draft:
+        """NotFoundError if there is none."""
+        if _ID(id_) and (draft := _read(self.folder / id_)) is not None:
+            return draft
+        raise NotFoundError("there is no such sheet here", hint="go to the start page: it lists the sheets that are")
+
+    def all(self) -> list[Draft]:
+        """Those that have a sheet and are no run yet, the newest first."""
+        folders = self.folder.iterdir() if self.folder.is_dir() else ()
+        found = [draft for folder in folders if _ID(folder.name) and (draft := _read(folder)) is not None]
+        return sorted((draft for draft in found if draft.sheet and not draft.run), key=lambda draft: -draft.made_at)
+
+    def remove(self, draft: Draft) -> None:
+        """The sheet's copy, its pictures and what was chosen are gone. UsageError for one that is a run."""
+        if draft.run:
+            raise UsageError("this sheet is being bought from", hint="its run is on the start page")
+        shutil.rmtree(draft.folder, ignore_errors=True)
+
+
+def _read(folder: Path) -> Draft | None:
+    """None for what no draft can be: a page that lists them all must not end over one that somebody brought."""
+    try:
+        told = orjson.loads((folder / "draft.json").read_bytes())
+        draft = Draft(folder, **{**told, "notes": tuple(told.get("notes", ()))})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    texts = (draft.name, draft.sheet, draft.run)
+    is_one = all(isinstance(text, str) for text in texts) and isinstance(draft.made_at, int | float)
+    below = is_one and not Path(draft.sheet).is_absolute() and ".." not in Path(draft.sheet).parts
+    return draft if below and isinstance(draft.choices, dict) and isinstance(draft.play, bool) else None

@@ -1,0 +1,15 @@
+"""``batchedit fetch``: collect and download what was bought. Never a POST that buys."""
+
+from __future__ import annotations
+
+from ..results.report import Report
+from .host import Host
+from .kept_settings import Given
+from .purchase import collect
+from .session import again
+
+
+async def fetch(run_name: str, given: Given, host: Host) -> Report:
+    """Collect and download what was bought. Never a POST that buys."""
+    async with again(run_name, given, host, "fetch") as run:
+        return await collect(run)

@@ -1,0 +1,75 @@
+"""What every command that changes a run ends with: results and report."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from time import time
+
+import orjson
+
+from ..core.errors import BatcheditError, RestWaitsError
+from ..core.slowdown import Slowdown
+from ..disk import write_whole
+from ..ledger.book import Book
+from ..results.files import write_all
+from ..results.report import Report, cap_needed, make_report, next_steps
+from ..run_folder import RunFolder, form_of_run
+from ..settings.model import Settings
+from .session import Session
+from .slowed import keep
+
+
+def finish(run: Session, error: BatcheditError | None) -> Report:
+    """Write the results and the report. ``error`` goes into the report; it is raised only if even that fails."""
+    try:
+        report = write_report(
+            run.checkpoint, run.folder, run.settings, started_at=run.started_at, error=error, slowed=run.slowed
+        )
+        run.report = report
+        if run.live is not None:
+            run.live.ended(report, rest_waits=isinstance(error, RestWaitsError))
+    except BatcheditError as failed:
+        raise error or failed from failed
+    return report
+
+
+def write_report(
+    checkpoint: Book,
+    folder: RunFolder,
+    settings: Settings,
+    *,
+    started_at: float,
+    error: BatcheditError | None = None,
+    slowed: Slowdown | None = None,
+) -> Report:
+    """The results, and ``report.json`` beside them. ``started_at`` is epoch seconds; ``error`` ended the command early.
+
+    CheckpointError or OutputError where they can't be written.
+    """
+    keep(checkpoint, slowed)
+    write_all(checkpoint, folder, settings)
+    report = make_report(
+        checkpoint.counts(),
+        checkpoint.money(),
+        checkpoint.digest(),
+        folder=folder.path,
+        form=form_of_run(checkpoint, folder),
+        halted=str(error) if error else "",
+        hint=error.hint if error else "",
+        code=error.code if error else None,
+        slowed=slowed,
+        cap_needed=cap_needed(checkpoint),
+        play=settings.sandbox,
+    )
+    report.extra.update(
+        source=checkpoint.get("source") or str(folder.path),
+        started_at=_iso(started_at),
+        ended_at=_iso(time()),
+        next=list(next_steps(report)),
+    )
+    write_whole(folder.report, orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2))
+    return report
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(int(at), UTC).isoformat()

@@ -1,0 +1,79 @@
+"""``batchedit models``: what the service's catalogue offers, and what comes with the program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import NotFoundError, ServiceUnavailableError
+from ..core.model import format_usd
+from ..core.typed import to_type
+from ..run_folder import RunFolder
+from ..runcomfy.catalogue import built_in, load_model
+from ..runcomfy.client import Client
+from ..runcomfy.submit_codec import ModelEntry
+from ..settings.model import Settings
+from .host import Host
+from .observers import ObserverGroup
+from .wiring import service
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedModel:
+    """A model. ``price`` is as it is told, ``""`` where nobody tells one; ``inputs``: its fields, needed ones first."""
+
+    id: str
+    name: str
+    price: str
+    note: str
+    inputs: Sequence[str]
+    schema: Mapping[str, Any]
+
+
+async def list_models(text: str, settings: Settings, host: Host) -> Sequence[OfferedModel]:
+    """The models whose id or name holds ``text``, by id. TokenError (77) without a token, ServiceUnavailableError (69) where
+    the service has no catalogue.
+    """
+    entries = await _ask(text, settings, host)
+    if entries is None:
+        raise ServiceUnavailableError("the service tells no catalogue; these models come with the program: " + _known())
+    words = text.casefold().split()
+    found = [
+        entry for entry in entries if all(word in f"{entry.model_id} {entry.display_name}".casefold() for word in words)
+    ]
+    return sorted(map(_offered, found), key=lambda model: model.id)
+
+
+async def show_model(model_id: str, settings: Settings, host: Host) -> OfferedModel:
+    """One model with its inputs: the catalogue's word, else what comes with the program. NotFoundError (66) for an id that
+    neither knows.
+    """
+    entries = await _ask(model_id, settings, host) or ()
+    if entry := next((entry for entry in entries if entry.model_id == model_id and entry.schema), None):
+        return _offered(entry)
+    if model_id in built_in():
+        return _offered(ModelEntry(model_id=model_id, schema=load_model(model_id).schema))
+    raise NotFoundError(f"there is no model {model_id}", hint=f"which there are: {to_type('models')}")
+
+
+async def _ask(text: str, settings: Settings, host: Host) -> Sequence[ModelEntry] | None:
+    with service(settings, RunFolder(Path()), host.environ, host.warn) as found:  # no sandbox, so nothing is kept
+        client = Client(
+            found.base_url, found.token, settings.model, {}, observer=ObserverGroup(host.observers()), proxy=found.proxy
+        )
+        async with client:
+            return await client.catalogue(text)
+
+
+def _known() -> str:
+    return ", ".join(built_in())
+
+
+def _offered(entry: ModelEntry) -> OfferedModel:
+    schema = entry.schema or {}
+    required = [name for name in schema.get("required", ()) if isinstance(name, str)]
+    others = [name for name in schema.get("properties", {}) if name not in required]
+    price = entry.other_price or (f"{format_usd(entry.picture_price)} a picture" if entry.picture_price else "")
+    return OfferedModel(entry.model_id, entry.display_name, price, entry.pricing_note, [*required, *others], schema)

@@ -1,0 +1,166 @@
+"""A run's checkpoint, opened to be changed: made if there is none, with the ids that a failing disk left beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import time
+
+from ..core.errors import CheckpointError, UsageError
+from ..core.events import Accepted, Reserved
+from ..core.lifecycle import advance
+from ..core.model import Record, State
+from ..core.typed import quoted, to_type
+from ..jobs.aliases import keep_aliases
+from ..ledger.book import Book, Checkpoint
+from ..ledger.opening import create_checkpoint, open_checkpoint, remove_checkpoint
+from ..ledger.rescue import ID_NOT_TAKEN_IN, clear_rescued, rescued
+from ..ledger.rescue import NAME as ACCEPTED_FILE
+from ..ledger.values import STAGED
+from ..run_folder import RunFolder, bought_here, never_began
+from ..settings.model import Settings
+from .reading import bring_sheet
+from .store import need_psycopg
+
+
+def _unheard(_: str) -> None:
+    """Where nobody reads warnings."""
+
+
+def open_run(folder: RunFolder, settings: Settings, warn: Callable[[str], None] = _unheard) -> Checkpoint:
+    """The run's checkpoint, made if there is none. Refused if it belongs to another model or service.
+
+    Ids that a failing disk sent to the side file are taken in first; ``warn`` is told of those that can't be.
+    """
+    folder.check_links()
+    if settings.store is not None:
+        return _open_shared(folder, settings, settings.store, warn)
+    if never_began(folder):
+        _clear(folder)
+    if not folder.checkpoint.exists():
+        _must_be_new(folder)
+        checkpoint = create_checkpoint(folder.checkpoint, model=settings.model, service=settings.service)
+        keep_aliases(checkpoint)
+        return checkpoint
+    checkpoint = open_checkpoint(folder.checkpoint)
+    try:
+        _must_match(checkpoint, folder, settings)
+        take_in_rescued(checkpoint, folder, warn)
+        keep_aliases(checkpoint)
+        folder.settle_snapshot(checkpoint.get("fingerprint") or "")
+    except BaseException:
+        checkpoint.close()
+        raise
+    return checkpoint
+
+
+def _open_shared(folder: RunFolder, settings: Settings, url: str, warn: Callable[[str], None]) -> Checkpoint:
+    """The store's run of this name: the folder keeps a copy of it, which is made anew where it is gone."""
+    need_psycopg()
+    from ..ledger.postgres.shared_opening import open_shared  # noqa: PLC0415 - psycopg takes its time
+
+    checkpoint = open_shared(folder.checkpoint, url, model=settings.model, service=settings.service)
+    try:
+        take_in_rescued(checkpoint, folder, warn)
+        keep_aliases(checkpoint)
+        folder.settle_snapshot(checkpoint.get("fingerprint") or "")
+        bring_sheet(folder, checkpoint, url)
+    except BaseException:
+        checkpoint.close()
+        raise
+    return checkpoint
+
+
+def _must_be_new(folder: RunFolder) -> None:
+    """A folder that something was bought in and that has no checkpoint any more would be bought anew, in silence. And what
+    has the name of a run's own copy of the manifest would be replaced by that.
+    """
+    if bought := bought_here(folder):
+        raise CheckpointError(
+            f"{folder.checkpoint} is gone, and it knew of {bought:,} jobs that were bought here",
+            hint="restore it from a backup; or, to buy everything anew, give another folder with --out DIR",
+        )
+    others = sorted((*folder.path.glob("manifest.*"), *folder.path.glob(f"{STAGED}.*")))
+    if others:
+        raise UsageError(
+            f"a new run would replace {others[0]}: it keeps its own copy of the manifest under that name",
+            hint="give another folder with --out DIR, or move that file away",
+        )
+
+
+def _clear(folder: RunFolder) -> None:
+    """Remove what a run that never began has left: its checkpoint, and its own copy of the manifest."""
+    try:
+        for staged in folder.path.glob(f"{STAGED}.*"):
+            staged.unlink()
+        remove_checkpoint(folder.checkpoint)
+    except OSError as error:
+        raise CheckpointError(f"{folder.checkpoint} can't be made anew: {error.strerror or error}") from error
+
+
+def _must_match(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
+    if where := checkpoint.get("store"):
+        raise UsageError(
+            f"the run in {folder.path} is one of the store {where}",
+            hint="the same command with --store URL, or BATCHEDIT_STORE",
+        )
+    for name, wanted in (("model", settings.model), ("service", settings.service)):
+        found = checkpoint.get(name)
+        if found != wanted:
+            other = folder.path.with_name(f"{folder.path.name}-2")
+            raise UsageError(
+                f"the run in {folder.path} was bought with {name} {found}, not {wanted}",
+                hint=f"for a run of its own the same command with: --out {quoted(other)}",
+            )
+
+
+def take_in_rescued(checkpoint: Book, folder: RunFolder, warn: Callable[[str], None] = _unheard) -> int:
+    """Side-file ids into the checkpoint: → WAITING. Returns how many were news.
+
+    They are bought, so the run's cap has no say in it and stays as it is. An id that contradicts the checkpoint would have
+    to displace another purchase: it is told to ``warn`` and kept as an event of the run, where ``audit`` finds it.
+    """
+    taken = 0
+    for job, key, event in rescued(folder.path):
+        owner = checkpoint.job_of_request(event.handle.request_id)
+        if owner == job:
+            continue
+        record = checkpoint.record(job)
+        if record is not None and record.job.key != key:
+            record = None
+        if owner is not None or record is None or record.state not in _TAKES_AN_ID:
+            _keep_contradiction(checkpoint, folder, job, record, event, warn)
+            continue
+        if record.state is State.PLANNED:  # its intention was lost with the disk
+            intention = Reserved(event.at, checkpoint.top_price)
+            record = checkpoint.save_now(advance(record, intention), intention, bought=True)
+        checkpoint.save_now(advance(record, event), event)
+        taken += 1
+    clear_rescued(folder.path)
+    return taken
+
+
+_TAKES_AN_ID = frozenset({State.PLANNED, State.SUBMITTING, State.IN_DOUBT})
+
+
+def _keep_contradiction(
+    checkpoint: Book,
+    folder: RunFolder,
+    job: int,
+    record: Record | None,
+    event: Accepted,
+    warn: Callable[[str], None],
+) -> None:
+    request_id = event.handle.request_id
+    if any(
+        name == ID_NOT_TAKEN_IN and told["handle"]["request_id"] == request_id
+        for _, name, told in checkpoint.run_events()
+    ):
+        return
+    stands = f"has {record.job.name} as {record.state}" if record else f"has no job {job} of that key"
+    told = {"job": job, "accepted_at": event.at, "handle": event.handle, "stands": stands}
+    checkpoint.note(ID_NOT_TAKEN_IN, time(), told)
+    warn(
+        f"warning: {ACCEPTED_FILE} says that job {job} was bought as {request_id}, and the checkpoint {stands}. This id is "
+        "not collected and its cost is in no sum; it is kept. Look at it on the service's site; to see it again: "
+        + to_type("audit", folder.path)
+    )

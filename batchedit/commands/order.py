@@ -1,0 +1,119 @@
+"""What a command would buy, gathered before anybody is asked: nothing of it is begun.
+
+``run`` buys what is planned, ``retry`` what failed, ``redo`` what was rejected, ``doubt --buy-again`` and
+``--on-doubt buy-again`` what may have been bought before. Each is a part of one order, so that one question counts them all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from time import time
+from typing import TypeVar
+
+from ..core.approval import BUY_AGAIN
+from ..core.errors import StoppedError
+from ..core.events import Event, Released, RetryAsked
+from ..core.lifecycle import advance
+from ..core.model import Line, Record
+from ..ledger.book import Book
+
+T = TypeVar("T")
+Pair = tuple[Record, Line]
+"""A rejected job, and the line of the one that is to be bought in its place."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """Purchases, in the order in which they are made.
+
+    ``planned`` are ids of jobs that a person has to say nothing more about than yes. ``retried`` failed or were cancelled,
+    ``redone`` were rejected, ``released`` are in doubt or uncollected, and bought again ``by`` whose leave: what makes them
+    purchases is written down by ``begin``, after the yes.
+    """
+
+    planned: Sequence[int] = ()
+    retried: Sequence[Record] = ()
+    redone: Sequence[Pair] = ()
+    released: Sequence[Record] = ()
+    by: str = BUY_AGAIN
+
+    def __len__(self) -> int:
+        return len(self.planned) + len(self.retried) + len(self.redone) + len(self.released)
+
+    def split(self, places: Collection[int]) -> tuple[Order, Order]:
+        """Those at ``places`` (counted from 0, over all parts), and the others."""
+        wanted, begin = frozenset(places), 0
+
+        def parted(part: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
+            nonlocal begin
+            here = range(begin, begin + len(part))
+            begin = here.stop
+            chosen = [part[place - here.start] for place in sorted(wanted) if place in here]
+            return chosen, [item for place, item in zip(here, part, strict=True) if place not in wanted]
+
+        planned, retried = parted(self.planned), parted(self.retried)
+        redone, released = parted(self.redone), parted(self.released)
+        chosen = Order(planned[0], retried[0], redone[0], released[0], self.by)
+        return chosen, Order(planned[1], retried[1], redone[1], released[1], self.by)
+
+    def split_off(self, jobs: Collection[int]) -> tuple[Order, Order]:
+        """The planned ones among ``jobs``, and all the others."""
+        return self.split([place for place, job in enumerate(self.planned) if job in jobs])
+
+    def begin(self, checkpoint: Book) -> array[int]:
+        """All of them are planned afterwards. Returns their ids.
+
+        StoppedError, and nothing is begun, if one of them is no longer what was asked about.
+        """
+        now = {r.id: r for r in checkpoint.records_of(r.id for r in (*self.retried, *self.released))}
+        for record in (*self.retried, *self.released):
+            if now[record.id].state is not record.state:
+                raise StoppedError(
+                    f"{record.job.name} was {record.state} when it was asked about and is {now[record.id].state} now",
+                    hint="the same command asks anew",
+                )
+        for record in self.retried:
+            _save(checkpoint, now[record.id], RetryAsked(time()))
+        for record in self.released:
+            _save(checkpoint, now[record.id], Released(time(), self.by))
+        added = checkpoint.add_repurchases(self.redone) if self.redone else []
+        begun = array("q", self.planned)
+        begun.extend(record.id for record in self.retried)
+        begun.extend(added)
+        begun.extend(record.id for record in self.released)
+        return begun
+
+    def digest(self) -> str:
+        """A text that stands for exactly these purchases."""
+        found = hashlib.sha256(array("q", self.planned).tobytes())
+        for mark, keys in (
+            (b"retry", [_as_it_stands(record) for record in self.retried]),
+            (b"redo", [line.job.key for _, line in self.redone]),
+            (b"released", [_as_it_stands(record) for record in self.released]),
+        ):
+            found.update(mark)
+            found.update(b"".join(keys))
+        return found.hexdigest()
+
+
+def _as_it_stands(record: Record) -> bytes:
+    """A job that failed, was bought anew and failed again is another purchase: a yes to the first is none to the second."""
+    return record.job.key + record.serial.to_bytes(8, "big")
+
+
+def everything_planned(checkpoint: Book) -> Order:
+    """What ``run`` buys."""
+    return Order(planned=checkpoint.planned_ids())
+
+
+def still_planned(checkpoint: Book, jobs: Iterable[int]) -> Order:
+    """Those of ``jobs`` that have not been bought."""
+    asked = frozenset(jobs)
+    return Order(planned=array("q", (job for job in checkpoint.planned_ids() if job in asked)))
+
+
+def _save(checkpoint: Book, record: Record, event: Event) -> None:
+    checkpoint.save_now(advance(record, event), event)

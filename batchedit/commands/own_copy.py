@@ -1,0 +1,41 @@
+"""A run's own copy of its sheet: what is bought comes back in results that are made of it, so it is whole before that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..core.errors import ManifestError, NotFoundError
+from ..ledger.book import Book
+from ..manifest.read import ending
+from ..run_folder import RunFolder, digest_of, form_of_run, how_to_start
+
+
+def check_copy(checkpoint: Book, folder: RunFolder, *, is_mine: bool) -> str:
+    """Returns what to tell: "", or that the copy was taken in anew because it was gone or another one. That is done where the
+    sheet is still the one that the run was made from, and the run this person's: else no file that it names is read.
+
+    NotFoundError (66) for a copy that is gone, ManifestError (65) for another one, where that can't be done.
+    """
+    fingerprint = checkpoint.get("fingerprint") or ""
+    if not fingerprint or folder.has_copy(fingerprint):
+        return ""
+    is_gone = folder.snapshot() is None
+    standing = "is gone" if is_gone else "is another one than the run was made from"
+    source = Path(checkpoint.get("source") or "")
+    if is_mine and _is_of(source, fingerprint):
+        staged = folder.stage_snapshot(source, ending(source.name, form_of_run(checkpoint, folder)))
+        folder.settle_snapshot(fingerprint, staged)
+        if folder.has_copy(fingerprint):
+            return f"the run's own copy of its sheet {standing}; it was taken in anew from {source}"
+    kind = NotFoundError if is_gone else ManifestError
+    raise kind(
+        f"the run's own copy of its sheet {standing}, and it can't be taken in anew from {source}: nothing was bought",
+        hint=how_to_start(checkpoint, folder),
+    )
+
+
+def _is_of(source: Path, fingerprint: str) -> bool:
+    try:
+        return source.is_file() and f":{digest_of(source)}:" in fingerprint
+    except OSError:
+        return False

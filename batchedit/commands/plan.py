@@ -1,0 +1,70 @@
+"""``batchedit plan``: check every row, count, price. Nothing is bought."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..core.errors import TokenError, UsageError
+from ..ledger.account import account_of
+from ..ledger.register import Register
+from ..planning.intake import IntakeRequest, bought_anywhere, survey_manifest
+from ..planning.plan import Plan, sampled
+from ..planning.previous import load_previous_run
+from ..run_folder import RunFolder, folder_of, open_source
+from ..settings.model import Settings
+from .host import Host
+from .observers import ObserverGroup
+from .pricing import balance, catalogue_price, dearer
+from .session import check_account_of
+from .sharing import other_runs
+from .sheet_links import look_at_links, sample_links, tell_of_others
+from .wiring import Service, client_for, find_model, model_from_catalogue, service
+
+
+async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") -> Plan:
+    """Check every row, count, price. Sends nothing that buys.
+
+    Writes nothing but what ``run`` need not ask for again: with ``check_images`` what was said about links, and pictures
+    whose links die soon.
+    """
+    manifest, register = open_source(source, settings, name), Register.of(host.environ)
+    folder = folder_of(Path(name or source), settings, register)
+    model = find_model(settings)
+    found = _service_if_any(settings, folder, host)
+    account = account_of(found.token) if found else ""
+    check_account_of(folder, account, settings)
+    if model is None:
+        if found is None:
+            raise UsageError(f"the input schema of {settings.model} is needed", hint="give it as --schema FILE")
+        model = await model_from_catalogue(settings, found, ObserverGroup(host.observers()))
+    before = load_previous_run(folder, settings, source)
+    with other_runs(register, folder.path, settings, account) as others:
+        tell_of_others(host, others, register)
+        state_of = bought_anywhere(before, others)
+        links = await look_at_links(manifest, source, settings, model, folder, state_of, host)
+        sample = await sample_links(manifest, source, settings, model, before, state_of, host)
+        request = IntakeRequest(manifest, source, folder, settings, model, links=links, runs=others)
+        what = sampled(survey_manifest(request, before), sample)
+    price, told, charged = settings.price or 0, "--price", before.top_price
+    if settings.price is None:
+        charged = max(charged, register.cost(settings.service, settings.model))
+    if found is not None:
+        async with client_for(settings, found, model, ObserverGroup(host.observers())) as client:
+            if settings.price is None:
+                price, told, other = await catalogue_price(client, patient=False)
+                what = replace(what, other_price=other)
+            what = replace(what, balance=await balance(client, patient=False))
+    price, told = dearer(price, told, charged)
+    return replace(what, price=price, price_source=told)
+
+
+def _service_if_any(settings: Settings, folder: RunFolder, host: Host) -> Service | None:
+    """``plan`` works without a token: it only can't tell the price then. Whatever else ``run`` would refuse, it refuses."""
+    if settings.sandbox:
+        return None
+    try:
+        with service(settings, folder, host.environ, host.warn) as found:
+            return found
+    except TokenError:
+        return None

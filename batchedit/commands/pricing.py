@@ -1,0 +1,67 @@
+"""What a picture costs, as far as anybody says it, and what the account holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import anyio
+
+from ..core.errors import UsageError
+from ..core.policy import cap_after
+from ..ledger.register import Register
+from ..planning.plan import Plan, capped
+from ..runcomfy.client import Client
+from .session import Session
+
+LAST_KNOWN = "the last price known of this model, charged before"
+"""Where no catalogue answers."""
+BALANCE_SECONDS = 10.0
+"""How long the account's balance is waited for: it is told on another host, and nothing depends on it."""
+
+
+async def priced(what: Plan, run: Session, client: Client) -> Plan:
+    """The price of one job: ``--price``, else the catalogue's or what the service charged in earlier runs, whichever is
+    dearer; what this run was charged is believed rather than any. And the account's balance, where the service tells it.
+
+    UsageError where nobody knows the price and there is a cap, which then can't be kept.
+    """
+    settings, checkpoint = run.settings, run.checkpoint
+    checkpoint.earlier_cost = Register.of(run.host.environ).cost(settings.service, settings.model)
+    price, told, charged, other = settings.price or 0, "--price", checkpoint.top_price, ""
+    if settings.price is None:
+        price, told, other = await catalogue_price(client)
+        charged = max(charged, checkpoint.earlier_cost)
+    price, told = dearer(price, told, charged)
+    if not price and cap_after(settings.max_cost, checkpoint.cap) is not None:
+        raise UsageError(
+            "--max-cost needs to know what a picture costs, and the service's catalogue "
+            + (f"tells {other} only" if other else "does not tell"),
+            hint="say it with --price 0.04 (US dollars a picture, from your account's pricing page), or lift the run's cap "
+            "with --max-cost none",
+        )
+    money = await balance(client)
+    return replace(
+        what, price=price, price_source=told, other_price=other, balance=money, **capped(settings, checkpoint.cap)
+    )
+
+
+async def catalogue_price(client: Client, *, patient: bool = True) -> tuple[int, str, str]:
+    """Micro-dollars a picture (0 if not told), who says so, and a price of something that is no picture, in words: that one
+    is shown and never summed. Without ``patient`` a service that can't be reached is asked once.
+    """
+    entry = await client.model_entry(patient=patient)
+    return (entry.picture_price or 0, "the catalogue", entry.other_price) if entry is not None else (0, "", "")
+
+
+def dearer(price: int, told: str, charged: int) -> tuple[int, str]:
+    """``price``, which ``told`` says, or what was ``charged`` before: micro-dollars a job, and who says so."""
+    if charged > price:
+        price, told = charged, "charged before" if price else LAST_KNOWN
+    return price, told if price else ""
+
+
+async def balance(client: Client, *, patient: bool = True) -> int | None:
+    """The account's balance in micro-dollars; None where it is not told in time."""
+    with anyio.move_on_after(BALANCE_SECONDS):
+        return await client.balance(patient=patient)
+    return None

@@ -1,0 +1,84 @@
+"""What is put to a person before anything is bought, and what their yes is worth."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ..core.errors import BatcheditError, PriceRoseError, StoppedError
+from ..core.model import format_usd
+from ..planning.plan import Plan
+from .canary import CanaryReport
+from .order import Order
+
+
+@dataclass(frozen=True)
+class Quote:
+    """One question: these purchases, at this price, under this cap. Money is micro-dollars.
+
+    ``what`` is the plan to show with the first question. ``order`` is what a yes buys, and ``times`` how often each of it
+    at most: twice where a purchase whose answer is lost is made again. ``rest`` purchases are asked about afterwards.
+    ``price_before`` is the price that an earlier question of the same command was answered with yes at, 0 for none;
+    ``canary`` what was bought since. ``manifest`` is the fingerprint of the manifest that the jobs come from.
+    """
+
+    what: Plan
+    order: Order
+    price: int
+    cap: int | None
+    manifest: str
+    times: int = 1
+    rest: int = 0
+    price_before: int = 0
+    canary: CanaryReport | None = field(default=None, compare=False)
+
+    @property
+    def count(self) -> int:
+        """How many pictures a yes buys."""
+        return len(self.order)
+
+    @property
+    def at_most(self) -> int:
+        """How many purchases a yes allows."""
+        return self.count * self.times
+
+    @property
+    def estimate(self) -> int:
+        """Micro-dollars for ``count`` pictures; 0 if the price is unknown."""
+        return self.count * self.price
+
+    @property
+    def rose(self) -> bool:
+        """Is it dearer than the last yes was for?"""
+        return 0 < self.price_before < self.price
+
+    @cached_property
+    def digest(self) -> str:
+        """What a yes is for: manifest, purchases, price and cap."""
+        parts = (self.manifest, self.order.digest(), self.times, self.price, self.cap)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def objection(quote: Quote) -> BatcheditError | None:
+    """Why a yes that was said beforehand (``--yes``, a program's call) is none to ``quote``; None if it is one."""
+    if (odd := quote.what.objection()) is not None:
+        return odd
+    canary = quote.canary
+    if canary is not None and canary.done < canary.jobs:
+        return StoppedError(
+            f"{canary.jobs - canary.done} of the {canary.jobs} canary pictures did not come out",
+            hint="look at failed.csv; the rest was not bought",
+        )
+    if quote.rose:
+        return price_rose(quote)
+    return None
+
+
+def price_rose(quote: Quote) -> PriceRoseError:
+    """A picture is dearer than what was said yes to."""
+    now, before = format_usd(quote.price), format_usd(quote.price_before)
+    return PriceRoseError(
+        f"a picture costs {now}, and the yes was for {before}; the other {quote.count:,} were not bought",
+        hint=f"the same command goes on at {now} a picture; --price USD says how much one may cost",
+    )

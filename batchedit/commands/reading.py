@@ -1,0 +1,79 @@
+"""A run that is found in its folder or in a store, and one that is only looked at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..core.errors import LockedError, NotFoundError, OutputError
+from ..ledger.book import Book
+from ..ledger.lock import run_lock
+from ..ledger.opening import reading
+from ..run_folder import RunFolder, find_run
+from .kept_settings import Given
+from .store import need_psycopg
+
+
+@contextmanager
+def run_to_read(run_name: str, given: Given) -> Iterator[tuple[RunFolder, Book]]:
+    """The run's folder and its record, to look at. See ``run_here``."""
+    folder = run_here(run_name, given)
+    with reading(folder.checkpoint) as checkpoint:
+        yield folder, checkpoint
+
+
+def run_here(run_name: str, given: Given, environ: Mapping[str, str] = os.environ) -> RunFolder:
+    """The folder of a run that is there.
+
+    Where a store's address is ``given``, a run of the store is brought up to date, unless a process here works on it: then
+    that one does so. On a machine that has none of it yet its record and its manifest are copied to where ``work`` would put
+    the pictures. A run that a folder has to itself is found as without a store.
+    """
+    url = given.get("store")
+    if url is None:
+        return find_run(run_name, given.get("out"), environ)
+    need_psycopg()
+    folder = _find(run_name, given, url, environ)
+    with suppress(LockedError), run_lock(folder.path, "read"):
+        bring_here(folder, url)
+    return folder
+
+
+def bring_here(folder: RunFolder, url: str) -> None:
+    """The store's run of this name as it stands now. The caller holds the run's lock."""
+    from ..ledger.postgres.shared_opening import bring_up_to_date  # noqa: PLC0415 - psycopg takes its time
+
+    if folder.checkpoint.is_file():
+        with reading(folder.checkpoint) as there:
+            if not there.get("store"):
+                return
+    bring_up_to_date(folder.checkpoint, url)
+    with reading(folder.checkpoint) as checkpoint:
+        bring_sheet(folder, checkpoint, url)
+
+
+def bring_sheet(folder: RunFolder, checkpoint: Book, url: str) -> None:
+    """The run's copy of its manifest, out of the store where the folder has none or an older one."""
+    from ..ledger.postgres.sheets import take_sheet  # noqa: PLC0415 - psycopg takes its time
+
+    fingerprint = checkpoint.get("fingerprint") or ""
+    if fingerprint and not folder.has_copy(fingerprint):
+        try:
+            take_sheet(url, folder.path.name, folder.path)
+        except OSError as error:
+            raise OutputError(f"the manifest can't be copied to {folder.path}: {error.strerror or error}") from error
+        folder.settle_snapshot(fingerprint)
+
+
+def _find(run_name: str, given: Given, url: str, environ: Mapping[str, str]) -> RunFolder:
+    from ..ledger.postgres.store import check_run  # noqa: PLC0415 - psycopg takes its time
+
+    try:
+        return find_run(run_name, given.get("out"), environ)
+    except NotFoundError:
+        folder = RunFolder(Path(given.get("out") or Path("outputs") / Path(run_name).name))
+        check_run(url, folder.path.name)
+    folder.make()
+    return folder

@@ -1,0 +1,15 @@
+"""``batchedit results``: write the enriched manifest again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..results.files import write_one
+from .kept_settings import Given, kept_settings
+from .reading import run_to_read
+
+
+def results(run_name: str, given: Given, *, kind: str | None = None, to: Path | None = None) -> Path:
+    """Write the enriched manifest again, in its own form or as ``kind``. May be called while a run is going on."""
+    with run_to_read(run_name, given) as (folder, checkpoint):
+        return write_one(checkpoint, folder, kept_settings(checkpoint, folder, given), kind, to)

@@ -1,0 +1,87 @@
+"""A run among the other runs of this person: in the register, marked while it may buy, and taking over what they have.
+
+Whoever buys does it inside ``sharing``, and calls ``take_over`` before each question's count is final: once before the person
+is asked, and once more after the yes where that has made purchases of failed, rejected or doubtful jobs. Both only ever make
+less of what is bought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from anyio import to_thread
+
+from ..ledger.account import accounts_of
+from ..ledger.book import Book
+from ..ledger.register import Entry, Register
+from ..planning.other_runs import OtherRuns, Saw, Tally, take_over
+from ..settings.model import Settings
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """A run that may buy now. ``account`` is the digest of its token."""
+
+    register: Register
+    checkpoint: Book
+    folder: Path
+    settings: Settings
+    account: str
+    saw: Saw
+
+    async def take_over(self) -> Tally:
+        """Make DONE here what is DONE in other runs, and leave to them what they have under way. With ``--fresh`` neither.
+
+        What is left to buy is ``checkpoint.planned_ids()`` afterwards. OutputError if a file can't be written.
+        """
+        return await to_thread.run_sync(self._take_over)
+
+    def _take_over(self) -> Tally:
+        if self.settings.fresh:
+            self.checkpoint.leave(())
+            return Tally()
+        with self.register.alone():
+            enter(self.register, self.checkpoint, self.folder)
+            with other_runs(self.register, self.folder, self.settings, self.account) as runs:
+                return take_over(self.checkpoint, self.folder, runs, self.saw)
+
+
+@asynccontextmanager
+async def sharing(
+    checkpoint: Book,
+    folder: Path,
+    settings: Settings,
+    account: str,
+    saw: Saw,
+    environ: Mapping[str, str],
+) -> AsyncIterator[Sharing]:
+    """For as long as the block lasts other processes see that this run may buy. The caller holds the run's lock."""
+    register = Register.of(environ)
+    with ExitStack() as mark:
+        await to_thread.run_sync(lambda: mark.enter_context(register.buying(folder)))
+        enter(register, checkpoint, folder)
+        yield Sharing(register, checkpoint, folder, settings, account, saw)
+
+
+def other_runs(register: Register, folder: Path, settings: Settings, account: str) -> OtherRuns:
+    """The runs that the one in ``folder`` may take from. ``account`` "" if there is no token to tell."""
+    if settings.fresh:
+        return OtherRuns()
+    return OtherRuns.look_up(register, folder, settings.service, account, any_account=settings.another_account)
+
+
+def enter(register: Register, checkpoint: Book, folder: Path) -> None:
+    """Enter the run in the register, with what its checkpoint says of it."""
+    known = accounts_of(checkpoint)
+    register.enter(
+        Entry(
+            folder.resolve(),
+            source=checkpoint.get("source") or "",
+            service=checkpoint.get("service") or "",
+            model=checkpoint.get("model") or "",
+            account=known[-1] if known else "",
+        )
+    )

@@ -1,0 +1,74 @@
+"""What is asked about a sheet's links before anything of it is bought, and what is said of the other runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..images.link_sample import NOT_SAMPLED, Sample
+from ..ledger.register import Register
+from ..manifest.read import Manifest
+from ..planning.link_check import Links, ask_about_links, fetch_short_lived
+from ..planning.link_check import sample_links as sample_of
+from ..planning.other_runs import OtherRuns
+from ..planning.previous import PreviousRun
+from ..planning.recipe import make_recipe
+from ..ports import StateOf
+from ..run_folder import RunFolder
+from ..runcomfy.catalogue import Model
+from ..settings.model import Settings
+from .host import Host
+from .observers import ObserverGroup
+from .proxy import find_proxy
+
+
+def tell_of_others(host: Host, others: OtherRuns, register: Register) -> None:
+    """What kept other runs from being looked up."""
+    if register.problem:
+        host.warn(register.problem)
+    for note in others.notes:
+        host.say(f"note: {note}")
+
+
+async def sample_links(
+    manifest: Manifest,
+    source: Path,
+    settings: Settings,
+    model: Model,
+    before: PreviousRun,
+    state_of: StateOf,
+    host: Host,
+) -> Sample:
+    """What the first links of a sheet are, until something of that very sheet was bought. With a sandbox nobody is asked."""
+    if settings.sandbox or settings.check_images or settings.no_check_images or (before.same_manifest and before.begun):
+        return NOT_SAMPLED
+    recipe = make_recipe(settings, model, source, manifest)
+    return await sample_of(manifest, recipe, state_of, proxy=find_proxy(host.environ))
+
+
+async def look_at_links(
+    manifest: Manifest, source: Path, settings: Settings, model: Model, folder: RunFolder, state_of: StateOf, host: Host
+) -> Links | None:
+    """Ask about every link where that is wanted, and fetch the pictures whose links die soon. None where neither is due."""
+    if settings.sandbox and not settings.check_images:
+        return None
+    recipe, observer = make_recipe(settings, model, source, manifest), ObserverGroup(host.observers())
+    links, proxy = None, find_proxy(host.environ)
+    if settings.check_images:
+        folder.make()
+        links = await ask_about_links(
+            manifest,
+            recipe,
+            folder,
+            state_of,
+            limit=settings.limit,
+            stop=host.stop,
+            observer=observer,
+            proxy=proxy,
+        )
+    if settings.sandbox or settings.no_check_images:
+        return links
+    found = links or Links()
+    await fetch_short_lived(
+        manifest, recipe, folder, found, state_of, limit=settings.limit, observer=observer, proxy=proxy
+    )
+    return found if found.fetched or found.checked else links

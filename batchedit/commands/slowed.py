@@ -1,0 +1,44 @@
+"""What slows a run, kept in its ledger: so that ``status`` can say it of a run that goes on elsewhere, or has stopped."""
+
+from __future__ import annotations
+
+import orjson
+
+from ..core.events import Event
+from ..core.model import Record
+from ..core.slowdown import Slowdown
+from ..ledger.book import Book
+
+_KEY = "slowed"
+
+
+def keep(checkpoint: Book, slowdown: Slowdown | None) -> None:
+    """From now on this slows the run, or did: None for nothing."""
+    told = "" if slowdown is None else orjson.dumps(slowdown.as_json()).decode()
+    if (checkpoint.get(_KEY) or "") != told:
+        checkpoint.put(_KEY, told)
+
+
+def kept(checkpoint: Book) -> Slowdown | None:
+    """What slows the process that works on the run, or slowed the last one; None where nothing is known."""
+    try:
+        return Slowdown.read(orjson.loads(checkpoint.get(_KEY) or "null"))
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+class KeepSlowdown:
+    """An observer that keeps what is noted about it."""
+
+    def __init__(self, checkpoint: Book) -> None:
+        self._checkpoint = checkpoint
+
+    def saw(self, record: Record, event: Event) -> None:
+        """No single job says anything about it."""
+
+    def note(self, name: str, message: str, **details: object) -> None:  # noqa: ARG002 - the port's signature
+        """Keep the numbers of ``slowed``; ``slowed_over`` ends it."""
+        if name == "slowed":
+            keep(self._checkpoint, Slowdown.read(details))
+        elif name == "slowed_over":
+            keep(self._checkpoint, None)

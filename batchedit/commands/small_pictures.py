@@ -1,0 +1,95 @@
+"""One picture made small when somebody looks at it: bought ones, and what they were made from, links under guards."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import anyio
+from PIL import Image
+
+from ..core.model import Record
+from ..disk import is_inside, is_plain_file
+from ..images.features import Album, Wanted, thumb_name
+from ..images.link_probe import Answer, Asker
+from ..review.payload import sources_of
+from .draft_pictures import SIDE, shrink
+from .gallery_page import looking
+from .proxy import find_proxy
+
+
+def small_picture(run_folder: Path, job: int, place: str, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The thumbnail of ``place`` of ``job``: ``0`` its first picture, ``s0`` its first source, ``s0-large`` larger. None if
+    there is no such picture, or none that can be shown. What a link leads to is fetched from public addresses only.
+    """
+    with looking(run_folder) as run:
+        record, roots = run.checkpoint.record(job), run.picture_roots
+    number = place.removeprefix("s").removesuffix("-large")
+    if record is None or not number.isdigit() or len(number) > 3:
+        return None
+    if not place.startswith("s"):
+        return _bought(run_folder, record, int(number))
+    source = next(iter(sources_of(record.job.inputs)[int(number) :]), None)
+    if isinstance(source, str):
+        return _linked(run_folder, source, environ)
+    if source is None or not (roots is None or any(is_inside(Path(source["$file"]), root) for root in roots)):
+        return None
+    wanted = Wanted(Path(source["$file"]), source["$sha256"], large=True, proven=False)
+    return _made(run_folder, wanted, large=place.endswith("-large"))
+
+
+def file_of(run_folder: Path, job: int, place: int) -> Path | None:
+    """A bought picture, whole; None if there is none."""
+    with looking(run_folder) as run:
+        record = run.checkpoint.record(job)
+    if record is None or place >= len(record.files):
+        return None
+    path = run_folder / record.files[place].path
+    return path if is_plain_file(path, run_folder) else None
+
+
+def _bought(folder: Path, record: Record, number: int) -> Path | None:
+    if number >= len(record.files):
+        return None
+    file = record.files[number]
+    return _made(folder, Wanted(folder / file.path, file.sha256, root=folder), large=False)
+
+
+def _made(folder: Path, wanted: Wanted, *, large: bool) -> Path | None:
+    if not wanted.sha256.isalnum():
+        return None
+    path = folder / "thumbs" / thumb_name(wanted.sha256, large=large)
+    if not path.is_file():
+        Album(path.parent).look([wanted])
+    return path if is_plain_file(path, folder) else None
+
+
+def _linked(folder: Path, link: str, environ: Mapping[str, str]) -> Path | None:
+    """What a link leads to, kept; a link that was refused once is not asked again by this page."""
+    path = folder / "thumbs" / f"{sha256(link.encode(errors='replace')).hexdigest()[:40]}-link.webp"
+    refused = path.with_suffix(".none")
+    if not path.is_file() and not refused.exists():
+        path.parent.mkdir(exist_ok=True)
+        data: Any = anyio.run(partial(_fetched, link, find_proxy(environ)))
+        try:
+            shrink(b"" if isinstance(data, Answer) else data, path)
+        except (OSError, ValueError, Image.DecompressionBombError):
+            refused.touch()
+    return path if is_plain_file(path, folder) else None
+
+
+async def _fetched(link: str, proxy: str | None) -> bytes | Answer:
+    async with Asker(proxy=proxy, tries=1) as asker:
+        return await asker.fetch(link)
+
+
+def no_picture() -> bytes:
+    """A plain grey picture, where there is none to show."""
+    file = io.BytesIO()
+    Image.new("RGB", (SIDE, SIDE), (128, 124, 118)).save(file, "WEBP", quality=30)
+    return file.getvalue()

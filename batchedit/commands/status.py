@@ -1,0 +1,34 @@
+"""``batchedit status``: how a run stands, also while it is going on."""
+
+from __future__ import annotations
+
+from ..ledger.book import Book
+from ..results.report import Report, cap_needed, make_report
+from ..run_folder import RunFolder, form_of_run
+from ..settings.model import SANDBOX
+from .kept_settings import Given
+from .reading import run_to_read
+from .slowed import kept
+
+
+def status(run_name: str, given: Given) -> tuple[RunFolder, Report]:
+    """How a run stands. May be called while it is going on."""
+    with run_to_read(run_name, given) as (folder, checkpoint):
+        return folder, report_of(checkpoint, folder)
+
+
+def report_of(checkpoint: Book, folder: RunFolder) -> Report:
+    """How the run in ``folder`` stands."""
+    needed, slowed = cap_needed(checkpoint), kept(checkpoint)
+    found = checkpoint.digest()
+    form = form_of_run(checkpoint, folder)
+    return make_report(
+        checkpoint.counts(),
+        checkpoint.money(),
+        found,
+        folder=folder.path,
+        form=form,
+        cap_needed=needed,
+        slowed=slowed,
+        play=checkpoint.get("service") == SANDBOX,
+    )

@@ -1,0 +1,94 @@
+"""``batchedit store``: the shared ledger. psycopg is imported only where one is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..core.errors import UsageError
+from ..core.policy import GivenCap, cap_after
+from ..ledger.account import account_of
+from ..runcomfy.token import find_token
+
+
+@dataclass(frozen=True, slots=True)
+class StoreMade:
+    """What ``store init`` did, in lines for a person, and what may be lost with the store."""
+
+    lines: Sequence[str]
+    risks: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker of a store. ``since`` and ``heard`` are epoch seconds by the store's clock; ``in_flight`` counts the jobs that
+    it looks after, ``sending`` those of them that it is buying just now. ``state`` is ``working``, ``silent`` (its lease is
+    over, and nobody has taken over yet) or ``gone``.
+    """
+
+    id: int
+    name: str
+    state: str
+    since: float
+    heard: float
+    in_flight: int
+    sending: int
+
+
+def workers(url: str) -> list[Worker]:
+    """Who works in the store, and who has ended within a day."""
+    need_psycopg()
+    from ..ledger.postgres import store  # noqa: PLC0415
+
+    return [
+        Worker(
+            w.id, w.name, "gone" if w.gone else "working" if w.lease else "silent", w.since, w.heard, w.jobs, w.sending
+        )
+        for w in store.workers(url)
+    ]
+
+
+def need_psycopg() -> None:
+    """UsageError (64) where the extra is not installed."""
+    if find_spec("psycopg") is None:
+        raise UsageError("a shared ledger needs psycopg", hint="pip install 'batchedit[store]'")
+
+
+def init(url: str, *, accept_loss: bool) -> StoreMade:
+    """Make the store at ``url``, or bring it to this version."""
+    need_psycopg()
+    from ..ledger.postgres import store  # noqa: PLC0415
+
+    made = store.init(url, accept_loss=accept_loss)
+    did = {0: "is made"}.get(made.before) or (
+        "is there already" if made.before == made.after else f"had version {made.before}"
+    )
+    about = [f"the store {made.where} {did}; its version is {made.after}", *made.durable.lines]
+    return StoreMade(about, made.durable.risks)
+
+
+def limits(
+    url: str, environ: Mapping[str, str], *, max_cost: GivenCap = None, in_flight: GivenCap = None
+) -> tuple[int | None, int | None]:
+    """The cap of all runs of the token that is set here, in micro-dollars, and how many jobs they may have under way at once;
+    None for no limit. What is given is set first: ``"none"`` takes a limit away.
+    """
+    need_psycopg()
+    from ..ledger.postgres import limits as kept  # noqa: PLC0415
+
+    account = account_of(find_token(environ, Path.home()).value)
+    before = kept.limits(url, account)
+    wanted = kept.Limits(cap_after(max_cost, before.max_cost), cap_after(in_flight, before.in_flight))
+    if wanted != before:
+        kept.set_limits(url, account, wanted)
+    return wanted.max_cost, wanted.in_flight
+
+
+def lift(url: str, run: str) -> str:
+    """The store's run of this name may be bought in again. Returns why it was halted; "" if it was not."""
+    need_psycopg()
+    from ..ledger.postgres import store  # noqa: PLC0415
+
+    return store.lift(url, run)

@@ -1,0 +1,142 @@
+"""Where the token may go, whose files are taken, and what is believed of a run that somebody else may have made.
+
+A sheet, a settings file beside it and a run's folder may come from somebody else, so none of them decides it. What a person
+typed (a flag, the environment, ``--config``, a call of the library) is kept in that person's own configuration, never in a
+run: the commands after that work without typing it again.
+
+A run that this person made has an id, which the person's register knows (``register``). What any other run keeps may
+restrict what is done, and widens nothing: see ``BELIEVED``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+
+from platformdirs import user_config_path
+
+from ..core.errors import OutputError, UsageError
+from ..core.typed import quoted
+from ..disk import write_whole
+from ..ledger.register import VARIABLE
+from ..runcomfy.urls import DEFAULT_BASE_URL, check_base_url, origin
+from ..settings.model import Settings
+
+NAME = "typed-services.json"
+_SERVICES, _HOSTS = "services", "hosts"
+_typed_here: dict[Path, dict[str, set[str]]] = {}
+"""What this process was told, by the file it belongs into: it holds here also where that can't be written, or not be read
+again a moment later. It ends with the process.
+"""
+
+
+def trusted_file(environ: Mapping[str, str]) -> Path:
+    """The file of what was typed: in the person's configuration; ``BATCHEDIT_STATE`` moves it."""
+    moved = environ.get(VARIABLE)
+    folder = Path(moved).expanduser().absolute() if moved else user_config_path("batchedit", appauthor=False)
+    return folder / NAME
+
+
+def keep_typed(environ: Mapping[str, str], base_url: str | None, allow_hosts: Iterable[str] = ()) -> str:
+    """This person typed ``base_url`` and ``allow_hosts``: they are trusted from now on.
+
+    Where the configuration can't be written they hold for this process alone: returns a warning that says so, else "".
+    UsageError (64) for a URL that can't be used.
+    """
+    services = [] if base_url is None or _is_vendor(base_url) else [_place(check_base_url(base_url))]
+    path, known = trusted_file(environ), _read(trusted_file(environ))
+    wanted = {_SERVICES: known[_SERVICES] | set(services), _HOSTS: known[_HOSTS] | set(allow_hosts)}
+    if wanted == known:
+        return ""
+    _typed_here[path] = wanted
+    text = json.dumps({name: sorted(values) for name, values in wanted.items()}, indent=2)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_whole(path, text.encode())
+    except (OSError, OutputError) as error:
+        why = getattr(error.__cause__ or error, "strerror", None) or error
+        return (
+            f"warning: {path} can't be written ({why}), so services and hosts that you typed hold for this command alone\n"
+            f"  → make its folder writable, or give another one: export {VARIABLE}=DIR"
+        )
+    return ""
+
+
+def check_trusted(settings: Settings, environ: Mapping[str, str], warn: Callable[[str], None]) -> None:
+    """UsageError (64) if ``settings`` name a service or a host of files that is neither the vendor's nor typed by this
+    person. Before anything is sent: the token goes to the service. ``warn`` is told of one that is not the vendor's.
+    """
+    if settings.sandbox:
+        return
+    known = _read(trusted_file(environ))
+    if not _is_vendor(settings.base_url) and _place(settings.base_url) not in known[_SERVICES]:
+        raise UsageError(
+            f"this run names the service {settings.base_url}, which is not the vendor's and was never typed by you; "
+            "nothing was sent there",
+            hint="only if you know that service, type the same command again with: "
+            f"--base-url {quoted(settings.base_url)}",
+        )
+    if foreign := [host for host in settings.allow_hosts if host not in known[_HOSTS]]:
+        raise UsageError(
+            f"this run takes files from {', '.join(foreign)}, which you never typed; nothing was sent",
+            hint="only if you know that host, type the same command again with: "
+            + " ".join(f"--allow-host {quoted(host)}" for host in foreign),
+        )
+    if not _is_vendor(settings.base_url):
+        warn(f"the service is {settings.base_url}, not the vendor's")
+
+
+# --- whose run it is ------------------------------------------------------------------------------
+
+BELIEVED = frozenset(
+    {
+        *("model", "prompt", "map", "set", "sizes", "variants", "over", "fill_down", "id", "name", "limit"),
+        *("encoding", "delimiter", "sheet", "header_row", "visible_only", "skip_invalid", "no_shrink"),
+        *("check_images", "no_check_images", "format", "no_thumbnails"),
+        *("max_cost", "rate", "stop_after_failures", "stuck_after", "sandbox"),
+        *("base_url", "allow_hosts"),
+    }
+)
+"""The settings that are taken from a run that is not known to be this person's. What makes its jobs and how its own copy of
+the sheet is read is shown in the plan, a cap and a rate restrict, the service and the hosts are asked about above. Nothing
+else is: not which files are read (``image_root``, ``schema``), not what a picture is said to cost (``price``).
+"""
+
+
+def restricted(kept: Settings) -> Settings:
+    """What is believed of the settings ``kept`` by a run that is not known to be this person's."""
+    return Settings(**{name: getattr(kept, name) for name in BELIEVED})
+
+
+def not_believed(kept: Settings) -> Iterator[str]:
+    """The settings, by their fields' names, that are no default and that ``restricted`` leaves out."""
+    plain = Settings()
+    for field in fields(Settings):
+        if field.compare and field.name not in BELIEVED and getattr(kept, field.name) != getattr(plain, field.name):
+            yield field.name
+
+
+# --- what was typed -------------------------------------------------------------------------------
+
+
+def _is_vendor(base_url: str) -> bool:
+    return origin(base_url.strip().rstrip("/")) == origin(DEFAULT_BASE_URL)
+
+
+def _place(base_url: str) -> str:
+    scheme, host, port = origin(base_url.strip().rstrip("/")) or ("", "", 0)
+    return f"{scheme}://{host}:{port}"
+
+
+def _read(path: Path) -> dict[str, set[str]]:
+    """What the file holds, and what was typed in this process; nothing for one that is missing or damaged: then it is typed
+    once more.
+    """
+    typed = _typed_here.get(path, {})
+    try:
+        told = json.loads(path.read_bytes())
+        return {name: set(map(str, told[name])) | typed.get(name, set()) for name in (_SERVICES, _HOSTS)}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {name: set(typed.get(name, ())) for name in (_SERVICES, _HOSTS)}

@@ -1,0 +1,146 @@
+"""``batchedit work``: one more worker at a store's runs. It asks nothing: it buys what was said yes to elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio import to_thread
+
+from ..core.approval import StoreApproval
+from ..core.errors import BatcheditError, KnownRequestError, TokenError, UsageError
+from ..core.events import Accepted
+from ..core.lifecycle import TRANSITIONS, advance
+from ..core.model import Counts
+from ..ledger.account import META as ACCOUNTS
+from ..ledger.account import account_of
+from ..ledger.facts import read_fact, whole
+from ..ledger.rescue import clear_rescued, rescued
+from ..pool.run_pool import collect_with_others
+from ..results.report import ASKED_PRICE
+from ..run_folder import RunFolder
+from ..settings.model import Settings
+from .host import Host
+from .observers import ObserverGroup
+from .store import need_psycopg
+from .wiring import connected, find_model, model_from_catalogue, service
+
+if TYPE_CHECKING:
+    from ..ledger.postgres.ledger import PostgresLedger
+    from ..ledger.postgres.store import RunSeen
+
+LOOK_SECONDS = 5.0
+"""So often a worker without work looks whether there is some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """How the run ``name`` stood when this worker left it. ``error`` is why it left early."""
+
+    name: str
+    counts: Counts
+    error: BatcheditError | None = None
+
+
+async def work(
+    url: str, host: Host, given: Mapping[str, Any], *, run: str | None = None, until_idle: bool = False
+) -> list[Worked]:
+    """Buy and collect at the runs of the store, or at the one called ``run``. Returns at ``until_idle`` when nothing is left
+    that anybody may do, else when ``host.stop`` is thrown or something ends it.
+    """
+    need_psycopg()
+    from ..ledger.postgres import store  # noqa: PLC0415 - psycopg takes its time
+
+    done: dict[str, Worked] = {}
+    while True:
+        open_runs = await to_thread.run_sync(store.open_runs, url, run)
+        for found in open_runs:
+            done[found.name] = await _work_at(url, found, host, given)
+            if host.stop.reason or done[found.name].error:
+                return list(done.values())
+        if not open_runs and until_idle:
+            return list(done.values())
+        if host.stop.reason:
+            return list(done.values())
+        await _wait(host)
+
+
+async def _wait(host: Host) -> None:
+    with anyio.CancelScope() as scope:
+        host.stop.listen(lambda _: scope.cancel())
+        try:
+            await anyio.sleep(LOOK_SECONDS)
+        finally:
+            host.stop.listen(None)
+
+
+async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any]) -> Worked:
+    from ..ledger.postgres.ledger import PostgresLedger  # noqa: PLC0415 - psycopg takes its time
+
+    settings = _settings(found, given)
+    folder = RunFolder(Path(settings.out) if settings.out else Path("outputs") / found.name)
+    folder.make()
+    with service(settings, folder, host.environ, host.warn) as at:
+        _check_account(found, account_of(at.token))
+        observer = ObserverGroup(host.observers())
+        model = find_model(settings) or await model_from_catalogue(settings, at, observer)
+        ledger = await to_thread.run_sync(lambda: PostgresLedger(url, found.id, found.model, folder.path, local=False))
+        try:
+            await to_thread.run_sync(_take_in_rescued, ledger, folder.path)
+            async with connected(settings, folder, ledger, model, at, observer, ()) as (pool, _):
+                pool.price = read_fact(found.facts, ASKED_PRICE, whole, 0)
+                pool.approval = StoreApproval((), price=pool.price)
+                counts = (await ledger.totals()).counts
+                show = host.watch(sum(counts.by_state.values()))
+                error: BatcheditError | None = None
+                try:
+                    await collect_with_others(pool, stop=host.stop, refresh=show)
+                except BatcheditError as failed:
+                    error = failed
+                error = host.stop.reason or error or pool.governor.switch.halted
+            return Worked(found.name, (await ledger.totals()).counts, error)
+        finally:
+            await to_thread.run_sync(ledger.close)
+
+
+def _settings(found: RunSeen, given: Mapping[str, Any]) -> Settings:
+    """What the run was made with, and over it what this worker was told: nothing that makes or prices jobs."""
+    kept = Settings.load(found.facts.get("settings") or "{}")
+    kept = replace(kept, until=None, on_doubt="hold", canary=0, max_cost=None, out=None, model=found.model)
+    settings = replace(kept, **given)
+    if settings.sandbox:
+        raise UsageError(
+            f"the run {found.name} buys from the sandbox inside the process that began it",
+            hint="a sandbox that workers share is a process of its own, whose address each is given as --base-url",
+        )
+    if settings.service != found.service:
+        raise UsageError(
+            f"the run {found.name} is bought from {found.service}, not {settings.service}",
+            hint=f"give the service's address: --base-url {found.service}",
+        )
+    return settings
+
+
+def _check_account(found: RunSeen, account: str) -> None:
+    known = (found.facts.get(ACCOUNTS) or "").split()
+    if known and account not in known:
+        raise TokenError(
+            f"the run {found.name} is bought with another token than the one that is set here; nothing was sent",
+            hint="set the token that it is bought with",
+        )
+
+
+def _take_in_rescued(ledger: PostgresLedger, folder: Path) -> None:
+    """Ids that this folder kept while the store was away."""
+    for job, key, event in rescued(folder):
+        record = ledger.record(job)
+        if record is None or record.job.key != key or Accepted not in TRANSITIONS[record.state]:
+            continue
+        try:
+            ledger.save_now(advance(record, event), event)
+        except KnownRequestError:
+            continue
+    clear_rescued(folder)

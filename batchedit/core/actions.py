@@ -1,0 +1,135 @@
+"""What to do with a job now: actions, as imperatives, and the pure function that chooses one from the record alone.
+
+A fresh job and one found after a crash get the same answer; ``recover`` and ``on_clock`` say what a new process makes of a
+record that it finds. This module reads no clock: every question is asked with ``now``, in seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from .events import Event, Lost, Resumed
+from .model import Kind, Problem, Record, State
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Put the money aside and write the intention down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Send the POST that buys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Ask ``/result``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Ask the service to cancel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Fetch every output into its file."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Stop looking, for the reason given."""
+
+    problem: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Nothing to do before ``until`` (epoch seconds)."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Nothing more to do for this record by itself."""
+
+
+Action = Reserve | Submit | Poll | Cancel | Download | GiveUp | Sleep | Rest
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a bought job is looked after.
+
+    ``stuck_after``: seconds from the first look of this process until a job that has not ended becomes UNCOLLECTED.
+    ``spoils``: how many broken downloads before its files count as not to be had.
+    """
+
+    stuck_after: float = 3600.0
+    spoils: int = 5
+
+
+def next_action(record: Record, now: float, patience: Patience) -> Action:  # noqa: PLR0911 - one return a state
+    """What to do with ``record`` at ``now``. Pure: a fresh job and one found after a crash get the same answer."""
+    match record.state:
+        case State.IN_DOUBT | State.UNCOLLECTED | State.DONE | State.FAILED | State.CANCELLED:
+            return Rest()
+        case State.SUBMITTING:
+            return Submit()
+        case State.PLANNED:
+            return Sleep(record.due_at) if record.due_at > now else Reserve()
+        case State.WAITING | State.CANCELLING:
+            if _looked_too_long(record, patience):
+                return GiveUp(_stuck(record, patience))
+            if record.due_at > now:
+                return Sleep(record.due_at)
+            return Poll() if record.state is State.WAITING else Cancel()
+        case State.FETCHED:
+            if record.spoils >= patience.spoils or _looked_too_long(record, patience):
+                return GiveUp(record.problem or _stuck(record, patience))
+            if record.due_at > now:
+                return Sleep(record.due_at)
+            return Download() if record.outputs else Poll()
+        case _:
+            assert_never(record.state)
+
+
+def _looked_too_long(record: Record, patience: Patience) -> bool:
+    """Judged by the last *look*, not by the clock: a laptop that slept all night must look before it gives up."""
+    return record.looked_at - record.watched_from >= patience.stuck_after > 0 and record.looked_at > 0
+
+
+def _stuck(record: Record, patience: Patience) -> Problem:
+    last = f"; the last look said: {record.problem.message}" if record.problem else ""
+    return Problem(Kind.STUCK, f"not finished after {patience.stuck_after:.0f} seconds of looking{last}")
+
+
+LONGEST_AHEAD = 3600.0
+"""Seconds by which a time on disk may be ahead of the clock: no wait that a run writes down is longer."""
+
+
+def on_clock(record: Record, now: float) -> Record:
+    """``record`` as it came from disk, with times that this run's clock can have: the clock may have been set since.
+
+    What has happened is not after ``now``. A time to wait for that was reckoned with another clock counts for nothing.
+    """
+    happened = (record.submitted_at, record.accepted_at, record.finished_at)
+    if record.due_at <= now + LONGEST_AHEAD and all(at is None or at <= now for at in happened):
+        return record
+    submitted, accepted, finished = (None if at is None else min(at, now) for at in happened)
+    return record._replace(due_at=0.0, submitted_at=submitted, accepted_at=accepted, finished_at=finished)
+
+
+def recover(record: Record, now: float) -> Event | None:
+    """What a new process must note about a record it finds: None where there is nothing to say.
+
+    The process that wrote SUBMITTING died before it wrote an answer down, so the POST may have gone out.
+    """
+    if record.state is State.SUBMITTING:
+        return Lost(now, Problem(Kind.LOST, "batchedit stopped between sending this job and hearing the answer"))
+    if record.state is State.WAITING:
+        return Resumed(now)
+    return None

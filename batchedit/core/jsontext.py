@@ -1,0 +1,21 @@
+"""JSON text of a job's inputs, read and written without changing a number.
+
+orjson turns integers from 2**64 into floats on reading, and refuses them on writing: a seed of 25 digits would be bought as
+another one. The standard library is exact with both.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def read_inputs(text: str) -> dict[str, Any]:
+    """The inputs of a job from their canonical text, integers of any length as they are."""
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def write_inputs(inputs: dict[str, Any]) -> bytes:
+    """UTF-8 without blanks, keys in order. ValueError for half a character."""
+    return json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

@@ -1,0 +1,56 @@
+"""What the service's refusals (429) made a run keep to, in numbers and in the one sentence that says it everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_WORTH_SECONDS = 90.0
+"""Less is not told: it would change with every look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slowdown:
+    """What the service lets through: ``posts_per_second``, or ``jobs_at_once`` where that is what it limits; and by how much
+    that makes the run longer, all in all: ``seconds_longer`` so far and for what is left.
+    """
+
+    posts_per_second: float | None = None
+    jobs_at_once: int | None = None
+    seconds_longer: float = 0.0
+
+    def __str__(self) -> str:
+        """``slowed by the service: 4 POSTs a second (429), 12 minutes longer``."""
+        told = f"slowed by the service: {self._allows()} (429)"
+        seconds = self.seconds_longer
+        if seconds < _WORTH_SECONDS:
+            return told
+        return f"{told}, {f'{seconds / 60:.0f} minutes' if seconds < 5400 else f'{seconds / 3600:.1f} hours'} longer"
+
+    def _allows(self) -> str:
+        rate = self.posts_per_second or 0.0
+        if self.jobs_at_once is not None:
+            return f"{self.jobs_at_once} jobs at once"
+        if rate >= 1.0:
+            return f"{rate:.0f} POSTs a second" if rate >= 10 else f"{rate:.2g} POSTs a second"
+        return f"{60 * rate:.2g} POSTs a minute"
+
+    def as_json(self) -> dict[str, float | int | None]:
+        """The numbers by name, as events and ``report.json`` have them."""
+        rate = self.posts_per_second
+        return {
+            "posts_per_second": None if rate is None else round(rate, 3),
+            "jobs_at_once": self.jobs_at_once,
+            "seconds_longer": round(self.seconds_longer),
+        }
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Slowdown:
+        """What ``as_json`` gave. KeyError, TypeError or ValueError for anything else."""
+        rate, at_once = told["posts_per_second"], told["jobs_at_once"]
+        return cls(
+            None if rate is None else float(rate),
+            None if at_once is None else int(at_once),
+            float(told["seconds_longer"]),
+        )

@@ -1,0 +1,38 @@
+r"""A command as a person can type it: the one place where words are quoted for a shell.
+
+``to_type("run", Path("outputs/m"))`` is ``batchedit run outputs/m``. A word with blanks, quotes or umlauts stands in single
+quotes; one with a control character, a bidi mark or a byte that is no text stands in ``$'…'`` with its numbers, which bash,
+zsh, ksh and POSIX 2024 read as the very same bytes, and which no terminal obeys.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from .visible import one_line
+
+
+def to_type(verb: str, *words: object) -> str:
+    """``batchedit VERB WORDS``, each word quoted. A path that begins with a dash is written so that it is no option."""
+    return " ".join(["batchedit", verb, *map(quoted, words)])
+
+
+def quoted(word: object) -> str:
+    """One word for the shell, as it is shown on the screen: nothing in it is taken for an option, a variable or a pattern."""
+    text = str(word)
+    if hasattr(word, "__fspath__") and text.startswith("-"):
+        text = f"./{text}"
+    return shlex.quote(text) if one_line(text) == text else _by_number(text)
+
+
+def _by_number(text: str) -> str:
+    letters = (letter if _stands_as_it_is(letter) else _numbers(letter) for letter in text)
+    return f"$'{''.join(letters)}'"
+
+
+def _stands_as_it_is(letter: str) -> bool:
+    return letter not in "\\'" and one_line(letter) == letter
+
+
+def _numbers(letter: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in letter.encode("utf-8", "surrogateescape"))

@@ -1,0 +1,33 @@
+"""Rows that are no order for a picture: variants and gift cards of an export, and the line of totals below a table."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..manifest.blank import is_blank
+from ..manifest.cells import text_of
+from ..manifest.nearest import plain
+from ..manifest.platforms import Platform
+
+_TOTAL = re.compile(
+    r"(?:grand |sub)?totals?|total g[ée]n[ée]ral|sous-total|"
+    r"sum|summe|gesamt(?:summe)?|zwischensumme|somme|suma",
+    re.IGNORECASE,
+).fullmatch
+_YES = frozenset({"true", "yes", "1", "wahr", "ja", "vrai", "oui"})
+
+
+def why_no_product(cells: dict[str, Any], platform: Platform, *, again: bool) -> str:
+    """What a row of an export without a picture is. ``again``: the row above is of the same product."""
+    by_plain = {plain(column): text_of(cell).strip().casefold() for column, cell in cells.items()}
+    if by_plain.get(platform.gift) in _YES or by_plain.get("type") == "gift card":
+        return "is a gift card without a picture"
+    is_variant = again or by_plain.get("type") in platform.variant
+    return "is a variant without a picture of its own" if is_variant else "is a product without a picture"
+
+
+def is_total(cells: dict[str, Any]) -> bool:
+    """Whether the first cell that is not empty says that the row is a sum."""
+    first = next((text for cell in cells.values() if not is_blank(text := text_of(cell))), "")
+    return _TOTAL(first.strip().rstrip(":")) is not None

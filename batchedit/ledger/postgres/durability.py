@@ -1,0 +1,66 @@
+"""Does the store keep what it has confirmed? Asked at ``store init`` and at every start of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from ...core.errors import CheckpointError
+from ...core.typed import to_type
+
+_ASK = """
+    SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
+           current_setting('synchronous_standby_names'), pg_is_in_recovery(),
+           (SELECT count(*) FROM pg_stat_replication WHERE application_name != 'pg_basebackup'),
+           current_setting('server_version')
+"""
+DURABLE = ("on", "remote_apply")
+"""Values of synchronous_commit under which a commit that was confirmed survives a crash, and the loss of the server where
+synchronous standbys are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Durability:
+    """What a store said of itself. ``risks`` are sentences: why a purchase that it confirmed may be forgotten."""
+
+    lines: Sequence[str]
+    risks: Sequence[str]
+
+
+def durability(connection: psycopg.Connection[TupleRow]) -> Durability:
+    """Ask. Raises psycopg.Error."""
+    row = connection.execute(_ASK).fetchone()
+    assert row is not None
+    fsync, pages, commit, standbys, recovers, replicas, version = row
+    risks = []
+    if fsync != "on":
+        risks.append("fsync is off: a power cut loses what was confirmed")
+    if pages != "on":
+        risks.append("full_page_writes is off: a power cut may damage what was confirmed")
+    if commit not in DURABLE:
+        risks.append(f"synchronous_commit is {commit}: a crash loses what was confirmed last")
+    if recovers:
+        risks.append("it is a standby")
+    if replicas and not standbys:
+        risks.append(
+            f"it has {replicas} standby{'s' * (replicas > 1)}, and none is synchronous: a failover loses what was confirmed "
+            "last, and it is bought again"
+        )
+    lines = (
+        f"PostgreSQL {version}",
+        f"fsync {fsync}, synchronous_commit {commit}",
+        f"synchronous standbys: {standbys or 'none'}; standbys connected: {replicas}",
+    )
+    return Durability(lines, tuple(risks))
+
+
+def check_durability(found: Durability, where: str, *, accept_loss: bool) -> None:
+    """CheckpointError (74) for a store that may forget a purchase, unless a person said that this may be borne."""
+    if found.risks and not accept_loss:
+        raise CheckpointError(
+            f"the store {where} may forget what was bought, and it would be bought again: {'; '.join(found.risks)}",
+            hint=f"have that changed; or, if it may be borne, once: {to_type('store', 'init', where, '--i-accept-loss')}",
+        )

@@ -1,0 +1,91 @@
+"""What PostgreSQL and the way to it can do to a ledger, in the user's words and with the exit code for it."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+
+from ...core.errors import BatcheditError, CheckpointError, OutputError, ServiceUnavailableError, TokenError, UsageError
+from ..errors import FULL_HINT
+from .url import blotted
+
+PASSING = ("08", "57P", "40P01", "40001", "53300", "55P03")
+"""SQLSTATEs, or how they begin, of what passes: a connection that was lost, a server that restarts, a deadlock."""
+
+
+class LeaseOverError(CheckpointError):
+    """This worker was not heard of for longer than its lease: others have taken its jobs, and it may buy nothing more.
+
+    The same command is another worker.
+    """
+
+    code = 75
+
+
+class HaltedError(CheckpointError):
+    """Nothing is bought in this run any more, for all workers, until a person has looked."""
+
+
+_AT_THE_DOOR = (
+    ("28000", r"authentication failed|no password supplied|role .* does not exist|no pg_hba\.conf entry"),
+    ("3D000", r"database .* does not exist"),
+    ("08001", r"invalid (integer|port|sslmode|.*) value|invalid port number"),
+)
+"""What a server says before it lets in has no SQLSTATE in libpq: the first that its words fit, in PostgreSQL's English."""
+_NO_ADDRESS = "08001"
+
+
+def _state(error: psycopg.Error) -> str:
+    """The SQLSTATE; "" where the connection failed and nobody said why."""
+    if error.sqlstate or not isinstance(error, psycopg.OperationalError):
+        return error.sqlstate or ""
+    return next((state for state, words in _AT_THE_DOOR if re.search(words, str(error))), "")
+
+
+def passes(error: psycopg.Error) -> bool:
+    """May the same statement be sent again?"""
+    state = _state(error)
+    return (
+        isinstance(error, psycopg.OperationalError)
+        and (not state or state.startswith(PASSING))
+        and state != _NO_ADDRESS
+    )
+
+
+def mapped(error: psycopg.Error, url: str) -> BatcheditError:  # noqa: PLR0911 - one return a kind of failure
+    """What psycopg raised about the store at ``url``: 64, 69, 73, 74 or 77, and what to do about it."""
+    where, state, told = blotted(url), _state(error), _words(error, url)
+    if state.startswith("28"):
+        return TokenError(
+            f"the store {where} does not let this user in: {told}",
+            hint="the password is read from PGPASSWORD or ~/.pgpass",
+        )
+    if state == "42501":
+        return TokenError(
+            f"this user may not work in the store {where}: {told}",
+            hint="its owner gives the right with: GRANT batchedit_worker TO your_user",
+        )
+    if state == "3D000":
+        return UsageError(
+            f"the store {where} has no such database: {told}", hint="make it with createdb, or see to the address"
+        )
+    if state == "25006":
+        return OutputError(
+            f"the store {where} is read-only: {told}", hint="give the address of the primary, not of a standby"
+        )
+    if state in {"53100", "58030"}:
+        return CheckpointError(f"the disk of the store {where} is full: {told}", hint=FULL_HINT)
+    if passes(error):
+        return ServiceUnavailableError(
+            f"the store {where} can't be reached: {told}", hint="nothing is lost: type the same command when it is back"
+        )
+    if state == _NO_ADDRESS or (isinstance(error, psycopg.ProgrammingError) and not state):
+        return UsageError(f"{where} is no address of a PostgreSQL database: {told}")
+    return CheckpointError(f"the store {where} failed: {told} [{state or type(error).__name__}]")
+
+
+def _words(error: psycopg.Error, url: str) -> str:
+    """One line of PostgreSQL's own words. They may hold the address that was given, password and all."""
+    text = error.diag.message_primary or " ".join(str(error).split())
+    return blotted(text.replace(url, blotted(url)))

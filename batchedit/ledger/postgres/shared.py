@@ -1,0 +1,255 @@
+"""A run of a store, as a folder's commands have it: the pool's port and all changes on the store, reading on a copy.
+
+What is bought, how it went and what it may cost is asked of the store and written to it first. The copy in the folder
+follows: it is brought up to date when it is opened, at each beat, and by every change that is made here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import anyio
+import orjson
+import psycopg
+from psycopg.rows import TupleRow
+
+from ...core.approval import Approval, StoreApproval
+from ...core.errors import BatcheditError
+from ...core.events import Accepted, Event, Reserved
+from ...core.model import Counts, Line, Money, Record, State
+from ...ports import Totals
+from ..intake import Intake
+from ..sqlite import SqliteCheckpoint
+from ..values import CAP_SET, IntakeReport
+from .copies import OWN_FACTS, give_intake, put_fact, take_news
+from .intake import analyze
+from .ledger import PostgresLedger
+from .schema import SCHEMA
+from .sheets import give_sheet
+from .store import changing
+
+
+class SharedCheckpoint(SqliteCheckpoint):
+    """``book.Checkpoint`` over run ``ledger.run`` of the store at ``url``; ``path`` is the copy."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, ledger: PostgresLedger, url: str) -> None:
+        self._ledger = ledger
+        self._url = url
+        self._refreshing = threading.Lock()
+        super().__init__(path, connection)
+
+    # --- the pool's port ---
+
+    @property
+    def shared(self) -> bool:
+        """See ``ports.Ledger``."""
+        return True
+
+    @property
+    def top_price(self) -> int:
+        """See ``ports.Ledger``."""
+        return self._ledger.top_price
+
+    @top_price.setter
+    def top_price(self, price: int) -> None:
+        self._ledger.top_price = max(self._ledger.top_price, price)
+
+    @property
+    def believes_estimate(self) -> bool:
+        """See ``ports.Ledger``."""
+        return self._ledger.believes_estimate
+
+    @believes_estimate.setter
+    def believes_estimate(self, believes: bool) -> None:
+        self._ledger.believes_estimate = believes
+
+    @property
+    def earlier_cost(self) -> int:
+        """See ``ports.Ledger``."""
+        return self._ledger.earlier_cost
+
+    @earlier_cost.setter
+    def earlier_cost(self, cost: int) -> None:
+        self._ledger.earlier_cost = cost
+
+    @property
+    def beat_seconds(self) -> float:
+        """See ``ports.Ledger``."""
+        return self._ledger.beat_seconds
+
+    async def reserve(self, record: Record, event: Reserved) -> Record:
+        """See ``ports.Ledger``."""
+        return await self._ledger.reserve(record, event)
+
+    async def save(self, record: Record, event: Event) -> Record:
+        """See ``ports.Ledger``."""
+        return await self._ledger.save(record, event)
+
+    def rescue(self, record: Record, event: Accepted) -> None:
+        """See ``ports.Ledger``."""
+        self._ledger.rescue(record, event)
+
+    async def planned(self, after: int, limit: int) -> Sequence[Record]:
+        """See ``ports.Ledger``."""
+        return await self._ledger.planned(after, limit)
+
+    async def unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
+        """See ``ports.Ledger``."""
+        return await self._ledger.unsettled(after, limit, states)
+
+    async def unpriced(self, after: int, limit: int) -> Sequence[Record]:
+        """See ``ports.Ledger``."""
+        return await self._ledger.unpriced(after, limit)
+
+    async def totals(self) -> Totals:
+        """See ``ports.Ledger``."""
+        return await self._ledger.totals()
+
+    async def beat(self) -> None:
+        """See ``ports.Ledger``. The copy follows."""
+        await self._ledger.beat()
+        await anyio.to_thread.run_sync(self.refresh)
+
+    async def adopted(self, limit: int) -> Sequence[Record]:
+        """See ``ports.Ledger``."""
+        return await self._ledger.adopted(limit)
+
+    async def rests(self) -> bool:
+        """See ``ports.Ledger``."""
+        return await self._ledger.rests()
+
+    def may_send(self) -> bool:
+        """See ``ports.Ledger``."""
+        return self._ledger.may_send()
+
+    # --- sums and the cap ---
+
+    def counts(self) -> Counts:
+        """See ``book.Sums``."""
+        return self._ledger.totals_now().counts
+
+    def money(self) -> Money:
+        """See ``book.Sums``."""
+        return self._ledger.totals_now().money
+
+    @property
+    def cap(self) -> int | None:
+        """See ``book.Facts``."""
+        return self.money().cap
+
+    def set_cap(self, cap: int | None, at: float) -> bool:
+        """See ``book.Facts``. The cap is all workers': nothing but this changes it."""
+        before = self.cap
+        if cap == before:
+            return False
+        with self._store() as db:
+            db.execute(f"UPDATE {SCHEMA}.run SET max_cost = %s WHERE id = %s", (cap, self._ledger.run))
+            _note(db, self._ledger.run, CAP_SET, at, {"before": before, "after": cap})
+        self.refresh()
+        return True
+
+    # --- changes ---
+
+    def save_now(self, record: Record, event: Event, *, bought: bool = False) -> Record:
+        """See ``book.Changes``."""
+        saved = self._ledger.save_now(record, event, bought=bought)
+        self.refresh()
+        return saved
+
+    def save_all(self, changes: Sequence[tuple[Record, Event]]) -> None:
+        """See ``book.Changes``."""
+        with self._store() as db:
+            self._ledger.save_in(db, changes)
+        self.refresh()
+
+    def quarantined(self) -> dict[int, float]:
+        """See ``book.Changes``."""
+        query = f"""
+            SELECT id, extract(epoch FROM quarantine - clock_timestamp())::float8 FROM {SCHEMA}.job
+            WHERE run = %s AND state = 'in_doubt' AND quarantine > clock_timestamp()
+        """
+        return dict(self._ledger.ask(query, self._ledger.run))
+
+    def allow(self, jobs: Iterable[int], *, price: int, times: int) -> Approval:
+        """See ``book.Changes``. All workers may buy them; the store gives out no others."""
+        with self._store() as db:
+            db.execute(
+                f"UPDATE {SCHEMA}.job SET leave = %s WHERE run = %s AND id = ANY(%s) AND state = 'planned'",
+                (times, self._ledger.run, list(jobs)),
+            )
+        return StoreApproval((), price=price)
+
+    def put(self, name: str, value: str) -> None:
+        """See ``book.Facts``."""
+        if name not in OWN_FACTS:
+            with self._store() as db:
+                put_fact(db, self._ledger.run, name, value)
+        super().put(name, value)
+
+    def note(self, name: str, at: float, told: Mapping[str, object]) -> None:
+        """See ``book.Facts``."""
+        with self._store() as db:
+            _note(db, self._ledger.run, name, at, told)
+        self.refresh()
+
+    # --- intakes ---
+
+    def begin_intake(self, *, limit: int | None = None) -> Intake:
+        """See ``book.Intakes``."""
+        return SharedIntake.begin(self, limit=limit)
+
+    def add_repurchases(self, again: Iterable[tuple[Record, Line]]) -> list[int]:
+        """See ``book.Changes``."""
+        before = self.get("committed_id") or ""
+        ids = super().add_repurchases(again)
+        self.give(before)
+        return ids
+
+    def give(self, before: str) -> None:
+        """Make the store's intake that of the copy, which had ``before`` as its last committed id until now."""
+        with self._store() as db:
+            give_intake(self, db, self._ledger.run, before)
+            give_sheet(db, self._ledger.run, self.path.parent, self.get("fingerprint") or "")
+        with self._store() as db:
+            analyze(db)
+
+    # --- plumbing ---
+
+    def refresh(self) -> None:
+        """See ``book.Book``."""
+        with self._refreshing:
+            take_news(self, self._ledger.ask, self._ledger.run)
+
+    @contextmanager
+    def _store(self) -> Iterator[psycopg.Connection[TupleRow]]:
+        with changing(self._url) as connection:
+            yield connection
+
+    def close(self) -> None:
+        """See ``book.Book``."""
+        with suppress(BatcheditError):
+            self.refresh()
+        self._ledger.close()
+        super().close()
+
+
+class SharedIntake(Intake):
+    """An intake that the store has when it is committed."""
+
+    def commit(self, fingerprint: str, about: Mapping[str, str] | None = None) -> IntakeReport:
+        """See ``book.Intake``."""
+        checkpoint = self._checkpoint
+        assert isinstance(checkpoint, SharedCheckpoint)
+        before = checkpoint.get("committed_id") or ""
+        report = super().commit(fingerprint, about)
+        checkpoint.give(before)
+        return report
+
+
+def _note(connection: psycopg.Connection[TupleRow], run: int, name: str, at: float, told: Mapping[str, object]) -> None:
+    query = f"INSERT INTO {SCHEMA}.run_event (run, at, name, data) VALUES (%s, %s, %s, %s)"
+    connection.execute(query, (run, at, name, orjson.dumps(told).decode()))

@@ -1,0 +1,126 @@
+"""Opening a run of a store: the store's run is found or made, and its copy in the folder is made or brought up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from ...core.errors import NotFoundError, UsageError
+from ...core.typed import quoted
+from ..opening import create_checkpoint, open_as, open_checkpoint, remove_checkpoint
+from ..sqlite import SqliteCheckpoint
+from .copies import Ask, take_all, take_news
+from .errors import mapped
+from .intake import add_run
+from .ledger import PostgresLedger
+from .schema import SCHEMA
+from .shared import SharedCheckpoint
+from .store import opened
+from .url import blotted
+
+_SAME = ("committed_id", "fingerprint", "lines_mark")
+"""Facts that say which intake a copy has: one that has another is made anew."""
+
+
+def open_shared(path: Path, url: str, *, model: str, service: str) -> SharedCheckpoint:
+    """The run of the store at ``url`` that is named as the folder of ``path``, made if there is none; ``path`` is its copy.
+
+    UsageError (64) where the folder holds a run of its own, or the store's run is of another model or service.
+    """
+    name, where = path.parent.name, blotted(url)
+    with opened(url) as connection:
+        run = _find(connection, name, model, service)
+    _make_copy(path, where, run, model, service)
+    ledger = PostgresLedger(url, run, model, path.parent)
+    try:
+        copy = open_as(lambda at, db: SharedCheckpoint(at, db, ledger, url), path)
+        if _is_other(copy, ledger.ask, run):
+            SqliteCheckpoint.close(copy)
+            remove_checkpoint(path)
+            _make_copy(path, where, run, model, service)
+            copy = open_as(lambda at, db: SharedCheckpoint(at, db, ledger, url), path)
+            _fill(copy, url, run)
+        copy.refresh()
+    except BaseException:
+        ledger.close()
+        raise
+    return copy
+
+
+def _find(connection: psycopg.Connection[TupleRow], name: str, model: str, service: str) -> int:
+    row = connection.execute(f"SELECT id, model, service FROM {SCHEMA}.run WHERE name = %s", (name,)).fetchone()
+    if row is None:
+        return add_run(connection, name, model, service)
+    for what, found, wanted in (("model", row[1], model), ("service", row[2], service)):
+        if found != wanted:
+            raise UsageError(
+                f"the run {name} of the store was bought with {what} {found}, not {wanted}",
+                hint=f"for a run of its own the same command with: --out {quoted(f'outputs/{name}-2')}",
+            )
+    return int(row[0])
+
+
+def _make_copy(path: Path, where: str, run: int, model: str, service: str) -> None:
+    if not path.exists():
+        made = create_checkpoint(path, model=model, service=service)
+        made.put("store", where)
+        made.put("store_run", str(run))
+        made.close()
+        return
+    there = open_checkpoint(path, read_only=True)
+    try:
+        if there.get("store") != where or there.get("store_run") != str(run):
+            raise UsageError(
+                f"the run in {path.parent} is not that of the store {where}", hint="give another folder with --out DIR"
+            )
+    finally:
+        there.close()
+
+
+def bring_up_to_date(path: Path, url: str) -> None:
+    """Make the copy at ``path`` what the store has of the run that is named as its folder. The caller holds the run's lock.
+
+    NotFoundError (66) where the store has no such run.
+    """
+    name, where = path.parent.name, blotted(url)
+    with opened(url) as connection:
+
+        def ask(query: str, *values: object) -> list[TupleRow]:
+            return connection.execute(query.encode(), values).fetchall()
+
+        rows = ask(f"SELECT id, model, service FROM {SCHEMA}.run WHERE name = %s", name)
+        if not rows:
+            raise NotFoundError(f"the store {where} has no run {name}", hint="look at the name, or leave --store out")
+        run, model, service = rows[0]
+        _make_copy(path, where, run, model, service)
+        copy = open_as(SqliteCheckpoint, path)
+        try:
+            if _is_other(copy, ask, run):
+                copy.close()
+                remove_checkpoint(path)
+                _make_copy(path, where, run, model, service)
+                copy = open_as(SqliteCheckpoint, path)
+                _fill(copy, url, run)
+            take_news(copy, ask, run)
+        finally:
+            copy.close()
+
+
+def _is_other(copy: SqliteCheckpoint, ask: Ask, run: int) -> bool:
+    """Has the copy another intake than the store?"""
+    told: dict[str, str] = dict(ask(f"SELECT name, value FROM {SCHEMA}.fact WHERE run = %s", run))
+    return any((told.get(name) or "") != (SqliteCheckpoint.get(copy, name) or "") for name in _SAME)
+
+
+def _fill(copy: SqliteCheckpoint, url: str, run: int) -> None:
+    try:
+        with opened(url) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            with connection.transaction():
+                row = connection.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint").fetchone()
+                take_all(copy, connection, run)
+            SqliteCheckpoint.put(copy, "store_tx", str(row[0] if row else 0))
+    except psycopg.Error as error:
+        raise mapped(error, url) from error

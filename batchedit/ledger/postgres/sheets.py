@@ -1,0 +1,58 @@
+"""The manifest of a run, kept in the store as it was taken in: any machine writes the results from it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from io import BufferedWriter
+from pathlib import Path
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from ...disk import create
+from ..values import STAGED
+from .schema import SCHEMA
+from .store import opened
+
+PIECE = 1 << 20
+"""Bytes of a row."""
+
+
+def give_sheet(connection: psycopg.Connection[TupleRow], run: int, folder: Path, fingerprint: str) -> None:
+    """Keep the manifest that ``folder`` has staged for the intake of ``fingerprint``. The connection is in a transaction."""
+    for staged in folder.glob(f"{STAGED}.*"):
+        with staged.open("rb") as file:
+            if f":{hashlib.file_digest(file, 'sha256').hexdigest()}:" not in fingerprint:
+                continue
+            file.seek(0)
+            connection.execute(f"DELETE FROM {SCHEMA}.sheet WHERE run = %s", (run,))
+            ending, into = (
+                staged.name.removeprefix(STAGED),
+                f"COPY {SCHEMA}.sheet (run, part, ending, content) FROM STDIN",
+            )
+            with connection.cursor() as cursor, cursor.copy(f"{into} (FORMAT BINARY)".encode()) as stream:
+                stream.set_types(["int8", "int4", "text", "bytea"])
+                part = 0
+                while piece := file.read(PIECE):
+                    stream.write_row((run, part, ending, piece))
+                    part += 1
+        return
+
+
+def take_sheet(url: str, name: str, folder: Path) -> None:
+    """Stage the manifest of the run ``name`` in ``folder``, if the store has it. OSError where it can't be written."""
+    query = (
+        f"SELECT ending, content FROM {SCHEMA}.sheet JOIN {SCHEMA}.run ON run.id = run WHERE name = %s ORDER BY part"
+    )
+    with opened(url) as connection, connection.transaction(), connection.cursor(name="sheet") as cursor:
+        cursor.itersize = 4
+        cursor.execute(query.encode(), (name,))
+        if (first := cursor.fetchone()) is None:
+            return
+        with BufferedWriter(create(folder / f"{STAGED}{first[0]}")) as copy:
+            copy.write(first[1])
+            for _, piece in cursor:
+                copy.write(piece)
+            copy.flush()
+            os.fsync(copy.fileno())

@@ -1,0 +1,165 @@
+"""A store made, migrated and opened: what is checked before anything relies on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from ...core.errors import NotFoundError
+from .durability import Durability, check_durability, durability
+from .errors import mapped
+from .line import connect
+from .schema import SCHEMA, check_version, migrate
+from .url import blotted, check_url
+
+IDLE_SECONDS = 4.0
+"""So long a transaction that holds locks may stand still."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What ``init`` did. ``before`` and ``after`` are versions, ``before`` 0 for a new store; ``where`` has no password."""
+
+    where: str
+    before: int
+    after: int
+    durable: Durability
+
+
+@contextmanager
+def connected(url: str) -> Iterator[psycopg.Connection[TupleRow]]:
+    """A connection to the database at ``url``; what psycopg raises inside comes out as a BatcheditError."""
+    try:
+        with connect(check_url(url)) as connection:
+            yield connection
+    except psycopg.Error as error:
+        raise mapped(error, url) from error
+
+
+def init(url: str, *, accept_loss: bool) -> Made:
+    """Make the store, or bring it to this version; harmless where it has it. Nothing is made where it may forget purchases.
+
+    ``accept_loss`` is kept in the store: a person said that what was bought last may be forgotten.
+    """
+    with connected(url) as connection:
+        found = durability(connection)
+        check_durability(found, blotted(url), accept_loss=accept_loss)
+        before, after = migrate(connection)
+        if accept_loss:
+            connection.execute(f"UPDATE {SCHEMA}.store SET accept_loss = true")
+        return Made(blotted(url), before, after, found)
+
+
+class WorkerSeen(NamedTuple):
+    """A worker as the store has it. Times are epoch seconds of the store's clock; ``lease`` are the seconds that it may still
+    buy, 0 if none. ``jobs`` are those that it looks after, ``sending`` those of them whose POST may be on its way.
+    """
+
+    id: int
+    name: str
+    since: float
+    heard: float
+    lease: float
+    gone: bool
+    jobs: int
+    sending: int
+
+
+class RunSeen(NamedTuple):
+    """A run of the store that is not at rest, with the facts about it by name."""
+
+    id: int
+    name: str
+    model: str
+    service: str
+    facts: Mapping[str, str]
+
+
+_OPEN = f"""
+    SELECT id, name, model, service FROM {SCHEMA}.run WHERE halted IS NULL AND EXISTS (
+        SELECT 1 FROM {SCHEMA}.job WHERE job.run = run.id AND (
+            state IN ('submitting', 'waiting', 'cancelling', 'fetched')
+            OR (state = 'planned' AND wanted AND leave > 0 AND NOT local)
+        )) ORDER BY id
+"""
+
+
+def open_runs(url: str, name: str | None = None) -> list[RunSeen]:
+    """The runs in which something is to be done, or the one called ``name``. NotFoundError (66) for a name that none has."""
+    with opened(url) as connection:
+        if name is not None:
+            _check_name(connection, name)
+        rows = [row for row in connection.execute(_OPEN) if name in {None, row[1]}]
+        facts = f"SELECT name, value FROM {SCHEMA}.fact WHERE run = %s"
+        return [
+            RunSeen(number, called, model, service, dict(connection.execute(facts, (number,))))
+            for number, called, model, service in rows
+        ]
+
+
+def check_run(url: str, name: str) -> None:
+    """NotFoundError (66) if there is no run of this name."""
+    with opened(url) as connection:
+        _check_name(connection, name)
+
+
+def _check_name(connection: psycopg.Connection[TupleRow], name: str) -> None:
+    names = [row[0] for row in connection.execute(f"SELECT name FROM {SCHEMA}.run ORDER BY id")]
+    if name not in names:
+        raise NotFoundError(f"the store has no run {name}", hint=f"it has: {', '.join(names) or 'none'}")
+
+
+_WORKERS = f"""
+    SELECT worker.id, worker.name, extract(epoch FROM since)::float8, extract(epoch FROM heard)::float8,
+           CASE WHEN gone THEN 0 ELSE greatest(0, extract(epoch FROM lease_until - clock_timestamp()))::float8 END, gone,
+           count(job.id) FILTER (WHERE state != 'planned'), count(job.id) FILTER (WHERE state = 'submitting')
+    FROM {SCHEMA}.worker LEFT JOIN {SCHEMA}.job ON job.worker = worker.id
+    WHERE NOT gone OR heard > clock_timestamp() - interval '1 day' GROUP BY worker.id ORDER BY gone, worker.id
+"""
+
+
+def workers(url: str) -> list[WorkerSeen]:
+    """Those that work now, and those that have ended within a day, last."""
+    with opened(url) as connection:
+        return [WorkerSeen(*row) for row in connection.execute(_WORKERS)]
+
+
+@contextmanager
+def opened(url: str) -> Iterator[psycopg.Connection[TupleRow]]:
+    """A connection to a store of this version that keeps what it confirms, or whose loss a person accepted."""
+    with connected(url) as connection:
+        check_version(connection, url)
+        row = connection.execute(f"SELECT accept_loss FROM {SCHEMA}.store").fetchone()
+        check_durability(durability(connection), blotted(url), accept_loss=bool(row and row[0]))
+        yield connection
+
+
+@contextmanager
+def changing(url: str) -> Iterator[psycopg.Connection[TupleRow]]:
+    """``opened``, and a transaction. A process that stands still in it would hold what it has locked from all workers: after
+    IDLE_SECONDS without a statement the store ends it, and nothing of it is written.
+    """
+    with opened(url) as connection, connection.transaction():
+        connection.execute(f"SET LOCAL idle_in_transaction_session_timeout = {int(IDLE_SECONDS * 1000)}")
+        yield connection
+
+
+def lift(url: str, name: str) -> str:
+    """The run may be bought in again. Returns why it was halted; "" if it was not. NotFoundError (66) for no such run."""
+    with changing(url) as connection:
+        _check_name(connection, name)
+        row = connection.execute(f"SELECT id, halted FROM {SCHEMA}.run WHERE name = %s FOR UPDATE", (name,)).fetchone()
+        if row is None or row[1] is None:
+            return ""
+        connection.execute(f"UPDATE {SCHEMA}.run SET halted = NULL WHERE id = %s", (row[0],))
+        connection.execute(
+            f"INSERT INTO {SCHEMA}.run_event (run, at, name, data) VALUES "
+            "(%s, extract(epoch FROM clock_timestamp()), 'HaltLifted', json_build_object('why', %s::text)::text)",
+            row,
+        )
+        return str(row[1])

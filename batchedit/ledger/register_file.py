@@ -1,0 +1,133 @@
+"""The register's file: one small SQLite database in a folder of this person's.
+
+Where the person's own state folder can't be used (read-only, full, another version's file), a spare one takes its place: in
+the system's folder for temporary files, for this person alone, gone with the next start of the machine. Two processes that
+find the same folder unusable meet there, so that neither buys what the other does.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock
+
+NAME = "register.sqlite"
+MENDING_SECONDS = 10.0
+T = TypeVar("T")
+
+_TABLES = {
+    "runs": """
+        folder  TEXT PRIMARY KEY,   -- absolute, links resolved
+        source  TEXT NOT NULL,      -- the manifest's absolute path; '' before the first intake
+        service TEXT NOT NULL,      -- a base URL, or sandbox
+        model   TEXT NOT NULL,
+        account TEXT NOT NULL,      -- a digest of the token; '' if nobody has told it yet
+        made_at REAL NOT NULL,
+        used_at REAL NOT NULL,
+        seen_at REAL NOT NULL       -- when its folder was last there
+    """,
+    "costs": """
+        service TEXT NOT NULL,
+        model   TEXT NOT NULL,
+        cost    INTEGER NOT NULL,   -- micro-dollars: the dearest picture of the last run that was told any
+        PRIMARY KEY (service, model)
+    """,
+    "made": """
+        run TEXT PRIMARY KEY,       -- an id that the run's own checkpoint keeps too
+        at  REAL NOT NULL
+    """,
+    "older": """
+        folder TEXT PRIMARY KEY,    -- of a run that stood here before runs had ids
+        source TEXT NOT NULL
+    """,
+}
+
+
+class RegisterFile:
+    """The register in ``folder``. ``was_damaged`` once a damaged one was put aside and begun anew."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.was_damaged = False
+
+    def is_there(self) -> bool:
+        """Is there a file to read?"""
+        try:
+            return (self.folder / NAME).is_file()
+        except OSError:
+            return False
+
+    def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What ``work`` returns, done in one transaction. sqlite3.Error or OSError where the file can't be used."""
+        try:
+            return self._do(work)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            self._put_aside()
+            return self._do(work)
+
+    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        with self._opened() as db, db:
+            return work(db)
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with closing(sqlite3.connect(self.folder / NAME, timeout=10.0)) as db:
+            _bring_up(db)
+            yield db
+
+    def _put_aside(self) -> None:
+        """Two processes that see the damage must not put each other's new file aside: who comes second looks again."""
+        with FileLock(self.folder / "mending.lock", timeout=MENDING_SECONDS, is_singleton=False):
+            try:
+                self._do(lambda db: db.execute("SELECT count(*) FROM runs").fetchone())
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                (self.folder / NAME).replace(self.folder / f"{NAME}.damaged")
+                for beside in ("-journal", "-wal", "-shm"):
+                    with suppress(OSError):
+                        (self.folder / f"{NAME}{beside}").unlink()
+            self.was_damaged = True
+
+
+def _bring_up(db: sqlite3.Connection) -> None:
+    """Make the tables that are missing. Runs that an earlier version entered are noted down once: they are this person's, and
+    have no id.
+    """
+    names = "SELECT name FROM sqlite_master WHERE type = 'table'"
+    if {name for (name,) in db.execute(names)} >= _TABLES.keys():
+        return
+    db.execute("BEGIN IMMEDIATE")
+    is_older = "older" not in {name for (name,) in db.execute(names)}
+    for name, columns in _TABLES.items():
+        db.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns}) STRICT, WITHOUT ROWID")
+    if is_older:
+        db.execute("INSERT INTO older SELECT folder, source FROM runs")
+    db.commit()
+
+
+def spare_folder(state: Path, environ: Mapping[str, str]) -> Path:
+    """Where the register lives if ``state``, the person's own folder for it, can't be used."""
+    person = os.getuid() if hasattr(os, "getuid") else "of-this-person"
+    which = blake2b(os.fsencode(state), digest_size=6).hexdigest()
+    return Path(environ.get("TMPDIR") or tempfile.gettempdir()) / f"batchedit-{person}-{which}"
+
+
+def make_private(folder: Path) -> None:
+    """Make ``folder`` for this person alone. OSError if it can't be made, or is there and somebody else's."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    facts = folder.lstat()
+    owner = os.getuid() if hasattr(os, "getuid") else facts.st_uid
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != owner or (facts.st_mode & 0o022 and os.name == "posix"):
+        raise PermissionError(f"{folder} is not this person's alone")

@@ -1,0 +1,139 @@
+"""The rest of the book in SQLite: intakes, repurchases, decisions, what other runs have, sums over the indexes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from ..core.model import JobKey, Line, Record
+from ..core.review import Card
+from . import gallery_rows, repurchases, summary
+from .decisions import Marks
+from .facts import COMMITTED, read_fact, whole
+from .intake import Intake, known_jobs
+from .sqlite_records import SqliteRecords
+from .values import CardPage, Digest, KnownJobs, Showing, SignedJob
+
+_SIGNED = """
+    SELECT id, key, inputs, variant, revision FROM jobs
+    WHERE id <= ? AND instr(inputs, '?') AND instr(inputs, '"http') ORDER BY state = 'done', id
+"""
+
+
+class SqliteBook(SqliteRecords):
+    """``book.Book`` but for what an event changes, which is in ``sqlite``."""
+
+    @property
+    def decisions(self) -> Marks:
+        """See ``book.Book``."""
+        return Marks(self)
+
+    # --- sums ---
+
+    def to_buy(self) -> int:
+        """See ``book.Sums``."""
+        query = """
+            SELECT (SELECT coalesce(sum(jobs), 0) FROM tally WHERE state = 'planned' AND wanted = 1)
+                 - (SELECT count(*) FROM elsewhere JOIN jobs ON jobs.id = job
+                    WHERE jobs.state = 'planned' AND wanted = 1)
+        """
+        ((count,),) = self.rows(query)
+        return int(count)
+
+    def digest(self) -> Digest:
+        """See ``book.Sums``."""
+        return summary.digest(self)
+
+    def anything_failed(self) -> bool:
+        """See ``book.Sums``."""
+        ((found,),) = self.rows(
+            "SELECT EXISTS (SELECT 1 FROM lines WHERE job IS NULL AND problems NOT LIKE '[[\"left out\",%') "
+            "OR EXISTS (SELECT 1 FROM jobs WHERE state NOT IN ('planned', 'done') AND state IN ('failed', 'cancelled'))"
+        )
+        return bool(found)
+
+    # --- the gallery ---
+
+    def cards(self) -> list[Card]:
+        """See ``book.Lines``."""
+        return gallery_rows.read_cards(self)
+
+    def card_page(self, first: int, count: int, showing: Showing) -> CardPage:
+        """See ``book.Lines``."""
+        return gallery_rows.read_card_page(self, first, count, showing)
+
+    def line_of_row(self, row: int) -> int:
+        """See ``book.Lines``."""
+        return gallery_rows.line_of_row(self, row)
+
+    def flags(self) -> dict[int, str]:
+        """See ``book.Lines``."""
+        return gallery_rows.read_flags(self)
+
+    def keep_flags(self, flags: Mapping[int, str]) -> bool:
+        """See ``book.Lines``."""
+        return gallery_rows.write_flags(self, flags)
+
+    # --- buying again ---
+
+    def quarantined(self) -> dict[int, float]:
+        """See ``book.Changes``. Whoever has the run's lock knows that no other process lives."""
+        return {}
+
+    def rejected(self) -> list[Record]:
+        """See ``book.Changes``."""
+        return repurchases.rejected(self)
+
+    def redone_and_planned(self) -> list[int]:
+        """See ``book.Changes``."""
+        return repurchases.redone_and_planned(self)
+
+    def retried_and_planned(self) -> list[Record]:
+        """See ``book.Changes``."""
+        return repurchases.retried_and_planned(self)
+
+    def add_repurchases(self, again: Iterable[tuple[Record, Line]]) -> list[int]:
+        """See ``book.Changes``."""
+        return repurchases.add_repurchases(self, again)
+
+    # --- intakes ---
+
+    def begin_intake(self, *, limit: int | None = None) -> Intake:
+        """See ``book.Intakes``."""
+        return Intake.begin(self, limit=limit)
+
+    def known_jobs(self, aliases: Iterable[tuple[bytes, int]] | None = None) -> KnownJobs:
+        """See ``book.Intakes``."""
+        return known_jobs(self, aliases)
+
+    def aliases(self) -> dict[JobKey, int]:
+        """See ``book.Intakes``."""
+        return {JobKey(key): job for key, job in self.rows("SELECT key, job FROM aliases")}
+
+    def keep_aliases(self, aliases: Mapping[JobKey, int], facts: Mapping[str, str]) -> None:
+        """See ``book.Intakes``."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM aliases")
+            db.executemany("INSERT INTO aliases VALUES (?, ?)", aliases.items())
+            for name, value in facts.items():
+                self.put_in(db, name, value)
+
+    def signed_jobs(self) -> list[SignedJob]:
+        """See ``book.Intakes``."""
+        return [SignedJob(*row) for row in self.rows(_SIGNED, (read_fact(self, COMMITTED, whole, 0),))]
+
+    # --- other runs ---
+
+    def leave(self, left: Iterable[tuple[int, str, str]]) -> None:
+        """See ``book.Changes``."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM elsewhere")
+            db.executemany("INSERT INTO elsewhere VALUES (?, ?, ?)", left)
+
+    def left_to_others(self) -> Counter[tuple[str, str]]:
+        """See ``book.Changes``."""
+        query = """
+            SELECT folder, elsewhere.state, count(*) FROM elsewhere JOIN jobs ON jobs.id = job
+            WHERE jobs.state = 'planned' AND wanted = 1 GROUP BY folder, elsewhere.state
+        """
+        return Counter({(folder, state): count for folder, state, count in self.rows(query)})

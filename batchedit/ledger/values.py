@@ -1,0 +1,155 @@
+"""What the ledger's ports take and give, beside the values of ``core``: the same for every store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import orjson
+
+from ..core.events import Event
+from ..core.model import JobKey
+from ..core.review import Card
+from .event_log import read_event
+from .key_map import KeyMap, Slots
+
+CAP_SET = "CapSet"
+"""The event of a run whose ``--max-cost`` was changed: the caps before and after, in micro-dollars or None."""
+
+
+STAGED = "staged"
+"""What a manifest is called in the run's folder until its jobs are taken in; its ending follows."""
+
+
+Showing = Callable[[int | None, str], bool]
+"""Is a line shown? By its job's id and state; None and ``""`` for an invalid row."""
+
+
+@dataclass(frozen=True, slots=True)
+class CardPage:
+    """Some cards, and the number of the line that the next page begins with; None at the end."""
+
+    cards: tuple[Card, ...]
+    following: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownJobs:
+    """What the ledger already has: job ids by key, and the highest version by slot.
+
+    An intake adds its own to ``ids``, which are greater than ``last``.
+    """
+
+    ids: KeyMap
+    slots: Slots
+    last: int
+
+    def find(self, key: JobKey) -> int | None:
+        """The id, at most ``last``, of the job of this key; None if there was none before the intake."""
+        job = self.ids.get(key)
+        return job if job is None or job <= self.last else None
+
+    def version(self, slot: int) -> int:
+        """The highest version that this row, size and variant has had; 0 if it is new."""
+        return self.slots.version(slot)
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeReport:
+    """What an intake changed. ``new``: jobs never seen; ``known``: wanted again; ``dropped``: no longer wanted."""
+
+    new: int
+    known: int
+    dropped: int
+    invalid: int
+
+
+class Having(Enum):
+    """What a run has of a job, for another run that wants the same picture."""
+
+    BOUGHT = "done, and bought by this run itself"
+    DONE = "done, also where its picture was bought by another run"
+    TO_BUY = "wanted, in whatever state, and not left to another run"
+    UNDER_WAY = "bought or about to be bought, and not done"
+
+
+@dataclass(frozen=True, slots=True)
+class SignedJob:
+    """A committed job that has a link with a query in its inputs: its key may be another one by today's rules."""
+
+    id: int
+    key: JobKey
+    inputs: str
+    variant: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """A line of the log. ``state`` is the one that the event led to, ``data`` its fields as a JSON text.
+
+    Nothing of it is checked: a checkpoint that came from somebody else may hold anything.
+    """
+
+    seq: int
+    job: int
+    at: float
+    name: str
+    state: str
+    data: str
+
+    def read(self) -> Event:
+        """The event. Raises ValueError, TypeError or LookupError for what no edition has written."""
+        return read_event(self.name, orjson.loads(self.data), self.state)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A job whose record makes no sense, and ``why``."""
+
+    job: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRequest:
+    """Two jobs that have one request_id."""
+
+    request_id: str
+    job: int
+    other: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommonError:
+    """An error that several rows share. ``rows`` are the first few of ``count``: ``(row index, id cell)``."""
+
+    kind: str
+    message: str
+    count: int
+    rows: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """``invalid`` rows; ``seconds_median`` and ``seconds_p90`` over the wanted jobs that are done, None without any.
+
+    Of the wanted jobs that failed, ``moderated`` were refused for their content and ``written_off`` given up by a person.
+    """
+
+    invalid: int = 0
+    moderated: int = 0
+    written_off: int = 0
+    seconds_median: float | None = None
+    seconds_p90: float | None = None
+    errors: tuple[CommonError, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What an import changed: ``written`` marks, ``same`` as they stood, ``older`` than what stands and so left out."""
+
+    written: int
+    same: int
+    older: int

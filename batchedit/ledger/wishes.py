@@ -1,0 +1,74 @@
+"""What a person wishes of a run that goes on elsewhere: written beside the checkpoint, read by the run each second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from time import time
+
+from ..core.policy import NO_CAP
+from .facts import checked, whole
+from .review_file import ReviewFile
+
+
+class Wish(StrEnum):
+    """What may be wished. CONCURRENCY has a number of jobs as its value (0: auto), MAX_COST micro-dollars or ``none``."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    STOP = "stop"
+    CONCURRENCY = "concurrency"
+    MAX_COST = "max_cost"
+
+
+@dataclass(frozen=True, slots=True)
+class Wished:
+    """A wish as it was written. ``seq`` counts up from 1, ``at`` is epoch seconds, ``who`` said it."""
+
+    seq: int
+    at: float
+    who: str
+    wish: Wish
+    value: str = ""
+
+    @property
+    def number(self) -> int | None:
+        """The value as a number; None for ``none``."""
+        return None if self.value == NO_CAP else int(self.value)
+
+
+class Wishes:
+    """The wishes for the run in ``folder``, in the order in which they were written. They only grow."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = ReviewFile(folder)
+
+    def add(self, *wishes: tuple[Wish, str], who: str) -> int:
+        """Write them, all or none; durable when it returns. Returns the number of the last. CheckpointError if it fails."""
+        with self._file.writing() as db:
+            values = [(time(), who, wish.value, value) for wish, value in wishes]
+            db.executemany("INSERT INTO wishes (at, who, name, value) VALUES (?, ?, ?, ?)", values)
+            return int(db.execute("SELECT coalesce(max(seq), 0) FROM wishes").fetchone()[0])
+
+    def last(self) -> int:
+        """The number of the latest wish, 0 before the first: a process heeds what is wished after it began."""
+        with self._file.reading() as db:
+            if db is None:
+                return 0
+            return int(db.execute("SELECT coalesce(max(seq), 0) FROM wishes").fetchone()[0])
+
+    def since(self, seq: int) -> list[Wished]:
+        """Those after number ``seq``."""
+        with self._file.reading() as db:
+            if db is None:
+                return []
+            found = db.execute("SELECT seq, at, who, name, value FROM wishes WHERE seq > ? ORDER BY seq", (seq,))
+            return [Wished(number, at, who, *_meant(name, value)) for number, at, who, name, value in found]
+
+
+def _meant(name: str, value: str) -> tuple[Wish, str]:
+    """CheckpointCorruptError for a value that nobody can have wished."""
+    if name == Wish.CONCURRENCY or (name == Wish.MAX_COST and value != NO_CAP):
+        checked(name, value, whole)
+    return Wish(name), value

@@ -1,0 +1,93 @@
+"""Which program wrote a file that is no text: by what is inside, since names lie. What can't be read is told by its name."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from xml.parsers import expat
+
+from ..core.errors import ManifestError
+from .nearest import listed
+from .ooxml import DAMAGE
+from .rows import shown
+
+_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".txt", ".xml", ".parquet")
+
+
+def check_zip(path: Path, name: str) -> None:
+    """ManifestError, naming what it is, unless ``path`` is a workbook that can be read (.xlsx, .xlsm, .xlsb, .ods)."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            members = [member.replace("\\", "/") for member in file.namelist()]
+            kind = file.read("mimetype")[:200].decode("ascii", "replace") if "mimetype" in members else ""
+            locked = any(info.flag_bits & 1 for info in file.infolist())
+            whole = "spreadsheet" not in kind or _is_whole(file)
+    except DAMAGE as error:
+        raise ManifestError(
+            f"{name} is damaged or cut off: {error}", hint="Download or copy it again, or save it again in Excel."
+        ) from None
+    low = {member.lower().lstrip("/") for member in members}
+    if "content.xml" in low and "spreadsheet" in kind:
+        _check_ods(low, name, whole=whole)
+    elif any(member.endswith(".iwa") or member.startswith("index.zip") for member in low):
+        raise ManifestError(
+            f"{name} is a file of Apple Numbers, which only Numbers can read",
+            hint="In Numbers: File, Export To, Excel; then give that file.",
+        )
+    elif any(member.startswith("xl/") for member in low):
+        return
+    elif any(member.startswith(("word/", "ppt/")) for member in low) or kind:
+        raise ManifestError(
+            f"{name} is a document, no spreadsheet", hint="Put its table into a spreadsheet: .xlsx or .csv."
+        )
+    elif locked:
+        raise ManifestError(f"{name} is a zip file with a password", hint="Unpack it, and give the sheet in it.")
+    else:
+        _refuse_plain_zip([member for member in members if not member.endswith("/")], name)
+
+
+def _check_ods(members: set[str], name: str, *, whole: bool) -> None:
+    if "meta-inf/manifest.xml" not in members or not whole:
+        lacks = "its table is damaged or cut off" if not whole else "its list of contents is missing"
+        raise ManifestError(
+            f"{name} is no whole .ods file: {lacks}", hint="Open it in LibreOffice and save it as .xlsx."
+        )
+
+
+def _is_whole(file: zipfile.ZipFile) -> bool:
+    """Whether the table of an .ods file ends: python-calamine looks for the end of one that is cut off for ever."""
+    parser = expat.ParserCreate()
+    try:
+        with file.open("content.xml") as content:
+            parser.ParseFile(content)
+    except (expat.ExpatError, KeyError):
+        return False
+    return True
+
+
+def _refuse_plain_zip(members: list[str], name: str) -> None:
+    members = [member for member in members if not member.startswith("__MACOSX/")]
+    sheets = [member for member in members if member.lower().endswith(_TABLES)]
+    count = f"{len(members):,} file{'' if len(members) == 1 else 's'}"
+    inside = f", among them {listed([shown(one) for one in sheets[:3]], 'and')}" if sheets else ""
+    raise ManifestError(
+        f"{name} is a zip file with {count} in it{inside}",
+        hint=f"Unpack it, and give {shown(sheets[0])}." if sheets else "Unpack it, and give the sheet in it.",
+    )
+
+
+def check_compound(path: Path, name: str) -> None:
+    """ManifestError unless ``path``, of Microsoft's compound format, is an old workbook (.xls) without a password."""
+    with path.open("rb") as file:
+        data = file.read(2**26)
+    old = any(stream.encode("utf-16-le") in data for stream in ("Workbook", "Book"))
+    # Excel wraps a workbook with a password in this format; one called .xlsx can't be anything else.
+    if "EncryptedPackage".encode("utf-16-le") in data or (
+        not old and name.lower().endswith((".xlsx", ".xlsm", ".xlsb"))
+    ):
+        raise ManifestError(
+            f"{name} is protected by a password",
+            hint="In Excel: File, Info, Protect Workbook, Encrypt with Password, empty the field, and save it.",
+        )
+    if not old:
+        raise ManifestError(f"{name} is no spreadsheet", hint="Save the table as .xlsx or .csv.")

@@ -1,0 +1,186 @@
+"""The names that people and programs give to columns: exports of shops and catalogues, and words in four languages.
+
+Sources: the exporters' own documentation of their CSV columns (Shopify product CSV, WooCommerce product CSV import and
+export, Magento/Adobe Commerce product attributes, BigCommerce product export, Google Merchant product data specification,
+Meta catalogue feed, Amazon inventory file templates, Etsy listings download) and exports at hand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .nearest import plain
+
+ID_WORDS = (
+    *("id", "sku", "handle", "variant sku", "product id", "item group id", "item id", "item sku", "offer id"),
+    *("product code sku", "product code", "seller sku", "parent sku", "listing id", "article number", "artikelnummer"),
+    *(
+        "artikel nr",
+        "art nr",
+        "bestellnummer",
+        "réf",
+        "référence",
+        "reference",
+        "ref",
+        "código",
+        "referencia",
+        "code article",
+    ),
+)
+TITLE_WORDS = (
+    *(
+        "title",
+        "name",
+        "product name",
+        "product title",
+        "item name",
+        "item title",
+        "produktname",
+        "titel",
+        "bezeichnung",
+    ),
+    *(
+        "artikelbezeichnung",
+        "artikelname",
+        "produkt",
+        "nom",
+        "nom du produit",
+        "titre",
+        "désignation",
+        "nombre",
+        "título",
+    ),
+    *("nombre del producto", "producto", "product", "artikel"),
+)
+TEXT_WORDS = (
+    *("body (html)", "body html", "description", "product description", "short description", "summary", "beschreibung"),
+    *("kurzbeschreibung", "produktbeschreibung", "descripción", "descripcion", "description courte"),
+)
+IMAGE_WORDS = (
+    *("image", "image src", "image link", "image url", "main image", "main image url", "image source", "images"),
+    *(
+        "base image",
+        "product image url 1",
+        "product image file 1",
+        "image1",
+        "image 1",
+        "image url 1",
+        "photo1",
+        "photo 1",
+    ),
+    *("picture", "picture url", "picture link", "product picture", "photo", "photo url", "photos", "product photo"),
+    *("product image", "product images", "attachments", "img", "img url", "image file", "bild", "bild url", "bildlink"),
+    *("bild link", "bilder", "produktbild", "produktfoto", "foto", "fotos", "hauptbild", "bilddatei", "abbildung"),
+    *("photo du produit", "photo produit", "lien photo", "lien image", "url image", "image produit", "lien de l'image"),
+    *(
+        "imagen",
+        "imágenes",
+        "imagenes",
+        "foto del producto",
+        "imagen del producto",
+        "url de la imagen",
+        "enlace imagen",
+    ),
+    *("thumbnail", "variant image"),
+)
+PROMPT_WORDS = (
+    *("prompt", "prompts", "ad prompt", "image prompt", "ai prompt", "instruction", "instructions", "anweisung"),
+    *("bildanweisung", "consigne", "invite", "instrucción", "instruccion", "instrucciones", "aufgabe"),
+    *("indicación", "indicaciones"),
+)
+OTHER_WORDS = (
+    "price",
+    "preis",
+    "prix",
+    "precio",
+    "type",
+    "tags",
+    "vendor",
+    "brand",
+    "size",
+    "link",
+    "url",
+    "note",
+    "notes",
+)
+
+is_like_image = re.compile(
+    r"\b(?:images?|photos?|pictures?|pics?|attachments?|imagen|im[áa]genes|fotos?|bild(?:er)?)\b|\w(?:bild(?:er)?|fotos?)\b"
+).search
+"""Whether a name, as ``plain`` writes it, speaks of pictures: `front photo`, `Produktbilder`, `photo principale`."""
+
+COLUMN_WORDS = frozenset((*ID_WORDS, *TITLE_WORDS, *TEXT_WORDS, *IMAGE_WORDS, *PROMPT_WORDS, *OTHER_WORDS))
+"""Names, as ``plain`` writes them, that a header's cells often are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """An exporter, told by ``marks``: columns that all stand in its files. ``image`` and ``title`` are columns of them,
+    the likeliest first; ``down`` those that stand on a product's first row alone; of ``one_of``, if there are any, at least
+    one stands in its files. ``variant`` are the words of the column ``type`` that say that a row is a product's variant.
+    """
+
+    name: str
+    marks: tuple[str, ...]
+    image: tuple[str, ...]
+    title: tuple[str, ...]
+    down: tuple[str, ...] = ()
+    gift: str = ""
+    one_of: tuple[str, ...] = ()
+    variant: tuple[str, ...] = ()
+
+
+_CATALOGUE = ("id", "title", "image link")
+
+PLATFORMS = (
+    Platform(
+        "Shopify",
+        ("handle", "image src", "title", "option1 name"),
+        ("image src", "variant image"),
+        ("title",),
+        ("title", "body (html)", "vendor", "type", "tags", "gift card", "product category"),
+        "gift card",
+    ),
+    Platform("WooCommerce", ("id", "type", "sku", "name", "images"), ("images",), ("name",), variant=("variation",)),
+    Platform("Magento", ("sku", "base image", "name"), ("base image",), ("name",)),
+    Platform(
+        "BigCommerce",
+        ("product id", "product name", "product image file 1"),
+        ("product image url 1", "product image file 1"),
+        ("product name",),
+    ),
+    Platform("BigCommerce", ("product code/sku", "name", "images"), ("images", "image url 1"), ("name",)),
+    Platform("Amazon", ("item sku", "item name", "main image url"), ("main image url",), ("item name",)),
+    Platform("Airtable", ("name", "attachments"), ("attachments",), ("name",)),
+    Platform("Etsy", ("title", "description", "image1"), ("image1",), ("title",)),
+    Platform(
+        "Meta", _CATALOGUE, ("image link",), ("title",), one_of=("fb product category", "quantity to sell on facebook")
+    ),
+    Platform(
+        "Google Merchant",
+        _CATALOGUE,
+        ("image link",),
+        ("title",),
+        one_of=(
+            "identifier exists",
+            "mobile link",
+            "ads redirect",
+            "shipping label",
+            "excluded destination",
+            "multipack",
+        ),
+    ),
+    Platform("Google Merchant or Meta", _CATALOGUE, ("image link",), ("title",)),
+)
+
+
+def platform_of(columns: Iterable[str]) -> Platform | None:
+    """The exporter whose columns these are."""
+    names = {plain(column.removeprefix("g:")) for column in columns}
+    return next((platform for platform in PLATFORMS if _is_of(platform, names)), None)
+
+
+def _is_of(platform: Platform, names: set[str]) -> bool:
+    return names.issuperset(platform.marks) and (not platform.one_of or not names.isdisjoint(platform.one_of))

@@ -1,0 +1,154 @@
+"""From a manifest to a plan: what would be bought, what was bought before, what is wrong. Nothing is sent here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import BatcheditError, ManifestError, UsageError
+from ..core.model import InvalidLine, Line, State
+from ..core.policy import GivenCap, cap_after
+from ..images.link_sample import NOT_SAMPLED, Sample
+from ..ledger.book import Book
+from ..ledger.facts import read_fact
+from ..manifest.read import Form
+from ..manifest.rownames import row_id, sheet_row
+from ..run_folder import RunFolder
+from ..settings.model import Settings
+from .edits import Edit
+from .other_runs import Tally
+from .survey import read_survey
+
+_NOT_OTHER = frozenset({State.PLANNED, State.DONE})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do: shown before anything is bought. ``price`` is micro-dollars a job, 0 if unknown; ``max_cost`` is
+    the cap after a yes, None for none, ``max_cost_before`` the one that holds until then.
+
+    ``matrix`` is what each row is multiplied by. Of ``to_buy``, ``left`` were planned before and ``edited`` stand in the
+    place of an older picture; of ``reused``, ``others`` counts those that are not done, by state. ``again`` are in doubt
+    and bought once more.
+
+    Where not a manifest but a run is the source, ``parts`` says what ``to_buy`` is made of, and ``not_meant`` what might be
+    meant and is not bought. ``balance`` is what the account holds, in micro-dollars, None if that is not told.
+    ``other_runs`` counts what other runs have and is not bought here. Rows in ``invalid``, ``examples`` and ``edits`` have
+    the sheet's own numbers; ``row_word`` is what those count. ``strange``: a run that is not known to be this person's.
+    """
+
+    source: str
+    folder: Path
+    model: str
+    rows: int
+    to_buy: int
+    reused: int
+    lines: int = 0
+    matrix: Sequence[tuple[str, int]] = ()
+    again: int = 0
+    twins: int = 0
+    left: int = 0
+    edited: int = 0
+    others: Mapping[str, int] = field(default_factory=dict)
+    beyond: int = 0
+    invalid_rows: int = 0
+    invalid: Sequence[InvalidLine] = ()
+    examples: Sequence[Line] = ()
+    edits: Sequence[Edit] = ()
+    notes: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+    price: int = 0
+    price_source: str = ""
+    other_price: str = ""  #: the catalogue's price of something that is no picture
+    max_cost: int | None = None
+    max_cost_given: GivenCap = None
+    max_cost_before: int | None = None
+    unchanged: bool = False
+    parts: Sequence[tuple[str, int]] = ()
+    not_meant: Sequence[tuple[str, int]] = ()
+    balance: int | None = None
+    sample: Sample = NOT_SAMPLED
+    guesses: Sequence[str] = ()
+    is_rehearsal: bool = False
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    other_runs: Tally = field(default_factory=Tally)
+    row_word: str = "row"
+    strange: bool = False
+
+    def objection(self) -> BatcheditError | None:
+        """Why a yes that was said before the plan was seen (``--yes``, a program's call) does not hold for it."""
+        if self.strange and not self.is_rehearsal:
+            return UsageError(
+                f"the run in {self.folder} is not known to be yours, so a yes in advance does not hold for it; nothing was "
+                "bought",
+                hint="leave --yes out and answer the question; or, if it is yours, say so once: the same command with "
+                "--mine",
+            )
+        if self.guesses and not self.is_rehearsal:
+            return ManifestError(
+                f"{self.source}: {'; '.join(self.guesses)} is a guess, which a yes in advance does not hold for; nothing was "
+                "bought",
+                hint=f"say it, or say what it is: {' '.join(self.guesses)}",
+            )
+        if self.sample.asked and self.sample.is_mostly_bad:
+            return ManifestError(
+                f"{self.source}: {self.sample.warning()}; nothing was bought",
+                hint="name the column of the pictures with --map image=COLUMN, or leave the check out: --no-check-images",
+            )
+        return None
+
+    @property
+    def estimate(self) -> int:
+        """Micro-dollars for what is new; 0 if the price is unknown."""
+        return self.price * self.to_buy
+
+
+def plan_of_the_rest(checkpoint: Book, folder: RunFolder, settings: Settings, source: str) -> Plan:
+    """What is left of the manifest that the run took in last."""
+    told: dict[str, Any] = read_fact(checkpoint, "survey", read_survey, {"rows": 0})
+    counts = checkpoint.counts()
+    return Plan(
+        source=source,
+        folder=folder.path,
+        model=settings.model,
+        to_buy=counts.of(State.PLANNED),
+        left=counts.of(State.PLANNED),
+        reused=sum(counts.by_state.values()) - counts.of(State.PLANNED),
+        others={state.value: n for state, n in counts.by_state.items() if n and state not in _NOT_OTHER},
+        unchanged=True,
+        is_rehearsal=settings.sandbox,
+        **capped(settings, checkpoint.cap),
+        **told,
+    )
+
+
+def without_others(what: Plan, checkpoint: Book, tally: Tally) -> Plan:
+    """``what`` after other runs' pictures were taken over and left: what is to buy now."""
+    to_buy = checkpoint.to_buy()
+    left = min(what.left, to_buy)
+    return replace(what, to_buy=to_buy, left=left, edited=min(what.edited, to_buy - left), other_runs=tally)
+
+
+def shown_line(line: Line, form: Form) -> Line:
+    """A line with the row's own number and id, as a person sees them."""
+    return line._replace(row=sheet_row(form, line.row), id=row_id(form, line.row, line.id))
+
+
+def shown_invalid(line: InvalidLine, form: Form) -> InvalidLine:
+    """The same for a row that can't be bought."""
+    return replace(line, row=sheet_row(form, line.row), id=row_id(form, line.row, line.id))
+
+
+def sampled(what: Plan, sample: Sample) -> Plan:
+    """``what`` with what the first links turned out to be."""
+    warnings = (*what.warnings, *filter(None, (sample.warning(),)))
+    notes = (*filter(None, (sample.note(),)), *what.notes)
+    return replace(what, sample=sample, warnings=warnings, notes=notes)
+
+
+def capped(settings: Settings, before: int | None) -> dict[str, Any]:
+    """A plan's fields about the cap: the one that holds after a yes, what was given now, and the one before."""
+    given = settings.max_cost
+    return {"max_cost": cap_after(given, before), "max_cost_given": given, "max_cost_before": before}

@@ -1,0 +1,217 @@
+"""When a POST may go out, and what each answer means for all the others.
+
+Rationed by their rate (``scheduling.post_rate``), by what a Retry-After asks for, by the breaker, and by an account's limit
+of jobs at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from random import Random
+
+import anyio
+
+from ..core.errors import ServiceUnavailableError, StoppedError, TokenError
+from ..core.events import Accepted, Declined, Lost, Refused
+from ..core.model import Kind
+from ..ports import Api, Observer, SubmitEvent
+from ..scheduling.breaker import Breaker
+from ..scheduling.post_rate import PostRate
+from ..scheduling.slowdown import Slowness
+from ..scheduling.suspension import Beats
+from .signal import Signal
+from .slots import Slot, Slots
+from .switch import PAUSED, Switch
+
+NEVER_REACHED_SECONDS = 60.0
+"""A service that has not answered once by then is the wrong address or a dead network: tell the person now."""
+CAUTIOUS_POSTS = 4
+"""On the wire at once while the last POSTs failed: each may become a doubt."""
+PAUSE_LOOK_SECONDS = 30.0
+"""How often a paused run looks whether it is to end."""
+OUTAGE_SECONDS = 6 * 3600.0
+"""One that has answered before is waited for through the night."""
+
+
+class Posts:
+    """All POSTs of a run. ``until`` is the time on ``wall`` at which buying stops; all other times are on ``clock``."""
+
+    def __init__(
+        self,
+        rate: PostRate,
+        *,
+        until: float | None,
+        api: Api,
+        observer: Observer,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        rng: Random,
+        switch: Switch,
+        slots: Slots,
+        beats: Beats,
+        changed: Signal,
+    ) -> None:
+        self.rate = rate
+        self.breaker = Breaker()
+        self.slowness = Slowness()
+        self._until = until
+        self._api = api
+        self._observer = observer
+        self._clock = clock
+        self._wall = wall
+        self._rng = rng
+        self._switch = switch
+        self._slots = slots
+        self._beats = beats
+        self._changed = changed
+        self._started = clock()
+        self._on_the_wire = 0
+        self._answered = False
+        self._throttled_since: float | None = None
+        self._asked_until = 0.0  # by the Retry-After of a POST's answer, unless one was accepted since
+
+    async def turn(self, notice_suspension: Callable[[], None]) -> None:
+        """Wait until one POST may go out, and take that turn."""
+        while True:
+            notice_suspension()
+            now = self._clock()
+            self._check_deadlines(now)
+            if self._switch.paused:
+                with anyio.move_on_after(PAUSE_LOOK_SECONDS):
+                    await self._changed.wait()
+                continue
+            wait = max(self.breaker.wait(now), self.rate.wait(now))
+            under_way = self._slots.bought + self._on_the_wire
+            crowded = self.breaker.cautious and self._on_the_wire >= CAUTIOUS_POSTS
+            if wait <= 0 and crowded:
+                wait = math.inf
+            elif wait <= 0 and not self._slots.account.admits(under_way, now):
+                wait = self._slots.account.until_probe(under_way, now)
+            if wait <= 0:
+                if not self.breaker.open or await self._service_answers():
+                    self.breaker.sent(now)
+                    self.rate.take(now)
+                    self._slots.account.sent(under_way, now)
+                    self._on_the_wire += 1
+                    return
+                continue
+            with anyio.move_on_after(None if math.isinf(wait) else wait):
+                await self._changed.wait()
+
+    async def _service_answers(self) -> bool:
+        """With the breaker half open, a free call goes first: an outage it shows costs no doubt."""
+        now = self._clock()
+        self.breaker.sent(now)
+        if await self._api.probe():
+            self.breaker.released(self._clock())
+            return not self.breaker.open
+        self.breaker.failed(self._clock(), self._rng)
+        self._changed.give()
+        return False
+
+    def turn_unused(self) -> None:
+        """The POST that had its turn was never sent."""
+        self._on_the_wire -= 1
+        self.breaker.abandoned(self._clock())
+        self._changed.give()
+
+    def _check_deadlines(self, now: float) -> None:
+        halt, waited = self._switch.halt, self._beats.waited
+        if self._until is not None and self._wall() >= self._until:
+            halt(StoppedError("the time given with --until has come", hint="the same command goes on"))
+        if self._throttled_since is not None and waited(self._throttled_since, now) >= OUTAGE_SECONDS:
+            reason = "the service has answered every submission for hours with 429, too many requests"
+            halt(StoppedError(reason, hint="the same command goes on later"))
+        since = self.breaker.open_since
+        if since is None:
+            return
+        if not self._answered and waited(self._started, now) >= NEVER_REACHED_SECONDS:
+            halt(ServiceUnavailableError("the service can't be reached", hint="check the network and --base-url"))
+        elif waited(since, now) >= OUTAGE_SECONDS:
+            halt(ServiceUnavailableError("the service has been out of order for hours", hint="try again later"))
+
+    def heard(self, event: SubmitEvent, sent_at: float | None, slot: Slot) -> None:
+        """What the answer to a POST, which went out at ``sent_at`` for the job at ``slot``, means for all the others."""
+        now = self._clock()
+        self._on_the_wire -= 1
+        in_trouble = self.breaker.open_since is not None
+        match event:
+            case Accepted():
+                self._slots.count(slot)
+                self._slots.account.accepted(self._slots.bought, now)
+                self.breaker.succeeded(now)
+                self.rate.accepted(now, sent_at=sent_at)
+                self.slowness.accepted()
+                self._answered = True
+                self._throttled_since = None
+                self._asked_until = 0.0
+            case Refused():
+                self.breaker.released(now)
+                self._answered = True
+            case Lost(problem=problem):
+                self._trouble(now, problem.message)
+            case Declined(problem=problem, due_at=due_at, at=at):
+                self._declined(now, problem.kind, problem.message, due_at - at if due_at else None, sent_at)
+        if in_trouble and self.breaker.open_since is None:
+            self._observer.note("breaker_closed", "the service answers again")
+        self._changed.give()
+
+    def _declined(self, now: float, kind: Kind, message: str, retry_after: float | None, sent_at: float | None) -> None:
+        match kind:
+            case Kind.AUTH:
+                self.breaker.released(now)
+                hint = "put a valid token into RUNCOMFY_API_TOKEN, then the same command"
+                self._switch.halt(TokenError(message, hint=hint))
+            case Kind.BALANCE:
+                self.breaker.released(now)
+                hint = "top up the account, then type the same command again"
+                self._switch.halt(StoppedError(message, hint=hint))
+            case Kind.THROTTLED:
+                self.breaker.released(now)
+                self._asked_until = max(self._asked_until, now + (retry_after or 0.0))
+                self._refused(now, retry_after, now if sent_at is None else sent_at)
+                self._answered = True
+                if self._throttled_since is None:
+                    self._throttled_since = now
+            case Kind.UNREACHABLE:
+                self._trouble(now, message)
+            case _:
+                self.breaker.released(now)
+
+    def _refused(self, now: float, retry_after: float | None, sent_at: float) -> None:
+        """A 429: by the account's limit of jobs at once, by a limit of speed, or by chance."""
+        self.slowness.refused()
+        account = self._slots.account
+        before = account.limit
+        if not account.refused(self._slots.bought, now, sent_at):
+            self.rate.throttled(now, retry_after, self._rng, sent_at=sent_at)
+            return
+        if before is None:
+            self.rate.forget(now)
+        self.rate.held(now, retry_after, self._rng)
+        self._slots.in_flight.troubled(now)
+
+    def _trouble(self, now: float, message: str) -> None:
+        in_trouble = self.breaker.open_since is not None
+        self.breaker.failed(now, self._rng)
+        self._slots.in_flight.troubled(now)
+        if self.breaker.open and not in_trouble:
+            self._observer.note("breaker_open", f"the service is in trouble, buying pauses: {message}")
+
+    def asked_to_wait(self, now: float) -> float | None:
+        """Until when the service asks, by a Retry-After, that nothing is bought; None if it does not."""
+        return self._asked_until if not self.breaker.open and self._asked_until > now else None
+
+    def paused(self) -> str:
+        """Why no POST goes out at the moment, in a few words; empty if they do."""
+        now = self._clock()
+        if self._switch.paused:
+            return PAUSED
+        if self.breaker.open:
+            return "waiting for the service"
+        if self.rate.held_until > now + 1:
+            return f"asked to wait {self.rate.held_until - now:.0f} s"
+        if self._throttled_since is not None and now - self._throttled_since > 30:
+            return "slowed down by the service"
+        return ""

@@ -1,0 +1,50 @@
+"""Asking what jobs cost, where the result did not say."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import anyio
+
+from ..core.events import CancelConfirmed, Completed, Errored, Priced
+from .pool import CHUNK, Pool, apply_event, others_changes
+
+SILENT = 4
+"""So many times in a row a cost was asked for and not told: the service does not tell."""
+FIRST_COST_SECONDS = 5.0
+
+
+async def ask_prices(pool: Pool) -> None:
+    """Ask again what jobs cost where the result did not say: the cost may appear a while later [contract].
+
+    Stops at the first that still isn't told, so that a service that never tells costs one call. Asked in vain SILENT
+    times, it is taken to be one of those, and a capped run that waits for a first cost goes on with the estimate.
+    """
+    after = 0
+    async with pool.pricing:
+        while (await pool.checkpoint.totals()).money.guesses:
+            records = await pool.checkpoint.unpriced(after, CHUNK)
+            if not records:
+                return
+            for record in records:
+                await pool.governor.gets.turn()
+                reply = await pool.api.look(record)
+                ended = isinstance(reply, Completed | Errored | CancelConfirmed)
+                cost = reply.cost if isinstance(reply, Completed | Errored | CancelConfirmed) else None
+                if cost is None:
+                    pool.asked_in_vain += ended
+                    pool.checkpoint.believes_estimate = pool.asked_in_vain >= SILENT
+                    return
+                with suppress(*others_changes(pool)):
+                    await apply_event(pool, record, Priced(pool.clock(), cost))
+            after = records[-1].id
+
+
+async def wait_for_first_cost(pool: Pool) -> None:
+    """Nothing is in flight and no cost is known: the next purchase waits until one is told, or surely is not."""
+    async with pool.first_cost:
+        if not (await pool.checkpoint.totals()).money.awaits_cost:
+            return
+        await ask_prices(pool)
+        if (await pool.checkpoint.totals()).money.awaits_cost:
+            await anyio.sleep(FIRST_COST_SECONDS)

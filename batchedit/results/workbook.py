@@ -1,0 +1,211 @@
+"""The workbook that comes back: the person's own, with our columns, a link to each file and a small picture in its row.
+
+Other sheets, widths, fills, comments and number formats stay as openpyxl keeps them. The row of the sheet has the row's
+first picture; where a row has several, one more sheet holds a line for each.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ..core.columns import RESULT_COLUMNS
+from ..core.model import Outcome
+from ..manifest.cells import text_of
+from ..manifest.rows import BadRow, Linked, Row
+from ..manifest.sheets import XlsxManifest
+from .columns import named, typed
+
+MOST_ROWS = 50_000
+"""A larger sheet takes openpyxl gigabytes and minutes: its results are a workbook of their own."""
+MOST_PICTURES = 500
+"""So many small pictures: each is decoded, some 60 ms."""
+_MOST_TEXT = 32_767
+_CUT = " … (cut: a cell of Excel holds 32,767 characters; results.csv has them all)"
+_SIDE = 96  # pixels
+_WIDTHS = {"result_error": 48, "result_file": 32, "result_note": 32}
+"""Of our columns, in characters; of any other as wide as its name."""
+
+
+def shortened(text: str) -> str:
+    """``text`` as a cell of Excel can hold it; what is cut says so at its end."""
+    return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - len(_CUT)] + _CUT
+
+
+def extend_workbook(
+    manifest: XlsxManifest,
+    pairs: Iterable[tuple[Row | BadRow, Outcome]],
+    path: Path,
+    added: tuple[str, ...],
+    pictures: Path | None,
+) -> int | None:
+    """The manifest's workbook with the results in it, to ``path``; how many lines, or None if openpyxl can't read it.
+
+    ``pictures`` is the run's folder, from which small pictures are made; None for none. ``pairs`` is not touched before the
+    workbook is known to be readable.
+    """
+    import openpyxl  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.2 s that only Excel needs
+
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(manifest.path.read_bytes()), rich_text=True)
+        sheet = book[manifest.form.sheet]
+        if sheet.max_row > MOST_ROWS:
+            return None
+    except Exception:  # noqa: BLE001 - openpyxl raises anything over styles of other programs
+        return None
+    writer = _Writer(book, sheet, manifest, (*added, *RESULT_COLUMNS), pictures)
+    count = 0
+    for row, outcome in pairs:
+        over = json.loads(outcome.over) if outcome.over else {}
+        writer.write(row, {**{name: over.get(name) for name in added}, **typed(named(outcome, manifest.form))})
+        count += 1
+    book.save(path)
+    return count
+
+
+class _Writer:
+    """Our columns behind the last one of the sheet; those of an earlier result are written anew where they stand."""
+
+    def __init__(
+        self, book: Any, sheet: Any, manifest: XlsxManifest, names: tuple[str, ...], pictures: Path | None
+    ) -> None:
+        self._book, self._sheet, self._manifest, self._names = book, sheet, manifest, names
+        self._head = manifest.place + 1
+        self._pictures, self._drawn = pictures, 0
+        self._last, self._held = 0, dict[str, Any]()
+        self._every: Any = None
+        self._columns: dict[str, int] = {}
+        self._picture_column = self._lay_out(names)
+
+    def _lay_out(self, names: tuple[str, ...]) -> int:
+        """Where each of our columns is, and the one for pictures: in front of the others, beside the person's own."""
+        sheet = self._sheet
+        there = {str(cell.value): cell.column for cell in sheet[self._head] if cell.value is not None}
+        end = max(sheet.max_column, len(there))
+        first = min((there[name] for name in names if name in there), default=0)
+        picture = first - 1 if first > 1 and sheet.cell(self._head, first - 1).value is None else end + 1
+        if self._pictures is not None:
+            end = max(end, picture)
+        for name in names:
+            if name not in there:
+                end += 1
+                self._put(self._head, end, name)
+                self._dimensions(end).width = _WIDTHS.get(name, len(name) + 2)
+            self._columns[name] = there.get(name, end)
+        return picture
+
+    def _dimensions(self, column: int) -> Any:
+        from openpyxl.utils import get_column_letter  # type: ignore[import-untyped]  # noqa: PLC0415 - as openpyxl
+
+        return self._sheet.column_dimensions[get_column_letter(column)]
+
+    def write(self, row: Row | BadRow, ours: dict[str, Any]) -> None:
+        """Our columns for one line of the results; lines of a row stand together and in order."""
+        if row.number == self._last:
+            self._write_further(row, ours)
+            return
+        self._last, self._held = row.number, ours
+        place = self._head + row.number
+        for name, column in self._columns.items():
+            cell = self._put(place, column, ours[name])
+            if name == "result_file" and ours[name]:
+                _link(cell, ours[name])
+        if isinstance(row, Row):
+            self._keep_placed(place, row)
+        self._draw(place, ours)
+
+    def _keep_placed(self, place: int, row: Row) -> None:
+        """A picture in a cell (Excel's Place in Cell), which openpyxl reads as an error, floats over its cell now."""
+        for position, name in zip(self._manifest.positions, self._manifest.columns, strict=True):
+            value = row.cells.get(name)
+            cell = self._sheet.cell(place, position + 1)
+            if type(value) is Linked and cell.value == "#VALUE!" and (small := _small(Path(value.link))):
+                cell.value = None
+                self._sheet.add_image(small, cell.coordinate)
+                self._make_room(place)
+
+    def _make_room(self, place: int) -> None:
+        height = self._sheet.row_dimensions[place].height or 15
+        self._sheet.row_dimensions[place].height = max(height, _SIDE * 0.78)
+
+    def _write_further(self, row: Row | BadRow, ours: dict[str, Any]) -> None:
+        """Several pictures of one row: all of them on a sheet of their own, those before, too."""
+        if self._every is None:
+            self._every = self._book.create_sheet("results")
+            self._every.append([_clean(name) for name in (*self._manifest.columns, *self._names)])
+        if self._held:
+            self._append(row, self._held)
+            self._held = {}
+        self._append(row, ours)
+
+    def _append(self, row: Row | BadRow, ours: dict[str, Any]) -> None:
+        cells = row.cells if isinstance(row, Row) else {}
+        place = self._every.max_row + 1
+        values = [*(cells.get(name) for name in self._manifest.columns), *(ours[name] for name in self._names)]
+        for column, value in enumerate(values, 1):
+            _set(self._every.cell(place, column), value)
+        if ours["result_file"]:
+            _link(
+                self._every.cell(place, len(self._manifest.columns) + self._names.index("result_file") + 1),
+                ours["result_file"],
+            )
+
+    def _put(self, row: int, column: int, value: Any) -> Any:
+        cell = self._sheet.cell(row, column)
+        if type(cell).__name__ == "MergedCell":  # within a title that spans the table: nothing can stand there
+            return cell
+        _set(cell, value)
+        return cell
+
+    def _draw(self, place: int, ours: dict[str, Any]) -> None:
+        if self._pictures is None or not ours["result_width"] or self._drawn >= MOST_PICTURES:
+            return
+        small = _small(self._pictures / ours["result_file"])
+        if small is None:
+            return
+        self._sheet.add_image(small, self._sheet.cell(place, self._picture_column).coordinate)
+        self._dimensions(self._picture_column).width = 14
+        self._make_room(place)
+        self._drawn += 1
+
+
+def _clean(value: Any) -> str:
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # type: ignore[import-untyped]  # noqa: PLC0415 - as openpyxl
+
+    return shortened(str(ILLEGAL_CHARACTERS_RE.sub("", text_of(value))))
+
+
+def _set(cell: Any, value: Any) -> None:
+    """Text stays text: ``=A1`` is no formula of ours."""
+    if value is None or type(value) in {int, float, bool}:
+        cell.value = value
+        return
+    cell.value = _clean(value)
+    cell.data_type = "s"
+
+
+def _link(cell: Any, file: str) -> None:
+    from openpyxl.styles import Font  # type: ignore[import-untyped]  # noqa: PLC0415 - as openpyxl
+
+    cell.hyperlink = quote(file)
+    cell.font = Font(color="0563C1", underline="single")
+
+
+def _small(path: Path) -> Any:
+    """The picture in a few kilobytes; None if it is gone or can't be drawn."""
+    from openpyxl.drawing.image import Image as Drawing  # type: ignore[import-untyped]  # noqa: PLC0415 - as openpyxl
+    from PIL import Image  # noqa: PLC0415 - only where pictures are drawn
+
+    try:
+        with Image.open(path) as picture:
+            picture.draft("RGB", (_SIDE, _SIDE))
+            picture.thumbnail((_SIDE, _SIDE))
+            data = io.BytesIO()
+            picture.convert("RGB").save(data, "JPEG", quality=80)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    return Drawing(data)

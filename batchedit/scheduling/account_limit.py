@@ -1,0 +1,131 @@
+"""How many of an account's jobs the service lets run or queue at once, learned from what it refuses.
+
+A decision only: it keeps a few numbers and is told what happened with ``now`` (seconds, any clock that doesn't go back).
+"""
+
+from __future__ import annotations
+
+import math
+
+
+class AtOnce:
+    """An account's limit of jobs at once, where there is one: a POST beyond it gets a 429, however slowly it comes.
+
+    The number that was in flight tells it from a limit of speed, and from chance. A refusal names a candidate: the jobs
+    that were in flight. It is believed once refusals of POSTs that went out after the first was heard come at about the
+    same number (``_SURE`` in two such episodes, or ``_EPISODES`` of them), and hardly any POST was accepted beyond it
+    meanwhile (the ends of jobs are noticed late, so a few may be). A bucket has filled again by then and takes more;
+    chance refuses at any number.
+
+    From then on no POST goes out beyond the limit. After a time that doubles while it is in vain, from ``_PROBE_SECONDS``
+    to ``_LONGEST_PROBE``, one is sent beyond it; each that is accepted there lets another one out. One or two tell only
+    that jobs have ended and nobody has noticed: until more are accepted than that explains (a tenth of the limit and one),
+    or until the next probe is due, a refusal at the old limit still means the old limit. A single refusal a little below
+    it means that a job has ended since the POST went out; a second one lowers it.
+    """
+
+    def __init__(self) -> None:
+        self.limit: int | None = None
+        """Jobs in flight; None while none is known."""
+        self._sure = 0  # the limit that refusals have told
+        self._raised_at = 0.0
+        self._short = False  # was the last one heard a little below it?
+        self._candidate: int | None = None
+        self._episodes = self._refused = self._beyond = 0
+        self._heard_at: float | None = None  # when the first refusal of the latest episode came
+        self._probe_due = 0.0
+        self._patience = _PROBE_SECONDS
+
+    def admits(self, in_flight: int, now: float) -> bool:
+        """May one more POST go out, with ``in_flight`` jobs accepted and not over, or on their way there?"""
+        if self.limit is None or in_flight < self.limit:
+            return True
+        return in_flight == self.limit and now >= self._probe_due
+
+    def until_probe(self, in_flight: int, now: float) -> float:
+        """Seconds until one POST may go out beyond the limit although no job ends; infinite where too many are in flight."""
+        if self.limit is None or in_flight > self.limit:
+            return math.inf
+        return max(0.0, self._probe_due - now)
+
+    def allowed(self, wanted: int, now: float) -> int:
+        """Of ``wanted`` jobs in flight, as many as the account bears; one more where a probe is due."""
+        return wanted if self.limit is None else min(wanted, self.limit + (now >= self._probe_due))
+
+    def sent(self, in_flight: int, now: float) -> None:
+        """A POST goes out, ``in_flight`` as for ``admits``: no second probe before the first is answered."""
+        if self.limit is not None and in_flight >= self.limit:
+            self._probe_due = now + self._patience
+            if now - self._raised_at >= _PROBE_SECONDS:
+                self._sure = self.limit
+
+    def accepted(self, in_flight: int, now: float) -> None:
+        """A POST was accepted; ``in_flight`` counts it."""
+        if self._candidate is not None and in_flight > self._candidate:
+            self._beyond += 1
+        self._short = self._short and in_flight < self._sure
+        if self.limit is not None and in_flight > self.limit:
+            self.limit = in_flight
+            self._probe_due = self._raised_at = now
+            if in_flight > self._sure + _unnoticed(self._sure):
+                self.limit = self._sure = in_flight + in_flight // 10
+                self._patience = _PROBE_SECONDS
+
+    def refused(self, in_flight: int, now: float, sent_at: float) -> bool:
+        """A 429, with ``in_flight`` jobs accepted and not over: does the account's limit explain it?"""
+        together = self._heard_at is not None and sent_at <= self._heard_at
+        if self.limit is not None and in_flight >= self._sure - _unnoticed(self._sure):
+            self._settle(in_flight, now, together=together)
+            return True
+        if together:
+            self._refused += 1
+            self._candidate = max(in_flight, self._candidate or 0)
+        else:
+            self._heard_at = now
+            self._weigh(in_flight)
+        sure = self._episodes >= _EPISODES or (self._episodes >= 2 and self._refused >= _SURE)
+        if self._candidate and sure and 2 * self._beyond < self._refused:
+            self.limit = self._sure = self._candidate
+            self._candidate = None
+            self._probe_due = now + self._patience
+            return True
+        return False
+
+    def restart(self) -> None:
+        """What is in flight is not known at the moment: the process was suspended."""
+        self._candidate, self._heard_at = None, None
+
+    def _settle(self, in_flight: int, now: float, *, together: bool) -> None:
+        """The limit is known, and explains a refusal; ``together`` with one that was counted."""
+        assert self.limit is not None
+        if in_flight >= self._sure:
+            self.limit = min(self.limit, in_flight)
+        elif self._short and not together:
+            self.limit = self._sure = max(1, in_flight)
+            self._short = False
+        else:
+            self.limit, self._short = self._sure, True
+        if not together:
+            self._patience = min(_LONGEST_PROBE, 2 * self._patience)
+            self._heard_at = now
+        self._probe_due = now + self._patience
+
+    def _weigh(self, in_flight: int) -> None:
+        candidate = self._candidate
+        if candidate is not None and abs(in_flight - candidate) <= 1 + candidate // 10:
+            self._episodes += 1
+            self._refused += 1
+            self._candidate = min(candidate, in_flight)
+        else:
+            self._candidate, self._episodes, self._refused, self._beyond = in_flight, 1, 1, 0
+
+
+def _unnoticed(limit: int) -> int:
+    """Jobs that may have ended at the service while we still count them."""
+    return 1 + limit // 10
+
+
+_SURE = 6
+_EPISODES = 4
+_PROBE_SECONDS = 10.0
+_LONGEST_PROBE = 900.0

@@ -1,0 +1,88 @@
+"""The settings that a run keeps, read back: JSON in its checkpoint, which may be damaged or somebody else's."""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Mapping
+from typing import Any, Literal, Union, get_args, get_origin
+
+import orjson
+
+from ..core.errors import KeptSettingsError
+
+_LARGEST = 2**63 - 1
+"""SQLite's integers, and micro-dollars among them, end there."""
+_TUPLES = frozenset({"sizes", "fill_down", "allow_hosts", "image_root"})
+_ABOVE_ZERO = frozenset({"variants", "rate", "poll_seconds", "limit"})
+_ONE_OF = {"format": ("csv", "jsonl", "parquet", "xlsx"), "on_doubt": ("hold", "buy-again")}
+_ORIGINS = "origins"
+"""Is shown and decides nothing: what is no text in it is left out."""
+
+
+def read_kept(text: str, types: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in ``text``, JSON, that ``types`` knows, by name. Others are left out, and what is null is a default.
+
+    KeptSettingsError (65) for a text that is no JSON object, and for a value that no setting of that name can have.
+    """
+    try:
+        told = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise _damaged(f"they are no JSON ({error})") from error
+    if not isinstance(told, dict):
+        raise _damaged("they are no JSON object")
+    known = {name: told[name] for name in types if told.get(name) is not None}
+    if isinstance(root := known.get("image_root"), str):  # one folder, until it could be given again
+        known["image_root"] = [root]
+    known[_ORIGINS] = _texts(known.get(_ORIGINS))
+    for name, value in known.items():
+        if not _may_be(name, value, types[name]):
+            raise _damaged(f"{name.replace('_', '-')} is {_shown(value)}")
+    for name in _TUPLES & known.keys():
+        known[name] = tuple(known[name])
+    known["over"] = {name: tuple(values) for name, values in known.get("over", {}).items()}
+    return known
+
+
+def _may_be(name: str, value: Any, wanted: Any) -> bool:
+    if not _is(value, wanted) or value not in _ONE_OF.get(name, (value,)):
+        return False
+    return not isinstance(value, int | float) or value > 0 or (value == 0 and name not in _ABOVE_ZERO)
+
+
+def _texts(value: object) -> dict[str, str]:
+    return {name: text for name, text in value.items() if isinstance(text, str)} if isinstance(value, dict) else {}
+
+
+def _is(value: object, wanted: Any) -> bool:
+    """May a field of the type ``wanted`` hold this JSON value? A tuple is an array there."""
+    kind, inner = get_origin(wanted), get_args(wanted)
+    if kind in {Union, types.UnionType}:
+        return any(_is(value, one) for one in inner)
+    if kind is Literal:
+        return value in inner
+    if kind is tuple:
+        return isinstance(value, list) and all(_is(item, inner[0]) for item in value)
+    if kind is dict:
+        return isinstance(value, dict) and all(_is(item, inner[1]) for item in value.values())
+    if wanted in {int, float}:
+        numbers = int if wanted is int else (int, float)
+        return isinstance(value, numbers) and not isinstance(value, bool) and _is_finite(value)
+    return isinstance(value, wanted)
+
+
+def _is_finite(value: float) -> bool:
+    return math.isfinite(value) and abs(value) <= _LARGEST
+
+
+def _shown(value: object) -> str:
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _damaged(why: str) -> KeptSettingsError:
+    return KeptSettingsError(
+        f"the settings that this run keeps are damaged: {why}; nothing was sent",
+        hint="put the run's checkpoint back from a backup; or type run with its sheet and another --out: what this run "
+        "bought is reused there",
+    )

@@ -1,0 +1,20 @@
+import { $, call, choose, draft, tried } from "./page.js";
+
+$("matrix").addEventListener("submit", (event) => event.preventDefault());
+$("matrix").addEventListener("change", () => {
+  const sizes = [...document.querySelectorAll("[name=size]:checked")].map((box) => box.value);
+  const variants = Number(document.querySelector("[name=variants]:checked").value);
+  $("busy").hidden = false;
+  tried(() => choose({ sizes, variants }, "check")).then((well) => {
+    if (!well) $("busy").hidden = true;
+  });
+});
+
+$("buy")?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const cap = Number.parseFloat($("cap").value) || null;
+  tried(async () => {
+    await call(`drafts/${draft}/wish`, { first: Number(event.submitter.value), cap });
+    location.assign("buy");
+  });
+});

@@ -1,0 +1,40 @@
+"""Which column is what: for each input of the model the column found and why, and the prompt as text with columns in it."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..commands.draft_work import Step
+from .desk import Desk, shown
+from .pages import page
+from .steps import looked
+
+WORDS = {"image": "Source picture", "prompt": "What is to be made of it", "size": "Size"}
+"""The model's inputs as a person calls them."""
+
+
+class Columns:
+    """The screen ``columns``."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.routes = [Route("/drafts/{draft}/columns", shown(self.show))]
+
+    async def show(self, request: Request) -> Response:
+        """Inputs, unused columns, the prompt."""
+        draft = await self._desk.draft(request)
+        told = await looked(self._desk, request, draft, Step.LOOK, "Reading the sheet")
+        if isinstance(told, Response):
+            return told
+        return page(
+            request,
+            "unread" if told["error"] else "columns",
+            draft=draft,
+            play=draft.play,
+            look=told,
+            words=WORDS,
+            model=draft.settings.model,
+            at="columns",
+        )

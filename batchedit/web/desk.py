@@ -1,0 +1,115 @@
+"""What every screen needs: the person's drafts, the work that goes on in processes of its own, answers to its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..commands.drafts import Draft, Drafts
+from ..core.errors import BatcheditError, NotFoundError
+from ..review.json_body import BadRequestError, json_answer, read_json
+from .pages import page
+from .workers import Workers
+
+Told = dict[str, Any]
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Invited(Protocol):
+    """A colleague's link, for one run."""
+
+    @property
+    def token(self) -> str: ...
+    @property
+    def run(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def made_at(self) -> float: ...
+
+
+class GuestLinks(Protocol):
+    """The links of colleagues."""
+
+    def all(self) -> Sequence[Invited]:
+        """Those that hold now."""
+        ...
+
+    def invite(self, run: str, name: str) -> Invited:
+        """A new one."""
+        ...
+
+    def revoke(self, run: str, name: str) -> None:
+        """It admits nobody any more."""
+        ...
+
+
+@dataclass
+class Desk:
+    """``home`` is the folder that ``batchedit ui`` was started in: runs go to ``outputs/`` in it."""
+
+    environ: Mapping[str, str]
+    drafts: Drafts
+    workers: Workers
+    home: Path
+    guests: GuestLinks
+
+    async def draft(self, request: Request) -> Draft:
+        """The draft that the address names. NotFoundError if there is none."""
+        return await to_thread.run_sync(self.drafts.find, request.path_params["draft"])
+
+
+def call(act: Callable[[Request, Told], Awaitable[Told]]) -> Handler:
+    """A call of the page: JSON in, JSON out. What goes wrong is a sentence, and what to do about it."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            told = await read_json(request)
+            if not isinstance(told, dict):
+                raise BadRequestError("what is sent here is an object")
+            return json_answer(await act(request, told))
+        except BadRequestError as error:
+            return json_answer({"message": str(error), "hint": ""}, status=400)
+        except BatcheditError as error:
+            return json_answer(refusal(error), status=_status(error))
+
+    return answer
+
+
+def asked(act: Callable[[Request], Awaitable[Told]]) -> Handler:
+    """A question of the page: nothing in, JSON out."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return json_answer(await act(request))
+        except BatcheditError as error:
+            return json_answer(refusal(error), status=_status(error))
+
+    return answer
+
+
+def shown(show: Handler) -> Handler:
+    """A page; what goes wrong is a page, too."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await show(request)
+        except BatcheditError as error:
+            return page(request, "error", status=_status(error), **refusal(error))
+
+    return answer
+
+
+def refusal(error: BatcheditError) -> Told:
+    """An error as the page says it."""
+    return {"message": str(error), "hint": error.hint}
+
+
+def _status(error: BatcheditError) -> int:
+    return 404 if isinstance(error, NotFoundError) else 422

@@ -1,0 +1,98 @@
+"""Dropping a sheet: the page, and the upload."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from anyio import to_thread
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..commands.draft_take import UPLOAD_MOST, check_room, place_of, server_name
+from ..commands.drafts import Draft
+from ..core.errors import BatcheditError, ManifestError, UsageError
+from ..core.limits import megabytes
+from ..disk import create
+from ..review.json_body import BadRequestError, json_answer
+from .desk import Desk, Told, call, refusal, shown
+from .pages import page
+
+LONGEST_NAME = 300
+LONGEST_LINK = 4_000
+
+
+class Drop:
+    """The drop zone's routes."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.routes = [
+            Route("/new", shown(self.new)),
+            Route("/api/drafts", call(self.make), methods=["POST"]),
+            Route("/api/drafts/{draft}/file", self.put, methods=["PUT"]),
+            Route("/api/drafts/{draft}/arrived", call(self.arrived), methods=["POST"]),
+        ]
+
+    async def new(self, request: Request) -> Response:
+        """Where a sheet is dropped."""
+        return page(request, "new", play="play" in request.query_params, most=f"{UPLOAD_MOST // 10**9} GB")
+
+    async def make(self, _: Request, told: Told) -> Told:
+        """A draft for what is about to be dropped."""
+        draft = await to_thread.run_sync(lambda: self._desk.drafts.make(play=told.get("play") is True))
+        return {"id": draft.id}
+
+    async def put(self, request: Request) -> Response:
+        """One file, as it is."""
+        try:
+            draft = await self._desk.draft(request)
+            if draft.sheet:
+                raise UsageError("this sheet is complete", hint="drop another one on the start page")
+            return json_answer({"bytes": await _receive(request, draft)})
+        except BatcheditError as error:
+            return json_answer(refusal(error), status=422)
+
+    async def arrived(self, request: Request, told: Told) -> Told:
+        """All of it is here, or stands behind ``link``."""
+        draft = await self._desk.draft(request)
+        name, link = told.get("name"), told.get("link", "")
+        if (
+            not isinstance(name, str)
+            or not isinstance(link, str)
+            or len(name) > LONGEST_NAME
+            or len(link) > LONGEST_LINK
+        ):
+            raise BadRequestError("what arrived has a name")
+        if not draft.sheet:
+            choices = {**draft.choices, "arrived": name or "sheet", "link": link}
+            await to_thread.run_sync(replace(draft, name=name or "sheet", choices=choices).save)
+        return {"id": draft.id}
+
+
+async def _receive(request: Request, draft: Draft) -> int:
+    """The body, streamed to a file of our own name; one that is cut off leaves nothing. Returns its bytes."""
+    length = request.headers.get("content-length", "")
+    told = int(length) if length.isdecimal() and len(length) < 16 else 0
+    await to_thread.run_sync(check_room, draft, told)
+    name = request.query_params.get("name", "")
+    inner = request.query_params.get("inside") == "1"
+    target = place_of(draft, name if inner else server_name(name))
+    part = target.with_name(f"{target.name}.part")
+    total = 0
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with create(part) as file:
+            async for chunk in request.stream():
+                total += len(chunk)
+                if total > UPLOAD_MOST:
+                    raise ManifestError(f"the file is larger than {megabytes(UPLOAD_MOST)}")
+                await to_thread.run_sync(file.write, chunk)
+        part.replace(target)
+    except ClientDisconnect:
+        raise ManifestError("the upload was cut off", hint="drop the file again") from None
+    except OSError as error:
+        raise ManifestError(f"the file can't be kept here: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return total

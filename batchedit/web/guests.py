@@ -1,0 +1,144 @@
+"""Links for colleagues: each holds for one run and one name, may look and mark there, and can't do anything else.
+
+They are kept beside the person's own link, where only that person can read them. One that is revoked, or a week old, admits
+nobody from the next request on.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, dataclass
+from hmac import compare_digest
+from pathlib import Path
+from time import time
+from typing import Any
+
+import orjson
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..commands.config import config
+from ..disk import check_own, whole_file
+from ..review.json_body import BadRequestError
+from .desk import Desk, Told, call, shown
+from .link import KEPT_SECONDS
+from .pages import page
+from .run_folders import RunFolders
+
+LONGEST_NAME = 60
+_ONLY_MINE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """``run`` is the run's id in addresses; ``made_at`` is epoch seconds."""
+
+    token: str
+    run: str
+    name: str
+    made_at: float
+
+    def may(self, path: str) -> bool:
+        """Only that run's review, and the style and modules of pages."""
+        return path.startswith((f"/runs/{self.run}/review/", "/assets/"))
+
+
+class GuestFile:
+    """``guests.json`` in the folder of the person's own link."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "guests.json"
+
+    def all(self) -> list[Guest]:
+        """Those that are admitted now."""
+        try:
+            facts = self._path.lstat()
+            told = orjson.loads(self._path.read_bytes()) if not facts.st_mode & 0o077 else []
+            found = [Guest(**one) for one in told]
+        except (OSError, ValueError, TypeError):
+            return []
+        return [guest for guest in found if 0 <= time() - guest.made_at < KEPT_SECONDS]
+
+    def find(self, token: str) -> Guest | None:
+        """Whose link this is."""
+        wanted = token.encode(errors="replace")
+        return next((guest for guest in self.all() if compare_digest(guest.token.encode(), wanted)), None)
+
+    def invite(self, run: str, name: str) -> Guest:
+        """A new link."""
+        guest = Guest(secrets.token_urlsafe(24), run, name, time())
+        self._keep([*self.all(), guest])
+        return guest
+
+    def revoke(self, run: str, name: str) -> None:
+        """Every link of this name for this run."""
+        self._keep([guest for guest in self.all() if (guest.run, guest.name) != (run, name)])
+
+    def _keep(self, guests: list[Guest]) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        check_own(self._path)
+        with whole_file(self._path, _ONLY_MINE) as part:
+            part.chmod(_ONLY_MINE)
+            part.write_bytes(orjson.dumps([asdict(guest) for guest in guests]))
+
+
+class OnlyReview:
+    """ASGI around all screens: a colleague is refused everything but the review that the link is for."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """403 where the link does not reach."""
+        guest = scope.get("guest")
+        if guest is None or guest.may(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        if scope["path"] == "/" and scope["method"] == "GET":
+            answer: Response = Response(status_code=303, headers={"location": f"runs/{guest.run}/review/"})
+        else:
+            answer = PlainTextResponse("This link is for looking and marking only.\n", status_code=403)
+        await answer(scope, receive, send)
+
+
+class Colleagues:
+    """The screen ``colleagues`` of a run: its links, a new one, and revoking."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._folders = RunFolders(desk)
+        self._guests = desk.guests
+        self.routes = [
+            Route("/runs/{run}/colleagues", shown(self.show)),
+            Route("/api/runs/{run}/invite", call(self.invite), methods=["POST"]),
+            Route("/api/runs/{run}/revoke", call(self.revoke), methods=["POST"]),
+        ]
+
+    async def show(self, request: Request) -> Response:
+        """Those who are admitted."""
+        folder, run = await self._folders.find(request), request.path_params["run"]
+        guests = [guest for guest in await to_thread.run_sync(self._guests.all) if guest.run == run]
+        origin = f"http://{request.headers['host']}"
+        told: list[dict[str, Any]] = [{"name": g.name, "at": g.made_at, "link": f"{origin}/{g.token}/"} for g in guests]
+        _, settings, _ = await to_thread.run_sync(config, str(folder), {})
+        return page(request, "colleagues", play=settings.sandbox, run=run, name=folder.name, guests=told)
+
+    async def invite(self, request: Request, told: Told) -> Told:
+        """A link under a name."""
+        await self._folders.find(request)
+        await to_thread.run_sync(self._guests.invite, request.path_params["run"], _name(told))
+        return {"invited": True}
+
+    async def revoke(self, request: Request, told: Told) -> Told:
+        """At once, also in tabs that are open."""
+        await to_thread.run_sync(self._guests.revoke, request.path_params["run"], _name(told))
+        return {"revoked": True}
+
+
+def _name(told: Told) -> str:
+    name = told.get("name")
+    if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+        raise BadRequestError(f"a name has 1 to {LONGEST_NAME} characters")
+    return " ".join(name.split())

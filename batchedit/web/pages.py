@@ -1,0 +1,79 @@
+"""Pages out of templates, everything in them escaped, and the files that they load."""
+
+from __future__ import annotations
+
+from functools import cache
+from hashlib import sha256
+from importlib import resources
+from typing import Any
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from . import words
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+"""Nothing inline, nothing from elsewhere, and no text that a script could make markup of."""
+
+_KINDS = {"css": "text/css", "js": "text/javascript"}
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    def read(name: str) -> str | None:
+        file = resources.files(__package__).joinpath("templates", name)
+        return file.read_text(encoding="utf-8") if file.is_file() else None
+
+    made = jinja2.Environment(
+        loader=jinja2.FunctionLoader(read),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(words.FILTERS)
+    return made
+
+
+def page(request: Request, template: str, *, status: int = 200, **data: Any) -> Response:
+    """``templates/NAME.html`` as an answer that no browser keeps. Links in it begin with ``up``: the way to the root."""
+    up = "../" * (request.scope["path"].count("/") - 1) or "./"
+    text = _environment().get_template(f"{template}.html").render(up=up, play=data.pop("play", False), **data)
+    return HTMLResponse(text, status_code=status, headers={"cache-control": "no-store"})
+
+
+@cache
+def _assets() -> dict[str, tuple[bytes, str, str]]:
+    """Name → content, media type, tag."""
+    found = {}
+    for file in resources.files(__package__).joinpath("assets").iterdir():
+        kind = _KINDS.get(file.name.rpartition(".")[2])
+        if kind:
+            content = file.read_bytes()
+            found[file.name] = content, kind, f'"{sha256(content).hexdigest()[:16]}"'
+    return found
+
+
+async def asset(request: Request) -> Response:
+    """A style or a module. The browser asks each time whether it has the newest."""
+    found = _assets().get(request.path_params["name"])
+    if found is None:
+        return PlainTextResponse("no such file\n", status_code=404)
+    content, kind, tag = found
+    headers = {"cache-control": "no-cache", "etag": tag}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=kind, headers=headers)
+
+
+async def not_found(request: Request, _: Exception) -> Response:
+    """For an address that is none."""
+    return page(request, "error", status=404, message="There is no such page.", hint="")
+
+
+ROUTES = [Route("/assets/{name}", asset)]

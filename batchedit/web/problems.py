@@ -1,0 +1,148 @@
+"""Rows with faults, grouped by cause: mend a cell, all alike at once, leave out. The sheet itself is never changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..commands.draft_edits import Alike, Edits
+from ..commands.draft_work import Step
+from ..commands.drafts import Draft
+from ..ledger.findings import PAGE, Findings
+from ..review.json_body import BadRequestError
+from .desk import Desk, Told, call, shown
+from .pages import page
+from .steps import looked
+
+LONGEST_CELL = 20_000
+_MOST = 1 << 31
+
+
+class Problems:
+    """The screen ``problems``."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.routes = [
+            Route("/drafts/{draft}/problems", shown(self.show)),
+            Route("/api/drafts/{draft}/cell", call(self.cell), methods=["POST"]),
+            Route("/api/drafts/{draft}/alike", call(self.alike), methods=["POST"]),
+            Route("/api/drafts/{draft}/leave", call(self.leave), methods=["POST"]),
+            Route("/api/drafts/{draft}/undo", call(self.undo), methods=["POST"]),
+        ]
+
+    async def show(self, request: Request) -> Response:
+        """Causes, and a hundred rows of one of them."""
+        draft = await self._desk.draft(request)
+        told = await looked(self._desk, request, draft, Step.CHECK, "Checking every row")
+        if isinstance(told, Response):
+            return told
+        if told["error"]:
+            return page(request, "unread", draft=draft, play=draft.play, look=told, at="problems")
+        query = request.query_params
+        cause, begin, row = (_number(query.get(name, "")) for name in ("cause", "from", "row"))
+        data = await to_thread.run_sync(_listed, draft, cause, begin, row)
+        return page(request, "problems", draft=draft, play=draft.play, look=told, at="problems", **data)
+
+    async def cell(self, request: Request, told: Told) -> Told:
+        """One cell of one row."""
+        row, field, text = told.get("row"), told.get("field"), told.get("text")
+        if (
+            type(row) is not int
+            or not 0 < row < _MOST
+            or not _is_text(field, 1_000)
+            or not _is_text(text, LONGEST_CELL)
+        ):
+            raise BadRequestError("a cell has a row, a column and a text")
+
+        def mend(edits: Edits) -> None:
+            edits.cells.setdefault(str(row), {})[str(field)] = str(text)
+            edits.left_out = [other for other in edits.left_out if other != row]
+
+        return await self._edit(request, mend)
+
+    async def alike(self, request: Request, told: Told) -> Told:
+        """The same part of every cell of a column."""
+        field, find, put, whole = (told.get(name) for name in ("field", "find", "put", "whole"))
+        if not all(_is_text(text, LONGEST_CELL) for text in (field, find, put)) or (not find and not whole):
+            raise BadRequestError("say which part of the cells is to become what")
+        rule = Alike(str(field), str(find), str(put), whole is True)
+        return await self._edit(request, lambda edits: edits.alike.append(rule))
+
+    async def leave(self, request: Request, told: Told) -> Told:
+        """A row, or all of a cause, is not bought; or is looked at again (``out`` false)."""
+        draft = await self._desk.draft(request)
+        cause, row, out = told.get("cause"), told.get("row"), told.get("out") is not False
+        if type(cause) is not int and type(row) is not int:
+            raise BadRequestError("say which rows are left out")
+        rows = {row} if type(row) is int else await to_thread.run_sync(_rows_of, draft, int(str(cause)))
+
+        def change(edits: Edits) -> None:
+            now = set(edits.left_out)
+            edits.left_out = sorted(now | rows if out else now - rows)
+
+        return await self._edit(request, change)
+
+    async def undo(self, request: Request, _: Told) -> Told:
+        """Everything that was mended and left out is as it was in the sheet."""
+
+        def forget(edits: Edits) -> None:
+            edits.cells, edits.alike, edits.left_out = {}, [], []
+
+        return await self._edit(request, forget)
+
+    async def _edit(self, request: Request, change: Callable[[Edits], None]) -> Told:
+        draft = await self._desk.draft(request)
+
+        def keep() -> None:
+            edits = Edits.of(draft)
+            change(edits)
+            edits.keep(draft)
+            mark = hashlib.sha256(repr(edits).encode(errors="replace")).hexdigest()[:16]
+            replace(draft, choices={**draft.choices, "edits": mark}).save()
+
+        await to_thread.run_sync(keep)
+        return {"kept": True}
+
+
+def _is_text(value: Any, most: int) -> bool:
+    return isinstance(value, str) and len(value) <= most
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+def _rows_of(draft: Draft, cause: int) -> set[int]:
+    with Findings.opened(draft.folder / "check.sqlite") as findings:
+        return set(findings.rows_of(cause))
+
+
+def _listed(draft: Draft, cause: int, begin: int, row: int) -> dict[str, Any]:
+    """Of one cause, or of all, the hundred from ``begin`` on; ``row``: those around it."""
+    edits = Edits.of(draft)
+    with Findings.opened(draft.folder / "check.sqlite") as findings:
+        place = findings.place(cause, row) if row else None
+        begin = begin if place is None else place // PAGE * PAGE
+        causes = findings.causes()
+        total = next((one.count for one in causes if one.cause == cause), sum(one.count for one in causes))
+        return {
+            "causes": causes,
+            "cause": next((one for one in causes if one.cause == cause), None),
+            "rows": findings.page(cause, begin),
+            "begin": begin,
+            "page_size": PAGE,
+            "total": total,
+            "wanted": row,
+            "missing": bool(row) and place is None,
+            "open_rows": findings.open_rows(),
+            "left_rows": findings.left_out_rows(),
+            "mended": len(edits.cells) + len(edits.alike),
+        }

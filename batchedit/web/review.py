@@ -1,0 +1,127 @@
+"""Looking and marking, during the run and after: the gallery in pages, with the marks of ``batchedit review``."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from ..commands.gallery_page import SHOWN, gallery_page, looking
+from ..commands.small_pictures import file_of, no_picture, small_picture
+from ..core.model import State
+from ..ledger.decisions import Marks
+from ..review import server
+from ..review.page import render, script, style
+from .desk import Desk, Told, asked, shown
+from .run_folders import RunFolders
+
+_LONGEST = 12
+"""Digits of a line's number in an address."""
+
+
+class _Jobs:
+    """Pictures that may be marked: asked one by one, for there may be a million."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __contains__(self, job: object) -> bool:
+        with looking(self._folder) as run:
+            record = run.checkpoint.record(job) if isinstance(job, int) else None
+        return record is not None and record.state is State.DONE
+
+
+class Review:
+    """The screen ``review`` of a run."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._folders = RunFolders(desk)
+        self._few = CapacityLimiter(4)
+        """So many pictures are made small at once: other pages are answered meanwhile."""
+        at = "/runs/{run}/review/"
+        self.routes = [
+            Route(at, shown(self.show)),
+            Route(f"{at}api/items", asked(self.items)),
+            Route(f"{at}api/marks", self._of_marks("news")),
+            Route(f"{at}api/mark", self._of_marks("mark"), methods=["POST"]),
+            Route(f"{at}thumbs/{{job:int}}/{{place}}.webp", shown(self.thumb)),
+            Route(f"{at}files/{{job:int}}/{{place:int}}", shown(self.file)),
+            Route("/assets/gallery.js", _text(script, "text/javascript")),
+            Route("/assets/gallery.css", _text(style, "text/css")),
+        ]
+
+    async def show(self, request: Request) -> Response:
+        """A page of it as it is now: a reload shows every mark."""
+        told = await self.items(request)
+        back = "" if request.scope.get("guest") else f"../../{request.path_params['run']}"
+        text = render(told, served=True, assets="../../../assets/", back=back)
+        return HTMLResponse(text, headers={"cache-control": "no-store"})
+
+    async def items(self, request: Request) -> Told:
+        """A hundred lines. ``from`` is a line's number, ``row`` the sheet's row, ``show`` which lines are wanted."""
+        folder = await self._folders.find(request)
+        first, show = _number(request, "from") or 1, request.query_params.get("show", "all")
+
+        def read() -> Told:
+            with looking(folder) as run:
+                return gallery_page(run, first, show if show in SHOWN else "all", _number(request, "row"))
+
+        return await to_thread.run_sync(read)
+
+    async def thumb(self, request: Request) -> Response:
+        """A picture made small: a grey one where there is none to show."""
+        folder = await self._folders.find(request)
+        job, place = request.path_params["job"], request.path_params["place"]
+        environ = self._desk.environ
+        path = await to_thread.run_sync(lambda: small_picture(folder, job, place, environ), limiter=self._few)
+        if path is None:
+            return Response(no_picture(), media_type="image/webp", headers={"cache-control": "no-store"})
+        return FileResponse(path, media_type="image/webp", headers={"cache-control": "private, max-age=86400"})
+
+    async def file(self, request: Request) -> Response:
+        """One of the run's pictures, whole, by the number of its job."""
+        folder, asked_for = await self._folders.find(request), request.path_params
+        path = await to_thread.run_sync(file_of, folder, asked_for["job"], asked_for["place"])
+        if path is None:
+            return PlainTextResponse("no such picture\n", status_code=404)
+        return FileResponse(path, headers={"cache-control": "no-cache"})
+
+    def _of_marks(self, name: str) -> Callable[[Request], Any]:
+        """The call of that name of ``batchedit review``."""
+
+        async def answer(request: Request) -> Response:
+            folder = await self._folders.find(request)
+            show = server.Show(folder, str, _Jobs(folder), (), Marks(folder), who(request))
+            return cast("Response", await getattr(server.Desk(show, lambda: None), name)(request))
+
+        return shown(answer)
+
+
+def who(request: Request) -> str:
+    """The name that a colleague's link was given, else this person's."""
+    guest = request.scope.get("guest")
+    if guest is not None:
+        return str(guest.name)
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "somebody"
+
+
+def _number(request: Request, name: str) -> int | None:
+    text = request.query_params.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST else None
+
+
+def _text(content: Callable[[], str], kind: str) -> Callable[[Request], Any]:
+    async def answer(_: Request) -> Response:
+        return Response(content(), media_type=kind, headers={"cache-control": "no-cache"})
+
+    return answer

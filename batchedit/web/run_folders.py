@@ -1,0 +1,37 @@
+"""Which run an address names: one of this person's, looked up and never built from what the address holds."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+
+from anyio import to_thread
+from starlette.requests import Request
+
+from ..core.errors import NotFoundError
+from ..ledger.register import Register
+from .desk import Desk
+
+
+def run_id(folder: str | Path) -> str:
+    """A run's part of an address: no path of this machine stands in one."""
+    return sha256(str(Path(folder).resolve()).encode(errors="surrogateescape")).hexdigest()[:12]
+
+
+class RunFolders:
+    """The runs of the person at this desk, by their id."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._known: dict[str, Path] = {}
+
+    async def find(self, request: Request) -> Path:
+        """The folder of the run that the address names. NotFoundError unless it is one of this person's."""
+        wanted = request.path_params["run"]
+        if wanted not in self._known:
+            register = Register.of(self._desk.environ)
+            folders = await to_thread.run_sync(register.folders, self._desk.home / "outputs")
+            self._known = {run_id(folder): folder for folder in folders}
+        if wanted not in self._known:
+            raise NotFoundError("there is no such run", hint="the start page lists those that are")
+        return self._known[wanted]

@@ -1,0 +1,98 @@
+"""``batchedit ui``: the whole way from a dropped sheet to finished pictures, in a browser on this machine.
+
+It listens on 127.0.0.1 and nowhere else. Nothing here buys: runs are processes of their own, and ending the server, the
+browser or the terminal changes nothing about them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from ..commands.drafts import Drafts
+from ..core.errors import UsageError
+from ..ledger.register import Register
+from ..review.local_server import LocalServer
+from . import pages
+from .buy import Buy
+from .columns import Columns
+from .desk import Desk
+from .drop import Drop
+from .guests import Colleagues, GuestFile, OnlyReview
+from .link import LinkFile
+from .morning import Morning
+from .offers import Offers
+from .preview import Preview
+from .price import Price
+from .problems import Problems
+from .review import Review
+from .runs import Runs
+from .sheet import Sheet
+from .start import Start
+from .steps import Steps
+from .workers import Workers
+
+
+def make_app(desk: Desk) -> Starlette:
+    """Every screen's routes, a colleague kept to the one that is theirs."""
+    kinds = (
+        Start,
+        Drop,
+        Steps,
+        Sheet,
+        Columns,
+        Preview,
+        Problems,
+        Price,
+        Buy,
+        Runs,
+        Review,
+        Offers,
+        Morning,
+        Colleagues,
+    )
+    screens = [kind(desk) for kind in kinds]
+    routes = [*(route for screen in screens for route in screen.routes), *pages.ROUTES]
+    return Starlette(routes=routes, exception_handlers={404: pages.not_found}, middleware=[Middleware(OnlyReview)])
+
+
+def serve(environ: Mapping[str, str], ready: Callable[[str], None], *, port: int = 0, new_link: bool = False) -> None:
+    """Serve until Ctrl-C (InterruptedRunError). ``ready`` gets the address; where a server of this person runs already it
+    gets that one's, and nothing is served. ``port`` 0 is the one of last time, or any.
+    """
+    folder = Register.of(environ).folder / "ui"
+    links = LinkFile(folder)
+    link = links.get(renew=new_link)
+    lock = FileLock(folder / "server.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        ready(f"http://127.0.0.1:{link.port}/{link.token}/")
+        return
+    with lock:
+        workers = Workers(environ)
+        guests = GuestFile(folder)
+        app = make_app(Desk(environ, Drafts(environ), workers, Path.cwd(), guests))
+        listen = partial(LocalServer, app, ready, policy=pages.POLICY, token=links.token, guest=guests.find)
+        server = _listen(listen, port or link.port, wanted=bool(port))
+        links.keep(replace(link, port=server.port))
+        try:
+            server.run_until_done()
+        finally:
+            workers.end()
+
+
+def _listen(listen: Callable[..., LocalServer], port: int, *, wanted: bool) -> LocalServer:
+    """On the port of last time, so that tabs and bookmarks hold; another one where somebody else has it now."""
+    try:
+        return listen(port=port)
+    except UsageError:
+        if wanted:
+            raise
+        return listen()

@@ -1,0 +1,76 @@
+"""The start page: what there is, how it stands, what to do next; and the token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ..commands.drafts import Draft
+from ..commands.runs import Listed, list_runs
+from ..commands.token import keep_token, token_source
+from ..core.model import State
+from ..ledger.register import Register
+from ..review.json_body import BadRequestError
+from .desk import Desk, Told, call, shown
+from .pages import page
+from .run_folders import run_id
+
+LONGEST_TOKEN = 4_000
+
+
+class Start:
+    """The start page's routes."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self.routes = [
+            Route("/", shown(self.show)),
+            Route("/api/token", call(self.token), methods=["POST"]),
+            Route("/api/drafts/{draft}/remove", call(self.remove), methods=["POST"]),
+        ]
+
+    async def show(self, request: Request) -> Response:
+        """Runs, drafts, and whether there is a token."""
+        desk = self._desk
+        runs = await to_thread.run_sync(list_runs, Register.of(desk.environ))
+        drafts = await to_thread.run_sync(desk.drafts.all)
+        token = await to_thread.run_sync(token_source, desk.environ)
+        return page(request, "start", runs=[_run(run) for run in runs], drafts=[_draft(d) for d in drafts], token=token)
+
+    async def token(self, _: Request, told: Told) -> Told:
+        """Keep the token that was pasted. It is never told again."""
+        text = told.get("token")
+        if not isinstance(text, str) or len(text) > LONGEST_TOKEN:
+            raise BadRequestError("a token is a text")
+        await to_thread.run_sync(keep_token, text, self._desk.environ)
+        return {"kept": True}
+
+    async def remove(self, request: Request, _: Told) -> Told:
+        """A draft goes, with its copy of the sheet."""
+        draft = await self._desk.draft(request)
+        await to_thread.run_sync(self._desk.drafts.remove, draft)
+        return {"removed": True}
+
+
+def _run(run: Listed) -> dict[str, Any]:
+    total = sum(run.counts.by_state.values())
+    return {
+        "id": run_id(run.folder),
+        "name": run.folder.name,
+        "state": run.state,
+        "done": run.counts.of(State.DONE),
+        "total": total,
+        "failed": run.counts.of(State.FAILED),
+        "money": run.money,
+        "play": run.service == "sandbox",
+        "used_at": run.used_at,
+        "why": run.why if run.state not in {"running", "done"} else "",
+    }
+
+
+def _draft(draft: Draft) -> dict[str, Any]:
+    return {"id": draft.id, "name": draft.name, "play": draft.play, "made_at": draft.made_at}

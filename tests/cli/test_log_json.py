@@ -1,0 +1,62 @@
+"""``--log-json``: each line of stderr is an event with its time and its run; the command's start and end are two of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
+from tests.support.cli import environment, inside, manifest, on
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z").fullmatch
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[RunningSandbox]:
+    with serve(SandboxConfig(latency="0", plain_files=2_000)) as running:
+        yield running
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    """Each line as an object; a line of plain text is none."""
+    found = [json.loads(line) for line in text.splitlines()]
+    assert all(TIME(line["at"]) and line["event"] for line in found), text
+    return found
+
+
+def test_a_log_begins_and_ends_with_the_command(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    manifest(tmp_path / "m.csv", 2)
+    told = inside("run", "m.csv", *on(sandbox, "--log-json"), cwd=tmp_path)
+    lines = [line for line in events(told.stderr) if line["event"] != "checked_images" and "run" in line]
+    assert (lines[0]["event"], lines[0]["command"]) == ("started", "run")
+    assert (lines[-1]["event"], lines[-1]["exit_code"], lines[-1]["jobs"]) == ("ended", 0, {"done": 2})
+    kept = events((tmp_path / "outputs/m/run.jsonl").read_text(encoding="utf-8"))
+    assert {line["run"] for line in (*kept, *lines)} == {lines[0]["run"]}
+    assert [line["event"] for line in kept][:: len(kept) - 1] == ["started", "ended"]
+    (tmp_path / "outputs" / "m").rename(tmp_path / "moved")
+    again = events(inside("fetch", "moved", "--base-url", sandbox.url, "--log-json", cwd=tmp_path).stderr)
+    assert {line["run"] for line in again if "run" in line} == {lines[0]["run"]}
+
+
+def test_what_ends_a_command_is_a_line_too(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    (tmp_path / "batchedit.toml").write_text('rate = "5/s"\nsizes = ["1:1"]\n', encoding="utf-8")
+    manifest(tmp_path / "m.csv", 1)
+    told = inside("run", "m.csv", "--base-url", sandbox.url, "--log-json", cwd=tmp_path, code=64)
+    lines = events(told.stderr)
+    told_of = dict.fromkeys(line["event"] for line in lines)
+    assert [name for name in told_of if name in {"settings", "ended", "error"}] == ["settings", "ended", "error"]
+    assert (lines[-1]["code"], lines[-1]["hint"]) == (64, "the same command with --yes")
+
+
+def test_a_word_that_is_wrong_is_told_in_a_line(tmp_path: Path) -> None:
+    by_flag = inside("status", "m", "--log-json", "--jsn", cwd=tmp_path, code=64).stderr
+    by_environment = inside("status", "m", cwd=tmp_path, code=66, env=environment(BATCHEDIT_LOG_JSON="1")).stderr
+    for text, code in ((by_flag, 64), (by_environment, 66)):
+        (line,) = events(text)
+        assert (line["event"], line["code"]) == ("error", code)
+    assert inside("status", "m", cwd=tmp_path, code=66).stderr.startswith("batchedit: ")

@@ -1,0 +1,54 @@
+"""The bar at 80 columns, and the line a minute where there is no terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from batchedit.commands.bar import Bar, Minutely, described
+from batchedit.core.model import Counts, Money, State
+from batchedit.core.slowdown import Slowdown
+from batchedit.ports import Snapshot
+
+COUNTS = Counts({State.DONE: 420_000, State.WAITING: 20, State.PLANNED: 579_960, State.FAILED: 20})
+BUSY = Snapshot(
+    COUNTS,
+    Money(spent=16_800_000_000, held=800_000),
+    eta=(34_000.0, 41_000.0),
+    paused="the service asks to wait 60 minutes (Retry-After), until 04:12",
+    slowed=Slowdown(4.0, None, 720.0),
+)
+
+
+def test_state_and_time_left_are_what_stays_when_there_is_little_room() -> None:
+    assert described(BUSY, 20) == "waiting · 9.4 h left"
+    assert described(BUSY, 45) == "waiting · 9.4 h left · $16,800.00 · 20 failed"
+    assert described(BUSY, 45, play=True) == "waiting · 9.4 h left · $16,800.00 play money"
+    assert described(Snapshot(Counts({}), Money())) == ""
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_the_bar_breaks_no_word_and_no_line(columns: int) -> None:
+    screen = io.StringIO()
+    bar = Bar(1_000_000, screen)
+    bar._bar.dynamic_ncols = lambda _: (columns, 40)
+    bar.refresh(BUSY)
+    bar.close()
+    lines = screen.getvalue().replace("\r", "\n").split("\n")
+    drawn = next(line for line in reversed(lines) if "420000" in line)
+    assert len(drawn) <= columns
+    said = drawn.split("1000000 done ")[1].rstrip()
+    assert said in {described(BUSY, room) for room in range(1, 300)}
+    assert columns < 60 or said.startswith("waiting · 9.4 h left")
+
+
+def test_without_a_terminal_a_line_a_minute_says_how_long_it_needs() -> None:
+    now, said = [0.0], list[str]()
+    line = Minutely(1_000_000, said.append, clock=lambda: now[0])
+    for now[0] in (1.0, 59.0, 60.0, 61.0, 119.0, 121.0):
+        line.refresh(BUSY)
+    assert len(said) == 2
+    assert said[0].startswith(
+        "420,000 of 1,000,000 done · waiting · 9.4 h left · $16,800.00 · 20 failed · 20 under way"
+    )

@@ -1,0 +1,106 @@
+"""Completion in real shells, as docs/how-to/complete-commands.md sets it up."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from batchedit.cli.app import batchedit
+from batchedit.cli.group import SECTIONS
+from batchedit.ledger.register import Register
+from tests.support.cli import environment
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> dict[str, str]:
+    """An environment with ``batchedit`` on the path, and a folder with one sheet in it."""
+    shim = tmp_path / "bin" / "batchedit"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m batchedit "$@"\n')
+    shim.chmod(0o755)
+    (tmp_path / "spring.csv").write_text("sku,Photo link,prompt\n1,https://x.example/1.png,p\n")
+    return environment() | {
+        "PATH": f"{shim.parent}:{os.environ['PATH']}",
+        "BATCHEDIT_STATE": str(tmp_path / "state"),
+        "HOME": str(tmp_path),
+    }
+
+
+def in_bash(folder: Path, env: dict[str, str], *words: str) -> list[str]:
+    script = (
+        'eval "$(_BATCHEDIT_COMPLETE=bash_source batchedit)"\n'
+        f'COMP_WORDS=("$@"); COMP_CWORD={len(words) - 1}; _batchedit_completion batchedit\n'
+        'printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", *words], cwd=folder, env=env, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split("\n")[:-1]
+
+
+def test_the_help_names_each_command_under_a_heading() -> None:
+    named = [name for names in SECTIONS.values() for name in names]
+    assert len(named) == len(set(named))
+    missing = {name for name, found in batchedit.commands.items() if not found.hidden} - set(named)
+    assert not missing, f"name them in SECTIONS of cli/group.py: {missing}"
+
+
+def test_bash_completes_commands_and_options(tmp_path: Path, shell: dict[str, str]) -> None:
+    assert in_bash(tmp_path, shell, "batchedit", "stat") == ["status"]
+    assert in_bash(tmp_path, shell, "batchedit", "run", "--max") == ["--max-cost"]
+    assert in_bash(tmp_path, shell, "batchedit", "run", "--on-doubt", "buy") == ["buy-again"]
+
+
+def test_bash_completes_the_columns_of_the_sheet(tmp_path: Path, shell: dict[str, str]) -> None:
+    assert in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--id", "s") == ["sku"]
+    assert in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--fill-down", "sku,pr") == ["sku,prompt"]
+    assert in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--map", "image=Ph") == ["image=Photo link"]
+
+
+def test_bash_completes_runs_by_name_and_files(tmp_path: Path, shell: dict[str, str]) -> None:
+    subprocess.run(
+        ["batchedit", "run", "spring.csv", "--sandbox", "--map", "image=Photo link"],
+        cwd=tmp_path, env=shell, capture_output=True, check=True,
+    )  # fmt: skip
+    assert [entry.folder.name for entry in Register.of(shell).entries()] == ["spring"]
+    assert in_bash(tmp_path, shell, "batchedit", "status", "spr") == ["spring", "spring.csv"]
+    assert in_bash(tmp_path, shell, "batchedit", "status", "outputs/s") == ["outputs/spring/"]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh here; CI installs one")
+def test_zsh_completes_commands_at_a_real_prompt(tmp_path: Path, shell: dict[str, str]) -> None:
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        os.execvpe("zsh", ["zsh", "-f", "-i"], shell | {"TERM": "dumb", "PS1": "> "})
+    try:
+        setup = (
+            'autoload -Uz compinit; compinit -u; eval "$(_BATCHEDIT_COMPLETE=zsh_source batchedit)"; print rea""dy\n'
+        )
+        os.write(terminal, setup.encode())
+        read_until(terminal, "ready")
+        os.write(terminal, b"batchedit stat\t")
+        read_until(terminal, "batchedit status")
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        os.close(terminal)
+
+
+def read_until(terminal: int, wanted: str) -> None:
+    seen, end = "", time.monotonic() + PATIENCE
+    while wanted not in seen:
+        assert time.monotonic() < end, seen
+        if select.select([terminal], [], [], 1)[0]:
+            seen += os.read(terminal, 4096).decode(errors="replace")

@@ -1,0 +1,366 @@
+"""A run as a process of its own: what was confirmed and nothing else, whatever becomes of who started it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from batchedit.commands.carry import Offer, Unattended, offer
+from batchedit.commands.confirmation import Command, Confirmation, Desk
+from batchedit.commands.launch import Launch, start
+from batchedit.commands.live import LiveState, live
+from batchedit.commands.trust import keep_typed
+from batchedit.commands.wishes import wish
+from batchedit.core.errors import BatcheditError, UsageError
+from batchedit.ledger.opening import open_checkpoint
+from batchedit.results.report import Report
+from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
+from tests.support.cli import environment, inside, manifest, on, until
+
+QUICK = {"latency": "0", "plain_files": 4_000}
+SLOW = {"latency": "600", "plain_files": 4_000}
+"""No job ends by itself: whatever is to be seen meanwhile is there to be seen."""
+
+
+@pytest.fixture
+def sandbox() -> Iterator[RunningSandbox]:
+    with serve(SandboxConfig(**QUICK)) as it:
+        yield it
+
+
+@pytest.fixture
+def slow() -> Iterator[RunningSandbox]:
+    with serve(SandboxConfig(**SLOW)) as it:
+        yield it
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_left_behind(tmp_path: Path) -> Iterator[None]:
+    """A test that fails half way leaves a process that would wait for its service through the night."""
+    yield
+    if (run_of(tmp_path) / "checkpoint.sqlite").exists() and (left := now(tmp_path).pid):
+        os.kill(left, signal.SIGKILL)
+
+
+def bought(sandbox: RunningSandbox) -> int:
+    count: int = sandbox.ledger()["submits_seen"]
+    return count
+
+
+def command(folder: Path, sandbox: RunningSandbox, verb: Any = "run", target: str = "m.csv", **given: Any) -> Command:
+    keep_typed(environment(), sandbox.url)
+    out = {"out": str(folder / "outputs" / "m")} if verb == "run" else {}
+    return Command(verb=verb, target=str(folder / target), given={**out, "base_url": sandbox.url, **given})
+
+
+def asked(what: Command) -> Offer:
+    """What a page does before it shows the price."""
+    found = anyio.run(offer, what, Unattended(environment()))
+    assert isinstance(found, Offer), found
+    return found
+
+
+def begun(confirmation: Confirmation) -> Launch:
+    return start(confirmation, environment(), patience=90)
+
+
+def run_of(folder: Path) -> Path:
+    return folder / "outputs" / "m"
+
+
+def now(folder: Path) -> LiveState:
+    return live(str(run_of(folder)))
+
+
+def over(folder: Path) -> bool:
+    return not now(folder).alive
+
+
+def shown(terminal: int, words: bytes) -> bytes:
+    """What comes from a terminal's other side until ``words`` are there; a process that says no more fails the test."""
+    seen = b""
+
+    def came() -> bool:
+        nonlocal seen
+        if select.select([terminal], [], [], 0)[0]:
+            try:
+                seen += os.read(terminal, 4096)
+            except OSError:  # nobody holds the other side any more
+                pytest.fail(f"it ended and had said {seen!r}")
+        return words in seen
+
+    until(came)
+    return seen
+
+
+# --- it outlives -----------------------------------------------------------------------------------
+
+
+def test_the_terminal_is_closed_and_the_run_goes_on(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    """The question is asked at the terminal and answered there, and the terminal is closed."""
+    manifest(tmp_path / "m.csv", 3)
+    words = ["run", "m.csv", "--detach", "--base-url", sandbox.url]
+    ours, theirs = pty.openpty()
+    parent = subprocess.Popen(
+        [sys.executable, "-m", "batchedit", *words], cwd=tmp_path, env=environment(), stdin=theirs, stdout=theirs,
+        stderr=theirs, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    assert b"Buy 3 pictures for about $0.12?" in shown(ours, b"[y/N]")
+    os.write(ours, b"y\n")
+    shown(ours, b"to see how it goes")
+    until(lambda: parent.poll() is not None)
+    assert parent.returncode == 0
+    os.close(ours)
+    until(lambda: over(tmp_path))
+    assert (now(tmp_path).state, now(tmp_path).jobs, bought(sandbox)) == ("finished", {"done": 3}, 3)
+    until(lambda: "3 done" in (run_of(tmp_path) / "process.log").read_text(encoding="utf-8"))  # said at the very end
+
+
+def test_who_started_it_is_killed_and_the_run_goes_on(tmp_path: Path, slow: RunningSandbox) -> None:
+    """And a hang-up means nothing to it, for it has no terminal."""
+    manifest(tmp_path / "m.csv", 2)
+    confirmation = asked(command(tmp_path, slow)).confirmation
+    script = (
+        "import json, os, signal, sys; from batchedit.commands.confirmation import Confirmation; "
+        "from batchedit.commands.launch import start; start(Confirmation.read(json.loads(sys.argv[1]))); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    told = json.dumps(confirmation.as_json())
+    killed = subprocess.run(
+        [sys.executable, "-c", script, told], env=environment(), check=False, timeout=90, cwd=tmp_path
+    )
+    assert killed.returncode == -signal.SIGKILL
+    until(lambda: bought(slow) == 2)
+    pid = now(tmp_path).pid
+    assert os.getsid(pid) == pid  # Ctrl-C at the terminal means others
+    os.kill(pid, signal.SIGHUP)
+    wish(str(run_of(tmp_path)), stop=True, who="Dana")
+    until(lambda: over(tmp_path))
+    ended = now(tmp_path)
+    assert (ended.state, ended.stopped, ended.code) == ("stopped", "stopped, as Dana wished", 75)
+
+
+# --- what was confirmed and nothing else -------------------------------------------------------------
+
+
+def carried(confirmation: Confirmation, folder: Path, code: int) -> str:
+    """What the process says that the confirmation is given to; here in this one, which saves the start of a Python."""
+    path = Desk(environment()).hand_in(confirmation)
+    done = inside("confirmed", path, cwd=folder, code=code)
+    return done.stdout + done.stderr
+
+
+def test_a_sheet_that_was_saved_between_the_question_and_the_yes(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    manifest(tmp_path / "m.csv", 3)
+    found = asked(command(tmp_path, sandbox))
+    manifest(tmp_path / "m.csv", 3, prefix="other")
+    with pytest.raises(BatcheditError, match="changed since the yes was said; nothing was bought") as refused:
+        begun(found.confirmation)
+    assert (refused.value.code, bought(sandbox)) == (64, 0)
+    assert refused.value.hint.endswith(f"batchedit run {run_of(tmp_path)}")
+
+
+def test_another_run_bought_half_of_it_meanwhile(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    manifest(tmp_path / "m.csv", 4)
+    found = asked(command(tmp_path, sandbox))
+    manifest(tmp_path / "n.csv", 2)
+    inside("run", "n.csv", *on(sandbox), cwd=tmp_path)
+    assert "2 pictures would be bought now, and the yes was for 4" in carried(found.confirmation, tmp_path, 64)
+    assert bought(sandbox) == 2
+
+
+def test_a_price_that_rose_and_a_cap_that_was_changed(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    manifest(tmp_path / "m.csv", 2)
+    found = asked(command(tmp_path, sandbox, max_cost=5_000_000)).confirmation
+    with closing(open_checkpoint(run_of(tmp_path) / "checkpoint.sqlite")) as checkpoint:
+        checkpoint.top_price = 50_000
+        checkpoint.put("top_price", "50000")
+    assert "costs $0.05 now, and the yes was for $0.04" in carried(found, tmp_path, 64)
+    with closing(open_checkpoint(run_of(tmp_path) / "checkpoint.sqlite")) as checkpoint:
+        checkpoint.put("top_price", "")
+    other = replace(found, cap=3_000_000, nonce="another")
+    assert "the cap is $5.00 now, and the yes was for $3.00" in carried(other, tmp_path, 64)
+    assert bought(sandbox) == 0
+
+
+def test_two_tabs_say_yes_at_once_and_one_buys(tmp_path: Path, slow: RunningSandbox) -> None:
+    """Both to one question, and a third to a question of its own that stood at the same time."""
+    manifest(tmp_path / "m.csv", 2)
+    what = command(tmp_path, slow)
+    one, other = asked(what).confirmation, asked(what).confirmation
+
+    def outcome(confirmation: Confirmation) -> int:
+        try:
+            begun(confirmation)
+        except BatcheditError as error:
+            return error.code
+        return 0
+
+    with ThreadPoolExecutor(3) as tabs:
+        codes = list(tabs.map(outcome, (one, one, other)))
+    assert sorted(codes)[:1] + [code for code in codes if code not in {64, 75}] == [0, 0], codes
+    until(lambda: bought(slow) == 2)
+    with pytest.raises(BatcheditError):
+        begun(one)
+    wish(str(run_of(tmp_path)), stop=True)
+    until(lambda: over(tmp_path))
+    assert bought(slow) == 2
+
+
+def test_a_yes_is_used_once_also_where_what_it_bought_failed(tmp_path: Path) -> None:
+    """A retry whose jobs failed again is the same purchase by its keys: the second tab bought them once more."""
+    manifest(tmp_path / "m.csv", 1)
+    with serve(SandboxConfig(**QUICK, faults=("job:failed=1",))) as sandbox:
+        inside("run", "m.csv", *on(sandbox), cwd=tmp_path, code=1)
+        again = command(tmp_path, sandbox, "retry", "outputs/m")
+        one, other = asked(again).confirmation, asked(again).confirmation
+        carried(one, tmp_path, 1)
+        with pytest.raises(UsageError, match="used already; nothing was bought a second time"):
+            Desk(environment()).hand_in(one)
+        assert "changed since the yes was said" in carried(other, tmp_path, 64)
+        assert bought(sandbox) == 2
+
+
+@pytest.mark.parametrize(("mode", "code"), [(0o644, 64), (0o620, 64), (None, 66)])
+def test_a_confirmation_that_somebody_else_may_have_written(tmp_path: Path, mode: int | None, code: int) -> None:
+    path, words = tmp_path / "yes.json", "is not a file that only you can read and write; nothing was bought"
+    if mode is None:
+        words = "there is no confirmation"
+    else:
+        told = Confirmation(command=Command(verb="run", target="m.csv"), folder=str(tmp_path)).as_json()
+        path.write_text(json.dumps(told))
+        path.chmod(mode)
+    assert words in inside("confirmed", path, cwd=tmp_path, code=code).stderr
+
+
+def test_a_link_is_no_confirmation(tmp_path: Path) -> None:
+    (tmp_path / "real.json").write_text("{}")
+    (tmp_path / "real.json").chmod(0o600)
+    (tmp_path / "yes.json").symlink_to(tmp_path / "real.json")
+    inside("confirmed", tmp_path / "yes.json", cwd=tmp_path, code=66)
+    assert "is no confirmation" in inside("confirmed", tmp_path / "real.json", cwd=tmp_path, code=64).stderr
+
+
+# --- the canary --------------------------------------------------------------------------------------
+
+
+def test_the_first_few_wait_for_a_yes_of_their_own_for_the_rest(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    manifest(tmp_path / "m.csv", 5)
+    first = asked(command(tmp_path, sandbox, canary=2))
+    assert first.quote is not None
+    assert (first.quote.count, first.quote.rest) == (2, 3)
+    assert "look at them, then buy the rest: batchedit run outputs/m" in carried(first.confirmation, tmp_path, 75)
+    assert (bought(sandbox), now(tmp_path).jobs) == (2, {"done": 2, "planned": 3})
+    seen = now(tmp_path)
+    assert (seen.state, seen.stopped) == ("canary", "the first were bought, and the other 3 wait for your yes")
+    rest = asked(command(tmp_path, sandbox, "resume", "outputs/m", canary=2))
+    assert rest.quote is not None
+    assert rest.quote.canary is not None
+    assert (rest.quote.count, rest.quote.rest, rest.quote.canary.done) == (3, 0, 2)
+    carried(rest.confirmation, tmp_path, 0)
+    assert (bought(sandbox), now(tmp_path).state) == (5, "finished")
+
+
+def test_what_may_have_been_bought_is_bought_again_with_a_yes_of_its_own(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 2)
+    with serve(SandboxConfig(**QUICK, faults=("submit:drop_after=at:1",))) as sandbox:
+        inside("run", "m.csv", *on(sandbox, "-j", 1), cwd=tmp_path, code=76)
+        found = asked(replace(command(tmp_path, sandbox, "doubt", "outputs/m"), rows=("all",)))
+        assert found.quote is not None
+        assert found.quote.count == 1
+        carried(found.confirmation, tmp_path, 0)
+        assert bought(sandbox) == 3
+
+
+def test_what_was_bought_is_collected_without_a_yes(tmp_path: Path, slow: RunningSandbox) -> None:
+    manifest(tmp_path / "m.csv", 1)
+    begun(asked(command(tmp_path, slow)).confirmation)
+    until(lambda: now(tmp_path).jobs == {"waiting": 1})
+    os.kill(now(tmp_path).pid, signal.SIGKILL)
+    until(lambda: over(tmp_path))
+    fetching = asked(command(tmp_path, slow, "fetch", "outputs/m"))
+    assert (fetching.quote, fetching.confirmation.digest) == (None, "")
+    going = begun(fetching.confirmation)
+    assert (now(tmp_path).pid, now(tmp_path).doing) == (going.pid, "fetch")
+    wish(str(run_of(tmp_path)), stop=True)
+    until(lambda: over(tmp_path))
+    assert bought(slow) == 1
+
+
+def test_nothing_is_left_to_do(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    manifest(tmp_path / "m.csv", 1)
+    inside("run", "m.csv", *on(sandbox), cwd=tmp_path)
+    found = anyio.run(offer, command(tmp_path, sandbox), Unattended(environment()))
+    assert isinstance(found, Report)
+    assert "1 done" in inside("run", "m.csv", *on(sandbox, "--detach"), cwd=tmp_path).stdout
+
+
+# --- wishes, and what is seen ------------------------------------------------------------------------
+
+
+def test_what_is_wished_of_a_run_that_goes_on(tmp_path: Path, slow: RunningSandbox) -> None:
+    manifest(tmp_path / "m.csv", 6)
+    going = begun(asked(command(tmp_path, slow, concurrency=2)).confirmation)
+    until(lambda: now(tmp_path).jobs == {"planned": 4, "waiting": 2})
+    seen = now(tmp_path)
+    assert (seen.state, seen.pid, seen.doing, seen.cap) == ("going", going.pid, "run", None)
+    run = str(run_of(tmp_path))
+    inside("pause", run, cwd=tmp_path)
+    until(lambda: now(tmp_path).state == "paused")
+    assert "paused, as a person wished" in inside("status", run, cwd=tmp_path).stdout
+    inside("set", run, "-j", "5", "--max-cost", "3", cwd=tmp_path)
+    until(lambda: caps(tmp_path) == [(None, 3_000_000)])
+    inside("set", run, "--max-cost", "none", cwd=tmp_path)
+    until(lambda: caps(tmp_path) == [(None, 3_000_000), (3_000_000, None)])
+    assert bought(slow) == 2  # paused: a higher speed buys nothing
+    inside("resume", run, cwd=tmp_path)
+    until(lambda: bought(slow) == 5)
+    os.kill(going.pid, signal.SIGKILL)
+    until(lambda: over(tmp_path))
+    dead = now(tmp_path)
+    assert (dead.state, dead.stopped) == (
+        "stopped",
+        "its process ended without a word: it was killed, or the machine went down",
+    )
+    assert "nobody works on it" in inside("status", run, "--watch", cwd=tmp_path).stdout
+    for words in (("pause", run), ("stop", run), ("set", run, "-j", "2"), ("resume", run)):
+        assert "nobody works on" in inside(*words, cwd=tmp_path, code=64).stderr
+
+
+def caps(folder: Path) -> list[tuple[int | None, int | None]]:
+    with closing(open_checkpoint(run_of(folder) / "checkpoint.sqlite", read_only=True)) as checkpoint:
+        return [(told["before"], told["after"]) for _, name, told in checkpoint.run_events() if name == "CapSet"]
+
+
+def test_a_damaged_account_of_itself_is_no_account(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    manifest(tmp_path / "m.csv", 1)
+    inside("run", "m.csv", *on(sandbox), cwd=tmp_path)
+    for content in (b"{", b"[]", b'{"format": 99}'):
+        (run_of(tmp_path) / "live.json").write_bytes(content)
+        assert (now(tmp_path).state, now(tmp_path).jobs) == ("finished", {"done": 1})
+
+
+def test_the_machine_is_kept_awake_and_says_so_once(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    manifest(tmp_path / "m.csv", 2)
+    can = environment(WAKEPY_FAKE_SUCCESS="1")
+    told = inside("run", "m.csv", *on(sandbox, "--canary", 1), cwd=tmp_path, env=can).stderr
+    assert told.count("kept awake while this run goes on") == 1
+    sleepy = inside("run", "m.csv", *on(sandbox, "--allow-sleep", "--fresh", "--out", "o"), cwd=tmp_path, env=can)
+    assert "awake" not in sleepy.stderr
+    nobody = inside("run", "m.csv", *on(sandbox, "--fresh", "--out", "p"), cwd=tmp_path)  # no inhibitor on this machine
+    assert "awake" not in nobody.stderr

@@ -1,0 +1,677 @@
+"""Each command that a message, a status or the help prints is typed, from the same folder, and does what was said.
+
+``TABLE`` says which test types which: a command that is printed anywhere in the package and is not in it fails here.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import os
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import chdir, closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import anyio
+import psycopg
+import pytest
+from minisign import KeyPair
+
+from batchedit.cli.app import batchedit
+from batchedit.commands.carry import Offer, Unattended, offer
+from batchedit.commands.confirmation import Command, Desk
+from batchedit.commands.trust import keep_typed
+from batchedit.core.events import Accepted
+from batchedit.core.model import Handle
+from batchedit.ledger.lock import holder, run_lock
+from batchedit.ledger.opening import create_checkpoint, open_checkpoint
+from batchedit.ledger.rescue import rescue
+from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
+from batchedit.settings.model import Settings
+from tests.support.cli import environment, manifest, on, rows, until
+from tests.support.fork_server import Child, Nursery
+from tests.support.postgres import new_database
+
+PACKAGE = Path(__file__).parents[2] / "batchedit"
+VERBS = "|".join(batchedit.commands)
+QUICK = {"latency": "0", "plain_files": 4_000}
+
+TABLE = {
+    ("results/report.py", "to_type('run', run)"): "test_a_run_that_stopped_names_what_goes_on",
+    (
+        "results/report.py",
+        "to_type('run', run, '--max-cost', most)",
+    ): "test_a_run_that_its_cap_stopped_names_a_cap_that_suffices",
+    ("results/report.py", "to_type('fetch', run)"): "test_what_can_not_be_collected",
+    ("results/report.py", "to_type('doubt', run)"): "test_what_can_not_be_collected",
+    (
+        "results/report.py",
+        "to_type('retry', run, '--failed', *_with_cap(report, failed))",
+    ): "test_what_failed_was_moderated_or_may_have_been_bought",
+    (
+        "results/report.py",
+        "to_type('retry', run, '--moderated', *_with_cap(report, moderated))",
+    ): "test_what_failed_was_moderated_or_may_have_been_bought",
+    (
+        "results/report.py",
+        "to_type('retry', run, '--cancelled', *_with_cap(report, cancelled))",
+    ): "test_what_was_cancelled_and_what_was_too_late",
+    ("cli/settle_commands.py", "to_type('fetch', folder)"): "test_what_was_cancelled_and_what_was_too_late",
+    ("cli/commands.py", "to_type('run', run)"): "test_options_that_make_other_pictures_are_refused_for_a_run",
+    (
+        "cli/show.py",
+        "to_type('doubt', run, '--buy-again', _name(doubt, report))",
+    ): "test_doubt_names_a_job_that_it_takes",
+    (
+        "cli/show.py",
+        "to_type('doubt', run, '--write-off', _name(doubt, report))",
+    ): "test_doubt_names_a_job_that_it_takes",
+    ("cli/show.py", "to_type('fetch', run)"): "test_what_can_not_be_collected",
+    ("cli/show.py", "to_type('fetch', report.folder)"): "test_an_id_that_was_pasted_is_collected",
+    ("cli/show.py", "to_type('template')"): "test_nobody_has_a_run_yet",
+    ("cli/show.py", "to_type('run', '--help')"): "test_nobody_has_a_run_yet",
+    ("cli/options.py", "to_type(command.name or 'run', '--help')"): "test_a_setting_that_does_not_exist",
+    ("cli/review_commands.py", "to_type('review', made.run)"): "test_from_the_gallery_to_the_delivery",
+    ("cli/review_commands.py", "to_type('review', done.run)"): "test_from_the_gallery_to_the_delivery",
+    ("cli/review_commands.py", "to_type('redo', run, '--use-notes')"): "test_from_the_gallery_to_the_delivery",
+    ("cli/review_commands.py", "to_type('deliver', run, '--to', _free(run))"): "test_from_the_gallery_to_the_delivery",
+    ("cli/review_commands.py", "to_type('review', run)"): "test_from_the_gallery_to_the_delivery",
+    ("commands/deliver.py", "to_type('review', run.folder.path)"): "test_from_the_gallery_to_the_delivery",
+    ("review/deliver.py", "to_type('review', run)"): "test_from_the_gallery_to_the_delivery",
+    ("commands/redo.py", "to_type('review', run.folder.path)"): "test_from_the_gallery_to_the_delivery",
+    ("commands/runs.py", "to_type('status', told.folder)"): "test_a_run_that_another_process_has",
+    ("commands/runs.py", "to_type('gallery', told.folder)"): "test_a_run_that_another_process_has",
+    (
+        "commands/runs.py",
+        "to_type('run', Path(told.source), '--out', told.folder)",
+    ): "test_a_run_in_which_nothing_was_bought",
+    ("cli/source_commands.py", "to_type('run', path, *roots, '--sandbox')"): "test_a_manifest_that_was_made",
+    ("cli/source_commands.py", "to_type('plan', path, *roots)"): "test_a_manifest_that_was_made",
+    ("cli/source_commands.py", "to_type('plan', path)"): "test_a_manifest_that_was_made",
+    ("manifest/read.py", "to_type('init', source)"): "test_a_manifest_that_was_made",
+    ("planning/other_runs.py", "to_type(verb, run)"): "test_what_another_run_has",
+    (
+        "run_folder.py",
+        "to_type('run', source, *kept, '--out', folder.path)",
+    ): "test_a_run_whose_copy_of_the_manifest_is_gone",
+    (
+        "commands/run.py",
+        "to_type('run', source, '--config', run.folder.settings, '--out', run.folder.path)",
+    ): ("test_a_sheet_that_was_changed_since"),
+    ("commands/retry.py", "to_type('retry', folder.path, *wish.words(kind, chosen.rows_written_off))"): (
+        "test_nothing_is_there_to_retry"
+    ),
+    ("commands/retry.py", "to_type('run', folder.path)"): "test_nothing_is_there_to_retry",
+    ("commands/retry.py", "to_type('status', folder.path)"): "test_nothing_is_there_to_retry",
+    ("commands/doubt.py", "to_type('run', folder.path)"): "test_nothing_is_there_to_retry",
+    ("commands/doubt.py", "to_type('doubt', folder.path)"): "test_doubt_names_a_job_that_it_takes",
+    ("run_folder.py", "to_type('runs')"): "test_a_run_that_is_not_there",
+    ("run_folder.py", "to_type('run', given)"): "test_a_run_that_is_not_there",
+    ("ledger/postgres/schema.py", "to_type('store', 'init', blotted(url))"): "test_a_store_that_is_not_made_or_forgets",
+    (
+        "ledger/postgres/durability.py",
+        "to_type('store', 'init', where, '--i-accept-loss')",
+    ): "test_a_store_that_is_not_made_or_forgets",
+    ("commands/open_run.py", "to_type('audit', folder.path)"): "test_an_id_that_contradicts_the_checkpoint",
+    ("cli/detached.py", "to_type('status', near(launch.folder))"): "test_a_run_in_a_process_of_its_own",
+    (
+        "cli/review_commands.py",
+        "to_type('verify', done.to, '--key', _key_of(signer))",
+    ): "test_from_the_gallery_to_the_delivery",
+    ("cli/live_commands.py", "to_type('resume', folder)"): "test_a_run_in_a_process_of_its_own",
+    ("cli/live_commands.py", "to_type('run', folder)"): "test_a_run_in_a_process_of_its_own",
+    ("commands/models.py", "to_type('models')"): "test_a_model_that_is_not_there",
+    ("commands/wishes.py", "to_type('run', near(folder.path))"): "test_a_run_in_a_process_of_its_own",
+    ("commands/confirmation.py", "to_type(verb, near(Path(self.folder)))"): "test_a_yes_that_was_said_beforehand",
+    ("commands/carry.py", "to_type('run', near(Path(confirmation.folder)))"): "test_a_yes_that_was_said_beforehand",
+}
+"""``(file, call)`` → the test that types it."""
+
+HELP = {"batchedit run manifests/demo.csv --sandbox", "batchedit sandbox --help"}
+"""What the help texts print."""
+
+
+# --- the table is whole ---------------------------------------------------------------------------
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = path.relative_to(PACKAGE).as_posix()
+        if not name.startswith("sandbox/"):  # a program of its own, whose titles hold these words
+            yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(tree):
+        bodies = [node.body] if isinstance(node, kinds) else []
+        for body in bodies:
+            for statement in body:
+                if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+                    yield statement.value
+
+
+def test_every_command_that_is_printed_is_typed_by_a_test() -> None:
+    printed = {
+        (name, ast.unparse(node))
+        for name, tree in sources()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "to_type"
+    }
+    assert printed == set(TABLE)
+    assert set(TABLE.values()) <= set(globals())
+
+
+def test_no_command_is_printed_but_by_the_one_place_that_quotes_its_words() -> None:
+    """Some were put together by hand: unquoted, or with the word RUN, N or DIR, which nobody can type."""
+    wrong = []
+    for name, tree in sources():
+        told = {id(text) for text in docstrings(tree)}
+        for node in ast.walk(tree):
+            text = ast.unparse(node) if isinstance(node, ast.Constant | ast.JoinedStr) and id(node) not in told else ""
+            if re.search(rf"batchedit ((?:{VERBS})\b|\{{)", text):
+                wrong.append(f"{name}:{node.lineno} {text}")
+            if isinstance(node, ast.Import) and "shlex" in ast.unparse(node) and name != "core/typed.py":
+                wrong.append(f"{name}:{node.lineno} quotes by itself")
+    assert wrong == []
+
+
+def test_the_help_names_commands_that_work(typist: Typist) -> None:
+    texts = [batchedit.help or "", *(command.help or "" for command in batchedit.commands.values())]
+    assert set(re.findall(rf"batchedit (?:{VERBS})[^)\n]*", "\n".join(texts))) == HELP
+    (typist.folder / "manifests").mkdir()
+    demo = PACKAGE.parent / "manifests" / "demo.csv"
+    (typist.folder / "manifests" / "demo.csv").write_bytes(demo.read_bytes())
+    typist.type("batchedit sandbox --help")
+    assert "10 done" in typist.type("batchedit run manifests/demo.csv --sandbox").stdout
+
+
+# --- typing ---------------------------------------------------------------------------------------
+
+
+def words_of(command: str) -> list[str]:
+    """The words behind ``batchedit`` as a shell reads them: bash where a word is written by its numbers."""
+    if "$'" not in command:
+        return shlex.split(command)[1:]
+    script = f"printf '%s\\0' {command.removeprefix('batchedit ')}"
+    told = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout
+    return [os.fsdecode(word) for word in told.split(b"\0")[:-1]]
+
+
+@dataclass
+class Typist:
+    """Types commands in ``folder``, and those that were printed."""
+
+    nursery: Nursery
+    folder: Path
+    ways: dict[str, str] = field(default_factory=dict)
+
+    def do(self, *words: object, code: int | None = 0) -> Child:
+        """Type it and remember the commands that it printed, by what stands before each."""
+        done = self.nursery.run(*words, cwd=self.folder, code=code)
+        self.ways = {}
+        for line in (done.stdout + done.stderr).splitlines():
+            if found := re.search(rf"^(.*?)(?:: | )(batchedit (?:{VERBS})\b.*)$", line):
+                self.ways[found[1].removeprefix("  → ").strip()] = found[2]
+        return done
+
+    def type(self, command: str, *more: object, code: int | None = 0) -> Child:
+        return self.do(*words_of(command), *more, code=code)
+
+    def way(self, aim: str) -> str:
+        """The command behind the words ``aim``."""
+        (found,) = [command for words, command in self.ways.items() if aim in words] or [""]
+        assert found, (aim, self.ways)
+        return found
+
+    def states(self, run: str = "outputs/m") -> list[str]:
+        return [str(row["result_status"]) for row in rows(self.folder / run)]
+
+    def runs(self) -> list[str]:
+        return sorted(path.name for path in (self.folder / "outputs").iterdir())
+
+    def reviews(self, command: str) -> str:
+        """Type a ``batchedit review``, without its browser, until it shows its address; then Ctrl-C. Returns what it said."""
+        child = self.nursery.start(*words_of(command), "--no-open", cwd=self.folder)
+        until(lambda: "http://127.0.0.1:" in child.stdout)
+        os.kill(child.pid, signal.SIGINT)
+        child.wait()
+        assert "looked at" in child.stderr, child.stderr
+        self.ways = {}
+        for line in child.stderr.splitlines():
+            if found := re.search(r"→ (.*): (batchedit .*)$", line):
+                self.ways[found[1]] = found[2]
+        return child.stderr
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    found = Nursery()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def typist(tmp_path: Path, nursery: Nursery) -> Typist:
+    return Typist(nursery, tmp_path)
+
+
+def bought(sandbox: RunningSandbox) -> int:
+    return int(sandbox.ledger()["accepted"])
+
+
+# --- a run that ended -----------------------------------------------------------------------------
+
+
+def test_a_run_that_its_cap_stopped_names_a_cap_that_suffices(typist: Typist) -> None:
+    """ "to go on: batchedit run outputs/m" stopped at the same cap again."""
+    manifest(typist.folder / "m.csv", 5)
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("run", "m.csv", *on(it, "--max-cost", "0.09", "--prompt", "a mug {sku}"), code=75)
+        typist.do("status", "outputs/m")
+        typist.type(typist.way("to go on"), "--yes")
+        assert (typist.states(), typist.runs(), bought(it)) == (["done"] * 5, ["m"], 5)
+        assert all(job["prompt"].startswith("a mug") for job in it.ledger(full=True)["requests"])
+
+
+def test_a_cap_below_one_picture_names_a_cap_that_suffices(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 3)
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("run", "m.csv", *on(it, "--max-cost", "0.01"), code=75)
+        assert bought(it) == 0
+        typist.type(typist.way("to go on"), "--yes")
+        assert bought(it) == 3
+
+
+def test_a_retry_under_a_cap_that_is_used_up_names_one_that_suffices(typist: Typist) -> None:
+    """ "retry outputs/m --failed" as it was printed asked, and then bought nothing."""
+    manifest(typist.folder / "m.csv", 4)
+    with serve(SandboxConfig(**QUICK, faults=("job:failed=at:1", "job:moderated=at:2"))) as it:
+        typist.do("run", "m.csv", *on(it, "--max-cost", "0.08", "-j", 1), code=1)
+        it.set_faults([])
+        failed, moderated = typist.way("to buy the failed ones anew"), typist.way("to try the moderated ones again")
+        assert (failed.split()[-2:], moderated.split()[-2:]) == (["--max-cost", "0.12"], ["--max-cost", "0.12"])
+        typist.type(failed, "--yes", code=1)
+        assert bought(it) == 5
+        typist.type(typist.way("to try the moderated ones again"), "--yes")
+        assert (typist.states(), bought(it)) == (["done"] * 4, 6)
+
+
+def test_a_run_that_stopped_names_what_goes_on(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 6)
+    with serve(SandboxConfig(**QUICK, faults=("job:failed=at:1",))) as it:
+        typist.do("run", "m.csv", *on(it, "--stop-after-failures", 1, "-j", 1, "--prompt", "a mug {sku}"), code=75)
+        before = bought(it)
+        assert before < 6
+        typist.type(typist.way("to go on"), "--yes", code=1)
+        assert (typist.states().count("done"), typist.runs(), bought(it)) == (5, ["m"], 6)
+
+
+def test_what_failed_was_moderated_or_may_have_been_bought(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 5)
+    faults = ("job:failed=at:1", "job:moderated=at:2", "submit:drop_after=at:3")
+    with serve(SandboxConfig(**QUICK, faults=faults)) as it:
+        typist.do("run", "m.csv", *on(it, "--prompt", "a mug {sku}", "-j", 1), code=76)
+        it.set_faults([])
+        failed, moderated = typist.way("to buy the failed ones anew"), typist.way("to try the moderated ones again")
+        doubt = typist.way("to decide about what may have been bought")
+        for command, left in ((failed, "1 moderated, 1 in doubt"), (moderated, "1 in doubt")):
+            before = bought(it)
+            assert f"done, {left}\n" in typist.type(command, "--yes", code=76).stdout
+            assert bought(it) == before + 1
+        assert "1 job may have been bought" in typist.type(doubt, code=76).stdout
+        assert typist.runs() == ["m"]
+        assert {job["prompt"].split()[1] for job in it.ledger(full=True)["requests"]} == {"mug"}
+
+
+def test_what_was_cancelled_and_what_was_too_late(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 3)
+    with serve(SandboxConfig(latency="600", slots=1, plain_files=4_000)) as it:
+        child = typist.nursery.start("run", "m.csv", *on(it), cwd=typist.folder)
+        until(lambda: bought(it) == 3)
+        os.kill(child.pid, signal.SIGTERM)
+        assert child.wait() == 143
+        told = typist.do("cancel", "outputs/m").stdout
+        assert "2 cancelled; 1 too late" in told
+        typist.type(typist.way("collect them"), "--stuck-after", 1, code=75)
+        again = typist.way("to buy the cancelled ones anew")
+        typist.type(again, code=64)  # asks, and nobody answers
+        assert bought(it) == 3
+        child = typist.nursery.start(*words_of(again), "--yes", cwd=typist.folder)
+        until(lambda: bought(it) == 5)
+        os.kill(child.pid, signal.SIGTERM)
+        assert child.wait() == 143
+
+
+def test_what_can_not_be_collected(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 2)
+    with serve(SandboxConfig(latency="0.3", plain_files=4_000, faults=("job:slow@600=first:2",))) as it:
+        typist.do("run", "m.csv", *on(it, "--stuck-after", 1), code=75)
+        typist.type(typist.way("to collect what was bought"), code=75)
+        typist.type(typist.way("to give up what can't be collected"), code=75)
+        again, fetch, off = (typist.way(aim) for aim in ("buy row 2 again", "ask for what is not", "give row 2 up"))
+        typist.type(fetch, code=75)
+        assert bought(it) == 2
+        it.set_faults([])
+        typist.type(again, "--yes", code=75)
+        assert (bought(it), typist.states()) == (3, ["done", "uncollected"])
+        assert typist.type(off, code=64).stderr.endswith(": batchedit doubt outputs/m\n"), "row 2 is settled"
+        typist.do("doubt", "outputs/m", code=75)
+        typist.type(typist.way("give row 3 up"))
+        typist.do("run", "outputs/m", code=1)
+        assert typist.states() == ["done", "failed"]
+
+
+def test_doubt_names_a_job_that_it_takes(typist: Typist) -> None:
+    """It printed ROW, which is no row; and a row of several pictures is none that it takes."""
+    manifest(typist.folder / "m.csv", 2)
+    with serve(SandboxConfig(**QUICK, faults=("submit:drop_after=first:4",))) as it:
+        typist.do("run", "m.csv", *on(it, "-j", 1, "--sizes", "1:1,2:3"), code=76)
+        it.set_faults([])
+        typist.do("doubt", "m.csv", code=76)
+        again, off = typist.way("again all the same"), typist.way("up (or more of these")
+        assert again.endswith(" --buy-again sku-1-1x1-1")
+        before = bought(it)
+        typist.type(again, "--yes", code=76)
+        assert bought(it) == before + 1
+        typist.type(off, code=64)
+        assert "4 jobs" not in typist.type(typist.way("which there are"), code=76).stdout
+        typist.type(typist.way("up (or more of these"), code=76)
+        assert sorted(typist.states()) == ["done", "failed", "in_doubt", "in_doubt"]
+
+
+def test_an_id_that_was_pasted_is_collected(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 1)
+    with serve(SandboxConfig(**QUICK, faults=("submit:drop_after=at:1",))) as it:
+        typist.do("run", "m.csv", *on(it), code=76)
+        told = typist.do("doubt", "outputs/m", code=76).stdout
+        assert "the same with --request-id ROW=ID" in told
+        (job,) = it.ledger(full=True)["requests"]
+        typist.do("doubt", "outputs/m", "--request-id", f"2={job['request_id']}")
+        typist.type(typist.way("to collect"))
+        assert (typist.states(), bought(it)) == (["done"], 1)
+
+
+def test_nothing_is_there_to_retry(typist: Typist) -> None:
+    """ "batchedit retry … --row N" could not be typed."""
+    manifest(typist.folder / "m.csv", 5)
+    faults = ("job:moderated=at:1", "submit:drop_after=at:2", "job:failed=at:3")
+    with serve(SandboxConfig(**QUICK, faults=faults)) as it:
+        typist.do("run", "m.csv", *on(it, "-j", 1), code=76)
+        it.set_faults([])
+        typist.do("doubt", "outputs/m", "--write-off", "all")
+        typist.do("retry", "outputs/m", "--cancelled", "--yes", code=64)
+        for kind, count in (("failed", 1), ("moderated", 1), ("written off", 1)):
+            before = bought(it)
+            ways = dict(typist.ways)
+            typist.type(typist.way(f"to buy the {kind} ones anew"), "--yes", code=None)
+            assert bought(it) == before + count, kind
+            typist.ways = ways
+        assert typist.states() == ["done"] * 5
+        typist.do("retry", "outputs/m", "--yes", code=64)
+        assert "5 done" in typist.type(typist.way("how the run stands")).stdout
+        manifest(typist.folder / "n.csv", 3, prefix="n")
+        typist.do("run", "n.csv", *on(it, "--max-cost", "0.05"), code=75)
+        typist.do("doubt", "outputs/n", "--write-off", 2, code=64)
+        typist.type(typist.way("what is not bought yet, a job"), "--yes", "--max-cost", "0.09", code=75)
+        typist.do("retry", "outputs/n", "--failed", "--yes", code=64)
+        typist.type(typist.way("what is not bought yet"), "--yes", "--max-cost", "none")
+        assert typist.states("outputs/n") == ["done"] * 3
+
+
+# --- a run that is named --------------------------------------------------------------------------
+
+
+def test_options_that_make_other_pictures_are_refused_for_a_run(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 2)
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("run", "m.csv", "--base-url", it.url, code=64)
+        typist.do("run", "outputs/m", "--set", "prompt=other", "--yes", code=64)
+        typist.type(typist.way("to go on with it as it is"), "--yes")
+        assert bought(it) == 2
+
+
+def test_a_sheet_that_was_changed_since(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 2)
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("run", "m.csv", *on(it, "--prompt", "a mug {sku}"))
+        manifest(typist.folder / "m.csv", 3)
+        typist.do("run", "outputs/m", "--yes")
+        assert bought(it) == 2
+        typist.type(typist.way("to take the changes in"), "--yes")
+        assert (bought(it), typist.runs()) == (3, ["m"])
+        assert {job["prompt"].split()[1] for job in it.ledger(full=True)["requests"]} == {"mug"}
+
+
+def test_a_run_that_is_not_there(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 1)
+    (typist.folder / "empty").mkdir()
+    for name in ("nothing", "empty"):
+        typist.do("status", name, code=66)
+        typist.type(typist.way("see yours with"))
+    typist.do("status", "m.csv", code=66)
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.type(typist.way("start one with"), *on(it))
+        assert bought(it) == 1
+
+
+def test_a_run_in_which_nothing_was_bought(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 1)
+    run = typist.folder / "night"
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("run", "m.csv", "--base-url", it.url, "--out", "night", code=64)
+        for path in (*run.glob("checkpoint.sqlite*"), *run.glob("manifest.*"), *run.glob("results.*")):
+            path.unlink()
+        create_checkpoint(run / "checkpoint.sqlite", model=Settings().model, service=it.url).close()
+        typist.do("runs")
+        typist.type(typist.way("nothing was ever bought in it; to start it"), *on(it))
+        assert (bought(it), typist.states("night")) == (1, ["done"])
+
+
+def test_a_run_whose_copy_of_the_manifest_is_gone(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 2)
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("run", "m.csv", *on(it, "--prompt", "a mug {sku}"))
+        (typist.folder / "outputs" / "m" / "manifest.csv").unlink()
+        typist.do("gallery", "outputs/m", code=66)
+        typist.type(typist.way("take it in anew"), "--yes")
+        assert (bought(it), (typist.folder / "outputs" / "m" / "manifest.csv").exists()) == (2, True)
+
+
+def test_a_run_that_another_process_has(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 1)
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("run", "m.csv", *on(it))
+        run = typist.folder / "outputs" / "m"
+        with run_lock(run, "run"):
+            typist.do("runs")
+            assert "1 done" in typist.type(typist.way("to see how it goes")).stdout
+        typist.do("runs")
+        typist.type(typist.way("to look through the pictures"))
+        assert (run / "gallery.html").exists()
+
+
+def test_a_model_that_is_not_there(typist: Typist) -> None:
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("models", "show", "nobody/none", "--base-url", it.url, code=66)
+        typist.type(typist.way("which there are"), "--base-url", it.url)
+
+
+def test_a_run_in_a_process_of_its_own(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 2)
+    with serve(SandboxConfig(latency="600")) as it:
+        typist.do("run", "m.csv", *on(it, "-j", 1, "--detach"))
+        assert "going on" in typist.type(typist.way("to see how it goes")).stdout
+        typist.do("pause", "outputs/m")
+        typist.type(typist.way("to go on"))
+        typist.do("stop", "outputs/m")
+        later = typist.way("to go on with it later")
+        until(lambda: not holder(typist.folder / "outputs" / "m"))
+        typist.do("pause", "outputs/m", code=64)
+        assert typist.way("to go on with it") == later
+        assert "pid" in typist.type(later, "--yes", "--detach").stderr
+        typist.do("stop", "outputs/m")
+        until(lambda: not holder(typist.folder / "outputs" / "m"))
+
+
+def test_a_yes_that_was_said_beforehand(typist: Typist) -> None:
+    """To another price, and to the first few of a run."""
+    manifest(typist.folder / "m.csv", 3)
+    out = str(typist.folder / "outputs" / "m")
+    with serve(SandboxConfig(**QUICK)) as it, chdir(typist.folder):
+        keep_typed(environment(), it.url)
+        what = Command(verb="run", target="m.csv", given={"base_url": it.url, "out": out, "canary": 1})
+        found = anyio.run(offer, what, Unattended(environment()))
+        assert isinstance(found, Offer)
+        dearer = replace(found.confirmation, price=1, nonce="other")
+        typist.do("confirmed", Desk(environment()).hand_in(dearer), code=64)
+        assert typist.way("to be asked anew") == "batchedit run outputs/m"
+        typist.do("confirmed", Desk(environment()).hand_in(found.confirmation), code=75)
+        typist.type(typist.way("then buy the rest"), "--yes")
+        assert (typist.states(), bought(it)) == (["done"] * 3, 3)
+
+
+def test_what_another_run_has(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 1)
+    with serve(SandboxConfig(**QUICK, faults=("submit:drop_after=at:1",))) as it:
+        typist.do("run", "m.csv", *on(it), code=76)
+        manifest(typist.folder / "n.csv", 1)
+        typist.do("plan", "n.csv", "--base-url", it.url)
+        typist.type(typist.way("decide there"), "--write-off", 2)
+        assert typist.states() == ["failed"]
+
+
+def test_an_id_that_contradicts_the_checkpoint(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 1)
+    run = typist.folder / "outputs" / "m"
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("run", "m.csv", *on(it))
+        with closing(open_checkpoint(run / "checkpoint.sqlite", read_only=True)) as checkpoint:
+            (record,) = checkpoint.records("1")
+        rescue(run, record.id, record.job.key, Accepted(1.0, Handle("req-other")))
+        typist.do("run", "outputs/m", "--yes")
+        assert "req-other" in typist.type(typist.way("to see it again"), code=1).stdout
+
+
+# --- around a run ---------------------------------------------------------------------------------
+
+
+def test_nobody_has_a_run_yet(typist: Typist) -> None:
+    typist.do("runs")
+    template, how = typist.way("a sheet to fill in"), typist.way("how to run yours")
+    assert "--sandbox" in typist.type(how).stdout
+    typist.type(template)
+    assert (typist.folder / "manifest.xlsx").exists()
+
+
+def test_a_setting_that_does_not_exist(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 1)
+    (typist.folder / "s.toml").write_text("zzzzzz = 1\n", encoding="utf-8")
+    typist.do("run", "m.csv", "--config", "s.toml", code=64)
+    assert "--concurrency" in typist.type(typist.way("see")).stdout
+
+
+def test_a_manifest_that_was_made(typist: Typist) -> None:
+    """A name with a blank, and pictures that lie elsewhere: the options that they need stand in the command."""
+    photos = typist.folder / "new photos"
+    photos.mkdir()
+    from PIL import Image
+
+    for n in range(2):
+        Image.new("RGB", (64, 64), (90 * n, 80, 70)).save(photos / f"mug {n}.png")
+    typist.do("plan", "new photos", code=65)
+    typist.type(typist.way("To make a manifest of its pictures"))
+    rehearse, count = typist.way("rehearse it"), typist.way("count and price it")
+    assert "2 done" in typist.type(rehearse).stdout
+    assert "2 pictures" in typist.type(count, "--no-check-images").stdout
+    typist.do("template", "--to", "my sheet.csv")
+    typist.type(typist.way("fill it in, then"), code=None)
+
+
+def decide(folder: Path, verdicts: dict[str, str]) -> Path:
+    """A decisions.csv as the gallery exports it."""
+    keys = {str(row["sku"]): str(row["result_key"]) for row in rows(folder)}
+    path = folder / "decisions.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["decision", "note", "when", "job"])
+        for sku, verdict in verdicts.items():
+            table.writerow([verdict, "", "2026-11-22T08:00:00Z", f"k{keys[sku]}"])
+    return path
+
+
+def test_from_the_gallery_to_the_delivery(typist: Typist) -> None:
+    """With --out each of these named the sheet's own run; and "batchedit review" alone, or DIR, can't be typed."""
+    manifest(typist.folder / "m.csv", 3)
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("run", "m.csv", *on(it, "--out", "the night"))
+        typist.do("gallery", "m.csv", "--out", "the night")
+        typist.reviews(typist.way("to decide and have it kept"))
+        typist.reviews(typist.ways["to go on looking"])
+        typist.do("redo", "the night", "--yes", code=64)
+        typist.reviews(typist.way("reject some with"))
+        typist.do("deliver", "the night", "--to", "x", code=64)
+        typist.reviews(typist.way("approve them first"))
+        decisions = decide(typist.folder / "the night", {"sku-1": "approved", "sku-2": "rejected"})
+        typist.do("review", "m.csv", "--out", "the night", "--import", decisions)
+        redo, hand_on = typist.way("another try for the rejected ones"), typist.way("hand on the approved ones")
+        typist.type(redo, "--yes")
+        assert bought(it) == 4
+        key = typist.folder / "own.key"
+        key.write_bytes(bytes(KeyPair.generate().secret_key))
+        typist.type(hand_on, "--sign", key)
+        ways = dict(typist.ways)
+        typist.type(typist.way("its receiver checks it with"))
+        typist.ways = ways
+        assert len(list((typist.folder / "the night-approved").rglob("*.png"))) == 1
+        typist.reviews(typist.way("look at the rest"))
+        assert typist.ways["hand on the approved ones"].endswith(" --to 'the night-approved2'")
+        (picture,) = (typist.folder / "the night" / "files").glob("sku-1-*.png")
+        picture.unlink()
+        typist.do("deliver", "the night", "--to", "y", code=65)
+        typist.reviews(typist.way("take back their approval"))
+
+
+# --- a shared ledger ------------------------------------------------------------------------------
+
+
+def test_a_store_that_is_not_made_or_forgets(typist: Typist) -> None:
+    url = new_database(store=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET synchronous_commit = off".encode())
+    typist.do("workers", "--store", url, code=64)
+    typist.type(typist.way("make one with"), code=74)
+    typist.type(typist.way("if it may be borne, once"))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DELETE FROM batchedit.migration WHERE number = 3")
+    typist.do("workers", "--store", url, code=74)
+    typist.type(typist.way("once its workers have ended"), code=74)
+    typist.type(typist.way("if it may be borne, once"))
+    assert "nobody works in this store" in typist.do("workers", "--store", url).stdout
+
+
+# --- odd names ------------------------------------------------------------------------------------
+
+ODD = (
+    "the shop", "it's", 'say "hi"', "-x", "--yes", "mug\tred", "two\nlines", "red\x1b[31m", "gift\u202enosj", "Straße",
+    "$HOME", "a;b", "a`b", "*", "~", "back\\slash", "eins\\x1b", "'\x07'",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_name_with_odd_characters_is_printed_so_that_it_can_be_typed(typist: Typist, name: str) -> None:
+    sheet, out = f"{name}.csv", f"{name} run"
+    manifest(typist.folder / sheet, 2)
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("status", "--", sheet, code=66)
+        typist.type(typist.way("start one with"), *on(it, "--max-cost", "0.05", f"--out={out}"), code=75)
+        typist.type(typist.way("to go on"), "--yes")
+        assert (typist.states(out), bought(it)) == (["done"] * 2, 2)
+        assert (typist.folder / out / "results.csv").exists()
+        typist.do("runs")
+        typist.type(typist.way("to look through the pictures"))

@@ -1,0 +1,108 @@
+"""``import batchedit``: typed options, progress, plan and status, and what a program is told."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import batchedit
+from batchedit.sandbox import SandboxConfig, serve
+from tests.support.cli import environment, manifest
+
+QUICK = SandboxConfig(latency="0.1", plain_files=8_000)
+
+
+def test_a_run_tells_how_far_it_is_in_pictures_and_dollars(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 4)
+    seen: list[batchedit.Progress] = []
+    with serve(QUICK) as sandbox:
+        result = batchedit.run(
+            tmp_path / "m.csv", out=tmp_path / "run", base_url=sandbox.url, max_cost=Decimal("0.50"),
+            environ=environment(), on_progress=seen.append,
+        )  # fmt: skip
+    assert (result.code, result.done) == (0, 4)
+    assert result.money == batchedit.RunMoney(Decimal("0.16"), Decimal(0), Decimal(0), Decimal("0.50"))
+    assert [now.total for now in seen] == [4] * len(seen)
+    assert seen[-1].done <= 4
+    assert isinstance(seen[-1].money.spent, Decimal)
+
+
+def test_an_error_of_the_callers_own_progress_ends_no_purchase(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest(tmp_path / "m.csv", 2)
+
+    def fail(_: batchedit.Progress) -> None:
+        raise ZeroDivisionError
+
+    with serve(QUICK) as sandbox:
+        result = batchedit.run(
+            tmp_path / "m.csv", out=tmp_path / "run", base_url=sandbox.url, environ=environment(), on_progress=fail
+        )
+    assert result.done == 2
+    assert caplog.text.count("on_progress failed") == 1
+
+
+def test_plan_and_status(tmp_path: Path) -> None:
+    sheet = tmp_path / "m.csv"
+    sheet.write_text("sku,image,prompt\nA,https://x.example/1.png,an ad\nB,http://x.example/1.png,an ad\n")
+    options: batchedit.Options = {"price": "0.04", "sandbox": True, "skip_invalid": True}
+    found = batchedit.plan(sheet, out=tmp_path / "run", environ=environment(), **options)
+    assert (found.rows, found.to_buy, found.invalid_rows) == (2, 1, 1)
+    assert found.estimate == found.price == Decimal("0.04")
+    ((row, name, column, reason),) = found.problems
+    assert (row, name, column) == (3, "B", "image")
+    assert "http://" in reason
+    assert not (tmp_path / "run").exists()
+    with serve(QUICK) as sandbox:
+        done = batchedit.run(
+            sheet, out=tmp_path / "run", base_url=sandbox.url, environ=environment(), skip_invalid=True
+        )
+    now = batchedit.status(tmp_path / "run")
+    assert (now.folder, now.counts, now.money) == (done.folder, done.counts, done.money)
+    assert now.results["result_status"].tolist() == ["done", "invalid"]
+
+
+def test_a_bad_option_is_told_with_the_nearest_name(tmp_path: Path) -> None:
+    with pytest.raises(batchedit.UsageError, match="there is no option 'promt'") as raised:
+        batchedit.run(tmp_path / "m.csv", promt="an ad")  # type: ignore[call-arg]
+    assert raised.value.hint == "did you mean prompt?"
+
+
+@pytest.mark.parametrize("name", ["run", "plan"])
+def test_where_a_loop_is_running_already_it_says_what_to_do(tmp_path: Path, name: str) -> None:
+    async def notebook() -> None:
+        getattr(batchedit, name)(tmp_path / "m.csv")
+
+    with pytest.raises(batchedit.UsageError) as raised:
+        asyncio.run(notebook())
+    assert raised.value.hint == f"await batchedit.a{name}(…) instead"
+
+
+def test_an_observer_sees_events_of_the_public_kinds(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 1)
+    seen: list[object] = []
+
+    class Watcher:
+        def saw(self, _: object, event: object) -> None:
+            seen.append(type(event))
+
+        def note(self, _name: str, _message: str, **_: object) -> None: ...
+
+    with serve(QUICK) as sandbox:
+        batchedit.run(
+            tmp_path / "m.csv", out=tmp_path / "run", base_url=sandbox.url, environ=environment(), observer=Watcher()
+        )
+    bought = [kind for kind in seen if kind is not batchedit.events.Pending]
+    assert bought[:2] == [batchedit.events.Reserved, batchedit.events.Accepted]
+    assert bought[-1] is batchedit.events.Saved
+
+
+def test_the_version_is_the_packages() -> None:
+    assert batchedit.__version__ == version("batchedit")
+    with pytest.raises(AttributeError):
+        batchedit.nothing  # noqa: B018

@@ -1,0 +1,92 @@
+"""``batchedit models``, other models end to end, and the vendor's published client's calls against the sandbox."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from batchedit.sandbox import SandboxConfig, serve
+from tests.support.cli import inside, on, rows
+
+QUICK = {"latency": "0.1", "plain_files": 8_000}
+FLUX = "blackforestlabs/flux-1-kontext/pro/edit"
+
+
+def test_the_catalogue_is_listed_and_searched(tmp_path: Path) -> None:
+    with serve(SandboxConfig(price="0.05")) as sandbox:
+        told = inside("models", "--base-url", sandbox.url, cwd=tmp_path).stdout
+        assert [line.split()[0] for line in told.splitlines() if not line.startswith(" ")] == [
+            FLUX,
+            "google/nano-banana-2/edit",
+            "openai/gpt-4o-image/edit",
+        ]
+        assert "$0.05 a picture" in told
+        found = inside("models", "banana", "--base-url", sandbox.url, cwd=tmp_path).stdout
+        assert found.splitlines()[0].startswith("google/nano-banana-2/edit")
+        assert "  inputs  image_urls, prompt, safety_tolerance" in found
+        assert inside("models", "nothing", "--base-url", sandbox.url, cwd=tmp_path, code=66).stdout
+
+
+def test_one_model_is_shown_with_its_inputs(tmp_path: Path) -> None:
+    with serve(SandboxConfig()) as sandbox:
+        told = inside("models", "show", FLUX, "--base-url", sandbox.url, cwd=tmp_path).stdout
+        assert "image_url" in told
+        assert "Needed." in told
+        wrong = inside("models", "show", "acme/none", "--base-url", sandbox.url, cwd=tmp_path, code=66)
+    assert "there is no model acme/none" in wrong.stderr
+
+
+def test_a_service_without_a_catalogue_names_what_comes_with_the_program(tmp_path: Path) -> None:
+    with serve(SandboxConfig(catalogue=False)) as sandbox:
+        told = inside("models", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
+        shown = inside("models", "show", FLUX, "--base-url", sandbox.url, cwd=tmp_path).stdout
+    assert FLUX in told
+    assert "image_url" in shown
+
+
+@pytest.mark.parametrize("model", [FLUX, "google/nano-banana-2/edit"])
+def test_a_sheet_of_another_model_is_bought(tmp_path: Path, model: str) -> None:
+    (tmp_path / "m.csv").write_text("sku,image,prompt\nA,https://x.example/1.png,an ad\n")
+    with serve(SandboxConfig(**QUICK)) as sandbox:
+        inside("run", "m.csv", "--model", model, *on(sandbox), cwd=tmp_path)
+        assert sandbox.ledger()["accepted"] == 1
+    assert [row["result_status"] for row in rows(tmp_path / "outputs/m")] == ["done"]
+
+
+def test_the_calls_of_the_vendors_published_client(tmp_path: Path) -> None:
+    """Written anew from what is known of it (docs/vendor-api.md): list, submit, poll, result with cost, cancel, balance."""
+    config = SandboxConfig(latency="0.5", result_while_running="400005", balance="1", plain_files=8_000)
+    with (
+        serve(config) as it,
+        httpx.Client(base_url=it.url, headers={"Authorization": "Bearer t"}, trust_env=False) as http,
+    ):
+        page = http.get("/v1/models", params={"limit": 2, "offset": 1, "include_schema": "true"}).json()
+        assert (len(page["models"]), page["total"], page["limit"], page["offset"]) == (2, 3, 2, 1)
+        assert page["models"][0]["price_unit"] == "output"
+        assert http.get("/v1/models", params={"limit": 501}).status_code == 422
+        assert http.get("/v1/models/categories").json() == {"categories": ["image-to-image"]}
+        assert http.get(f"/v1/models/{FLUX}").json()["required_inputs"] == ["image_url", "prompt"]
+        assert http.get("/prod/v2/balance").json()["balance_microdollars"] == 1_000_000
+        many = {"image_urls": ["https://x.example/1.png"] * 21, "prompt": "p"}
+        refused = http.post("/v1/models/google/nano-banana-2/edit", json=many)
+        assert (refused.status_code, refused.json()["error_code"]) == (422, 422001)
+        made = http.post(f"/v1/models/{FLUX}", json={"image_url": "https://x.example/1.png", "prompt": "p"}).json()
+        early = http.get(f"/v1/requests/{made['request_id']}/result").json()
+        assert early["error_code"] == 400005
+        while http.get(made["status_url"]).json()["status"] != "completed":
+            time.sleep(0.05)
+        result = http.get(f"/v1/requests/{made['request_id']}/result", params={"include_cost": "true"}).json()
+        assert (result["status"], result["cost"]) == ("completed", 0.04)
+        assert http.get(result["output"]["image"]).content
+        late = http.post(f"/v1/requests/{made['request_id']}/cancel").json()
+        assert late["outcome"] == "not_cancellable"
+
+
+def test_a_run_takes_not_ready_for_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("sku,image,prompt\nA,https://x.example/1.png,an ad\n")
+    with serve(SandboxConfig(latency="1", plain_files=8_000, result_while_running="400005")) as sandbox:
+        inside("run", "m.csv", "--poll-seconds", "0.2", *on(sandbox), cwd=tmp_path)
+    assert [row["result_status"] for row in rows(tmp_path / "outputs/m")] == ["done"]

@@ -1,0 +1,177 @@
+"""The proxy of the environment and the service's address: what can't be used is refused before anything is sent."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from batchedit.commands.proxy import find_proxy
+from batchedit.core.errors import UsageError
+from batchedit.core.review import Mark, Verdict
+from batchedit.ledger.decisions import Marks
+from batchedit.ledger.opening import open_checkpoint
+from batchedit.review.notify import notify
+from batchedit.sandbox import SandboxConfig, serve
+from batchedit.settings.model import DEFAULT_BASE_URL, Settings
+from tests.support.cli import environment, manifest, on, start, until
+from tests.support.cli import inside as batchedit
+from tests.support.raw_server import RawServer
+
+
+@pytest.fixture
+def proxy() -> object:
+    """A real proxy that refuses every tunnel."""
+    running = RawServer([RawServer.http(403)])
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.mark.parametrize(
+    ("told", "used"),
+    [
+        ("127.0.0.1:9", "http://127.0.0.1:9"),
+        ("proxy.example.com", "http://proxy.example.com"),
+        (" http://user:secret@[::1]:8080 ", "http://user:secret@[::1]:8080"),
+        ("", None),
+        ("  ", None),
+    ],
+)
+def test_a_proxy_as_other_tools_take_it_ended_in_a_traceback(told: str, used: str | None) -> None:
+    assert find_proxy({"HTTPS_PROXY": told}) == used
+    assert find_proxy({"HTTPS_PROXY": " ", "https_proxy": told}) == used
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize(
+    "told", ["socks5://me:secret@127.0.0.1:9", "ftp://127.0.0.1:9", "http://", "http://127.0.0.1:99999", "http://a b:1"]
+)
+def test_a_proxy_that_cannot_be_used_is_one_sentence(tmp_path: Path, command: str, told: str) -> None:
+    manifest(tmp_path / "m.csv", 1)
+    refused = batchedit(command, "m.csv", cwd=tmp_path, env=environment(HTTPS_PROXY=told), code=64)
+    assert "HTTPS_PROXY" in refused.stderr
+    assert "nothing was sent" in refused.stderr
+    assert "unset HTTPS_PROXY" in refused.stderr
+    assert "secret" not in refused.stderr + refused.stdout
+    with pytest.raises(UsageError):
+        find_proxy({"https_proxy": told})
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_proxy_without_a_scheme_or_blank_is_taken_as_other_tools_take_it(tmp_path: Path, command: str) -> None:
+    """127.0.0.1:9 is nobody: the service can't be reached then, in a sentence, and a loopback service needs no proxy."""
+    manifest(tmp_path / "m.csv", 1)
+    with serve(SandboxConfig(latency="0", plain_files=4_000)) as sandbox:
+        words = [command, "m.csv", *on(sandbox)] if command == "run" else [command, "m.csv", "--base-url", sandbox.url]
+        for told in ("  ", ""):
+            batchedit(*words, cwd=tmp_path, env=environment(HTTPS_PROXY=told))
+        told = batchedit(*words, cwd=tmp_path, env=environment(HTTPS_PROXY="127.0.0.1:9"), code=None)
+        assert "Traceback" not in told.stderr
+        assert told.returncode in {0, 69}, told.stderr
+        assert sandbox.ledger()["accepted"] == (1 if command == "run" else 0)
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize("place", ["RUNCOMFY_CONFIG_DIR", "XDG_CONFIG_HOME"])
+def test_the_token_in_a_moved_folder_of_configuration_is_used_by_each_command(
+    tmp_path: Path, command: str, place: str
+) -> None:
+    manifest(tmp_path / "m.csv", 1)
+    folder = tmp_path / "kept" if place == "RUNCOMFY_CONFIG_DIR" else tmp_path / "kept" / "runcomfy"
+    folder.mkdir(parents=True)
+    (folder / "token.json").write_text('{"access_token": "of-the-folder"}', encoding="utf-8")
+    env = environment(HOME=str(tmp_path), **{place: str(tmp_path / "kept")})
+    del env["RUNCOMFY_API_TOKEN"]
+    with serve(SandboxConfig(latency="0", plain_files=4_000)) as sandbox:
+        words = on(sandbox) if command == "run" else ["--base-url", sandbox.url]
+        told = batchedit(command, "m.csv", *words, cwd=tmp_path, env=env)
+        assert "the catalogue" in told.stdout + told.stderr, "the price was asked of the service, with the token"
+        (folder / "token.json").unlink()
+        without = batchedit(
+            command, "m.csv", "--fresh", *words, cwd=tmp_path, env=env, code=77 if command == "run" else 0
+        )
+        assert "token" in without.stderr or command == "plan"
+        assert sandbox.ledger()["accepted"] == (1 if command == "run" else 0)
+
+
+def test_a_proxy_that_cannot_be_used_is_nothing_to_the_sandbox(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 1)
+    planned = batchedit("plan", "m.csv", "--sandbox", cwd=tmp_path, env=environment(HTTPS_PROXY="socks5://127.0.0.1:9"))
+    assert "to buy          1 picture" in planned.stdout
+    assert "HTTPS_PROXY" not in planned.stdout + planned.stderr
+
+
+def test_plan_went_past_the_proxy(tmp_path: Path, proxy: RawServer) -> None:
+    """It asked the service by itself, where only the proxy leads out."""
+    manifest(tmp_path / "m.csv", 1)
+    env = environment(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
+    batchedit("plan", "m.csv", "--no-check-images", cwd=tmp_path, env=env)
+    asked = {request.target for request in proxy.requests if request.method == "CONNECT"}
+    assert "model-api.runcomfy.net:443" in asked
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize(
+    "url", ["ftp://service.example", "https://service.example?x=1", "https://model-api.runcomfy.net#x"]
+)
+def test_a_base_url_that_cannot_be_used_is_refused_by_plan_too(tmp_path: Path, command: str, url: str) -> None:
+    manifest(tmp_path / "m.csv", 1)
+    refused = batchedit(command, "m.csv", "--base-url", url, cwd=tmp_path, code=64)
+    assert "--base-url" in refused.stderr
+
+
+def test_a_base_url_that_ends_in_v1_bought_nothing_but_404s(tmp_path: Path) -> None:
+    """The vendor's own variable has it so. It is the same service, and the same run."""
+    manifest(tmp_path / "m.csv", 1)
+    with serve(SandboxConfig(latency="0", plain_files=4_000)) as sandbox:
+        options = on(sandbox)
+        ending = [f"{sandbox.url}/v1" if option == sandbox.url else option for option in options]
+        assert ending != options
+        planned = batchedit("plan", "m.csv", "--base-url", f"{sandbox.url}/v1", cwd=tmp_path)
+        assert "$0.04 a picture (the catalogue)" in planned.stdout
+        batchedit("run", "m.csv", *ending, cwd=tmp_path)
+        batchedit("run", "m.csv", *options, cwd=tmp_path)
+        assert sandbox.ledger()["accepted"] == 1
+
+
+def test_a_summary_that_no_proxy_takes_ended_a_bought_night_in_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "ftp://127.0.0.1:9")
+    assert "proxy" in notify("https://hooks.example/secret", {"text": "done"})
+
+
+@pytest.mark.parametrize("words", ["retry m", "doubt m --buy-again all", "redo m"])
+def test_a_tunnel_that_is_refused_leaves_nothing_in_doubt_whatever_buys(
+    tmp_path: Path, proxy: RawServer, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run is of the vendor's service, which only the proxy leads to."""
+    manifest(tmp_path / "m.csv", 3)
+    with serve(
+        SandboxConfig(latency="0", plain_files=4_000, faults=("job:failed=at:1", "submit:drop_after=at:2"))
+    ) as it:
+        batchedit("run", "m.csv", *on(it, "-j", 1), cwd=tmp_path, code=76)
+    checkpoint = open_checkpoint(tmp_path / "outputs" / "m" / "checkpoint.sqlite")
+    with closing(checkpoint):
+        doubts = checkpoint.money().doubts
+        Marks(checkpoint).put(Mark(3, Verdict.REJECT, "", 0, "Dana", 1.0))
+        checkpoint.put("service", DEFAULT_BASE_URL)
+        kept = Settings.load(checkpoint.get("settings") or "{}")
+        checkpoint.put("settings", replace(kept, base_url=DEFAULT_BASE_URL).dump())
+    monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}")
+    process = start(*words.split(), "--yes", cwd=tmp_path)
+
+    def is_declined() -> bool:
+        log = (tmp_path / "outputs" / "m" / "run.jsonl").read_text(encoding="utf-8")
+        return '"event":"Declined"' in log or process.poll() is not None
+
+    until(is_declined)
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    asked = {request.target for request in proxy.requests if request.method == "CONNECT"}
+    assert "model-api.runcomfy.net:443" in asked, errors
+    assert '"event":"Declined"' in (tmp_path / "outputs" / "m" / "run.jsonl").read_text(encoding="utf-8"), errors
+    with closing(open_checkpoint(tmp_path / "outputs" / "m" / "checkpoint.sqlite", read_only=True)) as checkpoint:
+        assert checkpoint.money().doubts == doubts - (words.startswith("doubt"))

@@ -1,0 +1,107 @@
+"""A messy team sheet: planned right at the first try, bought in the sandbox, and back as the workbook it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+from openpyxl.comments import Comment
+from openpyxl.styles import PatternFill
+
+from batchedit.results.workbook import shortened
+from tests.support.cli import inside
+
+LINK = "https://shop.example.com/p/{}.jpg"
+
+
+def team_sheet(path: Path) -> Path:
+    """Notes first, a title above the header, hidden rows, money in two currencies, links of stores, a total below."""
+    book = openpyxl.Workbook()
+    notes: Any = book.active
+    notes.title = "Read me"
+    notes["A1"] = "How to fill in this sheet"
+    sheet: Any = book.create_sheet("Spring")
+    sheet["A1"] = "Spring campaign 2026"
+    for row in (
+        ["sku", "image", "prompt", "Price"],
+        ["00413", LINK.format(1), "ad for a mug at {Price}", 19.99],
+        ["A-2", "https://www.dropbox.com/s/abc/mug.jpg?dl=0", "ad for a cap", 1500],
+        ["A-3", "photo", "ad for a shirt", 5],
+        ["A-4", LINK.format(4), "ad for a bag", 7],
+        ["Total", None, None, 1531.99],
+    ):
+        sheet.append(row)
+    sheet["A2"].comment = Comment("your article number", "Dana")
+    sheet["D3"].number_format, sheet["D4"].number_format = r"#,##0.00\ [$€-407]", r"[$CHF]\ #,##0"
+    sheet["B5"].hyperlink = LINK.format(3)
+    sheet["C3"].fill = PatternFill("solid", fgColor="FFFF00")
+    sheet.column_dimensions["C"].width = 42
+    sheet.row_dimensions[6].hidden = True
+    book.save(path)
+    return path
+
+
+def test_a_messy_team_sheet_is_planned_right(tmp_path: Path) -> None:
+    team_sheet(tmp_path / "team.xlsx")
+    done = inside("plan", "team.xlsx", "--sandbox", "--visible-only", "--skip-invalid", cwd=tmp_path)
+    assert "to buy          3 pictures" in done.stdout
+    assert "ad for a mug at 19.99 €" in done.stdout
+    assert "sheet 'Spring' is read, not 'Read me'" in done.stdout
+    assert "1 row is hidden in the sheet and left out" in done.stdout
+    told = inside("plan", "team.xlsx", "--sandbox", "--skip-invalid", cwd=tmp_path).stdout
+    assert "1 row is hidden in the sheet (by a filter or by hand) and taken like the others" in told
+    assert "to buy          4 pictures" in told
+
+
+def bought(tmp_path: Path, *more: str) -> Any:
+    team_sheet(tmp_path / "team.xlsx")
+    inside("run", "team.xlsx", "--sandbox", "--yes", "--skip-invalid", "--out", "o", *more, cwd=tmp_path, code=None)
+    return openpyxl.load_workbook(tmp_path / "o" / "results.xlsx")
+
+
+def test_the_workbook_comes_back_as_it_was_with_our_columns(tmp_path: Path) -> None:
+    book = bought(tmp_path)
+    assert book.sheetnames == ["Read me", "Spring"]
+    sheet = book["Spring"]
+    names = [cell.value for cell in sheet[2]]
+    assert names[:4] == ["sku", "image", "prompt", "Price"]
+    status, file = names.index("result_status") + 1, names.index("result_file") + 1
+    assert [sheet.cell(row, status).value for row in (3, 4, 5, 6)] == ["done"] * 4
+    assert sheet.cell(7, status).value in {"invalid", "skipped", None}
+    cell = sheet.cell(3, file)
+    assert (tmp_path / "o" / cell.hyperlink.target).is_file()
+    assert (sheet["D3"].value, sheet["D3"].number_format) == (19.99, r"#,##0.00\ [$€-407]")
+    assert sheet["A2"].comment.text == "your article number"
+    assert sheet["C3"].fill.fgColor.rgb == "00FFFF00"
+    assert sheet.column_dimensions["C"].width == 42
+    assert sheet.row_dimensions[6].hidden
+    assert sheet["A1"].value == "Spring campaign 2026"
+    assert [image.anchor._from.row for image in sheet._images] == [2, 3, 4, 5]
+    assert {image.anchor._from.col for image in sheet._images} == {4}, "beside the person's own, not behind 30 columns"
+    assert (sheet.cell(2, 5).value, names[5]) == (None, "result_row")
+    for name in ("result_status", "result_error", "result_file"):
+        letter = sheet.cell(2, names.index(name) + 1).column_letter
+        assert sheet.column_dimensions[letter].width >= len(name) + 2
+
+
+def test_no_thumbnails_and_several_pictures_of_a_row(tmp_path: Path) -> None:
+    book = bought(tmp_path, "--sizes", "1:1,2:3", "--no-thumbnails")
+    assert not book["Spring"]._images
+    every = book["results"]
+    names = [cell.value for cell in every[1]]
+    sizes = [every.cell(row, names.index("result_size") + 1).value for row in (2, 3, 4, 5)]
+    assert sizes == ["1:1", "2:3", "1:1", "2:3"]
+
+
+def test_a_cell_that_excel_cannot_hold_says_that_it_is_cut() -> None:
+    assert shortened("x" * 32_767) == "x" * 32_767
+    text = shortened("x" * 40_000)
+    assert len(text) == 32_767
+    assert text.endswith("results.csv has them all)")
+
+
+def test_a_result_workbook_can_be_read_again(tmp_path: Path) -> None:
+    bought(tmp_path)
+    done = inside("plan", "o/results.xlsx", "--sandbox", "--skip-invalid", "--out", "p", "--fresh", cwd=tmp_path)
+    assert "to buy          4 pictures" in done.stdout

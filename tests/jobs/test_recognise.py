@@ -1,0 +1,87 @@
+"""Columns are told by their names, by names like those, and by their cells; exporters by columns of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from batchedit.core.model import InvalidLine
+from batchedit.jobs.expand import expand_all
+from batchedit.jobs.recipe import Recipe
+from batchedit.jobs.recognise import recognise
+from batchedit.manifest.platforms import platform_of
+from batchedit.manifest.read import open_manifest
+from tests.manifest.test_excel import LINK, SCHEMA
+
+AIRTABLE = '"mug.jpg (https://v5.airtableusercontent.com/v3/u/1/abc/m),b.jpg (https://v5.airtableusercontent.com/v3/u/1/def/b)"'
+
+
+def recognised(path: Path, head: str, *rows: str) -> tuple[str, bool]:
+    """The column that the picture is taken from, and whether that is certain."""
+    path.write_text("\n".join([head, *rows]), encoding="utf-8")
+    found = recognise(open_manifest(path), Recipe(model="m", schema=SCHEMA, prompt="an ad"))
+    return found.mapping.get("image", ""), not found.guesses
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["Produktbilder", "Bild vorne", "Artikelfoto", "Photo principale", "Photos du produit (web)", "Imagen principal",
+     "Fotos del artículo", "Front photo", "Listing pictures", "Hero_Image"],
+)  # fmt: skip
+def test_a_name_like_one_of_a_picture_is_enough(tmp_path: Path, column: str) -> None:
+    head = f"sku,Datasheet,{column}"
+    rows = [f"A-{n},https://shop.example.com/{n}.jpg.pdf,{LINK.format(n)}" for n in (1, 2)]
+    assert recognised(tmp_path / "m.csv", head, *rows) == (column, True)
+
+
+def test_a_column_named_like_pictures_that_holds_pages_is_none(tmp_path: Path) -> None:
+    rows = ["A-1,https://shop.example.com/licence,x", "A-2,https://shop.example.com/licence,y"]
+    assert recognised(tmp_path / "m.csv", "sku,Image rights,note", *rows) == ("", True)
+
+
+def test_a_column_of_file_names_was_told_to_hold_links(tmp_path: Path) -> None:
+    """Magento writes paths below its own folder of pictures; the plan called them links, and refused them as none."""
+    (tmp_path / "m.csv").write_text("sku,name,base_image\nS,Mug,/m/u/mug.jpg\nT,Cap,\n")
+    recipe = recognise(open_manifest(tmp_path / "m.csv"), Recipe(model="m", schema=SCHEMA, prompt="an ad"))
+    assert recipe.told[0] == "image: column 'base_image', 1 of 2 cells name pictures (an export of Magento)"
+
+
+def test_of_two_columns_named_like_pictures_the_first_is_a_guess(tmp_path: Path) -> None:
+    row = f"A-1,{LINK.format(1)},{LINK.format(2)}"
+    assert recognised(tmp_path / "m.csv", "sku,Front photo,Back photo", row) == ("Front photo", False)
+
+
+@pytest.mark.parametrize(("column", "certain"), [("Attachments", True), ("Attachment", True), ("Anhang", False)])
+def test_airtables_attachments_are_pictures_whatever_their_column_is_called(
+    tmp_path: Path, column: str, certain: bool
+) -> None:
+    assert recognised(tmp_path / "m.csv", f"Name,{column}", f"Mug,{AIRTABLE}") == (column, certain)
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        (("fb_product_category",), "Meta"),
+        (("quantity_to_sell_on_facebook",), "Meta"),
+        (("identifier exists",), "Google Merchant"),
+        (("mobile link", "brand"), "Google Merchant"),
+        (("brand", "price"), "Google Merchant or Meta"),
+    ],
+)
+def test_googles_and_metas_catalogues_are_told_apart_by_columns_of_their_own(more: tuple[str, ...], name: str) -> None:
+    platform = platform_of(("id", "title", "image_link", *more))
+    assert platform is not None
+    assert platform.name == name
+
+
+def test_a_variation_of_woocommerce_without_a_picture_is_a_variant(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    own = [f"1,variable,M,Mug,,{LINK.format(1)}", f"4,simple,C,Cap,,{LINK.format(3)}"]
+    path.write_text(
+        "\n".join(["ID,Type,SKU,Name,Parent,Images", *own, "2,variation,M-R,Mug - Red,M,", "5,simple,D,Hat,,"])
+    )
+    manifest = open_manifest(path)
+    recipe = recognise(manifest, Recipe(model="m", schema=SCHEMA))
+    told = [line.problems[0].reason for line in expand_all(manifest, recipe) if isinstance(line, InvalidLine)]
+    assert told == ["is a variant without a picture of its own", "is a product without a picture"]

@@ -1,0 +1,118 @@
+"""Ids that a failing disk sent to ``accepted.jsonl``: taken in once, whatever the cap is, and never in place of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from batchedit.commands.open_run import take_in_rescued
+from batchedit.commands.proof import prove as audit
+from batchedit.core.events import Accepted, Errored, Lost, Reserved, RetryAsked
+from batchedit.core.lifecycle import advance
+from batchedit.core.model import Handle, Kind, Problem, Record, State
+from batchedit.ledger.intake import Intake
+from batchedit.ledger.opening import create_checkpoint
+from batchedit.ledger.rescue import NAME, rescue
+from batchedit.ledger.sqlite import SqliteCheckpoint
+from batchedit.manifest.rows import Form, FormKind
+from batchedit.run_folder import RunFolder
+from tests.support.factories import make_line
+
+PROBLEM = Problem(Kind.LOST, "no answer")
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Iterator[SqliteCheckpoint]:
+    with closing(create_checkpoint(tmp_path / "checkpoint.sqlite", model="m", service="s")) as made:
+        intake = Intake.begin(made)
+        intake.add([make_line(n) for n in range(1, 4)])
+        intake.commit("f")
+        yield made
+
+
+def play(checkpoint: SqliteCheckpoint, job: int, *events: object) -> Record:
+    record = checkpoint.records("id = ?", (job,))[0]
+    for event in events:
+        record = checkpoint.save_now(advance(record, event), event)  # type: ignore[arg-type]  # any event
+    return record
+
+
+def put_aside(checkpoint: SqliteCheckpoint, job: int, request_id: str) -> None:
+    key = checkpoint.records("id = ?", (job,))[0].job.key
+    rescue(checkpoint.path.parent, job, key, Accepted(9.0, Handle(request_id)))
+
+
+def take_in(checkpoint: SqliteCheckpoint) -> tuple[int, list[str]]:
+    warnings: list[str] = []
+    taken = take_in_rescued(checkpoint, RunFolder(checkpoint.path.parent), warnings.append)
+    assert not (checkpoint.path.parent / NAME).exists()
+    return taken, warnings
+
+
+def findings(checkpoint: SqliteCheckpoint) -> str:
+    return "; ".join(
+        f"{f.job}: {f.what}"
+        for f in audit(checkpoint, checkpoint.path.parent, Form(FormKind.CSV, header_row=1)).findings
+    )
+
+
+def test_taking_an_id_in_leaves_the_cap_as_it_is(checkpoint: SqliteCheckpoint) -> None:
+    """It is bought, so the cap has no say in it; and it erased the cap for good."""
+    checkpoint.set_cap(10, 1.0)
+    play(checkpoint, 1, Reserved(2.0, 10))
+    checkpoint.top_price = 10
+    put_aside(checkpoint, 2, "req-2")
+    assert take_in(checkpoint) == (1, [])
+    assert (checkpoint.cap, checkpoint.get("max_cost"), checkpoint.money().held) == (10, "10", 20)
+    assert checkpoint.records("id = 2")[0].state is State.WAITING
+    assert findings(checkpoint) == ""
+
+
+def test_an_id_that_contradicts_the_checkpoint_stops_nobody_and_is_not_lost(checkpoint: SqliteCheckpoint) -> None:
+    """The job had another id: every command, ``audit`` too, ended with exit 74 until someone moved the file away."""
+    play(checkpoint, 1, Reserved(1.0, 10), Accepted(2.0, Handle("req-1")))
+    put_aside(checkpoint, 1, "req-other")
+    put_aside(checkpoint, 2, "req-2")
+    taken, warnings = take_in(checkpoint)
+    assert taken == 1
+    assert [("req-other" in text, "job-1 as waiting" in text) for text in warnings] == [(True, True)]
+    assert checkpoint.records("id = 1")[0].handle == Handle("req-1")
+    assert "req-other" in findings(checkpoint)
+    put_aside(checkpoint, 1, "req-other")
+    assert take_in(checkpoint) == (0, []), "it is told once"
+
+
+def test_an_id_for_a_job_that_is_not_there_is_kept(checkpoint: SqliteCheckpoint) -> None:
+    """It was moved to accepted.jsonl.taken-in without a word."""
+    rescue(checkpoint.path.parent, 77, bytes(16), Accepted(9.0, Handle("req-77")))
+    taken, (warning,) = take_in(checkpoint)
+    assert taken == 0
+    assert "req-77" in warning
+    assert "req-77" in findings(checkpoint)
+
+
+def test_an_id_of_another_job_is_taken_in_for_nobody_else(checkpoint: SqliteCheckpoint) -> None:
+    play(checkpoint, 1, Reserved(1.0, 10), Accepted(2.0, Handle("req-1")))
+    put_aside(checkpoint, 2, "req-1")
+    taken, warnings = take_in(checkpoint)
+    assert (taken, len(warnings)) == (0, 1)
+    assert checkpoint.records("id = 2")[0].state is State.PLANNED
+
+
+def test_the_id_of_an_earlier_purchase_is_no_news(checkpoint: SqliteCheckpoint) -> None:
+    """A failed job that ``retry`` has planned anew was taken for bought by the id of its first purchase."""
+    play(checkpoint, 1, Reserved(1.0, 10), Accepted(2.0, Handle("req-1")), Errored(3.0, PROBLEM), RetryAsked(4.0))
+    put_aside(checkpoint, 1, "req-1")
+    assert take_in(checkpoint) == (0, [])
+    assert checkpoint.records("id = 1")[0].state is State.PLANNED
+
+
+def test_a_person_who_adopts_the_id_settles_the_contradiction(checkpoint: SqliteCheckpoint) -> None:
+    play(checkpoint, 1, Reserved(1.0, 10), Accepted(2.0, Handle("req-1")))
+    put_aside(checkpoint, 1, "req-late")
+    take_in(checkpoint)
+    play(checkpoint, 2, Reserved(1.0, 10), Lost(2.0, PROBLEM), Accepted(3.0, Handle("req-late")))
+    assert findings(checkpoint) == ""

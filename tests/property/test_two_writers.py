@@ -1,0 +1,46 @@
+"""Two processes in one run at the same time, as on a shared disk that knows no locks: each picture is bought once.
+
+The lock of the run and that of the register are gone then. What is left is the compare-and-set on every record: the process
+that was overtaken finds its record moved, stops with 74, and keeps the id that it had in hand.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.property.books import read_books
+from tests.property.people import write_sheet
+from tests.support.offline import URL, Trouble, World
+
+ROWS = 3
+PLACES = range(1, 40) if os.environ.get("BATCHEDIT_EXAMPLES") else (1, 2, 4, 6, 9, 13)
+
+
+def bought_by_both(folder: Path, point: str, nth: int) -> bool:
+    """Both run one sheet; the second one comes at that point of the first. False where the first never got so far."""
+    world = World(folder, price="0.04")
+    write_sheet(world.folder / "s.csv", [f"an ad, number {n}x" for n in range(ROWS)])
+    told = ("--base-url", URL, "--no-check-images", "--max-cost", "0.12")
+    first = world.command("run", world.folder / "s.csv", *told, trouble=Trouble(joined=(point, nth)))
+    if not first.joined:
+        return False
+    last = world.command("run", world.folder / "s.csv", *told)
+    where = f"joined at {point} {nth}, exit {first.code}\n{first.err}\n{last.out}{last.err}"
+    prompts = Counter(job.order.prompt for job in world.service.ledger.jobs.values())
+    assert max(prompts.values()) == 1, where
+    books = read_books((world.folder / "outputs" / "s").resolve(), None)
+    assert books is not None, where
+    assert {*world.service.ledger.jobs} <= books.known, where
+    assert not books.findings, where
+    assert (first.code, last.code) in {(0, 0), (74, 0)}, where
+    return True
+
+
+@pytest.mark.parametrize("point", ["call", "answer", "commit"])
+def test_two_processes_in_one_run_buy_each_picture_once(tmp_path: Path, point: str) -> None:
+    reached = [nth for nth in PLACES if bought_by_both(tmp_path / f"{point}{nth}", point, nth)]
+    assert len(reached) > ROWS

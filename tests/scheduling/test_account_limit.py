@@ -1,0 +1,56 @@
+"""An account's limit of jobs at once, told from what is refused."""
+
+from __future__ import annotations
+
+from batchedit.scheduling.account_limit import AtOnce
+
+
+def known(limit: int) -> AtOnce:
+    """Two waves of refusals have told the limit."""
+    at_once = AtOnce()
+    for wave in (0.0, 1.5):
+        for k in range(4):
+            at_once.refused(limit, wave + 0.1, wave + 0.01 * k)
+    assert at_once.limit == limit
+    return at_once
+
+
+def test_a_job_that_had_ended_unnoticed_made_the_refusals_behind_it_a_limit_of_speed() -> None:
+    """The probe took the place of a job that was over: the limit rose from 10 to 13, and refusals at 10 told of no limit of
+    ten any more, so that POSTs were paced by a speed that the service has no limit of.
+    """
+    at_once = known(10)
+    at_once.sent(10, 20.0)
+    at_once.accepted(11, 20.1)
+    assert at_once.refused(11, 20.2, 20.1)
+    at_once.accepted(12, 20.3)
+    assert at_once.refused(10, 22.0, 21.9)
+    assert at_once.limit == 10
+
+
+def test_refusals_that_came_together_made_the_next_probe_wait_for_minutes() -> None:
+    at_once = known(10)
+    for k in range(4):
+        assert at_once.refused(10, 20.1 + 0.01 * k, 20.0)
+    assert at_once.until_probe(10, 20.2) <= 20.0
+
+
+def test_one_job_that_ended_since_the_probe_went_out_lowered_the_limit() -> None:
+    at_once = known(10)
+    at_once.sent(10, 20.0)
+    assert at_once.refused(9, 20.1, 20.0)
+    assert at_once.limit == 10
+    assert at_once.refused(9, 22.1, 22.0)
+    assert at_once.limit == 9
+
+
+def test_a_limit_that_rises_is_found() -> None:
+    at_once, in_flight, now = known(10), 10, 20.0
+    while now < 60.0 and in_flight < 20:
+        now += 0.1
+        if at_once.admits(in_flight, now):
+            at_once.sent(in_flight, now)
+            in_flight += 1
+            at_once.accepted(in_flight, now + 0.05)
+    assert in_flight == 20
+    assert now <= 30.0

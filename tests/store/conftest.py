@@ -1,0 +1,37 @@
+"""Teams of processes at one run of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchedit.sandbox import SandboxConfig, serve
+from tests.support.cli import manifest
+from tests.support.fork_server import Nursery
+from tests.support.postgres import new_database
+from tests.support.store_team import QUICK, Team
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    found = Nursery()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def team(tmp_path: Path, nursery: Nursery) -> Iterator[Callable[..., Team]]:
+    opened: list[Any] = []
+
+    def make(count: int, url: str = "", **config: Any) -> Team:
+        manifest(tmp_path / "m.csv", count)
+        server = serve(SandboxConfig(**{**QUICK, **config}))
+        opened.append(server)
+        return Team(tmp_path, nursery, server.__enter__(), url or new_database())
+
+    yield make
+    for server in opened:
+        server.__exit__(None, None, None)

@@ -1,0 +1,159 @@
+"""``batchedit store init``, and stores that no worker may rely on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from batchedit.core.errors import CheckpointVersionError, UsageError
+from batchedit.ledger.postgres import store
+from batchedit.ledger.postgres.schema import newest_version
+from batchedit.ledger.postgres.url import blotted
+from tests.support.cli import environment, inside
+from tests.support.postgres import new_database, shared, shared_store, with_database
+
+
+def changed(url: str, *statements: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def test_a_second_init_is_harmless(tmp_path: Path) -> None:
+    url = new_database(store=False)
+    done = inside("store", "init", url, cwd=tmp_path)
+    assert "is made; its version is" in done.stdout
+    assert "fsync on, synchronous_commit on" in done.stdout
+    changed(url, "INSERT INTO batchedit.run (name, model, service) VALUES ('spring', 'm', 's')")
+    again = inside("store", "init", cwd=tmp_path, env=environment(BATCHEDIT_STORE=url))
+    assert "is there already" in again.stdout
+    with store.opened(url) as connection:
+        assert connection.execute("SELECT name FROM batchedit.run").fetchall() == [("spring",)]
+
+
+def test_another_version_is_refused_with_the_command_to_type() -> None:
+    url = new_database()
+    changed(url, "DELETE FROM batchedit.migration WHERE number > 1")
+    with pytest.raises(CheckpointVersionError) as older, store.opened(url):
+        pass
+    assert f"batchedit store init '{url}'" in older.value.hint
+    changed(url, f"INSERT INTO batchedit.migration (number) VALUES ({newest_version() + 1})")
+    for refuses in (lambda: store.opened(url).__enter__(), lambda: store.init(url, accept_loss=False)):
+        with pytest.raises(CheckpointVersionError, match="newer batchedit"):
+            refuses()
+
+
+def test_a_database_without_a_store_and_one_with_a_schema_of_somebody_else() -> None:
+    url = new_database(store=False)
+    with pytest.raises(UsageError, match="no store in") as none, store.opened(url):
+        pass
+    assert "batchedit store init" in none.value.hint
+    changed(url, "CREATE SCHEMA batchedit")
+    with pytest.raises(UsageError, match="not a store of batchedit"):
+        store.init(url, accept_loss=False)
+
+
+@pytest.mark.parametrize(
+    "setting", ["synchronous_commit = off", "synchronous_commit = local", "synchronous_commit = remote_write"]
+)
+def test_a_store_that_forgets_is_refused_unless_that_is_accepted(tmp_path: Path, setting: str) -> None:
+    """Nineteen of sixty jobs were bought twice after a failover to a standby that had not got the last commits."""
+    url = new_database(store=False)
+    changed(url, f"ALTER DATABASE {url.partition('@/')[2].partition('?')[0]} SET {setting}")
+    refused = inside("store", "init", url, cwd=tmp_path, code=74)
+    assert "synchronous_commit is" in refused.stderr
+    assert "--i-accept-loss" in refused.stderr
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT to_regnamespace('batchedit')").fetchone() == (None,), "nothing was made"
+    borne = inside("store", "init", url, "--i-accept-loss", cwd=tmp_path)
+    assert "warning: synchronous_commit is" in borne.stdout
+    with store.opened(url):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "word"),
+    [
+        ("mysql://anna:hush@db/ads", 64, "address of a PostgreSQL database"),
+        ("postgresql://anna:hush@127.0.0.1:9/ads", 69, "can't be reached"),
+        ("postgresql://anna:hush@127.0.0.1:none/ads", 64, "no address"),
+        ("postgresql://anna@127.0.0.1:9/ads?password=hush", 69, "can't be reached"),
+    ],
+)
+def test_a_wrong_address_is_one_sentence_without_the_password(tmp_path: Path, url: str, code: int, word: str) -> None:
+    done = inside("store", "init", url, cwd=tmp_path, code=code)
+    assert word in done.stderr
+    assert "hush" not in done.stdout + done.stderr
+    assert len(done.stderr.splitlines()) <= 2
+
+
+def test_a_store_that_is_read_only_or_not_there_or_not_ours(tmp_path: Path) -> None:
+    url = new_database(store=False)
+    gone = with_database(url, "nobody_made_this")
+    assert "has no such database" in inside("store", "init", gone, cwd=tmp_path, code=64).stderr
+    changed(url, f"ALTER DATABASE {url.partition('@/')[2].partition('?')[0]} SET default_transaction_read_only = on")
+    assert "is read-only" in inside("store", "init", url, cwd=tmp_path, code=73).stderr
+    changed(shared(), "CREATE ROLE stranger LOGIN")
+    strange = shared_store().replace("postgres@", "stranger@")
+    assert "may not work in the store" in inside("store", "init", strange, cwd=tmp_path, code=77).stderr
+
+
+def test_a_worker_calls_functions_and_touches_no_table() -> None:
+    url = new_database()
+    changed(url, "CREATE ROLE anna LOGIN", "GRANT batchedit_worker TO anna")
+    with psycopg.connect(url.replace("postgres@", "anna@"), autocommit=True) as connection:
+        assert connection.execute("SELECT worker FROM batchedit.enter('anna')").fetchone() == (1,)
+        for forbidden in (
+            "UPDATE batchedit.run SET max_cost = NULL",
+            "DELETE FROM batchedit.event",
+            "UPDATE batchedit.job SET state = 'planned'",
+            "INSERT INTO batchedit.event DEFAULT VALUES",
+            "SELECT batchedit.let_go(1, 1, '')",
+            "SELECT batchedit.write_change(1, 1, 1, '{}')",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(forbidden.encode())
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE batchedit.event SET at = 0", "TRUNCATE batchedit.event", "DELETE FROM batchedit.orphan"]
+)
+def test_the_log_only_grows_for_its_owner_too(statement: str) -> None:
+    with pytest.raises(psycopg.errors.RaiseException, match="append-only"):
+        changed(shared_store(), statement)
+
+
+def test_a_password_is_blotted_out_wherever_it_stands() -> None:
+    assert blotted("postgresql://anna:a@b:c@db:5432/ads") == "postgresql://anna:***@db:5432/ads"
+    assert blotted("postgresql://db/ads?user=anna&password=hu%20sh&sslmode=require") == (
+        "postgresql://db/ads?user=anna&password=***&sslmode=require"
+    )
+
+
+def test_the_owner_says_what_all_runs_of_a_token_may_do(tmp_path: Path) -> None:
+    url = new_database()
+    assert "none for all runs" in inside("store", "limits", url, cwd=tmp_path).stdout
+    told = inside("store", "limits", url, "--max-cost", "500", "--in-flight", "200", cwd=tmp_path).stdout
+    assert "$500.00 for all runs of this token" in told
+    assert "200 jobs at once" in inside("store", "limits", url, "--max-cost", "none", cwd=tmp_path).stdout
+    with store.opened(url) as connection:
+        events = connection.execute("SELECT max_cost, in_flight FROM batchedit.account_event ORDER BY seq").fetchall()
+    assert events == [(500_000_000, 200), (None, 200)]
+    assert "number of jobs" in inside("store", "limits", url, "--in-flight", "0", cwd=tmp_path, code=64).stderr
+    changed(url, "CREATE ROLE berta LOGIN", "GRANT batchedit_worker TO berta")
+    worker = url.replace("postgres@", "berta@")
+    assert "may not work" in inside("store", "limits", worker, "--max-cost", "900", cwd=tmp_path, code=77).stderr
+
+
+def test_a_halt_is_lifted_by_a_person_and_told(tmp_path: Path) -> None:
+    url = new_database()
+    changed(url, "INSERT INTO batchedit.run (name, model, service, halted) VALUES ('spring', 'm', 's', 'it went back')")
+    told = inside("store", "lift", "spring", "--store", url, cwd=tmp_path).stdout
+    assert "spring may buy again; it was halted: it went back" in told
+    assert "is not halted" in inside("store", "lift", "spring", "--store", url, cwd=tmp_path).stdout
+    with store.opened(url) as connection:
+        events = connection.execute("SELECT name, data FROM batchedit.run_event").fetchall()
+    assert events == [("HaltLifted", '{"why" : "it went back"}')]
+    assert "it has: spring" in inside("store", "lift", "autumn", "--store", url, cwd=tmp_path, code=66).stderr

@@ -1,0 +1,149 @@
+"""Real processes at one run: killed, stopped past their lease, ended in order, without their database.
+
+The sandbox's ledger is the witness: nothing is bought twice, everything that was bought is known or in doubt, the cap holds.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from batchedit.core.events import Released
+from batchedit.core.lifecycle import advance
+from batchedit.ledger.postgres.ledger import PostgresLedger
+from tests.support.cli import until
+from tests.support.postgres import MODEL, Server, new_database
+from tests.support.store_team import LEASE, Team
+
+
+def test_three_workers_share_a_run_and_its_cap(team: Callable[..., Team]) -> None:
+    """A helper without ``--max-cost`` erased everybody's cap, and a worker at the cap waited for ever."""
+    it = team(40)
+    first = it.start("run", "m.csv", "--yes", "-j", 3, "--max-cost", "0.80")
+    until(lambda: it.sql("SELECT 1 FROM batchedit.job WHERE leave > 0"))
+    helpers = [it.start("work", "--until-idle", "-j", 3) for _ in range(2)]
+    codes = [child.wait() for child in (first, *helpers)]
+    assert codes == [75, 75, 75], [child.stderr for child in (first, *helpers)]
+    assert it.sandbox.ledger()["accepted"] == 20
+    assert it.states() == {"done": 20, "planned": 20}
+    it.run("run", "m.csv", "--yes", "--max-cost", "none")
+    it.settled()
+
+
+@pytest.mark.parametrize(("point", "doubts"), [("Reserved", 1), ("answered", 1), ("Accepted", 0), ("Completed", None)])
+def test_a_worker_is_killed_and_another_takes_over(team: Callable[..., Team], point: str, doubts: int | None) -> None:
+    """The next job may be on its way when one is completed: its place came free with that."""
+    it = team(6)
+    first = it.start("run", "m.csv", "--yes", "-j", 1, doom=(point, 2))
+    assert first.wait() == -signal.SIGKILL
+    helper = it.start("work", "--until-idle", "-j", 4)
+    it.taken_for_dead(1)
+    assert helper.wait() == 0, helper.stderr
+    open_ = it.states()["in_doubt"]
+    assert open_ == doubts or (doubts is None and open_ <= 1)
+    assert it.states()["done"] == 6 - open_
+    it.settled(open_)
+
+
+@pytest.mark.parametrize("fenced", [True, False])
+def test_a_worker_that_was_stopped_sends_nothing_for_a_job_that_was_bought_again(
+    team: Callable[..., Team], fenced: bool
+) -> None:
+    """It wrote its intention, stood still past its lease, and woke when a person had had the job bought again."""
+    it = team(1)
+    point = "stop:Reserved" if fenced else "unfenced:stop:Reserved"
+    first = it.start("run", "m.csv", "--yes", doom=(point, 1))
+    until(lambda: it.states()["submitting"] == 1)
+    stopped = time.monotonic()
+    helper = it.start("work")
+    it.taken_for_dead(1)
+    until(lambda: it.states()["in_doubt"] == 1)
+    it.sql("UPDATE batchedit.job SET quarantine = NULL")
+    person = PostgresLedger(it.url, it.sql("SELECT id FROM batchedit.run")[0][0], MODEL, it.folder)
+    doubt = person.record(1)
+    assert doubt is not None
+    event = Released(1.0, "a person")
+    person.save_now(advance(doubt, event), event)
+    it.sql("UPDATE batchedit.job SET leave = 1")
+    person.close()
+    until(lambda: it.states()["done"] == 1 and time.monotonic() > stopped + LEASE)
+    os.kill(first.pid, signal.SIGCONT)
+    first.wait()
+    os.kill(helper.pid, signal.SIGTERM)
+    assert helper.wait() == 143
+    assert it.sandbox.ledger()["accepted"] == (1 if fenced else 2), "without the fence it is bought twice"
+    if fenced:
+        it.settled()
+    else:
+        assert it.sql("SELECT count(*) FROM batchedit.orphan") == [(1,)], "its id is kept all the same"
+
+
+def test_a_worker_that_is_told_to_end_leaves_the_rest_to_others(team: Callable[..., Team]) -> None:
+    it = team(8, latency="1")
+    first = it.start("run", "m.csv", "--yes", "-j", 4)
+    until(lambda: it.states()["waiting"] >= 2)
+    os.kill(first.pid, signal.SIGTERM)
+    assert first.wait() == 143
+    assert not it.states()["submitting"]
+    assert not it.states()["in_doubt"]
+    assert it.sql("SELECT count(*) FROM batchedit.job WHERE worker IS NOT NULL") == [(0,)]
+    assert "gone" in it.nursery.run("workers", "--store", it.url, cwd=it.folder).stdout
+    helper = it.start("work", "--until-idle")
+    assert helper.wait() == 0, helper.stderr
+    it.settled()
+
+
+def test_the_database_crashes_again_and_again(team: Callable[..., Team]) -> None:
+    server = Server()
+    try:
+        it = team(30, new_database(url=server.url))
+        first = it.start("run", "m.csv", "--yes", "-j", 4)
+        for share in (3, 12, 20):
+            until(lambda share=share: it.states()["done"] >= share, 60)
+            server.restart("immediate")
+        assert first.wait() == 0, first.stderr
+        it.settled()
+    finally:
+        server.stop("fast")
+
+
+def test_a_copy_that_is_gone_is_made_anew_and_buys_nothing(team: Callable[..., Team]) -> None:
+    it = team(3)
+    it.run("run", "m.csv", "--yes")
+    for file in (it.folder / "outputs" / "m").glob("checkpoint.sqlite*"):
+        file.unlink()
+    it.settled()
+    assert it.sandbox.ledger()["accepted"] == 3
+
+
+def test_how_a_run_stands_is_told_from_anywhere(team: Callable[..., Team], tmp_path: Path) -> None:
+    """The copy in the folder showed what its own process had seen last, and another machine had none."""
+    it = team(4, latency="0.2")
+    first = it.start("run", "m.csv", "--yes", "-j", 1, doom=("Accepted", 1))
+    assert first.wait() == -signal.SIGKILL
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    helper = it.nursery.start(*("work", "--until-idle", "--store", it.url, "--base-url", it.sandbox.url), cwd=elsewhere)
+    it.taken_for_dead(1)
+    assert helper.wait() == 0, helper.stderr
+    told = it.nursery.run("status", "outputs/m", "--store", it.url, cwd=it.folder)
+    assert "4 done" in told.stdout
+    assert "4 done" in it.nursery.run("status", "m", "--store", it.url, cwd=elsewhere).stdout
+    assert "has no run spring" in it.nursery.run("status", "spring", "--store", it.url, cwd=elsewhere, code=66).stderr
+
+
+def test_what_a_worker_may_not_do_is_refused_before_anything_is_sent(team: Callable[..., Team]) -> None:
+    it = team(2)
+    it.run("run", "m.csv", "--yes", "--max-cost", "0.04", code=75)
+    assert "one of the store" in it.nursery.run("run", "m.csv", "--yes", cwd=it.folder, code=64).stderr
+    assert "no run spring" in it.run("work", "--run", "spring", code=66).stderr
+    told = ("work", "--store", it.url, "--base-url", "http://127.0.0.1:9")
+    assert "is bought from" in it.nursery.run(*told, cwd=it.folder, code=64).stderr
+    it.sql("UPDATE batchedit.fact SET value = %s WHERE name = 'accounts'", "0" * 32)
+    assert "another token" in it.run("work", code=77).stderr
+    assert it.sandbox.ledger()["accepted"] == 1

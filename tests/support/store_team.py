@@ -1,0 +1,61 @@
+"""A sheet, a store and a sandbox, and real commands that share them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from batchedit.sandbox import RunningSandbox
+from tests.support.cli import rows, until
+from tests.support.fork_server import Child, Nursery
+
+QUICK = {"latency": "0.1", "plain_files": 4_000}
+LEASE = 6.0
+"""Seconds. A healthy worker on a busy machine beats in time; that a lease is over, the tests write down themselves."""
+
+
+class Team:
+    """A sheet, a store and a sandbox, and commands that use them."""
+
+    def __init__(self, folder: Path, nursery: Nursery, sandbox: RunningSandbox, url: str) -> None:
+        self.folder, self.nursery, self.sandbox, self.url = folder, nursery, sandbox, url
+        self.sql("UPDATE batchedit.store SET lease_seconds = %s", LEASE)
+
+    def sql(self, statement: str, *values: Any) -> list[Any]:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), values)
+            return cursor.fetchall() if cursor.description else []
+
+    def start(self, *words: object, **more: Any) -> Child:
+        told = ("--store", self.url, "--base-url", self.sandbox.url)
+        return self.nursery.start(*words, *told, cwd=self.folder, **more)
+
+    def run(self, *words: object, code: int | None = 0) -> Child:
+        child = self.start(*words)
+        child.wait()
+        assert "Traceback" not in child.stderr, child.stderr
+        assert code is None or child.returncode == code, f"exit {child.returncode}\n{child.stdout}\n{child.stderr}"
+        return child
+
+    def taken_for_dead(self, worker: int) -> None:
+        """Its lease is over; the others have been connected for longer than one."""
+        until(lambda: self.sql("SELECT count(*) FROM batchedit.worker") > [(worker,)])
+        self.sql("UPDATE batchedit.worker SET lease_until = now() - interval '1 s' WHERE id = %s", worker)
+        self.sql("UPDATE batchedit.worker SET connected = now() - interval '1 min'")
+
+    def states(self) -> Counter[str]:
+        return Counter(state for (state,) in self.sql("SELECT state FROM batchedit.job"))
+
+    def settled(self, doubts: int | None = 0) -> None:
+        """Everything is known, nothing was bought twice, and the books add up."""
+        done = self.run("run", "m.csv", "--yes", code=76 if doubts else 0)
+        ledger = self.sandbox.ledger()
+        assert (ledger["duplicates"], ledger["bugs"], ledger["token_leaks"]) == (0, [], [])
+        told = Counter(row["result_status"] for row in rows(self.folder / "outputs" / "m"))
+        assert told["in_doubt"] == doubts, done.stderr
+        assert told["done"] == sum(told.values()) - (doubts or 0)
+        assert told["done"] <= ledger["accepted"] <= sum(told.values())
+        assert "everything adds up" in self.nursery.run("audit", "outputs/m", cwd=self.folder).stdout
