@@ -138,7 +138,7 @@ def test_no_screen_is_wider_than_the_window(watch: Watch, ui: Ui, tmp_path: Path
     draft = dropped(page, ui, tmp_path / name)
     for path in ("", "new", f"drafts/{draft}/sheet"):
         page.goto(f"{ui.url}{path}")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        until(page, f"document.documentElement.scrollWidth <= {width}")
 
 
 def test_the_prompt_is_written_with_chips_and_unused_columns_are_named(watch: Watch, ui: Ui, tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_axe_finds_nothing_serious_before_the_purchase(watch: Watch, ui: Ui, sho
         step(page, ui, draft, name, wanted)
         assert serious(page) == [], name
         page.set_viewport_size({"width": 390, "height": 844})
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
+        until(page, "document.documentElement.scrollWidth <= 390")
         page.set_viewport_size({"width": 1280, "height": 860})
 
 
