@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from .core.errors import UsageError
-from .core.model import MICRO, Counts, State, parse_usd
+from .core.model import Counts, State
+from .core.money import parse_usd, to_decimal_usd
 from .core.policy import NO_CAP
 from .settings.model import Settings
 
@@ -282,13 +283,9 @@ def _refuse_in_a_loop(instead: str) -> None:
     )
 
 
-def _dollars(micros: int) -> Decimal:
-    return Decimal(micros) / MICRO
-
-
 def _money(money: Money) -> RunMoney:
-    cap = None if money.cap is None else _dollars(money.cap)
-    return RunMoney(_dollars(money.spent), _dollars(money.held), _dollars(money.in_doubt), cap)
+    cap = None if money.cap is None else to_decimal_usd(money.cap)
+    return RunMoney(to_decimal_usd(money.spent), to_decimal_usd(money.held), to_decimal_usd(money.in_doubt), cap)
 
 
 def _progress(total: int, now: Snapshot) -> Progress:
@@ -313,11 +310,11 @@ def _plan_result(what: Plan) -> PlanResult:
         reused=what.reused,
         invalid_rows=what.invalid_rows,
         problems=tuple((bad.row, bad.id, cell.column, cell.reason) for bad in what.invalid for cell in bad.problems),
-        price=_dollars(what.price),
+        price=to_decimal_usd(what.price),
         price_source=what.price_source,
-        estimate=_dollars(what.estimate),
-        max_cost=None if what.max_cost is None else _dollars(what.max_cost),
-        balance=None if what.balance is None else _dollars(what.balance),
+        estimate=to_decimal_usd(what.estimate),
+        max_cost=None if what.max_cost is None else to_decimal_usd(what.max_cost),
+        balance=None if what.balance is None else to_decimal_usd(what.balance),
         warnings=tuple(what.warnings),
         notes=tuple(what.notes),
     )

@@ -31,7 +31,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from batchedit.core.model import MICRO
+from batchedit.core.money import MICRO
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..core.model import MICRO, InvalidLine
+from ..core.model import InvalidLine
+from ..core.money import to_json_usd
 
 if TYPE_CHECKING:
     from ..commands.doubt import DoubtReport
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 def usd(micros: int | None) -> float | None:
     """Micro-dollars as dollars; None stays None."""
-    return None if micros is None else micros / MICRO
+    return None if micros is None else to_json_usd(micros)
 
 
 def iso(at: float | None) -> str | None:

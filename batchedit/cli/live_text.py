@@ -6,7 +6,8 @@ import datetime as dt
 from collections.abc import Iterator
 
 from ..commands.live import LiveState
-from ..core.model import State, format_usd
+from ..core.model import State
+from ..core.money import format_usd
 from ..core.visible import one_line
 from ..results.report import UNDER_WAY
 

@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from ..core.errors import UsageError
-from ..core.model import parse_usd
+from ..core.money import parse_usd
 from ..core.policy import NO_CAP, GivenCap
 from ..core.typed import quoted, to_type
 from ..core.visible import one_line

@@ -16,7 +16,8 @@ from ..commands.doubt import DoubtReport
 from ..commands.doubts import Doubt
 from ..commands.quote import Quote
 from ..commands.runs import RUNNING, Listed
-from ..core.model import InvalidLine, State, format_usd
+from ..core.model import InvalidLine, State
+from ..core.money import format_usd
 from ..core.typed import to_type
 from ..core.visible import as_lines, one_line
 from ..manifest.rownames import named_row

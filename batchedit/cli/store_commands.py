@@ -59,7 +59,7 @@ def limits(*, url: str | None, max_cost: Any, in_flight: Any) -> int:
     import os  # noqa: PLC0415 - `--help` needs none of it
 
     from ..commands.store import limits as limited  # noqa: PLC0415
-    from ..core.model import format_usd  # noqa: PLC0415
+    from ..core.money import format_usd  # noqa: PLC0415
 
     cap, places = limited(_named(url), os.environ, max_cost=max_cost, in_flight=in_flight)
     print(f"max-cost   {'none' if cap is None else format_usd(cap)} for all runs of this token")

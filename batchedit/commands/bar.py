@@ -8,7 +8,8 @@ from typing import IO
 
 from tqdm import tqdm
 
-from ..core.model import State, format_usd
+from ..core.model import State
+from ..core.money import format_usd
 from ..core.visible import one_line
 from ..ports import Snapshot
 

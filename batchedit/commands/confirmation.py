@@ -19,7 +19,7 @@ from typing import Any, Literal
 import orjson
 
 from ..core.errors import BatcheditError, NotFoundError, OutputError, UsageError
-from ..core.model import format_usd
+from ..core.money import format_usd
 from ..core.typed import to_type
 from ..disk import create, sync_folder
 from ..ledger.register import FORGET_SECONDS, Register

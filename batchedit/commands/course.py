@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..core.model import MICRO, State
+from ..core.model import State
+from ..core.money import to_json_usd
 from .gallery_page import looking
 
 POINTS = 60
@@ -37,5 +38,5 @@ def _points(done: list[tuple[float, int]]) -> list[tuple[float, int, float]]:
     for number, (at, cost) in enumerate(done, 1):
         spent += cost
         if number % step == 0 or number == len(done):
-            points.append((round(at - done[0][0], 1), number, round(spent / MICRO, 4)))
+            points.append((round(at - done[0][0], 1), number, round(to_json_usd(spent), 4)))
     return points

@@ -16,7 +16,8 @@ from typing import Any
 import orjson
 
 from ..core.errors import UsageError
-from ..core.model import MICRO, Outcome, Record, State
+from ..core.model import Outcome, Record, State
+from ..core.money import type_usd
 from ..core.review import Card, Mark, Progress, Verdict
 from ..core.typed import to_type
 from ..images.features import Album, ProgressCallback, no_progress, thumb_name
@@ -202,6 +203,6 @@ _PROOF = ("sha256", "inputs_sha256", "cost_usd")
 
 def _proof(shot: Record, with_costs: bool) -> tuple[str, str, str]:
     """What a decision was about: the digest of the picture's file and of the inputs that it was made from, and its cost."""
-    cost = "" if shot.cost is None or not with_costs else f"{shot.cost / MICRO:f}"
+    cost = "" if shot.cost is None or not with_costs else type_usd(shot.cost)
     inputs = sha256(shot.job.inputs.encode("utf-8", "surrogateescape")).hexdigest()
     return shot.files[0].sha256 if shot.files else "", inputs, cost

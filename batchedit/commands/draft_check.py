@@ -12,7 +12,8 @@ from typing import Any
 
 import anyio
 
-from ..core.model import InvalidLine, parse_usd
+from ..core.model import InvalidLine
+from ..core.money import parse_usd
 from ..jobs.expand import Expander
 from ..ledger.findings import Finding, Findings
 from ..manifest.cells import text_of

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import OutputError
-from ..core.model import Record, State, format_usd
+from ..core.model import Record, State
+from ..core.money import format_usd
 from ..core.review import Card
 from ..disk import is_inside
 from ..images.features import Album, Look, ProgressCallback, Wanted, no_progress

@@ -10,7 +10,7 @@ import anyio
 from anyio import to_thread
 
 from ..core.errors import BatcheditError, StoppedError
-from ..core.model import format_usd
+from ..core.money import format_usd
 from ..core.policy import NO_CAP
 from ..ledger.wishes import Wish, Wished, Wishes
 from ..pool.pool import Pool

@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from ..core.model import MICRO, State
+from ..core.model import State
+from ..core.money import to_json_usd
 from ..core.visible import one_line
 from ..disk import is_plain_file
 from ..ledger.lock import holder
@@ -96,10 +97,10 @@ class LiveState:
             "in_doubt": self.of(State.IN_DOUBT),
             "total": sum(self.jobs.values()),
             "usd": {
-                "spent": self.spent / MICRO,
-                "reserved": self.reserved / MICRO,
-                "in_doubt": self.in_doubt / MICRO,
-                "cap": None if self.cap is None else self.cap / MICRO,
+                "spent": to_json_usd(self.spent),
+                "reserved": to_json_usd(self.reserved),
+                "in_doubt": to_json_usd(self.in_doubt),
+                "cap": None if self.cap is None else to_json_usd(self.cap),
             },
             "seconds_left": None if left is None else {"half": round(left[0]), "nine_in_ten": round(left[1])},
             "unusually_slow": self.unusually_slow,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import NotFoundError, ServiceUnavailableError
-from ..core.model import format_usd
+from ..core.money import format_usd
 from ..core.typed import to_type
 from ..run_folder import RunFolder
 from ..runcomfy.catalogue import built_in, load_model

@@ -15,7 +15,8 @@ from pathlib import Path
 from ..core.errors import CheckpointCorruptError, IllegalEventError
 from ..core.events import Accepted, Reserved
 from ..core.lifecycle import advance
-from ..core.model import Job, JobKey, Record, SavedFile, State, format_usd
+from ..core.model import Job, JobKey, Record, SavedFile, State
+from ..core.money import format_usd
 from ..disk import is_inside
 from ..ledger.book import Book
 from ..ledger.rescue import ID_NOT_TAKEN_IN

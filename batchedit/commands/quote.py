@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..core.errors import BatcheditError, PriceRoseError, StoppedError
-from ..core.model import format_usd
+from ..core.money import format_usd
 from ..planning.plan import Plan
 from .canary import CanaryReport
 from .order import Order

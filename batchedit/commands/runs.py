@@ -10,7 +10,8 @@ from pathlib import Path
 import orjson
 
 from ..core.errors import BatcheditError, CheckpointCorruptError, KeptSettingsError
-from ..core.model import MICRO, Counts, Money, State
+from ..core.model import Counts, Money, State
+from ..core.money import to_json_usd
 from ..core.typed import quoted, to_type
 from ..disk import is_plain_file
 from ..ledger.book import Book
@@ -61,6 +62,7 @@ class Listed:
     def as_json(self) -> dict[str, object]:
         """Money in dollars, ``used_at`` in UTC."""
         readable = self.state not in {DAMAGED, UNREADABLE}
+        usd = {"spent": to_json_usd(self.money.spent), "in_doubt": to_json_usd(self.money.in_doubt)}
         return {
             "name": self.folder.name,
             "folder": str(self.folder.absolute()),
@@ -72,7 +74,7 @@ class Listed:
             "jobs": {state.value: count for state, count in sorted(self.counts.by_state.items())} if readable else None,
             "to_buy": self.to_buy if readable else None,
             "left_to_other_runs": self.left if readable else None,
-            "usd": {"spent": self.money.spent / MICRO, "in_doubt": self.money.in_doubt / MICRO} if readable else None,
+            "usd": usd if readable else None,
             "used_at": datetime.fromtimestamp(int(self.used_at), UTC).isoformat() if self.used_at else None,
             "next": {"aim": self.aim or None, "command": self.command or None},
         }

@@ -55,7 +55,8 @@ from .events import (
     Spoiled,
     WrittenOff,
 )
-from .model import Kind, Problem, Record, State, format_usd
+from .model import Kind, Problem, Record, State
+from .money import format_usd
 
 TRANSITIONS: Mapping[State, Mapping[type[Event], State]] = {
     State.PLANNED: {

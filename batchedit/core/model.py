@@ -6,14 +6,11 @@ Money is integer micro-dollars (1 USD = 1,000,000) throughout; times are seconds
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, NamedTuple, NewType
 
 JobKey = NewType("JobKey", bytes)
 """16 bytes: what a job is, whatever row it stands on (see ``manifest.identity``)."""
-
-MICRO = 1_000_000
 
 
 class State(StrEnum):
@@ -276,21 +273,3 @@ class Counts:
     def of(self, *states: State) -> int:
         """How many jobs are in any of ``states``."""
         return sum(self.by_state.get(state, 0) for state in states)
-
-
-def parse_usd(text: str) -> int:
-    """``"0.04"`` to 40_000 micro-dollars; ValueError for anything that is not a plain, finite, non-negative amount."""
-    try:
-        amount = Decimal(text.strip().removeprefix("$"))
-    except InvalidOperation:
-        raise ValueError(f"{text!r} is not an amount in US dollars, such as 0.04") from None
-    if not amount.is_finite() or amount < 0:
-        raise ValueError(f"{text!r} is not an amount in US dollars, such as 0.04")
-    return int((amount * MICRO).to_integral_value(ROUND_HALF_UP))
-
-
-def format_usd(micros: int) -> str:
-    """40_000 to ``"$0.04"``: two decimals, more only where the amount has them."""
-    whole, rest = divmod(abs(micros), MICRO)
-    decimals = f"{rest:06d}".rstrip("0").ljust(2, "0")
-    return f"{'-' if micros < 0 else ''}${whole:,}.{decimals}"

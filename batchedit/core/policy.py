@@ -5,7 +5,8 @@ from __future__ import annotations
 from random import Random
 from typing import Final, Literal
 
-from .model import Money, format_usd
+from .model import Money
+from .money import format_usd
 
 CALM_SECONDS = 10.0
 """So long after an error or a lost answer nothing is made to go faster."""

@@ -13,7 +13,8 @@ import anyio
 
 from ..core.errors import BudgetReachedError, KnownRequestError, PlacesTakenError, PriceRoseError
 from ..core.events import Declined, Lost, Reserved
-from ..core.model import Kind, Problem, Record, State, format_usd
+from ..core.model import Kind, Problem, Record, State
+from ..core.money import format_usd
 from .pool import OTHERS_SECONDS, Pool, apply_event, unforeseen
 from .prices import wait_for_first_cost
 from .slots import Slot

@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 
 from ..core.columns import RESULT_COLUMNS
-from ..core.model import LEFT_OUT, MICRO, Outcome
+from ..core.model import LEFT_OUT, Outcome
+from ..core.money import type_usd
 from ..manifest.rownames import sheet_flags, sheet_row
 from ..manifest.rows import Form
 
@@ -36,12 +37,8 @@ def moment(at: float | None) -> str | None:
     return None if at is None else _second(int(at))
 
 
-@lru_cache(maxsize=1024)
-def usd(micros: int) -> str:
-    """40_000 micro-dollars as ``0.04``: no sign of currency, no thousands, at least two decimals."""
-    whole, rest = divmod(abs(micros), MICRO)
-    decimals = f"{rest:06d}".rstrip("0").ljust(2, "0")
-    return f"{'-' if micros < 0 else ''}{whole}.{decimals}"
+usd = lru_cache(maxsize=1024)(type_usd)
+"""``type_usd``, for a column of a million rows that holds a handful of sums."""
 
 
 def error_text(problems: str) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..core.model import MICRO, Counts, Money, State, format_usd
+from ..core.model import Counts, Money, State
+from ..core.money import MICRO, type_usd
 from ..core.policy import admits, cap_for
 from ..core.slowdown import Slowdown
 from ..core.typed import to_type
@@ -162,11 +163,7 @@ def _with_cap(report: Report, jobs: int) -> list[str]:
     money, price = report.money, report.cap_needed.price
     if money.cap is None or (needed := cap_for(jobs, money, price)) <= money.cap:
         return []
-    return ["--max-cost", _dollars(_whole_cents(needed))]
-
-
-def _dollars(micros: int) -> str:
-    return format_usd(micros)[1:].replace(",", "")
+    return ["--max-cost", type_usd(_whole_cents(needed))]
 
 
 ASKED_PRICE = "asked_price"
@@ -184,7 +181,7 @@ def commands(report: Report) -> Iterator[tuple[str, str]]:
         if report.cap_needed.rest is None:
             yield "to go on", to_type("run", run)
         else:
-            most = _dollars(report.cap_needed.rest)
+            most = type_usd(report.cap_needed.rest)
             yield "its --max-cost is reached; to go on", to_type("run", run, "--max-cost", most)
     elif counts.of(*UNDER_WAY, State.UNCOLLECTED):
         yield "to collect what was bought", to_type("fetch", run)

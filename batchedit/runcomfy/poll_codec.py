@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from ..core.events import CancelConfirmed, CancelDenied, Completed, Errored
 from ..core.model import Kind, Problem
+from ..core.money import read_json_usd
 from ..ports import CancelReply, LookReply, NoAnswer, StillRunning
 from .ids import usable_id
 from .outputs import describe_keys, read_outputs
 from .reply import NOT_YOURS, ErrorCode, ReplyBody, clean, parse_reply, retry_after
-from .submit_codec import Headers, micros
+from .submit_codec import Headers
 
 QUEUED = frozenset({"in_queue", "pending", "waiting"})  # [page], then [seen]
 RUNNING = frozenset({"in_progress", "processing", "starting"})
@@ -92,7 +93,7 @@ def is_of_another(body: bytes, request_id: str) -> str | None:
 
 def _state(word: str, said: ReplyBody, now: float) -> LookReply:
     """What a listed status word means."""
-    cost = micros(said.json.get("cost"))
+    cost = read_json_usd(said.json.get("cost"))
     if word in CANCELLED:
         return CancelConfirmed(now, cost)
     if word in FAILED:
@@ -184,7 +185,7 @@ def read_cancel(
     word = clean(outcome, limit=40).lower() if isinstance(outcome, str) else ""
     if 200 <= status < 300 and said.meaning is None:
         if word in CANCELLED or (not word and _word(said) in CANCELLED):
-            return CancelConfirmed(now, micros(said.json.get("cost")))
+            return CancelConfirmed(now, read_json_usd(said.json.get("cost")))
         if word == "not_cancellable" or (not word and _word(said) in LISTED):
             return CancelDenied(now)
     match _no_state(status, headers, said, now):

@@ -29,7 +29,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from enum import Enum, StrEnum, auto
 from typing import Any
 
@@ -37,7 +36,8 @@ import orjson
 
 from ..core.events import Accepted, Declined, Lost, Refused
 from ..core.jsontext import write_inputs
-from ..core.model import MICRO, Handle, Kind, Problem, format_usd
+from ..core.model import Handle, Kind, Problem
+from ..core.money import MICRO, format_usd, read_json_usd
 from .dialect import read_dialect
 from .ids import find_id, usable_id
 from .reply import ErrorCode, ReplyBody, blot, clean, parse_reply, retry_after
@@ -313,7 +313,7 @@ def read_model(status: int, body: bytes) -> ModelEntry | None:
     schemas = (told.get(key) for key in ("input_schema", "schema", "inputs", "input"))
     schema = next((s for s in schemas if isinstance(s, dict) and isinstance(s.get("properties"), dict)), None)
     read = None if schema is None else read_dialect(schema)
-    return ModelEntry(**texts, price=micros(told.get("base_price_usd")), schema=read)
+    return ModelEntry(**texts, price=read_json_usd(told.get("base_price_usd")), schema=read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,17 +347,4 @@ def read_balance(status: int, body: bytes) -> int | None:
     exact = told.get("balance_microdollars")
     if isinstance(exact, int) and not isinstance(exact, bool) and abs(exact) <= MICRO * MICRO:
         return exact
-    return micros(told.get("balance_usd"), signed=True)
-
-
-def micros(value: Any, *, signed: bool = False) -> int | None:
-    """A JSON amount in US dollars (number or numeric text) to micro-dollars; None for what is no sane amount."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        amount = Decimal(str(value).strip().removeprefix("$") if len(str(value)) <= 40 else "nan")
-    except (InvalidOperation, ValueError):
-        return None
-    if not amount.is_finite() or abs(amount) > MICRO or (amount < 0 and not signed):
-        return None
-    return int((amount * MICRO).to_integral_value(ROUND_HALF_UP))
+    return read_json_usd(told.get("balance_usd"), signed=True)

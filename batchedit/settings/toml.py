@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
 
-from ..core.model import MICRO
+from ..core.money import type_usd
 from ..core.policy import NO_CAP, GivenCap
 from .model import MANIFEST_SETTINGS, Settings
 
@@ -62,8 +62,7 @@ def as_typed(field: str, value: Any) -> Any:
 def _dollars(micros: GivenCap) -> str:
     if not isinstance(micros, int):
         return NO_CAP
-    whole, rest = divmod(micros, MICRO)
-    return f"{whole}.{f'{rest:06d}'.rstrip('0').ljust(2, '0')}"
+    return type_usd(micros)
 
 
 def _rate(per_second: float) -> str:

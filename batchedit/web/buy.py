@@ -16,7 +16,7 @@ from ..commands.draft_work import Step, found
 from ..commands.drafts import Draft
 from ..commands.launch import start
 from ..core.errors import BatcheditError, UsageError
-from ..core.model import MICRO
+from ..core.money import MICRO
 from ..review.json_body import BadRequestError
 from .desk import Desk, Told, call, shown
 from .pages import page

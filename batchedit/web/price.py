@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from ..commands.draft_work import Step, found
 from ..commands.drafts import Draft
-from ..core.model import MICRO
+from ..core.money import MICRO
 from ..ledger.findings import Findings
 from .desk import Desk, shown
 from .pages import page

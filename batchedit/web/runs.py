@@ -14,7 +14,7 @@ from ..commands.course import course
 from ..commands.live import LiveState, live
 from ..commands.wishes import wish
 from ..core.errors import BatcheditError
-from ..core.model import MICRO
+from ..core.money import MICRO
 from ..core.policy import NO_CAP
 from ..disk import is_plain_file
 from ..review.json_body import BadRequestError

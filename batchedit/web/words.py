@@ -6,7 +6,7 @@ from collections.abc import Callable
 from time import time
 from typing import Any
 
-from ..core.model import format_usd
+from ..core.money import format_usd
 
 _PLURALS = {"entry": "entries", "is": "are", "has": "have", "it": "them"}
 

@@ -19,7 +19,8 @@ from ...core.errors import (
     UsageError,
 )
 from ...core.events import CancelConfirmed, Completed, Errored, Event, Priced, Reserved, Reused
-from ...core.model import Counts, Money, Record, State, format_usd
+from ...core.model import Counts, Money, Record, State
+from ...core.money import format_usd
 from ...core.policy import why_refused
 from ..codec import STATE_COLUMNS, state_values
 from ..group_commit import Change

@@ -1,0 +1,68 @@
+"""US dollars and micro-dollars: the one place where money becomes text or a number, and comes from it.
+
+Inside, money is an integer of micro-dollars (``MICRO`` to a dollar), because sums of floats drift. The sandbox has its own
+few lines on purpose: it is an independent service, and a fault here must not be repeated there.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from typing import Any
+
+MICRO = 1_000_000
+"""Micro-dollars to a dollar."""
+
+
+def parse_usd(text: str) -> int:
+    """``"0.04"`` to 40_000 micro-dollars; ValueError for anything that is not a plain, finite, non-negative amount."""
+    try:
+        amount = Decimal(text.strip().removeprefix("$"))
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is not an amount in US dollars, such as 0.04") from None
+    if not amount.is_finite() or amount < 0:
+        raise ValueError(f"{text!r} is not an amount in US dollars, such as 0.04")
+    return _whole(amount)
+
+
+def read_json_usd(value: Any, *, signed: bool = False) -> int | None:
+    """An amount in US dollars from JSON (number or numeric text) to micro-dollars; None for what is no sane amount."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        amount = Decimal(str(value).strip().removeprefix("$") if len(str(value)) <= 40 else "nan")
+    except (InvalidOperation, ValueError):
+        return None
+    if not amount.is_finite() or abs(amount) > MICRO or (amount < 0 and not signed):
+        return None
+    return _whole(amount)
+
+
+def format_usd(micros: int) -> str:
+    """40_000 to ``"$0.04"``: two decimals, more only where the amount has them."""
+    whole, decimals = _parts(micros)
+    return f"{'-' if micros < 0 else ''}${whole:,}.{decimals}"
+
+
+def type_usd(micros: int) -> str:
+    """40_000 to ``"0.04"``, as a person types it and a cell holds it: no sign of currency, no thousands."""
+    whole, decimals = _parts(micros)
+    return f"{'-' if micros < 0 else ''}{whole}.{decimals}"
+
+
+def to_json_usd(micros: int) -> float:
+    """40_000 to 0.04: a JSON number."""
+    return micros / MICRO
+
+
+def to_decimal_usd(micros: int) -> Decimal:
+    """40_000 to ``Decimal("0.04")``."""
+    return Decimal(micros) / MICRO
+
+
+def _whole(amount: Decimal) -> int:
+    return int((amount * MICRO).to_integral_value(ROUND_HALF_UP))
+
+
+def _parts(micros: int) -> tuple[int, str]:
+    whole, rest = divmod(abs(micros), MICRO)
+    return whole, f"{rest:06d}".rstrip("0").ljust(2, "0")
