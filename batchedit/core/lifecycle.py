@@ -206,7 +206,9 @@ def _given_up(record: Record, by: str) -> Problem:
 def _cancelled(record: Record, at: float, cost: int | None) -> Record:
     if record.state is State.FETCHED:
         return _settle(record, cost)
-    charged = 0 if cost is None and record.state is State.CANCELLING else cost
+    # One that came out before has a cost, and no cancel can have found it in the queue.
+    is_free = cost is None and record.cost is None and record.state is State.CANCELLING
+    charged = 0 if is_free else record.cost if cost is None and record.cost_known else cost
     if charged is None:
         message = (
             "cancelled, but not by this run; the service does not say whether it was charged, so it counts as spent"

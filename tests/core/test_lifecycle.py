@@ -229,6 +229,15 @@ class TestMoney:
         assert advance(record, Priced(NOW, 30_000)).spent == 30_000
         assert advance(record, RetryAsked(NOW)).spent == cost
 
+    @pytest.mark.parametrize(("told", "known"), [(70_000, True), (None, False)])
+    def test_a_cancel_does_not_unpay_what_has_come_out(self, told: int | None, known: bool) -> None:
+        record = advance(make_record(State.WAITING), Completed(NOW, OUTPUTS, told))
+        for event in (GivenUp(NOW, PROBLEM), Resumed(NOW), CancelAsked(NOW), CancelConfirmed(NOW)):
+            record = advance(record, event)
+        assert (record.state, record.spent, record.cost_known) == (State.CANCELLED, told or 40_000, known)
+        assert record.problem is not None
+        assert "nothing was charged" not in record.problem.message
+
     def test_an_absent_request_keeps_its_money_reserved(self) -> None:
         gone = advance(make_record(State.WAITING), Gone(NOW, PROBLEM))
         assert (gone.state, gone.held, gone.spent, gone.finished_at) == (State.UNCOLLECTED, 40_000, 0, None)
