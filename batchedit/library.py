@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -213,6 +213,8 @@ async def arun(
         if out is None:
             raise UsageError("a DataFrame has no name: say where the run is to live with out=")
         frame, source = manifest, _spool(manifest, Path(out))
+        for warning in _names_as_text(frame.columns):
+            host.warn(warning)
     report = await run_manifest(source, settings, host)
     return RunResult(report.folder, report, frame)
 
@@ -342,6 +344,15 @@ def _settings(options: Mapping[str, Any], out: str | Path | None) -> Settings:
     if values.get("concurrency") == "auto":
         values["concurrency"] = 0
     return replace(Settings(**values), out=None if out is None else str(out))
+
+
+def _names_as_text(columns: Iterable[object]) -> Iterator[str]:
+    """How columns are called whose names are no text, such as a year or a date: options, prompts and files need text."""
+    others = [column for column in columns if not isinstance(column, str)]
+    if others:
+        some = ", ".join(repr(str(column)) for column in others[:5]) + (", …" if len(others) > 5 else "")
+        what = "a column has a name that is" if len(others) == 1 else f"{len(others):,} columns have names that are"
+        yield f"{what} no text; in prompts, options and files it reads {some}, and the frame of the results keeps it"
 
 
 def _spool(frame: pd.DataFrame, folder: Path) -> Path:

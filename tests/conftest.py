@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import hypothesis  # noqa: F401 - before trio, whose random generator it would warn of at the very end of a run
+import hypothesis  # before trio, whose random generator it would warn of at the very end of a run
 import pytest
 
 from tests.support.raw_server import other_server, server  # noqa: F401 - fixtures
@@ -17,6 +17,11 @@ STATE = "BATCHEDIT_STATE"
 PROCESSES = frozenset({"browser", "e2e", "kill", "store", "web"})
 """Folders whose tests may start processes: ``make test`` leaves them out, ``make test-all`` takes them."""
 _started = 0
+
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")  # how long an example takes says how busy the machine is
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

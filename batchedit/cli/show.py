@@ -63,7 +63,8 @@ def _facts(what: Plan) -> Iterator[tuple[str, str]]:
         yield "pictures", _since_last_time(what)
     yield from (("reused", line) for line in reused_lines(what.other_runs))
     yield from (("not bought", line) for line in left_lines(what.other_runs.left))
-    yield "to buy", number(what.to_buy, "picture") + _parts(what)
+    made_from = f"from {number(what.inputs, 'picture')} of the sheet: " if what.inputs else ""
+    yield "to buy", made_from + number(what.to_buy, "picture") + _parts(what)
     if what.again:
         yield "in doubt", f"{number(what.again, 'picture')} of these, bought again: --on-doubt buy-again"
     if what.twins:

@@ -208,6 +208,7 @@ class Line(NamedTuple):
     twin: bool = False  # an earlier line of this manifest wants the same job
     over: str = ""  # the columns that --for added to this line: a JSON object text, "" for none
     moves: bool = False  # its inputs hold what is no part of its identity: a local path, a link's signature
+    pictures: int = 0  # of the sheet's, how many go into it
 
 
 LEFT_OUT = "left out"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ..core.errors import ManifestError
 from ..core.model import Line
-from ..manifest.rownames import row_name, row_word, sheet_row
+from ..manifest.rownames import row_name
 from ..manifest.rows import Form
 
 TOLD = 20
@@ -17,27 +17,27 @@ class Collisions:
 
     def __init__(self) -> None:
         self.count = 0
-        self._wanted: dict[int, tuple[str, int]] = {}
+        self._wanted: dict[int, tuple[str, int, str]] = {}
 
-    def add(self, slot: int, name: str, row: int) -> None:
-        """Row ``row`` wants ``name``, which an earlier row has."""
+    def add(self, slot: int, name: str, row: int, id_: str) -> None:
+        """The row ``row`` wants ``name``, which an earlier row has."""
         self.count += 1
         if len(self._wanted) < TOLD:
-            self._wanted.setdefault(slot, (name, row))
+            self._wanted.setdefault(slot, (name, row, id_))
 
     def error(self, again: Iterable[Line], form: Form) -> ManifestError:
         """What to raise. ``again`` are the same lines from the top, of a manifest of this ``form``."""
-        first: dict[int, int] = {}
+        first: dict[int, tuple[int, str]] = {}
         for line in again:
             if line.slot in self._wanted and line.slot not in first:
-                first[line.slot] = line.row
+                first[line.slot] = (line.row, line.id)
                 if len(first) == len(self._wanted):
                     break
         told = [
-            f"{name!r} ({row_word(form)}s {sheet_row(form, first[slot])} and {sheet_row(form, row)})"
-            if first.get(slot, row) != row
-            else f"{name!r} ({row_name(form, row)})"
-            for slot, (name, row) in self._wanted.items()
+            f"{name!r} ({row_name(form, *first[slot])} and {row_name(form, row, id_)})"
+            if slot in first and first[slot][0] != row
+            else f"{name!r} ({row_name(form, row, id_)})"
+            for slot, (name, row, id_) in self._wanted.items()
         ]
         more = self.count - len(told)
         names = ", ".join(told) + (f" and {more} more" if more > 0 else "")

@@ -7,7 +7,7 @@ made (UsageError, ManifestError); rows one by one (InvalidLine, all reasons at o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from ..manifest.digests import DigestSet
 from ..manifest.rows import BadRow, Manifest, Row
 from .collisions import Collisions
 from .identity import KeyMaker, canonical, identity_of, may_differ, slot_of
-from .image_cells import CellError, Pictures
+from .image_cells import CellError, Pages, Pictures
 from .left_out import is_total, why_no_product
 from .messages import reason, value_shown
 from .naming import Namer
@@ -144,8 +144,8 @@ class Expander:
         return self._pictures.mended
 
     @property
-    def probable_pages(self) -> Mapping[str, Sequence[int]]:
-        """Rows so far with a link that probably leads to no picture, by what it leads to."""
+    def probable_pages(self) -> Mapping[str, Pages]:
+        """Links so far that probably lead to no picture, by what they lead to."""
         return self._pictures.pages
 
     @property
@@ -221,7 +221,8 @@ class Expander:
 
     def _inputs(self, number: int, id_: str, cells: dict[str, Any]) -> dict[str, Any] | InvalidLine:
         inputs = self._base.copy()
-        self._pictures.row = number
+        pictures = self._pictures
+        pictures.row, pictures.id, pictures.in_row = number, id_, 0
         problems = self._sheet_errors(cells)
         for name, column, read in self._columns:
             cell = cells.get(column)
@@ -314,7 +315,7 @@ class Expander:
         version = 1
         if not twin:
             if slot in self._slots:
-                name, slot = self._told_apart(name, slot, number)
+                name, slot = self._told_apart(name, slot, number, id_)
             self._slots.add(slot)
             if job is None and self._known is not None:
                 version = self._known.version(slot) + 1
@@ -323,12 +324,12 @@ class Expander:
         elif version > 1:
             name = f"{name}-v{version}"
         wanted = Job(key, self._model, inputs, name, size, variant, self._revision, version)
-        return Line(number, id_, wanted, slot, twin, over)
+        return Line(number, id_, wanted, slot, twin, over, pictures=self._pictures.in_row)
 
-    def _told_apart(self, name: str, slot: int, row: int) -> tuple[str, int]:
+    def _told_apart(self, name: str, slot: int, row: int, id_: str) -> tuple[str, int]:
         """Another name for a second job of one name. An explicit template's clash is noted and refused at the end."""
         if not self._namer.default:
-            self.collisions.add(slot, name, row)
+            self.collisions.add(slot, name, row, id_)
             return name, slot
         name = f"{name}-row{row + self._shift}"
         while (slot := slot_of(name)) in self._slots:

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import file_digest
 from pathlib import Path
@@ -23,6 +23,7 @@ from ..core.typed import quoted
 from ..images.formats import SHRINKABLE, media_type
 from ..images.verify import NotAMediaFileError, check_picture
 from ..manifest.digests import DigestSet
+from ..manifest.rownames import Rows
 from ..manifest.rows import Linked, shown
 from .identity import FILE, SHA256
 from .links import (
@@ -84,6 +85,14 @@ def _links_in(piece: str) -> list[str]:
         raise CellError(str(error)) from None
 
 
+@dataclass(slots=True)
+class Pages:
+    """Links that probably lead to no picture, and the rows that they stand in."""
+
+    links: int = 0
+    rows: Rows = field(default_factory=Rows)
+
+
 class Pictures:
     """Reads picture cells. ``roots`` are the folders below which local files are read; without any they are refused.
 
@@ -112,9 +121,10 @@ class Pictures:
         self.local = False  # whether any local picture was seen
         self.large = DigestSet(16)  # those that will be re-encoded
         self.together = 0  # cells with more than one picture
-        self.row = 0  # of the cells that are read now, as the caller knows it
+        self.row, self.id = 0, ""  # of the cells that are read now, as the caller knows them
+        self.in_row = 0  # pictures in that row so far; the caller begins each row with 0
         self.mended = Counter[str]()  # share links turned into direct ones, by the store's name
-        self.pages = dict[str, list[int]]()  # rows whose link is probably no picture, by what it is
+        self.pages = dict[str, Pages]()  # links that probably lead to no picture, by what they lead to
         self._plain_hosts = dict[str, bool]()
 
     def read(self, cell: Any) -> list[Any]:
@@ -122,6 +132,7 @@ class Pictures:
         if type(cell) is str and not self._fetched:
             usual = _USUAL(cell)
             if (usual and self._plain_hosts.get(usual[1])) or (_LINK(cell) and self._is_plain(cell)):
+                self.in_row += 1
                 return [cell]
         if type(cell) is Linked and not cell.strip().lower().startswith("http"):
             cell = cell.link
@@ -129,6 +140,7 @@ class Pictures:
         read = self._fetched_or_one if self._fetched else self._one
         found = [read(item, sizes) for item in split_cell(cell)]
         self.together += len(found) > 1
+        self.in_row += len(found)
         if sum(sizes) > REQUEST_MOST and not self._shrinks:
             raise CellError(
                 f"holds {len(sizes)} local pictures of {megabytes(sum(sizes))} as they are sent, and the service takes 64 "
@@ -168,7 +180,9 @@ class Pictures:
         if store:
             self.mended[store] += 1
         elif page := kind_of_page(item):
-            self.pages.setdefault(page, []).append(self.row)
+            found = self.pages.setdefault(page, Pages())
+            found.links += 1
+            found.rows.add(self.row, self.id)
         return item
 
     def _fetched_or_one(self, item: str, sizes: list[int]) -> Any:

@@ -8,7 +8,7 @@ numbers, so it is the position of the record, from 1.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from .rows import Form, FormKind
 
@@ -50,10 +50,27 @@ def row_name(form: Form, index: int, id_: str = "") -> str:
     return named_row(row_word(form), sheet_row(form, index), row_id(form, index, id_))
 
 
-def listed_rows(form: Form, indices: Sequence[int]) -> str:
-    """``row 3, 7, …``: the first few of these."""
-    some = ", ".join(str(sheet_row(form, index)) for index in indices[:SHOWN_ROWS])
-    return f"{row_word(form)} {some}{', …' if len(indices) > SHOWN_ROWS else ''}"
+@dataclass(slots=True)
+class Rows:
+    """Rows that something is told about: how many, and the first few of them, each as ``(index, id)``."""
+
+    count: int = 0
+    first: list[tuple[int, str]] = field(default_factory=list)
+    _last: int = 0
+
+    def add(self, index: int, id_: str) -> None:
+        """Rows come in order; one that comes again is counted once."""
+        if index == self._last:
+            return
+        self._last = index
+        self.count += 1
+        if len(self.first) < SHOWN_ROWS:
+            self.first.append((index, id_))
+
+    def told(self, form: Form) -> str:
+        """``row 3 (00413), row 7 (00417), …``: the first few."""
+        some = ", ".join(row_name(form, *row) for row in self.first)
+        return f"{some}{', …' if self.count > len(self.first) else ''}"
 
 
 def sheet_flags(form: Form, flags: str) -> str:

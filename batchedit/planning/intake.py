@@ -111,6 +111,7 @@ class _Count:
             to_buy=survey.to_buy,
             reused=survey.reused,
             lines=survey.lines,
+            inputs=survey.inputs if survey.joins else 0,
             matrix=_matrix(settings, len(expander.sizes)),
             twins=survey.twins,
             left=survey.left,

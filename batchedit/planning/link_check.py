@@ -24,7 +24,7 @@ from ..jobs.expand import Expander, expand_all
 from ..jobs.recipe import Recipe
 from ..manifest.digests import DigestSet
 from ..manifest.read import Form, Manifest
-from ..manifest.rownames import listed_rows, row_name
+from ..manifest.rownames import Rows, row_name
 from ..ports import Observer, StateOf, Stop
 from ..run_folder import RunFolder
 
@@ -39,8 +39,9 @@ class Links:
     """What is known of the manifest's links, and the rows that it touches, noted while they go by."""
 
     checked: Checked = field(default_factory=Checked)
-    large: dict[int, str] = field(default_factory=dict)
-    unsure: dict[int, str] = field(default_factory=dict)
+    large: Rows = field(default_factory=Rows)
+    unsure: Rows = field(default_factory=Rows)
+    why_unsure: str = ""  #: of the first of these
     fetched: dict[str, Path] = field(default_factory=dict)  #: link -> the file that its picture lies in now
 
     def judge(
@@ -64,9 +65,11 @@ class Links:
             digest = link_digest(url)
             if digest in self.checked.bad:
                 problems.append(CellProblem(column, url, self.checked.bad[digest]))
-            for rows, known in ((self.large, self.checked.large), (self.unsure, self.checked.unsure)):
-                if digest in known:
-                    rows[line.row] = known[digest]
+            if digest in self.checked.large:
+                self.large.add(line.row, line.id)
+            if digest in self.checked.unsure:
+                self.unsure.add(line.row, line.id)
+                self.why_unsure = self.why_unsure or self.checked.unsure[digest]
         return problems
 
     def warnings(self, form: Form) -> Iterator[str]:
@@ -76,21 +79,21 @@ class Links:
                 f"{_count(len(self.fetched), 'picture')} behind Airtable links, which die after some hours: fetched to this "
                 "machine and sent from here"
             )
-        if self.large:
+        if self.large.count:
             yield (
                 f"{_pictures(self.large, form)} over 16 MB: the service's page names 16 MB in one place and 25 MB in "
                 "another, so it may refuse them"
             )
-        if self.unsure:
-            yield f"{_pictures(self.unsure, form)} that nobody could tell about: it {next(iter(self.unsure.values()))}"
+        if self.unsure.count:
+            yield f"{_pictures(self.unsure, form)} that nobody could tell about: it {self.why_unsure}"
 
 
 def _count(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _pictures(rows: Mapping[int, str], form: Form) -> str:
-    return f"{len(rows):,} row{'s have' if len(rows) > 1 else ' has'} a picture ({listed_rows(form, list(rows))})"
+def _pictures(rows: Rows, form: Form) -> str:
+    return f"{rows.count:,} row{'s have' if rows.count > 1 else ' has'} a picture ({rows.told(form)})"
 
 
 def links_of(line: Line, columns: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -31,7 +31,7 @@ class Plan:
 
     ``matrix`` is what each row is multiplied by. Of ``to_buy``, ``left`` were planned before and ``edited`` stand in the
     place of an older picture; of ``reused``, ``others`` counts those that are not done, by state. ``again`` are in doubt
-    and bought once more.
+    and bought once more. ``inputs`` counts the sheet's pictures that go into ``to_buy`` where several go into one, else 0.
 
     Where not a manifest but a run is the source, ``parts`` says what ``to_buy`` is made of, and ``not_meant`` what might be
     meant and is not bought. ``balance`` is what the account holds, in micro-dollars, None if that is not told.
@@ -47,6 +47,7 @@ class Plan:
     reused: int
     lines: int = 0
     matrix: Sequence[tuple[str, int]] = ()
+    inputs: int = 0
     again: int = 0
     twins: int = 0
     left: int = 0
@@ -128,7 +129,10 @@ def without_others(what: Plan, checkpoint: Book, tally: Tally) -> Plan:
     """``what`` after other runs' pictures were taken over and left: what is to buy now."""
     to_buy = checkpoint.to_buy()
     left = min(what.left, to_buy)
-    return replace(what, to_buy=to_buy, left=left, edited=min(what.edited, to_buy - left), other_runs=tally)
+    inputs = what.inputs if to_buy == what.to_buy else 0
+    return replace(
+        what, to_buy=to_buy, left=left, edited=min(what.edited, to_buy - left), inputs=inputs, other_runs=tally
+    )
 
 
 def shown_line(line: Line, form: Form) -> Line:

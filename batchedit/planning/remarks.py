@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from ..jobs.expand import Expander
 from ..manifest.read import Form
-from ..manifest.rownames import listed_rows
 
 
 def merged(expander: Expander) -> Iterator[str]:
@@ -20,7 +19,7 @@ def link_notes(expander: Expander) -> Iterator[str]:
     if several := expander.cells_of_several:
         yield (
             f"{several:,} cell{'s name' if several > 1 else ' names'} several pictures; "
-            "those of one cell are sent together and give one new picture"
+            "those of one cell are sent together and give one new picture; for one of each, give each a row of its own"
         )
     for store, count in expander.mended_links.items():
         what = "link was turned into a direct one" if count == 1 else "links were turned into direct ones"
@@ -46,10 +45,10 @@ def warnings_of_sheet(expander: Expander, form: Form) -> tuple[str, ...]:
         f"--for {column}: nothing uses it, so its pictures are one and the same; name {{{column}}} in --prompt"
         for column in expander.unused_over
     ]
-    for page, rows in expander.probable_pages.items():
+    for page, pages in expander.probable_pages.items():
         found.append(
-            f"{len(rows):,} link{'s lead' if len(rows) > 1 else ' leads'} to {page}, where the service probably finds no "
-            f"picture ({listed_rows(form, rows)}); --check-images asks what is behind each link"
+            f"{pages.links:,} link{'s lead' if pages.links > 1 else ' leads'} to {page}, where the service probably finds no "
+            f"picture ({pages.rows.told(form)}); --check-images asks what is behind each link"
         )
     if hint := expander.fill_down_hint():
         found.append(

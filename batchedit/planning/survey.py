@@ -27,8 +27,9 @@ class Survey:
 
     ``wanted`` counts distinct jobs within ``limit``; of these ``to_buy`` are not bought yet: ``left`` were planned by an
     earlier run, ``edited`` are in the place of an older job, the rest is new. ``others`` counts what was bought before
-    and is not done, by state. ``odd_ids`` counts new ones whose row's id holds letters beyond ASCII. ``state_of`` is how the
-    jobs stood before this manifest; ``elsewhere`` counts those that other runs have, and ``known`` those that this run knew.
+    and is not done, by state. ``odd_ids`` counts new ones whose row's id holds letters beyond ASCII. ``inputs`` counts the
+    sheet's pictures that go into what is to buy; it ``joins`` several of them in one job. ``state_of`` is how the jobs stood
+    before this manifest; ``elsewhere`` counts those that other runs have, and ``known`` those that this run knew.
     """
 
     limit: int | None = None
@@ -42,6 +43,8 @@ class Survey:
     left: int = 0
     edited: int = 0
     odd_ids: int = 0
+    inputs: int = 0
+    joins: bool = False
     beyond: int = 0
     known: int = 0
     elsewhere: int = 0
@@ -52,6 +55,7 @@ class Survey:
     examples: list[Line] = field(default_factory=list)
     edits: list[Line] = field(default_factory=list)
     _row: int = 0
+    _row_to_buy: int = 0
 
     def watch(self, lines: Iterable[Line | InvalidLine]) -> Iterator[Line | InvalidLine]:
         """Pass ``lines`` on, counting them."""
@@ -87,6 +91,10 @@ class Survey:
 
     def _count_purchase(self, line: Line, *, planned: bool) -> None:
         self.to_buy += 1
+        if line.row != self._row_to_buy:
+            self._row_to_buy = line.row
+            self.inputs += line.pictures
+            self.joins = self.joins or line.pictures > 1
         if len(self.examples) < EXAMPLES and self.to_buy <= EXAMPLES_WITHIN:
             self._keep_example(line)
         if planned:

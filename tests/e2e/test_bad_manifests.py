@@ -75,4 +75,4 @@ def test_links_that_are_nearly_right_say_what_to_write(tmp_path: Path, row: str)
 def test_names_that_collide_are_told_with_their_rows(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text(HEAD + GOOD + f"2,{LINK},y\n")
     told = inside("run", "m.csv", "--sandbox", "--name", "same", cwd=tmp_path, code=65).stderr
-    assert "'same' (rows 2 and 3)" in told
+    assert "'same' (row 2 (1) and row 3 (2))" in told

@@ -194,8 +194,8 @@ def test_bad_links_are_row_errors_before_anything_is_bought(tmp_path: Path, web:
             f"row {row} (" in line and "image" in line and reason in line for line in told.stdout.splitlines()
         ), reason
     assert "6 picture links checked: 3 can't be used, 1 over 16 MB, 1 not to be told" in told.stderr
-    assert "1 row has a picture (row 6) over 16 MB" in told.stdout
-    assert "(row 7) that nobody could tell about: it could not be asked (HTTP 503)" in told.stdout
+    assert "1 row has a picture (row 6 (5)) over 16 MB" in told.stdout
+    assert "(row 7 (6)) that nobody could tell about: it could not be asked (HTTP 503)" in told.stdout
     assert Counter(path for method, path, _ in web.asked if method == "HEAD")["/fine.png"] == 1
 
     web.asked.clear()

@@ -70,3 +70,26 @@ def test_a_run_of_the_first_edition_says_the_sheets_rows(tmp_path: Path) -> None
     batchedit("results", "outputs/m", cwd=tmp_path)
     with (tmp_path / "outputs" / "m" / "results.csv").open(newline="", encoding="utf-8-sig") as file:
         assert [row["result_row"] for row in csv.DictReader(file)] == [str(number) for number in range(2, 10)]
+
+
+def test_rows_with_links_to_pages_are_told_with_their_ids(tmp_path: Path) -> None:
+    """Lists of rows in warnings had numbers alone, which nobody who works with article numbers looks for."""
+    page = "https://docs.google.com/document/d/%d/edit"
+    lines = [f"00{n},{page % n if n != 2 else LINK % n},make ad {n}" for n in range(1, 9)]
+    (tmp_path / "m.csv").write_text("sku,image,prompt\n" + "\n".join(lines) + "\n")
+    told = batchedit("plan", "m.csv", "--no-check-images", cwd=tmp_path).stdout
+    assert (
+        "7 links lead to a Google document, where the service probably finds no picture "
+        "(row 2 (001), row 4 (003), row 5 (004), row 6 (005), row 7 (006), …); --check-images asks"
+    ) in told
+
+
+def test_two_links_in_a_cell_say_how_many_pictures_go_in_and_how_many_come_out(tmp_path: Path) -> None:
+    """`1 picture` stood there for a cell of two, and only a note further down said that both are sent for it."""
+    (tmp_path / "m.csv").write_text(
+        f'sku,image,prompt\n001,"{LINK % 1},{LINK % 2}",make ad 1\n002,{LINK % 3},make ad 2\n003,{LINK % 4},make ad 2\n'
+    )
+    plan = ("plan", "m.csv", "--sandbox", "--price", "0.04", "--sizes", "1:1,2:3")
+    assert "  to buy          from 4 pictures of the sheet: 6 pictures\n" in batchedit(*plan, cwd=tmp_path).stdout
+    batchedit("run", "m.csv", "--sandbox", "--yes", "--limit", 2, "--sizes", "1:1,2:3", cwd=tmp_path)
+    assert "  to buy          4 pictures\n" in batchedit(*plan, cwd=tmp_path).stdout, "those of one picture each are left"

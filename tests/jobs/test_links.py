@@ -228,9 +228,11 @@ def test_a_share_link_becomes_the_files_own_address(share: str, file: str, store
 )
 def test_a_link_that_is_known_to_be_a_page_is_named(link: str, what: str) -> None:
     pictures = Pictures(())
-    pictures.row = 7
+    pictures.row, pictures.id = 7, "00413"
     assert pictures.read(link) == [link]
-    assert pictures.pages == {what: [7]}
+    assert {page: (found.links, found.rows.first) for page, found in pictures.pages.items()} == {
+        what: (1, [(7, "00413")])
+    }
 
 
 @pytest.mark.parametrize(
@@ -292,7 +294,7 @@ def test_a_link_reads_the_same_whether_its_host_was_met_before_or_not(host: str,
             found = pictures.read(link)
         except CellError as error:
             return str(error)
-        return found, dict(pictures.mended), {page: len(rows) for page, rows in pictures.pages.items()}
+        return found, dict(pictures.mended), {page: found.links for page, found in pictures.pages.items()}
 
     def met() -> Pictures:
         pictures = Pictures(())

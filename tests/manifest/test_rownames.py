@@ -119,7 +119,7 @@ def test_a_row_without_an_id_is_not_named_twice(tmp_path: Path) -> None:
 def test_names_wanted_twice_are_told_by_the_sheets_rows(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("Title,,\n\n" + HEAD + row("A", "x") + row("B", "y"))
-    with pytest.raises(ManifestError, match=r"\(rows 4 and 5\)"):
+    with pytest.raises(ManifestError, match=r"\(row 4 \(A\) and row 5 \(B\)\)"):
         list(expand_all(open_manifest(path), Recipe("m", SCHEMA, name="same")))
 
 
