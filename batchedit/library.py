@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_origin, get_type_hints
 
 from .core.errors import UsageError
 from .core.model import Counts, State
@@ -338,8 +338,8 @@ def _settings(options: Mapping[str, Any], out: str | Path | None) -> Settings:
         values["image_root"] = (root,)
     if "image_root" in values:
         values["image_root"] = tuple(map(os.fspath, values["image_root"] or ()))
-    for name in ("sizes", "fill_down", "allow_hosts"):
-        if name in values:
+    for name, wanted in get_type_hints(Settings).items():
+        if name in values and get_origin(wanted) is tuple:
             values[name] = tuple(values[name])
     if values.get("concurrency") == "auto":
         values["concurrency"] = 0

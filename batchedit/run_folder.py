@@ -22,7 +22,7 @@ from .ledger.rescue import rescued
 from .ledger.review_file import NAME as REVIEW_FILE
 from .ledger.values import STAGED
 from .manifest.read import Form, FormKind, Manifest, open_manifest, reopen_manifest
-from .settings.model import Settings
+from .settings.model import ManifestOptions, Settings
 
 RESULTS_LOCK = ".results.lock"
 """Held by who writes results, while a run goes on or after it."""
@@ -279,7 +279,7 @@ def never_began(folder: RunFolder) -> bool:
     )
 
 
-def open_source(source: Path, settings: Settings, name: str, header_row: int | None = None) -> Manifest:
+def open_source(source: Path, settings: ManifestOptions, name: str, header_row: int | None = None) -> Manifest:
     """The sheet as the settings say it is. ``header_row`` goes over theirs."""
     return open_manifest(
         source,

@@ -21,7 +21,7 @@ from ..manifest.rownames import row_id, row_name, row_word, sheet_row
 from ..ports import HasElsewhere, StateOf, Stop
 from ..run_folder import FORM_META, RunFolder, digest_of
 from ..runcomfy.catalogue import Model
-from ..settings.model import Settings
+from ..settings.model import ManifestOptions, Settings
 from ..settings.toml import what_changed
 from .edits import Edit, told_apart
 from .link_check import Links, is_bought
@@ -308,7 +308,7 @@ def _until_stopped(lines: Iterator[Line | InvalidLine], stop: Stop) -> Iterator[
         yield line
 
 
-def _fingerprint(content: str, settings: Settings) -> str:
+def _fingerprint(content: str, settings: ManifestOptions) -> str:
     part = hashlib.sha256(settings.manifest_part().encode()).hexdigest()
     return f"{INTAKE_VERSION}:{content}:{part}"
 
@@ -317,7 +317,7 @@ def _form(manifest: Manifest, before: PreviousRun, expander: Expander) -> Form:
     return replace(manifest.form, ids_by_index=not before.sheet_names and not expander.id_column)
 
 
-def _matrix(settings: Settings, sizes: int) -> tuple[tuple[str, int], ...]:
+def _matrix(settings: ManifestOptions, sizes: int) -> tuple[tuple[str, int], ...]:
     """What each row is multiplied by, such as ``(("market", 3), ("sizes", 2))``. ``sizes`` counts each once."""
     found = [(column, len(values)) for column, values in settings.over.items()]
     found += [("sizes", sizes), ("variants", settings.variants)]

@@ -13,7 +13,7 @@ from ..ledger.register import is_mine, is_run
 from ..manifest.read import Manifest
 from ..run_folder import RunFolder, sheet_pictures
 from ..runcomfy.catalogue import Model
-from ..settings.model import Settings
+from ..settings.model import ManifestOptions, Settings
 
 
 def make_recipe(settings: Settings, model: Model, source: Path, manifest: Manifest) -> Recipe:
@@ -44,7 +44,7 @@ def run_roots(folder: RunFolder) -> tuple[Path, ...]:
     return folder.path, sheet_pictures()
 
 
-def picture_roots(source: Path, settings: Settings) -> tuple[Path, ...]:
+def picture_roots(source: Path, settings: ManifestOptions) -> tuple[Path, ...]:
     """Where pictures are read: beside the sheet, then below each ``--image-root``. A run's own copy or results have the
     paths of the sheet that the run was made from, which is believed of a run that this person made.
     """

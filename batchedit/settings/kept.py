@@ -13,15 +13,13 @@ from ..core.errors import KeptSettingsError
 
 _LARGEST = 2**63 - 1
 """SQLite's integers, and micro-dollars among them, end there."""
-_TUPLES = frozenset({"sizes", "fill_down", "allow_hosts", "image_root"})
-_ABOVE_ZERO = frozenset({"variants", "rate", "poll_seconds", "limit"})
-_ONE_OF = {"format": ("csv", "jsonl", "parquet", "xlsx"), "on_doubt": ("hold", "buy-again")}
 _ORIGINS = "origins"
 """Is shown and decides nothing: what is no text in it is left out."""
 
 
-def read_kept(text: str, types: Mapping[str, Any]) -> dict[str, Any]:
+def read_kept(text: str, types: Mapping[str, Any], facts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The settings in ``text``, JSON, that ``types`` knows, by name. Others are left out, and what is null is a default.
+    ``facts`` says which values a setting may have: ``above_zero``, ``one_of``.
 
     KeptSettingsError (65) for a text that is no JSON object, and for a value that no setting of that name can have.
     """
@@ -36,18 +34,24 @@ def read_kept(text: str, types: Mapping[str, Any]) -> dict[str, Any]:
         known["image_root"] = [root]
     known[_ORIGINS] = _texts(known.get(_ORIGINS))
     for name, value in known.items():
-        if not _may_be(name, value, types[name]):
+        if not _may_be(value, types[name], facts[name]):
             raise _damaged(f"{name.replace('_', '-')} is {_shown(value)}")
-    for name in _TUPLES & known.keys():
-        known[name] = tuple(known[name])
-    known["over"] = {name: tuple(values) for name, values in known.get("over", {}).items()}
-    return known
+    return {name: _as_tuples(value, types[name]) for name, value in known.items()}
 
 
-def _may_be(name: str, value: Any, wanted: Any) -> bool:
-    if not _is(value, wanted) or value not in _ONE_OF.get(name, (value,)):
+def _as_tuples(value: Any, wanted: Any) -> Any:
+    """An array where the setting is a tuple, also as the value of a table."""
+    if get_origin(wanted) is tuple:
+        return tuple(value)
+    if get_origin(wanted) is dict:
+        return {name: _as_tuples(inner, get_args(wanted)[1]) for name, inner in value.items()}
+    return value
+
+
+def _may_be(value: Any, wanted: Any, facts: Mapping[str, Any]) -> bool:
+    if not _is(value, wanted) or value not in facts.get("one_of", (value,)):
         return False
-    return not isinstance(value, int | float) or value > 0 or (value == 0 and name not in _ABOVE_ZERO)
+    return not isinstance(value, int | float) or value > 0 or (value == 0 and not facts.get("above_zero"))
 
 
 def _texts(value: object) -> dict[str, str]:

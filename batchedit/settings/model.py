@@ -1,12 +1,14 @@
-"""What a person may set, as one frozen value; parts of it go to those who need them.
+"""What a person may set: three groups, and ``Settings`` as all of them in one frozen value.
 
-Names are those of the command line with ``-`` as ``_``; times are seconds, money is micro-dollars.
+Names are those of the command line with ``-`` as ``_``; times are seconds, money is micro-dollars. What else is to be known
+of a setting stands beside its field, so that a new one is written here, in ``cli/options.py`` and, where programs may give
+it too, in ``library.Options``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import orjson
 
@@ -17,39 +19,25 @@ from .kept import read_kept
 DEFAULT_MODEL = "openai/gpt-4o-image/edit"
 DEFAULT_BASE_URL = "https://model-api.runcomfy.net"
 
-MANIFEST_SETTINGS = (
-    "model",
-    "schema",
-    "prompt",
-    "map",
-    "set",
-    "sizes",
-    "variants",
-    "over",
-    "fill_down",
-    "id",
-    "name",
-    "limit",
-    "encoding",
-    "delimiter",
-    "sheet",
-    "header_row",
-    "visible_only",
-    "image_root",
-    "no_shrink",
-    "skip_invalid",
-    "check_images",
-)
-"""What decides which jobs a manifest becomes and what they are called: part of the fingerprint of an intake."""
-
-
 SANDBOX = "sandbox"
 """The service of a run that buys nothing: what it says of money is play money."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Everything that ``run`` can be told. The defaults are the command line's."""
+def _setting(default: Any, **facts: Any) -> Any:
+    """A field with what else is to be known of it.
+
+    ``option``: its name on the command line, where that is not the field's with ``-`` for ``_``.
+    ``written``: the function of ``settings.toml`` that writes it as a person types it.
+    ``above_zero``, ``one_of``: which values it may have.
+    ``kept=False``: ``settings.toml`` leaves it out, because it is said for one command alone or is a secret.
+    ``fingerprint=False``: jobs and names do not depend on it. ``names_only``: only the files' names do.
+    """
+    return field(default=default, metadata=facts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestOptions:
+    """Which jobs a manifest becomes and what they are called: the recipe, and the fingerprint of an intake."""
 
     model: str = DEFAULT_MODEL
     schema: str | None = None  #: path of a JSON Schema file, for a model that is not built in
@@ -57,12 +45,13 @@ class Settings:
     map: dict[str, str] = field(default_factory=dict)  #: the model's field -> the manifest's column
     set: dict[str, str] = field(default_factory=dict)  #: the model's field -> one value for all rows
     sizes: tuple[str, ...] = ()
-    variants: int = 1
-    over: dict[str, tuple[str, ...]] = field(default_factory=dict)  #: column -> values to expand over (--for)
+    variants: int = _setting(1, above_zero=True)
+    #: column -> values to expand over
+    over: dict[str, tuple[str, ...]] = field(default_factory=dict, metadata={"option": "for", "written": "lists"})
     fill_down: tuple[str, ...] = ()
-    id: str | None = None
-    name: str | None = None
-    limit: int | None = None
+    id: str | None = _setting(None, names_only=True)
+    name: str | None = _setting(None, names_only=True)
+    limit: int | None = _setting(None, above_zero=True)
     encoding: str | None = None
     delimiter: str | None = None
     sheet: str | None = None
@@ -72,41 +61,63 @@ class Settings:
     no_shrink: bool = False
     skip_invalid: bool = False
     check_images: bool = False
-    no_check_images: bool = False  #: not even the first few links are asked about
-    out: str | None = None
-    format: str | None = None
-    no_thumbnails: bool = False
-    price: int | None = None
-    concurrency: int = 20  #: 0: auto
-    rate: float | None = None  #: POSTs a second
-    max_cost: GivenCap = None  #: micro-dollars; NO_CAP lifts the run's cap, None leaves it as it is
-    canary: int = 0
-    on_doubt: str = "hold"
-    fresh: bool = False  #: take nothing over from other runs, and leave nothing to them
-    another_account: bool = False  #: the token is another one than that which bought, and that is meant
-    mine: bool = False  #: the run that is there is this person's, though this machine's register does not know it
-    stop_after_failures: str | None = None  #: ``"N"`` or ``"P%"``
-    stuck_after: float = 3600.0
-    until: float | None = None  #: epoch seconds
-    poll_seconds: float | None = None
-    allow_sleep: bool = False  #: the machine need not be kept awake while the run goes on
-    store: str | None = None  #: the address of the shared ledger; it may hold a password, so it is kept nowhere
-    sandbox: bool = False
-    base_url: str = DEFAULT_BASE_URL
-    allow_hosts: tuple[str, ...] = ()
-    #: where each value came from that is no default: ``flag``, ``environment BATCHEDIT_…``, ``file …``
-    origins: dict[str, str] = field(default_factory=dict, compare=False)
-
-    @property
-    def service(self) -> str:
-        """Where jobs are bought: a sandbox's must never be taken for the service's."""
-        return SANDBOX if self.sandbox else bare_base_url(self.base_url)
+    no_check_images: bool = _setting(default=False, fingerprint=False)  #: not even the first few links are asked about
 
     def manifest_part(self) -> str:
         """A canonical text of what decides which jobs a manifest becomes."""
         return orjson.dumps(
             {name: getattr(self, name) for name in MANIFEST_SETTINGS}, option=orjson.OPT_SORT_KEYS
         ).decode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PurchaseOptions:
+    """What is bought, how fast and at most for how much, and in which form it comes back."""
+
+    out: str | None = _setting(None, kept=False)
+    format: str | None = _setting(None, one_of=("csv", "jsonl", "parquet", "xlsx"))
+    no_thumbnails: bool = False
+    price: int | None = _setting(None, written="usd")
+    concurrency: int = _setting(20, written="concurrency")  #: 0: auto
+    rate: float | None = _setting(None, written="rate", above_zero=True)  #: POSTs a second
+    #: micro-dollars; NO_CAP lifts the run's cap, None leaves it as it is
+    max_cost: GivenCap = field(default=None, metadata={"written": "usd"})
+    canary: int = 0
+    on_doubt: str = _setting("hold", one_of=("hold", "buy-again"))
+    fresh: bool = _setting(default=False, kept=False)  #: take nothing over from other runs, and leave nothing to them
+    #: the token is another one than that which bought, and that is meant
+    another_account: bool = _setting(default=False, kept=False)
+    #: the run that is there is this person's, though this machine's register does not know it
+    mine: bool = _setting(default=False, kept=False)
+    stop_after_failures: str | None = None  #: ``"N"`` or ``"P%"``
+    stuck_after: float = 3600.0
+    until: float | None = _setting(None, written="clock")  #: epoch seconds
+    poll_seconds: float | None = _setting(None, above_zero=True)
+    allow_sleep: bool = False  #: the machine need not be kept awake while the run goes on
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceOptions:
+    """Where jobs are bought, where files may come from, and which ledger keeps the run."""
+
+    #: the address of the shared ledger; it may hold a password, so it is kept nowhere
+    store: str | None = _setting(None, kept=False)
+    sandbox: bool = False
+    base_url: str = DEFAULT_BASE_URL
+    allow_hosts: tuple[str, ...] = _setting((), option="allow-host")
+
+    @property
+    def service(self) -> str:
+        """Where jobs are bought: a sandbox's must never be taken for the service's."""
+        return SANDBOX if self.sandbox else bare_base_url(self.base_url)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ServiceOptions, PurchaseOptions, ManifestOptions):
+    """Everything that ``run`` can be told. The defaults are the command line's."""
+
+    #: where each value came from that is no default: ``flag``, ``environment BATCHEDIT_…``, ``file …``
+    origins: dict[str, str] = field(default_factory=dict, compare=False, metadata={"kept": False})
 
     def dump(self) -> str:
         """JSON, to be kept with the run."""
@@ -119,4 +130,8 @@ class Settings:
 
         KeptSettingsError (65) for a text that ``dump`` can't have written: a run may be damaged, or somebody else's.
         """
-        return cls(**read_kept(text, get_type_hints(cls)))
+        return cls(**read_kept(text, get_type_hints(cls), {f.name: f.metadata for f in fields(cls)}))
+
+
+MANIFEST_SETTINGS = tuple(f.name for f in fields(ManifestOptions) if f.metadata.get("fingerprint", True))
+"""What decides which jobs a manifest becomes and what they are called: part of the fingerprint of an intake."""

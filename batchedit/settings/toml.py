@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import Field, fields
 from typing import Any
 
 from ..core.money import type_usd
 from ..core.policy import NO_CAP, GivenCap
 from .model import MANIFEST_SETTINGS, Settings
 
-KEYS = {"over": "for", "allow_hosts": "allow-host"}
-"""Fields whose name on the command line is another one."""
-
-ONLY_NAMES = frozenset({"name", "id"})
-"""Settings that change what files are called, and nothing that is bought."""
-
-_OWN = frozenset({"out", "origins", "fresh", "another_account", "mine", "store"})
-"""Not written down: the folder is where the file lies, where values came from stands behind them, three are said for one
-command alone, and the store's address may hold a password.
-"""
+_FIELDS: Mapping[str, Field[Any]] = {field.name: field for field in fields(Settings)}
 
 
 def key_of(field: str) -> str:
     """A setting as it is written on the command line, without its dashes: ``max-cost``."""
-    return KEYS.get(field, field.replace("_", "-"))
+    return str(_FIELDS[field].metadata.get("option", field.replace("_", "-")))
 
 
 def settings_text(settings: Settings) -> str:
@@ -37,8 +28,8 @@ def settings_text(settings: Settings) -> str:
         "",
     ]
     plain = Settings()
-    for field in fields(Settings):
-        if field.name in _OWN:
+    for field in _FIELDS.values():
+        if not field.metadata.get("kept", True):
             continue
         value = getattr(settings, field.name)
         if value == getattr(plain, field.name):
@@ -53,10 +44,11 @@ def settings_text(settings: Settings) -> str:
 
 def as_typed(field: str, value: Any) -> Any:
     """A setting as a person writes it in TOML: dollars, ``5/s``, ``07:00``, lists."""
-    convert = _TYPED.get(field)
     if value is None:
         return ""
-    return convert(value) if convert else list(value) if isinstance(value, tuple) else value
+    if written := _FIELDS[field].metadata.get("written"):
+        return _WRITTEN[written](value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _dollars(micros: GivenCap) -> str:
@@ -69,13 +61,12 @@ def _rate(per_second: float) -> str:
     return f"{per_second:.9f}".rstrip("0").rstrip(".") + "/s"
 
 
-_TYPED: dict[str, Callable[[Any], Any]] = {
-    "price": _dollars,
-    "max_cost": _dollars,
+_WRITTEN: dict[str, Callable[[Any], Any]] = {
+    "usd": _dollars,
     "rate": _rate,
     "concurrency": lambda count: count or "auto",
-    "until": lambda at: dt.datetime.fromtimestamp(at).astimezone().strftime("%H:%M"),
-    "over": lambda over: {column: list(values) for column, values in over.items()},
+    "clock": lambda at: dt.datetime.fromtimestamp(at).astimezone().strftime("%H:%M"),
+    "lists": lambda over: {column: list(values) for column, values in over.items()},
 }
 
 
@@ -107,7 +98,7 @@ def what_changed(old: Settings | None, now: Settings, new: int, *, same_manifest
     if new:
         cause = "by that" if same_manifest else "by that and by the manifest's own changes"
         effect = f"{new:,} picture{'s are' if new > 1 else ' is'} new {cause}"
-    elif set(names) & ONLY_NAMES:
+    elif any(_FIELDS[name].metadata.get("names_only") for name in names):
         effect = "that changes only names, of pictures still to come: those that the run knows keep theirs"
     else:
         effect = "no new picture comes of that"
