@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 from ..core.errors import CheckpointError
-from ..disk import ForeignFileError, check_own, create
+from ..disk import ForeignFileError, check_own, create, put_in_place
 
 Identity = tuple[int, int]
 
@@ -91,19 +91,6 @@ def check_single(path: Path) -> None:
                 "two runs that share it would buy the same pictures twice",
                 hint="delete the other folder, or move it to another disk; to keep a copy of a run, make it with cp -a",
             ) from None
-
-
-def put_in_place(part: Path, path: Path) -> None:
-    """Give ``part`` its final name, durably."""
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.replace(path)
-    with suppress(OSError):  # not every system lets a folder be opened
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _identity(path: Path) -> Identity | None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..core.errors import CheckpointCorruptError, CheckpointError, CheckpointVersionError, NotFoundError
-from ..disk import create
+from ..disk import create, put_in_place
 from .book import Book, Checkpoint
 from .errors import FULL_HINT, corrupt, mapped
-from .file_guard import check_journal, check_single, put_in_place
+from .file_guard import check_journal, check_single
 from .intake import sweep
 from .schema import migrate, newest_version, our_rules, planted, version_of
 from .sqlite import SqliteCheckpoint

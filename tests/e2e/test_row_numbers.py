@@ -92,4 +92,6 @@ def test_two_links_in_a_cell_say_how_many_pictures_go_in_and_how_many_come_out(t
     plan = ("plan", "m.csv", "--sandbox", "--price", "0.04", "--sizes", "1:1,2:3")
     assert "  to buy          from 4 pictures of the sheet: 6 pictures\n" in batchedit(*plan, cwd=tmp_path).stdout
     batchedit("run", "m.csv", "--sandbox", "--yes", "--limit", 2, "--sizes", "1:1,2:3", cwd=tmp_path)
-    assert "  to buy          4 pictures\n" in batchedit(*plan, cwd=tmp_path).stdout, "those of one picture each are left"
+    assert "  to buy          4 pictures\n" in batchedit(*plan, cwd=tmp_path).stdout, (
+        "those of one picture each are left"
+    )
