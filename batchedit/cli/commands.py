@@ -199,7 +199,10 @@ def results(ctx: click.Context, /, run: str, kind: str | None, to: str | None, *
     """Write the enriched manifest again; also while a run is going on."""
     from ..commands.results import results as write_again  # noqa: PLC0415 - `--help` needs none of it
 
-    click.echo(one_line(write_again(run, given(ctx), kind=kind, to=Path(to) if to else None)))
+    def warn(text: str) -> None:
+        log_lines.tell(f"warning: {text}", "warning")
+
+    click.echo(one_line(write_again(run, given(ctx), kind=kind, to=Path(to) if to else None, warn=warn)))
     return 0
 
 
@@ -312,6 +315,9 @@ def finish(report: Any, *, quiet: bool, notify: str = "", as_json: bool = False)
         print_json("report", report_value(report))
     elif not (quiet and report.code == 0):
         click.echo(text)
+    else:
+        for warning in report.warnings:
+            log_lines.tell(f"warning: {warning}", "warning")
     if notify:
         from ..review.notify import notify as post  # noqa: PLC0415 - brings httpx with it
         from ..review.notify import summary  # noqa: PLC0415

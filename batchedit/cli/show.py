@@ -221,6 +221,7 @@ def report_text(report: Report, *, going: bool = False) -> str:
         lines.append(f"  {error.count:>5,} × {error.kind}: {error.message}: {rows}")
     if report.halted:
         lines.append(f"  stopped   {report.halted}")
+    lines += [f"  warning: {warning}" for warning in report.warnings]
     if not going:
         lines += [f"  → {step}" for step in next_steps(report)]
     return as_lines(lines)

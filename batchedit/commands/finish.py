@@ -47,7 +47,7 @@ def write_report(
     CheckpointError or OutputError where they can't be written.
     """
     keep(checkpoint, slowed)
-    write_all(checkpoint, folder, settings)
+    warnings = write_all(checkpoint, folder, settings)
     report = make_report(
         checkpoint.counts(),
         checkpoint.money(),
@@ -60,6 +60,7 @@ def write_report(
         slowed=slowed,
         cap_needed=cap_needed(checkpoint),
         play=settings.sandbox,
+        warnings=tuple(warnings),
     )
     report.extra.update(
         source=checkpoint.get("source") or str(folder.path),

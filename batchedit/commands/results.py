@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ..results.files import write_one
@@ -9,7 +10,17 @@ from .kept_settings import Given, kept_settings
 from .reading import run_to_read
 
 
-def results(run_name: str, given: Given, *, kind: str | None = None, to: Path | None = None) -> Path:
-    """Write the enriched manifest again, in its own form or as ``kind``. May be called while a run is going on."""
+def results(
+    run_name: str,
+    given: Given,
+    *,
+    kind: str | None = None,
+    to: Path | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Path:
+    """Write the enriched manifest again, in its own form or as ``kind``. May be called while a run is going on.
+
+    ``warn`` is told what that form can't hold.
+    """
     with run_to_read(run_name, given) as (folder, checkpoint):
-        return write_one(checkpoint, folder, kept_settings(checkpoint, folder, given), kind, to)
+        return write_one(checkpoint, folder, kept_settings(checkpoint, folder, given), kind, to, warn)

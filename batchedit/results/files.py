@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,23 +31,27 @@ def one_writer(folder: RunFolder) -> FileLock:
     return FileLock(path)
 
 
-def write_all(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
-    """``results.csv``, ``results.jsonl``, ``failed.csv``, ``in_doubt.csv``, if anything changed since last time."""
+def write_all(checkpoint: Book, folder: RunFolder, settings: Settings) -> list[str]:
+    """``results.csv``, ``results.jsonl``, ``failed.csv``, ``in_doubt.csv``, if anything changed since last time. Returns what
+    a form could not hold, each a sentence.
+    """
     mark = f"{checkpoint.change_mark()}/{_NUMBERS}"
     if folder.snapshot() is None:
-        return
+        return []
     manifest = open_snapshot(checkpoint, folder, settings)
     kinds = {FormKind.CSV, FormKind.JSONL, *([FormKind(settings.format)] if settings.format else _own_kind(manifest))}
     if checkpoint.get("results_written") == mark and all(folder.results(kind).exists() for kind in kinds):
-        return
+        return []
     with one_writer(folder):
-        _write_kinds(checkpoint, folder, settings, manifest, kinds)
+        warnings = _write_kinds(checkpoint, folder, settings, manifest, kinds)
     checkpoint.put("results_written", mark)
+    return warnings
 
 
 def _write_kinds(
     checkpoint: Book, folder: RunFolder, settings: Settings, manifest: Manifest, kinds: set[FormKind]
-) -> None:
+) -> list[str]:
+    warnings: list[str] = []
     added = tuple(settings.over)
     for kind in sorted(kinds):
         write_results(
@@ -57,6 +61,7 @@ def _write_kinds(
             form=form_as(manifest.form, kind),
             added=added,
             pictures=None if settings.no_thumbnails else folder.path,
+            warn=warnings.append,
         )
     csv = form_as(manifest.form, FormKind.CSV)
     for path, only, any_ in (
@@ -67,6 +72,7 @@ def _write_kinds(
             manifest, _outcomes(checkpoint, path == folder.in_doubt), path, form=csv, only=only, added=added
         ):
             remove(path)
+    return warnings
 
 
 def _outcomes(checkpoint: Book, with_replies: bool) -> Iterator[Outcome]:
@@ -96,13 +102,30 @@ def form_as(form: Form, kind: FormKind) -> Form:
     return Form(kind, bom=kind is FormKind.CSV)
 
 
-def write_one(checkpoint: Book, folder: RunFolder, settings: Settings, kind: str | None, to: Path | None) -> Path:
-    """The enriched manifest in its own form or ``kind``; returns where it is. NotFoundError before the first intake."""
+def write_one(
+    checkpoint: Book,
+    folder: RunFolder,
+    settings: Settings,
+    kind: str | None,
+    to: Path | None,
+    warn: Callable[[str], None] | None = None,
+) -> Path:
+    """The enriched manifest in its own form or ``kind``; returns where it is. ``warn`` is told what that form can't hold.
+    NotFoundError before the first intake.
+    """
     manifest = open_snapshot(checkpoint, folder, settings)
     chosen = FormKind(kind) if kind else manifest.form.kind
     path = to or folder.results(chosen.value)
     form = form_as(manifest.form, chosen)
     with one_writer(folder):
         pictures = None if settings.no_thumbnails else folder.path
-        write_results(manifest, checkpoint.outcomes(), path, form=form, added=tuple(settings.over), pictures=pictures)
+        write_results(
+            manifest,
+            checkpoint.outcomes(),
+            path,
+            form=form,
+            added=tuple(settings.over),
+            pictures=pictures,
+            warn=warn,
+        )
     return path

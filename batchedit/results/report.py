@@ -50,7 +50,7 @@ class Report:
     ``folder`` is the run's. Of the failed jobs ``moderated`` were refused for their content, and ``written_off`` were given
     up by a person. ``slowed`` is what the service kept the run to, None where it did not.
     ``cap_needed`` is the ``--max-cost`` that what is planned needs, and what a picture is said to cost. ``play``: the sandbox
-    stood in for the service, and the money is play money.
+    stood in for the service, and the money is play money. ``warnings`` say what a results file can't hold.
     """
 
     folder: Path
@@ -68,6 +68,7 @@ class Report:
     slowed: Slowdown | None = None
     cap_needed: CapNeeded = NONE_NEEDED
     play: bool = False
+    warnings: tuple[str, ...] = ()
     extra: dict[str, object] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
@@ -116,6 +117,7 @@ def make_report(
     slowed: Slowdown | None = None,
     cap_needed: CapNeeded = NONE_NEEDED,
     play: bool = False,
+    warnings: tuple[str, ...] = (),
 ) -> Report:
     """``code`` is the halting error's; None asks ``exit_code``. ``form`` is the manifest's, for its row numbers."""
     return Report(
@@ -134,6 +136,7 @@ def make_report(
         slowed=slowed,
         cap_needed=cap_needed,
         play=play,
+        warnings=warnings,
     )
 
 

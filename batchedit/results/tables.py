@@ -15,7 +15,7 @@ from ..manifest.cells import json_text, text_of
 from ..manifest.rows import BadRow, Form, FormKind, Manifest, Number, Row
 from ..manifest.sheets import FrameManifest, ParquetManifest, XlsxManifest, load_parquet
 from .columns import named, typed
-from .workbook import extend_workbook, shortened
+from .workbook import Scissors, extend_workbook
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,19 +35,27 @@ def write_table(
     *,
     whole: bool,
     pictures: Path | None,
+    scissors: Scissors,
 ) -> int:
     """Parquet or xlsx to ``path``; how many lines it holds. ``whole``: all lines are wanted, so a workbook comes back as it
-    was; ``pictures`` as of ``extend_workbook``.
+    was; ``pictures`` as of ``extend_workbook``. ``scissors`` cut what no cell of Excel can hold.
     """
     if form.kind is FormKind.XLSX and whole and isinstance(manifest, XlsxManifest):
-        count = extend_workbook(manifest, pairs, path, added, pictures)
+        count = extend_workbook(manifest, pairs, path, added, pictures, scissors)
         if count is not None:
             return count
     columns = (*manifest.columns, *added)
     if form.kind is FormKind.PARQUET and isinstance(manifest, ParquetManifest):
         return _extended(manifest, pairs, path, added)
-    lines = (_line(row, outcome, columns, manifest.form) for row, outcome in pairs)
-    return _parquet(lines, columns, path) if form.kind is FormKind.PARQUET else _xlsx(lines, columns, path)
+    if form.kind is FormKind.PARQUET:
+        return _parquet((_line(row, outcome, columns, manifest.form) for row, outcome in pairs), columns, path)
+
+    def lines() -> Iterator[tuple[list[Any], dict[str, Any]]]:
+        for row, outcome in pairs:
+            scissors.at(outcome)
+            yield _line(row, outcome, columns, manifest.form)
+
+    return _xlsx(lines(), columns, path, scissors)
 
 
 def _line(
@@ -110,7 +118,9 @@ def _extended(
     return count
 
 
-def _xlsx(lines: Iterator[tuple[list[Any], dict[str, Any]]], columns: tuple[str, ...], path: Path) -> int:
+def _xlsx(
+    lines: Iterator[tuple[list[Any], dict[str, Any]]], columns: tuple[str, ...], path: Path, scissors: Scissors
+) -> int:
     """All cells of the user's as text, so that ``007`` and ``=A1`` stay what they were."""
     import openpyxl  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.2 s that only Excel needs
     from openpyxl.cell import WriteOnlyCell  # type: ignore[import-untyped]  # noqa: PLC0415
@@ -122,7 +132,7 @@ def _xlsx(lines: Iterator[tuple[list[Any], dict[str, Any]]], columns: tuple[str,
     def cell(value: Any) -> Any:
         if value is None or type(value) in {int, float, bool}:
             return value
-        made = WriteOnlyCell(sheet, shortened(ILLEGAL_CHARACTERS_RE.sub("", text_of(value))))
+        made = WriteOnlyCell(sheet, scissors.fit(ILLEGAL_CHARACTERS_RE.sub("", text_of(value))))
         made.data_type = "s"
         made.number_format = "@"
         return made

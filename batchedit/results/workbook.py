@@ -16,7 +16,8 @@ from urllib.parse import quote
 from ..core.columns import RESULT_COLUMNS
 from ..core.model import Outcome
 from ..manifest.cells import text_of
-from ..manifest.rows import BadRow, Linked, Row
+from ..manifest.rownames import Rows
+from ..manifest.rows import BadRow, Form, Linked, Row
 from ..manifest.sheets import XlsxManifest
 from .columns import named, typed
 
@@ -31,9 +32,33 @@ _WIDTHS = {"result_error": 48, "result_file": 32, "result_note": 32}
 """Of our columns, in characters; of any other as wide as its name."""
 
 
-def shortened(text: str) -> str:
-    """``text`` as a cell of Excel can hold it; what is cut says so at its end."""
-    return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - len(_CUT)] + _CUT
+class Scissors:
+    """Makes text what a cell of Excel can hold. ``rows`` are those with a cell that was cut; ``at`` says which row it is."""
+
+    def __init__(self) -> None:
+        self.rows = Rows()
+        self._row = (0, "")
+
+    def at(self, outcome: Outcome) -> None:
+        """The texts from here on are of this line of the results."""
+        self._row = (outcome.row, outcome.id)
+
+    def fit(self, text: str) -> str:
+        """``text``; if it is longer than a cell holds, cut, which its end says."""
+        if len(text) <= _MOST_TEXT:
+            return text
+        self.rows.add(*self._row)
+        return text[: _MOST_TEXT - len(_CUT)] + _CUT
+
+    def told(self, form: Form) -> str:
+        """Which rows have a cell that was cut, for a warning; ``""`` for none."""
+        if not (count := self.rows.count):
+            return ""
+        rows = f"{count:,} row{'s' if count > 1 else ''}"
+        return (
+            f"results.xlsx has {rows} with a cell that is cut, since a cell of Excel holds 32,767 characters "
+            f"({self.rows.told(form)}); results.csv has all of it"
+        )
 
 
 def extend_workbook(
@@ -42,6 +67,7 @@ def extend_workbook(
     path: Path,
     added: tuple[str, ...],
     pictures: Path | None,
+    scissors: Scissors,
 ) -> int | None:
     """The manifest's workbook with the results in it, to ``path``; how many lines, or None if openpyxl can't read it.
 
@@ -57,9 +83,10 @@ def extend_workbook(
             return None
     except Exception:  # noqa: BLE001 - openpyxl raises anything over styles of other programs
         return None
-    writer = _Writer(book, sheet, manifest, (*added, *RESULT_COLUMNS), pictures)
+    writer = _Writer(book, sheet, manifest, (*added, *RESULT_COLUMNS), pictures, scissors)
     count = 0
     for row, outcome in pairs:
+        scissors.at(outcome)
         over = json.loads(outcome.over) if outcome.over else {}
         writer.write(row, {**{name: over.get(name) for name in added}, **typed(named(outcome, manifest.form))})
         count += 1
@@ -71,8 +98,15 @@ class _Writer:
     """Our columns behind the last one of the sheet; those of an earlier result are written anew where they stand."""
 
     def __init__(
-        self, book: Any, sheet: Any, manifest: XlsxManifest, names: tuple[str, ...], pictures: Path | None
+        self,
+        book: Any,
+        sheet: Any,
+        manifest: XlsxManifest,
+        names: tuple[str, ...],
+        pictures: Path | None,
+        scissors: Scissors,
     ) -> None:
+        self._scissors = scissors
         self._book, self._sheet, self._manifest, self._names = book, sheet, manifest, names
         self._head = manifest.place + 1
         self._pictures, self._drawn = pictures, 0
@@ -136,7 +170,7 @@ class _Writer:
         """Several pictures of one row: all of them on a sheet of their own, those before, too."""
         if self._every is None:
             self._every = self._book.create_sheet("results")
-            self._every.append([_clean(name) for name in (*self._manifest.columns, *self._names)])
+            self._every.append([_clean(name, self._scissors) for name in (*self._manifest.columns, *self._names)])
         if self._held:
             self._append(row, self._held)
             self._held = {}
@@ -147,7 +181,7 @@ class _Writer:
         place = self._every.max_row + 1
         values = [*(cells.get(name) for name in self._manifest.columns), *(ours[name] for name in self._names)]
         for column, value in enumerate(values, 1):
-            _set(self._every.cell(place, column), value)
+            _set(self._every.cell(place, column), value, self._scissors)
         if ours["result_file"]:
             _link(
                 self._every.cell(place, len(self._manifest.columns) + self._names.index("result_file") + 1),
@@ -158,7 +192,7 @@ class _Writer:
         cell = self._sheet.cell(row, column)
         if type(cell).__name__ == "MergedCell":  # within a title that spans the table: nothing can stand there
             return cell
-        _set(cell, value)
+        _set(cell, value, self._scissors)
         return cell
 
     def _draw(self, place: int, ours: dict[str, Any]) -> None:
@@ -173,18 +207,18 @@ class _Writer:
         self._drawn += 1
 
 
-def _clean(value: Any) -> str:
+def _clean(value: Any, scissors: Scissors) -> str:
     from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # type: ignore[import-untyped]  # noqa: PLC0415 - as openpyxl
 
-    return shortened(str(ILLEGAL_CHARACTERS_RE.sub("", text_of(value))))
+    return scissors.fit(str(ILLEGAL_CHARACTERS_RE.sub("", text_of(value))))
 
 
-def _set(cell: Any, value: Any) -> None:
+def _set(cell: Any, value: Any, scissors: Scissors) -> None:
     """Text stays text: ``=A1`` is no formula of ours."""
     if value is None or type(value) in {int, float, bool}:
         cell.value = value
         return
-    cell.value = _clean(value)
+    cell.value = _clean(value, scissors)
     cell.data_type = "s"
 
 

@@ -46,12 +46,14 @@ def write_results(
     only: Only | None = None,
     added: tuple[str, ...] = (),
     pictures: Path | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> int:
     """Write one line an outcome to ``path`` and return how many.
 
     ``outcomes`` are sorted by row. ``form`` is the manifest's own unless given; a name in ``.gz`` is compressed.
     ``only`` chooses lines by their ``result_status``. ``added`` are the columns that ``Outcome.over`` fills.
-    ``pictures`` is the run's folder if an Excel workbook is to show its pictures in small.
+    ``pictures`` is the run's folder if an Excel workbook is to show its pictures in small. ``warn`` is told what
+    the form can't hold.
     ManifestError, with the old file left as it was, if the rows are not those that the outcomes were made from;
     OutputError if the file can't be written.
     """
@@ -65,8 +67,15 @@ def write_results(
         pairs = _side_by_side(manifest, manifest.rows(), outcomes, only)
         if form.kind in {FormKind.XLSX, FormKind.PARQUET}:
             from .tables import write_table  # noqa: PLC0415 - a CSV run loads no tables
+            from .workbook import Scissors  # noqa: PLC0415 - as above
 
-            return write_table(manifest, pairs, part, form, added, whole=only is None, pictures=pictures)
+            scissors = Scissors()
+            count = write_table(
+                manifest, pairs, part, form, added, whole=only is None, pictures=pictures, scissors=scissors
+            )
+            if warn is not None and (told := scissors.told(manifest.form)):
+                warn(told)
+            return count
         with _text(part, path, form) as file:
             if form.kind is FormKind.JSONL:
                 return _write_jsonl(manifest, pairs, file, form)

@@ -9,7 +9,8 @@ import openpyxl
 from openpyxl.comments import Comment
 from openpyxl.styles import PatternFill
 
-from batchedit.results.workbook import shortened
+from batchedit.manifest.rows import Form, FormKind
+from batchedit.results.workbook import Scissors
 from tests.support.cli import inside
 
 LINK = "https://shop.example.com/p/{}.jpg"
@@ -95,8 +96,10 @@ def test_no_thumbnails_and_several_pictures_of_a_row(tmp_path: Path) -> None:
 
 
 def test_a_cell_that_excel_cannot_hold_says_that_it_is_cut() -> None:
-    assert shortened("x" * 32_767) == "x" * 32_767
-    text = shortened("x" * 40_000)
+    scissors = Scissors()
+    assert scissors.fit("x" * 32_767) == "x" * 32_767
+    assert not scissors.told(Form(FormKind.CSV))
+    text = scissors.fit("x" * 40_000)
     assert len(text) == 32_767
     assert text.endswith("results.csv has them all)")
 
@@ -105,3 +108,23 @@ def test_a_result_workbook_can_be_read_again(tmp_path: Path) -> None:
     bought(tmp_path)
     done = inside("plan", "o/results.xlsx", "--sandbox", "--skip-invalid", "--out", "p", "--fresh", cwd=tmp_path)
     assert "to buy          4 pictures" in done.stdout
+
+
+def test_rows_with_a_cell_that_excel_cannot_hold_are_told_with_their_ids(tmp_path: Path) -> None:
+    """Only the cell itself said so, in its last words, 32,000 characters to the right."""
+    link = "https://shop.example.com/p/%d.jpg"
+    notes = {2: "n" * 40_000, 4: "m" * 32_768}
+    lines = [f"00{n},{link % n},make ad {n},{notes.get(n, '')}" for n in range(1, 5)]
+    (tmp_path / "m.csv").write_text("sku,image,prompt,Notes\n" + "\n".join(lines) + "\n")
+    told = (
+        "results.xlsx has 2 rows with a cell that is cut, since a cell of Excel holds 32,767 characters "
+        "(row 3 (002), row 5 (004)); results.csv has all of it"
+    )
+    ended = inside("run", "m.csv", "--sandbox", "--yes", "--format", "xlsx", "--out", "o", cwd=tmp_path)
+    assert f"  warning: {told}" in ended.stdout
+    again = inside("results", "o", "--format", "xlsx", cwd=tmp_path)
+    assert f"warning: {told}" in again.stderr
+    assert "warning" not in inside("results", "o", "--format", "csv", cwd=tmp_path).stderr
+    sheet = openpyxl.load_workbook(tmp_path / "o" / "results.xlsx").active
+    assert sheet is not None
+    assert [len(sheet.cell(row, 4).value or "") for row in range(2, 6)] == [0, 32_767, 0, 32_767]
