@@ -16,11 +16,12 @@ from ..core.model import LEFT_OUT, CellProblem, InvalidLine, Job, JobKey, Line
 from ..manifest.blank import PLACEHOLDER_MOST, is_blank, is_placeholder
 from ..manifest.cells import ERROR_HEADS, id_text, json_text, text_of, why_no_value
 from ..manifest.digests import DigestSet
+from ..manifest.rownames import Rows
 from ..manifest.rows import BadRow, Manifest, Row
 from .collisions import Collisions
 from .identity import KeyMaker, canonical, identity_of, may_differ, slot_of
 from .image_cells import CellError, Pages, Pictures
-from .left_out import is_total, why_no_product
+from .left_out import is_no_picture, is_total, why_no_product
 from .messages import reason, value_shown
 from .naming import Namer
 from .prompt import Merge, Prompt
@@ -149,6 +150,16 @@ class Expander:
         return self._pictures.pages
 
     @property
+    def paths(self) -> Rows:
+        """Rows so far whose picture is a file that is not there."""
+        return self._pictures.paths
+
+    @property
+    def picture_address(self) -> str:
+        """Where a shop of this exporter serves what its sheets name by a path."""
+        return f"https://www.example.com{self._platform.address if self._platform else ''}"
+
+    @property
     def picture_columns(self) -> dict[str, str]:
         """The model's picture inputs, each with the column that it comes from, or its own name where there is none."""
         columns = {name: column for name, column, _ in self._columns}
@@ -197,7 +208,7 @@ class Expander:
     def _left_out(self, line: InvalidLine, cells: dict[str, Any], *, again: bool) -> InvalidLine:
         """An invalid row that is no order for a picture at all is marked as what it is. One with a picture never is."""
         pictures = [column for name, column, _ in self._columns if self._schema.fields[name].picture]
-        if not pictures or not all(is_blank(text_of(cells.get(column))) for column in pictures):
+        if not pictures or not all(is_no_picture(cells.get(column)) for column in pictures):
             return line
         if self._platform is not None:
             why = why_no_product(cells, self._platform, again=again)

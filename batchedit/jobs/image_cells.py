@@ -55,6 +55,10 @@ _RAW = re.compile(
 """Endings of what cameras write; many begin like a TIFF."""
 
 
+NO_SELECTION = "no_selection"
+"""What Magento writes where a product has no picture."""
+
+
 class CellError(ValueError):
     """A cell can't be what its field needs; the text says why, to be read behind the column's name and value."""
 
@@ -63,6 +67,8 @@ def split_cell(cell: Any) -> list[str]:
     """The pictures named in one cell: a JSON array, or one a line, or set apart by `` | ``. CellError for neither."""
     if isinstance(cell, str):
         text = cell.strip()
+        if text.casefold() == NO_SELECTION:
+            return []
         if not text.startswith("[") or wrapped_links(text):
             return [one for piece in _SEVERAL.split(text) if piece for one in _links_in(piece)]
         try:
@@ -125,6 +131,7 @@ class Pictures:
         self.in_row = 0  # pictures in that row so far; the caller begins each row with 0
         self.mended = Counter[str]()  # share links turned into direct ones, by the store's name
         self.pages = dict[str, Pages]()  # links that probably lead to no picture, by what they lead to
+        self.paths = Rows()  # rows that name a file which is not there
         self._plain_hosts = dict[str, bool]()
 
     def read(self, cell: Any) -> list[Any]:
@@ -219,6 +226,7 @@ class Pictures:
             )
         if folder:
             raise CellError("is a folder; name one picture in it")
+        self.paths.add(self.row, self.id)
         raise CellError(f"is neither an https:// link nor a file in {' or '.join(shown(r, 80) for r in self._roots)}")
 
     def _candidates(self, text: str) -> Iterator[Path]:
@@ -228,6 +236,8 @@ class Pictures:
                     yield (root / Path(spelled).expanduser()).absolute()
                 except (OSError, ValueError, RuntimeError):
                     continue  # no such person's home
+                if spelled.startswith("/"):  # as a shop writes what lies below its folder of pictures
+                    yield (root / spelled.lstrip("/")).absolute()
 
     def _picture(self, path: Path, sizes: list[int]) -> dict[str, str]:
         try:

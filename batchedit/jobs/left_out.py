@@ -9,6 +9,7 @@ from ..manifest.blank import is_blank
 from ..manifest.cells import text_of
 from ..manifest.nearest import plain
 from ..manifest.platforms import Platform
+from .image_cells import NO_SELECTION
 
 _TOTAL = re.compile(
     r"(?:grand |sub)?totals?|total g[ée]n[ée]ral|sous-total|"
@@ -25,6 +26,12 @@ def why_no_product(cells: dict[str, Any], platform: Platform, *, again: bool) ->
         return "is a gift card without a picture"
     is_variant = again or by_plain.get("type") in platform.variant
     return "is a variant without a picture of its own" if is_variant else "is a product without a picture"
+
+
+def is_no_picture(cell: Any) -> bool:
+    """Whether a picture's cell is empty, or says so as Magento does."""
+    text = text_of(cell)
+    return is_blank(text) or text.strip().casefold() == NO_SELECTION
 
 
 def is_total(cells: dict[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from ..core.errors import ManifestError, UsageError
 from ..manifest.nearest import listed, nearest, plain
 from ..manifest.platforms import Platform
+from .addresses import address_in
 from .image_cells import CellError
 from .messages import reason, wrong_choice
 from .schema import Field, Reader, Schema
@@ -51,7 +52,8 @@ SIZE_FIELDS = ("size", "aspect_ratio", "image_size", "ratio", "resolution")
 class Recipe:
     """How rows become jobs: what DESIGN §5's options say, and the model's input ``schema``.
 
-    ``mapping`` is field → column, ``sets`` field → text, ``over`` column → the values to expand each row over.
+    ``mapping`` is field → column, or an address with one in braces; ``sets`` field → text, ``over`` column → the values to
+    expand each row over.
     ``image_roots`` are the folders below which local pictures are read, in the order in which relative paths are looked up;
     without any they are refused. ``own_pictures`` is where the program keeps those out of workbooks. ``shrinks`` and
     ``loopback`` are those of ``Pictures``. ``date`` fills ``{date}``. ``fetched`` maps links to the files on this disk that
@@ -101,9 +103,14 @@ def choose_sources(recipe: Recipe, schema: Schema, columns: tuple[str, ...]) -> 
     notes: list[str] = []
     set_fields = {_field(name, schema, "--set"): (name, text) for name, text in recipe.sets.items()}
     constants = {name: _constant(schema, name, text) for name, (_, text) in set_fields.items()}
-    mapped = {
-        _field(name, schema, "--map"): find_column(column, columns, "--map") for name, column in recipe.mapping.items()
-    }
+    mapped, read_as = dict[str, str](), dict[str, Reader]()
+    for given, wanted in recipe.mapping.items():
+        name = _field(given, schema, "--map")
+        address = address_in(wanted) if schema.fields[name].picture and wanted not in columns else None
+        mapped[name] = find_column(address.column if address else wanted, columns, "--map")
+        if address is not None:
+            read_as[name] = address.reader(schema.fields[name].read)
+            notes.append(f"{name}: {wanted}, with the column {mapped[name]!r}")
     prompt_field = "" if recipe.prompt is None else _prompt_field(schema)
     if prompt_field in constants or prompt_field in mapped:
         notes.append(
@@ -117,7 +124,7 @@ def choose_sources(recipe: Recipe, schema: Schema, columns: tuple[str, ...]) -> 
             continue
         column = mapped.get(name) or _own_column(name, columns, notes) or _picture_column(spec, schema, columns, notes)
         if column:
-            found.append((name, column, spec.read))
+            found.append((name, column, read_as.get(name, spec.read)))
         elif spec.required:
             raise _unfilled(name, columns)
     return Sources(found, constants, prompt_field, size_field, sizes, tuple(notes))

@@ -120,6 +120,7 @@ class Platform:
     """An exporter, told by ``marks``: columns that all stand in its files. ``image`` and ``title`` are columns of them,
     the likeliest first; ``down`` those that stand on a product's first row alone; of ``one_of``, if there are any, at least
     one stands in its files. ``variant`` are the words of the column ``type`` that say that a row is a product's variant.
+    ``address`` is the path below which a shop's server has its pictures, where its sheets leave that out.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Platform:
     gift: str = ""
     one_of: tuple[str, ...] = ()
     variant: tuple[str, ...] = ()
+    address: str = ""
 
 
 _CATALOGUE = ("id", "title", "image link")
@@ -144,7 +146,7 @@ PLATFORMS = (
         "gift card",
     ),
     Platform("WooCommerce", ("id", "type", "sku", "name", "images"), ("images",), ("name",), variant=("variation",)),
-    Platform("Magento", ("sku", "base image", "name"), ("base image",), ("name",)),
+    Platform("Magento", ("sku", "base image", "name"), ("base image",), ("name",), address="/media/catalog/product"),
     Platform(
         "BigCommerce",
         ("product id", "product name", "product image file 1"),

@@ -50,6 +50,13 @@ def warnings_of_sheet(expander: Expander, form: Form) -> tuple[str, ...]:
             f"{pages.links:,} link{'s lead' if pages.links > 1 else ' leads'} to {page}, where the service probably finds no "
             f"picture ({pages.rows.told(form)}); --check-images asks what is behind each link"
         )
+    if (paths := expander.paths).count:
+        name, column = next(iter(expander.picture_columns.items()))
+        rows = f"{paths.count:,} row{'s name' if paths.count > 1 else ' names'}"
+        found.append(
+            f"{rows} a file that is not here ({paths.told(form)}); if it is a web server's, say which: "
+            f"--map {name}='{expander.picture_address}{{{column}}}'"
+        )
     if hint := expander.fill_down_hint():
         found.append(
             f"{', '.join(hint)}: blank below the first row of a product, as in a Shopify export; "

@@ -1,0 +1,49 @@
+"""``--map image='https://shop.example.com/media{Photo}'``: links made of the paths or names that a column holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from ..manifest.cells import text_of
+from ..manifest.rows import Linked
+from .image_cells import NO_SELECTION
+
+_ADDRESS = re.compile(r"(https?://[^{}]+)\{([^{}]+)\}([^{}]*)", re.IGNORECASE).fullmatch
+_HAS_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE).match
+_PATHS = re.compile(r"[^\s,;|](?:[^,;|\r\n]*[^\s,;|])?").findall
+_IS_ESCAPED = re.compile(r"%[0-9a-f]{2}", re.IGNORECASE).search
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A link but for what ``column`` holds, which stands between ``before`` and ``behind``."""
+
+    before: str
+    column: str
+    behind: str
+
+    def reader(self, read: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+        """``read`` for a cell of paths: of each the link that it is the end of. A cell with a link already is that link."""
+        assert read is not None, "pictures are read into a list"
+
+        def read_paths(cell: Any) -> Any:
+            text = text_of(cell).strip()
+            if type(cell) is Linked or text.startswith("[") or text.casefold() == NO_SELECTION or _HAS_SCHEME(text):
+                return read(cell)
+            return read([self._link(path) for path in _PATHS(text)])
+
+        return read_paths
+
+    def _link(self, path: str) -> str:
+        path = path.removeprefix("/") if self.before.endswith("/") else path
+        return f"{self.before}{quote(path, safe='/?=&%' if _IS_ESCAPED(path) else '/?=&')}{self.behind}"
+
+
+def address_in(text: str) -> Address | None:
+    """The address that ``text`` is, with one column in braces; None where it is none."""
+    found = _ADDRESS(text)
+    return Address(*found.groups()) if found else None
