@@ -16,13 +16,13 @@ from ..core.visible import one_line
 from .browser import opened_browser
 from .completion import complete_run
 from .group import EPILOG, batchedit, command
-from .options import COMMON_OPTIONS, given, options
+from .options import COMMON_OPTIONS, STORE_OPTION, given, options
 from .streams import bar_stream
 
 
 @command("gallery")
 @click.argument("run", shell_complete=complete_run)
-@options(COMMON_OPTIONS)
+@options(STORE_OPTION, COMMON_OPTIONS)
 @click.pass_context
 def gallery(ctx: click.Context, /, run: str, quiet: bool, **_: Any) -> int:
     """A page to look through, opened from disk; works while a run is going on."""
@@ -45,7 +45,7 @@ def gallery(ctx: click.Context, /, run: str, quiet: bool, **_: Any) -> int:
 @click.option("--no-open", is_flag=True, help="Don't open a browser; only show the address.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="[default: any free one]")
 @click.option("--as", "who", metavar="NAME", default="", help="Who decides.  [default: your login name]")
-@options(COMMON_OPTIONS)
+@options(STORE_OPTION, COMMON_OPTIONS)
 @click.pass_context
 def review(
     ctx: click.Context, /, *, run: str, decisions: str | None, no_open: bool, port: int, who: str, quiet: bool, **_: Any
@@ -83,7 +83,7 @@ def review(
 @click.option("--force", is_flag=True, help="Replace an earlier delivery.")
 @click.option("--with-costs", is_flag=True, help="With what each picture cost, and with the links as they are signed.")
 @click.option("--sign", metavar="KEY", help="Sign it with this minisign secret key; the password is asked for.")
-@options(COMMON_OPTIONS)
+@options(STORE_OPTION, COMMON_OPTIONS)
 @click.pass_context
 def deliver(
     ctx: click.Context, /, run: str, to: str, force: bool, with_costs: bool, sign: str | None, quiet: bool, **_: Any

@@ -79,11 +79,19 @@ def gather(run: LocalSession, told: ProgressCallback = no_progress) -> Gathered:
     except OSError as error:
         raise OutputError(f"thumbnails can't be written: {error.strerror or error}") from error
     flags = check(_subjects(cards), looks)
-    if run.writable and run.checkpoint.keep_flags(flags):
+    if not _all_here(run, cards):
+        flags = run.checkpoint.flags()
+    elif run.writable and run.checkpoint.keep_flags(flags):
         write_all(run.checkpoint, run.folder, run.settings)
     seen = [shown_card(card, form) for card in cards]
     flags = {job: sheet_flags(form, text) for job, text in flags.items()}
     return Gathered(seen, table, looks, flags, _about(run, cards))
+
+
+def _all_here(run: LocalSession, cards: Sequence[Card]) -> bool:
+    """Of a run of a store pictures may lie on another machine only: what that one found odd about them stands."""
+    files = {file.path for card in cards for shot in card.shots for file in shot.files}
+    return not run.checkpoint.get("store") or all((run.folder.path / path).exists() for path in files)
 
 
 def shown_card(card: Card, form: Form) -> Card:

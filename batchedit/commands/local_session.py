@@ -11,13 +11,15 @@ from pathlib import Path
 from ..core.errors import LockedError
 from ..ledger.book import Book
 from ..ledger.lock import run_lock
-from ..ledger.opening import open_checkpoint
+from ..ledger.opening import open_checkpoint, reading
 from ..ledger.register import is_mine
+from ..ledger.review_file import not_its_own
 from ..manifest.read import Manifest
 from ..planning.recipe import run_roots
-from ..run_folder import RunFolder, find_run, open_snapshot
+from ..run_folder import RunFolder, open_snapshot
 from ..settings.model import Settings
 from .kept_settings import Given, kept_settings
+from .reading import run_here
 
 
 @dataclass
@@ -38,8 +40,10 @@ class LocalSession:
 
 @contextmanager
 def opened_locally(run_name: str, given: Given, doing: str) -> Iterator[LocalSession]:
-    """A run, locked for as long as the block lasts, or only read if another process works on it."""
-    folder = find_run(run_name, given.get("out"))
+    """A run, locked for as long as the block lasts, or only read if another process works on it. One of a store is brought up
+    to date first, and what is decided about it stands in the store.
+    """
+    folder = run_here(run_name, given)
     with ExitStack() as stack:
         try:
             stack.enter_context(run_lock(folder.path, doing))
@@ -47,8 +51,20 @@ def opened_locally(run_name: str, given: Given, doing: str) -> Iterator[LocalSes
         except LockedError:
             writable = False
         folder.check_links()
-        checkpoint = open_checkpoint(folder.checkpoint, read_only=not writable)
+        checkpoint = _opened(folder, given.get("store"), read_only=not writable)
         stack.callback(checkpoint.close)
         roots = None if is_mine(checkpoint, folder.path, os.environ) else run_roots(folder)
         settings = kept_settings(checkpoint, folder, given)
         yield LocalSession(folder, checkpoint, settings, writable=writable, picture_roots=roots)
+
+
+def _opened(folder: RunFolder, url: str | None, *, read_only: bool) -> Book:
+    with reading(folder.checkpoint) as there:
+        where = there.get("store")
+    if not where:
+        return open_checkpoint(folder.checkpoint, read_only=read_only)
+    if url is None:
+        raise not_its_own(folder.path, where)
+    from ..ledger.postgres.store_copy import open_copy  # noqa: PLC0415 - psycopg takes its time
+
+    return open_copy(folder.checkpoint, url, read_only=read_only)

@@ -15,6 +15,7 @@ from ..ledger.book import Book, Checkpoint
 from ..ledger.opening import create_checkpoint, open_checkpoint, remove_checkpoint
 from ..ledger.rescue import ID_NOT_TAKEN_IN, clear_rescued, rescued
 from ..ledger.rescue import NAME as ACCEPTED_FILE
+from ..ledger.review_file import not_its_own
 from ..ledger.values import STAGED
 from ..run_folder import RunFolder, bought_here, never_began
 from ..settings.model import Settings
@@ -99,10 +100,7 @@ def _clear(folder: RunFolder) -> None:
 
 def _must_match(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
     if where := checkpoint.get("store"):
-        raise UsageError(
-            f"the run in {folder.path} is one of the store {where}",
-            hint="the same command with --store URL, or BATCHEDIT_STORE",
-        )
+        raise not_its_own(folder.path, where)
     for name, wanted in (("model", settings.model), ("service", settings.service)):
         found = checkpoint.get(name)
         if found != wanted:

@@ -59,6 +59,7 @@ class Marks:
 
     def put(self, wanted: Mark, via: str = "review") -> Mark | Conflict:
         """Write ``wanted``, whose serial is the one that its maker saw. Returns it with its new serial."""
+        self._file.check_its_own()
         with self._file.writing() as db:
             row = db.execute(f"{_READ} WHERE job = ?", (wanted.job,)).fetchone()
             current = _mark(row) if row else Mark(wanted.job)
@@ -68,6 +69,7 @@ class Marks:
 
     def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> TakenIn:
         """Marks made elsewhere, all or none. One that is older than what stands is left out."""
+        self._file.check_its_own()
         written = same = older = 0
         with self._file.writing() as db:
             standing = {row[0]: _mark(row) for row in db.execute(_READ)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from itertools import islice
@@ -85,12 +86,21 @@ def write_flags(checkpoint: SqliteFile, flags: Mapping[int, str]) -> bool:
     told = {job: text for job, text in flags.items() if text}
     if read_flags(checkpoint) == told:
         return False
-    mark = sha256(repr(sorted(told.items())).encode()).hexdigest()[:16]
     with checkpoint.transaction() as db:
-        db.execute("DELETE FROM flags")
-        db.executemany("INSERT INTO flags VALUES (?, ?)", sorted(told.items()))
-        checkpoint.put_in(db, "lines_mark", mark)
+        put_flags_in(db, told)
+        checkpoint.put_in(db, "lines_mark", flags_mark(told))
     return True
+
+
+def put_flags_in(db: sqlite3.Connection, flags: Mapping[int, str]) -> None:
+    """Replace them in a transaction of the caller's."""
+    db.execute("DELETE FROM flags")
+    db.executemany("INSERT INTO flags VALUES (?, ?)", sorted(flags.items()))
+
+
+def flags_mark(flags: Mapping[int, str]) -> str:
+    """A text that tells these flags from others."""
+    return sha256(repr(sorted(flags.items())).encode()).hexdigest()[:16]
 
 
 def outcomes_of(chosen: list[tuple[Card, Record]], flags: Mapping[int, str]) -> Iterator[Outcome]:

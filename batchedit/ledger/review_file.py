@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from ..core.errors import CheckpointCorruptError, CheckpointVersionError
+from ..core.errors import CheckpointCorruptError, CheckpointVersionError, UsageError
 from ..disk import FILE_MODE, check_own
 from .errors import mapped
 from .file_guard import check_journal
@@ -131,6 +131,15 @@ class ReviewFile:
         except sqlite3.Error as error:
             raise mapped(error, self._checkpoint) from error
 
+    def check_its_own(self) -> None:
+        """UsageError (64) where the run is one of a store: what is said here nobody else would hear."""
+        if not self._checkpoint.exists():
+            return
+        with closing(_connect(self._checkpoint, "ro")) as db:
+            row = db.execute("SELECT value FROM meta WHERE name = 'store'").fetchone()
+        if row and row[0]:
+            raise not_its_own(self._checkpoint.parent, row[0])
+
     def last_change(self) -> int:
         """The number of the latest change of a mark, 0 before the first."""
         with self.marks() as db:
@@ -152,6 +161,13 @@ class ReviewFile:
                 db.executemany(
                     f"INSERT INTO {table} ({columns}) VALUES ({places})", old.execute(f"SELECT {columns} FROM {table}")
                 )
+
+
+def not_its_own(folder: Path, store: str) -> UsageError:
+    """For a command that was given no store, and changes a run of one."""
+    return UsageError(
+        f"the run in {folder} is one of the store {store}", hint="the same command with --store URL, or BATCHEDIT_STORE"
+    )
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

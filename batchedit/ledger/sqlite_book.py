@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from ..core.model import JobKey, Line, Record
 from ..core.review import Card
 from . import gallery_rows, repurchases, summary
+from .book import Decisions
 from .decisions import Marks
 from .facts import COMMITTED, read_fact, whole
 from .intake import Intake, known_jobs
@@ -24,7 +25,7 @@ class SqliteBook(SqliteRecords):
     """``book.Book`` but for what an event changes, which is in ``sqlite``."""
 
     @property
-    def decisions(self) -> Marks:
+    def decisions(self) -> Decisions:
         """See ``book.Book``."""
         return Marks(self)
 

@@ -198,7 +198,10 @@ class SqliteRecords(SqliteFile):
         with self._reading() as db:
             seq = db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
         marked = ReviewFile(self.path.parent).last_change()
-        return f"{seq}/{self.get('fingerprint')}/{self.get('lines_mark') or ''}/{marked}"
+        flagged = self.get("flags_mark")  # of a run that has its flags from a store
+        return (
+            f"{seq}/{self.get('fingerprint')}/{self.get('lines_mark') or ''}/{marked}{f'/{flagged}' if flagged else ''}"
+        )
 
     # --- the log ---
 

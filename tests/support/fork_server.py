@@ -72,15 +72,16 @@ class Nursery:
         doom: tuple[str, int] | None = None,
         gate: tuple[int, str] | None = None,
         disk: Mapping[str, Any] | None = None,
+        state: Path | None = None,
         **limits: int,
     ) -> Child:
         """``disk``: what fails, see ``tests/kill/test_failing_disk.py``. ``limits``: ``fsize``, the largest file that the
-        child may write, in bytes.
+        child may write, in bytes. ``state``: the register of another person or machine.
         """
         self._count += 1
         out, err = (Path(self._folder.name, f"{self._count}.{name}") for name in ("out", "err"))
         order = {"argv": [*map(str, arguments)], "cwd": str(cwd), "out": str(out), "err": str(err), "doom": doom}
-        order |= {"gate": gate, "disk": disk, "state": os.environ["BATCHEDIT_STATE"]}
+        order |= {"gate": gate, "disk": disk, "state": str(state or os.environ["BATCHEDIT_STATE"])}
         return Child(self, int(self.tell(order | {"limits": limits})), out, err)
 
     def run(self, *arguments: object, cwd: Path, code: int | None = 0, **more: Any) -> Child:

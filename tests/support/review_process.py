@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,9 +18,14 @@ from tests.support.finished_run import Showroom
 class Review:
     """A running ``batchedit review``."""
 
-    def __init__(self, run: Path) -> None:
-        command = [sys.executable, "-m", "batchedit", "review", str(run), "--no-open", "--as", "Dana"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def __init__(
+        self, run: Path | str, *more: str, who: str = "Dana", cwd: Path | None = None, state: Path | None = None
+    ) -> None:
+        command = [sys.executable, "-m", "batchedit", "review", str(run), "--no-open", "--as", who, *more]
+        env = os.environ | ({"BATCHEDIT_STATE": str(state)} if state else {})
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd, env=env
+        )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
         if not self.url:
@@ -27,7 +33,7 @@ class Review:
             raise AssertionError(self.process.stderr.read())
         parts = urlsplit(self.url)
         self.origin = f"{parts.scheme}://{parts.netloc}"
-        self.http = httpx.Client(base_url=self.url, headers={"Origin": self.origin}, timeout=10, trust_env=False)
+        self.http = httpx.Client(base_url=self.url, headers={"Origin": self.origin}, timeout=60, trust_env=False)
 
     def mark(self, job: int, verdict: str, serial: int = 0, note: str = "") -> httpx.Response:
         return self.http.post("api/mark", json={"job": job, "verdict": verdict, "note": note, "serial": serial})
@@ -37,7 +43,7 @@ class Review:
         return self.wait()
 
     def wait(self) -> tuple[int, str]:
-        _, told = self.process.communicate(timeout=20)
+        _, told = self.process.communicate(timeout=90)
         return self.process.returncode, told
 
 
@@ -50,4 +56,4 @@ def reviewing(room: Showroom) -> Iterator[Review]:
         review.http.close()
         if review.process.poll() is None:
             review.process.kill()
-        review.process.communicate(timeout=20)
+        review.process.communicate(timeout=90)

@@ -17,8 +17,13 @@ LEASE = 6.0
 """Seconds. A healthy worker on a busy machine beats in time; that a lease is over, the tests write down themselves."""
 
 
+def state_of(folder: Path) -> Path:
+    """The state folder of the machine whose commands are typed in ``folder``."""
+    return folder / "state"
+
+
 class Team:
-    """A sheet, a store and a sandbox, and commands that use them."""
+    """A sheet, a store and a sandbox, and commands that use them. ``cwd``: a folder of another machine."""
 
     def __init__(self, folder: Path, nursery: Nursery, sandbox: RunningSandbox, url: str) -> None:
         self.folder, self.nursery, self.sandbox, self.url = folder, nursery, sandbox, url
@@ -29,16 +34,21 @@ class Team:
             cursor = connection.execute(statement.encode(), values)
             return cursor.fetchall() if cursor.description else []
 
-    def start(self, *words: object, **more: Any) -> Child:
+    def start(self, *words: object, cwd: Path | None = None, **more: Any) -> Child:
         told = ("--store", self.url, "--base-url", self.sandbox.url)
-        return self.nursery.start(*words, *told, cwd=self.folder, **more)
+        return self.nursery.start(*words, *told, cwd=cwd or self.folder, state=cwd and state_of(cwd), **more)
 
-    def run(self, *words: object, code: int | None = 0) -> Child:
-        child = self.start(*words)
+    def run(self, *words: object, code: int | None = 0, cwd: Path | None = None) -> Child:
+        child = self.start(*words, cwd=cwd)
         child.wait()
         assert "Traceback" not in child.stderr, child.stderr
         assert code is None or child.returncode == code, f"exit {child.returncode}\n{child.stdout}\n{child.stderr}"
         return child
+
+    def look(self, *words: object, code: int | None = 0, cwd: Path | None = None) -> Child:
+        """A command that asks no service."""
+        state = cwd and state_of(cwd)
+        return self.nursery.run(*words, "--store", self.url, cwd=cwd or self.folder, code=code, state=state)
 
     def taken_for_dead(self, worker: int) -> None:
         """Its lease is over; the others have been connected for longer than one."""

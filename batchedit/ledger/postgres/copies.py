@@ -7,7 +7,7 @@ does not belong to what the store says.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -18,19 +18,20 @@ from ...core.errors import StoppedError
 from ..codec import STATE_COLUMNS
 from ..sqlite_file import SqliteFile
 from ..state_totals import recount
+from .marks import FLAGS_MARK, Ask, follow_flags, follow_marks
 from .schema import SCHEMA
 
+GIVING = "giving"
+"""The fact of a copy that was changed and did not hear yet that the store has the change: another one may have won."""
 OWN_FACTS = frozenset(
     {"lifetimes", "max_cost", "top_price", "model", "results_written", "service", "store", "store_run", "store_tx"}
+    | {FLAGS_MARK, GIVING}
 )
 """Facts that a copy keeps for itself, or that stand elsewhere in the store."""
 _STATES = STATE_COLUMNS.count(",") + 1
 _MARKS = ", ".join("?" * _STATES)
 _OF_JOB = ", ".join(f"job.{name.strip()}" for name in STATE_COLUMNS.split(","))
 _REQUEST = "key, slot, inputs, name, size, variant, revision, version"
-
-Ask = Callable[..., list[TupleRow]]
-"""``ask(query, *values)``: the rows of a statement."""
 
 _NEWS = f"""
     SELECT event.job, event.serial, event.at, event.name, event.state, event.data, job.serial, {_OF_JOB}
@@ -64,6 +65,8 @@ def take_news(copy: SqliteFile, ask: Ask, run: int) -> None:
         facts = (("max_cost", "" if cap is None else str(cap)), ("top_price", str(top)), ("store_tx", str(horizon)))
         for name, value in facts:
             copy.put_in(db, name, value)
+    follow_marks(copy, ask, run)
+    follow_flags(copy, ask, run)
 
 
 def _write_news(copy: SqliteFile, rows: Sequence[TupleRow]) -> None:
@@ -109,6 +112,7 @@ def take_all(copy: SqliteFile, connection: psycopg.Connection[TupleRow], run: in
         db.executemany("INSERT INTO redone VALUES (?, ?)", _all(connection, _REDONE, run))
         db.executemany("INSERT INTO run_events (at, name, data) VALUES (?, ?, ?)", _all(connection, _RUN_EVENTS, run))
         db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _all(connection, _FACTS, run))
+        db.executemany("INSERT INTO flags VALUES (?, ?)", _all(connection, _FLAGS, run))
         db.execute("CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (key)")
         db.execute("CREATE INDEX IF NOT EXISTS jobs_slot ON jobs (slot, version)")
         recount(db)
@@ -118,6 +122,7 @@ _EVENTS = f"SELECT job, at, name, state, data FROM {SCHEMA}.event WHERE run = %s
 _LINES = f"SELECT n, row, id, job, problems, over FROM {SCHEMA}.line WHERE run = %s ORDER BY n"
 _REDONE = f"SELECT job, by_job FROM {SCHEMA}.redone WHERE run = %s"
 _RUN_EVENTS = f"SELECT at, name, data FROM {SCHEMA}.run_event WHERE run = %s ORDER BY seq"
+_FLAGS = f"SELECT job, flags FROM {SCHEMA}.flag WHERE run = %s"
 _FACTS = f"SELECT name, value FROM {SCHEMA}.fact WHERE run = %s"
 
 

@@ -22,12 +22,15 @@ from ...core.errors import BatcheditError
 from ...core.events import Accepted, Event, Reserved
 from ...core.model import Counts, Line, Money, Record, State
 from ...ports import Totals
+from ..book import Decisions
+from ..gallery_rows import flags_mark, read_flags
 from ..intake import Intake
 from ..sqlite import SqliteCheckpoint
 from ..values import CAP_SET, IntakeReport
-from .copies import OWN_FACTS, give_intake, put_fact, take_news
+from .copies import GIVING, OWN_FACTS, give_intake, put_fact, take_news
 from .intake import analyze
 from .ledger import PostgresLedger
+from .marks import StoreMarks, follow_flags, follow_marks, keep_flags
 from .schema import SCHEMA
 from .sheets import give_sheet
 from .store import changing
@@ -196,6 +199,25 @@ class SharedCheckpoint(SqliteCheckpoint):
             _note(db, self._ledger.run, name, at, told)
         self.refresh()
 
+    @property
+    def decisions(self) -> Decisions:
+        """See ``book.Book``."""
+        return StoreMarks(self._ledger.ask, self._ledger.run, self._follow_marks)
+
+    def _follow_marks(self) -> None:
+        with self._refreshing:
+            follow_marks(self, self._ledger.ask, self._ledger.run)
+
+    def keep_flags(self, flags: Mapping[int, str]) -> bool:
+        """See ``book.Lines``. They are everybody's."""
+        told = {job: text for job, text in flags.items() if text}
+        if read_flags(self) == told:
+            return False
+        keep_flags(self._ledger.ask, self._ledger.run, told, flags_mark(told))
+        with self._refreshing:
+            follow_flags(self, self._ledger.ask, self._ledger.run)
+        return True
+
     # --- intakes ---
 
     def begin_intake(self, *, limit: int | None = None) -> Intake:
@@ -204,16 +226,24 @@ class SharedCheckpoint(SqliteCheckpoint):
 
     def add_repurchases(self, again: Iterable[tuple[Record, Line]]) -> list[int]:
         """See ``book.Changes``."""
-        before = self.get("committed_id") or ""
+        before = self.about_to_give()
         ids = super().add_repurchases(again)
         self.give(before)
         return ids
+
+    def about_to_give(self) -> str:
+        """Before the copy's intake is changed: its last committed id. Should the store not get the change, because somebody
+        else was first or this process dies, the copy is made anew.
+        """
+        super().put(GIVING, "1")
+        return self.get("committed_id") or ""
 
     def give(self, before: str) -> None:
         """Make the store's intake that of the copy, which had ``before`` as its last committed id until now."""
         with self._store() as db:
             give_intake(self, db, self._ledger.run, before)
             give_sheet(db, self._ledger.run, self.path.parent, self.get("fingerprint") or "")
+        super().put(GIVING, "")
         with self._store() as db:
             analyze(db)
 
@@ -244,7 +274,7 @@ class SharedIntake(Intake):
         """See ``book.Intake``."""
         checkpoint = self._checkpoint
         assert isinstance(checkpoint, SharedCheckpoint)
-        before = checkpoint.get("committed_id") or ""
+        before = checkpoint.about_to_give()
         report = super().commit(fingerprint, about)
         checkpoint.give(before)
         return report

@@ -11,10 +11,11 @@ from ...core.errors import NotFoundError, UsageError
 from ...core.typed import quoted
 from ..opening import create_checkpoint, open_as, open_checkpoint, remove_checkpoint
 from ..sqlite import SqliteCheckpoint
-from .copies import Ask, take_all, take_news
+from .copies import GIVING, take_all, take_news
 from .errors import mapped
 from .intake import add_run
 from .ledger import PostgresLedger
+from .marks import Ask
 from .schema import SCHEMA
 from .shared import SharedCheckpoint
 from .store import opened
@@ -109,7 +110,9 @@ def bring_up_to_date(path: Path, url: str) -> None:
 
 
 def _is_other(copy: SqliteCheckpoint, ask: Ask, run: int) -> bool:
-    """Has the copy another intake than the store?"""
+    """Has the copy another intake than the store, or one that it could not give?"""
+    if SqliteCheckpoint.get(copy, GIVING):
+        return True
     told: dict[str, str] = dict(ask(f"SELECT name, value FROM {SCHEMA}.fact WHERE run = %s", run))
     return any((told.get(name) or "") != (SqliteCheckpoint.get(copy, name) or "") for name in _SAME)
 

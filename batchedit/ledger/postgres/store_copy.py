@@ -1,0 +1,55 @@
+"""A run of the store for those who look and decide: read in the folder's copy, decided in the store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..book import Decisions
+from ..gallery_rows import flags_mark, put_flags_in, read_flags
+from ..opening import open_as
+from ..sqlite import SqliteCheckpoint
+from .marks import FLAGS_MARK, StoreMarks, asking, follow_marks, keep_flags
+
+
+class StoreCopy(SqliteCheckpoint):
+    """``book.Book`` over the copy at ``path`` of a run of the store at ``url``.
+
+    ``follows``: the caller holds the run's lock.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, url: str, *, follows: bool) -> None:
+        super().__init__(path, connection)
+        self._ask, self._run, self._follows = asking(url), int(self.get("store_run") or 0), follows
+
+    @property
+    def decisions(self) -> Decisions:
+        """See ``book.Book``. May be used when the copy is closed."""
+        return StoreMarks(self._ask, self._run, self._follow)
+
+    def _follow(self) -> None:
+        if self._follows:
+            follow_marks(self, self._ask, self._run)
+
+    def keep_flags(self, flags: Mapping[int, str]) -> bool:
+        """See ``book.Lines``. They are everybody's."""
+        told = {job: text for job, text in flags.items() if text}
+        if read_flags(self) == told:
+            return False
+        mark = flags_mark(told)
+        keep_flags(self._ask, self._run, told, mark)
+        with self.transaction() as db:
+            put_flags_in(db, told)
+            self.put_in(db, FLAGS_MARK, mark)
+        return True
+
+    def close(self) -> None:
+        """See ``book.Book``."""
+        self._follows = False
+        super().close()
+
+
+def open_copy(path: Path, url: str, *, read_only: bool) -> StoreCopy:
+    """The copy at ``path``, which is up to date, or is kept so by the process that has the run's lock."""
+    return open_as(lambda at, db: StoreCopy(at, db, url, follows=not read_only), path, read_only=read_only)
