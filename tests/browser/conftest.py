@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,87 @@ def browser() -> Iterator[Any]:
         running.close()
 
 
-def until(page: Any, expression: str, seconds: float = 10) -> None:
-    """Wait until a JavaScript expression is true; the page's policy forbids Playwright's own way, which evaluates text."""
-    end = time.monotonic() + seconds
-    while not page.evaluate(expression):
-        assert time.monotonic() < end, expression
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A whole evening in a browser takes longer than other tests; on a machine with other work on it, much longer."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.timeout(900))
+
+
+SECONDS = 90.0
+"""How long anything is waited for. Conditions are waited for, never times, so only a failure takes as long."""
+
+UNTOUCHABLE = """
+const sheet = new CSSStyleSheet();
+sheet.replaceSync("* { pointer-events: none !important }");
+document.adoptedStyleSheets = [sheet];
+addEventListener("load", () => { document.adoptedStyleSheets = []; });
+"""
+"""No click lands before the page's scripts listen: Playwright is faster than a hand."""
+
+
+def expect(what: Any) -> Any:
+    """Playwright's retrying assertions: what a page shows is never read once, as it may come a moment later."""
+    from playwright.sync_api import expect as retrying
+
+    retrying.set_options(timeout=SECONDS * 1000)
+    return retrying(what)
+
+
+def becomes(page: Any, look: Callable[[], Any], wanted: Any) -> None:
+    """Wait until ``look()`` gives ``wanted``; a page that is just leaving for another one can't be looked at."""
+    from playwright.sync_api import Error
+
+    end = time.monotonic() + SECONDS
+    while True:
+        try:
+            seen = look()
+        except Error as error:
+            seen = error
+        if seen == wanted:
+            return
+        assert time.monotonic() < end, (seen, wanted)
         page.wait_for_timeout(30)
+
+
+def until(page: Any, expression: str) -> None:
+    """Wait until a JavaScript expression is true; the page's policy forbids Playwright's own way, which evaluates text."""
+    becomes(page, lambda: bool(page.evaluate(expression)), wanted=True)
+
+
+def no_wider(page: Any, width: int) -> None:
+    """Nothing sticks out of a window of so many pixels."""
+    until(page, f"document.documentElement.scrollWidth <= {width}")
+
+
+def beginning(text: str) -> re.Pattern[str]:
+    """A text that begins so and goes on after a gap, for ``to_have_text``."""
+    return re.compile(rf"^\s*{re.escape(text)}(?![\w-])")
+
+
+def there(page: Any, selector: str) -> Any:
+    """The first such element, shown by a page whose scripts listen."""
+    found = page.locator(selector).first
+    expect(found).to_be_visible()
+    page.wait_for_load_state("load")
+    return found
+
+
+def serious(page: Any) -> list[str]:
+    """What axe finds and marketers would meet. What only passes by (a colour that fades in) is not a finding."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    end = time.monotonic() + 10
+    while True:
+        found = [
+            f"{v['id']} {node['target']} {node['failureSummary']}"
+            for v in axe.run(page).response["violations"]
+            if v["impact"] in {"serious", "critical"}
+            for node in v["nodes"]
+        ]
+        if not found or time.monotonic() > end:
+            return found
+        page.wait_for_timeout(200)
 
 
 class Watched:
@@ -53,6 +129,9 @@ class Watched:
 
     def __init__(self, browser: Any, **options: Any) -> None:
         self.context = browser.new_context(viewport={"width": 1280, "height": 860}, accept_downloads=True, **options)
+        self.context.set_default_timeout(SECONDS * 1000)
+        self.context.set_default_navigation_timeout(SECONDS * 1000)
+        self.context.add_init_script(UNTOUCHABLE)
         self.page = self.context.new_page()
         self.errors: list[str] = []
         self.asked: list[str] = []

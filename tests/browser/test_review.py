@@ -11,7 +11,7 @@ import pytest
 
 from batchedit.ledger.decisions import Marks
 from batchedit.run_folder import RunFolder
-from tests.browser.conftest import Watched, until
+from tests.browser.conftest import Watched, becomes, expect, there, until
 from tests.support.finished_run import Showroom, picture
 from tests.support.review_process import Review, reviewing
 
@@ -35,12 +35,15 @@ def room(tmp_path: Path) -> Showroom:
 def opened(watch: Watch, review: Review) -> Watched:
     watched = watch()
     watched.page.goto(review.url)
-    watched.page.wait_for_selector(".card img")
+    there(watched.page, ".card img")
     return watched
 
 
-def verdicts(page: Any) -> list[str]:
-    return [card.get_attribute("data-verdict") for card in page.locator(".card").all()]
+def verdicts(page: Any, *wanted: str) -> None:
+    """The cards show these, one after the other."""
+    becomes(
+        page, lambda: page.evaluate("[...document.querySelectorAll('.card')].map((c) => c.dataset.verdict)"), [*wanted]
+    )
 
 
 def standing(room: Showroom) -> dict[int, tuple[str, str]]:
@@ -49,6 +52,11 @@ def standing(room: Showroom) -> dict[int, tuple[str, str]]:
         return {job: (mark.verdict.value, mark.note) for job, mark in Marks(checkpoint).all().items()}
     finally:
         checkpoint.close()
+
+
+def kept(review: Review) -> list[tuple[int, str]]:
+    """The marks that are on the disk, as the server tells anybody who asks."""
+    return [(mark["job"], mark["verdict"]) for mark in review.http.get("api/marks?since=0").json()["marks"]]
 
 
 def marked(page: Any, count: int) -> None:
@@ -69,10 +77,10 @@ def test_marks_survive_a_reload_and_a_killed_server(watch: Watch, room: Showroom
         page.keyboard.press("Escape")
         page.keyboard.press("Escape")
         marked(page, 3)
-        assert page.locator("#looked").inner_text() == "3"
+        expect(page.locator("#looked")).to_have_text("3")
         page.reload()
-        page.wait_for_selector(".card img")
-        assert verdicts(page) == ["approve", "reject", "hold", "", "", ""]
+        there(page, ".card img")
+        verdicts(page, "approve", "reject", "hold", "", "", "")
         until(page, "fetch('api/marks?since=3').then((a) => a.json()).then((n) => n.marks.length === 1)")
         assert watched.strangers(review.origin) == []
         assert watched.errors == []
@@ -81,10 +89,10 @@ def test_marks_survive_a_reload_and_a_killed_server(watch: Watch, room: Showroom
     assert standing(room) == {1: ("approve", ""), 2: ("reject", "brighter, no text"), 3: ("hold", "")}
     with reviewing(room) as review:
         page = opened(watch, review).page
-        assert verdicts(page) == ["approve", "reject", "hold", "", "", ""]
+        verdicts(page, "approve", "reject", "hold", "", "", "")
         page.locator(".picture").nth(1).click()
-        assert page.locator("#note").input_value() == "brighter, no text"
-        assert page.locator(".said").inner_text() == "Rejected by Dana"
+        expect(page.locator("#note")).to_have_value("brighter, no text")
+        expect(page.locator(".said")).to_have_text("Rejected by Dana")
 
 
 def test_the_later_of_two_tabs_is_told(watch: Watch, room: Showroom) -> None:
@@ -95,14 +103,13 @@ def test_the_later_of_two_tabs_is_told(watch: Watch, room: Showroom) -> None:
         one.locator("#grid .picture").first.focus()
         one.keyboard.press("a")
         until(one, "document.querySelector('.card').dataset.verdict === 'approve'")
-        one.wait_for_timeout(300)
+        becomes(one, lambda: kept(review), [(1, "approve")])
         two.locator("#grid .picture").first.focus()
         two.keyboard.press("r")
-        two.wait_for_selector(".toast")
-        assert "SKU-0 was marked elsewhere in the meantime: Approved." in two.locator(".toast").inner_text()
-        assert verdicts(two)[0] == "approve"
+        expect(two.locator(".toast")).to_contain_text("SKU-0 was marked elsewhere in the meantime: Approved.")
+        until(two, "document.querySelector('.card').dataset.verdict === 'approve'")
         two.click(".toast button:first-of-type")
-        two.wait_for_timeout(300)
+        becomes(two, lambda: kept(review), [(1, "reject")])
     assert standing(room) == {1: ("reject", "")}
 
 
@@ -125,8 +132,8 @@ def test_a_server_that_is_gone_is_said_and_the_marks_can_be_taken_along(
         review.wait()
         page.locator("#grid .picture").first.focus()
         page.keyboard.press("r")
-        page.wait_for_selector("#warning:visible")
-        assert "1 mark not saved" in page.locator("#warning").inner_text()
+        expect(page.locator("#warning")).to_be_visible()
+        expect(page.locator("#warning")).to_contain_text("1 mark not saved")
         with page.expect_download() as download:
             page.click("#export")
         download.value.save_as(tmp_path / "decisions.csv")
@@ -148,7 +155,7 @@ def test_undo_and_finish(watch: Watch, room: Showroom) -> None:
             if key == "u":
                 until(page, "document.querySelector('.card').dataset.verdict === ''")
         page.click("#finish")
-        page.wait_for_selector(".goodbye")
+        expect(page.locator(".goodbye")).to_be_visible()
         assert review.wait()[0] == 0
     checkpoint = room.reopen()
     assert [event.verdict.value for event in Marks(checkpoint).events()] == ["approve", "", "reject"]

@@ -12,15 +12,12 @@ import orjson
 import pytest
 
 from batchedit.ledger.decisions import Marks
-from tests.browser.conftest import Watched
+from tests.browser.conftest import Watched, becomes, expect, there
 from tests.browser.test_ui import dropped, well
 from tests.support.team_sheet import make
 from tests.support.ui import Ui, browsing
 
 pytestmark = pytest.mark.browser
-
-LONG = 120_000
-"""Milliseconds: a condition on a slow machine, never a pause."""
 
 
 def bought(run: Path) -> int:
@@ -30,7 +27,7 @@ def bought(run: Path) -> int:
 
 
 def until_told(page: Any, text: str) -> None:
-    page.locator("#told", has_text=text).wait_for(timeout=LONG)
+    page.locator("#told", has_text=text).wait_for()
 
 
 def to_the_price(page: Any, ui: Ui, sheet: Path) -> None:
@@ -38,37 +35,33 @@ def to_the_price(page: Any, ui: Ui, sheet: Path) -> None:
     page.click("text=Try it with play money")
     dropped(page, ui, sheet)
     page.click("#next")
-    page.wait_for_selector("#prompt", timeout=LONG)
+    there(page, "#prompt")
     page.fill("#prompt", "an ad for this {Product}")
     page.click("#keep")
-    page.wait_for_selector("text=Next: preview", timeout=LONG)
+    there(page, "text=Next: preview")
     page.goto(page.url.replace("/columns", "/price"))
-    page.wait_for_selector("#sum", timeout=LONG)
+    there(page, "#sum")
 
 
 def look(page: Any, keys: str) -> None:
     """Mark from the first picture on, by keys alone."""
     page.click("#review")
-    page.locator(".card img").first.wait_for(timeout=LONG)
+    there(page, ".card img")
     page.locator("#grid .picture").first.click()
     for key in keys:
         page.keyboard.press(key)
-    page.locator(".toast", has_text="That was the last one.").first.wait_for(timeout=LONG)
+    page.locator(".toast", has_text="That was the last one.").first.wait_for()
     page.keyboard.press("Escape")
 
 
 def kept(page: Any, run: Path, count: int) -> None:
-    for _ in range(1200):
-        if len(Marks(run).all()) == count:
-            break
-        page.wait_for_timeout(50)
-    assert len(Marks(run).all()) == count
+    becomes(page, lambda: len(Marks(run).all()), count)
 
 
 def delivered(page: Any) -> list[str]:
     """The names in the zip."""
     page.click("#make")
-    page.wait_for_selector("text=Made so far", timeout=LONG)
+    there(page, "text=Made so far")
     with page.expect_download() as download:
         page.locator("a[download]").first.click()
     with zipfile.ZipFile(io.BytesIO(Path(download.value.path()).read_bytes())) as archive:
@@ -76,7 +69,7 @@ def delivered(page: Any) -> list[str]:
 
 
 def yes(page: Any, question: str, end: str) -> None:
-    page.locator("#ask", has_text=question).wait_for(timeout=LONG)
+    page.locator("#ask", has_text=question).wait_for()
     page.click("#yes")
     until_told(page, end)
 
@@ -88,7 +81,7 @@ def test_an_evening_and_a_morning(watch: Callable[..., Watched], tmp_path: Path)
         page = watched.page
         to_the_price(page, ui, tmp_path / "team.xlsx")
         page.click("text=Buy 5 pictures first")
-        page.wait_for_selector("#yes", timeout=LONG)
+        there(page, "#yes")
         page.click("#yes")
         until_told(page, "The first 5 of 6 are there.")
         (run,) = (tmp_path / "outputs").iterdir()
@@ -98,18 +91,19 @@ def test_an_evening_and_a_morning(watch: Callable[..., Watched], tmp_path: Path)
         kept(page, run, 5)  # left at once: the marks that were not answered yet outlive the page
         page.click("#continue")
         yes(page, "Buy 1 picture for $0.04?", "Finished: every picture is there.")
-        address = page.url
+        path = page.url.removeprefix(ui.url)
         page.close()  # the night: the browser is shut, the server is killed
         ui.process.kill()
         ui.process.wait()
     with browsing(tmp_path) as ui:  # the morning
         page = watched.context.new_page()
-        page.goto(address)
+        page.goto(f"{ui.url}{path}")
         page.click("#review")
-        page.locator(".card img").first.wait_for(timeout=LONG)
-        assert page.locator("#looked").inner_text() == "5"
+        there(page, ".card img")
+        expect(page.locator("#looked")).to_have_text("5")
         page.select_option("#list", "todo")
         page.wait_for_url("**show=todo**")
+        there(page, ".card img")
         page.locator("#grid .picture").first.focus()
         page.keyboard.press("r")
         page.keyboard.press("n")
@@ -117,14 +111,17 @@ def test_an_evening_and_a_morning(watch: Callable[..., Watched], tmp_path: Path)
         page.keyboard.press("Enter")
         page.keyboard.press("Escape")
         page.click("text=Back to the run")
+        becomes(page, lambda: [mark.note for mark in Marks(run).all().values() if mark.note], ["warmer light"])
+        there(page, "#told")
         page.click("text=Redo")
-        assert page.locator("textarea").input_value() == "warmer light"
+        there(page, "#redo")
+        expect(page.locator("textarea")).to_have_value("warmer light")
         page.click("#redo")
         yes(page, "Buy 1 picture for $0.04?", "Finished: every picture is there.")
         assert bought(run) == 7
-        page.goto(f"{address}/deliver")
-        assert "1 picture nobody looked at" in page.locator("main").inner_text()
+        page.goto(f"{ui.url}{path}/deliver")
+        expect(page.locator("main")).to_contain_text("1 picture nobody looked at")
         assert sum("/files/" in name for name in delivered(page)) == 5
-        said = [mark.verdict.value for mark in Marks(run).all().values()]
-        assert sorted(said) == ["approve"] * 5 + ["reject"]
+        said = sorted(mark.verdict.value for mark in Marks(run).all().values())
+        assert said == ["approve"] * 5 + ["reject"]
         well(watched, ui)

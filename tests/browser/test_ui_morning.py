@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,8 +19,8 @@ from batchedit.ledger.lock import run_lock
 from batchedit.ledger.wishes import Wishes
 from batchedit.run_folder import RunFolder
 from batchedit.web.run_folders import run_id
-from tests.browser.conftest import Watched, until
-from tests.browser.test_ui import serious, well
+from tests.browser.conftest import Watched, becomes, expect, no_wider, serious, there, until
+from tests.browser.test_ui import well
 from tests.support.finished_run import Showroom, picture
 from tests.support.ui import Ui, browsing
 
@@ -63,38 +64,38 @@ def opened(watch: Watch, ui: Ui, screen: str) -> Watched:
 def test_the_rejected_are_listed_with_their_notes_to_edit_and_priced(watch: Watch, ui: Ui) -> None:
     watched = opened(watch, ui, "redo")
     page = watched.page
-    assert page.locator("h1").inner_text() == "2 pictures to make again"
-    assert page.locator("textarea").first.input_value() == "too <b>dark</b>"
+    expect(page.locator("h1")).to_have_text("2 pictures to make again")
+    expect(page.locator("textarea").first).to_have_value("too <b>dark</b>")
     until(page, "[...document.querySelectorAll('.redo img')].every((i) => i.complete && i.naturalWidth > 0)")
     page.fill("#note-3", "a red lamp")
     page.fill("#add", "soft light")
     page.click("#redo")
-    page.locator("#ask", has_text="Buy 2 pictures for $0.08?").wait_for(timeout=60_000)
-    assert Marks(ui.home / "outputs" / "spring").all()[3].note == "a red lamp"
+    page.locator("#ask", has_text="Buy 2 pictures for $0.08?").wait_for()
+    becomes(page, lambda: Marks(ui.home / "outputs" / "spring").all()[3].note, "a red lamp")
     page.click("#no")
-    assert page.locator("#question").is_hidden()
+    expect(page.locator("#question")).to_be_hidden()
     well(watched, ui)
 
 
 def test_each_in_doubt_is_two_questions(watch: Watch, ui: Ui) -> None:
     watched = opened(watch, ui, "doubt")
     page = watched.page
-    assert page.locator("h1").inner_text() == "2 pictures are in doubt"
+    expect(page.locator("h1")).to_have_text("2 pictures are in doubt")
     page.locator("[data-buy]").first.click()
-    page.locator("#ask", has_text="Buy 1 picture for $0.04?").wait_for(timeout=60_000)
+    page.locator("#ask", has_text="Buy 1 picture for $0.04?").wait_for()
     page.click("#no")
     page.locator("[data-give-up]").first.click()
-    page.locator("h1", has_text="1 picture is in doubt").wait_for(timeout=60_000)
+    page.locator("h1", has_text="1 picture is in doubt").wait_for()
     well(watched, ui)
 
 
 def test_the_zip_holds_what_was_approved(watch: Watch, ui: Ui) -> None:
     watched = opened(watch, ui, "deliver")
     page = watched.page
-    assert page.locator("h1").inner_text() == "Hand on 1 picture"
-    assert "2 pictures nobody looked at: they will not be in it." in page.locator("main").inner_text()
+    expect(page.locator("h1")).to_have_text("Hand on 1 picture")
+    expect(page.locator("main")).to_contain_text("2 pictures nobody looked at: they will not be in it.")
     page.click("#make")
-    page.wait_for_selector("text=Made so far", timeout=60_000)
+    there(page, "text=Made so far")
     with page.expect_download() as download:
         page.locator("a[download]").first.click()
     with zipfile.ZipFile(io.BytesIO(Path(download.value.path()).read_bytes())) as archive:
@@ -114,16 +115,17 @@ def test_a_colleague_looks_and_marks_under_a_name_until_it_is_revoked(watch: Wat
     page = watched.page
     page.goto(link)
     page.wait_for_url("**/review/")
-    page.locator(".card img").first.wait_for()
+    there(page, ".card img")
     page.fill("#page-row", "6")
     page.keyboard.press("Enter")
     page.wait_for_url("**row=6**")
+    there(page, ".card img")
     page.locator("#grid .picture").first.click()
     page.keyboard.press("h")
     until(page, "fetch('api/marks?since=0').then((a) => a.json()).then((n) => n.marks.some((m) => m.who === 'Robin'))")
     well(watched, ui)
     mine.click("[data-revoke=Robin]")
-    mine.wait_for_selector("text=Nobody has a link.")
+    there(mine, "text=Nobody has a link.")
     assert httpx.get(link, trust_env=False).status_code == 403
 
 
@@ -134,7 +136,7 @@ def test_a_run_that_goes_on_is_paused_steered_and_stopped_from_its_page(watch: W
         watched = opened(watch, ui, "")
         page = watched.page
         page.locator("#told", has_text="Going on.").wait_for()
-        assert page.locator("#chart svg").get_attribute("aria-label").startswith("6 pictures and $0.24 in ")
+        expect(page.locator("#chart svg")).to_have_attribute("aria-label", re.compile(r"^6 pictures and \$0\.24 in "))
         page.click("#pause")
         live.pause(paused=True)
         page.locator("#told", has_text="Paused").wait_for()
@@ -146,11 +148,7 @@ def test_a_run_that_goes_on_is_paused_steered_and_stopped_from_its_page(watch: W
         page.click("#steer button")
         page.click("#stop")
         wanted = {("pause", ""), ("resume", ""), ("max_cost", "12500000"), ("concurrency", "3"), ("stop", "")}
-        for _ in range(400):
-            if len(Wishes(folder).since(before)) == len(wanted):
-                break
-            page.wait_for_timeout(25)
-        assert {(wished.wish.value, wished.value) for wished in Wishes(folder).since(before)} == wanted
+        becomes(page, lambda: {(wished.wish.value, wished.value) for wished in Wishes(folder).since(before)}, wanted)
         well(watched, ui)
 
 
@@ -159,8 +157,8 @@ def test_axe_finds_nothing_serious_in_the_morning(watch: Watch, ui: Ui, scheme: 
     page = watch(color_scheme=scheme, reduced_motion="reduce").page
     for screen in ("", "/redo", "/doubt", "/deliver", "/colleagues"):
         page.goto(f"{ui.url}{run_of(ui)}{screen}")
-        page.wait_for_selector("h1")
+        there(page, "h1")
         assert serious(page) == [], screen
         page.set_viewport_size({"width": 390, "height": 844})
-        until(page, "document.documentElement.scrollWidth <= 390")  # the page is laid out anew, by and by
+        no_wider(page, 390)
         page.set_viewport_size({"width": 1280, "height": 860})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 from batchedit.ledger.decisions import Marks
 from batchedit.run_folder import RunFolder
 from batchedit.web.run_folders import run_id
-from tests.browser.conftest import Watched, until
-from tests.browser.test_ui import serious, well
+from tests.browser.conftest import Watched, becomes, expect, no_wider, serious, there, until
+from tests.browser.test_ui import well
 from tests.support.finished_run import Showroom, picture
 from tests.support.ui import Ui, browsing
 
@@ -55,16 +56,12 @@ def address(ui: Ui) -> str:
 def opened(watch: Watch, ui: Ui, query: str = "", **options: Any) -> Watched:
     watched = watch(**options)
     watched.page.goto(f"{address(ui)}{query}")
-    watched.page.wait_for_selector(".card img")
+    there(watched.page, ".card img")
     return watched
 
 
 def kept(page: Any, ui: Ui, wanted: dict[int, tuple[str, str]]) -> None:
-    for _ in range(400):
-        if standing(ui) == wanted:
-            return
-        page.wait_for_timeout(25)
-    assert standing(ui) == wanted
+    becomes(page, lambda: standing(ui), wanted)
 
 
 def test_keys_decide_step_over_what_has_no_picture_and_the_end_says_so(watch: Watch, ui: Ui) -> None:
@@ -73,11 +70,11 @@ def test_keys_decide_step_over_what_has_no_picture_and_the_end_says_so(watch: Wa
     page.locator("#grid .picture").first.click()
     page.keyboard.press("a")
     page.keyboard.press("r")  # row 3 has no picture: row 4 comes up
-    assert page.locator("#box-title").inner_text() == "SKU-4"
+    expect(page.locator("#box-title")).to_have_text("SKU-4")
     page.keyboard.press("n")
     page.keyboard.type("too dark")
     page.keyboard.press("Enter")
-    assert page.locator("#box-title").inner_text() == "SKU-4"
+    expect(page.locator("#box-title")).to_have_text("SKU-4")
     kept(page, ui, {1: ("approve", ""), 2: ("reject", "too dark")})
     page.keyboard.press("h")
     page.keyboard.press("a")  # row 5 is the last picture of this page
@@ -90,7 +87,7 @@ def test_keys_decide_step_over_what_has_no_picture_and_the_end_says_so(watch: Wa
     wanted = {1: ("approve", ""), 2: ("reject", "too dark"), 4: ("hold", ""), 5: ("approve", "")}
     kept(page, ui, {**wanted, 103: ("approve", ""), 104: ("approve", "")})
     page.reload()
-    assert page.locator("#looked").inner_text() == "6"
+    expect(page.locator("#looked")).to_have_text("6")
     well(watched, ui)
 
 
@@ -100,7 +97,7 @@ def test_a_note_after_r_in_the_grid_belongs_to_the_rejected_one(watch: Watch, ui
     page.locator("#grid .picture").first.focus()
     page.keyboard.press("r")
     page.keyboard.press("n")
-    assert page.locator("#box-title").inner_text() == "SKU-1"
+    expect(page.locator("#box-title")).to_have_text("SKU-1")
     page.keyboard.type("wrong colour")
     page.keyboard.press("Enter")
     kept(page, ui, {1: ("reject", "wrong colour")})
@@ -110,7 +107,7 @@ def test_a_note_after_r_in_the_grid_belongs_to_the_rejected_one(watch: Watch, ui
 def test_all_shown_is_one_click_and_one_undo(watch: Watch, ui: Ui) -> None:
     watched = opened(watch, ui, "?show=todo")
     page = watched.page
-    assert page.locator("#count").inner_text() == "6 pictures"
+    expect(page.locator("#count")).to_have_text("6 pictures")
     page.click("text=Approve all 6 shown")
     kept(page, ui, dict.fromkeys(PICTURES, ("approve", "")))
     page.click(".toast >> text=Undo")
@@ -124,11 +121,11 @@ def test_all_shown_is_one_click_and_one_undo(watch: Watch, ui: Ui) -> None:
 def test_the_picture_stands_beside_its_source(watch: Watch, ui: Ui) -> None:
     watched = opened(watch, ui)
     page = watched.page
-    assert page.locator("#summary").inner_text().startswith("Play money")
+    expect(page.locator("#summary")).to_have_text(re.compile("^Play money"))
     page.locator("#grid .picture").first.click()
     until(page, "[...document.querySelectorAll('#box img')].every((i) => i.complete && i.naturalWidth > 0)")
-    assert page.locator("#box figure img").count() == 2
-    assert page.locator("#box figcaption").first.inner_text().startswith("Before")
+    expect(page.locator("#box figure img")).to_have_count(2)
+    expect(page.locator("#box figcaption").first).to_have_text(re.compile("^Before"))
     well(watched, ui)
 
 
@@ -137,4 +134,4 @@ def test_axe_finds_nothing_serious_and_a_telephone_shows_all_of_it(watch: Watch,
     page = opened(watch, ui, color_scheme=scheme, reduced_motion="reduce").page
     assert serious(page) == []
     page.set_viewport_size({"width": 390, "height": 844})
-    until(page, "document.documentElement.scrollWidth <= 390")
+    no_wider(page, 390)

@@ -39,7 +39,7 @@ class Ui:
         parts = urlsplit(self.url)
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self.token = parts.path.strip("/")
-        self.http = httpx.Client(base_url=self.url, headers={"Origin": self.origin}, timeout=20, trust_env=False)
+        self.http = httpx.Client(base_url=self.url, headers={"Origin": self.origin}, timeout=90, trust_env=False)
 
     def call(self, path: str, **told: Any) -> httpx.Response:
         return self.http.post(f"api/{path}", json=told)
@@ -75,7 +75,7 @@ class Ui:
 
     def end(self, number: int) -> int:
         self.process.send_signal(number)
-        self.process.communicate(timeout=20)
+        self.process.communicate(timeout=90)
         return self.process.returncode
 
 
@@ -96,4 +96,4 @@ def browsing(home: Path, *options: str, environ: dict[str, str] | None = None) -
         ui.http.close()
         if ui.process.poll() is None:
             ui.process.kill()
-        ui.process.communicate(timeout=20)
+        ui.process.communicate(timeout=90)

@@ -26,6 +26,16 @@ const say = (text) => {
   $("spoken").textContent = text;
 };
 
+// Nobody reads by the clock: what is said stays until the person does something again.
+function onceActive(act) {
+  const acts = ["keydown", "pointerdown"];
+  const heard = () => {
+    for (const each of acts) document.removeEventListener(each, heard, true);
+    act();
+  };
+  for (const each of acts) document.addEventListener(each, heard, true);
+}
+
 function toast(text, ...actions) {
   const note = make("div", { class: "toast" }, make("p", {}, text));
   for (const [label, act] of actions) {
@@ -37,7 +47,7 @@ function toast(text, ...actions) {
     );
   }
   if (actions.length) note.append(button("Leave it", { class: "plain" }, () => note.remove()));
-  else setTimeout(() => note.remove(), 6000);
+  else setTimeout(() => onceActive(() => note.remove()), 6000);
   $("toasts").append(note);
 }
 
