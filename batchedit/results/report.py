@@ -95,13 +95,13 @@ class Report:
         }
 
 
-def exit_code(counts: Counts, money: Money) -> int:
-    """For a run that was not stopped: 76 before 75 before 1 before 0 (DESIGN §5)."""
+def exit_code(counts: Counts, money: Money, written_off: int = 0) -> int:
+    """For a run that was not stopped: 76 before 75 before 1 before 0. What a person gave up is settled: it fails no run."""
     if money.doubts:
         return 76
     if counts.of(State.UNCOLLECTED, State.PLANNED, State.SUBMITTING, State.WAITING, State.FETCHED, State.CANCELLING):
         return 75
-    return 1 if counts.of(State.FAILED, State.CANCELLED) else 0
+    return 1 if counts.of(State.FAILED, State.CANCELLED) > written_off else 0
 
 
 def make_report(
@@ -132,7 +132,7 @@ def make_report(
         errors=tuple(_named(error, form) for error in found.errors),
         halted=halted,
         hint=hint,
-        code=exit_code(counts, money) if code is None else code,
+        code=exit_code(counts, money, found.written_off) if code is None else code,
         slowed=slowed,
         cap_needed=cap_needed,
         play=play,
