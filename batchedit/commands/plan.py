@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ..core.errors import TokenError, UsageError
+from ..core.errors import ProxyRefusesError, TokenError, UsageError
 from ..ledger.account import account_of
 from ..ledger.register import Register
 from ..planning.intake import IntakeRequest, bought_anywhere, survey_manifest
@@ -52,7 +52,11 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
     if found is not None:
         async with client_for(settings, found, model, ObserverGroup(host.observers())) as client:
             if settings.price is None:
-                price, told, other = await catalogue_price(client, patient=False)
+                try:
+                    price, told, other = await catalogue_price(client, patient=False)
+                except ProxyRefusesError as refused:  # a run needs the service, a plan only its price
+                    host.warn(f"{refused}, so nobody tells the price. {refused.hint[0].upper()}{refused.hint[1:]}")
+                    other = ""
                 what = replace(what, other_price=other)
             what = replace(what, balance=await balance(client, patient=False))
     price, told = dearer(price, told, charged)

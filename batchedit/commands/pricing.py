@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import anyio
 
-from ..core.errors import UsageError
+from ..core.errors import ServiceUnavailableError, UsageError
 from ..core.policy import cap_after
 from ..ledger.register import Register
 from ..planning.plan import Plan, capped
@@ -23,7 +23,8 @@ async def priced(what: Plan, run: Session, client: Client) -> Plan:
     """The price of one job: ``--price``, else the catalogue's or what the service charged in earlier runs, whichever is
     dearer; what this run was charged is believed rather than any. And the account's balance, where the service tells it.
 
-    UsageError where nobody knows the price and there is a cap, which then can't be kept.
+    UsageError where nobody knows the price and there is a cap, which then can't be kept; ServiceUnavailableError where the
+    one who knows can't be reached.
     """
     settings, checkpoint = run.settings, run.checkpoint
     checkpoint.earlier_cost = Register.of(run.host.environ).cost(settings.service, settings.model)
@@ -33,6 +34,11 @@ async def priced(what: Plan, run: Session, client: Client) -> Plan:
         charged = max(charged, checkpoint.earlier_cost)
     price, told = dearer(price, told, charged)
     if not price and cap_after(settings.max_cost, checkpoint.cap) is not None:
+        if not client.heard:
+            raise ServiceUnavailableError(
+                "the service can't be reached, and --max-cost needs to know what a picture costs; nothing was sent",
+                hint="check the network, HTTPS_PROXY and --base-url, or say the price with --price",
+            )
         raise UsageError(
             "--max-cost needs to know what a picture costs, and the service's catalogue "
             + (f"tells {other} only" if other else "does not tell"),

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from httpx import create_ssl_context
 
 from ..core.actions import Patience
-from ..core.errors import CheckpointError, OutputError, UsageError
+from ..core.errors import CheckpointError, OutputError, ServiceUnavailableError, UsageError
 from ..core.inanswer import InAnswer
 from ..disk import check_own
 from ..files.download import Downloader
@@ -86,9 +86,16 @@ def find_model(settings: Settings) -> Model | None:
 
 
 async def model_from_catalogue(settings: Settings, found: Service, observer: Observer) -> Model:
-    """The model's schema as the service's catalogue tells it. UsageError if it does not."""
+    """The model's schema as the service's catalogue tells it. UsageError if it tells none, ServiceUnavailableError if the
+    service can't be reached.
+    """
     async with Client(found.base_url, found.token, settings.model, {}, observer=observer, proxy=found.proxy) as client:
         entry = await client.model_entry()
+    if entry is None and not client.heard:
+        raise ServiceUnavailableError(
+            f"the service can't be reached, and it alone knows the inputs of {settings.model}",
+            hint="check the network, HTTPS_PROXY and --base-url, or give them as --schema FILE",
+        )
     if entry is None or not entry.schema:
         load_model(settings.model, None)  # says what to do
         raise UsageError(f"the catalogue has no schema for {settings.model}", hint="give it as --schema FILE")

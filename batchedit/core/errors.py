@@ -7,6 +7,7 @@
      │    └── KeptSettingsError            65   the settings that a run keeps are damaged
      ├── NotFoundError                     66   no such file or run
      ├── ServiceUnavailableError           69   the service can't be reached
+     │    └── ProxyRefusesError            69   the proxy of HTTPS_PROXY refuses the way to it
      ├── OutputError                       73   a file or folder can't be written
      ├── DiskError                         74   the disk or the system failed at a file that nobody expected to fail
      ├── CheckpointError                   74   the checkpoint can't be read or written
@@ -64,6 +65,17 @@ class NotFoundError(BatcheditError):
 
 class ServiceUnavailableError(BatcheditError):
     code = 69
+
+
+class ProxyRefusesError(ServiceUnavailableError):
+    """The proxy gave a definite no: waiting would not help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message,
+            hint="put a proxy that lets the service through into HTTPS_PROXY, with NAME:PASSWORD@ before its host where it "
+            "asks for them; then type the same command again",
+        )
 
 
 class OutputError(BatcheditError):

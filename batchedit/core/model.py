@@ -37,6 +37,7 @@ class Kind(StrEnum):
     FAILED = "failed"  # the job ran and ended in an error
     THROTTLED = "throttled"  # 429, or 503 with Retry-After: surely not taken
     UNREACHABLE = "unreachable"  # never left this machine: DNS, refused, connect or pool timeout
+    PROXY = "proxy"  # the proxy refuses the way to the service: never left this machine, and no waiting helps
     SERVICE = "service"  # the API's own error 500001 on a GET; after a POST it is LOST
     AUTH = "auth"  # 401, 403, 400004: the run stops, no row is failed
     BALANCE = "balance"  # 402, 400002: the same

@@ -12,7 +12,7 @@ from random import Random
 
 import anyio
 
-from ..core.errors import ServiceUnavailableError, StoppedError, TokenError
+from ..core.errors import ProxyRefusesError, ServiceUnavailableError, StoppedError, TokenError
 from ..core.events import Accepted, Declined, Lost, Refused
 from ..core.model import Kind
 from ..ports import Api, Observer, SubmitEvent
@@ -96,8 +96,15 @@ class Posts:
                     self._on_the_wire += 1
                     return
                 continue
+            wait = min(wait, self._until_told(now))
             with anyio.move_on_after(None if math.isinf(wait) else wait):
                 await self._changed.wait()
+
+    def _until_told(self, now: float) -> float:
+        """Seconds until a service that never answered is given up; infinite where it did, or where none is missed."""
+        if self._answered or self.breaker.open_since is None:
+            return math.inf
+        return max(0.0, NEVER_REACHED_SECONDS - self._beats.waited(self._started, now))
 
     async def _service_answers(self) -> bool:
         """With the breaker half open, a free call goes first: an outage it shows costs no doubt."""
@@ -127,7 +134,8 @@ class Posts:
         if since is None:
             return
         if not self._answered and waited(self._started, now) >= NEVER_REACHED_SECONDS:
-            halt(ServiceUnavailableError("the service can't be reached", hint="check the network and --base-url"))
+            hint = "check the network, HTTPS_PROXY and --base-url"
+            halt(ServiceUnavailableError("the service can't be reached", hint=hint))
         elif waited(since, now) >= OUTAGE_SECONDS:
             halt(ServiceUnavailableError("the service has been out of order for hours", hint="try again later"))
 
@@ -174,7 +182,9 @@ class Posts:
                 self._answered = True
                 if self._throttled_since is None:
                     self._throttled_since = now
-            case Kind.UNREACHABLE:
+            case Kind.PROXY if not self._answered:
+                self._switch.halt(ProxyRefusesError(message))
+            case Kind.UNREACHABLE | Kind.PROXY:
                 self._trouble(now, message)
             case _:
                 self.breaker.released(now)

@@ -21,7 +21,7 @@ from typing import Any, Self, TypeVar
 import anyio
 import httpx
 
-from ..core.errors import TokenError
+from ..core.errors import ProxyRefusesError, TokenError
 from ..core.events import Accepted, Completed, Declined, Lost, Refused
 from ..core.inanswer import InAnswer
 from ..core.jsontext import read_inputs
@@ -103,6 +103,11 @@ class Client:
         with anyio.move_on_after(5, shield=True):
             await self._line.aclose()
 
+    @property
+    def heard(self) -> bool:
+        """Has the service answered anything yet?"""
+        return self._line.heard
+
     # --- the POST that buys -----------------------------------------------------------------------
 
     def post_permit(self) -> AbstractAsyncContextManager[None]:
@@ -159,7 +164,8 @@ class Client:
             doubt = f"the answer was lost ({silence.seen}): it may have been bought, or not"
             reply = wire.keep_reply(silence.seen, {}, silence.late, self._token)
             return Lost(self._clock(), Problem(Kind.LOST, doubt), reply)
-        problem = Problem(Kind.UNREACHABLE, f"the service can't be reached, nothing was sent ({silence.seen})")
+        unreached = f"the service can't be reached, nothing was sent ({silence.seen})"
+        problem = Problem(Kind.PROXY, silence.refused) if silence.refused else Problem(Kind.UNREACHABLE, unreached)
         return Declined(self._clock(), problem)
 
     def _judge_shape(self, record: Record, sent: wire.ImageShape, event: SubmitEvent, body: bytes) -> SubmitEvent:
@@ -251,8 +257,8 @@ class Client:
         return reply
 
     async def model_entry(self, *, patient: bool = True) -> wire.ModelEntry | None:
-        """The catalogue's entry with the price; None where it is absent or unreadable. Never fails the run. Without
-        ``patient`` a service that can't be reached is asked once.
+        """The catalogue's entry with the price; None where it is absent or unreadable. Without ``patient`` a service that
+        can't be reached is asked once. ProxyRefusesError as ``ask`` raises it; nothing else fails the run.
         """
         url = self._addresses.model(self._model)
         reply = await self._line.ask("GET", url, _whole(wire.read_model), patient=patient)
@@ -274,7 +280,10 @@ class Client:
     async def balance(self, *, patient: bool = True) -> int | None:
         """The account's balance in micro-dollars; None where it can't be had. ``patient`` as of ``model_entry``."""
         url = self._addresses.balance()
-        reply = await self._line.ask("GET", url, _whole(wire.read_balance), patient=patient)
+        try:
+            reply = await self._line.ask("GET", url, _whole(wire.read_balance), patient=patient)
+        except ProxyRefusesError:  # it is told on a host of its own, which nothing else needs
+            return None
         return reply if isinstance(reply, int) else None
 
     async def probe(self) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 import anyio
 import httpx
 
+from .tunnel import Tunnel
+
 LARGEST_LATE = 64 * 1024
 """Bytes. A real answer has some hundred."""
 LAST_READ_SECONDS = 0.2
@@ -21,8 +23,8 @@ class TooLateError(Exception):
 class SendTracker:
     """Watches one POST by httpcore's ``trace``: ``left`` is False while surely no byte of it has been written.
 
-    A proxy's CONNECT is not the POST: from its first byte on until the POST's, ``tunnels`` is True. A transport that traces
-    nothing leaves both False, and then the exception's class alone decides (see ``never_left``).
+    A proxy's CONNECT is not the POST: from its first byte on until the POST's, ``tunnels`` is True, and ``tunnel`` limits
+    it. A transport that traces nothing leaves both False, and then the exception's class alone decides (see ``never_left``).
 
     ``late`` is what one last read found when the reading of the answer failed. A process that was stopped finds its time
     up and the answer in its socket, and the id in that answer is paid for. The trace is the one place between the
@@ -36,6 +38,7 @@ class SendTracker:
 
     def __init__(self, may_send: Callable[[], bool] = lambda: True) -> None:
         self._may_send = may_send
+        self.tunnel = Tunnel()
         self.left = False
         self.tunnels = False
         self.late = b""
@@ -47,6 +50,7 @@ class SendTracker:
             self._stream = info.get("return_value")
             if self._stream is not None:
                 self._stream.read = self._kept(self._stream.read)
+        await self.tunnel(name, info)
         request = info.get("request")
         if getattr(request, "method", b"POST") != b"POST":
             self.tunnels = True

@@ -22,11 +22,13 @@ import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential
 
 from ..connections import Stack, read_body, unpacker
+from ..core.errors import ProxyRefusesError
 from ..core.hosts import is_loopback
 from ..core.model import Kind, Problem
 from ..ports import NoAnswer
 from .reply import clean
 from .send_tracker import SendTracker, never_left
+from .tunnel import Proxy, Tunnel
 from .urls import origin
 
 ATTEMPTS = 4
@@ -41,7 +43,7 @@ _POST_TIMES = httpx.Timeout(connect=10.0, pool=30.0, read=150.0, write=120.0)
 """Seconds. A slow answer is not a lost one: hosted inputs may be stored before it comes, and the most patient of the
 vendor's clients reads for 120 s [seen]. Giving up too early leaves a bought job in doubt."""
 _ASK_TIMES = httpx.Timeout(connect=10.0, pool=30.0, read=30.0, write=120.0)
-_TRANSIENT = frozenset({Kind.THROTTLED, Kind.UNREACHABLE, Kind.SERVICE})
+_TRANSIENT = frozenset({Kind.THROTTLED, Kind.UNREACHABLE, Kind.PROXY, Kind.SERVICE})
 _backoff = wait_exponential(multiplier=0.5, max=8.0)
 
 T = TypeVar("T")
@@ -62,12 +64,14 @@ class Reply:
 class Silence:
     """No answer to a POST. ``sent`` is False only where surely no byte of it went out; ``seen`` is what happened.
 
-    ``late`` are bytes that came all the same and are no HTTP answer.
+    ``late`` are bytes that came all the same and are no HTTP answer. ``refused`` is what to say of a proxy that refuses the
+    way to the service.
     """
 
     sent: bool
     seen: str
     late: bytes = b""
+    refused: str = ""
 
 
 @dataclass(slots=True)
@@ -114,6 +118,9 @@ class Line:
         at_home = place is not None and is_loopback(place[1])
         verify = verify or (httpx.create_ssl_context() if transport is None else None)
         proxy = None if at_home else proxy
+        self._proxy = None if proxy is None else Proxy(proxy, base_url)
+        self.heard = False
+        """Has the service answered anything yet?"""
         # A POST that buys never rides on a connection that has been idle: a server that closes such a one at the same
         # moment leaves a purchase in doubt. A handshake is nothing beside a job, and in an outage a fresh connection is
         # *refused*, which is surely not taken, where an old one would be *lost*.
@@ -159,21 +166,27 @@ class Line:
                 headers=[*self._headers.raw, *about],
                 extensions={"trace": tracker, "timeout": _POST_TIMES.as_dict()},
             )
-            with anyio.move_on_after(SUBMIT_SECONDS + len(content) / SLOWEST_UPLINK) as scope:
+            longest = anyio.move_on_after(SUBMIT_SECONDS + len(content) / SLOWEST_UPLINK)
+            with longest as scope, tracker.tunnel.scope:
                 async with self._fresh.take() as transport:
                     await self._exchange(request, transport, came)
         except Exception as error:  # noqa: BLE001 - the table says: every exception that is not listed means "sent"
             if (reply := came.reply(tracker.late, tracker.raw)) is not None:
-                return reply
-            return Silence(not never_left(error, tracker), self._describe(error), tracker.raw)
+                return self._noted(reply)
+            refused = self._refusal(error)
+            return Silence(not never_left(error, tracker), self._describe(error), tracker.raw, refused)
         if (reply := came.reply(tracker.late, tracker.raw)) is not None:
-            return reply
+            return self._noted(reply)
         seen = "no whole answer in time" if scope.cancelled_caught else "no answer"
+        if tracker.tunnel.hung and self._proxy is not None:
+            seen = self._proxy.silence
         return Silence(sent=not never_left(None, tracker), seen=seen, late=tracker.raw)
 
     async def ask(self, method: str, url: str, read: Callable[..., T], *, patient: bool = True) -> T | NoAnswer:
         """One of the free calls, with tenacity: at most ATTEMPTS, none begun after TOTAL_SECONDS, full jitter or the
         service's Retry-After, whichever is longer. Without ``patient`` a service that can't be reached is asked once.
+
+        ProxyRefusesError where the proxy refuses and the service has never answered: asking again would change nothing.
         """
 
         def is_missed(reply: object) -> bool:
@@ -181,6 +194,8 @@ class Line:
 
         began = anyio.current_time()
         first: list[T | NoAnswer] = [await self.ask_once(method, url, read)]
+        if isinstance(first[0], NoAnswer) and first[0].problem.kind is Kind.PROXY and not self.heard:
+            raise ProxyRefusesError(first[0].problem.message)
         if not is_missed(first[0]):
             return first[0]  # nearly always, and tenacity is a tenth of a call
 
@@ -204,16 +219,20 @@ class Line:
     async def ask_once(self, method: str, url: str, read: Callable[..., T]) -> T | NoAnswer:
         """The same without a second try. Only cancellation is raised."""
         try:
-            timeout = {"timeout": _ASK_TIMES.as_dict()}
-            request = httpx.Request(method, _read(url), headers=self._headers, extensions=timeout)
-            async with self._asking, self._kept.take() as transport:
-                with anyio.fail_after(TOTAL_SECONDS):
-                    came = _Came()
-                    await self._exchange(request, transport, came)
+            tunnel, came = Tunnel(), _Came()
+            extensions = {"timeout": _ASK_TIMES.as_dict()} | ({} if self._proxy is None else {"trace": tunnel})
+            request = httpx.Request(method, _read(url), headers=self._headers, extensions=extensions)
+            with tunnel.scope:
+                async with self._asking, self._kept.take() as transport:
+                    with anyio.fail_after(TOTAL_SECONDS):
+                        await self._exchange(request, transport, came)
         except Exception as error:  # noqa: BLE001 - also ValueError and OverflowError of an odd address or header
-            return NoAnswer(Problem(Kind.UNREACHABLE, f"the service can't be reached ({self._describe(error)})"))
+            return self._unreached(self._describe(error), self._refusal(error))
         reply = came.reply()
-        assert reply is not None  # else an exception has said why
+        if reply is None:  # else an exception has said why
+            assert self._proxy is not None
+            return self._unreached(self._proxy.silence)
+        self.heard = True
         try:
             return read(reply.status, reply.headers, reply.body, self._clock(), secret=self._token)
         except Exception as error:  # noqa: BLE001 - no reply ends a run: one that no reader foresaw tells nothing
@@ -248,6 +267,20 @@ class Line:
             else:
                 await response.aclose()
 
+    def _noted(self, reply: Reply) -> Reply:
+        self.heard = True
+        return reply
+
+    def _refusal(self, error: Exception) -> str:
+        told = "" if self._proxy is None else self._proxy.refusal(error)
+        return clean(told, self._token, 240)
+
+    @staticmethod
+    def _unreached(seen: str, refused: str = "") -> NoAnswer:
+        if refused:
+            return NoAnswer(Problem(Kind.PROXY, refused))
+        return NoAnswer(Problem(Kind.UNREACHABLE, f"the service can't be reached ({seen})"))
+
     def _describe(self, error: Exception) -> str:
         return clean(f"{type(error).__name__} {error}".strip(), self._token, 160)
 
@@ -268,7 +301,7 @@ def _is_transient(reply: object) -> bool:
 
 
 def _is_unreachable(reply: object) -> bool:
-    return isinstance(reply, NoAnswer) and reply.problem.kind is Kind.UNREACHABLE
+    return isinstance(reply, NoAnswer) and reply.problem.kind in {Kind.UNREACHABLE, Kind.PROXY}
 
 
 def _outcome(state: RetryCallState) -> Any:

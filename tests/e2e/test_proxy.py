@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -143,35 +145,123 @@ def test_a_summary_that_no_proxy_takes_ended_a_bought_night_in_a_traceback(monke
     assert "proxy" in notify("https://hooks.example/secret", {"text": "done"})
 
 
-@pytest.mark.parametrize("words", ["retry m", "doubt m --buy-again all", "redo m"])
-def test_a_tunnel_that_is_refused_leaves_nothing_in_doubt_whatever_buys(
-    tmp_path: Path, proxy: RawServer, words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The run is of the vendor's service, which only the proxy leads to."""
-    manifest(tmp_path / "m.csv", 3)
+# --- a proxy that gives no tunnel: the run is of the vendor's service, which only the proxy leads to ---------------------
+
+DECLINED, LOST = '"event":"Declined"', '"event":"Lost"'
+BUYING = ("run n.csv --no-check-images", "retry m", "doubt m --buy-again all", "redo m")
+
+
+def _a_run_of_the_vendor(folder: Path, *, price: int | None = None) -> int:
+    """A failed row, one in doubt and a rejected picture; and a sheet that is new. Returns how many are in doubt.
+
+    ``price`` is what the run knows of a picture's, in micro-dollars; without one it asks.
+    """
+    manifest(folder / "m.csv", 3, prefix=f"of{folder.name}")  # else one run of the test would leave it to another
+    manifest(folder / "n.csv", 2, prefix=f"new{folder.name}")
     with serve(
         SandboxConfig(latency="0", plain_files=4_000, faults=("job:failed=at:1", "submit:drop_after=at:2"))
     ) as it:
-        batchedit("run", "m.csv", *on(it, "-j", 1), cwd=tmp_path, code=76)
-    checkpoint = open_checkpoint(tmp_path / "outputs" / "m" / "checkpoint.sqlite")
-    with closing(checkpoint):
-        doubts = checkpoint.money().doubts
+        batchedit("run", "m.csv", *on(it, "-j", 1), cwd=folder, code=76)
+    with closing(open_checkpoint(folder / "outputs" / "m" / "checkpoint.sqlite")) as checkpoint:
         Marks(checkpoint).put(Mark(3, Verdict.REJECT, "", 0, "Dana", 1.0))
         checkpoint.put("service", DEFAULT_BASE_URL)
         kept = Settings.load(checkpoint.get("settings") or "{}")
+        checkpoint.put("settings", replace(kept, base_url=DEFAULT_BASE_URL, price=price).dump())
+        return checkpoint.money().doubts
+
+
+def _typed(words: str, price: int | None) -> list[str]:
+    return [*words.split(), "--yes", *(["--price", "0.04"] if price and words.startswith("run") else [])]
+
+
+def _of(words: str, folder: Path) -> Path:
+    return folder / "outputs" / ("n" if words.startswith("run") else "m")
+
+
+def _log(words: str, folder: Path) -> str:
+    path = _of(words, folder) / "run.jsonl"
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _doubts(words: str, folder: Path) -> int:
+    with closing(open_checkpoint(_of(words, folder) / "checkpoint.sqlite", read_only=True)) as checkpoint:
+        return checkpoint.money().doubts
+
+
+@pytest.mark.parametrize("words", BUYING)
+@pytest.mark.parametrize("price", [None, 40_000], ids=["asks for the price", "buys at once"])
+def test_a_proxy_that_refuses_kept_each_command_busy_for_minutes_and_was_not_named(
+    tmp_path: Path, words: str, price: int | None
+) -> None:
+    before = _a_run_of_the_vendor(tmp_path, price=price)
+    proxy = RawServer([RawServer.http(407)])
+    try:
+        env = environment(HTTPS_PROXY=f"http://me:hidden@127.0.0.1:{proxy.port}")
+        told = batchedit(*_typed(words, price), cwd=tmp_path, env=env, code=69)
+    finally:
+        proxy.stop()
+    said = told.stdout + told.stderr
+    assert f"the proxy 127.0.0.1:{proxy.port} wants a name and a password, or others (407 X); nothing was sent" in said
+    assert "put a proxy that lets the service through into HTTPS_PROXY" in said
+    assert "hidden" not in said
+    assert {request.method for request in proxy.requests} == {"CONNECT"}
+    assert (DECLINED in _log(words, tmp_path)) is bool(price)
+    released = bool(price) and words.startswith("doubt")  # planned, as the yes wanted it
+    assert _doubts(words, tmp_path) == (0 if words.startswith("run") else before - released)
+
+
+def test_fetch_and_plan_say_that_the_proxy_refuses(tmp_path: Path, proxy: RawServer) -> None:
+    manifest(tmp_path / "m.csv", 2)
+    with serve(SandboxConfig(latency="600", plain_files=4_000)) as it:
+        process = start("run", "m.csv", *on(it), cwd=tmp_path)
+        until(lambda: '"event":"Accepted"' in _log("m", tmp_path))
+        process.terminate()
+        process.communicate(timeout=90)
+    with closing(open_checkpoint(tmp_path / "outputs" / "m" / "checkpoint.sqlite")) as checkpoint:
+        checkpoint.put("service", DEFAULT_BASE_URL)
+        kept = Settings.load(checkpoint.get("settings") or "{}")
         checkpoint.put("settings", replace(kept, base_url=DEFAULT_BASE_URL).dump())
-    monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}")
-    process = start(*words.split(), "--yes", cwd=tmp_path)
+    env = environment(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
+    refused = f"the proxy 127.0.0.1:{proxy.port} refuses to connect to model-api.runcomfy.net:443 (403 X)"
+    for words in ("fetch m", "cancel m"):
+        told = batchedit(*words.split(), cwd=tmp_path, env=env, code=69)
+        assert refused in told.stdout + told.stderr
+    manifest(tmp_path / "n.csv", 2, prefix="new")
+    planned = batchedit("plan", "n.csv", "--no-check-images", cwd=tmp_path, env=env)
+    assert refused in planned.stderr
+    assert "so nobody tells the price" in planned.stderr
+    assert "to buy          2 pictures" in planned.stdout
 
-    def is_declined() -> bool:
-        log = (tmp_path / "outputs" / "m" / "run.jsonl").read_text(encoding="utf-8")
-        return '"event":"Declined"' in log or process.poll() is not None
 
-    until(is_declined)
-    process.terminate()
-    _, errors = process.communicate(timeout=60)
-    asked = {request.target for request in proxy.requests if request.method == "CONNECT"}
-    assert "model-api.runcomfy.net:443" in asked, errors
-    assert '"event":"Declined"' in (tmp_path / "outputs" / "m" / "run.jsonl").read_text(encoding="utf-8"), errors
-    with closing(open_checkpoint(tmp_path / "outputs" / "m" / "checkpoint.sqlite", read_only=True)) as checkpoint:
-        assert checkpoint.money().doubts == doubts - (words.startswith("doubt"))
+def _declined_or_over(words: str, folder: Path, process: subprocess.Popen[str]) -> bool:
+    return DECLINED in _log(words, folder) or process.poll() is not None
+
+
+@pytest.mark.timeout(600)  # four commands, each with a run of its own before
+@pytest.mark.parametrize("how", ["closes", "hangs", "refuses later"])
+def test_a_tunnel_that_never_opens_leaves_nothing_in_doubt_whatever_buys(tmp_path: Path, how: str) -> None:
+    """All at once, for a tunnel that hangs is waited for. Each goes on trying, as where there is no network."""
+    proxy = RawServer()
+    proxy.script = [{"closes": RawServer.close, "hangs": proxy.hang, "refuses later": RawServer.http(503)}[how]]
+    env = environment(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
+    running: dict[str, tuple[Path, int, int, subprocess.Popen[str]]] = {}
+    try:
+        for number, words in enumerate(BUYING):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            before = _a_run_of_the_vendor(folder, price=40_000)
+            lost = _log(words, folder).count(LOST)
+            running[words] = (folder, before, lost, start(*_typed(words, 40_000), cwd=folder, env=env))
+        for words, (folder, _, _, process) in running.items():
+            until(partial(_declined_or_over, words, folder, process), 300)
+            process.terminate()
+    finally:
+        told = {words: process.communicate(timeout=90) for words, (*_, process) in running.items()}
+        proxy.stop()
+    assert {request.method for request in proxy.requests} == {"CONNECT"}
+    for words, (folder, before, lost, process) in running.items():
+        assert DECLINED in _log(words, folder), told[words]
+        assert _log(words, folder).count(LOST) == lost, told[words]
+        after = 0 if words.startswith("run") else before - words.startswith("doubt")
+        assert _doubts(words, folder) == after, told[words]
+        assert process.returncode in {143, 69}, told[words]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 import socket
 import ssl
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -15,12 +17,17 @@ import httpcore
 import httpx
 import orjson
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
-from batchedit.core.errors import TokenError
+from batchedit.core.errors import ProxyRefusesError, TokenError
 from batchedit.core.events import Accepted, CancelConfirmed, CancelDenied, Completed, Declined, Errored, Lost, Refused
 from batchedit.core.model import Handle, Job, JobKey, Kind, Output, Problem, Record, State
 from batchedit.ports import NoAnswer, StillRunning
 from batchedit.runcomfy import transport as line_module
+from batchedit.runcomfy import tunnel as tunnel_module
 from batchedit.runcomfy.catalogue import load_model
 from batchedit.runcomfy.client import Client
 from batchedit.runcomfy.send_tracker import NEVER_LEFT, SendTracker, never_left
@@ -885,7 +892,7 @@ async def test_a_tunnel_that_no_proxy_gave_left_a_purchase_in_doubt(server, quic
     async with _through(server) as api:
         event = await api.submit(record())
     assert isinstance(event, Declined), event
-    assert event.problem.kind is Kind.UNREACHABLE
+    assert event.problem.kind is (Kind.PROXY if what == "refused" else Kind.UNREACHABLE)
     assert [request.method for request in server.requests] == ["CONNECT"]
     assert TOKEN not in str(server.requests)
 
@@ -897,6 +904,101 @@ async def test_a_tunnel_that_outlasts_the_whole_submit_left_a_purchase_in_doubt(
         event = await api.submit(record())
     assert isinstance(event, Declined), event
     assert [request.method for request in server.requests] == ["CONNECT"]
+
+
+@pytest.mark.parametrize("status", [403, 407])
+async def test_a_proxy_that_refuses_was_asked_again_for_a_minute_and_named_by_nobody(server, status):
+    """It gave its answer: nothing is asked twice, and the sentence names the proxy, without the password in its address."""
+    server.script = [server.http(status)]
+    server.url = server.url.replace("//", "//me:hidden@")
+    async with _through(server) as api:
+        with pytest.raises(ProxyRefusesError, match=rf"the proxy 127\.0\.0\.1:{server.port} .*\({status} X\)") as told:
+            await api.model_entry()
+        event = await api.submit(record())
+        assert not await api.probe()
+    assert isinstance(event, Declined)
+    assert event.problem.kind is Kind.PROXY
+    assert str(status) in event.problem.message
+    assert "hidden" not in f"{told.value} {told.value.hint} {event.problem.message}"
+    assert [request.method for request in server.requests] == ["CONNECT"] * 3
+
+
+@pytest.mark.parametrize("status", [408, 429, 502, 503])
+@pytest.mark.usefixtures("quick")
+async def test_a_proxy_that_is_in_trouble_is_asked_again(server, status):
+    server.script = [server.http(status)]
+    async with _through(server) as api:
+        assert await api.model_entry() is None
+        event = await api.submit(record())
+    assert isinstance(event, Declined)
+    assert event.problem.kind is Kind.UNREACHABLE
+    assert len(server.requests) == ATTEMPTS + 1
+
+
+async def test_a_proxy_that_lets_a_tunnel_hang_held_each_post_for_150_seconds(server, monkeypatch):
+    monkeypatch.setattr(tunnel_module, "TUNNEL_SECONDS", 0.2)
+    server.script = [server.hang]
+    async with _through(server) as api:
+        event = await api.submit(record())
+        found = await api.look(BOUGHT)
+    assert isinstance(event, Declined)
+    assert isinstance(found, NoAnswer)
+    told = f"the proxy 127.0.0.1:{server.port} does not answer"
+    assert told in event.problem.message
+    assert told in found.problem.message
+
+
+def test_a_service_that_thinks_is_not_cut_off_with_the_time_of_a_tunnel(monkeypatch, tmp_path):
+    """A real tunnel to a real TLS service: the limit is the CONNECT's and not the POST's."""
+    monkeypatch.setattr(tunnel_module, "TUNNEL_SECONDS", 5.0)
+    trusted, serving = _certificate(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def service_behind_a_proxy() -> None:
+            with listener.accept()[0] as raw:
+                raw.recv(65536)
+                raw.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                with serving.wrap_socket(raw, server_side=True) as tls:
+                    tls.recv(65536)
+                    time.sleep(6.5)
+                    body = b'{"request_id": "r9"}'
+                    tls.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+                    tls.recv(65536)
+
+        thread = threading.Thread(target=service_behind_a_proxy, daemon=True)
+        thread.start()
+
+        async def buy() -> object:
+            proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            async with client("https://service.example", proxy=proxy, verify=trusted) as api:
+                return await api.submit(record())
+
+        event = anyio.run(buy)
+        thread.join(20)
+    assert isinstance(event, Accepted), event
+
+
+def _certificate(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """What trusts a service named service.example, and what serves it."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = dt.datetime.now(dt.UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("service.example")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    (folder / "cert.pem").write_bytes(signed.public_bytes(pem))
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serving.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return ssl.create_default_context(cafile=str(folder / "cert.pem")), serving
 
 
 @pytest.mark.anyio

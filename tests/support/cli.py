@@ -68,12 +68,17 @@ def inside(
     return subprocess.CompletedProcess(told, found, out.getvalue(), err.getvalue())
 
 
-def start(*arguments: object, cwd: Path, script: Sequence[object] = ("-m", "batchedit")) -> subprocess.Popen[str]:
+def start(
+    *arguments: object,
+    cwd: Path,
+    script: Sequence[object] = ("-m", "batchedit"),
+    env: dict[str, str] | None = None,
+) -> subprocess.Popen[str]:
     """Start it and come back at once."""
     return subprocess.Popen(
         [sys.executable, *map(str, script), *map(str, arguments)],
         cwd=cwd,
-        env=environment(),
+        env=env or environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
