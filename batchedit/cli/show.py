@@ -140,9 +140,12 @@ def _unpayable(what: Plan) -> Iterator[str]:
 
 
 def quote_text(quote: Quote) -> str:
-    """What stands above a question: the plan for the first one, then what has become of the last answer."""
+    """What stands above a question: the plan for the first one, then what has become of the last answer, or of the canary of
+    an earlier command.
+    """
     if quote.canary is not None:
-        return canary_text(quote.canary, play=quote.what.is_rehearsal)
+        tested = canary_text(quote.canary, play=quote.what.is_rehearsal)
+        return tested if quote.price_before else f"{plan_text(quote.what)}\n{tested}"
     if quote.rose:
         return f"a picture was charged {format_usd(quote.price)}, not {format_usd(quote.price_before)} as it was quoted"
     return plan_text(quote.what)

@@ -51,8 +51,8 @@ def choose(checkpoint: Book, order: Order, count: int, *, fresh: bool) -> Canary
     """``count`` purchases of ``order`` at even distances, or the canary of last time: the same command after a no shows the
     same pictures again and buys no others.
 
-    If the manifest no longer asks for one of those, or with ``fresh``, it is a new canary. Nothing comes first where
-    ``count`` is 0, or where everything would.
+    If the manifest no longer asks for one of those, or other runs have bought them all, or with ``fresh``, it is a new
+    canary. Nothing comes first where ``count`` is 0, or where everything would.
     """
     if not count:
         return Canary(Order(), order)
@@ -72,8 +72,10 @@ def remember(checkpoint: Book, ids: Sequence[int]) -> None:
 
 def _kept(checkpoint: Book, count: int) -> tuple[int, ...]:
     kept: tuple[int, ...] = read_fact(checkpoint, _KEY, wholes, ())
-    wanted = all(checkpoint.is_wanted(job) for job in kept)
-    return kept if len(kept) >= count and wanted else ()
+    if len(kept) < count or not all(checkpoint.is_wanted(job) for job in kept):
+        return ()
+    # What another run has bought meanwhile proves nothing about this one.
+    return tuple(record.id for record in checkpoint.records_of(kept) if not record.reused)
 
 
 def report(

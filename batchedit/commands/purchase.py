@@ -171,8 +171,10 @@ class _Stages:
         """All of ``order`` is planned afterwards, but for what another run bought since. Returns the ids to buy."""
         begun = order.begin(self.run.checkpoint)
         if order.retried or order.redone or order.released:
-            await self.share.take_over()
+            tally, asked = await self.share.take_over(), len(begun)
             begun = array("q", still_planned(self.run.checkpoint, begun).planned)
+            for line in (*reused_lines(tally), *left_lines(tally.left)) if len(begun) < asked else ():
+                self.run.host.say(line)
         return begun
 
     async def _purchase(

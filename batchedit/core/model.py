@@ -153,6 +153,11 @@ class Record(NamedTuple):
         return self.state is State.FAILED and given_up
 
     @property
+    def reused(self) -> bool:
+        """Was its picture bought in another run? Then it was never accepted here."""
+        return self.state is State.DONE and self.accepted_at is None
+
+    @property
     def running_since(self) -> float | None:
         """When the service began to work on it: when it was seen to have left the queue, else when it was accepted."""
         return self.left_queue_at if self.left_queue_at is not None else self.accepted_at

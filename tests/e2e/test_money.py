@@ -281,6 +281,46 @@ def test_a_canary_that_no_row_asks_for_any_more_is_not_bought(tmp_path: Path, nu
         assert sorted(prompts[before:]) == [f"make an ad, number other{n}x" for n in range(1, 7)]
 
 
+def sheet_of(path: Path, *numbers: int) -> None:
+    """Rows of ``manifest``: the same pictures."""
+    whole = manifest(path, max(numbers)).read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text(whole[0] + "".join(whole[number] for number in numbers), encoding="utf-8")
+
+
+def test_what_another_run_bought_of_a_canary_was_shown_as_its_own_and_took_half_a_century(
+    tmp_path: Path, nursery: Nursery
+) -> None:
+    """Its cap stopped it in the middle of its canary, whose other pictures were bought under another sheet meanwhile."""
+    manifest(tmp_path / "m.csv", 9)
+    with serve(SandboxConfig(**QUICK)) as sandbox:
+        run(nursery, sandbox, tmp_path, "--canary", 3, "--max-cost", "0.04", code=75)
+        assert sandbox.ledger()["accepted"] == 1
+        sheet_of(tmp_path / "n.csv", 1, 5, 9)
+        nursery.run("run", "n.csv", *on(sandbox), cwd=tmp_path)
+        assert sandbox.ledger()["accepted"] == 3
+        again = run(nursery, sandbox, tmp_path, "--canary", 3, "--max-cost", "none").stderr
+        assert "2 pictures were bought by the run in outputs/n and cost nothing here" in again
+        assert "canary: 1 of 1 done, $0.04 spent" in again
+        assert "6 pictures: about $0.24 and 0 minutes" in again
+        assert sandbox.ledger()["accepted"] == 9
+        assert states(tmp_path) == {"done": 9}
+        adds_up(tmp_path, sandbox)
+
+
+def test_a_canary_that_other_runs_bought_whole_is_another_one(tmp_path: Path, nursery: Nursery) -> None:
+    manifest(tmp_path / "m.csv", 9)
+    with serve(SandboxConfig(**QUICK)) as sandbox:
+        run(nursery, sandbox, tmp_path, "--canary", 3, "--max-cost", "0.01", code=75)
+        assert sandbox.ledger()["accepted"] == 0
+        sheet_of(tmp_path / "n.csv", 1, 5, 9)
+        nursery.run("run", "n.csv", *on(sandbox), cwd=tmp_path)
+        again = run(nursery, sandbox, tmp_path, "--canary", 3, "--max-cost", "none").stderr
+        assert "canary: 3 of 3 done, $0.12 spent" in again
+        assert "3 pictures: about $0.12 and 0 minutes" in again
+        assert sandbox.ledger()["accepted"] == 9
+        adds_up(tmp_path, sandbox)
+
+
 def test_without_a_terminal_a_canary_needs_a_yes(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 5)
     with serve(SandboxConfig(**QUICK)) as sandbox:

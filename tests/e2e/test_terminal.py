@@ -73,6 +73,44 @@ def test_the_canary_asks_again(tmp_path: Path) -> None:
         assert "canary: 3 of 3 done" in shown
 
 
+@pytest.mark.parametrize(("answer", "code", "bought"), [("y\n", 0, 12), ("n\n", 64, 9)])
+def test_the_canary_of_a_run_that_takes_pictures_over_is_bought_and_counts_none_of_them(
+    tmp_path: Path, answer: str, code: int, bought: int
+) -> None:
+    """Four of twelve were bought under another name: the questions are about the other eight, and five are bought first."""
+    manifest(tmp_path / "a.csv", 4)
+    manifest(tmp_path / "m.csv", 12)
+    with serve(SandboxConfig(latency="0.2", plain_files=4_000)) as sandbox:
+        batchedit("run", "a.csv", "--base-url", sandbox.url, "--yes", cwd=tmp_path)
+        before = {job["prompt"] for job in sandbox.ledger(full=True)["requests"]}
+        first: list[str] = []
+
+        def look() -> str:
+            first.extend(job["prompt"] for job in sandbox.ledger(full=True)["requests"][4:])
+            return answer
+
+        arguments = ["run", "m.csv", "--base-url", sandbox.url, "--canary", "5"]
+        dialogue = (("Buy 5 first for about $0.20?", "y\n"), ("Buy the other 3 for about $0.12?", look))
+        shown, left = at_a_terminal(arguments, tmp_path, *dialogue)
+        assert (left, sandbox.ledger()["accepted"]) == (code, bought), shown
+        assert "to buy          8 pictures" in shown
+        assert "4 pictures were bought by the run in outputs/a and cost nothing here" in shown
+        assert "canary: 5 of 5 done, $0.20 spent" in shown
+        assert len(set(first)) == 5
+        assert not before & set(first)
+        table = rows(tmp_path / "outputs" / "m")
+        taken = [row for row in table if row["result_reused_from"]]
+        assert [(row["sku"], row["result_status"], row["result_cost_usd"]) for row in taken] == [
+            (f"sku-{n}", "done", 0.0) for n in range(1, 5)
+        ]
+        paid = sum(float(str(row["result_cost_usd"] or 0)) for row in table)
+        assert round(paid, 2) == round(0.04 * (bought - 4), 2)
+        if code:  # the same command shows the same canary, and asks about the rest alone
+            shown, left = at_a_terminal(arguments, tmp_path, ("Buy 3 pictures for about $0.12?", "y\n"))
+            assert (left, sandbox.ledger()["accepted"]) == (0, 12), shown
+            assert "canary: 5 of 5 done, $0.20 spent" in shown
+
+
 def test_ctrl_c_at_the_question_behind_the_canary_left_no_results_and_a_spare_file(tmp_path: Path) -> None:
     """Three pictures were paid for, and the command said "interrupted; nothing was bought"."""
     manifest(tmp_path / "m.csv", 9)
