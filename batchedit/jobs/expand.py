@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ..core.errors import UsageError
 from ..core.model import LEFT_OUT, CellProblem, InvalidLine, Job, JobKey, Line
-from ..manifest.blank import PLACEHOLDER_MOST, is_blank, is_placeholder
+from ..manifest.blank import PLACEHOLDER_MOST, is_blank, is_invisible, is_placeholder, without_unseen_ends
 from ..manifest.cells import ERROR_HEADS, id_text, json_text, text_of, why_no_value
 from ..manifest.digests import DigestSet
 from ..manifest.rownames import Rows
@@ -21,9 +21,10 @@ from ..manifest.rows import BadRow, Manifest, Row
 from .collisions import Collisions
 from .identity import KeyMaker, canonical, identity_of, may_differ, slot_of
 from .image_cells import CellError, Pages, Pictures
-from .left_out import is_no_picture, is_total, why_no_product
+from .left_out import is_no_picture, is_total, is_unticked, why_no_product
 from .messages import reason, value_shown
 from .naming import Namer
+from .oddities import Oddities
 from .prompt import Merge, Prompt
 from .recipe import Recipe, choose_sources, find_column, find_id
 from .schema import compile_schema
@@ -96,6 +97,7 @@ class Expander:
         self._keys, self._slots = DigestSet(16), set[int]()
         self._n = 0
         self.collisions = Collisions()
+        self.oddities = Oddities(every)
         self.notes = (*recipe.told, *sources.notes)
         self._watched = self._columns_used()
         prompt_columns = self._prompt.columns if self._prompt else ()
@@ -182,11 +184,16 @@ class Expander:
 
     def expand(self, row: Row | BadRow) -> list[Line] | InvalidLine:
         """The lines of one row, or all that is wrong with it."""
+        if isinstance(row, BadRow) and all(map(is_invisible, row.raw)):
+            return InvalidLine(row.number, "", (CellProblem(LEFT_OUT, "", "is a line with nothing to be seen in it"),))
         if isinstance(row, BadRow):
             return InvalidLine(row.number, "", (CellProblem("", value_shown(row.raw), row.reason),))
         number, cells, _ = row
         cell = cells.get(self.id_column) if self.id_column else None
         id_ = cell.strip() if type(cell) is str and cell[:1] != "=" else id_text(cell)
+        if not id_.isascii():
+            id_ = without_unseen_ends(id_)
+        self.oddities.see_id(id_, number)
         id_ = id_ or str(number + self._shift)
         if self._fill:
             cells = self._filled(cells, id_)
@@ -214,6 +221,8 @@ class Expander:
             why = why_no_product(cells, self._platform, again=again)
         elif is_total(cells) and all(is_blank(text_of(cells.get(column))) for _, column, _ in self._columns):
             why = "is a sum"
+        elif is_unticked(cells):
+            why = "is a row with nothing in it but a box that is not ticked"
         else:
             return line
         if self._prompt is not None:
@@ -252,6 +261,7 @@ class Expander:
             text = self._prompt.render(cells)
             if "{" in text and not self._prompt.has_braces:
                 text = self._merge.fill(text, cells)
+            self.oddities.see_text(text, number, id_)
             if not is_blank(text):
                 inputs[self._prompt_field] = text
         if problems or not self._required <= inputs.keys() or not self._schema.is_valid(inputs):
@@ -262,7 +272,8 @@ class Expander:
         """A cell for a field of plain text, ``{Column}`` in it filled. CellError for ``nan`` and the like."""
         text = cell if type(cell) is str else text_of(cell)
         if len(text) <= PLACEHOLDER_MOST and is_placeholder(text):
-            raise CellError("is what a program writes for an empty cell")
+            raise CellError("stands for an empty cell")
+        self.oddities.see_text(text, self._pictures.row, self._pictures.id)
         return self._merge.fill(text, cells) if "{" in text else text
 
     def _sheet_errors(self, cells: dict[str, Any]) -> list[CellProblem] | None:

@@ -16,6 +16,7 @@ _TOTAL = re.compile(
     r"sum|summe|gesamt(?:summe)?|zwischensumme|somme|suma",
     re.IGNORECASE,
 ).fullmatch
+_NO = frozenset({"false", "falsch", "faux", "falso"})
 _YES = frozenset({"true", "yes", "1", "wahr", "ja", "vrai", "oui"})
 
 
@@ -32,6 +33,12 @@ def is_no_picture(cell: Any) -> bool:
     """Whether a picture's cell is empty, or says so as Magento does."""
     text = text_of(cell)
     return is_blank(text) or text.strip().casefold() == NO_SELECTION
+
+
+def is_unticked(cells: dict[str, Any]) -> bool:
+    """Whether all that the row holds is FALSE: a column of boxes that was dragged further down than the table."""
+    texts = [text for cell in cells.values() if not is_blank(text := text_of(cell))]
+    return bool(texts) and all(text.strip().casefold() in _NO for text in texts)
 
 
 def is_total(cells: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ The strongest wins, in that order. All of it is decided once, before the first r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from ..core.errors import ManifestError, UsageError
 from ..manifest.nearest import listed, nearest, plain
-from ..manifest.platforms import Platform
+from ..manifest.platforms import TITLE_WORDS, Platform
 from .addresses import address_in
 from .image_cells import CellError
 from .messages import reason, wrong_choice
@@ -45,6 +46,7 @@ ID_COLUMNS = (
 )
 """Names of columns that name rows, the likeliest first; the numbers of articles in four languages."""
 _PICTURE_COLUMNS = frozenset(map(plain, ("image", "images", "image_url", "image_urls", "image_uri", "image_uris")))
+_CUT_BY = re.compile(r"[\w ]+([^\w\s\"'.:()-]|\t)[\w ]+(?:\1[\w ]*)+").fullmatch
 SIZE_FIELDS = ("size", "aspect_ratio", "image_size", "ratio", "resolution")
 
 
@@ -225,7 +227,14 @@ def _unfilled(name: str, columns: tuple[str, ...]) -> ManifestError:
     near = nearest(name, columns)
     told = f'Say which one it is: --map {name}="{near or "COLUMN"}"; or where the column names stand: --header-row N.'
     if name == "prompt":
-        told = f"Add a column prompt, or write --prompt 'make an ad for {{{columns[0]}}}'."
+        title = next((column for column in columns if plain(column) in TITLE_WORDS), columns[0])
+        told = f"Add a column prompt, or write --prompt 'make an ad for {{{title}}}'."
+    if len(columns) == 1 and (found := _CUT_BY(columns[0])):
+        told = (
+            "Each line seems to stand in quotation marks as a whole: delete the mark at its beginning and its end."
+            if found.group(1) in ",;\t|"
+            else f"If {found.group(1)} sets the columns apart: --delimiter '{found.group(1)}'."
+        )
     return ManifestError(
         f"no column fills the model's required input {name!r}; columns: {listed(columns, 'and')}", hint=told
     )

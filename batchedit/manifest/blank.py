@@ -5,9 +5,27 @@ from __future__ import annotations
 import unicodedata
 
 PLACEHOLDERS = frozenset(
-    {"nan", "NaN", "NAN", "<NA>", "NaT", "None", "none", "NONE", "null", "Null", "NULL", "undefined"}
+    {
+        *(
+            "nan",
+            "NaN",
+            "NAN",
+            "<NA>",
+            "NaT",
+            "None",
+            "none",
+            "NONE",
+            "null",
+            "Null",
+            "NULL",
+            "undefined",
+            "N/A",
+            "n/a",
+        ),
+        *("Loading...", "Loading…", "-", "--", "---", "–", "—", "?", "??", "???", ".", "..", "...", "…"),
+    }
 )
-"""Empty cells as pandas, Python, SQL and JavaScript write them into a table of text."""
+"""What stands for an empty cell: as pandas, Python, SQL, JavaScript and Google Sheets write it into a table, and people."""
 PLACEHOLDER_MOST = 15
 """Characters of the longest text that is taken for one, blanks around it counted."""
 
@@ -28,6 +46,17 @@ def is_invisible(letter: str) -> bool:
 def is_placeholder(text: str) -> bool:
     """``nan``, ``None``, ``null`` and the like as the whole text."""
     return len(text) <= PLACEHOLDER_MOST and text.strip() in PLACEHOLDERS
+
+
+def without_unseen_ends(text: str) -> str:
+    """``text`` without blanks and what nobody sees at its ends, such as the byte order mark between two joined files."""
+    text = text.strip()
+    while not text.isascii() and (is_invisible(text[0]) or is_invisible(text[-1])):
+        text = text[is_invisible(text[0]) :]
+        text = text[: len(text) - (text != "" and is_invisible(text[-1]))]
+        if not text:
+            break
+    return text
 
 
 def visible(name: str) -> str:

@@ -30,6 +30,7 @@ from .sniff import open_text
 _LONGEST = 1 << 27  # characters of one record: twice the service's 64 MiB a request; more is a quote that never closes
 _BLOCK = 2**16  # characters read at once
 _ADDRESS = re.compile(r"https?://[^\s|]+", re.IGNORECASE).fullmatch
+_LATE_MARK = re.compile(r"[,;|\t] +\"").search
 _SEP = re.compile(r'"?sep=."?$', re.IGNORECASE)
 
 
@@ -85,7 +86,7 @@ class CsvManifest:
                                 continue
                             values, raw = self._evened(values, raw)
                             if len(values) != width:
-                                yield BadRow(number, _ragged(values, self.columns, width), raw)
+                                yield BadRow(number, _ragged(values, self.columns, width, raw), raw)
                                 continue
                         if unnamed and (reason := why_unnamed(values, unnamed)):
                             yield BadRow(number, reason, raw)
@@ -244,13 +245,18 @@ def _check_header(names: list[str], name: str) -> None:
         )
 
 
-def _ragged(values: list[str], columns: tuple[str, ...], width: int) -> str:
+def _ragged(values: list[str], columns: tuple[str, ...], width: int, raw: str) -> str:
     if len(values) < width:
         first = columns[len(values)] if len(values) < len(columns) else ""
         return f"has {len(values)} cells where the header has {width}" + (
             f": {first!r} and on are missing" if first else ""
         )
     extra = shown(" | ".join(values[width:]), 40)
+    if _LATE_MARK(raw):
+        return (
+            f"has {len(values)} cells where the header has {width}: a blank stands in front of a quotation mark, which opens "
+            "a cell only right behind the delimiter (delete the blank)"
+        )
     return (
         f"has {len(values)} cells where the header has {width}, too many by: {extra} "
         "(a cell that holds the delimiter must stand in quotation marks)"

@@ -134,6 +134,8 @@ def _reason(error: Exception, raw: str) -> str:
     if isinstance(error, _TwiceError):
         return f"has the key {str(error)!r} twice"
     if isinstance(error, json.JSONDecodeError):
+        if raw.startswith("{") and raw.endswith("},"):
+            return "has a comma behind its object; write one object a line, and nothing between them"
         if (raw.startswith("{") and error.pos >= len(raw) - 1) or "Unterminated" in error.msg:
             return f"is cut off after {shown(raw[-30:], 30)!r}"
         return f"is no JSON: {error.msg} at character {error.pos + 1}: {shown(raw[max(0, error.pos - 10) :], 30)}"

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 from ..core.errors import ManifestError, UsageError
+from ..core.typed import to_type
 from .containers import check_compound, check_zip
 from .rows import Form, FormKind, shown
+from .wordlike import is_wordlike
 
 SAMPLE = 1 << 16
 _ASCII = bytes(range(128))
@@ -47,15 +49,20 @@ _KINDS = {
     ".pq": FormKind.PARQUET,
 }
 _WEB_PAGE = re.compile(rb"<(?:!doctype\s+html|html|head|body|script)[\s>]", re.IGNORECASE).match
+_XML = re.compile(rb"<(?:\?xml|rss|feed|!--)[\s>]", re.IGNORECASE).match
+_BLANKS = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"
 _OBJECT = re.compile(rb'\{\0?\s*\0?"').match  # of a table that is called .csv, too: no column name begins so
 _FOREIGN = {
     ".xls": "an old Excel workbook (.xls)",
     ".xlsb": "a binary Excel workbook (.xlsb)",
     ".ods": "a LibreOffice sheet (.ods)",
+    ".fods": "a flat LibreOffice sheet (.fods)",
     ".numbers": "a file of Apple Numbers",
     ".gsheet": "a link to a Google sheet",
 }
 _DELIMITERS = (",", ";", "\t", "|")
+_FURTHER = ("cp1252", "mac_roman", "cp850", "koi8_r", "cp1251", "cp1250")
+"""Tried in this order where the likeliest encoding makes no words."""
 _LEGACY = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp932", "gb18030", "big5", "cp949", "mac_roman")
 
 
@@ -96,6 +103,11 @@ def sniff_kind(path: Path, name: str) -> Form:
         kind = FormKind.XLSX
     elif head.startswith(b"PAR1"):
         kind = FormKind.PARQUET
+    elif last in _FOREIGN and (written := _written_as(head)):
+        raise ManifestError(
+            f"{name} is {written} under the name of a workbook, as shops and warehouses export it",
+            hint="Open it in Excel or LibreOffice, and save it as .xlsx.",
+        )
     elif last in _FOREIGN or head.startswith((b"PK\x03\x04", b"PK\x05\x06", b"\xd0\xcf\x11\xe0")):
         raise ManifestError(
             f"{name} is {_FOREIGN.get(last, 'a packed file')}, and not a whole one",
@@ -106,15 +118,30 @@ def sniff_kind(path: Path, name: str) -> Form:
     return Form(kind, compression=compression, delimiter="\t" if last in {".tsv", ".tab"} else "")
 
 
+def _written_as(head: bytes) -> str:
+    """What text stands in a file that is called a workbook; ``""`` for none that is known."""
+    start = head.lstrip(_BLANKS)
+    if _WEB_PAGE(start) or start[:6].lower() == b"<table":
+        return "a web page with a table in it"
+    if _XML(start):
+        return "a table in XML (Excel 2003, or LibreOffice's flat form)"
+    return ""
+
+
 def _text_kind(suffix: str, head: bytes, name: str) -> FormKind:
     kind = _KINDS.get(suffix)
     if kind in {FormKind.XLSX, FormKind.PARQUET}:
         raise ManifestError(f"{name} is not a whole {suffix} file", hint="Save it again, or give the original file.")
-    start = head.lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n")
+    start = head.lstrip(_BLANKS)
     if _WEB_PAGE(start):
         raise ManifestError(
             f"{name} is a web page, not a table: a download without a login gives such a file",
             hint="open the sheet where it lives, and save it anew as .csv or .xlsx",
+        )
+    if _XML(start):
+        raise ManifestError(
+            f"{name} is XML, not a table",
+            hint=f"A feed of products becomes a sheet by: {to_type('init', name, '--to', 'manifest.csv')}",
         )
     if kind is not FormKind.CSV and start.startswith(b"["):
         raise ManifestError(
@@ -229,9 +256,17 @@ def _is_ascii(path: Path, form: Form) -> bool:
 
 
 def _guess_legacy(block: bytes) -> str:
+    """The encoding that makes words of ``block``. One that makes none, such as ``fÅr``, is no guess while another does."""
+    told = b"\n".join(line for line in block.splitlines() if not line.isascii())[:SAMPLE]
+    first = _likely(told)
+    if len(told.translate(None, _ASCII)) < 2 or is_wordlike(told, first):
+        return first
+    return next((codec for codec in _FURTHER if is_wordlike(told, codec)), first)
+
+
+def _likely(told: bytes) -> str:
     from charset_normalizer import from_bytes  # noqa: PLC0415 - only files of another age pay for its import
 
-    told = b"\n".join(line for line in block.splitlines() if not line.isascii())[:SAMPLE]
     if len(told.translate(None, bytes(range(128)))) < 4:
         return "cp1252"  # too little to tell: what Excel writes where most people are
     matches = list(from_bytes(told, cp_isolation=list(_LEGACY)))

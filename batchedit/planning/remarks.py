@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ..jobs.expand import Expander
 from ..manifest.read import Form
+from ..manifest.rownames import Rows
 
 
 def merged(expander: Expander) -> Iterator[str]:
@@ -26,6 +27,10 @@ def link_notes(expander: Expander) -> Iterator[str]:
         yield f"{count:,} {store} {what}"
 
 
+def _rows(rows: Rows) -> str:
+    return f"{rows.count:,} row{'s have' if rows.count > 1 else ' has'}"
+
+
 def warnings_of_sheet(expander: Expander, form: Form) -> tuple[str, ...]:
     """What is probably not meant so: empty words in a prompt, links to pages, pictures that are too large."""
     found = [
@@ -33,14 +38,29 @@ def warnings_of_sheet(expander: Expander, form: Form) -> tuple[str, ...]:
         for column, count in expander.empties.items()
     ]
     found += [
-        f"{{{column}}} in the prompt is 'nan', 'None' or the like in {count:,} row{'s' if count > 1 else ''}: "
-        "what a program writes for an empty cell"
+        f"{{{column}}} in the prompt is 'nan', 'N/A' or the like in {count:,} row{'s' if count > 1 else ''}: "
+        "what stands for an empty cell"
         for column, count in expander.placeholders.items()
     ]
     found += [
         f"{word} stands in {count:,} row{'s' if count > 1 else ''} as it is: no column is called so"
         for word, count in list(expander.unmerged.items())[:5]
     ]
+    odd = expander.oddities
+    found += [
+        f"{word} stands in {count:,} row{'s' if count > 1 else ''} as it is; for that column's cell write {{…}} around it"
+        for word, count in list(odd.bracketed.items())[:5]
+    ]
+    if odd.garbled.count:
+        found.append(
+            f"{_rows(odd.garbled)} a word such as {odd.garbled_word!r} ({odd.garbled.told(form)}), whose letters were read "
+            "in a wrong encoding before the sheet was saved; mend them where the sheet was made"
+        )
+    if odd.shortened.count:
+        found.append(
+            f"{_rows(odd.shortened)} an id that a spreadsheet has rounded ({odd.shortened.told(form)}); make the column text "
+            "or whole numbers where the sheet was made, and export it again"
+        )
     found += [
         f"--for {column}: nothing uses it, so its pictures are one and the same; name {{{column}}} in --prompt"
         for column in expander.unused_over

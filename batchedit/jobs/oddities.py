@@ -1,0 +1,47 @@
+"""What looks odd in texts that go out, noticed row by row and told once: a person judges whether it is meant so."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from ..manifest.nearest import plain
+from ..manifest.rownames import Rows
+from ..manifest.rows import shown
+from ..manifest.wordlike import MOJIBAKE
+
+_OTHER_BRACKETS = re.compile(
+    r"\[\[?([^\[\]]{1,80})\]\]?|<<([^<>]{1,80})>>|«([^«»]{1,80})»|%([^%\s][^%]{0,79})%"
+).finditer
+_SHORTENED = re.compile(r"\d(?:[.,]\d+)?E\+\d{2,3}", re.IGNORECASE).fullmatch
+
+
+class Oddities:
+    """``bracketed``: rows by word, such as ``[Title]``, that stands where ``{Title}`` is probably meant. ``shortened``: rows
+    whose id is a number that a spreadsheet has rounded. ``garbled``: rows with ``KÃ¼hlschrank``, and the first such word.
+    """
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        self.bracketed: Counter[str] = Counter()
+        self.shortened, self.garbled, self.garbled_word = Rows(), Rows(), ""
+        self._columns = {plain(column) for column in columns}
+
+    def see_text(self, text: str, row: int, id_: str) -> None:
+        """A text that goes out."""
+        if "[" in text or "<<" in text or "%" in text or "«" in text:
+            self.bracketed.update(self.columns_in(text))
+        if not text.isascii() and (found := MOJIBAKE(text)):
+            self.garbled_word = self.garbled_word or shown(found.group(), 40)
+            self.garbled.add(row, id_)
+
+    def see_id(self, id_: str, row: int) -> None:
+        """The id of a row."""
+        if ("E+" in id_ or "e+" in id_) and _SHORTENED(id_):
+            self.shortened.add(row, id_)
+
+    def columns_in(self, text: str) -> list[str]:
+        """The words of ``text`` that name a column in brackets which nothing fills."""
+        found = _OTHER_BRACKETS(text)
+        return list(
+            dict.fromkeys(one.group() for one in found if plain(next(filter(None, one.groups()))) in self._columns)
+        )
