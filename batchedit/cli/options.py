@@ -368,9 +368,13 @@ MINE_OPTION = setting(
     help="The run is yours, though this machine does not know it: believe all its settings (say so once).",
 )
 STORE_OPTION = setting("--store", metavar="URL", help="A ledger shared with others: postgresql://user@host/database.")
+FILES_OPTION = setting(
+    "--files", metavar="URL", help="Keep pictures in s3://bucket/prefix, gs://…, az://… or a folder too."
+)
 
 SERVICE_OPTIONS = (
     STORE_OPTION,
+    FILES_OPTION,
     setting("--base-url", metavar="URL", help="The service's address."),
     setting(
         "--another-account",

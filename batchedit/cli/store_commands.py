@@ -122,7 +122,8 @@ def _named(url: str | None) -> str:
 def work(ctx: click.Context, /, run: str | None, until_idle: bool, **_: Any) -> int:
     """Help at the runs of a shared ledger: buy what was said yes to, collect what was bought.
 
-    Pictures go to the run's folder, which all workers must share; a signal ends it in order, and others go on.
+    Pictures go where the run has them: to its store of files, or to its folder, which all workers must share then. A signal
+    ends it in order, and others go on.
     """
     from ..commands.work import work as help_out  # noqa: PLC0415 - `--help` needs none of it
     from .commands import host_of  # noqa: PLC0415

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..run_folder import RunFolder, form_of_run
-from .kept_settings import Given
+from .file_store import objects_of
+from .kept_settings import Given, kept_settings
 from .proof import Audit, prove
 from .reading import run_to_read
 
@@ -11,4 +12,5 @@ from .reading import run_to_read
 def audit(run_name: str, given: Given) -> tuple[RunFolder, Audit]:
     """Prove the run from its event log."""
     with run_to_read(run_name, given) as (folder, checkpoint):
-        return folder, prove(checkpoint, folder.path, form_of_run(checkpoint, folder))
+        objects = objects_of(checkpoint, folder.path, settings=kept_settings(checkpoint, folder, given))
+        return folder, prove(checkpoint, folder.path, form_of_run(checkpoint, folder), objects)

@@ -34,6 +34,7 @@ from ..review.deliver import Picture, Piece
 from ..review.deliver import deliver as deliver_to
 from ..review.package import check_target
 from ..review.signing import Signer
+from .file_store import bring
 from .gallery import wanted
 from .kept_settings import Given
 from .local_session import LocalSession, opened_locally
@@ -82,6 +83,7 @@ def deliver(
             )
         files = {file.path: file for _, shot in chosen for file in shot.files}
         root = run.folder.path
+        bring(run.objects, root, files.values())
         pictures = [Picture(root / path, path, file.sha256, root) for path, file in files.items()]
         with TemporaryDirectory(prefix="batchedit-") as scratch:
             papers = partial(_papers, run, chosen, marks, Path(scratch), with_costs)

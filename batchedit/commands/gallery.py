@@ -23,6 +23,7 @@ from ..review.checks import Subject, check
 from ..review.page import render, write_page
 from ..review.payload import Table, payload, sources_of
 from ..run_folder import RunFolder
+from .file_store import bring
 from .kept_settings import Given
 from .local_session import LocalSession, opened_locally
 
@@ -72,6 +73,7 @@ def gallery(run_name: str, given: Given, told: ProgressCallback = no_progress) -
 def gather(run: LocalSession, told: ProgressCallback = no_progress) -> Gathered:
     """Read the run, make what thumbnails are missing, check every picture."""
     cards = run.checkpoint.cards()
+    bring(run.objects, run.folder.path, (file for card in cards for shot in card.shots for file in shot.files))
     manifest = run.manifest()
     table, form = _table(manifest), manifest.form
     try:

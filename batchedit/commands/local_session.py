@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..core.errors import LockedError
+from ..files.objects import Objects
 from ..ledger.book import Book
 from ..ledger.lock import run_lock
 from ..ledger.opening import open_checkpoint, reading
@@ -18,6 +19,7 @@ from ..manifest.read import Manifest
 from ..planning.recipe import run_roots
 from ..run_folder import RunFolder, open_snapshot
 from ..settings.model import Settings
+from .file_store import objects_of
 from .kept_settings import Given, kept_settings
 from .reading import run_here
 
@@ -32,6 +34,11 @@ class LocalSession:
     writable: bool = field(default=True, kw_only=True)
     picture_roots: Sequence[Path] | None = field(default=None, kw_only=True)
     """The folders below which local pictures are read and shown; None for a run of this person, which may name any."""
+
+    @property
+    def objects(self) -> Objects | None:
+        """The store of this run's pictures; None where they are in its folder alone."""
+        return objects_of(self.checkpoint, self.folder.path, os.environ, self.settings)
 
     def manifest(self) -> Manifest:
         """The manifest as the run last took it in."""

@@ -18,6 +18,7 @@ from ..core.lifecycle import advance
 from ..core.model import Job, JobKey, Record, SavedFile, State
 from ..core.money import format_usd
 from ..disk import is_inside
+from ..files.objects import Objects
 from ..ledger.book import Book
 from ..ledger.rescue import ID_NOT_TAKEN_IN
 from ..ledger.rescue import NAME as ACCEPTED_FILE
@@ -59,8 +60,10 @@ class Audit:
         return not self.findings
 
 
-def prove(checkpoint: Book, folder: Path, form: Form) -> Audit:
-    """Play the log again and compare. Reads every finished file once. ``form`` is the manifest's, for its row numbers."""
+def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = None) -> Audit:
+    """Play the log again and compare. Reads every finished file once, from ``objects`` where they are kept there. ``form`` is
+    the manifest's, for its row numbers.
+    """
     found = Audit()
     records = {record.id: record for record in _readable(checkpoint, found)}
     played = _play(checkpoint, records, found)
@@ -70,7 +73,10 @@ def prove(checkpoint: Book, folder: Path, form: Form) -> Audit:
         found.held += record.held
         _compare(record, played.pop(record.id, None), found, fences=checkpoint.get("store") is not None)
         for file in record.files:
-            _check_file(record, file, folder, found)
+            if objects is None:
+                _check_file(record, file, folder, found)
+            else:
+                _check_object(record, file, objects, found)
     for job in played:
         found.findings.append(Finding(job, "has events but no record: it was removed from the checkpoint"))
     _check_sums(checkpoint, found)
@@ -158,6 +164,18 @@ def _check_file(record: Record, file: SavedFile, folder: Path, found: Audit) -> 
         found.findings.append(
             Finding(record.id, f"{file.path} is not the file that was downloaded (its sha256 differs)")
         )
+
+
+def _check_object(record: Record, file: SavedFile, objects: Objects, found: Audit) -> None:
+    digest, size = objects.digest_and_size(file.path)
+    if not digest:
+        found.findings.append(Finding(record.id, f"{file.path} is not in {objects.url}"))
+        return
+    found.files += 1
+    found.bytes += size
+    if (digest, size) != (file.sha256, file.bytes):
+        told = f"{file.path} in {objects.url} is not the file that was downloaded (its sha256 differs)"
+        found.findings.append(Finding(record.id, told))
 
 
 def _check_sums(checkpoint: Book, found: Audit) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from anyio import to_thread
@@ -22,9 +23,11 @@ from ..planning.plan import Plan, plan_of_the_rest, sampled
 from ..planning.previous import load_previous_run
 from ..planning.recipe import picture_roots, run_roots
 from ..planning.run_settings import keep_settings
+from ..results.files import FILES_URL
 from ..results.report import Report
 from ..run_folder import digest_of, folder_of, how_to_start, open_source
 from ..settings.model import Settings
+from .file_store import give_pictures, objects_at
 from .host import Host
 from .kept_settings import Given
 from .purchase import buy
@@ -80,7 +83,11 @@ async def _intake(run: Session, manifest: Manifest, source: Path, content: str |
     state_of = bought_anywhere(before, others)
     links = await look_at_links(manifest, source, settings, model, folder, state_of, host)
     sample = await sample_links(manifest, source, settings, model, before, state_of, host)
-    request = IntakeRequest(manifest, source, folder, settings, model, content, links, others)
+    objects = objects_at(run.checkpoint.get(FILES_URL), host.environ)
+    if objects is not None:
+        await to_thread.run_sync(objects.check)
+    keep = partial(give_pictures, objects) if objects is not None else None
+    request = IntakeRequest(manifest, source, folder, settings, model, content, links, others, keep)
     return sampled(await to_thread.run_sync(take_in_manifest, run.checkpoint, request, host.stop), sample)
 
 

@@ -37,6 +37,7 @@ from ..runcomfy.catalogue import Model
 from ..runcomfy.client import Client
 from ..settings.model import Settings
 from .awake import KEPT
+from .file_store import settle_place
 from .heed import Heed
 from .host import Host
 from .kept_settings import Given, settings_of, strange
@@ -137,6 +138,7 @@ def _recorded(
     ):
         if is_new or settings.mine or is_mine(checkpoint, folder.path, host.environ):
             claim(checkpoint, host.environ)
+        settle_place(checkpoint, folder, settings, host.environ)
         # Kept before it is said: who reads the log and asks for the status at once must find it there.
         watching, name = host.observers(), run_id(checkpoint, folder.path)
         for one in watching:

@@ -15,10 +15,12 @@ from PIL import Image
 
 from ..core.model import Record
 from ..disk import is_inside, is_plain_file
+from ..files.objects import Objects
 from ..images.features import Album, Wanted, thumb_name
 from ..images.link_probe import Answer, Asker
 from ..review.payload import sources_of
 from .draft_pictures import SIDE, shrink
+from .file_store import bring
 from .gallery_page import looking
 from .proxy import find_proxy
 
@@ -28,12 +30,12 @@ def small_picture(run_folder: Path, job: int, place: str, environ: Mapping[str, 
     there is no such picture, or none that can be shown. What a link leads to is fetched from public addresses only.
     """
     with looking(run_folder) as run:
-        record, roots = run.checkpoint.record(job), run.picture_roots
+        record, roots, objects = run.checkpoint.record(job), run.picture_roots, run.objects
     number = place.removeprefix("s").removesuffix("-large")
     if record is None or not number.isdigit() or len(number) > 3:
         return None
     if not place.startswith("s"):
-        return _bought(run_folder, record, int(number))
+        return _bought(run_folder, record, int(number), objects)
     source = next(iter(sources_of(record.job.inputs)[int(number) :]), None)
     if isinstance(source, str):
         return _linked(run_folder, source, environ)
@@ -46,17 +48,20 @@ def small_picture(run_folder: Path, job: int, place: str, environ: Mapping[str, 
 def file_of(run_folder: Path, job: int, place: int) -> Path | None:
     """A bought picture, whole; None if there is none."""
     with looking(run_folder) as run:
-        record = run.checkpoint.record(job)
+        record, objects = run.checkpoint.record(job), run.objects
     if record is None or place >= len(record.files):
         return None
+    bring(objects, run_folder, record.files[place : place + 1])
     path = run_folder / record.files[place].path
     return path if is_plain_file(path, run_folder) else None
 
 
-def _bought(folder: Path, record: Record, number: int) -> Path | None:
+def _bought(folder: Path, record: Record, number: int, objects: Objects | None) -> Path | None:
     if number >= len(record.files):
         return None
     file = record.files[number]
+    if not (folder / "thumbs" / thumb_name(file.sha256)).is_file():
+        bring(objects, folder, (file,))
     return _made(folder, Wanted(folder / file.path, file.sha256, root=folder), large=False)
 
 

@@ -11,6 +11,7 @@ from time import time
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from anyio import to_thread
 from httpx import create_ssl_context
 
 from ..core.actions import Patience
@@ -24,6 +25,7 @@ from ..pool.governor import Governor, PurchaseLimits
 from ..pool.pool import Pool
 from ..pool.switch import StopRule
 from ..ports import Ledger, Observer
+from ..results.files import FILES_URL
 from ..run_folder import RunFolder
 from ..runcomfy.catalogue import Model, built_in, load_model
 from ..runcomfy.client import Client
@@ -32,6 +34,7 @@ from ..runcomfy.urls import check_base_url
 from ..scheduling.lifetimes import Lifetimes
 from ..settings.model import Settings
 from .clock import SteadyClock
+from .file_store import blob_reader, objects_at
 from .proxy import find_proxy
 from .trust import check_trusted
 
@@ -161,8 +164,17 @@ async def connected(
     found: Service,
     observer: Observer,
     picture_roots: Sequence[Path] | None,
+    *,
+    copies: bool = True,
 ) -> AsyncIterator[tuple[Pool, Client]]:
-    """A pool with its real edges, open for as long as the block lasts. ``picture_roots`` as ``LocalPictures`` takes it."""
+    """A pool with its real edges, open for as long as the block lasts. ``picture_roots`` as ``LocalPictures`` takes it.
+
+    Where the run's pictures go into a store of files, that is tried first: nothing is bought that could not be kept.
+    ``copies`` as ``Downloader`` takes it.
+    """
+    objects = objects_at(checkpoint.get(FILES_URL))
+    if objects is not None:
+        await to_thread.run_sync(objects.check)
     rng, clock = Random(), SteadyClock()
     in_answer = InAnswer()
     trusted = create_ssl_context()  # 20 ms and 0.7 MB: one for both
@@ -177,7 +189,9 @@ async def connected(
             rng=rng,
             proxy=found.proxy,
             verify=trusted,
-            resolve_pictures=LocalPictures(observer, shrinks=not settings.no_shrink, roots=picture_roots),
+            resolve_pictures=LocalPictures(
+                observer, shrinks=not settings.no_shrink, roots=picture_roots, blob=blob_reader(objects)
+            ),
             in_answer=in_answer,
             may_send=checkpoint.may_send,
         ) as client,
@@ -191,6 +205,8 @@ async def connected(
             taken=checkpoint.has_file,
             in_answer=in_answer,
             album=Album(folder.thumbs),
+            objects=objects,
+            copies=copies,
         ) as files,
     ):
         lifetimes = Lifetimes.load(checkpoint.get("lifetimes") or "")

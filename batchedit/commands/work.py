@@ -15,14 +15,17 @@ from ..core.errors import BatcheditError, KnownRequestError, TokenError, UsageEr
 from ..core.events import Accepted
 from ..core.lifecycle import TRANSITIONS, advance
 from ..core.model import Counts
+from ..files.objects import below, check_url
 from ..ledger.account import META as ACCOUNTS
 from ..ledger.account import account_of
 from ..ledger.facts import read_fact, whole
 from ..ledger.rescue import clear_rescued, rescued
 from ..pool.run_pool import collect_with_others
+from ..results.files import FILES_URL
 from ..results.report import ASKED_PRICE
 from ..run_folder import RunFolder
 from ..settings.model import Settings
+from .file_store import elsewhere
 from .host import Host
 from .observers import ObserverGroup
 from .store import need_psycopg
@@ -85,12 +88,13 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
     folder.make()
     with service(settings, folder, host.environ, host.warn) as at:
         _check_account(found, account_of(at.token))
+        files = _check_files(found, settings)
         observer = ObserverGroup(host.observers())
         model = find_model(settings) or await model_from_catalogue(settings, at, observer)
         ledger = await to_thread.run_sync(lambda: PostgresLedger(url, found.id, found.model, folder.path, local=False))
         try:
             await to_thread.run_sync(_take_in_rescued, ledger, folder.path)
-            async with connected(settings, folder, ledger, model, at, observer, ()) as (pool, _):
+            async with connected(settings, folder, ledger, model, at, observer, (), copies=not files) as (pool, _):
                 pool.price = read_fact(found.facts, ASKED_PRICE, whole, 0)
                 pool.approval = StoreApproval((), price=pool.price)
                 counts = (await ledger.totals()).counts
@@ -131,6 +135,14 @@ def _check_account(found: RunSeen, account: str) -> None:
             f"the run {found.name} is bought with another token than the one that is set here; nothing was sent",
             hint="set the token that it is bought with",
         )
+
+
+def _check_files(found: RunSeen, settings: Settings) -> str:
+    """The run's store of files, which decides where its pictures go; "" for its folder."""
+    kept = found.facts.get(FILES_URL) or ""
+    if settings.files is not None and kept != below(check_url(settings.files), found.name):
+        raise elsewhere(found.name, kept)
+    return kept
 
 
 def _take_in_rescued(ledger: PostgresLedger, folder: Path) -> None:

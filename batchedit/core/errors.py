@@ -9,6 +9,8 @@
      ├── ServiceUnavailableError           69   the service can't be reached
      │    └── ProxyRefusesError            69   the proxy of HTTPS_PROXY refuses the way to it
      ├── OutputError                       73   a file or folder can't be written
+     │    ├── FilesUnavailableError        69   the store of the files is away
+     │    └── FilesRefusedError            77   the store of the files refuses the rights that are set
      ├── DiskError                         74   the disk or the system failed at a file that nobody expected to fail
      ├── CheckpointError                   74   the checkpoint can't be read or written
      │    ├── CheckpointCorruptError       74
@@ -80,6 +82,14 @@ class ProxyRefusesError(ServiceUnavailableError):
 
 class OutputError(BatcheditError):
     code = 73
+
+
+class FilesUnavailableError(OutputError):
+    code = 69
+
+
+class FilesRefusedError(OutputError):
+    code = 77
 
 
 class DiskError(BatcheditError):

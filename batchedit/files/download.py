@@ -27,7 +27,7 @@ from anyio import to_thread
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
 from ..connections import PackedBodyError, Stack, read_body, unpacker
-from ..core.errors import BatcheditError, OutputError
+from ..core.errors import BatcheditError, FilesUnavailableError, OutputError
 from ..core.hosts import is_loopback
 from ..core.inanswer import InAnswer, is_in_answer
 from ..core.model import Kind, Output, Problem, Record, SavedFile
@@ -35,6 +35,8 @@ from ..images.features import Album
 from ..images.verify import NotAMediaFileError
 from ..ports import Broken
 from .allowlist import HostAllowlist
+from .objects import Objects
+from .stored import put_in_store
 from .writer import AtomicDownload
 
 ATTEMPTS = 3
@@ -42,6 +44,7 @@ TOTAL_SECONDS = 180.0  # no further attempt begins after this
 LARGEST = 2 * 2**30  # bytes
 REDIRECTS = 5
 SLOWEST = 1024.0  # bytes a second, once a file has taken longer than a minute
+AWAY_SECONDS = 180.0  # so long a store of files that is away is waited for
 _TOO_LARGE = f"the file is larger than {LARGEST // 2**30} GiB"
 _BLOCK = 2**20  # bytes written and hashed in one go
 
@@ -72,7 +75,8 @@ class Downloader:
     ``folder`` is the run's folder; files go below ``folder/files`` under the job's name, a second and further output of
     one job under ``name-2``, ``name-3``. The ending is what the bytes are, whatever the link says. At most ``limit``
     downloads are under way at once. ``taken(path, job id)`` tells whether another job's record has that file. Thumbnails of
-    what is bought go into ``album``. ``proxy`` and ``verify`` are the caller's, ``transport`` is for tests.
+    what is bought go into ``album``. With ``objects`` each file is put there too before it counts as saved, and unless
+    ``copies`` its copy here is removed then. ``proxy`` and ``verify`` are the caller's, ``transport`` is for tests.
     """
 
     def __init__(
@@ -89,10 +93,13 @@ class Downloader:
         taken: Callable[[str, int], bool] | None = None,
         in_answer: InAnswer | None = None,
         album: Album | None = None,
+        objects: Objects | None = None,
+        copies: bool = True,
     ) -> None:
         """UsageError for an ``allow_hosts`` entry that is no host."""
         self._folder = folder
         self._album = album
+        self._objects, self._copies = objects, copies
         self._in_answer = in_answer or InAnswer()
         self._taken = taken or (lambda _path, _job: False)
         self._claimed: dict[str, int] = {}
@@ -118,7 +125,9 @@ class Downloader:
                 await stack.aclose()
 
     async def save(self, record: Record, output: Output, index: int) -> SavedFile | Broken:
-        """Download one output to its final name, verified; or say why not. OutputError if the disk fails."""
+        """Download one output to its final name, verified; or say why not. OutputError if the disk or the store of files
+        fails: the job stays bought, and is collected later.
+        """
         name = record.job.name if index == 0 else f"{record.job.name}-{index + 1}"
         target = self._target(name)
         began = anyio.current_time()
@@ -135,7 +144,7 @@ class Downloader:
 
         async with self._places:
             try:
-                return await attempt()
+                return await self._stored(await attempt(), record)
             except _PassingFlawError as flaw:
                 torn.append(flaw)
             except _FlawError as flaw:
@@ -151,7 +160,21 @@ class Downloader:
                 saved: SavedFile = await retrying(attempt)
             except _FlawError as flaw:
                 return Broken(flaw.problem)
-        return saved
+            return await self._stored(saved, record)
+
+    async def _stored(self, saved: SavedFile, record: Record) -> SavedFile:
+        """The file is in the store of files, if there is one, when it returns. A store that is away is waited for."""
+        if self._objects is None:
+            return saved
+        end, pause = anyio.current_time() + AWAY_SECONDS, 0.5
+        while True:
+            try:
+                return await self._disk(put_in_store, self._objects, self._folder, saved, record, self._copies)
+            except FilesUnavailableError:
+                if anyio.current_time() + pause > end:
+                    raise
+            await anyio.sleep(pause)
+            pause = min(2 * pause, 8.0)
 
     def _target(self, name: str) -> Path:
         """The final path without its ending. OutputError if the name would leave ``files``; defence in depth."""

@@ -6,7 +6,8 @@ Their bytes are nowhere kept: the checkpoint has the path and the digest, and th
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import anyio
 from anyio import to_thread
 
+from ..core.errors import FilesUnavailableError
 from ..core.jsontext import write_inputs
 from ..core.limits import REQUEST_MOST, URI_MOST, megabytes, uri_size
 from ..disk import is_inside
@@ -26,6 +28,8 @@ Inputs = dict[str, Any]
 SPARE = 4096  # bytes of the request for names, quotes and commas
 TOLD = 5
 """So many re-encoded pictures are told one by one; ``run.jsonl`` has them all."""
+AWAY_SECONDS = 120.0
+"""So long a store of files that is away is waited for."""
 KEPT = 4
 """Re-encoded pictures kept for the row's next size or variant: at most 6 MiB each."""
 
@@ -34,16 +38,25 @@ class LocalPictures:
     """``{"$file", "$sha256"}`` in the inputs of a job become data URIs. ``shrinks`` is off with ``--no-shrink``.
 
     ``roots`` are the only folders below which files are read, links followed; None where the jobs are this person's own, and
-    were checked when they were made.
+    were checked when they were made. ``blob`` reads a picture by its sha256 from where the intake put it, for a machine
+    that has not the file, or has another one by now; None if it is not there.
 
     Called once a job. ValueError or OSError, with the file's name, where the picture is gone, is another one than in
     the plan, or can't be made to fit: nothing has been sent then.
     """
 
-    def __init__(self, observer: Observer, *, shrinks: bool = True, roots: Sequence[Path] | None = None) -> None:
+    def __init__(
+        self,
+        observer: Observer,
+        *,
+        shrinks: bool = True,
+        roots: Sequence[Path] | None = None,
+        blob: Callable[[str], bytes | None] | None = None,
+    ) -> None:
         self._observer = observer
         self._shrinks = shrinks
         self._roots = roots
+        self._blob = blob
         self._one_at_a_time = anyio.CapacityLimiter(1)  # a decoded photograph may take 300 MB
         self._made: dict[tuple[str, int], str] = {}
         self._told = 0
@@ -53,38 +66,61 @@ class LocalPictures:
         wanted = [item for value in inputs.values() for item in _items(value) if _is_local(item)]
         if not wanted:
             return inputs
+        read: dict[str, bytes] = {}
         for item in wanted:
-            self._check_place(Path(item["$file"]))
-        rest = len(write_inputs(inputs)) + SPARE
-        most = await to_thread.run_sync(self._share, wanted, rest)
+            if item["$file"] not in read:
+                read[item["$file"]] = await self._read(item)
+        most = _share([len(read[item["$file"]]) for item in wanted], len(write_inputs(inputs)) + SPARE)
         sent: dict[str, str] = {}
         for item in wanted:
             if item["$file"] not in sent:
-                sent[item["$file"]] = await to_thread.run_sync(self._uri, item, most, limiter=self._one_at_a_time)
+                data = read[item["$file"]]
+                sent[item["$file"]] = await to_thread.run_sync(self._uri, item, data, most, limiter=self._one_at_a_time)
         return {name: _replaced(value, sent) for name, value in inputs.items()}
 
     def _check_place(self, path: Path) -> None:
-        if self._roots is not None and not any(is_inside(path, root) for root in self._roots):
+        if not self._may_read(path):
             raise ValueError(
                 f"{path.name} lies outside the run's folder and is not read: the run is not known to be yours. If it is, say "
                 f"so once: --mine ({path})"
             )
 
-    @staticmethod
-    def _share(wanted: list[dict[str, str]], rest: int) -> int:
-        """Bytes that each data URI may have: 6 MiB, or less where many together would be too much for one request."""
-        sizes = [uri_size(_size(Path(item["$file"]))) for item in wanted]
-        if sum(min(size, URI_MOST) for size in sizes) <= REQUEST_MOST - rest:
-            return URI_MOST
-        return max(0, (REQUEST_MOST - rest) // len(wanted))
+    def _may_read(self, path: Path) -> bool:
+        return self._roots is None or any(is_inside(path, root) for root in self._roots)
 
-    def _uri(self, item: dict[str, str], most: int) -> str:
+    async def _read(self, item: dict[str, str]) -> bytes:
+        """What the picture was when the sheet was read. A store of files that is away is waited for."""
+        end = anyio.current_time() + AWAY_SECONDS
+        while True:
+            try:
+                return await to_thread.run_sync(self._content, item, limiter=self._one_at_a_time)
+            except FilesUnavailableError:
+                if anyio.current_time() >= end:
+                    raise
+            await anyio.sleep(1.0)
+
+    def _content(self, item: dict[str, str]) -> bytes:
         path, digest = Path(item["$file"]), item["$sha256"]
-        data = _read(path)
-        if sha256(data).hexdigest() != digest:
+        if self._blob is None:
+            self._check_place(path)
+            data = _read(path)
+            if sha256(data).hexdigest() == digest:
+                return data
             raise ValueError(
                 f"{path.name} has changed since the manifest was read; run the same command again ({path})"
             )
+        if self._may_read(path):
+            with suppress(OSError):
+                data = path.read_bytes()
+                if sha256(data).hexdigest() == digest:
+                    return data
+        kept = self._blob(digest)
+        if kept is None or sha256(kept).hexdigest() != digest:
+            raise ValueError(f"{path.name} is not in the store of files; run the same command with its sheet ({path})")
+        return kept
+
+    def _uri(self, item: dict[str, str], data: bytes, most: int) -> str:
+        path, digest = Path(item["$file"]), item["$sha256"]
         media = media_type(data)
         if media is None:
             raise ValueError(f"{path.name} is no picture ({path})")
@@ -119,6 +155,13 @@ class LocalPictures:
         self._observer.note("shrunk", text, file=str(path), bytes_before=before, bytes_after=after)
 
 
+def _share(sizes: list[int], rest: int) -> int:
+    """Bytes that each data URI may have: 6 MiB, or less where many together would be too much for one request."""
+    if sum(min(uri_size(size), URI_MOST) for size in sizes) <= REQUEST_MOST - rest:
+        return URI_MOST
+    return max(0, (REQUEST_MOST - rest) // len(sizes))
+
+
 def _items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -135,13 +178,6 @@ def _replaced(value: Any, sent: dict[str, str]) -> Any:
 
 def _data_uri(data: bytes, media: str) -> str:
     return f"data:{media};base64,{base64.b64encode(data).decode()}"
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise _gone(path, error) from None
 
 
 def _read(path: Path) -> bytes:

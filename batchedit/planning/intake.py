@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import gethostname
@@ -14,6 +15,7 @@ from ..core.model import InvalidLine, JobKey, Line, State
 from ..core.typed import quoted
 from ..disk import remove
 from ..jobs.expand import Expander, Known, Recipe, expand_all
+from ..jobs.identity import FILE, SHA256
 from ..ledger.book import Book
 from ..ledger.opening import reading
 from ..manifest.read import Form, Manifest, ending
@@ -37,13 +39,17 @@ INTAKE_VERSION = "2"
 """Part of a manifest's fingerprint: a new way of making jobs reads every manifest anew."""
 
 
+KeepPictures = Callable[[Mapping[str, Path]], None]
+"""Called before the jobs that need them may be bought."""
+
+
 @dataclass(frozen=True, slots=True)
 class IntakeRequest:
     """A manifest, and all that its rows become jobs with.
 
     ``content`` is the digest that ``source`` had before ``manifest`` was opened: a sheet that was saved since may have other
     columns, and is refused. None where nobody else writes to it. ``links`` is what ``--check-images`` found out, ``runs`` are
-    the other runs of this person.
+    the other runs of this person. ``keep_pictures`` puts local pictures, by their sha256, where every worker can read them.
     """
 
     manifest: Manifest
@@ -54,6 +60,7 @@ class IntakeRequest:
     content: str | None = None
     links: Links | None = None
     runs: OtherRuns | None = None
+    keep_pictures: KeepPictures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +168,9 @@ def take_in_manifest(checkpoint: Book, request: IntakeRequest, stop: Stop) -> Pl
         return plan_of_the_rest(checkpoint, folder, settings, str(source))
     intake = checkpoint.begin_intake(limit=settings.limit)
     count = _Count.begin(request, before_of(checkpoint, intake.known, fingerprint.split(":")[1]), intake.known)
-    survey = count.survey
+    survey, pictures = count.survey, dict[str, Path]()
     try:
-        take_in(intake, count.lines(stop), survey)
+        take_in(intake, _noting(count.lines(stop), pictures) if request.keep_pictures else count.lines(stop), survey)
         check_sheet(folder, source, count.before, survey)
         edits = told_apart(survey.edits, count.expander.wants, checkpoint) if survey.edits else []
         what = count.plan(edits)
@@ -173,6 +180,8 @@ def take_in_manifest(checkpoint: Book, request: IntakeRequest, stop: Stop) -> Pl
             raise ManifestError(f"{source} has no row that can become a picture")
         staged = folder.stage_snapshot(source, ending(source.name, request.manifest.form))
         _check_unchanged(source, fingerprint, staged)
+        if request.keep_pictures and pictures:
+            request.keep_pictures(pictures)
     except BaseException:
         intake.abandon()
         raise
@@ -299,6 +308,17 @@ def _has_elsewhere(runs: OtherRuns | None, tally: Tally) -> HasElsewhere:
     if not runs:
         return lambda _: False
     return lambda key: (found := runs.find(key)) is not None and tally.add(found)
+
+
+def _noting(lines: Iterator[Line | InvalidLine], pictures: dict[str, Path]) -> Iterator[Line | InvalidLine]:
+    """``lines``, whose local pictures are noted by their sha256."""
+    for line in lines:
+        if isinstance(line, Line) and '"$file"' in line.job.inputs:
+            for value in json.loads(line.job.inputs).values():
+                for item in value if isinstance(value, list) else [value]:
+                    if isinstance(item, dict) and item.keys() == {FILE, SHA256}:
+                        pictures[item[SHA256]] = Path(item[FILE])
+        yield line
 
 
 def _until_stopped(lines: Iterator[Line | InvalidLine], stop: Stop) -> Iterator[Line | InvalidLine]:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 from filelock import FileLock
 
 from ..core.model import Outcome
 from ..disk import check_own, remove
-from ..ledger.book import Book
+from ..ledger.book import Book, Facts
 from ..manifest.read import Form, FormKind, Manifest
 from ..run_folder import RESULTS_LOCK, RunFolder, open_snapshot
 from ..settings.model import Settings
@@ -20,6 +21,8 @@ FAILED = frozenset({"failed", "invalid", "cancelled"})
 """What ``failed.csv`` holds, by ``result_status``."""
 
 
+FILES_URL = "files_url"
+"""The fact about a run that says where its pictures are, if that is not its folder alone."""
 _NUMBERS = "sheet"
 """What ``result_row`` counts: files that an earlier version wrote with its own count are written anew."""
 
@@ -56,7 +59,7 @@ def _write_kinds(
     for kind in sorted(kinds):
         write_results(
             manifest,
-            checkpoint.outcomes(),
+            named_objects(checkpoint.outcomes(), checkpoint),
             folder.results(kind),
             form=form_as(manifest.form, kind),
             added=added,
@@ -78,12 +81,23 @@ def _write_kinds(
 def _outcomes(checkpoint: Book, with_replies: bool) -> Iterator[Outcome]:
     """The outcomes; ``with_replies`` those in doubt say what came in answer to their POST, where it may hold an id."""
     if not with_replies:
-        yield from checkpoint.outcomes()
+        yield from named_objects(checkpoint.outcomes(), checkpoint)
         return
     replies = checkpoint.lost_replies()
-    for outcome in checkpoint.outcomes():
+    for outcome in named_objects(checkpoint.outcomes(), checkpoint):
         reply = replies.get(outcome.key)
         yield outcome._replace(problem=f"{outcome.problem}\n{reply}") if reply else outcome
+
+
+def named_objects(outcomes: Iterator[Outcome], checkpoint: Facts) -> Iterator[Outcome]:
+    """The outcomes, with their pictures named where they are: by their addresses in the store of files, if there is one."""
+    place = checkpoint.get(FILES_URL)
+    if not place:
+        yield from outcomes
+        return
+    for outcome in outcomes:
+        files = [[f"{place}/{path}", *rest] for path, *rest in orjson.loads(outcome.files)] if outcome.files else []
+        yield outcome._replace(files=orjson.dumps(files).decode() if files else "")
 
 
 def _own_kind(manifest: Manifest) -> list[FormKind]:
@@ -121,7 +135,7 @@ def write_one(
         pictures = None if settings.no_thumbnails else folder.path
         write_results(
             manifest,
-            checkpoint.outcomes(),
+            named_objects(checkpoint.outcomes(), checkpoint),
             path,
             form=form,
             added=tuple(settings.over),

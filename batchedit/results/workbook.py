@@ -198,13 +198,18 @@ class _Writer:
     def _draw(self, place: int, ours: dict[str, Any]) -> None:
         if self._pictures is None or not ours["result_width"] or self._drawn >= MOST_PICTURES:
             return
-        small = _small(self._pictures / ours["result_file"])
+        small = _small(self._pictures / _in_folder(ours["result_file"]))
         if small is None:
             return
         self._sheet.add_image(small, self._sheet.cell(place, self._picture_column).coordinate)
         self._dimensions(self._picture_column).width = 14
         self._make_room(place)
         self._drawn += 1
+
+
+def _in_folder(file: str) -> str:
+    """The name of a picture's copy in the run's folder; ``file`` may be its address in a store of files."""
+    return file if file.startswith("files/") else f"files/{file.rpartition('/files/')[2]}"
 
 
 def _clean(value: Any, scissors: Scissors) -> str:

@@ -102,6 +102,8 @@ class ServiceOptions:
 
     #: the address of the shared ledger; it may hold a password, so it is kept nowhere
     store: str | None = _setting(None, kept=False)
+    #: where pictures go besides the run's folder: s3://, gs://, az:// or a folder; the run knows it by itself
+    files: str | None = _setting(None, kept=False)
     sandbox: bool = False
     base_url: str = DEFAULT_BASE_URL
     allow_hosts: tuple[str, ...] = _setting((), option="allow-host")
@@ -121,7 +123,7 @@ class Settings(ServiceOptions, PurchaseOptions, ManifestOptions):
 
     def dump(self) -> str:
         """JSON, to be kept with the run."""
-        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "store"}
+        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"store", "files"}}
         return orjson.dumps(kept).decode()
 
     @classmethod

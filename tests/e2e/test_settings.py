@@ -85,7 +85,13 @@ def test_what_is_kept_can_be_used_again(tmp_path: Path) -> None:
 
 def test_every_setting_of_run_can_be_kept() -> None:
     told = {line.split(" = ")[0].removeprefix("# ") for line in settings_text(Settings()).splitlines() if " = " in line}
-    said_once = {"fresh", "another-account", "mine", "store"}  # the last may hold a password
+    said_once = {
+        "fresh",
+        "another-account",
+        "mine",
+        "store",
+        "files",
+    }  # a store may hold a password; files the run knows
     assert told == {key_of(name) for name in Settings.__dataclass_fields__} - {"out", "origins"} - said_once
 
 

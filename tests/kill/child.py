@@ -6,6 +6,7 @@ kills itself at the point is never late. POINT is one of
 - the name of a durable event: the process dies right after that event, the NTH of its kind, is on disk. So ``Reserved`` dies
   with the intention written and the POST not sent, ``Accepted`` with the id on disk and nothing after it.
 - ``answered``: the NTH POST that buys has its answer, and nothing of it is written down.
+- ``put``: the NTH picture is in the store of files, and no job has it.
 - ``copied``: the files of other runs lie under their names here, and no job has them.
 - ``begun``: the first block of the NTH picture is on disk, and the rest is on its way.
 - ``written:NAME``: NAME.part has been written to NTH times, and more is to come or not.
@@ -29,6 +30,7 @@ from batchedit.cli import host as terminal
 from batchedit.cli import main
 from batchedit.core.events import Event, Released, RetryAsked, Reused
 from batchedit.core.model import Record
+from batchedit.files.objects import Objects
 from batchedit.files.writer import AtomicDownload
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.runcomfy.client import Client
@@ -89,7 +91,15 @@ def _watch_answers(killer: Killer) -> None:
             killer.reached("begun")
         return file
 
-    Client.submit, AtomicDownload.take = answered, taken
+    keep = Objects.keep
+
+    def put(objects, content, key, sha256):
+        kept = keep(objects, content, key, sha256)
+        if key.startswith("files/"):
+            killer.reached("put")
+        return kept
+
+    Client.submit, AtomicDownload.take, Objects.keep = answered, taken, put
 
 
 def _watch_orders(killer: Killer) -> None:

@@ -148,7 +148,8 @@ def give_intake(copy: SqliteFile, connection: psycopg.Connection[TupleRow], run:
     _copy_in(connection, f"{SCHEMA}.request (run, id, {_REQUEST})", ((run, *row) for row in new))
     query = "SELECT id, wanted, instr(inputs, '\"$file\"') FROM jobs WHERE id > ? ORDER BY id"
     new = copy.rows(query, (int(before or 0),))
-    jobs = ((run, job, bool(wanted), bool(local)) for job, wanted, local in new)
+    anywhere = bool(copy.get("files_url"))  # local pictures are in the store of files, for every worker
+    jobs = ((run, job, bool(wanted), bool(local) and not anywhere) for job, wanted, local in new)
     _copy_in(connection, f"{SCHEMA}.job (run, id, wanted, local)", jobs)
     _give_changes(copy, connection, run, int(before or 0))
     connection.execute(f"DELETE FROM {SCHEMA}.line WHERE run = %s", (run,))
