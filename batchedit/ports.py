@@ -28,6 +28,7 @@ from .core.events import (
 )
 from .core.model import Counts, JobKey, Money, Output, Problem, Record, SavedFile, State
 from .core.slowdown import Slowdown
+from .core.timing import Durations
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,8 @@ class Observer(Protocol):
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """How the run stands. ``eta`` is seconds until it is over (p50, p90), None before anything is known. ``paused`` says why
-    no POST goes out, ``slowed`` what the service keeps the run to.
+    no POST goes out, ``slowed`` what the service keeps the run to. ``commits`` is how long this process waited for each
+    durable change; ``beat_at`` (``time.monotonic``) when it last told the others that it lives, None where there are none.
     """
 
     counts: Counts
@@ -212,6 +214,8 @@ class Snapshot:
     stalled: int = 0
     paused: str = ""
     slowed: Slowdown | None = None
+    commits: Durations | None = None
+    beat_at: float | None = None
 
 
 StateOf = Callable[[JobKey], State | None]

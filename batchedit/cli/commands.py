@@ -25,6 +25,7 @@ from .options import (
     FRESH_OPTION,
     JSON_OPTION,
     MANIFEST_OPTIONS,
+    METRICS_OPTION,
     MINE_OPTION,
     NOTIFY_OPTION,
     OWN_PROCESS_OPTIONS,
@@ -52,6 +53,7 @@ def host_of(ctx: click.Context) -> Any:
         quiet=params["quiet"],
         log_json=params["log_json"],
         verbose=params["verbose"],
+        metrics=params.get("metrics"),
     )
     if warning:
         host.warn(warning.removeprefix("warning: "))
@@ -84,6 +86,7 @@ def _keep_typed(ctx: click.Context) -> str:
     STUCK_OPTION,
     SANDBOX_OPTION,
     NOTIFY_OPTION,
+    METRICS_OPTION,
     OWN_PROCESS_OPTIONS,
     YES_OPTION,
     MINE_OPTION,
@@ -118,6 +121,8 @@ def _carry_out(ctx: click.Context, verb: Any, target: str, told: dict[str, Any],
     from .detached import detach  # noqa: PLC0415
     from .host import attended  # noqa: PLC0415
 
+    if ctx.params["detach"] and ctx.params.get("metrics"):
+        raise UsageError("--detach takes no --metrics", hint="start it without --detach")
     if ctx.params["detach"] and told.get("store"):
         raise UsageError("--detach takes no --store", hint="start it without --detach, and further workers with work")
     host = host_of(ctx)

@@ -13,6 +13,7 @@ import anyio
 import click
 
 from ..commands.bar import Bar, Minutely
+from ..commands.metrics import MetricsServer, Watch
 from ..commands.observers import EventObserver, JsonLines, NoteObserver
 from ..commands.quote import Quote, objection
 from ..core.errors import BatcheditError, DiskError, InterruptedRunError, UsageError
@@ -30,7 +31,17 @@ _ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
 class Terminal:
     """``runs.Host`` for the command line. What is for the eye goes to stderr; results go to stdout."""
 
-    def __init__(self, *, yes: bool, never_asks: bool, quiet: bool, log_json: bool, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        yes: bool,
+        never_asks: bool,
+        quiet: bool,
+        log_json: bool,
+        verbose: bool = False,
+        metrics: str | None = None,
+    ) -> None:
+        """``metrics`` is where ``--metrics`` wants them. UsageError where that can't be."""
         self.environ: Mapping[str, str] = os.environ
         self.stop = Stop()
         self._yes = yes or never_asks
@@ -39,13 +50,16 @@ class Terminal:
         self._log_json = log_json
         self._verbose = verbose
         self._bar: Bar | None = None
+        self._metrics = Watch(self.stop) if metrics else None
         self._warned: set[str] = set()
+        self._server = MetricsServer(metrics, self._metrics, self.say) if metrics and self._metrics else None
 
     def observers(self) -> Sequence[Observer]:
         """Notes for the person, or everything as JSON lines."""
+        watching: list[Observer] = [self._metrics] if self._metrics else []
         if self._log_json:
-            return [JsonLines(sys.stderr)]
-        return [NoteObserver(self.say, self.insist), *([EventObserver(self.say)] if self._verbose else [])]
+            return [JsonLines(sys.stderr), *watching]
+        return [NoteObserver(self.say, self.insist), *([EventObserver(self.say)] if self._verbose else []), *watching]
 
     def say(self, text: str) -> None:
         """One line, above the bar if there is one."""
@@ -119,7 +133,19 @@ class Terminal:
         return answer
 
     def watch(self, total: int) -> Callable[[Snapshot], None] | None:
-        """A bar on a terminal; a line a minute elsewhere."""
+        """A bar on a terminal; a line a minute elsewhere. Whoever asks for the numbers is shown them too."""
+        shown, metrics = self._watch(total), self._metrics
+        if metrics is None:
+            return shown
+
+        def both(now: Snapshot) -> None:
+            metrics.refresh(now)
+            if shown is not None:
+                shown(now)
+
+        return both
+
+    def _watch(self, total: int) -> Callable[[Snapshot], None] | None:
         if self._quiet or self._log_json:
             return None
         if not sys.stderr.isatty():
@@ -132,6 +158,18 @@ class Terminal:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+    def hears(self) -> None:
+        """From now on a signal ends the command in order."""
+        if self._metrics is not None:
+            self._metrics.hears_signals = True
+
+    def leave(self) -> None:
+        """The command is at its end, and with it the numbers of ``--metrics``."""
+        self.close()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
 
 def _typed_line() -> str:
@@ -162,7 +200,7 @@ def attended(host: Terminal, work: Callable[[], Awaitable[T]]) -> T:
     try:
         result = anyio.run(both)
     finally:
-        host.close()
+        host.leave()
     if isinstance(result, BatcheditError):
         raise result
     return result
@@ -180,6 +218,7 @@ def _ending_signals() -> list[signal.Signals]:
 
 async def _hear(host: Terminal, everything: anyio.CancelScope) -> None:
     with anyio.open_signal_receiver(*_ending_signals()) as signals:
+        host.hears()
         async for number in signals:
             if host.stop.reason is not None:
                 with suppress(OSError):  # the terminal may be gone

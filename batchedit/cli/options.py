@@ -415,6 +415,9 @@ NOTIFY_OPTION = setting(
     metavar="URL",
     help="Post the summary there: a Slack web hook, your own, or mailto://, … by Apprise.",
 )
+METRICS_OPTION = setting(
+    "--metrics", metavar="HOST:PORT", help="Numbers for Prometheus there, and /healthz and /readyz, while it goes on."
+)
 AWAKE_OPTION = setting("--allow-sleep", is_flag=True, help="Don't keep the machine awake while the run goes on.")
 OWN_PROCESS_OPTIONS = (
     setting(
@@ -450,14 +453,14 @@ _GROUPS: Mapping[str, Any] = {
     "How it comes back": FORMAT_OPTION,
     "What is bought": (
         CANARY_OPTION, *BUYING_OPTIONS, FRESH_OPTION, STUCK_OPTION, SANDBOX_OPTION, YES_OPTION, MINE_OPTION,
-        NOTIFY_OPTION, *OWN_PROCESS_OPTIONS,
+        NOTIFY_OPTION, METRICS_OPTION, *OWN_PROCESS_OPTIONS,
     ),
     "The service": SERVICE_OPTIONS,
     "Every command": COMMON_OPTIONS,
 }  # fmt: skip
 HEADINGS: Mapping[str, str] = {key: heading for heading, group in _GROUPS.items() for key in _keys(group)}
 """An option's key → the heading that the help shows it under."""
-ALL_KEYS = frozenset(HEADINGS) - {"notify", "detach"}
+ALL_KEYS = frozenset(HEADINGS) - {"notify", "detach", "metrics"}
 TAKEN_UNNAMED = _keys(MANIFEST_OPTIONS) - {
     "price",  # the question would show it as what the pictures cost
     "image_root",  # it decides which files of this machine are sent
@@ -465,7 +468,7 @@ TAKEN_UNNAMED = _keys(MANIFEST_OPTIONS) - {
 """What a settings file that nobody named may set."""
 _LIMITS = frozenset({"max_cost", "canary", "until", "stop_after_failures", "sandbox"})
 """Without these more would be bought than their writer meant."""
-NOT_SETTINGS = frozenset({"config", "log_json", "quiet", "verbose", "yes", "notify", "detach"})
+NOT_SETTINGS = frozenset({"config", "log_json", "quiet", "verbose", "yes", "notify", "detach", "metrics"})
 
 
 def given(ctx: click.Context) -> dict[str, Any]:

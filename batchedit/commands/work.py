@@ -98,6 +98,7 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
                 pool.price = read_fact(found.facts, ASKED_PRICE, whole, 0)
                 pool.approval = StoreApproval((), price=pool.price)
                 counts = (await ledger.totals()).counts
+                observer.note("working", f"working at the run {found.name}", folder=found.name)
                 show = host.watch(sum(counts.by_state.values()))
                 error: BatcheditError | None = None
                 try:

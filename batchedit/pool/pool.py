@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
+from time import monotonic
 
 import anyio
 
@@ -14,6 +15,7 @@ from ..core.errors import CheckpointError, KnownRequestError, StaleRecordError
 from ..core.events import Accepted, Event, Priced, Reserved, Resumed
 from ..core.lifecycle import advance
 from ..core.model import Kind, Problem, Record
+from ..core.timing import Durations
 from ..ports import Api, Files, Ledger, Observer
 from .governor import Clock, Governor
 
@@ -48,6 +50,8 @@ class Pool:
     asked_in_vain: int = 0
     pricing: anyio.Lock = field(default_factory=anyio.Lock)
     first_cost: anyio.Lock = field(default_factory=anyio.Lock)
+    commits: Durations = field(default_factory=Durations)
+    beat_at: float | None = None
     downloads: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(DOWNLOADS, fast_acquire=True))
 
 
@@ -55,6 +59,7 @@ async def apply_event(pool: Pool, record: Record, event: Event) -> Record:
     """The record after ``event``, on disk if the event is a durable one."""
     after = advance(record, event)
     if event.durable:
+        began = monotonic()
         try:
             after = await (
                 pool.checkpoint.reserve(after, event)
@@ -69,6 +74,7 @@ async def apply_event(pool: Pool, record: Record, event: Event) -> Record:
             ):
                 pool.governor.switch.halt(error)  # nobody buys on while this one's error is on its way up
             raise
+        pool.commits.add(monotonic() - began)
     pool.observer.saw(after, event)
     return after
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -96,6 +97,7 @@ async def _live(pool: Pool, stop: Stop) -> None:
     try:
         while True:
             await pool.checkpoint.beat()
+            pool.beat_at = monotonic()
             await anyio.sleep(pool.checkpoint.beat_seconds)
     except BatcheditError as error:
         pool.governor.switch.halt(error)
@@ -122,4 +124,6 @@ async def snapshot(pool: Pool) -> Snapshot:
     counts, money = await pool.checkpoint.totals()
     outlook = pool.governor.outlook
     eta = outlook.eta(counts.of(State.PLANNED))
-    return Snapshot(counts, money, eta, outlook.stalled(), pool.governor.posts.paused(), outlook.slowed)
+    return Snapshot(
+        counts, money, eta, outlook.stalled(), pool.governor.posts.paused(), outlook.slowed, pool.commits, pool.beat_at
+    )
