@@ -8,7 +8,7 @@ from collections import Counter
 from ..manifest.nearest import plain
 from ..manifest.rownames import Rows
 from ..manifest.rows import shown
-from ..manifest.wordlike import MOJIBAKE
+from ..manifest.wordlike import garbled_word
 
 _OTHER_BRACKETS = re.compile(
     r"\[\[?([^\[\]]{1,80})\]\]?|<<([^<>]{1,80})>>|«([^«»]{1,80})»|%([^%\s][^%]{0,79})%"
@@ -30,8 +30,8 @@ class Oddities:
         """A text that goes out."""
         if "[" in text or "<<" in text or "%" in text or "«" in text:
             self.bracketed.update(self.columns_in(text))
-        if not text.isascii() and (found := MOJIBAKE(text)):
-            self.garbled_word = self.garbled_word or shown(found.group(), 40)
+        if not text.isascii() and (word := garbled_word(text)):
+            self.garbled_word = self.garbled_word or shown(word, 40)
             self.garbled.add(row, id_)
 
     def see_id(self, id_: str, row: int) -> None:

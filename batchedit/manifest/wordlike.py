@@ -14,10 +14,23 @@ _MIXED = re.compile("[A-Za-z][\u0400-\u04ff]|[\u0400-\u04ff][A-Za-z]")
 _WITHIN_WORDS = frozenset("’‘'-–—\u00ad")
 """Marks that may stand between two letters."""
 
-MOJIBAKE = re.compile(
-    r"\S*(?:Ã[\u0080-\u00bfŒœŠšŸŽžƒˆ˜–-›€™]|â€[\u0080-\u00bf™œ“”˜¦–—]|Â[\u00a0-\u00bf]|ðŸ|[ÐÑ][\u0080-\u00bf][ÐÑ])\S*"
+_GARBLED = re.compile(
+    r"Ã[\u0080-\u00bfŒœŠšŸŽžƒˆ˜–-›€™]|â€[\u0080-\u00bf™œ“”˜¦–—]|Â[\u00a0-\u00bf]|ðŸ|[ÐÑ][\u0080-\u00bf][ÐÑ]"
 ).search
-"""A word of UTF-8 that was read as windows-1252 and saved so: ``KÃ¼hlschrank``."""
+_AROUND = 30  # letters of the word on each side
+
+
+def garbled_word(text: str) -> str:
+    """The first word of ``text`` that is UTF-8 read as windows-1252 and saved so, ``KÃ¼hlschrank``; ``""`` for none."""
+    found = _GARBLED(text)
+    if found is None:
+        return ""
+    start, end = found.span()
+    while start > max(0, found.start() - _AROUND) and not text[start - 1].isspace():
+        start -= 1
+    while end < min(len(text), found.end() + _AROUND) and not text[end].isspace():
+        end += 1
+    return text[start:end]
 
 
 def is_wordlike(data: bytes, codec: str) -> bool:
