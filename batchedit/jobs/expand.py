@@ -24,7 +24,7 @@ from .image_cells import CellError, Pages, Pictures
 from .left_out import is_no_picture, is_total, is_unticked, why_no_product
 from .messages import reason, value_shown
 from .naming import Namer
-from .oddities import Oddities, may_be_odd
+from .oddities import Oddities
 from .prompt import Merge, Prompt
 from .recipe import Recipe, choose_sources, find_column, find_id
 from .schema import compile_schema
@@ -262,8 +262,7 @@ class Expander:
             text = self._prompt.render(cells)
             if "{" in text and not self._prompt.has_braces:
                 text = self._merge.fill(text, cells)
-            if may_be_odd(text):
-                self.oddities.see_text(text, number, id_)
+            self.oddities.see_text(text, number, id_)
             if not is_blank(text):
                 inputs[self._prompt_field] = text
         if problems or not self._required <= inputs.keys() or not self._schema.is_valid(inputs):
@@ -275,8 +274,7 @@ class Expander:
         text = cell if type(cell) is str else text_of(cell)
         if len(text) <= PLACEHOLDER_MOST and is_placeholder(text):
             raise CellError("stands for an empty cell")
-        if may_be_odd(text):
-            self.oddities.see_text(text, self._pictures.row, self._pictures.id)
+        self.oddities.see_text(text, self._pictures.row, self._pictures.id)
         return self._merge.fill(text, cells) if "{" in text else text
 
     def _sheet_errors(self, cells: dict[str, Any]) -> list[CellProblem] | None:

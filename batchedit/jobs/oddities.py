@@ -16,11 +16,6 @@ _OTHER_BRACKETS = re.compile(
 _SHORTENED = re.compile(r"\d(?:[.,]\d+)?E\+\d{2,3}", re.IGNORECASE).fullmatch
 
 
-def may_be_odd(text: str) -> bool:
-    """Whether a text is to be looked at: quick, since each row's is asked, and never wrongly False."""
-    return not text.isascii() or "[" in text or "%" in text or "<<" in text
-
-
 class Oddities:
     """``bracketed``: rows by word, such as ``[Title]``, that stands where ``{Title}`` is probably meant. ``shortened``: rows
     whose id is a number that a spreadsheet has rounded. ``garbled``: rows with ``KÃ¼hlschrank``, and the first such word.
@@ -33,6 +28,8 @@ class Oddities:
 
     def see_text(self, text: str, row: int, id_: str) -> None:
         """A text that goes out."""
+        if text.isascii() and "[" not in text and "%" not in text and "<<" not in text:
+            return  # as nearly every text of a million
         self.bracketed.update(self.columns_in(text))
         if not text.isascii() and (word := garbled_word(text)):
             self.garbled_word = self.garbled_word or shown(word, 40)
