@@ -26,6 +26,10 @@ UPLOAD_MOST = 2 * 10**9
 UNPACKED_MOST = 8 * 10**9
 """Bytes that come out of one archive."""
 FILES_MOST = 100_000
+BOMB_BYTES, BOMB_TIMES = 256 * 10**6, 300
+"""An archive that would become so large, and so many times its own size, was made to fill a disk: no sheet or picture packs
+like that.
+"""
 SHEETS = frozenset(
     {
         ".csv",
@@ -120,7 +124,9 @@ def _unpack(draft: Draft, archive: Path) -> list[str]:
     total = left = 0
     try:
         with zipfile.ZipFile(archive) as packed:
-            for entry in _wanted(packed):
+            entries = list(_wanted(packed))
+            _check_unpacked(draft, archive, sum(entry.file_size for entry in entries if entry))
+            for entry in entries:
                 if entry is None:
                     left += 1
                     continue
@@ -143,6 +149,19 @@ def _unpack(draft: Draft, archive: Path) -> list[str]:
         if left
         else []
     )
+
+
+def _check_unpacked(draft: Draft, archive: Path, total: int) -> None:
+    """Before anything is written. ``zipfile`` lets no more come out of a member than the archive says."""
+    size = archive.stat().st_size
+    if total > UNPACKED_MOST or (total > BOMB_BYTES and total > size * BOMB_TIMES):
+        archive.unlink(missing_ok=True)
+        raise ManifestError(
+            f"{draft.name} has {megabytes(size)} and would unpack to {megabytes(total)}; it was not unpacked",
+            hint="pack the sheet and its pictures alone, then drop it again",
+        )
+    if total > (free := shutil.disk_usage(draft.folder).free):
+        raise OutputError(f"this disk has {megabytes(free)} left, and {draft.name} unpacks to {megabytes(total)}")
 
 
 def _wanted(packed: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo | None]:

@@ -25,6 +25,7 @@ from ..ledger.register import Register
 from ..settings.model import Settings
 
 _ID = re.compile(r"[0-9a-f]{12}").fullmatch
+_KEPT_SECONDS = 86_400.0
 LOOK_CHOICES = ("encoding", "delimiter", "sheet", "header_row", "map", "set", "prompt")
 """What decides how a sheet is read and which of its columns are what."""
 CHOICES = (*LOOK_CHOICES, "sizes", "variants")
@@ -104,6 +105,14 @@ class Drafts:
         folders = self.folder.iterdir() if self.folder.is_dir() else ()
         found = [draft for folder in folders if _ID(folder.name) and (draft := _read(folder)) is not None]
         return sorted((draft for draft in found if draft.sheet and not draft.run), key=lambda draft: -draft.made_at)
+
+    def sweep(self) -> None:
+        """Uploads of yesterday that never became a sheet are gone: no page lists them, and they may be large."""
+        folders = self.folder.iterdir() if self.folder.is_dir() else ()
+        for folder in folders:
+            draft = _read(folder) if _ID(folder.name) else None
+            if draft is not None and not draft.sheet and not draft.run and time() - draft.made_at > _KEPT_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def remove(self, draft: Draft) -> None:
         """The sheet's copy, its pictures and what was chosen are gone. UsageError for one that is a run."""

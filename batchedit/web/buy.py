@@ -63,7 +63,7 @@ class Buy:
                 return told
             if told["error"]:
                 return page(request, "unread", draft=draft, play=draft.play, look=told, at="price")
-        return page(request, "buy", draft=draft, play=draft.play, offer=told, at="price")
+        return page(request, "buy", draft=draft, play=draft.play, offer=told, at="price", run=run_id(told["folder"]))
 
     async def buy(self, request: Request, told: Told) -> Told:
         """The yes: to the offer that the page showed, by its name. It is used once."""

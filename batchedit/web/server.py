@@ -78,7 +78,9 @@ def serve(environ: Mapping[str, str], ready: Callable[[str], None], *, port: int
     with lock:
         workers = Workers(environ)
         guests = GuestFile(folder)
-        app = make_app(Desk(environ, Drafts(environ), workers, Path.cwd(), guests))
+        drafts = Drafts(environ)
+        drafts.sweep()
+        app = make_app(Desk(environ, drafts, workers, Path.cwd(), guests))
         listen = partial(LocalServer, app, ready, policy=pages.POLICY, token=links.token, guest=guests.find)
         server = _listen(listen, port or link.port, wanted=bool(port))
         links.keep(replace(link, port=server.port))

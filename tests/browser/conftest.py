@@ -128,7 +128,8 @@ class Watched:
     """A page, everything it logged, and every address that it asked for."""
 
     def __init__(self, browser: Any, **options: Any) -> None:
-        self.context = browser.new_context(viewport={"width": 1280, "height": 860}, accept_downloads=True, **options)
+        wanted = {"viewport": {"width": 1280, "height": 860}, "accept_downloads": True, **options}
+        self.context = browser.new_context(**wanted)
         self.context.set_default_timeout(SECONDS * 1000)
         self.context.set_default_navigation_timeout(SECONDS * 1000)
         self.context.add_init_script(UNTOUCHABLE)

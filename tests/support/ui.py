@@ -56,7 +56,7 @@ class Ui:
         assert self.until(draft, "take")["error"] is None
         return str(draft)
 
-    def until(self, draft: str, step: str, seconds: float = 60) -> dict[str, Any]:
+    def until(self, draft: str, step: str, seconds: float = 300) -> dict[str, Any]:
         """Wait until a step is done."""
         end = time.monotonic() + seconds
         while True:

@@ -34,7 +34,7 @@ def offered(ui: Ui, draft: str, *, first: int = 0, cap: float | None = 5) -> dic
     return dict(orjson.loads((ui.folder(draft) / "offer.json").read_bytes()))
 
 
-def ended(ui: Ui, run: str, seconds: float = 90) -> dict[str, Any]:
+def ended(ui: Ui, run: str, seconds: float = 300) -> dict[str, Any]:
     end = time.monotonic() + seconds
     while (told := ui.http.get(f"api/runs/{run}/live").json())["state"] not in {"finished", "stopped"} or not told[
         "done"

@@ -35,7 +35,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
 
 def test_forged_requests_are_refused(ui: Ui) -> None:
     base = ui.origin
-    with httpx.Client(timeout=10, trust_env=False) as http:
+    with httpx.Client(timeout=90, trust_env=False) as http:
         forged = [
             http.get(f"{base}/"),
             http.get(f"{base}/{'x' * len(ui.token)}/"),
@@ -85,7 +85,7 @@ def test_the_address_is_the_same_after_a_restart_and_a_new_link_revokes_it(tmp_p
     with browsing(tmp_path) as again:
         assert again.url == before
         with browsing(tmp_path, "--new-link") as other:  # the one that runs stays the only one
-            assert other.process.wait(20) == 0
+            assert other.process.wait(120) == 0
             assert other.url != before
             assert again.http.get("").status_code == 403
             assert httpx.get(other.url, trust_env=False).status_code == 200
@@ -115,7 +115,7 @@ def test_a_link_that_others_can_read_is_no_secret(tmp_path: Path) -> None:
 def test_a_second_one_shows_the_address_of_the_first(ui: Ui, tmp_path: Path) -> None:
     with browsing(tmp_path, environ={"BATCHEDIT_STATE": str(ui.state)}) as second:
         assert second.url == ui.url
-        assert second.process.wait(20) == 0
+        assert second.process.wait(120) == 0
 
 
 def test_it_listens_on_this_machine_alone(ui: Ui) -> None:
