@@ -106,6 +106,12 @@ class Findings:
             for told in self._db.execute(query, {"cause": cause, "most": PAGE, "begin": begin})
         ]
 
+    def all(self) -> Iterator[Finding]:
+        """Each fault, in order of row."""
+        query = "SELECT row, id, field, value, reason, left_out FROM problems ORDER BY n"
+        rows = self._db.execute(query)
+        return (Finding(row, id_, field, value, reason, bool(out)) for row, id_, field, value, reason, out in rows)
+
     def place(self, cause: int, row: int) -> int | None:
         """How many of one cause stand before the first of ``row``; None if the row has no problem."""
         first = "SELECT min(n) FROM problems WHERE row = :row AND :cause IN (0, cause)"

@@ -57,10 +57,12 @@ class Buy:
         draft = await self._desk.draft(request)
         if draft.run:
             return RedirectResponse(f"../../runs/{run_id(draft.run)}", status_code=303)
+        told: Told = {}
         for step, doing in ((Step.CHECK, "Checking every row"), (Step.OFFER, "Making the offer")):
-            told = await looked(self._desk, request, draft, step, doing)
-            if isinstance(told, Response):
-                return told
+            answer = await looked(self._desk, request, draft, step, doing)
+            if isinstance(answer, Response):
+                return answer
+            told = answer
             if told["error"]:
                 return page(request, "unread", draft=draft, play=draft.play, look=told, at="price")
         return page(request, "buy", draft=draft, play=draft.play, offer=told, at="price", run=run_id(told["folder"]))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from ..commands.draft_edits import Alike, Edits
+from ..commands.draft_problems import write_problems
 from ..commands.draft_work import Step
 from ..commands.drafts import Draft
+from ..core.errors import OutputError
 from ..ledger.findings import PAGE, Findings
 from ..review.json_body import BadRequestError
 from .desk import Desk, Told, call, shown
@@ -32,6 +36,7 @@ class Problems:
         self._desk = desk
         self.routes = [
             Route("/drafts/{draft}/problems", shown(self.show)),
+            Route("/drafts/{draft}/problems.csv", shown(self.download)),
             Route("/api/drafts/{draft}/cell", call(self.cell), methods=["POST"]),
             Route("/api/drafts/{draft}/alike", call(self.alike), methods=["POST"]),
             Route("/api/drafts/{draft}/leave", call(self.leave), methods=["POST"]),
@@ -50,6 +55,19 @@ class Problems:
         cause, begin, row = (_number(query.get(name, "")) for name in ("cause", "from", "row"))
         data = await to_thread.run_sync(_listed, draft, cause, begin, row)
         return page(request, "problems", draft=draft, play=draft.play, look=told, at="problems", **data)
+
+    async def download(self, request: Request) -> Response:
+        """All of them as a file, for whoever owns the sheet."""
+        draft = await self._desk.draft(request)
+        told = await looked(self._desk, request, draft, Step.CHECK, "Checking every row")
+        if isinstance(told, Response):
+            return told
+        try:
+            path = await to_thread.run_sync(write_problems, draft)
+        except (OSError, sqlite3.Error) as error:
+            raise OutputError(f"the list can't be written: {error}") from error
+        name = f"{Path(draft.name).stem} problems.csv"
+        return FileResponse(path, filename=name, media_type="text/csv", headers={"cache-control": "no-store"})
 
     async def cell(self, request: Request, told: Told) -> Told:
         """One cell of one row."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import resource
@@ -150,3 +151,18 @@ def test_an_upload_that_never_became_a_sheet_is_gone_the_day_after(tmp_path: Pat
             path.write_text(json.dumps(json.loads(path.read_bytes()) | {"made_at": time.time() - 90_000}))
     with browsing(tmp_path) as ui:
         assert [ui.folder(draft).exists() for draft in (whole, never, fresh)] == [True, False, True]
+
+
+def test_every_problem_is_in_the_list_to_download(ui: Ui) -> None:
+    rows = "".join(f'S{n},http://e.com/{n}.jpg,"=HYPERLINK(1)"\n' for n in range(150))
+    draft = ui.drop(f"sku,image,prompt\n{rows}".encode(), "Ünser shop.csv")
+    ui.until(draft, "check")
+    ui.call(f"drafts/{draft}/leave", row=2)
+    ui.until(draft, "check")
+    answer = ui.http.get(f"drafts/{draft}/problems.csv")
+    assert "problems.csv" in answer.headers["content-disposition"]
+    lines = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    assert len(lines) == 150
+    assert (lines[0]["row"], lines[0]["column"], lines[0]["cell"]) == ("2", "image", "http://e.com/0.jpg")
+    assert [line["left out"] for line in lines[:2]] == ["yes", ""]
+    assert "http://" in lines[149]["what is wrong"]
