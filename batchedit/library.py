@@ -24,10 +24,13 @@ from .core.policy import NO_CAP
 from .settings.model import Settings
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import pandas as pd
 
     from .commands.quote import Quote
     from .core.model import Money
+    from .core.steps import ProgressCallback
     from .planning.plan import Plan
     from .ports import Observer, Snapshot, Stop
     from .results.report import Report
@@ -402,6 +405,12 @@ class _Host:
         if text not in self._warned:
             self._warned.add(text)
             logging.getLogger("batchedit").warning("%s", text)
+
+    def step(self, what: str) -> AbstractContextManager[ProgressCallback]:
+        """A program is told of the pool's progress alone."""
+        from .core.steps import no_steps  # noqa: PLC0415 - as above
+
+        return no_steps(what)
 
     async def confirm(self, quote: Quote) -> None:
         """Calling ``run`` is the yes, as ``--yes`` is: it holds while nothing has turned out worse than it was shown."""

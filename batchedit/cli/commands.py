@@ -9,6 +9,7 @@ import click
 
 from ..commands import CONFIRMED
 from ..core.errors import UsageError
+from ..core.steps import Steps
 from ..core.typed import to_type
 from ..core.visible import one_line
 from . import log_lines
@@ -54,10 +55,19 @@ def host_of(ctx: click.Context) -> Any:
         log_json=params["log_json"],
         verbose=params["verbose"],
         metrics=params.get("metrics"),
+        as_json=params.get("as_json", False),
     )
     if warning:
         host.warn(warning.removeprefix("warning: "))
     return host
+
+
+def steps_of(ctx: click.Context) -> Steps:
+    """How far its steps are, for a command that asks nothing: on stderr, and with neither --quiet nor --log-json."""
+    from .host import Terminal  # noqa: PLC0415 - `--help` needs none of it
+
+    quiet, log_json = ctx.params["quiet"], ctx.params["log_json"]
+    return Terminal(yes=False, never_asks=False, quiet=quiet, log_json=log_json).step
 
 
 def _keep_typed(ctx: click.Context) -> str:
@@ -207,7 +217,8 @@ def results(ctx: click.Context, /, run: str, kind: str | None, to: str | None, *
     def warn(text: str) -> None:
         log_lines.tell(f"warning: {text}", "warning")
 
-    click.echo(one_line(write_again(run, given(ctx), kind=kind, to=Path(to) if to else None, warn=warn)))
+    where, steps = Path(to) if to else None, steps_of(ctx)
+    click.echo(one_line(write_again(run, given(ctx), kind=kind, to=where, warn=warn, steps=steps)))
     return 0
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import TypeVar
 
 import anyio
@@ -16,7 +16,9 @@ from ..commands.bar import Bar, Minutely
 from ..commands.metrics import MetricsServer, Watch
 from ..commands.observers import EventObserver, JsonLines, NoteObserver
 from ..commands.quote import Quote, objection
+from ..commands.step_bar import StepBar, StepLines
 from ..core.errors import BatcheditError, DiskError, InterruptedRunError, UsageError
+from ..core.steps import ProgressCallback, no_steps
 from ..core.visible import one_line
 from ..ports import Observer, Snapshot, Stop
 from . import log_lines
@@ -39,6 +41,7 @@ class Terminal:
         quiet: bool,
         log_json: bool,
         verbose: bool = False,
+        as_json: bool = False,
         metrics: str | None = None,
     ) -> None:
         """``metrics`` is where ``--metrics`` wants them. UsageError where that can't be."""
@@ -51,6 +54,8 @@ class Terminal:
         self._verbose = verbose
         self._bar: Bar | None = None
         self._metrics = Watch(self.stop) if metrics else None
+        self._shows_steps = not (quiet or log_json or as_json)
+        self._step_bar: StepBar | None = None
         self._warned: set[str] = set()
         self._server = MetricsServer(metrics, self._metrics, self.say) if metrics and self._metrics else None
 
@@ -86,7 +91,7 @@ class Terminal:
     def _put(self, text: str) -> None:
         if self._bar is not None:
             self._bar.say(text)
-        else:
+        elif self._step_bar is None or not self._step_bar.say(text):
             click.echo(text, err=True)
 
     async def confirm(self, quote: Quote) -> None:
@@ -152,6 +157,16 @@ class Terminal:
             return Minutely(total, self.say, play=self._play).refresh
         self._bar = Bar(total, bar_stream(), play=self._play)
         return self._bar.refresh
+
+    def step(self, what: str) -> AbstractContextManager[ProgressCallback]:
+        """A bar on a terminal, a line a minute elsewhere. The pool's bar is over by then."""
+        if not self._shows_steps:
+            return no_steps(what)
+        self.close()
+        if not sys.stderr.isatty():
+            return StepLines(self.say).step(what)
+        self._step_bar = self._step_bar or StepBar(bar_stream())
+        return self._step_bar.step(what)
 
     def close(self) -> None:
         """Leave the bar as it is."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ import click
 from ..core.typed import to_type
 from ..core.visible import one_line
 from .browser import opened_browser
+from .commands import steps_of
 from .completion import complete_run
 from .group import EPILOG, batchedit, command
 from .options import COMMON_OPTIONS, STORE_OPTION, given, options
-from .streams import bar_stream
 
 
 @command("gallery")
@@ -29,7 +28,7 @@ def gallery(ctx: click.Context, /, run: str, quiet: bool, **_: Any) -> int:
     from ..commands import gallery as making  # noqa: PLC0415 - `--help` needs none of it
     from .show import number  # noqa: PLC0415
 
-    made = making.gallery(run, given(ctx), _bar(quiet, "thumbnails"))
+    made = making.gallery(run, given(ctx), steps_of(ctx))
     click.echo(one_line(made.path))
     if not quiet:
         _say(f"{number(made.pictures, 'picture')}, {made.flagged:,} with something odd")
@@ -48,7 +47,7 @@ def gallery(ctx: click.Context, /, run: str, quiet: bool, **_: Any) -> int:
 @options(STORE_OPTION, COMMON_OPTIONS)
 @click.pass_context
 def review(
-    ctx: click.Context, /, *, run: str, decisions: str | None, no_open: bool, port: int, who: str, quiet: bool, **_: Any
+    ctx: click.Context, /, *, run: str, decisions: str | None, no_open: bool, port: int, who: str, **_: Any
 ) -> int:
     """Look, approve, reject, note: the gallery served on this machine, every mark kept at once."""
     from ..commands import review as reviewing  # noqa: PLC0415 - `--help` needs none of it
@@ -73,7 +72,7 @@ def review(
         _tell_progress(folder, progress)
 
     with ExitStack() as opening:
-        reviewing.review(run, given(ctx), ready, ended, port=port, who=who, told=_bar(quiet, "thumbnails"))
+        reviewing.review(run, given(ctx), ready, ended, port=port, who=who, steps=steps_of(ctx))
     return 0
 
 
@@ -92,9 +91,9 @@ def deliver(
     from ..commands import deliver as delivery  # noqa: PLC0415 - `--help` needs none of it
     from .show import number  # noqa: PLC0415
 
-    told = _bar(quiet, "copied")
+    steps = steps_of(ctx)
     signer = _signer(Path(sign)) if sign else None
-    done = delivery.deliver(run, given(ctx), Path(to), force=force, with_costs=with_costs, told=told, signer=signer)
+    done = delivery.deliver(run, given(ctx), Path(to), force=force, with_costs=with_costs, steps=steps, signer=signer)
     click.echo(one_line(done.to))
     if not quiet:
         if signer is not None:
@@ -170,20 +169,3 @@ def _free(run: Path) -> Path:
 
 def _say(text: str) -> None:
     click.echo(one_line(text), err=True)
-
-
-def _bar(quiet: bool, what: str) -> Callable[[int, int], None]:
-    """A bar on a terminal for what takes longer than a moment."""
-    from tqdm import tqdm  # noqa: PLC0415 - `--help` needs none of it
-
-    bar: tqdm[Any] = tqdm(
-        desc=what, unit="", leave=False, delay=1, disable=quiet or not sys.stderr.isatty(), file=bar_stream()
-    )
-
-    def told(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-        if done >= total:
-            bar.close()
-
-    return told

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from os import environ as environment
 from pathlib import Path
 
 from ..core.errors import RestWaitsError, UsageError
+from ..core.steps import ProgressCallback, no_steps
 from ..core.typed import to_type
 from ..ledger.register import Register
 from ..ports import Observer, Snapshot, Stop
@@ -96,6 +98,9 @@ class _Asking:
     def warn(self, text: str) -> None:
         self._host.warn(text)
 
+    def step(self, what: str) -> AbstractContextManager[ProgressCallback]:
+        return self._host.step(what)
+
     async def confirm(self, quote: Quote) -> None:
         await self._host.confirm(quote)
         self.quote, self.reached = quote, True
@@ -146,6 +151,10 @@ class Unattended:
         """Keep it, once."""
         if text not in self.warned:
             self.warned.append(text)
+
+    def step(self, what: str) -> AbstractContextManager[ProgressCallback]:
+        """Nobody watches."""
+        return no_steps(what)
 
     async def confirm(self, quote: Quote) -> None:
         """For ``offer`` alone, which lets nothing be bought."""

@@ -19,8 +19,9 @@ from ..core.errors import UsageError
 from ..core.model import Outcome, Record, State
 from ..core.money import type_usd
 from ..core.review import Card, Mark, Progress, Verdict
+from ..core.steps import Steps, counted, no_steps
 from ..core.typed import to_type
-from ..images.features import Album, ProgressCallback, no_progress, thumb_name
+from ..images.features import Album, thumb_name
 from ..jobs.signatures import unsigned
 from ..ledger.book import Decisions
 from ..ledger.gallery_rows import outcomes_of
@@ -35,7 +36,7 @@ from ..review.deliver import deliver as deliver_to
 from ..review.package import check_target
 from ..review.signing import Signer
 from .file_store import bring
-from .gallery import wanted
+from .gallery import THUMBNAILS, wanted
 from .kept_settings import Given
 from .local_session import LocalSession, opened_locally
 from .review import progress
@@ -59,7 +60,7 @@ def deliver(
     *,
     force: bool = False,
     with_costs: bool = False,
-    told: ProgressCallback = no_progress,
+    steps: Steps = no_steps,
     signer: Signer | None = None,
 ) -> Delivered:
     """Copies of the approved pictures with their manifest, checksums, contact sheet and the log of approvals.
@@ -83,11 +84,12 @@ def deliver(
             )
         files = {file.path: file for _, shot in chosen for file in shot.files}
         root = run.folder.path
-        bring(run.objects, root, files.values())
+        bring(run.objects, root, files.values(), steps)
         pictures = [Picture(root / path, path, file.sha256, root) for path, file in files.items()]
         with TemporaryDirectory(prefix="batchedit-") as scratch:
-            papers = partial(_papers, run, chosen, marks, Path(scratch), with_costs)
-            size = deliver_to(pictures, _lazily(papers), to, force=force, told=told, signer=signer)
+            papers = partial(_papers, run, chosen, marks, Path(scratch), with_costs, steps)
+            with steps("copying pictures") as told:
+                size = deliver_to(pictures, _lazily(papers), to, force=force, told=told, signer=signer)
         return Delivered(root, to, len(pictures), size, looking)
 
 
@@ -104,7 +106,12 @@ def _lazily(papers: Callable[[], list[Piece]]) -> Iterator[Piece]:
 
 
 def _papers(
-    run: LocalSession, chosen: list[tuple[Card, Record]], marks: Decisions, scratch: Path, with_costs: bool
+    run: LocalSession,
+    chosen: list[tuple[Card, Record]],
+    marks: Decisions,
+    scratch: Path,
+    with_costs: bool,
+    steps: Steps,
 ) -> list[Piece]:
     picked = _Picked if with_costs else _PickedForClient
     manifest = picked(run.manifest(), frozenset(card.row for card, _ in chosen))
@@ -113,14 +120,19 @@ def _papers(
         form = form_as(manifest.form, kind)
         outcomes = (line._replace(decision=Verdict.APPROVE.value) for line in outcomes_of(chosen, flags))
         shown = outcomes if with_costs else map(_for_client, outcomes)
-        write_results(manifest, shown, scratch / f"manifest.{kind}", form=form, added=added)
+        with steps(f"writing manifest.{kind}") as told:
+            lines = counted(shown, told, len(chosen))
+            write_results(manifest, lines, scratch / f"manifest.{kind}", form=form, added=added)
     (scratch / "approvals.csv").write_text(
         _approvals(chosen, marks, manifest.form, with_costs), encoding="utf-8", newline=""
     )
     album = Album(run.folder.thumbs)
-    album.look(wanted([replace(card, shots=(shot,)) for card, shot in chosen], run.folder, run.picture_roots))
+    with steps(THUMBNAILS) as told:
+        shots = [replace(card, shots=(shot,)) for card, shot in chosen]
+        album.look(wanted(shots, run.folder, run.picture_roots), told)
     title = f"{run.folder.path.resolve().name}: {len(chosen):,} approved"
-    contact_sheet(prints_of(chosen, album.folder, manifest.form), scratch / "contact-sheet.pdf", title)
+    with steps("writing contact-sheet.pdf") as told:
+        contact_sheet(prints_of(chosen, album.folder, manifest.form), scratch / "contact-sheet.pdf", title, told)
     names = ("manifest.csv", "manifest.jsonl", "approvals.csv", "contact-sheet.pdf")
     return [Piece(scratch / name, name) for name in names]
 

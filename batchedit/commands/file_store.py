@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..core.errors import ManifestError, UsageError
 from ..core.model import SavedFile, State
+from ..core.steps import Steps, counted, no_steps
 from ..core.typed import quoted
 from ..disk import is_inside
 from ..files.objects import BLOBS, Objects, below, check_url
@@ -86,7 +87,7 @@ def blob_reader(objects: Objects | None) -> Callable[[str], bytes | None] | None
     return lambda sha256: objects.read(f"{BLOBS}/{sha256}")
 
 
-def bring(objects: Objects | None, folder: Path, files: Iterable[SavedFile]) -> None:
+def bring(objects: Objects | None, folder: Path, files: Iterable[SavedFile], steps: Steps = no_steps) -> None:
     """Copy those of ``files`` into the run's folder that it has not. One that is gone, or another, is left to its reader.
 
     Raises as ``Objects`` where the store can't be asked.
@@ -101,8 +102,10 @@ def bring(objects: Objects | None, folder: Path, files: Iterable[SavedFile]) -> 
     }
     missing = {path: sha256 for path, sha256 in missing.items() if not (folder / path).exists()}
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        for _ in threads.map(lambda one: objects.fetch(one[0], one[1], folder / one[0], folder), missing.items()):
-            pass
+        fetched = threads.map(lambda one: objects.fetch(one[0], one[1], folder / one[0], folder), missing.items())
+        with steps("fetching pictures") as told:
+            for _ in counted(fetched, told, len(missing), every=1):
+                pass
 
 
 def give_pictures(objects: Objects, pictures: Mapping[str, Path]) -> None:

@@ -9,6 +9,7 @@ import orjson
 
 from ..core.errors import BatcheditError, RestWaitsError
 from ..core.slowdown import Slowdown
+from ..core.steps import Steps, no_steps
 from ..disk import write_whole
 from ..ledger.book import Book
 from ..results.files import write_all
@@ -23,7 +24,13 @@ def finish(run: Session, error: BatcheditError | None) -> Report:
     """Write the results and the report. ``error`` goes into the report; it is raised only if even that fails."""
     try:
         report = write_report(
-            run.checkpoint, run.folder, run.settings, started_at=run.started_at, error=error, slowed=run.slowed
+            run.checkpoint,
+            run.folder,
+            run.settings,
+            started_at=run.started_at,
+            error=error,
+            slowed=run.slowed,
+            steps=run.host.step,
         )
         run.report = report
         if run.live is not None:
@@ -41,13 +48,14 @@ def write_report(
     started_at: float,
     error: BatcheditError | None = None,
     slowed: Slowdown | None = None,
+    steps: Steps = no_steps,
 ) -> Report:
     """The results, and ``report.json`` beside them. ``started_at`` is epoch seconds; ``error`` ended the command early.
 
     CheckpointError or OutputError where they can't be written.
     """
     keep(checkpoint, slowed)
-    warnings = write_all(checkpoint, folder, settings)
+    warnings = write_all(checkpoint, folder, settings, steps)
     report = make_report(
         checkpoint.counts(),
         checkpoint.money(),

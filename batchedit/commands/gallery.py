@@ -12,8 +12,9 @@ from ..core.errors import OutputError
 from ..core.model import Record, State
 from ..core.money import format_usd
 from ..core.review import Card
+from ..core.steps import Steps, no_steps
 from ..disk import is_inside
-from ..images.features import Album, Look, ProgressCallback, Wanted, no_progress
+from ..images.features import Album, Look, Wanted
 from ..ledger.book import Decisions
 from ..manifest.cells import text_of
 from ..manifest.read import Form, Manifest, Row
@@ -26,6 +27,9 @@ from ..run_folder import RunFolder
 from .file_store import bring
 from .kept_settings import Given
 from .local_session import LocalSession, opened_locally
+
+THUMBNAILS = "making thumbnails"
+"""The step that looks at pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +61,10 @@ class GalleryMade:
     kept: bool
 
 
-def gallery(run_name: str, given: Given, told: ProgressCallback = no_progress) -> GalleryMade:
+def gallery(run_name: str, given: Given, steps: Steps = no_steps) -> GalleryMade:
     """Write ``gallery.html``. Flags go into the checkpoint and the results, unless another process works on the run."""
     with opened_locally(run_name, given, "gallery") as run:
-        found = gather(run, told)
+        found = gather(run, steps)
         path = run.folder.path / "gallery.html"
         try:
             write_page(path, found.html(run.checkpoint.decisions, served=False))
@@ -70,21 +74,23 @@ def gallery(run_name: str, given: Given, told: ProgressCallback = no_progress) -
         return GalleryMade(run.folder.path, path, pictures, len(found.flags), run.writable)
 
 
-def gather(run: LocalSession, told: ProgressCallback = no_progress) -> Gathered:
+def gather(run: LocalSession, steps: Steps = no_steps) -> Gathered:
     """Read the run, make what thumbnails are missing, check every picture."""
     cards = run.checkpoint.cards()
-    bring(run.objects, run.folder.path, (file for card in cards for shot in card.shots for file in shot.files))
+    files = (file for card in cards for shot in card.shots for file in shot.files)
+    bring(run.objects, run.folder.path, files, steps)
     manifest = run.manifest()
     table, form = _table(manifest), manifest.form
     try:
-        looks = Album(run.folder.thumbs).look(wanted(cards, run.folder, run.picture_roots), told)
+        with steps(THUMBNAILS) as told:
+            looks = Album(run.folder.thumbs).look(wanted(cards, run.folder, run.picture_roots), told)
     except OSError as error:
         raise OutputError(f"thumbnails can't be written: {error.strerror or error}") from error
     flags = check(_subjects(cards), looks)
     if not _all_here(run, cards):
         flags = run.checkpoint.flags()
     elif run.writable and run.checkpoint.keep_flags(flags):
-        write_all(run.checkpoint, run.folder, run.settings)
+        write_all(run.checkpoint, run.folder, run.settings, steps)
     seen = [shown_card(card, form) for card in cards]
     flags = {job: sheet_flags(form, text) for job, text in flags.items()}
     return Gathered(seen, table, looks, flags, _about(run, cards))

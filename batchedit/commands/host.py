@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
+from ..core.steps import ProgressCallback
 from ..ports import Observer, Snapshot, Stop
 from .quote import Quote
 
@@ -25,6 +27,12 @@ class Host(Protocol):
 
     def warn(self, text: str) -> None:
         """What the person must know before anything is sent or bought: told however quiet the command is to be, once."""
+        ...
+
+    def step(self, what: str) -> AbstractContextManager[ProgressCallback]:
+        """Something that may take more than two seconds begins, said as ``checking rows``: what to call with how far it is,
+        from any thread. It is over at the end of the block.
+        """
         ...
 
     async def confirm(self, quote: Quote) -> None:

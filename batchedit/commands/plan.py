@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from anyio import to_thread
+
 from ..core.errors import ProxyRefusesError, TokenError, UsageError
 from ..ledger.account import account_of
 from ..ledger.register import Register
@@ -18,7 +20,7 @@ from .observers import ObserverGroup
 from .pricing import balance, catalogue_price, dearer
 from .session import check_account_of
 from .sharing import other_runs
-from .sheet_links import look_at_links, sample_links, tell_of_others
+from .sheet_links import CHECKING, look_at_links, sample_links, tell_of_others
 from .wiring import Service, client_for, find_model, model_from_catalogue, service
 
 
@@ -45,7 +47,8 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
         links = await look_at_links(manifest, source, settings, model, folder, state_of, host)
         sample = await sample_links(manifest, source, settings, model, before, state_of, host)
         request = IntakeRequest(manifest, source, folder, settings, model, links=links, runs=others)
-        what = sampled(survey_manifest(request, before), sample)
+        with host.step(CHECKING) as progress:
+            what = sampled(await to_thread.run_sync(survey_manifest, request, before, host.stop, progress), sample)
     price, told, charged = settings.price or 0, "--price", before.top_price
     if settings.price is None:
         charged = max(charged, register.cost(settings.service, settings.model))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ..core.steps import Steps, no_steps
 from ..results.files import write_one
 from .kept_settings import Given, kept_settings
 from .reading import run_to_read
@@ -17,10 +18,11 @@ def results(
     kind: str | None = None,
     to: Path | None = None,
     warn: Callable[[str], None] | None = None,
+    steps: Steps = no_steps,
 ) -> Path:
     """Write the enriched manifest again, in its own form or as ``kind``. May be called while a run is going on.
 
     ``warn`` is told what that form can't hold.
     """
     with run_to_read(run_name, given) as (folder, checkpoint):
-        return write_one(checkpoint, folder, kept_settings(checkpoint, folder, given), kind, to, warn)
+        return write_one(checkpoint, folder, kept_settings(checkpoint, folder, given), kind, to, warn, steps)

@@ -10,7 +10,7 @@ from time import time
 
 from ..core.model import State
 from ..core.review import Card, Mark, Progress, Verdict
-from ..images.features import ProgressCallback, no_progress
+from ..core.steps import Steps, no_steps
 from ..ledger.values import Having, TakenIn
 from ..manifest.cells import text_of
 from ..manifest.read import Row, open_manifest
@@ -38,7 +38,7 @@ def review(
     *,
     port: int = 0,
     who: str = "",
-    told: ProgressCallback = no_progress,
+    steps: Steps = no_steps,
 ) -> None:
     """Serve the run until the page says finish. ``ready`` gets the address, ``ended`` the run's
     folder and how far it came, always.
@@ -47,7 +47,7 @@ def review(
     own, so that a run may begin, go on and end meanwhile.
     """
     with opened_locally(run_name, given, "review") as run:
-        found, marks, folder = gather(run, told), run.checkpoint.decisions, run.folder.path
+        found, marks, folder = gather(run, steps), run.checkpoint.decisions, run.folder.path
     shots = [shot for card in found.cards for shot in card.shots]
     show = Show(
         folder=folder,
@@ -63,13 +63,13 @@ def review(
     finally:
         ended(folder, progress(found.cards, marks.all()))
         with opened_locally(run_name, given, "review") as run:
-            _into_results(run)
+            _into_results(run, steps)
 
 
-def _into_results(run: LocalSession) -> None:
+def _into_results(run: LocalSession, steps: Steps = no_steps) -> None:
     """What was said stands in the results. A run that goes on writes them when it ends."""
     if run.writable:
-        write_all(run.checkpoint, run.folder, run.settings)
+        write_all(run.checkpoint, run.folder, run.settings, steps)
 
 
 def _login() -> str:

@@ -34,7 +34,7 @@ from .purchase import buy
 from .reading import run_here
 from .session import Session, again, opened
 from .sharing import other_runs
-from .sheet_links import look_at_links, sample_links, tell_of_others
+from .sheet_links import CHECKING, look_at_links, sample_links, tell_of_others
 
 
 async def run(source: Path, settings: Settings, host: Host, *, name: str = "") -> Report:
@@ -88,7 +88,9 @@ async def _intake(run: Session, manifest: Manifest, source: Path, content: str |
         await to_thread.run_sync(objects.check)
     keep = partial(give_pictures, objects) if objects is not None else None
     request = IntakeRequest(manifest, source, folder, settings, model, content, links, others, keep)
-    return sampled(await to_thread.run_sync(take_in_manifest, run.checkpoint, request, host.stop), sample)
+    with host.step(CHECKING) as told:
+        what = await to_thread.run_sync(take_in_manifest, run.checkpoint, request, host.stop, told)
+    return sampled(what, sample)
 
 
 async def resume(run_name: str, given: Given, host: Host) -> Report:

@@ -20,6 +20,9 @@ from .host import Host
 from .observers import ObserverGroup
 from .proxy import find_proxy
 
+CHECKING = "checking rows"
+"""The step that reads a whole sheet."""
+
 
 def tell_of_others(host: Host, others: OtherRuns, register: Register) -> None:
     """What kept other runs from being looked up."""
@@ -55,20 +58,23 @@ async def look_at_links(
     links, proxy = None, find_proxy(host.environ)
     if settings.check_images:
         folder.make()
-        links = await ask_about_links(
-            manifest,
-            recipe,
-            folder,
-            state_of,
-            limit=settings.limit,
-            stop=host.stop,
-            observer=observer,
-            proxy=proxy,
-        )
+        with host.step("asking about links") as told:
+            links = await ask_about_links(
+                manifest,
+                recipe,
+                folder,
+                state_of,
+                limit=settings.limit,
+                stop=host.stop,
+                observer=observer,
+                proxy=proxy,
+                told=told,
+            )
     if settings.sandbox or settings.no_check_images:
         return links
     found = links or Links()
-    await fetch_short_lived(
-        manifest, recipe, folder, found, state_of, limit=settings.limit, observer=observer, proxy=proxy
-    )
+    with host.step("fetching pictures") as told:
+        await fetch_short_lived(
+            manifest, recipe, folder, found, state_of, limit=settings.limit, observer=observer, proxy=proxy, told=told
+        )
     return found if found.fetched or found.checked else links

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -23,6 +23,7 @@ from statistics import median
 import orjson
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
+from ..core.steps import ProgressCallback, no_progress
 from ..disk import append_to, create, is_plain_file, make_folders
 from .verify import readers
 
@@ -30,13 +31,6 @@ THUMB, LARGE = 480, 1200  # pixels of the longer side: cards, and source picture
 SEEN = "seen.jsonl"
 HASH = "dct-64"
 """The kind of ``Look.hash``. What is kept of another kind is not compared with it: the picture is looked at again."""
-
-ProgressCallback = Callable[[int, int], None]
-"""Called with ``(pictures done, pictures in all)``."""
-
-
-def no_progress(_done: int, _all: int) -> None:
-    """Nobody wants to know how far it is."""
 
 
 @dataclass(frozen=True, slots=True)

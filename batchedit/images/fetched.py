@@ -16,6 +16,7 @@ import anyio
 from anyio import to_thread
 
 from ..core.errors import OutputError
+from ..core.steps import ProgressCallback, no_progress
 from ..disk import make_folders, whole_file
 from .link_probe import AT_ONCE, Answer, Asker
 from .verify import NotAMediaFileError, check_picture
@@ -36,12 +37,16 @@ def find_kept(folder: Path, link: str) -> Path | None:
     return path if path.is_file() and not path.is_symlink() else None
 
 
-async def keep_pictures(links: Iterable[str], folder: Path, asker: Asker) -> dict[str, str]:
+async def keep_pictures(
+    links: Iterable[str], folder: Path, asker: Asker, told: ProgressCallback = no_progress
+) -> dict[str, str]:
     """Fetch what is not there yet into ``folder``, some at a time. Returns the links that gave no picture, with the reason.
+    ``told`` hears how many were asked for.
 
     OutputError where the disk refuses.
     """
     bad: dict[str, str] = {}
+    fetched: list[str] = []
     todo = [link for link in dict.fromkeys(links) if find_kept(folder, link) is None]
     if todo:
         await to_thread.run_sync(make_folders, folder, folder.parent)
@@ -53,6 +58,8 @@ async def keep_pictures(links: Iterable[str], folder: Path, asker: Asker) -> dic
             reason = found.reason if isinstance(found, Answer) else await to_thread.run_sync(_keep, found, folder, link)
             if reason:
                 bad[link] = reason
+            fetched.append(link)
+            told(len(fetched), len(todo))
 
     async with anyio.create_task_group() as tasks:
         for link in todo:

@@ -10,6 +10,7 @@ import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from ..core.steps import ProgressCallback, no_progress
 from .link_cache import LinkCache, is_fresh, link_digest
 from .link_probe import AT_ONCE, BAD, LARGE, UNREACHED, UNSURE, Answer, Asker
 
@@ -38,9 +39,17 @@ class Checked:
 
 
 async def check_links(
-    urls: Iterator[str], cache: LinkCache, asker: Asker, checked: Checked, *, clock: Callable[[], float]
+    urls: Iterator[str],
+    cache: LinkCache,
+    asker: Asker,
+    checked: Checked,
+    *,
+    clock: Callable[[], float],
+    told: ProgressCallback = no_progress,
 ) -> None:
-    """Ask about each of ``urls``, which are distinct, unless a fresh answer is kept. The result is in ``checked``."""
+    """Ask about each of ``urls``, which are distinct, unless a fresh answer is kept. The result is in ``checked``. ``told``
+    hears how many of those in hand are answered.
+    """
     while chunk := await to_thread.run_sync(lambda: list(islice(urls, CHUNK))):
         now = clock()
         todo: list[tuple[str, bytes, Answer | None]] = []
@@ -53,18 +62,21 @@ async def check_links(
                 todo.append((url, digest, known))
         checked.links += len(chunk)
         checked.asked += len(todo)
-        found = await _asked(todo, asker)
+        found = await _asked(todo, asker, told)
+        told(len(chunk), len(chunk))
         for digest, answer in found:
             checked.take(digest, answer)
         cache.put((digest, replace(answer, at=now)) for digest, answer in found)
 
 
-async def _asked(todo: list[tuple[str, bytes, Answer | None]], asker: Asker) -> list[tuple[bytes, Answer]]:
+async def _asked(
+    todo: list[tuple[str, bytes, Answer | None]], asker: Asker, told: ProgressCallback
+) -> list[tuple[bytes, Answer]]:
     found: list[tuple[bytes, Answer]] = []
     give, take = anyio.create_memory_object_stream[tuple[str, bytes, Answer | None]](0)
     async with anyio.create_task_group() as tasks:
         for _ in range(min(AT_ONCE, len(todo))):
-            tasks.start_soon(_work, take.clone(), asker, found)
+            tasks.start_soon(_work, take.clone(), asker, found, lambda: told(min(len(found), len(todo) - 1), len(todo)))
         take.close()
         await _feed(give, todo)
     return found
@@ -79,8 +91,12 @@ async def _feed(
 
 
 async def _work(
-    take: MemoryObjectReceiveStream[tuple[str, bytes, Answer | None]], asker: Asker, found: list[tuple[bytes, Answer]]
+    take: MemoryObjectReceiveStream[tuple[str, bytes, Answer | None]],
+    asker: Asker,
+    found: list[tuple[bytes, Answer]],
+    answered: Callable[[], None],
 ) -> None:
     async with take:
         async for url, digest, known in take:
             found.append((digest, await asker.ask(url, known)))
+            answered()

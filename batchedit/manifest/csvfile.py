@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from ..core.errors import ManifestError, ManifestReadError
+from .expected import expected_rows
 from .header import LOOKED_AT, choose_columns, find_header, header_note, refuse_unnamed, why_unnamed
 from .rows import BadRow, Form, Row, no_text, shown
 from .sniff import open_text
@@ -108,6 +109,10 @@ class CsvManifest:
                     raw = tape.record(reader.line_num)
                     reason = _broken(str(error), first, self._skip + reader.line_num - first + 1, raw)
                     yield BadRow(number, reason, raw.rstrip("\r\n"))
+
+    def expected(self) -> int:
+        """From the file's size and its first rows."""
+        return expected_rows(self._path, self.form, (row.raw for row in self.rows()))
 
     def _evened(self, values: list[str], raw: str) -> tuple[list[str], str]:
         """A record with as many cells as the header, where only empty cells at its end are too many or missing."""

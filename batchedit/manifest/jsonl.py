@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from .cells import json_text
 from .csvfile import readable
+from .expected import expected_rows
 from .header import OURS
 from .rows import BadRow, Form, Number, Row, no_text, shown
 from .sniff import open_text
@@ -75,6 +76,10 @@ class JsonlManifest:
                 yield BadRow(number, f"holds {no_text(raw)}, which is no text in {self.form.encoding}", raw)
                 continue
             yield Row(number, cells, raw)
+
+    def expected(self) -> int:
+        """From the file's size and its first lines."""
+        return expected_rows(self._path, self.form, (raw for _, raw in self.texts()))
 
     def texts(self) -> Iterator[tuple[int, str]]:
         """Number and text of every line that is not blank, unread: a third of the time of ``rows``."""

@@ -141,6 +141,10 @@ class Manifest(Protocol):
         """All rows from the top, streamed. ManifestError where the file can't be read on."""
         ...
 
+    def expected(self) -> int:
+        """About how many rows there are; 0 where only reading them all would tell."""
+        ...
+
 
 def no_text(raw: str) -> str:
     """Which byte of ``raw`` is none of its encoding's, as ``open_text`` hands it on; or that it spells half a character."""

@@ -55,6 +55,10 @@ class _Table(ABC):
                     continue
                 yield Row(number, dict(zip(columns, [values[index] for index in kept], strict=True)), "")
 
+    def expected(self) -> int:
+        """See ``rows.Manifest``."""
+        return 0
+
     @abstractmethod
     def _values(self) -> Iterator[list[Any]]:
         """Every record's cells in the order of the header."""
@@ -66,6 +70,10 @@ class FrameManifest(_Table):
     def __init__(self, frame: pd.DataFrame) -> None:
         super().__init__(Form(FormKind.FRAME), frame.columns, "the DataFrame")
         self.frame = frame
+
+    def expected(self) -> int:
+        """As the frame says."""
+        return len(self.frame)
 
     def _values(self) -> Iterator[list[Any]]:
         for start in range(0, len(self.frame), _BATCH):
@@ -86,6 +94,11 @@ class ParquetManifest(_Table):
         self._path = path
         with _parquet(path, name) as file:
             super().__init__(form, file.schema_arrow.names, name, notes)
+            self._rows = int(file.metadata.num_rows)
+
+    def expected(self) -> int:
+        """As the file says."""
+        return self._rows
 
     def _values(self) -> Iterator[list[Any]]:
         with self.batches() as (_, batches):
@@ -176,6 +189,10 @@ class XlsxManifest(_Table):
             return self._book.warnings
         told = f"{_rows(self._hidden)} hidden in the sheet (by a filter or by hand) and taken like the others"
         return (f"{told}; --visible-only leaves such rows out", *self._book.warnings)
+
+    def expected(self) -> int:
+        """As the sheet says."""
+        return max(0, self._book.height - self.place - 1)
 
     def _values(self) -> Iterator[list[Any]]:
         self._hidden = 0

@@ -64,6 +64,11 @@ class Workbook:
         return visible[0]
 
     @property
+    def height(self) -> int:
+        """Rows of the sheet down to its last cell, 0 where nobody knows."""
+        return self._book.height(self.title)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         found = list(self._notes)
         found += [
@@ -246,6 +251,9 @@ class _Calamine:
             self._read[title] = self._book.get_sheet_by_name(title)
         return self._read[title]
 
+    def height(self, title: str) -> int:
+        return int(self._sheet(title).total_height)
+
     def lines(self, title: str) -> _Lines:
         sheet = self._sheet(title)
         left = [""] * (sheet.start[1] if sheet.start else 0)
@@ -261,6 +269,9 @@ class _Openpyxl:
         self._book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
         self.titles = [sheet.title for sheet in self._book.worksheets]
         self.hidden = {sheet.title for sheet in self._book.worksheets if sheet.sheet_state != "visible"}
+
+    def height(self, title: str) -> int:  # noqa: ARG002 - it would have to be read
+        return 0
 
     def lines(self, title: str) -> _Lines:
         sheet = self._book[title]

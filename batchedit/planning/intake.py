@@ -12,6 +12,7 @@ from socket import gethostname
 
 from ..core.errors import ManifestError, UsageError
 from ..core.model import InvalidLine, JobKey, Line, State
+from ..core.steps import EVERY, ProgressCallback, no_progress
 from ..core.typed import quoted
 from ..disk import remove
 from ..jobs.expand import Expander, Known, Recipe, expand_all
@@ -83,11 +84,14 @@ class _Count:
         recipe = _recipe_now(made, request.manifest, before, request.links)
         return cls(request, before, recipe, Expander(recipe, request.manifest.columns, known), survey, tally)
 
-    def lines(self, stop: Stop | None = None) -> Iterator[Line | InvalidLine]:
-        """The manifest's lines, those with a bad link marked as such. Ends with what ``stop`` is thrown with."""
+    def lines(self, stop: Stop, told: ProgressCallback) -> Iterator[Line | InvalidLine]:
+        """The manifest's lines, those with a bad link marked as such. Ends with what ``stop`` is thrown with. ``told`` hears
+        how many rows went by.
+        """
         lines = expand_all(self.request.manifest, self.recipe, expander=self.expander)
-        if stop is not None:
-            lines = _until_stopped(lines, stop)
+        lines = _until_stopped(lines, stop)
+        if told is not no_progress:
+            lines = _telling(lines, told, self.request.manifest.expected())
         links = self.request.links
         return links.judge(lines, self.expander, bought_anywhere(self.before, self.request.runs)) if links else lines
 
@@ -152,8 +156,11 @@ class _Count:
         )
 
 
-def take_in_manifest(checkpoint: Book, request: IntakeRequest, stop: Stop) -> Plan:
-    """Manifest → jobs → checkpoint, unless it is the manifest of last time and the run has its own copy of that.
+def take_in_manifest(
+    checkpoint: Book, request: IntakeRequest, stop: Stop, told: ProgressCallback = no_progress
+) -> Plan:
+    """Manifest → jobs → checkpoint, unless it is the manifest of last time and the run has its own copy of that. ``told``
+    hears how many rows were read.
 
     Raises InvalidRowsError, ManifestError, UsageError for a folder of another sheet, and what ``stop`` was thrown with.
     """
@@ -170,7 +177,8 @@ def take_in_manifest(checkpoint: Book, request: IntakeRequest, stop: Stop) -> Pl
     count = _Count.begin(request, before_of(checkpoint, intake.known, fingerprint.split(":")[1]), intake.known)
     survey, pictures = count.survey, dict[str, Path]()
     try:
-        take_in(intake, _noting(count.lines(stop), pictures) if request.keep_pictures else count.lines(stop), survey)
+        lines = count.lines(stop, told)
+        take_in(intake, _noting(lines, pictures) if request.keep_pictures else lines, survey)
         check_sheet(folder, source, count.before, survey)
         edits = told_apart(survey.edits, count.expander.wants, checkpoint) if survey.edits else []
         what = count.plan(edits)
@@ -195,10 +203,14 @@ def take_in_manifest(checkpoint: Book, request: IntakeRequest, stop: Stop) -> Pl
     return what
 
 
-def survey_manifest(request: IntakeRequest, before: PreviousRun) -> Plan:
-    """Count everything, keep nothing: ``batchedit plan``. Raises UsageError for a folder of another sheet."""
+def survey_manifest(
+    request: IntakeRequest, before: PreviousRun, stop: Stop, told: ProgressCallback = no_progress
+) -> Plan:
+    """Count everything, keep nothing: ``batchedit plan``. Raises UsageError for a folder of another sheet, and what ``stop``
+    was thrown with.
+    """
     count = _Count.begin(request, before, before.known)
-    survey = plan(count.lines(), count.survey)
+    survey = plan(count.lines(stop, told), count.survey)
     check_sheet(request.folder, request.source, before, survey)
     edits: Sequence[Edit] = ()
     if survey.edits:
@@ -325,6 +337,15 @@ def _until_stopped(lines: Iterator[Line | InvalidLine], stop: Stop) -> Iterator[
     for line in lines:
         if stop.reason is not None:
             raise stop.reason
+        yield line
+
+
+def _telling(lines: Iterator[Line | InvalidLine], told: ProgressCallback, total: int) -> Iterator[Line | InvalidLine]:
+    due = EVERY
+    for line in lines:
+        if line.row >= due:
+            told(line.row, total)
+            due = line.row + EVERY
         yield line
 
 

@@ -15,6 +15,7 @@ from anyio import to_thread
 
 from ..core.errors import OutputError
 from ..core.model import CellProblem, InvalidLine, Line, State
+from ..core.steps import ProgressCallback, no_progress
 from ..images.fetched import MARKS, find_kept, is_short_lived, keep_pictures
 from ..images.link_cache import LinkCache, link_digest
 from ..images.link_checks import Checked, check_links
@@ -120,12 +121,14 @@ async def ask_about_links(
     stop: Stop,
     observer: Observer,
     proxy: str | None,
+    told: ProgressCallback = no_progress,
 ) -> Links:
-    """Ask about every distinct link of a job to be bought. Memory is 16 bytes a link, and the bad ones.
+    """Ask about every distinct link of a job to be bought. Memory is 16 bytes a link, and the bad ones. ``told`` hears up to
+    which row of about how many that is done.
 
     With ``limit`` a bad row makes room for a later one, so the manifest is gone through until no new row comes in.
     """
-    links, seen = Links(), DigestSet(16)
+    links, seen, far = Links(), DigestSet(16), _Far(told, manifest)
     try:
         cache = LinkCache(folder.links)
     except OSError as error:
@@ -138,8 +141,8 @@ async def ask_about_links(
                 before = -1
                 while before != links.checked.links:
                     before = links.checked.links
-                    urls = _wanted(manifest, recipe, links, seen, state_of, limit)
-                    await check_links(urls, cache, asker, links.checked, clock=time)
+                    urls = far.follow(_wanted(manifest, recipe, links, seen, state_of, limit))
+                    await check_links(urls, cache, asker, links.checked, clock=time, told=far.tell)
                     if limit is None:
                         break
     finally:
@@ -161,6 +164,7 @@ async def fetch_short_lived(
     limit: int | None,
     observer: Observer,
     proxy: str | None,
+    told: ProgressCallback = no_progress,
 ) -> None:
     """Fetch the pictures behind links that die within hours, for jobs to be bought, into the run's folder. What came out is
     in ``links``: where each one lies, and which links give none.
@@ -172,7 +176,7 @@ async def fetch_short_lived(
         return
     observer.note("fetch_pictures", f"fetching {_count(len(wanted), 'picture')} whose links die soon …")
     async with Asker(loopback=recipe.loopback, proxy=proxy) as asker:
-        bad = await keep_pictures(wanted, folder.inputs, asker)
+        bad = await keep_pictures(wanted, folder.inputs, asker, told)
     for link in wanted:
         if link in bad:
             reason = f"{bad[link]}; Airtable's links die after some hours: export the sheet again"
@@ -232,8 +236,8 @@ def _first_links(manifest: Manifest, recipe: Recipe, state_of: StateOf) -> Itera
 
 def _wanted(
     manifest: Manifest, recipe: Recipe, links: Links, seen: DigestSet, state_of: StateOf, limit: int | None
-) -> Iterator[str]:
-    """The links not seen yet of the jobs that ``limit`` lets in."""
+) -> Iterator[tuple[int, str]]:
+    """``(row, link)`` for the links not seen yet of the jobs that ``limit`` lets in."""
     expander, jobs = Expander(recipe, manifest.columns), 0
     columns, bad = expander.picture_columns, links.checked.bad
     for line in expand_all(manifest, recipe, expander=expander):
@@ -248,7 +252,28 @@ def _wanted(
             return
         for url, digest in zip(urls, digests, strict=True):
             if seen.add(digest):
-                yield url
+                yield line.row, url
+
+
+class _Far:
+    """Up to which row the links were asked about: within those in hand as far as they are answered."""
+
+    def __init__(self, told: ProgressCallback, manifest: Manifest) -> None:
+        self._told = told
+        self._rows = 0 if told is no_progress else manifest.expected()
+        self._before = self._row = 0
+
+    def follow(self, links: Iterator[tuple[int, str]]) -> Iterator[str]:
+        """The links, as they are taken in hand."""
+        for row, link in links:
+            self._row = row
+            yield link
+
+    def tell(self, answered: int, in_hand: int) -> None:
+        """So many of those in hand are answered."""
+        self._told(self._before + (self._row - self._before) * answered // in_hand, self._rows)
+        if answered == in_hand:
+            self._before = self._row
 
 
 def _told(checked: Checked) -> str:

@@ -10,6 +10,7 @@ import orjson
 from filelock import FileLock
 
 from ..core.model import Outcome
+from ..core.steps import Steps, counted, no_steps
 from ..disk import check_own, remove
 from ..ledger.book import Book, Facts
 from ..manifest.read import Form, FormKind, Manifest
@@ -34,9 +35,9 @@ def one_writer(folder: RunFolder) -> FileLock:
     return FileLock(path)
 
 
-def write_all(checkpoint: Book, folder: RunFolder, settings: Settings) -> list[str]:
+def write_all(checkpoint: Book, folder: RunFolder, settings: Settings, steps: Steps = no_steps) -> list[str]:
     """``results.csv``, ``results.jsonl``, ``failed.csv``, ``in_doubt.csv``, if anything changed since last time. Returns what
-    a form could not hold, each a sentence.
+    a form could not hold, each a sentence. Each file is one of ``steps``.
     """
     mark = f"{checkpoint.change_mark()}/{_NUMBERS}"
     if folder.snapshot() is None:
@@ -46,36 +47,49 @@ def write_all(checkpoint: Book, folder: RunFolder, settings: Settings) -> list[s
     if checkpoint.get("results_written") == mark and all(folder.results(kind).exists() for kind in kinds):
         return []
     with one_writer(folder):
-        warnings = _write_kinds(checkpoint, folder, settings, manifest, kinds)
+        warnings = _write_kinds(checkpoint, folder, settings, manifest, kinds, steps)
     checkpoint.put("results_written", mark)
     return warnings
 
 
 def _write_kinds(
-    checkpoint: Book, folder: RunFolder, settings: Settings, manifest: Manifest, kinds: set[FormKind]
+    checkpoint: Book, folder: RunFolder, settings: Settings, manifest: Manifest, kinds: set[FormKind], steps: Steps
 ) -> list[str]:
     warnings: list[str] = []
-    added = tuple(settings.over)
+    added, rows = tuple(settings.over), _rows(checkpoint)
     for kind in sorted(kinds):
-        write_results(
-            manifest,
-            named_objects(checkpoint.outcomes(), checkpoint),
-            folder.results(kind),
-            form=form_as(manifest.form, kind),
-            added=added,
-            pictures=None if settings.no_thumbnails else folder.path,
-            warn=warnings.append,
-        )
+        with steps(_writing(folder.results(kind))) as told:
+            write_results(
+                manifest,
+                counted(named_objects(checkpoint.outcomes(), checkpoint), told, rows),
+                folder.results(kind),
+                form=form_as(manifest.form, kind),
+                added=added,
+                pictures=None if settings.no_thumbnails else folder.path,
+                warn=warnings.append,
+            )
     csv = form_as(manifest.form, FormKind.CSV)
     for path, only, any_ in (
         (folder.failed, FAILED.__contains__, checkpoint.anything_failed()),
         (folder.in_doubt, {"in_doubt"}.__contains__, bool(checkpoint.money().doubts)),
     ):
-        if not any_ or not write_results(
-            manifest, _outcomes(checkpoint, path == folder.in_doubt), path, form=csv, only=only, added=added
-        ):
+        count = 0
+        if any_:
+            with steps(_writing(path)) as told:
+                outcomes = counted(_outcomes(checkpoint, path == folder.in_doubt), told, rows)
+                count = write_results(manifest, outcomes, path, form=csv, only=only, added=added)
+        if not count:
             remove(path)
     return warnings
+
+
+def _writing(path: Path) -> str:
+    return f"writing {path.name}"
+
+
+def _rows(checkpoint: Book) -> int:
+    """About how many lines the results have: those of twins and of invalid rows are not counted."""
+    return sum(checkpoint.counts().by_state.values())
 
 
 def _outcomes(checkpoint: Book, with_replies: bool) -> Iterator[Outcome]:
@@ -123,6 +137,7 @@ def write_one(
     kind: str | None,
     to: Path | None,
     warn: Callable[[str], None] | None = None,
+    steps: Steps = no_steps,
 ) -> Path:
     """The enriched manifest in its own form or ``kind``; returns where it is. ``warn`` is told what that form can't hold.
     NotFoundError before the first intake.
@@ -133,13 +148,14 @@ def write_one(
     form = form_as(manifest.form, chosen)
     with one_writer(folder):
         pictures = None if settings.no_thumbnails else folder.path
-        write_results(
-            manifest,
-            named_objects(checkpoint.outcomes(), checkpoint),
-            path,
-            form=form,
-            added=tuple(settings.over),
-            pictures=pictures,
-            warn=warn,
-        )
+        with steps(_writing(path)) as told:
+            write_results(
+                manifest,
+                counted(named_objects(checkpoint.outcomes(), checkpoint), told, _rows(checkpoint)),
+                path,
+                form=form,
+                added=tuple(settings.over),
+                pictures=pictures,
+                warn=warn,
+            )
     return path

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ..core.steps import ProgressCallback, no_progress
+
 WIDE, HIGH, DPI = 1240, 1754, 150  # A4
 COLUMNS, ROWS = 3, 4
 FONTS = ("Arial Unicode.ttf", "arial.ttf", "NotoSans-Regular.ttf", "DejaVuSans.ttf", "LiberationSans-Regular.ttf")
@@ -29,8 +31,8 @@ class Print:
     about: str
 
 
-def contact_sheet(prints: Sequence[Print], path: Path, title: str) -> int:
-    """Write the PDF and return how many pages. OSError where the disk refuses."""
+def contact_sheet(prints: Sequence[Print], path: Path, title: str, told: ProgressCallback = no_progress) -> int:
+    """Write the PDF and return how many pages; ``told`` hears how many are written. OSError where the disk refuses."""
     pages = -(-len(prints) // (COLUMNS * ROWS))
     for batch_number, batch in enumerate(batched_pages(prints, title, pages)):
         first, *others = batch
@@ -44,6 +46,7 @@ def contact_sheet(prints: Sequence[Print], path: Path, title: str) -> int:
             quality=88,
             title=title,
         )
+        told(min(pages, (batch_number + 1) * PAGES_AT_ONCE), pages)
     return pages
 
 

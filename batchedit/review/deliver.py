@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import IO
 
 from ..core.errors import ManifestError
+from ..core.steps import ProgressCallback, no_progress
 from ..core.typed import to_type
 from ..disk import is_plain_file
-from ..images.features import ProgressCallback, no_progress
 from .package import SUMS, Package, package
 from .signing import PUBLIC_KEY, SIGNATURE, Signer
 

@@ -1,0 +1,131 @@
+"""Steps that may take long say how far they are: on a terminal, without one, and not at all where nobody wants it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from batchedit.cli.host import Terminal
+from batchedit.commands.plan import plan
+from batchedit.commands.step_bar import StepBar, StepLines, far
+from batchedit.core.errors import InterruptedRunError
+from batchedit.core.steps import ProgressCallback, no_progress
+from batchedit.sandbox import SandboxConfig, serve
+from batchedit.settings.model import Settings
+from tests.support.cli import inside, manifest, on, until
+
+LONG, NONE = 1e9, 0.0
+
+
+def told_to(bar: StepBar, what: str, done: int, total: int) -> None:
+    with bar.step(what) as told:
+        told(done, total)
+        told(done + 1, total)
+
+
+def test_a_step_that_is_over_in_a_moment_is_not_shown() -> None:
+    screen = io.StringIO()
+    told_to(StepBar(screen, LONG), "checking rows", 5, 10)
+    assert screen.getvalue() == ""
+
+
+def test_a_long_step_is_a_bar_that_leaves_nothing_behind() -> None:
+    screen = io.StringIO()
+    bar = StepBar(screen, NONE)
+    with bar.step("checking\x1b[2Jrows") as told:
+        until(lambda: told(500_000, 1_000_000) or "50%" in screen.getvalue())
+    assert "checking\\x1b[2Jrows: " in screen.getvalue()
+    assert screen.getvalue().rsplit("\r", 2)[1].strip() == ""
+    assert not bar.say("no bar, so not here")
+
+
+def test_a_step_within_a_step_takes_its_place() -> None:
+    """Two bars would need a cursor that moves, which our streams do not let through."""
+    screen = io.StringIO()
+    bar = StepBar(screen, NONE)
+    with bar.step("copying") as outer:
+        told_to(bar, "writing", 1, 2)
+        outer(2, 2)
+    drawn = [line for line in screen.getvalue().split("\r") if line.strip()]
+    assert drawn[-1].startswith("writing")
+    assert "\x1b" not in screen.getvalue()
+
+
+def test_without_a_terminal_a_step_is_a_line_a_minute() -> None:
+    now, said = [0.0], list[str]()
+    with StepLines(said.append, lambda: now[0]).step("checking rows") as told:
+        for now[0], done in ((1.0, 1), (59.0, 2), (60.0, 400_000), (61.0, 500_000), (120.0, 800_000)):
+            told(done, 1_000_000)
+    assert said == [
+        "checking rows: 400,000 of 1,000,000 · 90 s left",
+        "checking rows: 800,000 of 1,000,000 · 30 s left",
+    ]
+    assert far(7, 0, 60.0) == "7"
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[int, int]]]:
+    """Each step that a command began, with what it told."""
+    found: dict[str, list[tuple[int, int]]] = {}
+
+    @contextmanager
+    def step(_: Terminal, what: str) -> Iterator[ProgressCallback]:
+        found[what] = []
+        yield lambda done, total: found[what].append((done, total))
+
+    monkeypatch.setattr(Terminal, "step", step)
+    return found
+
+
+def test_each_long_step_of_an_evening_and_a_morning_says_how_far_it_is(
+    tmp_path: Path, steps: dict[str, list[tuple[int, int]]]
+) -> None:
+    manifest(tmp_path / "m.csv", 1200)
+    inside("plan", "m.csv", "--price", "0.04", "--no-check-images", "--base-url", "http://127.0.0.1:9", cwd=tmp_path)
+    assert steps.pop("checking rows") == [(500, 1206), (1000, 1206)]
+    with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
+        inside("run", "m.csv", *on(sandbox, "--limit", "3", "--check-images"), cwd=tmp_path, code=None)
+        manifest(tmp_path / "n.csv", 3)
+        inside("run", "n.csv", *on(sandbox), cwd=tmp_path)
+    assert {"asking about links", "checking rows", "writing results.csv", "writing results.jsonl"} <= steps.keys()
+    assert steps["asking about links"]
+    steps.clear()
+    inside("gallery", "n.csv", cwd=tmp_path)
+    assert "making thumbnails" in steps
+    inside("results", "n.csv", cwd=tmp_path)
+    assert "writing results.csv" in steps
+
+
+@pytest.mark.parametrize("silent", ["quiet", "log_json", "as_json"])
+def test_who_wants_to_read_no_text_hears_of_no_step(silent: str) -> None:
+    hosts: dict[str, Callable[[], Terminal]] = {
+        "quiet": lambda: Terminal(yes=True, never_asks=False, quiet=True, log_json=False),
+        "log_json": lambda: Terminal(yes=True, never_asks=False, quiet=False, log_json=True),
+        "as_json": lambda: Terminal(yes=True, never_asks=False, quiet=False, log_json=False, as_json=True),
+    }
+    with hosts[silent]().step("checking rows") as told:
+        assert told is no_progress
+
+
+class Impatient(Terminal):
+    """Who presses Ctrl-C as soon as the rows are read."""
+
+    def __init__(self) -> None:
+        super().__init__(yes=True, never_asks=True, quiet=True, log_json=False)
+
+    def step(self, what: str) -> AbstractContextManager[ProgressCallback]:
+        if what == "checking rows":
+            self.stop.throw(InterruptedRunError(2))
+        return super().step(what)
+
+
+def test_ctrl_c_while_a_plan_was_made_waited_for_a_million_rows(tmp_path: Path) -> None:
+    """The rows were read on the event loop, which heard no signal meanwhile."""
+    source = manifest(tmp_path / "m.csv", 3)
+    with pytest.raises(InterruptedRunError):
+        anyio.run(lambda: plan(source, Settings(sandbox=True, out=str(tmp_path / "out")), Impatient()))
