@@ -4,10 +4,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-all lint wheel readme docs bench browser soak fuzz clean
+.PHONY: demo demo-store test test-all lint wheel readme docs bench browser soak fuzz clean
 
 demo: $(VENV)/demo
 	$(BIN)/batchedit run manifests/demo.csv --sandbox
+
+# PostgreSQL, an object store and three workers on this machine, one of them killed
+demo-store: $(VENV)/dev
+	PYTHONPATH=. $(BIN)/python deploy/demo_store.py
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest -n auto -m "not process and not browser"

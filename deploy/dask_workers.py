@@ -1,6 +1,7 @@
 """Workers on a Dask cluster: ``python dask_workers.py [SCHEDULER] [RUN]``; without a scheduler on this machine alone.
 
-Dask may run a task again whenever it likes. What is repeated is the whole command ``batchedit work``, which buys nothing twice.
+Dask may run a task again whenever it likes: what is repeated is the whole command ``batchedit work``, which buys nothing
+twice.
 """
 
 from __future__ import annotations
@@ -31,6 +32,6 @@ def main(client: Client, words: Sequence[str], workers: int) -> list[int]:
 
 if __name__ == "__main__":
     scheduler, run = [*sys.argv[1:], "", ""][:2]
-    with Client(scheduler or LocalCluster(n_workers=2, threads_per_worker=1)) as cluster:
+    with Client(scheduler or LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)) as cluster:
         codes = main(cluster, ["--run", run] if run else [], workers=max(1, len(cluster.scheduler_info()["workers"])))
     sys.exit(max(codes))
