@@ -94,6 +94,7 @@ def test_the_ray_script_is_python() -> None:
     compile((DEPLOY / "ray_workers.py").read_text(), "ray_workers.py", "exec")
 
 
+@pytest.mark.timeout(500)
 @pytest.mark.filterwarnings("ignore")  # the cluster's own
 def test_dask_starts_workers_that_finish_what_another_left(
     team: Callable[..., Team], monkeypatch: pytest.MonkeyPatch
