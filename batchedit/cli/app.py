@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import (
     commands,
+    list_commands,
     live_commands,
     model_commands,
     review_commands,
@@ -17,6 +18,7 @@ from .group import batchedit
 __all__ = [
     "batchedit",
     "commands",
+    "list_commands",
     "live_commands",
     "model_commands",
     "review_commands",

@@ -14,9 +14,9 @@ from ..core.typed import to_type
 from ..core.visible import one_line
 from . import log_lines
 from .completion import complete_run
-from .group import EPILOG, batchedit, command
+from .group import batchedit, command
 from .json_output import print_json
-from .json_values import plan_value, report_value, runs_value
+from .json_values import plan_value, report_value
 from .options import (
     BUYING_OPTIONS,
     CANARY_OPTION,
@@ -180,27 +180,6 @@ def plan(ctx: click.Context, /, manifest: str, *, as_json: bool, **_: Any) -> in
     if refused:
         click.echo("\nCorrect these rows and plan again, or go on without them: --skip-invalid")
         return 65
-    return 0
-
-
-@batchedit.command("runs", epilog=EPILOG)
-@JSON_OPTION
-def list_runs(*, as_json: bool) -> int:
-    """Your runs, wherever they lie: how each stands, what it cost, and what to type next."""
-    import os  # noqa: PLC0415 - `--help` needs none of it
-
-    from ..commands import runs as runlist  # noqa: PLC0415
-    from ..ledger.register import Register  # noqa: PLC0415
-    from .show import runs_text  # noqa: PLC0415
-
-    register = Register.of(os.environ)
-    found = runlist.list_runs(register)
-    if register.problem:
-        log_lines.tell(f"warning: {register.problem}", "warning")
-    if as_json:
-        print_json("runs", runs_value(found))
-    else:
-        click.echo(runs_text(found))
     return 0
 
 

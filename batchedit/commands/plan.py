@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
 from .pricing import balance, catalogue_price, dearer
+from .reading import as_it_stands
 from .session import check_account_of
 from .sharing import other_runs
 from .sheet_links import CHECKING, look_at_links, sample_links, tell_of_others
@@ -35,12 +37,14 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
     model = find_model(settings)
     found = _service_if_any(settings, folder, host)
     account = account_of(found.token) if found else ""
-    check_account_of(folder, account, settings)
+    with ExitStack() as held:
+        here = held.enter_context(as_it_stands(folder, settings.store)) if settings.store else folder
+        check_account_of(here, account, settings)
+        before = load_previous_run(here, settings, source)
     if model is None:
         if found is None:
             raise UsageError(f"the input schema of {settings.model} is needed", hint="give it as --schema FILE")
         model = await model_from_catalogue(settings, found, ObserverGroup(host.observers()))
-    before = load_previous_run(folder, settings, source)
     with other_runs(register, folder.path, settings, account) as others:
         tell_of_others(host, others, register)
         state_of = bought_anywhere(before, others)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ..core.errors import LockedError, NotFoundError, OutputError
 from ..ledger.book import Book
@@ -39,6 +40,28 @@ def run_here(run_name: str, given: Given, environ: Mapping[str, str] = os.enviro
     with suppress(LockedError), run_lock(folder.path, "read"):
         bring_here(folder, url)
     return folder
+
+
+@contextmanager
+def as_it_stands(folder: RunFolder, url: str) -> Iterator[RunFolder]:
+    """A folder with the store's run of this folder's name as it stands now, for as long as the block lasts: this one, or one
+    for a moment where this machine has nothing of the run, or another process works on it. Nothing is made here.
+    """
+    need_psycopg()
+    if folder.checkpoint.is_file():
+        try:
+            with run_lock(folder.path, "plan"):
+                bring_here(folder, url)
+                yield folder
+            return
+        except LockedError:
+            pass
+    with TemporaryDirectory(prefix="batchedit-") as scratch:
+        there = RunFolder(Path(scratch) / folder.path.resolve().name)
+        there.make()
+        with suppress(NotFoundError):  # nobody has begun it yet
+            bring_here(there, url)
+        yield there
 
 
 def bring_here(folder: RunFolder, url: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -20,8 +21,12 @@ from ..ledger.lock import holder
 from ..ledger.opening import reading
 from ..ledger.register import CHECKPOINT, Entry, Register
 from ..manifest.rows import Form, FormKind
-from ..results.report import UNDER_WAY, Report, cap_needed, commands, make_report
+from ..results.report import UNDER_WAY, Report, cap_for_rest, cap_needed, commands, make_report
 from ..run_folder import RunFolder, near, never_began
+from .store import need_psycopg
+
+if TYPE_CHECKING:
+    from ..ledger.postgres.runs import RunOfStore
 
 RUNNING = "running"
 DAMAGED = "damaged"
@@ -90,6 +95,41 @@ def list_runs(register: Register) -> list[Listed]:
     return sorted(found, key=lambda run: -run.used_at)
 
 
+def list_store_runs(url: str) -> list[Listed]:
+    """The runs of the store at ``url``, the one used last first. ``folder`` is where a copy of it would be here."""
+    need_psycopg()
+    from ..ledger.postgres.runs import runs  # noqa: PLC0415 - psycopg takes its time
+
+    return [_of_store(run) for run in sorted(runs(url), key=lambda run: -run.used_at)]
+
+
+def _of_store(run: RunOfStore) -> Listed:
+    needed = cap_for_rest(run.counts.of(State.PLANNED), run.money, run.price)
+    report = make_report(run.counts, run.money, run.digest, folder=Path(run.name), form=_NO_ROWS, cap_needed=needed)
+    told = Listed(
+        Path("outputs") / run.name,
+        _standing(report) if sum(run.counts.by_state.values()) else EMPTY,
+        run.halted,
+        source=run.source,
+        service=run.service,
+        model=run.model,
+        counts=run.counts,
+        to_buy=run.counts.of(State.PLANNED),
+        money=run.money,
+        used_at=run.used_at,
+    )
+    if run.workers:
+        aim, command = "to see how it goes", to_type("status", run.name)
+        return replace(told, state=RUNNING, why=", ".join(run.workers), aim=aim, command=command)
+    if run.halted:
+        aim = "once it is clear which server or backup the store is"
+        return replace(told, aim=aim, command=to_type("store", "lift", run.name))
+    aim, command = next(commands(report), ("", ""))
+    if not command and run.counts.of(State.DONE):
+        aim, command = "to look through the pictures", to_type("gallery", run.name)
+    return replace(told, aim=aim, command=command)
+
+
 def _listed(folder: Path, entry: Entry) -> Listed:
     here = near(folder)
     told = Listed(
@@ -146,6 +186,11 @@ def _state(report: Report, folder: RunFolder) -> str:
     counts = report.counts
     if not sum(counts.by_state.values()) and never_began(folder):
         return EMPTY
+    return _standing(report)
+
+
+def _standing(report: Report) -> str:
+    counts = report.counts
     if report.money.doubts:
         return IN_DOUBT
     if counts.of(State.PLANNED, *UNDER_WAY):

@@ -57,6 +57,10 @@ class Marks:
         for seq, job, verdict, note, who, at, via in self._rows(query):
             yield MarkEvent(seq, job, Verdict(verdict), note, who, at, via)
 
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Every change as it stands in the file."""
+        return self._rows("SELECT seq, job, serial, verdict, note, who, at, via FROM mark_events ORDER BY seq")
+
     def put(self, wanted: Mark, via: str = "review") -> Mark | Conflict:
         """Write ``wanted``, whose serial is the one that its maker saw. Returns it with its new serial."""
         self._file.check_its_own()

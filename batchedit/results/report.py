@@ -149,9 +149,13 @@ def _named(error: CommonError, form: Form) -> RowsError:
 
 def cap_needed(checkpoint: Book) -> CapNeeded:
     """What the run's cap must be raised to, if at all."""
-    left, money = checkpoint.to_buy(), checkpoint.money()
     kept = Settings.load(checkpoint.get("settings") or "{}")
     price = read_fact(checkpoint, ASKED_PRICE, whole, kept.price or 0)
+    return cap_for_rest(checkpoint.to_buy(), checkpoint.money(), price)
+
+
+def cap_for_rest(left: int, money: Money, price: int) -> CapNeeded:
+    """The same of ``left`` jobs to buy at ``price`` micro-dollars each."""
     if not left or admits(money, price):
         return CapNeeded(None, price)
     return CapNeeded(_whole_cents(cap_for(left, money, price)), price)

@@ -9,6 +9,7 @@ kills itself at the point is never late. POINT is one of
 - ``put``: the NTH picture is in the store of files, and no job has it.
 - ``copied``: the files of other runs lie under their names here, and no job has them.
 - ``begun``: the first block of the NTH picture is on disk, and the rest is on its way.
+- ``given_up``, ``taken_over``: of a folder whose run becomes a store's, it may buy no more; the store has everything.
 - ``written:NAME``: NAME.part has been written to NTH times, and more is to come or not.
 - ``renamed:NAME``: NAME.part is whole and is to get its name for the NTH time.
 
@@ -65,6 +66,24 @@ def doom(point: str, nth: int) -> None:
     _watch_answers(killer)
     _watch_orders(killer)
     _watch_files(killer)
+    if killer.point in {"given_up", "taken_over"}:
+        _watch_imports(killer)
+
+
+def _watch_imports(killer: Killer) -> None:
+    from batchedit.ledger.postgres import imports
+
+    give_up, take_over = imports.give_up, imports.take_over
+
+    def given_up(*arguments):
+        give_up(*arguments)
+        killer.reached("given_up")
+
+    def taken_over(*arguments):
+        take_over(*arguments)
+        killer.reached("taken_over")
+
+    imports.give_up, imports.take_over = given_up, taken_over
 
 
 def _watch_events(killer: Killer) -> None:

@@ -33,7 +33,7 @@ _NAMES = tuple(name.strip() for name in STATE_COLUMNS.split(","))
 def encoded(change: Change) -> dict[str, Any]:
     """A change for ``save`` and ``reserve``: the columns of ``job``, the event, and what else the functions ask for."""
     record, event = change.record, change.event
-    values = {name: _storable(value) for name, value in zip(_NAMES, state_values(record), strict=True)}
+    values = {name: storable(value) for name, value in zip(_NAMES, state_values(record), strict=True)}
     values |= {
         "cost_known": record.cost_known,
         "id": record.id,
@@ -58,7 +58,7 @@ def told_price(event: Event) -> int:
     return 0
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """PostgreSQL's text holds no NUL, and a service's message may."""
     return value.replace("\0", "\\0") if isinstance(value, str) else value
 

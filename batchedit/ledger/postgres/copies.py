@@ -145,16 +145,16 @@ def give_intake(copy: SqliteFile, connection: psycopg.Connection[TupleRow], run:
     if (row[0] if row else "0") != (before or "0"):
         raise StoppedError("somebody else took a manifest into this run meanwhile", hint="the same command sees both")
     new = copy.rows(f"SELECT id, {_REQUEST} FROM jobs WHERE id > ? ORDER BY id", (int(before or 0),))
-    _copy_in(connection, f"{SCHEMA}.request (run, id, {_REQUEST})", ((run, *row) for row in new))
+    copy_in(connection, f"{SCHEMA}.request (run, id, {_REQUEST})", ((run, *row) for row in new))
     query = "SELECT id, wanted, instr(inputs, '\"$file\"') FROM jobs WHERE id > ? ORDER BY id"
     new = copy.rows(query, (int(before or 0),))
     anywhere = bool(copy.get("files_url"))  # local pictures are in the store of files, for every worker
     jobs = ((run, job, bool(wanted), bool(local) and not anywhere) for job, wanted, local in new)
-    _copy_in(connection, f"{SCHEMA}.job (run, id, wanted, local)", jobs)
+    copy_in(connection, f"{SCHEMA}.job (run, id, wanted, local)", jobs)
     _give_changes(copy, connection, run, int(before or 0))
     connection.execute(f"DELETE FROM {SCHEMA}.line WHERE run = %s", (run,))
     lines = copy.rows("SELECT n, row, id, job, problems, over FROM lines ORDER BY n")
-    _copy_in(connection, f"{SCHEMA}.line (run, n, row, id, job, problems, over)", ((run, *row) for row in lines))
+    copy_in(connection, f"{SCHEMA}.line (run, n, row, id, job, problems, over)", ((run, *row) for row in lines))
     for job, by_job in copy.rows("SELECT job, by_job FROM redone"):
         connection.execute(
             f"INSERT INTO {SCHEMA}.redone VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", (run, job, by_job)
@@ -168,7 +168,7 @@ def _give_changes(copy: SqliteFile, connection: psycopg.Connection[TupleRow], ru
     """Of the jobs that were there: which are wanted now, and where their pictures are by now."""
     connection.execute("CREATE TEMPORARY TABLE asked (id bigint, wanted boolean, inputs text) ON COMMIT DROP")
     rows = copy.rows("SELECT id, wanted, inputs FROM jobs WHERE id <= ?", (last,))
-    _copy_in(connection, "asked (id, wanted, inputs)", ((job, bool(wanted), inputs) for job, wanted, inputs in rows))
+    copy_in(connection, "asked (id, wanted, inputs)", ((job, bool(wanted), inputs) for job, wanted, inputs in rows))
     connection.execute(
         f"UPDATE {SCHEMA}.job SET wanted = asked.wanted, writer = 1 FROM asked "
         "WHERE job.run = %s AND job.id = asked.id AND job.wanted != asked.wanted",
@@ -189,7 +189,8 @@ def put_fact(connection: psycopg.Connection[TupleRow], run: int, name: str, valu
     connection.execute(query, (run, name, value))
 
 
-def _copy_in(connection: psycopg.Connection[TupleRow], into: str, rows: Iterable[tuple[Any, ...]]) -> None:
+def copy_in(connection: psycopg.Connection[TupleRow], into: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Write ``rows`` to the table and columns of ``into``."""
     with connection.cursor() as cursor, cursor.copy(f"COPY {into} FROM STDIN".encode()) as stream:
         for row in rows:
             stream.write_row(row)

@@ -9,10 +9,11 @@ from psycopg.rows import TupleRow
 
 from ...core.errors import NotFoundError, UsageError
 from ...core.typed import quoted
-from ..opening import create_checkpoint, open_as, open_checkpoint, remove_checkpoint
+from ..opening import create_checkpoint, open_as, open_checkpoint, reading, remove_checkpoint
 from ..sqlite import SqliteCheckpoint
 from .copies import GIVING, take_all, take_news
 from .errors import mapped
+from .imports import IMPORTING, cut_off
 from .intake import add_run
 from .ledger import PostgresLedger
 from .marks import Ask
@@ -31,6 +32,7 @@ def open_shared(path: Path, url: str, *, model: str, service: str) -> SharedChec
     UsageError (64) where the folder holds a run of its own, or the store's run is of another model or service.
     """
     name, where = path.parent.name, blotted(url)
+    _check_whole(path)
     with opened(url) as connection:
         run = _find(connection, name, model, service)
     _make_copy(path, where, run, model, service)
@@ -48,6 +50,14 @@ def open_shared(path: Path, url: str, *, model: str, service: str) -> SharedChec
         ledger.close()
         raise
     return copy
+
+
+def _check_whole(path: Path) -> None:
+    """UsageError (64) where the folder's run was being taken over into a store, and that was cut off."""
+    if path.exists():
+        with reading(path) as there:
+            if there.get("store_run") == IMPORTING:
+                raise cut_off(path.parent, there.get("store") or "")
 
 
 def _find(connection: psycopg.Connection[TupleRow], name: str, model: str, service: str) -> int:
@@ -86,6 +96,7 @@ def bring_up_to_date(path: Path, url: str) -> None:
     NotFoundError (66) where the store has no such run.
     """
     name, where = path.parent.name, blotted(url)
+    _check_whole(path)
     with opened(url) as connection:
 
         def ask(query: str, *values: object) -> list[TupleRow]:

@@ -23,21 +23,22 @@ def give_sheet(connection: psycopg.Connection[TupleRow], run: int, folder: Path,
     """Keep the manifest that ``folder`` has staged for the intake of ``fingerprint``. The connection is in a transaction."""
     for staged in folder.glob(f"{STAGED}.*"):
         with staged.open("rb") as file:
-            if f":{hashlib.file_digest(file, 'sha256').hexdigest()}:" not in fingerprint:
-                continue
-            file.seek(0)
-            connection.execute(f"DELETE FROM {SCHEMA}.sheet WHERE run = %s", (run,))
-            ending, into = (
-                staged.name.removeprefix(STAGED),
-                f"COPY {SCHEMA}.sheet (run, part, ending, content) FROM STDIN",
-            )
-            with connection.cursor() as cursor, cursor.copy(f"{into} (FORMAT BINARY)".encode()) as stream:
-                stream.set_types(["int8", "int4", "text", "bytea"])
-                part = 0
-                while piece := file.read(PIECE):
-                    stream.write_row((run, part, ending, piece))
-                    part += 1
-        return
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if f":{digest}:" in fingerprint:
+            put_sheet(connection, run, staged, staged.name.removeprefix(STAGED))
+            return
+
+
+def put_sheet(connection: psycopg.Connection[TupleRow], run: int, path: Path, ending: str) -> None:
+    """Keep the manifest at ``path`` as that of the run. The connection is in a transaction."""
+    connection.execute(f"DELETE FROM {SCHEMA}.sheet WHERE run = %s", (run,))
+    into = f"COPY {SCHEMA}.sheet (run, part, ending, content) FROM STDIN (FORMAT BINARY)"
+    with path.open("rb") as file, connection.cursor() as cursor, cursor.copy(into.encode()) as stream:
+        stream.set_types(["int8", "int4", "text", "bytea"])
+        part = 0
+        while piece := file.read(PIECE):
+            stream.write_row((run, part, ending, piece))
+            part += 1
 
 
 def take_sheet(url: str, name: str, folder: Path) -> None:

@@ -1,0 +1,64 @@
+"""``batchedit runs``: the list, and a run that is taken over into a shared ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..core.errors import UsageError
+from ..core.typed import to_type
+from ..core.visible import as_lines, one_line
+from . import log_lines
+from .group import EPILOG, batchedit
+from .json_output import print_json
+from .json_values import runs_value
+from .options import JSON_OPTION
+
+
+@batchedit.command("runs", epilog=EPILOG)
+@click.option(
+    "--import", "folder", metavar="FOLDER", help="Take this run over into the shared ledger, once and for all."
+)
+@click.option(
+    "--store", "url", metavar="URL", envvar="BATCHEDIT_STORE", help="Those of this shared ledger: postgresql://…"
+)
+@JSON_OPTION
+def list_runs(*, folder: str | None, url: str | None, as_json: bool) -> int:
+    """Your runs, wherever they lie: how each stands, what it cost, and what to type next.
+
+    With --store the runs of that shared ledger. --import takes a run out of its folder into it, with what it bought and a
+    proof that nothing is missing; from then on it buys in the store alone.
+    """
+    import os  # noqa: PLC0415 - `--help` needs none of it
+
+    from ..commands import runs as runlist  # noqa: PLC0415
+    from ..ledger.register import Register  # noqa: PLC0415
+    from .show import runs_text  # noqa: PLC0415
+
+    if folder is not None:
+        return _import(Path(folder), url)
+    register = Register.of(os.environ)
+    found = runlist.list_runs(register) if url is None else runlist.list_store_runs(url)
+    if register.problem:
+        log_lines.tell(f"warning: {register.problem}", "warning")
+    if as_json:
+        print_json("runs", runs_value(found))
+    else:
+        click.echo(runs_text(found))
+    return 0
+
+
+def _import(folder: Path, url: str | None) -> int:
+    from ..commands.import_run import import_run  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.proof import lines  # noqa: PLC0415
+
+    if url is None:
+        raise UsageError("into which store?", hint="give its address with --store URL, or as BATCHEDIT_STORE")
+    done = import_run(folder, url)
+    for where, audit in (("the folder", done.before), (f"the store {done.where}", done.after)):
+        click.echo(one_line(f"{where}:"))
+        click.echo(as_lines(f"  {line}" for line in lines(audit)))
+    click.echo(one_line(f"{folder} buys nothing any more: its jobs are in the store, as the run {done.name}"))
+    click.echo(one_line(f"  → to go on: {to_type('run', done.name, '--store', done.where)}"))
+    return 0

@@ -1,0 +1,135 @@
+"""``batchedit runs --import FOLDER``: a run of a folder becomes one of a store, with proof on both sides."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING
+
+from ..core.errors import CheckpointError
+from ..core.typed import to_type
+from ..disk import sync_folder
+from ..ledger.book import Book
+from ..ledger.lock import run_lock
+from ..ledger.opening import open_checkpoint, reading
+from ..ledger.register import CHECKPOINT, is_run
+from ..ledger.values import Unreadable
+from ..run_folder import RunFolder, find_run, form_of_run
+from .doubts import note_crashes
+from .open_run import take_in_rescued
+from .proof import Audit, prove
+from .reading import bring_here
+from .store import need_psycopg
+
+if TYPE_CHECKING:
+    from ..ledger.sqlite import SqliteCheckpoint
+
+BEFORE = "before-import.sqlite"
+"""The folder's own checkpoint, kept. It buys nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What was taken over: the run's ``name`` in the store ``where``, and the audits of the folder and of the store."""
+
+    name: str
+    where: str
+    before: Audit
+    after: Audit
+
+
+def import_run(run: Path, url: str) -> Imported:
+    """Take the run in the folder ``run`` over into the store at ``url``. Typed again after it was cut off, it goes on.
+
+    UsageError (64) for a run that is in a store already, LockedError (75) while a process works on it, CheckpointError (74)
+    where it does not add up, in the folder or in what the store holds of it: then the store keeps nothing.
+    """
+    need_psycopg()
+    from ..ledger.postgres import imports  # noqa: PLC0415 - psycopg takes its time
+    from ..ledger.postgres.url import blotted  # noqa: PLC0415
+
+    if not is_run(run) and (run / BEFORE).is_file():  # it was cut off after the last of its steps but one
+        (run / BEFORE).replace(run / CHECKPOINT)
+    folder = find_run(str(run))
+    folder.check_links()
+    with run_lock(folder.path, "import"):
+        with closing(open_checkpoint(folder.checkpoint)) as checkpoint:
+            copy = _sqlite(checkpoint)
+            imports.check_to_import(copy, folder.path, url)
+            if not copy.get("store"):
+                take_in_rescued(copy, folder)
+                note_crashes(copy)
+                folder.settle_snapshot(copy.get("fingerprint") or "")
+            before = _clean(copy, folder, "the run in the folder")
+            found: list[Audit] = []
+
+            def check(path: Path) -> None:
+                with reading(path) as there:
+                    found.append(_clean(there, folder, "what the store would have of the run"))
+                    if difference := _differs(copy, there):
+                        raise CheckpointError(f"the store would not hold the run as it is: {difference}")
+
+            if (number := imports.find_import(copy, url)) is None:
+                imports.give_up(copy, url)
+                about: dict[str, object] = {"at": time(), "folder": str(folder.path.absolute())}
+                about |= {"host": socket.gethostname()}
+                imports.take_over(copy, url, folder.path.resolve().name, folder.snapshot(), about, check)
+            else:
+                imports.read_again(url, number, check)
+        _become_a_copy(folder, url)
+    return Imported(folder.path.resolve().name, blotted(url), before, found[0])
+
+
+def _sqlite(checkpoint: Book) -> SqliteCheckpoint:
+    from ..ledger.sqlite import SqliteCheckpoint  # noqa: PLC0415 - as above
+
+    assert isinstance(checkpoint, SqliteCheckpoint)
+    return checkpoint
+
+
+def _clean(checkpoint: Book, folder: RunFolder, what: str) -> Audit:
+    audit = prove(checkpoint, folder.path, form_of_run(checkpoint, folder))
+    if not audit.clean:
+        first = audit.findings[0]
+        raise CheckpointError(
+            f"{what} does not add up, so it was not taken over: {first.what}",
+            hint=f"all of it: {to_type('audit', folder.path)}",
+        )
+    return audit
+
+
+def _differs(one: Book, other: Book) -> str:
+    """What is not the same in both, "" if nothing."""
+    for mine, its in zip_longest(one.every_record(), other.every_record()):
+        same = mine == its or (
+            mine is not None
+            and its is not None
+            and not isinstance(mine, Unreadable)
+            and not isinstance(its, Unreadable)
+            and mine._replace(serial=0) == its._replace(serial=0)
+        )
+        if not same:
+            return f"job {getattr(mine or its, 'id', '?')}"
+    for mine_, its_ in zip_longest(one.log(), other.log()):
+        if mine_ is None or its_ is None or (mine_.job, mine_.at, mine_.name, mine_.data) != (
+            its_.job, its_.at, its_.name, its_.data
+        ):  # fmt: skip
+            return "its log"
+    if list(one.outcomes()) != list(other.outcomes()):
+        return "its rows"
+    if one.money() != other.money():
+        return "its sums"
+    return ""
+
+
+def _become_a_copy(folder: RunFolder, url: str) -> None:
+    """The folder's checkpoint is kept under another name, and a copy of the store's run takes its place."""
+    folder.checkpoint.replace(folder.path / BEFORE)
+    sync_folder(folder.path)
+    for suffix in ("-wal", "-shm"):
+        folder.checkpoint.with_name(f"{folder.checkpoint.name}{suffix}").unlink(missing_ok=True)
+    bring_here(folder, url)

@@ -1,0 +1,190 @@
+"""A run of a folder taken over into a store, once: what it bought, its log, what people said, its sheet.
+
+Money first: the folder is marked before the store has anything, and from then on buys nothing; the store has all of it or
+nothing, in one transaction that is committed when what can be read back is the same. A process that dies anywhere leaves a
+folder that can't buy, and the same command goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg.rows import TupleRow
+
+from ...core.errors import UsageError
+from ...core.typed import to_type
+from ..codec import STATE_COLUMNS
+from ..decisions import Marks
+from ..opening import create_checkpoint, open_as
+from ..sqlite import SqliteCheckpoint
+from ..sqlite_file import SqliteFile
+from .changes import storable
+from .copies import OWN_FACTS, copy_in, put_fact, take_all, take_news
+from .errors import mapped
+from .intake import analyze
+from .schema import SCHEMA
+from .sheets import put_sheet
+from .store import changing, opened
+from .url import blotted
+
+IMPORTING = "importing"
+"""Instead of the run's number in the store, from the moment that the folder is given up until the store has everything."""
+IMPORT_ID = "imported_from"
+"""The fact by which a store knows the folder that a run came from."""
+_REQUEST = "key, slot, inputs, name, size, variant, revision, version"
+
+
+def check_to_import(copy: SqliteFile, folder: Path, url: str) -> None:
+    """UsageError (64) where the run is one of a store, or was being taken over into another one."""
+    where, run = copy.get("store"), copy.get("store_run")
+    if where and run != IMPORTING:
+        raise UsageError(f"the run in {folder} is one of the store {where} already; nothing was done")
+    if where and where != blotted(url):
+        raise UsageError(
+            f"the run in {folder} was being taken over into the store {where}, not into {blotted(url)}",
+            hint=f"the same command with --store {where}",
+        )
+
+
+def cut_off(folder: Path, where: str) -> UsageError:
+    """For a command that would work on a run whose import has not ended."""
+    return UsageError(
+        f"the run in {folder} was being taken over into the store {where}, and that was cut off",
+        hint=f"it is ended by: {to_type('runs', '--import', folder, '--store', where)}",
+    )
+
+
+def find_import(copy: SqliteFile, url: str) -> int | None:
+    """The number of the store's run that this very run was taken over as; None if it was not yet."""
+    with opened(url) as connection:
+        query = f"SELECT run FROM {SCHEMA}.fact WHERE name = %s AND value = %s"
+        row = connection.execute(query, (IMPORT_ID, copy.get(IMPORT_ID) or "")).fetchone()
+        return int(row[0]) if row else None
+
+
+def give_up(copy: SqliteFile, url: str) -> None:
+    """From here on the folder buys nothing, whatever happens."""
+    known = copy.get(IMPORT_ID) or token_hex(16)
+    with copy.transaction() as db:
+        copy.put_in(db, IMPORT_ID, known)
+        copy.put_in(db, "store", blotted(url))
+        copy.put_in(db, "store_run", IMPORTING)
+
+
+def take_over(
+    copy: SqliteFile, url: str, name: str, sheet: Path | None, about: dict[str, object], check: Callable[[Path], None]
+) -> None:
+    """Write everything to the store as the run ``name``; ``about`` is its event. ``check`` is given a fresh copy of what the
+    store has then, as a checkpoint's path: where it raises, the store keeps nothing.
+    """
+    try:
+        with changing(url) as connection:
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # the pictures are read meanwhile
+            _check_new(copy, connection, name)
+            run = _write(copy, connection, name)
+            if sheet is not None:
+                put_sheet(connection, run, sheet, sheet.name.removeprefix("manifest"))
+            event = f"INSERT INTO {SCHEMA}.run_event (run, at, name, data) VALUES (%s, %s, 'Imported', %s)"
+            connection.execute(event, (run, about.pop("at"), orjson.dumps(about).decode()))
+            read_back(connection, run, check)
+        with changing(url) as connection:
+            analyze(connection)
+    except psycopg.Error as error:
+        raise mapped(error, url) from error
+
+
+def read_again(url: str, run: int, check: Callable[[Path], None]) -> None:
+    """``check`` is given what the store has of a run that was taken over earlier."""
+    try:
+        with opened(url) as connection:
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            with connection.transaction():
+                read_back(connection, run, check)
+    except psycopg.Error as error:
+        raise mapped(error, url) from error
+
+
+def read_back(connection: psycopg.Connection[TupleRow], run: int, check: Callable[[Path], None]) -> None:
+    """``check`` is given a fresh copy of the store's run, as its checkpoint's path. The connection is in a transaction."""
+
+    def ask(query: str, *values: object) -> list[TupleRow]:
+        return connection.execute(query.encode(), values).fetchall()
+
+    ((name, model, service),) = ask(f"SELECT name, model, service FROM {SCHEMA}.run WHERE id = %s", run)
+    with TemporaryDirectory(prefix="batchedit-") as scratch:
+        path = Path(scratch) / name / "checkpoint.sqlite"
+        path.parent.mkdir()
+        create_checkpoint(path, model=model, service=service).close()
+        with closing(open_as(SqliteCheckpoint, path)) as copy:
+            take_all(copy, connection, run)
+            copy.put("store_run", str(run))
+            copy.put("store", "read back")
+            take_news(copy, ask, run)
+        check(path)
+
+
+def _check_new(copy: SqliteFile, connection: psycopg.Connection[TupleRow], name: str) -> None:
+    if connection.execute(f"SELECT 1 FROM {SCHEMA}.run WHERE name = %s", (name,)).fetchone():
+        raise UsageError(
+            f"the store has a run {name} already", hint="rename the folder: a run is called there as its folder is"
+        )
+    ids = [request for (request,) in copy.rows("SELECT request_id FROM requests")]
+    query = (
+        f"SELECT run.name FROM {SCHEMA}.accepted JOIN {SCHEMA}.run ON run.id = run WHERE request_id = ANY(%s) LIMIT 1"
+    )
+    if row := connection.execute(query, (ids,)).fetchone():
+        raise UsageError(f"what was bought here is in the store already, as the run {row[0]}: is this folder a copy?")
+
+
+def _write(copy: SqliteFile, connection: psycopg.Connection[TupleRow], name: str) -> int:
+    facts = dict(copy.rows("SELECT name, value FROM meta"))
+    ((reused,),) = copy.rows("SELECT count(*) FROM reused")
+    query = (
+        f"INSERT INTO {SCHEMA}.run (name, model, service, max_cost, top_price, reused) "
+        "VALUES (%s, %s, %s, %s, %s, %s) RETURNING id"
+    )
+    values = (facts["model"], facts["service"], facts.get("max_cost") or None, facts.get("top_price") or 0, reused)
+    row = connection.execute(query, (name, *values)).fetchone()
+    assert row is not None
+    run = int(row[0])
+    for fact, value in facts.items():
+        if fact not in OWN_FACTS:
+            put_fact(connection, run, fact, value)
+    for table, columns, rows in _tables(copy):
+        copy_in(connection, f"{SCHEMA}.{table} (run, {columns})", ((run, *map(storable, row)) for row in rows))
+    return run
+
+
+def _tables(copy: SqliteFile) -> Iterator[tuple[str, str, Iterable[tuple[Any, ...]]]]:
+    """What goes where, in the order that its keys need. A job's serial counts its changes, and each event has the one that
+    it led to: an older edition may have written more events than it counted.
+    """
+    yield "request", f"id, {_REQUEST}", copy.rows(f"SELECT id, {_REQUEST} FROM jobs ORDER BY id")
+    jobs = f"""
+        SELECT id, wanted, max(serial, (SELECT count(*) FROM events WHERE events.job = jobs.id)),
+            instr(inputs, '"$file"') > 0, {STATE_COLUMNS} FROM jobs ORDER BY id
+    """
+    yield "job", f"id, wanted, serial, local, {STATE_COLUMNS}", copy.rows(jobs)
+    events = """
+        SELECT job, row_number() OVER (PARTITION BY job ORDER BY seq), 0, 0, at, name, state, data FROM events ORDER BY seq
+    """
+    yield "event", "job, serial, worker, mark, at, name, state, data", copy.rows(events)
+    yield "accepted", "request_id, job", copy.rows("SELECT request_id, job FROM requests")
+    yield "reused", "job, folder", copy.rows("SELECT job, folder FROM reused")
+    yield "redone", "job, by_job", copy.rows("SELECT job, by_job FROM redone")
+    lines = "SELECT n, row, id, job, problems, over FROM lines ORDER BY n"
+    yield "line", "n, row, id, job, problems, over", copy.rows(lines)
+    yield "flag", "job, flags", copy.rows("SELECT job, flags FROM flags")
+    run_events = "SELECT at, name, data FROM run_events ORDER BY seq"
+    yield "run_event", "at, name, data", copy.rows(run_events)
+    marks = Marks(copy)
+    standing = [(m.job, m.verdict.value, m.note, m.serial, m.who, m.at) for m in marks.all().values()]
+    yield "mark", "job, verdict, note, serial, who, at", standing
+    yield "mark_event", "seq, job, serial, verdict, note, who, at, via", marks.rows()

@@ -1,0 +1,69 @@
+"""The runs of a store, each summed up in a few numbers: for a list of them, without a copy of any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...core.model import Counts, Money
+from ..values import Digest
+from .changes import counts_of, money_of
+from .schema import SCHEMA
+from .store import opened
+
+_RUNS = f"""
+    SELECT id, name, model, service, coalesce(halted, ''), {SCHEMA}.standing(id),
+        (SELECT value FROM {SCHEMA}.fact WHERE fact.run = run.id AND fact.name = 'source'),
+        (SELECT value FROM {SCHEMA}.fact WHERE fact.run = run.id AND fact.name = 'asked_price'),
+        extract(epoch FROM coalesce(
+            (SELECT written_at FROM {SCHEMA}.event WHERE event.run = run.id ORDER BY tx DESC LIMIT 1), made_at))::float8,
+        (SELECT count(*) FROM {SCHEMA}.line WHERE line.run = run.id AND job IS NULL AND problems NOT LIKE '[["left out",%%'),
+        (SELECT count(*) FROM {SCHEMA}.job WHERE job.run = run.id AND state = 'failed' AND wanted AND kind = 'moderated'),
+        (SELECT count(*) FROM {SCHEMA}.job WHERE job.run = run.id AND state = 'failed' AND wanted
+            AND kind IN ('written_off', 'lost')),
+        ARRAY(SELECT DISTINCT worker.name FROM {SCHEMA}.job JOIN {SCHEMA}.worker ON worker.id = job.worker
+            WHERE job.run = run.id AND NOT gone AND lease_until > clock_timestamp() ORDER BY 1)
+    FROM {SCHEMA}.run ORDER BY id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOfStore:
+    """A run of a store. ``workers`` are those that have jobs of it now, ``halted`` why nothing is bought in it any more, ""
+    if it may be. ``price`` is what its last question said that a picture costs, in micro-dollars. ``used_at`` is epoch seconds
+    by the store's clock.
+    """
+
+    name: str
+    model: str
+    service: str
+    halted: str
+    source: str
+    price: int
+    used_at: float
+    counts: Counts
+    money: Money
+    digest: Digest
+    workers: Sequence[str]
+
+
+def runs(url: str) -> list[RunOfStore]:
+    """All runs of the store at ``url``, in the order in which they were made."""
+    with opened(url) as connection:
+        rows = connection.execute(_RUNS.encode(), ()).fetchall()
+    return [
+        RunOfStore(
+            name,
+            model,
+            service,
+            halted,
+            source or "",
+            int(price or 0),
+            used_at,
+            counts_of(told),
+            money_of(told, believes=False, earlier=0),
+            Digest(invalid=invalid, moderated=moderated, written_off=off),
+            workers,
+        )
+        for _, name, model, service, halted, told, source, price, used_at, invalid, moderated, off, workers in rows
+    ]
