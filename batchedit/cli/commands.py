@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def host_of(ctx: click.Context) -> Any:
         verbose=params["verbose"],
         metrics=params.get("metrics"),
         as_json=params.get("as_json", False),
+        grace=params.get("grace", math.inf),
     )
     if warning:
         host.warn(warning.removeprefix("warning: "))

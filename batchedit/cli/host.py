@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import anyio
 import click
@@ -43,8 +45,14 @@ class Terminal:
         verbose: bool = False,
         as_json: bool = False,
         metrics: str | None = None,
+        grace: float = math.inf,
     ) -> None:
-        """``metrics`` is where ``--metrics`` wants them. UsageError where that can't be."""
+        """``metrics`` is where ``--metrics`` wants them. UsageError where that can't be.
+
+        ``grace``: seconds from the first signal to the end, whatever is on its way then.
+        """
+        self.grace = grace
+        self.ended = threading.Event()
         self.environ: Mapping[str, str] = os.environ
         self.stop = Stop()
         self._yes = yes or never_asks
@@ -215,6 +223,7 @@ def attended(host: Terminal, work: Callable[[], Awaitable[T]]) -> T:
     try:
         result = anyio.run(both)
     finally:
+        host.ended.set()
         host.leave()
     if isinstance(result, BatcheditError):
         raise result
@@ -236,12 +245,24 @@ async def _hear(host: Terminal, everything: anyio.CancelScope) -> None:
         host.hears()
         async for number in signals:
             if host.stop.reason is not None:
-                with suppress(OSError):  # the terminal may be gone
-                    if not log_lines.asked():
-                        sys.stderr.write("\n")
-                    log_lines.tell("batchedit: left at once; the same command goes on where it was", "left")
-                    sys.stderr.flush()
-                os._exit(128 + number)
+                _leave(number, "left at once")
+            threading.Thread(target=_leave_later, args=(host, number), daemon=True).start()
             host.say("stopping: nothing more is sent; answers on the way are written down (again to leave at once)")
             if not host.stop.throw(InterruptedRunError(number)):
                 everything.cancel()
+
+
+def _leave(number: int, how: str) -> NoReturn:
+    """End the process here. What it was sending is in doubt, and the next one says so."""
+    with suppress(OSError):  # the terminal may be gone
+        if not log_lines.asked():
+            sys.stderr.write("\n")
+        log_lines.tell(f"batchedit: {how}; the same command goes on where it was", "left")
+        sys.stderr.flush()
+    os._exit(128 + number)
+
+
+def _leave_later(host: Terminal, number: int) -> None:
+    """In a thread, for what holds the process back may be its event loop."""
+    if host.grace <= threading.TIMEOUT_MAX and not host.ended.wait(host.grace):
+        _leave(number, f"left after {host.grace:g} s of grace, with answers still on their way")

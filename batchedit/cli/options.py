@@ -419,11 +419,19 @@ METRICS_OPTION = setting(
     "--metrics", metavar="HOST:PORT", help="Numbers for Prometheus there, and /healthz and /readyz, while it goes on."
 )
 AWAKE_OPTION = setting("--allow-sleep", is_flag=True, help="Don't keep the machine awake while the run goes on.")
+GRACE_OPTION = setting(
+    "--grace",
+    type=click.FloatRange(0),
+    default=240.0,
+    metavar="S",
+    help="Told to end, wait at most S seconds for answers on the way.  [default: 240]",
+)
 OWN_PROCESS_OPTIONS = (
     setting(
         "--detach", is_flag=True, help="Ask here, then go on in a process of its own: this terminal may be closed."
     ),
     AWAKE_OPTION,
+    GRACE_OPTION,
 )
 YES_OPTION = setting("-y", "--yes", is_flag=True, help="Don't ask.")
 SANDBOX_OPTION = setting("--sandbox", is_flag=True, help="A local stand-in for the service: nothing is bought.")
@@ -460,7 +468,7 @@ _GROUPS: Mapping[str, Any] = {
 }  # fmt: skip
 HEADINGS: Mapping[str, str] = {key: heading for heading, group in _GROUPS.items() for key in _keys(group)}
 """An option's key → the heading that the help shows it under."""
-ALL_KEYS = frozenset(HEADINGS) - {"notify", "detach", "metrics"}
+ALL_KEYS = frozenset(HEADINGS) - {"notify", "detach", "metrics", "grace"}
 TAKEN_UNNAMED = _keys(MANIFEST_OPTIONS) - {
     "price",  # the question would show it as what the pictures cost
     "image_root",  # it decides which files of this machine are sent
@@ -468,7 +476,7 @@ TAKEN_UNNAMED = _keys(MANIFEST_OPTIONS) - {
 """What a settings file that nobody named may set."""
 _LIMITS = frozenset({"max_cost", "canary", "until", "stop_after_failures", "sandbox"})
 """Without these more would be bought than their writer meant."""
-NOT_SETTINGS = frozenset({"config", "log_json", "quiet", "verbose", "yes", "notify", "detach", "metrics"})
+NOT_SETTINGS = frozenset({"config", "log_json", "quiet", "verbose", "yes", "notify", "detach", "metrics", "grace"})
 
 
 def given(ctx: click.Context) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from .json_output import print_json
 from .json_values import workers_value
 from .options import (
     COMMON_OPTIONS,
+    GRACE_OPTION,
     JSON_OPTION,
     METRICS_OPTION,
     SERVICE_OPTIONS,
@@ -126,7 +127,7 @@ def _named(url: str | None) -> str:
 @command("work")
 @click.option("--run", "run", metavar="NAME", help="Only this run.  [default: every run of the store]")
 @click.option("--until-idle", is_flag=True, help="End when nothing is left to do.  [default: wait for more]")
-@options(WORK_OPTIONS, METRICS_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
+@options(WORK_OPTIONS, GRACE_OPTION, METRICS_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
 @click.pass_context
 def work(ctx: click.Context, /, run: str | None, until_idle: bool, **_: Any) -> int:
     """Help at the runs of a shared ledger: buy what was said yes to, collect what was bought.

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING
 
 from ..core.errors import CheckpointError
 from ..core.typed import to_type
@@ -24,9 +23,6 @@ from .open_run import take_in_rescued
 from .proof import Audit, prove
 from .reading import bring_here
 from .store import need_psycopg
-
-if TYPE_CHECKING:
-    from ..ledger.sqlite import SqliteCheckpoint
 
 BEFORE = "before-import.sqlite"
 """The folder's own checkpoint, kept. It buys nothing."""
@@ -57,8 +53,7 @@ def import_run(run: Path, url: str) -> Imported:
     folder = find_run(str(run))
     folder.check_links()
     with run_lock(folder.path, "import"):
-        with closing(open_checkpoint(folder.checkpoint)) as checkpoint:
-            copy = _sqlite(checkpoint)
+        with closing(open_checkpoint(folder.checkpoint)) as copy:
             imports.check_to_import(copy, folder.path, url)
             if not copy.get("store"):
                 take_in_rescued(copy, folder)
@@ -82,13 +77,6 @@ def import_run(run: Path, url: str) -> Imported:
                 imports.read_again(url, number, check)
         _become_a_copy(folder, url)
     return Imported(folder.path.resolve().name, blotted(url), before, found[0])
-
-
-def _sqlite(checkpoint: Book) -> SqliteCheckpoint:
-    from ..ledger.sqlite import SqliteCheckpoint  # noqa: PLC0415 - as above
-
-    assert isinstance(checkpoint, SqliteCheckpoint)
-    return checkpoint
 
 
 def _clean(checkpoint: Book, folder: RunFolder, what: str) -> Audit:

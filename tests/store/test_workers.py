@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from batchedit.core.events import Released
@@ -96,6 +97,88 @@ def test_a_worker_that_is_told_to_end_leaves_the_rest_to_others(team: Callable[.
     helper = it.start("work", "--until-idle")
     assert helper.wait() == 0, helper.stderr
     it.settled()
+
+
+def test_a_worker_that_is_told_to_end_while_a_post_is_on_its_way_writes_its_answer_down(
+    team: Callable[..., Team],
+) -> None:
+    it = team(4)
+    gate = it.folder / "gate"
+    first = it.start("run", "m.csv", "--yes", "-j", 1, gate=(1, str(gate)))
+    until(lambda: it.sandbox.ledger()["accepted"] == 1)
+    os.kill(first.pid, signal.SIGTERM)
+    until(lambda: "stopping: nothing more is sent" in first.stderr)
+    assert it.states() == {"submitting": 1, "planned": 3}, "it waits for the answer"
+    gate.touch()
+    assert first.wait() == 143
+    assert it.states() == {"waiting": 1, "planned": 3}
+    assert it.sql("SELECT count(*) FROM batchedit.job WHERE worker IS NOT NULL") == [(0,)]
+    assert it.sandbox.ledger()["accepted"] == 1, "nothing more was bought"
+    assert it.start("work", "--until-idle").wait() == 0
+    it.settled()
+
+
+def test_a_worker_whose_grace_is_over_ends_and_its_post_is_in_doubt(team: Callable[..., Team]) -> None:
+    """Who told it to end kills it soon: an answer that takes longer is waited for no more, and not sent again either."""
+    it = team(2)
+    first = it.start("run", "m.csv", "--yes", "-j", 1, "--grace", "0.5", gate=(1, str(it.folder / "never")))
+    until(lambda: it.sandbox.ledger()["accepted"] == 1)
+    os.kill(first.pid, signal.SIGTERM)
+    assert first.wait() == 143
+    assert "left after 0.5 s of grace" in first.stderr
+    helper = it.start("work", "--until-idle")
+    it.taken_for_dead(1)
+    assert helper.wait() == 0, helper.stderr
+    assert it.states() == {"in_doubt": 1, "done": 1}
+    assert it.sql("SELECT count(*) FROM batchedit.job WHERE quarantine > now()") == [(1,)], "it may still be on its way"
+    it.settled(1)
+
+
+def test_a_worker_that_is_killed_inside_reserve_leaves_a_doubt_and_no_purchase(team: Callable[..., Team]) -> None:
+    """The database goes on with what it was asked, though nobody hears the answer any more: an intention without a sender."""
+    it = team(30, latency="0.3")
+    first = it.start("run", "m.csv", "--yes", "-j", 1)
+    until(lambda: it.states()["done"] >= 1)
+    with psycopg.connect(it.url) as held:
+        held.execute("SELECT 1 FROM batchedit.run FOR UPDATE")
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%batchedit.reserve(%%' AND wait_event_type = 'Lock'"
+        until(lambda: it.sql(waits) == [(1,)])
+        first.kill()
+    until(lambda: it.states()["submitting"] == 1)
+    helper = it.start("work", "--until-idle")
+    it.taken_for_dead(1)
+    assert helper.wait() == 0, helper.stderr
+    assert it.states() == {"in_doubt": 1, "done": 29}
+    assert it.sandbox.ledger()["accepted"] == 29
+    it.settled(1)
+
+
+@pytest.mark.parametrize("point", ["answered", "Accepted", "Completed"])
+def test_what_a_stopped_worker_still_learns_is_written_down_and_bought_once(
+    team: Callable[..., Team], point: str
+) -> None:
+    """It stood still past its lease and another one took over; an id that it had heard by then ends the doubt."""
+    it = team(1)
+    first = it.start("run", "m.csv", "--yes", doom=(f"stop:{point}", 1))
+    until(lambda: stands_still(first.pid))
+    stopped = time.monotonic()
+    helper = it.start("work")
+    it.taken_for_dead(1)
+    until(lambda: it.states()["in_doubt" if point == "answered" else "done"] == 1)
+    until(lambda: time.monotonic() > stopped + LEASE)
+    os.kill(first.pid, signal.SIGCONT)
+    first.wait()
+    until(lambda: it.states()["done"] == 1)
+    os.kill(helper.pid, signal.SIGTERM)
+    assert helper.wait() == 143
+    assert it.sandbox.ledger()["accepted"] == 1
+    assert it.sql("SELECT count(*) FROM batchedit.orphan") == [(0,)]
+    it.settled()
+
+
+def stands_still(pid: int) -> bool:
+    """Is the process stopped (SIGSTOP)?"""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def test_the_database_crashes_again_and_again(team: Callable[..., Team]) -> None:

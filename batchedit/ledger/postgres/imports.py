@@ -20,6 +20,7 @@ from psycopg.rows import TupleRow
 
 from ...core.errors import UsageError
 from ...core.typed import to_type
+from ..book import Book
 from ..codec import STATE_COLUMNS
 from ..decisions import Marks
 from ..opening import create_checkpoint, open_as
@@ -41,7 +42,7 @@ IMPORT_ID = "imported_from"
 _REQUEST = "key, slot, inputs, name, size, variant, revision, version"
 
 
-def check_to_import(copy: SqliteFile, folder: Path, url: str) -> None:
+def check_to_import(copy: Book, folder: Path, url: str) -> None:
     """UsageError (64) where the run is one of a store, or was being taken over into another one."""
     where, run = copy.get("store"), copy.get("store_run")
     if where and run != IMPORTING:
@@ -61,7 +62,7 @@ def cut_off(folder: Path, where: str) -> UsageError:
     )
 
 
-def find_import(copy: SqliteFile, url: str) -> int | None:
+def find_import(copy: Book, url: str) -> int | None:
     """The number of the store's run that this very run was taken over as; None if it was not yet."""
     with opened(url) as connection:
         query = f"SELECT run FROM {SCHEMA}.fact WHERE name = %s AND value = %s"
@@ -69,8 +70,9 @@ def find_import(copy: SqliteFile, url: str) -> int | None:
         return int(row[0]) if row else None
 
 
-def give_up(copy: SqliteFile, url: str) -> None:
+def give_up(copy: Book, url: str) -> None:
     """From here on the folder buys nothing, whatever happens."""
+    assert isinstance(copy, SqliteFile)
     known = copy.get(IMPORT_ID) or token_hex(16)
     with copy.transaction() as db:
         copy.put_in(db, IMPORT_ID, known)
@@ -79,11 +81,12 @@ def give_up(copy: SqliteFile, url: str) -> None:
 
 
 def take_over(
-    copy: SqliteFile, url: str, name: str, sheet: Path | None, about: dict[str, object], check: Callable[[Path], None]
+    copy: Book, url: str, name: str, sheet: Path | None, about: dict[str, object], check: Callable[[Path], None]
 ) -> None:
     """Write everything to the store as the run ``name``; ``about`` is its event. ``check`` is given a fresh copy of what the
     store has then, as a checkpoint's path: where it raises, the store keeps nothing.
     """
+    assert isinstance(copy, SqliteFile)
     try:
         with changing(url) as connection:
             connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # the pictures are read meanwhile

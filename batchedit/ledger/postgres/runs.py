@@ -30,8 +30,8 @@ _RUNS = f"""
 @dataclass(frozen=True, slots=True)
 class RunOfStore:
     """A run of a store. ``workers`` are those that have jobs of it now, ``halted`` why nothing is bought in it any more, ""
-    if it may be. ``price`` is what its last question said that a picture costs, in micro-dollars. ``used_at`` is epoch seconds
-    by the store's clock.
+    if it may be. ``price`` is what its last question said that a picture costs, in micro-dollars. ``used_at`` is in epoch
+    seconds by the store's clock.
     """
 
     name: str
