@@ -147,7 +147,7 @@ class Posts:
         match event:
             case Accepted():
                 self._slots.count(slot)
-                self._slots.account.accepted(self._slots.bought, now)
+                self._slots.account.accepted(self._slots.bought, now, now if sent_at is None else sent_at)
                 self.breaker.succeeded(now)
                 self.rate.accepted(now, sent_at=sent_at)
                 self.slowness.accepted()
@@ -193,11 +193,10 @@ class Posts:
         """A 429: by the account's limit of jobs at once, by a limit of speed, or by chance."""
         self.slowness.refused()
         account = self._slots.account
-        before = account.limit
-        if not account.refused(self._slots.bought, now, sent_at):
+        if not account.refused(self._slots.bought, now, sent_at, retry_after or 0.0):
             self.rate.throttled(now, retry_after, self._rng, sent_at=sent_at)
             return
-        if before is None:
+        if account.believed_at == now:
             self.rate.forget(now)
         self.rate.held(now, retry_after, self._rng)
         self._slots.in_flight.troubled(now)

@@ -17,16 +17,22 @@ class AtOnce:
     meanwhile (the ends of jobs are noticed late, so a few may be). A bucket has filled again by then and takes more;
     chance refuses at any number.
 
-    From then on no POST goes out beyond the limit. After a time that doubles while it is in vain, from ``_PROBE_SECONDS``
-    to ``_LONGEST_PROBE``, one is sent beyond it; each that is accepted there lets another one out. One or two tell only
-    that jobs have ended and nobody has noticed: until more are accepted than that explains (a tenth of the limit and one),
-    or until the next probe is due, a refusal at the old limit still means the old limit. A single refusal a little below
-    it means that a job has ended since the POST went out; a second one lowers it.
+    From then on no POST goes out beyond the limit. After a time that doubles while it is in vain, one is sent beyond it, and
+    each that is accepted there lets another one out, until one is refused. In vain it costs the pause that the refusal asks
+    for: so the time is ``_LEAST_COST`` to ``_MOST_COST`` times that pause, and ``_PROBE_SECONDS`` to ``_LONGEST_PROBE`` where
+    it is short. A limit that was raised is noticed as soon as a hundredth of the time is worth it. One or two that are
+    accepted tell only that jobs have ended and nobody has noticed: until more are accepted than that explains (a tenth of
+    the limit and one), or until the next probe is due, a refusal at the old limit still means the old limit.
+
+    A single refusal a little below it means that a job has ended since the POST went out; a second one lowers it. Far below
+    it the limit has fallen, which is believed as the first one was.
     """
 
     def __init__(self) -> None:
         self.limit: int | None = None
         """Jobs in flight; None while none is known."""
+        self.believed_at: float | None = None
+        """When refusals alone last told it: those before that told of no limit of speed."""
         self._sure = 0  # the limit that refusals have told
         self._raised_at = 0.0
         self._short = False  # was the last one heard a little below it?
@@ -34,6 +40,7 @@ class AtOnce:
         self._episodes = self._refused = self._beyond = 0
         self._heard_at: float | None = None  # when the first refusal of the latest episode came
         self._probe_due = 0.0
+        self._probe_sent: float | None = None  # when the one that is under way went out
         self._patience = _PROBE_SECONDS
 
     def admits(self, in_flight: int, now: float) -> bool:
@@ -55,12 +62,15 @@ class AtOnce:
     def sent(self, in_flight: int, now: float) -> None:
         """A POST goes out, ``in_flight`` as for ``admits``: no second probe before the first is answered."""
         if self.limit is not None and in_flight >= self.limit:
-            self._probe_due = now + self._patience
+            self._probe_due, self._probe_sent = now + self._patience, now
             if now - self._raised_at >= _PROBE_SECONDS:
                 self._sure = self.limit
 
-    def accepted(self, in_flight: int, now: float) -> None:
-        """A POST was accepted; ``in_flight`` counts it."""
+    def accepted(self, in_flight: int, now: float, sent_at: float) -> None:
+        """A POST that went out at ``sent_at`` was accepted; ``in_flight`` counts it."""
+        if self._probe_sent is not None and sent_at >= self._probe_sent:
+            # Also where a job has ended meanwhile, so that nothing is beyond the limit: the next one tells.
+            self._probe_due, self._probe_sent = now, None
         if self._candidate is not None and in_flight > self._candidate:
             self._beyond += 1
         self._short = self._short and in_flight < self._sure
@@ -71,11 +81,13 @@ class AtOnce:
                 self.limit = self._sure = in_flight + in_flight // 10
                 self._patience = _PROBE_SECONDS
 
-    def refused(self, in_flight: int, now: float, sent_at: float) -> bool:
-        """A 429, with ``in_flight`` jobs accepted and not over: does the account's limit explain it?"""
+    def refused(self, in_flight: int, now: float, sent_at: float, pause: float = 0.0) -> bool:
+        """A 429 that asks for a ``pause`` (seconds), with ``in_flight`` jobs accepted and not over: does the account's limit
+        explain it?
+        """
         together = self._heard_at is not None and sent_at <= self._heard_at
         if self.limit is not None and in_flight >= self._sure - _unnoticed(self._sure):
-            self._settle(in_flight, now, together=together)
+            self._settle(in_flight, now, pause, together=together)
             return True
         if together:
             self._refused += 1
@@ -86,6 +98,7 @@ class AtOnce:
         sure = self._episodes >= _EPISODES or (self._episodes >= 2 and self._refused >= _SURE)
         if self._candidate and sure and 2 * self._beyond < self._refused:
             self.limit = self._sure = self._candidate
+            self.believed_at = now
             self._candidate = None
             self._probe_due = now + self._patience
             return True
@@ -95,7 +108,7 @@ class AtOnce:
         """What is in flight is not known at the moment: the process was suspended."""
         self._candidate, self._heard_at = None, None
 
-    def _settle(self, in_flight: int, now: float, *, together: bool) -> None:
+    def _settle(self, in_flight: int, now: float, pause: float, *, together: bool) -> None:
         """The limit is known, and explains a refusal; ``together`` with one that was counted."""
         assert self.limit is not None
         if in_flight >= self._sure:
@@ -106,9 +119,10 @@ class AtOnce:
         else:
             self.limit, self._short = self._sure, True
         if not together:
-            self._patience = min(_LONGEST_PROBE, 2 * self._patience)
+            longer = max(2 * self._patience, _LEAST_COST * pause)
+            self._patience = min(longer, max(_LONGEST_PROBE, _MOST_COST * pause))
             self._heard_at = now
-        self._probe_due = now + self._patience
+        self._probe_due, self._probe_sent = now + self._patience, None
 
     def _weigh(self, in_flight: int) -> None:
         candidate = self._candidate
@@ -128,4 +142,6 @@ def _unnoticed(limit: int) -> int:
 _SURE = 6
 _EPISODES = 4
 _PROBE_SECONDS = 10.0
-_LONGEST_PROBE = 900.0
+_LONGEST_PROBE = 100.0
+_LEAST_COST = 10.0
+_MOST_COST = 100.0

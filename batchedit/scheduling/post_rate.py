@@ -9,34 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
 from random import Random
 
 from ..core.policy import backoff
+from .stretch import Episode, Sample, Stretch
 
 _HAIR = 1e-9
 """What rounding may take from a token."""
-
-
-@dataclass(slots=True)
-class _Stretch:
-    """POSTs sent since nothing held us back: from the first one behind a hold or an idle time to the first refusal."""
-
-    began: float
-    answered: int = 0  # accepted
-    sent: deque[float] = field(default_factory=lambda: deque(maxlen=1024))  # when the latest of those went out
-    spent: bool = False  # began with an empty bucket: ``answered`` counts the burst already
-    bare: bool = False  # behind a hold that was long enough to fill the service's bucket
-
-
-@dataclass(slots=True)
-class _Episode:
-    """Refusals of POSTs that were under way together, from the first one on."""
-
-    sent_at: float  # when the first refused POST went out
-    heard_at: float  # when its refusal came
-    refused: int = 0  # of those sent later, before it came
-    accepted: int = 0
 
 
 class PostRate:
@@ -50,20 +29,25 @@ class PostRate:
     A limit is believed in if either
     - most of the POSTs that were under way behind a refused one were refused too: chance refuses the same share
       everywhere, an empty bucket refuses nearly all (or ``_MANY`` were refused in a row); or
-    - the last ``_AGREE`` stretches between refusals delivered the same rate within their error: a limit repeats itself,
-      chance does not.
+    - the last ``_AGREE`` stretches between refusals delivered the same rate within their error, each of them well beyond a
+      burst, and none since more of it without a refusal: a limit repeats itself, chance does not.
 
     **Paced**. ``rate`` is ``_KEPT`` of the limit, the windowed maximum of what the last stretches delivered (``_WINDOW``
     of them for a deep fall, ``_AGREE`` for a small one), the first ``burst`` of each left out: one short stretch lowers
-    nothing. While the limit is only guessed at, each accepted POST adds one a second (BBR's startup). Once it is known the
-    rate stands, and short probes go ``_GAIN`` above it, for as long as it takes to overdraw the service's bucket: sooner
-    where the rate is far below what was delivered within the last ten minutes or a probe has just passed, later where one
-    was refused, never so often that the pauses asked for take more than a sixth of the time. A probe that passes takes the
-    limit away, and growth begins again. ``_CHANCES`` refusals before a full bucket could be spent were chance, and free it.
+    nothing. While the limit is only guessed at, each accepted POST that waited for the pace adds one a second (BBR's
+    startup). Once it is known the rate stands, and short probes go ``_GAIN`` above it, for as long as it takes to overdraw
+    the service's bucket: sooner where the rate is far below what was delivered within the last ten minutes or a probe has
+    just passed, later where one was refused, never so often that the pauses asked for take more than a sixth of the time. A
+    probe that passes takes the limit away, and growth begins again. ``_CHANCES`` refusals by chance free it.
 
-    **Samples that were limited by us** are no samples: a stretch begins anew behind an idle time (the bucket was full and
-    nobody took), behind a hold, and when ``restart`` says that the process was suspended. They may raise the estimate,
-    never lower it.
+    **By chance** a POST was refused for which no limit had an empty bucket: the slowest one that lets the stretch before it
+    through (``stretch``) had tokens left, or fewer than a burst had gone out of a full one, or it waited for nothing of a
+    pace that is only guessed at. Where places and not the pace decide when POSTs go out, a steady demand looks like a limit
+    in all but this.
+
+    **Samples that were limited by us** are no samples: refusals by chance end none, and a stretch begins anew behind an idle
+    time (the bucket was full and nobody took), behind a hold, and when ``restart`` says that the process was suspended. They
+    may raise the estimate, never lower it.
 
     ``Retry-After`` holds everybody in any state. A refusal without one holds everybody only where it is not alone: the
     second in a row, or under a limit. A ``rate`` given is the most there will ever be. Compared with a CUBIC like
@@ -79,11 +63,12 @@ class PostRate:
         """POSTs a second; None while there is no limit."""
         self._limit: float | None = None  # what the service bears; None while unknown
         self._best: deque[tuple[float, float]] = deque(maxlen=32)  # limits that were known: when, what
-        self._samples: deque[tuple[float, float]] = deque(maxlen=_AGREE)  # of stretches: least and most they may mean
+        self._samples: deque[Sample] = deque(maxlen=_AGREE)
         self._votes: deque[bool] = deque(maxlen=4)  # of refusals under a limit: was it chance?
-        self._stretch: _Stretch | None = None
-        self._episode: _Episode | None = None
+        self._stretch: Stretch | None = None
+        self._episode: Episode | None = None
         self._took_at = -math.inf
+        self._pressed: deque[tuple[float, bool]] = deque(maxlen=32)  # POSTs: when, and was it the pace that held them?
         self._held_from = self._held_until = -math.inf
         self._unanswered = 0  # refusals since the last acceptance
         self._probe_from: float | None = None
@@ -122,9 +107,11 @@ class PostRate:
             else self._tokens >= self._bucket() - _HAIR and now - self._took_at > self._bucket() / self.rate + 1.0
         )
         if self._stretch is None or idle:
-            held = self._held_until - self._held_from
-            self._stretch = _Stretch(now, bare=not idle and self._fills(held))
+            self._end_stretch()
+            held = now - self._took_at if idle else self._held_until - self._held_from
+            self._stretch = Stretch(now, self._burst, bare=self._fills(held))
             self._probe_from = None
+        self._pressed.append((now, self.rate is None or self._tokens < _PRESSED))
         self._tokens -= 1.0
         self._took_at = now
         self._probe(now)
@@ -134,14 +121,13 @@ class PostRate:
         sent_at = now if sent_at is None else sent_at
         self._unanswered = 0
         if self._stretch is not None and sent_at >= self._stretch.began:
-            self._stretch.answered += 1
-            self._stretch.sent.append(sent_at)
+            self._stretch.accept(sent_at)
         episode = self._episode
         if episode is not None and episode.sent_at < sent_at <= episode.heard_at:
             episode.accepted += 1
         if self.rate is None:
             self._tokens += 2.0
-        elif self._limit is None and now >= self._held_until:
+        elif self._limit is None and now >= self._held_until and self._was_pressed(sent_at):
             self._set(self.rate + 1.0)
 
     def throttled(self, now: float, retry_after: float | None, rng: Random, *, sent_at: float | None = None) -> None:
@@ -156,7 +142,7 @@ class PostRate:
             episode.refused += sent_at > episode.sent_at
             same = True
         else:
-            self._episode = episode = _Episode(sent_at, now)
+            self._episode = episode = Episode(sent_at, now)
             same = False
             self._judge(now, sent_at)
         alone = episode.refused < _MANY or episode.refused < episode.accepted
@@ -218,9 +204,10 @@ class PostRate:
         spent = bears is not None and (self._held_until - self._held_from) * bears < self._burst
         old = self._stretch
         if not spent:
-            self._stretch = None
+            self._end_stretch()
         elif old is None or not old.spent or now - old.began > _LONG_SECONDS:
-            self._stretch = _Stretch(now, self._burst, spent=True)
+            self._end_stretch()
+            self._stretch = Stretch(now, self._burst, self._burst, spent=True)
 
     def _fills(self, held: float) -> bool:
         """Is a hold so long that the bucket of the service must be full behind it?"""
@@ -228,54 +215,62 @@ class PostRate:
 
     # --- what is learned ---
 
-    def _measure(self, sent_at: float) -> tuple[float, float, float] | None:
-        """What a stretch that ended with a refusal delivered, POSTs a second: as likely, at least, at most."""
-        stretch = self._stretch
-        if stretch is None:
-            return None
-        # The service lacked less than a token for the refused one, and had a whole one a gap between two POSTs before.
-        gap = 1.0 / self.rate if self.rate else 0.0
-        elapsed = sent_at - stretch.began
-        through = stretch.answered - self._burst
-        if elapsed <= (gap or 0.2) or through < (-1 if stretch.bare else 0):
-            return None
-        # No stretch can deliver more than the burst and its own length's worth: so the greatest is the best estimate,
-        # and one that began slowly (growth) does not hide how fast it was at the end.
-        windows = [(max(0, through), elapsed - gap / 2)]
-        windows += [
-            (sum(sent > sent_at - last for sent in stretch.sent) - self._burst, last)
-            for last in _LAST_SECONDS
-            if last < elapsed
-        ]
-        through, elapsed = max(windows, key=lambda window: window[0] / window[1])
-        return (through + 0.5) / elapsed, max(0.0, through - 0.5) / elapsed, (through + 1.5) / elapsed
+    def _was_pressed(self, sent_at: float) -> bool:
+        """Did the POST that went out at ``sent_at`` wait for the pace, and not for a place or a job to buy?"""
+        return next((pressed for took_at, pressed in reversed(self._pressed) if took_at <= sent_at), True)
+
+    def _end_stretch(self) -> None:
+        """What was delivered without a refusal counts too: samples that say less were no limit."""
+        if self._samples and self._stretch is not None:
+            most = max(sample.most for sample in self._samples)
+            if self.rate is None and self._stretch.bears() > _MORE * most:
+                self._samples.clear()
+        self._stretch = None
 
     def _judge(self, now: float, sent_at: float) -> None:
         """What the first refusal of an episode tells."""
-        measured = self._measure(sent_at)
-        if measured is not None:
-            self._samples.append(measured[1:])
+        gap = 1.0 / self.rate if self.rate else 0.0
+        measured = self._stretch.measure(sent_at, gap) if self._stretch is not None else None
+        chance = measured is not None and self._stretch is not None and not self._stretch.explains(sent_at)
+        if measured is not None and not chance:
+            self._samples.append(measured)
         if self.rate is None:
-            if len(self._samples) == _AGREE and max(s[0] for s in self._samples) <= min(s[1] for s in self._samples):
-                self._believe(now, sum(sum(s) / 2 for s in self._samples) / _AGREE)
+            if (agreed := self._agreed(now)) is not None:
+                self._believe(now, agreed)
             return
-        if self._limit is None:  # growth has met the limit, or chance has
-            self._believe(now, measured[0] if measured else None)
-            return
-        chance = self._stretch is not None and self._stretch.bare and self._stretch.answered < self._burst - 1
+        chance = chance or self._is_too_soon(sent_at)
         self._votes.append(chance)
         if sum(self._votes) >= _CHANCES:
             self._free(now)
-            return
-        if self._probe_from is not None:
-            self._patience = min(_LONGEST_PATIENCE, 2 * self._patience)
-        if measured is not None and not chance:
-            recent = [sum(sample) / 2 for sample in self._samples]
-            if len(recent) >= _WINDOW and max(recent[-_WINDOW:]) < _FALLEN * self._limit:
-                self._know(now, max(recent[-_WINDOW:]))
-            elif len(recent) == _AGREE and (at_least := max(sample[0] for sample in self._samples)) < self._limit:
-                self._know(now, at_least)
-        self._pace(now)
+        elif self._limit is not None:
+            if self._probe_from is not None:
+                self._patience = min(_LONGEST_PATIENCE, 2 * self._patience)
+            if measured is not None and not chance:
+                self._follow(now, self._limit)
+            self._pace(now)
+        elif not chance:  # growth has met the limit
+            self._believe(now, measured.likely if measured else None)
+
+    def _is_too_soon(self, sent_at: float) -> bool:
+        """Was a POST refused before a full bucket could be spent, or while none waited for a pace that is a guess?"""
+        if self._limit is None:
+            return not self._was_pressed(sent_at)
+        return self._stretch is not None and self._stretch.bare and self._stretch.answered < self._burst - 1
+
+    def _follow(self, now: float, limit: float) -> None:
+        """Lower a known ``limit`` where the last samples say so."""
+        recent = [sample.middle for sample in self._samples]
+        if len(recent) >= _WINDOW and max(recent[-_WINDOW:]) < _FALLEN * limit:
+            self._know(now, max(recent[-_WINDOW:]))
+        elif len(recent) == _AGREE and (at_least := max(sample.least for sample in self._samples)) < limit:
+            self._know(now, at_least)
+
+    def _agreed(self, now: float) -> float | None:
+        """What the last stretches delivered, if they say the same and each says enough."""
+        samples = [sample for sample in self._samples if now - sample.at < _MEMORY_SECONDS and sample.says_enough]
+        if len(samples) < _AGREE or max(s.least for s in samples) > min(s.most for s in samples):
+            return None
+        return sum(sample.middle for sample in samples) / len(samples)
 
     def _believe(self, now: float, measured: float | None) -> None:
         """There is a limit: ``measured``, or to be looked for from below."""
@@ -335,12 +330,13 @@ _FIRST_GUESS = 10.0
 _SLOWEST = 1.0 / 300.0
 _IDLE_SECONDS = 2.0
 _LONG_SECONDS = 20.0
-_LAST_SECONDS = (0.5, 1.0, 2.0)
 _MANY = 4
 _AGREE = 4
 _WINDOW = 2
 _FALLEN = 0.6
 _CHANCES = 2
+_PRESSED = 2.0
+_MORE = 1.25
 _GAIN = 1.25
 _PROBE_SECONDS = 20.0
 _PROBE_POSTS = 60

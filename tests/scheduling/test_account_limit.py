@@ -21,9 +21,9 @@ def test_a_job_that_had_ended_unnoticed_made_the_refusals_behind_it_a_limit_of_s
     """
     at_once = known(10)
     at_once.sent(10, 20.0)
-    at_once.accepted(11, 20.1)
+    at_once.accepted(11, 20.1, 20.0)
     assert at_once.refused(11, 20.2, 20.1)
-    at_once.accepted(12, 20.3)
+    at_once.accepted(12, 20.3, 20.2)
     assert at_once.refused(10, 22.0, 21.9)
     assert at_once.limit == 10
 
@@ -51,6 +51,32 @@ def test_a_limit_that_rises_is_found() -> None:
         if at_once.admits(in_flight, now):
             at_once.sent(in_flight, now)
             in_flight += 1
-            at_once.accepted(in_flight, now + 0.05)
+            at_once.accepted(in_flight, now + 0.05, now)
     assert in_flight == 20
     assert now <= 30.0
+
+
+def test_a_probe_whose_place_a_job_gave_back_meanwhile_ended_the_search() -> None:
+    """The probe was accepted while a job ended: nothing was beyond the limit, and the next one came 80 s later."""
+    at_once = known(10)
+    at_once.sent(10, 20.0)
+    at_once.accepted(10, 20.1, 20.0)
+    assert at_once.admits(10, 20.1)
+
+
+def test_an_account_that_was_raised_was_noticed_after_a_quarter_of_an_hour() -> None:
+    """Each probe in vain doubled the time to the next one, whatever it had cost."""
+    at_once, now = known(10), 20.0
+    for _ in range(12):
+        now += at_once.until_probe(10, now)
+        at_once.sent(10, now)
+        at_once.refused(10, now + 0.1, now, 1.0)
+    assert 60.0 <= at_once.until_probe(10, now + 0.1) <= 101.0
+
+
+def test_a_refusal_that_asks_for_minutes_is_not_asked_for_again_in_seconds() -> None:
+    """A probe in vain that costs 300 s of pause each 20 s would be most of the night."""
+    at_once = known(10)
+    at_once.sent(10, 20.0)
+    at_once.refused(10, 20.1, 20.0, 300.0)
+    assert at_once.until_probe(10, 20.1) >= 3000.0

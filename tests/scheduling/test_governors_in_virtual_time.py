@@ -176,14 +176,24 @@ def test_a_burst_of_429s_is_cut_once(told):
 
 def test_a_429_that_comes_after_the_hold_still_belongs_to_its_episode():
     governor, rng = PostRate(40.0), Random(1)
-    governor.take(10.0)
-    governor.take(10.0)
+    for _ in range(4):
+        governor.take(10.0)
     governor.throttled(10.1, 1.0, rng, sent_at=10.0)
-    governor.take(11.3)
+    for _ in range(4):
+        governor.take(11.3)
     governor.throttled(11.4, 1.0, rng, sent_at=10.05)
     assert governor.rate == 20.0
     governor.throttled(13.4, 1.0, rng, sent_at=11.3)
     assert governor.rate == 10.0
+
+
+def test_refusals_of_posts_that_did_not_wait_for_the_pace_tell_of_no_limit():
+    """A POST in ten seconds at 40 a second: whoever refuses it does so for another cause, and the rate stands."""
+    governor, rng = PostRate(40.0), Random(1)
+    for at in (10.0, 20.0, 30.0):
+        governor.take(at)
+        governor.throttled(at + 0.1, 1.0, rng, sent_at=at)
+    assert governor.rate == 40.0
 
 
 def test_retry_after_holds_back_everything():

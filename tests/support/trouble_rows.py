@@ -65,6 +65,39 @@ def account(concurrency: int, seed: int, law: Law) -> Iterator[Figure]:
     yield Figure("not in the bar", float(not passed.slowed.startswith("slowed by the service: 10 jobs at once")), 0.0)
 
 
+HALVED, WHOLE_AGAIN = 60.0, 200.0
+
+
+def falling_account(concurrency: int, seed: int, law: Law) -> Iterator[Figure]:
+    """The account has twenty jobs of 4 s at once, ten from 60 s on, and twenty again after 200 s."""
+
+    async def halve(clock: trio.testing.MockClock, service: Service, governor: Governor) -> None:
+        for at, jobs in ((HALVED, 10), (WHOLE_AGAIN, 20)):
+            while service.first is None or service.now() - service.first < at:  # noqa: ASYNC110 - virtual time
+                await trio.sleep(0.05)
+            service.at_once = jobs
+
+    passed = pass_through(
+        lambda rng: Service(rng, at_once=20, runs=4.0),
+        seed=seed,
+        jobs=1300,
+        concurrency=concurrency,
+        meanwhile=halve,
+        law=law,
+    )
+    first = passed.service.first or 0.0
+    times = [at - first for at in passed.service.accepted]
+
+    def share(begins: float, ends: float, most: float) -> float:
+        return sum(begins < at <= ends for at in times) / ((ends - begins) * most)
+
+    assert max(times) > WHOLE_AGAIN + 120.0, "the jobs ended before the account was whole again"
+    back = next(t for t in range(int(WHOLE_AGAIN), 500) if share(t, t + 10.0, 20 / 4.0) >= 0.9)
+    yield Figure("of the lower limit, unused", 1.0 - share(HALVED + 10.0, WHOLE_AGAIN, 10 / 4.0), 0.1)
+    yield Figure("seconds until back at 90 %", back - WHOLE_AGAIN, 110.0)
+    yield Figure("429s", passed.refused, 60)
+
+
 def true_limit(seed: int, law: Law) -> Iterator[Figure]:
     """Twenty POSTs a second, five at once."""
     passed = pass_through(
@@ -194,6 +227,9 @@ ROWS: dict[str, Row] = {
     "account's limit 10, -j 20": partial(account, 20),
     "account's limit 10, -j auto": partial(account, 0),
     "account's limit 10, -j 100": partial(account, 100),
+    "account's limit 20, 10, 20, -j 20": partial(falling_account, 20),
+    "account's limit 20, 10, 20, -j auto": partial(falling_account, 0),
+    "account's limit 20, 10, 20, -j 100": partial(falling_account, 100),
     "stopped for 45 s": partial(suspended, stop_the_process),
     "lid closed for 45 s": partial(suspended, close_the_lid),
     "90 s at the canary's question": thought_about,
