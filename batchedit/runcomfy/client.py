@@ -192,7 +192,7 @@ class Client:
     # --- what is free -----------------------------------------------------------------------------
 
     async def look(self, record: Record) -> LookReply:
-        """``/result``, or ``/status`` first where the server wants that. TokenError on 401 and 403."""
+        """``/result``, or ``/status`` first where the server wants that. TokenError on 401 and 403, both times."""
         handle = _handle(record)
         reply = _KNOWN if self._status_first else await self._result(handle)
         if isinstance(reply, looks.AskStatus) or (isinstance(reply, NoAnswer) and reply.absent):
@@ -217,8 +217,16 @@ class Client:
 
         return replace(reply, outputs=tuple(kept(*pair) for pair in enumerate(reply.outputs)))
 
+    async def _ask_about(self, handle: Handle, method: str, url: str, read: Callable[..., T]) -> T | NoAnswer:
+        """A free call about a request. A refused token is asked about once more: one such answer of thousands is a server
+        that lost its way, and would end the night.
+        """
+        reply = await self._line.ask(method, url, _about(handle, read))
+        again = isinstance(reply, looks.TokenRefused)
+        return await self._line.ask(method, url, _about(handle, read)) if again else reply
+
     async def _result(self, handle: Handle) -> LookReply | looks.AskStatus:
-        reply = await self._line.ask("GET", self._addresses.result(handle), _about(handle, looks.read_result))
+        reply = await self._ask_about(handle, "GET", self._addresses.result(handle), looks.read_result)
         if isinstance(reply, looks.TokenRefused):
             raise _token_error(reply.problem)
         return reply
@@ -227,7 +235,7 @@ class Client:
         """The way of a server that answers an unfinished job's ``/result`` with a 4xx. Only a request that neither call
         knows is absent.
         """
-        state = await self._line.ask("GET", self._addresses.status(handle), _about(handle, looks.read_status))
+        state = await self._ask_about(handle, "GET", self._addresses.status(handle), looks.read_status)
         if isinstance(state, looks.TokenRefused):
             raise _token_error(state.problem)
         if not isinstance(state, looks.SeeResult):
@@ -249,9 +257,9 @@ class Client:
         self._observer.note("status_first", text, http=said.problem.http)
 
     async def cancel(self, record: Record) -> CancelReply:
-        """Ask to cancel a queued job: may be repeated, so it is retried like a GET. TokenError on 401 and 403."""
+        """Ask to cancel a queued job: may be repeated, so it is retried like a GET. TokenError as for ``look``."""
         handle = _handle(record)
-        reply = await self._line.ask("POST", self._addresses.cancel(handle), _about(handle, looks.read_cancel))
+        reply = await self._ask_about(handle, "POST", self._addresses.cancel(handle), looks.read_cancel)
         if isinstance(reply, looks.TokenRefused):
             raise _token_error(reply.problem)
         return reply

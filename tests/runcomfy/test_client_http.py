@@ -701,6 +701,14 @@ async def test_a_server_with_404_for_unfinished_results_is_found_out_after_three
 
 
 @pytest.mark.parametrize("status", [401, 403])
+async def test_one_answer_of_thousands_that_refused_the_token_ended_the_night(server, status):
+    server.script = [server.http(status), server.json({"status": "in_queue"})]
+    async with client(server.url) as api:
+        assert await api.look(BOUGHT) == StillRunning("in_queue", running=False)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("status", [401, 403])
 async def test_a_refused_token_ends_the_run(server, status):
     server.script = [server.http(status)]
     async with client(server.url) as api:
