@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from ..core.errors import OutputError
 from ..disk import whole_file
 from ..ledger.findings import Findings
 from ..results.columns import harmless
@@ -14,16 +15,19 @@ COLUMNS = ("row", "id", "column", "cell", "what is wrong", "left out")
 
 
 def write_problems(draft: Draft) -> Path:
-    """``problems.csv`` in the draft's folder: a line for each fault, as Excel reads it. OSError where the disk refuses."""
+    """``problems.csv`` in the draft's folder: a line for each fault, as Excel reads it. OutputError where the disk refuses."""
     path = draft.folder / "problems.csv"
-    with (
-        Findings.opened(draft.folder / "check.sqlite") as findings,
-        whole_file(path) as part,
-        part.open("w", encoding="utf-8-sig", newline="") as file,
-    ):
-        lines = csv.writer(file)
-        lines.writerow(COLUMNS)
-        for found in findings.all():
-            texts = (found.id, found.field, found.value, found.reason)
-            lines.writerow([found.row, *map(harmless, texts), "yes" if found.left_out else ""])
+    try:
+        with (
+            Findings.opened(draft.folder / "check.sqlite") as findings,
+            whole_file(path) as part,
+            part.open("w", encoding="utf-8-sig", newline="") as file,
+        ):
+            lines = csv.writer(file)
+            lines.writerow(COLUMNS)
+            for found in findings.all():
+                texts = (found.id, found.field, found.value, found.reason)
+                lines.writerow([found.row, *map(harmless, texts), "yes" if found.left_out else ""])
+    except OSError as error:
+        raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
     return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from ..commands.draft_edits import Alike, Edits
 from ..commands.draft_problems import write_problems
 from ..commands.draft_work import Step
 from ..commands.drafts import Draft
-from ..core.errors import OutputError
 from ..ledger.findings import PAGE, Findings
 from ..review.json_body import BadRequestError
 from .desk import Desk, Told, call, shown
@@ -62,10 +60,7 @@ class Problems:
         told = await looked(self._desk, request, draft, Step.CHECK, "Checking every row")
         if isinstance(told, Response):
             return told
-        try:
-            path = await to_thread.run_sync(write_problems, draft)
-        except (OSError, sqlite3.Error) as error:
-            raise OutputError(f"the list can't be written: {error}") from error
+        path = await to_thread.run_sync(write_problems, draft)
         name = f"{Path(draft.name).stem} problems.csv"
         return FileResponse(path, filename=name, media_type="text/csv", headers={"cache-control": "no-store"})
 
