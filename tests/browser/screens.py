@@ -44,6 +44,18 @@ def screens(ui: Ui, page: Any, empty: Ui, folder: Path) -> Iterator[str]:
     """Walk the way; yields a name where a picture is to be taken."""
     page.goto(empty.url)
     yield "start-empty"
+    page.goto(ui.url)
+    yield "start"
+    run = page.locator("a.name", has_text="autumn-campaign").get_attribute("href")
+    for name in ("", "/redo", "/doubt", "/deliver", "/colleagues"):
+        page.goto(f"{ui.url}{run.removeprefix('./')}{name}")
+        page.wait_for_selector("h1")
+        yield f"run{name.replace('/', '-')}"
+    page.goto(f"{ui.url}{run.removeprefix('./')}/review/")
+    page.wait_for_selector(".card img")
+    yield "review"
+    page.locator(".picture").nth(1).click()
+    yield "review-one"
     page.goto(f"{ui.url}new?play=1")
     yield "drop"
     page.set_input_files("#file", str(shop(folder)))
@@ -53,7 +65,7 @@ def screens(ui: Ui, page: Any, empty: Ui, folder: Path) -> Iterator[str]:
     yield "sheet"
     page.goto(f"{draft}/columns")
     page.wait_for_selector("#prompt")
-    page.fill("#prompt", "a warm evening ad for the {Product}")
+    page.fill("#prompt", "a warm evening ad for the {Product}, {SKU}")
     yield "columns"
     page.click("#keep")
     page.wait_for_selector("text=Next: preview")
@@ -71,21 +83,9 @@ def screens(ui: Ui, page: Any, empty: Ui, folder: Path) -> Iterator[str]:
     page.wait_for_selector("#yes")
     yield "question"
     page.click("#yes")
-    page.wait_for_selector("#told:has-text('are there')")
+    page.wait_for_selector("#told:has-text('are there')")  # the first five
     page.wait_for_selector("#pictures img")
     yield "few"
-    page.goto(ui.url)
-    yield "start"
-    run = page.locator("a.name", has_text="autumn-campaign").get_attribute("href")
-    for name in ("", "/redo", "/doubt", "/deliver", "/colleagues"):
-        page.goto(f"{ui.url}{run.removeprefix('./')}{name}")
-        page.wait_for_selector("h1")
-        yield f"run{name.replace('/', '-')}"
-    page.goto(f"{ui.url}{run.removeprefix('./')}/review/")
-    page.wait_for_selector(".card img")
-    yield "review"
-    page.locator(".picture").nth(1).click()
-    yield "review-one"
     page.goto(f"{ui.url}nowhere")
     yield "nowhere"
 
