@@ -149,7 +149,7 @@ def copied(url: str, rows: int) -> tuple[float, float]:
 
 
 def left_behind(url: str, run: int, told: Queue[int]) -> None:
-    """A worker that has bought something and is killed then."""
+    """A worker that has bought something, and lives until it is killed."""
     ledger = PostgresLedger(url, run, MODEL, Path(tempfile.gettempdir()))
     ledger.earlier_cost = 40_000
 
@@ -164,9 +164,12 @@ def left_behind(url: str, run: int, told: Queue[int]) -> None:
                     ledger.reserve(after, event) if isinstance(event, Reserved) else ledger.save(after, event)
                 )
 
+        told.put(1)
+        while True:
+            await ledger.beat()
+            await anyio.sleep(ledger.beat_seconds)
+
     anyio.run(buy)
-    told.put(1)
-    time.sleep(600)
 
 
 def taken_over(url: str) -> tuple[float, float]:
@@ -195,7 +198,7 @@ def taken_over(url: str) -> tuple[float, float]:
     child.start()
     told.get(timeout=120)
     settled = time.monotonic() + other.lease.seconds  # nobody takes over within a lease of its own start
-    anyio.run(beat_until, lambda: time.monotonic() < settled - other.lease.seconds / 2)
+    anyio.run(beat_until, lambda: time.monotonic() < settled)
     child.kill()
     seconds = anyio.run(wait_for_all, time.monotonic())
     other.close()
