@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from time import time
 
 from ..core.actions import recover
-from ..core.errors import UsageError
+from ..core.errors import KnownRequestError, UsageError
 from ..core.events import Accepted, WrittenOff
 from ..core.lifecycle import advance
 from ..core.model import Problem, Record, State
@@ -120,6 +120,9 @@ def write_off(checkpoint: Book, chosen: Iterable[Doubt]) -> int:
     return count
 
 
+_CORRECT = "nothing was changed; correct these ids and type it again"
+
+
 async def adopt(checkpoint: Book, client: Client, pasted: Mapping[str, str], form: Form, hint: str = "") -> int:
     """ROW → request_id: each is checked with the API and against the run, then all are taken in.
 
@@ -146,8 +149,11 @@ async def adopt(checkpoint: Book, client: Client, pasted: Mapping[str, str], for
         else:
             accepted.append((doubt, Accepted(time(), answer, by=BY_HAND)))
     if wrong:
-        raise UsageError("; ".join(wrong), hint="nothing was changed; correct these ids and type it again")
-    checkpoint.save_all([(advance(doubt.record, event), event) for doubt, event in accepted])
+        raise UsageError("; ".join(wrong), hint=_CORRECT)
+    try:
+        checkpoint.save_all([(advance(doubt.record, event), event) for doubt, event in accepted])
+    except KnownRequestError as known:  # taken in by another process since it was compared
+        raise UsageError(str(known), hint=_CORRECT) from None
     return len(accepted)
 
 

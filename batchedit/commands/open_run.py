@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import time
 
-from ..core.errors import CheckpointError, UsageError
+from ..core.errors import CheckpointError, KnownRequestError, UsageError
 from ..core.events import Accepted, Reserved
 from ..core.lifecycle import advance
 from ..core.model import Record, State
@@ -128,10 +128,15 @@ def take_in_rescued(checkpoint: Book, folder: RunFolder, warn: Callable[[str], N
         if owner is not None or record is None or record.state not in _TAKES_AN_ID:
             _keep_contradiction(checkpoint, folder, job, record, event, warn)
             continue
-        if record.state is State.PLANNED:  # its intention was lost with the disk
-            intention = Reserved(event.at, checkpoint.top_price)
-            record = checkpoint.save_now(advance(record, intention), intention, bought=True)
-        checkpoint.save_now(advance(record, event), event)
+        try:
+            if record.state is State.PLANNED:  # its intention was lost with the disk
+                intention = Reserved(event.at, checkpoint.top_price)
+                record = checkpoint.save_now(advance(record, intention), intention, bought=True)
+            checkpoint.save_now(advance(record, event), event)
+        except KnownRequestError:  # on a disk that knows no locks another process took it in since it was looked for
+            if checkpoint.job_of_request(event.handle.request_id) != job:
+                _keep_contradiction(checkpoint, folder, job, record, event, warn)
+            continue
         taken += 1
     clear_rescued(folder.path)
     return taken

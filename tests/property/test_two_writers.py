@@ -44,3 +44,31 @@ def bought_by_both(folder: Path, point: str, nth: int) -> bool:
 def test_two_processes_in_one_run_buy_each_picture_once(tmp_path: Path, point: str) -> None:
     reached = [nth for nth in PLACES if bought_by_both(tmp_path / f"{point}{nth}", point, nth)]
     assert len(reached) > ROWS
+
+
+def taken_in_by_both(folder: Path, nth: int) -> bool:
+    """The disk was full when ids came, and both take them from the side file. False where the first never got so far."""
+    world = World(folder, price="0.04")
+    write_sheet(world.folder / "s.csv", [f"an ad, number {n}x" for n in range(ROWS)])
+    told = ("--base-url", URL, "--no-check-images")
+    world.command("run", world.folder / "s.csv", *told, trouble=Trouble(full=1))
+    run = (world.folder / "outputs" / "s").resolve()
+    assert (run / "accepted.jsonl").exists()
+    first = world.command("run", world.folder / "s.csv", *told, trouble=Trouble(joined=("begin", nth)))
+    if not first.joined:
+        return False
+    last = world.command("run", world.folder / "s.csv", *told)
+    where = f"joined at begin {nth}, exit {first.code}\n{first.err}\n{last.out}{last.err}"
+    prompts = Counter(job.order.prompt for job in world.service.ledger.jobs.values())
+    assert max(prompts.values()) == 1, where
+    books = read_books(run, None)
+    assert books is not None, where
+    assert {*world.service.ledger.jobs} <= books.known, where
+    assert not books.findings, where
+    assert (first.code, last.code) in {(0, 0), (74, 0)}, where
+    return True
+
+
+def test_an_id_that_two_processes_take_from_the_side_file_was_a_defect_of_the_second(tmp_path: Path) -> None:
+    reached = [nth for nth in range(1, 9) if taken_in_by_both(tmp_path / str(nth), nth)]
+    assert len(reached) > ROWS
