@@ -15,7 +15,7 @@ COLUMNS = ("row", "id", "column", "cell", "what is wrong", "left out")
 
 
 def write_problems(draft: Draft) -> Path:
-    """``problems.csv`` in the draft's folder: a line for each fault, as Excel reads it. OutputError where the disk refuses."""
+    """``problems.csv`` in the draft's folder: a line for each fault. OutputError where the disk refuses."""
     path = draft.folder / "problems.csv"
     try:
         with (
