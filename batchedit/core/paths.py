@@ -4,9 +4,13 @@ when they are read.
 
 from __future__ import annotations
 
+import re
+
 FILES = "files"
 """The folder of finished pictures, below a run's own."""
 _HEX = frozenset("0123456789abcdef")
+_PLACE = re.compile(r"(https?)://([^/?#@]+)(?=/|$)", re.IGNORECASE)
+_USUAL_PORT = {"https": ":443", "http": ":80"}
 
 
 def is_relative(path: str) -> bool:
@@ -27,6 +31,12 @@ def is_sha256(text: str) -> bool:
 
 def bare_base_url(url: str) -> str:
     """A base URL as calls are built on it, and as a run knows its service by: ``…/v1``, as the vendor's own variable has
-    it, is the same service as without.
+    it, is the same service as without; so is one in capitals, or with the port that it has anyway. Another name for it
+    would be another service, at which everything is bought anew.
     """
-    return url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
+    text = url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
+    found = _PLACE.match(text)
+    if found is None:
+        return text
+    scheme, place = found[1].lower(), found[2].lower()
+    return f"{scheme}://{place.removesuffix(_USUAL_PORT[scheme])}{text[found.end() :]}"

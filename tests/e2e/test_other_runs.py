@@ -209,6 +209,17 @@ def test_another_service_has_other_pictures(tmp_path: Path, sandbox: RunningSand
         assert bought(other) == 2
 
 
+def test_a_service_in_other_letters_is_the_same_service(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    """``HTTP://…`` was taken for another one: what had been bought there was bought again from a copy of the sheet."""
+    batchedit("run", manifest(tmp_path / "m.csv", 2), *on(sandbox), cwd=tmp_path)
+    before = sandbox.ledger()["accepted"]
+    shouted = ("--base-url", sandbox.url.replace("http://", "HTTP://") + "/", "--yes")
+    batchedit("run", "m.csv", *shouted, cwd=tmp_path)
+    shutil.copy(tmp_path / "m.csv", tmp_path / "copy.csv")
+    batchedit("run", "copy.csv", *shouted, cwd=tmp_path)
+    assert sandbox.ledger()["accepted"] == before
+
+
 def test_what_is_in_doubt_elsewhere_is_told_and_not_bought(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "s.csv", 3)
     sandbox.set_faults(["submit:drop_after=at:2"])

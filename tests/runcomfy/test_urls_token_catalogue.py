@@ -32,6 +32,8 @@ from batchedit.runcomfy.urls import DEFAULT_BASE_URL, Addresses, check_base_url,
         ("http://[::1]:8000", "http://[::1]:8000"),
         (f"{DEFAULT_BASE_URL}/v1", DEFAULT_BASE_URL),
         (f"{DEFAULT_BASE_URL}/v1/", DEFAULT_BASE_URL),
+        ("HTTPS://Model-API.RunComfy.net:443/v1/", DEFAULT_BASE_URL),
+        ("HTTP://LocalHost:80/Path/", "http://localhost/Path"),
     ],
 )
 def test_base_urls(given, kept):
