@@ -19,6 +19,7 @@ from ..ledger.review_file import not_its_own
 from ..ledger.values import STAGED
 from ..run_folder import RunFolder, bought_here, never_began
 from ..settings.model import Settings
+from .older_copy import take_in_logged
 from .reading import bring_sheet
 from .store import need_psycopg
 
@@ -46,6 +47,7 @@ def open_run(folder: RunFolder, settings: Settings, warn: Callable[[str], None] 
     try:
         _must_match(checkpoint, folder, settings)
         take_in_rescued(checkpoint, folder, warn)
+        take_in_logged(checkpoint, folder, warn)
         keep_aliases(checkpoint)
         folder.settle_snapshot(checkpoint.get("fingerprint") or "")
     except BaseException:

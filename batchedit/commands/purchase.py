@@ -18,7 +18,7 @@ from ..ledger.account import account_of
 from ..ledger.book import Book
 from ..ledger.register import Register
 from ..planning.other_runs import left_lines, reused_lines
-from ..planning.plan import Plan, without_others
+from ..planning.plan import Plan, with_forgotten, without_others
 from ..pool.pool import Pool
 from ..pool.run_pool import collect_with_others
 from ..ports import Snapshot
@@ -29,6 +29,7 @@ from .awake import awake
 from .canary import Canary
 from .doubts import note_crashes, on_their_way, wanted_doubts
 from .finish import finish
+from .older_copy import forgotten_purchases
 from .order import Order, everything_planned, still_planned
 from .own_copy import check_copy
 from .pricing import priced
@@ -65,6 +66,7 @@ async def buy(run: Session, what: Plan, order: Order | None = None, *, new_canar
             run.host.warn(share.register.problem)
         what, order = _with_doubts(run, what, _still_to_buy(run, order))
         what = without_others(what, run.checkpoint, tally)
+        what = with_forgotten(what, forgotten_purchases(run.checkpoint, run.folder))
         return await _buy(run, what, order, share, new_canary=new_canary)
 
 

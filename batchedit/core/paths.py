@@ -4,12 +4,9 @@ when they are read.
 
 from __future__ import annotations
 
-import re
-
 FILES = "files"
 """The folder of finished pictures, below a run's own."""
 _HEX = frozenset("0123456789abcdef")
-_PLACE = re.compile(r"(https?)://([^/?#@]+)(?=/|$)", re.IGNORECASE)
 _USUAL_PORT = {"https": ":443", "http": ":80"}
 
 
@@ -35,8 +32,9 @@ def bare_base_url(url: str) -> str:
     would be another service, at which everything is bought anew.
     """
     text = url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
-    found = _PLACE.match(text)
-    if found is None:
+    scheme, _, rest = text.partition("://")
+    place, slash, path = rest.partition("/")
+    port = _USUAL_PORT.get(scheme.lower())
+    if port is None or "@" in place:
         return text
-    scheme, place = found[1].lower(), found[2].lower()
-    return f"{scheme}://{place.removesuffix(_USUAL_PORT[scheme])}{text[found.end() :]}"
+    return f"{scheme.lower()}://{place.lower().removesuffix(port)}{slash}{path}"

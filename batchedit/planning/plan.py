@@ -37,6 +37,7 @@ class Plan:
     meant and is not bought. ``balance`` is what the account holds, in micro-dollars, None if that is not told.
     ``other_runs`` counts what other runs have and is not bought here. Rows in ``invalid``, ``examples`` and ``edits`` have
     the sheet's own numbers; ``row_word`` is what those count. ``strange``: a run that is not known to be this person's.
+    ``forgotten`` jobs were bought in it after its checkpoint, an older copy, was made.
     """
 
     source: str
@@ -77,6 +78,7 @@ class Plan:
     other_runs: Tally = field(default_factory=Tally)
     row_word: str = "row"
     strange: bool = False
+    forgotten: int = 0
 
     def objection(self) -> BatcheditError | None:
         """Why a yes that was said before the plan was seen (``--yes``, a program's call) does not hold for it."""
@@ -86,6 +88,12 @@ class Plan:
                 "bought",
                 hint="leave --yes out and answer the question; or, if it is yours, say so once: the same command with "
                 "--mine",
+            )
+        if self.forgotten and not self.is_rehearsal:
+            return UsageError(
+                f"{forgotten_line(self)}, so a yes in advance does not hold for it; nothing was bought",
+                hint=f"put its newest copy back; or look at {self.folder / 'run.jsonl'}, leave --yes out and answer the "
+                "question",
             )
         if self.guesses and not self.is_rehearsal:
             return ManifestError(
@@ -123,6 +131,23 @@ def plan_of_the_rest(checkpoint: Book, folder: RunFolder, settings: Settings, so
         **capped(settings, checkpoint.cap),
         **told,
     )
+
+
+def forgotten_line(what: Plan) -> str:
+    """What is to be known of a plan whose run has forgotten purchases."""
+    are = "job was" if what.forgotten == 1 else "jobs were"
+    return (
+        f"the checkpoint in {what.folder} is an older copy: {what.forgotten:,} {are} bought after it was made, may be among "
+        "what is to be bought, and would be paid for twice"
+    )
+
+
+def with_forgotten(what: Plan, forgotten: int) -> Plan:
+    """``what`` with a warning where its run has forgotten purchases."""
+    if not forgotten:
+        return what
+    told = replace(what, forgotten=forgotten)
+    return replace(told, warnings=(*what.warnings, forgotten_line(told)))
 
 
 def without_others(what: Plan, checkpoint: Book, tally: Tally) -> Plan:
