@@ -177,6 +177,7 @@ async def connected(
         await to_thread.run_sync(objects.check)
     rng, clock = Random(), SteadyClock()
     in_answer = InAnswer()
+    album = Album(folder.thumbs)
     trusted = create_ssl_context()  # 20 ms and 0.7 MB: one for both
     async with (
         Client(
@@ -204,7 +205,7 @@ async def connected(
             verify=trusted,
             taken=checkpoint.has_file,
             in_answer=in_answer,
-            album=Album(folder.thumbs),
+            album=album,
             objects=objects,
             copies=copies,
         ) as files,
@@ -234,5 +235,10 @@ async def connected(
             ),
             client,
         )
+        if album.refused is not None:
+            why = album.refused.strerror or album.refused
+            observer.note(
+                "thumbnails", f"small pictures can't be kept in {folder.thumbs} ({why}): the gallery makes them"
+            )
         with suppress(CheckpointError):  # worth a little to the next run; nothing to hide an error of this one behind
             checkpoint.put("lifetimes", governor.lifetimes.dump())

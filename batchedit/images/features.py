@@ -87,6 +87,8 @@ class Album:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.refused: OSError | None = None
+        """Why the last one that the disk did not take could not be kept."""
 
     def look(self, pictures: Iterable[Wanted], told: ProgressCallback = no_progress) -> dict[str, Look]:
         """A Look a sha256: what is kept where the thumbnails are there, else made on all cores. OSError where the disk
@@ -108,11 +110,14 @@ class Album:
 
     def keep(self, sha256: str, small: Reduced) -> None:
         """The thumbnail and features of a picture that has just been decoded, as far as the disk allows: what can't be kept
-        now the next gallery makes. Never raises; many threads and processes may do it at once.
+        now the next gallery makes; ``refused`` says why. Never raises; many threads and processes may do it at once.
         """
         with suppress(Exception):  # the picture itself is safe, and no thumbnail is worth the end of a run
-            make_folders(self.folder, self.folder.parent)
-            self._made(sha256, small, large=False)
+            try:
+                make_folders(self.folder, self.folder.parent)
+                self._made(sha256, small, large=False)
+            except OSError as error:
+                self.refused = error
 
     def _known(self, picture: Wanted, seen: dict[str, Look]) -> Look | None:
         if not picture.path.is_file():
