@@ -15,6 +15,7 @@ from .disk import FOLDER_MODE, ForeignFileError, check_inside, check_own, create
 from .jobs.recipe import find_id
 from .ledger.book import Book
 from .ledger.facts import read_fact
+from .ledger.lock import BUYING
 from .ledger.opening import holds_nothing, reading
 from .ledger.register import CHECKPOINT, Register, is_run
 from .ledger.rescue import NAME as ACCEPTED_FILE
@@ -147,7 +148,7 @@ class RunFolder:
         """ForeignFileError (73) if writing into this folder would change something outside: before anything is bought."""
         for folder in ("files", "thumbs"):
             check_inside(self.path / folder, self.path)
-        ours = (ACCEPTED_FILE, f"{ACCEPTED_FILE}.taken-in", RESULTS_LOCK, REVIEW_FILE, f"{REVIEW_FILE}-journal")
+        ours = (ACCEPTED_FILE, f"{ACCEPTED_FILE}.taken-in", RESULTS_LOCK, BUYING, REVIEW_FILE, f"{REVIEW_FILE}-journal")
         for path in (self.log, self.links, *(self.path / name for name in ours)):
             check_own(path)
 

@@ -16,6 +16,7 @@ from anyio import to_thread
 
 from ..ledger.account import accounts_of
 from ..ledger.book import Book
+from ..ledger.lock import buying_lock
 from ..ledger.register import Entry, Register
 from ..planning.other_runs import OtherRuns, Saw, Tally, take_over
 from ..settings.model import Settings
@@ -62,6 +63,7 @@ async def sharing(
     register = Register.of(environ)
     with ExitStack() as mark:
         await to_thread.run_sync(lambda: mark.enter_context(register.buying(folder)))
+        await to_thread.run_sync(lambda: mark.enter_context(buying_lock(folder)))
         enter(register, checkpoint, folder)
         yield Sharing(register, checkpoint, folder, settings, account, saw)
 

@@ -14,6 +14,10 @@ from ..core.errors import LockedError, OutputError
 from ..disk import check_own, is_plain_file
 from .file_guard import check_single
 
+BUYING = ".buying.lock"
+"""Held, besides, by a process that may buy in the run."""
+ASKED_SECONDS = 30.0
+"""So long that one is waited for: who asks for it has it for an instant."""
 START_SECONDS = 0.5
 """So long a command waits for a lock that is taken: ``holder`` of another process has it for an instant."""
 
@@ -46,6 +50,31 @@ def run_lock(folder: Path, doing: str) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def buying_lock(folder: Path) -> Iterator[None]:
+    """For as long as the block lasts whoever looks into the run's folder sees that its process may buy: also who has another
+    register of runs, or whose register was deleted meanwhile. The caller holds the run's lock.
+    """
+    path = folder / BUYING
+    check_own(path)
+    lock = FileLock(path, timeout=ASKED_SECONDS, is_singleton=False, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise LockedError(f"another process buys in {folder}", hint="wait until it ends, or stop it") from None
+    except OSError as error:
+        raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def may_buy(folder: Path) -> bool:
+    """Does a process live that may buy in the run in ``folder``?"""
+    return _is_held(folder / BUYING, folder)
+
+
 def holder(folder: Path) -> str:
     """The process that works on the run in ``folder`` now, as it names itself; "" if none does.
 
@@ -53,17 +82,21 @@ def holder(folder: Path) -> str:
     that is read-only), no process can work either.
     """
     path = folder / ".lock"
+    return _holder(path) if _is_held(path, folder) else ""
+
+
+def _is_held(path: Path, folder: Path) -> bool:
     if not is_plain_file(path, folder):
-        return ""
-    lock = FileLock(path, timeout=0)
+        return False
+    lock = FileLock(path, timeout=0, is_singleton=False, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
-        return _holder(path)
+        return True
     except OSError:
-        return ""
+        return False
     lock.release()
-    return ""
+    return False
 
 
 def _holder(path: Path) -> str:

@@ -32,6 +32,7 @@ from ..ledger.account import is_account
 from ..ledger.book import Book
 from ..ledger.facts import COMMITTED, read_fact, whole
 from ..ledger.key_map import KeyMap
+from ..ledger.lock import may_buy
 from ..ledger.opening import open_checkpoint
 from ..ledger.register import CHECKPOINT, Register
 from ..ledger.values import Having
@@ -183,7 +184,8 @@ class OtherRuns:
             self.notes.append(f"the run in {folder} can't be read, so what it bought is not looked up: {error}")
             return
         first = self._runs[-1].first + _last(self._runs[-1].checkpoint) + 1 if self._runs else 0
-        self._runs.append(_Run(folder, checkpoint, first, register.is_buying(folder), stranger))
+        buying = register.is_buying(folder) or may_buy(folder)
+        self._runs.append(_Run(folder, checkpoint, first, buying, stranger))
 
     def _read(self) -> None:
         """Own accounts before others; what is DONE before what is not, and where it was bought before where it was reused."""

@@ -30,7 +30,7 @@ REPLACED = (
     *("files/sku-1-1x1-1.png", "files/sku-1-1x1-1.1.part", "thumbs/x.webp.part"),
 )
 """Names that a run and the gallery make anew, whatever is there."""
-REFUSED = (".lock", ".results.lock", "run.jsonl", "links.sqlite", "accepted.jsonl", "staged.csv")
+REFUSED = (".lock", ".buying.lock", ".results.lock", "run.jsonl", "links.sqlite", "accepted.jsonl", "staged.csv")
 """Names that are gone on with, or that the person's own manifest may have."""
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from batchedit.commands.audit import audit
 from batchedit.core.model import State
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import CHILD, environment, manifest, on, rows, start
+from tests.support.cli import CHILD, environment, manifest, on, rows, start, until
 from tests.support.cli import inside as batchedit
 
 QUICK = {"latency": "0", "plain_files": 2_000}
@@ -291,6 +291,23 @@ def test_two_processes_that_begin_at_once_buy_each_picture_once(tmp_path: Path) 
             batchedit("run", f"{name}.csv", *on(sandbox), cwd=tmp_path)
             adds_up(tmp_path, f"outputs/{name}")
         assert (bought(sandbox), sandbox.ledger()["duplicates"]) == (12, 0)
+
+
+def test_who_has_another_register_leaves_a_buyer_its_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cron job with a home of its own, or a register that was deleted meanwhile: each bought what the other one bought."""
+    for name in ("s", "t"):
+        manifest(tmp_path / f"{name}.csv", 3)
+    with serve(SandboxConfig(latency="600", plain_files=2_000)) as sandbox:
+        going = start("run", "s.csv", *on(sandbox, "-j", 1), cwd=tmp_path)
+        try:
+            until(lambda: bought(sandbox) == 1)
+            monkeypatch.setenv("BATCHEDIT_STATE", str(tmp_path / "another"))
+            told = batchedit("run", "t.csv", *on(sandbox, "--stuck-after", 2), cwd=tmp_path, code=75).stderr
+            assert "2 pictures are left to the run in outputs/s, which may be buying them now" in told
+            assert bought(sandbox) == 1
+        finally:
+            going.kill()
+            going.communicate()
 
 
 @pytest.mark.parametrize("point", ["Reserved", "Accepted", "Completed", "Reused"])

@@ -194,7 +194,7 @@ class _Process:
     def _stand_still(self) -> None:
         """While the same command runs from its beginning to its end on another machine: with locks of its own, on the run
         and on the register, whose content both share."""
-        for lock in self.world.folder.glob("**/.lock"):
+        for lock in [*self.world.folder.glob("**/.lock"), *self.world.folder.glob("**/.buying.lock")]:
             lock.unlink()
         began, there = self.clock(), self.world.folder / "colleague"
         shutil.copytree(self.world.state, there)
