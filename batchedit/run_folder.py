@@ -198,6 +198,15 @@ def folder_of(manifest: Path, settings: Settings, register: Register) -> RunFold
     return RunFolder(near(runs[0])) if runs else usual
 
 
+def gone_runs(manifest: Path, settings: Settings, register: Register) -> list[Path]:
+    """The folders of runs that were made from this very sheet, for this service and model, and that are not there now."""
+    return [
+        entry.folder
+        for entry in register.gone()
+        if (entry.service, entry.model) == (settings.service, settings.model) and same_file(entry.source, manifest)
+    ]
+
+
 def _made_from(folder: Path, manifest: Path, settings: Settings | None = None) -> bool:
     """Was the run in ``folder`` made from this very sheet, and with ``settings`` for their service and model? The checkpoint
     itself is asked.

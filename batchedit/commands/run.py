@@ -14,7 +14,7 @@ from ..core.errors import BatcheditError, UsageError
 from ..core.typed import to_type
 from ..ledger.account import account_of
 from ..ledger.lock import run_lock
-from ..ledger.register import Register
+from ..ledger.register import Register, is_run
 from ..manifest.read import FormKind, Manifest
 from ..manifest.sheets import load_parquet
 from ..planning.intake import IntakeRequest, bought_anywhere, take_in_manifest
@@ -25,7 +25,7 @@ from ..planning.recipe import picture_roots, run_roots
 from ..planning.run_settings import keep_settings
 from ..results.files import FILES_URL
 from ..results.report import Report
-from ..run_folder import digest_of, folder_of, how_to_start, open_source
+from ..run_folder import digest_of, folder_of, gone_runs, how_to_start, open_source
 from ..settings.model import Settings
 from .file_store import give_pictures, objects_at
 from .host import Host
@@ -56,6 +56,13 @@ async def _begun(source: Path, settings: Settings, host: Host, name: str) -> Asy
     """The run of a sheet, made if there is none, locked and open; and the other runs of this person."""
     register = Register.of(host.environ)
     folder = folder_of(Path(name or source), settings, register)
+    if not is_run(folder.path) and not settings.sandbox:
+        for gone in gone_runs(Path(name or source), settings, register):
+            host.warn(
+                f"warning: a run of this sheet was in {gone} and is not there: it was moved or removed, or its disk is not "
+                "there now. What it bought is not known here, and would be bought again\n"
+                f"  → to go on in it where it is now: {to_type('run', name or source, '--out', 'FOLDER')}"
+            )
     folder.make()
     async with AsyncExitStack() as held:
         held.enter_context(run_lock(folder.path, "run"))

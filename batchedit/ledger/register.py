@@ -95,15 +95,23 @@ class Register:
 
     def entries(self) -> list[Entry]:
         """The runs that are there, the one used last first."""
+        found = [entry for entry in self._all() if is_run(entry.folder)]
+        self._note_seen(entry.folder for entry in found)
+        return found
+
+    def gone(self) -> list[Entry]:
+        """The runs that are not where they were: moved, removed, or on a disk that is not there now."""
+        return [entry for entry in self._all() if not is_run(entry.folder)]
+
+    def _all(self) -> list[Entry]:
         query = "SELECT folder, source, service, model, account, made_at, used_at FROM runs"
         found: dict[Path, Entry] = {}
         for rows in self._read(lambda db: db.execute(query).fetchall()):
             for folder, *facts in rows:
                 entry = Entry(Path(folder), *facts)
                 known = found.get(entry.folder)
-                if (known is None or known.used_at < entry.used_at) and is_run(entry.folder):
+                if known is None or known.used_at < entry.used_at:
                     found[entry.folder] = entry
-        self._note_seen(found)
         return sorted(found.values(), key=lambda entry: -entry.used_at)
 
     def _note_seen(self, found: Iterable[Path]) -> None:

@@ -138,6 +138,19 @@ def test_a_sheet_that_was_moved_goes_on_in_its_folder_and_says_so(tmp_path: Path
     assert "was made from" not in plan("new/s.csv", sandbox, tmp_path)
 
 
+def test_a_run_that_is_not_where_it_was_is_told_of(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    """Its disk was not mounted, or it had been moved: all was bought again, and nothing said so."""
+    batchedit("run", manifest(tmp_path / "m.csv", 1), *on(sandbox), cwd=tmp_path)
+    elsewhere = tmp_path / "archive" / "m"
+    elsewhere.parent.mkdir()
+    (tmp_path / "outputs" / "m").rename(elsewhere)
+    told = batchedit("run", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=64).stderr
+    assert f"a run of this sheet was in {tmp_path / 'outputs' / 'm'} and is not there" in " ".join(told.split())
+    told = batchedit("run", "m.csv", "--out", elsewhere, *on(sandbox), cwd=tmp_path).stderr
+    assert "is not there" not in told
+    assert bought(sandbox) == 1
+
+
 def test_a_sheet_tried_in_the_sandbox_finds_its_real_run_again(tmp_path: Path, sandbox: RunningSandbox) -> None:
     """The folder of its name belongs to the trial, so the real run got another one: it goes on there without --out."""
     manifest(tmp_path / "s.csv", 2)
