@@ -9,17 +9,14 @@ from os import environ as environment
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from ..core.model import State
 from ..core.money import to_json_usd
-from ..core.visible import one_line
-from ..disk import is_plain_file
 from ..ledger.lock import holder
 from ..ledger.opening import reading
+from ..ledger.register import is_mine
 from ..results.report import UNDER_WAY
 from ..run_folder import RunFolder, find_run
-from .live_file import FORMAT, NAME, is_plausible, iso, numbers
+from .live_file import iso, numbers, read_live
 
 BUYING = frozenset({"run", "retry", "redo", "fetch", "doubt"})
 """What a process that holds a run's lock may be doing, where that is the run itself."""
@@ -120,12 +117,12 @@ def live(run: str, out: str | None = None, environ: Mapping[str, str] = environm
 
     NotFoundError (66) if there is no such run; CheckpointError (74) where it can't be read.
     """
-    return live_in(find_run(run, out, environ))
+    return live_in(find_run(run, out, environ), environ)
 
 
-def live_in(folder: RunFolder) -> LiveState:
+def live_in(folder: RunFolder, environ: Mapping[str, str] = environment) -> LiveState:
     """The same for a run's folder."""
-    process, told = holder(folder.path), _read(folder.path)
+    process, told = holder(folder.path), read_live(folder.path)
     found = _HOLDER(process)
     pid, host, doing = (int(found[1]), found[2], found[3]) if found else (0, "", "")
     of_this = bool(process) and told.get("pid") == pid and told.get("host") == host
@@ -133,6 +130,8 @@ def live_in(folder: RunFolder) -> LiveState:
         told = {**(told if of_this else {}), **_numbers_of(folder)}
     elif not process and (told.get("phase") != "ended" or "jobs" not in told):
         told = {**told, **_numbers_of(folder), "stopped": KILLED if told else "", "seconds_left": None, "paused": ""}
+    if not process and told.get("hint") and not _is_believed(folder, environ):
+        told = {**told, "hint": ""}
     state = _alive_state(doing, told, known=found is None or of_this) if process else _resting_state(told)
     return _state_of(folder, state, told, process=process, pid=pid, host=host, doing=doing)
 
@@ -166,10 +165,10 @@ def _state_of(folder: RunFolder, state: str, told: Mapping[str, Any], **process:
         cap=money.get("cap"),
         seconds_left=(left["half"], left["nine_in_ten"]) if left else None,
         unusually_slow=told.get("unusually_slow", 0) if alive else 0,
-        waiting=one_line(told.get("paused", "")) if alive else "",
-        slowed=one_line(told.get("slowed", "")),
-        stopped="" if alive or state == "finished" else one_line(told.get("stopped", "")),
-        hint="" if alive else one_line(told.get("hint", "")),
+        waiting=told.get("paused", "") if alive else "",
+        slowed=told.get("slowed", ""),
+        stopped="" if alive or state == "finished" else told.get("stopped", ""),
+        hint="" if alive else told.get("hint", ""),
         code=None if alive else told.get("code"),
         last_word=told.get("last_word"),
         last_pictures=told.get("last_pictures", ()),
@@ -177,14 +176,12 @@ def _state_of(folder: RunFolder, state: str, told: Mapping[str, Any], **process:
     )
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    """What the last process wrote; nothing where it is missing, damaged or of another format."""
-    path = folder / NAME
-    try:
-        told = orjson.loads(path.read_bytes()) if is_plain_file(path, folder) else {}
-    except (OSError, ValueError):
-        return {}
-    return told if isinstance(told, dict) and told.get("format") == FORMAT and is_plausible(told) else {}
+def _is_believed(folder: RunFolder, environ: Mapping[str, str]) -> bool:
+    """Does its last process say what to do? A run that somebody else made gives this person no commands."""
+    if not folder.checkpoint.exists():
+        return False
+    with reading(folder.checkpoint) as checkpoint:
+        return is_mine(checkpoint, folder.path, environ)
 
 
 def _numbers_of(folder: RunFolder) -> dict[str, Any]:

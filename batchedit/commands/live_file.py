@@ -18,7 +18,8 @@ from typing import Any
 import orjson
 
 from ..core.events import Event, Saved
-from ..core.model import Counts, Money, Record
+from ..core.model import Counts, Money, Record, State
+from ..core.visible import one_line
 from ..disk import create, is_plain_file
 from ..pool.switch import PAUSED
 from ..ports import Snapshot
@@ -114,11 +115,8 @@ class LiveFile:
 
 def _last_pictures(path: Path) -> list[dict[str, Any]]:
     """Those of the process before: whoever watches goes on seeing them while this one has none of its own."""
-    try:
-        told = orjson.loads(path.read_bytes()) if is_plain_file(path, path.parent) else {}
-        return [{name: picture[name] for name in ("job", "name", "file", "at")} for picture in told["last_pictures"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    pictures: list[dict[str, Any]] = read_live(path.parent).get("last_pictures", [])
+    return pictures
 
 
 def numbers(counts: Counts, money: Money) -> dict[str, Any]:
@@ -139,6 +137,49 @@ def iso(at: float | None) -> str | None:
     return None if not at else datetime.fromtimestamp(int(at), UTC).isoformat()
 
 
+def read_live(folder: Path) -> dict[str, Any]:
+    """What the last process wrote; nothing where it is missing, damaged or of another format.
+
+    A folder that came from somebody else may hold anything: numbers are numbers, and each text is one line to be shown.
+    """
+    path = folder / NAME
+    try:
+        told = orjson.loads(path.read_bytes()) if is_plain_file(path, folder) else {}
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(told, dict) or told.get("format") != FORMAT or not _is_plausible(told):
+        return {}
+    states = {state.value for state in State}
+    told |= {name: _shown(told[name]) for name in _TEXTS if name in told}
+    if "jobs" in told:
+        told["jobs"] = {state: count for state, count in (told["jobs"] or {}).items() if state in states}
+    told["last_word"] = _word(told.get("last_word") or {})
+    told["last_pictures"] = [_picture(one) for one in told.get("last_pictures") or [] if _is_picture(one)]
+    return told
+
+
+def _shown(text: object) -> str:
+    return one_line(text)[:_LONGEST]
+
+
+def _word(told: dict[str, Any]) -> dict[str, Any] | None:
+    if not told:
+        return None
+    http = told.get("http") if type(told.get("http")) is int else None
+    kind, message = (_shown(told.get(name) or "") for name in ("kind", "message"))
+    return {"kind": kind, "message": message, "http": http, "at": told.get("at")}
+
+
+def _is_picture(told: dict[str, Any]) -> bool:
+    return type(told.get("job")) is int and all(isinstance(told.get(name), str) for name in ("name", "file"))
+
+
+def _picture(told: dict[str, Any]) -> dict[str, Any]:
+    return {"job": told["job"], "name": _shown(told["name"]), "file": told["file"], "at": told.get("at")}
+
+
+_LONGEST = 1000
+"""Characters of a text: a service's message has some hundred."""
 _TIMES = ("started_at", "at", "ended_at")
 _TEXTS = ("host", "doing", "phase", "paused", "slowed", "stopped", "hint")
 _LARGEST = 2.0**53
@@ -146,8 +187,8 @@ _LAST_TIME = 2.0**37
 """Epoch seconds: beyond the year 6000."""
 
 
-def is_plausible(told: dict[str, Any]) -> bool:
-    """Can a run's process have written this? A folder that came from somebody else may hold anything."""
+def _is_plausible(told: dict[str, Any]) -> bool:
+    """Can a run's process have written this?"""
     jobs, money, left = (told.get(name) or {} for name in ("jobs", "money", "seconds_left"))
     word, pictures = told.get("last_word") or {}, told.get("last_pictures") or []
     if not isinstance(pictures, list) or not all(isinstance(one, dict) for one in (jobs, money, left, word, *pictures)):

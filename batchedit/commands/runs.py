@@ -197,7 +197,7 @@ def _standing(report: Report) -> str:
         return UNFINISHED
     if counts.of(State.UNCOLLECTED):
         return UNCOLLECTED
-    return FAILURES if counts.of(State.FAILED, State.CANCELLED) else DONE
+    return FAILURES if counts.of(State.FAILED, State.CANCELLED) > report.written_off else DONE
 
 
 def _next(told: Listed, report: Report) -> Iterator[tuple[str, str]]:

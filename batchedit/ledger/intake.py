@@ -18,6 +18,7 @@ from .codec import JOB_COLUMNS
 from .facts import COMMITTED, checked, damaged, read_fact, whole
 from .key_map import KeyMap, Slots
 from .repurchases import successors
+from .schema import INTAKE_ENDS, INTAKE_TABLE
 from .sqlite_file import SqliteFile
 from .state_totals import add_planned
 from .values import IntakeReport, KnownJobs
@@ -32,11 +33,6 @@ _UPDATE_INPUTS = """
 """
 """A local picture may have moved, and a link may have been signed anew, since their job was planned: the same job, at the
 place where its picture is now.
-"""
-_LINES_TABLE = """
-    CREATE TABLE incoming (
-        n INTEGER PRIMARY KEY, row INTEGER NOT NULL, id TEXT NOT NULL, job INTEGER, problems TEXT, over TEXT
-    ) STRICT
 """
 
 
@@ -90,7 +86,7 @@ class Intake:
         """Sweep away what a dead intake left, read what is known, and make room for new lines."""
         with checkpoint.transaction() as db:
             sweep(db)
-            db.execute(_LINES_TABLE)
+            db.execute(INTAKE_TABLE)
         return cls(checkpoint, known_jobs(checkpoint), limit)
 
     def add(self, lines: Iterable[Line | InvalidLine]) -> None:
@@ -157,11 +153,8 @@ class Intake:
         """
         with self._checkpoint.transaction() as db:
             dropped = self._mark_wanted(db)
-            db.execute("DROP TABLE lines")
-            db.execute("ALTER TABLE incoming RENAME TO lines")
-            db.execute("CREATE INDEX lines_job ON lines (job)")
-            db.execute("CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (key)")
-            db.execute("CREATE INDEX IF NOT EXISTS jobs_slot ON jobs (slot, version)")
+            for statement in INTAKE_ENDS:
+                db.execute(statement)
             wanted = sum(self._wanted[self._first_new :])
             add_planned(db, wanted=wanted, unwanted=self._new - wanted)
             self._checkpoint.put_in(db, COMMITTED, str(self._next - 1))

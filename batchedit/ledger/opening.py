@@ -15,7 +15,7 @@ from .book import Book, Checkpoint
 from .errors import FULL_HINT, corrupt, mapped
 from .file_guard import check_journal, check_single
 from .intake import sweep
-from .schema import migrate, newest_version, our_rules, planted, version_of
+from .schema import migrate, newest_version, our_parts, planted, version_of
 from .sqlite import SqliteCheckpoint
 from .sqlite_file import BUSY_SECONDS, SqliteFile
 
@@ -116,13 +116,12 @@ def open_as(kind: Callable[[Path, sqlite3.Connection], T], path: Path, *, read_o
         connection = _connect(path, "ro" if read_only else "rw")
         try:
             _verify(connection, path)
+            _check_parts(connection, path, complete=not read_only)
             if version_of(connection) < newest_version():
                 if read_only:
                     connection = _copied(connection)
                 migrate(connection)
                 connection.execute(f"PRAGMA query_only = {int(read_only)}")
-            if strange := planted(connection, our_rules(), complete=not read_only):
-                raise corrupt(path, f"it holds {strange!r}, which is not as batchedit makes it")
             checkpoint = kind(path, connection)
             if not read_only:
                 with checkpoint.transaction() as db:
@@ -178,7 +177,20 @@ def _verify(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by a newer batchedit (its format is {version}, this one knows {newest_version()})",
             hint="update batchedit: pip install --upgrade batchedit",
         )
+    if version < 1:
+        raise corrupt(path, f"its format is {version}, and the first one is 1")
     _check_pages(connection, path)
+
+
+def _check_parts(connection: sqlite3.Connection, path: Path, *, complete: bool) -> None:
+    """Before anything is written to it: at each statement of ours something that was planted would be at work."""
+    connection.execute("BEGIN")  # both of one moment: another process may be migrating it
+    try:
+        strange = planted(connection, our_parts(version_of(connection)), complete=complete)
+    finally:
+        connection.execute("COMMIT")
+    if strange:
+        raise corrupt(path, f"it holds {strange!r}, which is not as batchedit makes it")
 
 
 def _copied(connection: sqlite3.Connection) -> sqlite3.Connection:

@@ -21,7 +21,7 @@ from ..core.errors import CheckpointCorruptError, CheckpointVersionError, UsageE
 from ..disk import FILE_MODE, check_own
 from .errors import mapped
 from .file_guard import check_journal
-from .schema import planted, rules_of, statements
+from .schema import Parts, made_of, parts_of, planted, statements
 
 NAME = "review.sqlite"
 APPLICATION_ID = 0x62617472  # "batr"
@@ -185,10 +185,10 @@ def _make_tables(db: sqlite3.Connection) -> None:
 
 
 @cache
-def _our_rules() -> frozenset[tuple[str, str]]:
+def _our_parts() -> Parts:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         _make_tables(db)
-        return rules_of(db)
+        return made_of(parts_of(db))
 
 
 def _version(db: sqlite3.Connection, path: Path) -> int:
@@ -201,7 +201,7 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
         )
     if version and owner != APPLICATION_ID:
         raise CheckpointCorruptError(f"{path} is not a file of batchedit's", hint="move it away: it holds no marks")
-    if version and (strange := planted(db, _our_rules())):
+    if version and (strange := planted(db, _our_parts())):
         raise CheckpointCorruptError(
             f"{path} holds {strange!r}, which is not as batchedit makes it",
             hint="it decides about the run as a person does: if the folder came from somebody else, do not use it; else move "

@@ -8,8 +8,9 @@ the next number.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
@@ -66,36 +67,78 @@ def statements(script: str) -> Iterator[str]:
             statement = ""
 
 
+# --- what is ours ---------------------------------------------------------------------------------
+
+INTAKE_TABLE = """
+    CREATE TABLE incoming (
+        n INTEGER PRIMARY KEY, row INTEGER NOT NULL, id TEXT NOT NULL, job INTEGER, problems TEXT, over TEXT
+    ) STRICT
+"""
+"""An intake's lines until it is whole. It is compared letter by letter: it stays as it is."""
+INTAKE_ENDS = (
+    "DROP TABLE lines",
+    "ALTER TABLE incoming RENAME TO lines",
+    "CREATE INDEX lines_job ON lines (job)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (key)",
+    "CREATE INDEX IF NOT EXISTS jobs_slot ON jobs (slot, version)",
+)
 _GUARD = "_only_grow_"
+_STATISTICS = frozenset({"sqlite_stat1", "sqlite_stat4"})
+"""What ``ANALYZE`` leaves in a file that somebody looked at by hand: it decides about speed alone."""
+
+Part = tuple[str, str, str, str | None]
+"""A table, index, trigger or view: its type, its name, its table, and the statement that made it."""
 
 
-def planted(db: sqlite3.Connection, ours: frozenset[tuple[str, str]], *, complete: bool = True) -> str:
-    """The name of a trigger or a view in ``db`` that is not among ``ours``; "" if none. With ``complete`` also of one of ours
-    that is missing: what only looks, ``audit`` above all, tells what became of a database that somebody changed.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a database of ours may hold, and the ``(type, name)`` of what it must hold."""
 
-    A database that came from somebody else could hold one that buys twice or lifts the cap, at any statement of ours; or lack
-    the one that keeps the sums that the cap is weighed by. The guards of what only grows may be missing: they add nothing.
+    allowed: frozenset[Part]
+    needed: frozenset[tuple[str, str]]
+
+
+def planted(db: sqlite3.Connection, ours: Parts, *, complete: bool = True) -> str:
+    """The name of a table, index, trigger or view in ``db`` that is not made by the very statement that makes ``ours``; "" if
+    none. With ``complete`` also of one of ours that is missing: what only looks, ``audit`` above all, tells what became of a
+    database that somebody changed.
+
+    A database that came from somebody else could hold a trigger that buys twice or lifts the cap, at any statement of ours;
+    a CHECK that no id passes, so that what was paid for is lost; a column that computes; or lack the trigger that keeps the
+    sums that the cap is weighed by. The guards of what only grows may be missing: they add nothing.
     """
-    found = rules_of(db)
-    missing = {(name, sql) for name, sql in ours - found if complete and _GUARD not in name}
-    strange = sorted((found - ours) | missing)
-    return strange[0][0] if strange else ""
+    found = parts_of(db)
+    names = [(kind, name) for kind, name, *_ in found]
+    strange = sorted(name for kind, name, *rest in found if (kind, name, *rest) not in ours.allowed)
+    strange += sorted(name for kind, name in set(names) if names.count((kind, name)) > 1)
+    if complete:
+        strange += sorted(name for _, name in ours.needed.difference(names))
+    return strange[0] if strange else ""
 
 
-def rules_of(db: sqlite3.Connection) -> frozenset[tuple[str, str]]:
-    """``(name, SQL)`` of every trigger and view in ``db``."""
-    return frozenset(db.execute("SELECT name, sql FROM sqlite_master WHERE type IN ('trigger', 'view')"))
+def parts_of(db: sqlite3.Connection) -> list[Part]:
+    """All that ``db`` is made of."""
+    found = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master")
+    return [part for part in found if part[1] not in _STATISTICS]
 
 
-def our_rules() -> frozenset[tuple[str, str]]:
-    """Those of a checkpoint of the newest version."""
-    return _rules_after(scripts())
+def made_of(*states: Iterable[Part]) -> Parts:
+    """Parts that are ours in any of ``states``; needed is what the first one has."""
+    first = list(states[0])
+    needed = frozenset((kind, name) for kind, name, *_ in first if _GUARD not in name)
+    return Parts(frozenset(part for state in (first, *states[1:]) for part in state), needed)
 
 
 @cache
-def _rules_after(migrations: tuple[str, ...]) -> frozenset[tuple[str, str]]:
+def our_parts(version: int) -> Parts:
+    """Those of a checkpoint of this version: empty, in the middle of an intake, and after one."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        for script in migrations:
+        for script in scripts()[:version]:
             for statement in statements(script):
                 db.execute(statement)
-        return rules_of(db)
+        empty = parts_of(db)
+        db.execute(INTAKE_TABLE)
+        amid = parts_of(db)
+        for statement in INTAKE_ENDS:
+            db.execute(statement)
+        return made_of(empty, amid, parts_of(db))

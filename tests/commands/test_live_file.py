@@ -11,13 +11,13 @@ from batchedit.commands.live_file import NAME, LiveFile
 
 def test_the_last_pictures_outlive_the_process_that_fetched_them(tmp_path: Path) -> None:
     picture = {"job": 7, "name": "lamp", "file": "files/lamp.png", "at": 5.0}
-    (tmp_path / NAME).write_bytes(orjson.dumps({"last_pictures": [picture]}))
+    (tmp_path / NAME).write_bytes(orjson.dumps({"format": 1, "last_pictures": [picture]}))
     LiveFile(tmp_path, "offer").close()
     assert orjson.loads((tmp_path / NAME).read_bytes())["last_pictures"] == [picture]
 
 
 def test_a_damaged_file_of_the_process_before_stops_nobody(tmp_path: Path) -> None:
-    for text in (b"", b"[]", b'{"last_pictures": [3]}', b'{"last_pictures": null}'):
+    for text in (b"", b"[]", b'{"format": 1, "last_pictures": [3]}', b'{"format": 1, "last_pictures": null}'):
         (tmp_path / NAME).write_bytes(text)
         LiveFile(tmp_path, "run").close()
         assert orjson.loads((tmp_path / NAME).read_bytes())["last_pictures"] == []

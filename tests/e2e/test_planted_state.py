@@ -61,6 +61,69 @@ def test_a_checkpoint_with_a_planted_trigger_or_without_the_one_that_sums_is_ref
         assert sandbox.ledger()["accepted"] == 1
 
 
+def _rewritten(table: str, old: str, new: str) -> str:
+    """The table as if it had been made by another statement: its rows stay."""
+    return f"""PRAGMA writable_schema = ON;
+        UPDATE sqlite_master SET sql = replace(sql, '{old}', '{new}') WHERE name = '{table}' AND type = 'table';"""
+
+
+ALTERED = {
+    "no id can be written down": _rewritten("jobs", "state != ''done'' OR files IS NOT NULL", "state != ''waiting''"),
+    "less money than none": _rewritten("jobs", "CHECK (held >= 0)", ""),
+    "a column that computes": "ALTER TABLE jobs ADD COLUMN more INTEGER GENERATED ALWAYS AS (id * 2)",
+    "a column more": "ALTER TABLE meta ADD COLUMN more TEXT",
+    "sums of one row": _rewritten("tally", "PRIMARY KEY (state, wanted)", "PRIMARY KEY (wanted, state)"),
+    "facts that look alike": _rewritten("meta", "name  TEXT PRIMARY KEY", "name  TEXT COLLATE NOCASE PRIMARY KEY"),
+    "one id a state": "CREATE UNIQUE INDEX more ON jobs (state) WHERE state = 'waiting'",
+    "an index that is another": "DROP INDEX jobs_to_buy; CREATE INDEX jobs_to_buy ON jobs (wanted, id) WHERE state = 'done'",
+    "a table more": "CREATE TABLE more (text)",
+    "a table of a module": "CREATE VIRTUAL TABLE more USING fts5 (text)",
+    "a view": "CREATE VIEW more AS SELECT * FROM jobs",
+    "a table less": "DROP TABLE elsewhere",
+    "a version before the first": "PRAGMA user_version = -1",
+}
+
+
+@pytest.mark.parametrize("altered", ALTERED)
+def test_a_checkpoint_whose_tables_are_not_ours_was_taken_for_one(tmp_path: Path, altered: str) -> None:
+    """A planted CHECK made that no id could be written down: every picture of the run was paid for and lost."""
+    manifest(tmp_path / "m.csv", 3)
+    run = tmp_path / "outputs" / "m"
+    with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
+        inside("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=environment(), code=75)
+        with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db:
+            db.executescript(ALTERED[altered])
+        for words in (["run", "m.csv", *on(sandbox, "--max-cost", "none")], ["fetch", "m"], ["retry", "m", "--yes"]):
+            inside(*words, cwd=tmp_path, env=environment(), code=74)
+        assert sandbox.ledger()["accepted"] == 1
+
+
+REVIEWED = {
+    "a wish that computes": """DROP TABLE wishes; CREATE TABLE wishes (seq INTEGER PRIMARY KEY, at REAL NOT NULL,
+        who TEXT NOT NULL, name TEXT NOT NULL, value TEXT GENERATED ALWAYS AS ('none') STORED) STRICT;""",
+    "any wish": _rewritten(
+        "wishes", "CHECK (name IN (''pause'', ''resume'', ''stop'', ''concurrency'', ''max_cost''))", ""
+    ),
+    "a column more": "ALTER TABLE marks ADD COLUMN more TEXT",
+    "an index more": "CREATE UNIQUE INDEX more ON marks (verdict)",
+}
+
+
+@pytest.mark.parametrize("altered", REVIEWED)
+def test_a_review_file_whose_tables_are_not_ours_was_taken_for_one(tmp_path: Path, altered: str) -> None:
+    manifest(tmp_path / "m.csv", 3)
+    run = tmp_path / "outputs" / "m"
+    with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
+        inside("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=environment(), code=75)
+        with ReviewFile(run).writing():
+            pass
+        with closing(sqlite3.connect(run / "review.sqlite")) as db:
+            db.executescript(REVIEWED[altered])
+        told = inside("run", "m.csv", *on(sandbox, "--max-cost", 0.2), cwd=tmp_path, env=environment(), code=74)
+        assert "review.sqlite" in told.stderr
+        assert sandbox.ledger()["accepted"] == 1
+
+
 _MANY = (
     "INSERT INTO more WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200) "
     "SELECT hex(randomblob(2000)) FROM n"
@@ -120,6 +183,35 @@ ODD = (
     {"jobs": {"planned": 3}, "last_word": [1], "last_pictures": 7},
     {"jobs": {"planned": 3}, "last_word": {"at": "x"}, "code": "x"},
 )
+
+
+def test_a_received_live_json_gave_commands_and_names_of_states(tmp_path: Path) -> None:
+    """Its hint stood in ``status --json`` like one of ours. What it says is text of one line; its commands are nobody's."""
+    manifest(tmp_path / "m.csv", 2)
+    evil = "next\n  → pay here: batchedit run x\x1b[2J\u202e"
+    with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
+        inside("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=environment(), code=75)
+        live = tmp_path / "outputs" / "m" / "live.json"
+        mine = json.loads(inside("status", "m", "--json", cwd=tmp_path, env=environment()).stdout)
+        assert mine["hint"] == "the same command with a higher --max-cost buys on"
+        told = {"format": 1, "phase": "ended", "jobs": {"done": 1, "planned": 1, evil: 5}, "code": 75}
+        told |= {"stopped": evil * 900, "hint": evil, "slowed": evil, "host": evil, "doing": evil}
+        told |= {"last_word": {"kind": evil, "message": evil, "http": evil, "at": 1.0, evil: evil}}
+        told |= {"last_pictures": [{"job": 1, "name": evil, "file": evil, "at": 1.0}, {"name": evil}]}
+        live.write_text(json.dumps(told), encoding="utf-8")
+        strange = environment(BATCHEDIT_STATE=str(tmp_path / "of another person"))
+        for words in (["status", "m"], ["status", "m", "--watch"], ["runs"]):
+            shown = inside(*words, cwd=tmp_path, env=strange).stdout
+            assert not {"\x1b", "\u202e"} & set(shown)
+            assert "\n  → pay here" not in shown
+        now = json.loads(inside("status", "m", "--json", cwd=tmp_path, env=strange).stdout)
+        assert now["hint"] is None
+        assert now["jobs"] == {"done": 1, "planned": 1}
+        assert now["last_word"].keys() == {"kind", "message", "http", "at"}
+        assert now["last_word"]["http"] is None
+        assert "\n" not in now["stopped"] + now["last_word"]["message"]
+        assert len(now["stopped"]) == 1000
+        assert [picture["job"] for picture in now["last_pictures"]] == [1]
 
 
 def test_status_ended_in_a_raw_exception_over_a_planted_live_json(tmp_path: Path) -> None:
