@@ -321,7 +321,7 @@ def _doubt_commands(
     for doubt in [doubt for doubt in (*in_doubt, *uncollected) if doubt.rows][:1]:
         yield (
             f"buy {_called(doubt)} again all the same{more}",
-            to_type("doubt", run, "--buy-again", _name(doubt, report)),
+            to_type("doubt", run, "--buy-again", _name(doubt, report), *report.room),
         )
     for doubt in [*in_doubt, *uncollected][:1]:
         yield f"give {_called(doubt)} up{more}", to_type("doubt", run, "--write-off", _name(doubt, report))

@@ -14,7 +14,7 @@ from ..core.typed import to_type
 from ..ledger.book import Book
 from ..ledger.lock import run_lock
 from ..ledger.opening import reading
-from ..results.report import Report
+from ..results.report import Report, room_for
 from ..run_folder import RunFolder, form_of_run
 from . import doubts as doubting
 from .finish import finish, write_report
@@ -31,13 +31,17 @@ from .wiring import client_for
 
 @dataclass(frozen=True, slots=True)
 class DoubtReport:
-    """What is still in doubt or uncollected, how many were decided just now, and how the run stands after a purchase."""
+    """What is still in doubt or uncollected, how many were decided just now, and how the run stands after a purchase.
+
+    ``room`` are the words that make room under the run's cap for one of them to be bought again.
+    """
 
     folder: Path
     open: Sequence[doubting.Doubt]
     adopted: int = 0
     written_off: int = 0
     bought: Report | None = None
+    room: Sequence[str] = ()
 
     @property
     def code(self) -> int:
@@ -79,7 +83,8 @@ async def doubt(
             if written_off:  # a no to the question leaves these given up
                 host.say(f"{written_off:,} written off")
             bought = await _buyagain(run, doubting.pick_to_buy(_doubts(run.checkpoint, folder), buy_again))
-    return DoubtReport(folder.path, _doubts_of(folder), adopted, written_off, bought)
+    found, room = _doubts_of(folder)
+    return DoubtReport(folder.path, found, adopted, written_off, bought, room)
 
 
 def _note_crashes(folder: RunFolder, given: Given, host: Host) -> None:
@@ -108,9 +113,9 @@ def _which_doubts(folder: RunFolder, checkpoint: Book) -> str:
     return f"which there are: {to_type('doubt', folder.path)}"
 
 
-def _doubts_of(folder: RunFolder) -> list[doubting.Doubt]:
+def _doubts_of(folder: RunFolder) -> tuple[list[doubting.Doubt], list[str]]:
     with reading(folder.checkpoint) as checkpoint:
-        return _doubts(checkpoint, folder)
+        return _doubts(checkpoint, folder), room_for(checkpoint, 1)
 
 
 def _write_off(folder: RunFolder, given: Given, host: Host, write_off: Sequence[str], buy_again: Sequence[str]) -> int:

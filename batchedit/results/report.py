@@ -166,8 +166,15 @@ def _whole_cents(micros: int) -> int:
 
 
 def _with_cap(report: Report, jobs: int) -> list[str]:
+    return _room(report.money, report.cap_needed.price, jobs)
+
+
+def room_for(checkpoint: Book, jobs: int) -> list[str]:
     """The ``--max-cost`` to type for a purchase of ``jobs`` more; nothing where the run's cap admits them or it has none."""
-    money, price = report.money, report.cap_needed.price
+    return _room(checkpoint.money(), cap_needed(checkpoint).price, jobs)
+
+
+def _room(money: Money, price: int, jobs: int) -> list[str]:
     if money.cap is None or (needed := cap_for(jobs, money, price)) <= money.cap:
         return []
     return ["--max-cost", type_usd(_whole_cents(needed))]

@@ -65,7 +65,7 @@ TABLE = {
     ("cli/commands.py", "to_type('run', run)"): "test_options_that_make_other_pictures_are_refused_for_a_run",
     (
         "cli/show.py",
-        "to_type('doubt', run, '--buy-again', _name(doubt, report))",
+        "to_type('doubt', run, '--buy-again', _name(doubt, report), *report.room)",
     ): "test_doubt_names_a_job_that_it_takes",
     (
         "cli/show.py",
@@ -300,6 +300,19 @@ def test_a_retry_under_a_cap_that_is_used_up_names_one_that_suffices(typist: Typ
         assert bought(it) == 5
         typist.type(typist.way("to try the moderated ones again"), "--yes")
         assert (typist.states(), bought(it)) == (["done"] * 4, 6)
+
+
+def test_a_doubt_under_a_cap_that_is_used_up_names_one_that_suffices(typist: Typist) -> None:
+    """As it was printed it asked, gave the first purchase up for lost, and then bought nothing."""
+    manifest(typist.folder / "m.csv", 2)
+    with serve(SandboxConfig(**QUICK, faults=("submit:drop_after=at:2",))) as it:
+        typist.do("run", "m.csv", *on(it, "--max-cost", "0.08", "-j", 1), code=76)
+        it.set_faults([])
+        typist.do("doubt", "outputs/m", code=76)
+        again = typist.way("again all the same")
+        assert again.endswith("--buy-again 3 --max-cost 0.12")
+        typist.type(again, "--yes")
+        assert (typist.states(), bought(it)) == (["done"] * 2, 3)
 
 
 def test_a_run_that_stopped_names_what_goes_on(typist: Typist) -> None:
