@@ -17,7 +17,8 @@ import pytest
 from batchedit.core.events import Released
 from batchedit.core.lifecycle import advance
 from batchedit.ledger.postgres.ledger import PostgresLedger
-from tests.support.cli import until
+from tests.kill.test_clocks import WITH_A_CLOCK, set_clock
+from tests.support.cli import start, until
 from tests.support.postgres import MODEL, Server, new_database
 from tests.support.store_team import LEASE, Team
 
@@ -173,6 +174,22 @@ def test_what_a_stopped_worker_still_learns_is_written_down_and_bought_once(
     assert helper.wait() == 143
     assert it.sandbox.ledger()["accepted"] == 1
     assert it.sql("SELECT count(*) FROM batchedit.orphan") == [(0,)]
+    it.settled()
+
+
+def test_a_worker_whose_clock_is_an_hour_ahead_goes_on_with_what_another_has_bought(
+    team: Callable[..., Team],
+) -> None:
+    it = team(4, latency="0.5")
+    first = it.start("run", "m.csv", "--yes", "-j", 1, doom=("Accepted", 2))
+    assert first.wait() == -signal.SIGKILL
+    set_clock(it.folder, 3600.0)
+    told = ("work", "--until-idle", "--store", it.url, "--base-url", it.sandbox.url)
+    with start(it.folder / "off", *told, cwd=it.folder, script=["-c", WITH_A_CLOCK]) as helper:
+        it.taken_for_dead(1)
+        assert helper.wait(90) == 0, helper.stderr
+    assert it.states() == {"done": 4}
+    assert it.sandbox.ledger()["accepted"] == 4
     it.settled()
 
 
