@@ -114,7 +114,7 @@ def sniff_kind(path: Path, name: str) -> Form:
             hint="Open it where it was made, and save it as .xlsx or .csv.",
         )
     else:
-        kind = _text_kind(last, head, name)
+        kind = _text_kind(last, head, path, name)
     return Form(kind, compression=compression, delimiter="\t" if last in {".tsv", ".tab"} else "")
 
 
@@ -128,7 +128,7 @@ def _written_as(head: bytes) -> str:
     return ""
 
 
-def _text_kind(suffix: str, head: bytes, name: str) -> FormKind:
+def _text_kind(suffix: str, head: bytes, path: Path, name: str) -> FormKind:
     kind = _KINDS.get(suffix)
     if kind in {FormKind.XLSX, FormKind.PARQUET}:
         raise ManifestError(f"{name} is not a whole {suffix} file", hint="Save it again, or give the original file.")
@@ -141,7 +141,7 @@ def _text_kind(suffix: str, head: bytes, name: str) -> FormKind:
     if _XML(start):
         raise ManifestError(
             f"{name} is XML, not a table",
-            hint=f"A feed of products becomes a sheet by: {to_type('init', name, '--to', 'manifest.csv')}",
+            hint=f"A feed of products becomes a sheet by: {to_type('init', path)}",
         )
     if kind is not FormKind.CSV and start.startswith(b"["):
         raise ManifestError(

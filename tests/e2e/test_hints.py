@@ -94,6 +94,7 @@ TABLE = {
     ("cli/source_commands.py", "to_type('plan', path, *roots)"): "test_a_manifest_that_was_made",
     ("cli/source_commands.py", "to_type('plan', path)"): "test_a_manifest_that_was_made",
     ("manifest/read.py", "to_type('init', source)"): "test_a_manifest_that_was_made",
+    ("manifest/sniff.py", "to_type('init', path)"): "test_a_manifest_that_was_made",
     ("planning/other_runs.py", "to_type(verb, run)"): "test_what_another_run_has",
     (
         "run_folder.py",
@@ -604,6 +605,12 @@ def test_a_manifest_that_was_made(typist: Typist) -> None:
     assert "2 pictures" in typist.type(count, "--no-check-images").stdout
     typist.do("template", "--to", "my sheet.csv")
     typist.type(typist.way("fill it in, then"), code=None)
+    (typist.folder / "my feed.csv").write_text(
+        '<?xml version="1.0"?><rss xmlns:g="http://base.google.com/ns/1.0"><channel><item><g:id>A-1</g:id><title>Mug</title>'
+        "<g:image_link>https://shop.example.com/p/1.jpg</g:image_link></item></channel></rss>"
+    )
+    typist.do("plan", "my feed.csv", code=65)
+    assert "1 row" in typist.type(typist.way("A feed of products becomes a sheet by")).stdout
 
 
 def decide(folder: Path, verdicts: dict[str, str]) -> Path:

@@ -129,7 +129,7 @@ def test_rows_without_anything_to_be_seen_are_left_out(tmp_path: Path) -> None:
         ("m.xls", "\n<table><tr><td>sku</td></tr></table>", "a web page with a table in it", "save it as .xlsx"),
         ("m.xls", "<?xml version='1.0'?><Workbook/>", "a table in XML (Excel 2003", "save it as .xlsx"),
         ("m.fods", "<?xml version='1.0'?><office:document/>", "a table in XML", "save it as .xlsx"),
-        ("m.csv", "<?xml version='1.0'?><rss><channel/></rss>", "is XML, not a table", "batchedit init m.csv --to"),
+        ("m.csv", "<?xml version='1.0'?><rss><channel/></rss>", "is XML, not a table", "batchedit init m.csv"),
         ("m.csv", f"sku^image^prompt\nA-1^{LINK % 1}^one\n", "no column fills", "--delimiter '^'"),
         ("m.csv", f'"sku,image,prompt"\n"A-1,{LINK % 1},one"\n', "no column fills", "in quotation marks as a whole"),
         ("m.csv", f"Product,image\nMug,{LINK % 1}\n", "required input 'prompt'", "'make an ad for {Product}'"),
