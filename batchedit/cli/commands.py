@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,7 @@ def host_of(ctx: click.Context) -> Any:
         metrics=params.get("metrics"),
         as_json=params.get("as_json", False),
         grace=params.get("grace", math.inf),
+        notify="" if params.get("detach") else params.get("notify") or "",
     )
     if warning:
         host.warn(warning.removeprefix("warning: "))
@@ -142,8 +145,25 @@ def _carry_out(ctx: click.Context, verb: Any, target: str, told: dict[str, Any],
     quiet, as_json = ctx.params["quiet"], ctx.params["as_json"]
     if ctx.params["detach"]:
         return detach(doing, host, quiet=quiet, as_json=as_json)
-    report = attended(host, lambda: carry_out(doing, host))
-    return finish(report, quiet=quiet, notify=doing.notify, as_json=as_json)
+    with notifying(host, doing.name or target) as ended:
+        report = attended(host, lambda: carry_out(doing, host))
+        ended(report)
+    return finish(report, quiet=quiet, as_json=as_json)
+
+
+@contextmanager
+def notifying(host: Any, name: str) -> Iterator[Callable[[Any], None]]:
+    """Send what becomes of the command ``name``: its report, to be handed in, or whatever ends the block instead."""
+    from . import notices  # noqa: PLC0415 - `--help` needs none of it
+
+    try:
+        yield lambda report: host.notices.send(notices.ended(report))
+    except BaseException as error:
+        if not host.said_no:
+            host.notices.send(notices.broken(name, error))
+        raise
+    finally:
+        host.notices.close()
 
 
 def _steering(ctx: click.Context, run: Path) -> dict[str, Any]:
@@ -303,8 +323,8 @@ def _print_plan(what: Any) -> None:
     click.echo(plan_text(what))
 
 
-def finish(report: Any, *, quiet: bool, notify: str = "", as_json: bool = False) -> int:
-    """Print the summary or one object, post it to ``notify``, and return the exit code."""
+def finish(report: Any, *, quiet: bool, as_json: bool = False) -> int:
+    """Print the summary or one object, and return the exit code."""
     from .show import report_text  # noqa: PLC0415 - `--help` needs none of it
 
     text = report_text(report)
@@ -315,12 +335,6 @@ def finish(report: Any, *, quiet: bool, notify: str = "", as_json: bool = False)
     else:
         for warning in report.warnings:
             log_lines.tell(f"warning: {warning}", "warning")
-    if notify:
-        from ..review.notify import notify as post  # noqa: PLC0415 - brings httpx with it
-        from ..review.notify import summary  # noqa: PLC0415
-
-        if failed := post(notify, summary(report.folder.name, report.as_json(), text)):
-            log_lines.tell(f"batchedit: the summary did not arrive: {failed}", "warning")
     return int(report.code)
 
 

@@ -19,7 +19,7 @@ from ..ports import Snapshot
 from ..results.report import Report
 from ..run_folder import near
 from . import log_lines
-from .commands import finish
+from .commands import finish, notifying
 from .host import Terminal, attended
 from .json_output import print_json
 from .json_values import started_value
@@ -29,7 +29,7 @@ def detach(command: Command, host: Terminal, *, quiet: bool, as_json: bool = Fal
     """Ask, start the process, say where it is. Returns 0 once it goes on; what it ended with if it is over by then."""
     found = attended(host, lambda: offer(command, host))
     if isinstance(found, Report):
-        return finish(found, quiet=quiet, notify=command.notify, as_json=as_json)
+        return finish(found, quiet=quiet, as_json=as_json)
     launch = start(found.confirmation, host.environ)
     if as_json:
         print_json("started", started_value(launch))
@@ -54,15 +54,19 @@ def carry_confirmed(path: Path) -> int:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # no terminal is its own: closing one means nothing to it
     confirmation = take(path)
     host = _OfItsOwn(path, confirmation)
-    try:
-        report = attended(host, lambda: carry_out(confirmation.command, host))
-    except BatcheditError as error:
+    command = confirmation.command
+    with notifying(host, command.name or command.target) as ended:
+        try:
+            report = attended(host, lambda: carry_out(command, host))
+        except BatcheditError as error:
+            if not host.began:
+                host.said_no = True  # whoever waits for the start is told
+                answer(path, refusal(error))
+            raise
         if not host.began:
-            answer(path, refusal(error))
-        raise
-    if not host.began:
-        answer(path, {**_who(), "ended": report.code})
-    return finish(report, quiet=False, notify=confirmation.command.notify)
+            answer(path, {**_who(), "ended": report.code})
+        ended(report)
+    return finish(report, quiet=False)
 
 
 def _who() -> dict[str, object]:
@@ -73,7 +77,7 @@ class _OfItsOwn(Terminal):
     """A terminal without anybody at it. What it says goes to the log; the yes was said before."""
 
     def __init__(self, path: Path, confirmation: Confirmation) -> None:
-        super().__init__(yes=True, never_asks=False, quiet=False, log_json=False)
+        super().__init__(yes=True, never_asks=False, quiet=False, log_json=False, notify=confirmation.command.notify)
         self._path, self._confirmation = path, confirmation
         self.began = False
 
@@ -81,6 +85,7 @@ class _OfItsOwn(Terminal):
         """The yes is for this very quote, or for none."""
         admit(self._confirmation, quote, answered=self.began)
         self._begin()
+        self.begins(quote)
 
     def watch(self, total: int) -> Callable[[Snapshot], None] | None:  # noqa: ARG002 - the port's signature
         """What was bought is collected, whether or not anything was to be bought."""

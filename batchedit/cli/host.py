@@ -23,7 +23,9 @@ from ..core.errors import BatcheditError, DiskError, InterruptedRunError, UsageE
 from ..core.steps import ProgressCallback, no_steps
 from ..core.visible import one_line
 from ..ports import Observer, Snapshot, Stop
+from ..review.notify import Notices
 from . import log_lines
+from .notices import canary_waits, started
 from .show import number, plan_warnings, question, quote_text
 from .streams import bar_stream
 
@@ -46,6 +48,7 @@ class Terminal:
         as_json: bool = False,
         metrics: str | None = None,
         grace: float = math.inf,
+        notify: str = "",
     ) -> None:
         """``metrics`` is where ``--metrics`` wants them. UsageError where that can't be.
 
@@ -62,6 +65,8 @@ class Terminal:
         self._verbose = verbose
         self._bar: Bar | None = None
         self._metrics = Watch(self.stop) if metrics else None
+        self.notices = Notices(notify, self._not_arrived)
+        self._began = self.said_no = False
         self._shows_steps = not (quiet or log_json or as_json)
         self._step_bar: StepBar | None = None
         self._warned: set[str] = set()
@@ -102,8 +107,21 @@ class Terminal:
         elif self._step_bar is None or not self._step_bar.say(text):
             click.echo(text, err=True)
 
+    def _not_arrived(self, why: str) -> None:
+        log_lines.tell(f"batchedit: a message did not arrive: {why}", "warning")
+
     async def confirm(self, quote: Quote) -> None:
         """Show what is to be bought and ask; without a terminal ``--yes`` must have said it."""
+        await self._agree(quote)
+        self.begins(quote)
+
+    def begins(self, quote: Quote) -> None:
+        """A yes was said to ``quote``: who is to be notified hears of the first."""
+        if not self._began:
+            self._began = True
+            self.notices.send(started(quote))
+
+    async def _agree(self, quote: Quote) -> None:
         self.close()
         self._show(quote_text(quote))
         for warning in plan_warnings(quote.what) if self._quiet else ():
@@ -122,10 +140,13 @@ class Terminal:
                 f"buying {number(quote.count, 'picture')} needs a yes, and there is no terminal to ask on",
                 hint="the same command with --yes",
             )
+        if quote.canary is not None and self._began:
+            self.notices.send(canary_waits(quote))
         answer = await self._ask(question(quote))
         if answer is None:
             raise self.stop.reason or InterruptedRunError(signal.SIGINT)
         if not answer:
+            self.said_no = True
             bought = "the canary was bought, the rest was not" if quote.canary else "nothing was bought"
             raise UsageError(f"not confirmed; {'the rest was not bought' if quote.rose else bought}")
 

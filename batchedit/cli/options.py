@@ -413,7 +413,8 @@ JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 NOTIFY_OPTION = setting(
     "--notify",
     metavar="URL",
-    help="Post the summary there: a Slack web hook, your own, or mailto://, … by Apprise.",
+    help="Say there that it started, waits, stopped and why, is finished: a Slack web hook, your own, or mailto://, … "
+    "by Apprise.",
 )
 METRICS_OPTION = setting(
     "--metrics", metavar="HOST:PORT", help="Numbers for Prometheus there, and /healthz and /readyz, while it goes on."

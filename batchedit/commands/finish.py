@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from time import time
 
@@ -70,6 +71,7 @@ def write_report(
         play=settings.sandbox,
         warnings=tuple(warnings),
     )
+    report = replace(report, rest_waits=isinstance(error, RestWaitsError))
     report.extra.update(
         source=checkpoint.get("source") or str(folder.path),
         started_at=_iso(started_at),

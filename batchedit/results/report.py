@@ -50,7 +50,8 @@ class Report:
     ``folder`` is the run's. Of the failed jobs ``moderated`` were refused for their content, and ``written_off`` were given
     up by a person. ``slowed`` is what the service kept the run to, None where it did not.
     ``cap_needed`` is the ``--max-cost`` that what is planned needs, and what a picture is said to cost. ``play``: the sandbox
-    stood in for the service, and the money is play money. ``warnings`` say what a results file can't hold.
+    stood in for the service, and the money is play money.
+    ``rest_waits``: the canary was bought, and the rest waits for a yes. ``warnings`` say what a results file can't hold.
     """
 
     folder: Path
@@ -68,6 +69,7 @@ class Report:
     slowed: Slowdown | None = None
     cap_needed: CapNeeded = NONE_NEEDED
     play: bool = False
+    rest_waits: bool = False
     warnings: tuple[str, ...] = ()
     extra: dict[str, object] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""The summary of a run to a web hook: what Slack's incoming hooks take, and everything else in one more field.
+"""What becomes of a run, to a web hook: what Slack's incoming hooks take, and everything else in one more field.
 
 Other channels (e-mail, Teams, Telegram, …) go through Apprise, the extra ``notify``: ``mailto://…``, ``tgram://…``.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from time import sleep
 from typing import Any
@@ -41,9 +42,36 @@ def check_hook(url: str) -> str:
     return url
 
 
-def summary(name: str, report: dict[str, Any], text: str) -> dict[str, Any]:
-    """What is posted: ``text`` for people, ``run`` and ``report`` (the content of ``report.json``) for programs."""
-    return {"text": text, "run": name, "report": report}
+def summary(name: str, report: dict[str, Any] | None, text: str, event: str = "finished") -> dict[str, Any]:
+    """What is posted: ``text`` for people, and for programs ``run``, ``event`` (started, canary_waiting, stopped, finished)
+    and ``report``, the content of ``report.json`` once there is one.
+    """
+    return {"text": text, "run": name, "event": event, "report": report}
+
+
+class Notices:
+    """Messages to the address ``url``, one after the other, from a thread of their own: no purchase waits for a network.
+
+    ``failed`` is told once, at the end, why one did not arrive. Without an address nothing is sent.
+    """
+
+    def __init__(self, url: str, failed: Callable[[str], None]) -> None:
+        self._url, self._failed = url, failed
+        self._thread = ThreadPoolExecutor(1) if url else None
+        self._sent: list[Future[str]] = []
+
+    def send(self, content: dict[str, Any]) -> None:
+        """Put it in line."""
+        if self._thread is not None:
+            self._sent.append(self._thread.submit(notify, self._url, content))
+
+    def close(self) -> None:
+        """Wait until all are sent, for half a minute each at most."""
+        if self._thread is None:
+            return
+        self._thread.shutdown()
+        for why in dict.fromkeys(why for sent in self._sent if (why := sent.result())):
+            self._failed(why)
 
 
 def notify(
@@ -84,7 +112,7 @@ def _post(client: httpx.Client, url: str, content: dict[str, Any]) -> str:
         raise _PassingError(type(error).__name__) from None
     if status == 429 or status >= 500:
         raise _PassingError(f"it answered HTTP {status}")
-    return "" if status < 300 else f"{urlsplit(url).hostname} refused the summary: HTTP {status}"
+    return "" if status < 300 else f"{urlsplit(url).hostname} refused the message: HTTP {status}"
 
 
 def _channel(url: str) -> Any:
@@ -110,4 +138,4 @@ def _channel(url: str) -> Any:
 def _by_apprise(url: str, content: dict[str, Any]) -> str:
     title = f"batchedit: {content.get('run', '')}"
     arrived = _channel(url).notify(title=title, body=str(content.get("text", "")))
-    return "" if arrived else f"the channel {urlsplit(url).scheme}:// did not take the summary"
+    return "" if arrived else f"the channel {urlsplit(url).scheme}:// did not take the message"

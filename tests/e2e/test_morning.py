@@ -102,8 +102,9 @@ def test_the_summary_goes_to_a_web_hook_without_the_token(tmp_path: Path, sandbo
         finally:
             server.shutdown()
             thread.join()
-        ((headers, body),) = server.got  # type: ignore[attr-defined]
-    assert "2 done" in str(body["text"])
+        (_, first), (headers, body) = server.got  # type: ignore[attr-defined]
+    assert (first["event"], body["event"]) == ("started", "finished")
+    assert "2 of 2 pictures" in str(body["text"])
     assert body["report"]["jobs"] == {"done": 2}  # type: ignore[index]
     assert "test-token" not in json.dumps(headers) + json.dumps(body)
     batchedit("run", "m.csv", *on(sandbox, "--notify", "http://example.com/x"), cwd=tmp_path, code=64)

@@ -46,7 +46,7 @@ def test_a_channel_of_apprise_gets_the_summary() -> None:
 def test_a_channel_that_refuses_is_told_without_its_address(capfd: pytest.CaptureFixture[str]) -> None:
     with hook(403) as (url, _):
         told = notify(url, summary("spring", {}, "spring: 3 done"))
-    assert told == "the channel json:// did not take the summary"
+    assert told == "the channel json:// did not take the message"
     assert "secret" not in "".join(capfd.readouterr())
 
 

@@ -149,7 +149,7 @@ def test_the_summary_is_sent_as_slack_takes_it() -> None:
     assert notify("https://hooks.example.com/T/secret", content, transport=httpx.MockTransport(answer)) == ""
     (request,) = seen
     assert orjson.loads(request.content) == {
-        "text": "spring: 3 done", "run": "spring", "report": {"jobs": {"done": 3}},
+        "text": "spring: 3 done", "run": "spring", "event": "finished", "report": {"jobs": {"done": 3}},
     }  # fmt: skip
     assert "authorization" not in request.headers
 

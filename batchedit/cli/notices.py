@@ -1,0 +1,85 @@
+"""What ``--notify`` sends: started, the canary waits, stopped and why, finished; each with what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..commands.quote import Quote
+from ..core.errors import BatcheditError
+from ..core.model import State
+from ..core.money import format_usd
+from ..core.typed import to_type
+from ..core.visible import as_lines
+from ..results.report import Report, next_steps
+from ..review.notify import summary
+from ..run_folder import near
+from .show import PLAY, number
+
+
+def started(quote: Quote) -> dict[str, Any]:
+    """A yes was said: it buys."""
+    folder = quote.what.folder
+    price = f" for about {format_usd(quote.estimate)}{_play(quote)}" if quote.price else ""
+    rest = f"; the other {quote.rest:,} wait for another yes" if quote.rest else ""
+    lines = [
+        f"{_name(folder)} has started: {number(quote.count, 'picture')}{price}{rest}",
+        f"→ to see how it goes: {to_type('status', near(folder), '--watch')}",
+    ]
+    return summary(_name(folder), None, as_lines(lines), "started")
+
+
+def canary_waits(quote: Quote) -> dict[str, Any]:
+    """The first few are bought, and the question about the rest stands at the terminal."""
+    folder, canary = quote.what.folder, quote.canary
+    assert canary is not None
+    price = f" for about {format_usd(quote.estimate)}{_play(quote)}" if quote.price else ""
+    spent = f"{format_usd(canary.cost)} spent{_play(quote)}"
+    lines = [
+        f"{_name(folder)}: {canary.done:,} of the first {canary.jobs:,} are there, {spent}",
+        f"The other {quote.count:,} wait for your yes{price}.",
+        *(f"problem: {problem}" for problem in canary.problems[:3]),
+        f"→ look at them: {folder.absolute()}/files",
+        "→ then answer at the terminal where it was started",
+    ]
+    return summary(_name(folder), None, as_lines(lines), "canary_waiting")
+
+
+def ended(report: Report) -> dict[str, Any]:
+    """The run is over: with everything, with failures, or stopped early and why."""
+    done, counts = report.counts.of(State.DONE), report.counts
+    event = "canary_waiting" if report.rest_waits else "stopped" if report.halted else "finished"
+    word = {"canary_waiting": "waits for your yes", "stopped": "has stopped"}.get(event, "is finished")
+    wanted = sum(counts.by_state.values())
+    spent = f"{format_usd(report.money.spent)} spent{PLAY if report.play else ''}"
+    lines = [
+        f"{_name(report.folder)} {word}: {done:,} of {number(wanted, 'picture')}, {spent}",
+        *([f"why: {report.halted}"] if report.halted else []),
+    ]
+    others = (State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
+    if told := ", ".join(f"{counts.of(state):,} {state.replace('_', ' ')}" for state in others if counts.of(state)):
+        lines.append(told)
+    lines += [f"{error.count:,} × {error.message}: {', '.join(error.rows)}" for error in report.errors[:3]]
+    lines += [f"→ {step}" for step in next_steps(report)]
+    if done and event == "finished":
+        lines.append(f"→ to look at them: {to_type('review', near(report.folder))}")
+    return summary(report.folder.name, report.as_json(), as_lines(lines), event)
+
+
+def broken(name: str, error: BaseException) -> dict[str, Any]:
+    """It ended without a report. ``name`` is what was typed for the run."""
+    why = [str(error) or type(error).__name__]
+    hint = ""
+    if isinstance(error, BatcheditError):
+        why, hint = list(error.lines), error.hint
+    told = Path(name).stem or name
+    lines = [f"{told} has stopped", f"why: {why[0]}", *why[1:4], *([f"→ {hint}"] if hint else [])]
+    return summary(told, None, as_lines(lines), "stopped")
+
+
+def _name(folder: Path) -> str:
+    return folder.absolute().name
+
+
+def _play(quote: Quote) -> str:
+    return PLAY if quote.what.is_rehearsal else ""

@@ -1,0 +1,94 @@
+"""What ``--notify`` sends: started, the canary waits, stopped and why, finished; an exception too, and never the address."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+from batchedit.sandbox import SandboxConfig, serve
+from tests.e2e.test_terminal import at_a_terminal
+from tests.support.cli import environment, inside, manifest, on
+
+QUICK = SandboxConfig(latency="0", plain_files=2_000)
+
+
+@contextmanager
+def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    came: list[dict[str, Any]] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            came.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/secret", came
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_run_says_that_it_started_and_why_it_stopped_and_what_to_do(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 3)
+    with hook() as (url, came), serve(QUICK) as sandbox:
+        inside("run", "m.csv", *on(sandbox, "--max-cost", "0.05", "--notify", url), cwd=tmp_path, code=75)
+        begun, stopped = came
+        assert [told["event"] for told in came] == ["started", "stopped"]
+        assert begun["text"].splitlines() == [
+            "m has started: 3 pictures for about $0.12",
+            "→ to see how it goes: batchedit status outputs/m --watch",
+        ]
+        assert stopped["text"].startswith("m has stopped: 1 of 3 pictures, $0.04 spent\nwhy: ")
+        assert "→ its --max-cost is reached; to go on: batchedit run outputs/m --max-cost 0.12" in stopped["text"]
+        assert stopped["report"]["jobs"] == {"done": 1, "planned": 2}
+        inside("run", "outputs/m", "--max-cost", "1", "--yes", "--notify", url, cwd=tmp_path)
+        assert [told["event"] for told in came] == ["started", "stopped", "started", "finished"]
+        assert came[-1]["text"].startswith("m is finished: 3 of 3 pictures, $0.12 spent\n")
+        assert "→ to look at them: batchedit review outputs/m" in came[-1]["text"]
+        assert "secret" not in json.dumps(came)
+
+
+def test_what_ends_a_command_before_it_begins_is_told_too(tmp_path: Path) -> None:
+    """A night's run that found no token was silence in the morning."""
+    manifest(tmp_path / "m.csv", 3)
+    nobody = environment()
+    del nobody["RUNCOMFY_API_TOKEN"]
+    with hook() as (url, came):
+        inside("run", "m.csv", "--yes", "--notify", url, cwd=tmp_path, env=nobody, code=77)
+    (told,) = came
+    assert (told["event"], told["run"], told["report"]) == ("stopped", "m", None)
+    assert told["text"].startswith("m has stopped\nwhy: ")
+    assert "\n→ " in told["text"]
+
+
+def test_play_money_is_labelled_in_a_message(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 2)
+    with hook() as (url, came):
+        inside("run", "m.csv", "--sandbox", "--notify", url, cwd=tmp_path)
+    sums = [line for told in came for line in told["text"].splitlines() if "$" in line]
+    assert len(sums) == 2
+    assert all("(play money)" in line for line in sums)
+
+
+def test_a_canary_that_waits_for_its_answer_is_told(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 5)
+    with hook() as (url, came), serve(QUICK) as sandbox:
+        dialogue = (("Buy 2 first", "y\n"), ("Buy the other 3", "n\n"))
+        arguments = ["run", "m.csv", "--base-url", sandbox.url, "--canary", "2", "--notify", url]
+        shown, code = at_a_terminal(arguments, tmp_path, *dialogue)
+    assert code == 64, shown
+    assert [told["event"] for told in came][:2] == ["started", "canary_waiting"]
+    assert "The other 3 wait for your yes for about $0.12." in came[1]["text"]
+    assert "→ look at them: " in came[1]["text"]
