@@ -43,7 +43,7 @@ def status(ctx: click.Context, /, run: str, *, watch: bool, as_json: bool, **_: 
         )
     folder, report = read_status(run, given(ctx))
     if watch:
-        _watch(folder)
+        _watch(folder, play=report.play)
         report = read_status(run, given(ctx))[1]
     now = live_in(RunFolder(report.folder))
     if as_json:
@@ -54,7 +54,7 @@ def status(ctx: click.Context, /, run: str, *, watch: bool, as_json: bool, **_: 
     return 0
 
 
-def _watch(folder: Any) -> None:
+def _watch(folder: Any, *, play: bool) -> None:
     """Redraw on a terminal; one line a minute elsewhere."""
     from ..commands.live import live_in  # noqa: PLC0415 - `--help` needs none of it
     from .live_text import watched_lines  # noqa: PLC0415
@@ -62,7 +62,7 @@ def _watch(folder: Any) -> None:
     drawn, said = 0, -QUIET_SECONDS
     terminal = sys.stdout.isatty()
     while (now := live_in(folder)).alive:
-        lines = watched_lines(now)
+        lines = watched_lines(now, play=play)
         if terminal:
             width = shutil.get_terminal_size().columns
             text = "\n".join(line[: width - 1] for line in lines)

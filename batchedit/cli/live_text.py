@@ -10,6 +10,7 @@ from ..core.model import State
 from ..core.money import format_usd
 from ..core.visible import one_line
 from ..results.report import UNDER_WAY
+from .show import PLAY
 
 _NOBODY = "nobody works on it"
 _WORDS = {
@@ -43,15 +44,15 @@ def live_lines(now: LiveState) -> Iterator[str]:
         yield one_line(f"  trouble   {at}: {now.last_word.get('message')}")
 
 
-def watched_lines(now: LiveState) -> list[str]:
-    """A whole screen of ``status --watch``."""
+def watched_lines(now: LiveState, *, play: bool = False) -> list[str]:
+    """A whole screen of ``status --watch``. ``play``: the money is play money."""
     words = [(now.of(State.DONE), "done"), (now.of(*UNDER_WAY), "under way"), (now.of(State.PLANNED), "left")]
     more = [(State.FAILED, "failed"), (State.IN_DOUBT, "in doubt"), (State.UNCOLLECTED, "uncollected")]
     words += [(now.of(state), name) for state, name in more if now.of(state)]
     jobs = ", ".join(f"{count:,} {name}" for count, name in words)
     money = f"{format_usd(now.spent)} spent, {format_usd(now.reserved)} reserved"
     cap = "" if now.cap is None else f", at most {format_usd(now.cap)}"
-    lines = [one_line(f"{now.folder}: {jobs}"), f"  money     {money}{cap}", *live_lines(now)]
+    lines = [one_line(f"{now.folder}: {jobs}"), f"  money     {money}{cap}{PLAY if play else ''}", *live_lines(now)]
     return [*lines, *(one_line(f"  picture   {picture.get('file')}") for picture in now.last_pictures[-3:])]
 
 

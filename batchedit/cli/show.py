@@ -7,6 +7,7 @@ import shutil
 import statistics
 import textwrap
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -24,6 +25,7 @@ from ..manifest.rownames import named_row
 from ..planning.other_runs import left_lines, reused_lines
 from ..planning.plan import Plan
 from ..results.report import UNDER_WAY, Report, next_steps
+from ..run_folder import near
 from ..settings.model import SANDBOX
 
 SHOWN_ROWS = 20
@@ -144,7 +146,7 @@ def quote_text(quote: Quote) -> str:
     an earlier command.
     """
     if quote.canary is not None:
-        tested = canary_text(quote.canary, play=quote.what.is_rehearsal)
+        tested = canary_text(quote.canary, quote.what.folder, play=quote.what.is_rehearsal)
         return tested if quote.price_before else f"{plan_text(quote.what)}\n{tested}"
     if quote.rose:
         return f"a picture was charged {format_usd(quote.price)}, not {format_usd(quote.price_before)} as it was quoted"
@@ -263,8 +265,8 @@ def _jobs(run: Listed) -> str:
     return ", ".join(f"{count:,} {name}" for count, name in words if count)
 
 
-def canary_text(canary: CanaryReport, *, play: bool = False) -> str:
-    """What the first few came to, and what that means for the rest."""
+def canary_text(canary: CanaryReport, run: Path, *, play: bool = False) -> str:
+    """What the first few of ``run`` came to, where to look at them, and what that means for the rest."""
     lines = [f"canary: {canary.done} of {canary.jobs} done, {format_usd(canary.cost)} spent{PLAY if play else ''}"]
     if canary.failed or canary.in_doubt:
         lines[0] += f", {canary.failed} failed, {canary.in_doubt} in doubt"
@@ -278,6 +280,8 @@ def canary_text(canary: CanaryReport, *, play: bool = False) -> str:
             f" and {rest / 60:.0f} minutes"
         )
     lines += [f"  picture   {file}" for file in canary.files[:SHOWN_ROWS]]
+    if canary.files:
+        lines.append(f"  look      {run}/files, or as a page, from another terminal: {to_type('gallery', near(run))}")
     lines += [f"  problem   {problem}" for problem in canary.problems[:SHOWN_ROWS]]
     return as_lines(lines)
 

@@ -23,6 +23,7 @@ from ..ledger.register import CHECKPOINT, Entry, Register
 from ..manifest.rows import Form, FormKind
 from ..results.report import UNDER_WAY, Report, cap_for_rest, cap_needed, commands, make_report
 from ..run_folder import RunFolder, near, never_began
+from ..settings.model import SANDBOX
 from .store import need_psycopg
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Listed:
             "folder": str(self.folder.absolute()),
             "source": self.source or None,
             "service": self.service or None,
+            "play_money": self.service == SANDBOX,
             "model": self.model or None,
             "state": self.state.replace(" ", "_"),
             "why": self.why or None,

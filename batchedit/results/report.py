@@ -91,6 +91,7 @@ class Report:
             "errors": [
                 {"kind": e.kind, "message": e.message, "count": e.count, "rows": list(e.numbers)} for e in self.errors
             ],
+            "play_money": self.play,
             "stopped": self.halted or None,
             "exit_code": self.code,
             **self.extra,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from batchedit.cli.live_text import watched_lines
+from batchedit.commands.live import LiveState
 from batchedit.commands.pricing import LAST_KNOWN, dearer
 from tests.support.cli import inside, manifest
 
@@ -24,3 +27,16 @@ def test_a_price_that_no_catalogue_tells_is_the_last_one_known() -> None:
     assert dearer(30_000, "the catalogue", 40_000) == (40_000, "charged before")
     assert dearer(30_000, "the catalogue", 0) == (30_000, "the catalogue")
     assert dearer(0, "", 0) == (0, "")
+
+
+def test_a_program_and_who_watches_read_that_it_is_play_money(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 2)
+    ran = json.loads(inside("run", "m.csv", "--sandbox", "--json", cwd=tmp_path).stdout)
+    status = json.loads(inside("status", "m.csv", "--json", cwd=tmp_path).stdout)
+    runs = json.loads(inside("runs", "--json", cwd=tmp_path).stdout)
+    planned = json.loads(inside("plan", "m.csv", "--sandbox", "--json", cwd=tmp_path).stdout)
+    here = next(run for run in runs["runs"] if run["folder"] == ran["folder"])
+    assert {told["play_money"] for told in (ran, status["report"], here, planned)} == {True}
+    now = LiveState(folder=tmp_path, state="going", spent=80_000)
+    assert [line for line in watched_lines(now, play=True) if "$" in line and "(play money)" not in line] == []
+    assert "play" not in "".join(watched_lines(now))

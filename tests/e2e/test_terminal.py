@@ -96,6 +96,8 @@ def test_the_canary_of_a_run_that_takes_pictures_over_is_bought_and_counts_none_
         assert "to buy          8 pictures" in shown
         assert "4 pictures were bought by the run in outputs/a and cost nothing here" in shown
         assert "canary: 5 of 5 done, $0.20 spent" in shown
+        assert "look      outputs/m/files, or as a page, from another terminal: batchedit gallery outputs/m" in shown
+        assert shown.count("[y/N]") == 2
         assert len(set(first)) == 5
         assert not before & set(first)
         table = rows(tmp_path / "outputs" / "m")
@@ -109,6 +111,9 @@ def test_the_canary_of_a_run_that_takes_pictures_over_is_bought_and_counts_none_
             shown, left = at_a_terminal(arguments, tmp_path, ("Buy 3 pictures for about $0.12?", "y\n"))
             assert (left, sandbox.ledger()["accepted"]) == (0, 12), shown
             assert "canary: 5 of 5 done, $0.20 spent" in shown
+            assert (
+                "look      outputs/m/files, or as a page, from another terminal: batchedit gallery outputs/m" in shown
+            )
 
 
 def test_ctrl_c_at_the_question_behind_the_canary_left_no_results_and_a_spare_file(tmp_path: Path) -> None:
