@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo demo-store test test-all lint wheel readme docs bench browser soak fuzz clean
+.PHONY: demo demo-store test test-all lint wheel readme docs bench browser screenshots soak fuzz clean
 
 demo: $(VENV)/demo
 	$(BIN)/batchedit run manifests/demo.csv --sandbox
@@ -26,6 +26,10 @@ lint: $(VENV)/dev
 
 browser: $(VENV)/dev $(VENV)/browser
 	$(BIN)/python -m pytest -m browser tests/browser
+
+# Every screen of the browser's app, light and dark, into docs/screens: to be looked at one by one.
+screenshots: $(VENV)/dev $(VENV)/browser
+	$(BIN)/python -m tests.browser.screens
 
 bench: $(VENV)-bench/bench $(VENV)/dev
 	BATCHEDIT_TESTS_PYTHON=$(BIN)/python $(VENV)-bench/bin/python benchmarks/run.py
