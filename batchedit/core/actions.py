@@ -112,15 +112,16 @@ LONGEST_AHEAD = 3600.0
 
 
 def on_clock(record: Record, now: float) -> Record:
-    """``record`` as it came from disk, with times that this run's clock can have: the clock may have been set since.
+    """``record`` as it came from disk, without a time to wait for that was reckoned with another clock: it may have been set
+    since.
 
-    What has happened is not after ``now``. A time to wait for that was reckoned with another clock counts for nothing.
+    When something happened stays as its event told it, or the record would contradict its log; who reckons with it takes
+    what is ahead of ``now`` for ``now``.
     """
     happened = (record.submitted_at, record.accepted_at, record.finished_at)
     if record.due_at <= now + LONGEST_AHEAD and all(at is None or at <= now for at in happened):
         return record
-    submitted, accepted, finished = (None if at is None else min(at, now) for at in happened)
-    return record._replace(due_at=0.0, submitted_at=submitted, accepted_at=accepted, finished_at=finished)
+    return record._replace(due_at=0.0)
 
 
 def recover(record: Record, now: float) -> Event | None:

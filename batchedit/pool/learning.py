@@ -32,7 +32,7 @@ class Learning:
 
     def still_running(self, record: Record, slot: Slot, now: float, reply: StillRunning) -> float:
         """Learn from a poll that found the job not finished. How long it has run, in seconds: 0 while it is queued."""
-        accepted = record.accepted_at or now
+        accepted = _accepted(record, now)
         if not reply.running:
             slot.since = now
             self._slots.in_flight.queued(
@@ -66,7 +66,7 @@ class Learning:
         last = max(0.0, record.looked_at - since)
         if self._was_seen_throughout(record):
             self.lifetimes.finished(max(0.0, now - since), since=last)
-        accepted = record.accepted_at or since
+        accepted = since if record.accepted_at is None else _accepted(record, now)
         ran = max(0.0, (max(record.looked_at, since) + now) / 2 - since)
         queued = _surely_queued(record, accepted)
         self._slots.in_flight.queued(queued, ran, None, now, in_use=len(self._slots.taken), accepted_at=accepted)
@@ -162,7 +162,12 @@ def _began(record: Record, now: float) -> float:
         return record.left_queue_at
     if record.queued_at is not None:
         return (record.queued_at + now) / 2
-    return record.accepted_at if record.accepted_at is not None else now
+    return _accepted(record, now)
+
+
+def _accepted(record: Record, now: float) -> float:
+    """When the service took the job: not after ``now``, whatever clock wrote it down."""
+    return now if record.accepted_at is None else min(record.accepted_at, now)
 
 
 def _surely_queued(record: Record, accepted: float) -> float:

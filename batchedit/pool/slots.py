@@ -119,7 +119,8 @@ class Slots:
         if sum(other.doubtful for other in self.taken) >= half or record.submitted_at is None:
             return 0.0
         slot.doubtful = True
-        return record.submitted_at + self._lifetimes.quantile(0.9) - self._clock()
+        now = self._clock()  # submitted_at may have been written down by a clock that was ahead
+        return min(record.submitted_at, now) + self._lifetimes.quantile(0.9) - now
 
     async def money_to_come_free(self, settled: anyio.Event) -> None:
         """Wait for ``settled``, which ``self.settled.next`` gave; until then nobody new is fed."""

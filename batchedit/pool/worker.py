@@ -77,7 +77,7 @@ async def _take_up(pool: Pool, record: Record, tasks: TaskGroup, lingering: Task
     record = on_clock(begin_watch(pool, record), pool.clock())
     slot = Slot(pool.governor.slots)
     if record.state in REMOTE:
-        slot.since = record.accepted_at
+        slot.since = None if record.accepted_at is None else min(record.accepted_at, pool.clock())
         pool.governor.slots.take_now(slot)
     tasks.start_soon(_run, pool, record, slot, lingering)
 

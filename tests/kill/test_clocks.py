@@ -87,3 +87,4 @@ def test_killed_while_the_clock_was_off_and_started_with_the_right_one(tmp_path:
     states = [row["result_status"] for row in rows(tmp_path / "outputs" / "m")]
     assert states.count("done") >= ROWS - 3, "at most what was on the wire is in doubt"
     assert set(states) <= {"done", "in_doubt"}
+    assert "everything adds up" in inside("audit", "outputs/m", cwd=tmp_path).stdout, "times that events told are kept"

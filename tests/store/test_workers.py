@@ -177,13 +177,14 @@ def test_what_a_stopped_worker_still_learns_is_written_down_and_bought_once(
     it.settled()
 
 
-def test_a_worker_whose_clock_is_an_hour_ahead_goes_on_with_what_another_has_bought(
-    team: Callable[..., Team],
+@pytest.mark.parametrize("off", [3600.0, -3600.0], ids=["ahead", "behind"])
+def test_a_worker_whose_clock_is_an_hour_off_goes_on_with_what_another_has_bought(
+    team: Callable[..., Team], off: float
 ) -> None:
     it = team(4, latency="0.5")
     first = it.start("run", "m.csv", "--yes", "-j", 1, doom=("Accepted", 2))
     assert first.wait() == -signal.SIGKILL
-    set_clock(it.folder, 3600.0)
+    set_clock(it.folder, off)
     told = ("work", "--until-idle", "--store", it.url, "--base-url", it.sandbox.url)
     with start(it.folder / "off", *told, cwd=it.folder, script=["-c", WITH_A_CLOCK]) as helper:
         it.taken_for_dead(1)
