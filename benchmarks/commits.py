@@ -17,7 +17,7 @@ from common import CLI, hand_over, quick, run, scratch
 
 from batchedit.core.events import Declined, Reserved
 from batchedit.core.lifecycle import advance
-from batchedit.core.model import Job, JobKey, Kind, Line, Problem, Record
+from batchedit.core.model import Job, JobKey, Kind, Problem, Record, ResultLine
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.sqlite import SqliteCheckpoint
@@ -31,7 +31,7 @@ def checkpoint_of(folder: Path, jobs: int) -> SqliteCheckpoint:
     intake = Intake.begin(checkpoint)
     intake.add(
         [
-            Line(n, f"SKU-{n}", Job(JobKey(n.to_bytes(16, "big")), "m", '{"prompt":"an ad"}', f"SKU-{n}"), n)
+            ResultLine(n, f"SKU-{n}", Job(JobKey(n.to_bytes(16, "big")), "m", '{"prompt":"an ad"}', f"SKU-{n}"), n)
             for n in range(1, jobs + 1)
         ]
     )

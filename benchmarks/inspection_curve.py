@@ -19,7 +19,7 @@ from statistics import NormalDist
 from typing import Any
 
 from batchedit.scheduling.lifetimes import Lifetimes
-from batchedit.scheduling.polling import DEFAULT_P, next_look
+from batchedit.scheduling.polling import DEFAULT_P, next_poll_delay
 
 AT_ONCE = 50
 SIGMAS = (0.2, 0.35, 0.5)
@@ -102,7 +102,7 @@ def known_lognormal(median: float, sigma: float, p: float) -> Gap:
 
 def learned(lifetimes: Lifetimes, p: float, seed: int) -> Gap:
     rng = Random(seed)
-    return lambda age, now: next_look(lifetimes, age, p=p, rng=rng, now=now)
+    return lambda age, now: next_poll_delay(lifetimes, age, p=p, rng=rng, now=now)
 
 
 def fixed(seconds: float, seed: int) -> Gap:

@@ -45,14 +45,14 @@ FORCE_OPTION = click.option("--force", is_flag=True, help="Write over a file tha
 def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bool) -> int:
     """Make a manifest from a folder of pictures, a list of links, or a Shopify or Google feed (CSV, TSV, XML)."""
     from ..core.errors import UsageError  # noqa: PLC0415 - `--help` needs none of it
-    from ..importers.feeds import Sources  # noqa: PLC0415
+    from ..importers.feeds import ProductSources  # noqa: PLC0415
     from ..importers.new_manifest import write_manifest  # noqa: PLC0415
     from .show import number  # noqa: PLC0415
 
     path = Path(to) if to else Path(f"{_stem(sources[0])}-manifest.csv")
     if any(path.resolve() == Path(source).resolve() for source in sources):
         raise UsageError(f"{path} is one of the sources", hint="give another name with --to FILE")
-    found = Sources(sources, path.absolute().parent)
+    found = ProductSources(sources, path.absolute().parent)
     made = write_manifest(found.products(), path, template=prompt, force=force)
     click.echo(one_line(f"{path}: {number(made.rows, 'row')} with {', '.join(made.columns)}"))
     for note in found.notes:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from ..core.errors import BatcheditError
-from ..core.model import Line
+from ..core.model import ResultLine
 from ..jobs.html_text import to_text
 from ..jobs.prompt import split_template
 from ..jobs.recipe import Recipe
@@ -47,7 +47,7 @@ class Spread:
         return [self._kept[round(place * (count - 1) / (SHOWN - 1))] for place in range(SHOWN)]
 
 
-def sample(recipe: Recipe, number: int, row: Row, line: Line, lines: int) -> dict[str, Any]:
+def sample(recipe: Recipe, number: int, row: Row, line: ResultLine, lines: int) -> dict[str, Any]:
     """One row as a page shows it; ``lines`` is how many pictures it asks for."""
     inputs = orjson.loads(line.job.inputs)
     prompt = str(inputs.get("prompt", ""))

@@ -16,7 +16,7 @@ from typing import Any
 from ..core.errors import ManifestError, OutputError
 from ..core.limits import megabytes
 from ..disk import ZIP_DAMAGE, create
-from ..importers.feeds import PICTURES, Sources
+from ..importers.feeds import PICTURES, ProductSources
 from ..importers.new_manifest import write_manifest
 from .draft_link import fetch_sheet
 from .drafts import Draft
@@ -116,7 +116,7 @@ def _is_picture(path: Path) -> bool:
 
 def _listed(draft: Draft, source: Path) -> tuple[Path, int]:
     path = draft.upload / "sheet.csv"
-    sources = Sources([str(source)], draft.upload)
+    sources = ProductSources([str(source)], draft.upload)
     return path, write_manifest(sources.products(), path, template=None, force=True).rows
 
 

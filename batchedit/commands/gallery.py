@@ -14,7 +14,7 @@ from ..core.money import format_usd
 from ..core.review import Card
 from ..core.steps import Steps, no_steps
 from ..disk import is_inside
-from ..images.features import Album, Look, Wanted
+from ..images.features import Album, ImageFeatures, Wanted
 from ..ledger.book import Decisions
 from ..manifest.cells import text_of
 from ..manifest.read import Form, Manifest, Row
@@ -38,7 +38,7 @@ class Gathered:
 
     cards: Sequence[Card]
     table: Table
-    looks: Mapping[str, Look]
+    looks: Mapping[str, ImageFeatures]
     flags: Mapping[int, str]
     about: Mapping[str, Any]
 

@@ -17,11 +17,11 @@ from ..core.approval import BUY_AGAIN
 from ..core.errors import StoppedError
 from ..core.events import Event, Released, RetryAsked
 from ..core.lifecycle import advance
-from ..core.model import Line, Record
+from ..core.model import Record, ResultLine
 from ..ledger.book import Book
 
 T = TypeVar("T")
-Pair = tuple[Record, Line]
+Pair = tuple[Record, ResultLine]
 """A rejected job, and the line of the one that is to be bought in its place."""
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..core.errors import UsageError
-from ..core.model import Line, Record
+from ..core.model import Record, ResultLine
 from ..core.typed import to_type
 from ..jobs.identity import job_key
 from ..ledger.book import Book
@@ -43,7 +43,7 @@ async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "",
         return await buy(run, what, Order(planned=before, redone=pairs), new_canary=True)
 
 
-def redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool = False) -> list[tuple[Record, Line]]:
+def redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool = False) -> list[tuple[Record, ResultLine]]:
     """For each rejected job, not bought again yet, its next version as a line. Writes nothing.
 
     ``use_notes`` puts each one's own note behind its prompt, ``prompt_add`` one text behind all. Give the pairs to
@@ -65,5 +65,5 @@ def redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool = Fals
         keys.add(job.key)
         names.add(job.name.casefold())
         row, name = rows[record.id][0]
-        pairs.append((record, Line(row, name, job, slot)))
+        pairs.append((record, ResultLine(row, name, job, slot)))
     return pairs

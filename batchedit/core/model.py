@@ -204,7 +204,7 @@ class CellProblem:
     reason: str
 
 
-class Line(NamedTuple):
+class ResultLine(NamedTuple):
     """One line of the results: a row, or one of its sizes and variants, that wants a job."""
 
     row: int

@@ -19,7 +19,7 @@ from PIL import Image
 
 from ..disk import create, make_folders, sync_folder
 from ..images.features import Album, Reduced, reduce
-from ..images.verify import Seen, examine
+from ..images.verify import Verified, examine
 
 
 class AtomicDownload:
@@ -54,7 +54,7 @@ class AtomicDownload:
         self.size += len(block)
         return self._file
 
-    def finish(self, rest: bytes, name: Callable[[str], Path]) -> Seen:
+    def finish(self, rest: bytes, name: Callable[[str], Path]) -> Verified:
         """Examine, write ``rest``, fsync, rename, fsync the folder: then the file is there to stay.
 
         ``name`` tells the final name for an ending. NotAMediaFileError where the file is no picture or video, or torn.

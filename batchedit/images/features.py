@@ -30,7 +30,7 @@ from .verify import readers
 THUMB, LARGE = 480, 1200  # pixels of the longer side: cards, and source pictures in the lightbox
 SEEN = "seen.jsonl"
 HASH = "dct-64"
-"""The kind of ``Look.hash``. What is kept of another kind is not compared with it: the picture is looked at again."""
+"""The kind of ``ImageFeatures.hash``. A picture whose kept hash is of another kind is looked at again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ImageFeatures:
     """What was seen. ``problem`` is why nothing was, else ``""``.
 
     ``width`` and ``height`` are pixels as shown, ``hash`` 64 bits of the picture's shapes, ``colours`` the mean RGB of
@@ -90,10 +90,8 @@ class Album:
         self.refused: OSError | None = None
         """Why the last one that the disk did not take could not be kept."""
 
-    def look(self, pictures: Iterable[Wanted], told: ProgressCallback = no_progress) -> dict[str, Look]:
-        """A Look a sha256: what is kept where the thumbnails are there, else made on all cores. OSError where the disk
-        refuses.
-        """
+    def look(self, pictures: Iterable[Wanted], told: ProgressCallback = no_progress) -> dict[str, ImageFeatures]:
+        """By sha256: what is kept where the thumbnails are there, else made on all cores. OSError where the disk refuses."""
         make_folders(self.folder, self.folder.parent)
         append_to(self.folder / SEEN).close()  # refuses one that leads elsewhere
         seen = _read_seen(self.folder / SEEN)
@@ -119,27 +117,27 @@ class Album:
             except OSError as error:
                 self.refused = error
 
-    def _known(self, picture: Wanted, seen: dict[str, Look]) -> Look | None:
+    def _known(self, picture: Wanted, seen: dict[str, ImageFeatures]) -> ImageFeatures | None:
         if not picture.path.is_file():
-            return Look(picture.sha256, problem="the file is missing")
+            return ImageFeatures(picture.sha256, problem="the file is missing")
         if picture.root is not None and not is_plain_file(picture.path, picture.root):
-            return Look(picture.sha256, problem="is a link, not the picture that was bought")
+            return ImageFeatures(picture.sha256, problem="is a link, not the picture that was bought")
         if not picture.sha256.isalnum():  # it becomes a file's name
-            return Look(picture.sha256, problem="has no sha256")
+            return ImageFeatures(picture.sha256, problem="has no sha256")
         names = [thumb_name(picture.sha256)] + [thumb_name(picture.sha256, large=True)] * picture.large
         return seen.get(picture.sha256) if all(_is_there(self.folder / name) for name in names) else None
 
-    def _look(self, picture: Wanted) -> Look:
+    def _look(self, picture: Wanted) -> ImageFeatures:
         try:
             if not picture.proven and _digest(picture.path) != picture.sha256:
-                return Look(picture.sha256, problem="the file has changed since it was bought from")
+                return ImageFeatures(picture.sha256, problem="the file has changed since it was bought from")
             with Image.open(picture.path, formats=readers()) as image:
                 small = reduce(image, LARGE if picture.large else THUMB)
             return self._made(picture.sha256, small, large=picture.large)
         except Exception as error:  # noqa: BLE001 - Pillow's decoders raise anything, bombs included
-            return Look(picture.sha256, problem=f"can't be read: {str(error)[:120] or type(error).__name__}")
+            return ImageFeatures(picture.sha256, problem=f"can't be read: {str(error)[:120] or type(error).__name__}")
 
-    def _made(self, sha256: str, small: Reduced, *, large: bool) -> Look:
+    def _made(self, sha256: str, small: Reduced, *, large: bool) -> ImageFeatures:
         """Thumbnails first, then the line that tells of them: a crash between the two costs a second look."""
         if large:
             self._write(small.image, thumb_name(sha256, large=True))
@@ -173,9 +171,9 @@ def reduce(image: Image.Image, side: int = THUMB) -> Reduced:
     return Reduced(width, height, shown)
 
 
-def measured(sha256: str, width: int, height: int, image: Image.Image) -> Look:
+def measured(sha256: str, width: int, height: int, image: Image.Image) -> ImageFeatures:
     """Hash and colours of an RGB picture, small by now. ``width`` and ``height`` are the whole picture's."""
-    return Look(sha256, width, height, _hash(image), _colours(image), is_flat(image), kind=HASH)
+    return ImageFeatures(sha256, width, height, _hash(image), _colours(image), is_flat(image), kind=HASH)
 
 
 _SIDE, _WAVES = 32, 8
@@ -236,12 +234,12 @@ def _is_there(thumbnail: Path) -> bool:
         return False
 
 
-def _read_seen(path: Path) -> dict[str, Look]:
+def _read_seen(path: Path) -> dict[str, ImageFeatures]:
     """What the run and earlier galleries saw. A line that was cut off, or has a hash of another kind, tells nothing."""
-    found: dict[str, Look] = {}
+    found: dict[str, ImageFeatures] = {}
     for line in path.read_bytes().splitlines() if path.is_file() else ():
         try:
-            look = Look(**orjson.loads(line))
+            look = ImageFeatures(**orjson.loads(line))
         except (ValueError, TypeError):
             continue
         if look.kind == HASH:

@@ -57,7 +57,7 @@ class NotAMediaFileError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Verified:
     """A verified file: its ending by content, and its pixels (0 for a video)."""
 
     ending: str
@@ -69,7 +69,7 @@ Show = Callable[[Image.Image], None]
 """Called with a picture while its file is open and its pixels are decoded. It does not raise."""
 
 
-def examine(source: Path | bytes, show: Show = lambda _picture: None) -> Seen:
+def examine(source: Path | bytes, show: Show = lambda _picture: None) -> Verified:
     """Check and decode a file, or all of its bytes where they are at hand, once. NotAMediaFileError if it can't be kept;
     OSError only if the disk fails. ``show`` is called with a picture that is whole.
     """
@@ -87,7 +87,7 @@ def examine(source: Path | bytes, show: Show = lambda _picture: None) -> Seen:
         pass
     found = _guess(head)
     if found in _VIDEOS:
-        return Seen(_VIDEOS[found])
+        return Verified(_VIDEOS[found])
     raise NotAMediaFileError(f"the file is {found or 'of no known type'}, not a picture or video")
 
 
@@ -142,7 +142,7 @@ def readers() -> tuple[str, ...]:
     return tuple(name for name in _PICTURES if name in Image.OPEN)
 
 
-def _picture(opened: Callable[[], IO[bytes]], show: Show) -> Seen:
+def _picture(opened: Callable[[], IO[bytes]], show: Show) -> Verified:
     """Checked twice, as Pillow wants it: ``verify`` for the container's checksums, ``load`` for every pixel."""
     formats = readers()
     try:
@@ -150,7 +150,7 @@ def _picture(opened: Callable[[], IO[bytes]], show: Show) -> Seen:
             picture.verify()
         with opened() as file, Image.open(file, formats=formats) as picture:
             picture.load()
-            seen = Seen(_PICTURES[picture.format or "PNG"], picture.width, picture.height)
+            seen = Verified(_PICTURES[picture.format or "PNG"], picture.width, picture.height)
             show(picture)
             return seen
     except UnidentifiedImageError:

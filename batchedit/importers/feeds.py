@@ -54,7 +54,7 @@ class Product:
     kept: Mapping[str, str] = field(default_factory=dict)
 
 
-class Sources:
+class ProductSources:
     """The products of several sources, and afterwards ``notes`` of what was left out."""
 
     def __init__(self, sources: Iterable[str], beside: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..core.errors import ManifestError
-from ..core.model import Line
+from ..core.model import ResultLine
 from ..manifest.rownames import row_name
 from ..manifest.rows import Form
 
@@ -25,7 +25,7 @@ class Collisions:
         if len(self._wanted) < TOLD:
             self._wanted.setdefault(slot, (name, row, id_))
 
-    def error(self, again: Iterable[Line], form: Form) -> ManifestError:
+    def error(self, again: Iterable[ResultLine], form: Form) -> ManifestError:
         """What to raise. ``again`` are the same lines from the top, of a manifest of this ``form``."""
         first: dict[int, tuple[int, str]] = {}
         for line in again:

@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any, Protocol
 
 from ..core.errors import UsageError
-from ..core.model import LEFT_OUT, CellProblem, InvalidLine, Job, JobKey, Line
+from ..core.model import LEFT_OUT, CellProblem, InvalidLine, Job, JobKey, ResultLine
 from ..manifest.blank import PLACEHOLDER_MOST, is_blank, is_invisible, is_placeholder, without_unseen_ends
 from ..manifest.cells import ERROR_HEADS, id_text, json_text, text_of, why_no_value
 from ..manifest.digests import DigestSet
@@ -182,7 +182,7 @@ class Expander:
         """Columns that the recipe uses and that are empty below the first row of an id: ``--fill-down`` would help."""
         return tuple(column for column in self._watched if self._blank_below[column])
 
-    def expand(self, row: Row | BadRow) -> list[Line] | InvalidLine:
+    def expand(self, row: Row | BadRow) -> list[ResultLine] | InvalidLine:
         """The lines of one row, or all that is wrong with it."""
         if isinstance(row, BadRow) and all(map(is_invisible, row.raw)):
             return InvalidLine(row.number, "", (CellProblem(LEFT_OUT, "", "is a line with nothing to be seen in it"),))
@@ -230,8 +230,8 @@ class Expander:
             self._prompt.forget(cells)
         return InvalidLine(line.row, line.id, (CellProblem(LEFT_OUT, "", why),))
 
-    def _expand_over(self, number: int, id_: str, cells: dict[str, Any]) -> list[Line] | InvalidLine:
-        lines: list[Line] = []
+    def _expand_over(self, number: int, id_: str, cells: dict[str, Any]) -> list[ResultLine] | InvalidLine:
+        lines: list[ResultLine] = []
         for added in self._over:
             every = {**cells, **added}
             inputs = self._inputs(number, id_, every)
@@ -307,8 +307,10 @@ class Expander:
             found.append(CellProblem(column, value_shown(cell), reason(error, self._schema.fields.get(name))))
         return found
 
-    def _lines(self, number: int, id_: str, cells: dict[str, Any], inputs: dict[str, Any], over: str) -> list[Line]:
-        lines: list[Line] = []
+    def _lines(
+        self, number: int, id_: str, cells: dict[str, Any], inputs: dict[str, Any], over: str
+    ) -> list[ResultLine]:
+        lines: list[ResultLine] = []
         for size in self.sizes or _AS_IT_STANDS:
             if size is not None:
                 inputs[self._size_field] = size
@@ -324,7 +326,7 @@ class Expander:
 
     def _line(
         self, number: int, id_: str, cells: dict[str, Any], inputs: str, key: JobKey, size: str, variant: int, over: str
-    ) -> Line:
+    ) -> ResultLine:
         job = self._known.find(key) if self._known is not None else None
         if job is None:
             twin = not self._keys.add(key)
@@ -347,7 +349,7 @@ class Expander:
         elif version > 1:
             name = f"{name}-v{version}"
         wanted = Job(key, self._model, inputs, name, size, variant, self._revision, version)
-        return Line(number, id_, wanted, slot, twin, over, pictures=self._pictures.in_row)
+        return ResultLine(number, id_, wanted, slot, twin, over, pictures=self._pictures.in_row)
 
     def _told_apart(self, name: str, slot: int, row: int, id_: str) -> tuple[str, int]:
         """Another name for a second job of one name. An explicit template's clash is noted and refused at the end."""
@@ -383,7 +385,7 @@ class Expander:
 
 def expand_all(
     manifest: Manifest, recipe: Recipe, known: Known | None = None, *, expander: Expander | None = None
-) -> Iterator[Line | InvalidLine]:
+) -> Iterator[ResultLine | InvalidLine]:
     """All lines of a manifest in order. ManifestError behind the last one if an explicit ``--name`` collides.
 
     Pass an unused ``expander`` of the same recipe to read its notes and counts afterwards.
@@ -404,5 +406,5 @@ def expand_all(
         raise expander.collisions.error(lines, manifest.form)
 
 
-def _listed(found: list[Line] | InvalidLine) -> list[Line]:
+def _listed(found: list[ResultLine] | InvalidLine) -> list[ResultLine]:
     return [] if isinstance(found, InvalidLine) else found

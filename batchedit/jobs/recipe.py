@@ -89,7 +89,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class InputSources:
     """``columns``: (field, column, reader) for what stands in the rows; ``constants``: what is the same for all."""
 
     columns: list[tuple[str, str, Reader | None]]
@@ -100,7 +100,7 @@ class Sources:
     notes: tuple[str, ...]
 
 
-def choose_sources(recipe: Recipe, schema: Schema, columns: tuple[str, ...]) -> Sources:
+def choose_sources(recipe: Recipe, schema: Schema, columns: tuple[str, ...]) -> InputSources:
     """UsageError for options that fit neither model nor table, ManifestError if nothing fills a required field."""
     notes: list[str] = []
     set_fields = {_field(name, schema, "--set"): (name, text) for name, text in recipe.sets.items()}
@@ -129,7 +129,7 @@ def choose_sources(recipe: Recipe, schema: Schema, columns: tuple[str, ...]) -> 
             found.append((name, column, read_as.get(name, spec.read)))
         elif spec.required:
             raise _unfilled(name, columns)
-    return Sources(found, constants, prompt_field, size_field, sizes, tuple(notes))
+    return InputSources(found, constants, prompt_field, size_field, sizes, tuple(notes))
 
 
 def find_column(wanted: str, columns: tuple[str, ...], option: str) -> str:

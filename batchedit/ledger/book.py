@@ -17,16 +17,16 @@ from typing import Any, Protocol
 
 from ..core.approval import Approval
 from ..core.events import Event
-from ..core.model import Counts, InvalidLine, JobKey, Line, Money, Outcome, Record, State
+from ..core.model import Counts, InvalidLine, JobKey, Money, Outcome, Record, ResultLine, State
 from ..core.review import Card, Conflict, Decision, Mark, MarkEvent
 from ..ports import Ledger, StateOf
 from .values import (
     CardPage,
-    Digest,
     Having,
     IntakeReport,
     KnownJobs,
     LoggedEvent,
+    RunSummary,
     SharedRequest,
     Showing,
     SignedJob,
@@ -97,7 +97,7 @@ class Sums(Protocol):
         """How many jobs this run would buy: wanted, PLANNED, and not left to another run."""
         ...
 
-    def digest(self) -> Digest:
+    def digest(self) -> RunSummary:
         """What the run came to: seconds a job, the commonest errors."""
         ...
 
@@ -207,7 +207,7 @@ class Lines(Protocol):
         """Replace all flags; False if they stood so already. The results are out of date afterwards."""
         ...
 
-    def change_mark(self) -> str:
+    def change_token(self) -> str:
         """A text that changes whenever a line of the results may have changed."""
         ...
 
@@ -284,7 +284,7 @@ class Changes(Protocol):
         """Jobs that a person wanted bought anew and that are not bought yet."""
         ...
 
-    def add_repurchases(self, again: Iterable[tuple[Record, Line]]) -> list[int]:
+    def add_repurchases(self, again: Iterable[tuple[Record, ResultLine]]) -> list[int]:
         """Add a planned job for each pair (rejected, its new line), all or none. Returns the new ids.
 
         The lines of the rejected job ask for the new one afterwards; it alone is wanted.
@@ -298,7 +298,7 @@ class Intake(Protocol):
     known: KnownJobs
     """What there was before, and what was added."""
 
-    def add(self, lines: Iterable[Line | InvalidLine]) -> None:
+    def add(self, lines: Iterable[ResultLine | InvalidLine]) -> None:
         """Write ``lines`` as they come. A job whose key is known is wanted again; any other is a new one, PLANNED."""
         ...
 

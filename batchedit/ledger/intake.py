@@ -13,7 +13,7 @@ from typing import cast
 
 import orjson
 
-from ..core.model import InvalidLine, Line
+from ..core.model import InvalidLine, ResultLine
 from .codec import JOB_COLUMNS
 from .facts import COMMITTED, checked, damaged, read_fact, whole
 from .key_map import KeyMap, Slots
@@ -89,7 +89,7 @@ class Intake:
             db.execute(INTAKE_TABLE)
         return cls(checkpoint, known_jobs(checkpoint), limit)
 
-    def add(self, lines: Iterable[Line | InvalidLine]) -> None:
+    def add(self, lines: Iterable[ResultLine | InvalidLine]) -> None:
         """Write ``lines`` as they come, a chunk a transaction. A key is looked up just after its line's maker did, who
         asks for it too: the map remembers the last one.
         """
@@ -114,7 +114,7 @@ class Intake:
         rows.clear()
         self._moved.clear()
 
-    def _job_id(self, line: Line, jobs: list[tuple[object, ...]]) -> int:
+    def _job_id(self, line: ResultLine, jobs: list[tuple[object, ...]]) -> int:
         job = line.job
         job_id = self._ids.get(job.key)
         if job_id is not None and self._wanted[job_id]:

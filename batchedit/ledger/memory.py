@@ -16,7 +16,7 @@ import orjson
 from ..core.approval import Approval
 from ..core.errors import BudgetReachedError, KnownRequestError, StaleRecordError
 from ..core.events import Accepted, CancelConfirmed, Completed, Errored, Event, Priced, Reserved, Reused
-from ..core.model import Counts, Line, Money, Record, State
+from ..core.model import Counts, Money, Record, ResultLine, State
 from ..core.policy import admits, why_refused
 from ..ports import Totals
 from .memory_book import MemoryBook
@@ -28,7 +28,7 @@ from .values import LoggedEvent
 class MemoryCheckpoint(MemoryBook):
     """``ports.Ledger`` and ``book.Book`` over dicts. ``history`` is every event saved, in order, as ``(job id, event)``."""
 
-    def __init__(self, lines: Iterable[Line] = (), *, cap: int | None = None) -> None:
+    def __init__(self, lines: Iterable[ResultLine] = (), *, cap: int | None = None) -> None:
         super().__init__()
         self.history: list[tuple[int, Event]] = []
         self.top_price = 0

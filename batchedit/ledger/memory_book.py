@@ -10,13 +10,13 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from ..core.model import InvalidLine, JobKey, Kind, Line, Record, State
+from ..core.model import InvalidLine, JobKey, Kind, Record, ResultLine, State
 from ..core.review import Card, Conflict, Decision, Mark, MarkEvent, Verdict
 from .intake import problems_text
 from .key_map import KeyMap, Slots
 from .memory_jobs import MemoryJobs, MemoryLine, Store
 from .summary import MOST
-from .values import CAP_SET, CardPage, CommonError, Digest, IntakeReport, KnownJobs, Showing, SignedJob, TakenIn
+from .values import CAP_SET, CardPage, CommonError, IntakeReport, KnownJobs, RunSummary, Showing, SignedJob, TakenIn
 
 
 class MemoryBook(MemoryJobs):
@@ -59,7 +59,7 @@ class MemoryBook(MemoryJobs):
         """See ``book.Facts``."""
         return list(self._store.run_events)
 
-    def change_mark(self) -> str:
+    def change_token(self) -> str:
         """See ``book.Lines``."""
         marked = self.decisions.last_seq()
         return f"{len(self._store.log)}/{self.get('fingerprint')}/{self.get('lines_mark') or ''}/{marked}"
@@ -83,13 +83,13 @@ class MemoryBook(MemoryJobs):
             return True
         return any(outcome.state == "invalid" for outcome in self.outcomes())
 
-    def digest(self) -> Digest:
+    def digest(self) -> RunSummary:
         """See ``book.Sums``."""
         done = self.records_in({State.DONE}, wanted=True)
         seconds = [r.finished_at - r.submitted_at for r in done if r.finished_at and r.submitted_at is not None]
         tenths = statistics.quantiles(seconds, n=10) if len(seconds) > 1 else []
         failed = [r.problem.kind for r in self.records_in({State.FAILED}, wanted=True) if r.problem is not None]
-        return Digest(
+        return RunSummary(
             invalid=sum(outcome.state == "invalid" for outcome in self.outcomes()),
             moderated=failed.count(Kind.MODERATED),
             written_off=failed.count(Kind.WRITTEN_OFF) + failed.count(Kind.LOST),
@@ -167,7 +167,7 @@ class MemoryBook(MemoryJobs):
         later = set(self._store.redone.values())
         return [job for job in self.planned_ids() if job in later]
 
-    def add_repurchases(self, again: Iterable[tuple[Record, Line]]) -> list[int]:
+    def add_repurchases(self, again: Iterable[tuple[Record, ResultLine]]) -> list[int]:
         """See ``book.Changes``."""
         store, ids = self._store, []
         for old, line in again:
@@ -233,7 +233,7 @@ class MemoryBook(MemoryJobs):
         ]
 
 
-def add_job(store: Store, job: int, line: Line) -> None:
+def add_job(store: Store, job: int, line: ResultLine) -> None:
     """A new job, PLANNED. Its id is the number of jobs."""
     store.keep(Record(id=job, job=line.job))
     store.slots[job] = line.slot
@@ -247,12 +247,12 @@ class MemoryIntake:
         self._store = store
         self._limit = limit
         self._distinct = 0
-        self._new: list[tuple[int, Line]] = []
-        self._moved: list[tuple[int, Line]] = []
+        self._new: list[tuple[int, ResultLine]] = []
+        self._moved: list[tuple[int, ResultLine]] = []
         self._wanted: set[int] = set()
         self._lines: list[MemoryLine] = []
 
-    def add(self, lines: Iterable[Line | InvalidLine]) -> None:
+    def add(self, lines: Iterable[ResultLine | InvalidLine]) -> None:
         """See ``book.Intake``."""
         for line in lines:
             if isinstance(line, InvalidLine):
@@ -260,7 +260,7 @@ class MemoryIntake:
             else:
                 self._lines.append(MemoryLine(line.row, line.id, self._job(line), over=line.over))
 
-    def _job(self, line: Line) -> int:
+    def _job(self, line: ResultLine) -> int:
         job = self.known.ids.get(line.job.key)
         if job in self._wanted and job is not None:
             return job

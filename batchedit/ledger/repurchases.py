@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import orjson
 
-from ..core.model import Line, Record
+from ..core.model import Record, ResultLine
 from ..core.review import Verdict
 from .codec import JOB_COLUMNS
 from .decisions import Marks
@@ -51,7 +51,7 @@ def successors(checkpoint: SqliteFile) -> dict[int, int]:
     return found
 
 
-def add_repurchases(checkpoint: SqliteFile, again: Iterable[tuple[Record, Line]]) -> list[int]:
+def add_repurchases(checkpoint: SqliteFile, again: Iterable[tuple[Record, ResultLine]]) -> list[int]:
     """Add a planned job for each pair (rejected, its new line), all or none. Returns the new ids.
 
     The lines of the rejected job now ask for the new one; it alone is wanted.

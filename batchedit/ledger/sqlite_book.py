@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from ..core.model import JobKey, Line, Record
+from ..core.model import JobKey, Record, ResultLine
 from ..core.review import Card
 from . import gallery_rows, repurchases, summary
 from .book import Decisions
@@ -13,7 +13,7 @@ from .decisions import Marks
 from .facts import COMMITTED, read_fact, whole
 from .intake import Intake, known_jobs
 from .sqlite_records import SqliteRecords
-from .values import CardPage, Digest, KnownJobs, Showing, SignedJob
+from .values import CardPage, KnownJobs, RunSummary, Showing, SignedJob
 
 _SIGNED = """
     SELECT id, key, inputs, variant, revision FROM jobs
@@ -41,7 +41,7 @@ class SqliteBook(SqliteRecords):
         ((count,),) = self.rows(query)
         return int(count)
 
-    def digest(self) -> Digest:
+    def digest(self) -> RunSummary:
         """See ``book.Sums``."""
         return summary.digest(self)
 
@@ -93,7 +93,7 @@ class SqliteBook(SqliteRecords):
         """See ``book.Changes``."""
         return repurchases.retried_and_planned(self)
 
-    def add_repurchases(self, again: Iterable[tuple[Record, Line]]) -> list[int]:
+    def add_repurchases(self, again: Iterable[tuple[Record, ResultLine]]) -> list[int]:
         """See ``book.Changes``."""
         return repurchases.add_repurchases(self, again)
 

@@ -193,7 +193,7 @@ class SqliteRecords(SqliteFile):
                     found.setdefault(job, []).append((row, name))
         return found
 
-    def change_mark(self) -> str:
+    def change_token(self) -> str:
         """See ``book.Lines``."""
         with self._reading() as db:
             seq = db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .sqlite_file import SqliteFile
-from .values import CommonError, Digest
+from .values import CommonError, RunSummary
 
 MOST = 5
 """How many of the commonest errors are told, and how many rows of each are named."""
@@ -14,14 +14,14 @@ _MODERATED, _WRITTEN_OFF = ("moderated",), ("written_off", "lost")
 """By kind. A failed job that is ``lost`` was written off in a run of the first edition."""
 
 
-def digest(checkpoint: SqliteFile) -> Digest:
+def digest(checkpoint: SqliteFile) -> RunSummary:
     """Sum ``checkpoint`` up."""
     ((invalid,),) = checkpoint.rows(
         "SELECT count(*) FROM lines WHERE job IS NULL AND problems NOT LIKE '[[\"left out\",%'"
     )
     ((jobs,),) = checkpoint.rows(f"SELECT count(*) {_SECONDS}")
     trouble = _any_trouble(checkpoint)
-    return Digest(
+    return RunSummary(
         invalid=invalid,
         moderated=_failed(checkpoint, _MODERATED) if trouble else 0,
         written_off=_failed(checkpoint, _WRITTEN_OFF) if trouble else 0,

@@ -132,7 +132,7 @@ class CommonError:
 
 
 @dataclass(frozen=True, slots=True)
-class Digest:
+class RunSummary:
     """``invalid`` rows; ``seconds_median`` and ``seconds_p90`` over the wanted jobs that are done, None without any.
 
     Of the wanted jobs that failed, ``moderated`` were refused for their content and ``written_off`` given up by a person.

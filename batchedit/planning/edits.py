@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from ..core.model import JobKey, Line
+from ..core.model import JobKey, ResultLine
 from ..jobs.identity import identity_of
 from ..ledger.book import Book
 
@@ -24,7 +24,7 @@ class Edit:
     id: str = ""
 
 
-def told_apart(found: Sequence[Line], wants: Callable[[JobKey], bool], checkpoint: Book) -> list[Edit]:
+def told_apart(found: Sequence[ResultLine], wants: Callable[[JobKey], bool], checkpoint: Book) -> list[Edit]:
     """Those of ``found`` that are edits: a job in the place of one that no row asks for any more.
 
     Where the older job is still wanted it only moved, as when a row was put in above; the line is new then.

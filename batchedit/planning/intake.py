@@ -11,7 +11,7 @@ from pathlib import Path
 from socket import gethostname
 
 from ..core.errors import ManifestError, UsageError
-from ..core.model import InvalidLine, JobKey, Line, State
+from ..core.model import InvalidLine, JobKey, ResultLine, State
 from ..core.steps import EVERY, ProgressCallback, no_progress
 from ..core.typed import quoted
 from ..disk import remove
@@ -84,7 +84,7 @@ class _Count:
         recipe = _recipe_now(made, request.manifest, before, request.links)
         return cls(request, before, recipe, Expander(recipe, request.manifest.columns, known), survey, tally)
 
-    def lines(self, stop: Stop, told: ProgressCallback) -> Iterator[Line | InvalidLine]:
+    def lines(self, stop: Stop, told: ProgressCallback) -> Iterator[ResultLine | InvalidLine]:
         """The manifest's lines, those with a bad link marked as such. Ends with what ``stop`` is thrown with. ``told`` hears
         how many rows went by.
         """
@@ -322,10 +322,10 @@ def _has_elsewhere(runs: OtherRuns | None, tally: Tally) -> HasElsewhere:
     return lambda key: (found := runs.find(key)) is not None and tally.add(found)
 
 
-def _noting(lines: Iterator[Line | InvalidLine], pictures: dict[str, Path]) -> Iterator[Line | InvalidLine]:
+def _noting(lines: Iterator[ResultLine | InvalidLine], pictures: dict[str, Path]) -> Iterator[ResultLine | InvalidLine]:
     """``lines``, whose local pictures are noted by their sha256."""
     for line in lines:
-        if isinstance(line, Line) and '"$file"' in line.job.inputs:
+        if isinstance(line, ResultLine) and '"$file"' in line.job.inputs:
             for value in json.loads(line.job.inputs).values():
                 for item in value if isinstance(value, list) else [value]:
                     if isinstance(item, dict) and item.keys() == {FILE, SHA256}:
@@ -333,14 +333,16 @@ def _noting(lines: Iterator[Line | InvalidLine], pictures: dict[str, Path]) -> I
         yield line
 
 
-def _until_stopped(lines: Iterator[Line | InvalidLine], stop: Stop) -> Iterator[Line | InvalidLine]:
+def _until_stopped(lines: Iterator[ResultLine | InvalidLine], stop: Stop) -> Iterator[ResultLine | InvalidLine]:
     for line in lines:
         if stop.reason is not None:
             raise stop.reason
         yield line
 
 
-def _telling(lines: Iterator[Line | InvalidLine], told: ProgressCallback, total: int) -> Iterator[Line | InvalidLine]:
+def _telling(
+    lines: Iterator[ResultLine | InvalidLine], told: ProgressCallback, total: int
+) -> Iterator[ResultLine | InvalidLine]:
     due = EVERY
     for line in lines:
         if line.row >= due:

@@ -14,7 +14,7 @@ import orjson
 from anyio import to_thread
 
 from ..core.errors import OutputError
-from ..core.model import CellProblem, InvalidLine, Line, State
+from ..core.model import CellProblem, InvalidLine, ResultLine, State
 from ..core.steps import ProgressCallback, no_progress
 from ..images.fetched import MARKS, find_kept, is_short_lived, keep_pictures
 from ..images.link_cache import LinkCache, link_digest
@@ -46,19 +46,19 @@ class Links:
     fetched: dict[str, Path] = field(default_factory=dict)  #: link -> the file that its picture lies in now
 
     def judge(
-        self, lines: Iterator[Line | InvalidLine], expander: Expander, state_of: StateOf
-    ) -> Iterator[Line | InvalidLine]:
+        self, lines: Iterator[ResultLine | InvalidLine], expander: Expander, state_of: StateOf
+    ) -> Iterator[ResultLine | InvalidLine]:
         """``lines``, those to be bought with a link that can't be used turned into invalid rows."""
         refused = 0
         for line in lines:
-            problems = self._problems(line, expander, state_of) if self.checked and isinstance(line, Line) else []
+            problems = self._problems(line, expander, state_of) if self.checked and isinstance(line, ResultLine) else []
             if not problems:
                 yield line
             elif line.row != refused:
                 refused = line.row
                 yield InvalidLine(line.row, line.id, tuple(problems))
 
-    def _problems(self, line: Line, expander: Expander, state_of: StateOf) -> list[CellProblem]:
+    def _problems(self, line: ResultLine, expander: Expander, state_of: StateOf) -> list[CellProblem]:
         if is_bought(state_of(line.job.key)):
             return []
         problems = []
@@ -97,7 +97,7 @@ def _pictures(rows: Rows, form: Form) -> str:
     return f"{rows.count:,} row{'s have' if rows.count > 1 else ' has'} a picture ({rows.told(form)})"
 
 
-def links_of(line: Line, columns: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def links_of(line: ResultLine, columns: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """``(column, link)`` for each picture that stands behind a link."""
     inputs: dict[str, Any] = orjson.loads(line.job.inputs)
     for name, column in columns.items():
@@ -213,7 +213,7 @@ async def sample_links(manifest: Manifest, recipe: Recipe, state_of: StateOf, *,
         return await ask_sample(links, asker)
 
 
-def _first_links(manifest: Manifest, recipe: Recipe, state_of: StateOf) -> Iterator[tuple[Line, str]]:
+def _first_links(manifest: Manifest, recipe: Recipe, state_of: StateOf) -> Iterator[tuple[ResultLine, str]]:
     """``(line, link)``, each link once. A sheet of which much is bought is not read to its end for it."""
     expander, seen, looked_at = Expander(recipe, manifest.columns), set[str](), 0
     columns = expander.picture_columns

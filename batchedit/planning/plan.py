@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import BatcheditError, ManifestError, UsageError
-from ..core.model import InvalidLine, Line, State
+from ..core.model import InvalidLine, ResultLine, State
 from ..core.policy import GivenCap, cap_after
 from ..images.link_sample import NOT_SAMPLED, Sample
 from ..ledger.book import Book
@@ -57,7 +57,7 @@ class Plan:
     beyond: int = 0
     invalid_rows: int = 0
     invalid: Sequence[InvalidLine] = ()
-    examples: Sequence[Line] = ()
+    examples: Sequence[ResultLine] = ()
     edits: Sequence[Edit] = ()
     notes: Sequence[str] = ()
     warnings: Sequence[str] = ()
@@ -160,7 +160,7 @@ def without_others(what: Plan, checkpoint: Book, tally: Tally) -> Plan:
     )
 
 
-def shown_line(line: Line, form: Form) -> Line:
+def shown_line(line: ResultLine, form: Form) -> ResultLine:
     """A line with the row's own number and id, as a person sees them."""
     return line._replace(row=sheet_row(form, line.row), id=row_id(form, line.row, line.id))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from ..core.model import InvalidLine, Line, State
+from ..core.model import InvalidLine, ResultLine, State
 from ..ledger.book import Intake
 from ..ports import HasElsewhere, StateOf
 
@@ -52,12 +52,12 @@ class Survey:
     others: Counter[State] = field(default_factory=Counter)
     invalid: list[InvalidLine] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
-    examples: list[Line] = field(default_factory=list)
-    edits: list[Line] = field(default_factory=list)
+    examples: list[ResultLine] = field(default_factory=list)
+    edits: list[ResultLine] = field(default_factory=list)
     _row: int = 0
     _row_to_buy: int = 0
 
-    def watch(self, lines: Iterable[Line | InvalidLine]) -> Iterator[Line | InvalidLine]:
+    def watch(self, lines: Iterable[ResultLine | InvalidLine]) -> Iterator[ResultLine | InvalidLine]:
         """Pass ``lines`` on, counting them."""
         for line in lines:
             if line.row != self._row:
@@ -69,7 +69,7 @@ class Survey:
                 self._count(line)
             yield line
 
-    def _count(self, line: Line) -> None:
+    def _count(self, line: ResultLine) -> None:
         self.lines += 1
         if line.twin:
             self.twins += 1
@@ -89,7 +89,7 @@ class Survey:
             return
         self._count_purchase(line, planned=state is State.PLANNED)
 
-    def _count_purchase(self, line: Line, *, planned: bool) -> None:
+    def _count_purchase(self, line: ResultLine, *, planned: bool) -> None:
         self.to_buy += 1
         if line.row != self._row_to_buy:
             self._row_to_buy = line.row
@@ -106,7 +106,7 @@ class Survey:
         elif not line.id.isascii():
             self.odd_ids += 1
 
-    def _keep_example(self, line: Line) -> None:
+    def _keep_example(self, line: ResultLine) -> None:
         """Unlike ones: two sizes of one row show nothing new."""
         prompt = orjson.loads(line.job.inputs).get("prompt")
         if all(orjson.loads(other.job.inputs).get("prompt") != prompt for other in self.examples):
@@ -126,14 +126,14 @@ class Survey:
         return self.wanted - self.to_buy - self.elsewhere
 
 
-def plan(lines: Iterable[Line | InvalidLine], survey: Survey) -> Survey:
+def plan(lines: Iterable[ResultLine | InvalidLine], survey: Survey) -> Survey:
     """Count everything, keep nothing, send nothing."""
     for _ in survey.watch(lines):
         pass
     return survey
 
 
-def take_in(intake: Intake, lines: Iterable[Line | InvalidLine], survey: Survey) -> None:
+def take_in(intake: Intake, lines: Iterable[ResultLine | InvalidLine], survey: Survey) -> None:
     """Manifest → jobs → checkpoint. Nothing of it counts before ``commit``."""
     intake.add(survey.watch(lines))
 

@@ -86,7 +86,7 @@ async def _look(pool: Pool, record: Record, slot: Slot) -> Event:
     now = pool.clock()
     match reply:
         case StillRunning(word, running, position):
-            pause = pool.governor.gets.look_again_in(record, slot, now, reply)
+            pause = pool.governor.gets.poll_again_in(record, slot, now, reply)
             return Pending(now, now + pause, running, word, position, reply.problem)
         case NoAnswer():
             return _missed(pool, record, reply, now)

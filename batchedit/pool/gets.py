@@ -11,7 +11,7 @@ import anyio
 from ..core.model import Record
 from ..ports import StillRunning
 from ..scheduling.get_rate import GetRate
-from ..scheduling.polling import AUTO_P, DEFAULT_P, next_look
+from ..scheduling.polling import AUTO_P, DEFAULT_P, next_poll_delay
 from .learning import Learning
 from .signal import Signal
 from .slots import Slot, Slots
@@ -83,7 +83,7 @@ class Gets:
         scout = self._slots.in_flight.scout(now, len(self._slots.taken))
         return scout if scout is not None else self._next_look(0.0, now)
 
-    def look_again_in(self, record: Record, slot: Slot, now: float, reply: StillRunning) -> float:
+    def poll_again_in(self, record: Record, slot: Slot, now: float, reply: StillRunning) -> float:
         """Seconds until the next look, having learned from this one.
 
         A queued job can't be done sooner than one that starts now.
@@ -117,7 +117,7 @@ class Gets:
         return AUTO_P * math.sqrt(min(1.0, left))
 
     def _next_look(self, age: float, now: float) -> float:
-        return next_look(
+        return next_poll_delay(
             self._learning.lifetimes,
             age,
             p=self._chance(),

@@ -39,7 +39,7 @@ def write_all(checkpoint: Book, folder: RunFolder, settings: Settings, steps: St
     """``results.csv``, ``results.jsonl``, ``failed.csv``, ``in_doubt.csv``, if anything changed since last time. Returns what
     a form could not hold, each a sentence. Each file is one of ``steps``.
     """
-    mark = f"{checkpoint.change_mark()}/{_NUMBERS}"
+    mark = f"{checkpoint.change_token()}/{_NUMBERS}"
     if folder.snapshot() is None:
         return []
     manifest = open_snapshot(checkpoint, folder, settings)

@@ -13,7 +13,7 @@ from ..core.slowdown import Slowdown
 from ..core.typed import to_type
 from ..ledger.book import Book
 from ..ledger.facts import read_fact, whole
-from ..ledger.values import CommonError, Digest
+from ..ledger.values import CommonError, RunSummary
 from ..manifest.rownames import row_name, sheet_row
 from ..manifest.rows import Form
 from ..settings.model import Settings
@@ -110,7 +110,7 @@ def exit_code(counts: Counts, money: Money, written_off: int = 0) -> int:
 def make_report(
     counts: Counts,
     money: Money,
-    found: Digest,
+    found: RunSummary,
     *,
     folder: Path,
     form: Form,

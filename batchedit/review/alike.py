@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ..images.features import Look
+from ..images.features import ImageFeatures
 
 BITS = 6  # of 64 hash bits that may differ: beyond that, different layouts begin to meet
 COLOUR = 14.0  # of 255: mean difference of the sixteenths' colours; tells a red mug from the same mug in blue
 _BANDS = ((0, 9), (9, 9), (18, 9), (27, 9), (36, 9), (45, 9), (54, 10))  # first bit, width
 
 
-def alike(one: Look, other: Look) -> bool:
+def alike(one: ImageFeatures, other: ImageFeatures) -> bool:
     """Whether two pictures look nearly the same: in shapes and in colours. Flat ones have no shapes to compare."""
     if one.sha256 == other.sha256:
         return True
@@ -27,7 +27,7 @@ def alike(one: Look, other: Look) -> bool:
     return sum(abs(a - b) for a, b in zip(mine, theirs, strict=True)) <= COLOUR * len(mine)
 
 
-def groups(looks: Sequence[Look]) -> list[list[int]]:
+def groups(looks: Sequence[ImageFeatures]) -> list[list[int]]:
     """Indexes of pictures that look like the first one of their group, in order; groups of one are left out."""
     leaders: dict[tuple[int, int], list[int]] = defaultdict(list)
     same: dict[str, int] = {}

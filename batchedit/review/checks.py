@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..images.features import Look
+from ..images.features import ImageFeatures
 from .alike import alike, groups
 
 TINY = 256  # pixels of the shorter side: less is a thumbnail, not an ad
@@ -29,7 +29,7 @@ class Subject:
     inputs: tuple[str, ...] = ()
 
 
-def check(subjects: Sequence[Subject], looks: Mapping[str, Look]) -> dict[int, str]:
+def check(subjects: Sequence[Subject], looks: Mapping[str, ImageFeatures]) -> dict[int, str]:
     """The flags of each job that has any, words set apart by blanks."""
     found: dict[int, dict[str, None]] = {}
     seen = [subject for subject in subjects if subject.sha256 in looks]
@@ -42,7 +42,7 @@ def check(subjects: Sequence[Subject], looks: Mapping[str, Look]) -> dict[int, s
     return {job: " ".join(words) for job, words in found.items()}
 
 
-def _alone(subject: Subject, looks: Mapping[str, Look]) -> Iterable[str]:
+def _alone(subject: Subject, looks: Mapping[str, ImageFeatures]) -> Iterable[str]:
     look = looks[subject.sha256]
     if look.problem:
         yield "unreadable"
@@ -66,7 +66,7 @@ def wrong_ratio(size: str, width: int, height: int) -> bool:
     return abs(width * int(told[2]) / (height * int(told[1])) - 1) > RATIO
 
 
-def _twins(subjects: Sequence[Subject], looks: Mapping[str, Look]) -> Iterable[tuple[int, str]]:
+def _twins(subjects: Sequence[Subject], looks: Mapping[str, ImageFeatures]) -> Iterable[tuple[int, str]]:
     """Pictures of different rows that look nearly the same, each with the first other row."""
     for group in groups([looks[subject.sha256] for subject in subjects]):
         members = [subjects[index] for index in group]

@@ -17,7 +17,7 @@ import orjson
 
 from ..core.model import Record
 from ..core.review import Card, Mark
-from ..images.features import Look, thumb_name
+from ..images.features import ImageFeatures, thumb_name
 
 LONGEST = 2000  # characters of a cell or prompt; a data URI in a cell would weigh as much as a picture
 FACET_VALUES = 24
@@ -51,7 +51,7 @@ def sources_of(inputs: str) -> list[Any]:
 def payload(
     cards: Sequence[Card],
     table: Table,
-    looks: Mapping[str, Look],
+    looks: Mapping[str, ImageFeatures],
     flags: Mapping[int, str],
     marks: Mapping[int, Mark],
     about: Mapping[str, Any],
@@ -90,7 +90,7 @@ def facets(table: Table) -> list[dict[str, Any]]:
 
 
 def _item(
-    card: Card, place: Mapping[int, int], table: Table, looks: Mapping[str, Look], flags: Mapping[int, str]
+    card: Card, place: Mapping[int, int], table: Table, looks: Mapping[str, ImageFeatures], flags: Mapping[int, str]
 ) -> dict[str, Any]:
     cells = table.rows.get(card.row, ())
     item: dict[str, Any] = {
@@ -107,7 +107,9 @@ def _item(
     return item
 
 
-def _shot(record: Record, cells: Sequence[str], looks: Mapping[str, Look], flags: Mapping[int, str]) -> dict[str, Any]:
+def _shot(
+    record: Record, cells: Sequence[str], looks: Mapping[str, ImageFeatures], flags: Mapping[int, str]
+) -> dict[str, Any]:
     job = record.job
     shot: dict[str, Any] = {
         "job": record.id,
@@ -139,7 +141,7 @@ def _prompt(prompt: Any, cells: Sequence[str]) -> dict[str, Any]:
     return {"promptCell": cells.index(text)} if text in cells else {"prompt": _short(text)}
 
 
-def _file(path: str, sha256: str, width: int, height: int, looks: Mapping[str, Look]) -> dict[str, Any]:
+def _file(path: str, sha256: str, width: int, height: int, looks: Mapping[str, ImageFeatures]) -> dict[str, Any]:
     look = looks.get(sha256)
     file: dict[str, Any] = {"path": path, "width": width, "height": height}
     if _VIDEO(path):
@@ -149,7 +151,7 @@ def _file(path: str, sha256: str, width: int, height: int, looks: Mapping[str, L
     return file | {"thumb": f"thumbs/{thumb_name(sha256)}"}
 
 
-def _source(source: Any, looks: Mapping[str, Look]) -> dict[str, Any]:
+def _source(source: Any, looks: Mapping[str, ImageFeatures]) -> dict[str, Any]:
     if isinstance(source, str):
         return {"link": _short(source)}
     look = looks.get(source["$sha256"])

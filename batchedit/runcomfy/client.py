@@ -33,7 +33,7 @@ from .ids import find_id, usable_id
 from .image_shape import ImageShapeProbe
 from .outputs import embedded
 from .reply import NOT_YOURS, clean
-from .transport import Line, Silence
+from .transport import Silence, Transport
 from .urls import Addresses, check_base_url
 
 Inputs = dict[str, Any]
@@ -82,7 +82,7 @@ class Client:
         self._status_first = False  # this server answers an unfinished job's /result with a 4xx
         self._only_status_knew = 0
         self._unknown_words: set[str] = set()
-        self._line = Line(
+        self._transport = Transport(
             self._addresses.base_url,
             token,
             clock=clock,
@@ -101,18 +101,18 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with anyio.move_on_after(5, shield=True):
-            await self._line.aclose()
+            await self._transport.aclose()
 
     @property
     def heard(self) -> bool:
         """Has the service answered anything yet?"""
-        return self._line.heard
+        return self._transport.heard
 
     # --- the POST that buys -----------------------------------------------------------------------
 
     def post_permit(self) -> AbstractAsyncContextManager[None]:
         """The right to have one submit on the wire. Take it before the intention is written."""
-        return self._line.permit()
+        return self._transport.permit()
 
     async def prepare(self, record: Record) -> None:
         """Read and re-encode the job's local pictures before its intention is written, so that no crash meanwhile leaves
@@ -135,10 +135,10 @@ class Client:
         except Exception as error:  # noqa: BLE001 - nothing was sent yet: the job is refused, and the others go on
             message = clean(f"a local picture can't be sent: {error}", self._token)
             return Refused(self._clock(), Problem(Kind.INPUT_FILE, message))
-        async with self._line.permit_unless_held():
+        async with self._transport.permit_unless_held():
             shape = self._shapes.now
             content = wire.submit_body(inputs, shape, self._schema)
-            reply = await self._line.post(self._addresses.model(self._model), content)
+            reply = await self._transport.post(self._addresses.model(self._model), content)
         if isinstance(reply, Silence):
             return self._unheard(reply)
         event = wire.read_submit(reply.status, reply.headers, reply.body, self._clock(), secret=self._token)
@@ -221,9 +221,9 @@ class Client:
         """A free call about a request. A refused token is asked about once more: one such answer of thousands is a server
         that lost its way, and would end the night.
         """
-        reply = await self._line.ask(method, url, _about(handle, read))
+        reply = await self._transport.ask(method, url, _about(handle, read))
         again = isinstance(reply, looks.TokenRefused)
-        return await self._line.ask(method, url, _about(handle, read)) if again else reply
+        return await self._transport.ask(method, url, _about(handle, read)) if again else reply
 
     async def _result(self, handle: Handle) -> LookReply | looks.AskStatus:
         reply = await self._ask_about(handle, "GET", self._addresses.result(handle), looks.read_result)
@@ -269,7 +269,7 @@ class Client:
         can't be reached is asked once. ProxyRefusesError as ``ask`` raises it; nothing else fails the run.
         """
         url = self._addresses.model(self._model)
-        reply = await self._line.ask("GET", url, _whole(wire.read_model), patient=patient)
+        reply = await self._transport.ask("GET", url, _whole(wire.read_model), patient=patient)
         return reply if isinstance(reply, wire.ModelEntry) else None
 
     async def catalogue(self, search: str = "", most: int = 2_000) -> Sequence[wire.ModelEntry] | None:
@@ -277,7 +277,7 @@ class Client:
         found: list[wire.ModelEntry] = []
         while len(found) < most:
             url = self._addresses.models(search, len(found), _PAGE)
-            page = await self._line.ask("GET", url, _whole(wire.read_models))
+            page = await self._transport.ask("GET", url, _whole(wire.read_models))
             if not isinstance(page, wire.CataloguePage):
                 return found or None
             found += page.entries
@@ -289,14 +289,14 @@ class Client:
         """The account's balance in micro-dollars; None where it can't be had. ``patient`` as of ``model_entry``."""
         url = self._addresses.balance()
         try:
-            reply = await self._line.ask("GET", url, _whole(wire.read_balance), patient=patient)
+            reply = await self._transport.ask("GET", url, _whole(wire.read_balance), patient=patient)
         except ProxyRefusesError:  # it is told on a host of its own, which nothing else needs
             return None
         return reply if isinstance(reply, int) else None
 
     async def probe(self) -> bool:
         """Whether the service answers at all: one free GET, no retry. Any answer of its own below 500 is one."""
-        return await self._line.ask_once("GET", self._addresses.model(self._model), looks.read_probe) is True
+        return await self._transport.ask_once("GET", self._addresses.model(self._model), looks.read_probe) is True
 
     async def identify(self, request_id: str) -> Handle | Problem:
         """A handle for an id that a person pasted, or why not: unknown, another account's, another model's.
@@ -307,9 +307,11 @@ class Client:
         if usable is None:
             return Problem(Kind.NOT_FOUND, "that is not a request id")
         handle = Handle(usable)
-        found = await self._line.ask("GET", self._addresses.result(handle), _about(handle, looks.read_identity))
+        found = await self._transport.ask("GET", self._addresses.result(handle), _about(handle, looks.read_identity))
         if isinstance(found, Problem) and found.kind is Kind.UNREADABLE:
-            found = await self._line.ask("GET", self._addresses.status(handle), _about(handle, looks.read_identity))
+            found = await self._transport.ask(
+                "GET", self._addresses.status(handle), _about(handle, looks.read_identity)
+            )
         match found:
             case NoAnswer(problem) | (Problem() as problem):
                 if problem.kind is Kind.AUTH and problem.code != NOT_YOURS:

@@ -90,7 +90,7 @@ class _Came:
         return _read_raw(raw)
 
 
-class Line:
+class Transport:
     """``connections`` is split between POSTs that buy and everything else, each with a semaphore of its own in front."""
 
     def __init__(

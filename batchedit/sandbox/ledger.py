@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchedit.sandbox.clockwork import Clockwork, Job, State
-from batchedit.sandbox.money import Till, usd
+from batchedit.sandbox.money import Account, usd
 from batchedit.sandbox.wire import Reply
 
 
@@ -34,7 +34,7 @@ class Ledger:
         return [group for group in groups.values() if len(group) > 1]
 
 
-def report(ledger: Ledger, clockwork: Clockwork, till: Till, *, full: bool) -> dict[str, Any]:
+def report(ledger: Ledger, clockwork: Clockwork, till: Account, *, full: bool) -> dict[str, Any]:
     """The ledger as JSON."""
     jobs, calls, groups = ledger.jobs.values(), ledger.calls, ledger.duplicate_groups()
     states = Counter(job.state for job in jobs)

@@ -18,7 +18,7 @@ from batchedit.sandbox.clockwork import Clockwork, Job, Order, State
 from batchedit.sandbox.faults import Injector, parse_fault
 from batchedit.sandbox.journal import Journal, StateError
 from batchedit.sandbox.ledger import Ledger
-from batchedit.sandbox.money import Till
+from batchedit.sandbox.money import Account
 from batchedit.sandbox.uploads import Uploads
 
 _SELDOM = 1.0  # seconds between two lines that only count
@@ -29,7 +29,7 @@ class Memory:
 
     def __init__(self, journal: Journal | None, balance: int | None) -> None:
         self.ledger = Ledger()
-        self.till = Till(balance)
+        self.till = Account(balance)
         self.clockwork = Clockwork(None, 0.0, self._ended)
         self.injector = Injector((), 0, 0.0)
         self.uploads = Uploads(Path(f"{journal.path}.d") if journal else None)

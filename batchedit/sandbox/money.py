@@ -21,7 +21,7 @@ def usd(amount: int) -> float:
 
 
 @dataclass(slots=True)
-class Till:
+class Account:
     """What the account holds. `balance` None: there is no end to it."""
 
     balance: int | None

@@ -38,7 +38,7 @@ SHARED = 0.25
 """Seconds between shared moments at most: a crowd's looks must not all fall on one."""
 
 
-def next_look(
+def next_poll_delay(
     lifetimes: Lifetimes,
     age: float,
     *,

@@ -18,7 +18,7 @@ from ..commands.launch import start
 from ..core.errors import BatcheditError, UsageError
 from ..core.money import MICRO
 from ..review.json_body import BadRequestError
-from .desk import Desk, Told, call, shown
+from .desk import Desk, Payload, call, shown
 from .pages import page
 from .run_folders import run_id
 from .steps import looked
@@ -39,7 +39,7 @@ class Buy:
             Route("/api/drafts/{draft}/buy", call(self.buy), methods=["POST"]),
         ]
 
-    async def wish(self, request: Request, told: Told) -> Told:
+    async def wish(self, request: Request, told: Payload) -> Payload:
         """How many first (0: all at once), and the cap in US dollars (null: none). Nothing is bought."""
         draft = await self._desk.draft(request)
         first, cap = told.get("first"), told.get("cap")
@@ -57,7 +57,7 @@ class Buy:
         draft = await self._desk.draft(request)
         if draft.run:
             return RedirectResponse(f"../../runs/{run_id(draft.run)}", status_code=303)
-        told: Told = {}
+        told: Payload = {}
         for step, doing in ((Step.CHECK, "Checking every row"), (Step.OFFER, "Making the offer")):
             answer = await looked(self._desk, request, draft, step, doing)
             if isinstance(answer, Response):
@@ -67,7 +67,7 @@ class Buy:
                 return page(request, "unread", draft=draft, play=draft.play, look=told, at="price")
         return page(request, "buy", draft=draft, play=draft.play, offer=told, at="price", run=run_id(told["folder"]))
 
-    async def buy(self, request: Request, told: Told) -> Told:
+    async def buy(self, request: Request, told: Payload) -> Payload:
         """The yes: to the offer that the page showed, by its name. It is used once."""
         draft = await self._desk.draft(request)
         if draft.run:

@@ -17,7 +17,7 @@ from ..review.json_body import BadRequestError, json_answer, read_json
 from .pages import page
 from .workers import Workers
 
-Told = dict[str, Any]
+Payload = dict[str, Any]
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -65,7 +65,7 @@ class Desk:
         return await to_thread.run_sync(self.drafts.find, request.path_params["draft"])
 
 
-def call(act: Callable[[Request, Told], Awaitable[Told]]) -> Handler:
+def call(act: Callable[[Request, Payload], Awaitable[Payload]]) -> Handler:
     """A call of the page: JSON in, JSON out. What goes wrong is a sentence, and what to do about it."""
 
     async def answer(request: Request) -> Response:
@@ -82,7 +82,7 @@ def call(act: Callable[[Request, Told], Awaitable[Told]]) -> Handler:
     return answer
 
 
-def asked(act: Callable[[Request], Awaitable[Told]]) -> Handler:
+def asked(act: Callable[[Request], Awaitable[Payload]]) -> Handler:
     """A question of the page: nothing in, JSON out."""
 
     async def answer(request: Request) -> Response:
@@ -106,7 +106,7 @@ def shown(show: Handler) -> Handler:
     return answer
 
 
-def refusal(error: BatcheditError) -> Told:
+def refusal(error: BatcheditError) -> Payload:
     """An error as the page says it."""
     return {"message": str(error), "hint": error.hint}
 

@@ -15,7 +15,7 @@ from ..core.errors import BatcheditError, ManifestError, UsageError
 from ..core.limits import megabytes
 from ..disk import create
 from ..review.json_body import BadRequestError, json_answer
-from .desk import Desk, Told, call, refusal, shown
+from .desk import Desk, Payload, call, refusal, shown
 from .pages import page
 
 LONGEST_NAME = 300
@@ -38,7 +38,7 @@ class Drop:
         """Where a sheet is dropped."""
         return page(request, "new", play="play" in request.query_params, most=f"{UPLOAD_MOST // 10**9} GB")
 
-    async def make(self, _: Request, told: Told) -> Told:
+    async def make(self, _: Request, told: Payload) -> Payload:
         """A draft for what is about to be dropped."""
         draft = await to_thread.run_sync(lambda: self._desk.drafts.make(play=told.get("play") is True))
         return {"id": draft.id}
@@ -53,7 +53,7 @@ class Drop:
         except BatcheditError as error:
             return json_answer(refusal(error), status=422)
 
-    async def arrived(self, request: Request, told: Told) -> Told:
+    async def arrived(self, request: Request, told: Payload) -> Payload:
         """All of it is here, or stands behind ``link``."""
         draft = await self._desk.draft(request)
         name, link = told.get("name"), told.get("link", "")

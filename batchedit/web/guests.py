@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from ..commands.config import config
 from ..disk import check_own, whole_file
 from ..review.json_body import BadRequestError
-from .desk import Desk, Told, call, shown
+from .desk import Desk, Payload, call, shown
 from .link import KEPT_SECONDS
 from .pages import page
 from .run_folders import RunFolders
@@ -125,19 +125,19 @@ class Colleagues:
         _, settings, _ = await to_thread.run_sync(config, str(folder), {})
         return page(request, "colleagues", play=settings.sandbox, run=run, name=folder.name, guests=told)
 
-    async def invite(self, request: Request, told: Told) -> Told:
+    async def invite(self, request: Request, told: Payload) -> Payload:
         """A link under a name."""
         await self._folders.find(request)
         await to_thread.run_sync(self._guests.invite, request.path_params["run"], _name(told))
         return {"invited": True}
 
-    async def revoke(self, request: Request, told: Told) -> Told:
+    async def revoke(self, request: Request, told: Payload) -> Payload:
         """At once, also in tabs that are open."""
         await to_thread.run_sync(self._guests.revoke, request.path_params["run"], _name(told))
         return {"revoked": True}
 
 
-def _name(told: Told) -> str:
+def _name(told: Payload) -> str:
     name = told.get("name")
     if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
         raise BadRequestError(f"a name has 1 to {LONGEST_NAME} characters")

@@ -22,7 +22,7 @@ from ..commands.morning import LISTED, LONGEST_NOTE, list_delivery, list_doubts,
 from ..core.errors import BatcheditError
 from ..disk import is_plain_file
 from ..review.json_body import BadRequestError
-from .desk import Desk, Told, call, shown
+from .desk import Desk, Payload, call, shown
 from .pages import page
 from .review import who
 from .run_folders import RunFolders
@@ -56,7 +56,7 @@ class Morning:
         data = {"run": run, "name": folder.name, "told": told, "listed": LISTED, "zips": zips}
         return page(request, name, play=settings.sandbox, **data)
 
-    async def give_up(self, request: Request, told: Told) -> Told:
+    async def give_up(self, request: Request, told: Payload) -> Payload:
         """One in doubt is given up: it counts as not bought, and nothing is sent."""
         folder, name = await self._folders.find(request), told.get("name")
         if not isinstance(name, str) or not name:
@@ -66,7 +66,7 @@ class Morning:
         found = await to_thread.run_sync(lambda: anyio.run(ask))
         return {"left": len(found.open)}
 
-    async def note(self, request: Request, told: Told) -> Told:
+    async def note(self, request: Request, told: Payload) -> Payload:
         """What is to be better in one of the rejected ones."""
         folder, job, note = await self._folders.find(request), told.get("job"), told.get("note")
         if type(job) is not int or not isinstance(note, str) or len(note) > LONGEST_NOTE:
@@ -74,7 +74,7 @@ class Morning:
         await to_thread.run_sync(write_note, folder, job, note.strip(), who(request), time.time())
         return {"kept": True}
 
-    async def deliver(self, request: Request, _: Told) -> Told:
+    async def deliver(self, request: Request, _: Payload) -> Payload:
         """Make the zip. It stays in the run's folder, and an earlier one stays, too."""
         folder = await self._folders.find(request)
         to = folder / _FOLDER / f"{folder.name} {time.strftime('%Y-%m-%d %H-%M-%S')}.zip"

@@ -15,7 +15,7 @@ from ..commands.draft_offer import as_asked
 from ..commands.launch import start
 from ..core.errors import UsageError
 from ..review.json_body import BadRequestError
-from .desk import Desk, Told, call
+from .desk import Desk, Payload, call
 from .run_folders import RunFolders
 
 _LONGEST = 2000
@@ -34,7 +34,7 @@ class Offers:
             Route("/api/runs/{run}/buy", call(self.buy), methods=["POST"]),
         ]
 
-    async def offer(self, request: Request, told: Told) -> Told:
+    async def offer(self, request: Request, told: Payload) -> Payload:
         """What it would come to, and the question. Nothing is bought."""
         folder, host = await self._folders.find(request), Unattended(self._desk.environ)
         command = command_of(str(folder), told)
@@ -44,7 +44,7 @@ class Offers:
         self._offers[request.path_params["run"]] = asked = as_asked(found)
         return {name: value for name, value in asked.items() if name not in _KEPT}
 
-    async def buy(self, request: Request, told: Told) -> Told:
+    async def buy(self, request: Request, told: Payload) -> Payload:
         """The yes. It is used once."""
         offered = self._offers.pop(request.path_params["run"], None)
         if offered is None or told.get("nonce") != offered["nonce"]:
@@ -53,7 +53,7 @@ class Offers:
         return {"started": True}
 
 
-def command_of(folder: str, told: Told) -> Command:
+def command_of(folder: str, told: Payload) -> Command:
     """``what`` is ``resume`` (the rest), ``redo`` (the rejected, with their notes and ``add`` behind every prompt) or
     ``doubt`` (the ``names`` once more). BadRequestError for anything else.
     """

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from ..commands.draft_work import Step, is_done
 from ..commands.drafts import Draft
 from ..core.errors import BatcheditError
-from .desk import Desk, Told, asked, shown
+from .desk import Desk, Payload, asked, shown
 from .pages import page
 from .steps import looked, stand_of
 from .workers import Stand
@@ -40,12 +40,12 @@ class Preview:
         template = "unread" if told["error"] else "preview"
         return page(request, template, draft=draft, play=draft.play, look=told, at="preview")
 
-    async def thumbs(self, request: Request) -> Told:
+    async def thumbs(self, request: Request) -> Payload:
         """Which pictures are there, and why others are not. The first question starts the fetching."""
         draft = await self._desk.draft(request)
         return await to_thread.run_sync(self._thumbs, draft)
 
-    def _thumbs(self, draft: Draft) -> Told:
+    def _thumbs(self, draft: Draft) -> Payload:
         ready = is_done(draft, Step.CHECK) and stand_of(self._desk, draft, Step.PICTURES)["stand"] != Stand.WORKING
         folder = draft.folder / "thumbs"
         there = list(folder.iterdir()) if folder.is_dir() else []

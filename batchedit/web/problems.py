@@ -19,7 +19,7 @@ from ..commands.draft_work import Step
 from ..commands.drafts import Draft
 from ..ledger.findings import PAGE, Findings
 from ..review.json_body import BadRequestError
-from .desk import Desk, Told, call, shown
+from .desk import Desk, Payload, call, shown
 from .pages import page
 from .steps import looked
 
@@ -64,7 +64,7 @@ class Problems:
         name = f"{Path(draft.name).stem} problems.csv"
         return FileResponse(path, filename=name, media_type="text/csv", headers={"cache-control": "no-store"})
 
-    async def cell(self, request: Request, told: Told) -> Told:
+    async def cell(self, request: Request, told: Payload) -> Payload:
         """One cell of one row."""
         row, field, text = told.get("row"), told.get("field"), told.get("text")
         if (
@@ -81,7 +81,7 @@ class Problems:
 
         return await self._edit(request, mend)
 
-    async def alike(self, request: Request, told: Told) -> Told:
+    async def alike(self, request: Request, told: Payload) -> Payload:
         """The same part of every cell of a column."""
         field, find, put, whole = (told.get(name) for name in ("field", "find", "put", "whole"))
         if not all(_is_text(text, LONGEST_CELL) for text in (field, find, put)) or (not find and not whole):
@@ -89,7 +89,7 @@ class Problems:
         rule = Alike(str(field), str(find), str(put), whole is True)
         return await self._edit(request, lambda edits: edits.alike.append(rule))
 
-    async def leave(self, request: Request, told: Told) -> Told:
+    async def leave(self, request: Request, told: Payload) -> Payload:
         """A row, or all of a cause, is not bought; or is looked at again (``out`` false)."""
         draft = await self._desk.draft(request)
         cause, row, out = told.get("cause"), told.get("row"), told.get("out") is not False
@@ -103,7 +103,7 @@ class Problems:
 
         return await self._edit(request, change)
 
-    async def undo(self, request: Request, _: Told) -> Told:
+    async def undo(self, request: Request, _: Payload) -> Payload:
         """Everything that was mended and left out is as it was in the sheet."""
 
         def forget(edits: Edits) -> None:
@@ -111,7 +111,7 @@ class Problems:
 
         return await self._edit(request, forget)
 
-    async def _edit(self, request: Request, change: Callable[[Edits], None]) -> Told:
+    async def _edit(self, request: Request, change: Callable[[Edits], None]) -> Payload:
         draft = await self._desk.draft(request)
 
         def keep() -> None:

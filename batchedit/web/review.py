@@ -18,7 +18,7 @@ from ..core.model import State
 from ..ledger.decisions import Marks
 from ..review import server
 from ..review.page import render, script, style
-from .desk import Desk, Told, asked, shown
+from .desk import Desk, Payload, asked, shown
 from .run_folders import RunFolders
 
 _LONGEST = 12
@@ -64,12 +64,12 @@ class Review:
         text = render(told, served=True, assets="../../../assets/", back=back)
         return HTMLResponse(text, headers={"cache-control": "no-store"})
 
-    async def items(self, request: Request) -> Told:
+    async def items(self, request: Request) -> Payload:
         """A hundred lines. ``from`` is a line's number, ``row`` the sheet's row, ``show`` which lines are wanted."""
         folder = await self._folders.find(request)
         first, show = _number(request, "from") or 1, request.query_params.get("show", "all")
 
-        def read() -> Told:
+        def read() -> Payload:
             with looking(folder) as run:
                 return gallery_page(run, first, show if show in SHOWN else "all", _number(request, "row"))
 

@@ -18,7 +18,7 @@ from ..core.money import MICRO
 from ..core.policy import NO_CAP
 from ..disk import is_plain_file
 from ..review.json_body import BadRequestError
-from .desk import Desk, Told, asked, call, shown
+from .desk import Desk, Payload, asked, call, shown
 from .pages import page
 from .run_folders import RunFolders
 
@@ -48,12 +48,12 @@ class Runs:
         told = _told(now)
         return page(request, "run", play=settings.sandbox, run=request.path_params["run"], now=told, name=folder.name)
 
-    async def live(self, request: Request) -> Told:
+    async def live(self, request: Request) -> Payload:
         """Once a second while somebody looks."""
         folder = await self._folders.find(request)
         return _told(await to_thread.run_sync(live, str(folder)))
 
-    async def course(self, request: Request) -> Told:
+    async def course(self, request: Request) -> Payload:
         """Pictures and money over time, and the commonest errors."""
         return await to_thread.run_sync(course, await self._folders.find(request))
 
@@ -70,7 +70,7 @@ class Runs:
             return PlainTextResponse("no such picture\n", status_code=404)
         return FileResponse(folder / name, headers={"cache-control": "private, max-age=600"})
 
-    async def wish(self, request: Request, told: Told) -> Told:
+    async def wish(self, request: Request, told: Payload) -> Payload:
         """Pause, go on, stop, another cap in US dollars (null: none), another number of jobs at once."""
         folder, what = await self._folders.find(request), told.get("what")
         given: dict[str, Any]

@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..commands.draft_work import Step
-from .desk import Desk, Told, shown
+from .desk import Desk, Payload, shown
 from .pages import page
 from .steps import looked
 
@@ -40,5 +40,5 @@ class Sheet:
         told = await looked(self._desk, request, draft, Step.LOOK, "Reading the sheet")
         if isinstance(told, Response):
             return told
-        data: Told = {"look": told, "chosen": draft.choices, "encodings": ENCODINGS, "delimiters": DELIMITERS}
+        data: Payload = {"look": told, "chosen": draft.choices, "encodings": ENCODINGS, "delimiters": DELIMITERS}
         return page(request, "sheet", draft=draft, play=draft.play, at="sheet", **data)

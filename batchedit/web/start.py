@@ -15,7 +15,7 @@ from ..commands.token import keep_token, token_source
 from ..core.model import State
 from ..ledger.register import Register
 from ..review.json_body import BadRequestError
-from .desk import Desk, Told, call, shown
+from .desk import Desk, Payload, call, shown
 from .pages import page
 from .run_folders import run_id
 
@@ -41,7 +41,7 @@ class Start:
         token = await to_thread.run_sync(token_source, desk.environ)
         return page(request, "start", runs=[_run(run) for run in runs], drafts=[_draft(d) for d in drafts], token=token)
 
-    async def token(self, _: Request, told: Told) -> Told:
+    async def token(self, _: Request, told: Payload) -> Payload:
         """Keep the token that was pasted. It is never told again."""
         text = told.get("token")
         if not isinstance(text, str) or len(text) > LONGEST_TOKEN:
@@ -49,7 +49,7 @@ class Start:
         await to_thread.run_sync(keep_token, text, self._desk.environ)
         return {"kept": True}
 
-    async def remove(self, request: Request, _: Told) -> Told:
+    async def remove(self, request: Request, _: Payload) -> Payload:
         """A draft goes, with its copy of the sheet."""
         draft = await self._desk.draft(request)
         await to_thread.run_sync(self._desk.drafts.remove, draft)

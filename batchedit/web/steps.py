@@ -14,7 +14,7 @@ from ..commands.draft_work import Step, found
 from ..commands.drafts import CHOICES, Draft
 from ..core.errors import UsageError
 from ..review.json_body import BadRequestError
-from .desk import Desk, Told, asked, call
+from .desk import Desk, Payload, asked, call
 from .pages import page
 from .workers import Stand
 
@@ -30,19 +30,19 @@ class Steps:
             Route("/api/drafts/{draft}/choices", call(self.choose), methods=["POST"]),
         ]
 
-    async def state(self, request: Request) -> Told:
+    async def state(self, request: Request) -> Payload:
         """How a step stands: ``done``, ``working`` or ``failed``, and what a person can mend."""
         draft = await self._desk.draft(request)
         step = _step(request.query_params.get("step"))
         return await to_thread.run_sync(stand_of, self._desk, draft, step)
 
-    async def again(self, request: Request, told: Told) -> Told:
+    async def again(self, request: Request, told: Payload) -> Payload:
         """A step that ended without a word is tried once more."""
         draft = await self._desk.draft(request)
         self._desk.workers.again(draft, _step(told.get("step")))
         return {"again": True}
 
-    async def choose(self, request: Request, told: Told) -> Told:
+    async def choose(self, request: Request, told: Payload) -> Payload:
         """Keep what was chosen; the steps that depend on it begin anew when they are asked for."""
         draft = await self._desk.draft(request)
         chosen = {**draft.choices, **{name: checked(name, value) for name, value in told.items()}}
@@ -56,7 +56,7 @@ def _step(text: Any) -> Step:
     return Step(text)
 
 
-def stand_of(desk: Desk, draft: Draft, step: Step) -> Told:
+def stand_of(desk: Desk, draft: Draft, step: Step) -> Payload:
     """How a step stands; a sheet that has been taken in belongs to the draft from then on."""
     if step is Step.TAKE and draft.sheet:
         return {"stand": Stand.DONE, "error": None}
@@ -90,7 +90,7 @@ def checked(name: str, value: Any) -> Any:
     raise BadRequestError(f"{name[:40]}: that is no {'value for it' if name in CHOICES else 'choice'}")
 
 
-async def looked(desk: Desk, request: Request, draft: Draft, step: Step, doing: str) -> Told | Response:
+async def looked(desk: Desk, request: Request, draft: Draft, step: Step, doing: str) -> Payload | Response:
     """What the step found; a page that waits for it where it is not there yet."""
     if not draft.sheet:
         raise UsageError("this sheet never arrived whole", hint="drop it again on the start page")

@@ -10,7 +10,7 @@ import openpyxl
 import pytest
 from PIL import Image
 
-from batchedit.importers.feeds import Sources
+from batchedit.importers.feeds import ProductSources
 from batchedit.manifest.read import open_manifest
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import inside as batchedit
@@ -199,7 +199,7 @@ def test_odd_paths_stay_one_picture(tmp_path: Path) -> None:
 
 def test_several_sources_stream(tmp_path: Path) -> None:
     (tmp_path / "shop.csv").write_text(SHOPIFY)
-    sources = Sources([str(tmp_path / "shop.csv"), f"{LINK}/x.png"], tmp_path)
+    sources = ProductSources([str(tmp_path / "shop.csv"), f"{LINK}/x.png"], tmp_path)
     assert [product.sku for product in sources.products()] == ["blue-shirt", "hat", "x"]
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from batchedit.core.errors import ManifestError, UsageError
-from batchedit.core.model import CellProblem, InvalidLine, Line
+from batchedit.core.model import CellProblem, InvalidLine, ResultLine
 from batchedit.jobs.expand import Expander, Recipe, expand_all
 from batchedit.jobs.ratios import spell_ratios
 from batchedit.manifest.read import open_manifest
@@ -391,5 +391,5 @@ def test_what_is_no_local_picture(tmp_path, cell, told):
 def test_the_broken_manifest_is_told_row_by_row():
     manifest = open_manifest(Path(__file__).parents[2] / "manifests" / "broken.csv")
     found = list(expand_all(manifest, recipe()))
-    assert [line.row for line in found if isinstance(line, Line)] == [1, 11]
+    assert [line.row for line in found if isinstance(line, ResultLine)] == [1, 11]
     assert [len(line.problems) for line in found if isinstance(line, InvalidLine)] == [1] * 9 + [3]

@@ -20,17 +20,28 @@ from batchedit.core.events import (
     WrittenOff,
 )
 from batchedit.core.lifecycle import advance
-from batchedit.core.model import LEFT_OUT, CellProblem, Handle, InvalidLine, JobKey, Kind, Line, Problem, Record, State
+from batchedit.core.model import (
+    LEFT_OUT,
+    CellProblem,
+    Handle,
+    InvalidLine,
+    JobKey,
+    Kind,
+    Problem,
+    Record,
+    ResultLine,
+    State,
+)
 from batchedit.core.review import Conflict, Decision, Mark, Verdict
 from batchedit.ledger.book import Checkpoint
-from batchedit.ledger.values import CommonError, Digest, Having, IntakeReport, SharedRequest
+from batchedit.ledger.values import CommonError, Having, IntakeReport, RunSummary, SharedRequest
 from tests.ledger.ledger_suite import FILES, HANDLE, OUTPUTS, PROBLEM
 from tests.support.factories import make_job, make_line
 
 REFUSED = Problem(Kind.REFUSED, "no such size", 422)
 
 
-def take_in(book: Checkpoint, lines: Iterable[Line | InvalidLine], limit: int | None = None) -> IntakeReport:
+def take_in(book: Checkpoint, lines: Iterable[ResultLine | InvalidLine], limit: int | None = None) -> IntakeReport:
     intake = book.begin_intake(limit=limit)
     intake.add(lines)
     return intake.commit("fingerprint", {"source": "/sheets/m.csv"})
@@ -100,7 +111,7 @@ class BookSuite:
         assert names(book.records_in({State.PLANNED})) == ["job-1", "job-3"]
 
     def test_a_limit_wants_the_first_jobs_and_a_twin_shares_one(self, book: Checkpoint) -> None:
-        twin = Line(row=2, id="t", job=make_job(1), slot=9, twin=True)
+        twin = ResultLine(row=2, id="t", job=make_job(1), slot=9, twin=True)
         take_in(book, [make_line(1), twin, make_line(3), make_line(4)], limit=2)
         assert names(book.records_in({State.PLANNED}, wanted=True)) == ["job-1", "job-3"]
         assert book.rows_of([1, 3]) == {1: [(1, "sku-1"), (2, "t")], 3: [(4, "sku-4")]}
@@ -296,7 +307,7 @@ class BookSuite:
         assert book.flags() == {2: "grey"}
 
     def test_whatever_changes_a_line_changes_the_mark(self, book: Checkpoint) -> None:
-        seen = [book.change_mark()]
+        seen = [book.change_token()]
         for change in (
             lambda: take_in(book, [make_line(1)]),
             lambda: finish(book, 1),
@@ -305,9 +316,9 @@ class BookSuite:
             lambda: book.add_repurchases([(book.records_of([1])[0], make_line(1, job=make_job(7, version=2)))]),
         ):
             change()
-            seen.append(book.change_mark())
+            seen.append(book.change_token())
         assert len(set(seen)) == len(seen)
-        assert book.change_mark() == seen[-1]
+        assert book.change_token() == seen[-1]
 
     # --- the log ---
 
@@ -356,10 +367,10 @@ class BookSuite:
     # --- sums ---
 
     def test_an_empty_run_comes_to_nothing(self, book: Checkpoint) -> None:
-        assert (book.digest(), book.anything_failed(), book.to_buy()) == (Digest(), False, 0)
+        assert (book.digest(), book.anything_failed(), book.to_buy()) == (RunSummary(), False, 0)
 
     def test_what_a_run_came_to(self, book: Checkpoint) -> None:
-        twin = Line(row=9, id="twin", job=make_job(2), slot=99, twin=True)
+        twin = ResultLine(row=9, id="twin", job=make_job(2), slot=99, twin=True)
         bad = InvalidLine(10, "x", (CellProblem("a", "", "is empty"),))
         take_in(book, [*(make_line(n) for n in range(1, 9)), twin, bad])
         for job in range(2, 5):

@@ -32,7 +32,7 @@ from batchedit.core.events import (
     WrittenOff,
 )
 from batchedit.core.lifecycle import advance
-from batchedit.core.model import Handle, Kind, Line, Output, Problem, Record, SavedFile, State
+from batchedit.core.model import Handle, Kind, Output, Problem, Record, ResultLine, SavedFile, State
 from tests.support.factories import make_line
 
 PROBLEM = Problem(Kind.LOST, "no answer", 502, None)
@@ -69,7 +69,7 @@ class LedgerSuite:
 
     async def test_rows_with_equal_inputs_share_one_job(self, make: Make) -> None:
         line = make_line(1)
-        twin = Line(row=2, id="other", job=line.job, slot=2, twin=True)
+        twin = ResultLine(row=2, id="other", job=line.job, slot=2, twin=True)
         assert len(await make([line, twin]).planned(0, 10)) == 1
 
     async def test_a_saved_record_comes_back_whole(self, make: Make) -> None:

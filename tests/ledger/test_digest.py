@@ -11,7 +11,7 @@ import pytest
 
 from batchedit.core.events import Accepted, Completed, Event, Refused, Reserved, Saved
 from batchedit.core.lifecycle import advance
-from batchedit.core.model import CellProblem, Handle, InvalidLine, Kind, Line, Output, Problem, SavedFile, State
+from batchedit.core.model import CellProblem, Handle, InvalidLine, Kind, Output, Problem, ResultLine, SavedFile, State
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.sqlite import SqliteCheckpoint
@@ -28,7 +28,7 @@ def checkpoint(tmp_path: Path) -> Iterator[SqliteCheckpoint]:
         yield made
 
 
-def take_in(checkpoint: SqliteCheckpoint, lines: list[Line | InvalidLine], limit: int | None = None) -> None:
+def take_in(checkpoint: SqliteCheckpoint, lines: list[ResultLine | InvalidLine], limit: int | None = None) -> None:
     intake = Intake.begin(checkpoint, limit=limit)
     intake.add(lines)
     intake.commit("fingerprint")
@@ -65,7 +65,7 @@ def test_quantiles_are_those_of_the_standard_library(checkpoint: SqliteCheckpoin
 
 
 def test_errors_are_counted_over_lines_and_invalid_rows_apart(checkpoint: SqliteCheckpoint) -> None:
-    twin = Line(row=9, id="twin", job=make_job(2), slot=99, twin=True)
+    twin = ResultLine(row=9, id="twin", job=make_job(2), slot=99, twin=True)
     take_in(
         checkpoint,
         [*(make_line(n) for n in range(1, 9)), twin, InvalidLine(10, "x", (CellProblem("a", "", "is empty"),))],

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from batchedit.core.model import Line
+from batchedit.core.model import ResultLine
 from batchedit.ledger.book import Checkpoint
 from batchedit.ledger.memory import MemoryCheckpoint
 from tests.ledger.book_suite import BookSuite
@@ -16,7 +16,7 @@ from tests.ledger.ledger_suite import LedgerSuite, Make
 class TestMemory(LedgerSuite):
     @pytest.fixture
     def make(self) -> Make:
-        def make(lines: Iterable[Line], cap: int | None = None) -> MemoryCheckpoint:
+        def make(lines: Iterable[ResultLine], cap: int | None = None) -> MemoryCheckpoint:
             return MemoryCheckpoint(lines, cap=cap)
 
         return make

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.core.model import Line
+from batchedit.core.model import ResultLine
 from batchedit.ledger.book import Checkpoint
 from batchedit.ledger.postgres.ledger import PostgresLedger
 from batchedit.ledger.postgres.shared_opening import open_shared
@@ -26,7 +26,7 @@ class TestPostgres(LedgerSuite):
     def make(self, tmp_path: Path) -> Iterator[Make]:
         opened: list[PostgresLedger] = []
 
-        def make(lines: Iterable[Line], cap: int | None = None) -> PostgresLedger:
+        def make(lines: Iterable[ResultLine], cap: int | None = None) -> PostgresLedger:
             opened.append(PostgresLedger(*new_run(lines, cap=cap), MODEL, tmp_path))
             return opened[-1]
 

@@ -25,7 +25,7 @@ from batchedit.core.errors import (
 )
 from batchedit.core.events import Accepted, Completed, Reserved
 from batchedit.core.lifecycle import advance
-from batchedit.core.model import CellProblem, InvalidLine, Line, State
+from batchedit.core.model import CellProblem, InvalidLine, ResultLine, State
 from batchedit.ledger import intake as intakes
 from batchedit.ledger import key_map as keymap
 from batchedit.ledger.intake import Intake
@@ -54,7 +54,9 @@ def empty(path: Path) -> Iterator[SqliteCheckpoint]:
     checkpoint.close()
 
 
-def take_in(checkpoint: SqliteCheckpoint, lines: Iterable[Line | InvalidLine], limit: int | None = None) -> object:
+def take_in(
+    checkpoint: SqliteCheckpoint, lines: Iterable[ResultLine | InvalidLine], limit: int | None = None
+) -> object:
     intake = Intake.begin(checkpoint, limit=limit)
     intake.add(list(lines))
     return intake.commit("fingerprint")
@@ -63,7 +65,7 @@ def take_in(checkpoint: SqliteCheckpoint, lines: Iterable[Line | InvalidLine], l
 class TestSqlite(LedgerSuite):
     @pytest.fixture
     def make(self, empty: SqliteCheckpoint) -> Make:
-        def make(lines: Iterable[Line], cap: int | None = None) -> SqliteCheckpoint:
+        def make(lines: Iterable[ResultLine], cap: int | None = None) -> SqliteCheckpoint:
             take_in(empty, lines)
             empty.set_cap(cap, 0.0)
             return empty
@@ -231,7 +233,7 @@ class TestIntake:
         assert len(empty.records("1")) == 3
 
     def test_limit_wants_the_first_jobs_of_the_manifest(self, empty: SqliteCheckpoint) -> None:
-        twin = Line(row=2, id="t", job=make_job(1), slot=9, twin=True)
+        twin = ResultLine(row=2, id="t", job=make_job(1), slot=9, twin=True)
         take_in(empty, [make_line(1), twin, make_line(3), make_line(4)], limit=2)
         assert [r.job.name for r in empty.records("wanted = 1 ORDER BY id")] == ["job-1", "job-3"]
         take_in(empty, [make_line(1), twin, make_line(3), make_line(4)], limit=3)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.core.columns import RESULT_COLUMNS
-from batchedit.core.model import Line, Outcome
+from batchedit.core.model import Outcome, ResultLine
 from batchedit.jobs.expand import Recipe, expand_all
 from batchedit.manifest.read import open_manifest
 from batchedit.manifest.rows import Form, FormKind
@@ -26,7 +26,7 @@ def keys(path: Path, prompt: str | None = "{title} | {prompt} | {price}") -> lis
     """Title, prompt and price stand in the identity, so that a cell read otherwise would show."""
     manifest = open_manifest(path)
     lines = list(expand_all(manifest, Recipe(MODEL.id, dict(MODEL.schema), prompt=prompt)))
-    assert all(isinstance(line, Line) for line in lines)
+    assert all(isinstance(line, ResultLine) for line in lines)
     assert [line.id for line in lines] == [row[0] for row in FIVE]
     return [line.job.key for line in lines]
 

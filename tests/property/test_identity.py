@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from batchedit.core.model import Line
+from batchedit.core.model import ResultLine
 from batchedit.jobs.expand import Recipe, expand_all
 from batchedit.jobs.identity import job_key
 from batchedit.manifest.digests import DigestSet
@@ -43,7 +43,7 @@ json_value = st.recursive(
 def lines(dicts, **options):
     table = [Row(number, cells, "") for number, cells in enumerate(dicts, 1)]
     manifest = SimpleNamespace(columns=("sku", "image", "prompt", "size"), rows=lambda: iter(table))
-    return [line for line in expand_all(manifest, Recipe("m", SCHEMA, **options)) if isinstance(line, Line)]
+    return [line for line in expand_all(manifest, Recipe("m", SCHEMA, **options)) if isinstance(line, ResultLine)]
 
 
 def keys(dicts, **options):

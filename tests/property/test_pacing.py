@@ -15,7 +15,7 @@ from batchedit.scheduling.concurrency import InFlight
 from batchedit.scheduling.eta import eta
 from batchedit.scheduling.get_rate import GetRate
 from batchedit.scheduling.lifetimes import Lifetimes
-from batchedit.scheduling.polling import JITTER, next_look, stalled
+from batchedit.scheduling.polling import JITTER, next_poll_delay, stalled
 from batchedit.scheduling.post_rate import PostRate
 
 seconds = st.one_of(
@@ -46,7 +46,7 @@ def told(stories) -> Lifetimes:
     ceiling=st.floats(1.0, 600.0),
 )
 def test_a_gap_is_positive_finite_and_under_the_ceiling(*, stories, age, p, seed, floor, ceiling):
-    gap = next_look(told(stories), age, p=p, rng=Random(seed), floor=floor, ceiling=ceiling)
+    gap = next_poll_delay(told(stories), age, p=p, rng=Random(seed), floor=floor, ceiling=ceiling)
     assert 0.0 < gap <= ceiling * (1.0 + JITTER)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from batchedit.images.features import HASH, Album, Look, Wanted, is_flat, measured, on_white
+from batchedit.images.features import HASH, Album, ImageFeatures, Wanted, is_flat, measured, on_white
 from batchedit.review import alike as alike_module
 from batchedit.review.alike import BITS, alike, groups
 from batchedit.review.checks import Subject, check, wrong_ratio
@@ -28,11 +28,11 @@ HASHES = [
 ]
 
 
-def look(number: int, hash_: int, **changes: object) -> Look:
-    return Look(f"{number:064x}", 1024, 1024, hash_, **({"colours": "40" * 48} | changes))  # type: ignore[arg-type]
+def look(number: int, hash_: int, **changes: object) -> ImageFeatures:
+    return ImageFeatures(f"{number:064x}", 1024, 1024, hash_, **({"colours": "40" * 48} | changes))  # type: ignore[arg-type]
 
 
-def seen(image: Image.Image, name: str = "a") -> Look:
+def seen(image: Image.Image, name: str = "a") -> ImageFeatures:
     return measured(name, image.width, image.height, image)
 
 
@@ -132,7 +132,7 @@ def test_ten_thousand_pictures_are_compared_in_a_moment(monkeypatch: pytest.Monk
     rng = random.Random(7)
     counted = 0
 
-    def counting(one: Look, other: Look) -> bool:
+    def counting(one: ImageFeatures, other: ImageFeatures) -> bool:
         nonlocal counted
         counted += 1
         return alike(one, other)
@@ -148,7 +148,7 @@ def test_ten_thousand_pictures_are_compared_in_a_moment(monkeypatch: pytest.Monk
 
 def test_flags_of_a_run() -> None:
     looks = {
-        name: Look(name, *size, number, "40" * 48, flat, problem)
+        name: ImageFeatures(name, *size, number, "40" * 48, flat, problem)
         for name, size, number, flat, problem in [
             ("good", (1024, 1024), 0x0123456789ABCDEF, False, ""),
             ("near", (1024, 1024), 0x0123456789ABCDEE, False, ""),

@@ -123,13 +123,13 @@ def test_marks_that_an_older_batchedit_wrote_into_the_checkpoint_are_not_lost(ch
             db.execute(
                 "INSERT INTO mark_events (job, serial, verdict, note, who, at, via) VALUES (?,?,?,?,?,?,?)", said
             )
-    old, marks, before = Mark(1, REJECT, "too dark", 2, "Dana", 3.0), Marks(checkpoint), checkpoint.change_mark()
+    old, marks, before = Mark(1, REJECT, "too dark", 2, "Dana", 3.0), Marks(checkpoint), checkpoint.change_token()
     assert (marks.all(), marks.last_seq(), rejected(checkpoint)[0].id) == ({1: old}, 2, 1)
     marks.put(Mark(2, APPROVE, "", 0, "Robin", 9.0))
     assert marks.all() == {1: old, 2: Mark(2, APPROVE, "", 1, "Robin", 9.0)}
     assert [(e.seq, e.job, e.verdict) for e in marks.events()] == [(1, 1, HOLD), (2, 1, REJECT), (3, 2, APPROVE)]
     assert [(o.decision, o.note) for o in checkpoint.outcomes()][:2] == [("reject", "too dark"), ("approve", "")]
-    assert checkpoint.change_mark() != before
+    assert checkpoint.change_token() != before
 
 
 @pytest.mark.process
@@ -317,19 +317,19 @@ def test_a_local_picture_that_moved_does_not_undo_what_was_added_to_the_prompt(t
 
 
 def test_flags_are_kept_and_make_the_results_out_of_date(checkpoint: SqliteCheckpoint) -> None:
-    before = checkpoint.change_mark()
+    before = checkpoint.change_token()
     assert write_flags(checkpoint, {1: "tiny", 2: ""}) is True
     assert write_flags(checkpoint, {1: "tiny"}) is False
     assert read_flags(checkpoint) == {1: "tiny"}
     assert [outcome.flags for outcome in checkpoint.outcomes()] == ["tiny", "", ""]
-    assert checkpoint.change_mark() != before
+    assert checkpoint.change_token() != before
 
 
 def test_what_was_decided_stands_in_the_results(checkpoint: SqliteCheckpoint) -> None:
-    before = checkpoint.change_mark()
+    before = checkpoint.change_token()
     Marks(checkpoint).put(Mark(1, Verdict.REJECT, "=brighter"))
     assert [(o.decision, o.note) for o in checkpoint.outcomes()] == [("reject", "=brighter"), ("", ""), ("", "")]
-    assert checkpoint.change_mark() != before, "the results are out of date"
+    assert checkpoint.change_token() != before, "the results are out of date"
 
 
 def test_a_card_as_a_line_of_the_results_is_what_the_checkpoint_says(checkpoint: SqliteCheckpoint) -> None:

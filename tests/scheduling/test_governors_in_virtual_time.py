@@ -16,7 +16,7 @@ from batchedit.scheduling.breaker import Breaker
 from batchedit.scheduling.concurrency import InFlight
 from batchedit.scheduling.get_rate import GetRate
 from batchedit.scheduling.lifetimes import Lifetimes
-from batchedit.scheduling.polling import AUTO_P, next_look
+from batchedit.scheduling.polling import AUTO_P, next_poll_delay
 from batchedit.scheduling.post_rate import PostRate
 
 # --- POST rate ------------------------------------------------------------------------------------
@@ -507,7 +507,7 @@ class Run:
         heapq.heappush(self.events, (self.now + delay, next(self.order), what, job))
 
     def _gap(self, age: float) -> float:
-        return next_look(self.lifetimes, age, p=AUTO_P, rng=self.rng)
+        return next_poll_delay(self.lifetimes, age, p=AUTO_P, rng=self.rng)
 
     def _look(self, job: Looked) -> None:
         self.gets += 1

@@ -12,7 +12,7 @@ import pytest
 
 from batchedit.scheduling.eta import eta
 from batchedit.scheduling.lifetimes import Lifetimes
-from batchedit.scheduling.polling import DEFAULT_P, JITTER, SHARED, next_look, overdue, shared_moment, stalled
+from batchedit.scheduling.polling import DEFAULT_P, JITTER, SHARED, next_poll_delay, overdue, shared_moment, stalled
 
 
 def lognormal(median: float, sigma: float, count: int, seed: int = 1) -> list[float]:
@@ -34,7 +34,7 @@ def watched(lifetimes: Lifetimes, lives: list[float], *, p: float = DEFAULT_P, s
         age = seen = 0.0
         looks.append(0)
         while True:
-            age += next_look(lifetimes, age, p=p, rng=rng)
+            age += next_poll_delay(lifetimes, age, p=p, rng=rng)
             looks[-1] += 1
             if age >= seconds:
                 lifetimes.finished(age, since=seen)
@@ -91,7 +91,7 @@ def test_a_mix_of_two_kinds_is_seen_as_two():
     assert lifetimes.survival(20.0) == pytest.approx(0.5, abs=0.1)
     assert lifetimes.survival(45.0) == pytest.approx(0.5, abs=0.1)
     # What has outlived the short ones is left alone until the long ones end.
-    assert next_look(lifetimes, 8.0, p=0.3, rng=Random(1)) > 35.0
+    assert next_poll_delay(lifetimes, 8.0, p=0.3, rng=Random(1)) > 35.0
 
 
 @pytest.mark.parametrize("to", [60.0, 3.0], ids=["slower", "faster"])
@@ -109,14 +109,14 @@ def test_the_chance_of_an_end_in_each_gap_is_p():
     for seconds in lives:
         age = 0.0
         while age < seconds:
-            age += next_look(lifetimes, age, p=0.3, rng=rng, floor=0.01)
+            age += next_poll_delay(lifetimes, age, p=0.3, rng=rng, floor=0.01)
             looked += 1
         ended += 1
     assert ended / looked == pytest.approx(0.3, abs=0.03)
 
 
 def test_while_nothing_is_known_it_looks_early():
-    gap = next_look(Lifetimes.prior(), 0.0, p=DEFAULT_P, rng=Random(1))
+    gap = next_poll_delay(Lifetimes.prior(), 0.0, p=DEFAULT_P, rng=Random(1))
     assert 0.5 < gap < 5.0
 
 
@@ -134,7 +134,7 @@ def test_a_look_at_a_shared_moment_is_still_ahead():
     lifetimes, rng = learned(lognormal(4.0, 0.5, 300)), Random(1)
     for k in range(500):
         now = 1.8e9 + 0.137 * k
-        gap = next_look(lifetimes, k % 9, p=DEFAULT_P, rng=rng, now=now)
+        gap = next_poll_delay(lifetimes, k % 9, p=DEFAULT_P, rng=rng, now=now)
         assert gap > 0.1
         assert shared_moment(now + gap, 0.2) == pytest.approx(now + gap, abs=1e-6)
 
@@ -152,20 +152,20 @@ def test_a_gap_that_jitter_made_longer_is_not_overdue():
     lifetimes, rng = learned(lognormal(30.0, 0.5, 2000)), Random(3)
     for age in (0.0, 20.0, 30.0, 60.0):
         for _ in range(50):
-            gap = next_look(lifetimes, age, p=DEFAULT_P, rng=rng, now=1000.0)
+            gap = next_poll_delay(lifetimes, age, p=DEFAULT_P, rng=rng, now=1000.0)
             assert not overdue(lifetimes, [(age, age + gap)], p=DEFAULT_P)
 
 
 def test_a_fixed_interval_is_that_interval():
-    gaps = [next_look(Lifetimes.prior(), 7.0, p=0.2, rng=Random(k), fixed=3.0) for k in range(50)]
+    gaps = [next_poll_delay(Lifetimes.prior(), 7.0, p=0.2, rng=Random(k), fixed=3.0) for k in range(50)]
     assert 3.0 * (1 - JITTER) <= min(gaps) < max(gaps) <= 3.0 * (1 + JITTER)
-    assert next_look(Lifetimes.prior(), 7.0, p=0.2, rng=Random(1), fixed=0.0) > 0.1
+    assert next_poll_delay(Lifetimes.prior(), 7.0, p=0.2, rng=Random(1), fixed=0.0) > 0.1
 
 
 def test_a_job_that_outlives_all_that_is_known_is_looked_at_less_and_less():
     lifetimes, rng, age, gaps = learned([4.0] * 500), Random(1), 6.0, []
     while age < 3600.0:
-        gaps.append(next_look(lifetimes, age, p=DEFAULT_P, rng=rng))
+        gaps.append(next_poll_delay(lifetimes, age, p=DEFAULT_P, rng=rng))
         age += gaps[-1]
     assert len(gaps) < 130
     assert max(gaps) <= 66.0
@@ -258,7 +258,7 @@ def test_a_look_is_cheap():
     lifetimes, rng = learned(lognormal(4.0, 0.5, 300)), Random(1)
     began = perf_counter()
     for k in range(5000):
-        next_look(lifetimes, k % 7, p=DEFAULT_P, rng=rng)
+        next_poll_delay(lifetimes, k % 7, p=DEFAULT_P, rng=rng)
     # 4 µs on a quiet machine; this one may be anything but quiet.
     assert (perf_counter() - began) / 5000 < 100e-6
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from batchedit.core.model import Handle, Job, JobKey, Line, Output, Record, State
+from batchedit.core.model import Handle, Job, JobKey, Output, Record, ResultLine, State
 
 
 def make_job(number: int = 1, **changes: Any) -> Job:
@@ -18,9 +18,9 @@ def make_job(number: int = 1, **changes: Any) -> Job:
     return Job(**(values | changes))
 
 
-def make_line(number: int = 1, **changes: Any) -> Line:
+def make_line(number: int = 1, **changes: Any) -> ResultLine:
     values: dict[str, Any] = {"row": number, "id": f"sku-{number}", "job": make_job(number), "slot": number}
-    return Line(**(values | changes))
+    return ResultLine(**(values | changes))
 
 
 def make_record(state: State = State.PLANNED, number: int = 1, **changes: Any) -> Record:

@@ -21,10 +21,10 @@ from batchedit.core.model import (
     InvalidLine,
     Job,
     Kind,
-    Line,
     Output,
     Problem,
     Record,
+    ResultLine,
     SavedFile,
 )
 from batchedit.jobs.identity import canonical, identity_of, job_key, slot_of
@@ -132,7 +132,7 @@ class Showroom:
         return checkpoint.save_now(advance(record, event), event)
 
 
-def line(number: int, row: Mapping[str, str], sources: Sequence[Any] | None = None) -> Line:
+def line(number: int, row: Mapping[str, str], sources: Sequence[Any] | None = None) -> ResultLine:
     """The line that a row becomes."""
     image: Any = row["image"]
     path = Path(image)
@@ -142,4 +142,4 @@ def line(number: int, row: Mapping[str, str], sources: Sequence[Any] | None = No
     name = f"{row['sku'].replace('/', '_')[:60] or number}-{row['size'].replace(':', 'x')}-1"
     key = job_key(DEFAULT_MODEL, identity_of(inputs))
     job = Job(key, DEFAULT_MODEL, canonical(inputs).decode(), name, row["size"])
-    return Line(number, row["sku"], job, slot_of(name))
+    return ResultLine(number, row["sku"], job, slot_of(name))

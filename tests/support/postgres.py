@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from batchedit.core.model import Line, Record
+from batchedit.core.model import Record, ResultLine
 from batchedit.ledger.postgres.intake import NewJob, add_jobs, add_run
 from batchedit.ledger.postgres.schema import migrate
 
@@ -97,7 +97,7 @@ def shared_store() -> str:
 
 
 def new_run(
-    lines: Iterable[Line], *, cap: int | None = None, leave: int = 9, url: str = "", name: str = "run"
+    lines: Iterable[ResultLine], *, cap: int | None = None, leave: int = 9, url: str = "", name: str = "run"
 ) -> tuple[str, int]:
     """A run of its own in a store: the store's address and the run's number. ``leave``: purchases of each job said yes to."""
     url, jobs = url or shared_store(), {}

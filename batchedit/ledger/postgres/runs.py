@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...core.model import Counts, Money
-from ..values import Digest
+from ..values import RunSummary
 from .changes import counts_of, money_of
 from .schema import SCHEMA
 from .store import opened
@@ -43,7 +43,7 @@ class RunOfStore:
     used_at: float
     counts: Counts
     money: Money
-    digest: Digest
+    digest: RunSummary
     workers: Sequence[str]
 
 
@@ -62,7 +62,7 @@ def runs(url: str) -> list[RunOfStore]:
             used_at,
             counts_of(told),
             money_of(told, believes=False, earlier=0),
-            Digest(invalid=invalid, moderated=moderated, written_off=off),
+            RunSummary(invalid=invalid, moderated=moderated, written_off=off),
             workers,
         )
         for _, name, model, service, halted, told, source, price, used_at, invalid, moderated, off, workers in rows

@@ -20,7 +20,7 @@ from psycopg.rows import TupleRow
 from ...core.approval import Approval, StoreApproval
 from ...core.errors import BatcheditError
 from ...core.events import Accepted, Event, Reserved
-from ...core.model import Counts, Line, Money, Record, State
+from ...core.model import Counts, Money, Record, ResultLine, State
 from ...ports import Totals
 from ..book import Decisions
 from ..gallery_rows import flags_mark, read_flags
@@ -224,7 +224,7 @@ class SharedCheckpoint(SqliteCheckpoint):
         """See ``book.Intakes``."""
         return SharedIntake.begin(self, limit=limit)
 
-    def add_repurchases(self, again: Iterable[tuple[Record, Line]]) -> list[int]:
+    def add_repurchases(self, again: Iterable[tuple[Record, ResultLine]]) -> list[int]:
         """See ``book.Changes``."""
         before = self.about_to_give()
         ids = super().add_repurchases(again)
