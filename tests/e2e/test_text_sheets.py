@@ -191,6 +191,15 @@ def test_a_template_that_asks_for_braces_keeps_them(tmp_path: Path, sandbox) -> 
             ),
             "the header is row 2; 1 row above it is left out",
         ),
+        (
+            "meta-three-lines.csv",
+            (
+                "# A template for your catalogue,,,\n"
+                "# Required | A unique content ID,# Required | The main image,# The prompt,# Optional | The brand\n"
+                f"id,image_link,prompt,brand\nA-1,{LINK % 1},make an ad,Oslo\n"
+            ),
+            "the header is row 3; 2 rows above it are left out",
+        ),
         ("empty-columns.csv", f"sku,image,prompt,,\nA-1,{LINK % 1},make an ad,,\nA-2,{LINK % 1},make an ad,,\n", ""),
         ("row-ends.csv", f"sku,image,prompt\nA-1,{LINK % 1},make an ad,\nA-2,{LINK % 1},make an ad,,\n", ""),
         ("twice-marked.csv", f"\ufeff\ufeffimage,sku,prompt\n{LINK % 1},A-1,make an ad\n", ""),
