@@ -40,6 +40,7 @@ def test_what_a_program_may_give_is_what_run_takes() -> None:
         "mine",  # said once, by a person
         "allow_sleep",  # the command's process keeps the machine awake, not the library
         "store",
+        "files",  # an object store is for runs that machines share
         "origins",
     }
     assert set(batchedit.Options.__annotations__) == set(Settings.__dataclass_fields__) - only_typed

@@ -16,7 +16,7 @@ from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.ledger.state_totals import recount
-from batchedit.ledger.summary import CommonError, Digest, digest
+from batchedit.ledger.summary import CommonError, RunSummary, digest
 from tests.support.factories import make_job, make_line
 
 FILES = (SavedFile("files/a.png", "ab" * 32, 10, 1, 1, "https://files.runcomfy.net/a.png"),)
@@ -50,7 +50,7 @@ def finish(checkpoint: SqliteCheckpoint, job: int, seconds: float) -> None:
 
 
 def test_an_empty_run(checkpoint: SqliteCheckpoint) -> None:
-    assert digest(checkpoint) == Digest()
+    assert digest(checkpoint) == RunSummary()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9, 10, 11, 40])

@@ -281,7 +281,7 @@ async def test_before_the_first_byte_it_is_declined(server, case, monkeypatch):
     server.script = [server.hang if case == "no place in the pool" else b"no tls here"]
     async with client(url, connections=2) as api:
         if case == "no place in the pool":
-            api._line._buying = anyio.Semaphore(9)  # as a caller would that passes the permit by
+            api._transport._buying = anyio.Semaphore(9)  # as a caller would that passes the permit by
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(api.submit, record())
                 await wait_for(lambda: server.requests)
@@ -410,7 +410,7 @@ async def test_a_handshake_that_fails_behind_a_proxy_blocks_no_connection(server
 async def test_a_request_that_h11_refuses_to_write_never_left(server):
     server.script = [server.http(200)]
     async with client(server.url) as api:
-        api._line._headers["x-broken"] = "a\nb"
+        api._transport._headers["x-broken"] = "a\nb"
         event = await api.submit(record())
     assert isinstance(event, Declined)
     assert server.requests == []
@@ -1017,12 +1017,12 @@ async def test_a_plan_without_a_network_waited_for_four_tries(patient: bool, ask
     with socket.create_server(("127.0.0.1", 0)) as taken:
         free = taken.getsockname()[1]
     async with client(f"http://127.0.0.1:{free}") as made:
-        ask_once = made._line.ask_once
+        ask_once = made._transport.ask_once
 
         async def counted(*arguments, **more):
             tries.append(arguments)
             return await ask_once(*arguments, **more)
 
-        monkeypatch.setattr(made._line, "ask_once", counted)
+        monkeypatch.setattr(made._transport, "ask_once", counted)
         assert await made.model_entry(patient=patient) is None
     assert len(tries) == asked
