@@ -190,7 +190,7 @@ def test_every_setting_is_judged() -> None:
     left_out = {field.name for field in fields(Settings)} - BELIEVED
     assert left_out == {
         *("schema", "image_root", "out", "price", "canary", "on_doubt", "fresh", "another_account", "mine"),
-        *("concurrency", "poll_seconds", "until", "origins", "allow_sleep", "store"),
+        *("concurrency", "poll_seconds", "until", "origins", "allow_sleep", "store", "files"),
     }
     assert {field.name for field in fields(Settings)} >= BELIEVED
 
