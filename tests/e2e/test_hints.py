@@ -33,6 +33,8 @@ from batchedit.ledger.opening import create_checkpoint, open_checkpoint
 from batchedit.ledger.rescue import rescue
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings
+from tests.e2e.test_notify import hook
+from tests.e2e.test_terminal import at_a_terminal
 from tests.support.cli import environment, manifest, on, rows, until
 from tests.support.fork_server import Child, Nursery
 from tests.support.postgres import new_database
@@ -130,6 +132,19 @@ TABLE = {
     ("commands/wishes.py", "to_type('run', near(folder.path))"): "test_a_run_in_a_process_of_its_own",
     ("commands/confirmation.py", "to_type(verb, near(Path(self.folder)))"): "test_a_yes_that_was_said_beforehand",
     ("commands/carry.py", "to_type('run', near(Path(confirmation.folder)))"): "test_a_yes_that_was_said_beforehand",
+    ("commands/run.py", "to_type('run', name or source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
+    ("cli/notices.py", "to_type('status', near(folder), '--watch')"): "test_what_a_message_says_to_type",
+    ("cli/notices.py", "to_type('review', near(report.folder))"): "test_what_a_message_says_to_type",
+    ("cli/show.py", "to_type('gallery', near(run))"): "test_where_the_pictures_of_a_canary_are_looked_at",
+    ("cli/list_commands.py", "to_type('run', done.name, '--store', done.where)"): "test_a_run_that_a_store_took_over",
+    ("commands/runs.py", "to_type('gallery', run.name)"): "test_a_run_that_a_store_took_over",
+    ("commands/runs.py", "to_type('store', 'lift', run.name)"): "test_a_run_that_a_store_took_over",
+    ("commands/runs.py", "to_type('status', run.name)"): "test_a_run_that_a_store_took_over",
+    ("commands/import_run.py", "to_type('audit', folder.path)"): "test_a_store_that_could_not_take_a_run_over",
+    (
+        "ledger/postgres/imports.py",
+        "to_type('runs', '--import', folder, '--store', where)",
+    ): "test_a_store_that_could_not_take_a_run_over",
 }
 """``(file, call)`` → the test that types it."""
 
@@ -377,7 +392,7 @@ def test_what_can_not_be_collected(typist: Typist) -> None:
         assert typist.type(off, code=64).stderr.endswith(": batchedit doubt outputs/m\n"), "row 2 is settled"
         typist.do("doubt", "outputs/m", code=75)
         typist.type(typist.way("give row 3 up"))
-        typist.do("run", "outputs/m", code=1)
+        typist.do("run", "outputs/m")
         assert typist.states() == ["done", "failed"]
 
 
@@ -668,11 +683,97 @@ def test_a_store_that_is_not_made_or_forgets(typist: Typist) -> None:
     typist.type(typist.way("make one with"), code=74)
     typist.type(typist.way("if it may be borne, once"))
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DELETE FROM batchedit.migration WHERE number = 3")
+        # As it was before the newest migration: without what that one makes.
+        connection.execute("DROP TABLE batchedit.mark, batchedit.mark_event, batchedit.flag CASCADE")
+        connection.execute("DROP FUNCTION batchedit.marks_of, batchedit.put_flags, batchedit.take_in_marks")
+        connection.execute("DROP FUNCTION batchedit.put_mark")
+        connection.execute("DELETE FROM batchedit.migration WHERE number = 4")
     typist.do("workers", "--store", url, code=74)
     typist.type(typist.way("once its workers have ended"), code=74)
     typist.type(typist.way("if it may be borne, once"))
     assert "nobody works in this store" in typist.do("workers", "--store", url).stdout
+
+
+def test_a_run_that_a_store_took_over(typist: Typist) -> None:
+    url = new_database()
+    store = ("--store", url)  # most people have it in the environment
+    manifest(typist.folder / "m.csv", 2)
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("run", "m.csv", *on(it, "--max-cost", "0.05"), code=75)
+        typist.do("runs", "--import", "outputs/m", *store)
+        typist.type(typist.way("to go on"), "--max-cost", "none", "--yes")
+        assert bought(it) == 2
+        typist.do("runs", *store)
+        typist.type(typist.way("to look through the pictures"), *store)
+        it.set_faults(["job:slow@600=first:9"])
+        manifest(typist.folder / "n.csv", 3)
+        typist.do("plan", "n.csv", *on(it)[:2])
+        child = typist.nursery.start("run", "n.csv", *on(it, *store, "--fresh"), cwd=typist.folder)
+        until(lambda: "to see how it goes" in str(typist.do("runs", *store).stdout))
+        assert "going on" in typist.type(typist.way("to see how it goes"), *store, code=None).stdout
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("UPDATE batchedit.run SET halted = 'it went back in time' WHERE name = 'm'")
+    typist.do("runs", *store)
+    typist.type(typist.way("once it is clear which server"), *store)
+    assert "went back" not in typist.do("runs", *store).stdout
+
+
+def test_a_store_that_could_not_take_a_run_over(typist: Typist) -> None:
+    url = new_database()
+    manifest(typist.folder / "m.csv", 1)
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("run", "m.csv", *on(it))
+        (picture,) = (typist.folder / "outputs" / "m" / "files").iterdir()
+        content = picture.read_bytes()
+        picture.write_bytes(b"another picture")
+        typist.do("runs", "--import", "outputs/m", "--store", url, code=74)
+        typist.type(typist.way("all of it"), code=1)
+        picture.write_bytes(content)
+        given_up = ("runs", "--import", "outputs/m", "--store", url)
+        typist.nursery.start(*given_up, cwd=typist.folder, doom=("given_up", 1)).wait()
+        typist.do("run", "m.csv", *on(it, "--store", url), code=64)
+        assert "everything adds up" in typist.type(typist.way("it is ended by")).stdout
+        assert bought(it) == 1
+
+
+# --- messages and questions -----------------------------------------------------------------------
+
+
+def test_what_a_message_says_to_type(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 1)
+    with hook() as (url, came), serve(SandboxConfig(**QUICK)) as it:
+        typist.do("run", "m.csv", *on(it, "--notify", url))
+        until(lambda: len(came) == 2)
+        told = "\n".join(message["text"] for message in came)
+        watch, review = (re.search(rf"→ {aim}: (.*)", told) for aim in ("to see how it goes", "to look at them"))
+        assert watch is not None
+        assert review is not None
+        assert "1 done" in typist.type(watch[1]).stdout
+        typist.reviews(review[1])
+
+
+def test_where_the_pictures_of_a_canary_are_looked_at(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 4)
+    with serve(SandboxConfig(**QUICK)) as it:
+        arguments = ["run", "m.csv", "--base-url", it.url, "--canary", "2"]
+        dialogue = (("Buy 2 first", "y\n"), ("Buy the other 2", "n\n"))
+        shown, code = at_a_terminal(arguments, typist.folder, *dialogue)
+        assert code == 64, shown
+        look = re.search(r"another terminal: (batchedit gallery \S+)", " ".join(shown.split()))
+        assert look is not None, shown
+        typist.type(look[1])
+
+
+def test_a_run_that_was_moved_away(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 1)
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("run", "m.csv", *on(it))
+        (typist.folder / "outputs" / "m").rename(typist.folder / "moved")
+        typist.do("run", "m.csv", *on(it)[:2], code=64)
+        typist.type(typist.way("to go on in it where it is now").replace("FOLDER", "moved"), *on(it)[:2])
+        assert bought(it) == 1
 
 
 # --- odd names ------------------------------------------------------------------------------------
