@@ -116,6 +116,7 @@ def give_pictures(objects: Objects, pictures: Mapping[str, Path]) -> None:
     there = objects.sizes(BLOBS)
 
     def give(one: tuple[str, Path]) -> None:
+        """Put one picture there, unless the store has it already."""
         sha256, path = one
         key = f"{BLOBS}/{sha256}"
         try:

@@ -183,6 +183,7 @@ def _handler(watch: Watch) -> type[BaseHTTPRequestHandler]:
         timeout = 10
 
         def do_GET(self) -> None:
+            """``/metrics`` for Prometheus, ``/healthz`` and ``/readyz`` for Kubernetes (200 or 503)."""
             path = urlsplit(self.path).path
             if path == "/metrics":
                 self._answer(200, generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4)

@@ -258,6 +258,7 @@ class Downloader:
         unpack: Callable[[bytes], bytes] | None = None
 
         async def take(chunk: bytes) -> None:
+            """Unpack a piece of the body and write whole blocks. _FlawError where it is too large or too slow."""
             nonlocal came, unpack, block
             unpack = unpack or unpacker(response, chunk)
             came += len(chunk)

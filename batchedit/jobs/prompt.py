@@ -111,6 +111,7 @@ class Merge:
         left: dict[str, None] = {}
 
         def put_cell(found: re.Match[str]) -> str:
+            """The row's cell for a column in braces; braces that name none stay as they are."""
             column = self._columns.get(plain(found.group(1)))
             if column is None:
                 left[found.group()] = None

@@ -70,6 +70,7 @@ class Workbook:
 
     @property
     def notes(self) -> tuple[str, ...]:
+        """What a person should know of how the sheet was read, a sentence each."""
         found = list(self._notes)
         found += [
             f"the number format {shown(code)!r} is not one that batchedit knows: such cells are read as plain values "

@@ -69,6 +69,7 @@ def call(act: Callable[[Request, Payload], Awaitable[Payload]]) -> Handler:
     """A call of the page: JSON in, JSON out. What goes wrong is a sentence, and what to do about it."""
 
     async def answer(request: Request) -> Response:
+        """What ``act`` says, or the sentence that refuses it."""
         try:
             told = await read_json(request)
             if not isinstance(told, dict):
