@@ -184,10 +184,8 @@ class Expander:
 
     def expand(self, row: Row | BadRow) -> list[ResultLine] | InvalidLine:
         """The lines of one row, or all that is wrong with it."""
-        if isinstance(row, BadRow) and all(map(is_invisible, row.raw)):
-            return InvalidLine(row.number, "", (CellProblem(LEFT_OUT, "", "is a line with nothing to be seen in it"),))
         if isinstance(row, BadRow):
-            return InvalidLine(row.number, "", (CellProblem("", value_shown(row.raw), row.reason),))
+            return _bad_line(row)
         number, cells, _ = row
         cell = cells.get(self.id_column) if self.id_column else None
         id_ = cell.strip() if type(cell) is str and cell[:1] != "=" else id_text(cell)
@@ -320,12 +318,21 @@ class Expander:
             shown_size = str(inputs.get(self._size_field, ""))
             for variant, suffix in self._suffixes:
                 key = self._maker.key(digested, suffix)
-                line = self._line(number, id_, cells, text.decode(), key, shown_size, variant, over)
-                lines.append(line._replace(moves=True) if digested != text else line)
+                moves = digested is not text and digested != text
+                lines.append(self._line(number, id_, cells, text.decode(), key, shown_size, variant, over, moves))
         return lines
 
     def _line(
-        self, number: int, id_: str, cells: dict[str, Any], inputs: str, key: JobKey, size: str, variant: int, over: str
+        self,
+        number: int,
+        id_: str,
+        cells: dict[str, Any],
+        inputs: str,
+        key: JobKey,
+        size: str,
+        variant: int,
+        over: str,
+        moves: bool,
     ) -> ResultLine:
         job = self._known.find(key) if self._known is not None else None
         if job is None:
@@ -349,7 +356,7 @@ class Expander:
         elif version > 1:
             name = f"{name}-v{version}"
         wanted = Job(key, self._model, inputs, name, size, variant, self._revision, version)
-        return ResultLine(number, id_, wanted, slot, twin, over, pictures=self._pictures.in_row)
+        return ResultLine(number, id_, wanted, slot, twin, over, moves, self._pictures.in_row)
 
     def _told_apart(self, name: str, slot: int, row: int, id_: str) -> tuple[str, int]:
         """Another name for a second job of one name. An explicit template's clash is noted and refused at the end."""
@@ -381,6 +388,12 @@ class Expander:
         used = [column for name, column, _ in self._columns if not self._schema.fields[name].picture]
         used += self._prompt.columns if self._prompt else ()
         return tuple(dict.fromkeys(column for column in used if column != self.id_column))
+
+
+def _bad_line(row: BadRow) -> InvalidLine:
+    if all(map(is_invisible, row.raw)):
+        return InvalidLine(row.number, "", (CellProblem(LEFT_OUT, "", "is a line with nothing to be seen in it"),))
+    return InvalidLine(row.number, "", (CellProblem("", value_shown(row.raw), row.reason),))
 
 
 def expand_all(

@@ -28,9 +28,8 @@ class Oddities:
 
     def see_text(self, text: str, row: int, id_: str) -> None:
         """A text that goes out."""
-        if text.isascii() and "[" not in text and "%" not in text and "<<" not in text:
-            return  # as nearly every text of a million
-        self.bracketed.update(self.columns_in(text))
+        if "[" in text or "%" in text or "<<" in text or "«" in text:
+            self.bracketed.update(self.columns_in(text))
         if not text.isascii() and (word := garbled_word(text)):
             self.garbled_word = self.garbled_word or shown(word, 40)
             self.garbled.add(row, id_)

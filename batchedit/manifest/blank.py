@@ -35,6 +35,8 @@ _FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | froze
 
 def is_blank(text: str) -> bool:
     """Whether nothing of ``text`` is to be seen: a zero-width space is no prompt."""
+    if "!" <= text[:1] <= "~":  # as nearly every text of a large sheet
+        return False
     return not text or text.isspace() or (not text.isascii() and all(map(is_invisible, text)))
 
 

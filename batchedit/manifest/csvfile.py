@@ -95,7 +95,7 @@ class CsvManifest:
                         if "\n" in raw and (reason := _swallowed(raw, self.form.delimiter, width)):
                             yield BadRow(number, reason, raw)
                             continue
-                        if "\0" in raw or (not raw.isascii() and not _is_text(raw)):
+                        if tape.suspect and ("\0" in raw or not _is_text(raw)):
                             yield BadRow(number, _not_text(raw, self.form), raw)
                             continue
                         if not values[0] and not any(values):
@@ -220,6 +220,8 @@ class _Tape:
         """Lines that were told as records."""
         self._held: list[str] = []
         self._at = 0  # of what is held, so many were told
+        self.suspect = False
+        """Whether anything that is held is no text. A record is told before the block behind its last line is read."""
 
     def record(self, line_num: int) -> str:
         """The text of the record that ends with line ``line_num``, with its line ends."""
@@ -236,6 +238,8 @@ class _Tape:
             size += sum(map(len, block))
             if self._held and size > _LONGEST:
                 raise _never_ends(self._held[0])
+            bad = "\0" in (text := "".join(block)) or not _is_text(text)
+            self.suspect = bad or (self.suspect and bool(self._held))
             self._held += block
             yield block
 

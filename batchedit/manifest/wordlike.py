@@ -15,7 +15,7 @@ _WITHIN_WORDS = frozenset("’‘'-–—\u00ad")
 """Marks that may stand between two letters."""
 
 _GARBLED = re.compile(
-    r"Ã[\u0080-\u00bfŒœŠšŸŽžƒˆ˜–-›€™]|â€[\u0080-\u00bf™œ“”˜¦–—]|Â[\u00a0-\u00bf]|ðŸ|[ÐÑ][\u0080-\u00bf][ÐÑ]"
+    r"Ã[\u0080-\u00bfŒœŠšŸŽžƒˆ˜–-›€™]|â€[\u0080-\u00bf™œ“”˜¦–—]|Â[\u00a0-\u00bf]|ðŸ|Ð[\u0080-\u00bf][ÐÑ]|Ñ[\u0080-\u00bf][ÐÑ]"
 ).search
 _AROUND = 30  # letters of the word on each side
 
