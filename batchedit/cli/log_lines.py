@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import click
 
@@ -11,6 +12,8 @@ from ..core.errors import BatcheditError
 from ..core.visible import as_lines, one_line
 
 _state = {"asked": False}
+TOLD_BY_THE_RUN = frozenset({"run", "retry", "redo", "fetch", "cancel"})
+"""Commands whose start and end the run itself tells, with its id and what it came to."""
 _FALSE = frozenset({"", "0", "false", "no", "off", "n", "f"})
 
 
@@ -36,6 +39,26 @@ def note(name: str, message: str, **details: object) -> None:
     from ..commands.observers import JsonLines  # noqa: PLC0415 - `--help` needs none of it
 
     JsonLines(sys.stderr).note(name, message, **details)
+
+
+@contextmanager
+def tell_command(command: str) -> Iterator[dict[str, object]]:
+    """The start and the end of ``command`` as events. The caller puts its ``exit_code`` into what it is given."""
+    if not asked() or command in TOLD_BY_THE_RUN:
+        yield {}
+        return
+    note("started", f"{command} starts", command=command)
+    ended: dict[str, object] = {"exit_code": None}
+    try:
+        yield ended
+    except BatcheditError as error:
+        ended = {"exit_code": error.code, "stopped": str(error)}
+        raise
+    except click.exceptions.Exit as leave:
+        ended = {"exit_code": leave.exit_code}
+        raise
+    finally:
+        note("ended", f"{command} ends", command=command, **ended)
 
 
 def tell(text: str, name: str = "note") -> None:

@@ -53,10 +53,23 @@ def test_what_ends_a_command_is_a_line_too(tmp_path: Path, sandbox: RunningSandb
     assert (lines[-1]["code"], lines[-1]["hint"]) == (64, "the same command with --yes")
 
 
+def test_a_plan_had_no_start_and_no_end(tmp_path: Path, sandbox: RunningSandbox) -> None:
+    manifest(tmp_path / "m.csv", 2)
+    lines = events(inside("plan", "m.csv", "--base-url", sandbox.url, "--log-json", cwd=tmp_path).stderr)
+    assert (lines[0]["event"], lines[0]["command"]) == ("started", "plan")
+    assert (lines[-1]["event"], lines[-1]["exit_code"]) == ("ended", 0)
+    (tmp_path / "bad.csv").write_text("sku,image,prompt\nA,nothing,hi\n", encoding="utf-8")
+    refused = events(inside("plan", "bad.csv", "--base-url", sandbox.url, "--log-json", cwd=tmp_path, code=65).stderr)
+    assert (refused[-1]["event"], refused[-1]["exit_code"]) == ("ended", 65)
+    absent = events(inside("plan", "no.csv", "--base-url", sandbox.url, "--log-json", cwd=tmp_path, code=66).stderr)
+    assert [line["event"] for line in absent] == ["started", "ended", "error"]
+    assert (absent[1]["exit_code"], absent[1]["command"]) == (66, "plan")
+
+
 def test_a_word_that_is_wrong_is_told_in_a_line(tmp_path: Path) -> None:
     by_flag = inside("status", "m", "--log-json", "--jsn", cwd=tmp_path, code=64).stderr
     by_environment = inside("status", "m", cwd=tmp_path, code=66, env=environment(BATCHEDIT_LOG_JSON="1")).stderr
     for text, code in ((by_flag, 64), (by_environment, 66)):
-        (line,) = events(text)
+        line = events(text)[-1]
         assert (line["event"], line["code"]) == ("error", code)
     assert inside("status", "m", cwd=tmp_path, code=66).stderr.startswith("batchedit: ")
