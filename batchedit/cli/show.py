@@ -79,17 +79,18 @@ def _facts(what: Plan) -> Iterator[tuple[str, str]]:
     if what.invalid_rows:
         yield "invalid", number(what.invalid_rows, "row")
     if what.price:
-        yield (
-            "price",
-            f"{format_usd(what.price)} a picture ({what.price_source}), {format_usd(what.estimate)} for what is new"
-            + (PLAY if what.is_rehearsal else ""),
-        )
+        each = f"{format_usd(what.price)} {_priced_unit(what)} ({what.price_source})"
+        yield "price", f"{each}, {format_usd(what.estimate)} for what is new{PLAY if what.is_rehearsal else ''}"
     else:
         known = f"{what.other_price} (the catalogue); what a picture costs is " if what.other_price else ""
         yield "price", f"{known}unknown (say it with --price USD to see the sum)"
     if cap := _cap(what):
         yield "at most", cap
     yield "results in", f"{what.folder}/"
+
+
+def _priced_unit(what: Plan) -> str:
+    return "a picture" if what.outputs == 1 else f"a job of up to {number(what.outputs, 'picture')}"
 
 
 def _parts(what: Plan) -> str:

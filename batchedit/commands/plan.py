@@ -66,7 +66,7 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
                     other = ""
                 what = replace(what, other_price=other)
             what = replace(what, balance=await balance(client, patient=False))
-    price, told = dearer(price, told, charged)
+    price, told = dearer(price * what.outputs, told, charged)
     return replace(what, price=price, price_source=told)
 
 

@@ -20,8 +20,9 @@ BALANCE_SECONDS = 10.0
 
 
 async def priced(what: Plan, run: Session, client: Client) -> Plan:
-    """The price of one job: ``--price``, else the catalogue's or what the service charged in earlier runs, whichever is
-    dearer; what this run was charged is believed rather than any. And the account's balance, where the service tells it.
+    """The price of one job, which may give several pictures: ``--price``, else the catalogue's or what the service charged
+    in earlier runs, whichever is dearer; what this run was charged is believed rather than any. And the account's balance,
+    where the service tells it.
 
     UsageError where nobody knows the price and there is a cap, which then can't be kept; ServiceUnavailableError where the
     one who knows can't be reached.
@@ -32,7 +33,7 @@ async def priced(what: Plan, run: Session, client: Client) -> Plan:
     if settings.price is None:
         price, told, other = await catalogue_price(client)
         charged = max(charged, checkpoint.earlier_cost)
-    price, told = dearer(price, told, charged)
+    price, told = dearer(price * what.outputs, told, charged)
     if not price and cap_after(settings.max_cost, checkpoint.cap) is not None:
         if not client.heard:
             raise ServiceUnavailableError(

@@ -18,7 +18,7 @@ from ..ledger.account import account_of
 from ..ledger.book import Book
 from ..ledger.register import Register
 from ..planning.other_runs import left_lines, reused_lines
-from ..planning.plan import Plan, with_forgotten, without_others
+from ..planning.plan import Plan, outputs_of, with_forgotten, without_others
 from ..pool.pool import Pool
 from ..pool.run_pool import collect_with_others
 from ..ports import Snapshot
@@ -256,5 +256,13 @@ def plan_of_run(run: Session) -> Plan:
     folder, strange = run.folder.path, not run.is_mine
     rehearsal = run.settings.sandbox
     return Plan(
-        str(folder), folder, run.settings.model, rows=0, to_buy=0, reused=0, strange=strange, is_rehearsal=rehearsal
+        str(folder),
+        folder,
+        run.settings.model,
+        rows=0,
+        to_buy=0,
+        reused=0,
+        strange=strange,
+        is_rehearsal=rehearsal,
+        outputs=outputs_of(run.checkpoint),
     )

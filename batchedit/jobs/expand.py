@@ -76,6 +76,8 @@ class Expander:
         self._columns = sources.columns
         self._base = {**self._schema.defaults, **sources.constants}
         self._required = {name for name, field in self._schema.fields.items() if field.required}
+        self.outputs = 1
+        """Pictures that a job so far gives at most, each of them paid."""
         self._size_field, self.sizes = sources.size_field, sources.sizes
         if self.sizes:
             self._base[self._size_field] = self.sizes[0]
@@ -267,6 +269,10 @@ class Expander:
             return InvalidLine(number, id_, tuple(self._problems(inputs, cells, problems or [])))
         return inputs
 
+    def _count_outputs(self, asked: Any) -> None:
+        if str(asked).isdecimal():
+            self.outputs = max(self.outputs, int(asked))
+
     def _text(self, cell: Any, cells: dict[str, Any]) -> str:
         """A cell for a field of plain text, ``{Column}`` in it filled. CellError for ``nan`` and the like."""
         text = cell if type(cell) is str else text_of(cell)
@@ -308,6 +314,8 @@ class Expander:
     def _lines(
         self, number: int, id_: str, cells: dict[str, Any], inputs: dict[str, Any], over: str
     ) -> list[ResultLine]:
+        if self._schema.count_field:
+            self._count_outputs(inputs.get(self._schema.count_field))
         lines: list[ResultLine] = []
         for size in self.sizes or _AS_IT_STANDS:
             if size is not None:

@@ -43,12 +43,19 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """``fields`` in the schema's order, ``defaults`` for those that may be left out, and the check of a whole input."""
+    """``fields`` in the schema's order, ``defaults`` for those that may be left out, and the check of a whole input.
+    ``count_field`` is the input that says how many pictures one job gives, "" where the model has none.
+    """
 
     fields: dict[str, Field]
     defaults: dict[str, Any]
     is_valid: Callable[[Any], bool]
     errors: Callable[[Any], Iterator[Any]]
+    count_field: str = ""
+
+
+COUNT_FIELDS = ("number_of_images", "num_images", "num_outputs")
+"""What models call the number of pictures that one job gives, each of them paid (CONTRACT: nano-banana-2)."""
 
 
 def compile_schema(schema: dict[str, Any], pictures: Pictures) -> Schema:
@@ -72,7 +79,8 @@ def compile_schema(schema: dict[str, Any], pictures: Pictures) -> Schema:
         for name, field in fields.items()
         if "default" in field.spec and not field.required and not field.picture and field.spec["default"] is not None
     }
-    return Schema(fields, defaults, validator.is_valid, validator.iter_errors)
+    counted = next((name for name in COUNT_FIELDS if name in fields), "")
+    return Schema(fields, defaults, validator.is_valid, validator.iter_errors, counted)
 
 
 def is_picture(name: str, spec: dict[str, Any]) -> bool:

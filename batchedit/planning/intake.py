@@ -97,6 +97,7 @@ class _Count:
 
     def facts(self) -> dict[str, str]:
         """What the run keeps of this intake."""
+        self.survey.outputs = self.expander.outputs
         return {
             "survey": survey_text(self.survey, self.expander.guesses),
             "local_pictures": "1" if self.expander.local_pictures else "",
@@ -133,6 +134,7 @@ class _Count:
             left_out=dict(survey.left_out),
             guesses=expander.guesses,
             is_rehearsal=settings.sandbox,
+            outputs=expander.outputs,
             invalid=[shown_invalid(line, form) for line in survey.invalid],
             examples=[shown_line(line, form) for line in survey.examples],
             edits=[replace(e, row=sheet_row(form, e.row), id=row_id(form, e.row, e.id)) for e in edits],

@@ -37,7 +37,8 @@ class Plan:
     meant and is not bought. ``balance`` is what the account holds, in micro-dollars, None if that is not told.
     ``other_runs`` counts what other runs have and is not bought here. Rows in ``invalid``, ``examples`` and ``edits`` have
     the sheet's own numbers; ``row_word`` is what those count. ``strange``: a run that is not known to be this person's.
-    ``forgotten`` jobs were bought in it after its checkpoint, an older copy, was made.
+    ``forgotten`` jobs were bought in it after its checkpoint, an older copy, was made. A job gives at most ``outputs``
+    pictures, and its ``price`` is for so many.
     """
 
     source: str
@@ -79,6 +80,7 @@ class Plan:
     row_word: str = "row"
     strange: bool = False
     forgotten: int = 0
+    outputs: int = 1
 
     def objection(self) -> BatcheditError | None:
         """Why a yes that was said before the plan was seen (``--yes``, a program's call) does not hold for it."""
@@ -131,6 +133,12 @@ def plan_of_the_rest(checkpoint: Book, folder: RunFolder, settings: Settings, so
         **capped(settings, checkpoint.cap),
         **told,
     )
+
+
+def outputs_of(checkpoint: Book) -> int:
+    """How many pictures a job of the run gives at most."""
+    told: dict[str, Any] = read_fact(checkpoint, "survey", read_survey, {})
+    return int(told.get("outputs", 1))
 
 
 def forgotten_line(what: Plan) -> str:

@@ -16,7 +16,7 @@ from ..ports import HasElsewhere, StateOf
 EXAMPLES = 3
 EXAMPLES_WITHIN = 1000
 """Among so many pictures to buy the examples are looked for."""
-_KEPT_COUNTS = ("rows", "twins", "invalid_rows", "beyond")
+_KEPT_COUNTS = ("rows", "twins", "invalid_rows", "beyond", "outputs")
 TOLD_PROBLEMS = 200
 """So many invalid rows are kept to be told one by one; the rest is counted."""
 
@@ -29,7 +29,8 @@ class Survey:
     earlier run, ``edited`` are in the place of an older job, the rest is new. ``others`` counts what was bought before
     and is not done, by state. ``odd_ids`` counts new ones whose row's id holds letters beyond ASCII. ``inputs`` counts the
     sheet's pictures that go into what is to buy; it ``joins`` several of them in one job. ``state_of`` is how the jobs stood
-    before this manifest; ``elsewhere`` counts those that other runs have, and ``known`` those that this run knew.
+    before this manifest; ``elsewhere`` counts those that other runs have, and ``known`` those that this run knew. A job
+    gives at most ``outputs`` pictures.
     """
 
     limit: int | None = None
@@ -49,6 +50,7 @@ class Survey:
     known: int = 0
     elsewhere: int = 0
     invalid_rows: int = 0
+    outputs: int = 1
     others: Counter[State] = field(default_factory=Counter)
     invalid: list[InvalidLine] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)

@@ -42,6 +42,7 @@ class Order:
     inputs: dict[str, Any]  #: the other fields of the body
     price: int = 0  #: micro-dollars set aside for it
     actual: int = 0  #: micro-dollars it costs if a picture comes of it
+    outputs: int = 1  #: pictures that come of it; ``price`` and ``actual`` are for all of them
 
 
 @dataclass(slots=True)

@@ -46,7 +46,7 @@ class Files:
         """The picture of a finished job, whole or the Range asked for; the fault plan has not been asked yet."""
         self._service.clockwork.advance(now)
         job = self._service.ledger.jobs.get(request_id)
-        if job is None or job.state is not State.DONE or number >= self._service.config.images_per_job:
+        if job is None or job.state is not State.DONE or number >= job.order.outputs:
             return _NOT_FOUND
         if not links.alive(job, number, query, now):
             return _EXPIRED

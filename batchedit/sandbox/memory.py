@@ -58,6 +58,7 @@ class Memory:
         told = {"id": order.request_id, "ordinal": order.ordinal, "model": order.model_id, "prompt": order.prompt}
         kept = {"size": order.size, "images": order.images, "digest": order.digest, "inputs": _slim(order.inputs)}
         rest = {"seconds": order.seconds, "fate": order.fate, "price": order.price, "actual": order.actual}
+        rest["outputs"] = order.outputs
         self._write({"event": "accept", "at": now, **told, **kept, **rest})
         return self._accept(order, now)
 
@@ -214,6 +215,7 @@ def _order(event: dict[str, Any]) -> Order:
         inputs=event["inputs"],
         price=event["price"],
         actual=event["actual"],
+        outputs=event.get("outputs", 1),
     )
 
 

@@ -56,6 +56,7 @@ OTHER_MODELS: dict[str, dict[str, Any]] = {
             "image_urls": {"type": "array", "format": "image_uris", "maxItems": 20},
             "prompt": {"type": "string"},
             "safety_tolerance": {"type": "string", "default": None},
+            "number_of_images": {"type": "integer", "minimum": 1, "maximum": 4},
         },
     },
     "blackforestlabs/flux-1-kontext/pro/edit": {

@@ -176,6 +176,7 @@ class Service:
         pictures, prompt = given[0] if given else (), str(rest.pop("prompt", ""))
         size = str(rest.pop("size", "1:1"))
         images = tuple(self._kept(str(uri)) for uri in ([pictures] if isinstance(pictures, str) else pictures))
+        paid = int(rest.get("number_of_images") or 1)
         canonical = orjson.dumps([model_id, prompt, size, images, rest], option=orjson.OPT_SORT_KEYS)
         digest = hashlib.sha256(canonical).hexdigest()
         return Order(
@@ -189,8 +190,9 @@ class Service:
             seconds,
             fate,
             rest,
-            self.config.price_micros(),
-            self.config.actual_micros(),
+            self.config.price_micros() * paid,
+            self.config.actual_micros() * paid,
+            max(paid, self.config.images_per_job),
         )
 
     def _kept(self, uri: str) -> str:
@@ -235,8 +237,9 @@ class Service:
         if job.state is State.FAILED:
             ending["error"] = _MODERATED if job.order.fate == "moderated" else "The model failed to produce an output."
         elif job.state is State.DONE:
-            made = [base + links.path(self.config, job, number, now) for number in range(self.config.images_per_job)]
-            ending["output"] = {"image": made[0]} if self.config.outputs == "image" else {"images": made}
+            made = [base + links.path(self.config, job, number, now) for number in range(job.order.outputs)]
+            single = self.config.outputs == "image" and len(made) == 1
+            ending["output"] = {"image": made[0]} if single else {"images": made}
         return ending
 
     def _cost(self, job: Job, now: float, *, shown: bool) -> dict[str, Any]:

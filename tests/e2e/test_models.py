@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def test_the_catalogue_is_listed_and_searched(tmp_path: Path) -> None:
         assert "$0.05 a picture" in told
         found = inside("models", "banana", "--base-url", sandbox.url, cwd=tmp_path).stdout
         assert found.splitlines()[0].startswith("google/nano-banana-2/edit")
-        assert "  inputs  image_urls, prompt, safety_tolerance" in found
+        assert "  inputs  image_urls, prompt, safety_tolerance, number_of_images" in found
         assert inside("models", "nothing", "--base-url", sandbox.url, cwd=tmp_path, code=66).stdout
 
 
@@ -54,6 +55,25 @@ def test_a_sheet_of_another_model_is_bought(tmp_path: Path, model: str) -> None:
         inside("run", "m.csv", "--model", model, *on(sandbox), cwd=tmp_path)
         assert sandbox.ledger()["accepted"] == 1
     assert [row["result_status"] for row in rows(tmp_path / "outputs/m")] == ["done"]
+
+
+def test_several_pictures_a_job_were_priced_as_one(tmp_path: Path) -> None:
+    """The cap of $0.20 lets one job of three pictures through, not two; all three files are kept."""
+    (tmp_path / "m.csv").write_text(
+        "sku,image,prompt,number_of_images\nA,https://x.example/1.png,an ad,3\nB,https://x.example/2.png,an ad,2\n"
+    )
+    several = ("--model", "google/nano-banana-2/edit")
+    with serve(SandboxConfig(**QUICK)) as sandbox:
+        told = inside("plan", "m.csv", *several, "--base-url", sandbox.url, cwd=tmp_path).stdout
+        assert "$0.12 a job of up to 3 pictures (the catalogue), $0.24 for what is new" in told
+        stopped = inside("run", "m.csv", *several, *on(sandbox, "--max-cost", "0.20"), cwd=tmp_path, code=75)
+        assert sandbox.ledger()["accepted"] == 1, stopped.stderr
+        inside("run", "outputs/m", *on(sandbox, "--max-cost", "0.24"), cwd=tmp_path)
+        assert sandbox.ledger()["accepted"] == 2
+        assert sandbox.ledger()["charged_usd"] == 0.2
+    found = rows(tmp_path / "outputs/m")
+    assert [len(json.loads(row["result_files"])) for row in found] == [3, 2]
+    assert len(list((tmp_path / "outputs/m/files").iterdir())) == 5
 
 
 def test_the_calls_of_the_vendors_published_client(tmp_path: Path) -> None:
