@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -72,7 +71,7 @@ def test_several_pictures_a_job_were_priced_as_one(tmp_path: Path) -> None:
         assert sandbox.ledger()["accepted"] == 2
         assert sandbox.ledger()["charged_usd"] == 0.2
     found = rows(tmp_path / "outputs/m")
-    assert [len(json.loads(row["result_files"])) for row in found] == [3, 2]
+    assert [len(row["result_files"]) for row in found] == [3, 2]
     assert len(list((tmp_path / "outputs/m/files").iterdir())) == 5
 
 
