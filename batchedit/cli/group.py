@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import Command
+from .config_file import Command
 
 EPILOG = (
     "Exit codes: 0 done, 1 some rows failed, 64 usage, 65 manifest, 66 no such file, 69 service, 73/74 disk, "

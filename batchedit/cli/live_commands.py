@@ -17,7 +17,8 @@ from .completion import complete_run
 from .group import command
 from .json_output import print_json
 from .json_values import status_value
-from .options import COMMON_OPTIONS, JSON_OPTION, STORE_OPTION, given, options, wished_cap, wished_concurrency
+from .option_values import wished_cap, wished_concurrency
+from .options import COMMON_OPTIONS, JSON_OPTION, STORE_OPTION, given, options
 
 REDRAW_SECONDS = 1.0
 QUIET_SECONDS = 60.0

@@ -1,25 +1,16 @@
-"""Options: each once, with its environment twin, its place in the TOML file, and how its text becomes a setting."""
+"""Options: each once, with its environment twin and how its text becomes a setting, in the groups that the help shows."""
 
 from __future__ import annotations
 
-import datetime as dt
-import difflib
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from ..core.errors import UsageError
-from ..core.money import parse_usd
-from ..core.policy import NO_CAP, GivenCap
-from ..core.typed import quoted, to_type
-from ..core.visible import one_line
-from . import log_lines
 from .completion import complete_column
+from .option_values import cap, comma_list, concurrency, failures, lists, moment, pairs, rate, usd
 
 CONFIG_NAME = "batchedit.toml"
 
@@ -41,204 +32,6 @@ class Setting(click.Option):
         return [part.strip() for part in re.split(r"[;\n]", text) if part.strip()] if text else None
 
 
-class Command(click.Command):
-    """A command whose options may also stand in a TOML file: ``--config``, beside the manifest, or in this folder."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Find the file first: what it says becomes the defaults."""
-        if args:
-            told, _, _ = self.make_parser(ctx).parse_args(args=list(args))
-            path, named = _config_path(told.get("config"), told.get("manifest") or told.get("run"))
-            if path is not None:
-                ctx.default_map = {**(ctx.default_map or {}), **_read_config(path, self, named=named)}
-                ctx.meta["batchedit.config"] = str(path.absolute())
-                if not told.get("quiet"):
-                    if told.get("log_json") or ctx.default_map.get("log_json") is True:
-                        log_lines.ask()
-                    log_lines.tell(f"settings are read from {path.absolute()}", "settings")
-        return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """As click's; with ``--log-json`` its start and end are events."""
-        with log_lines.tell_command(self.name or "") as ended:
-            code = super().invoke(ctx)
-            ended["exit_code"] = code if isinstance(code, int) else 0
-            return code
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click's, under the headings of ``HEADINGS``."""
-        under: dict[str, list[tuple[str, str]]] = {}
-        for option in self.get_params(ctx):
-            if isinstance(option, click.Option) and (record := option.get_help_record(ctx)):
-                heading = HEADINGS.get(option.key, "Options") if isinstance(option, Setting) else "Options"
-                under.setdefault(heading, []).append(record)
-        for heading, records in under.items():
-            with formatter.section(heading):
-                formatter.write_dl(records)
-
-
-def _config_path(given: str | None, manifest: str | None) -> tuple[Path | None, bool]:
-    """The settings file, and whether somebody named it."""
-    import os  # noqa: PLC0415 - only here: the file's own place may stand in the environment
-
-    given = given or os.environ.get("BATCHEDIT_CONFIG")
-    if given:
-        if not Path(given).is_file():
-            raise UsageError(f"there is no settings file {given}", hint="look at the path behind --config")
-        return Path(given), True
-    places = [Path(manifest).parent] if isinstance(manifest, str) and manifest != "-" else []
-    for folder in (*places, Path()):
-        if (folder / CONFIG_NAME).is_file():
-            return folder / CONFIG_NAME, False
-    return None, False
-
-
-def _read_config(path: Path, command: click.Command, *, named: bool) -> dict[str, Any]:
-    """The options in ``path``. From a file that nobody ``named`` those of the manifest alone: it may have come with the
-    sheet, and data decides neither where the token goes nor whether to buy.
-    """
-    try:
-        told = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the settings file {path} can't be read: {error}") from None
-    mine = {option.key: option for option in command.params if isinstance(option, Setting)}
-    if not named:
-        told = _of_the_manifest(path, told, mine)
-    found: dict[str, Any] = {}
-    for name, value in told.items():
-        key = name.replace("-", "_")
-        if key not in ALL_KEYS:
-            near = difflib.get_close_matches(key, ALL_KEYS, n=1)
-            hint = (
-                f"did you mean {near[0].replace('_', '-')}?"
-                if near
-                else f"see {to_type(command.name or 'run', '--help')}"
-            )
-            raise UsageError(f"{path}: there is no setting {name!r}", hint=hint)
-        if key in mine and mine[key].name is not None:
-            found[mine[key].name] = _as_typed(value, mine[key])
-    return found
-
-
-def _of_the_manifest(path: Path, told: dict[str, Any], mine: Mapping[str, Setting]) -> dict[str, Any]:
-    """``told`` without what only a person may say. UsageError where that would leave a purchase without its limit."""
-    barred = {name: value for name, value in told.items() if name.replace("-", "_") in ALL_KEYS - TAKEN_UNNAMED}
-    if not barred:
-        return told
-    names, file = one_line(", ".join(barred)), one_line(str(path))
-    named = f"--config {quoted(path)}"
-    limits = {name: value for name, value in barred.items() if name.replace("-", "_") in _LIMITS & mine.keys()}
-    if limits and "max_cost" in mine:
-        typed = " ".join(
-            f"--{name}" if value is True else f"--{name} {quoted(_words(value))}" for name, value in limits.items()
-        )
-        raise UsageError(
-            f"{file} sets {names}; a settings file that nobody named gives manifest settings only, and without its limits "
-            "more might be bought than was meant",
-            hint=f"type them with the command: {typed}; or, if the file is yours: {named}",
-        )
-    log_lines.tell(
-        f"warning: {file} sets {names}, which is not taken: a settings file that nobody named gives manifest settings "
-        f"only (if the file is yours: {named})",
-        "warning",
-    )
-    return {name: value for name, value in told.items() if name not in barred}
-
-
-def _as_typed(value: Any, option: Setting) -> Any:
-    """A TOML value as it would have been typed: tables as NAME=VALUE, lists by commas."""
-    if isinstance(value, dict):
-        return [f"{name}={_words(inner)}" for name, inner in value.items()]
-    if option.multiple:
-        return [str(item) for item in (value if isinstance(value, list) else [value])]
-    return value if isinstance(value, bool) else _words(value)
-
-
-def _words(value: Any) -> str:
-    return ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
-
-
-# --- how text becomes a setting -------------------------------------------------------------------
-
-
-def pairs(values: tuple[str, ...]) -> dict[str, str]:
-    """``NAME=VALUE`` texts as a dict. click.BadParameter for one that is none."""
-    found: dict[str, str] = {}
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise click.BadParameter(f"{text!r} is not of the form NAME=VALUE")
-        found[name.strip()] = value
-    return found
-
-
-def _lists(values: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    return {name: _comma(text) for name, text in pairs(values).items()}
-
-
-def _comma(text: str | None) -> tuple[str, ...]:
-    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
-
-
-def _usd(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return parse_usd(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
-def _cap(text: str | None) -> GivenCap:
-    return NO_CAP if text == NO_CAP else _usd(text)
-
-
-def _concurrency(text: str) -> int:
-    if text == "auto":
-        return 0
-    if not text.isdigit() or not 1 <= int(text) <= 10_000:
-        raise click.BadParameter(f"{text!r} is neither auto nor a number from 1 to 10000")
-    return int(text)
-
-
-def wished_concurrency(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
-    """``-j`` of ``set``: None where it was not given."""
-    return None if text is None else _concurrency(text)
-
-
-def wished_cap(_ctx: click.Context, _param: click.Parameter, text: str | None) -> GivenCap:
-    """``--max-cost`` of ``set``: None where it was not given."""
-    return _cap(text)
-
-
-def _rate(text: str | None) -> float | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h)", text.strip())
-    if not match or float(match[1]) <= 0:
-        raise click.BadParameter(f"{text!r} is not a rate such as 5/s or 100/m")
-    return float(match[1]) / {"s": 1, "m": 60, "h": 3600}[match[2]]
-
-
-def _until(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        hour = dt.time.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a time of day such as 07:00") from None
-    # Without a zone, so that each moment gets the offset that holds on the wall by then: clocks may change in between.
-    now = dt.datetime.now()  # noqa: DTZ005 - as said
-    then = now.replace(hour=hour.hour, minute=hour.minute, second=hour.second, microsecond=0)
-    return (then if then > now else then + dt.timedelta(days=1)).timestamp()
-
-
-def _failures(text: str | None) -> str | None:
-    if text is not None and not re.fullmatch(r"[1-9]\d*|\d+(\.\d+)?%", text):
-        raise click.BadParameter(f"{text!r} is neither a number such as 20 nor a share such as 50%")
-    return text
-
-
 Convert = Callable[[Any], Any]
 
 
@@ -253,8 +46,6 @@ def setting(*names: str, convert: Convert | None = None, **kwargs: Any) -> Calla
     return click.option(*names, cls=Setting, callback=_converted(convert), **kwargs)
 
 
-# --- the options, in groups -----------------------------------------------------------------------
-
 MANIFEST_OPTIONS = (
     setting("--model", metavar="ID", help="The model to buy from.  [default: openai/gpt-4o-image/edit]"),
     setting("--schema", type=click.Path(), metavar="FILE", help="The model's input schema, if it is not built in."),
@@ -268,21 +59,21 @@ MANIFEST_OPTIONS = (
         help="Which column an input comes from.",
     ),
     setting("--set", multiple=True, metavar="FIELD=VALUE", convert=pairs, help="One value of an input for all rows."),
-    setting("--sizes", metavar="LIST", convert=_comma, help="Every row in each of these sizes, e.g. 1:1,2:3."),
+    setting("--sizes", metavar="LIST", convert=comma_list, help="Every row in each of these sizes, e.g. 1:1,2:3."),
     setting("--variants", type=click.IntRange(1, 100), default=1, help="Every row so many times.  [default: 1]"),
     setting(
         "--for",
         "over",
         multiple=True,
         metavar="COLUMN=A,B",
-        convert=_lists,
+        convert=lists,
         help="Every row with each of these values.",
     ),
     setting(
         "--fill-down",
         shell_complete=complete_column,
         metavar="LIST",
-        convert=_comma,
+        convert=comma_list,
         help="Columns whose value carries down within an id.",
     ),
     setting(
@@ -318,7 +109,7 @@ MANIFEST_OPTIONS = (
     ),
     setting("--no-check-images", is_flag=True, help="Ask no link at all, not even the first 20."),
     setting("--skip-invalid", is_flag=True, help="Go on without the rows that can't be bought."),
-    setting("--price", metavar="USD", convert=_usd, help="What one picture costs.  [default: the catalogue's]"),
+    setting("--price", metavar="USD", convert=usd, help="What one picture costs.  [default: the catalogue's]"),
 )
 
 MODEL_OPTIONS = MANIFEST_OPTIONS[:2]
@@ -336,14 +127,14 @@ CANARY_OPTION = setting(
 )
 
 LIMIT_OPTIONS = (
-    setting("-j", "--concurrency", default="20", metavar="N|auto", convert=_concurrency,
+    setting("-j", "--concurrency", default="20", metavar="N|auto", convert=concurrency,
             help="Jobs in flight.  [default: 20]"),
-    setting("--rate", metavar="N/s|N/m", convert=_rate, help="At most so many submissions."),
-    setting("--max-cost", metavar="USD|none", convert=_cap,
+    setting("--rate", metavar="N/s|N/m", convert=rate, help="At most so many submissions."),
+    setting("--max-cost", metavar="USD|none", convert=cap,
             help="Never spend more than this on this run, all in all; kept until another is given, none lifts it."),
-    setting("--stop-after-failures", metavar="N|P%", convert=_failures,
+    setting("--stop-after-failures", metavar="N|P%", convert=failures,
             help="Stop buying then.  [default: when the first 20 finished jobs all failed]"),
-    setting("--until", metavar="HH:MM", convert=_until, help="Stop buying at this time of day."),
+    setting("--until", metavar="HH:MM", convert=moment, help="Stop buying at this time of day."),
     setting("--poll-seconds", type=click.FloatRange(0.2), metavar="S",
             help="Look every S seconds instead of learning when."),
 )  # fmt: skip
@@ -482,7 +273,7 @@ TAKEN_UNNAMED = _keys(MANIFEST_OPTIONS) - {
     "image_root",  # it decides which files of this machine are sent
 }
 """What a settings file that nobody named may set."""
-_LIMITS = frozenset({"max_cost", "canary", "until", "stop_after_failures", "sandbox"})
+LIMIT_KEYS = frozenset({"max_cost", "canary", "until", "stop_after_failures", "sandbox"})
 """Without these more would be bought than their writer meant."""
 NOT_SETTINGS = frozenset({"config", "log_json", "quiet", "verbose", "yes", "notify", "detach", "metrics", "grace"})
 

@@ -73,7 +73,7 @@ def doubt(
     """
     from ..commands.doubt import doubt as decide  # noqa: PLC0415 - `--help` needs none of it
     from .host import attended  # noqa: PLC0415
-    from .options import pairs  # noqa: PLC0415
+    from .option_values import pairs  # noqa: PLC0415
     from .show import doubt_text  # noqa: PLC0415
 
     if more and bool(buy_again) == bool(write_off):

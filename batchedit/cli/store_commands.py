@@ -12,6 +12,7 @@ from ..core.visible import as_lines
 from .group import EPILOG, batchedit, command
 from .json_output import print_json
 from .json_values import workers_value
+from .option_values import wished_cap
 from .options import (
     COMMON_OPTIONS,
     GRACE_OPTION,
@@ -21,7 +22,6 @@ from .options import (
     WORK_OPTIONS,
     given,
     options,
-    wished_cap,
 )
 
 

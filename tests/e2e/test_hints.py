@@ -77,7 +77,7 @@ TABLE = {
     ("cli/show.py", "to_type('fetch', report.folder)"): "test_an_id_that_was_pasted_is_collected",
     ("cli/show.py", "to_type('template')"): "test_nobody_has_a_run_yet",
     ("cli/show.py", "to_type('run', '--help')"): "test_nobody_has_a_run_yet",
-    ("cli/options.py", "to_type(command.name or 'run', '--help')"): "test_a_setting_that_does_not_exist",
+    ("cli/config_file.py", "to_type(command.name or 'run', '--help')"): "test_a_setting_that_does_not_exist",
     ("cli/review_commands.py", "to_type('review', made.run)"): "test_from_the_gallery_to_the_delivery",
     ("cli/review_commands.py", "to_type('review', done.run)"): "test_from_the_gallery_to_the_delivery",
     ("cli/review_commands.py", "to_type('redo', run, '--use-notes')"): "test_from_the_gallery_to_the_delivery",
