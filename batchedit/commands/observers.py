@@ -15,6 +15,7 @@ import orjson
 
 from ..core.events import Accepted, Completed, Event, Saved
 from ..core.model import Record
+from ..core.money import to_json_usd
 from ..core.visible import one_line, visible_json
 from ..ports import Observer
 
@@ -56,7 +57,7 @@ class JsonLines:
         if record.problem is not None:
             line |= {"kind": record.problem.kind, "problem": record.problem.message, "http": record.problem.http}
         if isinstance(event, Completed):
-            line["cost_usd"] = None if event.cost is None else event.cost / 1_000_000
+            line["cost_usd"] = None if event.cost is None else to_json_usd(event.cost)
         if isinstance(event, Saved):
             line["files"] = [file.path for file in event.files]
         if isinstance(event, Accepted):

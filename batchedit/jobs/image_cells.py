@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from ..core.hosts import is_loopback
 from ..core.limits import FILE_MOST, REQUEST_MOST, URI_MOST, megabytes, uri_size
 from ..core.typed import quoted
 from ..images.formats import SHRINKABLE, media_type
@@ -44,9 +45,7 @@ _USUAL = re.compile(
 """Links that are plain wherever their host is: no port, nothing to decode, no second link inside, a picture's ending. Most
 are so, and a row of a large sheet should cost no more than this one look.
 """
-_LOOPBACK = re.compile(
-    r"http://(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])(?::\d{1,5})?/[^\s|<>\"]*", re.IGNORECASE
-).fullmatch
+_PLAIN_HTTP = re.compile(r"http://(\[[0-9a-f:]+\]|[a-z0-9.]+)(?::\d{1,5})?/[^\s|<>\"]*", re.IGNORECASE).fullmatch
 _DATA = re.compile(r"data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/]+={0,2}", re.IGNORECASE).fullmatch
 _SEVERAL = re.compile(r"\s+\|\s+|\s*(?:[,;|]|<br\s*/?>)?\s*[\r\n]+\s*", re.IGNORECASE)
 _RAW = re.compile(
@@ -162,7 +161,7 @@ class Pictures:
             if len(item) > URI_MOST:
                 raise CellError(f"is a data URI of {megabytes(len(item))}; the service takes 6 MiB")
             return item
-        if self._loopback and _LOOPBACK(item):
+        if self._loopback and (plain := _PLAIN_HTTP(item)) and is_loopback(plain[1]):
             return item
         if problem := _bad_link(item):
             raise CellError(problem)

@@ -86,7 +86,14 @@ def holder(folder: Path) -> str:
 
 
 def _is_held(path: Path, folder: Path) -> bool:
-    if not is_plain_file(path, folder):
+    return is_plain_file(path, folder) and is_locked(path)
+
+
+def is_locked(path: Path) -> bool:
+    """Does a process hold the lock on this file? It is asked for and given back at once; where there is no
+    file, none is made.
+    """
+    if not path.exists():
         return False
     lock = FileLock(path, timeout=0, is_singleton=False, thread_local=False)
     try:

@@ -27,6 +27,7 @@ from platformdirs import user_state_path
 
 from ..core.errors import LockedError
 from .book import Facts
+from .lock import is_locked
 from .register_file import NAME, RegisterFile, T, make_private, spare_folder
 
 __all__ = ["CHECKPOINT", "NAME", "VARIABLE", "Entry", "Register", "claim", "is_mine", "is_run"]
@@ -184,7 +185,7 @@ class Register:
     def is_buying(self, run: Path) -> bool:
         """Does a process live that may buy in ``run``? Ask inside ``alone``, so that asking keeps nobody out."""
         name = _mark(run)
-        return any(_is_held(file.folder / f"{name}.lock") for file in self._files)
+        return any(is_locked(file.folder / f"{name}.lock") for file in self._files)
 
     def _lock(self, name: str, seconds: float) -> FileLock | None:
         for file in self._files:
@@ -254,20 +255,6 @@ class Register:
             "lie beside this one or go on now, so what they bought may be bought again here; make that folder writable, or "
             f"give another one: export {VARIABLE}=DIR"
         )
-
-
-def _is_held(path: Path) -> bool:
-    if not path.exists():
-        return False
-    lock = FileLock(path, timeout=0.0, thread_local=False, is_singleton=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        return True
-    except OSError:
-        return False
-    lock.release()
-    return False
 
 
 def claim(checkpoint: Facts, environ: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..core.model import Counts, Money, State
-from ..core.money import MICRO, type_usd
+from ..core.money import MICRO, to_json_usd, type_usd
 from ..core.policy import admits, cap_for
 from ..core.slowdown import Slowdown
 from ..core.typed import to_type
@@ -81,10 +81,10 @@ class Report:
             "jobs": {state.value: count for state, count in sorted(self.counts.by_state.items())},
             "invalid_rows": self.invalid,
             "usd": {
-                "spent": money.spent / 1e6,
-                "reserved": money.held / 1e6,
-                "in_doubt": money.in_doubt / 1e6,
-                "max_cost": None if money.cap is None else money.cap / 1e6,
+                "spent": to_json_usd(money.spent),
+                "reserved": to_json_usd(money.held),
+                "in_doubt": to_json_usd(money.in_doubt),
+                "max_cost": None if money.cap is None else to_json_usd(money.cap),
             },
             "seconds": {"median": self.seconds_median, "p90": self.seconds_p90},
             "slowed": None if self.slowed is None else {"message": str(self.slowed), **self.slowed.as_json()},
