@@ -305,3 +305,17 @@ def test_a_link_reads_the_same_whether_its_host_was_met_before_or_not(host: str,
         return pictures
 
     assert told(met()) == told(Pictures(()))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.8.7:8123", "LOCALHOST:80", "[::1]:8123"])
+def test_a_sandbox_gives_plain_links_to_this_machine(host: str) -> None:
+    link = f"http://{host}/p/1.png"
+    assert Pictures((), loopback=True).read(link) == [link]
+    with pytest.raises(CellError):
+        read(link)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1.example.com", "10.0.0.1", "[::2]", "user@localhost"])
+def test_no_other_host_is_taken_for_this_machine(host: str) -> None:
+    with pytest.raises(CellError):
+        Pictures((), loopback=True).read(f"http://{host}/p/1.png")
