@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo demo-store test test-all lint wheel readme docs bench browser screenshots soak fuzz clean
+.PHONY: demo demo-store test test-all lint wheel readme docs bench browser screenshots soak soak-store fuzz clean
 
 demo: $(VENV)/demo
 	$(BIN)/batchedit run manifests/demo.csv --sandbox
@@ -36,6 +36,10 @@ bench: $(VENV)-bench/bench $(VENV)/dev
 
 soak: $(VENV)/dev
 	$(BIN)/python benchmarks/soak.py
+
+# The same of a shared ledger: four workers, PostgreSQL and an object store that are killed and come back.
+soak-store: $(VENV)/dev
+	$(BIN)/python benchmarks/soak_store.py
 
 readme: $(VENV)/dev
 	BATCHEDIT_WRITE_README=1 $(BIN)/python -m pytest -q tests/e2e/test_readme.py tests/cli/test_json.py

@@ -27,6 +27,7 @@ from .core.events import (
     Reserved,
 )
 from .core.model import Counts, JobKey, Money, Output, Problem, Record, SavedFile, State
+from .core.pace import AccountPace, PaceReport
 from .core.slowdown import Slowdown
 from .core.timing import Durations
 
@@ -145,6 +146,12 @@ class Ledger(Protocol):
         """Tell the others that this process lives, and take over what those had that don't. To be called from the event loop
         every ``beat_seconds``, so that a loop that hangs is not taken for alive. CheckpointError where it was taken for
         dead.
+        """
+        ...
+
+    async def share_pace(self, report: PaceReport) -> AccountPace | None:
+        """Tell the account's other workers how this one sends, and hear what holds for all. None where the ledger does not
+        answer, or there are no others: the pace is politeness, and no reason to end.
         """
         ...
 

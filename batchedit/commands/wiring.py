@@ -32,6 +32,7 @@ from ..runcomfy.client import Client
 from ..runcomfy.token import find_token
 from ..runcomfy.urls import check_base_url
 from ..scheduling.lifetimes import Lifetimes
+from ..scheduling.shared_rate import SharedRate
 from ..settings.model import Settings
 from .clock import SteadyClock
 from .file_store import blob_reader, objects_at
@@ -219,6 +220,7 @@ async def connected(
             rng=rng,
             lifetimes=lifetimes,
             wall=time,
+            posts=SharedRate(settings.rate) if checkpoint.shared else None,
         )
         yield (
             Pool(

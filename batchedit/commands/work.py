@@ -65,6 +65,7 @@ async def work(
             if host.stop.reason or done[found.name].error:
                 return list(done.values())
         if not open_runs and until_idle:
+            await to_thread.run_sync(store.check_halted, url, run)
             return list(done.values())
         if host.stop.reason:
             return list(done.values())

@@ -180,9 +180,19 @@ class Objects:
         sync_folder(path.parent)
 
     def _store(self) -> ObjectStore:
+        from obstore.exceptions import BaseError  # noqa: PLC0415 - takes its time
+
         with self._opening:
             if self._opened is None:
-                self._opened = self._open()
+                try:
+                    self._opened = self._open()
+                except BaseError:  # nothing was sent yet: no key, or one that is none
+                    if not self._scheme:
+                        raise
+                    raise FilesRefusedError(
+                        f"the keys that are set here for {self.url} are missing or can't be read",
+                        hint=_HINTS[self._scheme],
+                    ) from None
             return self._opened
 
     def _open(self) -> ObjectStore:

@@ -17,6 +17,7 @@ from ..core.approval import Approval
 from ..core.errors import BudgetReachedError, KnownRequestError, StaleRecordError
 from ..core.events import Accepted, CancelConfirmed, Completed, Errored, Event, Priced, Reserved, Reused
 from ..core.model import Counts, Money, Record, ResultLine, State
+from ..core.pace import AccountPace, PaceReport
 from ..core.policy import admits, why_refused
 from ..ports import Totals
 from .memory_book import MemoryBook
@@ -47,6 +48,10 @@ class MemoryCheckpoint(MemoryBook):
 
     async def beat(self) -> None:
         """There is nobody to tell."""
+
+    async def share_pace(self, report: PaceReport) -> AccountPace | None:  # noqa: ARG002 - there is nobody to tell
+        """See ``ports.Ledger``."""
+        return None
 
     def may_send(self) -> bool:
         """See ``ports.Ledger``."""

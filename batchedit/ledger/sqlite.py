@@ -28,6 +28,7 @@ from ..core.errors import (
 )
 from ..core.events import Accepted, CancelConfirmed, Completed, Errored, Event, Priced, Reserved, Reused
 from ..core.model import Counts, Money, Record, State
+from ..core.pace import AccountPace, PaceReport
 from ..core.policy import admits, why_refused
 from ..ports import Totals
 from .codec import STATE_COLUMNS, state_values
@@ -77,6 +78,10 @@ class SqliteCheckpoint(SqliteBook):
 
     async def beat(self) -> None:
         """See ``ports.Ledger``. The operating system's lock says who lives."""
+
+    async def share_pace(self, report: PaceReport) -> AccountPace | None:  # noqa: ARG002 - there is nobody to tell
+        """See ``ports.Ledger``."""
+        return None
 
     def may_send(self) -> bool:
         """See ``ports.Ledger``."""

@@ -15,9 +15,11 @@ import anyio
 from ..core.errors import ProxyRefusesError, ServiceUnavailableError, StoppedError, TokenError
 from ..core.events import Accepted, Declined, Lost, Refused
 from ..core.model import Kind
+from ..core.pace import AccountPace, PaceReport
 from ..ports import Api, Observer, SubmitEvent
 from ..scheduling.breaker import Breaker
 from ..scheduling.post_rate import PostRate
+from ..scheduling.shared_rate import SharedRate
 from ..scheduling.slowdown import Slowness
 from ..scheduling.suspension import Beats
 from .signal import Signal
@@ -67,12 +69,20 @@ class Posts:
         self._changed = changed
         self._started = clock()
         self._on_the_wire = 0
+        self._waiting = 0  # for their turn
         self._answered = False
         self._throttled_since: float | None = None
         self._asked_until = 0.0  # by the Retry-After of a POST's answer, unless one was accepted since
 
     async def turn(self, notice_suspension: Callable[[], None]) -> None:
         """Wait until one POST may go out, and take that turn."""
+        self._waiting += 1
+        try:
+            await self._turn(notice_suspension)
+        finally:
+            self._waiting -= 1
+
+    async def _turn(self, notice_suspension: Callable[[], None]) -> None:
         while True:
             notice_suspension()
             now = self._clock()
@@ -99,6 +109,15 @@ class Posts:
             wait = min(wait, self._until_told(now))
             with anyio.move_on_after(None if math.isinf(wait) else wait):
                 await self._changed.wait()
+
+    def report(self, rate: SharedRate) -> PaceReport:
+        """What the other workers of the account hear of this one."""
+        return rate.report(self._clock(), waits=self._waiting > 0)
+
+    def hear(self, rate: SharedRate, told: AccountPace) -> None:
+        """What holds for all workers of the account."""
+        rate.heard(self._clock(), told, self._rng)
+        self._changed.give()
 
     def _until_told(self, now: float) -> float:
         """Seconds until a service that never answered is given up; infinite where it did, or where none is missed."""

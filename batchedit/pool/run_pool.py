@@ -11,6 +11,7 @@ import anyio
 from ..core.errors import BatcheditError
 from ..core.model import Record, State
 from ..ports import Snapshot, Stop
+from ..scheduling.shared_rate import SharedRate
 from .failures import gravest
 from .pool import Pool
 from .prices import ask_prices
@@ -19,6 +20,8 @@ from .worker import resume, run_all
 REFRESH_SECONDS = 0.5
 PRICES_SECONDS = 20.0
 """How often a run asks for costs that came without the result."""
+PACE_SECONDS = 1.0
+"""How often the workers of an account tell each other how fast they send."""
 OTHERS_SECONDS = 1.0
 """So long a process without work waits until it looks what others have left."""
 
@@ -82,6 +85,7 @@ async def collect_with_others(
     try:
         async with anyio.create_task_group() as around:
             around.start_soon(_live, pool, stop)
+            around.start_soon(_share_pace, pool)
             while True:
                 await run_pool(pool, stop=stop, refresh=refresh, beside=beside)
                 if stop.reason or pool.governor.switch.halted or await ledger.rests():
@@ -102,6 +106,17 @@ async def _live(pool: Pool, stop: Stop) -> None:
     except BatcheditError as error:
         pool.governor.switch.halt(error)
         stop.throw(error)
+
+
+async def _share_pace(pool: Pool) -> None:
+    """Tell the account's other workers how fast the service takes POSTs, and hear it; what was heard last holds."""
+    posts = pool.governor.posts
+    if not isinstance(posts.rate, SharedRate):
+        return
+    while True:
+        if (told := await pool.checkpoint.share_pace(posts.report(posts.rate))) is not None:
+            posts.hear(posts.rate, told)
+        await anyio.sleep(PACE_SECONDS)
 
 
 async def _ask_prices_now_and_then(pool: Pool) -> None:

@@ -32,7 +32,7 @@ class PostRate:
     - the last ``_AGREE`` stretches between refusals delivered the same rate within their error, each of them well beyond a
       burst, and none since more of it without a refusal: a limit repeats itself, chance does not.
 
-    **Paced**. ``rate`` is ``_KEPT`` of the limit, the windowed maximum of what the last stretches delivered (``_WINDOW``
+    **Paced**. ``rate`` is ``KEPT`` of the limit, the windowed maximum of what the last stretches delivered (``_WINDOW``
     of them for a deep fall, ``_AGREE`` for a small one), the first ``burst`` of each left out: one short stretch lowers
     nothing. While the limit is only guessed at, each accepted POST that waited for the pace adds one a second (BBR's
     startup). Once it is known the rate stands, and short probes go ``_GAIN`` above it, for as long as it takes to overdraw
@@ -166,6 +166,14 @@ class PostRate:
         self.restart()
         self._free(now)
 
+    def know(self, now: float, limit: float) -> None:
+        """Somebody else has found out what the service bears, in POSTs a second. Measuring goes on from there."""
+        self.restart()
+        self._samples.clear()
+        self._best.clear()
+        self._votes.clear()
+        self._know(now, limit)
+
     # --- the bucket ---
 
     def _refill(self, now: float) -> None:
@@ -290,7 +298,7 @@ class PostRate:
     def _pace(self, now: float) -> None:
         """Back to the known limit; the next probe is due later."""
         assert self._limit is not None
-        self._set(_KEPT * self._limit)
+        self._set(KEPT * self._limit)
         self._probe_from = None
         held = max(0.0, self._held_until - max(now, self._held_from))
         known = max((what for when, what in self._best if now - when < _MEMORY_SECONDS), default=self._limit)
@@ -323,7 +331,7 @@ class PostRate:
 
 _SPARE = 1
 """Tokens of a learned rate's burst that stay unused."""
-_KEPT = 0.97  # of the limit that was measured
+KEPT = 0.97  # of the limit that was measured
 _LONGEST_HOLD = 300.0
 _TRICKLE = 10.0
 _FIRST_GUESS = 10.0

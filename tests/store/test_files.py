@@ -172,6 +172,31 @@ def test_a_store_that_can_t_keep_files_is_known_before_anything_is_bought(
         assert secret.encode() not in kept, "a key stands where others can read it"
 
 
+@pytest.mark.parametrize(
+    ("files", "env"),
+    [
+        ("gs://ads/x", {"GOOGLE_APPLICATION_CREDENTIALS": "nowhere.json"}),
+        ("gs://ads/x", {"GOOGLE_APPLICATION_CREDENTIALS": "half.json"}),
+        ("az://ads/x", {}),
+        ("az://ads/x", {"AZURE_STORAGE_ACCOUNT_NAME": "anna", "AZURE_STORAGE_ACCOUNT_KEY": "hush-hush !"}),
+    ],
+)
+def test_keys_of_another_cloud_that_cant_be_read_are_no_store_that_is_away(
+    tmp_path: Path, files: str, env: dict[str, str]
+) -> None:
+    """Missing and broken keys were told as a store that can't be reached: wait until it is back."""
+    (tmp_path / "half.json").write_text('{"private_key": "hush-hush"}')
+    manifest(tmp_path / "m.csv", 1)
+    env = {name: str(tmp_path / value) if value.endswith(".json") else value for name, value in env.items()}
+    with serve(SandboxConfig(**QUICK)) as sandbox:
+        told = ("run", "m.csv", *on(sandbox), "--files", files)
+        done = batchedit(*told, cwd=tmp_path, env=environment(**env), code=77)
+        assert "are missing or can't be read" in done.stderr
+        assert ("GOOGLE_APPLICATION_CREDENTIALS" if files[0] == "g" else "AZURE_STORAGE_ACCOUNT_NAME") in done.stderr
+        assert "hush" not in done.stderr
+        assert sandbox.ledger()["submits_seen"] == 0
+
+
 def test_a_picture_that_no_store_took_is_collected_by_the_next_command(
     shop: Shop, server: seaweed.SeaweedServer
 ) -> None:

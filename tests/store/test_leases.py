@@ -33,11 +33,11 @@ from batchedit.ledger.postgres.changes import encoded
 from batchedit.ledger.postgres.errors import HaltedError, LeaseOverError
 from batchedit.ledger.postgres.ledger import PostgresLedger
 from batchedit.ledger.postgres.shared_opening import open_shared
-from batchedit.ledger.postgres.store import IDLE_SECONDS, changing
+from batchedit.ledger.postgres.store import IDLE_SECONDS, changing, check_halted
 from tests.ledger.ledger_suite import FILES, HANDLE, OUTPUTS, PROBLEM
-from tests.store.proxy import Proxy
 from tests.support.factories import make_line
 from tests.support.postgres import MODEL, new_database, new_run
+from tests.support.proxy import Proxy
 
 pytestmark = pytest.mark.anyio
 
@@ -451,10 +451,16 @@ async def test_a_ledger_that_went_back_in_time_halts_all_workers(shop: Any) -> N
     it.sql(
         "UPDATE batchedit.job SET serial = 1, state = 'submitting', request_id = NULL WHERE run = %s AND id = 1", it.run
     )
-    with pytest.raises(HaltedError, match="went back in time"):
+    with pytest.raises(HaltedError, match="went back in time") as noticed:
         await play(one, record, Completed(3.0, OUTPUTS, 10))
-    with pytest.raises(HaltedError, match="nothing is bought in this run any more"):
+    with pytest.raises(HaltedError, match="nothing is bought in this run any more") as heard:
         await play(other, await first(other), Reserved(4.0, 10))
+    ((name,),) = it.sql("SELECT name FROM batchedit.run WHERE id = %s", it.run)
+    with pytest.raises(HaltedError, match=f"nothing is bought in the run {name} any more") as later:
+        check_halted(it.url, name)
+    for one_of_them in (noticed, heard, later):
+        assert one_of_them.value.code == 74
+        assert f"batchedit store lift {name}" in one_of_them.value.hint
 
 
 async def test_text_that_no_database_holds_is_kept_all_the_same(shop: Any) -> None:

@@ -20,10 +20,10 @@ from batchedit.ledger.postgres.shared import SharedCheckpoint
 from batchedit.ledger.postgres.shared_opening import open_shared
 from batchedit.ledger.postgres.store_copy import open_copy
 from tests.ledger.book_suite import finish, take_in
-from tests.store.proxy import Proxy
 from tests.support.cli import rows
 from tests.support.factories import make_line
 from tests.support.postgres import MODEL, shared_store
+from tests.support.proxy import Proxy
 from tests.support.review_process import Review
 from tests.support.store_team import Team, state_of
 

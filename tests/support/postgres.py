@@ -49,9 +49,23 @@ class Server:
 
     def ctl(self, *words: str) -> None:
         """``pg_ctl``, as the user that the server runs as."""
-        user: dict[str, Any] = {"user": self._server.system_user} if self._server.system_user else {}
-        command = [self._bin / "pg_ctl", "-D", self.folder / "data", "-w", *words]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60, **user)
+        self.tool("pg_ctl", "-D", self.folder / "data", "-w", *words)
+
+    @property
+    def user(self) -> str | None:
+        """Whom it runs as, where that is somebody else than who asks."""
+        return self._server.system_user or None
+
+    @property
+    def socket(self) -> str:
+        """The folder of its socket."""
+        return self.url.partition("host=")[2]
+
+    def tool(self, name: str, *words: object) -> None:
+        """One of PostgreSQL's programs, as the user that the server runs as."""
+        user: dict[str, Any] = {"user": self.user} if self.user else {}
+        command = [self._bin / name, *map(str, words)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=90, **user)
 
     def stop(self, how: str = "immediate") -> None:
         """``immediate``: as a crash."""
@@ -59,12 +73,48 @@ class Server:
 
     def start(self) -> None:
         """Again, at the same address."""
-        socket = self.url.partition("host=")[2]
-        self.ctl("-l", str(self.folder / "data" / "log"), "-o", f'-h "" -k {socket}', "start")
+        self.ctl("-l", str(self.folder / "data" / "log"), "-o", f'-h "" -k {self.socket}', "start")
 
     def restart(self, how: str = "immediate") -> None:
         self.stop(how)
         self.start()
+
+
+class Standby:
+    """A copy of ``primary`` that follows it by streaming, at an address of its own. It asks no standby itself."""
+
+    def __init__(self, primary: Server) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="bps", dir="/tmp"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        self._primary = primary
+        if primary.user:
+            shutil.chown(self.folder, primary.user)
+        primary.tool(
+            "pg_basebackup", "-D", self.folder / "data", "-h", primary.socket, "-U", "postgres", "-R", "-X", "stream"
+        )
+        self.start()
+
+    def start(self) -> None:
+        """It follows, if there is somebody to follow."""
+        asks = f'-h "" -k {self.folder} -c synchronous_standby_names='
+        self._ctl("-l", self.folder / "log", "-o", asks, "start")
+
+    def stop(self, how: str = "fast") -> None:
+        """What the primary commits meanwhile is not here."""
+        self._ctl("stop", "-m", how)
+
+    def promote(self) -> None:
+        """It is the primary now."""
+        self._ctl("promote")
+
+    def url(self, name: str) -> str:
+        """The address of the database ``name`` at whichever of the two is the primary."""
+        return (
+            f"postgresql://postgres@/{name}?host={self._primary.socket},{self.folder}&target_session_attrs=read-write"
+        )
+
+    def _ctl(self, *words: object) -> None:
+        self._primary.tool("pg_ctl", "-D", self.folder / "data", "-w", *words)
 
 
 @cache

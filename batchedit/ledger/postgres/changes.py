@@ -94,8 +94,7 @@ def _refusal(word: str, rest: str, record: Record, event: Event, money: Money) -
             "the id is kept in the store as an orphan, and is in no sum"
         ),
         "past": HaltedError(
-            f"the store holds less of {job} than it has confirmed: it went back in time",
-            hint="no worker buys any more. Look at which server or backup this is before anything else",
+            f"the store holds less of {job} than it has confirmed: it went back in time, and no worker buys any more"
         ),
     }
     if word == "account":

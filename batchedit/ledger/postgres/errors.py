@@ -7,6 +7,7 @@ import re
 import psycopg
 
 from ...core.errors import BatcheditError, CheckpointError, OutputError, ServiceUnavailableError, TokenError, UsageError
+from ...core.typed import to_type
 from ..errors import FULL_HINT
 from .url import blotted
 
@@ -25,6 +26,13 @@ class LeaseOverError(CheckpointError):
 
 class HaltedError(CheckpointError):
     """Nothing is bought in this run any more, for all workers, until a person has looked."""
+
+    def ends_with(self, run: str) -> None:
+        """Say how a person lets the run called ``run`` buy again."""
+        self.hint = (
+            "look first which server or backup this is and what it has forgotten (docs: Back up a store, and restore it); "
+            f"then {to_type('store', 'lift', run)}"
+        )
 
 
 _AT_THE_DOOR = (

@@ -26,6 +26,7 @@ from psycopg.types.json import Jsonb
 from ...core.errors import BatcheditError, CheckpointError
 from ...core.events import Accepted, Event, Reserved
 from ...core.model import Money, Record, State
+from ...core.pace import AccountPace, PaceReport
 from ...ports import Totals
 from ..codec import RECORD_COLUMNS, read_record
 from ..group_commit import Change, GroupCommit
@@ -46,6 +47,7 @@ QUIT_SECONDS = 2.0
 _RECORDS = f"SELECT {RECORD_COLUMNS} FROM {SCHEMA}.job JOIN {SCHEMA}.request USING (run, id) WHERE run = %s AND "
 _SAVE = f"SELECT {SCHEMA}.save(%s, %s, %s)"
 _RESERVE = f"SELECT {SCHEMA}.reserve(%s, %s, %s, %s, %s)"
+_SHARE_PACE = f"SELECT {SCHEMA}.share_pace(%s, %s, %s, %s, %s, %s)"
 _CLAIM = f"SELECT {SCHEMA}.claim(%s, %s, %s, %s)"
 _CLAIM_BOUGHT = f"SELECT {SCHEMA}.claim_bought(%s, %s, %s)"
 
@@ -218,6 +220,18 @@ class PostgresLedger:
             raise LeaseOverError("this worker was not heard of for longer than its lease; others have its jobs now")
         self._records.call(f"SELECT {SCHEMA}.adopt(%s)", (self.worker,))
 
+    async def share_pace(self, report: PaceReport) -> AccountPace | None:
+        """See ``ports.Ledger``."""
+        return await anyio.to_thread.run_sync(self._share_pace, report)
+
+    def _share_pace(self, report: PaceReport) -> AccountPace | None:
+        values = (self.run, self.worker, report.sends, report.rate, report.refused, report.held)
+        try:
+            ((told,),) = self._reservations.call(_SHARE_PACE, values, patience=0.0)
+        except BatcheditError:
+            return None
+        return AccountPace(**told)
+
     def may_send(self) -> bool:
         """May a POST that buys leave now? By this process's own clocks, without asking the store."""
         return self.lease.holds()
@@ -260,6 +274,8 @@ class PostgresLedger:
             if isinstance(change.error, HaltedError):
                 why = str(change.error)
                 self._records.call(f"SELECT {SCHEMA}.halt(%s, %s)", (self.run, why))
+                ((name,),) = self.ask(f"SELECT name FROM {SCHEMA}.run WHERE id = %s", self.run)
+                change.error.ends_with(name)
             if isinstance(change.error, LeaseOverError):
                 self.lease.is_lost = True
 

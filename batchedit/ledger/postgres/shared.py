@@ -21,6 +21,7 @@ from ...core.approval import Approval, StoreApproval
 from ...core.errors import BatcheditError
 from ...core.events import Accepted, Event, Reserved
 from ...core.model import Counts, Money, Record, ResultLine, State
+from ...core.pace import AccountPace, PaceReport
 from ...ports import Totals
 from ..book import Decisions
 from ..gallery_rows import flags_mark, read_flags
@@ -124,6 +125,10 @@ class SharedCheckpoint(SqliteCheckpoint):
     async def rests(self) -> bool:
         """See ``ports.Ledger``."""
         return await self._ledger.rests()
+
+    async def share_pace(self, report: PaceReport) -> AccountPace | None:
+        """See ``ports.Ledger``."""
+        return await self._ledger.share_pace(report)
 
     def may_send(self) -> bool:
         """See ``ports.Ledger``."""

@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 
 from ...core.errors import NotFoundError
 from .durability import Durability, check_durability, durability
-from .errors import mapped
+from .errors import HaltedError, mapped
 from .line import connect
 from .schema import SCHEMA, check_version, migrate
 from .url import blotted, check_url
@@ -100,6 +100,19 @@ def open_runs(url: str, name: str | None = None) -> list[RunSeen]:
             RunSeen(number, called, model, service, dict(connection.execute(facts, (number,))))
             for number, called, model, service in rows
         ]
+
+
+def check_halted(url: str, name: str | None) -> None:
+    """HaltedError (74) if one of the runs, or the one called ``name``, is halted."""
+    with opened(url) as connection:
+        query = (
+            f"SELECT name, halted FROM {SCHEMA}.run WHERE halted IS NOT NULL AND name = coalesce(%s, name) ORDER BY id"
+        )
+        row = connection.execute(query, (name,)).fetchone()
+    if row is not None:
+        error = HaltedError(f"nothing is bought in the run {row[0]} any more: {row[1]}")
+        error.ends_with(row[0])
+        raise error
 
 
 def check_run(url: str, name: str) -> None:

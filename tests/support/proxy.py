@@ -35,7 +35,12 @@ class Proxy:
             except OSError:
                 return
             server = socket.socket(socket.AF_UNIX)
-            server.connect(self._server)
+            try:
+                server.connect(self._server)
+            except OSError:  # the server is away: so is this
+                server.close()
+                client.close()
+                continue
             doomed = threading.Event()
             for one, other, watches in ((client, server, True), (server, client, False)):
                 threading.Thread(target=self._pump, args=(one, other, doomed, watches), daemon=True).start()
