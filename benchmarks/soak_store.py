@@ -260,8 +260,6 @@ class Field:
         if self._restart is not None:
             self._restart.join()
         self.proxy.close()
-        with suppress(subprocess.CalledProcessError):
-            self.postgres.stop("fast")
 
 
 def besiege(seed: int, told: argparse.Namespace, folder: Path) -> Siege:

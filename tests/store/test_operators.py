@@ -94,6 +94,19 @@ def test_what_is_in_doubt_is_bought_again_from_another_machine(team: Callable[..
     assert it.sandbox.ledger()["accepted"] == 4
 
 
+def test_what_failed_is_bought_anew_once_from_another_machine(team: Callable[..., Team], elsewhere: Path) -> None:
+    """A second person who types the same a moment later finds nothing left."""
+    it = team(3, faults=("job:failed=at:2",))
+    it.run("run", "m.csv", "--yes", code=1)
+    assert it.states() == {"failed": 1, "done": 2}
+    there(it, elsewhere, "retry", "m", "--yes", "--mine")
+    assert it.states() == {"done": 3}
+    assert it.sandbox.ledger()["accepted"] == 4
+    it.run("retry", "m.csv", "--yes", code=None)
+    assert it.sandbox.ledger()["accepted"] == 4
+    assert "everything adds up" in it.nursery.run("audit", "m", "--store", it.url, cwd=elsewhere).stdout
+
+
 def test_two_runs_at_the_places_of_one_account_both_end(team: Callable[..., Team], elsewhere: Path) -> None:
     """A run whose places another one has waits for them, and is not out of money."""
     it = team(4)
