@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 from ..commands.live import LiveState
 from ..core.model import State
-from ..core.money import format_usd
+from ..core.money import format_usd, label_play
 from ..core.visible import one_line
 from ..results.report import UNDER_WAY
-from .show import PLAY
 
 _NOBODY = "nobody works on it"
 _WORDS = {
@@ -52,7 +51,7 @@ def watched_lines(now: LiveState, *, play: bool = False) -> list[str]:
     jobs = ", ".join(f"{count:,} {name}" for count, name in words)
     money = f"{format_usd(now.spent)} spent, {format_usd(now.reserved)} reserved"
     cap = "" if now.cap is None else f", at most {format_usd(now.cap)}"
-    lines = [one_line(f"{now.folder}: {jobs}"), f"  money     {money}{cap}{PLAY if play else ''}", *live_lines(now)]
+    lines = [one_line(f"{now.folder}: {jobs}"), f"  money     {money}{cap}{label_play(play)}", *live_lines(now)]
     return [*lines, *(one_line(f"  picture   {picture.get('file')}") for picture in now.last_pictures[-3:])]
 
 

@@ -8,13 +8,13 @@ from typing import Any
 from ..commands.quote import Quote
 from ..core.errors import BatcheditError
 from ..core.model import State
-from ..core.money import format_usd
+from ..core.money import format_usd, label_play
 from ..core.typed import to_type
 from ..core.visible import as_lines
 from ..results.report import Report, next_steps
 from ..review.notify import summary
 from ..run_folder import near
-from .show import PLAY, number
+from .show import number
 
 
 def started(quote: Quote) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def ended(report: Report) -> dict[str, Any]:
     event = "canary_waiting" if report.rest_waits else "stopped" if report.halted else "finished"
     word = {"canary_waiting": "waits for your yes", "stopped": "has stopped"}.get(event, "is finished")
     wanted = sum(counts.by_state.values())
-    spent = f"{format_usd(report.money.spent)} spent{PLAY if report.play else ''}"
+    spent = f"{format_usd(report.money.spent)} spent{label_play(report.play)}"
     lines = [
         f"{_name(report.folder)} {word}: {done:,} of {number(wanted, 'picture')}, {spent}",
         *([f"why: {report.halted}"] if report.halted else []),
@@ -82,4 +82,4 @@ def _name(folder: Path) -> str:
 
 
 def _play(quote: Quote) -> str:
-    return PLAY if quote.what.is_rehearsal else ""
+    return label_play(quote.what.is_rehearsal)

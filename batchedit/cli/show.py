@@ -18,7 +18,7 @@ from ..commands.doubts import Doubt
 from ..commands.quote import Quote
 from ..commands.runs import RUNNING, Listed
 from ..core.model import InvalidLine, State
-from ..core.money import format_usd
+from ..core.money import format_usd, label_play
 from ..core.typed import to_type
 from ..core.visible import as_lines, one_line
 from ..manifest.rownames import named_row
@@ -29,7 +29,6 @@ from ..run_folder import near
 from ..settings.model import SANDBOX
 
 SHOWN_ROWS = 20
-PLAY = " (play money)"
 """Behind every sum of a run whose service is the sandbox."""
 
 
@@ -80,7 +79,7 @@ def _facts(what: Plan) -> Iterator[tuple[str, str]]:
         yield "invalid", number(what.invalid_rows, "row")
     if what.price:
         each = f"{format_usd(what.price)} {_priced_unit(what)} ({what.price_source})"
-        yield "price", f"{each}, {format_usd(what.estimate)} for what is new{PLAY if what.is_rehearsal else ''}"
+        yield "price", f"{each}, {format_usd(what.estimate)} for what is new{label_play(what.is_rehearsal)}"
     else:
         known = f"{what.other_price} (the catalogue); what a picture costs is " if what.other_price else ""
         yield "price", f"{known}unknown (say it with --price USD to see the sum)"
@@ -107,7 +106,7 @@ def _cap(what: Plan) -> str:
     if what.max_cost is None:
         return f"no limit (--max-cost none{was})" if was else ""
     kept = f"this run's --max-cost {format_usd(what.max_cost)[1:]}; --max-cost none lifts it"
-    return f"{format_usd(what.max_cost)} ({f'--max-cost{was}' if given else kept})"
+    return f"{format_usd(what.max_cost)} ({f'--max-cost{was}' if given else kept}){label_play(what.is_rehearsal)}"
 
 
 def _since_last_time(what: Plan) -> str:
@@ -139,7 +138,7 @@ def _unpayable(what: Plan) -> Iterator[str]:
     """What is asked for costs more than the account holds."""
     if what.balance is not None and what.to_buy and what.balance < max(1, what.estimate):
         comes_to = f"; what is to be bought comes to {format_usd(what.estimate)}" if what.price else ""
-        yield f"the account's balance is {format_usd(what.balance)}{comes_to}"
+        yield f"the account's balance is {format_usd(what.balance)}{comes_to}{label_play(what.is_rehearsal)}"
 
 
 def quote_text(quote: Quote) -> str:
@@ -150,13 +149,15 @@ def quote_text(quote: Quote) -> str:
         tested = canary_text(quote.canary, quote.what.folder, play=quote.what.is_rehearsal)
         return tested if quote.price_before else f"{plan_text(quote.what)}\n{tested}"
     if quote.rose:
-        return f"a picture was charged {format_usd(quote.price)}, not {format_usd(quote.price_before)} as it was quoted"
+        now, before = format_usd(quote.price), format_usd(quote.price_before)
+        return f"a picture was charged {now}, not {before} as it was quoted{label_play(quote.what.is_rehearsal)}"
     return plan_text(quote.what)
 
 
 def question(quote: Quote) -> str:
     """The question itself. It names everything that a yes allows, until the next question."""
-    price = f" for about {format_usd(quote.estimate)}" if quote.price else ""
+    play = label_play(quote.what.is_rehearsal)
+    price = f" for about {format_usd(quote.estimate)}{play}" if quote.price else ""
     what = number(quote.count, "picture")
     if quote.rest:
         what = f"{quote.count:,} first"
@@ -166,7 +167,7 @@ def question(quote: Quote) -> str:
     if quote.rest:
         words.append(f"You are asked again before the other {quote.rest:,}.")
     if quote.times > 1:
-        most = f" and {format_usd(quote.at_most * quote.price)}" if quote.price else ""
+        most = f" and {format_usd(quote.at_most * quote.price)}{play}" if quote.price else ""
         words.append(f"Where an answer is lost it is bought once more: at most {quote.at_most:,} purchases{most}.")
     return " ".join(words)
 
@@ -246,7 +247,7 @@ def runs_text(runs: Sequence[Listed]) -> str:
 
 def _run_lines(run: Listed) -> Iterator[str]:
     yield f"{run.folder.name} ({run.folder}): {run.state}"
-    play = PLAY if run.service == SANDBOX else ""
+    play = label_play(run.service == SANDBOX)
     if jobs := _jobs(run):
         yield f"  jobs      {jobs}"
         yield f"  money     {format_usd(run.money.spent)} spent, {format_usd(run.money.in_doubt)} in doubt{play}"
@@ -268,7 +269,7 @@ def _jobs(run: Listed) -> str:
 
 def canary_text(canary: CanaryReport, run: Path, *, play: bool = False) -> str:
     """What the first few of ``run`` came to, where to look at them, and what that means for the rest."""
-    lines = [f"canary: {canary.done} of {canary.jobs} done, {format_usd(canary.cost)} spent{PLAY if play else ''}"]
+    lines = [f"canary: {canary.done} of {canary.jobs} done, {format_usd(canary.cost)} spent{label_play(play)}"]
     if canary.failed or canary.in_doubt:
         lines[0] += f", {canary.failed} failed, {canary.in_doubt} in doubt"
     if canary.seconds:
@@ -277,7 +278,7 @@ def canary_text(canary: CanaryReport, run: Path, *, play: bool = False) -> str:
         rest = canary.remaining * statistics.fmean(canary.seconds) / max(1, min(canary.at_once, canary.remaining))
         lines.append(
             f"  the rest  {number(canary.remaining, 'picture')}: about {format_usd(canary.remaining * canary.price)}"
-            f"{PLAY if play else ''}"
+            f"{label_play(play)}"
             f" and {rest / 60:.0f} minutes"
         )
     lines += [f"  picture   {file}" for file in canary.files[:SHOWN_ROWS]]
@@ -305,11 +306,11 @@ def doubt_text(report: DoubtReport) -> str:
         lines.append(
             f"{number(len(in_doubt), 'job')} may have been bought; nobody can find out, so none is bought again"
         )
-        lines += [line for doubt in in_doubt for line in _doubt_lines(doubt)]
+        lines += [line for doubt in in_doubt for line in _doubt_lines(doubt, play=report.play)]
     if uncollected:
         were = "was bought and is" if len(uncollected) == 1 else "were bought and are"
         lines.append(f"{number(len(uncollected), 'job')} {were} not collected; each run and fetch asks for them again")
-        lines += [line for doubt in uncollected for line in _doubt_lines(doubt)]
+        lines += [line for doubt in uncollected for line in _doubt_lines(doubt, play=report.play)]
     lines += [f"  → {aim}: {command}" for aim, command in _doubt_commands(report, in_doubt, uncollected)]
     if in_doubt:
         lines.append("  → it was bought, and you found its id: the same with --request-id ROW=ID")
@@ -343,12 +344,12 @@ def _name(doubt: Doubt, report: DoubtReport) -> str:
     return doubt.record.job.name if shared or not rows else str(doubt.rows[0][0])
 
 
-def _doubt_lines(doubt: Doubt) -> Iterator[str]:
+def _doubt_lines(doubt: Doubt, *, play: bool) -> Iterator[str]:
     record = doubt.record
     rows = ", ".join(named_row(doubt.word, row, name) for row, name in doubt.rows) or "no row any more"
     at = dt.datetime.fromtimestamp(record.submitted_at or 0).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     paid = record.held or record.cost or 0
-    cost = format_usd(paid) if paid else "price unknown"
+    cost = f"{format_usd(paid)}{label_play(play)}" if paid else "price unknown"
     seen = record.problem.message if record.problem else ""
     yield f"  {rows}  {record.job.name}  {at}  {cost}  {seen}"
     if doubt.reply:
@@ -366,4 +367,4 @@ def _money(report: Report) -> str:
     ]
     if money.cap is not None:
         parts.append(f"at most {format_usd(money.cap)}")
-    return ", ".join(parts) + (PLAY if report.play else "")
+    return ", ".join(parts) + label_play(report.play)

@@ -16,6 +16,7 @@ from ..ledger.lock import run_lock
 from ..ledger.opening import reading
 from ..results.report import Report, room_for
 from ..run_folder import RunFolder, form_of_run
+from ..settings.model import SANDBOX
 from . import doubts as doubting
 from .finish import finish, write_report
 from .host import Host
@@ -33,7 +34,8 @@ from .wiring import client_for
 class DoubtReport:
     """What is still in doubt or uncollected, how many were decided just now, and how the run stands after a purchase.
 
-    ``room`` are the words that make room under the run's cap for one of them to be bought again.
+    ``room`` are the words that make room under the run's cap for one of them to be bought again. ``play``: its money is the
+    sandbox's.
     """
 
     folder: Path
@@ -42,6 +44,7 @@ class DoubtReport:
     written_off: int = 0
     bought: Report | None = None
     room: Sequence[str] = ()
+    play: bool = False
 
     @property
     def code(self) -> int:
@@ -83,8 +86,8 @@ async def doubt(
             if written_off:  # a no to the question leaves these given up
                 host.say(f"{written_off:,} written off")
             bought = await _buyagain(run, doubting.pick_to_buy(_doubts(run.checkpoint, folder), buy_again))
-    found, room = _doubts_of(folder)
-    return DoubtReport(folder.path, found, adopted, written_off, bought, room)
+    found, room, play = _doubts_of(folder)
+    return DoubtReport(folder.path, found, adopted, written_off, bought, room, play)
 
 
 def _note_crashes(folder: RunFolder, given: Given, host: Host) -> None:
@@ -113,9 +116,9 @@ def _which_doubts(folder: RunFolder, checkpoint: Book) -> str:
     return f"which there are: {to_type('doubt', folder.path)}"
 
 
-def _doubts_of(folder: RunFolder) -> tuple[list[doubting.Doubt], list[str]]:
+def _doubts_of(folder: RunFolder) -> tuple[list[doubting.Doubt], list[str], bool]:
     with reading(folder.checkpoint) as checkpoint:
-        return _doubts(checkpoint, folder), room_for(checkpoint, 1)
+        return _doubts(checkpoint, folder), room_for(checkpoint, 1), checkpoint.get("service") == SANDBOX
 
 
 def _write_off(folder: RunFolder, given: Given, host: Host, write_off: Sequence[str], buy_again: Sequence[str]) -> int:

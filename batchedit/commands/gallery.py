@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.errors import OutputError
 from ..core.model import Record, State
-from ..core.money import format_usd
+from ..core.money import format_usd, label_play
 from ..core.review import Card
 from ..core.steps import Steps, no_steps
 from ..disk import is_inside
@@ -24,6 +24,7 @@ from ..review.checks import Subject, check
 from ..review.page import render, write_page
 from ..review.payload import Table, payload, sources_of
 from ..run_folder import RunFolder
+from ..settings.model import SANDBOX
 from .file_store import bring
 from .kept_settings import Given
 from .local_session import LocalSession, opened_locally
@@ -162,8 +163,8 @@ def _summary(run: LocalSession, cards: Sequence[Card]) -> str:
     parts += [f"{states.count(state):,} {state.replace('_', ' ')}" for state in others if state in states]
     if invalid:
         parts.append(f"{invalid:,} invalid")
-    spent = run.checkpoint.money().spent
-    return " · ".join([*parts, f"{format_usd(spent)} spent"])
+    spent = format_usd(run.checkpoint.money().spent)
+    return " · ".join([*parts, f"{spent} spent{label_play(run.checkpoint.get('service') == SANDBOX)}"])
 
 
 def current_pictures(cards: Sequence[Card]) -> Iterator[Record]:

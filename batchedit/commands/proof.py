@@ -16,7 +16,7 @@ from ..core.errors import CheckpointCorruptError, IllegalEventError
 from ..core.events import Accepted, Reserved
 from ..core.lifecycle import advance
 from ..core.model import Job, JobKey, Record, SavedFile, State
-from ..core.money import format_usd
+from ..core.money import format_usd, label_play
 from ..disk import is_inside
 from ..files.objects import Objects
 from ..ledger.book import Book
@@ -25,6 +25,7 @@ from ..ledger.rescue import NAME as ACCEPTED_FILE
 from ..ledger.values import CAP_SET, Unreadable
 from ..manifest.rownames import row_name
 from ..manifest.rows import Form
+from ..settings.model import SANDBOX
 
 _SENSELESS = (ValueError, TypeError, LookupError, CheckpointCorruptError)
 """What reading a tampered value raises."""
@@ -42,7 +43,7 @@ class Finding:
 
 @dataclass
 class Audit:
-    """Sums over the whole log, and what does not fit. Money in micro-dollars."""
+    """Sums over the whole log, and what does not fit. Money in micro-dollars, of the sandbox's where it is ``play``."""
 
     jobs: int = 0
     events: int = 0
@@ -53,6 +54,7 @@ class Audit:
     spent: int = 0
     held: int = 0
     findings: list[Finding] = field(default_factory=list)
+    play: bool = False
 
     @property
     def clean(self) -> bool:
@@ -64,7 +66,7 @@ def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = 
     """Play the log again and compare. Reads every finished file once, from ``objects`` where they are kept there. ``form`` is
     the manifest's, for its row numbers.
     """
-    found = Audit()
+    found = Audit(play=checkpoint.get("service") == SANDBOX)
     records = {record.id: record for record in _readable(checkpoint, found)}
     played = _play(checkpoint, records, found)
     for record in records.values():
@@ -221,7 +223,7 @@ def lines(found: Audit) -> Iterator[str]:
     """The sums and every finding, for the screen."""
     yield f"jobs       {found.jobs:,}, events {found.events:,}"
     yield f"intentions {found.intentions:,}, accepted {found.accepted:,}"
-    yield f"money      {format_usd(found.spent)} spent, {format_usd(found.held)} reserved"
+    yield f"money      {format_usd(found.spent)} spent, {format_usd(found.held)} reserved{label_play(found.play)}"
     yield f"files      {found.files:,} with their sha256, {found.bytes:,} bytes"
     for finding in found.findings:
         where = ", ".join(finding.rows) if finding.rows else f"job {finding.job}" if finding.job else "run"

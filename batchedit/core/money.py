@@ -37,6 +37,11 @@ def read_json_usd(value: Any, *, signed: bool = False) -> int | None:
     return _whole(amount)
 
 
+def label_play(play: bool) -> str:
+    """What stands behind a sum that the sandbox's play money is counted in; empty for real money."""
+    return " (play money)" if play else ""
+
+
 def format_usd(micros: int) -> str:
     """40_000 to ``"$0.04"``: two decimals, more only where the amount has them."""
     whole, decimals = _parts(micros)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from batchedit.cli.live_text import watched_lines
@@ -13,12 +14,18 @@ from tests.support.cli import inside, manifest
 
 def test_each_sum_of_a_rehearsal_is_labelled(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 3)
-    ran = inside("run", "m.csv", "--sandbox", "--canary", "1", cwd=tmp_path)
+    ran = inside("run", "m.csv", "--sandbox", "--canary", "1", "--max-cost", "1", cwd=tmp_path)
     said = [*ran.stderr.splitlines(), *ran.stdout.splitlines()]
     said += inside("status", "m.csv", cwd=tmp_path).stdout.splitlines()
     said += inside("runs", cwd=tmp_path).stdout.splitlines()
+    said += inside("audit", "m.csv", cwd=tmp_path).stdout.splitlines()
+    said += inside("plan", "m.csv", "--sandbox", "--price", "0.04", cwd=tmp_path).stdout.splitlines()
+    inside("gallery", "m.csv", cwd=tmp_path)
+    said += re.findall(
+        r"[^<>]*[$]0[.]12 spent[^<>]*", (tmp_path / "outputs/m/gallery.html").read_text(encoding="utf-8")
+    )
     sums = [line for line in said if "$" in line]
-    assert len(sums) >= 6
+    assert len(sums) >= 9
     assert [line for line in sums if "(play money)" not in line] == []
 
 
