@@ -19,17 +19,24 @@ function line(points, place, kind) {
 
 const lasted = (seconds) => (seconds < 120 ? counted(Math.round(seconds), "second") : seconds < 7200 ? counted(Math.round(seconds / 60), "minute") : counted(Math.round(seconds / 3600), "hour"));
 
+const usd = (amount) => amount.toLocaleString("en-US", { style: "currency", currency: "USD" });
+
+// The numbers are those of the figures above, so that one page never tells two sums.
+export function tellCourse(now, seconds) {
+  const words = `${counted(now.done, "picture")} and ${usd(now.usd.spent)} in ${lasted(seconds)}`;
+  $("course-words").textContent = words;
+  $("chart").firstElementChild?.setAttribute("aria-label", words);
+}
+
+// Returns how many seconds the chart spans; 0 where there is none yet.
 export async function showCourse(run) {
   const { points, errors } = await ask(`runs/${run}/course`);
   $("course").hidden = points.length < 2;
-  if (points.length > 1) {
-    const [seconds, pictures, money] = points.at(-1);
-    const words = `${counted(pictures, "picture")} and $${money.toFixed(2)} in ${lasted(seconds)}`;
-    const chart = drawn("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": words, preserveAspectRatio: "none" });
-    chart.append(line(points, 1, "picture-line"), line(points, 2, "money-line"));
-    $("chart").replaceChildren(chart);
-    $("course-words").textContent = words;
-  }
   $("errors").hidden = !errors.length;
   $("error-list").replaceChildren(...errors.map((error) => make("li", {}, `${count(error.count)} × ${error.message}`)));
+  if (points.length < 2) return 0;
+  const chart = drawn("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", preserveAspectRatio: "none" });
+  chart.append(line(points, 1, "picture-line"), line(points, 2, "money-line"));
+  $("chart").replaceChildren(chart);
+  return points.at(-1)[0];
 }

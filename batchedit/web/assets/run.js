@@ -1,5 +1,5 @@
 import { $, ask, call, count, counted, make, say, tried, up, wait } from "./page.js";
-import { showCourse } from "./course.js";
+import { showCourse, tellCourse } from "./course.js";
 import { isAsking, question } from "./question.js";
 
 const { run } = $("run").dataset;
@@ -81,16 +81,22 @@ $("steer").addEventListener("submit", (event) => {
 const put = question(run, { changed: () => show() });
 $("continue").addEventListener("click", () => put($("continue"), {}));
 
+let spanned = 0;
+async function showAll(withCourse) {
+  if (withCourse) spanned = await showCourse(run);
+  show();
+  tellCourse(now, spanned);
+}
+
 show();
-await showCourse(run).catch(() => {}); // the numbers above tell the same
+await showAll(true).catch(() => {}); // the numbers above tell the same
 for (let second = 1; ; second += 1) {
   await wait(1000);
   if (document.hidden) continue;
   try {
     const before = now;
     now = await ask(`runs/${run}/live`);
-    show();
-    if (second % 10 === 0 || before.state !== now.state) await showCourse(run);
+    await showAll(second % 10 === 0 || before.state !== now.state);
   } catch {
     $("told").textContent = "The page’s server does not answer. The run goes on; start the page again with: batchedit ui";
   }

@@ -1,0 +1,42 @@
+"""The chart of a run tells the sums that the run's page tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from batchedit.commands.course import course
+from batchedit.commands.live import live
+from batchedit.commands.redo import redo_lines
+from batchedit.core.events import Reserved
+from batchedit.core.lifecycle import advance
+from batchedit.core.model import State
+from batchedit.core.review import Mark, Verdict
+from batchedit.ledger.decisions import Marks
+from batchedit.ledger.repurchases import add_repurchases
+from batchedit.run_folder import RunFolder
+from tests.support.finished_run import Showroom, picture
+
+
+def test_the_chart_ends_with_what_the_page_says_is_done_and_spent(tmp_path: Path) -> None:
+    """Two rows that ask for one picture, one that was redone, one that failed, one under way: $1.12 stood beside $1.08."""
+    room = Showroom(RunFolder(tmp_path / "run"))
+    for number in range(6):
+        room.row(f"SKU-{number}")
+    room.rows[1] = dict(room.rows[0])
+    checkpoint = room.open()
+    records = checkpoint.records("1 ORDER BY id")
+    for record in records[:-2]:
+        room.done(checkpoint, record, picture(record.id))
+    room.failed(checkpoint, records[-2], "refused")
+    held = Reserved(room.clock, 40_000)
+    checkpoint.save_now(advance(records[-1], held), held)
+    Marks(checkpoint).put(Mark(records[2].id, Verdict.REJECT, "too dark", 0, "Dana", 5.0))
+    for again in add_repurchases(checkpoint, redo_lines(checkpoint)):
+        (record,) = checkpoint.records("id = ?", (again,))
+        room.done(checkpoint, record, picture(again))
+    checkpoint.close()
+
+    now = live(str(room.folder.path))
+    _, pictures, usd = course(room.folder.path)["points"][-1]
+    assert (pictures, usd) == (now.of(State.DONE), now.as_json()["usd"]["spent"])
+    assert usd == 0.16  # three pictures and one more version of one of them
