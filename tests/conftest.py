@@ -50,6 +50,7 @@ def _starts_no_process_unless_marked(request: pytest.FixtureRequest) -> Iterator
 def _no_persons_register(tmp_path_factory: pytest.TempPathFactory) -> None:
     """For what runs before or beside a single test, such as fixtures of a module."""
     os.environ[STATE] = str(tmp_path_factory.mktemp("state"))
+    os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"  # no test finds a person's own token
 
 
 def _hear_hang_ups() -> None:

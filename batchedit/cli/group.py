@@ -15,6 +15,7 @@ EPILOG = (
 )
 SECTIONS: Mapping[str, Sequence[str]] = {
     "In the browser": ("ui",),
+    "Before the first purchase": ("login",),
     "Make a sheet": ("template", "init"),
     "Buy": ("plan", "run", "retry", "redo"),
     "Look and hand on": ("review", "gallery", "deliver", "verify", "results"),

@@ -13,8 +13,9 @@ from typing import Any
 
 import orjson
 
-from ..core.errors import BatcheditError
+from ..core.errors import BatcheditError, TokenError
 from ..disk import write_whole
+from .draft_words import for_the_page
 from .drafts import CHOICES, LOOK_CHOICES, Draft, Drafts
 
 
@@ -56,12 +57,23 @@ def is_done(draft: Draft, step: Step) -> bool:
     return found(draft, step).get("of") == digest_of(draft, step)
 
 
+def forget_error(draft: Draft, step: Step) -> None:
+    """What the step could not do is tried anew: a token was given, a disk has room again."""
+    told = found(draft, step)
+    if told.get("error"):
+        kept = {name: value for name, value in told.items() if name not in {"error", "of"}}
+        write_whole(draft.folder / f"{step}.json", orjson.dumps(kept))
+
+
 def do(draft: Draft, step: Step) -> dict[str, Any]:
     """Do the step and write its result."""
     try:
         told = _act(draft, step)
     except BatcheditError as error:
-        told = {"error": {"message": str(error), "hint": error.hint}}
+        needs_token = isinstance(error, TokenError)
+        told = {"error": {"message": str(error), "hint": for_the_page(error.hint), "token": needs_token}}
+        if step is Step.OFFER and (folder := found(draft, step).get("folder")):
+            told["folder"] = folder  # each offer of one draft is made in the same run
     told.setdefault("error", None)
     told["of"] = digest_of(draft, step)
     write_whole(draft.folder / f"{step}.json", orjson.dumps(told))

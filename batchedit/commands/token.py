@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 from ..core.errors import OutputError, TokenError
 from ..disk import check_own, whole_file
-from ..runcomfy.token import checked_token, find_token, token_file
+from ..runcomfy import keyring_token
+from ..runcomfy.token import VARIABLES, checked_token, find_token, names_folder, token_file
 
 _ONLY_MINE = 0o600
 
 
-def keep_token(text: str, environ: Mapping[str, str]) -> Path:
-    """Keep the token in the vendor's own file, readable by this person alone. TokenError for what is none, OutputError where
-    the disk refuses. Returns the file.
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """``where`` the token is kept, in words. ``hidden_by``: the variable that goes before it, "" if none does."""
+
+    where: str
+    hidden_by: str = ""
+
+
+def keep_token(text: str, environ: Mapping[str, str], *, in_file: bool = False) -> Kept:
+    """Keep the token in this machine's keyring, or in the vendor's own file, readable by this person alone, where there is
+    no keyring, where the person names the folder of tokens, or with ``in_file``.
+
+    TokenError for what is none, OutputError where the disk refuses.
     """
-    value, path = checked_token(text), token_file(environ, Path.home())
+    value = checked_token(text)
+    hidden_by = next((name for name in VARIABLES if environ.get(name, "").strip()), "")
+    if not in_file and not names_folder(environ) and keyring_token.keep_token(value):
+        return Kept(keyring_token.SHOWN, hidden_by)
+    path = token_file(environ, Path.home())
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         check_own(path)
@@ -27,7 +43,7 @@ def keep_token(text: str, environ: Mapping[str, str]) -> Path:
             part.write_bytes(orjson.dumps({"token": value}))
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
-    return path
+    return Kept(f"{path}, which only you can read", hidden_by)
 
 
 def token_source(environ: Mapping[str, str]) -> str:

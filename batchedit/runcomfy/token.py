@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from ..core.errors import TokenError
+from . import keyring_token
 
 # In this order: the names of the vendor's own tools [seen], then the page's own [page].
 VARIABLES = ("RUNCOMFY_API_TOKEN", "RUNCOMFY_TOKEN", "RUNCOMFY_API_KEY", "YOUR_API_TOKEN")
@@ -17,7 +18,7 @@ VENDOR_FILE = Path(".config/runcomfy/token.json")  # below the home folder; the 
 MAC_FILE = Path("Library/Application Support/runcomfy/token.json")
 CONFIG_VARIABLE = "RUNCOMFY_CONFIG_DIR"
 
-_HINT = "export RUNCOMFY_API_TOKEN=…  (keys are in your RunComfy profile)"
+_HINT = "batchedit login  (keys are in your RunComfy profile), or: export RUNCOMFY_API_TOKEN=…"
 _KEYS = ("token", "api_token", "access_token", "api_key", "key", "value", "default", "auth", "credentials")
 
 
@@ -46,6 +47,11 @@ def find_token(environ: Mapping[str, str], home: Path) -> Token:
     return Token(_check(value, source), source, warning)
 
 
+def names_folder(environ: Mapping[str, str]) -> bool:
+    """Does the person name the folder of the token? Then the account in it is meant, and no keyring is asked."""
+    return bool(environ.get(CONFIG_VARIABLE, "").strip())
+
+
 def token_file(environ: Mapping[str, str], home: Path) -> Path:
     """Where a token that a person gives is to be kept: the first of the places that ``find_token`` looks at."""
     return next(path for _, path in _files(environ, home))
@@ -60,9 +66,13 @@ def checked_token(text: str) -> str:
 
 
 def _candidates(environ: Mapping[str, str], home: Path) -> Iterator[tuple[str, str]]:
+    told = False  # a keyring may ask its person for a password: not where the environment has a token
     for name in VARIABLES:
         if value := _bare(environ.get(name, "")):
             yield name, value
+            told = True
+    if not told and not names_folder(environ) and (value := _bare(keyring_token.read_token())):
+        yield keyring_token.SHOWN, value
     for shown, path in _files(environ, home):
         if value := _bare(_from_file(path)):
             yield shown, value

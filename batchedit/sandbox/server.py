@@ -110,6 +110,10 @@ class RunningSandbox:
         """Replace the fault plan; ValueError for a rule that is not one."""
         self._in_loop(lambda: self._desk.set_faults(list(faults)))
 
+    def renew_token(self, token: str) -> None:
+        """Whatever token was in force has expired: the account is asked with ``token`` from now on."""
+        self._in_loop(lambda: self._desk.service.renew_token(token))
+
     def close(self) -> None:
         if self._loop is not None and self._thread.is_alive():
             with suppress(RuntimeError):  # the loop may end between the question and the call

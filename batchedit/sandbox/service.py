@@ -30,7 +30,7 @@ class Service:
     """One account's worth of the service: its models, jobs, money, faults and ledger."""
 
     def __init__(self, config: SandboxConfig, now: float, journal: Journal | None = None) -> None:
-        self.config = config
+        self.config, self._token = config, config.token
         self.memory = memory = Memory(journal, config.balance_micros())
         self.ledger, self.till, self.clockwork = memory.ledger, memory.till, memory.clockwork
         memory.start(now, config.slots, config.queue, config.seed, list(config.faults))
@@ -41,6 +41,10 @@ class Service:
     def set_faults(self, faults: list[str], now: float) -> None:
         """Replace the plan; its ordinals and its clock start anew. ValueError leaves the old one in force."""
         self.memory.plan(now, self.config.seed, faults)
+
+    def renew_token(self, token: str) -> None:
+        """The token that was in force is refused from now on; the account's jobs are those of ``token``."""
+        self._token = token
 
     # The calls. `token` is the Authorization header as it came; `base` the server's URL as the client wrote it.
 
@@ -146,7 +150,7 @@ class Service:
 
     def _known(self, token: str) -> bool:
         found = re.fullmatch(r"Bearer +(\S+)", token, re.IGNORECASE)
-        return bool(found) and self.config.token in {None, found[1] if found else None}
+        return bool(found) and self._token in {None, found[1] if found else None}
 
     def _of_job(self, request_id: str, token: str, now: float, answer: Callable[[Job], Reply]) -> Reply:
         if not self._known(token):

@@ -49,7 +49,7 @@ class Buy:
             raise BadRequestError("the cap is an amount in US dollars")
         wished = {"first": first, "cap": None if cap is None else round(cap * MICRO)}
         await to_thread.run_sync(replace(draft, choices={**draft.choices, "buy": wished}).save)
-        self._desk.workers.again(draft, Step.OFFER)
+        await to_thread.run_sync(self._desk.workers.again, draft, Step.OFFER)
         return {"kept": True}
 
     async def show(self, request: Request) -> Response:
@@ -64,7 +64,7 @@ class Buy:
                 return answer
             told = answer
             if told["error"]:
-                return page(request, "unread", draft=draft, play=draft.play, look=told, at="price")
+                return page(request, "unread", draft=draft, play=draft.play, look=told, at="price", step=step.value)
         return page(request, "buy", draft=draft, play=draft.play, offer=told, at="price", run=run_id(told["folder"]))
 
     async def buy(self, request: Request, told: Payload) -> Payload:

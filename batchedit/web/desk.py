@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,8 +11,9 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ..commands.draft_words import for_the_page
 from ..commands.drafts import Draft, Drafts
-from ..core.errors import BatcheditError, NotFoundError
+from ..core.errors import BatcheditError, NotFoundError, TokenError
 from ..review.json_body import BadRequestError, json_answer, read_json
 from .pages import page
 from .workers import Workers
@@ -52,9 +53,11 @@ class GuestLinks(Protocol):
 
 @dataclass
 class Desk:
-    """``home`` is the folder that ``batchedit ui`` was started in: runs go to ``outputs/`` in it."""
+    """``environ`` is shared with ``workers``: a token that is given on the page takes the place of the terminal's in it.
+    ``home`` is the folder that ``batchedit ui`` was started in: runs go to ``outputs/`` in it.
+    """
 
-    environ: Mapping[str, str]
+    environ: dict[str, str]
     drafts: Drafts
     workers: Workers
     home: Path
@@ -108,8 +111,8 @@ def shown(show: Handler) -> Handler:
 
 
 def refusal(error: BatcheditError) -> Payload:
-    """An error as the page says it."""
-    return {"message": str(error), "hint": error.hint}
+    """An error as the page says it; ``token``: it needs another token."""
+    return {"message": str(error), "hint": for_the_page(error.hint), "token": isinstance(error, TokenError)}
 
 
 def _status(error: BatcheditError) -> int:

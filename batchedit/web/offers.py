@@ -54,14 +54,17 @@ class Offers:
 
 
 def command_of(folder: str, told: Payload) -> Command:
-    """``what`` is ``resume`` (the rest), ``redo`` (the rejected, with their notes and ``add`` behind every prompt) or
+    """``same_account``: the token that is set now was renewed for the account that bought.
+
+    ``what`` is ``resume`` (the rest), ``redo`` (the rejected, with their notes and ``add`` behind every prompt) or
     ``doubt`` (the ``names`` once more). BadRequestError for anything else.
     """
+    given = {"another_account": True} if told.get("same_account") is True else {}
     match told.get("what", "resume"):
         case "resume":
-            return Command(verb="resume", target=folder)
+            return Command(verb="resume", target=folder, given=given)
         case "redo" if isinstance(add := told.get("add", ""), str) and len(add) <= _LONGEST:
-            return Command(verb="redo", target=folder, prompt_add=add, use_notes=True)
+            return Command(verb="redo", target=folder, given=given, prompt_add=add, use_notes=True)
         case "doubt" if (names := told.get("names")) and isinstance(names, list) and all(type(n) is str for n in names):
-            return Command(verb="doubt", target=folder, rows=tuple(names))
+            return Command(verb="doubt", target=folder, given=given, rows=tuple(names))
     raise BadRequestError("that can't be offered")

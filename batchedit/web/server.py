@@ -76,11 +76,12 @@ def serve(environ: Mapping[str, str], ready: Callable[[str], None], *, port: int
         ready(f"http://127.0.0.1:{link.port}/{link.token}/")
         return
     with lock:
-        workers = Workers(environ)
+        own = dict(environ)
+        workers = Workers(own)
         guests = GuestFile(folder)
         drafts = Drafts(environ)
         drafts.sweep()
-        app = make_app(Desk(environ, drafts, workers, Path.cwd(), guests))
+        app = make_app(Desk(own, drafts, workers, Path.cwd(), guests))
         listen = partial(LocalServer, app, ready, policy=pages.POLICY, token=links.token, guest=guests.find)
         server = _listen(listen, port or link.port, wanted=bool(port))
         links.keep(replace(link, port=server.port))

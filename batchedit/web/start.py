@@ -15,6 +15,7 @@ from ..commands.token import keep_token, token_source
 from ..core.model import State
 from ..ledger.register import Register
 from ..review.json_body import BadRequestError
+from ..runcomfy.token import VARIABLES
 from .desk import Desk, Payload, call, shown
 from .pages import page
 from .run_folders import run_id
@@ -42,11 +43,13 @@ class Start:
         return page(request, "start", runs=[_run(run) for run in runs], drafts=[_draft(d) for d in drafts], token=token)
 
     async def token(self, _: Request, told: Payload) -> Payload:
-        """Keep the token that was pasted. It is never told again."""
+        """Keep the token that was pasted, and use it from now on. It is never told again."""
         text = told.get("token")
         if not isinstance(text, str) or len(text) > LONGEST_TOKEN:
             raise BadRequestError("a token is a text")
         await to_thread.run_sync(keep_token, text, self._desk.environ)
+        for name in VARIABLES:  # else the terminal's, which is refused or another account's, would go before it
+            self._desk.environ.pop(name, None)
         return {"kept": True}
 
     async def remove(self, request: Request, _: Payload) -> Payload:

@@ -39,7 +39,7 @@ class Steps:
     async def again(self, request: Request, told: Payload) -> Payload:
         """A step that ended without a word is tried once more."""
         draft = await self._desk.draft(request)
-        self._desk.workers.again(draft, _step(told.get("step")))
+        await to_thread.run_sync(self._desk.workers.again, draft, _step(told.get("step")))
         return {"again": True}
 
     async def choose(self, request: Request, told: Payload) -> Payload:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..commands.draft_work import Step, digest_of, is_done
+from ..commands.draft_work import Step, digest_of, forget_error, is_done
 from ..commands.drafts import Draft
 
 
@@ -55,6 +55,7 @@ class Workers:
     def again(self, draft: Draft, step: Step) -> None:
         """Whatever became of the last try, the next question begins anew."""
         self._forget((draft.id, step))
+        forget_error(draft, step)
 
     def end(self) -> None:
         """All of them end: what they find is written whole or not at all."""

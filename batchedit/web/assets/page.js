@@ -17,11 +17,17 @@ export function make(tag, attributes = {}, ...children) {
 export const count = (number) => number.toLocaleString("en-US");
 export const counted = (number, word) => `${count(number)} ${number === 1 ? word : `${word}s`}`;
 
-export class Refused extends Error {}
+// `token`: what was refused needs another token.
+export class Refused extends Error {
+  constructor(text, token = false) {
+    super(text);
+    this.token = token;
+  }
+}
 
 async function answered(answer) {
   const told = await answer.json().catch(() => ({ message: "The server gave no answer that can be read.", hint: "" }));
-  if (!answer.ok) throw new Refused([told.message, told.hint].filter(Boolean).join(". "));
+  if (!answer.ok) throw new Refused([told.message, told.hint].filter(Boolean).join(". "), told.token);
   return told;
 }
 

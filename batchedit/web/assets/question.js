@@ -4,6 +4,14 @@ import { $, call, counted, tried } from "./page.js";
 const usd = (amount) => amount.toLocaleString("en-US", { style: "currency", currency: "USD" });
 let offered = null;
 
+// The service refuses the token, or it is another one than that which bought: it is given here, and the offer made anew.
+let wants = {};
+export function renew(wanted = wants) {
+  wants = wanted;
+  if ($("renew").hidden) $("token-text").value = "";
+  $("renew").hidden = false;
+}
+
 export const isAsking = () => offered !== null;
 
 // Ask what `wanted` would come to. `changed` is called whenever the question comes or goes, `bought` after a yes.
@@ -32,11 +40,14 @@ export function question(run, { changed = () => {}, bought = () => {} } = {}) {
     forget();
     if (well) bought();
   });
-  return (button, wanted) =>
+  const ask = (button, wanted) =>
     tried(async () => {
       button.disabled = true;
       try {
         offered = await call(`runs/${run}/offer`, wanted);
+      } catch (error) {
+        if (error.token) renew(wanted);
+        throw error;
       } finally {
         button.disabled = false;
       }
@@ -44,4 +55,13 @@ export function question(run, { changed = () => {}, bought = () => {} } = {}) {
       forget();
       throw new Error("Nothing is left to buy.");
     });
+
+  $("renew").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const token = $("token-text").value;
+    if (token && !(await tried(() => call("token", { token })))) return;
+    $("token-text").value = "";
+    if (await ask(event.submitter, { ...wants, same_account: true })) $("renew").hidden = true;
+  });
+  return ask;
 }

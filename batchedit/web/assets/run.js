@@ -1,8 +1,9 @@
 import { $, ask, call, count, counted, make, say, tried, up, wait } from "./page.js";
 import { showCourse, tellCourse } from "./course.js";
-import { isAsking, question } from "./question.js";
+import { isAsking, question, renew } from "./question.js";
 
 const { run } = $("run").dataset;
+const TOKEN_REFUSED = 77; // the exit code of the process that ended
 let now = JSON.parse($("run").dataset.now);
 
 const usd = (amount) => amount.toLocaleString("en-US", { style: "currency", currency: "USD" });
@@ -58,6 +59,8 @@ function show() {
   $("continue").hidden = !["stopped", "canary"].includes(now.state) || asking;
   $("continue").textContent = now.state === "canary" ? "Buy the rest" : "Continue";
   const trouble = [now.waiting, now.slowed, going && now.last_word ? now.last_word.message : ""].filter(Boolean)[0];
+  if (now.state === "stopped" && now.code === TOKEN_REFUSED && !asking) renew({});
+  if (going || now.state === "finished") $("renew").hidden = true;
   $("trouble").hidden = !trouble || ["finished", "paused"].includes(now.state);
   $("trouble").textContent = trouble || "";
   $("awake").hidden = !going;

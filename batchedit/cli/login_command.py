@@ -1,0 +1,37 @@
+"""``batchedit login``: a token is kept, so that no terminal needs to be told it again."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ..core.visible import one_line
+from . import log_lines
+from .group import EPILOG, batchedit
+
+
+@batchedit.command("login", epilog=EPILOG)
+@click.option("--file", "in_file", is_flag=True, help="In the vendor's file, also where this machine has a keyring.")
+def login(*, in_file: bool) -> int:
+    """Keep the API token of your RunComfy profile: in this machine's keyring, else in a file that only you can read.
+
+    It is asked for and not shown; standard input works too. The keyring needs the extra: pip install 'batchedit[keyring]'.
+    A token in the environment (RUNCOMFY_API_TOKEN) goes before the one that is kept.
+    """
+    import os  # noqa: PLC0415 - `--help` needs none of it
+
+    from ..commands.token import keep_token  # noqa: PLC0415
+    from ..runcomfy import keyring_token  # noqa: PLC0415
+
+    asks = sys.stdin.isatty()
+    text = click.prompt("API token", hide_input=True, err=True) if asks else sys.stdin.readline()
+    kept = keep_token(text, os.environ, in_file=in_file)
+    click.echo(one_line(f"the token is kept in {kept.where}"))
+    if not in_file and not keyring_token.is_installed():
+        click.echo(
+            one_line(f"  to keep it in this machine's keyring: {keyring_token.EXTRA}, then this again"), err=True
+        )
+    if kept.hidden_by:
+        log_lines.tell(f"warning: {kept.hidden_by} is set and goes before it: unset {kept.hidden_by}", "warning")
+    return 0
