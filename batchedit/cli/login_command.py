@@ -22,16 +22,13 @@ def login(*, in_file: bool) -> int:
     import os  # noqa: PLC0415 - `--help` needs none of it
 
     from ..commands.token import keep_token  # noqa: PLC0415
-    from ..runcomfy import keyring_token  # noqa: PLC0415
 
     asks = sys.stdin.isatty()
     text = click.prompt("API token", hide_input=True, err=True) if asks else sys.stdin.readline()
     kept = keep_token(text, os.environ, in_file=in_file)
     click.echo(one_line(f"the token is kept in {kept.where}"))
-    if not in_file and not keyring_token.is_installed():
-        click.echo(
-            one_line(f"  to keep it in this machine's keyring: {keyring_token.EXTRA}, then this again"), err=True
-        )
+    if kept.hint:
+        click.echo(one_line(f"  to keep it in this machine's keyring: {kept.hint}, then type this again"), err=True)
     if kept.hidden_by:
         log_lines.tell(f"warning: {kept.hidden_by} is set and goes before it: unset {kept.hidden_by}", "warning")
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +18,13 @@ _ONLY_MINE = 0o600
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """``where`` the token is kept, in words. ``hidden_by``: the variable that goes before it, "" if none does."""
+    """``where`` the token is kept, in words. ``hidden_by``: the variable that goes before it, "" if none does. ``hint``: how
+    a keyring would take it, "" where it did or can't.
+    """
 
     where: str
     hidden_by: str = ""
+    hint: str = ""
 
 
 def keep_token(text: str, environ: Mapping[str, str], *, in_file: bool = False) -> Kept:
@@ -43,7 +46,14 @@ def keep_token(text: str, environ: Mapping[str, str], *, in_file: bool = False) 
             part.write_bytes(orjson.dumps({"token": value}))
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
-    return Kept(f"{path}, which only you can read", hidden_by)
+    hint = "" if in_file or keyring_token.is_installed() else keyring_token.EXTRA
+    return Kept(f"{path}, which only you can read", hidden_by, hint)
+
+
+def forget_variables(environ: MutableMapping[str, str]) -> None:
+    """Of a page's own surroundings: the terminal's token, refused or another account's, would go before the one kept."""
+    for name in VARIABLES:
+        environ.pop(name, None)
 
 
 def token_source(environ: Mapping[str, str]) -> str:

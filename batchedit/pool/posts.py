@@ -188,7 +188,7 @@ class Posts:
         match kind:
             case Kind.AUTH:
                 self.breaker.released(now)
-                hint = "give a valid token: batchedit login (or RUNCOMFY_API_TOKEN), then type the same command again"
+                hint = "put a valid token into RUNCOMFY_API_TOKEN, then the same command"
                 self._switch.halt(TokenError(message, hint=hint))
             case Kind.BALANCE:
                 self.breaker.released(now)

@@ -332,10 +332,7 @@ _SPOKEN = {wire.ImageShape.STRING: "one address", wire.ImageShape.ARRAY: "a list
 def _token_error(problem: Problem) -> TokenError:
     if problem.code == NOT_YOURS:
         return TokenError(problem.message, hint="use the token of the account that bought these jobs")
-    return TokenError(
-        problem.message,
-        hint="give a valid token: batchedit login (or RUNCOMFY_API_TOKEN), then type the same command again",
-    )
+    return TokenError(problem.message, hint="check the token (RUNCOMFY_API_TOKEN), then run the same command again")
 
 
 def _handle(record: Record) -> Handle:

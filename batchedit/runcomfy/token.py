@@ -18,7 +18,7 @@ VENDOR_FILE = Path(".config/runcomfy/token.json")  # below the home folder; the 
 MAC_FILE = Path("Library/Application Support/runcomfy/token.json")
 CONFIG_VARIABLE = "RUNCOMFY_CONFIG_DIR"
 
-_HINT = "batchedit login  (keys are in your RunComfy profile), or: export RUNCOMFY_API_TOKEN=…"
+_HINT = "export RUNCOMFY_API_TOKEN=…  (keys are in your RunComfy profile)"
 _KEYS = ("token", "api_token", "access_token", "api_key", "key", "value", "default", "auth", "credentials")
 
 

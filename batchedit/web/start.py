@@ -11,11 +11,10 @@ from starlette.routing import Route
 
 from ..commands.drafts import Draft
 from ..commands.runs import Listed, list_runs
-from ..commands.token import keep_token, token_source
+from ..commands.token import forget_variables, keep_token, token_source
 from ..core.model import State
 from ..ledger.register import Register
 from ..review.json_body import BadRequestError
-from ..runcomfy.token import VARIABLES
 from .desk import Desk, Payload, call, shown
 from .pages import page
 from .run_folders import run_id
@@ -48,8 +47,7 @@ class Start:
         if not isinstance(text, str) or len(text) > LONGEST_TOKEN:
             raise BadRequestError("a token is a text")
         await to_thread.run_sync(keep_token, text, self._desk.environ)
-        for name in VARIABLES:  # else the terminal's, which is refused or another account's, would go before it
-            self._desk.environ.pop(name, None)
+        forget_variables(self._desk.environ)
         return {"kept": True}
 
     async def remove(self, request: Request, _: Payload) -> Payload:
