@@ -28,6 +28,8 @@ SHOWN_ROWS = 8
 SHOWN_COLUMNS = 40
 SAMPLES = 3
 SAMPLED_ROWS = 1_000
+MARKET = "market"
+"""The column whose values each row is made for, where a person chooses markets; the sheet need not have it."""
 _WIDEST = 160  # letters of a cell
 
 
@@ -46,6 +48,8 @@ def look(draft: Draft) -> dict[str, Any]:
         "form": _form(manifest),
         "sheets": _sheets(draft),
         "columns": list(manifest.columns),
+        "markets": next((column for column in manifest.columns if plain(column) == MARKET), MARKET),
+        "over": [column for column in draft.settings.over if column not in manifest.columns],
         "rows": [_row(manifest, row) for row in islice(manifest.rows(), SHOWN_ROWS)],
         "notes": [for_the_page(note) for note in (*draft.notes, *manifest.notes)],
         "inputs": inputs,

@@ -57,7 +57,7 @@ def sample(recipe: Recipe, number: int, row: Row, line: ResultLine, lines: int) 
         "name": line.job.name,
         "size": line.job.size,
         "pictures": list(_pictures(inputs)),
-        "prompt": _marked(recipe, row.cells, prompt),
+        "prompt": _marked(recipe, {**row.cells, **(orjson.loads(line.over) if line.over else {})}, prompt),
         "lines": lines,
     }
 

@@ -26,7 +26,7 @@ from ..settings.model import Settings
 
 _ID = re.compile(r"[0-9a-f]{12}").fullmatch
 _KEPT_SECONDS = 86_400.0
-LOOK_CHOICES = ("encoding", "delimiter", "sheet", "header_row", "map", "set", "prompt")
+LOOK_CHOICES = ("encoding", "delimiter", "sheet", "header_row", "map", "set", "prompt", "over")
 """What decides how a sheet is read and which of its columns are what."""
 CHOICES = (*LOOK_CHOICES, "sizes", "variants")
 """What a person chooses for a draft, by the names of ``Settings``."""
@@ -67,7 +67,9 @@ class Draft:
     def settings(self) -> Settings:
         """What was chosen, as a command would have been told it."""
         told = {name: value for name, value in self.choices.items() if name in CHOICES}
-        return replace(Settings(**{**told, "sizes": tuple(told.get("sizes") or ())}), sandbox=self.play)
+        over = {column: tuple(values) for column, values in (told.get("over") or {}).items()}
+        told |= {"sizes": tuple(told.get("sizes") or ()), "over": over}
+        return replace(Settings(**told), sandbox=self.play)
 
     def digest(self, *names: str) -> str:
         """A text that stands for the sheet and these choices: what was found out for another one is out of date."""

@@ -1,4 +1,4 @@
-"""What it comes to: sizes and variants to choose, one line that multiplies, the price and the cap."""
+"""What it comes to: sizes, markets and variants to choose, one line that multiplies, the price and the cap."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from .pages import page
 from .steps import looked
 
 VARIANTS = (1, 2, 3, 4)
+MARKETS = ("US", "UK", "DE", "FR", "ES", "IT", "JP")
+"""Offered at a click; any other may be written."""
 FEW = 5
 """So many are bought first."""
 
@@ -46,6 +48,8 @@ class Price:
 
 def _sum(draft: Draft, told: dict[str, Any]) -> dict[str, Any]:
     look, what = found(draft, Step.LOOK), told["plan"]
+    column = look["markets"]
+    chosen = (draft.choices.get("over") or {}).get(column, [])
     sizes = next((one for one in look["inputs"] if one["options"]), None)
     with Findings.opened(draft.folder / "check.sqlite") as findings:
         open_rows, left_rows = findings.open_rows(), findings.left_out_rows()
@@ -55,6 +59,9 @@ def _sum(draft: Draft, told: dict[str, Any]) -> dict[str, Any]:
         "good_rows": what["rows"] - what["invalid_rows"] - what["left_out"],
         "sizes": sizes,
         "chosen_sizes": list(draft.choices.get("sizes") or ()),
+        "market_column": column,
+        "markets": list(dict.fromkeys((*MARKETS, *chosen))),
+        "chosen_markets": chosen,
         "variants": VARIANTS,
         "chosen_variants": int(draft.choices.get("variants") or 1),
         "open_rows": open_rows,

@@ -18,6 +18,9 @@ from .desk import Desk, Payload, asked, call
 from .pages import page
 from .workers import Stand
 
+MOST_OVER, MOST_VALUES, LONGEST_VALUE = 3, 50, 100
+"""So many columns that rows are multiplied by, each with so many values of so many letters."""
+
 
 class Steps:
     """The calls that every screen of a draft makes."""
@@ -75,19 +78,29 @@ def checked(name: str, value: Any) -> Any:
     match name, value:
         case (("encoding" | "delimiter" | "sheet" | "prompt" | "header_row"), None):
             return None
-        case (("encoding" | "delimiter" | "sheet"), str()) if 0 < len(value) <= 100:
-            return value
-        case "prompt", str() if len(value) <= 20_000:
+        case (("encoding" | "delimiter" | "sheet" | "prompt"), str()) if len(value) <= (
+            20_000 if name == "prompt" else 100
+        ) and (value or name == "prompt"):
             return value
         case (("header_row" | "variants"), int()) if value is not True and 0 < value <= (
             20 if name == "variants" else 10_000
         ):
             return value
+        case "over", dict() if _is_over(value):
+            return {column: list(dict.fromkeys(values)) for column, values in value.items() if values}
         case "sizes", list() if len(value) <= 20 and all(isinstance(one, str) for one in value):
             return value
         case (("map" | "set"), dict()) if all(isinstance(k, str) and isinstance(v, str) for k, v in value.items()):
             return {key: text for key, text in value.items() if text}
     raise BadRequestError(f"{name[:40]}: that is no {'value for it' if name in CHOICES else 'choice'}")
+
+
+def _is_over(told: dict[Any, Any]) -> bool:
+    texts: list[Any] = []
+    for column, values in told.items():
+        texts += [column, *values] if isinstance(values, list) and len(values) <= MOST_VALUES else [None]
+    is_text = all(isinstance(text, str) and text.strip() and len(text) <= LONGEST_VALUE for text in texts)
+    return is_text and len(told) <= MOST_OVER
 
 
 async def looked(desk: Desk, request: Request, draft: Draft, step: Step, doing: str) -> Payload | Response:
