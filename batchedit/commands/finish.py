@@ -11,8 +11,10 @@ import orjson
 from ..core.errors import BatcheditError, RestWaitsError
 from ..core.slowdown import Slowdown
 from ..core.steps import Steps, no_steps
+from ..core.unwritten import Unwritten
 from ..disk import write_whole
 from ..ledger.book import Book
+from ..ledger.register import Register
 from ..results.files import write_all
 from ..results.report import Report, cap_needed, make_report, next_steps
 from ..run_folder import RunFolder, form_of_run
@@ -23,6 +25,11 @@ from .slowed import keep
 
 def finish(run: Session, error: BatcheditError | None) -> Report:
     """Write the results and the report. ``error`` goes into the report; it is raised only if even that fails."""
+    register = Register.of(run.host.environ)
+    if (failed := register.take_failure()) is not None:
+        run.unwritten.refused(register.path, failed)
+    if run.live is not None:
+        run.live.mend()
     try:
         report = write_report(
             run.checkpoint,
@@ -32,6 +39,7 @@ def finish(run: Session, error: BatcheditError | None) -> Report:
             error=error,
             slowed=run.slowed,
             steps=run.host.step,
+            unwritten=run.unwritten,
         )
         run.report = report
         if run.live is not None:
@@ -50,13 +58,15 @@ def write_report(
     error: BatcheditError | None = None,
     slowed: Slowdown | None = None,
     steps: Steps = no_steps,
+    unwritten: Unwritten | None = None,
 ) -> Report:
-    """The results, and ``report.json`` beside them. ``started_at`` is epoch seconds; ``error`` ended the command early.
+    """The results, and ``report.json`` beside them. ``started_at`` is epoch seconds; ``error`` ended the command early, and
+    ``unwritten`` is what the disk did not take.
 
     CheckpointError or OutputError where they can't be written.
     """
     keep(checkpoint, slowed)
-    warnings = write_all(checkpoint, folder, settings, steps)
+    remarks = write_all(checkpoint, folder, settings, steps)
     report = make_report(
         checkpoint.counts(),
         checkpoint.money(),
@@ -69,7 +79,8 @@ def write_report(
         slowed=slowed,
         cap_needed=cap_needed(checkpoint),
         play=settings.sandbox,
-        warnings=tuple(warnings),
+        remarks=tuple(remarks),
+        unwritten=unwritten,
     )
     report = replace(report, rest_waits=isinstance(error, RestWaitsError))
     report.extra.update(

@@ -1,7 +1,7 @@
 """``live.json``: how a run stands, written by its own process every two seconds, for those who watch from elsewhere.
 
 It is written whole under another name first, so that nobody reads half of it. Whether the process lives is not in it: that
-is asked of the run's lock. A disk that refuses costs nothing but the picture.
+is asked of the run's lock. A disk that refuses costs nothing but this account, which the end of the command tells.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import orjson
 
 from ..core.events import Event, Saved
 from ..core.model import Counts, Money, Record, State
+from ..core.unwritten import Unwritten
 from ..core.visible import one_line
 from ..disk import create, is_plain_file
 from ..pool.switch import PAUSED
@@ -32,10 +33,14 @@ LAST_PICTURES = 12
 
 
 class LiveFile:
-    """One process's account of its run; an observer of it. ``doing`` is the command's name."""
+    """One process's account of its run; an observer of it. ``doing`` is the command's name. ``unwritten`` hears what the disk
+    refuses of it.
+    """
 
-    def __init__(self, folder: Path, doing: str) -> None:
+    def __init__(self, folder: Path, doing: str, unwritten: Unwritten | None = None) -> None:
         self._path = folder / NAME
+        self._unwritten = unwritten or Unwritten()
+        self._refused = False
         self._about: dict[str, Any] = {
             "format": FORMAT,
             "pid": os.getpid(),
@@ -97,20 +102,34 @@ class LiveFile:
         self._about |= {"seconds_left": None, "paused": "", "wished_pause": False, "rest_waits": rest_waits}
         self._write()
 
+    def mend(self) -> None:
+        """Write again what could not be written."""
+        if self._refused:
+            self._write()
+
     def close(self) -> None:
         """A process that ends without a report (a no to its question) ends too."""
         if self._about["phase"] != "ended":
             self._about |= {"phase": "ended", "ended_at": time()}
             self._write()
+        self.mend()
 
     def _write(self) -> None:
         self._written = monotonic()
         told = {**self._about, "at": time(), "last_pictures": list(self._pictures), "last_word": self._last_word}
         part = self._path.with_name(f"{NAME}.part")
-        with suppress(OSError):
+        try:
             with create(part) as file:
                 file.write(orjson.dumps(told))
             part.replace(self._path)
+        except OSError as error:
+            self._refused = True
+            self._unwritten.refused(self._path, error)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        else:
+            self._refused = False
+            self._unwritten.written(self._path)
 
 
 def _last_pictures(path: Path) -> list[dict[str, Any]]:

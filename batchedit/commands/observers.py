@@ -26,7 +26,8 @@ class JsonLines:
     """One JSON object a line for each durable event and each note: ``run.jsonl`` and ``--log-json``.
 
     Each begins with ``at`` (ISO 8601, UTC, milliseconds), ``run`` (the run's id, where one is in hand) and ``event``.
-    ``rows`` says what is known of the rows that a job is for, by its id; ``clock`` gives epoch seconds.
+    ``rows`` says what is known of the rows that a job is for, by its id; ``clock`` gives epoch seconds,
+    ``refused`` hears why nothing more can be written.
     """
 
     def __init__(
@@ -35,9 +36,11 @@ class JsonLines:
         rows: Callable[[int], Mapping[str, Any]] = lambda _: {},
         run: str = "",
         clock: Callable[[], float] = time,
+        refused: Callable[[OSError], None] = lambda _: None,
     ) -> None:
         self._stream = stream
         self._clock = clock
+        self._refused = refused
         self.rows = rows
         self.run = run
         self._broken = False
@@ -74,10 +77,14 @@ class JsonLines:
         line = {"at": moment(at), **({"run": self.run} if self.run else {}), "event": event, **about}
         try:
             self._stream.write(visible_json(orjson.dumps(line, default=str).decode()) + "\n")
-            self._stream.flush()
+            try:
+                self._stream.flush()
+            except OSError:
+                self._stream.flush()  # it still holds the line: a disk that failed once may take it now
         except OSError as error:
             # A log that can't be written must not come between an intention and its POST: the checkpoint is the truth.
             self._broken = True
+            self._refused(error)
             logger.warning("the log can't be written any more: %s", error)
 
 

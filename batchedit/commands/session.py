@@ -20,6 +20,7 @@ from typing import IO, Any
 from ..core.errors import BatcheditError, OutputError
 from ..core.policy import cap_after
 from ..core.slowdown import Slowdown
+from ..core.unwritten import Unwritten
 from ..disk import append_to
 from ..ledger.account import account_of, check_account, keep_account
 from ..ledger.book import Checkpoint
@@ -62,6 +63,7 @@ class Session(LocalSession):
     service: Service
     live: LiveFile | None = None
     """Its account for those who watch from elsewhere."""
+    unwritten: Unwritten = field(default_factory=Unwritten)
     started_at: float = field(default_factory=time)
     report: Report | None = None
     """How it stood when the command was done with it."""
@@ -94,6 +96,7 @@ class Session(LocalSession):
             self.service,
             self.observer,
             self.picture_roots,
+            self.unwritten,
         )
 
 
@@ -129,11 +132,12 @@ def _recorded(
     folder: RunFolder, settings: Settings, host: Host, doing: str, model: Model, found: Service
 ) -> Iterator[Session]:
     is_new = not is_run(folder.path) or never_began(folder)
+    unwritten = Unwritten()
     with (
         closing(open_run(folder, settings, host.say)) as checkpoint,
-        spare(folder.path),
+        spare(folder.path, unwritten),
         _log(folder) as log,
-        closing(LiveFile(folder.path, doing)) as live,
+        closing(LiveFile(folder.path, doing, unwritten)) as live,
         closing(RowNames(folder)) as rows,
     ):
         if is_new or settings.mine or is_mine(checkpoint, folder.path, host.environ):
@@ -144,8 +148,9 @@ def _recorded(
         for one in watching:
             if isinstance(one, JsonLines):
                 one.rows, one.run = rows.of, name
-        observer = ObserverGroup([KeepSlowdown(checkpoint), live, JsonLines(log, rows.of, name), *watching])
-        run = Session(folder, checkpoint, settings, observer, host, model, found, live)
+        lines = JsonLines(log, rows.of, name, refused=lambda error: unwritten.refused(folder.log, error))
+        observer = ObserverGroup([KeepSlowdown(checkpoint), live, lines, *watching])
+        run = Session(folder, checkpoint, settings, observer, host, model, found, live, unwritten)
         run.is_mine = is_mine(checkpoint, folder.path, host.environ)
         run.picture_roots = None if run.is_mine else run_roots(folder)
         with _told_in_logs(run, doing):

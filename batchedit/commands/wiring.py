@@ -17,6 +17,7 @@ from httpx import create_ssl_context
 from ..core.actions import Patience
 from ..core.errors import CheckpointError, OutputError, ServiceUnavailableError, UsageError
 from ..core.inanswer import InAnswer
+from ..core.unwritten import Unwritten
 from ..disk import check_own
 from ..files.download import Downloader
 from ..images.data_uri import LocalPictures
@@ -165,13 +166,14 @@ async def connected(
     found: Service,
     observer: Observer,
     picture_roots: Sequence[Path] | None,
+    unwritten: Unwritten,
     *,
     copies: bool = True,
 ) -> AsyncIterator[tuple[Pool, Client]]:
     """A pool with its real edges, open for as long as the block lasts. ``picture_roots`` as ``LocalPictures`` takes it.
 
     Where the run's pictures go into a store of files, that is tried first: nothing is bought that could not be kept.
-    ``copies`` as ``Downloader`` takes it.
+    ``copies`` as ``Downloader`` takes it; ``unwritten`` hears where small pictures can't be kept.
     """
     objects = objects_at(checkpoint.get(FILES_URL))
     if objects is not None:
@@ -238,9 +240,7 @@ async def connected(
             client,
         )
         if album.refused is not None:
-            why = album.refused.strerror or album.refused
-            observer.note(
-                "thumbnails", f"small pictures can't be kept in {folder.thumbs} ({why}): the gallery makes them"
-            )
+            unwritten.refused(folder.thumbs, album.refused)
+            observer.note("thumbnails", f"small pictures can't be kept in {folder.thumbs}: the gallery makes them")
         with suppress(CheckpointError):  # worth a little to the next run; nothing to hide an error of this one behind
             checkpoint.put("lifetimes", governor.lifetimes.dump())

@@ -15,6 +15,7 @@ from ..core.errors import BatcheditError, KnownRequestError, TokenError, UsageEr
 from ..core.events import Accepted
 from ..core.lifecycle import TRANSITIONS, advance
 from ..core.model import Counts
+from ..core.unwritten import Unwritten
 from ..files.objects import below, check_url
 from ..ledger.account import META as ACCOUNTS
 from ..ledger.account import account_of
@@ -95,7 +96,9 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
         ledger = await to_thread.run_sync(lambda: PostgresLedger(url, found.id, found.model, folder.path, local=False))
         try:
             await to_thread.run_sync(_take_in_rescued, ledger, folder.path)
-            async with connected(settings, folder, ledger, model, at, observer, (), copies=not files) as (pool, _):
+            unwritten = Unwritten()
+            edges = connected(settings, folder, ledger, model, at, observer, (), unwritten, copies=not files)
+            async with edges as (pool, _):
                 pool.price = read_fact(found.facts, ASKED_PRICE, whole, 0)
                 pool.approval = StoreApproval((), price=pool.price)
                 counts = (await ledger.totals()).counts
@@ -107,6 +110,8 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
                 except BatcheditError as failed:
                     error = failed
                 error = host.stop.reason or error or pool.governor.switch.halted
+            for line in unwritten.lines():
+                host.warn(line)
             return Worked(found.name, (await ledger.totals()).counts, error)
         finally:
             await to_thread.run_sync(ledger.close)

@@ -45,6 +45,8 @@ _claimed: set[str] = set()
 """Ids of runs that are this person's and that no register could take. They end with the process."""
 _problems: dict[Path, str] = {}
 """By the register's folder."""
+_failures: dict[Path, Exception] = {}
+"""By the register's folder: why its disk did not take what the command in hand had to write or to look up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,17 @@ class Register:
     def problem(self) -> str:
         """What this process has found wrong with it, however many registers of this folder it has made."""
         return _problems.get(self.folder, "")
+
+    @property
+    def path(self) -> Path:
+        """The file of this person's."""
+        return self.folder / NAME
+
+    def take_failure(self) -> Exception | None:
+        """Why its disk failed or was full since this was asked last, None if it did not. A folder that is read-only, or holds
+        another program's file, is no failure: a run works without a register, and its ``problem`` says so.
+        """
+        return _failures.pop(self.folder, None)
 
     @classmethod
     def of(cls, environ: Mapping[str, str] = os.environ) -> Register:
@@ -242,6 +255,8 @@ class Register:
 
     def _refused(self, file: RegisterFile, error: Exception) -> None:
         why = getattr(error, "strerror", None) or error
+        if file.folder == self.folder and file.has_failed(error):
+            _failures[self.folder] = error
         if file.folder == self._spare:
             told = f"; nor can {file.folder} ({why}), so two runs that go on at once may both buy the same pictures"
             if told not in self.problem:
@@ -304,7 +319,7 @@ def is_run(folder: Path) -> bool:
 def _runs_in(place: Path) -> Iterable[Path]:
     try:
         return sorted(folder for folder in place.iterdir() if is_run(folder))
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the name
         return ()
 
 

@@ -7,20 +7,29 @@ find the same folder unusable meet there, so that neither buys what the other do
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from filelock import FileLock
 
+from ..core.errors import CheckpointError, OutputError
+from ..core.visible import one_line
+from ..disk import check_own
+from .file_guard import check_journal
+
 NAME = "register.sqlite"
 MENDING_SECONDS = 10.0
+FAILURES = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
+"""What a disk says that fails or is full."""
 T = TypeVar("T")
 
 _TABLES = {
@@ -66,13 +75,37 @@ class RegisterFile:
             return False
 
     def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What ``work`` returns, done in one transaction. sqlite3.Error or OSError where the file can't be used."""
+        """What ``work`` returns, done in one transaction, again where the disk failed once. sqlite3.Error or OSError
+        where the file can't be used.
+        """
         try:
-            return self._do(work)
+            return self._twice(work)
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:
             self._put_aside()
+            return self._do(work)
+
+    def has_failed(self, error: Exception) -> bool:
+        """Is ``error`` the disk's, which failed or is full, rather than that of a folder nobody may write to, or of a name
+        that something else has? SQLite says no more of a file than that it can't be opened.
+        """
+        if isinstance(error, OSError):
+            return error.errno in FAILURES
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_CANTOPEN:
+            path = self.folder / NAME
+            return os.access(self.folder, os.W_OK) and (
+                not path.exists() or (path.is_file() and os.access(path, os.W_OK))
+            )
+        return code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
+
+    def _twice(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return self._do(work)
+        except (sqlite3.OperationalError, OSError) as error:
+            if not self.has_failed(error):
+                raise
             return self._do(work)
 
     def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -82,7 +115,14 @@ class RegisterFile:
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            check_journal(self.folder / NAME)
+            for ending in ("", "-wal"):
+                check_own(self.folder / f"{NAME}{ending}")
+        except (OutputError, CheckpointError) as error:
+            raise OSError(str(error)) from error
         with closing(sqlite3.connect(self.folder / NAME, timeout=10.0)) as db:
+            _check_parts(db)
             _bring_up(db)
             yield db
 
@@ -99,6 +139,26 @@ class RegisterFile:
                     with suppress(OSError):
                         (self.folder / f"{NAME}{beside}").unlink()
             self.was_damaged = True
+
+
+def _check_parts(db: sqlite3.Connection) -> None:
+    """OSError where the file holds anything else than a register does, such as a trigger or another program's tables: that
+    is neither changed nor put aside, for it may be of use to somebody.
+    """
+    for kind, name in db.execute("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"):
+        if kind != "table" or _columns(db, name) != _our_columns().get(name):
+            raise OSError(f"it holds {one_line(name)!r}, which is not as batchedit makes it")
+
+
+def _columns(db: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
+    return db.execute("SELECT * FROM pragma_table_xinfo(?)", (table,)).fetchall()
+
+
+@cache
+def _our_columns() -> dict[str, list[tuple[Any, ...]]]:
+    with closing(sqlite3.connect(":memory:")) as db:
+        _bring_up(db)
+        return {name: _columns(db, name) for name in _TABLES}
 
 
 def _bring_up(db: sqlite3.Connection) -> None:

@@ -17,6 +17,7 @@ import orjson
 
 from ..core.events import Accepted
 from ..core.model import Handle
+from ..core.unwritten import Unwritten
 from ..core.visible import one_line, visible_json
 from ..disk import append_to, create
 
@@ -28,16 +29,20 @@ SPARE_BYTES = 64 * 1024
 
 
 @contextmanager
-def spare(folder: Path) -> Iterator[None]:
-    """Hold some room on the disk for as long as the block lasts. Without it, a disk that full lets nothing be bought."""
+def spare(folder: Path, unwritten: Unwritten) -> Iterator[None]:
+    """Hold some room on the disk for as long as the block lasts. Without it, a disk that full lets nothing be bought.
+    ``unwritten`` hears of one that can't be removed.
+    """
     path = folder / SPARE
     with suppress(OSError), create(path) as file:
         file.write(bytes(SPARE_BYTES))
     try:
         yield
     finally:
-        with suppress(OSError):
+        try:
             path.unlink(missing_ok=True)
+        except OSError as error:
+            unwritten.refused(path, error)
 
 
 def rescue(folder: Path, job: int, key: bytes, event: Accepted) -> None:

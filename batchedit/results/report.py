@@ -11,6 +11,7 @@ from ..core.money import MICRO, to_json_usd, type_usd
 from ..core.policy import admits, cap_for
 from ..core.slowdown import Slowdown
 from ..core.typed import to_type
+from ..core.unwritten import CODE, Unwritten
 from ..ledger.book import Book
 from ..ledger.facts import read_fact, whole
 from ..ledger.values import CommonError, RunSummary
@@ -51,7 +52,9 @@ class Report:
     up by a person. ``slowed`` is what the service kept the run to, None where it did not.
     ``cap_needed`` is the ``--max-cost`` that what is planned needs, and what a picture is said to cost. ``play``: the sandbox
     stood in for the service, and the money is play money.
-    ``rest_waits``: the canary was bought, and the rest waits for a yes. ``warnings`` say what a results file can't hold.
+    ``rest_waits``: the canary was bought, and the rest waits for a yes. ``remarks`` say what a results file can't hold.
+    ``unwritten`` are the files that the disk did not take: more may come until the run's folder is closed, so ``code`` and
+    ``warnings`` are to be asked for then. ``jobs_code`` is the exit code for all but these files.
     """
 
     folder: Path
@@ -65,13 +68,24 @@ class Report:
     errors: tuple[RowsError, ...] = ()
     halted: str = ""
     hint: str = ""
-    code: int = 0
+    jobs_code: int = 0
     slowed: Slowdown | None = None
     cap_needed: CapNeeded = NONE_NEEDED
     play: bool = False
     rest_waits: bool = False
-    warnings: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    unwritten: Unwritten = field(default_factory=Unwritten)
     extra: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def code(self) -> int:
+        """The exit code. What the jobs came to is told before a file that is made again."""
+        return self.jobs_code or (CODE if self.unwritten else 0)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a results file can't hold, and which files are not there, each a sentence."""
+        return (*self.remarks, *self.unwritten.lines())
 
     def as_json(self) -> dict[str, object]:
         """The shape of ``report.json``: money in dollars."""
@@ -91,6 +105,7 @@ class Report:
             "errors": [
                 {"kind": e.kind, "message": e.message, "count": e.count, "rows": list(e.numbers)} for e in self.errors
             ],
+            "warnings": list(self.warnings),
             "play_money": self.play,
             "stopped": self.halted or None,
             "exit_code": self.code,
@@ -120,7 +135,8 @@ def make_report(
     slowed: Slowdown | None = None,
     cap_needed: CapNeeded = NONE_NEEDED,
     play: bool = False,
-    warnings: tuple[str, ...] = (),
+    remarks: tuple[str, ...] = (),
+    unwritten: Unwritten | None = None,
 ) -> Report:
     """``code`` is the halting error's; None asks ``exit_code``. ``form`` is the manifest's, for its row numbers."""
     return Report(
@@ -135,11 +151,12 @@ def make_report(
         errors=tuple(_named(error, form) for error in found.errors),
         halted=halted,
         hint=hint,
-        code=exit_code(counts, money, found.written_off) if code is None else code,
+        jobs_code=exit_code(counts, money, found.written_off) if code is None else code,
         slowed=slowed,
         cap_needed=cap_needed,
         play=play,
-        warnings=warnings,
+        remarks=remarks,
+        unwritten=unwritten or Unwritten(),
     )
 
 
@@ -221,6 +238,8 @@ def next_steps(report: Report) -> Iterator[str]:
     """What to do next, a line each: the hint of what ended the run, the commands, and where the pictures are."""
     if report.hint:
         yield report.hint
+    if report.unwritten:
+        yield f"see to the disk; to write what is missing: {to_type('run', report.folder)}"
     yield from (f"{aim}: {command}" for aim, command in commands(report))
     if report.counts.of(State.DONE):
         own = next(

@@ -51,9 +51,12 @@ class Child:
 
 
 class Nursery:
-    """The forking process: ``start`` and ``run`` are ``tests.support.cli``'s, quicker."""
+    """The forking process: ``start`` and ``run`` are ``tests.support.cli``'s, quicker. ``patience``: seconds that a
+    command may take.
+    """
 
-    def __init__(self, **env: str) -> None:
+    def __init__(self, *, patience: float = 90.0, **env: str) -> None:
+        self._patience = patience
         self._folder = TemporaryDirectory(prefix="nursery-")
         self._count = 0
         self._process = subprocess.Popen(
@@ -91,16 +94,16 @@ class Nursery:
         assert code is None or child.returncode == code, f"exit {child.returncode}\n{child.stdout}\n{child.stderr}"
         return child
 
-    def tell(self, order: dict[str, Any], seconds: float = 90.0) -> Any:
+    def tell(self, order: dict[str, Any]) -> Any:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        assert select.select([self._process.stdout], [], [], seconds)[0], f"no answer to {order}"
+        assert select.select([self._process.stdout], [], [], self._patience)[0], f"no answer to {order}"
         return json.loads(self._process.stdout.readline())
 
     def close(self) -> None:
-        self._process.communicate(timeout=90)
+        self._process.communicate(timeout=self._patience)
         self._folder.cleanup()
 
 
@@ -109,10 +112,18 @@ class Nursery:
 
 def serve() -> None:
     """One order a line on stdin: a command to start (the answer is its pid) or a pid to wait for (its exit code)."""
+    import anyio._backends._asyncio  # noqa: F401 - what a command imports on its way: a second of every child's
+    import certifi  # noqa: F401
+    import httpcore  # noqa: F401
+    import wakepy  # noqa: F401
+
     import batchedit.cli.app
+    import batchedit.cli.detached
     import batchedit.cli.host
     import batchedit.cli.show
-    import batchedit.commands.carry  # noqa: F401
+    import batchedit.cli.stdin
+    import batchedit.commands.carry
+    import batchedit.commands.launch  # noqa: F401
 
     for line in iter(sys.stdin.readline, ""):
         order = json.loads(line)
