@@ -39,7 +39,7 @@ class LiveFile:
 
     def __init__(self, folder: Path, doing: str, unwritten: Unwritten | None = None) -> None:
         self._path = folder / NAME
-        self._unwritten = unwritten or Unwritten()
+        self._unwritten = Unwritten() if unwritten is None else unwritten
         self._refused = False
         self._about: dict[str, Any] = {
             "format": FORMAT,

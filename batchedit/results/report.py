@@ -156,7 +156,7 @@ def make_report(
         cap_needed=cap_needed,
         play=play,
         remarks=remarks,
-        unwritten=unwritten or Unwritten(),
+        unwritten=Unwritten() if unwritten is None else unwritten,
     )
 
 
