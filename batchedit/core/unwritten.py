@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePath
 
 CODE = 74
 """As ``DiskError`` has it."""
@@ -20,15 +19,15 @@ class Unwritten:
     """
 
     def __init__(self) -> None:
-        self._why: dict[PurePath, str] = {}
+        self._why: dict[str, str] = {}
 
-    def refused(self, path: PurePath, error: Exception) -> None:
+    def refused(self, path: object, error: Exception) -> None:
         """The disk refused ``path``: it could not be made, written, renamed or removed."""
-        self._why[path] = str(getattr(error, "strerror", None) or error)
+        self._why[str(path)] = str(getattr(error, "strerror", None) or error)
 
-    def written(self, path: PurePath) -> None:
+    def written(self, path: object) -> None:
         """A later try wrote all that had been refused of ``path``."""
-        self._why.pop(path, None)
+        self._why.pop(str(path), None)
 
     def __bool__(self) -> bool:
         return bool(self._why)
