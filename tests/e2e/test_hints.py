@@ -705,7 +705,7 @@ def test_a_run_that_a_store_took_over(typist: Typist) -> None:
         assert bought(it) == 2
         typist.do("runs", *store)
         typist.type(typist.way("to look through the pictures"), *store)
-        it.set_faults(["job:slow@600=first:9"])
+        it.set_faults(["job:stuck=first:9"])
         manifest(typist.folder / "n.csv", 3)
         typist.do("plan", "n.csv", *on(it)[:2])
         child = typist.nursery.start("run", "n.csv", *on(it, *store, "--fresh"), cwd=typist.folder)
