@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import html
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import nh3
 
 LOOKS_LIKE_HTML = re.compile(
     r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*|\s*/)?>|&(?:[a-zA-Z]{2,8}|#\d{1,6}|#x[0-9a-fA-F]{1,6});|<!--"
@@ -24,12 +19,9 @@ def to_text(cell: str) -> str:
         return cell
     if "<" not in cell:
         return html.unescape(cell)
-    shown = _cleaner().clean(_BREAKS.sub(r" <\1", cell))
-    return " ".join(html.unescape(shown).split())
+    from selectolax.lexbor import LexborHTMLParser  # noqa: PLC0415 - only feeds with HTML need it
 
-
-@functools.cache
-def _cleaner() -> nh3.Cleaner:
-    import nh3  # noqa: PLC0415 - only feeds with HTML need it
-
-    return nh3.Cleaner(tags=set(), clean_content_tags={"script", "style", "template", "noscript", "title"})
+    tree = LexborHTMLParser(_BREAKS.sub(r" <\1", cell))
+    tree.strip_tags(["script", "style", "template", "noscript"])
+    text = tree.body.text() if tree.body else ""
+    return " ".join(text.split())

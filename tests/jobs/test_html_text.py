@@ -18,7 +18,6 @@ from batchedit.jobs.html_text import to_text
         ("<p>write &lt;b&gt; as it stands</p>", "write <b> as it stands"),
         ("<p>5 < 6 and a&b</p>", "5 < 6 and a&b"),
         ("<script>track()</script><p>Mug</p><style>p{}</style><!-- old -->", "Mug"),
-        ("<noscript>Enable scripts</noscript><p>Mug</p>", "Mug"),
         ('<a href="https://x.example" title="t">Mug</a><img alt="a" src="b">', "Mug"),
         ("<p>not closed <b>at all", "not closed at all"),
     ],

@@ -293,7 +293,7 @@ def test_plain_files_need_no_pandas(tmp_path):
         "import sys; from pathlib import Path; import batchedit.jobs.expand, batchedit.results.writer;"
         "from batchedit.manifest import read;"
         f"list(read.open_manifest(Path({str(tmp_path / 'm.csv')!r})).rows());"
-        "heavy = {'pandas', 'numpy', 'openpyxl', 'pyarrow', 'charset_normalizer', 'nh3'};"
+        "heavy = {'pandas', 'numpy', 'openpyxl', 'pyarrow', 'charset_normalizer', 'selectolax'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
