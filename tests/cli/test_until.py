@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.cli import options
+from batchedit.cli import option_values
 from tests.property.people import write_sheet
 from tests.support.offline import URL, World
 
@@ -25,7 +25,7 @@ def told_the_time(monkeypatch: pytest.MonkeyPatch, at: Callable[[], float]) -> N
     class Clock:
         time, timedelta, datetime = dt.time, dt.timedelta, Told
 
-    monkeypatch.setattr(options, "dt", Clock)
+    monkeypatch.setattr(option_values, "dt", Clock)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_night_in_which_the_clocks_change_stopped_an_hour_off(
 ) -> None:
     at = dt.datetime.strptime(started, "%Y-%m-%d %H:%M").timestamp()  # noqa: DTZ007 - the wall's time
     told_the_time(monkeypatch, lambda: at)
-    found = options._until(until)
+    found = option_values.moment(until)
     assert found is not None
     assert dt.datetime.fromtimestamp(found).strftime("%Y-%m-%d %H:%M") == stops  # noqa: DTZ006 - the wall's time
 

@@ -684,10 +684,9 @@ def test_a_store_that_is_not_made_or_forgets(typist: Typist) -> None:
     typist.type(typist.way("if it may be borne, once"))
     with psycopg.connect(url, autocommit=True) as connection:
         # As it was before the newest migration: without what that one makes.
-        connection.execute("DROP TABLE batchedit.mark, batchedit.mark_event, batchedit.flag CASCADE")
-        connection.execute("DROP FUNCTION batchedit.marks_of, batchedit.put_flags, batchedit.take_in_marks")
-        connection.execute("DROP FUNCTION batchedit.put_mark")
-        connection.execute("DELETE FROM batchedit.migration WHERE number = 4")
+        connection.execute("DROP TABLE batchedit.pace, batchedit.pace_report CASCADE")
+        connection.execute("DROP FUNCTION batchedit.share_pace")
+        connection.execute("DELETE FROM batchedit.migration WHERE number = 5")
     typist.do("workers", "--store", url, code=74)
     typist.type(typist.way("once its workers have ended"), code=74)
     typist.type(typist.way("if it may be borne, once"))
