@@ -29,9 +29,6 @@ class PostRate:
     A limit is believed in if either
     - most of the POSTs that were under way behind a refused one were refused too: chance refuses the same share
       everywhere, an empty bucket refuses nearly all (or ``_MANY`` were refused in a row); or
-    - more are refused than chance does, by Page's cumulative sum ("Continuous Inspection Schemes", Biometrika 41, 1954): a
-      refusal adds ``_REFUSED``, an accepted POST takes one away, never below zero, and ``_TOO_MANY`` is a limit. It tells
-      a refusal in four from one in twelve, where too few POSTs are under way for the first sign; or
     - the last ``_AGREE`` stretches between refusals delivered the same rate within their error, each of them well beyond a
       burst, and none since more of it without a refusal: a limit repeats itself, chance does not.
 
@@ -74,7 +71,6 @@ class PostRate:
         self._pressed: deque[tuple[float, bool]] = deque(maxlen=32)  # POSTs: when, and was it the pace that held them?
         self._held_from = self._held_until = -math.inf
         self._unanswered = 0  # refusals since the last acceptance
-        self._sum = 0  # Page's cumulative sum of the refusals while no limit is known
         self._probe_from: float | None = None
         self._probe_due = math.inf
         self._patience = _PROBE_SECONDS
@@ -124,7 +120,6 @@ class PostRate:
         """The service took a POST, which went out at ``sent_at``."""
         sent_at = now if sent_at is None else sent_at
         self._unanswered = 0
-        self._sum = max(0, self._sum - 1)
         if self._stretch is not None and sent_at >= self._stretch.began:
             self._stretch.accept(sent_at)
         episode = self._episode
@@ -142,7 +137,6 @@ class PostRate:
         """
         sent_at = now if sent_at is None else sent_at
         self._unanswered += 1
-        self._sum += _REFUSED
         episode = self._episode
         if episode is not None and (sent_at <= episode.heard_at or now < self._held_until):
             episode.refused += sent_at > episode.sent_at
@@ -152,7 +146,7 @@ class PostRate:
             same = False
             self._judge(now, sent_at)
         alone = episode.refused < _MANY or episode.refused < episode.accepted
-        if self.rate is None and (not alone or self._unanswered >= _MANY or self._sum >= _TOO_MANY):
+        if self.rate is None and (not alone or self._unanswered >= _MANY):
             self._believe(now, None)
         self._hold(now, retry_after, rng, same=same)
 
@@ -293,7 +287,6 @@ class PostRate:
         else:
             self._limit = None
             self._set(_FIRST_GUESS if self.rate is None else 0.5 * self.rate)
-        self._sum = 0
         self._votes.clear()
         self._tokens = min(self._tokens, float(self._bucket()))
 
@@ -327,7 +320,6 @@ class PostRate:
             self._probe_from = None
 
     def _free(self, now: float) -> None:  # noqa: ARG002 - one shape
-        self._sum = 0
         self._votes.clear()
         self._samples.clear()
         self._limit = None
@@ -347,8 +339,6 @@ _SLOWEST = 1.0 / 300.0
 _IDLE_SECONDS = 2.0
 _LONG_SECONDS = 20.0
 _MANY = 4
-_REFUSED = 6
-_TOO_MANY = 30
 _AGREE = 4
 _WINDOW = 2
 _FALLEN = 0.6
