@@ -59,6 +59,9 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """At once: connections are cut, or one that a fault keeps hanging would keep the server."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await self._accept_the_rest()
         for listener in self.servers:
             listener.close()
         for one in sockets or []:
@@ -68,6 +71,11 @@ class _Server(uvicorn.Server):
             _, late = await asyncio.wait(self.server_state.tasks, timeout=0.3)
             for task in late:
                 task.cancel()
+
+    async def _accept_the_rest(self) -> None:
+        """A connection that is being made while its listener closes is never closed: asyncio gives it up half made."""
+        while making := asyncio.all_tasks() - self.server_state.tasks - {asyncio.current_task()}:
+            await asyncio.wait(making)
 
     def stop(self) -> None:
         self.should_exit = True
