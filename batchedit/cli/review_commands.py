@@ -6,7 +6,7 @@ import itertools
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,9 @@ from .commands import steps_of
 from .completion import complete_run
 from .group import EPILOG, batchedit, command
 from .options import COMMON_OPTIONS, STORE_OPTION, given, options
+
+if TYPE_CHECKING:
+    from ..commands.review import Looked
 
 
 @command("gallery")
@@ -51,14 +54,13 @@ def review(
 ) -> int:
     """Look, approve, reject, note: the gallery served on this machine, every mark kept at once."""
     from ..commands import review as reviewing  # noqa: PLC0415 - `--help` needs none of it
-    from ..core.review import Progress  # noqa: PLC0415
 
     if decisions is not None:
-        folder, taken, progress = reviewing.import_decisions(run, given(ctx), Path(decisions), who=who)
+        taken, looked = reviewing.import_decisions(run, given(ctx), Path(decisions), who=who)
         click.echo(
             f"{taken.written:,} decisions taken in, {taken.same:,} known, {taken.older:,} older than what stands"
         )
-        _tell_progress(folder, progress)
+        _tell_progress(looked)
         return 0
 
     def ready(url: str) -> None:
@@ -68,11 +70,8 @@ def review(
         if not no_open:
             opening.enter_context(opened_browser(url))
 
-    def ended(folder: Path, progress: Progress) -> None:
-        _tell_progress(folder, progress)
-
     with ExitStack() as opening:
-        reviewing.review(run, given(ctx), ready, ended, port=port, who=who, steps=steps_of(ctx))
+        reviewing.review(run, given(ctx), ready, _tell_progress, port=port, who=who, steps=steps_of(ctx))
     return 0
 
 
@@ -147,18 +146,21 @@ def _key_of(signer: Any) -> str:
     return public_key_text(signer.public_key)
 
 
-def _tell_progress(run: Path, progress: Any) -> None:
+def _tell_progress(looked: Looked) -> None:
     """How far it is and what to type next."""
+    run, progress = looked.folder, looked.progress
     _say(
         f"{progress.looked_at:,} of {progress.pictures:,} looked at: {progress.approved:,} approved, "
         f"{progress.rejected:,} rejected, {progress.held:,} on hold"
     )
     if progress.rejected:
-        _say(f"  → another try for the rejected ones: {to_type('redo', run, '--use-notes')}")
+        _say(
+            f"  → another try for the rejected ones: {to_type('redo', run, '--use-notes', *looked.room, *looked.store)}"
+        )
     if progress.approved:
-        _say(f"  → hand on the approved ones: {to_type('deliver', run, '--to', _free(run))}")
+        _say(f"  → hand on the approved ones: {to_type('deliver', run, '--to', _free(run), *looked.store)}")
     if progress.looked_at < progress.pictures:
-        _say(f"  → to go on looking: {to_type('review', run)}")
+        _say(f"  → to go on looking: {to_type('review', run, *looked.store)}")
 
 
 def _free(run: Path) -> Path:

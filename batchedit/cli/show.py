@@ -298,7 +298,7 @@ def doubt_text(report: DoubtReport) -> str:
         if count:
             lines.append(f"{number(count, 'job')} {done}")
     if not report.open:
-        collect = [f"  → to collect: {to_type('fetch', report.folder)}"] if report.adopted else []
+        collect = [f"  → to collect: {to_type('fetch', report.folder, *report.store)}"] if report.adopted else []
         return as_lines([*lines, "nothing is in doubt or uncollected", *collect])
     uncollected = [doubt for doubt in report.open if doubt.is_uncollected]
     in_doubt = [doubt for doubt in report.open if not doubt.is_uncollected]
@@ -323,14 +323,17 @@ def _doubt_commands(
     """``(what for, the exact command)``: of a decision on one job, for the first of them."""
     run, more = report.folder, " (or more of these, or all)" if len(report.open) > 1 else ""
     if uncollected or report.adopted:
-        yield "ask for what is not collected once more", to_type("fetch", run)
+        yield "ask for what is not collected once more", to_type("fetch", run, *report.store)
     for doubt in [doubt for doubt in (*in_doubt, *uncollected) if doubt.rows][:1]:
         yield (
             f"buy {_called(doubt)} again all the same{more}",
-            to_type("doubt", run, "--buy-again", _name(doubt, report), *report.room),
+            to_type("doubt", run, "--buy-again", _name(doubt, report), *report.room, *report.store),
         )
     for doubt in [*in_doubt, *uncollected][:1]:
-        yield f"give {_called(doubt)} up{more}", to_type("doubt", run, "--write-off", _name(doubt, report))
+        yield (
+            f"give {_called(doubt)} up{more}",
+            to_type("doubt", run, "--write-off", _name(doubt, report), *report.store),
+        )
 
 
 def _called(doubt: Doubt) -> str:

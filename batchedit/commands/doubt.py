@@ -14,7 +14,7 @@ from ..core.typed import to_type
 from ..ledger.book import Book
 from ..ledger.lock import run_lock
 from ..ledger.opening import reading
-from ..results.report import Report, room_for
+from ..results.report import Report, cap_needed, room_for, room_for_rest
 from ..run_folder import RunFolder, form_of_run
 from ..settings.model import SANDBOX
 from . import doubts as doubting
@@ -27,6 +27,7 @@ from .order import Order
 from .purchase import buy, plan_of_run
 from .reading import run_here, run_to_read
 from .session import Session, again
+from .store_words import store_words
 from .wiring import client_for
 
 
@@ -34,8 +35,8 @@ from .wiring import client_for
 class DoubtReport:
     """What is still in doubt or uncollected, how many were decided just now, and how the run stands after a purchase.
 
-    ``room`` are the words that make room under the run's cap for one of them to be bought again. ``play``: its money is the
-    sandbox's.
+    ``room`` are the words that make room under the run's cap for one of them to be bought again, ``store`` those by which a
+    command finds the store of the run. ``play``: its money is the sandbox's.
     """
 
     folder: Path
@@ -45,6 +46,7 @@ class DoubtReport:
     bought: Report | None = None
     room: Sequence[str] = ()
     play: bool = False
+    store: Sequence[str] = ()
 
     @property
     def code(self) -> int:
@@ -86,8 +88,10 @@ async def doubt(
             if written_off:  # a no to the question leaves these given up
                 host.say(f"{written_off:,} written off")
             bought = await _buyagain(run, doubting.pick_to_buy(_doubts(run.checkpoint, folder), buy_again))
-    found, room, play = _doubts_of(folder)
-    return DoubtReport(folder.path, found, adopted, written_off, bought, room, play)
+    with reading(folder.checkpoint) as there:
+        found, room, store = _doubts(there, folder), room_for(there, 1), store_words(there)
+        play = there.get("service") == SANDBOX
+    return DoubtReport(folder.path, found, adopted, written_off, bought, room, play, store)
 
 
 def _note_crashes(folder: RunFolder, given: Given, host: Host) -> None:
@@ -112,13 +116,9 @@ def _doubts(checkpoint: Book, folder: RunFolder) -> list[doubting.Doubt]:
 def _which_doubts(folder: RunFolder, checkpoint: Book) -> str:
     """For a row that is none of them: it may have been released before, and is not bought yet."""
     if checkpoint.to_buy():
-        return f"what is not bought yet, a job that was to be bought again too: {to_type('run', folder.path)}"
-    return f"which there are: {to_type('doubt', folder.path)}"
-
-
-def _doubts_of(folder: RunFolder) -> tuple[list[doubting.Doubt], list[str], bool]:
-    with reading(folder.checkpoint) as checkpoint:
-        return _doubts(checkpoint, folder), room_for(checkpoint, 1), checkpoint.get("service") == SANDBOX
+        words = [*room_for_rest(cap_needed(checkpoint)), *store_words(checkpoint)]
+        return f"what is not bought yet, a job that was to be bought again too: {to_type('run', folder.path, *words)}"
+    return f"which there are: {to_type('doubt', folder.path, *store_words(checkpoint))}"
 
 
 def _write_off(folder: RunFolder, given: Given, host: Host, write_off: Sequence[str], buy_again: Sequence[str]) -> int:

@@ -21,6 +21,7 @@ from ..run_folder import RunFolder, form_of_run
 from ..settings.model import Settings
 from .session import Session
 from .slowed import keep
+from .store_words import store_words
 
 
 def finish(run: Session, error: BatcheditError | None) -> Report:
@@ -78,6 +79,7 @@ def write_report(
         code=error.code if error else None,
         slowed=slowed,
         cap_needed=cap_needed(checkpoint),
+        store=store_words(checkpoint),
         play=settings.sandbox,
         remarks=tuple(remarks),
         unwritten=unwritten,

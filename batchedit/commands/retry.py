@@ -10,13 +10,14 @@ from ..core.model import Kind, Record, State
 from ..core.typed import to_type
 from ..ledger.book import Book
 from ..manifest.rownames import row_index, sheet_row
-from ..results.report import Report
+from ..results.report import Report, cap_needed, room_for, room_for_rest
 from ..run_folder import form_of_run
 from .host import Host
 from .kept_settings import Given
 from .order import Order
 from .purchase import buy, plan_of_run
 from .session import Session, again
+from .store_words import store_words
 
 NAMED_ROWS = 10
 """So many rows that were written off are named for the command that buys them: a line on the screen holds no more."""
@@ -118,16 +119,21 @@ def _by_kind(records: Sequence[Record]) -> list[tuple[str, int]]:
 
 
 def _nothing_to_retry(run: Session, chosen: Choice, wish: Wish) -> UsageError:
-    folder, checkpoint = run.folder, run.checkpoint
+    folder, checkpoint, store = run.folder, run.checkpoint, store_words(run.checkpoint)
     if chosen.left_out:
         told = ", ".join(f"{count:,} {kind}" for kind, count in chosen.left_out)
         ways = [
-            f"  → to buy the {kind} ones anew: {to_type('retry', folder.path, *wish.words(kind, chosen.rows_written_off))}"
-            for kind, _ in chosen.left_out
+            f"  → to buy the {kind} ones anew: {_to_retry(run, wish.words(kind, chosen.rows_written_off), count)}"
+            for kind, count in chosen.left_out
         ]
         return UsageError(f"nothing else than {told} matches", details=ways)
     if checkpoint.counts().of(State.PLANNED):
-        what, command = "what is not bought yet", to_type("run", folder.path)
+        room = room_for_rest(cap_needed(checkpoint))
+        what, command = "what is not bought yet", to_type("run", folder.path, *room, *store)
     else:
-        what, command = "how the run stands", to_type("status", folder.path)
+        what, command = "how the run stands", to_type("status", folder.path, *store)
     return UsageError("no failed or cancelled job matches", hint=f"{what}: {command}")
+
+
+def _to_retry(run: Session, words: Sequence[str | int], jobs: int) -> str:
+    return to_type("retry", run.folder.path, *words, *room_for(run.checkpoint, jobs), *store_words(run.checkpoint))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import time
@@ -16,11 +17,25 @@ from ..manifest.cells import text_of
 from ..manifest.read import Row, open_manifest
 from ..manifest.rownames import sheet_row
 from ..results.files import write_all
+from ..results.report import room_for
 from ..review.decisions import read_decisions
 from ..review.server import ReviewServer, Show
 from .gallery import current_pictures, gather
 from .kept_settings import Given
 from .local_session import LocalSession, opened_locally
+from .store_words import store_words
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """How far the looking is. ``room`` are the words that make room under the run's cap for a redo of the rejected ones,
+    ``store`` those by which a command finds the store of the run.
+    """
+
+    folder: Path
+    progress: Progress
+    room: Sequence[str] = ()
+    store: Sequence[str] = ()
 
 
 def progress(cards: Sequence[Card], marks: Mapping[int, Mark]) -> Progress:
@@ -34,14 +49,14 @@ def review(
     run_name: str,
     given: Given,
     ready: Callable[[str], None],
-    ended: Callable[[Path, Progress], None],
+    ended: Callable[[Looked], None],
     *,
     port: int = 0,
     who: str = "",
     steps: Steps = no_steps,
 ) -> None:
-    """Serve the run until the page says finish. ``ready`` gets the address, ``ended`` the run's
-    folder and how far it came, always.
+    """Serve the run until the page says finish. ``ready`` gets the address, ``ended`` how far the
+    looking came, however it ends.
 
     The run's lock is held for the pictures and the results alone, never while a person looks: marks go into a file of their
     own, so that a run may begin, go on and end meanwhile.
@@ -61,9 +76,15 @@ def review(
     try:
         server.run_until_done()
     finally:
-        ended(folder, progress(found.cards, marks.all()))
         with opened_locally(run_name, given, "review") as run:
+            ended(_looked(run, progress(found.cards, marks.all())))
             _into_results(run, steps)
+
+
+def _looked(run: LocalSession, looked: Progress) -> Looked:
+    book = run.checkpoint
+    room = room_for(book, len(book.rejected()) + len(book.redone_and_planned()))
+    return Looked(run.folder.path, looked, room, store_words(book))
 
 
 def _into_results(run: LocalSession, steps: Steps = no_steps) -> None:
@@ -79,10 +100,10 @@ def _login() -> str:
         return "somebody"
 
 
-def import_decisions(run_name: str, given: Given, source: Path, *, who: str = "") -> tuple[Path, TakenIn, Progress]:
+def import_decisions(run_name: str, given: Given, source: Path, *, who: str = "") -> tuple[TakenIn, Looked]:
     """Take ``decisions.csv`` in, all of it or none. ManifestError with every wrong row at once.
 
-    Returns the run's folder, what was taken in, and how far the looking is.
+    Returns what was taken in, and how far the looking is.
     """
     with opened_locally(run_name, given, "review") as run:
         jobs: dict[bytes, int] = dict(run.checkpoint.keys(Having.DONE))
@@ -98,4 +119,4 @@ def import_decisions(run_name: str, given: Given, source: Path, *, who: str = ""
         marks = run.checkpoint.decisions
         taken = marks.take_in(decisions, who or _login())
         _into_results(run)
-        return run.folder.path, taken, progress(run.checkpoint.cards(), marks.all())
+        return taken, _looked(run, progress(run.checkpoint.cards(), marks.all()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +20,14 @@ from ..ledger.book import Book
 from ..ledger.facts import read_fact, whole
 from ..ledger.lock import holder
 from ..ledger.opening import reading
+from ..ledger.postgres.url import blotted, words_for
 from ..ledger.register import CHECKPOINT, Entry, Register
 from ..manifest.rows import Form, FormKind
 from ..results.report import UNDER_WAY, Report, cap_for_rest, cap_needed, commands, make_report
 from ..run_folder import RunFolder, near, never_began
 from ..settings.model import SANDBOX
 from .store import need_psycopg
+from .store_words import store_words
 
 if TYPE_CHECKING:
     from ..ledger.postgres.runs import RunOfStore
@@ -102,12 +105,15 @@ def list_store_runs(url: str) -> list[Listed]:
     need_psycopg()
     from ..ledger.postgres.runs import runs  # noqa: PLC0415 - psycopg takes its time
 
-    return [_of_store(run) for run in sorted(runs(url), key=lambda run: -run.used_at)]
+    store = words_for(blotted(url), os.environ)
+    return [_of_store(run, store) for run in sorted(runs(url), key=lambda run: -run.used_at)]
 
 
-def _of_store(run: RunOfStore) -> Listed:
+def _of_store(run: RunOfStore, store: Sequence[str]) -> Listed:
     needed = cap_for_rest(run.counts.of(State.PLANNED), run.money, run.price)
-    report = make_report(run.counts, run.money, run.digest, folder=Path(run.name), form=_NO_ROWS, cap_needed=needed)
+    report = make_report(
+        run.counts, run.money, run.digest, folder=Path(run.name), form=_NO_ROWS, cap_needed=needed, store=store
+    )
     told = Listed(
         Path("outputs") / run.name,
         _standing(report) if sum(run.counts.by_state.values()) else EMPTY,
@@ -121,14 +127,14 @@ def _of_store(run: RunOfStore) -> Listed:
         used_at=run.used_at,
     )
     if run.workers:
-        aim, command = "to see how it goes", to_type("status", run.name)
+        aim, command = "to see how it goes", to_type("status", run.name, *store)
         return replace(told, state=RUNNING, why=", ".join(run.workers), aim=aim, command=command)
     if run.halted:
         aim = "once it is clear which server or backup the store is"
-        return replace(told, aim=aim, command=to_type("store", "lift", run.name))
+        return replace(told, aim=aim, command=to_type("store", "lift", run.name, *store))
     aim, command = next(commands(report), ("", ""))
     if not command and run.counts.of(State.DONE):
-        aim, command = "to look through the pictures", to_type("gallery", run.name)
+        aim, command = "to look through the pictures", to_type("gallery", run.name, *store)
     return replace(told, aim=aim, command=command)
 
 
@@ -161,7 +167,13 @@ def _of(checkpoint: Book, folder: RunFolder, told: Listed) -> Listed:
     process = holder(folder.path)
     needed, found = cap_needed(checkpoint), checkpoint.digest()
     report = make_report(
-        checkpoint.counts(), checkpoint.money(), found, folder=told.folder, form=_NO_ROWS, cap_needed=needed
+        checkpoint.counts(),
+        checkpoint.money(),
+        found,
+        folder=told.folder,
+        form=_NO_ROWS,
+        cap_needed=needed,
+        store=(store := store_words(checkpoint)),
     )
     told = replace(
         told,
@@ -176,7 +188,7 @@ def _of(checkpoint: Book, folder: RunFolder, told: Listed) -> Listed:
         used_at=max(told.used_at, checkpoint.last_event_at()),
     )
     if process:
-        command = to_type("status", told.folder)
+        command = to_type("status", told.folder, *store)
         return replace(told, state=RUNNING, why=process, aim="to see how it goes", command=command)
     why = "" if told.state in {DONE, FAILURES} else _stopped(checkpoint, folder)
     aim, command = next(_next(told, report), ("", ""))
@@ -213,7 +225,7 @@ def _next(told: Listed, report: Report) -> Iterator[tuple[str, str]]:
         return
     yield from commands(report)
     if report.counts.of(State.DONE):
-        yield "to look through the pictures", to_type("gallery", told.folder)
+        yield "to look through the pictures", to_type("gallery", told.folder, *report.store)
 
 
 def _stopped(checkpoint: Book, folder: RunFolder) -> str:

@@ -9,6 +9,7 @@ from ..settings.model import SANDBOX
 from .kept_settings import Given
 from .reading import run_to_read
 from .slowed import kept
+from .store_words import store_words
 
 
 def status(run_name: str, given: Given) -> tuple[RunFolder, Report]:
@@ -30,5 +31,6 @@ def report_of(checkpoint: Book, folder: RunFolder) -> Report:
         form=form,
         cap_needed=needed,
         slowed=slowed,
+        store=store_words(checkpoint),
         play=checkpoint.get("service") == SANDBOX,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +52,7 @@ class Report:
     up by a person. ``slowed`` is what the service kept the run to, None where it did not.
     ``cap_needed`` is the ``--max-cost`` that what is planned needs, and what a picture is said to cost. ``play``: the sandbox
     stood in for the service, and the money is play money.
+    ``store`` are the words by which a command finds the store of this run; none for a run that its folder has to itself.
     ``rest_waits``: the canary was bought, and the rest waits for a yes. ``remarks`` say what a results file can't hold.
     ``unwritten`` are the files that the disk did not take: more may come until the run's folder is closed, so ``code`` and
     ``warnings`` are to be asked for then. ``jobs_code`` is the exit code for all but these files.
@@ -72,6 +73,7 @@ class Report:
     slowed: Slowdown | None = None
     cap_needed: CapNeeded = NONE_NEEDED
     play: bool = False
+    store: Sequence[str] = ()
     rest_waits: bool = False
     remarks: tuple[str, ...] = ()
     unwritten: Unwritten = field(default_factory=Unwritten)
@@ -135,6 +137,7 @@ def make_report(
     slowed: Slowdown | None = None,
     cap_needed: CapNeeded = NONE_NEEDED,
     play: bool = False,
+    store: Sequence[str] = (),
     remarks: tuple[str, ...] = (),
     unwritten: Unwritten | None = None,
 ) -> Report:
@@ -155,6 +158,7 @@ def make_report(
         slowed=slowed,
         cap_needed=cap_needed,
         play=play,
+        store=store,
         remarks=remarks,
         unwritten=Unwritten() if unwritten is None else unwritten,
     )
@@ -194,6 +198,11 @@ def room_for(checkpoint: Book, jobs: int) -> list[str]:
     return _room(checkpoint.money(), cap_needed(checkpoint).price, jobs)
 
 
+def room_for_rest(needed: CapNeeded) -> list[str]:
+    """The ``--max-cost`` to type for what is planned; nothing where the run's cap admits more, or nothing is planned."""
+    return [] if needed.rest is None else ["--max-cost", type_usd(needed.rest)]
+
+
 def _room(money: Money, price: int, jobs: int) -> list[str]:
     if money.cap is None or (needed := cap_for(jobs, money, price)) <= money.cap:
         return []
@@ -210,28 +219,28 @@ def commands(report: Report) -> Iterator[tuple[str, str]]:
     """``(what for, the exact command)`` for what there is to do, the most urgent first. Each command goes on in this very
     run, with its own settings.
     """
-    counts, run = report.counts, report.folder
+    counts, run, store = report.counts, report.folder, report.store
     if counts.of(State.PLANNED):
-        if report.cap_needed.rest is None:
-            yield "to go on", to_type("run", run)
-        else:
-            most = type_usd(report.cap_needed.rest)
-            yield "its --max-cost is reached; to go on", to_type("run", run, "--max-cost", most)
+        room = room_for_rest(report.cap_needed)
+        yield "its --max-cost is reached; to go on" if room else "to go on", to_type("run", run, *room, *store)
     elif counts.of(*UNDER_WAY, State.UNCOLLECTED):
-        yield "to collect what was bought", to_type("fetch", run)
+        yield "to collect what was bought", to_type("fetch", run, *store)
     if report.money.doubts:
-        yield "to decide about what may have been bought", to_type("doubt", run)
+        yield "to decide about what may have been bought", to_type("doubt", run, *store)
     elif counts.of(State.UNCOLLECTED):
-        yield "to give up what can't be collected, or buy it again", to_type("doubt", run)
+        yield "to give up what can't be collected, or buy it again", to_type("doubt", run, *store)
     if (failed := counts.of(State.FAILED) - report.moderated - report.written_off) > 0:
-        yield "to buy the failed ones anew", to_type("retry", run, "--failed", *_with_cap(report, failed))
+        yield "to buy the failed ones anew", to_type("retry", run, "--failed", *_with_cap(report, failed), *store)
     if moderated := report.moderated:
         yield (
             "to try the moderated ones again as they are",
-            to_type("retry", run, "--moderated", *_with_cap(report, moderated)),
+            to_type("retry", run, "--moderated", *_with_cap(report, moderated), *store),
         )
     if cancelled := counts.of(State.CANCELLED):
-        yield "to buy the cancelled ones anew", to_type("retry", run, "--cancelled", *_with_cap(report, cancelled))
+        yield (
+            "to buy the cancelled ones anew",
+            to_type("retry", run, "--cancelled", *_with_cap(report, cancelled), *store),
+        )
 
 
 def next_steps(report: Report) -> Iterator[str]:

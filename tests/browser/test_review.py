@@ -140,8 +140,8 @@ def test_a_server_that_is_gone_is_said_and_the_marks_can_be_taken_along(
     assert standing(room) == {}
     from batchedit.commands.review import import_decisions
 
-    _, taken, progress = import_decisions(str(room.folder.path), {}, tmp_path / "decisions.csv")
-    assert (taken.written, progress.rejected) == (1, 1)
+    taken, looked = import_decisions(str(room.folder.path), {}, tmp_path / "decisions.csv")
+    assert (taken.written, looked.progress.rejected) == (1, 1)
 
 
 def test_undo_and_finish(watch: Watch, room: Showroom) -> None:

@@ -30,6 +30,7 @@ from batchedit.core.events import Accepted
 from batchedit.core.model import Handle
 from batchedit.ledger.lock import holder, run_lock
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
+from batchedit.ledger.postgres.url import blotted, words_for
 from batchedit.ledger.rescue import rescue
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings
@@ -44,50 +45,53 @@ VERBS = "|".join(batchedit.commands)
 QUICK = {"latency": "0", "plain_files": 4_000}
 
 TABLE = {
-    ("results/report.py", "to_type('run', run)"): "test_a_run_that_stopped_names_what_goes_on",
     (
         "results/report.py",
-        "to_type('run', run, '--max-cost', most)",
+        "to_type('run', run, *room, *store)",
     ): "test_a_run_that_its_cap_stopped_names_a_cap_that_suffices",
-    ("results/report.py", "to_type('fetch', run)"): "test_what_can_not_be_collected",
-    ("results/report.py", "to_type('doubt', run)"): "test_what_can_not_be_collected",
+    ("results/report.py", "to_type('fetch', run, *store)"): "test_what_can_not_be_collected",
+    ("results/report.py", "to_type('doubt', run, *store)"): "test_what_can_not_be_collected",
     (
         "results/report.py",
-        "to_type('retry', run, '--failed', *_with_cap(report, failed))",
+        "to_type('retry', run, '--failed', *_with_cap(report, failed), *store)",
     ): "test_what_failed_was_moderated_or_may_have_been_bought",
     (
         "results/report.py",
-        "to_type('retry', run, '--moderated', *_with_cap(report, moderated))",
+        "to_type('retry', run, '--moderated', *_with_cap(report, moderated), *store)",
     ): "test_what_failed_was_moderated_or_may_have_been_bought",
     (
         "results/report.py",
-        "to_type('retry', run, '--cancelled', *_with_cap(report, cancelled))",
+        "to_type('retry', run, '--cancelled', *_with_cap(report, cancelled), *store)",
     ): "test_what_was_cancelled_and_what_was_too_late",
     ("cli/settle_commands.py", "to_type('fetch', folder)"): "test_what_was_cancelled_and_what_was_too_late",
     ("cli/commands.py", "to_type('run', run)"): "test_options_that_make_other_pictures_are_refused_for_a_run",
     (
         "cli/show.py",
-        "to_type('doubt', run, '--buy-again', _name(doubt, report), *report.room)",
+        "to_type('doubt', run, '--buy-again', _name(doubt, report), *report.room, *report.store)",
     ): "test_doubt_names_a_job_that_it_takes",
     (
         "cli/show.py",
-        "to_type('doubt', run, '--write-off', _name(doubt, report))",
+        "to_type('doubt', run, '--write-off', _name(doubt, report), *report.store)",
     ): "test_doubt_names_a_job_that_it_takes",
-    ("cli/show.py", "to_type('fetch', run)"): "test_what_can_not_be_collected",
-    ("cli/show.py", "to_type('fetch', report.folder)"): "test_an_id_that_was_pasted_is_collected",
+    ("cli/show.py", "to_type('fetch', run, *report.store)"): "test_what_can_not_be_collected",
+    ("cli/show.py", "to_type('fetch', report.folder, *report.store)"): "test_an_id_that_was_pasted_is_collected",
     ("cli/show.py", "to_type('template')"): "test_nobody_has_a_run_yet",
     ("cli/show.py", "to_type('run', '--help')"): "test_nobody_has_a_run_yet",
     ("cli/config_file.py", "to_type(command.name or 'run', '--help')"): "test_a_setting_that_does_not_exist",
     ("cli/review_commands.py", "to_type('review', made.run)"): "test_from_the_gallery_to_the_delivery",
     ("cli/review_commands.py", "to_type('review', done.run)"): "test_from_the_gallery_to_the_delivery",
-    ("cli/review_commands.py", "to_type('redo', run, '--use-notes')"): "test_from_the_gallery_to_the_delivery",
-    ("cli/review_commands.py", "to_type('deliver', run, '--to', _free(run))"): "test_from_the_gallery_to_the_delivery",
-    ("cli/review_commands.py", "to_type('review', run)"): "test_from_the_gallery_to_the_delivery",
+    ("cli/review_commands.py", "to_type('redo', run, '--use-notes', *looked.room, *looked.store)"): (
+        "test_a_redo_under_a_cap_that_is_used_up_names_one_that_suffices"
+    ),
+    ("cli/review_commands.py", "to_type('deliver', run, '--to', _free(run), *looked.store)"): (
+        "test_from_the_gallery_to_the_delivery"
+    ),
+    ("cli/review_commands.py", "to_type('review', run, *looked.store)"): "test_from_the_gallery_to_the_delivery",
     ("commands/deliver.py", "to_type('review', run.folder.path)"): "test_from_the_gallery_to_the_delivery",
     ("review/deliver.py", "to_type('review', run)"): "test_from_the_gallery_to_the_delivery",
     ("commands/redo.py", "to_type('review', run.folder.path)"): "test_from_the_gallery_to_the_delivery",
-    ("commands/runs.py", "to_type('status', told.folder)"): "test_a_run_that_another_process_has",
-    ("commands/runs.py", "to_type('gallery', told.folder)"): "test_a_run_that_another_process_has",
+    ("commands/runs.py", "to_type('status', told.folder, *store)"): "test_a_run_that_another_process_has",
+    ("commands/runs.py", "to_type('gallery', told.folder, *report.store)"): "test_a_run_that_another_process_has",
     (
         "commands/runs.py",
         "to_type('run', Path(told.source), '--out', told.folder)",
@@ -106,13 +110,16 @@ TABLE = {
         "commands/run.py",
         "to_type('run', source, '--config', run.folder.settings, '--out', run.folder.path)",
     ): ("test_a_sheet_that_was_changed_since"),
-    ("commands/retry.py", "to_type('retry', folder.path, *wish.words(kind, chosen.rows_written_off))"): (
-        "test_nothing_is_there_to_retry"
+    (
+        "commands/retry.py",
+        "to_type('retry', run.folder.path, *words, *room_for(run.checkpoint, jobs), *store_words(run.checkpoint))",
+    ): "test_a_retry_of_others_under_a_cap_that_is_used_up_names_one_that_suffices",
+    ("commands/retry.py", "to_type('run', folder.path, *room, *store)"): "test_nothing_is_there_to_retry",
+    ("commands/retry.py", "to_type('status', folder.path, *store)"): "test_nothing_is_there_to_retry",
+    ("commands/doubt.py", "to_type('run', folder.path, *words)"): "test_nothing_is_there_to_retry",
+    ("commands/doubt.py", "to_type('doubt', folder.path, *store_words(checkpoint))"): (
+        "test_doubt_names_a_job_that_it_takes"
     ),
-    ("commands/retry.py", "to_type('run', folder.path)"): "test_nothing_is_there_to_retry",
-    ("commands/retry.py", "to_type('status', folder.path)"): "test_nothing_is_there_to_retry",
-    ("commands/doubt.py", "to_type('run', folder.path)"): "test_nothing_is_there_to_retry",
-    ("commands/doubt.py", "to_type('doubt', folder.path)"): "test_doubt_names_a_job_that_it_takes",
     ("run_folder.py", "to_type('runs')"): "test_a_run_that_is_not_there",
     ("run_folder.py", "to_type('run', given)"): "test_a_run_that_is_not_there",
     ("ledger/postgres/schema.py", "to_type('store', 'init', blotted(url))"): "test_a_store_that_is_not_made_or_forgets",
@@ -137,9 +144,9 @@ TABLE = {
     ("cli/notices.py", "to_type('review', near(report.folder))"): "test_what_a_message_says_to_type",
     ("cli/show.py", "to_type('gallery', near(run))"): "test_where_the_pictures_of_a_canary_are_looked_at",
     ("cli/list_commands.py", "to_type('run', done.name, '--store', done.where)"): "test_a_run_that_a_store_took_over",
-    ("commands/runs.py", "to_type('gallery', run.name)"): "test_a_run_that_a_store_took_over",
-    ("commands/runs.py", "to_type('store', 'lift', run.name)"): "test_a_run_that_a_store_took_over",
-    ("commands/runs.py", "to_type('status', run.name)"): "test_a_run_that_a_store_took_over",
+    ("commands/runs.py", "to_type('gallery', run.name, *store)"): "test_a_run_that_a_store_took_over",
+    ("commands/runs.py", "to_type('store', 'lift', run.name, *store)"): "test_a_run_that_a_store_took_over",
+    ("commands/runs.py", "to_type('status', run.name, *store)"): "test_a_run_that_a_store_took_over",
     ("commands/import_run.py", "to_type('audit', folder.path)"): "test_a_store_that_could_not_take_a_run_over",
     (
         "ledger/postgres/imports.py",
@@ -318,6 +325,32 @@ def test_a_retry_under_a_cap_that_is_used_up_names_one_that_suffices(typist: Typ
         assert (typist.states(), bought(it)) == (["done"] * 4, 6)
 
 
+def test_a_retry_of_others_under_a_cap_that_is_used_up_names_one_that_suffices(typist: Typist) -> None:
+    """What a retry names that finds nothing of its kind: it asked, and then bought nothing."""
+    manifest(typist.folder / "m.csv", 2)
+    with serve(SandboxConfig(**QUICK, faults=("job:moderated=at:1",))) as it:
+        typist.do("run", "m.csv", *on(it, "--max-cost", "0.08", "-j", 1), code=1)
+        it.set_faults([])
+        typist.do("retry", "outputs/m", "--failed", "--yes", code=64)
+        typist.type(typist.way("to buy the moderated ones anew"), "--yes")
+        assert (typist.states(), bought(it)) == (["done"] * 2, 3)
+
+
+def test_a_redo_under_a_cap_that_is_used_up_names_one_that_suffices(typist: Typist) -> None:
+    """ "redo outputs/m --use-notes" as it was printed asked, and then bought nothing."""
+    manifest(typist.folder / "m.csv", 3)
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("run", "m.csv", *on(it, "--max-cost", "0.12"))
+        decisions = decide(typist.folder / "outputs" / "m", {"sku-1": "rejected", "sku-2": "rejected"})
+        typist.do("review", "outputs/m", "--import", decisions)
+        again = typist.way("another try for the rejected ones")
+        assert again.endswith(" --max-cost 0.20")
+        typist.reviews("batchedit review outputs/m")
+        assert typist.way("another try for the rejected ones") == again
+        typist.type(again, "--yes")
+        assert (typist.states(), bought(it)) == (["done"] * 3, 5)
+
+
 def test_a_doubt_under_a_cap_that_is_used_up_names_one_that_suffices(typist: Typist) -> None:
     """As it was printed it asked, gave the first purchase up for lost, and then bought nothing."""
     manifest(typist.folder / "m.csv", 2)
@@ -447,9 +480,11 @@ def test_nothing_is_there_to_retry(typist: Typist) -> None:
         manifest(typist.folder / "n.csv", 3, prefix="n")
         typist.do("run", "n.csv", *on(it, "--max-cost", "0.05"), code=75)
         typist.do("doubt", "outputs/n", "--write-off", 2, code=64)
-        typist.type(typist.way("what is not bought yet, a job"), "--yes", "--max-cost", "0.09", code=75)
+        goes_on = typist.way("what is not bought yet, a job")
+        assert goes_on.endswith(" --max-cost 0.12")
         typist.do("retry", "outputs/n", "--failed", "--yes", code=64)
-        typist.type(typist.way("what is not bought yet"), "--yes", "--max-cost", "none")
+        assert typist.way("what is not bought yet") == goes_on
+        typist.type(goes_on, "--yes")
         assert typist.states("outputs/n") == ["done"] * 3
 
 
@@ -695,7 +730,7 @@ def test_a_store_that_is_not_made_or_forgets(typist: Typist) -> None:
 
 def test_a_run_that_a_store_took_over(typist: Typist) -> None:
     url = new_database()
-    store = ("--store", url)  # most people have it in the environment
+    store = ("--store", url)
     manifest(typist.folder / "m.csv", 2)
     with serve(SandboxConfig(**QUICK)) as it:
         typist.do("run", "m.csv", *on(it, "--max-cost", "0.05"), code=75)
@@ -703,20 +738,51 @@ def test_a_run_that_a_store_took_over(typist: Typist) -> None:
         typist.type(typist.way("to go on"), "--max-cost", "none", "--yes")
         assert bought(it) == 2
         typist.do("runs", *store)
-        typist.type(typist.way("to look through the pictures"), *store)
+        typist.type(typist.way("to look through the pictures"))
         it.set_faults(["job:stuck=first:9"])
         manifest(typist.folder / "n.csv", 3)
         typist.do("plan", "n.csv", *on(it)[:2])
         child = typist.nursery.start("run", "n.csv", *on(it, *store, "--fresh"), cwd=typist.folder)
         until(lambda: "to see how it goes" in str(typist.do("runs", *store).stdout))
-        assert "going on" in typist.type(typist.way("to see how it goes"), *store, code=None).stdout
+        assert "going on" in typist.type(typist.way("to see how it goes"), code=None).stdout
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("UPDATE batchedit.run SET halted = 'it went back in time' WHERE name = 'm'")
     typist.do("runs", *store)
-    typist.type(typist.way("once it is clear which server"), *store)
+    typist.type(typist.way("once it is clear which server"))
     assert "went back" not in typist.do("runs", *store).stdout
+
+
+def test_a_run_of_a_store_names_the_store_where_the_shell_does_not(typist: Typist) -> None:
+    """ "batchedit doubt outputs/m" as it was printed was refused: the run is one of a store."""
+    url = new_database()
+    manifest(typist.folder / "m.csv", 4)
+    with serve(SandboxConfig(**QUICK, faults=("job:failed=at:1", "submit:drop_after=at:2"))) as it:
+        typist.do("run", "m.csv", *on(it, "--store", url, "--max-cost", "0.12", "-j", 1), code=75)
+        it.set_faults([])
+        decide_about, retry = typist.way("what may have been bought"), typist.way("to buy the failed ones anew")
+        typist.type(typist.way("to go on"), "--yes", "--max-cost", "none", code=76)
+        typist.type(decide_about, code=76)
+        typist.type(typist.way("give row 3 up"))
+        typist.type(retry, "--yes")
+        assert sorted(typist.states()) == ["done", "done", "done", "failed"]
+        before = bought(it)
+        in_the_shell = Nursery(BATCHEDIT_STORE=url)
+        with closing(in_the_shell):
+            shell = Typist(in_the_shell, typist.folder)
+            assert url not in shell.do("runs").stdout
+            shell.type(shell.way("to look through the pictures"))
+        assert bought(it) == before
+
+
+def test_an_address_is_printed_without_its_password_and_says_so_when_it_is_typed(typist: Typist) -> None:
+    typist.do("runs", "--store", "postgresql://ann:***@127.0.0.1/none", code=64)
+    assert "in the place of ***" in typist.do("runs", "--store", "postgresql://h/d?password=***", code=64).stderr
+    address = "postgresql://ann:secret@127.0.0.1/none"
+    assert words_for(blotted(address), {}) == ["--store", "postgresql://ann:***@127.0.0.1/none"]
+    assert words_for(blotted(address), {"BATCHEDIT_STORE": address}) == []
+    assert words_for("", {}) == []
 
 
 def test_a_store_that_could_not_take_a_run_over(typist: Typist) -> None:

@@ -69,7 +69,7 @@ def test_ctrl_c_as_soon_as_the_address_is_read_still_tells_how_far_the_looking_i
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(InterruptedRunError):
-        review(str(room.folder.path), {}, ready, lambda _, progress: told.append(progress))
+        review(str(room.folder.path), {}, ready, lambda looked: told.append(looked.progress))
     assert [progress.pictures for progress in told] == [2]
 
 

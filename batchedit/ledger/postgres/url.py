@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from ...core.errors import UsageError
 
 SCHEMES = ("postgresql://", "postgres://")
+VARIABLE = "BATCHEDIT_STORE"
 _PASSWORD = re.compile(r"(?<=://)([^:/?#@]*):[^/?#]*@|(\bpassword=)[^&\s]*")
 
 
@@ -15,11 +17,24 @@ def blotted(url: str) -> str:
     return _PASSWORD.sub(lambda found: f"{found[2]}***" if found[2] else f"{found[1]}:***@", url)
 
 
+def words_for(where: str, environ: Mapping[str, str]) -> list[str]:
+    """What a command about a run of the store ``where`` (blotted) needs beside the run, to be typed in this environment.
+
+    Nothing where the environment names that store, with its password or without.
+    """
+    return [] if not where or blotted(environ.get(VARIABLE, "")) == where else ["--store", where]
+
+
 def check_url(url: str) -> str:
     """``url`` if it is the address of a PostgreSQL database. UsageError (64) else, without the password."""
     if not url.startswith(SCHEMES):
         raise UsageError(
             f"--store takes the address of a PostgreSQL database, not {blotted(url)!r}",
             hint="such as postgresql://user@host/database; the password in PGPASSWORD or ~/.pgpass",
+        )
+    if (found := _PASSWORD.search(url)) and found[0].endswith((":***@", "=***")):
+        raise UsageError(
+            f"the address {url} has its password blotted out, as it is shown in messages",
+            hint="type the password in the place of ***, or leave it out and give it as PGPASSWORD or in ~/.pgpass",
         )
     return url
