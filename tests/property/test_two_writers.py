@@ -72,3 +72,31 @@ def taken_in_by_both(folder: Path, nth: int) -> bool:
 def test_an_id_that_two_processes_take_from_the_side_file_was_a_defect_of_the_second(tmp_path: Path) -> None:
     reached = [nth for nth in range(1, 9) if taken_in_by_both(tmp_path / str(nth), nth)]
     assert len(reached) > ROWS
+
+
+def pasted_by_both(folder: Path, point: str, nth: int) -> bool:
+    """A purchase is in doubt, and both paste the id that was found for it. False where the first never got so far."""
+    world = World(folder, price="0.04")
+    write_sheet(world.folder / "s.csv", ["an ad, number 1x"])
+    lost = Trouble(("submit:drop_after=at:1",))
+    world.command("run", world.folder / "s.csv", "--base-url", URL, "--no-check-images", trouble=lost)
+    run = (world.folder / "outputs" / "s").resolve()
+    (bought,) = world.service.ledger.jobs
+    told = ("doubt", run, "--request-id", f"2={bought}")
+    first = world.command(*told, trouble=Trouble(joined=(point, nth)), yes=False)
+    if not first.joined:
+        return False
+    where = f"joined at {point} {nth}, exit {first.code}\n{first.out}{first.err}"
+    assert first.code in {0, 64, 74}, where
+    books = read_books(run, None)
+    assert books is not None, where
+    assert bought in books.known, where
+    assert not books.findings, where
+    last = world.command("fetch", run, yes=False)
+    assert (last.code, [*world.service.ledger.jobs]) == (0, [bought]), f"{where}\n{last.out}{last.err}"
+    return True
+
+
+@pytest.mark.parametrize("point", ["call", "answer", "begin", "commit"])
+def test_an_id_that_two_processes_pasted_was_a_defect_of_the_second(tmp_path: Path, point: str) -> None:
+    assert [nth for nth in range(1, 9) if pasted_by_both(tmp_path / f"{point}{nth}", point, nth)]
