@@ -248,7 +248,7 @@ def next_steps(report: Report) -> Iterator[str]:
     if report.hint:
         yield report.hint
     if report.unwritten:
-        yield f"see to the disk; to write what is missing: {to_type('run', report.folder)}"
+        yield f"see to the disk; to write what is missing: {to_type('run', report.folder, *report.store)}"
     yield from (f"{aim}: {command}" for aim, command in commands(report))
     if report.counts.of(State.DONE):
         own = next(

@@ -147,6 +147,10 @@ TABLE = {
     ("commands/runs.py", "to_type('gallery', run.name, *store)"): "test_a_run_that_a_store_took_over",
     ("commands/runs.py", "to_type('store', 'lift', run.name, *store)"): "test_a_run_that_a_store_took_over",
     ("commands/runs.py", "to_type('status', run.name, *store)"): "test_a_run_that_a_store_took_over",
+    ("ledger/postgres/errors.py", "to_type('store', 'lift', run, *words_for(where, os.environ))"): (
+        "test_a_run_that_a_store_took_over"
+    ),
+    ("results/report.py", "to_type('run', report.folder, *report.store)"): "test_a_file_that_the_disk_refused",
     ("commands/import_run.py", "to_type('audit', folder.path)"): "test_a_store_that_could_not_take_a_run_over",
     (
         "ledger/postgres/imports.py",
@@ -309,6 +313,19 @@ def test_a_cap_below_one_picture_names_a_cap_that_suffices(typist: Typist) -> No
         assert bought(it) == 0
         typist.type(typist.way("to go on"), "--yes")
         assert bought(it) == 3
+
+
+def test_a_file_that_the_disk_refused(typist: Typist) -> None:
+    manifest(typist.folder / "m.csv", 1)
+    in_the_way = typist.folder / "outputs" / "m" / "live.json"
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("plan", "m.csv", *on(it)[:2])
+        (in_the_way / "x").mkdir(parents=True)
+        typist.do("run", "m.csv", *on(it), code=74)
+        (in_the_way / "x").rmdir()
+        in_the_way.rmdir()
+        typist.type(typist.way("to write what is missing"), "--yes")
+        assert (typist.states(), bought(it)) == (["done"], 1)
 
 
 def test_a_retry_under_a_cap_that_is_used_up_names_one_that_suffices(typist: Typist) -> None:
@@ -747,11 +764,15 @@ def test_a_run_that_a_store_took_over(typist: Typist) -> None:
         assert "going on" in typist.type(typist.way("to see how it goes"), code=None).stdout
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("UPDATE batchedit.run SET halted = 'it went back in time' WHERE name = 'm'")
-    typist.do("runs", *store)
-    typist.type(typist.way("once it is clear which server"))
-    assert "went back" not in typist.do("runs", *store).stdout
+    for doing, code, aim in (
+        (("runs",), 0, "once it is clear which server"),
+        (("work", "--run", "m", "--until-idle"), 74, "look first which server"),
+    ):
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("UPDATE batchedit.run SET halted = 'it went back in time' WHERE name = 'm'")
+        typist.do(*doing, *store, code=code)
+        typist.type(typist.way(aim))
+        assert "went back" not in typist.do("runs", *store).stdout
 
 
 def test_a_run_of_a_store_names_the_store_where_the_shell_does_not(typist: Typist) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import psycopg
@@ -9,7 +10,7 @@ import psycopg
 from ...core.errors import BatcheditError, CheckpointError, OutputError, ServiceUnavailableError, TokenError, UsageError
 from ...core.typed import to_type
 from ..errors import FULL_HINT
-from .url import blotted
+from .url import blotted, words_for
 
 PASSING = ("08", "57P", "40P01", "40001", "53300", "55P03")
 """SQLSTATEs, or how they begin, of what passes: a connection that was lost, a server that restarts, a deadlock."""
@@ -27,11 +28,11 @@ class LeaseOverError(CheckpointError):
 class HaltedError(CheckpointError):
     """Nothing is bought in this run any more, for all workers, until a person has looked."""
 
-    def ends_with(self, run: str) -> None:
-        """Say how a person lets the run called ``run`` buy again."""
+    def ends_with(self, run: str, where: str) -> None:
+        """Say how a person lets the run called ``run`` of the store ``where`` (blotted) buy again."""
         self.hint = (
             "look first which server or backup this is and what it has forgotten (docs: Back up a store, and restore it); "
-            f"then {to_type('store', 'lift', run)}"
+            f"then {to_type('store', 'lift', run, *words_for(where, os.environ))}"
         )
 
 

@@ -275,7 +275,7 @@ class PostgresLedger:
                 why = str(change.error)
                 self._records.call(f"SELECT {SCHEMA}.halt(%s, %s)", (self.run, why))
                 ((name,),) = self.ask(f"SELECT name FROM {SCHEMA}.run WHERE id = %s", self.run)
-                change.error.ends_with(name)
+                change.error.ends_with(name, self._where)
             if isinstance(change.error, LeaseOverError):
                 self.lease.is_lost = True
 

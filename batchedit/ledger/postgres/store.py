@@ -111,7 +111,7 @@ def check_halted(url: str, name: str | None) -> None:
         row = connection.execute(query, (name,)).fetchone()
     if row is not None:
         error = HaltedError(f"nothing is bought in the run {row[0]} any more: {row[1]}")
-        error.ends_with(row[0])
+        error.ends_with(row[0], blotted(url))
         raise error
 
 
