@@ -175,8 +175,15 @@ def test_a_colleague_marks_in_a_second_browser_while_pictures_come(watch: Watch,
         theirs = watch()
         becomes(theirs.page, lambda: len(list((run / "files").glob("*"))) > 0 if run.exists() else False, wanted=True)
         theirs.page.goto(f"{ui.origin}/{link}/")
-        there(theirs.page, ".card img")
-        theirs.page.locator("#grid .picture").first.focus()
+
+        def has_come() -> bool:
+            """A picture's file is there a moment before the run says so, and the page shows what it was opened on."""
+            theirs.page.reload()
+            there(theirs.page, ".card")
+            return bool(theirs.page.locator(".card img").count())
+
+        becomes(theirs.page, has_come, wanted=True)
+        theirs.page.locator("#grid .picture:has(img)").first.focus()
         theirs.page.keyboard.press("a")
         becomes(theirs.page, lambda: [mark.who for mark in Marks(run).all().values()], ["Robin"])
         told(mine.page, "Finished: every picture is there.")
