@@ -31,6 +31,7 @@ def comma_list(text: str | None) -> tuple[str, ...]:
 
 
 def usd(text: str | None) -> int | None:
+    """US dollars as micro-dollars."""
     if text is None:
         return None
     try:
@@ -62,6 +63,7 @@ def wished_cap(_ctx: click.Context, _param: click.Parameter, text: str | None) -
 
 
 def rate(text: str | None) -> float | None:
+    """``5/s``, ``100/m``, ``3000/h`` as POSTs a second."""
     if text is None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h)", text.strip())
@@ -71,6 +73,7 @@ def rate(text: str | None) -> float | None:
 
 
 def moment(text: str | None) -> float | None:
+    """``HH:MM`` of the wall's clock as epoch seconds: today's, or tomorrow's where that is over."""
     if text is None:
         return None
     try:

@@ -317,7 +317,10 @@ def test_a_purchase_that_the_cap_stopped_goes_on_with_run(stuck: Run) -> None:
     assert "to go on: batchedit run outputs/m" in stopped
     assert stuck.sandbox.ledger()["accepted"] == 5
     told = stuck.doubt("--buy-again", 3, "--yes", code=64).stderr
-    assert "what is not bought yet, a job that was to be bought again too: batchedit run outputs/m --max-cost 0.24\n" in told
+    assert (
+        "what is not bought yet, a job that was to be bought again too: batchedit run outputs/m --max-cost 0.24\n"
+        in told
+    )
     stuck.batchedit("run", "outputs/m", "--max-cost", "none", "--yes")
     assert stuck.sandbox.ledger()["accepted"] == 6
 
