@@ -75,6 +75,13 @@ def steps_of(ctx: click.Context) -> Steps:
     return Terminal(yes=False, never_asks=False, quiet=quiet, log_json=log_json).step
 
 
+def bare_steps() -> Steps:
+    """The same for a command that has none of the common options."""
+    from .host import Terminal  # noqa: PLC0415 - `--help` needs none of it
+
+    return Terminal(yes=False, never_asks=False, quiet=False, log_json=False).step
+
+
 def _keep_typed(ctx: click.Context) -> str:
     """What the person said about the service holds for later commands too. No file that nobody named says any of it.
 

@@ -13,7 +13,7 @@ import click
 from ..core.typed import to_type
 from ..core.visible import one_line
 from .browser import opened_browser
-from .commands import steps_of
+from .commands import bare_steps, steps_of
 from .completion import complete_run
 from .group import EPILOG, batchedit, command
 from .options import COMMON_OPTIONS, STORE_OPTION, given, options
@@ -117,7 +117,7 @@ def verify(*, delivery: str, key: str | None) -> int:
     from ..review.verify import verify as check  # noqa: PLC0415
     from .show import number  # noqa: PLC0415
 
-    found = check(Path(delivery), read_public_key(key) if key else None)
+    found = check(Path(delivery), read_public_key(key) if key else None, bare_steps())
     signed = f", signed by {found.key}" if found.key else ""
     click.echo(one_line(f"{delivery}: {number(found.files, 'file')} as delivered{signed}"))
     for finding in found.findings:

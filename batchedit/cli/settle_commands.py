@@ -6,9 +6,10 @@ from typing import Any
 
 import click
 
+from ..core.steps import no_steps
 from ..core.typed import to_type
 from ..core.visible import as_lines, one_line
-from .commands import finish, host_of
+from .commands import finish, host_of, steps_of
 from .completion import complete_run
 from .group import command
 from .json_output import print_json
@@ -112,7 +113,7 @@ def audit(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
     from ..commands.audit import audit as prove  # noqa: PLC0415 - `--help` needs none of it
     from ..commands.proof import lines  # noqa: PLC0415
 
-    folder, found = prove(run, given(ctx))
+    folder, found = prove(run, given(ctx), no_steps if as_json else steps_of(ctx))
     if as_json:
         print_json("audit", audit_value(str(folder.path.absolute()), found))
     else:

@@ -9,6 +9,7 @@ import click
 
 from ..core.typed import quoted, to_type
 from ..core.visible import one_line
+from .commands import bare_steps
 from .completion import complete_run
 from .group import EPILOG, batchedit, command
 from .json_output import print_json
@@ -53,7 +54,7 @@ def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bo
     if any(path.resolve() == Path(source).resolve() for source in sources):
         raise UsageError(f"{path} is one of the sources", hint="give another name with --to FILE")
     found = ProductSources(sources, path.absolute().parent)
-    made = write_manifest(found.products(), path, template=prompt, force=force)
+    made = write_manifest(found.products(), path, template=prompt, force=force, steps=bare_steps())
     click.echo(one_line(f"{path}: {number(made.rows, 'row')} with {', '.join(made.columns)}"))
     for note in found.notes:
         click.echo(one_line(f"  note: {note}"))

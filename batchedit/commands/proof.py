@@ -17,6 +17,7 @@ from ..core.events import Accepted, Reserved
 from ..core.lifecycle import advance
 from ..core.model import Job, JobKey, Record, SavedFile, State
 from ..core.money import format_usd, label_play
+from ..core.steps import ProgressCallback, Steps, counted, no_steps
 from ..disk import is_inside
 from ..files.objects import Objects
 from ..ledger.book import Book
@@ -29,6 +30,8 @@ from ..settings.model import SANDBOX
 
 _SENSELESS = (ValueError, TypeError, LookupError, CheckpointCorruptError)
 """What reading a tampered value raises."""
+_EVERY = 10
+"""A job's pictures are read whole: some milliseconds each."""
 _NO_JOB = Job(JobKey(b""), "", "", "")
 
 
@@ -62,23 +65,26 @@ class Audit:
         return not self.findings
 
 
-def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = None) -> Audit:
+def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = None, steps: Steps = no_steps) -> Audit:
     """Play the log again and compare. Reads every finished file once, from ``objects`` where they are kept there. ``form`` is
     the manifest's, for its row numbers.
     """
     found = Audit(play=checkpoint.get("service") == SANDBOX)
     records = {record.id: record for record in _readable(checkpoint, found)}
-    played = _play(checkpoint, records, found)
-    for record in records.values():
-        found.jobs += 1
-        found.spent += record.spent
-        found.held += record.held
-        _compare(record, played.pop(record.id, None), found, fences=checkpoint.get("store") is not None)
-        for file in record.files:
-            if objects is None:
-                _check_file(record, file, folder, found)
-            else:
-                _check_object(record, file, objects, found)
+    with steps("playing events") as told:
+        played = _play(checkpoint, records, found, told)
+    fences = checkpoint.get("store") is not None
+    with steps("reading pictures") as told:
+        for record in counted(records.values(), told, len(records), every=_EVERY):
+            found.jobs += 1
+            found.spent += record.spent
+            found.held += record.held
+            _compare(record, played.pop(record.id, None), found, fences=fences)
+            for file in record.files:
+                if objects is None:
+                    _check_file(record, file, folder, found)
+                else:
+                    _check_object(record, file, objects, found)
     for job in played:
         found.findings.append(Finding(job, "has events but no record: it was removed from the checkpoint"))
     _check_sums(checkpoint, found)
@@ -97,13 +103,13 @@ def _readable(checkpoint: Book, found: Audit) -> Iterator[Record]:
             yield record
 
 
-def _play(checkpoint: Book, records: dict[int, Record], found: Audit) -> dict[int, Record]:
+def _play(checkpoint: Book, records: dict[int, Record], found: Audit, told: ProgressCallback) -> dict[int, Record]:
     """Every job's record as its events make it."""
     fresh: dict[int, Record] = {}
     unreadable = {finding.job for finding in found.findings}
     owners: dict[str, int] = {}
     expected = 0
-    for logged in checkpoint.log():
+    for logged in counted(checkpoint.log(), told):
         seq, job, name, state = logged.seq, logged.job, logged.name, logged.state
         found.events += 1
         expected += 1

@@ -14,6 +14,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from ..core.errors import OutputError, UsageError
+from ..core.steps import Steps, counted, no_steps
 from ..disk import SHARED_MODE, whole_file
 from ..jobs.html_text import to_text
 from ..jobs.prompt import Prompt
@@ -35,7 +36,9 @@ class Written:
     columns: tuple[str, ...]
 
 
-def write_manifest(products: Iterable[Product], path: Path, *, template: str | None, force: bool) -> Written:
+def write_manifest(
+    products: Iterable[Product], path: Path, *, template: str | None, force: bool, steps: Steps = no_steps
+) -> Written:
     """Write ``path``, with those columns of the sources that hold anything. UsageError if it is there already and ``force``
     is not given, and for a ``template`` that names what no source has.
     """
@@ -43,9 +46,12 @@ def write_manifest(products: Iterable[Product], path: Path, *, template: str | N
     kept: dict[str, None] = {}
     plain = True
     try:
-        with TemporaryFile("w+", encoding="utf-8", errors="backslashreplace", newline="") as held:
+        with (
+            TemporaryFile("w+", encoding="utf-8", errors="backslashreplace", newline="") as held,
+            steps("reading products") as told,
+        ):
             rows = csv.writer(held)
-            for product in products:
+            for product in counted(products, told):
                 kept.update(dict.fromkeys(name for name, value in product.kept.items() if value))
                 parts = (product.sku, product.title, product.text, product.image, product.prompt)
                 rows.writerow((*parts, *(product.kept.get(name, "") for name in kept)))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from ..core.errors import NotFoundError
+from ..core.steps import ProgressCallback, Steps, counted, no_steps
 from ..disk import ZIP_DAMAGE
 from .package import SUMS
 from .signing import PUBLIC_KEY, SIGNATURE, is_as_written, objection, public_key_text
@@ -21,6 +22,9 @@ from .signing import PUBLIC_KEY, SIGNATURE, is_as_written, objection, public_key
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _OWN = frozenset({SUMS, SIGNATURE, PUBLIC_KEY})
 """What SHA256SUMS does not name: itself, and what was made from it."""
+_STEP = "reading files"
+_EVERY = 10
+"""A file is read whole: some milliseconds each."""
 _BROKEN = (*ZIP_DAMAGE, OSError)
 """What reading a damaged or encrypted entry raises."""
 Entry = tuple[str, Callable[[], IO[bytes]]]
@@ -38,19 +42,20 @@ class Verified:
     trusted: bool = False
 
 
-def verify(delivery: Path, key: bytes | None = None) -> Verified:
+def verify(delivery: Path, key: bytes | None = None, steps: Steps = no_steps) -> Verified:
     """Check the folder or zip ``delivery``. With ``key``, a minisign public key, it must be signed by that very key.
 
     NotFoundError (66) where nothing is there.
     """
     if delivery.is_dir():
-        return _checked(list(_of_folder(delivery)), [], key)
+        with steps(_STEP) as told:
+            return _checked(list(_of_folder(delivery)), [], key, told)
     if not delivery.is_file():
         raise NotFoundError(f"there is no delivery {delivery}", hint="name its folder or its zip file")
     found: list[str] = []
     try:
-        with closing(zipfile.ZipFile(delivery)) as archive:
-            return _checked(list(_of_zip(archive, found)), found, key)
+        with closing(zipfile.ZipFile(delivery)) as archive, steps(_STEP) as told:
+            return _checked(list(_of_zip(archive, found)), found, key, told)
     except zipfile.BadZipFile as error:
         return Verified(findings=[f"{delivery} is no whole zip file: {error}"])
 
@@ -82,7 +87,7 @@ def _of_zip(archive: zipfile.ZipFile, found: list[str]) -> Iterator[Entry]:
             found.append(f"{info.filename} does not belong to the delivery")
 
 
-def _checked(entries: list[Entry], found: list[str], key: bytes | None) -> Verified:
+def _checked(entries: list[Entry], found: list[str], key: bytes | None, told: ProgressCallback) -> Verified:
     result = Verified(findings=found)
     found += [f"{name} is there {count} times" for name, count in Counter(n for n, _ in entries).items() if count > 1]
     content = {name: _small(opened) for name, opened in entries if name in _OWN}
@@ -91,7 +96,7 @@ def _checked(entries: list[Entry], found: list[str], key: bytes | None) -> Verif
         found.append(f"{SUMS} is missing: nothing can be proven")
         return result
     known = _read_sums(sums, found)
-    for name, opened in entries:
+    for name, opened in counted(entries, told, len(entries), every=_EVERY):
         if name in _OWN:
             continue
         if name not in known:

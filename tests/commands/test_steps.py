@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -99,6 +100,35 @@ def test_each_long_step_of_an_evening_and_a_morning_says_how_far_it_is(
     assert "making thumbnails" in steps
     inside("results", "n.csv", cwd=tmp_path)
     assert "writing results.csv" in steps
+
+
+def test_proofs_and_a_manifest_from_a_feed_say_how_far_they_are(
+    tmp_path: Path, steps: dict[str, list[tuple[int, int]]]
+) -> None:
+    manifest(tmp_path / "m.csv", 12)
+    with serve(SandboxConfig(latency="0")) as sandbox:
+        inside("run", "m.csv", *on(sandbox), cwd=tmp_path)
+    steps.clear()
+    inside("audit", "m.csv", cwd=tmp_path)
+    assert {"playing events", "reading pictures"} <= steps.keys()
+    assert steps["reading pictures"]
+    steps.clear()
+    inside("audit", "m.csv", "--json", cwd=tmp_path)
+    assert not steps
+
+    folder = tmp_path / "delivered"
+    folder.mkdir()
+    names = [f"{n}.txt" for n in range(12)]
+    for name in names:
+        (folder / name).write_text(name)
+    sums = (f"{hashlib.sha256(name.encode()).hexdigest()}  {name}\n" for name in names)
+    (folder / "SHA256SUMS").write_text("".join(sums))
+    inside("verify", "delivered", cwd=tmp_path)
+    assert steps["reading files"] == [(10, 13)]
+
+    (tmp_path / "links.txt").write_text("".join(f"https://images.example.com/{n}.png\n" for n in range(1001)))
+    inside("init", "links.txt", cwd=tmp_path)
+    assert steps["reading products"] == [(500, 0), (1000, 0)]
 
 
 @pytest.mark.parametrize("silent", ["quiet", "log_json", "as_json"])
