@@ -164,7 +164,7 @@ def notifying(host: Any, name: str) -> Iterator[Callable[[Any], None]]:
     from . import notices  # noqa: PLC0415 - `--help` needs none of it
 
     try:
-        yield lambda report: host.notices.send(notices.ended(report))
+        yield lambda report: host.notices.send(notices.ended(report), notices.pictures(report.folder))
     except BaseException as error:
         if not host.said_no:
             host.notices.send(notices.broken(name, error))

@@ -25,7 +25,7 @@ from ..core.visible import one_line
 from ..ports import Observer, Snapshot, Stop
 from ..review.notify import Notices
 from . import log_lines
-from .notices import canary_waits, started
+from .notices import canary_waits, pictures, started
 from .show import number, plan_warnings, question, quote_text
 from .streams import bar_stream
 
@@ -141,7 +141,7 @@ class Terminal:
                 hint="the same command with --yes",
             )
         if quote.canary is not None and self._began:
-            self.notices.send(canary_waits(quote))
+            self.notices.send(canary_waits(quote), pictures(quote.what.folder))
         answer = await self._ask(question(quote))
         if answer is None:
             raise self.stop.reason or InterruptedRunError(signal.SIGINT)

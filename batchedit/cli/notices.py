@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..core.money import format_usd, label_play
 from ..core.typed import to_type
 from ..core.visible import as_lines
 from ..results.report import Report, next_steps
-from ..review.notify import summary
+from ..review.notify import Pictures, summary
 from ..run_folder import near
 from .show import number
 
@@ -43,6 +44,13 @@ def canary_waits(quote: Quote) -> dict[str, Any]:
         "→ then answer at the terminal where it was started",
     ]
     return summary(_name(folder), None, as_lines(lines), "canary_waiting")
+
+
+def pictures(run_folder: Path) -> Pictures:
+    """The first few pictures of the run, small, for a channel that takes any."""
+    from ..commands.small_pictures import first_pictures  # noqa: PLC0415 - Pillow, which a text needs not
+
+    return partial(first_pictures, run_folder)
 
 
 def ended(report: Report) -> dict[str, Any]:

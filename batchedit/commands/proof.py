@@ -103,13 +103,13 @@ def _readable(checkpoint: Book, found: Audit) -> Iterator[Record]:
             yield record
 
 
-def _play(checkpoint: Book, records: dict[int, Record], found: Audit, told: ProgressCallback) -> dict[int, Record]:
+def _play(checkpoint: Book, records: dict[int, Record], found: Audit, played: ProgressCallback) -> dict[int, Record]:
     """Every job's record as its events make it."""
     fresh: dict[int, Record] = {}
     unreadable = {finding.job for finding in found.findings}
     owners: dict[str, int] = {}
     expected = 0
-    for logged in counted(checkpoint.log(), told):
+    for logged in counted(checkpoint.log(), played):
         seq, job, name, state = logged.seq, logged.job, logged.name, logged.state
         found.events += 1
         expected += 1

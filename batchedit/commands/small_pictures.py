@@ -7,22 +7,31 @@ import os
 from collections.abc import Mapping
 from functools import partial
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import anyio
 from PIL import Image
 
-from ..core.model import Record
+from ..core.errors import BatcheditError
+from ..core.model import JobKey, Record, SavedFile
 from ..disk import is_inside, is_plain_file
 from ..files.objects import Objects
 from ..images.features import Album, Wanted, thumb_name
 from ..images.link_probe import Answer, Asker
+from ..images.shrink import shrink as make_fit
 from ..review.payload import sources_of
 from .draft_pictures import SIDE, shrink
 from .file_store import bring
 from .gallery_page import looking
 from .proxy import find_proxy
+
+MESSAGE_BYTES = 400_000
+"""So many bytes of a picture go along with a message: mailboxes refuse some 10 to 25 MB in all."""
+_LINES = 500
+"""Where none of so many first rows has a picture, a message goes without."""
+_SUFFIXES = {"image/jpeg": ".jpg", "image/webp": ".webp"}
 
 
 def small_picture(run_folder: Path, job: int, place: str, environ: Mapping[str, str] = os.environ) -> Path | None:
@@ -54,6 +63,32 @@ def file_of(run_folder: Path, job: int, place: int) -> Path | None:
     bring(objects, run_folder, record.files[place : place + 1])
     path = run_folder / record.files[place].path
     return path if is_plain_file(path, run_folder) else None
+
+
+def first_pictures(run_folder: Path, count: int = 3, most: int = MESSAGE_BYTES) -> list[tuple[str, str, bytes]]:
+    """The first ``count`` bought pictures in the sheet's order, for a message: file name, media type, and at most ``most``
+    bytes. Fewer where there are fewer; none where they can't be read, for a message is more than its pictures.
+    """
+    found: list[tuple[str, str, bytes]] = []
+    try:
+        for file in _first_files(run_folder, count):
+            whole = (run_folder / file.path).read_bytes()
+            if sha256(whole).hexdigest() == file.sha256:
+                data, kind = make_fit(whole, most)
+                found.append((Path(file.path).with_suffix(_SUFFIXES[kind]).name, kind, data))
+    except (BatcheditError, OSError, ValueError):
+        return found
+    return found
+
+
+def _first_files(run_folder: Path, count: int) -> list[SavedFile]:
+    with looking(run_folder) as run:
+        lines = islice(run.checkpoint.outcomes(), _LINES)
+        keys = list(dict.fromkeys(line.key for line in lines if line.files))[:count]
+        records = [run.checkpoint.record_of_key(JobKey(key)) for key in keys]
+        files = [record.files[0] for record in records if record is not None and record.files]
+        bring(run.objects, run_folder, files)
+    return [file for file in files if is_plain_file(run_folder / file.path, run_folder)]
 
 
 def _bought(folder: Path, record: Record, number: int, objects: Objects | None) -> Path | None:

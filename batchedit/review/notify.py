@@ -1,13 +1,14 @@
 """What becomes of a run, to a web hook: what Slack's incoming hooks take, and everything else in one more field.
 
-Other channels (e-mail, Teams, Telegram, …) go through Apprise, the extra ``notify``: ``mailto://…``, ``tgram://…``.
+Other channels (e-mail, Teams, Telegram, …) go through Apprise, the extra ``notify``: ``mailto://…``, ``tgram://…``. Those
+that take pictures get the first few: a web hook takes text alone.
 """
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.util import find_spec
 from time import sleep
@@ -21,6 +22,15 @@ from ..core.errors import UsageError
 from ..core.hosts import is_loopback
 
 ATTEMPTS, TOTAL_SECONDS = 4, 30.0
+Picture = tuple[str, str, bytes]
+"""A picture that goes along: its name, its media type and itself."""
+Pictures = Callable[[], Sequence[Picture]]
+"""Makes them once they are wanted, in the thread that sends."""
+
+
+def no_pictures() -> Sequence[Picture]:
+    """A message of words alone."""
+    return ()
 
 
 class _PassingError(Exception):
@@ -60,10 +70,10 @@ class Notices:
         self._thread = ThreadPoolExecutor(1) if url else None
         self._sent: list[Future[str]] = []
 
-    def send(self, content: dict[str, Any]) -> None:
-        """Put it in line."""
+    def send(self, content: dict[str, Any], pictures: Pictures = no_pictures) -> None:
+        """Put it in line. ``pictures`` go along where the channel takes any."""
         if self._thread is not None:
-            self._sent.append(self._thread.submit(notify, self._url, content))
+            self._sent.append(self._thread.submit(notify, self._url, content, pictures))
 
     def close(self) -> None:
         """Wait until all are sent, for half a minute each at most."""
@@ -77,6 +87,7 @@ class Notices:
 def notify(
     url: str,
     content: dict[str, Any],
+    pictures: Pictures = no_pictures,
     *,
     transport: httpx.BaseTransport | None = None,
     pause: Callable[[float], None] = sleep,
@@ -94,7 +105,7 @@ def notify(
     )
     parts = urlsplit(check_hook(url))
     if parts.scheme not in {"http", "https"}:
-        return _by_apprise(url, content)
+        return _by_apprise(url, content, pictures)
     host = parts.hostname
     try:
         with httpx.Client(transport=transport, timeout=10.0, trust_env=transport is None) as client:
@@ -135,7 +146,22 @@ def _channel(url: str) -> Any:
     return channel
 
 
-def _by_apprise(url: str, content: dict[str, Any]) -> str:
-    title = f"batchedit: {content.get('run', '')}"
-    arrived = _channel(url).notify(title=title, body=str(content.get("text", "")))
+def _by_apprise(url: str, content: dict[str, Any], pictures: Pictures) -> str:
+    title, channel = f"batchedit: {content.get('run', '')}", _channel(url)
+    told = {"title": title, "body": str(content.get("text", ""))}
+    attached = _attached(pictures()) if any(server.attachment_support for server in channel) else None
+    arrived = channel.notify(**told, attach=attached)
+    if not arrived and attached:  # a mailbox may take no message of this size: the words matter more
+        arrived = channel.notify(**told)
     return "" if arrived else f"the channel {urlsplit(url).scheme}:// did not take the message"
+
+
+def _attached(pictures: Sequence[Picture]) -> Any:
+    """What Apprise takes along; None for nothing."""
+    from apprise import AppriseAttachment  # noqa: PLC0415 - an extra
+    from apprise.attachment.memory import AttachMemory  # noqa: PLC0415
+
+    if not pictures:
+        return None
+    made: Any = AttachMemory
+    return AppriseAttachment([made(content=data, name=name, mimetype=kind) for name, kind, data in pictures])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -10,6 +12,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from batchedit.commands.small_pictures import first_pictures
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_terminal import at_a_terminal
 from tests.support.cli import environment, inside, manifest, on
@@ -18,13 +23,16 @@ QUICK = SandboxConfig(latency="0", plain_files=2_000)
 
 
 @contextmanager
-def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def hook(scheme: str = "http", most: int = 10_000_000) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Messages of more than ``most`` bytes are refused."""
     came: list[dict[str, Any]] = []
 
     class Answer(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            came.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if len(body) <= most:
+                came.append(json.loads(body))
+            self.send_response(200 if len(body) <= most else 413)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -34,7 +42,7 @@ def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/secret", came
+            yield f"{scheme}://127.0.0.1:{server.server_port}/secret", came
         finally:
             server.shutdown()
             thread.join()
@@ -92,3 +100,39 @@ def test_a_canary_that_waits_for_its_answer_is_told(tmp_path: Path) -> None:
     assert [told["event"] for told in came][:2] == ["started", "canary_waiting"]
     assert "The other 3 wait for your yes for about $0.12." in came[1]["text"]
     assert "→ look at them: " in came[1]["text"]
+
+
+def test_the_first_pictures_come_along_in_the_morning_where_the_channel_takes_them(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 5)
+    with hook("json") as (url, came):
+        inside("run", "m.csv", "--sandbox", "--notify", url, cwd=tmp_path)
+    begun, finished = came
+    assert not begun["attachments"]
+    pictures = [base64.b64decode(sent["base64"]) for sent in finished["attachments"]]
+    assert len(pictures) == 3
+    for picture in pictures:
+        with Image.open(io.BytesIO(picture)) as opened:
+            opened.load()
+    assert {sent["filename"] for sent in finished["attachments"]} <= {f"{path.stem}.jpg" for path in files(tmp_path)}
+
+
+def test_a_channel_that_refuses_pictures_gets_the_words(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 2)
+    with hook("json", most=5_000) as (url, came):
+        inside("run", "m.csv", "--sandbox", "--notify", url, cwd=tmp_path)
+    assert [bool(told["attachments"]) for told in came] == [False, False]
+    assert "2 of 2 pictures" in came[-1]["message"]
+
+
+def test_a_file_that_took_the_place_of_a_picture_is_not_sent(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 3)
+    inside("run", "m.csv", "--sandbox", cwd=tmp_path)
+    first, second, third = files(tmp_path)
+    Image.new("RGB", (9, 9)).save(first)
+    second.unlink()
+    second.symlink_to(third)
+    assert [name for name, _, _ in first_pictures(tmp_path / "outputs" / "m")] == [f"{third.stem}.jpg"]
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted((folder / "outputs" / "m" / "files").iterdir())
