@@ -155,6 +155,7 @@ def test_an_upload_that_never_became_a_sheet_is_gone_the_day_after(tmp_path: Pat
 
 def test_every_problem_is_in_the_list_to_download(ui: Ui) -> None:
     rows = "".join(f'S{n},http://e.com/{n}.jpg,"=HYPERLINK(1)"\n' for n in range(150))
+    rows += 'S150,"=HYPERLINK(""http://e.com"")",an ad\n'
     draft = ui.drop(f"sku,image,prompt\n{rows}".encode(), "Ünser shop.csv")
     ui.until(draft, "check")
     ui.call(f"drafts/{draft}/leave", row=2)
@@ -162,7 +163,8 @@ def test_every_problem_is_in_the_list_to_download(ui: Ui) -> None:
     answer = ui.http.get(f"drafts/{draft}/problems.csv")
     assert "problems.csv" in answer.headers["content-disposition"]
     lines = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
-    assert len(lines) == 150
+    assert len(lines) == 151
     assert (lines[0]["row"], lines[0]["column"], lines[0]["cell"]) == ("2", "image", "http://e.com/0.jpg")
     assert [line["left out"] for line in lines[:2]] == ["yes", ""]
     assert "http://" in lines[149]["what is wrong"]
+    assert lines[150]["cell"].startswith("'=")  # text, and no formula, to whoever opens it
