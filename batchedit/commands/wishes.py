@@ -13,9 +13,12 @@ from pathlib import Path
 from ..core.errors import UsageError
 from ..core.policy import NO_CAP, GivenCap
 from ..core.typed import to_type
+from ..ledger.opening import reading
 from ..ledger.wishes import Wish, Wishes
+from ..results.report import cap_needed, room_for_rest
 from ..run_folder import RunFolder, find_run, near
 from .live import BUYING, live_in
+from .store_words import store_words
 
 MOST_AT_ONCE = 10_000
 
@@ -59,8 +62,15 @@ def _must_go_on(folder: RunFolder) -> None:
     if not now.alive or (now.doing and now.doing not in BUYING):
         raise UsageError(
             f"nobody works on {near(folder.path)}, so there is nobody to heed it",
-            hint=f"to go on with it: {to_type('run', near(folder.path))}",
+            hint=f"to go on with it: {way_on(folder)}",
         )
+
+
+def way_on(folder: RunFolder) -> str:
+    """The command to type for what the run has not bought, with the cap that it needs."""
+    with reading(folder.checkpoint) as checkpoint:
+        room, store = room_for_rest(cap_needed(checkpoint)), store_words(checkpoint)
+    return to_type("run", near(folder.path), *room, *store)
 
 
 def _login() -> str:
@@ -70,4 +80,4 @@ def _login() -> str:
         return "somebody"
 
 
-__all__ = ["MOST_AT_ONCE", "NO_CAP", "wish"]
+__all__ = ["MOST_AT_ONCE", "NO_CAP", "way_on", "wish"]

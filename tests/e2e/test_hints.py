@@ -315,6 +315,20 @@ def test_a_cap_below_one_picture_names_a_cap_that_suffices(typist: Typist) -> No
         assert bought(it) == 3
 
 
+@pytest.mark.parametrize("wished", [("stop",), ("set", "-j", "3"), ("pause",), ("resume",)])
+def test_a_wish_for_a_run_that_its_cap_has_ended_names_a_cap_that_suffices(
+    typist: Typist, wished: tuple[str, ...]
+) -> None:
+    """ "to go on with it: batchedit run outputs/m" stopped at the same cap again."""
+    manifest(typist.folder / "m.csv", 3)
+    with serve(SandboxConfig(**QUICK)) as it:
+        typist.do("run", "m.csv", *on(it, "--max-cost", "0.05"), code=75)
+        verb, *words = wished
+        typist.do(verb, "m.csv", *words, code=64)
+        typist.type(typist.way("to go on with it"), "--yes")
+        assert (typist.states(), bought(it)) == (["done"] * 3, 3)
+
+
 def test_a_file_that_the_disk_refused(typist: Typist) -> None:
     manifest(typist.folder / "m.csv", 1)
     in_the_way = typist.folder / "outputs" / "m" / "live.json"
