@@ -45,11 +45,11 @@ def last_file(folder: Path) -> float:
 
 
 def ours(folder: Path, seed: int, jobs: int) -> dict[str, dict[str, Any]]:
-    """A run that has learned nothing, and a second one over as many new rows."""
+    """A run that has learned nothing, and a second one over as many new rows of the same sheet."""
     out, found, before = folder / "ours", dict[str, dict[str, Any]](), None
     with sandbox(*SERVICE, "--seed", str(seed)) as service:
-        for name, start in (("first", 1), ("second", jobs + 1)):
-            source = manifest(folder / f"{name}.csv", jobs, start)
+        for name, rows in (("first", jobs), ("second", 2 * jobs)):
+            source = manifest(folder / "m.csv", rows)
             ran = buy(service, source, out, "-j", str(AT_ONCE), "--price", "0.04")
             found[name] = judged(service, ran, last_file(out / "files"), jobs, before)
             before = service.ledger()
