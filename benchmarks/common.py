@@ -105,12 +105,12 @@ def sandbox(*options: str) -> Iterator[Sandbox]:
         child.wait(20)
 
 
-def manifest(path: Path, rows: int, first: int = 1) -> Path:
+def manifest(path: Path, rows: int) -> Path:
     """A small manifest of ``rows`` different jobs."""
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("sku", "title", "image", "prompt"))
-        for n in range(first, first + rows):
+        for n in range(1, rows + 1):
             title = f"Product {n}, in blue"
             table.writerow((f"SKU-{n:07}", title, f"https://cdn.example.com/{n}.jpg", f"make an ad for {title}"))
     return path
