@@ -98,6 +98,20 @@ def test_zsh_completes_commands_at_a_real_prompt(tmp_path: Path, shell: dict[str
         os.close(terminal)
 
 
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish here; CI installs one")
+def test_fish_completes_commands_options_and_columns(tmp_path: Path, shell: dict[str, str]) -> None:
+    asked = ("batchedit stat", "batchedit run --max", "batchedit plan spring.csv --map image=", "batchedit run spr")
+    script = "; ".join(
+        ["_BATCHEDIT_COMPLETE=fish_source batchedit | source", *(f"complete -C '{typed}'; echo ." for typed in asked)]
+    )
+    done = subprocess.run(
+        ["fish", "--private", "-c", script], cwd=tmp_path, env=shell, capture_output=True, text=True, check=True
+    )
+    found = [[line.partition("\t")[0] for line in part.splitlines()] for part in done.stdout.split("\n.\n")[:-1]]
+    columns = ["image=Photo link", "image=prompt", "image=sku"]
+    assert found == [["status"], ["--max-cost"], columns, ["spring.csv"]]
+
+
 def read_until(terminal: int, wanted: str) -> None:
     seen, end = "", time.monotonic() + PATIENCE
     while wanted not in seen:
