@@ -15,6 +15,7 @@ from typing import Any
 
 from ..core.model import Record, State
 from ..core.review import Card, Mark, Verdict
+from ..ledger.lock import holder
 from ..ledger.opening import reading
 from ..ledger.register import is_mine
 from ..ledger.values import Showing
@@ -70,12 +71,23 @@ def gallery_page(run: LocalSession, first: int = 1, show: str = "all", row: int 
         "rowWord": row_word(form),
         "summary": "Play money: drawn by a sandbox, nothing was bought." if run.settings.sandbox else "",
         "elsewhere": _elsewhere(run, cards, marks),
-        "page": {"first": first, "show": show, "following": found.following, "before": max(1, first - LINES)},
+        "page": {
+            "first": first,
+            "show": show,
+            "following": found.following,
+            "before": max(1, first - LINES),
+            **count_pictures(run),
+        },
     }
     for item in told["items"]:
         for shot in item["shots"]:
             _by_job(shot, shots[shot["job"]])
     return told
+
+
+def count_pictures(run: LocalSession) -> dict[str, Any]:
+    """``pictures``: how many there are by now. ``going``: a process works on the run, so more may come."""
+    return {"pictures": run.checkpoint.counts().of(State.DONE), "going": bool(holder(run.folder.path))}
 
 
 def _showing(show: str, marks: Mapping[int, Mark]) -> Showing:

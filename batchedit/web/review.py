@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..commands.gallery_page import SHOWN, gallery_page, looking
+from ..commands.gallery_page import SHOWN, count_pictures, gallery_page, looking
 from ..commands.small_pictures import file_of, no_picture, small_picture
 from ..core.model import State
 from ..ledger.decisions import Marks
@@ -48,7 +48,7 @@ class Review:
         at = "/runs/{run}/review/"
         self.routes = [
             Route(at, shown(self.show)),
-            Route(f"{at}api/items", asked(self.items)),
+            Route(f"{at}api/pictures", asked(self.pictures)),
             Route(f"{at}api/marks", self._of_marks("news")),
             Route(f"{at}api/mark", self._of_marks("mark"), methods=["POST"]),
             Route(f"{at}thumbs/{{job:int}}/{{place}}.webp", shown(self.thumb)),
@@ -59,12 +59,22 @@ class Review:
 
     async def show(self, request: Request) -> Response:
         """A page of it as it is now: a reload shows every mark."""
-        told = await self.items(request)
+        told = await self._items(request)
         back = "" if request.scope.get("guest") else f"../../{request.path_params['run']}"
         text = render(told, served=True, assets="../../../assets/", back=back)
         return HTMLResponse(text, headers={"cache-control": "no-store"})
 
-    async def items(self, request: Request) -> Payload:
+    async def pictures(self, request: Request) -> Payload:
+        """How many there are by now, and whether more may come."""
+        folder = await self._folders.find(request)
+
+        def read() -> Payload:
+            with looking(folder) as run:
+                return count_pictures(run)
+
+        return await to_thread.run_sync(read)
+
+    async def _items(self, request: Request) -> Payload:
         """A hundred lines. ``from`` is a line's number, ``row`` the sheet's row, ``show`` which lines are wanted."""
         folder = await self._folders.find(request)
         first, show = _number(request, "from") or 1, request.query_params.get("show", "all")

@@ -2,6 +2,7 @@
 // page is; a gallery that holds the whole run has none.
 
 const paging = data.page || null;
+const NEWS_MS = 5000;
 const pageAddress = (changed) => `?${new URLSearchParams({ show: paging.show, ...changed })}`;
 const LISTS = { all: "All lines", todo: "Not looked at", approve: "Approved", reject: "Rejected", hold: "On hold", note: "With a note" };
 
@@ -33,6 +34,7 @@ function buildPager() {
     $(id).hidden = !target;
     if (target) $(id).href = pageAddress({ from: target });
   }
+  if (paging.going) setTimeout(lookForNew, NEWS_MS);
   $("page-row").addEventListener("change", () => turnTo({ row: $("page-row").value }));
   const select = make("select", { id: "list" });
   fill(select, Object.entries(LISTS));
@@ -43,6 +45,30 @@ function buildPager() {
   sessionStorage.removeItem("batchedit:open");
   if (wanted === "box" && shown.length) openBox(Math.max(0, nextPicture(-1)));
   else if (wanted === "grid" && shown.length) focusCard(Math.max(0, nextPicture(-1)));
+}
+
+// A run that goes on brings pictures while somebody looks. They are offered: nothing moves underfoot.
+async function lookForNew() {
+  let going = true;
+  try {
+    const answer = document.hidden ? null : await call("api/pictures");
+    if (answer && answer.ok) {
+      const now = await answer.json();
+      going = now.going;
+      offerNew(now.pictures - paging.pictures);
+    }
+  } catch {
+    // The server is away: marks that can't be sent say so.
+  }
+  if (going) setTimeout(lookForNew, NEWS_MS);
+}
+
+function offerNew(number) {
+  if (number <= 0) return;
+  const text = `${plural(number, "new picture")} since this page was opened. `;
+  const show = () => sent().then(() => location.reload());
+  $("newer").replaceChildren(text, button("Show", { class: "plain", id: "show-newer" }, show));
+  $("newer").hidden = false;
 }
 
 // The position of the next picture after `position`; -1 if there is none. Lines without a picture are stepped over.
