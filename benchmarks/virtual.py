@@ -74,6 +74,8 @@ def main() -> int:
     told = parser.parse_args()
     seeds = 2 if quick() else told.seeds
     names = ["2 % 429"] if quick() else [n for n in ALL if not told.rows or any(word in n for word in told.rows)]
+    if unknown := [word for word in told.rows if not any(word in name for name in ALL)]:
+        parser.error(f"no row has {', '.join(unknown)} in its name; the rows are {', '.join(ALL)}")
     found: list[dict[str, Any]] = []
     print("| row | figure | at most | median | worst | over |", "| --- " * 6 + "|", sep="\n", flush=True)
     with ProcessPoolExecutor(told.processes) as processes:
