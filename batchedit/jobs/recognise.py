@@ -85,7 +85,7 @@ def _with_image(recipe: Recipe, field: str, manifest: Manifest, platform: Platfo
 
 def _taken(recipe: Recipe, field: str, column: str, pictures: int, rows: Sequence[dict[str, Any]]) -> Recipe:
     cells = f"{pictures:,} of {len(rows):,} cells" if len(rows) > 1 else "its cell"
-    links = any(_LINK(cell) or wrapped_links(cell) for cell in _cells(rows, column))
+    links = 2 * sum(1 for cell in _cells(rows, column) if _LINK(cell) or wrapped_links(cell)) > pictures
     many, one = ("are links to pictures", "is a link to a picture") if links else ("name pictures", "names a picture")
     told = f"{field}: column {column!r}, {cells} {many if len(rows) > 1 else one}"
     return replace(recipe, mapping={**recipe.mapping, field: column}, told=(*recipe.told, told))
