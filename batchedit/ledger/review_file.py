@@ -176,8 +176,12 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     check_journal(path)
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS)
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA fullfsync = ON")
+    try:
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA fullfsync = ON")
+    except sqlite3.Error:  # no database at all: the pages of ``batchedit ui`` ask for it again and again
+        db.close()
+        raise
     return db
 
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,7 @@ def test_a_picture_that_no_store_took_is_collected_by_the_next_command(
     env = environment(**server.environment(seaweed.READER))
     refused = batchedit("run", "m.csv", *on(shop.sandbox), cwd=shop.folder, env=env, code=77)
     assert "may not be used" in refused.stderr
-    with sqlite3.connect(database) as connection:
+    with closing(sqlite3.connect(database)) as connection:
         (url,) = connection.execute("SELECT value FROM meta WHERE name = 'files_url'").fetchone()
     assert url == f"{shop.files}/m"
     shop.buy()
