@@ -64,7 +64,7 @@ def _first_sentence(command: click.Command) -> str:
 def batchedit(ctx: click.Context) -> Any:
     """A spreadsheet in, thousands of finished ad creatives out, without ever paying twice.
 
-    Alone it lists your runs. Start with:  batchedit run manifests/demo.csv --sandbox
+    Alone it lists your runs. Start with:  batchedit template --examples
     """
     if ctx.invoked_subcommand is None:
         return ctx.invoke(batchedit.commands["runs"])

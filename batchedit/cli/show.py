@@ -239,6 +239,7 @@ def runs_text(runs: Sequence[Listed]) -> str:
     if not runs:
         return (
             "there is no run yet; a sheet begins one\n"
+            f"  → sheets to try it with, for play money: {to_type('template', '--examples')}\n"
             f"  → a sheet to fill in, its columns explained: {to_type('template')}\n"
             f"  → how to run yours, and how to try it first with nothing bought: {to_type('run', '--help')}"
         )

@@ -80,10 +80,13 @@ def _stem(source: str) -> str:
 @command("template")
 @TO_OPTION
 @FORCE_OPTION
+@click.option("--examples", is_flag=True, help="Instead the sheets that README tries, in the folder manifests.")
 @options(MODEL_OPTIONS, COMMON_OPTIONS)
 @click.pass_context
-def template(ctx: click.Context, /, to: str | None, *, force: bool, **_: Any) -> int:
+def template(ctx: click.Context, /, to: str | None, *, force: bool, examples: bool, **_: Any) -> int:
     """Write an empty sheet (.xlsx or .csv) with the columns explained."""
+    if examples:
+        return _write_examples(Path(to or "manifests"), force=force)
     from ..commands.wiring import find_model  # noqa: PLC0415 - `--help` needs none of it
     from ..core.errors import UsageError  # noqa: PLC0415
     from ..importers.new_manifest import explained, write_template  # noqa: PLC0415
@@ -98,6 +101,15 @@ def template(ctx: click.Context, /, to: str | None, *, force: bool, **_: Any) ->
     for name, told in explained(model.schema).items():
         click.echo(one_line(f"  {name:<10}{told}"))
     click.echo(one_line(f"  → fill it in, then: {to_type('plan', path)}"))
+    return 0
+
+
+def _write_examples(folder: Path, *, force: bool) -> int:
+    from ..importers.new_manifest import write_examples  # noqa: PLC0415 - `--help` needs none of it
+
+    names = write_examples(folder, force=force)
+    click.echo(one_line(f"{folder}: {', '.join(names)}"))
+    click.echo(one_line(f"  → to rehearse it, nothing is bought: {to_type('run', folder / 'demo.csv', '--sandbox')}"))
     return 0
 
 

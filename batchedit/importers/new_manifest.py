@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -171,6 +172,28 @@ def write_template(path: Path, schema: Mapping[str, Any], *, force: bool) -> Non
                 _workbook(columns, schema).save(part)
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
+
+
+def write_examples(folder: Path, *, force: bool) -> list[str]:
+    """Write the sheets that README tries into ``folder`` and return their names. One that is there as it is stays; UsageError
+    for another file of such a name, unless ``force`` is given.
+    """
+    sheets = {path.name: path.read_bytes() for path in files(__package__).joinpath("examples").iterdir()}
+    try:
+        wanted = {
+            path: content
+            for name, content in sorted(sheets.items())
+            if not (path := folder / name).exists() or path.read_bytes() != content
+        }
+        for path in wanted:
+            check_target(path, {path.suffix.lower()}, force=force)
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, content in wanted.items():
+            with whole_file(path, SHARED_MODE) as part:
+                part.write_bytes(content)
+    except OSError as error:
+        raise OutputError(f"{folder} can't be written: {error.strerror or error}") from error
+    return sorted(sheets)
 
 
 def _workbook(columns: Mapping[str, str], schema: Mapping[str, Any]) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.errors import ManifestError, UsageError
 from ..manifest.nearest import listed, nearest, plain
-from ..manifest.platforms import TITLE_WORDS, Platform
+from ..manifest.platforms import COLUMN_WORDS, TITLE_WORDS, Platform, is_like_image
 from .addresses import address_in
 from .image_cells import CellError
 from .messages import reason, wrong_choice
@@ -229,6 +229,9 @@ def _unfilled(name: str, columns: tuple[str, ...]) -> ManifestError:
     if name == "prompt":
         title = next((column for column in columns if plain(column) in TITLE_WORDS), columns[0])
         told = f"Add a column prompt, or write --prompt 'make an ad for {{{title}}}'."
+        if others := [c for c in columns[1:] if plain(c) not in COLUMN_WORDS and not is_like_image(plain(c))]:
+            column = near or (others[0] if len(others) == 1 else "COLUMN")
+            told = f"Say which one it is: --map prompt=\"{column}\"; or one for all: --prompt 'make an ad for {{{title}}}'."
     if len(columns) == 1 and (found := _CUT_BY(columns[0])):
         told = (
             "Each line seems to stand in quotation marks as a whole: delete the mark at its beginning and its end."

@@ -76,6 +76,11 @@ TABLE = {
     ("cli/show.py", "to_type('fetch', run, *report.store)"): "test_what_can_not_be_collected",
     ("cli/show.py", "to_type('fetch', report.folder, *report.store)"): "test_an_id_that_was_pasted_is_collected",
     ("cli/show.py", "to_type('template')"): "test_nobody_has_a_run_yet",
+    ("cli/show.py", "to_type('template', '--examples')"): "test_nobody_has_a_run_yet",
+    (
+        "cli/source_commands.py",
+        "to_type('run', folder / 'demo.csv', '--sandbox')",
+    ): "test_the_help_names_commands_that_work",
     ("cli/show.py", "to_type('run', '--help')"): "test_nobody_has_a_run_yet",
     ("cli/config_file.py", "to_type(command.name or 'run', '--help')"): "test_a_setting_that_does_not_exist",
     ("cli/review_commands.py", "to_type('review', made.run)"): "test_from_the_gallery_to_the_delivery",
@@ -134,9 +139,11 @@ TABLE = {
         "to_type('verify', done.to, '--key', _key_of(signer))",
     ): "test_from_the_gallery_to_the_delivery",
     ("cli/live_commands.py", "to_type('resume', folder)"): "test_a_run_in_a_process_of_its_own",
-    ("cli/live_commands.py", "to_type('run', folder)"): "test_a_run_in_a_process_of_its_own",
     ("commands/models.py", "to_type('models')"): "test_a_model_that_is_not_there",
-    ("commands/wishes.py", "to_type('run', near(folder.path))"): "test_a_run_in_a_process_of_its_own",
+    (
+        "commands/wishes.py",
+        "to_type('run', near(folder.path), *room, *store)",
+    ): "test_a_wish_for_a_run_that_its_cap_has_ended_names_a_cap_that_suffices",
     ("commands/confirmation.py", "to_type(verb, near(Path(self.folder)))"): "test_a_yes_that_was_said_beforehand",
     ("commands/carry.py", "to_type('run', near(Path(confirmation.folder)))"): "test_a_yes_that_was_said_beforehand",
     ("commands/run.py", "to_type('run', name or source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
@@ -159,7 +166,7 @@ TABLE = {
 }
 """``(file, call)`` → the test that types it."""
 
-HELP = {"batchedit run manifests/demo.csv --sandbox", "batchedit sandbox --help"}
+HELP = {"batchedit template --examples", "batchedit sandbox --help"}
 """What the help texts print."""
 
 
@@ -211,11 +218,9 @@ def test_no_command_is_printed_but_by_the_one_place_that_quotes_its_words() -> N
 def test_the_help_names_commands_that_work(typist: Typist) -> None:
     texts = [batchedit.help or "", *(command.help or "" for command in batchedit.commands.values())]
     assert set(re.findall(rf"batchedit (?:{VERBS})[^)\n]*", "\n".join(texts))) == HELP
-    (typist.folder / "manifests").mkdir()
-    demo = PACKAGE.parent / "manifests" / "demo.csv"
-    (typist.folder / "manifests" / "demo.csv").write_bytes(demo.read_bytes())
     typist.type("batchedit sandbox --help")
-    assert "10 done" in typist.type("batchedit run manifests/demo.csv --sandbox").stdout
+    typist.type("batchedit template --examples")
+    assert "10 done" in typist.type(typist.way("to rehearse it")).stdout
 
 
 # --- typing ---------------------------------------------------------------------------------------
@@ -657,6 +662,9 @@ def test_an_id_that_contradicts_the_checkpoint(typist: Typist) -> None:
 
 
 def test_nobody_has_a_run_yet(typist: Typist) -> None:
+    typist.do("runs")
+    typist.type(typist.way("sheets to try it with"))
+    assert (typist.folder / "manifests" / "demo.csv").exists()
     typist.do("runs")
     template, how = typist.way("a sheet to fill in"), typist.way("how to run yours")
     assert "--sandbox" in typist.type(how).stdout

@@ -75,6 +75,28 @@ def test_a_recipe(kitchen: Path, name: str) -> None:
             assert line.strip() in told, f"$ {command}\n{told}"
 
 
+def test_the_readme_begins_with_nothing_but_the_program(kitchen: Path) -> None:
+    """Who has the wheel alone has no folder manifests: the first command of README and of the help named a file of ours."""
+    (kitchen / "manifests").unlink()
+    blocks = re.findall(
+        r"^```console\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    ours = [(command, shown) for block in blocks for command, shown in commands(block) if " manifests/" in command]
+    made = typed("batchedit template --examples", kitchen)
+    assert len(ours) == 3, "two runs of the demo, and the plan of the broken one"
+    for command, shown in ours:
+        told = typed(f"{command} || true", kitchen)
+        for line in shown:
+            measured = re.sub(r"\d+\.\d s", "", line).strip()
+            assert measured != line.strip() or measured in told, f"$ {command}\n{told}"
+    assert "batchedit run manifests/demo.csv --sandbox" in made
+
+
+def test_the_examples_of_the_program_are_those_of_the_project() -> None:
+    packed = {path.name: path.read_bytes() for path in (ROOT / "batchedit/importers/examples").iterdir()}
+    assert packed == {path.name: path.read_bytes() for path in (ROOT / "manifests").iterdir()}
+
+
 def test_the_recipes_that_were_promised_are_there() -> None:
     promised = {"tutorial", "shopify-export", "folder-of-pictures", "markets-and-sizes", "edit-and-run-again"}
     assert promised <= RECIPES.keys()

@@ -229,3 +229,35 @@ def test_a_bare_template_and_no_overwriting(tmp_path: Path) -> None:
     batchedit("template", "--to", "t.csv", cwd=tmp_path, code=64)
     batchedit("template", "--to", "t.csv", "--force", cwd=tmp_path)
     batchedit("template", "--to", "t.doc", cwd=tmp_path, code=64)
+
+
+def test_example_sheets_are_written_once_and_over_nothing(tmp_path: Path) -> None:
+    assert "demo.csv" in batchedit("template", "--examples", cwd=tmp_path).stdout
+    batchedit("template", "--examples", cwd=tmp_path)
+    own = tmp_path / "manifests" / "demo.csv"
+    own.write_text("mine\n", encoding="utf-8")
+    refused = batchedit("template", "--examples", cwd=tmp_path, code=64)
+    assert "manifests/demo.csv is there already" in refused.stderr
+    assert own.read_text(encoding="utf-8") == "mine\n"
+    batchedit("template", "--examples", "--to", "tries", cwd=tmp_path)
+    batchedit("template", "--examples", "--force", cwd=tmp_path)
+    assert own.read_bytes() == (tmp_path / "tries" / "demo.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ("Article,Photo,Ad text", '--map prompt="Ad text"'),
+        ("Title,Photo,Colour,Idea", '--map prompt="COLUMN"'),
+        ("Photo", "Add a column prompt"),
+    ],
+)
+def test_a_sheet_whose_prompts_have_another_name_is_told_how_to_say_it(tmp_path: Path, columns: str, told: str) -> None:
+    """The hint knew only --prompt, one for all rows, and the sheet had a prompt for each."""
+    cells = ",".join(
+        f"https://images.example.com/{n}.png" if name == "Photo" else "x" for n, name in enumerate(columns.split(","))
+    )
+    (tmp_path / "m.csv").write_text(f"{columns}\n{cells}\n", encoding="utf-8")
+    seen = " ".join(batchedit("plan", "m.csv", cwd=tmp_path, code=65).stderr.split())
+    assert told in seen
+    assert "--prompt 'make an ad for {" in seen
