@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..commands.kept_settings import Given
 from ..commands.quote import Quote
+from ..commands.status import status
 from ..core.errors import BatcheditError
 from ..core.model import State
 from ..core.money import format_usd, label_play
 from ..core.typed import to_type
 from ..core.visible import as_lines
 from ..results.report import Report, next_steps
-from ..review.notify import Pictures, summary
+from ..review.notify import Pictures, no_pictures, summary
 from ..run_folder import near
 from .show import number
 
@@ -70,8 +73,19 @@ def ended(report: Report) -> dict[str, Any]:
     lines += [f"{error.count:,} × {error.message}: {', '.join(error.rows)}" for error in report.errors[:3]]
     lines += [f"→ {step}" for step in next_steps(report)]
     if done and event == "finished":
-        lines.append(f"→ to look at them: {to_type('review', near(report.folder))}")
+        lines.append(f"→ to look at them: {to_type('review', near(report.folder), *report.store)}")
     return summary(report.folder.name, report.as_json(), as_lines(lines), event)
+
+
+def left(name: str, error: BatcheditError | None, given: Given) -> tuple[dict[str, Any], Pictures]:
+    """A worker leaves the run ``name`` of the store that ``given`` names: because of ``error``, or nothing is left to do."""
+    try:
+        folder, report = status(name, given)
+    except BatcheditError as unread:
+        return broken(name, error or unread), no_pictures
+    if error is not None:
+        report = replace(report, halted=str(error), hint=error.hint)
+    return ended(report), pictures(folder.path)
 
 
 def broken(name: str, error: BaseException) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -18,6 +20,7 @@ from .options import (
     GRACE_OPTION,
     JSON_OPTION,
     METRICS_OPTION,
+    NOTIFY_OPTION,
     SERVICE_OPTIONS,
     WORK_OPTIONS,
     given,
@@ -124,10 +127,37 @@ def _named(url: str | None) -> str:
     return url
 
 
+@contextmanager
+def _telling(ctx: click.Context, host: Any, seen: dict[str, Any]) -> Iterator[Callable[[Any], None]]:
+    """Send how a run stands that is handed in, each state of it once, and what ends the command before it comes to a run.
+    ``seen`` says where the runs are. A signal is no news: others go on.
+    """
+    from ..core.errors import BatcheditError  # noqa: PLC0415 - `--help` needs none of it
+    from . import notices  # noqa: PLC0415
+
+    told: dict[str, str] = {}
+
+    def left(worked: Any) -> None:
+        if ctx.params["notify"]:
+            message, pictures = notices.left(worked.name, worked.error, seen)
+            if told.get(worked.name) != message["text"]:
+                host.notices.send(message, pictures)
+            told[worked.name] = message["text"]
+
+    try:
+        yield left
+    except BatcheditError as error:
+        if host.stop.reason is None:
+            host.notices.send(notices.broken(ctx.params["run"] or "work", error))
+        raise
+    finally:
+        host.notices.close()
+
+
 @command("work")
 @click.option("--run", "run", metavar="NAME", help="Only this run.  [default: every run of the store]")
 @click.option("--until-idle", is_flag=True, help="End when nothing is left to do.  [default: wait for more]")
-@options(WORK_OPTIONS, GRACE_OPTION, METRICS_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
+@options(WORK_OPTIONS, NOTIFY_OPTION, GRACE_OPTION, METRICS_OPTION, SERVICE_OPTIONS, COMMON_OPTIONS)
 @click.pass_context
 def work(ctx: click.Context, /, run: str | None, until_idle: bool, **_: Any) -> int:
     """Help at the runs of a shared ledger: buy what was said yes to, collect what was bought.
@@ -141,7 +171,9 @@ def work(ctx: click.Context, /, run: str | None, until_idle: bool, **_: Any) -> 
 
     told, host = given(ctx), host_of(ctx)
     url = _named(told.pop("store", None))
-    done = attended(host, lambda: help_out(url, host, told, run=run, until_idle=until_idle))
+    seen = {"store": url, **({"out": told["out"]} if "out" in told else {})}
+    with _telling(ctx, host, seen) as left:
+        done = attended(host, lambda: help_out(url, host, told, run=run, until_idle=until_idle, left=left))
     for worked in done:
         states = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in worked.counts.by_state.items())
         print(as_lines([f"{worked.name}: {states}"]))

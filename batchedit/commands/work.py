@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,11 +49,22 @@ class Worked:
     error: BatcheditError | None = None
 
 
+def say_nothing(_: Worked) -> None:
+    """Nobody wants to hear how the runs stand."""
+
+
 async def work(
-    url: str, host: Host, given: Mapping[str, Any], *, run: str | None = None, until_idle: bool = False
+    url: str,
+    host: Host,
+    given: Mapping[str, Any],
+    *,
+    run: str | None = None,
+    until_idle: bool = False,
+    left: Callable[[Worked], None] = say_nothing,
 ) -> list[Worked]:
     """Buy and collect at the runs of the store, or at the one called ``run``. Returns at ``until_idle`` when nothing is left
-    that anybody may do, else when ``host.stop`` is thrown or something ends it.
+    that anybody may do, else when ``host.stop`` is thrown or something ends it. ``left`` is called in a thread whenever
+    nothing is left to do in a run, or something ended it.
     """
     need_psycopg()
     from ..ledger.postgres import store  # noqa: PLC0415 - psycopg takes its time
@@ -63,6 +74,8 @@ async def work(
         open_runs = await to_thread.run_sync(store.open_runs, url, run)
         for found in open_runs:
             done[found.name] = await _work_at(url, found, host, given)
+            if host.stop.reason is None:
+                await to_thread.run_sync(left, done[found.name])
             if host.stop.reason or done[found.name].error:
                 return list(done.values())
         if not open_runs and until_idle:

@@ -148,7 +148,7 @@ TABLE = {
     ("commands/carry.py", "to_type('run', near(Path(confirmation.folder)))"): "test_a_yes_that_was_said_beforehand",
     ("commands/run.py", "to_type('run', name or source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
     ("cli/notices.py", "to_type('status', near(folder), '--watch')"): "test_what_a_message_says_to_type",
-    ("cli/notices.py", "to_type('review', near(report.folder))"): "test_what_a_message_says_to_type",
+    ("cli/notices.py", "to_type('review', near(report.folder), *report.store)"): "test_what_a_message_says_to_type",
     ("cli/show.py", "to_type('gallery', near(run))"): "test_where_the_pictures_of_a_canary_are_looked_at",
     ("cli/list_commands.py", "to_type('run', done.name, '--store', done.where)"): "test_a_run_that_a_store_took_over",
     ("commands/runs.py", "to_type('gallery', run.name, *store)"): "test_a_run_that_a_store_took_over",

@@ -6,6 +6,7 @@ The sandbox's ledger is the witness: nothing is bought twice, everything that wa
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import pytest
 from batchedit.core.events import Released
 from batchedit.core.lifecycle import advance
 from batchedit.ledger.postgres.ledger import PostgresLedger
+from tests.e2e.test_notify import hook
 from tests.kill.test_clocks import WITH_A_CLOCK, set_clock
 from tests.support.cli import start, until
 from tests.support.postgres import MODEL, Server, new_database
@@ -50,6 +52,38 @@ def test_a_worker_is_killed_and_another_takes_over(team: Callable[..., Team], po
     assert open_ == doubts or (doubts is None and open_ <= 1)
     assert it.states()["done"] == 6 - open_
     it.settled(open_)
+
+
+def test_a_helper_tells_what_became_of_a_run_whose_beginner_is_dead(team: Callable[..., Team], tmp_path: Path) -> None:
+    """The message was the beginner's alone: its machine died at night, others finished the run, and nobody heard of it."""
+    it = team(6)
+    elsewhere = tmp_path / "another machine"
+    elsewhere.mkdir()
+    with hook() as (url, came):
+        first = it.start("run", "m.csv", "--yes", "-j", 1, "--notify", url, doom=("Accepted", 2))
+        assert first.wait() == -signal.SIGKILL
+        helper = it.start("work", "--until-idle", "--notify", url, "--out", it.folder / "outputs" / "m", cwd=elsewhere)
+        it.taken_for_dead(1)
+        assert helper.wait() == 0, helper.stderr
+        assert [told["event"] for told in came] == ["started", "finished"]
+        text = came[-1]["text"]
+        assert text.startswith("m is finished: 6 of 6 pictures, $0.24 spent\n"), text
+        (look,) = re.findall(r"→ to look at them: batchedit (review .*)$", text, re.MULTILINE)
+        assert it.url in look, "the marks are in the store"
+        it.start("work", "--until-idle", "--notify", url, cwd=elsewhere).wait()
+        assert len(came) == 2, "nothing was there to do, and nothing is new"
+
+
+def test_a_helper_tells_why_a_run_stands_still(team: Callable[..., Team]) -> None:
+    it = team(4)
+    it.run("run", "m.csv", "--yes", "--max-cost", "0.04", code=75)
+    it.sql("UPDATE batchedit.run SET max_cost = 80000")
+    with hook() as (url, came):
+        helper = it.start("work", "--until-idle", "--notify", url)
+        assert helper.wait() == 75, helper.stderr
+        (told,) = came
+    assert told["event"] == "stopped"
+    assert told["text"].startswith("m has stopped: 2 of 4 pictures, $0.08 spent\nwhy: "), told["text"]
 
 
 @pytest.mark.parametrize("fenced", [True, False])
