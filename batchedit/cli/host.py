@@ -27,7 +27,7 @@ from ..review.notify import Notices
 from . import log_lines
 from .notices import canary_waits, pictures, started
 from .show import number, plan_warnings, question, quote_text
-from .streams import bar_stream
+from .streams import bar_stream, columns_of, fold, whole_lines
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class Terminal:
         """Notes for the person, or everything as JSON lines."""
         watching: list[Observer] = [self._metrics] if self._metrics else []
         if self._log_json:
-            return [JsonLines(sys.stderr), *watching]
+            return [JsonLines(whole_lines(sys.stderr)), *watching]
         return [NoteObserver(self.say, self.insist), *([EventObserver(self.say)] if self._verbose else []), *watching]
 
     def say(self, text: str) -> None:
@@ -93,7 +93,7 @@ class Terminal:
             return
         self._warned.add(text)
         if self._log_json:
-            JsonLines(sys.stderr).note("warning", text)
+            JsonLines(whole_lines(sys.stderr)).note("warning", text)
         else:
             self._put(one_line(f"warning: {text}"))
 
@@ -102,9 +102,10 @@ class Terminal:
             self._put(text)
 
     def _put(self, text: str) -> None:
+        folded = fold(text, columns_of(sys.stderr))
         if self._bar is not None:
-            self._bar.say(text)
-        elif self._step_bar is None or not self._step_bar.say(text):
+            self._bar.say(folded)
+        elif self._step_bar is None or not self._step_bar.say(folded):
             click.echo(text, err=True)
 
     def _not_arrived(self, why: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import BatcheditError
 from ..core.visible import visible_json
+from .streams import whole_lines
 
 SCHEMAS = Path(__file__).parent / "schemas"
 """``<name>.json``: the JSON Schema of each object, ``"schema": "batchedit/<name>/1"``."""
@@ -20,7 +22,8 @@ def print_json(name: str, value: dict[str, Any]) -> None:
     import orjson  # noqa: PLC0415 - `--help` needs none of it
 
     told = {"schema": f"batchedit/{name}/{VERSION}", **value}
-    print(visible_json(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode(errors="replace")))
+    text = visible_json(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode(errors="replace"))
+    print(text, file=whole_lines(sys.stdout))
 
 
 def is_asked_for(words: Sequence[str]) -> bool:

@@ -59,6 +59,7 @@ def _watch(folder: Any, *, play: bool) -> None:
     """Redraw on a terminal; one line a minute elsewhere."""
     from ..commands.live import live_in  # noqa: PLC0415 - `--help` needs none of it
     from .live_text import watched_lines  # noqa: PLC0415
+    from .streams import go_back  # noqa: PLC0415
 
     drawn, said = 0, -QUIET_SECONDS
     terminal = sys.stdout.isatty()
@@ -67,15 +68,15 @@ def _watch(folder: Any, *, play: bool) -> None:
         if terminal:
             width = shutil.get_terminal_size().columns
             text = "\n".join(line[: width - 1] for line in lines)
-            click.echo(f"\x1b[{drawn}F\x1b[J{text}" if drawn else text, color=True)
+            go_back(drawn)
+            click.echo(text)
             drawn = len(lines)
         elif monotonic() - said >= QUIET_SECONDS:
             said = monotonic()
             click.echo(one_line("; ".join(line.strip() for line in lines[:3])))
         sys.stdout.flush()
         sleep(REDRAW_SECONDS)
-    if drawn:
-        click.echo(f"\x1b[{drawn}F\x1b[J", nl=False, color=True)
+    go_back(drawn)
 
 
 @command("pause")

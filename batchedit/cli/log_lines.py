@@ -10,6 +10,7 @@ import click
 
 from ..core.errors import BatcheditError
 from ..core.visible import as_lines, one_line
+from .streams import whole_lines
 
 _state = {"asked": False}
 TOLD_BY_THE_RUN = frozenset({"run", "retry", "redo", "fetch", "cancel"})
@@ -38,7 +39,7 @@ def note(name: str, message: str, **details: object) -> None:
     """One JSON line on stderr."""
     from ..commands.observers import JsonLines  # noqa: PLC0415 - `--help` needs none of it
 
-    JsonLines(sys.stderr).note(name, message, **details)
+    JsonLines(whole_lines(sys.stderr)).note(name, message, **details)
 
 
 @contextmanager

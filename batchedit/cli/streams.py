@@ -1,10 +1,14 @@
-"""The one place where text leaves for the screen: nothing in it moves the cursor, and nothing that fails there ends a run."""
+"""The one place where text leaves for the screen: nothing in it moves the cursor, no line is broken within a word, and
+nothing that fails there ends a run.
+"""
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import sys
+import unicodedata
 from collections.abc import Iterable
 from typing import IO, Any
 
@@ -33,8 +37,8 @@ class EnduringStream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write ``text`` as it may be shown, or drop it once the stream has failed."""
-        self.draw(visible(text))
+        """Write ``text`` as it may be shown, whole lines of it, or drop it once the stream has failed."""
+        self.draw(fold(visible(text), columns_of(self._stream)))
         return len(text)
 
     def draw(self, text: str) -> int:
@@ -66,7 +70,9 @@ class EnduringStream:
 
 
 class BarStream:
-    """The same stream for a tqdm bar, which goes back to the start of its line and does nothing else to the cursor."""
+    """The same stream for a tqdm bar, which goes back to the start of its line and does nothing else to the cursor, and for
+    what programs read: its lines stay as long as they are.
+    """
 
     def __init__(self, stream: EnduringStream) -> None:
         self._stream = stream
@@ -82,7 +88,85 @@ class BarStream:
 
 def bar_stream() -> IO[str]:
     """Where a bar is drawn: stderr. What is put into the bar must be ``one_line`` before."""
-    stream: Any = sys.stderr
+    return whole_lines(sys.stderr)
+
+
+def columns_of(stream: IO[str]) -> int:
+    """How wide the terminal is that ``stream`` writes to; 0 if it is none, or does not say."""
+    try:
+        if not stream.isatty():
+            return 0
+        told = os.environ.get("COLUMNS", "")
+        return int(told) if told.isdecimal() else os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):  # closed, or without a descriptor
+        return 0
+
+
+_PIECE = re.compile(
+    r"""(?<=:\ )batchedit\ [a-z]+\b.*$     # a command to type, whole
+    | [^\s'"]*(?<![^\s=(])'[^']*'\S*       # quoted, such as a path with a blank in it
+    | [^\s'"]*(?<![^\s=(])"[^"]*"\S*
+    | \S+""",
+    re.VERBOSE,
+)
+_LABEL = re.compile(r" *(?:→ |[^\s:]+(?: [^\s:]+){0,3}:? {2,})?")
+"""What a line begins with and further lines of it stand behind: ``  money     ``, ``  → ``."""
+
+
+def fold(text: str, columns: int) -> str:
+    """``text`` with its lines broken between words where they are longer than ``columns``; 0: they stay. A path and a command
+    to type stay whole: the terminal breaks them, and what is copied from it is one line. What goes on is set in by four blanks
+    or more, as no line of ours that asks is: what a sheet says can't begin one.
+    """
+    if not columns or (text.isascii() and len(text) <= columns):
+        return text
+    return "\n".join(line if _width(line) <= columns else _folded(line, columns) for line in text.split("\n"))
+
+
+def _folded(line: str, columns: int) -> str:
+    label = _LABEL.match(line)
+    head = label.end() if label else 0
+    spaces = len(line) - len(line.lstrip())
+    indent = " " * max(4, head if spaces < head <= columns // 2 else spaces + 2)
+    lines, at = [line[:head]], head
+    for piece in _PIECE.finditer(line, head):
+        blank, word = line[at : piece.start()], piece[0]
+        if _width(lines[-1] + blank + word) <= columns or not lines[-1].strip():
+            lines[-1] += blank + word
+        elif _width(word) > columns and not word.startswith("batchedit ") and " " in word:  # quoted prose
+            for part in word.split(" "):
+                if _width(f"{lines[-1]}{blank}{part}") <= columns:
+                    lines[-1] += blank + part
+                else:
+                    lines.append(indent + part)
+                blank = " "
+        else:
+            lines.append(indent + word)
+        at = piece.end()
+    lines[-1] += line[at:]
+    return "\n".join(lines)
+
+
+def _width(text: str) -> int:
+    """How many places ``text`` takes on a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        for letter in text
+    )
+
+
+def go_back(lines: int) -> None:
+    """On the terminal of stdout, go back to the start of the last ``lines`` lines and clear them."""
+    if lines:
+        stream: Any = sys.stdout
+        draw = stream.draw if isinstance(stream, EnduringStream) else stream.write
+        draw(f"\x1b[{lines}F\x1b[J")
+
+
+def whole_lines(stream: Any) -> IO[str]:
+    """``stream`` for what programs read: no line is broken."""
     return BarStream(stream) if isinstance(stream, EnduringStream) else stream  # type: ignore[return-value]
 
 

@@ -23,14 +23,16 @@ from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import batchedit, environment, manifest, rows
 
 
-def at_a_terminal(arguments: list[str], cwd: Path, *dialogue: tuple[str, str | Callable[[], str]]) -> tuple[str, int]:
+def at_a_terminal(
+    arguments: list[str], cwd: Path, *dialogue: tuple[str, str | Callable[[], str]], columns: int = 120
+) -> tuple[str, int]:
     """Run the command with a terminal of its own; ``dialogue`` is what is waited for and then typed, one after the other. A
     function is called while the question stands, and returns what to type.
     """
     pid, terminal = pty.fork()
     if pid == 0:  # the child: nothing but exec may happen here
         os.chdir(cwd)
-        os.execve(sys.executable, [sys.executable, "-m", "batchedit", *arguments], environment(COLUMNS="120"))
+        os.execve(sys.executable, [sys.executable, "-m", "batchedit", *arguments], environment(COLUMNS=str(columns)))
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
     shown, to_type = "", list(dialogue)
     try:

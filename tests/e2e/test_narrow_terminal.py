@@ -1,0 +1,87 @@
+"""At a terminal of 80 columns: no line is longer, none is broken within a word, a path or a command; a redraw is one."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from batchedit.cli.streams import fold
+from batchedit.sandbox import SandboxConfig, serve
+from tests.e2e.test_terminal import at_a_terminal
+from tests.support.cli import manifest, on, start, until
+
+SCREEN = 80
+
+
+def lines(shown: str) -> list[str]:
+    """What stands on the screen: a line that was drawn over is not there any more."""
+    return [line.rsplit("\r", 1)[-1] for line in shown.replace("\r\n", "\n").split("\n")]
+
+
+def test_no_line_of_a_plan_and_a_run_is_broken_by_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(
+        "sku,image,prompt\nA,photos/that is not here.png,an ad for this mug on a window sill\n"
+        "B,https://images.example.com/mug.png,an ad for this mug on a window sill\n",
+        encoding="utf-8",
+    )
+    shown, _ = at_a_terminal(["plan", "m.csv"], tmp_path, columns=SCREEN)
+    assert "nor a file in" in " ".join(shown.split())
+    run, code = at_a_terminal(
+        ["run", "m.csv", "--sandbox", "--skip-invalid", "--max-cost", "50"], tmp_path, columns=SCREEN
+    )
+    assert code == 0, run
+    long = [line for line in lines(shown + run) if len(line) > SCREEN and len(line.split()) > 1]
+    assert not long, long
+    assert "cancellable, at\n            most $50.00 (play money)" in run.replace("\r", ""), run
+
+
+def test_json_at_a_terminal_is_json(tmp_path: Path) -> None:
+    prompt = "an ad for this mug, " * 20
+    (tmp_path / "m.csv").write_text(
+        f'sku,image,prompt\nA,https://images.example.com/mug.png,"{prompt}"\n', encoding="utf-8"
+    )
+    shown, _ = at_a_terminal(["plan", "m.csv", "--json"], tmp_path, columns=SCREEN)
+    assert json.loads(shown[shown.index("{") :])["schema"].startswith("batchedit/plan/")
+    told, _ = at_a_terminal(["run", "m.csv", "--sandbox", "--log-json", "--json"], tmp_path, columns=SCREEN)
+    events = [line for line in lines(told) if line.startswith('{"')]
+    assert any(len(line) > SCREEN for line in events)
+    assert all(isinstance(json.loads(line), dict) for line in events)
+
+
+def test_watching_draws_over_what_it_drew(tmp_path: Path) -> None:
+    """The way back to the first line was shown as its number, and each second stood below the last: ``\\x1b[6F\\x1b[J``."""
+    manifest(tmp_path / "m.csv", 1)
+    with serve(SandboxConfig(latency="6", plain_files=4_000)) as it:
+        run = start("run", "m.csv", *on(it), cwd=tmp_path)
+        until(lambda: it.ledger()["accepted"])
+        shown, code = at_a_terminal(["status", "m.csv", "--watch"], tmp_path, columns=SCREEN)
+        run.communicate()
+    assert code == 0, shown
+    assert "\\x1b" not in shown
+    assert re.search(r"\x1b\[\d+F\x1b\[J", shown), shown
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("  money   one two three four five", "  money   one two\n          three four\n          five"),
+        (
+            "  → look at outputs/a/long/path/that/fits/nowhere/x.png",
+            "  → look at\n    outputs/a/long/path/that/fits/nowhere/x.png",
+        ),
+        (
+            "  → to go on with it: batchedit run 'outputs/a b' --max-cost 0.12",
+            "  → to go on with\n    it:\n    batchedit run 'outputs/a b' --max-cost 0.12",
+        ),
+        ("say which: --map image='a b c d'; or not", "say which: --map\n    image='a b c d';\n    or not"),
+        ("it can't be that it isn't here", "it can't be that it\n    isn't here"),
+        ("ten letters and\nten more", "ten letters and\nten more"),
+        ("画像画像画像 画像画像", "画像画像画像\n    画像画像"),
+        ("", ""),
+    ],
+)
+def test_a_line_is_folded(line: str, told: str) -> None:
+    assert fold(line, 20) == told
