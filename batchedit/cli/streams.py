@@ -114,9 +114,10 @@ _LABEL = re.compile(r" *(?:→ |[^\s:]+(?: [^\s:]+){0,3}:? {2,})?")
 
 
 def fold(text: str, columns: int) -> str:
-    """``text`` with its lines broken between words where they are longer than ``columns``; 0: they stay. A path and a command
-    to type stay whole: the terminal breaks them, and what is copied from it is one line. What goes on is set in by four blanks
-    or more, as no line of ours that asks is: what a sheet says can't begin one.
+    """``text`` with its lines broken between words where they are longer than ``columns``; 0: they stay.
+
+    A path and a command to type stay whole: the terminal breaks them, and what is copied from it is one line. What goes on is
+    set in by four blanks or more, as no line of ours that asks is: what a sheet says can't begin one.
     """
     if not columns or (text.isascii() and len(text) <= columns):
         return text
