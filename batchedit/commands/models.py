@@ -14,6 +14,7 @@ from ..run_folder import RunFolder
 from ..runcomfy.catalogue import built_in, load_model
 from ..runcomfy.client import Client
 from ..runcomfy.submit_codec import ModelEntry
+from ..runcomfy.token import find_token
 from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
@@ -33,11 +34,12 @@ class OfferedModel:
 
 
 async def list_models(text: str, settings: Settings, host: Host) -> Sequence[OfferedModel]:
-    """The models whose id or name holds ``text``, by id. TokenError (77) without a token, ServiceUnavailableError (69) where
-    the service has no catalogue.
+    """The models whose id or name holds ``text``, by id. TokenError (77) where the service wants a token and there is none,
+    ServiceUnavailableError (69) where it has no catalogue.
     """
     entries = await _ask(text, settings, host)
     if entries is None:
+        find_token(host.environ, Path.home())  # it may be told to who has one
         raise ServiceUnavailableError("the service tells no catalogue; these models come with the program: " + _known())
     words = text.casefold().split()
     found = [
@@ -59,7 +61,9 @@ async def show_model(model_id: str, settings: Settings, host: Host) -> OfferedMo
 
 
 async def _ask(text: str, settings: Settings, host: Host) -> Sequence[ModelEntry] | None:
-    with service(settings, RunFolder(Path()), host.environ, host.warn) as found:  # no sandbox, so nothing is kept
+    with service(
+        settings, RunFolder(Path()), host.environ, host.warn, as_nobody=True
+    ) as found:  # no sandbox, so nothing is kept
         client = Client(
             found.base_url, found.token, settings.model, {}, observer=ObserverGroup(host.observers()), proxy=found.proxy
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from ..core.errors import ProxyRefusesError, TokenError, UsageError
+from ..core.errors import ProxyRefusesError, UsageError
 from ..ledger.account import account_of
 from ..ledger.register import Register
 from ..planning.intake import IntakeRequest, bought_anywhere, survey_manifest
@@ -36,7 +36,7 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
     folder = folder_of(Path(name or source), settings, register)
     model = find_model(settings)
     found = _service_if_any(settings, folder, host)
-    account = account_of(found.token) if found else ""
+    account = account_of(found.token) if found and found.token else ""
     with ExitStack() as held:
         here = held.enter_context(as_it_stands(folder, settings.store)) if settings.store else folder
         check_account_of(here, account, settings)
@@ -65,17 +65,15 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
                     host.warn(f"{refused}, so nobody tells the price. {refused.hint[0].upper()}{refused.hint[1:]}")
                     other = ""
                 what = replace(what, other_price=other)
-            what = replace(what, balance=await balance(client, patient=False))
+            if found.token:
+                what = replace(what, balance=await balance(client, patient=False))
     price, told = dearer(price * what.outputs, told, charged)
     return replace(what, price=price, price_source=told)
 
 
 def _service_if_any(settings: Settings, folder: RunFolder, host: Host) -> Service | None:
-    """``plan`` works without a token: it only can't tell the price then. Whatever else ``run`` would refuse, it refuses."""
+    """``plan`` works without a token: a catalogue may tell anybody a price. What else ``run`` would refuse, it refuses."""
     if settings.sandbox:
         return None
-    try:
-        with service(settings, folder, host.environ, host.warn) as found:
-            return found
-    except TokenError:
-        return None
+    with service(settings, folder, host.environ, host.warn, as_nobody=True) as found:
+        return found

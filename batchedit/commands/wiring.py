@@ -15,7 +15,7 @@ from anyio import to_thread
 from httpx import create_ssl_context
 
 from ..core.actions import Patience
-from ..core.errors import CheckpointError, OutputError, ServiceUnavailableError, UsageError
+from ..core.errors import CheckpointError, OutputError, ServiceUnavailableError, TokenError, UsageError
 from ..core.inanswer import InAnswer
 from ..core.unwritten import Unwritten
 from ..disk import check_own
@@ -30,7 +30,7 @@ from ..results.files import FILES_URL
 from ..run_folder import RunFolder
 from ..runcomfy.catalogue import Model, built_in, load_model
 from ..runcomfy.client import Client
-from ..runcomfy.token import find_token
+from ..runcomfy.token import Token, find_token
 from ..runcomfy.urls import check_base_url
 from ..scheduling.lifetimes import Lifetimes
 from ..scheduling.shared_rate import SharedRate
@@ -45,7 +45,7 @@ SANDBOX_TOKEN = "sandbox"  # noqa: S105 - the sandbox takes any token
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Where the API is and who we are there."""
+    """Where the API is and who we are there: nobody, where ``token`` is empty."""
 
     base_url: str
     token: str
@@ -55,19 +55,29 @@ class Service:
 
 @contextmanager
 def service(
-    settings: Settings, folder: RunFolder, environ: Mapping[str, str], warn: Callable[[str], None]
+    settings: Settings,
+    folder: RunFolder,
+    environ: Mapping[str, str],
+    warn: Callable[[str], None],
+    *,
+    as_nobody: bool = False,
 ) -> Iterator[Service]:
     """The service of ``settings``; with ``sandbox`` a server of our own for as long as the block lasts. Before anything can
     be sent to one that is not the vendor's, ``warn`` is told which it is.
 
     UsageError (64) for one that this person did not choose or a proxy that can't be used, TokenError (77) where a token is
-    missing. The sandbox is on this machine and is asked by no proxy.
+    missing: ``as_nobody`` it is asked without one then. The sandbox is on this machine and is asked by no proxy.
     """
     if not settings.sandbox:
         base_url = check_base_url(settings.base_url)
         check_trusted(settings, environ, warn)
         proxy = find_proxy(environ)
-        token = find_token(environ, Path.home())
+        try:
+            token = find_token(environ, Path.home())
+        except TokenError:
+            if not as_nobody:
+                raise
+            token = Token("", "nobody")
         yield Service(base_url, token.value, token.warning, proxy)
         return
     from ..sandbox import RunningSandbox, SandboxConfig  # noqa: PLC0415 - brings a whole web server with it

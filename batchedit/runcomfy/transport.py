@@ -128,7 +128,7 @@ class Transport:
         self._kept = Stack(gets, verify=verify, proxy=proxy, transport=transport)
         self._headers = httpx.Headers(
             {
-                "Authorization": f"Bearer {token}",
+                **({"Authorization": f"Bearer {token}"} if token else {}),
                 "User-Agent": f"batchedit/{_version()}",
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",  # a broken gzip body would be a lost answer

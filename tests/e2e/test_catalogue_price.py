@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from batchedit.runcomfy.catalogue import load_model
+from batchedit.sandbox import SandboxConfig, serve
+from tests.support.cli import environment, manifest
 from tests.support.cli import inside as batchedit
-from tests.support.cli import manifest
 from tests.support.raw_server import RawServer
 
 
@@ -40,3 +41,49 @@ def test_no_cap_is_kept_by_a_price_of_something_else(tmp_path: Path, by_the_seco
     assert "$0.08 per second" in refused.stderr
     assert "--price" in refused.stderr
     assert {request.method for request in by_the_second.requests} == {"GET"}
+
+
+@pytest.fixture
+def to_anybody() -> Iterator[RawServer]:
+    """A catalogue that answers without a token, and a list of it."""
+    model = load_model("openai/gpt-4o-image/edit")
+    entry = {"model_id": model.id, "base_price_usd": 0.05, "price_unit": "image", "input_schema": dict(model.schema)}
+    page = {"models": [entry], "total": 1, "limit": 100, "offset": 0}
+    running = RawServer([RawServer.json({**entry, **page})])
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def nobody() -> dict[str, str]:
+    """The environment of who has no token yet."""
+    found = environment()
+    del found["RUNCOMFY_API_TOKEN"]
+    return found
+
+
+def test_a_catalogue_that_answers_without_a_token_tells_a_plan_its_price(tmp_path: Path, to_anybody: RawServer) -> None:
+    """Who has no token yet was told that the price is unknown, and nobody was asked."""
+    manifest(tmp_path / "m.csv", 3)
+    words = ["plan", "m.csv", "--base-url", to_anybody.url, "--no-check-images"]
+    planned = batchedit(*words, cwd=tmp_path, env=nobody())
+    assert "$0.05 a picture (the catalogue), $0.15 for what is new" in planned.stdout
+    assert [request.headers.get("authorization") for request in to_anybody.requests] == [None]
+    listed = batchedit("models", "--base-url", to_anybody.url, cwd=tmp_path, env=nobody())
+    assert "$0.05 a picture" in listed.stdout
+
+
+def test_a_catalogue_that_wants_a_token_leaves_the_price_unknown(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 3)
+    with serve(SandboxConfig()) as sandbox:
+        words = ["plan", "m.csv", "--base-url", sandbox.url, "--no-check-images"]
+        assert "unknown" in batchedit(*words, cwd=tmp_path, env=nobody()).stdout
+        batchedit("models", "--base-url", sandbox.url, cwd=tmp_path, env=nobody(), code=77)
+        model = "openai/gpt-4o-image/edit"
+        shown = batchedit("models", "show", model, "--base-url", sandbox.url, cwd=tmp_path, env=nobody()).stdout
+        other = ["--model", "acme/none", "--base-url", sandbox.url]
+        refused = batchedit("plan", "m.csv", *other, cwd=tmp_path, env=nobody(), code=64)
+        assert sandbox.ledger()["token_leaks"] == []
+    assert "Needed." in shown
+    assert "--schema FILE" in refused.stderr
