@@ -17,7 +17,7 @@ test: $(VENV)/dev
 	$(BIN)/python -m pytest -n auto -m "not process and not browser"
 
 test-all: $(VENV)/dev
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 3 --durations=15
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .
