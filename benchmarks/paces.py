@@ -1,10 +1,9 @@
 """Laws of pace beside ours over the same virtual troubles (``tests/support/trouble_rows.py``): median and worst
 of some seeds.
 
-Compared: CUBIC after botocore's adaptive mode (beta 0.7, scale 0.4, at most twice what was measured; written from memory,
-not held against its source, and cut once for the POSTs that were under way together, where botocore cuts at each 429), AIMD
-(half at a 429, one POST a second more each second), and our law before BBR. All obey Retry-After, and all have our account
-limit and breaker beside them. The rivals are not tuned; ours was, on these rows.
+Compared: CUBIC as botocore's adaptive mode does it (its own calculator and clock of answers: beta 0.7, scale 0.4, at most
+twice what was measured, cut at each 429), AIMD (half at a 429, one POST a second more each second), and our law before BBR.
+All obey Retry-After, and have our account limit and breaker beside them. The rivals are not tuned; ours was, on these rows.
 
     python benchmarks/paces.py [--seeds N] [--night]
 """
@@ -19,6 +18,8 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from botocore.retries.adaptive import RateClocker
+from botocore.retries.throttling import CubicCalculator
 from rivals.pace_before import PostRate as PreviousRun
 
 from batchedit.scheduling.post_rate import PostRate
@@ -46,7 +47,7 @@ class Rival(PostRate):
     def take(self, now: float) -> None:
         self._fill -= 1.0
         self._count += 1
-        if now - self._since >= 0.5:  # botocore's clock of half seconds, smoothed with 0.8
+        if now - self._since >= 0.5:
             self._measured = 0.8 * self._count / (now - self._since) + 0.2 * self._measured
             self._count, self._since = 0, now
 
@@ -77,17 +78,41 @@ class Rival(PostRate):
     def faster(self, now: float) -> None: ...
 
 
+class Now:
+    """botocore asks a clock for the time; this one is told it."""
+
+    at = 0.0
+
+    def current_time(self) -> float:
+        return self.at
+
+
 class Cubic(Rival):
-    """After botocore's adaptive mode."""
+    """botocore's adaptive mode: what ``ClientRateLimiter`` of its retries/adaptive.py does, with its own parts."""
 
-    def slower(self, now: float) -> None:  # noqa: ARG002
-        self._most_seen = self._measured if self.speed is None else min(self._measured, self.speed)
-        self.speed = max(0.5, 0.7 * self._most_seen)
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = Now()
+        self._cubic, self._clocker = CubicCalculator(0.0, 0.0), RateClocker(self._now)
 
-    def faster(self, now: float) -> None:
-        k = (self._most_seen * 0.3 / 0.4) ** (1 / 3)
-        speed = 0.4 * (now - self._slowed_at - k) ** 3 + self._most_seen
-        self.speed = max(0.5, min(speed, 2.0 * self._measured))
+    def accepted(self, now: float, *, sent_at: float | None = None) -> None:  # noqa: ARG002
+        measured = self._heard(now)
+        self._adjust(self._cubic.success_received(now), measured)
+
+    def throttled(self, now: float, retry_after: float | None, rng: Random, *, sent_at: float | None = None) -> None:  # noqa: ARG002
+        measured = self._heard(now)
+        rate = measured if self.speed is None else min(measured, self.speed)
+        self.speed = 0.5
+        self._adjust(self._cubic.error_received(rate, now), measured)
+        self.held(now, retry_after, rng)
+
+    def _heard(self, now: float) -> float:
+        self._now.at = now
+        return float(self._clocker.record())
+
+    def _adjust(self, rate: float, measured: float) -> None:
+        if self.speed is not None:
+            self.speed = max(0.5, min(rate, 2.0 * measured))
 
 
 class Aimd(Rival):
