@@ -88,12 +88,12 @@ class RegisterFile:
 
     def has_failed(self, error: Exception) -> bool:
         """Is ``error`` the disk's, which failed or is full, rather than that of a folder nobody may write to, or of a name
-        that something else has? SQLite says no more of a file than that it can't be opened.
+        that something else has? SQLite says no more of a file than that it can't be opened, or not for writing.
         """
         if isinstance(error, OSError):
             return error.errno in FAILURES
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_CANTOPEN:
+        if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
             path = self.folder / NAME
             return os.access(self.folder, os.W_OK) and (
                 not path.exists() or (path.is_file() and os.access(path, os.W_OK))
@@ -120,7 +120,12 @@ class RegisterFile:
             for ending in ("", "-wal"):
                 check_own(self.folder / f"{NAME}{ending}")
         except (OutputError, CheckpointError) as error:
-            raise OSError(str(error)) from error
+            told = OSError(str(error))
+            if isinstance(
+                error.__cause__, OSError
+            ):  # the disk's fault, and no foreign file's: it is tried again, and told
+                told.errno = error.__cause__.errno
+            raise told from error
         with closing(sqlite3.connect(self.folder / NAME, timeout=10.0)) as db:
             _check_parts(db)
             _bring_up(db)

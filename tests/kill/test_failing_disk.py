@@ -43,6 +43,12 @@ KNOWN = [
     Fault("write", 110, "ENOSPC", stays=True),  # an id is on its way, and the spare room takes it
     Fault("write", 110, "EIO"),
 ]
+KNOWN_OF_REGISTER = [
+    Fault("open", 13, "EIO"),  # its journal, looked at before it is written to: exit 0, and the run was not in it
+    Fault("open", 14, "EIO"),
+    Fault("open", 28, "ENOSPC", stays=True),  # exit 0, and the price that was told was not in it
+    Fault("open", 38, "EIO"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +172,7 @@ def faults(where: str, calls: dict[str, int]) -> list[Fault]:
     kinds = (("EIO", False), ("ENOSPC", True))
     every = [Fault(kind, n, *how) for kind in KINDS for n in range(1, calls[kind] + 1) for how in kinds]
     if not EVERY:
-        return [*(KNOWN if where == RUN else ()), *random.Random(2).sample(every, 4)]
+        return [*(KNOWN if where == RUN else KNOWN_OF_REGISTER), *random.Random(2).sample(every, 4)]
     part, parts = (int(number) for number in EVERY.split("/")) if "/" in EVERY else (1, 1)
     return every[part - 1 :: parts]
 
