@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_origin, get_type_hints
 
 from .core.errors import UsageError
@@ -215,9 +216,7 @@ async def arun(
     if isinstance(manifest, str | Path):
         source = Path(manifest)
     else:
-        if out is None:
-            raise UsageError("a DataFrame has no name: say where the run is to live with out=")
-        frame, source = manifest, _spool(manifest, Path(out))
+        frame, source = manifest, _spool(manifest, _folder_for_frame(out))
         for warning in _names_as_text(frame.columns):
             host.warn(warning)
     report = await run_manifest(source, settings, host)
@@ -243,7 +242,7 @@ def run(
 
 
 async def aplan(
-    manifest: str | Path,
+    manifest: str | Path | pd.DataFrame,
     *,
     out: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
@@ -252,12 +251,19 @@ async def aplan(
     """What ``run`` would do with ``manifest``, and what it costs. It buys nothing. Errors as of ``arun``."""
     from .commands.plan import plan as plan_manifest  # noqa: PLC0415 - as above
 
+    settings = _settings(options, out)
     host = _Host(None, os.environ if environ is None else environ, None)
-    return _plan_result(await plan_manifest(Path(manifest), _settings(options, out), host))
+    if isinstance(manifest, str | Path):
+        return _plan_result(await plan_manifest(Path(manifest), settings, host))
+    folder = _folder_for_frame(out)
+    with TemporaryDirectory(prefix="batchedit-") as scratch:
+        source = _spool(manifest, Path(scratch))
+        settings = replace(settings, image_root=(*settings.image_root, str(folder)))  # where ``run`` would put it
+        return _plan_result(await plan_manifest(source, settings, host))
 
 
 def plan(
-    manifest: str | Path,
+    manifest: str | Path | pd.DataFrame,
     *,
     out: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
@@ -358,6 +364,12 @@ def _names_as_text(columns: Iterable[object]) -> Iterator[str]:
         some = ", ".join(repr(str(column)) for column in others[:5]) + (", …" if len(others) > 5 else "")
         what = "a column has a name that is" if len(others) == 1 else f"{len(others):,} columns have names that are"
         yield f"{what} no text; in prompts, options and files it reads {some}, and the frame of the results keeps it"
+
+
+def _folder_for_frame(out: str | Path | None) -> Path:
+    if out is None:
+        raise UsageError("a DataFrame has no name: say where the run is to live with out=")
+    return Path(out)
 
 
 def _spool(frame: pd.DataFrame, folder: Path) -> Path:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import batchedit
@@ -65,6 +66,22 @@ def test_plan_and_status(tmp_path: Path) -> None:
     now = batchedit.status(tmp_path / "run")
     assert (now.folder, now.counts, now.money) == (done.folder, done.counts, done.money)
     assert now.results["result_status"].tolist() == ["done", "invalid"]
+
+
+def test_a_frame_is_planned_as_it_is_bought(tmp_path: Path) -> None:
+    """``run`` took it, and ``plan`` ended with a TypeError from within."""
+    prompts = ["an ad, one", "an ad, two", "an ad, three"]
+    frame = pd.DataFrame({"image": ["https://images.example.com/mug.png"] * 3, "prompt": prompts})
+    options: batchedit.Options = {"sandbox": True, "price": "0.04"}
+    with pytest.raises(batchedit.BatcheditError, match="out="):
+        batchedit.plan(frame, environ=environment(), **options)
+    out = tmp_path / "run"
+    found = batchedit.plan(frame, out=out, environ=environment(), **options)
+    assert (found.folder, found.rows, found.to_buy, found.estimate) == (out, 3, 3, Decimal("0.12"))
+    assert not out.exists()
+    batchedit.run(frame.head(2), out=out, environ=environment(), sandbox=True)
+    again = batchedit.plan(frame, out=out, environ=environment(), **options)
+    assert (again.rows, again.to_buy) == (3, 1)
 
 
 def test_a_bad_option_is_told_with_the_nearest_name(tmp_path: Path) -> None:

@@ -34,4 +34,5 @@ def typed_options() -> Decimal:
     spent: list[Decimal] = []
     batchedit.run("spring.csv", on_progress=lambda now: spent.append(now.money.spent), **options)
     batchedit.status("outputs/spring").money.in_doubt.is_zero()
+    batchedit.plan(pd.DataFrame(), out="outputs/frame")
     return batchedit.plan("spring.csv", **options).estimate
