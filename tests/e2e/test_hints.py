@@ -36,7 +36,7 @@ from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings
 from tests.e2e.test_notify import hook
 from tests.e2e.test_terminal import at_a_terminal
-from tests.support.cli import environment, manifest, on, rows, until
+from tests.support.cli import environment, inside, manifest, on, rows, until
 from tests.support.fork_server import Child, Nursery
 from tests.support.postgres import new_database
 
@@ -75,6 +75,7 @@ TABLE = {
     ): "test_doubt_names_a_job_that_it_takes",
     ("cli/show.py", "to_type('fetch', run, *report.store)"): "test_what_can_not_be_collected",
     ("cli/show.py", "to_type('fetch', report.folder, *report.store)"): "test_an_id_that_was_pasted_is_collected",
+    ("runcomfy/token.py", "to_type('login')"): "test_who_has_no_token_is_told_how_to_keep_one",
     ("cli/show.py", "to_type('template')"): "test_nobody_has_a_run_yet",
     ("cli/show.py", "to_type('template', '--examples')"): "test_nobody_has_a_run_yet",
     (
@@ -659,6 +660,19 @@ def test_an_id_that_contradicts_the_checkpoint(typist: Typist) -> None:
 
 
 # --- around a run ---------------------------------------------------------------------------------
+
+
+def test_who_has_no_token_is_told_how_to_keep_one(tmp_path: Path) -> None:
+    """The hint knew the variable alone, which the next terminal has forgotten."""
+    manifest(tmp_path / "m.csv", 1)
+    env = environment(RUNCOMFY_CONFIG_DIR=str(tmp_path / "kept"))
+    del env["RUNCOMFY_API_TOKEN"]
+    with serve(SandboxConfig(**QUICK)) as it:
+        refused = inside("run", "m.csv", *on(it), cwd=tmp_path, env=env, code=77).stderr
+        (command,) = re.findall(r"batchedit login.*$", refused, re.MULTILINE)
+        inside(*words_of(command), cwd=tmp_path, env=env, stdin=b"a-token-of-mine\n")
+        inside("run", "m.csv", *on(it), cwd=tmp_path, env=env)
+        assert bought(it) == 1
 
 
 def test_nobody_has_a_run_yet(typist: Typist) -> None:
