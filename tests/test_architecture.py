@@ -22,7 +22,7 @@ FLOORS = (
     ("jobs",),
     ("manifest", "ledger", "files", "runcomfy"),
     ("images",),
-    ("scheduling", "settings", "ports", "disk", "connections"),
+    ("scheduling", "settings", "ports", "disk", "extras", "connections"),
     ("core", "sandbox"),
 )
 """Every room, from the top down. An arrow runs from a floor to a lower one, so rooms of one floor never import each other."""

@@ -22,6 +22,7 @@ from ..core.events import Accepted, Declined, Event, Lost, Refused, Saved
 from ..core.model import Kind, Record, State
 from ..core.money import MICRO
 from ..core.timing import BOUNDS
+from ..extras import to_install
 from ..ports import Snapshot, Stop
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class MetricsServer:
     def __init__(self, text: str, watch: Watch, say: Callable[[str], None]) -> None:
         """UsageError (64) where the extra is missing or nobody may listen there. ``say`` is told the address."""
         if find_spec("prometheus_client") is None:
-            raise UsageError("--metrics needs prometheus-client", hint="pip install 'batchedit[metrics]'")
+            raise UsageError("--metrics needs prometheus-client", hint=to_install("metrics"))
         host, port = address(text)
         try:
             self._server = _Server((host, port), _handler(watch))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..core.errors import UsageError
 from ..core.policy import GivenCap, cap_after
+from ..extras import to_install
 from ..ledger.account import account_of
 from ..runcomfy.token import find_token
 
@@ -53,7 +54,7 @@ def workers(url: str) -> list[Worker]:
 def need_psycopg() -> None:
     """UsageError (64) where the extra is not installed."""
     if find_spec("psycopg") is None:
-        raise UsageError("a shared ledger needs psycopg", hint="pip install 'batchedit[store]'")
+        raise UsageError("a shared ledger needs psycopg", hint=to_install("store"))
 
 
 def init(url: str, *, accept_loss: bool) -> StoreMade:

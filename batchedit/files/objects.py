@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 
 from ..core.errors import FilesRefusedError, FilesUnavailableError, OutputError, UsageError
 from ..disk import create, is_inside, make_folders, put_in_place, sync_folder
+from ..extras import to_install
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -82,7 +83,7 @@ class Objects:
     def __init__(self, url: str, environ: Mapping[str, str] = os.environ) -> None:
         """UsageError (64) where the extra is missing."""
         if find_spec("obstore") is None:
-            raise UsageError("files in an object store need obstore", hint="pip install 'batchedit[files]'")
+            raise UsageError("files in an object store need obstore", hint=to_install("files"))
         self.url = url
         self._scheme = urlsplit(url).scheme if "://" in url else ""
         self._environ = environ

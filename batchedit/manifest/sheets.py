@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, UsageError
+from ..extras import to_install
 from .cells import plain
 from .header import LOOKED_AT, choose_columns, find_header, header_note, why_unnamed
 from .looks import LookOfRow
@@ -119,9 +120,7 @@ def load_parquet() -> tuple[Any, Any]:
         import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.1 s that only Parquet needs
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError:
-        raise UsageError(
-            "Parquet needs pyarrow, which is not installed here", hint="pip install 'batchedit[parquet]'"
-        ) from None
+        raise UsageError("Parquet needs pyarrow, which is not installed here", hint=to_install("parquet")) from None
     return pa, parquet
 
 

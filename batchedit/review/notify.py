@@ -20,6 +20,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop
 
 from ..core.errors import UsageError
 from ..core.hosts import is_loopback
+from ..extras import to_install
 
 ATTEMPTS, TOTAL_SECONDS = 4, 30.0
 Picture = tuple[str, str, bytes]
@@ -129,7 +130,7 @@ def _post(client: httpx.Client, url: str, content: dict[str, Any]) -> str:
 def _channel(url: str) -> Any:
     """What Apprise makes of ``url``. UsageError (64) without the extra, or where it knows no such channel."""
     if find_spec("apprise") is None:
-        raise UsageError("this address needs Apprise", hint="pip install 'batchedit[notify]'; https:// works without")
+        raise UsageError("this address needs Apprise", hint=f"{to_install('notify')}; https:// works without")
     log = logging.getLogger("apprise")
     log.addHandler(logging.NullHandler())
     log.propagate = False  # it would say the address, which is a secret

@@ -10,6 +10,7 @@ from time import time
 from typing import Any
 
 from ..core.errors import NotFoundError, UsageError
+from ..extras import to_install
 
 SIGNATURE = "SHA256SUMS.minisig"
 PUBLIC_KEY = "minisign.pub"
@@ -100,7 +101,7 @@ def read_public_key(told: str) -> bytes:
 
 def _library() -> Any:
     if find_spec("minisign") is None:
-        raise UsageError("signatures need minisign", hint="pip install 'batchedit[sign]'")
+        raise UsageError("signatures need minisign", hint=to_install("sign"))
     import minisign  # noqa: PLC0415 - brings cryptography with it
 
     return minisign

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from ..extras import to_install
+
 SERVICE, USER = "batchedit", "RunComfy API token"
 SHOWN = "the keyring of this machine"
-EXTRA = "pip install 'batchedit[keyring]'"
+EXTRA = to_install("keyring")
 
 
 def is_installed() -> bool:
