@@ -57,7 +57,7 @@ def kitchen(tmp_path: Path) -> Path:
 
 
 def typed(command: str, kitchen: Path) -> str:
-    env = {name: value for name, value in environment().items() if name != "RUNCOMFY_API_TOKEN"}
+    env = {name: value for name, value in environment().items() if name not in {"RUNCOMFY_API_TOKEN", "COLUMNS"}}
     env |= {"PATH": f"{kitchen / 'bin'}:{env['PATH']}", "HOME": str(kitchen)}
     done = subprocess.run(
         ["bash", "-c", command], cwd=kitchen, env=env, capture_output=True, text=True, timeout=60, check=False

@@ -55,7 +55,8 @@ def printed(text: str, run: str) -> tuple[str, str]:
 def test_a_person_without_runs_is_told_how_to_start_one(tmp_path: Path) -> None:
     told = batchedit("runs", cwd=tmp_path)
     assert "there is no run yet" in told.stdout
-    assert re.findall(r": (batchedit .*)$", told.stdout, re.MULTILINE) == ["batchedit template", "batchedit run --help"]
+    ways = ["batchedit template --examples", "batchedit template", "batchedit run --help"]
+    assert re.findall(r": (batchedit .*)$", told.stdout, re.MULTILINE) == ways
     assert listed(tmp_path) == {}
 
 
