@@ -35,6 +35,7 @@ KEPT = st.dictionaries(st.sampled_from(NAMES), JSON, max_size=4)
 @example(text='{"price": 1e400}')
 @example(text='{"variants": true}')
 @example(text='{"image_root": "pics"}')
+@example(text='{"model": ["\\u0085"]}')
 def test_any_text_is_settings_or_one_sentence(text: str) -> None:
     try:
         found = Settings.load(text)
