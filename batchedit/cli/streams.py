@@ -116,8 +116,8 @@ _LABEL = re.compile(r" *(?:→ |[^\s:]+(?: [^\s:]+){0,3}:? {2,})?")
 def fold(text: str, columns: int) -> str:
     """``text`` with its lines broken between words where they are longer than ``columns``; 0: they stay.
 
-    A path and a command to type stay whole: the terminal breaks them, and what is copied from it is one line. What goes on is
-    set in by four blanks or more, as no line of ours that asks is: what a sheet says can't begin one.
+    A path and a command to type stay whole: the terminal breaks them, and what is copied from it is one line. What goes on
+    stands behind ``| ``: what a sheet or the service says begins no line, so none of it looks like a question of ours.
     """
     if not columns or (text.isascii() and len(text) <= columns):
         return text
@@ -128,7 +128,7 @@ def _folded(line: str, columns: int) -> str:
     label = _LABEL.match(line)
     head = label.end() if label else 0
     spaces = len(line) - len(line.lstrip())
-    indent = " " * max(4, head if spaces < head <= columns // 2 else spaces + 2)
+    indent = f"{' ' * (max(4, head if spaces < head <= columns // 2 else spaces + 2) - 2)}| "
     lines, at = [line[:head]], head
     for piece in _PIECE.finditer(line, head):
         blank, word = line[at : piece.start()], piece[0]

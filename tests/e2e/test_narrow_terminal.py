@@ -35,7 +35,7 @@ def test_no_line_of_a_plan_and_a_run_is_broken_by_the_terminal(tmp_path: Path) -
     assert code == 0, run
     long = [line for line in lines(shown + run) if len(line) > SCREEN and len(line.split()) > 1]
     assert not long, long
-    assert "cancellable, at\n            most $50.00 (play money)" in run.replace("\r", ""), run
+    assert "cancellable, at\n          | most $50.00 (play money)" in run.replace("\r", ""), run
 
 
 def test_json_at_a_terminal_is_json(tmp_path: Path) -> None:
@@ -67,19 +67,19 @@ def test_watching_draws_over_what_it_drew(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("  money   one two three four five", "  money   one two\n          three four\n          five"),
+        ("  money   one two three four five", "  money   one two\n        | three four\n        | five"),
         (
             "  → look at outputs/a/long/path/that/fits/nowhere/x.png",
-            "  → look at\n    outputs/a/long/path/that/fits/nowhere/x.png",
+            "  → look at\n  | outputs/a/long/path/that/fits/nowhere/x.png",
         ),
         (
             "  → to go on with it: batchedit run 'outputs/a b' --max-cost 0.12",
-            "  → to go on with\n    it:\n    batchedit run 'outputs/a b' --max-cost 0.12",
+            "  → to go on with\n  | it:\n  | batchedit run 'outputs/a b' --max-cost 0.12",
         ),
-        ("say which: --map image='a b c d'; or not", "say which: --map\n    image='a b c d';\n    or not"),
-        ("it can't be that it isn't here", "it can't be that it\n    isn't here"),
+        ("say which: --map image='a b c d'; or not", "say which: --map\n  | image='a b c d';\n  | or not"),
+        ("it can't be that it isn't here", "it can't be that it\n  | isn't here"),
         ("ten letters and\nten more", "ten letters and\nten more"),
-        ("画像画像画像 画像画像", "画像画像画像\n    画像画像"),
+        ("画像画像画像 画像画像", "画像画像画像\n  | 画像画像"),
         ("", ""),
     ],
 )

@@ -40,9 +40,8 @@ def raw(shown: str) -> set[str]:
 
 
 def forged(shown: str) -> list[str]:
-    """The lines that begin as a line of ours would. What is set in by four blanks goes on with a line that was too long."""
-    lines = re.split(r"[\r\n\x85\u2028\u2029]", shown)
-    return [line for line in lines if line.strip().startswith(FORGED) and not line.startswith("    ")]
+    """The lines that begin as a line of ours would."""
+    return [line for line in re.split(r"[\r\n\x85\u2028\u2029]", shown) if line.strip().startswith(FORGED)]
 
 
 def check(shown: str) -> None:
