@@ -160,15 +160,20 @@ def test_a_server_killed_in_the_middle_of_buying_buys_what_was_confirmed(
         assert bought(run) == 6
 
 
+def buy(page: Any, ui: Ui, sheet: Path) -> None:
+    """From the dropped sheet to the page of the run that has begun."""
+    to_the_question(page, ui, sheet)
+    page.click("#yes")
+    page.wait_for_url("**/runs/*")
+    there(page, "#told")
+
+
 def test_pictures_that_come_during_the_review_are_offered(watch: Watch, tmp_path: Path) -> None:
     """The page showed what it was opened on, and said nothing of what came since."""
     (tmp_path / "lamps.zip").write_bytes(shop(40))
     with browsing(tmp_path) as ui:
         mine = watch()
-        to_the_question(mine.page, ui, tmp_path / "lamps.zip")
-        mine.page.click("#yes")
-        mine.page.wait_for_url("**/runs/*")
-        there(mine.page, "#told")
+        buy(mine.page, ui, tmp_path / "lamps.zip")
         mine.page.goto(f"{mine.page.url}/review/")
         there(mine.page, ".card")
         opened = mine.page.locator(".card img").count()
@@ -185,10 +190,7 @@ def test_a_colleague_marks_in_a_second_browser_while_pictures_come(watch: Watch,
     run = tmp_path / "outputs" / "lamps"
     with browsing(tmp_path) as ui:
         mine = watch()
-        to_the_question(mine.page, ui, tmp_path / "lamps.zip")
-        mine.page.click("#yes")
-        mine.page.wait_for_url("**/runs/*")
-        there(mine.page, "#told")
+        buy(mine.page, ui, tmp_path / "lamps.zip")
         invited = ui.call(f"runs/{mine.page.url.rpartition('/')[2]}/invite", name="Robin")
         assert invited.status_code == 200
         (link,) = [guest.token for guest in GuestFile(ui.state / "ui").all()]
