@@ -19,7 +19,8 @@ from typing import Any, Literal
 import orjson
 
 from ..core.errors import BatcheditError, NotFoundError, OutputError, UsageError
-from ..core.money import format_usd
+from ..core.money import format_usd, type_usd
+from ..core.policy import NO_CAP, GivenCap
 from ..core.typed import to_type
 from ..disk import create, sync_folder
 from ..ledger.register import FORGET_SECONDS, Register
@@ -67,6 +68,26 @@ class Command:
         given = {name: getattr(full, name) for name in told["given"]}
         wish = Wish(**{**told["wish"], "rows": tuple(told["wish"]["rows"])})
         return cls(**{**told, "given": given, "wish": wish, "rows": tuple(told["rows"])})
+
+    def to_type(self, folder: Path) -> str:
+        """What to type for the same purchase in ``folder``, a run with settings of its own: the words, and the cap."""
+        verb = "run" if self.verb == "resume" else self.verb
+        return to_type(verb, near(folder), *self._words(), *self._room())
+
+    def _words(self) -> list[str | int]:
+        match self.verb:
+            case "retry":
+                return self.wish.typed()
+            case "redo":
+                add = ["--prompt-add", self.prompt_add] if self.prompt_add else []
+                return [*add, *(["--use-notes"] if self.use_notes else [])]
+            case "doubt":
+                return ["--buy-again", *self.rows]
+        return []
+
+    def _room(self) -> list[str]:
+        cap: GivenCap = self.given.get("max_cost")
+        return [] if cap is None else ["--max-cost", cap if cap == NO_CAP else type_usd(int(cap))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,10 +145,9 @@ class Confirmation:
             self.times,
         ):
             return
-        verb = "run" if self.command.verb == "resume" else self.command.verb
         raise UsageError(
             f"{self._difference(quote)}; {_NOTHING}",
-            hint=f"the question is another one now; to be asked anew: {to_type(verb, near(Path(self.folder)))}",
+            hint=f"the question is another one now; to be asked anew: {self.command.to_type(Path(self.folder))}",
         )
 
     def _difference(self, quote: Quote) -> str:

@@ -48,9 +48,16 @@ class Wish:
     def words(self, kind: str, rows_written_off: Sequence[int]) -> list[str | int]:
         """What to type behind ``retry RUN`` for those of ``kind`` that match as well."""
         rows = rows_written_off if kind == WRITTEN_OFF else self.rows
-        flags = [] if kind == WRITTEN_OFF else [f"--{kind}"]
+        return self._typed([] if kind == WRITTEN_OFF else [kind], rows)
+
+    def typed(self) -> list[str | int]:
+        """What to type behind ``retry RUN`` for this very wish."""
+        flags = {FAILED: self.failed, CANCELLED: self.cancelled, MODERATED: self.moderated}
+        return self._typed([kind for kind, wanted in flags.items() if wanted], self.rows)
+
+    def _typed(self, kinds: Sequence[str], rows: Sequence[int]) -> list[str | int]:
         match = ["--match", self.match] if self.match is not None else []
-        return [*flags, *(word for row in rows for word in ("--row", row)), *match]
+        return [*(f"--{kind}" for kind in kinds), *(word for row in rows for word in ("--row", row)), *match]
 
 
 @dataclass(frozen=True, slots=True)

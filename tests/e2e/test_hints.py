@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import chdir, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import psycopg
@@ -25,6 +26,7 @@ from minisign import KeyPair
 from batchedit.cli.app import batchedit
 from batchedit.commands.carry import Offer, Unattended, offer
 from batchedit.commands.confirmation import Command, Desk
+from batchedit.commands.retry import Wish
 from batchedit.commands.trust import keep_typed
 from batchedit.core.events import Accepted
 from batchedit.core.model import Handle
@@ -145,7 +147,10 @@ TABLE = {
         "commands/wishes.py",
         "to_type('run', near(folder.path), *room, *store)",
     ): "test_a_wish_for_a_run_that_its_cap_has_ended_names_a_cap_that_suffices",
-    ("commands/confirmation.py", "to_type(verb, near(Path(self.folder)))"): "test_a_yes_that_was_said_beforehand",
+    (
+        "commands/confirmation.py",
+        "to_type(verb, near(folder), *self._words(), *self._room())",
+    ): "test_a_yes_that_was_said_beforehand",
     ("commands/carry.py", "to_type('run', near(Path(confirmation.folder)))"): "test_a_yes_that_was_said_beforehand",
     ("commands/run.py", "to_type('run', name or source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
     ("cli/notices.py", "to_type('status', near(folder), '--watch')"): "test_what_a_message_says_to_type",
@@ -635,6 +640,36 @@ def test_a_yes_that_was_said_beforehand(typist: Typist) -> None:
         typist.do("confirmed", Desk(environment()).hand_in(found.confirmation), code=75)
         typist.type(typist.way("then buy the rest"), "--yes")
         assert (typist.states(), bought(it)) == (["done"] * 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"verb": "retry", "wish": Wish(failed=True, rows=(3,))}, "--failed --row 3"),
+        ({"verb": "redo", "prompt_add": "no text"}, "--prompt-add 'no text'"),
+        ({"verb": "doubt", "rows": ("4",)}, "--buy-again 4"),
+    ],
+    ids=lambda value: value["verb"] if isinstance(value, dict) else "",
+)
+def test_a_yes_to_another_question_named_a_command_without_its_words_and_its_cap(
+    typist: Typist, told: dict[str, Any], words: str
+) -> None:
+    manifest(typist.folder / "m.csv", 3)
+    faults = ("submit:422=at:2", "submit:drop_after=at:3") if told["verb"] != "redo" else ()
+    with serve(SandboxConfig(**QUICK, faults=faults)) as it, chdir(typist.folder):
+        typist.do("run", "m.csv", *on(it, "-j", 1, "--max-cost", "0.12"), code=76 if faults else 0)
+        if not faults:
+            decisions = decide(typist.folder / "outputs" / "m", {"sku-2": "rejected"})
+            typist.do("review", "outputs/m", "--import", decisions)
+        given = {"max_cost": 240_000}
+        found = anyio.run(offer, Command(target="outputs/m", given=given, **told), Unattended(environment()))
+        assert isinstance(found, Offer)
+        before = bought(it)
+        dearer = replace(found.confirmation, price=1, nonce="other")
+        typist.do("confirmed", Desk(environment()).hand_in(dearer), code=64)
+        assert typist.way("to be asked anew") == f"batchedit {told['verb']} outputs/m {words} --max-cost 0.24"
+        typist.type(typist.way("to be asked anew"), "--yes", code=None)
+        assert bought(it) - before == found.confirmation.count
 
 
 def test_what_another_run_has(typist: Typist) -> None:
