@@ -1,7 +1,8 @@
 """The sheet with what was mended in it, as a file of its own beside the sheet, which is never changed.
 
 It has the sheet's rows where they were: the numbers that a person sees stay. A CSV file keeps each record that nobody touched
-as it is written. Other forms become JSON lines, a row at the line of its own number.
+as it is written, a workbook all but the cells that were mended. Other forms become JSON lines, a row at the line of its own
+number; so does a workbook that is not what was meant when it is read again.
 """
 
 from __future__ import annotations
@@ -10,15 +11,19 @@ import csv
 import io
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TextIO
 
+from ..core.errors import ManifestError
 from ..disk import whole_file
-from ..manifest.cells import json_text
+from ..manifest.cells import json_text, text_of
 from ..manifest.csvfile import CsvManifest
 from ..manifest.read import Form, Manifest
 from ..manifest.rownames import sheet_row
-from ..manifest.rows import BadRow, Row
+from ..manifest.rows import BadRow, Linked, Row
+from ..manifest.sheets import XlsxManifest
+from ..manifest.splice import NotReplacedError, replace_cells
 from ..run_folder import open_source
 from ..settings.model import Settings
 from .draft_edits import Edits
@@ -38,6 +43,8 @@ def mended(draft: Draft) -> tuple[Path, Settings]:
     manifest = open_source(draft.source, settings, draft.name)
     if isinstance(manifest, CsvManifest):
         return _as_csv(draft, manifest, edits, settings)
+    if isinstance(manifest, XlsxManifest) and (book := _as_workbook(draft, manifest, edits, settings)) is not None:
+        return book
     path = draft.source.with_name(f"{NAME}.jsonl")
     _write(path, "utf-8", lambda file: _write_lines(file, manifest, edits))
     return path, replace(settings, encoding=None, delimiter=None, sheet=None, header_row=None)
@@ -53,6 +60,45 @@ def _as_csv(draft: Draft, manifest: CsvManifest, edits: Edits, settings: Setting
     except UnicodeEncodeError:
         _write(path, "utf-8", lambda file: _write_records(file, manifest, edits, form))
         return path, replace(told, encoding="utf-8")
+
+
+def _as_workbook(
+    draft: Draft, manifest: XlsxManifest, edits: Edits, settings: Settings
+) -> tuple[Path, Settings] | None:
+    """None where the workbook takes no other texts in its cells, or where it is read in another way with them."""
+    path, form = draft.source.with_name(f"{NAME}.xlsx"), manifest.form
+    told = replace(settings, sheet=form.sheet, header_row=form.header_row)
+    try:
+        with whole_file(path) as part, part.open("wb") as file:
+            replace_cells(manifest.path, file, form.sheet, _texts(manifest, edits))
+        again = open_source(path, told, draft.name)
+        wanted = (_as_meant(row, edits, form) for row in manifest.rows())
+        found = (_as_meant(row, Edits(), form) for row in again.rows())
+        same = all(one == other for one, other in zip_longest(wanted, found))
+    except (NotReplacedError, ManifestError):
+        return None
+    return (path, told) if same and again.columns == manifest.columns else None
+
+
+def _texts(manifest: XlsxManifest, edits: Edits) -> dict[int, dict[int, str]]:
+    """The cells that were mended, by row and column of the sheet, both from 0."""
+    found: dict[int, dict[int, str]] = {}
+    places = dict(zip(manifest.columns, manifest.positions, strict=True))
+    for row in manifest.rows():
+        if isinstance(row, Row):
+            cells = edits.apply(sheet_row(manifest.form, row.number), row.cells)
+            texts = {at: text_of(cells[name]) for name, at in places.items() if cells[name] is not row.cells[name]}
+            if texts:
+                found[manifest.place + row.number] = texts
+    return found
+
+
+def _as_meant(row: Row | BadRow, edits: Edits, form: Form) -> tuple[int, Any]:
+    """The row's number and cells, with what was mended in it; an empty cell is None."""
+    if isinstance(row, BadRow):
+        return row.number, row.reason
+    cells = edits.apply(sheet_row(form, row.number), row.cells)
+    return row.number, [(type(cell) is Linked and cell.link, cell or None) for cell in cells.values()]
 
 
 def _write(path: Path, encoding: str, write: Callable[[TextIO], None]) -> None:

@@ -58,9 +58,12 @@ class Workbook:
     def _choose(self, titles: list[str], hidden: set[str]) -> str:
         """The first visible sheet that holds a table: people put their notes on the first one."""
         visible = [title for title in titles if title not in hidden] or titles
+        damaged: list[BaseException] = []
         for title in visible if len(visible) > 1 else ():
-            if _is_table(self._book.lines(title)):
+            if _is_table(self._book.lines(title), damaged):
                 return title
+        if damaged:  # the table may stand in a sheet that can't be read: no other one is taken for it
+            raise _unreadable(self._name, damaged[0])
         return visible[0]
 
     @property
@@ -217,11 +220,12 @@ def _named(wanted: str, titles: list[str], name: str) -> str:
     raise UsageError(f"{name} has no sheet {wanted!r}", hint=f"Its sheets: {listed(titles, 'and')}.")
 
 
-def _is_table(lines: Iterable[list[Any]]) -> bool:
-    """Two rows with two cells or more."""
+def _is_table(lines: Iterable[list[Any]], damaged: list[BaseException]) -> bool:
+    """Two rows with two cells or more. What is raised where it can't be read goes to ``damaged``."""
     try:
         full = [line for line in islice(lines, _LOOKED_AT) if sum(cell not in {None, ""} for cell in line) > 1]
-    except Exception:  # noqa: BLE001 - a sheet that can't be read is not the one that is looked for
+    except Exception as error:  # noqa: BLE001 - openpyxl raises anything over a damaged sheet
+        damaged.append(error)
         return False
     return len(full) > 1
 
@@ -231,6 +235,10 @@ def _unreadable(name: str, error: BaseException) -> ManifestError:
         f"{name} is no Excel workbook that can be read: {shown(str(error) or type(error).__name__, 160)}",
         hint="Open it in Excel and save it as .xlsx or .csv.",
     )
+
+
+class _DamagedSheetError(Exception):
+    """calamine can't read one sheet of the workbook."""
 
 
 class _Calamine:
@@ -249,16 +257,27 @@ class _Calamine:
 
     def _sheet(self, title: str) -> Any:
         if title not in self._read:
-            self._read[title] = self._book.get_sheet_by_name(title)
+            try:
+                self._read[title] = self._book.get_sheet_by_name(title)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
+                raise _DamagedSheetError(str(error)) from error
         return self._read[title]
 
     def height(self, title: str) -> int:
-        return int(self._sheet(title).total_height)
+        try:
+            return int(self._sheet(title).total_height)
+        except _DamagedSheetError:
+            return 0
 
     def lines(self, title: str) -> _Lines:
+        return _Lines(lambda: self._rows(title))
+
+    def _rows(self, title: str) -> Iterator[list[Any]]:
         sheet = self._sheet(title)
         left = [""] * (sheet.start[1] if sheet.start else 0)
-        return _Lines(lambda: (left + line for line in sheet.iter_rows()) if left else sheet.iter_rows())
+        return (left + line for line in sheet.iter_rows()) if left else iter(sheet.iter_rows())
 
 
 class _Openpyxl:

@@ -27,7 +27,10 @@ from batchedit.jobs.expand import expand_all
 from batchedit.ledger.findings import Findings
 from batchedit.manifest.read import Row, open_manifest
 from batchedit.planning.recipe import make_recipe
+from batchedit.run_folder import open_source
 from batchedit.runcomfy.catalogue import load_model
+from tests.manifest.test_excel import ods
+from tests.support.team_sheet import HEADER, make
 
 HEAD = "sku,image,prompt\n"
 
@@ -190,6 +193,40 @@ def test_json_lines_are_mended_too() -> None:
     (row,) = open_manifest(source).rows()
     assert isinstance(row, Row)
     assert row.cells == {"image": "https://e.com/a.jpg", "prompt": "x", "n": "1.50"}
+
+
+def test_a_mended_workbook_lost_its_pictures_sums_and_other_sheets(tmp_path: Path) -> None:
+    """It became JSON lines, and what came back in the morning was no workbook."""
+    draft = dropped({"sheet.xlsx": make(tmp_path / "t.xlsx").read_bytes()}, "spring.xlsx")
+    edits = Edits(
+        alike=[Alike("Photo", "/old.", "/new.")], cells={"8": {"Remarks": "steel"}, "7": {"Photo": "chair.png"}}
+    )
+    edits.keep(draft)
+    source, settings = mended(draft)
+    assert (source.name, settings.sheet, settings.header_row) == ("mended.xlsx", "Spring 2026", HEADER)
+    was, now = (
+        [row.cells for row in open_source(path, settings, "x").rows() if isinstance(row, Row)]
+        for path in (draft.source, source)
+    )
+    assert now[3] == was[3] | {"Remarks": "steel"}
+    assert was[3]["Photo"].endswith(".png")  # placed in its cell
+    assert (now[2]["Photo"], type(now[2]["Photo"])) == ("chair.png", str)  # no link any more
+    assert (was[4]["Photo"], now[4]["Photo"]) == (
+        "https://cdn.example.com/p/old.jpg",
+        "https://cdn.example.com/p/new.jpg",
+    )
+    assert [now[at] for at in (0, 1, 5, 6)] == [was[at] for at in (0, 1, 5, 6)]
+    assert now[6]["Price"] == "1527.4"  # the value of a formula
+    book = openpyxl.load_workbook(source)
+    assert (book.sheetnames, book["Spring 2026"]["E5"].comment.text) == (["Read me", "Spring 2026"], "better photo?")
+
+
+def test_a_table_that_takes_no_other_text_is_mended_as_json_lines(tmp_path: Path) -> None:
+    draft = dropped({"sheet.ods": ods(tmp_path / "t.ods").read_bytes()}, "spring.ods")
+    Edits(cells={"2": {"prompt": "mended"}}).keep(draft)
+    source, _ = mended(draft)
+    assert source.name == "mended.jsonl"
+    assert [row.cells["prompt"] for row in open_manifest(source).rows() if isinstance(row, Row)] == ["mended"]
 
 
 def test_rows_that_are_left_out_need_no_more_looking() -> None:

@@ -448,6 +448,26 @@ def test_a_picture_placed_in_a_cell_is_the_picture_of_its_row(tmp_path: Path) ->
     assert hashlib.sha256((tmp_path / "red.png").read_bytes()).hexdigest() in line.job.inputs
 
 
+def test_a_damaged_sheet_behind_the_first_one_ended_in_a_traceback(tmp_path: Path) -> None:
+    """And the first one, with a note on it, is never taken for the table."""
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    book.active["A1"] = "read me"
+    table = book.create_sheet("T")
+    for line in (("sku", "image"), ("a", "https://e.com/a.jpg")):
+        table.append(line)
+    book.save(path := tmp_path / "b.xlsx")
+    with zipfile.ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in parts.items():
+            damaged = data.replace(b"<sheetData>", b"<sheetData><!--\xe9-->")
+            file.writestr(name, damaged if name.endswith("sheet2.xml") else data)
+    for sheet in (None, "T"):
+        with pytest.raises(ManifestError, match="no Excel workbook that can be read"):
+            list(open_manifest(path, sheet=sheet).rows())
+
+
 def test_a_mutated_workbook_is_read_or_refused(tmp_path: Path) -> None:
     path = three(tmp_path / "b.xlsx", lambda sheet: sheet.add_image(drawing(png(tmp_path / "r.png", "red")), "B2"))
     with zipfile.ZipFile(path) as file:
