@@ -138,6 +138,19 @@ def test_a_zip_that_grows_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
         dropped({"sheet.zip": packed(**{"a.csv": b"0" * 200_000})})
 
 
+def test_a_shopify_export_needs_no_choice_of_columns() -> None:
+    """Variants and gift cards without a picture are left out, and are no problems."""
+    head = "Handle,Title,Option1 Name,Option1 Value,Image Src,Image Position,Gift Card,Variant Image\n"
+    rows = (
+        "mug,Red Mug,Acme,S,https://e.com/1.jpg,1,false,\nmug,,,L,,,,\n"
+        "card,Gift Card,Acme,10,,,true,\ncap,Cap,Acme,M,https://e.com/2.jpg,1,false,\n"
+    )
+    draft = dropped({"sheet.csv": f"{head}{rows}".encode()}, "products_export.csv")
+    told = do(replace(draft, choices={"prompt": "an ad for {Title}"}), Step.CHECK)
+    assert (told["error"], told["bad_rows"], told["plan"]["to_buy"], told["plan"]["left_out"]) == (None, 0, 2, 2)
+    assert [row["row"] for row in told["sample"]] == [2, 5]
+
+
 # --- what is wrong ---------------------------------------------------------------------------------
 
 
