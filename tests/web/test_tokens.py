@@ -88,6 +88,7 @@ def test_a_first_purchase_without_a_token_asks_for_one_and_goes_on_with_it(tmp_p
         shown = ui.http.get(f"drafts/{draft}/buy").text
         assert "A token is needed to buy" in shown
         assert 'id="token"' in shown
+        assert "export" not in shown
         assert ui.call("token", token="abc def").status_code == 422
         assert ui.call(f"drafts/{draft}/again", step="offer").status_code == 200
         told = ui.until(draft, "offer")["error"]
