@@ -152,22 +152,30 @@ def _carry_out(ctx: click.Context, verb: Any, target: str, told: dict[str, Any],
     quiet, as_json = ctx.params["quiet"], ctx.params["as_json"]
     if ctx.params["detach"]:
         return detach(doing, host, quiet=quiet, as_json=as_json)
-    with notifying(host, doing.name or target) as ended:
+    with notifying(host, doing.name or target, told.get("store")) as ended:
         report = attended(host, lambda: carry_out(doing, host))
         ended(report)
     return finish(report, quiet=quiet, as_json=as_json)
 
 
 @contextmanager
-def notifying(host: Any, name: str) -> Iterator[Callable[[Any], None]]:
-    """Send what becomes of the command ``name``: its report, to be handed in, or whatever ends the block instead."""
+def notifying(host: Any, name: str, store: str | None = None) -> Iterator[Callable[[Any], None]]:
+    """Send what becomes of the command ``name``: its report, to be handed in, or whatever ends the block instead. Of a run in
+    a ``store`` nothing is sent that another worker has sent.
+    """
     from . import notices  # noqa: PLC0415 - `--help` needs none of it
 
+    if store is not None:
+        host.notices.is_news = notices.first_to_tell(store, host.notices.url)
     try:
-        yield lambda report: host.notices.send(notices.ended(report), notices.pictures(report.folder))
+        yield lambda report: host.notices.send(
+            notices.ended(report, others=notices.others_go_on(store, report.code)), notices.pictures(report.folder)
+        )
     except BaseException as error:
         if not host.said_no:
-            host.notices.send(notices.broken(name, error))
+            host.notices.send(
+                notices.broken(name, error, others=notices.others_go_on(store, getattr(error, "code", 70)))
+            )
         raise
     finally:
         host.notices.close()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from time import time
 from typing import Any
 
 from ..commands.kept_settings import Given
 from ..commands.quote import Quote
 from ..commands.status import status
+from ..commands.store import is_first_to_tell, others_work
 from ..core.errors import BatcheditError
 from ..core.model import State
 from ..core.money import format_usd, label_play
@@ -19,6 +22,9 @@ from ..results.report import Report, next_steps
 from ..review.notify import Pictures, no_pictures, summary
 from ..run_folder import near
 from .show import number
+
+_OF_THE_RUN = frozenset({0, 1, 75, 76})
+"""Exit codes that say how a run stands, and not what became of one process."""
 
 
 def started(quote: Quote) -> dict[str, Any]:
@@ -56,19 +62,22 @@ def pictures(run_folder: Path) -> Pictures:
     return partial(first_pictures, run_folder)
 
 
-def ended(report: Report) -> dict[str, Any]:
-    """The run is over: with everything, with failures, or stopped early and why."""
+def ended(report: Report, *, others: bool = False) -> dict[str, Any]:
+    """The run is over: with everything, with failures, or stopped early and why. ``others``: for this worker alone, and
+    others go on.
+    """
     done, counts = report.counts.of(State.DONE), report.counts
     event = "canary_waiting" if report.rest_waits else "stopped" if report.halted else "finished"
     word = {"canary_waiting": "waits for your yes", "stopped": "has stopped"}.get(event, "is finished")
     wanted = sum(counts.by_state.values())
     spent = f"{format_usd(report.money.spent)} spent{label_play(report.play)}"
+    head = _stopped(_name(report.folder)) if others else f"{_name(report.folder)} {word}"
     lines = [
-        f"{_name(report.folder)} {word}: {done:,} of {number(wanted, 'picture')}, {spent}",
+        f"{head}: {done:,} of {number(wanted, 'picture')}, {spent}",
         *([f"why: {report.halted}"] if report.halted else []),
     ]
-    others = (State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
-    if told := ", ".join(f"{counts.of(state):,} {state.replace('_', ' ')}" for state in others if counts.of(state)):
+    not_done = (State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
+    if told := ", ".join(f"{counts.of(state):,} {state.replace('_', ' ')}" for state in not_done if counts.of(state)):
         lines.append(told)
     lines += [f"{error.count:,} × {error.message}: {', '.join(error.rows)}" for error in report.errors[:3]]
     lines += [f"→ {step}" for step in next_steps(report)]
@@ -79,24 +88,58 @@ def ended(report: Report) -> dict[str, Any]:
 
 def left(name: str, error: BatcheditError | None, given: Given) -> tuple[dict[str, Any], Pictures]:
     """A worker leaves the run ``name`` of the store that ``given`` names: because of ``error``, or nothing is left to do."""
+    others = error is not None and others_go_on(given["store"], error.code)
     try:
         folder, report = status(name, given)
     except BatcheditError as unread:
-        return broken(name, error or unread), no_pictures
+        return broken(name, error or unread, others=others), no_pictures
     if error is not None:
         report = replace(report, halted=str(error), hint=error.hint)
-    return ended(report), pictures(folder.path)
+    return ended(report, others=others), pictures(folder.path)
 
 
-def broken(name: str, error: BaseException) -> dict[str, Any]:
-    """It ended without a report. ``name`` is what was typed for the run."""
+def others_go_on(store: str | None, code: int) -> bool:
+    """Does the exit code ``code`` end this worker alone, while others of the ``store`` work?"""
+    return store is not None and code not in _OF_THE_RUN and others_work(store)
+
+
+def first_to_tell(store: str, channel: str) -> Callable[[dict[str, Any]], bool]:
+    """Says of a message whether ``channel``, an address, has yet to hear of it: each worker of a run in the store sends one
+    at its end, and they all say the same. A reason that is one process's own is always told, and so is everything while the
+    store can't be asked.
+    """
+
+    def first(content: dict[str, Any]) -> bool:
+        report = content["report"]
+        if report is None and content["event"] != "started":
+            return True
+        state = [time()] if report is None else [report["jobs"], report["usd"]["spent"], report["stopped"]]
+        try:
+            return is_first_to_tell(store, content["run"], channel, [content["event"], *state])
+        except BatcheditError:
+            return True
+
+    return first
+
+
+def broken(name: str, error: BaseException, *, others: bool = False) -> dict[str, Any]:
+    """It ended without a report. ``name`` is what was typed for the run. ``others`` as ``ended`` takes it."""
     why = [str(error) or type(error).__name__]
     hint = ""
     if isinstance(error, BatcheditError):
         why, hint = list(error.lines), error.hint
     told = Path(name).stem or name
-    lines = [f"{told} has stopped", f"why: {why[0]}", *why[1:4], *([f"→ {hint}"] if hint else [])]
+    lines = [
+        _stopped(told) if others else f"{told} has stopped",
+        f"why: {why[0]}",
+        *why[1:4],
+        *([f"→ {hint}"] if hint else []),
+    ]
     return summary(told, None, as_lines(lines), "stopped")
+
+
+def _stopped(name: str) -> str:
+    return f"a worker of {name} has stopped, others go on"
 
 
 def _name(folder: Path) -> str:

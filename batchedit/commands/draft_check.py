@@ -13,7 +13,6 @@ from typing import Any
 import anyio
 
 from ..core.model import InvalidLine
-from ..core.money import parse_usd
 from ..jobs.expand import Expander
 from ..ledger.findings import Finding, Findings
 from ..manifest.cells import text_of
@@ -23,7 +22,6 @@ from ..planning.plan import Plan
 from ..planning.recipe import make_recipe
 from ..run_folder import open_source
 from ..runcomfy.catalogue import load_model
-from ..sandbox import SandboxConfig
 from ..settings.model import Settings
 from .carry import Unattended
 from .draft_edits import Edits
@@ -42,8 +40,6 @@ def check(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
     found = _read(draft, manifest, source, settings)
     host = Unattended(environ)
     what = anyio.run(lambda: make_plan(source, settings, host, name=draft.name))
-    if draft.play and not what.price:
-        what = replace(what, price=parse_usd(str(SandboxConfig().price)), price_source="play money")
     return {
         **found,
         "plan": _plan(what),

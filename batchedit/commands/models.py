@@ -62,7 +62,7 @@ async def show_model(model_id: str, settings: Settings, host: Host) -> OfferedMo
 
 async def _ask(text: str, settings: Settings, host: Host) -> Sequence[ModelEntry] | None:
     with service(
-        settings, RunFolder(Path()), host.environ, host.warn, as_nobody=True
+        settings, RunFolder(Path()), host.environ, host.warn, only_asks=True
     ) as found:  # no sandbox, so nothing is kept
         client = Client(
             found.base_url, found.token, settings.model, {}, observer=ObserverGroup(host.observers()), proxy=found.proxy

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from ..core.errors import ProxyRefusesError, UsageError
+from ..core.errors import ProxyRefusesError
 from ..ledger.account import account_of
 from ..ledger.register import Register
+from ..manifest.read import Manifest
 from ..planning.intake import IntakeRequest, bought_anywhere, survey_manifest
 from ..planning.plan import Plan, sampled
 from ..planning.previous import load_previous_run
@@ -34,16 +35,26 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
     """
     manifest, register = open_source(source, settings, name), Register.of(host.environ)
     folder = folder_of(Path(name or source), settings, register)
+    with service(settings, folder, host.environ, host.warn, only_asks=True) as found:
+        return await _planned(source, settings, host, manifest, register, folder, found)
+
+
+async def _planned(
+    source: Path,
+    settings: Settings,
+    host: Host,
+    manifest: Manifest,
+    register: Register,
+    folder: RunFolder,
+    found: Service,
+) -> Plan:
     model = find_model(settings)
-    found = _service_if_any(settings, folder, host)
-    account = account_of(found.token) if found and found.token else ""
+    account = account_of(found.token) if found.token else ""
     with ExitStack() as held:
         here = held.enter_context(as_it_stands(folder, settings.store)) if settings.store else folder
         check_account_of(here, account, settings)
         before = load_previous_run(here, settings, source)
     if model is None:
-        if found is None:
-            raise UsageError(f"the input schema of {settings.model} is needed", hint="give it as --schema FILE")
         model = await model_from_catalogue(settings, found, ObserverGroup(host.observers()))
     with other_runs(register, folder.path, settings, account) as others:
         tell_of_others(host, others, register)
@@ -56,24 +67,15 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
     price, told, charged = settings.price or 0, "--price", before.top_price
     if settings.price is None:
         charged = max(charged, register.cost(settings.service, settings.model))
-    if found is not None:
-        async with client_for(settings, found, model, ObserverGroup(host.observers())) as client:
-            if settings.price is None:
-                try:
-                    price, told, other = await catalogue_price(client, patient=False)
-                except ProxyRefusesError as refused:  # a run needs the service, a plan only its price
-                    host.warn(f"{refused}, so nobody tells the price. {refused.hint[0].upper()}{refused.hint[1:]}")
-                    other = ""
-                what = replace(what, other_price=other)
-            if found.token:
-                what = replace(what, balance=await balance(client, patient=False))
+    async with client_for(settings, found, model, ObserverGroup(host.observers())) as client:
+        if settings.price is None:
+            try:
+                price, told, other = await catalogue_price(client, patient=False)
+            except ProxyRefusesError as refused:  # a run needs the service, a plan only its price
+                host.warn(f"{refused}, so nobody tells the price. {refused.hint[0].upper()}{refused.hint[1:]}")
+                other = ""
+            what = replace(what, other_price=other)
+        if found.token:
+            what = replace(what, balance=await balance(client, patient=False))
     price, told = dearer(price * what.outputs, told, charged)
     return replace(what, price=price, price_source=told)
-
-
-def _service_if_any(settings: Settings, folder: RunFolder, host: Host) -> Service | None:
-    """``plan`` works without a token: a catalogue may tell anybody a price. What else ``run`` would refuse, it refuses."""
-    if settings.sandbox:
-        return None
-    with service(settings, folder, host.environ, host.warn, as_nobody=True) as found:
-        return found

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from ..core.errors import UsageError
+import orjson
+
+from ..core.errors import BatcheditError, UsageError
 from ..core.policy import GivenCap, cap_after
 from ..extras import to_install
 from ..ledger.account import account_of
@@ -93,3 +97,26 @@ def lift(url: str, run: str) -> str:
     from ..ledger.postgres import store  # noqa: PLC0415
 
     return store.lift(url, run)
+
+
+def is_first_to_tell(url: str, run: str, channel: str, state: Any) -> bool:
+    """Write down that ``channel`` is told ``state``, anything that JSON can say, of the run. False where it was told that
+    last, by this worker or another.
+    """
+    from ..ledger.postgres import store  # noqa: PLC0415 - psycopg takes its time
+
+    return store.is_first_to_tell(url, run, _digest(channel.encode()), _digest(orjson.dumps(state)))
+
+
+def _digest(content: bytes) -> str:
+    return sha256(content).hexdigest()[:32]
+
+
+def others_work(url: str) -> bool:
+    """Is there a worker in the store that may still buy? False where it can't be asked."""
+    from ..ledger.postgres import store  # noqa: PLC0415 - psycopg takes its time
+
+    try:
+        return store.others_work(url)
+    except BatcheditError:
+        return False

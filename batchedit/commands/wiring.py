@@ -60,13 +60,16 @@ def service(
     environ: Mapping[str, str],
     warn: Callable[[str], None],
     *,
-    as_nobody: bool = False,
+    only_asks: bool = False,
 ) -> Iterator[Service]:
     """The service of ``settings``; with ``sandbox`` a server of our own for as long as the block lasts. Before anything can
     be sent to one that is not the vendor's, ``warn`` is told which it is.
 
+    With ``only_asks`` nothing is bought there: a service is asked without a token where there is none, and the sandbox keeps
+    nothing on disk. The sandbox is on this machine and is asked by no proxy.
+
     UsageError (64) for one that this person did not choose or a proxy that can't be used, TokenError (77) where a token is
-    missing: ``as_nobody`` it is asked without one then. The sandbox is on this machine and is asked by no proxy.
+    missing.
     """
     if not settings.sandbox:
         base_url = check_base_url(settings.base_url)
@@ -75,16 +78,18 @@ def service(
         try:
             token = find_token(environ, Path.home())
         except TokenError:
-            if not as_nobody:
+            if not only_asks:
                 raise
             token = Token("", "nobody")
         yield Service(base_url, token.value, token.warning, proxy)
         return
     from ..sandbox import RunningSandbox, SandboxConfig  # noqa: PLC0415 - brings a whole web server with it
 
-    check_own(folder.sandbox_state)
+    state = None if only_asks else folder.sandbox_state
+    if state is not None:
+        check_own(state)
     try:
-        running = RunningSandbox(SandboxConfig(latency="uniform:1,4", state=folder.sandbox_state))
+        running = RunningSandbox(SandboxConfig(latency="uniform:1,4", state=state))
     except OSError as error:
         raise OutputError(f"the sandbox can't start: {error}") from error
     try:

@@ -60,6 +60,10 @@ def summary(name: str, report: dict[str, Any] | None, text: str, event: str = "f
     return {"text": text, "run": name, "event": event, "report": report}
 
 
+def _is_news(_: dict[str, Any]) -> bool:
+    return True
+
+
 class Notices:
     """Messages to the address ``url``, one after the other, from a thread of their own: no purchase waits for a network.
 
@@ -67,14 +71,19 @@ class Notices:
     """
 
     def __init__(self, url: str, failed: Callable[[str], None]) -> None:
-        self._url, self._failed = url, failed
+        self.url, self._failed = url, failed
+        self.is_news: Callable[[dict[str, Any]], bool] = _is_news
+        """Asked about each message, in the thread that sends: others may send it too."""
         self._thread = ThreadPoolExecutor(1) if url else None
         self._sent: list[Future[str]] = []
 
     def send(self, content: dict[str, Any], pictures: Pictures = no_pictures) -> None:
         """Put it in line. ``pictures`` go along where the channel takes any."""
         if self._thread is not None:
-            self._sent.append(self._thread.submit(notify, self._url, content, pictures))
+            self._sent.append(self._thread.submit(self._send, content, pictures))
+
+    def _send(self, content: dict[str, Any], pictures: Pictures) -> str:
+        return notify(self.url, content, pictures) if self.is_news(content) else ""
 
     def close(self) -> None:
         """Wait until all are sent, for half a minute each at most."""

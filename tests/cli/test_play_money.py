@@ -36,6 +36,23 @@ def test_a_price_that_no_catalogue_tells_is_the_last_one_known() -> None:
     assert dearer(0, "", 0) == (0, "")
 
 
+def test_a_plan_for_the_sandbox_did_not_know_its_price(tmp_path: Path) -> None:
+    """``plan --sandbox`` said "price unknown", and ``run --sandbox`` of the same sheet said $0.12."""
+    manifest(tmp_path / "m.csv", 3)
+    said = inside("plan", "m.csv", "--sandbox", cwd=tmp_path).stdout
+    assert "$0.04 a picture (the catalogue), $0.12 for what is new (play money)" in said
+    assert not (tmp_path / "outputs").exists(), "a plan leaves nothing"
+    told = json.loads(inside("plan", "m.csv", "--sandbox", "--json", cwd=tmp_path).stdout)
+    assert (told["usd"]["price"], told["usd"]["estimate"]) == (0.04, 0.12)
+
+
+def test_a_model_that_the_sandbox_does_not_know_is_refused_by_a_plan_as_by_a_run(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 3)
+    refused = inside("plan", "m.csv", "--sandbox", "--model", "nobody/knows", cwd=tmp_path, code=64).stderr
+    ran = inside("run", "m.csv", "--sandbox", "--model", "nobody/knows", cwd=tmp_path, code=64).stderr
+    assert refused == ran
+
+
 def test_a_program_and_who_watches_read_that_it_is_play_money(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
     ran = json.loads(inside("run", "m.csv", "--sandbox", "--json", cwd=tmp_path).stdout)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -72,6 +73,56 @@ def test_a_helper_tells_what_became_of_a_run_whose_beginner_is_dead(team: Callab
         assert it.url in look, "the marks are in the store"
         it.start("work", "--until-idle", "--notify", url, cwd=elsewhere).wait()
         assert len(came) == 2, "nothing was there to do, and nothing is new"
+
+
+def test_each_of_three_workers_said_that_the_run_was_finished(team: Callable[..., Team]) -> None:
+    """A channel got "m is finished" from the beginner and from every helper."""
+    it = team(12, latency="0.4")
+    with hook() as (url, came):
+        first = it.start("run", "m.csv", "--yes", "-j", 2, "--notify", url)
+        until(lambda: it.sql("SELECT 1 FROM batchedit.job WHERE leave > 0"))
+        helpers = [it.start("work", "--until-idle", "-j", 2, "--notify", url) for _ in range(2)]
+        for child in (first, *helpers):
+            assert child.wait() == 0, child.stderr
+        assert len(it.sql("SELECT 1 FROM batchedit.worker")) == 3, "all of them were at it"
+        assert [told["event"] for told in came] == ["started", "finished"]
+        with hook() as (other, also):
+            it.start("run", "m.csv", "--yes", "--notify", other).wait()
+        assert [told["event"] for told in also] == ["finished"], "another channel has not heard of it"
+    it.settled()
+
+
+def test_a_worker_that_broke_down_said_that_the_run_had_stopped(team: Callable[..., Team], tmp_path: Path) -> None:
+    """The others went on and finished it."""
+    it = team(12, latency="0.4")
+    lost = tmp_path / "lost"
+    lost.mkdir()
+    with hook() as (url, came):
+        first = it.start("run", "m.csv", "--yes", "-j", 1, "--notify", url)
+        until(lambda: it.states()["done"] >= 1)
+        helper = it.start("work", "--until-idle", "-j", 1, "--notify", url, "--out", lost / "m", cwd=lost)
+        until((lost / "m" / "files").exists)
+        shutil.rmtree(lost / "m")
+        (lost / "m").write_text("no folder")
+        assert helper.wait() != 0
+        assert first.wait() in {0, 75, 76}, first.stderr
+        told = [message["text"].splitlines()[0] for message in came]
+    assert told[1].startswith("a worker of m has stopped, others go on"), told
+
+
+def test_a_beginner_that_was_ended_said_that_the_run_had_stopped(team: Callable[..., Team]) -> None:
+    it = team(12, latency="0.4")
+    with hook() as (url, came):
+        first = it.start("run", "m.csv", "--yes", "-j", 1, "--notify", url)
+        until(lambda: it.states()["done"] >= 1)
+        helper = it.start("work", "--until-idle", "-j", 1, "--notify", url)
+        until(lambda: len(it.sql("SELECT 1 FROM batchedit.worker")) == 2)
+        os.kill(first.pid, signal.SIGTERM)
+        assert first.wait() == 143
+        assert helper.wait() == 0, helper.stderr
+        told = [message["text"].splitlines()[0] for message in came]
+    assert told[1].startswith("a worker of m has stopped, others go on: "), told
+    assert told[2:] == ["m is finished: 12 of 12 pictures, $0.48 spent"]
 
 
 def test_a_helper_tells_why_a_run_stands_still(team: Callable[..., Team]) -> None:

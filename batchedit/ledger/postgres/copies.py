@@ -28,6 +28,8 @@ OWN_FACTS = frozenset(
     | {FLAGS_MARK, GIVING}
 )
 """Facts that a copy keeps for itself, or that stand elsewhere in the store."""
+TOLD = "told:"
+"""What a fact's name begins with that says what a channel was told last: the store's alone."""
 _STATES = STATE_COLUMNS.count(",") + 1
 _MARKS = ", ".join("?" * _STATES)
 _OF_JOB = ", ".join(f"job.{name.strip()}" for name in STATE_COLUMNS.split(","))
@@ -160,7 +162,7 @@ def give_intake(copy: SqliteFile, connection: psycopg.Connection[TupleRow], run:
             f"INSERT INTO {SCHEMA}.redone VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", (run, job, by_job)
         )
     for name, value in copy.rows("SELECT name, value FROM meta"):
-        if name not in OWN_FACTS:
+        if name not in OWN_FACTS and not name.startswith(TOLD):
             put_fact(connection, run, name, value)
 
 

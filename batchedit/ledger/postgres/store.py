@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import NotFoundError
+from .copies import TOLD
 from .durability import Durability, check_durability, durability
 from .errors import HaltedError, mapped
 from .line import connect
@@ -113,6 +114,26 @@ def check_halted(url: str, name: str | None) -> None:
         error = HaltedError(f"nothing is bought in the run {row[0]} any more: {row[1]}")
         error.ends_with(row[0], blotted(url))
         raise error
+
+
+_TELL = f"""
+    INSERT INTO {SCHEMA}.fact SELECT id, %s, %s FROM {SCHEMA}.run WHERE name = %s
+    ON CONFLICT (run, name) DO UPDATE SET value = excluded.value WHERE fact.value <> excluded.value RETURNING run
+"""
+
+
+def is_first_to_tell(url: str, name: str, channel: str, state: str) -> bool:
+    """Write down that ``channel`` is told ``state`` of the run called ``name``. False where it was told that last."""
+    with opened(url) as connection:
+        _check_name(connection, name)
+        return connection.execute(_TELL.encode(), (f"{TOLD}{channel}", state, name)).fetchone() is not None
+
+
+def others_work(url: str) -> bool:
+    """Is there a worker that may still buy?"""
+    with opened(url) as connection:
+        query = f"SELECT 1 FROM {SCHEMA}.worker WHERE NOT gone AND lease_until > clock_timestamp() LIMIT 1"
+        return connection.execute(query.encode()).fetchone() is not None
 
 
 def check_run(url: str, name: str) -> None:
