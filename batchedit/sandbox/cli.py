@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{parser.prog}: cannot listen on port {config.port}: {reason}\n")
         return UNAVAILABLE
     sys.stdout.write(f"sandbox listening on {sandbox.url}\n")
+    sys.stdout.write("what is bought from it is play money, also where a command says dollars alone\n")
+    sys.stdout.write(f"  → to buy from it, give a command --base-url {sandbox.url} and any token\n")
     sys.stdout.flush()
     try:
         return 128 + _wait_for_signal()

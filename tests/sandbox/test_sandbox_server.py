@@ -30,6 +30,9 @@ def test_as_a_process_it_says_where_and_stops_when_told(tmp_path):
         assert sent == [500, 200]
         process.send_signal(signal.SIGTERM)
         assert process.wait(5) == 143
+        told = process.stdout.read()
+        assert "play money" in told, "who buys from it by --base-url reads of dollars there"
+        assert f"--base-url {url}" in told
 
 
 @pytest.mark.parametrize(
