@@ -107,7 +107,7 @@ def _connected(path: Path) -> sqlite3.Connection:
         verdict = db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != ("ok",) or [(sql or "").strip() for (sql,) in db.execute(parts)] != [_TABLE.strip()]:
             raise sqlite3.DatabaseError("this is no cache of answers")
-    except sqlite3.Error:
+    except BaseException:
         db.close()
         raise
     return db

@@ -179,7 +179,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA fullfsync = ON")
-    except sqlite3.Error:  # no database at all: the pages of ``batchedit ui`` ask for it again and again
+    except BaseException:  # no database at all: the pages of ``batchedit ui`` ask for it again and again
         db.close()
         raise
     return db
