@@ -199,7 +199,12 @@ def folder_of(manifest: Path, settings: Settings, register: Register) -> RunFold
 
 
 def gone_runs(manifest: Path, settings: Settings, register: Register) -> list[Path]:
-    """The folders of runs that were made from this very sheet, for this service and model, and that are not there now."""
+    """The folders of runs that were made from this very sheet, for this service and model, and that are not there now.
+
+    None for the sandbox, whose pictures cost nothing, and for a run of a store, which knows what was bought in it.
+    """
+    if settings.sandbox or settings.store:
+        return []
     return [
         entry.folder
         for entry in register.gone()

@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import NoReturn, TypeVar
 
 import anyio
@@ -154,13 +154,12 @@ class Terminal:
     async def _ask(self, text: str) -> bool | None:
         """Yes or no; None if a signal came instead. No thread waits for the line, so none holds the process back."""
         answer: bool | None = None
-        with anyio.CancelScope() as scope:
+        with anyio.CancelScope() as scope, _own_terminal() as terminal:
             self.stop.listen(lambda _: scope.cancel())
             try:
                 while answer is None:
                     click.echo(f"{one_line(text)} [y/N]: ", nl=False, err=True)
-                    await anyio.wait_readable(sys.stdin.fileno())
-                    answer = _ANSWERS.get(_typed_line())
+                    answer = _ANSWERS.get(await _typed_line(terminal))
             finally:
                 self.stop.listen(None)
         if answer is None:
@@ -217,12 +216,37 @@ class Terminal:
             self._server = None
 
 
-def _typed_line() -> str:
-    """The line that stands ready at the terminal. A terminal that is gone has said no."""
+@contextmanager
+def _own_terminal() -> Iterator[int]:
+    """The terminal of stdin, opened anew: it is read without waiting, and that changes nothing for who shares stdin, such as
+    the shell. stdin itself where its terminal can't be opened.
+    """
+    stdin = sys.stdin.fileno()
     try:
-        return os.read(sys.stdin.fileno(), 1024).decode(errors="replace").strip().lower()
+        terminal = os.open(os.ttyname(stdin), os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError:
-        return ""
+        yield stdin
+        return
+    try:
+        yield terminal
+    finally:
+        os.close(terminal)
+
+
+async def _typed_line(terminal: int) -> str:
+    """The next line that is typed. A terminal that is gone has said no.
+
+    A Ctrl-C makes the terminal throw away a line that it said was there. Who waited for that line to be read would hear of no
+    signal any more.
+    """
+    while True:
+        await anyio.wait_readable(terminal)
+        try:
+            return os.read(terminal, 1024).decode(errors="replace").strip().lower()
+        except BlockingIOError:
+            continue
+        except OSError:
+            return ""
 
 
 def attended(host: Terminal, work: Callable[[], Awaitable[T]]) -> T:

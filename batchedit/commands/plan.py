@@ -10,12 +10,14 @@ from anyio import to_thread
 
 from ..core.errors import ProxyRefusesError
 from ..ledger.account import account_of
-from ..ledger.register import Register
+from ..ledger.opening import reading
+from ..ledger.register import Register, is_run
 from ..manifest.read import Manifest
+from ..planning.gone_runs import still_gone
 from ..planning.intake import IntakeRequest, bought_anywhere, survey_manifest
-from ..planning.plan import Plan, sampled
+from ..planning.plan import Plan, sampled, with_gone
 from ..planning.previous import load_previous_run
-from ..run_folder import RunFolder, folder_of, open_source
+from ..run_folder import RunFolder, folder_of, gone_runs, open_source
 from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
@@ -36,7 +38,18 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
     manifest, register = open_source(source, settings, name), Register.of(host.environ)
     folder = folder_of(Path(name or source), settings, register)
     with service(settings, folder, host.environ, host.warn, only_asks=True) as found:
-        return await _planned(source, settings, host, manifest, register, folder, found)
+        what = await _planned(source, settings, host, manifest, register, folder, found)
+    return with_gone(what, _gone(Path(name or source), settings, register, folder) if what.to_buy else [])
+
+
+def _gone(sheet: Path, settings: Settings, register: Register, folder: RunFolder) -> list[str]:
+    """Where runs of the sheet were that are not there now, as ``run`` will find them."""
+    if settings.fresh:
+        return []
+    if not is_run(folder.path):
+        return [str(gone) for gone in gone_runs(sheet, settings, register)]
+    with reading(folder.checkpoint) as checkpoint:
+        return still_gone(checkpoint, folder.path)
 
 
 async def _planned(

@@ -17,8 +17,9 @@ from ..core.model import State
 from ..ledger.account import account_of
 from ..ledger.book import Book
 from ..ledger.register import Register
+from ..planning.gone_runs import forget_gone, still_gone
 from ..planning.other_runs import left_lines, reused_lines
-from ..planning.plan import Plan, outputs_of, with_forgotten, without_others
+from ..planning.plan import Plan, outputs_of, with_forgotten, with_gone, without_others
 from ..pool.pool import Pool
 from ..pool.run_pool import collect_with_others
 from ..ports import Snapshot
@@ -84,6 +85,7 @@ async def _buy(run: Session, what: Plan, order: Order, share: Sharing, *, new_ca
         run.host.say(f"nothing is left to buy: {run.checkpoint.counts().of(State.DONE):,} done")
         set_cap(run)
         return finish(run, await _collected(run))
+    what = with_gone(what, [] if run.settings.fresh else still_gone(run.checkpoint, run.folder.path))
     canary = canaries.choose(run.checkpoint, order, run.settings.canary, fresh=new_canary)
     error = await _Stages(run, replace(what, to_buy=len(order)), canary, share).all()
     if run.checkpoint.top_price:
@@ -188,6 +190,7 @@ class _Stages:
             _must_stand(run.checkpoint, quote)
             set_cap(run)
             run.checkpoint.put(ASKED_PRICE, str(quote.price))
+            forget_gone(run.checkpoint)
             begun = await self._begin(quote.order)
             if new_canary:
                 canaries.remember(run.checkpoint, begun)

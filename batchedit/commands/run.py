@@ -17,6 +17,7 @@ from ..ledger.lock import run_lock
 from ..ledger.register import Register, is_run
 from ..manifest.read import FormKind, Manifest
 from ..manifest.sheets import load_parquet
+from ..planning.gone_runs import note_gone
 from ..planning.intake import IntakeRequest, bought_anywhere, take_in_manifest
 from ..planning.other_runs import OtherRuns
 from ..planning.plan import Plan, plan_of_the_rest, sampled
@@ -56,17 +57,12 @@ async def _begun(source: Path, settings: Settings, host: Host, name: str) -> Asy
     """The run of a sheet, made if there is none, locked and open; and the other runs of this person."""
     register = Register.of(host.environ)
     folder = folder_of(Path(name or source), settings, register)
-    if not is_run(folder.path) and not settings.sandbox:
-        for gone in gone_runs(Path(name or source), settings, register):
-            host.warn(
-                f"warning: a run of this sheet was in {gone} and is not there: it was moved or removed, or its disk is not "
-                "there now. What it bought is not known here, and would be bought again\n"
-                f"  → to go on in it where it is now: {to_type('run', name or source, '--out', 'FOLDER')}"
-            )
+    gone = [] if is_run(folder.path) else gone_runs(Path(name or source), settings, register)
     folder.make()
     async with AsyncExitStack() as held:
         held.enter_context(run_lock(folder.path, "run"))
         here = await held.enter_async_context(opened(folder, settings, host, "run"))
+        note_gone(here.checkpoint, gone)
         account = account_of(here.service.token)
         others = held.enter_context(other_runs(register, folder.path, settings, account))
         if not here.is_mine:

@@ -10,6 +10,7 @@ from typing import Any
 from ..core.errors import BatcheditError, ManifestError, UsageError
 from ..core.model import InvalidLine, ResultLine, State
 from ..core.policy import GivenCap, cap_after
+from ..core.typed import to_type
 from ..images.link_sample import NOT_SAMPLED, Sample
 from ..ledger.book import Book
 from ..ledger.facts import read_fact
@@ -37,7 +38,8 @@ class Plan:
     meant and is not bought. ``balance`` is what the account holds, in micro-dollars, None if that is not told.
     ``other_runs`` counts what other runs have and is not bought here. Rows in ``invalid``, ``examples`` and ``edits`` have
     the sheet's own numbers; ``row_word`` is what those count. ``strange``: a run that is not known to be this person's.
-    ``forgotten`` jobs were bought in it after its checkpoint, an older copy, was made. A job gives at most ``outputs``
+    ``forgotten`` jobs were bought in it after its checkpoint, an older copy, was made. ``gone`` are folders in which runs of
+    this sheet were that are not there now. A job gives at most ``outputs``
     pictures, and its ``price`` is for so many.
     """
 
@@ -80,6 +82,7 @@ class Plan:
     row_word: str = "row"
     strange: bool = False
     forgotten: int = 0
+    gone: Sequence[str] = ()
     outputs: int = 1
 
     def objection(self) -> BatcheditError | None:
@@ -96,6 +99,12 @@ class Plan:
                 f"{forgotten_line(self)}, so a yes in advance does not hold for it; nothing was bought",
                 hint=f"put its newest copy back; or look at {self.folder / 'run.jsonl'}, leave --yes out and answer the "
                 "question",
+            )
+        if self.gone and not self.is_rehearsal:
+            return UsageError(
+                f"{gone_line(self.gone)}, so a yes in advance does not hold for it; nothing was bought",
+                details=["  → to buy all of it anew: the same command with --fresh"],
+                hint=f"to go on in it where it is now: {_to_go_on(self)}",
             )
         if self.guesses and not self.is_rehearsal:
             return ManifestError(
@@ -139,6 +148,27 @@ def outputs_of(checkpoint: Book) -> int:
     """How many pictures a job of the run gives at most."""
     told: dict[str, Any] = read_fact(checkpoint, "survey", read_survey, {})
     return int(told.get("outputs", 1))
+
+
+def gone_line(folders: Sequence[str]) -> str:
+    """What is to be known of a plan whose sheet had runs that are not where they were."""
+    return (
+        f"a run of this sheet was in {' and in '.join(folders)} and is not there: it was moved or removed, or its disk is "
+        "not there now. What it bought is not known here, and would be bought again"
+    )
+
+
+def with_gone(what: Plan, folders: Sequence[str]) -> Plan:
+    """``what`` with a warning where runs of its sheet are gone from ``folders``."""
+    if not folders:
+        return what
+    told = replace(what, gone=folders)
+    warning = f"{gone_line(folders)}. To go on in it where it is now: {_to_go_on(told)}"
+    return replace(told, warnings=(*what.warnings, warning))
+
+
+def _to_go_on(what: Plan) -> str:
+    return to_type("run", what.source, "--out", "FOLDER")
 
 
 def forgotten_line(what: Plan) -> str:

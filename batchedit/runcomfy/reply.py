@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +17,8 @@ from enum import Enum, auto
 from typing import Any
 
 import orjson
+
+from ..core.visible import one_line
 
 LONGEST = 300
 """Characters of a message: enough for a cell, too few for a page."""
@@ -119,10 +120,9 @@ def parse(body: bytes) -> Any:
 
 
 def clean(text: str, secret: str = "", limit: int = LONGEST) -> str:
-    """One line, no control or direction-changing characters, no token, at most ``limit`` characters."""
+    """One line, control and direction-changing characters as their numbers, no token, at most ``limit`` characters."""
     head = blot(text[: limit * 8 + len(secret)], secret)[: limit * 8]
-    head = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in head)
-    head = " ".join(head.split())
+    head = one_line(" ".join(head.split()))
     return head if len(head) <= limit else head[: limit - 1].rstrip() + "…"
 
 

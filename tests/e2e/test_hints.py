@@ -152,7 +152,7 @@ TABLE = {
         "to_type(verb, near(folder), *self._words(), *self._room())",
     ): "test_a_yes_that_was_said_beforehand",
     ("commands/carry.py", "to_type('run', near(Path(confirmation.folder)))"): "test_a_yes_that_was_said_beforehand",
-    ("commands/run.py", "to_type('run', name or source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
+    ("planning/plan.py", "to_type('run', what.source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
     ("cli/notices.py", "to_type('status', near(folder), '--watch')"): "test_what_a_message_says_to_type",
     ("cli/notices.py", "to_type('review', near(report.folder), *report.store)"): "test_what_a_message_says_to_type",
     ("cli/show.py", "to_type('gallery', near(run))"): "test_where_the_pictures_of_a_canary_are_looked_at",
@@ -929,7 +929,11 @@ def test_a_run_that_was_moved_away(typist: Typist) -> None:
         typist.do("run", "m.csv", *on(it))
         (typist.folder / "outputs" / "m").rename(typist.folder / "moved")
         typist.do("run", "m.csv", *on(it)[:2], code=64)
-        typist.type(typist.way("to go on in it where it is now").replace("FOLDER", "moved"), *on(it)[:2])
+        told = typist.way("To go on in it where it is now")
+        typist.do("run", "m.csv", *on(it), code=64)
+        (hint,) = [command for aim, command in typist.ways.items() if aim == "to go on in it where it is now"]
+        assert hint == told
+        typist.type(hint.replace("FOLDER", "moved"), *on(it)[:2])
         assert bought(it) == 1
 
 

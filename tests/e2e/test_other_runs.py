@@ -144,11 +144,33 @@ def test_a_run_that_is_not_where_it_was_is_told_of(tmp_path: Path, sandbox: Runn
     elsewhere = tmp_path / "archive" / "m"
     elsewhere.parent.mkdir()
     (tmp_path / "outputs" / "m").rename(elsewhere)
+    gone = f"warning: a run of this sheet was in {tmp_path / 'outputs' / 'm'} and is not there"
+    assert gone in " ".join(plan("m.csv", sandbox, tmp_path).split())
     told = batchedit("run", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=64).stderr
-    assert f"a run of this sheet was in {tmp_path / 'outputs' / 'm'} and is not there" in " ".join(told.split())
+    assert gone in " ".join(told.split())
     told = batchedit("run", "m.csv", "--out", elsewhere, *on(sandbox), cwd=tmp_path).stderr
     assert "is not there" not in told
     assert bought(sandbox) == 1
+
+
+def test_a_no_hid_a_run_that_is_gone_and_the_next_yes_bought_all_of_it_again(
+    tmp_path: Path, sandbox: RunningSandbox
+) -> None:
+    """The folder that was made on the way to the no stood in its place. A cron job after it told nothing and bought."""
+    batchedit("run", manifest(tmp_path / "m.csv", 2), *on(sandbox), cwd=tmp_path)
+    (tmp_path / "outputs" / "m").rename(tmp_path / "moved")
+    batchedit("run", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=64)
+    for command in (["run", "m.csv"], ["run", "outputs/m"], ["run", "m.csv", "--log-json"]):
+        told = batchedit(*command, *on(sandbox), cwd=tmp_path, code=64).stderr
+        assert "is not there" in told
+        assert "warning: warning" not in told
+        assert "nothing was bought" in told
+    assert "is not there" in plan("m.csv", sandbox, tmp_path)
+    assert bought(sandbox) == 2
+    batchedit("run", "m.csv", "--fresh", *on(sandbox), cwd=tmp_path)
+    assert bought(sandbox) == 4
+    batchedit("run", manifest(tmp_path / "m.csv", 3), *on(sandbox), cwd=tmp_path)  # that was a yes to it
+    assert bought(sandbox) == 5
 
 
 def test_a_sheet_tried_in_the_sandbox_finds_its_real_run_again(tmp_path: Path, sandbox: RunningSandbox) -> None:

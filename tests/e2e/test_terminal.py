@@ -24,7 +24,7 @@ from tests.support.cli import batchedit, environment, manifest, rows
 
 
 def at_a_terminal(
-    arguments: list[str], cwd: Path, *dialogue: tuple[str, str | Callable[[], str]], columns: int = 120
+    arguments: list[str], cwd: Path, *dialogue: tuple[str, str | Callable[[], str]], columns: int = 120, **more: str
 ) -> tuple[str, int]:
     """Run the command with a terminal of its own; ``dialogue`` is what is waited for and then typed, one after the other. A
     function is called while the question stands, and returns what to type.
@@ -32,7 +32,9 @@ def at_a_terminal(
     pid, terminal = pty.fork()
     if pid == 0:  # the child: nothing but exec may happen here
         os.chdir(cwd)
-        os.execve(sys.executable, [sys.executable, "-m", "batchedit", *arguments], environment(COLUMNS=str(columns)))
+        os.execve(
+            sys.executable, [sys.executable, "-m", "batchedit", *arguments], environment(COLUMNS=str(columns), **more)
+        )
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
     shown, to_type = "", list(dialogue)
     try:
@@ -135,6 +137,26 @@ def test_ctrl_c_at_the_question_behind_the_canary_left_no_results_and_a_spare_fi
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     assert (report["exit_code"], report["jobs"], report["usd"]["spent"]) == (130, {"done": 3, "planned": 6}, 0.12)
     assert not (folder / ".spare").exists()
+
+
+def test_ctrl_c_right_behind_the_answer_left_a_question_that_nothing_ended(tmp_path: Path) -> None:
+    """The terminal throws a line away that was typed before the Ctrl-C, and the process waited for it, deaf to all signals.
+
+    The time between its seeing the line and its reading it is made longer.
+    """
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "sitecustomize.py").write_text(
+        "import anyio, time\nquick = anyio.wait_readable\n"
+        "async def wait_readable(terminal):\n    await quick(terminal)\n    print('seen')\n    time.sleep(0.5)\n"
+        "anyio.wait_readable = wait_readable\n"
+    )
+    manifest(tmp_path / "m.csv", 1)
+    with serve(SandboxConfig(latency="0.2", plain_files=4_000)) as sandbox:
+        arguments = ["run", "m.csv", "--base-url", sandbox.url]
+        dialogue = (("Buy 1 picture for about $0.04?", "y\n"), ("seen", "\x03"))
+        shown, code = at_a_terminal(arguments, tmp_path, *dialogue, PYTHONPATH=str(tmp_path / "slow"))
+        assert code == 130, shown
+        assert sandbox.ledger()["submits_seen"] == 0
 
 
 def test_a_plan_that_the_account_can_not_pay_was_asked_about_without_a_word(tmp_path: Path) -> None:

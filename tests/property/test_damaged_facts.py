@@ -28,6 +28,7 @@ DAMAGED = {
     "asked_price": "4e4",
     "committed_id": "0",
     "form": '{"kind": "csv", "header_row": "x"}',
+    "gone_runs": "[1]",
     "max_cost": "-1",
     "results_written": "x/1",
     "survey": '{"rows": "x"}',

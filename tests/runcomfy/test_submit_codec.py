@@ -365,7 +365,9 @@ def test_the_services_own_words(payload, words):
 def test_a_message_is_one_bounded_clean_line():
     event = submit(422, coded(422001, detail=[{"loc": ["body", "image"], "msg": "x\x1b[31m\r\n\u202e" * 400}]))
     assert isinstance(event, Refused)
-    assert event.problem.message.startswith("the service does not accept this row: “its own words - image: x [31m x")
+    assert event.problem.message.startswith(
+        "the service does not accept this row: “its own words - image: x\\x1b[31m \\u202ex"
+    )
     assert len(event.problem.message) <= LONGEST
     assert event.problem.message.isprintable()
 
