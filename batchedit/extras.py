@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,12 +11,20 @@ from .core.typed import quoted
 
 
 def to_install(extra: str, place: str = sys.prefix) -> str:
-    """The command that adds ``extra`` to the environment in ``place``. A pip that stands first on the path may be that of
-    another Python, where a tool of pipx or of uv has an environment of its own.
+    """The command that adds ``extra`` to the environment in ``place``. The pip that stands first on the path may be that of
+    another Python: a tool of pipx or of uv has an environment of its own, a venv need not be activated, and uv makes some
+    without pip.
     """
     wanted = quoted(f"batchedit[{extra}]")
     if (Path(place) / "pipx_metadata.json").exists():
         return f"pipx runpip batchedit install {wanted}"
+    by_uv = f"uv pip install --python {quoted(place)} {wanted}"
     if (Path(place) / "uv-receipt.toml").exists():
-        return f"uv pip install --python {quoted(place)} {wanted}"
+        return by_uv
+    own = shutil.which("pip", path=str(Path(place) / ("Scripts" if os.name == "nt" else "bin")))
+    first = shutil.which("pip")
+    if own is not None and own != first:
+        return f"{quoted(own)} install {wanted}"
+    if own is None and shutil.which("uv"):
+        return by_uv
     return f"pip install {wanted}"

@@ -328,7 +328,7 @@ def _plan_result(what: Plan) -> PlanResult:
         estimate=to_decimal_usd(what.estimate),
         max_cost=None if what.max_cost is None else to_decimal_usd(what.max_cost),
         balance=None if what.balance is None else to_decimal_usd(what.balance),
-        warnings=tuple(what.warnings),
+        warnings=what.every_warning,
         notes=tuple(what.notes),
     )
 

@@ -26,7 +26,7 @@ from ..ports import Observer, Snapshot, Stop
 from ..review.notify import Notices
 from . import log_lines
 from .notices import canary_waits, pictures, started
-from .show import number, plan_warnings, question, quote_text
+from .show import number, question, quote_text
 from .streams import bar_stream, columns_of, fold, whole_lines
 
 T = TypeVar("T")
@@ -125,7 +125,7 @@ class Terminal:
     async def _agree(self, quote: Quote) -> None:
         self.close()
         self._show(quote_text(quote))
-        for warning in plan_warnings(quote.what) if self._quiet else ():
+        for warning in quote.what.every_warning if self._quiet else ():
             self.warn(warning)
         if self._yes:
             if (error := objection(quote)) is not None:

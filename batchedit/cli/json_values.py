@@ -69,7 +69,7 @@ def plan_value(what: Plan) -> dict[str, Any]:
         "invalid": [invalid_value(line) for line in what.invalid],
         "edits": [{"row": edit.row, "id": edit.id or None, "fields": list(edit.fields)} for edit in what.edits],
         "notes": list(what.notes),
-        "warnings": list(what.warnings),
+        "warnings": list(what.every_warning),
     }
 
 

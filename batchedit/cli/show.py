@@ -44,15 +44,10 @@ def plan_text(what: Plan, *, examples: bool = True) -> str:
     if examples:
         lines += _examples(what)
     lines += [f"  note: {note}" for note in what.notes]
-    lines += [f"  warning: {warning}" for warning in plan_warnings(what)]
+    lines += [f"  warning: {warning}" for warning in what.every_warning]
     if what.invalid:
         lines += ["", *problem_table(what.invalid, what.invalid_rows, what.row_word)]
     return as_lines(lines)
-
-
-def plan_warnings(what: Plan) -> tuple[str, ...]:
-    """What a person must know before this is bought, each a sentence."""
-    return (*what.warnings, *_unpayable(what))
 
 
 def _facts(what: Plan) -> Iterator[tuple[str, str]]:
@@ -132,13 +127,6 @@ def _since_last_time(what: Plan) -> str:
 def _edits(what: Plan) -> str:
     shown = [f"{named_row(what.row_word, edit.row, edit.id)}: {', '.join(edit.fields)}" for edit in what.edits[:5]]
     return "; ".join(shown) + ("; …" if what.edited > len(shown) else "")
-
-
-def _unpayable(what: Plan) -> Iterator[str]:
-    """What is asked for costs more than the account holds."""
-    if what.balance is not None and what.to_buy and what.balance < max(1, what.estimate):
-        comes_to = f"; what is to be bought comes to {format_usd(what.estimate)}" if what.price else ""
-        yield f"the account's balance is {format_usd(what.balance)}{comes_to}{label_play(what.is_rehearsal)}"
 
 
 def quote_text(quote: Quote) -> str:

@@ -197,7 +197,9 @@ def prints_of(chosen: list[tuple[Card, Record]], thumbs: Path, form: Form) -> li
 
 
 def _approvals(chosen: list[tuple[Card, Record]], marks: Decisions, form: Form, with_costs: bool) -> str:
-    """The log as CSV: every decision about every version of what is delivered, in the order in which it was made."""
+    """The log as CSV: every decision about every version of what is delivered, in the order in which it was made; a line for
+    each picture that it is about.
+    """
     about = {shot.id: (card, shot) for card, _ in chosen for shot in card.shots}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
@@ -205,18 +207,22 @@ def _approvals(chosen: list[tuple[Card, Record]], marks: Decisions, form: Form, 
     for event in marks.events():
         if event.job in about:
             card, shot = about[event.job]
-            file = shot.files[0].path if shot.files else ""
             said = (moment(event.at), harmless(event.who), event.verdict or "taken back", harmless(event.note))
-            job = (sheet_row(form, card.row), harmless(card.id), file, shot.job.version, event.via)
-            writer.writerow((*said, *job, *_proof(shot, with_costs)))
+            named = (sheet_row(form, card.row), harmless(card.id))
+            for file, *proof in _proofs(shot, with_costs):
+                writer.writerow((*said, *named, file, shot.job.version, event.via, *proof))
     return text.getvalue()
 
 
 _PROOF = ("sha256", "inputs_sha256", "cost_usd")
 
 
-def _proof(shot: Record, with_costs: bool) -> tuple[str, str, str]:
-    """What a decision was about: the digest of the picture's file and of the inputs that it was made from, and its cost."""
+def _proofs(shot: Record, with_costs: bool) -> Iterator[tuple[str, str, str, str]]:
+    """What a decision was about, by picture: its file and the digest of that, the digest of the inputs that it was made from,
+    and the job's cost beside the first.
+    """
     cost = "" if shot.cost is None or not with_costs else type_usd(shot.cost)
     inputs = sha256(shot.job.inputs.encode("utf-8", "surrogateescape")).hexdigest()
-    return shot.files[0].sha256 if shot.files else "", inputs, cost
+    files = [(file.path, file.sha256) for file in shot.files] or [("", "")]
+    for number, (path, digest) in enumerate(files):
+        yield path, digest, inputs, "" if number else cost

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.errors import BatcheditError, ManifestError, UsageError
 from ..core.model import InvalidLine, ResultLine, State
+from ..core.money import format_usd, label_play
 from ..core.policy import GivenCap, cap_after
 from ..core.typed import to_type
 from ..images.link_sample import NOT_SAMPLED, Sample
@@ -123,6 +124,15 @@ class Plan:
     def estimate(self) -> int:
         """Micro-dollars for what is new; 0 if the price is unknown."""
         return self.price * self.to_buy
+
+    @property
+    def every_warning(self) -> tuple[str, ...]:
+        """What a person must know before this is bought, each a sentence: also that the account does not hold enough."""
+        if self.balance is None or not self.to_buy or self.balance >= max(1, self.estimate):
+            return tuple(self.warnings)
+        comes_to = f"; what is to be bought comes to {format_usd(self.estimate)}" if self.price else ""
+        unpayable = f"the account's balance is {format_usd(self.balance)}{comes_to}{label_play(self.is_rehearsal)}"
+        return (*self.warnings, unpayable)
 
 
 def plan_of_the_rest(checkpoint: Book, folder: RunFolder, settings: Settings, source: str) -> Plan:

@@ -139,7 +139,7 @@ def _post(client: httpx.Client, url: str, content: dict[str, Any]) -> str:
 def _channel(url: str) -> Any:
     """What Apprise makes of ``url``. UsageError (64) without the extra, or where it knows no such channel."""
     if find_spec("apprise") is None:
-        raise UsageError("this address needs Apprise", hint=f"{to_install('notify')}; https:// works without")
+        raise UsageError("this address needs Apprise, where https:// needs nothing", hint=to_install("notify"))
     log = logging.getLogger("apprise")
     log.addHandler(logging.NullHandler())
     log.propagate = False  # it would say the address, which is a secret

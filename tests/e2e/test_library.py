@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 import batchedit
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import environment, manifest
+from tests.support.cli import environment, inside, manifest
 
 QUICK = SandboxConfig(latency="0.1", plain_files=8_000)
 
@@ -123,3 +124,15 @@ def test_the_version_is_the_packages() -> None:
     assert batchedit.__version__ == version("batchedit")
     with pytest.raises(AttributeError):
         batchedit.nothing  # noqa: B018
+
+
+def test_a_program_was_not_warned_of_a_balance_that_does_not_suffice(tmp_path: Path) -> None:
+    """The screen warned; ``--json`` and the library gave the balance alone, and no warning."""
+    manifest(tmp_path / "m.csv", 3)
+    with serve(SandboxConfig(balance="0.10")) as sandbox:
+        words = ["plan", "m.csv", "--base-url", sandbox.url, "--no-check-images", "--json"]
+        told = json.loads(inside(*words, cwd=tmp_path).stdout)
+        planned = batchedit.plan(tmp_path / "m.csv", base_url=sandbox.url, no_check_images=True, environ=environment())
+    (warning,) = told["warnings"]
+    assert warning == "the account's balance is $0.10; what is to be bought comes to $0.12"
+    assert planned.warnings == (warning,)

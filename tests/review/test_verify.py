@@ -16,10 +16,12 @@ from minisign import KeyPair, PublicKey, SecretKey, Signature
 from batchedit.core.errors import NotFoundError, UsageError
 from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
+from batchedit.ledger.opening import open_checkpoint
 from batchedit.review.signing import open_key
 from batchedit.review.verify import verify
 from batchedit.run_folder import RunFolder
-from tests.support.cli import environment, inside
+from batchedit.sandbox import SandboxConfig, serve
+from tests.support.cli import environment, inside, manifest, on
 from tests.support.finished_run import Showroom, picture
 
 
@@ -62,6 +64,23 @@ def test_the_log_says_what_each_yes_was_about(place: Path) -> None:
     assert f"{first['sha256']}  {first['file']}\n" in sums
     assert len(first["inputs_sha256"]) == 64
     assert float(first["cost_usd"]) > 0
+
+
+def test_the_log_named_one_picture_of_a_job_that_gave_three(tmp_path: Path) -> None:
+    """The yes is about all three, and so are the digests; the job's cost is said once, so that the column adds up."""
+    manifest(tmp_path / "m.csv", 1)
+    with serve(SandboxConfig(latency="0", plain_files=4_000, outputs="images", images_per_job=3)) as sandbox:
+        inside("run", "m.csv", *on(sandbox, "--max-cost", "1"), cwd=tmp_path)
+    checkpoint = open_checkpoint(tmp_path / "outputs/m/checkpoint.sqlite")
+    Marks(checkpoint).put(Mark(1, Verdict.APPROVE, "", 0, "Dana", 1_790_000_000.0))
+    checkpoint.close()
+    inside("deliver", "m.csv", "--to", "out", "--with-costs", cwd=tmp_path)
+    with (tmp_path / "out/approvals.csv").open(newline="") as file:
+        log = list(csv.DictReader(file))
+    delivered = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out/files").iterdir()}
+    assert {line["file"] for line in log} == delivered
+    assert len({line["sha256"] for line in log}) == len(log) == 3
+    assert [line["cost_usd"] for line in log] == ["0.04", "", ""]
 
 
 def _append(path: Path) -> None:
