@@ -5,7 +5,7 @@ are the command line; the intake alone is ``planning.intake.take_in_manifest``, 
 run is the taken-in one with every job declared done by SQL: a million pictures are not downloaded for this.
 
 µs a row are CPU time beyond that of the same step over 100 rows, which is the start-up. The yardstick is ``csv.reader``
-over the same file at the same time: 4.7 µs a row on the machine of LIMITS when it was quiet.
+over the same file at the same time: 4.7 µs a row where it was measured first, on a quiet machine.
 
     python benchmarks/rows.py [--quick] [--json FILE]
     python benchmarks/rows.py intake SOURCE OUT     (the child)

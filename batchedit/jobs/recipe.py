@@ -52,7 +52,7 @@ SIZE_FIELDS = ("size", "aspect_ratio", "image_size", "ratio", "resolution")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How rows become jobs: what DESIGN §5's options say, and the model's input ``schema``.
+    """How rows become jobs: what the options say, and the model's input ``schema``.
 
     ``mapping`` is field → column, or an address with one in braces; ``sets`` field → text, ``over`` column → the values to
     expand each row over.

@@ -55,7 +55,7 @@ class Schema:
 
 
 COUNT_FIELDS = ("number_of_images", "num_images", "num_outputs")
-"""What models call the number of pictures that one job gives, each of them paid (CONTRACT: nano-banana-2)."""
+"""What models call the number of pictures that one job gives, each of them paid, as of nano-banana-2."""
 
 
 def compile_schema(schema: dict[str, Any], pictures: Pictures) -> Schema:

@@ -2,7 +2,7 @@
 
 ``/result`` answers an unfinished job with its state [page]; where a server answers that with a 4xx instead, the reader
 says AskStatus and the client goes to ``/status``. ``/status`` is never believed about how a job ended: it may say
-``completed`` where ``/result`` says ``failed`` or ``succeeded``, so an ending there is SeeResult [CONTRACT].
+``completed`` where ``/result`` says ``failed`` or ``succeeded``, so an ending there is SeeResult (docs/vendor-api.md).
 """
 
 from __future__ import annotations

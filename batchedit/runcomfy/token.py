@@ -36,7 +36,9 @@ class Token:
 
 
 def find_token(environ: Mapping[str, str], home: Path) -> Token:
-    """The first token of DESIGN §5's order. TokenError (77) if there is none or it can't stand in an HTTP header."""
+    """The first token of the environment, the keyring and the vendor's file. TokenError (77) if there is none or it can't
+    stand in an HTTP header.
+    """
     found = list(_candidates(environ, home))
     if not found:
         named = environ.get(CONFIG_VARIABLE, "").strip()
@@ -80,7 +82,7 @@ def _candidates(environ: Mapping[str, str], home: Path) -> Iterator[tuple[str, s
 
 
 def _files(environ: Mapping[str, str], home: Path) -> Iterator[tuple[str, Path]]:
-    """The places of the vendor's file, with their names for messages, each once [CONTRACT].
+    """The places of the vendor's file, with their names for messages, each once.
 
     A person who names a folder of tokens means the account in it, so another folder's token never stands in for one that
     is missing there. A relative ``XDG_CONFIG_HOME`` is no place [its specification].

@@ -1,6 +1,6 @@
 """Where a call goes. Pure decisions on URLs, because the token follows them.
 
-The token goes to the origin (scheme, host, port) of the base URL and nowhere else [DESIGN §3]. Every URL is built from
+The token goes to the origin (scheme, host, port) of the base URL and nowhere else. Every URL is built from
 the base URL and an id; one that a reply offered is used only if it has the same origin and names the same call. The
 balance is the one call the vendor serves from another host [seen]: it is asked only of the vendor, only while the base
 URL is the vendor's own.

@@ -41,7 +41,7 @@ def json_reply(payload: dict[str, Any], status: int = 200, job: Job | None = Non
     return Reply(status=status, body=orjson.dumps(payload), job=job, headers=headers)
 
 
-# name -> HTTP status, error_code, message; CONTRACT.md's table
+# name -> HTTP status, error_code, message: the table of docs/vendor-api.md
 _ERRORS = {
     "no_model": (400, 400001, "The model id is malformed or there is no such model."),
     "no_money": (402, 400002, "Insufficient balance. Please top up your account."),

@@ -353,7 +353,7 @@ def test_the_table_of_exceptions_is_as_long_as_it_looks():
 
 
 async def test_the_trace_overrules_the_class():
-    """A transport that calls a lost answer a connect error (LIMITS: httpx-aiohttp) is found out where it traces."""
+    """A transport that calls a lost answer a connect error (httpx-aiohttp) is found out where it traces."""
 
     class Liar(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request):
