@@ -86,8 +86,10 @@ def invalid_value(line: InvalidLine) -> dict[str, Any]:
     return {"row": line.row, "id": line.id or None, "problems": problems}
 
 
-def report_value(report: Report) -> dict[str, Any]:
-    """Of ``run``, ``retry``, ``redo``, ``fetch``: what ``report.json`` says, the run's folder, and what to type next."""
+def report_value(report: Report, *, going: bool = False) -> dict[str, Any]:
+    """Of ``run``, ``retry``, ``redo``, ``fetch``: what ``report.json`` says, the run's folder, and what to type next; nothing
+    where a process works on it (``going``).
+    """
     from ..results.report import commands, next_steps  # noqa: PLC0415 - `--help` needs none of it
 
     told = report.as_json()
@@ -95,14 +97,14 @@ def report_value(report: Report) -> dict[str, Any]:
         "folder": str(report.folder.absolute()),
         **told,
         "hint": report.hint or None,
-        "next": list(next_steps(report)),
-        "commands": [{"aim": aim, "command": command} for aim, command in commands(report)],
+        "next": [] if going else list(next_steps(report)),
+        "commands": [] if going else [{"aim": aim, "command": command} for aim, command in commands(report)],
     }
 
 
 def status_value(now: LiveState, report: Report) -> dict[str, Any]:
     """Of ``status``: how the run stands at this moment, and the same report as after a run."""
-    return {**now.as_json(), "report": report_value(report)}
+    return {**now.as_json(), "report": report_value(report, going=now.alive)}
 
 
 def runs_value(found: Iterable[Listed]) -> dict[str, Any]:

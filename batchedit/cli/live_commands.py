@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -50,6 +51,8 @@ def status(ctx: click.Context, /, run: str, *, watch: bool, as_json: bool, **_: 
     if as_json:
         print_json("status", status_value(now, report))
         return 0
+    if now.alive and now.slowed:
+        report = replace(report, slowed=None)  # it stands among the live lines, as it is just now
     head, *rest = report_text(report, going=now.alive).split("\n")
     click.echo(as_lines([head, *live_lines(now), *rest]))
     return 0

@@ -30,6 +30,7 @@ def test_a_run_that_the_service_slows_says_so_in_all_four_places(tmp_path: Path)
         run = start("run", "m.csv", *on(sandbox, "--log-json", "-j", 40, "--no-check-images"), cwd=tmp_path)
         until(lambda: log.exists() and '"event":"slowed"' in log.read_text())
         going = inside("status", "outputs/m", cwd=tmp_path).stdout
+        told = json.loads(inside("status", "outputs/m", "--json", cwd=tmp_path).stdout)
         run.send_signal(signal.SIGTERM)
         out, err = run.communicate(timeout=90)
     events = slowed(log.read_text())
@@ -40,6 +41,8 @@ def test_a_run_that_the_service_slows_says_so_in_all_four_places(tmp_path: Path)
     assert events[0]["posts_per_second"] or events[0]["jobs_at_once"]
     assert 90 <= events[0]["seconds_longer"] <= 1500
     assert any(f"  {event['message']}\n" in going for event in events)
+    assert going.count("slowed by the service") == 1, "it stood there twice"
+    assert (told["report"]["next"], told["report"]["commands"]) == ([], []), "the run that goes on was to be typed"
     report = json.loads((folder / "report.json").read_text())["slowed"]
     assert f"  {report['message']}\n" in out
     assert report["seconds_longer"] <= 60, "what it was until it was stopped"
