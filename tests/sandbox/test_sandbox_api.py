@@ -89,6 +89,13 @@ def test_errors_of_the_table(sandbox_with):
 PICTURE = "https://shop.example/a.png"
 
 
+@pytest.mark.parametrize(("pictures", "status"), [(20, 200), (21, 422)])
+def test_a_picture_too_many_is_refused(sandbox_with, pictures, status):
+    """The vendor's models say how many they take, and refuse more."""
+    body = {"prompt": "x", "image_urls": [PICTURE] * pictures}
+    assert sandbox_with().http.post("/v1/models/google/nano-banana-2/edit", json=body).status_code == status
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [
