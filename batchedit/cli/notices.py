@@ -11,7 +11,7 @@ from typing import Any
 
 from ..commands.kept_settings import Given
 from ..commands.quote import Quote
-from ..commands.status import status
+from ..commands.status import status_in_store
 from ..commands.store import is_first_to_tell, others_work
 from ..core.errors import BatcheditError
 from ..core.model import State
@@ -90,7 +90,7 @@ def left(name: str, error: BatcheditError | None, given: Given) -> tuple[dict[st
     """A worker leaves the run ``name`` of the store that ``given`` names: because of ``error``, or nothing is left to do."""
     others = error is not None and others_go_on(given["store"], error.code)
     try:
-        folder, report = status(name, given)
+        folder, report = status_in_store(name, given)
     except BatcheditError as unread:
         return broken(name, error or unread, others=others), no_pictures
     if error is not None:

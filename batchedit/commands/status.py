@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ..ledger.book import Book
+from ..ledger.opening import reading
 from ..results.report import Report, cap_needed, make_report
 from ..run_folder import RunFolder, form_of_run
 from ..settings.model import SANDBOX
 from .kept_settings import Given
-from .reading import run_to_read
+from .reading import as_it_stands, run_here, run_to_read
 from .slowed import kept
 from .store_words import store_words
 
@@ -15,6 +16,13 @@ from .store_words import store_words
 def status(run_name: str, given: Given) -> tuple[RunFolder, Report]:
     """How a run stands. May be called while it is going on."""
     with run_to_read(run_name, given) as (folder, checkpoint):
+        return folder, report_of(checkpoint, folder)
+
+
+def status_in_store(run_name: str, given: Given) -> tuple[RunFolder, Report]:
+    """The same as the store has it at this moment, also where a process here holds the run, whose copy may be behind."""
+    folder = run_here(run_name, given)
+    with as_it_stands(folder, given["store"]) as there, reading(there.checkpoint) as checkpoint:
         return folder, report_of(checkpoint, folder)
 
 

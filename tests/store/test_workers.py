@@ -16,8 +16,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from batchedit.cli.notices import left
 from batchedit.core.events import Released
 from batchedit.core.lifecycle import advance
+from batchedit.ledger.lock import run_lock
 from batchedit.ledger.postgres.ledger import PostgresLedger
 from tests.e2e.test_notify import hook
 from tests.kill.test_clocks import WITH_A_CLOCK, set_clock
@@ -85,11 +87,28 @@ def test_each_of_three_workers_said_that_the_run_was_finished(team: Callable[...
         for child in (first, *helpers):
             assert child.wait() == 0, child.stderr
         assert len(it.sql("SELECT 1 FROM batchedit.worker")) == 3, "all of them were at it"
-        assert [told["event"] for told in came] == ["started", "finished"]
+        assert [told["event"] for told in came] == ["started", "finished"], [told["text"] for told in came]
         with hook() as (other, also):
             it.start("run", "m.csv", "--yes", "--notify", other).wait()
         assert [told["event"] for told in also] == ["finished"], "another channel has not heard of it"
     it.settled()
+
+
+def test_a_helper_beside_the_beginner_told_what_the_beginners_copy_said(
+    team: Callable[..., Team], tmp_path: Path
+) -> None:
+    """The beginner holds the run's lock to its end, and its copy was behind: "m is finished: 3 of 4 pictures"."""
+    it = team(4)
+    run = it.folder / "outputs" / "m"
+    it.run("run", "m.csv", "--yes", "--max-cost", "0.04", code=75)
+    it.sql("UPDATE batchedit.run SET max_cost = NULL")
+    elsewhere = tmp_path / "another machine"
+    elsewhere.mkdir()
+    it.run("work", "--until-idle", "--out", run, cwd=elsewhere)
+    with run_lock(run, "run"):
+        message, _ = left("m", None, {"store": it.url, "out": str(run)})
+    assert message["text"].startswith("m is finished: 4 of 4 pictures, $0.16 spent\n"), message["text"]
+    assert f"batchedit review {run}" in message["text"], "the run, and no copy of it"
 
 
 def test_a_worker_that_broke_down_said_that_the_run_had_stopped(team: Callable[..., Team], tmp_path: Path) -> None:
