@@ -60,7 +60,7 @@ def _facts(what: Plan) -> Iterator[tuple[str, str]]:
     yield from (("reused", line) for line in reused_lines(what.other_runs))
     yield from (("not bought", line) for line in left_lines(what.other_runs.left))
     made_from = f"from {number(what.inputs, 'picture')} of the sheet: " if what.inputs else ""
-    yield "to buy", made_from + number(what.to_buy, "picture") + _parts(what)
+    yield "to buy", made_from + _bought(what.to_buy, what) + _parts(what)
     if what.again:
         yield "in doubt", f"{number(what.again, 'picture')} of these, bought again: --on-doubt buy-again"
     if what.twins:
@@ -142,11 +142,17 @@ def quote_text(quote: Quote) -> str:
     return plan_text(quote.what)
 
 
+def _bought(count: int, what: Plan) -> str:
+    if what.outputs == 1:
+        return number(count, "picture")
+    return f"{number(count, 'job')} of up to {number(what.outputs, 'picture')} each"
+
+
 def question(quote: Quote) -> str:
     """The question itself. It names everything that a yes allows, until the next question."""
     play = label_play(quote.what.is_rehearsal)
     price = f" for about {format_usd(quote.estimate)}{play}" if quote.price else ""
-    what = number(quote.count, "picture")
+    what = _bought(quote.count, quote.what)
     if quote.rest:
         what = f"{quote.count:,} first"
     elif quote.price_before:

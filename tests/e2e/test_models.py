@@ -65,6 +65,7 @@ def test_several_pictures_a_job_were_priced_as_one(tmp_path: Path) -> None:
     with serve(SandboxConfig(**QUICK)) as sandbox:
         told = inside("plan", "m.csv", *several, "--base-url", sandbox.url, cwd=tmp_path).stdout
         assert "$0.12 a job of up to 3 pictures (the catalogue), $0.24 for what is new" in told
+        assert "to buy          2 jobs of up to 3 pictures each" in told
         stopped = inside("run", "m.csv", *several, *on(sandbox, "--max-cost", "0.20"), cwd=tmp_path, code=75)
         assert sandbox.ledger()["accepted"] == 1, stopped.stderr
         inside("run", "outputs/m", *on(sandbox, "--max-cost", "0.24"), cwd=tmp_path)
