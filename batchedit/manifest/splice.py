@@ -12,6 +12,7 @@ from typing import BinaryIO
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+from ..disk import ZIP_DAMAGE
 from .looks import column_of
 from .ooxml import MOST_BYTES, Look
 from .workbook import place_of
@@ -21,7 +22,7 @@ Texts = Mapping[int, Mapping[int, str]]
 
 
 class NotReplacedError(Exception):
-    """The workbook has no such sheet or row, or its sheet can't be read as UTF-8."""
+    """The workbook has no such sheet or row, its sheet is not UTF-8, or a part of it is damaged or larger than MOST_BYTES."""
 
 
 def replace_cells(source: Path, target: BinaryIO, title: str, texts: Texts) -> None:
@@ -34,11 +35,13 @@ def replace_cells(source: Path, target: BinaryIO, title: str, texts: Texts) -> N
     try:
         with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
             for member in old.infolist():
-                content = old.read(member) if member.file_size <= MOST_BYTES else b""
+                if member.file_size > MOST_BYTES:
+                    raise NotReplacedError(f"{member.filename} is too large")
+                content = old.read(member)
                 if member.filename.replace("\\", "/").lstrip("/").lower() == part:
                     content, done = _spliced(content, texts), True
                 new.writestr(member, content)
-    except (zipfile.BadZipFile, expat.ExpatError, UnicodeDecodeError, ValueError, LookupError) as error:
+    except (*ZIP_DAMAGE, expat.ExpatError, ValueError, LookupError) as error:
         raise NotReplacedError(str(error)) from error
     if not done:
         raise NotReplacedError(title)
@@ -62,9 +65,10 @@ class _Places:
         self._names = {place_of(row, column) for row, cells in texts.items() for column in cells}
         self._splices: list[tuple[int, int, bytes]] = []
         self._row = self._column = -1
-        self._cell: tuple[int, str, str] | None = (
-            None  # of a cell that is replaced: where it begins, its tag and its style
-        )
+        self._open = True
+        """The row's element is not an empty one."""
+        self._cell: tuple[int, str, str] | None = None
+        """Of a cell that is replaced: where it begins, its tag and its style."""
         self._parser = expat.ParserCreate()
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end

@@ -120,3 +120,21 @@ def test_what_can_not_be_replaced_is_said(tmp_path: Path, title: str, texts: Tex
     path = rewrite(book(tmp_path / "b.xlsx"), in_sheet(change))
     with pytest.raises(NotReplacedError):
         replace_cells(path, io.BytesIO(), title, texts)
+
+
+def test_a_damaged_or_huge_part_beside_the_sheet_is_never_left_out_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture's stream that is damaged is a zlib.error; a part that is too large was written as an empty one."""
+    path = book(tmp_path / "b.xlsx")
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("xl/media/image1.png", b"picture " * 2000)
+        where = file.getinfo("xl/media/image1.png").header_offset + 30 + len("xl/media/image1.png")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:where] + b"\xff" * 8 + whole[where + 8 :])
+    with pytest.raises(NotReplacedError):
+        replace_cells(path, io.BytesIO(), "S", {1: {2: "z"}})
+    path.write_bytes(whole)
+    monkeypatch.setattr("batchedit.manifest.splice.MOST_BYTES", 10_000)
+    with pytest.raises(NotReplacedError, match="too large"):
+        replace_cells(path, io.BytesIO(), "S", {1: {2: "z"}})
