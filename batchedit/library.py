@@ -431,7 +431,7 @@ class _Host:
         if (error := objection(quote)) is not None:
             raise error
 
-    def watch(self, total: int) -> Callable[[Snapshot], None] | None:
+    def watch(self, total: int, *, play: bool = False) -> Callable[[Snapshot], None] | None:  # noqa: ARG002 - the port's signature
         """An error of the caller's own function ends its calls, not the purchase of what is under way."""
         call = self._on_progress
         if call is None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -324,10 +326,11 @@ def confirmed(path: Path) -> int:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def sandbox(arguments: tuple[str, ...]) -> int:
     """The local server that speaks the Model API (see: batchedit sandbox --help)."""
+    from ..ledger.own_sandbox import listening  # noqa: PLC0415 - `--help` needs none of it
     from ..sandbox import main  # noqa: PLC0415 - brings a whole web server with it
 
     try:
-        return main(list(arguments))
+        return main(list(arguments), known=partial(listening, environ=os.environ))
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else 0
 

@@ -87,7 +87,7 @@ class _OfItsOwn(Terminal):
         self._begin()
         self.begins(quote)
 
-    def watch(self, total: int) -> Callable[[Snapshot], None] | None:  # noqa: ARG002 - the port's signature
+    def watch(self, total: int, *, play: bool = False) -> Callable[[Snapshot], None] | None:  # noqa: ARG002 - the port's signature
         """What was bought is collected, whether or not anything was to be bought."""
         if not self.began:
             self._begin()

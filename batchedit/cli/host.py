@@ -59,7 +59,6 @@ class Terminal:
         self.environ: Mapping[str, str] = os.environ
         self.stop = Stop()
         self._yes = yes or never_asks
-        self._play = never_asks
         self._quiet = quiet
         self._log_json = log_json
         self._verbose = verbose
@@ -166,9 +165,9 @@ class Terminal:
             click.echo(err=True)
         return answer
 
-    def watch(self, total: int) -> Callable[[Snapshot], None] | None:
+    def watch(self, total: int, *, play: bool = False) -> Callable[[Snapshot], None] | None:
         """A bar on a terminal; a line a minute elsewhere. Whoever asks for the numbers is shown them too."""
-        shown, metrics = self._watch(total), self._metrics
+        shown, metrics = self._watch(total, play=play), self._metrics
         if metrics is None:
             return shown
 
@@ -179,12 +178,12 @@ class Terminal:
 
         return both
 
-    def _watch(self, total: int) -> Callable[[Snapshot], None] | None:
+    def _watch(self, total: int, *, play: bool) -> Callable[[Snapshot], None] | None:
         if self._quiet or self._log_json:
             return None
         if not sys.stderr.isatty():
-            return Minutely(total, self.say, play=self._play).refresh
-        self._bar = Bar(total, bar_stream(), play=self._play)
+            return Minutely(total, self.say, play=play).refresh
+        self._bar = Bar(total, bar_stream(), play=play)
         return self._bar.refresh
 
     def step(self, what: str) -> AbstractContextManager[ProgressCallback]:

@@ -43,7 +43,7 @@ def plan_value(what: Plan) -> dict[str, Any]:
         "source": what.source,
         "folder": str(what.folder.absolute()),
         "model": what.model,
-        "play_money": what.is_rehearsal,
+        "play_money": what.play,
         "rows": what.rows,
         "pictures": what.lines,
         "to_buy": what.to_buy,

@@ -147,4 +147,4 @@ def _name(folder: Path) -> str:
 
 
 def _play(quote: Quote) -> str:
-    return label_play(quote.what.is_rehearsal)
+    return label_play(quote.what.play)

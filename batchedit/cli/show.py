@@ -26,7 +26,6 @@ from ..planning.other_runs import left_lines, reused_lines
 from ..planning.plan import Plan
 from ..results.report import UNDER_WAY, Report, next_steps
 from ..run_folder import near
-from ..settings.model import SANDBOX
 
 SHOWN_ROWS = 20
 """Behind every sum of a run whose service is the sandbox."""
@@ -74,7 +73,7 @@ def _facts(what: Plan) -> Iterator[tuple[str, str]]:
         yield "invalid", number(what.invalid_rows, "row")
     if what.price:
         each = f"{format_usd(what.price)} {_priced_unit(what)} ({what.price_source})"
-        yield "price", f"{each}, {format_usd(what.estimate)} for what is new{label_play(what.is_rehearsal)}"
+        yield "price", f"{each}, {format_usd(what.estimate)} for what is new{label_play(what.play)}"
     else:
         known = f"{what.other_price} (the catalogue); what a picture costs is " if what.other_price else ""
         yield "price", f"{known}unknown (say it with --price USD to see the sum)"
@@ -101,7 +100,7 @@ def _cap(what: Plan) -> str:
     if what.max_cost is None:
         return f"no limit (--max-cost none{was})" if was else ""
     kept = f"this run's --max-cost {format_usd(what.max_cost)[1:]}; --max-cost none lifts it"
-    return f"{format_usd(what.max_cost)} ({f'--max-cost{was}' if given else kept}){label_play(what.is_rehearsal)}"
+    return f"{format_usd(what.max_cost)} ({f'--max-cost{was}' if given else kept}){label_play(what.play)}"
 
 
 def _since_last_time(what: Plan) -> str:
@@ -134,11 +133,11 @@ def quote_text(quote: Quote) -> str:
     an earlier command.
     """
     if quote.canary is not None:
-        tested = canary_text(quote.canary, quote.what.folder, play=quote.what.is_rehearsal)
+        tested = canary_text(quote.canary, quote.what.folder, play=quote.what.play)
         return tested if quote.price_before else f"{plan_text(quote.what)}\n{tested}"
     if quote.rose:
         now, before = format_usd(quote.price), format_usd(quote.price_before)
-        return f"a picture was charged {now}, not {before} as it was quoted{label_play(quote.what.is_rehearsal)}"
+        return f"a picture was charged {now}, not {before} as it was quoted{label_play(quote.what.play)}"
     return plan_text(quote.what)
 
 
@@ -150,7 +149,7 @@ def _bought(count: int, what: Plan) -> str:
 
 def question(quote: Quote) -> str:
     """The question itself. It names everything that a yes allows, until the next question."""
-    play = label_play(quote.what.is_rehearsal)
+    play = label_play(quote.what.play)
     price = f" for about {format_usd(quote.estimate)}{play}" if quote.price else ""
     what = _bought(quote.count, quote.what)
     if quote.rest:
@@ -242,7 +241,7 @@ def runs_text(runs: Sequence[Listed]) -> str:
 
 def _run_lines(run: Listed) -> Iterator[str]:
     yield f"{run.folder.name} ({run.folder}): {run.state}"
-    play = label_play(run.service == SANDBOX)
+    play = label_play(run.play)
     if jobs := _jobs(run):
         yield f"  jobs      {jobs}"
         yield f"  money     {format_usd(run.money.spent)} spent, {format_usd(run.money.in_doubt)} in doubt{play}"

@@ -79,17 +79,19 @@ def _parts(now: Snapshot, rate: float, *, play: bool) -> Iterator[str]:
     counts, money, open_now = now.counts, now.money, now.counts.of(*STILL_OPEN)
     states = (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED)
     held = ((money.held - money.in_doubt, "reserved"), (money.in_doubt, "in doubt"), (money.cancellable, "cancellable"))
+    kind = " play money" if play else ""
+    first = "" if money.spent else next((name for sum_, name in held if sum_), "")
     half, most = (minutes(seconds) for seconds in now.eta) if now.eta is not None else ("", "")
     parts = [
         (now.paused or now.slowed, "waiting" if now.paused else "slowed by the service"),
         (half, f"{half} left"),
-        (money.spent, f"{format_usd(money.spent)}{' play money' if play else ''}"),
+        (money.spent, f"{format_usd(money.spent)}{kind}"),
         *((counts.of(state), f"{counts.of(state):,} {state.replace('_', ' ')}") for state in states),
         (open_now, f"{open_now:,} under way"),
         (now.stalled, f"{now.stalled:,} unusually slow"),
         (most != half, f"90 %: {most}"),
         (rate, f"{rate:.0f}/min"),
-        *((sum_, f"{format_usd(sum_)} {name}") for sum_, name in held),
+        *((sum_, f"{format_usd(sum_)}{kind if name == first else ''} {name}") for sum_, name in held),
         (now.paused, now.paused),
         (now.slowed, str(now.slowed)),
     ]

@@ -106,7 +106,7 @@ class _Asking:
         self.quote, self.reached = quote, True
         raise _EnoughError
 
-    def watch(self, total: int) -> Callable[[Snapshot], None] | None:  # noqa: ARG002 - the port's signature
+    def watch(self, total: int, *, play: bool = False) -> Callable[[Snapshot], None] | None:  # noqa: ARG002 - the port's signature
         self.reached = True
         raise _EnoughError
 
@@ -159,7 +159,7 @@ class Unattended:
     async def confirm(self, quote: Quote) -> None:
         """For ``offer`` alone, which lets nothing be bought."""
 
-    def watch(self, total: int) -> Callable[[Snapshot], None] | None:  # noqa: ARG002 - the port's signature
+    def watch(self, total: int, *, play: bool = False) -> Callable[[Snapshot], None] | None:  # noqa: ARG002 - the port's signature
         """Nobody."""
         return None
 

@@ -16,7 +16,6 @@ from ..ledger.lock import run_lock
 from ..ledger.opening import reading
 from ..results.report import Report, cap_needed, room_for, room_for_rest
 from ..run_folder import RunFolder, form_of_run
-from ..settings.model import SANDBOX
 from . import doubts as doubting
 from .finish import finish, write_report
 from .host import Host
@@ -24,6 +23,7 @@ from .kept_settings import Given, settings_of
 from .observers import ObserverGroup
 from .open_run import open_run
 from .order import Order
+from .play import is_play, note_purchase
 from .purchase import buy, plan_of_run
 from .reading import run_here, run_to_read
 from .session import Session, again
@@ -79,6 +79,7 @@ async def doubt(
         async with again(run_name, given, host, "doubt") as run:
             async with client_for(run.settings, run.service, run.model, ObserverGroup(host.observers())) as client:
                 form, hint = form_of_run(run.checkpoint, folder), _which_doubts(folder, run.checkpoint)
+                note_purchase(run.checkpoint, run.settings, host.environ)
                 adopted = await doubting.adopt(run.checkpoint, client, pasted, form, hint)
             finish(run, None)
     if buy_again or write_off:
@@ -90,7 +91,7 @@ async def doubt(
             bought = await _buyagain(run, doubting.pick_to_buy(_doubts(run.checkpoint, folder), buy_again))
     with reading(folder.checkpoint) as there:
         found, room, store = _doubts(there, folder), room_for(there, 1), store_words(there)
-        play = there.get("service") == SANDBOX
+        play = is_play(there)
     return DoubtReport(folder.path, found, adopted, written_off, bought, room, play, store)
 
 

@@ -19,6 +19,7 @@ from ..results.files import write_all
 from ..results.report import Report, cap_needed, make_report, next_steps
 from ..run_folder import RunFolder, form_of_run
 from ..settings.model import Settings
+from .play import is_play
 from .session import Session
 from .slowed import keep
 from .store_words import store_words
@@ -80,7 +81,7 @@ def write_report(
         slowed=slowed,
         cap_needed=cap_needed(checkpoint),
         store=store_words(checkpoint),
-        play=settings.sandbox,
+        play=is_play(checkpoint),
         remarks=tuple(remarks),
         unwritten=unwritten,
     )

@@ -24,10 +24,10 @@ from ..review.checks import Subject, check
 from ..review.page import render, write_page
 from ..review.payload import Table, payload, sources_of
 from ..run_folder import RunFolder
-from ..settings.model import SANDBOX
 from .file_store import bring
 from .kept_settings import Given
 from .local_session import LocalSession, opened_locally
+from .play import is_play
 
 THUMBNAILS = "making thumbnails"
 """The step that looks at pictures."""
@@ -164,7 +164,7 @@ def _summary(run: LocalSession, cards: Sequence[Card]) -> str:
     if invalid:
         parts.append(f"{invalid:,} invalid")
     spent = format_usd(run.checkpoint.money().spent)
-    return " · ".join([*parts, f"{spent} spent{label_play(run.checkpoint.get('service') == SANDBOX)}"])
+    return " · ".join([*parts, f"{spent} spent{label_play(is_play(run.checkpoint))}"])
 
 
 def current_pictures(cards: Sequence[Card]) -> Iterator[Record]:

@@ -28,6 +28,7 @@ from ..run_folder import RunFolder, form_of_run
 from .gallery import current_pictures, shown_card
 from .kept_settings import kept_settings
 from .local_session import LocalSession
+from .play import is_play
 
 LINES = 100
 """So many lines are on a page."""
@@ -69,7 +70,7 @@ def gallery_page(run: LocalSession, first: int = 1, show: str = "all", row: int 
         "mode": "review",
         "seq": run.checkpoint.decisions.last_seq(),
         "rowWord": row_word(form),
-        "summary": "Play money: drawn by a sandbox, nothing was bought." if run.settings.sandbox else "",
+        "summary": "Play money: drawn by a sandbox, nothing was bought." if is_play(run.checkpoint) else "",
         "elsewhere": _elsewhere(run, cards, marks),
         "page": {
             "first": first,

@@ -43,6 +43,8 @@ class Host(Protocol):
         """
         ...
 
-    def watch(self, total: int) -> Callable[[Snapshot], None] | None:
-        """The pool starts on ``total`` jobs: what to call with each snapshot, None where nobody watches."""
+    def watch(self, total: int, *, play: bool = False) -> Callable[[Snapshot], None] | None:
+        """The pool starts on ``total`` jobs: what to call with each snapshot, None where nobody watches. ``play``: the money
+        is play money.
+        """
         ...

@@ -21,6 +21,7 @@ from ..run_folder import RunFolder, folder_of, gone_runs, open_source
 from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
+from .play import plan_is_at_own_sandbox
 from .pricing import balance, catalogue_price, dearer
 from .reading import as_it_stands
 from .session import check_account_of
@@ -91,4 +92,5 @@ async def _planned(
         if found.token:
             what = replace(what, balance=await balance(client, patient=False))
     price, told = dearer(price * what.outputs, told, charged)
-    return replace(what, price=price, price_source=told)
+    own = plan_is_at_own_sandbox(folder.path, settings, host.environ)
+    return replace(what, price=price, price_source=told, own_sandbox=own)

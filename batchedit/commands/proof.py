@@ -26,7 +26,7 @@ from ..ledger.rescue import NAME as ACCEPTED_FILE
 from ..ledger.values import CAP_SET, Unreadable
 from ..manifest.rownames import row_name
 from ..manifest.rows import Form
-from ..settings.model import SANDBOX
+from .play import is_play
 
 _SENSELESS = (ValueError, TypeError, LookupError, CheckpointCorruptError)
 """What reading a tampered value raises."""
@@ -69,7 +69,7 @@ def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = 
     """Play the log again and compare. Reads every finished file once, from ``objects`` where they are kept there. ``form`` is
     the manifest's, for its row numbers.
     """
-    found = Audit(play=checkpoint.get("service") == SANDBOX)
+    found = Audit(play=is_play(checkpoint))
     records = {record.id: record for record in _readable(checkpoint, found)}
     with steps("playing events") as told:
         played = _play(checkpoint, records, found, told)

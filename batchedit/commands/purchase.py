@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from ..core.errors import BatcheditError, PriceRoseError, StoppedError
 from ..core.model import State
+from ..core.money import label_play
 from ..ledger.account import account_of
 from ..ledger.book import Book
 from ..ledger.register import Register
@@ -33,6 +34,7 @@ from .finish import finish
 from .older_copy import forgotten_purchases
 from .order import Order, everything_planned, still_planned
 from .own_copy import check_copy
+from .play import is_play, note_purchase, would_be_play
 from .pricing import priced
 from .quote import Quote
 from .session import Session, set_cap
@@ -101,6 +103,8 @@ def introduce(run: Session) -> None:
         run.host.warn(run.service.warning)
     if run.settings.sandbox:
         run.host.say("the sandbox stands in for the service: nothing is really bought, the money is play money")
+    elif would_be_play(run.checkpoint, run.settings, run.host.environ):
+        run.host.say("the service is the sandbox that you started: nothing is really bought, the money is play money")
 
 
 def _with_doubts(run: Session, what: Plan, order: Order) -> tuple[Plan, Order]:
@@ -153,6 +157,8 @@ class _Stages:
         checkpoint, settings = self.run.checkpoint, self.run.settings
         if self.answered is None:
             self.what = await priced(self.what, self.run, client)
+        own = would_be_play(checkpoint, settings, self.run.host.environ)
+        self.what = replace(self.what, own_sandbox=own)
         price, before, tested = self.what.price, 0, None
         if self.answered is not None:
             price, before = max(price, checkpoint.top_price), self.answered.price
@@ -188,6 +194,8 @@ class _Stages:
         run, begun = self.run, array("q")
         try:
             _must_stand(run.checkpoint, quote)
+            note_purchase(run.checkpoint, run.settings, run.host.environ)
+            pool.governor.switch.money = label_play(is_play(run.checkpoint))
             set_cap(run)
             run.checkpoint.put(ASKED_PRICE, str(quote.price))
             forget_gone(run.checkpoint)
@@ -237,7 +245,8 @@ async def _collected_by(run: Session, pool: Pool, begun: Sequence[int]) -> None:
 
 def _watched(run: Session) -> Callable[[Snapshot], None]:
     """Who is shown the pool's numbers: the person, and those who look from elsewhere."""
-    person, live = run.host.watch(sum(run.checkpoint.counts().by_state.values())), run.live
+    total, live = sum(run.checkpoint.counts().by_state.values()), run.live
+    person = run.host.watch(total, play=is_play(run.checkpoint))
 
     def show(now: Snapshot) -> None:
         if person is not None:

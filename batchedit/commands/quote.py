@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..core.errors import BatcheditError, PriceRoseError, StoppedError
-from ..core.money import format_usd
+from ..core.money import format_usd, label_play
 from ..planning.plan import Plan
 from .canary import CanaryReport
 from .order import Order
@@ -77,7 +77,7 @@ def objection(quote: Quote) -> BatcheditError | None:
 
 def price_rose(quote: Quote) -> PriceRoseError:
     """A picture is dearer than what was said yes to."""
-    now, before = format_usd(quote.price), format_usd(quote.price_before)
+    now, before = format_usd(quote.price), f"{format_usd(quote.price_before)}{label_play(quote.what.play)}"
     return PriceRoseError(
         f"a picture costs {now}, and the yes was for {before}; the other {quote.count:,} were not bought",
         hint=f"the same command goes on at {now} a picture; --price USD says how much one may cost",

@@ -18,7 +18,7 @@ from ..ledger.register import Register, is_run
 from ..manifest.read import FormKind, Manifest
 from ..manifest.sheets import load_parquet
 from ..planning.gone_runs import note_gone
-from ..planning.intake import IntakeRequest, bought_anywhere, take_in_manifest
+from ..planning.intake import IntakeRequest, InvalidRowsError, bought_anywhere, take_in_manifest
 from ..planning.other_runs import OtherRuns
 from ..planning.plan import Plan, plan_of_the_rest, sampled
 from ..planning.previous import load_previous_run
@@ -31,6 +31,7 @@ from ..settings.model import Settings
 from .file_store import give_pictures, objects_at
 from .host import Host
 from .kept_settings import Given
+from .play import would_be_play
 from .purchase import buy
 from .reading import run_here
 from .session import Session, again, opened
@@ -92,7 +93,11 @@ async def _intake(run: Session, manifest: Manifest, source: Path, content: str |
     keep = partial(give_pictures, objects) if objects is not None else None
     request = IntakeRequest(manifest, source, folder, settings, model, content, links, others, keep)
     with host.step(CHECKING) as told:
-        what = await to_thread.run_sync(take_in_manifest, run.checkpoint, request, host.stop, told)
+        try:
+            what = await to_thread.run_sync(take_in_manifest, run.checkpoint, request, host.stop, told)
+        except InvalidRowsError as error:
+            error.plan = replace(error.plan, own_sandbox=would_be_play(run.checkpoint, settings, host.environ))
+            raise
     return sampled(what, sample)
 
 

@@ -26,6 +26,7 @@ from ..manifest.rows import Form, FormKind
 from ..results.report import UNDER_WAY, Report, cap_for_rest, cap_needed, commands, make_report
 from ..run_folder import RunFolder, near, never_began
 from ..settings.model import SANDBOX
+from .play import is_play
 from .store import need_psycopg
 from .store_words import store_words
 
@@ -64,6 +65,7 @@ class Listed:
     to_buy: int = 0
     left: int = 0
     money: Money = field(default_factory=Money)
+    play: bool = False
     used_at: float = 0.0
     aim: str = ""
     command: str = ""
@@ -77,7 +79,7 @@ class Listed:
             "folder": str(self.folder.absolute()),
             "source": self.source or None,
             "service": self.service or None,
-            "play_money": self.service == SANDBOX,
+            "play_money": self.play,
             "model": self.model or None,
             "state": self.state.replace(" ", "_"),
             "why": self.why or None,
@@ -124,6 +126,7 @@ def _of_store(run: RunOfStore, store: Sequence[str]) -> Listed:
         counts=run.counts,
         to_buy=run.counts.of(State.PLANNED),
         money=run.money,
+        play=run.service == SANDBOX,
         used_at=run.used_at,
     )
     if run.workers:
@@ -185,6 +188,7 @@ def _of(checkpoint: Book, folder: RunFolder, told: Listed) -> Listed:
         to_buy=checkpoint.to_buy(),
         left=sum(checkpoint.left_to_others().values()),
         money=report.money,
+        play=is_play(checkpoint),
         used_at=max(told.used_at, checkpoint.last_event_at()),
     )
     if process:

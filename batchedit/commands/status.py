@@ -6,8 +6,8 @@ from ..ledger.book import Book
 from ..ledger.opening import reading
 from ..results.report import Report, cap_needed, make_report
 from ..run_folder import RunFolder, form_of_run
-from ..settings.model import SANDBOX
 from .kept_settings import Given
+from .play import is_play
 from .reading import as_it_stands, run_here, run_to_read
 from .slowed import kept
 from .store_words import store_words
@@ -40,5 +40,5 @@ def report_of(checkpoint: Book, folder: RunFolder) -> Report:
         cap_needed=needed,
         slowed=slowed,
         store=store_words(checkpoint),
-        play=checkpoint.get("service") == SANDBOX,
+        play=is_play(checkpoint),
     )

@@ -48,6 +48,11 @@ class BatcheditError(Exception):
         self.lines = (message, *details)
         self.hint = hint
 
+    def add(self, text: str) -> None:
+        """Say ``text`` behind the message."""
+        self.lines = (f"{self.lines[0]}{text}", *self.lines[1:])
+        self.args = ("\n".join(self.lines),)
+
 
 class UsageError(BatcheditError):
     code = 64

@@ -41,7 +41,7 @@ class Plan:
     the sheet's own numbers; ``row_word`` is what those count. ``strange``: a run that is not known to be this person's.
     ``forgotten`` jobs were bought in it after its checkpoint, an older copy, was made. ``gone`` are folders in which runs of
     this sheet were that are not there now. A job gives at most ``outputs``
-    pictures, and its ``price`` is for so many.
+    pictures, and its ``price`` is for so many. ``own_sandbox``: the service is a sandbox that this person started.
     """
 
     source: str
@@ -85,6 +85,12 @@ class Plan:
     forgotten: int = 0
     gone: Sequence[str] = ()
     outputs: int = 1
+    own_sandbox: bool = False
+
+    @property
+    def play(self) -> bool:
+        """Is its money play money? That is for the label behind a sum alone."""
+        return self.is_rehearsal or self.own_sandbox
 
     def objection(self) -> BatcheditError | None:
         """Why a yes that was said before the plan was seen (``--yes``, a program's call) does not hold for it."""
@@ -131,7 +137,7 @@ class Plan:
         if self.balance is None or not self.to_buy or self.balance >= max(1, self.estimate):
             return tuple(self.warnings)
         comes_to = f"; what is to be bought comes to {format_usd(self.estimate)}" if self.price else ""
-        unpayable = f"the account's balance is {format_usd(self.balance)}{comes_to}{label_play(self.is_rehearsal)}"
+        unpayable = f"the account's balance is {format_usd(self.balance)}{comes_to}{label_play(self.play)}"
         return (*self.warnings, unpayable)
 
 

@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 import anyio
 
-from ..core.errors import BatcheditError, StoppedError
+from ..core.errors import BatcheditError, BudgetReachedError, PriceRoseError, StoppedError
 from ..core.model import Record, State
 from ..ports import Observer
 from .signal import Signal
@@ -42,11 +42,14 @@ DEFAULT_STOP_RULE = StopRule()
 
 
 class Switch:
-    """``halted`` is why buying has stopped, None while it goes on. ``changed`` is given when a pause ends."""
+    """``halted`` is why buying has stopped, None while it goes on. ``changed`` is given when a pause ends. ``money`` is what
+    stands behind a reason that names sums: which money they are of.
+    """
 
     def __init__(self, stop_rule: StopRule, *, observer: Observer, changed: Signal) -> None:
         self.halted: BatcheditError | None = None
         self.paused = False
+        self.money = ""
         self._stop_rule = stop_rule
         self._observer = observer
         self._changed = changed
@@ -57,6 +60,8 @@ class Switch:
         """Stop buying. The first reason stands; all waits for something to buy are cancelled."""
         if self.halted is not None:
             return
+        if isinstance(reason, BudgetReachedError | PriceRoseError):
+            reason.add(self.money)
         self.halted = reason
         self._observer.note("halted", str(reason))
         for scope in list(self._scopes):

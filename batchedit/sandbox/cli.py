@@ -4,7 +4,8 @@ import argparse
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -24,7 +25,17 @@ class _Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"{self.prog}: {message}\n")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+Known = Callable[[int], AbstractContextManager[str]]
+"""Called with the port once that is bound: for as long as the block lasts commands know the sandbox as this person's own.
+Yields why they do not, "" if they do.
+"""
+
+
+def _unknown(_: int) -> AbstractContextManager[str]:
+    return nullcontext("it was not started as `batchedit sandbox`")
+
+
+def main(argv: Sequence[str] | None = None, known: Known = _unknown) -> int:
     """Serve until SIGINT (returns 130) or SIGTERM (143); 64: a wrong option, 69: port or state file cannot be had."""
     parser = _parser()
     options = vars(parser.parse_args(argv))
@@ -43,14 +54,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as reason:
         sys.stderr.write(f"{parser.prog}: cannot listen on port {config.port}: {reason}\n")
         return UNAVAILABLE
-    sys.stdout.write(f"sandbox listening on {sandbox.url}\n")
-    sys.stdout.write("what is bought from it is play money, also where a command says dollars alone\n")
-    sys.stdout.write(f"  → to buy from it, give a command --base-url {sandbox.url} and any token\n")
-    sys.stdout.flush()
     try:
-        return 128 + _wait_for_signal()
+        with known(sandbox.port) as unlabelled:
+            sys.stdout.write(f"sandbox listening on {sandbox.url}\n")
+            sys.stdout.write(f"what is bought from it is play money, {_labelled(unlabelled)}\n")
+            sys.stdout.write(f"  → to buy from it, give a command --base-url {sandbox.url} and any token\n")
+            sys.stdout.flush()
+            return 128 + _wait_for_signal()
     finally:
         sandbox.close()
+
+
+def _labelled(why_not: str) -> str:
+    if not why_not:
+        return "and is labelled so by your commands while this goes on"
+    return f"though commands say dollars alone: {why_not}"
 
 
 def _wait_for_signal() -> int:

@@ -15,10 +15,10 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ..commands.carry import Unattended
-from ..commands.config import config
 from ..commands.deliver import deliver
 from ..commands.doubt import doubt
 from ..commands.morning import LISTED, LONGEST_NOTE, list_delivery, list_doubts, list_rejected, write_note
+from ..commands.play import run_is_play
 from ..core.errors import BatcheditError
 from ..disk import is_plain_file
 from ..review.json_body import BadRequestError
@@ -50,11 +50,11 @@ class Morning:
         """The list as it is now."""
         folder = await self._folders.find(request)
         told = await to_thread.run_sync(read, folder)
-        _, settings, _ = await to_thread.run_sync(config, str(folder), {})
+        play = await to_thread.run_sync(run_is_play, folder)
         run = request.path_params["run"]
         zips = [path.name for path in _zips(folder)]
         data = {"run": run, "name": folder.name, "told": told, "listed": LISTED, "zips": zips}
-        return page(request, name, play=settings.sandbox, **data)
+        return page(request, name, play=play, **data)
 
     async def give_up(self, request: Request, told: Payload) -> Payload:
         """One in doubt is given up: it counts as not bought, and nothing is sent."""

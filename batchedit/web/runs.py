@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..commands.config import config
 from ..commands.course import course
 from ..commands.live import LiveState, live
+from ..commands.play import run_is_play
 from ..commands.wishes import wish
 from ..core.errors import BatcheditError
 from ..core.money import MICRO
@@ -44,9 +44,9 @@ class Runs:
         """How it stands now; the page asks on."""
         folder = await self._folders.find(request)
         now = await to_thread.run_sync(live, str(folder))
-        _, settings, _ = await to_thread.run_sync(config, str(folder), {})
+        play = await to_thread.run_sync(run_is_play, folder)
         told = _told(now)
-        return page(request, "run", play=settings.sandbox, run=request.path_params["run"], now=told, name=folder.name)
+        return page(request, "run", play=play, run=request.path_params["run"], now=told, name=folder.name)
 
     async def live(self, request: Request) -> Payload:
         """Once a second while somebody looks."""

@@ -67,7 +67,7 @@ def _run(run: Listed) -> dict[str, Any]:
         "total": total,
         "failed": run.counts.of(State.FAILED),
         "money": run.money,
-        "play": run.service == "sandbox",
+        "play": run.play,
         "used_at": run.used_at,
         "why": run.why if run.state not in {"running", "done"} else "",
     }

@@ -29,6 +29,15 @@ def test_each_sum_of_a_rehearsal_is_labelled(tmp_path: Path) -> None:
     assert [line for line in sums if "(play money)" not in line] == []
 
 
+def test_a_cap_that_is_reached_is_labelled_too(tmp_path: Path) -> None:
+    """What was spent stood in the reason as if it were real money."""
+    manifest(tmp_path / "m.csv", 3)
+    ran = inside("run", "m.csv", "--sandbox", "--max-cost", "0.05", cwd=tmp_path, code=75)
+    said = [*ran.stderr.splitlines(), *ran.stdout.splitlines()]
+    assert any("the budget is used up" in line for line in said)
+    assert [line for line in said if "$" in line and "(play money)" not in line] == []
+
+
 def test_a_price_that_no_catalogue_tells_is_the_last_one_known() -> None:
     assert dearer(0, "", 40_000) == (40_000, LAST_KNOWN)
     assert dearer(30_000, "the catalogue", 40_000) == (40_000, "charged before")

@@ -28,6 +28,13 @@ def test_state_and_time_left_are_what_stays_when_there_is_little_room() -> None:
     assert described(Snapshot(Counts({}), Money())) == ""
 
 
+def test_the_first_sum_is_labelled_also_where_nothing_is_spent_yet() -> None:
+    """A rehearsal's first seconds read as real money: the label stood behind what was spent alone."""
+    told = Snapshot(Counts({State.WAITING: 1}), Money(held=40_000, cancellable=40_000))
+    assert described(told, play=True) == "1 under way · $0.04 play money reserved · $0.04 cancellable"
+    assert described(told) == "1 under way · $0.04 reserved · $0.04 cancellable"
+
+
 @pytest.mark.parametrize("columns", [40, 60, 80, 200])
 def test_the_bar_breaks_no_word_and_no_line(columns: int) -> None:
     screen = io.StringIO()

@@ -1,0 +1,93 @@
+"""Whose money is play money: the label behind each sum, and nothing else.
+
+It is play money where the sandbox stands in for the service (``--sandbox``), and where the service is a sandbox that this
+person started (``batchedit sandbox``), which ``ledger.own_sandbox`` finds out without asking it. Whether anything is bought,
+asked or sent does not depend on it.
+
+A command that reads a run has no service at hand, so each purchase notes down in the run whether it was made there. One that
+was not takes the label off for good: who reads it must never believe that nothing was paid. In a store it is left off, for
+its workers are on other machines, where the same address is another service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..core.errors import BatcheditError
+from ..core.model import Money
+from ..ledger.book import Book
+from ..ledger.facts import HasFacts
+from ..ledger.opening import reading
+from ..ledger.own_sandbox import HOST, is_listening
+from ..ledger.register import CHECKPOINT, is_run
+from ..runcomfy.urls import origin
+from ..settings.model import SANDBOX, Settings
+
+PLAY = "play_money"
+"""The fact of a run: ``yes`` if all its purchases were made at this person's own sandbox, ``no`` if one was not."""
+_YES, _NO = "yes", "no"
+
+
+def at_own_sandbox(settings: Settings, environ: Mapping[str, str]) -> bool:
+    """Does the base URL lead to a sandbox of this person's that listens now?"""
+    port = None if settings.sandbox or settings.store else _port_here(settings.base_url)
+    return port is not None and is_listening(port, environ)
+
+
+def is_play(found: HasFacts) -> bool:
+    """Is the money of this run play money, as far as it went?"""
+    service = found.get("service") or ""
+    if service == SANDBOX:
+        return True
+    return found.get(PLAY) == _YES and not found.get("store") and _port_here(service) is not None
+
+
+def run_is_play(folder: Path) -> bool:
+    """The same of the run in ``folder``; False where it can't be read."""
+    try:
+        with reading(folder / CHECKPOINT) as checkpoint:
+            return is_play(checkpoint)
+    except BatcheditError:
+        return False
+
+
+def would_be_play(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) -> bool:
+    """Is it play money if the run buys now?"""
+    return settings.sandbox or (at_own_sandbox(settings, environ) and _may_be(checkpoint))
+
+
+def plan_is_at_own_sandbox(folder: Path, settings: Settings, environ: Mapping[str, str]) -> bool:
+    """Would the run in ``folder``, if there is one, buy with play money at a sandbox of this person's?"""
+    if not at_own_sandbox(settings, environ):
+        return False
+    if not is_run(folder):
+        return True
+    with reading(folder / CHECKPOINT) as checkpoint:
+        return _may_be(checkpoint)
+
+
+def note_purchase(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) -> None:
+    """The run buys from here on, or takes in what was bought elsewhere."""
+    if settings.sandbox or checkpoint.get("store"):
+        return
+    told = _YES if would_be_play(checkpoint, settings, environ) else _NO
+    if checkpoint.get(PLAY) != told:
+        checkpoint.put(PLAY, told)
+
+
+def _may_be(checkpoint: Book) -> bool:
+    """Is nothing in the run that was bought elsewhere?"""
+    if checkpoint.get("store"):
+        return False
+    return checkpoint.get(PLAY) == _YES or _nothing_bought(checkpoint.money())
+
+
+def _nothing_bought(money: Money) -> bool:
+    return not (money.spent or money.held or money.in_flight or money.doubts or money.uncollected or money.guesses)
+
+
+def _port_here(base_url: str) -> int | None:
+    """The port of this machine that it leads to as a sandbox says it, None for any other address."""
+    place = origin(base_url.strip().rstrip("/"))
+    return place[2] if place is not None and place[:2] == ("http", HOST) else None

@@ -1,0 +1,218 @@
+"""A sandbox that this person started is known as one without being asked: its money is labelled, no other service's is."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from batchedit.commands.play import is_play
+from batchedit.ledger.own_sandbox import is_listening, listening
+from batchedit.sandbox import SandboxConfig, serve
+from tests.e2e.test_terminal import at_a_terminal
+from tests.support.cli import inside, manifest, start
+
+LABEL = "play money"
+
+
+@contextmanager
+def own_sandbox(cwd: Path, *options: object) -> Iterator[str]:
+    """`batchedit sandbox` as a process of this person's; its address."""
+    process = start("sandbox", "--latency", "0.1", "--plain-files", 4_000, *options, cwd=cwd)
+    try:
+        assert process.stdout is not None
+        first, second, _ = (process.stdout.readline() for _ in range(3))
+        assert "labelled so by your commands" in second, second
+        yield first.split()[-1]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+
+
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])
+
+
+def sums(text: str) -> list[str]:
+    """The lines of a screen that name a sum; what the terminal is told besides is left out."""
+    shown = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
+    return [line for line in re.split(r"[\r\n]+", shown) if re.search(r"\$\d", line)]
+
+
+def unlabelled(text: str) -> list[str]:
+    return [line for line in sums(text) if LABEL not in line]
+
+
+def said_of(run: str, cwd: Path) -> tuple[str, set[bool]]:
+    """What the commands say that read a run, and what they tell programs."""
+    said = [inside(*words, cwd=cwd).stdout for words in (("status", run), ("runs",), ("audit", run))]
+    inside("gallery", run, cwd=cwd)
+    page = (cwd / "outputs" / run / "gallery.html").read_text(encoding="utf-8")
+    said += re.findall(r"[^<>]*[$][0-9.]+ spent[^<>]*", page)
+    status = json.loads(inside("status", run, "--json", cwd=cwd).stdout)
+    runs = json.loads(inside("runs", "--json", cwd=cwd).stdout)
+    report = json.loads((cwd / "outputs" / run / "report.json").read_text(encoding="utf-8"))
+    return "\n".join(said), {
+        status["report"]["play_money"],
+        report["play_money"],
+        *(r["play_money"] for r in runs["runs"]),
+    }
+
+
+def test_each_sum_at_a_sandbox_of_ones_own_is_labelled(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 4)
+    with own_sandbox(tmp_path, "--balance", "0.10") as url:
+        plan = inside("plan", "m.csv", "--base-url", url, cwd=tmp_path).stdout
+        assert len(sums(plan)) >= 2, plan
+        assert unlabelled(plan) == []
+        assert json.loads(inside("plan", "m.csv", "--base-url", url, "--json", cwd=tmp_path).stdout)["play_money"]
+    with own_sandbox(tmp_path, "--port", port_of(url)):
+        dialogue = (("Buy 1 first for about $0.04 (play money)?", "y\n"), ("Buy the other 3", "y\n"))
+        arguments = ["run", "m.csv", "--base-url", url, "--canary", "1", "--max-cost", "1"]
+        shown, code = at_a_terminal(arguments, tmp_path, *dialogue)
+        assert code == 0, shown
+        assert unlabelled(shown) == []
+        assert "· $0.16 play money" in shown, "the bar says it"
+        assert "the service is the sandbox that you started" in shown
+        said, told = said_of("m", tmp_path)
+        assert (unlabelled(said), told) == ([], {True})
+    assert len(sums(said)) >= 4
+    said, told = said_of("m", tmp_path)
+    assert (unlabelled(said), told) == ([], {True}), "a run knows it also when the sandbox has ended"
+
+
+def test_another_server_at_the_port_of_a_sandbox_that_ended_is_not_labelled(tmp_path: Path) -> None:
+    """A service that costs money listens where the sandbox did. From its first purchase on nothing of the run is labelled,
+    and never again: what was spent is real in part.
+    """
+    manifest(tmp_path / "m.csv", 2)
+    with own_sandbox(tmp_path) as url:
+        inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
+    manifest(tmp_path / "m.csv", 4)
+    with serve(SandboxConfig(port=port_of(url), latency="0.1", plain_files=4_000)):
+        plan = inside("plan", "m.csv", "--base-url", url, cwd=tmp_path).stdout
+        assert len(unlabelled(plan)) == len(sums(plan)) > 0
+        refused, _ = at_a_terminal(
+            ["run", "m.csv", "--base-url", url], tmp_path, ("Buy 2 pictures for about $0.08?", "n\n")
+        )
+        assert LABEL not in refused
+        assert said_of("m", tmp_path)[1] == {True}, "nothing was bought there yet"
+        bought = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
+        assert LABEL not in bought.stdout + bought.stderr
+        said, told = said_of("m", tmp_path)
+        assert (LABEL in said, told) == (False, {False})
+    manifest(tmp_path / "m.csv", 5)
+    with own_sandbox(tmp_path, "--port", port_of(url)):
+        again = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
+        assert LABEL not in again.stdout + again.stderr
+        assert said_of("m", tmp_path)[1] == {False}
+
+
+def test_a_start_that_could_buy_nothing_leaves_the_label_to_the_next(tmp_path: Path) -> None:
+    """Somebody types the command before the sandbox is there."""
+    manifest(tmp_path / "m.csv", 1)
+    with own_sandbox(tmp_path) as url:
+        pass
+    inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=None)
+    assert not json.loads(inside("status", "m", "--json", cwd=tmp_path).stdout)["report"]["play_money"]
+    with own_sandbox(tmp_path, "--port", port_of(url)):
+        ran = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
+    assert unlabelled(ran.stdout + ran.stderr) == []
+    assert said_of("m", tmp_path)[1] == {True}
+
+
+def test_another_port_and_another_name_for_this_machine_are_not_labelled(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 1)
+    with own_sandbox(tmp_path) as url, serve(SandboxConfig(latency="0")) as other:
+        for address in (other.url, f"http://localhost:{port_of(url)}", f"http://127.0.0.2:{port_of(other.url)}"):
+            plan = inside("plan", "m.csv", "--base-url", address, "--price", "0.04", cwd=tmp_path).stdout
+            assert sums(plan)
+            assert LABEL not in plan, address
+        assert LABEL in inside("plan", "m.csv", "--base-url", f"{url}/v1", cwd=tmp_path).stdout
+
+
+def test_two_of_ones_own_and_one_that_was_killed(tmp_path: Path, state_folder: Path) -> None:
+    """The system gives the lock back with the process, however it ended; the file that stays proves nothing."""
+    process = start("sandbox", cwd=tmp_path)
+    assert process.stdout is not None
+    port = port_of(process.stdout.readline().strip())
+    with own_sandbox(tmp_path) as url:
+        assert is_listening(port, os.environ)
+        assert is_listening(port_of(url), os.environ)
+        process.kill()
+        process.communicate(timeout=20)
+        assert list(state_folder.glob(f"sandbox-{port}-*.lock")), "a stale file"
+        assert not is_listening(port, os.environ)
+        assert is_listening(port_of(url), os.environ)
+
+
+def test_who_asks_at_the_same_moment_is_not_taken_for_a_sandbox(state_folder: Path) -> None:
+    with listening(4711, os.environ) as why:
+        assert why == ""
+    (path,) = state_folder.glob("sandbox-4711-*.lock")
+    with path.open("rb+") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH | fcntl.LOCK_NB)  # as a command that asks does
+        assert not is_listening(4711, os.environ)
+
+
+@pytest.mark.parametrize("spoilt", ["folder", "file", "link", "second name"])
+def test_a_lock_that_somebody_else_may_hold_proves_nothing(state_folder: Path, spoilt: str) -> None:
+    with listening(4711, os.environ):
+        (path,) = state_folder.glob("sandbox-4711-*.lock")
+        assert is_listening(4711, os.environ)
+        if spoilt == "folder":
+            state_folder.chmod(0o777)
+        elif spoilt == "file":
+            path.chmod(0o644)
+        else:
+            kept = path.rename(state_folder / "kept")
+            path.symlink_to(kept) if spoilt == "link" else path.hardlink_to(kept)
+        assert not is_listening(4711, os.environ)
+
+
+def test_a_sandbox_whose_lock_can_not_be_had_says_so(tmp_path: Path, state_folder: Path) -> None:
+    state_folder.chmod(0o777)
+    process = start("sandbox", cwd=tmp_path)
+    assert process.stdout is not None
+    first, second = process.stdout.readline(), process.stdout.readline()
+    assert httpx.get(f"{first.split()[-1]}/_sandbox/ledger", trust_env=False).status_code == 200
+    process.terminate()
+    process.communicate(timeout=20)
+    assert "though commands say dollars alone" in second
+    assert "open to other people" in second
+
+
+def test_the_label_is_left_off_in_a_store_and_at_any_address_that_is_none_of_ours() -> None:
+    """A run's own word is not enough: whoever made the folder may have written it."""
+    told = {"play_money": "yes", "service": "http://127.0.0.1:8765"}
+    assert is_play(_Facts(told))
+    assert not is_play(_Facts(told | {"play_money": "no"}))
+    assert not is_play(_Facts(told | {"store": "postgresql://db"}))
+    for service in ("https://model-api.runcomfy.net", "https://127.0.0.1:8765", "http://localhost:8765", ""):
+        assert not is_play(_Facts(told | {"service": service}))
+
+
+class _Facts:
+    def __init__(self, told: dict[str, str]) -> None:
+        self._told = told
+
+    def get(self, name: str, /) -> str | None:
+        return self._told.get(name)
+
+
+def test_a_minute_line_and_a_message_and_a_doubt_are_labelled(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 2)
+    with own_sandbox(tmp_path, "--fault", "submit:drop_after=first:1") as url:
+        ran = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=76)
+        doubt = inside("doubt", "m", cwd=tmp_path, code=76).stdout
+    assert unlabelled(ran.stdout + ran.stderr) == []
+    assert sums(doubt)
+    assert unlabelled(doubt) == []
