@@ -7,9 +7,65 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import BashComplete, CompletionItem, add_completion_class, split_arg_string
 
 from ..core.errors import BatcheditError
+
+
+class WholeWords(BashComplete):
+    """bash breaks ``image=Photo`` into three words and puts what it is given in the place of the last: it is asked for the
+    line, told the part behind the break, and a blank in a column's name is quoted.
+    """
+
+    source_template = r"""
+%(complete_func)s() {
+    local IFS=$'\n' response completion type value
+    local line="${COMP_LINE:0:COMP_POINT}"
+    local typed="${line##*[[:space:]]}" before=""
+    if [[ $typed != [\'\"]* && $COMP_WORDBREAKS == *=* ]]; then
+        before="${typed%%"${typed##*=}"}"
+        [[ $typed == -* ]] && before="${before#*=}"
+    fi
+
+    response=$(env COMP_WORDS="$line" %(complete_var)s=bash_complete $1)
+
+    for completion in $response; do
+        IFS=',' read -r type value <<< "$completion"
+
+        if [[ $type == 'dir' ]]; then
+            COMPREPLY=()
+            compopt -o dirnames
+        elif [[ $type == 'file' ]]; then
+            COMPREPLY=()
+            compopt -o default
+        elif [[ $type == 'plain' ]]; then
+            value="${value#"$before"}"
+            if [[ $typed != [\'\"]* && $value == *[!a-zA-Z0-9_./,:=@%%+-]* ]]; then
+                printf -v value %%q "$value"
+            fi
+            COMPREPLY+=("$value")
+        fi
+    done
+
+    return 0
+}
+
+%(complete_func)s_setup() {
+    complete -o nosort -F %(complete_func)s %(prog_name)s
+}
+
+%(complete_func)s_setup;
+"""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """The words of the line up to the cursor, and the last one where it is not ended yet."""
+        line = os.environ["COMP_WORDS"]
+        words = split_arg_string(line)
+        begun = words.pop() if words and not line[-1:].isspace() else ""
+        return words[1:], begun
+
+
+add_completion_class(WholeWords)
 
 
 def complete_run(_: click.Context, __: click.Parameter, begun: str) -> list[CompletionItem]:

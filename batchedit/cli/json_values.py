@@ -116,6 +116,7 @@ def doubt_value(report: DoubtReport) -> dict[str, Any]:
     """Of ``doubt``: what is still open, what was decided just now; ``report`` after a purchase, else None."""
     return {
         "folder": str(report.folder.absolute()),
+        "play_money": report.play,
         "adopted": report.adopted,
         "written_off": report.written_off,
         "open": [_doubt(doubt) for doubt in report.open],
@@ -142,6 +143,7 @@ def audit_value(folder: str, found: Audit) -> dict[str, Any]:
     """Of ``audit``: sums over the whole log, and what does not fit. ``job`` 0 is the run as a whole."""
     return {
         "folder": folder,
+        "play_money": found.play,
         "clean": found.clean,
         "jobs": found.jobs,
         "events": found.events,

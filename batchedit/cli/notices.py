@@ -46,7 +46,7 @@ def canary_waits(quote: Quote) -> dict[str, Any]:
     price = f" for about {format_usd(quote.estimate)}{_play(quote)}" if quote.price else ""
     spent = f"{format_usd(canary.cost)} spent{_play(quote)}"
     lines = [
-        f"{_name(folder)}: {canary.done:,} of the first {canary.jobs:,} are there, {spent}",
+        f"{_name(folder)}: {canary.done:,} of the first {canary.jobs:,} {'is' if canary.jobs == 1 else 'are'} there, {spent}",
         f"The other {quote.count:,} wait for your yes{price}.",
         *(f"problem: {problem}" for problem in canary.problems[:3]),
         f"→ look at them: {folder.absolute()}/files",

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from ..commands.bar import minutes
 from ..commands.canary import CanaryReport
 from ..commands.doubt import DoubtReport
 from ..commands.doubts import Doubt
@@ -273,7 +274,7 @@ def canary_text(canary: CanaryReport, run: Path, *, play: bool = False) -> str:
         lines.append(
             f"  the rest  {number(canary.remaining, 'picture')}: about {format_usd(canary.remaining * canary.price)}"
             f"{label_play(play)}"
-            f" and {rest / 60:.0f} minutes"
+            f" and {minutes(max(1, rest))}"
         )
     lines += [f"  picture   {file}" for file in canary.files[:SHOWN_ROWS]]
     if canary.files:
@@ -307,7 +308,7 @@ def doubt_text(report: DoubtReport) -> str:
         lines += [line for doubt in uncollected for line in _doubt_lines(doubt, play=report.play)]
     lines += [f"  → {aim}: {command}" for aim, command in _doubt_commands(report, in_doubt, uncollected)]
     if in_doubt:
-        lines.append("  → it was bought, and you found its id: the same with --request-id ROW=ID")
+        lines.append(f"  → it was bought, and you found its id: {_adopting(report, in_doubt[0])}")
     return as_lines(lines)
 
 
@@ -328,6 +329,11 @@ def _doubt_commands(
             f"give {_called(doubt)} up{more}",
             to_type("doubt", run, "--write-off", _name(doubt, report), *report.store),
         )
+
+
+def _adopting(report: DoubtReport, doubt: Doubt) -> str:
+    """With ``ID`` for the id, which nobody knows here."""
+    return to_type("doubt", report.folder, "--request-id", f"{_name(doubt, report)}=ID", *report.store)
 
 
 def _called(doubt: Doubt) -> str:

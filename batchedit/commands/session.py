@@ -178,7 +178,7 @@ def _came_to(report: Report | None) -> dict[str, Any]:
     if report is None:
         return {"exit_code": 0}
     told = report.as_json()
-    return {name: told[name] for name in ("exit_code", "stopped", "jobs", "usd")}
+    return {name: told[name] for name in ("exit_code", "stopped", "jobs", "usd", "play_money")}
 
 
 def check_account_of(folder: RunFolder, account: str, settings: Settings) -> None:

@@ -143,11 +143,34 @@ def explained(schema: Mapping[str, Any]) -> dict[str, str]:
     required = set(schema.get("required", ()))
     found = {"sku": "Names the row and its files: your article number. Any text; 007 stays 007."}
     for name, spec in schema["properties"].items():
-        told = _KNOWN.get(name) or str(spec.get("description") or spec.get("title") or "An input of the model.")
+        told = _KNOWN.get(name) or str(spec.get("description") or spec.get("title") or _unnamed(spec))
         if options := spec.get("enum"):
             told = f"One of {', '.join(map(str, options))}; empty means {spec.get('default', 'the service’s choice')}."
+        else:
+            told = " ".join([told, *_range(spec)])
         found[name] = f"{told} {'Needed.' if name in required else 'May be left empty.'}"
     return found
+
+
+def _unnamed(spec: Mapping[str, Any]) -> str:
+    items = spec.get("items")
+    form = str(spec.get("format") or (items.get("format") if isinstance(items, Mapping) else "") or "")
+    return "A picture, given as in image." if form.startswith("image_uri") else "An input of the model."
+
+
+def _range(spec: Mapping[str, Any]) -> Iterator[str]:
+    """What a cell may hold, as far as the schema tells it."""
+    least, most = spec.get("minimum"), spec.get("maximum")
+    if least is not None and most is not None:
+        yield f"{least} to {most}."
+    elif least is not None:
+        yield f"At least {least}."
+    elif most is not None:
+        yield f"At most {most}."
+    if spec.get("maxItems"):
+        yield f"At most {spec['maxItems']}."
+    if (default := spec.get("default")) not in (None, "", []):
+        yield f"Empty means {default}."
 
 
 _KNOWN = {

@@ -158,7 +158,11 @@ def _channel(url: str) -> Any:
 
 def _by_apprise(url: str, content: dict[str, Any], pictures: Pictures) -> str:
     title, channel = f"batchedit: {content.get('run', '')}", _channel(url)
-    told = {"title": title, "body": str(content.get("text", ""))}
+    told = {
+        "title": title,
+        "body": str(content.get("text", "")),
+        "body_format": "text",
+    }  # else a mail takes it for HTML
     attached = _attached(pictures()) if any(server.attachment_support for server in channel) else None
     arrived = channel.notify(**told, attach=attached)
     if not arrived and attached:  # a mailbox may take no message of this size: the words matter more

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import fields
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None, known: Known = _unknown) -> int:
             **{**options, "models": dict(map(_model, options["models"])), "faults": tuple(options["faults"])}
         )
     except (ValueError, OSError) as reason:
-        sys.stderr.write(f"{parser.prog}: {reason}\n")
+        sys.stderr.write(f"{parser.prog}: {_as_typed(str(reason))}\n")
         return USAGE
     try:
         sandbox = RunningSandbox(config)
@@ -63,6 +64,13 @@ def main(argv: Sequence[str] | None = None, known: Known = _unknown) -> int:
             return 128 + _wait_for_signal()
     finally:
         sandbox.close()
+
+
+def _as_typed(reason: str) -> str:
+    """What is wrong with a setting, under the name of its option."""
+    name, colon, words = reason.partition(": ")
+    known = {field.name for field in fields(SandboxConfig)}
+    return f"--{name.replace('_', '-')}{colon}{words}" if colon and name in known else reason
 
 
 def _labelled(why_not: str) -> str:
@@ -124,8 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--image-shape", choices=("any", "string", "array"), help="the shape of `image` that is accepted")
     add(
         "--result-while-running",
-        metavar="state|4xx",
-        help="what /result of an unfinished job answers; a status may be named",
+        metavar="state|4xx|400005",
+        help="what /result of an unfinished job answers: its state, a status (404 too), or the code of not ready",
     )
     add("--done-word", choices=("completed", "succeeded"))
     add("--cancelled-word", choices=("cancelled", "canceled"))

@@ -84,7 +84,7 @@ class SandboxConfig:
         if self.at_once is not None and self.at_once < 1:
             raise ValueError(f"at_once: {self.at_once} is less than 1")
         if self.images_per_job < 1 or (self.images_per_job > 1 and self.outputs == "image"):
-            raise ValueError("images_per_job: 1 or more, and more than one needs outputs=images")
+            raise ValueError("images_per_job: 1 or more, and more than one needs --outputs images")
         for name in ("queue", "answer_after", "cost_after", "link_ttl", "plain_files", "keep_alive"):
             if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name}: {getattr(self, name)} is less than 0")

@@ -40,7 +40,7 @@ def shell(tmp_path: Path) -> dict[str, str]:
 def in_bash(folder: Path, env: dict[str, str], *words: str) -> list[str]:
     script = (
         'eval "$(_BATCHEDIT_COMPLETE=bash_source batchedit)"\n'
-        f'COMP_WORDS=("$@"); COMP_CWORD={len(words) - 1}; _batchedit_completion batchedit\n'
+        'COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}; _batchedit_completion batchedit\n'
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = subprocess.run(
@@ -65,7 +65,29 @@ def test_bash_completes_commands_and_options(tmp_path: Path, shell: dict[str, st
 def test_bash_completes_the_columns_of_the_sheet(tmp_path: Path, shell: dict[str, str]) -> None:
     assert in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--id", "s") == ["sku"]
     assert in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--fill-down", "sku,pr") == ["sku,prompt"]
-    assert in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--map", "image=Ph") == ["image=Photo link"]
+    assert in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--map", "image=Ph") == ["Photo\\ link"]
+    assert in_bash(tmp_path, shell, "batchedit", "plan", "spring.csv", "--map=image=Ph") == ["Photo\\ link"]
+
+
+def test_a_column_behind_its_field_was_not_completed_at_a_real_prompt_of_bash(
+    tmp_path: Path, shell: dict[str, str]
+) -> None:
+    """bash breaks a word at "=", which the function above was never given; and a blank made two words of a column's name."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        os.execvpe("bash", ["bash", "--norc", "-i"], shell | {"TERM": "dumb", "PS1": "> "})
+    try:
+        os.write(terminal, b'eval "$(_BATCHEDIT_COMPLETE=bash_source batchedit)"; echo rea""dy\n')
+        read_until(terminal, "ready")
+        os.write(terminal, b"batchedit plan spring.csv --map image=Ph\t")
+        read_until(terminal, "--map image=Photo\\ link ")
+        os.write(terminal, b"--map 'prompt=pr\t")
+        read_until(terminal, "--map 'prompt=prompt' ")
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        os.close(terminal)
 
 
 def test_bash_completes_runs_by_name_and_files(tmp_path: Path, shell: dict[str, str]) -> None:

@@ -103,7 +103,7 @@ def test_each_is_listed_with_row_time_what_was_seen_and_what_it_may_have_cost(ru
     assert str(submitted)[:10] in of_row_5
     for way in ("--buy-again 2", "--write-off 2"):
         assert f": batchedit doubt outputs/m {way}\n" in told
-    assert "the same with --request-id ROW=ID" in told
+    assert "found its id: batchedit doubt outputs/m --request-id 2=ID" in told
     assert run.sandbox.ledger()["submits_seen"] == 6
 
 

@@ -494,7 +494,7 @@ def test_an_id_that_was_pasted_is_collected(typist: Typist) -> None:
     with serve(SandboxConfig(**QUICK, faults=("submit:drop_after=at:1",))) as it:
         typist.do("run", "m.csv", *on(it), code=76)
         told = typist.do("doubt", "outputs/m", code=76).stdout
-        assert "the same with --request-id ROW=ID" in told
+        assert "found its id: batchedit doubt outputs/m --request-id 2=ID" in told
         (job,) = it.ledger(full=True)["requests"]
         typist.do("doubt", "outputs/m", "--request-id", f"2={job['request_id']}")
         typist.type(typist.way("to collect"))

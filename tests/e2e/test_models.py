@@ -39,6 +39,27 @@ def test_one_model_is_shown_with_its_inputs(tmp_path: Path) -> None:
     assert "there is no model acme/none" in wrong.stderr
 
 
+def test_an_input_that_the_schema_does_not_describe_says_what_it_may_be(tmp_path: Path) -> None:
+    """`models show` said "An input of the model." of a picture, and of a number from 0 to 1."""
+    schema = {
+        "type": "object",
+        "required": ["image"],
+        "properties": {
+            "image": {"type": "array", "format": "image_uris", "maxItems": 4},
+            "mask": {"type": "string", "format": "image_uri", "default": None},
+            "strength": {"type": "float", "minimum": 0, "maximum": 1, "default": 0.5},
+            "seed": {"type": "int", "minimum": 1, "default": None},
+        },
+    }
+    with serve(SandboxConfig(models={"lab/odd": schema})) as sandbox:
+        told = inside("models", "show", "lab/odd", "--base-url", sandbox.url, cwd=tmp_path).stdout
+    said = {line.split()[0]: " ".join(line.split()[1:]) for line in told.splitlines() if line.startswith("  ")}
+    assert said["image"].endswith("or with | between them. At most 4. Needed.")
+    assert said["mask"] == "A picture, given as in image. May be left empty."
+    assert said["strength"] == "An input of the model. 0 to 1. Empty means 0.5. May be left empty."
+    assert said["seed"] == "An input of the model. At least 1. May be left empty."
+
+
 def test_a_service_without_a_catalogue_names_what_comes_with_the_program(tmp_path: Path) -> None:
     with serve(SandboxConfig(catalogue=False)) as sandbox:
         told = inside("models", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr

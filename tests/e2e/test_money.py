@@ -301,7 +301,7 @@ def test_what_another_run_bought_of_a_canary_was_shown_as_its_own_and_took_half_
         again = run(nursery, sandbox, tmp_path, "--canary", 3, "--max-cost", "none").stderr
         assert "2 pictures were bought by the run in outputs/n and cost nothing here" in again
         assert "canary: 1 of 1 done, $0.04 spent" in again
-        assert "6 pictures: about $0.24 and 0 minutes" in again
+        assert "6 pictures: about $0.24 and 1 s" in again
         assert sandbox.ledger()["accepted"] == 9
         assert states(tmp_path) == {"done": 9}
         adds_up(tmp_path, sandbox)
@@ -316,7 +316,7 @@ def test_a_canary_that_other_runs_bought_whole_is_another_one(tmp_path: Path, nu
         nursery.run("run", "n.csv", *on(sandbox), cwd=tmp_path)
         again = run(nursery, sandbox, tmp_path, "--canary", 3, "--max-cost", "none").stderr
         assert "canary: 3 of 3 done, $0.12 spent" in again
-        assert "3 pictures: about $0.12 and 0 minutes" in again
+        assert "3 pictures: about $0.12 and 1 s" in again
         assert sandbox.ledger()["accepted"] == 9
         adds_up(tmp_path, sandbox)
 

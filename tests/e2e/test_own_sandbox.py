@@ -58,11 +58,13 @@ def said_of(run: str, cwd: Path) -> tuple[str, set[bool]]:
     page = (cwd / "outputs" / run / "gallery.html").read_text(encoding="utf-8")
     said += re.findall(r"[^<>]*[$][0-9.]+ spent[^<>]*", page)
     status = json.loads(inside("status", run, "--json", cwd=cwd).stdout)
+    asked = [json.loads(inside(verb, run, "--json", cwd=cwd).stdout)["play_money"] for verb in ("audit", "doubt")]
     runs = json.loads(inside("runs", "--json", cwd=cwd).stdout)
     report = json.loads((cwd / "outputs" / run / "report.json").read_text(encoding="utf-8"))
     return "\n".join(said), {
         status["report"]["play_money"],
         report["play_money"],
+        *asked,
         *(r["play_money"] for r in runs["runs"]),
     }
 

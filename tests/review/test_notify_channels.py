@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import email
 import json
+import socketserver
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -53,3 +56,49 @@ def test_a_channel_that_refuses_is_told_without_its_address(capfd: pytest.Captur
 def test_a_channel_that_nobody_knows_is_told_before_anything_is_bought() -> None:
     with pytest.raises(UsageError, match="knows no channel"):
         check_hook("nonsense://x")
+
+
+class _Mailbox(socketserver.StreamRequestHandler):
+    """As much of SMTP as a message needs; the text goes to the server's ``mails``."""
+
+    def handle(self) -> None:
+        self._say("220 here")
+        while line := self.rfile.readline().decode().strip():
+            word = line.upper().partition(" ")[0]
+            if word == "DATA":
+                self._say("354 go on")
+                told = b""
+                while (more := self.rfile.readline()) != b".\r\n":
+                    told += more
+                self.server.mails.append(told)  # type: ignore[attr-defined]
+            self._say({"QUIT": "221 bye"}.get(word, "250 well"))
+
+    def _say(self, text: str) -> None:
+        self.wfile.write(f"{text}\r\n".encode())
+
+
+def test_a_mail_was_one_line_and_what_the_service_said_was_html_in_it() -> None:
+    """A mail reader shows the HTML part, where the ends of lines are blanks: the message in the morning was one heap."""
+    text = "m has stopped\nwhy: <b>no</b> & so on\n→ to go on: batchedit run outputs/m"
+    with socketserver.TCPServer(("127.0.0.1", 0), _Mailbox) as box:
+        box.mails = []  # type: ignore[attr-defined]
+        thread = threading.Thread(target=box.serve_forever, daemon=True)
+        thread.start()
+        url = f"mailto://127.0.0.1:{box.server_address[1]}?from=a@lab.example&to=b@lab.example"
+        told = [notify(address, summary("m", None, text, "stopped")) for address in (url, f"{url}&format=html")]
+        box.shutdown()
+        thread.join()
+        mails = [email.message_from_bytes(mail) for mail in box.mails]  # type: ignore[attr-defined]
+    assert told == ["", ""]
+    assert [mail.get_content_type() for mail in mails] == ["text/plain", "multipart/alternative"]
+    plain, html = (_part(mail, kind) for mail, kind in zip(mails, ("text/plain", "text/html"), strict=True))
+    assert [line.strip() for line in plain.splitlines()] == text.splitlines()
+    assert html.count("<br/>") == 2
+    assert "<b>" not in html
+
+
+def _part(mail: Message, kind: str) -> str:
+    part = next(part for part in mail.walk() if part.get_content_type() == kind)
+    content = part.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    return content.decode()

@@ -43,7 +43,9 @@ def test_as_a_process_it_says_where_and_stops_when_told(tmp_path):
         (["--balance", "much"], "'much' is not an amount"),
         (["--model", "a/b"], "write ID=schema.json"),
         (["--model", "a/b=/no/such/file"], "No such file"),
-        (["--slots", "0"], "slots: 0"),
+        (["--slots", "0"], "--slots: 0"),
+        (["--images-per-job", "3"], "--images-per-job: 1 or more, and more than one needs --outputs images"),
+        (["--result-while-running", "no"], "--result-while-running: 'no' is not state"),
     ],
 )
 def test_wrong_options_are_a_message_and_exit_64(capsys, argv, words):
