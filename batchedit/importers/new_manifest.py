@@ -155,7 +155,9 @@ def explained(schema: Mapping[str, Any]) -> dict[str, str]:
 def _unnamed(spec: Mapping[str, Any]) -> str:
     items = spec.get("items")
     form = str(spec.get("format") or (items.get("format") if isinstance(items, Mapping) else "") or "")
-    return "A picture, given as in image." if form.startswith("image_uri") else "An input of the model."
+    if not form.startswith("image_uri"):
+        return "An input of the model."
+    return f"A picture: {_LINK}{_SEVERAL if spec.get('type') == 'array' else ''}"
 
 
 def _range(spec: Mapping[str, Any]) -> Iterator[str]:
@@ -173,11 +175,10 @@ def _range(spec: Mapping[str, Any]) -> Iterator[str]:
         yield f"Empty means {default}."
 
 
+_LINK = "an https:// link that opens without a login, or a file's path, seen from this sheet's folder."
+_SEVERAL = " Several: one a line, or with | between them."
 _KNOWN = {
-    "image": (
-        "The product's picture: an https:// link that opens without a login, or a file's path, seen from this sheet's "
-        "folder. Several: one a line, or with | between them."
-    ),
+    "image": f"The product's picture: {_LINK}{_SEVERAL}",
     "prompt": "What to make of it, in plain words, such as: make an ad for this mug, on a rainy window sill.",
 }
 

@@ -55,7 +55,8 @@ def test_an_input_that_the_schema_does_not_describe_says_what_it_may_be(tmp_path
         told = inside("models", "show", "lab/odd", "--base-url", sandbox.url, cwd=tmp_path).stdout
     said = {line.split()[0]: " ".join(line.split()[1:]) for line in told.splitlines() if line.startswith("  ")}
     assert said["image"].endswith("or with | between them. At most 4. Needed.")
-    assert said["mask"] == "A picture, given as in image. May be left empty."
+    link = "A picture: an https:// link that opens without a login, or a file's path, seen from this sheet's folder."
+    assert said["mask"] == f"{link} May be left empty."
     assert said["strength"] == "An input of the model. 0 to 1. Empty means 0.5. May be left empty."
     assert said["seed"] == "An input of the model. At least 1. May be left empty."
 
