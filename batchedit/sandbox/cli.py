@@ -19,6 +19,7 @@ from batchedit.sandbox.journal import StateError
 from batchedit.sandbox.server import RunningSandbox
 
 USAGE, UNAVAILABLE = 64, 69  # sysexits
+_LOOK_SECONDS = 0.2
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,7 +62,11 @@ def main(argv: Sequence[str] | None = None, known: Known = _unknown) -> int:
             sys.stdout.write(f"what is bought from it is play money, {_labelled(unlabelled)}\n")
             sys.stdout.write(f"  → to buy from it, give a command --base-url {sandbox.url} and any token\n")
             sys.stdout.flush()
-            return 128 + _wait_for_signal()
+            number = _wait_for_signal(sandbox)
+        if number is None:
+            sys.stderr.write(f"{parser.prog}: the server ended by itself\n")
+            return UNAVAILABLE
+        return 128 + number
     finally:
         sandbox.close()
 
@@ -79,8 +84,10 @@ def _labelled(why_not: str) -> str:
     return f"though commands say dollars alone: {why_not}"
 
 
-def _wait_for_signal() -> int:
-    """Block until SIGINT or SIGTERM arrives; its number."""
+def _wait_for_signal(sandbox: RunningSandbox) -> int | None:
+    """Block until SIGINT or SIGTERM arrives; its number. None once nothing listens any more: then nobody must be told that
+    the sandbox does.
+    """
     arrived: list[int] = []
     told = threading.Event()
 
@@ -90,11 +97,12 @@ def _wait_for_signal() -> int:
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        told.wait()
+        while not told.wait(_LOOK_SECONDS) and sandbox.listens:
+            pass
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return arrived[0]
+    return arrived[0] if arrived else None
 
 
 def _model(text: str) -> tuple[str, dict[str, Any]]:

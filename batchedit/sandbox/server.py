@@ -110,6 +110,11 @@ class RunningSandbox:
         if not self._server.listening.wait(10):
             raise RuntimeError("the sandbox did not start within 10 s")
 
+    @property
+    def listens(self) -> bool:
+        """Does the server go on?"""
+        return self._thread.is_alive()
+
     def ledger(self, *, full: bool = False) -> dict[str, Any]:
         """What `GET /_sandbox/ledger` says, without a call; it can still be read after `close()`."""
         return self._in_loop(lambda: self._desk.report(full=full))

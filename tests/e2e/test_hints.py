@@ -75,6 +75,10 @@ TABLE = {
         "cli/show.py",
         "to_type('doubt', run, '--write-off', _name(doubt, report), *report.store)",
     ): "test_doubt_names_a_job_that_it_takes",
+    (
+        "cli/show.py",
+        "to_type('doubt', report.folder, '--request-id', f'{_name(doubt, report)}=ID', *report.store)",
+    ): "test_an_id_that_was_pasted_is_collected",
     ("cli/show.py", "to_type('fetch', run, *report.store)"): "test_what_can_not_be_collected",
     ("cli/show.py", "to_type('fetch', report.folder, *report.store)"): "test_an_id_that_was_pasted_is_collected",
     ("runcomfy/token.py", "to_type('login')"): "test_who_has_no_token_is_told_how_to_keep_one",
@@ -493,10 +497,11 @@ def test_an_id_that_was_pasted_is_collected(typist: Typist) -> None:
     manifest(typist.folder / "m.csv", 1)
     with serve(SandboxConfig(**QUICK, faults=("submit:drop_after=at:1",))) as it:
         typist.do("run", "m.csv", *on(it), code=76)
-        told = typist.do("doubt", "outputs/m", code=76).stdout
-        assert "found its id: batchedit doubt outputs/m --request-id 2=ID" in told
+        typist.do("doubt", "outputs/m", code=76)
+        command = typist.way("found its id")
+        assert command == "batchedit doubt outputs/m --request-id 2=ID"
         (job,) = it.ledger(full=True)["requests"]
-        typist.do("doubt", "outputs/m", "--request-id", f"2={job['request_id']}")
+        typist.type(command.replace("=ID", f"={job['request_id']}"))
         typist.type(typist.way("to collect"))
         assert (typist.states(), bought(it)) == (["done"], 1)
 

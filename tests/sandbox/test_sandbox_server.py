@@ -35,6 +35,27 @@ def test_as_a_process_it_says_where_and_stops_when_told(tmp_path):
         assert f"--base-url {url}" in told
 
 
+@pytest.mark.process
+def test_a_server_that_ended_by_itself_ends_the_command_and_what_it_is_known_by():
+    """The port is free for another service then, which must not be taken for a sandbox."""
+    script = (
+        "import sys, threading, time; from contextlib import contextmanager; from batchedit.sandbox import cli\n"
+        "made = []\n"
+        "class Running(cli.RunningSandbox):\n"
+        "    def __init__(self, config): super().__init__(config); made.append(self)\n"
+        "cli.RunningSandbox = Running\n"
+        "@contextmanager\n"
+        "def known(port):\n"
+        "    threading.Timer(0.5, made[0].close).start()\n"
+        "    yield ''\n"
+        "    print('given back', flush=True)\n"
+        "sys.exit(cli.main([], known))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, "given back" in done.stdout) == (69, True), done.stderr
+    assert "the server ended by itself" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
