@@ -67,7 +67,7 @@ def review(
     show = Show(
         folder=folder,
         page=partial(found.html, marks, served=True),
-        jobs=frozenset(shot.id for shot in shots if shot.state is State.DONE),
+        done=frozenset(shot.id for shot in shots if shot.state is State.DONE).intersection,
         files=frozenset(file.path for shot in shots for file in shot.files),
         marks=marks,
         who=who or _login(),

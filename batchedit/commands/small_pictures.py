@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ from ..core.model import JobKey, Record, SavedFile
 from ..disk import is_inside, is_plain_file
 from ..files.objects import Objects
 from ..images.features import Album, Wanted, thumb_name
-from ..images.link_probe import Answer, Asker
+from ..images.link_probe import UNSURE, Answer, Asker
 from ..images.shrink import shrink as make_fit
 from ..review.payload import sources_of
 from .draft_pictures import SIDE, shrink
@@ -29,14 +29,15 @@ from .proxy import find_proxy
 
 MESSAGE_BYTES = 400_000
 """So many bytes of a picture go along with a message: mailboxes refuse some 10 to 25 MB in all."""
+LINK_SECONDS = 20.0
 _LINES = 500
 """Where none of so many first rows has a picture, a message goes without."""
 _SUFFIXES = {"image/jpeg": ".jpg", "image/webp": ".webp"}
 
 
-def small_picture(run_folder: Path, job: int, place: str, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The thumbnail of ``place`` of ``job``: ``0`` its first picture, ``s0`` its first source, ``s0-large`` larger. None if
-    there is no such picture, or none that can be shown. What a link leads to is fetched from public addresses only.
+def small_picture(run_folder: Path, job: int, place: str) -> Path | str | None:
+    """The thumbnail of ``place`` of ``job``: ``0`` its first picture, ``s0`` its first source, ``s0-large`` larger. A link
+    where that is the source; see ``linked_picture``. None if there is no such picture, or none that can be shown.
     """
     with looking(run_folder) as run:
         record, roots, objects = run.checkpoint.record(job), run.picture_roots, run.objects
@@ -47,7 +48,7 @@ def small_picture(run_folder: Path, job: int, place: str, environ: Mapping[str, 
         return _bought(run_folder, record, int(number), objects)
     source = next(iter(sources_of(record.job.inputs)[int(number) :]), None)
     if isinstance(source, str):
-        return _linked(run_folder, source, environ)
+        return source
     if source is None or not (roots is None or any(is_inside(Path(source["$file"]), root) for root in roots)):
         return None
     wanted = Wanted(Path(source["$file"]), source["$sha256"], large=True, proven=False)
@@ -109,9 +110,11 @@ def _made(folder: Path, wanted: Wanted, *, large: bool) -> Path | None:
     return path if is_plain_file(path, folder) else None
 
 
-def _linked(folder: Path, link: str, environ: Mapping[str, str]) -> Path | None:
-    """What a link leads to, kept; a link that was refused once is not asked again by this page."""
-    path = folder / "thumbs" / f"{sha256(link.encode(errors='replace')).hexdigest()[:40]}-link.webp"
+def linked_picture(run_folder: Path, link: str, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The thumbnail of what a link leads to, fetched from public addresses only, within LINK_SECONDS. It is kept; a link that
+    was refused once is not asked again. None if there is no picture to be had.
+    """
+    path = run_folder / "thumbs" / f"{sha256(link.encode(errors='replace')).hexdigest()[:40]}-link.webp"
     refused = path.with_suffix(".none")
     if not path.is_file() and not refused.exists():
         path.parent.mkdir(exist_ok=True)
@@ -120,14 +123,17 @@ def _linked(folder: Path, link: str, environ: Mapping[str, str]) -> Path | None:
             shrink(b"" if isinstance(data, Answer) else data, path)
         except (OSError, ValueError, Image.DecompressionBombError):
             refused.touch()
-    return path if is_plain_file(path, folder) else None
+    return path if is_plain_file(path, run_folder) else None
 
 
 async def _fetched(link: str, proxy: str | None) -> bytes | Answer:
-    async with Asker(proxy=proxy, tries=1) as asker:
-        return await asker.fetch(link)
+    with anyio.move_on_after(LINK_SECONDS):
+        async with Asker(proxy=proxy, tries=1) as asker:
+            return await asker.fetch(link)
+    return Answer(UNSURE)
 
 
+@cache
 def no_picture() -> bytes:
     """A plain grey picture, where there is none to show."""
     file = io.BytesIO()

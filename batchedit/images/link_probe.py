@@ -10,9 +10,11 @@ cookie, nothing of the user's is sent.
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from ipaddress import ip_address
 from socket import SOCK_STREAM
 from types import TracebackType
@@ -33,6 +35,12 @@ TRIES = 3
 _PEEK = 64  # bytes: enough to tell what a picture is
 _ENOUGH = 1 << 16  # of a host that sends the whole picture all the same
 _TIMES = httpx.Timeout(connect=10.0, pool=60.0, read=15.0, write=15.0)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """One for all: reading the certificates takes longer than asking about a link."""
+    return httpx.create_ssl_context()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,7 @@ class Asker:
         self._resolves = transport is None and (loopback or proxy is None)
         self._http = httpx.AsyncClient(
             transport=transport,
+            verify=True if transport else _certificates(),
             proxy=None if transport or loopback else proxy,
             trust_env=False,
             follow_redirects=False,

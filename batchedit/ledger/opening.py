@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -21,6 +22,10 @@ from .sqlite_file import BUSY_SECONDS, SqliteFile
 
 T = TypeVar("T", bound=SqliteFile)
 APPLICATION_ID = 0x62617463  # "batc", so that `file` and we know whose database it is
+_CHECK_HOLDS = 60.0
+"""Seconds for which a check of all pages holds for this process: a page of the browser reads a run a hundred times."""
+_checked: dict[tuple[Path, int, int], float] = {}
+"""When all pages of a file were last found to be in order, by its path, device and inode."""
 
 
 def create_checkpoint(path: Path, *, model: str, service: str) -> Checkpoint:
@@ -104,7 +109,8 @@ def open_as(kind: Callable[[Path, sqlite3.Connection], T], path: Path, *, read_o
     """What ``kind`` makes of an existing checkpoint, which is checked before use and never overwritten.
 
     The file of an older batchedit is migrated. With ``read_only`` it stays as it is, for another process may be writing to
-    it: what is read then is a migrated copy, as of this moment.
+    it: what is read then is a migrated copy, as of this moment. All its pages are checked at most once a minute then, as
+    they are for a connection that stays open; before it is written to they always are.
 
     Raises NotFoundError, CheckpointCorruptError, CheckpointVersionError (a newer batchedit wrote it), CheckpointError.
     """
@@ -115,7 +121,7 @@ def open_as(kind: Callable[[Path, sqlite3.Connection], T], path: Path, *, read_o
     try:
         connection = _connect(path, "ro" if read_only else "rw")
         try:
-            _verify(connection, path)
+            _verify(connection, path, again=read_only)
             _check_parts(connection, path, complete=not read_only)
             if version_of(connection) < newest_version():
                 if read_only:
@@ -166,7 +172,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
-def _verify(connection: sqlite3.Connection, path: Path) -> None:
+def _verify(connection: sqlite3.Connection, path: Path, *, again: bool = False) -> None:
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise CheckpointCorruptError(
             f"{path} is not a batchedit checkpoint", hint="move it away, or give another --out DIR"
@@ -179,7 +185,19 @@ def _verify(connection: sqlite3.Connection, path: Path) -> None:
         )
     if version < 1:
         raise corrupt(path, f"its format is {version}, and the first one is 1")
-    _check_pages(connection, path)
+    name = _name_of(path)
+    if not again or name is None or time.monotonic() - _checked.get(name, -_CHECK_HOLDS) >= _CHECK_HOLDS:
+        _check_pages(connection, path)
+        if name is not None:
+            _checked[name] = time.monotonic()
+
+
+def _name_of(path: Path) -> tuple[Path, int, int] | None:
+    try:
+        file = path.stat()
+    except OSError:
+        return None
+    return path.absolute(), file.st_dev, file.st_ino
 
 
 def _check_parts(connection: sqlite3.Connection, path: Path, *, complete: bool) -> None:

@@ -27,6 +27,7 @@ SCRIPTS = (
     "elements.js",
     "cards.js",
     "grid.js",
+    "sources.js",
     "figures.js",
     "lightbox.js",
     "pages.js",

@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Container
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +26,8 @@ from .page import policy
 from .payload import mark_json
 
 LONGEST_NOTE = 2000
+MOST_MARKS = 200
+"""In one request."""
 
 _THUMB = re.compile(r"[0-9a-f]{1,40}(-large)?\.webp").fullmatch
 
@@ -43,11 +46,13 @@ class MarkStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """What is served: ``page`` renders it anew, ``jobs`` may be marked, ``files`` (paths below ``folder``) be seen."""
+    """What is served. ``page`` renders it anew, ``done`` says which of these jobs may be marked, ``files`` (paths below
+    ``folder``) may be seen.
+    """
 
     folder: Path
     page: Callable[[], str]
-    jobs: Container[int]
+    done: Callable[[AbstractSet[int]], AbstractSet[int]]
     files: Container[str]
     marks: MarkStore
     who: str
@@ -98,21 +103,44 @@ class Desk:
         return json_answer({"seq": seq, "marks": [mark_json(mark) for mark in marks]})
 
     async def mark(self, request: Request) -> Response:
-        """Write one mark: 200 with it, 409 with the other one if somebody was faster, 400 for nonsense."""
+        """Write one mark: 200 with it, 409 with the other one if somebody was faster, 400 for nonsense. A list of marks is
+        answered with ``marks``: for each its ``status``, and the mark or a ``message``.
+        """
         try:
-            wanted = self._read(await read_json(request))
+            told = await read_json(request)
+            if not isinstance(told, list):
+                ((status, answer),) = await to_thread.run_sync(self._put, [told], limiter=self._one)
+                if status == 400:
+                    raise BadRequestError(answer["message"])
+                return json_answer(answer, status=status)
+            if not 0 < len(told) <= MOST_MARKS:
+                raise BadRequestError(f"there are 1 to {MOST_MARKS} marks in a request")
+            answers = await to_thread.run_sync(self._put, told, limiter=self._one)
         except BadRequestError as error:
             return PlainTextResponse(f"{error}\n", status_code=400)
-        outcome = await to_thread.run_sync(self._show.marks.put, wanted, limiter=self._one)
-        if isinstance(outcome, Conflict):
-            return json_answer(mark_json(outcome.current), status=409)
-        return json_answer(mark_json(outcome))
+        return json_answer({"marks": [{"status": status, **answer} for status, answer in answers]})
 
-    def _read(self, told: Any) -> Mark:
+    def _put(self, told: list[Any]) -> list[tuple[int, dict[str, Any]]]:
+        named = (each.get("job") for each in told if isinstance(each, dict))
+        done = self._show.done({job for job in named if type(job) is int})
+        answers: list[tuple[int, dict[str, Any]]] = []
+        for each in told:
+            try:
+                outcome = self._show.marks.put(self._read(each, done))
+            except BadRequestError as error:
+                answers.append((400, {"message": str(error)}))
+                continue
+            if isinstance(outcome, Conflict):
+                answers.append((409, mark_json(outcome.current)))
+            else:
+                answers.append((200, mark_json(outcome)))
+        return answers
+
+    def _read(self, told: Any, done: AbstractSet[int]) -> Mark:
         if not isinstance(told, dict):
             raise BadRequestError("a mark is an object")
         job, serial, note, verdict = (told.get(name) for name in ("job", "serial", "note", "verdict"))
-        if type(job) is not int or job not in self._show.jobs:
+        if type(job) is not int or job not in done:
             raise BadRequestError("there is no such picture")
         if type(serial) is not int or not isinstance(note, str) or len(note) > LONGEST_NOTE:
             raise BadRequestError(f"a mark has a serial and a note of at most {LONGEST_NOTE} characters")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,28 +15,26 @@ from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from ..commands.gallery_page import SHOWN, count_pictures, gallery_page, looking
-from ..commands.small_pictures import file_of, no_picture, small_picture
+from ..commands.small_pictures import file_of, linked_picture, no_picture, small_picture
 from ..core.model import State
 from ..ledger.decisions import Marks
+from ..ledger.opening import reading
 from ..review import server
 from ..review.page import render, script, style
+from ..run_folder import RunFolder
 from .desk import Desk, Payload, asked, shown
 from .run_folders import RunFolders
 
 _LONGEST = 12
 """Digits of a line's number in an address."""
+_MANY = 1 << 62
 
 
-class _Jobs:
-    """Pictures that may be marked: asked one by one, for there may be a million."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __contains__(self, job: object) -> bool:
-        with looking(self._folder) as run:
-            record = run.checkpoint.record(job) if isinstance(job, int) else None
-        return record is not None and record.state is State.DONE
+def _done(folder: Path, jobs: AbstractSet[int]) -> set[int]:
+    """Those of ``jobs`` whose picture is there."""
+    with reading(RunFolder(folder).checkpoint) as checkpoint:
+        found = checkpoint.records_of(job for job in jobs if 0 < job < _MANY)
+    return {record.id for record in found if record.state is State.DONE}
 
 
 class Review:
@@ -45,6 +45,8 @@ class Review:
         self._folders = RunFolders(desk)
         self._few = CapacityLimiter(4)
         """So many pictures are made small at once: other pages are answered meanwhile."""
+        self._links = CapacityLimiter(4)
+        """So many links are asked for at once: this machine's own pictures don't wait for a shop's server."""
         at = "/runs/{run}/review/"
         self.routes = [
             Route(at, shown(self.show)),
@@ -60,7 +62,8 @@ class Review:
     async def show(self, request: Request) -> Response:
         """A page of it as it is now: a reload shows every mark."""
         told = await self._items(request)
-        back = "" if request.scope.get("guest") else f"../../{request.path_params['run']}"
+        told["guest"] = bool(request.scope.get("guest"))
+        back = "" if told["guest"] else f"../../{request.path_params['run']}"
         text = render(told, served=True, assets="../../../assets/", back=back)
         return HTMLResponse(text, headers={"cache-control": "no-store"})
 
@@ -89,8 +92,9 @@ class Review:
         """A picture made small: a grey one where there is none to show."""
         folder = await self._folders.find(request)
         job, place = request.path_params["job"], request.path_params["place"]
-        environ = self._desk.environ
-        path = await to_thread.run_sync(lambda: small_picture(folder, job, place, environ), limiter=self._few)
+        path = await to_thread.run_sync(small_picture, folder, job, place, limiter=self._few)
+        if isinstance(path, str):
+            path = await to_thread.run_sync(linked_picture, folder, path, self._desk.environ, limiter=self._links)
         if path is None:
             return Response(no_picture(), media_type="image/webp", headers={"cache-control": "no-store"})
         return FileResponse(path, media_type="image/webp", headers={"cache-control": "private, max-age=86400"})
@@ -108,7 +112,7 @@ class Review:
 
         async def answer(request: Request) -> Response:
             folder = await self._folders.find(request)
-            show = server.Show(folder, str, _Jobs(folder), (), Marks(folder), who(request))
+            show = server.Show(folder, str, partial(_done, folder), (), Marks(folder), who(request))
             return cast("Response", await getattr(server.Desk(show, lambda: None), name)(request))
 
         return shown(answer)

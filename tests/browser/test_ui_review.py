@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from batchedit.ledger.decisions import Marks
 from batchedit.run_folder import RunFolder
 from batchedit.web.run_folders import run_id
-from tests.browser.conftest import Watched, becomes, expect, no_wider, serious, there, until
+from tests.browser.conftest import Watched, becomes, beginning, expect, no_wider, serious, there, until
 from tests.browser.test_ui import well
 from tests.support.finished_run import Showroom, picture
 from tests.support.ui import Ui, browsing
@@ -135,3 +137,26 @@ def test_axe_finds_nothing_serious_and_a_telephone_shows_all_of_it(watch: Watch,
     assert serious(page) == []
     page.set_viewport_size({"width": 390, "height": 844})
     no_wider(page, 390)
+
+
+def test_marks_waited_in_the_browser_behind_sources_whose_server_did_not_answer(watch: Watch, tmp_path: Path) -> None:
+    """A browser keeps six connections: six sources that hang held every mark up until they were given up."""
+    room = Showroom(RunFolder(tmp_path / "outputs" / "spring"))
+    for number in range(1, 13):
+        room.row(f"SKU-{number}")  # each with a link as its source
+    checkpoint = room.open()
+    for record in checkpoint.records("1 ORDER BY id"):
+        room.done(checkpoint, record, picture(record.id, (120, 120)))
+    checkpoint.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        proxy = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with browsing(tmp_path, environ={"HTTPS_PROXY": proxy}) as ui:
+            page = opened(watch, ui).page
+            page.locator("#grid .picture").first.click()
+            for number in range(2, 12):
+                page.wait_for_timeout(300)  # long enough for the source to be asked for
+                page.keyboard.press("a")
+                expect(page.locator("#box-title")).to_have_text(beginning(f"SKU-{number}"))
+            began = time.monotonic()
+            kept(page, ui, {job: ("approve", "") for job in range(1, 11)})
+            assert time.monotonic() - began < 5

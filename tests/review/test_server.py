@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -170,6 +171,33 @@ def test_nonsense_is_refused(room: Showroom) -> None:
         assert (
             review.http.post("api/mark", content=b"{", headers={"Content-Type": "application/json"}).status_code == 400
         )
+
+
+def test_many_marks_in_one_request_are_each_answered_and_none_is_held_up_by_nonsense_beside_it(room: Showroom) -> None:
+    def told(job: int, serial: int = 0) -> dict[str, object]:
+        return {"job": job, "verdict": "approve", "note": f"n{job}", "serial": serial}
+
+    with reviewing(room) as review:
+        assert review.mark(2, "reject").status_code == 200
+        answer = review.http.post("api/mark", json=[told(1), told(2), told(99), "approve", told(1, 1)])
+        assert answer.status_code == 200
+        marks = answer.json()["marks"]
+        assert [mark["status"] for mark in marks] == [200, 409, 400, 400, 200]
+        assert (marks[1]["verdict"], marks[2]["message"]) == ("reject", "there is no such picture")
+        assert review.http.post("api/mark", json=[told(1, 2)] * 201).status_code == 400
+    assert standing(room) == {1: (Verdict.APPROVE, "n1", "Dana"), 2: (Verdict.REJECT, "", "Dana")}
+
+
+def test_an_answer_is_not_held_back_for_forty_milliseconds(room: Showroom) -> None:
+    """What Nagle's algorithm and delayed ACKs cost together is 40 ms at least, however fast the machine is."""
+
+    def seconds() -> float:
+        began = time.perf_counter()
+        assert review.http.get("api/marks").status_code == 200
+        return time.perf_counter() - began
+
+    with reviewing(room) as review:
+        assert min(seconds() for _ in range(40)) < 0.035
 
 
 def test_finish_ends_it_with_0_and_what_to_type_next(room: Showroom) -> None:

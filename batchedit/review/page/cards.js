@@ -45,7 +45,7 @@ function pictures(item, shot) {
   const after = file.thumb
     ? image(file.thumb, "", file)
     : make("span", { class: "absent" }, file.video ? "Video" : file.problem);
-  const parts = before ? [side(image(before.thumb, ""), "Before"), side(after)] : [after];
+  const parts = before ? [side(sourceImage(before.thumb, ""), "Before"), side(after)] : [after];
   const badges = make("span", { class: "badges" });
   if (shot.version > 1) badges.append(make("span", { class: "badge" }, `v${shot.version}`));
   if (shot.files.length > 1) badges.append(make("span", { class: "badge" }, plural(shot.files.length, "picture")));
@@ -59,7 +59,7 @@ const side = (content, label) =>
 
 function image(path, words, file = {}) {
   return make("img", {
-    src: addressOf(path),
+    src: path && addressOf(path),
     alt: words,
     loading: "lazy",
     decoding: "async",

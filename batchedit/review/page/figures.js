@@ -11,7 +11,7 @@ function figures(item, selected, select) {
 function sourceFigure(source) {
   if (source.link && !source.large) return null;
   const shows = source.large
-    ? image(source.large, `Before: ${source.name}`)
+    ? sourceImage(source.large, `Before: ${source.name}`)
     : make("span", { class: "absent" }, source.problem);
   return make(
     "figure",
@@ -59,10 +59,22 @@ function shownFile(item, shot, file) {
       "aria-label": nameOf(shot),
     });
   if (!file.thumb) return make("span", { class: "absent" }, file.problem);
-  const words = `${titleOf(item)}, version ${shot.version}: ${promptOf(item, shot).slice(0, 300)}`;
-  const picture = image(file.path, words, file);
-  picture.loading = "eager";
-  return picture;
+  return wholeImage(file, `${titleOf(item)}, version ${shot.version}: ${promptOf(item, shot).slice(0, 300)}`);
+}
+
+// The small picture at once, the whole one for who stays: a key held down asks for nothing that nobody sees.
+const STAYS_MS = 150;
+
+function wholeImage(file, words) {
+  const small = image(file.thumb, words, file);
+  const whole = image(undefined, words, file);
+  small.loading = whole.loading = "eager";
+  setTimeout(() => {
+    if (!small.isConnected) return;
+    whole.src = addressOf(file.path);
+    whole.decode().then(() => small.replaceWith(whole), () => {});
+  }, STAYS_MS);
+  return small;
 }
 
 const quiet = (text) => (text ? make("span", { class: "quiet" }, ` ${text}`) : null);

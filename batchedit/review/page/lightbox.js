@@ -54,7 +54,7 @@ function fillBox() {
   $("inside").replaceChildren(make("div", { class: "scene" }, previous, stage, next), about(item, shot));
   $("box-title").focus();
   stage.querySelector(".chosen")?.scrollIntoView({ block: "nearest", inline: "nearest" });
-  preload(at + 1);
+  setTimeout(() => stage.isConnected && preload(at + 1), 2 * STAYS_MS);
 }
 
 // A mark changed: show it without rebuilding, or a click that begins by leaving the note would end on nothing.

@@ -68,22 +68,47 @@ async function call(path, body) {
   return fetch(path, body === undefined ? {} : options);
 }
 
+// The address of batchedit ui stays: a page that is still open sends its marks then. That of a review does not.
+function whatToDo() {
+  if (!paging)
+    return `Start it again with batchedit review ${data.folder}, or export your decisions here and take them in with --import.`;
+  const start = data.guest ? "Ask who sent you the link to start it again" : "Start it again with batchedit ui";
+  return `${start}, and leave this page open: it sends them then. Or export your decisions here.`;
+}
+
+// As many at once as fit into one request: whoever decides faster than an answer comes waits for none.
+const MOST_SENT = 100;
+const LONGEST_SENT = 16000;
+
+function inRequests() {
+  const requests = [[]];
+  let length = 0;
+  for (const [job, { verdict, note }] of waiting) {
+    const told = { job, verdict, note, serial: (marks.get(job) || nothing).serial };
+    const longer = JSON.stringify(told).length;
+    if (requests.at(-1).length === MOST_SENT || length + longer > LONGEST_SENT) {
+      requests.push([]);
+      length = 0;
+    }
+    requests.at(-1).push(told);
+    length += longer;
+  }
+  return requests.filter((each) => each.length);
+}
+
 async function send() {
   if (sending) return;
   sending = true;
   while (waiting.size) {
-    const [job, wanted] = waiting.entries().next().value;
+    const [request] = inRequests();
+    const sent = request.map(({ job }) => waiting.get(job));
     try {
-      const { verdict, note } = wanted;
-      const answer = await call("api/mark", { job, verdict, note, serial: (marks.get(job) || nothing).serial });
-      if (!answer.ok && answer.status !== 409) throw new Error(String(answer.status));
-      settle(job, wanted, await answer.json(), answer.status === 409);
+      const answer = await call("api/mark", request);
+      if (!answer.ok) throw new Error(String(answer.status));
       unwarn();
+      (await answer.json()).marks.forEach((each, place) => settle(sent[place], each));
     } catch {
-      warn(
-        `${plural(waiting.size, "mark")} not saved: the review server doesn't answer. Start it again with ` +
-          `batchedit review ${data.folder}, or export your decisions here and take them in with --import.`,
-      );
+      warn(`${plural(waiting.size, "mark")} not saved: batchedit doesn't answer. ${whatToDo()}`);
       setTimeout(send, 3000);
       break;
     }
@@ -91,10 +116,12 @@ async function send() {
   sending = false;
 }
 
-function settle(job, wanted, theirs, conflict) {
-  marks.set(job, theirs);
+function settle(wanted, { status, message, ...theirs }) {
+  const { job } = wanted;
   if (waiting.get(job) === wanted) waiting.delete(job);
-  if (conflict && (theirs.verdict !== wanted.verdict || theirs.note !== wanted.note)) {
+  if (status === 200 || status === 409) marks.set(job, theirs);
+  else warn(`A mark was refused: ${message}.`);
+  if (status === 409 && (theirs.verdict !== wanted.verdict || theirs.note !== wanted.note)) {
     waiting.delete(job);
     showConflict(job, wanted, theirs);
   }
@@ -104,8 +131,8 @@ function settle(job, wanted, theirs, conflict) {
 // Who leaves the page at once loses nothing: what is not answered yet is sent so that it outlives the page. A mark that had
 // arrived already is refused by its serial, and stands as it is.
 function sendLast() {
-  for (const [job, { verdict, note }] of waiting) {
-    const body = JSON.stringify({ job, verdict, note, serial: (marks.get(job) || nothing).serial });
+  for (const request of inRequests()) {
+    const body = JSON.stringify(request);
     fetch("api/mark", { method: "POST", headers: { "Content-Type": "application/json" }, body, keepalive: true }).catch(() => {});
   }
 }
