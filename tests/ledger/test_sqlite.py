@@ -312,6 +312,31 @@ class TestOpening:
             open_checkpoint(path)
         assert path.read_bytes() == bytes(content)
 
+    def test_what_a_reader_checked_a_moment_ago_is_checked_again_before_it_is_written_to(
+        self, path: Path, empty: SqliteCheckpoint
+    ) -> None:
+        take_in(empty, [make_line(n) for n in range(1, 500)])
+        empty.close()
+        open_checkpoint(path, read_only=True).close()
+        content = bytearray(path.read_bytes())
+        content[9000:30000] = os.urandom(21000)
+        path.write_bytes(bytes(content))  # the same file still
+        with pytest.raises(CheckpointCorruptError, match="damaged"):
+            open_checkpoint(path)
+
+    def test_a_file_in_the_place_of_one_that_a_reader_checked_is_checked(
+        self, path: Path, empty: SqliteCheckpoint
+    ) -> None:
+        take_in(empty, [make_line(n) for n in range(1, 500)])
+        empty.close()
+        open_checkpoint(path, read_only=True).close()
+        content = bytearray(path.read_bytes())
+        content[9000:30000] = os.urandom(21000)
+        path.with_name("other").write_bytes(bytes(content))
+        path.with_name("other").replace(path)
+        with pytest.raises(CheckpointCorruptError, match="damaged"):
+            open_checkpoint(path, read_only=True)
+
     def test_from_a_newer_version(self, path: Path, empty: SqliteCheckpoint) -> None:
         empty.close()
         db = sqlite3.connect(path)
