@@ -270,6 +270,48 @@ def test_the_price_is_one_line_that_multiplies(watch: Watch, ui: Ui, shop: Path)
     well(watched, ui)
 
 
+def test_a_row_for_each_market_is_chosen_by_chip_and_by_name(watch: Watch, ui: Ui, shop: Path) -> None:
+    watched = watch()
+    page = watched.page
+    draft = dropped(page, ui, shop)
+    step(page, ui, draft, "price", "#sum")
+    page.locator("[name=market][value='DE']").check(force=True)
+    there(page, "#markets:has-text('Each row is made once for each of them.')")
+    expect(page.locator(".formula")).to_have_text("9 rows = 9 pictures")
+    page.fill("#another", "Österreich, Ticino")
+    page.keyboard.press("Enter")
+    there(page, ".formula:has-text('9 rows × 3 markets = 27 pictures')")
+    expect(page.locator("main")).to_contain_text("{market}")  # no prompt names it yet, which is told
+    expect(page.locator("[name=market]:checked")).to_have_count(3)
+    page.reload()
+    expect(page.locator("[name=market]:checked")).to_have_count(3)
+    page.locator("[name=market][value='Ticino']").uncheck(force=True)
+    there(page, ".formula:has-text('9 rows × 2 markets = 18 pictures')")
+    assert serious(page) == []
+    well(watched, ui)
+
+
+def test_a_token_is_pasted_kept_and_never_shown_again(watch: Watch, tmp_path: Path) -> None:
+    with browsing(tmp_path) as ui:
+        watched = watch()
+        page = watched.page
+        page.goto(ui.url)
+        assert page.locator("#token-text").get_attribute("type") == "password"
+        page.click("text=Keep it")  # nothing was pasted: the browser asks for it
+        page.fill("#token-text", "a-token-of-the-evening")
+        page.keyboard.press("Enter")
+        expect(page.locator("details.foot summary")).to_contain_text("The token comes from")
+        expect(page.locator("#token-text")).not_to_be_visible()
+        assert "of-the-evening" not in page.content()
+        page.locator("details.foot summary").click()
+        page.fill("#token-text", "another-token")
+        page.keyboard.press("Enter")
+        expect(page.locator("#token-text")).not_to_be_visible()
+        kept = [path for path in tmp_path.rglob("*") if path.is_file() and b"another-token" in path.read_bytes()]
+        assert [path.stat().st_mode & 0o077 for path in kept] == [0]
+        well(watched, ui)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious_before_the_purchase(watch: Watch, ui: Ui, shop: Path, scheme: str) -> None:
     page = watch(color_scheme=scheme, reduced_motion="reduce").page
