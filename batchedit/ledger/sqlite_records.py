@@ -183,14 +183,12 @@ class SqliteRecords(SqliteFile):
 
     def rows_of(self, jobs: Iterable[int]) -> dict[int, list[tuple[int, str]]]:
         """See ``book.Lines``."""
-        wanted = set(jobs)
+        lines: list[tuple[int, int, int, str]] = []
+        for page in _pages(set(jobs)):
+            lines += self.rows(f"SELECT n, job, row, id FROM lines WHERE job IN ({_marks(page)})", page)
         found: dict[int, list[tuple[int, str]]] = {}
-        few = tuple(wanted) if len(wanted) <= _AT_ONCE else ()
-        which = f"job IN ({_marks(few)})" if few else "job IS NOT NULL"
-        with self._reading() as db:
-            for job, row, name in db.execute(f"SELECT job, row, id FROM lines WHERE {which} ORDER BY n", few):
-                if job in wanted:
-                    found.setdefault(job, []).append((row, name))
+        for _, job, row, name in sorted(lines):
+            found.setdefault(job, []).append((row, name))
         return found
 
     def change_token(self) -> str:

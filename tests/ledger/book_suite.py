@@ -115,6 +115,12 @@ class BookSuite:
         take_in(book, [make_line(1), twin, make_line(3), make_line(4)], limit=2)
         assert names(book.records_in({State.PLANNED}, wanted=True)) == ["job-1", "job-3"]
         assert book.rows_of([1, 3]) == {1: [(1, "sku-1"), (2, "t")], 3: [(4, "sku-4")]}
+        assert book.rows_of([]) == {}
+
+    def test_the_rows_of_many_jobs_come_in_the_sheet_s_order(self, book: Checkpoint) -> None:
+        take_in(book, [make_line(n) for n in range(1, 1_203)])
+        wanted = list(range(1_201, 0, -1))
+        assert list(book.rows_of(wanted).items()) == [(job, [(job, f"sku-{job}")]) for job in range(1, 1_202)]
 
     def test_keys_and_versions_of_before_are_known_and_how_their_jobs_stand(self, book: Checkpoint) -> None:
         take_in(book, [make_line(1), make_line(2, slot=1, job=make_job(2, version=2)), make_line(3)])

@@ -284,6 +284,17 @@ class TestIntake:
         plan.close()
 
 
+def test_the_rows_of_no_job_were_looked_for_in_the_whole_run(empty: SqliteCheckpoint) -> None:
+    """The first screen of a review of a million rows read all of them, for nobody had decided anything yet."""
+    take_in(empty, [make_line(1)])
+    asked: list[str] = []
+    empty._db.set_trace_callback(asked.append)
+    assert empty.rows_of([]) == {}
+    assert asked == []
+    assert empty.rows_of([1]) == {1: [(1, "sku-1")]}
+    assert len(asked) == 1
+
+
 class TestOpening:
     def test_nothing_there(self, path: Path) -> None:
         with pytest.raises(NotFoundError):
