@@ -1,5 +1,6 @@
 """``python -m batchedit``."""
 
-from .cli import main
+from batchedit.cli import main
 
-main()
+if __name__ == "__main__":  # a process that makes pictures small loads this file without being the program
+    main()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -35,6 +36,7 @@ LINES = 100
 CELLS_WITHIN = 20_000
 """The sheet's own cells are shown up to this row: beyond it they would have to be read from the sheet's beginning."""
 SHOWN = ("all", "todo", "approve", "reject", "hold", "note")
+_MANY = 1 << 62
 _VERDICTS = ("approve", "reject", "hold")
 
 
@@ -84,6 +86,13 @@ def gallery_page(run: LocalSession, first: int = 1, show: str = "all", row: int 
         for shot in item["shots"]:
             _by_job(shot, shots[shot["job"]])
     return told
+
+
+def done_jobs(path: Path, jobs: AbstractSet[int]) -> set[int]:
+    """Those of ``jobs`` of the run in ``path`` whose picture is there: they may be marked."""
+    with reading(RunFolder(path).checkpoint) as checkpoint:
+        found = checkpoint.records_of(job for job in jobs if 0 < job < _MANY)
+    return {record.id for record in found if record.state is State.DONE}
 
 
 def count_pictures(run: LocalSession) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Mapping
-from functools import cache, partial
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -25,7 +26,6 @@ from ..review.payload import sources_of
 from .draft_pictures import SIDE, shrink
 from .file_store import bring
 from .gallery_page import looking
-from .proxy import find_proxy
 
 MESSAGE_BYTES = 400_000
 """So many bytes of a picture go along with a message: mailboxes refuse some 10 to 25 MB in all."""
@@ -35,24 +35,61 @@ _LINES = 500
 _SUFFIXES = {"image/jpeg": ".jpg", "image/webp": ".webp"}
 
 
-def small_picture(run_folder: Path, job: int, place: str) -> Path | str | None:
-    """The thumbnail of ``place`` of ``job``: ``0`` its first picture, ``s0`` its first source, ``s0-large`` larger. A link
-    where that is the source; see ``linked_picture``. None if there is no such picture, or none that can be shown.
+@dataclass(frozen=True, slots=True)
+class Unmade:
+    """A thumbnail that is not there yet: of a picture on disk, or of what ``link`` leads to. See ``make_small``."""
+
+    folder: Path
+    wanted: Wanted | None = None
+    link: str = ""
+    large: bool = False
+
+    @property
+    def path(self) -> Path:
+        """Where it is kept."""
+        if self.wanted is None:
+            name = f"{sha256(self.link.encode(errors='replace')).hexdigest()[:40]}-link.webp"
+        else:
+            name = thumb_name(self.wanted.sha256, large=self.large)
+        return self.folder / "thumbs" / name
+
+    def found(self) -> Path | None:
+        """Its path, if it is there."""
+        return self.path if is_plain_file(self.path, self.folder) else None
+
+
+def small_picture(run_folder: Path, job: int, place: str) -> Path | Unmade | None:
+    """The thumbnail of ``place`` of ``job``: ``0`` its first picture, ``s0`` its first source, ``s0-large`` larger. None if
+    there is no such picture, or none that can be shown. Nothing is decoded here and no link is asked for.
     """
     with looking(run_folder) as run:
         record, roots, objects = run.checkpoint.record(job), run.picture_roots, run.objects
-    number = place.removeprefix("s").removesuffix("-large")
-    if record is None or not number.isdigit() or len(number) > 3:
-        return None
-    if not place.startswith("s"):
-        return _bought(run_folder, record, int(number), objects)
-    source = next(iter(sources_of(record.job.inputs)[int(number) :]), None)
-    if isinstance(source, str):
-        return source
-    if source is None or not (roots is None or any(is_inside(Path(source["$file"]), root) for root in roots)):
-        return None
-    wanted = Wanted(Path(source["$file"]), source["$sha256"], large=True, proven=False)
-    return _made(run_folder, wanted, large=place.endswith("-large"))
+        number = place.removeprefix("s").removesuffix("-large")
+        if record is None or not number.isdigit() or len(number) > 3:
+            return None
+        if place.startswith("s"):
+            unmade = _source(run_folder, record, int(number), roots, large=place.endswith("-large"))
+        else:
+            unmade = _bought(run_folder, record, int(number), objects)
+    return unmade and (unmade.found() or unmade)
+
+
+def make_small(unmade: Unmade, proxy: str | None) -> Path | None:
+    """Make it, and return where it is. None if there is no picture to be had. What a link leads to is fetched from public
+    addresses only, within LINK_SECONDS; a link that was refused once is not asked again.
+    """
+    refused = unmade.path.with_suffix(".none")
+    with suppress(OSError):
+        if unmade.wanted is not None:
+            Album(unmade.path.parent).look([unmade.wanted])
+        elif not refused.exists():
+            unmade.path.parent.mkdir(exist_ok=True)
+            data: Any = anyio.run(_fetched, unmade.link, proxy)
+            try:
+                shrink(b"" if isinstance(data, Answer) else data, unmade.path)
+            except (OSError, ValueError, Image.DecompressionBombError):
+                refused.touch()
+    return unmade.found()
 
 
 def file_of(run_folder: Path, job: int, place: int) -> Path | None:
@@ -92,38 +129,28 @@ def _first_files(run_folder: Path, count: int) -> list[SavedFile]:
     return [file for file in files if is_plain_file(run_folder / file.path, run_folder)]
 
 
-def _bought(folder: Path, record: Record, number: int, objects: Objects | None) -> Path | None:
+def _bought(folder: Path, record: Record, number: int, objects: Objects | None) -> Unmade | None:
     if number >= len(record.files):
         return None
     file = record.files[number]
-    if not (folder / "thumbs" / thumb_name(file.sha256)).is_file():
-        bring(objects, folder, (file,))
-    return _made(folder, Wanted(folder / file.path, file.sha256, root=folder), large=False)
-
-
-def _made(folder: Path, wanted: Wanted, *, large: bool) -> Path | None:
-    if not wanted.sha256.isalnum():
+    unmade = Unmade(folder, Wanted(folder / file.path, file.sha256, root=folder))
+    if not file.sha256.isalnum():
         return None
-    path = folder / "thumbs" / thumb_name(wanted.sha256, large=large)
-    if not path.is_file():
-        Album(path.parent).look([wanted])
-    return path if is_plain_file(path, folder) else None
+    if not unmade.path.is_file():
+        bring(objects, folder, (file,))
+    return unmade
 
 
-def linked_picture(run_folder: Path, link: str, environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The thumbnail of what a link leads to, fetched from public addresses only, within LINK_SECONDS. It is kept; a link that
-    was refused once is not asked again. None if there is no picture to be had.
-    """
-    path = run_folder / "thumbs" / f"{sha256(link.encode(errors='replace')).hexdigest()[:40]}-link.webp"
-    refused = path.with_suffix(".none")
-    if not path.is_file() and not refused.exists():
-        path.parent.mkdir(exist_ok=True)
-        data: Any = anyio.run(partial(_fetched, link, find_proxy(environ)))
-        try:
-            shrink(b"" if isinstance(data, Answer) else data, path)
-        except (OSError, ValueError, Image.DecompressionBombError):
-            refused.touch()
-    return path if is_plain_file(path, run_folder) else None
+def _source(folder: Path, record: Record, number: int, roots: Sequence[Path] | None, *, large: bool) -> Unmade | None:
+    source = next(iter(sources_of(record.job.inputs)[number:]), None)
+    if isinstance(source, str):
+        return Unmade(folder, link=source)
+    if source is None or not source["$sha256"].isalnum():
+        return None
+    path = Path(source["$file"])
+    if roots is not None and not any(is_inside(path, root) for root in roots):
+        return None
+    return Unmade(folder, Wanted(path, source["$sha256"], large=True, proven=False), large=large)
 
 
 async def _fetched(link: str, proxy: str | None) -> bytes | Answer:

@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
-from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from anyio import CapacityLimiter, to_thread
+from anyio import BrokenWorkerProcess, CapacityLimiter, to_process, to_thread
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..commands.gallery_page import SHOWN, count_pictures, gallery_page, looking
-from ..commands.small_pictures import file_of, linked_picture, no_picture, small_picture
-from ..core.model import State
+from ..commands.gallery_page import SHOWN, count_pictures, done_jobs, gallery_page, looking
+from ..commands.proxy import find_proxy
+from ..commands.small_pictures import Unmade, file_of, make_small, no_picture, small_picture
 from ..ledger.decisions import Marks
-from ..ledger.opening import reading
 from ..review import server
 from ..review.page import render, script, style
-from ..run_folder import RunFolder
 from .desk import Desk, Payload, asked, shown
 from .run_folders import RunFolders
 
 _LONGEST = 12
 """Digits of a line's number in an address."""
-_MANY = 1 << 62
-
-
-def _done(folder: Path, jobs: AbstractSet[int]) -> set[int]:
-    """Those of ``jobs`` whose picture is there."""
-    with reading(RunFolder(folder).checkpoint) as checkpoint:
-        found = checkpoint.records_of(job for job in jobs if 0 < job < _MANY)
-    return {record.id for record in found if record.state is State.DONE}
 
 
 class Review:
@@ -43,9 +32,9 @@ class Review:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._folders = RunFolders(desk)
-        self._few = CapacityLimiter(4)
-        """So many pictures are made small at once: other pages are answered meanwhile."""
-        self._links = CapacityLimiter(4)
+        self._few = CapacityLimiter(2)
+        """So many pictures are made small at once."""
+        self._links = CapacityLimiter(2)
         """So many links are asked for at once: this machine's own pictures don't wait for a shop's server."""
         at = "/runs/{run}/review/"
         self.routes = [
@@ -92,12 +81,20 @@ class Review:
         """A picture made small: a grey one where there is none to show."""
         folder = await self._folders.find(request)
         job, place = request.path_params["job"], request.path_params["place"]
-        path = await to_thread.run_sync(small_picture, folder, job, place, limiter=self._few)
-        if isinstance(path, str):
-            path = await to_thread.run_sync(linked_picture, folder, path, self._desk.environ, limiter=self._links)
+        found = await to_thread.run_sync(small_picture, folder, job, place)
+        path = await self._make(found) if isinstance(found, Unmade) else found
         if path is None:
             return Response(no_picture(), media_type="image/webp", headers={"cache-control": "no-store"})
         return FileResponse(path, media_type="image/webp", headers={"cache-control": "private, max-age=86400"})
+
+    async def _make(self, unmade: Unmade) -> Path | None:
+        """In a process of its own: other pages are answered meanwhile."""
+        limiter = self._few if unmade.wanted else self._links
+        try:
+            proxy = find_proxy(self._desk.environ) if unmade.link else None
+            return await to_process.run_sync(make_small, unmade, proxy, limiter=limiter)
+        except BrokenWorkerProcess:  # a picture that ended it: it is shown as none
+            return None
 
     async def file(self, request: Request) -> Response:
         """One of the run's pictures, whole, by the number of its job."""
@@ -112,7 +109,7 @@ class Review:
 
         async def answer(request: Request) -> Response:
             folder = await self._folders.find(request)
-            show = server.Show(folder, str, partial(_done, folder), (), Marks(folder), who(request))
+            show = server.Show(folder, str, partial(done_jobs, folder), (), Marks(folder), who(request))
             return cast("Response", await getattr(server.Desk(show, lambda: None), name)(request))
 
         return shown(answer)
