@@ -48,8 +48,8 @@ from batchedit.core.events import (
     WrittenOff,
 )
 from batchedit.core.lifecycle import TRANSITIONS, advance
-from batchedit.core.model import Handle, Kind, Output, Problem, SavedFile, State
-from tests.support.factories import make_record
+from batchedit.core.model import Handle, Kind, Output, Problem, Record, SavedFile, State
+from tests.support.factories import make_job, make_record
 
 NOW = 200.0
 PROBLEM = Problem(Kind.SERVICE, "it broke", 500, 500001)
@@ -81,6 +81,74 @@ EVENTS: tuple[Event, ...] = (
     Reopened(NOW),
 )
 PATIENCE = Patience(stuck_after=60.0, spoils=3)
+EVENTS_OF_ALL_KINDS = typing.get_args(events.Event)
+
+
+TABLE = {
+    State.PLANNED: {Reserved: State.SUBMITTING, Reused: State.DONE},
+    State.SUBMITTING: {
+        Accepted: State.WAITING,
+        Declined: State.PLANNED,
+        Refused: State.FAILED,
+        Lost: State.IN_DOUBT,
+    },
+    State.IN_DOUBT: {
+        Accepted: State.WAITING,
+        Declined: State.PLANNED,
+        Released: State.PLANNED,
+        WrittenOff: State.FAILED,
+    },
+    State.WAITING: {
+        Pending: State.WAITING,
+        Missed: State.WAITING,
+        Resumed: State.WAITING,
+        Completed: State.FETCHED,
+        Errored: State.FAILED,
+        Gone: State.UNCOLLECTED,
+        GivenUp: State.UNCOLLECTED,
+        CancelAsked: State.CANCELLING,
+        CancelConfirmed: State.CANCELLED,
+    },
+    State.CANCELLING: {
+        CancelConfirmed: State.CANCELLED,
+        CancelDenied: State.WAITING,
+        Missed: State.CANCELLING,
+        Completed: State.FETCHED,
+        GivenUp: State.UNCOLLECTED,
+    },
+    State.FETCHED: {
+        Saved: State.DONE,
+        Spoiled: State.FETCHED,
+        Completed: State.FETCHED,
+        Pending: State.FETCHED,
+        Missed: State.FETCHED,
+        GivenUp: State.UNCOLLECTED,
+        Errored: State.UNCOLLECTED,
+        Gone: State.UNCOLLECTED,
+        CancelConfirmed: State.UNCOLLECTED,
+    },
+    State.UNCOLLECTED: {
+        Resumed: State.WAITING,
+        Priced: State.UNCOLLECTED,
+        Released: State.PLANNED,
+        WrittenOff: State.FAILED,
+    },
+    State.DONE: {Priced: State.DONE},
+    State.FAILED: {RetryAsked: State.PLANNED, Reopened: State.UNCOLLECTED, Priced: State.FAILED},
+    State.CANCELLED: {RetryAsked: State.PLANNED, Priced: State.CANCELLED},
+}
+"""The table once more, by hand: every other test of it takes the program's own for true."""
+
+
+def test_a_line_of_the_table_is_changed_in_two_places_or_not_at_all() -> None:
+    assert TABLE == TRANSITIONS
+
+
+def test_which_states_take_a_slot_are_bought_and_are_over() -> None:
+    """Of one that is missing here a restart would not know that it is bought, or would put too many in flight."""
+    assert {State.SUBMITTING, State.IN_DOUBT, State.WAITING, State.CANCELLING} == lifecycle.REMOTE
+    assert {State.WAITING, State.CANCELLING, State.FETCHED, State.UNCOLLECTED} == lifecycle.BOUGHT
+    assert {State.DONE, State.FAILED, State.CANCELLED} == lifecycle.FINAL
 
 
 def test_every_event_of_the_union_is_here() -> None:
@@ -146,6 +214,200 @@ def test_a_post_is_sent_from_submitting_alone_and_only_reserved_leads_there() ->
 )
 def test_what_to_do_next(state: State, changes: dict[str, object], action: object) -> None:
     assert next_action(make_record(state, **changes), NOW, PATIENCE) == action
+
+
+BEFORE = Problem(Kind.LOST, "what was wrong before")
+FULL = Record(
+    id=1,
+    job=make_job(),
+    serial=3,
+    attempts=2,
+    due_at=150.0,
+    held=40_000,
+    sunk=7,
+    handle=Handle("req-1"),
+    outputs=(Output("https://files.runcomfy.net/old.png"),),
+    files=(SavedFile("files/old.png", "cd" * 32, 10, 1, 1, "https://files.runcomfy.net/old.png"),),
+    problem=BEFORE,
+    submitted_at=100.0,
+    accepted_at=101.0,
+    finished_at=130.0,
+    watched_from=102.0,
+    looked_at=110.0,
+    queued_at=104.0,
+    absent=2,
+    spoils=1,
+)
+"""Nothing in it is empty, so whatever an event leaves, sets or empties can be told apart."""
+SETTLED = {"held": 0, "cost": 40_000}
+TOLD = {"held": 0, "cost": 50_000, "cost_known": True}
+AS_NEW = {
+    "attempts": 0,
+    "due_at": 0.0,
+    "sunk": 40_007,
+    "held": 0,
+    "handle": None,
+    "outputs": (),
+    "files": (),
+    "problem": None,
+    "submitted_at": None,
+    "accepted_at": None,
+    "finished_at": None,
+    "watched_from": 0.0,
+    "looked_at": 0.0,
+    "queued_at": None,
+    "absent": 0,
+    "spoils": 0,
+}
+WRITTEN_OFF = Problem(
+    Kind.WRITTEN_OFF, "given up (by hand); it may have been charged; before that: what was wrong before"
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "event", "changed"),
+    [
+        (
+            State.PLANNED,
+            Reserved(NOW, 50_000),
+            {"held": 50_000, "submitted_at": NOW, "problem": None, "finished_at": None},
+        ),
+        (
+            State.PLANNED,
+            Reused(NOW, Handle("req-8"), (FILE,), "/runs/other"),
+            {
+                "handle": Handle("req-8"),
+                "files": (FILE,),
+                "cost": 0,
+                "cost_known": True,
+                "problem": None,
+                "due_at": 0.0,
+                "finished_at": NOW,
+            },
+        ),
+        (
+            State.SUBMITTING,
+            Accepted(NOW, Handle("req-9")),
+            {"handle": Handle("req-9"), "accepted_at": NOW, "watched_from": NOW, "due_at": 0.0, "problem": None},
+        ),
+        (State.SUBMITTING, Declined(NOW, PROBLEM, NOW + 5), {"held": 0, "problem": PROBLEM, "due_at": NOW + 5}),
+        (
+            State.SUBMITTING,
+            Declined(NOW, PROBLEM, NOW + 5, counts=True),
+            {"held": 0, "problem": PROBLEM, "due_at": NOW + 5, "attempts": 3},
+        ),
+        (State.SUBMITTING, Refused(NOW, PROBLEM), {"held": 0, "problem": PROBLEM, "finished_at": NOW}),
+        (State.SUBMITTING, Lost(NOW, PROBLEM), {"problem": PROBLEM}),
+        (State.IN_DOUBT, Released(NOW, "by hand"), AS_NEW),
+        (State.IN_DOUBT, WrittenOff(NOW, "by hand"), SETTLED | {"problem": WRITTEN_OFF, "finished_at": NOW}),
+        (
+            State.WAITING,
+            Pending(NOW, NOW + 5, problem=PROBLEM),
+            {"due_at": NOW + 5, "looked_at": NOW, "queued_at": NOW, "absent": 0, "problem": PROBLEM},
+        ),
+        (
+            State.WAITING,
+            Pending(NOW, NOW + 5, running=True),
+            {"due_at": NOW + 5, "looked_at": NOW, "left_queue_at": 152.0, "absent": 0, "problem": None},
+        ),
+        (
+            State.WAITING,
+            Missed(NOW, NOW + 5, PROBLEM),
+            {"due_at": NOW + 5, "looked_at": NOW, "problem": PROBLEM, "absent": 0},
+        ),
+        (
+            State.WAITING,
+            Missed(NOW, NOW + 5, PROBLEM, absent=True),
+            {"due_at": NOW + 5, "looked_at": NOW, "problem": PROBLEM, "absent": 3},
+        ),
+        (
+            State.WAITING,
+            Completed(NOW, OUTPUTS, 50_000),
+            TOLD | {"outputs": OUTPUTS, "due_at": 0.0, "problem": None, "absent": 0},
+        ),
+        (State.WAITING, Errored(NOW, PROBLEM), SETTLED | {"problem": PROBLEM, "finished_at": NOW}),
+        (State.WAITING, Errored(NOW, PROBLEM, 50_000), TOLD | {"problem": PROBLEM, "finished_at": NOW}),
+        (State.WAITING, Gone(NOW, PROBLEM), {"problem": PROBLEM}),
+        (State.WAITING, GivenUp(NOW, PROBLEM), {"problem": PROBLEM}),
+        (
+            State.UNCOLLECTED,
+            Resumed(NOW),
+            {
+                "watched_from": NOW,
+                "looked_at": 0.0,
+                "due_at": 0.0,
+                "absent": 0,
+                "spoils": 0,
+                "outputs": (),
+                "problem": None,
+            },
+        ),
+        (State.WAITING, CancelAsked(NOW), {"due_at": 0.0}),
+        (State.CANCELLING, CancelDenied(NOW), {"due_at": 0.0}),
+        (State.FETCHED, CancelConfirmed(NOW), SETTLED),
+        (State.FETCHED, CancelConfirmed(NOW, 50_000), TOLD),
+        (State.FETCHED, Saved(NOW, (FILE,)), {"files": (FILE,), "problem": None}),
+        (
+            State.FETCHED,
+            Spoiled(NOW, NOW + 5, PROBLEM),
+            {"outputs": (), "due_at": NOW + 5, "problem": PROBLEM, "spoils": 2},
+        ),
+        (State.UNCOLLECTED, Priced(NOW, 50_000), TOLD),
+        (State.FAILED, RetryAsked(NOW), AS_NEW),
+        (State.FAILED, Reopened(NOW), {"finished_at": None}),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, EVENTS_OF_ALL_KINDS) else None,
+)
+def test_an_event_changes_this_and_nothing_else(state: State, event: Event, changed: dict[str, object]) -> None:
+    record = FULL._replace(state=state)
+    after = advance(record, event)
+    told = {
+        name: now
+        for name, was, now in zip(Record._fields, record, after, strict=True)
+        if name != "state" and (was, type(was)) != (now, type(now))
+    }
+    assert told == changed
+
+
+def test_a_retry_of_what_was_once_seen_in_the_queue_is_looked_at_with_fresh_eyes() -> None:
+    again = advance(FULL._replace(state=State.FAILED, left_queue_at=112.0), RetryAsked(NOW))
+    assert (again.left_queue_at, again.running_since) == (None, None)
+
+
+def test_a_retry_sinks_what_the_purchase_cost_and_not_what_was_held_for_it() -> None:
+    """A record that is settled holds nothing; one whose cost is known sinks that, or the cap would admit too much."""
+    paid = FULL._replace(state=State.FAILED, held=0, cost=50_000, cost_known=True)
+    again = advance(paid, RetryAsked(NOW))
+    assert (again.sunk, again.cost, again.cost_known) == (50_007, None, False)
+
+
+def test_a_picture_is_finished_when_it_is_first_told_of() -> None:
+    assert advance(FULL._replace(state=State.WAITING, finished_at=None), Completed(NOW, OUTPUTS)).finished_at == NOW
+
+
+def test_a_job_given_up_without_a_known_problem_says_so_in_one_sentence() -> None:
+    problem = advance(FULL._replace(state=State.IN_DOUBT, problem=None), WrittenOff(NOW, "by hand")).problem
+    assert problem == Problem(Kind.WRITTEN_OFF, "given up (by hand); it may have been charged")
+
+
+@pytest.mark.parametrize(
+    ("state", "told", "message"),
+    [
+        (State.CANCELLING, None, "nothing was charged"),
+        (State.WAITING, None, "does not say whether it was charged"),
+        (State.CANCELLING, 50_000, "the service charged $0.05 all the same"),
+    ],
+)
+def test_a_cancelled_job_says_what_it_came_to(state: State, told: int | None, message: str) -> None:
+    after = advance(FULL._replace(state=state), CancelConfirmed(NOW, told))
+    assert after.problem is not None
+    assert (after.problem.kind, after.finished_at) == (Kind.CANCELLED, NOW)
+    assert message in after.problem.message
+
+
+def test_an_illegal_event_is_named_with_its_job_and_state() -> None:
+    with pytest.raises(IllegalEventError, match="job 1 is done and can't be Reserved"):
+        advance(make_record(State.DONE), Reserved(NOW, 40_000))
 
 
 def test_a_job_is_given_up_after_a_look_that_came_too_late_and_not_before() -> None:
