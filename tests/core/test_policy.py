@@ -10,7 +10,7 @@ import pytest
 from batchedit.commands.wiring import stop_rule
 from batchedit.core.errors import UsageError
 from batchedit.core.model import Money, State
-from batchedit.core.policy import admits, backoff, cap_for
+from batchedit.core.policy import NO_CAP, GivenCap, admits, backoff, cap_after, cap_for, why_refused
 from batchedit.ledger.money_totals import purse
 from batchedit.pool.switch import StopRule
 
@@ -98,6 +98,53 @@ def test_a_picture_of_another_run_proves_no_price() -> None:
     done = (2, PRICE, 0, 0, 0)
     assert purse({State.DONE: done}, CAP, 0, reused=1).settled
     assert not purse({State.DONE: done}, CAP, 0, reused=2).settled
+
+
+@pytest.mark.parametrize(("given", "cap"), [(None, CAP), (NO_CAP, None), (7, 7), (0, 0)])
+def test_a_cap_stays_until_another_one_is_given(given: GivenCap, cap: int | None) -> None:
+    assert cap_after(given, CAP) == cap
+    assert cap_after(given, None) == (None if given is None else cap)
+
+
+@pytest.mark.parametrize(
+    ("money", "told"),
+    [
+        (Money(spent=PRICE), "the budget is used up: $0.04 spent and $0.00 reserved"),
+        (
+            Money(cap=CAP, spent=PRICE, held=2 * PRICE, doubts=1, settled=True),
+            "the budget is used up: $0.04 spent and $0.08 reserved of --max-cost $0.40",
+        ),
+        (
+            Money(cap=CAP, held=5 * PRICE, doubts=2, uncollected=3, spent=PRICE, guesses=1),
+            (
+                "the budget is used up: $0.04 spent and $0.20 reserved of --max-cost $0.40; the service has not told "
+                "yet what a picture costs, so each of the 6 that are in doubt, uncollected or written off counts 10 times"
+            ),
+        ),
+    ],
+    ids=["no cap", "settled", "unproven"],
+)
+def test_a_refusal_says_what_the_money_went_to(money: Money, told: str) -> None:
+    assert why_refused(money) == told
+
+
+class LongestPause(Random):
+    """Draws the longest that it may."""
+
+    def uniform(self, a: float, b: float) -> float:
+        assert a == 0.0
+        return b
+
+
+@pytest.mark.parametrize(
+    ("attempt", "seconds"), [(0, 1.0), (1, 2.0), (5, 32.0), (6, 60.0), (31, 60.0), (100_000, 60.0)]
+)
+def test_the_longest_pause_doubles_up_to_a_minute_however_often_it_was_tried(attempt: int, seconds: float) -> None:
+    assert backoff(attempt, LongestPause()) == seconds
+
+
+def test_the_longest_pause_begins_with_the_base_and_ends_with_the_cap_that_were_asked_for() -> None:
+    assert [backoff(attempt, LongestPause(), base=0.5, cap=3.0) for attempt in range(4)] == [0.5, 1.0, 2.0, 3.0]
 
 
 def test_pauses_grow_to_a_cap_with_full_jitter() -> None:
