@@ -78,6 +78,58 @@ def test_another_model_gets_what_its_schema_says(rule, sent, shape):
     assert not wire.has_choice({"image": ["a"]}, schema)
 
 
+@pytest.mark.parametrize(
+    ("rule", "ambiguous"),
+    [
+        (ARRAY | {"default": "x"}, True),
+        (ARRAY | {"default": None}, False),
+        ({"type": "array", "default": "x"}, False),
+        ({"type": "array", "items": {"type": "object"}, "default": "x"}, False),
+        ({"type": "array", "items": "string", "default": "x"}, False),
+        ({"type": "string", "items": {"type": "string"}, "default": "x"}, False),
+        ("array", False),
+    ],
+    ids=repr,
+)
+def test_a_field_is_ambiguous_where_its_default_contradicts_its_type(rule, ambiguous):
+    schema = {"properties": {"image": rule, "size": {"type": "string"}}}
+    assert wire.ambiguous_fields(schema) == (frozenset({"image"}) if ambiguous else frozenset())
+
+
+@pytest.mark.parametrize("schema", [{}, {"properties": None}, {"properties": ["image"]}])
+def test_a_schema_without_properties_changes_no_input(schema):
+    assert wire.ambiguous_fields(schema) == frozenset()
+    assert orjson.loads(wire.submit_body({"image": ["a"], "n": 1}, ImageShape.STRING, schema)) == {
+        "image": ["a"],
+        "n": 1,
+    }
+
+
+def test_the_other_shape_of_a_picture_is_the_other_one():
+    assert (ImageShape.STRING.other, ImageShape.ARRAY.other) == (ImageShape.ARRAY, ImageShape.STRING)
+    assert ImageShape("string") is ImageShape.STRING, "the shape is kept on disk under this word"
+    assert ImageShape("array") is ImageShape.ARRAY
+
+
+def test_a_number_that_no_machine_word_holds_is_sent_whole():
+    assert json.loads(wire.submit_body({"seed": 2**70}, ImageShape.ARRAY, {})) == {"seed": 2**70}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "waits"),
+    [
+        ({"image": {"$file": "a.png", "$sha256": "ab"}}, True),
+        ({"image": ["https://h/a.png", {"$file": "a.png", "$sha256": "ab"}]}, True),
+        ({"prompt": "$file", "image": ["$file"]}, False),
+        ({"prompt": {"file": "a.png"}, "n": None}, False),
+        ({}, False),
+    ],
+    ids=repr,
+)
+def test_a_picture_of_this_machine_is_seen_before_a_path_is_sent_in_its_place(inputs, waits):
+    assert wire.names_a_file(inputs) is waits
+
+
 # --- the table of money ---------------------------------------------------------------------------
 
 
@@ -209,6 +261,11 @@ DECLINED = {
     "429 about moderation": (429, {"message": "moderated rate"}, Kind.THROTTLED),
     "429001 with 200": (200, coded(429001), Kind.THROTTLED),
     "425": (425, b"", Kind.THROTTLED),
+    "429 about money": (429, {"message": "not enough credits"}, Kind.THROTTLED),
+    "401 about moderation": (401, {"message": "blocked by content policy"}, Kind.AUTH),
+    "401 about money": (401, {"message": "insufficient balance"}, Kind.BALANCE),
+    "422 about money": (422, {"message": "insufficient balance"}, Kind.BALANCE),
+    "an unlisted code about money with 200": (200, coded(400005, error_message="out of credits"), Kind.BALANCE),
     "301": (301, b"", Kind.UNREACHABLE),
     "307": (307, b"", Kind.UNREACHABLE),
     "308": (308, b"", Kind.UNREACHABLE),
@@ -236,6 +293,12 @@ REFUSED = {
     "422001 with 200": (200, coded(422001), Kind.REFUSED),
     "an unlisted 4xxxxx with 200 is the refusal that it says": (200, coded(400005), Kind.REFUSED),
     "413001 with 200": (200, coded(413001), Kind.REFUSED),
+    "the first code of the family 400 with 200": (200, coded(400000), Kind.REFUSED),
+    "the last code of the family 498 with 299": (299, coded(498999), Kind.REFUSED),
+    "498": (498, b"", Kind.REFUSED),
+    "a code above all families with 400": (400, coded(600000), Kind.REFUSED),
+    "a code just below the family 500 with 400": (400, coded(499999), Kind.REFUSED),
+    "404 about money": (404, {"message": "insufficient balance"}, Kind.REFUSED),
     "moderated 400": (400, {"error": "Your request was rejected by our safety system."}, Kind.MODERATED),
     "moderated 403": (403, {"error": {"message": "blocked by content policy"}}, Kind.MODERATED),
     "moderated 422": (422, coded(422001, detail=[{"loc": ["body"], "msg": "prompt was flagged"}]), Kind.MODERATED),
@@ -283,6 +346,16 @@ LOST = {
     "500001 in error": (500, {"error": coded(500001)}),
     "500001 in detail": (500, {"detail": coded(500001)}),
     "a 502 that repeats a refusal": (502, coded(422001)),
+    "409 about money": (409, {"message": "insufficient balance"}),
+    "a 500 about money": (500, {"message": "insufficient balance"}),
+    "the first code of the family 500 with 400": (400, coded(500000)),
+    "the last code of the family 599 with 400": (400, coded(599999)),
+    "a code below all families with 200": (200, coded(399999)),
+    "a code of the family 499 with 200": (200, coded(499999)),
+    "a code of the family 408 with 200": (200, coded(408001)),
+    "an unlisted refusal beside a redirect": (300, coded(413001)),
+    "an unlisted refusal before the answer": (199, coded(413001)),
+    "399": (399, b""),
     "200 with a code of another product": (200, coded(10001)),
 }
 
@@ -293,6 +366,58 @@ def test_perhaps_taken(name):
     event = submit(status, payload)
     assert isinstance(event, Lost)
     assert (event.problem.kind, event.problem.http) == (Kind.LOST, status)
+
+
+@pytest.mark.parametrize(
+    ("status", "payload", "sentence"),
+    [
+        (401, b"", "the service does not accept the API token"),
+        (402, b"", "the account's balance is used up"),
+        (429, b"", "the service asks to slow down"),
+        (307, b"", "this address sends us on to another one; is --base-url right?"),
+        (404, b"", "the service knows no such model"),
+        (400, coded(400001), "the service knows no such model: “its own words”"),
+        (413, b"", "the service does not accept this row"),
+        (422, {"message": "nsfw"}, "the service refuses this content: “nsfw”"),
+        (404, {"message": "nsfw"}, "the service refuses this content: “nsfw”"),
+        (504, b"", "HTTP 504 and no request id: it may have been bought, or not"),
+    ],
+)
+def test_each_answer_has_a_sentence_of_its_own(status, payload, sentence):
+    problem = submit(status, payload).problem
+    assert problem.message == sentence
+    assert problem.code == (400001 if status == 400 else None)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("https://h/" + "x" * 2038, True),
+        ("https://h/" + "x" * 2039, False),
+        ("https://h/\u202e", False),
+        (None, False),
+    ],
+    ids=["2048", "2049", "unprintable", "none"],
+)
+def test_a_link_that_nobody_could_follow_is_left_out_and_the_id_is_kept(told, kept):
+    names = ("status_url", "result_url", "cancel_url")
+    event = submit(200, {"request_id": "r1"} | dict.fromkeys(names, told))
+    assert event == Accepted(NOW, Handle("r1", **(dict.fromkeys(names, told) if kept else {})))
+
+
+def test_what_came_in_another_encoding_is_kept_as_text_and_nothing_as_nothing():
+    utf16 = wire.read_submit(500, {}, '{"said":"né"}'.encode("utf-16"), NOW)
+    assert isinstance(utf16, Lost)
+    assert utf16.reply.endswith('{"said":"né"}')
+    empty = wire.read_submit(500, {"server": "nginx", "via": "1.1 x"}, b"", NOW)
+    assert isinstance(empty, Lost)
+    assert empty.reply == "HTTP 500\nserver: nginx\nvia: 1.1 x"
+
+
+def test_what_is_kept_is_cut_by_bytes_and_never_in_the_middle_of_a_letter():
+    event = wire.read_submit(500, {}, "é".encode() * 9000, NOW)
+    assert isinstance(event, Lost)
+    assert event.reply == "HTTP 500\n\n" + "é" * 2043
 
 
 def test_503_is_known_by_its_retry_after_only():
