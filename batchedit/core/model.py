@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, NewType
 
 JobKey = NewType("JobKey", bytes)
-"""16 bytes: what a job is, whatever row it stands on (see ``manifest.identity``)."""
+"""16 bytes: what a job is, whatever row it stands on (see ``jobs/identity.py``)."""
 
 
 class State(StrEnum):

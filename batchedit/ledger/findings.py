@@ -127,9 +127,9 @@ class Findings:
         return [row for (row,) in self._db.execute(query, {"cause": cause})]
 
     def open_rows(self) -> int:
-        """Rows that are neither mended nor left out."""
+        """How many rows are neither mended nor left out."""
         return int(self._db.execute("SELECT count(DISTINCT row) FROM problems WHERE NOT left_out").fetchone()[0])
 
     def left_out_rows(self) -> int:
-        """Rows that were left out on purpose."""
+        """How many rows were left out on purpose."""
         return int(self._db.execute("SELECT count(DISTINCT row) FROM problems WHERE left_out").fetchone()[0])

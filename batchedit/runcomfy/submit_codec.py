@@ -21,7 +21,7 @@ decides what happens to money:
 A code carries its HTTP status in its first three digits: a 200 with a 4xxxxx code is the refusal that the code says
 [seen], a 5xx and a 5xxxxx code say nothing certain. Below 500 the API's own listed code is believed before the HTTP
 status, which a gateway may have put there [docs]. Everything that is not surely "not taken" is Lost. What is read of a
-bought job is in looks.py.
+bought job is in poll_codec.py.
 """
 
 from __future__ import annotations

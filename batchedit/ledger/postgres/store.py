@@ -165,7 +165,11 @@ def workers(url: str) -> list[WorkerSeen]:
 
 @contextmanager
 def opened(url: str) -> Iterator[psycopg.Connection[TupleRow]]:
-    """A connection to a store of this version that keeps what it confirms, or whose loss a person accepted."""
+    """A connection to a store of this version that keeps what it confirms, or whose loss a person accepted.
+
+    UsageError (64) where there is no store, CheckpointVersionError (74) for another version, CheckpointError (74) for
+    one that may forget. What psycopg raises inside comes out as ``errors.mapped`` has it: 69 for a store that is away.
+    """
     with connected(url) as connection:
         check_version(connection, url)
         row = connection.execute(f"SELECT accept_loss FROM {SCHEMA}.store").fetchone()
