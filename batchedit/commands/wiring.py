@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from ssl import SSLContext
 from time import time
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from ..core.inanswer import InAnswer
 from ..core.unwritten import Unwritten
 from ..disk import check_own
 from ..files.download import Downloader
+from ..files.objects import Objects
 from ..images.data_uri import LocalPictures
 from ..images.features import Album
 from ..pool.governor import Governor, PurchaseLimits
@@ -40,6 +42,8 @@ from .file_store import blob_reader, objects_at
 from .proxy import find_proxy
 from .trust import check_trusted
 
+LIFETIMES = "lifetimes"
+"""The fact of a run that holds the running times its jobs had."""
 SANDBOX_TOKEN = "sandbox"  # noqa: S105 - the sandbox takes any token
 
 
@@ -172,6 +176,17 @@ def client_for(settings: Settings, found: Service, model: Model, observer: Obser
     return Client(found.base_url, found.token, settings.model, model.schema, observer=observer, proxy=found.proxy)
 
 
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What all edges of one connection share. ``objects`` is the store of files, None where the run's folder keeps them."""
+
+    objects: Objects | None
+    rng: Random
+    clock: SteadyClock
+    in_answer: InAnswer
+    trusted: SSLContext
+
+
 @asynccontextmanager
 async def connected(
     settings: Settings,
@@ -193,69 +208,107 @@ async def connected(
     objects = objects_at(checkpoint.get(FILES_URL))
     if objects is not None:
         await to_thread.run_sync(objects.check)
-    rng, clock = Random(), SteadyClock()
-    in_answer = InAnswer()
-    album = Album(folder.thumbs)
     trusted = create_ssl_context()  # 20 ms and 0.7 MB: one for both
+    shared = _Shared(objects, Random(), SteadyClock(), InAnswer(), trusted)
+    album = Album(folder.thumbs)
+    pictures = LocalPictures(observer, shrinks=not settings.no_shrink, roots=picture_roots, blob=blob_reader(objects))
     async with (
-        Client(
-            found.base_url,
-            found.token,
-            settings.model,
-            model.schema,
-            observer=observer,
-            clock=clock,
-            rng=rng,
-            proxy=found.proxy,
-            verify=trusted,
-            resolve_pictures=LocalPictures(
-                observer, shrinks=not settings.no_shrink, roots=picture_roots, blob=blob_reader(objects)
-            ),
-            in_answer=in_answer,
-            may_send=checkpoint.may_send,
-        ) as client,
-        Downloader(
-            folder.path,
-            allow_hosts=allowed_hosts(settings, found.base_url),
-            clock=clock,
-            rng=rng,
-            proxy=found.proxy,
-            verify=trusted,
-            taken=checkpoint.has_file,
-            in_answer=in_answer,
-            album=album,
-            objects=objects,
-            copies=copies,
-        ) as files,
+        _buying_client(settings, found, model, observer, checkpoint, pictures, shared) as client,
+        _downloader(settings, folder, found, checkpoint, album, shared, copies=copies) as files,
     ):
-        lifetimes = Lifetimes.load(checkpoint.get("lifetimes") or "")
-        governor = Governor(
-            purchase_limits(settings),
-            api=client,
-            observer=observer,
-            clock=clock,
-            rng=rng,
-            lifetimes=lifetimes,
-            wall=time,
-            posts=SharedRate(settings.rate) if checkpoint.shared else None,
-        )
-        yield (
-            Pool(
-                api=client,
-                checkpoint=checkpoint,
-                files=files,
-                observer=observer,
-                governor=governor,
-                clock=clock,
-                rng=rng,
-                price=settings.price or 0,
-                patience=Patience(stuck_after=settings.stuck_after),
-                prepare=client.prepare,
-            ),
-            client,
-        )
+        governor = _governor(settings, client, checkpoint, observer, shared)
+        yield _pool(settings, client, checkpoint, files, observer, governor, shared), client
         if album.refused is not None:
             unwritten.refused(folder.thumbs, album.refused)
             observer.note("thumbnails", f"small pictures can't be kept in {folder.thumbs}: the gallery makes them")
         with suppress(CheckpointError):  # worth a little to the next run; nothing to hide an error of this one behind
-            checkpoint.put("lifetimes", governor.lifetimes.dump())
+            checkpoint.put(LIFETIMES, governor.lifetimes.dump())
+
+
+def _buying_client(
+    settings: Settings,
+    found: Service,
+    model: Model,
+    observer: Observer,
+    checkpoint: Kept,
+    pictures: LocalPictures,
+    shared: _Shared,
+) -> Client:
+    """The client that buys, as long as the ledger lets this process send."""
+    return Client(
+        found.base_url,
+        found.token,
+        settings.model,
+        model.schema,
+        observer=observer,
+        clock=shared.clock,
+        rng=shared.rng,
+        proxy=found.proxy,
+        verify=shared.trusted,
+        resolve_pictures=pictures,
+        in_answer=shared.in_answer,
+        may_send=checkpoint.may_send,
+    )
+
+
+def _downloader(
+    settings: Settings,
+    folder: RunFolder,
+    found: Service,
+    checkpoint: Kept,
+    album: Album,
+    shared: _Shared,
+    *,
+    copies: bool,
+) -> Downloader:
+    """What fetches finished pictures into the folder or into the store of files."""
+    return Downloader(
+        folder.path,
+        allow_hosts=allowed_hosts(settings, found.base_url),
+        clock=shared.clock,
+        rng=shared.rng,
+        proxy=found.proxy,
+        verify=shared.trusted,
+        taken=checkpoint.has_file,
+        in_answer=shared.in_answer,
+        album=album,
+        objects=shared.objects,
+        copies=copies,
+    )
+
+
+def _governor(settings: Settings, client: Client, checkpoint: Kept, observer: Observer, shared: _Shared) -> Governor:
+    """It begins with what earlier runs in the folder learned of running times."""
+    return Governor(
+        purchase_limits(settings),
+        api=client,
+        observer=observer,
+        clock=shared.clock,
+        rng=shared.rng,
+        lifetimes=Lifetimes.load(checkpoint.get(LIFETIMES) or ""),
+        wall=time,
+        posts=SharedRate(settings.rate) if checkpoint.shared else None,
+    )
+
+
+def _pool(
+    settings: Settings,
+    client: Client,
+    checkpoint: Kept,
+    files: Downloader,
+    observer: Observer,
+    governor: Governor,
+    shared: _Shared,
+) -> Pool:
+    return Pool(
+        api=client,
+        checkpoint=checkpoint,
+        files=files,
+        observer=observer,
+        governor=governor,
+        clock=shared.clock,
+        rng=shared.rng,
+        price=settings.price or 0,
+        patience=Patience(stuck_after=settings.stuck_after),
+        prepare=client.prepare,
+    )
