@@ -39,19 +39,15 @@ def admits(money: Money, price: int) -> bool:
     """
     if money.cap is None:
         return True
-    if cap_for(1, money, price, unproven=False) > money.cap:
-        return False
-    if money.settled:
-        return True
-    if money.in_flight or money.awaits_cost:
+    if not money.settled and (money.in_flight or money.awaits_cost):
         return False
     return cap_for(1, money, price) <= money.cap
 
 
-def cap_for(jobs: int, money: Money, price: int, *, unproven: bool = True) -> int:
+def cap_for(jobs: int, money: Money, price: int) -> int:
     """The least cap, in micro-dollars, under which ``admits`` allows ``jobs`` more of ``price`` micro-dollars one by one.
 
-    ``unproven``: also while no cost has been told, so that what waits for a person counts UNPROVEN times.
+    While no cost has been told, what waits for a person counts UNPROVEN times.
     """
     dearest = max(price, money.top_price)
     under_way = money.in_flight + money.doubts + money.uncollected
@@ -62,7 +58,7 @@ def cap_for(jobs: int, money: Money, price: int, *, unproven: bool = True) -> in
     )
     least = exposed + jobs * dearest
     waiting = under_way + money.guesses
-    if unproven and waiting and not money.settled:
+    if waiting and not money.settled:
         return max(least, (waiting + 1) * dearest * UNPROVEN)
     return least
 

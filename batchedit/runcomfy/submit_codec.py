@@ -131,7 +131,6 @@ class _Verdict(Enum):
     BALANCE = auto()
     THROTTLED = auto()
     MOVED = auto()
-    INVALID = auto()
     NO_MODEL = auto()
     REFUSED = auto()
     LOST = auto()
@@ -141,7 +140,7 @@ _BY_CODE = {
     ErrorCode.AUTH: _Verdict.AUTH,
     ErrorCode.BALANCE: _Verdict.BALANCE,
     ErrorCode.THROTTLED: _Verdict.THROTTLED,
-    ErrorCode.INVALID: _Verdict.INVALID,
+    ErrorCode.INVALID: _Verdict.REFUSED,
     ErrorCode.NO_MODEL: _Verdict.NO_MODEL,
     ErrorCode.ABSENT: _Verdict.NO_MODEL,
 }
@@ -150,11 +149,10 @@ _BY_HTTP = {
     402: _Verdict.BALANCE,
     **dict.fromkeys((425, 429), _Verdict.THROTTLED),
     **dict.fromkeys((301, 307, 308), _Verdict.MOVED),
-    422: _Verdict.INVALID,
     **dict.fromkeys((404, 405), _Verdict.NO_MODEL),
     **dict.fromkeys((408, 409, 460, 499), _Verdict.LOST),
 }
-_OWN_WORDS_MATTER = frozenset({_Verdict.REFUSED, _Verdict.INVALID, _Verdict.AUTH})
+_OWN_WORDS_MATTER = frozenset({_Verdict.REFUSED, _Verdict.AUTH})
 
 
 def _verdict(status: int, headers: Headers, said: ReplyBody, now: float) -> _Verdict:
@@ -175,7 +173,7 @@ def _verdict(status: int, headers: Headers, said: ReplyBody, now: float) -> _Ver
     found = _BY_HTTP.get(status, _Verdict.REFUSED if 400 <= status < 500 else _Verdict.LOST)
     if found in _OWN_WORDS_MATTER and said.no_money:
         return _Verdict.BALANCE
-    return _Verdict.REFUSED if found is _Verdict.AUTH and status == 403 and said.moderated else found
+    return _Verdict.REFUSED if status == 403 and said.moderated else found
 
 
 def read_submit(

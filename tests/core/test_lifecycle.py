@@ -405,6 +405,26 @@ def test_a_cancelled_job_says_what_it_came_to(state: State, told: int | None, me
     assert message in after.problem.message
 
 
+@pytest.mark.parametrize(
+    ("cost", "known", "told", "spent", "message"),
+    [
+        (70_000, True, None, 70_007, "the service charged $0.07 all the same"),
+        (70_000, True, 50_000, 50_007, "the service charged $0.05 all the same"),
+        (40_000, False, None, 40_007, "does not say whether it was charged"),
+        (40_000, False, 0, 7, "nothing was charged"),
+    ],
+)
+def test_a_picture_that_came_out_before_its_cancel_says_what_it_cost(
+    cost: int, known: bool, told: int | None, spent: int, message: str
+) -> None:
+    after = advance(
+        FULL._replace(state=State.CANCELLING, held=0, cost=cost, cost_known=known), CancelConfirmed(NOW, told)
+    )
+    assert after.spent == spent
+    assert after.problem is not None
+    assert message in after.problem.message
+
+
 def test_an_illegal_event_is_named_with_its_job_and_state() -> None:
     with pytest.raises(IllegalEventError, match="job 1 is done and can't be Reserved"):
         advance(make_record(State.DONE), Reserved(NOW, 40_000))
@@ -538,6 +558,9 @@ def test_absences_are_counted_in_a_row() -> None:
 
 def test_the_diagram_shows_every_move() -> None:
     drawn = lifecycle.mermaid()
+    assert drawn.splitlines()[:2] == ["stateDiagram-v2", "    [*] --> planned"]
+    assert all(" --> " in line for line in drawn.splitlines()[1:])
+    assert "    done --> done: Priced" in drawn.splitlines()
     for state, moves in TRANSITIONS.items():
         for event, target in moves.items():
             assert any(f"{state} --> {target}:" in line and event.__name__ in line for line in drawn.splitlines())

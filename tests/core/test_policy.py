@@ -10,7 +10,7 @@ import pytest
 from batchedit.commands.wiring import stop_rule
 from batchedit.core.errors import UsageError
 from batchedit.core.model import Money, State
-from batchedit.core.policy import NO_CAP, GivenCap, admits, backoff, cap_after, cap_for, why_refused
+from batchedit.core.policy import GivenCap, admits, backoff, cap_after, cap_for, why_refused
 from batchedit.ledger.money_totals import purse
 from batchedit.pool.switch import StopRule
 
@@ -41,6 +41,30 @@ ADMITS = {
     ),
     "a guess counts at the dearest price seen": (
         Money(cap=CAP, spent=5 * PRICE, guesses=5, guessed=5 * PRICE, settled=True, top_price=2 * PRICE),
+        False,
+    ),
+    "a guess that fits at the dearest price seen": (
+        Money(cap=CAP, spent=4 * PRICE, guesses=4, guessed=4 * PRICE, settled=True, top_price=2 * PRICE),
+        True,
+    ),
+    "a guess counts no less than what was put aside for it": (
+        Money(cap=6 * PRICE - 1, spent=5 * PRICE, guesses=5, guessed=5 * PRICE, settled=True, top_price=PRICE // 2),
+        False,
+    ),
+    "unproven: beside a doubt and one written off, if ten times all three fit": (
+        Money(cap=30 * PRICE, held=PRICE, doubts=1, spent=PRICE, guesses=1, guessed=PRICE),
+        True,
+    ),
+    "unproven: beside a doubt and one written off, not if they don't": (
+        Money(cap=30 * PRICE - 1, held=PRICE, doubts=1, spent=PRICE, guesses=1, guessed=PRICE),
+        False,
+    ),
+    "unproven: beside a doubt, when more than ten times both is spent": (
+        Money(cap=52 * PRICE, spent=50 * PRICE, held=PRICE, doubts=1),
+        True,
+    ),
+    "unproven: beside a doubt, when more is spent than leaves room for one": (
+        Money(cap=52 * PRICE - 1, spent=50 * PRICE, held=PRICE, doubts=1),
         False,
     ),
     "unproven: one is under way, however much would fit": (Money(cap=9999 * PRICE, held=PRICE, in_flight=1), False),
@@ -100,7 +124,7 @@ def test_a_picture_of_another_run_proves_no_price() -> None:
     assert not purse({State.DONE: done}, CAP, 0, reused=2).settled
 
 
-@pytest.mark.parametrize(("given", "cap"), [(None, CAP), (NO_CAP, None), (7, 7), (0, 0)])
+@pytest.mark.parametrize(("given", "cap"), [(None, CAP), ("none", None), (7, 7), (0, 0)])
 def test_a_cap_stays_until_another_one_is_given(given: GivenCap, cap: int | None) -> None:
     assert cap_after(given, CAP) == cap
     assert cap_after(given, None) == (None if given is None else cap)

@@ -28,7 +28,8 @@ def questions(draw: st.DrawFn) -> tuple[Money, int]:
     money, price = draw(PURSES), draw(CENTS)
     limit = draw(st.sampled_from(("none", "proven", "unproven")))
     if limit != "none":
-        money = replace(money, cap=cap_for(1, money, price, unproven=limit == "unproven") + draw(st.integers(-1, 1)))
+        settled = money.settled or limit == "proven"
+        money = replace(money, cap=cap_for(1, replace(money, settled=settled), price) + draw(st.integers(-1, 1)))
     return money, price
 
 

@@ -297,7 +297,9 @@ REFUSED = {
     "the last code of the family 498 with 299": (299, coded(498999), Kind.REFUSED),
     "498": (498, b"", Kind.REFUSED),
     "a code above all families with 400": (400, coded(600000), Kind.REFUSED),
+    "a code far above all families with 400": (400, coded(601001), Kind.REFUSED),
     "a code just below the family 500 with 400": (400, coded(499999), Kind.REFUSED),
+    "a listed refusal with 499": (499, coded(422001), Kind.REFUSED),
     "404 about money": (404, {"message": "insufficient balance"}, Kind.REFUSED),
     "moderated 400": (400, {"error": "Your request was rejected by our safety system."}, Kind.MODERATED),
     "moderated 403": (403, {"error": {"message": "blocked by content policy"}}, Kind.MODERATED),
@@ -346,6 +348,11 @@ LOST = {
     "500001 in error": (500, {"error": coded(500001)}),
     "500001 in detail": (500, {"detail": coded(500001)}),
     "a 502 that repeats a refusal": (502, coded(422001)),
+    "a 500 that repeats a refusal": (500, coded(422001)),
+    "a 500 that speaks of an empty account": (500, coded(400002)),
+    "409 about moderation": (409, {"message": "flagged"}),
+    "an unlisted refusal beside another redirect": (302, coded(413001)),
+    "a code above all families with 200": (200, coded(601001)),
     "409 about money": (409, {"message": "insufficient balance"}),
     "a 500 about money": (500, {"message": "insufficient balance"}),
     "the first code of the family 500 with 400": (400, coded(500000)),
@@ -376,7 +383,11 @@ def test_perhaps_taken(name):
         (429, b"", "the service asks to slow down"),
         (307, b"", "this address sends us on to another one; is --base-url right?"),
         (404, b"", "the service knows no such model"),
+        (405, b"", "the service knows no such model"),
+        (406, b"", "the service does not accept this row"),
         (400, coded(400001), "the service knows no such model: “its own words”"),
+        (410, coded(404001), "the service knows no such model: “its own words”"),
+        (422, coded(422001), "the service does not accept this row: “its own words”"),
         (413, b"", "the service does not accept this row"),
         (422, {"message": "nsfw"}, "the service refuses this content: “nsfw”"),
         (404, {"message": "nsfw"}, "the service refuses this content: “nsfw”"),
@@ -386,7 +397,7 @@ def test_perhaps_taken(name):
 def test_each_answer_has_a_sentence_of_its_own(status, payload, sentence):
     problem = submit(status, payload).problem
     assert problem.message == sentence
-    assert problem.code == (400001 if status == 400 else None)
+    assert problem.code == (payload.get("error_code") if isinstance(payload, dict) else None)
 
 
 @pytest.mark.parametrize(
@@ -415,9 +426,19 @@ def test_what_came_in_another_encoding_is_kept_as_text_and_nothing_as_nothing():
 
 
 def test_what_is_kept_is_cut_by_bytes_and_never_in_the_middle_of_a_letter():
-    event = wire.read_submit(500, {}, "é".encode() * 9000, NOW)
+    event = wire.read_submit(500, {}, b"x" + "é".encode() * 9000, NOW)
     assert isinstance(event, Lost)
-    assert event.reply == "HTTP 500\n\n" + "é" * 2043
+    assert event.reply == "HTTP 500\n\nx" + "é" * 2042
+
+
+def test_an_answer_in_two_bytes_a_letter_is_kept_to_the_same_length():
+    event = wire.read_submit(500, {}, ("{" + "x" * 9000).encode("utf-16-le"), NOW)
+    assert isinstance(event, Lost)
+    assert event.reply == "HTTP 500\n\n{" + "x" * 4085
+
+
+def test_half_a_letter_in_a_header_does_not_lose_the_doubt_that_it_came_with():
+    assert wire.keep_reply("HTTP 500", {"via": "\ud800"}, b"", "") == "HTTP 500\nvia: ?"
 
 
 def test_503_is_known_by_its_retry_after_only():
@@ -426,6 +447,7 @@ def test_503_is_known_by_its_retry_after_only():
     assert (told.problem.kind, told.due_at) == (Kind.THROTTLED, NOW + 30)
     assert isinstance(submit(503, b"<html>", retry_after="soon"), Lost)
     assert isinstance(submit(502, b"<html>", retry_after="30"), Lost)
+    assert isinstance(submit(504, b"<html>", retry_after="30"), Lost), "a job that is being made, bought a second time"
     assert isinstance(submit(503, coded(500001), retry_after="30"), Lost)
 
 
