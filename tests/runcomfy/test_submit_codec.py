@@ -212,6 +212,15 @@ def test_half_an_id_is_none(payload):
     assert isinstance(submit(200, payload), Lost)
 
 
+def test_an_id_deeper_than_anybody_nests_one_is_found_as_text():
+    deep = b'{"a":' * 14 + b'{"request_id":"r1"}' + b"}" * 14
+    assert submit(200, deep) == Accepted(NOW, Handle("r1"))
+
+
+def test_an_id_whose_escapes_make_no_sense_is_taken_as_it_stands():
+    assert submit(200, rb'{"request_id":"r\q1"') == Accepted(NOW, Handle("r\\q1"))
+
+
 def test_a_trace_id_beside_a_refusal_buys_nothing():
     assert isinstance(submit(422, {"error": {"request_id": "trace-7"}, "error_code": 422001}), Refused)
 
@@ -741,9 +750,28 @@ def test_no_entry(status, payload):
     assert wire.read_model(status, body(payload)) is None
 
 
+def test_a_page_of_the_catalogue_leaves_out_what_it_cannot_read():
+    models = [{"model_id": "a/b"}, "odd", {"model_id": ""}, {"display_name": "no id"}, {"model_id": "c/d"}]
+    page = wire.read_models(200, body({"models": models, "total": 700}))
+    assert page is not None
+    assert ([entry.model_id for entry in page.entries], page.total) == (["a/b", "c/d"], 700)
+    for total in (None, -1, "7"):
+        odd = wire.read_models(200, body({"models": models, "total": total}))
+        assert odd is not None
+        assert odd.total == 5
+
+
+@pytest.mark.parametrize(("status", "payload"), [(500, {"models": []}), (200, {}), (200, {"models": {}}), (200, b"<")])
+def test_no_page_of_the_catalogue(status, payload):
+    assert wire.read_models(status, body(payload)) is None
+
+
 @pytest.mark.parametrize(
     ("payload", "micros"),
     [
+        ({"balance_microdollars": 1_250_000, "balance_usd": 9}, 1_250_000),
+        ({"balance_microdollars": True, "balance_usd": 9}, 9_000_000),
+        ({"balance_microdollars": 10**12 + 1, "balance_usd": 9}, 9_000_000),
         ({"balance_usd": 12.5, "currency": "USD"}, 12_500_000),
         ({"balance_usd": "-0.5"}, -500_000),
         ({"balance_usd": 3, "currency": "EUR"}, None),

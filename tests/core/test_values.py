@@ -1,0 +1,182 @@
+"""The small values that everything else reckons with: leave to buy, money, what is typed and what is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from batchedit.core.approval import Approval, StoreApproval
+from batchedit.core.errors import DiskError, InterruptedRunError, ProxyRefusesError
+from batchedit.core.inanswer import InAnswer, is_in_answer
+from batchedit.core.model import Kind, Problem, State
+from batchedit.core.money import label_play, parse_usd, read_json_usd, to_decimal_usd, to_json_usd, type_usd
+from batchedit.core.review import Progress
+from batchedit.core.slowdown import Slowdown
+from batchedit.core.typed import to_type
+from batchedit.core.unwritten import Unwritten
+from tests.support.factories import make_record
+
+# --- leave to buy ---------------------------------------------------------------------------------
+
+
+def test_a_job_that_was_never_asked_about_is_not_bought() -> None:
+    approval = Approval([5, 2], price=40_000)
+    assert [job for job in range(8) if approval.admits(job)] == [2, 5]
+    with pytest.raises(ValueError, match="job 3 was never asked about"):
+        approval.take(3)
+    with pytest.raises(ValueError, match="job 99 was never asked about"):
+        approval.take(99)
+
+
+def test_a_yes_is_good_for_one_purchase() -> None:
+    approval = Approval([2])
+    approval.take(2)
+    assert not approval.admits(2)
+    assert not approval.admits_again(2)
+    with pytest.raises(ValueError, match="job 2"):
+        approval.take(2)
+    approval.give_back(2)
+    assert approval.admits(2)
+    assert not approval.admits_again(2), "nobody said that a lost one is bought twice"
+
+
+def test_a_yes_to_buy_a_lost_one_again_is_good_for_two_purchases_and_no_third() -> None:
+    approval = Approval([2], times=2)
+    approval.take(2)
+    assert approval.admits_again(2)
+    approval.take(2)
+    assert not approval.admits_again(2)
+
+
+def test_nothing_asked_about_is_no_leave_at_all() -> None:
+    assert not Approval(()).asked
+    assert Approval([0]).asked
+
+
+def test_a_price_is_covered_up_to_the_one_that_was_shown() -> None:
+    assert [Approval([1], price=40_000).covers(price) for price in (39_999, 40_000, 40_001)] == [True, True, False]
+    assert Approval([1]).covers(10**9), "no price was known, so any will do"
+
+
+def test_the_store_counts_what_it_gives_out_and_here_the_price_alone_is_held() -> None:
+    approval = StoreApproval((), price=40_000)
+    approval.take(7)
+    approval.give_back(7)
+    assert (approval.asked, approval.admits(7), approval.covers(40_001)) == (True, True, False)
+
+
+# --- money ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "micros"), [("0.04", 40_000), (" $1 ", 1_000_000), ("0", 0), ("0.0000005", 1), ("0.0000004", 0)]
+)
+def test_an_amount_as_a_person_types_it(text: str, micros: int) -> None:
+    assert parse_usd(text) == micros
+
+
+@pytest.mark.parametrize("text", ["", "four", "-0.01", "nan", "inf", "1,000"])
+def test_what_is_no_amount_is_no_cap(text: str) -> None:
+    with pytest.raises(ValueError, match="is not an amount in US dollars"):
+        parse_usd(text)
+
+
+def test_an_amount_is_typed_shown_and_written_the_same() -> None:
+    assert [type_usd(micros) for micros in (40_000, -1_234_500_000, 1)] == ["0.04", "-1234.50", "0.000001"]
+    assert (to_json_usd(40_000), str(to_decimal_usd(40_000))) == (0.04, "0.04")
+    assert (label_play(play=True), label_play(play=False)) == (" (play money)", "")
+
+
+def test_a_debt_is_read_where_a_balance_may_be_one_and_is_no_cost() -> None:
+    assert (read_json_usd(-0.5, signed=True), read_json_usd(-0.5)) == (-500_000, None)
+
+
+# --- what is told ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("slowdown", "told"),
+    [
+        (Slowdown(4.0), "slowed by the service: 4 POSTs a second (429)"),
+        (Slowdown(12.4, None, 89.0), "slowed by the service: 12 POSTs a second (429)"),
+        (Slowdown(0.05, None, 720.0), "slowed by the service: 3 POSTs a minute (429), 12 minutes longer"),
+        (Slowdown(None, 20, 7200.0), "slowed by the service: 20 jobs at once (429), 2.0 hours longer"),
+    ],
+)
+def test_a_slowdown_is_told_in_one_sentence_and_read_back(slowdown: Slowdown, told: str) -> None:
+    assert str(slowdown) == told
+    assert Slowdown.read(slowdown.as_json()) == slowdown
+
+
+def test_a_damaged_slowdown_is_an_error_of_its_reader() -> None:
+    with pytest.raises(KeyError):
+        Slowdown.read({})
+
+
+def test_a_command_is_typed_so_that_nothing_in_it_is_an_option_or_obeyed_by_a_terminal() -> None:
+    assert to_type("run", Path("-f.csv"), "a b", "it's") == "batchedit run ./-f.csv 'a b' 'it'\"'\"'s'"
+    assert to_type("run", "a\x1b'\\\udcff") == "batchedit run $'a\\x1b\\x27\\x5c\\xff'"
+
+
+def test_what_the_disk_refused_is_told_of_until_a_later_try_wrote_it() -> None:
+    unwritten = Unwritten()
+    assert not unwritten
+    for n in range(7):
+        unwritten.refused(f"f{n}", OSError(28, "No space left on device"))
+    assert unwritten
+    lines = list(unwritten.lines())
+    assert (lines[0], len(lines)) == ("f0 can't be written or removed (No space left on device)", 6)
+    assert lines[-1] == "nor can 2 more files beside these"
+    for n in range(7):
+        unwritten.written(f"f{n}")
+    unwritten.written("f0")
+    assert not unwritten
+
+
+def test_a_picture_in_an_answer_is_handed_out_until_it_is_on_the_disk() -> None:
+    pictures = InAnswer()
+    address = pictures.keep("r1", 0, b"png")
+    assert is_in_answer(address)
+    assert not is_in_answer("https://h/a.png")
+    assert (pictures.get(address), pictures.keep("r1", 0, b"png")) == (b"png", address)
+    pictures.drop(address)
+    pictures.drop(address)
+    assert pictures.get(address) is None
+
+
+def test_errors_say_their_exit_code_and_what_to_do() -> None:
+    full = DiskError(OSError(28, "No space left on device", "/runs/a"))
+    assert (full.code, full.lines) == (74, ("/runs/a: No space left on device",))
+    assert DiskError(OSError("odd")).lines == ("odd",)
+    assert InterruptedRunError(2).code == 130
+    refused = ProxyRefusesError("no")
+    assert refused.code == 69
+    assert "HTTPS_PROXY" in refused.hint
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "given_up"),
+    [
+        (State.FAILED, Kind.WRITTEN_OFF, True),
+        (State.FAILED, Kind.LOST, True),
+        (State.FAILED, Kind.REFUSED, False),
+        (State.IN_DOUBT, Kind.LOST, False),
+        (State.FAILED, None, False),
+    ],
+)
+def test_a_job_that_a_person_gave_up_is_not_bought_anew_as_a_failure(
+    state: State, kind: Kind | None, given_up: bool
+) -> None:
+    problem = None if kind is None else Problem(kind, "x")
+    assert make_record(state, problem=problem).written_off is given_up
+
+
+def test_a_picture_of_another_run_was_never_accepted_here() -> None:
+    assert make_record(State.DONE, accepted_at=None).reused
+    assert not make_record(State.DONE).reused
+    assert not make_record(State.PLANNED).reused
+
+
+def test_looked_at_is_every_picture_with_a_verdict() -> None:
+    assert Progress(9, approved=1, rejected=2, held=3).looked_at == 6
