@@ -37,7 +37,7 @@ def live_lines(now: LiveState) -> Iterator[str]:
     if now.unusually_slow:
         yield f"  slow      {now.unusually_slow:,} take unusually long"
     if now.stopped:
-        yield f"  stopped   {now.stopped}"
+        yield f"  stopped   {now.stopped.removeprefix('stopped, ')}"
     if now.last_word and now.state != "finished":
         at = _clock(now.last_word.get("at"))
         yield one_line(f"  trouble   {at}: {now.last_word.get('message')}")

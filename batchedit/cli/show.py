@@ -221,7 +221,7 @@ def report_text(report: Report, *, going: bool = False) -> str:
         rows = ", ".join(error.rows) + (", …" if error.count > len(error.rows) else "")
         lines.append(f"  {error.count:>5,} × {error.kind}: {error.message}: {rows}")
     if report.halted:
-        lines.append(f"  stopped   {report.halted}")
+        lines.append(f"  stopped   {report.halted.removeprefix('stopped, ')}")
     lines += [f"  warning: {warning}" for warning in report.warnings]
     if not going:
         lines += [f"  → {step}" for step in next_steps(report)]
@@ -249,7 +249,8 @@ def _run_lines(run: Listed) -> Iterator[str]:
     if run.used_at:
         yield f"  last used {dt.datetime.fromtimestamp(run.used_at).astimezone():%Y-%m-%d %H:%M}"
     if run.why:
-        yield f"  {'process' if run.state == RUNNING else 'stopped' if jobs else 'problem':<10}{run.why}"
+        what = "process" if run.state == RUNNING else "stopped" if jobs else "problem"
+        yield f"  {what:<10}{run.why.removeprefix('stopped, ')}"
     if run.aim:
         yield f"  → {run.aim}: {run.command}" if run.command else f"  → {run.aim}"
 

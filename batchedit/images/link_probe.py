@@ -61,7 +61,7 @@ class Answer:
 
 class Asker:
     """An async context manager around one HTTP client without a token. ``loopback`` allows http to this machine; a link is
-    asked about ``tries`` times before it counts as unsure.
+    asked about ``tries`` times before it counts as unsure. The service refuses a picture of more than ``most`` bytes.
     """
 
     def __init__(
@@ -70,9 +70,10 @@ class Asker:
         loopback: bool = False,
         proxy: str | None = None,
         tries: int = TRIES,
+        most: int = LINK_MOST,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._loopback, self._tries = loopback, tries
+        self._loopback, self._tries, self._most = loopback, tries, most
         self._resolves = transport is None and (loopback or proxy is None)
         self._http = httpx.AsyncClient(
             transport=transport,
@@ -124,7 +125,7 @@ class Asker:
                 continue
             if isinstance(found, Answer):
                 return found
-            problem = _judge(found)
+            problem = _judge(found, self._most)
             if problem.verdict in {FINE, LARGE}:
                 return found.head
             if problem.verdict == BAD:
@@ -139,7 +140,7 @@ class Asker:
             return known
         if reply.status != 200 or not reply.length or not reply.is_picture:
             reply = await self._send("GET", url, {"Range": f"bytes=0-{_PEEK - 1}"})
-        return reply if isinstance(reply, Answer) else _judge(reply)
+        return reply if isinstance(reply, Answer) else _judge(reply, self._most)
 
     async def save(self, url: str, file: BinaryIO, most: int, accept: str) -> Answer | str:
         """Write what is behind ``url`` to ``file``, at most ``most`` bytes of it. Returns the name that the host gives it, ""
@@ -250,7 +251,7 @@ async def _read(reply: httpx.Response, method: str, most: int) -> _Reply:
     )
 
 
-def _judge(reply: _Reply) -> Answer:  # noqa: PLR0911 - one return an answer
+def _judge(reply: _Reply, most: int) -> Answer:  # noqa: PLR0911 - one return an answer
     if reply.status in {408, 425, 429} or reply.status >= 500:
         return Answer(UNSURE, f"could not be asked (HTTP {reply.status})")
     if reply.status not in {200, 206}:
@@ -262,8 +263,9 @@ def _judge(reply: _Reply) -> Answer:  # noqa: PLR0911 - one return an answer
         what = "a web page" if page else reply.media or "something unknown"
         return Answer(BAD, f"is {what}, not a picture; the link must be the picture's own", page=page)
     found = Answer(FINE, "", reply.length, reply.etag, reply.modified)
-    if reply.length > LINK_MOST:
-        return replace(found, verdict=BAD, reason=f"is {megabytes(reply.length)}; the service refuses more than 25 MB")
+    if reply.length > most:
+        reason = f"is {megabytes(reply.length)}; the service refuses more than {most / 1e6:g} MB"
+        return replace(found, verdict=BAD, reason=reason)
     if reply.length > LINK_SAFE:
         return replace(found, verdict=LARGE, reason=f"is {megabytes(reply.length)}")
     return found

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import puremagic
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .formats import HEIC, media_type
 
@@ -46,6 +46,8 @@ _VIDEOS = {
 }
 _HEAD = 4096  # bytes that a type is told from
 _IN_MEMORY = 32 * 2**20
+_ON_ITS_SIDE = range(5, 9)
+"""Orientations of EXIF in which a picture is shown turned by a quarter."""
 
 
 class NotAMediaFileError(Exception):
@@ -91,9 +93,10 @@ def examine(source: Path | bytes, show: Show = lambda _picture: None) -> Verifie
     raise NotAMediaFileError(f"the file is {found or 'of no known type'}, not a picture or video")
 
 
-def check_picture(path: Path) -> None:
+def check_picture(path: Path) -> tuple[int, int]:
     """Decode a picture on this disk at the smallest scale that reads all its bytes. NotAMediaFileError for one that is cut
-    off, damaged or none; OSError only if the disk fails.
+    off, damaged or none; OSError only if the disk fails. Returns its width and height in pixels, as shown; 0 where they are
+    not known.
 
     A JPEG is decoded at an eighth of its size, which is three times as quick and reads every byte all the same. Pillow
     reads no HEIC: there the boxes of the container must end where the file ends (ISO/IEC 14496-12, 4.2).
@@ -101,13 +104,16 @@ def check_picture(path: Path) -> None:
     data = path.read_bytes()
     if media_type(data) == HEIC:
         _check_boxes(data)
-        return
+        return 0, 0
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is the person's own file
             with Image.open(BytesIO(data), formats=readers()) as picture:
+                width, height = picture.size
+                turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
                 picture.draft(None, (1, 1))
                 picture.load()
+                return (height, width) if turned else (width, height)
     except UnidentifiedImageError:
         raise NotAMediaFileError(
             "is no picture that can be read: it is cut off behind its first bytes, or damaged"

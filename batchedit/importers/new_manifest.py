@@ -18,8 +18,10 @@ from ..core.errors import OutputError, UsageError
 from ..core.steps import Steps, counted, no_steps
 from ..disk import SHARED_MODE, whole_file
 from ..jobs.html_text import to_text
+from ..jobs.picture_rules import read_rules
 from ..jobs.prompt import Prompt
 from ..jobs.recipe import SIZE_FIELDS
+from ..jobs.schema import is_picture
 from .columns import OWN
 from .feeds import Product
 
@@ -148,6 +150,12 @@ def explained(schema: Mapping[str, Any]) -> dict[str, str]:
             told = f"One of {', '.join(map(str, options))}; empty means {spec.get('default', 'the service’s choice')}."
         else:
             told = " ".join([told, *_range(spec)])
+            if (
+                name not in required
+                and not is_picture(name, spec)
+                and (default := spec.get("default")) not in (None, "", [])
+            ):
+                told = f"{told} Empty means {default}."
         found[name] = f"{told} {'Needed.' if name in required else 'May be left empty.'}"
     return found
 
@@ -171,8 +179,8 @@ def _range(spec: Mapping[str, Any]) -> Iterator[str]:
         yield f"At most {most}."
     if spec.get("maxItems"):
         yield f"At most {spec['maxItems']}."
-    if (default := spec.get("default")) not in (None, "", []):
-        yield f"Empty means {default}."
+    for rule in read_rules(spec):
+        yield f"Pictures: {rule.words()}."
 
 
 _LINK = "an https:// link that opens without a login, or a file's path, seen from this sheet's folder."

@@ -10,9 +10,9 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from .links import (
     why_unusable,
     wrapped_links,
 )
+from .picture_rules import Rule
 
 _LINK = re.compile(r"https://[^\s/?#|<>\"]+\.?[^\s|<>\"]*", re.IGNORECASE).fullmatch
 _USUAL = re.compile(
@@ -132,9 +133,17 @@ class Pictures:
         self.pages = dict[str, Pages]()  # links that probably lead to no picture, by what they lead to
         self.paths = Rows()  # rows that name a file which is not there
         self._plain_hosts = dict[str, bool]()
+        self._rules: Sequence[Rule] = ()  # of the field whose cell is read now
 
-    def read(self, cell: Any) -> list[Any]:
-        """Links and data URIs as text, local files as ``{"$file", "$sha256"}``. CellError for what is no picture."""
+    def reader(self, rules: Sequence[Rule]) -> Callable[[Any], list[Any]]:
+        """As ``read``, for a field of the model with such rules for its pictures."""
+        return partial(self.read, rules=rules) if rules else self.read
+
+    def read(self, cell: Any, rules: Sequence[Rule] = ()) -> list[Any]:
+        """Links and data URIs as text, local files as ``{"$file", "$sha256"}``. CellError for what is no picture, and for a
+        local one that ``rules`` refuse.
+        """
+        self._rules = rules
         if type(cell) is str and not self._fetched:
             usual = _USUAL(cell)
             if (usual and self._plain_hosts.get(usual[1])) or (_LINK(cell) and self._is_plain(cell)):
@@ -248,6 +257,9 @@ class Pictures:
             raise CellError(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
         if seen is None:
             raise CellError("is a file, but no picture (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, HEIC)")
+        sent = min(facts.st_size, FILE_MOST)  # what is larger is re-encoded
+        if problem := next(filter(None, (rule.why_not(sent, seen.width, seen.height) for rule in self._rules)), ""):
+            raise CellError(problem)
         sizes.append(uri_size(facts.st_size))
         if facts.st_size > FILE_MOST:
             self._too_large(facts.st_size, seen)
@@ -302,10 +314,12 @@ def _spellings(text: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A picture's content: the hex digest of its bytes, and whether ``pictures.shrink`` can re-encode it."""
+    """A picture's content: the hex digest of its bytes, whether ``pictures.shrink`` can re-encode it, its pixels."""
 
     sha256: str
     shrinkable: bool
+    width: int
+    height: int
 
 
 @lru_cache(maxsize=65_536)
@@ -316,6 +330,6 @@ def _seen(path: str, _size: int, _mtime_ns: int) -> _Seen | None:
         media = media_type(head)
         if media is None:
             return None
-        check_picture(Path(path))
+        width, height = check_picture(Path(path))
         file.seek(0)
-        return _Seen(file_digest(file, "sha256").hexdigest(), media in SHRINKABLE)
+        return _Seen(file_digest(file, "sha256").hexdigest(), media in SHRINKABLE, width, height)

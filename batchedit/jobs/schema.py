@@ -20,6 +20,7 @@ from ..core.errors import UsageError
 from ..manifest.cells import text_of
 from ..manifest.rows import Number
 from .image_cells import CellError, Pictures
+from .picture_rules import read_rules
 from .ratios import spell_ratios
 
 Reader = Callable[[Any], Any]
@@ -69,7 +70,9 @@ def compile_schema(schema: dict[str, Any], pictures: Pictures) -> Schema:
     for name, spec in properties.items():
         picture = is_picture(name, spec)
         adjusted[name] = _as_list(spec) if picture else spec
-        fields[name] = Field(name, spec, name in required, picture, pictures.read if picture else _reader(spec))
+        fields[name] = Field(
+            name, spec, name in required, picture, pictures.reader(read_rules(spec)) if picture else _reader(spec)
+        )
     try:
         validator = jsonschema_rs.validator_for({**schema, "properties": adjusted})
     except ValueError as error:

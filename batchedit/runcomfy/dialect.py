@@ -4,7 +4,7 @@
     "default": null                              left out: there is none
     "format": "image_uri" or "image_uris"        on an array, with or without ``items``: an array of ``image_uri``
 
-``validations`` (``file_size_mb<`` and the like) are left as they are; a JSON Schema validator passes over them.
+``validations`` (``file_size_mb<`` and the like) are left as they are: ``jobs.picture_rules`` reads them.
 """
 
 from __future__ import annotations

@@ -132,3 +132,11 @@ def test_a_run_takes_not_ready_for_what_it_is(tmp_path: Path) -> None:
     with serve(SandboxConfig(latency="1", plain_files=8_000, result_while_running="400005")) as sandbox:
         inside("run", "m.csv", "--poll-seconds", "0.2", *on(sandbox), cwd=tmp_path)
     assert [row["result_status"] for row in rows(tmp_path / "outputs/m")] == ["done"]
+
+
+def test_the_samples_of_the_page_were_told_as_what_an_empty_cell_means(tmp_path: Path) -> None:
+    """An empty picture or prompt is a row's problem: nobody buys the page's chainsaw."""
+    told = inside("models", "show", "openai/gpt-4o-image/edit", cwd=tmp_path).stdout
+    assert "usecase3-1-input" not in told
+    assert "chainsaw" not in told
+    assert "Needed." in told
