@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from batchedit.core.approval import Approval, StoreApproval
 from batchedit.core.errors import DiskError, InterruptedRunError, ProxyRefusesError
 from batchedit.core.inanswer import InAnswer, is_in_answer
 from batchedit.core.model import Kind, Problem, State
-from batchedit.core.money import label_play, parse_usd, read_json_usd, to_decimal_usd, to_json_usd, type_usd
+from batchedit.core.money import format_usd, label_play, parse_usd, read_json_usd, to_decimal_usd, to_json_usd, type_usd
 from batchedit.core.review import Progress
 from batchedit.core.slowdown import Slowdown
 from batchedit.core.typed import to_type
@@ -39,6 +40,8 @@ def test_a_yes_is_good_for_one_purchase() -> None:
     approval.give_back(2)
     assert approval.admits(2)
     assert not approval.admits_again(2), "nobody said that a lost one is bought twice"
+    approval.take(2)
+    assert not approval.admits(2), "what was surely not taken gives back one purchase and not two"
 
 
 def test_a_yes_to_buy_a_lost_one_again_is_good_for_two_purchases_and_no_third() -> None:
@@ -88,8 +91,49 @@ def test_an_amount_is_typed_shown_and_written_the_same() -> None:
     assert (label_play(play=True), label_play(play=False)) == (" (play money)", "")
 
 
+@pytest.mark.parametrize(
+    ("micros", "shown"),
+    [
+        (0, "$0.00"),
+        (40_000, "$0.04"),
+        (-1_500_000, "-$1.50"),
+        (1_234_567_890_000, "$1,234,567.89"),
+        (1, "$0.000001"),
+    ],
+)
+def test_an_amount_is_shown_to_the_cent_and_finer_only_where_it_is_finer(micros: int, shown: str) -> None:
+    assert format_usd(micros) == shown
+
+
+@pytest.mark.parametrize(
+    ("told", "micros"),
+    [
+        (0, 0),
+        ("$0.04", 40_000),
+        (1_000_000, 10**12),
+        (1_000_000.5, None),
+        (-0.01, None),
+        ("0." + "0" * 37 + "1", 0),
+        ("0." + "0" * 38 + "1", None),
+        (True, None),
+        (None, None),
+        (["0.04"], None),
+        ("four", None),
+        (float("nan"), None),
+        (float("inf"), None),
+    ],
+    ids=repr,
+)
+def test_an_amount_that_a_service_tells_is_read_to_the_micro_dollar_or_not_at_all(
+    told: Any, micros: int | None
+) -> None:
+    assert read_json_usd(told) == micros
+
+
 def test_a_debt_is_read_where_a_balance_may_be_one_and_is_no_cost() -> None:
     assert (read_json_usd(-0.5, signed=True), read_json_usd(-0.5)) == (-500_000, None)
+    assert read_json_usd(-1_000_000.5, signed=True) is None
+    assert type_usd(0) == "0.00"
 
 
 # --- what is told ---------------------------------------------------------------------------------
@@ -99,7 +143,10 @@ def test_a_debt_is_read_where_a_balance_may_be_one_and_is_no_cost() -> None:
     ("slowdown", "told"),
     [
         (Slowdown(4.0), "slowed by the service: 4 POSTs a second (429)"),
-        (Slowdown(12.4, None, 89.0), "slowed by the service: 12 POSTs a second (429)"),
+        (Slowdown(4.4), "slowed by the service: 4.4 POSTs a second (429)"),
+        (Slowdown(112.4, None, 89.0), "slowed by the service: 112 POSTs a second (429)"),
+        (Slowdown(1.0, None, 90.0), "slowed by the service: 1 POSTs a second (429), 2 minutes longer"),
+        (Slowdown(1.0, None, 5400.0), "slowed by the service: 1 POSTs a second (429), 1.5 hours longer"),
         (Slowdown(0.05, None, 720.0), "slowed by the service: 3 POSTs a minute (429), 12 minutes longer"),
         (Slowdown(None, 20, 7200.0), "slowed by the service: 20 jobs at once (429), 2.0 hours longer"),
     ],
