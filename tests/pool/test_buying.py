@@ -11,16 +11,23 @@ import pytest
 import trio
 
 from batchedit.core.approval import Approval
-from batchedit.core.errors import BudgetReachedError, PlacesTakenError, PriceRoseError, StoppedError
-from batchedit.core.events import Accepted, Declined, Event, Lost, Refused, Reserved
+from batchedit.core.errors import (
+    BudgetReachedError,
+    CheckpointError,
+    PlacesTakenError,
+    PriceRoseError,
+    StaleRecordError,
+    StoppedError,
+)
+from batchedit.core.events import Accepted, Declined, Event, Lost, Pending, Priced, Refused, Reserved, Resumed
 from batchedit.core.model import Handle, Kind, Money, Problem, Record, State
 from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.buying import buy
-from batchedit.pool.pool import OTHERS_SECONDS, Pool
+from batchedit.pool.pool import OTHERS_SECONDS, Pool, apply_event
 from batchedit.pool.slots import Slot
 from batchedit.ports import SubmitEvent, Totals
-from tests.pool.test_pool import Service, make_governor, make_pool, virtually
-from tests.support.factories import make_line
+from tests.pool.test_pool import Notes, Service, make_governor, make_pool, virtually
+from tests.support.factories import make_line, make_record
 
 PRICE = 40_000
 
@@ -275,6 +282,96 @@ def test_a_halt_ends_a_wait_for_a_connection() -> None:
 
     bought = buy_one(before=fill, meanwhile=stop)
     assert (bought.record, bought.diary, bought.seconds) == (None, [], 1.0)
+
+
+# --- the ledger fails -----------------------------------------------------------------------------
+
+
+class Breaks(Diary):
+    """Its disk refuses one kind of event."""
+
+    def __init__(self, what: type[Event], error: BaseException) -> None:
+        super().__init__()
+        self.what, self.error = what, error
+
+    async def save(self, record: Record, event: Event) -> Record:
+        if isinstance(event, self.what):
+            raise self.error
+        return await super().save(record, event)
+
+
+@pytest.mark.parametrize("error", [CheckpointError("the disk is full"), KeyboardInterrupt()], ids=["disk", "Ctrl-C"])
+def test_an_id_that_could_not_be_written_down_is_rescued(error: BaseException) -> None:
+    """Thrown away, the picture is paid for and nobody can collect it: the next start would buy it again."""
+    kept = Breaks(Accepted, error)
+    halted: list[Pool] = []
+    with pytest.raises(BaseExceptionGroup) as raised:
+        buy_one(kept, Accepted(1.0, Handle("req-9")), before=halted.append)
+    assert raised.group_contains(type(error))
+    assert kept.history[-1] == (1, Accepted(1.0, Handle("req-9")))
+    assert halted[0].governor.switch.halted is (error if isinstance(error, CheckpointError) else None)
+
+
+def test_a_failing_disk_stops_the_buying_of_all_before_its_error_is_on_its_way_up() -> None:
+    error = CheckpointError("the disk is full")
+    kept = Breaks(Reserved, error)
+    pools: list[Pool] = []
+    with pytest.raises(BaseExceptionGroup):
+        buy_one(kept, before=pools.append)
+    assert pools[0].governor.switch.halted is error
+    assert "POST" not in kept.diary
+    assert kept.history == [], "an intention is not rescued: nothing was sent"
+
+
+def test_what_another_worker_did_first_stops_nobody_where_it_is_no_purchase() -> None:
+    """A cost or a second look that another process wrote down meanwhile; a stale purchase is an error wherever it is."""
+    stale = StaleRecordError("somebody else moved it")
+
+    async def changed(event: Event, *, shared: bool) -> Exception | None:
+        kept = Breaks(type(event), stale)
+        kept.shared = shared
+        shop = Shop(diary=kept.diary)
+        pool = make_pool(shop, kept, make_governor(shop), price=PRICE)
+        state = State.PLANNED if isinstance(event, Reserved) else State.UNCOLLECTED
+        with pytest.raises(StaleRecordError):
+            await apply_event(pool, make_record(state), event)
+        return pool.governor.switch.halted
+
+    async def main() -> None:
+        for event in (Resumed(1.0), Priced(1.0, PRICE)):
+            assert await changed(event, shared=True) is None
+            assert await changed(event, shared=False) is stale
+        assert await changed(Reserved(1.0, PRICE), shared=True) is stale
+
+    virtually(main)
+
+
+def test_an_intention_is_reserved_an_answer_saved_and_a_look_kept_in_memory_alone() -> None:
+    """A shared store checks cap and leave in ``reserve``; saved past it, an intention would be checked by nobody."""
+
+    class Asked(Diary):
+        async def reserve(self, record: Record, event: Reserved) -> Record:
+            self.diary.append("reserve")
+            return await super().reserve(record, event)
+
+    seen: list[str] = []
+
+    class Watcher(Notes):
+        def saw(self, record: Record, event: Event) -> None:
+            seen.append(f"{record.state} {type(event).__name__}")
+
+    async def main() -> None:
+        kept = Asked()
+        shop = Shop(diary=kept.diary)
+        pool = make_pool(shop, kept, make_governor(shop), observer=Watcher())
+        record = kept.records()[0]
+        for event in (Reserved(1.0, PRICE), Accepted(2.0, Handle("req-1")), Pending(3.0, 8.0)):
+            record = await apply_event(pool, record, event)
+        assert kept.diary == ["reserve", "Reserved", "Accepted"]
+        assert (record.looked_at, kept.records()[0].looked_at) == (3.0, 0.0)
+        assert seen == ["submitting Reserved", "waiting Accepted", "waiting Pending"]
+
+    virtually(main)
 
 
 # --- no money at the moment -----------------------------------------------------------------------

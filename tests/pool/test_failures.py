@@ -1,0 +1,29 @@
+"""What several tasks raised at once is told as one error: the gravest, whatever the order."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchedit.core.errors import BatcheditError, CheckpointError, OutputError, TokenError
+from batchedit.pool.failures import gravest
+
+CHECKPOINT, TOKEN, DEFECT = CheckpointError("disk"), TokenError("token"), ZeroDivisionError("a defect")
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ([TOKEN, CHECKPOINT, DEFECT], CHECKPOINT),
+        ([DEFECT, TOKEN], TOKEN),
+        ([DEFECT, ExceptionGroup("inner", [ExceptionGroup("innermost", [TOKEN]), CHECKPOINT])], CHECKPOINT),
+        ([DEFECT, KeyError("another")], DEFECT),
+    ],
+    ids=["checkpoint first", "one of ours before a defect", "however deep", "a defect alone"],
+)
+def test_the_gravest_is_told(raised: list[Exception], told: Exception) -> None:
+    assert gravest(ExceptionGroup("tasks", raised)) is told
+
+
+def test_of_two_that_are_as_grave_the_first_is_told() -> None:
+    first: BatcheditError = OutputError("first")
+    assert gravest(ExceptionGroup("tasks", [first, TOKEN])) is first
