@@ -105,6 +105,8 @@ def _act(draft: Draft, step: Step) -> dict[str, Any]:
 
 def main(words: list[str]) -> None:
     """``STEP FOLDER``."""
+    if sys.platform != "win32":
+        os.nice(5)  # the server's answers come first
     step, folder = Step(words[0]), Path(words[1])
     drafts = Drafts(os.environ)
     drafts.folder = folder.parent
