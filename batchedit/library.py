@@ -141,13 +141,13 @@ class RunResult:
     """How a run stands or ended. ``code`` is the command's exit code, ``folder`` where everything lies."""
 
     folder: Path
-    report: Report
+    _report: Report
     _frame: pd.DataFrame | None = None
 
     @property
     def code(self) -> int:
         """0: every row is done; otherwise as the command's exit codes."""
-        return self.report.code
+        return self._report.code
 
     @property
     def ok(self) -> bool:
@@ -157,17 +157,27 @@ class RunResult:
     @property
     def counts(self) -> Counts:
         """Jobs by state."""
-        return self.report.counts
+        return self._report.counts
 
     @property
     def done(self) -> int:
         """How many pictures are on disk."""
-        return self.report.counts.of(State.DONE)
+        return self._report.counts.of(State.DONE)
 
     @property
     def money(self) -> RunMoney:
         """US dollars spent, reserved and in doubt."""
-        return _money(self.report.money)
+        return _money(self._report.money)
+
+    @property
+    def play_money(self) -> bool:
+        """Was nothing really bought, since a sandbox of this person's stood in for the service?"""
+        return self._report.play
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a results file can't hold, and which files are not there, each a sentence."""
+        return self._report.warnings
 
     @property
     def results(self) -> pd.DataFrame:

@@ -93,7 +93,7 @@ class Review:
         try:
             proxy = find_proxy(self._desk.environ) if unmade.link else None
             return await to_process.run_sync(make_small, unmade, proxy, limiter=limiter)
-        except BrokenWorkerProcess:  # a picture that ended it: it is shown as none
+        except (BrokenWorkerProcess, OSError):  # the process ended, or none can be started: it is shown as none
             return None
 
     async def file(self, request: Request) -> Response:

@@ -28,6 +28,7 @@ def test_a_run_tells_how_far_it_is_in_pictures_and_dollars(tmp_path: Path) -> No
         )  # fmt: skip
     assert (result.code, result.done) == (0, 4)
     assert result.money == batchedit.RunMoney(Decimal("0.16"), Decimal(0), Decimal(0), Decimal("0.50"))
+    assert (result.play_money, result.warnings) == (False, ())  # this sandbox holds no lock of the person's
     assert [now.total for now in seen] == [4] * len(seen)
     assert seen[-1].done <= 4
     assert isinstance(seen[-1].money.spent, Decimal)
