@@ -13,6 +13,7 @@ function openBox(position) {
   // What is outside a modal dialog can neither be seen nor heard: messages move in with the person.
   if (!box.open) {
     box.showModal();
+    document.body.classList.add("behind");
     box.append(...messages);
   }
   fillBox();
@@ -23,6 +24,7 @@ function closeBox() {
   decided = null;
   back = null;
   box.close();
+  document.body.classList.remove("behind");
   document.querySelector("header.top").after($("warning"));
   document.body.append($("toasts"), $("spoken"));
   focusCard(at);
