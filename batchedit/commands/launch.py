@@ -67,7 +67,8 @@ def start(
     try:
         with append_to(log) as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "batchedit", CONFIRMED, str(path)],
+                # -P: nothing in the folder that one stands in takes the place of a part of the program
+                [sys.executable, "-P", "-m", "batchedit", CONFIRMED, str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

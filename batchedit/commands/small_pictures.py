@@ -20,7 +20,7 @@ from ..core.model import JobKey, Record, SavedFile
 from ..disk import is_inside, is_plain_file
 from ..files.objects import Objects
 from ..images.features import Album, Wanted, thumb_name
-from ..images.link_probe import UNSURE, Answer, Asker
+from ..images.link_probe import UNREACHED, UNSURE, Answer, Asker
 from ..images.shrink import shrink as make_fit
 from ..review.payload import sources_of
 from .draft_pictures import SIDE, shrink
@@ -76,7 +76,7 @@ def small_picture(run_folder: Path, job: int, place: str) -> Path | Unmade | Non
 
 def make_small(unmade: Unmade, proxy: str | None) -> Path | None:
     """Make it, and return where it is. None if there is no picture to be had. What a link leads to is fetched from public
-    addresses only, within LINK_SECONDS; a link that was refused once is not asked again.
+    addresses only, within LINK_SECONDS. One that leads to no picture is not asked again; a server that did not answer is.
     """
     refused = unmade.path.with_suffix(".none")
     with suppress(OSError):
@@ -85,6 +85,8 @@ def make_small(unmade: Unmade, proxy: str | None) -> Path | None:
         elif not refused.exists():
             unmade.path.parent.mkdir(exist_ok=True)
             data: Any = anyio.run(_fetched, unmade.link, proxy)
+            if isinstance(data, Answer) and data.verdict in {UNSURE, UNREACHED}:
+                return None  # asked again when somebody looks again
             try:
                 shrink(b"" if isinstance(data, Answer) else data, unmade.path)
             except (OSError, ValueError, Image.DecompressionBombError):

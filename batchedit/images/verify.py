@@ -110,7 +110,7 @@ def check_picture(path: Path) -> tuple[int, int]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is the person's own file
             with Image.open(BytesIO(data), formats=readers()) as picture:
                 width, height = picture.size
-                turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
+                turned = _is_turned(picture)
                 picture.draft(None, (1, 1))
                 picture.load()
                 return (height, width) if turned else (width, height)
@@ -120,6 +120,14 @@ def check_picture(path: Path) -> tuple[int, int]:
         ) from None
     except Exception as error:  # noqa: BLE001 - as in _picture
         raise NotAMediaFileError(f"is cut off or damaged ({str(error)[:80]})", torn=True) from None
+
+
+def _is_turned(picture: Image.Image) -> bool:
+    """Is it shown turned by a quarter? What stands in a damaged EXIF block is no fault of the picture's."""
+    try:
+        return picture.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
+    except Exception:  # noqa: BLE001 - Pillow raises SyntaxError, struct.error and others for a cut block
+        return False
 
 
 def _check_boxes(data: bytes) -> None:

@@ -150,6 +150,8 @@ def explained(schema: Mapping[str, Any]) -> dict[str, str]:
             told = f"One of {', '.join(map(str, options))}; empty means {spec.get('default', 'the service’s choice')}."
         else:
             told = " ".join([told, *_range(spec)])
+            if is_picture(name, spec):
+                told = " ".join([told, *(f"Pictures: {rule.words()}." for rule in read_rules(spec))])
             if (
                 name not in required
                 and not is_picture(name, spec)
@@ -179,8 +181,6 @@ def _range(spec: Mapping[str, Any]) -> Iterator[str]:
         yield f"At most {most}."
     if spec.get("maxItems"):
         yield f"At most {spec['maxItems']}."
-    for rule in read_rules(spec):
-        yield f"Pictures: {rule.words()}."
 
 
 _LINK = "an https:// link that opens without a login, or a file's path, seen from this sheet's folder."

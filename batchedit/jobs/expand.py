@@ -154,6 +154,11 @@ class Expander:
         return self._pictures.pages
 
     @property
+    def beyond_rules(self) -> Mapping[str, Rows]:
+        """Rows so far with a local picture that breaks a rule of the model, by what the model takes."""
+        return self._pictures.beyond
+
+    @property
     def paths(self) -> Rows:
         """Rows so far whose picture is a file that is not there."""
         return self._pictures.paths

@@ -131,6 +131,7 @@ class Pictures:
         self.in_row = 0  # pictures in that row so far; the caller begins each row with 0
         self.mended = Counter[str]()  # share links turned into direct ones, by the store's name
         self.pages = dict[str, Pages]()  # links that probably lead to no picture, by what they lead to
+        self.beyond = dict[str, Rows]()  # rows with a local picture that breaks a rule of the model, by the rule
         self.paths = Rows()  # rows that name a file which is not there
         self._plain_hosts = dict[str, bool]()
         self._rules: Sequence[Rule] = ()  # of the field whose cell is read now
@@ -140,8 +141,8 @@ class Pictures:
         return partial(self.read, rules=rules) if rules else self.read
 
     def read(self, cell: Any, rules: Sequence[Rule] = ()) -> list[Any]:
-        """Links and data URIs as text, local files as ``{"$file", "$sha256"}``. CellError for what is no picture, and for a
-        local one that ``rules`` refuse.
+        """Links and data URIs as text, local files as ``{"$file", "$sha256"}``. CellError for what is no picture. A
+        local one that breaks a rule of the model is noted in ``beyond``.
         """
         self._rules = rules
         if type(cell) is str and not self._fetched:
@@ -257,12 +258,13 @@ class Pictures:
             raise CellError(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
         if seen is None:
             raise CellError("is a file, but no picture (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, HEIC)")
-        sent = min(facts.st_size, FILE_MOST)  # what is larger is re-encoded
-        if problem := next(filter(None, (rule.why_not(sent, seen.width, seen.height) for rule in self._rules)), ""):
-            raise CellError(problem)
         sizes.append(uri_size(facts.st_size))
         if facts.st_size > FILE_MOST:
-            self._too_large(facts.st_size, seen)
+            self._too_large(facts.st_size, seen)  # re-encoded: it has another size and other pixels then
+        else:
+            for rule in self._rules:
+                if not rule.allows(facts.st_size, seen.width, seen.height):
+                    self.beyond.setdefault(rule.words(), Rows()).add(self.row, self.id)
         return {FILE: path.as_posix(), SHA256: seen.sha256}
 
     def _too_large(self, size: int, seen: _Seen) -> None:

@@ -4,7 +4,7 @@
 
 A rule is a measure (``file_size_mb``, ``width_pixels``, ``height_pixels``, ``width/height``) and a sign (``<``, ``<=``,
 ``>``, ``>=``). Its error is not told: on the model's own page it names 16 MB where the rule says 25. A rule of another
-kind is left to the service.
+kind is left to the service. So is the picture: what breaks a rule is told, and refused by the service at no cost.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import ge, gt, le, lt
 from typing import Any
-
-from ..core.limits import LINK_MOST
 
 MEGABYTE = 1_000_000
 _HOLDS: Mapping[str, Callable[[float, float], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
@@ -31,6 +29,11 @@ class Rule:
     sign: str
     value: float
 
+    @property
+    def limits_size(self) -> bool:
+        """Does it say how many megabytes there may be?"""
+        return self.measure == "file_size_mb" and self.sign in {"<", "<="}
+
     def words(self) -> str:
         """As what the model takes: ``less than 10 MB``."""
         told = f"{_WORDS[self.sign]} {self.value:g}"
@@ -40,16 +43,14 @@ class Rule:
             return f"a width of {told} times the height"
         return f"a {self.measure.removesuffix('_pixels')} of {told} pixels"
 
-    def why_not(self, size: int, width: int, height: int) -> str:
-        """What is wrong with a picture of ``size`` bytes and so many pixels, ``""`` for nothing. Pixels may be 0: unknown."""
+    def allows(self, size: int, width: int, height: int) -> bool:
+        """Is it kept by a picture of ``size`` bytes and so many pixels? Pixels may be 0: unknown, so it may be."""
         if self.measure == "file_size_mb":
-            found, told = size / MEGABYTE, f"is {size / MEGABYTE:.1f} MB"
-        elif not (width and height):
-            return ""
-        else:
-            found = {"width_pixels": width, "height_pixels": height}.get(self.measure, width / height)
-            told = f"is {width} × {height} pixels"
-        return "" if _HOLDS[self.sign](found, self.value) else f"{told}; the model takes {self.words()}"
+            return _HOLDS[self.sign](size / MEGABYTE, self.value)
+        if not (width and height):
+            return True
+        found = {"width_pixels": width, "height_pixels": height}.get(self.measure, width / height)
+        return _HOLDS[self.sign](found, self.value)
 
 
 def read_rules(spec: Mapping[str, Any]) -> tuple[Rule, ...]:
@@ -62,14 +63,3 @@ def read_rules(spec: Mapping[str, Any]) -> tuple[Rule, ...]:
         if match and isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 10**9:
             found.append(Rule(re.sub(r"\s", "", match[1]), match[2], float(value)))
     return tuple(found)
-
-
-def most_bytes(schema: Mapping[str, Any]) -> int:
-    """The largest picture that every field with such a rule takes; LINK_MOST where none says less."""
-    properties = schema.get("properties")
-    specs = (
-        [spec for spec in properties.values() if isinstance(spec, Mapping)] if isinstance(properties, Mapping) else []
-    )
-    rules = [rule for spec in specs for rule in read_rules(spec)]
-    told = [rule.value for rule in rules if rule.measure == "file_size_mb" and rule.sign in {"<", "<="}]
-    return min([LINK_MOST, *(int(value * MEGABYTE) for value in told)])

@@ -17,10 +17,11 @@ from typing import Any
 import jsonschema_rs
 
 from ..core.errors import UsageError
+from ..core.limits import LINK_MOST
 from ..manifest.cells import text_of
 from ..manifest.rows import Number
 from .image_cells import CellError, Pictures
-from .picture_rules import read_rules
+from .picture_rules import MEGABYTE, read_rules
 from .ratios import spell_ratios
 
 Reader = Callable[[Any], Any]
@@ -94,6 +95,18 @@ def is_picture(name: str, spec: dict[str, Any]) -> bool:
         return True
     texts = spec.get("type") == "string" or (spec.get("type") == "array" and inner.get("type") == "string")
     return texts and "enum" not in spec and _PICTURE_NAME.search(name) is not None
+
+
+def most_link_bytes(schema: dict[str, Any]) -> int:
+    """The largest picture behind a link that some picture field of the model takes: above it the service surely refuses."""
+    properties = schema.get("properties")
+    fields = properties.items() if isinstance(properties, dict) else ()
+    found = [
+        min([LINK_MOST, *(int(rule.value * MEGABYTE) for rule in read_rules(spec) if rule.limits_size)])
+        for name, spec in fields
+        if isinstance(spec, dict) and is_picture(name, spec)
+    ]
+    return max(found, default=LINK_MOST)
 
 
 def _as_list(spec: dict[str, Any]) -> dict[str, Any]:

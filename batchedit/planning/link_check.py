@@ -22,8 +22,8 @@ from ..images.link_checks import Checked, check_links
 from ..images.link_probe import Asker
 from ..images.link_sample import NOT_SAMPLED, SAMPLED, Sample, ask_sample
 from ..jobs.expand import Expander, expand_all
-from ..jobs.picture_rules import most_bytes
 from ..jobs.recipe import Recipe
+from ..jobs.schema import most_link_bytes
 from ..manifest.digests import DigestSet
 from ..manifest.read import Form, Manifest
 from ..manifest.rownames import Rows, row_name
@@ -136,7 +136,7 @@ async def ask_about_links(
         raise OutputError(f"{folder.links} can't be written: {error}") from None
     observer.note("check_images", "asking whether the pictures behind the links are there …")
     try:
-        async with Asker(loopback=recipe.loopback, most=most_bytes(recipe.schema), proxy=proxy) as asker:
+        async with Asker(loopback=recipe.loopback, most=most_link_bytes(recipe.schema), proxy=proxy) as asker:
             with anyio.CancelScope() as scope:
                 stop.listen(lambda _: scope.cancel())
                 before = -1
@@ -176,7 +176,7 @@ async def fetch_short_lived(
     if not wanted:
         return
     observer.note("fetch_pictures", f"fetching {_count(len(wanted), 'picture')} whose links die soon …")
-    async with Asker(loopback=recipe.loopback, most=most_bytes(recipe.schema), proxy=proxy) as asker:
+    async with Asker(loopback=recipe.loopback, most=most_link_bytes(recipe.schema), proxy=proxy) as asker:
         bad = await keep_pictures(wanted, folder.inputs, asker, told)
     for link in wanted:
         if link in bad:
@@ -210,7 +210,7 @@ async def sample_links(manifest: Manifest, recipe: Recipe, state_of: StateOf, *,
     links = [(row_name(manifest.form, line.row, line.id), link) for line, link in found]
     if not links:
         return NOT_SAMPLED
-    async with Asker(loopback=recipe.loopback, most=most_bytes(recipe.schema), proxy=proxy, tries=1) as asker:
+    async with Asker(loopback=recipe.loopback, most=most_link_bytes(recipe.schema), proxy=proxy, tries=1) as asker:
         return await ask_sample(links, asker)
 
 

@@ -70,6 +70,10 @@ def warnings_of_sheet(expander: Expander, form: Form) -> tuple[str, ...]:
             f"{pages.links:,} link{'s lead' if pages.links > 1 else ' leads'} to {page}, where the service probably finds no "
             f"picture ({pages.rows.told(form)}); --check-images asks what is behind each link"
         )
+    found += [
+        f"the model takes pictures of {taken}: {rows.told(form)} may be refused, which costs nothing"
+        for taken, rows in expander.beyond_rules.items()
+    ]
     if (paths := expander.paths).count:
         name, column = next(iter(expander.picture_columns.items()))
         rows = f"{paths.count:,} row{'s name' if paths.count > 1 else ' names'}"

@@ -6,6 +6,7 @@ browser or the terminal changes nothing about them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -76,6 +77,9 @@ def serve(environ: Mapping[str, str], ready: Callable[[str], None], *, port: int
         ready(f"http://127.0.0.1:{link.port}/{link.token}/")
         return
     with lock:
+        os.environ["PYTHONSAFEPATH"] = (
+            "1"  # of the processes below: nothing in this folder is taken for a part of the program
+        )
         own = dict(environ)
         workers = Workers(own)
         guests = GuestFile(folder)

@@ -74,6 +74,6 @@ class Workers:
             work.process.wait()
 
     def _start(self, draft: Draft, step: Step) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "batchedit.commands.draft_work", step.value, str(draft.folder)]
+        command = [sys.executable, "-P", "-m", "batchedit.commands.draft_work", step.value, str(draft.folder)]
         with (draft.folder / f"{step}.log").open("wb") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(self._environ))

@@ -160,3 +160,21 @@ def test_marks_waited_in_the_browser_behind_sources_whose_server_did_not_answer(
             began = time.monotonic()
             kept(page, ui, dict.fromkeys(range(1, 11), ("approve", "")))
             assert time.monotonic() - began < 5
+
+
+def test_sources_go_on_coming_when_pictures_are_passed_quickly(watch: Watch, tmp_path: Path) -> None:
+    """One that was gone before it was loaded kept its place for ever: after two of them none was asked for."""
+    room = Showroom(RunFolder(tmp_path / "outputs" / "spring"))
+    for number in range(1, 41):
+        room.row(f"SKU-{number}")
+    checkpoint = room.open()
+    for record in checkpoint.records("1 ORDER BY id"):
+        room.done(checkpoint, record, picture(record.id, (120, 120)))
+    checkpoint.close()
+    with browsing(tmp_path) as ui:
+        page = opened(watch, ui).page
+        page.locator("#grid .picture").first.click()  # the cards behind it still wait for theirs
+        for _ in range(20):
+            page.keyboard.press("ArrowRight")
+        expect(page.locator("#box-title")).to_have_text(beginning("SKU-21"))
+        until(page, "[...document.querySelectorAll('#box img')].every((i) => i.complete && i.naturalWidth > 0)")

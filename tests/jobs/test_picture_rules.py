@@ -1,4 +1,4 @@
-"""``validations`` of a model's schema: what they refuse is refused before anything is sent."""
+"""``validations`` of a model's schema: what breaks one is told before anything is sent."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from batchedit.jobs.image_cells import CellError, Pictures
-from batchedit.jobs.picture_rules import Rule, most_bytes, read_rules
+from batchedit.images.verify import check_picture
+from batchedit.jobs.image_cells import Pictures
+from batchedit.jobs.picture_rules import Rule, read_rules
+from batchedit.jobs.schema import most_link_bytes
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import inside
 
@@ -33,53 +35,66 @@ def test_rules_are_read_from_the_field_and_its_items_and_others_are_left_to_the_
 
 
 @pytest.mark.parametrize(
-    ("told", "value", "wrong"),
+    ("told", "value", "words"),
     [
-        ("width_pixels>", 300, "is 300 × 200 pixels; the model takes a width of more than 300 pixels"),
+        ("width_pixels>", 300, "a width of more than 300 pixels"),
         ("width_pixels>=", 300, ""),
-        ("height_pixels<", 200, "is 300 × 200 pixels; the model takes a height of less than 200 pixels"),
+        ("height_pixels<", 200, "a height of less than 200 pixels"),
         ("height_pixels<=", 200, ""),
-        ("width/height<", 1.5, "is 300 × 200 pixels; the model takes a width of less than 1.5 times the height"),
+        ("width/height<", 1.5, "a width of less than 1.5 times the height"),
         ("width/height>", 1.4, ""),
-        ("file_size_mb<", 0.0001, "MB; the model takes less than 0.0001 MB"),
+        ("file_size_mb<", 0.0001, "less than 0.0001 MB"),
         ("file_size_mb<", 25, ""),
     ],
 )
-def test_a_local_picture_that_a_rule_refuses(tmp_path: Path, told: str, value: float, wrong: str) -> None:
+def test_a_local_picture_that_breaks_a_rule_is_told_and_not_refused(
+    tmp_path: Path, told: str, value: float, words: str
+) -> None:
     Image.new("RGB", (300, 200)).save(tmp_path / "a.png")
-    read = Pictures((tmp_path,)).reader(read_rules({"validations": [rule(told, value)]}))
-    if not wrong:
-        assert read("a.png")[0]["$file"].endswith("a.png")
-        return
-    with pytest.raises(CellError) as found:
-        read("a.png")
-    assert str(found.value).endswith(wrong)
+    pictures = Pictures((tmp_path,))
+    pictures.row = 4
+    assert len(pictures.reader(read_rules({"validations": [rule(told, value)]}))("a.png")) == 1
+    assert {taken: rows.count for taken, rows in pictures.beyond.items()} == ({words: 1} if words else {})
+    assert len(pictures.read("a.png")) == 1  # another field, without a rule
+    assert sum(rows.count for rows in pictures.beyond.values()) == bool(words)
 
 
 def test_a_photograph_on_its_side_is_measured_as_it_is_shown(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6
     Image.new("RGB", (300, 200)).save(tmp_path / "a.jpg", exif=exif)
-    with pytest.raises(CellError, match="is 200 × 300 pixels"):
-        Pictures((tmp_path,)).reader((Rule("width/height", ">", 1.0),))("a.jpg")
+    assert check_picture(tmp_path / "a.jpg") == (200, 300)
 
 
-def test_a_picture_that_is_re_encoded_is_not_refused_for_the_size_of_its_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["png", "webp", "jpeg"])
+def test_a_sound_picture_with_an_odd_exif_block_was_called_damaged(tmp_path: Path, form: str) -> None:
+    Image.new("RGB", (300, 200)).save(tmp_path / "a", form, exif=b"Exif\x00\x00" + b"\x00" * 20)
+    assert check_picture(tmp_path / "a") == (300, 200)
+
+
+def test_a_picture_that_is_re_encoded_is_held_against_no_rule(tmp_path: Path) -> None:
     Image.effect_noise((3000, 2500), 90).convert("RGB").save(tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 8_000_000
-    assert len(Pictures((tmp_path,)).reader((Rule("file_size_mb", "<", 8.0),))("a.png")) == 1
+    pictures = Pictures((tmp_path,))
+    assert len(pictures.reader((Rule("file_size_mb", "<", 4.0),))("a.png")) == 1
+    assert pictures.beyond == {}
 
 
-def test_the_smallest_of_the_fields_is_what_a_link_may_lead_to() -> None:
-    image = {"validations": [rule("file_size_mb<", 10), rule("file_size_mb>", 1)]}
-    assert (
-        most_bytes({"properties": {"image": image, "mask": {"validations": [rule("file_size_mb<=", 4)]}}}) == 4_000_000
-    )
-    assert most_bytes({"properties": {"image": {"validations": [rule("file_size_mb<", 900)]}}}) == 25_000_000
-    assert most_bytes({}) == 25_000_000
+def test_a_link_is_refused_for_its_size_only_where_no_field_takes_it() -> None:
+    def picture(*rules: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "string", "format": "image_uri", "validations": list(rules)}
+
+    small, large = picture(rule("file_size_mb<=", 4)), picture(rule("file_size_mb<", 10), rule("file_size_mb>", 1))
+    assert most_link_bytes({"properties": {"image": large, "mask": small}}) == 10_000_000
+    assert most_link_bytes({"properties": {"image": small}}) == 4_000_000
+    assert most_link_bytes({"properties": {"image": picture(), "mask": small}}) == 25_000_000
+    assert most_link_bytes({"properties": {"image": picture(rule("file_size_mb<", 900))}}) == 25_000_000
+    sound = {"type": "string", "format": "audio_uri", "validations": [rule("file_size_mb<", 1)]}
+    assert most_link_bytes({"properties": {"image": picture(), "sound": sound}}) == 25_000_000
+    assert most_link_bytes({}) == 25_000_000
 
 
-def test_a_sheet_for_a_model_with_rules_is_refused_row_by_row_before_anything_is_sent(tmp_path: Path) -> None:
+def test_the_plan_warns_of_what_a_model_may_refuse(tmp_path: Path) -> None:
     schema = {
         "type": "object",
         "required": ["image_url", "prompt"],
@@ -96,6 +111,6 @@ def test_a_sheet_for_a_model_with_rules_is_refused_row_by_row_before_anything_is
         told = ("--base-url", it.url, "--model", "lab/wide")
         shown = inside("models", "show", "lab/wide", "--base-url", it.url, cwd=tmp_path).stdout
         assert "Pictures: a width of at least 256 pixels." in " ".join(shown.split())
-        refused = inside("run", "m.csv", "--yes", *told, cwd=tmp_path, code=65)
-        assert "is 255 × 200 pixels; the model takes a width of at least 256 pixels" in refused.stdout + refused.stderr
+        plan = " ".join(inside("plan", "m.csv", *told, cwd=tmp_path).stdout.split())
+        assert "pictures of a width of at least 256 pixels: row 3 (B) may be refused, which costs nothing" in plan
         assert it.ledger()["submits_seen"] == 0

@@ -172,6 +172,7 @@ function preload(position) {
   if (file && file.thumb) new Image().src = addressOf(file.path);
 }
 
+box.addEventListener("close", () => document.body.classList.remove("behind"));
 box.addEventListener("cancel", (event) => {
   event.preventDefault();
   if (document.activeElement?.id === "note") document.activeElement.blur();

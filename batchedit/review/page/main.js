@@ -134,7 +134,8 @@ async function finish() {
     make(
       "p",
       { class: "goodbye" },
-      "All marks are saved. You can close this page; the terminal says what to type next.",
+      `${refused ? `${plural(refused, "mark was", "marks were")} refused, all others` : "All marks"} are saved. ` +
+        "You can close this page; the terminal says what to type next.",
     ),
   );
   return undefined;

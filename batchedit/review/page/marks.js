@@ -10,6 +10,7 @@ const undoing = [];
 const waiting = new Map();
 const listeners = [];
 let sending = false;
+let refused = 0;
 let seq = data.seq || 0;
 
 const nothing = { verdict: "", note: "", serial: 0, who: "", at: 0 };
@@ -120,7 +121,10 @@ function settle(wanted, { status, message, ...theirs }) {
   const { job } = wanted;
   if (waiting.get(job) === wanted) waiting.delete(job);
   if (status === 200 || status === 409) marks.set(job, theirs);
-  else warn(`A mark was refused: ${message}.`);
+  else {
+    refused += 1;
+    toast(`${titleOf(itemsOf.get(job)[0])}: the mark was refused: ${message}.`, ["Reload the page", () => location.reload()]);
+  }
   if (status === 409 && (theirs.verdict !== wanted.verdict || theirs.note !== wanted.note)) {
     waiting.delete(job);
     showConflict(job, wanted, theirs);

@@ -19,7 +19,7 @@ const watcher = new IntersectionObserver(
 
 function sourceImage(path, words) {
   if (!paging) return image(path, words);
-  const picture = image(undefined, words); // lazy: the page counts as loaded without it
+  const picture = image(undefined, words);
   picture.dataset.address = addressOf(path);
   for (const end of ["load", "error"])
     picture.addEventListener(end, () => {
@@ -32,10 +32,14 @@ function sourceImage(path, words) {
 
 // The latest first: it is the one that is looked at. One that is gone from the page is not asked for.
 function askForSources() {
+  if (document.readyState !== "complete") return; // the page counts as loaded without them
   while (asked.size < SOURCES_AT_ONCE && inSight.length) {
     const picture = inSight.pop();
     if (!picture.isConnected) continue;
     asked.add(picture);
+    picture.loading = "eager"; // it is in sight; a lazy one that is hidden meanwhile would never end
     picture.src = picture.dataset.address;
   }
 }
+
+window.addEventListener("load", () => setTimeout(askForSources));
