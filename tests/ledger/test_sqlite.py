@@ -295,6 +295,19 @@ def test_the_rows_of_no_job_were_looked_for_in_the_whole_run(empty: SqliteCheckp
     assert len(asked) == 1
 
 
+def damaged_after_a_reader(path: Path, empty: SqliteCheckpoint) -> bytes:
+    """The bytes of a checkpoint that a reader found in order, with damage in one page of many: who does not look at all of
+    them misses it.
+    """
+    take_in(empty, [make_line(n) for n in range(1, 500)])
+    empty.close()
+    open_checkpoint(path, read_only=True).close()
+    content = bytearray(path.read_bytes())
+    begin = len(content) // 4096 // 2 * 4096
+    content[begin : begin + 100] = os.urandom(100)
+    return bytes(content)
+
+
 class TestOpening:
     def test_nothing_there(self, path: Path) -> None:
         with pytest.raises(NotFoundError):
@@ -326,25 +339,14 @@ class TestOpening:
     def test_what_a_reader_checked_a_moment_ago_is_checked_again_before_it_is_written_to(
         self, path: Path, empty: SqliteCheckpoint
     ) -> None:
-        take_in(empty, [make_line(n) for n in range(1, 500)])
-        empty.close()
-        open_checkpoint(path, read_only=True).close()
-        content = bytearray(path.read_bytes())
-        begin = len(content) // 4096 // 2 * 4096
-        content[begin : begin + 100] = os.urandom(100)  # one page of many: who does not look at all of them misses it
-        path.write_bytes(bytes(content))  # the same file still
+        path.write_bytes(damaged_after_a_reader(path, empty))  # the same file still
         with pytest.raises(CheckpointCorruptError, match="damaged"):
             open_checkpoint(path)
 
     def test_a_file_in_the_place_of_one_that_a_reader_checked_is_checked(
         self, path: Path, empty: SqliteCheckpoint
     ) -> None:
-        take_in(empty, [make_line(n) for n in range(1, 500)])
-        empty.close()
-        open_checkpoint(path, read_only=True).close()
-        content = bytearray(path.read_bytes())
-        content[9000:30000] = os.urandom(21000)
-        path.with_name("other").write_bytes(bytes(content))
+        path.with_name("other").write_bytes(damaged_after_a_reader(path, empty))
         path.with_name("other").replace(path)
         with pytest.raises(CheckpointCorruptError, match="damaged"):
             open_checkpoint(path, read_only=True)
