@@ -185,13 +185,13 @@ class RunResult:
         from .commands.kept_settings import kept_settings  # noqa: PLC0415
         from .ledger.opening import reading  # noqa: PLC0415 - pandas is loaded only for those who ask
         from .manifest.read import manifest_from_frame  # noqa: PLC0415
-        from .results.files import named_objects  # noqa: PLC0415
+        from .results.files import shown_outcomes  # noqa: PLC0415
         from .results.tables import results_frame  # noqa: PLC0415
         from .run_folder import RunFolder, open_snapshot  # noqa: PLC0415
 
         folder = RunFolder(self.folder)
         with reading(folder.checkpoint) as checkpoint:
-            outcomes = named_objects(checkpoint.outcomes(), checkpoint)
+            outcomes = shown_outcomes(checkpoint, play=self.play_money)
             if self._frame is not None:
                 return results_frame(manifest_from_frame(self._frame), outcomes)
             manifest = open_snapshot(checkpoint, folder, kept_settings(checkpoint, folder, {}))

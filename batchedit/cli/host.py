@@ -170,6 +170,7 @@ class Terminal:
         shown, metrics = self._watch(total, play=play), self._metrics
         if metrics is None:
             return shown
+        metrics.play = play
 
         def both(now: Snapshot) -> None:
             metrics.refresh(now)

@@ -19,7 +19,7 @@ from ..commands.doubts import Doubt
 from ..commands.quote import Quote
 from ..commands.runs import RUNNING, Listed
 from ..core.model import InvalidLine, State
-from ..core.money import format_usd, label_play
+from ..core.money import format_usd, label_play, label_sums
 from ..core.typed import to_type
 from ..core.visible import as_lines, one_line
 from ..manifest.rownames import named_row
@@ -76,7 +76,8 @@ def _facts(what: Plan) -> Iterator[tuple[str, str]]:
         each = f"{format_usd(what.price)} {_priced_unit(what)} ({what.price_source})"
         yield "price", f"{each}, {format_usd(what.estimate)} for what is new{label_play(what.play)}"
     else:
-        known = f"{what.other_price} (the catalogue); what a picture costs is " if what.other_price else ""
+        told = f"{what.other_price}{label_play(what.play)} (the catalogue)"
+        known = f"{told}; what a picture costs is " if what.other_price else ""
         yield "price", f"{known}unknown (say it with --price USD to see the sum)"
     if cap := _cap(what):
         yield "at most", cap
@@ -280,7 +281,7 @@ def canary_text(canary: CanaryReport, run: Path, *, play: bool = False) -> str:
     lines += [f"  picture   {file}" for file in canary.files[:SHOWN_ROWS]]
     if canary.files:
         lines.append(f"  look      {run}/files, or as a page, from another terminal: {to_type('gallery', near(run))}")
-    lines += [f"  problem   {problem}" for problem in canary.problems[:SHOWN_ROWS]]
+    lines += [f"  problem   {label_sums(problem, play=play)}" for problem in canary.problems[:SHOWN_ROWS]]
     return as_lines(lines)
 
 
@@ -354,7 +355,7 @@ def _doubt_lines(doubt: Doubt, *, play: bool) -> Iterator[str]:
     at = dt.datetime.fromtimestamp(record.submitted_at or 0).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     paid = record.held or record.cost or 0
     cost = f"{format_usd(paid)}{label_play(play)}" if paid else "price unknown"
-    seen = record.problem.message if record.problem else ""
+    seen = label_sums(record.problem.message, play=play) if record.problem else ""
     yield f"  {rows}  {record.job.name}  {at}  {cost}  {seen}"
     if doubt.reply:
         yield f"      the service's answer: {' '.join(doubt.reply.split())}"

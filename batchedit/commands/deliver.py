@@ -28,7 +28,7 @@ from ..ledger.gallery_rows import outcomes_of
 from ..manifest.read import Form, FormKind, Manifest, Row
 from ..manifest.rownames import row_name, sheet_row
 from ..results.columns import harmless, moment
-from ..results.files import form_as
+from ..results.files import PLAY_FLAG, form_as, label_costs
 from ..results.writer import write_results
 from ..review.contact import Print, contact_sheet
 from ..review.deliver import Picture, Piece
@@ -39,6 +39,7 @@ from .file_store import bring
 from .gallery import THUMBNAILS, wanted
 from .kept_settings import Given
 from .local_session import LocalSession, opened_locally
+from .play import is_play
 from .review import progress
 
 
@@ -115,16 +116,16 @@ def _papers(
 ) -> list[Piece]:
     picked = _Picked if with_costs else _PickedForClient
     manifest = picked(run.manifest(), frozenset(card.row for card, _ in chosen))
-    flags, added = run.checkpoint.flags(), tuple(run.settings.over)
+    flags, added, play = run.checkpoint.flags(), tuple(run.settings.over), is_play(run.checkpoint)
     for kind in (FormKind.CSV, FormKind.JSONL):
         form = form_as(manifest.form, kind)
         outcomes = (line._replace(decision=Verdict.APPROVE.value) for line in outcomes_of(chosen, flags))
-        shown = outcomes if with_costs else map(_for_client, outcomes)
+        shown = label_costs(outcomes, play=play) if with_costs else map(_for_client, outcomes)
         with steps(f"writing manifest.{kind}") as told:
             lines = counted(shown, told, len(chosen))
             write_results(manifest, lines, scratch / f"manifest.{kind}", form=form, added=added)
     (scratch / "approvals.csv").write_text(
-        _approvals(chosen, marks, manifest.form, with_costs), encoding="utf-8", newline=""
+        _approvals(chosen, marks, manifest.form, with_costs=with_costs, play=play), encoding="utf-8", newline=""
     )
     album = Album(run.folder.thumbs)
     with steps(THUMBNAILS) as told:
@@ -196,21 +197,23 @@ def prints_of(chosen: list[tuple[Card, Record]], thumbs: Path, form: Form) -> li
     ]
 
 
-def _approvals(chosen: list[tuple[Card, Record]], marks: Decisions, form: Form, with_costs: bool) -> str:
+def _approvals(chosen: list[tuple[Card, Record]], marks: Decisions, form: Form, *, with_costs: bool, play: bool) -> str:
     """The log as CSV: every decision about every version of what is delivered, in the order in which it was made; a line for
-    each picture that it is about.
+    each picture that it is about. Where the costs are play money a last column says so.
     """
+    label = [PLAY_FLAG] if with_costs and play else []
     about = {shot.id: (card, shot) for card, _ in chosen for shot in card.shots}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(("when", "who", "decision", "note", "row", "id", "file", "version", "by", *_PROOF))
+    writer.writerow(("when", "who", "decision", "note", "row", "id", "file", "version", "by", *_PROOF, *label))
     for event in marks.events():
         if event.job in about:
             card, shot = about[event.job]
             said = (moment(event.at), harmless(event.who), event.verdict or "taken back", harmless(event.note))
             named = (sheet_row(form, card.row), harmless(card.id))
             for file, *proof in _proofs(shot, with_costs):
-                writer.writerow((*said, *named, file, shot.job.version, event.via, *proof))
+                labels = ["yes" if proof[-1] else ""] * len(label)
+                writer.writerow((*said, *named, file, shot.job.version, event.via, *proof, *labels))
     return text.getvalue()
 
 

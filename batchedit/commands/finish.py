@@ -68,7 +68,8 @@ def write_report(
     CheckpointError or OutputError where they can't be written.
     """
     keep(checkpoint, slowed)
-    remarks = write_all(checkpoint, folder, settings, steps)
+    play = is_play(checkpoint)
+    remarks = write_all(checkpoint, folder, settings, play=play, steps=steps)
     report = make_report(
         checkpoint.counts(),
         checkpoint.money(),
@@ -81,7 +82,7 @@ def write_report(
         slowed=slowed,
         cap_needed=cap_needed(checkpoint),
         store=store_words(checkpoint),
-        play=is_play(checkpoint),
+        play=play,
         remarks=tuple(remarks),
         unwritten=unwritten,
     )

@@ -91,7 +91,7 @@ def gather(run: LocalSession, steps: Steps = no_steps) -> Gathered:
     if not _all_here(run, cards):
         flags = run.checkpoint.flags()
     elif run.writable and run.checkpoint.keep_flags(flags):
-        write_all(run.checkpoint, run.folder, run.settings, steps)
+        write_all(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
     seen = [shown_card(card, form) for card in cards]
     flags = {job: sheet_flags(form, text) for job, text in flags.items()}
     return Gathered(seen, table, looks, flags, _about(run, cards))

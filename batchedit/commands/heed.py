@@ -65,7 +65,7 @@ class Heed:
                 self._run.settings = replace(self._run.settings, max_cost=NO_CAP if cap is None else cap)
                 await to_thread.run_sync(self._set_cap)
                 words = "none" if cap is None else format_usd(cap)
-                note("cap_set", f"the cap is {words} now, as {wished.who} wished", cap=cap)
+                note("cap_set", f"the cap is {words} now{pool.governor.switch.money}, as {wished.who} wished", cap=cap)
                 pool.governor.slots.settled.give()
 
     def _pause(self, pool: Pool, wished: Wished, *, paused: bool) -> None:

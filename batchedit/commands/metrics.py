@@ -40,6 +40,7 @@ class Watch:
         self.stop = stop
         self.hears_signals = False
         self.run = ""
+        self.play = False
         self.now: Snapshot | None = None
         self.posts = Counter[str]()
         self.files = 0
@@ -105,6 +106,7 @@ class Watch:
         for what, micros in (*sums.items(), *([("cap", money.cap)] if money.cap is not None else [])):
             usd.add_metric([self.run, what], micros / MICRO)
         yield usd
+        yield GaugeMetricFamily("batchedit_play_money", "1 while these dollars are play money", value=float(self.play))
         yield GaugeMetricFamily("batchedit_paused", "1 while no POST goes out", value=float(bool(now.paused)))
         yield GaugeMetricFamily("batchedit_slow_jobs", "Jobs that take unusually long", value=now.stalled)
         if now.eta is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import NotFoundError, ServiceUnavailableError
-from ..core.money import format_usd
+from ..core.money import format_usd, label_sums
 from ..core.typed import to_type
 from ..run_folder import RunFolder
 from ..runcomfy.catalogue import built_in, load_model
@@ -18,6 +18,7 @@ from ..runcomfy.token import find_token
 from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
+from .play import at_own_sandbox
 from .wiring import service
 
 
@@ -45,7 +46,8 @@ async def list_models(text: str, settings: Settings, host: Host) -> Sequence[Off
     found = [
         entry for entry in entries if all(word in f"{entry.model_id} {entry.display_name}".casefold() for word in words)
     ]
-    return sorted(map(_offered, found), key=lambda model: model.id)
+    play = _is_play(settings, host)
+    return sorted((_offered(entry, play=play) for entry in found), key=lambda model: model.id)
 
 
 async def show_model(model_id: str, settings: Settings, host: Host) -> OfferedModel:
@@ -54,7 +56,7 @@ async def show_model(model_id: str, settings: Settings, host: Host) -> OfferedMo
     """
     entries = await _ask(model_id, settings, host) or ()
     if entry := next((entry for entry in entries if entry.model_id == model_id and entry.schema), None):
-        return _offered(entry)
+        return _offered(entry, play=_is_play(settings, host))
     if model_id in built_in():
         return _offered(ModelEntry(model_id=model_id, schema=load_model(model_id).schema))
     raise NotFoundError(f"there is no model {model_id}", hint=f"which there are: {to_type('models')}")
@@ -71,13 +73,18 @@ async def _ask(text: str, settings: Settings, host: Host) -> Sequence[ModelEntry
             return await client.catalogue(text)
 
 
+def _is_play(settings: Settings, host: Host) -> bool:
+    return settings.sandbox or at_own_sandbox(settings, host.environ)
+
+
 def _known() -> str:
     return ", ".join(built_in())
 
 
-def _offered(entry: ModelEntry) -> OfferedModel:
+def _offered(entry: ModelEntry, *, play: bool = False) -> OfferedModel:
     schema = entry.schema or {}
     required = [name for name in schema.get("required", ()) if isinstance(name, str)]
     others = [name for name in schema.get("properties", {}) if name not in required]
     price = entry.other_price or (f"{format_usd(entry.picture_price)} a picture" if entry.picture_price else "")
-    return OfferedModel(entry.model_id, entry.display_name, price, entry.pricing_note, [*required, *others], schema)
+    told, note = label_sums(price, play=play), label_sums(entry.pricing_note, play=play)
+    return OfferedModel(entry.model_id, entry.display_name, told, note, [*required, *others], schema)

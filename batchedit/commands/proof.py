@@ -187,11 +187,13 @@ def _check_object(record: Record, file: SavedFile, objects: Objects, found: Audi
 
 
 def _check_sums(checkpoint: Book, found: Audit) -> None:
-    money = checkpoint.money()
+    money, play = checkpoint.money(), label_play(found.play)
     for name, is_, should in (("spent", money.spent, found.spent), ("reserved", money.held, found.held)):
         if is_ != should:
             found.findings.append(
-                Finding(0, f"the sum {name} is kept as {format_usd(is_)}, the jobs add up to {format_usd(should)}")
+                Finding(
+                    0, f"the sum {name} is kept as {format_usd(is_)}, the jobs add up to {format_usd(should)}{play}"
+                )
             )
 
 
@@ -214,7 +216,7 @@ def _check_run_events(checkpoint: Book, found: Audit) -> None:
             found.findings.append(Finding(told["job"], what))
     if caps and caps[-1] != checkpoint.cap:
         is_, should = (None if cap is None else format_usd(cap) for cap in (checkpoint.cap, caps[-1]))
-        found.findings.append(Finding(0, f"the cap is {is_}, its last change made it {should}"))
+        found.findings.append(Finding(0, f"the cap is {is_}, its last change made it {should}{label_play(found.play)}"))
 
 
 def _name_rows(checkpoint: Book, found: Audit, form: Form) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..core.steps import Steps, no_steps
 from ..results.files import write_one
 from .kept_settings import Given, kept_settings
+from .play import is_play
 from .reading import run_to_read
 
 
@@ -25,4 +26,5 @@ def results(
     ``warn`` is told what that form can't hold.
     """
     with run_to_read(run_name, given) as (folder, checkpoint):
-        return write_one(checkpoint, folder, kept_settings(checkpoint, folder, given), kind, to, warn, steps)
+        settings = kept_settings(checkpoint, folder, given)
+        return write_one(checkpoint, folder, settings, kind, to, warn, steps, play=is_play(checkpoint))

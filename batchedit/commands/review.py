@@ -23,6 +23,7 @@ from ..review.server import ReviewServer, Show
 from .gallery import current_pictures, gather
 from .kept_settings import Given
 from .local_session import LocalSession, opened_locally
+from .play import is_play
 from .store_words import store_words
 
 
@@ -90,7 +91,7 @@ def _looked(run: LocalSession, looked: Progress) -> Looked:
 def _into_results(run: LocalSession, steps: Steps = no_steps) -> None:
     """What was said stands in the results. A run that goes on writes them when it ends."""
     if run.writable:
-        write_all(run.checkpoint, run.folder, run.settings, steps)
+        write_all(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
 
 
 def _login() -> str:

@@ -42,6 +42,11 @@ def label_play(play: bool) -> str:
     return " (play money)" if play else ""
 
 
+def label_sums(text: str, *, play: bool) -> str:
+    """What somebody said, with that label behind it where it names a sum."""
+    return text + label_play(play and "$" in text)
+
+
 def format_usd(micros: int) -> str:
     """40_000 to ``"$0.04"``: two decimals, more only where the amount has them."""
     whole, decimals = _parts(micros)

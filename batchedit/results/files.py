@@ -24,6 +24,8 @@ FAILED = frozenset({"failed", "invalid", "cancelled"})
 
 FILES_URL = "files_url"
 """The fact about a run that says where its pictures are, if that is not its folder alone."""
+PLAY_FLAG = "play_money"
+"""In ``result_flags``: the cost of this row is play money."""
 _NUMBERS = "sheet"
 """What ``result_row`` counts: files that an earlier version wrote with its own count are written anew."""
 
@@ -35,11 +37,13 @@ def one_writer(folder: RunFolder) -> FileLock:
     return FileLock(path)
 
 
-def write_all(checkpoint: Book, folder: RunFolder, settings: Settings, steps: Steps = no_steps) -> list[str]:
+def write_all(
+    checkpoint: Book, folder: RunFolder, settings: Settings, *, play: bool, steps: Steps = no_steps
+) -> list[str]:
     """``results.csv``, ``results.jsonl``, ``failed.csv``, ``in_doubt.csv``, if anything changed since last time. Returns what
-    a form could not hold, each a sentence. Each file is one of ``steps``.
+    a form could not hold, each a sentence. ``play``: the costs are play money. Each file is one of ``steps``.
     """
-    mark = f"{checkpoint.change_token()}/{_NUMBERS}"
+    mark = f"{checkpoint.change_token()}/{_NUMBERS}{f'/{PLAY_FLAG}' if play else ''}"
     if folder.snapshot() is None:
         return []
     manifest = open_snapshot(checkpoint, folder, settings)
@@ -47,13 +51,20 @@ def write_all(checkpoint: Book, folder: RunFolder, settings: Settings, steps: St
     if checkpoint.get("results_written") == mark and all(folder.results(kind).exists() for kind in kinds):
         return []
     with one_writer(folder):
-        warnings = _write_kinds(checkpoint, folder, settings, manifest, kinds, steps)
+        warnings = _write_kinds(checkpoint, folder, settings, manifest, kinds, steps, play=play)
     checkpoint.put("results_written", mark)
     return warnings
 
 
 def _write_kinds(
-    checkpoint: Book, folder: RunFolder, settings: Settings, manifest: Manifest, kinds: set[FormKind], steps: Steps
+    checkpoint: Book,
+    folder: RunFolder,
+    settings: Settings,
+    manifest: Manifest,
+    kinds: set[FormKind],
+    steps: Steps,
+    *,
+    play: bool,
 ) -> list[str]:
     warnings: list[str] = []
     added, rows = tuple(settings.over), _rows(checkpoint)
@@ -61,7 +72,7 @@ def _write_kinds(
         with steps(_writing(folder.results(kind))) as told:
             write_results(
                 manifest,
-                counted(named_objects(checkpoint.outcomes(), checkpoint), told, rows),
+                counted(shown_outcomes(checkpoint, play=play), told, rows),
                 folder.results(kind),
                 form=form_as(manifest.form, kind),
                 added=added,
@@ -76,7 +87,7 @@ def _write_kinds(
         count = 0
         if any_:
             with steps(_writing(path)) as told:
-                outcomes = counted(_outcomes(checkpoint, path == folder.in_doubt), told, rows)
+                outcomes = counted(_outcomes(checkpoint, path == folder.in_doubt, play=play), told, rows)
                 count = write_results(manifest, outcomes, path, form=csv, only=only, added=added)
         if not count:
             remove(path)
@@ -92,18 +103,30 @@ def _rows(checkpoint: Book) -> int:
     return sum(checkpoint.counts().by_state.values())
 
 
-def _outcomes(checkpoint: Book, with_replies: bool) -> Iterator[Outcome]:
+def _outcomes(checkpoint: Book, with_replies: bool, *, play: bool) -> Iterator[Outcome]:
     """The outcomes; ``with_replies`` those in doubt say what came in answer to their POST, where it may hold an id."""
     if not with_replies:
-        yield from named_objects(checkpoint.outcomes(), checkpoint)
+        yield from shown_outcomes(checkpoint, play=play)
         return
     replies = checkpoint.lost_replies()
-    for outcome in named_objects(checkpoint.outcomes(), checkpoint):
+    for outcome in shown_outcomes(checkpoint, play=play):
         reply = replies.get(outcome.key)
         yield outcome._replace(problem=f"{outcome.problem}\n{reply}") if reply else outcome
 
 
-def named_objects(outcomes: Iterator[Outcome], checkpoint: Facts) -> Iterator[Outcome]:
+def shown_outcomes(checkpoint: Book, *, play: bool) -> Iterator[Outcome]:
+    """The outcomes as a person is shown them. ``play``: their costs are play money."""
+    return label_costs(_named_objects(checkpoint.outcomes(), checkpoint), play=play)
+
+
+def label_costs(outcomes: Iterator[Outcome], *, play: bool) -> Iterator[Outcome]:
+    """The outcomes, where ``play`` is set with ``PLAY_FLAG`` on each that has a cost."""
+    for outcome in outcomes:
+        labelled = play and outcome.cost is not None
+        yield outcome._replace(flags=f"{outcome.flags} {PLAY_FLAG}".strip()) if labelled else outcome
+
+
+def _named_objects(outcomes: Iterator[Outcome], checkpoint: Facts) -> Iterator[Outcome]:
     """The outcomes, with their pictures named where they are: by their addresses in the store of files, if there is one."""
     place = checkpoint.get(FILES_URL)
     if not place:
@@ -138,9 +161,11 @@ def write_one(
     to: Path | None,
     warn: Callable[[str], None] | None = None,
     steps: Steps = no_steps,
+    *,
+    play: bool,
 ) -> Path:
     """The enriched manifest in its own form or ``kind``; returns where it is. ``warn`` is told what that form can't hold.
-    NotFoundError before the first intake.
+    ``play``: its costs are play money. NotFoundError before the first intake.
     """
     manifest = open_snapshot(checkpoint, folder, settings)
     chosen = FormKind(kind) if kind else manifest.form.kind
@@ -151,7 +176,7 @@ def write_one(
         with steps(_writing(path)) as told:
             write_results(
                 manifest,
-                counted(named_objects(checkpoint.outcomes(), checkpoint), told, _rows(checkpoint)),
+                counted(shown_outcomes(checkpoint, play=play), told, _rows(checkpoint)),
                 path,
                 form=form,
                 added=tuple(settings.over),

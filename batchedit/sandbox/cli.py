@@ -27,13 +27,13 @@ class _Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"{self.prog}: {message}\n")
 
 
-Known = Callable[[int], AbstractContextManager[str]]
-"""Called with the port once that is bound: for as long as the block lasts commands know the sandbox as this person's own.
-Yields why they do not, "" if they do.
+Known = Callable[[int, Sequence[str]], AbstractContextManager[str]]
+"""Called with the port once that is bound, and with the names of this machine that lead to it alone: for as long as the block
+lasts commands know the sandbox as this person's own. Yields why they do not, "" if they do.
 """
 
 
-def _unknown(_: int) -> AbstractContextManager[str]:
+def _unknown(_: int, __: Sequence[str]) -> AbstractContextManager[str]:
     return nullcontext("it was not started as `batchedit sandbox`")
 
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None, known: Known = _unknown) -> int:
         sys.stderr.write(f"{parser.prog}: cannot listen on port {config.port}: {reason}\n")
         return UNAVAILABLE
     try:
-        with known(sandbox.port) as unlabelled:
+        with known(sandbox.port, sandbox.hosts) as unlabelled:
             sys.stdout.write(f"sandbox listening on {sandbox.url}\n")
             sys.stdout.write(f"what is bought from it is play money, {_labelled(unlabelled)}\n")
             sys.stdout.write(f"  → to buy from it, give a command --base-url {sandbox.url} and any token\n")

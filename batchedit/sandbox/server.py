@@ -1,6 +1,7 @@
 """Running the app: uvicorn in a thread, bound to loopback, started and stopped within a fraction of a second."""
 
 import asyncio
+import errno
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,9 @@ from batchedit.sandbox.app import Desk, create_app
 from batchedit.sandbox.config import SandboxConfig
 
 _T = TypeVar("_T")
+HOST = "127.0.0.1"
+BY_NAME = "localhost"
+_NO_IPV6 = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 class _Protocol(H11Protocol):
@@ -87,6 +91,23 @@ class _Server(uvicorn.Server):
                 connection.transport.abort()
 
 
+def _reached_by_name(listener: socket.socket) -> tuple[list[socket.socket], tuple[str, ...]]:
+    """The listening sockets, ``::1`` at the same port among them where it can be had, and the names of this machine that lead
+    to these alone: ``localhost`` may be either address.
+    """
+    port = listener.getsockname()[1]
+    sockets = [listener]
+    try:
+        sockets.append(socket.create_server(("::1", port), family=socket.AF_INET6, backlog=2048))
+        ours = {HOST, "::1"}
+    except OSError as error:
+        ours = {HOST, "::1"} if error.errno in _NO_IPV6 else {HOST}  # where it does not exist nobody else listens there
+    with suppress(OSError):
+        if {found[4][0] for found in socket.getaddrinfo(BY_NAME, port, type=socket.SOCK_STREAM)} <= ours:
+            return sockets, (HOST, BY_NAME)
+    return sockets, (HOST,)
+
+
 class RunningSandbox:
     """A sandbox that listens. Every method may be called from any thread.
 
@@ -94,16 +115,18 @@ class RunningSandbox:
     """
 
     def __init__(self, config: SandboxConfig) -> None:
-        self._socket = socket.create_server(("127.0.0.1", config.port), backlog=2048)
+        self._socket = socket.create_server((HOST, config.port), backlog=2048)
         try:
             app = create_app(config)
         except BaseException:
             self._socket.close()
             raise
+        self._sockets, self.hosts = _reached_by_name(self._socket)
+        """All that it listens at, and the names of this machine that lead nowhere but there."""
         self._desk: Desk = app.state.desk
         self._server = _Server(app, config)
         self.port: int = self._socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{HOST}:{self.port}"
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
         self._thread.start()
@@ -139,7 +162,7 @@ class RunningSandbox:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        await self._server.serve(sockets=[self._socket])
+        await self._server.serve(sockets=self._sockets)
 
     def _in_loop(self, work: Callable[[], _T]) -> _T:
         """Run in the server's thread, where everything else that touches the ledger runs; here once that has ended."""

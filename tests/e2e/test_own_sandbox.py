@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import json
 import os
 import re
 import signal
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
+import pandas as pd
 import pytest
 
+import batchedit
 from batchedit.commands.play import is_play
-from batchedit.ledger.own_sandbox import is_listening, listening
+from batchedit.core.review import Mark, Verdict
+from batchedit.ledger.decisions import Marks
+from batchedit.ledger.opening import open_checkpoint
+from batchedit.ledger.own_sandbox import BY_NAME, HOST, is_listening, listening
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_terminal import at_a_terminal
 from tests.support.cli import inside, manifest, start
@@ -131,10 +139,45 @@ def test_a_start_that_could_buy_nothing_leaves_the_label_to_the_next(tmp_path: P
     assert said_of("m", tmp_path)[1] == {True}
 
 
+def test_a_sandbox_of_ones_own_is_known_by_the_name_of_this_machine(tmp_path: Path) -> None:
+    """A marketer typed `localhost` for the address that the sandbox told: its dollars were said as dollars."""
+    manifest(tmp_path / "m.csv", 1)
+    with own_sandbox(tmp_path) as url:
+        ran = inside("run", "m.csv", "--base-url", f"http://localhost:{port_of(url)}/", "--yes", cwd=tmp_path)
+    assert unlabelled(ran.stdout + ran.stderr) == []
+    assert said_of("m", tmp_path)[1] == {True}
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_who_listens_at_the_other_address_of_localhost_is_not_taken_for_the_sandbox(
+    monkeypatch: pytest.MonkeyPatch, state_folder: Path, taken: bool
+) -> None:
+    """`localhost` is `::1` too. A service that costs money listens there, and the sandbox at the same port of 127.0.0.1."""
+
+    def both(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        assert host == BY_NAME
+        return [(None, None, 6, "", (address, port)) for address in ("::1", HOST)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    with ExitStack() as stack:
+        port = 0
+        if taken:
+            other = stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6))
+            port = other.getsockname()[1]
+        sandbox = stack.enter_context(serve(SandboxConfig(port=port)))
+        monkeypatch.undo()
+        stack.enter_context(listening(sandbox.port, sandbox.hosts, os.environ))
+        assert is_listening(sandbox.port, os.environ)
+        assert is_listening(sandbox.port, os.environ, BY_NAME) is not taken
+        if not taken:
+            assert httpx.get(f"http://[::1]:{sandbox.port}/_sandbox/ledger", trust_env=False).status_code == 200
+
+
 def test_another_port_and_another_name_for_this_machine_are_not_labelled(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 1)
     with own_sandbox(tmp_path) as url, serve(SandboxConfig(latency="0")) as other:
-        for address in (other.url, f"http://localhost:{port_of(url)}", f"http://127.0.0.2:{port_of(other.url)}"):
+        elsewhere = (other.url, f"http://localhost:{port_of(other.url)}", f"http://127.0.0.2:{port_of(url)}")
+        for address in (*elsewhere, f"https://localhost:{port_of(url)}"):
             plan = inside("plan", "m.csv", "--base-url", address, "--price", "0.04", cwd=tmp_path).stdout
             assert sums(plan)
             assert LABEL not in plan, address
@@ -157,7 +200,7 @@ def test_two_of_ones_own_and_one_that_was_killed(tmp_path: Path, state_folder: P
 
 
 def test_who_asks_at_the_same_moment_is_not_taken_for_a_sandbox(state_folder: Path) -> None:
-    with listening(4711, os.environ) as why:
+    with listening(4711, [HOST], os.environ) as why:
         assert why == ""
     (path,) = state_folder.glob("sandbox-4711-*.lock")
     with path.open("rb+") as asking:
@@ -167,7 +210,7 @@ def test_who_asks_at_the_same_moment_is_not_taken_for_a_sandbox(state_folder: Pa
 
 @pytest.mark.parametrize("spoilt", ["folder", "file", "link", "second name"])
 def test_a_lock_that_somebody_else_may_hold_proves_nothing(state_folder: Path, spoilt: str) -> None:
-    with listening(4711, os.environ):
+    with listening(4711, [HOST], os.environ):
         (path,) = state_folder.glob("sandbox-4711-*.lock")
         assert is_listening(4711, os.environ)
         if spoilt == "folder":
@@ -192,13 +235,13 @@ def test_a_sandbox_whose_lock_can_not_be_had_says_so(tmp_path: Path, state_folde
     assert "open to other people" in second
 
 
-def test_the_label_is_left_off_in_a_store_and_at_any_address_that_is_none_of_ours() -> None:
+def test_the_label_is_left_off_at_any_address_that_is_none_of_ours() -> None:
     """A run's own word is not enough: whoever made the folder may have written it."""
     told = {"play_money": "yes", "service": "http://127.0.0.1:8765"}
     assert is_play(_Facts(told))
     assert not is_play(_Facts(told | {"play_money": "no"}))
-    assert not is_play(_Facts(told | {"store": "postgresql://db"}))
-    for service in ("https://model-api.runcomfy.net", "https://127.0.0.1:8765", "http://localhost:8765", ""):
+    assert not is_play(_Facts(told | {"real_money": "yes"}))
+    for service in ("https://model-api.runcomfy.net", "https://127.0.0.1:8765", "http://127.0.0.2:8765", ""):
         assert not is_play(_Facts(told | {"service": service}))
 
 
@@ -208,6 +251,39 @@ class _Facts:
 
     def get(self, name: str, /) -> str | None:
         return self._told.get(name)
+
+
+def test_a_sum_in_a_sheet_is_labelled_in_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`result_cost_usd` said 0.04 of the sandbox's money as it says it of dollars, and so did the log of a delivery."""
+    manifest(tmp_path / "m.csv", 2)
+    with own_sandbox(tmp_path) as url:
+        with monkeypatch.context() as here:
+            here.chdir(tmp_path)
+            here.setenv("RUNCOMFY_API_TOKEN", "test-token")
+            found = batchedit.run("m.csv", limit=1, base_url=url).results
+        assert list(found["result_flags"].fillna("")) == ["play_money", ""]
+    folder = tmp_path / "outputs" / "m"
+    for name, read in (("csv", pd.read_csv), ("xlsx", partial(pd.read_excel, engine="openpyxl"))):
+        inside("results", "m", "--format", name, cwd=tmp_path)
+        told = read(folder / f"results.{name}").set_index("result_status")["result_flags"]
+        assert (told["done"], told.isna()["planned"]) == ("play_money", True), "nothing was paid for the other one"
+    checkpoint = open_checkpoint(folder / "checkpoint.sqlite")
+    Marks(checkpoint).put(Mark(1, Verdict.APPROVE, "", 0, "Dana", 1_790_000_000.0))
+    checkpoint.close()
+    for to, more, label in (("costs", ["--with-costs"], "yes"), ("plain", [], None)):
+        inside("deliver", "m", "--to", to, *more, cwd=tmp_path)
+        with (tmp_path / to / "approvals.csv").open(newline="") as file:
+            (line,) = csv.DictReader(file)
+        assert line.get("play_money") == label
+        assert ("play_money" in (tmp_path / to / "manifest.csv").read_text()) == (label is not None)
+
+
+def test_what_models_cost_at_a_sandbox_of_ones_own_is_labelled(tmp_path: Path) -> None:
+    with own_sandbox(tmp_path) as url:
+        for words in (["models"], ["models", "show", "openai/gpt-4o-image/edit"]):
+            told = inside(*words, "--base-url", url, cwd=tmp_path).stdout
+            assert sums(told)
+            assert unlabelled(told) == []
 
 
 def test_a_minute_line_and_a_message_and_a_doubt_are_labelled(tmp_path: Path) -> None:

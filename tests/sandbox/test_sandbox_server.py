@@ -45,7 +45,7 @@ def test_a_server_that_ended_by_itself_ends_the_command_and_what_it_is_known_by(
         "    def __init__(self, config): super().__init__(config); made.append(self)\n"
         "cli.RunningSandbox = Running\n"
         "@contextmanager\n"
-        "def known(port):\n"
+        "def known(port, hosts):\n"
         "    threading.Timer(0.5, made[0].close).start()\n"
         "    yield ''\n"
         "    print('given back', flush=True)\n"
