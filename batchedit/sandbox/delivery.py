@@ -37,7 +37,10 @@ class ReplyResponse(Response):
             await self._whole(scope, receive, send)
             return
         match self._reply.delivery:
+            case Delivery.HANG if not self._reply.seconds or await _gone_within(receive, self._reply.seconds):
+                await _gone(receive)
             case Delivery.HANG:
+                transport.close()
                 await _gone(receive)
             case Delivery.DROP | Delivery.RESET:
                 if self._reply.delivery is Delivery.RESET:

@@ -3,12 +3,13 @@
 PLACE is a kind of call (`submit`, `poll` for status and result, `cancel`, `file`, `model`), `job` for the fate of an
 accepted job, or `any` for every call. WHEN is a probability (`0.05`), `every:7`, `first:3`, `after:100` (from the 100th
 on), `at:5+9`, or `time:10-70` (seconds since the plan was laid: the one WHEN that reads the clock, it makes outages).
+What hangs is cut after SECONDS, or with the outage that it fell into, as when a server is started again; else never.
 Ordinals count from 1 within a place and start anew when the plan is replaced. The first rule that hits wins.
 """
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 # Nothing is handled: no job is made, nothing is cancelled, nothing served.
@@ -71,6 +72,13 @@ class Rule:
     fault: str
     when: When
     seconds: float | None = None
+
+    def at(self, elapsed: float) -> "Rule":
+        """The rule as it befalls a call ``elapsed`` seconds after it was laid: a hang lasts no longer than its outage."""
+        if not self.fault.startswith("hang") or self.when.kind != "time" or self.seconds is not None:
+            return self
+        ends = self.when.numbers[1]
+        return replace(self, seconds=ends - elapsed) if math.isfinite(ends) else self
 
 
 def allowed(place: str) -> frozenset[str]:
@@ -136,7 +144,7 @@ class Injector:
             if rule.place == place or (rule.place == "any" and place != "job"):
                 ordinal = self.seen[rule.place]
                 if rule.when.hits(ordinal, now - self._laid_at, self._chance(rule, ordinal)):
-                    return rule
+                    return rule.at(now - self._laid_at)
         return None
 
     def _chance(self, rule: Rule, ordinal: int) -> float:

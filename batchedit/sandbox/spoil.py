@@ -43,7 +43,7 @@ def apply(rule: Rule | None, handle: Callable[[], Reply], wall: float) -> Reply:
 def _instead(rule: Rule, wall: float) -> Reply:
     fault, seconds = rule.fault, _RETRY_AFTER if rule.seconds is None else rule.seconds
     if fault.endswith("_before"):
-        return Reply(delivery=_LOST[fault.removesuffix("_before")], note=fault)
+        return Reply(delivery=_LOST[fault.removesuffix("_before")], seconds=rule.seconds or 0.0, note=fault)
     if fault in _PAGES:
         return wire.html(*_PAGES[fault])
     if fault in _ERRORS:
@@ -63,7 +63,7 @@ def _spoilt(rule: Rule, reply: Reply) -> Reply:
     if name in _ERRORS:  # the service makes the job and says that it failed
         return replace(wire.error(_ERRORS[name]), note=fault)
     if name in _LOST:
-        return replace(lost, delivery=_LOST[name])
+        return replace(lost, delivery=_LOST[name], seconds=rule.seconds or 0.0)
     if fault == "truncated":
         return replace(lost, delivery=Delivery.CUT)
     if fault == "slow":

@@ -251,3 +251,15 @@ def test_a_rule_that_is_none_is_refused(text):
 def test_every_fault_is_tried_here():
     tried = {*ANSWERS, *(f"{how}_{moment}" for how in BROKEN for moment in ("before", "after"))}
     assert tried | {"garbage", "truncated", "slow"} == BEFORE | AFTER
+
+
+@pytest.mark.parametrize("rule", ["submit:hang_before=time:0-0.6", "submit:hang_after@0.6=first:1"])
+def test_what_hangs_ends_with_the_outage_that_it_fell_into(sandbox_with, rule):
+    """A call that was caught in a minute's outage hung for ever, which no server does that is started again."""
+    client, began = sandbox_with(faults=(rule,)), time.monotonic()
+    client.http.timeout = httpx.Timeout(10.0)
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.submit()
+    assert 0.2 <= time.monotonic() - began < 3.0
+    time.sleep(0.4)
+    assert client.submit().status_code == 200
