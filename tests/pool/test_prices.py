@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -10,7 +11,7 @@ import trio
 from batchedit.core.events import CancelConfirmed, Completed, Errored, Priced, Reserved
 from batchedit.core.model import Kind, Output, Problem, Record, State
 from batchedit.ledger.memory import MemoryCheckpoint
-from batchedit.pool.pool import Pool
+from batchedit.pool.pool import CHUNK, Pool
 from batchedit.pool.prices import FIRST_COST_SECONDS, SILENT, ask_prices, wait_for_first_cost
 from batchedit.ports import LookReply, NoAnswer, StillRunning
 from tests.pool.test_pool import Service, make_governor, make_pool, virtually
@@ -132,3 +133,32 @@ def test_the_second_purchase_waits_until_the_first_cost_is_told_or_for_some_seco
 
     virtually(main)
     assert service.asked == [1]
+
+
+def test_more_guesses_than_a_page_holds_are_asked_about_once_each_and_in_turn() -> None:
+    """A night that was charged later has thousands: each page goes on behind the last, and each look waits for its turn."""
+    jobs = 2 * CHUNK + 1
+    checkpoint = unpriced(jobs)
+    service = Tells(replies={n: Completed(1.0, OUTPUTS, 70_000) for n in range(1, jobs + 1)})
+    turns, pages = [], []
+
+    async def main() -> None:
+        pool = pool_of(service, checkpoint)
+        turn, unpriced_of = pool.governor.gets.turn, checkpoint.unpriced
+
+        async def counted() -> None:
+            turns.append(len(service.asked))
+            await turn()
+
+        async def paged(after: int, limit: int) -> Sequence[Record]:
+            pages.append((after, limit))
+            return await unpriced_of(after, limit)
+
+        pool.governor.gets.turn, checkpoint.unpriced = counted, paged  # type: ignore[method-assign]
+        await ask_prices(pool)
+
+    virtually(main)
+    assert service.asked == list(range(1, jobs + 1))
+    assert turns == list(range(jobs)), "one before each look"
+    assert pages == [(0, CHUNK), (CHUNK, CHUNK), (2 * CHUNK, CHUNK)]
+    assert checkpoint.money().spent == jobs * 70_000
