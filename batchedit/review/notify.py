@@ -147,7 +147,9 @@ def _channel(url: str) -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)  # before Python 3.13 it looks for imghdr
         import apprise  # noqa: PLC0415 - it is large, and an extra
 
-        channel = apprise.Apprise()
+        # Else each message carries its name and a picture from its own site.
+        asset = apprise.AppriseAsset(app_id="batchedit", app_desc="batchedit", image_url_mask="", image_url_logo="")
+        channel = apprise.Apprise(asset=asset)
         known = channel.add(url)
     if not known:
         raise UsageError(
