@@ -237,12 +237,16 @@ def judge(
 # --- an outage ------------------------------------------------------------------------------------
 
 OUTAGES = ("any:502", "any:drop_before", "any:hang_before", "submit:502", "submit:502_after")
+CALM = "none"
 OUTAGE_HEAD = ("outage of 60 s", "jobs", "seconds", "exit", "done", "in doubt", "answers lost", "duplicates")
-HANDFUL = 12
+MOST_DOUBTS, MOST_LONGER = 15, 90.0
+calm_seconds: list[float] = []
 
 
 def outage(fault: str, jobs: int, folder: Path) -> Siege:
-    """One process alone, and the service gone for a minute when a seventh is bought. It must end by itself."""
+    """One process alone, and the service gone for a minute when a seventh is bought. It must end by itself, and take no more
+    than 90 s longer than the calm run before it.
+    """
     write_manifest(folder / "m.csv", jobs)
     began = time.monotonic()
     with (
@@ -251,17 +255,21 @@ def outage(fault: str, jobs: int, folder: Path) -> Siege:
     ):
         while sandbox.ledger()["accepted"] < jobs * 0.15:  # not a multiple of -j: some places must be free
             time.sleep(0.05)
-        sandbox.set_faults([f"{fault}=time:0-60"])
+        if fault != CALM:
+            sandbox.set_faults([f"{fault}=time:0-60"])
         run.wait()
+        took = time.monotonic() - began
         ledger, states = sandbox.ledger(), count_states(folder)
+    calm_seconds.append(took)
     wrong = {
         f"exit {run.returncode}": run.returncode not in {0, 76},
-        f"{states['in_doubt']} doubts": states["in_doubt"] > HANDFUL,
+        f"{states['in_doubt']} doubts": states["in_doubt"] > MOST_DOUBTS,
+        f"{took - calm_seconds[0]:.0f} s longer than calm": took > calm_seconds[0] + MOST_LONGER,
         "duplicates": ledger["duplicates"],
         f"{dict(states)}": states["done"] + states["in_doubt"] != jobs,
     }
     cells = (
-        *(fault, f"{jobs:,}", f"{time.monotonic() - began:.0f}", run.returncode, f"{states['done']:,}"),
+        *(fault, f"{jobs:,}", f"{took:.0f}", run.returncode, f"{states['done']:,}"),
         *(states["in_doubt"], ledger["answers_lost"], ledger["duplicates"]),
     )
     return Siege(cells, tuple(text for text, is_so in wrong.items() if is_so))
@@ -327,7 +335,7 @@ def main() -> int:
     head = OUTAGE_HEAD if told.outage else HEAD
     print(row(head), row(("---",) * len(head)), sep="\n", flush=True)
     failed = False
-    for which in OUTAGES if told.outage else told.seed or (1, 2, 3):
+    for which in (CALM, *OUTAGES) if told.outage else told.seed or (1, 2, 3):
         with TemporaryDirectory(prefix="soak-") as name:
             found = one(which, told, Path(name))
         print(row(found.cells), flush=True)
