@@ -129,7 +129,8 @@ def live_in(folder: RunFolder, environ: Mapping[str, str] = environment) -> Live
     if process and not (of_this and "jobs" in told):
         told = {**(told if of_this else {}), **_numbers_of(folder)}
     elif not process and (told.get("phase") != "ended" or "jobs" not in told):
-        told = {**told, **_numbers_of(folder), "stopped": KILLED if told else "", "seconds_left": None, "paused": ""}
+        killed = KILLED if told and told.get("phase") != "ended" else ""
+        told = {**told, **_numbers_of(folder), "stopped": killed, "seconds_left": None, "paused": ""}
     if not process and told.get("hint") and not _is_believed(folder, environ):
         told = {**told, "hint": ""}
     state = _alive_state(doing, told, known=found is None or of_this) if process else _resting_state(told)

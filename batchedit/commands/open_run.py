@@ -12,13 +12,14 @@ from ..core.model import Record, State
 from ..core.typed import quoted, to_type
 from ..jobs.aliases import keep_aliases
 from ..ledger.book import Book, Checkpoint
+from ..ledger.facts import HasFacts
 from ..ledger.opening import create_checkpoint, open_checkpoint, remove_checkpoint
 from ..ledger.rescue import ID_NOT_TAKEN_IN, clear_rescued, rescued
 from ..ledger.rescue import NAME as ACCEPTED_FILE
 from ..ledger.review_file import not_its_own
 from ..ledger.values import STAGED
 from ..run_folder import RunFolder, bought_here, never_began
-from ..settings.model import Settings
+from ..settings.model import SANDBOX, Settings
 from .older_copy import take_in_logged
 from .reading import bring_sheet
 from .store import need_psycopg
@@ -103,14 +104,22 @@ def _clear(folder: RunFolder) -> None:
 def _must_match(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
     if where := checkpoint.get("store"):
         raise not_its_own(folder.path, where)
-    for name, wanted in (("model", settings.model), ("service", settings.service)):
-        found = checkpoint.get(name)
-        if found != wanted:
+    if refusal := other_purchase(checkpoint, folder, settings):
+        raise refusal
+
+
+def other_purchase(found: HasFacts, folder: RunFolder, settings: Settings) -> UsageError | None:
+    """Why the run in ``folder`` takes no purchase with these settings: it is of another model or service. None if it does."""
+    for name, wanted, how in (("model", settings.model, "with model "), ("service", settings.service, "from ")):
+        was = found.get(name)
+        if was != wanted:
+            was, now = ("the sandbox" if one == SANDBOX else one for one in (was, wanted))
             other = folder.path.with_name(f"{folder.path.name}-2")
-            raise UsageError(
-                f"the run in {folder.path} was bought with {name} {found}, not {wanted}",
+            return UsageError(
+                f"the run in {folder.path} was bought {how}{was}, not {how.removesuffix('model ')}{now}",
                 hint=f"for a run of its own the same command with: --out {quoted(other)}",
             )
+    return None
 
 
 def take_in_rescued(checkpoint: Book, folder: RunFolder, warn: Callable[[str], None] = _unheard) -> int:

@@ -21,6 +21,7 @@ from ..run_folder import RunFolder, folder_of, gone_runs, open_source
 from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
+from .open_run import other_purchase
 from .play import plan_is_at_own_sandbox
 from .pricing import balance, catalogue_price, dearer
 from .reading import as_it_stands
@@ -53,6 +54,15 @@ def _gone(sheet: Path, settings: Settings, register: Register, folder: RunFolder
         return still_gone(checkpoint, folder.path)
 
 
+def _tell_of_another_purchase(here: RunFolder, folder: RunFolder, settings: Settings, host: Host) -> None:
+    """``run`` would refuse, whatever this plan says: the folder holds a run of another model or service."""
+    if is_run(here.path):
+        with reading(here.checkpoint) as checkpoint:
+            other = other_purchase(checkpoint, folder, settings)
+        if other is not None:
+            host.warn(f"{other}, so it takes no purchase; {other.hint}")
+
+
 async def _planned(
     source: Path,
     settings: Settings,
@@ -66,6 +76,7 @@ async def _planned(
     account = account_of(found.token) if found.token else ""
     with ExitStack() as held:
         here = held.enter_context(as_it_stands(folder, settings.store)) if settings.store else folder
+        _tell_of_another_purchase(here, folder, settings, host)
         check_account_of(here, account, settings)
         before = load_previous_run(here, settings, source)
     if model is None:

@@ -67,7 +67,13 @@ def plan_is_at_own_sandbox(folder: Path, settings: Settings, environ: Mapping[st
     if not is_run(folder):
         return True
     with reading(folder / CHECKPOINT) as checkpoint:
-        return _may_be(checkpoint)
+        return is_play(checkpoint) or _may_be(checkpoint)
+
+
+def note_play(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) -> None:
+    """The run buys nothing now, for all its pictures were bought before: its sums are play money as a purchase's."""
+    if not settings.sandbox and would_be_play(checkpoint, settings, environ):
+        note_purchase(checkpoint, settings, environ)
 
 
 def note_purchase(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from ..core.policy import cap_after
 from ..ledger.register import Register
 from ..planning.plan import Plan, capped
 from ..runcomfy.client import Client
-from .session import Session
+from .session import Session, keep_first_cap
 
 LAST_KNOWN = "the last price known of this model, charged before"
 """Where no catalogue answers."""
@@ -27,14 +27,15 @@ async def priced(what: Plan, run: Session, client: Client) -> Plan:
     UsageError where nobody knows the price and there is a cap, which then can't be kept; ServiceUnavailableError where the
     one who knows can't be reached.
     """
-    settings, checkpoint = run.settings, run.checkpoint
+    settings, checkpoint, cap = run.settings, run.checkpoint, run.checkpoint.cap
+    keep_first_cap(run)
     checkpoint.earlier_cost = Register.of(run.host.environ).cost(settings.service, settings.model)
     price, told, charged, other = settings.price or 0, "--price", checkpoint.top_price, ""
     if settings.price is None:
         price, told, other = await catalogue_price(client)
         charged = max(charged, checkpoint.earlier_cost)
     price, told = dearer(price * what.outputs, told, charged)
-    if not price and cap_after(settings.max_cost, checkpoint.cap) is not None:
+    if not price and cap_after(settings.max_cost, cap) is not None:
         if not client.heard:
             raise ServiceUnavailableError(
                 "the service can't be reached, and --max-cost needs to know what a picture costs; nothing was sent",
@@ -47,9 +48,7 @@ async def priced(what: Plan, run: Session, client: Client) -> Plan:
             "with --max-cost none",
         )
     money = await balance(client)
-    return replace(
-        what, price=price, price_source=told, other_price=other, balance=money, **capped(settings, checkpoint.cap)
-    )
+    return replace(what, price=price, price_source=told, other_price=other, balance=money, **capped(settings, cap))
 
 
 async def catalogue_price(client: Client, *, patient: bool = True) -> tuple[int, str, str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..core.errors import BatcheditError, PriceRoseError, StoppedError
-from ..core.model import State
+from ..core.model import Counts, State
 from ..core.money import label_play
 from ..ledger.account import account_of
 from ..ledger.book import Book
@@ -24,7 +24,7 @@ from ..planning.plan import Plan, outputs_of, with_forgotten, with_gone, without
 from ..pool.pool import Pool
 from ..pool.run_pool import collect_with_others
 from ..ports import Snapshot
-from ..results.report import ASKED_PRICE, Report
+from ..results.report import ASKED_PRICE, UNDER_WAY, Report
 from ..runcomfy.client import Client
 from . import canary as canaries
 from .awake import awake
@@ -34,7 +34,7 @@ from .finish import finish
 from .older_copy import forgotten_purchases
 from .order import Order, everything_planned, still_planned
 from .own_copy import check_copy
-from .play import is_play, note_purchase, would_be_play
+from .play import is_play, note_play, note_purchase, would_be_play
 from .pricing import priced
 from .quote import Quote
 from .session import Session, set_cap
@@ -84,7 +84,8 @@ async def _buy(run: Session, what: Plan, order: Order, share: Sharing, *, new_ca
     if not order:
         for line in (*reused_lines(what.other_runs), *left_lines(what.other_runs.left)):
             run.host.say(line)
-        run.host.say(f"nothing is left to buy: {run.checkpoint.counts().of(State.DONE):,} done")
+        run.host.say(f"nothing is left to buy: {_standing(run.checkpoint.counts())}")
+        note_play(run.checkpoint, run.settings, run.host.environ)
         set_cap(run)
         return finish(run, await _collected(run))
     what = with_gone(what, [] if run.settings.fresh else still_gone(run.checkpoint, run.folder.path))
@@ -94,6 +95,12 @@ async def _buy(run: Session, what: Plan, order: Order, share: Sharing, *, new_ca
         register = Register.of(run.host.environ)
         register.keep_cost(run.settings.service, run.settings.model, run.checkpoint.top_price)
     return finish(run, error)
+
+
+def _standing(counts: Counts) -> str:
+    """``8 done, 2 to be collected``."""
+    collect = counts.of(*UNDER_WAY)
+    return f"{counts.of(State.DONE):,} done" + (f", {collect:,} to be collected" if collect else "")
 
 
 def introduce(run: Session) -> None:

@@ -204,6 +204,14 @@ def _log(folder: RunFolder) -> Iterator[IO[str]]:
             log.close()
 
 
+def keep_first_cap(run: Session) -> None:
+    """A cap holds from when it is typed, where the run has none. A limit needs no yes; and whoever goes on by the run's name,
+    after a no or a refusal, would buy without it.
+    """
+    if run.checkpoint.cap is None and isinstance(run.settings.max_cost, int):
+        set_cap(run)
+
+
 def set_cap(run: Session) -> None:
     """``--max-cost`` becomes the run's cap, after the person has said yes to it; without one the run keeps the cap it has."""
     if run.checkpoint.set_cap(cap_after(run.settings.max_cost, run.checkpoint.cap), time()):

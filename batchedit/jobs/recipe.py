@@ -212,6 +212,9 @@ def _own_column(name: str, columns: tuple[str, ...], notes: list[str]) -> str:
     return alike
 
 
+_NUMBERS = frozenset({"no", "nr", "number", "nummer", "#", "row", "line", "id", "pos", "position"})
+
+
 def _picture_column(field: Field, schema: Schema, columns: tuple[str, ...], notes: list[str]) -> str:
     """A sheet that calls its pictures ``image`` serves the next model too, which calls them ``images`` or ``image_url``."""
     pictures = [name for name, other in schema.fields.items() if other.picture and other.required]
@@ -223,15 +226,25 @@ def _picture_column(field: Field, schema: Schema, columns: tuple[str, ...], note
     return found
 
 
+def _first_text(columns: tuple[str, ...]) -> str:
+    """The first column that is neither a number nor a picture by its name."""
+    return next(
+        (c for c in columns if plain(c).strip(". ") not in _NUMBERS and not is_like_image(plain(c))), columns[0]
+    )
+
+
 def _unfilled(name: str, columns: tuple[str, ...]) -> ManifestError:
     near = nearest(name, columns)
     told = f'Say which one it is: --map {name}="{near or "COLUMN"}"; or where the column names stand: --header-row N.'
     if name == "prompt":
-        title = next((column for column in columns if plain(column) in TITLE_WORDS), columns[0])
+        title = next((column for column in columns if plain(column) in TITLE_WORDS), _first_text(columns))
         told = f"Add a column prompt, or write --prompt 'make an ad for {{{title}}}'."
         if others := [c for c in columns[1:] if plain(c) not in COLUMN_WORDS and not is_like_image(plain(c))]:
-            column = near or (others[0] if len(others) == 1 else "COLUMN")
-            told = f"Say which one it is: --map prompt=\"{column}\"; or one for all: --prompt 'make an ad for {{{title}}}'."
+            maps = [
+                f'--map prompt="{column}"'
+                for column in ([near] if near else others if len(others) <= 3 else ["COLUMN"])
+            ]
+            told = f"Say which one it is: {' or '.join(maps)}; or one for all: --prompt 'make an ad for {{{title}}}'."
     if len(columns) == 1 and (found := _CUT_BY(columns[0])):
         told = (
             "Each line seems to stand in quotation marks as a whole: delete the mark at its beginning and its end."

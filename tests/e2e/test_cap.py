@@ -126,3 +126,18 @@ def test_plan_tells_the_cap_of_the_run_that_is_there(tmp_path: Path, nursery: Nu
     assert "$0.05 (this run's --max-cost" in planned
     assert "max-cost" in (shown := inside("config", "outputs/m", cwd=tmp_path).stdout)
     assert '"0.05"' in shown
+
+
+@pytest.mark.parametrize("how", ["a no", "a refusal"])
+def test_the_first_cap_of_a_run_was_lost_with_the_no_or_the_refusal_behind_it(tmp_path: Path, how: str) -> None:
+    """`status` named `batchedit run outputs/m` to go on, which knew of no cap, and bought at a price that nobody knew."""
+    manifest(tmp_path / "m.csv", 2)
+    told = ("--max-cost", "0.05") if how == "a no" else ("--max-cost", "0.05", "--yes")
+    with serve(SandboxConfig(latency="0", plain_files=2_000, catalogue=how == "a no")) as service:
+        inside("run", "m.csv", "--base-url", service.url, *told, cwd=tmp_path, code=64)
+        assert caps(tmp_path) == (50_000, [(None, 50_000)])
+        status = inside("status", "m", cwd=tmp_path, code=None).stdout
+        assert "killed" not in status, "its process ended in order"
+        assert "batchedit run outputs/m" in status
+        again = inside("run", "outputs/m", "--base-url", service.url, "--yes", cwd=tmp_path, code=None)
+        assert service.ledger()["accepted"] == (1 if how == "a no" else 0), again.stderr

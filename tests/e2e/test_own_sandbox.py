@@ -26,7 +26,7 @@ from batchedit.ledger.opening import open_checkpoint
 from batchedit.ledger.own_sandbox import BY_NAME, HOST, is_listening, listening
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_terminal import at_a_terminal
-from tests.support.cli import inside, manifest, start
+from tests.support.cli import inside, manifest, rows, start
 
 LABEL = "play money"
 
@@ -276,6 +276,33 @@ def test_a_sum_in_a_sheet_is_labelled_in_its_row(tmp_path: Path, monkeypatch: py
             (line,) = csv.DictReader(file)
         assert line.get("play_money") == label
         assert ("play_money" in (tmp_path / to / "manifest.csv").read_text()) == (label is not None)
+
+
+def test_a_rehearsal_in_the_sandbox_took_the_label_off_the_plan_behind_it(tmp_path: Path) -> None:
+    """The folder held a run of `--sandbox`, so nobody knew whose money the plan was of; and `run` would have refused."""
+    manifest(tmp_path / "m.csv", 1)
+    inside("run", "m.csv", "--sandbox", "--yes", cwd=tmp_path)
+    with own_sandbox(tmp_path) as url:
+        told = inside("plan", "m.csv", "--base-url", url, cwd=tmp_path)
+        refused = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=64).stderr
+        assert unlabelled(told.stdout) == []
+        why = f"the run in outputs/m was bought from the sandbox, not from {url}"
+        assert why in " ".join(refused.split())
+        assert f"warning: {why}, so it takes no purchase" in " ".join(told.stderr.split())
+        inside("plan", "m.csv", "--base-url", url, "--out", "outputs/m-2", cwd=tmp_path)
+
+
+def test_a_run_of_reused_pictures_alone_is_labelled(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 2)
+    with own_sandbox(tmp_path) as url:
+        inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
+        again = inside("run", "m.csv", "--base-url", url, "--yes", "--out", "outputs/other", cwd=tmp_path)
+        assert "nothing is left to buy: 2 done" in again.stderr
+        assert unlabelled(again.stdout + again.stderr) == []
+    said, told = said_of("other", tmp_path)
+    assert (unlabelled(said), told) == ([], {True})
+    flags = {line["result_flags"] for line in rows(tmp_path / "outputs" / "other")}
+    assert flags == {"play_money"}
 
 
 def test_what_models_cost_at_a_sandbox_of_ones_own_is_labelled(tmp_path: Path) -> None:

@@ -248,7 +248,9 @@ def test_example_sheets_are_written_once_and_over_nothing(tmp_path: Path) -> Non
     ("columns", "told"),
     [
         ("Article,Photo,Ad text", '--map prompt="Ad text"'),
-        ("Title,Photo,Colour,Idea", '--map prompt="COLUMN"'),
+        ("Title,Photo,Colour,Idea", '--map prompt="Colour" or --map prompt="Idea"'),
+        ("Title,Photo,Colour,Idea,Season,Wish", '--map prompt="COLUMN"'),
+        ("No.,Article,Photo,What to do", "--prompt 'make an ad for {Article}'"),
         ("Photo", "Add a column prompt"),
     ],
 )
