@@ -183,6 +183,7 @@ class RunResult:
     def results(self) -> pd.DataFrame:
         """The enriched manifest: the given rows as they were, and the ``result_`` columns behind them."""
         from .commands.kept_settings import kept_settings  # noqa: PLC0415
+        from .commands.play import is_play  # noqa: PLC0415
         from .ledger.opening import reading  # noqa: PLC0415 - pandas is loaded only for those who ask
         from .manifest.read import manifest_from_frame  # noqa: PLC0415
         from .results.files import shown_outcomes  # noqa: PLC0415
@@ -191,7 +192,7 @@ class RunResult:
 
         folder = RunFolder(self.folder)
         with reading(folder.checkpoint) as checkpoint:
-            outcomes = shown_outcomes(checkpoint, play=self.play_money)
+            outcomes = shown_outcomes(checkpoint, play=is_play(checkpoint))
             if self._frame is not None:
                 return results_frame(manifest_from_frame(self._frame), outcomes)
             manifest = open_snapshot(checkpoint, folder, kept_settings(checkpoint, folder, {}))

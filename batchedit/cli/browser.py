@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,10 +11,22 @@ from tempfile import TemporaryDirectory
 
 import click
 
+_SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "BROWSER")
+
+
+def has_screen() -> bool:
+    """Can a browser be opened here? On a Linux without a screen each one that is tried says so, and its address was shown."""
+    return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in _SCREENS)
+
 
 @contextmanager
 def opened_browser(url: str) -> Iterator[None]:
-    """Open the browser by a file only we can read: on a command line every user of the machine would see the token."""
+    """Open the browser, where there is a screen, by a file only we can read: on a command line every user of the machine
+    would see the token.
+    """
+    if not has_screen():
+        yield
+        return
     with TemporaryDirectory(prefix="batchedit-") as folder:
         page = Path(folder) / "open.html"
         page.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={url}">', encoding="utf-8")

@@ -5,36 +5,34 @@ person started (``batchedit sandbox``), which ``ledger.own_sandbox`` finds out w
 asked or sent does not depend on it.
 
 A command that reads a run has no service at hand, so each purchase notes down in the run whether it was made there. One that
-was not takes the label off for good: who reads it must never believe that nothing was paid. The workers of a store are on
-other machines, where the same address is another service, and begin at the same moment. So each notes it for itself before
-its first purchase, and what takes the label off is a fact of its own, which is never taken back there.
+was not takes the label off for good: who reads it must never believe that nothing was paid. In a store it is left off, for
+its workers are on other machines, where the same address is another service.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..core.errors import BatcheditError
-from ..core.model import Money
+from ..core.events import Accepted, Lost
 from ..ledger.book import Book
-from ..ledger.facts import PLAY, REAL, HasFacts
+from ..ledger.facts import HasFacts
 from ..ledger.opening import reading
 from ..ledger.own_sandbox import HOSTS, is_listening
 from ..ledger.register import CHECKPOINT, is_run
 from ..runcomfy.urls import origin
 from ..settings.model import SANDBOX, Settings
 
-if TYPE_CHECKING:
-    from ..ledger.postgres.ledger import PostgresLedger
-
-_YES = "yes"
+PLAY = "play_money"
+"""The fact of a run: ``yes`` if all its purchases were made at this person's own sandbox, ``no`` if one was not."""
+_YES, _NO = "yes", "no"
+_MAY_HAVE_BOUGHT = frozenset({Accepted.__name__, Lost.__name__})
 
 
 def at_own_sandbox(settings: Settings, environ: Mapping[str, str]) -> bool:
     """Does the base URL lead to a sandbox of this person's that listens now?"""
-    place = None if settings.sandbox else _place_here(settings.base_url)
+    place = None if settings.sandbox or settings.store else _place_here(settings.base_url)
     return place is not None and is_listening(place[1], environ, place[0])
 
 
@@ -43,7 +41,7 @@ def is_play(found: HasFacts) -> bool:
     service = found.get("service") or ""
     if service == SANDBOX:
         return True
-    return found.get(PLAY) == _YES and not found.get(REAL) and _place_here(service) is not None
+    return found.get(PLAY) == _YES and not found.get("store") and _place_here(service) is not None
 
 
 def run_is_play(folder: Path) -> bool:
@@ -78,36 +76,26 @@ def note_play(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) 
 
 def note_purchase(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) -> None:
     """The run buys from here on, or takes in what was bought elsewhere."""
-    if settings.sandbox:
+    if settings.sandbox or checkpoint.get("store"):
         return
-    play = would_be_play(checkpoint, settings, environ)
-    if play and checkpoint.get(REAL):
-        checkpoint.put(REAL, "")
-    told = PLAY if play else REAL
-    if checkpoint.get(told) != _YES:
-        checkpoint.put(told, _YES)
-
-
-def note_worker(ledger: PostgresLedger, settings: Settings, environ: Mapping[str, str]) -> bool:
-    """The same of a worker that is about to buy what was said yes to elsewhere. Is its money play money, by what is known
-    now?
-    """
-    if not at_own_sandbox(settings, environ):
-        ledger.note_real()
-        return False
-    return ledger.get(PLAY) == _YES and not ledger.get(REAL)
+    told = _YES if would_be_play(checkpoint, settings, environ) else _NO
+    if checkpoint.get(PLAY) != told:
+        checkpoint.put(PLAY, told)
 
 
 def _may_be(checkpoint: Book) -> bool:
-    """Is nothing in the run that was bought elsewhere? In a store another worker may be about to."""
-    real, nothing = bool(checkpoint.get(REAL)), _nothing_bought(checkpoint.money())
+    """Is nothing in the run that was bought elsewhere?"""
     if checkpoint.get("store"):
-        return not real and (checkpoint.get(PLAY) == _YES or nothing)
-    return nothing or (checkpoint.get(PLAY) == _YES and not real)
+        return False
+    return checkpoint.get(PLAY) == _YES or _nothing_bought(checkpoint)
 
 
-def _nothing_bought(money: Money) -> bool:
-    return not (money.spent or money.held or money.in_flight or money.doubts or money.uncollected or money.guesses)
+def _nothing_bought(checkpoint: Book) -> bool:
+    """Was surely nothing bought? A purchase at an unknown price holds no money, and one that was given up no longer does."""
+    money = checkpoint.money()
+    if money.spent or money.held or money.in_flight or money.doubts or money.uncollected or money.guesses:
+        return False
+    return not any(event.name in _MAY_HAVE_BOUGHT for event in checkpoint.log())
 
 
 def _place_here(base_url: str) -> tuple[str, int] | None:

@@ -25,6 +25,7 @@ from ..ledger.register import CHECKPOINT, Entry, Register
 from ..manifest.rows import Form, FormKind
 from ..results.report import UNDER_WAY, Report, cap_for_rest, cap_needed, commands, make_report
 from ..run_folder import RunFolder, near, never_began
+from ..settings.model import SANDBOX
 from .play import is_play
 from .store import need_psycopg
 from .store_words import store_words
@@ -119,13 +120,13 @@ def _of_store(run: RunOfStore, store: Sequence[str]) -> Listed:
         Path("outputs") / run.name,
         _standing(report) if sum(run.counts.by_state.values()) else EMPTY,
         run.halted,
-        source=run.facts.get("source", ""),
-        service=run.facts["service"],
+        source=run.source,
+        service=run.service,
         model=run.model,
         counts=run.counts,
         to_buy=run.counts.of(State.PLANNED),
         money=run.money,
-        play=is_play(run.facts),
+        play=run.service == SANDBOX,
         used_at=run.used_at,
     )
     if run.workers:

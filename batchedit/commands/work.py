@@ -15,7 +15,6 @@ from ..core.errors import BatcheditError, KnownRequestError, TokenError, UsageEr
 from ..core.events import Accepted
 from ..core.lifecycle import TRANSITIONS, advance
 from ..core.model import Counts
-from ..core.money import label_play
 from ..core.unwritten import Unwritten
 from ..files.objects import below, check_url
 from ..ledger.account import META as ACCOUNTS
@@ -30,7 +29,6 @@ from ..settings.model import Settings
 from .file_store import elsewhere
 from .host import Host
 from .observers import ObserverGroup
-from .play import note_worker
 from .store import need_psycopg
 from .wiring import connected, find_model, model_from_catalogue, service
 
@@ -116,11 +114,9 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
             async with edges as (pool, _):
                 pool.price = read_fact(found.facts, ASKED_PRICE, whole, 0)
                 pool.approval = StoreApproval((), price=pool.price)
-                play = await to_thread.run_sync(note_worker, ledger, settings, host.environ)
-                pool.governor.switch.money = label_play(play)
                 counts = (await ledger.totals()).counts
                 observer.note("working", f"working at the run {found.name}", folder=found.name)
-                show = host.watch(sum(counts.by_state.values()), play=play)
+                show = host.watch(sum(counts.by_state.values()))
                 error: BatcheditError | None = None
                 try:
                     await collect_with_others(pool, stop=host.stop, refresh=show)

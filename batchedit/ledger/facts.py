@@ -13,12 +13,6 @@ T = TypeVar("T")
 M = TypeVar("M")
 COMMITTED = "committed_id"
 """The fact that tells the highest id of a job that belongs to the run: what stands behind it, a dead intake left."""
-PLAY = "play_money"
-"""The fact of a run: ``yes`` if a purchase was made at a person's own sandbox, and none elsewhere before it."""
-REAL = "real_money"
-"""The fact of a run: ``yes`` if a purchase may have been made elsewhere. It is written before that and stands above ``PLAY``.
-In a store it is never taken back; in a folder it is, as long as nothing was bought.
-"""
 _SENSELESS = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 """What reading a text raises that is not what it should be."""
 _LARGEST = 2**63 - 1

@@ -5,9 +5,9 @@ operating system's lock on a file of this person's for as long as it listens, an
 held just now. Nothing that stands in a file is believed, and a file that nobody holds is none.
 
 The lock is taken once the port is bound and given back before it is let go, so whoever finds it held finds the sandbox at the
-port. It says nothing of another address: ``localhost`` may be ``::1``, where somebody else may listen. So that has a lock of
-its own, which a sandbox takes that listens at all it leads to. The name of the file has the machine in it, for a home folder
-may lie on several.
+port. It says nothing of another address: ``localhost`` may be ``::1`` too, where somebody else may listen. So each address
+has a lock of its own, and whoever asks about a name asks about all that it leads to just now. The name of the file has the
+machine in it, for a home folder may lie on several.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ from ..disk import check_own
 from .lock import START_SECONDS
 from .register import Register
 
-HOST = "127.0.0.1"
-"""Where a sandbox listens."""
+HOST, HOST_6 = "127.0.0.1", "::1"
+"""Where a sandbox listens; at the second one where it can."""
 BY_NAME = "localhost"
-"""The other way to write it, where it leads nowhere else."""
 HOSTS = (HOST, BY_NAME)
+"""How it may be written."""
 _OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _HELD = frozenset({errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK})
 
 
 @contextmanager
-def listening(port: int, hosts: Sequence[str], environ: Mapping[str, str]) -> Iterator[str]:
-    """This process is a sandbox and has bound ``port`` of all that ``hosts`` lead to: for as long as the block lasts this
-    person's commands know it as one by each of these that is one of ``HOSTS``. Yields why they can't, "" if they can.
+def listening(port: int, addresses: Sequence[str], environ: Mapping[str, str]) -> Iterator[str]:
+    """This process is a sandbox and has bound ``port`` of these addresses, ``HOST`` the first of them: for as long as the
+    block lasts this person's commands know it as one. Yields why they can't at ``HOST``, "" if they can.
     """
     with ExitStack() as held:
-        told = [held.enter_context(_held(port, host, environ)) for host in HOSTS if host in hosts]
-        yield next(filter(None, told), "")
+        told = [held.enter_context(_hold(port, address, environ)) for address in addresses]
+        yield told[0]
 
 
 @contextmanager
-def _held(port: int, host: str, environ: Mapping[str, str]) -> Iterator[str]:
+def _hold(port: int, address: str, environ: Mapping[str, str]) -> Iterator[str]:
     folder = Register.of(environ).folder
-    path = folder / _name(port, host)
+    path = folder / _name(port, address)
     lock = FileLock(path, timeout=START_SECONDS, mode=0o600, is_singleton=False, thread_local=False)
     why = ""
     try:
@@ -62,18 +62,28 @@ def _held(port: int, host: str, environ: Mapping[str, str]) -> Iterator[str]:
     except (OSError, OutputError) as error:
         why = f"{path} can't be locked: {getattr(error, 'strerror', None) or error}"
     try:
-        yield why or ("" if is_listening(port, environ, host) else f"{folder} is open to other people")
+        yield why or ("" if _is_locked(port, address, folder) else f"{folder} is open to other people")
     finally:
         lock.release()
 
 
 def is_listening(port: int, environ: Mapping[str, str], host: str = HOST) -> bool:
-    """Does a sandbox of this person's listen at ``port`` of ``host``, one of ``HOSTS``? False wherever that is not sure."""
+    """Does a sandbox of this person's listen at ``port`` of all that ``host`` leads to? False wherever that is not sure."""
     folder = Register.of(environ).folder
+    try:
+        found = {str(told[4][0]) for told in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return False
+    return bool(found) and all(_is_locked(port, address, folder) for address in found)
+
+
+def _is_locked(port: int, address: str, folder: Path) -> bool:
+    if address not in {HOST, HOST_6}:
+        return False
     try:
         if not _is_private(folder.stat(), others=stat.S_IWGRP | stat.S_IWOTH):
             return False
-        handle = os.open(folder / _name(port, host), _OPEN)
+        handle = os.open(folder / _name(port, address), _OPEN)
     except (OSError, ValueError):
         return False
     try:
@@ -102,9 +112,8 @@ def _is_private(found: os.stat_result, *, others: int) -> bool:
     return hasattr(os, "geteuid") and found.st_uid == os.geteuid() and not found.st_mode & others
 
 
-def _name(port: int, host: str) -> str:
-    named = "" if host == HOST else f"{host}-"
-    return f"sandbox-{port}-{named}{_machine()}.lock"
+def _name(port: int, address: str) -> str:
+    return f"sandbox-{port}-{'' if address == HOST else 'v6-'}{_machine()}.lock"
 
 
 def _machine() -> str:

@@ -120,9 +120,11 @@ def shown_outcomes(checkpoint: Book, *, play: bool) -> Iterator[Outcome]:
 
 
 def label_costs(outcomes: Iterator[Outcome], *, play: bool) -> Iterator[Outcome]:
-    """The outcomes, where ``play`` is set with ``PLAY_FLAG`` on each that has a cost."""
+    """The outcomes, where ``play`` is set with ``PLAY_FLAG`` on each that has a cost of its own: what another run bought may
+    have been paid for.
+    """
     for outcome in outcomes:
-        labelled = play and outcome.cost is not None
+        labelled = play and outcome.cost is not None and not outcome.reused_from
         yield outcome._replace(flags=f"{outcome.flags} {PLAY_FLAG}".strip()) if labelled else outcome
 
 

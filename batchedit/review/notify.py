@@ -148,7 +148,8 @@ def _channel(url: str) -> Any:
         import apprise  # noqa: PLC0415 - it is large, and an extra
 
         # Else each message carries its name and a picture from its own site.
-        asset = apprise.AppriseAsset(app_id="batchedit", app_desc="batchedit", image_url_mask="", image_url_logo="")
+        name = "batchedit"
+        asset = apprise.AppriseAsset(app_id=name, app_desc=name, app_url="", image_url_mask="", image_url_logo="")
         channel = apprise.Apprise(asset=asset)
         known = channel.add(url)
     if not known:

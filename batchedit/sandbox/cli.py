@@ -28,8 +28,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 Known = Callable[[int, Sequence[str]], AbstractContextManager[str]]
-"""Called with the port once that is bound, and with the names of this machine that lead to it alone: for as long as the block
-lasts commands know the sandbox as this person's own. Yields why they do not, "" if they do.
+"""Called with the port once that is bound, and with the addresses at which it is: for as long as the block lasts
+commands know the sandbox as this person's own. Yields why they do not, "" if they do.
 """
 
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None, known: Known = _unknown) -> int:
         sys.stderr.write(f"{parser.prog}: cannot listen on port {config.port}: {reason}\n")
         return UNAVAILABLE
     try:
-        with known(sandbox.port, sandbox.hosts) as unlabelled:
+        with known(sandbox.port, sandbox.addresses) as unlabelled:
             sys.stdout.write(f"sandbox listening on {sandbox.url}\n")
             sys.stdout.write(f"what is bought from it is play money, {_labelled(unlabelled)}\n")
             sys.stdout.write(f"  → to buy from it, give a command --base-url {sandbox.url} and any token\n")

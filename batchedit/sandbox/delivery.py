@@ -7,6 +7,7 @@ answer) a call that was left without an answer.
 """
 
 import asyncio
+import math
 import socket
 import struct
 from collections.abc import Callable
@@ -37,11 +38,10 @@ class ReplyResponse(Response):
             await self._whole(scope, receive, send)
             return
         match self._reply.delivery:
-            case Delivery.HANG if not self._reply.seconds or await _gone_within(receive, self._reply.seconds):
-                await _gone(receive)
             case Delivery.HANG:
-                transport.close()
-                await _gone(receive)
+                if not await _gone_within(receive, self._reply.seconds):
+                    transport.close()
+                    await _gone(receive)
             case Delivery.DROP | Delivery.RESET:
                 if self._reply.delivery is Delivery.RESET:
                     _reset(transport)
@@ -97,7 +97,7 @@ async def _gone(receive: Receive) -> None:
 
 async def _gone_within(receive: Receive, seconds: float) -> bool:
     try:
-        await asyncio.wait_for(_gone(receive), seconds)
+        await asyncio.wait_for(_gone(receive), None if math.isinf(seconds) else seconds)
     except TimeoutError:
         return False
     return True

@@ -1,7 +1,6 @@
 """Running the app: uvicorn in a thread, bound to loopback, started and stopped within a fraction of a second."""
 
 import asyncio
-import errno
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -16,9 +15,7 @@ from batchedit.sandbox.app import Desk, create_app
 from batchedit.sandbox.config import SandboxConfig
 
 _T = TypeVar("_T")
-HOST = "127.0.0.1"
-BY_NAME = "localhost"
-_NO_IPV6 = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+HOST, HOST_6 = "127.0.0.1", "::1"
 
 
 class _Protocol(H11Protocol):
@@ -91,21 +88,12 @@ class _Server(uvicorn.Server):
                 connection.transport.abort()
 
 
-def _reached_by_name(listener: socket.socket) -> tuple[list[socket.socket], tuple[str, ...]]:
-    """The listening sockets, ``::1`` at the same port among them where it can be had, and the names of this machine that lead
-    to these alone: ``localhost`` may be either address.
-    """
-    port = listener.getsockname()[1]
-    sockets = [listener]
-    try:
-        sockets.append(socket.create_server(("::1", port), family=socket.AF_INET6, backlog=2048))
-        ours = {HOST, "::1"}
-    except OSError as error:
-        ours = {HOST, "::1"} if error.errno in _NO_IPV6 else {HOST}  # where it does not exist nobody else listens there
+def _listen_at_both(listener: socket.socket) -> list[socket.socket]:
+    """With a listener at the same port of ``::1``, where that is free: ``localhost`` may be either address."""
     with suppress(OSError):
-        if {found[4][0] for found in socket.getaddrinfo(BY_NAME, port, type=socket.SOCK_STREAM)} <= ours:
-            return sockets, (HOST, BY_NAME)
-    return sockets, (HOST,)
+        port = listener.getsockname()[1]
+        return [listener, socket.create_server((HOST_6, port), family=socket.AF_INET6, backlog=2048)]
+    return [listener]
 
 
 class RunningSandbox:
@@ -121,8 +109,9 @@ class RunningSandbox:
         except BaseException:
             self._socket.close()
             raise
-        self._sockets, self.hosts = _reached_by_name(self._socket)
-        """All that it listens at, and the names of this machine that lead nowhere but there."""
+        self._sockets = _listen_at_both(self._socket)
+        self.addresses = [str(one.getsockname()[0]) for one in self._sockets]
+        """Where it listens, 127.0.0.1 the first of them."""
         self._desk: Desk = app.state.desk
         self._server = _Server(app, config)
         self.port: int = self._socket.getsockname()[1]

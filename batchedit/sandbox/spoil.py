@@ -43,7 +43,7 @@ def apply(rule: Rule | None, handle: Callable[[], Reply], wall: float) -> Reply:
 def _instead(rule: Rule, wall: float) -> Reply:
     fault, seconds = rule.fault, _RETRY_AFTER if rule.seconds is None else rule.seconds
     if fault.endswith("_before"):
-        return Reply(delivery=_LOST[fault.removesuffix("_before")], seconds=rule.seconds or 0.0, note=fault)
+        return Reply(delivery=_LOST[fault.removesuffix("_before")], seconds=_hangs(rule), note=fault)
     if fault in _PAGES:
         return wire.html(*_PAGES[fault])
     if fault in _ERRORS:
@@ -52,6 +52,10 @@ def _instead(rule: Rule, wall: float) -> Reply:
     # What is left tells when to come back: 429, 429_date and 503. A date has whole seconds, so it is rounded up.
     when = formatdate(math.ceil(wall + seconds), usegmt=True) if fault == "429_date" else str(math.ceil(seconds))
     return wire.error("unavailable" if fault == "503" else "too_many", headers={"retry-after": when})
+
+
+def _hangs(rule: Rule) -> float:
+    return math.inf if rule.seconds is None else rule.seconds
 
 
 def _spoilt(rule: Rule, reply: Reply) -> Reply:
@@ -63,7 +67,7 @@ def _spoilt(rule: Rule, reply: Reply) -> Reply:
     if name in _ERRORS:  # the service makes the job and says that it failed
         return replace(wire.error(_ERRORS[name]), note=fault)
     if name in _LOST:
-        return replace(lost, delivery=_LOST[name], seconds=rule.seconds or 0.0)
+        return replace(lost, delivery=_LOST[name], seconds=_hangs(rule))
     if fault == "truncated":
         return replace(lost, delivery=Delivery.CUT)
     if fault == "slow":

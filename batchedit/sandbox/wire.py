@@ -19,7 +19,7 @@ class Delivery(Enum):
     WHOLE = auto()
     DROP = auto()  #: the connection is closed (FIN) without a byte
     RESET = auto()  #: the connection is reset (RST) without a byte
-    HANG = auto()  #: nothing is ever sent; the connection stays open, for `seconds` if there are any
+    HANG = auto()  #: nothing is ever sent; the connection stays open for `seconds`, which may be infinite
     CUT = auto()  #: the whole Content-Length is promised, half is sent, then the connection is closed
     LATE = auto()  #: the answer begins `seconds` later
     TRICKLE = auto()  #: the body is spread over `seconds`

@@ -155,22 +155,21 @@ def test_who_listens_at_the_other_address_of_localhost_is_not_taken_for_the_sand
     """`localhost` is `::1` too. A service that costs money listens there, and the sandbox at the same port of 127.0.0.1."""
 
     def both(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
-        assert host == BY_NAME
-        return [(None, None, 6, "", (address, port)) for address in ("::1", HOST)]
+        return [(None, None, 6, "", (address, port)) for address in (("::1", HOST) if host == BY_NAME else (host,))]
 
-    monkeypatch.setattr(socket, "getaddrinfo", both)
     with ExitStack() as stack:
         port = 0
         if taken:
             other = stack.enter_context(socket.create_server(("::1", 0), family=socket.AF_INET6))
             port = other.getsockname()[1]
         sandbox = stack.enter_context(serve(SandboxConfig(port=port)))
-        monkeypatch.undo()
-        stack.enter_context(listening(sandbox.port, sandbox.hosts, os.environ))
-        assert is_listening(sandbox.port, os.environ)
-        assert is_listening(sandbox.port, os.environ, BY_NAME) is not taken
         if not taken:
             assert httpx.get(f"http://[::1]:{sandbox.port}/_sandbox/ledger", trust_env=False).status_code == 200
+        stack.enter_context(listening(sandbox.port, sandbox.addresses, os.environ))
+        monkeypatch.setattr(socket, "getaddrinfo", both)
+        assert is_listening(sandbox.port, os.environ)
+        assert is_listening(sandbox.port, os.environ, BY_NAME) is not taken
+        assert not is_listening(sandbox.port, os.environ, "127.0.0.2")
 
 
 def test_another_port_and_another_name_for_this_machine_are_not_labelled(tmp_path: Path) -> None:
@@ -235,12 +234,12 @@ def test_a_sandbox_whose_lock_can_not_be_had_says_so(tmp_path: Path, state_folde
     assert "open to other people" in second
 
 
-def test_the_label_is_left_off_at_any_address_that_is_none_of_ours() -> None:
+def test_the_label_is_left_off_in_a_store_and_at_any_address_that_is_none_of_ours() -> None:
     """A run's own word is not enough: whoever made the folder may have written it."""
     told = {"play_money": "yes", "service": "http://127.0.0.1:8765"}
     assert is_play(_Facts(told))
     assert not is_play(_Facts(told | {"play_money": "no"}))
-    assert not is_play(_Facts(told | {"real_money": "yes"}))
+    assert not is_play(_Facts(told | {"store": "postgresql://db"}))
     for service in ("https://model-api.runcomfy.net", "https://127.0.0.1:8765", "http://127.0.0.2:8765", ""):
         assert not is_play(_Facts(told | {"service": service}))
 
@@ -302,7 +301,7 @@ def test_a_run_of_reused_pictures_alone_is_labelled(tmp_path: Path) -> None:
     said, told = said_of("other", tmp_path)
     assert (unlabelled(said), told) == ([], {True})
     flags = {line["result_flags"] for line in rows(tmp_path / "outputs" / "other")}
-    assert flags == {"play_money"}
+    assert flags == {None}, "another run bought them, and may have paid"
 
 
 def test_what_models_cost_at_a_sandbox_of_ones_own_is_labelled(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from psycopg.rows import TupleRow
 
 from ...core.errors import StoppedError
 from ..codec import STATE_COLUMNS
-from ..facts import PLAY, REAL
 from ..sqlite_file import SqliteFile
 from ..state_totals import recount
 from .marks import FLAGS_MARK, Ask, follow_flags, follow_marks
@@ -62,12 +61,11 @@ def take_news(copy: SqliteFile, ask: Ask, run: int) -> None:
     ((horizon,),) = ask("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
     _write_news(copy, ask(_NEWS, run, since))
     ((cap, top),) = ask(f"SELECT max_cost, top_price FROM {SCHEMA}.run WHERE id = %s", run)
-    whose_money = ask(f"SELECT name, value FROM {SCHEMA}.fact WHERE run = %s AND name IN (%s, %s)", run, PLAY, REAL)
     news = ask(_RUN_NEWS, run, since)
     with copy.transaction() as db:
         db.executemany(_RUN_EVENT, [(*told, *told) for told in news])  # ?1 is deprecated in Python 3.12.1
         facts = (("max_cost", "" if cap is None else str(cap)), ("top_price", str(top)), ("store_tx", str(horizon)))
-        for name, value in (*facts, *whose_money):
+        for name, value in facts:
             copy.put_in(db, name, value)
     follow_marks(copy, ask, run)
     follow_flags(copy, ask, run)

@@ -200,10 +200,6 @@ class PostgresLedger:
     def put(self, name: str, value: str) -> None:
         """A worker says nothing about the run as a whole: its role may not, and nobody would read it."""
 
-    def note_real(self) -> None:
-        """What this worker buys from here on is no play money: the fact ``REAL``."""
-        self._reservations.call(f"SELECT {SCHEMA}.note_real(%s)", (self.run,))
-
     # --- being alive ---
 
     async def beat(self) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...core.model import Counts, Money
-from ..facts import PLAY, REAL
 from ..values import RunSummary
 from .changes import counts_of, money_of
 from .schema import SCHEMA
@@ -14,8 +13,8 @@ from .store import opened
 
 _RUNS = f"""
     SELECT id, name, model, service, coalesce(halted, ''), {SCHEMA}.standing(id),
-        (SELECT coalesce(jsonb_object_agg(fact.name, value), '{{}}') FROM {SCHEMA}.fact
-            WHERE fact.run = run.id AND fact.name IN ('source', 'asked_price', '{PLAY}', '{REAL}')),
+        (SELECT value FROM {SCHEMA}.fact WHERE fact.run = run.id AND fact.name = 'source'),
+        (SELECT value FROM {SCHEMA}.fact WHERE fact.run = run.id AND fact.name = 'asked_price'),
         extract(epoch FROM coalesce(
             (SELECT written_at FROM {SCHEMA}.event WHERE event.run = run.id ORDER BY tx DESC LIMIT 1), made_at))::float8,
         (SELECT count(*) FROM {SCHEMA}.line WHERE line.run = run.id AND job IS NULL AND problems NOT LIKE '[["left out",%%'),
@@ -31,14 +30,15 @@ _RUNS = f"""
 @dataclass(frozen=True, slots=True)
 class RunOfStore:
     """A run of a store. ``workers`` are those that have jobs of it now, ``halted`` why nothing is bought in it any more, ""
-    if it may be. ``facts`` are those about its sheet, its service and its money, by name. ``price`` is what its last question
-    said that a picture costs, in micro-dollars. ``used_at`` is in epoch seconds by the store's clock.
+    if it may be. ``price`` is what its last question said that a picture costs, in micro-dollars. ``used_at`` is in epoch
+    seconds by the store's clock.
     """
 
     name: str
     model: str
+    service: str
     halted: str
-    facts: Mapping[str, str]
+    source: str
     price: int
     used_at: float
     counts: Counts
@@ -55,14 +55,15 @@ def runs(url: str) -> list[RunOfStore]:
         RunOfStore(
             name,
             model,
+            service,
             halted,
-            facts | {"service": service},
-            int(facts.get("asked_price") or 0),
+            source or "",
+            int(price or 0),
             used_at,
             counts_of(told),
             money_of(told, believes=False, earlier=0),
             RunSummary(invalid=invalid, moderated=moderated, written_off=off),
             workers,
         )
-        for _, name, model, service, halted, told, facts, used_at, invalid, moderated, off, workers in rows
+        for _, name, model, service, halted, told, source, price, used_at, invalid, moderated, off, workers in rows
     ]
