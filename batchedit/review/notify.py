@@ -7,9 +7,11 @@ that take pictures get the first few: a web hook takes text alone.
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from html import escape
 from importlib.util import find_spec
 from time import sleep
 from typing import Any
@@ -23,6 +25,10 @@ from ..core.hosts import is_loopback
 from ..extras import to_install
 
 ATTEMPTS, TOTAL_SECONDS = 4, 30.0
+SLACK_HOOKS = "hooks.slack.com"
+_CARDS = frozenset({"workflow", "workflows"})
+"""Channels whose messages are cards of Teams: Markdown, also in the title, and one line end is a blank there."""
+_MARKS = re.compile(r"[\\`*_\[\]]")
 Picture = tuple[str, str, bytes]
 """A picture that goes along: its name, its media type and itself."""
 Pictures = Callable[[], Sequence[Picture]]
@@ -117,6 +123,8 @@ def notify(
     if parts.scheme not in {"http", "https"}:
         return _by_apprise(url, content, pictures)
     host = parts.hostname
+    if host == SLACK_HOOKS:  # it takes a name's stars for bold, and what stands in angle brackets for a link
+        content = {**content, "text": escape(content["text"], quote=False), "mrkdwn": False}
     try:
         with httpx.Client(transport=transport, timeout=10.0, trust_env=transport is None) as client:
             return retrying(_post, client, url, content)
@@ -160,17 +168,32 @@ def _channel(url: str) -> Any:
 
 
 def _by_apprise(url: str, content: dict[str, Any], pictures: Pictures) -> str:
-    title, channel = f"batchedit: {content.get('run', '')}", _channel(url)
-    told = {
-        "title": title,
-        "body": str(content.get("text", "")),
-        "body_format": "text",
-    }  # else a mail takes it for HTML
+    title, body = f"batchedit: {content.get('run', '')}", str(content.get("text", ""))
+    channel, scheme = _channel(url), urlsplit(url).scheme
+    if scheme in _CARDS:
+        title, body = _MARKS.sub(r"\\\g<0>", title), body.replace("\n", "\n\n")
+    told = {"title": title, "body": body, "body_format": "text"}  # else a mail takes it for HTML
     attached = _attached(pictures()) if any(server.attachment_support for server in channel) else None
+    taken = _taken(channel)
     arrived = channel.notify(**told, attach=attached)
+    if not arrived and taken:  # a second try would say the words twice
+        return f"the channel {scheme}:// took it in part: without all its pictures, or not everywhere"
     if not arrived and attached:  # a mailbox may take no message of this size: the words matter more
         arrived = channel.notify(**told)
-    return "" if arrived else f"the channel {urlsplit(url).scheme}:// did not take the message"
+    return "" if arrived else f"the channel {scheme}:// did not take the message"
+
+
+def _taken(channel: Any) -> list[object]:
+    """Grows by what a target of ``channel`` takes: Apprise marks it, for tries of its own. An older one marks nothing."""
+    taken: list[object] = []
+
+    def mark(key: object, per_message: bool = False) -> None:
+        if not per_message:  # else it is an icon
+            taken.append(key)
+
+    for server in channel:
+        server.mark_delivered = mark
+    return taken
 
 
 def _attached(pictures: Sequence[Picture]) -> Any:

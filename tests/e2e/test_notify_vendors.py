@@ -1,172 +1,204 @@
-"""What Slack, Teams and Telegram are sent: each is reached through a proxy that stands in for it, by TLS and by name."""
+"""What ``--notify`` sends to Slack, Teams and Telegram: the run's words as they were written, in each vendor's form."""
 
 from __future__ import annotations
 
-import html
-import json
+import io
 import re
-import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
-import trustme
+from PIL import Image
 
 from batchedit.sandbox import SandboxConfig, serve
-from tests.support.cli import environment, inside, manifest, on
+from tests.support.cli import batchedit, environment, inside, manifest, on
+from tests.support.vendors import SLACK_FILES, SLACK_HOOKS, TEAMS, TELEGRAM, Said, Vendors, vendors
 
 QUICK = SandboxConfig(latency="0", plain_files=2_000)
-SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7/#general"
-SLACK_BOT = "slack://xoxb-1234-1234-abc124/#general"
-TEAMS_HOST = "prod-00.westus.logic.azure.com"
-TEAMS = f"workflows://{TEAMS_HOST}:443/0a1b2c3d/sigNature-of-1/"
-TELEGRAM = "tgram://123456789:abcdefghijklmnop_qrst/12315544/"
-OK: dict[str, Any] = {"ok": True}
-ANSWERS: dict[str, Any] = {
-    "/api/files.getUploadURLExternal": OK | {"upload_url": "https://files.slack.com/upload/v1/x", "file_id": "F1"},
-    "/api/files.completeUploadExternal": OK | {"files": [{"id": "F1"}]},
-    "/api/chat.postMessage": OK | {"channel": "C012345", "ts": "1.0"},
-}
+RUN = "outputs/spring_sale_*1*  & <b>"
+"""Marks of Markdown and of HTML, and two blanks in a row, which HTML makes one of."""
+HOOK = "slack://T0SECRET0/B0SECRET0/SECRETsecretSECRETsecret/#ads"
+BOT = "slack://xoxb-1234-5678-SECRETsecret/#ads"
+WORKFLOW = f"workflows://{TEAMS}:443/SECRETworkflow/SECRETsignature"
+CHAT = "tgram://123456789:SECRETsecret_SECRETsecret/987654321"
 
 
-@dataclass
-class Vendors:
-    """``came`` is what they were sent, each ``(host, path, body)``. ``status`` is what they answer."""
-
-    proxy: str = ""
-    status: int = 200
-    came: list[tuple[str, str, bytes]] = field(default_factory=list)
-
-    def json(self, host: str) -> list[dict[str, Any]]:
-        return [json.loads(body) for there, _, body in self.came if there == host and body.startswith(b"{")]
+@pytest.fixture
+def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendors]:
+    # between two requests of a bot Apprise waits for 1.2 s
+    monkeypatch.setattr("apprise.plugins.slack.NotifySlack.request_rate_per_sec", 0.0)
+    with vendors(tmp_path) as there:
+        yield there
 
 
-@contextmanager
-def vendors(folder: Path) -> Iterator[tuple[Vendors, dict[str, str]]]:
-    """The vendors, and the environment in which everything that is asked by https:// is asked of them."""
-    authority, found = trustme.CA(), Vendors()
-    authority.cert_pem.write_to_path(folder / "authority.pem")
-
-    class Proxy(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        host = ""
-
-        def do_CONNECT(self) -> None:
-            self.send_response_only(200)
-            self.end_headers()
-            self.host = self.path.partition(":")[0]
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            authority.issue_cert(self.host).configure_cert(context)
-            self.tls = context.wrap_socket(self.connection, server_side=True)
-            self.rfile, self.wfile = self.tls.makefile("rb"), self.tls.makefile("wb", 0)
-            self.close_connection = False
-
-        def do_POST(self) -> None:
-            found.came.append((self.host, self.path, self.rfile.read(int(self.headers["Content-Length"] or 0))))
-            answer = ANSWERS.get(self.path.partition("?")[0], OK | {"result": {"message_id": 1}})
-            body = b"ok" if self.host == "hooks.slack.com" else json.dumps(answer).encode()
-            self.send_response(found.status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def do_GET(self) -> None:
-            self.do_POST()
-
-        def finish(self) -> None:
-            super().finish()
-            if self.host:
-                self.tls.close()
-
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
-        found.proxy = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield (
-                found,
-                environment(HTTPS_PROXY=found.proxy, REQUESTS_CA_BUNDLE=str(folder / "authority.pem"), NO_PROXY=""),
-            )
-        finally:
-            server.shutdown()
-            thread.join()
+def buy(folder: Path, away: Vendors, channel: str, process: bool = False) -> str:
+    """A run with all its messages; what it said on stderr. The channel's secrets stand nowhere."""
+    manifest(folder / "m.csv", 2)
+    with serve(QUICK) as sandbox:
+        typed = ["run", "m.csv", *on(sandbox, "--out", RUN, "--notify", channel)]
+        done = (batchedit if process else inside)(*typed, cwd=folder, env=environment(**away.environment))
+    kept = [path.read_bytes() for path in (folder / RUN).rglob("*") if path.is_file()]
+    assert len(kept) > 5
+    assert not [text for text in (done.stdout.encode(), done.stderr.encode(), *kept) if b"SECRET" in text.upper()]
+    return done.stderr
 
 
-def _slack(found: Vendors) -> list[str]:
-    return [
-        card["text"]
-        for host in ("hooks.slack.com", "slack.com")
-        for m in found.json(host)
-        for card in m.get("attachments", ())
+def is_told(texts: list[str]) -> None:
+    """The first and the last message, line for line."""
+    begun, finished = (text.splitlines() for text in texts)
+    name, typed = "spring_sale_*1*  & <b>", f"'{RUN}'"
+    assert begun == [
+        f"{name} has started: 2 pictures for about $0.08",
+        f"→ to see how it goes: batchedit status {typed} --watch",
+    ]
+    assert finished == [
+        f"{name} is finished: 2 of 2 pictures, $0.08 spent",
+        f"→ the pictures: {RUN}/files, the enriched manifest: {RUN}/results.csv",
+        f"→ to look at them: batchedit review {typed}",
     ]
 
 
-def _teams(found: Vendors) -> list[str]:
-    cards = [message["attachments"][0]["content"]["body"] for message in found.json(TEAMS_HOST)]
-    return [re.sub(r"\\(.)", r"\1", part["text"]) for card in cards for part in card if part.get("id") == "body"]
+def in_slack(payload: dict[str, Any]) -> str:
+    """What Slack shows of a message whose formatting is switched off: it reads the three entities alone."""
+    assert payload["mrkdwn"] is False
+    text = payload["attachments"][0]["text"] if "attachments" in payload else payload["text"]
+    assert not re.search(r"[<>]|&(?!(amp|lt|gt);)", text)
+    return unescape(text)
 
 
-def _telegram(found: Vendors) -> list[str]:
-    plain = [message["text"] for message in found.json("api.telegram.org")]
-    captions = [
-        body.split(b"\r\n\r\n", 1)[1].split(b"\r\n--")[0].decode() for _, path, body in found.came if b"caption" in body
-    ]
-    shown = [text.replace("\r\n", "\n").partition("</b>\n")[2] for text in plain + captions]
-    assert not any("<" in text for text in shown), "it is read as HTML there"
-    return shown
+def in_teams(said: Said) -> list[str]:
+    """The blocks of a card as Teams shows them: CommonMark, in which one line end is a blank and two begin a new line. Blanks
+    are left as they are; a browser shows several as one.
+    """
+    (card,) = said.json()["attachments"]
+    blocks = [block["text"] for block in card["content"]["body"] if block["type"] == "TextBlock"]
+    return [_commonmark(block) for block in blocks]
 
 
-def pictures(found: Vendors) -> list[str]:
-    """The names of the pictures that came, each with the bytes of a JPEG."""
-    sent = [re.search(rb'filename="([^"]+)"\r\n(?:[^\r\n]+\r\n)*\r\n\xff\xd8\xff', body) for _, _, body in found.came]
-    return [match[1].decode() for match in sent if match]
+def _commonmark(text: str) -> str:
+    assert not re.search(r"(?<!\\)(?:\\\\)*[*_`\[\]#]", text), f"a mark of Markdown: {text}"
+    lines = [" ".join(paragraph.split("\n")) for paragraph in re.split(r"\n{2,}", text)]
+    return "\n".join(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", line) for line in lines)
 
 
-def assert_secret(url: str, shown: str) -> None:
-    """Nothing of the address is shown: whoever has it may write there."""
-    parts = [part for part in url.partition("://")[2].split("/") if part]
-    assert [part for part in parts if part.strip("#") in shown] == []
+def in_telegram(text: str) -> str:
+    """What Telegram shows of its HTML, without the title, a line of its own in bold."""
+    title, rest = text.split("\r\n", 1)
+    assert title == "<b>batchedit: spring_sale_*1*  &amp; &lt;b&gt;</b>"
+    assert not re.search(r"[<>]|&(?!(amp|lt|gt|quot);)", rest)
+    return unescape(rest)
+
+
+def is_picture(data: bytes) -> None:
+    with Image.open(io.BytesIO(data)) as opened:
+        opened.load()
+
+
+def test_a_slack_channel_was_told_by_its_web_hook(tmp_path: Path, away: Vendors) -> None:
+    """The words came as they were written, formatted by nobody."""
+    assert "did not arrive" not in buy(tmp_path, away, HOOK, process=True)
+    assert {(said.host, said.path) for said in away.came} == {
+        (SLACK_HOOKS, "/services/T0SECRET0/B0SECRET0/SECRETsecretSECRETsecret")
+    }
+    is_told([in_slack(said.json()) for said in away.came])
+    assert {said.json()["channel"] for said in away.came} == {"#ads"}
+
+
+def test_a_slack_hook_that_was_named_by_its_https_address_showed_the_words_as_written(
+    tmp_path: Path, away: Vendors
+) -> None:
+    """Slack formats the text of a hook unless it is told not to: the stars of a run's name were eaten."""
+    assert "did not arrive" not in buy(tmp_path, away, f"https://{SLACK_HOOKS}/services/T0/B0/SECRET")
+    is_told([in_slack(said.json()) for said in away.came])
+
+
+def test_a_slack_bot_was_given_the_pictures_behind_the_words(tmp_path: Path, away: Vendors) -> None:
+    """Each picture was announced, put where Slack said, and shown in the channel that Slack named."""
+    assert "did not arrive" not in buy(tmp_path, away, BOT)
+    words = [said for said in away.came if said.path == "/api/chat.postMessage"]
+    is_told([in_slack(said.json()) for said in words])
+    one = ["/api/files.getUploadURLExternal", "/upload/v1/", "/api/files.completeUploadExternal"]
+    steps = [re.sub(r"\d+$", "", said.path) for said in away.came]
+    assert steps == ["/api/chat.postMessage", "/api/chat.postMessage", *one, *one]
+    for asked, put, shown in (away.came[2:5], away.came[5:8]):
+        wanted = parse_qs(asked.query)
+        name, data = put.parts()["file"]
+        is_picture(data)
+        assert (put.host, [name], [str(len(data))]) == (SLACK_FILES, wanted["filename"], wanted["length"])
+        assert shown.json()["files"] == [{"id": f"F{put.path.rpartition('/')[2]}", "title": name}]
+        assert shown.json()["channel_id"] == "C0123456789"
+
+
+def test_a_slack_bot_that_may_not_send_files_said_the_words_once(tmp_path: Path, away: Vendors) -> None:
+    """The words stood in the channel twice: the second try, which is without pictures, said them anew."""
+    refusal = {"ok": False, "error": "missing_scope", "needed": "files:write", "provided": "chat:write"}
+    away.refuses["getUploadURLExternal"] = (200, refusal)
+    shown = buy(tmp_path, away, BOT)
+    is_told([in_slack(said.json()) for said in away.came if said.path == "/api/chat.postMessage"])
+    (told,) = [line for line in shown.splitlines() if "slack" in line]
+    assert told.endswith(": the channel slack:// took it in part: without all its pictures, or not everywhere")
+
+
+def test_a_teams_channel_was_told_by_its_workflow(tmp_path: Path, away: Vendors) -> None:
+    """All the lines of a message stood in one, and the stars in the card's title were eaten."""
+    assert "did not arrive" not in buy(tmp_path, away, WORKFLOW)
+    assert {(said.host, said.path) for said in away.came} == {
+        (TEAMS, "/workflows/SECRETworkflow/triggers/manual/paths/invoke")
+    }
+    assert {parse_qs(said.query)["sig"][0] for said in away.came} == {"SECRETsignature"}
+    blocks = [in_teams(said) for said in away.came]
+    assert [title for title, _ in blocks] == ["batchedit: spring_sale_*1*  & <b>"] * 2
+    is_told([text for _, text in blocks])
+
+
+def test_a_telegram_chat_was_given_the_pictures_with_the_words_on_the_first(tmp_path: Path, away: Vendors) -> None:
+    """The words of the end came as the first picture's caption, the second picture behind it."""
+    assert "did not arrive" not in buy(tmp_path, away, CHAT)
+    assert {said.host for said in away.came} == {TELEGRAM}
+    begun, first, second = away.came
+    bot = "/bot123456789:SECRETsecret_SECRETsecret"
+    assert [said.path for said in away.came] == [f"{bot}/sendMessage", f"{bot}/sendPhoto", f"{bot}/sendPhoto"]
+    assert begun.json()["parse_mode"] == "HTML"
+    caption = {name: content.decode() for name, (file, content) in first.parts().items() if file is None}
+    assert (caption["chat_id"], caption["parse_mode"]) == ("987654321", "HTML")
+    is_told([in_telegram(begun.json()["text"]), in_telegram(caption["caption"])])
+    for said in (first, second):
+        is_picture(said.parts()["photo"][1])
+    assert "caption" not in second.parts()
+
+
+def test_a_telegram_chat_that_takes_no_photos_was_told_the_words(tmp_path: Path, away: Vendors) -> None:
+    """A group's rights may keep photos out, and with the first photo its caption."""
+    refusal = {
+        "ok": False,
+        "error_code": 400,
+        "description": "Bad Request: not enough rights to send photos to the chat",
+    }
+    away.refuses["sendPhoto"] = (400, refusal)
+    assert "did not arrive" not in buy(tmp_path, away, CHAT)
+    is_told([in_telegram(said.json()["text"]) for said in away.came if said.path.endswith("sendMessage")])
 
 
 @pytest.mark.parametrize(
-    ("url", "texts", "takes_pictures"),
-    [(SLACK, _slack, False), (SLACK_BOT, _slack, True), (TEAMS, _teams, False), (TELEGRAM, _telegram, True)],
-    ids=["Slack", "Slack bot", "Teams", "Telegram"],
+    ("channel", "end", "status", "answer"),
+    [
+        (HOOK, "", 403, b"invalid_token"),
+        (BOT, "chat.postMessage", 200, {"ok": False, "error": "channel_not_found"}),
+        (WORKFLOW, "invoke", 400, {"error": {"code": "TriggerInputSchemaMismatch", "message": "SECRETsignature"}}),
+        (CHAT, "", 400, {"ok": False, "error_code": 400, "description": "Bad Request: chat not found"}),
+    ],
+    ids=["slack hook", "slack bot", "teams", "telegram"],
 )
-def test_a_message_came_line_by_line_and_with_the_first_pictures(
-    tmp_path: Path, url: str, texts: Callable[[Vendors], list[str]], takes_pictures: bool
+def test_a_vendor_that_refused_was_a_sentence_and_the_run_went_on(
+    channel: str, end: str, status: int, answer: Any, tmp_path: Path, away: Vendors
 ) -> None:
-    """What a run's name has of Markdown and of HTML stays what it is, and nothing is called Apprise's."""
-    run = "spring_sale_*1* & <b>co"
-    manifest(tmp_path / "sheet.csv", 2)
-    with vendors(tmp_path) as (found, env), serve(QUICK) as sandbox:
-        told = ("run", "sheet.csv", "--out", f"outputs/{run}", *on(sandbox, "--notify", url))
-        ran = inside(*told, cwd=tmp_path, env=env)
-    begun, ended = ([html.unescape(line) for line in text.splitlines()] for text in texts(found))
-    assert begun[0] == f"{run} has started: 2 pictures for about $0.08"
-    assert begun[1].startswith("→ to see how it goes: batchedit status ")
-    assert ended[0] == f"{run} is finished: 2 of 2 pictures, $0.08 spent"
-    assert ended[1].startswith("→ the pictures: ")
-    assert len(ended) == 3
-    assert pictures(found) == (["sku-1-1x1-1.jpg", "sku-2-1x1-1.jpg"] if takes_pictures else [])
-    assert b"pprise" not in b"".join(body for _, _, body in found.came)
-    assert_secret(url, ran.stdout + ran.stderr)
-
-
-@pytest.mark.parametrize("url", [SLACK, SLACK_BOT, TEAMS, TELEGRAM])
-def test_a_vendor_that_refuses_is_told_in_a_sentence_and_ends_nothing(tmp_path: Path, url: str) -> None:
-    manifest(tmp_path / "m.csv", 1)
-    with vendors(tmp_path) as (found, env), serve(QUICK) as sandbox:
-        found.status = 400
-        ran = inside("run", "m.csv", *on(sandbox, "--notify", url), cwd=tmp_path, env=env)
-    scheme = url.partition(":")[0]
-    assert f"batchedit: a message did not arrive: the channel {scheme}:// did not take the message" in ran.stderr
-    assert "1 done" in ran.stdout
-    assert_secret(url, ran.stdout + ran.stderr)
+    """The sentence came once for all messages, and without the address."""
+    away.refuses[end] = (status, answer)
+    shown = buy(tmp_path, away, channel)
+    assert len(away.came) >= 2
+    scheme = channel.partition(":")[0]
+    told = [line for line in shown.splitlines() if "message" in line or scheme in line]
+    assert told == [f"batchedit: a message did not arrive: the channel {scheme}:// did not take the message"]
