@@ -320,3 +320,16 @@ def test_a_minute_line_and_a_message_and_a_doubt_are_labelled(tmp_path: Path) ->
     assert unlabelled(ran.stdout + ran.stderr) == []
     assert sums(doubt)
     assert unlabelled(doubt) == []
+
+
+def test_a_purchase_at_an_unknown_price_that_was_given_up_counted_as_none(tmp_path: Path) -> None:
+    """It held no money, so the next run at a sandbox of the same address called all of it play money."""
+    manifest(tmp_path / "m.csv", 1)
+    with serve(SandboxConfig(latency="0", catalogue=False, faults=("job:stuck=1",))) as paid:
+        told = ("run", "m.csv", "--base-url", paid.url, "--yes", "--stuck-after", "1")
+        inside(*told, cwd=tmp_path, code=75)
+        port = paid.port
+    with own_sandbox(tmp_path, "--port", port) as url:
+        plan = inside("plan", "m.csv", "--base-url", url, "--price", "0.04", cwd=tmp_path).stdout
+    assert sums(plan)
+    assert LABEL not in plan
