@@ -117,14 +117,19 @@ def to_the_question(page: Any, ui: Ui, sheet: Path) -> str:
     return draft
 
 
-def go_on(page: Any, ui: Ui, draft: str) -> None:
+def go_on(page: Any, ui: Ui, draft: str, run: Path) -> None:
     """As a person does after a crash: the same page again, and the yes again where it asks. The run's page is shown."""
     page.goto(f"{ui.url}drafts/{draft}/buy")
     found = there(page, "#yes, #told, #to-run")
     if found.get_attribute("id") == "yes":
         page.click("#yes")
         there(page, "#warning:not([hidden]), #told")
-    if page.locator("#warning:not([hidden])").count():  # it was used: the run has begun, or nothing was bought
+    if page.locator("#warning:not([hidden])").count() and not (run / "process.log").exists():
+        # The yes was written down, and the server was killed before its process began: it is asked anew.
+        page.reload()
+        there(page, "#yes").click()
+        there(page, "#told")
+    elif page.locator("#warning:not([hidden])").count():  # it was used: the run has begun
         page.goto(ui.url)
         there(page, "a.name[href*='runs/']").click()
     elif page.locator("#to-run").count():
@@ -154,7 +159,7 @@ def test_a_server_killed_in_the_middle_of_buying_buys_what_was_confirmed(
         page.close()
     with browsing(tmp_path) as ui:
         page = watch().page
-        go_on(page, ui, draft)
+        go_on(page, ui, draft, run)
         told(page, "Finished: every picture is there.")
         expect(page.locator("#spent")).to_have_text("$0.24")
         assert bought(run) == 6
