@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 PROBE = ".batchedit"
 """Written and read when a command begins, so that nothing is bought whose picture could not be kept."""
+_PROBED = b"batchedit writes here\n"
 ANSWER_SECONDS = 60
 RETRIES = 3
 RETRY_SECONDS = 10
@@ -95,13 +97,34 @@ class Objects:
         with self._errors():
             import obstore  # noqa: PLC0415 - takes its time
 
-            obstore.put(self._store(), PROBE, b"batchedit writes here\n", mode="overwrite", use_multipart=False)
-            obstore.get(self._store(), PROBE).bytes()
+            name = self._probe_of_google() if self._scheme == "gs" else PROBE
+            if name:
+                obstore.put(self._store(), name, _PROBED, mode="overwrite", use_multipart=False)
+            obstore.get(self._store(), name or PROBE).bytes()
+
+    def _probe_of_google(self) -> str:
+        """Put the small object, unless it is there; returns the name under which another is to be put, "" for none.
+
+        At Google overwriting takes the right to delete, which who buys need not have, and once a second is the most that an
+        object may be written. Where one that is there is refused, a new name shows whether this person may write.
+        """
+        import obstore  # noqa: PLC0415 - takes its time
+        from obstore.exceptions import AlreadyExistsError, PermissionDeniedError  # noqa: PLC0415
+
+        try:
+            obstore.put(self._store(), PROBE, _PROBED, mode="create", use_multipart=False)
+        except AlreadyExistsError:
+            return ""
+        except PermissionDeniedError:
+            if not self.digest(PROBE):
+                raise
+            return f"{PROBE}-{token_hex(4)}"
+        return ""
 
     def keep(self, content: Path | bytes, key: str, sha256: str) -> bool:
         """Put ``content``, durable when it returns. False if another content has that name, which stays as it is."""
         import obstore  # noqa: PLC0415 - takes its time
-        from obstore.exceptions import AlreadyExistsError  # noqa: PLC0415
+        from obstore.exceptions import AlreadyExistsError, PermissionDeniedError  # noqa: PLC0415
 
         kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
         about = {"Content-Type": kind, "sha256": sha256} if self._scheme else None
@@ -110,6 +133,11 @@ class Objects:
                 obstore.put(self._store(), key, content, mode="create", attributes=about, use_multipart=False)
             except AlreadyExistsError:
                 return self.digest(key) == sha256
+            except PermissionDeniedError:  # Google may ask for the right to overwrite what is there before it says so
+                found = self.digest(key) if self._scheme == "gs" else ""
+                if not found:
+                    raise
+                return found == sha256
             if not self._scheme:
                 self._sync(key)
         return True
@@ -268,12 +296,13 @@ class Objects:
         from obstore.exceptions import PermissionDeniedError, UnauthenticatedError  # noqa: PLC0415 - takes its time
 
         text = str(error)
-        if isinstance(error, PermissionError | PermissionDeniedError | UnauthenticatedError) or _NO_KEYS(text):
-            return self._refused()
-        if isinstance(error, FileNotFoundError):
-            return OutputError(f"there is no {self.url}", hint="make it, or look at the name behind --files")
         found = _STATUS(text)
         status = int(found[1]) if found else 0
+        no = status in {401, 403} or (status in {400, 404} and _FOR_A_TOKEN(text))
+        if no or isinstance(error, PermissionError | PermissionDeniedError | UnauthenticatedError) or _NO_KEYS(text):
+            return self._refused()
+        if isinstance(error, FileNotFoundError) or (self._scheme and status == 404):
+            return OutputError(f"there is no {self.url}", hint="make it, or look at the name behind --files")
         if status in {301, 307}:
             return OutputError(f"{self.url} is in another region", hint="set AWS_REGION to the bucket's")
         if self._scheme and (status >= 500 or status in {0, 408, 429}):
@@ -296,8 +325,12 @@ class Objects:
 
 
 _STATUS = re.compile(r"status code: (\d{3})").search
-_NO_KEYS = re.compile(r"169\.254\.169\.254|metadata\.google\.internal|no credentials", re.IGNORECASE).search
+_NO_KEYS = re.compile(
+    r"169\.254\.169\.254|metadata\.google\.internal|/computeMetadata/|no credentials", re.IGNORECASE
+).search
 """Nothing was set, so the machine's own role was asked for, and it has none."""
+_FOR_A_TOKEN = re.compile(r"performing token request").search
+"""What was refused is what a sign-in or a role is exchanged with: it has ended, or was taken back."""
 _KEYS_ELSEWHERE = (
     "AWS_ACCESS_KEY_ID",
     "AWS_WEB_IDENTITY_TOKEN_FILE",

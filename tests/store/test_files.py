@@ -1,14 +1,18 @@
-"""Pictures in an object store: a real one on this machine, real commands, and the bucket looked at behind their back."""
+"""Pictures in an object store: S3 by a real server, Google's by a stand-in at Google's own addresses, real commands, and the
+bucket looked at behind their back.
+"""
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import shutil
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +21,99 @@ import pytest
 from PIL import Image
 
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support import seaweed
-from tests.support.cli import batchedit, environment, manifest, on, rows
+from tests.support import google, seaweed
+from tests.support.cli import batchedit, environment, inside, manifest, on, rows
 from tests.support.fork_server import Child, Nursery
 from tests.support.postgres import new_database
+from tests.support.raw_server import RawServer
 from tests.support.store_team import QUICK, Team
 
 pytestmark = pytest.mark.timeout(300)  # the server takes its time to start on a busy machine
 
 
+class S3:
+    """SeaweedFS."""
+
+    bucket = f"s3://{seaweed.BUCKET}"
+    hint = "AWS_ACCESS_KEY_ID"
+
+    def __init__(self) -> None:
+        self._server = seaweed.shared()
+
+    def environment(self, who: str = "owner") -> dict[str, str]:
+        env = self._server.environment(seaweed.READER if who == "reader" else seaweed.OWNER)
+        return env | ({"AWS_SECRET_ACCESS_KEY": "the-owner-s-secret-of-last-year"} if who == "another key" else {})
+
+    def away(self) -> dict[str, str]:
+        return self.environment() | {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+
+    @contextmanager
+    def troubled(self, server: RawServer) -> Iterator[dict[str, str]]:
+        """503 to everything."""
+        server.script = [server.http(503, b"<Error><Code>SlowDown</Code></Error>")]
+        yield self.environment() | {"AWS_ENDPOINT_URL": server.url}
+
+    def secrets(self, env: dict[str, str]) -> list[str]:
+        return [env["AWS_SECRET_ACCESS_KEY"], env["AWS_ACCESS_KEY_ID"]]
+
+    def keys(self, prefix: str) -> dict[str, int]:
+        return self._server.keys(prefix)
+
+    def read(self, key: str) -> bytes:
+        return bytes(obstore.get(self._server.client(), key).bytes())
+
+    def put(self, key: str, content: bytes) -> None:
+        obstore.put(self._server.client(), key, content)
+
+
+class GoogleStorage:
+    """A stand-in, see ``tests.support.google``. Its owner could overwrite what is there."""
+
+    bucket = f"gs://{google.BUCKET}"
+    hint = "GOOGLE_APPLICATION_CREDENTIALS"
+
+    def __init__(self, server: google.Google) -> None:
+        self.server = server
+
+    def environment(self, who: str = google.OWNER) -> dict[str, str]:
+        if who != "another key":
+            return self.server.environment(who)
+        path = self.server.service_account(google.OWNER, signed_by=google.READER)
+        return self.server.environment() | {"GOOGLE_APPLICATION_CREDENTIALS": str(path)}
+
+    def away(self) -> dict[str, str]:
+        return self.environment() | {"HTTPS_PROXY": "http://127.0.0.1:9"}
+
+    @contextmanager
+    def troubled(self, _server: RawServer) -> Iterator[dict[str, str]]:
+        """503 to everything."""
+        before, self.server.script = self.server.script, lambda _method, _key: google.Answer(503, b"<Error/>")
+        yield self.environment()
+        self.server.script = before
+
+    def secrets(self, env: dict[str, str]) -> list[str]:
+        told = json.loads(Path(env["GOOGLE_APPLICATION_CREDENTIALS"]).read_text())
+        return [told["private_key"].splitlines()[1], told["client_email"], told["private_key_id"]]
+
+    def keys(self, prefix: str) -> dict[str, int]:
+        return self.server.keys(prefix)
+
+    def read(self, key: str) -> bytes:
+        return self.server.objects[key].content
+
+    def put(self, key: str, content: bytes) -> None:
+        self.server.put(key, content)
+
+
+Cloud = S3 | GoogleStorage
+
+
 class Shop:
     """A sheet, a sandbox and a bucket."""
 
-    def __init__(self, folder: Path, nursery: Nursery, sandbox: RunningSandbox, place: str) -> None:
-        self.folder, self.nursery, self.sandbox, self.place = folder, nursery, sandbox, place
-        self.files = f"s3://{seaweed.BUCKET}/{place}"
+    def __init__(self, folder: Path, nursery: Nursery, sandbox: RunningSandbox, cloud: Cloud, place: str) -> None:
+        self.folder, self.nursery, self.sandbox, self.cloud, self.place = folder, nursery, sandbox, cloud, place
+        self.files = f"{cloud.bucket}/{place}"
         self.run_folder = folder / "outputs" / "m"
 
     def buy(self, *words: object, code: int | None = 0, **more: Any) -> Child:
@@ -40,29 +122,32 @@ class Shop:
         )
 
     def objects(self) -> dict[str, int]:
-        return seaweed.shared().keys(f"{self.place}/m/files")
-
-    def read(self, key: str) -> bytes:
-        return bytes(obstore.get(seaweed.shared().client(), key).bytes())
+        return self.cloud.keys(f"{self.place}/m/files")
 
 
 @pytest.fixture(scope="module")
-def server() -> seaweed.SeaweedServer:
-    return seaweed.shared()
+def gs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoogleStorage]:
+    with google.google(tmp_path_factory.mktemp("google")) as server:
+        yield GoogleStorage(server)
+
+
+@pytest.fixture(scope="module", params=["s3", "gs"])
+def cloud(request: pytest.FixtureRequest) -> Cloud:
+    return request.getfixturevalue("gs") if request.param == "gs" else S3()
 
 
 @pytest.fixture(scope="module")
-def nursery(server: seaweed.SeaweedServer) -> Iterator[Nursery]:
-    found = Nursery(**server.environment())
+def nursery(cloud: Cloud) -> Iterator[Nursery]:
+    found = Nursery(**cloud.environment())
     yield found
     found.close()
 
 
 @pytest.fixture
-def shop(tmp_path: Path, nursery: Nursery, server: seaweed.SeaweedServer) -> Iterator[Shop]:
+def shop(tmp_path: Path, nursery: Nursery, cloud: Cloud) -> Iterator[Shop]:
     manifest(tmp_path / "m.csv", 3)
     with serve(SandboxConfig(**QUICK)) as sandbox:
-        yield Shop(tmp_path, nursery, sandbox, seaweed.new_place())
+        yield Shop(tmp_path, nursery, sandbox, cloud, seaweed.new_place())
 
 
 def test_pictures_are_bought_into_a_bucket_looked_at_and_delivered(shop: Shop) -> None:
@@ -70,9 +155,8 @@ def test_pictures_are_bought_into_a_bucket_looked_at_and_delivered(shop: Shop) -
     shop.buy()
     told = {str(row["result_file"]): str(row["result_sha256"]) for row in rows(shop.run_folder)}
     assert sorted(told) == [f"{shop.files}/m/files/sku-{n}-1x1-1.png" for n in (1, 2, 3)]
-    bucket = f"s3://{seaweed.BUCKET}/"
     for name, sha256 in told.items():
-        assert hashlib.sha256(shop.read(name.removeprefix(bucket))).hexdigest() == sha256
+        assert hashlib.sha256(shop.cloud.read(name.removeprefix(f"{shop.cloud.bucket}/"))).hexdigest() == sha256
     with (shop.run_folder / "results.csv").open(encoding="utf-8-sig", newline="") as file:
         assert {row["result_file"] for row in csv.DictReader(file)} == set(told)
     for folder in ("files", "thumbs"):
@@ -109,12 +193,12 @@ def test_a_run_that_bought_into_its_folder_stays_there(shop: Shop) -> None:
     assert "the run m has its pictures in its folder" in shop.buy(code=64).stderr
 
 
-def test_a_picture_that_somebody_else_put_there_is_never_overwritten(shop: Shop, server: seaweed.SeaweedServer) -> None:
+def test_a_picture_that_somebody_else_put_there_is_never_overwritten(shop: Shop) -> None:
     """A bucket of many runs and people: the name was taken, and by something else."""
     taken = f"{shop.place}/m/files/sku-2-1x1-1.png"
-    obstore.put(server.client(), taken, b"somebody else's")
+    shop.cloud.put(taken, b"somebody else's")
     shop.buy()
-    assert shop.read(taken) == b"somebody else's"
+    assert shop.cloud.read(taken) == b"somebody else's"
     second = next(row for row in rows(shop.run_folder) if row["sku"] == "sku-2")
     key = str(second["result_key"])
     assert second["result_file"] == f"{shop.files}/m/files/sku-2-1x1-1-{key[:8]}.png"
@@ -134,9 +218,9 @@ def test_a_process_that_dies_between_the_bucket_and_its_ledger_finds_the_picture
 @pytest.mark.parametrize(
     ("what", "code", "sentence"),
     [
-        ("missing", 73, "there is no s3://nowhere-at-all/ads/m"),
-        ("forbidden", 77, "may not be used with the rights that are set here"),
-        ("wrong key", 77, "may not be used with the rights that are set here"),
+        ("missing", 73, "there is no {scheme}://nowhere-at-all/ads/m"),
+        ("reader", 77, "may not be used with the rights that are set here"),
+        ("another key", 77, "may not be used with the rights that are set here"),
         ("away", 69, "can't be reached"),
         ("503", 69, "answers HTTP 503"),
         ("keys in it", 64, "--files takes no keys"),
@@ -144,32 +228,35 @@ def test_a_process_that_dies_between_the_bucket_and_its_ledger_finds_the_picture
     ],
 )
 def test_a_store_that_can_t_keep_files_is_known_before_anything_is_bought(
-    shop: Shop, server: seaweed.SeaweedServer, other_server: Any, what: str, code: int, sentence: str
+    shop: Shop, cloud: Cloud, other_server: RawServer, what: str, code: int, sentence: str
 ) -> None:
-    env, files = server.environment(), shop.files
-    match what:
-        case "missing":
-            files = "s3://nowhere-at-all/ads"
-        case "forbidden":
-            env = server.environment(seaweed.READER)
-        case "wrong key":
-            env["AWS_SECRET_ACCESS_KEY"] = "the-owner-s-secret-of-last-year"
-        case "away":
-            env["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
-        case "503":
-            other_server.script = [other_server.http(503, b"<Error><Code>SlowDown</Code></Error>")]
-            env["AWS_ENDPOINT_URL"] = other_server.url
-        case "keys in it":
-            files = f"s3://id:hush-hush@{seaweed.BUCKET}/ads"
-        case "nonsense":
-            files = "ftp://somewhere/ads"
-    done = batchedit(
-        "run", "m.csv", *on(shop.sandbox), "--files", files, cwd=shop.folder, env=environment(**env), code=code
-    )
-    assert sentence in done.stderr, done.stderr
+    scheme, _, bucket = cloud.bucket.partition("://")
+    files = {
+        "missing": f"{scheme}://nowhere-at-all/ads",
+        "keys in it": f"{scheme}://id:hush-hush@{bucket}/ads",
+        "nonsense": "ftp://somewhere/ads",
+    }.get(what, shop.files)
+    env = {
+        "reader": partial(cloud.environment, "reader"),
+        "another key": partial(cloud.environment, "another key"),
+        "away": cloud.away,
+    }.get(what, cloud.environment)()
+    with cloud.troubled(other_server) if what == "503" else nullcontext({}) as more:
+        done = batchedit(
+            "run",
+            "m.csv",
+            *on(shop.sandbox),
+            "--files",
+            files,
+            cwd=shop.folder,
+            env=environment(**env | more),
+            code=code,
+        )
+    assert sentence.format(scheme=scheme) in done.stderr, done.stderr
+    assert code != 77 or cloud.hint in done.stderr, done.stderr
     assert shop.sandbox.ledger()["accepted"] == 0
     kept = b"".join(path.read_bytes() for path in shop.folder.rglob("*") if path.is_file()) + done.stderr.encode()
-    for secret in (env["AWS_SECRET_ACCESS_KEY"], env["AWS_ACCESS_KEY_ID"], "hush-hush"):
+    for secret in (*cloud.secrets(env), "hush-hush"):
         assert secret.encode() not in kept, "a key stands where others can read it"
 
 
@@ -198,13 +285,11 @@ def test_keys_of_another_cloud_that_cant_be_read_are_no_store_that_is_away(
         assert sandbox.ledger()["submits_seen"] == 0
 
 
-def test_a_picture_that_no_store_took_is_collected_by_the_next_command(
-    shop: Shop, server: seaweed.SeaweedServer
-) -> None:
+def test_a_picture_that_no_store_took_is_collected_by_the_next_command(shop: Shop) -> None:
     """The right to write went away in the middle of a run."""
     shop.buy("--limit", 1)
     database = shop.run_folder / "checkpoint.sqlite"
-    env = environment(**server.environment(seaweed.READER))
+    env = environment(**shop.cloud.environment("reader"))
     refused = batchedit("run", "m.csv", *on(shop.sandbox), cwd=shop.folder, env=env, code=77)
     assert "may not be used" in refused.stderr
     with closing(sqlite3.connect(database)) as connection:
@@ -213,6 +298,61 @@ def test_a_picture_that_no_store_took_is_collected_by_the_next_command(
     shop.buy()
     assert len(shop.objects()) == 3
     assert shop.sandbox.ledger()["accepted"] == 3
+
+
+def test_who_may_not_delete_at_google_types_the_same_command_again(tmp_path: Path, gs: GoogleStorage) -> None:
+    """A command was refused with 77: its second look at the bucket wrote over the small object of the first, and at Google
+    that takes the right to delete, which the how-to says to give to nobody.
+    """
+    nursery = Nursery(**gs.environment(google.WRITER))
+    for gs.server.exists_first in (False, True):
+        folder, place = tmp_path / str(gs.server.exists_first), seaweed.new_place()
+        folder.mkdir()
+        manifest(folder / "m.csv", 2)
+        with serve(SandboxConfig(**QUICK)) as sandbox:
+            told = ("run", "m.csv", *on(sandbox), "--files", f"{gs.bucket}/{place}")
+            died = nursery.run(*told, cwd=folder, code=None, doom=("put", 1))
+            assert died.returncode == -signal.SIGKILL
+            first = next(iter(gs.keys(f"{place}/m/files")))
+            other = first.replace("sku-1", "sku-3").replace("sku-2", "sku-1").replace("sku-3", "sku-2")
+            gs.put(other, b"somebody else's")
+            nursery.run(*told, cwd=folder)
+            refused = inside(*told, cwd=folder, env=environment(**gs.environment(google.READER)), code=77)
+            assert "may not be used with the rights that are set here" in refused.stderr
+            assert {row["result_status"] for row in rows(folder / "outputs" / "m")} == {"done"}
+            assert gs.read(other) == b"somebody else's"
+            assert len(gs.keys(f"{place}/m/files")) == 3
+            assert sandbox.ledger()["accepted"] == 2
+    nursery.close()
+
+
+@pytest.mark.parametrize(
+    ("way", "grant", "code", "sentence"),
+    [
+        ("signed in", None, 0, ""),
+        ("signed in", 400, 77, "may not be used with the rights that are set here"),
+        ("signed in", 503, 69, "answers HTTP 503"),
+        ("machine", None, 0, ""),
+        ("nothing", None, 77, "may not be used with the rights that are set here"),
+    ],
+)
+def test_a_person_and_a_machine_have_googles_keys_as_its_own_tools_take_them(
+    tmp_path: Path, gs: GoogleStorage, way: str, grant: int | None, code: int, sentence: str
+) -> None:
+    """A sign-in that had ended was told as a disk that fails, 74, with nothing about what to type."""
+    manifest(tmp_path / "m.csv", 1)
+    env = {"signed in": gs.server.signed_in, "machine": gs.server.machine, "nothing": lambda: gs.server.way_here}[way]()
+    body = b'{"error": "invalid_grant", "error_description": "Token has been expired or revoked."}'
+    gs.server.grant = google.Answer(grant, body) if grant else None
+    place = seaweed.new_place()
+    with serve(SandboxConfig(**QUICK)) as sandbox:
+        told = ("run", "m.csv", *on(sandbox), "--files", f"{gs.bucket}/{place}")
+        done = inside(*told, cwd=tmp_path, env=environment(**env), code=code)
+        assert sentence in done.stderr
+        assert code != 77 or "gcloud auth application-default login" in done.stderr
+        assert sandbox.ledger()["accepted"] == len(gs.keys(f"{place}/m/files")) == (0 if code else 1)
+        assert "hush" not in done.stderr + done.stdout
+    gs.server.grant = None
 
 
 def test_a_folder_that_machines_share_is_a_store_too(shop: Shop, tmp_path: Path) -> None:
@@ -242,9 +382,7 @@ def team(tmp_path: Path, nursery: Nursery) -> Iterator[Callable[..., Team]]:
         server.__exit__(None, None, None)
 
 
-def test_a_worker_elsewhere_sends_local_pictures_that_it_never_had(
-    team: Callable[..., Team], server: seaweed.SeaweedServer
-) -> None:
+def test_a_worker_elsewhere_sends_local_pictures_that_it_never_had(team: Callable[..., Team], cloud: Cloud) -> None:
     """The machine that took the sheet in died; its pictures lay on its disk."""
     it, place = team(), seaweed.new_place()
     pictures = it.folder / "pictures"
@@ -253,10 +391,10 @@ def test_a_worker_elsewhere_sends_local_pictures_that_it_never_had(
         Image.new("RGB", (60, 40), (40 * n, 90, 120)).save(pictures / f"{n}.png")
     lines = [f"sku-{n},pictures/{n}.png,make an ad number {n}\n" for n in range(4)]
     (it.folder / "m.csv").write_text("sku,image,prompt\n" + "".join(lines))
-    files = f"s3://{seaweed.BUCKET}/{place}"
+    files = f"{cloud.bucket}/{place}"
     first = it.start("run", "m.csv", "--yes", "-j", 1, "--files", files, doom=("Accepted", 1))
     assert first.wait() == -signal.SIGKILL, first.stderr
-    blobs = server.keys(f"{place}/m/blobs")
+    blobs = cloud.keys(f"{place}/m/blobs")
     assert {name.rpartition("/")[2] for name in blobs} == {
         hashlib.sha256(path.read_bytes()).hexdigest() for path in pictures.iterdir()
     }
@@ -268,7 +406,7 @@ def test_a_worker_elsewhere_sends_local_pictures_that_it_never_had(
     it.taken_for_dead(1)
     assert helper.wait() == 0, helper.stderr
     assert it.states() == {"done": 4}
-    assert len(server.keys(f"{place}/m/files")) == 4
+    assert len(cloud.keys(f"{place}/m/files")) == 4
     assert not list((elsewhere / "outputs").rglob("*.png")), "a worker keeps no copies"
     shutil.move(it.folder / "away", pictures)
     it.run("run", "m.csv", "--yes")
@@ -276,12 +414,10 @@ def test_a_worker_elsewhere_sends_local_pictures_that_it_never_had(
     assert "everything adds up" in it.nursery.run("audit", "outputs/m", cwd=it.folder).stdout
 
 
-def test_a_worker_with_another_bucket_is_refused(team: Callable[..., Team]) -> None:
+def test_a_worker_with_another_bucket_is_refused(team: Callable[..., Team], cloud: Cloud) -> None:
     it, place = team(), seaweed.new_place()
     manifest(it.folder / "m.csv", 2)
-    first = it.start(
-        "run", "m.csv", "--yes", "-j", 1, "--files", f"s3://{seaweed.BUCKET}/{place}", doom=("Accepted", 1)
-    )
+    first = it.start("run", "m.csv", "--yes", "-j", 1, "--files", f"{cloud.bucket}/{place}", doom=("Accepted", 1))
     assert first.wait() == -signal.SIGKILL, first.stderr
-    refused = it.run("work", "--until-idle", "--files", f"s3://{seaweed.BUCKET}/{place}-other", code=64)
+    refused = it.run("work", "--until-idle", "--files", f"{cloud.bucket}/{place}-other", code=64)
     assert "and they stay together" in refused.stderr
