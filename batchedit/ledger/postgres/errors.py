@@ -52,10 +52,15 @@ def _state(error: psycopg.Error) -> str:
     return next((state for state, words in _AT_THE_DOOR if re.search(words, str(error))), "")
 
 
+def crashes(error: psycopg.Error) -> bool:
+    """Did the server go down over this statement? It says why, and whether anything was written nobody knows."""
+    return error.diag.severity_nonlocalized == "PANIC"
+
+
 def passes(error: psycopg.Error) -> bool:
     """May the same statement be sent again?"""
     state = _state(error)
-    return (
+    return crashes(error) or (
         isinstance(error, psycopg.OperationalError)
         and (not state or state.startswith(PASSING))
         and state != _NO_ADDRESS
@@ -84,10 +89,14 @@ def mapped(error: psycopg.Error, url: str) -> BatcheditError:  # noqa: PLR0911 -
             f"the store {where} is read-only: {told}", hint="give the address of the primary, not of a standby"
         )
     if state in {"53100", "58030"}:
-        return CheckpointError(f"the disk of the store {where} is full: {told}", hint=FULL_HINT)
+        why = "is full" if state == "53100" else "fails"
+        return CheckpointError(
+            f"the disk of the store {where} {why}: {told}", hint=FULL_HINT if why == "is full" else ""
+        )
     if passes(error):
+        why = "has crashed" if crashes(error) else "can't be reached"
         return ServiceUnavailableError(
-            f"the store {where} can't be reached: {told}", hint="nothing is lost: type the same command when it is back"
+            f"the store {where} {why}: {told}", hint="nothing is lost: type the same command when it is back"
         )
     if state == _NO_ADDRESS or (isinstance(error, psycopg.ProgrammingError) and not state):
         return UsageError(f"{where} is no address of a PostgreSQL database: {told}")

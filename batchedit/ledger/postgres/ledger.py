@@ -76,6 +76,9 @@ class PostgresLedger:
         self.worker: int = worker
         self.lease = Lease(seconds, began)
         self._is_closed = False
+        self._is_away = False
+        self._unsaved: dict[int, Change] = {}
+        """Purchases whose id is not in the store yet: they may stand behind a statement that waits for it to come back."""
         self._saves = GroupCommit(self._save, self._as_ours)
         self._reserves = GroupCommit(self._reserve, self._as_ours)
 
@@ -100,7 +103,14 @@ class PostgresLedger:
     async def save(self, record: Record, event: Event) -> Record:
         """See ``ports.Ledger.save``. A cancelled caller still waits: what became of a commit must be known."""
         change = Change(record, event)
-        await self._saves.save(change)
+        if isinstance(event, Accepted):
+            self._unsaved[id(change)] = change
+            if self._is_away:
+                self.rescue(record, event)
+        try:
+            await self._saves.save(change)
+        finally:
+            self._unsaved.pop(id(change), None)
         return change.record
 
     def rescue(self, record: Record, event: Accepted) -> None:
@@ -208,7 +218,9 @@ class PostgresLedger:
 
     def _renewed(self, line: Line) -> bool:
         began = clocks()
-        ((lives,),) = line.call(f"SELECT {SCHEMA}.beat(%s, false)", (self.worker,))
+        away = self._keep_ids([]) if line is self._records else None
+        ((lives,),) = line.call(f"SELECT {SCHEMA}.beat(%s, false)", (self.worker,), away=away)
+        self._is_away = False
         if lives:
             self.lease.renew(began)
         else:
@@ -255,13 +267,15 @@ class PostgresLedger:
     def _save(self, changes: list[Change]) -> None:
         values = (self.run, self.worker, _json(changes))
         ((told,),) = self._records.call(_SAVE, values, away=self._keep_ids(changes))
+        self._is_away = False
         self._settle(changes, told)
 
     def _keep_ids(self, changes: list[Change]) -> Callable[[], None]:
         """While the store is away the ids of what was bought are kept here: this process may end before it is back."""
 
         def keep() -> None:
-            for change in changes:
+            self._is_away = True
+            for change in ({id(change): change for change in changes} | self._unsaved.copy()).values():
                 if isinstance(change.event, Accepted):
                     self.rescue(change.record, change.event)
 

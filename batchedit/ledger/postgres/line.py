@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import CheckpointError
-from .errors import mapped, passes
+from .errors import crashes, mapped, passes
 from .url import blotted
 
 PATIENCE_SECONDS = 60.0
@@ -65,14 +65,18 @@ class Line:
         Raises a BatcheditError.
         """
         until = monotonic() + patience
+        cause: psycopg.Error | None = None
         with self._lock:
             while True:
                 try:
                     return self._once(query, values)
                 except psycopg.Error as error:
                     self._drop(error)
-                    if not passes(error) or monotonic() > until:
+                    if not passes(error):
                         raise mapped(error, self._url) from error
+                    cause = error if crashes(error) else cause  # what follows says only that there is no server
+                    if monotonic() > until:
+                        raise mapped(cause or error, self._url) from error
                 if away is not None:
                     away()
                     away = None
@@ -103,7 +107,7 @@ class Line:
 
     def _drop(self, error: psycopg.Error) -> None:
         """An answer that did not come may still be on its way: the next statement takes a new connection."""
-        if self._connection is not None and isinstance(error, psycopg.OperationalError):
+        if self._connection is not None and (isinstance(error, psycopg.OperationalError) or crashes(error)):
             self._connection.close()
             self._connection = None
 
