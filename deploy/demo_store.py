@@ -15,12 +15,14 @@ from pathlib import Path
 
 from PIL import Image
 
+from batchedit.ledger.own_sandbox import listening
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support import seaweed
 from tests.support.postgres import Server, with_database
 
 ROWS = 24
 FOLDER = Path("outputs") / "demo-store"
+STATE = {"BATCHEDIT_STATE": str(FOLDER.absolute() / "state")}
 
 
 def say(text: str) -> None:
@@ -58,7 +60,7 @@ class Demo:
             **os.environ,
             **objects.environment(),
             "RUNCOMFY_API_TOKEN": "play-money",
-            "BATCHEDIT_STATE": str(FOLDER.absolute() / "state"),
+            **STATE,
             "BATCHEDIT_STORE": url,
             "BATCHEDIT_FILES": f"s3://{seaweed.BUCKET}/demo",
             "BATCHEDIT_BASE_URL": base_url,
@@ -82,7 +84,10 @@ def main() -> int:
     sheet(desk)
     say("PostgreSQL and SeaweedFS start")
     url, objects = with_database(Server().url, "postgres"), seaweed.shared()
-    with serve(SandboxConfig(latency="uniform:1,4")) as sandbox:
+    with (
+        serve(SandboxConfig(latency="uniform:1,4")) as sandbox,
+        listening(sandbox.port, sandbox.addresses, {**os.environ, **STATE}),
+    ):
         demo = Demo(url, objects, sandbox.url)
         demo.run("desk", "store", "init")
         say(f"{ROWS} pictures, three workers on three machines")

@@ -105,7 +105,7 @@ def _note_crashes(folder: RunFolder, given: Given, host: Host) -> None:
     with (
         suppress(LockedError),
         run_lock(folder.path, "doubt"),
-        closing(open_run(folder, settings_of(folder, given), host.say)) as run,
+        closing(open_run(folder, settings_of(folder, given), host.say, host.environ)) as run,
     ):
         doubting.note_crashes(run)
 
@@ -127,7 +127,7 @@ def _write_off(folder: RunFolder, given: Given, host: Host, write_off: Sequence[
     began = time()
     with run_lock(folder.path, "doubt"):
         settings = settings_of(folder, given, host.environ)
-        with closing(open_run(folder, settings, host.say)) as checkpoint:
+        with closing(open_run(folder, settings, host.say, host.environ)) as checkpoint:
             found = _doubts(checkpoint, folder)
             hint = _which_doubts(folder, checkpoint)
             release, off = doubting.pick_to_buy(found, buy_again, hint), doubting.pick(found, write_off, hint)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from time import time
 
 from ..core.errors import CheckpointError, KnownRequestError, UsageError
@@ -14,6 +15,7 @@ from ..jobs.aliases import keep_aliases
 from ..ledger.book import Book, Checkpoint
 from ..ledger.facts import HasFacts
 from ..ledger.opening import create_checkpoint, open_checkpoint, remove_checkpoint
+from ..ledger.postgres.bought_from import BoughtFrom
 from ..ledger.rescue import ID_NOT_TAKEN_IN, clear_rescued, rescued
 from ..ledger.rescue import NAME as ACCEPTED_FILE
 from ..ledger.review_file import not_its_own
@@ -21,6 +23,7 @@ from ..ledger.values import STAGED
 from ..run_folder import RunFolder, bought_here, never_began
 from ..settings.model import SANDBOX, Settings
 from .older_copy import take_in_logged
+from .play import bought_from
 from .reading import bring_sheet
 from .store import need_psycopg
 
@@ -29,14 +32,19 @@ def _unheard(_: str) -> None:
     """Where nobody reads warnings."""
 
 
-def open_run(folder: RunFolder, settings: Settings, warn: Callable[[str], None] = _unheard) -> Checkpoint:
+def open_run(
+    folder: RunFolder,
+    settings: Settings,
+    warn: Callable[[str], None] = _unheard,
+    environ: Mapping[str, str] = os.environ,
+) -> Checkpoint:
     """The run's checkpoint, made if there is none. Refused if it belongs to another model or service.
 
     Ids that a failing disk sent to the side file are taken in first; ``warn`` is told of those that can't be.
     """
     folder.check_links()
     if settings.store is not None:
-        return _open_shared(folder, settings, settings.store, warn)
+        return _open_shared(folder, settings, settings.store, warn, bought_from(settings, environ))
     if never_began(folder):
         _clear(folder)
     if not folder.checkpoint.exists():
@@ -57,12 +65,14 @@ def open_run(folder: RunFolder, settings: Settings, warn: Callable[[str], None] 
     return checkpoint
 
 
-def _open_shared(folder: RunFolder, settings: Settings, url: str, warn: Callable[[str], None]) -> Checkpoint:
+def _open_shared(
+    folder: RunFolder, settings: Settings, url: str, warn: Callable[[str], None], service: BoughtFrom
+) -> Checkpoint:
     """The store's run of this name: the folder keeps a copy of it, which is made anew where it is gone."""
     need_psycopg()
     from ..ledger.postgres.shared_opening import open_shared  # noqa: PLC0415 - psycopg takes its time
 
-    checkpoint = open_shared(folder.checkpoint, url, model=settings.model, service=settings.service)
+    checkpoint = open_shared(folder.checkpoint, url, model=settings.model, service=service)
     try:
         take_in_rescued(checkpoint, folder, warn)
         keep_aliases(checkpoint)

@@ -5,8 +5,9 @@ person started (``batchedit sandbox``), which ``ledger.own_sandbox`` finds out w
 asked or sent does not depend on it.
 
 A command that reads a run has no service at hand, so each purchase notes down in the run whether it was made there. One that
-was not takes the label off for good: who reads it must never believe that nothing was paid. In a store it is left off, for
-its workers are on other machines, where the same address is another service.
+was not takes the label off for good: who reads it must never believe that nothing was paid. In a store the workers are on
+other machines, where the same address is another service. So there it is decided once, for the run as a whole, by who begins
+it, and nobody may buy in it who does not find their own sandbox at that address (``ledger.postgres.bought_from``).
 """
 
 from __future__ import annotations
@@ -14,26 +15,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..core.errors import BatcheditError
+from ..core.errors import BatcheditError, ServiceUnavailableError
 from ..core.events import Accepted, Lost
 from ..ledger.book import Book
-from ..ledger.facts import HasFacts
+from ..ledger.facts import NO, PLAY, STORE_PLAY, YES, HasFacts
 from ..ledger.opening import reading
 from ..ledger.own_sandbox import HOSTS, is_listening
+from ..ledger.postgres.bought_from import BoughtFrom
 from ..ledger.register import CHECKPOINT, is_run
 from ..runcomfy.urls import origin
 from ..settings.model import SANDBOX, Settings
 
-PLAY = "play_money"
-"""The fact of a run: ``yes`` if all its purchases were made at this person's own sandbox, ``no`` if one was not."""
-_YES, _NO = "yes", "no"
+_ENDED = "the sandbox that this run is bought from has ended; nothing was sent"
 _MAY_HAVE_BOUGHT = frozenset({Accepted.__name__, Lost.__name__})
 
 
 def at_own_sandbox(settings: Settings, environ: Mapping[str, str]) -> bool:
     """Does the base URL lead to a sandbox of this person's that listens now?"""
-    place = None if settings.sandbox or settings.store else _place_here(settings.base_url)
+    place = None if settings.sandbox else _place_here(settings.base_url)
     return place is not None and is_listening(place[1], environ, place[0])
+
+
+def bought_from(settings: Settings, environ: Mapping[str, str]) -> BoughtFrom:
+    """Where a store's run would be bought by this process, at this moment."""
+    return BoughtFrom(settings.service, own_sandbox=at_own_sandbox(settings, environ))
 
 
 def is_play(found: HasFacts) -> bool:
@@ -41,7 +46,7 @@ def is_play(found: HasFacts) -> bool:
     service = found.get("service") or ""
     if service == SANDBOX:
         return True
-    return found.get(PLAY) == _YES and not found.get("store") and _place_here(service) is not None
+    return found.get(STORE_PLAY if found.get("store") else PLAY) == YES and _place_here(service) is not None
 
 
 def run_is_play(folder: Path) -> bool:
@@ -75,10 +80,17 @@ def note_play(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) 
 
 
 def note_purchase(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) -> None:
-    """The run buys from here on, or takes in what was bought elsewhere."""
-    if settings.sandbox or checkpoint.get("store"):
+    """The run buys from here on, or takes in what was bought elsewhere.
+
+    ServiceUnavailableError (69) where a store's run is bought from a sandbox of this person's, and that has ended meanwhile.
+    """
+    if settings.sandbox:
         return
-    told = _YES if would_be_play(checkpoint, settings, environ) else _NO
+    if checkpoint.get("store"):
+        if is_play(checkpoint) and not at_own_sandbox(settings, environ):
+            raise ServiceUnavailableError(_ENDED, hint="start it, then type the same command again")
+        return
+    told = YES if would_be_play(checkpoint, settings, environ) else NO
     if checkpoint.get(PLAY) != told:
         checkpoint.put(PLAY, told)
 
@@ -86,8 +98,8 @@ def note_purchase(checkpoint: Book, settings: Settings, environ: Mapping[str, st
 def _may_be(checkpoint: Book) -> bool:
     """Is nothing in the run that was bought elsewhere?"""
     if checkpoint.get("store"):
-        return False
-    return checkpoint.get(PLAY) == _YES or _nothing_bought(checkpoint)
+        return is_play(checkpoint)
+    return checkpoint.get(PLAY) == YES or _nothing_bought(checkpoint)
 
 
 def _nothing_bought(checkpoint: Book) -> bool:

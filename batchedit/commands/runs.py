@@ -121,12 +121,12 @@ def _of_store(run: RunOfStore, store: Sequence[str]) -> Listed:
         _standing(report) if sum(run.counts.by_state.values()) else EMPTY,
         run.halted,
         source=run.source,
-        service=run.service,
+        service=run.service.address,
         model=run.model,
         counts=run.counts,
         to_buy=run.counts.of(State.PLANNED),
         money=run.money,
-        play=run.service == SANDBOX,
+        play=run.service.own_sandbox or run.service.address == SANDBOX,
         used_at=run.used_at,
     )
     if run.workers:

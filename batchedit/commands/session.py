@@ -134,7 +134,7 @@ def _recorded(
     is_new = not is_run(folder.path) or never_began(folder)
     unwritten = Unwritten()
     with (
-        closing(open_run(folder, settings, host.say)) as checkpoint,
+        closing(open_run(folder, settings, host.say, host.environ)) as checkpoint,
         spare(folder.path, unwritten),
         _log(folder) as log,
         closing(LiveFile(folder.path, doing, unwritten)) as live,

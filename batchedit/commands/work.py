@@ -15,11 +15,13 @@ from ..core.errors import BatcheditError, KnownRequestError, TokenError, UsageEr
 from ..core.events import Accepted
 from ..core.lifecycle import TRANSITIONS, advance
 from ..core.model import Counts
+from ..core.money import label_play
 from ..core.unwritten import Unwritten
 from ..files.objects import below, check_url
 from ..ledger.account import META as ACCOUNTS
 from ..ledger.account import account_of
 from ..ledger.facts import read_fact, whole
+from ..ledger.postgres.bought_from import BoughtFrom
 from ..ledger.rescue import clear_rescued, rescued
 from ..pool.run_pool import collect_with_others
 from ..results.files import FILES_URL
@@ -29,6 +31,7 @@ from ..settings.model import Settings
 from .file_store import elsewhere
 from .host import Host
 from .observers import ObserverGroup
+from .play import bought_from
 from .store import need_psycopg
 from .wiring import connected, find_model, model_from_catalogue, service
 
@@ -99,6 +102,7 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
     from ..ledger.postgres.ledger import PostgresLedger  # noqa: PLC0415 - psycopg takes its time
 
     settings = _settings(found, given)
+    _check_service(found, bought_from(settings, host.environ))
     folder = RunFolder(Path(settings.out) if settings.out else Path("outputs") / found.name)
     folder.make()
     with service(settings, folder, host.environ, host.warn) as at:
@@ -113,10 +117,11 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
             edges = connected(settings, folder, ledger, model, at, observer, (), unwritten, copies=not files)
             async with edges as (pool, _):
                 pool.price = read_fact(found.facts, ASKED_PRICE, whole, 0)
+                pool.governor.switch.money = label_play(found.service.own_sandbox)
                 pool.approval = StoreApproval((), price=pool.price)
                 counts = (await ledger.totals()).counts
                 observer.note("working", f"working at the run {found.name}", folder=found.name)
-                show = host.watch(sum(counts.by_state.values()))
+                show = host.watch(sum(counts.by_state.values()), play=found.service.own_sandbox)
                 error: BatcheditError | None = None
                 try:
                     await collect_with_others(pool, stop=host.stop, refresh=show)
@@ -140,12 +145,16 @@ def _settings(found: RunSeen, given: Mapping[str, Any]) -> Settings:
             f"the run {found.name} buys from the sandbox inside the process that began it",
             hint="a sandbox that workers share is a process of its own, whose address each is given as --base-url",
         )
-    if settings.service != found.service:
-        raise UsageError(
-            f"the run {found.name} is bought from {found.service}, not {settings.service}",
-            hint=f"give the service's address: --base-url {found.service}",
-        )
     return settings
+
+
+def _check_service(found: RunSeen, here: BoughtFrom) -> None:
+    if found.service.address != here.address:
+        raise UsageError(
+            f"the run {found.name} is bought from {found.service.address}, not {here.address}",
+            hint=f"give the service's address: --base-url {found.service.address}",
+        )
+    found.service.check(found.name, here)
 
 
 def _check_account(found: RunSeen, account: str) -> None:

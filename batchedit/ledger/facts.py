@@ -13,6 +13,11 @@ T = TypeVar("T")
 M = TypeVar("M")
 COMMITTED = "committed_id"
 """The fact that tells the highest id of a job that belongs to the run: what stands behind it, a dead intake left."""
+PLAY = "play_money"
+"""The fact of a run: ``YES`` if all its purchases were made at this person's own sandbox, ``NO`` if one was not."""
+STORE_PLAY = "store_play_money"
+"""The same of the copy of a store's run, as the store has it."""
+YES, NO = "yes", "no"
 _SENSELESS = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 """What reading a text raises that is not what it should be."""
 _LARGEST = 2**63 - 1

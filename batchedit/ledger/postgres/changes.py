@@ -107,8 +107,8 @@ def _refusal(word: str, rest: str, record: Record, event: Event, money: Money) -
 def _account_used_up(told: str, money: Money) -> BudgetReachedError:
     cap, others = map(int, told.split())
     return BudgetReachedError(
-        f"the budget of the account is used up: {format_usd(money.spent)} spent and {format_usd(money.held)} reserved by "
-        f"this run, and {format_usd(others)} by others, of {format_usd(cap)} for all",
+        f"the budget of the account is used up: of {format_usd(cap)} for all, others have {format_usd(others)}, and this run "
+        f"has {format_usd(money.spent)} spent and {format_usd(money.held)} reserved",
         hint="the owner of the store sets it, with store limits --max-cost; the same command then buys on",
     )
 

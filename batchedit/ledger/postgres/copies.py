@@ -16,8 +16,10 @@ from psycopg.rows import TupleRow
 
 from ...core.errors import StoppedError
 from ..codec import STATE_COLUMNS
+from ..facts import NO, STORE_PLAY, YES
 from ..sqlite_file import SqliteFile
 from ..state_totals import recount
+from .bought_from import BoughtFrom
 from .marks import FLAGS_MARK, Ask, follow_flags, follow_marks
 from .schema import SCHEMA
 
@@ -25,7 +27,7 @@ GIVING = "giving"
 """The fact of a copy that was changed and did not hear yet that the store has the change: another one may have won."""
 OWN_FACTS = frozenset(
     {"lifetimes", "max_cost", "top_price", "model", "results_written", "service", "store", "store_run", "store_tx"}
-    | {FLAGS_MARK, GIVING}
+    | {FLAGS_MARK, GIVING, STORE_PLAY}
 )
 """Facts that a copy keeps for itself, or that stand elsewhere in the store."""
 TOLD = "told:"
@@ -60,12 +62,13 @@ def take_news(copy: SqliteFile, ask: Ask, run: int) -> None:
     since = int(copy.get("store_tx") or 0)
     ((horizon,),) = ask("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
     _write_news(copy, ask(_NEWS, run, since))
-    ((cap, top),) = ask(f"SELECT max_cost, top_price FROM {SCHEMA}.run WHERE id = %s", run)
+    ((cap, top, service),) = ask(f"SELECT max_cost, top_price, service FROM {SCHEMA}.run WHERE id = %s", run)
+    play = YES if BoughtFrom.load(service).own_sandbox else NO
     news = ask(_RUN_NEWS, run, since)
     with copy.transaction() as db:
         db.executemany(_RUN_EVENT, [(*told, *told) for told in news])  # ?1 is deprecated in Python 3.12.1
         facts = (("max_cost", "" if cap is None else str(cap)), ("top_price", str(top)), ("store_tx", str(horizon)))
-        for name, value in facts:
+        for name, value in (*facts, (STORE_PLAY, play)):
             copy.put_in(db, name, value)
     follow_marks(copy, ask, run)
     follow_flags(copy, ask, run)

@@ -23,9 +23,11 @@ from ...core.typed import to_type
 from ..book import Book
 from ..codec import STATE_COLUMNS
 from ..decisions import Marks
+from ..facts import NO, PLAY, STORE_PLAY, YES
 from ..opening import create_checkpoint, open_as
 from ..sqlite import SqliteCheckpoint
 from ..sqlite_file import SqliteFile
+from .bought_from import BoughtFrom
 from .changes import storable
 from .copies import OWN_FACTS, copy_in, put_fact, take_all, take_news
 from .errors import mapped
@@ -73,11 +75,12 @@ def find_import(copy: Book, url: str) -> int | None:
 def give_up(copy: Book, url: str) -> None:
     """From here on the folder buys nothing, whatever happens."""
     assert isinstance(copy, SqliteFile)
-    known = copy.get(IMPORT_ID) or token_hex(16)
+    known, play = copy.get(IMPORT_ID) or token_hex(16), copy.get(PLAY) or NO
     with copy.transaction() as db:
         copy.put_in(db, IMPORT_ID, known)
         copy.put_in(db, "store", blotted(url))
         copy.put_in(db, "store_run", IMPORTING)
+        copy.put_in(db, STORE_PLAY, play)
 
 
 def take_over(
@@ -120,11 +123,11 @@ def read_back(connection: psycopg.Connection[TupleRow], run: int, check: Callabl
     def ask(query: str, *values: object) -> list[TupleRow]:
         return connection.execute(query.encode(), values).fetchall()
 
-    ((name, model, service),) = ask(f"SELECT name, model, service FROM {SCHEMA}.run WHERE id = %s", run)
+    ((name, model, kept),) = ask(f"SELECT name, model, service FROM {SCHEMA}.run WHERE id = %s", run)
     with TemporaryDirectory(prefix="batchedit-") as scratch:
         path = Path(scratch) / name / "checkpoint.sqlite"
         path.parent.mkdir()
-        create_checkpoint(path, model=model, service=service).close()
+        create_checkpoint(path, model=model, service=BoughtFrom.load(kept).address).close()
         with closing(open_as(SqliteCheckpoint, path)) as copy:
             take_all(copy, connection, run)
             copy.put("store_run", str(run))
@@ -153,7 +156,8 @@ def _write(copy: SqliteFile, connection: psycopg.Connection[TupleRow], name: str
         f"INSERT INTO {SCHEMA}.run (name, model, service, max_cost, top_price, reused) "
         "VALUES (%s, %s, %s, %s, %s, %s) RETURNING id"
     )
-    values = (facts["model"], facts["service"], facts.get("max_cost") or None, facts.get("top_price") or 0, reused)
+    service = BoughtFrom(facts["service"], own_sandbox=facts.get(STORE_PLAY) == YES).dump()
+    values = (facts["model"], service, facts.get("max_cost") or None, facts.get("top_price") or 0, reused)
     row = connection.execute(query, (name, *values)).fetchone()
     assert row is not None
     run = int(row[0])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...core.model import Counts, Money
 from ..values import RunSummary
+from .bought_from import BoughtFrom
 from .changes import counts_of, money_of
 from .schema import SCHEMA
 from .store import opened
@@ -36,7 +37,7 @@ class RunOfStore:
 
     name: str
     model: str
-    service: str
+    service: BoughtFrom
     halted: str
     source: str
     price: int
@@ -55,7 +56,7 @@ def runs(url: str) -> list[RunOfStore]:
         RunOfStore(
             name,
             model,
-            service,
+            BoughtFrom.load(service),
             halted,
             source or "",
             int(price or 0),

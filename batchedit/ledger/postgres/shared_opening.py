@@ -11,6 +11,7 @@ from ...core.errors import NotFoundError, UsageError
 from ...core.typed import quoted
 from ..opening import create_checkpoint, open_as, open_checkpoint, reading, remove_checkpoint
 from ..sqlite import SqliteCheckpoint
+from .bought_from import BoughtFrom
 from .copies import GIVING, take_all, take_news
 from .errors import mapped
 from .imports import IMPORTING, cut_off
@@ -26,7 +27,7 @@ _SAME = ("committed_id", "fingerprint", "lines_mark")
 """Facts that say which intake a copy has: one that has another is made anew."""
 
 
-def open_shared(path: Path, url: str, *, model: str, service: str) -> SharedCheckpoint:
+def open_shared(path: Path, url: str, *, model: str, service: BoughtFrom) -> SharedCheckpoint:
     """The run of the store at ``url`` that is named as the folder of ``path``, made if there is none; ``path`` is its copy.
 
     UsageError (64) where the folder holds a run of its own, or the store's run is of another model or service.
@@ -35,14 +36,14 @@ def open_shared(path: Path, url: str, *, model: str, service: str) -> SharedChec
     _check_whole(path)
     with opened(url) as connection:
         run = _find(connection, name, model, service)
-    _make_copy(path, where, run, model, service)
+    _make_copy(path, where, run, model, service.address)
     ledger = PostgresLedger(url, run, model, path.parent)
     try:
         copy = open_as(lambda at, db: SharedCheckpoint(at, db, ledger, url), path)
         if _is_other(copy, ledger.ask, run):
             SqliteCheckpoint.close(copy)
             remove_checkpoint(path)
-            _make_copy(path, where, run, model, service)
+            _make_copy(path, where, run, model, service.address)
             copy = open_as(lambda at, db: SharedCheckpoint(at, db, ledger, url), path)
             _fill(copy, url, run)
         copy.refresh()
@@ -60,16 +61,18 @@ def _check_whole(path: Path) -> None:
                 raise cut_off(path.parent, there.get("store") or "")
 
 
-def _find(connection: psycopg.Connection[TupleRow], name: str, model: str, service: str) -> int:
+def _find(connection: psycopg.Connection[TupleRow], name: str, model: str, service: BoughtFrom) -> int:
     row = connection.execute(f"SELECT id, model, service FROM {SCHEMA}.run WHERE name = %s", (name,)).fetchone()
     if row is None:
-        return add_run(connection, name, model, service)
-    for what, found, wanted in (("model", row[1], model), ("service", row[2], service)):
+        return add_run(connection, name, model, service.dump())
+    kept = BoughtFrom.load(row[2])
+    for what, found, wanted in (("model", row[1], model), ("service", kept.address, service.address)):
         if found != wanted:
             raise UsageError(
                 f"the run {name} of the store was bought with {what} {found}, not {wanted}",
                 hint=f"for a run of its own the same command with: --out {quoted(f'outputs/{name}-2')}",
             )
+    kept.check(name, service)
     return int(row[0])
 
 
@@ -105,7 +108,7 @@ def bring_up_to_date(path: Path, url: str) -> None:
         rows = ask(f"SELECT id, model, service FROM {SCHEMA}.run WHERE name = %s", name)
         if not rows:
             raise NotFoundError(f"the store {where} has no run {name}", hint="look at the name, or leave --store out")
-        run, model, service = rows[0]
+        run, model, service = rows[0][0], rows[0][1], BoughtFrom.load(rows[0][2]).address
         _make_copy(path, where, run, model, service)
         copy = open_as(SqliteCheckpoint, path)
         try:

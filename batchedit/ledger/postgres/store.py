@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import NotFoundError
+from .bought_from import BoughtFrom
 from .copies import TOLD
 from .durability import Durability, check_durability, durability
 from .errors import HaltedError, mapped
@@ -77,7 +78,7 @@ class RunSeen(NamedTuple):
     id: int
     name: str
     model: str
-    service: str
+    service: BoughtFrom
     facts: Mapping[str, str]
 
 
@@ -98,7 +99,7 @@ def open_runs(url: str, name: str | None = None) -> list[RunSeen]:
         rows = [row for row in connection.execute(_OPEN) if name in {None, row[1]}]
         facts = f"SELECT name, value FROM {SCHEMA}.fact WHERE run = %s"
         return [
-            RunSeen(number, called, model, service, dict(connection.execute(facts, (number,))))
+            RunSeen(number, called, model, BoughtFrom.load(service), dict(connection.execute(facts, (number,))))
             for number, called, model, service in rows
         ]
 

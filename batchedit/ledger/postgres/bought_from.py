@@ -1,0 +1,47 @@
+"""Where a run of the store is bought, as its row has it: at an address, or at one person's own sandbox at that address.
+
+Who begins the run decides it, and it never changes. The sums of a run of the second kind are called play money wherever they
+are told. So nobody buys in it but who finds a sandbox of their own at that address: 127.0.0.1 of another machine, or of
+another person, is another service, which may cost money. And who finds one buys in no run of the first kind, whose pictures
+somebody pays for.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ...core.errors import UsageError
+from ...core.typed import quoted, to_type
+
+_OWN = "own sandbox at "
+
+
+class BoughtFrom(NamedTuple):
+    """``address`` is a base URL. ``own_sandbox``: it leads to a sandbox of the person who began the run."""
+
+    address: str
+    own_sandbox: bool
+
+    def dump(self) -> str:
+        """As the row of the run has it."""
+        return f"{_OWN if self.own_sandbox else ''}{self.address}"
+
+    @classmethod
+    def load(cls, text: str) -> BoughtFrom:
+        """The inverse of ``dump``."""
+        return cls(text.removeprefix(_OWN), own_sandbox=text.startswith(_OWN))
+
+    def check(self, run: str, here: BoughtFrom) -> None:
+        """UsageError (64) if who finds ``here`` at the same address may not buy in ``run``, which is bought from this one."""
+        if self.own_sandbox and not here.own_sandbox:
+            raise UsageError(
+                f"the run {run} is bought from a sandbox at {self.address}, and none that you started listens there; nothing "
+                "was sent",
+                hint=f"start it in another terminal: {to_type('sandbox', '--port', self.address.rpartition(':')[2])}",
+            )
+        if here.own_sandbox and not self.own_sandbox:
+            raise UsageError(
+                f"the run {run} is bought from {self.address}, and what listens there now is a sandbox that you started; "
+                "nothing was sent",
+                hint=f"for a run of its own: run its manifest with --out {quoted(f'outputs/{run}-2')}",
+            )

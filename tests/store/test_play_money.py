@@ -1,0 +1,85 @@
+"""Whose money a shared run is of: who begins it at a sandbox of their own binds every worker to one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from batchedit.ledger.own_sandbox import HOST, listening
+from tests.support.cli import rows, until
+from tests.support.store_team import Team
+
+LABEL = "(play money)"
+
+
+def test_a_run_of_a_store_that_is_begun_at_ones_own_sandbox_said_dollars(team: Callable[..., Team]) -> None:
+    it = team(6, latency="0.5")
+    with listening(it.sandbox.port, [HOST], os.environ):
+        assert LABEL in it.run("plan", "m.csv").stdout
+        first = it.start("run", "m.csv", "--yes", "-j", 1)
+        until(lambda: it.sql("SELECT 1 FROM batchedit.job WHERE leave > 0"))
+        assert told(it) == {True}
+        helper = it.start("work", "--until-idle", "-j", 1)
+        assert (first.wait(), helper.wait()) == (0, 0), (first.stderr, helper.stderr)
+        assert it.sql("SELECT count(*) FROM batchedit.worker") == [(2,)], "both worked at it"
+        assert LABEL in first.stdout
+    assert told(it) == {True}, "also when the sandbox has ended"
+    for command in ("audit", "status"):
+        assert LABEL in it.look(command, "m").stdout
+    assert {row["result_flags"] for row in rows(it.folder / "outputs" / "m")} == {"play_money"}
+
+
+def test_a_worker_elsewhere_buys_nothing_in_a_run_of_play_money(team: Callable[..., Team], tmp_path: Path) -> None:
+    """127.0.0.1 of another machine is another service, which may cost money: its purchase would stand there as play money."""
+    it = team(4, latency="1")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with listening(it.sandbox.port, [HOST], os.environ):
+        first = it.start("run", "m.csv", "--yes", "-j", 1)
+        until(lambda: it.sql("SELECT 1 FROM batchedit.job WHERE leave > 0"))
+        for command in (("work", "--until-idle"), ("run", it.folder / "m.csv", "--yes"), ("retry", "m")):
+            refused = it.run(*command, code=64, cwd=elsewhere)
+            assert "none that you started listens there" in refused.stderr
+        assert first.wait() == 0
+    assert it.sql("SELECT DISTINCT worker FROM batchedit.event WHERE name = 'Reserved'") == [(1,)]
+    port = it.sandbox.port
+    gone = it.run("run", "m.csv", "--yes", code=64)
+    assert f"batchedit sandbox --port {port}" in gone.stderr, "nor does who began it, once that has ended"
+    assert it.sandbox.ledger()["accepted"] == 4
+
+
+def test_a_run_that_may_cost_money_takes_no_picture_of_ones_own_sandbox(team: Callable[..., Team]) -> None:
+    it = team(4, latency="1")
+    first = it.start("run", "m.csv", "--yes", "-j", 1)
+    until(lambda: it.sql("SELECT 1 FROM batchedit.job WHERE leave > 0"))
+    with listening(it.sandbox.port, [HOST], os.environ):
+        refused = it.run("work", "--until-idle", code=64)
+        assert "is a sandbox that you started" in refused.stderr
+        assert first.wait() == 0
+        refused = it.run("run", "m.csv", "--yes", code=64)
+        assert "--out outputs/m-2" in refused.stderr
+    assert it.sql("SELECT DISTINCT worker FROM batchedit.event WHERE name = 'Reserved'") == [(1,)]
+    assert told(it) == {False}
+    assert LABEL not in it.look("status", "m").stdout
+
+
+def test_a_folder_that_is_taken_over_keeps_its_label_and_no_other_gets_one(team: Callable[..., Team]) -> None:
+    it = team(1)
+    base = ("--base-url", it.sandbox.url)
+    with listening(it.sandbox.port, [HOST], os.environ):
+        it.nursery.run("run", "m.csv", "--yes", "--out", "outputs/play", *base, cwd=it.folder)
+    it.nursery.run("run", "m.csv", "--yes", "--fresh", "--out", "outputs/paid", *base, cwd=it.folder)
+    for name in ("play", "paid"):
+        it.look("runs", "--import", f"outputs/{name}")
+    listed = json.loads(it.look("runs", "--json").stdout)["runs"]
+    assert {run["name"]: run["play_money"] for run in listed} == {"play": True, "paid": False}
+    assert LABEL in it.look("audit", "play").stdout
+    assert LABEL not in it.look("audit", "paid").stdout
+
+
+def told(it: Team) -> set[bool]:
+    listed = json.loads(it.look("runs", "--json").stdout)["runs"]
+    status = json.loads(it.look("status", "m", "--json").stdout)
+    return {*(run["play_money"] for run in listed), status["report"]["play_money"]}
