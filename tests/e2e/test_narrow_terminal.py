@@ -74,9 +74,12 @@ def test_watching_draws_over_what_it_drew(tmp_path: Path) -> None:
         ),
         (
             "  → to go on with it: batchedit run 'outputs/a b' --max-cost 0.12",
-            "  → to go on with\n  | it:\n  | batchedit run 'outputs/a b' --max-cost 0.12",
+            "  → to go on with\n  | it:\n    batchedit run 'outputs/a b' --max-cost 0.12",
         ),
         ("say which: --map image='a b c d'; or not", "say which: --map\n  | image='a b c d';\n  | or not"),
+        ("  → say: --map image=X; or else", "  → say:\n  | --map image=X;\n  | or else"),
+        ("  → say it: --prompt 'an ad'", "  → say it:\n  | --prompt 'an ad'"),
+        ("  trouble  “x: batchedit run aaaa bbbb", "  trouble  “x:\n  | batchedit run\n  | aaaa bbbb"),
         ("it can't be that it isn't here", "it can't be that it\n  | isn't here"),
         ("ten letters and\nten more", "ten letters and\nten more"),
         ("画像画像画像 画像画像", "画像画像画像\n  | 画像画像"),
