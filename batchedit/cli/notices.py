@@ -81,8 +81,6 @@ def ended(report: Report, *, others: bool = False) -> dict[str, Any]:
         lines.append(told)
     lines += [f"{error.count:,} × {error.message}: {', '.join(error.rows)}" for error in report.errors[:3]]
     lines += [f"→ {step}" for step in next_steps(report)]
-    if done and event == "finished":
-        lines.append(f"→ to look at them: {to_type('review', near(report.folder), *report.store)}")
     return summary(report.folder.name, report.as_json(), as_lines(lines), event)
 
 

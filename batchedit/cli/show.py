@@ -78,7 +78,7 @@ def _facts(what: Plan) -> Iterator[tuple[str, str]]:
     else:
         told = f"{what.other_price}{label_play(what.play)} (the catalogue)"
         known = f"{told}; what a picture costs is " if what.other_price else ""
-        yield "price", f"{known}unknown (say it with --price USD to see the sum)"
+        yield "price", f"{known}unknown, for no catalogue told it (say it with --price USD to see the sum)"
     if cap := _cap(what):
         yield "at most", cap
     yield "results in", f"{what.folder}/"

@@ -51,8 +51,8 @@ class Sample:
         if not self.unreached:
             return ""
         return (
-            f"{self.unreached} of {self.asked} links could not be asked about from this machine; the service fetches them "
-            "itself"
+            f"{self.unreached} of {self.asked} links did not answer this machine, so it is not known what they lead to; "
+            "the service fetches them itself"
         )
 
 

@@ -244,7 +244,7 @@ def commands(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def next_steps(report: Report) -> Iterator[str]:
-    """What to do next, a line each: the hint of what ended the run, the commands, and where the pictures are."""
+    """What to do next, a line each: the hint of what ended the run, the commands, where the pictures are, and the review."""
     if report.hint:
         yield report.hint
     if report.unwritten:
@@ -255,3 +255,4 @@ def next_steps(report: Report) -> Iterator[str]:
             (name for name in ("results.xlsx", "results.parquet") if (report.folder / name).is_file()), "results.csv"
         )
         yield f"the pictures: {report.folder}/files, the enriched manifest: {report.folder}/{own}"
+        yield f"to look at them: {to_type('review', report.folder, *report.store)}"

@@ -278,7 +278,7 @@ def test_a_quiet_run_bought_pages_without_a_word(tmp_path: Path, web: Web, sandb
 def test_what_is_out_of_reach_from_here_is_one_note(tmp_path: Path, sandbox) -> None:
     table(tmp_path / "m.csv", [f"http://127.0.0.1:1/{n}.png" for n in range(3)])
     told = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path).stderr
-    assert "note: 3 of 3 links could not be asked about from this machine" in told
+    assert "note: 3 of 3 links did not answer this machine" in told
     assert sandbox.ledger()["accepted"] == 3
 
 

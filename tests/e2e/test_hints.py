@@ -32,6 +32,7 @@ from batchedit.core.events import Accepted
 from batchedit.core.model import Handle
 from batchedit.ledger.lock import holder, run_lock
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
+from batchedit.ledger.own_sandbox import HOST, listening
 from batchedit.ledger.postgres.url import blotted, words_for
 from batchedit.ledger.rescue import rescue
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
@@ -158,7 +159,11 @@ TABLE = {
     ("commands/carry.py", "to_type('run', near(Path(confirmation.folder)))"): "test_a_yes_that_was_said_beforehand",
     ("planning/plan.py", "to_type('run', what.source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
     ("cli/notices.py", "to_type('status', near(folder), '--watch')"): "test_what_a_message_says_to_type",
-    ("cli/notices.py", "to_type('review', near(report.folder), *report.store)"): "test_what_a_message_says_to_type",
+    ("results/report.py", "to_type('review', report.folder, *report.store)"): "test_what_a_message_says_to_type",
+    (
+        "ledger/postgres/bought_from.py",
+        "to_type('sandbox', '--port', self.address.rpartition(':')[2])",
+    ): "test_a_shared_run_whose_sandbox_has_ended",
     ("cli/show.py", "to_type('gallery', near(run))"): "test_where_the_pictures_of_a_canary_are_looked_at",
     ("cli/list_commands.py", "to_type('run', done.name, '--store', done.where)"): "test_a_run_that_a_store_took_over",
     ("commands/runs.py", "to_type('gallery', run.name, *store)"): "test_a_run_that_a_store_took_over",
@@ -849,6 +854,21 @@ def test_a_run_that_a_store_took_over(typist: Typist) -> None:
         typist.do(*doing, *store, code=code)
         typist.type(typist.way(aim))
         assert "went back" not in typist.do("runs", *store).stdout
+
+
+def test_a_shared_run_whose_sandbox_has_ended(typist: Typist) -> None:
+    store = ("--store", new_database())
+    manifest(typist.folder / "m.csv", 2)
+    with serve(SandboxConfig(**QUICK)) as it, listening(it.port, [HOST], os.environ):
+        run = ("run", "m.csv", *on(it, *store))
+        typist.do(*run, "--limit", 1, code=None)
+    typist.do(*run, code=64)
+    begin = typist.way("start it in another terminal")
+    sandbox = typist.nursery.start(*words_of(begin), *("--latency", "0", "--plain-files", "4000"), cwd=typist.folder)
+    until(lambda: "listening" in sandbox.stdout)
+    assert "2 done" in typist.do(*run).stdout
+    os.kill(sandbox.pid, signal.SIGINT)
+    assert sandbox.wait() == 130
 
 
 def test_a_run_of_a_store_names_the_store_where_the_shell_does_not(typist: Typist) -> None:
