@@ -22,7 +22,7 @@ from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
 from .open_run import other_purchase
-from .play import plan_is_at_own_sandbox
+from .play import plan_is_at_own_sandbox, refusal_of_store
 from .pricing import balance, catalogue_price, dearer
 from .reading import as_it_stands
 from .session import check_account_of
@@ -59,6 +59,7 @@ def _tell_of_another_purchase(here: RunFolder, folder: RunFolder, settings: Sett
     if is_run(here.path):
         with reading(here.checkpoint) as checkpoint:
             other = other_purchase(checkpoint, folder, settings)
+            other = other or refusal_of_store(checkpoint, folder.path.name, settings, host.environ)
         if other is not None:
             host.warn(f"{other}, so it takes no purchase; {other.hint}")
 
@@ -78,6 +79,7 @@ async def _planned(
         here = held.enter_context(as_it_stands(folder, settings.store)) if settings.store else folder
         _tell_of_another_purchase(here, folder, settings, host)
         check_account_of(here, account, settings)
+        own = plan_is_at_own_sandbox(here.path, settings, host.environ)
         before = load_previous_run(here, settings, source)
     if model is None:
         model = await model_from_catalogue(settings, found, ObserverGroup(host.observers()))
@@ -103,5 +105,4 @@ async def _planned(
         if found.token:
             what = replace(what, balance=await balance(client, patient=False))
     price, told = dearer(price * what.outputs, told, charged)
-    own = plan_is_at_own_sandbox(folder.path, settings, host.environ)
     return replace(what, price=price, price_source=told, own_sandbox=own)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..core.errors import BatcheditError, ServiceUnavailableError
+from ..core.errors import BatcheditError, ServiceUnavailableError, UsageError
 from ..core.events import Accepted, Lost
 from ..ledger.book import Book
 from ..ledger.facts import NO, PLAY, STORE_PLAY, YES, HasFacts
@@ -39,6 +39,13 @@ def at_own_sandbox(settings: Settings, environ: Mapping[str, str]) -> bool:
 def bought_from(settings: Settings, environ: Mapping[str, str]) -> BoughtFrom:
     """Where a store's run would be bought by this process, at this moment."""
     return BoughtFrom(settings.service, own_sandbox=at_own_sandbox(settings, environ))
+
+
+def refusal_of_store(found: HasFacts, run: str, settings: Settings, environ: Mapping[str, str]) -> UsageError | None:
+    """Why nothing can be bought in the run of a store by this process, at this moment; None if it can."""
+    if not found.get("store"):
+        return None
+    return BoughtFrom(settings.service, own_sandbox=is_play(found)).refusal(run, bought_from(settings, environ))
 
 
 def is_play(found: HasFacts) -> bool:

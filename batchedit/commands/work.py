@@ -154,7 +154,8 @@ def _check_service(found: RunSeen, here: BoughtFrom) -> None:
             f"the run {found.name} is bought from {found.service.address}, not {here.address}",
             hint=f"give the service's address: --base-url {found.service.address}",
         )
-    found.service.check(found.name, here)
+    if refused := found.service.refusal(found.name, here):
+        raise refused
 
 
 def _check_account(found: RunSeen, account: str) -> None:

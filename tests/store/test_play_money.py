@@ -60,6 +60,9 @@ def test_a_run_that_may_cost_money_takes_no_picture_of_ones_own_sandbox(team: Ca
         assert first.wait() == 0
         refused = it.run("run", "m.csv", "--yes", code=64)
         assert "--out outputs/m-2" in refused.stderr
+        planned = it.run("plan", "m.csv")
+        assert LABEL not in planned.stdout
+        assert "is a sandbox that you started, so it takes no purchase" in planned.stderr
     assert it.sql("SELECT DISTINCT worker FROM batchedit.event WHERE name = 'Reserved'") == [(1,)]
     assert told(it) == {False}
     assert LABEL not in it.look("status", "m").stdout

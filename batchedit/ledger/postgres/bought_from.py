@@ -31,17 +31,16 @@ class BoughtFrom(NamedTuple):
         """The inverse of ``dump``."""
         return cls(text.removeprefix(_OWN), own_sandbox=text.startswith(_OWN))
 
-    def check(self, run: str, here: BoughtFrom) -> None:
-        """UsageError (64) if who finds ``here`` at the same address may not buy in ``run``, which is bought from this one."""
-        if self.own_sandbox and not here.own_sandbox:
-            raise UsageError(
-                f"the run {run} is bought from a sandbox at {self.address}, and none that you started listens there; nothing "
-                "was sent",
+    def refusal(self, run: str, here: BoughtFrom) -> UsageError | None:
+        """Why who finds ``here`` at the same address may not buy in ``run``, bought from this one; None if they may."""
+        if self.own_sandbox == here.own_sandbox:
+            return None
+        if self.own_sandbox:
+            return UsageError(
+                f"the run {run} is bought from a sandbox at {self.address}, and none that you started listens there",
                 hint=f"start it in another terminal: {to_type('sandbox', '--port', self.address.rpartition(':')[2])}",
             )
-        if here.own_sandbox and not self.own_sandbox:
-            raise UsageError(
-                f"the run {run} is bought from {self.address}, and what listens there now is a sandbox that you started; "
-                "nothing was sent",
-                hint=f"for a run of its own: run its manifest with --out {quoted(f'outputs/{run}-2')}",
-            )
+        return UsageError(
+            f"the run {run} is bought from {self.address}, and what listens there now is a sandbox that you started",
+            hint=f"for a run of its own the same command with: --out {quoted(f'outputs/{run}-2')}",
+        )

@@ -72,7 +72,8 @@ def _find(connection: psycopg.Connection[TupleRow], name: str, model: str, servi
                 f"the run {name} of the store was bought with {what} {found}, not {wanted}",
                 hint=f"for a run of its own the same command with: --out {quoted(f'outputs/{name}-2')}",
             )
-    kept.check(name, service)
+    if refused := kept.refusal(name, service):
+        raise refused
     return int(row[0])
 
 
