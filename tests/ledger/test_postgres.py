@@ -10,6 +10,7 @@ import pytest
 
 from batchedit.core.model import ResultLine
 from batchedit.ledger.book import Checkpoint
+from batchedit.ledger.postgres.bought_from import BoughtFrom
 from batchedit.ledger.postgres.ledger import PostgresLedger
 from batchedit.ledger.postgres.shared_opening import open_shared
 from tests.ledger.book_suite import BookSuite
@@ -42,6 +43,8 @@ class TestSharedBook(BookSuite):
     def book(self, tmp_path: Path) -> Iterator[Checkpoint]:
         folder = tmp_path / f"book-{next(_numbers)}"
         folder.mkdir()
-        checkpoint = open_shared(folder / "checkpoint.sqlite", shared_store(), model=MODEL, service="sandbox")
+        checkpoint = open_shared(
+            folder / "checkpoint.sqlite", shared_store(), model=MODEL, service=BoughtFrom("sandbox", own_sandbox=False)
+        )
         yield checkpoint
         checkpoint.close()

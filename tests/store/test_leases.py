@@ -29,6 +29,7 @@ from batchedit.core.events import Accepted, Completed, Declined, Event, Lost, Re
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, Record, State
 from batchedit.ledger.group_commit import Change
+from batchedit.ledger.postgres.bought_from import BoughtFrom
 from batchedit.ledger.postgres.changes import encoded
 from batchedit.ledger.postgres.errors import HaltedError, LeaseOverError
 from batchedit.ledger.postgres.ledger import PostgresLedger
@@ -379,7 +380,9 @@ async def test_what_another_worker_is_sending_is_not_taken_for_a_crash(shop: Any
     it.sql("INSERT INTO batchedit.fact VALUES (%s, 'fingerprint', 'taken in')", it.run)
     folder = tmp_path / it.sql("SELECT name FROM batchedit.run WHERE id = %s", it.run)[0][0]
     folder.mkdir()
-    with closing(open_shared(folder / "checkpoint.sqlite", it.url, model=MODEL, service="sandbox")) as other:
+    with closing(
+        open_shared(folder / "checkpoint.sqlite", it.url, model=MODEL, service=BoughtFrom("sandbox", own_sandbox=False))
+    ) as other:
         assert other.records_in({State.SUBMITTING})
         note_crashes(other)
         assert it.states() == ["submitting"]

@@ -16,6 +16,7 @@ from batchedit.commands.redo import redo_lines
 from batchedit.core.errors import StoppedError, UsageError
 from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
+from batchedit.ledger.postgres.bought_from import BoughtFrom
 from batchedit.ledger.postgres.shared import SharedCheckpoint
 from batchedit.ledger.postgres.shared_opening import open_shared
 from batchedit.ledger.postgres.store_copy import open_copy
@@ -114,7 +115,9 @@ def test_a_run_of_a_store_takes_no_decision_without_it(team: Callable[..., Team]
 
 def person(folder: Path) -> SharedCheckpoint:
     folder.mkdir(parents=True, exist_ok=True)
-    return open_shared(folder / "checkpoint.sqlite", shared_store(), model=MODEL, service="sandbox")
+    return open_shared(
+        folder / "checkpoint.sqlite", shared_store(), model=MODEL, service=BoughtFrom("sandbox", own_sandbox=False)
+    )
 
 
 def a_name(tmp_path: Path) -> str:
