@@ -103,7 +103,8 @@ def columns_of(stream: IO[str]) -> int:
 
 
 _PIECE = re.compile(
-    r"""(?<=:\ )(?:batchedit|pip|pipx|uv)\ [a-z]+\b.*$  # a command to type, whole
+    r"""\(play\ money\)\S*
+    | (?<=:\ )(?:batchedit|pip|pipx|uv)\ [a-z]+\b.*$  # a command to type, whole
     | (?:--[a-z][a-z-]*\ )?(?:                         # an option, with its value
       [^\s'"]*(?<![^\s=(])'[^']*'\S*                  # quoted, such as a path with a blank in it
     | [^\s'"]*(?<![^\s=(])"[^"]*"\S*

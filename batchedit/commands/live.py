@@ -106,10 +106,14 @@ class LiveState:
             "stopped": self.stopped or None,
             "hint": self.hint or None,
             "code": self.code,
-            "last_word": dict(self.last_word) if self.last_word else None,
-            "last_pictures": [dict(picture) for picture in self.last_pictures],
+            "last_word": _dated(self.last_word) if self.last_word else None,
+            "last_pictures": [_dated(picture) for picture in self.last_pictures],
             "awake": self.awake,
         }
+
+
+def _dated(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {**told, "at": iso(told.get("at"))}
 
 
 def live(run: str, out: str | None = None, environ: Mapping[str, str] = environment) -> LiveState:

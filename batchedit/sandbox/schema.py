@@ -48,7 +48,27 @@ EDIT_SCHEMA: dict[str, Any] = {
 }
 PICTURE_FIELDS = ("image", "images", "image_url", "image_urls")
 """What the vendor's models call their input pictures."""
+
+
+def _of_pictures(name: str, most: int, **others: dict[str, Any]) -> dict[str, Any]:
+    pictures = {"type": "array", "items": {"type": "string", "format": "image_uri"}, "minItems": 1, "maxItems": most}
+    properties = {name: pictures, "prompt": {"type": "string"}, **others}
+    return {"type": "object", "required": [name, "prompt"], "properties": properties}
+
+
+_ANY = {"type": "string", "default": None}
+_COUNT = {"type": "integer", "minimum": 1, "maximum": 4}
+_LOOK = {"aspect_ratio": _ANY, "quality": _ANY, "output_format": _ANY}
 OTHER_MODELS: dict[str, dict[str, Any]] = {
+    "openai/gpt-image-2/edit": _of_pictures(
+        "images", 10, **_LOOK, resolution={"type": "string", "enum": ["1k", "2k", "4k"]}
+    ),
+    "openai/gpt-image-2.5/flare/edit": _of_pictures("images", 16, **_LOOK),
+    "openai/gpt-image-2.5/sunburst/edit": _of_pictures("images", 16, **_LOOK),
+    "google/nano-banana-2-lite/edit": _of_pictures("image_urls", 10, safety_tolerance=_ANY, number_of_images=_COUNT),
+    "bytedance/seedream-5.0-pro/image-to-image": _of_pictures(
+        "image", 10, ratio=_ANY, resolution={"type": "string", "enum": ["1K", "2K"]}
+    ),
     "google/nano-banana-2/edit": {
         "type": "object",
         "required": ["image_urls", "prompt"],
@@ -70,7 +90,7 @@ OTHER_MODELS: dict[str, dict[str, Any]] = {
         },
     },
 }
-"""Two of the models that people want next, in the vendor's own dialect of JSON Schema."""
+"""The models that people want next, some in the vendor's own dialect of JSON Schema."""
 MAX_IMAGE_BYTES = 25_000_000
 _TYPES: dict[str, Any] = {
     "string": str,

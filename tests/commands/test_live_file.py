@@ -6,6 +6,7 @@ from pathlib import Path
 
 import orjson
 
+from batchedit.commands.live import LiveState
 from batchedit.commands.live_file import NAME, LiveFile
 
 
@@ -21,3 +22,16 @@ def test_a_damaged_file_of_the_process_before_stops_nobody(tmp_path: Path) -> No
         (tmp_path / NAME).write_bytes(text)
         LiveFile(tmp_path, "run").close()
         assert orjson.loads((tmp_path / NAME).read_bytes())["last_pictures"] == []
+
+
+def test_the_times_of_a_status_in_json_were_numbers() -> None:
+    """The reference says that times are ISO 8601 in UTC."""
+    word = {"kind": "busy", "message": "slow down", "http": 429, "at": 60.5}
+    told = LiveState(
+        folder=Path("m"),
+        state="going",
+        last_word=word,
+        last_pictures=[{"job": 1, "name": "a", "file": "files/a.png", "at": 0.0}],
+    )
+    now = told.as_json()
+    assert (now["last_word"]["at"], now["last_pictures"][0]["at"]) == ("1970-01-01T00:01:00+00:00", None)

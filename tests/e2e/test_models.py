@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from batchedit.runcomfy.catalogue import built_in
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import inside, on, rows
 
@@ -18,16 +19,20 @@ FLUX = "blackforestlabs/flux-1-kontext/pro/edit"
 def test_the_catalogue_is_listed_and_searched(tmp_path: Path) -> None:
     with serve(SandboxConfig(price="0.05")) as sandbox:
         told = inside("models", "--base-url", sandbox.url, cwd=tmp_path).stdout
-        assert [line.split()[0] for line in told.splitlines() if not line.startswith(" ")] == [
-            FLUX,
-            "google/nano-banana-2/edit",
-            "openai/gpt-4o-image/edit",
-        ]
+        assert [line.split()[0] for line in told.splitlines() if not line.startswith(" ")] == list(built_in())
         assert "$0.05 a picture" in told
-        found = inside("models", "banana", "--base-url", sandbox.url, cwd=tmp_path).stdout
+        found = inside("models", "banana-2/", "--base-url", sandbox.url, cwd=tmp_path).stdout
         assert found.splitlines()[0].startswith("google/nano-banana-2/edit")
         assert "  inputs  image_urls, prompt, safety_tolerance, number_of_images" in found
         assert inside("models", "nothing", "--base-url", sandbox.url, cwd=tmp_path, code=66).stdout
+
+
+@pytest.mark.parametrize("model", built_in())
+def test_a_model_that_comes_with_the_program_could_not_be_rehearsed(tmp_path: Path, model: str) -> None:
+    """The sandbox knew three of eight: "the service knows no such model", and each retry said so again."""
+    (tmp_path / "m.csv").write_text("sku,image,prompt\nA,https://images.example.com/a.png,an ad\n")
+    done = inside("run", "m.csv", "--sandbox", "--yes", "--model", model, cwd=tmp_path)
+    assert "1 done" in done.stdout
 
 
 def test_one_model_is_shown_with_its_inputs(tmp_path: Path) -> None:
@@ -106,7 +111,7 @@ def test_the_calls_of_the_vendors_published_client(tmp_path: Path) -> None:
         httpx.Client(base_url=it.url, headers={"Authorization": "Bearer t"}, trust_env=False) as http,
     ):
         page = http.get("/v1/models", params={"limit": 2, "offset": 1, "include_schema": "true"}).json()
-        assert (len(page["models"]), page["total"], page["limit"], page["offset"]) == (2, 3, 2, 1)
+        assert (len(page["models"]), page["total"], page["limit"], page["offset"]) == (2, len(built_in()), 2, 1)
         assert page["models"][0]["price_unit"] == "output"
         assert http.get("/v1/models", params={"limit": 501}).status_code == 422
         assert http.get("/v1/models/categories").json() == {"categories": ["image-to-image"]}

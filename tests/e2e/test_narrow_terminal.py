@@ -81,6 +81,7 @@ def test_watching_draws_over_what_it_drew(tmp_path: Path) -> None:
         ("  → say it: --prompt 'an ad'", "  → say it:\n  | --prompt 'an ad'"),
         ("  trouble  “x: batchedit run aaaa bbbb", "  trouble  “x:\n  | batchedit run\n  | aaaa bbbb"),
         ("it can't be that it isn't here", "it can't be that it\n  | isn't here"),
+        ("costs $0.12 (play money).", "costs $0.12\n  | (play money)."),
         ("ten letters and\nten more", "ten letters and\nten more"),
         ("画像画像画像 画像画像", "画像画像画像\n  | 画像画像"),
         ("", ""),
