@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import NotFoundError, ServiceUnavailableError
+from ..core.errors import NotFoundError, ServiceUnavailableError, TokenError
 from ..core.money import format_usd, label_sums
 from ..core.typed import to_type
 from ..run_folder import RunFolder
@@ -40,8 +40,13 @@ async def list_models(text: str, settings: Settings, host: Host) -> Sequence[Off
     """
     entries = await _ask(text, settings, host)
     if entries is None:
-        find_token(host.environ, Path.home())  # it may be told to who has one
-        raise ServiceUnavailableError("the service tells no catalogue; these models come with the program: " + _known())
+        known = f"; these models come with the program: {_known()}"
+        try:
+            find_token(host.environ, Path.home())  # it may be told to who has one
+        except TokenError as missing:
+            missing.add(known)
+            raise
+        raise ServiceUnavailableError(f"the service tells no catalogue{known}")
     words = text.casefold().split()
     found = [
         entry for entry in entries if all(word in f"{entry.model_id} {entry.display_name}".casefold() for word in words)

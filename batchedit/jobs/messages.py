@@ -9,6 +9,7 @@ from typing import Any
 from ..manifest.cells import text_of
 from ..manifest.nearest import listed
 from ..manifest.rows import shown
+from .ratios import spell_ratios
 from .schema import Field
 
 
@@ -42,8 +43,9 @@ def reason(error: Any, field: Field | None) -> str:  # noqa: PLR0911 - one retur
 
 def wrong_choice(value: str, options: list[str]) -> str:
     """Why ``value`` is none of ``options``, with the one that was probably meant."""
-    near = difflib.get_close_matches(value.strip().casefold(), [option.casefold() for option in options], 1, 0.75)
-    meant = next((option for option in options if near and option.casefold() == near[0]), "")
+    words = [*options, *filter(str.isalpha, spell_ratios(dict.fromkeys(options)))]  # square, portrait, landscape
+    near = difflib.get_close_matches(value.strip().casefold(), [word.casefold() for word in words], 1, 0.75)
+    meant = next((word for word in words if near and word.casefold() == near[0]), "")
     return f"is not possible: the service takes {listed(options)}" + (f"; did you mean {meant}?" if meant else "")
 
 

@@ -1,0 +1,17 @@
+"""What is said of a value that the model does not take."""
+
+from __future__ import annotations
+
+import pytest
+
+from batchedit.jobs.messages import wrong_choice
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"), [("sqare", "square"), ("Portait", "portrait"), ("3:22", "3:2"), ("large", "")]
+)
+def test_a_misspelled_word_for_a_size_was_not_met(value: str, meant: str) -> None:
+    """`square` and `portrait` are taken, and `sqare` was told of 3:2, 1:1 and 2:3 alone."""
+    told = wrong_choice(value, ["3:2", "1:1", "2:3"])
+    assert told.startswith("is not possible: the service takes 3:2, 1:1 or 2:3")
+    assert told.endswith(f"; did you mean {meant}?") is bool(meant)
