@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import assert_never
 
 import anyio
@@ -80,8 +81,7 @@ async def _sleep(pool: Pool, record: Record, until: float) -> None:
 
 
 async def _look(pool: Pool, record: Record, slot: Slot) -> Event:
-    await pool.governor.gets.turn()
-    reply = await pool.api.look(record)
+    reply = await pool.governor.gets.ask(partial(pool.api.look, record))
     pool.governor.notice_suspension()
     now = pool.clock()
     match reply:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from random import Random
 
 import anyio
 
-from ..core.model import Record
-from ..ports import StillRunning
+from ..core.model import Kind, Record
+from ..ports import LookReply, NoAnswer, StillRunning
 from ..scheduling.get_rate import GetRate
 from ..scheduling.polling import AUTO_P, DEFAULT_P, next_poll_delay
 from .learning import Learning
 from .signal import Signal
 from .slots import Slot, Slots
 from .waiting import WORTH_SECONDS, PollWaiters
+
+SILENCE_SECONDS = 10.0
+"""A service that answers no question for so long is waited for."""
 
 
 class Gets:
@@ -45,6 +48,8 @@ class Gets:
         self._waiters = PollWaiters()
         self._awake = Signal()
         self._last_crowd = 0  # in flight when the last job was bought
+        self._asked = 0  # questions that are out
+        self._unanswered_since: float | None = None  # when the first one went out of those behind the last answer
         self.limit(concurrency)
 
     def limit(self, concurrency: int) -> None:
@@ -55,14 +60,31 @@ class Gets:
         self._polls_per_second = max(self._per_second, concurrency / 20)
         self._rate = GetRate(max(self._per_second, concurrency / 10))
 
-    async def turn(self) -> None:
-        """Wait until one GET may go out, and take that turn."""
+    async def ask(self, look: Callable[[], Awaitable[LookReply]]) -> LookReply:
+        """``look``, as soon as one GET may go out."""
         wait = self._rate.turn(self._clock())
         if wait > 0:
             await anyio.sleep(wait)
+        self._asked += 1
+        if self._unanswered_since is None:
+            self._unanswered_since = self._clock()
+        try:
+            reply = await look()
+        finally:
+            self._asked -= 1
+        if not (isinstance(reply, NoAnswer) and reply.problem.kind is Kind.UNREACHABLE):
+            self._unanswered_since = self._clock() if self._asked else None
+        return reply
+
+    def silent_for(self, now: float) -> float:
+        """Seconds for which the service has answered no question; 0 while that is not worth a word."""
+        seconds = 0.0 if self._unanswered_since is None else now - self._unanswered_since
+        return seconds if seconds > SILENCE_SECONDS else 0.0
 
     def wake(self) -> None:
         """Poll all that is in flight now: the process was suspended, and any of the jobs may be over."""
+        if self._unanswered_since is not None:
+            self._unanswered_since = self._clock()
         self._awake.give()
         self._waiters.wake()
 

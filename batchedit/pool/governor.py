@@ -141,6 +141,11 @@ class Governor:
         self.gets.wake()
         self._changed.give()
 
+    def paused(self) -> str:
+        """Why the run waits for the service, or for a person, at the moment; empty where it does not."""
+        silent = self.gets.silent_for(self._clock())
+        return self.posts.paused() or (f"the service has not answered for {silent:.0f} s" if silent else "")
+
     def _notice_long_waits(self) -> None:
         now = self._clock()
         for wait in self._long_waits.due(self._waits(now), now):
@@ -154,6 +159,8 @@ class Governor:
         asked = self.posts.asked_to_wait(now)
         if asked is not None and not self.switch.stopped():
             yield Wait("submit", "the service asks to wait {wait} before more is bought (HTTP 429 or 503)", asked)
+        if self.gets.silent_for(now) and not self.posts.breaker.open:
+            yield Wait("silence", "the service answers no question about the jobs under way")
         if self.gets.held_until > now:
             told = "the service asks to wait {wait} before it is asked about jobs again"
             yield Wait("look", told, self.gets.held_until)

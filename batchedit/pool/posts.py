@@ -34,6 +34,8 @@ PAUSE_LOOK_SECONDS = 30.0
 """How often a paused run looks whether it is to end."""
 OUTAGE_SECONDS = 6 * 3600.0
 """One that has answered before is waited for through the night."""
+WAITING_SECONDS = 5.0
+"""Refused for so long, and nothing accepted: the run waits, however short the pause is that each refusal asks for."""
 
 
 class Posts:
@@ -72,6 +74,7 @@ class Posts:
         self._waiting = 0  # for their turn
         self._answered = False
         self._throttled_since: float | None = None
+        self._usual_gap = 0.0  # seconds between two POSTs at the pace that the service bore last
         self._asked_until = 0.0  # by the Retry-After of a POST's answer, unless one was accepted since
 
     async def turn(self, notice_suspension: Callable[[], None]) -> None:
@@ -172,6 +175,7 @@ class Posts:
                 self.slowness.accepted()
                 self._answered = True
                 self._throttled_since = None
+                self._usual_gap = 1.0 / self.rate.rate if self.rate.rate else 0.0
                 self._asked_until = 0.0
             case Refused():
                 self.breaker.released(now)
@@ -240,6 +244,9 @@ class Posts:
             return "waiting for the service"
         if self.rate.held_until > now + 1:
             return f"asked to wait {self.rate.held_until - now:.0f} s"
-        if self._throttled_since is not None and now - self._throttled_since > 30:
-            return "slowed down by the service"
+        if self._throttled_since is not None and now - self._throttled_since > max(
+            WAITING_SECONDS, 3 * self._usual_gap
+        ):
+            # At an account's limit of jobs at once a refusal is no news: one of them ends, and the next POST is accepted.
+            return "" if self._slots.account.limit and self._slots.bought else "the service takes no job at the moment"
         return ""

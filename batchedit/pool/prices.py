@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 
 import anyio
 
@@ -27,8 +28,7 @@ async def ask_prices(pool: Pool) -> None:
             if not records:
                 return
             for record in records:
-                await pool.governor.gets.turn()
-                reply = await pool.api.look(record)
+                reply = await pool.governor.gets.ask(partial(pool.api.look, record))
                 ended = isinstance(reply, Completed | Errored | CancelConfirmed)
                 cost = reply.cost if isinstance(reply, Completed | Errored | CancelConfirmed) else None
                 if cost is None:

@@ -140,5 +140,5 @@ async def snapshot(pool: Pool) -> Snapshot:
     outlook = pool.governor.outlook
     eta = outlook.eta(counts.of(State.PLANNED))
     return Snapshot(
-        counts, money, eta, outlook.stalled(), pool.governor.posts.paused(), outlook.slowed, pool.commits, pool.beat_at
+        counts, money, eta, outlook.stalled(), pool.governor.paused(), outlook.slowed, pool.commits, pool.beat_at
     )

@@ -49,6 +49,9 @@ class PostRate:
     time (the bucket was full and nobody took), behind a hold, and when ``restart`` says that the process was suspended. They
     may raise the estimate, never lower it.
 
+    **A service that takes nothing** tells of no speed: behind ``_TELLS`` episodes without an acceptance, refusals only hold.
+    Taken for a limit, a minute of them would leave one POST in five minutes.
+
     ``Retry-After`` holds everybody in any state. A refusal without one holds everybody only where it is not alone: the
     second in a row, or under a limit. A ``rate`` given is the most there will ever be. Compared with a CUBIC like
     botocore's, AIMD and with the law before this one: ``benchmarks/paces.py``.
@@ -71,6 +74,7 @@ class PostRate:
         self._pressed: deque[tuple[float, bool]] = deque(maxlen=32)  # POSTs: when, and was it the pace that held them?
         self._held_from = self._held_until = -math.inf
         self._unanswered = 0  # refusals since the last acceptance
+        self._in_vain = 0  # episodes since the last acceptance
         self._probe_from: float | None = None
         self._probe_due = math.inf
         self._patience = _PROBE_SECONDS
@@ -120,6 +124,7 @@ class PostRate:
         """The service took a POST, which went out at ``sent_at``."""
         sent_at = now if sent_at is None else sent_at
         self._unanswered = 0
+        self._in_vain = 0
         if self._stretch is not None and sent_at >= self._stretch.began:
             self._stretch.accept(sent_at)
         episode = self._episode
@@ -144,7 +149,9 @@ class PostRate:
         else:
             self._episode = episode = Episode(sent_at, now)
             same = False
-            self._judge(now, sent_at)
+            self._in_vain += 1
+            if self._in_vain <= _TELLS:
+                self._judge(now, sent_at)
         alone = episode.refused < _MANY or episode.refused < episode.accepted
         if self.rate is None and (not alone or self._unanswered >= _MANY):
             self._believe(now, None)
@@ -291,6 +298,7 @@ class PostRate:
         self._tokens = min(self._tokens, float(self._bucket()))
 
     def _know(self, now: float, limit: float) -> None:
+        limit = max(_SLOWEST, limit)  # stretches in which nothing at all was delivered say 0
         self._limit = limit
         self._best.append((now, limit))
         self._pace(now)
@@ -339,6 +347,7 @@ _SLOWEST = 1.0 / 300.0
 _IDLE_SECONDS = 2.0
 _LONG_SECONDS = 20.0
 _MANY = 4
+_TELLS = 3
 _AGREE = 4
 _WINDOW = 2
 _FALLEN = 0.6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from batchedit.pool.switch import PAUSED, StopRule
 from batchedit.pool.worker import run_all
 from batchedit.ports import CancelReply, LookReply, NoAnswer, StillRunning, SubmitEvent, Totals
 from tests.support.factories import make_line, make_record
+from tests.support.troubled import Bucket
+from tests.support.troubled import Service as Troubled
 
 LOST = Problem(Kind.LOST, "no answer")
 NOBODY = Problem(Kind.UNREACHABLE, "connection refused")
@@ -40,6 +43,7 @@ class Service:
     runs: float = 20.0
     trip: float = 0.1
     places: int = 8
+    questions: Callable[[float], str] = lambda now: "ok"
     posts: list[float] = field(default_factory=list)
     probed: list[float] = field(default_factory=list)
     in_flight: int = 0
@@ -68,12 +72,17 @@ class Service:
                 return Declined(at, Problem(Kind.BALANCE, "no money", 402))
             case "429":
                 return Declined(at, Problem(Kind.THROTTLED, "slow down", 429), at + 30.0)
+            case "busy":
+                return Declined(at, Problem(Kind.THROTTLED, "busy", 503), at + 1.0)
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
         return Accepted(at, Handle(request_id))
 
     async def look(self, record: Record) -> LookReply:
-        await trio.sleep(0.05)
+        what = self.questions(trio.current_time())
+        await trio.sleep(60.0 if what == "hang" else 0.05)
+        if what != "ok":
+            return NoAnswer(NOBODY)
         now = trio.current_time()
         assert record.accepted_at is not None
         if now - record.accepted_at < self.runs:
@@ -209,6 +218,66 @@ def test_a_paused_run_ends_when_its_time_has_come() -> None:
 
     virtually(main)
     assert service.posts == []
+
+
+# --- what the bar says ----------------------------------------------------------------------------
+
+
+def watched(service: Service | Troubled, jobs: int, **pace: object) -> dict[int, str]:
+    """What the run waits for, by the second in which it is looked at."""
+    said: dict[int, str] = {}
+
+    async def main() -> None:
+        governor = make_governor(service, **pace)
+        checkpoint = MemoryCheckpoint([make_line(n) for n in range(1, jobs + 1)])
+
+        async def person() -> None:
+            began = trio.current_time()
+            while True:
+                said[round(trio.current_time() - began)] = governor.paused()
+                await trio.sleep(1.0)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(person)
+            await run_all(make_pool(service, checkpoint, governor, price=40_000))
+            nursery.cancel_scope.cancel()
+
+    virtually(main)
+    return said
+
+
+def test_a_service_that_took_no_job_and_asked_for_a_second_each_time_was_not_waited_for_on_the_bar() -> None:
+    """The bar said how much time was left, and *waiting* in flickers, for each refusal's own second was over at once."""
+    said = watched(Service(submits=during(30.0, 90.0, "busy")), 200, concurrency=10)
+    waited = [second for second, text in said.items() if text]
+    assert waited[0] - 30 <= 16, "a job has to end first, for all places are taken"
+    assert waited == list(range(waited[0], waited[-1] + 1)), "and it stays so"
+    assert 90 <= waited[-1] <= 93
+
+
+@pytest.mark.parametrize("what", ["hang", "unreachable"])
+def test_a_service_that_answers_no_question_while_all_places_are_taken_is_waited_for(what: str) -> None:
+    said = watched(Service(questions=during(30.0, 90.0, what)), 60, concurrency=10)
+    waited = [second for second, text in said.items() if text]
+    assert 40 <= waited[0] <= 56
+    assert waited == list(range(waited[0], waited[-1] + 1))
+    assert 90 <= waited[-1] <= 150, "what hangs is heard of after a minute"
+    assert re.fullmatch(r"the service has not answered for \d\d s", said[waited[0]])
+
+
+@pytest.mark.parametrize(
+    "troubled",
+    [
+        lambda: Troubled(Random(1), at_once=10, runs=40.0),
+        lambda: Troubled(Random(1), limit=Bucket(0.2, 5), runs=40.0),
+        lambda: Troubled(Random(1), limit=Bucket(20.0, 5), runs=2.0),
+    ],
+    ids=["at an account's limit", "at twelve a minute", "at twenty a second"],
+)
+def test_who_is_kept_to_a_limit_buys_and_does_not_wait(troubled: Callable[[], Troubled]) -> None:
+    said = watched(troubled(), 100, concurrency=40)
+    waited = {second: text for second, text in said.items() if text and not text.startswith("asked to wait")}
+    assert len(waited) <= 0.05 * len(said), waited
 
 
 # --- an outage ------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -144,17 +144,17 @@ def test_more_guesses_than_a_page_holds_are_asked_about_once_each_and_in_turn() 
 
     async def main() -> None:
         pool = pool_of(service, checkpoint)
-        turn, unpriced_of = pool.governor.gets.turn, checkpoint.unpriced
+        ask, unpriced_of = pool.governor.gets.ask, checkpoint.unpriced
 
-        async def counted() -> None:
+        async def counted(look: Callable[[], Awaitable[LookReply]]) -> LookReply:
             turns.append(len(service.asked))
-            await turn()
+            return await ask(look)
 
         async def paged(after: int, limit: int) -> Sequence[Record]:
             pages.append((after, limit))
             return await unpriced_of(after, limit)
 
-        pool.governor.gets.turn, checkpoint.unpriced = counted, paged  # type: ignore[method-assign]
+        pool.governor.gets.ask, checkpoint.unpriced = counted, paged  # type: ignore[method-assign]
         await ask_prices(pool)
 
     virtually(main)
