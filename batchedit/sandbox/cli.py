@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -117,52 +118,77 @@ def _model(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    places = "\n".join(f"  {place:7}{' '.join(sorted(allowed(place)))}" for place in PLACES)
     parser = _Parser(
         prog="batchedit sandbox",
         description="A local server that speaks the Model API. No money is ever spent.",
-        epilog=f"faults, PLACE:FAULT[@SECONDS]=WHEN:\n{places}\n"
-        "WHEN: 0.05, every:7, first:3, after:100, at:5+9, time:10-70 (seconds)",
+        epilog=_faults(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
-    add = parser.add_argument
-    add("--port", type=int, help="default: a free one")
-    add("--token", help="the only token that is accepted (default: any)")
-    add("--state", metavar="FILE", help="remember jobs and ledger there; a later server with the same file goes on")
-    add("--seed", type=int, help="of latencies and faults")
-    add("--latency", metavar="D", help="seconds a job runs: 2, lognormal:4,0.5, uniform:1,3, exp:2, bimodal:5,60,0.5")
-    add("--slots", type=int, metavar="N", help="jobs that run at once (default: all)")
-    add("--queue", type=float, metavar="S", help="least seconds in the queue")
-    add("--answer-after", type=float, metavar="S", help="seconds every API call takes")
-    add("--model", dest="models", action="append", default=[], metavar="ID=FILE", help="a further model and its schema")
-    add("--no-catalogue", dest="catalogue", action="store_false", help="GET of a model is 404")
-    add("--image-shape", choices=("any", "string", "array"), help="the shape of `image` that is accepted")
+    add = parser.add_argument_group("the server").add_argument
+    add("--port", type=int, help="The port to listen at (default: a free one).")
+    add("--token", help="The only token that is accepted (default: any).")
+    add("--state", metavar="FILE", help="Remember jobs and ledger there. A later server with the same file goes on.")
+    add("--keep-alive", type=int, metavar="S", help="Seconds for which an idle connection is kept.")
     add(
-        "--result-while-running",
-        metavar="state|4xx|400005",
-        help="what /result of an unfinished job answers: its state, a status (404 too), or the code of not ready",
+        "--model", dest="models", action="append", default=[], metavar="ID=FILE", help="A further model and its schema."
     )
-    add("--done-word", choices=("completed", "succeeded"))
-    add("--cancelled-word", choices=("cancelled", "canceled"))
-    add("--coarse-status", action="store_true", help="/status says completed for failed jobs too")
-    add("--rate-limit", metavar="R", help="of submits: 20/s,burst=5")
+    add("--no-catalogue", dest="catalogue", action="store_false", help="Answer a GET of a model with 404.")
+
+    add = parser.add_argument_group("its jobs").add_argument
+    add("--latency", metavar="D", help="Seconds a job runs: 2, lognormal:4,0.5, uniform:1,3, exp:2, bimodal:5,60,0.5.")
+    add("--slots", type=int, metavar="N", help="Jobs that run at once (default: all).")
+    add("--queue", type=float, metavar="S", help="The least seconds in the queue.")
+    add("--images-per-job", type=int, metavar="N", help="Pictures that each job gives (default: 1).")
+    add("--seed", type=int, help="The seed of latencies and faults.")
+
+    add = parser.add_argument_group("money").add_argument
+    add("--price", metavar="USD", help="What the catalogue names for a picture (default: 0.04).")
+    add("--actual-price", metavar="USD", help="What results name (default: the price).")
+    add("--cost-after", type=float, metavar="S", help="Seconds until a result names its cost.")
+    add("--no-cost", dest="show_cost", action="store_false", help="No result names its cost.")
+    add("--balance", metavar="USD", help="What the account holds (default: without end).")
+
+    add = parser.add_argument_group("limits").add_argument
+    add("--rate-limit", metavar="R", help="Of submits: 20/s,burst=5.")
     add(
         "--at-once",
         type=int,
         metavar="N",
-        help="jobs queued or running that the account may have (default: any number)",
+        help="Jobs queued or running that the account may have (default: any number).",
     )
-    add("--keep-alive", type=int, metavar="S", help="seconds an idle connection is kept")
-    add("--price", metavar="USD", help="default 0.04")
-    add("--actual-price", metavar="USD", help="what results say (default: the price)")
-    add("--cost-after", type=float, metavar="S", help="seconds until a result knows its cost")
-    add("--no-cost", dest="show_cost", action="store_false", help="results never tell their cost")
-    add("--balance", metavar="USD", help="default: unlimited")
-    add("--outputs", choices=("image", "images"), help="the shape of the output")
-    add("--images-per-job", type=int, metavar="N")
-    add("--link-ttl", type=float, metavar="S", help="seconds a link lives (default: for ever)")
-    add("--plain-files", type=int, metavar="BYTES", help="cheap pictures of about that size, for benchmarks")
-    add("--photo-files", choices=PHOTOS, help="pictures as heavy as photographs, for benchmarks")
-    add("--fault", dest="faults", action="append", default=[], metavar="F", help="see below; may be given again")
+
+    add = parser.add_argument_group("how it answers").add_argument
+    add("--answer-after", type=float, metavar="S", help="Seconds that every API call takes.")
+    add("--image-shape", choices=("any", "string", "array"), help="The shape of `image` that is accepted.")
+    add("--outputs", choices=("image", "images"), help="The shape of the output.")
+    add(
+        "--result-while-running",
+        metavar="state|4xx|400005",
+        help="What /result of an unfinished job answers: its state, a status (404 too), or the code of not ready.",
+    )
+    add("--done-word", choices=("completed", "succeeded"), help="The word of a job that is done.")
+    add("--cancelled-word", choices=("cancelled", "canceled"), help="The word of a job that was cancelled.")
+    add("--coarse-status", action="store_true", help="/status says completed for failed jobs too.")
+
+    add = parser.add_argument_group("its files").add_argument
+    add("--link-ttl", type=float, metavar="S", help="Seconds for which a link holds (default: for ever).")
+    add("--plain-files", type=int, metavar="BYTES", help="Cheap pictures of about that size, for benchmarks.")
+    add("--photo-files", choices=PHOTOS, help="Pictures as heavy as photographs, for benchmarks.")
+
+    add = parser.add_argument_group("trouble").add_argument
+    add("--fault", dest="faults", action="append", default=[], metavar="F", help="See below. It may be given again.")
     return parser
+
+
+def _faults() -> str:
+    """What ``--fault`` takes, at 80 columns; what each place has besides the usual ones."""
+    usual = set.intersection(*(set(allowed(place)) for place in ("submit", "poll", "cancel", "file", "model")))
+    lines = ["A fault is PLACE:FAULT[@SECONDS]=WHEN: submit:429=0.05 or poll:slow@3=every:7.", "", "PLACE and FAULT"]
+    for place in PLACES:
+        here = set(allowed(place))
+        own = ["the usual ones", *sorted(here - usual)] if usual <= here else sorted(here)
+        lines.append(f"  {place:7} {', '.join(own)}")
+    lines += ["", "the usual ones"]
+    lines += textwrap.wrap(" ".join(sorted(usual)), 78, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join([*lines, "", "WHEN", "  0.05, every:7, first:3, after:100, at:5+9, time:10-70 (seconds)"])

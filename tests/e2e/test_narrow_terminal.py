@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from batchedit.cli.app import batchedit
 from batchedit.cli.streams import fold
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_terminal import at_a_terminal
-from tests.support.cli import manifest, on, start, until
+from tests.support.cli import environment, inside, manifest, on, start, until
 
 SCREEN = 80
 
@@ -36,6 +37,14 @@ def test_no_line_of_a_plan_and_a_run_is_broken_by_the_terminal(tmp_path: Path) -
     long = [line for line in lines(shown + run) if len(line) > SCREEN and len(line.lstrip(" |").split()) > 1]
     assert not long, long
     assert "cancellable, at\n          | most $50.00 (play money)" in run.replace("\r", ""), run
+
+
+@pytest.mark.parametrize("command", ["", *sorted(batchedit.commands)])
+def test_help_fits_a_terminal_of_80_columns(command: str, tmp_path: Path) -> None:
+    """The faults of the sandbox were lines of 300 letters."""
+    told = inside(*command.split(), "--help", cwd=tmp_path, env=environment() | {"COLUMNS": "80"}).stdout
+    assert len(told.splitlines()) > 5
+    assert not [line for line in told.splitlines() if len(line) > SCREEN]
 
 
 def test_json_at_a_terminal_is_json(tmp_path: Path) -> None:
