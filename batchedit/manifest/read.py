@@ -114,7 +114,7 @@ def _typed(source: Path, form: Form, name: str, header_row: int | None, pictures
 
 def _must_be_file(source: Path) -> None:
     if source.is_dir():
-        tables = sorted(path.name for path in source.iterdir() if path.suffix.lower() in {".csv", ".jsonl", ".xlsx"})
+        tables = _tables_in(source)
         hint = (
             f"Tables in it: {listed(tables, 'and')}."
             if tables
@@ -122,12 +122,26 @@ def _must_be_file(source: Path) -> None:
         )
         raise ManifestError(f"{source} is a folder, not a manifest", hint=hint)
     if not source.exists():
-        near = nearest(source.name, [path.name for path in source.parent.iterdir()]) if source.parent.is_dir() else ""
         if address := _WEB_ADDRESS(str(source)):
             raise NotFoundError(
                 f"{address.group(1)}//{address.group(2)} is a link, and a manifest is a file on this machine",
                 hint="download the sheet first (Google Sheets: File, Download, Comma-separated values), then name the file",
             )
-        raise NotFoundError(f"there is no file {source}", hint=f"Did you mean {source.parent / near}?" if near else "")
+        raise NotFoundError(f"there is no file {source}", hint=_what_is_there(source.parent, source.name))
     if not source.is_file():
         raise UsageError(f"{source} is no regular file", hint="Copy it to a file first.")
+
+
+def _tables_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in {".csv", ".jsonl", ".xlsx"})
+
+
+def _what_is_there(folder: Path, wanted: str) -> str:
+    """What somebody can have meant by the file ``wanted``, which is not in ``folder``."""
+    if not folder.is_dir():
+        return f"There is no folder {folder} either."
+    if near := nearest(wanted, [path.name for path in folder.iterdir()]):
+        return f"Did you mean {folder / near}?"
+    if tables := _tables_in(folder):
+        return f"Tables in {folder.absolute()}: {listed(tables, 'and')}."
+    return f"There is no table in {folder.absolute()}. For one to begin with: {to_type('template', '--examples')}"

@@ -82,6 +82,9 @@ def test_bad_rows_are_named_at_once_and_nothing_is_sent(tmp_path: Path, sandbox:
     ("arguments", "code", "words"),
     [
         (["run", "missing.csv", "--yes"], 66, "there is no file missing.csv"),
+        (["run", "autumn products.ods", "--yes"], 66, ": m.csv."),
+        (["run", "n.csv", "--yes"], 66, "did you mean m.csv?"),
+        (["run", "away/m.csv", "--yes"], 66, "there is no folder away either"),
         (["run", "m.csv", "--yes", "--base-url", "http://example.com"], 64, "https"),
         (["run", "m.csv", "--prompt", "an ad for {Titel}", "--yes"], 64, "Did you mean"),
         (["run", "m.csv", "--rate", "fast"], 64, "5/s"),
