@@ -10,6 +10,7 @@ import csv
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -113,6 +114,7 @@ TABLE = {
     ("cli/source_commands.py", "to_type('plan', path, *roots)"): "test_a_manifest_that_was_made",
     ("cli/source_commands.py", "to_type('plan', path)"): "test_a_manifest_that_was_made",
     ("manifest/read.py", "to_type('init', source)"): "test_a_manifest_that_was_made",
+    ("manifest/read.py", "to_type('template', '--examples')"): "test_a_manifest_that_was_made",
     ("manifest/sniff.py", "to_type('init', path)"): "test_a_manifest_that_was_made",
     ("planning/other_runs.py", "to_type(verb, run)"): "test_what_another_run_has",
     (
@@ -740,6 +742,9 @@ def test_a_setting_that_does_not_exist(typist: Typist) -> None:
 
 def test_a_manifest_that_was_made(typist: Typist) -> None:
     """A name with a blank, and pictures that lie elsewhere: the options that they need stand in the command."""
+    typist.do("plan", "my sheet.csv", code=66)
+    typist.type(typist.way("For one to begin with"))
+    shutil.rmtree(typist.folder / "manifests")
     photos = typist.folder / "new photos"
     photos.mkdir()
     from PIL import Image
