@@ -91,7 +91,7 @@ async def _buy(run: Session, what: Plan, order: Order, share: Sharing, *, new_ca
     what = with_gone(what, [] if run.settings.fresh else still_gone(run.checkpoint, run.folder.path))
     canary = canaries.choose(run.checkpoint, order, run.settings.canary, fresh=new_canary)
     error = await _Stages(run, replace(what, to_buy=len(order)), canary, share).all()
-    if run.checkpoint.top_price:
+    if run.checkpoint.top_price and not is_play(run.checkpoint):  # a rehearsal tells nothing of what is paid
         register = Register.of(run.host.environ)
         register.keep_cost(run.settings.service, run.settings.model, run.checkpoint.top_price)
     return finish(run, error)

@@ -23,6 +23,7 @@ from ..disk import write_whole
 from ..ledger.register import VARIABLE
 from ..runcomfy.urls import DEFAULT_BASE_URL, check_base_url, origin
 from ..settings.model import Settings
+from .play import at_own_sandbox
 
 NAME = "typed-services.json"
 _SERVICES, _HOSTS = "services", "hosts"
@@ -66,7 +67,8 @@ def keep_typed(environ: Mapping[str, str], base_url: str | None, allow_hosts: It
 
 def check_trusted(settings: Settings, environ: Mapping[str, str], warn: Callable[[str], None]) -> None:
     """UsageError (64) if ``settings`` name a service or a host of files that is neither the vendor's nor typed by this
-    person. Before anything is sent: the token goes to the service. ``warn`` is told of one that is not the vendor's.
+    person. Before anything is sent: the token goes to the service. ``warn`` is told of one that is not the vendor's, and no
+    sandbox of this person's.
     """
     if settings.sandbox:
         return
@@ -84,7 +86,7 @@ def check_trusted(settings: Settings, environ: Mapping[str, str], warn: Callable
             hint="only if you know that host, type the same command again with: "
             + " ".join(f"--allow-host {quoted(host)}" for host in foreign),
         )
-    if not _is_vendor(settings.base_url):
+    if not (_is_vendor(settings.base_url) or at_own_sandbox(settings, environ)):
         warn(f"the service is {settings.base_url}, not the vendor's")
 
 

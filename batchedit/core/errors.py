@@ -133,8 +133,11 @@ class StoppedError(BatcheditError):
     code = 75
 
 
+HIGHER_CAP = "the same command with a higher --max-cost buys on"
+
+
 class BudgetReachedError(StoppedError):
-    def __init__(self, message: str, hint: str = "the same command with a higher --max-cost buys on") -> None:
+    def __init__(self, message: str, hint: str = HIGHER_CAP) -> None:
         super().__init__(message, hint=hint)
 
 

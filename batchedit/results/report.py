@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..core.errors import HIGHER_CAP
 from ..core.model import Counts, Money, State
 from ..core.money import MICRO, to_json_usd, type_usd
 from ..core.policy import admits, cap_for
@@ -245,7 +246,7 @@ def commands(report: Report) -> Iterator[tuple[str, str]]:
 
 def next_steps(report: Report) -> Iterator[str]:
     """What to do next, a line each: the hint of what ended the run, the commands, where the pictures are, and the review."""
-    if report.hint:
+    if report.hint and not (report.hint == HIGHER_CAP and report.cap_needed.rest):  # below stands the exact command
         yield report.hint
     if report.unwritten:
         yield f"see to the disk; to write what is missing: {to_type('run', report.folder, *report.store)}"

@@ -46,7 +46,8 @@ def test_the_cap_holds_over_re_runs_and_a_higher_one_goes_on(tmp_path: Path, nur
         for _ in range(3):
             stopped = run(nursery, sandbox, tmp_path, "--max-cost", "0.17", code=75)
             assert "the budget is used up: $0.16 spent" in stopped.stdout
-            assert "→ the same command with a higher --max-cost buys on" in stopped.stdout
+            assert "→ its --max-cost is reached; to go on: batchedit run outputs/m --max-cost 0.40" in stopped.stdout
+            assert "with a higher --max-cost" not in stopped.stdout, "the same was said twice, once without the sum"
             assert states(tmp_path) == {"done": 4, "planned": 6}
         assert sandbox.ledger()["charged_usd"] == 0.16
         run(nursery, sandbox, tmp_path, "--max-cost", "0.40")

@@ -91,6 +91,7 @@ def test_each_sum_at_a_sandbox_of_ones_own_is_labelled(tmp_path: Path) -> None:
         assert code == 0, shown
         assert unlabelled(shown) == []
         assert "· $0.16 play money" in shown, "the bar says it"
+        assert shown.count("the service is") == 1, "a warning stood above it that the service is not the vendor's"
         assert "the service is the sandbox that you started" in shown
         said, told = said_of("m", tmp_path)
         assert (unlabelled(said), told) == ([], {True})
@@ -124,6 +125,17 @@ def test_another_server_at_the_port_of_a_sandbox_that_ended_is_not_labelled(tmp_
         again = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
         assert LABEL not in again.stdout + again.stderr
         assert said_of("m", tmp_path)[1] == {False}
+
+
+def test_what_a_rehearsal_cost_is_no_price_known_of_the_model(tmp_path: Path) -> None:
+    """Once the sandbox had ended, `plan` told its price as the one that was "charged before"."""
+    manifest(tmp_path / "m.csv", 2)
+    with own_sandbox(tmp_path) as url:
+        inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
+    manifest(tmp_path / "n.csv", 4)
+    plan = inside("plan", "n.csv", "--base-url", url, "--no-check-images", cwd=tmp_path).stdout
+    assert "price           unknown" in plan
+    assert sums(plan) == []
 
 
 def test_a_start_that_could_buy_nothing_leaves_the_label_to_the_next(tmp_path: Path) -> None:
