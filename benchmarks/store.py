@@ -34,7 +34,7 @@ from batchedit.ledger.postgres.ledger import PostgresLedger
 from tests.support.postgres import MODEL, Server, new_database
 
 AT_ONCE = 100
-"""Jobs of one worker that wait for a commit at the same time."""
+"""Jobs of one worker that wait for a commit at the same time, where a row says nothing else."""
 FILE = SavedFile("files/a.png", "0" * 64, 1_000_000, 1024, 1536, "https://files.example.com/a.png")
 
 
@@ -62,7 +62,7 @@ async def live(ledger: Any, record: Record, took: list[float], *, one: bool) -> 
         took.append(time.perf_counter() - began)
 
 
-async def lives(ledger: Any, records: list[Record], *, one: bool = False) -> list[float]:
+async def lives(ledger: Any, records: list[Record], waiting_at_once: int, *, one: bool = False) -> list[float]:
     took: list[float] = []
     waiting = iter(records)
 
@@ -71,12 +71,12 @@ async def lives(ledger: Any, records: list[Record], *, one: bool = False) -> lis
             await live(ledger, record, took, one=one)
 
     async with anyio.create_task_group() as tasks:
-        for _ in range(AT_ONCE):
+        for _ in range(waiting_at_once):
             tasks.start_soon(next_ones)
     return took
 
 
-def worker(url: str, run: int, count: int, ready: Any, told: Queue[Any]) -> None:
+def worker(url: str, run: int, count: int, waiting: int, ready: Any, told: Queue[Any]) -> None:
     ledger = PostgresLedger(url, run, MODEL, Path(tempfile.gettempdir()))
     ledger.earlier_cost = 40_000
 
@@ -88,23 +88,23 @@ def worker(url: str, run: int, count: int, ready: Any, told: Queue[Any]) -> None
             records += more
         await anyio.to_thread.run_sync(ready.wait)
         began = time.time()
-        took = await lives(ledger, records)
+        took = await lives(ledger, records, waiting)
         return began, time.time(), took
 
     told.put(anyio.run(work))
     ledger.close()
 
 
-def with_workers(url: str, workers: int, each: int) -> tuple[float, list[float]]:
-    """Changes a second of all together, and how long each took."""
+def with_workers(url: str, workers: int, each: int, waiting: int = AT_ONCE) -> tuple[float, list[float]]:
+    """Changes a second of all together, and how long each took. ``waiting``: jobs of each worker that wait at a time."""
     with psycopg.connect(url, autocommit=True) as connection:
         with connection.transaction():
-            run = add_run(connection, f"changes-{workers}", MODEL, "sandbox")
+            run = add_run(connection, f"changes-{workers}-{waiting}", MODEL, "sandbox")
             add_jobs(connection, run, jobs(workers * each))
         analyze(connection)
     context = multiprocessing.get_context("spawn")
     ready, told = context.Barrier(workers), context.Queue()
-    children = [context.Process(target=worker, args=(url, run, each, ready, told)) for _ in range(workers)]
+    children = [context.Process(target=worker, args=(url, run, each, waiting, ready, told)) for _ in range(workers)]
     for child in children:
         child.start()
     found = [told.get(timeout=600) for _ in children]
@@ -119,7 +119,7 @@ def in_a_folder(count: int) -> tuple[float, list[float]]:
         checkpoint = checkpoint_of(Path(folder), count)
         records = list(checkpoint.records("1"))
         began = time.perf_counter()
-        took = anyio.run(lambda: lives(checkpoint, records, one=True))
+        took = anyio.run(lambda: lives(checkpoint, records, AT_ONCE, one=True))
         seconds = time.perf_counter() - began
         checkpoint.close()
     return len(took) / seconds, took
@@ -212,9 +212,11 @@ def main() -> None:
     url = new_database(url=server.url)
     print("; ".join(machine()))
     print("\n| | changes a second | p50 ms | p99 ms |\n| --- | --- | --- | --- |")
-    print(row("SQLite, one process", *in_a_folder(each)), flush=True)
-    print(row("PostgreSQL, one worker", *with_workers(url, 1, each)), flush=True)
-    print(row("PostgreSQL, four workers", *with_workers(url, 4, each // 2)), flush=True)
+    print(row("SQLite, one process, 100 waiting", *in_a_folder(each)), flush=True)
+    print(row("PostgreSQL, one worker, 100 waiting", *with_workers(url, 1, each)), flush=True)
+    print(row("PostgreSQL, one worker, one waiting", *with_workers(url, 1, each // 4, 1)), flush=True)
+    print(row("PostgreSQL, four workers, 50 each", *with_workers(url, 4, each // 2, 50)), flush=True)
+    print(row("PostgreSQL, four workers, 100 each", *with_workers(url, 4, each // 2)), flush=True)
     seconds, status = copied(url, rows)
     print(f"\nCOPY of {rows:,} jobs: {seconds:.1f} s; the sums of that run: {1000 * status:.1f} ms", flush=True)
     seconds, lease = taken_over(url)

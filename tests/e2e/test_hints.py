@@ -42,7 +42,7 @@ from tests.e2e.test_notify import hook
 from tests.e2e.test_terminal import at_a_terminal
 from tests.support.cli import environment, inside, manifest, on, rows, until
 from tests.support.fork_server import Child, Nursery
-from tests.support.postgres import new_database
+from tests.support.postgres import new_database, older_store
 
 PACKAGE = Path(__file__).parents[2] / "batchedit"
 VERBS = "|".join(batchedit.commands)
@@ -820,11 +820,7 @@ def test_a_store_that_is_not_made_or_forgets(typist: Typist) -> None:
     typist.do("workers", "--store", url, code=64)
     typist.type(typist.way("make one with"), code=74)
     typist.type(typist.way("if it may be borne, once"))
-    with psycopg.connect(url, autocommit=True) as connection:
-        # As it was before the newest migration: without what that one makes.
-        connection.execute("DROP TABLE batchedit.pace, batchedit.pace_report CASCADE")
-        connection.execute("DROP FUNCTION batchedit.share_pace")
-        connection.execute("DELETE FROM batchedit.migration WHERE number = 5")
+    older_store(url)
     typist.do("workers", "--store", url, code=74)
     typist.type(typist.way("once its workers have ended"), code=74)
     typist.type(typist.way("if it may be borne, once"))

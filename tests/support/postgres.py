@@ -15,13 +15,15 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
 from batchedit.core.model import Record, ResultLine
+from batchedit.ledger.postgres import schema
 from batchedit.ledger.postgres.intake import NewJob, add_jobs, add_run
-from batchedit.ledger.postgres.schema import migrate
+from batchedit.ledger.postgres.schema import migrate, scripts
 
 MODEL = "openai/gpt-4o-image/edit"
 GIVEN = "BATCHEDIT_TEST_POSTGRES"
@@ -144,6 +146,14 @@ def new_database(*, store: bool = True, url: str = "") -> str:
         with psycopg.connect(with_database(url, name), autocommit=True) as connection:
             migrate(connection)
     return with_database(url, name)
+
+
+def older_store(url: str) -> None:
+    """Make the store at ``url`` anew, without the newest migration."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS batchedit CASCADE")
+        with patch.object(schema, "scripts", return_value=scripts()[:-1]):
+            migrate(connection)
 
 
 @cache

@@ -20,6 +20,7 @@ from ..facts import NO, STORE_PLAY, YES
 from ..sqlite_file import SqliteFile
 from ..state_totals import recount
 from .bought_from import BoughtFrom
+from .bulk import copy_in
 from .marks import FLAGS_MARK, Ask, follow_flags, follow_marks
 from .schema import SCHEMA
 
@@ -192,10 +193,3 @@ def put_fact(connection: psycopg.Connection[TupleRow], run: int, name: str, valu
         f"INSERT INTO {SCHEMA}.fact VALUES (%s, %s, %s) ON CONFLICT (run, name) DO UPDATE SET value = excluded.value"
     )
     connection.execute(query, (run, name, value))
-
-
-def copy_in(connection: psycopg.Connection[TupleRow], into: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Write ``rows`` to the table and columns of ``into``."""
-    with connection.cursor() as cursor, cursor.copy(f"COPY {into} FROM STDIN".encode()) as stream:
-        for row in rows:
-            stream.write_row(row)

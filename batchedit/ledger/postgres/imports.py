@@ -28,8 +28,9 @@ from ..opening import create_checkpoint, open_as
 from ..sqlite import SqliteCheckpoint
 from ..sqlite_file import SqliteFile
 from .bought_from import BoughtFrom
+from .bulk import copy_in
 from .changes import storable
-from .copies import OWN_FACTS, copy_in, put_fact, take_all, take_news
+from .copies import OWN_FACTS, put_fact, take_all, take_news
 from .errors import mapped
 from .intake import analyze
 from .schema import SCHEMA

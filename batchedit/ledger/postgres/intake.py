@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import psycopg
 from psycopg.rows import TupleRow
 
-from ...core.model import Record
+from ...core.model import Job, JobKey, Record
 from ..codec import STATE_COLUMNS, state_values
+from .bulk import sending, take
 from .schema import SCHEMA
 
-CHUNK = 10_000
-_REQUEST = f"COPY {SCHEMA}.request (run, id, key, slot, inputs, name, size, variant, revision, version) FROM STDIN"
-_JOB = f"COPY {SCHEMA}.job (run, id, wanted, serial, leave, {STATE_COLUMNS}) FROM STDIN"
+_REQUEST = f"{SCHEMA}.request (run, id, key, slot, inputs, name, size, variant, revision, version)"
+_PLANNED = f"{SCHEMA}.job (run, id, wanted, leave)"
+_JOB = f"{SCHEMA}.job (run, id, wanted, serial, leave, {STATE_COLUMNS})"
 
 
 class NewJob(NamedTuple):
@@ -38,22 +38,29 @@ def add_run(connection: psycopg.Connection[TupleRow], name: str, model: str, ser
 def add_jobs(connection: psycopg.Connection[TupleRow], run: int, jobs: Iterable[NewJob]) -> int:
     """Write ``jobs`` as they come; returns how many. To be called in a transaction, and followed by ``analyze``."""
     coming, count = iter(jobs), 0
-    while chunk := list(islice(coming, CHUNK)):
-        _copy(connection, _REQUEST, (_request(run, job) for job in chunk))
-        _copy(connection, _JOB, (_job(run, job) for job in chunk))
-        count += len(chunk)
+    with sending(connection) as send:
+        while block := take(coming):
+            send(_REQUEST, (_request(run, job) for job in block))
+            untouched = [job for job in block if is_untouched(job.record)]
+            send(_PLANNED, ((run, job.record.id, job.wanted, job.leave) for job in untouched))
+            if len(untouched) < len(block):
+                send(_JOB, (_job(run, job) for job in block if not is_untouched(job.record)))
+            count += len(block)
     return count
+
+
+def is_untouched(record: Record) -> bool:
+    """Is all that an event may change as it is at first? Then the columns' defaults say so, and need no sending."""
+    return record[_FIRST:_END] == _UNTOUCHED
+
+
+_FIRST, _END = Record._fields.index("state"), Record._fields.index("finished_at") + 1
+_UNTOUCHED = Record(0, Job(JobKey(bytes(16)), "", "", ""))[_FIRST:_END]
 
 
 def analyze(connection: psycopg.Connection[TupleRow]) -> None:
     """Tell the planner what came in: without it each change of a large run takes three times as long."""
     connection.execute(f"ANALYZE {SCHEMA}.job, {SCHEMA}.request")
-
-
-def _copy(connection: psycopg.Connection[TupleRow], statement: str, rows: Iterator[tuple[Any, ...]]) -> None:
-    with connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
-        for row in rows:
-            copy.write_row(row)
 
 
 def _request(run: int, new: NewJob) -> tuple[Any, ...]:
