@@ -19,9 +19,9 @@ from ..ledger.register import CHECKPOINT, is_run
 from ..ledger.values import Unreadable
 from ..run_folder import RunFolder, find_run, form_of_run
 from .doubts import note_crashes
-from .open_run import take_in_rescued
 from .proof import Audit, prove
 from .reading import bring_here
+from .rescued import take_in_rescued
 from .store import need_psycopg
 
 BEFORE = "before-import.sqlite"

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from time import time
 
-from ..core.errors import CheckpointError, KnownRequestError, UsageError
-from ..core.events import Accepted, Reserved
-from ..core.lifecycle import advance
-from ..core.model import Record, State
-from ..core.typed import quoted, to_type
+from ..core.errors import CheckpointError, UsageError
+from ..core.typed import quoted
 from ..jobs.aliases import keep_aliases
 from ..ledger.book import Book, Checkpoint
 from ..ledger.facts import HasFacts
 from ..ledger.opening import create_checkpoint, open_checkpoint, remove_checkpoint
 from ..ledger.postgres.bought_from import BoughtFrom
-from ..ledger.rescue import ID_NOT_TAKEN_IN, clear_rescued, rescued
-from ..ledger.rescue import NAME as ACCEPTED_FILE
 from ..ledger.review_file import not_its_own
 from ..ledger.values import STAGED
 from ..run_folder import RunFolder, bought_here, never_began
@@ -25,6 +19,7 @@ from ..settings.model import SANDBOX, Settings
 from .older_copy import take_in_logged
 from .play import bought_from
 from .reading import bring_sheet
+from .rescued import take_in_rescued
 from .store import need_psycopg
 
 
@@ -130,61 +125,3 @@ def other_purchase(found: HasFacts, folder: RunFolder, settings: Settings) -> Us
                 hint=f"for a run of its own the same command with: --out {quoted(other)}",
             )
     return None
-
-
-def take_in_rescued(checkpoint: Book, folder: RunFolder, warn: Callable[[str], None] = _unheard) -> int:
-    """Side-file ids into the checkpoint: → WAITING. Returns how many were news.
-
-    They are bought, so the run's cap has no say in it and stays as it is. An id that contradicts the checkpoint would have
-    to displace another purchase: it is told to ``warn`` and kept as an event of the run, where ``audit`` finds it.
-    """
-    taken = 0
-    for job, key, event in rescued(folder.path):
-        owner = checkpoint.job_of_request(event.handle.request_id)
-        if owner == job:
-            continue
-        record = checkpoint.record(job)
-        if record is not None and record.job.key != key:
-            record = None
-        if owner is not None or record is None or record.state not in _TAKES_AN_ID:
-            _keep_contradiction(checkpoint, folder, job, record, event, warn)
-            continue
-        try:
-            if record.state is State.PLANNED:  # its intention was lost with the disk
-                intention = Reserved(event.at, checkpoint.top_price)
-                record = checkpoint.save_now(advance(record, intention), intention, bought=True)
-            checkpoint.save_now(advance(record, event), event)
-        except KnownRequestError:  # on a disk that knows no locks another process took it in since it was looked for
-            if checkpoint.job_of_request(event.handle.request_id) != job:
-                _keep_contradiction(checkpoint, folder, job, record, event, warn)
-            continue
-        taken += 1
-    clear_rescued(folder.path)
-    return taken
-
-
-_TAKES_AN_ID = frozenset({State.PLANNED, State.SUBMITTING, State.IN_DOUBT})
-
-
-def _keep_contradiction(
-    checkpoint: Book,
-    folder: RunFolder,
-    job: int,
-    record: Record | None,
-    event: Accepted,
-    warn: Callable[[str], None],
-) -> None:
-    request_id = event.handle.request_id
-    if any(
-        name == ID_NOT_TAKEN_IN and told["handle"]["request_id"] == request_id
-        for _, name, told in checkpoint.run_events()
-    ):
-        return
-    stands = f"has {record.job.name} as {record.state}" if record else f"has no job {job} of that key"
-    told = {"job": job, "accepted_at": event.at, "handle": event.handle, "stands": stands}
-    checkpoint.note(ID_NOT_TAKEN_IN, time(), told)
-    warn(
-        f"warning: {ACCEPTED_FILE} says that job {job} was bought as {request_id}, and the checkpoint {stands}. This id is "
-        "not collected and its cost is in no sum; it is kept. Look at it on the service's site; to see it again: "
-        + to_type("audit", folder.path)
-    )

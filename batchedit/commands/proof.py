@@ -22,7 +22,6 @@ from ..disk import is_inside
 from ..files.objects import Objects
 from ..ledger.book import Book
 from ..ledger.rescue import ID_NOT_TAKEN_IN
-from ..ledger.rescue import NAME as ACCEPTED_FILE
 from ..ledger.values import CAP_SET, Unreadable
 from ..manifest.rownames import row_name
 from ..manifest.rows import Form
@@ -212,7 +211,7 @@ def _check_run_events(checkpoint: Book, found: Audit) -> None:
         if name == CAP_SET:
             caps.append(told["after"])
         elif name == ID_NOT_TAKEN_IN and checkpoint.owner(request_id := told["handle"]["request_id"]) is None:
-            what = f"{ACCEPTED_FILE} says that it was bought as {request_id}: no job has this id, and its cost is in no sum"
+            what = f"it was bought as {request_id} too: no job has this id, and its cost is in no sum"
             found.findings.append(Finding(told["job"], what))
     if caps and caps[-1] != checkpoint.cap:
         is_, should = (None if cap is None else format_usd(cap) for cap in (checkpoint.cap, caps[-1]))

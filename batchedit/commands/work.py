@@ -11,9 +11,7 @@ import anyio
 from anyio import to_thread
 
 from ..core.approval import StoreApproval
-from ..core.errors import BatcheditError, KnownRequestError, TokenError, UsageError
-from ..core.events import Accepted
-from ..core.lifecycle import TRANSITIONS, advance
+from ..core.errors import BatcheditError, TokenError, UsageError
 from ..core.model import Counts
 from ..core.money import label_play
 from ..core.unwritten import Unwritten
@@ -22,7 +20,6 @@ from ..ledger.account import META as ACCOUNTS
 from ..ledger.account import account_of
 from ..ledger.facts import read_fact, whole
 from ..ledger.postgres.bought_from import BoughtFrom
-from ..ledger.rescue import clear_rescued, rescued
 from ..pool.run_pool import collect_with_others
 from ..results.files import FILES_URL
 from ..results.report import ASKED_PRICE
@@ -32,11 +29,11 @@ from .file_store import elsewhere
 from .host import Host
 from .observers import ObserverGroup
 from .play import bought_from
+from .rescued import take_in_for_worker
 from .store import need_psycopg
 from .wiring import connected, find_model, model_from_catalogue, service
 
 if TYPE_CHECKING:
-    from ..ledger.postgres.ledger import PostgresLedger
     from ..ledger.postgres.store import RunSeen
 
 LOOK_SECONDS = 5.0
@@ -112,7 +109,7 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
         model = find_model(settings) or await model_from_catalogue(settings, at, observer)
         ledger = await to_thread.run_sync(lambda: PostgresLedger(url, found.id, found.model, folder.path, local=False))
         try:
-            await to_thread.run_sync(_take_in_rescued, ledger, folder.path)
+            await to_thread.run_sync(take_in_for_worker, ledger, folder.path, host.warn)
             unwritten = Unwritten()
             edges = connected(settings, folder, ledger, model, at, observer, (), unwritten, copies=not files)
             async with edges as (pool, _):
@@ -173,16 +170,3 @@ def _check_files(found: RunSeen, settings: Settings) -> str:
     if settings.files is not None and kept != below(check_url(settings.files), found.name):
         raise elsewhere(found.name, kept)
     return kept
-
-
-def _take_in_rescued(ledger: PostgresLedger, folder: Path) -> None:
-    """Ids that this folder kept while the store was away."""
-    for job, key, event in rescued(folder):
-        record = ledger.record(job)
-        if record is None or record.job.key != key or Accepted not in TRANSITIONS[record.state]:
-            continue
-        try:
-            ledger.save_now(advance(record, event), event)
-        except KnownRequestError:
-            continue
-    clear_rescued(folder)

@@ -340,7 +340,7 @@ def test_spare_room_is_there_and_goes_away(tmp_path: Path) -> None:
 
 
 def test_taken_in_lines_are_kept_over_the_years(checkpoint: SqliteCheckpoint, tmp_path: Path) -> None:
-    from batchedit.commands.open_run import take_in_rescued
+    from batchedit.commands.rescued import take_in_rescued
     from batchedit.run_folder import RunFolder
 
     for job in (1, 2):

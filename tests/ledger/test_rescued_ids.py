@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.commands.open_run import take_in_rescued
 from batchedit.commands.proof import prove as audit
+from batchedit.commands.rescued import take_in_rescued
 from batchedit.core.events import Accepted, Errored, Lost, Reserved, RetryAsked
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, Record, State

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from batchedit.ledger.rescue import NAME
 from tests.property.books import Books
 from tests.support.offline import Ended, Trouble, World
 
@@ -85,7 +84,7 @@ class Witness:
         """Whoever was overtaken while a POST was on its way has an id that no job can take: that is told, and no fault."""
         for where, books in self.books.items():
             for what in books.findings:
-                if not (self.joined and what.startswith(f"{NAME} says that it was bought as")):
+                if not (self.joined and what.startswith("it was bought as ")):
                     return f"{where}: {what}"
         return ""
 

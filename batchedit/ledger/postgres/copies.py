@@ -17,6 +17,7 @@ from psycopg.rows import TupleRow
 from ...core.errors import StoppedError
 from ..codec import STATE_COLUMNS
 from ..facts import NO, STORE_PLAY, YES
+from ..rescue import ID_NOT_TAKEN_IN
 from ..sqlite_file import SqliteFile
 from ..state_totals import recount
 from .bought_from import BoughtFrom
@@ -53,6 +54,10 @@ _RUN_EVENT = """
     INSERT INTO run_events (at, name, data)
     SELECT ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM run_events WHERE at = ? AND name = ? AND data = ?)
 """
+_ORPHANS = f"""
+    SELECT extract(epoch FROM written_at)::float8, job, stood, data FROM {SCHEMA}.orphan WHERE run = %s ORDER BY written_at
+"""
+"""Ids that came when their job was somewhere else already. There are hardly any, so all are read each time."""
 
 
 def take_news(copy: SqliteFile, ask: Ask, run: int) -> None:
@@ -65,7 +70,7 @@ def take_news(copy: SqliteFile, ask: Ask, run: int) -> None:
     _write_news(copy, ask(_NEWS, run, since))
     ((cap, top, service),) = ask(f"SELECT max_cost, top_price, service FROM {SCHEMA}.run WHERE id = %s", run)
     play = YES if BoughtFrom.load(service).own_sandbox else NO
-    news = ask(_RUN_NEWS, run, since)
+    news = [*ask(_RUN_NEWS, run, since), *(_as_event(*orphan) for orphan in ask(_ORPHANS, run))]
     with copy.transaction() as db:
         db.executemany(_RUN_EVENT, [(*told, *told) for told in news])  # ?1 is deprecated in Python 3.12.1
         facts = (("max_cost", "" if cap is None else str(cap)), ("top_price", str(top)), ("store_tx", str(horizon)))
@@ -73,6 +78,13 @@ def take_news(copy: SqliteFile, ask: Ask, run: int) -> None:
             copy.put_in(db, name, value)
     follow_marks(copy, ask, run)
     follow_flags(copy, ask, run)
+
+
+def _as_event(at: float, job: int, stood: str, data: str) -> tuple[float, str, str]:
+    """An orphan as the run's event of an id that is in no sum, where ``audit`` finds it."""
+    accepted = orjson.loads(data)
+    told = {"job": job, "accepted_at": accepted["at"], "handle": accepted["handle"], "stands": f"has it as {stood}"}
+    return at, ID_NOT_TAKEN_IN, orjson.dumps(told).decode()
 
 
 def _write_news(copy: SqliteFile, rows: Sequence[TupleRow]) -> None:

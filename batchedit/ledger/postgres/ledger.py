@@ -197,6 +197,19 @@ class PostgresLedger:
         """See ``book.Records``."""
         return next(iter(self._read("id = %s", job)), None)
 
+    def job_of_request(self, request_id: str) -> int | None:
+        """See ``book.Records``."""
+        query = f"SELECT job FROM {SCHEMA}.accepted WHERE run = %s AND request_id = %s"
+        rows = self.ask(query, self.run, request_id)
+        return int(rows[0][0]) if rows else None
+
+    def keep_orphan(self, record: Record, event: Accepted) -> None:
+        """Write down an id that came when ``record`` was somewhere else already. Always raises: what became of it.
+
+        It is sent as what it is, a change of an older version of the job, which the store keeps as an orphan.
+        """
+        self.save_now(record._replace(serial=record.serial - 1, handle=event.handle), event)
+
     def has_file(self, path: str, but_job: int) -> bool:
         """See ``book.Records``."""
         query = f"SELECT 1 FROM {SCHEMA}.job WHERE run = %s AND strpos(files, %s) > 0 AND id != %s LIMIT 1"
