@@ -12,7 +12,7 @@ it, and nobody may buy in it who does not find their own sandbox at that address
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..core.errors import BatcheditError, ServiceUnavailableError, UsageError
@@ -26,7 +26,8 @@ from ..ledger.register import CHECKPOINT, is_run
 from ..runcomfy.urls import origin
 from ..settings.model import SANDBOX, Settings
 
-_ENDED = "the sandbox that this run is bought from has ended; nothing was sent"
+_ENDED = "the sandbox that you started does not listen at {} any more"
+_BEGAN = "what listens at {} now is a sandbox that you started, and it was another service before"
 _MAY_HAVE_BOUGHT = frozenset({Accepted.__name__, Lost.__name__})
 
 
@@ -34,6 +35,23 @@ def at_own_sandbox(settings: Settings, environ: Mapping[str, str]) -> bool:
     """Does the base URL lead to a sandbox of this person's that listens now?"""
     place = None if settings.sandbox else _place_here(settings.base_url)
     return place is not None and is_listening(place[1], environ, place[0])
+
+
+def watch_place(settings: Settings, environ: Mapping[str, str]) -> Callable[[], str]:
+    """What says, whenever it is asked, why the service of ``settings`` is another one than now; "" while it is the same.
+
+    What takes the port of a sandbox may cost money, and the person said yes to play money; and the other way round.
+    """
+    if settings.sandbox or _place_here(settings.base_url) is None:
+        return str
+    own = at_own_sandbox(settings, environ)
+
+    def why_another() -> str:
+        if at_own_sandbox(settings, environ) == own:
+            return ""
+        return (_ENDED if own else _BEGAN).format(settings.base_url)
+
+    return why_another
 
 
 def bought_from(settings: Settings, environ: Mapping[str, str]) -> BoughtFrom:
@@ -83,19 +101,26 @@ def plan_is_at_own_sandbox(folder: Path, settings: Settings, environ: Mapping[st
 def note_play(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) -> None:
     """The run buys nothing now, for all its pictures were bought before: its sums are play money as a purchase's."""
     if not settings.sandbox and would_be_play(checkpoint, settings, environ):
-        note_purchase(checkpoint, settings, environ)
+        note_purchase(checkpoint, settings, environ, str)
 
 
-def note_purchase(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) -> None:
+def note_purchase(
+    checkpoint: Book, settings: Settings, environ: Mapping[str, str], why_another: Callable[[], str]
+) -> None:
     """The run buys from here on, or takes in what was bought elsewhere.
 
-    ServiceUnavailableError (69) where a store's run is bought from a sandbox of this person's, and that has ended meanwhile.
+    ServiceUnavailableError (69) where the service is another one than when the command began, as ``why_another`` says, or
+    than the one that a store's run is bought from.
     """
     if settings.sandbox:
         return
+    why = why_another()
     if checkpoint.get("store"):
-        if is_play(checkpoint) and not at_own_sandbox(settings, environ):
-            raise ServiceUnavailableError(_ENDED, hint="start it, then type the same command again")
+        own = at_own_sandbox(settings, environ)
+        why = why or ("" if is_play(checkpoint) == own else (_BEGAN if own else _ENDED).format(settings.base_url))
+    if why:
+        raise ServiceUnavailableError(f"{why}; nothing was sent", hint="the same command asks anew")
+    if checkpoint.get("store"):
         return
     told = YES if would_be_play(checkpoint, settings, environ) else NO
     if checkpoint.get(PLAY) != told:

@@ -201,7 +201,7 @@ class _Stages:
         run, begun = self.run, array("q")
         try:
             _must_stand(run.checkpoint, quote)
-            note_purchase(run.checkpoint, run.settings, run.host.environ)
+            note_purchase(run.checkpoint, run.settings, run.host.environ, run.service.why_another)
             pool.governor.switch.money = label_play(is_play(run.checkpoint))
             set_cap(run)
             run.checkpoint.put(ASKED_PRICE, str(quote.price))

@@ -39,6 +39,7 @@ from ..scheduling.shared_rate import SharedRate
 from ..settings.model import Settings
 from .clock import SteadyClock
 from .file_store import blob_reader, objects_at
+from .play import watch_place
 from .proxy import find_proxy
 from .trust import check_trusted
 
@@ -55,6 +56,8 @@ class Service:
     token: str
     warning: str = ""
     proxy: str | None = None
+    why_another: Callable[[], str] = str
+    """Why what listens there now is another service than when the command began; "" while it is the same."""
 
 
 @contextmanager
@@ -85,7 +88,7 @@ def service(
             if not only_asks:
                 raise
             token = Token("", "nobody")
-        yield Service(base_url, token.value, token.warning, proxy)
+        yield Service(base_url, token.value, token.warning, proxy, watch_place(settings, environ))
         return
     from ..sandbox import RunningSandbox, SandboxConfig  # noqa: PLC0415 - brings a whole web server with it
 
@@ -234,7 +237,13 @@ def _buying_client(
     pictures: LocalPictures,
     shared: _Shared,
 ) -> Client:
-    """The client that buys, as long as the ledger lets this process send."""
+    """The client that buys, as long as the ledger lets this process send, and the same service listens: that its money is
+    play money, or is none, was said to the person who said yes.
+    """
+
+    def why_not() -> str:
+        return found.why_another() if checkpoint.may_send() else "this worker's lease is over"
+
     return Client(
         found.base_url,
         found.token,
@@ -247,7 +256,7 @@ def _buying_client(
         verify=shared.trusted,
         resolve_pictures=pictures,
         in_answer=shared.in_answer,
-        may_send=checkpoint.may_send,
+        why_not=why_not,
     )
 
 

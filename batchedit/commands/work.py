@@ -99,10 +99,10 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
     from ..ledger.postgres.ledger import PostgresLedger  # noqa: PLC0415 - psycopg takes its time
 
     settings = _settings(found, given)
-    _check_service(found, bought_from(settings, host.environ))
     folder = RunFolder(Path(settings.out) if settings.out else Path("outputs") / found.name)
     folder.make()
     with service(settings, folder, host.environ, host.warn) as at:
+        _check_service(found, bought_from(settings, host.environ))
         _check_account(found, account_of(at.token))
         files = _check_files(found, settings)
         observer = ObserverGroup(host.observers())

@@ -67,7 +67,7 @@ class Client:
         transport: httpx.AsyncBaseTransport | None = None,
         resolve_pictures: Resolver | None = None,
         in_answer: InAnswer | None = None,
-        may_send: Callable[[], bool] = lambda: True,
+        why_not: Callable[[], str] = str,
     ) -> None:
         self._addresses = Addresses(check_base_url(base_url))
         self._token = token
@@ -91,7 +91,7 @@ class Client:
             proxy=proxy,
             verify=verify,
             transport=transport,
-            may_send=may_send,
+            why_not=why_not,
         )
 
     async def __aenter__(self) -> Self:

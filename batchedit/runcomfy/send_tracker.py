@@ -17,7 +17,7 @@ LAST_READ_SECONDS = 0.2
 
 
 class TooLateError(Exception):
-    """The POST may not leave any more: others have taken over its job."""
+    """The POST may not leave any more: others have taken over its job, or another service listens where it would go."""
 
 
 class SendTracker:
@@ -33,11 +33,12 @@ class SendTracker:
     ``raw`` are the first bytes that came in answer to the POST, ``late`` among them, as they came: of what is no HTTP the
     library hands nothing on, and all but the last read would be lost.
 
-    ``may_send`` is asked just before the first byte: making a connection may have taken longer than a lease.
+    ``why_not`` is asked just before the first byte, and says why it may not go out, or nothing: making a connection may have
+    taken longer than a lease.
     """
 
-    def __init__(self, may_send: Callable[[], bool] = lambda: True) -> None:
-        self._may_send = may_send
+    def __init__(self, why_not: Callable[[], str] = str) -> None:
+        self._why_not = why_not
         self.tunnel = Tunnel()
         self.left = False
         self.tunnels = False
@@ -56,8 +57,8 @@ class SendTracker:
             self.tunnels = True
             return
         if name.endswith(".send_request_headers.started"):
-            if not self._may_send():
-                raise TooLateError("this worker's lease is over")
+            if why := self._why_not():
+                raise TooLateError(why)
             self.left, self.tunnels = True, False
         elif name.endswith(".send_request_headers.failed") and _is_local(info.get("exception")):
             self.left = False  # h11 refused to write these headers at all

@@ -104,9 +104,9 @@ class Transport:
         proxy: str | None,
         verify: ssl.SSLContext | None,
         transport: httpx.AsyncBaseTransport | None,
-        may_send: Callable[[], bool],
+        why_not: Callable[[], str],
     ) -> None:
-        self._may_send = may_send
+        self._why_not = why_not
         self._token = token
         self._clock = clock
         self._rng = rng
@@ -156,7 +156,7 @@ class Transport:
 
     async def post(self, url: str, content: bytes) -> Reply | Silence:
         """One POST, once, on a connection of its own. Only cancellation is raised."""
-        tracker, came = SendTracker(self._may_send), _Came()
+        tracker, came = SendTracker(self._why_not), _Came()
         about = ((b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(content)))
         try:
             request = httpx.Request(

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -24,9 +25,9 @@ from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.ledger.own_sandbox import BY_NAME, HOST, is_listening, listening
-from batchedit.sandbox import SandboxConfig, serve
+from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.e2e.test_terminal import at_a_terminal
-from tests.support.cli import inside, manifest, rows, start
+from tests.support.cli import inside, manifest, rows, start, until
 
 LABEL = "play money"
 
@@ -136,6 +137,68 @@ def test_what_a_rehearsal_cost_is_no_price_known_of_the_model(tmp_path: Path) ->
     plan = inside("plan", "n.csv", "--base-url", url, "--no-check-images", cwd=tmp_path).stdout
     assert "price           unknown" in plan
     assert sums(plan) == []
+
+
+def test_a_yes_to_play_money_buys_nothing_of_the_service_that_listens_there_by_now(tmp_path: Path) -> None:
+    """The sandbox ended while the question stood, and something else took its port: dollars were spent on that yes."""
+    manifest(tmp_path / "m.csv", 3)
+    with ExitStack() as first, ExitStack() as second:
+        url = first.enter_context(own_sandbox(tmp_path))
+        others: list[RunningSandbox] = []
+
+        def swap() -> str:
+            first.close()
+            others.append(second.enter_context(serve(SandboxConfig(port=port_of(url)))))
+            return "y\n"
+
+        shown, code = at_a_terminal(
+            ["run", "m.csv", "--base-url", url], tmp_path, ("for about $0.12 (play money)?", swap)
+        )
+        assert code == 69, shown
+        assert "does not listen" in shown
+        assert "nothing was sent" in shown
+        assert others[0].ledger()["submits_seen"] == 0
+
+
+def test_a_yes_to_dollars_buys_no_picture_of_ones_own_sandbox(tmp_path: Path) -> None:
+    """The other way round: a drawing of the sandbox would stand among what was paid."""
+    manifest(tmp_path / "m.csv", 3)
+    with ExitStack() as first, ExitStack() as second:
+        other = first.enter_context(serve(SandboxConfig()))
+
+        def swap() -> str:
+            first.close()
+            second.enter_context(own_sandbox(tmp_path, "--port", other.port))
+            return "y\n"
+
+        shown, code = at_a_terminal(["run", "m.csv", "--base-url", other.url], tmp_path, ("for about $0.12?", swap))
+        assert code == 69, shown
+        ledger = httpx.get(f"{other.url}/_sandbox/ledger", trust_env=False).json()
+        assert ledger["submits_seen"] == 0
+
+
+def test_another_service_at_the_port_sells_nothing_in_the_middle_of_a_run_of_play_money(tmp_path: Path) -> None:
+    """Nineteen POSTs went to who took the port of a sandbox that was killed, and the run said play money of them all."""
+    manifest(tmp_path / "m.csv", 20)
+    with ExitStack() as first:
+        url = first.enter_context(own_sandbox(tmp_path))
+        run = start("run", "m.csv", "--base-url", url, "--yes", "-j", 1, "--rate", "2/s", "--log-json", cwd=tmp_path)
+        until(lambda: rows_done(tmp_path) >= 2)
+        first.close()
+        with serve(SandboxConfig(port=port_of(url))) as other:
+            assert run.stderr is not None
+            said = next(line for line in run.stderr if "breaker_open" in line)
+            assert "does not listen" in said
+            time.sleep(6)  # a probe of the breaker and more
+            assert other.ledger()["submits_seen"] == 0
+        with own_sandbox(tmp_path, "--port", port_of(url)):
+            run.communicate(timeout=120)
+    assert rows_done(tmp_path) >= 17, "it goes on by itself"
+
+
+def rows_done(cwd: Path) -> int:
+    told = inside("status", "m", "--json", cwd=cwd, code=None).stdout
+    return int(json.loads(told).get("report", {}).get("jobs", {}).get("done", 0))
 
 
 def test_a_start_that_could_buy_nothing_leaves_the_label_to_the_next(tmp_path: Path) -> None:

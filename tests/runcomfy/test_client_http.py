@@ -378,7 +378,15 @@ async def test_a_post_whose_lease_is_over_does_not_leave():
             raise AssertionError("it was sent")
 
     alive = True
-    async with client("https://model-api.runcomfy.net", transport=Slow(), may_send=lambda: alive) as api:
+
+    def why_not() -> str:
+        return "" if alive else "this worker's lease is over"
+
+    async with client(
+        "https://model-api.runcomfy.net",
+        transport=Slow(),
+        why_not=why_not,
+    ) as api:
         event = await api.submit(record())
     assert isinstance(event, Declined)
     assert "lease is over" in event.problem.message

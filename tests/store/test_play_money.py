@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,11 +54,16 @@ def test_a_worker_elsewhere_buys_nothing_in_a_run_of_play_money(team: Callable[.
 def test_a_run_that_may_cost_money_takes_no_picture_of_ones_own_sandbox(team: Callable[..., Team]) -> None:
     it = team(4, latency="1")
     first = it.start("run", "m.csv", "--yes", "-j", 1)
-    until(lambda: it.sql("SELECT 1 FROM batchedit.job WHERE leave > 0"))
+    until(lambda: it.states()["done"] >= 1)
     with listening(it.sandbox.port, [HOST], os.environ):
         refused = it.run("work", "--until-idle", code=64)
         assert "is a sandbox that you started" in refused.stderr
-        assert first.wait() == 0
+        until(lambda: it.states()["waiting"] + it.states()["submitting"] == 0)
+        bought = it.sandbox.ledger()["accepted"]
+        time.sleep(3)
+        assert it.sandbox.ledger()["accepted"] == bought < 4, "nor does who works at it already"
+    assert first.wait() == 0, "that sandbox has ended"
+    with listening(it.sandbox.port, [HOST], os.environ):
         refused = it.run("run", "m.csv", "--yes", code=64)
         assert "--out outputs/m-2" in refused.stderr
         planned = it.run("plan", "m.csv")
