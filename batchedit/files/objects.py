@@ -40,10 +40,13 @@ RETRY_SECONDS = 10
 """obstore's own, for a connection that breaks; who waits for a store that is away does so outside."""
 BLOBS = "blobs"
 _CLOUDS = {"s3": "S3", "gs": "Google Cloud Storage", "az": "Azure"}
+_RIGHTS_FIRST = frozenset({"gs", "az"})
+"""Clouds that may refuse for its rights who puts what is there, and not say that it is there."""
 _HINTS = {
     "s3": "the keys are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the machine's role",
     "gs": "the account is read from GOOGLE_APPLICATION_CREDENTIALS, or made by: gcloud auth application-default login",
-    "az": "the account is read from AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or the machine's identity",
+    "az": "the account is read from AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, "
+    "or the machine's identity",
     "": "see to the folder's permissions",
 }
 
@@ -97,16 +100,17 @@ class Objects:
         with self._errors():
             import obstore  # noqa: PLC0415 - takes its time
 
-            name = self._probe_of_google() if self._scheme == "gs" else PROBE
+            name = self._probe_by_rights() if self._scheme in _RIGHTS_FIRST else PROBE
             if name:
                 obstore.put(self._store(), name, _PROBED, mode="overwrite", use_multipart=False)
             obstore.get(self._store(), name or PROBE).bytes()
 
-    def _probe_of_google(self) -> str:
+    def _probe_by_rights(self) -> str:
         """Put the small object, unless it is there; returns the name under which another is to be put, "" for none.
 
-        At Google overwriting takes the right to delete, which who buys need not have, and once a second is the most that an
-        object may be written. Where one that is there is refused, a new name shows whether this person may write.
+        At Google overwriting takes the right to delete, and at Azure the right to write where that to create is enough else:
+        who buys need have neither. Google lets an object be written once a second at the most. Where one that is there is
+        refused, a new name shows whether this person may write.
         """
         import obstore  # noqa: PLC0415 - takes its time
         from obstore.exceptions import AlreadyExistsError, PermissionDeniedError  # noqa: PLC0415
@@ -133,8 +137,8 @@ class Objects:
                 obstore.put(self._store(), key, content, mode="create", attributes=about, use_multipart=False)
             except AlreadyExistsError:
                 return self.digest(key) == sha256
-            except PermissionDeniedError:  # Google may ask for the right to overwrite what is there before it says so
-                found = self.digest(key) if self._scheme == "gs" else ""
+            except PermissionDeniedError:  # these ask for the right to overwrite what is there before they say so
+                found = self.digest(key) if self._scheme in _RIGHTS_FIRST else ""
                 if not found:
                     raise
                 return found == sha256
@@ -242,17 +246,36 @@ class Objects:
         if self._scheme == "gs":
             return GCSStore(parts.netloc, **common)
         if self._scheme == "az":
-            return AzureStore(parts.netloc, **common)
+            return AzureStore(parts.netloc, **self._microsoft(), **common)
         return S3Store(parts.netloc, checksum_algorithm="sha256", **self._amazon(), **common)
 
-    def _endpoint(self) -> str:
-        names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+    def _first(self, *names: str) -> str:
         return next((self._environ[name] for name in names if self._environ.get(name)), "")
+
+    def _endpoint(self) -> str:
+        if self._scheme == "az":
+            return self._first("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT") or self._connection().get("BlobEndpoint", "")
+        return self._first("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT") if self._scheme == "s3" else ""
 
     def _plain_http(self) -> bool:
         """Only where this person's environment says so: a store in the house, or a test's."""
-        azure = self._environ.get("AZURE_STORAGE_USE_EMULATOR", "").lower() in {"1", "true"}
-        return (self._scheme == "s3" and self._endpoint().startswith("http://")) or (self._scheme == "az" and azure)
+        emulator = self._first("AZURE_STORAGE_USE_EMULATOR").lower() in {"1", "true"}
+        return self._endpoint().startswith("http://") or (self._scheme == "az" and emulator)
+
+    def _connection(self) -> dict[str, str]:
+        """The parts of Azure's connection string."""
+        told = self._environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
+        return dict(part.partition("=")[::2] for part in told.split(";") if part.strip())
+
+    def _microsoft(self) -> dict[str, Any]:
+        """What obstore does not find by itself: the names that Azure's own tool takes."""
+        string = self._connection()
+        account = self._first("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT") or string.get("AccountName", "")
+        told = {"account_name": account, "endpoint": self._endpoint()}
+        if not self._first(*_AZURE_KEYS):
+            told["account_key"] = self._first("AZURE_STORAGE_KEY") or string.get("AccountKey", "")
+            told["sas_key"] = "" if told["account_key"] else string.get("SharedAccessSignature", "")
+        return {name: text for name, text in told.items() if text}
 
     def _amazon(self) -> dict[str, Any]:
         """What obstore does not find by itself: the endpoint's usual names, and profiles, which are Amazon's own tool's."""
@@ -284,7 +307,7 @@ class Objects:
         try:
             yield
         except (BaseError, OSError, ValueError) as error:
-            if missing and isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
+            if missing and isinstance(error, FileNotFoundError) and not _NO_BUCKET(str(error)):
                 raise FileNotFoundError(self.url) from None
             raise self._told(error) from None
         except Exception as error:
@@ -324,6 +347,7 @@ class Objects:
         )
 
 
+_NO_BUCKET = re.compile("NoSuchBucket|ContainerNotFound").search
 _STATUS = re.compile(r"status code: (\d{3})").search
 _NO_KEYS = re.compile(
     r"169\.254\.169\.254|metadata\.google\.internal|/computeMetadata/|no credentials", re.IGNORECASE
@@ -331,6 +355,13 @@ _NO_KEYS = re.compile(
 """Nothing was set, so the machine's own role was asked for, and it has none."""
 _FOR_A_TOKEN = re.compile(r"performing token request").search
 """What was refused is what a sign-in or a role is exchanged with: it has ended, or was taken back."""
+_AZURE_KEYS = (
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_ACCESS_KEY",
+    "AZURE_STORAGE_MASTER_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "AZURE_STORAGE_SAS_KEY",
+)
 _KEYS_ELSEWHERE = (
     "AWS_ACCESS_KEY_ID",
     "AWS_WEB_IDENTITY_TOKEN_FILE",

@@ -1,5 +1,5 @@
-"""Pictures in an object store: S3 by a real server, Google's by a stand-in at Google's own addresses, real commands, and the
-bucket looked at behind their back.
+"""Pictures in an object store: S3 by a real server, Google's by a stand-in at Google's own addresses, Azure's by one that
+answers as its emulator does; real commands, and the bucket looked at behind their back.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ import obstore
 import pytest
 from PIL import Image
 
+from batchedit.core.errors import OutputError
+from batchedit.files.objects import Objects
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support import google, seaweed
+from tests.support import azure, google, seaweed
 from tests.support.cli import batchedit, environment, inside, manifest, on, rows
 from tests.support.fork_server import Child, Nursery
 from tests.support.postgres import new_database
@@ -105,7 +107,43 @@ class GoogleStorage:
         self.server.put(key, content)
 
 
-Cloud = S3 | GoogleStorage
+class AzureStorage:
+    """A stand-in, or Microsoft's emulator: see ``tests.support.azure``."""
+
+    bucket = f"az://{azure.CONTAINER}"
+    hint = "AZURE_STORAGE_ACCOUNT_KEY"
+
+    def __init__(self, server: azure.Azure) -> None:
+        self.server = server
+
+    def environment(self, who: str = "owner") -> dict[str, str]:
+        env = self.server.environment("rl" if who == "reader" else "")
+        return env | ({"AZURE_STORAGE_ACCOUNT_KEY": f"aGFs{azure.KEY[4:]}"} if who == "another key" else {})
+
+    def away(self) -> dict[str, str]:
+        return self.environment() | {"AZURE_STORAGE_ENDPOINT": f"http://127.0.0.1:9/{azure.ACCOUNT}"}
+
+    @contextmanager
+    def troubled(self, server: RawServer) -> Iterator[dict[str, str]]:
+        """503 to everything."""
+        server.script = [server.http(503, b"<Error><Code>ServerBusy</Code></Error>")]
+        yield self.environment() | {"AZURE_STORAGE_ENDPOINT": f"{server.url}/{azure.ACCOUNT}"}
+
+    def secrets(self, env: dict[str, str]) -> list[str]:
+        sas = env.get("AZURE_STORAGE_SAS_TOKEN", "")
+        return [sas.partition("sig=")[2]] if sas else [env["AZURE_STORAGE_ACCOUNT_KEY"]]
+
+    def keys(self, prefix: str) -> dict[str, int]:
+        return self.server.keys(prefix)
+
+    def read(self, key: str) -> bytes:
+        return bytes(obstore.get(self.server.client(), key).bytes())
+
+    def put(self, key: str, content: bytes) -> None:
+        obstore.put(self.server.client(), key, content)
+
+
+Cloud = S3 | GoogleStorage | AzureStorage
 
 
 class Shop:
@@ -131,9 +169,15 @@ def gs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GoogleStorage]:
         yield GoogleStorage(server)
 
 
-@pytest.fixture(scope="module", params=["s3", "gs"])
+@pytest.fixture(scope="module")
+def az() -> Iterator[AzureStorage]:
+    with azure.azure() as server:
+        yield AzureStorage(server)
+
+
+@pytest.fixture(scope="module", params=["s3", "gs", "az"])
 def cloud(request: pytest.FixtureRequest) -> Cloud:
-    return request.getfixturevalue("gs") if request.param == "gs" else S3()
+    return S3() if request.param == "s3" else request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -353,6 +397,69 @@ def test_a_person_and_a_machine_have_googles_keys_as_its_own_tools_take_them(
         assert sandbox.ledger()["accepted"] == len(gs.keys(f"{place}/m/files")) == (0 if code else 1)
         assert "hush" not in done.stderr + done.stdout
     gs.server.grant = None
+
+
+@pytest.mark.parametrize("rights", ["rlc", "rlcw"])
+def test_who_may_only_create_at_azure_types_the_same_command_again(
+    tmp_path: Path, az: AzureStorage, rights: str
+) -> None:
+    """The second command was refused with 77: it wrote over the small object of the first, and the right to create is not
+    enough for that.
+    """
+    manifest(tmp_path / "m.csv", 2)
+    place, env = seaweed.new_place(), environment(**az.server.environment(rights))
+    with serve(SandboxConfig(**QUICK)) as sandbox:
+        told = ("run", "m.csv", *on(sandbox), "--files", f"{az.bucket}/{place}")
+        inside(*told, "--limit", "1", cwd=tmp_path, env=env)
+        other = next(iter(az.keys(f"{place}/m/files"))).replace("sku-1", "sku-2")
+        az.put(other, b"somebody else's")
+        inside(*told, cwd=tmp_path, env=env)
+        assert az.read(other) == b"somebody else's"
+        assert len(az.keys(f"{place}/m/files")) == 3
+        assert sandbox.ledger()["accepted"] == 2
+        refused = inside(*told, cwd=tmp_path, env=environment(**az.environment("reader")), code=77)
+        assert "may not be used with the rights that are set here" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"AZURE_STORAGE_ACCOUNT": azure.ACCOUNT, "AZURE_STORAGE_KEY": azure.KEY, "AZURE_STORAGE_ENDPOINT": "{url}"},
+        {
+            "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;AccountName={azure.ACCOUNT};"
+            f"AccountKey={azure.KEY};BlobEndpoint={{url}};"
+        },
+        {
+            "AZURE_STORAGE_CONNECTION_STRING": f"BlobEndpoint={{url}};AccountName={azure.ACCOUNT};"
+            f"SharedAccessSignature={azure.access_signature('rlc')}"
+        },
+        {"AZURE_STORAGE_USE_EMULATOR": "true", "AZURITE_BLOB_STORAGE_URL": "{host}"},
+    ],
+)
+def test_azures_keys_are_read_as_its_own_tools_take_them(
+    tmp_path: Path, az: AzureStorage, keys: dict[str, str]
+) -> None:
+    """A connection string, which the portal gives out, was not read: the keys were told to be missing."""
+    manifest(tmp_path / "m.csv", 1)
+    url, place = az.server.url, seaweed.new_place()
+    env = {name: text.format(url=url, host=url.rpartition("/")[0]) for name, text in keys.items()}
+    with serve(SandboxConfig(**QUICK)) as sandbox:
+        told = ("run", "m.csv", *on(sandbox), "--files", f"{az.bucket}/{place}")
+        inside(*told, cwd=tmp_path, env=environment(**env))
+    assert len(az.keys(f"{place}/m/files")) == 1
+
+
+def test_a_bucket_that_is_gone_is_not_told_as_a_picture_that_is(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At Azure an audit took each picture of a container that somebody had removed for lost."""
+    env = cloud.environment()
+    for name, text in env.items():
+        monkeypatch.setenv(name, text)
+    there = Objects(f"{cloud.bucket}/{seaweed.new_place()}", env)
+    assert there.read("files/mug.png") is None
+    gone = Objects(f"{cloud.bucket.partition('://')[0]}://nowhere-at-all/ads", env)
+    for ask in (lambda: gone.read("files/mug.png"), lambda: gone.digest("files/mug.png"), lambda: gone.sizes("blobs")):
+        with pytest.raises(OutputError, match="there is no"):
+            ask()
 
 
 def test_a_folder_that_machines_share_is_a_store_too(shop: Shop, tmp_path: Path) -> None:

@@ -6,10 +6,15 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
+from batchedit.cli.host import Terminal
+from batchedit.commands.quote import Quote
 from batchedit.ledger.own_sandbox import HOST, listening
-from tests.support.cli import rows, until
+from tests.support.cli import inside, rows, until
 from tests.support.store_team import Team
 
 LABEL = "(play money)"
@@ -49,6 +54,33 @@ def test_a_worker_elsewhere_buys_nothing_in_a_run_of_play_money(team: Callable[.
     gone = it.run("run", "m.csv", "--yes", code=64)
     assert f"batchedit sandbox --port {port}" in gone.stderr, "nor does who began it, once that has ended"
     assert it.sandbox.ledger()["accepted"] == 4
+
+
+@pytest.mark.parametrize("words", [("run", "m.csv"), ("retry", "m")])
+def test_a_sandbox_that_ends_while_the_question_stands_is_bought_from_no_more(
+    team: Callable[..., Team], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """What listens at that address by then may cost money, and every sum of the run says that it is play money."""
+    it = team(2)
+    with listening(it.sandbox.port, [HOST], os.environ):
+        it.sandbox.set_faults(["job:failed=first:1"])
+        it.run("run", "m.csv", "--yes", "--limit", "1", code=None)
+        accepted = it.sandbox.ledger()["accepted"]
+    ends = ExitStack()
+    ends.enter_context(listening(it.sandbox.port, [HOST], os.environ))
+    asked = Terminal.confirm
+
+    async def ends_and_says_yes(host: Terminal, quote: Quote) -> None:
+        await asked(host, quote)
+        ends.close()
+
+    monkeypatch.setattr(Terminal, "confirm", ends_and_says_yes)
+    told = ("--yes", "--store", it.url, "--base-url", it.sandbox.url)
+    refused = inside(*words, *told, cwd=it.folder, code=69)
+    assert "the sandbox that this run is bought from has ended; nothing was sent" in refused.stdout
+    assert "start it, then type the same command again" in refused.stdout
+    assert it.sandbox.ledger()["accepted"] == accepted == 1
+    assert it.sql("SELECT sum(leave) FROM batchedit.job") == [(0,)], "no other worker may buy it either"
 
 
 def test_a_run_that_may_cost_money_takes_no_picture_of_ones_own_sandbox(team: Callable[..., Team]) -> None:
