@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ..ledger.register import CHECKPOINT, is_run
 from ..ledger.values import Unreadable
 from ..run_folder import RunFolder, find_run, form_of_run
 from .doubts import note_crashes
+from .play import was_made_at_own_sandbox
 from .proof import Audit, prove
 from .reading import bring_here
 from .rescued import take_in_rescued
@@ -69,7 +71,7 @@ def import_run(run: Path, url: str) -> Imported:
                         raise CheckpointError(f"the store would not hold the run as it is: {difference}")
 
             if (number := imports.find_import(copy, url)) is None:
-                imports.give_up(copy, url)
+                imports.give_up(copy, url, own_sandbox=was_made_at_own_sandbox(copy, os.environ))
                 about: dict[str, object] = {"at": time(), "folder": str(folder.path.absolute())}
                 about |= {"host": socket.gethostname()}
                 imports.take_over(copy, url, folder.path.resolve().name, folder.snapshot(), about, check)

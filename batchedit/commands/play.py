@@ -20,10 +20,9 @@ from ..core.events import Accepted, Lost
 from ..ledger.book import Book
 from ..ledger.facts import NO, PLAY, STORE_PLAY, YES, HasFacts
 from ..ledger.opening import reading
-from ..ledger.own_sandbox import HOSTS, is_listening
+from ..ledger.own_sandbox import is_listening, place_here
 from ..ledger.postgres.bought_from import BoughtFrom
 from ..ledger.register import CHECKPOINT, is_run
-from ..runcomfy.urls import origin
 from ..settings.model import SANDBOX, Settings
 
 _ENDED = "the sandbox that you started does not listen at {} any more"
@@ -33,8 +32,14 @@ _MAY_HAVE_BOUGHT = frozenset({Accepted.__name__, Lost.__name__})
 
 def at_own_sandbox(settings: Settings, environ: Mapping[str, str]) -> bool:
     """Does the base URL lead to a sandbox of this person's that listens now?"""
-    place = None if settings.sandbox else _place_here(settings.base_url)
+    place = None if settings.sandbox else place_here(settings.base_url)
     return place is not None and is_listening(place[1], environ, place[0])
+
+
+def was_made_at_own_sandbox(checkpoint: Book, environ: Mapping[str, str]) -> bool:
+    """Is a run that has bought nothing yet to be bought from a sandbox of this person's, which listens now?"""
+    place = place_here(checkpoint.get("service") or "")
+    return place is not None and is_listening(place[1], environ, place[0]) and _may_be(checkpoint)
 
 
 def watch_place(settings: Settings, environ: Mapping[str, str]) -> Callable[[], str]:
@@ -42,7 +47,7 @@ def watch_place(settings: Settings, environ: Mapping[str, str]) -> Callable[[], 
 
     What takes the port of a sandbox may cost money, and the person said yes to play money; and the other way round.
     """
-    if settings.sandbox or _place_here(settings.base_url) is None:
+    if settings.sandbox or place_here(settings.base_url) is None:
         return str
     own = at_own_sandbox(settings, environ)
 
@@ -61,7 +66,7 @@ def bought_from(settings: Settings, environ: Mapping[str, str]) -> BoughtFrom:
 
 def refusal_of_store(found: HasFacts, run: str, settings: Settings, environ: Mapping[str, str]) -> UsageError | None:
     """Why nothing can be bought in the run of a store by this process, at this moment; None if it can."""
-    if not found.get("store"):
+    if settings.sandbox or not found.get("store"):
         return None
     return BoughtFrom(settings.service, own_sandbox=is_play(found)).refusal(run, bought_from(settings, environ))
 
@@ -71,7 +76,7 @@ def is_play(found: HasFacts) -> bool:
     service = found.get("service") or ""
     if service == SANDBOX:
         return True
-    return found.get(STORE_PLAY if found.get("store") else PLAY) == YES and _place_here(service) is not None
+    return found.get(STORE_PLAY if found.get("store") else PLAY) == YES and place_here(service) is not None
 
 
 def run_is_play(folder: Path) -> bool:
@@ -119,7 +124,8 @@ def note_purchase(
         own = at_own_sandbox(settings, environ)
         why = why or ("" if is_play(checkpoint) == own else (_BEGAN if own else _ENDED).format(settings.base_url))
     if why:
-        raise ServiceUnavailableError(f"{why}; nothing was sent", hint="the same command asks anew")
+        start = "" if at_own_sandbox(settings, environ) else "start it, then "
+        raise ServiceUnavailableError(f"{why}; nothing was sent", hint=f"{start}type the same command again")
     if checkpoint.get("store"):
         return
     told = YES if would_be_play(checkpoint, settings, environ) else NO
@@ -140,9 +146,3 @@ def _nothing_bought(checkpoint: Book) -> bool:
     if money.spent or money.held or money.in_flight or money.doubts or money.uncollected or money.guesses:
         return False
     return not any(event.name in _MAY_HAVE_BOUGHT for event in checkpoint.log())
-
-
-def _place_here(base_url: str) -> tuple[str, int] | None:
-    """The host and port of this machine that it leads to, as a sandbox may be known; None for any other address."""
-    place = origin(base_url.strip().rstrip("/"))
-    return place[1:] if place is not None and place[0] == "http" and place[1] in HOSTS else None

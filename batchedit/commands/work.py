@@ -63,27 +63,49 @@ async def work(
     left: Callable[[Worked], None] = say_nothing,
 ) -> list[Worked]:
     """Buy and collect at the runs of the store, or at the one called ``run``. Returns at ``until_idle`` when nothing is left
-    that anybody may do, else when ``host.stop`` is thrown or something ends it. ``left`` is called in a thread whenever
+    that this worker may do, else when ``host.stop`` is thrown or something ends it. ``left`` is called in a thread whenever
     nothing is left to do in a run, or something ended it.
+
+    A run that is bought elsewhere, or with another token, is left to others; it is an error (64, 77) where ``run`` names it,
+    or where there was nothing else.
     """
     need_psycopg()
     from ..ledger.postgres import store  # noqa: PLC0415 - psycopg takes its time
 
     done: dict[str, Worked] = {}
+    refused: dict[str, BatcheditError] = {}
     while True:
-        open_runs = await to_thread.run_sync(store.open_runs, url, run)
-        for found in open_runs:
-            done[found.name] = await _work_at(url, found, host, given)
+        worked = False
+        for found in await to_thread.run_sync(store.open_runs, url, run):
+            try:
+                done[found.name] = await _work_at(url, found, host, given)
+            except _NotOursError as no:
+                _leave_to_others(no, found.name, refused, host, named=run is not None)
+                continue
+            worked = True
             if host.stop.reason is None:
                 await to_thread.run_sync(left, done[found.name])
             if host.stop.reason or done[found.name].error:
                 return list(done.values())
-        if not open_runs and until_idle:
+        if refused and not done:
+            raise next(iter(refused.values()))
+        if not worked and until_idle:
             await to_thread.run_sync(store.check_halted, url, run)
             return list(done.values())
         if host.stop.reason:
             return list(done.values())
         await _wait(host)
+
+
+def _leave_to_others(
+    no: _NotOursError, name: str, refused: dict[str, BatcheditError], host: Host, *, named: bool
+) -> None:
+    """The run ``name``, unless it was asked for. It is told once, and looked at again: a sandbox may be started."""
+    if named:
+        raise no.refusal from None
+    if name not in refused:
+        host.warn(f"{no.refusal}; this worker leaves it to others")
+    refused[name] = no.refusal
 
 
 async def _wait(host: Host) -> None:
@@ -102,8 +124,8 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
     folder = RunFolder(Path(settings.out) if settings.out else Path("outputs") / found.name)
     folder.make()
     with service(settings, folder, host.environ, host.warn) as at:
-        _check_service(found, bought_from(settings, host.environ))
-        _check_account(found, account_of(at.token))
+        if no := _refusal(found, bought_from(settings, host.environ), account_of(at.token)):
+            raise _NotOursError(no)
         files = _check_files(found, settings)
         observer = ObserverGroup(host.observers())
         model = find_model(settings) or await model_from_catalogue(settings, at, observer)
@@ -145,23 +167,28 @@ def _settings(found: RunSeen, given: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def _check_service(found: RunSeen, here: BoughtFrom) -> None:
+class _NotOursError(Exception):
+    """A run that this worker may not buy in. Nothing was sent."""
+
+    def __init__(self, refusal: BatcheditError) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+
+def _refusal(found: RunSeen, here: BoughtFrom, account: str) -> BatcheditError | None:
+    """Why who buys from ``here`` with the token of ``account`` may not buy in the run; None if they may."""
     if found.service.address != here.address:
-        raise UsageError(
+        return UsageError(
             f"the run {found.name} is bought from {found.service.address}, not {here.address}",
             hint=f"give the service's address: --base-url {found.service.address}",
         )
-    if refused := found.service.refusal(found.name, here):
-        raise refused
-
-
-def _check_account(found: RunSeen, account: str) -> None:
     known = (found.facts.get(ACCOUNTS) or "").split()
     if known and account not in known:
-        raise TokenError(
+        return TokenError(
             f"the run {found.name} is bought with another token than the one that is set here; nothing was sent",
             hint="set the token that it is bought with",
         )
+    return found.service.refusal(found.name, here)
 
 
 def _check_files(found: RunSeen, settings: Settings) -> str:

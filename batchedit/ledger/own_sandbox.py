@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,8 +34,15 @@ HOST, HOST_6 = "127.0.0.1", "::1"
 BY_NAME = "localhost"
 HOSTS = (HOST, BY_NAME)
 """How it may be written."""
+_HERE = re.compile(rf"http://({'|'.join(map(re.escape, HOSTS))})(?::(\d{{1,5}}))?(?:/\S*)?", re.IGNORECASE).fullmatch
 _OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _HELD = frozenset({errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK})
+
+
+def place_here(base_url: str) -> tuple[str, int] | None:
+    """The host and port of this machine that an address leads to, as a sandbox may be known; None for any other address."""
+    found = _HERE(base_url.strip())
+    return (found[1].lower(), int(found[2] or 80)) if found else None
 
 
 @contextmanager

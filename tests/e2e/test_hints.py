@@ -142,7 +142,7 @@ TABLE = {
         "ledger/postgres/durability.py",
         "to_type('store', 'init', where, '--i-accept-loss')",
     ): "test_a_store_that_is_not_made_or_forgets",
-    ("commands/open_run.py", "to_type('audit', folder.path)"): "test_an_id_that_contradicts_the_checkpoint",
+    ("commands/rescued.py", "to_type('audit', folder.path)"): "test_an_id_that_contradicts_the_checkpoint",
     ("cli/detached.py", "to_type('status', near(launch.folder))"): "test_a_run_in_a_process_of_its_own",
     (
         "cli/review_commands.py",
@@ -164,7 +164,7 @@ TABLE = {
     ("results/report.py", "to_type('review', report.folder, *report.store)"): "test_what_a_message_says_to_type",
     (
         "ledger/postgres/bought_from.py",
-        "to_type('sandbox', '--port', self.address.rpartition(':')[2])",
+        "to_type('sandbox', '--port', port)",
     ): "test_a_shared_run_whose_sandbox_has_ended",
     ("cli/show.py", "to_type('gallery', near(run))"): "test_where_the_pictures_of_a_canary_are_looked_at",
     ("cli/list_commands.py", "to_type('run', done.name, '--store', done.where)"): "test_a_run_that_a_store_took_over",

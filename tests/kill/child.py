@@ -75,8 +75,8 @@ def _watch_imports(killer: Killer) -> None:
 
     give_up, take_over = imports.give_up, imports.take_over
 
-    def given_up(*arguments):
-        give_up(*arguments)
+    def given_up(*arguments, **named):
+        give_up(*arguments, **named)
         killer.reached("given_up")
 
     def taken_over(*arguments):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,8 +15,9 @@ import pytest
 from batchedit.cli.host import Terminal
 from batchedit.commands.quote import Quote
 from batchedit.ledger.own_sandbox import HOST, listening
+from batchedit.ledger.postgres.bought_from import BoughtFrom
 from tests.support.cli import inside, rows, until
-from tests.support.store_team import Team
+from tests.support.store_team import Team, state_of
 
 LABEL = "(play money)"
 
@@ -77,7 +79,7 @@ def test_a_sandbox_that_ends_while_the_question_stands_is_bought_from_no_more(
     monkeypatch.setattr(Terminal, "confirm", ends_and_says_yes)
     told = ("--yes", "--store", it.url, "--base-url", it.sandbox.url)
     refused = inside(*words, *told, cwd=it.folder, code=69)
-    assert "the sandbox that this run is bought from has ended; nothing was sent" in refused.stdout
+    assert "does not listen at" in refused.stdout
     assert "start it, then type the same command again" in refused.stdout
     assert it.sandbox.ledger()["accepted"] == accepted == 1
     assert it.sql("SELECT sum(leave) FROM batchedit.job") == [(0,)], "no other worker may buy it either"
@@ -124,3 +126,56 @@ def told(it: Team) -> set[bool]:
     listed = json.loads(it.look("runs", "--json").stdout)["runs"]
     status = json.loads(it.look("status", "m", "--json").stdout)
     return {*(run["play_money"] for run in listed), status["report"]["play_money"]}
+
+
+def test_a_worker_leaves_a_colleagues_rehearsal_alone_and_works_at_the_other_runs(
+    team: Callable[..., Team], tmp_path: Path
+) -> None:
+    """One run of play money ended every worker that was given no run, before it came to the next."""
+    it = team(2, latency="0.1")
+    colleague = tmp_path / "colleague"
+    colleague.mkdir()
+    shutil.copy(it.folder / "m.csv", colleague / "rehearsal.csv")
+    own = {"BATCHEDIT_STATE": str(state_of(colleague))}
+    with listening(it.sandbox.port, [HOST], os.environ | own):
+        it.start("run", "rehearsal.csv", "--yes", "--max-cost", "0.04", cwd=colleague).wait()
+    it.sql("UPDATE batchedit.job SET leave = 1 WHERE state = 'planned'")
+    it.start("run", "m.csv", "--yes", "--max-cost", "0.04").wait()
+    it.sql("UPDATE batchedit.run SET max_cost = NULL")
+    it.sql("UPDATE batchedit.job SET leave = 1 WHERE state = 'planned'")
+    worked = it.run("work", "--until-idle")
+    assert "leaves it to others" in worked.stderr
+    states = it.sql(
+        "SELECT run.name, state, count(*) FROM batchedit.job JOIN batchedit.run ON run.id = run GROUP BY 1, 2"
+    )
+    assert sorted(states) == [("m", "done", 2), ("rehearsal", "done", 1), ("rehearsal", "planned", 1)]
+    assert "none that you started listens" in it.run("work", "--run", "rehearsal", "--until-idle", code=64).stderr
+
+
+def test_a_run_that_has_bought_nothing_yet_is_taken_over_as_what_it_is(team: Callable[..., Team]) -> None:
+    """It was begun at one's own sandbox, and in the store it was one that may cost money: nobody could buy in it."""
+    it = team(2)
+    base = ("--base-url", it.sandbox.url)
+    with listening(it.sandbox.port, [HOST], os.environ):
+        it.nursery.run("run", "m.csv", "--out", "outputs/play", *base, cwd=it.folder, code=64)
+        it.look("runs", "--import", "outputs/play")
+        assert LABEL in it.run("run", "play", "--yes").stdout
+    assert it.states() == {"done": 2}
+
+
+def test_an_address_of_another_machine_is_no_sandbox_whatever_a_file_says() -> None:
+    """A fact of a folder that was edited by hand labelled a run at the vendor's, and locked it out for ever."""
+    vendor = BoughtFrom("https://model-api.runcomfy.net", own_sandbox=True)
+    assert BoughtFrom.load(vendor.dump()) == (vendor.address, False)
+    assert BoughtFrom.load(f"own sandbox at {vendor.address}") == (vendor.address, False)
+    here = BoughtFrom("http://localhost:8765", own_sandbox=True)
+    assert BoughtFrom.load(here.dump()) == here
+
+
+def test_a_rehearsal_in_a_store_is_planned_as_one(team: Callable[..., Team]) -> None:
+    """`plan` said that the run takes no purchase, and to start a sandbox at the port "sandbox"."""
+    it = team(2)
+    it.look("run", "m.csv", "--sandbox", "--max-cost", "0.04", "--yes", code=None)
+    planned = it.look("plan", "m.csv", "--sandbox")
+    assert "takes no purchase" not in planned.stderr
+    assert LABEL in planned.stdout

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ...core.errors import UsageError
 from ...core.typed import quoted, to_type
+from ..own_sandbox import place_here
 
 _OWN = "own sandbox at "
 
@@ -23,24 +24,27 @@ class BoughtFrom(NamedTuple):
     own_sandbox: bool
 
     def dump(self) -> str:
-        """As the row of the run has it."""
-        return f"{_OWN if self.own_sandbox else ''}{self.address}"
+        """As the row of the run has it. Only an address of this machine can be a sandbox's, whatever a file says."""
+        return f"{_OWN if self.own_sandbox and place_here(self.address) else ''}{self.address}"
 
     @classmethod
     def load(cls, text: str) -> BoughtFrom:
         """The inverse of ``dump``."""
-        return cls(text.removeprefix(_OWN), own_sandbox=text.startswith(_OWN))
+        address = text.removeprefix(_OWN)
+        return cls(address, own_sandbox=text.startswith(_OWN) and place_here(address) is not None)
 
     def refusal(self, run: str, here: BoughtFrom) -> UsageError | None:
         """Why who finds ``here`` at the same address may not buy in ``run``, bought from this one; None if they may."""
         if self.own_sandbox == here.own_sandbox:
             return None
+        _, port = place_here(self.address) or ("", 0)
         if self.own_sandbox:
             return UsageError(
                 f"the run {run} is bought from a sandbox at {self.address}, and none that you started listens there",
-                hint=f"start it in another terminal: {to_type('sandbox', '--port', self.address.rpartition(':')[2])}",
+                hint=f"start it in another terminal, with its --state if it had one: {to_type('sandbox', '--port', port)}",
             )
         return UsageError(
             f"the run {run} is bought from {self.address}, and what listens there now is a sandbox that you started",
-            hint=f"for a run of its own the same command with: --out {quoted(f'outputs/{run}-2')}",
+            hint="end that sandbox if another service is meant; or, for a run of its own, give the sheet with: "
+            f"--out {quoted(f'outputs/{run}-2')}",
         )

@@ -69,12 +69,13 @@ def take_news(copy: SqliteFile, ask: Ask, run: int) -> None:
     ((horizon,),) = ask("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
     _write_news(copy, ask(_NEWS, run, since))
     ((cap, top, service),) = ask(f"SELECT max_cost, top_price, service FROM {SCHEMA}.run WHERE id = %s", run)
-    play = YES if BoughtFrom.load(service).own_sandbox else NO
+    bought_from = BoughtFrom.load(service)
+    play = YES if bought_from.own_sandbox else NO
     news = [*ask(_RUN_NEWS, run, since), *(_as_event(*orphan) for orphan in ask(_ORPHANS, run))]
     with copy.transaction() as db:
         db.executemany(_RUN_EVENT, [(*told, *told) for told in news])  # ?1 is deprecated in Python 3.12.1
         facts = (("max_cost", "" if cap is None else str(cap)), ("top_price", str(top)), ("store_tx", str(horizon)))
-        for name, value in (*facts, (STORE_PLAY, play)):
+        for name, value in (*facts, (STORE_PLAY, play), ("service", bought_from.address)):
             copy.put_in(db, name, value)
     follow_marks(copy, ask, run)
     follow_flags(copy, ask, run)

@@ -73,10 +73,12 @@ def find_import(copy: Book, url: str) -> int | None:
         return int(row[0]) if row else None
 
 
-def give_up(copy: Book, url: str) -> None:
-    """From here on the folder buys nothing, whatever happens."""
+def give_up(copy: Book, url: str, *, own_sandbox: bool) -> None:
+    """From here on the folder buys nothing, whatever happens. ``own_sandbox`` is where what has bought nothing yet is to be
+    bought from.
+    """
     assert isinstance(copy, SqliteFile)
-    known, play = copy.get(IMPORT_ID) or token_hex(16), copy.get(PLAY) or NO
+    known, play = copy.get(IMPORT_ID) or token_hex(16), copy.get(PLAY) or (YES if own_sandbox else NO)
     with copy.transaction() as db:
         copy.put_in(db, IMPORT_ID, known)
         copy.put_in(db, "store", blotted(url))
