@@ -37,7 +37,7 @@ from batchedit.ledger.postgres.ledger import PostgresLedger
 from batchedit.ledger.postgres.line import Line
 from batchedit.ledger.postgres.shared_opening import open_shared
 from batchedit.ledger.postgres.store import IDLE_SECONDS, changing, check_halted
-from batchedit.ledger.rescue import rescued
+from batchedit.ledger.rescue import kept_ids
 from tests.ledger.ledger_suite import FILES, HANDLE, OUTPUTS, PROBLEM
 from tests.support.factories import make_line
 from tests.support.postgres import MODEL, new_database, new_run
@@ -481,7 +481,7 @@ async def becomes_so(condition: Callable[[], object]) -> None:
 
 async def are_kept(it: Shop, *requests: str) -> None:
     """The ids, and no others, come to lie in the folder."""
-    await becomes_so(lambda: {event.handle.request_id for _, _, event in rescued(it.folder)} == set(requests))
+    await becomes_so(lambda: {event.handle.request_id for _, _, event in kept_ids(it.folder)} == set(requests))
 
 
 @pytest.mark.parametrize("statement", ["beat", "adopt", "halt"])
