@@ -19,7 +19,7 @@ from .ledger.lock import BUYING
 from .ledger.opening import holds_nothing, reading
 from .ledger.register import CHECKPOINT, Register, is_run
 from .ledger.rescue import NAME as ACCEPTED_FILE
-from .ledger.rescue import rescued
+from .ledger.rescue import TAKING, kept_ids
 from .ledger.review_file import NAME as REVIEW_FILE
 from .ledger.values import STAGED
 from .manifest.read import Form, FormKind, Manifest, open_manifest, reopen_manifest
@@ -149,7 +149,8 @@ class RunFolder:
         for folder in ("files", "thumbs"):
             check_inside(self.path / folder, self.path)
         ours = (ACCEPTED_FILE, f"{ACCEPTED_FILE}.taken-in", RESULTS_LOCK, BUYING, REVIEW_FILE, f"{REVIEW_FILE}-journal")
-        for path in (self.log, self.links, *(self.path / name for name in ours)):
+        taking = self.path.glob(f"{TAKING}*")
+        for path in (self.log, self.links, *(self.path / name for name in ours), *taking):
             check_own(path)
 
     def make(self) -> None:
@@ -274,7 +275,7 @@ def find_run(run: str, out: str | None = None, environ: Mapping[str, str] = os.e
 
 def bought_here(folder: RunFolder) -> int:
     """How many purchases the log and the side file tell of: for a folder whose checkpoint can't say."""
-    bought = len(list(rescued(folder.path)))
+    bought = len(list(kept_ids(folder.path)))
     if folder.log.exists():
         with folder.log.open("rb") as log:
             bought += sum(b'"event":"Accepted"' in line for line in log)

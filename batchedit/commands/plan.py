@@ -83,7 +83,8 @@ async def _planned(
         before = load_previous_run(here, settings, source)
     if model is None:
         model = await model_from_catalogue(settings, found, ObserverGroup(host.observers()))
-    with other_runs(register, folder.path, settings, account) as others:
+    play = settings.sandbox or own
+    with other_runs(register, folder.path, settings, account, host.environ, play=play) as others:
         tell_of_others(host, others, register)
         state_of = bought_anywhere(before, others)
         links = await look_at_links(manifest, source, settings, model, folder, state_of, host)

@@ -65,7 +65,8 @@ async def _begun(source: Path, settings: Settings, host: Host, name: str) -> Asy
         here = await held.enter_async_context(opened(folder, settings, host, "run"))
         note_gone(here.checkpoint, gone)
         account = account_of(here.service.token)
-        others = held.enter_context(other_runs(register, folder.path, settings, account))
+        play = would_be_play(here.checkpoint, settings, host.environ)
+        others = held.enter_context(other_runs(register, folder.path, settings, account, host.environ, play=play))
         if not here.is_mine:
             here.picture_roots = (*picture_roots(source, settings), *run_roots(folder))
         tell_of_others(host, others, register)

@@ -20,6 +20,7 @@ from ..ledger.lock import buying_lock
 from ..ledger.register import Entry, Register
 from ..planning.other_runs import OtherRuns, Saw, Tally, take_over
 from ..settings.model import Settings
+from .play import is_play, would_be_play
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Sharing:
     settings: Settings
     account: str
     saw: Saw
+    environ: Mapping[str, str]
 
     async def take_over(self) -> Tally:
         """Make DONE here what is DONE in other runs, and leave to them what they have under way. With ``--fresh`` neither.
@@ -46,7 +48,8 @@ class Sharing:
             return Tally()
         with self.register.alone():
             enter(self.register, self.checkpoint, self.folder)
-            with other_runs(self.register, self.folder, self.settings, self.account) as runs:
+            play = would_be_play(self.checkpoint, self.settings, self.environ)
+            with other_runs(self.register, self.folder, self.settings, self.account, self.environ, play=play) as runs:
                 return take_over(self.checkpoint, self.folder, runs, self.saw)
 
 
@@ -65,14 +68,26 @@ async def sharing(
         await to_thread.run_sync(lambda: mark.enter_context(register.buying(folder)))
         await to_thread.run_sync(lambda: mark.enter_context(buying_lock(folder)))
         enter(register, checkpoint, folder)
-        yield Sharing(register, checkpoint, folder, settings, account, saw)
+        yield Sharing(register, checkpoint, folder, settings, account, saw, environ)
 
 
-def other_runs(register: Register, folder: Path, settings: Settings, account: str) -> OtherRuns:
-    """The runs that the one in ``folder`` may take from. ``account`` "" if there is no token to tell."""
+def other_runs(
+    register: Register, folder: Path, settings: Settings, account: str, environ: Mapping[str, str], *, play: bool
+) -> OtherRuns:
+    """The runs that the one in ``folder`` may take from. ``account`` "" if there is no token to tell; ``play``: would it be
+    bought with play money now?
+    """
     if settings.fresh:
         return OtherRuns()
-    return OtherRuns.look_up(register, folder, settings.service, account, any_account=settings.another_account)
+
+    def same_money(other: Book) -> bool:
+        """One that has bought nothing yet, and begins at this moment, is bought as this one is."""
+        return would_be_play(other, settings, environ) if play else not is_play(other)
+
+    any_account = settings.another_account
+    return OtherRuns.look_up(
+        register, folder, settings.service, account, any_account=any_account, same_money=same_money
+    )
 
 
 def enter(register: Register, checkpoint: Book, folder: Path) -> None:

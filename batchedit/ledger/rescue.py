@@ -1,8 +1,9 @@
 """Where the id of a bought job goes when the checkpoint can't take it: a line in a side file, and stderr.
 
 The file is opened anew for each line, appended and synced. The next start takes its ids in and moves them to
-``accepted.jsonl.taken-in``. On a full disk there is room for it all the same: a run keeps a spare file aside, and throws
-it overboard.
+``accepted.jsonl.taken-in``. A worker of a store takes no lock of the folder, so others may write and take in meanwhile: a
+file is renamed before it is read, and who has written a line sees to it that it stands in the file of that name. On a full
+disk there is room for it all the same: a run keeps a spare file aside, and throws it overboard.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
 import orjson
 
@@ -22,10 +26,13 @@ from ..core.visible import one_line, visible_json
 from ..disk import append_to, create
 
 NAME = "accepted.jsonl"
+TAKING = f"{NAME}.taking-"
+"""How the names begin of side files that somebody takes in."""
 ID_NOT_TAKEN_IN = "IdNotTakenIn"
 """The event of a run whose side file names an id that contradicts the checkpoint."""
 SPARE = ".spare"
 SPARE_BYTES = 64 * 1024
+_numbers = count(1)
 
 
 @contextmanager
@@ -65,35 +72,74 @@ def rescue(folder: Path, job: int, key: bytes, event: Accepted) -> None:
 
 
 def _append(path: Path, line: bytes) -> None:
-    """One line, whole and synced. It begins with a line break, so that a line cut off before it spoils nothing."""
-    rest = b"\n" + line + b"\n"
-    with append_to(path) as file:
-        while rest:
-            rest = rest[file.write(rest) :]
-        os.fsync(file.fileno())
+    """One line, whole and synced. It begins with a line break, so that a line cut off before it spoils nothing.
+
+    Where the file was renamed meanwhile, who did so may have read it before: the line goes to the next one as well.
+    """
+    while True:
+        with append_to(path) as file:
+            rest = b"\n" + line + b"\n"
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.lstat()):
+                    return
 
 
 def rescued(folder: Path) -> Iterator[tuple[int, bytes, Accepted]]:
-    """``(job, key, event)`` for each id in the side file. A line that a full disk cut off is skipped: stderr had it."""
-    path = folder / NAME
-    if not path.exists():
-        return
-    for line in path.read_bytes().splitlines():
-        try:
-            entry = orjson.loads(line)
-            yield (
-                entry["job"],
-                bytes.fromhex(entry["key"]),
-                Accepted(entry["at"], Handle(**entry["handle"]), by="rescue"),
-            )
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            continue
+    """``kept_ids`` for whoever takes them in, and calls ``clear_rescued`` then.
+
+    The side file gets a name of this process first; what is added from then on waits in a new one. So does what another has
+    in hand, or left so in a crash: an id may be taken in twice.
+    """
+    for path in (folder / NAME, *folder.glob(f"{TAKING}*")):
+        with suppress(OSError):  # somebody else has it now, or the disk refuses: it is read under the name that it has
+            path.rename(folder / f"{_ours()}{next(_numbers)}")
+    yield from kept_ids(folder)
+
+
+def kept_ids(folder: Path) -> Iterator[tuple[int, bytes, Accepted]]:
+    """``(job, key, event)`` for each id that is beside the checkpoint; nothing is moved. A line that a full disk cut off
+    is skipped: stderr had it.
+    """
+    for content in _contents(folder):
+        for line in content.splitlines():
+            try:
+                entry = orjson.loads(line)
+                yield (
+                    entry["job"],
+                    bytes.fromhex(entry["key"]),
+                    Accepted(entry["at"], Handle(**entry["handle"]), by="rescue"),
+                )
+            except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+                continue
+
+
+def _contents(folder: Path) -> Iterator[bytes]:
+    """The side file's first: where it is renamed just now, it is among those that are listed behind it."""
+    for pattern in (NAME, f"{TAKING}*"):
+        for path in list(folder.glob(pattern)):
+            with suppress(FileNotFoundError):
+                yield path.read_bytes()
 
 
 def clear_rescued(folder: Path) -> None:
-    """After its ids are in the checkpoint: keep the lines, out of the way and behind those of earlier times."""
-    path = folder / NAME
-    if path.exists():
+    """After the ids that ``rescued`` gave are in the checkpoint: keep the lines, out of the way and behind those of earlier
+    times.
+    """
+    for path in folder.glob(f"{_ours()}*"):
         with suppress(OSError):  # a disk that is still full: taking them in again changes nothing
             _append(folder / f"{NAME}.taken-in", path.read_bytes().strip(b"\n"))
             path.unlink()
+
+
+def _ours() -> str:
+    """How the names of the files begin that this process takes in."""
+    return f"{TAKING}{_mark(os.getpid())}-"
+
+
+@cache
+def _mark(_process: int) -> str:
+    """Not its number: two machines may share a folder."""
+    return uuid4().hex

@@ -2,7 +2,8 @@
 
 A picture that is DONE in another run of the same service and account, with its file whole, is taken over: the file is linked
 (or copied), and the job is DONE here at no cost. What another run has under way, in doubt or uncollected, and what a process
-that may buy right now has in its sheet, is left to that run: told, and not bought here. All else is bought.
+that may buy right now has in its sheet, is left to that run: told, and not bought here. All else is bought. Nothing passes
+between a run of play money and one that is paid for.
 
 Who looks must be alone (``Register.alone``) from looking until what was found is written down, and be marked as a buyer
 (``Register.buying``) before: then of two runs that want one picture the second one sees the first, and leaves it to it.
@@ -158,26 +159,38 @@ class OtherRuns:
         return self._count > 0
 
     @classmethod
-    def look_up(cls, register: Register, here: Path, service: str, account: str, *, any_account: bool) -> OtherRuns:
+    def look_up(
+        cls,
+        register: Register,
+        here: Path,
+        service: str,
+        account: str,
+        *,
+        any_account: bool,
+        same_money: Callable[[Book], bool],
+    ) -> OtherRuns:
         """The runs of ``service`` but the one in ``here``. ``account`` "" takes every account for one's own, as does
-        ``any_account``.
+        ``any_account``. ``same_money``: is a run bought with money of the same kind, play or not? At one address there may be
+        a sandbox today and a service that costs money tomorrow.
         """
         runs = cls()
         try:
             for folder in register.folders(Path("outputs"), here.parent):
                 if folder != here.resolve():
-                    runs._open_one(folder, register, service, "" if any_account else account)
+                    runs._open_one(folder, register, service, "" if any_account else account, same_money)
             runs._read()
         except BaseException:
             runs._open.close()
             raise
         return runs
 
-    def _open_one(self, folder: Path, register: Register, service: str, account: str) -> None:
+    def _open_one(
+        self, folder: Path, register: Register, service: str, account: str, same_money: Callable[[Book], bool]
+    ) -> None:
         try:
             checkpoint = open_checkpoint(folder / CHECKPOINT, read_only=True)
             self._open.callback(checkpoint.close)
-            if checkpoint.get("service") != service:
+            if checkpoint.get("service") != service or not same_money(checkpoint):
                 return
             stranger = not is_account(checkpoint, account)
         except BatcheditError as error:

@@ -25,6 +25,7 @@ from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.ledger.own_sandbox import BY_NAME, HOST, is_listening, listening
+from batchedit.ledger.register import Register
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.e2e.test_terminal import at_a_terminal
 from tests.support.cli import inside, manifest, rows, start, until
@@ -377,6 +378,51 @@ def test_a_run_of_reused_pictures_alone_is_labelled(tmp_path: Path) -> None:
     assert (unlabelled(said), told) == ([], {True})
     flags = {line["result_flags"] for line in rows(tmp_path / "outputs" / "other")}
     assert flags == {None}, "another run bought them, and may have paid"
+
+
+@pytest.mark.parametrize("ended", ["done", "under way"])
+def test_what_a_rehearsal_has_is_not_taken_for_bought(tmp_path: Path, ended: str) -> None:
+    """Another service listened where the sandbox had. Its run was given the sandbox's pictures as bought, without a label,
+    and what the rehearsal had under way was left to that.
+    """
+    manifest(tmp_path / "m.csv", 2)
+    with own_sandbox(tmp_path, *(("--fault", "job:stuck=1") if ended != "done" else ())) as url:
+        code = 0 if ended == "done" else 75
+        inside("run", "m.csv", "--base-url", url, "--yes", "--stuck-after", "1", cwd=tmp_path, code=code)
+    other = ("m.csv", "--base-url", url, "--out", "outputs/paid")
+    with serve(SandboxConfig(port=port_of(url), latency="0.1", plain_files=4_000)) as paid:
+        assert inside("plan", *other, "--json", cwd=tmp_path).stdout.count('"play_money": false') == 1
+        plan = inside("plan", *other, cwd=tmp_path).stdout
+        ran = inside("run", *other, "--yes", cwd=tmp_path)
+        for told in (plan, ran.stdout + ran.stderr):
+            assert "outputs/m" not in told, told
+        assert paid.ledger()["accepted"] == 2
+
+
+def test_what_was_paid_for_is_not_taken_into_a_rehearsal(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 2)
+    with serve(SandboxConfig(latency="0.1", plain_files=4_000)) as paid:
+        inside("run", "m.csv", "--base-url", paid.url, "--yes", cwd=tmp_path)
+    other = ("m.csv", "--base-url", paid.url, "--out", "outputs/rehearsal")
+    with own_sandbox(tmp_path, "--port", paid.port):
+        plan = inside("plan", *other, cwd=tmp_path).stdout
+        ran = inside("run", *other, "--yes", cwd=tmp_path)
+    for told in (plan, ran.stdout + ran.stderr):
+        assert "outputs/m " not in told, told
+        assert unlabelled(told) == []
+    said, told = said_of("rehearsal", tmp_path)
+    assert (len(sums(said)) > 0, told) == (True, {True, False}), "`runs` has both"
+
+
+def test_a_rehearsal_that_begins_now_is_left_its_pictures_by_the_next(tmp_path: Path) -> None:
+    """It has not noted yet what its money is."""
+    manifest(tmp_path / "m.csv", 2)
+    with own_sandbox(tmp_path) as url:
+        question = ("Buy 2 pictures for about $0.08 (play money)?", "n\n")
+        at_a_terminal(["run", "m.csv", "--base-url", url], tmp_path, question)
+        with Register.of(os.environ).buying(tmp_path / "outputs" / "m"):
+            plan = inside("plan", "m.csv", "--base-url", url, "--out", "outputs/other", cwd=tmp_path).stdout
+    assert "2 pictures are left to the run in outputs/m, which may be buying them now" in " ".join(plan.split())
 
 
 def test_what_models_cost_at_a_sandbox_of_ones_own_is_labelled(tmp_path: Path) -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
+from batchedit.core.errors import UsageError
 from batchedit.core.model import ResultLine
 from batchedit.ledger.book import Checkpoint
 from batchedit.ledger.postgres.bought_from import BoughtFrom
+from batchedit.ledger.postgres.intake import add_run
 from batchedit.ledger.postgres.ledger import PostgresLedger
+from batchedit.ledger.postgres.shared import SharedCheckpoint
 from batchedit.ledger.postgres.shared_opening import open_shared
 from tests.ledger.book_suite import BookSuite
 from tests.ledger.ledger_suite import LedgerSuite, Make
@@ -48,3 +54,28 @@ class TestSharedBook(BookSuite):
         )
         yield checkpoint
         checkpoint.close()
+
+
+@pytest.mark.parametrize("model", [MODEL, "another/model"])
+def test_who_begins_a_run_while_another_does_opens_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    """Both had looked and found none of that name; one of them got a duplicate key (74)."""
+    name = f"begun-{next(_numbers)}"
+
+    def begun_by(who: str, model: str) -> SharedCheckpoint:
+        (tmp_path / who / name).mkdir(parents=True)
+        path = tmp_path / who / name / "checkpoint.sqlite"
+        return open_shared(path, shared_store(), model=model, service=BoughtFrom("sandbox", own_sandbox=False))
+
+    def overtaken(*values: Any) -> int:
+        monkeypatch.undo()
+        begun_by("other", MODEL).close()
+        return add_run(*values)
+
+    monkeypatch.setattr("batchedit.ledger.postgres.shared_opening.add_run", overtaken)
+    with nullcontext() if model == MODEL else pytest.raises(UsageError, match=f"model {MODEL}, not {model}"):
+        begun_by("one", model).close()
+    with psycopg.connect(shared_store()) as connection:
+        found = connection.execute("SELECT count(*) FROM batchedit.run WHERE name = %s", (name,)).fetchall()
+    assert found == [(1,)]

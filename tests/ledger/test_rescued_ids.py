@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from batchedit.commands.rescued import take_in_rescued
 from batchedit.core.events import Accepted, Errored, Lost, Reserved, RetryAsked
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, Record, State
+from batchedit.disk import append_to
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint
-from batchedit.ledger.rescue import NAME, rescue
+from batchedit.ledger.rescue import NAME, clear_rescued, kept_ids, rescue, rescued
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.run_folder import RunFolder
@@ -116,3 +118,69 @@ def test_a_person_who_adopts_the_id_settles_the_contradiction(checkpoint: Sqlite
     take_in(checkpoint)
     play(checkpoint, 2, Reserved(1.0, 10), Lost(2.0, PROBLEM), Accepted(3.0, Handle("req-late")))
     assert findings(checkpoint) == ""
+
+
+# --- several workers in one folder: none of them holds a lock while it takes in ---
+
+
+def write(folder: Path, job: int) -> None:
+    rescue(folder, job, bytes(16), Accepted(9.0, Handle(f"req-{job}")))
+
+
+def jobs(found: Iterator[tuple[int, bytes, Accepted]]) -> list[int]:
+    return sorted(job for job, _, _ in found)
+
+
+def test_an_id_that_another_worker_writes_while_one_takes_in_is_not_lost(tmp_path: Path) -> None:
+    """It was moved away with those that had been read, and no job ever got it."""
+    write(tmp_path, 1)
+    assert jobs(rescued(tmp_path)) == [1]
+    write(tmp_path, 2)
+    clear_rescued(tmp_path)
+    assert jobs(kept_ids(tmp_path)) == [2]
+    assert jobs(rescued(tmp_path)) == [2]
+    clear_rescued(tmp_path)
+    assert jobs(kept_ids(tmp_path)) == []
+    assert (tmp_path / f"{NAME}.taken-in").read_text().count("req-") == 2
+
+
+def test_an_id_whose_file_is_renamed_before_its_line_is_written_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, 1)
+    opened = [append_to]
+
+    def overtaken(path: Path) -> FileIO:
+        file = append_to(path)
+        if opened:
+            opened.clear()
+            assert jobs(rescued(tmp_path)) == [1]
+        return file
+
+    with monkeypatch.context() as patch:
+        patch.setattr("batchedit.ledger.rescue.append_to", overtaken)
+        write(tmp_path, 2)
+    clear_rescued(tmp_path)
+    assert jobs(kept_ids(tmp_path)) == [2]
+
+
+@pytest.mark.parametrize("first_crashes", [False, True])
+def test_ids_that_one_worker_has_in_hand_are_not_cleared_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first_crashes: bool
+) -> None:
+    """What the first left in a crash the second takes in as well."""
+    write(tmp_path, 1)
+    assert jobs(rescued(tmp_path)) == [1]
+    write(tmp_path, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.getpid", lambda: -1)
+        clear_rescued(tmp_path)
+        assert jobs(kept_ids(tmp_path)) == [1, 2], "it has read neither"
+        assert jobs(rescued(tmp_path)) == [1, 2]
+    if not first_crashes:
+        clear_rescued(tmp_path)
+        assert jobs(kept_ids(tmp_path)) == [1, 2], "the second one has them now"
+    with monkeypatch.context() as patch:
+        patch.setattr("os.getpid", lambda: -1)
+        clear_rescued(tmp_path)
+    assert jobs(kept_ids(tmp_path)) == []

@@ -12,7 +12,7 @@ import orjson
 from batchedit.commands.proof import prove as audit
 from batchedit.core.model import Record, State
 from batchedit.ledger.opening import open_checkpoint
-from batchedit.ledger.rescue import ID_NOT_TAKEN_IN, rescued
+from batchedit.ledger.rescue import ID_NOT_TAKEN_IN, TAKING, kept_ids
 from batchedit.run_folder import RunFolder, form_of_run
 
 
@@ -46,6 +46,7 @@ class Books:
 def read_books(folder: Path, before: Books | None) -> Books | None:
     """``before`` where nothing was written since; None where a kill left no checkpoint that can be read."""
     files = [folder / "checkpoint.sqlite", folder / "checkpoint.sqlite-wal", folder / "accepted.jsonl"]
+    files += sorted(folder.glob(f"{TAKING}*"))
     stamp = sha256(
         b"|".join(file.read_bytes() for file in files if file.exists())
     ).digest()  # a clock's tick is too coarse
@@ -63,7 +64,7 @@ def read_books(folder: Path, before: Books | None) -> Books | None:
         books.inside |= {
             told["handle"]["request_id"] for _, name, told in checkpoint.run_events() if name == ID_NOT_TAKEN_IN
         }
-        books.beside = {event.handle.request_id for _, _, event in rescued(folder)}
+        books.beside = {event.handle.request_id for _, _, event in kept_ids(folder)}
         books.known = books.inside | books.beside
         ((books.last,),) = checkpoint.rows("SELECT coalesce(max(seq), 0) FROM events")
         reserved: dict[int, int] = {}

@@ -5,6 +5,7 @@ Time is not waited for: a lease that is over is one that the database's row says
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -33,8 +34,10 @@ from batchedit.ledger.postgres.bought_from import BoughtFrom
 from batchedit.ledger.postgres.changes import encoded
 from batchedit.ledger.postgres.errors import HaltedError, LeaseOverError
 from batchedit.ledger.postgres.ledger import PostgresLedger
+from batchedit.ledger.postgres.line import Line
 from batchedit.ledger.postgres.shared_opening import open_shared
 from batchedit.ledger.postgres.store import IDLE_SECONDS, changing, check_halted
+from batchedit.ledger.rescue import kept_ids
 from tests.ledger.ledger_suite import FILES, HANDLE, OUTPUTS, PROBLEM
 from tests.support.factories import make_line
 from tests.support.postgres import MODEL, new_database, new_run
@@ -464,6 +467,114 @@ async def test_a_ledger_that_went_back_in_time_halts_all_workers(shop: Any) -> N
     for one_of_them in (noticed, heard, later):
         assert one_of_them.value.code == 74
         assert f"batchedit store lift {name}" in one_of_them.value.hint
+
+
+# --- ids of what was bought, while the store is away: this process may be killed before it is back ---
+
+
+async def becomes_so(condition: Callable[[], object]) -> None:
+    """Before ten seconds are over."""
+    with anyio.fail_after(10):
+        while not condition():  # noqa: ASYNC110 - the condition is another thread's
+            await anyio.sleep(0.02)
+
+
+async def are_kept(it: Shop, *requests: str) -> None:
+    """The ids, and no others, come to lie in the folder."""
+    await becomes_so(lambda: {event.handle.request_id for _, _, event in kept_ids(it.folder)} == set(requests))
+
+
+@pytest.mark.parametrize("statement", ["beat", "adopt", "halt"])
+async def test_an_id_behind_a_statement_that_the_store_does_not_answer_is_kept(shop: Any, statement: str) -> None:
+    """Only a beat and a save kept the ids that waited behind them. The store went down over ``adopt``, and a paid id was
+    nowhere for a minute.
+    """
+    it = shop(2)
+    proxy = Proxy(it.url)
+    worker = it.worker(proxy.url)
+    one, other = await worker.planned(0, 2)
+    one = await play(worker, one, Reserved(1.0, 10), Accepted(2.0, HANDLE))
+    other = await play(worker, other, Reserved(1.0, 10))
+
+    async def stand_behind() -> None:
+        if statement != "halt":
+            await worker.beat()
+            return
+        it.sql("UPDATE batchedit.job SET serial = 1, state = 'submitting' WHERE run = %s AND id = 1", it.run)
+        with pytest.raises(HaltedError):
+            await play(worker, one, Completed(3.0, OUTPUTS, 10))
+
+    proxy.lose(f"batchedit.{statement}", 10_000)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stand_behind)
+        await becomes_so(lambda: proxy.lost)
+        tasks.start_soon(play, worker, other, Accepted(4.0, Handle("req-9")))
+        try:
+            await are_kept(it, "req-9")
+        finally:
+            proxy.lose("", 0)
+    assert it.sql("SELECT request_id FROM batchedit.job WHERE run = %s AND id = %s", it.run, other.id) == [("req-9",)]
+    worker.close()
+    proxy.close()
+
+
+async def test_an_id_is_kept_though_the_other_connection_has_an_answer(shop: Any) -> None:
+    """The lease was renewed over it, so the store was taken for being back while the ids still waited."""
+    it = shop(3)
+    proxy = Proxy(it.url)
+    worker = it.worker(proxy.url)
+    one, other, third = await worker.planned(0, 3)
+    one, other = await play(worker, one, Reserved(1.0, 10)), await play(worker, other, Reserved(1.0, 10))
+    proxy.admits = False
+    proxy.lose("batchedit.save")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(play, worker, one, Accepted(2.0, HANDLE))
+        try:
+            await are_kept(it, "req-1")
+            it.silent(worker)
+            await play(worker, third, Reserved(3.0, 10))
+            tasks.start_soon(play, worker, other, Accepted(4.0, Handle("req-9")))
+            await are_kept(it, "req-1", "req-9")
+        finally:
+            proxy.admits = True
+    worker.close()
+    proxy.close()
+
+
+async def test_an_answer_that_is_heeded_late_does_not_hide_that_the_store_is_away(
+    shop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread had its answer, another one none; then the first noted that the store is there."""
+    it = shop(2)
+    proxy = Proxy(it.url)
+    worker = it.worker(proxy.url)
+    one, other = await worker.planned(0, 2)
+    one, other = await play(worker, one, Reserved(1.0, 10)), await play(worker, other, Reserved(1.0, 10))
+    answered, heeds, call = threading.Event(), threading.Event(), Line.call
+
+    def dawdle(line: Line, query: str, *values: Any, **options: Any) -> Any:
+        rows = call(line, query, *values, **options)
+        if ".save(" in query and not answered.is_set():
+            answered.set()
+            heeds.wait(10)
+        return rows
+
+    monkeypatch.setattr(Line, "call", dawdle)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(play, worker, one, Accepted(2.0, HANDLE))
+        await becomes_so(answered.is_set)
+        proxy.lose("batchedit.beat", 10_000)
+        tasks.start_soon(worker.beat)
+        try:
+            await are_kept(it, "req-1")  # it is in the store, and its caller not told yet
+            heeds.set()
+            await anyio.sleep(0.2)
+            tasks.start_soon(play, worker, other, Accepted(4.0, Handle("req-9")))
+            await are_kept(it, "req-1", "req-9")
+        finally:
+            proxy.lose("", 0)
+    worker.close()
+    proxy.close()
 
 
 async def test_text_that_no_database_holds_is_kept_all_the_same(shop: Any) -> None:

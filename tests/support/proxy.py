@@ -19,6 +19,8 @@ class Proxy:
         self.url = f"{before}host={self._folder}"
         self._server = f"{host}/.s.PGSQL.5432"
         self._words, self._left, self.lost = b"", 0, 0
+        self.admits = True
+        """False: who is connected stays so, and nobody else is let in."""
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self._folder / ".s.PGSQL.5432"))
         self._listener.listen(20)
@@ -34,6 +36,9 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if not self.admits:
+                client.close()
+                continue
             server = socket.socket(socket.AF_UNIX)
             try:
                 server.connect(self._server)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,9 @@ class PostgresLedger:
         self.top_price = 0
         self._where = blotted(url)
         self._folder = folder
-        self._records = Line(url, self._reconnected)
+        self._unsaved: dict[int, Change] = {}
+        """Purchases whose id is not in the store yet: they may stand behind a statement that waits for it to come back."""
+        self._records = Line(url, self._reconnected, self._keep_ids)
         self._reservations = Line(url)
         began = clocks()
         name = f"pid {os.getpid()} on {socket.gethostname()}"
@@ -76,9 +78,6 @@ class PostgresLedger:
         self.worker: int = worker
         self.lease = Lease(seconds, began)
         self._is_closed = False
-        self._is_away = False
-        self._unsaved: dict[int, Change] = {}
-        """Purchases whose id is not in the store yet: they may stand behind a statement that waits for it to come back."""
         self._saves = GroupCommit(self._save, self._as_ours)
         self._reserves = GroupCommit(self._reserve, self._as_ours)
 
@@ -103,14 +102,8 @@ class PostgresLedger:
     async def save(self, record: Record, event: Event) -> Record:
         """See ``ports.Ledger.save``. A cancelled caller still waits: what became of a commit must be known."""
         change = Change(record, event)
-        if isinstance(event, Accepted):
-            self._unsaved[id(change)] = change
-            if self._is_away:
-                self.rescue(record, event)
-        try:
+        with self._kept(change):
             await self._saves.save(change)
-        finally:
-            self._unsaved.pop(id(change), None)
         return change.record
 
     def rescue(self, record: Record, event: Accepted) -> None:
@@ -174,7 +167,8 @@ class PostgresLedger:
     def save_now(self, record: Record, event: Event, *, bought: bool = False) -> Record:
         """``save`` for a command that has no event loop. ``bought``: the cap has no say in it."""
         change = Change(record, event, bought)
-        (self._reserve if isinstance(event, Reserved) and not bought else self._save)([change])
+        with self._kept(change):
+            (self._reserve if isinstance(event, Reserved) and not bought else self._save)([change])
         if change.error is not None:
             raise change.error
         return change.record
@@ -231,9 +225,7 @@ class PostgresLedger:
 
     def _renewed(self, line: Line) -> bool:
         began = clocks()
-        away = self._keep_ids([]) if line is self._records else None
-        ((lives,),) = line.call(f"SELECT {SCHEMA}.beat(%s, false)", (self.worker,), away=away)
-        self._is_away = False
+        ((lives,),) = line.call(f"SELECT {SCHEMA}.beat(%s, false)", (self.worker,))
         if lives:
             self.lease.renew(began)
         else:
@@ -278,21 +270,29 @@ class PostgresLedger:
         self._settle(changes, told)
 
     def _save(self, changes: list[Change]) -> None:
-        values = (self.run, self.worker, _json(changes))
-        ((told,),) = self._records.call(_SAVE, values, away=self._keep_ids(changes))
-        self._is_away = False
+        ((told,),) = self._records.call(_SAVE, (self.run, self.worker, _json(changes)))
         self._settle(changes, told)
 
-    def _keep_ids(self, changes: list[Change]) -> Callable[[], None]:
-        """While the store is away the ids of what was bought are kept here: this process may end before it is back."""
+    @contextmanager
+    def _kept(self, change: Change) -> Iterator[None]:
+        """While the store is away the id of what was bought is kept here: this process may end before it is back. Whoever
+        finds it away keeps the ids of those that wait (``_keep_ids``), whoever comes later its own.
+        """
+        if not isinstance(change.event, Accepted):
+            yield
+            return
+        self._unsaved[id(change)] = change
+        if self._records.is_away:
+            self.rescue(change.record, change.event)
+        try:
+            yield
+        finally:
+            self._unsaved.pop(id(change), None)
 
-        def keep() -> None:
-            self._is_away = True
-            for change in ({id(change): change for change in changes} | self._unsaved.copy()).values():
-                if isinstance(change.event, Accepted):
-                    self.rescue(change.record, change.event)
-
-        return keep
+    def _keep_ids(self) -> None:
+        for change in self._unsaved.copy().values():
+            if isinstance(change.event, Accepted):
+                self.rescue(change.record, change.event)
 
     def _settle(self, changes: list[Change], told: dict[str, Any]) -> None:
         money = self._money(told["standing"])
@@ -301,7 +301,7 @@ class PostgresLedger:
             if isinstance(change.error, HaltedError):
                 why = str(change.error)
                 self._records.call(f"SELECT {SCHEMA}.halt(%s, %s)", (self.run, why))
-                ((name,),) = self.ask(f"SELECT name FROM {SCHEMA}.run WHERE id = %s", self.run)
+                ((name,),) = self._records.call(f"SELECT name FROM {SCHEMA}.run WHERE id = %s", (self.run,))
                 change.error.ends_with(name, self._where)
             if isinstance(change.error, LeaseOverError):
                 self.lease.is_lost = True

@@ -40,46 +40,51 @@ def connect(url: str) -> psycopg.Connection[TupleRow]:
 class Line:
     """``call`` from any thread; one statement at a time.
 
-    ``hello`` is called with each new connection but the first.
+    ``hello`` is called with each new connection but the first; ``away`` once for each statement that the store does not
+    answer at the first try, whichever it is: others wait behind it.
     """
 
-    def __init__(self, url: str, hello: Callable[[psycopg.Connection[TupleRow]], None] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        hello: Callable[[psycopg.Connection[TupleRow]], None] | None = None,
+        away: Callable[[], None] = lambda: None,
+    ) -> None:
         self._url = url
         self._hello = hello
+        self._away = away
+        self.is_away = False
+        """Has the store not answered the last try of this line? Set before ``away`` is called."""
         self._lock = threading.Lock()
         self._connection: psycopg.Connection[TupleRow] | None = None
         self._was_up = False
         self._undurable = ""
 
-    def call(
-        self,
-        query: str,
-        values: Sequence[Any] = (),
-        *,
-        away: Callable[[], None] | None = None,
-        patience: float = PATIENCE_SECONDS,
-    ) -> list[TupleRow]:
+    def call(self, query: str, values: Sequence[Any] = (), *, patience: float = PATIENCE_SECONDS) -> list[TupleRow]:
         """The rows of one statement, durable when this returns. It must bear being sent again.
 
-        ``away`` is called once if the store does not answer at the first try; ``patience`` are the seconds of trying.
-        Raises a BatcheditError.
+        ``patience`` are the seconds of trying. Raises a BatcheditError.
         """
         until = monotonic() + patience
         cause: psycopg.Error | None = None
+        is_first = True
         with self._lock:
             while True:
                 try:
-                    return self._once(query, values)
+                    rows = self._once(query, values)
+                    self.is_away = False
+                    return rows
                 except psycopg.Error as error:
                     self._drop(error)
                     if not passes(error):
                         raise mapped(error, self._url) from error
                     cause = error if crashes(error) else cause  # what follows says only that there is no server
+                    self.is_away = True
+                    if is_first:
+                        self._away()
+                        is_first = False
                     if monotonic() > until:
                         raise mapped(cause or error, self._url) from error
-                if away is not None:
-                    away()
-                    away = None
                 sleep(PAUSE_SECONDS)
 
     def _once(self, query: str, values: Sequence[Any]) -> list[TupleRow]:

@@ -62,9 +62,15 @@ def _check_whole(path: Path) -> None:
 
 
 def _find(connection: psycopg.Connection[TupleRow], name: str, model: str, service: BoughtFrom) -> int:
-    row = connection.execute(f"SELECT id, model, service FROM {SCHEMA}.run WHERE name = %s", (name,)).fetchone()
+    query = f"SELECT id, model, service FROM {SCHEMA}.run WHERE name = %s"
+    row = connection.execute(query, (name,)).fetchone()
     if row is None:
-        return add_run(connection, name, model, service.dump())
+        try:
+            return add_run(connection, name, model, service.dump())
+        except psycopg.errors.UniqueViolation:  # somebody else has begun it since
+            row = connection.execute(query, (name,)).fetchone()
+            if row is None:  # and it is gone again
+                raise
     kept = BoughtFrom.load(row[2])
     for what, found, wanted in (("model", row[1], model), ("service", kept.address, service.address)):
         if found != wanted:
