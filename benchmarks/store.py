@@ -4,11 +4,14 @@ Each job lives a life: Reserved, Accepted, Completed, Saved, each durable before
 workers share this machine, so both have half of it. ``STORE.md`` has what was printed.
 
     python benchmarks/store.py [--quick]
+    python benchmarks/store.py --workers [--quick]   two workers beside one: jobs of 1 s, a thousand at once
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +27,7 @@ sys.path[:0] = [str(HERE.parent)]
 import anyio
 import psycopg
 from commits import checkpoint_of
-from common import machine, quick
+from common import CLI, TOKEN, machine, manifest, quick, sandbox, scratch, surroundings
 
 from batchedit.core.events import Accepted, Completed, Event, Reserved, Saved
 from batchedit.core.lifecycle import advance
@@ -205,7 +208,67 @@ def taken_over(url: str) -> tuple[float, float]:
     return seconds, other.lease.seconds
 
 
+def bought(workers: int, count: int) -> tuple[float, float, float]:
+    """Jobs a second of so many processes at one run; CPU-ms a job of all of them, and of the whole machine. The first tenth
+    and the last of the pictures are left out: there not all are at work yet, or any more.
+    """
+    server = Server()
+    url = new_database(url=server.url)
+    words = ("-j", AT_ONCE * 10, "--poll-seconds", "0.5", "--store", url)
+    with scratch() as folder, sandbox("--latency", "1", "--plain-files", "8000") as service:
+        told = surroundings({**TOKEN, "BATCHEDIT_STATE": str(folder / "state")})
+        begun, spent = [], -busy()
+        for n in range(workers):
+            at = folder / f"machine-{n}"
+            at.mkdir()
+            what = ("work", "--until-idle") if n else ("run", manifest(at / "m.csv", count), "--yes", "--price", "0.04")
+            command = [*CLI, *map(str, (*what, *words, "--base-url", service.url))]
+            begun.append(
+                subprocess.Popen(command, cwd=at, env=told, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            )
+            with psycopg.connect(url, autocommit=True) as store:
+                while not store.execute("SELECT 1 FROM batchedit.job WHERE leave > 0 LIMIT 1").fetchone():
+                    time.sleep(0.05)  # until the first has said yes there is nothing to help with
+        used = [os.wait4(child.pid, 0)[2] for child in begun]
+        spent += busy()
+        ledger = service.ledger()
+        assert (ledger["accepted"], ledger["duplicates"]) == (count, 0), ledger
+    with psycopg.connect(url, autocommit=True) as store:
+        query = (
+            "SELECT extract(epoch FROM max(written_at) - min(written_at))::float8, count(*) FROM (SELECT written_at, "
+            "percent_rank() OVER (ORDER BY written_at) AS at FROM batchedit.event WHERE name = 'Saved') AS saved "
+            "WHERE at BETWEEN 0.1 AND 0.9"
+        )
+        seconds, jobs_saved = store.execute(query).fetchone() or (0.0, 0)
+    workers_cpu = sum(one.ru_utime + one.ru_stime for one in used)
+    return jobs_saved / seconds, 1000 * workers_cpu / count, 1000 * spent / count
+
+
+def busy() -> float:
+    """CPU seconds of this machine that anybody has used since its start."""
+    user, nice, system, *_ = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
+
+
+def beside_each_other() -> None:
+    """SCALE's 1.6: the second worker of two cores. The service and PostgreSQL take their part of the same two."""
+    count = 600 if quick() else 6_000
+    print("; ".join(machine()))
+    print(
+        "\n| workers | jobs a second | CPU-ms a job of the workers | of the whole machine |\n| --- | --- | --- | --- |"
+    )
+    rates = []
+    for workers in (1, 2):
+        rate, ours, all_of_it = bought(workers, count)
+        rates.append(rate)
+        print(f"| {workers} | {rate:.0f} | {ours:.1f} | {all_of_it:.1f} |", flush=True)
+    print(f"\ntwo do {rates[1] / rates[0]:.2f} x the jobs a second of one")
+
+
 def main() -> None:
+    if "--workers" in sys.argv:
+        beside_each_other()
+        return
     each = 200 if quick() else 2_000
     rows = 20_000 if quick() else 1_000_000
     server = Server()

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -90,8 +91,32 @@ def test_every_metric_of_the_dashboard_is_told() -> None:
     assert plain <= told, plain - told
 
 
-def test_the_ray_script_is_python() -> None:
-    compile((DEPLOY / "ray_workers.py").read_text(), "ray_workers.py", "exec")
+def test_the_ray_script_starts_a_worker_for_each_cpu_and_shows_no_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ray itself is too large for the tests. Whoever may list its tasks read the token in their runtime environment."""
+    begun: list[dict[str, str]] = []
+
+    class Remote:
+        def __init__(self, function: Callable[..., int]) -> None:
+            self.remote = function
+
+    def started(command: list[str], *, env: dict[str, str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert command[1:] == ["-m", "batchedit", "work", "--until-idle", "--run", "spring"]
+        begun.append(env)
+        return subprocess.CompletedProcess(command, 76)
+
+    ray = SimpleNamespace(
+        init=lambda: None, remote=lambda **_: Remote, get=list, cluster_resources=lambda: {"CPU": 3.0, "memory": 1.0}
+    )
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(subprocess, "run", started)
+    monkeypatch.setattr(sys, "argv", ["ray_workers.py", "spring"])
+    monkeypatch.setenv("RUNCOMFY_API_TOKEN", "hush-hush")
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(DEPLOY / "ray_workers.py"), run_name="__main__")
+    assert left.value.code == 76
+    assert [env["RUNCOMFY_API_TOKEN"] for env in begun] == ["hush-hush"] * 3
 
 
 @pytest.mark.timeout(500)
