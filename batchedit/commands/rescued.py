@@ -69,8 +69,8 @@ def take_in_for_worker(ledger: PostgresLedger, folder: Path, warn: Callable[[str
         if ledger.job_of_request(request_id) != job:
             stays.append(request_id)
             warn(
-                f"{folder / ACCEPTED_FILE} says that job {job} was bought as {request_id}, which fits nothing in the store; the "
-                "id stays in that folder. Look at it on the service's site"
+                f"{folder / ACCEPTED_FILE} says that job {job} was bought as {request_id}, which fits nothing in the "
+                "store; the id stays in that folder. Look at it on the service's site"
             )
 
     ledger.totals_now()  # which tells the price
