@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from .core.typed import quoted
+from .core.typed import made, quoted
 
 
 def to_install(extra: str, place: str = sys.prefix) -> str:
@@ -15,6 +15,10 @@ def to_install(extra: str, place: str = sys.prefix) -> str:
     another Python: a tool of pipx or of uv has an environment of its own, a venv need not be activated, and uv makes some
     without pip.
     """
+    return made(_command(extra, place))
+
+
+def _command(extra: str, place: str) -> str:
     wanted = quoted(f"batchedit[{extra}]")
     if (Path(place) / "pipx_metadata.json").exists():
         return f"pipx runpip batchedit install {wanted}"

@@ -16,7 +16,7 @@ from ..commands.store import is_first_to_tell, others_work
 from ..core.errors import BatcheditError
 from ..core.model import State
 from ..core.money import format_usd, label_play
-from ..core.typed import to_type
+from ..core.typed import quoted, to_type
 from ..core.visible import as_lines
 from ..results.report import Report, next_steps
 from ..review.notify import Pictures, no_pictures, summary
@@ -49,7 +49,7 @@ def canary_waits(quote: Quote) -> dict[str, Any]:
         f"{_name(folder)}: {canary.done:,} of the first {canary.jobs:,} {'is' if canary.jobs == 1 else 'are'} there, {spent}",
         f"The other {quote.count:,} wait for your yes{price}.",
         *(f"problem: {problem}" for problem in canary.problems[:3]),
-        f"→ look at them: {folder.absolute()}/files",
+        f"→ look at them: {quoted(folder.absolute() / 'files')}",
         "→ then answer at the terminal where it was started",
     ]
     return summary(_name(folder), None, as_lines(lines), "canary_waiting")

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import IO, Any
 
+from ..core.typed import command_at
 from ..core.visible import visible
 
 
@@ -104,14 +105,12 @@ def columns_of(stream: IO[str]) -> int:
 
 _PIECE = re.compile(
     r"""\(play\ money\)\S*
-    | (?<=:\ )(?:batchedit|pip|pipx|uv)\ [a-z]+\b.*$  # a command to type, whole
     | (?:--[a-z][a-z-]*\ )?(?:                         # an option, with its value
       [^\s'"]*(?<![^\s=(])'[^']*'\S*                  # quoted, such as a path with a blank in it
     | [^\s'"]*(?<![^\s=(])"[^"]*"\S*
     | \S+)""",
     re.VERBOSE,
 )
-_COMMAND = re.compile(r"(?:batchedit|pip|pipx|uv) ")
 _HINT = re.compile(r" *→ ")
 _LABEL = re.compile(r" *(?:→ |[^\s:]+(?: [^\s:]+){0,3}:? {2,})?")
 """What a line begins with and further lines of it stand behind: ``  money     ``, ``  → ``."""
@@ -121,7 +120,8 @@ def fold(text: str, columns: int) -> str:
     """``text`` with its lines broken between words where they are longer than ``columns``; 0: they stay.
 
     A path stays whole, and so does a command to type in a hint: the terminal breaks them, and what is copied from it is one
-    line of its own. Any other text is broken, also one that looks like a command: a sheet or the service may have said it.
+    line of its own. A command is what ``core.typed`` has made. Any other text is broken, also one that looks like a command,
+    wherever it stands: a sheet, its name or the service may have said it.
     What goes on of that stands behind ``| ``: none of it begins a line, so none of it looks like a question of ours.
     """
     if not columns or (text.isascii() and len(text) <= columns):
@@ -134,24 +134,25 @@ def _folded(line: str, columns: int) -> str:
     head = label.end() if label else 0
     spaces = len(line) - len(line.lstrip())
     indent = f"{' ' * (max(4, head if spaces < head <= columns // 2 else spaces + 2) - 2)}| "
-    lines, at, is_hint = [line[:head]], head, _HINT.match(line)
-    for piece in _PIECE.finditer(line, head):
-        blank, word = line[at : piece.start()], piece[0]
-        typed = is_hint and _COMMAND.match(word)
-        if _width(lines[-1] + blank + word) <= columns or not lines[-1].strip():
+    lines, at, is_hint, is_full = [line[:head]], head, _HINT.match(line), False
+    while piece := _PIECE.search(line, at):
+        typed = command_at(line, piece.start()) if is_hint else ""
+        blank, word = line[at : piece.start()], typed or piece[0]
+        at = piece.start() + len(word)
+        if not is_full and (_width(lines[-1] + blank + word) <= columns or not lines[-1].strip()):
             lines[-1] += blank + word
         elif typed:
             lines.append(f"{' ' * len(indent)}{word}")
         elif _width(word) > columns and " " in word:  # quoted prose
             for part in word.split(" "):
-                if _width(f"{lines[-1]}{blank}{part}") <= columns:
+                if not is_full and _width(f"{lines[-1]}{blank}{part}") <= columns:
                     lines[-1] += blank + part
                 else:
                     lines.append(indent + part)
-                blank = " "
+                blank, is_full = " ", False
         else:
             lines.append(indent + word)
-        at = piece.end()
+        is_full = bool(typed) and _width(lines[-1]) > columns  # the terminal breaks it: what follows would begin a line
     lines[-1] += line[at:]
     return "\n".join(lines)
 

@@ -8,13 +8,31 @@ zsh, ksh and POSIX 2024 read as the very same bytes, and which no terminal obeys
 from __future__ import annotations
 
 import shlex
+from collections import deque
 
 from .visible import one_line
+
+_BEHIND = frozenset(("", " ", ",", ";", ".", ")"))
+"""What may stand behind a command."""
+_made: deque[str] = deque(maxlen=1000)
+"""The commands that were made last. What looks like one and is not among them, a sheet or a service may have said."""
 
 
 def to_type(verb: str, *words: object) -> str:
     """``batchedit VERB WORDS``, each word quoted. A path that begins with a dash is written so that it is no option."""
-    return " ".join(["batchedit", verb, *map(quoted, words)])
+    return made(" ".join(["batchedit", verb, *map(quoted, words)]))
+
+
+def made(command: str) -> str:
+    """``command``, which this program prints for a person to type: ``command_at`` knows it from now on."""
+    _made.append(command)
+    return command
+
+
+def command_at(line: str, start: int) -> str:
+    """The command of ours that ``line`` has at ``start``, the longest of several; "" where there is none."""
+    found = [one for one in list(_made) if line.startswith(one, start) and line[start + len(one) :][:1] in _BEHIND]
+    return max(found, key=len, default="")
 
 
 def quoted(word: object) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import ManifestError, NotFoundError, UsageError
-from ..core.typed import to_type
+from ..core.typed import quoted, to_type
 from .csvfile import CsvManifest, readable
 from .jsonl import JsonlManifest
 from .nearest import listed, nearest
@@ -141,7 +141,7 @@ def _what_is_there(folder: Path, wanted: str) -> str:
     if not folder.is_dir():
         return f"There is no folder {folder} either."
     if near := nearest(wanted, [path.name for path in folder.iterdir()]):
-        return f"Did you mean {folder / near}?"
+        return f"Did you mean {quoted(folder / near)}?"
     if tables := _tables_in(folder):
-        return f"Tables in {folder.absolute()}: {listed(tables, 'and')}."
+        return f"Tables in {quoted(folder.absolute())}: {listed(map(quoted, tables), 'and')}."
     return f"There is no table in {folder.absolute()}. For one to begin with: {to_type('template', '--examples')}"

@@ -11,7 +11,7 @@ from ..core.errors import BatcheditError, ManifestError, UsageError
 from ..core.model import InvalidLine, ResultLine, State
 from ..core.money import format_usd, label_play
 from ..core.policy import GivenCap, cap_after
-from ..core.typed import to_type
+from ..core.typed import quoted, to_type
 from ..images.link_sample import NOT_SAMPLED, Sample
 from ..ledger.book import Book
 from ..ledger.facts import read_fact
@@ -104,8 +104,8 @@ class Plan:
         if self.forgotten and not self.is_rehearsal:
             return UsageError(
                 f"{forgotten_line(self)}, so a yes in advance does not hold for it; nothing was bought",
-                hint=f"put its newest copy back; or look at {self.folder / 'run.jsonl'}, leave --yes out and answer the "
-                "question",
+                hint=f"put its newest copy back; or look at {quoted(self.folder / 'run.jsonl')}, leave --yes out and answer "
+                "the question",
             )
         if self.gone and not self.is_rehearsal:
             return UsageError(

@@ -11,7 +11,7 @@ from ..core.model import Counts, Money, State
 from ..core.money import MICRO, to_json_usd, type_usd
 from ..core.policy import admits, cap_for
 from ..core.slowdown import Slowdown
-from ..core.typed import to_type
+from ..core.typed import quoted, to_type
 from ..core.unwritten import CODE, Unwritten
 from ..ledger.book import Book
 from ..ledger.facts import read_fact, whole
@@ -255,5 +255,6 @@ def next_steps(report: Report) -> Iterator[str]:
         own = next(
             (name for name in ("results.xlsx", "results.parquet") if (report.folder / name).is_file()), "results.csv"
         )
-        yield f"the pictures: {report.folder}/files, the enriched manifest: {report.folder}/{own}"
+        pictures, sheet = quoted(report.folder / "files"), quoted(report.folder / own)
+        yield f"the pictures: {pictures}, the enriched manifest: {sheet}"
         yield f"to look at them: {to_type('review', report.folder, *report.store)}"

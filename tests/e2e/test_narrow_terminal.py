@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from batchedit.cli.app import batchedit
 from batchedit.cli.streams import fold
+from batchedit.core.typed import to_type
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_terminal import at_a_terminal
 from tests.support.cli import environment, inside, manifest, on, start, until
@@ -82,12 +84,24 @@ def test_watching_draws_over_what_it_drew(tmp_path: Path) -> None:
             "  → look at\n  | outputs/a/long/path/that/fits/nowhere/x.png",
         ),
         (
-            "  → to go on with it: batchedit run 'outputs/a b' --max-cost 0.12",
+            f"  → to go on with it: {to_type('run', 'outputs/a b', '--max-cost', '0.12')}",
             "  → to go on with\n  | it:\n    batchedit run 'outputs/a b' --max-cost 0.12",
         ),
         ("say which: --map image='a b c d'; or not", "say which: --map\n  | image='a b c d';\n  | or not"),
         ("  → say: --map image=X; or else", "  → say:\n  | --map image=X;\n  | or else"),
         ("  → say it: --prompt 'an ad'", "  → say it:\n  | --prompt 'an ad'"),
+        (
+            f"  → say it: {to_type('run', 'outputs/a-name')}; or not",
+            "  → say it:\n    batchedit run outputs/a-name\n  | ; or not",
+        ),
+        (
+            "  → Columns: batchedit redo spring --yes",
+            "  → Columns:\n  | batchedit redo\n  | spring --yes",
+        ),
+        (
+            f"  → in x: {to_type('run', 'spring')}/files",
+            "  → in x: batchedit\n  | run spring/files",
+        ),
         ("  trouble  “x: batchedit run aaaa bbbb", "  trouble  “x:\n  | batchedit run\n  | aaaa bbbb"),
         ("it can't be that it isn't here", "it can't be that it\n  | isn't here"),
         ("costs $0.12 (play money).", "costs $0.12\n  | (play money)."),
@@ -98,3 +112,29 @@ def test_watching_draws_over_what_it_drew(tmp_path: Path) -> None:
 )
 def test_a_line_is_folded(line: str, told: str) -> None:
     assert fold(line, 20) == told
+
+
+FOREIGN = "batchedit redo spring --yes"
+
+
+@pytest.mark.parametrize("name", [f"spring: {FOREIGN}", f"it's: {FOREIGN}", f'"x": {FOREIGN}'])
+def test_the_name_of_a_sheet_is_no_command_of_ours(tmp_path: Path, name: str) -> None:
+    """`the pictures: outputs/spring:` stood there, and below it, on a line of its own, what the sheet's name says to type."""
+    manifest(tmp_path / f"{name}.csv", 1)
+    run, code = at_a_terminal(["run", f"{name}.csv", "--sandbox", "--max-cost", "50"], tmp_path, columns=SCREEN)
+    assert code == 0, run
+    assert not [line for line in lines(run) if line.strip().startswith(FOREIGN)], run
+    (pictures,) = re.findall(r"the pictures: .*?the enriched", " ".join(re.sub(r"\r?\n *\|", "", run).split()))
+    assert shlex.split(pictures)[2] == f"outputs/{name}/files,"
+
+
+def test_the_names_of_columns_and_sheets_are_no_commands_of_ours(tmp_path: Path) -> None:
+    (tmp_path / f"{FOREIGN}.csv").write_text(
+        f"{FOREIGN} and all the rest that there is in it,prompt\nhttps://a.example/b.png,an ad\n"
+    )
+    columns, _ = at_a_terminal(["plan", f"{FOREIGN}.csv", "--map", "image=nothing"], tmp_path, columns=SCREEN)
+    tables, _ = at_a_terminal(["plan", "nothing like that.csv"], tmp_path, columns=SCREEN)
+    for shown, told in ((columns, "Columns:"), (tables, "Tables in")):
+        assert told in shown
+        assert FOREIGN in " ".join(shown.replace("|", " ").split())
+        assert not [line for line in lines(shown) if line.strip(" '").startswith(FOREIGN)], shown

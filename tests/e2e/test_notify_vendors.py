@@ -57,7 +57,7 @@ def is_told(texts: list[str]) -> None:
     ]
     assert finished == [
         f"{name} is finished: 2 of 2 pictures, $0.08 spent",
-        f"→ the pictures: {RUN}/files, the enriched manifest: {RUN}/results.csv",
+        f"→ the pictures: '{RUN}/files', the enriched manifest: '{RUN}/results.csv'",
         f"→ to look at them: batchedit review {typed}",
     ]
 
