@@ -12,16 +12,19 @@ import difflib
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_origin, get_type_hints
 
+import orjson
+
 from .core.errors import UsageError
 from .core.model import Counts, State
 from .core.money import parse_usd, to_decimal_usd
 from .core.policy import NO_CAP
+from .settings.kept import may_be
 from .settings.model import Settings
 
 if TYPE_CHECKING:
@@ -352,20 +355,57 @@ def _settings(options: Mapping[str, Any], out: str | Path | None) -> Settings:
             f"there is no option {wrong!r}",
             hint=f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}",
         )
-    values = dict(options)
-    for name in _MONEY & values.keys():
-        if values[name] is not None and (name, values[name]) != ("max_cost", NO_CAP):
-            values[name] = parse_usd(str(values[name]))
-    if isinstance(root := values.get("image_root"), str | os.PathLike):
-        values["image_root"] = (root,)
-    if "image_root" in values:
-        values["image_root"] = tuple(map(os.fspath, values["image_root"] or ()))
-    for name, wanted in get_type_hints(Settings).items():
-        if name in values and get_origin(wanted) is tuple:
-            values[name] = tuple(values[name])
-    if values.get("concurrency") == "auto":
-        values["concurrency"] = 0
-    return replace(Settings(**values), out=None if out is None else str(out))
+    from .commands.wiring import purchase_limits  # noqa: PLC0415 - as above
+
+    types, facts = get_type_hints(Settings), {field.name: field.metadata for field in fields(Settings)}
+    values = {}
+    for name, given in options.items():
+        if given is None:
+            continue
+        try:
+            values[name] = _value(name, given, types[name])
+            is_one = may_be(orjson.loads(orjson.dumps(values[name])), types[name], facts[name])
+        except (ValueError, TypeError):
+            is_one = False
+        if not is_one:
+            one_of = facts[name].get("one_of", ())
+            near = difflib.get_close_matches(str(given), one_of, 1)
+            raise UsageError(
+                f"the option {name} can't be {given!r}",
+                hint=f"did you mean {near[0]!r}?"
+                if near
+                else f"it is {' or '.join(map(repr, one_of))}"
+                if one_of
+                else "",
+            )
+    settings = replace(Settings(**values), out=None if out is None else str(out))
+    purchase_limits(settings)
+    return settings
+
+
+def _value(name: str, given: Any, wanted: Any) -> Any:
+    """What a program gave for an option, as ``Settings`` has it. ValueError or TypeError for what can't be one."""
+    if name in _MONEY:
+        return given if (name, given) == ("max_cost", NO_CAP) else parse_usd(str(given))
+    if name == "concurrency" and given == "auto":
+        return 0
+    if get_origin(wanted) is tuple:
+        every = (given,) if isinstance(given, str | os.PathLike) else tuple(given)
+        return tuple(map(os.fspath, every)) if name == "image_root" else every
+    if get_origin(wanted) is dict:
+        return {key: _inner(name, inner) for key, inner in dict(given).items()}
+    return os.fspath(given) if name == "schema" else given
+
+
+def _inner(name: str, value: Any) -> Any:
+    if name == "over":
+        return (value,) if isinstance(value, str) else tuple(map(_inner_text, value))
+    return _inner_text(value)
+
+
+def _inner_text(value: Any) -> Any:
+    """A number is what a text of the command line would be."""
+    return str(value) if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else value
 
 
 def _names_as_text(columns: Iterable[object]) -> Iterator[str]:

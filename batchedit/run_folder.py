@@ -22,6 +22,7 @@ from .ledger.rescue import NAME as ACCEPTED_FILE
 from .ledger.rescue import TAKING, kept_ids
 from .ledger.review_file import NAME as REVIEW_FILE
 from .ledger.values import STAGED
+from .manifest.nearest import nearest
 from .manifest.read import Form, FormKind, Manifest, open_manifest, reopen_manifest
 from .settings.model import ManifestOptions, Settings
 
@@ -269,8 +270,13 @@ def find_run(run: str, out: str | None = None, environ: Mapping[str, str] = os.e
         f"there is no run for {run} (looked for {folder_for(given, out).checkpoint})",
         hint=f"start one with: {to_type('run', given)}"
         if given.is_file()
-        else f"give a run's folder, its name or its manifest; see yours with: {to_type('runs')}",
+        else f"{_meant(run, register)}give a run's folder, its name or its manifest; see yours with: {to_type('runs')}",
     )
+
+
+def _meant(run: str, register: Register) -> str:
+    near = nearest(run, [folder.name for folder in register.folders(Path("outputs"))])
+    return f"Did you mean {quoted(near)}? Else " if near else ""
 
 
 def bought_here(folder: RunFolder) -> int:

@@ -62,7 +62,7 @@ def _watch(folder: Any, *, play: bool) -> None:
     """Redraw on a terminal; one line a minute elsewhere."""
     from ..commands.live import live_in  # noqa: PLC0415 - `--help` needs none of it
     from .live_text import watched_lines  # noqa: PLC0415
-    from .streams import go_back  # noqa: PLC0415
+    from .streams import fold, go_back  # noqa: PLC0415
 
     drawn, said = 0, -QUIET_SECONDS
     terminal = sys.stdout.isatty()
@@ -70,10 +70,10 @@ def _watch(folder: Any, *, play: bool) -> None:
         lines = watched_lines(now, play=play)
         if terminal:
             width = shutil.get_terminal_size().columns
-            text = "\n".join(line[: width - 1] for line in lines)
+            text = fold("\n".join(lines), width - 1)
             go_back(drawn)
             click.echo(text)
-            drawn = len(lines)
+            drawn = sum(1 + (len(line) - 1) // width if line else 1 for line in text.split("\n"))
         elif monotonic() - said >= QUIET_SECONDS:
             said = monotonic()
             click.echo(one_line("; ".join(line.strip() for line in lines[:3])))

@@ -35,7 +35,7 @@ def read_kept(text: str, types: Mapping[str, Any], facts: Mapping[str, Mapping[s
         known["image_root"] = [root]
     known[_ORIGINS] = _texts(known.get(_ORIGINS))
     for name, value in known.items():
-        if not _may_be(value, types[name], facts[name]):
+        if not may_be(value, types[name], facts[name]):
             raise _damaged(f"{name.replace('_', '-')} is {_shown(value)}")
     return {name: _as_tuples(value, types[name]) for name, value in known.items()}
 
@@ -49,7 +49,8 @@ def _as_tuples(value: Any, wanted: Any) -> Any:
     return value
 
 
-def _may_be(value: Any, wanted: Any, facts: Mapping[str, Any]) -> bool:
+def may_be(value: Any, wanted: Any, facts: Mapping[str, Any]) -> bool:
+    """May a setting of the type ``wanted`` and with these ``facts`` have ``value``, as JSON holds it?"""
     if not _is(value, wanted) or value not in facts.get("one_of", (value,)):
         return False
     return not isinstance(value, int | float) or value > 0 or (value == 0 and not facts.get("above_zero"))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from tests.support.cli import batchedit, environment, manifest, on, rows
+from tests.support.cli import batchedit, environment, inside, manifest, on, rows
 
 QUICK = {"latency": "0.1", "plain_files": 8_000}
 
@@ -91,6 +91,11 @@ def test_bad_rows_are_named_at_once_and_nothing_is_sent(tmp_path: Path, sandbox:
         (["run", "m.csv", "--nonsense"], 64, "--nonsense"),
         (["run", "m.csv", "--model", "some/model", "--schema", "none.json", "--yes"], 66, "none.json"),
         (["status", "m.csv"], 66, "batchedit run m.csv"),
+        (
+            ["models", "show", "google/nanobanana-2/edit", "--base-url", "http://127.0.0.1:9"],
+            66,
+            "did you mean google/nano-b",
+        ),
         (["plan", "m.csv", "--config", "none.toml"], 64, "none.toml"),
     ],
 )
@@ -98,6 +103,12 @@ def test_what_a_person_can_get_wrong(tmp_path: Path, arguments: list[str], code:
     (tmp_path / "m.csv").write_text("sku,Title,image,prompt\nA,Mug,https://images.example.com/mug.png,an ad\n")
     told = batchedit(*arguments, cwd=tmp_path, code=code)
     assert words.lower() in (told.stderr + told.stdout).lower()
+
+
+def test_a_misspelled_run_is_met(tmp_path: Path) -> None:
+    manifest(tmp_path / "spring sale.csv", 1)
+    inside("run", "spring sale.csv", "--sandbox", cwd=tmp_path)
+    assert "Did you mean 'spring sale'?" in inside("status", "spring sal", cwd=tmp_path, code=66).stderr
 
 
 def test_without_a_terminal_it_needs_a_yes(tmp_path: Path, sandbox: RunningSandbox) -> None:

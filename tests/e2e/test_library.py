@@ -7,6 +7,7 @@ import json
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -90,6 +91,52 @@ def test_a_bad_option_is_told_with_the_nearest_name(tmp_path: Path) -> None:
     with pytest.raises(batchedit.UsageError, match="there is no option 'promt'") as raised:
         batchedit.run(tmp_path / "m.csv", promt="an ad")  # type: ignore[call-arg]
     assert raised.value.hint == "did you mean prompt?"
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ({"on_doubt": "hodl"}, "did you mean 'hold'?"),
+        ({"format": "word"}, "it is 'csv' or 'jsonl' or 'parquet' or 'xlsx'"),
+        ({"concurrency": "x"}, ""),
+        ({"max_cost": "abc"}, ""),
+        ({"price": object()}, ""),
+        ({"variants": "q"}, ""),
+        ({"variants": 0}, ""),
+        ({"sizes": 5}, ""),
+        ({"prompt": 7}, ""),
+        ({"map": "image=Photo"}, ""),
+        ({"over": {"season": 3}}, ""),
+        ({"stuck_after": float("nan")}, ""),
+        ({"stop_after_failures": "some"}, None),
+    ],
+)
+def test_a_value_that_no_option_can_have_was_kept_and_broke_the_run_for_good(
+    tmp_path: Path, options: dict[str, Any], hint: str | None
+) -> None:
+    """`concurrency="x"` came back as damaged settings, whatever was given the next time."""
+    (tmp_path / "m.csv").write_text("sku,image,prompt\nA,https://images.example.com/a.png,an ad\n")
+    told: dict[str, Any] = {"sandbox": True, "out": tmp_path / "run", "environ": environment()}
+    with pytest.raises(batchedit.UsageError) as raised:
+        batchedit.run(tmp_path / "m.csv", **told, **options)
+    assert hint is None or raised.value.hint == hint
+    assert not (tmp_path / "run").exists()
+    assert batchedit.run(tmp_path / "m.csv", **told).done == 1
+
+
+def test_a_number_or_a_single_text_is_taken_where_the_command_line_takes_a_text(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("sku,image\nA,https://images.example.com/a.png\n")
+    found = batchedit.plan(
+        tmp_path / "m.csv",
+        sizes="3:2",  # type: ignore[arg-type]  # a text is a sequence of letters to a type checker too
+        over={"season": ["winter", 2026]},  # type: ignore[list-item]
+        prompt="an ad for {season}",
+        price="0.04",
+        variants=None,  # type: ignore[arg-type]
+        environ=environment(),
+        sandbox=True,
+    )
+    assert (found.rows, found.to_buy) == (1, 2)
 
 
 @pytest.mark.parametrize("name", ["run", "plan"])
