@@ -75,7 +75,8 @@ def deliver(
     with opened_locally(run_name, given, "deliver") as run:
         marks = run.checkpoint.decisions
         standing = marks.all()
-        cards = run.checkpoint.cards()
+        with steps("reading the run") as told:
+            cards = run.checkpoint.cards(told)
         chosen = [(card, shot) for card in cards if (shot := _approved(card, standing)) is not None]
         looking = progress(cards, standing)
         if not chosen:

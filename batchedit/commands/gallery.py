@@ -12,7 +12,7 @@ from ..core.errors import OutputError
 from ..core.model import Record, State
 from ..core.money import format_usd, label_play
 from ..core.review import Card
-from ..core.steps import Steps, no_steps
+from ..core.steps import ProgressCallback, Steps, counted, no_steps
 from ..disk import is_inside
 from ..images.features import Album, ImageFeatures, Wanted
 from ..ledger.book import Decisions
@@ -43,10 +43,12 @@ class Gathered:
     flags: Mapping[int, str]
     about: Mapping[str, Any]
 
-    def html(self, marks: Decisions, *, served: bool) -> str:
+    def html(self, marks: Decisions, *, served: bool, steps: Steps = no_steps) -> str:
         """The page with the marks as they stand."""
         about = {**self.about, "mode": "review" if served else "static", "seq": marks.last_seq() if served else 0}
-        return render(payload(self.cards, self.table, self.looks, self.flags, marks.all(), about), served=served)
+        with steps("making the page") as told:
+            data = payload(self.cards, self.table, self.looks, self.flags, marks.all(), about, told)
+            return render(data, served=served)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def gallery(run_name: str, given: Given, steps: Steps = no_steps) -> GalleryMade
         found = gather(run, steps)
         path = run.folder.path / "gallery.html"
         try:
-            write_page(path, found.html(run.checkpoint.decisions, served=False))
+            write_page(path, found.html(run.checkpoint.decisions, served=False, steps=steps))
         except OSError as error:
             raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
         pictures = len({shot.id for shot in current_pictures(found.cards)})
@@ -77,22 +79,26 @@ def gallery(run_name: str, given: Given, steps: Steps = no_steps) -> GalleryMade
 
 def gather(run: LocalSession, steps: Steps = no_steps) -> Gathered:
     """Read the run, make what thumbnails are missing, check every picture."""
-    cards = run.checkpoint.cards()
+    with steps("reading the run") as told:
+        cards = run.checkpoint.cards(told)
     files = (file for card in cards for shot in card.shots for file in shot.files)
     bring(run.objects, run.folder.path, files, steps)
     manifest = run.manifest()
-    table, form = _table(manifest), manifest.form
+    form = manifest.form
+    with steps("reading the sheet") as told:
+        table = _table(manifest, told)
     try:
         with steps(THUMBNAILS) as told:
             looks = Album(run.folder.thumbs).look(wanted(cards, run.folder, run.picture_roots), told)
     except OSError as error:
         raise OutputError(f"thumbnails can't be written: {error.strerror or error}") from error
-    flags = check(_subjects(cards), looks)
+    with steps("checking pictures") as told:
+        seen = [shown_card(card, form) for card in counted(cards, told, 2 * len(cards))]
+        flags = check(_subjects(cards, lambda done, _: told(len(cards) + done, 2 * len(cards))), looks)
     if not _all_here(run, cards):
         flags = run.checkpoint.flags()
     elif run.writable and run.checkpoint.keep_flags(flags):
         write_all(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
-    seen = [shown_card(card, form) for card in cards]
     flags = {job: sheet_flags(form, text) for job, text in flags.items()}
     return Gathered(seen, table, looks, flags, _about(run, cards))
 
@@ -108,13 +114,13 @@ def shown_card(card: Card, form: Form) -> Card:
     return replace(card, row=sheet_row(form, card.row), id=row_id(form, card.row, card.id))
 
 
-def _table(manifest: Manifest) -> Table:
+def _table(manifest: Manifest, told: ProgressCallback) -> Table:
     columns = tuple(manifest.columns)
     rows = {
         sheet_row(manifest.form, row.number): tuple(text_of(row.cells.get(column)) for column in columns)
         if isinstance(row, Row)
         else (row.raw,)
-        for row in manifest.rows()
+        for row in counted(manifest.rows(), told, manifest.expected())
     }
     return Table(columns, rows, row_word(manifest.form))
 
@@ -132,9 +138,9 @@ def wanted(cards: Sequence[Card], folder: RunFolder, roots: Sequence[Path] | Non
                 yield Wanted(folder.path / file.path, file.sha256, root=folder.path)
 
 
-def _subjects(cards: Sequence[Card]) -> list[Subject]:
+def _subjects(cards: Sequence[Card], told: ProgressCallback) -> list[Subject]:
     found: dict[tuple[int, str], Subject] = {}
-    for card in cards:
+    for card in counted(cards, told, len(cards)):
         for shot in card.shots:
             sources = tuple(s["$sha256"] for s in sources_of(shot.job.inputs) if isinstance(s, dict))
             for file in shot.files:

@@ -19,6 +19,7 @@ from ..core.approval import Approval
 from ..core.events import Event
 from ..core.model import Counts, InvalidLine, JobKey, Money, Outcome, Record, ResultLine, State
 from ..core.review import Card, Conflict, Decision, Mark, MarkEvent
+from ..core.steps import ProgressCallback, no_progress
 from ..ports import Ledger, StateOf
 from .values import (
     CardPage,
@@ -177,8 +178,10 @@ class Lines(Protocol):
         """Every line of the results from that row on, in the manifest's order, streamed."""
         ...
 
-    def cards(self) -> list[Card]:
-        """Every line in the manifest's order. The job it asks for comes first, then other versions, the newest first."""
+    def cards(self, told: ProgressCallback = no_progress) -> list[Card]:
+        """Every line in the manifest's order. The job it asks for comes first, then other versions, the newest first.
+        ``told`` hears how far the reading is.
+        """
         ...
 
     def card_page(self, first: int, count: int, showing: Showing) -> CardPage:

@@ -12,6 +12,7 @@ import orjson
 
 from ..core.model import Outcome, Record
 from ..core.review import Card
+from ..core.steps import ProgressCallback, counted
 from .codec import files_text
 from .sqlite_file import SqliteFile
 from .values import CardPage, Showing
@@ -24,10 +25,10 @@ _THESE = "SELECT value FROM json_each(?)"
 _OF_THESE = f"slot IN (SELECT slot FROM jobs WHERE id IN ({_THESE})) ORDER BY version DESC, id DESC"
 
 
-def read_cards(checkpoint: SqliteFile) -> list[Card]:
+def read_cards(checkpoint: SqliteFile, told: ProgressCallback) -> list[Card]:
     """Every line in the manifest's order. The job it asks for comes first, then other versions, the newest first."""
     with checkpoint.snapshot():
-        return _read_cards(checkpoint)
+        return _read_cards(checkpoint, told)
 
 
 def read_card_page(checkpoint: SqliteFile, first: int, count: int, showing: Showing) -> CardPage:
@@ -54,10 +55,12 @@ def _ids(records: list[Record]) -> str:
     return orjson.dumps([record.id for record in records]).decode()
 
 
-def _read_cards(checkpoint: SqliteFile) -> list[Card]:
+def _read_cards(checkpoint: SqliteFile, told: ProgressCallback) -> list[Card]:
     slots: dict[int, int] = dict(checkpoint.rows("SELECT id, slot FROM jobs"))
     lines = checkpoint.rows("SELECT row, id, job, problems, over FROM lines ORDER BY n")
-    return _cards(checkpoint.records(_OF_A_LINE), slots, lines)
+    half = len(slots)
+    records = checkpoint.records(_OF_A_LINE, (), told, 2 * half)
+    return _cards(records, slots, counted(lines, lambda done, _: told(min(half, done) + half, 2 * half)))
 
 
 def _cards(records: list[Record], slots: Mapping[int, int], lines: Iterable[tuple[Any, ...]]) -> list[Card]:

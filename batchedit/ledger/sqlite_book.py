@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from ..core.model import JobKey, Record, ResultLine
 from ..core.review import Card
+from ..core.steps import ProgressCallback, no_progress
 from . import gallery_rows, repurchases, summary
 from .book import Decisions
 from .decisions import Marks
@@ -55,9 +56,9 @@ class SqliteBook(SqliteRecords):
 
     # --- the gallery ---
 
-    def cards(self) -> list[Card]:
+    def cards(self, told: ProgressCallback = no_progress) -> list[Card]:
         """See ``book.Lines``."""
-        return gallery_rows.read_cards(self)
+        return gallery_rows.read_cards(self, told)
 
     def card_page(self, first: int, count: int, showing: Showing) -> CardPage:
         """See ``book.Lines``."""

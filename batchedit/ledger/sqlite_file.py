@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from ..core.model import Record
+from ..core.steps import ProgressCallback, counted, no_progress
 from .codec import RECORD_COLUMNS, read_record
 from .errors import mapped
 from .file_guard import FileGuard
@@ -38,11 +39,13 @@ class SqliteFile:
         except sqlite3.Error as error:
             raise mapped(error, self.path) from error
 
-    def records(self, where: str, values: Sequence[Any] = ()) -> list[Record]:
-        """Records for a condition written by this room (never by a user)."""
+    def records(
+        self, where: str, values: Sequence[Any] = (), told: ProgressCallback = no_progress, total: int = 0
+    ) -> list[Record]:
+        """Records for a condition written by this room (never by a user). ``told`` hears how many of ``total`` were read."""
         with self._reading() as db:
             rows = db.execute(f"SELECT {RECORD_COLUMNS} FROM jobs WHERE {where}", tuple(values))
-            return [read_record(row, self.model) for row in rows]
+            return [read_record(row, self.model) for row in counted(rows, told, total)]
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
