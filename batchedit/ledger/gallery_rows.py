@@ -12,7 +12,7 @@ import orjson
 
 from ..core.model import Outcome, Record
 from ..core.review import Card
-from ..core.steps import ProgressCallback, counted
+from ..core.steps import ProgressCallback, counted, no_progress
 from .codec import files_text
 from .sqlite_file import SqliteFile
 from .values import CardPage, Showing
@@ -25,7 +25,7 @@ _THESE = "SELECT value FROM json_each(?)"
 _OF_THESE = f"slot IN (SELECT slot FROM jobs WHERE id IN ({_THESE})) ORDER BY version DESC, id DESC"
 
 
-def read_cards(checkpoint: SqliteFile, told: ProgressCallback) -> list[Card]:
+def read_cards(checkpoint: SqliteFile, told: ProgressCallback = no_progress) -> list[Card]:
     """Every line in the manifest's order. The job it asks for comes first, then other versions, the newest first."""
     with checkpoint.snapshot():
         return _read_cards(checkpoint, told)

