@@ -46,6 +46,7 @@ def take_in_rescued(checkpoint: Book, folder: RunFolder, warn: Callable[[str], N
     """
 
     def keep(job: int, record: Record | None, event: Accepted) -> None:
+        """As an event of the run."""
         _keep_contradiction(checkpoint, folder, job, record, event, warn)
 
     taken = _take_in(checkpoint, folder.path, keep)
@@ -60,6 +61,7 @@ def take_in_for_worker(ledger: PostgresLedger, folder: Path, warn: Callable[[str
     stays: list[str] = []
 
     def keep(job: int, record: Record | None, event: Accepted) -> None:
+        """As an orphan, or where it is."""
         request_id = event.handle.request_id
         if record is not None:
             try:
