@@ -64,7 +64,8 @@ async def work(
 ) -> list[Worked]:
     """Buy and collect at the runs of the store, or at the one called ``run``. Returns at ``until_idle`` when nothing is left
     that this worker may do, else when ``host.stop`` is thrown or something ends it. ``left`` is called in a thread whenever
-    nothing is left to do in a run, or something ended it.
+    nothing is left to do in a run, or something ended it. What was given up is not asked for again: a person says so, with
+    ``run`` or ``fetch``, and not the platform that starts this worker anew.
 
     A run that is bought elsewhere, or with another token, is left to others; it is an error (64, 77) where ``run`` names it,
     or where there was nothing else.
@@ -143,7 +144,7 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
                 show = host.watch(sum(counts.by_state.values()), play=found.service.own_sandbox)
                 error: BatcheditError | None = None
                 try:
-                    await collect_with_others(pool, stop=host.stop, refresh=show)
+                    await collect_with_others(pool, stop=host.stop, refresh=show, asks_again=False)
                 except BatcheditError as failed:
                     error = failed
                 error = host.stop.reason or error or pool.governor.switch.halted

@@ -33,11 +33,13 @@ async def run_pool(
     refresh: Callable[[Snapshot], None] | None = None,
     only: Sequence[Record] | None = None,
     beside: Callable[[Pool], Coroutine[Any, Any, None]] | None = None,
+    asks_again: bool = True,
 ) -> None:
     """The pool's part. Returns when every job rests, buying has stopped, or ``stop`` was thrown.
 
     ``pool.approval`` says what may be bought; ``only`` names it where it is little. ``refresh`` is None where nobody watches.
-    ``beside`` goes on as long as the pool does, and ends with it: whoever steers it from outside.
+    ``beside`` goes on as long as the pool does, and ends with it: whoever steers it from outside. ``asks_again``: after what was
+    given up before, too.
 
     ``stop`` ends polling and downloading at once; a POST on the wire is waited for and its answer written down.
     """
@@ -55,7 +57,8 @@ async def run_pool(
                 around.start_soon(_ask_prices_now_and_then, pool)
                 if beside is not None:
                     around.start_soon(beside, pool)
-                await resume(pool)
+                if asks_again:
+                    await resume(pool)
                 await run_all(pool, only)
                 await ask_prices(pool)
                 around.cancel_scope.cancel()
@@ -74,20 +77,25 @@ async def collect_with_others(
     refresh: Callable[[Snapshot], None] | None = None,
     only: Sequence[Record] | None = None,
     beside: Callable[[Pool], Coroutine[Any, Any, None]] | None = None,
+    asks_again: bool = True,
 ) -> None:
     """``run_pool``; and where others work on the same run, once more for what they leave, until nobody has anything
     under way.
+
+    What was given up is asked for again in the first pass alone, where a person's command began it. What is given up later,
+    here or by another worker, is left so: two workers would hand a stuck job to and fro without end.
     """
     ledger = pool.checkpoint
     if not ledger.shared:
-        await run_pool(pool, stop=stop, refresh=refresh, only=only, beside=beside)
+        await run_pool(pool, stop=stop, refresh=refresh, only=only, beside=beside, asks_again=asks_again)
         return
     try:
         async with anyio.create_task_group() as around:
             around.start_soon(_live, pool, stop)
             around.start_soon(_share_pace, pool)
             while True:
-                await run_pool(pool, stop=stop, refresh=refresh, beside=beside)
+                await run_pool(pool, stop=stop, refresh=refresh, beside=beside, asks_again=asks_again)
+                asks_again = False
                 if stop.reason or pool.governor.switch.halted or await ledger.rests():
                     break
                 await anyio.sleep(OTHERS_SECONDS)

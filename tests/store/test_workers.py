@@ -189,6 +189,25 @@ def test_a_worker_that_was_stopped_sends_nothing_for_a_job_that_was_bought_again
         assert it.sql("SELECT count(*) FROM batchedit.orphan") == [(1,)], "its id is kept all the same"
 
 
+def test_two_workers_handed_two_stuck_jobs_to_and_fro_without_end(team: Callable[..., Team]) -> None:
+    """Each took up in its next pass what the other had given up, and so neither ended."""
+    it = team(2, faults=("job:stuck=1",))
+    first = it.start("run", "m.csv", "--yes", "-j", 1, "--stuck-after", 4)
+    until(lambda: it.states()["waiting"] == 1)
+    helper = it.start("work", "--until-idle", "-j", 1)
+    until(
+        lambda: it.told()["Resumed"] or it.sql("SELECT 1 FROM batchedit.worker HAVING count(*) = 2 AND bool_and(gone)")
+    )
+    assert not it.told()["Resumed"]
+    assert [first.wait(), helper.wait()] == [75, 0], [first.stderr, helper.stderr]
+    assert it.states() == {"uncollected": 2}
+    it.run("run", "m.csv", "--yes", "--stuck-after", 1, code=75)
+    told = it.told()
+    assert (told["Accepted"], told["GivenUp"]) == (2, 4), "a person's command asks again, and buys nothing"
+    it.run("work", "--until-idle")
+    assert it.told() == told, "a worker that a platform starts again does not"
+
+
 def test_a_worker_that_is_told_to_end_leaves_the_rest_to_others(team: Callable[..., Team]) -> None:
     it = team(8, latency="1")
     first = it.start("run", "m.csv", "--yes", "-j", 4)

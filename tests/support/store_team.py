@@ -59,6 +59,10 @@ class Team:
     def states(self) -> Counter[str]:
         return Counter(state for (state,) in self.sql("SELECT state FROM batchedit.job"))
 
+    def told(self) -> Counter[str]:
+        """How many events of each name the log has."""
+        return Counter(dict(self.sql("SELECT name, count(*) FROM batchedit.event GROUP BY name")))
+
     def settled(self, doubts: int | None = 0) -> None:
         """Everything is known, nothing was bought twice, and the books add up."""
         done = self.run("run", "m.csv", "--yes", code=76 if doubts else 0)
