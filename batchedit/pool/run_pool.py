@@ -38,8 +38,8 @@ async def run_pool(
     """The pool's part. Returns when every job rests, buying has stopped, or ``stop`` was thrown.
 
     ``pool.approval`` says what may be bought; ``only`` names it where it is little. ``refresh`` is None where nobody watches.
-    ``beside`` goes on as long as the pool does, and ends with it: whoever steers it from outside. ``asks_again``: after what was
-    given up before, too.
+    ``beside`` goes on as long as the pool does, and ends with it: whoever steers it from outside. ``asks_again``: also after
+    what was given up before.
 
     ``stop`` ends polling and downloading at once; a POST on the wire is waited for and its answer written down.
     """
