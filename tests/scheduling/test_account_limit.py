@@ -95,8 +95,8 @@ def accept(at_once: AtOnce, most: int, at: float) -> None:
 
 
 def test_jobs_that_had_ended_before_anybody_knew_how_long_they_take_hid_the_limit() -> None:
-    """``-j auto``, an account of ten jobs: the first wave was refused with 16 counted as in flight, six of them over. The next
-    refusals, at ten, began anew at one each, were taken for a limit of speed, and 20 s went by at two thirds of the speed.
+    """``-j auto``, an account of ten jobs: the first wave was refused with 16 counted as in flight, six of them over. The
+    next refusals, at ten, began anew at one each, were taken for a limit of speed, and 20 s went by at two thirds of it.
     """
     at_once = AtOnce()
     refuse(at_once, 16, 1.3, 4)
