@@ -48,9 +48,9 @@ class Terminal:
         as_json: bool = False,
         metrics: str | None = None,
         grace: float = math.inf,
-        notify: str = "",
+        notify: Sequence[str] = (),
     ) -> None:
-        """``metrics`` is where ``--metrics`` wants them. UsageError where that can't be.
+        """``metrics`` is where ``--metrics`` wants them. UsageError where that can't be. ``notify``: who hears of it.
 
         ``grace``: seconds from the first signal to the end, whatever is on its way then.
         """

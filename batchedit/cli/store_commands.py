@@ -136,7 +136,7 @@ def _telling(ctx: click.Context, host: Any, seen: dict[str, Any]) -> Iterator[Ca
     from . import notices  # noqa: PLC0415
 
     told: dict[str, str] = {}
-    host.notices.is_news = notices.first_to_tell(seen["store"], host.notices.url)
+    host.notices.is_news = notices.first_to_tell(seen["store"])
 
     def left(worked: Any) -> None:
         if ctx.params["notify"]:

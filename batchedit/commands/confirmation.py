@@ -42,7 +42,7 @@ class Command:
     that name. ``target`` is the sheet for ``run``, else the run's folder, name or sheet. ``given`` are fields of
     ``Settings`` that the person gave: all that steer the purchase, for ``run`` also those that make jobs. ``wish`` belongs
     to ``retry``, ``prompt_add`` and ``use_notes`` to ``redo``, ``rows`` (or ``all``) to ``doubt``: what to buy again.
-    ``notify`` is where the summary of a process of its own goes.
+    ``notify`` is where the messages of a process of its own go.
     """
 
     verb: Verb
@@ -53,7 +53,7 @@ class Command:
     prompt_add: str = ""
     use_notes: bool = False
     rows: tuple[str, ...] = ()
-    notify: str = ""
+    notify: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for ``read``."""
@@ -67,7 +67,9 @@ class Command:
         full = Settings.load(orjson.dumps(told["given"]).decode())
         given = {name: getattr(full, name) for name in told["given"]}
         wish = Wish(**{**told["wish"], "rows": tuple(told["wish"]["rows"])})
-        return cls(**{**told, "given": given, "wish": wish, "rows": tuple(told["rows"])})
+        return cls(
+            **{**told, "given": given, "wish": wish, "rows": tuple(told["rows"]), "notify": tuple(told["notify"])}
+        )
 
     def to_type(self, folder: Path) -> str:
         """What to type for the same purchase in ``folder``, a run with settings of its own: the words, and the cap."""
