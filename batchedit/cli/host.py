@@ -34,6 +34,22 @@ T = TypeVar("T")
 _ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
 
 
+class CommandLines(JsonLines):
+    """The events of a command's run. The end waits for the command's own: what ends it in an error is told before."""
+
+    def note(self, name: str, message: str, **details: object) -> None:
+        """As ``JsonLines`` does it."""
+
+        def write(code: int) -> None:
+            JsonLines.note(self, name, message, **{**details, "exit_code": code})
+
+        if name == "ended" and log_lines.run_ends(write):
+            return
+        if name == "started":
+            log_lines.run_starts()
+        super().note(name, message, **details)
+
+
 class Terminal:
     """``runs.Host`` for the command line. What is for the eye goes to stderr; results go to stdout."""
 
@@ -75,7 +91,7 @@ class Terminal:
         """Notes for the person, or everything as JSON lines."""
         watching: list[Observer] = [self._metrics] if self._metrics else []
         if self._log_json:
-            return [JsonLines(whole_lines(sys.stderr)), *watching]
+            return [CommandLines(whole_lines(sys.stderr)), *watching]
         return [NoteObserver(self.say, self.insist), *([EventObserver(self.say)] if self._verbose else []), *watching]
 
     def say(self, text: str) -> None:
@@ -304,6 +320,7 @@ def _leave(number: int, how: str) -> NoReturn:
         if not log_lines.asked():
             sys.stderr.write("\n")
         log_lines.tell(f"batchedit: {how}; the same command goes on where it was", "left")
+        log_lines.end(128 + number)
         sys.stderr.flush()
     os._exit(128 + number)
 
