@@ -22,11 +22,12 @@ from ..commands.step_bar import StepBar, StepLines
 from ..core.errors import BatcheditError, DiskError, InterruptedRunError, UsageError
 from ..core.steps import ProgressCallback, no_steps
 from ..core.visible import one_line
+from ..core.words import number
 from ..ports import Observer, Snapshot, Stop
 from ..review.notify import Notices
 from . import log_lines
 from .notices import canary_waits, pictures, started
-from .show import number, question, quote_text
+from .show import question, quote_text
 from .streams import bar_stream, columns_of, fold, whole_lines
 
 T = TypeVar("T")

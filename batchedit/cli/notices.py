@@ -18,10 +18,10 @@ from ..core.model import State
 from ..core.money import format_usd, label_play
 from ..core.typed import quoted, to_type
 from ..core.visible import as_lines
+from ..core.words import number
 from ..results.report import Report, next_steps
 from ..review.notify import Pictures, no_pictures, summary
 from ..run_folder import near
-from .show import number
 
 _OF_THE_RUN = frozenset({0, 1, 75, 76})
 """Exit codes that say how a run stands, and not what became of one process."""

@@ -22,6 +22,7 @@ from ..core.model import InvalidLine, State
 from ..core.money import format_usd, label_play, label_sums
 from ..core.typed import to_type
 from ..core.visible import as_lines, one_line
+from ..core.words import number
 from ..manifest.rownames import named_row
 from ..planning.other_runs import left_lines, reused_lines
 from ..planning.plan import Plan
@@ -30,11 +31,6 @@ from ..run_folder import near
 
 SHOWN_ROWS = 20
 """Behind every sum of a run whose service is the sandbox."""
-
-
-def number(count: int, one: str, many: str = "") -> str:
-    """``1 row``, ``2,000 rows``."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def plan_text(what: Plan, *, examples: bool = True) -> str:

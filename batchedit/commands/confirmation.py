@@ -22,6 +22,7 @@ from ..core.errors import BatcheditError, NotFoundError, OutputError, UsageError
 from ..core.money import format_usd, label_play, type_usd
 from ..core.policy import NO_CAP, GivenCap
 from ..core.typed import to_type
+from ..core.words import number
 from ..disk import create, sync_folder
 from ..ledger.register import FORGET_SECONDS, Register
 from ..run_folder import near
@@ -154,14 +155,14 @@ class Confirmation:
 
     def _difference(self, quote: Quote) -> str:
         if not self.digest:
-            return f"nothing was to be bought, and now {quote.count:,} pictures are"
+            return f"nothing was to be bought, and now {number(quote.count, 'picture is', 'pictures are')}"
         play = label_play(quote.what.play)
         if quote.price != self.price:
             return f"a picture costs {_price(quote.price)} now, and the yes was for {_price(self.price)}{play}"
         if quote.cap != self.cap:
             return f"the cap is {_cap(quote.cap)} now, and the yes was for {_cap(self.cap)}{play}"
         if quote.count != self.count:
-            return f"{quote.count:,} pictures would be bought now, and the yes was for {self.count:,}"
+            return f"{number(quote.count, 'picture')} would be bought now, and the yes was for {self.count:,}"
         return "the sheet, or what is left of it to buy, was changed since the yes was said"
 
 

@@ -18,6 +18,7 @@ from ..core.lifecycle import advance
 from ..core.model import Job, JobKey, Record, SavedFile, State
 from ..core.money import format_usd, label_play
 from ..core.steps import ProgressCallback, Steps, counted, no_steps
+from ..core.words import number
 from ..disk import is_inside
 from ..files.objects import Objects
 from ..ledger.book import Book
@@ -235,4 +236,6 @@ def lines(found: Audit) -> Iterator[str]:
     for finding in found.findings:
         where = ", ".join(finding.rows) if finding.rows else f"job {finding.job}" if finding.job else "run"
         yield f"  {where}: {finding.what}"
-    yield "everything adds up" if found.clean else f"{len(found.findings):,} things do not add up"
+    yield (
+        "everything adds up" if found.clean else f"{number(len(found.findings), 'thing does', 'things do')} not add up"
+    )
