@@ -242,7 +242,7 @@ def _run_lines(run: Listed) -> Iterator[str]:
     play = label_play(run.play)
     if jobs := _jobs(run):
         yield f"  jobs      {jobs}"
-        yield f"  money     {format_usd(run.money.spent)} spent, {format_usd(run.money.in_doubt)} in doubt{play}"
+        yield f"  money     {sums(run.money.spent, (run.money.in_doubt, 'in doubt'))}{play}"
     if run.used_at:
         yield f"  last used {dt.datetime.fromtimestamp(run.used_at).astimezone():%Y-%m-%d %H:%M}"
     if run.why:
@@ -358,14 +358,14 @@ def _doubt_lines(doubt: Doubt, *, play: bool) -> Iterator[str]:
 
 
 def _money(report: Report) -> str:
-    """All four sums, always: a missing one would be taken for nothing to worry about."""
     money = report.money
-    parts = [
-        f"{format_usd(money.spent)} spent",
-        f"{format_usd(money.held - money.in_doubt)} reserved",
-        f"{format_usd(money.in_doubt)} in doubt",
-        f"{format_usd(money.cancellable)} cancellable",
-    ]
-    if money.cap is not None:
-        parts.append(f"at most {format_usd(money.cap)}")
-    return ", ".join(parts) + label_play(report.play)
+    held = ((money.held - money.in_doubt, "reserved"), (money.in_doubt, "in doubt"), (money.cancellable, "cancellable"))
+    cap = "" if money.cap is None else f", at most {format_usd(money.cap)}"
+    return f"{sums(money.spent, *held)}{cap}{label_play(report.play)}"
+
+
+def sums(spent: int, *others: tuple[int, str]) -> str:
+    """What is spent, in micro-dollars, and of ``others`` what is not zero: ``$0.40 spent, $0.04 in doubt``."""
+    return ", ".join(
+        [f"{format_usd(spent)} spent", *(f"{format_usd(micro)} {name}" for micro, name in others if micro)]
+    )
