@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .core.errors import BatcheditError, NotFoundError, OutputError, UsageError
 from .core.typed import quoted, to_type
+from .core.words import number
 from .disk import FOLDER_MODE, ForeignFileError, check_inside, check_own, create, is_plain_file
 from .jobs.recipe import find_id
 from .ledger.book import Book
@@ -259,7 +260,9 @@ def find_run(run: str, out: str | None = None, environ: Mapping[str, str] = os.e
         return usual
     if len(found) > 1:
         listed = ", ".join(str(near(folder)) for folder in found)
-        raise UsageError(f"{len(found)} runs are called {run}: {listed}", hint="give the folder of one of them")
+        raise UsageError(
+            f"{number(len(found), 'run is', 'runs are')} called {run}: {listed}", hint="give the folder of one of them"
+        )
     if found:
         return RunFolder(near(found[0]))
     if given.is_dir():

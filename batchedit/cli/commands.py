@@ -62,7 +62,7 @@ def host_of(ctx: click.Context) -> Any:
         metrics=params.get("metrics"),
         as_json=params.get("as_json", False),
         grace=params.get("grace", math.inf),
-        notify="" if params.get("detach") else params.get("notify") or "",
+        notify=() if params.get("detach") else params.get("notify") or (),
     )
     if warning:
         host.warn(warning.removeprefix("warning: "))
@@ -150,7 +150,7 @@ def _carry_out(ctx: click.Context, verb: Any, target: str, told: dict[str, Any],
     if ctx.params["detach"] and told.get("store"):
         raise UsageError("--detach takes no --store", hint="start it without --detach, and further workers with work")
     host = host_of(ctx)
-    doing = Command(verb=verb, target=target, given=told, notify=ctx.params.get("notify") or "", **more)
+    doing = Command(verb=verb, target=target, given=told, notify=ctx.params.get("notify") or (), **more)
     quiet, as_json = ctx.params["quiet"], ctx.params["as_json"]
     if ctx.params["detach"]:
         return detach(doing, host, quiet=quiet, as_json=as_json)
@@ -168,7 +168,7 @@ def notifying(host: Any, name: str, store: str | None = None) -> Iterator[Callab
     from . import notices  # noqa: PLC0415 - `--help` needs none of it
 
     if store is not None:
-        host.notices.is_news = notices.first_to_tell(store, host.notices.url)
+        host.notices.is_news = notices.first_to_tell(store)
     try:
         yield lambda report: host.notices.send(
             notices.ended(report, others=notices.others_go_on(store, report.code)), notices.pictures(report.folder)
@@ -358,7 +358,7 @@ def finish(report: Any, *, quiet: bool, as_json: bool = False) -> int:
 
 def _check_hook(ctx: click.Context) -> None:
     """Before anything is bought: an address that can't work is a usage error, not a surprise in the morning."""
-    if hook := ctx.params.get("notify"):
+    for hook in ctx.params.get("notify") or ():
         from ..review.notify import check_hook  # noqa: PLC0415 - brings httpx with it
 
         check_hook(hook)

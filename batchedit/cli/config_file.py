@@ -35,13 +35,6 @@ class Command(click.Command):
                     log_lines.tell(f"settings are read from {path.absolute()}", "settings")
         return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """As click's; with ``--log-json`` its start and end are events."""
-        with log_lines.tell_command(self.name or "") as ended:
-            code = super().invoke(ctx)
-            ended["exit_code"] = code if isinstance(code, int) else 0
-            return code
-
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """As click's, under the headings of ``HEADINGS``."""
         under: dict[str, list[tuple[str, str]]] = {}

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from . import log_lines
 from .config_file import Command
 
 EPILOG = (
@@ -30,6 +31,14 @@ SECTIONS: Mapping[str, Sequence[str]] = {
 
 class Group(click.Group):
     """Lists its commands under headings; a sentence is never cut off."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's; from here on a log has the command's name."""
+        found = super().resolve_command(ctx, args)
+        log_lines.command(found[0] or "")
+        return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """As click's, under the headings of ``SECTIONS``."""

@@ -22,16 +22,33 @@ from ..commands.step_bar import StepBar, StepLines
 from ..core.errors import BatcheditError, DiskError, InterruptedRunError, UsageError
 from ..core.steps import ProgressCallback, no_steps
 from ..core.visible import one_line
+from ..core.words import number
 from ..ports import Observer, Snapshot, Stop
 from ..review.notify import Notices
 from . import log_lines
 from .notices import canary_waits, pictures, started
-from .show import number, question, quote_text
+from .show import question, quote_text
 from .streams import bar_stream, columns_of, fold, whole_lines
 
 T = TypeVar("T")
 
 _ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
+
+
+class CommandLines(JsonLines):
+    """The events of a command's run. The end waits for the command's own: what ends it in an error is told before."""
+
+    def note(self, name: str, message: str, **details: object) -> None:
+        """As ``JsonLines`` does it."""
+
+        def write(code: int) -> None:
+            JsonLines.note(self, name, message, **{**details, "exit_code": code})
+
+        if name == "ended" and log_lines.run_ends(write):
+            return
+        if name == "started":
+            log_lines.run_starts()
+        super().note(name, message, **details)
 
 
 class Terminal:
@@ -48,9 +65,9 @@ class Terminal:
         as_json: bool = False,
         metrics: str | None = None,
         grace: float = math.inf,
-        notify: str = "",
+        notify: Sequence[str] = (),
     ) -> None:
-        """``metrics`` is where ``--metrics`` wants them. UsageError where that can't be.
+        """``metrics`` is where ``--metrics`` wants them. UsageError where that can't be. ``notify``: who hears of it.
 
         ``grace``: seconds from the first signal to the end, whatever is on its way then.
         """
@@ -75,7 +92,7 @@ class Terminal:
         """Notes for the person, or everything as JSON lines."""
         watching: list[Observer] = [self._metrics] if self._metrics else []
         if self._log_json:
-            return [JsonLines(whole_lines(sys.stderr)), *watching]
+            return [CommandLines(whole_lines(sys.stderr)), *watching]
         return [NoteObserver(self.say, self.insist), *([EventObserver(self.say)] if self._verbose else []), *watching]
 
     def say(self, text: str) -> None:
@@ -304,6 +321,7 @@ def _leave(number: int, how: str) -> NoReturn:
         if not log_lines.asked():
             sys.stderr.write("\n")
         log_lines.tell(f"batchedit: {how}; the same command goes on where it was", "left")
+        log_lines.end(128 + number)
         sys.stderr.flush()
     os._exit(128 + number)
 

@@ -10,6 +10,7 @@ from ..core.model import State
 from ..core.money import format_usd, label_play
 from ..core.visible import one_line
 from ..results.report import UNDER_WAY
+from .show import sums
 
 _NOBODY = "nobody works on it"
 _WORDS = {
@@ -49,7 +50,7 @@ def watched_lines(now: LiveState, *, play: bool = False) -> list[str]:
     more = [(State.FAILED, "failed"), (State.IN_DOUBT, "in doubt"), (State.UNCOLLECTED, "uncollected")]
     words += [(now.of(state), name) for state, name in more if now.of(state)]
     jobs = ", ".join(f"{count:,} {name}" for count, name in words)
-    money = f"{format_usd(now.spent)} spent, {format_usd(now.reserved)} reserved"
+    money = sums(now.spent, (now.reserved, "reserved"))
     cap = "" if now.cap is None else f", at most {format_usd(now.cap)}"
     lines = [one_line(f"{now.folder}: {jobs}"), f"  money     {money}{cap}{label_play(play)}", *live_lines(now)]
     return [*lines, *(one_line(f"  picture   {picture.get('file')}") for picture in now.last_pictures[-3:])]

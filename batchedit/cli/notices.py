@@ -18,10 +18,10 @@ from ..core.model import State
 from ..core.money import format_usd, label_play
 from ..core.typed import quoted, to_type
 from ..core.visible import as_lines
+from ..core.words import number
 from ..results.report import Report, next_steps
 from ..review.notify import Pictures, no_pictures, summary
 from ..run_folder import near
-from .show import number
 
 _OF_THE_RUN = frozenset({0, 1, 75, 76})
 """Exit codes that say how a run stands, and not what became of one process."""
@@ -101,13 +101,13 @@ def others_go_on(store: str | None, code: int) -> bool:
     return store is not None and code not in _OF_THE_RUN and others_work(store)
 
 
-def first_to_tell(store: str, channel: str) -> Callable[[dict[str, Any]], bool]:
-    """Says of a message whether ``channel``, an address, has yet to hear of it: each worker of a run in the store sends one
-    at its end, and they all say the same. A reason that is one process's own is always told, and so is everything while the
-    store can't be asked.
+def first_to_tell(store: str) -> Callable[[str, dict[str, Any]], bool]:
+    """Says of a channel, an address, and a message whether the channel has yet to hear of it: each worker of a run in the
+    store sends one at its end, and they all say the same. A reason that is one process's own is always told, and so is
+    everything while the store can't be asked.
     """
 
-    def first(content: dict[str, Any]) -> bool:
+    def first(channel: str, content: dict[str, Any]) -> bool:
         report = content["report"]
         if report is None and content["event"] != "started":
             return True

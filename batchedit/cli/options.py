@@ -16,10 +16,13 @@ CONFIG_NAME = "batchedit.toml"
 
 
 class Setting(click.Option):
-    """An option that can stand in the environment as BATCHEDIT_NAME; several values are set apart by ``;`` there."""
+    """An option that can stand in the environment as BATCHEDIT_NAME; several values are set apart there by what ``between``,
+    a pattern, matches: by ``;``.
+    """
 
-    def __init__(self, declarations: Iterable[str], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, declarations: Iterable[str], *args: Any, between: str = r"[;\n]", **kwargs: Any) -> None:
         super().__init__(list(declarations), *args, **kwargs)
+        self._between = between
         long = max(self.opts, key=len).lstrip("-")
         self.key = long.replace("-", "_")
         self.envvar = f"BATCHEDIT_{self.key.upper()}"
@@ -29,7 +32,7 @@ class Setting(click.Option):
         if not self.multiple:
             return super().value_from_envvar(ctx)
         text = self.resolve_envvar_value(ctx)
-        return [part.strip() for part in re.split(r"[;\n]", text) if part.strip()] if text else None
+        return [part.strip() for part in re.split(self._between, text) if part.strip()] if text else None
 
 
 Convert = Callable[[Any], Any]
@@ -210,9 +213,12 @@ COMMON_OPTIONS = (
 JSON_OPTION = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead; errors too.")
 NOTIFY_OPTION = setting(
     "--notify",
+    multiple=True,
     metavar="URL",
+    between=r"[;\n]\s*(?=[A-Za-z][A-Za-z0-9+.-]*://)",  # a password in an address may hold a semicolon
+    convert=lambda urls: tuple(dict.fromkeys(urls)),
     help="Say there that it started, waits, stopped and why, is finished: a Slack web hook, your own, or mailto://, … "
-    "by Apprise.",
+    "by Apprise; may be given again, and each is told.",
 )
 METRICS_OPTION = setting(
     "--metrics", metavar="HOST:PORT", help="Numbers for Prometheus there, and /healthz and /readyz, while it goes on."
@@ -267,7 +273,7 @@ _GROUPS: Mapping[str, Any] = {
 }  # fmt: skip
 HEADINGS: Mapping[str, str] = {key: heading for heading, group in _GROUPS.items() for key in _keys(group)}
 """An option's key → the heading that the help shows it under."""
-ALL_KEYS = frozenset(HEADINGS) - {"notify", "detach", "metrics", "grace"}
+ALL_KEYS = frozenset(HEADINGS) - {"detach", "metrics", "grace"}
 TAKEN_UNNAMED = _keys(MANIFEST_OPTIONS) - {
     "price",  # the question would show it as what the pictures cost
     "image_root",  # it decides which files of this machine are sent

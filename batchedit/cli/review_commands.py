@@ -12,6 +12,7 @@ import click
 
 from ..core.typed import to_type
 from ..core.visible import one_line
+from ..core.words import number
 from .browser import opened_browser
 from .commands import bare_steps, steps_of
 from .completion import complete_run
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 def gallery(ctx: click.Context, /, run: str, quiet: bool, **_: Any) -> int:
     """A page to look through, opened from disk; works while a run is going on."""
     from ..commands import gallery as making  # noqa: PLC0415 - `--help` needs none of it
-    from .show import number  # noqa: PLC0415
 
     made = making.gallery(run, given(ctx), steps_of(ctx))
     click.echo(one_line(made.path))
@@ -58,7 +58,7 @@ def review(
     if decisions is not None:
         taken, looked = reviewing.import_decisions(run, given(ctx), Path(decisions), who=who)
         click.echo(
-            f"{taken.written:,} decisions taken in, {taken.same:,} known, {taken.older:,} older than what stands"
+            f"{number(taken.written, 'decision')} taken in, {taken.same:,} known, {taken.older:,} older than what stands"
         )
         _tell_progress(looked)
         return 0
@@ -88,7 +88,6 @@ def deliver(
 ) -> int:
     """Hand on the approved pictures, with their manifest, checksums, contact sheet and the log of approvals."""
     from ..commands import deliver as delivery  # noqa: PLC0415 - `--help` needs none of it
-    from .show import number  # noqa: PLC0415
 
     steps = steps_of(ctx)
     signer = _signer(Path(sign)) if sign else None
@@ -115,7 +114,6 @@ def verify(*, delivery: str, key: str | None) -> int:
     """
     from ..review.signing import read_public_key  # noqa: PLC0415 - `--help` needs none of it
     from ..review.verify import verify as check  # noqa: PLC0415
-    from .show import number  # noqa: PLC0415
 
     found = check(Path(delivery), read_public_key(key) if key else None, bare_steps())
     signed = f", signed by {found.key}" if found.key else ""

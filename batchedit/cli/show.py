@@ -22,6 +22,7 @@ from ..core.model import InvalidLine, State
 from ..core.money import format_usd, label_play, label_sums
 from ..core.typed import to_type
 from ..core.visible import as_lines, one_line
+from ..core.words import number
 from ..manifest.rownames import named_row
 from ..planning.other_runs import left_lines, reused_lines
 from ..planning.plan import Plan
@@ -30,11 +31,6 @@ from ..run_folder import near
 
 SHOWN_ROWS = 20
 """Behind every sum of a run whose service is the sandbox."""
-
-
-def number(count: int, one: str, many: str = "") -> str:
-    """``1 row``, ``2,000 rows``."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def plan_text(what: Plan, *, examples: bool = True) -> str:
@@ -246,7 +242,7 @@ def _run_lines(run: Listed) -> Iterator[str]:
     play = label_play(run.play)
     if jobs := _jobs(run):
         yield f"  jobs      {jobs}"
-        yield f"  money     {format_usd(run.money.spent)} spent, {format_usd(run.money.in_doubt)} in doubt{play}"
+        yield f"  money     {sums(run.money.spent, (run.money.in_doubt, 'in doubt'))}{play}"
     if run.used_at:
         yield f"  last used {dt.datetime.fromtimestamp(run.used_at).astimezone():%Y-%m-%d %H:%M}"
     if run.why:
@@ -362,14 +358,14 @@ def _doubt_lines(doubt: Doubt, *, play: bool) -> Iterator[str]:
 
 
 def _money(report: Report) -> str:
-    """All four sums, always: a missing one would be taken for nothing to worry about."""
     money = report.money
-    parts = [
-        f"{format_usd(money.spent)} spent",
-        f"{format_usd(money.held - money.in_doubt)} reserved",
-        f"{format_usd(money.in_doubt)} in doubt",
-        f"{format_usd(money.cancellable)} cancellable",
-    ]
-    if money.cap is not None:
-        parts.append(f"at most {format_usd(money.cap)}")
-    return ", ".join(parts) + label_play(report.play)
+    held = ((money.held - money.in_doubt, "reserved"), (money.in_doubt, "in doubt"), (money.cancellable, "cancellable"))
+    cap = "" if money.cap is None else f", at most {format_usd(money.cap)}"
+    return f"{sums(money.spent, *held)}{cap}{label_play(report.play)}"
+
+
+def sums(spent: int, *others: tuple[int, str]) -> str:
+    """What is spent, in micro-dollars, and of ``others`` what is not zero: ``$0.40 spent, $0.04 in doubt``."""
+    return ", ".join(
+        [f"{format_usd(spent)} spent", *(f"{format_usd(micro)} {name}" for micro, name in others if micro)]
+    )

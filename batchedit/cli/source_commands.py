@@ -9,6 +9,7 @@ import click
 
 from ..core.typed import quoted, to_type
 from ..core.visible import one_line
+from ..core.words import number
 from .commands import bare_steps
 from .completion import complete_run
 from .group import EPILOG, batchedit, command
@@ -48,7 +49,6 @@ def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bo
     from ..core.errors import UsageError  # noqa: PLC0415 - `--help` needs none of it
     from ..importers.feeds import ProductSources  # noqa: PLC0415
     from ..importers.new_manifest import write_manifest  # noqa: PLC0415
-    from .show import number  # noqa: PLC0415
 
     path = Path(to) if to else Path(f"{_stem(sources[0])}-manifest.csv")
     if any(path.resolve() == Path(source).resolve() for source in sources):

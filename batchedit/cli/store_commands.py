@@ -11,6 +11,7 @@ import click
 
 from ..core.errors import UsageError
 from ..core.visible import as_lines
+from ..core.words import number
 from .group import EPILOG, batchedit, command
 from .json_output import print_json
 from .json_values import workers_value
@@ -76,7 +77,7 @@ def limits(*, url: str | None, max_cost: Any, in_flight: Any) -> int:
 
     cap, places = limited(_named(url), os.environ, max_cost=max_cost, in_flight=in_flight)
     print(f"max-cost   {'none' if cap is None else format_usd(cap)} for all runs of this token")
-    print(f"in-flight  {'no limit' if places is None else f'{places:,} jobs at once'}")
+    print(f"in-flight  {'no limit' if places is None else number(places, 'job') + ' at once'}")
     return 0
 
 
@@ -136,7 +137,7 @@ def _telling(ctx: click.Context, host: Any, seen: dict[str, Any]) -> Iterator[Ca
     from . import notices  # noqa: PLC0415
 
     told: dict[str, str] = {}
-    host.notices.is_news = notices.first_to_tell(seen["store"], host.notices.url)
+    host.notices.is_news = notices.first_to_tell(seen["store"])
 
     def left(worked: Any) -> None:
         if ctx.params["notify"]:

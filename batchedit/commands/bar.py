@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from ..core.model import State
 from ..core.money import format_usd
+from ..core.slowdown import SLOWED
 from ..core.visible import one_line
 from ..ports import Snapshot
 
@@ -81,9 +82,10 @@ def _parts(now: Snapshot, rate: float, *, play: bool) -> Iterator[str]:
     held = ((money.held - money.in_doubt, "reserved"), (money.in_doubt, "in doubt"), (money.cancellable, "cancellable"))
     kind = " play money" if play else ""
     first = "" if money.spent else next((name for sum_, name in held if sum_), "")
+    slowed = "" if now.slowed is None else str(now.slowed) if now.paused else now.slowed.details()
     half, most = (minutes(seconds) for seconds in now.eta) if now.eta is not None else ("", "")
     parts = [
-        (now.paused or now.slowed, "waiting" if now.paused else "slowed by the service"),
+        (now.paused or now.slowed, "waiting" if now.paused else SLOWED),
         (half, f"{half} left"),
         (money.spent, f"{format_usd(money.spent)}{kind}"),
         *((counts.of(state), f"{counts.of(state):,} {state.replace('_', ' ')}") for state in states),
@@ -93,7 +95,7 @@ def _parts(now: Snapshot, rate: float, *, play: bool) -> Iterator[str]:
         (rate, f"{rate:.0f}/min"),
         *((sum_, f"{format_usd(sum_)}{kind if name == first else ''} {name}") for sum_, name in held),
         (now.paused, now.paused),
-        (now.slowed, str(now.slowed)),
+        (now.slowed, slowed),
     ]
     return (text for there, text in parts if there)
 

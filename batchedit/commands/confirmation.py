@@ -22,6 +22,7 @@ from ..core.errors import BatcheditError, NotFoundError, OutputError, UsageError
 from ..core.money import format_usd, label_play, type_usd
 from ..core.policy import NO_CAP, GivenCap
 from ..core.typed import to_type
+from ..core.words import number
 from ..disk import create, sync_folder
 from ..ledger.register import FORGET_SECONDS, Register
 from ..run_folder import near
@@ -42,7 +43,7 @@ class Command:
     that name. ``target`` is the sheet for ``run``, else the run's folder, name or sheet. ``given`` are fields of
     ``Settings`` that the person gave: all that steer the purchase, for ``run`` also those that make jobs. ``wish`` belongs
     to ``retry``, ``prompt_add`` and ``use_notes`` to ``redo``, ``rows`` (or ``all``) to ``doubt``: what to buy again.
-    ``notify`` is where the summary of a process of its own goes.
+    ``notify`` is where the messages of a process of its own go.
     """
 
     verb: Verb
@@ -53,7 +54,7 @@ class Command:
     prompt_add: str = ""
     use_notes: bool = False
     rows: tuple[str, ...] = ()
-    notify: str = ""
+    notify: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for ``read``."""
@@ -67,7 +68,9 @@ class Command:
         full = Settings.load(orjson.dumps(told["given"]).decode())
         given = {name: getattr(full, name) for name in told["given"]}
         wish = Wish(**{**told["wish"], "rows": tuple(told["wish"]["rows"])})
-        return cls(**{**told, "given": given, "wish": wish, "rows": tuple(told["rows"])})
+        return cls(
+            **{**told, "given": given, "wish": wish, "rows": tuple(told["rows"]), "notify": tuple(told["notify"])}
+        )
 
     def to_type(self, folder: Path) -> str:
         """What to type for the same purchase in ``folder``, a run with settings of its own: the words, and the cap."""
@@ -152,14 +155,14 @@ class Confirmation:
 
     def _difference(self, quote: Quote) -> str:
         if not self.digest:
-            return f"nothing was to be bought, and now {quote.count:,} pictures are"
+            return f"nothing was to be bought, and now {number(quote.count, 'picture is', 'pictures are')}"
         play = label_play(quote.what.play)
         if quote.price != self.price:
             return f"a picture costs {_price(quote.price)} now, and the yes was for {_price(self.price)}{play}"
         if quote.cap != self.cap:
             return f"the cap is {_cap(quote.cap)} now, and the yes was for {_cap(self.cap)}{play}"
         if quote.count != self.count:
-            return f"{quote.count:,} pictures would be bought now, and the yes was for {self.count:,}"
+            return f"{number(quote.count, 'picture')} would be bought now, and the yes was for {self.count:,}"
         return "the sheet, or what is left of it to buy, was changed since the yes was said"
 
 

@@ -21,6 +21,7 @@ from ..core.money import type_usd
 from ..core.review import Card, Mark, Progress, Verdict
 from ..core.steps import Steps, counted, no_steps
 from ..core.typed import to_type
+from ..core.words import number
 from ..images.features import Album, thumb_name
 from ..jobs.signatures import unsigned
 from ..ledger.book import Decisions
@@ -81,7 +82,7 @@ def deliver(
         looking = progress(cards, standing)
         if not chosen:
             raise UsageError(
-                f"none of the {looking.pictures:,} pictures is approved, so there is nothing to deliver",
+                f"none of the {number(looking.pictures, 'picture')} is approved, so there is nothing to deliver",
                 hint=f"approve them first: {to_type('review', run.folder.path)}",
             )
         files = {file.path: file for _, shot in chosen for file in shot.files}
@@ -228,5 +229,5 @@ def _proofs(shot: Record, with_costs: bool) -> Iterator[tuple[str, str, str, str
     cost = "" if shot.cost is None or not with_costs else type_usd(shot.cost)
     inputs = sha256(shot.job.inputs.encode("utf-8", "surrogateescape")).hexdigest()
     files = [(file.path, file.sha256) for file in shot.files] or [("", "")]
-    for number, (path, digest) in enumerate(files):
-        yield path, digest, inputs, "" if number else cost
+    for place, (path, digest) in enumerate(files):
+        yield path, digest, inputs, "" if place else cost

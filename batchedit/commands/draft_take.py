@@ -15,6 +15,7 @@ from typing import Any
 
 from ..core.errors import ManifestError, OutputError
 from ..core.limits import megabytes
+from ..core.words import number
 from ..disk import ZIP_DAMAGE, create
 from ..importers.feeds import PICTURES, ProductSources
 from ..importers.new_manifest import write_manifest
@@ -94,10 +95,10 @@ def take(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
         notes += [f"{sheet.name} is read, not {other.name}" for other in sheets[1:4]]
         if sheet.suffix.lower() == ".xml":
             sheet, count = _listed(draft, sheet)
-            notes.append(f"a sheet was made of the feed: {count:,} rows")
+            notes.append(f"a sheet was made of the feed: {number(count, 'row')}")
     elif files:
         sheet, count = _listed(draft, draft.upload)
-        notes.append(f"a sheet was made of {count:,} pictures: a row for each")
+        notes.append(f"a sheet was made of {number(count, 'picture')}: a row for each")
     else:
         raise ManifestError(
             "there is neither a sheet nor a picture in it", hint="drop a .csv, .xlsx or .jsonl file, or pictures"
@@ -144,11 +145,7 @@ def _unpack(draft: Draft, archive: Path) -> list[str]:
     except OSError as error:
         raise OutputError(f"{draft.name} can't be unpacked: {error.strerror or error}") from None
     archive.unlink(missing_ok=True)
-    return (
-        [f"{left:,} other {'file' if left == 1 else 'files'} in it {'was' if left == 1 else 'were'} left out"]
-        if left
-        else []
-    )
+    return [f"{number(left, 'other file in it was', 'other files in it were')} left out"] if left else []
 
 
 def _check_unpacked(draft: Draft, archive: Path, total: int) -> None:
@@ -168,7 +165,9 @@ def _wanted(packed: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo | None]:
     """Sheets and pictures; None for each other file."""
     entries = [entry for entry in packed.infolist() if not entry.is_dir()]
     if len(entries) > FILES_MOST:
-        raise ManifestError(f"{len(entries):,} files are in this archive; {FILES_MOST:,} can be taken")
+        raise ManifestError(
+            f"{number(len(entries), 'file is', 'files are')} in this archive; {FILES_MOST:,} can be taken"
+        )
     for entry in entries:
         path = PurePosixPath(entry.filename.replace("\\", "/"))
         if path.name.startswith(".") or path.parts[0] == "__MACOSX":

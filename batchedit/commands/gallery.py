@@ -13,6 +13,7 @@ from ..core.model import Record, State
 from ..core.money import format_usd, label_play
 from ..core.review import Card
 from ..core.steps import ProgressCallback, Steps, counted, no_steps
+from ..core.words import number
 from ..disk import is_inside
 from ..images.features import Album, ImageFeatures, Wanted
 from ..ledger.book import Decisions
@@ -165,7 +166,7 @@ def _summary(run: LocalSession, cards: Sequence[Card]) -> str:
     states = [card.shots[0].state for card in cards if card.shots]
     done, invalid = states.count(State.DONE), sum(not card.shots for card in cards)
     others = (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED, State.CANCELLED)
-    parts = [f"{done:,} of {len(cards):,} pictures are there"]
+    parts = [f"{done:,} of {number(len(cards), 'picture is', 'pictures are')} there"]
     parts += [f"{states.count(state):,} {state.replace('_', ' ')}" for state in others if state in states]
     if invalid:
         parts.append(f"{invalid:,} invalid")

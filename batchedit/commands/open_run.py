@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from ..core.errors import CheckpointError, UsageError
 from ..core.typed import quoted
+from ..core.words import number
 from ..jobs.aliases import keep_aliases
 from ..ledger.book import Book, Checkpoint
 from ..ledger.facts import HasFacts
@@ -85,7 +86,7 @@ def _must_be_new(folder: RunFolder) -> None:
     """
     if bought := bought_here(folder):
         raise CheckpointError(
-            f"{folder.checkpoint} is gone, and it knew of {bought:,} jobs that were bought here",
+            f"{folder.checkpoint} is gone, and it knew of {number(bought, 'job that was', 'jobs that were')} bought here",
             hint="restore it from a backup; or, to buy everything anew, give another folder with --out DIR",
         )
     others = sorted((*folder.path.glob("manifest.*"), *folder.path.glob(f"{STAGED}.*")))

@@ -18,6 +18,7 @@ from ..core.lifecycle import advance
 from ..core.model import Job, JobKey, Record, SavedFile, State
 from ..core.money import format_usd, label_play
 from ..core.steps import ProgressCallback, Steps, counted, no_steps
+from ..core.words import number
 from ..disk import is_inside
 from ..files.objects import Objects
 from ..ledger.book import Book
@@ -69,7 +70,8 @@ def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = 
     the manifest's, for its row numbers.
     """
     found = Audit(play=is_play(checkpoint))
-    records = {record.id: record for record in _readable(checkpoint, found)}
+    with steps("reading the run") as told:
+        records = {record.id: record for record in _readable(checkpoint, found, told)}
     with steps("playing events") as told:
         played = _play(checkpoint, records, found, told)
     fences = checkpoint.get("store") is not None
@@ -93,13 +95,21 @@ def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = 
     return found
 
 
-def _readable(checkpoint: Book, found: Audit) -> Iterator[Record]:
+def _readable(checkpoint: Book, found: Audit, told: ProgressCallback) -> Iterator[Record]:
     """Every record; those that make no sense are findings."""
-    for record in checkpoint.every_record():
+    for record in counted(checkpoint.every_record(), told, _expected(checkpoint)):
         if isinstance(record, Unreadable):
             found.findings.append(Finding(record.job, f"can't be read: {record.why}"))
         else:
             yield record
+
+
+def _expected(checkpoint: Book) -> int:
+    """How many records there are; 0 where the states of some make no sense."""
+    try:
+        return sum(checkpoint.counts().by_state.values())
+    except _SENSELESS:
+        return 0
 
 
 def _play(checkpoint: Book, records: dict[int, Record], found: Audit, played: ProgressCallback) -> dict[int, Record]:
@@ -235,4 +245,6 @@ def lines(found: Audit) -> Iterator[str]:
     for finding in found.findings:
         where = ", ".join(finding.rows) if finding.rows else f"job {finding.job}" if finding.job else "run"
         yield f"  {where}: {finding.what}"
-    yield "everything adds up" if found.clean else f"{len(found.findings):,} things do not add up"
+    yield (
+        "everything adds up" if found.clean else f"{number(len(found.findings), 'thing does', 'things do')} not add up"
+    )

@@ -13,6 +13,7 @@ from pathlib import Path
 from ..core.errors import UsageError
 from ..core.policy import NO_CAP, GivenCap
 from ..core.typed import to_type
+from ..core.words import number
 from ..ledger.opening import reading
 from ..ledger.wishes import Wish, Wishes
 from ..results.report import cap_needed, room_for_rest
@@ -46,7 +47,7 @@ def wish(
     wishes = [(Wish.PAUSE, "")] * pause + [(Wish.RESUME, "")] * resume + [(Wish.STOP, "")] * stop
     if concurrency is not None:
         if not 0 <= concurrency <= MOST_AT_ONCE:
-            raise UsageError(f"{concurrency} jobs at once can't be: 1 to {MOST_AT_ONCE:,}, or 0 to find out")
+            raise UsageError(f"{number(concurrency, 'job')} at once can't be: 1 to {MOST_AT_ONCE:,}, or 0 to find out")
         wishes.append((Wish.CONCURRENCY, str(concurrency)))
     if max_cost is not None:
         wishes.append((Wish.MAX_COST, str(max_cost)))

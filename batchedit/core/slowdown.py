@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .words import number, worded
+
+SLOWED = "slowed by the service"
 _WORTH_SECONDS = 90.0
 """Less is not told: it would change with every look."""
 
@@ -22,19 +25,25 @@ class Slowdown:
 
     def __str__(self) -> str:
         """``slowed by the service: 4 POSTs a second (429), 12 minutes longer``."""
-        told = f"slowed by the service: {self._allows()} (429)"
+        return f"{SLOWED}: {self.details()}"
+
+    def details(self) -> str:
+        """The same without the first words, where they have just been told."""
+        told = f"{self._allows()} (429)"
         seconds = self.seconds_longer
         if seconds < _WORTH_SECONDS:
             return told
-        return f"{told}, {f'{seconds / 60:.0f} minutes' if seconds < 5400 else f'{seconds / 3600:.1f} hours'} longer"
+        short = seconds < 5400
+        longer = worded(f"{seconds / 60:.0f}", "minute") if short else worded(f"{seconds / 3600:.1f}", "hour")
+        return f"{told}, {longer} longer"
 
     def _allows(self) -> str:
         rate = self.posts_per_second or 0.0
         if self.jobs_at_once is not None:
-            return f"{self.jobs_at_once} jobs at once"
+            return f"{number(self.jobs_at_once, 'job')} at once"
         if rate >= 1.0:
-            return f"{rate:.0f} POSTs a second" if rate >= 10 else f"{rate:.2g} POSTs a second"
-        return f"{60 * rate:.2g} POSTs a minute"
+            return f"{worded(f'{rate:.0f}' if rate >= 10 else f'{rate:.2g}', 'POST')} a second"
+        return f"{worded(f'{60 * rate:.2g}', 'POST')} a minute"
 
     def as_json(self) -> dict[str, float | int | None]:
         """The numbers by name, as events and ``report.json`` have them."""

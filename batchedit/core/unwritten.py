@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .words import number
+
 CODE = 74
 """As ``DiskError`` has it."""
 _MOST = 5
@@ -37,4 +39,4 @@ class Unwritten:
         for path, why in list(self._why.items())[:_MOST]:
             yield f"{path} can't be written or removed ({why})"
         if len(self._why) > _MOST:
-            yield f"nor can {len(self._why) - _MOST:,} more files beside these"
+            yield f"nor can {number(len(self._why) - _MOST, 'more file')} beside these"

@@ -21,6 +21,7 @@ from urllib.parse import unquote
 from ..core.hosts import is_loopback
 from ..core.limits import FILE_MOST, REQUEST_MOST, URI_MOST, megabytes, uri_size
 from ..core.typed import quoted
+from ..core.words import number
 from ..images.formats import SHRINKABLE, media_type
 from ..images.verify import NotAMediaFileError, check_picture
 from ..manifest.digests import DigestSet
@@ -159,8 +160,8 @@ class Pictures:
         self.in_row += len(found)
         if sum(sizes) > REQUEST_MOST and not self._shrinks:
             raise CellError(
-                f"holds {len(sizes)} local pictures of {megabytes(sum(sizes))} as they are sent, and the service takes 64 "
-                "MiB a request; leave --no-shrink out to have them re-encoded"
+                f"holds {number(len(sizes), 'local picture')} of {megabytes(sum(sizes))} as they are sent, and the "
+                "service takes 64 MiB a request; leave --no-shrink out to have them re-encoded"
             )
         return found
 

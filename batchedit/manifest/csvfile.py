@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from ..core.errors import ManifestError, ManifestReadError
+from ..core.words import number
 from .expected import expected_rows
 from .header import LOOKED_AT, choose_columns, find_header, header_note, refuse_unnamed, why_unnamed
 from .rows import BadRow, Form, Row, no_text, shown
@@ -255,21 +256,17 @@ def _check_header(names: list[str], name: str) -> None:
 
 
 def _ragged(values: list[str], columns: tuple[str, ...], width: int, raw: str) -> str:
+    told = f"has {number(len(values), 'cell')} where the header has {width}"
     if len(values) < width:
         first = columns[len(values)] if len(values) < len(columns) else ""
-        return f"has {len(values)} cells where the header has {width}" + (
-            f": {first!r} and on are missing" if first else ""
-        )
+        return told + (f": {first!r} and on are missing" if first else "")
     extra = shown(" | ".join(values[width:]), 40)
     if _LATE_MARK(raw):
         return (
-            f"has {len(values)} cells where the header has {width}: a blank stands in front of a quotation mark, which opens "
+            f"{told}: a blank stands in front of a quotation mark, which opens "
             "a cell only right behind the delimiter (delete the blank)"
         )
-    return (
-        f"has {len(values)} cells where the header has {width}, too many by: {extra} "
-        "(a cell that holds the delimiter must stand in quotation marks)"
-    )
+    return f"{told}, too many by: {extra} (a cell that holds the delimiter must stand in quotation marks)"
 
 
 def _broken(error: str, line: int, lines: int, raw: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, UsageError
+from ..core.words import number
 from .blank import visible
 from .nearest import listed, plain
 from .platforms import COLUMN_WORDS
@@ -125,7 +126,8 @@ def choose_columns(header: Sequence[Any], name: str) -> Columns:
     check_unique(names, name)
     kept = tuple(place for place in named if names[place] not in OURS)
     ours = [names[place] for place in named if names[place] in OURS]
-    notes = (f"{len(ours)} columns of an earlier result are left out ({listed(ours, 'and', 4)})",) if ours else ()
+    many = number(len(ours), "column of an earlier result is", "columns of an earlier result are")
+    notes = (f"{many} left out ({listed(ours, 'and', 4)})",) if ours else ()
     if not kept:
         raise ManifestError(f"{name} has only columns of ours, of an earlier result", hint="Give the original table.")
     return Columns(tuple(names[place] for place in kept), kept, unnamed, len(names), named[-1] + 1, notes)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, UsageError
+from ..core.words import number
 from ..extras import to_install
 from .cells import plain
 from .header import LOOKED_AT, choose_columns, find_header, header_note, why_unnamed
@@ -49,12 +50,12 @@ class _Table(ABC):
     def rows(self) -> Iterator[Row | BadRow]:
         """Every row that is not blank; blank ones count."""
         columns, kept = self.columns, self.positions
-        for number, values in enumerate(self._values(), 1):
+        for place, values in enumerate(self._values(), 1):
             if any(value is not None and value != "" for value in values):
                 if self._unnamed and (reason := why_unnamed(values, self._unnamed)):
-                    yield BadRow(number, reason, " | ".join(str(value) for value in values if value is not None))
+                    yield BadRow(place, reason, " | ".join(str(value) for value in values if value is not None))
                     continue
-                yield Row(number, dict(zip(columns, [values[index] for index in kept], strict=True)), "")
+                yield Row(place, dict(zip(columns, [values[index] for index in kept], strict=True)), "")
 
     def expected(self) -> int:
         """See ``rows.Manifest``."""
@@ -212,4 +213,4 @@ class XlsxManifest(_Table):
 
 
 def _rows(count: int) -> str:
-    return f"{count:,} row is" if count == 1 else f"{count:,} rows are"
+    return number(count, "row is", "rows are")

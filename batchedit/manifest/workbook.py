@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ManifestError, UsageError
+from ..core.words import number
 from .excel import UnknownFormatError, as_general, as_shown
 from .looks import LookOfRow
 from .nearest import listed
@@ -81,7 +82,7 @@ class Workbook:
             for code, place in self._unknown.items()
         ]
         if places := [*self._under_pictures]:
-            cells = "1 cell holds a link" if len(places) == 1 else f"{len(places):,} cells hold a link"
+            cells = number(len(places), "cell holds a link", "cells hold a link")
             found.append(f"{cells} with a picture over it ({listed(places, 'and', 3)}): the link is taken")
         return tuple(found)
 
@@ -137,12 +138,12 @@ class Workbook:
                     found[row, column] = "in no column of the table"
         told = [f"{place_of(*place)} ({why})" for place, why in sorted(found.items())]
         if told:
-            many = "1 picture in the sheet is" if len(told) == 1 else f"{len(told):,} pictures in the sheet are"
+            many = number(len(told), "picture in the sheet is", "pictures in the sheet are")
             yield f"{many} left out: {listed(told, 'and', 6)}"
         if several:
-            rows = "1 row has" if len(several) == 1 else f"{len(several):,} rows have"
+            rows = number(len(several), "row has pictures", "rows have pictures")
             places = "; ".join(several[:3])
-            yield f"{rows} pictures in several columns ({places}): each counts for the column that it stands in"
+            yield f"{rows} in several columns ({places}): each counts for the column that it stands in"
 
     def _cells(self, values: list[Any], look: LookOfRow | None) -> list[Any]:
         cells = [value or None if type(value) is str else as_general(value) for value in values]

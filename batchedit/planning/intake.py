@@ -14,6 +14,7 @@ from ..core.errors import ManifestError, UsageError
 from ..core.model import InvalidLine, JobKey, ResultLine, State
 from ..core.steps import EVERY, ProgressCallback, no_progress
 from ..core.typed import quoted
+from ..core.words import number
 from ..disk import remove
 from ..jobs.expand import Expander, Known, Recipe, expand_all
 from ..jobs.identity import FILE, SHA256
@@ -272,8 +273,9 @@ def _moved(folder: RunFolder, source: Path, before: PreviousRun, survey: Survey)
     if not Path(before.source).exists():
         yield f"{told}, which has {survey.known:,} of the same pictures"
         return
+    both = number(survey.known, "picture is", "pictures are")
     yield (
-        f"{told}: {survey.known:,} pictures are in both, and its results are those of {source.name} from now on; for a run "
+        f"{told}: {both} in both, and its results are those of {source.name} from now on; for a run "
         f"of its own: --out {quoted(_free_beside(folder.path))}"
     )
 

@@ -16,6 +16,7 @@ from anyio import to_thread
 from ..core.errors import OutputError
 from ..core.model import CellProblem, InvalidLine, ResultLine, State
 from ..core.steps import ProgressCallback, no_progress
+from ..core.words import number
 from ..images.fetched import MARKS, find_kept, is_short_lived, keep_pictures
 from ..images.link_cache import LinkCache, link_digest
 from ..images.link_checks import Checked, check_links
@@ -78,7 +79,7 @@ class Links:
         """What a person should know and need not mend. ``form`` is the manifest's."""
         if self.fetched:
             yield (
-                f"{_count(len(self.fetched), 'picture')} behind Airtable links, which die after some hours: fetched to this "
+                f"{number(len(self.fetched), 'picture')} behind Airtable links, which die after some hours: fetched to this "
                 "machine and sent from here"
             )
         if self.large.count:
@@ -88,10 +89,6 @@ class Links:
             )
         if self.unsure.count:
             yield f"{_pictures(self.unsure, form)} that nobody could tell about: it {self.why_unsure}"
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _pictures(rows: Rows, form: Form) -> str:
@@ -175,7 +172,7 @@ async def fetch_short_lived(
     wanted = await to_thread.run_sync(lambda: _short_lived(manifest, recipe, state_of, limit))
     if not wanted:
         return
-    observer.note("fetch_pictures", f"fetching {_count(len(wanted), 'picture')} whose links die soon …")
+    observer.note("fetch_pictures", f"fetching {number(len(wanted), 'picture')} whose links die soon …")
     async with Asker(loopback=recipe.loopback, most=most_link_bytes(recipe.schema), proxy=proxy) as asker:
         bad = await keep_pictures(wanted, folder.inputs, asker, told)
     for link in wanted:
@@ -278,7 +275,7 @@ class _Far:
 
 
 def _told(checked: Checked) -> str:
-    links = f"{checked.links:,} picture link{'s' if checked.links != 1 else ''}"
+    links = number(checked.links, "picture link")
     asked = "" if checked.asked == checked.links else f" ({checked.links - checked.asked:,} known from last time)"
     if not checked:
         return f"{links} checked{asked}: all is well"

@@ -66,38 +66,45 @@ def summary(name: str, report: dict[str, Any] | None, text: str, event: str = "f
     return {"text": text, "run": name, "event": event, "report": report}
 
 
-def _is_news(_: dict[str, Any]) -> bool:
+def _is_news(_url: str, _content: dict[str, Any]) -> bool:
     return True
 
 
 class Notices:
-    """Messages to the address ``url``, one after the other, from a thread of their own: no purchase waits for a network.
+    """Messages to each address of ``urls``, one after the other: no purchase waits for a network.
 
-    ``failed`` is told once, at the end, why one did not arrive. Without an address nothing is sent.
+    Each address has a thread of its own, so one that does not answer holds up no other. ``failed`` is told once, at the
+    end, why a message did not arrive. Without an address nothing is sent.
     """
 
-    def __init__(self, url: str, failed: Callable[[str], None]) -> None:
-        self.url, self._failed = url, failed
-        self.is_news: Callable[[dict[str, Any]], bool] = _is_news
-        """Asked about each message, in the thread that sends: others may send it too."""
-        self._thread = ThreadPoolExecutor(1) if url else None
-        self._sent: list[Future[str]] = []
+    def __init__(self, urls: Sequence[str], failed: Callable[[str], None]) -> None:
+        self._failed = failed
+        self.is_news: Callable[[str, dict[str, Any]], bool] = _is_news
+        """Asked about each message to an address, in the thread that sends: others may send it too."""
+        self._threads = {url: ThreadPoolExecutor(1) for url in urls}
+        self._sent: list[tuple[str, Future[str]]] = []
 
     def send(self, content: dict[str, Any], pictures: Pictures = no_pictures) -> None:
-        """Put it in line. ``pictures`` go along where the channel takes any."""
-        if self._thread is not None:
-            self._sent.append(self._thread.submit(self._send, content, pictures))
+        """Put it in line for each address. ``pictures`` go along where the channel takes any."""
+        self._sent += [
+            (url, thread.submit(self._send, url, content, pictures)) for url, thread in self._threads.items()
+        ]
 
-    def _send(self, content: dict[str, Any], pictures: Pictures) -> str:
-        return notify(self.url, content, pictures) if self.is_news(content) else ""
+    def _send(self, url: str, content: dict[str, Any], pictures: Pictures) -> str:
+        return notify(url, content, pictures) if self.is_news(url, content) else ""
 
     def close(self) -> None:
         """Wait until all are sent, for half a minute each at most."""
-        if self._thread is None:
-            return
-        self._thread.shutdown()
-        for why in dict.fromkeys(why for sent in self._sent if (why := sent.result())):
+        for thread in self._threads.values():
+            thread.shutdown()
+        for why in dict.fromkeys(self._told(url, why) for url, sent in self._sent if (why := sent.result())):
             self._failed(why)
+
+    def _told(self, url: str, why: str) -> str:
+        """``why``, and of which address where there are several: by its place, for it is a secret."""
+        if len(self._threads) == 1:
+            return why
+        return f"--notify, address {list(self._threads).index(url) + 1} of {len(self._threads)}: {why}"
 
 
 def notify(

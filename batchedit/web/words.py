@@ -6,6 +6,7 @@ from collections.abc import Callable
 from time import time
 from typing import Any
 
+from ..core import words
 from ..core.money import format_usd
 
 _PLURALS = {"entry": "entries", "is": "are", "has": "have", "it": "them"}
@@ -13,7 +14,7 @@ _PLURALS = {"entry": "entries", "is": "are", "has": "have", "it": "them"}
 
 def counted(number: int, word: str) -> str:
     """``1 row``, ``1,234 rows``."""
-    return f"{number:,} {word if number == 1 else _PLURALS.get(word, f'{word}s')}"
+    return words.number(number, word, _PLURALS.get(word, ""))
 
 
 def verb(number: int, word: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from batchedit.cli.group import batchedit
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import environment, inside, manifest, on
 
@@ -49,8 +50,9 @@ def test_what_ends_a_command_is_a_line_too(tmp_path: Path, sandbox: RunningSandb
     told = inside("run", "m.csv", "--base-url", sandbox.url, "--log-json", cwd=tmp_path, code=64)
     lines = events(told.stderr)
     told_of = dict.fromkeys(line["event"] for line in lines)
-    assert [name for name in told_of if name in {"settings", "ended", "error"}] == ["settings", "ended", "error"]
-    assert (lines[-1]["code"], lines[-1]["hint"]) == (64, "the same command with --yes")
+    assert [name for name in told_of if name in {"settings", "ended", "error"}] == ["settings", "error", "ended"]
+    assert (lines[-2]["code"], lines[-2]["hint"]) == (64, "the same command with --yes")
+    assert (lines[-1]["exit_code"], lines[-1]["stopped"]) == (64, lines[-2]["message"])
 
 
 def test_a_plan_had_no_start_and_no_end(tmp_path: Path, sandbox: RunningSandbox) -> None:
@@ -62,14 +64,52 @@ def test_a_plan_had_no_start_and_no_end(tmp_path: Path, sandbox: RunningSandbox)
     refused = events(inside("plan", "bad.csv", "--base-url", sandbox.url, "--log-json", cwd=tmp_path, code=65).stderr)
     assert (refused[-1]["event"], refused[-1]["exit_code"]) == ("ended", 65)
     absent = events(inside("plan", "no.csv", "--base-url", sandbox.url, "--log-json", cwd=tmp_path, code=66).stderr)
-    assert [line["event"] for line in absent] == ["started", "ended", "error"]
-    assert (absent[1]["exit_code"], absent[1]["command"]) == (66, "plan")
+    assert [line["event"] for line in absent] == ["started", "error", "ended"]
+    assert (absent[-1]["exit_code"], absent[-1]["command"]) == (66, "plan")
 
 
 def test_a_word_that_is_wrong_is_told_in_a_line(tmp_path: Path) -> None:
     by_flag = inside("status", "m", "--log-json", "--jsn", cwd=tmp_path, code=64).stderr
     by_environment = inside("status", "m", cwd=tmp_path, code=66, env=environment(BATCHEDIT_LOG_JSON="1")).stderr
     for text, code in ((by_flag, 64), (by_environment, 66)):
-        line = events(text)[-1]
+        line = events(text)[-2]
         assert (line["event"], line["code"]) == ("error", code)
     assert inside("status", "m", cwd=tmp_path, code=66).stderr.startswith("batchedit: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("run", "no.csv", "--yes"), 66),
+        (("run", "m.csv", "--yes", "--max-cost", "much"), 64),
+        (("run", "m.csv", "--yes", "--detach", "--metrics", "127.0.0.1:0"), 64),
+        (("retry", "nowhere"), 66),
+        (("redo", "nowhere"), 66),
+        (("fetch", "nowhere"), 66),
+        (("cancel", "nowhere"), 66),
+        (("doubt", "nowhere"), 66),
+        (("status", "nowhere", "--watch", "--json"), 64),
+        (("work", "--notify", "nothing"), 64),
+        (("verify", "nowhere"), 66),
+        (("init", "nowhere"), 66),
+        (("store", "init"), 64),
+        (("store", "nothing"), 64),
+        (("nothing",), 64),
+        (("--nothing",), 64),
+        (("runs",), 0),
+        ((), 0),
+    ],
+    ids=lambda told: " ".join(told) if isinstance(told, tuple) else str(told),
+)
+def test_a_command_that_failed_before_its_run_had_no_start_and_no_end(
+    tmp_path: Path, words: tuple[str, ...], code: int
+) -> None:
+    manifest(tmp_path / "m.csv", 1)
+    told = inside(*words, cwd=tmp_path, env=environment(BATCHEDIT_LOG_JSON="1"), code=code)
+    lines = [line for line in events(told.stderr) if line["event"] not in {"settings", "warning"}]
+    by_name = [line["event"] for line in lines]
+    name = words[0] if words and words[0] in batchedit.commands else "batchedit"
+    in_object = "--json" in words
+    assert by_name == ["started", *(["error"] if code and not in_object else []), "ended"]
+    assert [line.get("command") for line in (lines[0], lines[-1])] == [name, name]
+    assert (lines[-1]["exit_code"], "stopped" in lines[-1]) == (code, code != 0)

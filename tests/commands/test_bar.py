@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -59,3 +60,10 @@ def test_without_a_terminal_a_line_a_minute_says_how_long_it_needs() -> None:
     assert said[0].startswith(
         "420,000 of 1,000,000 done · waiting · 9.4 h left · $16,800.00 · 20 failed · 20 under way"
     )
+
+
+@pytest.mark.parametrize("paused", ["", BUSY.paused])
+def test_slowed_by_the_service_stood_twice_in_one_line(paused: str) -> None:
+    told = described(replace(BUSY, paused=paused))
+    assert told.count("slowed by the service") == 1
+    assert told.endswith("4 POSTs a second (429), 12 minutes longer")

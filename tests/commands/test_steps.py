@@ -92,7 +92,7 @@ def test_each_long_step_of_an_evening_and_a_morning_says_how_far_it_is(
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
         inside("run", "m.csv", *on(sandbox, "--limit", "3", "--check-images"), cwd=tmp_path, code=None)
         manifest(tmp_path / "n.csv", 600)
-        inside("run", "n.csv", *on(sandbox, "--limit", "3"), cwd=tmp_path)
+        inside("run", "n.csv", *on(sandbox, "--max-cost", "0.12"), cwd=tmp_path, code=75)
     assert {"asking about links", "checking rows", "writing results.csv", "writing results.jsonl"} <= steps.keys()
     assert steps["asking about links"]
     steps.clear()
@@ -102,6 +102,9 @@ def test_each_long_step_of_an_evening_and_a_morning_says_how_far_it_is(
     assert [done for done, _ in steps["reading the sheet"]] == [500]
     inside("results", "n.csv", cwd=tmp_path)
     assert "writing results.csv" in steps
+    steps.clear()
+    inside("audit", "n.csv", cwd=tmp_path)
+    assert steps.get("reading the run") == [(500, 600)], "an audit of 300,000 rows said nothing for 3.6 seconds"
 
 
 def test_proofs_and_a_manifest_from_a_feed_say_how_far_they_are(

@@ -136,3 +136,28 @@ def test_a_file_that_took_the_place_of_a_picture_is_not_sent(tmp_path: Path) -> 
 
 def files(folder: Path) -> list[Path]:
     return sorted((folder / "outputs" / "m" / "files").iterdir())
+
+
+def test_a_second_notify_silenced_the_first(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 1)
+    with hook() as (first, one), hook() as (second, two), serve(QUICK) as sandbox:
+        both = ("--notify", first, "--notify", second, "--notify", first)
+        inside("run", "m.csv", *on(sandbox, *both), cwd=tmp_path)
+        assert [[told["event"] for told in came] for came in (one, two)] == [["started", "finished"]] * 2
+        inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment(BATCHEDIT_NOTIFY=f"{first}; {second}"))
+        assert [len(one), len(two)] == [3, 3]
+        (tmp_path / "mine.toml").write_text(f'notify = ["{first}", "{second}"]\n', encoding="utf-8")
+        inside("run", "m.csv", *on(sandbox, "--config", "mine.toml"), cwd=tmp_path)
+        assert [len(one), len(two)] == [4, 4]
+        (tmp_path / "mine.toml").write_text(f'notify = "{second}"\n', encoding="utf-8")
+        inside("run", "m.csv", *on(sandbox, "--config", "mine.toml"), cwd=tmp_path)
+        assert [len(one), len(two)] == [4, 5]
+
+
+def test_an_address_that_does_not_answer_leaves_the_others_told(tmp_path: Path) -> None:
+    manifest(tmp_path / "m.csv", 1)
+    with hook(most=0) as (refusing, _), hook() as (url, came), serve(QUICK) as sandbox:
+        told = inside("run", "m.csv", *on(sandbox, "--notify", refusing, "--notify", url), cwd=tmp_path)
+    assert [told["event"] for told in came] == ["started", "finished"]
+    assert "--notify, address 1 of 2: 127.0.0.1 refused the message: HTTP 413" in told.stderr
+    assert "secret" not in told.stderr

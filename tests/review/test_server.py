@@ -254,7 +254,7 @@ def test_decisions_are_taken_in_and_delivered_from_the_command_line(room: Showro
     table.write_text(head + f"1;A;a.png;approve;;2026-11-22T08:00:00.000Z;k{one}\r\n", encoding="utf-8", newline="")
     run = str(room.folder.path)
     taken = batchedit("review", run, "--import", str(table), "--as", "Robin")
-    assert (taken.returncode, taken.stdout.split(",")[0]) == (0, "1 decisions taken in")
+    assert (taken.returncode, taken.stdout.split(",")[0]) == (0, "1 decision taken in")
     assert standing(room)[1] == (Verdict.APPROVE, "", "Robin")
 
     table.write_text(head + f"1;A;;maybe;;;k{one}\r\n2;B;;reject;;;k{two[:-2]}\r\n", encoding="utf-8", newline="")

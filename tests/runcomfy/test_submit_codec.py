@@ -528,6 +528,21 @@ def test_a_message_is_one_bounded_clean_line():
     assert event.problem.message.isprintable()
 
 
+@pytest.mark.parametrize(
+    ("secret", "text", "shown"),
+    [
+        ("t", "Insufficient account balance, don't retry", "Insufficient account balance, don't retry"),
+        ("t", "Authorization: Bearer t", "Authorization: Bearer [token]"),
+        ("t", '{"token":"t","x":"at"}', '{"token":"[token]","x":"at"}'),
+        ("sandbox", "https://h/?key=sandbox&a=1, sandboxes", "https://h/?key=[token]&a=1, sandboxes"),
+        ("a.b", "b'a.b' x_a.b axb a.bc", "b'[token]' x_[token] axb a.bc"),
+        ("longer-8", "xlonger-8x", "x[token]x"),
+    ],
+)
+def test_a_short_token_was_taken_out_of_every_word(secret: str, text: str, shown: str) -> None:
+    assert clean(text, secret) == shown
+
+
 def test_the_token_is_blotted_out_even_where_the_text_is_cut():
     token = "tok-" + "s" * 400
     said = wire.read_submit(401, {}, body({"message": "x" * 250 + token}), NOW, secret=token)

@@ -30,7 +30,8 @@ def test_the_sentence(slowdown: Slowdown, said: str) -> None:
     assert str(slowdown) == said
     assert Slowdown.read(slowdown.as_json()) == slowdown
     now = Snapshot(Counts({State.DONE: 1}), Money(), eta=(1500.0, 1600.0), slowed=slowdown)
-    assert described(now) == f"slowed by the service · 25 min left · 90 %: 27 min · {said}"
+    details = said.removeprefix("slowed by the service: ")
+    assert described(now) == f"slowed by the service · 25 min left · 90 %: 27 min · {details}"
 
 
 def test_how_much_longer_is_the_pace_now_against_the_pace_wished_for_over_what_is_left() -> None:

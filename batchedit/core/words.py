@@ -1,0 +1,13 @@
+"""A number and the noun that it counts: the one place that decides between ``1 row`` and ``2,000 rows``."""
+
+from __future__ import annotations
+
+
+def number(count: int, one: str, many: str = "") -> str:
+    """``1 row``, ``2,000 rows``. ``many`` where an s at the end does not make it: ``number(n, "row is", "rows are")``."""
+    return worded(f"{count:,}", one, many)
+
+
+def worded(shown: str, one: str, many: str = "") -> str:
+    """The same for a number as it is ``shown``, such as ``1.5``: what reads as 1 counts one."""
+    return f"{shown} {one if shown == '1' else many or one + 's'}"
