@@ -27,8 +27,6 @@ NEVER_ONE = {
     "review/verify.py": "more than once",
     "sandbox/schema.py": "the sandbox imports nothing of ours",
     "pool/long_waits.py": "half a minute and more",
-    "pool/switch.py": "twenty jobs and more",
-    "ledger/postgres/changes.py": "a limit of the account",
 }
 """Files with a number that can't be 1, or whose noun is decided elsewhere."""
 

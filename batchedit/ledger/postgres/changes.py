@@ -22,6 +22,7 @@ from ...core.events import CancelConfirmed, Completed, Errored, Event, Priced, R
 from ...core.model import Counts, Money, Record, State
 from ...core.money import format_usd
 from ...core.policy import why_refused
+from ...core.words import worded
 from ..codec import STATE_COLUMNS, state_values
 from ..group_commit import Change
 from ..money_totals import Sums, purse
@@ -81,7 +82,7 @@ def _refusal(word: str, rest: str, record: Record, event: Event, money: Money) -
     refusals: Mapping[str, BatcheditError] = {
         "stale": StaleRecordError(f"{job} was changed by somebody else since it was read"),
         "budget": BudgetReachedError(why_refused(money)),
-        "places": PlacesTakenError(f"the account has {rest} jobs under way, which is as many as it may have"),
+        "places": PlacesTakenError(f"the account has {worded(rest, 'job')} under way, which is as many as it may have"),
         "lease": LeaseOverError("this worker was not heard of for longer than its lease; nothing more is bought by it"),
         "halted": HaltedError(f"nothing is bought in this run any more: {rest}"),
         "unasked": CheckpointError(f"{job} was never said yes to; nothing was sent"),
