@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import hypothesis  # before trio, whose random generator it would warn of at the very end of a run
 import pytest
 
+from batchedit.commands import wiring
 from tests.support.raw_server import other_server, server  # noqa: F401 - fixtures
 
 STATE = "BATCHEDIT_STATE"
@@ -51,6 +54,14 @@ def _no_persons_register(tmp_path_factory: pytest.TempPathFactory) -> None:
     """For what runs before or beside a single test, such as fixtures of a module."""
     os.environ[STATE] = str(tmp_path_factory.mktemp("state"))
     os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"  # no test finds a person's own token
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_are_read_once() -> Iterator[None]:
+    """Reading those of the machine takes 30 ms of CPU, and the clients of 600 tests would each do it anew."""
+    once = functools.cache(wiring.create_ssl_context)
+    with patch("httpx.create_ssl_context", once), patch.object(wiring, "create_ssl_context", once):
+        yield
 
 
 def _hear_hang_ups() -> None:
