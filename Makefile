@@ -13,11 +13,12 @@ demo: $(VENV)/demo
 demo-store: $(VENV)/dev
 	PYTHONPATH=. $(BIN)/python deploy/demo_store.py
 
+# A fifth of the examples of what could go on for ever; test-all takes all of them
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -n auto -m "not process and not browser"
+	BATCHEDIT_TESTS=few $(BIN)/python -m pytest -n auto -m "not process and not browser"
 
 test-all: $(VENV)/dev
-	$(BIN)/python -m pytest -n 3 --durations=15
+	BATCHEDIT_TESTS=all $(BIN)/python -m pytest -n 3 --durations=15
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ import pytest
 
 from batchedit.commands import wiring
 from tests.support.raw_server import other_server, server  # noqa: F401 - fixtures
+from tests.support.share import EXAMPLES, examples
 
 STATE = "BATCHEDIT_STATE"
 PROCESSES = frozenset({"browser", "e2e", "kill", "store", "web"})
@@ -22,7 +23,10 @@ PROCESSES = frozenset({"browser", "e2e", "kill", "store", "web"})
 _started = 0
 
 hypothesis.settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "any machine",
+    max_examples=examples(EXAMPLES),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("any machine")  # how long an example takes says how busy the machine is
 
