@@ -4,6 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
+# Also where a shell asks for no compiled files: without them each worker, and each process that a test starts, compiles
+# every module and rewrites every test anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo demo-store test test-all lint wheel readme docs bench browser screenshots soak soak-store fuzz clean
 
 demo: $(VENV)/demo
