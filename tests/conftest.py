@@ -31,6 +31,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("any machine")  # how long an example takes says how busy the machine is
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a third of the time a test waits for a socket or a clock."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """A folder of which nothing is wanted is not even imported: 70 modules, a second of each worker."""
     within = collection_path.parent == Path(__file__).parent and collection_path.name in PROCESSES
