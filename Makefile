@@ -4,6 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
+# Also where a shell asks for no compiled files: without them each worker, and each process that a test starts, compiles
+# every module and rewrites every test anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo demo-store test test-all lint wheel readme docs bench browser screenshots soak soak-store fuzz clean
 
 demo: $(VENV)/demo
@@ -13,11 +17,12 @@ demo: $(VENV)/demo
 demo-store: $(VENV)/dev
 	PYTHONPATH=. $(BIN)/python deploy/demo_store.py
 
+# A fifth of the examples of what could go on for ever; test-all takes all of them
 test: $(VENV)/dev
-	$(BIN)/python -m pytest -n auto -m "not process and not browser"
+	BATCHEDIT_TESTS=few $(BIN)/python -m pytest -n auto -m "not process and not browser"
 
 test-all: $(VENV)/dev
-	$(BIN)/python -m pytest -n 3 --durations=15
+	BATCHEDIT_TESTS=all $(BIN)/python -m pytest -n 3 --durations=15
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

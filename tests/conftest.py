@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import hypothesis  # before trio, whose random generator it would warn of at the very end of a run
 import pytest
 
+from batchedit.commands import wiring
 from tests.support.raw_server import other_server, server  # noqa: F401 - fixtures
+from tests.support.share import EXAMPLES, examples
 
 STATE = "BATCHEDIT_STATE"
 PROCESSES = frozenset({"browser", "e2e", "kill", "store", "web"})
@@ -19,9 +23,24 @@ PROCESSES = frozenset({"browser", "e2e", "kill", "store", "web"})
 _started = 0
 
 hypothesis.settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "any machine",
+    max_examples=examples(EXAMPLES),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("any machine")  # how long an example takes says how busy the machine is
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a third of the time a test waits for a socket or a clock."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A folder of which nothing is wanted is not even imported: 70 modules, a second of each worker."""
+    within = collection_path.parent == Path(__file__).parent and collection_path.name in PROCESSES
+    return True if within and "not process" in config.option.markexpr else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,6 +70,14 @@ def _no_persons_register(tmp_path_factory: pytest.TempPathFactory) -> None:
     """For what runs before or beside a single test, such as fixtures of a module."""
     os.environ[STATE] = str(tmp_path_factory.mktemp("state"))
     os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"  # no test finds a person's own token
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_are_read_once() -> Iterator[None]:
+    """Reading those of the machine takes 30 ms of CPU, and the clients of 600 tests would each do it anew."""
+    once = functools.cache(wiring.create_ssl_context)
+    with patch("httpx.create_ssl_context", once), patch.object(wiring, "create_ssl_context", once):
+        yield
 
 
 def _hear_hang_ups() -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,10 +46,15 @@ def files(room: str) -> Iterator[Path]:
     yield from place.rglob("*.py") if place.is_dir() else [PACKAGE / f"{room}.py"]
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def imports(path: Path) -> Iterator[tuple[int, str, str]]:
     """``(line, room of ours or "", top-level module)`` of each import in a file."""
     here = path.relative_to(PACKAGE).with_suffix("").parts
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom) and node.level:
             parts = here[: len(here) - node.level] + tuple((node.module or "").split("."))
             rooms = [parts[0]] if parts and parts[0] else [alias.name for alias in node.names]
@@ -133,7 +139,7 @@ def test_core_is_pure() -> None:
 def test_core_touches_no_global_randomness() -> None:
     """``random.Random`` is a type there; a generator comes in as an argument."""
     for path in files("core"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.ImportFrom) and node.module == "random":
                 assert [alias.name for alias in node.names] == ["Random"], path
             assert not (isinstance(node, ast.Import) and any(a.name == "random" for a in node.names)), path
@@ -159,7 +165,7 @@ OWN_DATABASE = {"images/link_cache.py"}
 
 def sql_in(path: Path) -> Iterator[str]:
     """The lines of a file that talk to a database in SQL, or that take the ledger's files in hand instead of its ports."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and STATEMENT.match(node.value):
             yield f"{node.lineno} {node.value.strip()[:40]!r}"
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ASKS_IN_SQL:
@@ -188,7 +194,7 @@ def test_only_the_command_line_prints_and_exits() -> None:
         room = path.relative_to(PACKAGE).parts[0]
         if room in {"cli", "sandbox", "__main__.py"}:
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
                 if name in {"print", "sys.exit", "exit", "os._exit"} or name.startswith("os.environ"):

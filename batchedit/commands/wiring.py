@@ -46,6 +46,8 @@ from .trust import check_trusted
 LIFETIMES = "lifetimes"
 """The fact of a run that holds the running times its jobs had."""
 SANDBOX_TOKEN = "sandbox"  # noqa: S105 - the sandbox takes any token
+REHEARSAL_LATENCY = "uniform:1,4"
+"""Seconds that a job of ``--sandbox`` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def service(
     if state is not None:
         check_own(state)
     try:
-        running = RunningSandbox(SandboxConfig(latency="uniform:1,4", state=state))
+        running = RunningSandbox(SandboxConfig(latency=REHEARSAL_LATENCY, state=state))
     except OSError as error:
         raise OutputError(f"the sandbox can't start: {error}") from error
     try:

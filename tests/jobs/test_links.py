@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from batchedit.jobs.image_cells import CellError, Pictures
 from batchedit.jobs.links import direct, kind_of_page, several_links
+from tests.support.share import examples
 
 A, B, C = (f"https://shop.example.com/p/{n}.jpg" for n in (1, 2, 3))
 
@@ -276,7 +277,7 @@ _LINK_PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.sampled_from(["cdn.example.com", "www.dropbox.com", "localhost", "imgur.com"]),
     st.lists(_LINK_PIECES, max_size=6),

@@ -10,6 +10,7 @@ from batchedit.core.errors import ManifestError
 from batchedit.jobs.expand import Recipe, expand_all
 from batchedit.jobs.naming import Namer, safe
 from batchedit.manifest.rows import Form, FormKind, Row
+from tests.support.share import examples
 
 U = "https://x.example/1.png"
 SCHEMA = {
@@ -111,7 +112,7 @@ def test_folders_come_from_the_template_alone():
     assert ".." not in line.job.name.split("/")
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.text(max_size=200).filter(lambda text: not any("\ud800" <= letter <= "\udfff" for letter in text)))
 def test_no_text_makes_an_unsafe_piece(text):
     piece = safe(text)

@@ -32,8 +32,9 @@ from batchedit.run_folder import RunFolder, open_source
 from batchedit.settings.model import Settings
 from tests.manifest.test_excel import ods, three
 from tests.support.dialects import DIALECTS, make_dialect
+from tests.support.share import examples
 
-TRIES = int(os.environ.get("BATCHEDIT_FUZZ", "120"))
+TRIES = int(os.environ.get("BATCHEDIT_FUZZ", examples(120)))
 PARTS = 20
 OURS = Path(__file__).parents[2] / "manifests"
 PIECES = (

@@ -15,6 +15,7 @@ from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Output, Record, SavedFile, State
 from batchedit.ledger.memory import MemoryCheckpoint
 from tests.support.factories import make_line
+from tests.support.share import examples
 
 OUTPUTS = (Output("https://files.runcomfy.net/1.png"),)
 FILES = (SavedFile("files/1.png", "ab" * 32, 1, 1, 1, ""),)
@@ -71,7 +72,7 @@ class Service:
         return found
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(
     seed=st.integers(0, 2**32),
     cap=st.integers(1, 3000),

@@ -31,6 +31,7 @@ from tests.property.books import read_books
 from tests.property.people import caps, picks, places, points, seldom, tokens, troubles, write_sheet
 from tests.property.promises import Witness
 from tests.support.offline import CALM, URL, Ended, Trouble, World
+from tests.support.share import examples
 
 EXAMPLES = os.environ.get("BATCHEDIT_EXAMPLES")
 CODES = {0, 1, 64, 65, 66, 69, 73, 74, 75, 76, 77}
@@ -326,7 +327,7 @@ class Commands(Witness, RuleBasedStateMachine):
 
 TestCommands = Commands.TestCase
 TestCommands.settings = settings(
-    max_examples=int(EXAMPLES or 30),
+    max_examples=int(EXAMPLES or examples(30)),
     stateful_step_count=8,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],

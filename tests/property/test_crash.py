@@ -41,6 +41,7 @@ from batchedit.pool.pool import Pool
 from batchedit.pool.worker import run_all
 from batchedit.ports import Broken, CancelReply, LookReply, NoAnswer, StillRunning, SubmitEvent
 from tests.support.factories import make_line
+from tests.support.share import examples
 
 PRICE = 40_000
 NOBODY = Problem(Kind.UNREACHABLE, "nobody there")
@@ -256,7 +257,7 @@ def check(remote: Remote, checkpoint: MemoryCheckpoint, halted: BaseException | 
         assert at_rest or (record.state is State.PLANNED and halted is not None), record
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(script=scripts, jobs=st.integers(1, 6), concurrency=st.integers(1, 4))
 def test_never_two_accepts_for_one_key(script: Script, jobs: int, concurrency: int) -> None:
     checkpoint = DyingCheckpoint([make_line(n) for n in range(1, jobs + 1)])
@@ -266,7 +267,7 @@ def test_never_two_accepts_for_one_key(script: Script, jobs: int, concurrency: i
     check(remote, checkpoint, halted)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @example(
     script=Script(submits=[], looks=["cancelled"] * 5, downloads=[], deaths=[]), jobs=2, concurrency=1, cap=0, dearer=2
 )

@@ -11,6 +11,7 @@ from batchedit.jobs.expand import Recipe, expand_all
 from batchedit.jobs.identity import job_key
 from batchedit.manifest.digests import DigestSet
 from batchedit.manifest.rows import Row
+from tests.support.share import examples
 
 SCHEMA = {
     "type": "object",
@@ -82,7 +83,7 @@ def test_equal_inputs_are_twins_and_names_are_never_shared(table):
     assert len({line.slot for line in first}) == len(first)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), json_value, max_size=4), st.randoms()
 )

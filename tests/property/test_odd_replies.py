@@ -28,6 +28,7 @@ from batchedit.ports import Broken, NoAnswer, StillRunning
 from batchedit.runcomfy.catalogue import load_model
 from batchedit.runcomfy.client import Client
 from tests.support.factories import make_line
+from tests.support.share import examples
 
 MODEL = load_model("openai/gpt-4o-image/edit")
 INPUTS = '{"image":["https://images.example.com/a.png"],"prompt":"an ad"}'
@@ -96,7 +97,7 @@ def record(state: State) -> Record:
     return Record(1, Job(JobKey(bytes(16)), MODEL.id, INPUTS, "job-1"), state, handle=handle)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(REPLIES)
 def test_no_reply_makes_a_call_raise(reply: tuple[int, list[tuple[str, str]], bytes]) -> None:
     async def ask() -> None:
@@ -124,7 +125,7 @@ LINKS = st.sampled_from(
 ) | st.text(max_size=40)  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(LINKS, REPLIES)
 def test_no_link_and_no_file_makes_a_download_raise(link: str, reply: tuple[int, list[tuple[str, str]], bytes]) -> None:
     async def fetch(folder: Path) -> None:

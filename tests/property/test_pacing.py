@@ -17,13 +17,14 @@ from batchedit.scheduling.get_rate import GetRate
 from batchedit.scheduling.lifetimes import Lifetimes
 from batchedit.scheduling.polling import JITTER, next_poll_delay, stalled
 from batchedit.scheduling.post_rate import PostRate
+from tests.support.share import examples
 
 seconds = st.one_of(
     st.floats(0.0, 1e7, allow_nan=False), st.sampled_from([0.0, 1e-9, 0.05, 4.0, 1e5, 1.5e308, math.inf, math.nan])
 )
 finite = st.floats(0.0, 1e6, allow_nan=False)
 observations = st.lists(st.tuples(st.booleans(), seconds, st.one_of(st.none(), finite)), max_size=60)
-calm = settings(max_examples=60, deadline=None)
+calm = settings(max_examples=examples(60), deadline=None)
 
 
 def told(stories) -> Lifetimes:

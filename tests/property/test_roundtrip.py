@@ -20,6 +20,7 @@ from batchedit.manifest.blank import visible
 from batchedit.manifest.read import BadRow, open_manifest
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.results.writer import write_results
+from tests.support.share import examples
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 SCHEMA = {
@@ -31,7 +32,9 @@ SCHEMA = {
         "size": {"type": "string", "enum": ["3:2", "1:1", "2:3"], "default": "1:1"},
     },
 }
-relaxed = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+relaxed = settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20) | st.sampled_from(
     [
@@ -150,7 +153,7 @@ excel_text = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), max_s
 ) | st.sampled_from(["007", "1e5", "=A1", "-5", "TRUE", "#N/A", "3:2", " x ", "a\nb", "'"])
 
 
-@settings(relaxed, max_examples=60)
+@settings(relaxed, max_examples=examples(60))
 @given(header=names, data=st.data())
 def test_xlsx(tmp_path, header, data):
     """Text cells of a workbook come back as they were; Excel itself has no word for control characters."""
@@ -167,7 +170,7 @@ def test_xlsx(tmp_path, header, data):
         assert [list(row.cells.values()) for row in manifest.rows()] == rows
 
 
-@settings(relaxed, max_examples=60)
+@settings(relaxed, max_examples=examples(60))
 @given(
     columns=st.dictionaries(
         st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=6).filter(

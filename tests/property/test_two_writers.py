@@ -15,6 +15,7 @@ import pytest
 from tests.property.books import read_books
 from tests.property.people import write_sheet
 from tests.support.offline import URL, Trouble, World
+from tests.support.share import FEW
 
 ROWS = 3
 PLACES = range(1, 40) if os.environ.get("BATCHEDIT_EXAMPLES") else (1, 2, 4, 6, 9, 13)
@@ -99,4 +100,5 @@ def pasted_by_both(folder: Path, point: str, nth: int) -> bool:
 
 @pytest.mark.parametrize("point", ["call", "answer", "begin", "commit"])
 def test_an_id_that_two_processes_pasted_was_a_defect_of_the_second(tmp_path: Path, point: str) -> None:
-    assert [nth for nth in range(1, 9) if pasted_by_both(tmp_path / f"{point}{nth}", point, nth)]
+    places = range(1, 9, 2 if FEW else 1)
+    assert [nth for nth in places if pasted_by_both(tmp_path / f"{point}{nth}", point, nth)]

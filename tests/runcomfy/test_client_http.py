@@ -271,7 +271,8 @@ def closed_port() -> int:
 @pytest.mark.parametrize("case", ["refused", "no such host", "tls to a plain server", "no place in the pool"])
 @pytest.mark.usefixtures("quick")
 async def test_before_the_first_byte_it_is_declined(server, case, monkeypatch):
-    monkeypatch.setattr(line_module, "_POST_TIMES", httpx.Timeout(5, pool=0.3))
+    connect = 0.5 if case == "tls to a plain server" else 5.0  # which never answers the handshake
+    monkeypatch.setattr(line_module, "_POST_TIMES", httpx.Timeout(5, connect=connect, pool=0.3))
     url = {
         "refused": f"http://127.0.0.1:{closed_port()}",
         "no such host": "https://nothing.invalid",
@@ -971,6 +972,7 @@ async def test_a_proxy_that_is_in_trouble_is_asked_again(server, status):
 
 async def test_a_proxy_that_lets_a_tunnel_hang_held_each_post_for_150_seconds(server, monkeypatch):
     monkeypatch.setattr(tunnel_module, "TUNNEL_SECONDS", 0.2)
+    monkeypatch.setattr(line_module, "_backoff", lambda _: 0.001)
     server.script = [server.hang]
     async with _through(server) as api:
         event = await api.submit(record())
@@ -984,7 +986,7 @@ async def test_a_proxy_that_lets_a_tunnel_hang_held_each_post_for_150_seconds(se
 
 def test_a_service_that_thinks_is_not_cut_off_with_the_time_of_a_tunnel(monkeypatch, tmp_path):
     """A real tunnel to a real TLS service: the limit is the CONNECT's and not the POST's."""
-    monkeypatch.setattr(tunnel_module, "TUNNEL_SECONDS", 5.0)
+    monkeypatch.setattr(tunnel_module, "TUNNEL_SECONDS", 2.0)
     trusted, serving = _certificate(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -994,7 +996,7 @@ def test_a_service_that_thinks_is_not_cut_off_with_the_time_of_a_tunnel(monkeypa
                 raw.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 with serving.wrap_socket(raw, server_side=True) as tls:
                     tls.recv(65536)
-                    time.sleep(6.5)
+                    time.sleep(2.5)
                     body = b'{"request_id": "r9"}'
                     tls.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
                     tls.recv(65536)
@@ -1038,8 +1040,9 @@ def _certificate(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 @pytest.mark.anyio
 @pytest.mark.parametrize(("patient", "asked"), [(True, ATTEMPTS), (False, 1)])
 async def test_a_plan_without_a_network_waited_for_four_tries(patient: bool, asked: int, monkeypatch) -> None:
-    """A port that nobody listens at: each try is refused at once, and what takes time is the waiting between them."""
+    """A port that nobody listens at: each try is refused at once, and what took time was the waiting between them."""
     tries = []
+    monkeypatch.setattr(line_module, "_backoff", lambda _: 0.001)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         free = taken.getsockname()[1]
     async with client(f"http://127.0.0.1:{free}") as made:

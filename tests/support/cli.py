@@ -15,6 +15,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from batchedit.cli import main
+from batchedit.commands import wiring
 from batchedit.sandbox import RunningSandbox
 
 CHILD = Path(__file__).parents[1] / "kill" / "child.py"
@@ -58,6 +59,7 @@ def inside(
         stack.enter_context(redirect_stdout(out))
         stack.enter_context(redirect_stderr(err))
         stack.enter_context(patch.multiple(sys, argv=told, stdin=given))
+        stack.enter_context(patch.object(wiring, "REHEARSAL_LATENCY", "0.1"))
         os.environ.clear()
         os.environ.update(env)
         try:
