@@ -30,7 +30,9 @@ def detach(command: Command, host: Terminal, *, quiet: bool, as_json: bool = Fal
     found = attended(host, lambda: offer(command, host))
     if isinstance(found, Report):
         return finish(found, quiet=quiet, as_json=as_json)
-    launch = start(found.confirmation, host.environ)
+    # its log is what the person asked for here
+    environ = {**host.environ, **({"BATCHEDIT_LOG_JSON": "1"} if log_lines.asked() else {})}
+    launch = start(found.confirmation, environ)
     if as_json:
         print_json("started", started_value(launch))
     elif not quiet:
@@ -66,7 +68,7 @@ def carry_confirmed(path: Path) -> int:
         if not host.began:
             answer(path, {**_who(), "ended": report.code})
         ended(report)
-    return finish(report, quiet=False)
+    return finish(report, quiet=log_lines.asked())  # the event of its end holds the numbers
 
 
 def _who() -> dict[str, object]:
@@ -77,7 +79,9 @@ class _OfItsOwn(Terminal):
     """A terminal without anybody at it. What it says goes to the log; the yes was said before."""
 
     def __init__(self, path: Path, confirmation: Confirmation) -> None:
-        super().__init__(yes=True, never_asks=False, quiet=False, log_json=False, notify=confirmation.command.notify)
+        super().__init__(
+            yes=True, never_asks=False, quiet=False, log_json=log_lines.asked(), notify=confirmation.command.notify
+        )
         self._path, self._confirmation = path, confirmation
         self.began = False
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import click
 
+from ..commands import CONFIRMED
 from ..core.errors import BatcheditError
 from ..core.visible import as_lines, one_line
 from .streams import whole_lines
@@ -25,7 +26,7 @@ class _Log:
 
 
 _log = _Log()
-TOLD_BY_THE_RUN = frozenset({"run", "retry", "redo", "fetch", "cancel"})
+TOLD_BY_THE_RUN = frozenset({"run", "retry", "redo", "fetch", "cancel", CONFIRMED})
 """Commands whose start the run itself tells, with its id, once there is one."""
 _FALSE = frozenset({"", "0", "false", "no", "off", "n", "f"})
 

@@ -131,6 +131,25 @@ def test_the_terminal_is_closed_and_the_run_goes_on(tmp_path: Path, sandbox: Run
     until(lambda: "3 done" in (run_of(tmp_path) / "process.log").read_text(encoding="utf-8"))  # said at the very end
 
 
+@pytest.mark.parametrize("how", ["an option", "the environment"])
+def test_what_a_detached_run_said_was_half_json(tmp_path: Path, sandbox: RunningSandbox, how: str) -> None:
+    """Its notes and its report stood as plain text between the events, and the option was not handed on."""
+    manifest(tmp_path / "m.csv", 2)
+    more = ["--log-json"] if how == "an option" else []
+    words = ["run", "m.csv", "--detach", "--yes", "--base-url", sandbox.url, "--no-check-images", *more]
+    environ = {**environment(), **({} if more else {"BATCHEDIT_LOG_JSON": "1"})}
+    told = subprocess.run(
+        [sys.executable, "-m", "batchedit", *words], cwd=tmp_path, env=environ, check=True, capture_output=True
+    )
+    assert [json.loads(line)["event"] for line in told.stderr.splitlines()][-1] == "ended"
+    log = run_of(tmp_path) / "process.log"
+    until(lambda: over(tmp_path) and '"event":"ended"' in log.read_text(encoding="utf-8"))
+    events = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    names = [event["event"] for event in events]
+    assert names[-1] == "ended"
+    assert (names.count("started"), names.count("ended"), events[-1]["exit_code"]) == (1, 1, 0)
+
+
 def test_who_started_it_is_killed_and_the_run_goes_on(tmp_path: Path, slow: RunningSandbox) -> None:
     """And a hang-up means nothing to it, for it has no terminal."""
     manifest(tmp_path / "m.csv", 2)
