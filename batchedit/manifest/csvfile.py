@@ -283,8 +283,9 @@ def _broken(error: str, line: int, lines: int, raw: str) -> str:
 
 
 def _is_text(raw: str) -> bool:
+    """Whether ``raw`` has no lone surrogate. UTF-16 refuses the same as UTF-8 does, in a fraction of the time."""
     try:
-        raw.encode()
+        raw.encode("utf-16")
     except UnicodeEncodeError:
         return False
     return True
