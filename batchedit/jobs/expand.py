@@ -325,14 +325,15 @@ class Expander:
         for size in self.sizes or _AS_IT_STANDS:
             if size is not None:
                 inputs[self._size_field] = size
-            text = digested = canonical(inputs)
+            written = digested = canonical(inputs)
+            text = written.decode()
             if may_differ(text):
                 digested = canonical(identity_of(inputs))
+            moves = digested is not written and digested != written
             shown_size = str(inputs.get(self._size_field, ""))
             for variant, suffix in self._suffixes:
                 key = self._maker.key(digested, suffix)
-                moves = digested is not text and digested != text
-                lines.append(self._line(number, id_, cells, text.decode(), key, shown_size, variant, over, moves))
+                lines.append(self._line(number, id_, cells, text, key, shown_size, variant, over, moves))
         return lines
 
     def _line(

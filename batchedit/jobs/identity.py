@@ -46,13 +46,13 @@ def identity_of(inputs: dict[str, Any]) -> dict[str, Any]:
     return {name: _content(value) for name, value in inputs.items()}
 
 
-def may_differ(text: bytes) -> bool:
+def may_differ(text: str) -> bool:
     """May ``identity_of`` change anything in the canonical ``text``? Quick, and never wrongly False."""
-    return (b"$" in text and b'"$file"' in text) or (b"?" in text and _LINK(text) is not None)
+    return ("$" in text and '"$file"' in text) or ("?" in text and _LINK(text) is not None)
 
 
 _WHOLE_LINK = re.compile(r"https?://\S+", re.IGNORECASE).fullmatch
-_LINK = re.compile(rb'"https?://[^"]*\?', re.IGNORECASE).search
+_LINK = re.compile(r'"https?://[^"]*\?', re.IGNORECASE).search
 
 
 def _content(value: Any) -> Any:
