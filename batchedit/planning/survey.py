@@ -62,8 +62,8 @@ class Survey:
     def watch(self, lines: Iterable[ResultLine | InvalidLine]) -> Iterator[ResultLine | InvalidLine]:
         """Pass ``lines`` on, counting them."""
         for line in lines:
-            if line.row != self._row:
-                self._row = line.row
+            if (row := line.row) != self._row:
+                self._row = row
                 self.rows += 1
             if isinstance(line, InvalidLine):
                 self._count_invalid(line)
@@ -76,7 +76,8 @@ class Survey:
         if line.twin:
             self.twins += 1
             return
-        state = self.state_of(line.job.key)
+        key = line.job.key
+        state = self.state_of(key)
         self.known += state is not None
         if self.limit is not None and self.wanted >= self.limit:
             self.beyond += 1
@@ -86,10 +87,10 @@ class Survey:
             if state is not State.DONE:
                 self.others[state] += 1
             return
-        if self.has_elsewhere(line.job.key):
+        if self.has_elsewhere(key):
             self.elsewhere += 1
             return
-        self._count_purchase(line, planned=state is State.PLANNED)
+        self._count_purchase(line, planned=state is not None)
 
     def _count_purchase(self, line: ResultLine, *, planned: bool) -> None:
         self.to_buy += 1
