@@ -14,7 +14,7 @@ from typing import Any
 from ..core.errors import UsageError
 from ..core.model import LEFT_OUT, CellProblem, InvalidLine, JobKey, ResultLine
 from ..manifest.blank import PLACEHOLDER_MOST, is_blank, is_invisible, is_placeholder, without_unseen_ends
-from ..manifest.cells import ERROR_HEADS, id_text, json_text, text_of, why_no_value
+from ..manifest.cells import ERROR_HEADS, id_text, json_text, may_hold_error, text_of, why_no_value
 from ..manifest.rownames import Rows
 from ..manifest.rows import BadRow, Manifest, Row
 from .collisions import Collisions
@@ -170,7 +170,7 @@ class Expander:
         """The lines of one row, or all that is wrong with it."""
         if isinstance(row, BadRow):
             return _bad_line(row)
-        number, cells, _ = row
+        number, cells, raw = row
         cell = cells.get(self.id_column) if self.id_column else None
         id_ = cell.strip() if type(cell) is str and cell[:1] != "=" else id_text(cell)
         if not id_.isascii():
@@ -179,7 +179,7 @@ class Expander:
             self.oddities.see_id(id_, number)
         id_ = id_ or str(number + self._shift)
         if self._fill:
-            cells = self._filled(cells, id_)
+            cells, raw = self._filled(cells, id_), ""  # other rows' cells are among them
         again = id_ == self._last_id
         if not again:
             self._last_id, self._last_cells = id_, cells
@@ -188,7 +188,7 @@ class Expander:
         try:
             if self._over:
                 return self._expand_over(number, id_, cells)
-            inputs = self._inputs(number, id_, cells)
+            inputs = self._inputs(number, id_, cells, raw)
             if isinstance(inputs, InvalidLine):
                 return self._left_out(inputs, cells, again=again)
             return self._lines(number, id_, cells, inputs, "")
@@ -216,17 +216,18 @@ class Expander:
         lines: list[ResultLine] = []
         for added in self._over:
             every = {**cells, **added}
-            inputs = self._inputs(number, id_, every)
+            inputs = self._inputs(number, id_, every, "")
             if isinstance(inputs, InvalidLine):
                 return inputs
             lines += self._lines(number, id_, every, inputs, json_text(added))
         return lines
 
-    def _inputs(self, number: int, id_: str, cells: dict[str, Any]) -> dict[str, Any] | InvalidLine:
+    def _inputs(self, number: int, id_: str, cells: dict[str, Any], raw: str) -> dict[str, Any] | InvalidLine:
+        """What the row asks the model for. ``raw`` is the text that its ``cells`` are from, ``""`` where there is none."""
         inputs = self._base.copy()
         pictures = self._pictures
         pictures.row, pictures.id, pictures.in_row = number, id_, 0
-        problems = self._sheet_errors(cells)
+        problems = self._sheet_errors(cells) if may_hold_error(raw) else None
         for name, column, read in self._columns:
             cell = cells.get(column)
             if cell is None or cell == "" or (problems and why_no_value(cell)):
