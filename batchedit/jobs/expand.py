@@ -248,7 +248,7 @@ class Expander:
             self.oddities.see_text(text, number, id_)
             if not is_blank(text):
                 inputs[self._prompt_field] = text
-        if problems or not self._required <= inputs.keys() or not self._schema.is_valid(inputs):
+        if problems or self._required.difference(inputs) or not self._schema.is_valid(inputs):
             return InvalidLine(number, id_, tuple(self._problems(inputs, cells, problems or [])))
         return inputs
 

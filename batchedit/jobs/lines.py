@@ -96,7 +96,9 @@ class LineMaker:
             twin = bool(self._met[job])
             self._met[job] = 1
         namer = self._namer
-        n = self._n = self._n + (not twin)
+        if not twin:
+            self._n += 1
+        n = self._n
         name = namer.render(cells, number + self._shift, id_, size, variant, n)
         slot = slot_of(name)
         version = 1

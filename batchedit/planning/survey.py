@@ -78,7 +78,8 @@ class Survey:
             return
         key = line.job.key
         state = self.state_of(key)
-        self.known += state is not None
+        if state is not None:
+            self.known += 1
         if self.limit is not None and self.wanted >= self.limit:
             self.beyond += 1
             return
@@ -94,8 +95,8 @@ class Survey:
 
     def _count_purchase(self, line: ResultLine, *, planned: bool) -> None:
         self.to_buy += 1
-        if line.row != self._row_to_buy:
-            self._row_to_buy = line.row
+        if self._row != self._row_to_buy:
+            self._row_to_buy = self._row
             self.inputs += line.pictures
             self.joins = self.joins or line.pictures > 1
         if len(self.examples) < EXAMPLES and self.to_buy <= EXAMPLES_WITHIN:
