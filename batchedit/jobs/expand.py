@@ -189,9 +189,9 @@ class Expander:
             if self._over:
                 return self._expand_over(number, id_, cells)
             inputs = self._inputs(number, id_, cells, raw)
-            if isinstance(inputs, InvalidLine):
-                return self._left_out(inputs, cells, again=again)
-            return self._lines(number, id_, cells, inputs, "")
+            if isinstance(inputs, dict):
+                return self._lines(number, id_, cells, inputs, "")
+            return self._left_out(inputs, cells, again=again)
         except UnicodeEncodeError:
             return InvalidLine(number, id_, (CellProblem("", "", "holds half a character, which is no text"),))
 
@@ -346,7 +346,7 @@ def expand_all(
     expand = expander.expand
     for row in manifest.rows():
         found = expand(row)
-        if isinstance(found, InvalidLine):
+        if not isinstance(found, list):
             yield found
         elif len(found) == 1:
             yield found[0]

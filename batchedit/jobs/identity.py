@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from hashlib import blake2b
+from struct import Struct
 from typing import Any
 
 import orjson
@@ -26,6 +27,7 @@ RULES = "2"
 FILE, SHA256 = "$file", "$sha256"
 """A local picture among the inputs is ``{"$file": path, "$sha256": hex}``; only the second counts for identity."""
 
+_SLOT = Struct(">q").unpack
 _SORTED = orjson.OPT_SORT_KEYS
 
 
@@ -93,4 +95,5 @@ def slot_of(name: str) -> int:
     """A file's name as the signed 64-bit number that a checkpoint keeps: equal for names that macOS and Windows take for
     the same.
     """
-    return int.from_bytes(blake2b(name.casefold().encode(), digest_size=8).digest(), "big", signed=True)
+    slot: int = _SLOT(blake2b(name.casefold().encode(), digest_size=8).digest())[0]
+    return slot

@@ -65,10 +65,10 @@ class Survey:
             if (row := line.row) != self._row:
                 self._row = row
                 self.rows += 1
-            if isinstance(line, InvalidLine):
-                self._count_invalid(line)
-            else:
+            if isinstance(line, ResultLine):
                 self._count(line)
+            else:
+                self._count_invalid(line)
             yield line
 
     def _count(self, line: ResultLine) -> None:
