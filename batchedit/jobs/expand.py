@@ -1,6 +1,6 @@
-"""Rows, prompt template, sizes and variants multiplied to jobs, each with its identity, file name and place.
+"""Rows, prompt template, sizes and variants multiplied to jobs.
 
-One pass, no row is kept: what is remembered are digests of new keys and of names. Options are judged when the Expander is
+One pass, no row is kept. Options are judged when the Expander is
 made (UsageError, ManifestError); rows one by one (InvalidLine, all reasons at once); names wanted twice at the end.
 """
 
@@ -9,21 +9,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import product
-from typing import Any, Protocol
+from typing import Any
 
 from ..core.errors import UsageError
-from ..core.model import LEFT_OUT, CellProblem, InvalidLine, Job, JobKey, ResultLine
+from ..core.model import LEFT_OUT, CellProblem, InvalidLine, JobKey, ResultLine
 from ..manifest.blank import PLACEHOLDER_MOST, is_blank, is_invisible, is_placeholder, without_unseen_ends
-from ..manifest.cells import ERROR_HEADS, id_text, json_text, text_of, why_no_value
-from ..manifest.digests import DigestSet
+from ..manifest.cells import ERROR_HEADS, id_text, json_text, may_hold_error, text_of, why_no_value
 from ..manifest.rownames import Rows
 from ..manifest.rows import BadRow, Manifest, Row
 from .collisions import Collisions
-from .identity import KeyMaker, canonical, identity_of, may_differ, slot_of
 from .image_cells import CellError, Pages, Pictures
 from .left_out import is_no_picture, is_total, is_unticked, why_no_product
+from .lines import Known, LineMaker
 from .messages import reason, value_shown
-from .naming import Namer
 from .oddities import Oddities
 from .prompt import Merge, Prompt
 from .recipe import Recipe, choose_sources, find_column, find_id
@@ -36,23 +34,6 @@ _AS_IT_STANDS = (None,)
 _ANSWERS = frozenset({bool, int, float})  # types whose false values are answers, not gaps
 
 
-class Known(Protocol):
-    """What earlier runs have bought or planned."""
-
-    @property
-    def last(self) -> int:
-        """The highest id of its jobs; they begin at 1."""
-        ...
-
-    def find(self, key: JobKey) -> int | None:
-        """The id of the job of this key, None if there is none."""
-        ...
-
-    def version(self, slot: int) -> int:
-        """The highest version that this slot has had, 0 if none."""
-        ...
-
-
 class Expander:
     """Makes lines out of rows, in order, once. A second pass needs a new Expander."""
 
@@ -60,8 +41,6 @@ class Expander:
         """UsageError or ManifestError where recipe, model and columns don't fit together."""
         if recipe.variants < 1:
             raise UsageError(f"--variants takes 1 or more, not {recipe.variants}")
-        self._known = known if known is not None and known.last else None  # to find nothing would cost as much
-        self._met = bytearray(self._known.last + 1 if self._known else 0)  # by id: which known jobs were asked for
         self._pictures = Pictures(
             recipe.image_roots,
             own=recipe.own_pictures,
@@ -86,27 +65,26 @@ class Expander:
         self._merge = Merge(every)
         self._platform = recipe.platform
         self.guesses = recipe.guesses
-        self._model, self._revision = recipe.model, recipe.revision
-        self._maker = KeyMaker(recipe.model, recipe.revision)
         self._shift = recipe.row_shift
-        self._suffixes = [(variant, self._maker.suffix(variant)) for variant in range(1, recipe.variants + 1)]
         self._over = [dict(zip(over, values, strict=True)) for values in product(*recipe.over.values())] if over else []
-        self._namer = Namer(recipe.name, every, date=recipe.date, over=over, sized=bool(self._size_field))
+        self._maker = LineMaker(recipe, every, known, sized=bool(self._size_field))
         self.id_column = find_id(recipe.id_column, columns)
         self._fill = tuple(find_column(column, columns, "--fill-down") for column in recipe.fill_down)
         self._carried: dict[str, Any] = {}
         self._carried_id: str | None = None
-        self._keys, self._slots = DigestSet(16), set[int]()
-        self._n = 0
-        self.collisions = Collisions()
         self.oddities = Oddities(every)
         self.notes = (*recipe.told, *sources.notes)
         self._watched = self._columns_used()
         prompt_columns = self._prompt.columns if self._prompt else ()
-        going_out = (*(column for _, column, _ in self._columns), *prompt_columns, *self._namer.columns)
+        going_out = (*(column for _, column, _ in self._columns), *prompt_columns, *self._maker.columns)
         self._going_out = tuple(dict.fromkeys((*going_out, *([self.id_column] if self.id_column else ()))))
         self._last_id, self._last_cells = "", dict[str, Any]()
         self._blank_below: Counter[str] = Counter()
+
+    @property
+    def collisions(self) -> Collisions:
+        """Names of an explicit template that several jobs so far want."""
+        return self._maker.collisions
 
     @property
     def empties(self) -> Counter[str]:
@@ -182,8 +160,7 @@ class Expander:
 
     def wants(self, key: JobKey) -> bool:
         """Has any row so far asked for this job?"""
-        job = self._known.find(key) if self._known is not None else None
-        return key in self._keys if job is None else bool(self._met[job])
+        return self._maker.wants(key)
 
     def fill_down_hint(self) -> tuple[str, ...]:
         """Columns that the recipe uses and that are empty below the first row of an id: ``--fill-down`` would help."""
@@ -193,7 +170,7 @@ class Expander:
         """The lines of one row, or all that is wrong with it."""
         if isinstance(row, BadRow):
             return _bad_line(row)
-        number, cells, _ = row
+        number, cells, raw = row
         cell = cells.get(self.id_column) if self.id_column else None
         id_ = cell.strip() if type(cell) is str and cell[:1] != "=" else id_text(cell)
         if not id_.isascii():
@@ -202,7 +179,7 @@ class Expander:
             self.oddities.see_id(id_, number)
         id_ = id_ or str(number + self._shift)
         if self._fill:
-            cells = self._filled(cells, id_)
+            cells, raw = self._filled(cells, id_), ""  # other rows' cells are among them
         again = id_ == self._last_id
         if not again:
             self._last_id, self._last_cells = id_, cells
@@ -211,10 +188,10 @@ class Expander:
         try:
             if self._over:
                 return self._expand_over(number, id_, cells)
-            inputs = self._inputs(number, id_, cells)
-            if isinstance(inputs, InvalidLine):
-                return self._left_out(inputs, cells, again=again)
-            return self._lines(number, id_, cells, inputs, "")
+            inputs = self._inputs(number, id_, cells, raw)
+            if isinstance(inputs, dict):
+                return self._lines(number, id_, cells, inputs, "")
+            return self._left_out(inputs, cells, again=again)
         except UnicodeEncodeError:
             return InvalidLine(number, id_, (CellProblem("", "", "holds half a character, which is no text"),))
 
@@ -239,17 +216,18 @@ class Expander:
         lines: list[ResultLine] = []
         for added in self._over:
             every = {**cells, **added}
-            inputs = self._inputs(number, id_, every)
+            inputs = self._inputs(number, id_, every, "")
             if isinstance(inputs, InvalidLine):
                 return inputs
             lines += self._lines(number, id_, every, inputs, json_text(added))
         return lines
 
-    def _inputs(self, number: int, id_: str, cells: dict[str, Any]) -> dict[str, Any] | InvalidLine:
+    def _inputs(self, number: int, id_: str, cells: dict[str, Any], raw: str) -> dict[str, Any] | InvalidLine:
+        """What the row asks the model for. ``raw`` is the text that its ``cells`` are from, ``""`` where there is none."""
         inputs = self._base.copy()
         pictures = self._pictures
         pictures.row, pictures.id, pictures.in_row = number, id_, 0
-        problems = self._sheet_errors(cells)
+        problems = self._sheet_errors(cells) if may_hold_error(raw) else None
         for name, column, read in self._columns:
             cell = cells.get(column)
             if cell is None or cell == "" or (problems and why_no_value(cell)):
@@ -270,7 +248,7 @@ class Expander:
             self.oddities.see_text(text, number, id_)
             if not is_blank(text):
                 inputs[self._prompt_field] = text
-        if problems or not self._required <= inputs.keys() or not self._schema.is_valid(inputs):
+        if problems or self._required.difference(inputs) or not self._schema.is_valid(inputs):
             return InvalidLine(number, id_, tuple(self._problems(inputs, cells, problems or [])))
         return inputs
 
@@ -325,61 +303,9 @@ class Expander:
         for size in self.sizes or _AS_IT_STANDS:
             if size is not None:
                 inputs[self._size_field] = size
-            text = digested = canonical(inputs)
-            if may_differ(text):
-                digested = canonical(identity_of(inputs))
             shown_size = str(inputs.get(self._size_field, ""))
-            for variant, suffix in self._suffixes:
-                key = self._maker.key(digested, suffix)
-                moves = digested is not text and digested != text
-                lines.append(self._line(number, id_, cells, text.decode(), key, shown_size, variant, over, moves))
+            lines += self._maker.lines(number, id_, cells, inputs, shown_size, over, self._pictures.in_row)
         return lines
-
-    def _line(
-        self,
-        number: int,
-        id_: str,
-        cells: dict[str, Any],
-        inputs: str,
-        key: JobKey,
-        size: str,
-        variant: int,
-        over: str,
-        moves: bool,
-    ) -> ResultLine:
-        job = self._known.find(key) if self._known is not None else None
-        if job is None:
-            twin = not self._keys.add(key)
-        else:
-            twin = bool(self._met[job])
-            self._met[job] = 1
-        namer = self._namer
-        n = self._n = self._n + (not twin)
-        name = namer.render(cells, number + self._shift, id_, size, variant, n)
-        slot = slot_of(name)
-        version = 1
-        if not twin:
-            if slot in self._slots:
-                name, slot = self._told_apart(name, slot, number, id_)
-            self._slots.add(slot)
-            if job is None and self._known is not None:
-                version = self._known.version(slot) + 1
-        if namer.versioned:
-            name = namer.render(cells, number + self._shift, id_, size, variant, n, str(version))
-        elif version > 1:
-            name = f"{name}-v{version}"
-        wanted = Job(key, self._model, inputs, name, size, variant, self._revision, version)
-        return ResultLine(number, id_, wanted, slot, twin, over, moves, self._pictures.in_row)
-
-    def _told_apart(self, name: str, slot: int, row: int, id_: str) -> tuple[str, int]:
-        """Another name for a second job of one name. An explicit template's clash is noted and refused at the end."""
-        if not self._namer.default:
-            self.collisions.add(slot, name, row, id_)
-            return name, slot
-        name = f"{name}-row{row + self._shift}"
-        while (slot := slot_of(name)) in self._slots:
-            name += "-2"
-        return name, slot
 
     def _filled(self, cells: dict[str, Any], id_: str) -> dict[str, Any]:
         if id_ != self._carried_id:
@@ -420,7 +346,7 @@ def expand_all(
     expand = expander.expand
     for row in manifest.rows():
         found = expand(row)
-        if isinstance(found, InvalidLine):
+        if not isinstance(found, list):
             yield found
         elif len(found) == 1:
             yield found[0]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from hashlib import blake2b
+from struct import Struct
 from typing import Any
 
 import orjson
@@ -26,6 +27,7 @@ RULES = "2"
 FILE, SHA256 = "$file", "$sha256"
 """A local picture among the inputs is ``{"$file": path, "$sha256": hex}``; only the second counts for identity."""
 
+_SLOT = Struct(">q").unpack
 _SORTED = orjson.OPT_SORT_KEYS
 
 
@@ -46,13 +48,13 @@ def identity_of(inputs: dict[str, Any]) -> dict[str, Any]:
     return {name: _content(value) for name, value in inputs.items()}
 
 
-def may_differ(text: bytes) -> bool:
+def may_differ(text: str) -> bool:
     """May ``identity_of`` change anything in the canonical ``text``? Quick, and never wrongly False."""
-    return (b"$" in text and b'"$file"' in text) or (b"?" in text and _LINK(text) is not None)
+    return ("$" in text and '"$file"' in text) or ("?" in text and _LINK(text) is not None)
 
 
 _WHOLE_LINK = re.compile(r"https?://\S+", re.IGNORECASE).fullmatch
-_LINK = re.compile(rb'"https?://[^"]*\?', re.IGNORECASE).search
+_LINK = re.compile(r'"https?://[^"]*\?', re.IGNORECASE).search
 
 
 def _content(value: Any) -> Any:
@@ -93,4 +95,5 @@ def slot_of(name: str) -> int:
     """A file's name as the signed 64-bit number that a checkpoint keeps: equal for names that macOS and Windows take for
     the same.
     """
-    return int.from_bytes(blake2b(name.casefold().encode(), digest_size=8).digest(), "big", signed=True)
+    slot: int = _SLOT(blake2b(name.casefold().encode(), digest_size=8).digest())[0]
+    return slot

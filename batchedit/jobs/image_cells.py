@@ -12,7 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from hashlib import file_digest
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,7 @@ class Pictures:
 
     def reader(self, rules: Sequence[Rule]) -> Callable[[Any], list[Any]]:
         """As ``read``, for a field of the model with such rules for its pictures."""
-        return partial(self.read, rules=rules) if rules else self.read
+        return (lambda cell: self.read(cell, rules)) if rules else self.read
 
     def read(self, cell: Any, rules: Sequence[Rule] = ()) -> list[Any]:
         """Links and data URIs as text, local files as ``{"$file", "$sha256"}``. CellError for what is no picture. A

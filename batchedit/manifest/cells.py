@@ -74,6 +74,13 @@ ERROR_HEADS = frozenset({"#", "E", " ", ""})
 """First letters of what ``why_no_value`` finds: a quick look at these spares the call for nearly every cell."""
 
 
+def may_hold_error(raw: str) -> bool:
+    """May a cell of the record ``raw`` be what ``why_no_value`` finds? Quick, and never wrongly False: without the record's
+    text there is no telling, and JSON may spell any letter with a backslash.
+    """
+    return not raw or "#" in raw or "Err:" in raw or "\\" in raw
+
+
 def why_no_value(cell: Any) -> str:
     """Why ``cell`` can't be sent, named after or written into a prompt, as a part of a sentence; ``""`` if it can."""
     if type(cell) is Uncomputed:

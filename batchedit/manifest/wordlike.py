@@ -22,6 +22,9 @@ _AROUND = 30  # letters of the word on each side
 
 def garbled_word(text: str) -> str:
     """The first word of ``text`` that is UTF-8 read as windows-1252 and saved so, ``KÃ¼hlschrank``; ``""`` for none."""
+    # What a match begins with: in a text of a hundred letters six plain searches take a fifth of the pattern's time.
+    if not ("Ã" in text or "â€" in text or "Â" in text or "ðŸ" in text or "Ð" in text or "Ñ" in text):
+        return ""
     found = _GARBLED(text)
     if found is None:
         return ""

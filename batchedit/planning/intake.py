@@ -90,9 +90,7 @@ class _Count:
         how many rows went by.
         """
         lines = expand_all(self.request.manifest, self.recipe, expander=self.expander)
-        lines = _until_stopped(lines, stop)
-        if told is not no_progress:
-            lines = _telling(lines, told, self.request.manifest.expected())
+        lines = _until_stopped(lines, stop, told, self.request.manifest.expected() if told is not no_progress else 0)
         links = self.request.links
         return links.judge(lines, self.expander, bought_anywhere(self.before, self.request.runs)) if links else lines
 
@@ -337,18 +335,14 @@ def _noting(lines: Iterator[ResultLine | InvalidLine], pictures: dict[str, Path]
         yield line
 
 
-def _until_stopped(lines: Iterator[ResultLine | InvalidLine], stop: Stop) -> Iterator[ResultLine | InvalidLine]:
+def _until_stopped(
+    lines: Iterator[ResultLine | InvalidLine], stop: Stop, told: ProgressCallback, total: int
+) -> Iterator[ResultLine | InvalidLine]:
+    """``lines``, until ``stop`` is thrown; ``told`` hears how many rows of about ``total`` went by."""
+    due = EVERY
     for line in lines:
         if stop.reason is not None:
             raise stop.reason
-        yield line
-
-
-def _telling(
-    lines: Iterator[ResultLine | InvalidLine], told: ProgressCallback, total: int
-) -> Iterator[ResultLine | InvalidLine]:
-    due = EVERY
-    for line in lines:
         if line.row >= due:
             told(line.row, total)
             due = line.row + EVERY

@@ -62,13 +62,13 @@ class Survey:
     def watch(self, lines: Iterable[ResultLine | InvalidLine]) -> Iterator[ResultLine | InvalidLine]:
         """Pass ``lines`` on, counting them."""
         for line in lines:
-            if line.row != self._row:
-                self._row = line.row
+            if (row := line.row) != self._row:
+                self._row = row
                 self.rows += 1
-            if isinstance(line, InvalidLine):
-                self._count_invalid(line)
-            else:
+            if isinstance(line, ResultLine):
                 self._count(line)
+            else:
+                self._count_invalid(line)
             yield line
 
     def _count(self, line: ResultLine) -> None:
@@ -76,8 +76,10 @@ class Survey:
         if line.twin:
             self.twins += 1
             return
-        state = self.state_of(line.job.key)
-        self.known += state is not None
+        key = line.job.key
+        state = self.state_of(key)
+        if state is not None:
+            self.known += 1
         if self.limit is not None and self.wanted >= self.limit:
             self.beyond += 1
             return
@@ -86,15 +88,15 @@ class Survey:
             if state is not State.DONE:
                 self.others[state] += 1
             return
-        if self.has_elsewhere(line.job.key):
+        if self.has_elsewhere(key):
             self.elsewhere += 1
             return
-        self._count_purchase(line, planned=state is State.PLANNED)
+        self._count_purchase(line, planned=state is not None)
 
     def _count_purchase(self, line: ResultLine, *, planned: bool) -> None:
         self.to_buy += 1
-        if line.row != self._row_to_buy:
-            self._row_to_buy = line.row
+        if self._row != self._row_to_buy:
+            self._row_to_buy = self._row
             self.inputs += line.pictures
             self.joins = self.joins or line.pictures > 1
         if len(self.examples) < EXAMPLES and self.to_buy <= EXAMPLES_WITHIN:

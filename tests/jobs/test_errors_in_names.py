@@ -10,6 +10,7 @@ import pytest
 
 from batchedit.core.model import InvalidLine
 from batchedit.jobs.expand import expand_all
+from batchedit.manifest.cells import may_hold_error
 from batchedit.manifest.read import open_manifest
 from tests.jobs.test_expand import U, expand, problems, recipe
 
@@ -55,3 +56,10 @@ def test_zeros_that_a_formula_keeps_in_a_text_file_are_the_id() -> None:
     """Every picture of such a sheet was called =_00413_."""
     [line] = expand(row(sku='="00413"'))
     assert (line.id, line.job.name) == ("00413", "00413-1x1-1")
+
+
+@pytest.mark.parametrize(
+    "raw", ["A,#REF!", "A, #N/A ", "A,Err:502", 'A,"#REF!"', '{"title": "#REF!"}', r'{"title": "\u0023REF!"}', ""]
+)
+def test_the_text_of_a_record_never_hides_an_error_value(raw: str) -> None:
+    assert may_hold_error(raw)
