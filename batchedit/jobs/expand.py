@@ -241,16 +241,24 @@ class Expander:
                 continue
             if (value and not (type(value) is str and is_blank(value))) or type(value) in _ANSWERS:
                 inputs[name] = value
-        if self._prompt is not None:
-            text = self._prompt.render(cells)
-            if "{" in text and not self._prompt.has_braces:
-                text = self._merge.fill(text, cells)
-            self.oddities.see_text(text, number, id_)
-            if not is_blank(text):
-                inputs[self._prompt_field] = text
+        if self._prompt is not None and (problem := self._put_prompt(self._prompt, inputs, cells)):
+            problems = [*(problems or ()), problem]
         if problems or self._required.difference(inputs) or not self._schema.is_valid(inputs):
             return InvalidLine(number, id_, tuple(self._problems(inputs, cells, problems or [])))
         return inputs
+
+    def _put_prompt(self, prompt: Prompt, inputs: dict[str, Any], cells: dict[str, Any]) -> CellProblem | None:
+        """The row's prompt into ``inputs``, or what is wrong with it."""
+        text = prompt.render(cells)
+        if "{" in text and not prompt.has_braces:
+            try:
+                text = self._merge.fill(text, cells)
+            except CellError as error:
+                return CellProblem(self._prompt_field, value_shown(text), str(error))
+        self.oddities.see_text(text, self._pictures.row, self._pictures.id)
+        if not is_blank(text):
+            inputs[self._prompt_field] = text
+        return None
 
     def _count_outputs(self, asked: Any) -> None:
         if str(asked).isdecimal():

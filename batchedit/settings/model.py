@@ -114,6 +114,10 @@ class ServiceOptions:
         return SANDBOX if self.sandbox else bare_base_url(self.base_url)
 
 
+_ADDRESSES = frozenset({"store", "files"})
+"""Kept with no run, as they may hold a password, and read from none: no file decides which ledger a run is in."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings(ServiceOptions, PurchaseOptions, ManifestOptions):
     """Everything that ``run`` can be told. The defaults are the command line's."""
@@ -123,7 +127,7 @@ class Settings(ServiceOptions, PurchaseOptions, ManifestOptions):
 
     def dump(self) -> str:
         """JSON, to be kept with the run."""
-        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"store", "files"}}
+        kept = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _ADDRESSES}
         return orjson.dumps(kept).decode()
 
     @classmethod
@@ -132,7 +136,8 @@ class Settings(ServiceOptions, PurchaseOptions, ManifestOptions):
 
         KeptSettingsError (65) for a text that ``dump`` can't have written: a run may be damaged, or somebody else's.
         """
-        return cls(**read_kept(text, get_type_hints(cls), {f.name: f.metadata for f in fields(cls)}))
+        types = {name: wanted for name, wanted in get_type_hints(cls).items() if name not in _ADDRESSES}
+        return cls(**read_kept(text, types, {f.name: f.metadata for f in fields(cls)}))
 
 
 MANIFEST_SETTINGS = tuple(f.name for f in fields(ManifestOptions) if f.metadata.get("fingerprint", True))

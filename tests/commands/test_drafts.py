@@ -99,7 +99,7 @@ def test_a_zip_of_pictures_becomes_a_sheet() -> None:
     draft = dropped({"sheet.zip": packed(**{"red__lamp.png": picture(), "notes.exe": b"MZ"})}, "photos.zip")
     told = do(draft, Step.LOOK)
     assert [row["cells"][:2] for row in told["rows"]] == [["lamp", "red/lamp.png"]]
-    assert draft.notes == ("1 other file in it was left out", "a sheet was made of 1 pictures: a row for each")
+    assert draft.notes == ("1 other file in it was left out", "a sheet was made of 1 picture: a row for each")
 
 
 @pytest.mark.parametrize("name", ["spring.ods", "spring.xlsb", "spring.xls"])

@@ -63,3 +63,9 @@ def test_zeros_that_a_formula_keeps_in_a_text_file_are_the_id() -> None:
 )
 def test_the_text_of_a_record_never_hides_an_error_value(raw: str) -> None:
     assert may_hold_error(raw)
+
+
+def test_a_prompt_from_a_cell_that_names_a_cell_with_an_error_ended_in_a_traceback() -> None:
+    """``--prompt '{notes}'``, notes "an ad for {title}", and the title is ``#REF!``."""
+    [problem] = problems(row(notes="an ad for {title}", title="#REF!", prompt=""), prompt="{notes}")
+    assert (problem.column, "names {title}, which holds the error #REF!" in problem.reason) == ("prompt", True)

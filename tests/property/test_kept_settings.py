@@ -36,6 +36,7 @@ KEPT = st.dictionaries(st.sampled_from(NAMES), JSON, max_size=4)
 @example(text='{"variants": true}')
 @example(text='{"image_root": "pics"}')
 @example(text='{"model": ["\\u0085"]}')
+@example(text='{"store": "", "files": "/elsewhere"}')
 def test_any_text_is_settings_or_one_sentence(text: str) -> None:
     try:
         found = Settings.load(text)
@@ -45,6 +46,7 @@ def test_any_text_is_settings_or_one_sentence(text: str) -> None:
     assert Settings.load(found.dump()) == found
     settings_text(found)
     assert found.service
+    assert (found.store, found.files) == (None, None), "a file beside a sheet decides on no ledger"
 
 
 # --- commands -------------------------------------------------------------------------------------
