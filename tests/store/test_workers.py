@@ -59,6 +59,17 @@ def test_a_worker_is_killed_and_another_takes_over(team: Callable[..., Team], po
     it.settled(open_)
 
 
+def test_a_worker_claims_what_it_will_soon_send_and_no_more(team: Callable[..., Team]) -> None:
+    """It claimed 500 at once, and the others had nothing to buy."""
+    it = team(60, latency="0.5")
+    first = it.start("run", "m.csv", "--yes", "-j", 2)
+    until(lambda: it.states()["done"] >= 1)
+    mine = [it.sql("SELECT count(*) FROM batchedit.job WHERE worker IS NOT NULL")[0][0] for _ in range(20)]
+    os.kill(first.pid, signal.SIGTERM)
+    assert first.wait() == 143
+    assert 1 <= max(mine) <= 3 * 2, "two that it is at, and about two for each place"
+
+
 @pytest.mark.parametrize("whose", ["run", "account"])
 def test_a_cap_that_is_lowered_while_workers_buy_holds_for_all_of_them(
     team: Callable[..., Team], tmp_path: Path, whose: str
