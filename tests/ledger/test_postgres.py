@@ -66,7 +66,9 @@ def test_what_was_taken_in_is_known_to_the_planner(tmp_path: Path) -> None:
         intake.add([make_line(n) for n in range(1, 8)])
         intake.commit("a sheet")
     with psycopg.connect(url) as connection:
-        query = "SELECT relname, reltuples FROM pg_class WHERE oid = ANY ('{batchedit.job,batchedit.request}'::regclass[])"
+        query = (
+            "SELECT relname, reltuples FROM pg_class WHERE oid = ANY ('{batchedit.job,batchedit.request}'::regclass[])"
+        )
         assert dict(connection.execute(query).fetchall()) == {"job": 7, "request": 7}
 
 
