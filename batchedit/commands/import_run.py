@@ -71,10 +71,12 @@ def import_run(run: Path, url: str) -> Imported:
                         raise CheckpointError(f"the store would not hold the run as it is: {difference}")
 
             if (number := imports.find_import(copy, url)) is None:
+                name = folder.path.resolve().name
+                imports.check_new(copy, url, name)
                 imports.give_up(copy, url, own_sandbox=was_made_at_own_sandbox(copy, os.environ))
                 about: dict[str, object] = {"at": time(), "folder": str(folder.path.absolute())}
                 about |= {"host": socket.gethostname()}
-                imports.take_over(copy, url, folder.path.resolve().name, folder.snapshot(), about, check)
+                imports.take_over(copy, url, name, folder.snapshot(), about, check)
             else:
                 imports.read_again(url, number, check)
         _become_a_copy(folder, url)

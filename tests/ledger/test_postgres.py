@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from batchedit.ledger.postgres.shared import SharedCheckpoint
 from batchedit.ledger.postgres.shared_opening import open_shared
 from tests.ledger.book_suite import BookSuite
 from tests.ledger.ledger_suite import LedgerSuite, Make
-from tests.support.postgres import MODEL, new_run, shared_store
+from tests.support.factories import make_line
+from tests.support.postgres import MODEL, new_database, new_run, shared_store
 
 _numbers = count(1)
 
@@ -54,6 +55,21 @@ class TestSharedBook(BookSuite):
         )
         yield checkpoint
         checkpoint.close()
+
+
+def test_what_was_taken_in_is_known_to_the_planner(tmp_path: Path) -> None:
+    """Without statistics writes were three times slower, until the server came to it by itself."""
+    url, path = new_database(), tmp_path / "spring" / "checkpoint.sqlite"
+    path.parent.mkdir()
+    with closing(open_shared(path, url, model=MODEL, service=BoughtFrom("sandbox", own_sandbox=False))) as checkpoint:
+        intake = checkpoint.begin_intake()
+        intake.add([make_line(n) for n in range(1, 8)])
+        intake.commit("a sheet")
+    with psycopg.connect(url) as connection:
+        query = (
+            "SELECT relname, reltuples FROM pg_class WHERE oid = ANY ('{batchedit.job,batchedit.request}'::regclass[])"
+        )
+        assert dict(connection.execute(query).fetchall()) == {"job": 7, "request": 7}
 
 
 @pytest.mark.parametrize("model", [MODEL, "another/model"])

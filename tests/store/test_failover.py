@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from batchedit.core.errors import CheckpointError
+from batchedit.core.events import Reserved
+from batchedit.core.lifecycle import advance
+from batchedit.ledger.postgres.ledger import PostgresLedger
 from tests.support.cli import inside, until
-from tests.support.postgres import Server, Standby, new_database
+from tests.support.factories import make_line
+from tests.support.postgres import MODEL, Server, Standby, new_database, new_run
 from tests.support.store_team import Team
 
 JOBS = 24
+CANCEL = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 
 class Pair:
@@ -116,3 +124,28 @@ def test_a_ledger_that_lost_what_it_confirmed_halts_who_knows_better(
     assert "went back in time" in again.stderr
     assert "batchedit store lift m" in again.stdout + again.stderr, again.stdout + again.stderr
     assert (it.sandbox.ledger()["accepted"], it.sandbox.ledger()["duplicates"]) == (bought, 0)
+
+
+def test_a_commit_that_no_standby_confirmed_is_not_taken_for_durable(tmp_path: Path) -> None:
+    """Who cancels the wait for a synchronous standby has the commit on the primary alone: a warning, and no error."""
+    server = Server()
+    try:
+        url, run = new_run([make_line(1)], url=new_database(url=server.url))
+        with (
+            closing(PostgresLedger(url, run, MODEL, tmp_path)) as worker,
+            psycopg.connect(url, autocommit=True) as hand,
+            ThreadPoolExecutor(1) as thread,
+        ):
+            record, event = worker.record(1), Reserved(1.0, 10)
+            assert record is not None
+            hand.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+            hand.execute("SELECT pg_reload_conf()")
+            until(lambda: hand.execute("SHOW synchronous_standby_names").fetchone() == ("nobody",))
+            bought = thread.submit(worker.save_now, advance(record, event), event)
+            until(lambda: hand.execute(CANCEL).fetchall())
+            hand.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            hand.execute("SELECT pg_reload_conf()")
+            with pytest.raises(CheckpointError, match="did not make a change durable: canceling wait"):
+                bought.result(30)
+    finally:
+        server.stop("fast")

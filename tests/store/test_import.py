@@ -108,6 +108,25 @@ def test_the_name_of_a_run_that_the_store_has_is_not_taken_twice(begun: Team, tm
     assert "the run spring" in it.look("runs", "--import", "outputs/spring").stdout
 
 
+def test_a_refused_import_left_a_folder_that_bought_nothing_any_more(begun: Team) -> None:
+    """It was told to type what had just been refused."""
+    it = begun
+    it.sql("INSERT INTO batchedit.run (name, model, service) VALUES ('m', 'another', 'elsewhere')")
+    it.look("runs", "--import", "outputs/m", code=64)
+    in_its_folder(it, "run", "m.csv", *ALONE, "--max-cost", "none", code=76)
+    assert it.sandbox.ledger()["accepted"] == 5, "it is the folder's still"
+
+
+def test_a_run_that_has_pictures_of_a_run_of_the_store_is_no_copy_of_it(team: Callable[..., Team]) -> None:
+    it = team(3)
+    it.run("run", "m.csv", "--yes")
+    shutil.copy(it.folder / "m.csv", it.folder / "n.csv")
+    in_its_folder(it, "run", "n.csv", *ALONE)
+    assert it.sandbox.ledger()["accepted"] == 3, "its pictures are those of the other run"
+    assert "the run n" in it.look("runs", "--import", "outputs/n").stdout
+    assert "everything adds up" in it.look("audit", "n").stdout
+
+
 def test_the_runs_of_a_store_are_listed_with_what_to_type(begun: Team, tmp_path: Path) -> None:
     it = begun
     assert "there is no run yet" in it.look("runs").stdout

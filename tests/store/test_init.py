@@ -9,6 +9,7 @@ import pytest
 
 from batchedit.core.errors import CheckpointVersionError, UsageError
 from batchedit.ledger.postgres import store
+from batchedit.ledger.postgres.errors import mapped
 from batchedit.ledger.postgres.schema import newest_version
 from batchedit.ledger.postgres.url import blotted
 from tests.support.cli import environment, inside
@@ -96,8 +97,17 @@ def test_a_store_that_is_read_only_or_not_there_or_not_ours(tmp_path: Path) -> N
     changed(url, f"ALTER DATABASE {url.partition('@/')[2].partition('?')[0]} SET default_transaction_read_only = on")
     assert "is read-only" in inside("store", "init", url, cwd=tmp_path, code=73).stderr
     changed(shared(), "CREATE ROLE stranger LOGIN")
+    empty = new_database(store=False).replace("postgres@", "stranger@")
+    assert "GRANT CREATE ON DATABASE" in inside("store", "init", empty, cwd=tmp_path, code=77).stderr
     strange = shared_store().replace("postgres@", "stranger@")
-    assert "may not work in the store" in inside("store", "init", strange, cwd=tmp_path, code=77).stderr
+    refused = inside("store", "init", strange, cwd=tmp_path, code=77).stderr
+    assert "may not work in the store" in refused
+    assert "GRANT batchedit_worker TO" in refused
+
+
+def test_who_may_not_make_roles_is_told_which_one_it_takes() -> None:
+    refused = mapped(psycopg.errors.InsufficientPrivilege("permission denied to create role"), "postgresql://db/ads")
+    assert (refused.code, "CREATE ROLE batchedit_worker NOLOGIN" in refused.hint) == (77, True)
 
 
 def test_a_worker_calls_functions_and_touches_no_table() -> None:
@@ -144,7 +154,9 @@ def test_the_owner_says_what_all_runs_of_a_token_may_do(tmp_path: Path) -> None:
     assert "number of jobs" in inside("store", "limits", url, "--in-flight", "0", cwd=tmp_path, code=64).stderr
     changed(url, "CREATE ROLE berta LOGIN", "GRANT batchedit_worker TO berta")
     worker = url.replace("postgres@", "berta@")
-    assert "may not work" in inside("store", "limits", worker, "--max-cost", "900", cwd=tmp_path, code=77).stderr
+    refused = inside("store", "limits", worker, "--max-cost", "900", cwd=tmp_path, code=77).stderr
+    assert "takes the role of the store's owner" in refused
+    assert "GRANT batchedit_worker" not in refused, "she has that already"
 
 
 def test_a_halt_is_lifted_by_a_person_and_told(tmp_path: Path) -> None:

@@ -117,3 +117,25 @@ def test_two_runs_at_the_places_of_one_account_both_end(team: Callable[..., Team
     assert codes == [0, 75], [child.stderr for child in both]
     assert any("budget of the account is used up" in child.stdout + child.stderr for child in both)
     assert it.sandbox.ledger()["accepted"] == 7
+
+
+def test_who_may_work_looks_and_decides_about_pictures_and_lets_no_money_out(
+    team: Callable[..., Team], elsewhere: Path
+) -> None:
+    """Who had the right to work was told to get the right to work."""
+    it = team(3, faults=("job:failed=at:2",))
+    it.run("run", "m.csv", "--yes", code=1)
+    it.sql("CREATE ROLE dora LOGIN")
+    it.sql("GRANT batchedit_worker TO dora")
+    ((key,),) = it.sql("SELECT encode(key, 'hex') FROM batchedit.request WHERE id = 1")
+    (elsewhere / "d.csv").write_text(f"job,decision,note,when\nk{key},approve,,\n")
+    shutil.copytree(it.folder / "outputs" / "m" / "files", elsewhere / "outputs" / "m" / "files")
+    it.url = it.url.replace("postgres@", "dora@")
+    it.run("work", "--until-idle", cwd=elsewhere)
+    for words in ("workers", "runs", "status m", "results m", "audit m", "doubt m", "review m --import d.csv"):
+        it.look(*words.split(), cwd=elsewhere)
+    it.look("deliver", "m", "--to", "out", cwd=elsewhere)
+    for words in ("run m", "retry m"):
+        refused = it.run(*words.split(), "--yes", "--mine", cwd=elsewhere, code=77).stderr
+        assert "takes the role of the store's owner" in refused
+    assert it.sandbox.ledger()["accepted"] == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from batchedit.core.events import Accepted
 from batchedit.core.model import Handle
 from batchedit.ledger.rescue import kept_ids, rescue
+from tests.support.cli import until
 from tests.support.store_team import Team
 
 
@@ -97,3 +100,17 @@ def test_what_was_taken_in_before_is_no_news(it: Team) -> None:
     told = it.run("work", "--until-idle")
     assert row(it, 1)[1] not in told.stderr
     assert not list(kept_ids(it.folder / "outputs" / "m"))
+
+
+def test_an_id_that_stays_is_told_once_however_often_the_worker_looks(it: Team) -> None:
+    """It is read again in every pass."""
+    put_aside(it, 1, "of-another-run", key=b"k" * 16)
+    worker = it.start("work")
+    for _ in range(2):
+        went_back(it, 3)
+        until(
+            lambda: row(it, 3)[0] == "done" and it.sql("SELECT bool_and(gone) FROM batchedit.worker") == [(True,)], 60
+        )
+    os.kill(worker.pid, signal.SIGTERM)
+    assert worker.wait() == 143
+    assert worker.stderr.count("of-another-run") == 1, worker.stderr

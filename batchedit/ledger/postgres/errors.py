@@ -43,6 +43,18 @@ _AT_THE_DOOR = (
 )
 """What a server says before it lets in has no SQLSTATE in libpq: the first that its words fit, in PostgreSQL's English."""
 _NO_ADDRESS = "08001"
+_RIGHTS = (
+    # who may work reads every table, and writes into none
+    (" for table ", "do that in", "what lets money out or changes a run takes the role of the store's owner"),
+    (
+        " for database ",
+        "make",
+        "the database's owner gives the right with: GRANT CREATE ON DATABASE its_name TO your_user",
+    ),
+    (" create role", "make", "whoever keeps the server types this before: CREATE ROLE batchedit_worker NOLOGIN"),
+)
+"""Words of PostgreSQL's, what a user may not do, and how it is to be had."""
+_STRANGER = "work in", "its owner gives the right with: GRANT batchedit_worker TO your_user"
 
 
 def _state(error: psycopg.Error) -> str:
@@ -76,10 +88,7 @@ def mapped(error: psycopg.Error, url: str) -> BatcheditError:  # noqa: PLR0911 -
             hint="the password is read from PGPASSWORD or ~/.pgpass",
         )
     if state == "42501":
-        return TokenError(
-            f"this user may not work in the store {where}: {told}",
-            hint="its owner gives the right with: GRANT batchedit_worker TO your_user",
-        )
+        return _refused(where, told)
     if state == "3D000":
         return UsageError(
             f"the store {where} has no such database: {told}", hint="make it with createdb, or see to the address"
@@ -101,6 +110,12 @@ def mapped(error: psycopg.Error, url: str) -> BatcheditError:  # noqa: PLR0911 -
     if state == _NO_ADDRESS or (isinstance(error, psycopg.ProgrammingError) and not state):
         return UsageError(f"{where} is no address of a PostgreSQL database: {told}")
     return CheckpointError(f"the store {where} failed: {told} [{state or type(error).__name__}]")
+
+
+def _refused(where: str, told: str) -> TokenError:
+    """A user whose rights do not suffice, and which ones are wanted."""
+    may_not, hint = next((said for words, *said in _RIGHTS if words in told), _STRANGER)
+    return TokenError(f"this user may not {may_not} the store {where}: {told}", hint=hint)
 
 
 def _words(error: psycopg.Error, url: str) -> str:

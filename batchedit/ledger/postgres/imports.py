@@ -73,6 +73,13 @@ def find_import(copy: Book, url: str) -> int | None:
         return int(row[0]) if row else None
 
 
+def check_new(copy: Book, url: str, name: str) -> None:
+    """UsageError (64) where the store has a run called ``name``, or what was bought in this one. Nothing was changed."""
+    assert isinstance(copy, SqliteFile)
+    with opened(url) as connection:
+        _check_new(copy, connection, name)
+
+
 def give_up(copy: Book, url: str, *, own_sandbox: bool) -> None:
     """From here on the folder buys nothing, whatever happens. ``own_sandbox`` is where what has bought nothing yet is to be
     bought from.
@@ -144,10 +151,12 @@ def _check_new(copy: SqliteFile, connection: psycopg.Connection[TupleRow], name:
         raise UsageError(
             f"the store has a run {name} already", hint="rename the folder: a run is called there as its folder is"
         )
-    ids = [request for (request,) in copy.rows("SELECT request_id FROM requests")]
-    query = (
-        f"SELECT run.name FROM {SCHEMA}.accepted JOIN {SCHEMA}.run ON run.id = run WHERE request_id = ANY(%s) LIMIT 1"
-    )
+    bought = "SELECT request_id FROM requests WHERE job NOT IN (SELECT job FROM reused)"
+    ids = [request for (request,) in copy.rows(bought)]
+    query = f"""
+        SELECT run.name FROM {SCHEMA}.accepted JOIN {SCHEMA}.run ON run.id = run WHERE request_id = ANY(%s) AND NOT EXISTS
+            (SELECT FROM {SCHEMA}.reused WHERE reused.run = accepted.run AND reused.job = accepted.job) LIMIT 1
+    """
     if row := connection.execute(query, (ids,)).fetchone():
         raise UsageError(f"what was bought here is in the store already, as the run {row[0]}: is this folder a copy?")
 

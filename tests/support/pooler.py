@@ -1,0 +1,82 @@
+"""What PgBouncer does in transaction mode: a client's next transaction is another server process's.
+
+PgBouncer does so where somebody else has taken the process meanwhile; here it is so each time.
+"""
+
+from __future__ import annotations
+
+import select
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+READY = b"Z\0\0\0\5I"
+"""The server has no transaction open."""
+
+
+class Pooler:
+    """Listens at ``url`` for the server of ``target``. ``handed`` counts the changes of process."""
+
+    def __init__(self, target: str) -> None:
+        before, _, host = target.partition("host=")
+        self._folder = Path(tempfile.mkdtemp(prefix="bpo", dir="/tmp"))
+        self.url = f"{before}host={self._folder}"
+        self._server = f"{host}/.s.PGSQL.5432"
+        self.handed = 0
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(self._folder / ".s.PGSQL.5432"))
+        self._listener.listen(20)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with ExitStack() as stack, suppress(OSError):
+            stack.enter_context(client)
+            one, other = (stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2))
+            hello = client.recv(65536)
+            for server in (one, other):
+                server.connect(self._server)
+                server.sendall(hello)
+            said = _messages(other)
+            while next(said, READY) != READY:
+                pass
+            self._hand_on(client, (one, _messages(one)), (other, said))
+
+    def _hand_on(self, client: socket.socket, *servers: tuple[socket.socket, Iterator[bytes]]) -> None:
+        turn = 0
+        while True:
+            server, said = servers[turn]
+            speaks, _, _ = select.select([client, server], [], [])
+            if client in speaks:
+                if not (data := client.recv(65536)):
+                    return
+                server.sendall(data)
+            else:
+                if not (message := next(said, b"")):
+                    return
+                client.sendall(message)
+                if message == READY:
+                    turn, self.handed = 1 - turn, self.handed + 1
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _messages(server: socket.socket) -> Iterator[bytes]:
+    """What it says, message by message, until it hangs up. It reads no further than the end of each."""
+    while head := server.recv(5, socket.MSG_WAITALL):
+        length = int.from_bytes(head[1:], "big") - 4
+        yield head + (server.recv(length, socket.MSG_WAITALL) if length else b"")
