@@ -22,6 +22,7 @@ from ..core.model import Counts, Money, Record, State
 from ..core.unwritten import Unwritten
 from ..core.visible import one_line
 from ..disk import create, is_plain_file
+from ..pool.buying import UNSENT
 from ..pool.switch import PAUSED
 from ..ports import Snapshot
 from ..results.report import Report
@@ -62,8 +63,7 @@ class LiveFile:
         if isinstance(event, Saved):
             for file in event.files:
                 self._pictures.append({"job": record.id, "name": record.job.name, "file": file.path, "at": event.at})
-        elif record.problem is not None and event.durable:
-            problem = record.problem
+        elif (problem := record.problem) and event.durable and not problem.message.startswith(UNSENT):
             self._last_word = {"kind": problem.kind, "message": problem.message, "http": problem.http, "at": event.at}
 
     def note(self, name: str, message: str, **details: object) -> None:

@@ -231,7 +231,7 @@ class Log(Protocol):
         ...
 
     def has_bought(self) -> bool:
-        """Was a POST that buys ever sent, or about to be?"""
+        """Was anything bought, or may it have been? A POST that was refused has bought nothing."""
         ...
 
     def shared_requests(self) -> list[SharedRequest]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from ..core.events import Lost, Reserved, RetryAsked, Reused
+from ..core.events import Accepted, Lost, RetryAsked, Reused
 from ..core.model import JobKey, Outcome, Record, State
 from ..core.review import Mark
 from ..ports import StateOf
@@ -258,7 +258,8 @@ class MemoryJobs:
 
     def has_bought(self) -> bool:
         """See ``book.Log``."""
-        return any(True for _ in self._of(Reserved.__name__))
+        sent = (record for record in self._records.values() if record.state is State.SUBMITTING)
+        return any(True for _ in (*sent, *self._of(Accepted.__name__), *self._of(Lost.__name__)))
 
     def retried_and_planned(self) -> list[Record]:
         """See ``book.Changes``."""

@@ -219,7 +219,12 @@ class SqliteRecords(SqliteFile):
 
     def has_bought(self) -> bool:
         """See ``book.Log``."""
-        return any(True for _ in self.rows("SELECT 1 FROM events WHERE name = 'Reserved' LIMIT 1"))
+        query = """
+            SELECT EXISTS (SELECT 1 FROM events WHERE name IN ('Accepted', 'Lost'))
+                OR EXISTS (SELECT 1 FROM jobs WHERE state = 'submitting')
+        """
+        ((bought,),) = self.rows(query)
+        return bool(bought)
 
     def shared_requests(self) -> list[SharedRequest]:
         """See ``book.Log``."""

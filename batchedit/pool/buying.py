@@ -19,6 +19,9 @@ from .pool import OTHERS_SECONDS, Pool, apply_event, unforeseen
 from .prices import wait_for_first_cost
 from .slots import Slot
 
+UNSENT = "not sent: "
+"""What our own word about a reserved job begins with, where it was not sent: the service has said nothing."""
+
 
 async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
     """Reserve, submit, and note the answer: the only way to spend money. None if buying has stopped, or if nobody has said
@@ -36,7 +39,7 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
                     await pool.prepare(record)
                 await governor.post_turn()
                 with anyio.CancelScope(shield=True):
-                    if governor.switch.stopped() or not _price_stands(pool):
+                    if _why_unsent(pool):
                         governor.posts.turn_unused()
                         return None
                     try:
@@ -45,7 +48,8 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
                         governor.posts.turn_unused()
                         budget = reached
                     else:
-                        return await _submit(pool, record, slot) if _price_stands(pool) else await _unsent(pool, record)
+                        why = _why_unsent(pool)
+                        return await (_unsent(pool, record, why) if why else _submit(pool, record, slot))
             slot.free(quietly=True)
             change = governor.slots.settled.next  # taken before the sums: what ends while they are asked for counts too
             money = (await pool.checkpoint.totals()).money
@@ -62,11 +66,10 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
     return None
 
 
-async def _unsent(pool: Pool, record: Record) -> Record:
-    """PLANNED again. The cost that makes it dearer was written down together with the intention: nothing was sent."""
+async def _unsent(pool: Pool, record: Record, why: str) -> Record:
+    """PLANNED again: what came while the intention was written down keeps it from being sent."""
     pool.governor.posts.turn_unused()
-    why = Problem(Kind.UNREACHABLE, "not sent: a picture turned out dearer than the price that was said yes to")
-    return await apply_event(pool, record, Declined(pool.clock(), why))
+    return await apply_event(pool, record, Declined(pool.clock(), Problem(Kind.UNREACHABLE, f"{UNSENT}{why}")))
 
 
 async def _submit(pool: Pool, record: Record, slot: Slot) -> Record:
@@ -89,15 +92,20 @@ async def _submit(pool: Pool, record: Record, slot: Slot) -> Record:
     return record
 
 
-def _price_stands(pool: Pool) -> bool:
-    """Is a picture no dearer than the person was told? Else buying stops, until they have seen the new price."""
+def _why_unsent(pool: Pool) -> str:
+    """Why nothing is sent now; "" if it is. A picture that is dearer than the person was told stops buying, until they have
+    seen the new price.
+    """
+    if pool.governor.switch.stopped():
+        return "buying stopped meanwhile"
     price = _price(pool)
-    if not pool.approval.covers(price):
-        told, now = format_usd(pool.approval.price), format_usd(price)
-        pool.governor.switch.halt(
-            PriceRoseError(f"a picture was charged {now}, and the price that was said yes to is {told}")
-        )
-    return not pool.governor.switch.stopped()
+    if pool.approval.covers(price):
+        return ""
+    told, now = format_usd(pool.approval.price), format_usd(price)
+    pool.governor.switch.halt(
+        PriceRoseError(f"a picture was charged {now}, and the price that was said yes to is {told}")
+    )
+    return "a picture turned out dearer than the price that was said yes to"
 
 
 def _price(pool: Pool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -16,6 +17,12 @@ from ..scheduling.polling import stalled
 from ..scheduling.slowdown import Allowed, Left, left
 from .posts import Posts
 from .slots import Slot, Slots
+
+_LATELY = 30.0
+_FEW = 4
+"""Files that are on their way at any moment of a calm run."""
+_UNSURE = 1.5
+"""By how much the time for the files that wait may be wrong."""
 
 
 class Learning:
@@ -76,6 +83,23 @@ class Learning:
         return record.accepted_at is None or record.accepted_at >= self._resumed_at
 
 
+class Downloads:
+    """How long the files take that are still to be had, by how many came lately. Times are seconds on the run's clock."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()  # when, and how many jobs were done by then
+
+    def seconds(self, fetched: int, done: int, now: float) -> float | None:
+        """Until the files of ``fetched`` jobs are there; None where so many wait that it matters and none has come yet."""
+        self._seen.append((now, done))
+        while len(self._seen) > 2 and now - self._seen[1][0] >= _LATELY:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        if fetched <= _FEW:
+            return 0.0
+        return fetched * (now - since) / (done - before) if done > before else None
+
+
 class Outlook:
     """For those who watch: what is left, and what slows it. ``rate`` is the POSTs a second that were wished for."""
 
@@ -88,13 +112,18 @@ class Outlook:
         self._posts = posts
         self._slowness = posts.slowness
         self._clock = clock
+        self._downloads = Downloads()
 
-    def eta(self, planned: int) -> tuple[float, float] | None:
-        """Seconds until the run is over (p50, p90); None while nothing is known."""
-        if not self._lifetimes.observations:
+    def eta(self, planned: int, fetched: int = 0, done: int = 0) -> tuple[float, float] | None:
+        """Seconds until the run is over (p50, p90); None while nothing is known. ``fetched`` jobs have ended and are not
+        ``done``, for their files are still to be had.
+        """
+        behind = self._downloads.seconds(fetched, done, self._clock())
+        if not self._lifetimes.observations or behind is None:
             return None
         allowed = self._bears()
-        return eta(self._lifetimes, self._slots.ages(), planned, allowed.at_once, rate=allowed.rate)
+        half, most = eta(self._lifetimes, self._slots.ages(), planned, allowed.at_once, rate=allowed.rate)
+        return max(half, behind), max(most, _UNSURE * behind)
 
     def stalled(self) -> int:
         """Jobs in flight that take unusually long. They are looked after, not bought again."""

@@ -146,7 +146,7 @@ async def snapshot(pool: Pool) -> Snapshot:
     """How the run stands now."""
     counts, money = await pool.checkpoint.totals()
     outlook = pool.governor.outlook
-    eta = outlook.eta(counts.of(State.PLANNED))
+    eta = outlook.eta(counts.of(State.PLANNED), counts.of(State.FETCHED), counts.of(State.DONE))
     return Snapshot(
         counts, money, eta, outlook.stalled(), pool.governor.paused(), outlook.slowed, pool.commits, pool.beat_at
     )

@@ -8,6 +8,9 @@ import orjson
 
 from batchedit.commands.live import LiveState
 from batchedit.commands.live_file import NAME, LiveFile
+from batchedit.core.events import Declined
+from batchedit.core.model import Kind, Problem
+from tests.support.factories import make_record
 
 
 def test_the_last_pictures_outlive_the_process_that_fetched_them(tmp_path: Path) -> None:
@@ -35,3 +38,18 @@ def test_the_times_of_a_status_in_json_were_numbers() -> None:
     )
     now = told.as_json()
     assert (now["last_word"]["at"], now["last_pictures"][0]["at"]) == ("1970-01-01T00:01:00+00:00", None)
+
+
+def test_the_last_word_of_the_service_was_our_own(tmp_path: Path) -> None:
+    """The account was empty (402), and the last trouble told was that a reserved job had not been sent."""
+    live = LiveFile(tmp_path, "run")
+    try:
+        for kind, message, http in (
+            (Kind.BALANCE, "top up", 402),
+            (Kind.UNREACHABLE, "not sent: buying stopped", None),
+        ):
+            event = Declined(5.0, Problem(kind, message, http))
+            live.saw(make_record(problem=event.problem), event)
+    finally:
+        live.close()
+    assert orjson.loads((tmp_path / NAME).read_bytes())["last_word"]["http"] == 402

@@ -449,6 +449,18 @@ def test_a_run_that_has_bought_nothing_takes_any_token(tmp_path: Path, sandbox: 
     assert bought(sandbox) == 1
 
 
+def test_a_wrong_token_was_taken_for_the_one_that_bought(tmp_path: Path) -> None:
+    """Refused with 401, and then the right one with "this run was bought with another token"."""
+    manifest(tmp_path / "s.csv", 1)
+    with serve(SandboxConfig(latency="0", plain_files=2_000, token="right-token")) as strict:
+        wrong, right = environment(RUNCOMFY_API_TOKEN="wrong-token"), environment(RUNCOMFY_API_TOKEN="right-token")
+        told = batchedit("run", "s.csv", *on(strict), cwd=tmp_path, env=wrong, code=77).stdout
+        assert "put a valid token into RUNCOMFY_API_TOKEN, then the same command" in told
+        batchedit("run", "s.csv", *on(strict), cwd=tmp_path, env=right)
+        batchedit("run", "s.csv", *on(strict), cwd=tmp_path, env=wrong, code=77)
+        assert strict.ledger()["accepted"] == 1
+
+
 def test_the_checkpoint_says_what_is_left_to_whom(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "s.csv", 2)
     sandbox.set_faults(["submit:drop_after=at:1"])

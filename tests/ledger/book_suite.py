@@ -10,6 +10,7 @@ from batchedit.core.errors import BudgetReachedError, KnownRequestError, StaleRe
 from batchedit.core.events import (
     Accepted,
     Completed,
+    Declined,
     Event,
     Lost,
     Refused,
@@ -340,6 +341,16 @@ class BookSuite:
         assert (book.has_bought(), book.last_event_at()) == (True, 4.0)
         assert [book.moved_since(seq) for seq in (0, 3, 4)] == [True, True, False]
         assert (book.shared_requests(), book.doubled_jobs()) == (list[SharedRequest](), [])
+
+    def test_a_post_that_was_refused_has_bought_nothing(self, book: Checkpoint) -> None:
+        """A wrong token was taken for the one that the run was bought with, and the right one was refused."""
+        take_in(book, [make_line(1), make_line(2)])
+        play(book, 1, Reserved(1.0, 40))
+        assert book.has_bought(), "it may be on its way"
+        play(book, 1, Declined(2.0, Problem(Kind.AUTH, "no such token", 401)))
+        assert not book.has_bought()
+        play(book, 2, Reserved(3.0, 40), Lost(4.0, Problem(Kind.LOST, "no answer")))
+        assert book.has_bought()
 
     def test_a_picture_of_another_run_is_no_purchase_and_moves_nothing(self, book: Checkpoint) -> None:
         take_in(book, [make_line(1)])

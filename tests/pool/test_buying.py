@@ -211,6 +211,25 @@ def test_a_rise_that_is_seen_with_the_intention_on_disk_sends_nothing_and_holds_
     assert bought.kept.problem is not None
     assert bought.kept.problem.kind is Kind.UNREACHABLE
     assert bought.pool.approval.admits(1), "nothing was bought, so the yes still stands"
+    assert "dearer" in bought.kept.problem.message
+
+
+def test_a_job_that_a_halt_kept_from_being_sent_was_said_to_be_too_dear() -> None:
+    """The balance was used up (402) while its intention was written down, and the picture cost what it had always cost."""
+    kept = Diary()
+    pools: list[Pool] = []
+    write = kept.reserve
+
+    async def reserve(record: Record, event: Reserved) -> Record:
+        written = await write(record, event)
+        pools[0].governor.switch.halt(StoppedError("no money is left"))
+        return written
+
+    kept.reserve = reserve  # type: ignore[method-assign]
+    bought = buy_one(kept, before=pools.append, approval=Approval([1], price=PRICE))
+    assert "POST" not in bought.diary
+    assert bought.kept.problem is not None
+    assert bought.kept.problem.message == "not sent: buying stopped meanwhile"
 
 
 def test_an_unforeseen_error_while_the_post_was_out_is_a_doubt_and_no_second_post() -> None:

@@ -13,6 +13,7 @@ from batchedit.core.events import Event, GivenUp
 from batchedit.core.model import Kind, Record, State
 from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.collecting import attempt
+from batchedit.pool.learning import Downloads
 from batchedit.pool.slots import Slot
 from tests.pool.test_pool import Service, make_governor, make_pool, virtually
 from tests.support.factories import make_line, make_record
@@ -63,3 +64,12 @@ def test_a_defect_about_a_job_that_nothing_was_paid_for_is_not_written_down_as_p
     monkeypatch.setattr("batchedit.pool.collecting._sleep", defect)
     with pytest.raises(ZeroDivisionError):
         attempted(make_record(State.PLANNED), Sleep(5.0), ValueError())
+
+
+def test_the_time_left_was_none_while_hundreds_of_files_were_still_to_be_had() -> None:
+    """ "0 s left" stood in the line a minute for two minutes: all jobs had ended, and their files came five a second."""
+    downloads = Downloads()
+    assert downloads.seconds(3, 0, 0.0) == 0.0, "a few are on their way at any moment"
+    assert downloads.seconds(700, 0, 10.0) is None, "nobody knows"
+    assert downloads.seconds(600, 100, 30.0) == pytest.approx(600 / (100 / 30), rel=0.01)
+    assert downloads.seconds(300, 400, 90.0) == pytest.approx(300 / 5.0, rel=0.01), "what came lately counts"
