@@ -47,7 +47,7 @@ def status(ctx: click.Context, /, run: str, *, watch: bool, as_json: bool, **_: 
     if watch:
         _watch(folder, play=report.play)
         report = read_status(run, given(ctx))[1]
-    now = live_in(RunFolder(report.folder))
+    now = live_in(RunFolder(report.folder), store=given(ctx).get("store"))
     if as_json:
         print_json("status", status_value(now, report))
         return 0

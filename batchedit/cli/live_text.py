@@ -9,6 +9,7 @@ from ..commands.live import LiveState
 from ..core.model import State
 from ..core.money import format_usd, label_play
 from ..core.visible import one_line
+from ..core.words import number
 from ..results.report import UNDER_WAY
 from .show import sums
 
@@ -26,6 +27,7 @@ def live_lines(now: LiveState) -> Iterator[str]:
     """What the status says besides the numbers. Nothing for a run that is over in every way."""
     if now.state in _WORDS:
         who = f", pid {now.pid} on {now.host} ({now.doing})" if now.pid else ""
+        who = f", {number(now.workers, 'worker')} of the store" if now.workers else who
         since = f", since {_clock(now.started_at)}" if now.alive and now.started_at else ""
         yield f"  process   {_WORDS[now.state]}{who}{since}"
     if now.state == "going" and now.seconds_left is not None:

@@ -35,7 +35,8 @@ class LiveState:
         ``stopped``  nobody works on it and something is left to do; ``stopped`` says what ended the last process
         ``canary``   nobody works on it: the first few were bought, and the rest waits for a yes of its own
         ``finished`` nobody works on it and nothing is left to buy or to collect
-    ``process``, ``pid``, ``host``, ``doing``, ``started_at``: who works on it, and since when; 0 and "" if nobody does.
+    ``process``, ``pid``, ``host``, ``doing``, ``started_at``: who works on it here, and since when; 0 and "" if nobody does.
+    ``workers``: how many do elsewhere, where it is a run of a store that was asked.
     ``jobs`` counts wanted jobs by state. ``seconds_left`` until it is over: as likely sooner as later, and with nine
     chances in ten. ``waiting`` says why no purchase goes out at the moment, ``slowed`` what the service keeps it to.
     ``last_pictures`` are ``{job, name, file, at}``, the newest last; ``file`` is below the run's folder. ``last_word`` is
@@ -49,6 +50,7 @@ class LiveState:
     pid: int = 0
     host: str = ""
     doing: str = ""
+    workers: int = 0
     started_at: float | None = None
     written_at: float | None = None
     jobs: Mapping[str, int] = field(default_factory=dict)
@@ -70,7 +72,7 @@ class LiveState:
     @property
     def alive(self) -> bool:
         """Does a process work on it?"""
-        return bool(self.process)
+        return bool(self.process or self.workers)
 
     def of(self, *states: State) -> int:
         """Jobs in any of ``states``."""
@@ -83,7 +85,8 @@ class LiveState:
             "folder": str(self.folder.absolute()),
             "name": self.folder.absolute().name,
             "state": self.state,
-            "process": {"pid": self.pid, "host": self.host, "doing": self.doing} if self.alive else None,
+            "process": {"pid": self.pid, "host": self.host, "doing": self.doing} if self.process else None,
+            "workers": self.workers,
             "started_at": iso(self.started_at),
             "written_at": iso(self.written_at),
             "jobs": dict(self.jobs),
@@ -124,8 +127,10 @@ def live(run: str, out: str | None = None, environ: Mapping[str, str] = environm
     return live_in(find_run(run, out, environ), environ)
 
 
-def live_in(folder: RunFolder, environ: Mapping[str, str] = environment) -> LiveState:
-    """The same for a run's folder."""
+def live_in(folder: RunFolder, environ: Mapping[str, str] = environment, *, store: str | None = None) -> LiveState:
+    """The same for a run's folder. Where no process works in it the ``store`` at this address is asked who works on the run
+    elsewhere; 64, 69, 74 or 77 where it can't be.
+    """
     process, told = holder(folder.path), read_live(folder.path)
     found = _HOLDER(process)
     pid, host, doing = (int(found[1]), found[2], found[3]) if found else (0, "", "")
@@ -137,8 +142,17 @@ def live_in(folder: RunFolder, environ: Mapping[str, str] = environment) -> Live
         told = {**told, **_numbers_of(folder), "stopped": killed, "seconds_left": None, "paused": ""}
     if not process and told.get("hint") and not _is_believed(folder, environ):
         told = {**told, "hint": ""}
+    workers = 0 if process or store is None else _working_at(store, folder)
     state = _alive_state(doing, told, known=found is None or of_this) if process else _resting_state(told)
-    return _state_of(folder, state, told, process=process, pid=pid, host=host, doing=doing)
+    if workers:
+        state = "going"
+    return _state_of(folder, state, told, process=process, pid=pid, host=host, doing=doing, workers=workers)
+
+
+def _working_at(store: str, folder: RunFolder) -> int:
+    from ..ledger.postgres.store import working_at  # noqa: PLC0415 - psycopg takes its time
+
+    return working_at(store, folder.path.resolve().name)
 
 
 def _alive_state(doing: str, told: Mapping[str, Any], *, known: bool) -> str:
@@ -156,7 +170,7 @@ def _resting_state(told: Mapping[str, Any]) -> str:
 
 
 def _state_of(folder: RunFolder, state: str, told: Mapping[str, Any], **process: Any) -> LiveState:
-    money, left, alive = told.get("money", {}), told.get("seconds_left"), bool(process["process"])
+    money, left, alive = told.get("money", {}), told.get("seconds_left"), bool(process["process"] or process["workers"])
     return LiveState(
         folder=folder.path,
         state=state,

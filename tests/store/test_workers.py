@@ -5,6 +5,7 @@ The sandbox's ledger is the witness: nothing is bought twice, everything that wa
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -393,6 +394,27 @@ def test_how_a_run_stands_is_told_from_anywhere(team: Callable[..., Team], tmp_p
     assert "4 done" in told.stdout
     assert "4 done" in it.nursery.run("status", "m", "--store", it.url, cwd=elsewhere).stdout
     assert "has no run spring" in it.nursery.run("status", "spring", "--store", it.url, cwd=elsewhere, code=66).stderr
+
+
+def test_nobody_worked_on_a_run_that_two_workers_worked_on(team: Callable[..., Team], tmp_path: Path) -> None:
+    """``status`` asked for the lock of a folder alone, and proposed to type ``run``."""
+    it = team(6, latency="3")
+    first = it.start("run", "m.csv", "--yes", "-j", 1)
+    until(lambda: it.states()["waiting"] == 1)
+    machines = [tmp_path / "one", tmp_path / "two"]
+    for machine in machines:
+        machine.mkdir()
+    helpers = [it.start("work", "--until-idle", "-j", 1, cwd=machine) for machine in machines]
+    until(lambda: it.states()["waiting"] == 3)
+    os.kill(first.pid, signal.SIGTERM)
+    assert first.wait() == 143
+    told = it.look("status", "outputs/m")
+    assert "process   going on, 2 workers of the store" in told.stdout
+    assert "to go on" not in told.stdout
+    now = json.loads(it.look("status", "outputs/m", "--json").stdout)
+    assert (now["state"], now["process"], now["workers"]) == ("going", None, 2)
+    assert [helper.wait() for helper in helpers] == [0, 0]
+    assert "going on" not in it.look("status", "outputs/m").stdout
 
 
 def test_what_a_worker_may_not_do_is_refused_before_anything_is_sent(team: Callable[..., Team]) -> None:

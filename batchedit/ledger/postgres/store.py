@@ -137,6 +137,18 @@ def others_work(url: str) -> bool:
         return connection.execute(query.encode()).fetchone() is not None
 
 
+def working_at(url: str, name: str) -> int:
+    """How many workers that may still buy look after jobs of the run called ``name``."""
+    query = f"""
+        SELECT count(DISTINCT worker.id) FROM {SCHEMA}.worker JOIN {SCHEMA}.job ON job.worker = worker.id
+        JOIN {SCHEMA}.run ON run.id = job.run
+        WHERE run.name = %s AND NOT gone AND lease_until > clock_timestamp()
+    """
+    with opened(url) as connection:
+        row = connection.execute(query.encode(), (name,)).fetchone()
+    return int(row[0]) if row else 0
+
+
 def check_run(url: str, name: str) -> None:
     """NotFoundError (66) if there is no run of this name."""
     with opened(url) as connection:
