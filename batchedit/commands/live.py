@@ -186,7 +186,7 @@ def _state_of(folder: RunFolder, state: str, told: Mapping[str, Any], **process:
         unusually_slow=told.get("unusually_slow", 0) if alive else 0,
         waiting=told.get("paused", "") if alive else "",
         slowed=told.get("slowed", ""),
-        stopped="" if alive or state == "finished" else told.get("stopped", ""),
+        stopped="" if process["process"] or state == "finished" else told.get("stopped", ""),
         hint="" if alive else told.get("hint", ""),
         code=None if alive else told.get("code"),
         last_word=told.get("last_word"),

@@ -252,7 +252,7 @@ def test_a_canary_that_fails_stops_and_stops_again(tmp_path: Path, nursery: Nurs
     with serve(SandboxConfig(**QUICK, faults=("job:failed=at:2",))) as sandbox:
         for _ in range(2):
             stopped = run(nursery, sandbox, tmp_path, "--canary", 3, code=75)
-            assert "1 of the 3 canary pictures did not come out" in stopped.stdout
+            assert "1 of 3 canary pictures did not come out" in stopped.stdout
             assert states(tmp_path) == {"done": 2, "failed": 1, "planned": 6}
         assert sandbox.ledger()["submits_seen"] == 3
         run(nursery, sandbox, tmp_path, code=1)
