@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from tests.support.cli import until
+from tests.support.cli import manifest, until
 from tests.support.store_team import Team
 
-RATE, JOBS = 8, 200
+RATE, JOBS, TRIES = 8, 200, 3
 
 
-def test_two_processes_keep_a_limit_of_the_account_together(team: Callable[..., Team]) -> None:
-    """Each for itself, they took 0.57 and 0.60 of the limit; together 0.83 and 0.93 where it goes well.
-
-    In one run of two or three on a busy machine it is 0.44 to 0.65 (benchmarks/LOG.md): the floor is below that.
-    """
-    it = team(JOBS, rate_limit=f"{RATE}/s,burst=5", latency="1")
+def posts_a_second(it: Team) -> float:
+    """Of two workers that buy all jobs together; each took its part, few POSTs were refused, and the books add up."""
     first = it.start("run", "m.csv", "--yes", "-j", 50)
     until(lambda: it.sql("SELECT 1 FROM batchedit.job WHERE leave > 0"))
     second = it.start("work", "--until-idle", "-j", 50)
@@ -26,6 +23,21 @@ def test_two_processes_keep_a_limit_of_the_account_together(team: Callable[..., 
     by_worker = dict(it.sql("SELECT worker, count(*) FROM batchedit.event WHERE name = 'Accepted' GROUP BY worker"))
     assert len(accepted) == JOBS
     assert refused < 0.2 * JOBS
-    assert JOBS / (accepted[-1] - accepted[0]) > 0.3 * RATE
     assert min(by_worker.values()) > 0.2 * JOBS
     it.settled()
+    return JOBS / (accepted[-1] - accepted[0])
+
+
+def test_two_processes_keep_a_limit_of_the_account_together(team: Callable[..., Team], tmp_path: Path) -> None:
+    """Each for itself, they took 0.57 and 0.60 of the limit; together 0.83 and 0.93.
+
+    In one run of three or four it is 0.44 to 0.65 (benchmarks/LOG.md): so one of three tries must show that they share.
+    """
+    found: list[float] = []
+    while max(found, default=0.0) <= 0.7 * RATE:
+        assert len(found) < TRIES, found
+        it = team(JOBS, rate_limit=f"{RATE}/s,burst=5", latency="1")
+        it.folder = tmp_path / f"try-{len(found)}"
+        it.folder.mkdir()
+        manifest(it.folder / "m.csv", JOBS)
+        found.append(posts_a_second(it))
