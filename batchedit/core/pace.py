@@ -7,23 +7,32 @@ from typing import NamedTuple
 
 class PaceReport(NamedTuple):
     """What a worker tells the others. ``rate``: POSTs a second of all workers together, as it has learned them, None where it
-    knows of no limit; ``refused``: its POSTs that were refused with 429, in all; ``held``: seconds that it was asked to wait.
+    knows of no limit; ``accepted`` and ``refused``: its POSTs that were accepted, and refused with 429, in all; ``held``:
+    seconds that it was asked to wait; ``in_flight``: its jobs that are accepted, or on their way there, and not over;
+    ``waits``: its POSTs wait for their turn.
     """
 
     sends: bool
     rate: float | None
+    accepted: int
     refused: int
     held: float
+    in_flight: int
+    waits: bool
 
 
 class AccountPace(NamedTuple):
     """What a worker hears. ``leads``: its own rate is everybody's. ``workers`` send now, this one with them; ``rate`` as in
-    ``PaceReport``, published ``age`` seconds ago (None: never); ``refused`` and ``held`` are those of the others.
+    ``PaceReport``, published ``age`` seconds ago (None: never); ``accepted``, ``refused``, ``held`` and ``in_flight`` are
+    those of the others, of whom ``waiting`` have POSTs that wait.
     """
 
     leads: bool
     workers: int
     rate: float | None = None
     age: float | None = None
+    accepted: int = 0
     refused: int = 0
     held: float = 0.0
+    in_flight: int = 0
+    waiting: int = 0

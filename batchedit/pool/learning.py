@@ -182,7 +182,7 @@ class Outlook:
 
     def _bears(self) -> Allowed:
         slowest = self._slowest()
-        return Allowed(self._slots.allowed(), self._posts.rate.rate if slowest is None else slowest)
+        return Allowed(self._slots.allowed(), self._posts.rate.own if slowest is None else slowest)
 
 
 def _began(record: Record, now: float) -> float:

@@ -115,11 +115,14 @@ class Posts:
 
     def report(self, rate: SharedRate) -> PaceReport:
         """What the other workers of the account hear of this one."""
-        return rate.report(self._clock(), waits=self._waiting > 0)
+        under_way = self._slots.bought + self._on_the_wire
+        return rate.report(self._clock(), in_flight=under_way, waits=self._waiting > 0)
 
     def hear(self, rate: SharedRate, told: AccountPace) -> None:
         """What holds for all workers of the account."""
         rate.heard(self._clock(), told, self._rng)
+        self._slots.account.heard(told, self._slots.bought)
+        self._slots.wake_next()
         self._changed.give()
 
     def _until_told(self, now: float) -> float:
@@ -175,7 +178,7 @@ class Posts:
                 self.slowness.accepted()
                 self._answered = True
                 self._throttled_since = None
-                self._usual_gap = 1.0 / self.rate.rate if self.rate.rate else 0.0
+                self._usual_gap = 1.0 / self.rate.own if self.rate.own else 0.0
                 self._asked_until = 0.0
             case Refused():
                 self.breaker.released(now)

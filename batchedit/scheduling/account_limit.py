@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+from ..core.pace import AccountPace
+
 
 class AtOnce:
     """An account's limit of jobs at once, where there is one: a POST beyond it gets a 429, however slowly it comes.
@@ -23,6 +25,10 @@ class AtOnce:
     it is short. A limit that was raised is noticed as soon as a hundredth of the time is worth it. One or two that are
     accepted tell only that jobs have ended and nobody has noticed: until more are accepted than that explains (a tenth of
     the limit and one), or until the next probe is due, a refusal at the old limit still means the old limit.
+
+    **Several workers** learn it each for itself. In flight is what this worker has, and what the others told last, which may
+    be two seconds old. What they have beyond a candidate speaks against it as an acceptance does, and a limit that is passed
+    by half is none. Where POSTs of others wait as well, a free place beyond this worker's part is left to them.
 
     A single refusal a little below it means that a job has ended since the POST went out; a second one lowers it. Far below
     it the limit has fallen, which is believed as the first one was.
@@ -42,32 +48,56 @@ class AtOnce:
         self._probe_due = 0.0
         self._probe_sent: float | None = None  # when the one that is under way went out
         self._patience = _PROBE_SECONDS
+        self._others = AccountPace(leads=True, workers=1)
+
+    def heard(self, told: AccountPace, in_flight: int) -> None:
+        """What the account's other workers told; ``in_flight`` of this worker's jobs are accepted and not over."""
+        if told.workers != self._others.workers:
+            self.restart()
+        self._others = told
+        total = in_flight + told.in_flight
+        if self._candidate is not None:
+            self._beyond += max(0, total - self._candidate)
+        if self.limit is not None and told.in_flight and total >= _REFUTED * self.limit + 2:
+            self.limit = None
+            self._patience = _PROBE_SECONDS
 
     def admits(self, in_flight: int, now: float) -> bool:
         """May one more POST go out, with ``in_flight`` jobs accepted and not over, or on their way there?"""
-        if self.limit is None or in_flight < self.limit:
+        if self.limit is None:
             return True
-        return in_flight == self.limit and now >= self._probe_due
+        total = in_flight + self._others.in_flight
+        if total < self.limit:
+            return not self._others.waiting or in_flight < self._share(self.limit)
+        return total == self.limit and now >= self._probe_due
 
     def until_probe(self, in_flight: int, now: float) -> float:
         """Seconds until one POST may go out beyond the limit although no job ends; infinite where too many are in flight."""
-        if self.limit is None or in_flight > self.limit:
+        if self.limit is None or in_flight + self._others.in_flight != self.limit:
             return math.inf
         return max(0.0, self._probe_due - now)
 
     def allowed(self, wanted: int, now: float) -> int:
         """Of ``wanted`` jobs in flight, as many as the account bears; one more where a probe is due."""
-        return wanted if self.limit is None else min(wanted, self.limit + (now >= self._probe_due))
+        if self.limit is None:
+            return wanted
+        left = max(self._share(self.limit), self.limit - self._others.in_flight)
+        return min(wanted, left + (now >= self._probe_due))
+
+    def _share(self, limit: int) -> int:
+        """Of this worker, where others wait as well."""
+        return -(-limit // self._others.workers)
 
     def sent(self, in_flight: int, now: float) -> None:
         """A POST goes out, ``in_flight`` as for ``admits``: no second probe before the first is answered."""
-        if self.limit is not None and in_flight >= self.limit:
+        if self.limit is not None and in_flight + self._others.in_flight >= self.limit:
             self._probe_due, self._probe_sent = now + self._patience, now
             if now - self._raised_at >= _PROBE_SECONDS:
                 self._sure = self.limit
 
     def accepted(self, in_flight: int, now: float, sent_at: float) -> None:
         """A POST that went out at ``sent_at`` was accepted; ``in_flight`` counts it."""
+        in_flight += self._others.in_flight
         if self._probe_sent is not None and sent_at >= self._probe_sent:
             # Also where a job has ended meanwhile, so that nothing is beyond the limit: the next one tells.
             self._probe_due, self._probe_sent = now, None
@@ -85,6 +115,7 @@ class AtOnce:
         """A 429 that asks for a ``pause`` (seconds), with ``in_flight`` jobs accepted and not over: does the account's limit
         explain it?
         """
+        in_flight += self._others.in_flight
         together = self._heard_at is not None and sent_at <= self._heard_at
         if self.limit is not None and in_flight >= self._sure - _unnoticed(self._sure):
             self._settle(in_flight, now, pause, together=together)
@@ -139,6 +170,7 @@ def _unnoticed(limit: int) -> int:
     return 1 + limit // 10
 
 
+_REFUTED = 1.5
 _SURE = 6
 _EPISODES = 4
 _PROBE_SECONDS = 10.0

@@ -87,9 +87,14 @@ class PostRate:
         return self._held_until
 
     @property
+    def own(self) -> float | None:
+        """POSTs a second that go out here; None while there is no limit."""
+        return self.rate
+
+    @property
     def learned(self) -> float | None:
-        """POSTs a second, where 429s and not the person set them; None where they didn't."""
-        return None if self.rate is None or (self._most is not None and self.rate >= self._most) else self.rate
+        """``own``, where 429s and not the person set it; None where they didn't."""
+        return None if self._most is not None and self.rate is not None and self.rate >= self._most else self.own
 
     def wait(self, now: float) -> float:
         """Seconds until a POST may go out; 0 is now."""
@@ -108,12 +113,13 @@ class PostRate:
         idle = (
             now - self._took_at > _IDLE_SECONDS
             if self.rate is None
-            else self._tokens >= self._bucket() - _HAIR and now - self._took_at > self._bucket() / self.rate + 1.0
+            else self._tokens >= self._bucket() - _HAIR
+            and now - self._took_at > self._bucket() / self._refill_rate() + 1.0
         )
         if self._stretch is None or idle:
             self._end_stretch()
             held = now - self._took_at if idle else self._held_until - self._held_from
-            self._stretch = Stretch(now, self._burst, bare=self._fills(held))
+            self._stretch = self._fresh_stretch(now, held)
             self._probe_from = None
         self._pressed.append((now, self.rate is None or self._tokens < _PRESSED))
         self._tokens -= 1.0
@@ -133,7 +139,7 @@ class PostRate:
         if self.rate is None:
             self._tokens += 2.0
         elif self._limit is None and now >= self._held_until and self._was_pressed(sent_at):
-            self._set(self.rate + 1.0)
+            self._set(self.rate + self._growth())
 
     def throttled(self, now: float, retry_after: float | None, rng: Random, *, sent_at: float | None = None) -> None:
         """A 429, or a 503 that names a time. ``retry_after`` in seconds; ``sent_at`` is when its POST went out.
@@ -195,11 +201,19 @@ class PostRate:
         """Not all of the burst where there is a limit: POSTs that arrive unevenly, and a rate measured a little too high,
         would meet it behind the first burst, and again behind each hold.
         """
-        return max(1, self._burst - _SPARE)
+        return max(1, self._burst - SPARE)
 
     def _refill_rate(self) -> float:
         # Unlimited, the accepted POSTs let the next ones out; the trickle is for those whose answer never comes.
         return _TRICKLE if self.rate is None else self.rate
+
+    def _tells(self, sample: Sample) -> bool:  # noqa: ARG002 - for one of several workers it may not be enough
+        """Is ``sample``, with which growth has met the limit, enough to know it?"""
+        return True
+
+    def _growth(self) -> float:
+        """POSTs a second that an accepted one adds while the limit is looked for."""
+        return 1.0
 
     def _set(self, rate: float) -> None:
         self.rate = max(_SLOWEST, rate if self._most is None else min(rate, self._most))
@@ -223,6 +237,10 @@ class PostRate:
         elif old is None or not old.spent or now - old.began > _LONG_SECONDS:
             self._end_stretch()
             self._stretch = Stretch(now, self._burst, self._burst, spent=True)
+
+    def _fresh_stretch(self, now: float, held: float) -> Stretch:
+        """One that begins now, behind ``held`` seconds in which nothing was sent."""
+        return Stretch(now, self._burst, bare=self._fills(held))
 
     def _fills(self, held: float) -> bool:
         """Is a hold so long that the bucket of the service must be full behind it?"""
@@ -264,7 +282,7 @@ class PostRate:
                 self._follow(now, self._limit)
             self._pace(now)
         elif not chance:  # growth has met the limit
-            self._believe(now, measured.likely if measured else None)
+            self._believe(now, measured.likely if measured and self._tells(measured) else None)
 
     def _is_too_soon(self, sent_at: float) -> bool:
         """Was a POST refused before a full bucket could be spent, or while none waited for a pace that is a guess?"""
@@ -337,7 +355,7 @@ class PostRate:
             self._tokens = max(self._tokens, float(self._burst))
 
 
-_SPARE = 1
+SPARE = 1
 """Tokens of a learned rate's burst that stay unused."""
 KEPT = 0.97  # of the limit that was measured
 _LONGEST_HOLD = 300.0

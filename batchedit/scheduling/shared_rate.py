@@ -6,7 +6,8 @@ import math
 from random import Random
 
 from ..core.pace import AccountPace, PaceReport
-from .post_rate import KEPT, PostRate
+from .post_rate import KEPT, SPARE, PostRate
+from .stretch import Sample, Stretch
 
 FRESH_SECONDS = 60.0
 """So long a pace that was published holds without the one who published it."""
@@ -17,87 +18,122 @@ SENDS_SECONDS = 5.0
 class SharedRate(PostRate):
     """``PostRate`` for one of ``workers``: all of them send at the same rate, which the leader learns and publishes.
 
-    The leader learns from its own POSTs, as a worker alone does, and is told of the refusals of the others; what it
-    publishes is its own rate times the workers. A follower learns nothing: it sends at its share of what was published. When
-    nothing was published for FRESH_SECONDS, it begins to learn, with its share as the limit. Where no limit is known,
-    everybody learns. A ``--rate`` is divided, so that it holds for all workers together.
+    ``rate`` and all that is learned is the account's, of which each worker takes its part. A follower learns nothing: it
+    sends at its part of what was published. When nothing was published for FRESH_SECONDS, it begins to learn, alone, with its
+    part as the limit. Where no limit is known, everybody learns. A ``--rate`` is divided as well, so that it holds for all
+    workers together.
+
+    The leader learns from its own POSTs and from those of the others, who tell it once a second how many were accepted and
+    how many refused. Three things keep it from a limit that is far too low, which a probe would correct half a minute later:
+    - what the others have delivered since they told it last is taken to go on as before;
+    - they send while the leader is held, so that the bucket of the service is not full behind a hold;
+    - a short stretch, or one from the time in which a worker came or went, tells only that growth has gone too far.
     """
 
     def __init__(self, rate: float | None, burst: int = 5) -> None:
-        super().__init__(rate, burst)
-        self._whole_most, self._whole_burst = rate, self._burst
         self._workers = 1
+        super().__init__(rate, burst)
         self._leads = False
-        self._told: float | None = None  # this worker's share of what was published
+        self._began: float | None = None  # when it told of itself for the first time
+        self._told: float | None = None  # what was published
         self._told_until = -math.inf
+        self._heard_at: float | None = None
+        self._known_at = -math.inf
+        self._changed_at = -math.inf  # when a worker came or went
         self._others_refused: int | None = None
+        self._others_accepted: int | None = None
+        self._others_rate = 0.0  # POSTs of the others that are accepted, a second
+        self._credited = 0  # of those, how many are counted although nobody has told them yet
         self._refused = 0
+        self._accepted = 0
 
     # --- what others hear, and what is heard of them ---
 
-    def report(self, now: float, *, waits: bool) -> PaceReport:
-        """For the others. ``waits``: POSTs wait for their turn."""
-        own = None if self._follows(now) else self.learned
-        sends = waits or now - self._took_at < SENDS_SECONDS
+    def report(self, now: float, *, in_flight: int, waits: bool) -> PaceReport:
+        """For the others; ``in_flight`` and ``waits`` as there."""
+        if self._began is None:
+            self._began = now
         return PaceReport(
-            sends, None if own is None else own * self._workers, self._refused, max(0.0, self._held_until - now)
+            waits or now - max(self._took_at, self._began) < SENDS_SECONDS,
+            None if self._follows(now) or self.learned is None else self.rate,
+            self._accepted,
+            self._refused,
+            max(0.0, self._held_until - now),
+            in_flight,
+            waits,
         )
 
     def heard(self, now: float, told: AccountPace, rng: Random) -> None:
         """What the others told."""
-        self._divide(now, told.workers)
+        self._count(now, told)
         is_fresh = told.rate is not None and told.age is not None and told.age < FRESH_SECONDS
-        share = told.rate / told.workers if told.rate is not None and is_fresh else None
+        published = told.rate if is_fresh else None
         if told.leads and not self._leads:
-            self._learn_from(now, share)
+            self._learn_from(now, published)
         elif not told.leads:
-            self._told = share
-            self._told_until = now + FRESH_SECONDS - (told.age or 0.0) if share is not None else -math.inf
-            if share is not None:
+            self._told = published
+            self._told_until = now + FRESH_SECONDS - (told.age or 0.0) if published is not None else -math.inf
+            if published is not None:
                 self.restart()
                 self._limit = None
-                self._set(share)
+                self._set(published)
         self._leads = told.leads
         news = told.refused - (told.refused if self._others_refused is None else self._others_refused)
         self._others_refused = told.refused
         if told.held > 0:
             self._hold(now, told.held, rng, same=True)
-        if told.leads and news > 0:
+        # It came up to two seconds ago: a stretch that began since is not what it ends.
+        if told.leads and news > 0 and self._stretch is not None and now - self._stretch.began > _LATE_SECONDS:
             super().throttled(now, 0.0, rng, sent_at=now)
 
-    def _divide(self, now: float, workers: int) -> None:
-        """Among so many from now on. What is known of the limit was this worker's part of it."""
-        if workers == self._workers:
+    def _count(self, now: float, told: AccountPace) -> None:
+        """Who sends, and what the others have delivered since they were heard last."""
+        if told.workers > self._workers and now - self._known_at < _UNSETTLED_SECONDS:
+            self._limit = (
+                None  # whoever came had sent before it was heard of: look for the limit, from where the rate is
+            )
+        if told.workers != self._workers:
+            self._changed_at = now
+        self._workers = told.workers
+        if self._others_accepted is not None and self._heard_at is not None and now > self._heard_at:
+            delivered = max(0, told.accepted - self._others_accepted)
+            self._others_rate = delivered / (now - self._heard_at)
+            self._credit(self._heard_at, now, delivered - self._credited)
+        self._credited = 0
+        self._others_accepted = told.accepted
+        self._heard_at = now
+
+    def _credit(self, begin: float, end: float, posts: int) -> None:
+        """The others delivered ``posts`` in this time, evenly."""
+        if self._stretch is None:
             return
-        factor = self._workers / workers
-        limit = self._limit if self._limit is not None else self.learned
-        self._workers = workers
-        self._most = None if self._whole_most is None else self._whole_most / workers
-        self._burst = max(1, self._whole_burst // workers)
-        if limit is None:
-            self.rate = self._most
-        else:
-            self.know(now, limit * factor)
+        for n in range(posts):
+            sent_at = begin + (n + 0.5) / posts * (end - begin)
+            if sent_at >= self._stretch.began:
+                self._stretch.accept(sent_at)
 
     def _follows(self, now: float) -> bool:
         return not self._leads and self._told is not None and now < self._told_until
 
-    def _learn_from(self, now: float, share: float | None) -> None:
+    def _learn_from(self, now: float, rate: float | None) -> None:
         """Nobody tells any more what holds."""
         self._told, self._told_until = None, -math.inf
-        if share is not None:
-            self.know(now, share / KEPT)
+        if rate is not None:
+            self.know(now, rate / KEPT)
 
     # --- as a worker alone ---
 
     def wait(self, now: float) -> float:
         """See ``PostRate.wait``."""
         if self._told is not None and not self._leads and now >= self._told_until:
-            self._learn_from(now, self._told)
+            part = self._told / self._workers
+            self._workers, self._others_rate = 1, 0.0
+            self._learn_from(now, part)
         return super().wait(now)
 
     def accepted(self, now: float, *, sent_at: float | None = None) -> None:
         """See ``PostRate.accepted``."""
+        self._accepted += 1
         if self._follows(now):
             self._unanswered = 0
         else:
@@ -111,3 +147,47 @@ class SharedRate(PostRate):
             self._hold(now, retry_after, rng, same=False)
         else:
             super().throttled(now, retry_after, rng, sent_at=sent_at)
+
+    # --- what is learned from all ---
+
+    def _judge(self, now: float, sent_at: float) -> None:
+        if self._heard_at is not None and self._workers > 1:
+            untold = self._heard_at - _LAG_SECONDS
+            expected = max(0, round(self._others_rate * (now - untold)) - self._credited)
+            self._credit(untold, now, expected)
+            self._credited += expected
+        super()._judge(now, sent_at)
+
+    def _know(self, now: float, limit: float) -> None:
+        self._known_at = now
+        super()._know(now, limit)
+
+    def _fresh_stretch(self, now: float, held: float) -> Stretch:
+        if self._workers > 1 and self.rate is not None:  # about half full: the others have gone on
+            return Stretch(now, self._burst, self._burst // 2, spent=True)
+        return super()._fresh_stretch(now, held)
+
+    def _tells(self, sample: Sample) -> bool:
+        return self._workers == 1 or (sample.says_enough and sample.at - self._changed_at > _UNSETTLED_SECONDS)
+
+    # --- its part of it ---
+
+    def _growth(self) -> float:
+        return super()._growth() * self._workers
+
+    @property
+    def own(self) -> float | None:
+        """See ``PostRate.own``."""
+        return None if self.rate is None else self.rate / self._workers
+
+    def _refill_rate(self) -> float:
+        return super()._refill_rate() if self.own is None else self.own
+
+    def _bucket(self) -> int:
+        return max(1, self._burst // self._workers - SPARE)
+
+
+_UNSETTLED_SECONDS = 3.0
+_LAG_SECONDS = 0.5
+"""So long ago, on the average, the others told what is heard of them."""
+_LATE_SECONDS = 2.0

@@ -30,15 +30,16 @@ class Team:
     def exchange(self) -> None:
         """As the store does it: the oldest that lives leads."""
         laws = {n: law for n, law in enumerate(self.laws) if n not in self.dead and isinstance(law, SharedRate)}
-        reports = {n: law.report(self.now, waits=True) for n, law in laws.items()}
+        reports = {n: law.report(self.now, in_flight=0, waits=True) for n, law in laws.items()}
         leader = min(laws)
         before = self.published
         for n, law in laws.items():
             others = [report for other, report in reports.items() if other != n]
             rate, at = before or (None, None)
             age = None if at is None else self.now - at
-            refused, held = sum(one.refused for one in others), max((one.held for one in others), default=0.0)
-            law.heard(self.now, AccountPace(n == leader, len(laws), rate, age, refused, held), self.rng)
+            accepted, refused = sum(one.accepted for one in others), sum(one.refused for one in others)
+            held = max((one.held for one in others), default=0.0)
+            law.heard(self.now, AccountPace(n == leader, len(laws), rate, age, accepted, refused, held), self.rng)
         if self.exchanges:
             self.published = (reports[leader].rate, self.now)
 
@@ -93,14 +94,14 @@ def test_a_follower_keeps_the_last_pace_for_a_minute_and_then_learns_from_its_sh
     it.dead.add(0)
     it.exchanges = False
     follower = it.laws[1]
-    share = follower.rate
+    share = follower.own
     assert share is not None
     assert share == pytest.approx(LIMIT / 2, rel=0.3)
     it.go_on(FRESH_SECONDS - 5)
-    assert follower.rate == share
+    assert follower.own == share
     it.go_on(120)
-    assert follower.rate is not None
-    assert follower.rate > 1.3 * share, "it finds out that the other one is gone"
+    assert follower.own is not None
+    assert follower.own > 1.3 * share, "it finds out that the other one is gone"
 
 
 def test_a_rate_that_a_person_gave_holds_for_all_workers_together() -> None:

@@ -15,6 +15,10 @@ from tests.support.postgres import MODEL, new_database, new_run
 pytestmark = pytest.mark.process
 
 
+def report(rate: float | None, refused: int, held: float = 0.0, *, sends: bool = True) -> PaceReport:
+    return PaceReport(sends, rate, 10 * refused, refused, held, in_flight=refused + 1, waits=sends)
+
+
 def tell(ledger: PostgresLedger, report: PaceReport) -> AccountPace | None:
     return anyio.run(ledger.share_pace, report)
 
@@ -23,26 +27,27 @@ def test_the_oldest_worker_leads_and_the_next_one_takes_over_what_it_published(t
     url, run = new_run([make_line(1), make_line(2)], url=new_database())
     one, other = PostgresLedger(url, run, MODEL, tmp_path), PostgresLedger(url, run, MODEL, tmp_path)
     try:
-        assert tell(one, PaceReport(True, None, 0, 0.0)) is not None
-        first = tell(one, PaceReport(True, 20.0, 3, 5.0))
-        second = tell(other, PaceReport(True, 7.0, 1, 0.0))
+        assert tell(one, report(None, 0)) is not None
+        first = tell(one, report(20.0, 3, 5.0))
+        second = tell(other, report(7.0, 1))
         assert first is not None
         assert second is not None
         assert (first.leads, first.workers) == (True, 1)
         assert (second.leads, second.workers, second.rate, second.refused) == (False, 2, 20.0, 3)
         assert 0 < second.held <= 5.0
-        again = tell(one, PaceReport(True, 21.0, 3, 0.0))
+        assert (second.accepted, second.in_flight, second.waiting) == (30, 4, 1)
+        again = tell(one, report(21.0, 3))
         assert again is not None
         assert (again.leads, again.workers, again.refused) == (True, 2, 1)
         one.close()
-        alone = tell(other, PaceReport(True, 7.0, 1, 0.0))
+        alone = tell(other, report(7.0, 1))
         assert alone is not None
         assert (alone.leads, alone.workers, alone.rate) == (True, 1, 21.0)
-        tell(other, PaceReport(True, 19.0, 1, 0.0))
+        tell(other, report(19.0, 1))
         third = PostgresLedger(url, run, MODEL, tmp_path)
-        told = tell(third, PaceReport(False, None, 0, 0.0))
+        told = tell(third, report(None, 0, sends=False))
         assert told is not None
-        assert (told.leads, told.rate) == (False, 19.0)
+        assert (told.leads, told.rate, told.in_flight) == (False, 19.0, 2)
         third.close()
     finally:
         one.close()
@@ -56,6 +61,6 @@ def test_a_pace_is_no_reason_to_end(tmp_path: Path) -> None:
     try:
         ledger._reservations.close()
         ledger._reservations._url = "postgresql://nobody@127.0.0.1:9/nowhere"
-        assert tell(ledger, PaceReport(True, None, 0, 0.0)) is None
+        assert tell(ledger, report(None, 0)) is None
     finally:
         ledger.close()

@@ -156,7 +156,7 @@ class Service:
             yield
 
 
-class _Disk:
+class Disk:
     async def save(self, record: Record, output: Output, index: int) -> SavedFile:
         await trio.sleep(0.005)
         return SavedFile(f"files/{record.job.name}.png", "ab" * 32, 10, 1, 1, output.url)
@@ -235,7 +235,7 @@ def pass_through(
             posts=law() if law is not None else None,
         )
         checkpoint = MemoryCheckpoint([make_line(n) for n in range(1, jobs + 1)])
-        pool = Pool(service, checkpoint, _Disk(), watcher, governor, trio.current_time, Random(seed + 2), price=40_000)
+        pool = Pool(service, checkpoint, Disk(), watcher, governor, trio.current_time, Random(seed + 2), price=40_000)
         pool.approval = Approval(range(1, jobs + 1))
         began = service.now()
         with trio.fail_after(limit):

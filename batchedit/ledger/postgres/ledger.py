@@ -47,7 +47,7 @@ QUIT_SECONDS = 2.0
 _RECORDS = f"SELECT {RECORD_COLUMNS} FROM {SCHEMA}.job JOIN {SCHEMA}.request USING (run, id) WHERE run = %s AND "
 _SAVE = f"SELECT {SCHEMA}.save(%s, %s, %s)"
 _RESERVE = f"SELECT {SCHEMA}.reserve(%s, %s, %s, %s, %s)"
-_SHARE_PACE = f"SELECT {SCHEMA}.share_pace(%s, %s, %s, %s, %s, %s)"
+_SHARE_PACE = f"SELECT {SCHEMA}.share_pace(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _CLAIM = f"SELECT {SCHEMA}.claim(%s, %s, %s, %s)"
 _CLAIM_BOUGHT = f"SELECT {SCHEMA}.claim_bought(%s, %s, %s)"
 
@@ -242,7 +242,7 @@ class PostgresLedger:
         return await anyio.to_thread.run_sync(self._share_pace, report)
 
     def _share_pace(self, report: PaceReport) -> AccountPace | None:
-        values = (self.run, self.worker, report.sends, report.rate, report.refused, report.held)
+        values = (self.run, self.worker, *report)
         try:
             ((told,),) = self._reservations.call(_SHARE_PACE, values, patience=0.0)
         except BatcheditError:
