@@ -44,6 +44,7 @@ class AtOnce:
         self._short = False  # was the last one heard a little below it?
         self._candidate: int | None = None
         self._episodes = self._refused = self._beyond = 0
+        self._most = 0  # jobs in flight at an acceptance since the candidate's first refusal
         self._heard_at: float | None = None  # when the first refusal of the latest episode came
         self._probe_due = 0.0
         self._probe_sent: float | None = None  # when the one that is under way went out
@@ -101,6 +102,7 @@ class AtOnce:
         if self._probe_sent is not None and sent_at >= self._probe_sent:
             # Also where a job has ended meanwhile, so that nothing is beyond the limit: the next one tells.
             self._probe_due, self._probe_sent = now, None
+        self._most = max(self._most, in_flight)
         if self._candidate is not None and in_flight > self._candidate:
             self._beyond += 1
         self._short = self._short and in_flight < self._sure
@@ -156,13 +158,21 @@ class AtOnce:
         self._probe_due, self._probe_sent = now + self._patience, None
 
     def _weigh(self, in_flight: int) -> None:
+        """The first refusal of an episode: of the same limit as those before?"""
         candidate = self._candidate
-        if candidate is not None and abs(in_flight - candidate) <= 1 + candidate // 10:
+        if candidate is not None and abs(in_flight - candidate) <= _unnoticed(candidate):
             self._episodes += 1
             self._refused += 1
             self._candidate = min(candidate, in_flight)
-        else:
-            self._candidate, self._episodes, self._refused, self._beyond = in_flight, 1, 1, 0
+            return
+        # Before the first jobs have ended nobody knows how long they take, and many that are over count as in flight. So many
+        # that were refused together, and none accepted beyond what is in flight now, tell of the same limit. Where others
+        # work, what was accepted of theirs is not known well enough for that.
+        alone = self._others.workers == 1
+        fewer = alone and candidate is not None and self._most <= in_flight < candidate
+        same = fewer and self._episodes == 1 and self._refused >= _TOGETHER
+        self._candidate, self._episodes, self._refused = in_flight, 1, 1 + self._refused * same
+        self._beyond = self._most = 0
 
 
 def _unnoticed(limit: int) -> int:
@@ -173,6 +183,7 @@ def _unnoticed(limit: int) -> int:
 _REFUTED = 1.5
 _SURE = 6
 _EPISODES = 4
+_TOGETHER = 3
 _PROBE_SECONDS = 10.0
 _LONGEST_PROBE = 100.0
 _LEAST_COST = 10.0

@@ -117,3 +117,46 @@ def test_what_others_have_beyond_a_candidate_speaks_against_it() -> None:
         at_once.heard(two(0), 5)
         at_once.refused(5, 1.6, 1.5 + 0.01 * k)
     assert at_once.limit is None
+
+
+def refuse(at_once: AtOnce, in_flight: int, at: float, count: int = 1) -> None:
+    """``count`` POSTs that were under way together."""
+    for k in range(count):
+        at_once.refused(in_flight, at + 0.01 * k, at - 0.02)
+
+
+def accept(at_once: AtOnce, most: int, at: float) -> None:
+    """Behind a hold nothing is in flight, and jobs are accepted until there are ``most``."""
+    for in_flight in range(1, most + 1):
+        at_once.accepted(in_flight, at + 0.01 * in_flight, at)
+
+
+def test_jobs_that_had_ended_before_anybody_knew_how_long_they_take_hid_the_limit() -> None:
+    """``-j auto``, an account of ten jobs: the first wave was refused with 16 counted as in flight, six of them over. The
+    next refusals, at ten, began anew at one each, were taken for a limit of speed, and 20 s went by at two thirds of it.
+    """
+    at_once = AtOnce()
+    refuse(at_once, 16, 1.3, 4)
+    accept(at_once, 10, 2.5)
+    refuse(at_once, 10, 2.9)
+    accept(at_once, 10, 4.1)
+    refuse(at_once, 10, 4.5)
+    assert at_once.limit == 10
+
+
+def test_chance_refuses_few_together_and_so_tells_of_no_lower_limit() -> None:
+    at_once = AtOnce()
+    refuse(at_once, 16, 1.3, 2)
+    for wave in (2.9, 4.5, 6.1):
+        accept(at_once, 10, wave - 0.4)
+        refuse(at_once, 10, wave)
+    assert at_once.limit is None
+
+
+def test_what_was_accepted_beyond_it_meanwhile_is_no_limit() -> None:
+    at_once = AtOnce()
+    refuse(at_once, 16, 1.3, 4)
+    accept(at_once, 12, 2.5)
+    for wave in (2.9, 4.5):
+        refuse(at_once, 10, wave)
+    assert at_once.limit is None
