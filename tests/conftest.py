@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -15,12 +17,20 @@ import pytest
 
 from batchedit.commands import wiring
 from tests.support.raw_server import other_server, server  # noqa: F401 - fixtures
-from tests.support.share import EXAMPLES, examples
+from tests.support.share import EXAMPLES, FEW, examples
 
 STATE = "BATCHEDIT_STATE"
 PROCESSES = frozenset({"browser", "e2e", "kill", "store", "web"})
 """Folders whose tests may start processes: ``make test`` leaves them out, ``make test-all`` takes them."""
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 1_000_000_000
+"""So much has to be free there: a whole ``make test`` writes 150 MB, and the last one's stay."""
 _started = 0
+
+if FEW and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MEMORY_BYTES:
+    # Nothing here survives a power cut, so nothing has to be synced: deleting alone took ten seconds of each run, and
+    # fsync as many. ``make test-all`` is on the disk.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 hypothesis.settings.register_profile(
     "any machine",
@@ -41,6 +51,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """A folder of which nothing is wanted is not even imported: 70 modules, a second of each worker."""
     within = collection_path.parent == Path(__file__).parent and collection_path.name in PROCESSES
     return True if within and "not process" in config.option.markexpr else None
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests are never garbage: else the collector walks over them, 260,000 objects, again and again."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

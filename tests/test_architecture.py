@@ -51,6 +51,13 @@ def nodes(path: Path) -> list[ast.AST]:
     return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _trees_are_forgotten() -> Iterator[None]:
+    """Half a million nodes: the collector would walk over them in all tests that come after."""
+    yield
+    nodes.cache_clear()
+
+
 def imports(path: Path) -> Iterator[tuple[int, str, str]]:
     """``(line, room of ours or "", top-level module)`` of each import in a file."""
     here = path.relative_to(PACKAGE).with_suffix("").parts

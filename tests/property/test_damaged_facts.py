@@ -23,6 +23,7 @@ from batchedit.planning.survey import Survey, read_survey, survey_text
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import environment, manifest, on
 from tests.support.cli import inside as batchedit
+from tests.support.share import whole_or
 
 DAMAGED = {
     "asked_price": "4e4",
@@ -111,7 +112,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, sandbox: RunningSandbox) -> P
     return folder
 
 
-@pytest.mark.parametrize("name", sorted({**DAMAGED, **ODD}))
+@pytest.mark.parametrize("name", sorted(whole_or({**DAMAGED, **ODD}.keys(), DECIDES | {"survey", "lifetimes"})))
 def test_most_commands_ended_in_a_raw_exception_over_a_damaged_fact(
     made: Path, sandbox: RunningSandbox, name: str
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from batchedit.scheduling.post_rate import PostRate
 from batchedit.scheduling.stretch import Stretch
+from tests.support.share import whole_or
 from tests.support.troubled import Bucket
 
 
@@ -48,7 +49,7 @@ def night(seed: int, *, refused: float = 0.01, hourly: bool = True, limit: Bucke
     return now, believed
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(whole_or(20, 5)))
 def test_refusals_by_chance_made_a_steady_demand_a_limit_of_speed(seed: int) -> None:
     """Half a POST a second went out because no more places came free, so that the stretches between refusals agreed: for
     hours twenty places were filled at 0.4 POSTs a second, and the night took 1.24 x calm.
