@@ -23,7 +23,7 @@ from ..core.events import Accepted
 from ..core.model import Handle
 from ..core.unwritten import Unwritten
 from ..core.visible import one_line, visible_json
-from ..disk import append_to, create
+from ..disk import ForeignFileError, append_to, create
 
 NAME = "accepted.jsonl"
 TAKING = f"{NAME}.taking-"
@@ -62,7 +62,7 @@ def rescue(folder: Path, job: int, key: bytes, event: Accepted) -> None:
             (folder / SPARE).unlink(missing_ok=True)
             _append(folder / NAME, line)
         where = f"It is kept in {folder / NAME}"
-    except OSError as error:
+    except (OSError, ForeignFileError) as error:  # the second: something else has its name
         where = f"{folder / NAME} can't be written either ({error}). Keep this line"
     # The terminal may be gone, and that must not hurt: the file comes first.
     with suppress(OSError, ValueError, AttributeError):
