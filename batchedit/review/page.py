@@ -19,7 +19,9 @@ from markupsafe import Markup
 
 from ..disk import whole_file
 
-STYLES = ("base.css", "bar.css", "cards.css", "overlay.css", "lightbox.css")
+BASE = "base.css"
+"""What the gallery has in common with the app in the browser, which serves it as it is."""
+STYLES = (BASE, "controls.css", "bar.css", "cards.css", "overlay.css", "lightbox.css")
 SCRIPTS = (
     "data.js",
     "marks.js",
@@ -38,6 +40,11 @@ SCRIPTS = (
 @cache
 def _part(name: str) -> str:
     return resources.files(__package__).joinpath("page", name).read_text(encoding="utf-8")
+
+
+def base() -> str:
+    """Colours, sizes and what else is the same everywhere."""
+    return _part(BASE)
 
 
 @cache

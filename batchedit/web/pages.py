@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from ..review.page import BASE, base
 from . import words
 
 POLICY = (
@@ -50,12 +51,13 @@ def page(request: Request, template: str, *, status: int = 200, **data: Any) -> 
 @cache
 def _assets() -> dict[str, tuple[bytes, str, str]]:
     """Name → content, media type, tag."""
+    parts = {file.name: file.read_bytes() for file in resources.files(__package__).joinpath("assets").iterdir()}
+    parts[BASE] = base().encode()
     found = {}
-    for file in resources.files(__package__).joinpath("assets").iterdir():
-        kind = _KINDS.get(file.name.rpartition(".")[2])
+    for name, content in parts.items():
+        kind = _KINDS.get(name.rpartition(".")[2])
         if kind:
-            content = file.read_bytes()
-            found[file.name] = content, kind, f'"{sha256(content).hexdigest()[:16]}"'
+            found[name] = content, kind, f'"{sha256(content).hexdigest()[:16]}"'
     return found
 
 
