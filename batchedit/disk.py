@@ -13,12 +13,14 @@ import errno
 import io
 import os
 import stat
+import sys
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from .core.errors import OutputError
 from .core.typed import quoted
@@ -210,3 +212,27 @@ def make_folders(folder: Path, root: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for made in missing:
         sync_folder(made.parent)
+
+
+def own_folder(kind: Literal["state", "config"], environ: Mapping[str, str]) -> Path:
+    """Where the system keeps what a program remembers of a person (``state``), or what the person told it (``config``).
+
+    On Linux as the XDG base directories say, on macOS in Application Support; an absolute ``XDG_STATE_HOME`` or
+    ``XDG_CONFIG_HOME`` holds on both. The place of the register of runs hangs on it, and where that is looked for elsewhere,
+    what is in it is bought again: so it stands here, where no release of a library moves it. OutputError (73) where the
+    person has no home.
+    """
+    told = environ.get(f"XDG_{kind.upper()}_HOME", "")
+    if told.startswith("/"):
+        return Path(told) / "batchedit"
+    home = Path(environ.get("HOME", ""))
+    if not home.is_absolute():
+        import pwd  # noqa: PLC0415 - not on every system, and seldom asked
+
+        try:
+            home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+        except KeyError as error:
+            raise OutputError("your home folder is not known", hint=f"export XDG_{kind.upper()}_HOME=DIR") from error
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "batchedit"
+    return home / {"state": ".local/state", "config": ".config"}[kind] / "batchedit"

@@ -15,11 +15,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from platformdirs import user_config_path
-
 from ..core.errors import OutputError, UsageError
 from ..core.typed import quoted
-from ..disk import write_whole
+from ..disk import own_folder, write_whole
 from ..ledger.register import VARIABLE
 from ..runcomfy.urls import DEFAULT_BASE_URL, check_base_url, origin
 from ..settings.model import Settings
@@ -36,7 +34,7 @@ again a moment later. It ends with the process.
 def trusted_file(environ: Mapping[str, str]) -> Path:
     """The file of what was typed: in the person's configuration; ``BATCHEDIT_STATE`` moves it."""
     moved = environ.get(VARIABLE)
-    folder = Path(moved).expanduser().absolute() if moved else user_config_path("batchedit", appauthor=False)
+    folder = Path(moved).expanduser().absolute() if moved else own_folder("config", environ)
     return folder / NAME
 
 

@@ -23,9 +23,9 @@ from secrets import token_hex
 from time import time
 
 from filelock import FileLock, Timeout
-from platformdirs import user_state_path
 
 from ..core.errors import LockedError
+from ..disk import own_folder
 from .book import Facts
 from .lock import is_locked
 from .register_file import NAME, RegisterFile, T, make_private, spare_folder
@@ -92,7 +92,7 @@ class Register:
     def of(cls, environ: Mapping[str, str] = os.environ) -> Register:
         """The register of whoever has this environment."""
         told = environ.get(VARIABLE)
-        folder = Path(told).expanduser().absolute() if told else user_state_path("batchedit", appauthor=False)
+        folder = Path(told).expanduser().absolute() if told else own_folder("state", environ)
         return cls(folder, spare_folder(folder, environ))
 
     def enter(self, entry: Entry) -> None:
