@@ -13,7 +13,11 @@ from .session import again
 
 
 async def cancel(run_name: str, given: Given, host: Host) -> tuple[Path, int, int]:
-    """Cancel what is still queued remotely. Returns the run's folder and how many were cancelled, and were too late."""
+    """Cancel what is still queued remotely, and write the results. Returns the run's folder, how many were cancelled, and how
+    many were not: they run already, are done, or nobody could say. Buys nothing, and asks no question.
+
+    NotFoundError (66) for no such run, LockedError (75) where a process works on it, TokenError (77) for a refused token.
+    """
     async with again(run_name, given, host, "cancel") as run:
         checkpoint = run.checkpoint
         waiting = checkpoint.records_in({State.WAITING, State.CANCELLING, State.UNCOLLECTED})

@@ -147,7 +147,9 @@ class Records(Protocol):
         ...
 
     def slots_of(self, jobs: Iterable[int]) -> dict[int, int]:
-        """For each job id its slot, which a row, size and variant keeps through its versions."""
+        """For each job id its slot, which a row, size and variant keeps through its versions. An id that nobody has is left
+        out.
+        """
         ...
 
     def predecessors(self, versions: Mapping[int, int]) -> dict[int, tuple[JobKey, str]]:
@@ -362,15 +364,17 @@ class Decisions(Protocol):
         ...
 
     def since(self, seq: int) -> tuple[int, list[Mark]]:
-        """``(the latest change's number, the marks that changed after change seq)``."""
+        """``(the latest change's number, the marks that changed after change seq)``, each as it stands now and once."""
         ...
 
     def events(self) -> Iterator[MarkEvent]:
-        """Every change, from the first to the last."""
+        """Every change, from the first to the last: also one that a later one took back."""
         ...
 
     def put(self, wanted: Mark, via: str = "review") -> Mark | Conflict:
-        """Write ``wanted``, whose serial is the one that its maker saw. Returns it with its new serial."""
+        """Write ``wanted``, whose serial is the one that its maker saw. Returns it with its new serial; a Conflict with the
+        mark that stands, and nothing is written, where somebody changed it since. ``via``: ``review`` or ``import``.
+        """
         ...
 
     def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> TakenIn:

@@ -79,7 +79,7 @@ class Register:
 
     @property
     def path(self) -> Path:
-        """The file of this person's."""
+        """The person's own file, whether it is there or not; never the spare one."""
         return self.folder / NAME
 
     def take_failure(self) -> Exception | None:
@@ -108,7 +108,9 @@ class Register:
         self._write(lambda db: db.execute(query, values))
 
     def entries(self) -> list[Entry]:
-        """The runs that are there, the one used last first."""
+        """The runs that are there, the one used last first; none where no register can be read. Those that are gone for
+        longer than FORGET_SECONDS are forgotten.
+        """
         found = [entry for entry in self._all() if is_run(entry.folder)]
         self._note_seen(entry.folder for entry in found)
         return found
@@ -186,7 +188,9 @@ class Register:
 
     @contextmanager
     def buying(self, run: Path) -> Iterator[None]:
-        """The run in ``run`` may buy as long as the block lasts: others leave its pictures to it."""
+        """The run in the folder ``run`` may buy as long as the block lasts: others leave its pictures to it. LockedError (75)
+        as ``alone``. Where no folder takes the mark the block runs without one, and ``problem`` says so.
+        """
         with self.alone():
             lock = self._lock(_mark(run), TURN_SECONDS)
         try:

@@ -32,7 +32,7 @@ def newest_version() -> int:
 
 
 def version_of(db: sqlite3.Connection) -> int:
-    """The version of the tables in ``db``; 0 for an empty file."""
+    """The version of the tables in ``db``; 0 for an empty file. sqlite3.Error where it can't be read."""
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
@@ -117,13 +117,17 @@ def planted(db: sqlite3.Connection, ours: Parts, *, complete: bool = True) -> st
 
 
 def parts_of(db: sqlite3.Connection) -> list[Part]:
-    """All that ``db`` is made of."""
+    """The tables, indexes, triggers and views of ``db``, in the order in which they were made; what ``ANALYZE`` left is not
+    among them. sqlite3.Error where the file can't be read.
+    """
     found = db.execute("SELECT type, name, tbl_name, sql FROM sqlite_master")
     return [part for part in found if part[1] not in _STATISTICS]
 
 
 def made_of(*states: Iterable[Part]) -> Parts:
-    """Parts that are ours in any of ``states``; needed is what the first one has."""
+    """What is ours, from the parts of a database in each of the states that it may be in: allowed is what any of ``states``
+    has, needed what the first one has, but for the guards of what only grows.
+    """
     first = list(states[0])
     needed = frozenset((kind, name) for kind, name, *_ in first if _GUARD not in name)
     return Parts(frozenset(part for state in (first, *states[1:]) for part in state), needed)
@@ -131,7 +135,9 @@ def made_of(*states: Iterable[Part]) -> Parts:
 
 @cache
 def our_parts(version: int) -> Parts:
-    """Those of a checkpoint of this version: empty, in the middle of an intake, and after one."""
+    """The parts of a checkpoint of ``version``, from 1 on: allowed is what it has when it is empty, in the middle of an
+    intake or after one, needed what an empty one has.
+    """
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         for script in scripts()[:version]:
             for statement in statements(script):

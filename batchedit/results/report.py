@@ -173,7 +173,9 @@ def _named(error: CommonError, form: Form) -> RowsError:
 
 
 def cap_needed(checkpoint: Book) -> CapNeeded:
-    """What the run's cap must be raised to, if at all."""
+    """What the run's cap must be raised to, in micro-dollars, for all that it has to buy, if at all.
+    CheckpointCorruptError (74) where the price that was asked is no number.
+    """
     kept = Settings.load(checkpoint.get("settings") or "{}")
     price = read_fact(checkpoint, ASKED_PRICE, whole, kept.price or 0)
     return cap_for_rest(checkpoint.to_buy(), checkpoint.money(), price)
@@ -195,12 +197,16 @@ def _with_cap(report: Report, jobs: int) -> list[str]:
 
 
 def room_for(checkpoint: Book, jobs: int) -> list[str]:
-    """The ``--max-cost`` to type for a purchase of ``jobs`` more; nothing where the run's cap admits them or it has none."""
+    """The words to type for a purchase of ``jobs`` more: ``["--max-cost", "12.30"]``, in dollars, rounded up to a whole cent;
+    [] where the run's cap admits them or it has none.
+    """
     return _room(checkpoint.money(), cap_needed(checkpoint).price, jobs)
 
 
 def room_for_rest(needed: CapNeeded) -> list[str]:
-    """The ``--max-cost`` to type for what is planned; nothing where the run's cap admits more, or nothing is planned."""
+    """The words to type for what is planned, as ``room_for`` has them; [] where the run's cap admits more, or nothing is
+    planned.
+    """
     return [] if needed.rest is None else ["--max-cost", type_usd(needed.rest)]
 
 
