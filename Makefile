@@ -17,9 +17,10 @@ demo: $(VENV)/demo
 demo-store: $(VENV)/dev
 	PYTHONPATH=. $(BIN)/python deploy/demo_store.py
 
-# A fifth of the examples of what could go on for ever; test-all takes all of them
+# A fifth of the examples of what could go on for ever, and fewer of what is alike, in memory where there is room: the files
+# of the last session alone are kept. test-all takes all of them, on the disk.
 test: $(VENV)/dev
-	BATCHEDIT_TESTS=few $(BIN)/python -m pytest -n auto -m "not process and not browser"
+	BATCHEDIT_TESTS=few $(BIN)/python -m pytest -n auto -m "not process and not browser" -o tmp_path_retention_count=1
 
 test-all: $(VENV)/dev
 	BATCHEDIT_TESTS=all $(BIN)/python -m pytest -n 3 --durations=15
