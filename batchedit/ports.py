@@ -142,10 +142,10 @@ class Ledger(Protocol):
         """Between two beats."""
         ...
 
-    async def beat(self) -> None:
+    async def beat(self) -> int:
         """Tell the others that this process lives, and take over what those had that don't. To be called from the event loop
-        every ``beat_seconds``, so that a loop that hangs is not taken for alive. CheckpointError where it was taken for
-        dead.
+        every ``beat_seconds``, so that a loop that hangs is not taken for alive. Returns from how many it took over.
+        CheckpointError where it was taken for dead.
         """
         ...
 

@@ -12,15 +12,15 @@ from ..jobs.aliases import keep_aliases
 from ..ledger.book import Book, Checkpoint
 from ..ledger.facts import HasFacts
 from ..ledger.opening import create_checkpoint, open_checkpoint, remove_checkpoint
-from ..ledger.postgres.bought_from import BoughtFrom
 from ..ledger.review_file import not_its_own
 from ..ledger.values import STAGED
 from ..run_folder import RunFolder, bought_here, never_began
 from ..settings.model import SANDBOX, Settings
+from .file_store import objects_of
 from .older_copy import take_in_logged
 from .play import bought_from
 from .reading import bring_sheet
-from .rescued import take_in_rescued
+from .rescued import take_in_objects, take_in_rescued
 from .store import need_psycopg
 
 
@@ -40,7 +40,7 @@ def open_run(
     """
     folder.check_links()
     if settings.store is not None:
-        return _open_shared(folder, settings, settings.store, warn, bought_from(settings, environ))
+        return _open_shared(folder, settings, settings.store, warn, environ)
     if never_began(folder):
         _clear(folder)
     if not folder.checkpoint.exists():
@@ -62,15 +62,18 @@ def open_run(
 
 
 def _open_shared(
-    folder: RunFolder, settings: Settings, url: str, warn: Callable[[str], None], service: BoughtFrom
+    folder: RunFolder, settings: Settings, url: str, warn: Callable[[str], None], environ: Mapping[str, str]
 ) -> Checkpoint:
     """The store's run of this name: the folder keeps a copy of it, which is made anew where it is gone."""
     need_psycopg()
     from ..ledger.postgres.shared_opening import open_shared  # noqa: PLC0415 - psycopg takes its time
 
+    service = bought_from(settings, environ)
     checkpoint = open_shared(folder.checkpoint, url, model=settings.model, service=service)
     try:
         take_in_rescued(checkpoint, folder, warn)
+        if objects := objects_of(checkpoint, folder.path, environ, settings):
+            take_in_objects(checkpoint, objects, folder, warn)
         keep_aliases(checkpoint)
         folder.settle_snapshot(checkpoint.get("fingerprint") or "")
         bring_sheet(folder, checkpoint, url)

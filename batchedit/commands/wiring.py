@@ -39,6 +39,7 @@ from ..scheduling.shared_rate import SharedRate
 from ..settings.model import Settings
 from .clock import SteadyClock
 from .file_store import blob_reader, objects_at
+from .left_ids import rescuing
 from .play import watch_place
 from .proxy import find_proxy
 from .trust import check_trusted
@@ -218,11 +219,14 @@ async def connected(
     album = Album(folder.thumbs)
     pictures = LocalPictures(observer, shrinks=not settings.no_shrink, roots=picture_roots, blob=blob_reader(objects))
     async with (
+        rescuing(objects, checkpoint, folder.path, observer) as take_in,
         _buying_client(settings, found, model, observer, checkpoint, pictures, shared) as client,
         _downloader(settings, folder, found, checkpoint, album, shared, copies=copies) as files,
     ):
         governor = _governor(settings, client, checkpoint, observer, shared)
-        yield _pool(settings, client, checkpoint, files, observer, governor, shared), client
+        pool = _pool(settings, client, checkpoint, files, observer, governor, shared)
+        pool.take_in = take_in
+        yield pool, client
         if album.refused is not None:
             unwritten.refused(folder.thumbs, album.refused)
             observer.note("thumbnails", f"small pictures can't be kept in {folder.thumbs}: the gallery makes them")

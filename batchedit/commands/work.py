@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -25,11 +27,12 @@ from ..results.files import FILES_URL
 from ..results.report import ASKED_PRICE
 from ..run_folder import RunFolder
 from ..settings.model import Settings
-from .file_store import elsewhere
+from .file_store import elsewhere, objects_at
 from .host import Host
+from .left_ids import runs_with_ids
 from .observers import ObserverGroup
 from .play import bought_from
-from .rescued import take_in_for_worker
+from .rescued import take_in_for_worker, take_in_objects_for_worker
 from .store import need_psycopg
 from .wiring import connected, find_model, model_from_catalogue, service
 
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 5.0
 """So often a worker without work looks whether there is some."""
+LOOK_FOR_IDS_SECONDS = 60.0
+"""So often it looks whether the id of a job in doubt has come to lie in a store of files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +80,11 @@ async def work(
 
     done: dict[str, Worked] = {}
     refused: dict[str, BatcheditError] = {}
+    doubts = _Doubts(url, run, math.inf if until_idle else LOOK_FOR_IDS_SECONDS)
     while True:
         worked = False
-        for found in await to_thread.run_sync(store.open_runs, url, run):
+        runs = await to_thread.run_sync(store.open_runs, url, run)
+        for found in runs or await to_thread.run_sync(doubts.look):
             try:
                 done[found.name] = await _work_at(url, found, host, given)
             except _NotOursError as no:
@@ -96,6 +103,21 @@ async def work(
         if host.stop.reason:
             return list(done.values())
         await _wait(host)
+
+
+class _Doubts:
+    """Runs at rest in which the id of a job in doubt has come to lie somewhere, looked for once in ``every`` seconds."""
+
+    def __init__(self, url: str, run: str | None, every: float) -> None:
+        self._url, self._run, self._every = url, run, every
+        self._looked = -math.inf
+
+    def look(self) -> list[RunSeen]:
+        """None of them before it is time to look again."""
+        if monotonic() - self._looked < self._every:
+            return []
+        self._looked = monotonic()
+        return runs_with_ids(self._url, self._run)
 
 
 def _leave_to_others(
@@ -136,6 +158,8 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
             unwritten = Unwritten()
             edges = connected(settings, folder, ledger, model, at, observer, (), unwritten, copies=not files)
             async with edges as (pool, _):
+                if objects := objects_at(files):
+                    await to_thread.run_sync(take_in_objects_for_worker, ledger, objects, host.warn)
                 pool.price = read_fact(found.facts, ASKED_PRICE, whole, 0)
                 pool.governor.switch.money = label_play(found.service.own_sandbox)
                 pool.approval = StoreApproval((), price=pool.price)

@@ -46,8 +46,9 @@ class MemoryCheckpoint(MemoryBook):
     """Nobody else can know it."""
     beat_seconds = math.inf
 
-    async def beat(self) -> None:
+    async def beat(self) -> int:
         """There is nobody to tell."""
+        return 0
 
     async def share_pace(self, report: PaceReport) -> AccountPace | None:  # noqa: ARG002 - there is nobody to tell
         """See ``ports.Ledger``."""

@@ -4,23 +4,28 @@ The file is opened anew for each line, appended and synced. The next start takes
 ``accepted.jsonl.taken-in``. A worker of a store takes no lock of the folder, so others may write and take in meanwhile: a
 file is renamed before it is read, and who has written a line sees to it that it stands in the file of that name. On a full
 disk there is room for it all the same: a run keeps a spare file aside, and throws it overboard.
+
+A worker's disk may be gone with it. Where the pictures of a store's run go to a store of files, the id is put there as
+well, as an object of its own (``as_object``).
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
 
 import orjson
 
 from ..core.events import Accepted
-from ..core.model import Handle
+from ..core.model import Handle, Record
 from ..core.unwritten import Unwritten
 from ..core.visible import one_line, visible_json
 from ..disk import ForeignFileError, append_to, create
@@ -32,7 +37,30 @@ ID_NOT_TAKEN_IN = "IdNotTakenIn"
 """The event of a run whose side file names an id that contradicts the checkpoint."""
 SPARE = ".spare"
 SPARE_BYTES = 64 * 1024
+KEY_BYTES = 16
+LONGEST_LINK = 2048
 _numbers = count(1)
+
+
+class KeepsIds(Protocol):
+    """Another place for the ids that a ledger could not take. Called from any thread; neither waits nor raises."""
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Put ``content`` there under ``name``, as soon as may be."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """The ledger has that id: it need not be put any more."""
+        ...
+
+
+class Rescued(NamedTuple):
+    """An id that is beside the ledger. ``submitted_at`` says of which purchase of the job, None if that is unknown."""
+
+    job: int
+    key: bytes
+    event: Accepted
+    submitted_at: float | None = None
 
 
 @contextmanager
@@ -69,6 +97,40 @@ def rescue(folder: Path, job: int, key: bytes, event: Accepted) -> None:
         told = f"{one_line(where)}: {visible_json(line.decode())}"
         sys.stderr.write(f"batchedit: BOUGHT, and the checkpoint can't be written. {told}\n")
         sys.stderr.flush()
+
+
+def as_object(record: Record, event: Accepted) -> tuple[str, bytes]:
+    """The id of ``record``'s purchase as an object of its own: a name that no other content has, and the content."""
+    told = {"job": record.id, "key": record.job.key.hex(), "submitted_at": record.submitted_at}
+    content = orjson.dumps(told | {"at": event.at, "handle": event.handle})
+    return f"{record.id}-{sha256(content).hexdigest()[:16]}.json", content
+
+
+def read_object(content: bytes) -> Rescued | None:
+    """The inverse of ``as_object``; None for anything else, which anybody may have put there."""
+    try:
+        told = orjson.loads(content)
+        job, key, at, submitted_at = told["job"], bytes.fromhex(told["key"]), told["at"], told["submitted_at"]
+        handle = _handle(told["handle"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    numbers = [at] if submitted_at is None else [at, submitted_at]
+    if type(job) is not int or not 0 < job < 2**63 or len(key) != KEY_BYTES or handle is None:
+        return None
+    if not all(type(number) in {int, float} and 0 <= number < 2**40 for number in numbers):
+        return None
+    return Rescued(job, key, Accepted(at, handle, by="rescue"), submitted_at)
+
+
+def _handle(told: Mapping[str, Any]) -> Handle | None:
+    """A link that can't be one is left out: each is built from the id where it is missing."""
+    request_id, *links = (told[name] for name in ("request_id", "status_url", "result_url", "cancel_url"))
+    if not isinstance(request_id, str):
+        return None
+    whole = [
+        link if isinstance(link, str) and len(link) <= LONGEST_LINK and link.isprintable() else "" for link in links
+    ]
+    return Handle(request_id, *whole)
 
 
 def _append(path: Path, line: bytes) -> None:

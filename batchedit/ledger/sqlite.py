@@ -76,8 +76,9 @@ class SqliteCheckpoint(SqliteBook):
         """See ``ports.Ledger``."""
         return math.inf
 
-    async def beat(self) -> None:
+    async def beat(self) -> int:
         """See ``ports.Ledger``. The operating system's lock says who lives."""
+        return 0
 
     async def share_pace(self, report: PaceReport) -> AccountPace | None:  # noqa: ARG002 - there is nobody to tell
         """See ``ports.Ledger``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from time import monotonic
@@ -34,6 +34,8 @@ class Pool:
     ``approval`` is what may be bought, how often, and at which price. ``price`` is the estimate for one job in
     micro-dollars, 0 if unknown.
     ``prepare`` makes a job's request ready to be sent: it is waited for before the intention is written.
+    ``take_in`` looks for ids that other processes could not write down, and returns the records that are WAITING for it;
+    ``took_over``: there may be some, for one of them is dead.
     """
 
     api: Api
@@ -47,12 +49,20 @@ class Pool:
     price: int = 0
     patience: Patience = field(default_factory=Patience)
     prepare: Callable[[Record], Awaitable[None]] | None = None
+    take_in: Callable[[], Awaitable[Sequence[Record]]] | None = None
+    took_over: bool = False
     asked_in_vain: int = 0
     pricing: anyio.Lock = field(default_factory=anyio.Lock)
     first_cost: anyio.Lock = field(default_factory=anyio.Lock)
     commits: Durations = field(default_factory=Durations)
     beat_at: float | None = None
     downloads: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(DOWNLOADS, fast_acquire=True))
+
+
+async def taken_in(pool: Pool) -> Sequence[Record]:
+    """Jobs in doubt whose id was found: it is written down, and they are this process's."""
+    pool.took_over = False
+    return () if pool.take_in is None else await pool.take_in()
 
 
 async def apply_event(pool: Pool, record: Record, event: Event) -> Record:

@@ -13,7 +13,7 @@ from ..core.model import Record, State
 from ..ports import Snapshot, Stop
 from ..scheduling.shared_rate import SharedRate
 from .failures import gravest
-from .pool import Pool
+from .pool import Pool, taken_in
 from .prices import ask_prices
 from .worker import resume, run_all
 
@@ -96,7 +96,12 @@ async def collect_with_others(
             while True:
                 await run_pool(pool, stop=stop, refresh=refresh, beside=beside, asks_again=asks_again)
                 asks_again = False
-                if stop.reason or pool.governor.switch.halted or await ledger.rests():
+                if stop.reason or pool.governor.switch.halted:
+                    break
+                rests = await ledger.rests()
+                if (rests or pool.took_over) and await taken_in(pool):
+                    continue
+                if rests:
                     break
                 await anyio.sleep(OTHERS_SECONDS)
             around.cancel_scope.cancel()
@@ -108,7 +113,7 @@ async def _live(pool: Pool, stop: Stop) -> None:
     """Beat. A worker that was taken for dead stops: what it has on the wire is still written down."""
     try:
         while True:
-            await pool.checkpoint.beat()
+            pool.took_over = bool(await pool.checkpoint.beat()) or pool.took_over
             pool.beat_at = monotonic()
             await anyio.sleep(pool.checkpoint.beat_seconds)
     except BatcheditError as error:

@@ -21,7 +21,7 @@ from ..core.model import Record, State
 from .buying import buy
 from .collecting import attempt, begin_watch
 from .failures import gravest
-from .pool import CHUNK, OTHERS_SECONDS, Pool, apply_event, others_changes
+from .pool import CHUNK, OTHERS_SECONDS, Pool, apply_event, others_changes, taken_in
 from .slots import Slot
 
 CLAIMS = 2
@@ -43,9 +43,9 @@ async def run_all(pool: Pool, only: Sequence[Record] | None = None) -> None:
             lingering.start_soon(pool.governor.watch, lambda: _still_planned(pool))
             async with anyio.create_task_group() as tasks:
                 fed = anyio.Event()
-                if pool.checkpoint.shared:
-                    tasks.start_soon(_adopt, pool, fed, tasks, lingering)
                 await _each(pool, IN_FLIGHT, lambda record: _take_up(pool, record, tasks, lingering))
+                if pool.checkpoint.shared:  # not before: what it takes over would be found a second time
+                    tasks.start_soon(_adopt, pool, fed, tasks, lingering)
                 if pool.approval.asked:
                     await _feed(pool, only, tasks, lingering)
                 fed.set()
@@ -56,12 +56,14 @@ async def run_all(pool: Pool, only: Sequence[Record] | None = None) -> None:
 
 async def _adopt(pool: Pool, fed: anyio.Event, tasks: TaskGroup, lingering: TaskGroup) -> None:
     """Look after bought jobs whose process is gone, for as long as this one has work of its own; then ``run_all`` is over.
+    What that process could not write down may lie elsewhere.
 
     The place that a job in doubt keeps is no work.
     """
     while not fed.is_set() or any(not slot.doubtful for slot in pool.governor.slots.taken):
         await anyio.sleep(OTHERS_SECONDS)
-        for record in await pool.checkpoint.adopted(CHUNK):
+        found = await taken_in(pool) if pool.took_over else ()
+        for record in (*found, *await pool.checkpoint.adopted(CHUNK)):
             await _take_up(pool, record, tasks, lingering)
 
 

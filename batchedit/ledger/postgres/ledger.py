@@ -30,8 +30,8 @@ from ...core.pace import AccountPace, PaceReport
 from ...ports import Totals
 from ..codec import RECORD_COLUMNS, read_record
 from ..group_commit import Change, GroupCommit
-from ..rescue import rescue
-from .changes import counts_of, encoded, money_of, settle
+from ..rescue import KeepsIds, as_object, rescue
+from .changes import counts_of, encoded, money_of, settle, storable
 from .errors import HaltedError, LeaseOverError
 from .lease import Lease, clocks
 from .line import Line
@@ -55,8 +55,8 @@ _CLAIM_BOUGHT = f"SELECT {SCHEMA}.claim_bought(%s, %s, %s)"
 class PostgresLedger:
     """``ports.Ledger`` over run number ``run`` of the store at ``url``. Enters the store as a worker; ``close`` leaves it.
 
-    ``folder`` takes the ids that the store could not take. Not ``local``: jobs whose pictures lie on the machine that took
-    them in are left to that.
+    ``folder`` takes the ids that the store could not take, and so does what ``rescues_to`` names. Not ``local``: jobs whose
+    pictures lie on the machine that took them in are left to that.
     """
 
     def __init__(self, url: str, run: int, model: str, folder: Path, *, local: bool = True) -> None:
@@ -68,6 +68,7 @@ class PostgresLedger:
         self.top_price = 0
         self._where = blotted(url)
         self._folder = folder
+        self._other_place: KeepsIds | None = None
         self._unsaved: dict[int, Change] = {}
         """Purchases whose id is not in the store yet: they may stand behind a statement that waits for it to come back."""
         self._records = Line(url, self._reconnected, self._keep_ids)
@@ -107,8 +108,14 @@ class PostgresLedger:
         return change.record
 
     def rescue(self, record: Record, event: Accepted) -> None:
-        """See ``ports.Ledger.rescue``: a side file and stderr."""
+        """See ``ports.Ledger.rescue``: a side file and stderr, which have it when this returns, and the other place."""
         rescue(self._folder, record.id, record.job.key, event)
+        if self._other_place is not None:
+            self._other_place.keep(*as_object(record, event))
+
+    def rescues_to(self, place: KeepsIds | None) -> None:
+        """From here on ids that the store could not take are kept there too. None: no more."""
+        self._other_place = place
 
     async def planned(self, after: int, limit: int) -> Sequence[Record]:
         """Claims jobs that nobody has, and returns what this worker has claimed; else see ``ports.Ledger.planned``."""
@@ -194,8 +201,11 @@ class PostgresLedger:
     def job_of_request(self, request_id: str) -> int | None:
         """See ``book.Records``."""
         query = f"SELECT job FROM {SCHEMA}.accepted WHERE run = %s AND request_id = %s"
-        rows = self.ask(query, self.run, request_id)
+        rows = self.ask(query, self.run, storable(request_id))
         return int(rows[0][0]) if rows else None
+
+    def refresh(self) -> None:
+        """See ``book.Book``. The store itself is asked each time."""
 
     def keep_orphan(self, record: Record, event: Accepted) -> None:
         """Write down an id that came when ``record`` was somewhere else already. Always raises: what became of it.
@@ -219,9 +229,9 @@ class PostgresLedger:
 
     # --- being alive ---
 
-    async def beat(self) -> None:
+    async def beat(self) -> int:
         """See ``ports.Ledger``. LeaseOverError where it was taken for dead."""
-        await anyio.to_thread.run_sync(self._beat)
+        return await anyio.to_thread.run_sync(self._beat)
 
     def _renewed(self, line: Line) -> bool:
         began = clocks()
@@ -232,10 +242,11 @@ class PostgresLedger:
             self.lease.is_lost = True
         return bool(lives)
 
-    def _beat(self) -> None:
+    def _beat(self) -> int:
         if not self._renewed(self._records):
             raise LeaseOverError("this worker was not heard of for longer than its lease; others have its jobs now")
-        self._records.call(f"SELECT {SCHEMA}.adopt(%s)", (self.worker,))
+        ((dead,),) = self._records.call(f"SELECT {SCHEMA}.adopt(%s)", (self.worker,))
+        return int(dead)
 
     async def share_pace(self, report: PaceReport) -> AccountPace | None:
         """See ``ports.Ledger``."""
@@ -288,6 +299,8 @@ class PostgresLedger:
             yield
         finally:
             self._unsaved.pop(id(change), None)
+        if change.error is None and self._other_place is not None:
+            self._other_place.drop(as_object(change.record, change.event)[0])
 
     def _keep_ids(self) -> None:
         for change in self._unsaved.copy().values():

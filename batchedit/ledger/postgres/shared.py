@@ -113,10 +113,16 @@ class SharedCheckpoint(SqliteCheckpoint):
         """See ``ports.Ledger``."""
         return await self._ledger.totals()
 
-    async def beat(self) -> None:
+    async def beat(self) -> int:
         """See ``ports.Ledger``. The copy follows."""
-        await self._ledger.beat()
+        dead = await self._ledger.beat()
         await anyio.to_thread.run_sync(self.refresh)
+        return dead
+
+    @property
+    def in_store(self) -> PostgresLedger:
+        """The store's side of it, without the copy."""
+        return self._ledger
 
     async def adopted(self, limit: int) -> Sequence[Record]:
         """See ``ports.Ledger``."""

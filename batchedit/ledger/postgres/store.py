@@ -82,6 +82,10 @@ class RunSeen(NamedTuple):
     facts: Mapping[str, str]
 
 
+_DOUBTFUL = f"""
+    SELECT id, name, model, service FROM {SCHEMA}.run WHERE halted IS NULL AND EXISTS (
+        SELECT 1 FROM {SCHEMA}.job WHERE job.run = run.id AND state = 'in_doubt') ORDER BY id
+"""
 _OPEN = f"""
     SELECT id, name, model, service FROM {SCHEMA}.run WHERE halted IS NULL AND EXISTS (
         SELECT 1 FROM {SCHEMA}.job WHERE job.run = run.id AND (
@@ -93,10 +97,19 @@ _OPEN = f"""
 
 def open_runs(url: str, name: str | None = None) -> list[RunSeen]:
     """The runs in which something is to be done, or the one called ``name``. NotFoundError (66) for a name that none has."""
+    return _runs(url, name, _OPEN)
+
+
+def doubtful_runs(url: str, name: str | None = None) -> list[RunSeen]:
+    """The runs with jobs in doubt; else as ``open_runs``."""
+    return _runs(url, name, _DOUBTFUL)
+
+
+def _runs(url: str, name: str | None, query: str) -> list[RunSeen]:
     with opened(url) as connection:
         if name is not None:
             _check_name(connection, name)
-        rows = [row for row in connection.execute(_OPEN) if name in {None, row[1]}]
+        rows = [row for row in connection.execute(query.encode()) if name in {None, row[1]}]
         facts = f"SELECT name, value FROM {SCHEMA}.fact WHERE run = %s"
         return [
             RunSeen(number, called, model, BoughtFrom.load(service), dict(connection.execute(facts, (number,))))
