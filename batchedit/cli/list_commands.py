@@ -9,20 +9,19 @@ import click
 from ..core.errors import UsageError
 from ..core.typed import to_type
 from ..core.visible import as_lines, one_line
+from ..ledger.postgres.url import VARIABLE as STORE_VARIABLE
 from . import log_lines
 from .group import EPILOG, batchedit
 from .json_output import print_json
 from .json_values import runs_value
-from .options import JSON_OPTION
+from .options import JSON_OPTION, store_address
 
 
 @batchedit.command("runs", epilog=EPILOG)
 @click.option(
     "--import", "folder", metavar="FOLDER", help="Take this run over into the shared ledger, once and for all."
 )
-@click.option(
-    "--store", "url", metavar="URL", envvar="BATCHEDIT_STORE", help="Those of this shared ledger: postgresql://…"
-)
+@store_address("Those of this shared ledger: postgresql://…")
 @JSON_OPTION
 def list_runs(*, folder: str | None, url: str | None, as_json: bool) -> int:
     """Your runs, wherever they lie: how each stands, what it cost, and what to type next.
@@ -54,7 +53,7 @@ def _import(folder: Path, url: str | None) -> int:
     from ..commands.proof import lines  # noqa: PLC0415
 
     if url is None:
-        raise UsageError("into which store?", hint="give its address with --store URL, or as BATCHEDIT_STORE")
+        raise UsageError("into which store?", hint=f"give its address with --store URL, or as {STORE_VARIABLE}")
     done = import_run(folder, url)
     for where, audit in (("the folder", done.before), (f"the store {done.where}", done.after)):
         click.echo(one_line(f"{where}:"))

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from ..ledger.postgres.url import VARIABLE as STORE_VARIABLE
 from .completion import complete_column
 from .option_values import cap, comma_list, concurrency, failures, lists, moment, pairs, rate, usd
 
@@ -169,6 +170,13 @@ MINE_OPTION = setting(
     help="The run is yours, though this machine does not know it: believe all its settings (say so once).",
 )
 STORE_OPTION = setting("--store", metavar="URL", help="A ledger shared with others: postgresql://user@host/database.")
+
+
+def store_address(help_text: str = "The shared ledger: postgresql://…") -> Callable[[Any], Any]:
+    """``--store`` of a command that is about a store and no run: the address as ``url``."""
+    return click.option("--store", "url", metavar="URL", envvar=STORE_VARIABLE, help=help_text)
+
+
 FILES_OPTION = setting(
     "--files", metavar="URL", help="Keep pictures in s3://bucket/prefix, gs://…, az://… or a folder too."
 )

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ..core.errors import UsageError
 from ..core.visible import as_lines
 from ..core.words import number
+from ..ledger.postgres.url import VARIABLE as STORE_VARIABLE
 from .group import EPILOG, batchedit, command
 from .json_output import print_json
 from .json_values import workers_value
@@ -26,6 +28,7 @@ from .options import (
     WORK_OPTIONS,
     given,
     options,
+    store_address,
 )
 
 
@@ -43,7 +46,7 @@ def store() -> None:
 
 
 @store.command("init")
-@click.argument("url", required=False, envvar="BATCHEDIT_STORE")
+@click.argument("url", required=False, envvar=STORE_VARIABLE)
 @click.option("--i-accept-loss", "accept_loss", is_flag=True, help="Purchases may be forgotten, and made twice.")
 def init(*, url: str | None, accept_loss: bool) -> int:
     """Make the store, or bring it to this version. Harmless where it is there.
@@ -52,7 +55,9 @@ def init(*, url: str | None, accept_loss: bool) -> int:
     """
     from ..commands.store import init as make  # noqa: PLC0415 - `--help` needs none of it
 
-    made = make(_named(url), accept_loss=accept_loss)
+    made = make(
+        _named(url, hint=f"give its address, such as {_SUCH_AS}; or as {STORE_VARIABLE}"), accept_loss=accept_loss
+    )
     first, *others = made.lines
     print(as_lines([first, *(f"  {line}" for line in others), *(f"  warning: {risk}" for risk in made.risks)]))
     print(as_lines(["  workers of other users: GRANT batchedit_worker TO their_user"]))
@@ -60,22 +65,27 @@ def init(*, url: str | None, accept_loss: bool) -> int:
 
 
 @store.command("limits")
-@click.argument("url", required=False, envvar="BATCHEDIT_STORE")
+@click.argument("place", metavar="[URL]", required=False)
+@store_address()
 @click.option(
     "--max-cost", metavar="USD|none", callback=wished_cap, help="What all runs of this token may cost together."
 )
 @click.option("--in-flight", metavar="N|none", callback=_places, help="Jobs they may have under way at once.")
-def limits(*, url: str | None, max_cost: Any, in_flight: Any) -> int:
-    """What all runs of the token that is set here may do together; without options, how it stands.
+@click.pass_context
+def limits(ctx: click.Context, /, place: str | None, url: str | None, max_cost: Any, in_flight: Any) -> int:
+    """What all runs of the token that is set here may do together; without a limit, how it stands.
 
-    The cap stands beside each run's own --max-cost. Only the owner of the store may set it.
+    The cap stands beside each run's own --max-cost. Only the owner of the store may set it. URL is the store's address, and
+    may as well be given with --store.
     """
     import os  # noqa: PLC0415 - `--help` needs none of it
 
     from ..commands.store import limits as limited  # noqa: PLC0415
     from ..core.money import format_usd  # noqa: PLC0415
 
-    cap, places = limited(_named(url), os.environ, max_cost=max_cost, in_flight=in_flight)
+    if place is not None and place != url and ctx.get_parameter_source("url") is ParameterSource.COMMANDLINE:
+        raise UsageError("which store? Two addresses are given", hint="give one of them, with --store URL")
+    cap, places = limited(_named(place or url), os.environ, max_cost=max_cost, in_flight=in_flight)
     print(f"max-cost   {'none' if cap is None else format_usd(cap)} for all runs of this token")
     print(f"in-flight  {'no limit' if places is None else number(places, 'job') + ' at once'}")
     return 0
@@ -83,7 +93,7 @@ def limits(*, url: str | None, max_cost: Any, in_flight: Any) -> int:
 
 @store.command("lift")
 @click.argument("run")
-@click.option("--store", "url", metavar="URL", envvar="BATCHEDIT_STORE", help="The shared ledger: postgresql://…")
+@store_address()
 def lift(*, run: str, url: str | None) -> int:
     """Let a run buy again that was halted because its store had forgotten something.
 
@@ -97,7 +107,7 @@ def lift(*, run: str, url: str | None) -> int:
 
 
 @batchedit.command("workers", epilog=EPILOG)
-@click.option("--store", "url", metavar="URL", envvar="BATCHEDIT_STORE", help="The shared ledger: postgresql://…")
+@store_address()
 @JSON_OPTION
 def workers(*, url: str | None, as_json: bool) -> int:
     """Who works in a shared ledger, with what each has in flight and when it was last heard of."""
@@ -120,11 +130,12 @@ def _when(at: float) -> str:
     return f"{dt.datetime.fromtimestamp(at, dt.UTC).astimezone():%H:%M:%S}"
 
 
-def _named(url: str | None) -> str:
+_SUCH_AS = "postgresql://user@host/database"
+
+
+def _named(url: str | None, hint: str = f"give its address: --store {_SUCH_AS}; or as {STORE_VARIABLE}") -> str:
     if url is None:
-        raise UsageError(
-            "which store?", hint="give its address, such as postgresql://user@host/database; or as BATCHEDIT_STORE"
-        )
+        raise UsageError("which store?", hint=hint)
     return url
 
 

@@ -159,6 +159,20 @@ def test_the_owner_says_what_all_runs_of_a_token_may_do(tmp_path: Path) -> None:
     assert "GRANT batchedit_worker" not in refused, "she has that already"
 
 
+def test_the_store_of_limits_is_named_as_that_of_every_other_command(tmp_path: Path) -> None:
+    """``store limits --store URL`` was no such option: who had typed that for every other command had to export it."""
+    url, other = new_database(), "postgresql://elsewhere.example/ads"
+    told = inside("store", "limits", "--store", url, "--max-cost", "500", cwd=tmp_path).stdout
+    assert "$500.00 for all runs of this token" in told
+    env = environment(BATCHEDIT_STORE=other)
+    for words in ([url], ["--store", url], [url, "--store", url]):
+        assert "$500.00" in inside("store", "limits", *words, cwd=tmp_path, env=env).stdout
+    assert "$500.00" in inside("store", "limits", cwd=tmp_path, env=environment(BATCHEDIT_STORE=url)).stdout
+    two = inside("store", "limits", url, "--store", other, "--max-cost", "none", cwd=tmp_path, code=64).stderr
+    assert "Two addresses are given" in two
+    assert "--store postgresql://" in inside("store", "limits", cwd=tmp_path, code=64).stderr
+
+
 def test_a_halt_is_lifted_by_a_person_and_told(tmp_path: Path) -> None:
     url = new_database()
     changed(url, "INSERT INTO batchedit.run (name, model, service, halted) VALUES ('spring', 'm', 's', 'it went back')")
