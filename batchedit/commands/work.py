@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from anyio import to_thread
 
 from ..core.approval import StoreApproval
-from ..core.errors import BatcheditError, TokenError, UsageError
+from ..core.errors import BatcheditError, ServiceUnavailableError, TokenError, UsageError
 from ..core.model import Counts
 from ..core.money import label_play
 from ..core.unwritten import Unwritten
@@ -39,8 +39,12 @@ from .wiring import connected, find_model, model_from_catalogue, service
 if TYPE_CHECKING:
     from ..ledger.postgres.store import RunSeen
 
+T = TypeVar("T")
+
 LOOK_SECONDS = 5.0
 """So often a worker without work looks whether there is some."""
+AGAIN_SECONDS = 0.2
+"""Until a store that was away is asked again."""
 LOOK_FOR_IDS_SECONDS = 60.0
 """So often it looks whether the id of a job in doubt has come to lie in a store of files."""
 
@@ -81,10 +85,10 @@ async def work(
     done: dict[str, Worked] = {}
     refused: dict[str, BatcheditError] = {}
     doubts = _Doubts(url, run, math.inf if until_idle else LOOK_FOR_IDS_SECONDS)
+    runs = await to_thread.run_sync(store.open_runs, url, run)  # one that is away when a worker starts is told at once
     while True:
         worked = False
-        runs = await to_thread.run_sync(store.open_runs, url, run)
-        for found in runs or await to_thread.run_sync(doubts.look):
+        for found in runs or await _answered(host, doubts.look):
             try:
                 done[found.name] = await _work_at(url, found, host, given)
             except _NotOursError as no:
@@ -98,11 +102,12 @@ async def work(
         if refused and not done:
             raise next(iter(refused.values()))
         if not worked and until_idle:
-            await to_thread.run_sync(store.check_halted, url, run)
+            await _answered(host, lambda: store.check_halted(url, run))
             return list(done.values())
         if host.stop.reason:
             return list(done.values())
         await _wait(host)
+        runs = await _answered(host, lambda: store.open_runs(url, run))
 
 
 class _Doubts:
@@ -116,8 +121,9 @@ class _Doubts:
         """None of them before it is time to look again."""
         if monotonic() - self._looked < self._every:
             return []
+        found = runs_with_ids(self._url, self._run)
         self._looked = monotonic()
-        return runs_with_ids(self._url, self._run)
+        return found
 
 
 def _leave_to_others(
@@ -131,11 +137,27 @@ def _leave_to_others(
     refused[name] = no.refusal
 
 
-async def _wait(host: Host) -> None:
+async def _answered(host: Host, look: Callable[[], T]) -> T:
+    """What the store says. While it is away it is asked again, for as long as a change within a run is sent again."""
+    from ..ledger.postgres.line import PATIENCE_SECONDS  # noqa: PLC0415 - psycopg takes its time
+
+    until = monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return await to_thread.run_sync(look)
+        except ServiceUnavailableError:
+            if host.stop.reason:
+                raise host.stop.reason from None
+            if monotonic() > until:
+                raise
+        await _wait(host, AGAIN_SECONDS)
+
+
+async def _wait(host: Host, seconds: float = LOOK_SECONDS) -> None:
     with anyio.CancelScope() as scope:
         host.stop.listen(lambda _: scope.cancel())
         try:
-            await anyio.sleep(LOOK_SECONDS)
+            await anyio.sleep(seconds)
         finally:
             host.stop.listen(None)
 
