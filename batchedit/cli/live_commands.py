@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,14 +22,20 @@ from .json_values import status_value
 from .option_values import wished_cap, wished_concurrency
 from .options import COMMON_OPTIONS, JSON_OPTION, STORE_OPTION, given, options
 
+if TYPE_CHECKING:
+    from ..commands.live import LiveState
+    from ..run_folder import RunFolder
+
 REDRAW_SECONDS = 1.0
+LOOKS_FOR_NOBODY = 3
+"""So often nobody of a store is seen at a run until it is believed."""
 QUIET_SECONDS = 60.0
 """Without a terminal the numbers are said once a minute."""
 
 
 @command("status")
 @click.argument("run", shell_complete=complete_run)
-@click.option("--watch", is_flag=True, help="Show it again each second, until the run's process ends.")
+@click.option("--watch", is_flag=True, help="Show it again each second, for as long as somebody works on the run.")
 @options(STORE_OPTION, JSON_OPTION, COMMON_OPTIONS)
 @click.pass_context
 def status(ctx: click.Context, /, run: str, *, watch: bool, as_json: bool, **_: Any) -> int:
@@ -45,7 +52,7 @@ def status(ctx: click.Context, /, run: str, *, watch: bool, as_json: bool, **_: 
         )
     folder, report = read_status(run, given(ctx))
     if watch:
-        _watch(folder, play=report.play)
+        _watch(folder, given(ctx).get("store"), play=report.play)
         report = read_status(run, given(ctx))[1]
     now = live_in(RunFolder(report.folder), store=given(ctx).get("store"))
     if as_json:
@@ -58,15 +65,28 @@ def status(ctx: click.Context, /, run: str, *, watch: bool, as_json: bool, **_: 
     return 0
 
 
-def _watch(folder: Any, *, play: bool) -> None:
-    """Redraw on a terminal; one line a minute elsewhere."""
+def _each_second(folder: RunFolder, store: str | None) -> Iterator[LiveState]:
+    """How the run stands, for as long as somebody works on it. A worker of a store may have none of its jobs for a moment."""
     from ..commands.live import live_in  # noqa: PLC0415 - `--help` needs none of it
+
+    looks = left = 1 if store is None else LOOKS_FOR_NOBODY
+    while left:
+        now = live_in(folder, store=store)
+        left = looks if now.alive else 0 if now.state == "finished" else left - 1
+        if now.alive:
+            yield now
+        if left:
+            sleep(REDRAW_SECONDS)
+
+
+def _watch(folder: RunFolder, store: str | None, *, play: bool) -> None:
+    """Redraw on a terminal; one line a minute elsewhere."""
     from .live_text import watched_lines  # noqa: PLC0415
     from .streams import fold, go_back  # noqa: PLC0415
 
     drawn, said = 0, -QUIET_SECONDS
     terminal = sys.stdout.isatty()
-    while (now := live_in(folder)).alive:
+    for now in _each_second(folder, store):
         lines = watched_lines(now, play=play)
         if terminal:
             width = shutil.get_terminal_size().columns
@@ -78,7 +98,6 @@ def _watch(folder: Any, *, play: bool) -> None:
             said = monotonic()
             click.echo(one_line("; ".join(line.strip() for line in lines[:3])))
         sys.stdout.flush()
-        sleep(REDRAW_SECONDS)
     go_back(drawn)
 
 

@@ -142,17 +142,32 @@ def live_in(folder: RunFolder, environ: Mapping[str, str] = environment, *, stor
         told = {**told, **_numbers_of(folder), "stopped": killed, "seconds_left": None, "paused": ""}
     if not process and told.get("hint") and not _is_believed(folder, environ):
         told = {**told, "hint": ""}
-    workers = 0 if process or store is None else _working_at(store, folder)
+    workers = 0
+    if store is not None and not process:
+        workers, now = _working_at(store, folder)
+        told = {**told, **(_OF_A_PROCESS if workers else {}), **now}
     state = _alive_state(doing, told, known=found is None or of_this) if process else _resting_state(told)
     if workers:
         state = "going"
     return _state_of(folder, state, told, process=process, pid=pid, host=host, doing=doing, workers=workers)
 
 
-def _working_at(store: str, folder: RunFolder) -> int:
+_OF_A_PROCESS: Mapping[str, Any] = {
+    "started_at": None,
+    "seconds_left": None,
+    "paused": "",
+    "slowed": "",
+    "awake": False,
+}
+"""What the last process here said of itself, where others work on the run now."""
+
+
+def _working_at(store: str, folder: RunFolder) -> tuple[int, dict[str, Any]]:
+    """How many workers, and the store's own numbers: the copy here may be behind."""
     from ..ledger.postgres.store import working_at  # noqa: PLC0415 - psycopg takes its time
 
-    return working_at(store, folder.path.resolve().name)
+    workers, totals = working_at(store, folder.path.resolve().name)
+    return workers, {} if totals is None or not workers else numbers(*totals)
 
 
 def _alive_state(doing: str, told: Mapping[str, Any], *, known: bool) -> str:

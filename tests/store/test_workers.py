@@ -10,8 +10,11 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -24,7 +27,7 @@ from batchedit.ledger.lock import run_lock
 from batchedit.ledger.postgres.ledger import PostgresLedger
 from tests.e2e.test_notify import hook
 from tests.kill.test_clocks import WITH_A_CLOCK, set_clock
-from tests.support.cli import start, until
+from tests.support.cli import environment, start, until
 from tests.support.postgres import MODEL, Server, new_database
 from tests.support.store_team import LEASE, Team
 
@@ -415,6 +418,49 @@ def test_nobody_worked_on_a_run_that_two_workers_worked_on(team: Callable[..., T
     assert (now["state"], now["process"], now["workers"]) == ("going", None, 2)
     assert [helper.wait() for helper in helpers] == [0, 0]
     assert "going on" not in it.look("status", "outputs/m").stdout
+
+
+def test_a_run_that_only_workers_of_the_store_work_on_is_watched_to_its_end(
+    team: Callable[..., Team], tmp_path: Path
+) -> None:
+    """``status --watch`` ended at once, for no process here had the run's lock; and what it would have shown was how the last
+    one had left it.
+    """
+    it = team(6, latency="1")
+    first = it.start("run", "m.csv", "--yes", "-j", 1)
+    until(lambda: it.states()["waiting"] == 1)
+    machine = tmp_path / "one"
+    machine.mkdir()
+    helper = it.start("work", "--until-idle", "-j", 1, cwd=machine)
+    until(lambda: it.states()["waiting"] == 2)
+    os.kill(first.pid, signal.SIGTERM)
+    assert first.wait() == 143
+    left = it.states()["planned"]
+    screens = on_a_terminal("status", "outputs/m", "--watch", "--store", it.url, cwd=it.folder)
+    assert it.states() == {"done": 6}, "it ended before"
+    assert helper.wait() == 0, helper.stderr
+    seen = [int(count) for count in re.findall(r"done, \d under way, (\d) left", screens)]
+    assert left - 1 <= seen[0] <= left, screens
+    assert len(set(seen)) >= 3, f"it was not drawn anew as the run went on: {seen}"
+    assert "1 worker of the store" in screens
+    assert "outputs/m: 6 done" in screens
+
+
+def on_a_terminal(*words: object, cwd: Path) -> str:
+    """All that a command shows on one, until it ends."""
+    ours, its = os.openpty()
+    command = [sys.executable, "-m", "batchedit", *map(str, words)]
+    with subprocess.Popen(
+        command, cwd=cwd, env=environment(), stdin=subprocess.DEVNULL, stdout=its, stderr=its
+    ) as child:
+        os.close(its)
+        shown = b""
+        with suppress(OSError):  # the other end is closed
+            while block := os.read(ours, 4096):
+                shown += block
+        os.close(ours)
+    assert child.returncode == 0, shown.decode()
+    return shown.decode()
 
 
 def test_what_a_worker_may_not_do_is_refused_before_anything_is_sent(team: Callable[..., Team]) -> None:

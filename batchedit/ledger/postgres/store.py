@@ -11,7 +11,9 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import NotFoundError
+from ...ports import Totals
 from .bought_from import BoughtFrom
+from .changes import counts_of, money_of
 from .copies import TOLD
 from .durability import Durability, check_durability, durability
 from .errors import HaltedError, mapped
@@ -150,16 +152,22 @@ def others_work(url: str) -> bool:
         return connection.execute(query.encode()).fetchone() is not None
 
 
-def working_at(url: str, name: str) -> int:
-    """How many workers that may still buy look after jobs of the run called ``name``."""
+def working_at(url: str, name: str) -> tuple[int, Totals | None]:
+    """How many workers that may still buy look after jobs of the run called ``name``, and how it stands; None for no such
+    run.
+    """
     query = f"""
         SELECT count(DISTINCT worker.id) FROM {SCHEMA}.worker JOIN {SCHEMA}.job ON job.worker = worker.id
         JOIN {SCHEMA}.run ON run.id = job.run
         WHERE run.name = %s AND NOT gone AND lease_until > clock_timestamp()
     """
     with opened(url) as connection:
-        row = connection.execute(query.encode(), (name,)).fetchone()
-    return int(row[0]) if row else 0
+        workers = connection.execute(query.encode(), (name,)).fetchone()
+        stands = connection.execute(
+            f"SELECT {SCHEMA}.standing(id) FROM {SCHEMA}.run WHERE name = %s", (name,)
+        ).fetchone()
+    totals = Totals(counts_of(stands[0]), money_of(stands[0], believes=False, earlier=0)) if stands else None
+    return (int(workers[0]) if workers else 0), totals
 
 
 def check_run(url: str, name: str) -> None:
