@@ -22,7 +22,7 @@ from batchedit.ledger.postgres.line import Line
 from batchedit.ledger.rescue import kept_ids
 from tests.support.cli import until
 from tests.support.fork_server import Child
-from tests.support.postgres import Server, new_database, shared_store
+from tests.support.postgres import Server, lives, new_database, shared_store
 from tests.support.store_team import Team
 
 JOBS, FIRST, HELD = 20, 6, 8
@@ -144,13 +144,6 @@ def use_up_segment(url: str) -> None:
 
 def main_process(server: Server) -> int:
     return int((server.folder / "data" / "postmaster.pid").read_text().split()[0])
-
-
-def lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def forbid_large_files(server: Server) -> None:

@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from subprocess import CalledProcessError
 
 import psycopg
@@ -19,7 +18,7 @@ import pytest
 from batchedit.commands.work import LOOK_SECONDS
 from tests.support.cli import until
 from tests.support.fork_server import Child
-from tests.support.postgres import Server, new_database
+from tests.support.postgres import Server, lives, new_database
 from tests.support.store_team import LEASE, Team
 
 PRICE = 0.04
@@ -53,17 +52,13 @@ def nothing_went_wrong(it: Team, accepted: int) -> None:
     assert it.told()["Accepted"] == accepted
 
 
-def ended(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-
-
 def test_the_database_crashes_every_two_seconds(team: Callable[..., Team], server: Server) -> None:
     """All that is confirmed is there again, and what is not is sent again: the workers buy up to the cap, and end with 75."""
     wanted, affordable = 110, 100
     it = team(wanted, new_database(url=server.url), latency="0.8")
     workers = three_workers(it, "--max-cost", f"{affordable * PRICE:.2f}")
     crashes = 0
-    while not all(ended(worker.pid) for worker in workers):
+    while any(lives(worker.pid) for worker in workers):
         began = time.monotonic()
         server.restart("immediate")
         crashes += 1
@@ -117,6 +112,6 @@ def test_a_worker_that_waits_for_work_waits_for_the_store_too(team: Callable[...
     server.stop("immediate")
     it.run("work", code=69)
     time.sleep(LOOK_SECONDS + 1)
-    assert not ended(worker.pid), worker.stderr
+    assert lives(worker.pid), worker.stderr
     os.kill(worker.pid, signal.SIGTERM)
     assert worker.wait() == 143, worker.stderr

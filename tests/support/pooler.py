@@ -6,47 +6,31 @@ PgBouncer does so where somebody else has taken the process meanwhile; here it i
 from __future__ import annotations
 
 import select
-import shutil
 import socket
-import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from pathlib import Path
+
+from tests.support.door import Door
 
 READY = b"Z\0\0\0\5I"
 """The server has no transaction open."""
 
 
-class Pooler:
-    """Listens at ``url`` for the server of ``target``. ``handed`` counts the changes of process."""
+class Pooler(Door):
+    """``handed`` counts the changes of process."""
 
     def __init__(self, target: str) -> None:
-        before, _, host = target.partition("host=")
-        self._folder = Path(tempfile.mkdtemp(prefix="bpo", dir="/tmp"))
-        self.url = f"{before}host={self._folder}"
-        self._server = f"{host}/.s.PGSQL.5432"
         self.handed = 0
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self._folder / ".s.PGSQL.5432"))
-        self._listener.listen(20)
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(target)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
+        """Each transaction by the other of two server processes."""
         with ExitStack() as stack, suppress(OSError):
             stack.enter_context(client)
             one, other = (stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(2))
             hello = client.recv(65536)
             for server in (one, other):
-                server.connect(self._server)
+                server.connect(self.server)
                 server.sendall(hello)
             said = _messages(other)
             while next(said, READY) != READY:
@@ -68,11 +52,6 @@ class Pooler:
                 client.sendall(message)
                 if message == READY:
                     turn, self.handed = 1 - turn, self.handed + 1
-
-    def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _messages(server: socket.socket) -> Iterator[bytes]:

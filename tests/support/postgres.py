@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
@@ -43,6 +44,14 @@ def _bundle() -> tuple[ModuleType, Path]:
             found = import_module(name)
             return found, Path(str(found.__file__)).parent / place / "bin"
     raise ModuleNotFoundError(f"no PostgreSQL for tests: pip install -e '.[dev]', or give an address in {GIVEN}")
+
+
+def lives(pid: int) -> bool:
+    """Is there such a process, which has not ended?"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 class Server:
@@ -92,7 +101,14 @@ class Server:
         self.ctl("-l", str(self.folder / "data" / "log"), "-o", f'-h "" -k {self.socket}', "start")
 
     def remove(self) -> None:
-        """What a server that was stopped has on its disk, before the process ends."""
+        """What a server that was stopped has on its disk, before the process ends.
+
+        ``pg_ctl`` says that it has stopped a moment before its process is gone, and the bundle stumbles over one that goes
+        while it looks.
+        """
+        pid = self._server.get_pid()
+        while lives(pid):
+            time.sleep(0.01)
         self._server.cleanup()
         shutil.rmtree(self.folder / "python_PostgresServer", ignore_errors=True)
 
