@@ -51,9 +51,7 @@ async def rescuing(
             left = await to_thread.run_sync(writer.close, CLOSE_SECONDS)
         if left:
             told = f"{number(left, 'id of a bought job', 'ids of bought jobs')} could not be put into {objects.url}"
-            observer.note(
-                "ids_kept_here", f"{told}: keep {folder / ACCEPTED_FILE} until a command here has taken it in"
-            )
+            observer.note("ids_kept_here", f"{told}: keep {folder / ACCEPTED_FILE} until a command here has read it")
 
 
 def _taking_in(ledger: PostgresLedger, objects: Objects, observer: Observer) -> TakeIn:

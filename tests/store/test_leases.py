@@ -22,11 +22,23 @@ from batchedit.core.errors import (
     BatcheditError,
     BudgetReachedError,
     CheckpointError,
+    KnownRequestError,
     PlacesTakenError,
     StaleRecordError,
     UsageError,
 )
-from batchedit.core.events import Accepted, Completed, Declined, Event, Lost, Released, Reserved, Saved
+from batchedit.core.events import (
+    Accepted,
+    Completed,
+    Declined,
+    Errored,
+    Event,
+    Lost,
+    Released,
+    Reserved,
+    RetryAsked,
+    Saved,
+)
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, Record, State
 from batchedit.ledger.group_commit import Change
@@ -172,6 +184,32 @@ async def test_an_id_that_comes_late_ends_the_doubt(shop: Any) -> None:
     with pytest.raises(StaleRecordError):
         await play(one, late, Completed(4.0, OUTPUTS, 10))
     assert it.sql("SELECT count(*) FROM batchedit.orphan WHERE run = %s", it.run) == [(0,)]
+
+
+async def test_an_id_that_another_has_taken_in_meanwhile_is_no_id_that_was_given_twice(shop: Any) -> None:
+    """It lay in the store of files. Its sender, back from an outage, took it for another purchase's and made it a doubt."""
+    it = shop(2)
+    one, other = it.worker(), it.worker()
+    first_, second = await one.planned(0, 2)
+    record = await play(one, first_, Reserved(1.0, 10))
+    await it.taken_over(one, other)
+    (doubt,) = await other.unsettled(0, 10, frozenset({State.IN_DOUBT}))
+    taken_in = await play(other, doubt, Accepted(3.0, HANDLE, by="rescue"))
+    late = await play(one, record, Accepted(3.0, HANDLE))
+    assert (late.state, late.serial, it.states()[0]) == (State.WAITING, taken_in.serial, "waiting")
+    assert it.sql("SELECT count(*) FROM batchedit.orphan WHERE run = %s", it.run) == [(0,)]
+    again = await play(other, second, Reserved(4.0, 10))
+    with pytest.raises(KnownRequestError):
+        await play(other, again, Accepted(5.0, HANDLE))
+
+
+async def test_the_same_id_for_the_second_purchase_of_a_job_is_a_doubt(shop: Any) -> None:
+    it = shop()
+    one = it.worker()
+    bought = await play(one, await first(one), Reserved(1.0, 10), Accepted(2.0, HANDLE), Errored(3.0, PROBLEM))
+    again = await play(one, bought, RetryAsked(4.0), Reserved(5.0, 10))
+    with pytest.raises(KnownRequestError):
+        await play(one, again, Accepted(6.0, HANDLE))
 
 
 async def test_a_post_that_never_left_ends_the_doubt_and_gives_its_leave_back(shop: Any) -> None:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 from subprocess import CalledProcessError
 
+import anyio
 import pytest
 
-from batchedit.core.events import Accepted
+from batchedit.commands.left_ids import rescuing
+from batchedit.core.events import Accepted, Event, Reserved
+from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Record
 from batchedit.files.objects import Objects
+from batchedit.files.rescued import unread
 from batchedit.ledger.postgres.ledger import PostgresLedger
-from batchedit.ledger.rescue import as_object, kept_ids
+from batchedit.ledger.rescue import as_object, kept_ids, read_object
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support import seaweed
 from tests.support.cli import manifest, until
+from tests.support.factories import make_line
 from tests.support.fork_server import Child, Nursery
-from tests.support.postgres import Server, new_database
+from tests.support.postgres import MODEL, Server, new_database, new_run
 from tests.support.store_team import QUICK, Team
 
 pytestmark = pytest.mark.timeout(300)  # the servers take their time to start on a busy machine
@@ -198,3 +204,54 @@ def test_an_id_of_no_job_there_and_one_that_no_database_holds_end_no_worker(doub
     assert "of-another-run" in told
     assert it.states() == {"done": JOBS}
     assert len(it.sql("SELECT 1 FROM batchedit.orphan")) == 1
+
+
+# --- the end of a process ---
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_a_process_that_ends_waits_for_its_ids_and_says_where_they_are_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_away: bool
+) -> None:
+    """What is away is waited for, and not for long."""
+    monkeypatch.setattr("batchedit.commands.left_ids.CLOSE_SECONDS", 0.5)
+    objects, notes = Objects(str(tmp_path / "shared")), Messages()
+    if is_away:
+        (tmp_path / "shared").write_text("no folder")
+    url, run = new_run([make_line(1)])
+
+    async def main() -> None:
+        ledger = PostgresLedger(url, run, MODEL, tmp_path)
+        record = advance((await ledger.planned(0, 1))[0], Reserved(1.0, 10))
+        async with rescuing(objects, ledger, tmp_path, notes) as take_in:
+            assert take_in is not None
+            began = time.monotonic()
+            ledger.rescue(record, Accepted(2.0, Handle("req-1")))
+            assert time.monotonic() - began < 0.3, "the event loop waits for the folder's disk alone"
+        ledger.rescue(record, Accepted(2.0, Handle("req-2")))
+        ledger.close()
+
+    anyio.run(main)
+    assert [event.handle.request_id for _, _, event in kept_ids(tmp_path)] == ["req-1", "req-2"]
+    if is_away:
+        ((name, text),) = notes.told
+        assert name == "ids_kept_here"
+        assert text.startswith(
+            f"1 id of a bought job could not be put into {tmp_path / 'shared'}: keep {tmp_path}/accepted"
+        )
+        return
+    assert not notes.told
+    ((_, content),) = unread(objects)
+    found = read_object(content)
+    assert found is not None
+    assert (found.job, found.event.handle, found.submitted_at) == (1, Handle("req-1"), 1.0)
+
+
+class Messages:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def saw(self, record: Record, event: Event) -> None: ...
+
+    def note(self, name: str, message: str, **details: object) -> None:
+        self.told.append((name, message))

@@ -23,7 +23,7 @@ import psycopg
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
-from ...core.errors import BatcheditError, CheckpointError
+from ...core.errors import BatcheditError, CheckpointError, KnownRequestError
 from ...core.events import Accepted, Event, Reserved
 from ...core.model import Money, Record, State
 from ...core.pace import AccountPace, PaceReport
@@ -311,6 +311,8 @@ class PostgresLedger:
         money = self._money(told["standing"])
         for change, verdict in zip(changes, told["verdicts"], strict=True):
             settle(change, verdict, money)
+            if isinstance(change.error, KnownRequestError) and (now := self._taken_in_by_another(change)) is not None:
+                change.record, change.error = now, None
             if isinstance(change.error, HaltedError):
                 why = str(change.error)
                 self._records.call(f"SELECT {SCHEMA}.halt(%s, %s)", (self.run, why))
@@ -318,6 +320,16 @@ class PostgresLedger:
                 change.error.ends_with(name, self._where)
             if isinstance(change.error, LeaseOverError):
                 self.lease.is_lost = True
+
+    def _taken_in_by_another(self, change: Change) -> Record | None:
+        """The job as it stands, where somebody has written down this very purchase under this very id meanwhile."""
+        mine, now = change.record, self.record(change.record.id)
+        is_it = (
+            now is not None
+            and now.serial > mine.serial
+            and (now.submitted_at, now.handle) == (mine.submitted_at, mine.handle)
+        )
+        return now if is_it else None
 
     def _money(self, told: dict[str, Any]) -> Money:
         self.top_price = max(self.top_price, told["top_price"])
