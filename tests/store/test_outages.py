@@ -21,9 +21,10 @@ from tests.support.fork_server import Child
 from tests.support.postgres import Server, lives, new_database
 from tests.support.store_team import LEASE, Team
 
+pytestmark = pytest.mark.timeout(300)  # three processes, and a server that starts again and again
 PRICE = 0.04
 EVERY = 2.0
-"""Seconds from one crash to the next."""
+"""Seconds that it is up between two crashes, however long a busy machine takes to start it."""
 
 
 @pytest.fixture
@@ -54,17 +55,16 @@ def nothing_went_wrong(it: Team, accepted: int) -> None:
 
 def test_the_database_crashes_every_two_seconds(team: Callable[..., Team], server: Server) -> None:
     """All that is confirmed is there again, and what is not is sent again: the workers buy up to the cap, and end with 75."""
-    wanted, affordable = 110, 100
-    it = team(wanted, new_database(url=server.url), latency="0.8")
+    wanted, affordable = 80, 70
+    it = team(wanted, new_database(url=server.url), latency="1.5")
     workers = three_workers(it, "--max-cost", f"{affordable * PRICE:.2f}")
     crashes = 0
     while any(lives(worker.pid) for worker in workers):
-        began = time.monotonic()
         server.restart("immediate")
         crashes += 1
-        until(lambda: time.monotonic() - began > EVERY)  # noqa: B023 - it is called at once
+        time.sleep(EVERY)
     assert [worker.wait() for worker in workers] == [75, 75, 75], [worker.stderr for worker in workers]
-    assert crashes > 4
+    assert crashes >= 3
     assert it.states() == {"done": affordable, "planned": wanted - affordable}
     nothing_went_wrong(it, affordable)
     it.run("run", "m.csv", "--yes", "--max-cost", "none")
