@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from time import monotonic
 from typing import NoReturn, TypeVar
 
 import anyio
@@ -85,6 +86,7 @@ class Terminal:
         self._began = self.said_no = False
         self._shows_steps = not (quiet or log_json or as_json)
         self._step_bar: StepBar | None = None
+        self._silent_since = monotonic()
         self._warned: set[str] = set()
         self._server = MetricsServer(metrics, self._metrics, self.say) if metrics and self._metrics else None
 
@@ -211,7 +213,7 @@ class Terminal:
         self.close()
         if not sys.stderr.isatty():
             return StepLines(self.say).step(what)
-        self._step_bar = self._step_bar or StepBar(bar_stream())
+        self._step_bar = self._step_bar or StepBar(bar_stream(), since=self._silent_since)
         return self._step_bar.step(what)
 
     def close(self) -> None:

@@ -70,8 +70,10 @@ def gallery(run_name: str, given: Given, steps: Steps = no_steps) -> GalleryMade
     with opened_locally(run_name, given, "gallery") as run:
         found = gather(run, steps)
         path = run.folder.path / "gallery.html"
+        text = found.html(run.checkpoint.decisions, served=False, steps=steps)
         try:
-            write_page(path, found.html(run.checkpoint.decisions, served=False, steps=steps))
+            with steps(f"writing {path.name}"):
+                write_page(path, text)
         except OSError as error:
             raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
         pictures = len({shot.id for shot in current_pictures(found.cards)})
@@ -84,9 +86,9 @@ def gather(run: LocalSession, steps: Steps = no_steps) -> Gathered:
         cards = run.checkpoint.cards(told)
     files = (file for card in cards for shot in card.shots for file in shot.files)
     bring(run.objects, run.folder.path, files, steps)
-    manifest = run.manifest()
-    form = manifest.form
     with steps("reading the sheet") as told:
+        manifest = run.manifest()
+        form = manifest.form
         table = _table(manifest, told)
     try:
         with steps(THUMBNAILS) as told:

@@ -27,7 +27,7 @@ from .pricing import balance, catalogue_price, dearer
 from .reading import as_it_stands
 from .session import check_account_of
 from .sharing import other_runs
-from .sheet_links import CHECKING, look_at_links, sample_links, tell_of_others
+from .sheet_links import BEFORE, CHECKING, OPENING, OTHERS, look_at_links, sample_links, tell_of_others
 from .wiring import Service, client_for, find_model, model_from_catalogue, service
 
 
@@ -37,7 +37,9 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
     Writes nothing but what ``run`` need not ask for again: with ``check_images`` what was said about links, and pictures
     whose links die soon.
     """
-    manifest, register = open_source(source, settings, name), Register.of(host.environ)
+    with host.step(OPENING):
+        manifest = open_source(source, settings, name)
+    register = Register.of(host.environ)
     folder = folder_of(Path(name or source), settings, register)
     with service(settings, folder, host.environ, host.warn, only_asks=True) as found:
         what = await _planned(source, settings, host, manifest, register, folder, found)
@@ -80,11 +82,14 @@ async def _planned(
         _tell_of_another_purchase(here, folder, settings, host)
         check_account_of(here, account, settings)
         own = plan_is_at_own_sandbox(here.path, settings, host.environ)
-        before = load_previous_run(here, settings, source)
+        with host.step(BEFORE):
+            before = await to_thread.run_sync(load_previous_run, here, settings, source)
     if model is None:
         model = await model_from_catalogue(settings, found, ObserverGroup(host.observers()))
-    play = settings.sandbox or own
-    with other_runs(register, folder.path, settings, account, host.environ, play=play) as others:
+    with ExitStack() as held:
+        with host.step(OTHERS):
+            reader = other_runs(register, folder.path, settings, account, host.environ, play=settings.sandbox or own)
+            others = held.enter_context(reader)
         tell_of_others(host, others, register)
         state_of = bought_anywhere(before, others)
         links = await look_at_links(manifest, source, settings, model, folder, state_of, host)

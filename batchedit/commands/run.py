@@ -36,7 +36,7 @@ from .purchase import buy
 from .reading import run_here
 from .session import Session, again, opened
 from .sharing import other_runs
-from .sheet_links import CHECKING, look_at_links, sample_links, tell_of_others
+from .sheet_links import BEFORE, CHECKING, OPENING, OTHERS, look_at_links, sample_links, tell_of_others
 
 
 async def run(source: Path, settings: Settings, host: Host, *, name: str = "") -> Report:
@@ -46,8 +46,9 @@ async def run(source: Path, settings: Settings, host: Host, *, name: str = "") -
     """
     if settings.format == FormKind.PARQUET:
         load_parquet()  # before anything is bought
-    content = _content_of(source)
-    manifest = open_source(source, settings, name)
+    with host.step(OPENING):
+        content = _content_of(source)
+        manifest = open_source(source, settings, name)
     async with _begun(source, settings, host, name) as (here, others):
         what = await _intake(here, manifest, source, content, others)
         return await buy(here, what)
@@ -66,7 +67,9 @@ async def _begun(source: Path, settings: Settings, host: Host, name: str) -> Asy
         note_gone(here.checkpoint, gone)
         account = account_of(here.service.token)
         play = would_be_play(here.checkpoint, settings, host.environ)
-        others = held.enter_context(other_runs(register, folder.path, settings, account, host.environ, play=play))
+        with host.step(OTHERS):
+            reader = other_runs(register, folder.path, settings, account, host.environ, play=play)
+            others = held.enter_context(reader)
         if not here.is_mine:
             here.picture_roots = (*picture_roots(source, settings), *run_roots(folder))
         tell_of_others(host, others, register)
@@ -84,7 +87,8 @@ def _content_of(source: Path) -> str | None:
 async def _intake(run: Session, manifest: Manifest, source: Path, content: str | None, others: OtherRuns) -> Plan:
     """Rows become jobs and jobs stand in the ledger, after their links were asked about."""
     folder, settings, host, model = run.folder, run.settings, run.host, run.model
-    before = await to_thread.run_sync(lambda: load_previous_run(folder, settings, source))
+    with host.step(BEFORE):
+        before = await to_thread.run_sync(load_previous_run, folder, settings, source)
     state_of = bought_anywhere(before, others)
     links = await look_at_links(manifest, source, settings, model, folder, state_of, host)
     sample = await sample_links(manifest, source, settings, model, before, state_of, host)

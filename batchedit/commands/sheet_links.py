@@ -20,8 +20,14 @@ from .host import Host
 from .observers import ObserverGroup
 from .proxy import find_proxy
 
+OPENING = "reading the sheet"
+"""The step that finds out what a sheet is: of a workbook all of it is unpacked."""
+BEFORE = "reading the run"
+"""The step that finds out what an earlier run of the sheet has."""
+OTHERS = "reading the other runs"
+"""The step that finds out what the other runs of this person have."""
 CHECKING = "checking rows"
-"""The step that reads a whole sheet."""
+"""The step that makes jobs of a sheet's rows."""
 
 
 def tell_of_others(host: Host, others: OtherRuns, register: Register) -> None:

@@ -1,9 +1,10 @@
-"""How far a step is that takes more than two seconds: a bar on a terminal, a line a minute elsewhere."""
+"""How far a step is that takes long: a bar on a terminal, a line a minute elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 from time import monotonic
 from typing import IO, Any
 
@@ -13,57 +14,93 @@ from ..core.steps import ProgressCallback
 from ..core.visible import one_line
 from .bar import LINE_SECONDS, minutes
 
-PATIENCE_SECONDS = 2.0
-"""A step that is over by then is not shown."""
+PATIENCE_SECONDS = 0.5
+"""Nothing is shown before a command has been silent for so long, and its modules take about a second to load before."""
+FLASH_SECONDS = 0.2
+"""A step that is over by then is not shown, however long the command goes on."""
+BEAT_SECONDS = 0.5
+"""What is shown changes at least so often, also while a step tells nothing: its seconds go on."""
 
 
 class StepBar:
-    """One step at a time on a terminal. What is over leaves nothing behind."""
+    """One step at a time on a terminal. What is over leaves nothing behind.
 
-    def __init__(self, stream: IO[str], patience: float = PATIENCE_SECONDS) -> None:
-        self._stream, self._patience = stream, patience
-        self._bar: tqdm[Any] | None = None
+    The patience is one for all the steps: five of them that take a second each would else be five seconds of silence.
+    """
+
+    def __init__(
+        self,
+        stream: IO[str],
+        patience: float = PATIENCE_SECONDS,
+        *,
+        since: float | None = None,
+        beat: float = BEAT_SECONDS,
+    ) -> None:
+        """``since`` is the monotonic time from which the command is silent, now if it is None."""
+        self._stream, self._beat = stream, beat
+        self._due = (monotonic() if since is None else since) + patience
+        self._least = min(patience, FLASH_SECONDS)
+        self._bars: list[tqdm[Any]] = []
 
     @contextmanager
     def step(self, what: str) -> Iterator[ProgressCallback]:
-        """See ``Host.step``. A step that begins within another one takes its place."""
-        self.close()
+        """See ``Host.step``. A step that begins within another one takes its place until it is over."""
+        for outer in self._bars[-1:]:
+            _wipe(outer)
         bar: tqdm[Any] = tqdm(
             desc=one_line(what),
             file=self._stream,
             unit="",
             unit_scale=True,
             leave=False,
-            delay=self._patience,
+            delay=max(self._least, self._due - monotonic()),
             dynamic_ncols=True,
             mininterval=0.2,
-            miniters=1,
+            miniters=0,
+            position=0,
         )
-        self._bar = bar
+        self._bars.append(bar)
 
         def told(done: int, total: int) -> None:
-            if bar is self._bar:
-                bar.total = total or None
+            bar.total = total or None
+            if bar in self._bars[-1:]:
                 bar.update(done - bar.n)
+            else:
+                bar.n = done
 
+        over = Event()
+        beats = Thread(target=self._keep_alive, args=(bar, over), daemon=True)
+        beats.start()
         try:
             yield told
         finally:
-            if bar is self._bar:
-                self.close()
+            over.set()
+            beats.join()
+            self._bars.remove(bar)
+            bar.close()
+
+    def _keep_alive(self, bar: tqdm[Any], over: Event) -> None:
+        """A thread of its own: what a step waits for, such as a query, tells nothing meanwhile."""
+        while not over.wait(self._beat):
+            if bar in self._bars[-1:]:
+                bar.update(0)
 
     def say(self, text: str) -> bool:
-        """Lines above the bar; False where there is none. ``text`` holds no control but line ends."""
-        if (bar := self._bar) is None:
+        """Lines above the bar; False where none is shown. ``text`` holds no control but line ends."""
+        if not self._bars or not _is_shown(self._bars[-1]):
             return False
+        bar = self._bars[-1]
         bar.write(text, file=bar.fp)
         return True
 
-    def close(self) -> None:
-        """The step is over."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+
+def _is_shown(bar: tqdm[Any]) -> bool:
+    return bool(bar.last_print_t >= bar.start_t + (bar.delay or 0.0))
+
+
+def _wipe(bar: tqdm[Any]) -> None:
+    if _is_shown(bar):
+        bar.clear()
 
 
 class StepLines:

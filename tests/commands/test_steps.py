@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -45,16 +46,50 @@ def test_a_long_step_is_a_bar_that_leaves_nothing_behind() -> None:
     assert not bar.say("no bar, so not here")
 
 
-def test_a_step_within_a_step_takes_its_place() -> None:
+def test_a_step_within_a_step_takes_its_place_until_it_is_over() -> None:
     """Two bars would need a cursor that moves, which our streams do not let through."""
     screen = io.StringIO()
     bar = StepBar(screen, NONE)
     with bar.step("copying") as outer:
         told_to(bar, "writing", 1, 2)
-        outer(2, 2)
-    drawn = [line for line in screen.getvalue().split("\r") if line.strip()]
-    assert drawn[-1].startswith("writing")
+        assert drawn(screen)[-1].startswith("writing")
+        until(lambda: outer(2, 2) or drawn(screen)[-1].startswith("copying"))
     assert "\x1b" not in screen.getvalue()
+    assert "\n" not in screen.getvalue()
+
+
+def drawn(screen: io.StringIO) -> list[str]:
+    return [line for line in screen.getvalue().split("\r") if line.strip()]
+
+
+def test_a_step_that_waited_for_a_query_stood_still_for_four_seconds() -> None:
+    """It told nothing while it waited, and what was drawn did not change."""
+    screen = io.StringIO()
+    with StepBar(screen, NONE).step("reading the run"):
+        until(lambda: len(set(drawn(screen))) > 2)
+    assert drawn(screen)[-1].startswith("reading the run")
+
+
+def test_a_delivery_whose_steps_took_less_than_two_seconds_each_was_silent_for_seven() -> None:
+    screen = io.StringIO()
+    bar = StepBar(screen, 0.5)
+    for what in ("copying pictures", "writing manifest.csv", "making thumbnails", "writing contact-sheet.pdf"):
+        with bar.step(what) as told:
+            for done in range(10):
+                time.sleep(0.04)
+                told(done, 10)
+    shown = "".join(drawn(screen))
+    assert "copying" not in shown
+    assert "contact-sheet.pdf" in shown
+
+
+def test_a_line_above_a_step_that_is_not_shown_left_its_bar_on_the_screen() -> None:
+    screen = io.StringIO()
+    bar = StepBar(screen, LONG)
+    with bar.step("checking rows") as told:
+        told(1, 2)
+        assert not bar.say("a line")
+    assert screen.getvalue() == ""
 
 
 def test_without_a_terminal_a_step_is_a_line_a_minute() -> None:
@@ -89,6 +124,9 @@ def test_each_long_step_of_an_evening_and_a_morning_says_how_far_it_is(
     manifest(tmp_path / "m.csv", 1200)
     inside("plan", "m.csv", "--price", "0.04", "--no-check-images", "--base-url", "http://127.0.0.1:9", cwd=tmp_path)
     assert steps.pop("checking rows") == [(500, 1206), (1000, 1206)]
+    assert {"reading the sheet", "reading the run", "reading the other runs"} <= steps.keys(), (
+        "the first seconds of a plan showed nothing"
+    )
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
         inside("run", "m.csv", *on(sandbox, "--limit", "3", "--check-images"), cwd=tmp_path, code=None)
         manifest(tmp_path / "n.csv", 600)
