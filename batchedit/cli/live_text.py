@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 from ..commands.live import LiveState
 from ..core.model import State
-from ..core.money import format_usd, label_play
+from ..core.money import format_usd, label_play, sums
 from ..core.visible import one_line
 from ..core.words import number
 from ..results.report import UNDER_WAY
-from .show import sums
 
 _NOBODY = "nobody works on it"
 _WORDS = {

@@ -34,7 +34,8 @@ def gallery(ctx: click.Context, /, run: str, quiet: bool, **_: Any) -> int:
     made = making.gallery(run, given(ctx), steps_of(ctx))
     click.echo(one_line(made.path))
     if not quiet:
-        _say(f"{number(made.pictures, 'picture')}, {made.flagged:,} with something odd")
+        odd = f", {made.flagged:,} with something odd" if made.flagged else ""
+        _say(f"{number(made.pictures, 'picture')}{odd}")
         if not made.kept:
             _say("  a run is going on: this is what was there by now, and result_flags are not written")
         _say(f"  → open it in a browser; to decide and have it kept: {to_type('review', made.run)}")
@@ -57,9 +58,9 @@ def review(
 
     if decisions is not None:
         taken, looked = reviewing.import_decisions(run, given(ctx), Path(decisions), who=who)
-        click.echo(
-            f"{number(taken.written, 'decision')} taken in, {taken.same:,} known, {taken.older:,} older than what stands"
-        )
+        others = ((taken.same, "known"), (taken.older, "older than what stands"))
+        words = "".join(f", {count:,} {name}" for count, name in others if count)
+        click.echo(f"{number(taken.written, 'decision')} taken in{words}")
         _tell_progress(looked)
         return 0
 
@@ -147,10 +148,9 @@ def _key_of(signer: Any) -> str:
 def _tell_progress(looked: Looked) -> None:
     """How far it is and what to type next."""
     run, progress = looked.folder, looked.progress
-    _say(
-        f"{progress.looked_at:,} of {progress.pictures:,} looked at: {progress.approved:,} approved, "
-        f"{progress.rejected:,} rejected, {progress.held:,} on hold"
-    )
+    counts = ((progress.approved, "approved"), (progress.rejected, "rejected"), (progress.held, "on hold"))
+    words = ", ".join(f"{count:,} {name}" for count, name in counts if count)
+    _say(f"{progress.looked_at:,} of {progress.pictures:,} looked at{f': {words}' if words else ''}")
     if progress.rejected:
         _say(
             f"  → another try for the rejected ones: {to_type('redo', run, '--use-notes', *looked.room, *looked.store)}"

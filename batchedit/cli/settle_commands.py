@@ -39,7 +39,9 @@ def cancel(ctx: click.Context, /, run: str, **_: Any) -> int:
 
     host = host_of(ctx)
     folder, gone, running = attended(host, lambda: cancel_queued(run, given(ctx), host))
-    click.echo(f"{gone:,} cancelled; {running:,} too late: they run or have run, and are paid for")
+    told = [f"{gone:,} cancelled"] if gone else []
+    told += [f"{running:,} too late: they run or have run, and are paid for"] if running else []
+    click.echo("; ".join(told) or "nothing is queued at the service")
     if running:
         click.echo(one_line(f"  → collect them: {to_type('fetch', folder)}"))
     return 0

@@ -19,7 +19,7 @@ from ..commands.doubts import Doubt
 from ..commands.quote import Quote
 from ..commands.runs import RUNNING, Listed
 from ..core.model import InvalidLine, State
-from ..core.money import format_usd, label_play, label_sums
+from ..core.money import format_usd, label_play, label_sums, sums
 from ..core.typed import to_type
 from ..core.visible import as_lines, one_line
 from ..core.words import number
@@ -47,16 +47,16 @@ def plan_text(what: Plan, *, examples: bool = True) -> str:
 
 
 def _facts(what: Plan) -> Iterator[tuple[str, str]]:
-    if what.matrix and what.rows:
+    usable = what.rows - what.invalid_rows - sum(what.left_out.values())
+    if what.matrix and usable:
         product = " × ".join(f"{count} {name}" for name, count in what.matrix)
-        usable = what.rows - what.invalid_rows - sum(what.left_out.values())
         yield "matrix", f"{number(usable, 'row')} × {product} = {number(what.lines, 'picture')}"
-    if not what.parts:
-        yield "pictures", _since_last_time(what)
+    if not what.parts and (pictures := _since_last_time(what)):
+        yield "pictures", pictures
     yield from (("reused", line) for line in reused_lines(what.other_runs))
     yield from (("not bought", line) for line in left_lines(what.other_runs.left))
     made_from = f"from {number(what.inputs, 'picture')} of the sheet: " if what.inputs else ""
-    yield "to buy", made_from + _bought(what.to_buy, what) + _parts(what)
+    yield "to buy", (made_from + _bought(what.to_buy, what) if what.to_buy else "nothing") + _parts(what)
     if what.again:
         yield "in doubt", f"{number(what.again, 'picture')} of these, bought again: --on-doubt buy-again"
     if what.twins:
@@ -68,16 +68,21 @@ def _facts(what: Plan) -> Iterator[tuple[str, str]]:
         yield "left out", told
     if what.invalid_rows:
         yield "invalid", number(what.invalid_rows, "row")
-    if what.price:
-        each = f"{format_usd(what.price)} {_priced_unit(what)} ({what.price_source})"
-        yield "price", f"{each}, {format_usd(what.estimate)} for what is new{label_play(what.play)}"
-    else:
-        told = f"{what.other_price}{label_play(what.play)} (the catalogue)"
-        known = f"{told}; what a picture costs is " if what.other_price else ""
-        yield "price", f"{known}unknown, for no catalogue told it (say it with --price USD to see the sum)"
+    if what.to_buy:
+        yield "price", _price(what)
     if cap := _cap(what):
         yield "at most", cap
     yield "results in", f"{what.folder}/"
+
+
+def _price(what: Plan) -> str:
+    play = label_play(what.play)
+    if what.price:
+        each = f"{format_usd(what.price)} {_priced_unit(what)} ({what.price_source})"
+        return f"{each}, {format_usd(what.estimate)} for what is new{play}"
+    if what.other_price:
+        return f"{what.other_price}{play} (the catalogue); what a picture costs is unknown: --price USD shows the sum"
+    return "unknown: no catalogue names it; --price USD shows the sum"
 
 
 def _priced_unit(what: Plan) -> str:
@@ -86,8 +91,8 @@ def _priced_unit(what: Plan) -> str:
 
 def _parts(what: Plan) -> str:
     """``: 5 failed, 2 moderated; 1 written off not included``."""
-    parts = ", ".join(f"{count:,} {name}" for name, count in what.parts)
-    left_out = ", ".join(f"{count:,} {name}" for name, count in what.not_meant)
+    parts = ", ".join(f"{count:,} {name}" for name, count in what.parts if count)
+    left_out = ", ".join(f"{count:,} {name}" for name, count in what.not_meant if count)
     return "".join((f": {parts}" if parts else "", f"; {left_out} not included" if left_out else ""))
 
 
@@ -105,7 +110,7 @@ def _since_last_time(what: Plan) -> str:
     """``3 new, 1 edited (row 17: prompt), 996 done``."""
     parts = []
     new = what.to_buy - what.left - what.edited
-    if new or not (what.left or what.edited or what.reused or what.other_runs.found):
+    if new:
         parts.append(f"{new:,} new")
     if what.edited:
         parts.append(f"{what.edited:,} edited ({_edits(what)})" if what.edits else f"{what.edited:,} edited")
@@ -263,8 +268,8 @@ def _jobs(run: Listed) -> str:
 def canary_text(canary: CanaryReport, run: Path, *, play: bool = False) -> str:
     """What the first few of ``run`` came to, where to look at them, and what that means for the rest."""
     lines = [f"canary: {canary.done} of {canary.jobs} done, {format_usd(canary.cost)} spent{label_play(play)}"]
-    if canary.failed or canary.in_doubt:
-        lines[0] += f", {canary.failed} failed, {canary.in_doubt} in doubt"
+    lines[0] += f", {canary.failed} failed" if canary.failed else ""
+    lines[0] += f", {canary.in_doubt} in doubt" if canary.in_doubt else ""
     if canary.seconds:
         middle = statistics.median(canary.seconds)
         lines.append(f"  took      {middle:.0f} s each (median), {max(canary.seconds):.0f} s at most")
@@ -362,10 +367,3 @@ def _money(report: Report) -> str:
     held = ((money.held - money.in_doubt, "reserved"), (money.in_doubt, "in doubt"), (money.cancellable, "cancellable"))
     cap = "" if money.cap is None else f", at most {format_usd(money.cap)}"
     return f"{sums(money.spent, *held)}{cap}{label_play(report.play)}"
-
-
-def sums(spent: int, *others: tuple[int, str]) -> str:
-    """What is spent, in micro-dollars, and of ``others`` what is not zero: ``$0.40 spent, $0.04 in doubt``."""
-    return ", ".join(
-        [f"{format_usd(spent)} spent", *(f"{format_usd(micro)} {name}" for micro, name in others if micro)]
-    )

@@ -16,7 +16,7 @@ from ..core.errors import CheckpointCorruptError, IllegalEventError
 from ..core.events import Accepted, Reserved
 from ..core.lifecycle import advance
 from ..core.model import Job, JobKey, Record, SavedFile, State
-from ..core.money import format_usd, label_play
+from ..core.money import format_usd, label_play, sums
 from ..core.steps import ProgressCallback, Steps, counted, no_steps
 from ..core.words import number
 from ..disk import is_inside
@@ -237,11 +237,14 @@ def _name_rows(checkpoint: Book, found: Audit, form: Form) -> None:
 
 
 def lines(found: Audit) -> Iterator[str]:
-    """The sums and every finding, for the screen."""
-    yield f"jobs       {found.jobs:,}, events {found.events:,}"
-    yield f"intentions {found.intentions:,}, accepted {found.accepted:,}"
-    yield f"money      {format_usd(found.spent)} spent, {format_usd(found.held)} reserved{label_play(found.play)}"
-    yield f"files      {found.files:,} with their sha256, {found.bytes:,} bytes"
+    """The sums that are not zero and every finding, for the screen. What is spent always stands."""
+    if found.jobs:
+        yield f"jobs       {found.jobs:,}{f', events {found.events:,}' if found.events else ''}"
+    if found.intentions:
+        yield f"intentions {found.intentions:,}{f', accepted {found.accepted:,}' if found.accepted else ''}"
+    yield f"money      {sums(found.spent, (found.held, 'reserved'))}{label_play(found.play)}"
+    if found.files:
+        yield f"files      {found.files:,} with their sha256, {found.bytes:,} bytes"
     for finding in found.findings:
         where = ", ".join(finding.rows) if finding.rows else f"job {finding.job}" if finding.job else "run"
         yield f"  {where}: {finding.what}"

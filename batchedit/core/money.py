@@ -53,6 +53,13 @@ def format_usd(micros: int) -> str:
     return f"{'-' if micros < 0 else ''}${whole:,}.{decimals}"
 
 
+def sums(spent: int, *others: tuple[int, str]) -> str:
+    """What is spent, in micro-dollars, and of ``others`` what is not zero: ``$0.40 spent, $0.04 in doubt``."""
+    return ", ".join(
+        [f"{format_usd(spent)} spent", *(f"{format_usd(micro)} {name}" for micro, name in others if micro)]
+    )
+
+
 def type_usd(micros: int) -> str:
     """40_000 to ``"0.04"``, as a person types it and a cell holds it: no sign of currency, no thousands."""
     whole, decimals = _parts(micros)

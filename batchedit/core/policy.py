@@ -63,9 +63,15 @@ def cap_for(jobs: int, money: Money, price: int) -> int:
     return least
 
 
+def spent_and_reserved(money: Money) -> str:
+    """``$0.16 spent and $0.04 reserved``; what is reserved only where that is not zero."""
+    reserved = f" and {format_usd(money.held)} reserved" if money.held else ""
+    return f"{format_usd(money.spent)} spent{reserved}"
+
+
 def why_refused(money: Money) -> str:
     """The words for a reservation that ``admits`` refused."""
-    told = f"the budget is used up: {format_usd(money.spent)} spent and {format_usd(money.held)} reserved"
+    told = f"the budget is used up: {spent_and_reserved(money)}"
     if money.cap is not None:
         told += f" of --max-cost {format_usd(money.cap)}"
     unproven = money.doubts + money.uncollected + money.guesses

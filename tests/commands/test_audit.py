@@ -103,6 +103,16 @@ def test_a_run_that_adds_up(run: Path) -> None:
     ]
 
 
+def test_an_audit_of_a_run_that_bought_nothing_listed_its_zeros() -> None:
+    assert list(lines(Audit(jobs=3))) == ["jobs       3", "money      $0.00 spent", "everything adds up"]
+    assert list(lines(Audit(jobs=1, events=2, intentions=1, held=PRICE))) == [
+        "jobs       1, events 2",
+        "intentions 1",
+        "money      $0.00 spent, $0.04 reserved",
+        "everything adds up",
+    ]
+
+
 FREE = "DROP TRIGGER events_only_grow_update; DROP TRIGGER events_only_grow_delete; DROP TRIGGER jobs_tally;"
 TAMPERED = {
     # what was done -> SQL, or a change of files; the rows (by index) that must be named; words that must be said

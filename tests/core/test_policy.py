@@ -133,11 +133,13 @@ def test_a_cap_stays_until_another_one_is_given(given: GivenCap, cap: int | None
 @pytest.mark.parametrize(
     ("money", "told"),
     [
-        (Money(spent=PRICE), "the budget is used up: $0.04 spent and $0.00 reserved"),
+        (Money(spent=PRICE), "the budget is used up: $0.04 spent"),
         (
             Money(cap=CAP, spent=PRICE, held=2 * PRICE, doubts=1, settled=True),
             "the budget is used up: $0.04 spent and $0.08 reserved of --max-cost $0.40",
         ),
+        (Money(cap=PRICE, spent=PRICE), "the budget is used up: $0.04 spent of --max-cost $0.04"),
+        (Money(cap=PRICE), "the budget is used up: $0.00 spent of --max-cost $0.04"),
         (
             Money(cap=CAP, held=5 * PRICE, doubts=2, uncollected=3, spent=PRICE, guesses=1),
             (
@@ -146,7 +148,7 @@ def test_a_cap_stays_until_another_one_is_given(given: GivenCap, cap: int | None
             ),
         ),
     ],
-    ids=["no cap", "settled", "unproven"],
+    ids=["no cap", "settled", "nothing reserved", "nothing spent", "unproven"],
 )
 def test_a_refusal_says_what_the_money_went_to(money: Money, told: str) -> None:
     assert why_refused(money) == told

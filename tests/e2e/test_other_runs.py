@@ -50,7 +50,7 @@ def test_a_sheet_copied_to_another_name_buys_nothing(tmp_path: Path, sandbox: Ru
     told = plan("s-final.csv", sandbox, tmp_path)
     assert "pictures        4 of other runs" in told
     assert "4 pictures were bought by the run in outputs/s and cost nothing here" in told
-    assert "to buy          0 pictures" in told
+    assert "to buy          nothing" in told
 
     batchedit("run", "s-final.csv", *on(sandbox), cwd=tmp_path)
     assert bought(sandbox) == 4
@@ -77,7 +77,7 @@ def test_a_run_from_the_parent_folder_or_cron_goes_on_in_the_run_of_this_sheet(
     sheet = os.path.relpath(home / "s.csv", here)
     told = plan(sheet, sandbox, here)
     assert "pictures        3 done" in told
-    assert "to buy          0 pictures" in told
+    assert "to buy          nothing" in told
     ended = batchedit("run", sheet, *on(sandbox), cwd=here)
     assert "nothing is left to buy: 3 done" in ended.stderr
     assert str((home / "outputs/s").relative_to(here) if where == "parent" else home / "outputs/s") in ended.stdout
@@ -92,7 +92,7 @@ def test_a_runs_own_results_or_manifest_as_manifest_buys_nothing(
 ) -> None:
     manifest(tmp_path / "s.csv", 3)
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path)
-    assert "to buy          0 pictures" in plan(f"outputs/s/{sheet}", sandbox, tmp_path)
+    assert "to buy          nothing" in plan(f"outputs/s/{sheet}", sandbox, tmp_path)
     batchedit("run", f"outputs/s/{sheet}", *on(sandbox), cwd=tmp_path)
     assert bought(sandbox) == 3
 
@@ -101,7 +101,7 @@ def test_results_of_local_pictures_find_them_where_the_sheet_lay(tmp_path: Path,
     Image.new("RGB", (60, 40), "teal").save(tmp_path / "mug.png")
     (tmp_path / "s.csv").write_text("sku,image,prompt\na,mug.png,an ad\n")
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path)
-    assert "to buy          0 pictures" in plan("outputs/s/results.csv", sandbox, tmp_path)
+    assert "to buy          nothing" in plan("outputs/s/results.csv", sandbox, tmp_path)
 
 
 # --- whose folder it is ---------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def test_a_sheet_that_was_moved_goes_on_in_its_folder_and_says_so(tmp_path: Path
     (tmp_path / "new").mkdir()
     (tmp_path / "s.csv").rename(tmp_path / "new" / "s.csv")
     told = plan("new/s.csv", sandbox, tmp_path)
-    assert "to buy          0 pictures" in told
+    assert "to buy          nothing" in told
     assert "was made from" in told
     batchedit("run", "new/s.csv", *on(sandbox), cwd=tmp_path)
     assert "was made from" not in plan("new/s.csv", sandbox, tmp_path)
@@ -264,7 +264,7 @@ def test_what_is_in_doubt_elsewhere_is_told_and_not_bought(tmp_path: Path, sandb
     told = plan("t.csv", sandbox, tmp_path)
     hint = "1 picture is left to the run in outputs/s, which has them in doubt; decide there: batchedit doubt outputs/s"
     assert hint in told
-    assert "to buy          0 pictures" in told
+    assert "to buy          nothing" in told
     ended = batchedit("run", "t.csv", *on(sandbox), cwd=tmp_path, code=75)
     assert hint in ended.stderr
     assert bought(sandbox) == 3
@@ -436,7 +436,7 @@ def test_a_renewed_token_is_told_of_once(tmp_path: Path, sandbox: RunningSandbox
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path, env=renewed)
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path)
     told = batchedit("plan", "t.csv", "--base-url", sandbox.url, cwd=tmp_path, env=renewed).stdout
-    assert "to buy          0 pictures" in told
+    assert "to buy          nothing" in told
     text = (tmp_path / "outputs/s/checkpoint.sqlite").read_bytes()
     assert b"renewed-token" not in text
     assert b"test-token" not in text

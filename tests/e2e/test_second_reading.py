@@ -58,7 +58,7 @@ def test_a_404_of_the_cancel_call_is_no_cancellation(tmp_path: Path) -> None:
     with serve(SandboxConfig(latency="2.5", plain_files=8_000, faults=("cancel:404=1",))) as sandbox:
         batchedit("run", "m.csv", *on(sandbox, "--stuck-after", 1), cwd=tmp_path, code=75)
         told = batchedit("cancel", "m.csv", cwd=tmp_path)
-        assert "0 cancelled; 2 too late" in told.stdout
+        assert told.stdout.startswith("2 too late")
         batchedit("fetch", "m.csv", "--stuck-after", 30, cwd=tmp_path)
         assert sandbox.ledger()["accepted"] == 2
 

@@ -206,7 +206,7 @@ def test_finish_ends_it_with_0_and_what_to_type_next(room: Showroom) -> None:
         assert review.http.post("api/finish", json={}).json() == {"finished": True}
         code, told = review.wait()
     assert code == 0
-    assert "1 of 2 looked at: 0 approved, 1 rejected, 0 on hold" in told
+    assert "1 of 2 looked at: 1 rejected" in told
     assert f"batchedit redo {room.folder.path} --use-notes" in told
 
 
@@ -254,7 +254,7 @@ def test_decisions_are_taken_in_and_delivered_from_the_command_line(room: Showro
     table.write_text(head + f"1;A;a.png;approve;;2026-11-22T08:00:00.000Z;k{one}\r\n", encoding="utf-8", newline="")
     run = str(room.folder.path)
     taken = batchedit("review", run, "--import", str(table), "--as", "Robin")
-    assert (taken.returncode, taken.stdout.split(",")[0]) == (0, "1 decision taken in")
+    assert (taken.returncode, taken.stdout) == (0, "1 decision taken in\n")
     assert standing(room)[1] == (Verdict.APPROVE, "", "Robin")
 
     table.write_text(head + f"1;A;;maybe;;;k{one}\r\n2;B;;reject;;;k{two[:-2]}\r\n", encoding="utf-8", newline="")

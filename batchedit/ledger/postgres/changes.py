@@ -21,7 +21,7 @@ from ...core.errors import (
 from ...core.events import CancelConfirmed, Completed, Errored, Event, Priced, Reserved, Reused
 from ...core.model import Counts, Money, Record, State
 from ...core.money import format_usd
-from ...core.policy import why_refused
+from ...core.policy import spent_and_reserved, why_refused
 from ...core.words import worded
 from ..codec import STATE_COLUMNS, state_values
 from ..group_commit import Change
@@ -107,9 +107,10 @@ def _refusal(word: str, rest: str, record: Record, event: Event, money: Money) -
 
 def _account_used_up(told: str, money: Money) -> BudgetReachedError:
     cap, others = map(int, told.split())
+    theirs = f"others have {format_usd(others)}, and " if others else ""
     return BudgetReachedError(
-        f"the budget of the account is used up: of {format_usd(cap)} for all, others have {format_usd(others)}, and this run "
-        f"has {format_usd(money.spent)} spent and {format_usd(money.held)} reserved",
+        f"the budget of the account is used up: of {format_usd(cap)} for all, {theirs}this run has "
+        f"{spent_and_reserved(money)}",
         hint="the owner of the store sets it, with store limits --max-cost; the same command then buys on",
     )
 
