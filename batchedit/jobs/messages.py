@@ -43,10 +43,14 @@ def reason(error: Any, field: Field | None) -> str:  # noqa: PLR0911 - one retur
 
 def wrong_choice(value: str, options: list[str]) -> str:
     """Why ``value`` is none of ``options``, with the one that was probably meant."""
-    words = [*options, *filter(str.isalpha, spell_ratios(dict.fromkeys(options)))]  # square, portrait, landscape
+    words_of = {
+        option: word for word, option in spell_ratios({option: option for option in options}).items() if word.isalpha()
+    }  # square, portrait, landscape
+    words = [*options, *words_of.values()]
     near = difflib.get_close_matches(value.strip().casefold(), [word.casefold() for word in words], 1, 0.75)
     meant = next((word for word in words if near and word.casefold() == near[0]), "")
-    return f"is not possible: the service takes {listed(options)}" + (f"; did you mean {meant}?" if meant else "")
+    told = listed(f"{option} ({words_of[option]})" if option in words_of else option for option in options)
+    return f"is not possible: the service takes {told}" + (f"; did you mean {meant}?" if meant else "")
 
 
 def _range(spec: dict[str, Any]) -> str:

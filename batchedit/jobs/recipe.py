@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ManifestError, UsageError
+from ..core.typed import quoted
 from ..manifest.nearest import listed, nearest, plain
-from ..manifest.platforms import COLUMN_WORDS, TITLE_WORDS, Platform, is_like_image
+from ..manifest.platforms import COLUMN_WORDS, SIZE_WORDS, TITLE_WORDS, Platform, is_like_image
 from .addresses import address_in
 from .image_cells import CellError
 from .messages import reason, wrong_choice
+from .prompt import split_template
 from .schema import Field, Reader, Schema
 
 ID_COLUMNS = (
@@ -61,7 +63,8 @@ class Recipe:
     ``loopback`` are those of ``Pictures``. ``date`` fills ``{date}``. ``fetched`` maps links to the files on this disk that
     were fetched from them.
     ``row_shift`` is added to a row's index where it becomes part of a name: names have the sheet's own number.
-    ``platform``, ``told`` and ``guesses`` are what ``recognise`` found out about a sheet.
+    ``platform``, ``told`` and ``guesses`` are what ``recognise`` found out about a sheet; ``texts`` are the columns that may
+    hold prompts, the likeliest first, where it found none.
     """
 
     model: str
@@ -86,6 +89,7 @@ class Recipe:
     guesses: tuple[str, ...] = ()
     fetched: Mapping[str, Path] = field(default_factory=dict)
     row_shift: int = 0
+    texts: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,9 @@ def choose_sources(recipe: Recipe, schema: Schema, columns: tuple[str, ...]) -> 
         if column:
             found.append((name, column, read_as.get(name, spec.read)))
         elif spec.required:
-            raise _unfilled(name, columns)
+            raise _unfilled(name, columns, recipe.texts)
+    if size_field and not sizes and size_field not in constants and all(name != size_field for name, *_ in found):
+        notes += _sizes_unused(recipe, size_field, columns)
     return InputSources(found, constants, prompt_field, size_field, sizes, tuple(notes))
 
 
@@ -203,6 +209,18 @@ def _size(schema: Schema, name: str, text: str) -> Any:
     return value
 
 
+def _sizes_unused(recipe: Recipe, size_field: str, columns: tuple[str, ...]) -> list[str]:
+    """A note where a column looks as if it said the sizes, and nothing uses it."""
+    _, in_prompt = split_template(recipe.prompt or "", "--prompt")
+    used = {*recipe.mapping.values(), *in_prompt}
+    column = next((column for column in columns if plain(column) in SIZE_WORDS and column not in used), "")
+    if not column:
+        return []
+    return [
+        f"column {column!r} is not used; if it says the size of the picture: --map {quoted(f'{size_field}={column}')}"
+    ]
+
+
 def _own_column(name: str, columns: tuple[str, ...], notes: list[str]) -> str:
     if name in columns:
         return name
@@ -233,18 +251,24 @@ def _first_text(columns: tuple[str, ...]) -> str:
     )
 
 
-def _unfilled(name: str, columns: tuple[str, ...]) -> ManifestError:
+def _prompt_hint(columns: tuple[str, ...], near: str, texts: tuple[str, ...] | None) -> str:
+    """How to say what fills the prompt. ``texts`` are the columns of text, None where nobody looked at cells."""
+    title = next((column for column in columns if plain(column) in TITLE_WORDS), _first_text(columns))
+    likely = columns if texts is None else texts
+    named = COLUMN_WORDS | SIZE_WORDS
+    others = [c for c in likely if c != columns[0] and plain(c) not in named and not is_like_image(plain(c))]
+    if not others:
+        return f"Add a column prompt, or write --prompt 'make an ad for {{{title}}}'."
+    offered = [near] if near in others else others if len(others) <= 3 else ["COLUMN"]
+    maps = " or ".join(f'--map prompt="{column}"' for column in offered)
+    return f"Say which one it is: {maps}; or one for all: --prompt 'make an ad for {{{title}}}'."
+
+
+def _unfilled(name: str, columns: tuple[str, ...], texts: tuple[str, ...] | None) -> ManifestError:
     near = nearest(name, columns)
     told = f'Say which one it is: --map {name}="{near or "COLUMN"}"; or where the column names stand: --header-row N.'
     if name == "prompt":
-        title = next((column for column in columns if plain(column) in TITLE_WORDS), _first_text(columns))
-        told = f"Add a column prompt, or write --prompt 'make an ad for {{{title}}}'."
-        if others := [c for c in columns[1:] if plain(c) not in COLUMN_WORDS and not is_like_image(plain(c))]:
-            maps = [
-                f'--map prompt="{column}"'
-                for column in ([near] if near else others if len(others) <= 3 else ["COLUMN"])
-            ]
-            told = f"Say which one it is: {' or '.join(maps)}; or one for all: --prompt 'make an ad for {{{title}}}'."
+        told = _prompt_hint(columns, near, texts)
     if len(columns) == 1 and (found := _CUT_BY(columns[0])):
         told = (
             "Each line seems to stand in quotation marks as a whole: delete the mark at its beginning and its end."

@@ -10,8 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
+from statistics import fmean
 from typing import Any
 
+from ..core.words import number
 from ..manifest.cells import text_of
 from ..manifest.nearest import plain
 from ..manifest.platforms import IMAGE_WORDS, PROMPT_WORDS, Platform, is_like_image, platform_of
@@ -29,6 +31,8 @@ _LINK = re.compile(r"https?://\S+", re.IGNORECASE).match
 _FILE = re.compile(
     r"[^<>|?*\"\r\n]{1,200}\.(?:jpe?g|png|webp|gif|avif|heic|tiff?|bmp)(?:[?#]\S*)?", re.IGNORECASE
 ).match
+_NUMBER = re.compile(r"\W*\d[\d\s.,'’:/-]*(?:\W*[^\W\d_]{1,3})?\W*|[^\W\d_]{1,3}\W*\d[\d\s.,'’-]*\W*").fullmatch
+"""A number, a price, a measure or a date: ``12,50 €``, ``CHF 8.-``, ``30 cm``."""
 _PICTURE = re.compile(
     r"https?://\S+\.(?:jpe?g|png|webp|gif|avif|heic|tiff?|bmp)(?:[?#\s,;|].*)?$", re.IGNORECASE | re.DOTALL
 ).match
@@ -56,6 +60,8 @@ def recognise(manifest: Manifest, recipe: Recipe) -> Recipe:
         recipe = _with_image(recipe, image, manifest, platform)
     if wants_prompt:
         recipe = _with_prompt(recipe, columns, platform)
+        if "prompt" not in recipe.mapping and recipe.prompt is None:
+            recipe = replace(recipe, texts=_texts(manifest))
     return _with_values_down(recipe, columns)
 
 
@@ -67,28 +73,36 @@ def _with_image(recipe: Recipe, field: str, manifest: Manifest, platform: Platfo
     words += tuple(filter(is_like_image, reversed(by_plain)))
     for column in dict.fromkeys(by_plain[word] for word in words if word in by_plain):
         by_name = plain(column.removeprefix("g:")) in words[:known]  # a name that is only like one may hold any link
-        pictures, filled = _count(rows, column, by_name=by_name)
+        pictures, links, filled = _count(rows, column, by_name=by_name)
         if pictures and pictures * 2 >= filled:
-            recipe = _taken(recipe, field, column, pictures, rows)
+            recipe = _taken(recipe, field, column, _told(pictures, links, len(rows)))
             if platform:
                 told = (f"{recipe.told[-1]} (an export of {platform.name})",)
                 recipe = replace(recipe, platform=platform, told=told)
             alone = by_name or sum(map(bool, map(is_like_image, by_plain))) == 1
             return recipe if alone and pictures >= _CERTAIN * filled else _guessed(recipe, f"--map {field}={column!r}")
     counted = [(column, *_count(rows, column, by_name=False)) for column in manifest.columns]
-    likely = [told for told in counted if told[1] and told[1] >= _CERTAIN * told[2]]
+    likely = [told for told in counted if told[1] and told[1] >= _CERTAIN * told[3]]
     if len(likely) != 1:
         return recipe
-    column, pictures, filled = likely[0]
-    return _guessed(_taken(recipe, field, column, pictures, rows), f"--map {field}={column!r}")
+    column, pictures, links, _ = likely[0]
+    taken = _taken(recipe, field, column, _told(pictures, links, len(rows)))
+    return _guessed(taken, f"--map {field}={column!r}")
 
 
-def _taken(recipe: Recipe, field: str, column: str, pictures: int, rows: Sequence[dict[str, Any]]) -> Recipe:
-    cells = f"{pictures:,} of {len(rows):,} cells" if len(rows) > 1 else "its cell"
-    links = 2 * sum(1 for cell in _cells(rows, column) if _LINK(cell) or wrapped_links(cell)) > pictures
-    many, one = ("are links to pictures", "is a link to a picture") if links else ("name pictures", "names a picture")
-    told = f"{field}: column {column!r}, {cells} {many if len(rows) > 1 else one}"
+def _taken(recipe: Recipe, field: str, column: str, cells: str) -> Recipe:
+    told = f"{field}: column {column!r}, {cells}"
     return replace(recipe, mapping={**recipe.mapping, field: column}, told=(*recipe.told, told))
+
+
+def _told(pictures: int, links: int, rows: int) -> str:
+    """``5 of 7 cells are links to pictures``: what ``pictures`` of so many cells are."""
+    cells = f"{pictures:,} of {rows:,} cells" if rows > 1 else "its cell"
+    if links == pictures:
+        return f"{cells} {'are links to pictures' if rows > 1 else 'is a link to a picture'}"
+    if not links:
+        return f"{cells} {'name pictures' if rows > 1 else 'names a picture'}"
+    return f"{cells} are links or files ({number(links, 'link')}, {number(pictures - links, 'file')})"
 
 
 def _guessed(recipe: Recipe, option: str) -> Recipe:
@@ -118,11 +132,28 @@ def _with_values_down(recipe: Recipe, columns: Sequence[str]) -> Recipe:
     return replace(recipe, fill_down=down)
 
 
-def _count(rows: Sequence[dict[str, Any]], column: str, *, by_name: bool) -> tuple[int, int]:
-    """How many cells of ``column`` name pictures, and how many are not empty. A name may be trusted with any link."""
+def _count(rows: Sequence[dict[str, Any]], column: str, *, by_name: bool) -> tuple[int, int, int]:
+    """How many cells of ``column`` name pictures, how many of these are links, and how many cells are not empty. A name may
+    be trusted with any link.
+    """
     filled = _cells(rows, column)
     is_one = (lambda cell: _LINK(cell) or _FILE(cell)) if by_name else _PICTURE
-    return sum(1 for cell in filled if is_one(cell) or wrapped_links(cell)), len(filled)
+    pictures = [cell for cell in filled if is_one(cell) or wrapped_links(cell)]
+    return len(pictures), sum(1 for cell in pictures if _LINK(cell) or wrapped_links(cell)), len(filled)
+
+
+def _texts(manifest: Manifest) -> tuple[str, ...]:
+    """Columns that may hold prompts, the one with the most words first. Most of what stands in one is text: no numbers or
+    prices, no links, no files.
+    """
+    rows = [row.cells for row in islice(manifest.rows(), SAMPLE_ROWS) if isinstance(row, Row)]
+    found = list[tuple[float, float, str]]()
+    for column in manifest.columns:
+        filled = _cells(rows, column)
+        texts = [cell for cell in filled if not (_NUMBER(cell) or _LINK(cell) or _FILE(cell) or wrapped_links(cell))]
+        if len(texts) * 2 > len(filled):
+            found.append((fmean(len(text.split()) for text in texts), fmean(map(len, texts)), column))
+    return tuple(column for *_, column in sorted(found, key=lambda told: (-told[0], -told[1])))
 
 
 def _cells(rows: Sequence[dict[str, Any]], column: str) -> list[str]:

@@ -18,8 +18,9 @@ import jsonschema_rs
 
 from ..core.errors import UsageError
 from ..core.limits import LINK_MOST
+from ..core.visible import one_line
 from ..manifest.cells import text_of
-from ..manifest.rows import Number
+from ..manifest.rows import Number, shown
 from .image_cells import CellError, Pictures
 from .picture_rules import MEGABYTE, read_rules
 from .ratios import spell_ratios
@@ -77,7 +78,7 @@ def compile_schema(schema: dict[str, Any], pictures: Pictures) -> Schema:
     try:
         validator = jsonschema_rs.validator_for({**schema, "properties": adjusted})
     except ValueError as error:
-        raise UsageError(f"the model's schema is no JSON Schema: {error}") from None
+        raise UsageError(f"the model's schema is no JSON Schema: {_what_is_wrong(error)}") from None
     defaults = {
         name: field.spec["default"]
         for name, field in fields.items()
@@ -85,6 +86,18 @@ def compile_schema(schema: dict[str, Any], pictures: Pictures) -> Schema:
     }
     counted = next((name for name in COUNT_FIELDS if name in fields), "")
     return Schema(fields, defaults, validator.is_valid, validator.iter_errors, counted)
+
+
+def _what_is_wrong(error: ValueError) -> str:
+    """Half a sentence that names the input and what of it can't be so, without the words of the validator."""
+    if not isinstance(error, jsonschema_rs.ValidationError):
+        return one_line(str(error))
+    path, value = list(error.instance_path), error.instance
+    if not path:
+        return one_line(error.message)
+    told = repr(shown(value)) if isinstance(value, str) else shown(json.dumps(value))
+    whose = f"the {path[-1]} of the input {path[1]!r}" if path[0] == "properties" and len(path) > 2 else path[-1]
+    return f"{whose} can't be {told}"
 
 
 def is_picture(name: str, spec: dict[str, Any]) -> bool:

@@ -106,6 +106,35 @@ OTHER_WORDS = (
     "notes",
 )
 
+SIZE_WORDS = frozenset(
+    (
+        *(
+            "size",
+            "image size",
+            "picture size",
+            "format",
+            "aspect",
+            "aspect ratio",
+            "ratio",
+            "orientation",
+            "dimensions",
+        ),
+        *(
+            "bildformat",
+            "bildgröße",
+            "größe",
+            "grösse",
+            "groesse",
+            "seitenverhältnis",
+            "ausrichtung",
+            "taille",
+            "tamaño",
+        ),
+        *("formato", "orientación", "proporción"),
+    )
+)
+"""Names of columns that may say the size of the picture."""
+
 is_like_image = re.compile(
     r"\b(?:images?|photos?|pictures?|pics?|attachments?|imagen|im[áa]genes|fotos?|bild(?:er)?)\b|\w(?:bild(?:er)?|fotos?)\b"
 ).search

@@ -2,6 +2,7 @@
 
     "type": "float", "int", "bool", "str"       number, integer, boolean, string
     "default": null                              left out: there is none
+    "type": "image_uri", "image_uris"            a string of this format, an array of such strings
     "format": "image_uri" or "image_uris"        on an array, with or without ``items``: an array of ``image_uri``
 
 ``validations`` (``file_size_mb<`` and the like) are left as they are: ``jobs.picture_rules`` reads them.
@@ -31,6 +32,8 @@ def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
         read["type"] = _TYPES.get(kinds, kinds)
     elif isinstance(kinds, list):
         read["type"] = [_TYPES.get(kind, kind) if isinstance(kind, str) else kind for kind in kinds]
+    if isinstance(kinds, str) and kinds.endswith(("_uri", "_uris")):
+        read |= {"type": "string", "format": kinds}
     form = read.get("format")
     if isinstance(form, str) and form.endswith("_uris"):
         form = form.removesuffix("s")

@@ -70,7 +70,7 @@ def test_bad_rows_are_named_at_once_and_nothing_is_sent(tmp_path: Path, sandbox:
         "D,http://images.example.com/mug.png,,1:1\n"
     )
     refused = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=65)
-    for words in ("row 3 (B)", "row 4 (C)", "row 5 (D)", "'4:5'", "3:2, 1:1 or 2:3", "--skip-invalid"):
+    for words in ("row 3 (B)", "row 4 (C)", "row 5 (D)", "'4:5'", "1:1 (square)", "--skip-invalid"):
         assert words in refused.stdout + refused.stderr
     assert sandbox.ledger()["submits_seen"] == 0
     batchedit("run", "m.csv", *on(sandbox, "--skip-invalid"), cwd=tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -139,8 +140,8 @@ def test_an_empty_substituted_cell_is_counted():
         ({"prompt": "{Title"}, "lone {", "{{"),
         ({"mapping": {"imge": "Title"}}, "no input 'imge'", "image"),
         ({"mapping": {"image": "Titel"}}, "no column 'Titel'", "Title"),
-        ({"sets": {"size": "4:5"}}, "3:2, 1:1 or 2:3", ""),
-        ({"sizes": ("4:5",)}, "3:2, 1:1 or 2:3", ""),
+        ({"sets": {"size": "4:5"}}, "3:2 .landscape., 1:1 .square. or 2:3 .portrait.", ""),
+        ({"sizes": ("4:5",)}, "3:2 .landscape., 1:1 .square. or 2:3 .portrait.", ""),
         ({"sizes": ("1:1",), "sets": {"size": "1:1"}}, "contradict", ""),
         ({"id_column": "skuu"}, "no column 'skuu'", "sku"),
         ({"name": "{titel}"}, "which is no column", "Title"),
@@ -191,7 +192,7 @@ def test_all_reasons_at_once():
         ("prompt", ""),
         ("size", "4:3"),
     ]
-    assert found[2].reason == "is not possible: the service takes 3:2, 1:1 or 2:3"
+    assert found[2].reason == "is not possible: the service takes 3:2 (landscape), 1:1 (square) or 2:3 (portrait)"
 
 
 @pytest.mark.parametrize("cell", ["3:2", " 3:2 ", "03:02", "3:02", "03:02:00"])
@@ -393,3 +394,35 @@ def test_the_broken_manifest_is_told_row_by_row():
     found = list(expand_all(manifest, recipe()))
     assert [line.row for line in found if isinstance(line, ResultLine)] == [1, 11]
     assert [len(line.problems) for line in found if isinstance(line, InvalidLine)] == [1] * 9 + [3]
+
+
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        (
+            {"properties": {"prompt": {"type": "strng"}}},
+            "the model's schema is no JSON Schema: the type of the input 'prompt' can't be 'strng'",
+        ),
+        (
+            {"properties": {"prompt": {"type": "array", "items": {"type": ["string", "nothing"]}}}},
+            "the model's schema is no JSON Schema: the type of the input 'prompt' can't be [\"string\", \"nothing\"]",
+        ),
+        (
+            {"properties": {"prompt": {"type": "string", "maxLength": "ten"}}},
+            "the model's schema is no JSON Schema: the maxLength of the input 'prompt' can't be 'ten'",
+        ),
+        (
+            {"properties": {"prompt": {"type": "string"}}, "required": "prompt"},
+            "the model's schema is no JSON Schema: required can't be 'prompt'",
+        ),
+        (
+            {"properties": {"prompt": {"type": "string", "pattern": "("}}},
+            "the model's schema is no JSON Schema: the pattern of the input 'prompt' can't be '('",
+        ),
+    ],
+)
+def test_a_schema_that_is_none_was_told_in_the_words_of_a_validator(schema: dict[str, Any], told: str) -> None:
+    """They had line breaks spelled as \\n, and the field stood in square brackets at the end."""
+    with pytest.raises(UsageError) as refused:
+        Expander(Recipe(model="m", schema={"type": "object", **schema}), ("prompt",))
+    assert str(refused.value) == told

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from batchedit.core.errors import ManifestError
 from batchedit.core.model import InvalidLine
-from batchedit.jobs.expand import expand_all
+from batchedit.jobs.expand import Expander, expand_all
 from batchedit.jobs.recipe import Recipe
 from batchedit.jobs.recognise import recognise
 from batchedit.manifest.platforms import platform_of
@@ -50,7 +52,7 @@ def test_a_column_of_file_names_was_told_to_hold_links(tmp_path: Path) -> None:
 def test_one_link_among_file_names_made_all_of_them_links(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("sku,Photo\nA,a.jpg\nB,b.jpg\nC,http://e.com/c.jpg\n")
     recipe = recognise(open_manifest(tmp_path / "m.csv"), Recipe(model="m", schema=SCHEMA, prompt="an ad"))
-    assert recipe.told[0] == "image: column 'Photo', 3 of 3 cells name pictures"
+    assert recipe.told[0] == "image: column 'Photo', 3 of 3 cells are links or files (1 link, 2 files)"
 
 
 def test_of_two_columns_named_like_pictures_the_first_is_a_guess(tmp_path: Path) -> None:
@@ -91,3 +93,40 @@ def test_a_variation_of_woocommerce_without_a_picture_is_a_variant(tmp_path: Pat
     recipe = recognise(manifest, Recipe(model="m", schema=SCHEMA))
     told = [line.problems[0].reason for line in expand_all(manifest, recipe) if isinstance(line, InvalidLine)]
     assert told == ["is a variant without a picture of its own", "is a product without a picture"]
+
+
+SIZED = {**SCHEMA, "properties": {**SCHEMA["properties"], "size": {"enum": ["3:2", "1:1", "2:3"]}}}
+GERMAN = "sku,Titel,Bild,Format,Preis (€),Menge,Datenblatt,Idee,Anzeigentext"
+GERMAN_ROWS = [
+    f'A-{n},Tasse blau,{LINK.format(n)},quadratisch,"{n}2,50 €",{n},https://shop.example.com/{n}.pdf,Picknick,'
+    "Eine Werbung für ein Picknick im Regen"
+    for n in (1, 2)
+]
+
+
+def test_a_column_of_prices_was_offered_as_the_prompt_before_one_of_sentences(tmp_path: Path) -> None:
+    hint = hint_for(tmp_path / "m.csv", GERMAN, *GERMAN_ROWS)
+    assert hint.startswith('Say which one it is: --map prompt="Anzeigentext" or --map prompt="Idee"; or one for all:')
+
+
+def test_a_sheet_without_any_text_was_offered_its_format_and_its_price_as_the_prompt(tmp_path: Path) -> None:
+    rows = [row.rsplit(",", 3)[0] for row in GERMAN_ROWS]
+    hint = hint_for(tmp_path / "m.csv", GERMAN.rsplit(",", 3)[0], *rows)
+    assert hint == "Add a column prompt, or write --prompt 'make an ad for {Titel}'."
+
+
+def hint_for(path: Path, head: str, *rows: str) -> str:
+    path.write_text("\n".join([head, *rows]), encoding="utf-8")
+    manifest = open_manifest(path)
+    with pytest.raises(ManifestError) as refused:
+        Expander(recognise(manifest, Recipe(model="m", schema=SCHEMA)), manifest.columns)
+    return refused.value.hint
+
+
+@pytest.mark.parametrize("more", [{}, {"sizes": ("1:1",)}, {"sets": {"size": "1:1"}}, {"mapping": {"size": "Format"}}])
+def test_a_column_of_sizes_was_left_out_without_a_word(tmp_path: Path, more: dict[str, Any]) -> None:
+    (tmp_path / "m.csv").write_text("\n".join([GERMAN, *GERMAN_ROWS]), encoding="utf-8")
+    manifest = open_manifest(tmp_path / "m.csv")
+    recipe = recognise(manifest, Recipe(model="m", schema=SIZED, prompt="an ad for {Titel}", **more))
+    note = "column 'Format' is not used; if it says the size of the picture: --map size=Format"
+    assert (note in Expander(recipe, manifest.columns).notes) is not bool(more)
