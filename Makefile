@@ -8,7 +8,10 @@ BIN = $(VENV)/bin
 # every module and rewrites every test anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-store test test-all lint wheel readme docs bench browser screenshots soak soak-store fuzz clean
+# The line that names the version of docutils.
+UNVERSIONED = /^[.].. by the Docutils/d
+
+.PHONY: demo demo-store test test-all lint wheel readme docs man bench browser screenshots soak soak-store fuzz clean
 
 demo: $(VENV)/demo
 	$(BIN)/batchedit run manifests/demo.csv --sandbox
@@ -56,6 +59,12 @@ wheel:
 docs: $(VENV)/docs
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
 	$(BIN)/sphinx-build -W --keep-going -q -b man docs build/man
+	sed '$(UNVERSIONED)' build/man/batchedit.1 | diff -q docs/man/batchedit.1 - || (echo "type: make man" && false)
+
+# The man page as the wheel has it. It is committed, for who installs a checkout has no Sphinx; a test compares the two.
+man: $(VENV)/docs
+	$(BIN)/sphinx-build -W --keep-going -q -b man docs build/man
+	sed '$(UNVERSIONED)' build/man/batchedit.1 >docs/man/batchedit.1
 
 fuzz: $(VENV)/dev
 	BATCHEDIT_FUZZ=20000 $(BIN)/python -m pytest tests/manifest/test_fuzz.py
