@@ -19,7 +19,8 @@ from .core.errors import (
     UsageError,
 )
 from .core.model import State
-from .library import Options, PlanResult, Progress, RunMoney, RunResult, aplan, arun, plan, run, status
+from .library import PlanResult, Progress, RunMoney, RunResult, aplan, arun, plan, run, status
+from .settings.program import Options
 
 if TYPE_CHECKING:
     __version__: str

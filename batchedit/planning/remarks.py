@@ -33,62 +33,80 @@ def _rows(rows: Rows) -> str:
 
 def warnings_of_sheet(expander: Expander, form: Form) -> tuple[str, ...]:
     """What is probably not meant so: empty words in a prompt, links to pages, pictures that are too large."""
-    found = [
-        f"{{{column}}} in the prompt is empty in {count:,} row{'s' if count > 1 else ''}"
-        for column, count in expander.empties.items()
-    ]
-    found += [
-        f"{{{column}}} in the prompt is 'nan', 'N/A' or the like in {count:,} row{'s' if count > 1 else ''}: "
-        "what stands for an empty cell"
-        for column, count in expander.placeholders.items()
-    ]
-    found += [
-        f"{word} stands in {count:,} row{'s' if count > 1 else ''} as it is: no column is called so"
-        for word, count in list(expander.unmerged.items())[:5]
-    ]
+    return (
+        *_of_words(expander),
+        *_of_texts(expander, form),
+        *(
+            f"--for {column}: nothing uses it, so its pictures are one and the same; name {{{column}}} in --prompt"
+            for column in expander.unused_over
+        ),
+        *_of_pictures(expander, form),
+        *_of_blanks(expander),
+        *_of_large_pictures(expander),
+    )
+
+
+def _in_rows(count: int) -> str:
+    return f"in {count:,} row{'s' if count > 1 else ''}"
+
+
+def _of_words(expander: Expander) -> Iterator[str]:
+    """Words in braces or brackets that are filled with nothing, or not filled."""
+    for column, count in expander.empties.items():
+        yield f"{{{column}}} in the prompt is empty {_in_rows(count)}"
+    for column, count in expander.placeholders.items():
+        yield (
+            f"{{{column}}} in the prompt is 'nan', 'N/A' or the like {_in_rows(count)}: what stands for an empty cell"
+        )
+    for word, count in list(expander.unmerged.items())[:5]:
+        yield f"{word} stands {_in_rows(count)} as it is: no column is called so"
+    for word, count in list(expander.oddities.bracketed.items())[:5]:
+        yield f"{word} stands {_in_rows(count)} as it is; for that column's cell write {{…}} around it"
+
+
+def _of_texts(expander: Expander, form: Form) -> Iterator[str]:
+    """Letters and ids that were damaged before the sheet was saved."""
     odd = expander.oddities
-    found += [
-        f"{word} stands in {count:,} row{'s' if count > 1 else ''} as it is; for that column's cell write {{…}} around it"
-        for word, count in list(odd.bracketed.items())[:5]
-    ]
     if odd.garbled.count:
-        found.append(
+        yield (
             f"{_rows(odd.garbled)} a word such as {odd.garbled_word!r} ({odd.garbled.told(form)}), whose letters were read "
             "in a wrong encoding before the sheet was saved; mend them where the sheet was made"
         )
     if odd.shortened.count:
-        found.append(
+        yield (
             f"{_rows(odd.shortened)} an id that a spreadsheet has rounded ({odd.shortened.told(form)}); make the column text "
             "or whole numbers where the sheet was made, and export it again"
         )
-    found += [
-        f"--for {column}: nothing uses it, so its pictures are one and the same; name {{{column}}} in --prompt"
-        for column in expander.unused_over
-    ]
+
+
+def _of_pictures(expander: Expander, form: Form) -> Iterator[str]:
+    """Links to pages, pictures that the model may refuse, and files that are not here."""
     for page, pages in expander.probable_pages.items():
-        found.append(
+        yield (
             f"{pages.links:,} link{'s lead' if pages.links > 1 else ' leads'} to {page}, where the service probably finds no "
             f"picture ({pages.rows.told(form)}); --check-images asks what is behind each link"
         )
-    found += [
-        f"the model takes pictures of {taken}: {rows.told(form)} may be refused, which costs nothing"
-        for taken, rows in expander.beyond_rules.items()
-    ]
+    for taken, rows in expander.beyond_rules.items():
+        yield f"the model takes pictures of {taken}: {rows.told(form)} may be refused, which costs nothing"
     if (paths := expander.paths).count:
         name, column = next(iter(expander.picture_columns.items()))
-        rows = f"{paths.count:,} row{'s name' if paths.count > 1 else ' names'}"
-        found.append(
-            f"{rows} a file that is not here ({paths.told(form)}); if it is a web server's, say which: "
-            f"--map {name}='{expander.picture_address}{{{column}}}'"
+        yield (
+            f"{paths.count:,} row{'s name' if paths.count > 1 else ' names'} a file that is not here ({paths.told(form)}); "
+            f"if it is a web server's, say which: --map {name}='{expander.picture_address}{{{column}}}'"
         )
+
+
+def _of_blanks(expander: Expander) -> Iterator[str]:
     if hint := expander.fill_down_hint():
-        found.append(
+        yield (
             f"{', '.join(hint)}: blank below the first row of a product, as in a Shopify export; "
             f"--fill-down {','.join(hint)!r} carries the value down"
         )
+
+
+def _of_large_pictures(expander: Expander) -> Iterator[str]:
     if large := expander.large_pictures:
-        found.append(
+        yield (
             f"{large:,} local picture{'s are' if large > 1 else ' is'} larger than the service takes (6 MiB as sent) and "
             "will be re-encoded to fit; --no-shrink refuses such pictures instead"
         )
-    return tuple(found)

@@ -125,6 +125,15 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
+    _add_service(parser)
+    _add_answers(parser)
+    add = parser.add_argument_group("trouble").add_argument
+    add("--fault", dest="faults", action="append", default=[], metavar="F", help="See below. It may be given again.")
+    return parser
+
+
+def _add_service(parser: argparse.ArgumentParser) -> None:
+    """Where it listens, what its jobs and their money are, and its limits."""
     add = parser.add_argument_group("the server").add_argument
     add("--port", type=int, help="The port to listen at (default: a free one).")
     add("--token", help="The only token that is accepted (default: any).")
@@ -158,6 +167,9 @@ def _parser() -> argparse.ArgumentParser:
         help="Jobs queued or running that the account may have (default: any number).",
     )
 
+
+def _add_answers(parser: argparse.ArgumentParser) -> None:
+    """The shapes and words of its answers, and its files."""
     add = parser.add_argument_group("how it answers").add_argument
     add("--answer-after", type=float, metavar="S", help="Seconds that every API call takes.")
     add("--image-shape", choices=("any", "string", "array"), help="The shape of `image` that is accepted.")
@@ -175,10 +187,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--link-ttl", type=float, metavar="S", help="Seconds for which a link holds (default: for ever).")
     add("--plain-files", type=int, metavar="BYTES", help="Cheap pictures of about that size, for benchmarks.")
     add("--photo-files", choices=PHOTOS, help="Pictures as heavy as photographs, for benchmarks.")
-
-    add = parser.add_argument_group("trouble").add_argument
-    add("--fault", dest="faults", action="append", default=[], metavar="F", help="See below. It may be given again.")
-    return parser
 
 
 def _faults() -> str:
