@@ -156,11 +156,11 @@ def test_a_thousand_scrolls_draw_only_what_is_near(watch: Watch, run: Path) -> N
     page = opened(watch, run).page
     page.set_viewport_size({"width": 400, "height": 500})
     page.keyboard.press("End")
-    until(page, "document.querySelectorAll('.card').length < 14")
+    until(page, "document.querySelectorAll('.card').length < 8")
     page.locator("#grid .picture").first.focus()
     page.keyboard.press("End")
     until(page, "document.activeElement.getAttribute('aria-label').startsWith('SKU-invalid')")
-    until(page, "document.querySelectorAll('.card').length < 14")
+    until(page, "document.querySelectorAll('.card').length < 8")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

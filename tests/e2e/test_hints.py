@@ -617,7 +617,8 @@ def test_a_run_that_another_process_has(typist: Typist) -> None:
 def test_a_model_that_is_not_there(typist: Typist) -> None:
     with serve(SandboxConfig(**QUICK)) as it:
         typist.do("models", "show", "nobody/none", "--base-url", it.url, code=66)
-        typist.type(typist.way("which there are"), "--base-url", it.url)
+        told = typist.type(typist.way("which there are"), "--base-url", it.url).stdout
+        assert {"openai/gpt-4o-image/edit", "google/nano-banana-2/edit"} <= {line.split("  ")[0] for line in told.splitlines()}
 
 
 def test_a_run_in_a_process_of_its_own(typist: Typist) -> None:

@@ -222,4 +222,6 @@ def test_status_ended_in_a_raw_exception_over_a_planted_live_json(tmp_path: Path
         told = {"format": 1, "phase": "ended", **odd}
         (tmp_path / "outputs" / "m" / "live.json").write_text(json.dumps(told), encoding="utf-8")
         for words in (["status", "m"], ["status", "m", "--json"], ["status", "m", "--watch"], ["runs"]):
-            inside(*words, cwd=tmp_path, env=environment())
+            shown = inside(*words, cwd=tmp_path, env=environment()).stdout
+            assert "outputs/m" in shown, words
+            assert "None" not in shown, words

@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchedit.core.errors import CheckpointCorruptError
@@ -73,14 +73,20 @@ JSON = st.recursive(
     max_leaves=6,
 )
 READERS = {"form": Form.load, "survey": read_survey, "canary": wholes, "top_price": whole}
+KINDS = {"form": Form, "survey": dict, "canary": tuple, "top_price": int}
 
 
+@example(name="top_price", text="7")
+@example(name="canary", text="[1, 2]")
+@example(name="survey", text="{}")
 @given(name=st.sampled_from(sorted(READERS)), text=st.text(max_size=20) | JSON.map(json.dumps))
 def test_any_text_is_a_fact_or_one_sentence(name: str, text: str) -> None:
     try:
-        read_fact({name: text}, name, READERS[name], None)
+        found = read_fact({name: text}, name, READERS[name], None)
     except CheckpointCorruptError as error:
         (_one_line,) = str(error).splitlines()
+    else:
+        assert isinstance(found, KINDS[name] if text else type(None)), "what is no such fact was taken for one"
 
 
 def test_what_a_run_wrote_is_read() -> None:
