@@ -449,6 +449,7 @@ def test_a_purchase_at_an_unknown_price_that_was_given_up_counted_as_none(tmp_pa
         told = ("run", "m.csv", "--base-url", paid.url, "--yes", "--stuck-after", "1")
         inside(*told, cwd=tmp_path, code=75)
         port = paid.port
+    manifest(tmp_path / "m.csv", 2)  # a plan of nothing to do names no sum
     with own_sandbox(tmp_path, "--port", port) as url:
         plan = inside("plan", "m.csv", "--base-url", url, "--price", "0.04", cwd=tmp_path).stdout
     assert sums(plan)
