@@ -618,7 +618,8 @@ def test_a_model_that_is_not_there(typist: Typist) -> None:
     with serve(SandboxConfig(**QUICK)) as it:
         typist.do("models", "show", "nobody/none", "--base-url", it.url, code=66)
         told = typist.type(typist.way("which there are"), "--base-url", it.url).stdout
-        assert {"openai/gpt-4o-image/edit", "google/nano-banana-2/edit"} <= {line.split("  ")[0] for line in told.splitlines()}
+        listed = {line.split("  ")[0] for line in told.splitlines()}
+        assert {"openai/gpt-4o-image/edit", "google/nano-banana-2/edit"} <= listed
 
 
 def test_a_run_in_a_process_of_its_own(typist: Typist) -> None:
