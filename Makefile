@@ -58,12 +58,12 @@ wheel:
 
 docs: $(VENV)/docs
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs build/docs
-	$(BIN)/sphinx-build -W --keep-going -q -b man docs build/man
+	$(BIN)/sphinx-build -E -W --keep-going -q -b man docs build/man
 	sed '$(UNVERSIONED)' build/man/batchedit.1 | diff -q docs/man/batchedit.1 - || (echo "type: make man" && false)
 
 # The man page as the wheel has it. It is committed, for who installs a checkout has no Sphinx; a test compares the two.
 man: $(VENV)/docs
-	$(BIN)/sphinx-build -W --keep-going -q -b man docs build/man
+	$(BIN)/sphinx-build -E -W --keep-going -q -b man docs build/man
 	sed '$(UNVERSIONED)' build/man/batchedit.1 >docs/man/batchedit.1
 
 fuzz: $(VENV)/dev
