@@ -102,8 +102,7 @@ def _told(pictures: int, links: int, rows: int) -> str:
         return f"{cells} {'are links to pictures' if rows > 1 else 'is a link to a picture'}"
     if not links:
         return f"{cells} {'name pictures' if rows > 1 else 'names a picture'}"
-    each = f"({number(links, 'link')}, {number(pictures - links, 'file')})"
-    return " ".join((cells, "are links or files", each))
+    return f"{cells} name pictures ({number(links, 'link')}, {number(pictures - links, 'file')})"
 
 
 def _guessed(recipe: Recipe, option: str) -> Recipe:

@@ -52,7 +52,7 @@ def test_a_column_of_file_names_was_told_to_hold_links(tmp_path: Path) -> None:
 def test_one_link_among_file_names_made_all_of_them_links(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("sku,Photo\nA,a.jpg\nB,b.jpg\nC,http://e.com/c.jpg\n")
     recipe = recognise(open_manifest(tmp_path / "m.csv"), Recipe(model="m", schema=SCHEMA, prompt="an ad"))
-    assert recipe.told[0] == "image: column 'Photo', 3 of 3 cells are links or files (1 link, 2 files)"
+    assert recipe.told[0] == "image: column 'Photo', 3 of 3 cells name pictures (1 link, 2 files)"
 
 
 def test_of_two_columns_named_like_pictures_the_first_is_a_guess(tmp_path: Path) -> None:
