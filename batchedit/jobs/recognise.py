@@ -98,11 +98,13 @@ def _taken(recipe: Recipe, field: str, column: str, cells: str) -> Recipe:
 def _told(pictures: int, links: int, rows: int) -> str:
     """``5 of 7 cells are links to pictures``: what ``pictures`` of so many cells are."""
     cells = f"{pictures:,} of {rows:,} cells" if rows > 1 else "its cell"
+    what = "name pictures" if rows > 1 else "names a picture"
     if links == pictures:
-        return f"{cells} {'are links to pictures' if rows > 1 else 'is a link to a picture'}"
-    if not links:
-        return f"{cells} {'name pictures' if rows > 1 else 'names a picture'}"
-    return f"{cells} name pictures ({number(links, 'link')}, {number(pictures - links, 'file')})"
+        what = "are links to pictures" if rows > 1 else "is a link to a picture"
+    elif links:
+        what = f"{what} ({number(links, 'link')}, {number(pictures - links, 'file')})"
+    return f"{cells} {what}"
+
 
 
 def _guessed(recipe: Recipe, option: str) -> Recipe:
