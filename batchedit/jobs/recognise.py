@@ -106,7 +106,6 @@ def _told(pictures: int, links: int, rows: int) -> str:
     return f"{cells} {what}"
 
 
-
 def _guessed(recipe: Recipe, option: str) -> Recipe:
     return replace(recipe, guesses=(*recipe.guesses, option))
 
