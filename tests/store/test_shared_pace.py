@@ -29,9 +29,8 @@ def posts_a_second(it: Team) -> float:
 
 
 def test_two_processes_keep_a_limit_of_the_account_together(team: Callable[..., Team], tmp_path: Path) -> None:
-    """Each for itself, they took 0.57 and 0.60 of the limit; together 0.83 and 0.93.
-
-    In one run of three or four it is 0.44 to 0.65 (benchmarks/LOG.md): so one of three tries must show that they share.
+    """Each for itself, they were not over in 90 s. Together they took 0.67 to 0.98 of the limit, more on a quiet machine
+    (benchmarks/LOG.md): so one of three tries must show that they share.
     """
     found: list[float] = []
     while max(found, default=0.0) <= 0.7 * RATE:
