@@ -108,6 +108,7 @@ def first_to_tell(store: str) -> Callable[[str, dict[str, Any]], bool]:
     """
 
     def first(channel: str, content: dict[str, Any]) -> bool:
+        """Has ``channel`` yet to hear of it?"""
         report = content["report"]
         if report is None and content["event"] != "started":
             return True

@@ -56,6 +56,7 @@ async def rescuing(
 
 def _taking_in(ledger: PostgresLedger, objects: Objects, observer: Observer) -> TakeIn:
     async def take_in() -> Sequence[Record]:
+        """See ``Pool.take_in``. Those that are found and contradict the store are told."""
         told: list[str] = []
         try:
             return await to_thread.run_sync(take_in_objects_for_worker, ledger, objects, told.append)

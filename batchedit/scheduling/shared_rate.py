@@ -89,9 +89,8 @@ class SharedRate(PostRate):
     def _count(self, now: float, told: AccountPace) -> None:
         """Who sends, and what the others have delivered since they were heard last."""
         if told.workers > self._workers and now - self._known_at < _UNSETTLED_SECONDS:
-            self._limit = (
-                None  # whoever came had sent before it was heard of: look for the limit, from where the rate is
-            )
+            # Whoever came had sent before it was heard of: the limit is looked for again, from where the rate is.
+            self._limit = None
         if told.workers != self._workers:
             self._changed_at = now
         self._workers = told.workers
