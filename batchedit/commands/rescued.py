@@ -34,6 +34,9 @@ class TakesIds(Protocol):
     @property
     def top_price(self) -> int: ...
 
+    @property
+    def id_of_run(self) -> str: ...
+
     def record(self, job: int) -> Record | None: ...
 
     def job_of_request(self, request_id: str) -> int | None: ...
@@ -54,7 +57,9 @@ class Outcome(Enum):
     KNOWN = auto()
     CONTRADICTS = auto()
     SENDING = auto()
-    """Its job is with a worker that lives: that one writes it down, or is taken over from."""
+    """Its job is with a worker that lives: that one writes it down, or is taken over from. So is one that others change
+    again and again.
+    """
 
 
 def _unheard(_: str) -> None:
@@ -67,9 +72,10 @@ def take_in_rescued(checkpoint: Book, folder: RunFolder, warn: Callable[[str], N
     An id that contradicts the checkpoint would have to displace another purchase: it is told to ``warn`` and kept as an event
     of the run, where ``audit`` finds it.
     """
-    taken = _take_in_side_file(checkpoint, folder.path, _kept_as_event(checkpoint, folder, ACCEPTED_FILE, warn))
-    clear_rescued(folder.path)
-    return taken
+    outcomes = _take_in_side_file(checkpoint, folder.path, _kept_as_event(checkpoint, folder, ACCEPTED_FILE, warn))
+    if Outcome.SENDING not in outcomes:
+        clear_rescued(folder.path)
+    return outcomes.count(Outcome.NEWS)
 
 
 def take_in_objects(
@@ -97,8 +103,8 @@ def take_in_for_worker(ledger: PostgresLedger, folder: Path, warn: Callable[[str
             warn(_fits_nothing(f"{folder / ACCEPTED_FILE}", found, "in that folder"))
 
     ledger.totals_now()  # which tells the price
-    _take_in_side_file(ledger, folder, keep)
-    if not stays:
+    outcomes = _take_in_side_file(ledger, folder, keep)
+    if not stays and Outcome.SENDING not in outcomes:
         clear_rescued(folder)
 
 
@@ -123,9 +129,17 @@ class _StaysError(Exception):
     """An object that is to be read again by whoever looks next."""
 
 
-def _take_in_side_file(ledger: TakesIds, folder: Path, contradicts: Contradicts) -> int:
-    found = (Rescued(*entry) for entry in rescued(folder))
-    return sum(_take_in(ledger, one, contradicts)[0] is Outcome.NEWS for one in found)
+def _take_in_side_file(ledger: TakesIds, folder: Path, contradicts: Contradicts) -> list[Outcome]:
+    """Workers may share a folder, and take the same lines in at once. A job that is being sent is none to wait for: the line
+    is of that very purchase, or it contradicts.
+    """
+    found = (one for one in rescued(folder) if _is_usable(one))
+    return [_take_in_anew(ledger, one, contradicts, frozenset())[0] for one in found]
+
+
+def _is_usable(found: Rescued) -> bool:
+    request_id = found.event.handle.request_id
+    return usable_id(request_id) == request_id
 
 
 def _take_in_objects(
@@ -135,11 +149,18 @@ def _take_in_objects(
     taken: list[Record] = []
     for name, content in unread(objects):
         where, found = f"{objects.url}/{name}", read_object(content)
-        if found is None or usable_id(found.event.handle.request_id) != found.event.handle.request_id:
+        if found is None or not _is_usable(found):
             warn(f"{where} is no id of a bought job as batchedit keeps it, and stays there: look who put it there")
             continue
+        if found.run and found.run != ledger.id_of_run:
+            # Two stores may share a place for files, and have runs of one name there, made from one sheet: then key, number
+            # and all are the same. That run's workers look for it.
+            warn(
+                f"{where} is an id of another run, {found.run}, and stays there for it: give each store its own --files"
+            )
+            continue
         try:
-            outcome, record = _take_in_anew(ledger, found, contradicts(where))
+            outcome, record = _take_in_anew(ledger, found, contradicts(where), frozenset({State.SUBMITTING}))
         except _StaysError:
             continue
         if outcome is Outcome.NEWS and record is not None:
@@ -149,17 +170,19 @@ def _take_in_objects(
     return taken
 
 
-def _take_in_anew(ledger: TakesIds, found: Rescued, contradicts: Contradicts) -> tuple[Outcome, Record | None]:
+def _take_in_anew(
+    ledger: TakesIds, found: Rescued, contradicts: Contradicts, leaves: frozenset[State]
+) -> tuple[Outcome, Record | None]:
     for _ in range(_TRIES):
         try:
-            return _take_in(ledger, found, contradicts, leaves=frozenset({State.SUBMITTING}))
+            return _take_in(ledger, found, contradicts, leaves)
         except StaleRecordError:
             ledger.refresh()
     return Outcome.SENDING, None
 
 
 def _take_in(
-    ledger: TakesIds, found: Rescued, contradicts: Contradicts, *, leaves: frozenset[State] = frozenset()
+    ledger: TakesIds, found: Rescued, contradicts: Contradicts, leaves: frozenset[State]
 ) -> tuple[Outcome, Record | None]:
     """It is bought, so the run's cap has no say in it and stays as it is.
 
@@ -174,7 +197,7 @@ def _take_in(
     if owner == job:
         return Outcome.KNOWN, None
     record = ledger.record(job)
-    if record is not None and record.job.key != found.key:
+    if record is not None and (record.job.key != found.key or (found.run and found.run != ledger.id_of_run)):
         record = None
     if owner is None and record is not None and record.state in leaves:
         return Outcome.SENDING, None
@@ -200,9 +223,11 @@ def _take_in(
 
 
 def _is_of_another_purchase(found: Rescued, record: Record) -> bool:
-    """Is the job in doubt because of a later purchase than the one that the id is of?"""
-    told, doubtful = found.submitted_at, record.state is State.IN_DOUBT
-    return doubtful and told is not None and told != record.submitted_at
+    """Is the job in doubt, or being sent, because of a later purchase than the one that the id is of? To end that doubt would
+    be to forget a purchase; and whoever sends it now would find its answer's place taken.
+    """
+    told, pending = found.submitted_at, record.state in {State.SUBMITTING, State.IN_DOUBT}
+    return pending and told is not None and told != record.submitted_at
 
 
 _TAKES_AN_ID = frozenset({State.PLANNED, State.SUBMITTING, State.IN_DOUBT})

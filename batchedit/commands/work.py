@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -21,6 +22,7 @@ from ..files.objects import below, check_url
 from ..ledger.account import META as ACCOUNTS
 from ..ledger.account import account_of
 from ..ledger.facts import read_fact, whole
+from ..ledger.opening import reading
 from ..ledger.postgres.bought_from import BoughtFrom
 from ..pool.run_pool import collect_with_others
 from ..results.files import FILES_URL
@@ -166,8 +168,7 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
     from ..ledger.postgres.ledger import PostgresLedger  # noqa: PLC0415 - psycopg takes its time
 
     settings = _settings(found, given)
-    folder = RunFolder(Path(settings.out) if settings.out else Path("outputs") / found.name)
-    folder.make()
+    folder = _folder(found, settings)
     with service(settings, folder, host.environ, host.warn) as at:
         if no := _refusal(found, bought_from(settings, host.environ), account_of(at.token)):
             raise _NotOursError(no)
@@ -212,6 +213,30 @@ def _settings(found: RunSeen, given: Mapping[str, Any]) -> Settings:
             hint="a sandbox that workers share is a process of its own, whose address each is given as --base-url",
         )
     return settings
+
+
+def _folder(found: RunSeen, settings: Settings) -> RunFolder:
+    """Where this worker keeps what it writes about the run, made if it is not there. _NotOursError where that folder has a
+    run of its own: the side files of the two would be taken for one, and where both are made from one sheet an id of the
+    one would settle a job of the other.
+    """
+    if not settings.out and (found.name == ".." or found.name != Path(found.name).name):
+        raise _NotOursError(UsageError(f"the run is called {found.name}, which is no name of a folder"))
+    folder = RunFolder(Path(settings.out) if settings.out else Path("outputs") / found.name)
+    folder.make()
+    folder.check_links()
+    store_run = None
+    if folder.checkpoint.exists():
+        with suppress(BatcheditError), reading(folder.checkpoint) as there:
+            store_run = there.get("store_run") or ""
+    if store_run is not None and store_run != str(found.id):
+        raise _NotOursError(
+            UsageError(
+                f"the folder {folder.path} has another run than {found.name} of the store",
+                hint="start the worker in another folder, or give one with --out DIR",
+            )
+        )
+    return folder
 
 
 class _NotOursError(Exception):

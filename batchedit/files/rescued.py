@@ -72,15 +72,28 @@ class IdWriter:
                 return
             self._waiting[name] = content
             if len(self._threads) < AT_ONCE:
-                self._threads.append(threading.Thread(target=self._work, daemon=True))
-                self._threads[-1].start()
+                self._one_more()
             self._changed.notify()
 
+    def _one_more(self) -> None:
+        """Another thread, where the system has one: who keeps an id has others to keep after it. Without any, ``close`` tells
+        that the ids are not put.
+        """
+        thread = threading.Thread(target=self._work, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            logger.warning("no thread that puts ids can be started: %s", error)
+        else:
+            self._threads.append(thread)
+
     def drop(self, name: str) -> None:
-        """The ledger has it: it need not be put any more."""
+        """The ledger has it: it need not be put any more. It is called for each purchase of the run, and of those that were
+        never to be put nothing is remembered.
+        """
         with self._changed:
-            self._over.add(name)
-            self._waiting.pop(name, None)
+            if self._waiting.pop(name, None) is not None or name in self._under_way:
+                self._over.add(name)
 
     def close(self, seconds: float) -> int:
         """Wait until all are put, at most ``seconds`` and the try that is under way then. Returns how many are not."""

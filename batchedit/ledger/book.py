@@ -45,6 +45,11 @@ class Facts(Protocol):
         ...
 
     @property
+    def id_of_run(self) -> str:
+        """Which run of which store this is, in words that no other has; "" for a run of a folder."""
+        ...
+
+    @property
     def cap(self) -> int | None:
         """The run's ``--max-cost`` in micro-dollars; None for no cap."""
         ...

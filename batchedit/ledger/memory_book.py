@@ -36,6 +36,11 @@ class MemoryBook(MemoryJobs):
         return self.get("model") or ""
 
     @property
+    def id_of_run(self) -> str:
+        """See ``book.Facts``."""
+        return ""
+
+    @property
     def cap(self) -> int | None:
         """See ``book.Facts``."""
         return self._cap

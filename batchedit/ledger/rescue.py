@@ -12,6 +12,7 @@ well, as an object of its own (``as_object``).
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -39,6 +40,8 @@ SPARE = ".spare"
 SPARE_BYTES = 64 * 1024
 KEY_BYTES = 16
 LONGEST_LINK = 2048
+LONGEST_LINE = 2**20
+"""Bytes: no line of the side file has as many, and a received folder may hold one that fills the memory."""
 _numbers = count(1)
 
 
@@ -55,12 +58,16 @@ class KeepsIds(Protocol):
 
 
 class Rescued(NamedTuple):
-    """An id that is beside the ledger. ``submitted_at`` says of which purchase of the job, None if that is unknown."""
+    """An id that is beside the ledger. ``submitted_at`` says of which purchase of the job, None if that is unknown; ``run``
+    of which run of which store, "" for a run of a folder or where that is unknown. Two runs may be made from one sheet, and
+    then have the same jobs under the same numbers.
+    """
 
     job: int
     key: bytes
     event: Accepted
     submitted_at: float | None = None
+    run: str = ""
 
 
 @contextmanager
@@ -80,9 +87,11 @@ def spare(folder: Path, unwritten: Unwritten) -> Iterator[None]:
             unwritten.refused(path, error)
 
 
-def rescue(folder: Path, job: int, key: bytes, event: Accepted) -> None:
-    """Keep ``event`` of job ``job`` somewhere, whatever the disk does. Never raises."""
-    line = orjson.dumps({"job": job, "key": key.hex(), "at": event.at, "handle": event.handle})
+def rescue(
+    folder: Path, job: int, key: bytes, event: Accepted, *, submitted_at: float | None = None, run: str = ""
+) -> None:
+    """Keep ``event`` of job ``job`` somewhere, whatever the disk does. Never raises. See ``Rescued`` for the rest."""
+    line = _dumped(Rescued(job, key, event, submitted_at, run))
     try:
         try:
             _append(folder / NAME, line)
@@ -99,27 +108,34 @@ def rescue(folder: Path, job: int, key: bytes, event: Accepted) -> None:
         sys.stderr.flush()
 
 
-def as_object(record: Record, event: Accepted) -> tuple[str, bytes]:
+def as_object(record: Record, event: Accepted, run: str = "") -> tuple[str, bytes]:
     """The id of ``record``'s purchase as an object of its own: a name that no other content has, and the content."""
-    told = {"job": record.id, "key": record.job.key.hex(), "submitted_at": record.submitted_at}
-    content = orjson.dumps(told | {"at": event.at, "handle": event.handle})
+    content = _dumped(Rescued(record.id, record.job.key, event, record.submitted_at, run))
     return f"{record.id}-{sha256(content).hexdigest()[:16]}.json", content
 
 
+def _dumped(found: Rescued) -> bytes:
+    told = {"job": found.job, "key": found.key.hex(), "submitted_at": found.submitted_at, "run": found.run}
+    return orjson.dumps(told | {"at": found.event.at, "handle": found.event.handle})
+
+
 def read_object(content: bytes) -> Rescued | None:
-    """The inverse of ``as_object``; None for anything else, which anybody may have put there."""
+    """The inverse of ``as_object`` and of a line of the side file; None for anything else, which anybody may have put there.
+
+    Earlier versions said neither the run nor, in the side file, the purchase.
+    """
     try:
         told = orjson.loads(content)
-        job, key, at, submitted_at = told["job"], bytes.fromhex(told["key"]), told["at"], told["submitted_at"]
-        handle = _handle(told["handle"])
+        job, key, at, handle = told["job"], bytes.fromhex(told["key"]), told["at"], _handle(told["handle"])
+        submitted_at, run = told.get("submitted_at"), told.get("run", "")
     except (KeyError, TypeError, ValueError):
         return None
     numbers = [at] if submitted_at is None else [at, submitted_at]
     if type(job) is not int or not 0 < job < 2**63 or len(key) != KEY_BYTES or handle is None:
         return None
-    if not all(type(number) in {int, float} and 0 <= number < 2**40 for number in numbers):
+    if not all(type(number) in {int, float} and 0 <= number < 2**40 for number in numbers) or not isinstance(run, str):
         return None
-    return Rescued(job, key, Accepted(at, handle, by="rescue"), submitted_at)
+    return Rescued(job, key, Accepted(at, handle, by="rescue"), submitted_at, run)
 
 
 def _handle(told: Mapping[str, Any]) -> Handle | None:
@@ -149,7 +165,7 @@ def _append(path: Path, line: bytes) -> None:
                     return
 
 
-def rescued(folder: Path) -> Iterator[tuple[int, bytes, Accepted]]:
+def rescued(folder: Path) -> Iterator[Rescued]:
     """``kept_ids`` for whoever takes them in, and calls ``clear_rescued`` then.
 
     The side file gets a name of this process first; what is added from then on waits in a new one. So does what another has
@@ -161,29 +177,25 @@ def rescued(folder: Path) -> Iterator[tuple[int, bytes, Accepted]]:
     yield from kept_ids(folder)
 
 
-def kept_ids(folder: Path) -> Iterator[tuple[int, bytes, Accepted]]:
-    """``(job, key, event)`` for each id that is beside the checkpoint; nothing is moved. A line that a full disk cut off
-    is skipped: stderr had it.
+def kept_ids(folder: Path) -> Iterator[Rescued]:
+    """Each id that is beside the checkpoint; nothing is moved. A line that a full disk cut off is skipped: stderr had it."""
+    for line in _lines(folder):
+        if (found := read_object(line)) is not None:
+            yield found
+
+
+def _lines(folder: Path) -> Iterator[bytes]:
+    """The side file's first: where it is renamed just now, it is among those that are listed behind it.
+
+    A link, a folder or a pipe of that name is none of ours, and who reads a pipe waits for ever. Whoever may buy here
+    refuses such a folder (``RunFolder.check_links``); others only look at it.
     """
-    for content in _contents(folder):
-        for line in content.splitlines():
-            try:
-                entry = orjson.loads(line)
-                yield (
-                    entry["job"],
-                    bytes.fromhex(entry["key"]),
-                    Accepted(entry["at"], Handle(**entry["handle"]), by="rescue"),
-                )
-            except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-                continue
-
-
-def _contents(folder: Path) -> Iterator[bytes]:
-    """The side file's first: where it is renamed just now, it is among those that are listed behind it."""
     for pattern in (NAME, f"{TAKING}*"):
         for path in list(folder.glob(pattern)):
             with suppress(FileNotFoundError):
-                yield path.read_bytes()
+                if stat.S_ISREG(path.lstat().st_mode):
+                    with path.open("rb") as file:
+                        yield from iter(lambda: file.readline(LONGEST_LINE), b"")
 
 
 def clear_rescued(folder: Path) -> None:

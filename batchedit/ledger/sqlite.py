@@ -168,7 +168,7 @@ class SqliteCheckpoint(SqliteBook):
 
     def rescue(self, record: Record, event: Accepted) -> None:
         """See ``ports.Ledger.rescue``: a side file and stderr."""
-        rescue(self.path.parent, record.id, record.job.key, event)
+        rescue(self.path.parent, record.id, record.job.key, event, submitted_at=record.submitted_at)
 
     async def planned(self, after: int, limit: int) -> Sequence[Record]:
         """See ``ports.Ledger.planned``."""
@@ -219,6 +219,11 @@ class SqliteCheckpoint(SqliteBook):
         if money.settled or not money.guesses:
             return money
         return replace(money, awaits_cost=db.execute(_AWAITS_COST).fetchone() is not None)
+
+    @property
+    def id_of_run(self) -> str:
+        """See ``book.Facts``."""
+        return ""
 
     @property
     def cap(self) -> int | None:

@@ -18,7 +18,7 @@ from batchedit.ledger.lock import buying_lock, run_lock
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.register import Register, claim, is_mine
 from batchedit.ledger.register_file import spare_folder
-from batchedit.ledger.rescue import NAME, SPARE, rescue, rescued, spare
+from batchedit.ledger.rescue import NAME, SPARE, Rescued, rescue, rescued, spare
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import environment, inside, manifest, on
 from tests.support.limits import no_file_grows, no_file_is_opened
@@ -72,7 +72,9 @@ def test_an_id_that_no_file_takes_stands_on_the_screen_as_the_line_to_keep(
     assert f"{run / NAME} can't be written either (" in told
     assert "Keep this line: " in told
     (room / NAME).write_text(told.partition("Keep this line: ")[2])
-    assert list(rescued(room)) == [(3, KEY, replace(BOUGHT, by="rescue"))], "put into that file the line is taken in"
+    assert list(rescued(room)) == [Rescued(3, KEY, replace(BOUGHT, by="rescue"))], (
+        "put into that file the line is taken in"
+    )
 
 
 def test_the_spare_room_is_given_up_before_an_id_is_told_on_the_screen_alone(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from hashlib import sha256
@@ -138,6 +139,18 @@ def test_an_id_that_contradicts_the_ledger_is_told_and_kept(checkpoint: SqliteCh
     assert "req-late" in findings(checkpoint)
 
 
+def test_an_id_of_another_store_that_keeps_its_pictures_there_was_taken_for_this_run_s(
+    checkpoint: SqliteCheckpoint, objects: Objects
+) -> None:
+    """Both have a run of this name, made from one sheet: the job's number and key are the same. That run never got its id."""
+    doubt = play(checkpoint, 1, Reserved(1.0, 10), Lost(2.0, PROBLEM))
+    put(objects, *as_object(doubt, LATE, "another-store/7"))
+    taken, (told,) = take_in(checkpoint, objects)
+    assert (taken, "another run" in told) == ([], True)
+    assert checkpoint.records("id = 1")[0].state is State.IN_DOUBT
+    assert has_unread(objects), "its own workers look for it"
+
+
 def test_a_job_that_another_changes_meanwhile_is_read_again(
     checkpoint: SqliteCheckpoint, objects: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,6 +268,45 @@ def test_a_store_that_is_away_is_asked_again_and_the_caller_does_not_wait(object
     assert writer.close(5) == 0
     assert names(objects) == ["rescued/1-a.json"]
     assert trouble.tries == 4
+
+
+def test_a_system_without_another_thread_kept_the_next_ids_from_their_folder(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever finds the store away keeps all ids that wait, one after another, and this one's error was the last of it."""
+
+    def refuses(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    writer = IdWriter(objects)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuses)
+        writer.keep("1-a.json", b"one")
+    writer.keep("2-a.json", b"two")
+    assert writer.close(5) == 0
+    assert names(objects) == ["rescued/1-a.json", "rescued/2-a.json"]
+
+
+def test_without_any_thread_it_is_told_how_many_are_not_put(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuses)
+    writer = IdWriter(objects)
+    writer.keep("1-a.json", b"one")
+    assert writer.close(0.1) == 1
+
+
+def test_of_purchases_that_the_ledger_took_at_once_nothing_is_remembered(objects: Objects) -> None:
+    """A name for each of a million jobs was 130 MB."""
+    writer = IdWriter(objects)
+    tracemalloc.start()
+    try:
+        for n in range(20_000):
+            writer.drop(f"{n}-0123456789abcdef.json")
+        assert tracemalloc.get_traced_memory()[0] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_each_id_is_put_once_however_often_it_is_kept(objects: Objects) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batchedit.commands.proof import prove as audit
 from batchedit.commands.rescued import take_in_rescued
-from batchedit.core.events import Accepted, Errored, Lost, Reserved, RetryAsked
+from batchedit.core.events import Accepted, Errored, Lost, Released, Reserved, RetryAsked
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, Record, State
 from batchedit.disk import append_to
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint
-from batchedit.ledger.rescue import NAME, clear_rescued, kept_ids, rescue, rescued
+from batchedit.ledger.rescue import LONGEST_LINE, NAME, Rescued, clear_rescued, kept_ids, rescue, rescued
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.run_folder import RunFolder
@@ -120,6 +125,98 @@ def test_a_person_who_adopts_the_id_settles_the_contradiction(checkpoint: Sqlite
     assert findings(checkpoint) == ""
 
 
+@pytest.mark.parametrize("stands", ["in doubt", "being sent"])
+def test_the_id_of_a_purchase_ended_the_doubt_about_the_next_one(checkpoint: SqliteCheckpoint, stands: str) -> None:
+    """Its line did not say which purchase it was of. The second may have been bought as well, and nobody asked any more."""
+    checkpoint.rescue(play(checkpoint, 1, Reserved(1.0, 10)), Accepted(9.0, Handle("req-first")))
+    play(checkpoint, 1, Lost(2.0, PROBLEM), Released(3.0, "a person"), Reserved(4.0, 10))
+    if stands == "in doubt":
+        play(checkpoint, 1, Lost(5.0, PROBLEM))
+    taken, (warning,) = take_in(checkpoint)
+    assert (taken, "req-first" in warning) == (0, True)
+    now = checkpoint.records("id = 1")[0]
+    assert (now.state, now.handle) == (State.IN_DOUBT if stands == "in doubt" else State.SUBMITTING, None)
+    assert "req-first" in findings(checkpoint)
+
+
+def test_the_id_of_the_very_purchase_is_taken_in_by_its_line(checkpoint: SqliteCheckpoint) -> None:
+    checkpoint.rescue(play(checkpoint, 1, Reserved(0.1 + 0.2, 10)), Accepted(9.0, Handle("req-1")))
+    assert take_in(checkpoint) == (1, [])
+    assert checkpoint.records("id = 1")[0].state is State.WAITING
+
+
+def test_an_id_of_a_run_of_a_store_was_taken_in_by_a_run_of_the_same_sheet(checkpoint: SqliteCheckpoint) -> None:
+    """Key and number of its job are the same: the other run's picture came here, and that run never got its id."""
+    key = checkpoint.records("id = ?", (2,))[0].job.key
+    rescue(checkpoint.path.parent, 2, key, Accepted(9.0, Handle("req-2")), submitted_at=8.0, run="a-store/7")
+    taken, (warning,) = take_in(checkpoint)
+    assert (taken, "req-2" in warning) == (0, True)
+    assert checkpoint.records("id = 2")[0].state is State.PLANNED
+    assert "req-2" in findings(checkpoint)
+
+
+WRONG: dict[str, Any] = {
+    "job": ["x", True, 0, 2**70, None],
+    "key": ["zz", "00", 7],
+    "at": ["now", True, 1e300],
+    "submitted_at": ["now", True],
+    "run": [7, None],
+    "handle": [None, "req", {}, {"request_id": "req", "more": 1}],
+    "request_id": [7, "", " req", "..", "x" * 5000],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_a_line_that_no_run_wrote_ended_every_command(checkpoint: SqliteCheckpoint, name: str, value: Any) -> None:
+    """Text in the place of a number was an error of the database's, and no command could be typed any more."""
+    put_aside(checkpoint, 1, "req-1")
+    side = checkpoint.path.parent / NAME
+    told = json.loads(side.read_text())
+    (told["handle"] if name == "request_id" else told)[name] = value
+    side.write_text(f"{json.dumps(told)}\n[]\n7\n")
+    put_aside(checkpoint, 2, "req-2")
+    assert take_in(checkpoint) == (1, [])
+    assert [checkpoint.records("id = ?", (job,))[0].state for job in (1, 2)] == [State.PLANNED, State.WAITING]
+
+
+def a_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def a_link_to_a_pipe(path: Path) -> None:
+    os.mkfifo(path.with_name("pipe"))
+    path.symlink_to("pipe")
+
+
+@pytest.mark.parametrize("name", [NAME, f"{NAME}.taking-0-1"])
+@pytest.mark.parametrize("put_there", [a_pipe, a_folder, a_link_to_a_pipe])
+def test_who_looked_at_a_received_folder_waited_for_ever_for_a_pipe(
+    tmp_path: Path, name: str, put_there: Callable[[Path], None]
+) -> None:
+    put_there(tmp_path / name)
+    found: list[Rescued] = []
+    reader = threading.Thread(target=lambda: found.extend(kept_ids(tmp_path)), daemon=True)
+    reader.start()
+    reader.join(10)
+    assert not reader.is_alive()
+    assert found == []
+
+
+def test_a_line_without_an_end_fills_no_memory(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"x" * (64 * LONGEST_LINE))
+    write(tmp_path, 1)
+    tracemalloc.start()
+    try:
+        assert jobs(kept_ids(tmp_path)) == [1]
+        assert tracemalloc.get_traced_memory()[1] < 20 * LONGEST_LINE
+    finally:
+        tracemalloc.stop()
+
+
 # --- several workers in one folder: none of them holds a lock while it takes in ---
 
 
@@ -127,8 +224,8 @@ def write(folder: Path, job: int) -> None:
     rescue(folder, job, bytes(16), Accepted(9.0, Handle(f"req-{job}")))
 
 
-def jobs(found: Iterator[tuple[int, bytes, Accepted]]) -> list[int]:
-    return sorted(job for job, _, _ in found)
+def jobs(found: Iterator[Rescued]) -> list[int]:
+    return sorted(job for job, *_ in found)
 
 
 def test_an_id_that_another_worker_writes_while_one_takes_in_is_not_lost(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def read_books(folder: Path, before: Books | None) -> Books | None:
         books.inside |= {
             told["handle"]["request_id"] for _, name, told in checkpoint.run_events() if name == ID_NOT_TAKEN_IN
         }
-        books.beside = {event.handle.request_id for _, _, event in kept_ids(folder)}
+        books.beside = {event.handle.request_id for _, _, event, *_ in kept_ids(folder)}
         books.known = books.inside | books.beside
         ((books.last,),) = checkpoint.rows("SELECT coalesce(max(seq), 0) FROM events")
         reserved: dict[int, int] = {}

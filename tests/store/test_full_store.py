@@ -165,7 +165,7 @@ def some_on_the_wire(it: Team, gate: Path) -> Child:
 
 def kept(it: Team) -> set[str]:
     """The ids of what was bought that lie in the run's folder."""
-    return {event.handle.request_id for _, _, event in kept_ids(it.folder / "outputs" / "m")}
+    return {event.handle.request_id for _, _, event, *_ in kept_ids(it.folder / "outputs" / "m")}
 
 
 def bought(it: Team) -> set[str]:

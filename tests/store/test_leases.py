@@ -519,7 +519,7 @@ async def becomes_so(condition: Callable[[], object]) -> None:
 
 async def are_kept(it: Shop, *requests: str) -> None:
     """The ids, and no others, come to lie in the folder."""
-    await becomes_so(lambda: {event.handle.request_id for _, _, event in kept_ids(it.folder)} == set(requests))
+    await becomes_so(lambda: {event.handle.request_id for _, _, event, *_ in kept_ids(it.folder)} == set(requests))
 
 
 @pytest.mark.parametrize("statement", ["beat", "adopt", "halt"])

@@ -232,7 +232,7 @@ def test_a_process_that_ends_waits_for_its_ids_and_says_where_they_are_alone(
         ledger.close()
 
     anyio.run(main)
-    assert [event.handle.request_id for _, _, event in kept_ids(tmp_path)] == ["req-1", "req-2"]
+    assert [event.handle.request_id for _, _, event, *_ in kept_ids(tmp_path)] == ["req-1", "req-2"]
     if is_away:
         ((name, text),) = notes.told
         assert name == "ids_kept_here"

@@ -132,5 +132,5 @@ def test_an_answer_to_a_commit_that_nobody_foresaw_is_told_as_the_stores_and_the
             trio.run(save, intended, bought)
         assert isinstance(refused.value.__cause__, KeyError)
         assert halted == [None, refused.value], "nobody buys on"
-    ((job, key, event),) = rescued(tmp_path)
+    ((job, key, event, *_),) = rescued(tmp_path)
     assert (job, key, event.handle) == (1, advance(intended, bought).job.key, bought.handle)

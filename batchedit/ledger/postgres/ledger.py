@@ -73,6 +73,9 @@ class PostgresLedger:
         """Purchases whose id is not in the store yet: they may stand behind a statement that waits for it to come back."""
         self._records = Line(url, self._reconnected, self._keep_ids)
         self._reservations = Line(url)
+        ((store,),) = self._records.call(f"SELECT id FROM {SCHEMA}.store")
+        self.id_of_run = f"{store}/{run}"
+        """See ``book.Facts``."""
         began = clocks()
         name = f"pid {os.getpid()} on {socket.gethostname()}"
         ((worker, seconds),) = self._records.call(f"SELECT worker, lease_seconds FROM {SCHEMA}.enter(%s)", (name,))
@@ -109,9 +112,9 @@ class PostgresLedger:
 
     def rescue(self, record: Record, event: Accepted) -> None:
         """See ``ports.Ledger.rescue``: a side file and stderr, which have it when this returns, and the other place."""
-        rescue(self._folder, record.id, record.job.key, event)
+        rescue(self._folder, record.id, record.job.key, event, submitted_at=record.submitted_at, run=self.id_of_run)
         if self._other_place is not None:
-            self._other_place.keep(*as_object(record, event))
+            self._other_place.keep(*as_object(record, event, self.id_of_run))
 
     def rescues_to(self, place: KeepsIds | None) -> None:
         """From here on ids that the store could not take are kept there too. None: no more."""
@@ -300,7 +303,7 @@ class PostgresLedger:
         finally:
             self._unsaved.pop(id(change), None)
         if change.error is None and self._other_place is not None:
-            self._other_place.drop(as_object(change.record, change.event)[0])
+            self._other_place.drop(as_object(change.record, change.event, self.id_of_run)[0])
 
     def _keep_ids(self) -> None:
         for change in self._unsaved.copy().values():

@@ -120,6 +120,11 @@ class SharedCheckpoint(SqliteCheckpoint):
         return dead
 
     @property
+    def id_of_run(self) -> str:
+        """See ``book.Facts``."""
+        return self._ledger.id_of_run
+
+    @property
     def in_store(self) -> PostgresLedger:
         """The store's side of it, without the copy."""
         return self._ledger
