@@ -56,7 +56,9 @@ def it(tmp_path: Path, here: Nursery) -> Iterator[Team]:
     place = seaweed.new_place()
     with serve(SandboxConfig(**QUICK)) as sandbox:
         it = Team(tmp_path, here, sandbox, new_database())
-        first = it.start("run", "m.csv", "--yes", "-j", 1, "--files", f"s3://{seaweed.BUCKET}/{place}", doom=("answered", 2))
+        first = it.start(
+            "run", "m.csv", "--yes", "-j", 1, "--files", f"s3://{seaweed.BUCKET}/{place}", doom=("answered", 2)
+        )
         assert first.wait() == -signal.SIGKILL
         it.sql("SELECT batchedit.quit(1)")  # as who takes over after its lease
         it.sql("UPDATE batchedit.job SET quarantine = NULL")  # and after the time that a POST may be on its way

@@ -15,6 +15,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import StoppedError
+from ...core.words import number
 from ..codec import STATE_COLUMNS
 from ..facts import NO, STORE_PLAY, YES
 from ..rescue import ID_NOT_TAKEN_IN
@@ -22,6 +23,7 @@ from ..sqlite_file import SqliteFile
 from ..state_totals import recount
 from .bought_from import BoughtFrom
 from .bulk import copy_in
+from .errors import HaltedError
 from .marks import FLAGS_MARK, Ask, follow_flags, follow_marks
 from .schema import SCHEMA
 
@@ -42,14 +44,18 @@ _REQUEST = "key, slot, inputs, name, size, variant, revision, version"
 _NEWS = f"""
     SELECT event.job, event.serial, event.at, event.name, event.state, event.data, job.serial, {_OF_JOB}
     FROM {SCHEMA}.event JOIN {SCHEMA}.job ON job.run = event.run AND job.id = event.job
-    WHERE event.run = %s AND event.tx >= %s ORDER BY event.seq
+    WHERE event.run = %s AND event.tx >= %s AND event.tx < %s ORDER BY event.seq
 """
 """Of one moment: an event and the job as it stands, so that a job's serial covers every event that is seen of it."""
 _UPDATE = f"UPDATE jobs SET ({STATE_COLUMNS}, serial) = ({_MARKS}, ?) WHERE id = ?"
 _EVENT = "INSERT INTO events (job, at, name, state, data) VALUES (?, ?, ?, ?, ?)"
 
 
-_RUN_NEWS = f"SELECT at, name, data FROM {SCHEMA}.run_event WHERE run = %s AND tx >= %s ORDER BY seq"
+_RUN_NEWS = f"SELECT at, name, data FROM {SCHEMA}.run_event WHERE run = %s AND tx >= %s AND tx < %s ORDER BY seq"
+_NOW = """
+    SELECT pg_snapshot_xmin(seen)::text::bigint, pg_snapshot_xmax(seen)::text::bigint FROM pg_current_snapshot() AS seen
+"""
+_EVER = 2**63 - 1
 _RUN_EVENT = """
     INSERT INTO run_events (at, name, data)
     SELECT ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM run_events WHERE at = ? AND name = ? AND data = ?)
@@ -64,14 +70,23 @@ def take_news(copy: SqliteFile, ask: Ask, run: int) -> None:
     """Bring the copy up to date: events that it has not, and the jobs as they stand; the cap, and what was charged.
 
     Transactions that are older than all that run are complete: those from there on are read again next time.
+
+    A store that was dumped and restored counts its transactions anew, and its events keep the numbers that they had: then
+    all are read, once. What has a number that is still to come was read then.
+
+    HaltedError where the store was restored to a moment before this copy's: it would buy again what only the copy knows of.
+    Nobody buys in the run any more.
     """
     since = int(copy.get("store_tx") or 0)
-    ((horizon,),) = ask("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-    _write_news(copy, ask(_NEWS, run, since))
+    ((horizon, until),) = ask(_NOW)
+    if since > horizon:
+        since, until = 0, _EVER
+        _check_forgotten(copy, ask, run)
+    _write_news(copy, ask(_NEWS, run, since, until))
     ((cap, top, service),) = ask(f"SELECT max_cost, top_price, service FROM {SCHEMA}.run WHERE id = %s", run)
     bought_from = BoughtFrom.load(service)
     play = YES if bought_from.own_sandbox else NO
-    news = [*ask(_RUN_NEWS, run, since), *(_as_event(*orphan) for orphan in ask(_ORPHANS, run))]
+    news = [*ask(_RUN_NEWS, run, since, until), *(_as_event(*orphan) for orphan in ask(_ORPHANS, run))]
     with copy.transaction() as db:
         db.executemany(_RUN_EVENT, [(*told, *told) for told in news])  # ?1 is deprecated in Python 3.12.1
         facts = (("max_cost", "" if cap is None else str(cap)), ("top_price", str(top)), ("store_tx", str(horizon)))
@@ -79,6 +94,22 @@ def take_news(copy: SqliteFile, ask: Ask, run: int) -> None:
             copy.put_in(db, name, value)
     follow_marks(copy, ask, run)
     follow_flags(copy, ask, run)
+
+
+def _check_forgotten(copy: SqliteFile, ask: Ask, run: int) -> None:
+    known = dict(copy.rows("SELECT id, serial FROM jobs WHERE serial > 0"))
+    for job, serial in ask(f"SELECT id, serial FROM {SCHEMA}.job WHERE run = %s", run):
+        if known.get(job, 0) <= serial:
+            known.pop(job, None)
+    if known:
+        jobs = number(len(known), "job")
+        why = f"the store holds less of {jobs} than the copy of the run in {copy.path.parent} has: it went back in time"
+        ask(f"SELECT {SCHEMA}.halt(%s, %s)", run, why)
+        raise HaltedError(
+            why,
+            hint=f"the ids of what it has forgotten are in {copy.path}: move that file away and keep it, and go by the docs: "
+            "Back up a store, and restore it",
+        )
 
 
 def _as_event(at: float, job: int, stood: str, data: str) -> tuple[float, str, str]:
