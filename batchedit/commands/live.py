@@ -129,7 +129,8 @@ def live(run: str, out: str | None = None, environ: Mapping[str, str] = environm
 
 def live_in(folder: RunFolder, environ: Mapping[str, str] = environment, *, store: str | None = None) -> LiveState:
     """The same for a run's folder. Where no process works in it the ``store`` at this address is asked who works on the run
-    elsewhere; 64, 69, 74 or 77 where it can't be.
+    elsewhere; 64, 69, 74 or 77 where it can't be. Not about a run that the folder has to itself: one of the store may have
+    its name.
     """
     process, told = holder(folder.path), read_live(folder.path)
     found = _HOLDER(process)
@@ -143,7 +144,7 @@ def live_in(folder: RunFolder, environ: Mapping[str, str] = environment, *, stor
     if not process and told.get("hint") and not _is_believed(folder, environ):
         told = {**told, "hint": ""}
     workers = 0
-    if store is not None and not process:
+    if store is not None and not process and _is_copy(folder):
         workers, now = _working_at(store, folder)
         told = {**told, **(_OF_A_PROCESS if workers else {}), **now}
     state = _alive_state(doing, told, known=found is None or of_this) if process else _resting_state(told)
@@ -216,6 +217,13 @@ def _is_believed(folder: RunFolder, environ: Mapping[str, str]) -> bool:
         return False
     with reading(folder.checkpoint) as checkpoint:
         return is_mine(checkpoint, folder.path, environ)
+
+
+def _is_copy(folder: RunFolder) -> bool:
+    if not folder.checkpoint.exists():
+        return False
+    with reading(folder.checkpoint) as checkpoint:
+        return bool(checkpoint.get("store"))
 
 
 def _numbers_of(folder: RunFolder) -> dict[str, Any]:

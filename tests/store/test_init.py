@@ -80,6 +80,7 @@ def test_a_store_that_forgets_is_refused_unless_that_is_accepted(tmp_path: Path,
         ("mysql://anna:hush@db/ads", 64, "address of a PostgreSQL database"),
         ("postgresql://anna:hush@127.0.0.1:9/ads", 69, "can't be reached"),
         ("postgresql://anna:hush@127.0.0.1:none/ads", 64, "no address"),
+        ("postgresql://anna:hush@localhost:none/ads", 64, "no address"),
         ("postgresql://anna@127.0.0.1:9/ads?password=hush", 69, "can't be reached"),
     ],
 )

@@ -27,7 +27,7 @@ from batchedit.ledger.lock import run_lock
 from batchedit.ledger.postgres.ledger import PostgresLedger
 from tests.e2e.test_notify import hook
 from tests.kill.test_clocks import WITH_A_CLOCK, set_clock
-from tests.support.cli import environment, start, until
+from tests.support.cli import environment, manifest, start, until
 from tests.support.postgres import MODEL, Server, new_database
 from tests.support.store_team import LEASE, Team
 
@@ -418,6 +418,25 @@ def test_nobody_worked_on_a_run_that_two_workers_worked_on(team: Callable[..., T
     assert (now["state"], now["process"], now["workers"]) == ("going", None, 2)
     assert [helper.wait() for helper in helpers] == [0, 0]
     assert "going on" not in it.look("status", "outputs/m").stdout
+
+
+def test_a_run_of_a_folder_was_told_as_going_on_while_a_store_s_of_that_name_did(
+    team: Callable[..., Team], tmp_path: Path
+) -> None:
+    """A person with BATCHEDIT_STORE set saw the money and the numbers of somebody else's run."""
+    it = team(3)
+    it.run("run", "m.csv", "--yes")
+    it.sql("INSERT INTO batchedit.worker (name, lease_until) VALUES ('somebody', now() + interval '1 hour')")
+    it.sql("UPDATE batchedit.job SET worker = (SELECT max(id) FROM batchedit.worker)")
+    assert "going on, 1 worker of the store" in it.look("status", "m").stdout
+    place = tmp_path / "a person's"
+    place.mkdir()
+    manifest(place / "m.csv", 2, prefix="other")
+    it.nursery.run("run", "m.csv", "--yes", "--base-url", it.sandbox.url, cwd=place, state=place / "state")
+    told = it.look("status", "m", cwd=place).stdout
+    assert "2 done" in told
+    assert "going on" not in told
+    assert it.look("status", "m", "--watch", cwd=place).stdout == told
 
 
 def test_a_run_that_only_workers_of_the_store_work_on_is_watched_to_its_end(

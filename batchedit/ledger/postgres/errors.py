@@ -39,7 +39,7 @@ class HaltedError(CheckpointError):
 _AT_THE_DOOR = (
     ("28000", r"authentication failed|no password supplied|role .* does not exist|no pg_hba\.conf entry"),
     ("3D000", r"database .* does not exist"),
-    ("08001", r"invalid (integer|port|sslmode|.*) value|invalid port number"),
+    ("08001", r"invalid (integer|port|sslmode|.*) value|invalid port number|Servname not supported"),
 )
 """What a server says before it lets in has no SQLSTATE in libpq: the first that its words fit, in PostgreSQL's English."""
 _NO_ADDRESS = "08001"
