@@ -117,6 +117,22 @@ def test_a_refused_import_left_a_folder_that_bought_nothing_any_more(begun: Team
     assert it.sandbox.ledger()["accepted"] == 5, "it is the folder's still"
 
 
+@pytest.mark.parametrize("why", ["it is read-only", "the user is a worker"])
+def test_an_import_to_an_address_that_takes_none_left_a_folder_that_no_other_took(begun: Team, why: str) -> None:
+    """It had been given up for that address: neither could it be bought in, nor taken over into the primary."""
+    it, code = begun, 73
+    name = it.url.partition("?")[0].rpartition("/")[2]
+    at = f"{it.url}&options=-c%20default_transaction_read_only%3Don"
+    if why == "the user is a worker":
+        it.sql(f"CREATE ROLE worker_of_{name} LOGIN")
+        it.sql(f"GRANT batchedit_worker TO worker_of_{name}")
+        at, code = it.url.replace("postgres@", f"worker_of_{name}@"), 77
+    it.nursery.run("runs", "--import", "outputs/m", "--store", at, cwd=it.folder, code=code)
+    assert it.sql("SELECT name FROM batchedit.run") == []
+    it.look("runs", "--import", "outputs/m")
+    assert it.states() == {"in_doubt": 1, "done": 2, "planned": 2}
+
+
 def test_a_run_that_has_pictures_of_a_run_of_the_store_is_no_copy_of_it(team: Callable[..., Team]) -> None:
     it = team(3)
     it.run("run", "m.csv", "--yes")

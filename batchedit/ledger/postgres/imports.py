@@ -32,7 +32,7 @@ from .bulk import copy_in
 from .changes import storable
 from .copies import OWN_FACTS, put_fact, take_all, take_news
 from .errors import mapped
-from .intake import analyze
+from .intake import add_run, analyze
 from .schema import SCHEMA
 from .sheets import put_sheet
 from .store import changing, opened
@@ -74,10 +74,17 @@ def find_import(copy: Book, url: str) -> int | None:
 
 
 def check_new(copy: Book, url: str, name: str) -> None:
-    """UsageError (64) where the store has a run called ``name``, or what was bought in this one. Nothing was changed."""
+    """UsageError (64) where the store has a run called ``name``, or what was bought in this one; 73 where it is read-only,
+    77 where this user may make no run there. Nothing was changed.
+
+    A run is made and taken back: what is refused later finds the folder given up for this very address, and of a standby's
+    or a worker's no other is taken then.
+    """
     assert isinstance(copy, SqliteFile)
     with opened(url) as connection:
         _check_new(copy, connection, name)
+        with connection.transaction(force_rollback=True):
+            add_run(connection, name, copy.get("model") or "", "")
 
 
 def give_up(copy: Book, url: str, *, own_sandbox: bool) -> None:
