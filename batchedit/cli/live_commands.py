@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..core.errors import UsageError
+from ..core.errors import ServiceUnavailableError, UsageError
 from ..core.typed import to_type
 from ..core.visible import as_lines, one_line
 from .completion import complete_run
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 REDRAW_SECONDS = 1.0
 LOOKS_FOR_NOBODY = 3
 """So often nobody of a store is seen at a run until it is believed."""
+AWAY_SECONDS = 60.0
+"""So long a store that was there may be away."""
 QUIET_SECONDS = 60.0
 """Without a terminal the numbers are said once a minute."""
 
@@ -66,12 +69,22 @@ def status(ctx: click.Context, /, run: str, *, watch: bool, as_json: bool, **_: 
 
 
 def _each_second(folder: RunFolder, store: str | None) -> Iterator[LiveState]:
-    """How the run stands, for as long as somebody works on it. A worker of a store may have none of its jobs for a moment."""
+    """How the run stands, for as long as somebody works on it. A worker of a store may have none of its jobs for a moment. A
+    store that was there and restarts is waited for, as long as its workers wait.
+    """
     from ..commands.live import live_in  # noqa: PLC0415 - `--help` needs none of it
 
     looks = left = 1 if store is None else LOOKS_FOR_NOBODY
+    patient_until = -math.inf
     while left:
-        now = live_in(folder, store=store)
+        try:
+            now = live_in(folder, store=store)
+        except ServiceUnavailableError:
+            if monotonic() > patient_until:
+                raise
+            sleep(REDRAW_SECONDS)
+            continue
+        patient_until = monotonic() + AWAY_SECONDS
         left = looks if now.alive else 0 if now.state == "finished" else left - 1
         if now.alive:
             yield now

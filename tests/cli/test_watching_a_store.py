@@ -1,0 +1,49 @@
+"""``status --watch`` of a run of a store: what it does where the store itself is away for a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from batchedit.cli import live_commands
+from batchedit.commands.live import LiveState
+from batchedit.core.errors import ServiceUnavailableError
+from batchedit.run_folder import RunFolder
+
+AWAY = ServiceUnavailableError("the store can't be reached")
+
+
+def states(path: Path, monkeypatch: pytest.MonkeyPatch, *looks: LiveState | Exception) -> Iterator[LiveState]:
+    """What is shown where one look after the other is answered so."""
+    answers = iter(looks)
+
+    def live_in(_folder: RunFolder, *, store: str | None) -> LiveState:
+        assert store
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("batchedit.commands.live.live_in", live_in)
+    monkeypatch.setattr(live_commands, "REDRAW_SECONDS", 0.0)
+    return live_commands._each_second(RunFolder(path), "postgresql://store")
+
+
+def test_who_watched_was_sent_away_while_postgresql_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workers wait a minute for it."""
+    going, over = LiveState(folder=tmp_path, state="going", workers=2), LiveState(folder=tmp_path, state="finished")
+    assert list(states(tmp_path, monkeypatch, going, AWAY, AWAY, going, over)) == [going, going]
+
+
+def test_a_store_that_is_away_from_the_start_or_for_long_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ServiceUnavailableError):
+        next(states(tmp_path, monkeypatch, AWAY))
+    monkeypatch.setattr(live_commands, "AWAY_SECONDS", -1.0)
+    shown = states(tmp_path, monkeypatch, LiveState(folder=tmp_path, state="going", workers=1), AWAY)
+    next(shown)
+    with pytest.raises(ServiceUnavailableError):
+        next(shown)
