@@ -97,6 +97,8 @@ def test_a_store_of_an_earlier_moment_was_believed_by_a_folder_that_knew_more(it
     for words in (("run", "m.csv", "--yes"), ("status", "m")):
         told = it.run(*words, code=74).stderr if words[0] == "run" else it.look(*words, code=74).stderr
         assert "it went back in time" in told
+        assert "checkpoint.sqlite: move that file away and keep it" in told
+        assert "batchedit store lift m" in told
     assert "nothing is bought in the run m any more" in it.run("work", "--until-idle", code=74).stderr
     assert it.sandbox.ledger()["accepted"] == JOBS
     # As the page on backups says: the ids are kept, and a person lets the run buy again.

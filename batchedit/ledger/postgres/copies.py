@@ -105,11 +105,12 @@ def _check_forgotten(copy: SqliteFile, ask: Ask, run: int) -> None:
         jobs = number(len(known), "job")
         why = f"the store holds less of {jobs} than the copy of the run in {copy.path.parent} has: it went back in time"
         ask(f"SELECT {SCHEMA}.halt(%s, %s)", run, why)
-        raise HaltedError(
-            why,
-            hint=f"the ids of what it has forgotten are in {copy.path}: move that file away and keep it, and go by the docs: "
-            "Back up a store, and restore it",
+        error = HaltedError(why)
+        error.ends_with(copy.path.resolve().parent.name, copy.get("store") or "")
+        error.hint = (
+            f"the ids of what it has forgotten are in {copy.path}: move that file away and keep it; {error.hint}"
         )
+        raise error
 
 
 def _as_event(at: float, job: int, stood: str, data: str) -> tuple[float, str, str]:
