@@ -369,6 +369,8 @@ LOST = {
     "a code below all families with 200": (200, coded(399999)),
     "a code of the family 499 with 200": (200, coded(499999)),
     "a code of the family 408 with 200": (200, coded(408001)),
+    "a code that looks like a redirect with 200 may have made the job": (200, coded(301001)),
+    "a code that looks like another redirect with 200": (200, coded(308001)),
     "an unlisted refusal beside a redirect": (300, coded(413001)),
     "an unlisted refusal before the answer": (199, coded(413001)),
     "399": (399, b""),
@@ -758,6 +760,12 @@ def test_the_catalogues_entry():
     assert with_schema.schema == SCHEMA
 
 
+def test_a_model_of_which_the_catalogue_tells_nothing_has_no_price_and_no_note():
+    entry = wire.ModelEntry(model_id="a/b")
+    assert (entry.display_name, entry.price, entry.pricing_note, entry.schema) == ("", None, "", None)
+    assert (entry.picture_price, entry.other_price) == (None, "")
+
+
 @pytest.mark.parametrize(
     ("status", "payload"), [(404, {"model_id": "a"}), (200, b"<html>"), (200, []), (200, coded(401001))]
 )
@@ -881,7 +889,11 @@ def test_a_gateways_word_never_frees_a_job(status, raw):
 
 
 @pytest.mark.parametrize(
-    "unit", ["output", "image", "Images", "per request", "per image", "a picture", "", None, "/ image"]
+    "unit",
+    [
+        *("output", "image", "Images", "per request", "per image", "a picture", "", None, "/ image"),
+        *("photo", "job", "generation", "run", "call", "prediction", "unit"),
+    ],
 )
 def test_a_price_of_a_picture_is_one(unit: str | None) -> None:
     entry = wire.read_model(200, orjson.dumps({"model_id": "a/b", "base_price_usd": 0.04, "price_unit": unit}))
