@@ -767,10 +767,20 @@ def test_a_schema_is_found_under_whatever_name_it_comes(name):
     assert entry.schema == SCHEMA
 
 
+def test_what_names_no_inputs_is_not_taken_for_the_schema():
+    entry = wire.read_model(200, body({"model_id": "a/b", "schema": {"title": "an example"}, "inputs": dict(SCHEMA)}))
+    assert entry is not None
+    assert entry.schema == SCHEMA
+
+
 def test_a_model_of_which_the_catalogue_tells_nothing_has_no_price_and_no_note():
     entry = wire.ModelEntry(model_id="a/b")
     assert (entry.display_name, entry.price, entry.pricing_note, entry.schema) == ("", None, "", None)
     assert (entry.picture_price, entry.other_price) == (None, "")
+
+
+def test_a_price_without_a_unit_is_one_of_a_picture():
+    assert wire.ModelEntry("a/b", price=40_000).picture_price == 40_000
 
 
 @pytest.mark.parametrize(
