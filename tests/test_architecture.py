@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,33 @@ def test_every_arrow_runs_down() -> None:
         if floor_of(target) <= floor_of(room) or room not in SELDOM.get(target, {room})
     ]
     assert not wrong
+
+
+def file_arrows() -> dict[str, set[str]]:
+    """Each file to those it imports: at its head, within a function, or for a type alone."""
+    paths = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
+    found: dict[str, set[str]] = {}
+    for module, path in paths.items():
+        targets = found.setdefault(module, set())
+        for node in nodes(path):
+            if isinstance(node, ast.Import):
+                targets.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                above = module.split(".")[: -node.level] if node.level else []
+                base = ".".join([*above, *filter(None, [node.module])])
+                targets.update(name if (name := f"{base}.{alias.name}") in paths else base for alias in node.names)
+    for module, targets in found.items():
+        packages = {f"{target}.__init__" for target in targets}
+        found[module] = (targets | packages) & paths.keys() - {module}
+    return found
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Within a room too, where the floors say nothing."""
+    try:
+        TopologicalSorter(file_arrows()).prepare()
+    except CycleError as circle:
+        pytest.fail(" ← ".join(circle.args[1]))
 
 
 def draw() -> str:

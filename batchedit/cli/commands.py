@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from . import log_lines
 from .completion import complete_run
 from .group import batchedit, command
 from .json_output import print_json
-from .json_values import plan_value, report_value
+from .json_values import plan_value
 from .options import (
     BUYING_OPTIONS,
     CANARY_OPTION,
@@ -44,6 +42,7 @@ from .options import (
     options,
     origins,
 )
+from .outcome import finish, notifying
 
 
 def host_of(ctx: click.Context) -> Any:
@@ -158,29 +157,6 @@ def _carry_out(ctx: click.Context, verb: Any, target: str, told: dict[str, Any],
         report = attended(host, lambda: carry_out(doing, host))
         ended(report)
     return finish(report, quiet=quiet, as_json=as_json)
-
-
-@contextmanager
-def notifying(host: Any, name: str, store: str | None = None) -> Iterator[Callable[[Any], None]]:
-    """Send what becomes of the command ``name``: its report, to be handed in, or whatever ends the block instead. Of a run in
-    a ``store`` nothing is sent that another worker has sent.
-    """
-    from . import notices  # noqa: PLC0415 - `--help` needs none of it
-
-    if store is not None:
-        host.notices.is_news = notices.first_to_tell(store)
-    try:
-        yield lambda report: host.notices.send(
-            notices.ended(report, others=notices.others_go_on(store, report.code)), notices.pictures(report.folder)
-        )
-    except BaseException as error:
-        if not host.said_no:
-            host.notices.send(
-                notices.broken(name, error, others=notices.others_go_on(store, getattr(error, "code", 70)))
-            )
-        raise
-    finally:
-        host.notices.close()
 
 
 def _steering(ctx: click.Context, run: Path) -> dict[str, Any]:
@@ -339,21 +315,6 @@ def _print_plan(what: Any) -> None:
     from .show import plan_text  # noqa: PLC0415 - `--help` needs none of it
 
     click.echo(plan_text(what))
-
-
-def finish(report: Any, *, quiet: bool, as_json: bool = False) -> int:
-    """Print the summary or one object, and return the exit code."""
-    from .show import report_text  # noqa: PLC0415 - `--help` needs none of it
-
-    text = report_text(report)
-    if as_json:
-        print_json("report", report_value(report))
-    elif not (quiet and report.code == 0):
-        click.echo(text)
-    else:
-        for warning in report.warnings:
-            log_lines.tell(f"warning: {warning}", "warning")
-    return int(report.code)
 
 
 def _check_hook(ctx: click.Context) -> None:

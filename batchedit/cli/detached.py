@@ -19,10 +19,10 @@ from ..ports import Snapshot
 from ..results.report import Report
 from ..run_folder import near
 from . import log_lines
-from .commands import finish, notifying
 from .host import Terminal, attended
 from .json_output import print_json
 from .json_values import started_value
+from .outcome import finish, notifying
 
 
 def detach(command: Command, host: Terminal, *, quiet: bool, as_json: bool = False) -> int:

@@ -9,7 +9,7 @@ import click
 from ..core.steps import no_steps
 from ..core.typed import to_type
 from ..core.visible import as_lines, one_line
-from .commands import finish, host_of, steps_of
+from .commands import host_of, steps_of
 from .completion import complete_run
 from .group import command
 from .json_output import print_json
@@ -26,6 +26,7 @@ from .options import (
     given,
     options,
 )
+from .outcome import finish
 
 
 @command("cancel")

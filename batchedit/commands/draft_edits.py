@@ -45,7 +45,7 @@ class Edits:
 
     @classmethod
     def of(cls, draft: Draft) -> Edits:
-        """Those of the draft; none if nothing was mended."""
+        """What was mended in the draft; nothing where its file is not there or can't be read."""
         try:
             told = orjson.loads(_path(draft).read_bytes())
         except (OSError, ValueError):

@@ -21,8 +21,8 @@ from ..settings.model import Settings
 from .carry import Offer, Unattended, offer
 from .confirmation import Command
 from .draft_mended import mended
+from .draft_steps import Step, found
 from .draft_words import for_the_page
-from .draft_work import Step, found
 from .drafts import Draft
 
 BOUGHT = "bought"

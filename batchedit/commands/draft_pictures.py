@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..disk import whole_file, write_whole
 from ..images.link_probe import Answer, Asker
-from .draft_work import Step, found
+from .draft_steps import Step, found
 from .drafts import Draft
 from .proxy import find_proxy
 

@@ -109,7 +109,7 @@ class Drafts:
         return sorted((draft for draft in found if draft.sheet and not draft.run), key=lambda draft: -draft.made_at)
 
     def sweep(self) -> None:
-        """Uploads of yesterday that never became a sheet are gone: no page lists them, and they may be large."""
+        """Delete the uploads of more than a day ago that never became a sheet: no page lists them, and they may be large."""
         folders = self.folder.iterdir() if self.folder.is_dir() else ()
         for folder in folders:
             draft = _read(folder) if _ID(folder.name) else None

@@ -11,6 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ..core.errors import BatcheditError, PriceRoseError, StoppedError
 from ..core.model import Counts, State
@@ -31,6 +32,7 @@ from .awake import awake
 from .canary import Canary
 from .doubts import note_crashes, on_their_way, wanted_doubts
 from .finish import finish
+from .heed import heed
 from .older_copy import forgotten_purchases
 from .order import Order, everything_planned, still_planned
 from .own_copy import check_copy
@@ -244,7 +246,7 @@ async def _collected_by(run: Session, pool: Pool, begun: Sequence[int]) -> None:
     try:
         with awake(allow_sleep=run.settings.allow_sleep) as kept:
             run.told_awake(kept=kept)
-            await collect_with_others(pool, stop=run.host.stop, refresh=show, only=only, beside=run.heed.beside)
+            await collect_with_others(pool, stop=run.host.stop, refresh=show, only=only, beside=partial(heed, run))
     finally:
         checkpoint.refresh()
         run.slowed = pool.governor.outlook.slowed_in_all or run.slowed

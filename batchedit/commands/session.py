@@ -28,6 +28,7 @@ from ..ledger.lock import run_lock
 from ..ledger.opening import reading
 from ..ledger.register import claim, is_mine, is_run, run_id
 from ..ledger.rescue import spare
+from ..ledger.wishes import Wishes
 from ..planning.recipe import run_roots
 from ..planning.run_settings import keep_settings
 from ..pool.pool import Pool
@@ -39,7 +40,6 @@ from ..runcomfy.client import Client
 from ..settings.model import Settings
 from .awake import KEPT
 from .file_store import settle_place
-from .heed import Heed
 from .host import Host
 from .kept_settings import Given, settings_of, strange
 from .live_file import LiveFile
@@ -71,11 +71,15 @@ class Session(LocalSession):
     """What slowed this process, and by how much."""
     is_mine: bool = True
     """Did this person make the run? If not, or if nobody knows, its record is believed only where it restricts."""
-    heed: Heed = field(init=False)
-    """What is wished of the run from here on."""
+    wishes: Wishes = field(init=False)
+    wish_seen: int = field(init=False)
+    """The last wish that was heeded, or that was made before this process had the run."""
+    paused: bool = field(default=False, init=False)
+    """A wished pause lasts over all purchases of the process."""
 
     def __post_init__(self) -> None:
-        self.heed = Heed(self, lambda: set_cap(self))
+        self.wishes = Wishes(self.folder.path)
+        self.wish_seen = self.wishes.last()
         self._said_awake = False
 
     def told_awake(self, *, kept: bool) -> None:

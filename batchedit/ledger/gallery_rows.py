@@ -96,7 +96,7 @@ def write_flags(checkpoint: SqliteFile, flags: Mapping[int, str]) -> bool:
 
 
 def put_flags_in(db: sqlite3.Connection, flags: Mapping[int, str]) -> None:
-    """Replace them in a transaction of the caller's."""
+    """Replace all flags by ``flags``, job id → text, in a transaction of the caller's. None of the texts is empty."""
     db.execute("DELETE FROM flags")
     db.executemany("INSERT INTO flags VALUES (?, ?)", sorted(flags.items()))
 

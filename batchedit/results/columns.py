@@ -62,28 +62,9 @@ def named(outcome: Outcome, form: Form) -> dict[str, Any]:
     """
     # Taken apart at once: a name each would be a tenth of all the time that results take.
     (
-        row,
-        _,
-        state,
-        size,
-        variant,
-        version,
-        kind,
-        problem,
-        text,
-        url,
-        request_id,
-        cost,
-        began,
-        ended,
-        key,
-        problems,
-        _,
-        flags,
-        reused_from,
-        decision,
-        note,
-    ) = outcome
+        row, _, state, size, variant, version, kind, problem, text, url, request_id, cost, began, ended, key,
+        problems, _, flags, reused_from, decision, note,
+    ) = outcome  # fmt: skip
     files = orjson.loads(text) if text else _NO_FILES
     path, sha256, size_in_bytes, width, height, link = files[0]
     invalid = state == "invalid"

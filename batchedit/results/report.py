@@ -87,7 +87,7 @@ class Report:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a results file can't hold, and which files are not there, each a sentence."""
+        """What a results file can't hold, and what the disk refused to write or remove, each a sentence."""
         return (*self.remarks, *self.unwritten.lines())
 
     def as_json(self) -> dict[str, object]:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from ..commands.confirmation import Confirmation
 from ..commands.draft_offer import forget_yes
-from ..commands.draft_work import Step, found
+from ..commands.draft_steps import Step, found
 from ..commands.drafts import Draft
 from ..commands.launch import start
 from ..core.errors import BatcheditError, UsageError

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..commands.draft_work import Step
+from ..commands.draft_steps import Step
 from .desk import Desk, shown
 from .pages import page
 from .steps import looked

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..commands.draft_work import Step, is_done
+from ..commands.draft_steps import Step, is_done
 from ..commands.drafts import Draft
 from ..core.errors import BatcheditError
 from .desk import Desk, Payload, asked, shown

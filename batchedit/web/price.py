@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..commands.draft_work import Step, found
+from ..commands.draft_steps import Step, found
 from ..commands.drafts import Draft
 from ..core.money import MICRO
 from ..ledger.findings import Findings

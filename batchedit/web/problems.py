@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from ..commands.draft_edits import Alike, Edits
 from ..commands.draft_problems import write_problems
-from ..commands.draft_work import Step
+from ..commands.draft_steps import Step
 from ..commands.drafts import Draft
 from ..ledger.findings import PAGE, Findings
 from ..review.json_body import BadRequestError

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..commands.draft_work import Step, found
+from ..commands.draft_steps import Step, found
 from ..commands.drafts import CHOICES, Draft
 from ..core.errors import UsageError
 from ..review.json_body import BadRequestError

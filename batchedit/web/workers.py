@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..commands.draft_work import Step, digest_of, forget_error, is_done
+from ..commands.draft_steps import Step, digest_of, forget_error, is_done
 from ..commands.drafts import Draft
 
 

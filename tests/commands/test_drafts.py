@@ -20,8 +20,9 @@ from PIL import Image
 from batchedit.commands.draft_edits import Alike, Edits
 from batchedit.commands.draft_mended import mended
 from batchedit.commands.draft_pictures import fetch_pictures
+from batchedit.commands.draft_steps import Step
 from batchedit.commands.draft_take import server_name
-from batchedit.commands.draft_work import Step, do
+from batchedit.commands.draft_work import do
 from batchedit.commands.drafts import Draft, Drafts
 from batchedit.jobs.expand import expand_all
 from batchedit.ledger.findings import Findings
@@ -298,7 +299,7 @@ def test_a_preview_of_a_private_address_is_refused() -> None:
 def test_a_change_makes_what_was_found_out_of_date() -> None:
     draft = dropped({"sheet.csv": f"{HEAD}A,https://e.com/a.jpg,x\n".encode()})
     do(draft, Step.LOOK)
-    from batchedit.commands.draft_work import is_done
+    from batchedit.commands.draft_steps import is_done
 
     assert is_done(draft, Step.LOOK)
     assert not is_done(replace(draft, choices={"encoding": "cp1252"}), Step.LOOK)

@@ -369,6 +369,8 @@ LOST = {
     "a code below all families with 200": (200, coded(399999)),
     "a code of the family 499 with 200": (200, coded(499999)),
     "a code of the family 408 with 200": (200, coded(408001)),
+    "a code that looks like a redirect with 200 may have made the job": (200, coded(301001)),
+    "a code that looks like another redirect with 200": (200, coded(308001)),
     "an unlisted refusal beside a redirect": (300, coded(413001)),
     "an unlisted refusal before the answer": (199, coded(413001)),
     "399": (399, b""),
@@ -753,9 +755,32 @@ def test_the_catalogues_entry():
     entry = wire.ModelEntry("a/b", "A", 40_000, "image")
     assert wire.read_model(200, body(told)) == entry
     assert wire.read_model(200, body(told | {"base_price_usd": "?"})) == wire.ModelEntry("a/b", "A", None, "image")
-    with_schema = wire.read_model(200, body(told | {"input_schema": dict(SCHEMA)}))
-    assert with_schema is not None
-    assert with_schema.schema == SCHEMA
+    noted = wire.read_model(200, body(told | {"pricing_note": "twice as much at night"}))
+    assert noted is not None
+    assert noted.pricing_note == "twice as much at night"
+
+
+@pytest.mark.parametrize("name", ["input_schema", "schema", "inputs", "input"])
+def test_a_schema_is_found_under_whatever_name_it_comes(name):
+    entry = wire.read_model(200, body({"model_id": "a/b", name: dict(SCHEMA)}))
+    assert entry is not None
+    assert entry.schema == SCHEMA
+
+
+def test_what_names_no_inputs_is_not_taken_for_the_schema():
+    entry = wire.read_model(200, body({"model_id": "a/b", "schema": {"title": "an example"}, "inputs": dict(SCHEMA)}))
+    assert entry is not None
+    assert entry.schema == SCHEMA
+
+
+def test_a_model_of_which_the_catalogue_tells_nothing_has_no_price_and_no_note():
+    entry = wire.ModelEntry(model_id="a/b")
+    assert (entry.display_name, entry.price, entry.pricing_note, entry.schema) == ("", None, "", None)
+    assert (entry.picture_price, entry.other_price) == (None, "")
+
+
+def test_a_price_without_a_unit_is_one_of_a_picture():
+    assert wire.ModelEntry("a/b", price=40_000).picture_price == 40_000
 
 
 @pytest.mark.parametrize(
@@ -766,14 +791,14 @@ def test_no_entry(status, payload):
 
 
 def test_a_page_of_the_catalogue_leaves_out_what_it_cannot_read():
-    models = [{"model_id": "a/b"}, "odd", {"model_id": ""}, {"display_name": "no id"}, {"model_id": "c/d"}]
+    models = [{"model_id": "a/b"}, "odd", {"model_id": ""}, {"display_name": "no id"}, {}, {"model_id": "c/d"}]
     page = wire.read_models(200, body({"models": models, "total": 700}))
     assert page is not None
     assert ([entry.model_id for entry in page.entries], page.total) == (["a/b", "c/d"], 700)
     for total in (None, -1, "7"):
         odd = wire.read_models(200, body({"models": models, "total": total}))
         assert odd is not None
-        assert odd.total == 5
+        assert odd.total == 6
 
 
 @pytest.mark.parametrize(("status", "payload"), [(500, {"models": []}), (200, {}), (200, {"models": {}}), (200, b"<")])
@@ -786,6 +811,7 @@ def test_no_page_of_the_catalogue(status, payload):
     [
         ({"balance_microdollars": 1_250_000, "balance_usd": 9}, 1_250_000),
         ({"balance_microdollars": True, "balance_usd": 9}, 9_000_000),
+        ({"balance_microdollars": 10**12, "balance_usd": 9}, 10**12),
         ({"balance_microdollars": 10**12 + 1, "balance_usd": 9}, 9_000_000),
         ({"balance_usd": 12.5, "currency": "USD"}, 12_500_000),
         ({"balance_usd": "-0.5"}, -500_000),
@@ -881,7 +907,12 @@ def test_a_gateways_word_never_frees_a_job(status, raw):
 
 
 @pytest.mark.parametrize(
-    "unit", ["output", "image", "Images", "per request", "per image", "a picture", "", None, "/ image"]
+    "unit",
+    [
+        *("output", "image", "Images", "per request", "per image", "a picture", "", None, "/ image"),
+        *("photo", "job", "generation", "run", "call", "prediction", "unit"),
+        *("each image", "an image", "one image", "per 1 image", "USD per image", "usd/image", "$ / image"),
+    ],
 )
 def test_a_price_of_a_picture_is_one(unit: str | None) -> None:
     entry = wire.read_model(200, orjson.dumps({"model_id": "a/b", "base_price_usd": 0.04, "price_unit": unit}))

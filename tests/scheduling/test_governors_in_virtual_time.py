@@ -615,8 +615,8 @@ def test_auto_does_not_grow_in_trouble():
     governor.troubled(0.0)
     proofs(governor, 9, in_use=10)
     assert governor.allowed(9.0) == 10
-    proofs(governor, 1, in_use=10, begin=11.0)
-    assert governor.allowed(12.0) == 15
+    proofs(governor, 1, in_use=10, begin=9.8)
+    assert governor.allowed(10.5) == 15, "ten seconds after the trouble it grows again"
 
 
 def test_auto_measures_anew_behind_a_suspension():

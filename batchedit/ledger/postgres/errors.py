@@ -80,7 +80,9 @@ def passes(error: psycopg.Error) -> bool:
 
 
 def mapped(error: psycopg.Error, url: str) -> BatcheditError:  # noqa: PLR0911 - one return a kind of failure
-    """What psycopg raised about the store at ``url``: 64, 69, 73, 74 or 77, and what to do about it."""
+    """What psycopg raised about the store at ``url`` as an error of ours: exit code 64, 69, 73, 74 or 77, and what to do. The
+    text shows no password of ``url``.
+    """
     where, state, told = blotted(url), _state(error), _words(error, url)
     if state.startswith("28"):
         return TokenError(
