@@ -70,6 +70,23 @@ def test_a_step_that_waited_for_a_query_stood_still_for_four_seconds() -> None:
     assert drawn(screen)[-1].startswith("reading the run")
 
 
+def test_a_step_within_a_step_was_overwritten_twice_a_second_by_the_one_around_it() -> None:
+    """``copying pictures: 100%`` and ``making thumbnails: 27%`` took turns for two minutes on the line of a delivery."""
+    screen = io.StringIO()
+    bar = StepBar(screen, NONE, beat=0.02)
+    with bar.step("copying") as outer:
+        outer(2, 2)
+        with bar.step("writing"):
+            until(lambda: "writing" in screen.getvalue())
+            before = len(drawn(screen))
+            outer(2, 2)
+            until(lambda: len(drawn(screen)) > before + 5)
+            assert all(line.startswith("writing") for line in drawn(screen)[before:])
+        before = len(drawn(screen))
+        until(lambda: outer(2, 2) or len(drawn(screen)) > before + 1)
+        assert drawn(screen)[-1].startswith("copying")
+
+
 def test_a_delivery_whose_steps_took_less_than_two_seconds_each_was_silent_for_seven() -> None:
     screen = io.StringIO()
     bar = StepBar(screen, 0.5)
