@@ -162,6 +162,24 @@ def test_each_long_step_of_an_evening_and_a_morning_says_how_far_it_is(
     assert steps.get("reading the run") == [(500, 600)], "an audit of 300,000 rows said nothing for 3.6 seconds"
 
 
+def test_a_plan_at_a_service_that_answers_after_five_seconds_showed_nothing_for_fourteen(
+    tmp_path: Path, steps: dict[str, list[tuple[int, int]]]
+) -> None:
+    manifest(tmp_path / "m.csv", 1)
+    with serve(SandboxConfig(latency="0")) as sandbox:
+        at = ("--base-url", sandbox.url)
+        unknown = ("--model", "acme/none", "--price", "0.04")  # only the catalogue could tell its inputs
+        for code, *command in (
+            (0, "models"),
+            (0, "plan", "m.csv"),
+            (64, "plan", "m.csv", *unknown),
+            (0, "run", "m.csv", "--yes"),
+        ):
+            steps.clear()
+            inside(*command, *at, cwd=tmp_path, code=code)
+            assert "asking the service" in steps, command
+
+
 def test_proofs_and_a_manifest_from_a_feed_say_how_far_they_are(
     tmp_path: Path, steps: dict[str, list[tuple[int, int]]]
 ) -> None:
