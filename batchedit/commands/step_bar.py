@@ -21,6 +21,9 @@ FLASH_SECONDS = 0.2
 BEAT_SECONDS = 0.5
 """What is shown changes at least so often, also while a step tells nothing: its seconds go on."""
 
+_UNCOUNTED = "{desc}: {elapsed}"
+"""A step that has told nothing yet, or never will."""
+
 
 class StepBar:
     """One step at a time on a terminal. What is over leaves nothing behind.
@@ -58,11 +61,12 @@ class StepBar:
             mininterval=0.2,
             miniters=0,
             position=0,
+            bar_format=_UNCOUNTED,
         )
         self._bars.append(bar)
 
         def told(done: int, total: int) -> None:
-            bar.total = total or None
+            bar.total, bar.bar_format = total or None, None
             if self._is_on_top(bar):
                 bar.update(done - bar.n)
             else:

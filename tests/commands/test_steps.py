@@ -70,6 +70,16 @@ def test_a_step_that_waited_for_a_query_stood_still_for_four_seconds() -> None:
     assert drawn(screen)[-1].startswith("reading the run")
 
 
+def test_a_step_that_counts_nothing_showed_a_zero_and_a_question_mark() -> None:
+    """``asking the service: 0.00 [00:04, ?/s]``"""
+    screen = io.StringIO()
+    bar = StepBar(screen, NONE, beat=0.02)
+    with bar.step("asking the service") as told:
+        until(lambda: len(drawn(screen)) > 2)
+        assert {line.strip() for line in drawn(screen)} <= {f"asking the service: 00:0{second}" for second in range(10)}
+        until(lambda: told(5, 10) or "50%" in screen.getvalue())
+
+
 def test_a_step_within_a_step_was_overwritten_twice_a_second_by_the_one_around_it() -> None:
     """``copying pictures: 100%`` and ``making thumbnails: 27%`` took turns for two minutes on the line of a delivery."""
     screen = io.StringIO()
