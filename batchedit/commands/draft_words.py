@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _OPTION_IN_BRACKETS = re.compile(r"\s*\([^()]*--[a-z][^()]*\)")
-_CLAUSE = re.compile(r"[;,]?\s+[^;.]*--[a-z][a-z-]*[^;.]*")
+_CLAUSE = re.compile(r"[;,]?\s+[^;.]*--[a-z][a-z-]*(?:[^;.]|\.(?=\S))*")  # a full stop within a word ends no sentence
 _NAMED = re.compile(r"--prompt\b")
 _TYPED = re.compile(r"(?:^|[;,]\s+|(?<=\.)\s+)(?:[^;.]*: batchedit [a-z]|export [A-Z_]+=).*$")
 _AGAIN = (

@@ -20,7 +20,7 @@ from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
 from .play import at_own_sandbox
-from .wiring import service
+from .wiring import ASKING, service
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +41,14 @@ async def list_models(text: str, settings: Settings, host: Host) -> Sequence[Off
     """
     entries = await _ask(text, settings, host)
     if entries is None:
-        known = f"; these models come with the program: {_known()}"
+        known = f"; these models come with the program: {_known(text)}"
         try:
             find_token(host.environ, Path.home())  # it may be told to who has one
         except TokenError as missing:
             missing.add(known)
             raise
         raise ServiceUnavailableError(f"the service tells no catalogue{known}")
-    words = text.casefold().split()
-    found = [
-        entry for entry in entries if all(word in f"{entry.model_id} {entry.display_name}".casefold() for word in words)
-    ]
+    found = [entry for entry in entries if _has(f"{entry.model_id} {entry.display_name}", text)]
     play = _is_play(settings, host)
     return sorted((_offered(entry, play=play) for entry in found), key=lambda model: model.id)
 
@@ -77,16 +74,22 @@ async def _ask(text: str, settings: Settings, host: Host) -> Sequence[ModelEntry
         client = Client(
             found.base_url, found.token, settings.model, {}, observer=ObserverGroup(host.observers()), proxy=found.proxy
         )
-        async with client:
-            return await client.catalogue(text)
+        with host.step(ASKING):
+            async with client:
+                return await client.catalogue(text)
 
 
 def _is_play(settings: Settings, host: Host) -> bool:
     return settings.sandbox or at_own_sandbox(settings, host.environ)
 
 
-def _known() -> str:
-    return ", ".join(built_in())
+def _known(text: str) -> str:
+    """Those that come with the program and have ``text`` in their ids, all of them where none has."""
+    return ", ".join([name for name in built_in() if _has(name, text)] or built_in())
+
+
+def _has(name: str, text: str) -> bool:
+    return all(word in name.casefold() for word in text.casefold().split())
 
 
 def _offered(entry: ModelEntry, *, play: bool = False) -> OfferedModel:

@@ -125,7 +125,7 @@ def other_purchase(found: HasFacts, folder: RunFolder, settings: Settings) -> Us
             was, now = ("the sandbox" if one == SANDBOX else one for one in (was, wanted))
             other = folder.path.with_name(f"{folder.path.name}-2")
             return UsageError(
-                f"the run in {folder.path} was bought {how}{was}, not {how.removesuffix('model ')}{now}",
+                f"the run in {folder.path} buys {how}{was}, not {how.removesuffix('model ')}{now}",
                 hint=f"for a run of its own the same command with: --out {quoted(other)}",
             )
     return None

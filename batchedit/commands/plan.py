@@ -85,7 +85,7 @@ async def _planned(
         with host.step(BEFORE):
             before = await to_thread.run_sync(load_previous_run, here, settings, source)
     if model is None:
-        model = await model_from_catalogue(settings, found, ObserverGroup(host.observers()))
+        model = await model_from_catalogue(settings, found, ObserverGroup(host.observers()), host.step)
     with ExitStack() as held:
         with host.step(OTHERS):
             reader = other_runs(register, folder.path, settings, account, host.environ, play=settings.sandbox or own)
@@ -103,12 +103,12 @@ async def _planned(
     async with client_for(settings, found, model, ObserverGroup(host.observers())) as client:
         if settings.price is None:
             try:
-                price, told, other = await catalogue_price(client, patient=False)
+                price, told, other = await catalogue_price(client, host.step, patient=False)
             except ProxyRefusesError as refused:  # a run needs the service, a plan only its price
                 host.warn(f"{refused}, so nobody tells the price. {refused.hint[0].upper()}{refused.hint[1:]}")
                 other = ""
             what = replace(what, other_price=other)
         if found.token:
-            what = replace(what, balance=await balance(client, patient=False))
+            what = replace(what, balance=await balance(client, host.step, patient=False))
     price, told = dearer(price * what.outputs, told, charged)
     return replace(what, price=price, price_source=told, own_sandbox=own)

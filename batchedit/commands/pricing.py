@@ -8,10 +8,12 @@ import anyio
 
 from ..core.errors import ServiceUnavailableError, UsageError
 from ..core.policy import cap_after
+from ..core.steps import Steps
 from ..ledger.register import Register
 from ..planning.plan import Plan, capped
 from ..runcomfy.client import Client
 from .session import Session, keep_first_cap
+from .wiring import ASKING
 
 LAST_KNOWN = "the last price known of this model, charged before"
 """Where no catalogue answers."""
@@ -32,7 +34,7 @@ async def priced(what: Plan, run: Session, client: Client) -> Plan:
     checkpoint.earlier_cost = Register.of(run.host.environ).cost(settings.service, settings.model)
     price, told, charged, other = settings.price or 0, "--price", checkpoint.top_price, ""
     if settings.price is None:
-        price, told, other = await catalogue_price(client)
+        price, told, other = await catalogue_price(client, run.host.step)
         charged = max(charged, checkpoint.earlier_cost)
     price, told = dearer(price * what.outputs, told, charged)
     if not price and cap_after(settings.max_cost, cap) is not None:
@@ -47,15 +49,16 @@ async def priced(what: Plan, run: Session, client: Client) -> Plan:
             hint="say it with --price 0.04 (US dollars a picture, from your account's pricing page), or lift the run's cap "
             "with --max-cost none",
         )
-    money = await balance(client)
+    money = await balance(client, run.host.step)
     return replace(what, price=price, price_source=told, other_price=other, balance=money, **capped(settings, cap))
 
 
-async def catalogue_price(client: Client, *, patient: bool = True) -> tuple[int, str, str]:
+async def catalogue_price(client: Client, steps: Steps, *, patient: bool = True) -> tuple[int, str, str]:
     """Micro-dollars a picture (0 if not told), who says so, and a price of something that is no picture, in words: that one
     is shown and never summed. Without ``patient`` a service that can't be reached is asked once.
     """
-    entry = await client.model_entry(patient=patient)
+    with steps(ASKING):
+        entry = await client.model_entry(patient=patient)
     return (entry.picture_price or 0, "the catalogue", entry.other_price) if entry is not None else (0, "", "")
 
 
@@ -66,8 +69,8 @@ def dearer(price: int, told: str, charged: int) -> tuple[int, str]:
     return price, told if price else ""
 
 
-async def balance(client: Client, *, patient: bool = True) -> int | None:
+async def balance(client: Client, steps: Steps, *, patient: bool = True) -> int | None:
     """The account's balance in micro-dollars; None where it is not told in time."""
-    with anyio.move_on_after(BALANCE_SECONDS):
+    with steps(ASKING), anyio.move_on_after(BALANCE_SECONDS):
         return await client.balance(patient=patient)
     return None

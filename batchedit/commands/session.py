@@ -113,7 +113,9 @@ async def opened(folder: RunFolder, settings: Settings, host: Host, doing: str) 
     with service(settings, folder, host.environ, host.warn) as found:
         account = account_of(found.token)
         check_account_of(folder, account, settings)
-        model = find_model(settings) or await model_from_catalogue(settings, found, ObserverGroup(host.observers()))
+        model = find_model(settings) or await model_from_catalogue(
+            settings, found, ObserverGroup(host.observers()), host.step
+        )
         with _recorded(folder, settings, host, doing, model, found) as run:
             keep_account(run.checkpoint, account)
             yield run

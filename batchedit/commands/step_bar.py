@@ -21,6 +21,9 @@ FLASH_SECONDS = 0.2
 BEAT_SECONDS = 0.5
 """What is shown changes at least so often, also while a step tells nothing: its seconds go on."""
 
+_UNCOUNTED = "{desc}: {elapsed}"
+"""A step that has told nothing yet, or never will."""
+
 
 class StepBar:
     """One step at a time on a terminal. What is over leaves nothing behind.
@@ -58,12 +61,13 @@ class StepBar:
             mininterval=0.2,
             miniters=0,
             position=0,
+            bar_format=_UNCOUNTED,
         )
         self._bars.append(bar)
 
         def told(done: int, total: int) -> None:
-            bar.total = total or None
-            if bar in self._bars[-1:]:
+            bar.total, bar.bar_format = total or None, None
+            if self._is_on_top(bar):
                 bar.update(done - bar.n)
             else:
                 bar.n = done
@@ -76,14 +80,18 @@ class StepBar:
         finally:
             over.set()
             beats.join()
-            self._bars.remove(bar)
+            self._bars.pop()  # a step within this one is over before it
             bar.close()
 
     def _keep_alive(self, bar: tqdm[Any], over: Event) -> None:
         """A thread of its own: what a step waits for, such as a query, tells nothing meanwhile."""
         while not over.wait(self._beat):
-            if bar in self._bars[-1:]:
+            if self._is_on_top(bar):
                 bar.update(0)
+
+    def _is_on_top(self, bar: tqdm[Any]) -> bool:
+        """Is no other step within this one? Bars at one position are equal, so it is asked whether they are the same."""
+        return bool(self._bars) and self._bars[-1] is bar
 
     def say(self, text: str) -> bool:
         """Lines above the bar; False where none is shown. ``text`` holds no control but line ends."""

@@ -18,6 +18,7 @@ from httpx import create_ssl_context
 from ..core.actions import Patience
 from ..core.errors import CheckpointError, OutputError, ServiceUnavailableError, TokenError, UsageError
 from ..core.inanswer import InAnswer
+from ..core.steps import Steps
 from ..core.unwritten import Unwritten
 from ..disk import check_own
 from ..files.download import Downloader
@@ -108,6 +109,10 @@ def service(
         running.close()
 
 
+ASKING = "asking the service"
+"""The step that waits for the service's word about a model, a price or the balance."""
+
+
 def find_model(settings: Settings) -> Model | None:
     """The model's schema, from a file or built in; None if the catalogue must be asked."""
     if settings.schema is None and settings.model not in built_in():
@@ -115,12 +120,14 @@ def find_model(settings: Settings) -> Model | None:
     return load_model(settings.model, Path(settings.schema) if settings.schema else None)
 
 
-async def model_from_catalogue(settings: Settings, found: Service, observer: Observer) -> Model:
+async def model_from_catalogue(settings: Settings, found: Service, observer: Observer, steps: Steps) -> Model:
     """The model's schema as the service's catalogue tells it. UsageError if it tells none, ServiceUnavailableError if the
     service can't be reached.
     """
-    async with Client(found.base_url, found.token, settings.model, {}, observer=observer, proxy=found.proxy) as client:
-        entry = await client.model_entry()
+    client = Client(found.base_url, found.token, settings.model, {}, observer=observer, proxy=found.proxy)
+    with steps(ASKING):
+        async with client:
+            entry = await client.model_entry()
     if entry is None and not client.heard:
         raise ServiceUnavailableError(
             f"the service can't be reached, and it alone knows the inputs of {settings.model}",

@@ -174,7 +174,7 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
             raise _NotOursError(no)
         files = _check_files(found, settings)
         observer = ObserverGroup(host.observers())
-        model = find_model(settings) or await model_from_catalogue(settings, at, observer)
+        model = find_model(settings) or await model_from_catalogue(settings, at, observer, host.step)
         ledger = await to_thread.run_sync(lambda: PostgresLedger(url, found.id, found.model, folder.path, local=False))
         try:
             await to_thread.run_sync(take_in_for_worker, ledger, folder.path, host.warn)

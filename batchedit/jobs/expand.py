@@ -21,6 +21,7 @@ from .collisions import Collisions
 from .image_cells import CellError, Pages, Pictures
 from .left_out import is_no_picture, is_total, is_unticked, why_no_product
 from .lines import Known, LineMaker
+from .local_files import OtherFolder
 from .messages import reason, value_shown
 from .oddities import Oddities
 from .prompt import Merge, Prompt
@@ -140,6 +141,10 @@ class Expander:
     def paths(self) -> Rows:
         """Rows so far whose picture is a file that is not there."""
         return self._pictures.paths
+
+    def other_folder(self) -> OtherFolder | None:
+        """A folder beside the sheet that has pictures which are not where the rows say."""
+        return self._pictures.other_folder()
 
     @property
     def picture_address(self) -> str:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import file_digest
@@ -38,6 +37,7 @@ from .links import (
     why_unusable,
     wrapped_links,
 )
+from .local_files import MissingFiles, OtherFolder, candidates
 from .picture_rules import Rule
 
 _LINK = re.compile(r"https://[^\s/?#|<>\"]+\.?[^\s|<>\"]*", re.IGNORECASE).fullmatch
@@ -133,7 +133,7 @@ class Pictures:
         self.mended = Counter[str]()  # share links turned into direct ones, by the store's name
         self.pages = dict[str, Pages]()  # links that probably lead to no picture, by what they lead to
         self.beyond = dict[str, Rows]()  # rows with a local picture that breaks a rule of the model, by the rule
-        self.paths = Rows()  # rows that name a file which is not there
+        self._missing = MissingFiles()
         self._plain_hosts = dict[str, bool]()
         self._rules: Sequence[Rule] = ()  # of the field whose cell is read now
 
@@ -219,7 +219,7 @@ class Pictures:
     def _find(self, text: str) -> Path:
         """The file that ``text`` names, below the first root that has one. CellError for none, or one that lies elsewhere."""
         folder, outside = False, None
-        for path in self._candidates(text):
+        for path in (path for root in self._roots for path in candidates(root, text)):
             try:
                 if path.is_file():
                     real = path.resolve()
@@ -236,18 +236,17 @@ class Pictures:
             )
         if folder:
             raise CellError("is a folder; name one picture in it")
-        self.paths.add(self.row, self.id)
+        self._missing.add(self.row, self.id, text)
         raise CellError(f"is neither an https:// link nor a file in {' or '.join(shown(r, 80) for r in self._roots)}")
 
-    def _candidates(self, text: str) -> Iterator[Path]:
-        for root in self._roots:
-            for spelled in _spellings(text):
-                try:
-                    yield (root / Path(spelled).expanduser()).absolute()
-                except (OSError, ValueError, RuntimeError):
-                    continue  # no such person's home
-                if spelled.startswith("/"):  # as a shop writes what lies below its folder of pictures
-                    yield (root / spelled.lstrip("/")).absolute()
+    @property
+    def paths(self) -> Rows:
+        """Rows so far that name a file which is not there."""
+        return self._missing.rows
+
+    def other_folder(self) -> OtherFolder | None:
+        """A folder below the roots that has files which are not where the cells say."""
+        return self._missing.other_folder(self._roots)
 
     def _picture(self, path: Path, sizes: list[int]) -> dict[str, str]:
         try:
@@ -285,6 +284,9 @@ def _bad_link(item: str) -> str:  # noqa: PLR0911 - one return a mistake
         return f"begins with an invisible character ({name_of(item[0])}); type the link anew, or delete it"
     if low.startswith("http://"):
         return "begins with http://; the service fetches https:// links only"
+    if low.startswith(("https//", "http//")):
+        word, _, rest = item.partition("//")
+        return f"has no colon behind {word.lower()}; write https://{shown(rest, 40)}"
     if low.startswith("//"):
         return f"has no https: in front; write https:{shown(item, 40)}"
     if low.startswith("https:"):
@@ -305,14 +307,6 @@ def _real(path: Path) -> Path | None:
         return path.resolve()
     except (OSError, RuntimeError):
         return None
-
-
-def _spellings(text: str) -> Iterator[str]:
-    """``text``, then as other systems write it: ``/`` for the backslash, letters with their accents in one or apart."""
-    written = dict.fromkeys((text, text.replace("\\", "/")))
-    yield from dict.fromkeys(
-        [*written, *(unicodedata.normalize(form, one) for form in ("NFC", "NFD") for one in written)]
-    )
 
 
 @dataclass(frozen=True, slots=True)

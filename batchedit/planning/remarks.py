@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..core.typed import quoted
 from ..jobs.expand import Expander
 from ..manifest.read import Form
 from ..manifest.rownames import Rows
+from ..run_folder import near
 
 
 def merged(expander: Expander) -> Iterator[str]:
@@ -89,11 +91,22 @@ def _of_pictures(expander: Expander, form: Form) -> Iterator[str]:
     for taken, rows in expander.beyond_rules.items():
         yield f"the model takes pictures of {taken}: {rows.told(form)} may be refused, which costs nothing"
     if (paths := expander.paths).count:
-        name, column = next(iter(expander.picture_columns.items()))
         yield (
-            f"{paths.count:,} row{'s name' if paths.count > 1 else ' names'} a file that is not here ({paths.told(form)}); "
-            f"if it is a web server's, say which: --map {name}='{expander.picture_address}{{{column}}}'"
+            f"{paths.count:,} row{'s name' if paths.count > 1 else ' names'} a file that is not here "
+            f"({paths.told(form)}); {_where_pictures_are(expander)}"
         )
+
+
+def _where_pictures_are(expander: Expander) -> str:
+    """The option that says where pictures lie: the folder beside the sheet that has them, else each place that it may be."""
+    if other := expander.other_folder():
+        some = f"{other.found} of the first {other.asked}" if other.asked > 1 else "it"
+        return f"a folder beside the sheet has {some}: --image-root {quoted(near(other.path))}"
+    name, column = next(iter(expander.picture_columns.items()))
+    address = f"{expander.picture_address}{{{column}}}"
+    return (
+        f"if it is a web server's, say which: --map {name}='{address}'; if it lies in another folder: --image-root DIR"
+    )
 
 
 def _of_blanks(expander: Expander) -> Iterator[str]:

@@ -15,6 +15,11 @@ from batchedit.commands.draft_words import for_the_page
         ("Save it as .csv. To make a manifest of its pictures: batchedit init x.csv", "Save it as .csv."),
         ("the format '0.0' is not one that batchedit knows", "the format '0.0' is not one that batchedit knows"),
         ("top up the account, then type the same command again", "top up the account, then go on"),
+        (
+            "1 row names a file that is not here; if it is a web server's: --map image='https://www.example.com{Bild}'",
+            "1 row names a file that is not here",
+        ),
+        ("1 row names a file; a folder beside the sheet has it: --image-root Fotos.alt", "1 row names a file"),
         ("the same command goes on later", "it can be gone on with later"),
     ],
 )

@@ -70,6 +70,33 @@ def test_a_step_that_waited_for_a_query_stood_still_for_four_seconds() -> None:
     assert drawn(screen)[-1].startswith("reading the run")
 
 
+def test_a_step_that_counts_nothing_showed_a_zero_and_a_question_mark() -> None:
+    """``asking the service: 0.00 [00:04, ?/s]``"""
+    screen = io.StringIO()
+    bar = StepBar(screen, NONE, beat=0.02)
+    with bar.step("asking the service") as told:
+        until(lambda: len(drawn(screen)) > 2)
+        assert {line.strip() for line in drawn(screen)} <= {f"asking the service: 00:0{second}" for second in range(10)}
+        until(lambda: told(5, 10) or "50%" in screen.getvalue())
+
+
+def test_a_step_within_a_step_was_overwritten_twice_a_second_by_the_one_around_it() -> None:
+    """``copying pictures: 100%`` and ``making thumbnails: 27%`` took turns for two minutes on the line of a delivery."""
+    screen = io.StringIO()
+    bar = StepBar(screen, NONE, beat=0.02)
+    with bar.step("copying") as outer:
+        outer(2, 2)
+        with bar.step("writing"):
+            until(lambda: "writing" in screen.getvalue())
+            before = len(drawn(screen))
+            outer(2, 2)
+            until(lambda: len(drawn(screen)) > before + 5)
+            assert all(line.startswith("writing") for line in drawn(screen)[before:])
+        before = len(drawn(screen))
+        until(lambda: outer(2, 2) or len(drawn(screen)) > before + 1)
+        assert drawn(screen)[-1].startswith("copying")
+
+
 def test_a_delivery_whose_steps_took_less_than_two_seconds_each_was_silent_for_seven() -> None:
     screen = io.StringIO()
     bar = StepBar(screen, 0.5)
@@ -143,6 +170,24 @@ def test_each_long_step_of_an_evening_and_a_morning_says_how_far_it_is(
     steps.clear()
     inside("audit", "n.csv", cwd=tmp_path)
     assert steps.get("reading the run") == [(500, 600)], "an audit of 300,000 rows said nothing for 3.6 seconds"
+
+
+def test_a_plan_at_a_service_that_answers_after_five_seconds_showed_nothing_for_fourteen(
+    tmp_path: Path, steps: dict[str, list[tuple[int, int]]]
+) -> None:
+    manifest(tmp_path / "m.csv", 1)
+    with serve(SandboxConfig(latency="0")) as sandbox:
+        at = ("--base-url", sandbox.url)
+        unknown = ("--model", "acme/none", "--price", "0.04")  # only the catalogue could tell its inputs
+        for code, *command in (
+            (0, "models"),
+            (0, "plan", "m.csv"),
+            (64, "plan", "m.csv", *unknown),
+            (0, "run", "m.csv", "--yes"),
+        ):
+            steps.clear()
+            inside(*command, *at, cwd=tmp_path, code=code)
+            assert "asking the service" in steps, command
 
 
 def test_proofs_and_a_manifest_from_a_feed_say_how_far_they_are(

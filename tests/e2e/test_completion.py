@@ -101,7 +101,7 @@ def test_bash_completes_runs_by_name_and_files(tmp_path: Path, shell: dict[str, 
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh here; CI installs one")
-def test_zsh_completes_commands_at_a_real_prompt(tmp_path: Path, shell: dict[str, str]) -> None:
+def test_zsh_completes_commands_sheets_and_columns_at_a_real_prompt(tmp_path: Path, shell: dict[str, str]) -> None:
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(tmp_path)
@@ -112,8 +112,13 @@ def test_zsh_completes_commands_at_a_real_prompt(tmp_path: Path, shell: dict[str
         )
         os.write(terminal, setup.encode())
         read_until(terminal, "ready")
-        os.write(terminal, b"batchedit stat\t")
-        read_until(terminal, "batchedit status")
+        for typed, completed in (
+            ("batchedit stat", "batchedit status"),
+            ("batchedit run spr", "batchedit run spring.csv"),
+            ("batchedit plan spring.csv --map image=Ph", r"--map image=Photo\ link"),
+        ):
+            os.write(terminal, f"\x15{typed}\t".encode())  # behind Ctrl-U, which empties the line
+            read_until(terminal, completed)
     finally:
         os.kill(child, 9)
         os.waitpid(child, 0)

@@ -6,6 +6,7 @@ import base64
 import io
 import os
 import random
+import re
 import shlex
 import shutil
 import sqlite3
@@ -381,3 +382,29 @@ def test_an_unreadable_file_is_a_row_error(tmp_path: Path, sandbox) -> None:
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,a.png,x\n")
     told = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65).stdout
     assert "Permission denied" in told
+
+
+def test_a_sheet_that_names_files_of_a_folder_beside_it_says_which_option_reads_that_folder(tmp_path: Path) -> None:
+    """It offered a web server's address alone, though each picture lay in ``Fotos``, one folder down."""
+    picture(tmp_path / "Meine Fotos" / "Stühle" / "bild1.jpg")
+    picture(tmp_path / "other" / "bild2.jpg", seed=2)
+    names = ["bild1.jpg", "bild9.jpg", *[f"/bild{number}.jpg" for number in (1, 1)]]
+    lines = [f"A-{number},{name},an ad for chair {number}" for number, name in enumerate(names)]
+    (tmp_path / "stühle.csv").write_text("\n".join(["sku,image,prompt", *lines, ""]))
+    told = batchedit("plan", "stühle.csv", "--sandbox", cwd=tmp_path, code=65).stdout
+    [option] = re.findall(r"a folder beside the sheet has 2 of the first 3: (--image-root .*)", told)
+    again = batchedit("plan", "stühle.csv", "--sandbox", *shlex.split(option), cwd=tmp_path, code=65).stdout
+    assert "invalid         1 row" in again
+    assert "row 3 (A-1)" in again
+    assert "a folder beside" not in again
+
+
+def test_pictures_that_lie_in_no_folder_beside_the_sheet_have_the_option_for_another_folder_named(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "m.csv").write_text("sku,image,prompt\nA,bild1.jpg,an ad for a chair\n")
+    told = batchedit("plan", "m.csv", "--sandbox", cwd=tmp_path, code=65).stdout
+    assert (
+        "say which: --map image='https://www.example.com{image}'; if it lies in another folder: --image-root DIR"
+        in told
+    )

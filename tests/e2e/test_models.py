@@ -70,6 +70,10 @@ def test_a_service_without_a_catalogue_names_what_comes_with_the_program(tmp_pat
     with serve(SandboxConfig(catalogue=False)) as sandbox:
         told = inside("models", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
         shown = inside("models", "show", FLUX, "--base-url", sandbox.url, cwd=tmp_path).stdout
+        some = inside("models", "Flux", "pro", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
+        none = inside("models", "nothing", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
+    assert f"these models come with the program: {FLUX}\n" in some, "TEXT was not heeded"
+    assert ", ".join(built_in()) in none
     assert FLUX in told
     assert "image_url" in shown
 

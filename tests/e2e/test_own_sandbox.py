@@ -360,10 +360,19 @@ def test_a_rehearsal_in_the_sandbox_took_the_label_off_the_plan_behind_it(tmp_pa
         told = inside("plan", "m.csv", "--base-url", url, cwd=tmp_path)
         refused = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=64).stderr
         assert unlabelled(told.stdout) == []
-        why = f"the run in outputs/m was bought from the sandbox, not from {url}"
+        why = f"the run in outputs/m buys from the sandbox, not from {url}"
         assert why in " ".join(refused.split())
         assert f"warning: {why}, so it takes no purchase" in " ".join(told.stderr.split())
         inside("plan", "m.csv", "--base-url", url, "--out", "outputs/m-2", cwd=tmp_path)
+
+
+def test_a_run_that_nobody_said_yes_to_was_said_to_be_bought(tmp_path: Path) -> None:
+    """``was bought from http://127.0.0.1:8912``, which stands behind a question that was answered with no."""
+    manifest(tmp_path / "m.csv", 1)
+    with own_sandbox(tmp_path) as url:
+        inside("run", "m.csv", "--base-url", url, cwd=tmp_path, code=64)
+    told = inside("plan", "m.csv", "--sandbox", cwd=tmp_path).stderr
+    assert f"warning: the run in outputs/m buys from {url}, not from the sandbox" in " ".join(told.split())
 
 
 def test_a_run_of_reused_pictures_alone_is_labelled(tmp_path: Path) -> None:

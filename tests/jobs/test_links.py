@@ -134,6 +134,9 @@ def test_a_list_of_links_that_carry_links_says_how_to_write_it() -> None:
         ("https://shop.example.com/\u202e1.jpg", "U+202E RIGHT-TO-LEFT OVERRIDE"),
         ("https://shop.example.com/1.jpg\ufeff", "U+FEFF"),
         ("\u200bhttps://shop.example.com/1.jpg", "U+200B ZERO WIDTH SPACE"),
+        ("https//shop.example.com/1.jpg", "has no colon behind https; write https://shop.example.com/1.jpg"),
+        ("HTTP//shop.example.com/1.jpg", "has no colon behind http; write https://shop.example.com/1.jpg"),
+        ("https:/shop.example.com/1.jpg", "is no complete link"),
     ],
 )
 def test_a_link_that_nobody_can_fetch_is_refused(link: str, told: str) -> None:

@@ -75,7 +75,7 @@ def _find(connection: psycopg.Connection[TupleRow], name: str, model: str, servi
     for what, found, wanted in (("model", row[1], model), ("service", kept.address, service.address)):
         if found != wanted:
             raise UsageError(
-                f"the run {name} of the store was bought with {what} {found}, not {wanted}",
+                f"the run {name} of the store buys with the {what} {found}, not {wanted}",
                 hint=f"for a run of its own the same command with: --out {quoted(f'outputs/{name}-2')}",
             )
     if refused := kept.refusal(name, service):
