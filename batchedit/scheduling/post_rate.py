@@ -38,7 +38,7 @@ class PostRate:
     startup). Once it is known the rate stands, and short probes go ``_GAIN`` above it, for as long as it takes to overdraw
     the service's bucket: sooner where the rate is far below what was delivered within the last ten minutes or a probe has
     just passed, later where one was refused, never so often that the pauses asked for take more than a sixth of the time. A
-    probe that passes takes the limit away, and growth begins again. ``_CHANCES`` refusals by chance free it.
+    probe that passes takes the limit away, and growth begins again. ``CHANCES`` refusals by chance free it.
 
     **By chance** a POST was refused for which no limit had an empty bucket: the slowest one that lets the stretch before it
     through (``stretch``) had tokens left, or fewer than a burst had gone out of a full one, or it waited for nothing of a
@@ -211,6 +211,10 @@ class PostRate:
         """Is ``sample``, with which growth has met the limit, enough to know it?"""
         return True
 
+    def _chances(self) -> int:
+        """So many of the last four refusals under a limit must be chance: then there is none."""
+        return CHANCES
+
     def _growth(self) -> float:
         """POSTs a second that an accepted one adds while the limit is looked for."""
         return 1.0
@@ -273,7 +277,7 @@ class PostRate:
             return
         chance = chance or self._is_too_soon(sent_at)
         self._votes.append(chance)
-        if sum(self._votes) >= _CHANCES:
+        if sum(self._votes) >= self._chances():
             self._free(now)
         elif self._limit is not None:
             if self._probe_from is not None:
@@ -330,7 +334,7 @@ class PostRate:
         known = max((what for when, what in self._best if now - when < _MEMORY_SECONDS), default=self._limit)
         low = self._limit < 0.7 * known
         usual = max(self._patience, _PROBE_POSTS / self._limit)
-        self._probe_due = now + max(_PROBE_LOW_SECONDS if low else usual, _PROBE_COST * held)
+        self._probe_due = now + max(PROBE_LOW_SECONDS if low else usual, _PROBE_COST * held)
 
     def _probe(self, now: float) -> None:
         """Called at each POST: begin a probe, or end one that has passed."""
@@ -342,7 +346,7 @@ class PostRate:
                 self._set(_GAIN * self._limit)
         elif now - self._probe_from >= (self._burst + 2) / ((_GAIN - 1.0) * self._limit) + _PROBE_TRIP:
             self._limit = None  # it bears more: find out how much
-            self._patience = _PROBE_LOW_SECONDS  # it has changed, and growth finds a limit a little too low
+            self._patience = PROBE_LOW_SECONDS  # it has changed, and growth finds a limit a little too low
             self._probe_from = None
 
     def _free(self, now: float) -> None:  # noqa: ARG002 - one shape
@@ -369,13 +373,13 @@ _TELLS = 3
 _AGREE = 4
 _WINDOW = 2
 _FALLEN = 0.6
-_CHANCES = 2
+CHANCES = 2
 _PRESSED = 2.0
 _MORE = 1.25
 _GAIN = 1.25
 _PROBE_SECONDS = 20.0
 _PROBE_POSTS = 60
-_PROBE_LOW_SECONDS = 5.0
+PROBE_LOW_SECONDS = 5.0
 _PROBE_COST = 5.0
 _PROBE_TRIP = 0.2
 _LONGEST_PATIENCE = 300.0

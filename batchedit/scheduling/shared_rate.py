@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from random import Random
 
 from ..core.pace import AccountPace, PaceReport
-from .post_rate import KEPT, SPARE, PostRate
+from .post_rate import KEPT, PROBE_LOW_SECONDS, SPARE, PostRate
 from .stretch import Sample, Stretch
 
 FRESH_SECONDS = 60.0
@@ -28,6 +29,8 @@ class SharedRate(PostRate):
     - what the others have delivered since they told it last is taken to go on as before;
     - they send while the leader is held, so that the bucket of the service is not full behind a hold;
     - a short stretch, or one from the time in which a worker came or went, tells only that growth has gone too far.
+    So that this does not go on for ever, the limit is also known by what all delivered over several seconds, holds included,
+    in which refusals were met again and again.
     """
 
     def __init__(self, rate: float | None, burst: int = 5) -> None:
@@ -46,6 +49,9 @@ class SharedRate(PostRate):
         self._credited = 0  # of those, how many are counted although nobody has told them yet
         self._refused = 0
         self._accepted = 0
+        self._others_delivered = 0
+        self._met: deque[tuple[float, int]] = deque(maxlen=16)  # refusals: when, and what all had delivered by then
+        self._own_refused = 0  # of which that is so
 
     # --- what others hear, and what is heard of them ---
 
@@ -80,6 +86,9 @@ class SharedRate(PostRate):
         self._leads = told.leads
         news = told.refused - (told.refused if self._others_refused is None else self._others_refused)
         self._others_refused = told.refused
+        if news > 0 or self._refused > self._own_refused:
+            self._own_refused = self._refused
+            self._sum_up(now)
         if told.held > 0:
             self._hold(now, told.held, rng, same=True)
         # It came up to two seconds ago: a stretch that began since is not what it ends.
@@ -93,12 +102,17 @@ class SharedRate(PostRate):
             self._limit = None
         if told.workers != self._workers:
             self._changed_at = now
-        self._workers = told.workers
         if self._others_accepted is not None and self._heard_at is not None and now > self._heard_at:
+            elapsed = now - self._heard_at
             delivered = max(0, told.accepted - self._others_accepted)
-            self._others_rate = delivered / (now - self._heard_at)
+            if told.workers > self._workers:
+                # Who comes for the first time has sent a burst; who comes back brings what was accepted long before.
+                delivered = min(delivered, round(self._others_rate * elapsed) + self._burst)
+            self._others_rate = delivered / elapsed
+            self._others_delivered += delivered
             self._credit(self._heard_at, now, delivered - self._credited)
         self._credited = 0
+        self._workers = told.workers
         self._others_accepted = told.accepted
         self._heard_at = now
 
@@ -119,6 +133,16 @@ class SharedRate(PostRate):
         self._told, self._told_until = None, -math.inf
         if rate is not None:
             self.know(now, rate / KEPT)
+
+    def take(self, now: float) -> None:
+        """See ``PostRate.take``."""
+        self._see_idle(now)
+        super().take(now)
+
+    def _see_idle(self, now: float) -> None:
+        """Nobody took a POST that could go out: not the service and not the pace decided how much was delivered."""
+        if self.own is not None and now - max(self._took_at, self._held_until) > _IDLE_SECONDS + 1.0 / self.own:
+            self._met.clear()
 
     # --- as a worker alone ---
 
@@ -157,6 +181,23 @@ class SharedRate(PostRate):
             self._credited += expected
         super()._judge(now, sent_at)
 
+    def _sum_up(self, now: float) -> None:
+        """Know the limit that is looked for by what all delivered from earlier refusals to these.
+
+        The bucket of the service was empty then: what was accepted since, holds included, the limit bears. It bears some
+        more, for a bucket that is full before a hold is over takes nothing in.
+        """
+        self._see_idle(now)
+        delivered = self._accepted + self._others_delivered
+        self._met.append((now, delivered))
+        if self._workers == 1 or not self._leads or self.rate is None or self._limit is not None:
+            return
+        since = [(now - at, delivered - before) for at, before in self._met]
+        bears = [posts / elapsed for elapsed, posts in since if _SUMMED_SECONDS <= elapsed <= _LONGEST_SUMMED_SECONDS]
+        if bears:
+            self._patience = PROBE_LOW_SECONDS
+            self._know(now, _UNSEEN * max(bears))
+
     def _know(self, now: float, limit: float) -> None:
         self._known_at = now
         super()._know(now, limit)
@@ -168,6 +209,10 @@ class SharedRate(PostRate):
 
     def _tells(self, sample: Sample) -> bool:
         return self._workers == 1 or (sample.says_enough and sample.at - self._changed_at > _UNSETTLED_SECONDS)
+
+    def _chances(self) -> int:
+        # When the others' POSTs went out is known only by the second: a refusal by a limit looks like chance at times.
+        return super()._chances() + (self._workers > 1)
 
     # --- its part of it ---
 
@@ -186,7 +231,12 @@ class SharedRate(PostRate):
         return max(1, self._burst // self._workers - SPARE)
 
 
+_IDLE_SECONDS = 1.0
 _UNSETTLED_SECONDS = 3.0
 _LAG_SECONDS = 0.5
 """So long ago, on the average, the others told what is heard of them."""
 _LATE_SECONDS = 2.0
+_SUMMED_SECONDS = 4.0
+"""A second in which others were accepted and had not told of it is little of this."""
+_LONGEST_SUMMED_SECONDS = 15.0
+_UNSEEN = 1.1

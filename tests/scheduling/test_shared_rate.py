@@ -26,11 +26,13 @@ class Team:
         self.under_way: list[tuple[float, float, int, bool, float]] = []
         self.sent: list[tuple[float, int, bool]] = []
         self.exchanges = True
+        self.before = [0] * workers  # accepted before it was heard of
 
     def exchange(self) -> None:
         """As the store does it: the oldest that lives leads."""
         laws = {n: law for n, law in enumerate(self.laws) if n not in self.dead and isinstance(law, SharedRate)}
         reports = {n: law.report(self.now, in_flight=0, waits=True) for n, law in laws.items()}
+        reports = {n: one._replace(accepted=one.accepted + self.before[n]) for n, one in reports.items()}
         leader = min(laws)
         before = self.published
         for n, law in laws.items():
@@ -65,6 +67,19 @@ class Team:
             self.now += 0.005
         taken = sum(taken for _, _, taken in self.sent[began:])
         return taken, len(self.sent) - began - taken
+
+
+@pytest.mark.parametrize("after", [2, 3, 4, 5, 6])
+def test_what_a_worker_brought_that_came_back_was_taken_for_delivered_now(after: int) -> None:
+    """It had bought for an hour, was stopped, and is heard of again while the limit is looked for."""
+    it = Team(3)
+    it.dead.add(2)
+    it.go_on(after)
+    it.dead.discard(2)
+    it.before[2] = 5_000
+    accepted, refused = it.go_on(20)
+    assert accepted >= 0.5 * LIMIT * 20
+    assert refused <= 0.1 * accepted
 
 
 @pytest.mark.parametrize("workers", [2, 4])
@@ -110,3 +125,17 @@ def test_a_rate_that_a_person_gave_holds_for_all_workers_together() -> None:
     accepted, refused = it.go_on(60)
     assert accepted <= 8.0 * 60 + 4
     assert refused == 0
+
+
+@pytest.mark.parametrize("asleep", [False, True])
+@pytest.mark.parametrize("after", [3, 5])
+def test_a_time_in_which_nobody_sent_told_of_a_limit_of_one_a_second(after: int, *, asleep: bool) -> None:
+    """Between two refusals lay ten seconds without a job to buy, or of sleep: little was delivered in them."""
+    it = Team(2)
+    it.go_on(after)
+    it.now += 10.0
+    if asleep:
+        for law in it.laws:
+            law.restart()
+    accepted, _ = it.go_on(7)
+    assert accepted >= 0.5 * LIMIT * 7

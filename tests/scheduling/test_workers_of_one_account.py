@@ -162,3 +162,29 @@ def test_two_workers_never_ended_at_an_accounts_limit_of_jobs_at_once() -> None:
         assert rate > 0.9, (seed, rate)
         assert len(service.refused) <= 40
         assert min(over) >= 0.6 * max(over), (seed, over)
+
+
+@pytest.mark.parametrize("seed", [7, 36] if FEW else [7, 28, 36, *range(60, 72)])
+def test_of_two_workers_posts_a_fifth_were_refused_while_the_limit_was_looked_for(seed: int) -> None:
+    """Each refusal halved a rate that was four times the limit a second later: 43 to 46 of 200 were refused."""
+    _, service, _ = run_together(
+        lambda rng: Service(rng, limit=Bucket(8.0), runs=1.0), seed=seed, each=100, concurrency=50
+    )
+    assert len(service.refused) <= 0.18 * 200
+
+
+def test_a_worker_that_went_left_the_others_at_a_standstill() -> None:
+    """Its POSTs went out of what the others had delivered: that was less than nothing, and so was the limit."""
+    rate, _, _ = run_together(
+        lambda rng: Service(rng, limit=Bucket(8.0), runs=1.0), seed=18, each=100, workers=4, concurrency=50
+    )
+    assert rate > 0.5 * 8.0
+
+
+@pytest.mark.parametrize("seed", [10, 12])
+def test_two_refusals_of_four_freed_the_pace_of_workers_that_know_the_others_by_the_second(seed: int) -> None:
+    """When the others' POSTs went out is guessed, so refusals by a limit look like chance: 85 to 112 of 400 were refused."""
+    _, service, _ = run_together(
+        lambda rng: Service(rng, limit=Bucket(8.0), runs=1.0), seed=seed, each=100, workers=4, concurrency=50
+    )
+    assert len(service.refused) <= 75
