@@ -9,7 +9,7 @@ from ..commands.live import LiveState
 from ..core.model import State
 from ..core.money import format_usd, label_play, sums
 from ..core.visible import one_line
-from ..core.words import number
+from ..core.words import minutes, number
 from ..results.report import UNDER_WAY
 
 _NOBODY = "nobody works on it"
@@ -47,21 +47,17 @@ def live_lines(now: LiveState) -> Iterator[str]:
 
 def watched_lines(now: LiveState, *, play: bool = False) -> list[str]:
     """A whole screen of ``status --watch``. ``play``: the money is play money."""
-    words = [(now.of(State.DONE), "done"), (now.of(*UNDER_WAY), "under way"), (now.of(State.PLANNED), "left")]
-    more = [(State.FAILED, "failed"), (State.IN_DOUBT, "in doubt"), (State.UNCOLLECTED, "uncollected")]
-    words += [(now.of(state), name) for state, name in more if now.of(state)]
-    jobs = ", ".join(f"{count:,} {name}" for count, name in words)
+    words = [
+        (now.of(*UNDER_WAY), "under way"),
+        (now.of(State.PLANNED), "not bought yet"),
+        (now.of(State.FAILED), "failed"),
+    ]
+    words += [(now.of(State.IN_DOUBT), "in doubt"), (now.of(State.UNCOLLECTED), "uncollected")]
+    jobs = ", ".join([f"{now.of(State.DONE):,} done", *(f"{count:,} {name}" for count, name in words if count)])
     money = sums(now.spent, (now.reserved, "reserved"))
     cap = "" if now.cap is None else f", at most {format_usd(now.cap)}"
     lines = [one_line(f"{now.folder}: {jobs}"), f"  money     {money}{cap}{label_play(play)}", *live_lines(now)]
     return [*lines, *(one_line(f"  picture   {picture.get('file')}") for picture in now.last_pictures[-3:])]
-
-
-def minutes(seconds: float) -> str:
-    """``40 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _clock(at: float | None) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 
 import orjson
 
-from ..commands.bar import minutes
 from ..commands.canary import CanaryReport
 from ..commands.doubt import DoubtReport
 from ..commands.doubts import Doubt
@@ -22,7 +21,7 @@ from ..core.model import InvalidLine, State
 from ..core.money import format_usd, label_play, label_sums, sums
 from ..core.typed import to_type
 from ..core.visible import as_lines, one_line
-from ..core.words import number
+from ..core.words import minutes, number
 from ..manifest.rownames import named_row
 from ..planning.other_runs import left_lines, reused_lines
 from ..planning.plan import Plan

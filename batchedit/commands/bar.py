@@ -12,6 +12,7 @@ from ..core.model import State
 from ..core.money import format_usd
 from ..core.slowdown import SLOWED
 from ..core.visible import one_line
+from ..core.words import minutes
 from ..ports import Snapshot
 
 STILL_OPEN = (State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED)
@@ -98,12 +99,3 @@ def _parts(now: Snapshot, rate: float, *, play: bool) -> Iterator[str]:
         (now.slowed, slowed),
     ]
     return (text for there, text in parts if there)
-
-
-def minutes(seconds: float) -> str:
-    """``40 s``, ``12 min``, ``3.5 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

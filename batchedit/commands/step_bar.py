@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from ..core.steps import ProgressCallback
 from ..core.visible import one_line
-from .bar import LINE_SECONDS, minutes
+from ..core.words import minutes
+from .bar import LINE_SECONDS
 
 PATIENCE_SECONDS = 0.5
 """Nothing is shown before a command has been silent for so long, and its modules take about a second to load before."""

@@ -1,4 +1,4 @@
-"""A number and the noun that it counts: the one place that decides between ``1 row`` and ``2,000 rows``."""
+"""Numbers in words: the one place that decides between ``1 row`` and ``2,000 rows``, and how long a time is told."""
 
 from __future__ import annotations
 
@@ -11,3 +11,12 @@ def number(count: int, one: str, many: str = "") -> str:
 def worded(shown: str, one: str, many: str = "") -> str:
     """The same for a number as it is ``shown``, such as ``1.5``: what reads as 1 counts one."""
     return f"{shown} {one if shown == '1' else many or one + 's'}"
+
+
+def minutes(seconds: float) -> str:
+    """``40 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -99,11 +99,11 @@ def test_a_step_within_a_step_was_overwritten_twice_a_second_by_the_one_around_i
 
 def test_a_delivery_whose_steps_took_less_than_two_seconds_each_was_silent_for_seven() -> None:
     screen = io.StringIO()
-    bar = StepBar(screen, 0.5)
+    bar = StepBar(screen, 1.0)
     for what in ("copying pictures", "writing manifest.csv", "making thumbnails", "writing contact-sheet.pdf"):
         with bar.step(what) as told:
             for done in range(10):
-                time.sleep(0.04)
+                time.sleep(0.03)
                 told(done, 10)
     shown = "".join(drawn(screen))
     assert "copying" not in shown

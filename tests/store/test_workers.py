@@ -458,7 +458,7 @@ def test_a_run_that_only_workers_of_the_store_work_on_is_watched_to_its_end(
     screens = on_a_terminal("status", "outputs/m", "--watch", "--store", it.url, cwd=it.folder)
     assert it.states() == {"done": 6}, "it ended before"
     assert helper.wait() == 0, helper.stderr
-    seen = [int(count) for count in re.findall(r"done, \d under way, (\d) left", screens)]
+    seen = [int(count) for count in re.findall(r"(\d) not bought yet", screens)]
     assert left - 1 <= seen[0] <= left, screens
     assert len(set(seen)) >= 3, f"it was not drawn anew as the run went on: {seen}"
     assert "1 worker of the store" in screens
