@@ -29,7 +29,7 @@ from ..core.events import Accepted
 from ..core.model import Handle, Record
 from ..core.unwritten import Unwritten
 from ..core.visible import one_line, visible_json
-from ..disk import ForeignFileError, append_to, create
+from ..disk import ForeignFileError, append_to, create, sync_folder
 
 NAME = "accepted.jsonl"
 TAKING = f"{NAME}.taking-"
@@ -162,6 +162,8 @@ def _append(path: Path, line: bytes) -> None:
             os.fsync(file.fileno())
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), path.lstat()):
+                    with suppress(OSError):  # the line is on the disk: a folder that can't be synced takes nothing back
+                        sync_folder(path.parent)  # without it POSIX promises a new file no name
                     return
 
 

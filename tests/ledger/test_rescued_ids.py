@@ -281,3 +281,19 @@ def test_ids_that_one_worker_has_in_hand_are_not_cleared_by_another(
         patch.setattr("os.getpid", lambda: -1)
         clear_rescued(tmp_path)
     assert jobs(kept_ids(tmp_path)) == []
+
+
+def test_a_machine_that_lost_power_might_have_kept_the_line_and_forgotten_the_files_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line was synced and the folder, which has the name of the new file, was not."""
+    synced = list[int]()
+    sync = os.fsync
+
+    def note(handle: int) -> None:
+        synced.append(os.fstat(handle).st_ino)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    rescue(tmp_path, 1, bytes(16), Accepted(1.0, Handle("req-1")))
+    assert synced == [(tmp_path / NAME).stat().st_ino, tmp_path.stat().st_ino]
