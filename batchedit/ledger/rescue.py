@@ -128,7 +128,7 @@ def read_object(content: bytes) -> Rescued | None:
         told = orjson.loads(content)
         job, key, at, handle = told["job"], bytes.fromhex(told["key"]), told["at"], _handle(told["handle"])
         submitted_at, run = told.get("submitted_at"), told.get("run", "")
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
     numbers = [at] if submitted_at is None else [at, submitted_at]
     if type(job) is not int or not 0 < job < 2**63 or len(key) != KEY_BYTES or handle is None:
@@ -140,7 +140,7 @@ def read_object(content: bytes) -> Rescued | None:
 
 def _handle(told: Mapping[str, Any]) -> Handle | None:
     """A link that can't be one is left out: each is built from the id where it is missing."""
-    request_id, *links = (told[name] for name in ("request_id", "status_url", "result_url", "cancel_url"))
+    request_id, *links = (told.get(name) for name in ("request_id", "status_url", "result_url", "cancel_url"))
     if not isinstance(request_id, str):
         return None
     whole = [
@@ -184,6 +184,11 @@ def kept_ids(folder: Path) -> Iterator[Rescued]:
     for line in _lines(folder):
         if (found := read_object(line)) is not None:
             yield found
+
+
+def count_lines(folder: Path) -> int:
+    """How many lines the side file has, those with it that can't be read: each tells of a purchase."""
+    return sum(bool(line.strip()) for line in _lines(folder))
 
 
 def _lines(folder: Path) -> Iterator[bytes]:

@@ -22,7 +22,16 @@ from batchedit.core.model import Handle, Kind, Problem, Record, State
 from batchedit.disk import append_to
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint
-from batchedit.ledger.rescue import LONGEST_LINE, NAME, Rescued, clear_rescued, kept_ids, rescue, rescued
+from batchedit.ledger.rescue import (
+    LONGEST_LINE,
+    NAME,
+    Rescued,
+    clear_rescued,
+    kept_ids,
+    read_object,
+    rescue,
+    rescued,
+)
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.run_folder import RunFolder
@@ -161,7 +170,7 @@ WRONG: dict[str, Any] = {
     "at": ["now", True, 1e300],
     "submitted_at": ["now", True],
     "run": [7, None],
-    "handle": [None, "req", {}, {"request_id": "req", "more": 1}],
+    "handle": [None, "req", {}, {"more": 1}],
     "request_id": [7, "", " req", "..", "x" * 5000],
 }
 
@@ -297,3 +306,11 @@ def test_a_machine_that_lost_power_might_have_kept_the_line_and_forgotten_the_fi
     monkeypatch.setattr(os, "fsync", note)
     rescue(tmp_path, 1, bytes(16), Accepted(1.0, Handle("req-1")))
     assert synced == [(tmp_path / NAME).stat().st_ino, tmp_path.stat().st_ino]
+
+
+def test_a_handle_of_an_id_alone_is_one_and_what_is_no_handle_is_none() -> None:
+    told = {"job": 1, "key": bytes(16).hex(), "at": 1.0}
+    found = read_object(json.dumps(told | {"handle": {"request_id": "req-1"}}).encode())
+    assert found is not None
+    assert found.event.handle == Handle("req-1")
+    assert [read_object(json.dumps(told | {"handle": no}).encode()) for no in ("x", ["x"], None, {})] == [None] * 4

@@ -41,21 +41,23 @@ _MARKS = ", ".join("?" * _STATES)
 _OF_JOB = ", ".join(f"job.{name.strip()}" for name in STATE_COLUMNS.split(","))
 _REQUEST = "key, slot, inputs, name, size, variant, revision, version"
 
+_COME = "(SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint)"
+"""The number that the next transaction gets. It is asked in the statement that it bounds, for of one moment later a job's
+serial would cover an event that is left out, and that is never asked for again.
+"""
 _NEWS = f"""
     SELECT event.job, event.serial, event.at, event.name, event.state, event.data, job.serial, {_OF_JOB}
     FROM {SCHEMA}.event JOIN {SCHEMA}.job ON job.run = event.run AND job.id = event.job
-    WHERE event.run = %s AND event.tx >= %s AND event.tx < %s ORDER BY event.seq
+    WHERE event.run = %s AND event.tx >= %s AND (event.tx < {_COME} OR %s) ORDER BY event.seq
 """
 """Of one moment: an event and the job as it stands, so that a job's serial covers every event that is seen of it."""
 _UPDATE = f"UPDATE jobs SET ({STATE_COLUMNS}, serial) = ({_MARKS}, ?) WHERE id = ?"
 _EVENT = "INSERT INTO events (job, at, name, state, data) VALUES (?, ?, ?, ?, ?)"
 
 
-_RUN_NEWS = f"SELECT at, name, data FROM {SCHEMA}.run_event WHERE run = %s AND tx >= %s AND tx < %s ORDER BY seq"
-_NOW = """
-    SELECT pg_snapshot_xmin(seen)::text::bigint, pg_snapshot_xmax(seen)::text::bigint FROM pg_current_snapshot() AS seen
+_RUN_NEWS = f"""
+    SELECT at, name, data FROM {SCHEMA}.run_event WHERE run = %s AND tx >= %s AND (tx < {_COME} OR %s) ORDER BY seq
 """
-_EVER = 2**63 - 1
 _RUN_EVENT = """
     INSERT INTO run_events (at, name, data)
     SELECT ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM run_events WHERE at = ? AND name = ? AND data = ?)
@@ -78,15 +80,16 @@ def take_news(copy: SqliteFile, ask: Ask, run: int) -> None:
     Nobody buys in the run any more.
     """
     since = int(copy.get("store_tx") or 0)
-    ((horizon, until),) = ask(_NOW)
-    if since > horizon:
-        since, until = 0, _EVER
+    ((horizon,),) = ask("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+    counts_anew = since > horizon
+    if counts_anew:
+        since = 0
         _check_forgotten(copy, ask, run)
-    _write_news(copy, ask(_NEWS, run, since, until))
+    _write_news(copy, ask(_NEWS, run, since, counts_anew))
     ((cap, top, service),) = ask(f"SELECT max_cost, top_price, service FROM {SCHEMA}.run WHERE id = %s", run)
     bought_from = BoughtFrom.load(service)
     play = YES if bought_from.own_sandbox else NO
-    news = [*ask(_RUN_NEWS, run, since, until), *(_as_event(*orphan) for orphan in ask(_ORPHANS, run))]
+    news = [*ask(_RUN_NEWS, run, since, counts_anew), *(_as_event(*orphan) for orphan in ask(_ORPHANS, run))]
     with copy.transaction() as db:
         db.executemany(_RUN_EVENT, [(*told, *told) for told in news])  # ?1 is deprecated in Python 3.12.1
         facts = (("max_cost", "" if cap is None else str(cap)), ("top_price", str(top)), ("store_tx", str(horizon)))
