@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from subprocess import CalledProcessError
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import manifest
 from tests.support.fork_server import Nursery
-from tests.support.postgres import new_database
+from tests.support.postgres import Server, new_database
 from tests.support.store_team import QUICK, Team
 
 
@@ -20,6 +22,15 @@ def nursery() -> Iterator[Nursery]:
     found = Nursery()
     yield found
     found.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A PostgreSQL that a test may stop."""
+    found = Server()
+    yield found
+    with suppress(CalledProcessError):
+        found.stop()
 
 
 @pytest.fixture

@@ -8,9 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from subprocess import CalledProcessError
+from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -25,14 +23,6 @@ pytestmark = pytest.mark.timeout(300)  # three processes, and a server that star
 PRICE = 0.04
 EVERY = 2.0
 """Seconds that it is up between two crashes, however long a busy machine takes to start it."""
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    found = Server()
-    yield found
-    with suppress(CalledProcessError):
-        found.stop()
 
 
 def three_workers(it: Team, *words: object) -> list[Child]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
-from subprocess import CalledProcessError
 
 import psycopg
 import pytest
@@ -20,15 +19,6 @@ from tests.support.store_team import QUICK, Team
 
 pytestmark = pytest.mark.timeout(300)
 JOBS = 3
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A PostgreSQL that a test may stop."""
-    found = Server()
-    yield found
-    with suppress(CalledProcessError):
-        found.stop()
 
 
 @pytest.fixture
