@@ -61,6 +61,10 @@ class Broken:
     problem: Problem
 
 
+class Permit(NamedTuple):
+    """The right to have one POST that buys on the wire: ``Api.post_permit`` gives it, ``Api.submit`` asks for it."""
+
+
 SubmitEvent = Accepted | Declined | Refused | Lost
 LookReply = StillRunning | NoAnswer | Completed | Errored | Gone | CancelConfirmed
 CancelReply = CancelConfirmed | CancelDenied | NoAnswer
@@ -69,7 +73,7 @@ CancelReply = CancelConfirmed | CancelDenied | NoAnswer
 class Api(Protocol):
     """The remote service. Nothing here raises for what a reply or a network can do, except TokenError on a GET."""
 
-    async def submit(self, record: Record) -> SubmitEvent:
+    async def submit(self, record: Record, permit: Permit) -> SubmitEvent:
         """Send the one POST that buys. Called once for each Reserved; never retried inside.
 
         ``Declined.problem.kind`` says why; ``Declined.due_at`` is ``at`` plus the service's Retry-After, 0 without one.
@@ -88,7 +92,7 @@ class Api(Protocol):
         """Does the service answer at all? A free call."""
         ...
 
-    def post_permit(self) -> AbstractAsyncContextManager[None]:
+    def post_permit(self) -> AbstractAsyncContextManager[Permit]:
         """A connection for one POST. Taken before the intention is written, so that nothing waits between the two."""
         ...
 

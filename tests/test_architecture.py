@@ -24,7 +24,7 @@ FLOORS = (
     ("jobs",),
     ("manifest", "ledger", "files", "runcomfy"),
     ("images",),
-    ("scheduling", "settings", "ports", "disk", "extras", "connections"),
+    ("scheduling", "settings", "ports", "disk", "connections"),
     ("core", "sandbox"),
 )
 """Every room, from the top down. An arrow runs from a floor to a lower one, so rooms of one floor never import each other."""
@@ -99,6 +99,12 @@ def arrows() -> dict[tuple[str, str], list[str]]:
 
 def test_every_room_stands_on_one_floor() -> None:
     assert sorted(room for rooms in FLOORS for room in rooms) == sorted(rooms_there())
+
+
+def test_at_most_four_files_stand_beside_the_rooms() -> None:
+    """And ``library.py``, which is a face like ``cli`` and ``web``."""
+    loose = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__", "library"}
+    assert len(loose) <= 4, sorted(loose)
 
 
 def test_every_arrow_runs_down() -> None:

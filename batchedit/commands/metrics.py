@@ -22,8 +22,8 @@ from ..core.events import Accepted, Declined, Event, Lost, Refused, Saved
 from ..core.model import Kind, Record, State
 from ..core.money import MICRO
 from ..core.timing import BOUNDS
-from ..extras import to_install
 from ..ports import Snapshot, Stop
+from ..settings.extras import to_install
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

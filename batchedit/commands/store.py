@@ -13,9 +13,9 @@ import orjson
 
 from ..core.errors import BatcheditError, UsageError
 from ..core.policy import GivenCap, cap_after
-from ..extras import to_install
 from ..ledger.account import account_of
 from ..runcomfy.token import find_token
+from ..settings.extras import to_install
 
 
 @dataclass(frozen=True, slots=True)

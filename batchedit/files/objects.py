@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from ..core.errors import FilesRefusedError, FilesUnavailableError, OutputError, UsageError
 from ..disk import create, is_inside, make_folders, put_in_place, sync_folder
-from ..extras import to_install
+from ..settings.extras import to_install
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore

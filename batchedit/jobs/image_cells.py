@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from ..core.digests import make_digest_set
 from ..core.hosts import is_loopback
 from ..core.limits import FILE_MOST, REQUEST_MOST, URI_MOST, megabytes, uri_size
 from ..core.typed import quoted
 from ..core.words import number
 from ..images.formats import SHRINKABLE, media_type
 from ..images.verify import NotAMediaFileError, check_picture
-from ..manifest.digests import DigestSet
 from ..manifest.rownames import Rows
 from ..manifest.rows import Linked, shown
 from .identity import FILE, SHA256
@@ -126,7 +126,7 @@ class Pictures:
         self._shrinks = shrinks
         self._loopback = loopback
         self.local = False  # whether any local picture was seen
-        self.large = DigestSet(16)  # those that will be re-encoded
+        self.large = make_digest_set()  # those that will be re-encoded
         self.together = 0  # cells with more than one picture
         self.row, self.id = 0, ""  # of the cells that are read now, as the caller knows them
         self.in_row = 0  # pictures in that row so far; the caller begins each row with 0

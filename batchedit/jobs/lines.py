@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from ..core.digests import make_digest_set
 from ..core.model import Job, JobKey, ResultLine
-from ..manifest.digests import DigestSet
 from .collisions import Collisions
 from .identity import KeyMaker, canonical, identity_of, may_differ, slot_of
 from .naming import Namer
@@ -44,7 +44,7 @@ class LineMaker:
         self._suffixes = [(variant, self._keys_of.suffix(variant)) for variant in range(1, recipe.variants + 1)]
         self._namer = Namer(recipe.name, columns, date=recipe.date, over=tuple(recipe.over), sized=sized)
         self._shift = recipe.row_shift
-        self._keys, self._slots = DigestSet(16), set[int]()
+        self._keys, self._slots = make_digest_set(), set[int]()
         self._n = 0
         self.columns = self._namer.columns
         self.collisions = Collisions()

@@ -13,10 +13,11 @@ from typing import cast
 
 import orjson
 
+from ..core.digests import DigestMap
 from ..core.model import InvalidLine, ResultLine
 from .codec import JOB_COLUMNS
 from .facts import COMMITTED, checked, damaged, read_fact, whole
-from .key_map import KeyMap, Slots
+from .latest_versions import LatestVersions
 from .repurchases import successors
 from .schema import INTAKE_ENDS, INTAKE_TABLE
 from .sqlite_file import SqliteFile
@@ -37,33 +38,29 @@ place where its picture is now.
 
 
 def known_jobs(checkpoint: SqliteFile, aliases: Iterable[tuple[bytes, int]] | None = None) -> KnownJobs:
-    """Keys and slots of every committed job: some 60 bytes a job in memory, read from two indexes, the slots when they
-    are asked for.
+    """Keys and versions of every committed job: some 40 bytes a job in memory, read from two indexes, the versions when one
+    is asked for.
 
     A key whose job was rejected and bought again stands for the newest job in its place. ``aliases`` are further keys and
     the jobs that they stand for; those that the checkpoint keeps, unless given.
     """
-    ids = KeyMap()
+    ids = DigestMap()
     last = read_fact(checkpoint, COMMITTED, whole, 0)
     later = successors(checkpoint)
     # What a dead intake left stands behind ``last``. The plus keeps SQLite from reading the wide table for that.
     query = "SELECT key, id FROM jobs WHERE +id <= ? ORDER BY key"
     pairs = cast("Iterable[tuple[bytes, int]]", checkpoint.rows(query, (last,)))
-    ids.fill(((key, later.get(job, job)) for key, job in pairs) if later else pairs, last)
+    for key, job in pairs:
+        ids.add(key, later.get(job, job))
     kept = cast("Iterable[tuple[bytes, int]]", checkpoint.rows("SELECT key, job FROM aliases"))
     for key, job in list(kept if aliases is None else aliases):
-        if key not in ids:
-            ids.add(key, later.get(job, job))
+        ids.add(key, later.get(job, job))
 
     def read() -> Iterator[tuple[int, int]]:
         query = "SELECT slot, version FROM jobs WHERE +id <= ? ORDER BY slot, version"
         return cast("Iterator[tuple[int, int]]", checkpoint.rows(query, (last,)))
 
-    def ask(slot: int) -> int:
-        query = "SELECT max(version) FROM jobs WHERE slot = ? AND +id <= ?"
-        return next(checkpoint.rows(query, (slot, last)))[0] or 0
-
-    return KnownJobs(ids, Slots(read, ask), last)
+    return KnownJobs(ids, LatestVersions(read), last)
 
 
 class Intake:
@@ -90,9 +87,7 @@ class Intake:
         return cls(checkpoint, known_jobs(checkpoint), limit)
 
     def add(self, lines: Iterable[ResultLine | InvalidLine]) -> None:
-        """Write ``lines`` as they come, a chunk a transaction. A key is looked up just after its line's maker did, who
-        asks for it too: the map remembers the last one.
-        """
+        """Write ``lines`` as they come, a chunk a transaction."""
         jobs: list[tuple[object, ...]] = []
         rows: list[tuple[object, ...]] = []
         for line in lines:

@@ -10,11 +10,12 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
+from ..core.digests import DigestMap
 from ..core.model import InvalidLine, JobKey, Kind, Record, ResultLine, State
 from ..core.review import Card, Conflict, Decision, Mark, MarkEvent, Verdict
 from ..core.steps import ProgressCallback, counted, no_progress
 from .intake import problems_text
-from .key_map import KeyMap, Slots
+from .latest_versions import LatestVersions
 from .memory_jobs import MemoryJobs, MemoryLine, Store
 from .summary import MOST
 from .values import CAP_SET, CardPage, CommonError, IntakeReport, KnownJobs, RunSummary, Showing, SignedJob, TakenIn
@@ -203,18 +204,17 @@ class MemoryBook(MemoryJobs):
 
     def known_jobs(self, aliases: Iterable[tuple[bytes, int]] | None = None) -> KnownJobs:
         """See ``book.Intakes``."""
-        store, ids = self._store, KeyMap()
+        store, ids = self._store, DigestMap()
         for record in store.records.values():
             ids.add(record.job.key, self._latest(record.id))
         for key, job in list(store.aliases.items() if aliases is None else aliases):
-            if key not in ids:
-                ids.add(key, self._latest(job))
+            ids.add(key, self._latest(job))
         versions: dict[int, int] = {}
         for record in store.records.values():
             slot = store.slots[record.id]
             versions[slot] = max(versions.get(slot, 0), record.job.version)
         pairs = sorted(versions.items())
-        return KnownJobs(ids, Slots(lambda: pairs, lambda slot: versions.get(slot, 0)), len(store.records))
+        return KnownJobs(ids, LatestVersions(lambda: pairs), len(store.records))
 
     def _latest(self, job: int) -> int:
         while job in self._store.redone:

@@ -8,11 +8,12 @@ from enum import Enum
 
 import orjson
 
+from ..core.digests import DigestMap
 from ..core.events import Event
 from ..core.model import JobKey
 from ..core.review import Card
 from .event_log import read_event
-from .key_map import KeyMap, Slots
+from .latest_versions import LatestVersions
 
 CAP_SET = "CapSet"
 """The event of a run whose ``--max-cost`` was changed: the caps before and after, in micro-dollars or None."""
@@ -41,8 +42,8 @@ class KnownJobs:
     An intake adds its own to ``ids``, which are greater than ``last``.
     """
 
-    ids: KeyMap
-    slots: Slots
+    ids: DigestMap
+    versions: LatestVersions
     last: int
 
     def find(self, key: JobKey) -> int | None:
@@ -52,7 +53,7 @@ class KnownJobs:
 
     def version(self, slot: int) -> int:
         """The highest version that this row, size and variant has had; 0 if it is new."""
-        return self.slots.version(slot)
+        return self.versions.get(slot)
 
 
 @dataclass(frozen=True, slots=True)

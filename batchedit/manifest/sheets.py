@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, UsageError
 from ..core.words import number
-from ..extras import to_install
+from ..settings.extras import to_install
 from .cells import plain
 from .header import LOOKED_AT, choose_columns, find_header, header_note, why_unnamed
 from .looks import LookOfRow

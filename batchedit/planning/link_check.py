@@ -13,6 +13,7 @@ import anyio
 import orjson
 from anyio import to_thread
 
+from ..core.digests import DigestMap, make_digest_set
 from ..core.errors import OutputError
 from ..core.model import CellProblem, InvalidLine, ResultLine, State
 from ..core.steps import ProgressCallback, no_progress
@@ -25,7 +26,6 @@ from ..images.link_sample import NOT_SAMPLED, SAMPLED, Sample, ask_sample
 from ..jobs.expand import Expander, expand_all
 from ..jobs.recipe import Recipe
 from ..jobs.schema import most_link_bytes
-from ..manifest.digests import DigestSet
 from ..manifest.read import Form, Manifest
 from ..manifest.rownames import Rows, row_name
 from ..ports import Observer, StateOf, Stop
@@ -126,7 +126,7 @@ async def ask_about_links(
 
     With ``limit`` a bad row makes room for a later one, so the manifest is gone through until no new row comes in.
     """
-    links, seen, far = Links(), DigestSet(16), _Far(told, manifest)
+    links, seen, far = Links(), make_digest_set(), _Far(told, manifest)
     try:
         cache = LinkCache(folder.links)
     except OSError as error:
@@ -233,7 +233,7 @@ def _first_links(manifest: Manifest, recipe: Recipe, state_of: StateOf) -> Itera
 
 
 def _wanted(
-    manifest: Manifest, recipe: Recipe, links: Links, seen: DigestSet, state_of: StateOf, limit: int | None
+    manifest: Manifest, recipe: Recipe, links: Links, seen: DigestMap, state_of: StateOf, limit: int | None
 ) -> Iterator[tuple[int, str]]:
     """``(row, link)`` for the links not seen yet of the jobs that ``limit`` lets in."""
     expander, jobs = Expander(recipe, manifest.columns), 0

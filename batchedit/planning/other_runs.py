@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from time import time
 from typing import Self
 
+from ..core.digests import DigestMap
 from ..core.errors import BatcheditError, OutputError
 from ..core.events import Event, Reused
 from ..core.lifecycle import advance
@@ -32,7 +33,6 @@ from ..jobs.aliases import aliases_of
 from ..ledger.account import is_account
 from ..ledger.book import Book
 from ..ledger.facts import COMMITTED, read_fact, whole
-from ..ledger.key_map import KeyMap
 from ..ledger.lock import may_buy
 from ..ledger.opening import open_checkpoint
 from ..ledger.register import CHECKPOINT, Register
@@ -145,8 +145,7 @@ class OtherRuns:
     def __init__(self) -> None:
         self.notes: list[str] = []
         self._runs: list[_Run] = []
-        self._keys = KeyMap()
-        self._count = 0
+        self._keys = DigestMap()
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -156,7 +155,7 @@ class OtherRuns:
         self._open.close()
 
     def __bool__(self) -> bool:
-        return self._count > 0
+        return len(self._keys) > 0
 
     @classmethod
     def look_up(
@@ -216,19 +215,14 @@ class OtherRuns:
         ids: set[int] = set()
         for key, job in run.checkpoint.keys(having):
             ids.add(job)
-            self._put(key, run.first + job)
+            self._keys.add(key, run.first + job)
         for key, job in aliases_of(run.checkpoint).items():
             if job in ids:
-                self._put(key, run.first + job)
-
-    def _put(self, key: bytes, number: int) -> None:
-        if key not in self._keys:
-            self._keys.add(key, number)
-            self._count += 1
+                self._keys.add(key, run.first + job)
 
     def find(self, key: JobKey) -> Found | None:
         """How this job stands in another run, the most useful one; None if nobody has anything of it."""
-        number = self._keys.get(key) if self._count else None
+        number = self._keys.get(key)
         if number is None:
             return None
         run = next(run for run in reversed(self._runs) if run.first <= number)

@@ -53,7 +53,7 @@ def load_previous_run(folder: RunFolder, settings: Settings, source: Path) -> Pr
         if checkpoint.get("model") != settings.model or checkpoint.get("service") != settings.service:
             return PreviousRun()
         known = checkpoint.known_jobs(aliases_of(checkpoint).items())
-        known.slots.read_all()  # it will be asked when this is closed
+        known.versions.read_all()  # it will be asked when this is closed
         return before_of(checkpoint, known, digest_of(source))
 
 

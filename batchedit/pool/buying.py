@@ -15,6 +15,7 @@ from ..core.errors import BudgetReachedError, KnownRequestError, PlacesTakenErro
 from ..core.events import Declined, Lost, Reserved
 from ..core.model import Kind, Problem, Record, State
 from ..core.money import format_usd
+from ..ports import Permit
 from .pool import OTHERS_SECONDS, Pool, apply_event, unforeseen
 from .prices import wait_for_first_cost
 from .slots import Slot
@@ -34,7 +35,7 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
     with governor.switch.buying():
         while not governor.switch.stopped() and pool.approval.admits(record.id):
             await governor.slots.take(slot)
-            async with pool.api.post_permit():
+            async with pool.api.post_permit() as permit:
                 if pool.prepare is not None:
                     await pool.prepare(record)
                 await governor.post_turn()
@@ -49,7 +50,7 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
                         budget = reached
                     else:
                         why = _why_unsent(pool)
-                        return await (_unsent(pool, record, why) if why else _submit(pool, record, slot))
+                        return await (_unsent(pool, record, why) if why else _submit(pool, record, slot, permit))
             slot.free(quietly=True)
             change = governor.slots.settled.next  # taken before the sums: what ends while they are asked for counts too
             money = (await pool.checkpoint.totals()).money
@@ -72,10 +73,10 @@ async def _unsent(pool: Pool, record: Record, why: str) -> Record:
     return await apply_event(pool, record, Declined(pool.clock(), Problem(Kind.UNREACHABLE, f"{UNSENT}{why}")))
 
 
-async def _submit(pool: Pool, record: Record, slot: Slot) -> Record:
+async def _submit(pool: Pool, record: Record, slot: Slot, permit: Permit) -> Record:
     pool.approval.take(record.id)
     try:
-        event = await pool.api.submit(record)
+        event = await pool.api.submit(record, permit)
     except Exception as error:  # noqa: BLE001 - whatever it is, the POST may have gone out, and the others go on
         event = Lost(pool.clock(), replace(unforeseen(error), kind=Kind.LOST))
     pool.governor.posts.heard(event, record.submitted_at, slot)

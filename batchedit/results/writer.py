@@ -17,13 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO, TypeVar, cast
 
-import orjson
-
 from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, OutputError
 from ..core.model import Outcome
 from ..disk import create, whole_file
-from ..manifest.cells import TEXTS, json_text, text_of
+from ..manifest.cells import json_text, text_of
 from ..manifest.jsonl import JsonlManifest, is_object, without_ours
 from ..manifest.rownames import row_name
 from ..manifest.rows import BadRow, Form, FormKind, Manifest, Row
@@ -233,28 +231,10 @@ def _extend_jsonl(
 
 def _write_jsonl(manifest: Manifest, pairs: Pairs, file: TextIO, form: Form) -> int:
     count = 0
-    plain, newline = form.encoding == "utf-8", form.newline
-    end = newline.encode()
-    file.flush()
     for row, outcome in pairs:
-        line = _at_once(row, outcome, manifest) if plain else b""
-        if line:
-            file.buffer.write(line + end)
-        else:
-            file.write(_with_ours(_object_text(row), outcome, manifest) + newline)
-            file.flush()
+        file.write(_with_ours(_object_text(row), outcome, manifest) + form.newline)
         count += 1
     return count
-
-
-def _at_once(row: Row | BadRow, outcome: Outcome, manifest: Manifest) -> bytes:
-    """The line in one go where the user's cells are plain text, as those of a CSV file are; else ``b""``."""
-    if isinstance(row, Row) and row.cells and not outcome.over and TEXTS.issuperset(map(type, row.cells.values())):
-        try:  # not suppress(), which is a tenth of a line
-            return orjson.dumps(row.cells)[:-1] + b"," + json_object(named(outcome, manifest.form))[1:]
-        except TypeError:  # half a character, which orjson refuses
-            pass
-    return b""
 
 
 def _with_ours(user: str, outcome: Outcome, manifest: Manifest) -> str:

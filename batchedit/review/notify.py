@@ -22,7 +22,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop
 
 from ..core.errors import UsageError
 from ..core.hosts import is_loopback
-from ..extras import to_install
+from ..settings.extras import to_install
 
 ATTEMPTS, TOTAL_SECONDS = 4, 30.0
 SLACK_HOOKS = "hooks.slack.com"

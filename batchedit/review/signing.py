@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.errors import NotFoundError, UsageError
 from ..core.typed import quoted
-from ..extras import to_install
+from ..settings.extras import to_install
 
 SIGNATURE = "SHA256SUMS.minisig"
 PUBLIC_KEY = "minisign.pub"

@@ -4,7 +4,7 @@ One POST buys, and it is sent once: no retry, no redirect, no connection that ha
 else is free and is asked again, within attempt and time caps.
 
 The pool takes ``async with client.post_permit():`` *before* it writes an intention down, so that a job never waits for
-a connection while it counts as being submitted; ``submit`` takes the permit itself where its caller holds none.
+a connection while it counts as being submitted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..core.events import Accepted, Completed, Declined, Lost, Refused
 from ..core.inanswer import InAnswer
 from ..core.jsontext import read_inputs
 from ..core.model import Handle, Kind, Output, Problem, Record
-from ..ports import CancelReply, LookReply, NoAnswer, Observer, StillRunning, SubmitEvent
+from ..ports import CancelReply, LookReply, NoAnswer, Observer, Permit, StillRunning, SubmitEvent
 from . import poll_codec as looks
 from . import submit_codec as wire
 from .ids import find_id, usable_id
@@ -110,7 +110,7 @@ class Client:
 
     # --- the POST that buys -----------------------------------------------------------------------
 
-    def post_permit(self) -> AbstractAsyncContextManager[None]:
+    def post_permit(self) -> AbstractAsyncContextManager[Permit]:
         """The right to have one submit on the wire. Take it before the intention is written."""
         return self._transport.permit()
 
@@ -125,7 +125,7 @@ class Client:
         except Exception as error:  # noqa: BLE001 - one picture that no reader foresaw refuses its own job
             self._prepared[record.id] = error
 
-    async def submit(self, record: Record) -> SubmitEvent:
+    async def submit(self, record: Record, permit: Permit) -> SubmitEvent:
         """Send the POST once. Whatever happens is an event; only cancellation and defects of ours are raised.
 
         Lost is also the rare reset of a connection that the server had just closed (``line`` keeps that away).
@@ -135,10 +135,9 @@ class Client:
         except Exception as error:  # noqa: BLE001 - nothing was sent yet: the job is refused, and the others go on
             message = clean(f"a local picture can't be sent: {error}", self._token)
             return Refused(self._clock(), Problem(Kind.INPUT_FILE, message))
-        async with self._transport.permit_unless_held():
-            shape = self._shapes.now
-            content = wire.submit_body(inputs, shape, self._schema)
-            reply = await self._transport.post(self._addresses.model(self._model), content)
+        shape = self._shapes.now
+        content = wire.submit_body(inputs, shape, self._schema)
+        reply = await self._transport.post(self._addresses.model(self._model), content, permit)
         if isinstance(reply, Silence):
             return self._unheard(reply)
         event = wire.read_submit(reply.status, reply.headers, reply.body, self._clock(), secret=self._token)

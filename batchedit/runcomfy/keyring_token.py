@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from ..extras import to_install
+from ..settings.extras import to_install
 
 SERVICE, USER = "batchedit", "RunComfy API token"
 SHOWN = "the keyring of this machine"

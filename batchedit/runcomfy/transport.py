@@ -10,10 +10,8 @@ import random
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext, suppress
-from contextvars import ContextVar
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
@@ -25,7 +23,7 @@ from ..connections import Stack, read_body, unpacker
 from ..core.errors import ProxyRefusesError
 from ..core.hosts import is_loopback
 from ..core.model import Kind, Problem
-from ..ports import NoAnswer
+from ..ports import NoAnswer, Permit
 from .reply import clean
 from .send_tracker import SendTracker, never_left
 from .tunnel import Proxy, Tunnel
@@ -47,8 +45,6 @@ _TRANSIENT = frozenset({Kind.THROTTLED, Kind.UNREACHABLE, Kind.PROXY, Kind.SERVI
 _backoff = wait_exponential(multiplier=0.5, max=8.0)
 
 T = TypeVar("T")
-
-_holds_permit: ContextVar[bool] = ContextVar("holds_permit", default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,20 +137,12 @@ class Transport:
         await self._kept.aclose()
 
     @asynccontextmanager
-    async def permit(self) -> AsyncIterator[None]:
+    async def permit(self) -> AsyncIterator[Permit]:
         """The right to have one POST that buys on the wire."""
         async with self._buying:
-            before = _holds_permit.set(True)
-            try:
-                yield
-            finally:
-                _holds_permit.reset(before)
+            yield Permit()
 
-    def permit_unless_held(self) -> Any:
-        """The same, for a caller that may hold one already."""
-        return nullcontext() if _holds_permit.get() else self._buying
-
-    async def post(self, url: str, content: bytes) -> Reply | Silence:
+    async def post(self, url: str, content: bytes, _permit: Permit) -> Reply | Silence:
         """One POST, once, on a connection of its own. Only cancellation is raised."""
         tracker, came = SendTracker(self._why_not), _Came()
         about = ((b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(content)))
@@ -193,14 +181,12 @@ class Transport:
             return _is_transient(reply) and (patient or not _is_unreachable(reply))
 
         began = anyio.current_time()
-        first: list[T | NoAnswer] = [await self.ask_once(method, url, read)]
-        if isinstance(first[0], NoAnswer) and first[0].problem.kind is Kind.PROXY and not self.heard:
-            raise ProxyRefusesError(first[0].problem.message)
-        if not is_missed(first[0]):
-            return first[0]  # nearly always, and tenacity is a tenth of a call
 
         async def attempt() -> T | NoAnswer:
-            return first.pop() if first else await self.ask_once(method, url, read)
+            reply = await self.ask_once(method, url, read)
+            if isinstance(reply, NoAnswer) and reply.problem.kind is Kind.PROXY and not self.heard:
+                raise ProxyRefusesError(reply.problem.message)
+            return reply
 
         def stop(state: RetryCallState) -> bool:
             late = anyio.current_time() - began + state.upcoming_sleep > TOTAL_SECONDS
@@ -221,7 +207,7 @@ class Transport:
         try:
             tunnel, came = Tunnel(), _Came()
             extensions = {"timeout": _ASK_TIMES.as_dict()} | ({} if self._proxy is None else {"trace": tunnel})
-            request = httpx.Request(method, _read(url), headers=self._headers, extensions=extensions)
+            request = httpx.Request(method, url, headers=self._headers, extensions=extensions)
             with tunnel.scope:
                 async with self._asking, self._kept.take() as transport:
                     with anyio.fail_after(TOTAL_SECONDS):
@@ -307,12 +293,6 @@ def _is_unreachable(reply: object) -> bool:
 def _outcome(state: RetryCallState) -> Any:
     assert state.outcome is not None  # tenacity asks only after an attempt
     return state.outcome.result()
-
-
-@lru_cache(maxsize=8192)
-def _read(url: str) -> httpx.URL:
-    """A job is looked at several times under one address, and httpx reads one letter by letter."""
-    return httpx.URL(url)
 
 
 async def _chunks(content: bytes) -> AsyncIterator[bytes]:

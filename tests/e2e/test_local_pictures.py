@@ -23,6 +23,7 @@ from batchedit.core.limits import FILE_MOST, REQUEST_MOST, URI_MOST
 from batchedit.core.model import Kind, State
 from batchedit.images.data_uri import LocalPictures
 from batchedit.images.shrink import shrink
+from batchedit.ports import Permit
 from batchedit.runcomfy.catalogue import load_model
 from batchedit.runcomfy.client import Client
 from batchedit.sandbox import SandboxConfig, serve
@@ -266,7 +267,7 @@ async def test_a_picture_changed_since_the_plan_is_named_and_nothing_is_bought(t
     ) as client:
         record = make_record(State.SUBMITTING, job=make_job(inputs=inputs))
         await client.prepare(record)
-        event = await client.submit(record)
+        event = await client.submit(record, Permit())
     assert isinstance(event, Refused)
     assert event.problem.kind is Kind.INPUT_FILE
     assert "a.png has changed since the manifest was read; run the same command again" in event.problem.message

@@ -25,7 +25,7 @@ from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.buying import buy
 from batchedit.pool.pool import OTHERS_SECONDS, Pool, apply_event
 from batchedit.pool.slots import Slot
-from batchedit.ports import SubmitEvent, Totals
+from batchedit.ports import Permit, SubmitEvent, Totals
 from tests.pool.test_pool import Notes, Service, make_governor, make_pool, virtually
 from tests.support.factories import make_line, make_record
 
@@ -60,7 +60,7 @@ class Shop(Service):
     diary: list[str] = field(default_factory=list)
     on_permit: Callable[[], None] = lambda: None
 
-    async def submit(self, record: Record) -> SubmitEvent:
+    async def submit(self, record: Record, permit: Permit) -> SubmitEvent:
         self.diary.append("POST")
         await trio.sleep(0.1)
         if isinstance(self.answer, Exception):
@@ -68,10 +68,10 @@ class Shop(Service):
         return self.answer or Accepted(trio.current_time(), Handle("req-1"))
 
     @asynccontextmanager
-    async def post_permit(self) -> AsyncIterator[None]:
+    async def post_permit(self) -> AsyncIterator[Permit]:
         self.diary.append("connection")
         self.on_permit()
-        yield
+        yield Permit()
         self.diary.append("connection given back")
 
 

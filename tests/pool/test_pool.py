@@ -25,7 +25,7 @@ from batchedit.pool.posts import NEVER_REACHED_SECONDS, OUTAGE_SECONDS
 from batchedit.pool.slots import Slot
 from batchedit.pool.switch import PAUSED, StopRule
 from batchedit.pool.worker import run_all
-from batchedit.ports import CancelReply, LookReply, NoAnswer, StillRunning, SubmitEvent, Totals
+from batchedit.ports import CancelReply, LookReply, NoAnswer, Permit, StillRunning, SubmitEvent, Totals
 from tests.support.factories import make_line, make_record
 from tests.support.share import whole_or
 from tests.support.troubled import Bucket
@@ -53,7 +53,7 @@ class Service:
     def __post_init__(self) -> None:
         self._permits = trio.Semaphore(self.places)
 
-    async def submit(self, record: Record) -> SubmitEvent:
+    async def submit(self, record: Record, permit: Permit) -> SubmitEvent:
         now = trio.current_time()
         self.posts.append(now)
         request_id = f"req-{len(self.posts)}"
@@ -100,9 +100,9 @@ class Service:
         return self.probes(trio.current_time())
 
     @asynccontextmanager
-    async def post_permit(self) -> AsyncIterator[None]:
+    async def post_permit(self) -> AsyncIterator[Permit]:
         async with self._permits:
-            yield
+            yield Permit()
 
 
 class Disk:
@@ -717,8 +717,8 @@ def test_an_answer_with_an_id_of_another_job_counted_as_in_flight_for_ever() -> 
     """Counted as accepted and, in doubt by its id, never as over: a limit of jobs at once seemed one lower for each."""
 
     class Repeats(Service):
-        async def submit(self, record: Record) -> SubmitEvent:
-            event = await super().submit(record)
+        async def submit(self, record: Record, permit: Permit) -> SubmitEvent:
+            event = await super().submit(record, permit)
             return Accepted(event.at, Handle("req-1")) if isinstance(event, Accepted) else event
 
     async def main() -> None:

@@ -39,7 +39,7 @@ from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.governor import Governor, PurchaseLimits
 from batchedit.pool.pool import Pool
 from batchedit.pool.worker import run_all
-from batchedit.ports import Broken, CancelReply, LookReply, NoAnswer, StillRunning, SubmitEvent
+from batchedit.ports import Broken, CancelReply, LookReply, NoAnswer, Permit, StillRunning, SubmitEvent
 from tests.support.factories import make_line
 from tests.support.share import examples
 
@@ -102,7 +102,7 @@ class Remote:
         self.accepted.append((record.job.key, request_id))
         return request_id
 
-    async def submit(self, record: Record) -> SubmitEvent:
+    async def submit(self, record: Record, permit: Permit) -> SubmitEvent:
         at = self.script.clock()
         await trio.sleep(0.01)
         self.script.step()
@@ -155,7 +155,7 @@ class Remote:
         return True
 
     @asynccontextmanager
-    async def post_permit(self) -> AsyncIterator[None]:
+    async def post_permit(self) -> AsyncIterator[Permit]:
         yield
 
 

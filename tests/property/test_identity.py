@@ -3,13 +3,12 @@
 import json
 from types import SimpleNamespace
 
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedit.core.model import ResultLine
 from batchedit.jobs.expand import Recipe, expand_all
 from batchedit.jobs.identity import job_key
-from batchedit.manifest.digests import DigestSet
 from batchedit.manifest.rows import Row
 from tests.support.share import examples
 
@@ -112,13 +111,3 @@ def test_the_digest_is_pinned():
 
 PINNED = "16e716507bec8425a2e6a3c6ce1e7964"
 PINNED_BIG = "5933a7b152cb40f7f234c94c26346973"
-
-
-@given(st.lists(st.binary(min_size=4, max_size=4)))
-@example([b"\0\0\1\2", b"\0\0\3\4", b"\0\0\2\3", b"\0\0\2\3"])
-def test_a_digest_set_is_a_set(digests):
-    ours, theirs = DigestSet(4), set()
-    one_bucket = [b"\0\0" + digest[2:] for digest in digests]  # neighbours must not make a member between them
-    for digest in one_bucket:
-        assert ours.add(digest) == (digest not in theirs)
-        theirs.add(digest)

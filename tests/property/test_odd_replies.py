@@ -24,7 +24,7 @@ from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.governor import Governor, PurchaseLimits
 from batchedit.pool.pool import Pool
 from batchedit.pool.worker import run_all
-from batchedit.ports import Broken, NoAnswer, StillRunning
+from batchedit.ports import Broken, NoAnswer, Permit, StillRunning
 from batchedit.runcomfy.catalogue import load_model
 from batchedit.runcomfy.client import Client
 from tests.support.factories import make_line
@@ -102,7 +102,7 @@ def record(state: State) -> Record:
 def test_no_reply_makes_a_call_raise(reply: tuple[int, list[tuple[str, str]], bytes]) -> None:
     async def ask() -> None:
         async with client(reply) as api:
-            submitted = await api.submit(record(State.SUBMITTING))
+            submitted = await api.submit(record(State.SUBMITTING), Permit())
             assert isinstance(submitted, Accepted | Declined | Refused | Lost)
             for call, kinds in (
                 (api.look, StillRunning | NoAnswer | Completed | Errored | CancelConfirmed),
@@ -148,7 +148,7 @@ class Breaks:
     def post_permit(self) -> Any:
         return _Permit()
 
-    async def submit(self, of: Record) -> Any:
+    async def submit(self, of: Record, permit: Permit) -> Any:
         if self._at == "submit" and of.id == 2:
             raise LookupError("unforeseen")
         return Accepted(1000.0, Handle(f"r{of.id}"))

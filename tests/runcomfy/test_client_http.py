@@ -25,7 +25,7 @@ from cryptography.x509.oid import NameOID
 from batchedit.core.errors import ProxyRefusesError, TokenError
 from batchedit.core.events import Accepted, CancelConfirmed, CancelDenied, Completed, Declined, Errored, Lost, Refused
 from batchedit.core.model import Handle, Job, JobKey, Kind, Output, Problem, Record, State
-from batchedit.ports import NoAnswer, StillRunning
+from batchedit.ports import NoAnswer, Permit, StillRunning, SubmitEvent
 from batchedit.runcomfy import transport as line_module
 from batchedit.runcomfy import tunnel as tunnel_module
 from batchedit.runcomfy.catalogue import load_model
@@ -83,7 +83,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_submit_sends_what_the_page_shows(server):
     server.script = [server.json({"request_id": "r1", "status_url": f"{server.url}/v1/requests/r1/status"})]
     async with client(server.url) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert event == Accepted(1000.0, Handle("r1", f"{server.url}/v1/requests/r1/status"))
     [sent] = server.requests
     assert (sent.method, sent.target) == ("POST", MODEL_PATH)
@@ -98,7 +98,7 @@ async def test_a_seed_of_25_digits_was_bought_as_another_number(server):
     server.script = [server.json({"request_id": "r1"})]
     long = "1234567890123456789012345"
     async with client(server.url) as api:
-        await api.submit(record(inputs=ONE[:-1] + f',"nested":[{{"n":-{long}}}],"seed":{long}}}'))
+        await api.submit(record(inputs=ONE[:-1] + f',"nested":[{{"n":-{long}}}],"seed":{long}}}'), Permit())
     [sent] = server.requests
     assert f'"seed":{long}'.encode() in sent.body.replace(b" ", b"")
     assert f'"n":-{long}'.encode() in sent.body.replace(b" ", b"")
@@ -127,7 +127,7 @@ AFTER_THE_BYTES = {
 async def test_after_the_bytes_went_out_it_is_lost_and_sent_once(server, name):
     server.script = [AFTER_THE_BYTES[name](server)]
     async with client(server.url) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert isinstance(event, Lost), event
     assert event.problem.kind is Kind.LOST
     assert [r.method for r in server.requests] == ["POST"]
@@ -144,7 +144,7 @@ async def test_an_answer_that_only_trickles_is_lost(server, monkeypatch):
     monkeypatch.setattr(line_module, "SUBMIT_SECONDS", 0.4)
     server.script = [trickle]
     async with client(server.url) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert isinstance(event, Lost)
     assert len(server.requests) == 1
 
@@ -159,7 +159,7 @@ async def test_blanks_that_trickle_behind_a_whole_answer_cost_no_id(server, monk
     monkeypatch.setattr(line_module, "SUBMIT_SECONDS", 0.4)
     server.script = [trickle]
     async with client(server.url) as api:
-        assert await api.submit(record()) == Accepted(1000.0, Handle("r1"))
+        assert await api.submit(record(), Permit()) == Accepted(1000.0, Handle("r1"))
 
 
 @pytest.mark.parametrize("pieces", [1, 2], ids=["whole", "the head before the stop"])
@@ -187,7 +187,7 @@ async def test_an_answer_that_lay_in_the_socket_while_the_process_was_stopped_is
     server.script = [late]
     async with client(server.url) as api, anyio.create_task_group() as tasks:
         tasks.start_soon(stop_the_process)
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert event == Accepted(1000.0, Handle("r1"))
 
 
@@ -195,7 +195,7 @@ async def test_an_answer_that_lay_in_the_socket_while_the_process_was_stopped_is
 async def test_what_is_in_doubt_keeps_the_answer_without_the_token(server):
     server.script = [server.json({"error_code": 500001, "echo": f"Bearer {TOKEN}"}, status=500, server="nginx")]
     async with client(server.url) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert isinstance(event, Lost)
     assert "server: nginx" in event.reply
     assert '"error_code":500001' in event.reply
@@ -229,7 +229,7 @@ async def test_all_that_came_in_answer_is_kept_also_where_it_is_no_http(server, 
     """Of an answer that is no HTTP only what came with the last read was kept."""
     server.script = [in_pieces(server, *NO_HTTP[name])]
     async with client(server.url) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert isinstance(event, Lost)
     assert KEPT[name] in event.reply
 
@@ -237,14 +237,14 @@ async def test_all_that_came_in_answer_is_kept_also_where_it_is_no_http(server, 
 async def test_an_id_behind_a_line_that_is_no_http_is_kept(server):
     server.script = [in_pieces(server, b'garbage\r\n{"request_id":"r1"}\r\n\r\n')]
     async with client(server.url) as api:
-        assert await api.submit(record()) == Accepted(1000.0, Handle("r1"))
+        assert await api.submit(record(), Permit()) == Accepted(1000.0, Handle("r1"))
 
 
 async def test_the_first_four_kib_of_a_long_answer_are_kept_whatever_cut_it_off(server, monkeypatch):
     monkeypatch.setattr(line_module, "SUBMIT_SECONDS", 0.4)
     server.script = [server.http(200, b"x" * 9000, content_length="10000")]
     async with client(server.url) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert isinstance(event, Lost)
     assert 4000 < len(event.reply.encode()) <= 4096
 
@@ -252,13 +252,13 @@ async def test_the_first_four_kib_of_a_long_answer_are_kept_whatever_cut_it_off(
 async def test_a_whole_id_in_a_torn_answer_is_kept(server):
     server.script = [server.then_close(server.http(200, b'{"request_id":"r1"}', content_length="90"))]
     async with client(server.url) as api:
-        assert await api.submit(record()) == Accepted(1000.0, Handle("r1"))
+        assert await api.submit(record(), Permit()) == Accepted(1000.0, Handle("r1"))
 
 
 async def test_a_refusal_with_a_torn_body_is_still_a_refusal(server):
     server.script = [server.then_close(server.http(429, b'{"error', content_length="90", retry_after="7"))]
     async with client(server.url) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert isinstance(event, Declined)
     assert (event.problem.kind, event.due_at) == (Kind.THROTTLED, 1007.0)
 
@@ -282,14 +282,13 @@ async def test_before_the_first_byte_it_is_declined(server, case, monkeypatch):
     server.script = [server.hang if case == "no place in the pool" else b"no tls here"]
     async with client(url, connections=2) as api:
         if case == "no place in the pool":
-            api._transport._buying = anyio.Semaphore(9)  # as a caller would that passes the permit by
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(api.submit, record())
+                tasks.start_soon(api.submit, record(), Permit())
                 await wait_for(lambda: server.requests)
-                event = await api.submit(record(2))
+                event = await api.submit(record(2), Permit())
                 tasks.cancel_scope.cancel()
         else:
-            event = await api.submit(record())
+            event = await api.submit(record(), Permit())
     assert isinstance(event, Declined), event
     assert (event.problem.kind, event.counts) == (Kind.UNREACHABLE, False)
     assert TOKEN not in event.problem.message
@@ -343,7 +342,7 @@ async def test_every_exception_is_classified(error):
         raise an_instance(error)
 
     async with client("https://model-api.runcomfy.net", transport=httpx.MockTransport(fail)) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert len(seen) == 1
     assert isinstance(event, Declined if error.__name__ in SURELY_NEVER_LEFT else Lost)
 
@@ -363,7 +362,7 @@ async def test_the_trace_overrules_the_class():
             raise httpx.ConnectTimeout("so it says")
 
     async with client("https://model-api.runcomfy.net", transport=Liar()) as api:
-        assert isinstance(await api.submit(record()), Lost)
+        assert isinstance(await api.submit(record(), Permit()), Lost)
 
 
 async def test_a_post_whose_lease_is_over_does_not_leave():
@@ -388,7 +387,7 @@ async def test_a_post_whose_lease_is_over_does_not_leave():
         transport=Slow(),
         why_not=why_not,
     ) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert isinstance(event, Declined)
     assert "lease is over" in event.problem.message
 
@@ -407,7 +406,7 @@ async def test_a_handshake_that_fails_behind_a_proxy_blocks_no_connection(server
     server.script = [server.then_close(server.http(200, content_length="none"))]
     async with client("https://model-api.runcomfy.net", proxy=server.url, connections=2) as api:
         for number in (1, 2, 3):
-            event = await api.submit(record(number))
+            event = await api.submit(record(number), Permit())
             assert isinstance(event, Declined)
             assert "PoolTimeout" not in event.problem.message
             found = await api.look(BOUGHT)
@@ -420,7 +419,7 @@ async def test_a_request_that_h11_refuses_to_write_never_left(server):
     server.script = [server.http(200)]
     async with client(server.url) as api:
         api._transport._headers["x-broken"] = "a\nb"
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert isinstance(event, Declined)
     assert server.requests == []
 
@@ -429,7 +428,7 @@ async def test_cancellation_is_not_swallowed(server):
     server.script = [server.hang]
     async with client(server.url) as api:
         with anyio.move_on_after(0.1) as scope:
-            await api.submit(record())
+            await api.submit(record(), Permit())
         assert scope.cancelled_caught
 
 
@@ -437,7 +436,7 @@ async def test_a_redirect_is_not_followed_and_takes_no_token_along(server, other
     server.script = [server.http(307, location=f"{other_server.url}{MODEL_PATH}")]
     other_server.script = [other_server.json({"request_id": "r1"})]
     async with client(server.url) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert isinstance(event, Declined)
     assert event.problem.kind is Kind.UNREACHABLE
     assert other_server.requests == []
@@ -447,10 +446,15 @@ async def test_each_post_has_a_fresh_connection_and_gets_share_theirs(server):
     server.script = [server.json({"request_id": "r1", "status": "in_queue"})]
     async with client(server.url) as api:
         for _ in range(3):
-            await api.submit(record())
+            await api.submit(record(), Permit())
         for _ in range(3):
             await api.look(BOUGHT)
     assert [r.connection for r in server.requests] == [1, 2, 3, 4, 4, 4]
+
+
+async def submit_as_the_pool(api: Client, of: Record) -> SubmitEvent:
+    async with api.post_permit() as permit:
+        return await api.submit(of, permit)
 
 
 async def test_posts_and_gets_do_not_starve_each_other(server):
@@ -463,7 +467,7 @@ async def test_posts_and_gets_do_not_starve_each_other(server):
     server.script = [reply]
     async with client(server.url, connections=4) as api, anyio.create_task_group() as tasks:
         for number in range(5):
-            tasks.start_soon(api.submit, record(number))
+            tasks.start_soon(submit_as_the_pool, api, record(number))
         await wait_for(lambda: len(server.requests) == 2)
         with anyio.fail_after(2):
             assert await api.look(BOUGHT) == StillRunning("in_queue", running=False)
@@ -471,13 +475,12 @@ async def test_posts_and_gets_do_not_starve_each_other(server):
     assert sum(r.method == "POST" for r in server.requests) == 2  # as many as there are permits
 
 
-async def test_a_permit_taken_before_is_not_taken_twice(server):
+async def test_a_permit_is_given_back_after_its_submit(server):
     server.script = [server.json({"request_id": "r1"})]
     async with client(server.url, connections=2) as api:
         with anyio.fail_after(2):
-            async with api.post_permit():
-                assert isinstance(await api.submit(record()), Accepted)
-            assert isinstance(await api.submit(record()), Accepted)
+            for number in range(2):
+                assert isinstance(await submit_as_the_pool(api, record(number)), Accepted)
 
 
 async def test_a_large_body_arrives_whole(server):
@@ -489,7 +492,7 @@ async def test_a_large_body_arrives_whole(server):
 
     async with client(server.url, resolve_pictures=resolve) as api:
         local = record(inputs='{"image":[{"$file":"a.png","$sha256":"00"}],"prompt":"an ad"}')
-        assert isinstance(await api.submit(local), Accepted)
+        assert isinstance(await api.submit(local, Permit()), Accepted)
     assert orjson.loads(server.requests[0].body)["image"] == picture
 
 
@@ -500,7 +503,9 @@ async def test_a_local_picture_that_cannot_be_read_is_refused_unsent(server, res
 
     server.script = [server.json({"request_id": "r1"})]
     async with client(server.url, resolve_pictures=fail if resolver == "fails" else None) as api:
-        event = await api.submit(record(inputs='{"image":[{"$file":"a.png","$sha256":"00"}],"prompt":"an ad"}'))
+        event = await api.submit(
+            record(inputs='{"image":[{"$file":"a.png","$sha256":"00"}],"prompt":"an ad"}'), Permit()
+        )
     assert isinstance(event, Refused)
     assert event.problem.kind is Kind.INPUT_FILE
     assert server.requests == []
@@ -509,7 +514,7 @@ async def test_a_local_picture_that_cannot_be_read_is_refused_unsent(server, res
 async def test_a_service_that_echoes_the_token_does_not_get_it_into_a_message(server):
     server.script = [server.json({"error_message": f"bad header Bearer {TOKEN} or {TOKEN}"}, 401)]
     async with client(server.url) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
         with pytest.raises(TokenError) as caught:
             await api.look(BOUGHT)
     assert isinstance(event, Declined)
@@ -536,11 +541,11 @@ async def test_a_server_that_wants_a_list_is_found_out_once(server):
     shape_server(server, list)
     notes = Notes()
     async with client(server.url, notes) as api:
-        first = await api.submit(record())
+        first = await api.submit(record(), Permit())
         assert isinstance(first, Declined)
         assert (first.problem.kind, first.counts, first.due_at) == (Kind.SHAPE, False, 0.0)
-        assert isinstance(await api.submit(record()), Accepted)
-        assert isinstance(await api.submit(record(2)), Accepted)
+        assert isinstance(await api.submit(record(), Permit()), Accepted)
+        assert isinstance(await api.submit(record(2), Permit()), Accepted)
     assert [name for name, _ in notes.notes] == ["image_shape"]
     assert [type(orjson.loads(r.body)["image"]) for r in server.requests] == [str, list, list]
 
@@ -549,11 +554,11 @@ async def test_a_picture_refused_in_both_shapes_is_refused_and_the_others_go_on(
     shape_server(server, str)
     rotten = ONE.replace("a.png", "rotten.png")
     async with client(server.url) as api:
-        assert isinstance(await api.submit(record(1, rotten)), Declined)
-        assert isinstance(await api.submit(record(1, rotten)), Refused)
-        events = [await api.submit(record(2)), await api.submit(record(2))]
+        assert isinstance(await api.submit(record(1, rotten), Permit()), Declined)
+        assert isinstance(await api.submit(record(1, rotten), Permit()), Refused)
+        events = [await api.submit(record(2), Permit()), await api.submit(record(2), Permit())]
         assert [type(e) for e in events] == [Declined, Accepted]
-        proven = await api.submit(record(3, rotten))
+        proven = await api.submit(record(3, rotten), Permit())
         assert isinstance(proven, Refused)
         assert "image: Input should be a valid list" in proven.problem.message
 
@@ -564,7 +569,7 @@ async def test_many_in_flight_at_the_flip_flip_it_once(server):
 
     async def buy(api, number):
         for _ in range(4):
-            event = await api.submit(record(number))
+            event = await api.submit(record(number), Permit())
             if not isinstance(event, Declined):
                 ended[number] = event
                 return
@@ -580,7 +585,7 @@ async def test_many_in_flight_at_the_flip_flip_it_once(server):
 async def test_a_complaint_about_another_field_flips_nothing(server):
     server.script = [server.json({"detail": [{"loc": ["body", "size"], "msg": "not one of 3:2, 1:1, 2:3"}]}, 422)]
     async with client(server.url) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert isinstance(event, Refused)
     assert event.problem == Problem(
         Kind.REFUSED, "the service does not accept this row: “size: not one of 3:2, 1:1, 2:3”", http=422
@@ -590,7 +595,7 @@ async def test_a_complaint_about_another_field_flips_nothing(server):
 async def test_several_pictures_are_always_a_list(server):
     server.script = [server.json(BAD_IMAGE, 422)]
     async with client(server.url) as api:
-        assert isinstance(await api.submit(record(inputs=TWO)), Refused)
+        assert isinstance(await api.submit(record(inputs=TWO), Permit()), Refused)
     assert len(orjson.loads(server.requests[0].body)["image"]) == 2
 
 
@@ -925,7 +930,7 @@ async def test_a_tunnel_that_no_proxy_gave_left_a_purchase_in_doubt(server, quic
         }[what]
     ]
     async with _through(server) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert isinstance(event, Declined), event
     assert event.problem.kind is (Kind.PROXY if what == "refused" else Kind.UNREACHABLE)
     assert [request.method for request in server.requests] == ["CONNECT"]
@@ -936,7 +941,7 @@ async def test_a_tunnel_that_outlasts_the_whole_submit_left_a_purchase_in_doubt(
     monkeypatch.setattr(line_module, "SUBMIT_SECONDS", 0.3)
     server.script = [server.hang]
     async with _through(server) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert isinstance(event, Declined), event
     assert [request.method for request in server.requests] == ["CONNECT"]
 
@@ -949,7 +954,7 @@ async def test_a_proxy_that_refuses_was_asked_again_for_a_minute_and_named_by_no
     async with _through(server) as api:
         with pytest.raises(ProxyRefusesError, match=rf"the proxy 127\.0\.0\.1:{server.port} .*\({status} X\)") as told:
             await api.model_entry()
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
         assert not await api.probe()
     assert isinstance(event, Declined)
     assert event.problem.kind is Kind.PROXY
@@ -964,7 +969,7 @@ async def test_a_proxy_that_is_in_trouble_is_asked_again(server, status):
     server.script = [server.http(status)]
     async with _through(server) as api:
         assert await api.model_entry() is None
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert isinstance(event, Declined)
     assert event.problem.kind is Kind.UNREACHABLE
     assert len(server.requests) == ATTEMPTS + 1
@@ -975,7 +980,7 @@ async def test_a_proxy_that_lets_a_tunnel_hang_held_each_post_for_150_seconds(se
     monkeypatch.setattr(line_module, "_backoff", lambda _: 0.001)
     server.script = [server.hang]
     async with _through(server) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
         found = await api.look(BOUGHT)
     assert isinstance(event, Declined)
     assert isinstance(found, NoAnswer)
@@ -1007,7 +1012,7 @@ def test_a_service_that_thinks_is_not_cut_off_with_the_time_of_a_tunnel(monkeypa
         async def buy() -> object:
             proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
             async with client("https://service.example", proxy=proxy, verify=trusted) as api:
-                return await api.submit(record())
+                return await api.submit(record(), Permit())
 
         event = anyio.run(buy)
         thread.join(20)

@@ -8,7 +8,7 @@ import pytest
 from batchedit.core.events import Accepted, CancelConfirmed, CancelDenied, Completed, Declined, Errored, Lost, Refused
 from batchedit.core.model import Handle, Job, JobKey, Kind, Problem, Record, SavedFile, State
 from batchedit.files.download import Downloader
-from batchedit.ports import Broken, NoAnswer, StillRunning
+from batchedit.ports import Broken, NoAnswer, Permit, StillRunning
 from batchedit.runcomfy.catalogue import load_model
 from batchedit.runcomfy.client import Client
 from batchedit.sandbox import SandboxConfig, serve
@@ -50,11 +50,11 @@ async def test_bought_watched_and_saved(tmp_path, shape, habit):
     config = SandboxConfig(latency="0.2", image_shape=shape, result_while_running=habit, coarse_status=True)
     with serve(config) as box:
         async with client(box.url) as api:
-            event = await api.submit(record())
+            event = await api.submit(record(), Permit())
             if shape == "array":
                 assert isinstance(event, Declined)
                 assert event.problem.kind is Kind.SHAPE
-                event = await api.submit(record())
+                event = await api.submit(record(), Permit())
             assert isinstance(event, Accepted)
             done = await collect(api, event.handle)
             assert isinstance(done, Completed)
@@ -103,7 +103,7 @@ SUBMIT = {
 async def test_what_is_not_lost_was_surely_not_taken(fault):
     with serve(SandboxConfig(latency="0.1", faults=(f"submit:{fault}=1",))) as box:
         async with client(box.url) as api:
-            event = await api.submit(record(image=f'["{PICTURE}","{PICTURE}"]'))
+            event = await api.submit(record(image=f'["{PICTURE}","{PICTURE}"]'), Permit())
         accepted = box.ledger()["accepted"]
     assert type(event) is SUBMIT[fault]
     if not isinstance(event, Lost | Accepted):
@@ -114,7 +114,7 @@ async def test_what_is_not_lost_was_surely_not_taken(fault):
 async def test_jobs_that_fail(fault, kind):
     with serve(SandboxConfig(latency="0.1", faults=(f"job:{fault}=1",))) as box:
         async with client(box.url) as api:
-            event = await api.submit(record())
+            event = await api.submit(record(), Permit())
             assert isinstance(event, Accepted)
             ended = await collect(api, event.handle)
     assert isinstance(ended, Errored)
@@ -124,7 +124,7 @@ async def test_jobs_that_fail(fault, kind):
 async def test_cancelling():
     with serve(SandboxConfig(latency="30", slots=1)) as box:
         async with client(box.url) as api:
-            first, second = [await api.submit(record(number=number)) for number in (1, 2)]
+            first, second = [await api.submit(record(number=number), Permit()) for number in (1, 2)]
             assert isinstance(first, Accepted)
             assert isinstance(second, Accepted)
             assert isinstance(await api.cancel(record(first.handle)), CancelDenied)
@@ -137,7 +137,7 @@ async def test_files(tmp_path, fault):
     when = "first:1" if fault == "redirect" else "1"
     with serve(SandboxConfig(latency="0.1", faults=(f"file:{fault}={when}",))) as box:
         async with client(box.url) as api:
-            event = await api.submit(record())
+            event = await api.submit(record(), Permit())
             assert isinstance(event, Accepted)
             done = await collect(api, event.handle)
         assert isinstance(done, Completed)

@@ -6,6 +6,7 @@ import pytest
 
 from batchedit.core.events import Accepted, Declined, Lost, Refused
 from batchedit.core.model import Handle, Kind
+from batchedit.ports import Permit
 from batchedit.runcomfy import send_tracker as tracker_module
 from batchedit.runcomfy import transport as line_module
 from tests.runcomfy.test_client_http import BAD_IMAGE, client, record
@@ -30,14 +31,14 @@ async def test_an_id_behind_a_header_that_the_library_refuses_is_kept(server, cl
     answer = with_odd_header(server.json({"request_id": "r1"}))
     server.script = [server.then_close(answer) if closes else answer]
     async with client(server.url) as api:
-        assert await api.submit(record()) == Accepted(1000.0, Handle("r1"))
+        assert await api.submit(record(), Permit()) == Accepted(1000.0, Handle("r1"))
     assert len(server.requests) == 1
 
 
 async def test_a_refusal_behind_such_a_header_is_known_as_one_and_not_in_doubt(server):
     server.script = [with_odd_header(server.json(BAD_IMAGE, status=422)), with_odd_header(server.json({}, status=401))]
     async with client(server.url) as api:
-        refused, token = await api.submit(record()), await api.submit(record(2))
+        refused, token = await api.submit(record(), Permit()), await api.submit(record(2), Permit())
     assert isinstance(refused, Refused | Declined)
     assert refused.problem.http == 422
     assert isinstance(token, Declined)
@@ -49,7 +50,7 @@ async def test_the_wait_that_such_an_answer_asks_for_is_read_from_its_headers(se
     odd = b"no colon at all\r\n: no name\r\nretry-after:  7 \r\n"
     server.script = [with_odd_header(server.json({}, status=429), odd)]
     async with client(server.url) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert isinstance(event, Declined)
     assert event.due_at == 1007.0
 
@@ -70,7 +71,7 @@ async def test_an_answer_that_comes_while_the_connection_is_given_up_is_read(ser
     monkeypatch.setattr(line_module, "SUBMIT_SECONDS", 0.3)
     server.script = [late]
     async with client(server.url) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     if status == 200:
         assert event == Accepted(1000.0, Handle("r1"))
     else:
@@ -84,6 +85,6 @@ async def test_an_answer_that_comes_while_the_connection_is_given_up_is_read(ser
 async def test_what_is_no_whole_head_is_no_answer_and_stays_with_the_doubt(server, raw):
     server.script = [server.then_close(raw)]
     async with client(server.url) as api:
-        event = await api.submit(record())
+        event = await api.submit(record(), Permit())
     assert isinstance(event, Lost)
     assert raw.split(b"\r\n")[0].decode() in event.reply

@@ -20,6 +20,7 @@ from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.governor import Governor, PurchaseLimits
 from batchedit.pool.pool import Pool
 from batchedit.pool.worker import run_all
+from batchedit.ports import Permit
 from batchedit.scheduling.shared_rate import SharedRate
 from tests.support.factories import make_line
 from tests.support.share import FEW
@@ -38,9 +39,9 @@ class Door:
         return getattr(self._service, name)
 
     @asynccontextmanager
-    async def post_permit(self) -> AsyncIterator[None]:
+    async def post_permit(self) -> AsyncIterator[Permit]:
         async with self._permits:
-            yield
+            yield Permit()
 
 
 @dataclass

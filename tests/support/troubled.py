@@ -26,7 +26,7 @@ from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.governor import Governor, PurchaseLimits
 from batchedit.pool.pool import Pool
 from batchedit.pool.worker import run_all
-from batchedit.ports import CancelReply, LookReply, NoAnswer, StillRunning, SubmitEvent
+from batchedit.ports import CancelReply, LookReply, NoAnswer, Permit, StillRunning, SubmitEvent
 from batchedit.scheduling.post_rate import PostRate
 from tests.support.factories import make_line
 
@@ -93,7 +93,7 @@ class Service:
         """Seconds of the wall clock: the virtual clock stands still while a closed lid lasts, and this goes on."""
         return trio.current_time() + self.asleep
 
-    async def submit(self, record: Record) -> SubmitEvent:
+    async def submit(self, record: Record, permit: Permit) -> SubmitEvent:
         await trio.sleep(self.trip * self.rng.uniform(0.3, 0.7))
         now = self.now()
         if self.first is None:
@@ -151,9 +151,9 @@ class Service:
         return self.first is None or self.probes(self.now() - self.first)
 
     @asynccontextmanager
-    async def post_permit(self) -> AsyncIterator[None]:
+    async def post_permit(self) -> AsyncIterator[Permit]:
         async with self._permits:
-            yield
+            yield Permit()
 
 
 class Disk:

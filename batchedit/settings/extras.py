@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from .core.typed import made, quoted
+from ..core.typed import made, quoted
 
 
 def to_install(extra: str, place: str = sys.prefix) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.extras import to_install
+from batchedit.settings.extras import to_install
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import CHILD, environment, manifest, on, rows, start, until
 from tests.support.cli import inside as batchedit
 
+pytestmark = pytest.mark.process
+
 QUICK = {"latency": "0", "plain_files": 2_000}
 
 

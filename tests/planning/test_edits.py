@@ -12,6 +12,8 @@ from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import inside as batchedit
 from tests.support.cli import on, rows
 
+pytestmark = pytest.mark.process
+
 LINK = "https://images.example.com/mug.png"
 
 

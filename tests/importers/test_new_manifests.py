@@ -16,6 +16,8 @@ from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import inside as batchedit
 from tests.support.cli import on, rows
 
+pytestmark = pytest.mark.process
+
 LINK = "https://images.example.com"
 SHOPIFY = f"""Handle,Title,Body (HTML),Vendor,Image Src,Variant SKU
 blue-shirt,Blue shirt,"<p>So <b>soft</b>.</p><p>Warm &amp; blue.</p>",Acme,{LINK}/1.jpg,S-1

@@ -26,6 +26,8 @@ from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import inside as batchedit
 from tests.support.cli import on, rows
 
+pytestmark = pytest.mark.process
+
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(200)
 
 
