@@ -97,8 +97,8 @@ def _watch_events(killer: Killer) -> None:
 def _watch_answers(killer: Killer) -> None:
     submit, take = Client.submit, AtomicDownload.take
 
-    async def answered(client, record):
-        event = await submit(client, record)
+    async def answered(client, record, permit):
+        event = await submit(client, record, permit)
         killer.reached("answered")
         return event
 

@@ -27,7 +27,6 @@ from batchedit.core.events import Accepted, Completed, Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import CellProblem, InvalidLine, ResultLine, State
 from batchedit.ledger import intake as intakes
-from batchedit.ledger import key_map as keymap
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.lock import holder, run_lock
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
@@ -253,12 +252,8 @@ class TestIntake:
         assert [o.row for o in empty.outcomes()] == [1]
         assert len(empty.records("1")) == 1
 
-    @pytest.mark.parametrize("singly", [10_000, 0], ids=["one by one", "all at once"])
-    def test_known_slots_give_versions(
-        self, empty: SqliteCheckpoint, monkeypatch: pytest.MonkeyPatch, singly: int
-    ) -> None:
+    def test_known_slots_give_versions(self, empty: SqliteCheckpoint, monkeypatch: pytest.MonkeyPatch) -> None:
         """Those before the intake, whatever it has written by then."""
-        monkeypatch.setattr(keymap, "ONE_BY_ONE", singly)
         monkeypatch.setattr(intakes, "CHUNK", 1)
         take_in(
             empty, [make_line(1, slot=77), make_line(2, slot=78), make_line(3, slot=78, job=make_job(3, version=2))]

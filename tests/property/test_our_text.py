@@ -17,9 +17,9 @@ from batchedit.core.model import Outcome
 from batchedit.manifest.cells import json_text
 from batchedit.manifest.header import OURS
 from batchedit.manifest.read import manifest_from_frame
-from batchedit.manifest.rows import Number, Row
+from batchedit.manifest.rows import Number
 from batchedit.results.columns import csv_cells, json_object
-from batchedit.results.writer import _at_once, _with_ours
+from batchedit.results.writer import _with_ours
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 CELLS = st.dictionaries(TEXT, TEXT | st.booleans() | st.none())
@@ -41,10 +41,12 @@ USERS = st.dictionaries(TEXT.filter(lambda name: name not in OURS), TEXT | st.bo
 
 
 @given(USERS, TEXT, st.sampled_from([None, 40_000, 1]))
-def test_a_line_made_at_once_is_the_line_made_of_its_parts(cells: dict[str, Any], url: str, cost: int | None) -> None:
-    row, outcome = Row(1, cells, ""), Outcome(1, "x", "done", url=url, cost=cost)
-    assert _at_once(row, outcome, MANIFEST).decode() == _with_ours(json_text(cells), outcome, MANIFEST)
-    assert not _at_once(Row(1, {**cells, "n": Number("1.50")}, ""), outcome, MANIFEST), "a number's digits are its own"
+def test_a_line_holds_the_cells_and_our_columns_behind_them(cells: dict[str, Any], url: str, cost: int | None) -> None:
+    outcome = Outcome(1, "x", "done", url=url, cost=cost)
+    line = json.loads(_with_ours(json_text(cells), outcome, MANIFEST))
+    assert {name: line.pop(name) for name in cells} == cells
+    assert tuple(line) == RESULT_COLUMNS
+    assert (line["result_url"], line["result_status"]) == (url or None, "done")
 
 
 @given(st.fixed_dictionaries({f"result_{name}": TEXT for name in OUTSIDE}), st.lists(TEXT, min_size=1, max_size=3))

@@ -569,7 +569,7 @@ async def test_many_in_flight_at_the_flip_flip_it_once(server):
 
     async def buy(api, number):
         for _ in range(4):
-            event = await api.submit(record(number), Permit())
+            event = await submit_as_the_pool(api, record(number))
             if not isinstance(event, Declined):
                 ended[number] = event
                 return
