@@ -31,7 +31,7 @@ from .failures import gravest
 from .pool import Pool, apply_event, unforeseen
 from .slots import Slot
 
-ABSENT_LOOKS = 6
+ABSENT_POLLS = 6
 """404 is believed after so many looks in a row: the service may need a moment to know its own request."""
 ABSENT_SECONDS = 20.0
 
@@ -81,7 +81,7 @@ async def _sleep(pool: Pool, record: Record, until: float) -> None:
 
 
 async def _look(pool: Pool, record: Record, slot: Slot) -> Event:
-    reply = await pool.governor.gets.ask(partial(pool.api.look, record))
+    reply = await pool.governor.gets.ask(partial(pool.api.poll, record))
     pool.governor.notice_suspension()
     now = pool.clock()
     match reply:
@@ -107,7 +107,7 @@ async def _cancel(pool: Pool, record: Record) -> Event:
 def _missed(pool: Pool, record: Record, reply: NoAnswer, now: float) -> Missed | Gone:
     """A 404 is believed after several in a row over some time. It is no end: later runs ask again."""
     since = record.watched_from or record.accepted_at or now
-    if reply.absent and record.absent + 1 >= ABSENT_LOOKS and pool.governor.beats.waited(since, now) >= ABSENT_SECONDS:
+    if reply.absent and record.absent + 1 >= ABSENT_POLLS and pool.governor.beats.waited(since, now) >= ABSENT_SECONDS:
         return Gone(now, reply.problem)
     pause = reply.retry_after if reply.retry_after is not None else 1.0 + backoff(record.absent + 2, pool.rng, cap=30.0)
     if reply.retry_after is not None:

@@ -9,7 +9,7 @@ from random import Random
 import anyio
 
 from ..core.model import Kind, Record
-from ..ports import LookReply, NoAnswer, StillRunning
+from ..ports import PollReply, NoAnswer, StillRunning
 from ..scheduling.get_rate import GetRate
 from ..scheduling.polling import AUTO_P, DEFAULT_P, next_poll_delay
 from .learning import Learning
@@ -60,7 +60,7 @@ class Gets:
         self._polls_per_second = max(self._per_second, concurrency / 20)
         self._rate = GetRate(max(self._per_second, concurrency / 10))
 
-    async def ask(self, look: Callable[[], Awaitable[LookReply]]) -> LookReply:
+    async def ask(self, look: Callable[[], Awaitable[PollReply]]) -> PollReply:
         """``look``, as soon as one GET may go out."""
         wait = self._rate.turn(self._clock())
         if wait > 0:
@@ -97,7 +97,7 @@ class Gets:
                 await self._awake.wait()
                 return True
             return False
-        return await self._waiters.sleep(pause, began=slot.since, looked=max(slot.since, record.looked_at))
+        return await self._waiters.sleep(pause, began=slot.since, looked=max(slot.since, record.polled_at))
 
     def first_look_in(self, slot: Slot, now: float) -> float:
         """Seconds from the accept to the first look."""

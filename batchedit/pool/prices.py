@@ -28,7 +28,7 @@ async def ask_prices(pool: Pool) -> None:
             if not records:
                 return
             for record in records:
-                reply = await pool.governor.gets.ask(partial(pool.api.look, record))
+                reply = await pool.governor.gets.ask(partial(pool.api.poll, record))
                 ended = isinstance(reply, Completed | Errored | CancelConfirmed)
                 cost = reply.cost if isinstance(reply, Completed | Errored | CancelConfirmed) else None
                 if cost is None:

@@ -26,7 +26,7 @@ from ..core.events import Accepted, Completed, Declined, Lost, Refused
 from ..core.inanswer import InAnswer
 from ..core.jsontext import read_inputs
 from ..core.model import Handle, Kind, Output, Problem, Record
-from ..ports import CancelReply, LookReply, NoAnswer, Observer, StillRunning, SubmitEvent
+from ..ports import CancelReply, PollReply, NoAnswer, Observer, StillRunning, SubmitEvent
 from . import poll_codec as looks
 from . import submit_codec as wire
 from .ids import find_id, usable_id
@@ -191,7 +191,7 @@ class Client:
 
     # --- what is free -----------------------------------------------------------------------------
 
-    async def look(self, record: Record) -> LookReply:
+    async def poll(self, record: Record) -> PollReply:
         """``/result``, or ``/status`` first where the server wants that. TokenError on 401 and 403, both times."""
         handle = _handle(record)
         reply = _KNOWN if self._status_first else await self._result(handle)
@@ -225,13 +225,13 @@ class Client:
         again = isinstance(reply, looks.TokenRefused)
         return await self._transport.ask(method, url, _about(handle, read)) if again else reply
 
-    async def _result(self, handle: Handle) -> LookReply | looks.AskStatus:
+    async def _result(self, handle: Handle) -> PollReply | looks.AskStatus:
         reply = await self._ask_about(handle, "GET", self._addresses.result(handle), looks.read_result)
         if isinstance(reply, looks.TokenRefused):
             raise _token_error(reply.problem)
         return reply
 
-    async def _by_status(self, handle: Handle, said: looks.AskStatus | NoAnswer) -> LookReply:
+    async def _by_status(self, handle: Handle, said: looks.AskStatus | NoAnswer) -> PollReply:
         """The way of a server that answers an unfinished job's ``/result`` with a 4xx. Only a request that neither call
         knows is absent.
         """

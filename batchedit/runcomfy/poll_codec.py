@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..core.events import CancelConfirmed, CancelDenied, Completed, Errored
 from ..core.model import Kind, Problem
 from ..core.money import read_json_usd
-from ..ports import CancelReply, LookReply, NoAnswer, StillRunning
+from ..ports import CancelReply, PollReply, NoAnswer, StillRunning
 from .ids import usable_id
 from .outputs import describe_keys, read_outputs
 from .reply import NOT_YOURS, ErrorCode, ReplyBody, clean, parse_reply, retry_after
@@ -47,12 +47,12 @@ class AskStatus:
 class SeeResult:
     """``/status`` says that the job has ended: ask ``/result``, and take ``otherwise`` if that tells nothing."""
 
-    otherwise: LookReply
+    otherwise: PollReply
 
 
 def read_result(
     status: int, headers: Headers, body: bytes, now: float, *, secret: str = ""
-) -> LookReply | TokenRefused | AskStatus:
+) -> PollReply | TokenRefused | AskStatus:
     """The answer of ``GET …/result``."""
     said = parse_reply(body, secret)
     word = _word(said)
@@ -68,7 +68,7 @@ def read_result(
 
 def read_status(
     status: int, headers: Headers, body: bytes, now: float, *, secret: str = ""
-) -> LookReply | TokenRefused | SeeResult:
+) -> PollReply | TokenRefused | SeeResult:
     """The answer of ``GET …/status``. Never AskStatus: there is no third place to ask."""
     found = read_result(status, headers, body, now, secret=secret)
     match found:
@@ -91,7 +91,7 @@ def is_of_another(body: bytes, request_id: str) -> str | None:
     return named if named is not None and named != request_id else None
 
 
-def _state(word: str, said: ReplyBody, now: float) -> LookReply:
+def _state(word: str, said: ReplyBody, now: float) -> PollReply:
     """What a listed status word means."""
     cost = read_json_usd(said.json.get("cost"))
     if word in CANCELLED:

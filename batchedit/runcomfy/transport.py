@@ -21,7 +21,7 @@ import anyio
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential
 
-from ..connections import Stack, read_body, unpacker
+from ..connections import Stack, read_body, make_unpacker
 from ..core.errors import ProxyRefusesError
 from ..core.hosts import is_loopback
 from ..core.model import Kind, Problem
@@ -247,7 +247,7 @@ class Transport:
 
         async def take(chunk: bytes) -> None:
             nonlocal unpack
-            unpack = unpack or unpacker(response, chunk)
+            unpack = unpack or make_unpacker(response, chunk)
             if len(came.body) < largest:
                 came.body += unpack(chunk)
 

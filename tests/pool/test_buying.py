@@ -387,7 +387,7 @@ def test_an_intention_is_reserved_an_answer_saved_and_a_look_kept_in_memory_alon
         for event in (Reserved(1.0, PRICE), Accepted(2.0, Handle("req-1")), Pending(3.0, 8.0)):
             record = await apply_event(pool, record, event)
         assert kept.diary == ["reserve", "Reserved", "Accepted"]
-        assert (record.looked_at, kept.records()[0].looked_at) == (3.0, 0.0)
+        assert (record.polled_at, kept.records()[0].polled_at) == (3.0, 0.0)
         assert seen == ["submitting Reserved", "waiting Accepted", "waiting Pending"]
 
     virtually(main)

@@ -25,7 +25,7 @@ class Failing(Service):
 
     error: Exception = field(default_factory=Exception)
 
-    async def look(self, record: Record) -> Any:
+    async def poll(self, record: Record) -> Any:
         raise self.error
 
 

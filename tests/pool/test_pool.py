@@ -25,7 +25,7 @@ from batchedit.pool.posts import NEVER_REACHED_SECONDS, OUTAGE_SECONDS
 from batchedit.pool.slots import Slot
 from batchedit.pool.switch import PAUSED, StopRule
 from batchedit.pool.worker import run_all
-from batchedit.ports import CancelReply, LookReply, NoAnswer, StillRunning, SubmitEvent, Totals
+from batchedit.ports import CancelReply, PollReply, NoAnswer, StillRunning, SubmitEvent, Totals
 from tests.support.factories import make_line, make_record
 from tests.support.share import whole_or
 from tests.support.troubled import Bucket
@@ -79,7 +79,7 @@ class Service:
         self.most = max(self.most, self.in_flight)
         return Accepted(at, Handle(request_id))
 
-    async def look(self, record: Record) -> LookReply:
+    async def poll(self, record: Record) -> PollReply:
         what = self.questions(trio.current_time())
         await trio.sleep(60.0 if what == "hang" else 0.05)
         if what != "ok":
@@ -656,7 +656,7 @@ class Forgetful(Service):
 
     looks = 0
 
-    async def look(self, record: Record) -> LookReply:
+    async def poll(self, record: Record) -> PollReply:
         self.looks += 1
         if self.looks == 1:
             return NoAnswer(Problem(Kind.SERVICE, "busy", 502))

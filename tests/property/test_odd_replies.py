@@ -105,7 +105,7 @@ def test_no_reply_makes_a_call_raise(reply: tuple[int, list[tuple[str, str]], by
             submitted = await api.submit(record(State.SUBMITTING))
             assert isinstance(submitted, Accepted | Declined | Refused | Lost)
             for call, kinds in (
-                (api.look, StillRunning | NoAnswer | Completed | Errored | CancelConfirmed),
+                (api.poll, StillRunning | NoAnswer | Completed | Errored | CancelConfirmed),
                 (api.cancel, CancelConfirmed | CancelDenied | NoAnswer),
             ):
                 try:

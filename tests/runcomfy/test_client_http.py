@@ -410,7 +410,7 @@ async def test_a_handshake_that_fails_behind_a_proxy_blocks_no_connection(server
             event = await api.submit(record(number))
             assert isinstance(event, Declined)
             assert "PoolTimeout" not in event.problem.message
-            found = await api.look(BOUGHT)
+            found = await api.poll(BOUGHT)
             assert isinstance(found, NoAnswer)
             assert "PoolTimeout" not in found.problem.message
     assert {request.method for request in server.requests} == {"CONNECT"}
@@ -449,7 +449,7 @@ async def test_each_post_has_a_fresh_connection_and_gets_share_theirs(server):
         for _ in range(3):
             await api.submit(record())
         for _ in range(3):
-            await api.look(BOUGHT)
+            await api.poll(BOUGHT)
     assert [r.connection for r in server.requests] == [1, 2, 3, 4, 4, 4]
 
 
@@ -466,7 +466,7 @@ async def test_posts_and_gets_do_not_starve_each_other(server):
             tasks.start_soon(api.submit, record(number))
         await wait_for(lambda: len(server.requests) == 2)
         with anyio.fail_after(2):
-            assert await api.look(BOUGHT) == StillRunning("in_queue", running=False)
+            assert await api.poll(BOUGHT) == StillRunning("in_queue", running=False)
         tasks.cancel_scope.cancel()
     assert sum(r.method == "POST" for r in server.requests) == 2  # as many as there are permits
 
@@ -511,7 +511,7 @@ async def test_a_service_that_echoes_the_token_does_not_get_it_into_a_message(se
     async with client(server.url) as api:
         event = await api.submit(record())
         with pytest.raises(TokenError) as caught:
-            await api.look(BOUGHT)
+            await api.poll(BOUGHT)
     assert isinstance(event, Declined)
     assert TOKEN not in event.problem.message + str(caught.value) + caught.value.hint
 
@@ -603,7 +603,7 @@ COLLECTED = Completed(1000.0, (Output("https://f.runcomfy.net/a.png"),), 40_000)
 async def test_look_asks_the_result_with_its_cost(server):
     server.script = [server.json(DONE)]
     async with client(server.url) as api:
-        assert await api.look(BOUGHT) == COLLECTED
+        assert await api.poll(BOUGHT) == COLLECTED
     assert [r.target for r in server.requests] == ["/v1/requests/r%2F1/result?include_cost=true"]
 
 
@@ -623,7 +623,7 @@ async def test_a_get_is_asked_again(server, fault):
     }[fault]
     server.script = [bad, bad, server.json(DONE)]
     async with client(server.url) as api:
-        assert await api.look(BOUGHT) == COLLECTED
+        assert await api.poll(BOUGHT) == COLLECTED
     assert len(server.requests) == 3
 
 
@@ -631,9 +631,9 @@ async def hangs_up_after(server, quiet: float) -> tuple[Any, list[int]]:
     """Two looks, ``quiet`` seconds apart, at a server that hangs up after its answer and doesn't say so."""
     server.script = [server.then_close(server.json(DONE))]
     async with client(server.url) as api:
-        await api.look(BOUGHT)
+        await api.poll(BOUGHT)
         await anyio.sleep(quiet)
-        return await api.look(BOUGHT), [r.connection for r in server.requests]
+        return await api.poll(BOUGHT), [r.connection for r in server.requests]
 
 
 @pytest.mark.usefixtures("quick")
@@ -650,7 +650,7 @@ async def test_a_quiet_connection_is_asked_about_before_it_is_used(server, monke
 async def test_after_the_attempts_it_is_no_answer(server):
     server.script = [server.http(503, retry_after="0")]
     async with client(server.url) as api:
-        reply = await api.look(BOUGHT)
+        reply = await api.poll(BOUGHT)
     assert isinstance(reply, NoAnswer)
     assert (reply.problem.kind, reply.problem.http, reply.absent) == (Kind.SERVICE, 503, False)
     assert len(server.requests) == ATTEMPTS
@@ -660,7 +660,7 @@ async def test_a_retry_after_beyond_the_cap_is_handed_on_and_not_waited_for(serv
     server.script = [server.http(429, retry_after="300")]
     async with client(server.url) as api:
         with anyio.fail_after(2):
-            reply = await api.look(BOUGHT)
+            reply = await api.poll(BOUGHT)
     assert isinstance(reply, NoAnswer)
     assert (reply.retry_after, len(server.requests)) == (300.0, 1)
 
@@ -668,7 +668,7 @@ async def test_a_retry_after_beyond_the_cap_is_handed_on_and_not_waited_for(serv
 @pytest.mark.usefixtures("quick")
 async def test_no_service_at_all_is_no_answer():
     async with client(f"http://127.0.0.1:{closed_port()}") as api:
-        reply = await api.look(BOUGHT)
+        reply = await api.poll(BOUGHT)
         assert isinstance(reply, NoAnswer)
         assert reply.problem.kind is Kind.UNREACHABLE
         assert await api.model_entry() is None
@@ -681,7 +681,7 @@ async def test_no_attempt_begins_after_the_total_time(server, monkeypatch):
     monkeypatch.setattr(line_module, "TOTAL_SECONDS", 0.5)
     server.script = [server.hang]
     async with client(server.url) as api:
-        reply = await api.look(BOUGHT)
+        reply = await api.poll(BOUGHT)
     assert isinstance(reply, NoAnswer)
     assert len(server.requests) == 2  # each hangs for 0.3 s
 
@@ -689,7 +689,7 @@ async def test_no_attempt_begins_after_the_total_time(server, monkeypatch):
 async def test_an_absent_request_is_told_at_once(server):
     server.script = [server.json({"error_code": 404001}, 404)]
     async with client(server.url) as api:
-        reply = await api.look(BOUGHT)
+        reply = await api.poll(BOUGHT)
     assert isinstance(reply, NoAnswer)
     assert reply.absent
     assert [r.target.split("/")[-1] for r in server.requests] == ["result?include_cost=true", "status"]
@@ -704,7 +704,7 @@ async def test_a_server_with_404_for_unfinished_results_is_found_out_after_three
     notes = Notes()
     async with client(server.url, notes) as api:
         for _ in range(5):
-            assert await api.look(BOUGHT) == StillRunning("in_queue", running=False)
+            assert await api.poll(BOUGHT) == StillRunning("in_queue", running=False)
     assert len(server.requests) == 2 + 2 + 2 + 1 + 1
     assert [name for name, _ in notes.notes] == ["status_first"]
 
@@ -713,7 +713,7 @@ async def test_a_server_with_404_for_unfinished_results_is_found_out_after_three
 async def test_one_answer_of_thousands_that_refused_the_token_ended_the_night(server, status):
     server.script = [server.http(status), server.json({"status": "in_queue"})]
     async with client(server.url) as api:
-        assert await api.look(BOUGHT) == StillRunning("in_queue", running=False)
+        assert await api.poll(BOUGHT) == StillRunning("in_queue", running=False)
     assert len(server.requests) == 2
 
 
@@ -722,7 +722,7 @@ async def test_a_refused_token_ends_the_run(server, status):
     server.script = [server.http(status)]
     async with client(server.url) as api:
         with pytest.raises(TokenError) as caught:
-            await api.look(BOUGHT)
+            await api.poll(BOUGHT)
         assert caught.value.hint
         with pytest.raises(TokenError):
             await api.cancel(BOUGHT)
@@ -743,9 +743,9 @@ async def test_a_server_with_4xx_for_unfinished_results_is_asked_at_status(serve
     notes = Notes()
     async with client(server.url, notes) as api:
         for _ in range(3):
-            assert await api.look(BOUGHT) == StillRunning("in_progress", running=True)
+            assert await api.poll(BOUGHT) == StillRunning("in_progress", running=True)
         state["word"] = "completed"
-        assert await api.look(BOUGHT) == COLLECTED
+        assert await api.poll(BOUGHT) == COLLECTED
     calls = [r.target.split("/")[-1].split("?")[0] for r in server.requests]
     assert calls == ["result", "status", "status", "status", "status", "result"]
     assert [name for name, _ in notes.notes] == ["status_first"]
@@ -760,7 +760,7 @@ async def test_an_ending_is_believed_from_the_result_only(server):
 
     server.script = [reply]
     async with client(server.url) as api:
-        reply_seen = await api.look(BOUGHT)
+        reply_seen = await api.poll(BOUGHT)
     assert isinstance(reply_seen, Errored)
     assert "no chainsaw found" in reply_seen.problem.message
 
@@ -771,7 +771,7 @@ async def test_an_answer_that_names_another_request_is_none(server, named):
     done = {"request_id": named, "status": "completed", "output": {"image": "https://files.runcomfy.net/other.png"}}
     server.script = [server.json(done)]
     async with client(server.url) as api:
-        reply = await api.look(BOUGHT)
+        reply = await api.poll(BOUGHT)
         cancelled = await api.cancel(BOUGHT)
         pasted = await api.identify("r/1")
     assert isinstance(reply, NoAnswer)
@@ -788,7 +788,7 @@ async def test_an_answer_that_names_no_request_or_this_one_is_taken(server):
         server.json(done | {"request_id": {}}),
     ]
     async with client(server.url) as api:
-        assert [type(await api.look(BOUGHT)) for _ in range(3)] == [Completed] * 3
+        assert [type(await api.poll(BOUGHT)) for _ in range(3)] == [Completed] * 3
 
 
 async def test_a_word_nobody_listed_is_noted_once(server):
@@ -796,7 +796,7 @@ async def test_a_word_nobody_listed_is_noted_once(server):
     notes = Notes()
     async with client(server.url, notes) as api:
         for _ in range(3):
-            told = await api.look(BOUGHT)
+            told = await api.poll(BOUGHT)
             assert isinstance(told, StillRunning)
             assert replace(told, problem=None) == StillRunning("simmering", running=False, known=False)
             assert told.problem is not None
@@ -810,7 +810,7 @@ async def test_a_link_of_another_origin_gets_no_token(server, other_server):
     other_server.script = [other_server.json(DONE)]
     offered = Handle("r1", *(f"{other_server.url}/v1/requests/r1/{call}" for call in ("status", "result", "cancel")))
     async with client(server.url) as api:
-        await api.look(record(handle=offered))
+        await api.poll(record(handle=offered))
         await api.cancel(record(handle=offered))
     assert other_server.requests == []
     assert [r.target for r in server.requests] == ["/v1/requests/r1/result?include_cost=true", "/v1/requests/r1/cancel"]
@@ -820,7 +820,7 @@ async def test_a_redirected_get_is_not_followed(server, other_server):
     server.script = [server.http(302, location=f"{other_server.url}/v1/requests/r1/result")]
     other_server.script = [other_server.json(DONE)]
     async with client(server.url) as api:
-        reply = await api.look(BOUGHT)
+        reply = await api.poll(BOUGHT)
     assert isinstance(reply, NoAnswer)
     assert reply.problem.kind is Kind.UNREADABLE
     assert other_server.requests == []
@@ -976,7 +976,7 @@ async def test_a_proxy_that_lets_a_tunnel_hang_held_each_post_for_150_seconds(se
     server.script = [server.hang]
     async with _through(server) as api:
         event = await api.submit(record())
-        found = await api.look(BOUGHT)
+        found = await api.poll(BOUGHT)
     assert isinstance(event, Declined)
     assert isinstance(found, NoAnswer)
     told = f"the proxy 127.0.0.1:{server.port} does not answer"
