@@ -142,9 +142,9 @@ class Ledger(Protocol):
         ...
 
     async def beat(self) -> int:
-        """Renew this process's lease, and take over the jobs of processes whose lease has run out. To be called from the event
-        loop every ``beat_seconds``, so that a process whose loop hangs loses its lease. Returns from how many processes it
-        took over. CheckpointError if this process's own lease had run out.
+        """Renew this process's lease, and take over the jobs of processes whose lease has run out. Called from the event loop
+        every ``beat_seconds``, so that a process whose loop hangs loses its lease. Returns from how many processes it took
+        over. CheckpointError if this process's own lease had run out.
         """
         ...
 

@@ -51,7 +51,7 @@ class AtOnce:
         self._patience = _PROBE_SECONDS
         self._others = AccountPace(leads=True, workers=1)
 
-    def heard(self, told: AccountPace, in_flight: int) -> None:
+    def apply_account_pace(self, told: AccountPace, in_flight: int) -> None:
         """What the account's other workers told; ``in_flight`` of this worker's jobs are accepted and not over."""
         if told.workers != self._others.workers:
             self.restart()
@@ -78,7 +78,7 @@ class AtOnce:
             return math.inf
         return max(0.0, self._probe_due - now)
 
-    def allowed(self, wanted: int, now: float) -> int:
+    def count_allowed(self, wanted: int, now: float) -> int:
         """Of ``wanted`` jobs in flight, as many as the account bears; one more where a probe is due."""
         if self.limit is None:
             return wanted

@@ -43,7 +43,7 @@ class InFlight:
         self._run = 0.0
         self._rounds = _Rounds()
 
-    def allowed(self, now: float) -> int:  # noqa: ARG002 - one shape for all that is asked
+    def count_allowed(self, now: float) -> int:  # noqa: ARG002 - one shape for all that is asked
         """Jobs that may be in flight now."""
         return int(self._allowed)
 

@@ -69,7 +69,7 @@ class SharedRate(PostRate):
             waits,
         )
 
-    def heard(self, now: float, told: AccountPace, rng: Random) -> None:
+    def apply_account_pace(self, now: float, told: AccountPace, rng: Random) -> None:
         """What the others told."""
         self._count(now, told)
         is_fresh = told.rate is not None and told.age is not None and told.age < FRESH_SECONDS

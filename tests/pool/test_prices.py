@@ -76,7 +76,7 @@ def test_the_first_that_is_not_told_yet_ends_the_asking() -> None:
     async def main() -> None:
         pool = pool_of(service, checkpoint)
         await ask_prices(pool)
-        assert (pool.asked_in_vain, checkpoint.believes_estimate) == (1, False)
+        assert (pool.costs_not_told, checkpoint.believes_estimate) == (1, False)
 
     virtually(main)
     assert service.asked == [1, 2]

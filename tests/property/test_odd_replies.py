@@ -153,8 +153,8 @@ class Breaks:
             raise LookupError("unforeseen")
         return Accepted(1000.0, Handle(f"r{of.id}"))
 
-    async def look(self, of: Record) -> Any:
-        if self._at == "look" and of.id == 2:
+    async def poll(self, of: Record) -> Any:
+        if self._at == "poll" and of.id == 2:
             raise OverflowError("int too large to convert to float")
         return Completed(1000.0, (Output("https://files.runcomfy.net/1.png"),), 40_000)
 
@@ -180,7 +180,7 @@ class _Permit:
     ("at", "state", "kind"),
     [
         ("submit", State.IN_DOUBT, Kind.LOST),
-        ("look", State.UNCOLLECTED, Kind.INTERNAL),
+        ("poll", State.UNCOLLECTED, Kind.INTERNAL),
         ("download", State.UNCOLLECTED, Kind.INTERNAL),
     ],
 )

@@ -15,7 +15,7 @@ from batchedit.scheduling.concurrency import InFlight
 from batchedit.scheduling.eta import eta
 from batchedit.scheduling.get_rate import GetRate
 from batchedit.scheduling.lifetimes import Lifetimes
-from batchedit.scheduling.polling import JITTER, next_poll_delay, stalled
+from batchedit.scheduling.polling import JITTER, is_stalled, next_poll_delay
 from batchedit.scheduling.post_rate import PostRate
 from tests.support.share import examples
 
@@ -99,7 +99,7 @@ def test_an_eta_is_finite_and_in_order(stories, ages, planned, at_once):
     lifetimes = told(stories)
     p50, p90 = eta(lifetimes, ages, planned, at_once)
     assert 0.0 <= p50 <= p90 < math.inf
-    assert stalled(lifetimes, 0.0) is False
+    assert is_stalled(lifetimes, 0.0) is False
 
 
 happenings = st.lists(
@@ -181,7 +181,7 @@ def test_jobs_in_flight_stay_between_one_and_the_bound(looks, most):
     for waited, run, position, pause, in_use in looks:
         now += pause
         governor.queued(waited, run, position, now, in_use=in_use)
-        assert 1 <= governor.allowed(now) <= most
+        assert 1 <= governor.count_allowed(now) <= most
         early = governor.scout(now, in_use)
         assert early is None or 0.0 < early <= 5.0
 

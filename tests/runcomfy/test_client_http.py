@@ -877,7 +877,7 @@ async def test_identify_takes_no_nonsense_and_no_refused_token(server):
             await api.identify("r1")
 
 
-@pytest.mark.parametrize("call", ["look", "cancel"])
+@pytest.mark.parametrize("call", ["poll", "cancel"])
 async def test_the_token_of_another_account_is_told_as_what_it_is(server, call):
     """Two tokens in one office: 403001 said to check the token, which was right, and not whose the jobs are."""
     server.script = [server.json({"error_code": 403001}, 403)] * 2
@@ -887,7 +887,7 @@ async def test_the_token_of_another_account_is_told_as_what_it_is(server, call):
     assert caught.value.hint == "use the token of the account that bought these jobs"
 
 
-@pytest.mark.parametrize("call", ["look", "cancel"])
+@pytest.mark.parametrize("call", ["poll", "cancel"])
 async def test_a_job_that_was_never_accepted_is_asked_about_nowhere(server, call):
     async with client(server.url) as api:
         with pytest.raises(ValueError, match="was never accepted"):

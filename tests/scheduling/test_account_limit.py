@@ -91,30 +91,30 @@ def two(in_flight: int, *, waiting: int = 1) -> AccountPace:
 def test_a_worker_that_had_learned_too_low_a_limit_was_shut_out_for_good_by_what_the_others_had() -> None:
     """Others had more in flight than all of the limit that it believed in, so that no place ever came free."""
     at_once = known(6)
-    at_once.heard(two(7), 0)
+    at_once.apply_account_pace(two(7), 0)
     assert not at_once.admits(0, 20.0), "one more than the limit may be a job that has ended"
-    at_once.heard(two(20), 0)
+    at_once.apply_account_pace(two(20), 0)
     assert at_once.admits(0, 21.0)
 
 
 def test_a_free_place_beyond_its_part_is_left_to_a_worker_that_waits() -> None:
     at_once = known(10)
-    at_once.heard(two(3), 6)
+    at_once.apply_account_pace(two(3), 6)
     assert not at_once.admits(6, 2.0)
     assert at_once.admits(4, 2.0)
-    at_once.heard(two(3, waiting=0), 6)
+    at_once.apply_account_pace(two(3, waiting=0), 6)
     assert at_once.admits(6, 2.0), "nobody else wants it"
 
 
 def test_what_others_have_beyond_a_candidate_speaks_against_it() -> None:
     """Nothing of its own was accepted meanwhile, and two waves of refusals at 5 looked like a limit of five."""
     at_once = AtOnce()
-    at_once.heard(two(0), 5)
+    at_once.apply_account_pace(two(0), 5)
     for k in range(4):
         at_once.refused(5, 0.1, 0.01 * k)
-    at_once.heard(two(9), 5)
+    at_once.apply_account_pace(two(9), 5)
     for k in range(4):
-        at_once.heard(two(0), 5)
+        at_once.apply_account_pace(two(0), 5)
         at_once.refused(5, 1.6, 1.5 + 0.01 * k)
     assert at_once.limit is None
 

@@ -481,11 +481,11 @@ class Run:
                 self._begin()
             else:
                 self._look(job)
-            self.history.append((self.now, self.governor.allowed(self.now), len(self.queue)))
+            self.history.append((self.now, self.governor.count_allowed(self.now), len(self.queue)))
         return self
 
     def _fill(self) -> None:
-        while self.jobs and self.in_use < self.governor.allowed(self.now):
+        while self.jobs and self.in_use < self.governor.count_allowed(self.now):
             self.jobs -= 1
             self.in_use += 1
             job = Looked(self.median * math.exp(self.rng.gauss(0.0, 0.5)), self.now, started=self.now)
@@ -582,9 +582,9 @@ def test_auto_recovers_when_the_capacity_doubles():
     run = Run(governor, 40, jobs=3000)
     run.changes = [(60.0, 80)]
     run.go(until=59.0)
-    assert governor.allowed(59.0) <= 60
+    assert governor.count_allowed(59.0) <= 60
     run.go(until=100.0)
-    assert 80 <= governor.allowed(100.0) <= 110
+    assert 80 <= governor.count_allowed(100.0) <= 110
 
 
 def test_auto_gives_way_when_the_capacity_halves():
@@ -592,7 +592,7 @@ def test_auto_gives_way_when_the_capacity_halves():
     run = Run(governor, 40, jobs=3000)
     run.changes = [(60.0, 20)]
     run.go(until=100.0)
-    assert 20 <= governor.allowed(100.0) <= 32
+    assert 20 <= governor.count_allowed(100.0) <= 32
 
 
 def proofs(governor: InFlight, number: int, *, in_use: int | None, begin: float = 0.0) -> None:
@@ -604,19 +604,19 @@ def proofs(governor: InFlight, number: int, *, in_use: int | None, begin: float 
 def test_auto_does_not_grow_while_idle():
     governor = InFlight(None, start=10)
     proofs(governor, 50, in_use=5)
-    assert governor.allowed(60.0) == 10
+    assert governor.count_allowed(60.0) == 10
     assert governor.scout(60.0, 5) is None
     proofs(governor, 1, in_use=10, begin=60.0)
-    assert governor.allowed(61.0) == 15
+    assert governor.count_allowed(61.0) == 15
 
 
 def test_auto_does_not_grow_in_trouble():
     governor = InFlight(None, start=10)
     governor.troubled(0.0)
     proofs(governor, 9, in_use=10)
-    assert governor.allowed(9.0) == 10
+    assert governor.count_allowed(9.0) == 10
     proofs(governor, 1, in_use=10, begin=9.8)
-    assert governor.allowed(10.5) == 15, "ten seconds after the trouble it grows again"
+    assert governor.count_allowed(10.5) == 15, "ten seconds after the trouble it grows again"
 
 
 def test_auto_measures_anew_behind_a_suspension():
@@ -624,36 +624,36 @@ def test_auto_measures_anew_behind_a_suspension():
     governor = InFlight(None, start=40)
     for k in range(40):
         governor.queued(0.0, 5.0, None, k / 8, in_use=20)
-    before = governor.allowed(6.0)
+    before = governor.count_allowed(6.0)
     governor.restart(51.0)
     for _ in range(40):
         governor.queued(45.0, 5.0, None, 51.0, in_use=before, accepted_at=4.0)
-    assert governor.allowed(52.0) == before
+    assert governor.count_allowed(52.0) == before
     governor.queued(46.0, 0.0, 30, 52.0, in_use=before, accepted_at=4.0)
-    assert governor.allowed(52.0) < before, "a place in the queue is how things stand now"
+    assert governor.count_allowed(52.0) < before, "a place in the queue is how things stand now"
 
 
 def test_auto_needs_fresh_proof_for_each_step():
     governor = InFlight(None, start=10)
     for _ in range(50):
         governor.queued(0.0, 0.0, None, 0.3, in_use=10, waiting=False, accepted_at=0.0)
-    assert governor.allowed(1.0) == 15
+    assert governor.count_allowed(1.0) == 15
 
 
 def test_auto_stays_under_its_bound_and_above_zero():
     governor = InFlight(None, start=10, most=12)
     proofs(governor, 50, in_use=12)
-    assert governor.allowed(60.0) == 12
+    assert governor.count_allowed(60.0) == 12
     for k in range(50):
         governor.queued(100.0 + k, 0.0, 1000, 61.0 + k, in_use=12)
-    assert governor.allowed(200.0) >= 1
+    assert governor.count_allowed(200.0) >= 1
 
 
 def test_a_number_given_is_the_number():
     governor = InFlight(7)
     proofs(governor, 50, in_use=7)
     governor.queued(100.0, 0.0, 1000, 61.0, in_use=7)
-    assert governor.allowed(100.0) == 7
+    assert governor.count_allowed(100.0) == 7
     assert governor.scout(100.0, 7) is None
 
 
