@@ -102,8 +102,8 @@ class Gets:
     def schedule_first_poll(self, slot: Slot, now: float) -> float:
         """Seconds from the accept to the first poll."""
         slot.since = now
-        scout = self._slots.in_flight.scout(now, len(self._slots.taken))
-        return scout if scout is not None else self._compute_next_delay(0.0, now)
+        early_poll = self._slots.in_flight.plan_early_poll(now, len(self._slots.taken))
+        return early_poll if early_poll is not None else self._compute_next_delay(0.0, now)
 
     def schedule_next_poll(self, record: Record, slot: Slot, now: float, reply: StillRunning) -> float:
         """Learn from a poll that found the job unfinished; seconds until the next poll.

@@ -102,7 +102,7 @@ class Governor:
 
     def extend_patience(self, patience: Patience, record: Record) -> Patience:
         """``patience`` for one job: longer by the time for which the process was suspended since it watches this job."""
-        suspended = self.beats.since(record.watched_from)
+        suspended = self.beats.count_suspended(record.watched_from)
         return (
             replace(patience, stuck_after=patience.stuck_after + suspended)
             if suspended and patience.stuck_after

@@ -100,7 +100,7 @@ class Posts:
             if wait <= 0 and crowded:
                 wait = math.inf
             elif wait <= 0 and not self._slots.account.admits(under_way, now):
-                wait = self._slots.account.until_probe(under_way, now)
+                wait = self._slots.account.seconds_until_probe(under_way, now)
             if wait <= 0:
                 if not self.breaker.open or await self._does_service_answer():
                     self.breaker.sent(now)
@@ -129,7 +129,7 @@ class Posts:
         """Seconds until a service that never answered is given up; infinite where it has answered, or nothing is wrong."""
         if self._answered or self.breaker.open_since is None:
             return math.inf
-        return max(0.0, NEVER_REACHED_SECONDS - self._beats.waited(self._started, now))
+        return max(0.0, NEVER_REACHED_SECONDS - self._beats.count_awake(self._started, now))
 
     async def _does_service_answer(self) -> bool:
         """With the breaker half open, a free call goes first: if it shows an outage, no job gets into doubt."""
@@ -149,7 +149,7 @@ class Posts:
         self._changed.give()
 
     def _check_deadlines(self, now: float) -> None:
-        halt, waited = self._switch.halt, self._beats.waited
+        halt, waited = self._switch.halt, self._beats.count_awake
         if self._until is not None and self._wall() >= self._until:
             halt(StoppedError("the time given with --until has come", hint="the same command goes on"))
         if self._throttled_since is not None and waited(self._throttled_since, now) >= OUTAGE_SECONDS:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import anyio
 
 from ..core.model import Record
-from ..scheduling.account_limit import AtOnce
+from ..scheduling.account_limit import AccountLimit
 from ..scheduling.concurrency import InFlight
 from ..scheduling.lifetimes import Lifetimes
 from .signal import Signal
@@ -42,7 +42,7 @@ class Slots:
     def __init__(self, concurrency: int, *, lifetimes: Lifetimes, clock: Callable[[], float], changed: Signal) -> None:
         self.taken: set[Slot] = set()
         self.in_flight = InFlight(concurrency or None)
-        self.account = AtOnce()
+        self.account = AccountLimit()
         self.bought = 0
         """Jobs that the service has accepted and that are not over, as far as is known. Each is counted at its slot, and
         counted off when the slot is freed, whatever the job's end."""

@@ -72,7 +72,7 @@ class Lifetimes:
         self._unit = 1.0  # the weight of a job entered now; it grows instead of all the others shrinking
         self._weight = 0.0
         self._count = 0
-        self._news = 0.0
+        self._pending = 0.0
         self._mu, self._sigma = self._prior_mu, _PRIOR_SIGMA
         self._hazard: list[float] = []  # cumulative, at the bins' edges
         self._integrals: tuple[list[float], float] | None = None  # of the survival; computed on demand
@@ -104,7 +104,7 @@ class Lifetimes:
         self._count += 1
         self._weight += self._unit
         self._unit *= 1.0 + 1.0 / MEMORY
-        self._note_news(1.0)
+        self._note_pending(1.0)
 
     def censored(self, seconds: float, *, since: float = 0.0) -> None:
         """A job was still running at age ``seconds``; the time up to ``since`` has been entered before."""
@@ -112,7 +112,7 @@ class Lifetimes:
             return
         self._enter(to_table_position(max(0.0, since)), self._unit)
         self._enter(to_table_position(seconds), -self._unit)
-        self._note_news(0.2)
+        self._note_pending(0.2)
 
     def survival(self, age: float) -> float:
         """The chance that a job takes longer than ``age`` seconds."""
@@ -151,16 +151,16 @@ class Lifetimes:
 
     def dump(self) -> str:
         """The whole table as JSON, some kilobytes at most."""
-        if self._news:
+        if self._pending:
             self._build()
         risk = self._at_risk()
         rows = [
             [k, _round_short(d / self._unit), _round_short(max(n, d) / self._unit)]
             for k, (d, n) in enumerate(zip(self._ended, risk, strict=True))
         ]
-        rows_used = [row for row in rows if row[1] or row[2]]
+        used_rows = [row for row in rows if row[1] or row[2]]
         return json.dumps(
-            {"v": _FORMAT, "median": _round_short(math.exp(self._prior_mu)), "n": self._count, "bins": rows_used},
+            {"v": _FORMAT, "median": _round_short(math.exp(self._prior_mu)), "n": self._count, "bins": used_rows},
             separators=(",", ":"),
         )
 
@@ -236,11 +236,11 @@ class Lifetimes:
         ]
         return [(first + k, share) for k, share in enumerate(shares)]
 
-    def _note_news(self, news: float) -> None:
-        self._news += news
+    def _note_pending(self, weight: float) -> None:
+        self._pending += weight
         if self._unit > 1e9:
             self._rescale()
-        if self._news >= max(1.0, 0.05 * self._weight / self._unit):
+        if self._pending >= max(1.0, 0.05 * self._weight / self._unit):
             self._build()
 
     def _rescale(self) -> None:
@@ -256,7 +256,7 @@ class Lifetimes:
         return risk
 
     def _build(self) -> None:
-        self._news = 0.0
+        self._pending = 0.0
         unit = self._unit
         ended = [d / unit for d in self._ended]
         risk = [max(n / unit, d) for n, d in zip(self._at_risk(), ended, strict=True)]

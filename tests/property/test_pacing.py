@@ -180,9 +180,9 @@ def test_jobs_in_flight_stay_between_one_and_the_bound(looks, most):
     governor, now = InFlight(None, most=most), 0.0
     for waited, run, position, pause, in_use in looks:
         now += pause
-        governor.queued(waited, run, position, now, in_use=in_use)
+        governor.polled(waited, run, position, now, in_use=in_use)
         assert 1 <= governor.count_allowed(now) <= most
-        early = governor.scout(now, in_use)
+        early = governor.plan_early_poll(now, in_use)
         assert early is None or 0.0 < early <= 5.0
 
 

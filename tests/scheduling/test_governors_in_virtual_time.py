@@ -493,7 +493,7 @@ class Run:
             self.queue.append(job)
             self._begin()
             gap = self._gap(0.0)
-            early = self.governor.scout(self.now, self.in_use) if self.scouts else None
+            early = self.governor.plan_early_poll(self.now, self.in_use) if self.scouts else None
             self._push(min(gap, early or gap), "look", job)
 
     def _begin(self) -> None:
@@ -515,19 +515,19 @@ class Run:
         if job.begun_at is None and self.words:
             job.started, job.was_queued, job.seen = now, True, 0.0
             position = self.queue.index(job) if self.positions else None
-            self.governor.queued(now - job.accepted_at, 0.0, position, now, in_use=in_use, waiting=True)
+            self.governor.polled(now - job.accepted_at, 0.0, position, now, in_use=in_use, waiting=True)
             self._push(self._gap(0.0), "look", job)
         elif job.ended_at is None or job.ended_at > now:
             age = now - job.started
             waited = job.started - job.accepted_at
             self.lifetimes.censored(age, since=job.seen)
-            self.governor.queued(waited, 0.0, None, now, in_use=in_use, waiting=False, accepted_at=job.accepted_at)
+            self.governor.polled(waited, 0.0, None, now, in_use=in_use, waiting=False, accepted_at=job.accepted_at)
             job.seen = age
             self._push(self._gap(age), "look", job)
         else:
             age = now - job.started
             self.lifetimes.finished(age, since=job.seen)
-            self.governor.queued(job.started - job.accepted_at, age, None, now, in_use=in_use)
+            self.governor.polled(job.started - job.accepted_at, age, None, now, in_use=in_use)
             self.in_use -= 1
         self._fill()
 
@@ -598,14 +598,14 @@ def test_auto_gives_way_when_the_capacity_halves():
 def proofs(governor: InFlight, number: int, *, in_use: int | None, begin: float = 0.0) -> None:
     for k in range(number):
         at = begin + k
-        governor.queued(0.0, 0.0, None, at + 0.3, in_use=in_use, waiting=False, accepted_at=at)
+        governor.polled(0.0, 0.0, None, at + 0.3, in_use=in_use, waiting=False, accepted_at=at)
 
 
 def test_auto_does_not_grow_while_idle():
     governor = InFlight(None, start=10)
     proofs(governor, 50, in_use=5)
     assert governor.count_allowed(60.0) == 10
-    assert governor.scout(60.0, 5) is None
+    assert governor.plan_early_poll(60.0, 5) is None
     proofs(governor, 1, in_use=10, begin=60.0)
     assert governor.count_allowed(61.0) == 15
 
@@ -623,20 +623,20 @@ def test_auto_measures_anew_behind_a_suspension():
     """Jobs that were in flight at a stop of 45 s passed for jobs that had waited as long in the queue."""
     governor = InFlight(None, start=40)
     for k in range(40):
-        governor.queued(0.0, 5.0, None, k / 8, in_use=20)
+        governor.polled(0.0, 5.0, None, k / 8, in_use=20)
     before = governor.count_allowed(6.0)
     governor.restart(51.0)
     for _ in range(40):
-        governor.queued(45.0, 5.0, None, 51.0, in_use=before, accepted_at=4.0)
+        governor.polled(45.0, 5.0, None, 51.0, in_use=before, accepted_at=4.0)
     assert governor.count_allowed(52.0) == before
-    governor.queued(46.0, 0.0, 30, 52.0, in_use=before, accepted_at=4.0)
+    governor.polled(46.0, 0.0, 30, 52.0, in_use=before, accepted_at=4.0)
     assert governor.count_allowed(52.0) < before, "a place in the queue is how things stand now"
 
 
 def test_auto_needs_fresh_proof_for_each_step():
     governor = InFlight(None, start=10)
     for _ in range(50):
-        governor.queued(0.0, 0.0, None, 0.3, in_use=10, waiting=False, accepted_at=0.0)
+        governor.polled(0.0, 0.0, None, 0.3, in_use=10, waiting=False, accepted_at=0.0)
     assert governor.count_allowed(1.0) == 15
 
 
@@ -645,16 +645,16 @@ def test_auto_stays_under_its_bound_and_above_zero():
     proofs(governor, 50, in_use=12)
     assert governor.count_allowed(60.0) == 12
     for k in range(50):
-        governor.queued(100.0 + k, 0.0, 1000, 61.0 + k, in_use=12)
+        governor.polled(100.0 + k, 0.0, 1000, 61.0 + k, in_use=12)
     assert governor.count_allowed(200.0) >= 1
 
 
 def test_a_number_given_is_the_number():
     governor = InFlight(7)
     proofs(governor, 50, in_use=7)
-    governor.queued(100.0, 0.0, 1000, 61.0, in_use=7)
+    governor.polled(100.0, 0.0, 1000, 61.0, in_use=7)
     assert governor.count_allowed(100.0) == 7
-    assert governor.scout(100.0, 7) is None
+    assert governor.plan_early_poll(100.0, 7) is None
 
 
 # --- GETs and backoff -----------------------------------------------------------------------------
