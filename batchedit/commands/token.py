@@ -36,7 +36,7 @@ def keep_token(text: str, environ: Mapping[str, str], *, in_file: bool = False) 
     value = checked_token(text)
     hidden_by = next((name for name in VARIABLES if environ.get(name, "").strip()), "")
     if not in_file and not names_folder(environ) and keyring_token.keep_token(value):
-        return Kept(keyring_token.SHOWN, hidden_by)
+        return Kept(keyring_token.KEYRING_NAME, hidden_by)
     path = token_file(environ, Path.home())
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

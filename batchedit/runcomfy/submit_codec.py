@@ -40,7 +40,7 @@ from ..core.model import Handle, Kind, Problem
 from ..core.money import MICRO, format_usd, read_json_usd
 from .dialect import read_dialect
 from .ids import find_id, usable_id
-from .reply import ErrorCode, ReplyBody, blot, clean, parse_reply, retry_after
+from .reply import ErrorCode, ReplyBody, blot, clean, parse_reply, read_retry_after
 
 KEPT = 4096
 """Bytes of an answer in doubt that are kept, head and body."""
@@ -162,7 +162,7 @@ def _verdict(status: int, headers: Headers, said: ReplyBody, now: float) -> _Ver
     sends the job back to be bought again: only a person does.
     """
     family = said.code // 1000 if said.code is not None else 0
-    if status == 503 and said.meaning is not ErrorCode.SERVICE and retry_after(headers, now) is not None:
+    if status == 503 and said.meaning is not ErrorCode.SERVICE and read_retry_after(headers, now) is not None:
         return _Verdict.THROTTLED
     if status >= 500 or 500 <= family < 600:
         return _Verdict.LOST
@@ -186,11 +186,11 @@ def read_submit(
     verdict = _verdict(status, headers, said, now)
 
     def problem(kind: Kind, sentence: str) -> Problem:
-        return Problem(kind, _sentence(sentence, said.words), http=status, code=said.code)
+        return Problem(kind, _sentence(sentence, said.message), http=status, code=said.code)
 
     if verdict in _SURELY_NOT:
         kind, ours = _SURELY_NOT[verdict]
-        wait = retry_after(headers, now)
+        wait = read_retry_after(headers, now)
         due_at = 0.0 if wait is None else now + wait
         return Declined(now, problem(kind, ours), due_at)
     if verdict is _Verdict.LOST:

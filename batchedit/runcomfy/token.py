@@ -75,7 +75,7 @@ def _candidates(environ: Mapping[str, str], home: Path) -> Iterator[tuple[str, s
             yield name, value
             told = True
     if not told and not names_folder(environ) and (value := _bare(keyring_token.read_token())):
-        yield keyring_token.SHOWN, value
+        yield keyring_token.KEYRING_NAME, value
     for shown, path in _files(environ, home):
         if value := _bare(_from_file(path)):
             yield shown, value

@@ -80,7 +80,7 @@ class AccountLimit:
         return max(0.0, self._probe_due - now)
 
     def count_allowed(self, wanted: int, now: float) -> int:
-        """Of ``wanted`` jobs in flight, as many as the account bears; one more where a probe is due."""
+        """Of ``wanted`` jobs in flight, as many as the account allows; one more where a probe is due."""
         if self.limit is None:
             return wanted
         free = max(self._compute_share(self.limit), self.limit - self._others.in_flight)

@@ -112,8 +112,8 @@ def test_no_reply_makes_a_call_raise(reply: tuple[int, list[tuple[str, str]], by
                     assert isinstance(await call(record(State.WAITING)), kinds)
                 except TokenError:
                     continue  # 401 and 403 are about the run
-            await api.model_entry()
-            await api.balance()
+            await api.ask_model_entry()
+            await api.ask_balance()
             await api.probe()
 
     anyio.run(ask)

@@ -671,8 +671,8 @@ async def test_no_service_at_all_is_no_answer():
         reply = await api.poll(BOUGHT)
         assert isinstance(reply, NoAnswer)
         assert reply.problem.kind is Kind.UNREACHABLE
-        assert await api.model_entry() is None
-        assert await api.balance() is None
+        assert await api.ask_model_entry() is None
+        assert await api.ask_balance() is None
         assert await api.probe() is False
 
 
@@ -841,10 +841,10 @@ async def test_the_catalogue_and_the_balance(server):
     entry = {"model_id": MODEL.id, "base_price_usd": "0.04", "price_unit": "image", "input_schema": dict(MODEL.schema)}
     server.script = [server.json(entry), server.json({"balance_usd": 12.5, "currency": "USD"}), server.http(404)]
     async with client(server.url) as api:
-        told = await api.model_entry()
+        told = await api.ask_model_entry()
         assert told is not None
         assert (told.price, told.schema) == (40_000, MODEL.schema)
-        assert await api.balance() == 12_500_000
+        assert await api.ask_balance() == 12_500_000
         assert await api.probe() is True
     assert [r.target for r in server.requests] == [MODEL_PATH, "/prod/v2/balance", MODEL_PATH]
 
@@ -948,7 +948,7 @@ async def test_a_proxy_that_refuses_was_asked_again_for_a_minute_and_named_by_no
     server.url = server.url.replace("//", "//me:hidden@")
     async with _through(server) as api:
         with pytest.raises(ProxyRefusesError, match=rf"the proxy 127\.0\.0\.1:{server.port} .*\({status} X\)") as told:
-            await api.model_entry()
+            await api.ask_model_entry()
         event = await api.submit(record())
         assert not await api.probe()
     assert isinstance(event, Declined)
@@ -963,7 +963,7 @@ async def test_a_proxy_that_refuses_was_asked_again_for_a_minute_and_named_by_no
 async def test_a_proxy_that_is_in_trouble_is_asked_again(server, status):
     server.script = [server.http(status)]
     async with _through(server) as api:
-        assert await api.model_entry() is None
+        assert await api.ask_model_entry() is None
         event = await api.submit(record())
     assert isinstance(event, Declined)
     assert event.problem.kind is Kind.UNREACHABLE
@@ -1053,5 +1053,5 @@ async def test_a_plan_without_a_network_waited_for_four_tries(patient: bool, ask
             return await ask_once(*arguments, **more)
 
         monkeypatch.setattr(made._transport, "ask_once", counted)
-        assert await made.model_entry(patient=patient) is None
+        assert await made.ask_model_entry(patient=patient) is None
     assert len(tries) == asked

@@ -60,7 +60,7 @@ async def test_bought_watched_and_saved(tmp_path, shape, habit):
             assert isinstance(done, Completed)
             assert done.cost == 40_000
             assert await api.probe()
-            entry = await api.model_entry()
+            entry = await api.ask_model_entry()
             assert entry is not None
             assert entry.price == 40_000
             assert await api.identify(event.handle.request_id) == Handle(event.handle.request_id)

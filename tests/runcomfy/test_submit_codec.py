@@ -17,7 +17,7 @@ from batchedit.ports import NoAnswer, StillRunning
 from batchedit.runcomfy import poll_codec as looks
 from batchedit.runcomfy import submit_codec as wire
 from batchedit.runcomfy.catalogue import load_model
-from batchedit.runcomfy.reply import LONGEST, LONGEST_WAIT, clean, parse_reply, retry_after
+from batchedit.runcomfy.reply import LONGEST, LONGEST_WAIT, clean, parse_reply, read_retry_after
 from batchedit.runcomfy.submit_codec import ImageShape
 from batchedit.runcomfy.urls import Addresses
 
@@ -466,7 +466,7 @@ def test_503_is_known_by_its_retry_after_only():
 def test_a_date_to_wait_for_is_read_by_the_clock_that_wrote_it(off):
     """With our clock two hours behind, "in 30 seconds" was a wait of an hour; two hours ahead, it was none."""
     headers = {"retry-after": formatdate(NOW + off + 30, usegmt=True), "date": formatdate(NOW + off, usegmt=True)}
-    assert retry_after(headers, NOW) == 30.0
+    assert read_retry_after(headers, NOW) == 30.0
 
 
 @pytest.mark.parametrize(
@@ -488,7 +488,7 @@ def test_a_date_to_wait_for_is_read_by_the_clock_that_wrote_it(off):
     ],
 )
 def test_retry_after(told, seconds):
-    assert retry_after({"retry-after": told}, NOW) == seconds
+    assert read_retry_after({"retry-after": told}, NOW) == seconds
     event = submit(429, b"", retry_after=told)
     assert isinstance(event, Declined)
     assert event.due_at == (0.0 if seconds is None else NOW + seconds)
@@ -517,7 +517,7 @@ def test_retry_after(told, seconds):
     ],
 )
 def test_the_services_own_words(payload, words):
-    assert parse_reply(body(payload)).words == words
+    assert parse_reply(body(payload)).message == words
 
 
 def test_a_message_is_one_bounded_clean_line():
