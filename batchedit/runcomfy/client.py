@@ -161,10 +161,10 @@ class Client:
         if silence.sent:
             if request_id := find_id(silence.late):
                 return Accepted(self._clock(), Handle(request_id))
-            message = f"the answer was lost ({silence.seen}): it may have been bought, or not"
-            reply = wire.keep_reply(silence.seen, {}, silence.late, self._token)
+            message = f"the answer was lost ({silence.cause}): it may have been bought, or not"
+            reply = wire.keep_reply(silence.cause, {}, silence.late, self._token)
             return Lost(self._clock(), Problem(Kind.LOST, message), reply)
-        message = f"the service can't be reached, nothing was sent ({silence.seen})"
+        message = f"the service can't be reached, nothing was sent ({silence.cause})"
         problem = Problem(Kind.PROXY, silence.refused) if silence.refused else Problem(Kind.UNREACHABLE, message)
         return Declined(self._clock(), problem)
 

@@ -127,7 +127,7 @@ def test_a_number_that_no_machine_word_holds_is_sent_whole():
     ids=repr,
 )
 def test_a_picture_of_this_machine_is_seen_before_a_path_is_sent_in_its_place(inputs, waits):
-    assert wire.names_a_file(inputs) is waits
+    assert wire.has_local_file(inputs) is waits
 
 
 # --- the table of money ---------------------------------------------------------------------------
@@ -567,7 +567,7 @@ def test_the_token_is_blotted_out_even_where_the_text_is_cut():
     ],
 )
 def test_who_is_blamed_for_a_422(payload, blamed):
-    assert wire.blames(body(payload), PICTURES) is blamed
+    assert wire.may_be_about(body(payload), PICTURES) is blamed
 
 
 # --- looking --------------------------------------------------------------------------------------
@@ -884,7 +884,7 @@ def test_no_reply_makes_a_reader_raise(status, headers, raw):
             assert problem.message.isprintable()
     wire.read_model(status, raw)
     wire.read_balance(status, raw)
-    wire.blames(raw, PICTURES)
+    wire.may_be_about(raw, PICTURES)
     looks.read_missed(status, headers, raw, NOW)
     looks.read_probe(status, headers, raw, NOW)
 

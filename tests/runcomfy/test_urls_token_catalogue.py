@@ -119,7 +119,7 @@ def test_offered_links_of_the_same_origin_are_used_but_never_for_the_post():
 def test_the_balance_is_asked_of_the_vendor_only_while_we_talk_to_the_vendor():
     assert Addresses(DEFAULT_BASE_URL).balance() == "https://api.runcomfy.net/prod/v2/balance"
     assert Addresses("http://127.0.0.1:8000").balance() == "http://127.0.0.1:8000/prod/v2/balance"
-    assert urls.origin(Addresses("http://[::1]:8000").balance()) == ("http", "::1", 8000)
+    assert urls.parse_origin(Addresses("http://[::1]:8000").balance()) == ("http", "::1", 8000)
 
 
 # --- links to files -------------------------------------------------------------------------------
