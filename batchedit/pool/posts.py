@@ -100,7 +100,7 @@ class Posts:
             if wait <= 0 and crowded:
                 wait = math.inf
             elif wait <= 0 and not self._slots.account.admits(under_way, now):
-                wait = self._slots.account.seconds_until_probe(under_way, now)
+                wait = self._slots.account.compute_time_to_probe(under_way, now)
             if wait <= 0:
                 if not self.breaker.open or await self._does_service_answer():
                     self.breaker.sent(now)
@@ -171,7 +171,7 @@ class Posts:
         in_trouble = self.breaker.open_since is not None
         match event:
             case Accepted():
-                self._slots.count(slot)
+                self._slots.mark_bought(slot)
                 self._slots.account.accepted(self._slots.bought, now, now if sent_at is None else sent_at)
                 self.breaker.succeeded(now)
                 self.rate.accepted(now, sent_at=sent_at)

@@ -80,9 +80,9 @@ class Slots:
         """A slot for a job that is in flight already, whatever the limit: it was bought before if it has ``since``."""
         self.taken.add(slot)
         if slot.since is not None:
-            self.count(slot)
+            self.mark_bought(slot)
 
-    def count(self, slot: Slot) -> None:
+    def mark_bought(self, slot: Slot) -> None:
         """The job at ``slot`` was accepted."""
         self.bought += not slot.bought
         slot.bought = True

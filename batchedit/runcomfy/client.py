@@ -29,7 +29,7 @@ from ..core.model import Handle, Kind, Output, Problem, Record
 from ..ports import CancelReply, PollReply, NoAnswer, Observer, StillRunning, SubmitEvent
 from . import poll_codec
 from . import submit_codec as wire
-from .ids import find_id, usable_id
+from .ids import find_id, parse_request_id
 from .image_shape import ImageShapeProbe
 from .outputs import read_embedded
 from .reply import NOT_YOURS, clean
@@ -175,7 +175,7 @@ class Client:
             return event
         if not isinstance(event, Refused) or not _is_invalid(event.problem):
             return event
-        if not wire.may_be_about(body, wire.ambiguous_fields(self._schema)):
+        if not wire.may_be_about(body, wire.find_ambiguous_fields(self._schema)):
             return event
         previous = self._shapes.now
         if not self._shapes.note_refusal(record.id, sent):
@@ -303,7 +303,7 @@ class Client:
 
         TokenError if the token itself is refused.
         """
-        usable = usable_id(request_id)
+        usable = parse_request_id(request_id)
         if usable is None:
             return Problem(Kind.NOT_FOUND, "that is not a request id")
         handle = Handle(usable)

@@ -24,7 +24,7 @@ _NAME_AND_ID = re.compile(
 _IN_LINK = re.compile(r"/v1/requests/([^/\s\"'<>?#\\]+)/(?:status|result|cancel)\b")
 
 
-def usable_id(value: Any) -> str | None:
+def parse_request_id(value: Any) -> str | None:
     """A request id as it is stored, None if it can't be one. A number is taken; ``.`` and ``..`` would leave the path.
 
     Unusual characters are kept: the id is quoted wherever it is part of a URL, and shown as text.
@@ -50,12 +50,12 @@ def find_id(body: bytes, location: str = "") -> str | None:
         if payload is not None and (request_id := next(_find_ids(payload, 0), None)):
             return request_id
         for match in _NAME_AND_ID.finditer(text):
-            if request_id := usable_id(_unescape(next(filter(None, match.groups())))):
+            if request_id := parse_request_id(_unescape(next(filter(None, match.groups())))):
                 return request_id
-        if (link := _IN_LINK.search(text)) and (request_id := usable_id(unquote(link[1]))):
+        if (link := _IN_LINK.search(text)) and (request_id := parse_request_id(unquote(link[1]))):
             return request_id
     link = _IN_LINK.search(location)
-    return usable_id(unquote(link[1])) if link else None
+    return parse_request_id(unquote(link[1])) if link else None
 
 
 def _decode_texts(body: bytes) -> Iterator[str]:
@@ -87,7 +87,7 @@ def _find_ids(value: Any, depth: int, *, about_request: bool = False) -> Iterato
         return
     names = {key: re.sub(r"[\s_-]", "", key).lower() for key in value}
     for key, name in names.items():
-        if (name == "requestid" or (name == "id" and about_request)) and (request_id := usable_id(value[key])):
+        if (name == "requestid" or (name == "id" and about_request)) and (request_id := parse_request_id(value[key])):
             yield request_id
     for key, inner in value.items():
         yield from _find_ids(inner, depth + 1, about_request=names[key] in {"request", "requestid"})

@@ -13,7 +13,7 @@ from ..core.events import CancelConfirmed, CancelDenied, Completed, Errored
 from ..core.model import Kind, Problem
 from ..core.money import read_json_usd
 from ..ports import CancelReply, PollReply, NoAnswer, StillRunning
-from .ids import usable_id
+from .ids import parse_request_id
 from .outputs import describe_keys, read_outputs
 from .reply import NOT_YOURS, ErrorCode, ReplyBody, clean, parse_reply, read_retry_after
 from .submit_codec import Headers
@@ -87,7 +87,7 @@ def find_other_request_id(body: bytes, request_id: str) -> str | None:
 
     Such an answer is no answer: its picture is another job's.
     """
-    named_id = usable_id(parse_reply(body).json.get("request_id"))
+    named_id = parse_request_id(parse_reply(body).json.get("request_id"))
     return named_id if named_id is not None and named_id != request_id else None
 
 

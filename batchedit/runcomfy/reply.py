@@ -156,13 +156,13 @@ def read_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     except ValueError:
         try:
             when = parsedate_to_datetime(text)
-            seconds = _to_epoch(when) - _sent_at(headers, now)
+            seconds = _to_epoch(when) - _read_sent_at(headers, now)
         except (ValueError, TypeError, OverflowError, IndexError):
             return None
     return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)
 
 
-def _sent_at(headers: Mapping[str, str], now: float) -> float:
+def _read_sent_at(headers: Mapping[str, str], now: float) -> float:
     """When the answer was sent, by the server's clock: ours may be hours off, and the date in Retry-After is the server's."""
     try:
         return _to_epoch(parsedate_to_datetime(headers.get("date") or ""))

@@ -39,7 +39,7 @@ from ..core.jsontext import write_inputs
 from ..core.model import Handle, Kind, Problem
 from ..core.money import MICRO, format_usd, read_json_usd
 from .dialect import read_dialect
-from .ids import find_id, usable_id
+from .ids import find_id, parse_request_id
 from .reply import ErrorCode, ReplyBody, blot, clean, parse_reply, read_retry_after
 
 KEPT = 4096
@@ -62,7 +62,7 @@ class ImageShape(StrEnum):
         return ImageShape.ARRAY if self is ImageShape.STRING else ImageShape.STRING
 
 
-def ambiguous_fields(schema: Mapping[str, Any]) -> frozenset[str]:
+def find_ambiguous_fields(schema: Mapping[str, Any]) -> frozenset[str]:
     """Properties that the schema calls an array of strings while its own default is one plain string, as the page's
     ``image`` [page]: the server may want either.
     """
@@ -75,7 +75,7 @@ def ambiguous_fields(schema: Mapping[str, Any]) -> frozenset[str]:
 
 def has_choice(inputs: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
     """Whether these inputs are written differently in the two shapes: one single picture in an ambiguous field."""
-    return any(_is_single(inputs.get(name)) for name in ambiguous_fields(schema))
+    return any(_is_single(inputs.get(name)) for name in find_ambiguous_fields(schema))
 
 
 def submit_body(inputs: Mapping[str, Any], shape: ImageShape, schema: Mapping[str, Any]) -> bytes:
@@ -83,7 +83,7 @@ def submit_body(inputs: Mapping[str, Any], shape: ImageShape, schema: Mapping[st
     for a property that the schema calls a string becomes that string; all else goes as it is.
     """
     rules = dict(_list_properties(schema))
-    ambiguous = ambiguous_fields(schema)
+    ambiguous = find_ambiguous_fields(schema)
 
     def write_value(name: str, value: Any) -> Any:
         is_one = _is_single(value)
@@ -241,7 +241,7 @@ def may_be_about(body: bytes, names: frozenset[str]) -> bool:
 
 def _read_handle(payload: Mapping[str, Any]) -> Handle | None:
     """The request, if the reply holds a usable id: one that can stand in a URL's path and lead to that request."""
-    request_id = usable_id(payload.get("request_id"))
+    request_id = parse_request_id(payload.get("request_id"))
     if request_id is None:
         return None
     links = {name: _read_link(payload.get(name)) for name in ("status_url", "result_url", "cancel_url")}

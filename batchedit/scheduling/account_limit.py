@@ -73,7 +73,7 @@ class AccountLimit:
             return not self._others.waiting or in_flight < self._compute_share(self.limit)
         return total == self.limit and now >= self._probe_due
 
-    def seconds_until_probe(self, in_flight: int, now: float) -> float:
+    def compute_time_to_probe(self, in_flight: int, now: float) -> float:
         """Seconds until one POST may go out beyond the limit although no job ends; infinite where too many are in flight."""
         if self.limit is None or in_flight + self._others.in_flight != self.limit:
             return math.inf

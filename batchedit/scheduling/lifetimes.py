@@ -153,7 +153,7 @@ class Lifetimes:
         """The whole table as JSON, some kilobytes at most."""
         if self._pending:
             self._build()
-        risk = self._at_risk()
+        risk = self._count_at_risk()
         rows = [
             [k, _round_short(d / self._unit), _round_short(max(n, d) / self._unit)]
             for k, (d, n) in enumerate(zip(self._ended, risk, strict=True))
@@ -248,7 +248,7 @@ class Lifetimes:
         self._change = [d / self._unit for d in self._change]
         self._weight, self._unit = self._weight / self._unit, 1.0
 
-    def _at_risk(self) -> list[float]:
+    def _count_at_risk(self) -> list[float]:
         risk, total = [], 0.0
         for change in self._change[:_BINS]:
             total += change
@@ -259,9 +259,9 @@ class Lifetimes:
         self._pending = 0.0
         unit = self._unit
         ended = [d / unit for d in self._ended]
-        risk = [max(n / unit, d) for n, d in zip(self._at_risk(), ended, strict=True)]
+        risk = [max(n / unit, d) for n, d in zip(self._count_at_risk(), ended, strict=True)]
         self._fit(ended, risk)
-        rates = self._fitted_rates(sum(ended))
+        rates = self._compute_fitted_rates(sum(ended))
         total, hazard = 0.0, [0.0]
         for d, n, rate in zip(ended, risk, rates, strict=True):
             if n:
@@ -296,7 +296,7 @@ class Lifetimes:
         self._mu = self._prior_mu + shift
         self._sigma = math.sqrt(max(0.0025, second / n - shift * shift))
 
-    def _fitted_rates(self, n: float) -> list[float]:
+    def _compute_fitted_rates(self, n: float) -> list[float]:
         """The hazard of each bin as the fit has it, wider while few jobs have been seen."""
         sigma = self._sigma * math.sqrt(1.0 + 1.0 / (n + 1.0))
         logs = [0.0, *(_log_survivors((edge - self._mu) / sigma) for edge in _LOG_EDGES)]

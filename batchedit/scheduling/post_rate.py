@@ -118,7 +118,7 @@ class PostRate:
         if self._stretch is None or idle:
             self._end_stretch()
             held = now - self._taken_at if idle else self._held_until - self._held_from
-            self._stretch = self._fresh_stretch(now, held)
+            self._stretch = self._make_stretch(now, held)
             self._probe_from = None
         self._paced_posts.append((now, self.rate is None or self._tokens < _PACED_TOKENS))
         self._tokens -= 1.0
@@ -241,7 +241,7 @@ class PostRate:
             self._end_stretch()
             self._stretch = Stretch(now, self._burst, self._burst, spent=True)
 
-    def _fresh_stretch(self, now: float, held: float) -> Stretch:
+    def _make_stretch(self, now: float, held: float) -> Stretch:
         """One that begins now, after ``held`` seconds in which nothing was sent."""
         return Stretch(now, self._burst, bare=self._is_bucket_full_after(held))
 

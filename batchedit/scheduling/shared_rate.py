@@ -202,10 +202,10 @@ class SharedRate(PostRate):
         self._known_at = now
         super()._set_limit(now, limit)
 
-    def _fresh_stretch(self, now: float, held: float) -> Stretch:
+    def _make_stretch(self, now: float, held: float) -> Stretch:
         if self._workers > 1 and self.rate is not None:  # about half full: the others have gone on sending
             return Stretch(now, self._burst, self._burst // 2, spent=True)
-        return super()._fresh_stretch(now, held)
+        return super()._make_stretch(now, held)
 
     def _is_sufficient(self, sample: Sample) -> bool:
         return self._workers == 1 or (sample.is_precise and sample.at - self._changed_at > _UNSETTLED_SECONDS)

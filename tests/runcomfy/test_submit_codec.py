@@ -93,12 +93,12 @@ def test_another_model_gets_what_its_schema_says(rule, sent, shape):
 )
 def test_a_field_is_ambiguous_where_its_default_contradicts_its_type(rule, ambiguous):
     schema = {"properties": {"image": rule, "size": {"type": "string"}}}
-    assert wire.ambiguous_fields(schema) == (frozenset({"image"}) if ambiguous else frozenset())
+    assert wire.find_ambiguous_fields(schema) == (frozenset({"image"}) if ambiguous else frozenset())
 
 
 @pytest.mark.parametrize("schema", [{}, {"properties": None}, {"properties": ["image"]}])
 def test_a_schema_without_properties_changes_no_input(schema):
-    assert wire.ambiguous_fields(schema) == frozenset()
+    assert wire.find_ambiguous_fields(schema) == frozenset()
     assert orjson.loads(wire.submit_body({"image": ["a"], "n": 1}, ImageShape.STRING, schema)) == {
         "image": ["a"],
         "n": 1,

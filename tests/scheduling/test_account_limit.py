@@ -33,7 +33,7 @@ def test_refusals_that_came_together_made_the_next_probe_wait_for_minutes() -> N
     at_once = known(10)
     for k in range(4):
         assert at_once.refused(10, 20.1 + 0.01 * k, 20.0)
-    assert at_once.seconds_until_probe(10, 20.2) <= 20.0
+    assert at_once.compute_time_to_probe(10, 20.2) <= 20.0
 
 
 def test_one_job_that_ended_since_the_probe_went_out_lowered_the_limit() -> None:
@@ -69,10 +69,10 @@ def test_an_account_that_was_raised_was_noticed_after_a_quarter_of_an_hour() -> 
     """Each probe in vain doubled the time to the next one, whatever it had cost."""
     at_once, now = known(10), 20.0
     for _ in range(12):
-        now += at_once.seconds_until_probe(10, now)
+        now += at_once.compute_time_to_probe(10, now)
         at_once.sent(10, now)
         at_once.refused(10, now + 0.1, now, 1.0)
-    assert 60.0 <= at_once.seconds_until_probe(10, now + 0.1) <= 101.0
+    assert 60.0 <= at_once.compute_time_to_probe(10, now + 0.1) <= 101.0
 
 
 def test_a_refusal_that_asks_for_minutes_is_not_asked_for_again_in_seconds() -> None:
@@ -80,7 +80,7 @@ def test_a_refusal_that_asks_for_minutes_is_not_asked_for_again_in_seconds() -> 
     at_once = known(10)
     at_once.sent(10, 20.0)
     at_once.refused(10, 20.1, 20.0, 300.0)
-    assert at_once.seconds_until_probe(10, 20.1) >= 3000.0
+    assert at_once.compute_time_to_probe(10, 20.1) >= 3000.0
 
 
 def two(in_flight: int, *, waiting: int = 1) -> AccountPace:
