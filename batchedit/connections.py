@@ -32,8 +32,8 @@ class PackedBodyError(Exception):
 class Stack:
     """At most ``size`` connections at once. With ``keep`` False each is used for one call only.
 
-    The caller limits how many calls are made at once. ``proxy`` and ``verify`` are the caller's, nothing here reads the environment;
-    ``transport`` replaces the network in tests.
+    The caller limits how many calls are made at once. ``proxy`` and ``verify`` come from the caller: nothing here reads the
+    environment. ``transport`` replaces the network in tests.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ class Learning:
         accepted = _compute_accepted_at(record, now)
         if not reply.running:
             slot.since = now
-            self._slots.in_flight.polled(
+            self._slots.in_flight.note_poll(
                 now - accepted,
                 0.0,
                 reply.queue_position,
@@ -56,7 +56,7 @@ class Learning:
         age = max(0.0, now - since)
         if self._was_seen_throughout(record):
             self.lifetimes.censored(age, since=max(0.0, record.polled_at - since))
-        self._slots.in_flight.polled(
+        self._slots.in_flight.note_poll(
             _compute_queue_seconds(record, accepted),
             0.0,
             None,
@@ -76,7 +76,7 @@ class Learning:
         accepted = since if record.accepted_at is None else _compute_accepted_at(record, now)
         ran = max(0.0, (max(record.polled_at, since) + now) / 2 - since)
         queued = _compute_queue_seconds(record, accepted)
-        self._slots.in_flight.polled(queued, ran, None, now, in_use=len(self._slots.taken), accepted_at=accepted)
+        self._slots.in_flight.note_poll(queued, ran, None, now, in_use=len(self._slots.taken), accepted_at=accepted)
 
     def _was_seen_throughout(self, record: Record) -> bool:
         """Was the process never suspended while this job ran? Else its lifetime is not known."""

@@ -103,9 +103,9 @@ class Posts:
                 wait = self._slots.account.compute_time_to_probe(under_way, now)
             if wait <= 0:
                 if not self.breaker.open or await self._does_service_answer():
-                    self.breaker.sent(now)
+                    self.breaker.note_sent(now)
                     self.rate.take(now)
-                    self._slots.account.sent(under_way, now)
+                    self._slots.account.note_sent(under_way, now)
                     self._on_the_wire += 1
                     return
                 continue
@@ -134,18 +134,18 @@ class Posts:
     async def _does_service_answer(self) -> bool:
         """With the breaker half open, a free call goes first: if it shows an outage, no job gets into doubt."""
         now = self._clock()
-        self.breaker.sent(now)
+        self.breaker.note_sent(now)
         if await self._api.probe():
-            self.breaker.released(self._clock())
+            self.breaker.note_other_answer(self._clock())
             return not self.breaker.open
-        self.breaker.failed(self._clock(), self._rng)
+        self.breaker.note_failure(self._clock(), self._rng)
         self._changed.give()
         return False
 
     def return_turn(self) -> None:
         """The POST that had the turn was not sent."""
         self._on_the_wire -= 1
-        self.breaker.abandoned(self._clock())
+        self.breaker.note_unsent(self._clock())
         self._changed.give()
 
     def _check_deadlines(self, now: float) -> None:
@@ -172,16 +172,16 @@ class Posts:
         match event:
             case Accepted():
                 self._slots.mark_bought(slot)
-                self._slots.account.accepted(self._slots.bought, now, now if sent_at is None else sent_at)
-                self.breaker.succeeded(now)
+                self._slots.account.note_accepted(self._slots.bought, now, now if sent_at is None else sent_at)
+                self.breaker.note_success(now)
                 self.rate.accepted(now, sent_at=sent_at)
-                self.slowness.accepted()
+                self.slowness.note_accepted()
                 self._answered = True
                 self._throttled_since = None
                 self._usual_gap = 1.0 / self.rate.own if self.rate.own else 0.0
                 self._asked_until = 0.0
             case Refused():
-                self.breaker.released(now)
+                self.breaker.note_other_answer(now)
                 self._answered = True
             case Lost(problem=problem):
                 self._note_trouble(now, problem.message)
@@ -194,15 +194,15 @@ class Posts:
     def _note_declined(self, now: float, kind: Kind, message: str, retry_after: float | None, sent_at: float | None) -> None:
         match kind:
             case Kind.AUTH:
-                self.breaker.released(now)
+                self.breaker.note_other_answer(now)
                 hint = "put a valid token into RUNCOMFY_API_TOKEN, then the same command"
                 self._switch.halt(TokenError(message, hint=hint))
             case Kind.BALANCE:
-                self.breaker.released(now)
+                self.breaker.note_other_answer(now)
                 hint = "top up the account, then type the same command again"
                 self._switch.halt(StoppedError(message, hint=hint))
             case Kind.THROTTLED:
-                self.breaker.released(now)
+                self.breaker.note_other_answer(now)
                 self._asked_until = max(self._asked_until, now + (retry_after or 0.0))
                 self._note_refused(now, retry_after, now if sent_at is None else sent_at)
                 self._answered = True
@@ -213,24 +213,24 @@ class Posts:
             case Kind.UNREACHABLE | Kind.PROXY:
                 self._note_trouble(now, message)
             case _:
-                self.breaker.released(now)
+                self.breaker.note_other_answer(now)
 
     def _note_refused(self, now: float, retry_after: float | None, sent_at: float) -> None:
         """A 429: by the account's limit of jobs at once, by a limit of speed, or by chance."""
-        self.slowness.refused()
+        self.slowness.note_refused()
         account = self._slots.account
-        if not account.refused(self._slots.bought, now, sent_at, retry_after or 0.0):
+        if not account.note_refused(self._slots.bought, now, sent_at, retry_after or 0.0):
             self.rate.throttled(now, retry_after, self._rng, sent_at=sent_at)
             return
         if account.believed_at == now:
             self.rate.forget(now)
         self.rate.held(now, retry_after, self._rng)
-        self._slots.in_flight.troubled(now)
+        self._slots.in_flight.note_trouble(now)
 
     def _note_trouble(self, now: float, message: str) -> None:
         in_trouble = self.breaker.open_since is not None
-        self.breaker.failed(now, self._rng)
-        self._slots.in_flight.troubled(now)
+        self.breaker.note_failure(now, self._rng)
+        self._slots.in_flight.note_trouble(now)
         if self.breaker.open and not in_trouble:
             self._observer.note("breaker_open", f"the service is in trouble, buying pauses: {message}")
 

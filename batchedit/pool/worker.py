@@ -94,7 +94,7 @@ async def _for_each(pool: Pool, states: frozenset[State], handle: Callable[[Reco
 
 
 async def _start_planned(pool: Pool, only: Sequence[Record] | None, tasks: TaskGroup, background: TaskGroup) -> None:
-    """Start planned jobs, one for each free slot: the rest, a million or more, wait in the checkpoint, not in memory."""
+    """Start planned jobs, one for each free slot: the rest, maybe a million, wait in the checkpoint, not in memory."""
     after = 0
     with pool.governor.switch.open_buying_scope():
         while records := await pool.checkpoint.planned(after, _choose_page_size(pool)) if only is None else only[after:]:

@@ -90,14 +90,14 @@ class AccountLimit:
         """Of this worker, where others wait as well."""
         return -(-limit // self._others.workers)
 
-    def sent(self, in_flight: int, now: float) -> None:
+    def note_sent(self, in_flight: int, now: float) -> None:
         """A POST goes out, ``in_flight`` as for ``admits``: no second probe before the first is answered."""
         if self.limit is not None and in_flight + self._others.in_flight >= self.limit:
             self._probe_due, self._probe_sent = now + self._probe_gap, now
             if now - self._raised_at >= _PROBE_SECONDS:
                 self._sure = self.limit
 
-    def accepted(self, in_flight: int, now: float, sent_at: float) -> None:
+    def note_accepted(self, in_flight: int, now: float, sent_at: float) -> None:
         """A POST that went out at ``sent_at`` was accepted; ``in_flight`` counts it."""
         in_flight += self._others.in_flight
         if self._probe_sent is not None and sent_at >= self._probe_sent:
@@ -114,7 +114,7 @@ class AccountLimit:
                 self.limit = self._sure = in_flight + in_flight // 10
                 self._probe_gap = _PROBE_SECONDS
 
-    def refused(self, in_flight: int, now: float, sent_at: float, pause: float = 0.0) -> bool:
+    def note_refused(self, in_flight: int, now: float, sent_at: float, pause: float = 0.0) -> bool:
         """A 429 that asks for a ``pause`` (seconds), with ``in_flight`` jobs accepted and not over. True if the account's
         limit explains it.
         """

@@ -24,7 +24,7 @@ class Breaker:
 
     Then one POST at a time goes out as a probe, after pauses that double from ``first_pause`` to ``longest_pause`` seconds,
     and are no longer than ``_YOUNG_PAUSE`` while the trouble is younger than ``_YOUNG_SECONDS``: otherwise an outage of one
-    minute whose last probe failed at its end would cost two. A success closes it. ``released`` is half a success: the
+    minute whose last probe failed at its end would cost two. A success closes it. ``note_other_answer`` is half a success: the
     service answers something (a 422, a 429, a free call), so the next POST may go at once, but alone, and the pauses go on
     growing if that one fails; two such answers in a row close it.
     """
@@ -59,11 +59,11 @@ class Breaker:
             return math.inf
         return 0.0 if self._probe_at is None else max(0.0, self._probe_at - now)
 
-    def sent(self, now: float) -> None:  # noqa: ARG002 - the signature of the other events
+    def note_sent(self, now: float) -> None:  # noqa: ARG002 - the signature of the other events
         """A POST goes out; while open or on probation it is the probe."""
         self._probing = self.open or self._on_probation
 
-    def succeeded(self, now: float) -> None:  # noqa: ARG002 - the signature of the other events
+    def note_success(self, now: float) -> None:  # noqa: ARG002 - the signature of the other events
         """A POST was accepted."""
         if self.open_since is not None:
             self._answers.clear()
@@ -72,21 +72,21 @@ class Breaker:
         self._probe_at = self.open_since = None
         self._probing = self._on_probation = False
 
-    def released(self, now: float) -> None:
+    def note_other_answer(self, now: float) -> None:
         """The service answered, but nothing was bought: refused input, 429, or a free call."""
         self._note_answer(failed=False)
         if self._on_probation:
-            self.succeeded(now)
+            self.note_success(now)
         elif self.open and self._probing:
             self._probe_at, self._probing, self._on_probation = None, False, True
 
-    def abandoned(self, now: float) -> None:
+    def note_unsent(self, now: float) -> None:
         """The probe was not sent, or we cut it off: another may go out."""
         self._probing = False
         if self.open:
             self._probe_at = now
 
-    def failed(self, now: float, rng: Random) -> None:
+    def note_failure(self, now: float, rng: Random) -> None:
         """A POST was lost, answered with a 5xx, or the service can't be reached."""
         if self.open and not self._probing:
             return  # sent before the breaker opened: that outage is known

@@ -47,7 +47,7 @@ class InFlight:
         """Jobs that may be in flight now."""
         return int(self._allowed)
 
-    def troubled(self, now: float) -> None:
+    def note_trouble(self, now: float) -> None:
         """A 5xx, a 429 or no answer: no growth for a while."""
         self._calm_until = now + CALM_SECONDS
 
@@ -70,7 +70,7 @@ class InFlight:
         self._early_poll_at = now
         return age
 
-    def polled(
+    def note_poll(
         self,
         seconds_in_queue: float,
         run_seconds: float,

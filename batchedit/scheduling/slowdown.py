@@ -67,11 +67,11 @@ class Slowness:
         self._reported_at = 0.0
         self._free_since: float | None = None
 
-    def accepted(self) -> None:
+    def note_accepted(self) -> None:
         """A POST was taken."""
         self._accepted += 1
 
-    def refused(self) -> None:
+    def note_refused(self) -> None:
         """A POST was answered with 429."""
         self._refused += 1
 

@@ -11,7 +11,7 @@ def known(limit: int) -> AccountLimit:
     at_once = AccountLimit()
     for wave in (0.0, 1.5):
         for k in range(4):
-            at_once.refused(limit, wave + 0.1, wave + 0.01 * k)
+            at_once.note_refused(limit, wave + 0.1, wave + 0.01 * k)
     assert at_once.limit == limit
     return at_once
 
@@ -21,27 +21,27 @@ def test_a_job_that_had_ended_unnoticed_made_the_refusals_behind_it_a_limit_of_s
     ten any more, so that POSTs were paced by a speed that the service has no limit of.
     """
     at_once = known(10)
-    at_once.sent(10, 20.0)
-    at_once.accepted(11, 20.1, 20.0)
-    assert at_once.refused(11, 20.2, 20.1)
-    at_once.accepted(12, 20.3, 20.2)
-    assert at_once.refused(10, 22.0, 21.9)
+    at_once.note_sent(10, 20.0)
+    at_once.note_accepted(11, 20.1, 20.0)
+    assert at_once.note_refused(11, 20.2, 20.1)
+    at_once.note_accepted(12, 20.3, 20.2)
+    assert at_once.note_refused(10, 22.0, 21.9)
     assert at_once.limit == 10
 
 
 def test_refusals_that_came_together_made_the_next_probe_wait_for_minutes() -> None:
     at_once = known(10)
     for k in range(4):
-        assert at_once.refused(10, 20.1 + 0.01 * k, 20.0)
+        assert at_once.note_refused(10, 20.1 + 0.01 * k, 20.0)
     assert at_once.compute_time_to_probe(10, 20.2) <= 20.0
 
 
 def test_one_job_that_ended_since_the_probe_went_out_lowered_the_limit() -> None:
     at_once = known(10)
-    at_once.sent(10, 20.0)
-    assert at_once.refused(9, 20.1, 20.0)
+    at_once.note_sent(10, 20.0)
+    assert at_once.note_refused(9, 20.1, 20.0)
     assert at_once.limit == 10
-    assert at_once.refused(9, 22.1, 22.0)
+    assert at_once.note_refused(9, 22.1, 22.0)
     assert at_once.limit == 9
 
 
@@ -50,9 +50,9 @@ def test_a_limit_that_rises_is_found() -> None:
     while now < 60.0 and in_flight < 20:
         now += 0.1
         if at_once.admits(in_flight, now):
-            at_once.sent(in_flight, now)
+            at_once.note_sent(in_flight, now)
             in_flight += 1
-            at_once.accepted(in_flight, now + 0.05, now)
+            at_once.note_accepted(in_flight, now + 0.05, now)
     assert in_flight == 20
     assert now <= 30.0
 
@@ -60,8 +60,8 @@ def test_a_limit_that_rises_is_found() -> None:
 def test_a_probe_whose_place_a_job_gave_back_meanwhile_ended_the_search() -> None:
     """The probe was accepted while a job ended: nothing was beyond the limit, and the next one came 80 s later."""
     at_once = known(10)
-    at_once.sent(10, 20.0)
-    at_once.accepted(10, 20.1, 20.0)
+    at_once.note_sent(10, 20.0)
+    at_once.note_accepted(10, 20.1, 20.0)
     assert at_once.admits(10, 20.1)
 
 
@@ -70,16 +70,16 @@ def test_an_account_that_was_raised_was_noticed_after_a_quarter_of_an_hour() -> 
     at_once, now = known(10), 20.0
     for _ in range(12):
         now += at_once.compute_time_to_probe(10, now)
-        at_once.sent(10, now)
-        at_once.refused(10, now + 0.1, now, 1.0)
+        at_once.note_sent(10, now)
+        at_once.note_refused(10, now + 0.1, now, 1.0)
     assert 60.0 <= at_once.compute_time_to_probe(10, now + 0.1) <= 101.0
 
 
 def test_a_refusal_that_asks_for_minutes_is_not_asked_for_again_in_seconds() -> None:
     """A probe in vain that costs 300 s of pause each 20 s would be most of the night."""
     at_once = known(10)
-    at_once.sent(10, 20.0)
-    at_once.refused(10, 20.1, 20.0, 300.0)
+    at_once.note_sent(10, 20.0)
+    at_once.note_refused(10, 20.1, 20.0, 300.0)
     assert at_once.compute_time_to_probe(10, 20.1) >= 3000.0
 
 
@@ -111,24 +111,24 @@ def test_what_others_have_beyond_a_candidate_speaks_against_it() -> None:
     at_once = AccountLimit()
     at_once.apply_account_pace(two(0), 5)
     for k in range(4):
-        at_once.refused(5, 0.1, 0.01 * k)
+        at_once.note_refused(5, 0.1, 0.01 * k)
     at_once.apply_account_pace(two(9), 5)
     for k in range(4):
         at_once.apply_account_pace(two(0), 5)
-        at_once.refused(5, 1.6, 1.5 + 0.01 * k)
+        at_once.note_refused(5, 1.6, 1.5 + 0.01 * k)
     assert at_once.limit is None
 
 
 def refuse(at_once: AccountLimit, in_flight: int, at: float, count: int = 1) -> None:
     """``count`` POSTs that were under way together."""
     for k in range(count):
-        at_once.refused(in_flight, at + 0.01 * k, at - 0.02)
+        at_once.note_refused(in_flight, at + 0.01 * k, at - 0.02)
 
 
 def accept(at_once: AccountLimit, most: int, at: float) -> None:
     """Behind a hold nothing is in flight, and jobs are accepted until there are ``most``."""
     for in_flight in range(1, most + 1):
-        at_once.accepted(in_flight, at + 0.01 * in_flight, at)
+        at_once.note_accepted(in_flight, at + 0.01 * in_flight, at)
 
 
 def test_jobs_that_had_ended_before_anybody_knew_how_long_they_take_hid_the_limit() -> None:
