@@ -87,7 +87,7 @@ class AccountLimit:
         return min(wanted, free + (now >= self._probe_due))
 
     def _compute_share(self, limit: int) -> int:
-        """Of this worker, where others wait as well."""
+        """This worker's share of ``limit``, where others wait as well."""
         return -(-limit // self._others.workers)
 
     def note_sent(self, in_flight: int, now: float) -> None:

@@ -24,9 +24,9 @@ class Breaker:
 
     Then one POST at a time goes out as a probe, after pauses that double from ``first_pause`` to ``longest_pause`` seconds,
     and are no longer than ``_YOUNG_PAUSE`` while the trouble is younger than ``_YOUNG_SECONDS``: otherwise an outage of one
-    minute whose last probe failed at its end would cost two. A success closes it. ``note_other_answer`` is half a success: the
-    service answers something (a 422, a 429, a free call), so the next POST may go at once, but alone, and the pauses go on
-    growing if that one fails; two such answers in a row close it.
+    minute whose last probe failed at its end would cost two. A success closes it. Another answer (a 422, a 429, a free
+    call) is half a success: the next POST may go at once, but alone, and the pauses go on growing if that one fails; two
+    such answers in a row close it.
     """
 
     def __init__(
