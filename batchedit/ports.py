@@ -209,8 +209,8 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The state of the run. ``eta`` is seconds until it is over (p50, p90), None before anything is known. ``paused`` says why
-    no POST goes out, ``slowed`` the limit that the service sets. ``commits`` is how long this process waited for each
+    """The state of the run. ``eta`` is seconds until it is over (p50, p90), None before anything is known. ``paused`` says
+    why no POST goes out, ``slowed`` the limit that the service sets. ``commits`` is how long this process waited for each
     durable change; ``beat_at`` (``time.monotonic``) when it last renewed its lease, None where there is none.
     """
 

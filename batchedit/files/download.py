@@ -26,7 +26,7 @@ import httpx
 from anyio import to_thread
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
-from ..connections import PackedBodyError, Stack, read_body, make_unpacker
+from ..connections import PackedBodyError, Stack, make_unpacker, read_body
 from ..core.errors import BatcheditError, FilesUnavailableError, OutputError
 from ..core.hosts import is_loopback
 from ..core.inanswer import InAnswer, is_in_answer

@@ -43,7 +43,9 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
                         governor.posts.return_turn()
                         return None
                     try:
-                        record = await apply_event(pool, record, Reserved(pool.clock(), _compute_price_to_reserve(pool)))
+                        record = await apply_event(
+                            pool, record, Reserved(pool.clock(), _compute_price_to_reserve(pool))
+                        )
                     except BudgetReachedError as error:
                         governor.posts.return_turn()
                         refusal = error
@@ -51,7 +53,9 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
                         reason = _find_reason_not_to_send(pool)
                         return await (_return_unsent(pool, record, reason) if reason else _submit(pool, record, slot))
             slot.free(quietly=True)
-            settled = governor.slots.settled.next  # taken before the sums are read: a job that ends meanwhile counts too
+            settled = (
+                governor.slots.settled.next
+            )  # taken before the sums are read: a job that ends meanwhile counts too
             money = (await pool.checkpoint.totals()).money
             if money.in_flight:
                 with anyio.move_on_after(OTHERS_SECONDS if pool.checkpoint.shared else math.inf):

@@ -107,7 +107,11 @@ async def _cancel(pool: Pool, record: Record) -> Event:
 def _judge_missed(pool: Pool, record: Record, reply: NoAnswer, now: float) -> Missed | Gone:
     """A 404 is believed after several in a row over some time. It does not end the job: later runs ask again."""
     since = record.watched_from or record.accepted_at or now
-    if reply.absent and record.absent + 1 >= ABSENT_POLLS and pool.governor.beats.count_awake(since, now) >= ABSENT_SECONDS:
+    if (
+        reply.absent
+        and record.absent + 1 >= ABSENT_POLLS
+        and pool.governor.beats.count_awake(since, now) >= ABSENT_SECONDS
+    ):
         return Gone(now, reply.problem)
     pause = reply.retry_after if reply.retry_after is not None else 1.0 + backoff(record.absent + 2, pool.rng, cap=30.0)
     if reply.retry_after is not None:

@@ -9,7 +9,7 @@ from random import Random
 import anyio
 
 from ..core.model import Kind, Record
-from ..ports import PollReply, NoAnswer, StillRunning
+from ..ports import NoAnswer, PollReply, StillRunning
 from ..scheduling.get_rate import GetRate
 from ..scheduling.polling import AUTO_P, DEFAULT_P, next_poll_delay
 from .learning import Learning
@@ -133,7 +133,9 @@ class Gets:
         given only the last quarter is polled more often: before that it costs GETs and gains nothing
         (``benchmarks/LOG.md``). Under ``-j auto`` a late poll costs nothing while a short queue keeps the service busy.
         """
-        share_left = len(self._slots.taken) / self._in_flight_at_last_purchase if self._in_flight_at_last_purchase else 1.0
+        share_left = (
+            len(self._slots.taken) / self._in_flight_at_last_purchase if self._in_flight_at_last_purchase else 1.0
+        )
         if self._concurrency:
             return DEFAULT_P * math.sqrt(min(1.0, 4.0 * share_left))
         return AUTO_P * math.sqrt(min(1.0, share_left))

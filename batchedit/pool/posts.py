@@ -191,7 +191,9 @@ class Posts:
             self._observer.note("breaker_closed", "the service answers again")
         self._changed.give()
 
-    def _note_declined(self, now: float, kind: Kind, message: str, retry_after: float | None, sent_at: float | None) -> None:
+    def _note_declined(
+        self, now: float, kind: Kind, message: str, retry_after: float | None, sent_at: float | None
+    ) -> None:
         match kind:
             case Kind.AUTH:
                 self.breaker.note_other_answer(now)

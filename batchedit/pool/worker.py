@@ -97,7 +97,9 @@ async def _start_planned(pool: Pool, only: Sequence[Record] | None, tasks: TaskG
     """Start planned jobs, one for each free slot: the rest, maybe a million, wait in the checkpoint, not in memory."""
     after = 0
     with pool.governor.switch.open_buying_scope():
-        while records := await pool.checkpoint.planned(after, _choose_page_size(pool)) if only is None else only[after:]:
+        while (
+            records := await pool.checkpoint.planned(after, _choose_page_size(pool)) if only is None else only[after:]
+        ):
             for record in records:
                 if not pool.approval.admits(record.id):
                     continue

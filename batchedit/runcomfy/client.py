@@ -26,7 +26,7 @@ from ..core.events import Accepted, Completed, Declined, Lost, Refused
 from ..core.inanswer import InAnswer
 from ..core.jsontext import read_inputs
 from ..core.model import Handle, Kind, Output, Problem, Record
-from ..ports import CancelReply, PollReply, NoAnswer, Observer, StillRunning, SubmitEvent
+from ..ports import CancelReply, NoAnswer, Observer, PollReply, StillRunning, SubmitEvent
 from . import poll_codec
 from . import submit_codec as wire
 from .ids import find_id, parse_request_id

@@ -97,7 +97,9 @@ def read_embedded(url: str) -> bytes | None:
 
 def describe_keys(payload: Mapping[str, Any]) -> str:
     """The keys of an answer without a file, for a person who asks the service about it."""
-    names = [f"{name} ({_describe_value(payload[name])})" if name in _KEYS else str(name) for name in list(payload)[:20]]
+    names = [
+        f"{name} ({_describe_value(payload[name])})" if name in _KEYS else str(name) for name in list(payload)[:20]
+    ]
     return clean(", ".join(names), limit=160) or "nothing"
 
 

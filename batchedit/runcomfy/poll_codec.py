@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..core.events import CancelConfirmed, CancelDenied, Completed, Errored
 from ..core.model import Kind, Problem
 from ..core.money import read_json_usd
-from ..ports import CancelReply, PollReply, NoAnswer, StillRunning
+from ..ports import CancelReply, NoAnswer, PollReply, StillRunning
 from .ids import parse_request_id
 from .outputs import describe_keys, read_outputs
 from .reply import NOT_YOURS, ErrorCode, ReplyBody, clean, parse_reply, read_retry_after
@@ -194,7 +194,9 @@ def read_cancel(
         case AskStatus():
             return CancelDenied(now)
         case None:
-            return NoAnswer(_make_problem(Kind.UNREADABLE, "the service does not say whether it cancelled", status, reply))
+            return NoAnswer(
+                _make_problem(Kind.UNREADABLE, "the service does not say whether it cancelled", status, reply)
+            )
         case other:
             return other
 

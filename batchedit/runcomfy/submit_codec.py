@@ -87,7 +87,9 @@ def submit_body(inputs: Mapping[str, Any], shape: ImageShape, schema: Mapping[st
 
     def write_value(name: str, value: Any) -> Any:
         is_one = _is_single(value)
-        if (is_one and name in ambiguous and shape is ImageShape.STRING) or (is_one and _is_string(rules.get(name, {}))):
+        if (is_one and name in ambiguous and shape is ImageShape.STRING) or (
+            is_one and _is_string(rules.get(name, {}))
+        ):
             return value[0]
         return value
 
@@ -307,7 +309,9 @@ def read_model(status: int, body: bytes) -> ModelEntry | None:
     if status != 200 or reply.meaning is not None or not reply.json:
         return None
     payload = reply.json
-    texts = {key: clean(str(payload.get(key) or "")) for key in ("model_id", "display_name", "price_unit", "pricing_note")}
+    texts = {
+        key: clean(str(payload.get(key) or "")) for key in ("model_id", "display_name", "price_unit", "pricing_note")
+    }
     schemas = (payload.get(key) for key in ("input_schema", "schema", "inputs", "input"))
     schema = next((s for s in schemas if isinstance(s, dict) and isinstance(s.get("properties"), dict)), None)
     translated = None if schema is None else read_dialect(schema)

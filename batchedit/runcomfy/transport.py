@@ -21,7 +21,7 @@ import anyio
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential
 
-from ..connections import Stack, read_body, make_unpacker
+from ..connections import Stack, make_unpacker, read_body
 from ..core.errors import ProxyRefusesError
 from ..core.hosts import is_loopback
 from ..core.model import Kind, Problem
@@ -236,7 +236,9 @@ class Transport:
         try:
             return read(reply.status, reply.headers, reply.body, self._clock(), secret=self._token)
         except Exception as error:  # noqa: BLE001 - no reply ends a run: one that no reader can handle is unreadable
-            return NoAnswer(Problem(Kind.UNREADABLE, f"the service's answer makes no sense ({self._describe_error(error)})"))
+            return NoAnswer(
+                Problem(Kind.UNREADABLE, f"the service's answer makes no sense ({self._describe_error(error)})")
+            )
 
     @staticmethod
     async def _exchange(request: httpx.Request, transport: httpx.AsyncBaseTransport, partial: _PartialReply) -> None:

@@ -52,8 +52,7 @@ class AccountLimit:
         self._others = AccountPace(leads=True, workers=1)
 
     def apply_account_pace(self, pace: AccountPace, in_flight: int) -> None:
-        """Take over the report of the account's other workers; ``in_flight`` of this worker's jobs are accepted and not over.
-        """
+        """Take over the report of the other workers; ``in_flight`` of this worker's jobs are accepted and not over."""
         if pace.workers != self._others.workers:
             self.restart()
         self._others = pace

@@ -38,7 +38,9 @@ def eta(
     lag = (lifetimes.quantile(p, beyond=median) - median) / 2
     work = sum(n * lifetimes.residual(age) for age, n in _group_ages(ages_in_flight)) + planned * (life.mean + lag)
     start_of_last = max(0.0, work / at_once - life.excess, planned / rate if rate else 0.0)
-    variance = life.variance * (max(0, to_start) / at_once**2 + (planned / at_once) ** 2 / (lifetimes.observations + 1.0))
+    variance = life.variance * (
+        max(0, to_start) / at_once**2 + (planned / at_once) ** 2 / (lifetimes.observations + 1.0)
+    )
     tails = [lifetimes.excess_quantile(q ** (1.0 / min(at_once, planned + len(ages_in_flight)))) for q in (0.5, 0.9)]
     return start_of_last + tails[0], start_of_last + 1.2816 * math.sqrt(variance) + tails[1]
 

@@ -50,7 +50,9 @@ class SharedRate(PostRate):
         self._refused = 0
         self._accepted = 0
         self._others_delivered = 0
-        self._refusals: deque[tuple[float, int]] = deque(maxlen=16)  # refusals: when, and what all had delivered by then
+        self._refusals: deque[tuple[float, int]] = deque(
+            maxlen=16
+        )  # refusals: when, and what all had delivered by then
         self._own_refused = 0  # of this worker's refusals, how many are among them
 
     # --- the exchange with the other workers ---

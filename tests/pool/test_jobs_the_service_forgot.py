@@ -12,7 +12,7 @@ from batchedit.core.model import Kind, Output, Problem, Record, State
 from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.collecting import ABSENT_POLLS, ABSENT_SECONDS
 from batchedit.pool.worker import run_all
-from batchedit.ports import PollReply, NoAnswer
+from batchedit.ports import NoAnswer, PollReply
 from tests.pool.test_pool import Notes, Service, make_governor, make_pool, virtually
 from tests.support.factories import make_line
 

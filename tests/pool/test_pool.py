@@ -25,7 +25,7 @@ from batchedit.pool.posts import NEVER_REACHED_SECONDS, OUTAGE_SECONDS
 from batchedit.pool.slots import Slot
 from batchedit.pool.switch import PAUSED, StopRule
 from batchedit.pool.worker import run_all
-from batchedit.ports import CancelReply, PollReply, NoAnswer, StillRunning, SubmitEvent, Totals
+from batchedit.ports import CancelReply, NoAnswer, PollReply, StillRunning, SubmitEvent, Totals
 from tests.support.factories import make_line, make_record
 from tests.support.share import whole_or
 from tests.support.troubled import Bucket

@@ -13,7 +13,7 @@ from batchedit.core.model import Kind, Output, Problem, Record, State
 from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.pool import CHUNK, Pool
 from batchedit.pool.prices import FIRST_COST_SECONDS, SILENT, ask_prices, wait_for_first_cost
-from batchedit.ports import PollReply, NoAnswer, StillRunning
+from batchedit.ports import NoAnswer, PollReply, StillRunning
 from tests.pool.test_pool import Service, make_governor, make_pool, virtually
 from tests.support.factories import make_line, make_record
 

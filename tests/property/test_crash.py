@@ -39,7 +39,7 @@ from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.governor import Governor, PurchaseLimits
 from batchedit.pool.pool import Pool
 from batchedit.pool.worker import run_all
-from batchedit.ports import Broken, CancelReply, PollReply, NoAnswer, StillRunning, SubmitEvent
+from batchedit.ports import Broken, CancelReply, NoAnswer, PollReply, StillRunning, SubmitEvent
 from tests.support.factories import make_line
 from tests.support.share import examples
 

@@ -26,7 +26,7 @@ from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.governor import Governor, PurchaseLimits
 from batchedit.pool.pool import Pool
 from batchedit.pool.worker import run_all
-from batchedit.ports import CancelReply, PollReply, NoAnswer, StillRunning, SubmitEvent
+from batchedit.ports import CancelReply, NoAnswer, PollReply, StillRunning, SubmitEvent
 from batchedit.scheduling.post_rate import PostRate
 from tests.support.factories import make_line
 
