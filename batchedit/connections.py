@@ -1,9 +1,9 @@
 """HTTP connections as a stack, for the service and for the file hosts alike.
 
-A transport each, with a pool of one connection: httpcore looks at every connection of a pool several times a request and
-asks the system about each idle one, which was a sixth of a GET's CPU. The last one used lies on top, so the others' may
-expire. ``httpx.AsyncClient`` is left out: what it puts around a transport (authentication, redirects, cookies, hooks) is a
-fifth of a call's CPU, and neither caller wants any of it.
+Each connection is a transport with a pool of one: httpcore checks every connection of a pool several times a request and
+asks the system about each idle one, which was a sixth of a GET's CPU. The last one used lies on top, so that the others may
+expire. ``httpx.AsyncClient`` is not used: what it adds to a transport (authentication, redirects, cookies, hooks) is a
+fifth of a call's CPU, and neither caller needs any of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KEEPALIVE = 4.0
 
 
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
-"""How pictures begin: Brotli's bytes have no beginning of their own by which a body that is only called so could be told."""
+"""First bytes of pictures. Brotli has no magic bytes, so a body that is only declared as Brotli is recognised by these."""
 
 
 class PackedBodyError(Exception):
@@ -32,8 +32,8 @@ class PackedBodyError(Exception):
 class Stack:
     """At most ``size`` connections at once. With ``keep`` False each is used for one call only.
 
-    The caller waits for its turn elsewhere. ``proxy`` and ``verify`` are the caller's, nothing here reads the environment;
-    ``transport`` replaces the network in tests.
+    The caller limits how many calls are made at once. ``proxy`` and ``verify`` come from the caller: nothing here reads the
+    environment. ``transport`` replaces the network in tests.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class Stack:
     async def take(self) -> AsyncIterator[httpx.AsyncBaseTransport]:
         """A transport for one call and its answer. httpx.PoolTimeout where none is left.
 
-        After a call that broke off its connection is thrown away: httpcore may count a half-made one (a TLS handshake
-        through a proxy that failed) as in use for ever.
+        The connection of a call that broke off is closed: httpcore may count a half-made one (a TLS handshake through a
+        proxy that failed) as in use for ever.
         """
         if not self._idle:
             raise httpx.PoolTimeout("more calls at once than there are connections")
@@ -80,61 +80,61 @@ class Stack:
 # --- bodies ---------------------------------------------------------------------------------------
 
 
-async def read_body(response: httpx.Response, take: Callable[[bytes], Awaitable[None]]) -> None:
-    """Hand the body to ``take`` as it comes; what ``take`` raises is raised when the body's generators have ended.
+async def read_body(response: httpx.Response, on_chunk: Callable[[bytes], Awaitable[None]]) -> None:
+    """Pass the body to ``on_chunk`` as it comes; what ``on_chunk`` raises is raised when the body's generators have ended.
 
-    Left halfway they would be closed by the collector, out of turn, and trio says so with a ResourceWarning; closing the
-    outermost leaves those inside it. A cancellation reaches the innermost and ends them all.
+    Left halfway they would be closed by the garbage collector, out of order, and trio reports that with a ResourceWarning;
+    closing the outermost leaves those inside it. A cancellation reaches the innermost and ends them all.
     """
     assert isinstance(response.stream, httpx.AsyncByteStream)
-    failed: Exception | None = None
+    failure: Exception | None = None
     with anyio.CancelScope() as scope:
         async for chunk in response.stream:
-            if failed is None:
+            if failure is None:
                 try:
-                    await take(chunk)
+                    await on_chunk(chunk)
                 except Exception as error:  # noqa: BLE001 - raised below
-                    failed = error
+                    failure = error
                     scope.cancel()
-    if failed is not None:
-        raise failed
+    if failure is not None:
+        raise failure
 
 
-def unpacker(response: httpx.Response, first: bytes) -> Callable[[bytes], bytes]:
-    """What undoes the body's compression, block by block: gzip, deflate, Brotli or Zstandard, where the header says so and
-    the ``first`` bytes are such. PackedBodyError where a block is damaged.
+def make_unpacker(response: httpx.Response, first: bytes) -> Callable[[bytes], bytes]:
+    """A function that undoes the body's compression, block by block: gzip, deflate, Brotli or Zstandard, where the header
+    names it and the ``first`` bytes match. PackedBodyError where a block is damaged.
 
-    Every other word (``aws-chunked``, ``utf-8``, ``none``) changes nothing, and a picture that is only called compressed
-    stays as it is: whether the bytes are a picture is judged by decoding them.
+    Every other encoding (``aws-chunked``, ``utf-8``, ``none``) changes nothing, and a picture that is only declared as
+    compressed stays as it is: whether the bytes are a picture is judged by decoding them.
     """
-    words = {word.strip().lower() for word in response.headers.get("content-encoding", "").split(",")}
-    if words & {"gzip", "x-gzip", "deflate"} and first.startswith((b"\x1f\x8b", b"\x78")):
-        return _telling(zlib.decompressobj(wbits=47).decompress)  # 47: either header, as zlib has it
-    if "zstd" in words and first.startswith(b"\x28\xb5\x2f\xfd"):
-        return _zstd()
-    if "br" in words and not first.startswith(_PICTURES):
-        import brotli  # noqa: PLC0415 - hardly any host sends it, as nobody asks for it
+    encodings = {encoding.strip().lower() for encoding in response.headers.get("content-encoding", "").split(",")}
+    if encodings & {"gzip", "x-gzip", "deflate"} and first.startswith((b"\x1f\x8b", b"\x78")):
+        return _convert_errors(zlib.decompressobj(wbits=47).decompress)  # 47: either header, as zlib has it
+    if "zstd" in encodings and first.startswith(b"\x28\xb5\x2f\xfd"):
+        return _make_zstd_unpacker()
+    if "br" in encodings and not first.startswith(_PICTURES):
+        import brotli  # noqa: PLC0415 - hardly any host sends it, as no request asks for it
 
-        return _telling(brotli.Decompressor().process)
+        return _convert_errors(brotli.Decompressor().process)
     return bytes
 
 
-def _zstd() -> Callable[[bytes], bytes]:
+def _make_zstd_unpacker() -> Callable[[bytes], bytes]:
     if sys.version_info >= (3, 14):
         from compression import zstd  # noqa: PLC0415
     else:
         from backports import zstd  # noqa: PLC0415
-    found = zstd.ZstdDecompressor()
-    return _telling(lambda block: b"" if found.eof else found.decompress(block))
+    decompressor = zstd.ZstdDecompressor()
+    return _convert_errors(lambda block: b"" if decompressor.eof else decompressor.decompress(block))
 
 
-def _telling(unpack: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
-    """Each of the libraries has an exception of its own for what is damaged."""
+def _convert_errors(unpack: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """``unpack``, raising PackedBodyError: each library has an exception of its own for damaged data."""
 
-    def told(block: bytes) -> bytes:
+    def unpack_or_raise(block: bytes) -> bytes:
         try:
             return unpack(block)
         except Exception as error:  # noqa: BLE001 - zlib.error, brotli.error, ZstdError: no common one
             raise PackedBodyError(f"the compressed body is damaged: {type(error).__name__} {error}") from None
 
-    return told
+    return unpack_or_raise

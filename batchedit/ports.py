@@ -1,6 +1,6 @@
-"""What the pool needs of the world: four seams, each with one real edge and one in-memory stand-in.
+"""What the pool needs from outside: four interfaces, each with one real and one in-memory implementation.
 
-``Api`` is answered by ``runcomfy.client``, ``Ledger`` by ``ledger.sqlite`` and ``ledger.memory``, ``Files`` by
+``Api`` is implemented by ``runcomfy.client``, ``Ledger`` by ``ledger.sqlite`` and ``ledger.memory``, ``Files`` by
 ``files.download``, ``Observer`` by ``commands.observers``. Everything but the pool has another port of the ledger:
 ``ledger.book``.
 """
@@ -34,8 +34,8 @@ from .core.timing import Durations
 
 @dataclass(frozen=True, slots=True)
 class StillRunning:
-    """A look found the job unfinished. ``running`` once it left the queue; ``word`` is the service's own; ``problem``
-    says what came with one that nobody has listed.
+    """A poll found the job unfinished. ``running`` once it left the queue; ``word`` is the service's own; ``problem``
+    describes the reply that came with an unlisted word.
     """
 
     word: str
@@ -47,7 +47,7 @@ class StillRunning:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """A GET (or a cancel) told nothing, even after the client's own retries. ``absent`` for a 404."""
+    """A GET (or a cancel) got no usable answer, even after the client's own retries. ``absent`` for a 404."""
 
     problem: Problem
     absent: bool = False
@@ -66,7 +66,7 @@ class Permit(NamedTuple):
 
 
 SubmitEvent = Accepted | Declined | Refused | Lost
-LookReply = StillRunning | NoAnswer | Completed | Errored | Gone | CancelConfirmed
+PollReply = StillRunning | NoAnswer | Completed | Errored | Gone | CancelConfirmed
 CancelReply = CancelConfirmed | CancelDenied | NoAnswer
 
 
@@ -80,8 +80,8 @@ class Api(Protocol):
         """
         ...
 
-    async def look(self, record: Record) -> LookReply:
-        """Ask how a bought job stands, with the client's own retries within attempt and time caps."""
+    async def poll(self, record: Record) -> PollReply:
+        """Ask for the state of a bought job, with the client's own retries within attempt and time caps."""
         ...
 
     async def cancel(self, record: Record) -> CancelReply:
@@ -98,7 +98,7 @@ class Api(Protocol):
 
 
 class Totals(NamedTuple):
-    """Sums of a run: wanted jobs by state, and money over all jobs, because money is money."""
+    """Sums of a run: wanted jobs by state, and money over all jobs, wanted or not."""
 
     counts: Counts
     money: Money
@@ -108,7 +108,7 @@ class Ledger(Protocol):
     """The durable record, as the pool sees it. All that may take a round trip is awaited."""
 
     believes_estimate: bool
-    """The service does not tell costs, so the estimate must do. For this process alone."""
+    """The service does not tell costs, so the estimate counts as the price. For this process alone."""
     earlier_cost: int
     """Micro-dollars: the dearest job of this model that the service named a cost for in an earlier run; 0 for none. For
     this process alone."""
@@ -119,43 +119,42 @@ class Ledger(Protocol):
         ...
 
     async def reserve(self, record: Record, event: Reserved) -> Record:
-        """Write the intention to buy, and return when it is durable: the one change that lets money out.
+        """Write the intention to buy, and return when it is durable: the one change that permits spending.
 
-        In one transaction with the writing the cap is checked: BudgetReachedError, and nothing is written. Else as
-        ``save``.
+        The cap is checked in the same transaction: BudgetReachedError, and nothing is written. Else as ``save``.
         """
         ...
 
     async def save(self, record: Record, event: Event) -> Record:
         """Write ``record`` (the result of ``event``, which is no ``Reserved``) and the event; return when both are durable.
 
-        Compare-and-set on ``record.serial``: StaleRecordError if somebody else moved it. An ``Accepted`` whose request_id was
-        accepted before, for whatever job, is a KnownRequestError, and nothing is written. CheckpointError if the disk fails.
+        Compare-and-set on ``record.serial``: StaleRecordError if another process changed it. An ``Accepted`` whose request_id
+        was accepted before, for any job, is a KnownRequestError, and nothing is written. CheckpointError if the disk fails.
         """
         ...
 
     @property
     def shared(self) -> bool:
-        """May other processes buy in this run at the same time? Then the sums are everybody's, ``planned`` gives each job to
-        one of them, and ``beat`` is to be called.
+        """May other processes buy in this run at the same time? Then the sums are over all processes, ``planned`` gives each
+        job to one of them, and ``beat`` has to be called.
         """
         ...
 
     @property
     def beat_seconds(self) -> float:
-        """Between two beats."""
+        """Seconds between two beats."""
         ...
 
     async def beat(self) -> int:
-        """Tell the others that this process lives, and take over what those had that don't. To be called from the event loop
-        every ``beat_seconds``, so that a loop that hangs is not taken for alive. Returns from how many it took over.
-        CheckpointError where it was taken for dead.
+        """Renew this process's lease, and take over the jobs of processes whose lease has run out. Called from the event loop
+        every ``beat_seconds``, so that a process whose loop hangs loses its lease. Returns from how many processes it took
+        over. CheckpointError if this process's own lease had run out.
         """
         ...
 
     async def share_pace(self, report: PaceReport) -> AccountPace | None:
-        """Tell the account's other workers how this one sends, and hear what holds for all. None where the ledger does not
-        answer, or there are no others: the pace is politeness, and no reason to end.
+        """Publish how this worker sends to the account's other workers, and return what holds for all. None where the ledger
+        does not answer, or there are no others: a run does not end for want of a shared pace.
         """
         ...
 
@@ -163,12 +162,12 @@ class Ledger(Protocol):
         """May a POST that buys leave now? Asked just before its first byte; False once others may have taken over its job."""
         ...
 
-    async def rests(self) -> bool:
-        """Is nothing under way with anybody, and nothing left that anybody may buy?"""
+    async def is_at_rest(self) -> bool:
+        """Has no worker a job under way, and is nothing left that any of them may buy?"""
         ...
 
     async def adopted(self, limit: int) -> Sequence[Record]:
-        """Bought jobs that nobody looked after any more, at most ``limit``: they are this process's now."""
+        """Bought jobs of processes that are gone, at most ``limit``: they belong to this process now."""
         ...
 
     def rescue(self, record: Record, event: Accepted) -> None:
@@ -176,7 +175,7 @@ class Ledger(Protocol):
         ...
 
     async def totals(self) -> Totals:
-        """How the run stands, of one moment: wanted jobs by state, and the sums of money over all."""
+        """The sums of the run at one moment: wanted jobs by state, and money over all jobs."""
         ...
 
     async def planned(self, after: int, limit: int) -> Sequence[Record]:
@@ -188,7 +187,7 @@ class Ledger(Protocol):
         ...
 
     async def unpriced(self, after: int, limit: int) -> Sequence[Record]:
-        """Bought records that are over and whose cost nobody has named, ordered by id, at most ``limit``."""
+        """Bought records that are over and whose cost the service has not told, ordered by id, at most ``limit``."""
         ...
 
 
@@ -196,12 +195,12 @@ class Files(Protocol):
     """Where finished pictures go."""
 
     async def save(self, record: Record, output: Output, index: int) -> SavedFile | Broken:
-        """Download one output to its final name, verified; or say why not. OutputError if the disk fails."""
+        """Download one output to its final name and verify it; ``Broken`` says why not. OutputError if the disk fails."""
         ...
 
 
 class Observer(Protocol):
-    """Somebody who watches: a progress bar, a log."""
+    """Receives the events of a run: a progress bar, a log."""
 
     def saw(self, record: Record, event: Event) -> None:
         """``record`` is as it is after ``event``."""
@@ -214,9 +213,9 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How the run stands. ``eta`` is seconds until it is over (p50, p90), None before anything is known. ``paused`` says why
-    no POST goes out, ``slowed`` what the service keeps the run to. ``commits`` is how long this process waited for each
-    durable change; ``beat_at`` (``time.monotonic``) when it last told the others that it lives, None where there are none.
+    """The state of the run. ``eta`` is seconds until it is over (p50, p90), None before anything is known. ``paused`` says
+    why no POST goes out, ``slowed`` the limit that the service sets. ``commits`` is how long this process waited for each
+    durable change; ``beat_at`` (``time.monotonic``) when it last renewed its lease, None where there is none.
     """
 
     counts: Counts
@@ -232,11 +231,11 @@ class Snapshot:
 StateOf = Callable[[JobKey], State | None]
 """A job's state by its key, None if no job has it."""
 HasElsewhere = Callable[[JobKey], bool]
-"""Need a job of this key not be bought here, because another run has it? Asked once for each that is to be bought."""
+"""Has another run a job of this key, so that it need not be bought here? Asked once for each job that is to be bought."""
 
 
 class Stop:
-    """The switch by which somebody outside ends a run: a signal, a window that is closed."""
+    """The switch by which a run is ended from outside: by a signal, or by a window that is closed."""
 
     def __init__(self) -> None:
         self.reason: BatcheditError | None = None
@@ -249,7 +248,7 @@ class Stop:
             listener(self.reason)
 
     def throw(self, reason: BatcheditError) -> bool:
-        """End the run; the first reason stands. False if nobody listened: then there is nothing to end in order."""
+        """End the run; the first reason stands. False if there is no listener: then there is nothing to end in order."""
         if self.reason is None:
             self.reason = reason
             if self._listener is not None:

@@ -21,7 +21,7 @@ from ..ledger.book import Book, Checkpoint
 from ..manifest.rownames import row_id, row_word, sheet_row
 from ..manifest.rows import Form
 from ..runcomfy.client import Client
-from ..runcomfy.ids import usable_id
+from ..runcomfy.ids import parse_request_id
 
 BY_HAND = "by hand (doubt)"
 
@@ -133,7 +133,7 @@ async def adopt(checkpoint: Book, client: Client, pasted: Mapping[str, str], for
     wrong: list[str] = []
     accepted: list[tuple[Doubt, Accepted]] = []
     for name, text in pasted.items():
-        request_id = usable_id(text) or text  # compared as it would be stored
+        request_id = parse_request_id(text) or text  # compared as it would be stored
         if name == "all":
             raise UsageError("one request id can't be that of all rows", hint="write ROW=ID for each row")
         doubt = pick(found, [name], hint)[0]

@@ -12,7 +12,7 @@ from ..core.money import format_usd, label_sums
 from ..core.typed import to_type
 from ..manifest.nearest import nearest
 from ..run_folder import RunFolder
-from ..runcomfy.catalogue import built_in, load_model
+from ..runcomfy.catalogue import list_built_in, load_model
 from ..runcomfy.client import Client
 from ..runcomfy.submit_codec import ModelEntry
 from ..runcomfy.token import find_token
@@ -60,9 +60,9 @@ async def show_model(model_id: str, settings: Settings, host: Host) -> OfferedMo
     entries = await _ask(model_id, settings, host) or ()
     if entry := next((entry for entry in entries if entry.model_id == model_id and entry.schema), None):
         return _offered(entry, play=_is_play(settings, host))
-    if model_id in built_in():
+    if model_id in list_built_in():
         return _offered(ModelEntry(model_id=model_id, schema=load_model(model_id).schema))
-    near = nearest(model_id, [*(entry.model_id for entry in entries), *built_in()])
+    near = nearest(model_id, [*(entry.model_id for entry in entries), *list_built_in()])
     hint = f"{f'did you mean {near}? ' if near else ''}which there are: {to_type('models')}"
     raise NotFoundError(f"there is no model {model_id}", hint=hint)
 
@@ -76,7 +76,7 @@ async def _ask(text: str, settings: Settings, host: Host) -> Sequence[ModelEntry
         )
         with host.step(ASKING):
             async with client:
-                return await client.catalogue(text)
+                return await client.ask_catalogue(text)
 
 
 def _is_play(settings: Settings, host: Host) -> bool:
@@ -85,7 +85,7 @@ def _is_play(settings: Settings, host: Host) -> bool:
 
 def _known(text: str) -> str:
     """Those that come with the program and have ``text`` in their ids, all of them where none has."""
-    return ", ".join([name for name in built_in() if _has(name, text)] or built_in())
+    return ", ".join([name for name in list_built_in() if _has(name, text)] or list_built_in())
 
 
 def _has(name: str, text: str) -> bool:

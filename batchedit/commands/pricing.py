@@ -38,7 +38,7 @@ async def priced(what: Plan, run: Session, client: Client) -> Plan:
         charged = max(charged, checkpoint.earlier_cost)
     price, told = dearer(price * what.outputs, told, charged)
     if not price and cap_after(settings.max_cost, cap) is not None:
-        if not client.heard:
+        if not client.has_answered:
             raise ServiceUnavailableError(
                 "the service can't be reached, and --max-cost needs to know what a picture costs; nothing was sent",
                 hint="check the network, HTTPS_PROXY and --base-url, or say the price with --price",
@@ -58,7 +58,7 @@ async def catalogue_price(client: Client, steps: Steps, *, patient: bool = True)
     is shown and never summed. Without ``patient`` a service that can't be reached is asked once.
     """
     with steps(ASKING):
-        entry = await client.model_entry(patient=patient)
+        entry = await client.ask_model_entry(patient=patient)
     return (entry.picture_price or 0, "the catalogue", entry.other_price) if entry is not None else (0, "", "")
 
 
@@ -72,5 +72,5 @@ def dearer(price: int, told: str, charged: int) -> tuple[int, str]:
 async def balance(client: Client, steps: Steps, *, patient: bool = True) -> int | None:
     """The account's balance in micro-dollars; None where it is not told in time."""
     with steps(ASKING), anyio.move_on_after(BALANCE_SECONDS):
-        return await client.balance(patient=patient)
+        return await client.ask_balance(patient=patient)
     return None

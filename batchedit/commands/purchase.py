@@ -246,7 +246,7 @@ async def _collected_by(run: Session, pool: Pool, begun: Sequence[int]) -> None:
     try:
         with awake(allow_sleep=run.settings.allow_sleep) as kept:
             run.told_awake(kept=kept)
-            await collect_with_others(pool, stop=run.host.stop, refresh=show, only=only, beside=partial(heed, run))
+            await collect_with_others(pool, stop=run.host.stop, refresh=show, only=only, side_task=partial(heed, run))
     finally:
         checkpoint.refresh()
         run.slowed = pool.governor.outlook.slowed_in_all or run.slowed

@@ -22,7 +22,7 @@ from ..ledger.book import Book
 from ..ledger.rescue import ID_NOT_TAKEN_IN, Rescued, clear_rescued, read_object, rescued
 from ..ledger.rescue import NAME as ACCEPTED_FILE
 from ..run_folder import RunFolder
-from ..runcomfy.ids import usable_id
+from ..runcomfy.ids import parse_request_id
 
 if TYPE_CHECKING:
     from ..ledger.postgres.ledger import PostgresLedger
@@ -139,7 +139,7 @@ def _take_in_side_file(ledger: TakesIds, folder: Path, contradicts: Contradicts)
 
 def _is_usable(found: Rescued) -> bool:
     request_id = found.event.handle.request_id
-    return usable_id(request_id) == request_id
+    return parse_request_id(request_id) == request_id
 
 
 def _take_in_objects(

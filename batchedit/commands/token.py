@@ -11,7 +11,7 @@ import orjson
 from ..core.errors import OutputError, TokenError
 from ..disk import check_own, whole_file
 from ..runcomfy import keyring_token
-from ..runcomfy.token import VARIABLES, checked_token, find_token, names_folder, token_file
+from ..runcomfy.token import VARIABLES, check_token, find_token, find_token_file, is_folder_named
 
 _ONLY_MINE = 0o600
 
@@ -33,11 +33,11 @@ def keep_token(text: str, environ: Mapping[str, str], *, in_file: bool = False) 
 
     TokenError for what is none, OutputError where the disk refuses.
     """
-    value = checked_token(text)
+    value = check_token(text)
     hidden_by = next((name for name in VARIABLES if environ.get(name, "").strip()), "")
-    if not in_file and not names_folder(environ) and keyring_token.keep_token(value):
-        return Kept(keyring_token.SHOWN, hidden_by)
-    path = token_file(environ, Path.home())
+    if not in_file and not is_folder_named(environ) and keyring_token.keep_token(value):
+        return Kept(keyring_token.KEYRING_NAME, hidden_by)
+    path = find_token_file(environ, Path.home())
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         check_own(path)

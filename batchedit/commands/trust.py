@@ -19,7 +19,7 @@ from ..core.errors import OutputError, UsageError
 from ..core.typed import quoted
 from ..disk import own_folder, write_whole
 from ..ledger.register import VARIABLE
-from ..runcomfy.urls import DEFAULT_BASE_URL, check_base_url, origin
+from ..runcomfy.urls import DEFAULT_BASE_URL, check_base_url, parse_origin
 from ..settings.model import Settings
 from .play import at_own_sandbox
 
@@ -122,11 +122,11 @@ def not_believed(kept: Settings) -> Iterator[str]:
 
 
 def _is_vendor(base_url: str) -> bool:
-    return origin(base_url.strip().rstrip("/")) == origin(DEFAULT_BASE_URL)
+    return parse_origin(base_url.strip().rstrip("/")) == parse_origin(DEFAULT_BASE_URL)
 
 
 def _place(base_url: str) -> str:
-    scheme, host, port = origin(base_url.strip().rstrip("/")) or ("", "", 0)
+    scheme, host, port = parse_origin(base_url.strip().rstrip("/")) or ("", "", 0)
     return f"{scheme}://{host}:{port}"
 
 

@@ -31,7 +31,7 @@ from ..pool.switch import StopRule
 from ..ports import Ledger, Observer
 from ..results.files import FILES_URL
 from ..run_folder import RunFolder
-from ..runcomfy.catalogue import Model, built_in, load_model
+from ..runcomfy.catalogue import Model, list_built_in, load_model
 from ..runcomfy.client import Client
 from ..runcomfy.token import Token, find_token
 from ..runcomfy.urls import check_base_url
@@ -115,7 +115,7 @@ ASKING = "asking the service"
 
 def find_model(settings: Settings) -> Model | None:
     """The model's schema, from a file or built in; None if the catalogue must be asked."""
-    if settings.schema is None and settings.model not in built_in():
+    if settings.schema is None and settings.model not in list_built_in():
         return None
     return load_model(settings.model, Path(settings.schema) if settings.schema else None)
 
@@ -127,8 +127,8 @@ async def model_from_catalogue(settings: Settings, found: Service, observer: Obs
     client = Client(found.base_url, found.token, settings.model, {}, observer=observer, proxy=found.proxy)
     with steps(ASKING):
         async with client:
-            entry = await client.model_entry()
-    if entry is None and not client.heard:
+            entry = await client.ask_model_entry()
+    if entry is None and not client.has_answered:
         raise ServiceUnavailableError(
             f"the service can't be reached, and it alone knows the inputs of {settings.model}",
             hint="check the network, HTTPS_PROXY and --base-url, or give them as --schema FILE",

@@ -191,7 +191,7 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
                 show = host.watch(sum(counts.by_state.values()), play=found.service.own_sandbox)
                 error: BatcheditError | None = None
                 try:
-                    await collect_with_others(pool, stop=host.stop, refresh=show, asks_again=False)
+                    await collect_with_others(pool, stop=host.stop, refresh=show, resume_uncollected=False)
                 except BatcheditError as failed:
                     error = failed
                 error = host.stop.reason or error or pool.governor.switch.halted

@@ -26,7 +26,7 @@ import httpx
 from anyio import to_thread
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential
 
-from ..connections import PackedBodyError, Stack, read_body, unpacker
+from ..connections import PackedBodyError, Stack, make_unpacker, read_body
 from ..core.errors import BatcheditError, FilesUnavailableError, OutputError
 from ..core.hosts import is_loopback
 from ..core.inanswer import InAnswer, is_in_answer
@@ -260,7 +260,7 @@ class Downloader:
         async def take(chunk: bytes) -> None:
             """Unpack a piece of the body and write whole blocks. _FlawError where it is too large or too slow."""
             nonlocal came, unpack, block
-            unpack = unpack or unpacker(response, chunk)
+            unpack = unpack or make_unpacker(response, chunk)
             came += len(chunk)
             block += unpack(chunk)
             size = landing.size + len(block)

@@ -69,7 +69,7 @@ class MemoryCheckpoint(MemoryBook):
     def refresh(self) -> None:
         """See ``book.Book``."""
 
-    async def rests(self) -> bool:
+    async def is_at_rest(self) -> bool:
         """See ``ports.Ledger``. What this process leaves, nobody else goes on with."""
         return True
 

@@ -92,7 +92,7 @@ class SqliteCheckpoint(SqliteBook):
         """See ``ports.Ledger``."""
         return ()
 
-    async def rests(self) -> bool:
+    async def is_at_rest(self) -> bool:
         """See ``ports.Ledger``. What this process leaves, nobody else goes on with."""
         return True
 

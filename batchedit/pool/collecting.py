@@ -27,19 +27,19 @@ from ..core.lifecycle import BOUGHT
 from ..core.model import Record, SavedFile, State
 from ..core.policy import backoff
 from ..ports import Broken, NoAnswer, StillRunning
-from .failures import gravest
-from .pool import Pool, apply_event, unforeseen
+from .failures import find_gravest
+from .pool import Pool, apply_event, describe_unforeseen
 from .slots import Slot
 
-ABSENT_LOOKS = 6
-"""404 is believed after so many looks in a row: the service may need a moment to know its own request."""
+ABSENT_POLLS = 6
+"""A 404 is believed after so many polls in a row: the service may need a moment to know its own request."""
 ABSENT_SECONDS = 20.0
 
 
 async def attempt(pool: Pool, record: Record, action: Action, slot: Slot) -> Event | None:
-    """``_perform``; but an error that nobody foresaw, about one job that is bought, harms that job alone.
+    """``_perform``; but an unexpected error about one job that is bought affects that job alone.
 
-    It is UNCOLLECTED with the error's type in its row, and later runs ask again.
+    The job becomes UNCOLLECTED with the error's type in its row, and later runs ask again.
     """
     try:
         return await _perform(pool, record, action, slot)
@@ -48,17 +48,17 @@ async def attempt(pool: Pool, record: Record, action: Action, slot: Slot) -> Eve
     except Exception as error:
         if record.state not in BOUGHT:
             raise
-        return GivenUp(pool.clock(), unforeseen(error))
+        return GivenUp(pool.clock(), describe_unforeseen(error))
 
 
 async def _perform(pool: Pool, record: Record, action: Action, slot: Slot) -> Event | None:
-    """One action but the buying ones. None where there is nothing to note."""
+    """Any action except those that buy. None where no event follows from it."""
     match action:
         case Sleep(until):
             await _sleep(pool, record, until)
             return None
         case Poll():
-            return await _look(pool, record, slot)
+            return await _poll(pool, record, slot)
         case Cancel():
             return await _cancel(pool, record)
         case Download():
@@ -76,38 +76,42 @@ async def _sleep(pool: Pool, record: Record, until: float) -> None:
     if record.state is not State.PLANNED:
         await anyio.sleep(pause)
         return
-    with pool.governor.switch.buying():
+    with pool.governor.switch.open_buying_scope():
         await anyio.sleep(pause)
 
 
-async def _look(pool: Pool, record: Record, slot: Slot) -> Event:
-    reply = await pool.governor.gets.ask(partial(pool.api.look, record))
+async def _poll(pool: Pool, record: Record, slot: Slot) -> Event:
+    reply = await pool.governor.gets.ask(partial(pool.api.poll, record))
     pool.governor.notice_suspension()
     now = pool.clock()
     match reply:
         case StillRunning(word, running, position):
-            pause = pool.governor.gets.poll_again_in(record, slot, now, reply)
+            pause = pool.governor.gets.schedule_next_poll(record, slot, now, reply)
             return Pending(now, now + pause, running, word, position, reply.problem)
         case NoAnswer():
-            return _missed(pool, record, reply, now)
+            return _judge_missed(pool, record, reply, now)
         case Completed() if record.state is State.WAITING:
-            pool.governor.gets.completed(record, now)
+            pool.governor.gets.note_completed(record, now)
     return reply
 
 
 async def _cancel(pool: Pool, record: Record) -> Event:
-    """A 404 of this call says nothing about the job (it may be done, or the route missing): a look decides."""
+    """A 404 of this call says nothing about the job (it may be done, or the route missing): a poll decides."""
     reply = await pool.api.cancel(record)
     now = pool.clock()
     if isinstance(reply, NoAnswer):
-        return CancelDenied(now) if reply.absent else _missed(pool, record, reply, now)
+        return CancelDenied(now) if reply.absent else _judge_missed(pool, record, reply, now)
     return reply
 
 
-def _missed(pool: Pool, record: Record, reply: NoAnswer, now: float) -> Missed | Gone:
-    """A 404 is believed after several in a row over some time. It is no end: later runs ask again."""
+def _judge_missed(pool: Pool, record: Record, reply: NoAnswer, now: float) -> Missed | Gone:
+    """A 404 is believed after several in a row over some time. It does not end the job: later runs ask again."""
     since = record.watched_from or record.accepted_at or now
-    if reply.absent and record.absent + 1 >= ABSENT_LOOKS and pool.governor.beats.waited(since, now) >= ABSENT_SECONDS:
+    if (
+        reply.absent
+        and record.absent + 1 >= ABSENT_POLLS
+        and pool.governor.beats.count_awake(since, now) >= ABSENT_SECONDS
+    ):
         return Gone(now, reply.problem)
     pause = reply.retry_after if reply.retry_after is not None else 1.0 + backoff(record.absent + 2, pool.rng, cap=30.0)
     if reply.retry_after is not None:
@@ -128,28 +132,28 @@ async def _download(pool: Pool, record: Record) -> Event:
 
 
 async def cancel(pool: Pool, records: Sequence[Record]) -> None:
-    """Ask the service to cancel each of ``records``, which are bought; those that run already stay WAITING."""
+    """Ask the service to cancel each of ``records``, which are bought; those that already run stay WAITING."""
 
-    async def one(record: Record) -> None:
-        """Ask for one, until the service has said what became of it."""
+    async def cancel_one(record: Record) -> None:
+        """Ask until the service has told the outcome."""
         if record.state is State.UNCOLLECTED:
             record = await apply_event(pool, record, Resumed(pool.clock()))
-        asked = on_clock(begin_watch(pool, record), pool.clock())
-        if asked.state is State.WAITING:
-            asked = await apply_event(pool, asked, CancelAsked(pool.clock()))
-        while asked.state is State.CANCELLING:
-            action = next_action(asked, pool.clock(), pool.patience)
-            event = await attempt(pool, asked, action, Slot(pool.governor.slots))
-            asked = asked if event is None else await apply_event(pool, asked, event)
+        watched = on_clock(begin_watch(pool, record), pool.clock())
+        if watched.state is State.WAITING:
+            watched = await apply_event(pool, watched, CancelAsked(pool.clock()))
+        while watched.state is State.CANCELLING:
+            action = next_action(watched, pool.clock(), pool.patience)
+            event = await attempt(pool, watched, action, Slot(pool.governor.slots))
+            watched = watched if event is None else await apply_event(pool, watched, event)
 
     try:
         async with anyio.create_task_group() as tasks:
             for record in records:
-                tasks.start_soon(one, record)
+                tasks.start_soon(cancel_one, record)
     except BaseExceptionGroup as group:
-        raise gravest(group) from group
+        raise find_gravest(group) from group
 
 
 def begin_watch(pool: Pool, record: Record) -> Record:
-    """A record as it came from disk knows nothing of looks: this process's patience with it begins now."""
+    """A record from disk has no time of a poll: the time after which this process gives it up begins now."""
     return record if record.watched_from else record._replace(watched_from=pool.clock())

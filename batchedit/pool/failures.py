@@ -1,4 +1,4 @@
-"""Of several errors at once, the one to tell."""
+"""Which of several errors raised at once is reported."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from ..core.errors import BatcheditError, CheckpointError
 
 
-def gravest(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Of what several tasks raised at once, the one to tell: a failing checkpoint before anything else."""
-    leaves = list(_leaves(group))
-    for wanted in (CheckpointError, BatcheditError):
+def find_gravest(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The most important error that several tasks raised at once: a failing checkpoint before anything else."""
+    leaves = list(_iterate_leaves(group))
+    for kind in (CheckpointError, BatcheditError):
         for leaf in leaves:
-            if isinstance(leaf, wanted):
+            if isinstance(leaf, kind):
                 return leaf
     return leaves[0]
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+def _iterate_leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
+            yield from _iterate_leaves(error)
         else:
             yield error

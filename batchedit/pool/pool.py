@@ -20,9 +20,9 @@ from ..ports import Api, Files, Ledger, Observer
 from .governor import Clock, Governor
 
 DOWNLOADS = 8
-"""Files under way at once: a limit of their own, so that a slow file host holds no place among the jobs in flight."""
+"""Downloads at once: a limit of their own, so that a slow file host holds no slot among the jobs in flight."""
 OTHERS_SECONDS = 0.5
-"""So long money that is not enough is waited for where others may set it free."""
+"""How long to wait before the budget is checked again where other processes may release money."""
 CHUNK = 500
 """Records that are read from the ledger at once."""
 
@@ -33,9 +33,10 @@ class Pool:
 
     ``approval`` is what may be bought, how often, and at which price. ``price`` is the estimate for one job in
     micro-dollars, 0 if unknown.
-    ``prepare`` makes a job's request ready to be sent: it is waited for before the intention is written.
-    ``take_in`` looks for ids that other processes could not write down, and returns the records that are WAITING for it;
-    ``took_over``: there may be some, for one of them is dead.
+    ``prepare`` makes a job's request ready to be sent: it is awaited before the intention is written.
+    ``take_in`` looks for ids that other processes could not record, and returns the records that are WAITING for it;
+    ``took_over``: there may be such ids, as another process is gone.
+    ``costs_not_told`` counts finished jobs whose cost was asked for and not told.
     """
 
     api: Api
@@ -51,7 +52,7 @@ class Pool:
     prepare: Callable[[Record], Awaitable[None]] | None = None
     take_in: Callable[[], Awaitable[Sequence[Record]]] | None = None
     took_over: bool = False
-    asked_in_vain: int = 0
+    costs_not_told: int = 0
     pricing: anyio.Lock = field(default_factory=anyio.Lock)
     first_cost: anyio.Lock = field(default_factory=anyio.Lock)
     commits: Durations = field(default_factory=Durations)
@@ -59,8 +60,8 @@ class Pool:
     downloads: anyio.Semaphore = field(default_factory=lambda: anyio.Semaphore(DOWNLOADS, fast_acquire=True))
 
 
-async def taken_in(pool: Pool) -> Sequence[Record]:
-    """Jobs in doubt whose id was found: it is written down, and they are this process's."""
+async def take_in_left_ids(pool: Pool) -> Sequence[Record]:
+    """Jobs in doubt whose id was found: the id is recorded, and they belong to this process now."""
     pool.took_over = False
     return () if pool.take_in is None else await pool.take_in()
 
@@ -76,25 +77,25 @@ async def apply_event(pool: Pool, record: Record, event: Event) -> Record:
                 if isinstance(event, Reserved)
                 else pool.checkpoint.save(after, event)
             )
-        except BaseException as error:  # a KeyboardInterrupt, too, may come while an id is written down
+        except BaseException as error:  # a KeyboardInterrupt, too, may come while an id is written
             if isinstance(event, Accepted) and not isinstance(error, KnownRequestError):
                 pool.checkpoint.rescue(after, event)
             if isinstance(error, CheckpointError) and not (
-                isinstance(event, Resumed | Priced) and isinstance(error, others_changes(pool))
+                isinstance(event, Resumed | Priced) and isinstance(error, list_conflict_errors(pool))
             ):
-                pool.governor.switch.halt(error)  # nobody buys on while this one's error is on its way up
+                pool.governor.switch.halt(error)  # no other job buys while this error propagates
             raise
         pool.commits.add(monotonic() - began)
     pool.observer.saw(after, event)
     return after
 
 
-def others_changes(pool: Pool) -> tuple[type[Exception], ...]:
-    """What a change raises that another process has made meanwhile: nobody has such a job, so whoever comes first does it."""
+def list_conflict_errors(pool: Pool) -> tuple[type[Exception], ...]:
+    """Errors of a change that another process made first. Only for jobs that no process owns: any of them may do it."""
     return (StaleRecordError,) if pool.checkpoint.shared else ()
 
 
-def unforeseen(error: Exception) -> Problem:
+def describe_unforeseen(error: Exception) -> Problem:
     """What a row says where an error of this program stopped its job."""
-    told = f"an unexpected error of batchedit: {ascii(error)[:200]}; please report it"
-    return Problem(Kind.INTERNAL, told)
+    message = f"an unexpected error of batchedit: {ascii(error)[:200]}; please report it"
+    return Problem(Kind.INTERNAL, message)

@@ -1,7 +1,7 @@
-"""When a POST may go out, and what each answer means for all the others.
+"""When a POST may go out, and what each answer means for all other POSTs.
 
-Rationed by their rate (``scheduling.post_rate``), by what a Retry-After asks for, by the breaker, and by an account's limit
-of jobs at once.
+Limited by their rate (``scheduling.post_rate``), by a Retry-After, by the breaker, and by an account's limit of jobs at
+once.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from .slots import Slot, Slots
 from .switch import PAUSED, Switch
 
 NEVER_REACHED_SECONDS = 60.0
-"""A service that has not answered once by then is the wrong address or a dead network: tell the person now."""
+"""A service that has not answered once by then is a wrong address or a dead network: the run ends with that error."""
 CAUTIOUS_POSTS = 4
-"""On the wire at once while the last POSTs failed: each may become a doubt."""
-PAUSE_LOOK_SECONDS = 30.0
-"""How often a paused run looks whether it is to end."""
+"""POSTs on the wire at once while the last ones failed: each may become a doubt."""
+PAUSE_CHECK_SECONDS = 30.0
+"""How often a paused run checks whether it has to end."""
 OUTAGE_SECONDS = 6 * 3600.0
-"""One that has answered before is waited for through the night."""
+"""How long a service that has answered before is waited for: through a night."""
 WAITING_SECONDS = 5.0
-"""Refused for so long, and nothing accepted: the run waits, however short the pause is that each refusal asks for."""
+"""With nothing but refusals for so long the run counts as waiting, however short a pause each refusal asks for."""
 
 
 class Posts:
@@ -74,24 +74,24 @@ class Posts:
         self._waiting = 0  # for their turn
         self._answered = False
         self._throttled_since: float | None = None
-        self._usual_gap = 0.0  # seconds between two POSTs at the pace that the service bore last
+        self._usual_gap = 0.0  # seconds between two POSTs at the rate that the service accepted last
         self._asked_until = 0.0  # by the Retry-After of a POST's answer, unless one was accepted since
 
-    async def turn(self, notice_suspension: Callable[[], None]) -> None:
+    async def await_turn(self, notice_suspension: Callable[[], None]) -> None:
         """Wait until one POST may go out, and take that turn."""
         self._waiting += 1
         try:
-            await self._turn(notice_suspension)
+            await self._wait_until_allowed(notice_suspension)
         finally:
             self._waiting -= 1
 
-    async def _turn(self, notice_suspension: Callable[[], None]) -> None:
+    async def _wait_until_allowed(self, notice_suspension: Callable[[], None]) -> None:
         while True:
             notice_suspension()
             now = self._clock()
             self._check_deadlines(now)
             if self._switch.paused:
-                with anyio.move_on_after(PAUSE_LOOK_SECONDS):
+                with anyio.move_on_after(PAUSE_CHECK_SECONDS):
                     await self._changed.wait()
                 continue
             wait = max(self.breaker.wait(now), self.rate.wait(now))
@@ -100,56 +100,56 @@ class Posts:
             if wait <= 0 and crowded:
                 wait = math.inf
             elif wait <= 0 and not self._slots.account.admits(under_way, now):
-                wait = self._slots.account.until_probe(under_way, now)
+                wait = self._slots.account.compute_time_to_probe(under_way, now)
             if wait <= 0:
-                if not self.breaker.open or await self._service_answers():
-                    self.breaker.sent(now)
+                if not self.breaker.open or await self._does_service_answer():
+                    self.breaker.note_sent(now)
                     self.rate.take(now)
-                    self._slots.account.sent(under_way, now)
+                    self._slots.account.note_sent(under_way, now)
                     self._on_the_wire += 1
                     return
                 continue
-            wait = min(wait, self._until_told(now))
+            wait = min(wait, self._compute_time_to_give_up(now))
             with anyio.move_on_after(None if math.isinf(wait) else wait):
                 await self._changed.wait()
 
     def report(self, rate: SharedRate) -> PaceReport:
-        """What the other workers of the account hear of this one."""
+        """This worker's report to the other workers of the account."""
         under_way = self._slots.bought + self._on_the_wire
         return rate.report(self._clock(), in_flight=under_way, waits=self._waiting > 0)
 
-    def hear(self, rate: SharedRate, told: AccountPace) -> None:
-        """What holds for all workers of the account."""
-        rate.heard(self._clock(), told, self._rng)
-        self._slots.account.heard(told, self._slots.bought)
+    def apply_account_pace(self, rate: SharedRate, pace: AccountPace) -> None:
+        """Take over what holds for all workers of the account."""
+        rate.apply_account_pace(self._clock(), pace, self._rng)
+        self._slots.account.apply_account_pace(pace, self._slots.bought)
         self._slots.wake_next()
         self._changed.give()
 
-    def _until_told(self, now: float) -> float:
-        """Seconds until a service that never answered is given up; infinite where it did, or where none is missed."""
+    def _compute_time_to_give_up(self, now: float) -> float:
+        """Seconds until a service that never answered is given up; infinite where it has answered, or nothing is wrong."""
         if self._answered or self.breaker.open_since is None:
             return math.inf
-        return max(0.0, NEVER_REACHED_SECONDS - self._beats.waited(self._started, now))
+        return max(0.0, NEVER_REACHED_SECONDS - self._beats.count_awake(self._started, now))
 
-    async def _service_answers(self) -> bool:
-        """With the breaker half open, a free call goes first: an outage it shows costs no doubt."""
+    async def _does_service_answer(self) -> bool:
+        """With the breaker half open, a free call goes first: if it shows an outage, no job gets into doubt."""
         now = self._clock()
-        self.breaker.sent(now)
+        self.breaker.note_sent(now)
         if await self._api.probe():
-            self.breaker.released(self._clock())
+            self.breaker.note_other_answer(self._clock())
             return not self.breaker.open
-        self.breaker.failed(self._clock(), self._rng)
+        self.breaker.note_failure(self._clock(), self._rng)
         self._changed.give()
         return False
 
-    def turn_unused(self) -> None:
-        """The POST that had its turn was never sent."""
+    def return_turn(self) -> None:
+        """The POST that had the turn was not sent."""
         self._on_the_wire -= 1
-        self.breaker.abandoned(self._clock())
+        self.breaker.note_unsent(self._clock())
         self._changed.give()
 
     def _check_deadlines(self, now: float) -> None:
-        halt, waited = self._switch.halt, self._beats.waited
+        halt, waited = self._switch.halt, self._beats.count_awake
         if self._until is not None and self._wall() >= self._until:
             halt(StoppedError("the time given with --until has come", hint="the same command goes on"))
         if self._throttled_since is not None and waited(self._throttled_since, now) >= OUTAGE_SECONDS:
@@ -164,82 +164,84 @@ class Posts:
         elif waited(since, now) >= OUTAGE_SECONDS:
             halt(ServiceUnavailableError("the service has been out of order for hours", hint="try again later"))
 
-    def heard(self, event: SubmitEvent, sent_at: float | None, slot: Slot) -> None:
-        """What the answer to a POST, which went out at ``sent_at`` for the job at ``slot``, means for all the others."""
+    def note_answer(self, event: SubmitEvent, sent_at: float | None, slot: Slot) -> None:
+        """Learn from the answer to a POST, which went out at ``sent_at`` for the job at ``slot``."""
         now = self._clock()
         self._on_the_wire -= 1
         in_trouble = self.breaker.open_since is not None
         match event:
             case Accepted():
-                self._slots.count(slot)
-                self._slots.account.accepted(self._slots.bought, now, now if sent_at is None else sent_at)
-                self.breaker.succeeded(now)
+                self._slots.mark_bought(slot)
+                self._slots.account.note_accepted(self._slots.bought, now, now if sent_at is None else sent_at)
+                self.breaker.note_success(now)
                 self.rate.accepted(now, sent_at=sent_at)
-                self.slowness.accepted()
+                self.slowness.note_accepted()
                 self._answered = True
                 self._throttled_since = None
                 self._usual_gap = 1.0 / self.rate.own if self.rate.own else 0.0
                 self._asked_until = 0.0
             case Refused():
-                self.breaker.released(now)
+                self.breaker.note_other_answer(now)
                 self._answered = True
             case Lost(problem=problem):
-                self._trouble(now, problem.message)
+                self._note_trouble(now, problem.message)
             case Declined(problem=problem, due_at=due_at, at=at):
-                self._declined(now, problem.kind, problem.message, due_at - at if due_at else None, sent_at)
+                self._note_declined(now, problem.kind, problem.message, due_at - at if due_at else None, sent_at)
         if in_trouble and self.breaker.open_since is None:
             self._observer.note("breaker_closed", "the service answers again")
         self._changed.give()
 
-    def _declined(self, now: float, kind: Kind, message: str, retry_after: float | None, sent_at: float | None) -> None:
+    def _note_declined(
+        self, now: float, kind: Kind, message: str, retry_after: float | None, sent_at: float | None
+    ) -> None:
         match kind:
             case Kind.AUTH:
-                self.breaker.released(now)
+                self.breaker.note_other_answer(now)
                 hint = "put a valid token into RUNCOMFY_API_TOKEN, then the same command"
                 self._switch.halt(TokenError(message, hint=hint))
             case Kind.BALANCE:
-                self.breaker.released(now)
+                self.breaker.note_other_answer(now)
                 hint = "top up the account, then type the same command again"
                 self._switch.halt(StoppedError(message, hint=hint))
             case Kind.THROTTLED:
-                self.breaker.released(now)
+                self.breaker.note_other_answer(now)
                 self._asked_until = max(self._asked_until, now + (retry_after or 0.0))
-                self._refused(now, retry_after, now if sent_at is None else sent_at)
+                self._note_refused(now, retry_after, now if sent_at is None else sent_at)
                 self._answered = True
                 if self._throttled_since is None:
                     self._throttled_since = now
             case Kind.PROXY if not self._answered:
                 self._switch.halt(ProxyRefusesError(message))
             case Kind.UNREACHABLE | Kind.PROXY:
-                self._trouble(now, message)
+                self._note_trouble(now, message)
             case _:
-                self.breaker.released(now)
+                self.breaker.note_other_answer(now)
 
-    def _refused(self, now: float, retry_after: float | None, sent_at: float) -> None:
+    def _note_refused(self, now: float, retry_after: float | None, sent_at: float) -> None:
         """A 429: by the account's limit of jobs at once, by a limit of speed, or by chance."""
-        self.slowness.refused()
+        self.slowness.note_refused()
         account = self._slots.account
-        if not account.refused(self._slots.bought, now, sent_at, retry_after or 0.0):
+        if not account.note_refused(self._slots.bought, now, sent_at, retry_after or 0.0):
             self.rate.throttled(now, retry_after, self._rng, sent_at=sent_at)
             return
         if account.believed_at == now:
             self.rate.forget(now)
         self.rate.held(now, retry_after, self._rng)
-        self._slots.in_flight.troubled(now)
+        self._slots.in_flight.note_trouble(now)
 
-    def _trouble(self, now: float, message: str) -> None:
+    def _note_trouble(self, now: float, message: str) -> None:
         in_trouble = self.breaker.open_since is not None
-        self.breaker.failed(now, self._rng)
-        self._slots.in_flight.troubled(now)
+        self.breaker.note_failure(now, self._rng)
+        self._slots.in_flight.note_trouble(now)
         if self.breaker.open and not in_trouble:
             self._observer.note("breaker_open", f"the service is in trouble, buying pauses: {message}")
 
-    def asked_to_wait(self, now: float) -> float | None:
-        """Until when the service asks, by a Retry-After, that nothing is bought; None if it does not."""
+    def find_requested_pause_end(self, now: float) -> float | None:
+        """Until when the service asks, by a Retry-After, not to send POSTs; None if it does not."""
         return self._asked_until if not self.breaker.open and self._asked_until > now else None
 
-    def paused(self) -> str:
-        """Why no POST goes out at the moment, in a few words; empty if they do."""
+    def describe_pause(self) -> str:
+        """Why no POST goes out now, in a few words; empty if they do."""
         now = self._clock()
         if self._switch.paused:
             return PAUSED
@@ -250,6 +252,6 @@ class Posts:
         if self._throttled_since is not None and now - self._throttled_since > max(
             WAITING_SECONDS, 3 * self._usual_gap
         ):
-            # At an account's limit of jobs at once a refusal is no news: one of them ends, and the next POST is accepted.
+            # At an account's limit of jobs at once a refusal is usual: when a job ends, the next POST is accepted.
             return "" if self._slots.account.limit and self._slots.bought else "the service takes no job at the moment"
         return ""

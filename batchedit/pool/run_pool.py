@@ -1,4 +1,4 @@
-"""The sentence: manifest → jobs → checkpoint → pool (submit, poll, download) → results."""
+"""Runs the pool: submit, poll and download, with the tasks beside it (progress, prices, lease, pace)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ..core.errors import BatcheditError
 from ..core.model import Record, State
 from ..ports import Snapshot, Stop
 from ..scheduling.shared_rate import SharedRate
-from .failures import gravest
-from .pool import Pool, taken_in
+from .failures import find_gravest
+from .pool import Pool, take_in_left_ids
 from .prices import ask_prices
 from .worker import resume, run_all
 
 REFRESH_SECONDS = 0.5
 PRICES_SECONDS = 20.0
-"""How often a run asks for costs that came without the result."""
+"""How often a run asks for costs that the results did not tell."""
 PACE_SECONDS = 1.0
-"""How often the workers of an account tell each other how fast they send."""
+"""How often the workers of an account exchange how fast they send."""
 OTHERS_SECONDS = 1.0
-"""So long a process without work waits until it looks what others have left."""
+"""How often a process without work checks what the others have left."""
 
 
 async def run_pool(
@@ -32,42 +32,42 @@ async def run_pool(
     stop: Stop,
     refresh: Callable[[Snapshot], None] | None = None,
     only: Sequence[Record] | None = None,
-    beside: Callable[[Pool], Coroutine[Any, Any, None]] | None = None,
-    asks_again: bool = True,
+    side_task: Callable[[Pool], Coroutine[Any, Any, None]] | None = None,
+    resume_uncollected: bool = True,
 ) -> None:
-    """The pool's part. Returns when every job rests, buying has stopped, or ``stop`` was thrown.
+    """Run all jobs. Returns when every job rests, buying has stopped, or ``stop`` was thrown.
 
-    ``pool.approval`` says what may be bought; ``only`` names it where it is little. ``refresh`` is None where nobody watches.
-    ``beside`` goes on as long as the pool does, and ends with it: whoever steers it from outside. ``asks_again``: also after
-    what was given up before.
+    ``pool.approval`` says what may be bought; ``only`` lists those records where they are few. ``refresh`` is None where no
+    progress is shown. ``side_task`` runs as long as the pool does, and is cancelled at its end: it may steer the pool.
+    ``resume_uncollected``: also take up what was given up before.
 
-    ``stop`` ends polling and downloading at once; a POST on the wire is waited for and its answer written down.
+    ``stop`` ends polling and downloading at once; the answer to a POST on the wire is still awaited and recorded.
     """
     with anyio.CancelScope() as scope:
 
-        def end(reason: BatcheditError) -> None:
+        def end_run(reason: BatcheditError) -> None:
             pool.governor.switch.halt(reason)
             scope.cancel()
 
-        stop.listen(end)
+        stop.listen(end_run)
         try:
-            async with anyio.create_task_group() as around:
+            async with anyio.create_task_group() as side_tasks:
                 if refresh is not None:
-                    around.start_soon(_show, pool, refresh)
-                around.start_soon(_ask_prices_now_and_then, pool)
-                if beside is not None:
-                    around.start_soon(beside, pool)
-                if asks_again:
+                    side_tasks.start_soon(_refresh_regularly, pool, refresh)
+                side_tasks.start_soon(_ask_prices_regularly, pool)
+                if side_task is not None:
+                    side_tasks.start_soon(side_task, pool)
+                if resume_uncollected:
                     await resume(pool)
                 await run_all(pool, only)
                 await ask_prices(pool)
-                around.cancel_scope.cancel()
+                side_tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            raise gravest(group) from group
+            raise find_gravest(group) from group
         finally:
             stop.listen(None)
     if refresh is not None:
-        refresh(await snapshot(pool))
+        refresh(await take_snapshot(pool))
 
 
 async def collect_with_others(
@@ -76,41 +76,44 @@ async def collect_with_others(
     stop: Stop,
     refresh: Callable[[Snapshot], None] | None = None,
     only: Sequence[Record] | None = None,
-    beside: Callable[[Pool], Coroutine[Any, Any, None]] | None = None,
-    asks_again: bool = True,
+    side_task: Callable[[Pool], Coroutine[Any, Any, None]] | None = None,
+    resume_uncollected: bool = True,
 ) -> None:
-    """``run_pool``; and where others work on the same run, once more for what they leave, until nobody has anything
-    under way.
+    """``run_pool``; and where other workers share the run, again for what they leave, until no worker has a job under way.
 
-    What was given up is asked for again in the first pass alone, where a person's command began it. What is given up later,
-    here or by another worker, is left so: two workers would hand a stuck job to and fro without end.
+    What was given up is asked for again in the first pass alone, which a person's command began. What is given up later,
+    here or by another worker, is left so: two workers would pass a stuck job to and fro without end.
     """
     ledger = pool.checkpoint
     if not ledger.shared:
-        await run_pool(pool, stop=stop, refresh=refresh, only=only, beside=beside, asks_again=asks_again)
+        await run_pool(
+            pool, stop=stop, refresh=refresh, only=only, side_task=side_task, resume_uncollected=resume_uncollected
+        )
         return
     try:
-        async with anyio.create_task_group() as around:
-            around.start_soon(_live, pool, stop)
-            around.start_soon(_share_pace, pool)
+        async with anyio.create_task_group() as side_tasks:
+            side_tasks.start_soon(_keep_alive, pool, stop)
+            side_tasks.start_soon(_share_pace, pool)
             while True:
-                await run_pool(pool, stop=stop, refresh=refresh, beside=beside, asks_again=asks_again)
-                asks_again = False
+                await run_pool(
+                    pool, stop=stop, refresh=refresh, side_task=side_task, resume_uncollected=resume_uncollected
+                )
+                resume_uncollected = False
                 if stop.reason or pool.governor.switch.halted:
                     break
-                rests = await ledger.rests()
-                if (rests or pool.took_over) and await taken_in(pool):
+                at_rest = await ledger.is_at_rest()
+                if (at_rest or pool.took_over) and await take_in_left_ids(pool):
                     continue
-                if rests:
+                if at_rest:
                     break
                 await anyio.sleep(OTHERS_SECONDS)
-            around.cancel_scope.cancel()
+            side_tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        raise gravest(group) from group
+        raise find_gravest(group) from group
 
 
-async def _live(pool: Pool, stop: Stop) -> None:
-    """Beat. A worker that was taken for dead stops: what it has on the wire is still written down."""
+async def _keep_alive(pool: Pool, stop: Stop) -> None:
+    """Renew the lease. A worker that has lost it stops: the answers to its POSTs on the wire are still recorded."""
     try:
         while True:
             pool.took_over = bool(await pool.checkpoint.beat()) or pool.took_over
@@ -122,36 +125,43 @@ async def _live(pool: Pool, stop: Stop) -> None:
 
 
 async def _share_pace(pool: Pool) -> None:
-    """Tell the account's other workers how fast the service takes POSTs, and hear it; what was heard last holds."""
+    """Exchange with the account's other workers how fast the service takes POSTs; the latest exchange holds."""
     posts = pool.governor.posts
     if not isinstance(posts.rate, SharedRate):
         return
     while True:
-        if (told := await pool.checkpoint.share_pace(posts.report(posts.rate))) is not None:
-            posts.hear(posts.rate, told)
+        if (account_pace := await pool.checkpoint.share_pace(posts.report(posts.rate))) is not None:
+            posts.apply_account_pace(posts.rate, account_pace)
         await anyio.sleep(PACE_SECONDS)
 
 
-async def _ask_prices_now_and_then(pool: Pool) -> None:
-    """While the run goes on, so that the budget knows what the wire really costs."""
+async def _ask_prices_regularly(pool: Pool) -> None:
+    """While the run goes on, so that the budget is checked against real costs."""
     while True:
         await anyio.sleep(PRICES_SECONDS)
         await ask_prices(pool)
 
 
-async def _show(pool: Pool, refresh: Callable[[Snapshot], None]) -> None:
+async def _refresh_regularly(pool: Pool, refresh: Callable[[Snapshot], None]) -> None:
     while True:
         began = anyio.current_time()
-        refresh(await snapshot(pool))
+        refresh(await take_snapshot(pool))
         # With thousands in flight a snapshot takes its time: never more than a fiftieth of all.
         await anyio.sleep(max(REFRESH_SECONDS, 50 * (anyio.current_time() - began)))
 
 
-async def snapshot(pool: Pool) -> Snapshot:
-    """How the run stands now."""
+async def take_snapshot(pool: Pool) -> Snapshot:
+    """The state of the run now."""
     counts, money = await pool.checkpoint.totals()
     outlook = pool.governor.outlook
-    eta = outlook.eta(counts.of(State.PLANNED), counts.of(State.FETCHED), counts.of(State.DONE))
+    eta = outlook.estimate_eta(counts.of(State.PLANNED), counts.of(State.FETCHED), counts.of(State.DONE))
     return Snapshot(
-        counts, money, eta, outlook.stalled(), pool.governor.paused(), outlook.slowed, pool.commits, pool.beat_at
+        counts,
+        money,
+        eta,
+        outlook.count_stalled(),
+        pool.governor.describe_pause(),
+        outlook.slowed,
+        pool.commits,
+        pool.beat_at,
     )

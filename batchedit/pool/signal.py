@@ -1,4 +1,4 @@
-"""A signal that can be given again and again: whoever waits when it is given goes on."""
+"""A signal that can be given repeatedly: it wakes all tasks that wait when it is given."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import anyio
 
 
 class Signal:
-    """An ``anyio.Event`` that is made anew each time it is set."""
+    """An ``anyio.Event`` that is replaced by a new one each time it is set."""
 
     def __init__(self) -> None:
         self._next = anyio.Event()
 
     @property
     def next(self) -> anyio.Event:
-        """What is set when the signal is given next: taken before a question whose answer the signal may overtake."""
+        """The event that is set when the signal is given next. Take it before reading a state that may change meanwhile."""
         return self._next
 
     def give(self) -> None:
-        """Wake all who wait at the moment."""
+        """Wake all tasks that wait now."""
         self._next.set()
         self._next = anyio.Event()
 
     async def wait(self) -> None:
-        """Until the signal is given next."""
+        """Wait until the signal is given next."""
         await self._next.wait()

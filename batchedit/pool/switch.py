@@ -1,4 +1,4 @@
-"""Whether to go on buying: one switch for the whole run, with the reason that the person will read.
+"""Whether to go on buying: one switch for the whole run, with the reason that is shown to the person.
 
 Collecting what was bought goes on after a halt and during a pause.
 """
@@ -30,7 +30,7 @@ class StopRule:
     percent: float | None = None
     first: int = 20
 
-    def reached(self, finished: int, failed: int) -> bool:
+    def is_reached(self, finished: int, failed: int) -> bool:
         """True if the failure limit is reached."""
         if self.count is not None:
             return failed >= self.count
@@ -43,8 +43,8 @@ DEFAULT_STOP_RULE = StopRule()
 
 
 class Switch:
-    """``halted`` is why buying has stopped, None while it goes on. ``changed`` is given when a pause ends. ``money`` is what
-    stands behind a reason that names sums: which money they are of.
+    """``halted`` is why buying has stopped, None while it goes on. ``changed`` is given when a pause ends. ``money`` is added
+    to a reason that names sums: whether they are play money.
     """
 
     def __init__(self, stop_rule: StopRule, *, observer: Observer, changed: Signal) -> None:
@@ -68,12 +68,12 @@ class Switch:
         for scope in list(self._scopes):
             scope.cancel()
 
-    def stopped(self) -> bool:
+    def is_stopped(self) -> bool:
         """Has buying stopped? ``halted`` says why."""
         return self.halted is not None
 
-    def buying(self) -> anyio.CancelScope:
-        """A scope around a wait for something to buy; it ends when buying stops. Look at ``halted`` afterwards."""
+    def open_buying_scope(self) -> anyio.CancelScope:
+        """A scope around a wait for something to buy; it is cancelled when buying stops. Check ``halted`` afterwards."""
         scope = anyio.CancelScope()
         if self.halted is not None:
             scope.cancel()
@@ -89,11 +89,11 @@ class Switch:
         self.paused = False
         self._changed.give()
 
-    def finished(self, record: Record) -> None:
+    def count_finished(self, record: Record) -> None:
         """Count a job that reached its end; halt when the failure limit is reached."""
         self._finished += 1
         self._failed += record.state is State.FAILED
-        if self._stop_rule.reached(self._finished, self._failed):
+        if self._stop_rule.is_reached(self._finished, self._failed):
             self.halt(
                 StoppedError(
                     f"{self._failed} of {number(self._finished, 'finished job')} failed, so buying stops",

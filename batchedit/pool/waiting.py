@@ -1,8 +1,8 @@
-"""Jobs between two looks, and who of them is called before the time: what others told may have made it too late.
+"""Jobs between two polls, and which of them are polled early because the ends of other jobs make them likely to be done.
 
-A gap is chosen by what is known when it begins. With thousands in flight it is long, for all share the GETs that there
-are; and the first jobs to end tell of all the others. So whenever an end is noticed, jobs that have meanwhile become
-likely to be done are looked at at once, the likeliest first.
+A gap is chosen by what is known when it begins. With thousands in flight it is long, since all share the GETs; and the
+first jobs to end show how long the others take. So whenever an end is noticed, jobs that have meanwhile become likely to
+be done are polled at once, the likeliest first.
 """
 
 from __future__ import annotations
@@ -14,54 +14,54 @@ from dataclasses import dataclass, field
 import anyio
 
 from ..scheduling.lifetimes import Lifetimes
-from ..scheduling.polling import overdue
+from ..scheduling.polling import find_overdue
 
 WORTH_SECONDS = 2.0
-"""Shorter gaps are slept through: calling would cost more than it saves."""
-_LEAST_PAUSE = 0.25  # seconds between two calls
-_JUDGED_A_SECOND = 10_000  # sleepers at most, at 3 µs each
+"""Shorter gaps are slept through: waking early would cost more than it saves."""
+_LEAST_PAUSE = 0.25  # seconds between two checks for overdue jobs
+_CHECKED_A_SECOND = 10_000  # waiters at most, at 3 µs each
 
 
 @dataclass(eq=False, slots=True)
 class _Waiter:
     began: float
-    looked: float
-    call: anyio.Event = field(default_factory=anyio.Event)
+    polled_at: float
+    woken: anyio.Event = field(default_factory=anyio.Event)
 
 
 class PollWaiters:
-    """All jobs whose next look is more than WORTH_SECONDS away. Times are seconds on one clock."""
+    """All jobs whose next poll is more than WORTH_SECONDS away. Times are seconds on one clock."""
 
     def __init__(self) -> None:
-        self._sleepers: dict[_Waiter, None] = {}
-        self._called_at = -math.inf
+        self._waiters: dict[_Waiter, None] = {}
+        self._checked_at = -math.inf
 
-    async def sleep(self, seconds: float, *, began: float, looked: float) -> bool:
-        """Wait so long, or until called: was it called? The job runs since ``began``; ``looked`` is the last look."""
-        sleeper = _Waiter(began, looked)
-        self._sleepers[sleeper] = None
+    async def sleep(self, seconds: float, *, began: float, polled_at: float) -> bool:
+        """Wait so long, or until woken: True if woken. The job runs since ``began``; ``polled_at`` is the last poll."""
+        waiter = _Waiter(began, polled_at)
+        self._waiters[waiter] = None
         try:
             with anyio.move_on_after(seconds):
-                await sleeper.call.wait()
+                await waiter.woken.wait()
                 return True
         finally:
-            self._sleepers.pop(sleeper, None)
+            self._waiters.pop(waiter, None)
         return False
 
     def wake(self) -> None:
-        """Call everybody: the process was suspended, and any of the jobs may be over."""
-        for sleeper in self._sleepers:
-            sleeper.call.set()
-        self._sleepers.clear()
+        """Wake all: the process was suspended, and any of the jobs may be over."""
+        for waiter in self._waiters:
+            waiter.woken.set()
+        self._waiters.clear()
 
-    def learned(self, lifetimes: Lifetimes, now: float, p: float) -> None:
-        """An end was noticed: call who is overdue. The cap on GETs takes them in this order, the likeliest first."""
-        pause = max(_LEAST_PAUSE, len(self._sleepers) / _JUDGED_A_SECOND)
-        if now - self._called_at < pause or not self._sleepers:
+    def wake_overdue(self, lifetimes: Lifetimes, now: float, p: float) -> None:
+        """An end was noticed: wake the overdue. The cap on GETs takes them in this order, the likeliest first."""
+        pause = max(_LEAST_PAUSE, len(self._waiters) / _CHECKED_A_SECOND)
+        if now - self._checked_at < pause or not self._waiters:
             return
-        self._called_at = now
-        sleepers: Sequence[_Waiter] = list(self._sleepers)
-        gaps = [(one.looked - one.began, now - one.began) for one in sleepers]
-        for n in overdue(lifetimes, gaps, p=p):
-            sleepers[n].call.set()
-            del self._sleepers[sleepers[n]]
+        self._checked_at = now
+        waiters: Sequence[_Waiter] = list(self._waiters)
+        gaps = [(waiter.polled_at - waiter.began, now - waiter.began) for waiter in waiters]
+        for n in find_overdue(lifetimes, gaps, p=p):
+            waiters[n].woken.set()
+            del self._waiters[waiters[n]]

@@ -1,8 +1,8 @@
-"""The loop for one job, and the work for all of them.
+"""The loop for one job, and the loop over all jobs.
 
-``run_job`` asks the lifecycle what to do, does it, writes down what happened, and asks again. A fresh job and one found
-after a crash run through the same lines. Nothing in here decides about money: the table does, and ``buying.buy`` keeps its
-one rule.
+``run_job`` asks the lifecycle for the next action, performs it, records the event, and repeats. A fresh job and one found
+after a crash take the same path. Nothing in here decides about money: the lifecycle's table does, and ``buying.buy`` keeps
+the order of intention and POST.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ..core.lifecycle import FINAL, REMOTE
 from ..core.model import Record, State
 from .buying import buy
 from .collecting import attempt, begin_watch
-from .failures import gravest
-from .pool import CHUNK, OTHERS_SECONDS, Pool, apply_event, others_changes, taken_in
+from .failures import find_gravest
+from .pool import CHUNK, OTHERS_SECONDS, Pool, apply_event, list_conflict_errors, take_in_left_ids
 from .slots import Slot
 
 CLAIMS = 2
-"""Jobs that a process takes at once from a shared ledger, for each free place: what it has nobody else can buy."""
+"""Jobs that a process claims at once from a shared ledger, per free slot: no other process can buy those it has claimed."""
 
 IN_FLIGHT = frozenset({State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED})
 
@@ -33,46 +33,46 @@ IN_FLIGHT = frozenset({State.SUBMITTING, State.WAITING, State.CANCELLING, State.
 async def run_all(pool: Pool, only: Sequence[Record] | None = None) -> None:
     """Collect what was bought, and buy those of the planned jobs that ``pool.approval`` admits: submitted ones first.
 
-    ``only``: look for these alone, where so few were asked about that the rest need not be read.
+    ``only``: the planned jobs, where they are so few that the ledger need not be searched for them.
 
     Returns when every job rests. Buying may have stopped before (``governor.switch.halted`` says why). Raises what ends a run
     at once: CheckpointError, OutputError, TokenError.
     """
     try:
-        async with anyio.create_task_group() as lingering:
-            lingering.start_soon(pool.governor.watch, lambda: _still_planned(pool))
+        async with anyio.create_task_group() as background:
+            background.start_soon(pool.governor.watch, lambda: _count_planned(pool))
             async with anyio.create_task_group() as tasks:
-                fed = anyio.Event()
-                await _each(pool, IN_FLIGHT, lambda record: _take_up(pool, record, tasks, lingering))
-                if pool.checkpoint.shared:  # not before: what it takes over would be found a second time
-                    tasks.start_soon(_adopt, pool, fed, tasks, lingering)
+                all_started = anyio.Event()
+                await _for_each(pool, IN_FLIGHT, lambda record: _take_up(pool, record, tasks, background))
+                if pool.checkpoint.shared:  # not before: ``_for_each`` would find what it takes over a second time
+                    tasks.start_soon(_adopt_repeatedly, pool, all_started, tasks, background)
                 if pool.approval.asked:
-                    await _feed(pool, only, tasks, lingering)
-                fed.set()
-            lingering.cancel_scope.cancel()
+                    await _start_planned(pool, only, tasks, background)
+                all_started.set()
+            background.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        raise gravest(group) from group
+        raise find_gravest(group) from group
 
 
-async def _adopt(pool: Pool, fed: anyio.Event, tasks: TaskGroup, lingering: TaskGroup) -> None:
-    """Look after bought jobs whose process is gone, for as long as this one has work of its own; then ``run_all`` is over.
-    What that process could not write down may lie elsewhere.
+async def _adopt_repeatedly(pool: Pool, all_started: anyio.Event, tasks: TaskGroup, background: TaskGroup) -> None:
+    """Take over bought jobs whose process is gone, as long as this process has work of its own; then ``run_all`` is over.
+    Ids that the other process could not record may lie elsewhere.
 
-    The place that a job in doubt keeps is no work.
+    The slot that a job in doubt keeps is no work.
     """
-    while not fed.is_set() or any(not slot.doubtful for slot in pool.governor.slots.taken):
+    while not all_started.is_set() or any(not slot.doubtful for slot in pool.governor.slots.taken):
         await anyio.sleep(OTHERS_SECONDS)
-        found = await taken_in(pool) if pool.took_over else ()
-        for record in (*found, *await pool.checkpoint.adopted(CHUNK)):
-            await _take_up(pool, record, tasks, lingering)
+        rescued = await take_in_left_ids(pool) if pool.took_over else ()
+        for record in (*rescued, *await pool.checkpoint.adopted(CHUNK)):
+            await _take_up(pool, record, tasks, background)
 
 
-async def _still_planned(pool: Pool) -> int:
+async def _count_planned(pool: Pool) -> int:
     return (await pool.checkpoint.totals()).counts.of(State.PLANNED)
 
 
-async def _take_up(pool: Pool, record: Record, tasks: TaskGroup, lingering: TaskGroup) -> None:
-    """Drive a record that an earlier process left in flight, once what ``recover`` says of it is written down."""
+async def _take_up(pool: Pool, record: Record, tasks: TaskGroup, background: TaskGroup) -> None:
+    """Run a record that an earlier process left in flight, after the event that ``recover`` gives for it is recorded."""
     event = recover(record, pool.clock())
     if event is not None:
         record = await apply_event(pool, record, event)
@@ -81,10 +81,10 @@ async def _take_up(pool: Pool, record: Record, tasks: TaskGroup, lingering: Task
     if record.state in REMOTE:
         slot.since = None if record.accepted_at is None else min(record.accepted_at, pool.clock())
         pool.governor.slots.take_now(slot)
-    tasks.start_soon(_run, pool, record, slot, lingering)
+    tasks.start_soon(_run, pool, record, slot, background)
 
 
-async def _each(pool: Pool, states: frozenset[State], handle: Callable[[Record], Awaitable[None]]) -> None:
+async def _for_each(pool: Pool, states: frozenset[State], handle: Callable[[Record], Awaitable[None]]) -> None:
     """``handle`` each record in ``states``, a page at a time."""
     after = 0
     while records := await pool.checkpoint.unsettled(after, CHUNK, states):
@@ -93,11 +93,13 @@ async def _each(pool: Pool, states: frozenset[State], handle: Callable[[Record],
         after = records[-1].id
 
 
-async def _feed(pool: Pool, only: Sequence[Record] | None, tasks: TaskGroup, lingering: TaskGroup) -> None:
-    """Planned jobs, one for each free place: a million of them wait in the checkpoint, not in memory."""
+async def _start_planned(pool: Pool, only: Sequence[Record] | None, tasks: TaskGroup, background: TaskGroup) -> None:
+    """Start planned jobs, one for each free slot: the rest, maybe a million, wait in the checkpoint, not in memory."""
     after = 0
-    with pool.governor.switch.buying():
-        while records := await pool.checkpoint.planned(after, _page(pool)) if only is None else only[after:]:
+    with pool.governor.switch.open_buying_scope():
+        while (
+            records := await pool.checkpoint.planned(after, _choose_page_size(pool)) if only is None else only[after:]
+        ):
             for record in records:
                 if not pool.approval.admits(record.id):
                     continue
@@ -105,37 +107,37 @@ async def _feed(pool: Pool, only: Sequence[Record] | None, tasks: TaskGroup, lin
                 while pool.governor.slots.short_of_money:
                     await pool.governor.slots.settled.wait()
                 await pool.governor.slots.take(slot)
-                tasks.start_soon(_run, pool, record, slot, lingering)
+                tasks.start_soon(_run, pool, record, slot, background)
             after = records[-1].id if only is None else len(only)
-    pool.governor.gets.all_bought()
+    pool.governor.gets.note_all_bought()
 
 
-def _page(pool: Pool) -> int:
-    return CHUNK if not pool.checkpoint.shared else max(1, min(CHUNK, CLAIMS * pool.governor.slots.places_left()))
+def _choose_page_size(pool: Pool) -> int:
+    return CHUNK if not pool.checkpoint.shared else max(1, min(CHUNK, CLAIMS * pool.governor.slots.count_free()))
 
 
 async def resume(pool: Pool) -> None:
     """Take up what was given up: UNCOLLECTED → WAITING."""
 
-    async def again(record: Record) -> None:
-        with suppress(*others_changes(pool)):
+    async def resume_one(record: Record) -> None:
+        with suppress(*list_conflict_errors(pool)):
             await apply_event(pool, record, Resumed(pool.clock()))
 
-    await _each(pool, frozenset({State.UNCOLLECTED}), again)
+    await _for_each(pool, frozenset({State.UNCOLLECTED}), resume_one)
 
 
-async def _run(pool: Pool, record: Record, slot: Slot, lingering: TaskGroup) -> None:
+async def _run(pool: Pool, record: Record, slot: Slot, background: TaskGroup) -> None:
     try:
         record = await run_job(pool, record, slot)
         if record.state is State.IN_DOUBT and pool.approval.admits_again(record.id):
             record = await run_job(pool, await apply_event(pool, record, Released(pool.clock(), BUY_AGAIN)), slot)
         if record.state in FINAL:
-            pool.governor.switch.finished(record)
+            pool.governor.switch.count_finished(record)
         if record.state is State.IN_DOUBT:
-            seconds = pool.governor.slots.lingers(slot, record)
+            seconds = pool.governor.slots.keep_in_doubt(slot, record)
             if seconds > 0:
-                pool.governor.slots.settled.give()  # its place stays taken, and nobody may wait for its money any longer
-                lingering.start_soon(_linger, slot, seconds)
+                pool.governor.slots.settled.give()  # its slot stays taken, and no task need wait for its money any longer
+                background.start_soon(_linger, slot, seconds)
                 slot = Slot(pool.governor.slots)
     finally:
         slot.free()
@@ -152,7 +154,7 @@ async def run_job(pool: Pool, record: Record, slot: Slot) -> Record:
     """Run one job until it rests, or until buying has stopped and it has not been bought."""
     record = on_clock(record, pool.clock())
     while True:
-        action = next_action(record, pool.clock(), pool.governor.patience(pool.patience, record))
+        action = next_action(record, pool.clock(), pool.governor.extend_patience(pool.patience, record))
         match action:
             case Rest():
                 return record
@@ -162,21 +164,21 @@ async def run_job(pool: Pool, record: Record, slot: Slot) -> Record:
                     return record
                 record = bought
             case Sleep(until) if record.state is State.WAITING:
-                if await pool.governor.gets.sleep_until_look(record, slot, until):
+                if await pool.governor.gets.sleep_until_poll(record, slot, until):
                     record = record._replace(due_at=0.0)
             case _:
                 event = await attempt(pool, record, action, slot)
                 if event is not None:
-                    record = await _noted(pool, record, event, slot)
-                elif record.state is State.PLANNED and pool.governor.switch.stopped():
+                    record = await _apply_and_free_slot(pool, record, event, slot)
+                elif record.state is State.PLANNED and pool.governor.switch.is_stopped():
                     return record
         if record.state not in REMOTE:
             slot.free()
 
 
-async def _noted(pool: Pool, record: Record, event: Event, slot: Slot) -> Record:
-    """``apply_event``; but when the service is done with the job, the next one has its place at once, so that its intention
-    goes into the same commit: queued after the completion, so the budget check sees the released money and the cost.
+async def _apply_and_free_slot(pool: Pool, record: Record, event: Event, slot: Slot) -> Record:
+    """``apply_event``; but when the service is done with the job, its slot is freed at once, so that the next job's intention
+    goes into the same commit: queued after the completion, so that the budget check sees the released money and the cost.
     """
     if not isinstance(event, Completed):
         return await apply_event(pool, record, event)

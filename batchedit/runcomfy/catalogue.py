@@ -1,4 +1,4 @@
-"""The models known without asking: one JSON file each, the page's own input schema; others from a user's file."""
+"""The built-in models: one JSON file each, with the page's own input schema; others come from a user's file."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Model:
     schema: Mapping[str, Any]
 
 
-def built_in() -> tuple[str, ...]:
+def list_built_in() -> tuple[str, ...]:
     """Ids of the models that come with the program."""
-    return tuple(sorted(_read(path)["id"] for path in _FOLDER.glob("*.json")))
+    return tuple(sorted(_read_json(path)["id"] for path in _FOLDER.glob("*.json")))
 
 
 def check_model_id(model_id: str) -> str:
@@ -47,32 +47,32 @@ def load_model(model_id: str, schema_file: Path | None = None) -> Model:
     """
     check_model_id(model_id)
     if schema_file is not None:
-        return Model(model_id, read_dialect(_schema_in(schema_file)))
+        return Model(model_id, read_dialect(_read_schema_file(schema_file)))
     path = _FOLDER / f"{model_id.replace('/', '--')}.json"
-    if path.is_file() and (entry := _read(path))["id"] == model_id:
+    if path.is_file() and (entry := _read_json(path))["id"] == model_id:
         return Model(model_id, read_dialect(entry["input_schema"]))
-    near = get_close_matches(model_id, built_in(), n=1)
+    near = get_close_matches(model_id, list_built_in(), n=1)
     raise UsageError(
         f"the inputs of model {model_id} are not known here{f'; did you mean {near[0]}?' if near else ''}",
         hint="save the input schema from the model's API page as JSON and give it as --schema FILE",
     )
 
 
-def _read(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     return orjson.loads(path.read_bytes())
 
 
-def _schema_in(path: Path) -> Mapping[str, Any]:
+def _read_schema_file(path: Path) -> Mapping[str, Any]:
     """The input schema in a file: bare, or under ``input_schema`` or ``schema``."""
     try:
-        told = _read(path)
+        payload = _read_json(path)
     except OSError as error:
         raise NotFoundError(f"the schema file {path} can't be read: {error.strerror}") from None
     except orjson.JSONDecodeError as error:
         raise UsageError(f"the schema file {path} is not JSON: {error}") from None
-    for found in (told, told.get("input_schema"), told.get("schema")) if isinstance(told, dict) else ():
-        if isinstance(found, dict) and isinstance(found.get("properties"), dict):
-            return found
+    for schema in (payload, payload.get("input_schema"), payload.get("schema")) if isinstance(payload, dict) else ():
+        if isinstance(schema, dict) and isinstance(schema.get("properties"), dict):
+            return schema
     raise UsageError(
         f"the schema file {path} holds no input schema", hint='it should be an object with "type" and "properties"'
     )

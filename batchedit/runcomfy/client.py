@@ -1,7 +1,7 @@
-"""The shell around the codec: sends what ``wire`` built, hands back what ``wire`` and ``looks`` read.
+"""The I/O around the codecs: sends what ``submit_codec`` built, returns what it and ``poll_codec`` read.
 
-One POST buys, and it is sent once: no retry, no redirect, no connection that has been idle (see ``line``). All
-else is free and is asked again, within attempt and time caps.
+One POST buys, and it is sent once: no retry, no redirect, no connection that has been idle (see ``transport``). All
+other calls are free and are retried, within attempt and time caps.
 
 The pool takes ``async with client.post_permit():`` *before* it writes an intention down, so that a job never waits for
 a connection while it counts as being submitted.
@@ -26,12 +26,12 @@ from ..core.events import Accepted, Completed, Declined, Lost, Refused
 from ..core.inanswer import InAnswer
 from ..core.jsontext import read_inputs
 from ..core.model import Handle, Kind, Output, Problem, Record
-from ..ports import CancelReply, LookReply, NoAnswer, Observer, Permit, StillRunning, SubmitEvent
-from . import poll_codec as looks
+from ..ports import CancelReply, NoAnswer, Observer, Permit, PollReply, StillRunning, SubmitEvent
+from . import poll_codec
 from . import submit_codec as wire
-from .ids import find_id, usable_id
+from .ids import find_id, parse_request_id
 from .image_shape import ImageShapeProbe
-from .outputs import embedded
+from .outputs import read_embedded
 from .reply import NOT_YOURS, clean
 from .transport import Silence, Transport
 from .urls import Addresses, check_base_url
@@ -46,9 +46,9 @@ T = TypeVar("T")
 class Client:
     """``ports.Api`` over HTTP: an async context manager around its connections.
 
-    ``connections`` is the most there are at once, half for POSTs that buy. ``proxy`` and ``verify`` are the caller's:
-    nothing here reads the environment. ``transport`` replaces the network in tests. UsageError for a base URL that is
-    neither https nor this machine.
+    ``connections`` is the most there are at once, half of them for POSTs that buy. ``proxy`` and ``verify`` come from the
+    caller: nothing here reads the environment. ``transport`` replaces the network in tests. UsageError for a base URL that
+    is neither https nor this machine.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Client:
         self._prepared: dict[int, Inputs | Exception] = {}
         self._shapes = ImageShapeProbe()
         self._status_first = False  # this server answers an unfinished job's /result with a 4xx
-        self._only_status_knew = 0
+        self._status_knew_alone = 0
         self._unknown_words: set[str] = set()
         self._transport = Transport(
             self._addresses.base_url,
@@ -104,7 +104,7 @@ class Client:
             await self._transport.aclose()
 
     @property
-    def heard(self) -> bool:
+    def has_answered(self) -> bool:
         """Has the service answered anything yet?"""
         return self._transport.heard
 
@@ -116,13 +116,13 @@ class Client:
 
     async def prepare(self, record: Record) -> None:
         """Read and re-encode the job's local pictures before its intention is written, so that no crash meanwhile leaves
-        a doubt. What goes wrong is told by ``submit``.
+        a doubt. ``submit`` raises or reports what went wrong here.
         """
         if self._resolve is None or '"$file"' not in record.job.inputs:
             return
         try:
             self._prepared[record.id] = await self._resolve(read_inputs(record.job.inputs))
-        except Exception as error:  # noqa: BLE001 - one picture that no reader foresaw refuses its own job
+        except Exception as error:  # noqa: BLE001 - a picture that no reader can handle refuses its own job
             self._prepared[record.id] = error
 
     async def submit(self, record: Record, permit: Permit) -> SubmitEvent:
@@ -152,50 +152,50 @@ class Client:
         inputs: Inputs = prepared or read_inputs(record.job.inputs)
         if self._resolve is not None and prepared is None:
             inputs = await self._resolve(inputs)
-        if wire.names_a_file(inputs):
+        if wire.has_local_file(inputs):
             raise ValueError("it was not read from disk")  # and must not go out as a paid job about nothing
         return inputs
 
     def _unheard(self, silence: Silence) -> Accepted | Declined | Lost:
         if silence.sent:
-            if found := find_id(silence.late):
-                return Accepted(self._clock(), Handle(found))
-            doubt = f"the answer was lost ({silence.seen}): it may have been bought, or not"
-            reply = wire.keep_reply(silence.seen, {}, silence.late, self._token)
-            return Lost(self._clock(), Problem(Kind.LOST, doubt), reply)
-        unreached = f"the service can't be reached, nothing was sent ({silence.seen})"
-        problem = Problem(Kind.PROXY, silence.refused) if silence.refused else Problem(Kind.UNREACHABLE, unreached)
+            if request_id := find_id(silence.late):
+                return Accepted(self._clock(), Handle(request_id))
+            message = f"the answer was lost ({silence.cause}): it may have been bought, or not"
+            reply = wire.keep_reply(silence.cause, {}, silence.late, self._token)
+            return Lost(self._clock(), Problem(Kind.LOST, message), reply)
+        message = f"the service can't be reached, nothing was sent ({silence.cause})"
+        problem = Problem(Kind.PROXY, silence.refused) if silence.refused else Problem(Kind.UNREACHABLE, message)
         return Declined(self._clock(), problem)
 
     def _judge_shape(self, record: Record, sent: wire.ImageShape, event: SubmitEvent, body: bytes) -> SubmitEvent:
-        """Learn from an answer to a job with one picture; a complaint about the picture may get a second try."""
+        """Learn from an answer to a job with one picture; after a complaint about the picture a second try may follow."""
         if isinstance(event, Accepted):
-            self._shapes.accepted(sent)
+            self._shapes.note_acceptance(sent)
             return event
         if not isinstance(event, Refused) or not _is_invalid(event.problem):
             return event
-        if not wire.blames(body, wire.ambiguous_fields(self._schema)):
+        if not wire.may_be_about(body, wire.find_ambiguous_fields(self._schema)):
             return event
-        before = self._shapes.now
-        if not self._shapes.refused(record.id, sent):
+        previous = self._shapes.now
+        if not self._shapes.note_refusal(record.id, sent):
             return event
-        if self._shapes.now is not before:
+        if self._shapes.now is not previous:
             self._observer.note(
                 "image_shape",
-                f"the service refused the picture written as {_SPOKEN[sent]}; nothing was bought, "
-                f"from here on it is written as {_SPOKEN[self._shapes.now]}",
+                f"the service refused the picture written as {_SHAPE_NAMES[sent]}; nothing was bought, "
+                f"from here on it is written as {_SHAPE_NAMES[self._shapes.now]}",
                 shape=str(self._shapes.now),
             )
         return Declined(event.at, replace(event.problem, kind=Kind.SHAPE))
 
-    # --- what is free -----------------------------------------------------------------------------
+    # --- free calls -------------------------------------------------------------------------------
 
-    async def look(self, record: Record) -> LookReply:
+    async def poll(self, record: Record) -> PollReply:
         """``/result``, or ``/status`` first where the server wants that. TokenError on 401 and 403, both times."""
-        handle = _handle(record)
-        reply = _KNOWN if self._status_first else await self._result(handle)
-        if isinstance(reply, looks.AskStatus) or (isinstance(reply, NoAnswer) and reply.absent):
-            reply = await self._by_status(handle, reply)
+        handle = _require_handle(record)
+        reply = _STATUS_FIRST if self._status_first else await self._ask_result(handle)
+        if isinstance(reply, poll_codec.AskStatus) or (isinstance(reply, NoAnswer) and reply.absent):
+            reply = await self._ask_status(handle, reply)
         if isinstance(reply, StillRunning) and not reply.known and reply.word not in self._unknown_words:
             self._unknown_words.add(reply.word)
             self._observer.note(
@@ -203,120 +203,122 @@ class Client:
                 f"the service says “{reply.word}”, which nobody has listed; we keep asking",
                 word=reply.word,
             )
-        return self._without_pictures(handle, reply) if isinstance(reply, Completed) else reply
+        return self._keep_embedded_pictures(handle, reply) if isinstance(reply, Completed) else reply
 
-    def _without_pictures(self, handle: Handle, reply: Completed) -> Completed:
-        """Pictures inside the answer are kept in memory until they are on the disk, and an address stands for each."""
+    def _keep_embedded_pictures(self, handle: Handle, reply: Completed) -> Completed:
+        """Keep pictures inside the answer in memory until they are on the disk, with an address in place of each."""
 
-        def kept(index: int, output: Output) -> Output:
-            data = embedded(output.url)
+        def keep_one(index: int, output: Output) -> Output:
+            data = read_embedded(output.url)
             if data is None:
                 return output
             return replace(output, url=self._in_answer.keep(handle.request_id, index, data))
 
-        return replace(reply, outputs=tuple(kept(*pair) for pair in enumerate(reply.outputs)))
+        return replace(reply, outputs=tuple(keep_one(*pair) for pair in enumerate(reply.outputs)))
 
     async def _ask_about(self, handle: Handle, method: str, url: str, read: Callable[..., T]) -> T | NoAnswer:
-        """A free call about a request. A refused token is asked about once more: one such answer of thousands is a server
-        that lost its way, and would end the night.
+        """A free call about a request. It is repeated once after a refused token: one such answer of thousands may be a
+        server's fault, and would end the run.
         """
-        reply = await self._transport.ask(method, url, _about(handle, read))
-        again = isinstance(reply, looks.TokenRefused)
-        return await self._transport.ask(method, url, _about(handle, read)) if again else reply
+        reply = await self._transport.ask(method, url, _make_request_reader(handle, read))
+        again = isinstance(reply, poll_codec.TokenRefused)
+        return await self._transport.ask(method, url, _make_request_reader(handle, read)) if again else reply
 
-    async def _result(self, handle: Handle) -> LookReply | looks.AskStatus:
-        reply = await self._ask_about(handle, "GET", self._addresses.result(handle), looks.read_result)
-        if isinstance(reply, looks.TokenRefused):
-            raise _token_error(reply.problem)
+    async def _ask_result(self, handle: Handle) -> PollReply | poll_codec.AskStatus:
+        reply = await self._ask_about(handle, "GET", self._addresses.result(handle), poll_codec.read_result)
+        if isinstance(reply, poll_codec.TokenRefused):
+            raise _make_token_error(reply.problem)
         return reply
 
-    async def _by_status(self, handle: Handle, said: looks.AskStatus | NoAnswer) -> LookReply:
-        """The way of a server that answers an unfinished job's ``/result`` with a 4xx. Only a request that neither call
-        knows is absent.
+    async def _ask_status(self, handle: Handle, result_reply: poll_codec.AskStatus | NoAnswer) -> PollReply:
+        """For a server that answers an unfinished job's ``/result`` with a 4xx. Only a request that neither call knows is
+        absent.
         """
-        state = await self._ask_about(handle, "GET", self._addresses.status(handle), looks.read_status)
-        if isinstance(state, looks.TokenRefused):
-            raise _token_error(state.problem)
-        if not isinstance(state, looks.SeeResult):
+        state = await self._ask_about(handle, "GET", self._addresses.status(handle), poll_codec.read_status)
+        if isinstance(state, poll_codec.TokenRefused):
+            raise _make_token_error(state.problem)
+        if not isinstance(state, poll_codec.SeeResult):
             if isinstance(state, StillRunning):
-                self._learn(said)
+                self._learn_status_first(result_reply)
             return state
-        reply = await self._result(handle)
-        return state.otherwise if isinstance(reply, looks.AskStatus) else reply
+        reply = await self._ask_result(handle)
+        return state.otherwise if isinstance(reply, poll_codec.AskStatus) else reply
 
-    def _learn(self, said: looks.AskStatus | NoAnswer) -> None:
-        """``/status`` knew what ``/result`` did not: a habit, to be remembered for the run. A 404 may also be a passing
-        fault, so it takes three.
+    def _learn_status_first(self, result_reply: poll_codec.AskStatus | NoAnswer) -> None:
+        """``/status`` knew a job that ``/result`` did not know: remembered for the run. A 404 may also be a passing fault,
+        so three are needed.
         """
-        self._only_status_knew += 1
-        if self._status_first or (isinstance(said, NoAnswer) and self._only_status_knew < 3):
+        self._status_knew_alone += 1
+        if self._status_first or (isinstance(result_reply, NoAnswer) and self._status_knew_alone < 3):
             return
         self._status_first = True
         text = "this server tells an unfinished job's state at /status only"
-        self._observer.note("status_first", text, http=said.problem.http)
+        self._observer.note("status_first", text, http=result_reply.problem.http)
 
     async def cancel(self, record: Record) -> CancelReply:
-        """Ask to cancel a queued job: may be repeated, so it is retried like a GET. TokenError as for ``look``."""
-        handle = _handle(record)
-        reply = await self._ask_about(handle, "POST", self._addresses.cancel(handle), looks.read_cancel)
-        if isinstance(reply, looks.TokenRefused):
-            raise _token_error(reply.problem)
+        """Ask to cancel a queued job: may be repeated, so it is retried like a GET. TokenError as for ``poll``."""
+        handle = _require_handle(record)
+        reply = await self._ask_about(handle, "POST", self._addresses.cancel(handle), poll_codec.read_cancel)
+        if isinstance(reply, poll_codec.TokenRefused):
+            raise _make_token_error(reply.problem)
         return reply
 
-    async def model_entry(self, *, patient: bool = True) -> wire.ModelEntry | None:
+    async def ask_model_entry(self, *, patient: bool = True) -> wire.ModelEntry | None:
         """The catalogue's entry with the price; None where it is absent or unreadable. Without ``patient`` a service that
-        can't be reached is asked once. ProxyRefusesError as ``ask`` raises it; nothing else fails the run.
+        can't be reached is asked once. Raises ProxyRefusesError as ``Transport.ask`` does, and nothing else.
         """
         url = self._addresses.model(self._model)
-        reply = await self._transport.ask("GET", url, _whole(wire.read_model), patient=patient)
+        reply = await self._transport.ask("GET", url, _make_catalogue_reader(wire.read_model), patient=patient)
         return reply if isinstance(reply, wire.ModelEntry) else None
 
-    async def catalogue(self, search: str = "", most: int = 2_000) -> Sequence[wire.ModelEntry] | None:
-        """The models whose names hold ``search``, at most ``most`` of them; None where the service does not tell."""
-        found: list[wire.ModelEntry] = []
-        while len(found) < most:
-            url = self._addresses.models(search, len(found), _PAGE)
-            page = await self._transport.ask("GET", url, _whole(wire.read_models))
+    async def ask_catalogue(self, search: str = "", limit: int = 2_000) -> Sequence[wire.ModelEntry] | None:
+        """The models whose names contain ``search``, at most ``limit`` of them; None where the catalogue can't be read."""
+        entries: list[wire.ModelEntry] = []
+        while len(entries) < limit:
+            url = self._addresses.models(search, len(entries), _PAGE)
+            page = await self._transport.ask("GET", url, _make_catalogue_reader(wire.read_models))
             if not isinstance(page, wire.CataloguePage):
-                return found or None
-            found += page.entries
-            if not page.entries or len(found) >= page.total:
+                return entries or None
+            entries += page.entries
+            if not page.entries or len(entries) >= page.total:
                 break
-        return found[:most]
+        return entries[:limit]
 
-    async def balance(self, *, patient: bool = True) -> int | None:
-        """The account's balance in micro-dollars; None where it can't be had. ``patient`` as of ``model_entry``."""
+    async def ask_balance(self, *, patient: bool = True) -> int | None:
+        """The account's balance in micro-dollars; None where it is not available. ``patient`` as in ``ask_model_entry``."""
         url = self._addresses.balance()
         try:
-            reply = await self._transport.ask("GET", url, _whole(wire.read_balance), patient=patient)
-        except ProxyRefusesError:  # it is told on a host of its own, which nothing else needs
+            reply = await self._transport.ask("GET", url, _make_catalogue_reader(wire.read_balance), patient=patient)
+        except ProxyRefusesError:  # the balance has a host of its own, which nothing else needs
             return None
         return reply if isinstance(reply, int) else None
 
     async def probe(self) -> bool:
-        """Whether the service answers at all: one free GET, no retry. Any answer of its own below 500 is one."""
-        return await self._transport.ask_once("GET", self._addresses.model(self._model), looks.read_probe) is True
+        """Whether the service answers at all: one free GET, no retry. Any answer of its own below 500 counts."""
+        return await self._transport.ask_once("GET", self._addresses.model(self._model), poll_codec.read_probe) is True
 
     async def identify(self, request_id: str) -> Handle | Problem:
         """A handle for an id that a person pasted, or why not: unknown, another account's, another model's.
 
         TokenError if the token itself is refused.
         """
-        usable = usable_id(request_id)
+        usable = parse_request_id(request_id)
         if usable is None:
             return Problem(Kind.NOT_FOUND, "that is not a request id")
         handle = Handle(usable)
-        found = await self._transport.ask("GET", self._addresses.result(handle), _about(handle, looks.read_identity))
-        if isinstance(found, Problem) and found.kind is Kind.UNREADABLE:
-            found = await self._transport.ask(
-                "GET", self._addresses.status(handle), _about(handle, looks.read_identity)
+        reply = await self._transport.ask(
+            "GET", self._addresses.result(handle), _make_request_reader(handle, poll_codec.read_identity)
+        )
+        if isinstance(reply, Problem) and reply.kind is Kind.UNREADABLE:
+            reply = await self._transport.ask(
+                "GET", self._addresses.status(handle), _make_request_reader(handle, poll_codec.read_identity)
             )
-        match found:
+        match reply:
             case NoAnswer(problem) | (Problem() as problem):
                 if problem.kind is Kind.AUTH and problem.code != NOT_YOURS:
-                    raise _token_error(problem)
+                    raise _make_token_error(problem)
                 return problem
-            case looks.Seen(model) if model and model != self._model:
+            case poll_codec.OwnRequest(model) if model and model != self._model:
                 return Problem(Kind.REFUSED, f"that request is of model {model}, this run is of {self._model}")
             case _:
                 return handle
@@ -324,17 +326,17 @@ class Client:
 
 _PAGE = 500
 """Entries of the catalogue at once; the service takes 1 to 500 [seen]."""
-_KNOWN = looks.AskStatus(Problem(Kind.UNREADABLE, "known to answer at /status only"))
-_SPOKEN = {wire.ImageShape.STRING: "one address", wire.ImageShape.ARRAY: "a list of addresses"}
+_STATUS_FIRST = poll_codec.AskStatus(Problem(Kind.UNREADABLE, "known to answer at /status only"))
+_SHAPE_NAMES = {wire.ImageShape.STRING: "one address", wire.ImageShape.ARRAY: "a list of addresses"}
 
 
-def _token_error(problem: Problem) -> TokenError:
+def _make_token_error(problem: Problem) -> TokenError:
     if problem.code == NOT_YOURS:
         return TokenError(problem.message, hint="use the token of the account that bought these jobs")
     return TokenError(problem.message, hint="check the token (RUNCOMFY_API_TOKEN), then run the same command again")
 
 
-def _handle(record: Record) -> Handle:
+def _require_handle(record: Record) -> Handle:
     if record.handle is None:
         raise ValueError(f"job {record.id} was never accepted: there is nothing to ask for")
     return record.handle
@@ -344,23 +346,23 @@ def _is_invalid(problem: Problem) -> bool:
     return problem.kind is Kind.REFUSED and (problem.http == 422 or problem.code == 422001)
 
 
-def _about(handle: Handle, read: Callable[..., T]) -> Callable[..., T | NoAnswer]:
-    """A reader for answers about one request: an answer that names another one is none."""
+def _make_request_reader(handle: Handle, read: Callable[..., T]) -> Callable[..., T | NoAnswer]:
+    """A reader for answers about one request: an answer that names another request is none."""
 
-    def reader(status: int, headers: httpx.Headers, body: bytes, now: float, *, secret: str) -> T | NoAnswer:
-        if (other := looks.is_of_another(body, handle.request_id)) is not None:
-            told = clean(f"the service's answer is about another request: {other}", secret)
-            return NoAnswer(Problem(Kind.UNREADABLE, told, http=status))
+    def read_about(status: int, headers: httpx.Headers, body: bytes, now: float, *, secret: str) -> T | NoAnswer:
+        if (other_id := poll_codec.find_other_request_id(body, handle.request_id)) is not None:
+            message = clean(f"the service's answer is about another request: {other_id}", secret)
+            return NoAnswer(Problem(Kind.UNREADABLE, message, http=status))
         return read(status, headers, body, now, secret=secret)
 
-    return reader
+    return read_about
 
 
-def _whole(read: Callable[[int, bytes], T]) -> Callable[..., T | NoAnswer]:
-    """A reader of the catalogue as ``_ask`` calls it: 429 and 5xx are asked again."""
+def _make_catalogue_reader(read: Callable[[int, bytes], T]) -> Callable[..., T | NoAnswer]:
+    """A reader of the catalogue as ``Transport.ask`` calls it: 429 and 5xx are asked again."""
 
-    def reader(status: int, headers: httpx.Headers, body: bytes, now: float, *, secret: str) -> T | NoAnswer:
-        missed = looks.read_missed(status, headers, body, now, secret=secret)
+    def read_or_miss(status: int, headers: httpx.Headers, body: bytes, now: float, *, secret: str) -> T | NoAnswer:
+        missed = poll_codec.read_missed(status, headers, body, now, secret=secret)
         return read(status, body) if missed is None else missed
 
-    return reader
+    return read_or_miss

@@ -1,4 +1,4 @@
-"""The vendor's schemas are no pure JSON Schema [seen]: what differs is written in JSON Schema's own words here.
+"""The vendor's schemas are not pure JSON Schema [seen]: the differences are translated into JSON Schema here.
 
     "type": "float", "int", "bool", "str"       number, integer, boolean, string
     "default": null                              left out: there is none
@@ -17,30 +17,30 @@ _TYPES = {"float": "number", "double": "number", "int": "integer", "bool": "bool
 
 
 def read_dialect(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """``schema`` as JSON Schema. What is no object of properties comes back as it is: who uses it says what is wrong."""
+    """``schema`` as JSON Schema. A schema without properties is returned as it is: its user reports what is wrong."""
     properties = schema.get("properties")
     if not isinstance(properties, Mapping):
         return dict(schema)
-    read = {name: _rule(rule) if isinstance(rule, Mapping) else rule for name, rule in properties.items()}
-    return {**schema, "properties": read}
+    translated = {name: _read_rule(rule) if isinstance(rule, Mapping) else rule for name, rule in properties.items()}
+    return {**schema, "properties": translated}
 
 
-def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    read = {key: value for key, value in rule.items() if key != "default" or value is not None}
-    kinds = read.get("type")
-    if isinstance(kinds, str):
-        read["type"] = _TYPES.get(kinds, kinds)
-    elif isinstance(kinds, list):
-        read["type"] = [_TYPES.get(kind, kind) if isinstance(kind, str) else kind for kind in kinds]
-    if isinstance(kinds, str) and kinds.endswith(("_uri", "_uris")):
-        read |= {"type": "string", "format": kinds}
-    form = read.get("format")
-    if isinstance(form, str) and form.endswith("_uris"):
-        form = form.removesuffix("s")
-        read["type"] = "array"
-    if isinstance(form, str) and form.endswith("_uri") and read.get("type") == "array":
-        del read["format"]
-        read.setdefault("items", {"type": "string", "format": form})
-    if isinstance(read.get("items"), Mapping):
-        read["items"] = _rule(read["items"])
-    return read
+def _read_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
+    translated = {key: value for key, value in rule.items() if key != "default" or value is not None}
+    types = translated.get("type")
+    if isinstance(types, str):
+        translated["type"] = _TYPES.get(types, types)
+    elif isinstance(types, list):
+        translated["type"] = [_TYPES.get(name, name) if isinstance(name, str) else name for name in types]
+    if isinstance(types, str) and types.endswith(("_uri", "_uris")):
+        translated |= {"type": "string", "format": types}
+    format_name = translated.get("format")
+    if isinstance(format_name, str) and format_name.endswith("_uris"):
+        format_name = format_name.removesuffix("s")
+        translated["type"] = "array"
+    if isinstance(format_name, str) and format_name.endswith("_uri") and translated.get("type") == "array":
+        del translated["format"]
+        translated.setdefault("items", {"type": "string", "format": format_name})
+    if isinstance(translated.get("items"), Mapping):
+        translated["items"] = _read_rule(translated["items"])
+    return translated

@@ -13,20 +13,20 @@ from .submit_codec import ImageShape
 
 
 class ImageShapeProbe:
-    """One run's knowledge. Safe with many POSTs in flight: each verdict names the shape that was sent."""
+    """What one run has learned. Safe with many POSTs in flight: each answer is noted with the shape that was sent."""
 
     def __init__(self) -> None:
         self.now = ImageShape.STRING
         self.proven = False
         self._refused: dict[Hashable, ImageShape] = {}  # while unproven: the first shape each job was refused in
 
-    def accepted(self, sent: ImageShape) -> None:
-        """A single picture was taken in this shape: no more flipping."""
+    def note_acceptance(self, sent: ImageShape) -> None:
+        """A single picture was accepted in this shape: no more flipping."""
         if not self.proven:
             self.now, self.proven = sent, True
             self._refused.clear()
 
-    def refused(self, job: Hashable, sent: ImageShape) -> bool:
+    def note_refusal(self, job: Hashable, sent: ImageShape) -> bool:
         """Note a complaint about the picture; True if the job should be tried once more, in the shape ``now``."""
         if self.proven:
             return sent is not self.now

@@ -7,18 +7,18 @@ from types import ModuleType
 from ..settings.extras import to_install
 
 SERVICE, USER = "batchedit", "RunComfy API token"
-SHOWN = "the keyring of this machine"
+KEYRING_NAME = "the keyring of this machine"
 EXTRA = to_install("keyring")
 
 
 def is_installed() -> bool:
-    """Is the extra there? Whether this machine has a keyring shows when one is asked for."""
-    return _library() is not None
+    """Is the extra installed? Whether this machine has a keyring shows only when it is used."""
+    return _import_library() is not None
 
 
 def read_token() -> str:
-    """What is kept there; "" where nothing is, or where no keyring can be read."""
-    library = _library()
+    """The stored token; "" where there is none, or where no keyring can be read."""
+    library = _import_library()
     if library is None:
         return ""
     try:
@@ -28,18 +28,18 @@ def read_token() -> str:
 
 
 def keep_token(text: str) -> bool:
-    """Keep it there. False where no keyring takes it."""
-    library = _library()
+    """Store the token in the keyring. False where no keyring takes it."""
+    library = _import_library()
     if library is None:
         return False
     try:
         library.set_password(SERVICE, USER, text)
     except library.errors.KeyringError:
         return False
-    return read_token() == text  # a keyring that is switched off takes everything and keeps nothing
+    return read_token() == text  # a keyring that is switched off accepts everything and stores nothing
 
 
-def _library() -> ModuleType | None:
+def _import_library() -> ModuleType | None:
     try:
         import keyring  # noqa: PLC0415 - an extra, and slow to load
         import keyring.errors  # noqa: PLC0415

@@ -1,7 +1,7 @@
 """The files of a finished job, wherever its answer has them: links, data URIs, base64. Pure, and never raises.
 
-The page has ``output.image`` and ``output.images``. What other services do is taken too, because the job is paid for: other
-keys, objects in objects, a JSON text in a string. Links that lead to the API or back to what was sent are no outputs.
+The page has ``output.image`` and ``output.images``. Other services' forms are accepted too, because the job is paid for:
+other keys, nested objects, a JSON text in a string. Links to the API or back to what was sent are no outputs.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from ..core.model import Output
 from .reply import clean, parse
 
 _PAGE = (("image", "image"), ("images", "image"), ("video", "video"), ("videos", "video"))
-_PLACES = ("output", "outputs", "result", "results", "data")
-"""Where an answer has its files: the first of them that has one. ``input`` and a bare ``image`` are never looked at: they may
-hold what was sent.
+_KEYS = ("output", "outputs", "result", "results", "data")
+"""Where an answer has its files: the first of these keys that holds one. ``input`` and a bare ``image`` are never read: they
+may hold what was sent.
 """
 _FILE = re.compile(
     r"(image|video|audio|file|picture|photo|download|output|media|asset)s?(_?ur[il]s?)?|ur[il]s?|href|links?"
 )
 _BASE64 = re.compile(r"(image_|audio_|video_)?(b64(_json)?|base64)(_json)?")
-_NOT_OURS = re.compile(
+_NOT_OUTPUTS = re.compile(
     r"inputs?|(original|source|reference|mask|preview|thumbnail|status|cancel|result)(_.*)?|logs?|metrics"
 )
 _MAGIC = ("iVBORw0KGgo", "/9j/", "UklGR", "R0lGOD")
@@ -36,26 +36,26 @@ _DEEPEST = 8
 
 
 def read_outputs(payload: Mapping[str, Any]) -> tuple[Output, ...]:
-    """The files, each once. ``Output.url`` is a link, or a data URI that ``embedded`` reads."""
-    for place in _PLACES:
-        if found := _found(payload.get(place)):
-            return tuple({output.url: output for output in found}.values())
+    """The files, each once. ``Output.url`` is a link, or a data URI that ``read_embedded`` reads."""
+    for key in _KEYS:
+        if outputs := _find_outputs(payload.get(key)):
+            return tuple({output.url: output for output in outputs}.values())
     return ()
 
 
-def _found(value: Any) -> list[Output]:
-    """The page's keys alone where they hold something, else whatever looks like a file."""
+def _find_outputs(value: Any) -> list[Output]:
+    """The page's keys alone where they hold a file, else everything that may be a file."""
     if isinstance(value, str) and value.lstrip()[:1] in {"{", "["}:
         value = parse(value.encode("utf-8", "replace"))
     if isinstance(value, dict):
-        paged = [Output(url, kind) for key, kind in _PAGE for url in _walk(value.get(key), key, _DEEPEST - 1)]
-        if paged:
-            return paged
+        page_outputs = [Output(url, kind) for key, kind in _PAGE for url in _walk(value.get(key), key, _DEEPEST - 1)]
+        if page_outputs:
+            return page_outputs
     return [Output(url) for url in _walk(value, "image", _DEEPEST)]
 
 
 def _walk(value: Any, key: str, depth: int) -> Iterator[str]:
-    """Files in ``value``, which stands under ``key``."""
+    """Files in ``value``, the value of ``key``."""
     if isinstance(value, str):
         if (url := _as_file(value, key)) is not None:
             yield url
@@ -64,7 +64,7 @@ def _walk(value: Any, key: str, depth: int) -> Iterator[str]:
             yield from _walk(item, key, depth - 1)
     elif depth and isinstance(value, dict):
         for name, item in value.items():
-            if not _NOT_OURS.fullmatch(name.casefold()) or (name.casefold() in _PLACES and not isinstance(item, str)):
+            if not _NOT_OUTPUTS.fullmatch(name.casefold()) or (name.casefold() in _KEYS and not isinstance(item, str)):
                 yield from _walk(item, name.casefold(), depth - 1)
 
 
@@ -80,8 +80,8 @@ def _as_file(value: str, key: str) -> str | None:
     return text if is_link and text.isprintable() and len(text) <= _LONGEST_LINK else None
 
 
-def embedded(url: str) -> bytes | None:
-    """The bytes of a data URI (RFC 2397); None for a link. ``b""`` where the URI is damaged: no file, told as such."""
+def read_embedded(url: str) -> bytes | None:
+    """The bytes of a data URI (RFC 2397); None for a link. ``b""`` where the URI is damaged: reported as no file."""
     head = _DATA.match(url)
     if head is None:
         return None
@@ -96,12 +96,14 @@ def embedded(url: str) -> bytes | None:
 
 
 def describe_keys(payload: Mapping[str, Any]) -> str:
-    """What keys an answer without a file has, for a person who asks the service about it."""
-    names = [f"{name} ({_inside(payload[name])})" if name in _PLACES else str(name) for name in list(payload)[:20]]
+    """The keys of an answer without a file, for a person who asks the service about it."""
+    names = [
+        f"{name} ({_describe_value(payload[name])})" if name in _KEYS else str(name) for name in list(payload)[:20]
+    ]
     return clean(", ".join(names), limit=160) or "nothing"
 
 
-def _inside(value: Any) -> str:
+def _describe_value(value: Any) -> str:
     if isinstance(value, dict):
         return "with " + ", ".join(map(str, list(value)[:10])) if value else "empty"
     if isinstance(value, list):

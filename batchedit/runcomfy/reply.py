@@ -1,4 +1,4 @@
-"""What a reply says of itself: its JSON, its error code, its own words, how long to wait. Pure, and never raises.
+"""What a reply contains: its JSON, its error code, its message, how long to wait. Pure, and never raises.
 
 Errors come as ``{"error_code", "error_message", "detail"?}`` [docs], also as ``message``, ``error`` or ``detail``
 alone, also with HTTP 200 [seen]; from a gateway in between they come as HTML or as nothing.
@@ -24,7 +24,7 @@ LONGEST = 300
 """Characters of a message: enough for a cell, too few for a page."""
 
 LONGEST_WAIT = 3600.0
-"""Seconds: a longer Retry-After is cut to this; asking once an hour troubles nobody."""
+"""Seconds: a longer Retry-After is cut to this; asking once an hour is no load."""
 
 SHORT = 8
 """Characters: a token of fewer could be guessed, so no service gives one out."""
@@ -72,7 +72,7 @@ class ReplyBody:
 
     json: Mapping[str, Any] = field(default_factory=dict)
     code: int | None = None
-    words: str = ""
+    message: str = ""
     fields: tuple[str, ...] = ()
 
     @property
@@ -84,25 +84,25 @@ class ReplyBody:
 
     @property
     def moderated(self) -> bool:
-        """Whether the words speak of content policy, safety or moderation."""
-        return bool(_MODERATED.search(self.words))
+        """Whether the message mentions content policy, safety or moderation."""
+        return bool(_MODERATED.search(self.message))
 
     @property
     def no_money(self) -> bool:
-        return bool(_NO_MONEY.search(self.words))
+        return bool(_NO_MONEY.search(self.message))
 
 
 def parse_reply(body: bytes, secret: str = "") -> ReplyBody:
-    """Any bytes to a ReplyBody. ``secret`` (the token) is blotted out of the words, as is anything behind "Bearer"."""
+    """Any bytes to a ReplyBody. ``secret`` (the token) is removed from the message, as is anything after "Bearer"."""
     payload = parse(body)
     if not isinstance(payload, dict):
-        return ReplyBody(words=clean(_page_words(body), secret))
+        return ReplyBody(message=clean(_read_page_text(body), secret))
     layers = [payload, *(payload[key] for key in ("error", "detail") if isinstance(payload.get(key), dict))]
-    code = next((found for layer in layers if (found := _code(layer.get("error_code"))) is not None), None)
-    complaints = list(_complaints(payload))
-    words = clean(_words(layers, complaints), secret)
+    code = next((number for layer in layers if (number := _read_code(layer.get("error_code"))) is not None), None)
+    complaints = list(_find_complaints(payload))
+    message = clean(_join_messages(layers, complaints), secret)
     fields = tuple(dict.fromkeys(name for name, _ in complaints if name))
-    return ReplyBody(payload, code, words, fields)
+    return ReplyBody(payload, code, message, fields)
 
 
 def parse(body: bytes) -> Any:
@@ -129,11 +129,11 @@ def clean(text: str, secret: str = "", limit: int = LONGEST) -> str:
 
 
 def blot(text: str, secret: str) -> str:
-    """``text`` without the token, and without what stands behind "Bearer".
+    """``text`` without the token, and without what follows "Bearer".
 
-    A token of less than ``SHORT`` characters, such as a sandbox's, is taken out where it stands by itself: behind a
+    A token of less than ``SHORT`` characters, such as a sandbox's, is removed where it is a word of its own: after a
     header's name, in a link, between quotation marks. Within a longer word it stays, or each t of a message would be
-    "[token]" for the token t. Nothing is given away by that: a vendor's token is longer, and nobody can tell it from the
+    "[token]" for the token t. That reveals nothing: a vendor's token is longer, and a short one can't be told from the
     letters around it.
     """
     if len(secret) >= SHORT:
@@ -143,7 +143,7 @@ def blot(text: str, secret: str) -> str:
     return _BEARER.sub("[token]", text)
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+def read_retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds to wait from now on, from 0 to LONGEST_WAIT; None without a Retry-After that can be read.
 
     ``headers`` is asked for the lower-case name. Both forms of RFC 9110: a number (fractions are taken), or a date.
@@ -156,76 +156,81 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     except ValueError:
         try:
             when = parsedate_to_datetime(text)
-            seconds = _seconds(when) - _sent_at(headers, now)
+            seconds = _to_epoch(when) - _read_sent_at(headers, now)
         except (ValueError, TypeError, OverflowError, IndexError):
             return None
     return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)
 
 
-def _sent_at(headers: Mapping[str, str], now: float) -> float:
-    """When the answer was sent by the server's own clock: ours may be hours off, and the two dates come from one clock."""
+def _read_sent_at(headers: Mapping[str, str], now: float) -> float:
+    """When the answer was sent, by the server's clock: ours may be hours off, and the date in Retry-After is the server's."""
     try:
-        return _seconds(parsedate_to_datetime(headers.get("date") or ""))
+        return _to_epoch(parsedate_to_datetime(headers.get("date") or ""))
     except (ValueError, TypeError, OverflowError, IndexError):
         return now
 
 
-def _seconds(when: datetime) -> float:
+def _to_epoch(when: datetime) -> float:
     return when.replace(tzinfo=when.tzinfo or UTC).timestamp()
 
 
-def _code(value: Any) -> int | None:
+def _read_code(value: Any) -> int | None:
     """An error code as a number; 0 and the like mean that there is none."""
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) <= 12:
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**12 else None
 
 
-def _complaints(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(field, words) of each thing that is wrong: FastAPI's list, ``{"field": ["words"]}``, and what lies between."""
+def _find_complaints(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(field, message) of each complaint: FastAPI's list, ``{"field": ["message"]}``, and forms in between."""
     error = payload.get("error")
-    for found in (
+    for group in (
         payload.get("detail"),
         payload.get("errors"),
         error.get("detail") if isinstance(error, dict) else None,
     ):
-        if isinstance(found, list):
-            for item in found[:50]:
+        if isinstance(group, list):
+            for item in group[:50]:
                 if isinstance(item, dict):
-                    yield _field(item), _text(item.get("msg")) or _text(item.get("message")) or _text(item.get("error"))
+                    message = _strip(item.get("msg")) or _strip(item.get("message")) or _strip(item.get("error"))
+                    yield _read_field(item), message
                 else:
-                    yield "", _text(item)
-        elif isinstance(found, dict) and not {"error_code", "error_message", "message", "msg"} & found.keys():
-            for name, said in list(found.items())[:50]:
-                yield name, ", ".join(map(_text, said[:5])) if isinstance(said, list) else _text(said)
+                    yield "", _strip(item)
+        elif isinstance(group, dict) and not {"error_code", "error_message", "message", "msg"} & group.keys():
+            for name, messages in list(group.items())[:50]:
+                yield name, ", ".join(map(_strip, messages[:5])) if isinstance(messages, list) else _strip(messages)
 
 
-def _field(item: Mapping[str, Any]) -> str:
-    """The property that a complaint names: ``["body", "image", 0]``, ``"body.image"`` and ``"image"`` are all image."""
-    where = next((item[key] for key in ("loc", "field", "path", "param", "property") if item.get(key)), None)
-    parts = re.split(r"[./\[\]$]+", where) if isinstance(where, str) else where if isinstance(where, list) else []
+def _read_field(item: Mapping[str, Any]) -> str:
+    """The property that a complaint is about: ``["body", "image", 0]``, ``"body.image"`` and ``"image"`` are all image."""
+    path = next((item[key] for key in ("loc", "field", "path", "param", "property") if item.get(key)), None)
+    parts = re.split(r"[./\[\]$]+", path) if isinstance(path, str) else path if isinstance(path, list) else []
     names = [part for part in parts if isinstance(part, str) and part and not part.isdigit()]
     while len(names) > 1 and names[0] in {"body", "input", "inputs", "data"}:
         names.pop(0)
     return clean(names[0], limit=60) if names else ""
 
 
-def _words(layers: list[Mapping[str, Any]], complaints: list[tuple[str, str]]) -> str:
-    general = ""
+def _join_messages(layers: list[Mapping[str, Any]], complaints: list[tuple[str, str]]) -> str:
+    main = ""
     for layer in layers:
-        general = general or next(
-            (said for key in ("error_message", "message", "msg", "error", "detail") if (said := _text(layer.get(key)))),
+        main = main or next(
+            (
+                message
+                for key in ("error_message", "message", "msg", "error", "detail")
+                if (message := _strip(layer.get(key)))
+            ),
             "",
         )
-    named = "; ".join(": ".join(filter(None, pair)) for pair in complaints if any(pair))
-    return " - ".join(filter(None, (general, named)))
+    details = "; ".join(": ".join(filter(None, pair)) for pair in complaints if any(pair))
+    return " - ".join(filter(None, (main, details)))
 
 
-def _text(value: Any) -> str:
+def _strip(value: Any) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
-def _page_words(body: bytes) -> str:
+def _read_page_text(body: bytes) -> str:
     """An HTML page's title, or a short plain text; nothing of what is binary or long."""
     text = body[:8192].decode("utf-8", "replace")
     if title := _TITLE.search(text):

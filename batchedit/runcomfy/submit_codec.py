@@ -8,20 +8,20 @@ decides what happens to money:
     402, code 400002                             Declined   BALANCE; the same
     429, 425, codes 429xxx, 503 + Retry-After    Declined   THROTTLED; due after Retry-After
     code 500001 and any 5xxxxx, whatever the HTTP  Lost     the vendor's own clients never repeat a submit after it [seen]
-    301 307 308                                  Declined   UNREACHABLE: these say "ask elsewhere", so nothing was taken
+    301 307 308                                  Declined   UNREACHABLE: these say "ask elsewhere", so nothing was bought
     422, code 422001                             Refused
     400 404 405, 400001, most other 4xx          Refused
     … with words about moderation                Refused    MODERATED
-    408 409 460 499                              Lost       a gateway lost patience, or "exists already"
+    408 409 460 499                              Lost       a gateway timed out, or "exists already"
     other 3xx                                    Lost       302 and 303 are also how a server says "done, look there"
     other 5xx, whatever its code                 Lost
     1xx, 2xx without a usable id or a 4xxxxx     Lost
     … with an id anywhere in what came           Accepted   see ids.py
 
-A code carries its HTTP status in its first three digits: a 200 with a 4xxxxx code is the refusal that the code says
-[seen], a 5xx and a 5xxxxx code say nothing certain. Below 500 the API's own listed code is believed before the HTTP
-status, which a gateway may have put there [docs]. Everything that is not surely "not taken" is Lost. What is read of a
-bought job is in poll_codec.py.
+A code has its HTTP status in its first three digits: a 200 with a 4xxxxx code is the refusal that the code means
+[seen], a 5xx and a 5xxxxx code show nothing certain. Below 500 the API's own listed code is believed before the HTTP
+status, which a gateway may have put there [docs]. Everything that is not surely "not accepted" is Lost. Replies about a
+bought job are read in poll_codec.py.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from ..core.jsontext import write_inputs
 from ..core.model import Handle, Kind, Problem
 from ..core.money import MICRO, format_usd, read_json_usd
 from .dialect import read_dialect
-from .ids import find_id, usable_id
-from .reply import ErrorCode, ReplyBody, blot, clean, parse_reply, retry_after
+from .ids import find_id, parse_request_id
+from .reply import ErrorCode, ReplyBody, blot, clean, parse_reply, read_retry_after
 
 KEPT = 4096
 """Bytes of an answer in doubt that are kept, head and body."""
@@ -62,55 +62,57 @@ class ImageShape(StrEnum):
         return ImageShape.ARRAY if self is ImageShape.STRING else ImageShape.STRING
 
 
-def ambiguous_fields(schema: Mapping[str, Any]) -> frozenset[str]:
+def find_ambiguous_fields(schema: Mapping[str, Any]) -> frozenset[str]:
     """Properties that the schema calls an array of strings while its own default is one plain string, as the page's
     ``image`` [page]: the server may want either.
     """
     return frozenset(
         name
-        for name, rule in _properties(schema)
-        if rule.get("type") == "array" and _of_strings(rule) and isinstance(rule.get("default"), str)
+        for name, rule in _list_properties(schema)
+        if rule.get("type") == "array" and _is_array_of_strings(rule) and isinstance(rule.get("default"), str)
     )
 
 
 def has_choice(inputs: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
     """Whether these inputs are written differently in the two shapes: one single picture in an ambiguous field."""
-    return any(_single(inputs.get(name)) for name in ambiguous_fields(schema))
+    return any(_is_single(inputs.get(name)) for name in find_ambiguous_fields(schema))
 
 
 def submit_body(inputs: Mapping[str, Any], shape: ImageShape, schema: Mapping[str, Any]) -> bytes:
     """The POST's body. One picture in an ambiguous field is written in ``shape``, several as an array; a list of one
     for a property that the schema calls a string becomes that string; all else goes as it is.
     """
-    rules = dict(_properties(schema))
-    either = ambiguous_fields(schema)
+    rules = dict(_list_properties(schema))
+    ambiguous = find_ambiguous_fields(schema)
 
-    def written(name: str, value: Any) -> Any:
-        one = _single(value)
-        if (one and name in either and shape is ImageShape.STRING) or (one and _is_string(rules.get(name, {}))):
+    def write_value(name: str, value: Any) -> Any:
+        is_one = _is_single(value)
+        if (is_one and name in ambiguous and shape is ImageShape.STRING) or (
+            is_one and _is_string(rules.get(name, {}))
+        ):
             return value[0]
         return value
 
-    body = {name: written(name, value) for name, value in inputs.items()}
+    body = {name: write_value(name, value) for name, value in inputs.items()}
     try:
         return orjson.dumps(body)  # pictures of many megabytes are in it
     except TypeError:  # an integer over 64 bits
         return write_inputs(body)
 
 
-def names_a_file(inputs: Mapping[str, Any]) -> bool:
+def has_local_file(inputs: Mapping[str, Any]) -> bool:
     """Whether a local picture (``{"$file": path, "$sha256": hex}``) still stands where its bytes should."""
     values = (item for value in inputs.values() for item in (value if isinstance(value, list) else [value]))
     return any(isinstance(item, dict) and "$file" in item for item in values)
 
 
-def _properties(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _list_properties(schema: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     properties = schema.get("properties")
     if isinstance(properties, Mapping):
         yield from ((name, rule) for name, rule in properties.items() if isinstance(rule, Mapping))
 
 
-def _of_strings(rule: Mapping[str, Any]) -> bool:
+def _is_array_of_strings(rule: Mapping[str, Any]) -> bool:
     items = rule.get("items")
     return isinstance(items, Mapping) and _is_string(items)
 
@@ -119,7 +121,7 @@ def _is_string(rule: Mapping[str, Any]) -> bool:
     return rule.get("type") == "string"
 
 
-def _single(value: Any) -> bool:
+def _is_single(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 1
 
 
@@ -152,56 +154,56 @@ _BY_HTTP = {
     **dict.fromkeys((404, 405), _Verdict.NO_MODEL),
     **dict.fromkeys((408, 409, 460, 499), _Verdict.LOST),
 }
-_OWN_WORDS_MATTER = frozenset({_Verdict.REFUSED, _Verdict.AUTH})
+_MESSAGE_MATTERS = frozenset({_Verdict.REFUSED, _Verdict.AUTH})
 
 
-def _verdict(status: int, headers: Headers, said: ReplyBody, now: float) -> _Verdict:
+def _judge(status: int, headers: Headers, reply: ReplyBody, now: float) -> _Verdict:
     """The table's left column, from what is most certain to what is least.
 
     A service that makes the job and then fails answers with a 5xx or with 500001, also in a 200. Such an answer never
     sends the job back to be bought again: only a person does.
     """
-    family = said.code // 1000 if said.code is not None else 0
-    if status == 503 and said.meaning is not ErrorCode.SERVICE and retry_after(headers, now) is not None:
+    family = reply.code // 1000 if reply.code is not None else 0
+    if status == 503 and reply.meaning is not ErrorCode.SERVICE and read_retry_after(headers, now) is not None:
         return _Verdict.THROTTLED
     if status >= 500 or 500 <= family < 600:
         return _Verdict.LOST
-    if said.meaning is not None:
-        return _BY_CODE[said.meaning]
+    if reply.meaning is not None:
+        return _BY_CODE[reply.meaning]
     if 200 <= status < 300 and 400 <= family < 500:
         status = family
-    found = _BY_HTTP.get(status, _Verdict.REFUSED if 400 <= status < 500 else _Verdict.LOST)
-    if found in _OWN_WORDS_MATTER and said.no_money:
+    verdict = _BY_HTTP.get(status, _Verdict.REFUSED if 400 <= status < 500 else _Verdict.LOST)
+    if verdict in _MESSAGE_MATTERS and reply.no_money:
         return _Verdict.BALANCE
-    return _Verdict.REFUSED if status == 403 and said.moderated else found
+    return _Verdict.REFUSED if status == 403 and reply.moderated else verdict
 
 
 def read_submit(
     status: int, headers: Headers, body: bytes, now: float, *, secret: str = ""
 ) -> Accepted | Declined | Refused | Lost:
     """What the answer to the POST that buys means: the module's table. ``now`` in seconds since the epoch."""
-    said = parse_reply(body, secret)
-    if handle := _handle(said.json):
+    reply = parse_reply(body, secret)
+    if handle := _read_handle(reply.json):
         return Accepted(now, handle)
-    verdict = _verdict(status, headers, said, now)
+    verdict = _judge(status, headers, reply, now)
 
-    def problem(kind: Kind, sentence: str) -> Problem:
-        return Problem(kind, _sentence(sentence, said.words), http=status, code=said.code)
+    def make_problem(kind: Kind, message: str) -> Problem:
+        return Problem(kind, _format_message(message, reply.message), http=status, code=reply.code)
 
-    if verdict in _SURELY_NOT:
-        kind, ours = _SURELY_NOT[verdict]
-        wait = retry_after(headers, now)
+    if verdict in _SURELY_NOT_ACCEPTED:
+        kind, message = _SURELY_NOT_ACCEPTED[verdict]
+        wait = read_retry_after(headers, now)
         due_at = 0.0 if wait is None else now + wait
-        return Declined(now, problem(kind, ours), due_at)
+        return Declined(now, make_problem(kind, message), due_at)
     if verdict is _Verdict.LOST:
-        if found := find_id(body, headers.get("location") or ""):
-            return Accepted(now, Handle(found))
-        doubt = f"HTTP {status} and no request id: it may have been bought, or not"
-        return Lost(now, problem(Kind.LOST, doubt), keep_reply(f"HTTP {status}", headers, body, secret))
-    return Refused(now, _refusal(verdict, problem, said))
+        if request_id := find_id(body, headers.get("location") or ""):
+            return Accepted(now, Handle(request_id))
+        message = f"HTTP {status} and no request id: it may have been bought, or not"
+        return Lost(now, make_problem(Kind.LOST, message), keep_reply(f"HTTP {status}", headers, body, secret))
+    return Refused(now, _describe_refusal(verdict, make_problem, reply))
 
 
-_SURELY_NOT = {
+_SURELY_NOT_ACCEPTED = {
     _Verdict.AUTH: (Kind.AUTH, "the service does not accept the API token"),
     _Verdict.BALANCE: (Kind.BALANCE, "the account's balance is used up"),
     _Verdict.THROTTLED: (Kind.THROTTLED, "the service asks to slow down"),
@@ -220,41 +222,41 @@ def _as_text(body: bytes) -> str:
     return body[: 2 * KEPT].decode(json.detect_encoding(body), "replace")
 
 
-def _refusal(verdict: _Verdict, problem: Callable[[Kind, str], Problem], said: ReplyBody) -> Problem:
-    if said.moderated:
-        return problem(Kind.MODERATED, "the service refuses this content")
+def _describe_refusal(verdict: _Verdict, make_problem: Callable[[Kind, str], Problem], reply: ReplyBody) -> Problem:
+    if reply.moderated:
+        return make_problem(Kind.MODERATED, "the service refuses this content")
     if verdict is _Verdict.NO_MODEL:
-        return problem(Kind.REFUSED, "the service knows no such model")
-    return problem(Kind.REFUSED, "the service does not accept this row")
+        return make_problem(Kind.REFUSED, "the service knows no such model")
+    return make_problem(Kind.REFUSED, "the service does not accept this row")
 
 
-def blames(body: bytes, names: frozenset[str]) -> bool:
+def may_be_about(body: bytes, names: frozenset[str]) -> bool:
     """Whether a refusal's complaint is, or may be, about one of ``names``: it names one, or it names no field at all.
 
     A 422 costs nothing, so a complaint that names nothing is worth one try in the other shape.
     """
-    said = parse_reply(body)
-    if said.fields:
-        return any(name in names for name in said.fields)
-    return not said.moderated
+    reply = parse_reply(body)
+    if reply.fields:
+        return any(name in names for name in reply.fields)
+    return not reply.moderated
 
 
-def _handle(payload: Mapping[str, Any]) -> Handle | None:
+def _read_handle(payload: Mapping[str, Any]) -> Handle | None:
     """The request, if the reply holds a usable id: one that can stand in a URL's path and lead to that request."""
-    request_id = usable_id(payload.get("request_id"))
+    request_id = parse_request_id(payload.get("request_id"))
     if request_id is None:
         return None
-    links = {name: _link(payload.get(name)) for name in ("status_url", "result_url", "cancel_url")}
+    links = {name: _read_link(payload.get(name)) for name in ("status_url", "result_url", "cancel_url")}
     return Handle(request_id, **links)
 
 
-def _link(value: Any) -> str:
+def _read_link(value: Any) -> str:
     return value if isinstance(value, str) and len(value) <= 2048 and value.isprintable() else ""
 
 
-def _sentence(ours: str, theirs: str) -> str:
+def _format_message(message: str, reply_message: str) -> str:
     """Our words, then the service's own in quotes, in one bounded line."""
-    return clean(f"{ours}: “{theirs}”" if theirs else ours)
+    return clean(f"{message}: “{reply_message}”" if reply_message else message)
 
 
 # --- the catalogue and the balance ----------------------------------------------------------------
@@ -274,44 +276,46 @@ class ModelEntry:
     @property
     def picture_price(self) -> int | None:
         """Micro-dollars a picture; None where no price is told, or one of something else (a second of video)."""
-        return self.price if _unit(self.price_unit) in _PICTURES else None
+        return self.price if _normalize_unit(self.price_unit) in _PICTURE_UNITS else None
 
     @property
     def other_price(self) -> str:
-        """A price of something that is no picture, as it is told: ``$0.08 per second``; ``""`` where there is none."""
+        """The price where its unit is no picture: ``$0.08 per second``; ``""`` where there is none."""
         if not self.price or self.picture_price is not None:
             return ""
-        return f"{format_usd(self.price)} per {_unit(self.price_unit)}"
+        return f"{format_usd(self.price)} per {_normalize_unit(self.price_unit)}"
 
 
-_PICTURES = frozenset(
+_PICTURE_UNITS = frozenset(
     {"", "output", "image", "picture", "photo", "request", "job", "generation", "run", "call", "prediction", "unit"}
 )
-"""Units of a price that one job here is one of: ``output`` [seen], the others are what neighbouring services say. A unit that
-is not among them is never multiplied by pictures.
+"""Price units of which one job is one: ``output`` [seen], the others come from similar services. A price with any other unit
+is never multiplied by pictures.
 """
 
 
-def _unit(told: str) -> str:
+def _normalize_unit(unit: str) -> str:
     """``per Image`` and ``images`` are ``image``."""
-    words = told.casefold().replace("usd", "").strip(" /$").split()
-    while words and words[0] in {"per", "each", "a", "an", "one", "1"}:
-        words.pop(0)
-    text = " ".join(words)
-    return text.removesuffix("s") if text.removesuffix("s") in _PICTURES else text
+    parts = unit.casefold().replace("usd", "").strip(" /$").split()
+    while parts and parts[0] in {"per", "each", "a", "an", "one", "1"}:
+        parts.pop(0)
+    text = " ".join(parts)
+    return text.removesuffix("s") if text.removesuffix("s") in _PICTURE_UNITS else text
 
 
 def read_model(status: int, body: bytes) -> ModelEntry | None:
     """The catalogue's entry [seen]; None where there is none or it can't be read."""
-    said = parse_reply(body)
-    if status != 200 or said.meaning is not None or not said.json:
+    reply = parse_reply(body)
+    if status != 200 or reply.meaning is not None or not reply.json:
         return None
-    told = said.json
-    texts = {key: clean(str(told.get(key) or "")) for key in ("model_id", "display_name", "price_unit", "pricing_note")}
-    schemas = (told.get(key) for key in ("input_schema", "schema", "inputs", "input"))
+    payload = reply.json
+    texts = {
+        key: clean(str(payload.get(key) or "")) for key in ("model_id", "display_name", "price_unit", "pricing_note")
+    }
+    schemas = (payload.get(key) for key in ("input_schema", "schema", "inputs", "input"))
     schema = next((s for s in schemas if isinstance(s, dict) and isinstance(s.get("properties"), dict)), None)
-    read = None if schema is None else read_dialect(schema)
-    return ModelEntry(**texts, price=read_json_usd(told.get("base_price_usd")), schema=read)
+    translated = None if schema is None else read_dialect(schema)
+    return ModelEntry(**texts, price=read_json_usd(payload.get("base_price_usd")), schema=translated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,25 +328,25 @@ class CataloguePage:
 
 def read_models(status: int, body: bytes) -> CataloguePage | None:
     """A page of the catalogue [seen]; None where there is none. Entries that can't be read are left out."""
-    told = parse_reply(body).json
-    models = told.get("models")
+    payload = parse_reply(body).json
+    models = payload.get("models")
     if status != 200 or not isinstance(models, list):
         return None
-    found = (read_model(200, orjson.dumps(model)) for model in models if isinstance(model, dict))
-    total = told.get("total")
+    entries = (read_model(200, orjson.dumps(model)) for model in models if isinstance(model, dict))
+    total = payload.get("total")
     return CataloguePage(
-        tuple(entry for entry in found if entry is not None and entry.model_id),
+        tuple(entry for entry in entries if entry is not None and entry.model_id),
         total if isinstance(total, int) and total >= 0 else len(models),
     )
 
 
 def read_balance(status: int, body: bytes) -> int | None:
     """The wallet in micro-dollars [seen]; None where it isn't told in US dollars."""
-    told = parse_reply(body).json
-    usd = str(told.get("currency") or "USD").upper() == "USD"
-    if status != 200 or not usd:
+    payload = parse_reply(body).json
+    is_usd = str(payload.get("currency") or "USD").upper() == "USD"
+    if status != 200 or not is_usd:
         return None
-    exact = told.get("balance_microdollars")
+    exact = payload.get("balance_microdollars")
     if isinstance(exact, int) and not isinstance(exact, bool) and abs(exact) <= MICRO * MICRO:
         return exact
-    return read_json_usd(told.get("balance_usd"), signed=True)
+    return read_json_usd(payload.get("balance_usd"), signed=True)

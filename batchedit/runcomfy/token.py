@@ -1,4 +1,4 @@
-"""Finding the API token, and keeping it out of sight."""
+"""Finds the API token, and keeps it out of messages."""
 
 from __future__ import annotations
 
@@ -39,71 +39,71 @@ def find_token(environ: Mapping[str, str], home: Path) -> Token:
     """The first token of the environment, the keyring and the vendor's file. TokenError (77) if there is none or it can't
     stand in an HTTP header.
     """
-    found = list(_candidates(environ, home))
-    if not found:
-        named = environ.get(CONFIG_VARIABLE, "").strip()
-        where = f", neither in the environment nor in {CONFIG_VARIABLE}={named}" if named else ""
-        raise TokenError(f"no API token found{where}", hint=f"{_HINT}, or once for all: {to_type('login')}")
-    source, value = found[0]
-    others = [name for name, other in found[1:] if other != value]
+    candidates = list(_find_candidates(environ, home))
+    if not candidates:
+        folder = environ.get(CONFIG_VARIABLE, "").strip()
+        place = f", neither in the environment nor in {CONFIG_VARIABLE}={folder}" if folder else ""
+        raise TokenError(f"no API token found{place}", hint=f"{_HINT}, or once for all: {to_type('login')}")
+    source, value = candidates[0]
+    others = [name for name, other in candidates[1:] if other != value]
     warning = f"the token of {source} is used; {' and '.join(others)} has another one" if others else ""
     return Token(_check(value, source), source, warning)
 
 
-def names_folder(environ: Mapping[str, str]) -> bool:
+def is_folder_named(environ: Mapping[str, str]) -> bool:
     """Does the person name the folder of the token? Then the account in it is meant, and no keyring is asked."""
     return bool(environ.get(CONFIG_VARIABLE, "").strip())
 
 
-def token_file(environ: Mapping[str, str], home: Path) -> Path:
-    """Where a token that a person gives is to be kept: the first of the places that ``find_token`` looks at."""
-    return next(path for _, path in _files(environ, home))
+def find_token_file(environ: Mapping[str, str], home: Path) -> Path:
+    """Where to store a token that a person gives: the first of the files that ``find_token`` reads."""
+    return next(path for _, path in _list_files(environ, home))
 
 
-def checked_token(text: str) -> str:
-    """A token as it was pasted, bare. TokenError (77) for what can't be one."""
-    value = _bare(text)
+def check_token(text: str) -> str:
+    """A pasted token without quotes and the like. TokenError (77) for what can't be a token."""
+    value = _strip_wrapping(text)
     if not value:
         raise TokenError("no token was given", hint="paste the API token of your RunComfy profile")
     return _check(value, "what was pasted")
 
 
-def _candidates(environ: Mapping[str, str], home: Path) -> Iterator[tuple[str, str]]:
-    told = False  # a keyring may ask its person for a password: not where the environment has a token
+def _find_candidates(environ: Mapping[str, str], home: Path) -> Iterator[tuple[str, str]]:
+    in_environment = False  # a keyring may ask for a password: it is not read where the environment has a token
     for name in VARIABLES:
-        if value := _bare(environ.get(name, "")):
+        if value := _strip_wrapping(environ.get(name, "")):
             yield name, value
-            told = True
-    if not told and not names_folder(environ) and (value := _bare(keyring_token.read_token())):
-        yield keyring_token.SHOWN, value
-    for shown, path in _files(environ, home):
-        if value := _bare(_from_file(path)):
-            yield shown, value
+            in_environment = True
+    if not in_environment and not is_folder_named(environ) and (value := _strip_wrapping(keyring_token.read_token())):
+        yield keyring_token.KEYRING_NAME, value
+    for name, path in _list_files(environ, home):
+        if value := _strip_wrapping(_read_token_file(path)):
+            yield name, value
 
 
-def _files(environ: Mapping[str, str], home: Path) -> Iterator[tuple[str, Path]]:
-    """The places of the vendor's file, with their names for messages, each once.
+def _list_files(environ: Mapping[str, str], home: Path) -> Iterator[tuple[str, Path]]:
+    """The paths of the vendor's file, with their names for messages, each once.
 
-    A person who names a folder of tokens means the account in it, so another folder's token never stands in for one that
-    is missing there. A relative ``XDG_CONFIG_HOME`` is no place [its specification].
+    A person who names a folder of tokens means the account in it, so another folder's token never replaces one that is
+    missing there. A relative ``XDG_CONFIG_HOME`` is ignored [its specification].
     """
-    if named := environ.get(CONFIG_VARIABLE, "").strip():
-        path = _from_home(named, home) / VENDOR_FILE.name
+    if folder := environ.get(CONFIG_VARIABLE, "").strip():
+        path = _expand_home(folder, home) / VENDOR_FILE.name
         yield f"{CONFIG_VARIABLE} ({path})", path
         return
-    usual = home / VENDOR_FILE
-    moved = _from_home(environ.get("XDG_CONFIG_HOME", "").strip(), home)
-    if moved.is_absolute() and (path := moved / "runcomfy" / VENDOR_FILE.name) != usual:
+    default = home / VENDOR_FILE
+    xdg_folder = _expand_home(environ.get("XDG_CONFIG_HOME", "").strip(), home)
+    if xdg_folder.is_absolute() and (path := xdg_folder / "runcomfy" / VENDOR_FILE.name) != default:
         yield f"XDG_CONFIG_HOME ({path})", path
-    yield f"~/{VENDOR_FILE}", usual
+    yield f"~/{VENDOR_FILE}", default
     yield f"~/{MAC_FILE}", home / MAC_FILE
 
 
-def _from_home(text: str, home: Path) -> Path:
+def _expand_home(text: str, home: Path) -> Path:
     return home / text[2:] if text.startswith("~/") else Path(text)
 
 
-def _bare(text: str) -> str:
+def _strip_wrapping(text: str) -> str:
     """The token as people paste it: with spaces, quotes, a line's end, or "Bearer" before it."""
     text = text.strip().strip("\"'").strip()
     scheme, _, rest = text.partition(" ")
@@ -118,22 +118,22 @@ def _check(value: str, source: str) -> str:
     return value
 
 
-def _from_file(path: Path) -> str:
-    """The token in the vendor's file, whose shape nobody promised; ``""`` if there is none to be read."""
+def _read_token_file(path: Path) -> str:
+    """The token in the vendor's file, whose format is not documented; ``""`` if it has none or can't be read."""
     try:
         raw = path.read_bytes()
     except OSError:
         return ""
     try:
-        return _dig(orjson.loads(raw))
+        return _find_token(orjson.loads(raw))
     except orjson.JSONDecodeError:
         text = raw.decode("utf-8", "replace").strip()
         return text if text and not text.startswith(("{", "[")) and len(text.split()) == 1 else ""
 
 
-def _dig(value: Any, depth: int = 3) -> str:
+def _find_token(value: Any, depth: int = 3) -> str:
     if isinstance(value, str):
         return value
     if not isinstance(value, dict) or depth == 0:
         return ""
-    return next((text for key in _KEYS if (text := _dig(value.get(key), depth - 1))), "")
+    return next((text for key in _KEYS if (text := _find_token(value.get(key), depth - 1))), "")

@@ -1,7 +1,7 @@
-"""The line to the service: its connections, the permits in front of them, the times and the retries.
+"""Transport to the service: its connections, the permits in front of them, the timeouts and the retries.
 
-It knows nothing of jobs. ``post`` sends once and tells an answer from silence, and silence from "never sent"; ``ask``
-is for what is free, and asks again.
+It knows nothing of jobs. ``post`` sends once and distinguishes an answer, silence, and "never sent"; ``ask`` is for
+free calls, and retries.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import anyio
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_result, wait_exponential
 
-from ..connections import Stack, read_body, unpacker
+from ..connections import Stack, make_unpacker, read_body
 from ..core.errors import ProxyRefusesError
 from ..core.hosts import is_loopback
 from ..core.model import Kind, Problem
@@ -27,7 +27,7 @@ from ..ports import NoAnswer, Permit
 from .reply import clean
 from .send_tracker import SendTracker, never_left
 from .tunnel import Proxy, Tunnel
-from .urls import origin
+from .urls import parse_origin
 
 ATTEMPTS = 4
 TOTAL_SECONDS = 45.0  # no further attempt begins after this
@@ -58,27 +58,27 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No answer to a POST. ``sent`` is False only where surely no byte of it went out; ``seen`` is what happened.
+    """No answer to a POST. ``sent`` is False only where surely no byte of it went out; ``cause`` is what happened.
 
-    ``late`` are bytes that came all the same and are no HTTP answer. ``refused`` is what to say of a proxy that refuses the
-    way to the service.
+    ``late`` are bytes that came nevertheless and are no HTTP answer. ``refused`` is the message about a proxy that refuses
+    to connect to the service.
     """
 
     sent: bool
-    seen: str
+    cause: str
     late: bytes = b""
     refused: str = ""
 
 
 @dataclass(slots=True)
-class _Came:
-    """An answer as far as it has come: it outlives the failure, or the end of the time, that cuts its reading off."""
+class _PartialReply:
+    """An answer as far as it has come: it is kept when a failure or a timeout cuts off the reading."""
 
     head: httpx.Response | None = None
     body: bytearray = field(default_factory=bytearray)
 
-    def reply(self, late: bytes = b"", raw: bytes = b"") -> Reply | None:
-        """The answer, with the bytes of a last read behind it; without a head what can be read from the ``raw`` bytes. None
+    def to_reply(self, late: bytes = b"", raw: bytes = b"") -> Reply | None:
+        """The answer, followed by the bytes of a last read; without a head, what can be read from the ``raw`` bytes. None
         where not even a status came.
         """
         if self.head is not None:
@@ -110,22 +110,22 @@ class Transport:
         gets = max(1, connections - posts)
         self._buying = anyio.Semaphore(posts, fast_acquire=True)
         self._asking = anyio.Semaphore(gets, fast_acquire=True)
-        place = origin(base_url)
-        at_home = place is not None and is_loopback(place[1])
+        base_origin = parse_origin(base_url)
+        is_local = base_origin is not None and is_loopback(base_origin[1])
         verify = verify or (httpx.create_ssl_context() if transport is None else None)
-        proxy = None if at_home else proxy
+        proxy = None if is_local else proxy
         self._proxy = None if proxy is None else Proxy(proxy, base_url)
         self.heard = False
         """Has the service answered anything yet?"""
-        # A POST that buys never rides on a connection that has been idle: a server that closes such a one at the same
-        # moment leaves a purchase in doubt. A handshake is nothing beside a job, and in an outage a fresh connection is
-        # *refused*, which is surely not taken, where an old one would be *lost*.
+        # A POST that buys never uses a connection that has been idle: if the server closes it at the same moment, the
+        # purchase is in doubt. A handshake costs little beside a job, and in an outage a fresh connection is *refused*,
+        # which surely buys nothing, where an old one would be *lost*.
         self._fresh = Stack(posts, verify=verify, proxy=proxy, keep=False, transport=transport)
         self._kept = Stack(gets, verify=verify, proxy=proxy, transport=transport)
         self._headers = httpx.Headers(
             {
                 **({"Authorization": f"Bearer {token}"} if token else {}),
-                "User-Agent": f"batchedit/{_version()}",
+                "User-Agent": f"batchedit/{_read_version()}",
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",  # a broken gzip body would be a lost answer
             }
@@ -144,31 +144,31 @@ class Transport:
 
     async def post(self, url: str, content: bytes, _permit: Permit) -> Reply | Silence:
         """One POST, once, on a connection of its own. Only cancellation is raised."""
-        tracker, came = SendTracker(self._why_not), _Came()
-        about = ((b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(content)))
+        tracker, partial = SendTracker(self._why_not), _PartialReply()
+        body_headers = ((b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(content)))
         try:
             request = httpx.Request(
                 "POST",
                 url,
-                content=_chunks(content) if len(content) > _CHUNK else content,
-                headers=[*self._headers.raw, *about],
+                content=_split_chunks(content) if len(content) > _CHUNK else content,
+                headers=[*self._headers.raw, *body_headers],
                 extensions={"trace": tracker, "timeout": _POST_TIMES.as_dict()},
             )
-            longest = anyio.move_on_after(SUBMIT_SECONDS + len(content) / SLOWEST_UPLINK)
-            with longest as scope, tracker.tunnel.scope:
+            time_limit = anyio.move_on_after(SUBMIT_SECONDS + len(content) / SLOWEST_UPLINK)
+            with time_limit as scope, tracker.tunnel.scope:
                 async with self._fresh.take() as transport:
-                    await self._exchange(request, transport, came)
-        except Exception as error:  # noqa: BLE001 - the table says: every exception that is not listed means "sent"
-            if (reply := came.reply(tracker.late, tracker.raw)) is not None:
-                return self._noted(reply)
-            refused = self._refusal(error)
-            return Silence(not never_left(error, tracker), self._describe(error), tracker.raw, refused)
-        if (reply := came.reply(tracker.late, tracker.raw)) is not None:
-            return self._noted(reply)
-        seen = "no whole answer in time" if scope.cancelled_caught else "no answer"
+                    await self._exchange(request, transport, partial)
+        except Exception as error:  # noqa: BLE001 - every exception that NEVER_LEFT does not list means "sent"
+            if (reply := partial.to_reply(tracker.late, tracker.raw)) is not None:
+                return self._note_answer(reply)
+            proxy_refusal = self._explain_refusal(error)
+            return Silence(not never_left(error, tracker), self._describe_error(error), tracker.raw, proxy_refusal)
+        if (reply := partial.to_reply(tracker.late, tracker.raw)) is not None:
+            return self._note_answer(reply)
+        cause = "no whole answer in time" if scope.cancelled_caught else "no answer"
         if tracker.tunnel.hung and self._proxy is not None:
-            seen = self._proxy.silence
-        return Silence(sent=not never_left(None, tracker), seen=seen, late=tracker.raw)
+            cause = self._proxy.silence
+        return Silence(sent=not never_left(None, tracker), cause=cause, late=tracker.raw)
 
     async def ask(self, method: str, url: str, read: Callable[..., T], *, patient: bool = True) -> T | NoAnswer:
         """One of the free calls, with tenacity: at most ATTEMPTS, none begun after TOTAL_SECONDS, full jitter or the
@@ -203,42 +203,44 @@ class Transport:
         return result
 
     async def ask_once(self, method: str, url: str, read: Callable[..., T]) -> T | NoAnswer:
-        """The same without a second try. Only cancellation is raised."""
+        """A free call without a second try. Only cancellation is raised."""
         try:
-            tunnel, came = Tunnel(), _Came()
+            tunnel, partial = Tunnel(), _PartialReply()
             extensions = {"timeout": _ASK_TIMES.as_dict()} | ({} if self._proxy is None else {"trace": tunnel})
             request = httpx.Request(method, url, headers=self._headers, extensions=extensions)
             with tunnel.scope:
                 async with self._asking, self._kept.take() as transport:
                     with anyio.fail_after(TOTAL_SECONDS):
-                        await self._exchange(request, transport, came)
+                        await self._exchange(request, transport, partial)
         except Exception as error:  # noqa: BLE001 - also ValueError and OverflowError of an odd address or header
-            return self._unreached(self._describe(error), self._refusal(error))
-        reply = came.reply()
-        if reply is None:  # else an exception has said why
+            return self._make_unreached(self._describe_error(error), self._explain_refusal(error))
+        reply = partial.to_reply()
+        if reply is None:  # the tunnel hung: otherwise an exception would have been raised
             assert self._proxy is not None
-            return self._unreached(self._proxy.silence)
+            return self._make_unreached(self._proxy.silence)
         self.heard = True
         try:
             return read(reply.status, reply.headers, reply.body, self._clock(), secret=self._token)
-        except Exception as error:  # noqa: BLE001 - no reply ends a run: one that no reader foresaw tells nothing
-            return NoAnswer(Problem(Kind.UNREADABLE, f"the service's answer makes no sense ({self._describe(error)})"))
+        except Exception as error:  # noqa: BLE001 - no reply ends a run: one that no reader can handle is unreadable
+            return NoAnswer(
+                Problem(Kind.UNREADABLE, f"the service's answer makes no sense ({self._describe_error(error)})")
+            )
 
     @staticmethod
-    async def _exchange(request: httpx.Request, transport: httpx.AsyncBaseTransport, came: _Came) -> None:
-        """Send and read into ``came``. A POST's answer that breaks off stays there as far as it came: a whole request_id
-        in it is a purchase, the status of a 422 is known, and a torn 200 reads as what it is, no answer.
+    async def _exchange(request: httpx.Request, transport: httpx.AsyncBaseTransport, partial: _PartialReply) -> None:
+        """Send and read into ``partial``. A POST's answer that breaks off stays there as far as it came: a whole request_id
+        in it is a purchase, the status of a 422 is known, and a torn 200 is read as no answer.
         """
         unpack: Callable[[bytes], bytes] | None = None
 
         async def take(chunk: bytes) -> None:
             nonlocal unpack
-            unpack = unpack or unpacker(response, chunk)
-            if len(came.body) < largest:
-                came.body += unpack(chunk)
+            unpack = unpack or make_unpacker(response, chunk)
+            if len(partial.body) < largest:
+                partial.body += unpack(chunk)
 
         response = await transport.handle_async_request(request)
-        came.head, quietly = response, True
+        partial.head, quietly = response, True
         largest = LARGEST_REPLY if request.method == "POST" else LARGEST_RESULT
         try:
             await read_body(response, take)
@@ -253,21 +255,21 @@ class Transport:
             else:
                 await response.aclose()
 
-    def _noted(self, reply: Reply) -> Reply:
+    def _note_answer(self, reply: Reply) -> Reply:
         self.heard = True
         return reply
 
-    def _refusal(self, error: Exception) -> str:
-        told = "" if self._proxy is None else self._proxy.refusal(error)
-        return clean(told, self._token, 240)
+    def _explain_refusal(self, error: Exception) -> str:
+        message = "" if self._proxy is None else self._proxy.explain_refusal(error)
+        return clean(message, self._token, 240)
 
     @staticmethod
-    def _unreached(seen: str, refused: str = "") -> NoAnswer:
-        if refused:
-            return NoAnswer(Problem(Kind.PROXY, refused))
-        return NoAnswer(Problem(Kind.UNREACHABLE, f"the service can't be reached ({seen})"))
+    def _make_unreached(cause: str, proxy_refusal: str = "") -> NoAnswer:
+        if proxy_refusal:
+            return NoAnswer(Problem(Kind.PROXY, proxy_refusal))
+        return NoAnswer(Problem(Kind.UNREACHABLE, f"the service can't be reached ({cause})"))
 
-    def _describe(self, error: Exception) -> str:
+    def _describe_error(self, error: Exception) -> str:
         return clean(f"{type(error).__name__} {error}".strip(), self._token, 160)
 
 
@@ -295,13 +297,13 @@ def _outcome(state: RetryCallState) -> Any:
     return state.outcome.result()
 
 
-async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+async def _split_chunks(content: bytes) -> AsyncIterator[bytes]:
     """A large body in pieces, so that the write timeout is for a piece and not for 64 MiB."""
     for start in range(0, len(content), _CHUNK):
         yield content[start : start + _CHUNK]
 
 
-def _version() -> str:
+def _read_version() -> str:
     try:
         return version("batchedit")
     except PackageNotFoundError:

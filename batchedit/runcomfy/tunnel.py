@@ -1,4 +1,4 @@
-"""The tunnel that a proxy is asked for: how long that may take, and a proxy that refuses it."""
+"""The tunnel through a proxy: how long its opening may take, and a proxy that refuses it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import anyio
 import httpx
 
 TUNNEL_SECONDS = 10.0
-"""As long as a connection without a proxy may take. The times for a service that works on its answer are longer: a proxy
-that lets a CONNECT hang would have each call wait for them."""
+"""As long as a connection without a proxy may take. The times for a service that works on its answer are longer: with a
+proxy that lets a CONNECT hang, each call would wait for them."""
 _PASSING = frozenset({408, 425, 429})
-"""These say "later", as every 5xx does."""
+"""These mean "later", as every 5xx does."""
 
 
 class Tunnel:
@@ -41,11 +41,11 @@ class Proxy:
     """A proxy by its address, without the password that may stand in it, for messages. ``service`` is where it leads."""
 
     def __init__(self, url: str, service: str) -> None:
-        self._name = _place(url)
-        self._service = _place(service)
+        self._name = _format_host_port(url)
+        self._service = _format_host_port(service)
 
-    def refusal(self, error: Exception | None) -> str:
-        """What the person is told if ``error`` says that the proxy refuses the tunnel for good; empty if it does not."""
+    def explain_refusal(self, error: Exception | None) -> str:
+        """The message if ``error`` shows that the proxy refuses the tunnel for good; empty if it does not."""
         status = re.match(r"4\d\d\b", str(error)) if isinstance(error, httpx.ProxyError) else None
         if status is None or int(status[0]) in _PASSING:
             return ""
@@ -55,11 +55,11 @@ class Proxy:
 
     @property
     def silence(self) -> str:
-        """What is seen of a tunnel that hangs."""
+        """The message for a tunnel that hangs."""
         return f"the proxy {self._name} does not answer"
 
 
-def _place(url: str) -> str:
+def _format_host_port(url: str) -> str:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or {"https": 443}.get(parts.scheme, 80)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,4 +1,4 @@
-"""Where a call goes. Pure decisions on URLs, because the token follows them.
+"""Where a call goes. Pure decisions on URLs, because the token is sent to them.
 
 The token goes to the origin (scheme, host, port) of the base URL and nowhere else. Every URL is built from
 the base URL and an id; one that a reply offered is used only if it has the same origin and names the same call. The
@@ -31,27 +31,27 @@ def check_base_url(url: str) -> str:
     http to this machine.
     """
     text = bare_base_url(url)
-    place = origin(text)
-    if place is None or "?" in text:
+    base_origin = parse_origin(text)
+    if base_origin is None or "?" in text:
         raise UsageError(
-            f"--base-url {_shown(url)} is not a URL this program can use",
+            f"--base-url {_hide_password(url)} is not a URL this program can use",
             hint=f"write it like {DEFAULT_BASE_URL}, without user, query or #",
         )
-    scheme, host, _ = place
+    scheme, host, _ = base_origin
     if scheme == "http" and not is_loopback(host):
         raise UsageError(
-            f"--base-url {_shown(url)} would send the token unencrypted",
+            f"--base-url {_hide_password(url)} would send the token unencrypted",
             hint="use https://; http:// is for this machine only (127.0.0.1, localhost)",
         )
     return text
 
 
-def _shown(url: str) -> str:
+def _hide_password(url: str) -> str:
     """The URL for a message, without a password that may stand in it."""
     return re.sub(r"//[^/@]*@", "//…@", url.strip())[:200]
 
 
-def origin(url: str) -> tuple[str, str, int] | None:
+def parse_origin(url: str) -> tuple[str, str, int] | None:
     """(scheme, host, port) of an http or https URL; None for anything else, odd or ambiguous."""
     if not _PLAIN.fullmatch(url):
         return None
@@ -67,12 +67,12 @@ def origin(url: str) -> tuple[str, str, int] | None:
 
 
 def may_use(offered: str, base_url: str, call: str) -> bool:
-    """Whether a URL that a reply offered may get the token: the base URL's origin, and the same call by its last word.
+    """Whether the token may be sent to a URL from a reply: it has the base URL's origin, and its last word is ``call``.
 
-    The last word is looked at so that no reply can turn a free call into ``POST /v1/models/...``, which buys.
+    The last word is checked so that no reply can turn a free call into ``POST /v1/models/...``, which buys.
     """
-    place = origin(offered)
-    if place is None or place != origin(base_url):
+    offered_origin = parse_origin(offered)
+    if offered_origin is None or offered_origin != parse_origin(base_url):
         return False
     path = urlsplit(offered).path
     return path.rsplit("/", 1)[-1] == call and "/models/" not in path
@@ -99,24 +99,24 @@ class Addresses:
         return self._request(handle, "status", handle.status_url)
 
     def result(self, handle: Handle) -> str:
-        """With the cost, which the service tells only when asked [seen]."""
+        """With the cost, which the service tells only on request [seen]."""
         url = self._request(handle, "result", handle.result_url)
         if "include_cost=" in url:
             return url
         return f"{url}{'&' if '?' in url else '?'}include_cost=true"
 
     def cancel(self, handle: Handle) -> str:
-        """Always built here: the page gives the path, and this one is a POST."""
+        """Always built here, never from a reply: the page gives the path, and this call is a POST."""
         return self._request(handle, "cancel", "")
 
     def balance(self) -> str:
         """The vendor's balance host for the vendor's base URL, else the same path on the base URL's own origin."""
-        if origin(self.base_url) == origin(DEFAULT_BASE_URL):
+        if parse_origin(self.base_url) == parse_origin(DEFAULT_BASE_URL):
             return _VENDOR_BALANCE
-        scheme, host, port = origin(self.base_url) or ("https", "", 443)
+        scheme, host, port = parse_origin(self.base_url) or ("https", "", 443)
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{_BALANCE_PATH}"
 
-    def _request(self, handle: Handle, call: str, offered: str) -> str:
-        if offered and may_use(offered, self.base_url, call):
-            return offered
+    def _request(self, handle: Handle, call: str, offered_url: str) -> str:
+        if offered_url and may_use(offered_url, self.base_url, call):
+            return offered_url
         return f"{self.base_url}/v1/requests/{quote(handle.request_id, safe='')}/{call}"

@@ -1,15 +1,15 @@
 """How fast GETs may go out.
 
-A decision only: it keeps a few numbers, is told what happened with ``now`` (seconds, any clock that doesn't go back), and
-the pool does the sleeping.
+A decision only: it keeps a few numbers, each event is passed to it with ``now`` (seconds, any monotonic clock), and the
+pool does the sleeping.
 """
 
 from __future__ import annotations
 
 import math
 
-_HAIR = 1e-9
-"""What rounding may take from a token."""
+_ROUNDING = 1e-9
+"""The rounding error of a token."""
 
 
 class GetRate:
@@ -23,14 +23,14 @@ class GetRate:
     def wait(self, now: float) -> float:
         """Seconds until a GET may go out; 0 is now."""
         wait = self._due - self._slack - now
-        return wait if wait > _HAIR else 0.0
+        return wait if wait > _ROUNDING else 0.0
 
     def take(self, now: float) -> None:
         """A GET goes out."""
         self._due = max(self._due, now) + self._gap
 
-    def turn(self, now: float) -> float:
-        """Take the next free turn; it begins in so many seconds. First come, first served, whoever sleeps longest."""
+    def take_turn(self, now: float) -> float:
+        """Take the next free turn; seconds until it begins. First come, first served, whichever task sleeps longest."""
         wait = self.wait(now)
         self.take(now)
         return wait

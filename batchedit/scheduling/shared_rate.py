@@ -11,57 +11,59 @@ from .post_rate import KEPT, PROBE_LOW_SECONDS, SPARE, PostRate
 from .stretch import Sample, Stretch
 
 FRESH_SECONDS = 60.0
-"""So long a pace that was published holds without the one who published it."""
+"""How long a published rate holds without the worker that published it."""
 SENDS_SECONDS = 5.0
-"""Whoever has sent a POST within this time counts as one that sends."""
+"""A worker that has sent a POST within this time counts as sending."""
 
 
 class SharedRate(PostRate):
     """``PostRate`` for one of ``workers``: all of them send at the same rate, which the leader learns and publishes.
 
-    ``rate`` and all that is learned is the account's, of which each worker takes its part. A follower learns nothing: it
-    sends at its part of what was published. When nothing was published for FRESH_SECONDS, it begins to learn, alone, with its
-    part as the limit. Where no limit is known, everybody learns. A ``--rate`` is divided as well, so that it holds for all
-    workers together.
+    ``rate`` and all that is learned is the account's, of which each worker takes its share. A follower learns nothing: it
+    sends at its share of the published rate. When nothing was published for FRESH_SECONDS, it begins to learn, alone, with
+    its share as the limit. Where no limit is known, every worker learns. A ``--rate`` is divided as well, so that it holds
+    for all workers together.
 
-    The leader learns from its own POSTs and from those of the others, who tell it once a second how many were accepted and
-    how many refused. Three things keep it from a limit that is far too low, which a probe would correct half a minute later:
-    - what the others have delivered since they told it last is taken to go on as before;
-    - they send while the leader is held, so that the bucket of the service is not full behind a hold;
-    - a short stretch, or one from the time in which a worker came or went, tells only that growth has gone too far.
-    So that this does not go on for ever, the limit is also known by what all delivered over several seconds, holds included,
-    in which refusals were met again and again.
+    The leader learns from its own POSTs and from those of the others, which report once a second how many were accepted and
+    how many refused. Three rules keep it from a limit that is far too low, which a probe would correct half a minute later:
+    - the others are assumed to have delivered at the same rate since their last report;
+    - they send while the leader is held, so the bucket of the service is not taken to be full after a hold;
+    - a short stretch, or one from the time in which a worker came or went, shows only that growth has gone too far.
+    So that this does not go on for ever, the limit is also derived from what all delivered over several seconds, holds
+    included, between repeated refusals.
     """
 
     def __init__(self, rate: float | None, burst: int = 5) -> None:
         self._workers = 1
         super().__init__(rate, burst)
         self._leads = False
-        self._began: float | None = None  # when it told of itself for the first time
-        self._told: float | None = None  # what was published
-        self._told_until = -math.inf
-        self._heard_at: float | None = None
+        self._first_report_at: float | None = None  # when this worker reported for the first time
+        self._published: float | None = None  # the rate that the leader published
+        self._published_until = -math.inf
+        self._reported_at: float | None = None
         self._known_at = -math.inf
         self._changed_at = -math.inf  # when a worker came or went
         self._others_refused: int | None = None
         self._others_accepted: int | None = None
-        self._others_rate = 0.0  # POSTs of the others that are accepted, a second
-        self._credited = 0  # of those, how many are counted although nobody has told them yet
+        self._others_per_second = 0.0  # POSTs of the others that are accepted, a second
+        self._credited = 0  # of those, how many are counted although not reported yet
         self._refused = 0
         self._accepted = 0
         self._others_delivered = 0
-        self._met: deque[tuple[float, int]] = deque(maxlen=16)  # refusals: when, and what all had delivered by then
-        self._own_refused = 0  # of which that is so
+        self._refusals: deque[tuple[float, int]] = deque(
+            maxlen=16
+        )  # refusals: when, and what all had delivered by then
+        self._own_refused = 0  # of this worker's refusals, how many are among them
 
-    # --- what others hear, and what is heard of them ---
+    # --- the exchange with the other workers ---
 
     def report(self, now: float, *, in_flight: int, waits: bool) -> PaceReport:
-        """For the others; ``in_flight`` and ``waits`` as there."""
-        if self._began is None:
-            self._began = now
+        """The report for the others; ``in_flight`` and ``waits`` as in ``PaceReport``."""
+        if self._first_report_at is None:
+            self._first_report_at = now
         return PaceReport(
-            waits or now - max(self._took_at, self._began) < SENDS_SECONDS,
-            None if self._follows(now) or self.learned is None else self.rate,
+            waits or now - max(self._taken_at, self._first_report_at) < SENDS_SECONDS,
+            None if self._is_following(now) or self.learned is None else self.rate,
             self._accepted,
             self._refused,
             max(0.0, self._held_until - now),
@@ -69,52 +71,52 @@ class SharedRate(PostRate):
             waits,
         )
 
-    def heard(self, now: float, told: AccountPace, rng: Random) -> None:
-        """What the others told."""
-        self._count(now, told)
-        is_fresh = told.rate is not None and told.age is not None and told.age < FRESH_SECONDS
-        published = told.rate if is_fresh else None
-        if told.leads and not self._leads:
-            self._learn_from(now, published)
-        elif not told.leads:
-            self._told = published
-            self._told_until = now + FRESH_SECONDS - (told.age or 0.0) if published is not None else -math.inf
+    def apply_account_pace(self, now: float, pace: AccountPace, rng: Random) -> None:
+        """Take over the reports of the others."""
+        self._count(now, pace)
+        is_fresh = pace.rate is not None and pace.age is not None and pace.age < FRESH_SECONDS
+        published = pace.rate if is_fresh else None
+        if pace.leads and not self._leads:
+            self._start_leading(now, published)
+        elif not pace.leads:
+            self._published = published
+            self._published_until = now + FRESH_SECONDS - (pace.age or 0.0) if published is not None else -math.inf
             if published is not None:
                 self.restart()
                 self._limit = None
-                self._set(published)
-        self._leads = told.leads
-        news = told.refused - (told.refused if self._others_refused is None else self._others_refused)
-        self._others_refused = told.refused
+                self._set_rate(published)
+        self._leads = pace.leads
+        news = pace.refused - (pace.refused if self._others_refused is None else self._others_refused)
+        self._others_refused = pace.refused
         if news > 0 or self._refused > self._own_refused:
             self._own_refused = self._refused
             self._sum_up(now)
-        if told.held > 0:
-            self._hold(now, told.held, rng, same=True)
-        # It came up to two seconds ago: a stretch that began since is not what it ends.
-        if told.leads and news > 0 and self._stretch is not None and now - self._stretch.began > _LATE_SECONDS:
+        if pace.held > 0:
+            self._hold(now, pace.held, rng, same_episode=True)
+        # The refusal came up to two seconds ago: it does not end a stretch that began since.
+        if pace.leads and news > 0 and self._stretch is not None and now - self._stretch.began > _LATE_SECONDS:
             super().throttled(now, 0.0, rng, sent_at=now)
 
-    def _count(self, now: float, told: AccountPace) -> None:
-        """Who sends, and what the others have delivered since they were heard last."""
-        if told.workers > self._workers and now - self._known_at < _UNSETTLED_SECONDS:
-            # Whoever came had sent before it was heard of: the limit is looked for again, from where the rate is.
+    def _count(self, now: float, pace: AccountPace) -> None:
+        """Count the workers, and what the others have delivered since their last report."""
+        if pace.workers > self._workers and now - self._known_at < _UNSETTLED_SECONDS:
+            # A new worker has sent before its first report came: the limit is sought again, from the present rate.
             self._limit = None
-        if told.workers != self._workers:
+        if pace.workers != self._workers:
             self._changed_at = now
-        if self._others_accepted is not None and self._heard_at is not None and now > self._heard_at:
-            elapsed = now - self._heard_at
-            delivered = max(0, told.accepted - self._others_accepted)
-            if told.workers > self._workers:
-                # Who comes for the first time has sent a burst; who comes back brings what was accepted long before.
-                delivered = min(delivered, round(self._others_rate * elapsed) + self._burst)
-            self._others_rate = delivered / elapsed
+        if self._others_accepted is not None and self._reported_at is not None and now > self._reported_at:
+            elapsed = now - self._reported_at
+            delivered = max(0, pace.accepted - self._others_accepted)
+            if pace.workers > self._workers:
+                # A new worker has sent a burst; the count of one that comes back contains POSTs accepted long before.
+                delivered = min(delivered, round(self._others_per_second * elapsed) + self._burst)
+            self._others_per_second = delivered / elapsed
             self._others_delivered += delivered
-            self._credit(self._heard_at, now, delivered - self._credited)
+            self._credit(self._reported_at, now, delivered - self._credited)
         self._credited = 0
-        self._workers = told.workers
-        self._others_accepted = told.accepted
-        self._heard_at = now
+        self._workers = pace.workers
+        self._others_accepted = pace.accepted
+        self._reported_at = now
 
     def _credit(self, begin: float, end: float, posts: int) -> None:
         """The others delivered ``posts`` in this time, evenly."""
@@ -125,99 +127,99 @@ class SharedRate(PostRate):
             if sent_at >= self._stretch.began:
                 self._stretch.accept(sent_at)
 
-    def _follows(self, now: float) -> bool:
-        return not self._leads and self._told is not None and now < self._told_until
+    def _is_following(self, now: float) -> bool:
+        return not self._leads and self._published is not None and now < self._published_until
 
-    def _learn_from(self, now: float, rate: float | None) -> None:
-        """Nobody tells any more what holds."""
-        self._told, self._told_until = None, -math.inf
+    def _start_leading(self, now: float, rate: float | None) -> None:
+        """No other worker publishes a rate any more: learn from ``rate`` on."""
+        self._published, self._published_until = None, -math.inf
         if rate is not None:
-            self.know(now, rate / KEPT)
+            self.adopt_limit(now, rate / KEPT)
 
     def take(self, now: float) -> None:
         """See ``PostRate.take``."""
-        self._see_idle(now)
+        self._notice_idle(now)
         super().take(now)
 
-    def _see_idle(self, now: float) -> None:
-        """Nobody took a POST that could go out: not the service and not the pace decided how much was delivered."""
-        if self.own is not None and now - max(self._took_at, self._held_until) > _IDLE_SECONDS + 1.0 / self.own:
-            self._met.clear()
+    def _notice_idle(self, now: float) -> None:
+        """Forget the refusals if no POST was sent that could go out: neither the service nor the pace set the rate then."""
+        if self.own is not None and now - max(self._taken_at, self._held_until) > _IDLE_SECONDS + 1.0 / self.own:
+            self._refusals.clear()
 
-    # --- as a worker alone ---
+    # --- as in ``PostRate`` ---
 
     def wait(self, now: float) -> float:
         """See ``PostRate.wait``."""
-        if self._told is not None and not self._leads and now >= self._told_until:
-            part = self._told / self._workers
-            self._workers, self._others_rate = 1, 0.0
-            self._learn_from(now, part)
+        if self._published is not None and not self._leads and now >= self._published_until:
+            share = self._published / self._workers
+            self._workers, self._others_per_second = 1, 0.0
+            self._start_leading(now, share)
         return super().wait(now)
 
     def accepted(self, now: float, *, sent_at: float | None = None) -> None:
         """See ``PostRate.accepted``."""
         self._accepted += 1
-        if self._follows(now):
+        if self._is_following(now):
             self._unanswered = 0
         else:
             super().accepted(now, sent_at=sent_at)
 
     def throttled(self, now: float, retry_after: float | None, rng: Random, *, sent_at: float | None = None) -> None:
-        """See ``PostRate.throttled``. A follower keeps what the answer asks for; what it means, the leader finds out."""
+        """See ``PostRate.throttled``. A follower keeps the pause that the answer asks for; the leader learns from it."""
         self._refused += 1
-        if self._follows(now):
+        if self._is_following(now):
             self._unanswered += 1
-            self._hold(now, retry_after, rng, same=False)
+            self._hold(now, retry_after, rng, same_episode=False)
         else:
             super().throttled(now, retry_after, rng, sent_at=sent_at)
 
-    # --- what is learned from all ---
+    # --- learning from all workers ---
 
     def _judge(self, now: float, sent_at: float) -> None:
-        if self._heard_at is not None and self._workers > 1:
-            untold = self._heard_at - _LAG_SECONDS
-            expected = max(0, round(self._others_rate * (now - untold)) - self._credited)
-            self._credit(untold, now, expected)
+        if self._reported_at is not None and self._workers > 1:
+            unreported_from = self._reported_at - _LAG_SECONDS
+            expected = max(0, round(self._others_per_second * (now - unreported_from)) - self._credited)
+            self._credit(unreported_from, now, expected)
             self._credited += expected
         super()._judge(now, sent_at)
 
     def _sum_up(self, now: float) -> None:
-        """Know the limit that is looked for by what all delivered from earlier refusals to these.
+        """Derive a limit that is still sought from what all delivered between earlier refusals and these.
 
-        The bucket of the service was empty then: what was accepted since, holds included, the limit bears. It bears some
-        more, for a bucket that is full before a hold is over takes nothing in.
+        The bucket of the service was empty then: the limit allows what was accepted since, holds included. It allows some
+        more, since a bucket that is full before a hold is over does not fill further.
         """
-        self._see_idle(now)
+        self._notice_idle(now)
         delivered = self._accepted + self._others_delivered
-        self._met.append((now, delivered))
+        self._refusals.append((now, delivered))
         if self._workers == 1 or not self._leads or self.rate is None or self._limit is not None:
             return
-        since = [(now - at, delivered - before) for at, before in self._met]
-        bears = [posts / elapsed for elapsed, posts in since if _SUMMED_SECONDS <= elapsed <= _LONGEST_SUMMED_SECONDS]
-        if bears:
-            self._patience = PROBE_LOW_SECONDS
-            self._know(now, _UNSEEN * max(bears))
+        growths = [(now - at, delivered - before) for at, before in self._refusals]
+        rates = [posts / elapsed for elapsed, posts in growths if _SUMMED_SECONDS <= elapsed <= _LONGEST_SUMMED_SECONDS]
+        if rates:
+            self._probe_gap = PROBE_LOW_SECONDS
+            self._set_limit(now, _UNSEEN * max(rates))
 
-    def _know(self, now: float, limit: float) -> None:
+    def _set_limit(self, now: float, limit: float) -> None:
         self._known_at = now
-        super()._know(now, limit)
+        super()._set_limit(now, limit)
 
-    def _fresh_stretch(self, now: float, held: float) -> Stretch:
-        if self._workers > 1 and self.rate is not None:  # about half full: the others have gone on
+    def _make_stretch(self, now: float, held: float) -> Stretch:
+        if self._workers > 1 and self.rate is not None:  # about half full: the others have gone on sending
             return Stretch(now, self._burst, self._burst // 2, spent=True)
-        return super()._fresh_stretch(now, held)
+        return super()._make_stretch(now, held)
 
-    def _tells(self, sample: Sample) -> bool:
-        return self._workers == 1 or (sample.says_enough and sample.at - self._changed_at > _UNSETTLED_SECONDS)
+    def _is_sufficient(self, sample: Sample) -> bool:
+        return self._workers == 1 or (sample.is_precise and sample.at - self._changed_at > _UNSETTLED_SECONDS)
 
-    def _chances(self) -> int:
-        # When the others' POSTs went out is known only by the second: a refusal by a limit looks like chance at times.
-        return super()._chances() + (self._workers > 1)
+    def _count_needed_chances(self) -> int:
+        # The times of the others' POSTs are known only to the second: a refusal by a limit looks like chance at times.
+        return super()._count_needed_chances() + (self._workers > 1)
 
-    # --- its part of it ---
+    # --- this worker's share ---
 
-    def _growth(self) -> float:
-        return super()._growth() * self._workers
+    def _compute_growth(self) -> float:
+        return super()._compute_growth() * self._workers
 
     @property
     def own(self) -> float | None:
@@ -234,9 +236,9 @@ class SharedRate(PostRate):
 _IDLE_SECONDS = 1.0
 _UNSETTLED_SECONDS = 3.0
 _LAG_SECONDS = 0.5
-"""So long ago, on the average, the others told what is heard of them."""
+"""The average age of a report when it arrives."""
 _LATE_SECONDS = 2.0
 _SUMMED_SECONDS = 4.0
-"""A second in which others were accepted and had not told of it is little of this."""
+"""Long enough that a second of POSTs not reported yet is a small part of it."""
 _LONGEST_SUMMED_SECONDS = 15.0
 _UNSEEN = 1.1

@@ -1,6 +1,6 @@
 """By how much the service's refusals (429) make a run longer.
 
-A decision only: it keeps a few numbers and is told what happened with ``now`` (seconds, any clock that doesn't go back).
+A decision only: it keeps a few numbers, and each event is passed to it with ``now`` (seconds, any monotonic clock).
 """
 
 from __future__ import annotations
@@ -14,43 +14,45 @@ from .eta import eta
 from .lifetimes import Lifetimes
 
 
-class Allowed(NamedTuple):
-    """``at_once`` jobs in flight, and ``rate`` POSTs a second (None: as many as there are places)."""
+class Pace(NamedTuple):
+    """``at_once`` jobs in flight, and ``rate`` POSTs a second (None: limited by the slots alone)."""
 
     at_once: int
     rate: float | None = None
 
 
-class Left(NamedTuple):
-    """Seconds until the run is over: at what the service allows, and at what was wished for."""
+class TimeLeft(NamedTuple):
+    """Seconds until the run is over: at the pace that the service allows, and at the requested one."""
 
     limited: float
-    wished: float
+    requested: float
 
     @property
     def longer(self) -> float:
-        """How much longer what is left takes, in seconds."""
-        return max(0.0, self.limited - self.wished)
+        """How much longer the rest of the run takes, in seconds."""
+        return max(0.0, self.limited - self.requested)
 
 
-def left(lifetimes: Lifetimes, ages: Sequence[float], planned: int, now: Allowed, wished: Allowed) -> Left:
-    """What is left, ``planned`` jobs and those in flight of these ``ages`` (seconds), at the pace that is allowed ``now``
-    and at the one that was ``wished`` for: both by the same reckoning as the time left (``eta``, its median).
+def estimate_left(
+    lifetimes: Lifetimes, ages: Sequence[float], planned: int, allowed: Pace, requested: Pace
+) -> TimeLeft:
+    """The time for the rest of the run, ``planned`` jobs and those in flight of these ``ages`` (seconds), at the pace that
+    is ``allowed`` now and at the ``requested`` one: both are the median of ``eta``.
     """
-    return Left(
-        eta(lifetimes, ages, planned, now.at_once, rate=now.rate)[0],
-        eta(lifetimes, ages, planned, wished.at_once, rate=wished.rate)[0],
+    return TimeLeft(
+        eta(lifetimes, ages, planned, allowed.at_once, rate=allowed.rate)[0],
+        eta(lifetimes, ages, planned, requested.at_once, rate=requested.rate)[0],
     )
 
 
 class Slowness:
-    """Keeps how a run was slowed, and says when that is worth a line.
+    """Measures how the service slows a run, and decides when to report it.
 
-    What is lost adds up: of a second that is spent at the pace allowed, the share ``1 - wished / limited`` (of the time
-    left) would not have been needed. What was lost so far and what is still to be lost is how much longer the run takes.
+    The loss adds up: of a second that is spent at the allowed pace, the share ``1 - requested / limited`` (of the time
+    left) would not have been needed. The loss so far and the loss still to come is how much longer the run takes.
 
-    Refusals at random set no limit, and yet each one's pause holds everybody. Where they hold the run for a quarter of the
-    last minute, what got through in it is the pace.
+    Random refusals set no limit, and yet the pause after each holds all POSTs. Where they hold the run for a quarter of
+    the last minute, the accepted POSTs of that minute are the pace.
     """
 
     def __init__(self) -> None:
@@ -61,24 +63,24 @@ class Slowness:
         self._beats: deque[tuple[float, bool, int, int]] = deque(maxlen=_WINDOW)
         self._accepted = self._refused = 0
         self._lost = 0.0
-        self._told: Slowdown | None = None
-        self._told_at = 0.0
+        self._reported: Slowdown | None = None
+        self._reported_at = 0.0
         self._free_since: float | None = None
 
-    def accepted(self) -> None:
+    def note_accepted(self) -> None:
         """A POST was taken."""
         self._accepted += 1
 
-    def refused(self) -> None:
+    def note_refused(self) -> None:
         """A POST was answered with 429."""
         self._refused += 1
 
     def beat(self, now: float, *, held: bool) -> None:
-        """Once a second: may no POST go out at the moment because the service asked for a pause?"""
+        """Called once a second. ``held``: no POST may go out now because the service asked for a pause."""
         self._beats.append((now, held, self._accepted, self._refused))
 
-    def pace(self) -> float | None:
-        """POSTs a second that got through, where refusals without a limit behind them hold the run; else None."""
+    def measure_rate(self) -> float | None:
+        """Accepted POSTs a second, where refusals that no limit explains hold the run; else None."""
         if len(self._beats) < _LEAST_BEATS:
             return None
         held = sum(held for _, held, _, _ in self._beats)
@@ -87,54 +89,54 @@ class Slowness:
             return None
         return max(0.01, (accepted_now - accepted) / (now - began))
 
-    def measure(self, now: float, allows: Slowdown | None, left: Left | None) -> bool:
-        """What is allowed now, and what is left. True where that should be said: it is new, changed much, or is over."""
-        slows = allows is not None and left is not None and left.longer > max(1.0, 0.02 * left.wished)
-        if slows and allows is not None and left is not None:
+    def measure(self, now: float, limit: Slowdown | None, left: TimeLeft | None) -> bool:
+        """Take the service's ``limit`` and the time left. True where it should be reported: new, much changed, or over."""
+        slows = limit is not None and left is not None and left.longer > max(1.0, 0.02 * left.requested)
+        if slows and limit is not None and left is not None:
             since = self._beats[-2][0] if len(self._beats) > 1 else now
             self._lost += min(_LONGEST_BEAT, now - since) * left.longer / left.limited
             self._free_since = None
-            self.now = self.in_all = self._with(allows, self._lost + left.longer)
+            self.now = self.in_all = self._make_slowdown(limit, self._lost + left.longer)
         else:
             self.now = None
             self._free_since = now if self._free_since is None else self._free_since
             if self.in_all is not None:
-                self.in_all = self._with(self.in_all, self._lost)
+                self.in_all = self._make_slowdown(self.in_all, self._lost)
         return self._is_news(now)
 
-    def over(self) -> None:
-        """Nothing is bought any more: what is left is no longer slowed."""
+    def note_buying_ended(self) -> None:
+        """Nothing is bought any more: the rest of the run is no longer slowed."""
         self.now = None
         if self.in_all is not None:
-            self.in_all = self._with(self.in_all, self._lost)
+            self.in_all = self._make_slowdown(self.in_all, self._lost)
 
     @staticmethod
-    def _with(allows: Slowdown, seconds: float) -> Slowdown:
-        return Slowdown(allows.posts_per_second, allows.jobs_at_once, seconds)
+    def _make_slowdown(limit: Slowdown, seconds: float) -> Slowdown:
+        return Slowdown(limit.posts_per_second, limit.jobs_at_once, seconds)
 
     def _is_news(self, now: float) -> bool:
-        told, found = self._told, self.now
-        if found is None:
-            news = told is not None and self._free_since is not None and now - self._free_since >= _OVER_SECONDS
-        elif told is None or (told.jobs_at_once is None) != (found.jobs_at_once is None):
+        reported, current = self._reported, self.now
+        if current is None:
+            news = reported is not None and self._free_since is not None and now - self._free_since >= _OVER_SECONDS
+        elif reported is None or (reported.jobs_at_once is None) != (current.jobs_at_once is None):
             news = True
         else:
-            pause = _SHORT_PAUSE if told.jobs_at_once != found.jobs_at_once else _PAUSE
-            news = now - self._told_at >= pause and _differ(told, found)
+            pause = _SHORT_PAUSE if reported.jobs_at_once != current.jobs_at_once else _PAUSE
+            news = now - self._reported_at >= pause and _differs_much(reported, current)
         if news:
-            self._told, self._told_at = found, now
+            self._reported, self._reported_at = current, now
         return news
 
 
-def _differ(told: Slowdown, found: Slowdown) -> bool:
+def _differs_much(reported: Slowdown, current: Slowdown) -> bool:
     """Another number of jobs; else by a fifth, and the time by more than a minute too."""
     pairs = (
-        (told.posts_per_second, found.posts_per_second, 0.0),
-        (told.seconds_longer, found.seconds_longer, 60.0),
+        (reported.posts_per_second, current.posts_per_second, 0.0),
+        (reported.seconds_longer, current.seconds_longer, 60.0),
     )
-    return told.jobs_at_once != found.jobs_at_once or any(
-        abs((one or 0.0) - (other or 0.0)) > max(least, 0.2 * max(one or 0.0, other or 0.0))
-        for one, other, least in pairs
+    return reported.jobs_at_once != current.jobs_at_once or any(
+        abs((before or 0.0) - (now or 0.0)) > max(least, 0.2 * max(before or 0.0, now or 0.0))
+        for before, now, least in pairs
     )
 
 
@@ -143,7 +145,7 @@ _LEAST_BEATS = 20
 _LEAST_REFUSALS = 4
 _SHARE = 0.25
 _LONGEST_BEAT = 5.0
-"""Seconds: a longer one was a suspension, which is not the service's doing."""
+"""Seconds: a longer one was a suspension, which the service did not cause."""
 _PAUSE = 30.0
 _SHORT_PAUSE = 3.0
 _OVER_SECONDS = 30.0

@@ -1,6 +1,6 @@
-"""Was the process suspended? Two clocks and a beat tell.
+"""Detects that the process was suspended, from two clocks that are read at each beat.
 
-A decision only: it is told both clocks at each beat, and what they did in between says whether we were there.
+A decision only: both clocks are passed to it at each beat, and how far they moved in between shows a suspension.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import NamedTuple
 BEAT_SECONDS = 1.0
 """How often the clocks are read."""
 LEAST_SECONDS = 5.0
-"""A beat that is late by so much was no beat of ours: nothing that was measured across it counts."""
+"""A beat that is late by so much shows a suspension: nothing that was measured across it counts."""
 
 
 class Suspension(NamedTuple):
-    """``seconds`` passed without us. Of these the run's own clock counted ``counted``: all of them where the process was
-    stopped, none where the machine slept, for that clock stands still meanwhile.
+    """The process did not run for ``seconds``. Of these the run's own clock counted ``counted``: all of them where the
+    process was stopped, none where the machine slept, as that clock stands still meanwhile.
     """
 
     seconds: float
@@ -23,9 +23,9 @@ class Suspension(NamedTuple):
 
 
 class Beats:
-    """Tells a suspension from the clocks: ``steady``, which can't be set and stands still while the machine sleeps, and
-    ``wall``, which goes on. A wall clock that was set ahead looks like a machine that slept, which costs one look at each
-    job; one that was set back tells nothing.
+    """Detects a suspension from two clocks: ``steady``, which can't be set and stands still while the machine sleeps, and
+    ``wall``, which goes on. A wall clock that was set ahead looks like a machine that slept, which costs one poll of each
+    job; one that was set back shows nothing.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Beats:
         self._last = steady, wall
 
     def beat(self, steady: float, wall: float) -> Suspension | None:
-        """The clocks now; a suspension if there was one since the last beat."""
+        """Compare the clocks with the last beat: the suspension since then, if there was one."""
         if self._last is None:
             return None
         counted = max(0.0, steady - self._last[0] - BEAT_SECONDS)
@@ -50,10 +50,10 @@ class Beats:
         self._past.append((steady, counted))
         return Suspension(seconds, counted)
 
-    def since(self, began: float) -> float:
-        """Seconds that the steady clock counted after ``began`` and in which nobody waited: no patience was used up."""
+    def count_suspended(self, began: float) -> float:
+        """Seconds after ``began`` that the steady clock counted while the process was suspended."""
         return sum(counted for noticed, counted in self._past if noticed > began)
 
-    def waited(self, since: float, now: float) -> float:
-        """Seconds from ``since`` to ``now`` without those for which the process was suspended: they use up no patience."""
-        return now - since - self.since(since)
+    def count_awake(self, since: float, now: float) -> float:
+        """Seconds from ``since`` to ``now`` without those for which the process was suspended."""
+        return now - since - self.count_suspended(since)

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from batchedit.cli.app import batchedit
 from batchedit.commands.token import keep_token
-from batchedit.runcomfy.keyring_token import SHOWN
+from batchedit.runcomfy.keyring_token import KEYRING_NAME
 from batchedit.runcomfy.token import CONFIG_VARIABLE, VARIABLES, VENDOR_FILE, find_token
 
 
@@ -53,11 +53,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_token_goes_into_the_keyring_and_is_found_there(home: Path) -> None:
     keyring.set_keyring(Memory())
     done = CliRunner().invoke(batchedit, ["login"], input="Bearer abc-123\n")
-    assert (done.exit_code, done.stdout) == (0, f"the token is kept in {SHOWN}\n")
+    assert (done.exit_code, done.stdout) == (0, f"the token is kept in {KEYRING_NAME}\n")
     assert "abc-123" not in done.output
     assert not (home / VENDOR_FILE).exists()
     found = find_token({}, home)
-    assert (found.value, found.source) == ("abc-123", SHOWN)
+    assert (found.value, found.source) == ("abc-123", KEYRING_NAME)
 
 
 def test_the_environment_goes_before_the_keyring_and_login_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

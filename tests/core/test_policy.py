@@ -198,7 +198,7 @@ def test_pauses_grow_to_a_cap_with_full_jitter() -> None:
     ],
 )
 def test_stop_after_failures(text: str | None, finished: int, failed: int, stops: bool) -> None:
-    assert stop_rule(text).reached(finished, failed) is stops
+    assert stop_rule(text).is_reached(finished, failed) is stops
 
 
 @pytest.mark.parametrize("text", ["many", "3.5", "%", "x%"])

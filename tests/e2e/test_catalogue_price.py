@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.runcomfy.catalogue import built_in, load_model
+from batchedit.runcomfy.catalogue import list_built_in, load_model
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import environment, manifest
 from tests.support.cli import inside as batchedit
@@ -80,7 +80,7 @@ def test_a_catalogue_that_wants_a_token_leaves_the_price_unknown(tmp_path: Path)
         words = ["plan", "m.csv", "--base-url", sandbox.url, "--no-check-images"]
         assert "unknown" in batchedit(*words, cwd=tmp_path, env=nobody()).stdout
         refused = batchedit("models", "--base-url", sandbox.url, cwd=tmp_path, env=nobody(), code=77)
-        assert f"these models come with the program: {', '.join(built_in())}" in refused.stderr
+        assert f"these models come with the program: {', '.join(list_built_in())}" in refused.stderr
         model = "openai/gpt-4o-image/edit"
         shown = batchedit("models", "show", model, "--base-url", sandbox.url, cwd=tmp_path, env=nobody()).stdout
         other = ["--model", "acme/none", "--base-url", sandbox.url]

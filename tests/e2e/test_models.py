@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from batchedit.runcomfy.catalogue import built_in
+from batchedit.runcomfy.catalogue import list_built_in
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import inside, on, rows
 
@@ -19,7 +19,7 @@ FLUX = "blackforestlabs/flux-1-kontext/pro/edit"
 def test_the_catalogue_is_listed_and_searched(tmp_path: Path) -> None:
     with serve(SandboxConfig(price="0.05")) as sandbox:
         told = inside("models", "--base-url", sandbox.url, cwd=tmp_path).stdout
-        assert [line.split()[0] for line in told.splitlines() if not line.startswith(" ")] == list(built_in())
+        assert [line.split()[0] for line in told.splitlines() if not line.startswith(" ")] == list(list_built_in())
         assert "$0.05 a picture" in told
         found = inside("models", "banana-2/", "--base-url", sandbox.url, cwd=tmp_path).stdout
         assert found.splitlines()[0].startswith("google/nano-banana-2/edit")
@@ -27,7 +27,7 @@ def test_the_catalogue_is_listed_and_searched(tmp_path: Path) -> None:
         assert inside("models", "nothing", "--base-url", sandbox.url, cwd=tmp_path, code=66).stdout
 
 
-@pytest.mark.parametrize("model", built_in())
+@pytest.mark.parametrize("model", list_built_in())
 def test_a_model_that_comes_with_the_program_could_not_be_rehearsed(tmp_path: Path, model: str) -> None:
     """The sandbox knew three of eight: "the service knows no such model", and each retry said so again."""
     (tmp_path / "m.csv").write_text("sku,image,prompt\nA,https://images.example.com/a.png,an ad\n")
@@ -73,7 +73,7 @@ def test_a_service_without_a_catalogue_names_what_comes_with_the_program(tmp_pat
         some = inside("models", "Flux", "pro", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
         none = inside("models", "nothing", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
     assert f"these models come with the program: {FLUX}\n" in some, "TEXT was not heeded"
-    assert ", ".join(built_in()) in none
+    assert ", ".join(list_built_in()) in none
     assert FLUX in told
     assert "image_url" in shown
 
@@ -115,7 +115,7 @@ def test_the_calls_of_the_vendors_published_client(tmp_path: Path) -> None:
         httpx.Client(base_url=it.url, headers={"Authorization": "Bearer t"}, trust_env=False) as http,
     ):
         page = http.get("/v1/models", params={"limit": 2, "offset": 1, "include_schema": "true"}).json()
-        assert (len(page["models"]), page["total"], page["limit"], page["offset"]) == (2, len(built_in()), 2, 1)
+        assert (len(page["models"]), page["total"], page["limit"], page["offset"]) == (2, len(list_built_in()), 2, 1)
         assert page["models"][0]["price_unit"] == "output"
         assert http.get("/v1/models", params={"limit": 501}).status_code == 422
         assert http.get("/v1/models/categories").json() == {"categories": ["image-to-image"]}

@@ -141,7 +141,7 @@ def test_everything_is_waited_for_before_the_intention_and_nothing_between_it_an
         "Accepted",
         "connection given back",
     ]
-    assert bought.slot.held
+    assert bought.slot.is_taken
     assert bought.kept.held == PRICE
     assert on_the_wire(bought) == 0
 
@@ -156,7 +156,7 @@ def test_a_bought_job_is_first_looked_at_when_it_may_be_done_and_not_at_once() -
 
 def test_a_job_that_nobody_said_yes_to_is_not_bought() -> None:
     bought = buy_one(approval=Approval(()))
-    assert (bought.record, bought.diary, bought.slot.held) == (None, [], False)
+    assert (bought.record, bought.diary, bought.slot.is_taken) == (None, [], False)
 
 
 def test_a_run_that_has_stopped_buys_nothing_more() -> None:
@@ -168,13 +168,13 @@ def test_a_stop_while_it_had_its_turn_sends_nothing_and_leaves_no_post_on_the_wi
     """One that stays counted there keeps the places of a limited account taken for the rest of the run."""
 
     def stop_at_the_turn(pool: Pool) -> None:
-        turn = pool.governor.posts.turn
+        turn = pool.governor.posts.await_turn
 
         async def then_stop(notice: Callable[[], None]) -> None:
             await turn(notice)
             pool.governor.switch.halt(StoppedError("enough"))
 
-        pool.governor.posts.turn = then_stop  # type: ignore[method-assign]
+        pool.governor.posts.await_turn = then_stop  # type: ignore[method-assign]
 
     bought = buy_one(before=stop_at_the_turn)
     assert (bought.record, bought.diary, on_the_wire(bought)) == (None, ["connection", "connection given back"], 0)
@@ -387,7 +387,7 @@ def test_an_intention_is_reserved_an_answer_saved_and_a_look_kept_in_memory_alon
         for event in (Reserved(1.0, PRICE), Accepted(2.0, Handle("req-1")), Pending(3.0, 8.0)):
             record = await apply_event(pool, record, event)
         assert kept.diary == ["reserve", "Reserved", "Accepted"]
-        assert (record.looked_at, kept.records()[0].looked_at) == (3.0, 0.0)
+        assert (record.polled_at, kept.records()[0].polled_at) == (3.0, 0.0)
         assert seen == ["submitting Reserved", "waiting Accepted", "waiting Pending"]
 
     virtually(main)
@@ -406,7 +406,7 @@ def test_a_budget_that_is_used_up_is_asked_twice_and_then_stops_the_run() -> Non
     assert "POST" not in bought.diary
     assert isinstance(bought.halted, BudgetReachedError)
     assert bought.diary.count("connection") == 2
-    assert (bought.slot.held, on_the_wire(bought)) == (False, 0)
+    assert (bought.slot.is_taken, on_the_wire(bought)) == (False, 0)
 
 
 def test_a_refusal_after_one_that_had_somebody_in_flight_is_asked_about_once_more() -> None:

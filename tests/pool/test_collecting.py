@@ -25,7 +25,7 @@ class Failing(Service):
 
     error: Exception = field(default_factory=Exception)
 
-    async def look(self, record: Record) -> Any:
+    async def poll(self, record: Record) -> Any:
         raise self.error
 
 
@@ -69,7 +69,7 @@ def test_a_defect_about_a_job_that_nothing_was_paid_for_is_not_written_down_as_p
 def test_the_time_left_was_none_while_hundreds_of_files_were_still_to_be_had() -> None:
     """ "0 s left" stood in the line a minute for two minutes: all jobs had ended, and their files came five a second."""
     downloads = Downloads()
-    assert downloads.seconds(3, 0, 0.0) == 0.0, "a few are on their way at any moment"
-    assert downloads.seconds(700, 0, 10.0) is None, "nobody knows"
-    assert downloads.seconds(600, 100, 30.0) == pytest.approx(600 / (100 / 30), rel=0.01)
-    assert downloads.seconds(300, 400, 90.0) == pytest.approx(300 / 5.0, rel=0.01), "what came lately counts"
+    assert downloads.estimate_seconds(3, 0, 0.0) == 0.0, "a few are on their way at any moment"
+    assert downloads.estimate_seconds(700, 0, 10.0) is None, "nobody knows"
+    assert downloads.estimate_seconds(600, 100, 30.0) == pytest.approx(600 / (100 / 30), rel=0.01)
+    assert downloads.estimate_seconds(300, 400, 90.0) == pytest.approx(300 / 5.0, rel=0.01), "what came lately counts"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchedit.core.errors import BatcheditError, CheckpointError, OutputError, TokenError
-from batchedit.pool.failures import gravest
+from batchedit.pool.failures import find_gravest
 
 CHECKPOINT, TOKEN, DEFECT = CheckpointError("disk"), TokenError("token"), ZeroDivisionError("a defect")
 
@@ -21,9 +21,9 @@ CHECKPOINT, TOKEN, DEFECT = CheckpointError("disk"), TokenError("token"), ZeroDi
     ids=["checkpoint first", "one of ours before a defect", "however deep", "a defect alone"],
 )
 def test_the_gravest_is_told(raised: list[Exception], told: Exception) -> None:
-    assert gravest(ExceptionGroup("tasks", raised)) is told
+    assert find_gravest(ExceptionGroup("tasks", raised)) is told
 
 
 def test_of_two_that_are_as_grave_the_first_is_told() -> None:
     first: BatcheditError = OutputError("first")
-    assert gravest(ExceptionGroup("tasks", [first, TOKEN])) is first
+    assert find_gravest(ExceptionGroup("tasks", [first, TOKEN])) is first

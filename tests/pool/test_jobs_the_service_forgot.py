@@ -10,9 +10,9 @@ import trio
 from batchedit.core.events import Completed, Event, Gone, Missed
 from batchedit.core.model import Kind, Output, Problem, Record, State
 from batchedit.ledger.memory import MemoryCheckpoint
-from batchedit.pool.collecting import ABSENT_LOOKS, ABSENT_SECONDS
+from batchedit.pool.collecting import ABSENT_POLLS, ABSENT_SECONDS
 from batchedit.pool.worker import run_all
-from batchedit.ports import LookReply, NoAnswer
+from batchedit.ports import NoAnswer, PollReply
 from tests.pool.test_pool import Notes, Service, make_governor, make_pool, virtually
 from tests.support.factories import make_line
 
@@ -27,7 +27,7 @@ class Forgetful(Service):
     retry_after: float | None = None
     looks: list[float] = field(default_factory=list)
 
-    async def look(self, record: Record) -> LookReply:
+    async def poll(self, record: Record) -> PollReply:
         assert record.accepted_at is not None
         now = trio.current_time()
         self.looks.append(now - record.accepted_at)
@@ -61,9 +61,9 @@ def bought_by(service: Forgetful) -> tuple[dict[State, int], list[Event]]:
 
 
 def test_a_job_that_the_service_knows_at_the_sixth_look_is_done() -> None:
-    states, events = bought_by(Forgetful(absences=ABSENT_LOOKS - 1))
+    states, events = bought_by(Forgetful(absences=ABSENT_POLLS - 1))
     assert states == {State.DONE: 1}
-    assert [type(event) for event in events] == [Missed] * (ABSENT_LOOKS - 1)
+    assert [type(event) for event in events] == [Missed] * (ABSENT_POLLS - 1)
 
 
 def test_a_job_that_six_looks_over_twenty_seconds_do_not_find_is_gone_and_kept_for_later_runs() -> None:
@@ -71,11 +71,11 @@ def test_a_job_that_six_looks_over_twenty_seconds_do_not_find_is_gone_and_kept_f
     states, events = bought_by(service)
     assert states == {State.UNCOLLECTED: 1}, "its id stays: it may come back"
     assert [type(event) for event in events] == [Missed] * (len(service.looks) - 1) + [Gone]
-    assert len(service.looks) >= ABSENT_LOOKS
+    assert len(service.looks) >= ABSENT_POLLS
     assert service.looks[-1] >= ABSENT_SECONDS
 
 
-@pytest.mark.parametrize(("retry_after", "looks"), [(1.0, 15), (60.0, ABSENT_LOOKS)])
+@pytest.mark.parametrize(("retry_after", "looks"), [(1.0, 15), (60.0, ABSENT_POLLS)])
 def test_neither_many_looks_in_a_moment_nor_few_over_minutes_make_a_job_gone(retry_after: float, looks: int) -> None:
     """A service that asks to come back each second would be believed after six seconds, one that says a minute at the first
     look behind it.

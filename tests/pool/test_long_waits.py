@@ -12,7 +12,7 @@ import trio
 from batchedit.cli.host import Terminal
 from batchedit.core.events import Accepted, Declined, Event
 from batchedit.core.model import Handle, Kind, Problem, Record
-from batchedit.pool.long_waits import AGAIN_SECONDS, LONG_SECONDS, LongWaits, Wait, sentence
+from batchedit.pool.long_waits import AGAIN_SECONDS, LONG_SECONDS, LongWaits, Wait, format_wait
 from batchedit.pool.slots import Slot
 from batchedit.ports import SubmitEvent
 from tests.pool.test_pool import Service, make_governor, virtually
@@ -23,7 +23,7 @@ def told(waits: dict[float, list[Wait]], seconds: int) -> list[tuple[float, str]
     found, now_waiting, found_waits = LongWaits(), [], []
     for now in map(float, range(seconds)):
         now_waiting = waits.get(now, now_waiting)
-        found_waits += [(now, wait.kind) for wait in found.due(now_waiting, now)]
+        found_waits += [(now, wait.kind) for wait in found.pick_due(now_waiting, now)]
     return found_waits
 
 
@@ -53,9 +53,9 @@ def test_each_refusal_of_one_outage_is_not_told_anew_and_another_hour_is() -> No
 
 def test_the_sentence_says_how_long_and_until_when() -> None:
     hour, seconds = Wait("submit", "wait {wait} please", 4600.0), Wait("submit", "wait {wait} please", 1040.0)
-    assert re.fullmatch(r"wait 60 minutes, until \d\d:\d\d, please", sentence(hour, 1000.0, 0.0))
-    assert sentence(seconds, 1000.0, 0.0).startswith("wait 40 seconds, until ")
-    assert sentence(Wait("budget", "no money"), 0.0, 0.0) == "no money"
+    assert re.fullmatch(r"wait 60 minutes, until \d\d:\d\d, please", format_wait(hour, 1000.0, 0.0))
+    assert format_wait(seconds, 1000.0, 0.0).startswith("wait 40 seconds, until ")
+    assert format_wait(Wait("budget", "no money"), 0.0, 0.0) == "no money"
 
 
 @dataclass
@@ -76,8 +76,8 @@ def said_after(answers: Callable[[float], list[SubmitEvent]]) -> list[str]:
     async def main() -> None:
         governor = make_governor(Service(), messages)
         for answer in answers(trio.current_time()):
-            await governor.post_turn()
-            governor.posts.heard(answer, None, Slot(governor.slots))
+            await governor.await_post_turn()
+            governor.posts.note_answer(answer, None, Slot(governor.slots))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(governor.watch, lambda: 0)
             await trio.sleep(3000)

@@ -22,10 +22,10 @@ def governor(pace: PurchaseLimits, in_flight: int) -> Governor:
 
 def test_turns_are_handed_out_in_order_one_gap_apart() -> None:
     rate = GetRate(100.0)
-    turns = [rate.turn(0.0) for _ in range(300)]
+    turns = [rate.take_turn(0.0) for _ in range(300)]
     assert turns == sorted(turns)
     assert turns[-1] == pytest.approx((300 - 11) / 100.0, abs=0.02)  # a tenth of a second at once
-    assert rate.turn(10.0) == 0.0
+    assert rate.take_turn(10.0) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -33,11 +33,11 @@ def test_turns_are_handed_out_in_order_one_gap_apart() -> None:
 )
 def test_the_gap_grows_with_the_crowd(concurrency: int, in_flight: int, least: float) -> None:
     found = governor(PurchaseLimits(concurrency=concurrency), in_flight)
-    gaps = [found.gets.first_look_in(Slot(found.slots), 0.0) for _ in range(50)]
+    gaps = [found.gets.schedule_first_poll(Slot(found.slots), 0.0) for _ in range(50)]
     assert min(gaps) >= 0.9 * least - SHARED / 2
     assert concurrency > 100 or min(gaps) < 5.0
 
 
 def test_an_interval_that_was_asked_for_stays() -> None:
     found = governor(PurchaseLimits(concurrency=5000, poll_seconds=3.0), 5000)
-    assert 2.7 <= found.gets.first_look_in(Slot(found.slots), 0.0) <= 3.3
+    assert 2.7 <= found.gets.schedule_first_poll(Slot(found.slots), 0.0) <= 3.3

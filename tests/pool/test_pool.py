@@ -25,7 +25,7 @@ from batchedit.pool.posts import NEVER_REACHED_SECONDS, OUTAGE_SECONDS
 from batchedit.pool.slots import Slot
 from batchedit.pool.switch import PAUSED, StopRule
 from batchedit.pool.worker import run_all
-from batchedit.ports import CancelReply, LookReply, NoAnswer, Permit, StillRunning, SubmitEvent, Totals
+from batchedit.ports import CancelReply, NoAnswer, Permit, PollReply, StillRunning, SubmitEvent, Totals
 from tests.support.factories import make_line, make_record
 from tests.support.share import whole_or
 from tests.support.troubled import Bucket
@@ -79,7 +79,7 @@ class Service:
         self.most = max(self.most, self.in_flight)
         return Accepted(at, Handle(request_id))
 
-    async def look(self, record: Record) -> LookReply:
+    async def poll(self, record: Record) -> PollReply:
         what = self.questions(trio.current_time())
         await trio.sleep(60.0 if what == "hang" else 0.05)
         if what != "ok":
@@ -197,7 +197,7 @@ def test_a_pause_lets_no_post_out_and_what_was_bought_is_collected() -> None:
             governor.set_concurrency(5)  # a higher speed buys nothing meanwhile
             await trio.sleep(whole_or(50_000.0, OUTAGE_SECONDS + 1000.0))
             assert (len(service.posts), checkpoint.counts().by_state) == (2, {State.DONE: 2, State.PLANNED: 4})
-            assert governor.posts.paused() == PAUSED
+            assert governor.posts.describe_pause() == PAUSED
             governor.switch.go_on()
 
         async with trio.open_nursery() as nursery:
@@ -235,7 +235,7 @@ def watched(service: Service | Troubled, jobs: int, **pace: object) -> dict[int,
         async def person() -> None:
             began = trio.current_time()
             while True:
-                said[round(trio.current_time() - began)] = governor.paused()
+                said[round(trio.current_time() - began)] = governor.describe_pause()
                 await trio.sleep(1.0)
 
         async with trio.open_nursery() as nursery:
@@ -424,10 +424,10 @@ def test_the_last_jobs_of_a_run_are_looked_at_more_often(concurrency: int) -> No
             governor.lifetimes.finished(float(seconds))
 
         def gap() -> float:
-            return sum(governor.gets.first_look_in(slots[0], 0.0) for _ in range(50)) / 50
+            return sum(governor.gets.schedule_first_poll(slots[0], 0.0) for _ in range(50)) / 50
 
         while_buying = gap()
-        governor.gets.all_bought()
+        governor.gets.note_all_bought()
         assert gap() == pytest.approx(while_buying, rel=0.05)
         for slot in slots[1:]:
             slot.free()
@@ -478,8 +478,8 @@ def test_who_stops_waiting_passes_the_place_on() -> None:
             await trio.testing.wait_all_tasks_blocked()
             leaving.cancel()
             first.free()
-        assert third.held
-        assert not second.held
+        assert third.is_taken
+        assert not second.is_taken
 
     virtually(main)
 
@@ -508,7 +508,7 @@ def test_doubts_hold_half_of_the_places_at_most() -> None:
             slot = Slot(governor.slots)
             await governor.slots.take(slot)
             record = make_record(State.IN_DOUBT, n + 1, submitted_at=trio.current_time())
-            lingering.append(governor.slots.lingers(slot, record) > 0)
+            lingering.append(governor.slots.keep_in_doubt(slot, record) > 0)
         assert lingering == [True, True, True, False, False]
 
     virtually(main)
@@ -634,14 +634,14 @@ def test_the_first_reason_to_stop_stands() -> None:
     async def main() -> None:
         notes = Notes()
         governor = make_governor(Service(), notes)
-        with governor.switch.buying() as scope:
+        with governor.switch.open_buying_scope() as scope:
             governor.switch.halt(StoppedError("first"))
             governor.switch.halt(StoppedError("second"))
             await trio.sleep(1)
         assert scope.cancelled_caught
         assert str(governor.switch.halted) == "first"
         assert notes.told == ["halted"]
-        with governor.switch.buying() as late:
+        with governor.switch.open_buying_scope() as late:
             await trio.sleep(1)
         assert late.cancelled_caught, "who begins to wait after that is sent home, too"
 
@@ -656,7 +656,7 @@ class Forgetful(Service):
 
     looks = 0
 
-    async def look(self, record: Record) -> LookReply:
+    async def poll(self, record: Record) -> PollReply:
         self.looks += 1
         if self.looks == 1:
             return NoAnswer(Problem(Kind.SERVICE, "busy", 502))

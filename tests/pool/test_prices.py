@@ -13,7 +13,7 @@ from batchedit.core.model import Kind, Output, Problem, Record, State
 from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.pool import CHUNK, Pool
 from batchedit.pool.prices import FIRST_COST_SECONDS, SILENT, ask_prices, wait_for_first_cost
-from batchedit.ports import LookReply, NoAnswer, StillRunning
+from batchedit.ports import NoAnswer, PollReply, StillRunning
 from tests.pool.test_pool import Service, make_governor, make_pool, virtually
 from tests.support.factories import make_line, make_record
 
@@ -24,10 +24,10 @@ OUTPUTS = (Output("https://files.runcomfy.net/x.png"),)
 class Tells(Service):
     """Answers each look by the job's number."""
 
-    replies: dict[int, LookReply] = field(default_factory=dict)
+    replies: dict[int, PollReply] = field(default_factory=dict)
     asked: list[int] = field(default_factory=list)
 
-    async def look(self, record: Record) -> LookReply:
+    async def poll(self, record: Record) -> PollReply:
         self.asked.append(record.id)
         await trio.sleep(0.05)
         return self.replies[record.id]
@@ -76,7 +76,7 @@ def test_the_first_that_is_not_told_yet_ends_the_asking() -> None:
     async def main() -> None:
         pool = pool_of(service, checkpoint)
         await ask_prices(pool)
-        assert (pool.asked_in_vain, checkpoint.believes_estimate) == (1, False)
+        assert (pool.costs_not_told, checkpoint.believes_estimate) == (1, False)
 
     virtually(main)
     assert service.asked == [1, 2]
@@ -92,7 +92,7 @@ def test_the_first_that_is_not_told_yet_ends_the_asking() -> None:
     ids=["finished without a cost", "no answer", "running again"],
 )
 def test_a_service_that_never_tells_is_believed_its_estimate_and_an_outage_is_not(
-    reply: LookReply, in_vain: bool
+    reply: PollReply, in_vain: bool
 ) -> None:
     checkpoint, service = unpriced(1), Tells(replies={1: reply})
 
@@ -146,7 +146,7 @@ def test_more_guesses_than_a_page_holds_are_asked_about_once_each_and_in_turn() 
         pool = pool_of(service, checkpoint)
         ask, unpriced_of = pool.governor.gets.ask, checkpoint.unpriced
 
-        async def counted(look: Callable[[], Awaitable[LookReply]]) -> LookReply:
+        async def counted(look: Callable[[], Awaitable[PollReply]]) -> PollReply:
             turns.append(len(service.asked))
             return await ask(look)
 

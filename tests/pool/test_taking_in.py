@@ -14,7 +14,7 @@ from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, Record, State
 from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.run_pool import collect_with_others
-from batchedit.ports import LookReply, Stop
+from batchedit.ports import PollReply, Stop
 from tests.pool.test_pool import Service, make_governor, make_pool, virtually
 from tests.support.factories import make_line
 
@@ -49,7 +49,7 @@ class Store(MemoryCheckpoint):
         found = await super().unsettled(after, limit, states)
         return [record for record in found if record.state is not State.SUBMITTING]
 
-    async def rests(self) -> bool:
+    async def is_at_rest(self) -> bool:
         return self.state(2) is not State.SUBMITTING
 
     def state(self, job: int) -> State:
@@ -62,9 +62,9 @@ class Watched(Service):
 
     asked: dict[int, float] = field(default_factory=dict)
 
-    async def look(self, record: Record) -> LookReply:
+    async def poll(self, record: Record) -> PollReply:
         self.asked.setdefault(record.id, trio.current_time())
-        return await super().look(record)
+        return await super().poll(record)
 
 
 @pytest.mark.parametrize(("dead_at", "found_at"), [(20.0, 20.0), (20.0, 400.0), (700.0, 0.0)])

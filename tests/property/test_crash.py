@@ -39,7 +39,7 @@ from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.governor import Governor, PurchaseLimits
 from batchedit.pool.pool import Pool
 from batchedit.pool.worker import run_all
-from batchedit.ports import Broken, CancelReply, LookReply, NoAnswer, Permit, StillRunning, SubmitEvent
+from batchedit.ports import Broken, CancelReply, NoAnswer, Permit, PollReply, StillRunning, SubmitEvent
 from tests.support.factories import make_line
 from tests.support.share import examples
 
@@ -127,7 +127,7 @@ class Remote:
         self.heard.add(request_id)
         return Accepted(at, Handle(request_id))
 
-    async def look(self, record: Record) -> LookReply:
+    async def poll(self, record: Record) -> PollReply:
         await trio.sleep(0.01)
         self.script.step()
         assert record.handle is not None

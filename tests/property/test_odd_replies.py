@@ -105,15 +105,15 @@ def test_no_reply_makes_a_call_raise(reply: tuple[int, list[tuple[str, str]], by
             submitted = await api.submit(record(State.SUBMITTING), Permit())
             assert isinstance(submitted, Accepted | Declined | Refused | Lost)
             for call, kinds in (
-                (api.look, StillRunning | NoAnswer | Completed | Errored | CancelConfirmed),
+                (api.poll, StillRunning | NoAnswer | Completed | Errored | CancelConfirmed),
                 (api.cancel, CancelConfirmed | CancelDenied | NoAnswer),
             ):
                 try:
                     assert isinstance(await call(record(State.WAITING)), kinds)
                 except TokenError:
                     continue  # 401 and 403 are about the run
-            await api.model_entry()
-            await api.balance()
+            await api.ask_model_entry()
+            await api.ask_balance()
             await api.probe()
 
     anyio.run(ask)
@@ -153,8 +153,8 @@ class Breaks:
             raise LookupError("unforeseen")
         return Accepted(1000.0, Handle(f"r{of.id}"))
 
-    async def look(self, of: Record) -> Any:
-        if self._at == "look" and of.id == 2:
+    async def poll(self, of: Record) -> Any:
+        if self._at == "poll" and of.id == 2:
             raise OverflowError("int too large to convert to float")
         return Completed(1000.0, (Output("https://files.runcomfy.net/1.png"),), 40_000)
 
@@ -180,7 +180,7 @@ class _Permit:
     ("at", "state", "kind"),
     [
         ("submit", State.IN_DOUBT, Kind.LOST),
-        ("look", State.UNCOLLECTED, Kind.INTERNAL),
+        ("poll", State.UNCOLLECTED, Kind.INTERNAL),
         ("download", State.UNCOLLECTED, Kind.INTERNAL),
     ],
 )

@@ -15,7 +15,7 @@ from batchedit.scheduling.concurrency import InFlight
 from batchedit.scheduling.eta import eta
 from batchedit.scheduling.get_rate import GetRate
 from batchedit.scheduling.lifetimes import Lifetimes
-from batchedit.scheduling.polling import JITTER, next_poll_delay, stalled
+from batchedit.scheduling.polling import JITTER, is_stalled, next_poll_delay
 from batchedit.scheduling.post_rate import PostRate
 from tests.support.share import examples
 
@@ -99,7 +99,7 @@ def test_an_eta_is_finite_and_in_order(stories, ages, planned, at_once):
     lifetimes = told(stories)
     p50, p90 = eta(lifetimes, ages, planned, at_once)
     assert 0.0 <= p50 <= p90 < math.inf
-    assert stalled(lifetimes, 0.0) is False
+    assert is_stalled(lifetimes, 0.0) is False
 
 
 happenings = st.lists(
@@ -150,19 +150,19 @@ def test_a_breaker_lets_one_probe_out_at_a_time_and_never_locks_up(script):
             case "sent":
                 if breaker.wait(now) <= 0.0:
                     was_open = breaker.open
-                    breaker.sent(now)
+                    breaker.note_sent(now)
                     assert not was_open or breaker.wait(now) == math.inf
             case "ok":
-                breaker.succeeded(now)
+                breaker.note_success(now)
                 assert breaker.wait(now) == 0.0
             case "failed":
-                breaker.failed(now, rng)
+                breaker.note_failure(now, rng)
             case "told":
-                breaker.released(now)
+                breaker.note_other_answer(now)
             case "gone":
-                breaker.abandoned(now)
+                breaker.note_unsent(now)
         assert not breaker.open or breaker.open_since is not None
-    breaker.abandoned(now)
+    breaker.note_unsent(now)
     assert breaker.wait(now) <= 300.0
 
 
@@ -180,9 +180,9 @@ def test_jobs_in_flight_stay_between_one_and_the_bound(looks, most):
     governor, now = InFlight(None, most=most), 0.0
     for waited, run, position, pause, in_use in looks:
         now += pause
-        governor.queued(waited, run, position, now, in_use=in_use)
-        assert 1 <= governor.allowed(now) <= most
-        early = governor.scout(now, in_use)
+        governor.note_poll(waited, run, position, now, in_use=in_use)
+        assert 1 <= governor.count_allowed(now) <= most
+        early = governor.plan_early_poll(now, in_use)
         assert early is None or 0.0 < early <= 5.0
 
 

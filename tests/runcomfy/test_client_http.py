@@ -409,7 +409,7 @@ async def test_a_handshake_that_fails_behind_a_proxy_blocks_no_connection(server
             event = await api.submit(record(number), Permit())
             assert isinstance(event, Declined)
             assert "PoolTimeout" not in event.problem.message
-            found = await api.look(BOUGHT)
+            found = await api.poll(BOUGHT)
             assert isinstance(found, NoAnswer)
             assert "PoolTimeout" not in found.problem.message
     assert {request.method for request in server.requests} == {"CONNECT"}
@@ -448,7 +448,7 @@ async def test_each_post_has_a_fresh_connection_and_gets_share_theirs(server):
         for _ in range(3):
             await api.submit(record(), Permit())
         for _ in range(3):
-            await api.look(BOUGHT)
+            await api.poll(BOUGHT)
     assert [r.connection for r in server.requests] == [1, 2, 3, 4, 4, 4]
 
 
@@ -470,7 +470,7 @@ async def test_posts_and_gets_do_not_starve_each_other(server):
             tasks.start_soon(submit_as_the_pool, api, record(number))
         await wait_for(lambda: len(server.requests) == 2)
         with anyio.fail_after(2):
-            assert await api.look(BOUGHT) == StillRunning("in_queue", running=False)
+            assert await api.poll(BOUGHT) == StillRunning("in_queue", running=False)
         tasks.cancel_scope.cancel()
     assert sum(r.method == "POST" for r in server.requests) == 2  # as many as there are permits
 
@@ -516,7 +516,7 @@ async def test_a_service_that_echoes_the_token_does_not_get_it_into_a_message(se
     async with client(server.url) as api:
         event = await api.submit(record(), Permit())
         with pytest.raises(TokenError) as caught:
-            await api.look(BOUGHT)
+            await api.poll(BOUGHT)
     assert isinstance(event, Declined)
     assert TOKEN not in event.problem.message + str(caught.value) + caught.value.hint
 
@@ -608,7 +608,7 @@ COLLECTED = Completed(1000.0, (Output("https://f.runcomfy.net/a.png"),), 40_000)
 async def test_look_asks_the_result_with_its_cost(server):
     server.script = [server.json(DONE)]
     async with client(server.url) as api:
-        assert await api.look(BOUGHT) == COLLECTED
+        assert await api.poll(BOUGHT) == COLLECTED
     assert [r.target for r in server.requests] == ["/v1/requests/r%2F1/result?include_cost=true"]
 
 
@@ -628,7 +628,7 @@ async def test_a_get_is_asked_again(server, fault):
     }[fault]
     server.script = [bad, bad, server.json(DONE)]
     async with client(server.url) as api:
-        assert await api.look(BOUGHT) == COLLECTED
+        assert await api.poll(BOUGHT) == COLLECTED
     assert len(server.requests) == 3
 
 
@@ -636,9 +636,9 @@ async def hangs_up_after(server, quiet: float) -> tuple[Any, list[int]]:
     """Two looks, ``quiet`` seconds apart, at a server that hangs up after its answer and doesn't say so."""
     server.script = [server.then_close(server.json(DONE))]
     async with client(server.url) as api:
-        await api.look(BOUGHT)
+        await api.poll(BOUGHT)
         await anyio.sleep(quiet)
-        return await api.look(BOUGHT), [r.connection for r in server.requests]
+        return await api.poll(BOUGHT), [r.connection for r in server.requests]
 
 
 @pytest.mark.usefixtures("quick")
@@ -655,7 +655,7 @@ async def test_a_quiet_connection_is_asked_about_before_it_is_used(server, monke
 async def test_after_the_attempts_it_is_no_answer(server):
     server.script = [server.http(503, retry_after="0")]
     async with client(server.url) as api:
-        reply = await api.look(BOUGHT)
+        reply = await api.poll(BOUGHT)
     assert isinstance(reply, NoAnswer)
     assert (reply.problem.kind, reply.problem.http, reply.absent) == (Kind.SERVICE, 503, False)
     assert len(server.requests) == ATTEMPTS
@@ -665,7 +665,7 @@ async def test_a_retry_after_beyond_the_cap_is_handed_on_and_not_waited_for(serv
     server.script = [server.http(429, retry_after="300")]
     async with client(server.url) as api:
         with anyio.fail_after(2):
-            reply = await api.look(BOUGHT)
+            reply = await api.poll(BOUGHT)
     assert isinstance(reply, NoAnswer)
     assert (reply.retry_after, len(server.requests)) == (300.0, 1)
 
@@ -673,11 +673,11 @@ async def test_a_retry_after_beyond_the_cap_is_handed_on_and_not_waited_for(serv
 @pytest.mark.usefixtures("quick")
 async def test_no_service_at_all_is_no_answer():
     async with client(f"http://127.0.0.1:{closed_port()}") as api:
-        reply = await api.look(BOUGHT)
+        reply = await api.poll(BOUGHT)
         assert isinstance(reply, NoAnswer)
         assert reply.problem.kind is Kind.UNREACHABLE
-        assert await api.model_entry() is None
-        assert await api.balance() is None
+        assert await api.ask_model_entry() is None
+        assert await api.ask_balance() is None
         assert await api.probe() is False
 
 
@@ -686,7 +686,7 @@ async def test_no_attempt_begins_after_the_total_time(server, monkeypatch):
     monkeypatch.setattr(line_module, "TOTAL_SECONDS", 0.5)
     server.script = [server.hang]
     async with client(server.url) as api:
-        reply = await api.look(BOUGHT)
+        reply = await api.poll(BOUGHT)
     assert isinstance(reply, NoAnswer)
     assert len(server.requests) == 2  # each hangs for 0.3 s
 
@@ -694,7 +694,7 @@ async def test_no_attempt_begins_after_the_total_time(server, monkeypatch):
 async def test_an_absent_request_is_told_at_once(server):
     server.script = [server.json({"error_code": 404001}, 404)]
     async with client(server.url) as api:
-        reply = await api.look(BOUGHT)
+        reply = await api.poll(BOUGHT)
     assert isinstance(reply, NoAnswer)
     assert reply.absent
     assert [r.target.split("/")[-1] for r in server.requests] == ["result?include_cost=true", "status"]
@@ -709,7 +709,7 @@ async def test_a_server_with_404_for_unfinished_results_is_found_out_after_three
     notes = Notes()
     async with client(server.url, notes) as api:
         for _ in range(5):
-            assert await api.look(BOUGHT) == StillRunning("in_queue", running=False)
+            assert await api.poll(BOUGHT) == StillRunning("in_queue", running=False)
     assert len(server.requests) == 2 + 2 + 2 + 1 + 1
     assert [name for name, _ in notes.notes] == ["status_first"]
 
@@ -718,7 +718,7 @@ async def test_a_server_with_404_for_unfinished_results_is_found_out_after_three
 async def test_one_answer_of_thousands_that_refused_the_token_ended_the_night(server, status):
     server.script = [server.http(status), server.json({"status": "in_queue"})]
     async with client(server.url) as api:
-        assert await api.look(BOUGHT) == StillRunning("in_queue", running=False)
+        assert await api.poll(BOUGHT) == StillRunning("in_queue", running=False)
     assert len(server.requests) == 2
 
 
@@ -727,7 +727,7 @@ async def test_a_refused_token_ends_the_run(server, status):
     server.script = [server.http(status)]
     async with client(server.url) as api:
         with pytest.raises(TokenError) as caught:
-            await api.look(BOUGHT)
+            await api.poll(BOUGHT)
         assert caught.value.hint
         with pytest.raises(TokenError):
             await api.cancel(BOUGHT)
@@ -748,9 +748,9 @@ async def test_a_server_with_4xx_for_unfinished_results_is_asked_at_status(serve
     notes = Notes()
     async with client(server.url, notes) as api:
         for _ in range(3):
-            assert await api.look(BOUGHT) == StillRunning("in_progress", running=True)
+            assert await api.poll(BOUGHT) == StillRunning("in_progress", running=True)
         state["word"] = "completed"
-        assert await api.look(BOUGHT) == COLLECTED
+        assert await api.poll(BOUGHT) == COLLECTED
     calls = [r.target.split("/")[-1].split("?")[0] for r in server.requests]
     assert calls == ["result", "status", "status", "status", "status", "result"]
     assert [name for name, _ in notes.notes] == ["status_first"]
@@ -765,7 +765,7 @@ async def test_an_ending_is_believed_from_the_result_only(server):
 
     server.script = [reply]
     async with client(server.url) as api:
-        reply_seen = await api.look(BOUGHT)
+        reply_seen = await api.poll(BOUGHT)
     assert isinstance(reply_seen, Errored)
     assert "no chainsaw found" in reply_seen.problem.message
 
@@ -776,7 +776,7 @@ async def test_an_answer_that_names_another_request_is_none(server, named):
     done = {"request_id": named, "status": "completed", "output": {"image": "https://files.runcomfy.net/other.png"}}
     server.script = [server.json(done)]
     async with client(server.url) as api:
-        reply = await api.look(BOUGHT)
+        reply = await api.poll(BOUGHT)
         cancelled = await api.cancel(BOUGHT)
         pasted = await api.identify("r/1")
     assert isinstance(reply, NoAnswer)
@@ -793,7 +793,7 @@ async def test_an_answer_that_names_no_request_or_this_one_is_taken(server):
         server.json(done | {"request_id": {}}),
     ]
     async with client(server.url) as api:
-        assert [type(await api.look(BOUGHT)) for _ in range(3)] == [Completed] * 3
+        assert [type(await api.poll(BOUGHT)) for _ in range(3)] == [Completed] * 3
 
 
 async def test_a_word_nobody_listed_is_noted_once(server):
@@ -801,7 +801,7 @@ async def test_a_word_nobody_listed_is_noted_once(server):
     notes = Notes()
     async with client(server.url, notes) as api:
         for _ in range(3):
-            told = await api.look(BOUGHT)
+            told = await api.poll(BOUGHT)
             assert isinstance(told, StillRunning)
             assert replace(told, problem=None) == StillRunning("simmering", running=False, known=False)
             assert told.problem is not None
@@ -815,7 +815,7 @@ async def test_a_link_of_another_origin_gets_no_token(server, other_server):
     other_server.script = [other_server.json(DONE)]
     offered = Handle("r1", *(f"{other_server.url}/v1/requests/r1/{call}" for call in ("status", "result", "cancel")))
     async with client(server.url) as api:
-        await api.look(record(handle=offered))
+        await api.poll(record(handle=offered))
         await api.cancel(record(handle=offered))
     assert other_server.requests == []
     assert [r.target for r in server.requests] == ["/v1/requests/r1/result?include_cost=true", "/v1/requests/r1/cancel"]
@@ -825,7 +825,7 @@ async def test_a_redirected_get_is_not_followed(server, other_server):
     server.script = [server.http(302, location=f"{other_server.url}/v1/requests/r1/result")]
     other_server.script = [other_server.json(DONE)]
     async with client(server.url) as api:
-        reply = await api.look(BOUGHT)
+        reply = await api.poll(BOUGHT)
     assert isinstance(reply, NoAnswer)
     assert reply.problem.kind is Kind.UNREADABLE
     assert other_server.requests == []
@@ -846,10 +846,10 @@ async def test_the_catalogue_and_the_balance(server):
     entry = {"model_id": MODEL.id, "base_price_usd": "0.04", "price_unit": "image", "input_schema": dict(MODEL.schema)}
     server.script = [server.json(entry), server.json({"balance_usd": 12.5, "currency": "USD"}), server.http(404)]
     async with client(server.url) as api:
-        told = await api.model_entry()
+        told = await api.ask_model_entry()
         assert told is not None
         assert (told.price, told.schema) == (40_000, MODEL.schema)
-        assert await api.balance() == 12_500_000
+        assert await api.ask_balance() == 12_500_000
         assert await api.probe() is True
     assert [r.target for r in server.requests] == [MODEL_PATH, "/prod/v2/balance", MODEL_PATH]
 
@@ -882,7 +882,7 @@ async def test_identify_takes_no_nonsense_and_no_refused_token(server):
             await api.identify("r1")
 
 
-@pytest.mark.parametrize("call", ["look", "cancel"])
+@pytest.mark.parametrize("call", ["poll", "cancel"])
 async def test_the_token_of_another_account_is_told_as_what_it_is(server, call):
     """Two tokens in one office: 403001 said to check the token, which was right, and not whose the jobs are."""
     server.script = [server.json({"error_code": 403001}, 403)] * 2
@@ -892,7 +892,7 @@ async def test_the_token_of_another_account_is_told_as_what_it_is(server, call):
     assert caught.value.hint == "use the token of the account that bought these jobs"
 
 
-@pytest.mark.parametrize("call", ["look", "cancel"])
+@pytest.mark.parametrize("call", ["poll", "cancel"])
 async def test_a_job_that_was_never_accepted_is_asked_about_nowhere(server, call):
     async with client(server.url) as api:
         with pytest.raises(ValueError, match="was never accepted"):
@@ -953,7 +953,7 @@ async def test_a_proxy_that_refuses_was_asked_again_for_a_minute_and_named_by_no
     server.url = server.url.replace("//", "//me:hidden@")
     async with _through(server) as api:
         with pytest.raises(ProxyRefusesError, match=rf"the proxy 127\.0\.0\.1:{server.port} .*\({status} X\)") as told:
-            await api.model_entry()
+            await api.ask_model_entry()
         event = await api.submit(record(), Permit())
         assert not await api.probe()
     assert isinstance(event, Declined)
@@ -968,7 +968,7 @@ async def test_a_proxy_that_refuses_was_asked_again_for_a_minute_and_named_by_no
 async def test_a_proxy_that_is_in_trouble_is_asked_again(server, status):
     server.script = [server.http(status)]
     async with _through(server) as api:
-        assert await api.model_entry() is None
+        assert await api.ask_model_entry() is None
         event = await api.submit(record(), Permit())
     assert isinstance(event, Declined)
     assert event.problem.kind is Kind.UNREACHABLE
@@ -981,7 +981,7 @@ async def test_a_proxy_that_lets_a_tunnel_hang_held_each_post_for_150_seconds(se
     server.script = [server.hang]
     async with _through(server) as api:
         event = await api.submit(record(), Permit())
-        found = await api.look(BOUGHT)
+        found = await api.poll(BOUGHT)
     assert isinstance(event, Declined)
     assert isinstance(found, NoAnswer)
     told = f"the proxy 127.0.0.1:{server.port} does not answer"
@@ -1058,5 +1058,5 @@ async def test_a_plan_without_a_network_waited_for_four_tries(patient: bool, ask
             return await ask_once(*arguments, **more)
 
         monkeypatch.setattr(made._transport, "ask_once", counted)
-        assert await made.model_entry(patient=patient) is None
+        assert await made.ask_model_entry(patient=patient) is None
     assert len(tries) == asked

@@ -38,7 +38,7 @@ def client(url: str) -> Client:
 async def collect(api: Client, handle: Handle) -> object:
     with anyio.fail_after(60):
         while True:
-            reply = await api.look(record(handle))
+            reply = await api.poll(record(handle))
             if not isinstance(reply, StillRunning | NoAnswer):
                 return reply
             await anyio.sleep(0.05)
@@ -60,7 +60,7 @@ async def test_bought_watched_and_saved(tmp_path, shape, habit):
             assert isinstance(done, Completed)
             assert done.cost == 40_000
             assert await api.probe()
-            entry = await api.model_entry()
+            entry = await api.ask_model_entry()
             assert entry is not None
             assert entry.price == 40_000
             assert await api.identify(event.handle.request_id) == Handle(event.handle.request_id)
@@ -129,7 +129,7 @@ async def test_cancelling():
             assert isinstance(second, Accepted)
             assert isinstance(await api.cancel(record(first.handle)), CancelDenied)
             assert isinstance(await api.cancel(record(second.handle)), CancelConfirmed)
-            assert isinstance(await api.look(record(second.handle)), CancelConfirmed)
+            assert isinstance(await api.poll(record(second.handle)), CancelConfirmed)
 
 
 @pytest.mark.parametrize("fault", ["expired", "html", "truncated", "redirect_out", "redirect"])

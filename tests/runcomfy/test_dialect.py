@@ -10,7 +10,7 @@ from batchedit.jobs.expand import Expander, Recipe
 from batchedit.jobs.image_cells import Pictures
 from batchedit.jobs.schema import compile_schema
 from batchedit.manifest.rows import Row
-from batchedit.runcomfy.catalogue import built_in, load_model
+from batchedit.runcomfy.catalogue import list_built_in, load_model
 from batchedit.runcomfy.dialect import read_dialect
 from batchedit.runcomfy.submit_codec import ImageShape, submit_body
 
@@ -49,7 +49,7 @@ def test_what_is_no_schema_comes_back(schema: dict[str, Any]) -> None:
     assert read_dialect(schema) == schema
 
 
-@pytest.mark.parametrize("model_id", built_in())
+@pytest.mark.parametrize("model_id", list_built_in())
 def test_a_column_image_fills_each_model_that_comes_with_the_program(model_id: str) -> None:
     model = load_model(model_id)
     expander = Expander(Recipe(model=model_id, schema=dict(model.schema)), ("sku", "image", "prompt"))

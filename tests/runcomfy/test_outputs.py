@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batchedit.core.events import Completed
 from batchedit.ports import NoAnswer, StillRunning
 from batchedit.runcomfy import poll_codec as looks
-from batchedit.runcomfy.outputs import embedded, read_outputs
+from batchedit.runcomfy.outputs import read_embedded, read_outputs
 
 LINK = "https://cdn.runcomfy.net/a.png"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
@@ -62,7 +62,7 @@ def test_a_link_under_another_key_was_asked_for_an_hour(answer: dict[str, Any]) 
     ],
 )
 def test_a_picture_inside_the_answer_was_kept_nowhere(output: Any) -> None:
-    assert [embedded(found.url) for found in read_outputs({"output": output})] == [PNG]
+    assert [read_embedded(found.url) for found in read_outputs({"output": output})] == [PNG]
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_what_was_sent_is_never_taken_for_what_came_out(answer: dict[str, Any]) 
 
 
 def test_a_damaged_data_uri_is_no_bytes() -> None:
-    assert embedded("data:image/png;base64,*") == b""
-    assert embedded("data:,a%20b") == b"a b"
-    assert embedded(LINK) is None
+    assert read_embedded("data:image/png;base64,*") == b""
+    assert read_embedded("data:,a%20b") == b"a b"
+    assert read_embedded(LINK) is None
 
 
 def _look(answer: dict[str, Any]) -> Any:
@@ -125,4 +125,4 @@ def test_no_output_makes_the_reader_raise(output: Any) -> None:
     found = _look({"status": "completed", "output": output})
     assert isinstance(found, Completed | NoAnswer)
     for one in found.outputs if isinstance(found, Completed) else ():
-        embedded(one.url)
+        read_embedded(one.url)

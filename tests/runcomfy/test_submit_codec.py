@@ -17,7 +17,7 @@ from batchedit.ports import NoAnswer, StillRunning
 from batchedit.runcomfy import poll_codec as looks
 from batchedit.runcomfy import submit_codec as wire
 from batchedit.runcomfy.catalogue import load_model
-from batchedit.runcomfy.reply import LONGEST, LONGEST_WAIT, clean, parse_reply, retry_after
+from batchedit.runcomfy.reply import LONGEST, LONGEST_WAIT, clean, parse_reply, read_retry_after
 from batchedit.runcomfy.submit_codec import ImageShape
 from batchedit.runcomfy.urls import Addresses
 
@@ -93,12 +93,12 @@ def test_another_model_gets_what_its_schema_says(rule, sent, shape):
 )
 def test_a_field_is_ambiguous_where_its_default_contradicts_its_type(rule, ambiguous):
     schema = {"properties": {"image": rule, "size": {"type": "string"}}}
-    assert wire.ambiguous_fields(schema) == (frozenset({"image"}) if ambiguous else frozenset())
+    assert wire.find_ambiguous_fields(schema) == (frozenset({"image"}) if ambiguous else frozenset())
 
 
 @pytest.mark.parametrize("schema", [{}, {"properties": None}, {"properties": ["image"]}])
 def test_a_schema_without_properties_changes_no_input(schema):
-    assert wire.ambiguous_fields(schema) == frozenset()
+    assert wire.find_ambiguous_fields(schema) == frozenset()
     assert orjson.loads(wire.submit_body({"image": ["a"], "n": 1}, ImageShape.STRING, schema)) == {
         "image": ["a"],
         "n": 1,
@@ -127,7 +127,7 @@ def test_a_number_that_no_machine_word_holds_is_sent_whole():
     ids=repr,
 )
 def test_a_picture_of_this_machine_is_seen_before_a_path_is_sent_in_its_place(inputs, waits):
-    assert wire.names_a_file(inputs) is waits
+    assert wire.has_local_file(inputs) is waits
 
 
 # --- the table of money ---------------------------------------------------------------------------
@@ -466,7 +466,7 @@ def test_503_is_known_by_its_retry_after_only():
 def test_a_date_to_wait_for_is_read_by_the_clock_that_wrote_it(off):
     """With our clock two hours behind, "in 30 seconds" was a wait of an hour; two hours ahead, it was none."""
     headers = {"retry-after": formatdate(NOW + off + 30, usegmt=True), "date": formatdate(NOW + off, usegmt=True)}
-    assert retry_after(headers, NOW) == 30.0
+    assert read_retry_after(headers, NOW) == 30.0
 
 
 @pytest.mark.parametrize(
@@ -488,7 +488,7 @@ def test_a_date_to_wait_for_is_read_by_the_clock_that_wrote_it(off):
     ],
 )
 def test_retry_after(told, seconds):
-    assert retry_after({"retry-after": told}, NOW) == seconds
+    assert read_retry_after({"retry-after": told}, NOW) == seconds
     event = submit(429, b"", retry_after=told)
     assert isinstance(event, Declined)
     assert event.due_at == (0.0 if seconds is None else NOW + seconds)
@@ -517,7 +517,7 @@ def test_retry_after(told, seconds):
     ],
 )
 def test_the_services_own_words(payload, words):
-    assert parse_reply(body(payload)).words == words
+    assert parse_reply(body(payload)).message == words
 
 
 def test_a_message_is_one_bounded_clean_line():
@@ -567,7 +567,7 @@ def test_the_token_is_blotted_out_even_where_the_text_is_cut():
     ],
 )
 def test_who_is_blamed_for_a_422(payload, blamed):
-    assert wire.blames(body(payload), PICTURES) is blamed
+    assert wire.may_be_about(body(payload), PICTURES) is blamed
 
 
 # --- looking --------------------------------------------------------------------------------------
@@ -884,7 +884,7 @@ def test_no_reply_makes_a_reader_raise(status, headers, raw):
             assert problem.message.isprintable()
     wire.read_model(status, raw)
     wire.read_balance(status, raw)
-    wire.blames(raw, PICTURES)
+    wire.may_be_about(raw, PICTURES)
     looks.read_missed(status, headers, raw, NOW)
     looks.read_probe(status, headers, raw, NOW)
 

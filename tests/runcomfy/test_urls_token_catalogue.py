@@ -12,7 +12,7 @@ from batchedit.core.errors import NotFoundError, TokenError, UsageError
 from batchedit.core.model import Handle
 from batchedit.files.allowlist import HostAllowlist
 from batchedit.runcomfy import urls
-from batchedit.runcomfy.catalogue import DEFAULT_MODEL, built_in, load_model
+from batchedit.runcomfy.catalogue import DEFAULT_MODEL, list_built_in, load_model
 from batchedit.runcomfy.image_shape import ImageShapeProbe
 from batchedit.runcomfy.submit_codec import ImageShape
 from batchedit.runcomfy.token import MAC_FILE, VARIABLES, VENDOR_FILE, find_token
@@ -119,7 +119,7 @@ def test_offered_links_of_the_same_origin_are_used_but_never_for_the_post():
 def test_the_balance_is_asked_of_the_vendor_only_while_we_talk_to_the_vendor():
     assert Addresses(DEFAULT_BASE_URL).balance() == "https://api.runcomfy.net/prod/v2/balance"
     assert Addresses("http://127.0.0.1:8000").balance() == "http://127.0.0.1:8000/prod/v2/balance"
-    assert urls.origin(Addresses("http://[::1]:8000").balance()) == ("http", "::1", 8000)
+    assert urls.parse_origin(Addresses("http://[::1]:8000").balance()) == ("http", "::1", 8000)
 
 
 # --- links to files -------------------------------------------------------------------------------
@@ -281,7 +281,7 @@ def test_a_token_that_cannot_be_sent(tmp_path, bad):
 
 def test_the_pages_own_schema():
     schema = load_model(DEFAULT_MODEL).schema
-    assert DEFAULT_MODEL in built_in()
+    assert DEFAULT_MODEL in list_built_in()
     assert schema["required"] == ["image", "prompt"]
     assert schema["properties"]["size"]["enum"] == ["3:2", "1:1", "2:3"]
     assert schema["properties"]["image"]["validations"][0]["validation_value"] == 25
@@ -321,22 +321,22 @@ STRING, ARRAY = ImageShape.STRING, ImageShape.ARRAY
 
 def test_each_job_gets_one_second_try_at_most():
     shapes = ImageShapeProbe()
-    assert shapes.refused("a", STRING)
+    assert shapes.note_refusal("a", STRING)
     assert shapes.now is ARRAY
-    assert shapes.refused("b", STRING)  # it was in flight at the flip: no flip back
+    assert shapes.note_refusal("b", STRING)  # it was in flight at the flip: no flip back
     assert shapes.now is ARRAY
-    assert not shapes.refused("a", ARRAY)
-    assert shapes.refused("c", ARRAY)
+    assert not shapes.note_refusal("a", ARRAY)
+    assert shapes.note_refusal("c", ARRAY)
     assert shapes.now is STRING
 
 
 def test_the_first_acceptance_decides_for_the_run():
     shapes = ImageShapeProbe()
-    shapes.refused("a", STRING)
-    shapes.accepted(STRING)  # of one that was in flight: strings are taken after all
+    shapes.note_refusal("a", STRING)
+    shapes.note_acceptance(STRING)  # of one that was in flight: strings are taken after all
     assert shapes.now is STRING
-    shapes.accepted(ARRAY)
+    shapes.note_acceptance(ARRAY)
     assert shapes.now is STRING
-    assert not shapes.refused("a", STRING)
-    assert shapes.refused("b", ARRAY)
+    assert not shapes.note_refusal("a", STRING)
+    assert shapes.note_refusal("b", ARRAY)
     assert shapes.now is STRING

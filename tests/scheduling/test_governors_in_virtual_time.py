@@ -283,14 +283,14 @@ def outage(seconds: float, *, at_once: int = 50, seed: int = 1) -> tuple[int, fl
         # All that may go out go out together; a second later they fail, or are taken.
         sent = 0
         while breaker.wait(now) == 0.0 and sent < at_once:
-            breaker.sent(now)
+            breaker.note_sent(now)
             sent += 1
         now += 1.0
         if now > seconds:
-            breaker.succeeded(now)
+            breaker.note_success(now)
             return lost, now
         for _ in range(sent):
-            breaker.failed(now, rng)
+            breaker.note_failure(now, rng)
         lost += sent
     raise AssertionError("never closed")
 
@@ -311,19 +311,19 @@ def test_what_was_under_way_when_it_opened_does_not_lengthen_the_pause():
 def test_one_probe_at_a_time():
     breaker, rng = Breaker(first_pause=8.0), Random(1)
     for _ in range(4):
-        breaker.failed(0.0, rng)
+        breaker.note_failure(0.0, rng)
     assert not breaker.open
-    breaker.failed(1.0, rng)
+    breaker.note_failure(1.0, rng)
     assert breaker.open
     assert breaker.open_since == 1.0
     assert 6.0 <= breaker.wait(1.0) <= 8.0
     assert breaker.wait(9.0) == 0.0
-    breaker.sent(9.0)
+    breaker.note_sent(9.0)
     assert breaker.wait(9.0) == math.inf
-    breaker.failed(10.0, rng)
+    breaker.note_failure(10.0, rng)
     assert 12.0 <= breaker.wait(10.0) <= 16.0
-    breaker.sent(26.0)
-    breaker.succeeded(27.0)
+    breaker.note_sent(26.0)
+    breaker.note_success(27.0)
     assert (breaker.open, breaker.open_since, breaker.wait(27.0)) == (False, None, 0.0)
 
 
@@ -332,9 +332,9 @@ def test_three_independent_failures_do_not_open_it_in_whatever_order():
     for k in range(30):
         for failed in (True, True, True, False, False, False, False, False):
             if failed:
-                breaker.failed(float(k), rng)
+                breaker.note_failure(float(k), rng)
             else:
-                breaker.succeeded(float(k))
+                breaker.note_success(float(k))
     assert not breaker.open
 
 
@@ -342,12 +342,12 @@ def test_five_of_the_last_eight_open_it_whatever_their_order():
     breaker, rng = Breaker(), Random(1)
     for failed in (True, False, True, True, False, True):
         if failed:
-            breaker.failed(1.0, rng)
+            breaker.note_failure(1.0, rng)
         else:
-            breaker.released(1.0)
+            breaker.note_other_answer(1.0)
     assert not breaker.open
     assert breaker.cautious
-    breaker.failed(2.0, rng)
+    breaker.note_failure(2.0, rng)
     assert breaker.open
 
 
@@ -358,12 +358,12 @@ def test_one_failure_in_six_opened_it_every_few_hundred_answers() -> None:
         breaker, rng, dice, now = Breaker(), Random(seed), Random(seed), 0.0
         for _ in range(2000):
             now += breaker.wait(now)
-            breaker.sent(now)
+            breaker.note_sent(now)
             before = breaker.open_since
             if dice.random() < 1 / 6:
-                breaker.failed(now, rng)
+                breaker.note_failure(now, rng)
             else:
-                breaker.succeeded(now)
+                breaker.note_success(now)
             opened += before is None and breaker.open
         longest = max(longest, now)
     assert opened <= 3
@@ -373,10 +373,10 @@ def test_one_failure_in_six_opened_it_every_few_hundred_answers() -> None:
 def test_an_outage_opens_it_at_the_eighth_failure_where_many_fail_anyhow() -> None:
     breaker, rng = Breaker(), Random(1)
     for k in range(600):
-        breaker.succeeded(float(k)) if k % 4 else breaker.failed(float(k), rng)
+        breaker.note_success(float(k)) if k % 4 else breaker.note_failure(float(k), rng)
     failures = 0
     while not breaker.open:
-        breaker.failed(600.0, rng)
+        breaker.note_failure(600.0, rng)
         failures += 1
     assert failures <= 8
 
@@ -384,8 +384,8 @@ def test_an_outage_opens_it_at_the_eighth_failure_where_many_fail_anyhow() -> No
 def opened() -> Breaker:
     breaker, rng = Breaker(), Random(1)
     for _ in range(5):
-        breaker.failed(0.0, rng)
-    breaker.sent(5.0)
+        breaker.note_failure(0.0, rng)
+    breaker.note_sent(5.0)
     return breaker
 
 
@@ -395,43 +395,43 @@ def test_an_outage_of_a_minute_cost_two_where_a_probe_failed_at_its_end() -> Non
     for seed in range(200):
         breaker, rng, now = Breaker(), Random(seed), 0.0
         for _ in range(5):
-            breaker.failed(now, rng)
+            breaker.note_failure(now, rng)
         while now < 60.0:
             now += breaker.wait(now)
-            breaker.sent(now)
+            breaker.note_sent(now)
             if now < 60.0:
-                breaker.failed(now, rng)
+                breaker.note_failure(now, rng)
         over.append(now)
     assert max(over) <= 60.0 + 30.0
 
 
 def test_an_answer_that_bought_nothing_lets_one_post_out_alone():
     breaker = opened()
-    breaker.released(6.0)
+    breaker.note_other_answer(6.0)
     assert not breaker.open
     assert breaker.open_since == 0.0
     assert breaker.wait(6.0) == 0.0
-    breaker.sent(6.0)
+    breaker.note_sent(6.0)
     assert breaker.wait(6.0) == math.inf
-    breaker.released(7.0)
+    breaker.note_other_answer(7.0)
     assert (breaker.wait(7.0), breaker.open_since) == (0.0, None)
 
 
 def test_free_calls_that_answer_while_posts_get_lost_do_not_restart_the_pauses():
     breaker, rng, now, lost = opened(), Random(1), 5.0, 0
     while now < 600.0:
-        breaker.released(now)
-        breaker.sent(now)
-        breaker.failed(now + 1.0, rng)
+        breaker.note_other_answer(now)
+        breaker.note_sent(now)
+        breaker.note_failure(now + 1.0, rng)
         lost += 1
         now += 1.0 + breaker.wait(now + 1.0)
-        breaker.sent(now)
+        breaker.note_sent(now)
     assert lost <= 9
 
 
 def test_an_abandoned_probe_makes_room_for_another():
     breaker = opened()
-    breaker.abandoned(6.0)
+    breaker.note_unsent(6.0)
     assert breaker.open
     assert breaker.wait(6.0) == 0.0
 
@@ -481,11 +481,11 @@ class Run:
                 self._begin()
             else:
                 self._look(job)
-            self.history.append((self.now, self.governor.allowed(self.now), len(self.queue)))
+            self.history.append((self.now, self.governor.count_allowed(self.now), len(self.queue)))
         return self
 
     def _fill(self) -> None:
-        while self.jobs and self.in_use < self.governor.allowed(self.now):
+        while self.jobs and self.in_use < self.governor.count_allowed(self.now):
             self.jobs -= 1
             self.in_use += 1
             job = Looked(self.median * math.exp(self.rng.gauss(0.0, 0.5)), self.now, started=self.now)
@@ -493,7 +493,7 @@ class Run:
             self.queue.append(job)
             self._begin()
             gap = self._gap(0.0)
-            early = self.governor.scout(self.now, self.in_use) if self.scouts else None
+            early = self.governor.plan_early_poll(self.now, self.in_use) if self.scouts else None
             self._push(min(gap, early or gap), "look", job)
 
     def _begin(self) -> None:
@@ -515,19 +515,19 @@ class Run:
         if job.begun_at is None and self.words:
             job.started, job.was_queued, job.seen = now, True, 0.0
             position = self.queue.index(job) if self.positions else None
-            self.governor.queued(now - job.accepted_at, 0.0, position, now, in_use=in_use, waiting=True)
+            self.governor.note_poll(now - job.accepted_at, 0.0, position, now, in_use=in_use, waiting=True)
             self._push(self._gap(0.0), "look", job)
         elif job.ended_at is None or job.ended_at > now:
             age = now - job.started
             waited = job.started - job.accepted_at
             self.lifetimes.censored(age, since=job.seen)
-            self.governor.queued(waited, 0.0, None, now, in_use=in_use, waiting=False, accepted_at=job.accepted_at)
+            self.governor.note_poll(waited, 0.0, None, now, in_use=in_use, waiting=False, accepted_at=job.accepted_at)
             job.seen = age
             self._push(self._gap(age), "look", job)
         else:
             age = now - job.started
             self.lifetimes.finished(age, since=job.seen)
-            self.governor.queued(job.started - job.accepted_at, age, None, now, in_use=in_use)
+            self.governor.note_poll(job.started - job.accepted_at, age, None, now, in_use=in_use)
             self.in_use -= 1
         self._fill()
 
@@ -582,9 +582,9 @@ def test_auto_recovers_when_the_capacity_doubles():
     run = Run(governor, 40, jobs=3000)
     run.changes = [(60.0, 80)]
     run.go(until=59.0)
-    assert governor.allowed(59.0) <= 60
+    assert governor.count_allowed(59.0) <= 60
     run.go(until=100.0)
-    assert 80 <= governor.allowed(100.0) <= 110
+    assert 80 <= governor.count_allowed(100.0) <= 110
 
 
 def test_auto_gives_way_when_the_capacity_halves():
@@ -592,69 +592,69 @@ def test_auto_gives_way_when_the_capacity_halves():
     run = Run(governor, 40, jobs=3000)
     run.changes = [(60.0, 20)]
     run.go(until=100.0)
-    assert 20 <= governor.allowed(100.0) <= 32
+    assert 20 <= governor.count_allowed(100.0) <= 32
 
 
 def proofs(governor: InFlight, number: int, *, in_use: int | None, begin: float = 0.0) -> None:
     for k in range(number):
         at = begin + k
-        governor.queued(0.0, 0.0, None, at + 0.3, in_use=in_use, waiting=False, accepted_at=at)
+        governor.note_poll(0.0, 0.0, None, at + 0.3, in_use=in_use, waiting=False, accepted_at=at)
 
 
 def test_auto_does_not_grow_while_idle():
     governor = InFlight(None, start=10)
     proofs(governor, 50, in_use=5)
-    assert governor.allowed(60.0) == 10
-    assert governor.scout(60.0, 5) is None
+    assert governor.count_allowed(60.0) == 10
+    assert governor.plan_early_poll(60.0, 5) is None
     proofs(governor, 1, in_use=10, begin=60.0)
-    assert governor.allowed(61.0) == 15
+    assert governor.count_allowed(61.0) == 15
 
 
 def test_auto_does_not_grow_in_trouble():
     governor = InFlight(None, start=10)
-    governor.troubled(0.0)
+    governor.note_trouble(0.0)
     proofs(governor, 9, in_use=10)
-    assert governor.allowed(9.0) == 10
+    assert governor.count_allowed(9.0) == 10
     proofs(governor, 1, in_use=10, begin=9.8)
-    assert governor.allowed(10.5) == 15, "ten seconds after the trouble it grows again"
+    assert governor.count_allowed(10.5) == 15, "ten seconds after the trouble it grows again"
 
 
 def test_auto_measures_anew_behind_a_suspension():
     """Jobs that were in flight at a stop of 45 s passed for jobs that had waited as long in the queue."""
     governor = InFlight(None, start=40)
     for k in range(40):
-        governor.queued(0.0, 5.0, None, k / 8, in_use=20)
-    before = governor.allowed(6.0)
+        governor.note_poll(0.0, 5.0, None, k / 8, in_use=20)
+    before = governor.count_allowed(6.0)
     governor.restart(51.0)
     for _ in range(40):
-        governor.queued(45.0, 5.0, None, 51.0, in_use=before, accepted_at=4.0)
-    assert governor.allowed(52.0) == before
-    governor.queued(46.0, 0.0, 30, 52.0, in_use=before, accepted_at=4.0)
-    assert governor.allowed(52.0) < before, "a place in the queue is how things stand now"
+        governor.note_poll(45.0, 5.0, None, 51.0, in_use=before, accepted_at=4.0)
+    assert governor.count_allowed(52.0) == before
+    governor.note_poll(46.0, 0.0, 30, 52.0, in_use=before, accepted_at=4.0)
+    assert governor.count_allowed(52.0) < before, "a place in the queue is how things stand now"
 
 
 def test_auto_needs_fresh_proof_for_each_step():
     governor = InFlight(None, start=10)
     for _ in range(50):
-        governor.queued(0.0, 0.0, None, 0.3, in_use=10, waiting=False, accepted_at=0.0)
-    assert governor.allowed(1.0) == 15
+        governor.note_poll(0.0, 0.0, None, 0.3, in_use=10, waiting=False, accepted_at=0.0)
+    assert governor.count_allowed(1.0) == 15
 
 
 def test_auto_stays_under_its_bound_and_above_zero():
     governor = InFlight(None, start=10, most=12)
     proofs(governor, 50, in_use=12)
-    assert governor.allowed(60.0) == 12
+    assert governor.count_allowed(60.0) == 12
     for k in range(50):
-        governor.queued(100.0 + k, 0.0, 1000, 61.0 + k, in_use=12)
-    assert governor.allowed(200.0) >= 1
+        governor.note_poll(100.0 + k, 0.0, 1000, 61.0 + k, in_use=12)
+    assert governor.count_allowed(200.0) >= 1
 
 
 def test_a_number_given_is_the_number():
     governor = InFlight(7)
     proofs(governor, 50, in_use=7)
-    governor.queued(100.0, 0.0, 1000, 61.0, in_use=7)
-    assert governor.allowed(100.0) == 7
-    assert governor.scout(100.0, 7) is None
+    governor.note_poll(100.0, 0.0, 1000, 61.0, in_use=7)
+    assert governor.count_allowed(100.0) == 7
+    assert governor.plan_early_poll(100.0, 7) is None
 
 
 # --- GETs and backoff -----------------------------------------------------------------------------

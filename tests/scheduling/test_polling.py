@@ -12,7 +12,15 @@ import pytest
 
 from batchedit.scheduling.eta import eta
 from batchedit.scheduling.lifetimes import Lifetimes
-from batchedit.scheduling.polling import DEFAULT_P, JITTER, SHARED, next_poll_delay, overdue, shared_moment, stalled
+from batchedit.scheduling.polling import (
+    DEFAULT_P,
+    JITTER,
+    SHARED,
+    find_overdue,
+    find_shared_moment,
+    is_stalled,
+    next_poll_delay,
+)
 
 
 def lognormal(median: float, sigma: float, count: int, seed: int = 1) -> list[float]:
@@ -124,7 +132,7 @@ def test_while_nothing_is_known_it_looks_early():
 def test_looks_share_their_moments_and_are_not_later_for_it(gap):
     rng = Random(3)
     wanted = [1.8e9 + rng.uniform(0.0, 100.0) for _ in range(2000)]
-    moved = [shared_moment(at, gap) for at in wanted]
+    moved = [find_shared_moment(at, gap) for at in wanted]
     assert max(abs(to - at) for to, at in zip(moved, wanted, strict=True)) <= gap / 4
     assert abs(mean(to - at for to, at in zip(moved, wanted, strict=True))) < 0.02 * min(gap, 0.25)
     assert len(set(moved)) <= 100.0 / min(SHARED, gap / 4) + 1
@@ -136,15 +144,15 @@ def test_a_look_at_a_shared_moment_is_still_ahead():
         now = 1.8e9 + 0.137 * k
         gap = next_poll_delay(lifetimes, k % 9, p=DEFAULT_P, rng=rng, now=now)
         assert gap > 0.1
-        assert shared_moment(now + gap, 0.2) == pytest.approx(now + gap, abs=1e-6)
+        assert find_shared_moment(now + gap, 0.2) == pytest.approx(now + gap, abs=1e-6)
 
 
 def test_overdue_is_whose_end_became_likely_the_likeliest_first():
     lifetimes = learned([60.0 + 0.01 * n for n in range(50)])
     gaps = [(20.0, 55.0), (41.0, 61.0), (45.0, 70.0), (50.0, 50.1), (20.0, 62.0)]
-    assert set(overdue(lifetimes, gaps, p=DEFAULT_P)) == {1, 2, 4}
+    assert set(find_overdue(lifetimes, gaps, p=DEFAULT_P)) == {1, 2, 4}
     chances = [1.0 - lifetimes.survival(now) / lifetimes.survival(last) for last, now in gaps]
-    order = overdue(lifetimes, gaps, p=DEFAULT_P)
+    order = find_overdue(lifetimes, gaps, p=DEFAULT_P)
     assert order == sorted(order, key=lambda n: -chances[n])
 
 
@@ -153,7 +161,7 @@ def test_a_gap_that_jitter_made_longer_is_not_overdue():
     for age in (0.0, 20.0, 30.0, 60.0):
         for _ in range(50):
             gap = next_poll_delay(lifetimes, age, p=DEFAULT_P, rng=rng, now=1000.0)
-            assert not overdue(lifetimes, [(age, age + gap)], p=DEFAULT_P)
+            assert not find_overdue(lifetimes, [(age, age + gap)], p=DEFAULT_P)
 
 
 def test_a_fixed_interval_is_that_interval():
@@ -175,11 +183,11 @@ def test_a_job_that_outlives_all_that_is_known_is_looked_at_less_and_less():
 
 def test_stalled_tells_of_the_very_late_only():
     lifetimes = learned(lognormal(4.0, 0.5, 1000))
-    assert not stalled(lifetimes, 12.0)
-    assert stalled(lifetimes, 60.0)
-    assert sum(stalled(lifetimes, seconds) for seconds in lognormal(4.0, 0.5, 2000, seed=9)) <= 10
-    assert not stalled(learned([4.0] * 500), 9.0)
-    assert not stalled(Lifetimes.prior(), 300.0)
+    assert not is_stalled(lifetimes, 12.0)
+    assert is_stalled(lifetimes, 60.0)
+    assert sum(is_stalled(lifetimes, seconds) for seconds in lognormal(4.0, 0.5, 2000, seed=9)) <= 10
+    assert not is_stalled(learned([4.0] * 500), 9.0)
+    assert not is_stalled(Lifetimes.prior(), 300.0)
 
 
 def finish(ages: list[float], planned: int, at_once: int, sigma: float, seed: int) -> float:

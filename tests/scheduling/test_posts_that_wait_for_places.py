@@ -85,6 +85,6 @@ def test_a_full_bucket_refuses_nobody() -> None:
 
 def test_the_slowest_limit_that_lets_a_stretch_through() -> None:
     steady, _ = stretch(*[0.001] * 5, *[0.5] * 40)
-    assert 1.8 <= steady.bears() <= 2.0
+    assert 1.8 <= steady.find_slowest_limit() <= 2.0
     few, _ = stretch(*[0.001] * 6)
-    assert few.bears() == 0.0
+    assert few.find_slowest_limit() == 0.0

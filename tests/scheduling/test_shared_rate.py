@@ -41,7 +41,9 @@ class Team:
             age = None if at is None else self.now - at
             accepted, refused = sum(one.accepted for one in others), sum(one.refused for one in others)
             held = max((one.held for one in others), default=0.0)
-            law.heard(self.now, AccountPace(n == leader, len(laws), rate, age, accepted, refused, held), self.rng)
+            law.apply_account_pace(
+                self.now, AccountPace(n == leader, len(laws), rate, age, accepted, refused, held), self.rng
+            )
         if self.exchanges:
             self.published = (reports[leader].rate, self.now)
 

@@ -13,7 +13,7 @@ from batchedit.core.model import Counts, Money, State
 from batchedit.core.slowdown import Slowdown
 from batchedit.ports import Snapshot
 from batchedit.scheduling.lifetimes import Lifetimes
-from batchedit.scheduling.slowdown import Allowed, left
+from batchedit.scheduling.slowdown import Pace, estimate_left
 from tests.support.troubled import Bucket, Service, at_random, pass_through
 
 
@@ -38,13 +38,13 @@ def test_how_much_longer_is_the_pace_now_against_the_pace_wished_for_over_what_i
     lifetimes = Lifetimes()
     for _ in range(200):
         lifetimes.finished(2.0)
-    found = left(lifetimes, [], 1000, Allowed(20, 4.0), Allowed(20))
+    found = estimate_left(lifetimes, [], 1000, Pace(20, 4.0), Pace(20))
     assert found.limited == pytest.approx(1000 / 4.0, rel=0.1)
     assert found.longer == pytest.approx(1000 / 4.0 - 1000 * 2.0 / 20, rel=0.1)
-    given = left(lifetimes, [], 1000, Allowed(20, 4.0), Allowed(20, 5.0))
+    given = estimate_left(lifetimes, [], 1000, Pace(20, 4.0), Pace(20, 5.0))
     assert given.longer == pytest.approx(1000 / 4.0 - 1000 / 5.0, rel=0.1)
-    assert left(lifetimes, [], 1000, Allowed(20, 50.0), Allowed(20)).longer < 2.0, "a limit that we don't meet"
-    assert left(lifetimes, [], 1000, Allowed(10), Allowed(20)).longer == pytest.approx(100.0, rel=0.1)
+    assert estimate_left(lifetimes, [], 1000, Pace(20, 50.0), Pace(20)).longer < 2.0, "a limit that we don't meet"
+    assert estimate_left(lifetimes, [], 1000, Pace(10), Pace(20)).longer == pytest.approx(100.0, rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -25,4 +25,4 @@ def test_patience_is_used_up_by_what_was_waited_for_alone() -> None:
     beats.beat(146.0, 146.0)
     beats.begin(200.0, 5000.0)
     assert beats.beat(201.0, 5001.0) is None
-    assert (beats.since(0.0), beats.since(50.0), beats.since(150.0)) == (144.0, 99.0, 0.0)
+    assert (beats.count_suspended(0.0), beats.count_suspended(50.0), beats.count_suspended(150.0)) == (144.0, 99.0, 0.0)

@@ -119,7 +119,7 @@ def run_together(
                 while True:
                     report = governor.posts.report(law)
                     over[number] = report.accepted
-                    governor.posts.hear(law, board.exchange(number, report, trio.current_time()))
+                    governor.posts.apply_account_pace(law, board.exchange(number, report, trio.current_time()))
                     await trio.sleep(1.0)
 
             async with anyio.create_task_group() as beside:

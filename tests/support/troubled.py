@@ -26,7 +26,7 @@ from batchedit.ledger.memory import MemoryCheckpoint
 from batchedit.pool.governor import Governor, PurchaseLimits
 from batchedit.pool.pool import Pool
 from batchedit.pool.worker import run_all
-from batchedit.ports import CancelReply, LookReply, NoAnswer, Permit, StillRunning, SubmitEvent
+from batchedit.ports import CancelReply, NoAnswer, Permit, PollReply, StillRunning, SubmitEvent
 from batchedit.scheduling.post_rate import PostRate
 from tests.support.factories import make_line
 
@@ -133,7 +133,7 @@ class Service:
         due = at + answer if isinstance(answer, float) else 0.0
         return Declined(at, Problem(Kind.THROTTLED, "the service asks to slow down", 429), due)
 
-    async def look(self, record: Record) -> LookReply:
+    async def poll(self, record: Record) -> PollReply:
         self.gets += 1
         await trio.sleep(self.trip)
         if self.first is not None and not self.probes(self.now() - self.first):

@@ -164,7 +164,7 @@ class PostgresLedger:
         ((told,),) = self.ask(f"SELECT {SCHEMA}.standing(%s)", self.run)
         return Totals(counts_of(told), self._money(told))
 
-    async def rests(self) -> bool:
+    async def is_at_rest(self) -> bool:
         """Is nothing of the run under way with anybody, and nothing left that anybody may buy?"""
         query = f"""
             SELECT NOT EXISTS (SELECT 1 FROM {SCHEMA}.job WHERE run = %s AND (

@@ -133,9 +133,9 @@ class SharedCheckpoint(SqliteCheckpoint):
         """See ``ports.Ledger``."""
         return await self._ledger.adopted(limit)
 
-    async def rests(self) -> bool:
+    async def is_at_rest(self) -> bool:
         """See ``ports.Ledger``."""
-        return await self._ledger.rests()
+        return await self._ledger.is_at_rest()
 
     async def share_pace(self, report: PaceReport) -> AccountPace | None:
         """See ``ports.Ledger``."""
