@@ -159,11 +159,11 @@ class Ledger(Protocol):
         """May a POST that buys leave now? Asked just before its first byte; False once others may have taken over its job."""
         ...
 
-    async def rests(self) -> bool:
+    async def is_at_rest(self) -> bool:
         """Is nothing under way with anybody, and nothing left that anybody may buy?"""
         ...
 
-    async def adopted(self, limit: int) -> Sequence[Record]:
+    async def adopt_jobs(self, limit: int) -> Sequence[Record]:
         """Bought jobs that nobody looked after any more, at most ``limit``: they are this process's now."""
         ...
 
@@ -175,15 +175,15 @@ class Ledger(Protocol):
         """How the run stands, of one moment: wanted jobs by state, and the sums of money over all."""
         ...
 
-    async def planned(self, after: int, limit: int) -> Sequence[Record]:
+    async def list_planned(self, after: int, limit: int) -> Sequence[Record]:
         """Wanted PLANNED records with ``id > after``, in order of id, at most ``limit``."""
         ...
 
-    async def unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
+    async def list_unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
         """Records in ``states`` (wanted or not: what was bought is collected), ordered by id, at most ``limit``."""
         ...
 
-    async def unpriced(self, after: int, limit: int) -> Sequence[Record]:
+    async def list_unpriced(self, after: int, limit: int) -> Sequence[Record]:
         """Bought records that are over and whose cost nobody has named, ordered by id, at most ``limit``."""
         ...
 

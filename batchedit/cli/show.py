@@ -289,13 +289,13 @@ def doubt_text(report: DoubtReport) -> str:
     """Each job in doubt or uncollected: row, time, what was seen, what it (may have) cost; and the ways to decide."""
     lines: list[str] = []
     for count, done in (
-        (report.adopted, "adopted: the next run or fetch collects"),
+        (report.adopt_jobs, "adopted: the next run or fetch collects"),
         (report.written_off, "written off"),
     ):
         if count:
             lines.append(f"{number(count, 'job')} {done}")
     if not report.open:
-        collect = [f"  → to collect: {to_type('fetch', report.folder, *report.store)}"] if report.adopted else []
+        collect = [f"  → to collect: {to_type('fetch', report.folder, *report.store)}"] if report.adopt_jobs else []
         return as_lines([*lines, "nothing is in doubt or uncollected", *collect])
     uncollected = [doubt for doubt in report.open if doubt.is_uncollected]
     in_doubt = [doubt for doubt in report.open if not doubt.is_uncollected]
@@ -319,7 +319,7 @@ def _doubt_commands(
 ) -> Iterator[tuple[str, str]]:
     """``(what for, the exact command)``: of a decision on one job, for the first of them."""
     run, more = report.folder, " (or more of these, or all)" if len(report.open) > 1 else ""
-    if uncollected or report.adopted:
+    if uncollected or report.adopt_jobs:
         yield "ask for what is not collected once more", to_type("fetch", run, *report.store)
     for doubt in [doubt for doubt in (*in_doubt, *uncollected) if doubt.rows][:1]:
         yield (
@@ -353,7 +353,7 @@ def _doubt_lines(doubt: Doubt, *, play: bool) -> Iterator[str]:
     record = doubt.record
     rows = ", ".join(named_row(doubt.word, row, name) for row, name in doubt.rows) or "no row any more"
     at = dt.datetime.fromtimestamp(record.submitted_at or 0).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    paid = record.held or record.cost or 0
+    paid = record.reserved or record.cost or 0
     cost = f"{format_usd(paid)}{label_play(play)}" if paid else "price unknown"
     seen = label_sums(record.problem.message, play=play) if record.problem else ""
     yield f"  {rows}  {record.job.name}  {at}  {cost}  {seen}"
@@ -363,6 +363,6 @@ def _doubt_lines(doubt: Doubt, *, play: bool) -> Iterator[str]:
 
 def _money(report: Report) -> str:
     money = report.money
-    held = ((money.held - money.in_doubt, "reserved"), (money.in_doubt, "in doubt"), (money.cancellable, "cancellable"))
+    held = ((money.reserved - money.in_doubt, "reserved"), (money.in_doubt, "in doubt"), (money.cancellable, "cancellable"))
     cap = "" if money.cap is None else f", at most {format_usd(money.cap)}"
     return f"{sums(money.spent, *held)}{cap}{label_play(report.play)}"

@@ -10,7 +10,7 @@ import orjson
 
 from ..core.model import State
 from ..ledger.book import Book
-from ..ledger.facts import read_fact, wholes
+from ..ledger.facts import read_fact, parse_whole_numbers
 from .order import Order
 
 _KEY = "canary"
@@ -71,7 +71,7 @@ def remember(checkpoint: Book, ids: Sequence[int]) -> None:
 
 
 def _kept(checkpoint: Book, count: int) -> tuple[int, ...]:
-    kept: tuple[int, ...] = read_fact(checkpoint, _KEY, wholes, ())
+    kept: tuple[int, ...] = read_fact(checkpoint, _KEY, parse_whole_numbers, ())
     if len(kept) < count or not all(checkpoint.is_wanted(job) for job in kept):
         return ()
     # What another run has bought meanwhile proves nothing about this one.

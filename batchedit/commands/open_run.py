@@ -12,7 +12,7 @@ from ..jobs.aliases import keep_aliases
 from ..ledger.book import Book, Checkpoint
 from ..ledger.facts import HasFacts
 from ..ledger.opening import create_checkpoint, open_checkpoint, remove_checkpoint
-from ..ledger.review_file import not_its_own
+from ..ledger.review_file import build_store_run_error
 from ..ledger.values import STAGED
 from ..run_folder import RunFolder, bought_here, never_began
 from ..settings.model import SANDBOX, Settings
@@ -112,7 +112,7 @@ def _clear(folder: RunFolder) -> None:
 
 def _must_match(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
     if where := checkpoint.get("store"):
-        raise not_its_own(folder.path, where)
+        raise build_store_run_error(folder.path, where)
     if refusal := other_purchase(checkpoint, folder, settings):
         raise refusal
 

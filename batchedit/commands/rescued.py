@@ -19,7 +19,7 @@ from ..core.typed import to_type
 from ..files.objects import Objects
 from ..files.rescued import mark_taken_in, unread
 from ..ledger.book import Book
-from ..ledger.rescue import ID_NOT_TAKEN_IN, Rescued, clear_rescued, read_object, rescued
+from ..ledger.rescue import ID_NOT_TAKEN_IN, Rescued, clear_rescued, read_object, claim_rescued
 from ..ledger.rescue import NAME as ACCEPTED_FILE
 from ..run_folder import RunFolder
 from ..runcomfy.ids import usable_id
@@ -102,7 +102,7 @@ def take_in_for_worker(ledger: PostgresLedger, folder: Path, warn: Callable[[str
             stays.append(found.event.handle.request_id)
             warn(_fits_nothing(f"{folder / ACCEPTED_FILE}", found, "in that folder"))
 
-    ledger.totals_now()  # which tells the price
+    ledger.read_totals()  # which tells the price
     outcomes = _take_in_side_file(ledger, folder, keep)
     if not stays and Outcome.SENDING not in outcomes:
         clear_rescued(folder)
@@ -121,7 +121,7 @@ def take_in_objects_for_worker(ledger: PostgresLedger, objects: Objects, warn: C
 
         return keep
 
-    ledger.totals_now()  # which tells the price
+    ledger.read_totals()  # which tells the price
     return _take_in_objects(ledger, objects, contradicts, warn)
 
 
@@ -133,7 +133,7 @@ def _take_in_side_file(ledger: TakesIds, folder: Path, contradicts: Contradicts)
     """Workers may share a folder, and take the same lines in at once. A job that is being sent is none to wait for: the line
     is of that very purchase, or it contradicts.
     """
-    found = (one for one in rescued(folder) if _is_usable(one))
+    found = (one for one in claim_rescued(folder) if _is_usable(one))
     return [_take_in_anew(ledger, one, contradicts, frozenset())[0] for one in found]
 
 
@@ -256,7 +256,7 @@ def _kept_as_event(checkpoint: Book, folder: RunFolder, where: str, warn: Callab
         job, handle = found.job, found.event.handle
         if any(
             name == ID_NOT_TAKEN_IN and told["handle"]["request_id"] == handle.request_id
-            for _, name, told in checkpoint.run_events()
+            for _, name, told in checkpoint.list_run_events()
         ):
             return
         stands = f"has {record.job.name} as {record.state}" if record else f"has no job {job} of that key"

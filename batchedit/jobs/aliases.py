@@ -22,7 +22,7 @@ def aliases_of(checkpoint: Book) -> Mapping[JobKey, int]:
     if checkpoint.get(RULES_META) == RULES:
         return checkpoint.aliases()
     found: dict[JobKey, int] = {}
-    for job in checkpoint.signed_jobs():
+    for job in checkpoint.list_signed_jobs():
         now = job_key(checkpoint.model, json.loads(job.inputs), job.variant, job.revision)
         if now != job.key:
             found[now] = job.id

@@ -15,19 +15,19 @@ from .book import Book
 META = "accounts"
 
 
-def account_of(token: str) -> str:
+def hash_token(token: str) -> str:
     """The digest of a token, 32 hex digits. Tokens are long and random, so it can't be guessed back."""
     return blake2b(token.encode(), key=b"batchedit account", digest_size=16).hexdigest()
 
 
-def accounts_of(checkpoint: Book) -> tuple[str, ...]:
+def read_accounts(checkpoint: Book) -> tuple[str, ...]:
     """The accounts that the run was bought with; none if it has bought nothing, or an older batchedit did not keep them."""
     return tuple((checkpoint.get(META) or "").split())
 
 
 def is_account(checkpoint: Book, account: str) -> bool:
     """Was the run bought with ``account``, as far as is known? "" stands for no matter which."""
-    known = accounts_of(checkpoint)
+    known = read_accounts(checkpoint)
     return not account or not known or account in known
 
 
@@ -44,6 +44,6 @@ def check_account(checkpoint: Book, account: str) -> None:
 
 def keep_account(checkpoint: Book, account: str) -> None:
     """Note the account down; the only one as long as nothing is bought, else beside those that bought."""
-    known = accounts_of(checkpoint) if checkpoint.has_bought() else ()
+    known = read_accounts(checkpoint) if checkpoint.has_bought() else ()
     if account not in known:
         checkpoint.put(META, " ".join((*known, account)))

@@ -18,11 +18,11 @@ from typing import Any, Protocol
 from ..core.approval import Approval
 from ..core.events import Event
 from ..core.model import Counts, InvalidLine, JobKey, Money, Outcome, Record, ResultLine, State
-from ..core.review import Card, Conflict, Decision, Mark, MarkEvent
+from ..core.review import GalleryRow, Conflict, Decision, Mark, MarkEvent
 from ..core.steps import ProgressCallback, no_progress
 from ..ports import Ledger, StateOf
 from .values import (
-    CardPage,
+    GalleryPage,
     Having,
     IntakeReport,
     KnownJobs,
@@ -73,7 +73,7 @@ class Facts(Protocol):
         """Write an event of the run as a whole. ``at`` is epoch seconds, ``told`` what JSON can hold."""
         ...
 
-    def run_events(self) -> list[tuple[float, str, dict[str, Any]]]:
+    def list_run_events(self) -> list[tuple[float, str, dict[str, Any]]]:
         """``(at, name, fields)`` of every event of the run as a whole, from the first to the last."""
         ...
 
@@ -99,15 +99,15 @@ class Sums(Protocol):
         """The sums of money over all jobs, wanted or not."""
         ...
 
-    def to_buy(self) -> int:
+    def count_to_buy(self) -> int:
         """How many jobs this run would buy: wanted, PLANNED, and not left to another run."""
         ...
 
-    def digest(self) -> RunSummary:
+    def summarise(self) -> RunSummary:
         """What the run came to: seconds a job, the commonest errors."""
         ...
 
-    def anything_failed(self) -> bool:
+    def has_failures(self) -> bool:
         """Is any row invalid, or any job FAILED or CANCELLED? Also where ``--limit`` leaves the job out."""
         ...
 
@@ -131,15 +131,15 @@ class Records(Protocol):
         """All records in ``states`` by id; with ``wanted`` only those that a row asks for. For states that few are in."""
         ...
 
-    def every_record(self) -> Iterator[Record | Unreadable]:
+    def read_all_records(self) -> Iterator[Record | Unreadable]:
         """All records by id, a page at a time; what makes no sense is told instead of raised."""
         ...
 
-    def planned_ids(self) -> array[int]:
+    def list_planned_ids(self) -> array[int]:
         """Ids of all jobs to buy (see ``to_buy``), in order: 8 bytes each, for it may be a million."""
         ...
 
-    def planned_keys(self) -> list[tuple[int, JobKey]]:
+    def list_planned_keys(self) -> list[tuple[int, JobKey]]:
         """``(id, key)`` of all wanted PLANNED jobs by id, also of those that are left to another run."""
         ...
 
@@ -147,7 +147,7 @@ class Records(Protocol):
         """``(key, id)`` of the committed jobs that the run has so much of."""
         ...
 
-    def job_names(self) -> Iterator[str]:
+    def list_job_names(self) -> Iterator[str]:
         """The name of every job: what a new one may not be called."""
         ...
 
@@ -157,7 +157,7 @@ class Records(Protocol):
         """
         ...
 
-    def predecessors(self, versions: Mapping[int, int]) -> dict[int, tuple[JobKey, str]]:
+    def find_predecessors(self, versions: Mapping[int, int]) -> dict[int, tuple[JobKey, str]]:
         """For each slot ``(key, inputs)`` of its newest job below the given version; slots without one are left out."""
         ...
 
@@ -169,7 +169,7 @@ class Records(Protocol):
         """Does the record of another job than ``but_job`` name this file? Reads them all: asked where one is in the way."""
         ...
 
-    def owner(self, request_id: str) -> str | None:
+    def find_owner(self, request_id: str) -> str | None:
         """The name of the job that this request was ever accepted for, also before it was bought anew; None for none."""
         ...
 
@@ -181,31 +181,31 @@ class Records(Protocol):
 class Lines(Protocol):
     """What the manifest's rows ask for."""
 
-    def outcomes(self, first_row: int = 0) -> Iterator[Outcome]:
+    def read_outcomes(self, first_row: int = 0) -> Iterator[Outcome]:
         """Every line of the results from that row on, in the manifest's order, streamed."""
         ...
 
-    def cards(self, told: ProgressCallback = no_progress) -> list[Card]:
+    def read_gallery_rows(self, told: ProgressCallback = no_progress) -> list[GalleryRow]:
         """Every line in the manifest's order. The job it asks for comes first, then other versions, the newest first.
         ``told`` hears how far the reading is.
         """
         ...
 
-    def card_page(self, first: int, count: int, showing: Showing) -> CardPage:
+    def read_gallery_page(self, first: int, count: int, showing: Showing) -> GalleryPage:
         """At most ``count`` of these cards, from line number ``first`` on: those for whose job id (None: an invalid row) and
         state ``showing`` is true.
         """
         ...
 
-    def line_of_row(self, row: int) -> int:
+    def find_line_of_row(self, row: int) -> int:
         """The number of the first line of row index ``row`` or of the next that has one; 0 past the end."""
         ...
 
-    def rows_of(self, jobs: Iterable[int]) -> dict[int, list[tuple[int, str]]]:
+    def find_rows(self, jobs: Iterable[int]) -> dict[int, list[tuple[int, str]]]:
         """For each job id the ``(row number, id cell)`` of the lines that want it."""
         ...
 
-    def lost_replies(self) -> dict[bytes, str]:
+    def read_lost_replies(self) -> dict[bytes, str]:
         """By the key of each job in doubt, what came in answer to its POST; those that got nothing are left out."""
         ...
 
@@ -225,15 +225,15 @@ class Lines(Protocol):
 class Log(Protocol):
     """Every event of a job that ever happened."""
 
-    def log(self) -> Iterator[LoggedEvent]:
+    def read_log(self) -> Iterator[LoggedEvent]:
         """From the first to the last, streamed."""
         ...
 
-    def last_event_at(self) -> float:
+    def find_last_event_time(self) -> float:
         """When something last happened to a job, in epoch seconds; 0 if nothing ever did."""
         ...
 
-    def moved_since(self, seq: int) -> bool:
+    def has_moved_since(self, seq: int) -> bool:
         """Did anything but ``Reused`` happen to a job after event ``seq``?"""
         ...
 
@@ -241,11 +241,11 @@ class Log(Protocol):
         """Was anything bought, or may it have been? A POST that was refused has bought nothing."""
         ...
 
-    def shared_requests(self) -> list[SharedRequest]:
+    def list_shared_requests(self) -> list[SharedRequest]:
         """Jobs that have one request_id: none, unless the record was tampered with or an old edition wrote it."""
         ...
 
-    def doubled_jobs(self) -> list[int]:
+    def list_doubled_jobs(self) -> list[int]:
         """The first id of each key that several jobs have: none, unless the record was tampered with."""
         ...
 
@@ -272,25 +272,25 @@ class Changes(Protocol):
         """``(job, folder, state there)``: the jobs that other runs have, and no others from now on."""
         ...
 
-    def left_to_others(self) -> Counter[tuple[str, str]]:
+    def count_left_to_others(self) -> Counter[tuple[str, str]]:
         """How many jobs were left to which run, and how they stood there, when this run last looked: ``(folder, state)``."""
         ...
 
-    def quarantined(self) -> dict[int, float]:
+    def list_quarantined(self) -> dict[int, float]:
         """Jobs in doubt whose POST may still be on its way, as their process was not heard of any more, and the seconds
         until it can't be. Until then they are not bought again. Only where several processes work on one run.
         """
         ...
 
-    def rejected(self) -> list[Record]:
+    def find_rejected(self) -> list[Record]:
         """Jobs that were rejected, stand on a line, and have not been bought again."""
         ...
 
-    def redone_and_planned(self) -> list[int]:
+    def list_planned_repurchases(self) -> list[int]:
         """Ids of the jobs that were asked for in the place of rejected ones and are not bought yet."""
         ...
 
-    def retried_and_planned(self) -> list[Record]:
+    def list_planned_retries(self) -> list[Record]:
         """Jobs that a person wanted bought anew and that are not bought yet."""
         ...
 
@@ -330,7 +330,7 @@ class Intakes(Protocol):
         """Sweep away what a dead intake left, and make room for new lines. ``limit``: how many jobs are wanted, None: all."""
         ...
 
-    def known_jobs(self, aliases: Iterable[tuple[bytes, int]] | None = None) -> KnownJobs:
+    def read_known_jobs(self, aliases: Iterable[tuple[bytes, int]] | None = None) -> KnownJobs:
         """Keys and slots of every committed job: some 60 bytes a job in memory.
 
         A key whose job was rejected and bought again stands for the newest job in its place. ``aliases`` are further keys
@@ -350,7 +350,7 @@ class Intakes(Protocol):
         """Replace them, and put ``facts`` with them, in one commit."""
         ...
 
-    def signed_jobs(self) -> list[SignedJob]:
+    def list_signed_jobs(self) -> list[SignedJob]:
         """Committed jobs with a link that has a query. The best of several with one key comes last: a finished one, then
         the newest.
         """

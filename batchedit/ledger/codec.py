@@ -18,25 +18,25 @@ STATE_COLUMNS = (
     "state, attempts, due_at, held, cost, cost_known, sunk, request_id, status_url, result_url, cancel_url, outputs, "
     "files, kind, problem, http, code, submitted_at, accepted_at, finished_at"
 )
-"""What an event may change, in the order of ``state_values``."""
+"""What an event may change, in the order of ``list_state_values``."""
 
 RECORD_COLUMNS = f"id, key, inputs, name, size, variant, revision, version, serial, {STATE_COLUMNS}"
 
 
-def state_values(record: Record) -> tuple[Any, ...]:
+def list_state_values(record: Record) -> tuple[Any, ...]:
     """The values of STATE_COLUMNS."""
     handle, problem = record.handle, record.problem
     return (
         record.state.value,
         record.attempts,
         record.due_at,
-        record.held,
+        record.reserved,
         record.cost,
         int(record.cost_known),
-        record.sunk,
+        record.earlier_spent,
         *((handle.request_id, handle.status_url, handle.result_url, handle.cancel_url) if handle else (None,) * 4),
         _dump([[output.url, output.kind] for output in record.outputs]),
-        files_text(record.files) or None,
+        dump_files(record.files) or None,
         *((problem.kind.value, problem.message, problem.http, problem.code) if problem else (None,) * 4),
         record.submitted_at,
         record.accepted_at,
@@ -44,13 +44,13 @@ def state_values(record: Record) -> tuple[Any, ...]:
     )
 
 
-def files_text(files: tuple[SavedFile, ...]) -> str:
+def dump_files(files: tuple[SavedFile, ...]) -> str:
     """The JSON text of ``Outcome.files``; ``""`` for none."""
     return _dump([[f.path, f.sha256, f.bytes, f.width, f.height, f.url] for f in files]) or ""
 
 
 def read_files(text: str | None) -> tuple[SavedFile, ...]:
-    """The inverse of ``files_text``. CheckpointCorruptError for a file that no run can have saved."""
+    """The inverse of ``dump_files``. CheckpointCorruptError for a file that no run can have saved."""
     return tuple(_checked(SavedFile(*entry)) for entry in orjson.loads(text)) if text else ()
 
 
@@ -71,7 +71,7 @@ def _checked(file: SavedFile) -> SavedFile:
 _FORGED = "no run of batchedit writes that: if the folder came from somebody else, do not use it; else restore a backup"
 
 
-def check_files_text(text: str) -> None:
+def check_dumped_files(text: str) -> None:
     """As ``read_files``, without making anything: for the lines of the results, a million of them."""
     if text and not _ONE_PLAIN_FILE(text):
         read_files(text)
@@ -85,7 +85,7 @@ _ONE_PLAIN_FILE = re.compile(
 def read_record(row: tuple[Any, ...], model: str) -> Record:
     """A record from the values of RECORD_COLUMNS."""
     job_id, key, inputs, name, size, variant, revision, version, serial, *rest = row
-    state, attempts, due_at, held, cost, cost_known, sunk, request_id, status_url, result_url, cancel_url, *rest = rest
+    state, attempts, due_at, held, cost, cost_known, earlier_spent, request_id, status_url, result_url, cancel_url, *rest = rest
     outputs, files, kind, problem, http, code, submitted_at, accepted_at, finished_at = rest
     return Record(
         id=job_id,
@@ -94,10 +94,10 @@ def read_record(row: tuple[Any, ...], model: str) -> Record:
         serial=serial,
         attempts=attempts,
         due_at=due_at,
-        held=held,
+        reserved=held,
         cost=cost,
         cost_known=bool(cost_known),
-        sunk=sunk,
+        earlier_spent=earlier_spent,
         handle=Handle(request_id, status_url, result_url, cancel_url) if request_id else None,
         outputs=tuple(Output(*entry) for entry in orjson.loads(outputs)) if outputs else (),
         files=read_files(files),

@@ -27,7 +27,7 @@ _WRITE = """
 _LOG = "INSERT INTO mark_events (job, serial, verdict, note, who, at, via) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
-class Marks:
+class FolderDecisions:
     """The marks of the run of ``checkpoint``, which may be closed meanwhile."""
 
     def __init__(self, checkpoint: SqliteFile | Path) -> None:
@@ -35,7 +35,7 @@ class Marks:
         self._file = ReviewFile(checkpoint if isinstance(checkpoint, Path) else checkpoint.path.parent)
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
-        with self._file.marks() as db:
+        with self._file.open_decisions() as db:
             return db.execute(query).fetchall()
 
     def all(self) -> dict[int, Mark]:
@@ -63,8 +63,8 @@ class Marks:
 
     def put(self, wanted: Mark, via: str = "review") -> Mark | Conflict:
         """Write ``wanted``, whose serial is the one that its maker saw. Returns it with its new serial."""
-        self._file.check_its_own()
-        with self._file.writing() as db:
+        self._file.check_not_of_store()
+        with self._file.open_for_writing() as db:
             row = db.execute(f"{_READ} WHERE job = ?", (wanted.job,)).fetchone()
             current = _mark(row) if row else Mark(wanted.job)
             if current.serial != wanted.serial:
@@ -73,9 +73,9 @@ class Marks:
 
     def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> TakenIn:
         """Marks made elsewhere, all or none. One that is older than what stands is left out."""
-        self._file.check_its_own()
+        self._file.check_not_of_store()
         written = same = older = 0
-        with self._file.writing() as db:
+        with self._file.open_for_writing() as db:
             standing = {row[0]: _mark(row) for row in db.execute(_READ)}
             for job, said in decisions:
                 current = standing.get(job, Mark(job))

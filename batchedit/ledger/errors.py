@@ -10,11 +10,11 @@ from ..core.errors import BatcheditError, CheckpointCorruptError, CheckpointErro
 FULL_HINT = "free some space, then type the same command again"
 
 
-def mapped(error: sqlite3.Error, path: Path) -> CheckpointError:
+def map_sqlite_error(error: sqlite3.Error, path: Path) -> CheckpointError:
     """What SQLite raised about the checkpoint at ``path``, told with what to do about it; by SQLite's own error names."""
     name = getattr(error, "sqlite_errorname", "")
     if name in {"SQLITE_CORRUPT", "SQLITE_NOTADB"} or name.startswith("SQLITE_CORRUPT"):
-        return corrupt(path, str(error))
+        return build_corrupt_error(path, str(error))
     if name in {"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"}:
         return CheckpointError(f"the disk is full: {path} can't be written", hint=FULL_HINT)
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
@@ -25,7 +25,7 @@ def mapped(error: sqlite3.Error, path: Path) -> CheckpointError:
     return CheckpointError(f"the checkpoint {path} failed: {error} [{name or type(error).__name__}]")
 
 
-def as_ours(error: BaseException, path: Path) -> BatcheditError:
+def as_batchedit_error(error: BaseException, path: Path) -> BatcheditError:
     """``error`` if it is one of ours, else a CheckpointError caused by it: a change may not have been written."""
     if isinstance(error, BatcheditError):
         return error
@@ -34,7 +34,7 @@ def as_ours(error: BaseException, path: Path) -> BatcheditError:
     return told
 
 
-def corrupt(path: Path, why: str) -> CheckpointCorruptError:
+def build_corrupt_error(path: Path, why: str) -> CheckpointCorruptError:
     """The file at ``path`` is damaged, or no checkpoint of ours; ``why`` in SQLite's words or our own."""
     return CheckpointCorruptError(
         f"the checkpoint {path} is damaged ({why}); nothing was changed",

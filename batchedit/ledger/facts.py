@@ -40,19 +40,19 @@ def read_fact(found: HasFacts, name: str, read: Callable[[str], T], missing: M) 
     AttributeError, OverflowError or RecursionError for a text that no run can have written.
     """
     text = found.get(name)
-    return missing if not text else checked(name, text, read)
+    return missing if not text else parse_fact(name, text, read)
 
 
-def checked(name: str, text: str, read: Callable[[str], T]) -> T:
+def parse_fact(name: str, text: str, read: Callable[[str], T]) -> T:
     """``read_fact`` for a text that is at hand."""
     try:
         return read(text)
     except _SENSELESS as error:
         shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-        raise damaged(f"its {name} is {shown!r}") from error
+        raise build_damaged_error(f"its {name} is {shown!r}") from error
 
 
-def damaged(why: str) -> CheckpointCorruptError:
+def build_damaged_error(why: str) -> CheckpointCorruptError:
     """Something in it contradicts itself, or can't have been written by a run: ``why``, without an end."""
     return CheckpointCorruptError(
         f"the checkpoint is damaged: {why}, which no run of batchedit writes; nothing was changed",
@@ -60,14 +60,14 @@ def damaged(why: str) -> CheckpointCorruptError:
     )
 
 
-def whole(text: str) -> int:
+def parse_whole_number(text: str) -> int:
     """A number of jobs, an id, or micro-dollars. ValueError for anything else."""
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(_LARGEST)) and int(text) <= _LARGEST):
         raise ValueError(text)
     return int(text)
 
 
-def wholes(text: str) -> tuple[int, ...]:
+def parse_whole_numbers(text: str) -> tuple[int, ...]:
     """A JSON array of such numbers. ValueError for anything else."""
     found = orjson.loads(text)
     if not isinstance(found, list) or not all(type(one) is int and 0 <= one <= _LARGEST for one in found):

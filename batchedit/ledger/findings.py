@@ -55,7 +55,7 @@ class Findings:
 
     @classmethod
     @contextmanager
-    def made(cls, path: Path) -> Iterator[Findings]:
+    def create(cls, path: Path) -> Iterator[Findings]:
         """New ones, which take the place of the old ones once they are whole."""
         part = path.with_name(f"{path.name}.part")
         part.unlink(missing_ok=True)
@@ -69,7 +69,7 @@ class Findings:
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path) -> Iterator[Findings]:
+    def open_existing(cls, path: Path) -> Iterator[Findings]:
         """Those that are there, to read."""
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
             yield cls(db)
@@ -87,7 +87,7 @@ class Findings:
             "INSERT INTO problems (row, id, cause, field, value, reason, left_out) VALUES (?, ?, ?, ?, ?, ?, ?)", texts
         )
 
-    def causes(self) -> list[Cause]:
+    def list_causes(self) -> list[Cause]:
         """The commonest first."""
         query = (
             "SELECT c.cause, c.field, c.reason, count(*), sum(NOT left_out), count(DISTINCT value), max(value) "
@@ -95,7 +95,7 @@ class Findings:
         )
         return [Cause(*told) for told in self._db.execute(query)]
 
-    def page(self, cause: int, begin: int) -> list[dict[str, Any]]:
+    def read_page(self, cause: int, begin: int) -> list[dict[str, Any]]:
         """A hundred of one cause, from the ``begin``-th (from 0); of all where ``cause`` is 0."""
         where = "WHERE cause = :cause" if cause else ""
         columns = "row, id, field, value, reason, left_out, cause"
@@ -106,13 +106,13 @@ class Findings:
             for told in self._db.execute(query, {"cause": cause, "most": PAGE, "begin": begin})
         ]
 
-    def all(self) -> Iterator[Finding]:
+    def read_all(self) -> Iterator[Finding]:
         """Each fault, in order of row."""
         query = "SELECT row, id, field, value, reason, left_out FROM problems ORDER BY n"
         rows = self._db.execute(query)
         return (Finding(row, id_, field, value, reason, bool(out)) for row, id_, field, value, reason, out in rows)
 
-    def place(self, cause: int, row: int) -> int | None:
+    def count_before(self, cause: int, row: int) -> int | None:
         """How many of one cause stand before the first of ``row``; None if the row has no problem."""
         first = "SELECT min(n) FROM problems WHERE row = :row AND :cause IN (0, cause)"
         at = self._db.execute(first, {"row": row, "cause": cause}).fetchone()[0]
@@ -121,15 +121,15 @@ class Findings:
         before = "SELECT count(*) FROM problems WHERE n < :at AND :cause IN (0, cause)"
         return int(self._db.execute(before, {"at": at, "cause": cause}).fetchone()[0])
 
-    def rows_of(self, cause: int) -> list[int]:
+    def list_rows_of_cause(self, cause: int) -> list[int]:
         """Every row of one cause; of all where ``cause`` is 0."""
         query = "SELECT DISTINCT row FROM problems WHERE :cause IN (0, cause)"
         return [row for (row,) in self._db.execute(query, {"cause": cause})]
 
-    def open_rows(self) -> int:
+    def count_open_rows(self) -> int:
         """How many rows are neither mended nor left out."""
         return int(self._db.execute("SELECT count(DISTINCT row) FROM problems WHERE NOT left_out").fetchone()[0])
 
-    def left_out_rows(self) -> int:
+    def count_left_out_rows(self) -> int:
         """How many rows were left out on purpose."""
         return int(self._db.execute("SELECT count(DISTINCT row) FROM problems WHERE left_out").fetchone()[0])

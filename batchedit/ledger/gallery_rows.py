@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 
 from ..core.model import Outcome, Record
-from ..core.review import Card
+from ..core.review import GalleryRow
 from ..core.steps import ProgressCallback, counted, no_progress
-from .codec import files_text
+from .codec import dump_files
 from .sqlite_file import SqliteFile
-from .values import CardPage, Showing
+from .values import GalleryPage, Showing
 
 _OF_A_LINE = "slot IN (SELECT slot FROM jobs WHERE id IN (SELECT job FROM lines)) ORDER BY version DESC, id DESC"
 _LINES = (
@@ -25,13 +25,13 @@ _THESE = "SELECT value FROM json_each(?)"
 _OF_THESE = f"slot IN (SELECT slot FROM jobs WHERE id IN ({_THESE})) ORDER BY version DESC, id DESC"
 
 
-def read_cards(checkpoint: SqliteFile, told: ProgressCallback = no_progress) -> list[Card]:
+def read_gallery_rows(checkpoint: SqliteFile, told: ProgressCallback = no_progress) -> list[GalleryRow]:
     """Every line in the manifest's order. The job it asks for comes first, then other versions, the newest first."""
     with checkpoint.snapshot():
         return _read_cards(checkpoint, told)
 
 
-def read_card_page(checkpoint: SqliteFile, first: int, count: int, showing: Showing) -> CardPage:
+def read_gallery_page(checkpoint: SqliteFile, first: int, count: int, showing: Showing) -> GalleryPage:
     """See ``book.Lines``. Reads no further than the page, whatever the run's size, where most lines are shown."""
     with checkpoint.snapshot():
         lines = checkpoint.rows(_LINES, (first,))
@@ -41,11 +41,11 @@ def read_card_page(checkpoint: SqliteFile, first: int, count: int, showing: Show
         records = checkpoint.records(_OF_THESE, (jobs,))
         slots = dict(checkpoint.rows(f"SELECT id, slot FROM jobs WHERE id IN ({_THESE})", (_ids(records),)))
         asked = f"SELECT row, id, job, problems, over FROM lines WHERE n IN ({_THESE}) ORDER BY n"
-        cards = _cards(records, slots, checkpoint.rows(asked, (numbers,)))
-        return CardPage(tuple(cards), chosen[count][0] if len(chosen) > count else None)
+        gallery_rows = _cards(records, slots, checkpoint.rows(asked, (numbers,)))
+        return GalleryPage(tuple(gallery_rows), chosen[count][0] if len(chosen) > count else None)
 
 
-def line_of_row(checkpoint: SqliteFile, row: int) -> int:
+def find_line_of_row(checkpoint: SqliteFile, row: int) -> int:
     """See ``book.Lines``."""
     found = next(checkpoint.rows("SELECT n FROM lines WHERE row >= ? ORDER BY n LIMIT 1", (row,)), None)
     return int(found[0]) if found else 0
@@ -55,7 +55,7 @@ def _ids(records: list[Record]) -> str:
     return orjson.dumps([record.id for record in records]).decode()
 
 
-def _read_cards(checkpoint: SqliteFile, told: ProgressCallback) -> list[Card]:
+def _read_cards(checkpoint: SqliteFile, told: ProgressCallback) -> list[GalleryRow]:
     slots: dict[int, int] = dict(checkpoint.rows("SELECT id, slot FROM jobs"))
     lines = checkpoint.rows("SELECT row, id, job, problems, over FROM lines ORDER BY n")
     half = len(slots)
@@ -63,20 +63,20 @@ def _read_cards(checkpoint: SqliteFile, told: ProgressCallback) -> list[Card]:
     return _cards(records, slots, counted(lines, lambda done, _: told(min(half, done) + half, 2 * half)))
 
 
-def _cards(records: list[Record], slots: Mapping[int, int], lines: Iterable[tuple[Any, ...]]) -> list[Card]:
+def _cards(records: list[Record], slots: Mapping[int, int], lines: Iterable[tuple[Any, ...]]) -> list[GalleryRow]:
     of_slot: dict[int, list[Record]] = {}
     by_id: dict[int, Record] = {}
     for record in records:
         by_id[record.id] = record
         of_slot.setdefault(slots[record.id], []).append(record)
-    cards = []
+    gallery_rows = []
     for row, name, job, problems, over in lines:
-        shots: tuple[Record, ...] = ()
+        versions: tuple[Record, ...] = ()
         if job is not None:
             others = (record for record in of_slot[slots[job]] if record.id != job)
-            shots = (by_id[job], *others)
-        cards.append(Card(row, name, shots, problems or "", over or ""))
-    return cards
+            versions = (by_id[job], *others)
+        gallery_rows.append(GalleryRow(row, name, versions, problems or "", over or ""))
+    return gallery_rows
 
 
 def read_flags(checkpoint: SqliteFile) -> dict[int, str]:
@@ -91,7 +91,7 @@ def write_flags(checkpoint: SqliteFile, flags: Mapping[int, str]) -> bool:
         return False
     with checkpoint.transaction() as db:
         put_flags_in(db, told)
-        checkpoint.put_in(db, "lines_mark", flags_mark(told))
+        checkpoint.put_in(db, "lines_mark", compute_flags_version(told))
     return True
 
 
@@ -101,12 +101,12 @@ def put_flags_in(db: sqlite3.Connection, flags: Mapping[int, str]) -> None:
     db.executemany("INSERT INTO flags VALUES (?, ?)", sorted(flags.items()))
 
 
-def flags_mark(flags: Mapping[int, str]) -> str:
+def compute_flags_version(flags: Mapping[int, str]) -> str:
     """A text that tells these flags from others."""
     return sha256(repr(sorted(flags.items())).encode()).hexdigest()[:16]
 
 
-def outcomes_of(chosen: list[tuple[Card, Record]], flags: Mapping[int, str]) -> Iterator[Outcome]:
+def build_outcomes(chosen: list[tuple[GalleryRow, Record]], flags: Mapping[int, str]) -> Iterator[Outcome]:
     """Lines of the results for these cards, each as if it asked for the record beside it. In order of row."""
     for card, record in chosen:
         yield Outcome(
@@ -116,7 +116,7 @@ def outcomes_of(chosen: list[tuple[Card, Record]], flags: Mapping[int, str]) -> 
             size=record.job.size,
             variant=record.job.variant,
             version=record.job.version,
-            files=files_text(record.files),
+            files=dump_files(record.files),
             request_id=record.handle.request_id if record.handle else "",
             cost=record.spent,
             submitted_at=record.submitted_at,

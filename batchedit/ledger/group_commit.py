@@ -41,14 +41,14 @@ class _Batch:
 class GroupCommit:
     """``commit`` writes several changes in one commit, blocking, and leaves in each what was wrong with it.
 
-    ``as_ours`` makes a BatcheditError of what ``commit`` raises: then none of them is on disk.
+    ``as_batchedit_error`` makes a BatcheditError of what ``commit`` raises: then none of them is on disk.
     """
 
     def __init__(
-        self, commit: Callable[[list[Change]], None], as_ours: Callable[[BaseException], BatcheditError]
+        self, commit: Callable[[list[Change]], None], as_batchedit_error: Callable[[BaseException], BatcheditError]
     ) -> None:
         self._commit = commit
-        self._as_ours = as_ours
+        self._as_ours = as_batchedit_error
         self._turn: anyio.Lock | None = None
         self._gathering: _Batch | None = None
 

@@ -15,9 +15,9 @@ import orjson
 
 from ..core.model import InvalidLine, ResultLine
 from .codec import JOB_COLUMNS
-from .facts import COMMITTED, checked, damaged, read_fact, whole
+from .facts import COMMITTED, parse_fact, build_damaged_error, read_fact, parse_whole_number
 from .key_map import KeyMap, Slots
-from .repurchases import successors
+from .repurchases import find_successors
 from .schema import INTAKE_ENDS, INTAKE_TABLE
 from .sqlite_file import SqliteFile
 from .state_totals import add_planned
@@ -36,7 +36,7 @@ place where its picture is now.
 """
 
 
-def known_jobs(checkpoint: SqliteFile, aliases: Iterable[tuple[bytes, int]] | None = None) -> KnownJobs:
+def read_known_jobs(checkpoint: SqliteFile, aliases: Iterable[tuple[bytes, int]] | None = None) -> KnownJobs:
     """Keys and slots of every committed job: some 60 bytes a job in memory, read from two indexes, the slots when they
     are asked for.
 
@@ -44,8 +44,8 @@ def known_jobs(checkpoint: SqliteFile, aliases: Iterable[tuple[bytes, int]] | No
     the jobs that they stand for; those that the checkpoint keeps, unless given.
     """
     ids = KeyMap()
-    last = read_fact(checkpoint, COMMITTED, whole, 0)
-    later = successors(checkpoint)
+    last = read_fact(checkpoint, COMMITTED, parse_whole_number, 0)
+    later = find_successors(checkpoint)
     # What a dead intake left stands behind ``last``. The plus keeps SQLite from reading the wide table for that.
     query = "SELECT key, id FROM jobs WHERE +id <= ? ORDER BY key"
     pairs = cast("Iterable[tuple[bytes, int]]", checkpoint.rows(query, (last,)))
@@ -87,7 +87,7 @@ class Intake:
         with checkpoint.transaction() as db:
             sweep(db)
             db.execute(INTAKE_TABLE)
-        return cls(checkpoint, known_jobs(checkpoint), limit)
+        return cls(checkpoint, read_known_jobs(checkpoint), limit)
 
     def add(self, lines: Iterable[ResultLine | InvalidLine]) -> None:
         """Write ``lines`` as they come, a chunk a transaction. A key is looked up just after its line's maker did, who
@@ -98,7 +98,7 @@ class Intake:
         for line in lines:
             if isinstance(line, InvalidLine):
                 self._invalid += 1
-                rows.append((line.row, line.id, None, problems_text(line), None))
+                rows.append((line.row, line.id, None, dump_problems(line), None))
             else:
                 rows.append((line.row, line.id, self._job_id(line, jobs), None, line.over or None))
             if len(rows) == CHUNK:
@@ -182,17 +182,17 @@ def sweep(db: sqlite3.Connection) -> None:
     CheckpointCorruptError where something was: the last committed id is damaged then, and what was bought would be forgotten.
     """
     row = db.execute("SELECT value FROM meta WHERE name = ?", (COMMITTED,)).fetchone()
-    last = checked(COMMITTED, row[0], whole) if row and row[0] else 0
+    last = parse_fact(COMMITTED, row[0], parse_whole_number) if row and row[0] else 0
     moved = db.execute(
         "SELECT max(id) FROM jobs WHERE id > ? AND (serial > 0 OR state <> 'planned')", (last,)
     ).fetchone()[0]
     if moved is not None:
-        raise damaged(f"its {COMMITTED} is {last}, and job {moved} was begun")
+        raise build_damaged_error(f"its {COMMITTED} is {last}, and job {moved} was begun")
     db.execute("DROP TABLE IF EXISTS incoming")
     db.execute("DELETE FROM jobs WHERE id > ?", (last,))
 
 
-def problems_text(line: InvalidLine) -> str:
+def dump_problems(line: InvalidLine) -> str:
     return orjson.dumps([[_plain(p.column), _plain(p.value), _plain(p.reason)] for p in line.problems]).decode()
 
 

@@ -19,11 +19,11 @@ BUYING = ".buying.lock"
 ASKED_SECONDS = 30.0
 """So long that one is waited for: who asks for it has it for an instant."""
 START_SECONDS = 0.5
-"""So long a command waits for a lock that is taken: ``holder`` of another process has it for an instant."""
+"""So long a command waits for a lock that is taken: ``find_holder`` of another process has it for an instant."""
 
 
 @contextmanager
-def run_lock(folder: Path, doing: str) -> Iterator[None]:
+def hold_run_lock(folder: Path, doing: str) -> Iterator[None]:
     """Hold the run's lock. LockedError names the process, host and command that hold it.
 
     The kernel drops the lock when its process ends, however it ends: there are no stale locks to remove.
@@ -38,7 +38,7 @@ def run_lock(folder: Path, doing: str) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise LockedError(
-            f"another process works on {folder}: {_holder(path)}", hint="wait until it ends, or stop it"
+            f"another process works on {folder}: {_read_holder(path)}", hint="wait until it ends, or stop it"
         ) from None
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
@@ -51,7 +51,7 @@ def run_lock(folder: Path, doing: str) -> Iterator[None]:
 
 
 @contextmanager
-def buying_lock(folder: Path) -> Iterator[None]:
+def hold_buying_lock(folder: Path) -> Iterator[None]:
     """For as long as the block lasts whoever looks into the run's folder sees that its process may buy: also who has another
     register of runs, or whose register was deleted meanwhile. The caller holds the run's lock.
     """
@@ -75,14 +75,14 @@ def may_buy(folder: Path) -> bool:
     return _is_held(folder / BUYING, folder)
 
 
-def holder(folder: Path) -> str:
+def find_holder(folder: Path) -> str:
     """The process that works on the run in ``folder`` now, as it names itself; "" if none does.
 
     The operating system is asked for the lock itself, and it is given back at once. Where a lock can't be asked for (a disk
     that is read-only), no process can work either.
     """
     path = folder / ".lock"
-    return _holder(path) if _is_held(path, folder) else ""
+    return _read_holder(path) if _is_held(path, folder) else ""
 
 
 def _is_held(path: Path, folder: Path) -> bool:
@@ -106,7 +106,7 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def _holder(path: Path) -> str:
+def _read_holder(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip() or "it has just started"
     except OSError:

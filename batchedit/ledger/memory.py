@@ -22,7 +22,7 @@ from ..core.policy import admits, why_refused
 from ..ports import Totals
 from .memory_book import MemoryBook
 from .memory_jobs import OVER
-from .money_totals import purse
+from .money_totals import sum_money
 from .values import LoggedEvent
 
 
@@ -58,7 +58,7 @@ class MemoryCheckpoint(MemoryBook):
         """See ``ports.Ledger``."""
         return True
 
-    async def adopted(self, limit: int) -> Sequence[Record]:  # noqa: ARG002 - there is nobody to take from
+    async def adopt_jobs(self, limit: int) -> Sequence[Record]:  # noqa: ARG002 - there is nobody to take from
         """See ``ports.Ledger``."""
         return ()
 
@@ -69,7 +69,7 @@ class MemoryCheckpoint(MemoryBook):
     def refresh(self) -> None:
         """See ``book.Book``."""
 
-    async def rests(self) -> bool:
+    async def is_at_rest(self) -> bool:
         """See ``ports.Ledger``. What this process leaves, nobody else goes on with."""
         return True
 
@@ -90,17 +90,17 @@ class MemoryCheckpoint(MemoryBook):
         """See ``ports.Ledger``."""
         return Totals(self.counts(), self.money())
 
-    async def planned(self, after: int, limit: int) -> Sequence[Record]:
+    async def list_planned(self, after: int, limit: int) -> Sequence[Record]:
         """See ``ports.Ledger``."""
         await anyio.lowlevel.checkpoint()
         return [r for r in self._records.values() if self._is_to_buy(r) and r.id > after][:limit]
 
-    async def unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
+    async def list_unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
         """See ``ports.Ledger``."""
         await anyio.lowlevel.checkpoint()
         return [r for r in self._records.values() if r.state in states and r.id > after][:limit]
 
-    async def unpriced(self, after: int, limit: int) -> Sequence[Record]:
+    async def list_unpriced(self, after: int, limit: int) -> Sequence[Record]:
         """See ``ports.Ledger``."""
         await anyio.lowlevel.checkpoint()
         over = OVER - {State.FETCHED}
@@ -118,7 +118,7 @@ class MemoryCheckpoint(MemoryBook):
             raise BudgetReachedError(why_refused(self.money()))
         if self._records[record.id].serial != record.serial:
             raise StaleRecordError(f"job {record.id} was changed by somebody else since it was read")
-        if isinstance(event, Accepted) and (owner := self.owner(event.handle.request_id)) is not None:
+        if isinstance(event, Accepted) and (owner := self.find_owner(event.handle.request_id)) is not None:
             raise KnownRequestError(event.handle.request_id, owner)
         return self._write(record, event)
 
@@ -170,5 +170,5 @@ class MemoryCheckpoint(MemoryBook):
         """See ``book.Sums``."""
         believes = self.believes_estimate or self.earlier_cost > 0
         price, store = max(self.top_price, self.earlier_cost), self._store
-        money = purse(store.sums, self._cap, price, believes, len(store.reused))
+        money = sum_money(store.sums, self._cap, price, believes, len(store.reused))
         return replace(money, awaits_cost=store.unpriced > 0 and not money.settled)

@@ -11,13 +11,13 @@ from hashlib import sha256
 from typing import Any
 
 from ..core.model import InvalidLine, JobKey, Kind, Record, ResultLine, State
-from ..core.review import Card, Conflict, Decision, Mark, MarkEvent, Verdict
+from ..core.review import GalleryRow, Conflict, Decision, Mark, MarkEvent, Verdict
 from ..core.steps import ProgressCallback, counted, no_progress
-from .intake import problems_text
+from .intake import dump_problems
 from .key_map import KeyMap, Slots
 from .memory_jobs import MemoryJobs, MemoryLine, Store
 from .summary import MOST
-from .values import CAP_SET, CardPage, CommonError, IntakeReport, KnownJobs, RunSummary, Showing, SignedJob, TakenIn
+from .values import CAP_SET, GalleryPage, CommonError, IntakeReport, KnownJobs, RunSummary, Showing, SignedJob, TakenIn
 
 
 class MemoryBook(MemoryJobs):
@@ -61,7 +61,7 @@ class MemoryBook(MemoryJobs):
         """See ``book.Facts``."""
         self._store.run_events.append((at, name, dict(told)))
 
-    def run_events(self) -> list[tuple[float, str, dict[str, Any]]]:
+    def list_run_events(self) -> list[tuple[float, str, dict[str, Any]]]:
         """See ``book.Facts``."""
         return list(self._store.run_events)
 
@@ -79,24 +79,24 @@ class MemoryBook(MemoryJobs):
 
     # --- sums ---
 
-    def to_buy(self) -> int:
+    def count_to_buy(self) -> int:
         """See ``book.Sums``."""
-        return len(self.planned_ids())
+        return len(self.list_planned_ids())
 
-    def anything_failed(self) -> bool:
+    def has_failures(self) -> bool:
         """See ``book.Sums``."""
         if self.records_in({State.FAILED, State.CANCELLED}):
             return True
-        return any(outcome.state == "invalid" for outcome in self.outcomes())
+        return any(outcome.state == "invalid" for outcome in self.read_outcomes())
 
-    def digest(self) -> RunSummary:
+    def summarise(self) -> RunSummary:
         """See ``book.Sums``."""
         done = self.records_in({State.DONE}, wanted=True)
         seconds = [r.finished_at - r.submitted_at for r in done if r.finished_at and r.submitted_at is not None]
         tenths = statistics.quantiles(seconds, n=10) if len(seconds) > 1 else []
         failed = [r.problem.kind for r in self.records_in({State.FAILED}, wanted=True) if r.problem is not None]
         return RunSummary(
-            invalid=sum(outcome.state == "invalid" for outcome in self.outcomes()),
+            invalid=sum(outcome.state == "invalid" for outcome in self.read_outcomes()),
             moderated=failed.count(Kind.MODERATED),
             written_off=failed.count(Kind.WRITTEN_OFF) + failed.count(Kind.LOST),
             seconds_median=round(statistics.median(seconds), 1) if seconds else None,
@@ -106,7 +106,7 @@ class MemoryBook(MemoryJobs):
 
     def _errors(self) -> Iterator[CommonError]:
         rows: dict[tuple[str, str], list[tuple[int, str]]] = {}
-        for outcome in self.outcomes():
+        for outcome in self.read_outcomes():
             if outcome.kind and outcome.state not in {State.PLANNED, State.DONE}:
                 rows.setdefault((outcome.kind, outcome.problem), []).append((outcome.row, outcome.id))
         for (kind, problem), found in sorted(rows.items(), key=lambda item: -len(item[1]))[:MOST]:
@@ -114,30 +114,30 @@ class MemoryBook(MemoryJobs):
 
     # --- the gallery ---
 
-    def cards(self, told: ProgressCallback = no_progress) -> list[Card]:
+    def read_gallery_rows(self, told: ProgressCallback = no_progress) -> list[GalleryRow]:
         """See ``book.Lines``."""
         of_slot: dict[int, list[Record]] = {}
         for record in sorted(self._records.values(), key=lambda record: (-record.job.version, -record.id)):
             of_slot.setdefault(self._store.slots[record.id], []).append(record)
-        cards = []
+        gallery_rows = []
         for line in counted(self._store.lines, told, len(self._store.lines)):
-            shots: tuple[Record, ...] = ()
+            versions: tuple[Record, ...] = ()
             if line.job is not None:
                 others = (record for record in of_slot[self._store.slots[line.job]] if record.id != line.job)
-                shots = (self._records[line.job], *others)
-            cards.append(Card(line.row, line.id, shots, line.problems, line.over))
-        return cards
+                versions = (self._records[line.job], *others)
+            gallery_rows.append(GalleryRow(line.row, line.id, versions, line.problems, line.over))
+        return gallery_rows
 
-    def card_page(self, first: int, count: int, showing: Showing) -> CardPage:
+    def read_gallery_page(self, first: int, count: int, showing: Showing) -> GalleryPage:
         """See ``book.Lines``."""
         chosen = []
-        for n, card in enumerate(self.cards(), 1):
+        for n, card in enumerate(self.read_gallery_rows(), 1):
             asked = (card.current.id, card.current.state.value) if card.current else (None, "")
             if n >= first and showing(*asked):
                 chosen.append((n, card))
-        return CardPage(tuple(card for _, card in chosen[:count]), chosen[count][0] if len(chosen) > count else None)
+        return GalleryPage(tuple(card for _, card in chosen[:count]), chosen[count][0] if len(chosen) > count else None)
 
-    def line_of_row(self, row: int) -> int:
+    def find_line_of_row(self, row: int) -> int:
         """See ``book.Lines``."""
         return next((n for n, line in enumerate(self._store.lines, 1) if line.row >= row), 0)
 
@@ -156,22 +156,22 @@ class MemoryBook(MemoryJobs):
 
     # --- buying again, and other runs ---
 
-    def quarantined(self) -> dict[int, float]:
+    def list_quarantined(self) -> dict[int, float]:
         """See ``book.Changes``. Whoever has the run's lock knows that no other process lives."""
         return {}
 
-    def rejected(self) -> list[Record]:
+    def find_rejected(self) -> list[Record]:
         """See ``book.Changes``."""
         store = self._store
         on_lines = {line.job for line in store.lines}
         no = {job for job, mark in store.marks.items() if mark.verdict is Verdict.REJECT}
-        wanted = (no & on_lines) - store.redone.keys()
+        wanted = (no & on_lines) - store.repurchases.keys()
         return [record for record in self.records_in({State.DONE}) if record.id in wanted]
 
-    def redone_and_planned(self) -> list[int]:
+    def list_planned_repurchases(self) -> list[int]:
         """See ``book.Changes``."""
-        later = set(self._store.redone.values())
-        return [job for job in self.planned_ids() if job in later]
+        later = set(self._store.repurchases.values())
+        return [job for job in self.list_planned_ids() if job in later]
 
     def add_repurchases(self, again: Iterable[tuple[Record, ResultLine]]) -> list[int]:
         """See ``book.Changes``."""
@@ -179,7 +179,7 @@ class MemoryBook(MemoryJobs):
         for old, line in again:
             job = len(store.records) + 1
             add_job(store, job, line)
-            store.redone[old.id] = job
+            store.repurchases[old.id] = job
             store.lines = [replace(one, job=job) if one.job == old.id else one for one in store.lines]
             store.wanted = store.wanted - {old.id} | {job}
             ids.append(job)
@@ -190,18 +190,18 @@ class MemoryBook(MemoryJobs):
         """See ``book.Changes``."""
         self._store.elsewhere = {job: (folder, state) for job, folder, state in left}
 
-    def left_to_others(self) -> Counter[tuple[str, str]]:
+    def count_left_to_others(self) -> Counter[tuple[str, str]]:
         """See ``book.Changes``."""
-        planned = {job for job, _ in self.planned_keys()}
+        planned = {job for job, _ in self.list_planned_keys()}
         return Counter(where for job, where in self._store.elsewhere.items() if job in planned)
 
     # --- intakes ---
 
     def begin_intake(self, *, limit: int | None = None) -> MemoryIntake:
         """See ``book.Intakes``."""
-        return MemoryIntake(self._store, self.known_jobs(), limit)
+        return MemoryIntake(self._store, self.read_known_jobs(), limit)
 
-    def known_jobs(self, aliases: Iterable[tuple[bytes, int]] | None = None) -> KnownJobs:
+    def read_known_jobs(self, aliases: Iterable[tuple[bytes, int]] | None = None) -> KnownJobs:
         """See ``book.Intakes``."""
         store, ids = self._store, KeyMap()
         for record in store.records.values():
@@ -217,8 +217,8 @@ class MemoryBook(MemoryJobs):
         return KnownJobs(ids, Slots(lambda: pairs, lambda slot: versions.get(slot, 0)), len(store.records))
 
     def _latest(self, job: int) -> int:
-        while job in self._store.redone:
-            job = self._store.redone[job]
+        while job in self._store.repurchases:
+            job = self._store.repurchases[job]
         return job
 
     def aliases(self) -> dict[JobKey, int]:
@@ -230,7 +230,7 @@ class MemoryBook(MemoryJobs):
         self._store.aliases = dict(aliases)
         self._store.facts.update(facts)
 
-    def signed_jobs(self) -> list[SignedJob]:
+    def list_signed_jobs(self) -> list[SignedJob]:
         """See ``book.Intakes``."""
         found = [r for r in self._records.values() if "?" in r.job.inputs and '"http' in r.job.inputs]
         return [
@@ -262,7 +262,7 @@ class MemoryIntake:
         """See ``book.Intake``."""
         for line in lines:
             if isinstance(line, InvalidLine):
-                self._lines.append(MemoryLine(line.row, line.id, None, problems_text(line)))
+                self._lines.append(MemoryLine(line.row, line.id, None, dump_problems(line)))
             else:
                 self._lines.append(MemoryLine(line.row, line.id, self._job(line), over=line.over))
 

@@ -13,7 +13,7 @@ from ..core.events import Accepted, Lost, RetryAsked, Reused
 from ..core.model import JobKey, Outcome, Record, State
 from ..core.review import Mark
 from ..ports import StateOf
-from .codec import files_text
+from .codec import dump_files
 from .money_totals import Sums
 from .values import Having, KnownJobs, LoggedEvent, SharedRequest, Unreadable
 
@@ -43,7 +43,7 @@ class Store:
     log: list[LoggedEvent] = field(default_factory=list)
     requests: dict[str, int] = field(default_factory=dict)
     reused: dict[int, str] = field(default_factory=dict)
-    redone: dict[int, int] = field(default_factory=dict)
+    repurchases: dict[int, int] = field(default_factory=dict)
     elsewhere: dict[int, tuple[str, str]] = field(default_factory=dict)
     aliases: dict[JobKey, int] = field(default_factory=dict)
     flags: dict[int, str] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Store:
     def _weigh(self, record: Record, times: int) -> None:
         """Add a record to the sums, or with ``times`` -1 take it out."""
         guess = record.cost is not None and not record.cost_known
-        one = (1, record.spent, record.held, int(guess), (record.cost or 0) * guess)
+        one = (1, record.spent, record.reserved, int(guess), (record.cost or 0) * guess)
         before = self.sums.get(record.state, (0, 0, 0, 0, 0))
         jobs, spent, held, guesses, guessed = (had + times * new for had, new in zip(before, one, strict=True))
         self.sums[record.state] = (jobs, spent, held, guesses, guessed)
@@ -108,15 +108,15 @@ class MemoryJobs:
         found = (record for record in self._records.values() if record.state in states)
         return [record for record in found if not wanted or record.id in self._store.wanted]
 
-    def every_record(self) -> Iterator[Record | Unreadable]:
+    def read_all_records(self) -> Iterator[Record | Unreadable]:
         """See ``book.Records``."""
         yield from list(self._records.values())
 
-    def planned_ids(self) -> array[int]:
+    def list_planned_ids(self) -> array[int]:
         """See ``book.Records``."""
         return array("q", (record.id for record in self._records.values() if self._is_to_buy(record)))
 
-    def planned_keys(self) -> list[tuple[int, JobKey]]:
+    def list_planned_keys(self) -> list[tuple[int, JobKey]]:
         """See ``book.Records``."""
         return [(record.id, record.job.key) for record in self.records_in({State.PLANNED}, wanted=True)]
 
@@ -137,7 +137,7 @@ class MemoryJobs:
             case Having.UNDER_WAY:
                 return record.state in ALWAYS_OPEN
 
-    def job_names(self) -> Iterator[str]:
+    def list_job_names(self) -> Iterator[str]:
         """See ``book.Records``."""
         return (record.job.name for record in self._records.values())
 
@@ -145,7 +145,7 @@ class MemoryJobs:
         """See ``book.Records``."""
         return {job: self._store.slots[job] for job in jobs if job in self._store.slots}
 
-    def predecessors(self, versions: Mapping[int, int]) -> dict[int, tuple[JobKey, str]]:
+    def find_predecessors(self, versions: Mapping[int, int]) -> dict[int, tuple[JobKey, str]]:
         """See ``book.Records``."""
         best: dict[int, Record] = {}
         for record in self._records.values():
@@ -164,7 +164,7 @@ class MemoryJobs:
         others = (record for record in self._records.values() if record.id != but_job)
         return any(file.path == path for record in others for file in record.files)
 
-    def owner(self, request_id: str) -> str | None:
+    def find_owner(self, request_id: str) -> str | None:
         """See ``book.Records``."""
         job = self._store.requests.get(request_id)
         return None if job is None else self._records[job].job.name
@@ -185,7 +185,7 @@ class MemoryJobs:
 
     # --- lines ---
 
-    def outcomes(self, first_row: int = 0) -> Iterator[Outcome]:
+    def read_outcomes(self, first_row: int = 0) -> Iterator[Outcome]:
         """See ``book.Lines``."""
         for line in list(self._store.lines):
             if line.row >= first_row:
@@ -197,7 +197,7 @@ class MemoryJobs:
             return Outcome(line.row, line.id, state, problems=line.problems)
         record, store = self._records[line.job], self._store
         problem, mark = record.problem, store.marks.get(line.job, Mark(line.job))
-        bought = record.submitted_at is not None or record.cost is not None or record.sunk > 0
+        bought = record.submitted_at is not None or record.cost is not None or record.earlier_spent > 0
         return Outcome(
             row=line.row,
             id=line.id,
@@ -207,10 +207,10 @@ class MemoryJobs:
             version=record.job.version,
             kind=problem.kind.value if problem else "",
             problem=problem.message if problem else "",
-            files=files_text(record.files),
+            files=dump_files(record.files),
             url=record.outputs[0].url if record.outputs and not record.files else "",
             request_id=record.handle.request_id if record.handle else "",
-            cost=record.sunk + (record.held if record.cost is None else record.cost) if bought else None,
+            cost=record.earlier_spent + (record.reserved if record.cost is None else record.cost) if bought else None,
             submitted_at=record.submitted_at,
             finished_at=record.finished_at,
             key=record.job.key,
@@ -221,7 +221,7 @@ class MemoryJobs:
             note=mark.note,
         )
 
-    def rows_of(self, jobs: Iterable[int]) -> dict[int, list[tuple[int, str]]]:
+    def find_rows(self, jobs: Iterable[int]) -> dict[int, list[tuple[int, str]]]:
         """See ``book.Lines``."""
         wanted = set(jobs)
         found: dict[int, list[tuple[int, str]]] = {}
@@ -230,7 +230,7 @@ class MemoryJobs:
                 found.setdefault(line.job, []).append((line.row, line.id))
         return found
 
-    def lost_replies(self) -> dict[bytes, str]:
+    def read_lost_replies(self) -> dict[bytes, str]:
         """See ``book.Lines``."""
         latest: dict[bytes, str] = {}
         for logged in self._of(Lost.__name__):
@@ -241,18 +241,18 @@ class MemoryJobs:
 
     # --- the log ---
 
-    def log(self) -> Iterator[LoggedEvent]:
+    def read_log(self) -> Iterator[LoggedEvent]:
         """See ``book.Log``."""
         yield from list(self._store.log)
 
     def _of(self, name: str) -> Iterator[LoggedEvent]:
         return (logged for logged in self._store.log if logged.name == name)
 
-    def last_event_at(self) -> float:
+    def find_last_event_time(self) -> float:
         """See ``book.Log``."""
         return self._store.log[-1].at if self._store.log else 0.0
 
-    def moved_since(self, seq: int) -> bool:
+    def has_moved_since(self, seq: int) -> bool:
         """See ``book.Log``."""
         return any(logged.name != Reused.__name__ for logged in self._store.log[seq:])
 
@@ -261,15 +261,15 @@ class MemoryJobs:
         sent = (record for record in self._records.values() if record.state is State.SUBMITTING)
         return any(True for _ in (*sent, *self._of(Accepted.__name__), *self._of(Lost.__name__)))
 
-    def retried_and_planned(self) -> list[Record]:
+    def list_planned_retries(self) -> list[Record]:
         """See ``book.Changes``."""
         asked = {logged.job for logged in self._of(RetryAsked.__name__)}
         return [record for record in self._records.values() if record.id in asked and self._is_to_buy(record)]
 
-    def shared_requests(self) -> list[SharedRequest]:
+    def list_shared_requests(self) -> list[SharedRequest]:
         """See ``book.Log``. There are none: a second accept of one id is refused."""
         return []
 
-    def doubled_jobs(self) -> list[int]:
+    def list_doubled_jobs(self) -> list[int]:
         """See ``book.Log``. There are none: an intake looks each key up."""
         return []

@@ -11,7 +11,7 @@ Sums = tuple[int, int, int, int, int]
 """Of the jobs in one state: how many, spent, held, how many with a guessed cost, and what was guessed."""
 
 
-def purse(
+def sum_money(
     by_state: Mapping[str, Sums], cap: int | None, top_price: int, believes_estimate: bool = False, reused: int = 0
 ) -> Money:
     """Money from the sums of each state. ``reused`` jobs are done at no cost: they tell nothing of what one costs."""
@@ -22,7 +22,7 @@ def purse(
     )
     return Money(
         spent=sum(sums[1] for sums in by_state.values()),
-        held=sum(sums[2] for sums in by_state.values()),
+        reserved=sum(sums[2] for sums in by_state.values()),
         guesses=sum(sums[3] for sums in by_state.values()),
         guessed=sum(sums[4] for sums in by_state.values()),
         in_doubt=by_state.get(State.IN_DOUBT, nothing)[2],

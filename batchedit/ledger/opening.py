@@ -13,10 +13,10 @@ from typing import TypeVar
 from ..core.errors import CheckpointCorruptError, CheckpointError, CheckpointVersionError, NotFoundError
 from ..disk import create, put_in_place
 from .book import Book, Checkpoint
-from .errors import FULL_HINT, corrupt, mapped
+from .errors import FULL_HINT, build_corrupt_error, map_sqlite_error
 from .file_guard import check_journal, check_single
 from .intake import sweep
-from .schema import migrate, newest_version, our_parts, planted, version_of
+from .schema import migrate, find_newest_version, list_our_parts, find_planted, read_version
 from .sqlite import SqliteCheckpoint
 from .sqlite_file import BUSY_SECONDS, SqliteFile
 
@@ -51,7 +51,7 @@ def create_checkpoint(path: Path, *, model: str, service: str) -> Checkpoint:
             connection.close()
             raise
     except sqlite3.Error as error:
-        raise mapped(error, path) from error
+        raise map_sqlite_error(error, path) from error
     except OSError as error:
         raise CheckpointError(f"{path} can't be written: {error.strerror or error}", hint=FULL_HINT) from error
 
@@ -73,7 +73,7 @@ def _make(part: Path, model: str, service: str) -> None:
         raise CheckpointError(f"{part} is not what was written to it", hint="look at the disk: it may be failing")
 
 
-def holds_nothing(path: Path) -> bool:
+def is_blank_checkpoint(path: Path) -> bool:
     """Is the checkpoint ``path`` an empty file, or one without a job and an event? It knows of no purchase, so it may be made
     anew. A file whose jobs and events can't be read is none, and neither is one with tables of somebody else's.
     """
@@ -123,7 +123,7 @@ def open_as(kind: Callable[[Path, sqlite3.Connection], T], path: Path, *, read_o
         try:
             _verify(connection, path, again=read_only)
             _check_parts(connection, path, complete=not read_only)
-            if version_of(connection) < newest_version():
+            if read_version(connection) < find_newest_version():
                 if read_only:
                     connection = _copied(connection)
                 migrate(connection)
@@ -137,11 +137,11 @@ def open_as(kind: Callable[[Path, sqlite3.Connection], T], path: Path, *, read_o
             connection.close()
             raise
     except sqlite3.Error as error:
-        raise mapped(error, path) from error
+        raise map_sqlite_error(error, path) from error
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[Book]:
+def open_for_reading(path: Path) -> Iterator[Book]:
     """The checkpoint at ``path``, to look at and never to change, for as long as the block lasts. The same errors."""
     with closing(open_checkpoint(path, read_only=True)) as checkpoint:
         yield checkpoint
@@ -162,7 +162,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
             uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS, cached_statements=64
         )
     except sqlite3.Error as error:
-        raise mapped(error, path) from error
+        raise map_sqlite_error(error, path) from error
     try:
         for pragma in ("synchronous = FULL", "foreign_keys = ON", *_durable()):
             connection.execute(f"PRAGMA {pragma}")
@@ -177,14 +177,14 @@ def _verify(connection: sqlite3.Connection, path: Path, *, again: bool = False) 
         raise CheckpointCorruptError(
             f"{path} is not a batchedit checkpoint", hint="move it away, or give another --out DIR"
         )
-    version = version_of(connection)
-    if version > newest_version():
+    version = read_version(connection)
+    if version > find_newest_version():
         raise CheckpointVersionError(
-            f"{path} was written by a newer batchedit (its format is {version}, this one knows {newest_version()})",
+            f"{path} was written by a newer batchedit (its format is {version}, this one knows {find_newest_version()})",
             hint="update batchedit: pip install --upgrade batchedit",
         )
     if version < 1:
-        raise corrupt(path, f"its format is {version}, and the first one is 1")
+        raise build_corrupt_error(path, f"its format is {version}, and the first one is 1")
     name = _name_of(path)
     if not again or name is None or time.monotonic() - _checked.get(name, -_CHECK_HOLDS) >= _CHECK_HOLDS:
         _check_pages(connection, path)
@@ -204,11 +204,11 @@ def _check_parts(connection: sqlite3.Connection, path: Path, *, complete: bool) 
     """Before anything is written to it: at each statement of ours something that was planted would be at work."""
     connection.execute("BEGIN")  # both of one moment: another process may be migrating it
     try:
-        strange = planted(connection, our_parts(version_of(connection)), complete=complete)
+        strange = find_planted(connection, list_our_parts(read_version(connection)), complete=complete)
     finally:
         connection.execute("COMMIT")
     if strange:
-        raise corrupt(path, f"it holds {strange!r}, which is not as batchedit makes it")
+        raise build_corrupt_error(path, f"it holds {strange!r}, which is not as batchedit makes it")
 
 
 def _copied(connection: sqlite3.Connection) -> sqlite3.Connection:
@@ -229,4 +229,4 @@ def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
     if pages <= 20_000:  # 80 MB, 0.2 s
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
-            raise corrupt(path, verdict)
+            raise build_corrupt_error(path, verdict)

@@ -39,14 +39,14 @@ _OPEN = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) 
 _HELD = frozenset({errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK})
 
 
-def place_here(base_url: str) -> tuple[str, int] | None:
+def parse_local_address(base_url: str) -> tuple[str, int] | None:
     """The host and port of this machine that an address leads to, as a sandbox may be known; None for any other address."""
     found = _HERE(base_url.strip())
     return (found[1].lower(), int(found[2] or 80)) if found else None
 
 
 @contextmanager
-def listening(port: int, addresses: Sequence[str], environ: Mapping[str, str]) -> Iterator[str]:
+def hold_sandbox_lock(port: int, addresses: Sequence[str], environ: Mapping[str, str]) -> Iterator[str]:
     """This process is a sandbox and has bound ``port`` of these addresses, ``HOST`` the first of them: for as long as the
     block lasts this person's commands know it as one. Yields why they can't at ``HOST``, "" if they can.
     """
@@ -57,7 +57,7 @@ def listening(port: int, addresses: Sequence[str], environ: Mapping[str, str]) -
 
 @contextmanager
 def _hold(port: int, address: str, environ: Mapping[str, str]) -> Iterator[str]:
-    folder = Register.of(environ).folder
+    folder = Register.from_environ(environ).folder
     path = folder / _name(port, address)
     lock = FileLock(path, timeout=START_SECONDS, mode=0o600, is_singleton=False, thread_local=False)
     why = ""
@@ -77,7 +77,7 @@ def _hold(port: int, address: str, environ: Mapping[str, str]) -> Iterator[str]:
 
 def is_listening(port: int, environ: Mapping[str, str], host: str = HOST) -> bool:
     """Does a sandbox of this person's listen at ``port`` of all that ``host`` leads to? False wherever that is not sure."""
-    folder = Register.of(environ).folder
+    folder = Register.from_environ(environ).folder
     try:
         found = {str(told[4][0]) for told in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError):

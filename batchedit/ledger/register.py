@@ -28,7 +28,7 @@ from ..core.errors import LockedError
 from ..disk import own_folder
 from .book import Facts
 from .lock import is_locked
-from .register_file import NAME, RegisterFile, T, make_private, spare_folder
+from .register_file import NAME, RegisterFile, T, make_private, find_spare_folder
 
 __all__ = ["CHECKPOINT", "NAME", "VARIABLE", "Entry", "Register", "claim", "is_mine", "is_run"]
 
@@ -89,11 +89,11 @@ class Register:
         return _failures.pop(self.folder, None)
 
     @classmethod
-    def of(cls, environ: Mapping[str, str] = os.environ) -> Register:
+    def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Register:
         """The register of whoever has this environment."""
         told = environ.get(VARIABLE)
         folder = Path(told).expanduser().absolute() if told else own_folder("state", environ)
-        return cls(folder, spare_folder(folder, environ))
+        return cls(folder, find_spare_folder(folder, environ))
 
     def enter(self, entry: Entry) -> None:
         """Add a run, or bring its entry up to date. What the new entry does not tell stays as it was."""
@@ -107,7 +107,7 @@ class Register:
         )
         self._write(lambda db: db.execute(query, values))
 
-    def entries(self) -> list[Entry]:
+    def list_entries(self) -> list[Entry]:
         """The runs that are there, the one used last first; none where no register can be read. Those that are gone for
         longer than FORGET_SECONDS are forgotten.
         """
@@ -115,7 +115,7 @@ class Register:
         self._note_seen(entry.folder for entry in found)
         return found
 
-    def gone(self) -> list[Entry]:
+    def list_gone(self) -> list[Entry]:
         """The runs that are not where they were: moved, removed, or on a disk that is not there now."""
         return [entry for entry in self._all() if not is_run(entry.folder)]
 
@@ -140,9 +140,9 @@ class Register:
 
         self._read(note)
 
-    def folders(self, *places: Path) -> list[Path]:
+    def list_folders(self, *places: Path) -> list[Path]:
         """Every run's folder that is known or lies beside a known one or in one of ``places``; those used last first."""
-        listed = [entry.folder for entry in self.entries()]
+        listed = [entry.folder for entry in self.list_entries()]
         beside = dict.fromkeys((*(place.resolve() for place in places), *(folder.parent for folder in listed)))
         return list(dict.fromkeys((*listed, *(run for place in beside for run in _runs_in(place)))))
 
@@ -151,7 +151,7 @@ class Register:
         query = "INSERT INTO costs VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET cost = excluded.cost"
         self._write(lambda db: db.execute(query, (service, model, cost)))
 
-    def cost(self, service: str, model: str) -> int:
+    def find_cost(self, service: str, model: str) -> int:
         """What ``keep_cost`` was last told, in micro-dollars; 0 if no run was ever told a cost."""
         query = "SELECT cost FROM costs WHERE service = ? AND model = ?"
         found = self._read(lambda db: db.execute(query, (service, model)).fetchone())
@@ -177,7 +177,7 @@ class Register:
     # --- taking turns ---
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def hold_turn(self) -> Iterator[None]:
         """No other process of this person is inside at the same time. LockedError (75) after ``TURN_SECONDS``."""
         lock = self._lock("register", TURN_SECONDS)
         try:
@@ -187,11 +187,11 @@ class Register:
                 lock.release()
 
     @contextmanager
-    def buying(self, run: Path) -> Iterator[None]:
+    def mark_buying(self, run: Path) -> Iterator[None]:
         """The run in the folder ``run`` may buy as long as the block lasts: others leave its pictures to it. LockedError (75)
         as ``alone``. Where no folder takes the mark the block runs without one, and ``problem`` says so.
         """
-        with self.alone():
+        with self.hold_turn():
             lock = self._lock(_mark(run), TURN_SECONDS)
         try:
             yield
@@ -282,7 +282,7 @@ def claim(checkpoint: Facts, environ: Mapping[str, str]) -> None:
         return
     run = token_hex(16)
     checkpoint.put(RUN_IDS, " ".join([*_ids(checkpoint)[: _MOST_IDS - 1], run]))
-    if not Register.of(environ).keep_made(run):
+    if not Register.from_environ(environ).keep_made(run):
         _claimed.add(run)
 
 
@@ -292,10 +292,10 @@ def is_mine(checkpoint: Facts, folder: Path, environ: Mapping[str, str]) -> bool
     """
     if _ids(checkpoint):
         return _knows(checkpoint, environ)
-    return Register.of(environ).has_older(folder, checkpoint.get("source") or "")
+    return Register.from_environ(environ).has_older(folder, checkpoint.get("source") or "")
 
 
-def run_id(checkpoint: Facts, folder: Path) -> str:
+def compute_run_id(checkpoint: Facts, folder: Path) -> str:
     """What a run is called in logs: 16 hex digits that stay when its folder is moved. No id of ``claim``: such a one says to
     the register that a run is this person's, and stands nowhere else.
     """
@@ -305,7 +305,7 @@ def run_id(checkpoint: Facts, folder: Path) -> str:
 
 def _knows(checkpoint: Facts, environ: Mapping[str, str]) -> bool:
     ids = _ids(checkpoint)
-    return bool(ids) and (not _claimed.isdisjoint(ids) or Register.of(environ).has_made(*ids))
+    return bool(ids) and (not _claimed.isdisjoint(ids) or Register.from_environ(environ).has_made(*ids))
 
 
 def _ids(checkpoint: Facts) -> list[str]:

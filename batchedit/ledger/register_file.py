@@ -182,7 +182,7 @@ def _bring_up(db: sqlite3.Connection) -> None:
     db.commit()
 
 
-def spare_folder(state: Path, environ: Mapping[str, str]) -> Path:
+def find_spare_folder(state: Path, environ: Mapping[str, str]) -> Path:
     """Where the register lives if ``state``, the person's own folder for it, can't be used."""
     person = os.getuid() if hasattr(os, "getuid") else "of-this-person"
     which = blake2b(os.fsencode(state), digest_size=6).hexdigest()

@@ -13,8 +13,8 @@ import orjson
 from ..core.model import Record, ResultLine
 from ..core.review import Verdict
 from .codec import JOB_COLUMNS
-from .decisions import Marks
-from .facts import COMMITTED, read_fact, whole
+from .decisions import FolderDecisions
+from .facts import COMMITTED, read_fact, parse_whole_number
 from .sqlite_file import SqliteFile
 from .sqlite_records import TO_BUY
 from .state_totals import recount
@@ -26,24 +26,24 @@ _REJECTED = """
 """
 
 
-def rejected(checkpoint: SqliteFile) -> list[Record]:
+def find_rejected(checkpoint: SqliteFile) -> list[Record]:
     """Jobs that were rejected, stand on a line, and have not been bought again."""
-    jobs = [job for job, mark in Marks(checkpoint).all().items() if mark.verdict is Verdict.REJECT]
+    jobs = [job for job, mark in FolderDecisions(checkpoint).all().items() if mark.verdict is Verdict.REJECT]
     return checkpoint.records(_REJECTED, (orjson.dumps(jobs).decode(),))
 
 
-def redone_and_planned(checkpoint: SqliteFile) -> list[int]:
+def list_planned_repurchases(checkpoint: SqliteFile) -> list[int]:
     """Ids of the jobs that were asked for in the place of rejected ones and are not bought yet."""
     query = f"SELECT id FROM jobs WHERE {TO_BUY} AND id IN (SELECT by_job FROM redone) ORDER BY id"
     return [job for (job,) in checkpoint.rows(query)]
 
 
-def retried_and_planned(checkpoint: SqliteFile) -> list[Record]:
+def list_planned_retries(checkpoint: SqliteFile) -> list[Record]:
     """Jobs that a person wanted bought anew and that are not bought yet."""
     return checkpoint.records(f"{TO_BUY} AND id IN (SELECT job FROM events WHERE name = 'RetryAsked') ORDER BY id")
 
 
-def successors(checkpoint: SqliteFile) -> dict[int, int]:
+def find_successors(checkpoint: SqliteFile) -> dict[int, int]:
     """For each job that was bought again the last of its chain."""
     found: dict[int, int] = dict(checkpoint.rows("SELECT job, by_job FROM redone"))
     for job in sorted(found, reverse=True):  # by_job > job, so the chain's end is known first
@@ -57,7 +57,7 @@ def add_repurchases(checkpoint: SqliteFile, again: Iterable[tuple[Record, Result
     The lines of the rejected job now ask for the new one; it alone is wanted.
     """
     ids = []
-    committed = read_fact(checkpoint, COMMITTED, whole, 0)
+    committed = read_fact(checkpoint, COMMITTED, parse_whole_number, 0)
     with checkpoint.transaction() as db:
         for old, line in again:
             committed += 1

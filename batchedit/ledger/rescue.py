@@ -71,7 +71,7 @@ class Rescued(NamedTuple):
 
 
 @contextmanager
-def spare(folder: Path, unwritten: Unwritten) -> Iterator[None]:
+def hold_spare(folder: Path, unwritten: Unwritten) -> Iterator[None]:
     """Hold some room on the disk for as long as the block lasts. Without it, a disk that full lets nothing be bought.
     ``unwritten`` hears of one that can't be removed.
     """
@@ -167,8 +167,8 @@ def _append(path: Path, line: bytes) -> None:
                     return
 
 
-def rescued(folder: Path) -> Iterator[Rescued]:
-    """``kept_ids`` for whoever takes them in, and calls ``clear_rescued`` then.
+def claim_rescued(folder: Path) -> Iterator[Rescued]:
+    """``read_kept_ids`` for whoever takes them in, and calls ``clear_rescued`` then.
 
     The side file gets a name of this process first; what is added from then on waits in a new one. So does what another has
     in hand, or left so in a crash: an id may be taken in twice.
@@ -176,10 +176,10 @@ def rescued(folder: Path) -> Iterator[Rescued]:
     for path in (folder / NAME, *folder.glob(f"{TAKING}*")):
         with suppress(OSError):  # somebody else has it now, or the disk refuses: it is read under the name that it has
             path.rename(folder / f"{_ours()}{next(_numbers)}")
-    yield from kept_ids(folder)
+    yield from read_kept_ids(folder)
 
 
-def kept_ids(folder: Path) -> Iterator[Rescued]:
+def read_kept_ids(folder: Path) -> Iterator[Rescued]:
     """Each id that is beside the checkpoint; nothing is moved. A line that a full disk cut off is skipped: stderr had it."""
     for line in _lines(folder):
         if (found := read_object(line)) is not None:
@@ -206,7 +206,7 @@ def _lines(folder: Path) -> Iterator[bytes]:
 
 
 def clear_rescued(folder: Path) -> None:
-    """After the ids that ``rescued`` gave are in the checkpoint: keep the lines, out of the way and behind those of earlier
+    """After the ids that ``claim_rescued`` gave are in the checkpoint: keep the lines, out of the way and behind those of earlier
     times.
     """
     for path in folder.glob(f"{_ours()}*"):

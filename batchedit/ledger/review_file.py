@@ -20,9 +20,9 @@ from pathlib import Path
 from ..core.errors import CheckpointCorruptError, CheckpointVersionError, UsageError
 from ..core.typed import quoted
 from ..disk import FILE_MODE, check_own
-from .errors import mapped
+from .errors import map_sqlite_error
 from .file_guard import check_journal
-from .schema import Parts, made_of, parts_of, planted, statements
+from .schema import Parts, combine_parts, list_parts, find_planted, split_statements
 
 NAME = "review.sqlite"
 APPLICATION_ID = 0x62617472  # "batr"
@@ -79,7 +79,7 @@ class ReviewFile:
         self._checkpoint = folder / "checkpoint.sqlite"
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection | None]:
+    def open_for_reading(self) -> Iterator[sqlite3.Connection | None]:
         """For looking; None where nobody has written yet. CheckpointError where it can't be read."""
         if not self.path.exists():
             yield None
@@ -94,10 +94,10 @@ class ReviewFile:
                 db.execute("PRAGMA query_only = ON")
                 yield db
         except sqlite3.Error as error:
-            raise mapped(error, self.path) from error
+            raise map_sqlite_error(error, self.path) from error
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def open_for_writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction, durable once the block has ended well; the file is made if there is none. Waits up to
         BUSY_SECONDS for another writer. CheckpointError where the disk refuses.
         """
@@ -117,12 +117,12 @@ class ReviewFile:
                         db.execute("ROLLBACK")
                     raise
         except sqlite3.Error as error:
-            raise mapped(error, self.path) from error
+            raise map_sqlite_error(error, self.path) from error
 
     @contextmanager
-    def marks(self) -> Iterator[sqlite3.Connection]:
+    def open_decisions(self) -> Iterator[sqlite3.Connection]:
         """A connection whose ``marks`` and ``mark_events`` are the run's: here, or still in the checkpoint."""
-        with self.reading() as db:
+        with self.open_for_reading() as db:
             if db is not None:
                 yield db
                 return
@@ -130,29 +130,29 @@ class ReviewFile:
             with closing(_connect(self._checkpoint, "ro")) as old:
                 yield old
         except sqlite3.Error as error:
-            raise mapped(error, self._checkpoint) from error
+            raise map_sqlite_error(error, self._checkpoint) from error
 
-    def check_its_own(self) -> None:
+    def check_not_of_store(self) -> None:
         """UsageError (64) where the run is one of a store: what is said here nobody else would hear."""
         if not self._checkpoint.exists():
             return
         with closing(_connect(self._checkpoint, "ro")) as db:
             row = db.execute("SELECT value FROM meta WHERE name = 'store'").fetchone()
         if row and row[0]:
-            raise not_its_own(self._checkpoint.parent, row[0])
+            raise build_store_run_error(self._checkpoint.parent, row[0])
 
     def last_change(self) -> int:
         """The number of the latest change of a mark, 0 before the first."""
-        with self.marks() as db:
+        with self.open_decisions() as db:
             return int(db.execute("SELECT coalesce(max(seq), 0) FROM mark_events").fetchone()[0])
 
     def _make(self, db: sqlite3.Connection) -> None:
         _make_tables(db)
-        self._copy_marks(db)
+        self._copy_decisions(db)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {VERSION}")
 
-    def _copy_marks(self, db: sqlite3.Connection) -> None:
+    def _copy_decisions(self, db: sqlite3.Connection) -> None:
         """What an older batchedit wrote into the checkpoint."""
         if not self._checkpoint.exists():
             return
@@ -164,7 +164,7 @@ class ReviewFile:
                 )
 
 
-def not_its_own(folder: Path, store: str) -> UsageError:
+def build_store_run_error(folder: Path, store: str) -> UsageError:
     """For a command that was given no store, and changes a run of one."""
     return UsageError(
         f"the run in {folder} is one of the store {store}",
@@ -186,7 +186,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _make_tables(db: sqlite3.Connection) -> None:
-    for statement in statements(_TABLES):
+    for statement in split_statements(_TABLES):
         db.execute(statement)
 
 
@@ -194,7 +194,7 @@ def _make_tables(db: sqlite3.Connection) -> None:
 def _our_parts() -> Parts:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         _make_tables(db)
-        return made_of(parts_of(db))
+        return combine_parts(list_parts(db))
 
 
 def _version(db: sqlite3.Connection, path: Path) -> int:
@@ -207,7 +207,7 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
         )
     if version and owner != APPLICATION_ID:
         raise CheckpointCorruptError(f"{path} is not a file of batchedit's", hint="move it away: it holds no marks")
-    if version and (strange := planted(db, _our_parts())):
+    if version and (strange := find_planted(db, _our_parts())):
         raise CheckpointCorruptError(
             f"{path} holds {strange!r}, which is not as batchedit makes it",
             hint="it decides about the run as a person does: if the folder came from somebody else, do not use it; else move "

@@ -16,7 +16,7 @@ from importlib import resources
 
 
 @cache
-def scripts() -> tuple[str, ...]:
+def read_scripts() -> tuple[str, ...]:
     """The migrations in order: the first one makes the tables of version 1."""
     folder = resources.files(__package__).joinpath("migrations")
     found = sorted((file.name, file) for file in folder.iterdir() if file.name.endswith(".sql"))
@@ -26,12 +26,12 @@ def scripts() -> tuple[str, ...]:
     return tuple(file.read_text(encoding="utf-8") for _, file in found)
 
 
-def newest_version() -> int:
+def find_newest_version() -> int:
     """The version that this batchedit writes."""
-    return len(scripts())
+    return len(read_scripts())
 
 
-def version_of(db: sqlite3.Connection) -> int:
+def read_version(db: sqlite3.Connection) -> int:
     """The version of the tables in ``db``; 0 for an empty file. sqlite3.Error where it can't be read."""
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
@@ -44,12 +44,12 @@ def migrate(db: sqlite3.Connection) -> None:
     """
     db.execute("BEGIN IMMEDIATE")
     try:
-        version = version_of(db)
-        for script in scripts()[version:]:
-            for statement in statements(script):
+        version = read_version(db)
+        for script in read_scripts()[version:]:
+            for statement in split_statements(script):
                 db.execute(statement)
-        if version < newest_version():
-            db.execute(f"PRAGMA user_version = {newest_version()}")
+        if version < find_newest_version():
+            db.execute(f"PRAGMA user_version = {find_newest_version()}")
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -57,7 +57,7 @@ def migrate(db: sqlite3.Connection) -> None:
         raise
 
 
-def statements(script: str) -> Iterator[str]:
+def split_statements(script: str) -> Iterator[str]:
     """The statements of ``script``, each ending at the end of a line. ``executescript`` would commit between them."""
     statement = ""
     for line in script.splitlines(keepends=True):
@@ -98,7 +98,7 @@ class Parts:
     needed: frozenset[tuple[str, str]]
 
 
-def planted(db: sqlite3.Connection, ours: Parts, *, complete: bool = True) -> str:
+def find_planted(db: sqlite3.Connection, ours: Parts, *, complete: bool = True) -> str:
     """The name of a table, index, trigger or view in ``db`` that is not made by the very statement that makes ``ours``; "" if
     none. With ``complete`` also of one of ours that is missing: what only looks, ``audit`` above all, tells what became of a
     database that somebody changed.
@@ -107,7 +107,7 @@ def planted(db: sqlite3.Connection, ours: Parts, *, complete: bool = True) -> st
     a CHECK that no id passes, so that what was paid for is lost; a column that computes; or lack the trigger that keeps the
     sums that the cap is weighed by. The guards of what only grows may be missing: they add nothing.
     """
-    found = parts_of(db)
+    found = list_parts(db)
     names = [(kind, name) for kind, name, *_ in found]
     strange = sorted(name for kind, name, *rest in found if (kind, name, *rest) not in ours.allowed)
     strange += sorted(name for kind, name in set(names) if names.count((kind, name)) > 1)
@@ -116,7 +116,7 @@ def planted(db: sqlite3.Connection, ours: Parts, *, complete: bool = True) -> st
     return strange[0] if strange else ""
 
 
-def parts_of(db: sqlite3.Connection) -> list[Part]:
+def list_parts(db: sqlite3.Connection) -> list[Part]:
     """The tables, indexes, triggers and views of ``db``, in the order in which they were made; what ``ANALYZE`` left is not
     among them. sqlite3.Error where the file can't be read.
     """
@@ -124,7 +124,7 @@ def parts_of(db: sqlite3.Connection) -> list[Part]:
     return [part for part in found if part[1] not in _STATISTICS]
 
 
-def made_of(*states: Iterable[Part]) -> Parts:
+def combine_parts(*states: Iterable[Part]) -> Parts:
     """What is ours, from the parts of a database in each of the states that it may be in: allowed is what any of ``states``
     has, needed what the first one has, but for the guards of what only grows.
     """
@@ -134,17 +134,17 @@ def made_of(*states: Iterable[Part]) -> Parts:
 
 
 @cache
-def our_parts(version: int) -> Parts:
+def list_our_parts(version: int) -> Parts:
     """The parts of a checkpoint of ``version``, from 1 on: allowed is what it has when it is empty, in the middle of an
     intake or after one, needed what an empty one has.
     """
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        for script in scripts()[:version]:
-            for statement in statements(script):
+        for script in read_scripts()[:version]:
+            for statement in split_statements(script):
                 db.execute(statement)
-        empty = parts_of(db)
+        empty = list_parts(db)
         db.execute(INTAKE_TABLE)
-        amid = parts_of(db)
+        amid = list_parts(db)
         for statement in INTAKE_ENDS:
             db.execute(statement)
-        return made_of(empty, amid, parts_of(db))
+        return combine_parts(empty, amid, list_parts(db))

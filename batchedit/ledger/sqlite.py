@@ -31,11 +31,11 @@ from ..core.model import Counts, Money, Record, State
 from ..core.pace import AccountPace, PaceReport
 from ..core.policy import admits, why_refused
 from ..ports import Totals
-from .codec import STATE_COLUMNS, state_values
-from .errors import as_ours
-from .facts import read_fact, whole
+from .codec import STATE_COLUMNS, list_state_values
+from .errors import as_batchedit_error
+from .facts import read_fact, parse_whole_number
 from .group_commit import Change, GroupCommit
-from .money_totals import Sums, purse
+from .money_totals import Sums, sum_money
 from .rescue import rescue
 from .sqlite_book import SqliteBook
 from .sqlite_records import TO_BUY
@@ -57,9 +57,9 @@ class SqliteCheckpoint(SqliteBook):
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         super().__init__(path, connection)
-        self._group = GroupCommit(self._commit, lambda error: as_ours(error, path))
-        self._cap = read_fact(self, "max_cost", whole, None)
-        self.top_price = read_fact(self, "top_price", whole, 0)
+        self._group = GroupCommit(self._commit, lambda error: as_batchedit_error(error, path))
+        self._cap = read_fact(self, "max_cost", parse_whole_number, None)
+        self.top_price = read_fact(self, "top_price", parse_whole_number, 0)
         self.believes_estimate = False
         self.earlier_cost = 0
         self._reused = int(next(self.rows("SELECT count(*) FROM reused"))[0])
@@ -88,11 +88,11 @@ class SqliteCheckpoint(SqliteBook):
         """See ``ports.Ledger``."""
         return True
 
-    async def adopted(self, limit: int) -> Sequence[Record]:  # noqa: ARG002 - there is nobody to take from
+    async def adopt_jobs(self, limit: int) -> Sequence[Record]:  # noqa: ARG002 - there is nobody to take from
         """See ``ports.Ledger``."""
         return ()
 
-    async def rests(self) -> bool:
+    async def is_at_rest(self) -> bool:
         """See ``ports.Ledger``. What this process leaves, nobody else goes on with."""
         return True
 
@@ -138,7 +138,7 @@ class SqliteCheckpoint(SqliteBook):
             top = self.top_price
             for change in changes:  # each is weighed with the prices that those before it have told
                 change.error = self._write(db, change, top)
-                top = max(top, _told_price(change.event))
+                top = max(top, _read_charged_cost(change.event))
             if top > self.top_price:
                 self.put_in(db, "top_price", str(top))
         self.top_price = top
@@ -151,7 +151,7 @@ class SqliteCheckpoint(SqliteBook):
                 return BudgetReachedError(why_refused(money))
         if isinstance(event, Accepted) and (owner := _owner(db, event.handle.request_id)) is not None:
             return KnownRequestError(event.handle.request_id, owner)
-        changed = db.execute(_UPDATE, (*state_values(record), record.id, record.serial)).rowcount
+        changed = db.execute(_UPDATE, (*list_state_values(record), record.id, record.serial)).rowcount
         if changed != 1:
             return StaleRecordError(f"job {record.id} was changed by somebody else since it was read")
         if isinstance(event, Accepted):
@@ -170,20 +170,20 @@ class SqliteCheckpoint(SqliteBook):
         """See ``ports.Ledger.rescue``: a side file and stderr."""
         rescue(self.path.parent, record.id, record.job.key, event, submitted_at=record.submitted_at)
 
-    async def planned(self, after: int, limit: int) -> Sequence[Record]:
-        """See ``ports.Ledger.planned``."""
+    async def list_planned(self, after: int, limit: int) -> Sequence[Record]:
+        """See ``ports.Ledger.list_planned``."""
         where = f"{TO_BUY} AND id > ? ORDER BY id LIMIT ?"
         return await anyio.to_thread.run_sync(self.records, where, (after, limit))
 
-    async def unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
-        """See ``ports.Ledger.unsettled``."""
+    async def list_unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
+        """See ``ports.Ledger.list_unsettled``."""
         # The literal repeats the partial index's own condition: without it SQLite does not use that index.
         indexed = "" if states & {State.PLANNED, State.DONE} else "state NOT IN ('planned', 'done') AND "
         where = f"{indexed}state IN ({', '.join('?' * len(states))}) AND id > ? ORDER BY id LIMIT ?"
         return await anyio.to_thread.run_sync(self.records, where, (*states, after, limit))
 
-    async def unpriced(self, after: int, limit: int) -> Sequence[Record]:
-        """See ``ports.Ledger.unpriced``."""
+    async def list_unpriced(self, after: int, limit: int) -> Sequence[Record]:
+        """See ``ports.Ledger.list_unpriced``."""
         where = (
             "state IN ('done', 'failed', 'uncollected', 'cancelled') AND cost IS NOT NULL AND NOT cost_known "
             "AND request_id IS NOT NULL AND id > ? ORDER BY id LIMIT ?"
@@ -215,7 +215,7 @@ class SqliteCheckpoint(SqliteBook):
             )
         }
         believes = self.believes_estimate or self.earlier_cost > 0
-        money = purse(by_state, self._cap, max(top_price, self.earlier_cost), believes, self._reused)
+        money = sum_money(by_state, self._cap, max(top_price, self.earlier_cost), believes, self._reused)
         if money.settled or not money.guesses:
             return money
         return replace(money, awaits_cost=db.execute(_AWAITS_COST).fetchone() is not None)
@@ -240,7 +240,7 @@ class SqliteCheckpoint(SqliteBook):
         self._cap = cap
         return True
 
-    def owner(self, request_id: str) -> str | None:
+    def find_owner(self, request_id: str) -> str | None:
         """See ``book.Records``."""
         with self._reading() as db:
             return _owner(db, request_id)
@@ -252,7 +252,7 @@ def _owner(db: sqlite3.Connection, request_id: str) -> str | None:
     return None if found is None else found[0] or "a job that is not in the checkpoint any more"
 
 
-def _told_price(event: Event) -> int:
+def _read_charged_cost(event: Event) -> int:
     if isinstance(event, Completed | Errored | Priced | CancelConfirmed):
         return event.cost or 0
     return 0

@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ..core.model import JobKey, Record, ResultLine
-from ..core.review import Card
+from ..core.review import GalleryRow
 from ..core.steps import ProgressCallback, no_progress
 from . import gallery_rows, repurchases, summary
 from .book import Decisions
-from .decisions import Marks
-from .facts import COMMITTED, read_fact, whole
-from .intake import Intake, known_jobs
+from .decisions import FolderDecisions
+from .facts import COMMITTED, read_fact, parse_whole_number
+from .intake import Intake, read_known_jobs
 from .sqlite_records import SqliteRecords
-from .values import CardPage, KnownJobs, RunSummary, Showing, SignedJob
+from .values import GalleryPage, KnownJobs, RunSummary, Showing, SignedJob
 
 _SIGNED = """
     SELECT id, key, inputs, variant, revision FROM jobs
@@ -28,11 +28,11 @@ class SqliteBook(SqliteRecords):
     @property
     def decisions(self) -> Decisions:
         """See ``book.Book``."""
-        return Marks(self)
+        return FolderDecisions(self)
 
     # --- sums ---
 
-    def to_buy(self) -> int:
+    def count_to_buy(self) -> int:
         """See ``book.Sums``."""
         query = """
             SELECT (SELECT coalesce(sum(jobs), 0) FROM tally WHERE state = 'planned' AND wanted = 1)
@@ -42,11 +42,11 @@ class SqliteBook(SqliteRecords):
         ((count,),) = self.rows(query)
         return int(count)
 
-    def digest(self) -> RunSummary:
+    def summarise(self) -> RunSummary:
         """See ``book.Sums``."""
-        return summary.digest(self)
+        return summary.summarise(self)
 
-    def anything_failed(self) -> bool:
+    def has_failures(self) -> bool:
         """See ``book.Sums``."""
         ((found,),) = self.rows(
             "SELECT EXISTS (SELECT 1 FROM lines WHERE job IS NULL AND problems NOT LIKE '[[\"left out\",%') "
@@ -56,17 +56,17 @@ class SqliteBook(SqliteRecords):
 
     # --- the gallery ---
 
-    def cards(self, told: ProgressCallback = no_progress) -> list[Card]:
+    def read_gallery_rows(self, told: ProgressCallback = no_progress) -> list[GalleryRow]:
         """See ``book.Lines``."""
-        return gallery_rows.read_cards(self, told)
+        return gallery_rows.read_gallery_rows(self, told)
 
-    def card_page(self, first: int, count: int, showing: Showing) -> CardPage:
+    def read_gallery_page(self, first: int, count: int, showing: Showing) -> GalleryPage:
         """See ``book.Lines``."""
-        return gallery_rows.read_card_page(self, first, count, showing)
+        return gallery_rows.read_gallery_page(self, first, count, showing)
 
-    def line_of_row(self, row: int) -> int:
+    def find_line_of_row(self, row: int) -> int:
         """See ``book.Lines``."""
-        return gallery_rows.line_of_row(self, row)
+        return gallery_rows.find_line_of_row(self, row)
 
     def flags(self) -> dict[int, str]:
         """See ``book.Lines``."""
@@ -78,21 +78,21 @@ class SqliteBook(SqliteRecords):
 
     # --- buying again ---
 
-    def quarantined(self) -> dict[int, float]:
+    def list_quarantined(self) -> dict[int, float]:
         """See ``book.Changes``. Whoever has the run's lock knows that no other process lives."""
         return {}
 
-    def rejected(self) -> list[Record]:
+    def find_rejected(self) -> list[Record]:
         """See ``book.Changes``."""
-        return repurchases.rejected(self)
+        return repurchases.find_rejected(self)
 
-    def redone_and_planned(self) -> list[int]:
+    def list_planned_repurchases(self) -> list[int]:
         """See ``book.Changes``."""
-        return repurchases.redone_and_planned(self)
+        return repurchases.list_planned_repurchases(self)
 
-    def retried_and_planned(self) -> list[Record]:
+    def list_planned_retries(self) -> list[Record]:
         """See ``book.Changes``."""
-        return repurchases.retried_and_planned(self)
+        return repurchases.list_planned_retries(self)
 
     def add_repurchases(self, again: Iterable[tuple[Record, ResultLine]]) -> list[int]:
         """See ``book.Changes``."""
@@ -104,9 +104,9 @@ class SqliteBook(SqliteRecords):
         """See ``book.Intakes``."""
         return Intake.begin(self, limit=limit)
 
-    def known_jobs(self, aliases: Iterable[tuple[bytes, int]] | None = None) -> KnownJobs:
+    def read_known_jobs(self, aliases: Iterable[tuple[bytes, int]] | None = None) -> KnownJobs:
         """See ``book.Intakes``."""
-        return known_jobs(self, aliases)
+        return read_known_jobs(self, aliases)
 
     def aliases(self) -> dict[JobKey, int]:
         """See ``book.Intakes``."""
@@ -120,9 +120,9 @@ class SqliteBook(SqliteRecords):
             for name, value in facts.items():
                 self.put_in(db, name, value)
 
-    def signed_jobs(self) -> list[SignedJob]:
+    def list_signed_jobs(self) -> list[SignedJob]:
         """See ``book.Intakes``."""
-        return [SignedJob(*row) for row in self.rows(_SIGNED, (read_fact(self, COMMITTED, whole, 0),))]
+        return [SignedJob(*row) for row in self.rows(_SIGNED, (read_fact(self, COMMITTED, parse_whole_number, 0),))]
 
     # --- other runs ---
 
@@ -132,7 +132,7 @@ class SqliteBook(SqliteRecords):
             db.execute("DELETE FROM elsewhere")
             db.executemany("INSERT INTO elsewhere VALUES (?, ?, ?)", left)
 
-    def left_to_others(self) -> Counter[tuple[str, str]]:
+    def count_left_to_others(self) -> Counter[tuple[str, str]]:
         """See ``book.Changes``."""
         query = """
             SELECT folder, elsewhere.state, count(*) FROM elsewhere JOIN jobs ON jobs.id = job

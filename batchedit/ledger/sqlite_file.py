@@ -14,7 +14,7 @@ import orjson
 from ..core.model import Record
 from ..core.steps import ProgressCallback, counted, no_progress
 from .codec import RECORD_COLUMNS, read_record
-from .errors import mapped
+from .errors import map_sqlite_error
 from .file_guard import FileGuard
 
 BUSY_SECONDS = 10.0
@@ -37,7 +37,7 @@ class SqliteFile:
         try:
             yield from self._db.execute(query, tuple(values))
         except sqlite3.Error as error:
-            raise mapped(error, self.path) from error
+            raise map_sqlite_error(error, self.path) from error
 
     def records(
         self, where: str, values: Sequence[Any] = (), told: ProgressCallback = no_progress, total: int = 0
@@ -53,7 +53,7 @@ class SqliteFile:
             try:
                 yield self._db
             except sqlite3.Error as error:
-                raise mapped(error, self.path) from error
+                raise map_sqlite_error(error, self.path) from error
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -86,7 +86,7 @@ class SqliteFile:
                     raise
                 self._place.check(self._db)
             except sqlite3.Error as error:
-                raise mapped(error, self.path) from error
+                raise map_sqlite_error(error, self.path) from error
 
     def close(self) -> None:
         """Fold the WAL back and close. Safe to call twice."""
@@ -121,7 +121,7 @@ class SqliteFile:
         """The same inside a transaction of the caller's."""
         db.execute("INSERT INTO run_events (at, name, data) VALUES (?, ?, ?)", (at, name, orjson.dumps(told).decode()))
 
-    def run_events(self) -> list[tuple[float, str, dict[str, Any]]]:
+    def list_run_events(self) -> list[tuple[float, str, dict[str, Any]]]:
         """See ``book.Facts``."""
         return [
             (at, name, orjson.loads(data))

@@ -11,8 +11,8 @@ import orjson
 from ..core.errors import CheckpointCorruptError
 from ..core.model import JobKey, Outcome, Record, State
 from ..ports import StateOf
-from .codec import check_files_text
-from .facts import COMMITTED, read_fact, whole
+from .codec import check_dumped_files
+from .facts import COMMITTED, read_fact, parse_whole_number
 from .review_file import ReviewFile
 from .sqlite_file import SqliteFile
 from .values import Having, KnownJobs, LoggedEvent, SharedRequest, Unreadable
@@ -56,7 +56,7 @@ class SqliteRecords(SqliteFile):
         asked = "wanted = 1 AND " if wanted else ""
         return self.records(f"{indexed}{asked}state IN ({_marks(states)}) ORDER BY id", tuple(states))
 
-    def every_record(self) -> Iterator[Record | Unreadable]:
+    def read_all_records(self) -> Iterator[Record | Unreadable]:
         """See ``book.Records``."""
         ids = [job for (job,) in self.rows("SELECT id FROM jobs ORDER BY id")]
         for start in range(0, len(ids), PAGE):
@@ -70,11 +70,11 @@ class SqliteRecords(SqliteFile):
                     except _SENSELESS as error:
                         yield Unreadable(job, str(error))
 
-    def planned_ids(self) -> array[int]:
+    def list_planned_ids(self) -> array[int]:
         """See ``book.Records``."""
         return array("q", (row[0] for row in self.rows(f"SELECT id FROM jobs WHERE {TO_BUY} ORDER BY id")))
 
-    def planned_keys(self) -> list[tuple[int, JobKey]]:
+    def list_planned_keys(self) -> list[tuple[int, JobKey]]:
         """See ``book.Records``."""
         query = "SELECT id, key FROM jobs WHERE state = 'planned' AND wanted = 1 ORDER BY id"
         return [(job, JobKey(key)) for job, key in self.rows(query)]
@@ -82,9 +82,9 @@ class SqliteRecords(SqliteFile):
     def keys(self, having: Having) -> Iterator[tuple[JobKey, int]]:
         """See ``book.Records``."""
         query = f"SELECT key, id FROM jobs WHERE id <= ? AND {_HAVING[having]}"
-        return cast("Iterator[tuple[JobKey, int]]", self.rows(query, (read_fact(self, COMMITTED, whole, 0),)))
+        return cast("Iterator[tuple[JobKey, int]]", self.rows(query, (read_fact(self, COMMITTED, parse_whole_number, 0),)))
 
-    def job_names(self) -> Iterator[str]:
+    def list_job_names(self) -> Iterator[str]:
         """See ``book.Records``."""
         return (name for (name,) in self.rows("SELECT name FROM jobs"))
 
@@ -92,7 +92,7 @@ class SqliteRecords(SqliteFile):
         """See ``book.Records``."""
         return {job: slot for job in jobs for (slot,) in self.rows("SELECT slot FROM jobs WHERE id = ?", (job,))}
 
-    def predecessors(self, versions: Mapping[int, int]) -> dict[int, tuple[JobKey, str]]:
+    def find_predecessors(self, versions: Mapping[int, int]) -> dict[int, tuple[JobKey, str]]:
         """See ``book.Records``. Found by the index on slots."""
         best: dict[int, tuple[int, int]] = {}
         for page in _pages(versions):
@@ -143,7 +143,7 @@ class SqliteRecords(SqliteFile):
 
     # --- lines ---
 
-    def outcomes(self, first_row: int = 0) -> Iterator[Outcome]:
+    def read_outcomes(self, first_row: int = 0) -> Iterator[Outcome]:
         """See ``book.Lines``."""
         query = """
             SELECT lines.row, lines.id, coalesce(state, iif(problems LIKE '[["left out",%', 'skipped', 'invalid')),
@@ -161,18 +161,18 @@ class SqliteRecords(SqliteFile):
         cursor = self._db.cursor()
         cursor.execute(query, (first_row,))
         for row in cursor:
-            check_files_text(row[8])
+            check_dumped_files(row[8])
             output = orjson.loads(row[9])[0][0] if row[9] else ""
             yield Outcome._make((*row[:9], output, *row[10:-1], *said.get(row[-1], ("", ""))))
 
     def _decisions(self) -> dict[int, tuple[str, str]]:
         """Verdict and note by job, as people have said them by now; one tuple for all that said the same."""
         query, same = "SELECT job, verdict, note FROM marks", dict[tuple[str, str], tuple[str, str]]()
-        with ReviewFile(self.path.parent).marks() as db:
+        with ReviewFile(self.path.parent).open_decisions() as db:
             rows = ((job, (verdict, note)) for job, verdict, note in db.execute(query))
             return {job: same.setdefault(said, said) for job, said in rows}
 
-    def lost_replies(self) -> dict[bytes, str]:
+    def read_lost_replies(self) -> dict[bytes, str]:
         """See ``book.Lines``."""
         query = """
             SELECT jobs.key, json_extract(events.data, '$.reply') FROM jobs JOIN events ON events.job = jobs.id
@@ -181,7 +181,7 @@ class SqliteRecords(SqliteFile):
         latest = dict(self.rows(query))
         return {key: reply for key, reply in latest.items() if reply}
 
-    def rows_of(self, jobs: Iterable[int]) -> dict[int, list[tuple[int, str]]]:
+    def find_rows(self, jobs: Iterable[int]) -> dict[int, list[tuple[int, str]]]:
         """See ``book.Lines``."""
         lines: list[tuple[int, int, int, str]] = []
         for page in _pages(set(jobs)):
@@ -203,16 +203,16 @@ class SqliteRecords(SqliteFile):
 
     # --- the log ---
 
-    def log(self) -> Iterator[LoggedEvent]:
+    def read_log(self) -> Iterator[LoggedEvent]:
         """See ``book.Log``."""
         for row in self.rows("SELECT seq, job, at, name, state, data FROM events ORDER BY seq"):
             yield LoggedEvent(*row)
 
-    def last_event_at(self) -> float:
+    def find_last_event_time(self) -> float:
         """See ``book.Log``."""
         return max((at for (at,) in self.rows("SELECT at FROM events ORDER BY seq DESC LIMIT 1")), default=0.0)
 
-    def moved_since(self, seq: int) -> bool:
+    def has_moved_since(self, seq: int) -> bool:
         """See ``book.Log``."""
         query = "SELECT 1 FROM events WHERE seq > ? AND name != 'Reused' LIMIT 1"
         return any(True for _ in self.rows(query, (seq,)))
@@ -226,7 +226,7 @@ class SqliteRecords(SqliteFile):
         ((bought,),) = self.rows(query)
         return bool(bought)
 
-    def shared_requests(self) -> list[SharedRequest]:
+    def list_shared_requests(self) -> list[SharedRequest]:
         """See ``book.Log``."""
         query = """
             SELECT request_id, min(id), max(id) FROM jobs
@@ -234,7 +234,7 @@ class SqliteRecords(SqliteFile):
         """
         return [SharedRequest(*row) for row in self.rows(query)]
 
-    def doubled_jobs(self) -> list[int]:
+    def list_doubled_jobs(self) -> list[int]:
         """See ``book.Log``."""
         return [job for (job,) in self.rows("SELECT min(id) FROM jobs GROUP BY key HAVING count(*) > 1")]
 

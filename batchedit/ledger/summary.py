@@ -14,7 +14,7 @@ _MODERATED, _WRITTEN_OFF = ("moderated",), ("written_off", "lost")
 """By kind. A failed job that is ``lost`` was written off in a run of the first edition."""
 
 
-def digest(checkpoint: SqliteFile) -> RunSummary:
+def summarise(checkpoint: SqliteFile) -> RunSummary:
     """Sum ``checkpoint`` up."""
     ((invalid,),) = checkpoint.rows(
         "SELECT count(*) FROM lines WHERE job IS NULL AND problems NOT LIKE '[[\"left out\",%'"

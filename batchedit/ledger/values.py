@@ -10,7 +10,7 @@ import orjson
 
 from ..core.events import Event
 from ..core.model import JobKey
-from ..core.review import Card
+from ..core.review import GalleryRow
 from .event_log import read_event
 from .key_map import KeyMap, Slots
 
@@ -27,10 +27,10 @@ Showing = Callable[[int | None, str], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class CardPage:
+class GalleryPage:
     """Some cards, and the number of the line that the next page begins with; None at the end."""
 
-    cards: tuple[Card, ...]
+    gallery_rows: tuple[GalleryRow, ...]
     following: int | None
 
 

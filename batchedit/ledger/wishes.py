@@ -8,7 +8,7 @@ from pathlib import Path
 from time import time
 
 from ..core.policy import NO_CAP
-from .facts import checked, whole
+from .facts import parse_fact, parse_whole_number
 from .review_file import ReviewFile
 
 
@@ -23,7 +23,7 @@ class Wish(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wished:
+class WishRecord:
     """A wish as it was written. ``seq`` counts up from 1, ``at`` is epoch seconds, ``who`` said it."""
 
     seq: int
@@ -46,29 +46,29 @@ class Wishes:
 
     def add(self, *wishes: tuple[Wish, str], who: str) -> int:
         """Write them, all or none; durable when it returns. Returns the number of the last. CheckpointError if it fails."""
-        with self._file.writing() as db:
+        with self._file.open_for_writing() as db:
             values = [(time(), who, wish.value, value) for wish, value in wishes]
             db.executemany("INSERT INTO wishes (at, who, name, value) VALUES (?, ?, ?, ?)", values)
             return int(db.execute("SELECT coalesce(max(seq), 0) FROM wishes").fetchone()[0])
 
     def last(self) -> int:
         """The number of the latest wish, 0 before the first: a process heeds what is wished after it began."""
-        with self._file.reading() as db:
+        with self._file.open_for_reading() as db:
             if db is None:
                 return 0
             return int(db.execute("SELECT coalesce(max(seq), 0) FROM wishes").fetchone()[0])
 
-    def since(self, seq: int) -> list[Wished]:
+    def since(self, seq: int) -> list[WishRecord]:
         """Those after number ``seq``."""
-        with self._file.reading() as db:
+        with self._file.open_for_reading() as db:
             if db is None:
                 return []
             found = db.execute("SELECT seq, at, who, name, value FROM wishes WHERE seq > ? ORDER BY seq", (seq,))
-            return [Wished(number, at, who, *_meant(name, value)) for number, at, who, name, value in found]
+            return [WishRecord(number, at, who, *_meant(name, value)) for number, at, who, name, value in found]
 
 
 def _meant(name: str, value: str) -> tuple[Wish, str]:
     """CheckpointCorruptError for a value that nobody can have wished."""
     if name == Wish.CONCURRENCY or (name == Wish.MAX_COST and value != NO_CAP):
-        checked(name, value, whole)
+        parse_fact(name, value, parse_whole_number)
     return Wish(name), value

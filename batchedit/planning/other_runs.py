@@ -5,7 +5,7 @@ A picture that is DONE in another run of the same service and account, with its 
 that may buy right now has in its sheet, is left to that run: told, and not bought here. All else is bought. Nothing passes
 between a run of play money and one that is paid for.
 
-Who looks must be alone (``Register.alone``) from looking until what was found is written down, and be marked as a buyer
+Who looks must be alone (``Register.hold_turn``) from looking until what was found is written down, and be marked as a buyer
 (``Register.buying``) before: then of two runs that want one picture the second one sees the first, and leaves it to it.
 """
 
@@ -31,7 +31,7 @@ from ..disk import create, is_plain_file, make_folders, sync_folder
 from ..jobs.aliases import aliases_of
 from ..ledger.account import is_account
 from ..ledger.book import Book
-from ..ledger.facts import COMMITTED, read_fact, whole
+from ..ledger.facts import COMMITTED, read_fact, parse_whole_number
 from ..ledger.key_map import KeyMap
 from ..ledger.lock import may_buy
 from ..ledger.opening import open_checkpoint
@@ -175,7 +175,7 @@ class OtherRuns:
         """
         runs = cls()
         try:
-            for folder in register.folders(Path("outputs"), here.parent):
+            for folder in register.list_folders(Path("outputs"), here.parent):
                 if folder != here.resolve():
                     runs._open_one(folder, register, service, "" if any_account else account, same_money)
             runs._read()
@@ -259,7 +259,7 @@ def _use(found: Found) -> tuple[bool, bool, bool]:
 
 
 def _last(checkpoint: Book) -> int:
-    return read_fact(checkpoint, COMMITTED, whole, 0)
+    return read_fact(checkpoint, COMMITTED, parse_whole_number, 0)
 
 
 def _are_there(folder: Path, files: Sequence[SavedFile]) -> bool:
@@ -319,7 +319,7 @@ def _wanted(checkpoint: Book, runs: OtherRuns) -> Iterator[tuple[int, Found]]:
     also: dict[int, list[JobKey]] = {}
     for key, job in aliases_of(checkpoint).items():
         also.setdefault(job, []).append(key)
-    for job, key in checkpoint.planned_keys():
+    for job, key in checkpoint.list_planned_keys():
         keys = (key, *also.get(job, ()))
         hits = [hit for one in keys if (hit := runs.find(one)) is not None]
         if hits:

@@ -98,7 +98,7 @@ async def collect_with_others(
                 asks_again = False
                 if stop.reason or pool.governor.switch.halted:
                     break
-                rests = await ledger.rests()
+                rests = await ledger.is_at_rest()
                 if (rests or pool.took_over) and await taken_in(pool):
                     continue
                 if rests:

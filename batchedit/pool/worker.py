@@ -63,7 +63,7 @@ async def _adopt(pool: Pool, fed: anyio.Event, tasks: TaskGroup, lingering: Task
     while not fed.is_set() or any(not slot.doubtful for slot in pool.governor.slots.taken):
         await anyio.sleep(OTHERS_SECONDS)
         found = await taken_in(pool) if pool.took_over else ()
-        for record in (*found, *await pool.checkpoint.adopted(CHUNK)):
+        for record in (*found, *await pool.checkpoint.adopt_jobs(CHUNK)):
             await _take_up(pool, record, tasks, lingering)
 
 
@@ -87,7 +87,7 @@ async def _take_up(pool: Pool, record: Record, tasks: TaskGroup, lingering: Task
 async def _each(pool: Pool, states: frozenset[State], handle: Callable[[Record], Awaitable[None]]) -> None:
     """``handle`` each record in ``states``, a page at a time."""
     after = 0
-    while records := await pool.checkpoint.unsettled(after, CHUNK, states):
+    while records := await pool.checkpoint.list_unsettled(after, CHUNK, states):
         for record in records:
             await handle(record)
         after = records[-1].id
@@ -97,7 +97,7 @@ async def _feed(pool: Pool, only: Sequence[Record] | None, tasks: TaskGroup, lin
     """Planned jobs, one for each free place: a million of them wait in the checkpoint, not in memory."""
     after = 0
     with pool.governor.switch.buying():
-        while records := await pool.checkpoint.planned(after, _page(pool)) if only is None else only[after:]:
+        while records := await pool.checkpoint.list_planned(after, _page(pool)) if only is None else only[after:]:
             for record in records:
                 if not pool.approval.admits(record.id):
                     continue

@@ -19,7 +19,7 @@ import pytest
 
 from batchedit.core.errors import BatcheditError
 from batchedit.ledger.postgres.line import Line
-from batchedit.ledger.rescue import kept_ids
+from batchedit.ledger.rescue import read_kept_ids
 from tests.support.cli import until
 from tests.support.fork_server import Child
 from tests.support.postgres import Server, lives, new_database, shared_store
@@ -165,7 +165,7 @@ def some_on_the_wire(it: Team, gate: Path) -> Child:
 
 def kept(it: Team) -> set[str]:
     """The ids of what was bought that lie in the run's folder."""
-    return {event.handle.request_id for _, _, event, *_ in kept_ids(it.folder / "outputs" / "m")}
+    return {event.handle.request_id for _, _, event, *_ in read_kept_ids(it.folder / "outputs" / "m")}
 
 
 def bought(it: Team) -> set[str]:

@@ -11,7 +11,7 @@ import pytest
 from batchedit.core.model import Handle, Job, JobKey, Record, State
 from batchedit.ledger.postgres.bulk import BLOCK, copy_in
 from batchedit.ledger.postgres.intake import NewJob, add_jobs, add_run, analyze
-from batchedit.ledger.postgres.schema import migrate, newest_version
+from batchedit.ledger.postgres.schema import migrate, find_newest_version
 from tests.support.postgres import MODEL, new_database, older_store, shared_store
 
 pytestmark = pytest.mark.process
@@ -87,7 +87,7 @@ def test_what_makes_the_rows_may_fail(store: psycopg.Connection[Any]) -> None:
 
 def test_a_job_that_has_a_past_keeps_it_beside_new_ones(store: psycopg.Connection[Any]) -> None:
     run = add_run(store, "past", MODEL, "sandbox")
-    waits = new(2, state=State.WAITING, serial=3, attempts=1, held=40_000, handle=Handle("r-2"), submitted_at=1.0)
+    waits = new(2, state=State.WAITING, serial=3, attempts=1, reserved=40_000, handle=Handle("r-2"), submitted_at=1.0)
     assert add_jobs(store, run, [new(1)._replace(leave=4), waits, new(3, serial=1), new(4)._replace(wanted=False)]) == 4
     columns = "id, state, serial, leave, held, request_id, submitted_at, wanted"
     assert store.execute(f"SELECT {columns} FROM batchedit.job WHERE run = %s ORDER BY id", (run,)).fetchall() == [
@@ -102,7 +102,7 @@ def test_the_sums_are_right_however_jobs_come_in(store: psycopg.Connection[Any])
     run = add_run(store, "sums", MODEL, "sandbox")
     add_jobs(store, run, (new(n) for n in range(1, 2 * BLOCK + 4)))
     store.execute("UPDATE batchedit.job SET wanted = false, writer = 1 WHERE run = %s AND id %% 2 = 0", (run,))
-    done = new(0, state=State.FAILED, cost=30_000, cost_known=False, sunk=5).record
+    done = new(0, state=State.FAILED, cost=30_000, cost_known=False, earlier_spent=5).record
     add_jobs(store, run, [NewJob(done._replace(id=3 * BLOCK, job=done.job._replace(key=JobKey(b"k" * 16))), 1)])
     told = store.execute(
         "SELECT state, wanted, sum(jobs), sum(spent), sum(guesses), sum(guessed) FROM batchedit.tally "
@@ -183,7 +183,7 @@ def test_a_store_of_before_has_its_jobs_and_refuses_the_same() -> None:
         with connection.transaction():
             run = add_run(connection, "old", MODEL, "sandbox")
             add_jobs(connection, run, [new(1), new(2)])
-        assert migrate(connection) == (newest_version() - 1, newest_version())
+        assert migrate(connection) == (find_newest_version() - 1, find_newest_version())
         add_jobs(connection, run, [new(3)])
         refused(connection, "INSERT INTO batchedit.job (run, id, wanted) VALUES (%s, 4, true)", run)
         refused(connection, "DELETE FROM batchedit.request WHERE run = %s", run)

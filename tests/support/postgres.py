@@ -28,7 +28,7 @@ import psycopg
 from batchedit.core.model import Record, ResultLine
 from batchedit.ledger.postgres import schema
 from batchedit.ledger.postgres.intake import NewJob, add_jobs, add_run
-from batchedit.ledger.postgres.schema import migrate, scripts
+from batchedit.ledger.postgres.schema import migrate, read_scripts
 
 MODEL = "openai/gpt-4o-image/edit"
 GIVEN = "BATCHEDIT_TEST_POSTGRES"
@@ -181,7 +181,7 @@ def older_store(url: str) -> None:
     """Make the store at ``url`` anew, without the newest migration."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA IF EXISTS batchedit CASCADE")
-        with patch.object(schema, "scripts", return_value=scripts()[:-1]):
+        with patch.object(schema, "scripts", return_value=read_scripts()[:-1]):
             migrate(connection)
 
 

@@ -32,7 +32,7 @@ from tests.support.factories import make_line
 
 Answer = str | float | None
 """What befalls a POST: None is accepted; a number is a 429 with that Retry-After; ``bare`` a 429 without one; ``lost``;
-``unreachable``; ``hang``, an answer that never comes within 60 s; ``page``, a gateway's page after two seconds; ``sunk``, a
+``unreachable``; ``hang``, an answer that never comes within 60 s; ``page``, a gateway's page after two seconds; ``earlier_spent``, a
 job made and its answer lost."""
 
 
@@ -243,7 +243,7 @@ def pass_through(
                 if meanwhile is not None:
                     beside.start_soon(meanwhile, clock, service, governor)  # type: ignore[arg-type]
                 if before:
-                    await run_all(pool, await checkpoint.planned(0, before))
+                    await run_all(pool, await checkpoint.list_planned(0, before))
                     await trio.sleep(thinks)
                 await run_all(pool)
                 seconds = service.now() - began - (thinks if before else 0.0)

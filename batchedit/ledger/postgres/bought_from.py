@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ...core.errors import UsageError
 from ...core.typed import quoted, to_type
-from ..own_sandbox import place_here
+from ..own_sandbox import parse_local_address
 
 _OWN = "own sandbox at "
 
@@ -25,19 +25,19 @@ class BoughtFrom(NamedTuple):
 
     def dump(self) -> str:
         """As the row of the run has it. Only an address of this machine can be a sandbox's, whatever a file says."""
-        return f"{_OWN if self.own_sandbox and place_here(self.address) else ''}{self.address}"
+        return f"{_OWN if self.own_sandbox and parse_local_address(self.address) else ''}{self.address}"
 
     @classmethod
     def load(cls, text: str) -> BoughtFrom:
         """The inverse of ``dump``."""
         address = text.removeprefix(_OWN)
-        return cls(address, own_sandbox=text.startswith(_OWN) and place_here(address) is not None)
+        return cls(address, own_sandbox=text.startswith(_OWN) and parse_local_address(address) is not None)
 
-    def refusal(self, run: str, here: BoughtFrom) -> UsageError | None:
+    def explain_refusal(self, run: str, here: BoughtFrom) -> UsageError | None:
         """Why who finds ``here`` at the same address may not buy in ``run``, bought from this one; None if they may."""
         if self.own_sandbox == here.own_sandbox:
             return None
-        _, port = place_here(self.address) or ("", 0)
+        _, port = parse_local_address(self.address) or ("", 0)
         if self.own_sandbox:
             return UsageError(
                 f"the run {run} is bought from a sandbox at {self.address}, and none that you started listens there",

@@ -30,18 +30,18 @@ Item = TypeVar("Item")
 def copy_in(connection: psycopg.Connection[TupleRow], into: str, rows: Iterable[Row]) -> None:
     """Write ``rows`` to the table and columns of ``into``. To be called in a transaction."""
     coming = iter(rows)
-    with sending(connection) as send:
-        while block := take(coming):
+    with start_sender(connection) as send:
+        while block := take_block(coming):
             send(into, block)
 
 
-def take(coming: Iterator[Item]) -> list[Item]:
+def take_block(coming: Iterator[Item]) -> list[Item]:
     """The next BLOCK of them, or what is left."""
     return [one for part in _parts(islice(coming, BLOCK)) for one in part]
 
 
 @contextmanager
-def sending(connection: psycopg.Connection[TupleRow]) -> Iterator[Callable[[str, Iterable[Row]], None]]:
+def start_sender(connection: psycopg.Connection[TupleRow]) -> Iterator[Callable[[str, Iterable[Row]], None]]:
     """Gives ``send(into, rows)``, which returns when these rows are on their way, AHEAD of what the server has taken. All is
     there when the block ends; until then nothing else may use the connection.
     """

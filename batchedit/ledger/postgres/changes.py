@@ -23,18 +23,18 @@ from ...core.model import Counts, Money, Record, State
 from ...core.money import format_usd
 from ...core.policy import spent_and_reserved, why_refused
 from ...core.words import worded
-from ..codec import STATE_COLUMNS, state_values
+from ..codec import STATE_COLUMNS, list_state_values
 from ..group_commit import Change
-from ..money_totals import Sums, purse
+from ..money_totals import Sums, sum_money
 from .errors import HaltedError, LeaseOverError
 
 _NAMES = tuple(name.strip() for name in STATE_COLUMNS.split(","))
 
 
-def encoded(change: Change) -> dict[str, Any]:
+def encode_change(change: Change) -> dict[str, Any]:
     """A change for ``save`` and ``reserve``: the columns of ``job``, the event, and what else the functions ask for."""
     record, event = change.record, change.event
-    values = {name: storable(value) for name, value in zip(_NAMES, state_values(record), strict=True)}
+    values = {name: to_storable(value) for name, value in zip(_NAMES, list_state_values(record), strict=True)}
     values |= {
         "cost_known": record.cost_known,
         "id": record.id,
@@ -43,7 +43,7 @@ def encoded(change: Change) -> dict[str, Any]:
         "at": event.at,
         "data": orjson.dumps(event).decode(),
         "mark": randbits(62),
-        "told": told_price(event),
+        "told": read_charged_cost(event),
     }
     if isinstance(event, Reserved):
         values |= {"price": event.price, "bought": change.bought}
@@ -52,19 +52,19 @@ def encoded(change: Change) -> dict[str, Any]:
     return values
 
 
-def told_price(event: Event) -> int:
+def read_charged_cost(event: Event) -> int:
     """Micro-dollars: what the service said that a job cost; 0 where it said nothing."""
     if isinstance(event, Completed | Errored | Priced | CancelConfirmed):
         return event.cost or 0
     return 0
 
 
-def storable(value: Any) -> Any:
+def to_storable(value: Any) -> Any:
     """PostgreSQL's text holds no NUL, and a service's message may."""
     return value.replace("\0", "\\0") if isinstance(value, str) else value
 
 
-def settle(change: Change, verdict: str, money: Money) -> None:
+def settle_change(change: Change, verdict: str, money: Money) -> None:
     """Note in ``change`` what became of it: its record as it is in the store now, or the error."""
     word, _, rest = verdict.partition(" ")
     record = change.record
@@ -115,7 +115,7 @@ def _account_used_up(told: str, money: Money) -> BudgetReachedError:
     )
 
 
-def money_of(told: Mapping[str, Any], *, believes: bool, earlier: int) -> Money:
+def to_money(told: Mapping[str, Any], *, believes: bool, earlier: int) -> Money:
     """Money from what ``standing`` said. ``believes`` and ``earlier`` (micro-dollars) are this process's own."""
     by_state: dict[str, Sums] = {}
     for state, _, *sums in told["sums"]:
@@ -123,10 +123,10 @@ def money_of(told: Mapping[str, Any], *, believes: bool, earlier: int) -> Money:
         jobs, spent, held, guesses, guessed = (one + other for one, other in zip(before, sums, strict=True))
         by_state[state] = (jobs, spent, held, guesses, guessed)
     top = max(told["top_price"], earlier)
-    money = purse(by_state, told["max_cost"], top, believes or earlier > 0, told["reused"])
+    money = sum_money(by_state, told["max_cost"], top, believes or earlier > 0, told["reused"])
     return replace(money, awaits_cost=bool(money.guesses and not money.settled and told["awaits_cost"]))
 
 
-def counts_of(told: Mapping[str, Any]) -> Counts:
+def to_counts(told: Mapping[str, Any]) -> Counts:
     """Wanted jobs by state, from what ``standing`` said."""
     return Counts({State(state): jobs for state, wanted, jobs, *_ in told["sums"] if wanted})

@@ -24,14 +24,14 @@ from ..state_totals import recount
 from .bought_from import BoughtFrom
 from .bulk import copy_in
 from .errors import HaltedError
-from .marks import FLAGS_MARK, Ask, follow_flags, follow_marks
+from .marks import FLAGS_VERSION, Ask, follow_flags, follow_decisions
 from .schema import SCHEMA
 
 GIVING = "giving"
 """The fact of a copy that was changed and did not hear yet that the store has the change: another one may have won."""
 OWN_FACTS = frozenset(
     {"lifetimes", "max_cost", "top_price", "model", "results_written", "service", "store", "store_run", "store_tx"}
-    | {FLAGS_MARK, GIVING, STORE_PLAY}
+    | {FLAGS_VERSION, GIVING, STORE_PLAY}
 )
 """Facts that a copy keeps for itself, or that stand elsewhere in the store."""
 TOLD = "told:"
@@ -95,7 +95,7 @@ def take_news(copy: SqliteFile, ask: Ask, run: int) -> None:
         facts = (("max_cost", "" if cap is None else str(cap)), ("top_price", str(top)), ("store_tx", str(horizon)))
         for name, value in (*facts, (STORE_PLAY, play), ("service", bought_from.address)):
             copy.put_in(db, name, value)
-    follow_marks(copy, ask, run)
+    follow_decisions(copy, ask, run)
     follow_flags(copy, ask, run)
 
 

@@ -30,7 +30,7 @@ class Durability:
     risks: Sequence[str]
 
 
-def durability(connection: psycopg.Connection[TupleRow]) -> Durability:
+def read_durability(connection: psycopg.Connection[TupleRow]) -> Durability:
     """Ask. Raises psycopg.Error."""
     row = connection.execute(_ASK).fetchone()
     assert row is not None

@@ -10,7 +10,7 @@ import psycopg
 from ...core.errors import BatcheditError, CheckpointError, OutputError, ServiceUnavailableError, TokenError, UsageError
 from ...core.typed import to_type
 from ..errors import FULL_HINT
-from .url import blotted, words_for
+from .url import hide_password, build_store_option
 
 PASSING = ("08", "57P", "40P01", "40001", "53300", "55P03")
 """SQLSTATEs, or how they begin, of what passes: a connection that was lost, a server that restarts, a deadlock."""
@@ -32,7 +32,7 @@ class HaltedError(CheckpointError):
         """Say how a person lets the run called ``run`` of the store ``where`` (blotted) buy again."""
         self.hint = (
             "look first which server or backup this is and what it has forgotten (docs: Back up a store, and restore it); "
-            f"then {to_type('store', 'lift', run, *words_for(where, os.environ))}"
+            f"then {to_type('store', 'lift', run, *build_store_option(where, os.environ))}"
         )
 
 
@@ -64,26 +64,26 @@ def _state(error: psycopg.Error) -> str:
     return next((state for state, words in _AT_THE_DOOR if re.search(words, str(error))), "")
 
 
-def crashes(error: psycopg.Error) -> bool:
+def is_crash(error: psycopg.Error) -> bool:
     """Did the server go down over this statement? It says why, and whether anything was written nobody knows."""
     return error.diag.severity_nonlocalized == "PANIC"
 
 
-def passes(error: psycopg.Error) -> bool:
+def is_transient(error: psycopg.Error) -> bool:
     """May the same statement be sent again?"""
     state = _state(error)
-    return crashes(error) or (
+    return is_crash(error) or (
         isinstance(error, psycopg.OperationalError)
         and (not state or state.startswith(PASSING))
         and state != _NO_ADDRESS
     )
 
 
-def mapped(error: psycopg.Error, url: str) -> BatcheditError:  # noqa: PLR0911 - one return a kind of failure
+def map_postgres_error(error: psycopg.Error, url: str) -> BatcheditError:  # noqa: PLR0911 - one return a kind of failure
     """What psycopg raised about the store at ``url`` as an error of ours: exit code 64, 69, 73, 74 or 77, and what to do. The
     text shows no password of ``url``.
     """
-    where, state, told = blotted(url), _state(error), _words(error, url)
+    where, state, told = hide_password(url), _state(error), _words(error, url)
     if state.startswith("28"):
         return TokenError(
             f"the store {where} does not let this user in: {told}",
@@ -104,8 +104,8 @@ def mapped(error: psycopg.Error, url: str) -> BatcheditError:  # noqa: PLR0911 -
         return CheckpointError(
             f"the disk of the store {where} {why}: {told}", hint=FULL_HINT if why == "is full" else ""
         )
-    if passes(error):
-        why = "has crashed" if crashes(error) else "can't be reached"
+    if is_transient(error):
+        why = "has crashed" if is_crash(error) else "can't be reached"
         return ServiceUnavailableError(
             f"the store {where} {why}: {told}", hint="nothing is lost: type the same command when it is back"
         )
@@ -123,4 +123,4 @@ def _refused(where: str, told: str) -> TokenError:
 def _words(error: psycopg.Error, url: str) -> str:
     """One line of PostgreSQL's own words. They may hold the address that was given, password and all."""
     text = error.diag.message_primary or " ".join(str(error).split())
-    return blotted(text.replace(url, blotted(url)))
+    return hide_password(text.replace(url, hide_password(url)))

@@ -22,21 +22,21 @@ from ...core.errors import UsageError
 from ...core.typed import to_type
 from ..book import Book
 from ..codec import STATE_COLUMNS
-from ..decisions import Marks
+from ..decisions import FolderDecisions
 from ..facts import NO, PLAY, STORE_PLAY, YES
 from ..opening import create_checkpoint, open_as
 from ..sqlite import SqliteCheckpoint
 from ..sqlite_file import SqliteFile
 from .bought_from import BoughtFrom
 from .bulk import copy_in
-from .changes import storable
+from .changes import to_storable
 from .copies import OWN_FACTS, put_fact, take_all, take_news
-from .errors import mapped
+from .errors import map_postgres_error
 from .intake import add_run, analyze
 from .schema import SCHEMA
 from .sheets import put_sheet
-from .store import changing, opened
-from .url import blotted
+from .store import open_transaction, open_store
+from .url import hide_password
 
 IMPORTING = "importing"
 """Instead of the run's number in the store, from the moment that the folder is given up until the store has everything."""
@@ -50,14 +50,14 @@ def check_to_import(copy: Book, folder: Path, url: str) -> None:
     where, run = copy.get("store"), copy.get("store_run")
     if where and run != IMPORTING:
         raise UsageError(f"the run in {folder} is one of the store {where} already; nothing was done")
-    if where and where != blotted(url):
+    if where and where != hide_password(url):
         raise UsageError(
-            f"the run in {folder} was being taken over into the store {where}, not into {blotted(url)}",
+            f"the run in {folder} was being taken over into the store {where}, not into {hide_password(url)}",
             hint=f"the same command with --store {where}",
         )
 
 
-def cut_off(folder: Path, where: str) -> UsageError:
+def build_cut_off_error(folder: Path, where: str) -> UsageError:
     """For a command that would work on a run whose import has not ended."""
     return UsageError(
         f"the run in {folder} was being taken over into the store {where}, and that was cut off",
@@ -67,7 +67,7 @@ def cut_off(folder: Path, where: str) -> UsageError:
 
 def find_import(copy: Book, url: str) -> int | None:
     """The number of the store's run that this very run was taken over as; None if it was not yet."""
-    with opened(url) as connection:
+    with open_store(url) as connection:
         query = f"SELECT run FROM {SCHEMA}.fact WHERE name = %s AND value = %s"
         row = connection.execute(query, (IMPORT_ID, copy.get(IMPORT_ID) or "")).fetchone()
         return int(row[0]) if row else None
@@ -81,7 +81,7 @@ def check_new(copy: Book, url: str, name: str) -> None:
     or a worker's no other is taken then.
     """
     assert isinstance(copy, SqliteFile)
-    with opened(url) as connection:
+    with open_store(url) as connection:
         _check_new(copy, connection, name)
         with connection.transaction(force_rollback=True):
             add_run(connection, name, copy.get("model") or "", "")
@@ -95,7 +95,7 @@ def give_up(copy: Book, url: str, *, own_sandbox: bool) -> None:
     known, play = copy.get(IMPORT_ID) or token_hex(16), copy.get(PLAY) or (YES if own_sandbox else NO)
     with copy.transaction() as db:
         copy.put_in(db, IMPORT_ID, known)
-        copy.put_in(db, "store", blotted(url))
+        copy.put_in(db, "store", hide_password(url))
         copy.put_in(db, "store_run", IMPORTING)
         copy.put_in(db, STORE_PLAY, play)
 
@@ -108,7 +108,7 @@ def take_over(
     """
     assert isinstance(copy, SqliteFile)
     try:
-        with changing(url) as connection:
+        with open_transaction(url) as connection:
             connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # the pictures are read meanwhile
             _check_new(copy, connection, name)
             run = _write(copy, connection, name)
@@ -117,21 +117,21 @@ def take_over(
             event = f"INSERT INTO {SCHEMA}.run_event (run, at, name, data) VALUES (%s, %s, 'Imported', %s)"
             connection.execute(event, (run, about.pop("at"), orjson.dumps(about).decode()))
             read_back(connection, run, check)
-        with changing(url) as connection:
+        with open_transaction(url) as connection:
             analyze(connection)
     except psycopg.Error as error:
-        raise mapped(error, url) from error
+        raise map_postgres_error(error, url) from error
 
 
 def read_again(url: str, run: int, check: Callable[[Path], None]) -> None:
     """``check`` is given what the store has of a run that was taken over earlier."""
     try:
-        with opened(url) as connection:
+        with open_store(url) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             with connection.transaction():
                 read_back(connection, run, check)
     except psycopg.Error as error:
-        raise mapped(error, url) from error
+        raise map_postgres_error(error, url) from error
 
 
 def read_back(connection: psycopg.Connection[TupleRow], run: int, check: Callable[[Path], None]) -> None:
@@ -184,7 +184,7 @@ def _write(copy: SqliteFile, connection: psycopg.Connection[TupleRow], name: str
         if fact not in OWN_FACTS:
             put_fact(connection, run, fact, value)
     for table, columns, rows in _tables(copy):
-        copy_in(connection, f"{SCHEMA}.{table} (run, {columns})", ((run, *map(storable, row)) for row in rows))
+        copy_in(connection, f"{SCHEMA}.{table} (run, {columns})", ((run, *map(to_storable, row)) for row in rows))
     return run
 
 
@@ -210,7 +210,7 @@ def _tables(copy: SqliteFile) -> Iterator[tuple[str, str, Iterable[tuple[Any, ..
     yield "flag", "job, flags", copy.rows("SELECT job, flags FROM flags")
     run_events = "SELECT at, name, data FROM run_events ORDER BY seq"
     yield "run_event", "at, name, data", copy.rows(run_events)
-    marks = Marks(copy)
+    marks = FolderDecisions(copy)
     standing = [(m.job, m.verdict.value, m.note, m.serial, m.who, m.at) for m in marks.all().values()]
     yield "mark", "job, verdict, note, serial, who, at", standing
     yield "mark_event", "seq, job, serial, verdict, note, who, at, via", marks.rows()

@@ -9,8 +9,8 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.model import Job, JobKey, Record
-from ..codec import STATE_COLUMNS, state_values
-from .bulk import sending, take
+from ..codec import STATE_COLUMNS, list_state_values
+from .bulk import start_sender, take_block
 from .schema import SCHEMA
 
 _REQUEST = f"{SCHEMA}.request (run, id, key, slot, inputs, name, size, variant, revision, version)"
@@ -38,8 +38,8 @@ def add_run(connection: psycopg.Connection[TupleRow], name: str, model: str, ser
 def add_jobs(connection: psycopg.Connection[TupleRow], run: int, jobs: Iterable[NewJob]) -> int:
     """Write ``jobs`` as they come; returns how many. To be called in a transaction, and followed by ``analyze``."""
     coming, count = iter(jobs), 0
-    with sending(connection) as send:
-        while block := take(coming):
+    with start_sender(connection) as send:
+        while block := take_block(coming):
             send(_REQUEST, (_request(run, job) for job in block))
             untouched = [job for job in block if is_untouched(job.record)]
             send(_PLANNED, ((run, job.record.id, job.wanted, job.leave) for job in untouched))
@@ -71,4 +71,4 @@ def _request(run: int, new: NewJob) -> tuple[Any, ...]:
 
 def _job(run: int, new: NewJob) -> tuple[Any, ...]:
     record = new.record
-    return (run, record.id, new.wanted, record.serial, new.leave, *state_values(record))
+    return (run, record.id, new.wanted, record.serial, new.leave, *list_state_values(record))

@@ -11,7 +11,7 @@ import time
 _BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-def clocks() -> tuple[float, float]:
+def read_clocks() -> tuple[float, float]:
     """Seconds since the machine was started, sleep included where the system can tell; and epoch seconds."""
     return time.clock_gettime(_BOOT), time.time()
 
@@ -32,5 +32,5 @@ class Lease:
     def holds(self) -> bool:
         """May a POST that buys leave now?"""
         return not self.is_lost and all(
-            0 <= now - began < self.seconds for now, began in zip(clocks(), self._began, strict=True)
+            0 <= now - began < self.seconds for now, began in zip(read_clocks(), self._began, strict=True)
         )

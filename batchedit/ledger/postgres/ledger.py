@@ -31,12 +31,12 @@ from ...ports import Totals
 from ..codec import RECORD_COLUMNS, read_record
 from ..group_commit import Change, GroupCommit
 from ..rescue import KeepsIds, as_object, rescue
-from .changes import counts_of, encoded, money_of, settle, storable
+from .changes import to_counts, encode_change, to_money, settle_change, to_storable
 from .errors import HaltedError, LeaseOverError
-from .lease import Lease, clocks
+from .lease import Lease, read_clocks
 from .line import Line
 from .schema import SCHEMA
-from .url import blotted
+from .url import hide_password
 
 MINE = ("submitting", "waiting", "cancelling", "fetched")
 """States in which a job is somebody's: who has it looks after it, and nobody else."""
@@ -55,7 +55,7 @@ _CLAIM_BOUGHT = f"SELECT {SCHEMA}.claim_bought(%s, %s, %s)"
 class PostgresLedger:
     """``ports.Ledger`` over run number ``run`` of the store at ``url``. Enters the store as a worker; ``close`` leaves it.
 
-    ``folder`` takes the ids that the store could not take, and so does what ``rescues_to`` names. Not ``local``: jobs whose
+    ``folder`` takes the ids that the store could not take, and so does what ``set_rescue_place`` names. Not ``local``: jobs whose
     pictures lie on the machine that took them in are left to that.
     """
 
@@ -66,7 +66,7 @@ class PostgresLedger:
         self.believes_estimate = False
         self.earlier_cost = 0
         self.top_price = 0
-        self._where = blotted(url)
+        self._where = hide_password(url)
         self._folder = folder
         self._other_place: KeepsIds | None = None
         self._unsaved: dict[int, Change] = {}
@@ -76,7 +76,7 @@ class PostgresLedger:
         ((store,),) = self._records.call(f"SELECT id FROM {SCHEMA}.store")
         self.id_of_run = f"{store}/{run}"
         """See ``book.Facts``."""
-        began = clocks()
+        began = read_clocks()
         name = f"pid {os.getpid()} on {socket.gethostname()}"
         ((worker, seconds),) = self._records.call(f"SELECT worker, lease_seconds FROM {SCHEMA}.enter(%s)", (name,))
         self.worker: int = worker
@@ -116,12 +116,12 @@ class PostgresLedger:
         if self._other_place is not None:
             self._other_place.keep(*as_object(record, event, self.id_of_run))
 
-    def rescues_to(self, place: KeepsIds | None) -> None:
+    def set_rescue_place(self, place: KeepsIds | None) -> None:
         """From here on ids that the store could not take are kept there too. None: no more."""
         self._other_place = place
 
-    async def planned(self, after: int, limit: int) -> Sequence[Record]:
-        """Claims jobs that nobody has, and returns what this worker has claimed; else see ``ports.Ledger.planned``."""
+    async def list_planned(self, after: int, limit: int) -> Sequence[Record]:
+        """Claims jobs that nobody has, and returns what this worker has claimed; else see ``ports.Ledger.list_planned``."""
         return await anyio.to_thread.run_sync(self._planned, after, limit)
 
     def _planned(self, after: int, limit: int) -> list[Record]:
@@ -129,7 +129,7 @@ class PostgresLedger:
         where = "state = 'planned' AND wanted AND leave > 0 AND worker = %s AND id > %s ORDER BY id LIMIT %s"
         return self._read(where, self.worker, after, limit)
 
-    async def unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
+    async def list_unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
         """Takes on bought jobs that nobody has; of those that somebody has only its own. Else see the port."""
         return await anyio.to_thread.run_sync(self._unsettled, after, limit, states)
 
@@ -139,7 +139,7 @@ class PostgresLedger:
         where = "state = ANY(%s) AND (worker = %s OR NOT state = ANY(%s)) AND id > %s ORDER BY id LIMIT %s"
         return self._read(where, [str(state) for state in states], self.worker, list(MINE), after, limit)
 
-    async def adopted(self, limit: int) -> Sequence[Record]:
+    async def adopt_jobs(self, limit: int) -> Sequence[Record]:
         """See ``ports.Ledger``."""
         return await anyio.to_thread.run_sync(self._adopted, limit)
 
@@ -147,8 +147,8 @@ class PostgresLedger:
         taken = [job for (job,) in self._reservations.call(_CLAIM_BOUGHT, (self.run, self.worker, limit))]
         return self._read("id = ANY(%s) ORDER BY id", taken) if taken else []
 
-    async def unpriced(self, after: int, limit: int) -> Sequence[Record]:
-        """See ``ports.Ledger.unpriced``."""
+    async def list_unpriced(self, after: int, limit: int) -> Sequence[Record]:
+        """See ``ports.Ledger.list_unpriced``."""
         where = (
             "state IN ('done', 'failed', 'uncollected', 'cancelled') AND cost IS NOT NULL AND NOT cost_known "
             "AND request_id IS NOT NULL AND id > %s ORDER BY id LIMIT %s"
@@ -157,14 +157,14 @@ class PostgresLedger:
 
     async def totals(self) -> Totals:
         """See ``ports.Ledger.totals``."""
-        return await anyio.to_thread.run_sync(self.totals_now)
+        return await anyio.to_thread.run_sync(self.read_totals)
 
-    def totals_now(self) -> Totals:
+    def read_totals(self) -> Totals:
         """The same for a command that has no event loop."""
         ((told,),) = self.ask(f"SELECT {SCHEMA}.standing(%s)", self.run)
-        return Totals(counts_of(told), self._money(told))
+        return Totals(to_counts(told), self._money(told))
 
-    async def rests(self) -> bool:
+    async def is_at_rest(self) -> bool:
         """Is nothing of the run under way with anybody, and nothing left that anybody may buy?"""
         query = f"""
             SELECT NOT EXISTS (SELECT 1 FROM {SCHEMA}.job WHERE run = %s AND (
@@ -204,7 +204,7 @@ class PostgresLedger:
     def job_of_request(self, request_id: str) -> int | None:
         """See ``book.Records``."""
         query = f"SELECT job FROM {SCHEMA}.accepted WHERE run = %s AND request_id = %s"
-        rows = self.ask(query, self.run, storable(request_id))
+        rows = self.ask(query, self.run, to_storable(request_id))
         return int(rows[0][0]) if rows else None
 
     def refresh(self) -> None:
@@ -237,7 +237,7 @@ class PostgresLedger:
         return await anyio.to_thread.run_sync(self._beat)
 
     def _renewed(self, line: Line) -> bool:
-        began = clocks()
+        began = read_clocks()
         ((lives,),) = line.call(f"SELECT {SCHEMA}.beat(%s, false)", (self.worker,))
         if lives:
             self.lease.renew(began)
@@ -313,7 +313,7 @@ class PostgresLedger:
     def _settle(self, changes: list[Change], told: dict[str, Any]) -> None:
         money = self._money(told["standing"])
         for change, verdict in zip(changes, told["verdicts"], strict=True):
-            settle(change, verdict, money)
+            settle_change(change, verdict, money)
             if isinstance(change.error, KnownRequestError) and (now := self._taken_in_by_another(change)) is not None:
                 change.record, change.error = now, None
             if isinstance(change.error, HaltedError):
@@ -336,7 +336,7 @@ class PostgresLedger:
 
     def _money(self, told: dict[str, Any]) -> Money:
         self.top_price = max(self.top_price, told["top_price"])
-        return money_of(told, believes=self.believes_estimate, earlier=self.earlier_cost)
+        return to_money(told, believes=self.believes_estimate, earlier=self.earlier_cost)
 
     def _read(self, where: str, *values: Any) -> list[Record]:
         rows = self._reservations.call(_RECORDS + where, (self.run, *values))
@@ -361,4 +361,4 @@ class PostgresLedger:
 
 
 def _json(changes: list[Change]) -> Jsonb:
-    return Jsonb([encoded(change) for change in changes])
+    return Jsonb([encode_change(change) for change in changes])

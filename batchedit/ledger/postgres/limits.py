@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .schema import SCHEMA
-from .store import changing, opened
+from .store import open_transaction, open_store
 
 
 class Limits(NamedTuple):
@@ -15,9 +15,9 @@ class Limits(NamedTuple):
     in_flight: int | None = None
 
 
-def limits(url: str, account: str) -> Limits:
+def read_limits(url: str, account: str) -> Limits:
     """Those of the account with this digest."""
-    with opened(url) as connection:
+    with open_store(url) as connection:
         query = f"SELECT max_cost, in_flight FROM {SCHEMA}.account WHERE account = %s"
         row = connection.execute(query, (account,)).fetchone()
         return Limits(*row) if row else Limits()
@@ -25,7 +25,7 @@ def limits(url: str, account: str) -> Limits:
 
 def set_limits(url: str, account: str, wanted: Limits) -> None:
     """They hold for every reservation from now on, of all workers. TokenError (77) for who does not own the store."""
-    with changing(url) as connection:
+    with open_transaction(url) as connection:
         connection.execute(
             f"INSERT INTO {SCHEMA}.account VALUES (%s, %s, %s) ON CONFLICT (account) DO UPDATE "
             "SET max_cost = excluded.max_cost, in_flight = excluded.in_flight",

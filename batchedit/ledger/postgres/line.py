@@ -11,8 +11,8 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import CheckpointError
-from .errors import crashes, mapped, passes
-from .url import blotted
+from .errors import is_crash, map_postgres_error, is_transient
+from .url import hide_password
 
 PATIENCE_SECONDS = 60.0
 """So long a statement is sent again while the store is away. Longer than a restart, and than a lease."""
@@ -76,15 +76,15 @@ class Line:
                     return rows
                 except psycopg.Error as error:
                     self._drop(error)
-                    if not passes(error):
-                        raise mapped(error, self._url) from error
-                    cause = error if crashes(error) else cause  # what follows says only that there is no server
+                    if not is_transient(error):
+                        raise map_postgres_error(error, self._url) from error
+                    cause = error if is_crash(error) else cause  # what follows says only that there is no server
                     self.is_away = True
                     if is_first:
                         self._away()
                         is_first = False
                     if monotonic() > until:
-                        raise mapped(cause or error, self._url) from error
+                        raise map_postgres_error(cause or error, self._url) from error
                 sleep(PAUSE_SECONDS)
 
     def _once(self, query: str, values: Sequence[Any]) -> list[TupleRow]:
@@ -93,7 +93,7 @@ class Line:
         cursor = connection.execute(query, values)
         rows = cursor.fetchall() if cursor.description else []
         if self._undurable:
-            raise CheckpointError(f"the store {blotted(self._url)} did not make a change durable: {self._undurable}")
+            raise CheckpointError(f"the store {hide_password(self._url)} did not make a change durable: {self._undurable}")
         return rows
 
     def _connected(self) -> psycopg.Connection[TupleRow]:
@@ -112,7 +112,7 @@ class Line:
 
     def _drop(self, error: psycopg.Error) -> None:
         """An answer that did not come may still be on its way: the next statement takes a new connection."""
-        if self._connection is not None and (isinstance(error, psycopg.OperationalError) or crashes(error)):
+        if self._connection is not None and (isinstance(error, psycopg.OperationalError) or is_crash(error)):
             self._connection.close()
             self._connection = None
 

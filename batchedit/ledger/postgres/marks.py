@@ -24,7 +24,7 @@ Ask = Callable[..., list[TupleRow]]
 """``ask(query, *values)``: the rows of a statement."""
 PATIENCE_SECONDS = 10.0
 """So long a person waits for a store that is away."""
-FLAGS_MARK = "flags_mark"
+FLAGS_VERSION = "flags_mark"
 """The fact that tells one finding of flags from another."""
 _MARKS = f"SELECT job, verdict, note, serial, who, at FROM {SCHEMA}.mark WHERE run = %s"
 _EVENTS = f"""
@@ -32,7 +32,7 @@ _EVENTS = f"""
 """
 
 
-def asking(url: str) -> Ask:
+def make_ask(url: str) -> Ask:
     """``Ask`` for a person's few questions: a connection lasts for one call, so nothing is to be closed."""
 
     def ask(query: str, *values: object) -> list[TupleRow]:
@@ -45,7 +45,7 @@ def asking(url: str) -> Ask:
     return ask
 
 
-class StoreMarks:
+class StoreDecisions:
     """``book.Decisions`` of the run in the store. ``changed`` is called when something was written."""
 
     def __init__(self, ask: Ask, run: int, changed: Callable[[], None]) -> None:
@@ -97,20 +97,20 @@ def keep_flags(ask: Ask, run: int, flags: dict[int, str], mark: str) -> None:
     ask(f"SELECT {SCHEMA}.put_flags(%s, %s, %s)", run, mark, Jsonb(told))
 
 
-def follow_marks(copy: SqliteFile, ask: Ask, run: int) -> None:
+def follow_decisions(copy: SqliteFile, ask: Ask, run: int) -> None:
     """Bring the marks in the copy's folder up to date. The caller holds the run's lock.
 
     Marks in the folder that the store does not have are set aside under another name.
     """
     file = ReviewFile(copy.path.parent)
-    with file.reading() as db:
+    with file.open_for_reading() as db:
         last = db.execute(_LAST).fetchone() if db is not None else None
     rows = ask(_EVENTS, run, last[0] if last else 0)
     if last is not None and (not rows or tuple(rows[0]) != last):
         file.path.replace(file.path.with_name(f"{file.path.name}.before"))
         rows, last = ask(_EVENTS, run, 0), None
     if news := rows[1:] if last else rows:
-        with file.writing() as db:
+        with file.open_for_writing() as db:
             for seq, job, serial, verdict, note, who, at, via in news:
                 db.execute(_WRITE, (job, verdict, note, serial, who, at))
                 db.execute(_LOG, (seq, job, serial, verdict, note, who, at, via))
@@ -123,12 +123,12 @@ _LOG = "INSERT INTO mark_events (seq, job, serial, verdict, note, who, at, via) 
 
 def follow_flags(copy: SqliteFile, ask: Ask, run: int) -> None:
     """Bring the flags in the copy up to date."""
-    found = ask(f"SELECT value FROM {SCHEMA}.fact WHERE run = %s AND name = %s", run, FLAGS_MARK)
-    if found and found[0][0] != copy.get(FLAGS_MARK):
+    found = ask(f"SELECT value FROM {SCHEMA}.fact WHERE run = %s AND name = %s", run, FLAGS_VERSION)
+    if found and found[0][0] != copy.get(FLAGS_VERSION):
         flags: dict[int, str] = dict(ask(f"SELECT job, flags FROM {SCHEMA}.flag WHERE run = %s", run))
         with copy.transaction() as db:
             put_flags_in(db, flags)
-            copy.put_in(db, FLAGS_MARK, found[0][0])
+            copy.put_in(db, FLAGS_VERSION, found[0][0])
 
 
 def _text(text: str) -> str:

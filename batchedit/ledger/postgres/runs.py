@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from ...core.model import Counts, Money
 from ..values import RunSummary
 from .bought_from import BoughtFrom
-from .changes import counts_of, money_of
+from .changes import to_counts, to_money
 from .schema import SCHEMA
-from .store import opened
+from .store import open_store
 
 _RUNS = f"""
     SELECT id, name, model, service, coalesce(halted, ''), {SCHEMA}.standing(id),
@@ -48,9 +48,9 @@ class RunOfStore:
     workers: Sequence[str]
 
 
-def runs(url: str) -> list[RunOfStore]:
+def list_store_runs(url: str) -> list[RunOfStore]:
     """All runs of the store at ``url``, in the order in which they were made."""
-    with opened(url) as connection:
+    with open_store(url) as connection:
         rows = connection.execute(_RUNS.encode(), ()).fetchall()
     return [
         RunOfStore(
@@ -61,8 +61,8 @@ def runs(url: str) -> list[RunOfStore]:
             source or "",
             int(price or 0),
             used_at,
-            counts_of(told),
-            money_of(told, believes=False, earlier=0),
+            to_counts(told),
+            to_money(told, believes=False, earlier=0),
             RunSummary(invalid=invalid, moderated=moderated, written_off=off),
             workers,
         )

@@ -24,17 +24,17 @@ from ...core.model import Counts, Money, Record, ResultLine, State
 from ...core.pace import AccountPace, PaceReport
 from ...ports import Totals
 from ..book import Decisions
-from ..gallery_rows import flags_mark, read_flags
+from ..gallery_rows import compute_flags_version, read_flags
 from ..intake import Intake
 from ..sqlite import SqliteCheckpoint
 from ..values import CAP_SET, IntakeReport
 from .copies import GIVING, OWN_FACTS, give_intake, put_fact, take_news
 from .intake import analyze
 from .ledger import PostgresLedger
-from .marks import StoreMarks, follow_flags, follow_marks, keep_flags
+from .marks import StoreDecisions, follow_flags, follow_decisions, keep_flags
 from .schema import SCHEMA
 from .sheets import give_sheet
-from .store import changing
+from .store import open_transaction
 
 
 class SharedCheckpoint(SqliteCheckpoint):
@@ -97,17 +97,17 @@ class SharedCheckpoint(SqliteCheckpoint):
         """See ``ports.Ledger``."""
         self._ledger.rescue(record, event)
 
-    async def planned(self, after: int, limit: int) -> Sequence[Record]:
+    async def list_planned(self, after: int, limit: int) -> Sequence[Record]:
         """See ``ports.Ledger``."""
-        return await self._ledger.planned(after, limit)
+        return await self._ledger.list_planned(after, limit)
 
-    async def unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
+    async def list_unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
         """See ``ports.Ledger``."""
-        return await self._ledger.unsettled(after, limit, states)
+        return await self._ledger.list_unsettled(after, limit, states)
 
-    async def unpriced(self, after: int, limit: int) -> Sequence[Record]:
+    async def list_unpriced(self, after: int, limit: int) -> Sequence[Record]:
         """See ``ports.Ledger``."""
-        return await self._ledger.unpriced(after, limit)
+        return await self._ledger.list_unpriced(after, limit)
 
     async def totals(self) -> Totals:
         """See ``ports.Ledger``."""
@@ -129,13 +129,13 @@ class SharedCheckpoint(SqliteCheckpoint):
         """The store's side of it, without the copy."""
         return self._ledger
 
-    async def adopted(self, limit: int) -> Sequence[Record]:
+    async def adopt_jobs(self, limit: int) -> Sequence[Record]:
         """See ``ports.Ledger``."""
-        return await self._ledger.adopted(limit)
+        return await self._ledger.adopt_jobs(limit)
 
-    async def rests(self) -> bool:
+    async def is_at_rest(self) -> bool:
         """See ``ports.Ledger``."""
-        return await self._ledger.rests()
+        return await self._ledger.is_at_rest()
 
     async def share_pace(self, report: PaceReport) -> AccountPace | None:
         """See ``ports.Ledger``."""
@@ -149,11 +149,11 @@ class SharedCheckpoint(SqliteCheckpoint):
 
     def counts(self) -> Counts:
         """See ``book.Sums``."""
-        return self._ledger.totals_now().counts
+        return self._ledger.read_totals().counts
 
     def money(self) -> Money:
         """See ``book.Sums``."""
-        return self._ledger.totals_now().money
+        return self._ledger.read_totals().money
 
     @property
     def cap(self) -> int | None:
@@ -185,7 +185,7 @@ class SharedCheckpoint(SqliteCheckpoint):
             self._ledger.save_in(db, changes)
         self.refresh()
 
-    def quarantined(self) -> dict[int, float]:
+    def list_quarantined(self) -> dict[int, float]:
         """See ``book.Changes``."""
         query = f"""
             SELECT id, extract(epoch FROM quarantine - clock_timestamp())::float8 FROM {SCHEMA}.job
@@ -218,18 +218,18 @@ class SharedCheckpoint(SqliteCheckpoint):
     @property
     def decisions(self) -> Decisions:
         """See ``book.Book``."""
-        return StoreMarks(self._ledger.ask, self._ledger.run, self._follow_marks)
+        return StoreDecisions(self._ledger.ask, self._ledger.run, self._follow_marks)
 
     def _follow_marks(self) -> None:
         with self._refreshing:
-            follow_marks(self, self._ledger.ask, self._ledger.run)
+            follow_decisions(self, self._ledger.ask, self._ledger.run)
 
     def keep_flags(self, flags: Mapping[int, str]) -> bool:
         """See ``book.Lines``. They are everybody's."""
         told = {job: text for job, text in flags.items() if text}
         if read_flags(self) == told:
             return False
-        keep_flags(self._ledger.ask, self._ledger.run, told, flags_mark(told))
+        keep_flags(self._ledger.ask, self._ledger.run, told, compute_flags_version(told))
         with self._refreshing:
             follow_flags(self, self._ledger.ask, self._ledger.run)
         return True
@@ -242,19 +242,19 @@ class SharedCheckpoint(SqliteCheckpoint):
 
     def add_repurchases(self, again: Iterable[tuple[Record, ResultLine]]) -> list[int]:
         """See ``book.Changes``."""
-        before = self.about_to_give()
+        before = self.begin_giving()
         ids = super().add_repurchases(again)
-        self.give(before)
+        self.give_to_store(before)
         return ids
 
-    def about_to_give(self) -> str:
+    def begin_giving(self) -> str:
         """Before the copy's intake is changed: its last committed id. Should the store not get the change, because somebody
         else was first or this process dies, the copy is made anew.
         """
         super().put(GIVING, "1")
         return self.get("committed_id") or ""
 
-    def give(self, before: str) -> None:
+    def give_to_store(self, before: str) -> None:
         """Make the store's intake that of the copy, which had ``before`` as its last committed id until now."""
         with self._store() as db:
             give_intake(self, db, self._ledger.run, before)
@@ -272,7 +272,7 @@ class SharedCheckpoint(SqliteCheckpoint):
 
     @contextmanager
     def _store(self) -> Iterator[psycopg.Connection[TupleRow]]:
-        with changing(self._url) as connection:
+        with open_transaction(self._url) as connection:
             yield connection
 
     def close(self) -> None:
@@ -290,9 +290,9 @@ class SharedIntake(Intake):
         """See ``book.Intake``."""
         checkpoint = self._checkpoint
         assert isinstance(checkpoint, SharedCheckpoint)
-        before = checkpoint.about_to_give()
+        before = checkpoint.begin_giving()
         report = super().commit(fingerprint, about)
-        checkpoint.give(before)
+        checkpoint.give_to_store(before)
         return report
 
 

@@ -9,19 +9,19 @@ from psycopg.rows import TupleRow
 
 from ...core.errors import NotFoundError, UsageError
 from ...core.typed import quoted
-from ..opening import create_checkpoint, open_as, open_checkpoint, reading, remove_checkpoint
+from ..opening import create_checkpoint, open_as, open_checkpoint, open_for_reading, remove_checkpoint
 from ..sqlite import SqliteCheckpoint
 from .bought_from import BoughtFrom
 from .copies import GIVING, take_all, take_news
-from .errors import mapped
-from .imports import IMPORTING, cut_off
+from .errors import map_postgres_error
+from .imports import IMPORTING, build_cut_off_error
 from .intake import add_run
 from .ledger import PostgresLedger
 from .marks import Ask
 from .schema import SCHEMA
 from .shared import SharedCheckpoint
-from .store import opened
-from .url import blotted
+from .store import open_store
+from .url import hide_password
 
 _SAME = ("committed_id", "fingerprint", "lines_mark")
 """Facts that say which intake a copy has: one that has another is made anew."""
@@ -32,9 +32,9 @@ def open_shared(path: Path, url: str, *, model: str, service: BoughtFrom) -> Sha
 
     UsageError (64) where the folder holds a run of its own, or the store's run is of another model or service.
     """
-    name, where = path.parent.name, blotted(url)
+    name, where = path.parent.name, hide_password(url)
     _check_whole(path)
-    with opened(url) as connection:
+    with open_store(url) as connection:
         run = _find(connection, name, model, service)
     _make_copy(path, where, run, model, service.address)
     ledger = PostgresLedger(url, run, model, path.parent)
@@ -56,9 +56,9 @@ def open_shared(path: Path, url: str, *, model: str, service: BoughtFrom) -> Sha
 def _check_whole(path: Path) -> None:
     """UsageError (64) where the folder's run was being taken over into a store, and that was cut off."""
     if path.exists():
-        with reading(path) as there:
+        with open_for_reading(path) as there:
             if there.get("store_run") == IMPORTING:
-                raise cut_off(path.parent, there.get("store") or "")
+                raise build_cut_off_error(path.parent, there.get("store") or "")
 
 
 def _find(connection: psycopg.Connection[TupleRow], name: str, model: str, service: BoughtFrom) -> int:
@@ -78,7 +78,7 @@ def _find(connection: psycopg.Connection[TupleRow], name: str, model: str, servi
                 f"the run {name} of the store buys with the {what} {found}, not {wanted}",
                 hint=f"for a run of its own the same command with: --out {quoted(f'outputs/{name}-2')}",
             )
-    if refused := kept.refusal(name, service):
+    if refused := kept.explain_refusal(name, service):
         raise refused
     return int(row[0])
 
@@ -105,9 +105,9 @@ def bring_up_to_date(path: Path, url: str) -> None:
 
     NotFoundError (66) where the store has no such run.
     """
-    name, where = path.parent.name, blotted(url)
+    name, where = path.parent.name, hide_password(url)
     _check_whole(path)
-    with opened(url) as connection:
+    with open_store(url) as connection:
 
         def ask(query: str, *values: object) -> list[TupleRow]:
             return connection.execute(query.encode(), values).fetchall()
@@ -140,11 +140,11 @@ def _is_other(copy: SqliteCheckpoint, ask: Ask, run: int) -> bool:
 
 def _fill(copy: SqliteCheckpoint, url: str, run: int) -> None:
     try:
-        with opened(url) as connection:
+        with open_store(url) as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             with connection.transaction():
                 row = connection.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint").fetchone()
                 take_all(copy, connection, run)
             SqliteCheckpoint.put(copy, "store_tx", str(row[0] if row else 0))
     except psycopg.Error as error:
-        raise mapped(error, url) from error
+        raise map_postgres_error(error, url) from error

@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow
 from ...disk import create
 from ..values import STAGED
 from .schema import SCHEMA
-from .store import opened
+from .store import open_store
 
 PIECE = 1 << 20
 """Bytes of a row."""
@@ -46,7 +46,7 @@ def take_sheet(url: str, name: str, folder: Path) -> None:
     query = (
         f"SELECT ending, content FROM {SCHEMA}.sheet JOIN {SCHEMA}.run ON run.id = run WHERE name = %s ORDER BY part"
     )
-    with opened(url) as connection, connection.transaction(), connection.cursor(name="sheet") as cursor:
+    with open_store(url) as connection, connection.transaction(), connection.cursor(name="sheet") as cursor:
         cursor.itersize = 4
         cursor.execute(query.encode(), (name,))
         if (first := cursor.fetchone()) is None:

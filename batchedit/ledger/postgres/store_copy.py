@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..book import Decisions
-from ..gallery_rows import flags_mark, put_flags_in, read_flags
+from ..gallery_rows import compute_flags_version, put_flags_in, read_flags
 from ..opening import open_as
 from ..sqlite import SqliteCheckpoint
-from .marks import FLAGS_MARK, StoreMarks, asking, follow_marks, keep_flags
+from .marks import FLAGS_VERSION, StoreDecisions, make_ask, follow_decisions, keep_flags
 
 
 class StoreCopy(SqliteCheckpoint):
@@ -21,27 +21,27 @@ class StoreCopy(SqliteCheckpoint):
 
     def __init__(self, path: Path, connection: sqlite3.Connection, url: str, *, follows: bool) -> None:
         super().__init__(path, connection)
-        self._ask, self._run, self._follows = asking(url), int(self.get("store_run") or 0), follows
+        self._ask, self._run, self._follows = make_ask(url), int(self.get("store_run") or 0), follows
 
     @property
     def decisions(self) -> Decisions:
         """See ``book.Book``. May be used when the copy is closed."""
-        return StoreMarks(self._ask, self._run, self._follow)
+        return StoreDecisions(self._ask, self._run, self._follow)
 
     def _follow(self) -> None:
         if self._follows:
-            follow_marks(self, self._ask, self._run)
+            follow_decisions(self, self._ask, self._run)
 
     def keep_flags(self, flags: Mapping[int, str]) -> bool:
         """See ``book.Lines``. They are everybody's."""
         told = {job: text for job, text in flags.items() if text}
         if read_flags(self) == told:
             return False
-        mark = flags_mark(told)
+        mark = compute_flags_version(told)
         keep_flags(self._ask, self._run, told, mark)
         with self.transaction() as db:
             put_flags_in(db, told)
-            self.put_in(db, FLAGS_MARK, mark)
+            self.put_in(db, FLAGS_VERSION, mark)
         return True
 
     def close(self) -> None:

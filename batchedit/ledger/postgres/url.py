@@ -12,24 +12,24 @@ VARIABLE = "BATCHEDIT_STORE"
 _PASSWORD = re.compile(r"(?<=://)([^:/?#@]*):[^/?#]*@|(\bpassword=)[^&\s]*")
 
 
-def blotted(url: str) -> str:
+def hide_password(url: str) -> str:
     """``url`` without the password in it, wherever it stands: for messages, logs and hints."""
     return _PASSWORD.sub(lambda found: f"{found[2]}***" if found[2] else f"{found[1]}:***@", url)
 
 
-def words_for(where: str, environ: Mapping[str, str]) -> list[str]:
+def build_store_option(where: str, environ: Mapping[str, str]) -> list[str]:
     """What a command about a run of the store ``where`` (blotted) needs beside the run, to be typed in this environment.
 
     Nothing where the environment names that store, with its password or without.
     """
-    return [] if not where or blotted(environ.get(VARIABLE, "")) == where else ["--store", where]
+    return [] if not where or hide_password(environ.get(VARIABLE, "")) == where else ["--store", where]
 
 
 def check_url(url: str) -> str:
     """``url`` if it is the address of a PostgreSQL database. UsageError (64) else, without the password."""
     if not url.startswith(SCHEMES):
         raise UsageError(
-            f"--store takes the address of a PostgreSQL database, not {blotted(url)!r}",
+            f"--store takes the address of a PostgreSQL database, not {hide_password(url)!r}",
             hint="such as postgresql://user@host/database; the password in PGPASSWORD or ~/.pgpass",
         )
     if (found := _PASSWORD.search(url)) and found[0].endswith((":***@", "=***")):
