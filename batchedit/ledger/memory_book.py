@@ -1,4 +1,4 @@
-"""The rest of the book over dicts: facts, sums, intakes, decisions, repurchases, what other runs have."""
+"""The rest of the book in memory: facts, sums, intakes, decisions, repurchases, jobs left to other runs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ..core.steps import ProgressCallback, counted, no_progress
 from .intake import dump_problems
 from .key_map import KeyMap, Slots
 from .memory_jobs import MemoryJobs, MemoryLine, Store
-from .summary import MOST
+from .summary import MOST_ERRORS
 from .values import CAP_SET, GalleryPage, CommonError, IntakeReport, KnownJobs, RunSummary, Showing, SignedJob, TakenIn
 
 
 class MemoryBook(MemoryJobs):
-    """``book.Book`` but for what an event changes, which is in ``memory``."""
+    """``book.Book`` except for the changes by events, which are in ``memory``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,9 +57,9 @@ class MemoryBook(MemoryJobs):
         """See ``book.Facts``."""
         self._store.facts[name] = value
 
-    def note(self, name: str, at: float, told: Mapping[str, Any]) -> None:
+    def note(self, name: str, at: float, data: Mapping[str, Any]) -> None:
         """See ``book.Facts``."""
-        self._store.run_events.append((at, name, dict(told)))
+        self._store.run_events.append((at, name, dict(data)))
 
     def list_run_events(self) -> list[tuple[float, str, dict[str, Any]]]:
         """See ``book.Facts``."""
@@ -67,15 +67,15 @@ class MemoryBook(MemoryJobs):
 
     def change_token(self) -> str:
         """See ``book.Lines``."""
-        marked = self.decisions.last_seq()
-        return f"{len(self._store.log)}/{self.get('fingerprint')}/{self.get('lines_mark') or ''}/{marked}"
+        last_decision = self.decisions.last_seq()
+        return f"{len(self._store.log)}/{self.get('fingerprint')}/{self.get('lines_mark') or ''}/{last_decision}"
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """See ``book.Book``. Nobody else writes to it."""
+        """See ``book.Book``. No other process writes to it."""
         return nullcontext()
 
     def close(self) -> None:
-        """See ``book.Book``. There is nothing to let go."""
+        """See ``book.Book``. There is nothing to release."""
 
     # --- sums ---
 
@@ -109,33 +109,33 @@ class MemoryBook(MemoryJobs):
         for outcome in self.read_outcomes():
             if outcome.kind and outcome.state not in {State.PLANNED, State.DONE}:
                 rows.setdefault((outcome.kind, outcome.problem), []).append((outcome.row, outcome.id))
-        for (kind, problem), found in sorted(rows.items(), key=lambda item: -len(item[1]))[:MOST]:
-            yield CommonError(kind, problem, len(found), tuple(found[:MOST]))
+        for (kind, problem), shared_rows in sorted(rows.items(), key=lambda item: -len(item[1]))[:MOST_ERRORS]:
+            yield CommonError(kind, problem, len(shared_rows), tuple(shared_rows[:MOST_ERRORS]))
 
     # --- the gallery ---
 
-    def read_gallery_rows(self, told: ProgressCallback = no_progress) -> list[GalleryRow]:
+    def read_gallery_rows(self, on_progress: ProgressCallback = no_progress) -> list[GalleryRow]:
         """See ``book.Lines``."""
-        of_slot: dict[int, list[Record]] = {}
+        by_name_hash: dict[int, list[Record]] = {}
         for record in sorted(self._records.values(), key=lambda record: (-record.job.version, -record.id)):
-            of_slot.setdefault(self._store.slots[record.id], []).append(record)
+            by_name_hash.setdefault(self._store.slots[record.id], []).append(record)
         gallery_rows = []
-        for line in counted(self._store.lines, told, len(self._store.lines)):
+        for line in counted(self._store.lines, on_progress, len(self._store.lines)):
             versions: tuple[Record, ...] = ()
             if line.job is not None:
-                others = (record for record in of_slot[self._store.slots[line.job]] if record.id != line.job)
-                versions = (self._records[line.job], *others)
+                other_versions = (record for record in by_name_hash[self._store.slots[line.job]] if record.id != line.job)
+                versions = (self._records[line.job], *other_versions)
             gallery_rows.append(GalleryRow(line.row, line.id, versions, line.problems, line.over))
         return gallery_rows
 
     def read_gallery_page(self, first: int, count: int, showing: Showing) -> GalleryPage:
         """See ``book.Lines``."""
         chosen = []
-        for n, card in enumerate(self.read_gallery_rows(), 1):
-            asked = (card.current.id, card.current.state.value) if card.current else (None, "")
-            if n >= first and showing(*asked):
-                chosen.append((n, card))
-        return GalleryPage(tuple(card for _, card in chosen[:count]), chosen[count][0] if len(chosen) > count else None)
+        for n, gallery_row in enumerate(self.read_gallery_rows(), 1):
+            job_and_state = (gallery_row.current.id, gallery_row.current.state.value) if gallery_row.current else (None, "")
+            if n >= first and showing(*job_and_state):
+                chosen.append((n, gallery_row))
+        return GalleryPage(tuple(gallery_row for _, gallery_row in chosen[:count]), chosen[count][0] if len(chosen) > count else None)
 
     def find_line_of_row(self, row: int) -> int:
         """See ``book.Lines``."""
@@ -147,44 +147,44 @@ class MemoryBook(MemoryJobs):
 
     def keep_flags(self, flags: Mapping[int, str]) -> bool:
         """See ``book.Lines``."""
-        told = {job: text for job, text in flags.items() if text}
-        if self._store.flags == told:
+        new_flags = {job: text for job, text in flags.items() if text}
+        if self._store.flags == new_flags:
             return False
-        self._store.flags = told
-        self.put("lines_mark", sha256(repr(sorted(told.items())).encode()).hexdigest()[:16])
+        self._store.flags = new_flags
+        self.put("lines_mark", sha256(repr(sorted(new_flags.items())).encode()).hexdigest()[:16])
         return True
 
     # --- buying again, and other runs ---
 
     def list_quarantined(self) -> dict[int, float]:
-        """See ``book.Changes``. Whoever has the run's lock knows that no other process lives."""
+        """See ``book.Changes``. The holder of the run's lock is the only process."""
         return {}
 
     def find_rejected(self) -> list[Record]:
         """See ``book.Changes``."""
         store = self._store
-        on_lines = {line.job for line in store.lines}
-        no = {job for job, mark in store.marks.items() if mark.verdict is Verdict.REJECT}
-        wanted = (no & on_lines) - store.repurchases.keys()
-        return [record for record in self.records_in({State.DONE}) if record.id in wanted]
+        jobs_on_lines = {line.job for line in store.lines}
+        rejected_jobs = {job for job, mark in store.marks.items() if mark.verdict is Verdict.REJECT}
+        jobs = (rejected_jobs & jobs_on_lines) - store.repurchases.keys()
+        return [record for record in self.records_in({State.DONE}) if record.id in jobs]
 
     def list_planned_repurchases(self) -> list[int]:
         """See ``book.Changes``."""
-        later = set(self._store.repurchases.values())
-        return [job for job in self.list_planned_ids() if job in later]
+        repurchases = set(self._store.repurchases.values())
+        return [job for job in self.list_planned_ids() if job in repurchases]
 
-    def add_repurchases(self, again: Iterable[tuple[Record, ResultLine]]) -> list[int]:
+    def add_repurchases(self, pairs: Iterable[tuple[Record, ResultLine]]) -> list[int]:
         """See ``book.Changes``."""
-        store, ids = self._store, []
-        for old, line in again:
+        store, new_ids = self._store, []
+        for old, line in pairs:
             job = len(store.records) + 1
             add_job(store, job, line)
             store.repurchases[old.id] = job
-            store.lines = [replace(one, job=job) if one.job == old.id else one for one in store.lines]
+            store.lines = [replace(other_line, job=job) if other_line.job == old.id else other_line for other_line in store.lines]
             store.wanted = store.wanted - {old.id} | {job}
-            ids.append(job)
+            new_ids.append(job)
         self.put("lines_mark", f"again-{len(store.records)}")
-        return ids
+        return new_ids
 
     def leave(self, left: Iterable[tuple[int, str, str]]) -> None:
         """See ``book.Changes``."""
@@ -193,7 +193,7 @@ class MemoryBook(MemoryJobs):
     def count_left_to_others(self) -> Counter[tuple[str, str]]:
         """See ``book.Changes``."""
         planned = {job for job, _ in self.list_planned_keys()}
-        return Counter(where for job, where in self._store.elsewhere.items() if job in planned)
+        return Counter(folder_and_state for job, folder_and_state in self._store.elsewhere.items() if job in planned)
 
     # --- intakes ---
 
@@ -205,10 +205,10 @@ class MemoryBook(MemoryJobs):
         """See ``book.Intakes``."""
         store, ids = self._store, KeyMap()
         for record in store.records.values():
-            ids.add(record.job.key, self._latest(record.id))
+            ids.add(record.job.key, self._find_latest(record.id))
         for key, job in list(store.aliases.items() if aliases is None else aliases):
             if key not in ids:
-                ids.add(key, self._latest(job))
+                ids.add(key, self._find_latest(job))
         versions: dict[int, int] = {}
         for record in store.records.values():
             slot = store.slots[record.id]
@@ -216,7 +216,7 @@ class MemoryBook(MemoryJobs):
         pairs = sorted(versions.items())
         return KnownJobs(ids, Slots(lambda: pairs, lambda slot: versions.get(slot, 0)), len(store.records))
 
-    def _latest(self, job: int) -> int:
+    def _find_latest(self, job: int) -> int:
         while job in self._store.repurchases:
             job = self._store.repurchases[job]
         return job
@@ -232,21 +232,21 @@ class MemoryBook(MemoryJobs):
 
     def list_signed_jobs(self) -> list[SignedJob]:
         """See ``book.Intakes``."""
-        found = [r for r in self._records.values() if "?" in r.job.inputs and '"http' in r.job.inputs]
+        records = [r for r in self._records.values() if "?" in r.job.inputs and '"http' in r.job.inputs]
         return [
             SignedJob(r.id, r.job.key, r.job.inputs, r.job.variant, r.job.revision)
-            for r in sorted(found, key=lambda r: (r.state is State.DONE, r.id))
+            for r in sorted(records, key=lambda r: (r.state is State.DONE, r.id))
         ]
 
 
 def add_job(store: Store, job: int, line: ResultLine) -> None:
-    """A new job, PLANNED. Its id is the number of jobs."""
+    """Add a PLANNED job. Its id is the new number of jobs."""
     store.keep(Record(id=job, job=line.job))
     store.slots[job] = line.slot
 
 
 class MemoryIntake:
-    """See ``book.Intake``: it stands in lists of its own until ``commit``."""
+    """See ``book.Intake``: it is kept in separate lists until ``commit``."""
 
     def __init__(self, store: Store, known: KnownJobs, limit: int | None) -> None:
         self.known = known
@@ -282,7 +282,7 @@ class MemoryIntake:
             self._wanted.add(job)
         return job
 
-    def commit(self, fingerprint: str, about: Mapping[str, str] | None = None) -> IntakeReport:
+    def commit(self, fingerprint: str, facts: Mapping[str, str] | None = None) -> IntakeReport:
         """See ``book.Intake``."""
         store = self._store
         for job, line in self._new:
@@ -294,12 +294,12 @@ class MemoryIntake:
                 store.keep(record._replace(job=record.job._replace(inputs=line.job.inputs)))
         dropped = len(store.wanted - self._wanted)
         store.wanted, store.lines = self._wanted, self._lines
-        store.facts.update({**(about or {}), "fingerprint": fingerprint})
+        store.facts.update({**(facts or {}), "fingerprint": fingerprint})
         invalid = sum(line.job is None for line in self._lines)
         return IntakeReport(len(self._new), len(self._wanted) - len(self._new), dropped, invalid)
 
     def abandon(self) -> None:
-        """See ``book.Intake``. Nothing of it is in the store."""
+        """See ``book.Intake``. Nothing of it was written to the store."""
 
 
 class MemoryDecisions:
@@ -319,19 +319,19 @@ class MemoryDecisions:
 
     def since(self, seq: int) -> tuple[int, list[Mark]]:
         """See ``book.Decisions``."""
-        changed = sorted({event.job for event in self._events[seq:]})
-        return self.last_seq(), [self._store.marks[job] for job in changed]
+        changed_jobs = sorted({event.job for event in self._events[seq:]})
+        return self.last_seq(), [self._store.marks[job] for job in changed_jobs]
 
     def events(self) -> Iterator[MarkEvent]:
         """See ``book.Decisions``."""
         yield from list(self._events)
 
-    def put(self, wanted: Mark, via: str = "review") -> Mark | Conflict:
+    def put(self, decision: Mark, via: str = "review") -> Mark | Conflict:
         """See ``book.Decisions``."""
-        current = self._store.marks.get(wanted.job, Mark(wanted.job))
-        if current.serial != wanted.serial:
+        current = self._store.marks.get(decision.job, Mark(decision.job))
+        if current.serial != decision.serial:
             return Conflict(current)
-        return self._write(replace(wanted, serial=wanted.serial + 1), via)
+        return self._write(replace(decision, serial=decision.serial + 1), via)
 
     def _write(self, mark: Mark, via: str) -> Mark:
         self._store.marks[mark.job] = mark
@@ -342,13 +342,13 @@ class MemoryDecisions:
     def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> TakenIn:
         """See ``book.Decisions``."""
         written = same = older = 0
-        for job, said in decisions:
+        for job, decision in decisions:
             current = self._store.marks.get(job, Mark(job))
-            if (current.verdict, current.note) == (said.verdict, said.note):
+            if (current.verdict, current.note) == (decision.verdict, decision.note):
                 same += 1
-            elif current.at > said.at:
+            elif current.at > decision.at:
                 older += 1
             else:
-                self._write(Mark(job, said.verdict, said.note, current.serial + 1, who, said.at), "import")
+                self._write(Mark(job, decision.verdict, decision.note, current.serial + 1, who, decision.at), "import")
                 written += 1
         return TakenIn(written, same, older)

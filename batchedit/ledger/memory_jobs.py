@@ -1,4 +1,4 @@
-"""Jobs, lines and the log as dicts and lists, read."""
+"""Reads jobs, lines and the log from dicts and lists."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .codec import dump_files
 from .money_totals import Sums
 from .values import Having, KnownJobs, LoggedEvent, SharedRequest, Unreadable
 
-OVER = frozenset({State.FETCHED, State.DONE, State.FAILED, State.UNCOLLECTED, State.CANCELLED})
-ALWAYS_OPEN = frozenset(State) - {State.PLANNED, State.DONE, State.FAILED, State.CANCELLED}
+OVER_STATES = frozenset({State.FETCHED, State.DONE, State.FAILED, State.UNCOLLECTED, State.CANCELLED})
+OPEN_STATES = frozenset(State) - {State.PLANNED, State.DONE, State.FAILED, State.CANCELLED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class MemoryLine:
 
 @dataclass
 class Store:
-    """All that a run's record holds."""
+    """The content of a run's ledger."""
 
     records: dict[int, Record] = field(default_factory=dict)
     slots: dict[int, int] = field(default_factory=dict)
@@ -54,20 +54,20 @@ class Store:
     unpriced: int = 0
 
     def keep(self, record: Record) -> None:
-        """Put a record in the place of the one with its id, and keep the sums: whoever buys asks for them each time."""
+        """Replace the record with the same id, and update the sums: they are read for each purchase."""
         if record.id in self.records:
-            self._weigh(self.records[record.id], -1)
-        self._weigh(record, 1)
+            self._add_to_sums(self.records[record.id], -1)
+        self._add_to_sums(record, 1)
         self.records[record.id] = record
 
-    def _weigh(self, record: Record, times: int) -> None:
-        """Add a record to the sums, or with ``times`` -1 take it out."""
+    def _add_to_sums(self, record: Record, times: int) -> None:
+        """Add a record to the sums, or with ``times`` -1 subtract it."""
         guess = record.cost is not None and not record.cost_known
-        one = (1, record.spent, record.reserved, int(guess), (record.cost or 0) * guess)
-        before = self.sums.get(record.state, (0, 0, 0, 0, 0))
-        jobs, spent, held, guesses, guessed = (had + times * new for had, new in zip(before, one, strict=True))
-        self.sums[record.state] = (jobs, spent, held, guesses, guessed)
-        if guess and record.state in OVER and record.handle:
+        added = (1, record.spent, record.reserved, int(guess), (record.cost or 0) * guess)
+        sums = self.sums.get(record.state, (0, 0, 0, 0, 0))
+        jobs, spent, reserved, guesses, guessed = (old + times * new for old, new in zip(sums, added, strict=True))
+        self.sums[record.state] = (jobs, spent, reserved, guesses, guessed)
+        if guess and record.state in OVER_STATES and record.handle:
             self.unpriced += times
 
 
@@ -105,8 +105,8 @@ class MemoryJobs:
 
     def records_in(self, states: Collection[State], *, wanted: bool = False) -> list[Record]:
         """See ``book.Records``."""
-        found = (record for record in self._records.values() if record.state in states)
-        return [record for record in found if not wanted or record.id in self._store.wanted]
+        records = (record for record in self._records.values() if record.state in states)
+        return [record for record in records if not wanted or record.id in self._store.wanted]
 
     def read_all_records(self) -> Iterator[Record | Unreadable]:
         """See ``book.Records``."""
@@ -135,7 +135,7 @@ class MemoryJobs:
             case Having.TO_BUY:
                 return record.id in self._store.wanted and record.id not in self._store.elsewhere
             case Having.UNDER_WAY:
-                return record.state in ALWAYS_OPEN
+                return record.state in OPEN_STATES
 
     def list_job_names(self) -> Iterator[str]:
         """See ``book.Records``."""
@@ -147,13 +147,13 @@ class MemoryJobs:
 
     def find_predecessors(self, versions: Mapping[int, int]) -> dict[int, tuple[JobKey, str]]:
         """See ``book.Records``."""
-        best: dict[int, Record] = {}
+        newest: dict[int, Record] = {}
         for record in self._records.values():
-            slot = self._store.slots[record.id]
-            before = best[slot].job.version if slot in best else 0
-            if before < record.job.version < versions.get(slot, 0):
-                best[slot] = record
-        return {slot: (record.job.key, record.job.inputs) for slot, record in best.items()}
+            name_hash = self._store.slots[record.id]
+            version = newest[name_hash].job.version if name_hash in newest else 0
+            if version < record.job.version < versions.get(name_hash, 0):
+                newest[name_hash] = record
+        return {name_hash: (record.job.key, record.job.inputs) for name_hash, record in newest.items()}
 
     def is_wanted(self, job: int) -> bool:
         """See ``book.Records``."""
@@ -223,17 +223,17 @@ class MemoryJobs:
 
     def find_rows(self, jobs: Iterable[int]) -> dict[int, list[tuple[int, str]]]:
         """See ``book.Lines``."""
-        wanted = set(jobs)
-        found: dict[int, list[tuple[int, str]]] = {}
+        wanted_jobs = set(jobs)
+        rows_by_job: dict[int, list[tuple[int, str]]] = {}
         for line in self._store.lines:
-            if line.job in wanted and line.job is not None:
-                found.setdefault(line.job, []).append((line.row, line.id))
-        return found
+            if line.job in wanted_jobs and line.job is not None:
+                rows_by_job.setdefault(line.job, []).append((line.row, line.id))
+        return rows_by_job
 
     def read_lost_replies(self) -> dict[bytes, str]:
         """See ``book.Lines``."""
         latest: dict[bytes, str] = {}
-        for logged in self._of(Lost.__name__):
+        for logged in self._list_logged(Lost.__name__):
             record = self._records[logged.job]
             if record.state is State.IN_DOUBT:
                 latest[record.job.key] = orjson.loads(logged.data)["reply"]
@@ -245,7 +245,7 @@ class MemoryJobs:
         """See ``book.Log``."""
         yield from list(self._store.log)
 
-    def _of(self, name: str) -> Iterator[LoggedEvent]:
+    def _list_logged(self, name: str) -> Iterator[LoggedEvent]:
         return (logged for logged in self._store.log if logged.name == name)
 
     def find_last_event_time(self) -> float:
@@ -258,13 +258,13 @@ class MemoryJobs:
 
     def has_bought(self) -> bool:
         """See ``book.Log``."""
-        sent = (record for record in self._records.values() if record.state is State.SUBMITTING)
-        return any(True for _ in (*sent, *self._of(Accepted.__name__), *self._of(Lost.__name__)))
+        submitting = (record for record in self._records.values() if record.state is State.SUBMITTING)
+        return any(True for _ in (*submitting, *self._list_logged(Accepted.__name__), *self._list_logged(Lost.__name__)))
 
     def list_planned_retries(self) -> list[Record]:
         """See ``book.Changes``."""
-        asked = {logged.job for logged in self._of(RetryAsked.__name__)}
-        return [record for record in self._records.values() if record.id in asked and self._is_to_buy(record)]
+        retried = {logged.job for logged in self._list_logged(RetryAsked.__name__)}
+        return [record for record in self._records.values() if record.id in retried and self._is_to_buy(record)]
 
     def list_shared_requests(self) -> list[SharedRequest]:
         """See ``book.Log``. There are none: a second accept of one id is refused."""

@@ -1,4 +1,4 @@
-"""Money from sums of jobs: the same arithmetic for every checkpoint."""
+"""Computes money from sums of jobs: the same arithmetic for every store."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from ..core.lifecycle import REMOTE
 from ..core.model import Money, State
 
 Sums = tuple[int, int, int, int, int]
-"""Of the jobs in one state: how many, spent, held, how many with a guessed cost, and what was guessed."""
+"""Of the jobs in one state: their number, money spent, money reserved, the number with a guessed cost, and the guessed sum."""
 
 
 def sum_money(
     by_state: Mapping[str, Sums], cap: int | None, top_price: int, believes_estimate: bool = False, reused: int = 0
 ) -> Money:
-    """Money from the sums of each state. ``reused`` jobs are done at no cost: they tell nothing of what one costs."""
+    """Money from the sums of each state. ``reused`` jobs are done at no cost: they say nothing about the price."""
     nothing: Sums = (0, 0, 0, 0, 0)
     uncollected = by_state.get(State.UNCOLLECTED, nothing)
-    told = sum(
+    known_costs = sum(
         by_state.get(state, nothing)[0] - by_state.get(state, nothing)[3] for state in (State.FETCHED, State.DONE)
     )
     return Money(
@@ -30,7 +30,7 @@ def sum_money(
         in_flight=sum(by_state.get(state, nothing)[0] for state in REMOTE - {State.IN_DOUBT}),
         doubts=by_state.get(State.IN_DOUBT, nothing)[0],
         uncollected=uncollected[0] if uncollected[2] else 0,
-        settled=believes_estimate or told > reused,
+        settled=believes_estimate or known_costs > reused,
         cap=cap,
         top_price=top_price,
     )

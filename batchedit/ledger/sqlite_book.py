@@ -1,4 +1,4 @@
-"""The rest of the book in SQLite: intakes, repurchases, decisions, what other runs have, sums over the indexes."""
+"""The rest of the book in SQLite: intakes, repurchases, decisions, jobs left to other runs, sums over the indexes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SIGNED = """
 
 
 class SqliteBook(SqliteRecords):
-    """``book.Book`` but for what an event changes, which is in ``sqlite``."""
+    """``book.Book`` except for the changes by events, which are in ``sqlite``."""
 
     @property
     def decisions(self) -> Decisions:
@@ -48,17 +48,17 @@ class SqliteBook(SqliteRecords):
 
     def has_failures(self) -> bool:
         """See ``book.Sums``."""
-        ((found,),) = self.rows(
+        ((exists,),) = self.rows(
             "SELECT EXISTS (SELECT 1 FROM lines WHERE job IS NULL AND problems NOT LIKE '[[\"left out\",%') "
             "OR EXISTS (SELECT 1 FROM jobs WHERE state NOT IN ('planned', 'done') AND state IN ('failed', 'cancelled'))"
         )
-        return bool(found)
+        return bool(exists)
 
     # --- the gallery ---
 
-    def read_gallery_rows(self, told: ProgressCallback = no_progress) -> list[GalleryRow]:
+    def read_gallery_rows(self, on_progress: ProgressCallback = no_progress) -> list[GalleryRow]:
         """See ``book.Lines``."""
-        return gallery_rows.read_gallery_rows(self, told)
+        return gallery_rows.read_gallery_rows(self, on_progress)
 
     def read_gallery_page(self, first: int, count: int, showing: Showing) -> GalleryPage:
         """See ``book.Lines``."""
@@ -79,7 +79,7 @@ class SqliteBook(SqliteRecords):
     # --- buying again ---
 
     def list_quarantined(self) -> dict[int, float]:
-        """See ``book.Changes``. Whoever has the run's lock knows that no other process lives."""
+        """See ``book.Changes``. The holder of the run's lock is the only process."""
         return {}
 
     def find_rejected(self) -> list[Record]:
@@ -94,9 +94,9 @@ class SqliteBook(SqliteRecords):
         """See ``book.Changes``."""
         return repurchases.list_planned_retries(self)
 
-    def add_repurchases(self, again: Iterable[tuple[Record, ResultLine]]) -> list[int]:
+    def add_repurchases(self, pairs: Iterable[tuple[Record, ResultLine]]) -> list[int]:
         """See ``book.Changes``."""
-        return repurchases.add_repurchases(self, again)
+        return repurchases.add_repurchases(self, pairs)
 
     # --- intakes ---
 

@@ -18,7 +18,7 @@ from batchedit.ledger.lock import hold_buying_lock, hold_run_lock
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.register import Register, claim, is_mine
 from batchedit.ledger.register_file import find_spare_folder
-from batchedit.ledger.rescue import NAME, SPARE, Rescued, rescue, claim_rescued, hold_spare
+from batchedit.ledger.rescue import NAME, SPARE_NAME, Rescued, rescue, claim_rescued, hold_spare
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import environment, inside, manifest, on
 from tests.support.limits import no_file_grows, no_file_is_opened
@@ -82,7 +82,7 @@ def test_the_spare_room_is_given_up_before_an_id_is_told_on_the_screen_alone(
 ) -> None:
     with hold_spare(tmp_path, NoNotes()), no_file_grows():
         rescue(tmp_path, 3, KEY, BOUGHT)
-        assert not (tmp_path / SPARE).exists()
+        assert not (tmp_path / SPARE_NAME).exists()
     assert "Keep this line: " in capsys.readouterr().err
 
 
@@ -103,7 +103,7 @@ def test_two_processes_do_not_buy_in_one_folder_though_each_has_its_own_lock_of_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody deleted ``.lock`` while a run went on: the next one has another one, and this is the second bolt."""
-    monkeypatch.setattr(lock, "ASKED_SECONDS", 0.1)
+    monkeypatch.setattr(lock, "BUYING_WAIT_SECONDS", 0.1)
     held = FileLock(tmp_path / lock.BUYING, is_singleton=False)
     with held, pytest.raises(LockedError, match="another process buys in") as refused:
         hold_buying_lock(tmp_path).__enter__()

@@ -1,7 +1,7 @@
-"""How long this process may still buy, by its own clocks: the database has the last word, and the POST does not wait for it.
+"""How long this process may still buy, by its own clocks: the database decides, but a POST does not wait for it.
 
-The deadline is reckoned from before the beat was sent, so it is never later than the database's. Two clocks, because each may
-stand still or be set: the one that counts also while the machine sleeps, and the wall's.
+The deadline counts from before the beat was sent, so it is never later than the database's. Two clocks are used, because each
+may stop or be set: the one that also counts while the machine sleeps, and the wall clock.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ def read_clocks() -> tuple[float, float]:
 
 
 class Lease:
-    """``seconds`` from each beat that the database has confirmed."""
+    """A lease of ``seconds`` from each beat that the database has confirmed."""
 
     def __init__(self, seconds: float, began: tuple[float, float]) -> None:
         self.seconds = seconds
         self._began = began
         self.is_lost = False
-        """The database has said that it is over, for ever."""
+        """The database has reported that it is over, finally."""
 
     def renew(self, began: tuple[float, float]) -> None:
         """A beat that was sent at ``began`` was confirmed."""

@@ -1,4 +1,4 @@
-"""A run of the store for those who look and decide: read in the folder's copy, decided in the store."""
+"""A run of the store for commands that read and decide: reads go to the folder's copy, decisions to the store."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ class StoreCopy(SqliteCheckpoint):
     @property
     def decisions(self) -> Decisions:
         """See ``book.Book``. May be used when the copy is closed."""
-        return StoreDecisions(self._ask, self._run, self._follow)
+        return StoreDecisions(self._ask, self._run, self._follow_decisions)
 
-    def _follow(self) -> None:
+    def _follow_decisions(self) -> None:
         if self._follows:
             follow_decisions(self, self._ask, self._run)
 
     def keep_flags(self, flags: Mapping[int, str]) -> bool:
-        """See ``book.Lines``. They are everybody's."""
-        told = {job: text for job, text in flags.items() if text}
-        if read_flags(self) == told:
+        """See ``book.Lines``. They are shared by all workers."""
+        new_flags = {job: text for job, text in flags.items() if text}
+        if read_flags(self) == new_flags:
             return False
-        mark = compute_flags_version(told)
-        keep_flags(self._ask, self._run, told, mark)
+        version = compute_flags_version(new_flags)
+        keep_flags(self._ask, self._run, new_flags, version)
         with self.transaction() as db:
-            put_flags_in(db, told)
-            self.put_in(db, FLAGS_VERSION, mark)
+            put_flags_in(db, new_flags)
+            self.put_in(db, FLAGS_VERSION, version)
         return True
 
     def close(self) -> None:
@@ -51,5 +51,5 @@ class StoreCopy(SqliteCheckpoint):
 
 
 def open_copy(path: Path, url: str, *, read_only: bool) -> StoreCopy:
-    """The copy at ``path``, which is up to date, or is kept so by the process that has the run's lock."""
+    """The copy at ``path``, which is up to date, or is kept so by the process that holds the run's lock."""
     return open_as(lambda at, db: StoreCopy(at, db, url, follows=not read_only), path, read_only=read_only)

@@ -1,4 +1,4 @@
-"""The address of a shared ledger, and how it is shown: never with its password."""
+"""The address of a shared ledger, which is never shown with its password."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _PASSWORD = re.compile(r"(?<=://)([^:/?#@]*):[^/?#]*@|(\bpassword=)[^&\s]*")
 
 
 def hide_password(url: str) -> str:
-    """``url`` without the password in it, wherever it stands: for messages, logs and hints."""
-    return _PASSWORD.sub(lambda found: f"{found[2]}***" if found[2] else f"{found[1]}:***@", url)
+    """``url`` without its password, wherever it is in it: for messages, logs and hints."""
+    return _PASSWORD.sub(lambda match: f"{match[2]}***" if match[2] else f"{match[1]}:***@", url)
 
 
 def build_store_option(where: str, environ: Mapping[str, str]) -> list[str]:
-    """What a command about a run of the store ``where`` (blotted) needs beside the run, to be typed in this environment.
+    """The option that a command for a run of the store ``where`` (without its password) needs in this environment.
 
-    Nothing where the environment names that store, with its password or without.
+    Empty where the environment names that store, with its password or without.
     """
     return [] if not where or hide_password(environ.get(VARIABLE, "")) == where else ["--store", where]
 
@@ -32,7 +32,7 @@ def check_url(url: str) -> str:
             f"--store takes the address of a PostgreSQL database, not {hide_password(url)!r}",
             hint="such as postgresql://user@host/database; the password in PGPASSWORD or ~/.pgpass",
         )
-    if (found := _PASSWORD.search(url)) and found[0].endswith((":***@", "=***")):
+    if (match := _PASSWORD.search(url)) and match[0].endswith((":***@", "=***")):
         raise UsageError(
             f"the address {url} has its password blotted out, as it is shown in messages",
             hint="type the password in the place of ***, or leave it out and give it as PGPASSWORD or in ~/.pgpass",
