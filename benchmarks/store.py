@@ -44,7 +44,7 @@ FILE = SavedFile("files/a.png", "0" * 64, 1_000_000, 1024, 1536, "https://files.
 def jobs(count: int) -> Iterator[NewJob]:
     for n in range(1, count + 1):
         job = Job(JobKey(n.to_bytes(16, "big")), MODEL, '{"prompt":"an ad"}', f"SKU-{n}")
-        yield NewJob(Record(n, job), n, leave=1)
+        yield NewJob(Record(n, job), n, approved_purchases=1)
 
 
 def life(job: int) -> Iterator[Event]:

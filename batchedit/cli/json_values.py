@@ -117,7 +117,7 @@ def doubt_value(report: DoubtReport) -> dict[str, Any]:
     return {
         "folder": str(report.folder.absolute()),
         "play_money": report.play,
-        "adopted": report.adopt_jobs,
+        "adopted": report.adopted,
         "written_off": report.written_off,
         "open": [_doubt(doubt) for doubt in report.open],
         "report": None if report.bought is None else report_value(report.bought),

@@ -289,13 +289,13 @@ def doubt_text(report: DoubtReport) -> str:
     """Each job in doubt or uncollected: row, time, what was seen, what it (may have) cost; and the ways to decide."""
     lines: list[str] = []
     for count, done in (
-        (report.adopt_jobs, "adopted: the next run or fetch collects"),
+        (report.adopted, "adopted: the next run or fetch collects"),
         (report.written_off, "written off"),
     ):
         if count:
             lines.append(f"{number(count, 'job')} {done}")
     if not report.open:
-        collect = [f"  → to collect: {to_type('fetch', report.folder, *report.store)}"] if report.adopt_jobs else []
+        collect = [f"  → to collect: {to_type('fetch', report.folder, *report.store)}"] if report.adopted else []
         return as_lines([*lines, "nothing is in doubt or uncollected", *collect])
     uncollected = [doubt for doubt in report.open if doubt.is_uncollected]
     in_doubt = [doubt for doubt in report.open if not doubt.is_uncollected]
@@ -319,7 +319,7 @@ def _doubt_commands(
 ) -> Iterator[tuple[str, str]]:
     """``(what for, the exact command)``: of a decision on one job, for the first of them."""
     run, more = report.folder, " (or more of these, or all)" if len(report.open) > 1 else ""
-    if uncollected or report.adopt_jobs:
+    if uncollected or report.adopted:
         yield "ask for what is not collected once more", to_type("fetch", run, *report.store)
     for doubt in [doubt for doubt in (*in_doubt, *uncollected) if doubt.rows][:1]:
         yield (

@@ -75,14 +75,14 @@ def _kept(checkpoint: Book, count: int) -> tuple[int, ...]:
     if len(kept) < count or not all(checkpoint.is_wanted(job) for job in kept):
         return ()
     # What another run has bought meanwhile proves nothing about this one.
-    return tuple(record.id for record in checkpoint.records_of(kept) if not record.reused)
+    return tuple(record.id for record in checkpoint.read_records(kept) if not record.reused)
 
 
 def report(
     checkpoint: Book, folder: Path, ids: Sequence[int], *, remaining: int, price: int, at_once: int
 ) -> CanaryReport:
     """How the canary's jobs stand. ``price`` is micro-dollars for each of the ``remaining`` ones."""
-    records = checkpoint.records_of(ids)
+    records = checkpoint.read_records(ids)
     done = [record for record in records if record.state is State.DONE]
     return CanaryReport(
         jobs=len(records),

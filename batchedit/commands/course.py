@@ -34,7 +34,7 @@ def course(folder: Path) -> dict[str, Any]:
 
 def _steps(checkpoint: Book) -> Iterator[tuple[float, int, int]]:
     """When, how many pictures and how many micro-dollars each job adds."""
-    wanted = {record.id for record in checkpoint.records_in({State.DONE}, wanted=True)}
+    wanted = {record.id for record in checkpoint.read_records_in({State.DONE}, wanted=True)}
     for record in checkpoint.read_all_records():
         if isinstance(record, Record) and (record.id in wanted or record.spent):
             yield record.finished_at or record.submitted_at or 0.0, int(record.id in wanted), record.spent

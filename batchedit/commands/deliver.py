@@ -118,7 +118,7 @@ def _papers(
 ) -> list[Piece]:
     picked = _Picked if with_costs else _PickedForClient
     manifest = picked(run.manifest(), frozenset(card.row for card, _ in chosen))
-    flags, added, play = run.checkpoint.flags(), tuple(run.settings.over), is_play(run.checkpoint)
+    flags, added, play = run.checkpoint.read_flags(), tuple(run.settings.over), is_play(run.checkpoint)
     for kind in (FormKind.CSV, FormKind.JSONL):
         form = form_as(manifest.form, kind)
         outcomes = (line._replace(decision=Verdict.APPROVE.value) for line in build_outcomes(chosen, flags))

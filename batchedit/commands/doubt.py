@@ -100,7 +100,7 @@ def _note_crashes(folder: RunFolder, given: Given, host: Host) -> None:
     store the leases say who lives.
     """
     with run_to_read(str(folder.path), given) as (_, checkpoint):
-        if checkpoint.get("store") or not checkpoint.records_in({State.SUBMITTING}):
+        if checkpoint.get("store") or not checkpoint.read_records_in({State.SUBMITTING}):
             return
     with (
         suppress(LockedError),

@@ -45,7 +45,7 @@ class Doubt:
 
 def doubts(checkpoint: Book, form: Form) -> list[Doubt]:
     """All of them, in order of row. ``form`` is that of the run's manifest."""
-    records = checkpoint.records_in({State.IN_DOUBT, State.UNCOLLECTED})
+    records = checkpoint.read_records_in({State.IN_DOUBT, State.UNCOLLECTED})
     rows = checkpoint.find_rows(record.id for record in records)
     replies = checkpoint.read_lost_replies()
     found = [
@@ -165,7 +165,7 @@ def note_crashes(checkpoint: Checkpoint) -> None:
     """
     if checkpoint.shared:
         return
-    for record in checkpoint.records_in({State.SUBMITTING}):
+    for record in checkpoint.read_records_in({State.SUBMITTING}):
         event = recover(record, time())
         if event is not None:
             checkpoint.save_now(advance(record, event), event)
@@ -173,4 +173,4 @@ def note_crashes(checkpoint: Checkpoint) -> None:
 
 def wanted_doubts(checkpoint: Book) -> list[Record]:
     """Jobs in doubt that a row of the manifest still asks for: what ``--on-doubt buy-again`` buys again."""
-    return checkpoint.records_in({State.IN_DOUBT}, wanted=True)
+    return checkpoint.read_records_in({State.IN_DOUBT}, wanted=True)

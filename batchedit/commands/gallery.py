@@ -99,7 +99,7 @@ def gather(run: LocalSession, steps: Steps = no_steps) -> Gathered:
         seen = [shown_card(card, form) for card in counted(gallery_rows, told, 2 * len(gallery_rows))]
         flags = check(_subjects(gallery_rows, lambda done, _: told(len(gallery_rows) + done, 2 * len(gallery_rows))), looks)
     if not _all_here(run, gallery_rows):
-        flags = run.checkpoint.flags()
+        flags = run.checkpoint.read_flags()
     elif run.writable and run.checkpoint.keep_flags(flags):
         write_all(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
     flags = {job: sheet_flags(form, text) for job, text in flags.items()}

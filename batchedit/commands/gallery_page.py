@@ -19,7 +19,7 @@ from ..core.review import GalleryRow, Mark, Verdict
 from ..ledger.lock import find_holder
 from ..ledger.opening import open_for_reading
 from ..ledger.register import is_mine
-from ..ledger.values import Showing
+from ..ledger.values import IsShown
 from ..manifest.cells import text_of
 from ..manifest.read import Row
 from ..manifest.rownames import row_index, row_word, sheet_flags, sheet_row
@@ -59,7 +59,7 @@ def gallery_page(run: LocalSession, first: int = 1, show: str = "all", row: int 
     if row is not None:
         first = run.checkpoint.find_line_of_row(max(1, row_index(form, row))) or first
     found = run.checkpoint.read_gallery_page(max(1, first), LINES, _showing(show, marks))
-    flags = {job: sheet_flags(form, text) for job, text in run.checkpoint.flags().items()}
+    flags = {job: sheet_flags(form, text) for job, text in run.checkpoint.read_flags().items()}
     gallery_rows = [shown_card(card, form) for card in found.gallery_rows]
     versions = {shot.id: shot for card in gallery_rows for shot in card.versions}
     here = {job: marks[job] for job in versions if job in marks}
@@ -91,7 +91,7 @@ def gallery_page(run: LocalSession, first: int = 1, show: str = "all", row: int 
 def done_jobs(path: Path, jobs: AbstractSet[int]) -> set[int]:
     """Those of ``jobs`` of the run in ``path`` whose picture is there: they may be marked."""
     with open_for_reading(RunFolder(path).checkpoint) as checkpoint:
-        found = checkpoint.records_of(job for job in jobs if 0 < job < _MANY)
+        found = checkpoint.read_records(job for job in jobs if 0 < job < _MANY)
     return {record.id for record in found if record.state is State.DONE}
 
 
@@ -100,7 +100,7 @@ def count_pictures(run: LocalSession) -> dict[str, Any]:
     return {"pictures": run.checkpoint.counts().of(State.DONE), "going": bool(find_holder(run.folder.path))}
 
 
-def _showing(show: str, marks: Mapping[int, Mark]) -> Showing:
+def _showing(show: str, marks: Mapping[int, Mark]) -> IsShown:
     def mark(job: int | None) -> Mark:
         return Mark(0) if job is None else marks.get(job, Mark(job))
 

@@ -17,7 +17,7 @@ from ..ledger.book import Book
 from ..ledger.lock import hold_run_lock
 from ..ledger.opening import open_checkpoint, open_for_reading
 from ..ledger.register import CHECKPOINT, is_run
-from ..ledger.values import Unreadable
+from ..ledger.values import UnreadableJob
 from ..run_folder import RunFolder, find_run, form_of_run
 from .doubts import note_crashes
 from .play import was_made_at_own_sandbox
@@ -100,8 +100,8 @@ def _differs(one: Book, other: Book) -> str:
         same = mine == its or (
             mine is not None
             and its is not None
-            and not isinstance(mine, Unreadable)
-            and not isinstance(its, Unreadable)
+            and not isinstance(mine, UnreadableJob)
+            and not isinstance(its, UnreadableJob)
             and mine._replace(serial=0) == its._replace(serial=0)
         )
         if not same:

@@ -125,7 +125,7 @@ def _forgotten(checkpoint: Book, folder: RunFolder) -> Iterator[_Logged]:
         is_known = (
             any(abs(at - told.at) < _TICK for at in times)
             if told.event in _STARTED
-            else told.event != Accepted.__name__ or checkpoint.job_of_request(told.request_id) is not None
+            else told.event != Accepted.__name__ or checkpoint.find_job_of_request(told.request_id) is not None
         )
         if not is_known:
             yield told
@@ -133,7 +133,7 @@ def _forgotten(checkpoint: Book, folder: RunFolder) -> Iterator[_Logged]:
 
 def _is_news(checkpoint: Book, told: _Logged) -> bool:
     if told.event == Accepted.__name__:
-        return checkpoint.job_of_request(told.request_id) is None
+        return checkpoint.find_job_of_request(told.request_id) is None
     return told.event in _STARTED and told.at > checkpoint.find_last_event_time() + _TICK
 
 

@@ -10,7 +10,7 @@ from ..core.typed import quoted
 from ..core.words import number
 from ..jobs.aliases import keep_aliases
 from ..ledger.book import Book, Checkpoint
-from ..ledger.facts import HasFacts
+from ..ledger.facts import FactReader
 from ..ledger.opening import create_checkpoint, open_checkpoint, remove_checkpoint
 from ..ledger.review_file import build_store_run_error
 from ..ledger.values import STAGED
@@ -117,7 +117,7 @@ def _must_match(checkpoint: Book, folder: RunFolder, settings: Settings) -> None
         raise refusal
 
 
-def other_purchase(found: HasFacts, folder: RunFolder, settings: Settings) -> UsageError | None:
+def other_purchase(found: FactReader, folder: RunFolder, settings: Settings) -> UsageError | None:
     """Why the run in ``folder`` takes no purchase with these settings: it is of another model or service. None if it does."""
     for name, wanted, how in (("model", settings.model, "with model "), ("service", settings.service, "from ")):
         was = found.get(name)

@@ -68,7 +68,7 @@ class Order:
 
         StoppedError, and nothing is begun, if one of them is no longer what was asked about.
         """
-        now = {r.id: r for r in checkpoint.records_of(r.id for r in (*self.retried, *self.released))}
+        now = {r.id: r for r in checkpoint.read_records(r.id for r in (*self.retried, *self.released))}
         for record in (*self.retried, *self.released):
             if now[record.id].state is not record.state:
                 raise StoppedError(

@@ -18,7 +18,7 @@ from pathlib import Path
 from ..core.errors import BatcheditError, ServiceUnavailableError, UsageError
 from ..core.events import Accepted, Lost
 from ..ledger.book import Book
-from ..ledger.facts import NO, PLAY, STORE_PLAY, YES, HasFacts
+from ..ledger.facts import NO, PLAY, STORE_PLAY, YES, FactReader
 from ..ledger.opening import open_for_reading
 from ..ledger.own_sandbox import is_listening, parse_local_address
 from ..ledger.postgres.bought_from import BoughtFrom
@@ -64,14 +64,14 @@ def bought_from(settings: Settings, environ: Mapping[str, str]) -> BoughtFrom:
     return BoughtFrom(settings.service, own_sandbox=at_own_sandbox(settings, environ))
 
 
-def refusal_of_store(found: HasFacts, run: str, settings: Settings, environ: Mapping[str, str]) -> UsageError | None:
+def refusal_of_store(found: FactReader, run: str, settings: Settings, environ: Mapping[str, str]) -> UsageError | None:
     """Why nothing can be bought in the run of a store by this process, at this moment; None if it can."""
     if settings.sandbox or not found.get("store"):
         return None
     return BoughtFrom(settings.service, own_sandbox=is_play(found)).explain_refusal(run, bought_from(settings, environ))
 
 
-def is_play(found: HasFacts) -> bool:
+def is_play(found: FactReader) -> bool:
     """Is the money of this run play money, as far as it went?"""
     service = found.get("service") or ""
     if service == SANDBOX:

@@ -23,7 +23,7 @@ from ..disk import is_inside
 from ..files.objects import Objects
 from ..ledger.book import Book
 from ..ledger.rescue import ID_NOT_TAKEN_IN
-from ..ledger.values import CAP_SET, Unreadable
+from ..ledger.values import CAP_SET, UnreadableJob
 from ..manifest.rownames import row_name
 from ..manifest.rows import Form
 from .play import is_play
@@ -98,7 +98,7 @@ def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = 
 def _readable(checkpoint: Book, found: Audit, told: ProgressCallback) -> Iterator[Record]:
     """Every record; those that make no sense are findings."""
     for record in counted(checkpoint.read_all_records(), told, _expected(checkpoint)):
-        if isinstance(record, Unreadable):
+        if isinstance(record, UnreadableJob):
             found.findings.append(Finding(record.job, f"can't be read: {record.why}"))
         else:
             yield record

@@ -241,7 +241,7 @@ async def _collected_by(run: Session, pool: Pool, begun: Sequence[int]) -> None:
     checkpoint = run.checkpoint
     only = None
     if 0 < len(begun) <= FEW and not checkpoint.shared:
-        only = [record for record in checkpoint.records_of(begun) if record.state is State.PLANNED]
+        only = [record for record in checkpoint.read_records(begun) if record.state is State.PLANNED]
     show = _watched(run)
     try:
         with awake(allow_sleep=run.settings.allow_sleep) as kept:

@@ -12,7 +12,7 @@ from time import time
 from ..core.model import State
 from ..core.review import GalleryRow, Mark, Progress, Verdict
 from ..core.steps import Steps, no_steps
-from ..ledger.values import Having, TakenIn
+from ..ledger.values import Availability, ImportReport
 from ..manifest.cells import text_of
 from ..manifest.read import Row, open_manifest
 from ..manifest.rownames import sheet_row
@@ -101,13 +101,13 @@ def _login() -> str:
         return "somebody"
 
 
-def import_decisions(run_name: str, given: Given, source: Path, *, who: str = "") -> tuple[TakenIn, Looked]:
+def import_decisions(run_name: str, given: Given, source: Path, *, who: str = "") -> tuple[ImportReport, Looked]:
     """Take ``decisions.csv`` in, all of it or none. ManifestError with every wrong row at once.
 
     Returns what was taken in, and how far the looking is.
     """
     with opened_locally(run_name, given, "review") as run:
-        jobs: dict[bytes, int] = dict(run.checkpoint.keys(Having.DONE))
+        jobs: dict[bytes, int] = dict(run.checkpoint.read_keys(Availability.DONE))
         manifest = open_manifest(source)
         rows = (
             (

@@ -44,7 +44,7 @@ class Sharing:
 
     def _take_over(self) -> Tally:
         if self.settings.fresh:
-            self.checkpoint.leave(())
+            self.checkpoint.leave_jobs(())
             return Tally()
         with self.register.hold_turn():
             enter(self.register, self.checkpoint, self.folder)

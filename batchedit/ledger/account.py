@@ -27,8 +27,8 @@ def read_accounts(checkpoint: Book) -> tuple[str, ...]:
 
 def is_account(checkpoint: Book, account: str) -> bool:
     """Was the run bought with ``account``, as far as is known? True for "", which means any account."""
-    known = read_accounts(checkpoint)
-    return not account or not known or account in known
+    known_accounts = read_accounts(checkpoint)
+    return not account or not known_accounts or account in known_accounts
 
 
 def check_account(checkpoint: Book, account: str) -> None:
@@ -44,6 +44,6 @@ def check_account(checkpoint: Book, account: str) -> None:
 
 def keep_account(checkpoint: Book, account: str) -> None:
     """Write the account into the run: as the only one while nothing is bought, else in addition to those that bought."""
-    known = read_accounts(checkpoint) if checkpoint.has_bought() else ()
-    if account not in known:
-        checkpoint.put(META, " ".join((*known, account)))
+    known_accounts = read_accounts(checkpoint) if checkpoint.has_bought() else ()
+    if account not in known_accounts:
+        checkpoint.put(META, " ".join((*known_accounts, account)))

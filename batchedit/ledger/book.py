@@ -23,16 +23,16 @@ from ..core.steps import ProgressCallback, no_progress
 from ..ports import Ledger, StateOf
 from .values import (
     GalleryPage,
-    Having,
+    Availability,
     IntakeReport,
     KnownJobs,
     LoggedEvent,
     RunSummary,
     SharedRequest,
-    Showing,
+    IsShown,
     SignedJob,
-    TakenIn,
-    Unreadable,
+    ImportReport,
+    UnreadableJob,
 )
 
 
@@ -119,20 +119,20 @@ class Records(Protocol):
         """The record of a job by its id; None if there is none."""
         ...
 
-    def record_of_key(self, key: JobKey) -> Record | None:
+    def find_record_of_key(self, key: JobKey) -> Record | None:
         """The record of the job with this key; None if there is none."""
         ...
 
-    def records_of(self, jobs: Iterable[int]) -> list[Record]:
+    def read_records(self, jobs: Iterable[int]) -> list[Record]:
         """The records of these ids, in their order; an unknown id is left out."""
         ...
 
-    def records_in(self, states: Collection[State], *, wanted: bool = False) -> list[Record]:
+    def read_records_in(self, states: Collection[State], *, wanted: bool = False) -> list[Record]:
         """All records in ``states`` by id; with ``wanted`` only those that a row asks for. For states with few jobs."""
         ...
 
-    def read_all_records(self) -> Iterator[Record | Unreadable]:
-        """All records by id, a page at a time; an unreadable one is yielded as ``Unreadable`` instead of raised."""
+    def read_all_records(self) -> Iterator[Record | UnreadableJob]:
+        """All records by id, a page at a time; an unreadable one is yielded as ``UnreadableJob`` instead of raised."""
         ...
 
     def list_planned_ids(self) -> array[int]:
@@ -143,8 +143,8 @@ class Records(Protocol):
         """``(id, key)`` of all wanted PLANNED jobs by id, also of those that are left to another run."""
         ...
 
-    def keys(self, having: Having) -> Iterator[tuple[JobKey, int]]:
-        """``(key, id)`` of the committed jobs that the run has in the sense of ``having``."""
+    def read_keys(self, availability: Availability) -> Iterator[tuple[JobKey, int]]:
+        """``(key, id)`` of the committed jobs that the run has with this ``availability``."""
         ...
 
     def list_job_names(self) -> Iterator[str]:
@@ -164,14 +164,16 @@ class Records(Protocol):
         ...
 
     def has_file(self, path: str, but_job: int) -> bool:
-        """Does the record of another job than ``but_job`` name this file? Reads all records: for a file name that is taken."""
+        """Does the record of another job than ``but_job`` name this file? Reads all records: for a file name that is
+        taken.
+        """
         ...
 
     def find_owner(self, request_id: str) -> str | None:
         """The name of the job that this request was ever accepted for, also before a later purchase of it; None for none."""
         ...
 
-    def job_of_request(self, request_id: str) -> int | None:
+    def find_job_of_request(self, request_id: str) -> int | None:
         """The id of the job that ``find_owner`` names."""
         ...
 
@@ -189,9 +191,9 @@ class Lines(Protocol):
         """
         ...
 
-    def read_gallery_page(self, first: int, count: int, showing: Showing) -> GalleryPage:
+    def read_gallery_page(self, first: int, count: int, is_shown: IsShown) -> GalleryPage:
         """At most ``count`` of these rows, from line number ``first`` on: those for whose job id (None: an invalid row) and
-        state ``showing`` is true.
+        state ``is_shown`` is true.
         """
         ...
 
@@ -207,7 +209,7 @@ class Lines(Protocol):
         """By the key of each job in doubt, the reply to its POST; jobs without a reply are left out."""
         ...
 
-    def flags(self) -> dict[int, str]:
+    def read_flags(self) -> dict[int, str]:
         """The flags of the automatic checks when the last gallery was made, by job id."""
         ...
 
@@ -266,7 +268,7 @@ class Changes(Protocol):
         """The approval of a person to buy ``jobs``, each ``times``, at ``price`` micro-dollars: what the pool may buy."""
         ...
 
-    def leave(self, left: Iterable[tuple[int, str, str]]) -> None:
+    def leave_jobs(self, left: Iterable[tuple[int, str, str]]) -> None:
         """Replace the list of jobs that other runs have: ``(job, folder, state there)``."""
         ...
 
@@ -340,7 +342,7 @@ class Intakes(Protocol):
         """A function from key to the state of its job, as of now: what an intake adds to ``known`` later is no job yet."""
         ...
 
-    def aliases(self) -> dict[JobKey, int]:
+    def read_aliases(self) -> dict[JobKey, int]:
         """Further keys of jobs besides their own, as stored last."""
         ...
 
@@ -380,7 +382,7 @@ class Decisions(Protocol):
         """
         ...
 
-    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> TakenIn:
+    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> ImportReport:
         """Write decisions made elsewhere, all or none. One that is older than the current mark is left out."""
         ...
 

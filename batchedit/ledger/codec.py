@@ -85,7 +85,7 @@ _is_one_plain_file = re.compile(
 def read_record(row: tuple[Any, ...], model: str) -> Record:
     """A record from the values of RECORD_COLUMNS."""
     job_id, key, inputs, name, size, variant, revision, version, serial, *rest = row
-    state, attempts, due_at, held, cost, cost_known, earlier_spent, request_id, status_url, result_url, cancel_url, *rest = rest
+    state, attempts, due_at, reserved, cost, cost_known, earlier_spent, request_id, status_url, result_url, cancel_url, *rest = rest
     outputs, files, kind, problem, http, code, submitted_at, accepted_at, finished_at = rest
     return Record(
         id=job_id,
@@ -94,7 +94,7 @@ def read_record(row: tuple[Any, ...], model: str) -> Record:
         serial=serial,
         attempts=attempts,
         due_at=due_at,
-        reserved=held,
+        reserved=reserved,
         cost=cost,
         cost_known=bool(cost_known),
         earlier_spent=earlier_spent,

@@ -16,7 +16,7 @@ from typing import Any
 from ..core.review import Conflict, Decision, Mark, MarkEvent, Verdict
 from .review_file import ReviewFile
 from .sqlite_file import SqliteFile
-from .values import TakenIn
+from .values import ImportReport
 
 _SELECT = "SELECT job, verdict, note, serial, who, at FROM marks"
 _WRITE = """
@@ -34,13 +34,13 @@ class FolderDecisions:
         """``checkpoint`` may be the run's folder."""
         self._file = ReviewFile(checkpoint if isinstance(checkpoint, Path) else checkpoint.path.parent)
 
-    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+    def _query(self, query: str) -> list[tuple[Any, ...]]:
         with self._file.open_decisions() as db:
             return db.execute(query).fetchall()
 
     def all(self) -> dict[int, Mark]:
         """The current mark of each job, by job id; revoked ones too, with their serial."""
-        return {row[0]: _read_mark(row) for row in self._rows(_SELECT)}
+        return {row[0]: _read_mark(row) for row in self._query(_SELECT)}
 
     def last_seq(self) -> int:
         """The number of the latest change, 0 before the first."""
@@ -49,17 +49,17 @@ class FolderDecisions:
     def since(self, seq: int) -> tuple[int, list[Mark]]:
         """``(the latest change's number, the marks that changed after change seq)``."""
         query = f"{_SELECT} WHERE job IN (SELECT job FROM mark_events WHERE seq > {int(seq)})"
-        return self.last_seq(), [_read_mark(row) for row in self._rows(query)]
+        return self.last_seq(), [_read_mark(row) for row in self._query(query)]
 
     def events(self) -> Iterator[MarkEvent]:
         """Every change, the oldest first."""
         query = "SELECT seq, job, verdict, note, who, at, via FROM mark_events ORDER BY seq"
-        for seq, job, verdict, note, who, at, via in self._rows(query):
+        for seq, job, verdict, note, who, at, via in self._query(query):
             yield MarkEvent(seq, job, Verdict(verdict), note, who, at, via)
 
-    def rows(self) -> list[tuple[Any, ...]]:
+    def read_rows(self) -> list[tuple[Any, ...]]:
         """Every change, as the columns of the file."""
-        return self._rows("SELECT seq, job, serial, verdict, note, who, at, via FROM mark_events ORDER BY seq")
+        return self._query("SELECT seq, job, serial, verdict, note, who, at, via FROM mark_events ORDER BY seq")
 
     def put(self, decision: Mark, via: str = "review") -> Mark | Conflict:
         """Write ``decision``, whose serial is the one that its author read. Returns it with its new serial."""
@@ -71,7 +71,7 @@ class FolderDecisions:
                 return Conflict(current)
             return _write(db, replace(decision, serial=decision.serial + 1), via)
 
-    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> TakenIn:
+    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> ImportReport:
         """Write decisions made elsewhere, all or none. One that is older than the current mark is left out."""
         self._file.check_not_of_store()
         written = same = older = 0
@@ -86,7 +86,7 @@ class FolderDecisions:
                 else:
                     _write(db, Mark(job, decision.verdict, decision.note, current.serial + 1, who, decision.at), "import")
                     written += 1
-        return TakenIn(written, same, older)
+        return ImportReport(written, same, older)
 
 
 def _write(db: sqlite3.Connection, mark: Mark, via: str) -> Mark:

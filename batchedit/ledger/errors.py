@@ -11,7 +11,9 @@ FULL_HINT = "free some space, then type the same command again"
 
 
 def map_sqlite_error(error: sqlite3.Error, path: Path) -> CheckpointError:
-    """``error``, raised by SQLite for the checkpoint at ``path``, as an error with a hint. Chosen by SQLite's own error names."""
+    """``error``, raised by SQLite for the checkpoint at ``path``, as an error with a hint. Chosen by SQLite's own error
+    names.
+    """
     name = getattr(error, "sqlite_errorname", "")
     if name in {"SQLITE_CORRUPT", "SQLITE_NOTADB"} or name.startswith("SQLITE_CORRUPT"):
         return build_corrupt_error(path, str(error))
@@ -34,9 +36,11 @@ def as_batchedit_error(error: BaseException, path: Path) -> BatcheditError:
     return wrapped
 
 
-def build_corrupt_error(path: Path, why: str) -> CheckpointCorruptError:
-    """The error for a damaged file at ``path``, or one that is no checkpoint of ours; ``why`` in SQLite's words or our own."""
+def build_corrupt_error(path: Path, reason: str) -> CheckpointCorruptError:
+    """The error for a damaged file at ``path``, or one that is no checkpoint of ours; ``reason`` in SQLite's words or
+    our own.
+    """
     return CheckpointCorruptError(
-        f"the checkpoint {path} is damaged ({why}); nothing was changed",
+        f"the checkpoint {path} is damaged ({reason}); nothing was changed",
         hint="restore it from a backup: it knows what was bought. Do not delete it",
     )

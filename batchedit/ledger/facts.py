@@ -25,7 +25,7 @@ _LARGEST = 2**63 - 1
 _LONGEST_QUOTE = 40
 
 
-class HasFacts(Protocol):
+class FactReader(Protocol):
     """The part of ``book.Facts`` that reads one fact; ``SqliteFile`` has it before it is a book."""
 
     def get(self, name: str, /) -> str | None:
@@ -33,7 +33,7 @@ class HasFacts(Protocol):
         ...
 
 
-def read_fact(facts: HasFacts, name: str, read: Callable[[str], T], missing: M) -> T | M:
+def read_fact(facts: FactReader, name: str, read: Callable[[str], T], missing: M) -> T | M:
     """The fact ``name``, parsed by ``read``; ``missing`` where it is absent or empty.
 
     CheckpointCorruptError (74), one sentence, where ``read`` refuses it: it raises ValueError, TypeError, LookupError,
@@ -52,10 +52,12 @@ def parse_fact(name: str, text: str, read: Callable[[str], T]) -> T:
         raise build_damaged_error(f"its {name} is {quoted!r}") from error
 
 
-def build_damaged_error(why: str) -> CheckpointCorruptError:
-    """The error for a checkpoint that contradicts itself, or that no run can have written. ``why`` is a clause, unpunctuated."""
+def build_damaged_error(reason: str) -> CheckpointCorruptError:
+    """The error for a checkpoint that contradicts itself, or that no run can have written. ``reason`` is a clause,
+    unpunctuated.
+    """
     return CheckpointCorruptError(
-        f"the checkpoint is damaged: {why}, which no run of batchedit writes; nothing was changed",
+        f"the checkpoint is damaged: {reason}, which no run of batchedit writes; nothing was changed",
         hint="restore it from a backup: it knows what was bought. Do not delete it",
     )
 

@@ -15,7 +15,7 @@ from ..core.review import GalleryRow
 from ..core.steps import ProgressCallback, counted, no_progress
 from .codec import dump_files
 from .sqlite_file import SqliteFile
-from .values import GalleryPage, Showing
+from .values import GalleryPage, IsShown
 
 _WHERE_ON_A_LINE = "slot IN (SELECT slot FROM jobs WHERE id IN (SELECT job FROM lines)) ORDER BY version DESC, id DESC"
 _SELECT_LINES = (
@@ -31,11 +31,11 @@ def read_gallery_rows(checkpoint: SqliteFile, on_progress: ProgressCallback = no
         return _read_all_gallery_rows(checkpoint, on_progress)
 
 
-def read_gallery_page(checkpoint: SqliteFile, first: int, count: int, showing: Showing) -> GalleryPage:
+def read_gallery_page(checkpoint: SqliteFile, first: int, count: int, is_shown: IsShown) -> GalleryPage:
     """See ``book.Lines``. Reads no further than the page, whatever the run's size, where most lines are shown."""
     with checkpoint.snapshot():
         lines = checkpoint.rows(_SELECT_LINES, (first,))
-        chosen = list(islice(((n, job) for n, job, state in lines if showing(job, state)), count + 1))
+        chosen = list(islice(((n, job) for n, job, state in lines if is_shown(job, state)), count + 1))
         jobs = orjson.dumps([job for _, job in chosen[:count] if job is not None]).decode()
         numbers = orjson.dumps([n for n, _ in chosen[:count]]).decode()
         records = checkpoint.records(_WHERE_NAME_OF_THESE, (jobs,))
@@ -108,10 +108,10 @@ def compute_flags_version(flags: Mapping[int, str]) -> str:
 
 def build_outcomes(pairs: list[tuple[GalleryRow, Record]], flags: Mapping[int, str]) -> Iterator[Outcome]:
     """Lines of the results for these rows, each as if it asked for the record paired with it. In order of row."""
-    for gallery_row, record in pairs:
+    for row, record in pairs:
         yield Outcome(
-            row=gallery_row.row,
-            id=gallery_row.id,
+            row=row.row,
+            id=row.id,
             state=record.state.value,
             size=record.job.size,
             variant=record.job.variant,
@@ -122,6 +122,6 @@ def build_outcomes(pairs: list[tuple[GalleryRow, Record]], flags: Mapping[int, s
             submitted_at=record.submitted_at,
             finished_at=record.finished_at,
             key=record.job.key,
-            over=gallery_row.over,
+            over=row.over,
             flags=flags.get(record.id, ""),
         )

@@ -99,7 +99,7 @@ class Intake:
                 self._invalid += 1
                 rows.append((line.row, line.id, None, dump_problems(line), None))
             else:
-                rows.append((line.row, line.id, self._job_id(line, jobs), None, line.over or None))
+                rows.append((line.row, line.id, self._find_or_add_job(line, jobs), None, line.over or None))
             if len(rows) == CHUNK:
                 self._write(jobs, rows)
         self._write(jobs, rows)
@@ -113,7 +113,7 @@ class Intake:
         rows.clear()
         self._moved.clear()
 
-    def _job_id(self, line: ResultLine, jobs: list[tuple[object, ...]]) -> int:
+    def _find_or_add_job(self, line: ResultLine, jobs: list[tuple[object, ...]]) -> int:
         job = line.job
         job_id = self._ids.get(job.key)
         if job_id is not None and self._wanted[job_id]:

@@ -17,7 +17,7 @@ from .intake import dump_problems
 from .key_map import KeyMap, Slots
 from .memory_jobs import MemoryJobs, MemoryLine, Store
 from .summary import MOST_ERRORS
-from .values import CAP_SET, GalleryPage, CommonError, IntakeReport, KnownJobs, RunSummary, Showing, SignedJob, TakenIn
+from .values import CAP_SET, GalleryPage, CommonError, IntakeReport, KnownJobs, RunSummary, IsShown, SignedJob, ImportReport
 
 
 class MemoryBook(MemoryJobs):
@@ -67,8 +67,8 @@ class MemoryBook(MemoryJobs):
 
     def change_token(self) -> str:
         """See ``book.Lines``."""
-        last_decision = self.decisions.last_seq()
-        return f"{len(self._store.log)}/{self.get('fingerprint')}/{self.get('lines_mark') or ''}/{last_decision}"
+        decision = self.decisions.last_seq()
+        return f"{len(self._store.log)}/{self.get('fingerprint')}/{self.get('lines_mark') or ''}/{decision}"
 
     def snapshot(self) -> AbstractContextManager[None]:
         """See ``book.Book``. No other process writes to it."""
@@ -85,26 +85,26 @@ class MemoryBook(MemoryJobs):
 
     def has_failures(self) -> bool:
         """See ``book.Sums``."""
-        if self.records_in({State.FAILED, State.CANCELLED}):
+        if self.read_records_in({State.FAILED, State.CANCELLED}):
             return True
         return any(outcome.state == "invalid" for outcome in self.read_outcomes())
 
     def summarise(self) -> RunSummary:
         """See ``book.Sums``."""
-        done = self.records_in({State.DONE}, wanted=True)
+        done = self.read_records_in({State.DONE}, wanted=True)
         seconds = [r.finished_at - r.submitted_at for r in done if r.finished_at and r.submitted_at is not None]
         tenths = statistics.quantiles(seconds, n=10) if len(seconds) > 1 else []
-        failed = [r.problem.kind for r in self.records_in({State.FAILED}, wanted=True) if r.problem is not None]
+        failed = [r.problem.kind for r in self.read_records_in({State.FAILED}, wanted=True) if r.problem is not None]
         return RunSummary(
             invalid=sum(outcome.state == "invalid" for outcome in self.read_outcomes()),
             moderated=failed.count(Kind.MODERATED),
             written_off=failed.count(Kind.WRITTEN_OFF) + failed.count(Kind.LOST),
             seconds_median=round(statistics.median(seconds), 1) if seconds else None,
             seconds_p90=round(tenths[8], 1) if tenths else None,
-            errors=tuple(self._errors()),
+            errors=tuple(self._list_errors()),
         )
 
-    def _errors(self) -> Iterator[CommonError]:
+    def _list_errors(self) -> Iterator[CommonError]:
         rows: dict[tuple[str, str], list[tuple[int, str]]] = {}
         for outcome in self.read_outcomes():
             if outcome.kind and outcome.state not in {State.PLANNED, State.DONE}:
@@ -128,20 +128,20 @@ class MemoryBook(MemoryJobs):
             gallery_rows.append(GalleryRow(line.row, line.id, versions, line.problems, line.over))
         return gallery_rows
 
-    def read_gallery_page(self, first: int, count: int, showing: Showing) -> GalleryPage:
+    def read_gallery_page(self, first: int, count: int, is_shown: IsShown) -> GalleryPage:
         """See ``book.Lines``."""
         chosen = []
-        for n, gallery_row in enumerate(self.read_gallery_rows(), 1):
-            job_and_state = (gallery_row.current.id, gallery_row.current.state.value) if gallery_row.current else (None, "")
-            if n >= first and showing(*job_and_state):
-                chosen.append((n, gallery_row))
-        return GalleryPage(tuple(gallery_row for _, gallery_row in chosen[:count]), chosen[count][0] if len(chosen) > count else None)
+        for n, row in enumerate(self.read_gallery_rows(), 1):
+            shown_by = (row.current.id, row.current.state.value) if row.current else (None, "")
+            if n >= first and is_shown(*shown_by):
+                chosen.append((n, row))
+        return GalleryPage(tuple(row for _, row in chosen[:count]), chosen[count][0] if len(chosen) > count else None)
 
     def find_line_of_row(self, row: int) -> int:
         """See ``book.Lines``."""
         return next((n for n, line in enumerate(self._store.lines, 1) if line.row >= row), 0)
 
-    def flags(self) -> dict[int, str]:
+    def read_flags(self) -> dict[int, str]:
         """See ``book.Lines``."""
         return dict(self._store.flags)
 
@@ -166,7 +166,7 @@ class MemoryBook(MemoryJobs):
         jobs_on_lines = {line.job for line in store.lines}
         rejected_jobs = {job for job, mark in store.marks.items() if mark.verdict is Verdict.REJECT}
         jobs = (rejected_jobs & jobs_on_lines) - store.repurchases.keys()
-        return [record for record in self.records_in({State.DONE}) if record.id in jobs]
+        return [record for record in self.read_records_in({State.DONE}) if record.id in jobs]
 
     def list_planned_repurchases(self) -> list[int]:
         """See ``book.Changes``."""
@@ -180,13 +180,13 @@ class MemoryBook(MemoryJobs):
             job = len(store.records) + 1
             add_job(store, job, line)
             store.repurchases[old.id] = job
-            store.lines = [replace(other_line, job=job) if other_line.job == old.id else other_line for other_line in store.lines]
+            store.lines = [replace(each, job=job) if each.job == old.id else each for each in store.lines]
             store.wanted = store.wanted - {old.id} | {job}
             new_ids.append(job)
         self.put("lines_mark", f"again-{len(store.records)}")
         return new_ids
 
-    def leave(self, left: Iterable[tuple[int, str, str]]) -> None:
+    def leave_jobs(self, left: Iterable[tuple[int, str, str]]) -> None:
         """See ``book.Changes``."""
         self._store.elsewhere = {job: (folder, state) for job, folder, state in left}
 
@@ -221,7 +221,7 @@ class MemoryBook(MemoryJobs):
             job = self._store.repurchases[job]
         return job
 
-    def aliases(self) -> dict[JobKey, int]:
+    def read_aliases(self) -> dict[JobKey, int]:
         """See ``book.Intakes``."""
         return dict(self._store.aliases)
 
@@ -264,9 +264,9 @@ class MemoryIntake:
             if isinstance(line, InvalidLine):
                 self._lines.append(MemoryLine(line.row, line.id, None, dump_problems(line)))
             else:
-                self._lines.append(MemoryLine(line.row, line.id, self._job(line), over=line.over))
+                self._lines.append(MemoryLine(line.row, line.id, self._find_or_add_job(line), over=line.over))
 
-    def _job(self, line: ResultLine) -> int:
+    def _find_or_add_job(self, line: ResultLine) -> int:
         job = self.known.ids.get(line.job.key)
         if job in self._wanted and job is not None:
             return job
@@ -339,7 +339,7 @@ class MemoryDecisions:
         self._events.append(MarkEvent(seq, mark.job, mark.verdict, mark.note, mark.who, mark.at, via))
         return mark
 
-    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> TakenIn:
+    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> ImportReport:
         """See ``book.Decisions``."""
         written = same = older = 0
         for job, decision in decisions:
@@ -351,4 +351,4 @@ class MemoryDecisions:
             else:
                 self._write(Mark(job, decision.verdict, decision.note, current.serial + 1, who, decision.at), "import")
                 written += 1
-        return TakenIn(written, same, older)
+        return ImportReport(written, same, older)

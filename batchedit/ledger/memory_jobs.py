@@ -14,8 +14,8 @@ from ..core.model import JobKey, Outcome, Record, State
 from ..core.review import Mark
 from ..ports import StateOf
 from .codec import dump_files
-from .money_totals import Sums
-from .values import Having, KnownJobs, LoggedEvent, SharedRequest, Unreadable
+from .money_totals import StateSums
+from .values import Availability, KnownJobs, LoggedEvent, SharedRequest, UnreadableJob
 
 OVER_STATES = frozenset({State.FETCHED, State.DONE, State.FAILED, State.UNCOLLECTED, State.CANCELLED})
 OPEN_STATES = frozenset(State) - {State.PLANNED, State.DONE, State.FAILED, State.CANCELLED}
@@ -50,7 +50,7 @@ class Store:
     marks: dict[int, Mark] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     run_events: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list)
-    sums: dict[str, Sums] = field(default_factory=dict)
+    sums: dict[str, StateSums] = field(default_factory=dict)
     unpriced: int = 0
 
     def keep(self, record: Record) -> None:
@@ -95,20 +95,20 @@ class MemoryJobs:
         """See ``book.Records``."""
         return self._records.get(job)
 
-    def record_of_key(self, key: JobKey) -> Record | None:
+    def find_record_of_key(self, key: JobKey) -> Record | None:
         """See ``book.Records``."""
         return next((record for record in self._records.values() if record.job.key == key), None)
 
-    def records_of(self, jobs: Iterable[int]) -> list[Record]:
+    def read_records(self, jobs: Iterable[int]) -> list[Record]:
         """See ``book.Records``."""
         return [self._records[job] for job in jobs if job in self._records]
 
-    def records_in(self, states: Collection[State], *, wanted: bool = False) -> list[Record]:
+    def read_records_in(self, states: Collection[State], *, wanted: bool = False) -> list[Record]:
         """See ``book.Records``."""
         records = (record for record in self._records.values() if record.state in states)
         return [record for record in records if not wanted or record.id in self._store.wanted]
 
-    def read_all_records(self) -> Iterator[Record | Unreadable]:
+    def read_all_records(self) -> Iterator[Record | UnreadableJob]:
         """See ``book.Records``."""
         yield from list(self._records.values())
 
@@ -118,23 +118,23 @@ class MemoryJobs:
 
     def list_planned_keys(self) -> list[tuple[int, JobKey]]:
         """See ``book.Records``."""
-        return [(record.id, record.job.key) for record in self.records_in({State.PLANNED}, wanted=True)]
+        return [(record.id, record.job.key) for record in self.read_records_in({State.PLANNED}, wanted=True)]
 
-    def keys(self, having: Having) -> Iterator[tuple[JobKey, int]]:
+    def read_keys(self, availability: Availability) -> Iterator[tuple[JobKey, int]]:
         """See ``book.Records``."""
         for record in list(self._records.values()):
-            if self._has(record, having):
+            if self._has(record, availability):
                 yield record.job.key, record.id
 
-    def _has(self, record: Record, having: Having) -> bool:
-        match having:
-            case Having.BOUGHT:
+    def _has(self, record: Record, availability: Availability) -> bool:
+        match availability:
+            case Availability.BOUGHT:
                 return record.state is State.DONE and record.id not in self._store.reused
-            case Having.DONE:
+            case Availability.DONE:
                 return record.state is State.DONE
-            case Having.TO_BUY:
+            case Availability.TO_BUY:
                 return record.id in self._store.wanted and record.id not in self._store.elsewhere
-            case Having.UNDER_WAY:
+            case Availability.UNDER_WAY:
                 return record.state in OPEN_STATES
 
     def list_job_names(self) -> Iterator[str]:
@@ -161,15 +161,15 @@ class MemoryJobs:
 
     def has_file(self, path: str, but_job: int) -> bool:
         """See ``book.Records``."""
-        others = (record for record in self._records.values() if record.id != but_job)
-        return any(file.path == path for record in others for file in record.files)
+        other_records = (record for record in self._records.values() if record.id != but_job)
+        return any(file.path == path for record in other_records for file in record.files)
 
     def find_owner(self, request_id: str) -> str | None:
         """See ``book.Records``."""
         job = self._store.requests.get(request_id)
         return None if job is None else self._records[job].job.name
 
-    def job_of_request(self, request_id: str) -> int | None:
+    def find_job_of_request(self, request_id: str) -> int | None:
         """See ``book.Records``."""
         return self._store.requests.get(request_id)
 
@@ -189,9 +189,9 @@ class MemoryJobs:
         """See ``book.Lines``."""
         for line in list(self._store.lines):
             if line.row >= first_row:
-                yield self._outcome(line)
+                yield self._build_outcome(line)
 
-    def _outcome(self, line: MemoryLine) -> Outcome:
+    def _build_outcome(self, line: MemoryLine) -> Outcome:
         if line.job is None:
             state = "skipped" if line.problems.startswith('[["left out",') else "invalid"
             return Outcome(line.row, line.id, state, problems=line.problems)

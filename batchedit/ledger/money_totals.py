@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from ..core.lifecycle import REMOTE
 from ..core.model import Money, State
 
-Sums = tuple[int, int, int, int, int]
-"""Of the jobs in one state: their number, money spent, money reserved, the number with a guessed cost, and the guessed sum."""
+StateSums = tuple[int, int, int, int, int]
+"""Of the jobs in one state: their number, money spent, money reserved, the number with a guessed cost, and the guessed
+sum.
+"""
 
 
 def sum_money(
-    by_state: Mapping[str, Sums], cap: int | None, top_price: int, believes_estimate: bool = False, reused: int = 0
+    by_state: Mapping[str, StateSums], cap: int | None, top_price: int, believes_estimate: bool = False, reused: int = 0
 ) -> Money:
     """Money from the sums of each state. ``reused`` jobs are done at no cost: they say nothing about the price."""
-    nothing: Sums = (0, 0, 0, 0, 0)
+    nothing: StateSums = (0, 0, 0, 0, 0)
     uncollected = by_state.get(State.UNCOLLECTED, nothing)
     known_costs = sum(
         by_state.get(state, nothing)[0] - by_state.get(state, nothing)[3] for state in (State.FETCHED, State.DONE)

@@ -51,12 +51,12 @@ def hold_sandbox_lock(port: int, addresses: Sequence[str], environ: Mapping[str,
     commands recognise it. Yields why they can't at ``HOST``, "" if they can.
     """
     with ExitStack() as locks:
-        problems = [locks.enter_context(_hold(port, address, environ)) for address in addresses]
+        problems = [locks.enter_context(_hold_lock(port, address, environ)) for address in addresses]
         yield problems[0]
 
 
 @contextmanager
-def _hold(port: int, address: str, environ: Mapping[str, str]) -> Iterator[str]:
+def _hold_lock(port: int, address: str, environ: Mapping[str, str]) -> Iterator[str]:
     folder = Register.from_environ(environ).folder
     path = folder / _build_lock_name(port, address)
     lock = FileLock(path, timeout=START_WAIT_SECONDS, mode=0o600, is_singleton=False, thread_local=False)

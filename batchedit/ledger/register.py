@@ -141,7 +141,9 @@ class Register:
         self._read(update)
 
     def list_folders(self, *places: Path) -> list[Path]:
-        """The folder of every run that is entered, or beside an entered one, or in one of ``places``; those used last first."""
+        """The folder of every run that is entered, or beside an entered one, or in one of ``places``; those used last
+        first.
+        """
         entered = [entry.folder for entry in self.list_entries()]
         parents = dict.fromkeys((*(place.resolve() for place in places), *(folder.parent for folder in entered)))
         return list(dict.fromkeys((*entered, *(run for parent in parents for run in _list_runs_in(parent)))))
@@ -200,7 +202,9 @@ class Register:
                 lock.release()
 
     def is_buying(self, run: Path) -> bool:
-        """Is a process alive that may buy in ``run``? Call it inside ``hold_turn``, so that the check blocks no other process."""
+        """Is a process alive that may buy in ``run``? Call it inside ``hold_turn``, so that the check blocks no other
+        process.
+        """
         name = _build_buying_lock_name(run)
         return any(is_locked(file.folder / f"{name}.lock") for file in self._files)
 
@@ -258,19 +262,19 @@ class Register:
                 return
 
     def _note_problem(self, file: RegisterFile, error: Exception) -> None:
-        reason = getattr(error, "strerror", None) or error
+        cause = getattr(error, "strerror", None) or error
         if file.folder == self.folder and file.has_failed(error):
             _failures[self.folder] = error
         if file.folder == self._spare:
-            addition = f"; nor can {file.folder} ({reason}), so two runs that go on at once may both buy the same pictures"
+            addition = f"; nor can {file.folder} ({cause}), so two runs that go on at once may both buy the same pictures"
             if addition not in self.problem:
                 _problems[self.folder] = self.problem + addition
         elif not self.problem:
-            _problems[self.folder] = self._describe_problem(reason)
+            _problems[self.folder] = self._describe_problem(cause)
 
-    def _describe_problem(self, reason: object) -> str:
+    def _describe_problem(self, cause: object) -> str:
         return (
-            f"the register of runs in {self.folder} can't be used ({reason}): other runs are not looked up but for those that "
+            f"the register of runs in {self.folder} can't be used ({cause}): other runs are not looked up but for those that "
             "lie beside this one or go on now, so what they bought may be bought again here; make that folder writable, or "
             f"give another one: export {VARIABLE}=DIR"
         )

@@ -1,12 +1,12 @@
 """The rescue file: the id of a bought job that the checkpoint can't take is written to a side file, and to stderr.
 
 The file is opened again for each line, appended and synced. The next start takes its ids in and moves them to
-``accepted.jsonl.taken-in``. A worker of a store takes no lock of the folder, so others may write and take in meanwhile: a
-file is renamed before it is read, and the writer of a line makes sure that it is in the file of that name. A full disk still
-has room for it: a run reserves a spare file of 64 KiB, and deletes it then.
+``accepted.jsonl.taken-in``. A worker of a store takes no lock of the folder, so others may write and take in meanwhile:
+a file is renamed before it is read, and the writer of a line makes sure that it is in the file of that name. A full
+disk still has room for it: a run reserves a spare file of 64 KiB, and deletes it then.
 
-A worker's disk may be lost with it. Where the pictures of a store's run go to a store of files, the id is put there as well,
-as an object of its own (``as_object``).
+A worker's disk may be lost with it. Where the pictures of a store's run go to a store of files, the id is put there as
+well, as an object of its own (``as_object``).
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ class RescuePlace(Protocol):
         ...
 
 
-class Rescued(NamedTuple):
-    """An id that was kept outside the ledger. ``submitted_at`` identifies the purchase of the job, None if unknown; ``run``
-    the run and its store, "" for a run of a folder or where unknown. Two runs may be made from one sheet, and then have the
-    same jobs with the same ids.
+class RescuedId(NamedTuple):
+    """An id that was kept outside the ledger. ``submitted_at`` identifies the purchase of the job, None if unknown;
+    ``run`` the run and its store, "" for a run of a folder or where unknown. Two runs may be made from one sheet, and
+    then have the same jobs with the same ids.
     """
 
     job: int
@@ -72,8 +72,8 @@ class Rescued(NamedTuple):
 
 @contextmanager
 def hold_spare(folder: Path, unwritten: Unwritten) -> Iterator[None]:
-    """Reserve SPARE_BYTES on the disk for the block. Where even that fails, the disk is so full that nothing can be bought.
-    A spare file that can't be removed is reported to ``unwritten``.
+    """Reserve SPARE_BYTES on the disk for the block. Where even that fails, the disk is so full that nothing can be
+    bought. A spare file that can't be removed is reported to ``unwritten``.
     """
     path = folder / SPARE_NAME
     with suppress(OSError), create(path) as file:
@@ -90,8 +90,10 @@ def hold_spare(folder: Path, unwritten: Unwritten) -> Iterator[None]:
 def rescue(
     folder: Path, job: int, key: bytes, event: Accepted, *, submitted_at: float | None = None, run: str = ""
 ) -> None:
-    """Keep ``event`` of job ``job`` somewhere, whatever the disk does. Never raises. See ``Rescued`` for the other parameters."""
-    line = _dump(Rescued(job, key, event, submitted_at, run))
+    """Keep ``event`` of job ``job`` somewhere, whatever the disk does. Never raises. See ``RescuedId`` for the other
+    parameters.
+    """
+    line = _dump(RescuedId(job, key, event, submitted_at, run))
     try:
         try:
             _append(folder / NAME, line)
@@ -109,18 +111,21 @@ def rescue(
 
 
 def as_object(record: Record, event: Accepted, run: str = "") -> tuple[str, bytes]:
-    """The id of ``record``'s purchase as an object of its own: ``(name, content)``; the name includes a digest of the content."""
-    content = _dump(Rescued(record.id, record.job.key, event, record.submitted_at, run))
+    """The id of ``record``'s purchase as an object of its own: ``(name, content)``; the name includes a digest of the
+    content.
+    """
+    content = _dump(RescuedId(record.id, record.job.key, event, record.submitted_at, run))
     return f"{record.id}-{sha256(content).hexdigest()[:16]}.json", content
 
 
-def _dump(rescued: Rescued) -> bytes:
+def _dump(rescued: RescuedId) -> bytes:
     fields = {"job": rescued.job, "key": rescued.key.hex(), "submitted_at": rescued.submitted_at, "run": rescued.run}
     return orjson.dumps(fields | {"at": rescued.event.at, "handle": rescued.event.handle})
 
 
-def read_object(content: bytes) -> Rescued | None:
-    """The inverse of ``as_object`` and of a line of the side file; None for anything else, which any person may have put there.
+def read_object(content: bytes) -> RescuedId | None:
+    """The inverse of ``as_object`` and of a line of the side file; None for anything else, which any person may have
+    put there.
 
     Earlier versions wrote neither the run nor, in the side file, the purchase.
     """
@@ -135,7 +140,7 @@ def read_object(content: bytes) -> Rescued | None:
         return None
     if not all(type(number) in {int, float} and 0 <= number < 2**40 for number in numbers) or not isinstance(run, str):
         return None
-    return Rescued(job, key, Accepted(at, handle, by="rescue"), submitted_at, run)
+    return RescuedId(job, key, Accepted(at, handle, by="rescue"), submitted_at, run)
 
 
 def _read_handle(fields: Mapping[str, Any]) -> Handle | None:
@@ -150,9 +155,11 @@ def _read_handle(fields: Mapping[str, Any]) -> Handle | None:
 
 
 def _append(path: Path, line: bytes) -> None:
-    """Append one line, complete and synced. It begins with a line break, so that it survives a truncated line before it.
+    """Append one line, complete and synced. It begins with a line break, so that it survives a truncated line before
+    it.
 
-    Where the file was renamed meanwhile, the renaming process may have read it already: the line goes to the next file too.
+    Where the file was renamed meanwhile, the renaming process may have read it already: the line goes to the next file
+    too.
     """
     while True:
         with append_to(path) as file:
@@ -167,11 +174,11 @@ def _append(path: Path, line: bytes) -> None:
                     return
 
 
-def claim_rescued(folder: Path) -> Iterator[Rescued]:
+def claim_rescued(folder: Path) -> Iterator[RescuedId]:
     """``read_kept_ids`` for a process that takes them in, and calls ``clear_rescued`` then.
 
-    The side file is renamed for this process first; lines added from then on go to a new one. A file that another process is
-    taking in, or left in a crash, is renamed too: an id may be taken in twice.
+    The side file is renamed for this process first; lines added from then on go to a new one. A file that another
+    process is taking in, or left in a crash, is renamed too: an id may be taken in twice.
     """
     for path in (folder / NAME, *folder.glob(f"{TAKING}*")):
         with suppress(OSError):  # another process has it now, or the disk fails: it is read under its present name
@@ -179,7 +186,7 @@ def claim_rescued(folder: Path) -> Iterator[Rescued]:
     yield from read_kept_ids(folder)
 
 
-def read_kept_ids(folder: Path) -> Iterator[Rescued]:
+def read_kept_ids(folder: Path) -> Iterator[RescuedId]:
     """Each id that is kept outside the checkpoint; nothing is moved. A truncated line is skipped: stderr had it."""
     for line in _read_lines(folder):
         if (rescued_id := read_object(line)) is not None:
@@ -192,10 +199,11 @@ def count_lines(folder: Path) -> int:
 
 
 def _read_lines(folder: Path) -> Iterator[bytes]:
-    """The lines of the side file come first: if it is renamed meanwhile, it is among the files that are listed after it.
+    """The lines of the side file come first: if it is renamed meanwhile, it is among the files that are listed after
+    it.
 
-    A link, a folder or a pipe of that name is not ours, and reading a pipe would block for ever. A process that may buy here
-    refuses such a folder (``RunFolder.check_links``); others only read it.
+    A link, a folder or a pipe of that name is not ours, and reading a pipe would block for ever. A process that may buy
+    here refuses such a folder (``RunFolder.check_links``); others only read it.
     """
     for pattern in (NAME, f"{TAKING}*"):
         for path in list(folder.glob(pattern)):
@@ -206,7 +214,9 @@ def _read_lines(folder: Path) -> Iterator[bytes]:
 
 
 def clear_rescued(folder: Path) -> None:
-    """Call it when the ids of ``claim_rescued`` are in the checkpoint: it moves the lines to the end of the ``taken-in`` file."""
+    """Call it when the ids of ``claim_rescued`` are in the checkpoint: it moves the lines to the end of the
+    ``taken-in`` file.
+    """
     for path in folder.glob(f"{_build_own_prefix()}*"):
         with suppress(OSError):  # a disk that is still full: taking the ids in again changes nothing
             _append(folder / f"{NAME}.taken-in", path.read_bytes().strip(b"\n"))

@@ -1,8 +1,9 @@
-"""``review.sqlite``: people's decisions and wishes, kept beside the checkpoint so that they can be written while the run goes on.
+"""``review.sqlite``: people's decisions and wishes, kept beside the checkpoint so that they can be written while the
+run goes on.
 
-The checkpoint keeps its one writer, the run's own process; this file is written by the commands of a person (the browser,
-``review``, ``pause``), each time in one short transaction. It has a rollback journal and no WAL: SQLite's WAL-reset bug needs
-two writers, and here there may be two.
+The checkpoint keeps its one writer, the run's own process; this file is written by the commands of a person (the
+browser, ``review``, ``pause``), each time in one short transaction. It has a rollback journal and no WAL: SQLite's
+WAL-reset bug needs two writers, and here there may be two.
 
 The marks of an older batchedit are in the checkpoint. They are read from there until the first write here; that same
 transaction copies them, so that no mark is ever in neither file.

@@ -1,8 +1,8 @@
 """The checkpoint's tables: numbered SQL files, applied in order.
 
-``migrations/NNNN_name.sql`` leads from version N-1 to N; ``PRAGMA user_version`` holds N. A new checkpoint and an old one run
-the same files, so both end with the same tables. A released file is never edited: a change of the tables gets the next
-number.
+``migrations/NNNN_name.sql`` leads from version N-1 to N; ``PRAGMA user_version`` holds N. A new checkpoint and an old
+one run the same files, so both end with the same tables. A released file is never edited: a change of the tables gets
+the next number.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def read_version(db: sqlite3.Connection) -> int:
 def migrate(db: sqlite3.Connection) -> None:
     """Migrate the tables of ``db`` to the newest version, in one transaction: all steps or none. Raises sqlite3.Error.
 
-    The version is read inside the transaction: of two processes that open an old file one migrates it, and the other finds
-    it migrated.
+    The version is read inside the transaction: of two processes that open an old file one migrates it, and the other
+    finds it migrated.
     """
     db.execute("BEGIN IMMEDIATE")
     try:
@@ -99,13 +99,13 @@ class Parts:
 
 
 def find_planted(db: sqlite3.Connection, own_parts: Parts, *, complete: bool = True) -> str:
-    """The name of a table, index, trigger or view in ``db`` that differs from the statement in ``own_parts``; "" if none. With
-    ``complete`` also the name of a missing one. Without, commands that only read, ``audit`` above all, can report what was
-    done to a database.
+    """The name of a table, index, trigger or view in ``db`` that differs from the statement in ``own_parts``; "" if
+    none. With ``complete`` also the name of a missing one. Without, commands that only read, ``audit`` above all, can
+    report what was done to a database.
 
-    A database from another person could hold a trigger that buys twice or lifts the cap, at any statement of ours; a CHECK
-    that no id passes, so that what was paid for is lost; a generated column; or lack the trigger that updates the sums that
-    the cap is checked by. The guards of append-only tables may be missing: they add nothing.
+    A database from another person could hold a trigger that buys twice or lifts the cap, at any statement of ours; a
+    CHECK that no id passes, so that what was paid for is lost; a generated column; or lack the trigger that updates the
+    sums that the cap is checked by. The guards of append-only tables may be missing: they add nothing.
     """
     parts = list_parts(db)
     names = [(kind, name) for kind, name, *_ in parts]
@@ -125,8 +125,8 @@ def list_parts(db: sqlite3.Connection) -> list[Part]:
 
 
 def combine_parts(*states: Iterable[Part]) -> Parts:
-    """Our own parts, from those of a database in each of its possible states: allowed are the parts of any of ``states``,
-    needed those of the first one, except the guards of append-only tables.
+    """Our own parts, from those of a database in each of its possible states: allowed are the parts of any of
+    ``states``, needed those of the first one, except the guards of append-only tables.
     """
     first_state = list(states[0])
     needed = frozenset((kind, name) for kind, name, *_ in first_state if _GUARD_INFIX not in name)
@@ -135,8 +135,8 @@ def combine_parts(*states: Iterable[Part]) -> Parts:
 
 @cache
 def list_our_parts(version: int) -> Parts:
-    """The parts of a checkpoint of ``version``, from 1 on: allowed are those of an empty one, of one during an intake and of
-    one after it; needed are those of an empty one.
+    """The parts of a checkpoint of ``version``, from 1 on: allowed are those of an empty one, of one during an intake
+    and of one after it; needed are those of an empty one.
     """
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         for script in read_scripts()[:version]:

@@ -35,7 +35,7 @@ from .codec import STATE_COLUMNS, list_state_values
 from .errors import as_batchedit_error
 from .facts import read_fact, parse_whole_number
 from .group_commit import Change, GroupCommit
-from .money_totals import Sums, sum_money
+from .money_totals import StateSums, sum_money
 from .rescue import rescue
 from .sqlite_book import SqliteBook
 from .sqlite_records import TO_BUY
@@ -146,7 +146,7 @@ class SqliteCheckpoint(SqliteBook):
     def _write(self, db: sqlite3.Connection, change: Change, top_price: int) -> BatcheditError | None:
         record, event = change.record, change.event
         if isinstance(event, Reserved) and self._cap is not None and not change.bought:
-            money = self._money(db, top_price)
+            money = self._compute_money(db, top_price)
             if not admits(money, event.price):
                 return BudgetReachedError(why_refused(money))
         if isinstance(event, Accepted) and (owner := _find_owner(db, event.handle.request_id)) is not None:
@@ -198,17 +198,17 @@ class SqliteCheckpoint(SqliteBook):
 
     def counts(self) -> Counts:
         """See ``book.Sums``."""
-        with self._reading() as db:
+        with self._lock_connection() as db:
             rows = db.execute("SELECT state, sum(jobs) FROM tally WHERE wanted = 1 GROUP BY state HAVING sum(jobs) > 0")
             return Counts({State(state): jobs for state, jobs in rows})
 
     def money(self) -> Money:
         """See ``book.Sums``."""
-        with self._reading() as db:
-            return self._money(db, self.top_price)
+        with self._lock_connection() as db:
+            return self._compute_money(db, self.top_price)
 
-    def _money(self, db: sqlite3.Connection, top_price: int) -> Money:
-        by_state: dict[str, Sums] = {
+    def _compute_money(self, db: sqlite3.Connection, top_price: int) -> Money:
+        by_state: dict[str, StateSums] = {
             state: (jobs, spent, reserved, guesses, guessed)
             for state, jobs, spent, reserved, guesses, guessed in db.execute(
                 "SELECT state, sum(jobs), sum(spent), sum(held), sum(guesses), sum(guessed) FROM tally GROUP BY state"
@@ -242,7 +242,7 @@ class SqliteCheckpoint(SqliteBook):
 
     def find_owner(self, request_id: str) -> str | None:
         """See ``book.Records``."""
-        with self._reading() as db:
+        with self._lock_connection() as db:
             return _find_owner(db, request_id)
 
 

@@ -14,7 +14,7 @@ from .decisions import FolderDecisions
 from .facts import COMMITTED, read_fact, parse_whole_number
 from .intake import Intake, read_known_jobs
 from .sqlite_records import SqliteRecords
-from .values import GalleryPage, KnownJobs, RunSummary, Showing, SignedJob
+from .values import GalleryPage, KnownJobs, RunSummary, IsShown, SignedJob
 
 _SIGNED = """
     SELECT id, key, inputs, variant, revision FROM jobs
@@ -60,15 +60,15 @@ class SqliteBook(SqliteRecords):
         """See ``book.Lines``."""
         return gallery_rows.read_gallery_rows(self, on_progress)
 
-    def read_gallery_page(self, first: int, count: int, showing: Showing) -> GalleryPage:
+    def read_gallery_page(self, first: int, count: int, is_shown: IsShown) -> GalleryPage:
         """See ``book.Lines``."""
-        return gallery_rows.read_gallery_page(self, first, count, showing)
+        return gallery_rows.read_gallery_page(self, first, count, is_shown)
 
     def find_line_of_row(self, row: int) -> int:
         """See ``book.Lines``."""
         return gallery_rows.find_line_of_row(self, row)
 
-    def flags(self) -> dict[int, str]:
+    def read_flags(self) -> dict[int, str]:
         """See ``book.Lines``."""
         return gallery_rows.read_flags(self)
 
@@ -108,7 +108,7 @@ class SqliteBook(SqliteRecords):
         """See ``book.Intakes``."""
         return read_known_jobs(self, aliases)
 
-    def aliases(self) -> dict[JobKey, int]:
+    def read_aliases(self) -> dict[JobKey, int]:
         """See ``book.Intakes``."""
         return {JobKey(key): job for key, job in self.rows("SELECT key, job FROM aliases")}
 
@@ -126,7 +126,7 @@ class SqliteBook(SqliteRecords):
 
     # --- other runs ---
 
-    def leave(self, left: Iterable[tuple[int, str, str]]) -> None:
+    def leave_jobs(self, left: Iterable[tuple[int, str, str]]) -> None:
         """See ``book.Changes``."""
         with self.transaction() as db:
             db.execute("DELETE FROM elsewhere")

@@ -42,13 +42,15 @@ class SqliteFile:
     def records(
         self, where: str, values: Sequence[Any] = (), on_progress: ProgressCallback = no_progress, total: int = 0
     ) -> list[Record]:
-        """Records for a condition written in this package (never by a user). ``on_progress`` gets how many of ``total`` are read."""
-        with self._reading() as db:
+        """Records for a condition written in this package (never by a user). ``on_progress`` gets how many of ``total``
+        are read.
+        """
+        with self._lock_connection() as db:
             rows = db.execute(f"SELECT {RECORD_COLUMNS} FROM jobs WHERE {where}", tuple(values))
             return [read_record(row, self.model) for row in counted(rows, on_progress, total)]
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _lock_connection(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
                 yield self._db
@@ -58,20 +60,20 @@ class SqliteFile:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """See ``book.Book``."""
-        with self._reading() as db:
+        with self._lock_connection() as db:
             db.execute("BEGIN")
         try:
             yield
         finally:
-            with self._reading() as db:
+            with self._lock_connection() as db:
                 db.execute("COMMIT")
 
     # --- writing ---
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, with the ``FileGuard`` checked before and after; raises sqlite3's errors as CheckpointError. Waits up to
-        BUSY_SECONDS for another process that is writing.
+        """All or nothing, with the ``FileGuard`` checked before and after; raises sqlite3's errors as CheckpointError.
+        Waits up to BUSY_SECONDS for another process that is writing.
         """
         with self._lock:
             self._guard.check(self._db)
@@ -97,7 +99,7 @@ class SqliteFile:
 
     def get(self, name: str) -> str | None:
         """See ``book.Facts``."""
-        with self._reading() as db:
+        with self._lock_connection() as db:
             row = db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
 

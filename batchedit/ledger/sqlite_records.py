@@ -15,7 +15,7 @@ from .codec import check_dumped_files
 from .facts import COMMITTED, read_fact, parse_whole_number
 from .review_file import ReviewFile
 from .sqlite_file import SqliteFile
-from .values import Having, KnownJobs, LoggedEvent, SharedRequest, Unreadable
+from .values import Availability, KnownJobs, LoggedEvent, SharedRequest, UnreadableJob
 
 TO_BUY = "state = 'planned' AND wanted = 1 AND id NOT IN (SELECT job FROM elsewhere)"
 """The condition for the jobs that this run buys: jobs that are left to another run are excluded."""
@@ -25,10 +25,10 @@ _MOST_PARAMETERS = 500
 _READ_ERRORS = (ValueError, TypeError, LookupError, CheckpointCorruptError)
 """The errors that reading a tampered value raises."""
 _HAVING_CONDITIONS = {
-    Having.BOUGHT: "state = 'done' AND id NOT IN (SELECT job FROM reused)",
-    Having.DONE: "state = 'done'",
-    Having.TO_BUY: "wanted = 1 AND id NOT IN (SELECT job FROM elsewhere)",
-    Having.UNDER_WAY: "state NOT IN ('planned', 'done', 'failed', 'cancelled')",
+    Availability.BOUGHT: "state = 'done' AND id NOT IN (SELECT job FROM reused)",
+    Availability.DONE: "state = 'done'",
+    Availability.TO_BUY: "wanted = 1 AND id NOT IN (SELECT job FROM elsewhere)",
+    Availability.UNDER_WAY: "state NOT IN ('planned', 'done', 'failed', 'cancelled')",
 }
 
 
@@ -41,22 +41,22 @@ class SqliteRecords(SqliteFile):
         """See ``book.Records``."""
         return next(iter(self.records("id = ?", (job,))), None)
 
-    def record_of_key(self, key: JobKey) -> Record | None:
+    def find_record_of_key(self, key: JobKey) -> Record | None:
         """See ``book.Records``."""
         return next(iter(self.records("key = ?", (key,))), None)
 
-    def records_of(self, jobs: Iterable[int]) -> list[Record]:
+    def read_records(self, jobs: Iterable[int]) -> list[Record]:
         """See ``book.Records``."""
         return [record for job in jobs for record in self.records("id = ?", (job,))]
 
-    def records_in(self, states: Collection[State], *, wanted: bool = False) -> list[Record]:
+    def read_records_in(self, states: Collection[State], *, wanted: bool = False) -> list[Record]:
         """See ``book.Records``."""
         # The literal repeats the partial index's own condition: without it SQLite does not use that index.
         index_condition = "" if {State.PLANNED, State.DONE} & {*states} else "state NOT IN ('planned', 'done') AND "
         wanted_condition = "wanted = 1 AND " if wanted else ""
         return self.records(f"{index_condition}{wanted_condition}state IN ({_build_placeholders(states)}) ORDER BY id", tuple(states))
 
-    def read_all_records(self) -> Iterator[Record | Unreadable]:
+    def read_all_records(self) -> Iterator[Record | UnreadableJob]:
         """See ``book.Records``."""
         ids = [job for (job,) in self.rows("SELECT id FROM jobs ORDER BY id")]
         for start in range(0, len(ids), PAGE):
@@ -68,7 +68,7 @@ class SqliteRecords(SqliteFile):
                     try:
                         yield from self.records("id = ?", (job,))
                     except _READ_ERRORS as error:
-                        yield Unreadable(job, str(error))
+                        yield UnreadableJob(job, str(error))
 
     def list_planned_ids(self) -> array[int]:
         """See ``book.Records``."""
@@ -79,9 +79,9 @@ class SqliteRecords(SqliteFile):
         query = "SELECT id, key FROM jobs WHERE state = 'planned' AND wanted = 1 ORDER BY id"
         return [(job, JobKey(key)) for job, key in self.rows(query)]
 
-    def keys(self, having: Having) -> Iterator[tuple[JobKey, int]]:
+    def read_keys(self, availability: Availability) -> Iterator[tuple[JobKey, int]]:
         """See ``book.Records``."""
-        query = f"SELECT key, id FROM jobs WHERE id <= ? AND {_HAVING_CONDITIONS[having]}"
+        query = f"SELECT key, id FROM jobs WHERE id <= ? AND {_HAVING_CONDITIONS[availability]}"
         return cast("Iterator[tuple[JobKey, int]]", self.rows(query, (read_fact(self, COMMITTED, parse_whole_number, 0),)))
 
     def list_job_names(self) -> Iterator[str]:
@@ -113,13 +113,13 @@ class SqliteRecords(SqliteFile):
     def has_file(self, path: str, but_job: int) -> bool:
         """See ``book.Records``."""
         quoted_path = orjson.dumps(path).decode()
-        with self._reading() as db:
+        with self._lock_connection() as db:
             query = "SELECT 1 FROM jobs WHERE files IS NOT NULL AND instr(files, ?) AND id != ? LIMIT 1"
             return db.execute(query, (quoted_path, but_job)).fetchone() is not None
 
-    def job_of_request(self, request_id: str) -> int | None:
+    def find_job_of_request(self, request_id: str) -> int | None:
         """See ``book.Records``."""
-        with self._reading() as db:
+        with self._lock_connection() as db:
             row = db.execute("SELECT job FROM requests WHERE request_id = ?", (request_id,)).fetchone()
         return None if row is None else int(row[0])
 
@@ -131,13 +131,13 @@ class SqliteRecords(SqliteFile):
         for (job,) in self.rows("SELECT id FROM jobs WHERE state = 'planned' AND +id <= ?", (known.last,)):
             is_planned[job] = 1
         query = "SELECT id, state FROM jobs WHERE state NOT IN ('planned', 'done')"
-        others = {job: State(state) for job, state in self.rows(query)}
+        state_by_id = {job: State(state) for job, state in self.rows(query)}
 
         def state(key: JobKey) -> State | None:
             job = known.find(key)
             if job is None:
                 return None
-            return State.PLANNED if is_planned[job] else others.get(job, State.DONE)
+            return State.PLANNED if is_planned[job] else state_by_id.get(job, State.DONE)
 
         return state
 
@@ -193,12 +193,12 @@ class SqliteRecords(SqliteFile):
 
     def change_token(self) -> str:
         """See ``book.Lines``."""
-        with self._reading() as db:
+        with self._lock_connection() as db:
             seq = db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
-        last_decision = ReviewFile(self.path.parent).last_change()
-        flags_version = self.get("flags_mark")  # of a run that has its flags from a store
+        decision = ReviewFile(self.path.parent).last_change()
+        flags = self.get("flags_mark")  # of a run that has its flags from a store
         return (
-            f"{seq}/{self.get('fingerprint')}/{self.get('lines_mark') or ''}/{last_decision}{f'/{flags_version}' if flags_version else ''}"
+            f"{seq}/{self.get('fingerprint')}/{self.get('lines_mark') or ''}/{decision}{f'/{flags}' if flags else ''}"
         )
 
     # --- the log ---

@@ -22,7 +22,7 @@ STAGED = "staged"
 """The name, without its ending, of a manifest in the run's folder until its jobs are taken in."""
 
 
-Showing = Callable[[int | None, str], bool]
+IsShown = Callable[[int | None, str], bool]
 """Whether a line is shown, by its job's id and state; None and ``""`` for an invalid row."""
 
 
@@ -65,7 +65,7 @@ class IntakeReport:
     invalid: int
 
 
-class Having(Enum):
+class Availability(Enum):
     """How far a run has a job, for another run that wants the same picture."""
 
     BOUGHT = "done, and bought by this run itself"
@@ -105,7 +105,7 @@ class LoggedEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableJob:
     """A job whose record can't be read, and ``why``."""
 
     job: int
@@ -147,8 +147,10 @@ class RunSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class TakenIn:
-    """The result of an import of decisions: ``written``, the ``same`` as the current ones, ``older`` than those and so left out."""
+class ImportReport:
+    """The result of an import of decisions: ``written``, the ``same`` as the current ones, ``older`` than those and so
+    left out.
+    """
 
     written: int
     same: int

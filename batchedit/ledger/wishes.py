@@ -45,7 +45,9 @@ class Wishes:
         self._file = ReviewFile(folder)
 
     def add(self, *wishes: tuple[Wish, str], who: str) -> int:
-        """Write ``wishes``, all or none; durable when it returns. Returns the number of the last. CheckpointError if it fails."""
+        """Write ``wishes``, all or none; durable when it returns. Returns the number of the last. CheckpointError if it
+        fails.
+        """
         with self._file.open_for_writing() as db:
             values = [(time(), who, wish.value, value) for wish, value in wishes]
             db.executemany("INSERT INTO wishes (at, who, name, value) VALUES (?, ?, ?, ?)", values)

@@ -36,7 +36,7 @@ from ..ledger.key_map import KeyMap
 from ..ledger.lock import may_buy
 from ..ledger.opening import open_checkpoint
 from ..ledger.register import CHECKPOINT, Register
-from ..ledger.values import Having
+from ..ledger.values import Availability
 from ..run_folder import near
 
 BUYING = "buying"
@@ -203,18 +203,18 @@ class OtherRuns:
     def _read(self) -> None:
         """Own accounts before others; what is DONE before what is not, and where it was bought before where it was reused."""
         for run in sorted(self._runs, key=lambda run: run.stranger):
-            self._add(run, Having.BOUGHT)
+            self._add(run, Availability.BOUGHT)
         for run in sorted(self._runs, key=lambda run: run.stranger):
-            self._add(run, Having.DONE)
+            self._add(run, Availability.DONE)
         for run in self._runs:
             if run.buying and not run.stranger:
-                self._add(run, Having.TO_BUY)
+                self._add(run, Availability.TO_BUY)
             elif not run.stranger:
-                self._add(run, Having.UNDER_WAY)
+                self._add(run, Availability.UNDER_WAY)
 
-    def _add(self, run: _Run, having: Having) -> None:
+    def _add(self, run: _Run, having: Availability) -> None:
         ids: set[int] = set()
-        for key, job in run.checkpoint.keys(having):
+        for key, job in run.checkpoint.read_keys(having):
             ids.add(job)
             self._put(key, run.first + job)
         for key, job in aliases_of(run.checkpoint).items():
@@ -234,7 +234,7 @@ class OtherRuns:
         run = next(run for run in reversed(self._runs) if run.first <= number)
         found = _found(run, run.checkpoint.record(number - run.first))
         if found is not None and found.record is None and found.state == State.DONE:
-            others = (_found(other, other.checkpoint.record_of_key(key)) for other in self._runs)
+            others = (_found(other, other.checkpoint.find_record_of_key(key)) for other in self._runs)
             return min((other for other in (found, *others) if other is not None), key=_use)
         return found
 
@@ -294,7 +294,7 @@ def take_over(checkpoint: Book, folder: Path, runs: OtherRuns, saw: Saw) -> Tall
         for job, found in chunk:
             files = None
             if found.record is not None and not found.stranger:
-                (record,) = checkpoint.records_of([job])
+                (record,) = checkpoint.read_records([job])
                 files = _bring(found, found.record, record, folder, checkpoint)
                 found = found if files else Found(found.folder, found.state)  # noqa: PLW2901 - it is not whole
             if tally.add(found) and found.record is None:
@@ -308,7 +308,7 @@ def take_over(checkpoint: Book, folder: Path, runs: OtherRuns, saw: Saw) -> Tall
         checkpoint.save_all(changes)
         for change in changes:
             saw(*change)
-    checkpoint.leave(left)
+    checkpoint.leave_jobs(left)
     return tally
 
 

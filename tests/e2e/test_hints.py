@@ -137,10 +137,10 @@ TABLE = {
     ),
     ("run_folder.py", "to_type('runs')"): "test_a_run_that_is_not_there",
     ("run_folder.py", "to_type('run', given)"): "test_a_run_that_is_not_there",
-    ("ledger/postgres/schema.py", "to_type('store', 'init', blotted(url))"): "test_a_store_that_is_not_made_or_forgets",
+    ("ledger/postgres/schema.py", "to_type('store', 'init', hide_password(url))"): "test_a_store_that_is_not_made_or_forgets",
     (
         "ledger/postgres/durability.py",
-        "to_type('store', 'init', where, '--i-accept-loss')",
+        "to_type('store', 'init', shown_url, '--i-accept-loss')",
     ): "test_a_store_that_is_not_made_or_forgets",
     ("commands/rescued.py", "to_type('audit', folder.path)"): "test_an_id_that_contradicts_the_checkpoint",
     ("cli/detached.py", "to_type('status', near(launch.folder))"): "test_a_run_in_a_process_of_its_own",
@@ -171,14 +171,14 @@ TABLE = {
     ("commands/runs.py", "to_type('gallery', run.name, *store)"): "test_a_run_that_a_store_took_over",
     ("commands/runs.py", "to_type('store', 'lift', run.name, *store)"): "test_a_run_that_a_store_took_over",
     ("commands/runs.py", "to_type('status', run.name, *store)"): "test_a_run_that_a_store_took_over",
-    ("ledger/postgres/errors.py", "to_type('store', 'lift', run, *words_for(where, os.environ))"): (
+    ("ledger/postgres/errors.py", "to_type('store', 'lift', run, *build_store_option(shown_url, os.environ))"): (
         "test_a_run_that_a_store_took_over"
     ),
     ("results/report.py", "to_type('run', report.folder, *report.store)"): "test_a_file_that_the_disk_refused",
     ("commands/import_run.py", "to_type('audit', folder.path)"): "test_a_store_that_could_not_take_a_run_over",
     (
         "ledger/postgres/imports.py",
-        "to_type('runs', '--import', folder, '--store', where)",
+        "to_type('runs', '--import', folder, '--store', shown_url)",
     ): "test_a_store_that_could_not_take_a_run_over",
 }
 """``(file, call)`` → the test that types it."""

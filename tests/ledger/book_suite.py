@@ -35,7 +35,7 @@ from batchedit.core.model import (
 )
 from batchedit.core.review import Conflict, Decision, Mark, Verdict
 from batchedit.ledger.book import Checkpoint
-from batchedit.ledger.values import CommonError, Having, IntakeReport, RunSummary, SharedRequest
+from batchedit.ledger.values import CommonError, Availability, IntakeReport, RunSummary, SharedRequest
 from tests.ledger.ledger_suite import FILES, HANDLE, OUTPUTS, PROBLEM
 from tests.support.factories import make_job, make_line
 
@@ -49,7 +49,7 @@ def take_in(book: Checkpoint, lines: Iterable[ResultLine | InvalidLine], limit: 
 
 
 def play(book: Checkpoint, job: int, *events: Event) -> Record:
-    (record,) = book.records_of([job])
+    (record,) = book.read_records([job])
     for event in events:
         if isinstance(event, Reserved):
             book.allow([job], price=event.price, times=1)
@@ -98,7 +98,7 @@ class BookSuite:
         assert [book.is_wanted(job) for job in (1, 2, 3, 4)] == [False, True, True, False]
         assert (book.counts().of(State.PLANNED), list(book.list_planned_ids()), book.count_to_buy()) == (2, [2, 3], 2)
         assert book.list_planned_keys() == [(2, make_job(2).key), (3, make_job(3).key)]
-        assert names(book.records_in({State.PLANNED})) == ["job-1", "job-2", "job-3"]
+        assert names(book.read_records_in({State.PLANNED})) == ["job-1", "job-2", "job-3"]
         assert (book.get("fingerprint"), book.get("source")) == ("fingerprint", "/sheets/m.csv")
 
     def test_nothing_of_an_intake_counts_before_its_commit(self, book: Checkpoint) -> None:
@@ -109,12 +109,12 @@ class BookSuite:
         assert [outcome.row for outcome in book.read_outcomes()] == [1]
         assert list(book.list_planned_ids()) == [1]
         assert take_in(book, [make_line(1), make_line(3)]).new == 1
-        assert names(book.records_in({State.PLANNED})) == ["job-1", "job-3"]
+        assert names(book.read_records_in({State.PLANNED})) == ["job-1", "job-3"]
 
     def test_a_limit_wants_the_first_jobs_and_a_twin_shares_one(self, book: Checkpoint) -> None:
         twin = ResultLine(row=2, id="t", job=make_job(1), slot=9, twin=True)
         take_in(book, [make_line(1), twin, make_line(3), make_line(4)], limit=2)
-        assert names(book.records_in({State.PLANNED}, wanted=True)) == ["job-1", "job-3"]
+        assert names(book.read_records_in({State.PLANNED}, wanted=True)) == ["job-1", "job-3"]
         assert book.find_rows([1, 3]) == {1: [(1, "sku-1"), (2, "t")], 3: [(4, "sku-4")]}
         assert book.find_rows([]) == {}
 
@@ -139,7 +139,7 @@ class BookSuite:
         play(book, 2, Reserved(1.0, 1), Accepted(2.0, HANDLE))
         moved = [make_line(n, moves=True, job=make_job(n, inputs='{"image":"elsewhere"}')) for n in (1, 2)]
         assert take_in(book, moved).new == 0
-        assert [r.job.inputs for r in book.records_of([1, 2])] == ['{"image":"elsewhere"}', make_job(2).inputs]
+        assert [r.job.inputs for r in book.read_records([1, 2])] == ['{"image":"elsewhere"}', make_job(2).inputs]
 
     def test_other_keys_of_a_job_are_kept_and_found(self, book: Checkpoint) -> None:
         signed = '{"image":["https://a/1.png?sig=1"]}'
@@ -151,7 +151,7 @@ class BookSuite:
         assert [(job.id, job.key) for job in book.list_signed_jobs()] == [(3, make_job(3).key), (1, make_job(1).key)]
         other = JobKey(b"o" * 16)
         book.keep_aliases({other: 2}, {"rules": "9"})
-        assert (book.aliases(), book.get("rules"), book.read_known_jobs().find(other)) == ({other: 2}, "9", 2)
+        assert (book.read_aliases(), book.get("rules"), book.read_known_jobs().find(other)) == ({other: 2}, "9", 2)
         assert book.read_known_jobs(()).find(other) is None
 
     # --- jobs ---
@@ -159,13 +159,13 @@ class BookSuite:
     def test_a_record_is_found_by_its_id_by_its_key_and_by_its_request(self, book: Checkpoint) -> None:
         take_in(book, [make_line(n) for n in range(1, 4)])
         play(book, 2, Reserved(1.0, 1), Accepted(2.0, HANDLE))
-        for found in (book.record(2), book.record_of_key(make_job(2).key)):
+        for found in (book.record(2), book.find_record_of_key(make_job(2).key)):
             assert found is not None
             assert (found.id, found.state, found.handle, found.serial) == (2, State.WAITING, HANDLE, 2)
-        assert (book.record(9), book.record_of_key(JobKey(b"x" * 16))) == (None, None)
-        assert names(book.records_of([3, 9, 1])) == ["job-3", "job-1"]
-        assert (book.find_owner("req-1"), book.job_of_request("req-1")) == ("job-2", 2)
-        assert (book.find_owner("req-2"), book.job_of_request("req-2")) == (None, None)
+        assert (book.record(9), book.find_record_of_key(JobKey(b"x" * 16))) == (None, None)
+        assert names(book.read_records([3, 9, 1])) == ["job-3", "job-1"]
+        assert (book.find_owner("req-1"), book.find_job_of_request("req-1")) == ("job-2", 2)
+        assert (book.find_owner("req-2"), book.find_job_of_request("req-2")) == (None, None)
         assert names(r for r in book.read_all_records() if isinstance(r, Record)) == ["job-1", "job-2", "job-3"]
         assert sorted(book.list_job_names()) == ["job-1", "job-2", "job-3"]
         assert book.slots_of([1, 3]) == {1: 1, 3: 3}
@@ -176,20 +176,20 @@ class BookSuite:
         play(book, 2, Reused(1.0, HANDLE, FILES, "/runs/other"))
         play(book, 3, Reserved(1.0, 1), Lost(2.0, PROBLEM))
         play(book, 4, Reserved(1.0, 1), Refused(2.0, REFUSED))
-        book.leave([(5, "/runs/other", "waiting")])
-        found = {having: sorted(job for _, job in book.keys(having)) for having in Having}
+        book.leave_jobs([(5, "/runs/other", "waiting")])
+        found = {having: sorted(job for _, job in book.read_keys(having)) for having in Availability}
         assert found == {
-            Having.BOUGHT: [1], Having.DONE: [1, 2], Having.TO_BUY: [1, 2, 3, 4], Having.UNDER_WAY: [3]
+            Availability.BOUGHT: [1], Availability.DONE: [1, 2], Availability.TO_BUY: [1, 2, 3, 4], Availability.UNDER_WAY: [3]
         }  # fmt: skip
-        assert dict(book.keys(Having.BOUGHT)) == {make_job(1).key: 1}
+        assert dict(book.read_keys(Availability.BOUGHT)) == {make_job(1).key: 1}
 
     def test_what_is_left_to_another_run_is_not_bought(self, book: Checkpoint) -> None:
         take_in(book, [make_line(n) for n in range(1, 4)])
-        book.leave([(1, "/a", "waiting"), (2, "/b", "in_doubt")])
+        book.leave_jobs([(1, "/a", "waiting"), (2, "/b", "in_doubt")])
         assert (list(book.list_planned_ids()), book.count_to_buy()) == ([3], 1)
         assert book.count_left_to_others() == {("/a", "waiting"): 1, ("/b", "in_doubt"): 1}
         assert [job for job, _ in book.list_planned_keys()] == [1, 2, 3]
-        book.leave([])
+        book.leave_jobs([])
         assert (list(book.list_planned_ids()), book.count_left_to_others().total()) == ([1, 2, 3], 0)
 
     def test_the_job_that_an_edited_row_had_before(self, book: Checkpoint) -> None:
@@ -207,7 +207,7 @@ class BookSuite:
     def test_the_cap_has_no_say_in_what_was_bought_already(self, book: Checkpoint) -> None:
         take_in(book, [make_line(1)])
         book.set_cap(10, 0.0)
-        (record,) = book.records_of([1])
+        (record,) = book.read_records([1])
         event = Reserved(1.0, 40)
         with pytest.raises(BudgetReachedError):
             book.save_now(advance(record, event), event)
@@ -311,7 +311,7 @@ class BookSuite:
             False,
             True,
         ]
-        assert book.flags() == {2: "grey"}
+        assert book.read_flags() == {2: "grey"}
 
     def test_whatever_changes_a_line_changes_the_mark(self, book: Checkpoint) -> None:
         seen = [book.change_token()]
@@ -320,7 +320,7 @@ class BookSuite:
             lambda: finish(book, 1),
             lambda: book.keep_flags({1: "tiny"}),
             lambda: book.decisions.put(Mark(1, Verdict.REJECT)),
-            lambda: book.add_repurchases([(book.records_of([1])[0], make_line(1, job=make_job(7, version=2)))]),
+            lambda: book.add_repurchases([(book.read_records([1])[0], make_line(1, job=make_job(7, version=2)))]),
         ):
             change()
             seen.append(book.change_token())

@@ -18,7 +18,7 @@ from batchedit.ledger.lock import hold_buying_lock, hold_run_lock
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.register import Register, claim, is_mine
 from batchedit.ledger.register_file import find_spare_folder
-from batchedit.ledger.rescue import NAME, SPARE_NAME, Rescued, rescue, claim_rescued, hold_spare
+from batchedit.ledger.rescue import NAME, SPARE_NAME, RescuedId, rescue, claim_rescued, hold_spare
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import environment, inside, manifest, on
 from tests.support.limits import no_file_grows, no_file_is_opened
@@ -72,7 +72,7 @@ def test_an_id_that_no_file_takes_stands_on_the_screen_as_the_line_to_keep(
     assert f"{run / NAME} can't be written either (" in told
     assert "Keep this line: " in told
     (room / NAME).write_text(told.partition("Keep this line: ")[2])
-    assert list(claim_rescued(room)) == [Rescued(3, KEY, replace(BOUGHT, by="rescue"))], (
+    assert list(claim_rescued(room)) == [RescuedId(3, KEY, replace(BOUGHT, by="rescue"))], (
         "put into that file the line is taken in"
     )
 

@@ -25,7 +25,7 @@ from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.rescue import (
     LONGEST_LINE,
     NAME,
-    Rescued,
+    RescuedId,
     clear_rescued,
     read_kept_ids,
     read_object,
@@ -207,7 +207,7 @@ def test_who_looked_at_a_received_folder_waited_for_ever_for_a_pipe(
     tmp_path: Path, name: str, put_there: Callable[[Path], None]
 ) -> None:
     put_there(tmp_path / name)
-    found: list[Rescued] = []
+    found: list[RescuedId] = []
     reader = threading.Thread(target=lambda: found.extend(read_kept_ids(tmp_path)), daemon=True)
     reader.start()
     reader.join(10)
@@ -233,7 +233,7 @@ def write(folder: Path, job: int) -> None:
     rescue(folder, job, bytes(16), Accepted(9.0, Handle(f"req-{job}")))
 
 
-def jobs(found: Iterator[Rescued]) -> list[int]:
+def jobs(found: Iterator[RescuedId]) -> list[int]:
     return sorted(job for job, *_ in found)
 
 

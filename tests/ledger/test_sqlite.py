@@ -31,7 +31,7 @@ from batchedit.ledger import key_map as keymap
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.lock import find_holder, hold_run_lock
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
-from batchedit.ledger.rescue import Rescued, clear_rescued, rescue, claim_rescued
+from batchedit.ledger.rescue import RescuedId, clear_rescued, rescue, claim_rescued
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.ledger.sqlite_file import BUSY_SECONDS
 from batchedit.pool.pool import Pool, apply_event
@@ -402,7 +402,7 @@ def test_rescued_ids_are_read_back_and_a_cut_line_is_skipped(
     rescue(tmp_path, 8, make_job(8).key, event)
     side = tmp_path / "accepted.jsonl"
     side.write_bytes(side.read_bytes()[:-20])
-    assert list(claim_rescued(tmp_path)) == [Rescued(7, make_job(7).key, Accepted(12.5, HANDLE, by="rescue"))]
+    assert list(claim_rescued(tmp_path)) == [RescuedId(7, make_job(7).key, Accepted(12.5, HANDLE, by="rescue"))]
     assert HANDLE.request_id in capsys.readouterr().err
     clear_rescued(tmp_path)
     assert list(claim_rescued(tmp_path)) == []

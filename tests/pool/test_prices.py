@@ -33,7 +33,7 @@ class Tells(Service):
         return self.replies[record.id]
 
 
-def list_unpriced(jobs: int) -> MemoryCheckpoint:
+def unpriced(jobs: int) -> MemoryCheckpoint:
     """Finished jobs, each at a guess of $0.04."""
     checkpoint = MemoryCheckpoint([make_line(n) for n in range(1, jobs + 1)])
     for n in range(1, jobs + 1):

@@ -18,7 +18,7 @@ from batchedit.core.errors import CheckpointError, ManifestError, UsageError
 from batchedit.core.model import State
 from batchedit.core.review import Conflict, Decision, Mark, Verdict
 from batchedit.jobs.identity import job_key
-from batchedit.ledger.decisions import FolderDecisions, TakenIn
+from batchedit.ledger.decisions import FolderDecisions, ImportReport
 from batchedit.ledger.gallery_rows import build_outcomes, read_gallery_rows, read_flags, write_flags
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.repurchases import add_repurchases, find_rejected
@@ -201,7 +201,7 @@ def test_an_import_leaves_what_is_newer(checkpoint: SqliteCheckpoint) -> None:
     for job, at in ((1, 50.0), (2, 5.0), (3, 5.0)):
         marks.put(Mark(job, APPROVE, "", 0, "Dana", at))
     said = [(job, Decision(b"", verdict, "", 20.0)) for job, verdict in ((1, REJECT), (2, REJECT), (3, APPROVE))]
-    assert marks.take_in(said, "Robin") == TakenIn(written=1, same=1, older=1)
+    assert marks.take_in(said, "Robin") == ImportReport(written=1, same=1, older=1)
     assert {job: mark.verdict for job, mark in marks.all().items()} == {1: APPROVE, 2: REJECT, 3: APPROVE}
     assert [e.via for e in marks.events()] == ["review", "review", "review", "import"]
 

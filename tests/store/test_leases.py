@@ -46,7 +46,7 @@ from batchedit.ledger.postgres.bought_from import BoughtFrom
 from batchedit.ledger.postgres.changes import encode_change
 from batchedit.ledger.postgres.errors import HaltedError, LeaseOverError
 from batchedit.ledger.postgres.ledger import PostgresLedger
-from batchedit.ledger.postgres.line import Line
+from batchedit.ledger.postgres.line import StoreConnection
 from batchedit.ledger.postgres.shared_opening import open_shared
 from batchedit.ledger.postgres.store import IDLE_SECONDS, open_transaction, check_halted
 from batchedit.ledger.rescue import read_kept_ids
@@ -424,7 +424,7 @@ async def test_what_another_worker_is_sending_is_not_taken_for_a_crash(shop: Any
     with closing(
         open_shared(folder / "checkpoint.sqlite", it.url, model=MODEL, service=BoughtFrom("sandbox", own_sandbox=False))
     ) as other:
-        assert other.records_in({State.SUBMITTING})
+        assert other.read_records_in({State.SUBMITTING})
         note_crashes(other)
         assert it.states() == ["submitting"]
 
@@ -588,16 +588,16 @@ async def test_an_answer_that_is_heeded_late_does_not_hide_that_the_store_is_awa
     worker = it.worker(proxy.url)
     one, other = await worker.list_planned(0, 2)
     one, other = await play(worker, one, Reserved(1.0, 10)), await play(worker, other, Reserved(1.0, 10))
-    answered, heeds, call = threading.Event(), threading.Event(), Line.call
+    answered, heeds, call = threading.Event(), threading.Event(), StoreConnection.call
 
-    def dawdle(line: Line, query: str, *values: Any, **options: Any) -> Any:
+    def dawdle(line: StoreConnection, query: str, *values: Any, **options: Any) -> Any:
         rows = call(line, query, *values, **options)
         if ".save(" in query and not answered.is_set():
             answered.set()
             heeds.wait(10)
         return rows
 
-    monkeypatch.setattr(Line, "call", dawdle)
+    monkeypatch.setattr(StoreConnection, "call", dawdle)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(play, worker, one, Accepted(2.0, HANDLE))
         await becomes_so(answered.is_set)

@@ -145,9 +145,9 @@ def test_two_people_redo_at_once_and_the_second_one_sees_what_the_first_has_boug
     with closing(person(tmp_path / "two" / name)) as two:
         assert [record.id for record in two.find_rejected()] == [2]
         assert two.list_planned_repurchases() == [3]
-        (third,) = two.records_of([3])
+        (third,) = two.read_records([3])
         with closing(person(tmp_path / "one" / name)) as one:
-            assert one.records_of([3]) == [third]
+            assert one.read_records([3]) == [third]
 
 
 def test_a_mark_whose_answer_was_lost_is_no_conflict(tmp_path: Path) -> None:

@@ -33,9 +33,11 @@ class BoughtFrom(NamedTuple):
         address = text.removeprefix(_OWN_PREFIX)
         return cls(address, own_sandbox=text.startswith(_OWN_PREFIX) and parse_local_address(address) is not None)
 
-    def explain_refusal(self, run: str, here: BoughtFrom) -> UsageError | None:
-        """Why a worker that finds ``here`` at the same address may not buy in ``run``, bought from this one; None if it may."""
-        if self.own_sandbox == here.own_sandbox:
+    def explain_refusal(self, run: str, found_here: BoughtFrom) -> UsageError | None:
+        """Why a worker that finds ``found_here`` at the same address may not buy in ``run``, bought from this one; None
+        if it may.
+        """
+        if self.own_sandbox == found_here.own_sandbox:
             return None
         _, port = parse_local_address(self.address) or ("", 0)
         if self.own_sandbox:

@@ -16,8 +16,8 @@ from psycopg.rows import TupleRow
 BLOCK_ROWS = 10_000
 """Rows of one COPY: enough that the cost of a statement does not matter, and few enough for the server's memory."""
 PART_ROWS = 500
-"""Rows built without a pause. A computing thread keeps the interpreter for 5 ms, and the sender, which needs it shortly after
-each piece that the server took, would hardly make progress.
+"""Rows built without a pause. A computing thread keeps the interpreter for 5 ms, and the sender, which needs it shortly
+after each piece that the server took, would hardly make progress.
 """
 PAUSE_SECONDS = 2e-5
 BLOCKS_AHEAD = 1
@@ -42,8 +42,8 @@ def take_block(items: Iterator[Item]) -> list[Item]:
 
 @contextmanager
 def start_sender(connection: psycopg.Connection[TupleRow]) -> Iterator[Callable[[str, Iterable[Row]], None]]:
-    """Yields ``send(into, rows)``, which returns when these rows are queued, at most BLOCKS_AHEAD blocks before the server. All
-    rows are written when the ``with`` block ends; until then nothing else may use the connection.
+    """Yields ``send(into, rows)``, which returns when these rows are queued, at most BLOCKS_AHEAD blocks before the
+    server. All rows are written when the ``with`` block ends; until then nothing else may use the connection.
     """
     pending: deque[Future[None]] = deque()
 

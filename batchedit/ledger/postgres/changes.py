@@ -25,7 +25,7 @@ from ...core.policy import spent_and_reserved, why_refused
 from ...core.words import worded
 from ..codec import STATE_COLUMNS, list_state_values
 from ..group_commit import Change
-from ..money_totals import Sums, sum_money
+from ..money_totals import StateSums, sum_money
 from .errors import HaltedError, LeaseOverError
 
 _STATE_NAMES = tuple(name.strip() for name in STATE_COLUMNS.split(","))
@@ -116,8 +116,10 @@ def _build_account_refusal(cap_and_others: str, money: Money) -> BudgetReachedEr
 
 
 def to_money(standing: Mapping[str, Any], *, believes: bool, earlier: int) -> Money:
-    """Money from the result of the function ``standing``. ``believes`` and ``earlier`` (micro-dollars) are this process's own."""
-    by_state: dict[str, Sums] = {}
+    """Money from the result of the function ``standing``. ``believes`` and ``earlier`` (micro-dollars) are this
+    process's own.
+    """
+    by_state: dict[str, StateSums] = {}
     for state, _, *sums in standing["sums"]:
         state_sums = by_state.get(state, (0, 0, 0, 0, 0))
         jobs, spent, reserved, guesses, guessed = (old + new for old, new in zip(state_sums, sums, strict=True))

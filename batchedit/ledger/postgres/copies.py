@@ -1,7 +1,8 @@
-"""A run of the store and its copy in a folder: the copy is updated from the store, and the store from an intake in the copy.
+"""A run of the store and its copy in a folder: the copy is updated from the store, and the store from an intake in the
+copy.
 
-The store is the only source of truth. The folder's commands read the copy, and it may be deleted: it is built again where it
-does not match the store.
+The store is the only source of truth. The folder's commands read the copy, and it may be deleted: it is built again
+where it does not match the store.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ _PLACEHOLDERS = ", ".join("?" * _STATE_COUNT)
 _JOB_COLUMNS = ", ".join(f"job.{name.strip()}" for name in STATE_COLUMNS.split(","))
 _REQUEST_COLUMNS = "key, slot, inputs, name, size, variant, revision, version"
 
-_NEXT_TRANSACTION = "(SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint)"
-"""The number of the next transaction. It is read in the same statement that it bounds: read a moment later, a job's serial would
-cover an event that is left out and never read again.
+_NEXT_TX = "(SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint)"
+"""The number of the next transaction. It is read in the same statement that it bounds: read a moment later, a job's
+serial would cover an event that is left out and never read again.
 """
 _SELECT_NEWS = f"""
     SELECT event.job, event.serial, event.at, event.name, event.state, event.data, job.serial, {_JOB_COLUMNS}
     FROM {SCHEMA}.event JOIN {SCHEMA}.job ON job.run = event.run AND job.id = event.job
-    WHERE event.run = %s AND event.tx >= %s AND (event.tx < {_NEXT_TRANSACTION} OR %s) ORDER BY event.seq
+    WHERE event.run = %s AND event.tx >= %s AND (event.tx < {_NEXT_TX} OR %s) ORDER BY event.seq
 """
 """One snapshot: events and the present state of their jobs, so that a job's serial covers all its events that are read."""
 _UPDATE_JOB = f"UPDATE jobs SET ({STATE_COLUMNS}, serial) = ({_PLACEHOLDERS}, ?) WHERE id = ?"
@@ -56,7 +57,7 @@ _INSERT_EVENT = "INSERT INTO events (job, at, name, state, data) VALUES (?, ?, ?
 
 
 _SELECT_RUN_NEWS = f"""
-    SELECT at, name, data FROM {SCHEMA}.run_event WHERE run = %s AND tx >= %s AND (tx < {_NEXT_TRANSACTION} OR %s) ORDER BY seq
+    SELECT at, name, data FROM {SCHEMA}.run_event WHERE run = %s AND tx >= %s AND (tx < {_NEXT_TX} OR %s) ORDER BY seq
 """
 _INSERT_RUN_EVENT = """
     INSERT INTO run_events (at, name, data)
@@ -73,11 +74,11 @@ def take_news(copy: SqliteFile, ask: Ask, run: int) -> None:
 
     Transactions that are older than all running ones are complete: those from there on are read again next time.
 
-    A store that was dumped and restored counts its transactions from the start again, while its events keep their numbers:
-    then all are read, once. Events with a number that is still to come were read then.
+    A store that was dumped and restored counts its transactions from the start again, while its events keep their
+    numbers: then all are read, once. Events with a number that is still to come were read then.
 
-    HaltedError where the store was restored to a moment before this copy's: it would buy again what only the copy has. No
-    worker buys in the run any more.
+    HaltedError where the store was restored to a moment before this copy's: it would buy again what only the copy has.
+    No worker buys in the run any more.
     """
     since = int(copy.get("store_tx") or 0)
     ((horizon,),) = ask("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
@@ -109,7 +110,7 @@ def _check_not_restored(copy: SqliteFile, ask: Ask, run: int) -> None:
         reason = f"the store holds less of {jobs} than the copy of the run in {copy.path.parent} has: it went back in time"
         ask(f"SELECT {SCHEMA}.halt(%s, %s)", run, reason)
         error = HaltedError(reason)
-        error.ends_with(copy.path.resolve().parent.name, copy.get("store") or "")
+        error.set_lift_hint(copy.path.resolve().parent.name, copy.get("store") or "")
         error.hint = (
             f"the ids of what it has forgotten are in {copy.path}: move that file away and keep it; {error.hint}"
         )
@@ -189,8 +190,8 @@ def _stream_rows(connection: psycopg.Connection[TupleRow], query: str, run: int)
 def give_intake(copy: SqliteFile, connection: psycopg.Connection[TupleRow], run: int, before: str) -> None:
     """Write the copy's intake to the store: new jobs, wanted ones, lines, facts.
 
-    The connection is in a transaction. ``before`` is the copy's last committed id before the intake; StoppedError if the
-    store has another.
+    The connection is in a transaction. ``before`` is the copy's last committed id before the intake; StoppedError if
+    the store has another.
     """
     connection.execute("SELECT pg_advisory_xact_lock(hashtext('batchedit intake'), %s::int)", (run,))
     row = connection.execute(

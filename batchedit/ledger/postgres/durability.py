@@ -57,10 +57,10 @@ def read_durability(connection: psycopg.Connection[TupleRow]) -> Durability:
     return Durability(lines, tuple(risks))
 
 
-def check_durability(durability: Durability, where: str, *, accept_loss: bool) -> None:
+def check_durability(durability: Durability, shown_url: str, *, accept_loss: bool) -> None:
     """CheckpointError (74) for a store that may lose a purchase, unless a person accepted that."""
     if durability.risks and not accept_loss:
         raise CheckpointError(
-            f"the store {where} may forget what was bought, and it would be bought again: {'; '.join(durability.risks)}",
-            hint=f"have that changed; or, if it may be borne, once: {to_type('store', 'init', where, '--i-accept-loss')}",
+            f"the store {shown_url} may forget what was bought, and it would be bought again: {'; '.join(durability.risks)}",
+            hint=f"have that changed; or, if it may be borne, once: {to_type('store', 'init', shown_url, '--i-accept-loss')}",
         )

@@ -28,11 +28,13 @@ class LeaseOverError(CheckpointError):
 class HaltedError(CheckpointError):
     """Nothing is bought in this run any more, by any worker, until a person has checked."""
 
-    def ends_with(self, run: str, where: str) -> None:
-        """Set the hint: how a person lets the run called ``run`` of the store ``where`` (without its password) buy again."""
+    def set_lift_hint(self, run: str, shown_url: str) -> None:
+        """Set the hint: how a person lets the run called ``run`` of the store ``shown_url`` (without its password) buy
+        again.
+        """
         self.hint = (
             "look first which server or backup this is and what it has forgotten (docs: Back up a store, and restore it); "
-            f"then {to_type('store', 'lift', run, *build_store_option(where, os.environ))}"
+            f"then {to_type('store', 'lift', run, *build_store_option(shown_url, os.environ))}"
         )
 
 
@@ -65,7 +67,9 @@ def _find_sqlstate(error: psycopg.Error) -> str:
 
 
 def is_crash(error: psycopg.Error) -> bool:
-    """Did the server crash at this statement? Then its message has the reason, and whether anything was written is unknown."""
+    """Did the server crash at this statement? Then its message has the reason, and whether anything was written is
+    unknown.
+    """
     return error.diag.severity_nonlocalized == "PANIC"
 
 
@@ -83,41 +87,41 @@ def map_postgres_error(error: psycopg.Error, url: str) -> BatcheditError:  # noq
     """``error``, raised by psycopg for the store at ``url``, as an error of ours: exit code 64, 69, 73, 74 or 77, and a hint.
     The text shows no password of ``url``.
     """
-    where, state, message = hide_password(url), _find_sqlstate(error), _read_message(error, url)
+    shown_url, state, message = hide_password(url), _find_sqlstate(error), _read_message(error, url)
     if state.startswith("28"):
         return TokenError(
-            f"the store {where} does not let this user in: {message}",
+            f"the store {shown_url} does not let this user in: {message}",
             hint="the password is read from PGPASSWORD or ~/.pgpass",
         )
     if state == "42501":
-        return _build_rights_error(where, message)
+        return _build_rights_error(shown_url, message)
     if state == "3D000":
         return UsageError(
-            f"the store {where} has no such database: {message}", hint="make it with createdb, or see to the address"
+            f"the store {shown_url} has no such database: {message}", hint="make it with createdb, or see to the address"
         )
     if state == "25006":
         return OutputError(
-            f"the store {where} is read-only: {message}", hint="give the address of the primary, not of a standby"
+            f"the store {shown_url} is read-only: {message}", hint="give the address of the primary, not of a standby"
         )
     if state in {"53100", "58030"}:
         reason = "is full" if state == "53100" else "fails"
         return CheckpointError(
-            f"the disk of the store {where} {reason}: {message}", hint=FULL_HINT if reason == "is full" else ""
+            f"the disk of the store {shown_url} {reason}: {message}", hint=FULL_HINT if reason == "is full" else ""
         )
     if is_transient(error):
         reason = "has crashed" if is_crash(error) else "can't be reached"
         return ServiceUnavailableError(
-            f"the store {where} {reason}: {message}", hint="nothing is lost: type the same command when it is back"
+            f"the store {shown_url} {reason}: {message}", hint="nothing is lost: type the same command when it is back"
         )
     if state == _BAD_ADDRESS or (isinstance(error, psycopg.ProgrammingError) and not state):
-        return UsageError(f"{where} is no address of a PostgreSQL database: {message}")
-    return CheckpointError(f"the store {where} failed: {message} [{state or type(error).__name__}]")
+        return UsageError(f"{shown_url} is no address of a PostgreSQL database: {message}")
+    return CheckpointError(f"the store {shown_url} failed: {message} [{state or type(error).__name__}]")
 
 
-def _build_rights_error(where: str, message: str) -> TokenError:
+def _build_rights_error(shown_url: str, message: str) -> TokenError:
     """The error for a user whose rights do not suffice, with the missing ones in the hint."""
     may_not, hint = next((action_and_hint for phrase, *action_and_hint in _MISSING_RIGHTS if phrase in message), _NO_RIGHTS)
-    return TokenError(f"this user may not {may_not} the store {where}: {message}", hint=hint)
+    return TokenError(f"this user may not {may_not} the store {shown_url}: {message}", hint=hint)
 
 
 def _read_message(error: psycopg.Error, url: str) -> str:

@@ -1,8 +1,8 @@
 """Takes over a run of a folder into a store, once: its purchases, its log, people's decisions, its sheet.
 
-Money first: the folder is marked before the store has anything, and from then on buys nothing; the store gets all of it or
-nothing, in one transaction that is committed after the data read back was found equal. A process that dies anywhere leaves
-a folder that can't buy, and the same command continues.
+Money first: the folder is marked before the store has anything, and from then on buys nothing; the store gets all of it
+or nothing, in one transaction that is committed after the data read back was found equal. A process that dies anywhere
+leaves a folder that can't buy, and the same command continues.
 """
 
 from __future__ import annotations
@@ -47,21 +47,21 @@ _REQUEST_COLUMNS = "key, slot, inputs, name, size, variant, revision, version"
 
 def check_to_import(copy: Book, folder: Path, url: str) -> None:
     """UsageError (64) where the run is one of a store, or was being taken over into another one."""
-    where, run = copy.get("store"), copy.get("store_run")
-    if where and run != IMPORTING:
-        raise UsageError(f"the run in {folder} is one of the store {where} already; nothing was done")
-    if where and where != hide_password(url):
+    store, run = copy.get("store"), copy.get("store_run")
+    if store and run != IMPORTING:
+        raise UsageError(f"the run in {folder} is one of the store {store} already; nothing was done")
+    if store and store != hide_password(url):
         raise UsageError(
-            f"the run in {folder} was being taken over into the store {where}, not into {hide_password(url)}",
-            hint=f"the same command with --store {where}",
+            f"the run in {folder} was being taken over into the store {store}, not into {hide_password(url)}",
+            hint=f"the same command with --store {store}",
         )
 
 
-def build_cut_off_error(folder: Path, where: str) -> UsageError:
+def build_cut_off_error(folder: Path, shown_url: str) -> UsageError:
     """The error for a command on a run whose import has not ended."""
     return UsageError(
-        f"the run in {folder} was being taken over into the store {where}, and that was cut off",
-        hint=f"it is ended by: {to_type('runs', '--import', folder, '--store', where)}",
+        f"the run in {folder} was being taken over into the store {shown_url}, and that was cut off",
+        hint=f"it is ended by: {to_type('runs', '--import', folder, '--store', shown_url)}",
     )
 
 
@@ -74,11 +74,11 @@ def find_import(copy: Book, url: str) -> int | None:
 
 
 def check_new(copy: Book, url: str, name: str) -> None:
-    """UsageError (64) where the store has a run called ``name``, or what was bought in this one; 73 where it is read-only,
-    77 where this user may make no run there. Nothing was changed.
+    """UsageError (64) where the store has a run called ``name``, or what was bought in this one; 73 where it is
+    read-only, 77 where this user may make no run there. Nothing was changed.
 
-    A run is created and rolled back: a later refusal would find the folder given up for this address, and where that is the
-    address of a standby, or of a worker's role, no other address is accepted then.
+    A run is created and rolled back: a later refusal would find the folder given up for this address, and where that is
+    the address of a standby, or of a worker's role, no other address is accepted then.
     """
     assert isinstance(copy, SqliteFile)
     with open_store(url) as connection:
@@ -88,8 +88,8 @@ def check_new(copy: Book, url: str, name: str) -> None:
 
 
 def give_up(copy: Book, url: str, *, own_sandbox: bool) -> None:
-    """Mark the folder: from here on it buys nothing, whatever happens. ``own_sandbox``: a run without purchases is to be bought
-    from the person's own sandbox.
+    """Mark the folder: from here on it buys nothing, whatever happens. ``own_sandbox``: a run without purchases is to
+    be bought from the person's own sandbox.
     """
     assert isinstance(copy, SqliteFile)
     import_id, play_money = copy.get(IMPORT_ID) or token_hex(16), copy.get(PLAY) or (YES if own_sandbox else NO)
@@ -103,8 +103,8 @@ def give_up(copy: Book, url: str, *, own_sandbox: bool) -> None:
 def take_over(
     copy: Book, url: str, name: str, sheet: Path | None, data: dict[str, object], check: Callable[[Path], None]
 ) -> None:
-    """Write everything to the store as the run ``name``; ``data`` is that of its event. ``check`` gets the path of a fresh
-    copy of the run in the store: where it raises, the store keeps nothing.
+    """Write everything to the store as the run ``name``; ``data`` is that of its event. ``check`` gets the path of a
+    fresh copy of the run in the store: where it raises, the store keeps nothing.
     """
     assert isinstance(copy, SqliteFile)
     try:
@@ -189,8 +189,8 @@ def _write_run(copy: SqliteFile, connection: psycopg.Connection[TupleRow], name:
 
 
 def _list_tables(copy: SqliteFile) -> Iterator[tuple[str, str, Iterable[tuple[Any, ...]]]]:
-    """``(table, columns, rows)`` in the order that the foreign keys need. A job's serial counts its changes, and each event has
-    the one that it led to: an older edition may have written more events than it counted.
+    """``(table, columns, rows)`` in the order that the foreign keys need. A job's serial counts its changes, and each
+    event has the one that it led to: an older edition may have written more events than it counted.
     """
     yield "request", f"id, {_REQUEST_COLUMNS}", copy.rows(f"SELECT id, {_REQUEST_COLUMNS} FROM jobs ORDER BY id")
     jobs_query = f"""
@@ -213,4 +213,4 @@ def _list_tables(copy: SqliteFile) -> Iterator[tuple[str, str, Iterable[tuple[An
     decisions = FolderDecisions(copy)
     marks = [(m.job, m.verdict.value, m.note, m.serial, m.who, m.at) for m in decisions.all().values()]
     yield "mark", "job, verdict, note, serial, who, at", marks
-    yield "mark_event", "seq, job, serial, verdict, note, who, at, via", decisions.rows()
+    yield "mark_event", "seq, job, serial, verdict, note, who, at, via", decisions.read_rows()

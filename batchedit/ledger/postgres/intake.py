@@ -19,12 +19,14 @@ _INTO_JOB = f"{SCHEMA}.job (run, id, wanted, serial, leave, {STATE_COLUMNS})"
 
 
 class NewJob(NamedTuple):
-    """A job to be written. ``slot`` as in ``ResultLine``; ``leave``: how many purchases of it a person approved."""
+    """A job to be written. ``slot`` as in ``ResultLine``; ``approved_purchases``: how many purchases of it a person
+    approved.
+    """
 
     record: Record
     slot: int
     wanted: bool = True
-    leave: int = 0
+    approved_purchases: int = 0
 
 
 def add_run(connection: psycopg.Connection[TupleRow], name: str, model: str, service: str) -> int:
@@ -42,7 +44,7 @@ def add_jobs(connection: psycopg.Connection[TupleRow], run: int, jobs: Iterable[
         while block := take_block(remaining):
             send(_INTO_REQUEST, (_to_request_row(run, job) for job in block))
             untouched = [job for job in block if is_untouched(job.record)]
-            send(_INTO_PLANNED_JOB, ((run, job.record.id, job.wanted, job.leave) for job in untouched))
+            send(_INTO_PLANNED_JOB, ((run, job.record.id, job.wanted, job.approved_purchases) for job in untouched))
             if len(untouched) < len(block):
                 send(_INTO_JOB, (_to_job_row(run, job) for job in block if not is_untouched(job.record)))
             count += len(block)
@@ -71,4 +73,4 @@ def _to_request_row(run: int, new_job: NewJob) -> tuple[Any, ...]:
 
 def _to_job_row(run: int, new_job: NewJob) -> tuple[Any, ...]:
     record = new_job.record
-    return (run, record.id, new_job.wanted, record.serial, new_job.leave, *list_state_values(record))
+    return (run, record.id, new_job.wanted, record.serial, new_job.approved_purchases, *list_state_values(record))

@@ -29,7 +29,7 @@ class Lease:
         """A beat that was sent at ``began`` was confirmed."""
         self._began = began
 
-    def holds(self) -> bool:
+    def is_valid(self) -> bool:
         """May a POST that buys leave now?"""
         return not self.is_lost and all(
             0 <= now - began < self.seconds for now, began in zip(read_clocks(), self._began, strict=True)

@@ -1,10 +1,12 @@
 """The pool's port on PostgreSQL: one run of a store, as one worker sees it.
 
-Two connections, each with a thread and a queue of changes that share a commit: reservations wait for the lock on the run's
-row, and no id of a bought job may wait behind them. A confirmed change is as durable as the store is (``durability``).
+Two connections, each with a thread and a queue of changes that share a commit: reservations wait for the lock on the
+run's row, and no id of a bought job may wait behind them. A confirmed change is as durable as the store is
+(``durability``).
 
-A worker is alive while it sends beats (``beat``). Once it does not, others adopt its jobs: a POST that may be on its way is in
-doubt, the others are continued. What this process learns afterwards is still written, and it buys nothing more.
+A worker is alive while it sends beats (``beat``). Once it does not, others adopt its jobs: a POST that may be on its
+way is in doubt, the others are continued. What this process learns afterwards is still written, and it buys nothing
+more.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from ..rescue import RescuePlace, as_object, rescue
 from .changes import to_counts, encode_change, to_money, settle_change, to_storable
 from .errors import HaltedError, LeaseOverError
 from .lease import Lease, read_clocks
-from .line import Line
+from .line import StoreConnection
 from .schema import SCHEMA
 from .url import hide_password
 
@@ -52,10 +54,11 @@ _CLAIM_BOUGHT = f"SELECT {SCHEMA}.claim_bought(%s, %s, %s)"
 
 
 class PostgresLedger:
-    """``ports.Ledger`` over run number ``run`` of the store at ``url``. Enters the store as a worker; ``close`` leaves it.
+    """``ports.Ledger`` over run number ``run`` of the store at ``url``. Enters the store as a worker; ``close`` leaves
+    it.
 
-    Ids that the store could not take go to ``folder``, and to the place of ``set_rescue_place``. Not ``local``: jobs whose
-    pictures are on the machine of their intake are left to that machine.
+    Ids that the store could not take go to ``folder``, and to the place of ``set_rescue_place``. Not ``local``: jobs
+    whose pictures are on the machine of their intake are left to that machine.
     """
 
     def __init__(self, url: str, run: int, model: str, folder: Path, *, local: bool = True) -> None:
@@ -65,13 +68,15 @@ class PostgresLedger:
         self.believes_estimate = False
         self.earlier_cost = 0
         self.top_price = 0
-        self._where = hide_password(url)
+        self._shown_url = hide_password(url)
         self._folder = folder
         self._rescue_place: RescuePlace | None = None
         self._unsaved: dict[int, Change] = {}
-        """Purchases whose id is not in the store yet: they may be queued after a statement that waits for the store to return."""
-        self._records = Line(url, self._beat_on_reconnect, self._keep_ids)
-        self._reservations = Line(url)
+        """Purchases whose id is not in the store yet: they may be queued after a statement that waits for the store to
+        return.
+        """
+        self._records = StoreConnection(url, self._beat_on_reconnect, self._keep_ids)
+        self._reservations = StoreConnection(url)
         ((store,),) = self._records.call(f"SELECT id FROM {SCHEMA}.store")
         self.id_of_run = f"{store}/{run}"
         """See ``book.Facts``."""
@@ -120,7 +125,9 @@ class PostgresLedger:
         self._rescue_place = place
 
     async def list_planned(self, after: int, limit: int) -> Sequence[Record]:
-        """Claims jobs without a worker, and returns those that this worker has claimed; else see ``ports.Ledger.list_planned``."""
+        """Claims jobs without a worker, and returns those that this worker has claimed; else see
+        ``ports.Ledger.list_planned``.
+        """
         return await anyio.to_thread.run_sync(self._list_planned, after, limit)
 
     def _list_planned(self, after: int, limit: int) -> list[Record]:
@@ -200,7 +207,7 @@ class PostgresLedger:
         """See ``book.Records``."""
         return next(iter(self._read_records("id = %s", job)), None)
 
-    def job_of_request(self, request_id: str) -> int | None:
+    def find_job_of_request(self, request_id: str) -> int | None:
         """See ``book.Records``."""
         query = f"SELECT job FROM {SCHEMA}.accepted WHERE run = %s AND request_id = %s"
         rows = self.ask(query, self.run, to_storable(request_id))
@@ -235,9 +242,9 @@ class PostgresLedger:
         """See ``ports.Ledger``. LeaseOverError where others took this worker for dead."""
         return await anyio.to_thread.run_sync(self._beat)
 
-    def _renew_lease(self, line: Line) -> bool:
+    def _renew_lease(self, connection: StoreConnection) -> bool:
         began = read_clocks()
-        ((is_alive,),) = line.call(f"SELECT {SCHEMA}.beat(%s, false)", (self.worker,))
+        ((is_alive,),) = connection.call(f"SELECT {SCHEMA}.beat(%s, false)", (self.worker,))
         if is_alive:
             self.lease.renew(began)
         else:
@@ -264,7 +271,7 @@ class PostgresLedger:
 
     def may_send(self) -> bool:
         """May a POST that buys leave now? By this process's own clocks, without asking the store."""
-        return self.lease.holds()
+        return self.lease.is_valid()
 
     def _beat_on_reconnect(self, connection: psycopg.Connection[TupleRow]) -> None:
         connection.execute(f"SELECT {SCHEMA}.beat(%s, true)", (self.worker,))
@@ -288,8 +295,8 @@ class PostgresLedger:
 
     @contextmanager
     def _keep_id_while_away(self, change: Change) -> Iterator[None]:
-        """While the store is away the id of a purchase is rescued: this process may end before the store is back. The call
-        that finds it away rescues the ids of all that wait (``_keep_ids``), a later call its own.
+        """While the store is away the id of a purchase is rescued: this process may end before the store is back. The
+        call that finds it away rescues the ids of all that wait (``_keep_ids``), a later call its own.
         """
         if not isinstance(change.event, Accepted):
             yield
@@ -319,7 +326,7 @@ class PostgresLedger:
                 reason = str(change.error)
                 self._records.call(f"SELECT {SCHEMA}.halt(%s, %s)", (self.run, reason))
                 ((name,),) = self._records.call(f"SELECT name FROM {SCHEMA}.run WHERE id = %s", (self.run,))
-                change.error.ends_with(name, self._where)
+                change.error.set_lift_hint(name, self._shown_url)
             if isinstance(change.error, LeaseOverError):
                 self.lease.is_lost = True
 
@@ -344,7 +351,7 @@ class PostgresLedger:
     def _as_batchedit_error(self, error: BaseException) -> BatcheditError:
         if isinstance(error, BatcheditError):
             return error
-        wrapped = CheckpointError(f"the store {self._where} could not be written: {error!r}")
+        wrapped = CheckpointError(f"the store {self._shown_url} could not be written: {error!r}")
         wrapped.__cause__ = error
         return wrapped
 

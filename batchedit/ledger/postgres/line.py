@@ -37,7 +37,7 @@ def connect(url: str) -> psycopg.Connection[TupleRow]:
     return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
 
 
-class Line:
+class StoreConnection:
     """``call`` from any thread; one statement at a time.
 
     ``on_reconnect`` is called with each new connection but the first; ``on_away`` once for each statement that the store

@@ -16,8 +16,8 @@ from ...core.review import Conflict, Decision, Mark, MarkEvent, Verdict
 from ..gallery_rows import put_flags_in
 from ..review_file import ReviewFile
 from ..sqlite_file import SqliteFile
-from ..values import TakenIn
-from .line import Line
+from ..values import ImportReport
+from .line import StoreConnection
 from .schema import SCHEMA
 
 Ask = Callable[..., list[TupleRow]]
@@ -36,11 +36,11 @@ def make_ask(url: str) -> Ask:
     """An ``Ask`` for a person's few queries: a connection lasts for one call, so there is nothing to close."""
 
     def ask(query: str, *values: object) -> list[TupleRow]:
-        line = Line(url)
+        connection = StoreConnection(url)
         try:
-            return line.call(query, values, patience=PATIENCE_SECONDS)
+            return connection.call(query, values, patience=PATIENCE_SECONDS)
         finally:
-            line.close()
+            connection.close()
 
     return ask
 
@@ -83,12 +83,12 @@ class StoreDecisions:
         self._on_change()
         return current
 
-    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> TakenIn:
+    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> ImportReport:
         """See ``book.Decisions``."""
         values = [[job, decision.verdict.value, _to_storable_text(decision.note), decision.at] for job, decision in decisions]
         ((counts,),) = self._ask(f"SELECT {SCHEMA}.take_in_marks(%s, %s, %s)", self._run, _to_storable_text(who), Jsonb(values))
         self._on_change()
-        return TakenIn(*counts)
+        return ImportReport(*counts)
 
 
 def keep_flags(ask: Ask, run: int, flags: dict[int, str], version: str) -> None:

@@ -1,7 +1,7 @@
 """The tables and functions of a store: numbered SQL files, applied in order, each once.
 
-``sql/NNNN_name.sql`` leads from version N-1 to N. A file that was released is never edited. Workers refuse a store of another
-version than their own, because its functions are part of their code.
+``sql/NNNN_name.sql`` leads from version N-1 to N. A file that was released is never edited. Workers refuse a store of
+another version than their own, because its functions are part of their code.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def read_version(connection: psycopg.Connection[TupleRow]) -> int:
 def migrate(connection: psycopg.Connection[TupleRow]) -> tuple[int, int]:
     """Migrate the store to the newest version, in one transaction. Returns the versions before and after.
 
-    Of two processes that migrate at once one waits, and finds it done. CheckpointVersionError for a newer one. Raises psycopg.Error.
+    Of two processes that migrate at once one waits, and finds it done. CheckpointVersionError for a newer one. Raises
+    psycopg.Error.
     """
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))

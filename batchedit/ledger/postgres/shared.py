@@ -218,9 +218,9 @@ class SharedCheckpoint(SqliteCheckpoint):
     @property
     def decisions(self) -> Decisions:
         """See ``book.Book``."""
-        return StoreDecisions(self._ledger.ask, self._ledger.run, self._follow_marks)
+        return StoreDecisions(self._ledger.ask, self._ledger.run, self._follow_decisions)
 
-    def _follow_marks(self) -> None:
+    def _follow_decisions(self) -> None:
         with self._refreshing:
             follow_decisions(self, self._ledger.ask, self._ledger.run)
 

@@ -28,22 +28,23 @@ _INTAKE_FACTS = ("committed_id", "fingerprint", "lines_mark")
 
 
 def open_shared(path: Path, url: str, *, model: str, service: BoughtFrom) -> SharedCheckpoint:
-    """The run of the store at ``url`` that is named as the folder of ``path``, created if there is none; ``path`` is its copy.
+    """The run of the store at ``url`` that is named as the folder of ``path``, created if there is none; ``path`` is
+    its copy.
 
     UsageError (64) where the folder holds a run of its own, or the store's run is of another model or service.
     """
-    name, where = path.parent.name, hide_password(url)
+    name, shown_url = path.parent.name, hide_password(url)
     _check_no_cut_off_import(path)
     with open_store(url) as connection:
         run = _find_or_add_run(connection, name, model, service)
-    _ensure_copy(path, where, run, model, service.address)
+    _ensure_copy(path, shown_url, run, model, service.address)
     ledger = PostgresLedger(url, run, model, path.parent)
     try:
         copy = open_as(lambda at, db: SharedCheckpoint(at, db, ledger, url), path)
         if _has_other_intake(copy, ledger.ask, run):
             SqliteCheckpoint.close(copy)
             remove_checkpoint(path)
-            _ensure_copy(path, where, run, model, service.address)
+            _ensure_copy(path, shown_url, run, model, service.address)
             copy = open_as(lambda at, db: SharedCheckpoint(at, db, ledger, url), path)
             _fill_copy(copy, url, run)
         copy.refresh()
@@ -83,18 +84,18 @@ def _find_or_add_run(connection: psycopg.Connection[TupleRow], name: str, model:
     return int(row[0])
 
 
-def _ensure_copy(path: Path, where: str, run: int, model: str, service: str) -> None:
+def _ensure_copy(path: Path, shown_url: str, run: int, model: str, service: str) -> None:
     if not path.exists():
         copy = create_checkpoint(path, model=model, service=service)
-        copy.put("store", where)
+        copy.put("store", shown_url)
         copy.put("store_run", str(run))
         copy.close()
         return
     copy = open_checkpoint(path, read_only=True)
     try:
-        if copy.get("store") != where or copy.get("store_run") != str(run):
+        if copy.get("store") != shown_url or copy.get("store_run") != str(run):
             raise UsageError(
-                f"the run in {path.parent} is not that of the store {where}", hint="give another folder with --out DIR"
+                f"the run in {path.parent} is not that of the store {shown_url}", hint="give another folder with --out DIR"
             )
     finally:
         copy.close()
@@ -105,7 +106,7 @@ def bring_up_to_date(path: Path, url: str) -> None:
 
     NotFoundError (66) where the store has no such run.
     """
-    name, where = path.parent.name, hide_password(url)
+    name, shown_url = path.parent.name, hide_password(url)
     _check_no_cut_off_import(path)
     with open_store(url) as connection:
 
@@ -114,15 +115,15 @@ def bring_up_to_date(path: Path, url: str) -> None:
 
         rows = ask(f"SELECT id, model, service FROM {SCHEMA}.run WHERE name = %s", name)
         if not rows:
-            raise NotFoundError(f"the store {where} has no run {name}", hint="look at the name, or leave --store out")
+            raise NotFoundError(f"the store {shown_url} has no run {name}", hint="look at the name, or leave --store out")
         run, model, service = rows[0][0], rows[0][1], BoughtFrom.load(rows[0][2]).address
-        _ensure_copy(path, where, run, model, service)
+        _ensure_copy(path, shown_url, run, model, service)
         copy = open_as(SqliteCheckpoint, path)
         try:
             if _has_other_intake(copy, ask, run):
                 copy.close()
                 remove_checkpoint(path)
-                _ensure_copy(path, where, run, model, service)
+                _ensure_copy(path, shown_url, run, model, service)
                 copy = open_as(SqliteCheckpoint, path)
                 _fill_copy(copy, url, run)
             take_news(copy, ask, run)

@@ -27,7 +27,9 @@ IDLE_SECONDS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class InitReport:
-    """The result of ``init``. ``before`` and ``after`` are versions, ``before`` 0 for a new store; ``where`` has no password."""
+    """The result of ``init``. ``before`` and ``after`` are versions, ``before`` 0 for a new store; ``where`` has no
+    password.
+    """
 
     where: str
     before: int
@@ -60,8 +62,8 @@ def init(url: str, *, accept_loss: bool) -> InitReport:
 
 
 class StoreWorker(NamedTuple):
-    """A worker as the store has it. Times are epoch seconds of the store's clock; ``lease`` is for how many seconds it may
-    still buy. ``jobs`` counts those that it continues, ``sending`` those of them whose POST may be on its way.
+    """A worker as the store has it. Times are epoch seconds of the store's clock; ``lease`` is for how many seconds it
+    may still buy. ``jobs`` counts those that it continues, ``sending`` those of them whose POST may be on its way.
     """
 
     id: int
@@ -128,7 +130,7 @@ def check_halted(url: str, name: str | None) -> None:
         row = connection.execute(query, (name,)).fetchone()
     if row is not None:
         error = HaltedError(f"nothing is bought in the run {row[0]} any more: {row[1]}")
-        error.ends_with(row[0], hide_password(url))
+        error.set_lift_hint(row[0], hide_password(url))
         raise error
 
 
@@ -139,7 +141,9 @@ _INSERT_NOTIFIED = f"""
 
 
 def is_first_to_tell(url: str, name: str, channel: str, state: str) -> bool:
-    """Write that ``channel`` is notified of ``state`` of the run called ``name``. False where that was its last notification."""
+    """Write that ``channel`` is notified of ``state`` of the run called ``name``. False where that was its last
+    notification.
+    """
     with open_store(url) as connection:
         _check_run_exists(connection, name)
         return connection.execute(_INSERT_NOTIFIED.encode(), (f"{NOTIFIED}{channel}", state, name)).fetchone() is not None
@@ -153,8 +157,8 @@ def has_other_workers(url: str) -> bool:
 
 
 def count_workers(url: str, name: str) -> tuple[int, Totals | None]:
-    """The number of workers that may still buy and have jobs of the run called ``name``, and its totals; None for no such
-    run.
+    """The number of workers that may still buy and have jobs of the run called ``name``, and its totals; None for no
+    such run.
     """
     query = f"""
         SELECT count(DISTINCT worker.id) FROM {SCHEMA}.worker JOIN {SCHEMA}.job ON job.worker = worker.id
@@ -202,7 +206,8 @@ def open_store(url: str) -> Iterator[psycopg.Connection[TupleRow]]:
     """A connection to a store of this version that keeps what it confirms, or whose loss a person accepted.
 
     UsageError (64) where there is no store, CheckpointVersionError (74) for another version, CheckpointError (74) for
-    one that may forget. psycopg's errors inside the block are raised as by ``map_postgres_error``: 69 for a store that is away.
+    one that may forget. psycopg's errors inside the block are raised as by ``map_postgres_error``: 69 for a store that
+    is away.
     """
     with open_connection(url) as connection:
         check_version(connection, url)
@@ -213,8 +218,8 @@ def open_store(url: str) -> Iterator[psycopg.Connection[TupleRow]]:
 
 @contextmanager
 def open_transaction(url: str) -> Iterator[psycopg.Connection[TupleRow]]:
-    """``open_store``, and a transaction. A process that hangs in it would block all workers by its locks: after IDLE_SECONDS
-    without a statement the store ends it, and nothing of it is written.
+    """``open_store``, and a transaction. A process that hangs in it would block all workers by its locks: after
+    IDLE_SECONDS without a statement the store ends it, and nothing of it is written.
     """
     with open_store(url) as connection, connection.transaction():
         connection.execute(f"SET LOCAL idle_in_transaction_session_timeout = {int(IDLE_SECONDS * 1000)}")
@@ -222,7 +227,9 @@ def open_transaction(url: str) -> Iterator[psycopg.Connection[TupleRow]]:
 
 
 def lift(url: str, name: str) -> str:
-    """Allow purchases in a halted run again. Returns why it was halted; "" if it was not. NotFoundError (66) for no such run."""
+    """Allow purchases in a halted run again. Returns why it was halted; "" if it was not. NotFoundError (66) for no
+    such run.
+    """
     with open_transaction(url) as connection:
         _check_run_exists(connection, name)
         row = connection.execute(f"SELECT id, halted FROM {SCHEMA}.run WHERE name = %s FOR UPDATE", (name,)).fetchone()

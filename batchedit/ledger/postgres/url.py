@@ -17,12 +17,12 @@ def hide_password(url: str) -> str:
     return _PASSWORD.sub(lambda match: f"{match[2]}***" if match[2] else f"{match[1]}:***@", url)
 
 
-def build_store_option(where: str, environ: Mapping[str, str]) -> list[str]:
-    """The option that a command for a run of the store ``where`` (without its password) needs in this environment.
+def build_store_option(shown_url: str, environ: Mapping[str, str]) -> list[str]:
+    """The option that a command for a run of the store ``shown_url`` (without its password) needs in this environment.
 
     Empty where the environment names that store, with its password or without.
     """
-    return [] if not where or hide_password(environ.get(VARIABLE, "")) == where else ["--store", where]
+    return [] if not shown_url or hide_password(environ.get(VARIABLE, "")) == shown_url else ["--store", shown_url]
 
 
 def check_url(url: str) -> str:
