@@ -105,10 +105,10 @@ def list_runs(register: Register) -> list[Listed]:
 def list_store_runs(url: str) -> list[Listed]:
     """The runs of the store at ``url``, the one used last first. ``folder`` is where a copy of it would be here."""
     need_psycopg()
-    from ..ledger.postgres.runs import list_store_runs  # noqa: PLC0415 - psycopg takes its time
+    from ..ledger.postgres.runs import read_store_runs  # noqa: PLC0415 - psycopg takes its time
 
     store = build_store_option(hide_password(url), os.environ)
-    return [_of_store(run, store) for run in sorted(list_store_runs(url), key=lambda run: -run.used_at)]
+    return [_of_store(run, store) for run in sorted(read_store_runs(url), key=lambda run: -run.used_at)]
 
 
 def _of_store(run: RunOfStore, store: Sequence[str]) -> Listed:

@@ -82,18 +82,18 @@ def take_news(copy: SqliteFile, ask: Ask, run: int) -> None:
     """
     since = int(copy.get("store_tx") or 0)
     ((horizon,),) = ask("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-    counts_anew = since > horizon
-    if counts_anew:
+    counter_restarted = since > horizon
+    if counter_restarted:
         since = 0
         _check_not_restored(copy, ask, run)
-    _write_news(copy, ask(_SELECT_NEWS, run, since, counts_anew))
-    ((cap, top, service),) = ask(f"SELECT max_cost, top_price, service FROM {SCHEMA}.run WHERE id = %s", run)
+    _write_news(copy, ask(_SELECT_NEWS, run, since, counter_restarted))
+    ((cap, top_price, service),) = ask(f"SELECT max_cost, top_price, service FROM {SCHEMA}.run WHERE id = %s", run)
     bought_from = BoughtFrom.load(service)
     play_money = YES if bought_from.own_sandbox else NO
-    run_events = [*ask(_SELECT_RUN_NEWS, run, since, counts_anew), *(_to_run_event(*orphan) for orphan in ask(_SELECT_ORPHANS, run))]
+    run_events = [*ask(_SELECT_RUN_NEWS, run, since, counter_restarted), *(_to_run_event(*orphan) for orphan in ask(_SELECT_ORPHANS, run))]
     with copy.transaction() as db:
         db.executemany(_INSERT_RUN_EVENT, [(*run_event, *run_event) for run_event in run_events])  # ?1 is deprecated in Python 3.12.1
-        facts = (("max_cost", "" if cap is None else str(cap)), ("top_price", str(top)), ("store_tx", str(horizon)))
+        facts = (("max_cost", "" if cap is None else str(cap)), ("top_price", str(top_price)), ("store_tx", str(horizon)))
         for name, value in (*facts, (STORE_PLAY, play_money), ("service", bought_from.address)):
             copy.put_in(db, name, value)
     follow_decisions(copy, ask, run)

@@ -48,7 +48,7 @@ class RunOfStore:
     workers: Sequence[str]
 
 
-def list_store_runs(url: str) -> list[RunOfStore]:
+def read_store_runs(url: str) -> list[RunOfStore]:
     """All runs of the store at ``url``, in the order of their creation."""
     with open_store(url) as connection:
         rows = connection.execute(_SELECT_RUNS.encode(), ()).fetchall()

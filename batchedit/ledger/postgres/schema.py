@@ -40,10 +40,10 @@ def find_newest_version() -> int:
 
 def read_version(connection: psycopg.Connection[TupleRow]) -> int:
     """The version of the store; 0 where there is none. UsageError where another program has a schema of that name."""
-    row = connection.execute(
+    checks = connection.execute(
         "SELECT to_regnamespace(%s) IS NOT NULL, to_regclass(%s) IS NOT NULL", (SCHEMA, f"{SCHEMA}.migration")
     ).fetchone()
-    exists, is_store = row or (False, False)
+    exists, is_store = checks or (False, False)
     if not exists:
         return 0
     if not is_store:
