@@ -12,7 +12,7 @@ from typing import Any
 from ..commands.kept_settings import Given
 from ..commands.quote import Quote
 from ..commands.status import status_in_store
-from ..commands.store import is_first_to_tell, has_other_workers
+from ..commands.store import has_other_workers, is_first_to_tell
 from ..core.errors import BatcheditError
 from ..core.model import State
 from ..core.money import format_usd, label_play

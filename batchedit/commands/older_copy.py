@@ -21,7 +21,7 @@ from ..core.lifecycle import advance
 from ..core.model import Handle, Kind, Problem, Record, State
 from ..disk import is_plain_file
 from ..ledger.book import Book
-from ..ledger.facts import COMMITTED, read_fact, parse_whole_number
+from ..ledger.facts import COMMITTED, parse_whole_number, read_fact
 from ..ledger.register import compute_run_id
 from ..run_folder import RunFolder
 

@@ -19,7 +19,7 @@ from ..core.typed import to_type
 from ..files.objects import Objects
 from ..files.rescued import mark_taken_in, unread
 from ..ledger.book import Book
-from ..ledger.rescue import ID_NOT_TAKEN_IN, RescuedId, clear_rescued, read_object, claim_rescued
+from ..ledger.rescue import ID_NOT_TAKEN_IN, RescuedId, claim_rescued, clear_rescued, read_object
 from ..ledger.rescue import NAME as ACCEPTED_FILE
 from ..run_folder import RunFolder
 from ..runcomfy.ids import usable_id

@@ -17,10 +17,10 @@ from ..core.money import to_json_usd
 from ..core.typed import quoted, to_type
 from ..disk import is_plain_file
 from ..ledger.book import Book
-from ..ledger.facts import read_fact, parse_whole_number
+from ..ledger.facts import parse_whole_number, read_fact
 from ..ledger.lock import find_holder
 from ..ledger.opening import open_for_reading
-from ..ledger.postgres.url import hide_password, build_store_option
+from ..ledger.postgres.url import build_store_option, hide_password
 from ..ledger.register import CHECKPOINT, Entry, Register
 from ..manifest.rows import Form, FormKind
 from ..results.report import UNDER_WAY, Report, cap_for_rest, cap_needed, commands, make_report

@@ -22,11 +22,11 @@ from ..core.policy import cap_after
 from ..core.slowdown import Slowdown
 from ..core.unwritten import Unwritten
 from ..disk import append_to
-from ..ledger.account import hash_token, check_account, keep_account
+from ..ledger.account import check_account, hash_token, keep_account
 from ..ledger.book import Checkpoint
 from ..ledger.lock import hold_run_lock
 from ..ledger.opening import open_for_reading
-from ..ledger.register import claim, is_mine, is_run, compute_run_id
+from ..ledger.register import claim, compute_run_id, is_mine, is_run
 from ..ledger.rescue import hold_spare
 from ..ledger.wishes import Wishes
 from ..planning.recipe import run_roots

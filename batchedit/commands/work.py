@@ -21,7 +21,7 @@ from ..core.unwritten import Unwritten
 from ..files.objects import below, check_url
 from ..ledger.account import META as ACCOUNTS
 from ..ledger.account import hash_token
-from ..ledger.facts import read_fact, parse_whole_number
+from ..ledger.facts import parse_whole_number, read_fact
 from ..ledger.opening import open_for_reading
 from ..ledger.postgres.bought_from import BoughtFrom
 from ..pool.run_pool import collect_with_others

@@ -18,20 +18,20 @@ from typing import Any, Protocol
 from ..core.approval import Approval
 from ..core.events import Event
 from ..core.model import Counts, InvalidLine, JobKey, Money, Outcome, Record, ResultLine, State
-from ..core.review import GalleryRow, Conflict, Decision, Mark, MarkEvent
+from ..core.review import Conflict, Decision, GalleryRow, Mark, MarkEvent
 from ..core.steps import ProgressCallback, no_progress
 from ..ports import Ledger, StateOf
 from .values import (
-    GalleryPage,
     Availability,
+    GalleryPage,
+    ImportReport,
     IntakeReport,
+    IsShown,
     KnownJobs,
     LoggedEvent,
     RunSummary,
     SharedRequest,
-    IsShown,
     SignedJob,
-    ImportReport,
     UnreadableJob,
 )
 

@@ -68,7 +68,9 @@ def _check_file(file: SavedFile) -> SavedFile:
     return file
 
 
-_FORGED_HINT = "no run of batchedit writes that: if the folder came from somebody else, do not use it; else restore a backup"
+_FORGED_HINT = (
+    "no run of batchedit writes that: if the folder came from somebody else, do not use it; else restore a backup"
+)
 
 
 def check_dumped_files(text: str) -> None:
@@ -85,7 +87,20 @@ _is_one_plain_file = re.compile(
 def read_record(row: tuple[Any, ...], model: str) -> Record:
     """A record from the values of RECORD_COLUMNS."""
     job_id, key, inputs, name, size, variant, revision, version, serial, *rest = row
-    state, attempts, due_at, reserved, cost, cost_known, earlier_spent, request_id, status_url, result_url, cancel_url, *rest = rest
+    (
+        state,
+        attempts,
+        due_at,
+        reserved,
+        cost,
+        cost_known,
+        earlier_spent,
+        request_id,
+        status_url,
+        result_url,
+        cancel_url,
+        *rest,
+    ) = rest
     outputs, files, kind, problem, http, code, submitted_at, accepted_at, finished_at = rest
     return Record(
         id=job_id,

@@ -84,7 +84,9 @@ class FolderDecisions:
                 elif current.at > decision.at:
                     older += 1
                 else:
-                    _write(db, Mark(job, decision.verdict, decision.note, current.serial + 1, who, decision.at), "import")
+                    _write(
+                        db, Mark(job, decision.verdict, decision.note, current.serial + 1, who, decision.at), "import"
+                    )
                     written += 1
         return ImportReport(written, same, older)
 

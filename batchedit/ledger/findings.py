@@ -81,10 +81,19 @@ class Findings:
         if cause is None:
             cause = self._causes[key] = len(self._causes) + 1
             self._db.execute("INSERT INTO causes VALUES (?, ?, ?)", (cause, finding.field, finding.reason))
-        values = (finding.row, finding.id, cause, finding.field, finding.value[:_LONGEST_VALUE], finding.reason, int(finding.left_out))
+        values = (
+            finding.row,
+            finding.id,
+            cause,
+            finding.field,
+            finding.value[:_LONGEST_VALUE],
+            finding.reason,
+            int(finding.left_out),
+        )
         encoded = [value.encode(errors="replace").decode() if isinstance(value, str) else value for value in values]
         self._db.execute(
-            "INSERT INTO problems (row, id, cause, field, value, reason, left_out) VALUES (?, ?, ?, ?, ?, ?, ?)", encoded
+            "INSERT INTO problems (row, id, cause, field, value, reason, left_out) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            encoded,
         )
 
     def list_causes(self) -> list[Cause]:

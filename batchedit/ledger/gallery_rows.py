@@ -60,10 +60,14 @@ def _read_all_gallery_rows(checkpoint: SqliteFile, on_progress: ProgressCallback
     lines = checkpoint.rows("SELECT row, id, job, problems, over FROM lines ORDER BY n")
     half = len(name_hashes)
     records = checkpoint.records(_WHERE_ON_A_LINE, (), on_progress, 2 * half)
-    return _build_gallery_rows(records, name_hashes, counted(lines, lambda done, _: on_progress(min(half, done) + half, 2 * half)))
+    return _build_gallery_rows(
+        records, name_hashes, counted(lines, lambda done, _: on_progress(min(half, done) + half, 2 * half))
+    )
 
 
-def _build_gallery_rows(records: list[Record], name_hashes: Mapping[int, int], lines: Iterable[tuple[Any, ...]]) -> list[GalleryRow]:
+def _build_gallery_rows(
+    records: list[Record], name_hashes: Mapping[int, int], lines: Iterable[tuple[Any, ...]]
+) -> list[GalleryRow]:
     by_name_hash: dict[int, list[Record]] = {}
     by_id: dict[int, Record] = {}
     for record in records:

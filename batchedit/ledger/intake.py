@@ -15,7 +15,7 @@ import orjson
 
 from ..core.model import InvalidLine, ResultLine
 from .codec import JOB_COLUMNS
-from .facts import COMMITTED, parse_fact, build_damaged_error, read_fact, parse_whole_number
+from .facts import COMMITTED, build_damaged_error, parse_fact, parse_whole_number, read_fact
 from .key_map import KeyMap, Slots
 from .repurchases import find_successors
 from .schema import INTAKE_ENDS, INTAKE_TABLE

@@ -11,13 +11,23 @@ from hashlib import sha256
 from typing import Any
 
 from ..core.model import InvalidLine, JobKey, Kind, Record, ResultLine, State
-from ..core.review import GalleryRow, Conflict, Decision, Mark, MarkEvent, Verdict
+from ..core.review import Conflict, Decision, GalleryRow, Mark, MarkEvent, Verdict
 from ..core.steps import ProgressCallback, counted, no_progress
 from .intake import dump_problems
 from .key_map import KeyMap, Slots
 from .memory_jobs import MemoryJobs, MemoryLine, Store
 from .summary import MOST_ERRORS
-from .values import CAP_SET, GalleryPage, CommonError, IntakeReport, KnownJobs, RunSummary, IsShown, SignedJob, ImportReport
+from .values import (
+    CAP_SET,
+    CommonError,
+    GalleryPage,
+    ImportReport,
+    IntakeReport,
+    IsShown,
+    KnownJobs,
+    RunSummary,
+    SignedJob,
+)
 
 
 class MemoryBook(MemoryJobs):
@@ -123,7 +133,9 @@ class MemoryBook(MemoryJobs):
         for line in counted(self._store.lines, on_progress, len(self._store.lines)):
             versions: tuple[Record, ...] = ()
             if line.job is not None:
-                other_versions = (record for record in by_name_hash[self._store.slots[line.job]] if record.id != line.job)
+                other_versions = (
+                    record for record in by_name_hash[self._store.slots[line.job]] if record.id != line.job
+                )
                 versions = (self._records[line.job], *other_versions)
             gallery_rows.append(GalleryRow(line.row, line.id, versions, line.problems, line.over))
         return gallery_rows

@@ -259,7 +259,9 @@ class MemoryJobs:
     def has_bought(self) -> bool:
         """See ``book.Log``."""
         submitting = (record for record in self._records.values() if record.state is State.SUBMITTING)
-        return any(True for _ in (*submitting, *self._list_logged(Accepted.__name__), *self._list_logged(Lost.__name__)))
+        return any(
+            True for _ in (*submitting, *self._list_logged(Accepted.__name__), *self._list_logged(Lost.__name__))
+        )
 
     def list_planned_retries(self) -> list[Record]:
         """See ``book.Changes``."""

@@ -16,7 +16,7 @@ from .book import Book, Checkpoint
 from .errors import FULL_HINT, build_corrupt_error, map_sqlite_error
 from .file_guard import check_journal, check_single
 from .intake import delete_uncommitted
-from .schema import migrate, find_newest_version, list_our_parts, find_planted, read_version
+from .schema import find_newest_version, find_planted, list_our_parts, migrate, read_version
 from .sqlite import SqliteCheckpoint
 from .sqlite_file import BUSY_SECONDS, SqliteFile
 
@@ -186,7 +186,11 @@ def _verify(connection: sqlite3.Connection, path: Path, *, may_skip_pages: bool 
     if version < 1:
         raise build_corrupt_error(path, f"its format is {version}, and the first one is 1")
     identity = _identify(path)
-    if not may_skip_pages or identity is None or time.monotonic() - _checked_at.get(identity, -_CHECK_VALID_SECONDS) >= _CHECK_VALID_SECONDS:
+    if (
+        not may_skip_pages
+        or identity is None
+        or time.monotonic() - _checked_at.get(identity, -_CHECK_VALID_SECONDS) >= _CHECK_VALID_SECONDS
+    ):
         _check_pages(connection, path)
         if identity is not None:
             _checked_at[identity] = time.monotonic()

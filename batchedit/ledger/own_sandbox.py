@@ -34,7 +34,9 @@ HOST, HOST_6 = "127.0.0.1", "::1"
 BY_NAME = "localhost"
 HOSTS = (HOST, BY_NAME)
 """The spellings of that host in an address."""
-_match_local_url = re.compile(rf"http://({'|'.join(map(re.escape, HOSTS))})(?::(\d{{1,5}}))?(?:/\S*)?", re.IGNORECASE).fullmatch
+_match_local_url = re.compile(
+    rf"http://({'|'.join(map(re.escape, HOSTS))})(?::(\d{{1,5}}))?(?:/\S*)?", re.IGNORECASE
+).fullmatch
 _OPEN_FLAGS = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _LOCKED_ERRNOS = frozenset({errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK})
 

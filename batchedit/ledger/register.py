@@ -28,7 +28,7 @@ from ..core.errors import LockedError
 from ..disk import own_folder
 from .book import Facts
 from .lock import is_locked
-from .register_file import NAME, RegisterFile, T, make_private, find_spare_folder
+from .register_file import NAME, RegisterFile, T, find_spare_folder, make_private
 
 __all__ = ["CHECKPOINT", "NAME", "VARIABLE", "Entry", "Register", "claim", "is_mine", "is_run"]
 
@@ -266,7 +266,9 @@ class Register:
         if file.folder == self.folder and file.has_failed(error):
             _failures[self.folder] = error
         if file.folder == self._spare:
-            addition = f"; nor can {file.folder} ({cause}), so two runs that go on at once may both buy the same pictures"
+            addition = (
+                f"; nor can {file.folder} ({cause}), so two runs that go on at once may both buy the same pictures"
+            )
             if addition not in self.problem:
                 _problems[self.folder] = self.problem + addition
         elif not self.problem:

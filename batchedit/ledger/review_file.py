@@ -23,7 +23,7 @@ from ..core.typed import quoted
 from ..disk import FILE_MODE, check_own
 from .errors import map_sqlite_error
 from .file_guard import check_journal
-from .schema import Parts, combine_parts, list_parts, find_planted, split_statements
+from .schema import Parts, combine_parts, find_planted, list_parts, split_statements
 
 NAME = "review.sqlite"
 APPLICATION_ID = 0x62617472  # "batr"
@@ -161,7 +161,8 @@ class ReviewFile:
             for table, columns in _COPIED_COLUMNS.items():
                 placeholders = ", ".join("?" * (columns.count(",") + 1))
                 db.executemany(
-                    f"INSERT INTO {table} ({columns}) VALUES ({placeholders})", checkpoint.execute(f"SELECT {columns} FROM {table}")
+                    f"INSERT INTO {table} ({columns}) VALUES ({placeholders})",
+                    checkpoint.execute(f"SELECT {columns} FROM {table}"),
                 )
 
 

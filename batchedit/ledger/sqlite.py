@@ -33,7 +33,7 @@ from ..core.policy import admits, why_refused
 from ..ports import Totals
 from .codec import STATE_COLUMNS, list_state_values
 from .errors import as_batchedit_error
-from .facts import read_fact, parse_whole_number
+from .facts import parse_whole_number, read_fact
 from .group_commit import Change, GroupCommit
 from .money_totals import StateSums, sum_money
 from .rescue import rescue

@@ -11,10 +11,10 @@ from ..core.steps import ProgressCallback, no_progress
 from . import gallery_rows, repurchases, summary
 from .book import Decisions
 from .decisions import FolderDecisions
-from .facts import COMMITTED, read_fact, parse_whole_number
+from .facts import COMMITTED, parse_whole_number, read_fact
 from .intake import Intake, read_known_jobs
 from .sqlite_records import SqliteRecords
-from .values import GalleryPage, KnownJobs, RunSummary, IsShown, SignedJob
+from .values import GalleryPage, IsShown, KnownJobs, RunSummary, SignedJob
 
 _SIGNED = """
     SELECT id, key, inputs, variant, revision FROM jobs

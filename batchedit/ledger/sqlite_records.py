@@ -12,7 +12,7 @@ from ..core.errors import CheckpointCorruptError
 from ..core.model import JobKey, Outcome, Record, State
 from ..ports import StateOf
 from .codec import check_dumped_files
-from .facts import COMMITTED, read_fact, parse_whole_number
+from .facts import COMMITTED, parse_whole_number, read_fact
 from .review_file import ReviewFile
 from .sqlite_file import SqliteFile
 from .values import Availability, KnownJobs, LoggedEvent, SharedRequest, UnreadableJob
@@ -54,7 +54,9 @@ class SqliteRecords(SqliteFile):
         # The literal repeats the partial index's own condition: without it SQLite does not use that index.
         index_condition = "" if {State.PLANNED, State.DONE} & {*states} else "state NOT IN ('planned', 'done') AND "
         wanted_condition = "wanted = 1 AND " if wanted else ""
-        return self.records(f"{index_condition}{wanted_condition}state IN ({_build_placeholders(states)}) ORDER BY id", tuple(states))
+        return self.records(
+            f"{index_condition}{wanted_condition}state IN ({_build_placeholders(states)}) ORDER BY id", tuple(states)
+        )
 
     def read_all_records(self) -> Iterator[Record | UnreadableJob]:
         """See ``book.Records``."""
@@ -82,7 +84,9 @@ class SqliteRecords(SqliteFile):
     def read_keys(self, availability: Availability) -> Iterator[tuple[JobKey, int]]:
         """See ``book.Records``."""
         query = f"SELECT key, id FROM jobs WHERE id <= ? AND {_HAVING_CONDITIONS[availability]}"
-        return cast("Iterator[tuple[JobKey, int]]", self.rows(query, (read_fact(self, COMMITTED, parse_whole_number, 0),)))
+        return cast(
+            "Iterator[tuple[JobKey, int]]", self.rows(query, (read_fact(self, COMMITTED, parse_whole_number, 0),))
+        )
 
     def list_job_names(self) -> Iterator[str]:
         """See ``book.Records``."""
@@ -90,7 +94,9 @@ class SqliteRecords(SqliteFile):
 
     def slots_of(self, jobs: Iterable[int]) -> dict[int, int]:
         """See ``book.Records``."""
-        return {job: name_hash for job in jobs for (name_hash,) in self.rows("SELECT slot FROM jobs WHERE id = ?", (job,))}
+        return {
+            job: name_hash for job in jobs for (name_hash,) in self.rows("SELECT slot FROM jobs WHERE id = ?", (job,))
+        }
 
     def find_predecessors(self, versions: Mapping[int, int]) -> dict[int, tuple[JobKey, str]]:
         """See ``book.Records``. Uses the index on slots."""

@@ -9,7 +9,9 @@ MOST_ERRORS = 5
 """How many of the commonest errors are reported, and how many rows of each are named."""
 
 _FROM_DONE = "FROM jobs WHERE state = 'done' AND wanted = 1 AND finished_at - submitted_at IS NOT NULL"
-_FROM_TROUBLED = "FROM jobs JOIN lines ON lines.job = jobs.id WHERE state NOT IN ('planned', 'done') AND kind IS NOT NULL"
+_FROM_TROUBLED = (
+    "FROM jobs JOIN lines ON lines.job = jobs.id WHERE state NOT IN ('planned', 'done') AND kind IS NOT NULL"
+)
 _MODERATED, _WRITTEN_OFF = ("moderated",), ("written_off", "lost")
 """By kind. A failed job that is ``lost`` was written off in a run of the first edition."""
 

@@ -31,7 +31,7 @@ from ..disk import create, is_plain_file, make_folders, sync_folder
 from ..jobs.aliases import aliases_of
 from ..ledger.account import is_account
 from ..ledger.book import Book
-from ..ledger.facts import COMMITTED, read_fact, parse_whole_number
+from ..ledger.facts import COMMITTED, parse_whole_number, read_fact
 from ..ledger.key_map import KeyMap
 from ..ledger.lock import may_buy
 from ..ledger.opening import open_checkpoint

@@ -14,7 +14,7 @@ from ..core.slowdown import Slowdown
 from ..core.typed import quoted, to_type
 from ..core.unwritten import CODE, Unwritten
 from ..ledger.book import Book
-from ..ledger.facts import read_fact, parse_whole_number
+from ..ledger.facts import parse_whole_number, read_fact
 from ..ledger.values import CommonError, RunSummary
 from ..manifest.rownames import row_name, sheet_row
 from ..manifest.rows import Form

@@ -34,7 +34,7 @@ from batchedit.core.model import Handle
 from batchedit.ledger.lock import find_holder, hold_run_lock
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
 from batchedit.ledger.own_sandbox import HOST, hold_sandbox_lock
-from batchedit.ledger.postgres.url import hide_password, build_store_option
+from batchedit.ledger.postgres.url import build_store_option, hide_password
 from batchedit.ledger.rescue import rescue
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings

@@ -24,7 +24,7 @@ from batchedit.commands.play import is_play
 from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.opening import open_checkpoint
-from batchedit.ledger.own_sandbox import BY_NAME, HOST, is_listening, hold_sandbox_lock
+from batchedit.ledger.own_sandbox import BY_NAME, HOST, hold_sandbox_lock, is_listening
 from batchedit.ledger.register import Register
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.e2e.test_terminal import at_a_terminal

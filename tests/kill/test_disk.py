@@ -23,7 +23,7 @@ from batchedit.core.unwritten import Unwritten
 from batchedit.ledger.file_guard import FileGuard
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
-from batchedit.ledger.rescue import NAME, read_kept_ids, rescue, hold_spare
+from batchedit.ledger.rescue import NAME, hold_spare, read_kept_ids, rescue
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import batchedit, manifest, on, rows, until

@@ -35,7 +35,7 @@ from batchedit.core.model import (
 )
 from batchedit.core.review import Conflict, Decision, Mark, Verdict
 from batchedit.ledger.book import Checkpoint
-from batchedit.ledger.values import CommonError, Availability, IntakeReport, RunSummary, SharedRequest
+from batchedit.ledger.values import Availability, CommonError, IntakeReport, RunSummary, SharedRequest
 from tests.ledger.ledger_suite import FILES, HANDLE, OUTPUTS, PROBLEM
 from tests.support.factories import make_job, make_line
 
@@ -219,7 +219,11 @@ class BookSuite:
         accepts, lost = [Accepted(2.0, Handle(f"req-{job}")) for job in (1, 2)], Lost(2.0, PROBLEM)
         with pytest.raises(KnownRequestError):
             book.save_all([(advance(r, e), e) for r, e in zip(records, [*accepts, accepts[0]], strict=True)])
-        assert (book.counts().by_state, book.find_owner("req-1"), len(list(book.read_log()))) == ({State.SUBMITTING: 3}, None, 3)
+        assert (book.counts().by_state, book.find_owner("req-1"), len(list(book.read_log()))) == (
+            {State.SUBMITTING: 3},
+            None,
+            3,
+        )
         with pytest.raises(StaleRecordError):
             book.save_all([(advance(records[0], lost), lost)] * 2)
         book.save_all([(advance(r, e), e) for r, e in zip(records[:2], accepts, strict=True)])
@@ -239,7 +243,9 @@ class BookSuite:
         assert book.find_rows([1, 3]) == {3: [(1, "sku-1")]}
         assert book.read_known_jobs().find(make_job(2).key) == 2
         take_in(book, [make_line(1), make_line(2)])
-        assert [outcome.version for outcome in book.read_outcomes()] == [2, 1], "the row that asks for it gets the newest"
+        assert [outcome.version for outcome in book.read_outcomes()] == [2, 1], (
+            "the row that asks for it gets the newest"
+        )
 
     def test_cards_come_in_pages_and_only_those_that_are_wanted(self, book: Checkpoint) -> None:
         take_in(book, [make_line(n) for n in range(1, 6)])
@@ -247,7 +253,9 @@ class BookSuite:
             finish(book, job)
         page = book.read_gallery_page(1, 2, lambda _, state: state == State.DONE)
         assert ([card.row for card in page.gallery_rows], page.following) == ([2, 4], 5)
-        assert [card.row for card in book.read_gallery_page(5, 2, lambda _, state: state == State.DONE).gallery_rows] == [5]
+        assert [
+            card.row for card in book.read_gallery_page(5, 2, lambda _, state: state == State.DONE).gallery_rows
+        ] == [5]
         assert book.read_gallery_page(5, 2, lambda *_: True).following is None
         assert book.read_gallery_page(1, 9, lambda *_: True).gallery_rows == tuple(book.read_gallery_rows())
         assert (book.find_line_of_row(3), book.find_line_of_row(6)) == (3, 0)

@@ -165,7 +165,9 @@ class LedgerSuite:
         money = (await checkpoint.totals()).money
         assert done.spent == 10
         assert (money.spent + money.reserved, len(refused)) == (100, 20)
-        assert sorted(r.id for r in await checkpoint.list_planned(0, 100)) == sorted(refused), "nothing of it was written"
+        assert sorted(r.id for r in await checkpoint.list_planned(0, 100)) == sorted(refused), (
+            "nothing of it was written"
+        )
 
     async def test_money_given_back_can_be_reserved_again(self, make: Make) -> None:
         checkpoint = make([make_line(1), make_line(2)], cap=10)

@@ -18,7 +18,7 @@ from batchedit.ledger.lock import hold_buying_lock, hold_run_lock
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.register import Register, claim, is_mine
 from batchedit.ledger.register_file import find_spare_folder
-from batchedit.ledger.rescue import NAME, SPARE_NAME, RescuedId, rescue, claim_rescued, hold_spare
+from batchedit.ledger.rescue import NAME, SPARE_NAME, RescuedId, claim_rescued, hold_spare, rescue
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import environment, inside, manifest, on
 from tests.support.limits import no_file_grows, no_file_is_opened
@@ -89,7 +89,9 @@ def test_the_spare_room_is_given_up_before_an_id_is_told_on_the_screen_alone(
 # --- locks ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("begin", [lambda folder: hold_run_lock(folder, "run"), hold_buying_lock], ids=["the run's", "buying"])
+@pytest.mark.parametrize(
+    "begin", [lambda folder: hold_run_lock(folder, "run"), hold_buying_lock], ids=["the run's", "buying"]
+)
 def test_no_run_goes_on_whose_lock_cannot_be_opened(
     tmp_path: Path, begin: Callable[[Path], AbstractContextManager[None]]
 ) -> None:

@@ -26,11 +26,11 @@ from batchedit.ledger.rescue import (
     LONGEST_LINE,
     NAME,
     RescuedId,
+    claim_rescued,
     clear_rescued,
     read_kept_ids,
     read_object,
     rescue,
-    claim_rescued,
 )
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.manifest.rows import Form, FormKind

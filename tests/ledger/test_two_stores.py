@@ -37,7 +37,10 @@ def test_a_folder_whose_import_was_cut_off_is_taken_over_into_no_other_store(tmp
         with closing(open_checkpoint(run / "checkpoint.sqlite")) as copy:
             give_up(copy, first, own_sandbox=False)  # where the import was killed
         refused = inside("runs", "--import", run, "--store", second, cwd=tmp_path, env=here, code=64)
-        assert f"was being taken over into the store {hide_password(first)}, not into {hide_password(second)}" in refused.stderr
+        assert (
+            f"was being taken over into the store {hide_password(first)}, not into {hide_password(second)}"
+            in refused.stderr
+        )
         assert f"--store {hide_password(first)}" in refused.stderr
         assert runs_of(second) == []
         ended = inside("runs", "--import", run, "--store", first, cwd=tmp_path, env=here)

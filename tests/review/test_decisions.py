@@ -19,7 +19,7 @@ from batchedit.core.model import State
 from batchedit.core.review import Conflict, Decision, Mark, Verdict
 from batchedit.jobs.identity import job_key
 from batchedit.ledger.decisions import FolderDecisions, ImportReport
-from batchedit.ledger.gallery_rows import build_outcomes, read_gallery_rows, read_flags, write_flags
+from batchedit.ledger.gallery_rows import build_outcomes, read_flags, read_gallery_rows, write_flags
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.repurchases import add_repurchases, find_rejected
 from batchedit.ledger.review_file import ReviewFile

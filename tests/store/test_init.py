@@ -107,7 +107,9 @@ def test_a_store_that_is_read_only_or_not_there_or_not_ours(tmp_path: Path) -> N
 
 
 def test_who_may_not_make_roles_is_told_which_one_it_takes() -> None:
-    refused = map_postgres_error(psycopg.errors.InsufficientPrivilege("permission denied to create role"), "postgresql://db/ads")
+    refused = map_postgres_error(
+        psycopg.errors.InsufficientPrivilege("permission denied to create role"), "postgresql://db/ads"
+    )
     assert (refused.code, "CREATE ROLE batchedit_worker NOLOGIN" in refused.hint) == (77, True)
 
 

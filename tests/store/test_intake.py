@@ -11,7 +11,7 @@ import pytest
 from batchedit.core.model import Handle, Job, JobKey, Record, State
 from batchedit.ledger.postgres.bulk import BLOCK_ROWS, copy_in
 from batchedit.ledger.postgres.intake import NewJob, add_jobs, add_run, analyze
-from batchedit.ledger.postgres.schema import migrate, find_newest_version
+from batchedit.ledger.postgres.schema import find_newest_version, migrate
 from tests.support.postgres import MODEL, new_database, older_store, shared_store
 
 pytestmark = pytest.mark.process
@@ -88,7 +88,12 @@ def test_what_makes_the_rows_may_fail(store: psycopg.Connection[Any]) -> None:
 def test_a_job_that_has_a_past_keeps_it_beside_new_ones(store: psycopg.Connection[Any]) -> None:
     run = add_run(store, "past", MODEL, "sandbox")
     waits = new(2, state=State.WAITING, serial=3, attempts=1, reserved=40_000, handle=Handle("r-2"), submitted_at=1.0)
-    assert add_jobs(store, run, [new(1)._replace(approved_purchases=4), waits, new(3, serial=1), new(4)._replace(wanted=False)]) == 4
+    assert (
+        add_jobs(
+            store, run, [new(1)._replace(approved_purchases=4), waits, new(3, serial=1), new(4)._replace(wanted=False)]
+        )
+        == 4
+    )
     columns = "id, state, serial, leave, held, request_id, submitted_at, wanted"
     assert store.execute(f"SELECT {columns} FROM batchedit.job WHERE run = %s ORDER BY id", (run,)).fetchall() == [
         (1, "planned", 0, 4, 0, None, None, True),
@@ -201,7 +206,9 @@ def test_a_large_intake_is_checked_by_the_key() -> None:
         before = _read(connection)
         with connection.transaction():
             add_jobs(connection, run, (new(n) for n in range(5, 3 * BLOCK_ROWS)))
-        assert _read(connection) - before < BLOCK_ROWS, "rows of the table of requests that were read one after the other"
+        assert _read(connection) - before < BLOCK_ROWS, (
+            "rows of the table of requests that were read one after the other"
+        )
 
 
 def _read(connection: psycopg.Connection[Any]) -> int:

@@ -48,7 +48,7 @@ from batchedit.ledger.postgres.errors import HaltedError, LeaseOverError
 from batchedit.ledger.postgres.ledger import PostgresLedger
 from batchedit.ledger.postgres.line import StoreConnection
 from batchedit.ledger.postgres.shared_opening import open_shared
-from batchedit.ledger.postgres.store import IDLE_SECONDS, open_transaction, check_halted
+from batchedit.ledger.postgres.store import IDLE_SECONDS, check_halted, open_transaction
 from batchedit.ledger.rescue import read_kept_ids
 from tests.ledger.ledger_suite import FILES, HANDLE, OUTPUTS, PROBLEM
 from tests.support.factories import make_line
@@ -352,7 +352,9 @@ async def test_who_reserves_waits_until_the_intention_before_is_counted(shop: An
             refused.append(error)
 
     with psycopg.connect(it.url) as held:
-        held.execute("SELECT batchedit.reserve(%s, %s, %s, true, 0)", (it.run, one.worker, Jsonb([encode_change(change)])))
+        held.execute(
+            "SELECT batchedit.reserve(%s, %s, %s, true, 0)", (it.run, one.worker, Jsonb([encode_change(change)]))
+        )
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask)
             while not it.sql(

@@ -91,7 +91,9 @@ def test_an_id_of_no_job_of_the_run_stays_where_it_is(it: Team) -> None:
     went_back(it, 3)  # so that there is something to do
     told = it.run("work", "--until-idle")
     assert "of-another-run" in told.stderr
-    assert [event.handle.request_id for _, _, event, *_ in read_kept_ids(it.folder / "outputs" / "m")] == ["of-another-run"]
+    assert [event.handle.request_id for _, _, event, *_ in read_kept_ids(it.folder / "outputs" / "m")] == [
+        "of-another-run"
+    ]
 
 
 def test_what_was_taken_in_before_is_no_news(it: Team) -> None:

@@ -32,7 +32,7 @@ from tests.support.factories import make_line
 
 Answer = str | float | None
 """What befalls a POST: None is accepted; a number is a 429 with that Retry-After; ``bare`` a 429 without one; ``lost``;
-``unreachable``; ``hang``, an answer that never comes within 60 s; ``page``, a gateway's page after two seconds; ``earlier_spent``, a
+``unreachable``; ``hang``, an answer that never comes within 60 s; ``page``, a gateway's page after two seconds; ``sunk``, a
 job made and its answer lost."""
 
 

@@ -82,7 +82,9 @@ def _build_refusal(word: str, details: str, record: Record, event: Event, money:
     refusals: Mapping[str, BatcheditError] = {
         "stale": StaleRecordError(f"{job} was changed by somebody else since it was read"),
         "budget": BudgetReachedError(why_refused(money)),
-        "places": PlacesTakenError(f"the account has {worded(details, 'job')} under way, which is as many as it may have"),
+        "places": PlacesTakenError(
+            f"the account has {worded(details, 'job')} under way, which is as many as it may have"
+        ),
         "lease": LeaseOverError("this worker was not heard of for longer than its lease; nothing more is bought by it"),
         "halted": HaltedError(f"nothing is bought in this run any more: {details}"),
         "unasked": CheckpointError(f"{job} was never said yes to; nothing was sent"),

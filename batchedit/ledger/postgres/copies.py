@@ -25,7 +25,7 @@ from ..state_totals import recount
 from .bought_from import BoughtFrom
 from .bulk import copy_in
 from .errors import HaltedError
-from .marks import FLAGS_VERSION, Ask, follow_flags, follow_decisions
+from .marks import FLAGS_VERSION, Ask, follow_decisions, follow_flags
 from .schema import SCHEMA
 
 GIVING = "giving"
@@ -90,10 +90,19 @@ def take_news(copy: SqliteFile, ask: Ask, run: int) -> None:
     ((cap, top_price, service),) = ask(f"SELECT max_cost, top_price, service FROM {SCHEMA}.run WHERE id = %s", run)
     bought_from = BoughtFrom.load(service)
     play_money = YES if bought_from.own_sandbox else NO
-    run_events = [*ask(_SELECT_RUN_NEWS, run, since, counter_restarted), *(_to_run_event(*orphan) for orphan in ask(_SELECT_ORPHANS, run))]
+    run_events = [
+        *ask(_SELECT_RUN_NEWS, run, since, counter_restarted),
+        *(_to_run_event(*orphan) for orphan in ask(_SELECT_ORPHANS, run)),
+    ]
     with copy.transaction() as db:
-        db.executemany(_INSERT_RUN_EVENT, [(*run_event, *run_event) for run_event in run_events])  # ?1 is deprecated in Python 3.12.1
-        facts = (("max_cost", "" if cap is None else str(cap)), ("top_price", str(top_price)), ("store_tx", str(horizon)))
+        db.executemany(
+            _INSERT_RUN_EVENT, [(*run_event, *run_event) for run_event in run_events]
+        )  # ?1 is deprecated in Python 3.12.1
+        facts = (
+            ("max_cost", "" if cap is None else str(cap)),
+            ("top_price", str(top_price)),
+            ("store_tx", str(horizon)),
+        )
         for name, value in (*facts, (STORE_PLAY, play_money), ("service", bought_from.address)):
             copy.put_in(db, name, value)
     follow_decisions(copy, ask, run)
@@ -107,7 +116,9 @@ def _check_not_restored(copy: SqliteFile, ask: Ask, run: int) -> None:
             ahead_of_store.pop(job, None)
     if ahead_of_store:
         jobs = number(len(ahead_of_store), "job")
-        reason = f"the store holds less of {jobs} than the copy of the run in {copy.path.parent} has: it went back in time"
+        reason = (
+            f"the store holds less of {jobs} than the copy of the run in {copy.path.parent} has: it went back in time"
+        )
         ask(f"SELECT {SCHEMA}.halt(%s, %s)", run, reason)
         error = HaltedError(reason)
         error.set_lift_hint(copy.path.resolve().parent.name, copy.get("store") or "")
@@ -165,7 +176,9 @@ def take_all(copy: SqliteFile, connection: psycopg.Connection[TupleRow], run: in
             _add_event(db, *row)
         db.executemany("INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?)", _stream_rows(connection, _LINES, run))
         db.executemany("INSERT INTO redone VALUES (?, ?)", _stream_rows(connection, _REDONE, run))
-        db.executemany("INSERT INTO run_events (at, name, data) VALUES (?, ?, ?)", _stream_rows(connection, _RUN_EVENTS, run))
+        db.executemany(
+            "INSERT INTO run_events (at, name, data) VALUES (?, ?, ?)", _stream_rows(connection, _RUN_EVENTS, run)
+        )
         db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _stream_rows(connection, _FACTS, run))
         db.executemany("INSERT INTO flags VALUES (?, ?)", _stream_rows(connection, _FLAGS, run))
         db.execute("CREATE UNIQUE INDEX IF NOT EXISTS jobs_key ON jobs (key)")

@@ -10,7 +10,7 @@ import psycopg
 from ...core.errors import BatcheditError, CheckpointError, OutputError, ServiceUnavailableError, TokenError, UsageError
 from ...core.typed import to_type
 from ..errors import FULL_HINT
-from .url import hide_password, build_store_option
+from .url import build_store_option, hide_password
 
 TRANSIENT_STATES = ("08", "57P", "40P01", "40001", "53300", "55P03")
 """SQLSTATEs, or their prefixes, of transient errors: a connection that was lost, a server that restarts, a deadlock."""
@@ -97,7 +97,8 @@ def map_postgres_error(error: psycopg.Error, url: str) -> BatcheditError:  # noq
         return _build_rights_error(shown_url, message)
     if state == "3D000":
         return UsageError(
-            f"the store {shown_url} has no such database: {message}", hint="make it with createdb, or see to the address"
+            f"the store {shown_url} has no such database: {message}",
+            hint="make it with createdb, or see to the address",
         )
     if state == "25006":
         return OutputError(
@@ -120,7 +121,9 @@ def map_postgres_error(error: psycopg.Error, url: str) -> BatcheditError:  # noq
 
 def _build_rights_error(shown_url: str, message: str) -> TokenError:
     """The error for a user whose rights do not suffice, with the missing ones in the hint."""
-    may_not, hint = next((action_and_hint for phrase, *action_and_hint in _MISSING_RIGHTS if phrase in message), _NO_RIGHTS)
+    may_not, hint = next(
+        (action_and_hint for phrase, *action_and_hint in _MISSING_RIGHTS if phrase in message), _NO_RIGHTS
+    )
     return TokenError(f"this user may not {may_not} the store {shown_url}: {message}", hint=hint)
 
 

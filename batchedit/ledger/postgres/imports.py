@@ -35,7 +35,7 @@ from .errors import map_postgres_error
 from .intake import add_run, analyze
 from .schema import SCHEMA
 from .sheets import put_sheet
-from .store import open_transaction, open_store
+from .store import open_store, open_transaction
 from .url import hide_password
 
 IMPORTING = "importing"

@@ -32,7 +32,7 @@ from ...ports import Totals
 from ..codec import RECORD_COLUMNS, read_record
 from ..group_commit import Change, GroupCommit
 from ..rescue import RescuePlace, as_object, rescue
-from .changes import to_counts, encode_change, to_money, settle_change, to_storable
+from .changes import encode_change, settle_change, to_counts, to_money, to_storable
 from .errors import HaltedError, LeaseOverError
 from .lease import Lease, read_clocks
 from .line import StoreConnection
@@ -143,7 +143,9 @@ class PostgresLedger:
         if State.WAITING in states:
             self._reservations.call(_CLAIM_BOUGHT, (self.run, self.worker, limit))
         where = "state = ANY(%s) AND (worker = %s OR NOT state = ANY(%s)) AND id > %s ORDER BY id LIMIT %s"
-        return self._read_records(where, [str(state) for state in states], self.worker, list(OWNED_STATES), after, limit)
+        return self._read_records(
+            where, [str(state) for state in states], self.worker, list(OWNED_STATES), after, limit
+        )
 
     async def adopt_jobs(self, limit: int) -> Sequence[Record]:
         """See ``ports.Ledger``."""
@@ -320,7 +322,10 @@ class PostgresLedger:
         money = self._to_money(reply["standing"])
         for change, verdict in zip(changes, reply["verdicts"], strict=True):
             settle_change(change, verdict, money)
-            if isinstance(change.error, KnownRequestError) and (record := self._find_taken_in_elsewhere(change)) is not None:
+            if (
+                isinstance(change.error, KnownRequestError)
+                and (record := self._find_taken_in_elsewhere(change)) is not None
+            ):
                 change.record, change.error = record, None
             if isinstance(change.error, HaltedError):
                 reason = str(change.error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .schema import SCHEMA
-from .store import open_transaction, open_store
+from .store import open_store, open_transaction
 
 
 class Limits(NamedTuple):

@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import CheckpointError
-from .errors import is_crash, map_postgres_error, is_transient
+from .errors import is_crash, is_transient, map_postgres_error
 from .url import hide_password
 
 PATIENCE_SECONDS = 60.0
@@ -93,7 +93,9 @@ class StoreConnection:
         cursor = connection.execute(query, values)
         rows = cursor.fetchall() if cursor.description else []
         if self._undurable:
-            raise CheckpointError(f"the store {hide_password(self._url)} did not make a change durable: {self._undurable}")
+            raise CheckpointError(
+                f"the store {hide_password(self._url)} did not make a change durable: {self._undurable}"
+            )
         return rows
 
     def _ensure_connection(self) -> psycopg.Connection[TupleRow]:

@@ -85,8 +85,12 @@ class StoreDecisions:
 
     def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> ImportReport:
         """See ``book.Decisions``."""
-        values = [[job, decision.verdict.value, _to_storable_text(decision.note), decision.at] for job, decision in decisions]
-        ((counts,),) = self._ask(f"SELECT {SCHEMA}.take_in_marks(%s, %s, %s)", self._run, _to_storable_text(who), Jsonb(values))
+        values = [
+            [job, decision.verdict.value, _to_storable_text(decision.note), decision.at] for job, decision in decisions
+        ]
+        ((counts,),) = self._ask(
+            f"SELECT {SCHEMA}.take_in_marks(%s, %s, %s)", self._run, _to_storable_text(who), Jsonb(values)
+        )
         self._on_change()
         return ImportReport(*counts)
 
@@ -118,7 +122,9 @@ def follow_decisions(copy: SqliteFile, ask: Ask, run: int) -> None:
 
 _SELECT_LAST = "SELECT seq, job, serial, verdict, note, who, at, via FROM mark_events ORDER BY seq DESC LIMIT 1"
 _WRITE_MARK = "INSERT OR REPLACE INTO marks (job, verdict, note, serial, who, at) VALUES (?, ?, ?, ?, ?, ?)"
-_INSERT_EVENT = "INSERT INTO mark_events (seq, job, serial, verdict, note, who, at, via) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_EVENT = (
+    "INSERT INTO mark_events (seq, job, serial, verdict, note, who, at, via) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 def follow_flags(copy: SqliteFile, ask: Ask, run: int) -> None:

@@ -81,7 +81,9 @@ def check_version(connection: psycopg.Connection[TupleRow], url: str) -> None:
     """UsageError (64) for a database without a store, CheckpointVersionError (74) for one of another version."""
     version = read_version(connection)
     if not version:
-        raise UsageError(f"there is no store in {hide_password(url)}", hint=f"make one with: {_build_init_command(url)}")
+        raise UsageError(
+            f"there is no store in {hide_password(url)}", hint=f"make one with: {_build_init_command(url)}"
+        )
     if version > find_newest_version():
         raise _build_too_new_error(version)
     if version < find_newest_version():

@@ -31,7 +31,7 @@ from ..values import CAP_SET, IntakeReport
 from .copies import GIVING, OWN_FACTS, give_intake, put_fact, take_news
 from .intake import analyze
 from .ledger import PostgresLedger
-from .marks import StoreDecisions, follow_flags, follow_decisions, keep_flags
+from .marks import StoreDecisions, follow_decisions, follow_flags, keep_flags
 from .schema import SCHEMA
 from .sheets import give_sheet
 from .store import open_transaction
@@ -296,6 +296,8 @@ class SharedIntake(Intake):
         return report
 
 
-def _add_run_event(connection: psycopg.Connection[TupleRow], run: int, name: str, at: float, data: Mapping[str, object]) -> None:
+def _add_run_event(
+    connection: psycopg.Connection[TupleRow], run: int, name: str, at: float, data: Mapping[str, object]
+) -> None:
     query = f"INSERT INTO {SCHEMA}.run_event (run, at, name, data) VALUES (%s, %s, %s, %s)"
     connection.execute(query, (run, at, name, orjson.dumps(data).decode()))

@@ -95,7 +95,8 @@ def _ensure_copy(path: Path, shown_url: str, run: int, model: str, service: str)
     try:
         if copy.get("store") != shown_url or copy.get("store_run") != str(run):
             raise UsageError(
-                f"the run in {path.parent} is not that of the store {shown_url}", hint="give another folder with --out DIR"
+                f"the run in {path.parent} is not that of the store {shown_url}",
+                hint="give another folder with --out DIR",
             )
     finally:
         copy.close()
@@ -115,7 +116,9 @@ def bring_up_to_date(path: Path, url: str) -> None:
 
         rows = ask(f"SELECT id, model, service FROM {SCHEMA}.run WHERE name = %s", name)
         if not rows:
-            raise NotFoundError(f"the store {shown_url} has no run {name}", hint="look at the name, or leave --store out")
+            raise NotFoundError(
+                f"the store {shown_url} has no run {name}", hint="look at the name, or leave --store out"
+            )
         run, model, service = rows[0][0], rows[0][1], BoughtFrom.load(rows[0][2]).address
         _ensure_copy(path, shown_url, run, model, service)
         copy = open_as(SqliteCheckpoint, path)

@@ -19,7 +19,7 @@ from .durability import Durability, check_durability, read_durability
 from .errors import HaltedError, map_postgres_error
 from .line import connect
 from .schema import SCHEMA, check_version, migrate
-from .url import hide_password, check_url
+from .url import check_url, hide_password
 
 IDLE_SECONDS = 4.0
 """For so long a transaction that holds locks may be idle."""
@@ -146,7 +146,9 @@ def is_first_to_tell(url: str, name: str, channel: str, state: str) -> bool:
     """
     with open_store(url) as connection:
         _check_run_exists(connection, name)
-        return connection.execute(_INSERT_NOTIFIED.encode(), (f"{NOTIFIED}{channel}", state, name)).fetchone() is not None
+        return (
+            connection.execute(_INSERT_NOTIFIED.encode(), (f"{NOTIFIED}{channel}", state, name)).fetchone() is not None
+        )
 
 
 def has_other_workers(url: str) -> bool:
