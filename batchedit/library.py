@@ -136,14 +136,14 @@ class RunResult:
         """The enriched manifest: the given rows as they were, and the ``result_`` columns behind them."""
         from .commands.kept_settings import kept_settings  # noqa: PLC0415
         from .commands.play import is_play  # noqa: PLC0415
-        from .ledger.opening import reading  # noqa: PLC0415 - pandas is loaded only for those who ask
+        from .ledger.opening import open_for_reading  # noqa: PLC0415 - pandas is loaded only for those who ask
         from .manifest.read import manifest_from_frame  # noqa: PLC0415
         from .results.files import shown_outcomes  # noqa: PLC0415
         from .results.tables import results_frame  # noqa: PLC0415
         from .run_folder import RunFolder, open_snapshot  # noqa: PLC0415
 
         folder = RunFolder(self.folder)
-        with reading(folder.checkpoint) as checkpoint:
+        with open_for_reading(folder.checkpoint) as checkpoint:
             outcomes = shown_outcomes(checkpoint, play=is_play(checkpoint))
             if self._frame is not None:
                 return results_frame(manifest_from_frame(self._frame), outcomes)
@@ -261,7 +261,7 @@ def _refuse_in_a_loop(instead: str) -> None:
 
 def _money(money: Money) -> RunMoney:
     cap = None if money.cap is None else to_decimal_usd(money.cap)
-    return RunMoney(to_decimal_usd(money.spent), to_decimal_usd(money.held), to_decimal_usd(money.in_doubt), cap)
+    return RunMoney(to_decimal_usd(money.spent), to_decimal_usd(money.reserved), to_decimal_usd(money.in_doubt), cap)
 
 
 def _progress(total: int, now: Snapshot) -> Progress:

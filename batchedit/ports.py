@@ -166,7 +166,7 @@ class Ledger(Protocol):
         """Has no worker a job under way, and is nothing left that any of them may buy?"""
         ...
 
-    async def adopted(self, limit: int) -> Sequence[Record]:
+    async def adopt_jobs(self, limit: int) -> Sequence[Record]:
         """Bought jobs of processes that are gone, at most ``limit``: they belong to this process now."""
         ...
 
@@ -178,15 +178,15 @@ class Ledger(Protocol):
         """The sums of the run at one moment: wanted jobs by state, and money over all jobs."""
         ...
 
-    async def planned(self, after: int, limit: int) -> Sequence[Record]:
+    async def list_planned(self, after: int, limit: int) -> Sequence[Record]:
         """Wanted PLANNED records with ``id > after``, in order of id, at most ``limit``."""
         ...
 
-    async def unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
+    async def list_unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
         """Records in ``states`` (wanted or not: what was bought is collected), ordered by id, at most ``limit``."""
         ...
 
-    async def unpriced(self, after: int, limit: int) -> Sequence[Record]:
+    async def list_unpriced(self, after: int, limit: int) -> Sequence[Record]:
         """Bought records that are over and whose cost the service has not told, ordered by id, at most ``limit``."""
         ...
 

@@ -17,7 +17,7 @@ from .jobs.recipe import find_id
 from .ledger.book import Book
 from .ledger.facts import read_fact
 from .ledger.lock import BUYING
-from .ledger.opening import holds_nothing, reading
+from .ledger.opening import is_blank_checkpoint, open_for_reading
 from .ledger.register import CHECKPOINT, Register, is_run
 from .ledger.rescue import NAME as ACCEPTED_FILE
 from .ledger.rescue import TAKING, count_lines
@@ -195,7 +195,7 @@ def folder_of(manifest: Path, settings: Settings, register: Register) -> RunFold
         return usual
     runs = [
         entry.folder
-        for entry in register.entries()
+        for entry in register.list_entries()
         if (entry.service, entry.model) == (settings.service, settings.model) and same_file(entry.source, manifest)
     ]
     return RunFolder(near(runs[0])) if runs else usual
@@ -210,7 +210,7 @@ def gone_runs(manifest: Path, settings: Settings, register: Register) -> list[Pa
         return []
     return [
         entry.folder
-        for entry in register.gone()
+        for entry in register.list_gone()
         if (entry.service, entry.model) == (settings.service, settings.model) and same_file(entry.source, manifest)
     ]
 
@@ -221,7 +221,7 @@ def _made_from(folder: Path, manifest: Path, settings: Settings | None = None) -
     """
     if not is_run(folder) or never_began(RunFolder(folder)):
         return False
-    with reading(folder / CHECKPOINT) as checkpoint:
+    with open_for_reading(folder / CHECKPOINT) as checkpoint:
         if settings and (checkpoint.get("service"), checkpoint.get("model")) != (settings.service, settings.model):
             return False
         return same_file(checkpoint.get("source") or "", manifest)
@@ -246,14 +246,14 @@ def find_run(run: str, out: str | None = None, environ: Mapping[str, str] = os.e
 
     NotFoundError (66) if there is no run; UsageError (64) if several have that name.
     """
-    given, register = Path(run), Register.of(environ)
+    given, register = Path(run), Register.from_environ(environ)
     usual = folder_for(given, out)
     if is_run(given):
         return RunFolder(given)
     if given.is_file() and not out and not _made_from(usual.path, given):
-        found = [entry.folder for entry in register.entries() if same_file(entry.source, given)][:1]
+        found = [entry.folder for entry in register.list_entries() if same_file(entry.source, given)][:1]
     elif not is_run(usual.path):
-        found = [folder for folder in register.folders(Path("outputs")) if folder.name == run]
+        found = [folder for folder in register.list_folders(Path("outputs")) if folder.name == run]
     else:
         found = []
     if not found and is_run(usual.path):
@@ -278,7 +278,7 @@ def find_run(run: str, out: str | None = None, environ: Mapping[str, str] = os.e
 
 
 def _meant(run: str, register: Register) -> str:
-    near = nearest(run, [folder.name for folder in register.folders(Path("outputs"))])
+    near = nearest(run, [folder.name for folder in register.list_folders(Path("outputs"))])
     return f"Did you mean {quoted(near)}? Else " if near else ""
 
 
@@ -297,7 +297,7 @@ def never_began(folder: RunFolder) -> bool:
     """
     return (
         folder.checkpoint.exists()
-        and holds_nothing(folder.checkpoint)
+        and is_blank_checkpoint(folder.checkpoint)
         and not bought_here(folder)
         and not any(folder.path.glob("results.*"))
         and not any(folder.path.glob("files/*"))
@@ -320,7 +320,7 @@ def open_source(source: Path, settings: ManifestOptions, name: str, header_row: 
 
 def sheet_pictures() -> Path:
     """Where pictures out of workbooks are kept: ``plan`` has no folder of its own, and a run may be moved."""
-    return Register.of().folder / "pictures"
+    return Register.from_environ().folder / "pictures"
 
 
 FORM_META = "form"

@@ -123,7 +123,7 @@ def known_money(folder: Path) -> float:
         return 0.0
     with closing(open_checkpoint(path, read_only=True)) as checkpoint:
         money = checkpoint.money()
-    return (money.spent + money.held) / MICRO
+    return (money.spent + money.reserved) / MICRO
 
 
 def passes_the_cap(folder: Path, sandbox: RunningSandbox, cap: float) -> Iterator[str]:

@@ -44,7 +44,7 @@ FILE = SavedFile("files/a.png", "0" * 64, 1_000_000, 1024, 1536, "https://files.
 def jobs(count: int) -> Iterator[NewJob]:
     for n in range(1, count + 1):
         job = Job(JobKey(n.to_bytes(16, "big")), MODEL, '{"prompt":"an ad"}', f"SKU-{n}")
-        yield NewJob(Record(n, job), n, leave=1)
+        yield NewJob(Record(n, job), n, approved_purchases=1)
 
 
 def life(job: int) -> Iterator[Event]:
@@ -86,7 +86,7 @@ def worker(url: str, run: int, count: int, waiting: int, ready: Any, told: Queue
     async def work() -> tuple[float, float, list[float]]:
         records: list[Record] = []
         while len(records) < count and (
-            more := await ledger.planned(records[-1].id if records else 0, count - len(records))
+            more := await ledger.list_planned(records[-1].id if records else 0, count - len(records))
         ):
             records += more
         await anyio.to_thread.run_sync(ready.wait)
@@ -145,7 +145,7 @@ def copied(url: str, rows: int) -> tuple[float, float]:
     ledger = PostgresLedger(url, run, MODEL, Path(tempfile.gettempdir()))
     began = time.perf_counter()
     for _ in range(10):
-        ledger.totals_now()
+        ledger.read_totals()
     status = (time.perf_counter() - began) / 10
     ledger.close()
     return seconds, status
@@ -157,7 +157,7 @@ def left_behind(url: str, run: int, told: Queue[int]) -> None:
     ledger.earlier_cost = 40_000
 
     async def buy() -> None:
-        for record in await ledger.planned(0, 20):
+        for record in await ledger.list_planned(0, 20):
             events = life(record.id)
             after = record
             for _ in range(2):
@@ -186,7 +186,7 @@ def taken_over(url: str) -> tuple[float, float]:
         found = 0
         while found < 20:
             await other.beat()
-            found += len(await other.adopted(100))
+            found += len(await other.adopt_jobs(100))
             await anyio.sleep(0.2)
         return time.monotonic() - began
 

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import hand_over, quick
 
 from batchedit.images.features import Album, reduce
-from batchedit.ledger.decisions import Marks
+from batchedit.ledger.decisions import FolderDecisions
 from batchedit.run_folder import RunFolder
 from batchedit.web.run_folders import run_id
 from tests.support.finished_run import Showroom, picture
@@ -176,7 +176,7 @@ def press_keys(home: Path, pictures: int) -> Iterator[Row]:
                 page.locator("#box-title", has_text=f"S{number + 1:05}").wait_for()
         seconds = time.perf_counter() - began
         end = time.monotonic() + 30
-        while (kept := len(Marks(home / "outputs" / "night").all())) < pictures and time.monotonic() < end:
+        while (kept := len(FolderDecisions(home / "outputs" / "night").all())) < pictures and time.monotonic() < end:
             time.sleep(0.2)
         heap = page.evaluate("performance.memory.usedJSHeapSize")
         browser.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from batchedit.ledger.own_sandbox import listening
+from batchedit.ledger.own_sandbox import hold_sandbox_lock
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support import seaweed
 from tests.support.postgres import Server, with_database
@@ -86,7 +86,7 @@ def main() -> int:
     url, objects = with_database(Server().url, "postgres"), seaweed.shared()
     with (
         serve(SandboxConfig(latency="uniform:1,4")) as sandbox,
-        listening(sandbox.port, sandbox.addresses, {**os.environ, **STATE}),
+        hold_sandbox_lock(sandbox.port, sandbox.addresses, {**os.environ, **STATE}),
     ):
         demo = Demo(url, objects, sandbox.url)
         demo.run("desk", "store", "init")

@@ -39,7 +39,7 @@ def test_they_are_where_platformdirs_had_them(monkeypatch: pytest.MonkeyPatch, p
     known = PLATFORMS[platform]("batchedit", appauthor=False)
     assert own_folder("state", environ) == known.user_state_path
     assert own_folder("config", environ) == known.user_config_path
-    assert Register.of(environ).folder == known.user_state_path
+    assert Register.from_environ(environ).folder == known.user_state_path
     assert trusted_file(environ).parent == known.user_config_path
 
 
@@ -51,4 +51,4 @@ def test_who_has_no_home_is_told_what_to_export(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(OutputError, match="home folder is not known") as refused:
         own_folder("state", {})
     assert refused.value.hint == "export XDG_STATE_HOME=DIR"
-    assert Register.of({"BATCHEDIT_STATE": "/srv/state"}).folder == Path("/srv/state"), "nobody asks"
+    assert Register.from_environ({"BATCHEDIT_STATE": "/srv/state"}).folder == Path("/srv/state"), "nobody asks"

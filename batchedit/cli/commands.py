@@ -302,11 +302,11 @@ def confirmed(path: Path) -> int:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def sandbox(arguments: tuple[str, ...]) -> int:
     """The local server that speaks the Model API (see: batchedit sandbox --help)."""
-    from ..ledger.own_sandbox import listening  # noqa: PLC0415 - `--help` needs none of it
+    from ..ledger.own_sandbox import hold_sandbox_lock  # noqa: PLC0415 - `--help` needs none of it
     from ..sandbox import main  # noqa: PLC0415 - brings a whole web server with it
 
     try:
-        return main(list(arguments), known=partial(listening, environ=os.environ))
+        return main(list(arguments), known=partial(hold_sandbox_lock, environ=os.environ))
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else 0
 

@@ -73,7 +73,7 @@ def complete_run(_: click.Context, __: click.Parameter, begun: str) -> list[Comp
     from ..ledger.register import Register  # noqa: PLC0415 - nothing but a completion needs it
 
     try:
-        names = dict.fromkeys(entry.folder.name for entry in Register.of(os.environ).entries())
+        names = dict.fromkeys(entry.folder.name for entry in Register.from_environ(os.environ).list_entries())
     except (BatcheditError, OSError):
         names = {}
     return _beginning(dict.fromkeys((*names, *_files(begun))), begun)

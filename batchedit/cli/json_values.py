@@ -127,7 +127,7 @@ def doubt_value(report: DoubtReport) -> dict[str, Any]:
 
 def _doubt(doubt: Doubt) -> dict[str, Any]:
     record = doubt.record
-    paid = record.held or record.cost or 0
+    paid = record.reserved or record.cost or 0
     return {
         "name": record.job.name,
         "state": record.state.value,
@@ -151,7 +151,7 @@ def audit_value(folder: str, found: Audit) -> dict[str, Any]:
         "accepted": found.accepted,
         "files": found.files,
         "bytes": found.bytes,
-        "usd": {"spent": usd(found.spent), "reserved": usd(found.held)},
+        "usd": {"spent": usd(found.spent), "reserved": usd(found.reserved)},
         "findings": [{"job": f.job, "rows": list(f.rows), "what": f.what} for f in found.findings],
     }
 

@@ -37,7 +37,7 @@ def list_runs(*, folder: str | None, url: str | None, as_json: bool) -> int:
 
     if folder is not None:
         return _import(Path(folder), url)
-    register = Register.of(os.environ)
+    register = Register.from_environ(os.environ)
     found = runlist.list_runs(register) if url is None else runlist.list_store_runs(url)
     if register.problem:
         log_lines.tell(f"warning: {register.problem}", "warning")

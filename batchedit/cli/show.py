@@ -353,7 +353,7 @@ def _doubt_lines(doubt: Doubt, *, play: bool) -> Iterator[str]:
     record = doubt.record
     rows = ", ".join(named_row(doubt.word, row, name) for row, name in doubt.rows) or "no row any more"
     at = dt.datetime.fromtimestamp(record.submitted_at or 0).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    paid = record.held or record.cost or 0
+    paid = record.reserved or record.cost or 0
     cost = f"{format_usd(paid)}{label_play(play)}" if paid else "price unknown"
     seen = label_sums(record.problem.message, play=play) if record.problem else ""
     yield f"  {rows}  {record.job.name}  {at}  {cost}  {seen}"
@@ -363,6 +363,6 @@ def _doubt_lines(doubt: Doubt, *, play: bool) -> Iterator[str]:
 
 def _money(report: Report) -> str:
     money = report.money
-    held = ((money.held - money.in_doubt, "reserved"), (money.in_doubt, "in doubt"), (money.cancellable, "cancellable"))
+    held = ((money.reserved - money.in_doubt, "reserved"), (money.in_doubt, "in doubt"), (money.cancellable, "cancellable"))
     cap = "" if money.cap is None else f", at most {format_usd(money.cap)}"
     return f"{sums(money.spent, *held)}{cap}{label_play(report.play)}"

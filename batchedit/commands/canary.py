@@ -10,7 +10,7 @@ import orjson
 
 from ..core.model import State
 from ..ledger.book import Book
-from ..ledger.facts import read_fact, wholes
+from ..ledger.facts import parse_whole_numbers, read_fact
 from .order import Order
 
 _KEY = "canary"
@@ -71,18 +71,18 @@ def remember(checkpoint: Book, ids: Sequence[int]) -> None:
 
 
 def _kept(checkpoint: Book, count: int) -> tuple[int, ...]:
-    kept: tuple[int, ...] = read_fact(checkpoint, _KEY, wholes, ())
+    kept: tuple[int, ...] = read_fact(checkpoint, _KEY, parse_whole_numbers, ())
     if len(kept) < count or not all(checkpoint.is_wanted(job) for job in kept):
         return ()
     # What another run has bought meanwhile proves nothing about this one.
-    return tuple(record.id for record in checkpoint.records_of(kept) if not record.reused)
+    return tuple(record.id for record in checkpoint.read_records(kept) if not record.reused)
 
 
 def report(
     checkpoint: Book, folder: Path, ids: Sequence[int], *, remaining: int, price: int, at_once: int
 ) -> CanaryReport:
     """How the canary's jobs stand. ``price`` is micro-dollars for each of the ``remaining`` ones."""
-    records = checkpoint.records_of(ids)
+    records = checkpoint.read_records(ids)
     done = [record for record in records if record.state is State.DONE]
     return CanaryReport(
         jobs=len(records),

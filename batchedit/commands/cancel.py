@@ -20,9 +20,9 @@ async def cancel(run_name: str, given: Given, host: Host) -> tuple[Path, int, in
     """
     async with again(run_name, given, host, "cancel") as run:
         checkpoint = run.checkpoint
-        waiting = checkpoint.records_in({State.WAITING, State.CANCELLING, State.UNCOLLECTED})
+        waiting = checkpoint.read_records_in({State.WAITING, State.CANCELLING, State.UNCOLLECTED})
         async with run.pool() as (pool, _):
             await cancel_remote(pool, waiting)
         finish(run, None)
-        gone = sum(now.state is State.CANCELLED for now in checkpoint.records_of(w.id for w in waiting))
+        gone = sum(now.state is State.CANCELLED for now in checkpoint.read_records(w.id for w in waiting))
         return run.folder.path, gone, len(waiting) - gone

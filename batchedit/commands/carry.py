@@ -59,7 +59,7 @@ def folder_for_command(command: Command, environ: Mapping[str, str]) -> RunFolde
     given = command.given
     if command.verb == "run":
         source = Path(command.name or command.target)
-        return folder_of(source, Settings(**given), Register.of(environ))
+        return folder_of(source, Settings(**given), Register.from_environ(environ))
     return find_run(command.target, given.get("out"), environ)
 
 

@@ -178,7 +178,7 @@ class Desk:
     """Where this person's confirmations lie until they are used, and what became of each."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self.folder = Register.of(environ).folder / "confirmed"
+        self.folder = Register.from_environ(environ).folder / "confirmed"
 
     def hand_in(self, confirmation: Confirmation) -> Path:
         """Write it down for the process that is to buy. UsageError if this very one was handed in before."""

@@ -25,7 +25,7 @@ def course(folder: Path) -> dict[str, Any]:
     with looking(folder) as run:
         counts = run.checkpoint.counts()
         troubled = sum(counts.of(state) for state in (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED))
-        errors = run.checkpoint.digest().errors if troubled else ()
+        errors = run.checkpoint.summarise().errors if troubled else ()
         is_small = sum(counts.by_state.values()) <= MOST_DRAWN
         steps = sorted(_steps(run.checkpoint)) if is_small else []
     told = [{"message": error.message, "count": error.count} for error in errors[:5]]
@@ -34,8 +34,8 @@ def course(folder: Path) -> dict[str, Any]:
 
 def _steps(checkpoint: Book) -> Iterator[tuple[float, int, int]]:
     """When, how many pictures and how many micro-dollars each job adds."""
-    wanted = {record.id for record in checkpoint.records_in({State.DONE}, wanted=True)}
-    for record in checkpoint.every_record():
+    wanted = {record.id for record in checkpoint.read_records_in({State.DONE}, wanted=True)}
+    for record in checkpoint.read_all_records():
         if isinstance(record, Record) and (record.id in wanted or record.spent):
             yield record.finished_at or record.submitted_at or 0.0, int(record.id in wanted), record.spent
 

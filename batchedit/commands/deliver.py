@@ -18,14 +18,14 @@ import orjson
 from ..core.errors import UsageError
 from ..core.model import Outcome, Record, State
 from ..core.money import type_usd
-from ..core.review import Card, Mark, Progress, Verdict
+from ..core.review import GalleryRow, Mark, Progress, Verdict
 from ..core.steps import Steps, counted, no_steps
 from ..core.typed import to_type
 from ..core.words import number
 from ..images.features import Album, thumb_name
 from ..jobs.signatures import unsigned
 from ..ledger.book import Decisions
-from ..ledger.gallery_rows import outcomes_of
+from ..ledger.gallery_rows import build_outcomes
 from ..manifest.read import Form, FormKind, Manifest, Row
 from ..manifest.rownames import row_name, sheet_row
 from ..results.columns import harmless, moment
@@ -77,9 +77,9 @@ def deliver(
         marks = run.checkpoint.decisions
         standing = marks.all()
         with steps("reading the run") as told:
-            cards = run.checkpoint.cards(told)
-        chosen = [(card, shot) for card in cards if (shot := _approved(card, standing)) is not None]
-        looking = progress(cards, standing)
+            gallery_rows = run.checkpoint.read_gallery_rows(told)
+        chosen = [(card, shot) for card in gallery_rows if (shot := _approved(card, standing)) is not None]
+        looking = progress(gallery_rows, standing)
         if not chosen:
             raise UsageError(
                 f"none of the {number(looking.pictures, 'picture')} is approved, so there is nothing to deliver",
@@ -96,9 +96,9 @@ def deliver(
         return Delivered(root, to, len(pictures), size, looking)
 
 
-def _approved(card: Card, marks: Mapping[int, Mark]) -> Record | None:
+def _approved(card: GalleryRow, marks: Mapping[int, Mark]) -> Record | None:
     """The version to deliver: the one the line asks for if it is approved, else the newest that is."""
-    for shot in card.shots:
+    for shot in card.versions:
         if shot.state is State.DONE and shot.id in marks and marks[shot.id].verdict is Verdict.APPROVE:
             return shot
     return None
@@ -110,7 +110,7 @@ def _lazily(papers: Callable[[], list[Piece]]) -> Iterator[Piece]:
 
 def _papers(
     run: LocalSession,
-    chosen: list[tuple[Card, Record]],
+    chosen: list[tuple[GalleryRow, Record]],
     marks: Decisions,
     scratch: Path,
     with_costs: bool,
@@ -118,10 +118,10 @@ def _papers(
 ) -> list[Piece]:
     picked = _Picked if with_costs else _PickedForClient
     manifest = picked(run.manifest(), frozenset(card.row for card, _ in chosen))
-    flags, added, play = run.checkpoint.flags(), tuple(run.settings.over), is_play(run.checkpoint)
+    flags, added, play = run.checkpoint.read_flags(), tuple(run.settings.over), is_play(run.checkpoint)
     for kind in (FormKind.CSV, FormKind.JSONL):
         form = form_as(manifest.form, kind)
-        outcomes = (line._replace(decision=Verdict.APPROVE.value) for line in outcomes_of(chosen, flags))
+        outcomes = (line._replace(decision=Verdict.APPROVE.value) for line in build_outcomes(chosen, flags))
         shown = label_costs(outcomes, play=play) if with_costs else map(_for_client, outcomes)
         with steps(f"writing manifest.{kind}") as told:
             lines = counted(shown, told, len(chosen))
@@ -131,8 +131,8 @@ def _papers(
     )
     album = Album(run.folder.thumbs)
     with steps(THUMBNAILS) as told:
-        shots = [replace(card, shots=(shot,)) for card, shot in chosen]
-        album.look(wanted(shots, run.folder, run.picture_roots), told)
+        versions = [replace(card, versions=(shot,)) for card, shot in chosen]
+        album.look(wanted(versions, run.folder, run.picture_roots), told)
     title = f"{run.folder.path.resolve().name}: {len(chosen):,} approved"
     with steps("writing contact-sheet.pdf") as told:
         contact_sheet(prints_of(chosen, album.folder, manifest.form), scratch / "contact-sheet.pdf", title, told)
@@ -184,7 +184,7 @@ def _for_client(outcome: Outcome) -> Outcome:
     return outcome._replace(cost=None, url="", files=orjson.dumps(files).decode() if files else "")
 
 
-def prints_of(chosen: list[tuple[Card, Record]], thumbs: Path, form: Form) -> list[Print]:
+def prints_of(chosen: list[tuple[GalleryRow, Record]], thumbs: Path, form: Form) -> list[Print]:
     """The contact sheet's pictures in order, each with its file's name and its row's number in the sheet."""
     return [
         Print(
@@ -199,12 +199,12 @@ def prints_of(chosen: list[tuple[Card, Record]], thumbs: Path, form: Form) -> li
     ]
 
 
-def _approvals(chosen: list[tuple[Card, Record]], marks: Decisions, form: Form, *, with_costs: bool, play: bool) -> str:
+def _approvals(chosen: list[tuple[GalleryRow, Record]], marks: Decisions, form: Form, *, with_costs: bool, play: bool) -> str:
     """The log as CSV: every decision about every version of what is delivered, in the order in which it was made; a line for
     each picture that it is about. Where the costs are play money a last column says so.
     """
     label = [PLAY_FLAG] if with_costs and play else []
-    about = {shot.id: (card, shot) for card, _ in chosen for shot in card.shots}
+    about = {shot.id: (card, shot) for card, _ in chosen for shot in card.versions}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(("when", "who", "decision", "note", "row", "id", "file", "version", "by", *_PROOF, *label))

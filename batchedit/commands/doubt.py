@@ -12,8 +12,8 @@ from ..core.errors import LockedError, UsageError
 from ..core.model import State
 from ..core.typed import to_type
 from ..ledger.book import Book
-from ..ledger.lock import run_lock
-from ..ledger.opening import reading
+from ..ledger.lock import hold_run_lock
+from ..ledger.opening import open_for_reading
 from ..results.report import Report, cap_needed, room_for, room_for_rest
 from ..run_folder import RunFolder, form_of_run
 from . import doubts as doubting
@@ -89,7 +89,7 @@ async def doubt(
             if written_off:  # a no to the question leaves these given up
                 host.say(f"{written_off:,} written off")
             bought = await _buyagain(run, doubting.pick_to_buy(_doubts(run.checkpoint, folder), buy_again))
-    with reading(folder.checkpoint) as there:
+    with open_for_reading(folder.checkpoint) as there:
         found, room, store = _doubts(there, folder), room_for(there, 1), store_words(there)
         play = is_play(there)
     return DoubtReport(folder.path, found, adopted, written_off, bought, room, play, store)
@@ -100,11 +100,11 @@ def _note_crashes(folder: RunFolder, given: Given, host: Host) -> None:
     store the leases say who lives.
     """
     with run_to_read(str(folder.path), given) as (_, checkpoint):
-        if checkpoint.get("store") or not checkpoint.records_in({State.SUBMITTING}):
+        if checkpoint.get("store") or not checkpoint.read_records_in({State.SUBMITTING}):
             return
     with (
         suppress(LockedError),
-        run_lock(folder.path, "doubt"),
+        hold_run_lock(folder.path, "doubt"),
         closing(open_run(folder, settings_of(folder, given), host.say, host.environ)) as run,
     ):
         doubting.note_crashes(run)
@@ -116,7 +116,7 @@ def _doubts(checkpoint: Book, folder: RunFolder) -> list[doubting.Doubt]:
 
 def _which_doubts(folder: RunFolder, checkpoint: Book) -> str:
     """For a row that is none of them: it may have been released before, and is not bought yet."""
-    if checkpoint.to_buy():
+    if checkpoint.count_to_buy():
         words = [*room_for_rest(cap_needed(checkpoint)), *store_words(checkpoint)]
         return f"what is not bought yet, a job that was to be bought again too: {to_type('run', folder.path, *words)}"
     return f"which there are: {to_type('doubt', folder.path, *store_words(checkpoint))}"
@@ -125,7 +125,7 @@ def _which_doubts(folder: RunFolder, checkpoint: Book) -> str:
 def _write_off(folder: RunFolder, given: Given, host: Host, write_off: Sequence[str], buy_again: Sequence[str]) -> int:
     """Give up what ``write_off`` names. UsageError, and nothing is done, if anything is wrong with either list."""
     began = time()
-    with run_lock(folder.path, "doubt"):
+    with hold_run_lock(folder.path, "doubt"):
         settings = settings_of(folder, given, host.environ)
         with closing(open_run(folder, settings, host.say, host.environ)) as checkpoint:
             found = _doubts(checkpoint, folder)

@@ -45,9 +45,9 @@ class Doubt:
 
 def doubts(checkpoint: Book, form: Form) -> list[Doubt]:
     """All of them, in order of row. ``form`` is that of the run's manifest."""
-    records = checkpoint.records_in({State.IN_DOUBT, State.UNCOLLECTED})
-    rows = checkpoint.rows_of(record.id for record in records)
-    replies = checkpoint.lost_replies()
+    records = checkpoint.read_records_in({State.IN_DOUBT, State.UNCOLLECTED})
+    rows = checkpoint.find_rows(record.id for record in records)
+    replies = checkpoint.read_lost_replies()
     found = [
         Doubt(record, _shown(rows.get(record.id, ()), form), replies.get(record.job.key, ""), row_word(form))
         for record in records
@@ -96,7 +96,7 @@ def pick_to_buy(found: Sequence[Doubt], names: Iterable[str], hint: str = "") ->
 
 
 def on_their_way(early: Mapping[int, float]) -> str:
-    """What is said of doubts that can't be bought again yet: see ``Book.quarantined``."""
+    """What is said of doubts that can't be bought again yet: see ``Book.list_quarantined``."""
     seconds = math.ceil(max(early.values()))
     return (
         f"the POST of {len(early):,} in doubt may still be on its way, for another {seconds} s, as its worker was not "
@@ -106,7 +106,7 @@ def on_their_way(early: Mapping[int, float]) -> str:
 
 def check_quarantine(checkpoint: Book, chosen: Iterable[Doubt]) -> None:
     """UsageError (64) if one of them is not to be bought again yet: before anybody is asked."""
-    waiting = checkpoint.quarantined()
+    waiting = checkpoint.list_quarantined()
     if early := {d.record.id: waiting[d.record.id] for d in chosen if d.record.id in waiting}:
         raise UsageError(on_their_way(early), hint="nothing was bought; the same command when that time is over")
 
@@ -140,7 +140,7 @@ async def adopt(checkpoint: Book, client: Client, pasted: Mapping[str, str], for
         if any(doubt is other for other, _ in accepted):
             wrong.append(f"row {name} is given two ids")
             continue
-        taken = checkpoint.owner(request_id)
+        taken = checkpoint.find_owner(request_id)
         if taken or any(event.handle.request_id == request_id for _, event in accepted):
             wrong.append(f"{request_id} is already the request of {taken or 'another row'}")
             continue
@@ -165,7 +165,7 @@ def note_crashes(checkpoint: Checkpoint) -> None:
     """
     if checkpoint.shared:
         return
-    for record in checkpoint.records_in({State.SUBMITTING}):
+    for record in checkpoint.read_records_in({State.SUBMITTING}):
         event = recover(record, time())
         if event is not None:
             checkpoint.save_now(advance(record, event), event)
@@ -173,4 +173,4 @@ def note_crashes(checkpoint: Checkpoint) -> None:
 
 def wanted_doubts(checkpoint: Book) -> list[Record]:
     """Jobs in doubt that a row of the manifest still asks for: what ``--on-doubt buy-again`` buys again."""
-    return checkpoint.records_in({State.IN_DOUBT}, wanted=True)
+    return checkpoint.read_records_in({State.IN_DOUBT}, wanted=True)

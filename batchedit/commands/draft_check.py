@@ -54,7 +54,7 @@ def _read(draft: Draft, manifest: Manifest, source: Path, settings: Settings) ->
     recipe = replace(make_recipe(settings, model, source, manifest), row_shift=manifest.form.header_row)
     expander, spread, form = Expander(recipe, manifest.columns), Spread(), manifest.form
     left, bad = set(Edits.of(draft).left_out), 0
-    with Findings.made(draft.folder / "check.sqlite") as findings:
+    with Findings.create(draft.folder / "check.sqlite") as findings:
         for row in manifest.rows():
             lines = expander.expand(row)
             number = sheet_row(form, row.number)

@@ -33,8 +33,8 @@ def make_offer(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
 
     UsageError while rows with problems are neither mended nor left out.
     """
-    with Findings.opened(draft.folder / "check.sqlite") as findings:
-        if findings.open_rows():
+    with Findings.open_existing(draft.folder / "check.sqlite") as findings:
+        if findings.count_open_rows():
             raise UsageError("some rows have problems", hint="mend them, or leave them out, before you buy")
     host = Unattended(environ)
     offered = anyio.run(partial(offer, command_of(draft), host))

@@ -19,13 +19,13 @@ def write_problems(draft: Draft) -> Path:
     path = draft.folder / "problems.csv"
     try:
         with (
-            Findings.opened(draft.folder / "check.sqlite") as findings,
+            Findings.open_existing(draft.folder / "check.sqlite") as findings,
             whole_file(path) as part,
             part.open("w", encoding="utf-8-sig", newline="") as file,
         ):
             lines = csv.writer(file)
             lines.writerow(COLUMNS)
-            for found in findings.all():
+            for found in findings.read_all():
                 texts = (found.id, found.field, found.value, found.reason)
                 lines.writerow([found.row, *map(harmless, texts), "yes" if found.left_out else ""])
     except OSError as error:

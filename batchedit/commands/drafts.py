@@ -86,7 +86,7 @@ class Drafts:
     """The drafts of one person."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self.folder = Register.of(environ).folder / "drafts"
+        self.folder = Register.from_environ(environ).folder / "drafts"
 
     def make(self, *, play: bool) -> Draft:
         """A new, empty one."""

@@ -44,7 +44,7 @@ def settle_place(checkpoint: Book, folder: RunFolder, settings: Settings, enviro
     wanted = below(check_url(settings.files), folder.path.resolve().name)
     if wanted == kept:
         return
-    if checkpoint.money().spent or checkpoint.money().held or checkpoint.counts().of(State.DONE):
+    if checkpoint.money().spent or checkpoint.money().reserved or checkpoint.counts().of(State.DONE):
         raise elsewhere(folder.path.name, kept)
     checkpoint.put(FILES_URL, wanted)
 

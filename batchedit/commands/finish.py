@@ -27,7 +27,7 @@ from .store_words import store_words
 
 def finish(run: Session, error: BatcheditError | None) -> Report:
     """Write the results and the report. ``error`` goes into the report; it is raised only if even that fails."""
-    register = Register.of(run.host.environ)
+    register = Register.from_environ(run.host.environ)
     if (failed := register.take_failure()) is not None:
         run.unwritten.refused(register.path, failed)
     if run.live is not None:
@@ -73,7 +73,7 @@ def write_report(
     report = make_report(
         checkpoint.counts(),
         checkpoint.money(),
-        checkpoint.digest(),
+        checkpoint.summarise(),
         folder=folder.path,
         form=form_of_run(checkpoint, folder),
         halted=str(error) if error else "",

@@ -11,7 +11,7 @@ from typing import Any
 from ..core.errors import OutputError
 from ..core.model import Record, State
 from ..core.money import format_usd, label_play
-from ..core.review import Card
+from ..core.review import GalleryRow
 from ..core.steps import ProgressCallback, Steps, counted, no_steps
 from ..core.words import number
 from ..disk import is_inside
@@ -38,7 +38,7 @@ THUMBNAILS = "making thumbnails"
 class Gathered:
     """Everything a gallery shows but the marks, which change while it is looked at."""
 
-    cards: Sequence[Card]
+    gallery_rows: Sequence[GalleryRow]
     table: Table
     looks: Mapping[str, ImageFeatures]
     flags: Mapping[int, str]
@@ -48,7 +48,7 @@ class Gathered:
         """The page with the marks as they stand."""
         about = {**self.about, "mode": "review" if served else "static", "seq": marks.last_seq() if served else 0}
         with steps("making the page") as told:
-            data = payload(self.cards, self.table, self.looks, self.flags, marks.all(), about, told)
+            data = payload(self.gallery_rows, self.table, self.looks, self.flags, marks.all(), about, told)
             return render(data, served=served)
 
 
@@ -76,15 +76,15 @@ def gallery(run_name: str, given: Given, steps: Steps = no_steps) -> GalleryMade
                 write_page(path, text)
         except OSError as error:
             raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
-        pictures = len({shot.id for shot in current_pictures(found.cards)})
+        pictures = len({shot.id for shot in current_pictures(found.gallery_rows)})
         return GalleryMade(run.folder.path, path, pictures, len(found.flags), run.writable)
 
 
 def gather(run: LocalSession, steps: Steps = no_steps) -> Gathered:
     """Read the run, make what thumbnails are missing, check every picture."""
     with steps("reading the run") as told:
-        cards = run.checkpoint.cards(told)
-    files = (file for card in cards for shot in card.shots for file in shot.files)
+        gallery_rows = run.checkpoint.read_gallery_rows(told)
+    files = (file for card in gallery_rows for shot in card.versions for file in shot.files)
     bring(run.objects, run.folder.path, files, steps)
     with steps("reading the sheet") as told:
         manifest = run.manifest()
@@ -92,27 +92,27 @@ def gather(run: LocalSession, steps: Steps = no_steps) -> Gathered:
         table = _table(manifest, told)
     try:
         with steps(THUMBNAILS) as told:
-            looks = Album(run.folder.thumbs).look(wanted(cards, run.folder, run.picture_roots), told)
+            looks = Album(run.folder.thumbs).look(wanted(gallery_rows, run.folder, run.picture_roots), told)
     except OSError as error:
         raise OutputError(f"thumbnails can't be written: {error.strerror or error}") from error
     with steps("checking pictures") as told:
-        seen = [shown_card(card, form) for card in counted(cards, told, 2 * len(cards))]
-        flags = check(_subjects(cards, lambda done, _: told(len(cards) + done, 2 * len(cards))), looks)
-    if not _all_here(run, cards):
-        flags = run.checkpoint.flags()
+        seen = [shown_card(card, form) for card in counted(gallery_rows, told, 2 * len(gallery_rows))]
+        flags = check(_subjects(gallery_rows, lambda done, _: told(len(gallery_rows) + done, 2 * len(gallery_rows))), looks)
+    if not _all_here(run, gallery_rows):
+        flags = run.checkpoint.read_flags()
     elif run.writable and run.checkpoint.keep_flags(flags):
         write_all(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
     flags = {job: sheet_flags(form, text) for job, text in flags.items()}
-    return Gathered(seen, table, looks, flags, _about(run, cards))
+    return Gathered(seen, table, looks, flags, _about(run, gallery_rows))
 
 
-def _all_here(run: LocalSession, cards: Sequence[Card]) -> bool:
+def _all_here(run: LocalSession, gallery_rows: Sequence[GalleryRow]) -> bool:
     """Of a run of a store pictures may lie on another machine only: what that one found odd about them stands."""
-    files = {file.path for card in cards for shot in card.shots for file in shot.files}
+    files = {file.path for card in gallery_rows for shot in card.versions for file in shot.files}
     return not run.checkpoint.get("store") or all((run.folder.path / path).exists() for path in files)
 
 
-def shown_card(card: Card, form: Form) -> Card:
+def shown_card(card: GalleryRow, form: Form) -> GalleryRow:
     """A card with the row's own number and id, as a person sees them."""
     return replace(card, row=sheet_row(form, card.row), id=row_id(form, card.row, card.id))
 
@@ -128,9 +128,9 @@ def _table(manifest: Manifest, told: ProgressCallback) -> Table:
     return Table(columns, rows, row_word(manifest.form))
 
 
-def wanted(cards: Sequence[Card], folder: RunFolder, roots: Sequence[Path] | None = None) -> Iterator[Wanted]:
+def wanted(gallery_rows: Sequence[GalleryRow], folder: RunFolder, roots: Sequence[Path] | None = None) -> Iterator[Wanted]:
     """The pictures that the page shows: the sources that lie below ``roots`` (None: all), and what was bought."""
-    for shot in {shot.id: shot for card in cards for shot in card.shots}.values():
+    for shot in {shot.id: shot for card in gallery_rows for shot in card.versions}.values():
         for source in sources_of(shot.job.inputs):
             if isinstance(source, dict) and (
                 roots is None or any(is_inside(Path(source["$file"]), root) for root in roots)
@@ -141,10 +141,10 @@ def wanted(cards: Sequence[Card], folder: RunFolder, roots: Sequence[Path] | Non
                 yield Wanted(folder.path / file.path, file.sha256, root=folder.path)
 
 
-def _subjects(cards: Sequence[Card], told: ProgressCallback) -> list[Subject]:
+def _subjects(gallery_rows: Sequence[GalleryRow], told: ProgressCallback) -> list[Subject]:
     found: dict[tuple[int, str], Subject] = {}
-    for card in counted(cards, told, len(cards)):
-        for shot in card.shots:
+    for card in counted(gallery_rows, told, len(gallery_rows)):
+        for shot in card.versions:
             sources = tuple(s["$sha256"] for s in sources_of(shot.job.inputs) if isinstance(s, dict))
             for file in shot.files:
                 if file.width:
@@ -153,22 +153,22 @@ def _subjects(cards: Sequence[Card], told: ProgressCallback) -> list[Subject]:
     return list(found.values())
 
 
-def _about(run: LocalSession, cards: Sequence[Card]) -> dict[str, Any]:
-    first = next((card.shots[-1].job.key for card in cards if card.shots), b"")
+def _about(run: LocalSession, gallery_rows: Sequence[GalleryRow]) -> dict[str, Any]:
+    first = next((card.versions[-1].job.key for card in gallery_rows if card.versions), b"")
     folder = run.folder.path
     return {
         "name": folder.resolve().name,
         "folder": str(folder),
         "id": blake2b(folder.resolve().name.encode() + first, digest_size=8).hexdigest(),
-        "summary": _summary(run, cards),
+        "summary": _summary(run, gallery_rows),
     }
 
 
-def _summary(run: LocalSession, cards: Sequence[Card]) -> str:
-    states = [card.shots[0].state for card in cards if card.shots]
-    done, invalid = states.count(State.DONE), sum(not card.shots for card in cards)
+def _summary(run: LocalSession, gallery_rows: Sequence[GalleryRow]) -> str:
+    states = [card.versions[0].state for card in gallery_rows if card.versions]
+    done, invalid = states.count(State.DONE), sum(not card.versions for card in gallery_rows)
     others = (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED, State.CANCELLED)
-    parts = [f"{done:,} of {number(len(cards), 'picture is', 'pictures are')} there"]
+    parts = [f"{done:,} of {number(len(gallery_rows), 'picture is', 'pictures are')} there"]
     parts += [f"{states.count(state):,} {state.replace('_', ' ')}" for state in others if state in states]
     if invalid:
         parts.append(f"{invalid:,} invalid")
@@ -176,7 +176,7 @@ def _summary(run: LocalSession, cards: Sequence[Card]) -> str:
     return " · ".join([*parts, f"{spent} spent{label_play(is_play(run.checkpoint))}"])
 
 
-def current_pictures(cards: Sequence[Card]) -> Iterator[Record]:
-    for card in cards:
+def current_pictures(gallery_rows: Sequence[GalleryRow]) -> Iterator[Record]:
+    for card in gallery_rows:
         if card.current is not None and card.current.state is State.DONE:
             yield card.current

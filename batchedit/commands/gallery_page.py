@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core.model import Record, State
-from ..core.review import Card, Mark, Verdict
-from ..ledger.lock import holder
-from ..ledger.opening import reading
+from ..core.review import GalleryRow, Mark, Verdict
+from ..ledger.lock import find_holder
+from ..ledger.opening import open_for_reading
 from ..ledger.register import is_mine
-from ..ledger.values import Showing
+from ..ledger.values import IsShown
 from ..manifest.cells import text_of
 from ..manifest.read import Row
 from ..manifest.rownames import row_index, row_word, sheet_flags, sheet_row
@@ -45,7 +45,7 @@ def looking(path: Path) -> Iterator[LocalSession]:
     """The run in ``path``, only to be looked at: its lock is left to the process that works on it."""
     folder = RunFolder(path)
     folder.check_links()
-    with reading(folder.checkpoint) as checkpoint:
+    with open_for_reading(folder.checkpoint) as checkpoint:
         roots = None if is_mine(checkpoint, path, os.environ) else run_roots(folder)
         yield LocalSession(
             folder, checkpoint, kept_settings(checkpoint, folder, {}), writable=False, picture_roots=roots
@@ -57,14 +57,14 @@ def gallery_page(run: LocalSession, first: int = 1, show: str = "all", row: int 
     marks = run.checkpoint.decisions.all()
     form = form_of_run(run.checkpoint, run.folder)
     if row is not None:
-        first = run.checkpoint.line_of_row(max(1, row_index(form, row))) or first
-    found = run.checkpoint.card_page(max(1, first), LINES, _showing(show, marks))
-    flags = {job: sheet_flags(form, text) for job, text in run.checkpoint.flags().items()}
-    cards = [shown_card(card, form) for card in found.cards]
-    shots = {shot.id: shot for card in cards for shot in card.shots}
-    here = {job: marks[job] for job in shots if job in marks}
+        first = run.checkpoint.find_line_of_row(max(1, row_index(form, row))) or first
+    found = run.checkpoint.read_gallery_page(max(1, first), LINES, _showing(show, marks))
+    flags = {job: sheet_flags(form, text) for job, text in run.checkpoint.read_flags().items()}
+    gallery_rows = [shown_card(card, form) for card in found.gallery_rows]
+    versions = {shot.id: shot for card in gallery_rows for shot in card.versions}
+    here = {job: marks[job] for job in versions if job in marks}
     name = run.folder.path.resolve().name
-    told = payload(cards, _cells(run, found.cards), {}, flags, here, {})
+    told = payload(gallery_rows, _cells(run, found.gallery_rows), {}, flags, here, {})
     told |= {
         "name": name,
         "id": name,
@@ -73,7 +73,7 @@ def gallery_page(run: LocalSession, first: int = 1, show: str = "all", row: int 
         "seq": run.checkpoint.decisions.last_seq(),
         "rowWord": row_word(form),
         "summary": "Play money: drawn by a sandbox, nothing was bought." if is_play(run.checkpoint) else "",
-        "elsewhere": _elsewhere(run, cards, marks),
+        "elsewhere": _elsewhere(run, gallery_rows, marks),
         "page": {
             "first": first,
             "show": show,
@@ -84,23 +84,23 @@ def gallery_page(run: LocalSession, first: int = 1, show: str = "all", row: int 
     }
     for item in told["items"]:
         for shot in item["shots"]:
-            _by_job(shot, shots[shot["job"]])
+            _by_job(shot, versions[shot["job"]])
     return told
 
 
 def done_jobs(path: Path, jobs: AbstractSet[int]) -> set[int]:
     """Those of ``jobs`` of the run in ``path`` whose picture is there: they may be marked."""
-    with reading(RunFolder(path).checkpoint) as checkpoint:
-        found = checkpoint.records_of(job for job in jobs if 0 < job < _MANY)
+    with open_for_reading(RunFolder(path).checkpoint) as checkpoint:
+        found = checkpoint.read_records(job for job in jobs if 0 < job < _MANY)
     return {record.id for record in found if record.state is State.DONE}
 
 
 def count_pictures(run: LocalSession) -> dict[str, Any]:
     """``pictures``: how many there are by now. ``going``: a process works on the run, so more may come."""
-    return {"pictures": run.checkpoint.counts().of(State.DONE), "going": bool(holder(run.folder.path))}
+    return {"pictures": run.checkpoint.counts().of(State.DONE), "going": bool(find_holder(run.folder.path))}
 
 
-def _showing(show: str, marks: Mapping[int, Mark]) -> Showing:
+def _showing(show: str, marks: Mapping[int, Mark]) -> IsShown:
     def mark(job: int | None) -> Mark:
         return Mark(0) if job is None else marks.get(job, Mark(job))
 
@@ -113,20 +113,20 @@ def _showing(show: str, marks: Mapping[int, Mark]) -> Showing:
     return lambda _job, _state: True
 
 
-def _elsewhere(run: LocalSession, cards: Sequence[Card], marks: Mapping[int, Mark]) -> dict[str, int]:
+def _elsewhere(run: LocalSession, gallery_rows: Sequence[GalleryRow], marks: Mapping[int, Mark]) -> dict[str, int]:
     """How far the looking is on all other pages."""
-    here = {shot.id for shot in current_pictures(cards)}
+    here = {shot.id for shot in current_pictures(gallery_rows)}
     decided = [job for job, mark in marks.items() if mark.verdict and job not in here]
-    standing = run.checkpoint.rows_of(decided)
+    standing = run.checkpoint.find_rows(decided)
     counted = Counter(marks[job].verdict for job in decided if job in standing)
     told = {verdict.value: counted[verdict] for verdict in (Verdict.APPROVE, Verdict.REJECT, Verdict.HOLD)}
     done = run.checkpoint.counts().of(State.DONE)
     return {"all": max(0, done - len(here)), "looked": sum(told.values()), **told}
 
 
-def _cells(run: LocalSession, cards: Sequence[Card]) -> Table:
+def _cells(run: LocalSession, gallery_rows: Sequence[GalleryRow]) -> Table:
     """The cells of these rows."""
-    rows = {card.row for card in cards}
+    rows = {card.row for card in gallery_rows}
     if not rows or max(rows) > CELLS_WITHIN:
         return Table((), {})
     manifest = run.manifest()

@@ -10,7 +10,7 @@ from anyio import to_thread
 from ..core.errors import BatcheditError, StoppedError
 from ..core.money import format_usd
 from ..core.policy import NO_CAP
-from ..ledger.wishes import Wish, Wished
+from ..ledger.wishes import Wish, WishRecord
 from ..pool.pool import Pool
 from .session import Session, set_cap
 
@@ -34,7 +34,7 @@ async def heed(run: Session, pool: Pool) -> None:
         await anyio.sleep(LOOK_SECONDS)
 
 
-async def _do(run: Session, wished: Wished, pool: Pool) -> None:
+async def _do(run: Session, wished: WishRecord, pool: Pool) -> None:
     note = run.observer.note
     match wished.wish:
         case Wish.PAUSE | Wish.RESUME:
@@ -56,7 +56,7 @@ async def _do(run: Session, wished: Wished, pool: Pool) -> None:
             pool.governor.slots.settled.give()
 
 
-def _pause(run: Session, pool: Pool, wished: Wished, *, paused: bool) -> None:
+def _pause(run: Session, pool: Pool, wished: WishRecord, *, paused: bool) -> None:
     if paused == run.paused:
         return
     run.paused = paused

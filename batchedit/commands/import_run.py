@@ -14,10 +14,10 @@ from ..core.errors import CheckpointError
 from ..core.typed import to_type
 from ..disk import sync_folder
 from ..ledger.book import Book
-from ..ledger.lock import run_lock
-from ..ledger.opening import open_checkpoint, reading
+from ..ledger.lock import hold_run_lock
+from ..ledger.opening import open_checkpoint, open_for_reading
 from ..ledger.register import CHECKPOINT, is_run
-from ..ledger.values import Unreadable
+from ..ledger.values import UnreadableJob
 from ..run_folder import RunFolder, find_run, form_of_run
 from .doubts import note_crashes
 from .play import was_made_at_own_sandbox
@@ -48,13 +48,13 @@ def import_run(run: Path, url: str) -> Imported:
     """
     need_psycopg()
     from ..ledger.postgres import imports  # noqa: PLC0415 - psycopg takes its time
-    from ..ledger.postgres.url import blotted  # noqa: PLC0415
+    from ..ledger.postgres.url import hide_password  # noqa: PLC0415
 
     if not is_run(run) and (run / BEFORE).is_file():  # it was cut off after the last of its steps but one
         (run / BEFORE).replace(run / CHECKPOINT)
     folder = find_run(str(run))
     folder.check_links()
-    with run_lock(folder.path, "import"):
+    with hold_run_lock(folder.path, "import"):
         with closing(open_checkpoint(folder.checkpoint)) as copy:
             imports.check_to_import(copy, folder.path, url)
             if not copy.get("store"):
@@ -65,7 +65,7 @@ def import_run(run: Path, url: str) -> Imported:
             found: list[Audit] = []
 
             def check(path: Path) -> None:
-                with reading(path) as there:
+                with open_for_reading(path) as there:
                     found.append(_clean(there, folder, "what the store would have of the run"))
                     if difference := _differs(copy, there):
                         raise CheckpointError(f"the store would not hold the run as it is: {difference}")
@@ -80,7 +80,7 @@ def import_run(run: Path, url: str) -> Imported:
             else:
                 imports.read_again(url, number, check)
         _become_a_copy(folder, url)
-    return Imported(folder.path.resolve().name, blotted(url), before, found[0])
+    return Imported(folder.path.resolve().name, hide_password(url), before, found[0])
 
 
 def _clean(checkpoint: Book, folder: RunFolder, what: str) -> Audit:
@@ -96,22 +96,22 @@ def _clean(checkpoint: Book, folder: RunFolder, what: str) -> Audit:
 
 def _differs(one: Book, other: Book) -> str:
     """What is not the same in both, "" if nothing."""
-    for mine, its in zip_longest(one.every_record(), other.every_record()):
+    for mine, its in zip_longest(one.read_all_records(), other.read_all_records()):
         same = mine == its or (
             mine is not None
             and its is not None
-            and not isinstance(mine, Unreadable)
-            and not isinstance(its, Unreadable)
+            and not isinstance(mine, UnreadableJob)
+            and not isinstance(its, UnreadableJob)
             and mine._replace(serial=0) == its._replace(serial=0)
         )
         if not same:
             return f"job {getattr(mine or its, 'id', '?')}"
-    for mine_, its_ in zip_longest(one.log(), other.log()):
+    for mine_, its_ in zip_longest(one.read_log(), other.read_log()):
         if mine_ is None or its_ is None or (mine_.job, mine_.at, mine_.name, mine_.data) != (
             its_.job, its_.at, its_.name, its_.data
         ):  # fmt: skip
             return "its log"
-    if list(one.outcomes()) != list(other.outcomes()):
+    if list(one.read_outcomes()) != list(other.read_outcomes()):
         return "its rows"
     if one.money() != other.money():
         return "its sums"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..ledger.book import Book
-from ..ledger.opening import reading
+from ..ledger.opening import open_for_reading
 from ..ledger.register import is_mine
 from ..run_folder import RunFolder
 from ..settings.model import Settings
@@ -47,13 +47,13 @@ def kept_settings(
 
 def settings_of(folder: RunFolder, given: Given, environ: Mapping[str, str] = os.environ) -> Settings:
     """``kept_settings`` of the run in ``folder``."""
-    with reading(folder.checkpoint) as checkpoint:
+    with open_for_reading(folder.checkpoint) as checkpoint:
         return kept_settings(checkpoint, folder, given, environ)
 
 
 def strange(folder: RunFolder, given: Given, environ: Mapping[str, str]) -> str:
     """What is to be said of a run that is not known to be this person's; "" of one that is."""
-    with reading(folder.checkpoint) as checkpoint:
+    with open_for_reading(folder.checkpoint) as checkpoint:
         if given.get("mine") or is_mine(checkpoint, folder.path, environ):
             return ""
         left_out = [key_of(name) for name in not_believed(Settings.load(checkpoint.get("settings") or "{}"))]

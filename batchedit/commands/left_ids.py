@@ -22,7 +22,7 @@ from .rescued import take_in_objects_for_worker
 
 if TYPE_CHECKING:
     from ..ledger.postgres.ledger import PostgresLedger
-    from ..ledger.postgres.store import RunSeen
+    from ..ledger.postgres.store import OpenRun
 
 CLOSE_SECONDS = 10.0
 """So long a process that ends waits for the store of files to take its ids. They are in its folder in any case."""
@@ -42,11 +42,11 @@ async def rescuing(
         yield None
         return
     writer = IdWriter(objects)
-    ledger.rescues_to(writer)
+    ledger.set_rescue_place(writer)
     try:
         yield _taking_in(ledger, objects, observer)
     finally:
-        ledger.rescues_to(None)
+        ledger.set_rescue_place(None)
         with CancelScope(shield=True):
             left = await to_thread.run_sync(writer.close, CLOSE_SECONDS)
         if left:
@@ -70,16 +70,16 @@ def _taking_in(ledger: PostgresLedger, objects: Objects, observer: Observer) -> 
     return take_in
 
 
-def runs_with_ids(url: str, name: str | None) -> list[RunSeen]:
+def runs_with_ids(url: str, name: str | None) -> list[OpenRun]:
     """Runs of the store, or the one called ``name``, with jobs in doubt and ids that nobody has taken in. One whose store of
     files can't be asked is left out: who works at it is told why.
     """
     from ..ledger.postgres import store  # noqa: PLC0415 - psycopg takes its time
 
-    return [run for run in store.doubtful_runs(url, name) if _has_ids(run)]
+    return [run for run in store.list_doubtful_runs(url, name) if _has_ids(run)]
 
 
-def _has_ids(run: RunSeen) -> bool:
+def _has_ids(run: OpenRun) -> bool:
     objects = objects_at(run.facts.get(FILES_URL))
     try:
         return objects is not None and has_unread(objects)

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..core.model import State
 from ..core.money import to_json_usd
-from ..ledger.lock import holder
-from ..ledger.opening import reading
+from ..ledger.lock import find_holder
+from ..ledger.opening import open_for_reading
 from ..ledger.register import is_mine
 from ..results.report import UNDER_WAY
 from ..run_folder import RunFolder, find_run
@@ -132,7 +132,7 @@ def live_in(folder: RunFolder, environ: Mapping[str, str] = environment, *, stor
     elsewhere; 64, 69, 74 or 77 where it can't be. Not about a run that the folder has to itself: one of the store may have
     its name.
     """
-    process, told = holder(folder.path), read_live(folder.path)
+    process, told = find_holder(folder.path), read_live(folder.path)
     found = _HOLDER(process)
     pid, host, doing = (int(found[1]), found[2], found[3]) if found else (0, "", "")
     of_this = bool(process) and told.get("pid") == pid and told.get("host") == host
@@ -165,9 +165,9 @@ _OF_A_PROCESS: Mapping[str, Any] = {
 
 def _working_at(store: str, folder: RunFolder) -> tuple[int, dict[str, Any]]:
     """How many workers, and the store's own numbers: the copy here may be behind."""
-    from ..ledger.postgres.store import working_at  # noqa: PLC0415 - psycopg takes its time
+    from ..ledger.postgres.store import count_workers  # noqa: PLC0415 - psycopg takes its time
 
-    workers, totals = working_at(store, folder.path.resolve().name)
+    workers, totals = count_workers(store, folder.path.resolve().name)
     return workers, {} if totals is None or not workers else numbers(*totals)
 
 
@@ -215,14 +215,14 @@ def _is_believed(folder: RunFolder, environ: Mapping[str, str]) -> bool:
     """Does its last process say what to do? A run that somebody else made gives this person no commands."""
     if not folder.checkpoint.exists():
         return False
-    with reading(folder.checkpoint) as checkpoint:
+    with open_for_reading(folder.checkpoint) as checkpoint:
         return is_mine(checkpoint, folder.path, environ)
 
 
 def _is_copy(folder: RunFolder) -> bool:
     if not folder.checkpoint.exists():
         return False
-    with reading(folder.checkpoint) as checkpoint:
+    with open_for_reading(folder.checkpoint) as checkpoint:
         return bool(checkpoint.get("store"))
 
 
@@ -230,5 +230,5 @@ def _numbers_of(folder: RunFolder) -> dict[str, Any]:
     """The checkpoint's own: it is the truth wherever no process writes a younger picture of it."""
     if not folder.checkpoint.exists():
         return {}
-    with reading(folder.checkpoint) as checkpoint:
+    with open_for_reading(folder.checkpoint) as checkpoint:
         return numbers(checkpoint.counts(), checkpoint.money())

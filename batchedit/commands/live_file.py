@@ -144,7 +144,7 @@ def numbers(counts: Counts, money: Money) -> dict[str, Any]:
         "jobs": {state.value: count for state, count in sorted(counts.by_state.items())},
         "money": {
             "spent": money.spent,
-            "reserved": money.held - money.in_doubt,
+            "reserved": money.reserved - money.in_doubt,
             "in_doubt": money.in_doubt,
             "cap": money.cap,
         },

@@ -11,10 +11,10 @@ from pathlib import Path
 from ..core.errors import LockedError
 from ..files.objects import Objects
 from ..ledger.book import Book
-from ..ledger.lock import run_lock
-from ..ledger.opening import open_checkpoint, reading
+from ..ledger.lock import hold_run_lock
+from ..ledger.opening import open_checkpoint, open_for_reading
 from ..ledger.register import is_mine
-from ..ledger.review_file import not_its_own
+from ..ledger.review_file import build_store_run_error
 from ..manifest.read import Manifest
 from ..planning.recipe import run_roots
 from ..run_folder import RunFolder, open_snapshot
@@ -53,7 +53,7 @@ def opened_locally(run_name: str, given: Given, doing: str) -> Iterator[LocalSes
     folder = run_here(run_name, given)
     with ExitStack() as stack:
         try:
-            stack.enter_context(run_lock(folder.path, doing))
+            stack.enter_context(hold_run_lock(folder.path, doing))
             writable = True
         except LockedError:
             writable = False
@@ -66,12 +66,12 @@ def opened_locally(run_name: str, given: Given, doing: str) -> Iterator[LocalSes
 
 
 def _opened(folder: RunFolder, url: str | None, *, read_only: bool) -> Book:
-    with reading(folder.checkpoint) as there:
+    with open_for_reading(folder.checkpoint) as there:
         where = there.get("store")
     if not where:
         return open_checkpoint(folder.checkpoint, read_only=read_only)
     if url is None:
-        raise not_its_own(folder.path, where)
+        raise build_store_run_error(folder.path, where)
     from ..ledger.postgres.store_copy import open_copy  # noqa: PLC0415 - psycopg takes its time
 
     return open_copy(folder.checkpoint, url, read_only=read_only)

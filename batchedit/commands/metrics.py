@@ -102,7 +102,7 @@ class Watch:
         yield jobs
         usd = GaugeMetricFamily("batchedit_usd", "Dollars of the run, everybody's", labels=["run", "what"])
         money = now.money
-        sums = {"spent": money.spent, "reserved": money.held - money.in_doubt, "in_doubt": money.in_doubt}
+        sums = {"spent": money.spent, "reserved": money.reserved - money.in_doubt, "in_doubt": money.in_doubt}
         for what, micros in (*sums.items(), *([("cap", money.cap)] if money.cap is not None else [])):
             usd.add_metric([self.run, what], micros / MICRO)
         yield usd

@@ -11,7 +11,7 @@ import orjson
 from ..core.errors import UsageError
 from ..core.model import State
 from ..core.review import Conflict, Mark, Verdict
-from ..ledger.decisions import Marks
+from ..ledger.decisions import FolderDecisions
 from ..manifest.rownames import row_name
 from ..run_folder import form_of_run
 from . import doubts as doubting
@@ -51,8 +51,8 @@ def list_rejected(folder: Path) -> dict[str, Any]:
     """
     with looking(folder) as run:
         book, form = run.checkpoint, form_of_run(run.checkpoint, run.folder)
-        records, marks, before = book.rejected(), book.decisions.all(), book.redone_and_planned()
-        rows = book.rows_of(record.id for record in records[:LISTED])
+        records, marks, before = book.find_rejected(), book.decisions.all(), book.list_planned_repurchases()
+        rows = book.find_rows(record.id for record in records[:LISTED])
     told = [
         {
             "job": record.id,
@@ -69,12 +69,12 @@ def list_rejected(folder: Path) -> dict[str, Any]:
 def list_delivery(folder: Path) -> dict[str, Any]:
     """``{pictures, approved, rejected, held, unseen, names}``: what would be delivered, and what nobody looked at."""
     with looking(folder) as run:
-        cards, marks = run.checkpoint.cards(), run.checkpoint.decisions.all()
-    told = progress(cards, marks)
+        gallery_rows, marks = run.checkpoint.read_gallery_rows(), run.checkpoint.decisions.all()
+    told = progress(gallery_rows, marks)
     names = [
         Path(file.path).name
-        for card in cards
-        for shot in card.shots[:1]
+        for card in gallery_rows
+        for shot in card.versions[:1]
         if shot.state is State.DONE and shot.id in marks and marks[shot.id].verdict is Verdict.APPROVE
         for file in shot.files
     ]
@@ -91,7 +91,7 @@ def list_delivery(folder: Path) -> dict[str, Any]:
 
 def write_note(folder: Path, job: int, note: str, who: str, at: float) -> None:
     """Another note about a rejected picture; the verdict stands. UsageError if it is not rejected any more."""
-    marks = Marks(folder)
+    marks = FolderDecisions(folder)
     mark = marks.all().get(job, Mark(job))
     if mark.verdict is not Verdict.REJECT:
         raise UsageError("this picture is not rejected any more", hint="reload the page")

@@ -21,8 +21,8 @@ from ..core.lifecycle import advance
 from ..core.model import Handle, Kind, Problem, Record, State
 from ..disk import is_plain_file
 from ..ledger.book import Book
-from ..ledger.facts import COMMITTED, read_fact, whole
-from ..ledger.register import run_id
+from ..ledger.facts import COMMITTED, parse_whole_number, read_fact
+from ..ledger.register import compute_run_id
 from ..run_folder import RunFolder
 
 TAIL_BYTES = 64 * 1024
@@ -53,8 +53,8 @@ def take_in_logged(checkpoint: Book, folder: RunFolder, warn: Callable[[str], No
     if not forgotten:
         return
     if not checkpoint.get(_BOUND):
-        checkpoint.put(_BOUND, str(read_fact(checkpoint, COMMITTED, whole, 0)))
-    bound = read_fact(checkpoint, _BOUND, whole, 0)
+        checkpoint.put(_BOUND, str(read_fact(checkpoint, COMMITTED, parse_whole_number, 0)))
+    bound = read_fact(checkpoint, _BOUND, parse_whole_number, 0)
     ids = doubts = 0
     for told in forgotten:
         record = _record(checkpoint, told, bound)
@@ -75,7 +75,7 @@ def forgotten_purchases(checkpoint: Book, folder: RunFolder) -> int:
     """How many jobs the log says were bought, or may have been, that the checkpoint does not have: if the sheet asks for
     them, they are bought again.
     """
-    bound = read_fact(checkpoint, _BOUND, whole, 0)
+    bound = read_fact(checkpoint, _BOUND, parse_whole_number, 0)
     return sum(_record(checkpoint, told, bound) is None for told in _forgotten(checkpoint, folder))
 
 
@@ -109,11 +109,11 @@ def _forgotten(checkpoint: Book, folder: RunFolder) -> Iterator[_Logged]:
     """Of each job the last that the log tells of its purchase, where the checkpoint does not know it."""
     if checkpoint.get("store") or not is_plain_file(folder.log, folder.path):
         return
-    run = run_id(checkpoint, folder.path)
+    run = compute_run_id(checkpoint, folder.path)
     if not any(_is_news(checkpoint, told) for told in _lines(_tail(folder.log), run)):
         return
     known: dict[tuple[int, str], list[float]] = {}
-    for logged in checkpoint.log():
+    for logged in checkpoint.read_log():
         if logged.name in _STARTED:
             known.setdefault((logged.job, logged.name), []).append(logged.at)
     last: dict[int, _Logged] = {}
@@ -125,7 +125,7 @@ def _forgotten(checkpoint: Book, folder: RunFolder) -> Iterator[_Logged]:
         is_known = (
             any(abs(at - told.at) < _TICK for at in times)
             if told.event in _STARTED
-            else told.event != Accepted.__name__ or checkpoint.job_of_request(told.request_id) is not None
+            else told.event != Accepted.__name__ or checkpoint.find_job_of_request(told.request_id) is not None
         )
         if not is_known:
             yield told
@@ -133,8 +133,8 @@ def _forgotten(checkpoint: Book, folder: RunFolder) -> Iterator[_Logged]:
 
 def _is_news(checkpoint: Book, told: _Logged) -> bool:
     if told.event == Accepted.__name__:
-        return checkpoint.job_of_request(told.request_id) is None
-    return told.event in _STARTED and told.at > checkpoint.last_event_at() + _TICK
+        return checkpoint.find_job_of_request(told.request_id) is None
+    return told.event in _STARTED and told.at > checkpoint.find_last_event_time() + _TICK
 
 
 def _tail(log: Path) -> list[bytes]:

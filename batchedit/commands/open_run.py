@@ -10,9 +10,9 @@ from ..core.typed import quoted
 from ..core.words import number
 from ..jobs.aliases import keep_aliases
 from ..ledger.book import Book, Checkpoint
-from ..ledger.facts import HasFacts
+from ..ledger.facts import FactReader
 from ..ledger.opening import create_checkpoint, open_checkpoint, remove_checkpoint
-from ..ledger.review_file import not_its_own
+from ..ledger.review_file import build_store_run_error
 from ..ledger.values import STAGED
 from ..run_folder import RunFolder, bought_here, never_began
 from ..settings.model import SANDBOX, Settings
@@ -112,12 +112,12 @@ def _clear(folder: RunFolder) -> None:
 
 def _must_match(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
     if where := checkpoint.get("store"):
-        raise not_its_own(folder.path, where)
+        raise build_store_run_error(folder.path, where)
     if refusal := other_purchase(checkpoint, folder, settings):
         raise refusal
 
 
-def other_purchase(found: HasFacts, folder: RunFolder, settings: Settings) -> UsageError | None:
+def other_purchase(found: FactReader, folder: RunFolder, settings: Settings) -> UsageError | None:
     """Why the run in ``folder`` takes no purchase with these settings: it is of another model or service. None if it does."""
     for name, wanted, how in (("model", settings.model, "with model "), ("service", settings.service, "from ")):
         was = found.get(name)

@@ -36,12 +36,12 @@ class Order:
 
     planned: Sequence[int] = ()
     retried: Sequence[Record] = ()
-    redone: Sequence[Pair] = ()
+    repurchases: Sequence[Pair] = ()
     released: Sequence[Record] = ()
     by: str = BUY_AGAIN
 
     def __len__(self) -> int:
-        return len(self.planned) + len(self.retried) + len(self.redone) + len(self.released)
+        return len(self.planned) + len(self.retried) + len(self.repurchases) + len(self.released)
 
     def split(self, places: Collection[int]) -> tuple[Order, Order]:
         """Those at ``places`` (counted from 0, over all parts), and the others."""
@@ -55,9 +55,9 @@ class Order:
             return chosen, [item for place, item in zip(here, part, strict=True) if place not in wanted]
 
         planned, retried = parted(self.planned), parted(self.retried)
-        redone, released = parted(self.redone), parted(self.released)
-        chosen = Order(planned[0], retried[0], redone[0], released[0], self.by)
-        return chosen, Order(planned[1], retried[1], redone[1], released[1], self.by)
+        repurchases, released = parted(self.repurchases), parted(self.released)
+        chosen = Order(planned[0], retried[0], repurchases[0], released[0], self.by)
+        return chosen, Order(planned[1], retried[1], repurchases[1], released[1], self.by)
 
     def split_off(self, jobs: Collection[int]) -> tuple[Order, Order]:
         """The planned ones among ``jobs``, and all the others."""
@@ -68,7 +68,7 @@ class Order:
 
         StoppedError, and nothing is begun, if one of them is no longer what was asked about.
         """
-        now = {r.id: r for r in checkpoint.records_of(r.id for r in (*self.retried, *self.released))}
+        now = {r.id: r for r in checkpoint.read_records(r.id for r in (*self.retried, *self.released))}
         for record in (*self.retried, *self.released):
             if now[record.id].state is not record.state:
                 raise StoppedError(
@@ -79,7 +79,7 @@ class Order:
             _save(checkpoint, now[record.id], RetryAsked(time()))
         for record in self.released:
             _save(checkpoint, now[record.id], Released(time(), self.by))
-        added = checkpoint.add_repurchases(self.redone) if self.redone else []
+        added = checkpoint.add_repurchases(self.repurchases) if self.repurchases else []
         begun = array("q", self.planned)
         begun.extend(record.id for record in self.retried)
         begun.extend(added)
@@ -91,7 +91,7 @@ class Order:
         found = hashlib.sha256(array("q", self.planned).tobytes())
         for mark, keys in (
             (b"retry", [_as_it_stands(record) for record in self.retried]),
-            (b"redo", [line.job.key for _, line in self.redone]),
+            (b"redo", [line.job.key for _, line in self.repurchases]),
             (b"released", [_as_it_stands(record) for record in self.released]),
         ):
             found.update(mark)
@@ -106,13 +106,13 @@ def _as_it_stands(record: Record) -> bytes:
 
 def everything_planned(checkpoint: Book) -> Order:
     """What ``run`` buys."""
-    return Order(planned=checkpoint.planned_ids())
+    return Order(planned=checkpoint.list_planned_ids())
 
 
 def still_planned(checkpoint: Book, jobs: Iterable[int]) -> Order:
     """Those of ``jobs`` that have not been bought."""
     asked = frozenset(jobs)
-    return Order(planned=array("q", (job for job in checkpoint.planned_ids() if job in asked)))
+    return Order(planned=array("q", (job for job in checkpoint.list_planned_ids() if job in asked)))
 
 
 def _save(checkpoint: Book, record: Record, event: Event) -> None:

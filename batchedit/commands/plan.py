@@ -9,8 +9,8 @@ from pathlib import Path
 from anyio import to_thread
 
 from ..core.errors import ProxyRefusesError
-from ..ledger.account import account_of
-from ..ledger.opening import reading
+from ..ledger.account import hash_token
+from ..ledger.opening import open_for_reading
 from ..ledger.register import Register, is_run
 from ..manifest.read import Manifest
 from ..planning.gone_runs import still_gone
@@ -39,7 +39,7 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
     """
     with host.step(OPENING):
         manifest = open_source(source, settings, name)
-    register = Register.of(host.environ)
+    register = Register.from_environ(host.environ)
     folder = folder_of(Path(name or source), settings, register)
     with service(settings, folder, host.environ, host.warn, only_asks=True) as found:
         what = await _planned(source, settings, host, manifest, register, folder, found)
@@ -52,14 +52,14 @@ def _gone(sheet: Path, settings: Settings, register: Register, folder: RunFolder
         return []
     if not is_run(folder.path):
         return [str(gone) for gone in gone_runs(sheet, settings, register)]
-    with reading(folder.checkpoint) as checkpoint:
+    with open_for_reading(folder.checkpoint) as checkpoint:
         return still_gone(checkpoint, folder.path)
 
 
 def _tell_of_another_purchase(here: RunFolder, folder: RunFolder, settings: Settings, host: Host) -> None:
     """``run`` would refuse, whatever this plan says: the folder holds a run of another model or service."""
     if is_run(here.path):
-        with reading(here.checkpoint) as checkpoint:
+        with open_for_reading(here.checkpoint) as checkpoint:
             other = other_purchase(checkpoint, folder, settings)
             other = other or refusal_of_store(checkpoint, folder.path.name, settings, host.environ)
         if other is not None:
@@ -76,7 +76,7 @@ async def _planned(
     found: Service,
 ) -> Plan:
     model = find_model(settings)
-    account = account_of(found.token) if found.token else ""
+    account = hash_token(found.token) if found.token else ""
     with ExitStack() as held:
         here = held.enter_context(as_it_stands(folder, settings.store)) if settings.store else folder
         _tell_of_another_purchase(here, folder, settings, host)
@@ -99,7 +99,7 @@ async def _planned(
             what = sampled(await to_thread.run_sync(survey_manifest, request, before, host.stop, progress), sample)
     price, told, charged = settings.price or 0, "--price", before.top_price
     if settings.price is None:
-        charged = max(charged, register.cost(settings.service, settings.model))
+        charged = max(charged, register.find_cost(settings.service, settings.model))
     async with client_for(settings, found, model, ObserverGroup(host.observers())) as client:
         if settings.price is None:
             try:

@@ -18,9 +18,9 @@ from pathlib import Path
 from ..core.errors import BatcheditError, ServiceUnavailableError, UsageError
 from ..core.events import Accepted, Lost
 from ..ledger.book import Book
-from ..ledger.facts import NO, PLAY, STORE_PLAY, YES, HasFacts
-from ..ledger.opening import reading
-from ..ledger.own_sandbox import is_listening, place_here
+from ..ledger.facts import NO, PLAY, STORE_PLAY, YES, FactReader
+from ..ledger.opening import open_for_reading
+from ..ledger.own_sandbox import is_listening, parse_local_address
 from ..ledger.postgres.bought_from import BoughtFrom
 from ..ledger.register import CHECKPOINT, is_run
 from ..settings.model import SANDBOX, Settings
@@ -32,13 +32,13 @@ _MAY_HAVE_BOUGHT = frozenset({Accepted.__name__, Lost.__name__})
 
 def at_own_sandbox(settings: Settings, environ: Mapping[str, str]) -> bool:
     """Does the base URL lead to a sandbox of this person's that listens now?"""
-    place = None if settings.sandbox else place_here(settings.base_url)
+    place = None if settings.sandbox else parse_local_address(settings.base_url)
     return place is not None and is_listening(place[1], environ, place[0])
 
 
 def was_made_at_own_sandbox(checkpoint: Book, environ: Mapping[str, str]) -> bool:
     """Is a run that has bought nothing yet to be bought from a sandbox of this person's, which listens now?"""
-    place = place_here(checkpoint.get("service") or "")
+    place = parse_local_address(checkpoint.get("service") or "")
     return place is not None and is_listening(place[1], environ, place[0]) and _may_be(checkpoint)
 
 
@@ -47,7 +47,7 @@ def watch_place(settings: Settings, environ: Mapping[str, str]) -> Callable[[], 
 
     What takes the port of a sandbox may cost money, and the person said yes to play money; and the other way round.
     """
-    if settings.sandbox or place_here(settings.base_url) is None:
+    if settings.sandbox or parse_local_address(settings.base_url) is None:
         return str
     own = at_own_sandbox(settings, environ)
 
@@ -64,25 +64,25 @@ def bought_from(settings: Settings, environ: Mapping[str, str]) -> BoughtFrom:
     return BoughtFrom(settings.service, own_sandbox=at_own_sandbox(settings, environ))
 
 
-def refusal_of_store(found: HasFacts, run: str, settings: Settings, environ: Mapping[str, str]) -> UsageError | None:
+def refusal_of_store(found: FactReader, run: str, settings: Settings, environ: Mapping[str, str]) -> UsageError | None:
     """Why nothing can be bought in the run of a store by this process, at this moment; None if it can."""
     if settings.sandbox or not found.get("store"):
         return None
-    return BoughtFrom(settings.service, own_sandbox=is_play(found)).refusal(run, bought_from(settings, environ))
+    return BoughtFrom(settings.service, own_sandbox=is_play(found)).explain_refusal(run, bought_from(settings, environ))
 
 
-def is_play(found: HasFacts) -> bool:
+def is_play(found: FactReader) -> bool:
     """Is the money of this run play money, as far as it went?"""
     service = found.get("service") or ""
     if service == SANDBOX:
         return True
-    return found.get(STORE_PLAY if found.get("store") else PLAY) == YES and place_here(service) is not None
+    return found.get(STORE_PLAY if found.get("store") else PLAY) == YES and parse_local_address(service) is not None
 
 
 def run_is_play(folder: Path) -> bool:
     """The same of the run in ``folder``; False where it can't be read."""
     try:
-        with reading(folder / CHECKPOINT) as checkpoint:
+        with open_for_reading(folder / CHECKPOINT) as checkpoint:
             return is_play(checkpoint)
     except BatcheditError:
         return False
@@ -99,7 +99,7 @@ def plan_is_at_own_sandbox(folder: Path, settings: Settings, environ: Mapping[st
         return False
     if not is_run(folder):
         return True
-    with reading(folder / CHECKPOINT) as checkpoint:
+    with open_for_reading(folder / CHECKPOINT) as checkpoint:
         return is_play(checkpoint) or _may_be(checkpoint)
 
 
@@ -143,6 +143,6 @@ def _may_be(checkpoint: Book) -> bool:
 def _nothing_bought(checkpoint: Book) -> bool:
     """Was surely nothing bought? A purchase at an unknown price holds no money, and one that was given up no longer does."""
     money = checkpoint.money()
-    if money.spent or money.held or money.in_flight or money.doubts or money.uncollected or money.guesses:
+    if money.spent or money.reserved or money.in_flight or money.doubts or money.uncollected or money.guesses:
         return False
-    return not any(event.name in _MAY_HAVE_BOUGHT for event in checkpoint.log())
+    return not any(event.name in _MAY_HAVE_BOUGHT for event in checkpoint.read_log())

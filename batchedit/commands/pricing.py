@@ -31,7 +31,7 @@ async def priced(what: Plan, run: Session, client: Client) -> Plan:
     """
     settings, checkpoint, cap = run.settings, run.checkpoint, run.checkpoint.cap
     keep_first_cap(run)
-    checkpoint.earlier_cost = Register.of(run.host.environ).cost(settings.service, settings.model)
+    checkpoint.earlier_cost = Register.from_environ(run.host.environ).find_cost(settings.service, settings.model)
     price, told, charged, other = settings.price or 0, "--price", checkpoint.top_price, ""
     if settings.price is None:
         price, told, other = await catalogue_price(client, run.host.step)

@@ -23,7 +23,7 @@ from ..disk import is_inside
 from ..files.objects import Objects
 from ..ledger.book import Book
 from ..ledger.rescue import ID_NOT_TAKEN_IN
-from ..ledger.values import CAP_SET, Unreadable
+from ..ledger.values import CAP_SET, UnreadableJob
 from ..manifest.rownames import row_name
 from ..manifest.rows import Form
 from .play import is_play
@@ -55,7 +55,7 @@ class Audit:
     files: int = 0
     bytes: int = 0
     spent: int = 0
-    held: int = 0
+    reserved: int = 0
     findings: list[Finding] = field(default_factory=list)
     play: bool = False
 
@@ -79,7 +79,7 @@ def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = 
         for record in counted(records.values(), told, len(records), every=_EVERY):
             found.jobs += 1
             found.spent += record.spent
-            found.held += record.held
+            found.reserved += record.reserved
             _compare(record, played.pop(record.id, None), found, fences=fences)
             for file in record.files:
                 if objects is None:
@@ -97,8 +97,8 @@ def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = 
 
 def _readable(checkpoint: Book, found: Audit, told: ProgressCallback) -> Iterator[Record]:
     """Every record; those that make no sense are findings."""
-    for record in counted(checkpoint.every_record(), told, _expected(checkpoint)):
-        if isinstance(record, Unreadable):
+    for record in counted(checkpoint.read_all_records(), told, _expected(checkpoint)):
+        if isinstance(record, UnreadableJob):
             found.findings.append(Finding(record.job, f"can't be read: {record.why}"))
         else:
             yield record
@@ -118,7 +118,7 @@ def _play(checkpoint: Book, records: dict[int, Record], found: Audit, played: Pr
     unreadable = {finding.job for finding in found.findings}
     owners: dict[str, int] = {}
     expected = 0
-    for logged in counted(checkpoint.log(), played):
+    for logged in counted(checkpoint.read_log(), played):
         seq, job, name, state = logged.seq, logged.job, logged.name, logged.state
         found.events += 1
         expected += 1
@@ -151,6 +151,10 @@ _COMPARED = (
 )
 
 
+_FIELDS = {"held": "reserved", "sunk": "earlier_spent"}
+"""Columns of the ledger whose field of ``Record`` has another name."""
+
+
 def _compare(record: Record, played: Record | None, found: Audit, *, fences: bool) -> None:
     """``fences``: who takes a job over raises its serial without an event, so that its former worker is shut out."""
     if played is None:
@@ -158,7 +162,7 @@ def _compare(record: Record, played: Record | None, found: Audit, *, fences: boo
             found.findings.append(Finding(record.id, f"is {record.state}, and no event says how it came to that"))
         return
     for name in _COMPARED:
-        is_, should = getattr(record, name), getattr(played, name)
+        is_, should = (getattr(side, _FIELDS.get(name, name)) for side in (record, played))
         if is_ != should and not (fences and name == "serial" and is_ > should):
             found.findings.append(Finding(record.id, f"{name} is {is_}, its events make it {should}"))
 
@@ -197,7 +201,7 @@ def _check_object(record: Record, file: SavedFile, objects: Objects, found: Audi
 
 def _check_sums(checkpoint: Book, found: Audit) -> None:
     money, play = checkpoint.money(), label_play(found.play)
-    for name, is_, should in (("spent", money.spent, found.spent), ("reserved", money.held, found.held)):
+    for name, is_, should in (("spent", money.spent, found.spent), ("reserved", money.reserved, found.reserved)):
         if is_ != should:
             found.findings.append(
                 Finding(
@@ -207,20 +211,20 @@ def _check_sums(checkpoint: Book, found: Audit) -> None:
 
 
 def _check_ids(checkpoint: Book, found: Audit) -> None:
-    for shared in checkpoint.shared_requests():
+    for shared in checkpoint.list_shared_requests():
         told = f"has the request_id {shared.request_id}, and so has job {shared.other}"
         found.findings.append(Finding(shared.job, told))
-    for job in checkpoint.doubled_jobs():
+    for job in checkpoint.list_doubled_jobs():
         found.findings.append(Finding(job, "is in the checkpoint twice"))
 
 
 def _check_run_events(checkpoint: Book, found: Audit) -> None:
     """The cap is what its last change made it, and every id that was bought belongs to a job."""
     caps = []
-    for _, name, told in checkpoint.run_events():
+    for _, name, told in checkpoint.list_run_events():
         if name == CAP_SET:
             caps.append(told["after"])
-        elif name == ID_NOT_TAKEN_IN and checkpoint.owner(request_id := told["handle"]["request_id"]) is None:
+        elif name == ID_NOT_TAKEN_IN and checkpoint.find_owner(request_id := told["handle"]["request_id"]) is None:
             what = f"it was bought as {request_id} too: no job has this id, and its cost is in no sum"
             found.findings.append(Finding(told["job"], what))
     if caps and caps[-1] != checkpoint.cap:
@@ -229,7 +233,7 @@ def _check_run_events(checkpoint: Book, found: Audit) -> None:
 
 
 def _name_rows(checkpoint: Book, found: Audit, form: Form) -> None:
-    rows = checkpoint.rows_of(finding.job for finding in found.findings)
+    rows = checkpoint.find_rows(finding.job for finding in found.findings)
     found.findings = [
         replace(finding, rows=tuple(row_name(form, *row) for row in rows.get(finding.job, ())))
         for finding in found.findings
@@ -242,7 +246,7 @@ def lines(found: Audit) -> Iterator[str]:
         yield f"jobs       {found.jobs:,}{f', events {found.events:,}' if found.events else ''}"
     if found.intentions:
         yield f"intentions {found.intentions:,}{f', accepted {found.accepted:,}' if found.accepted else ''}"
-    yield f"money      {sums(found.spent, (found.held, 'reserved'))}{label_play(found.play)}"
+    yield f"money      {sums(found.spent, (found.reserved, 'reserved'))}{label_play(found.play)}"
     if found.files:
         yield f"files      {found.files:,} with their sha256, {found.bytes:,} bytes"
     for finding in found.findings:

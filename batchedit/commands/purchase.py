@@ -16,7 +16,7 @@ from functools import partial
 from ..core.errors import BatcheditError, PriceRoseError, StoppedError
 from ..core.model import Counts, State
 from ..core.money import label_play
-from ..ledger.account import account_of
+from ..ledger.account import hash_token
 from ..ledger.book import Book
 from ..ledger.register import Register
 from ..planning.gone_runs import forget_gone, still_gone
@@ -64,7 +64,7 @@ async def buy(run: Session, what: Plan, order: Order | None = None, *, new_canar
     environ = run.host.environ
     if told := check_copy(run.checkpoint, run.folder, is_mine=run.is_mine):
         run.host.say(told)
-    account = account_of(run.service.token)
+    account = hash_token(run.service.token)
     async with sharing(run.checkpoint, run.folder.path, run.settings, account, run.observer.saw, environ) as share:
         tally = await share.take_over()
         if share.register.problem:
@@ -94,7 +94,7 @@ async def _buy(run: Session, what: Plan, order: Order, share: Sharing, *, new_ca
     canary = canaries.choose(run.checkpoint, order, run.settings.canary, fresh=new_canary)
     error = await _Stages(run, replace(what, to_buy=len(order)), canary, share).all()
     if run.checkpoint.top_price and not is_play(run.checkpoint):  # a rehearsal tells nothing of what is paid
-        register = Register.of(run.host.environ)
+        register = Register.from_environ(run.host.environ)
         register.keep_cost(run.settings.service, run.settings.model, run.checkpoint.top_price)
     return finish(run, error)
 
@@ -121,7 +121,7 @@ def _with_doubts(run: Session, what: Plan, order: Order) -> tuple[Plan, Order]:
     if run.settings.on_doubt != "buy-again":
         return what, order
     note_crashes(run.checkpoint)
-    early = run.checkpoint.quarantined()
+    early = run.checkpoint.list_quarantined()
     doubts = [record for record in wanted_doubts(run.checkpoint) if record.id not in early]
     if early:
         run.host.warn(f"{on_their_way(early)}: they are not bought again yet")
@@ -189,7 +189,7 @@ class _Stages:
     async def _begin(self, order: Order) -> array[int]:
         """All of ``order`` is planned afterwards, but for what another run bought since. Returns the ids to buy."""
         begun = order.begin(self.run.checkpoint)
-        if order.retried or order.redone or order.released:
+        if order.retried or order.repurchases or order.released:
             tally, asked = await self.share.take_over(), len(begun)
             begun = array("q", still_planned(self.run.checkpoint, begun).planned)
             for line in (*reused_lines(tally), *left_lines(tally.left)) if len(begun) < asked else ():
@@ -241,7 +241,7 @@ async def _collected_by(run: Session, pool: Pool, begun: Sequence[int]) -> None:
     checkpoint = run.checkpoint
     only = None
     if 0 < len(begun) <= FEW and not checkpoint.shared:
-        only = [record for record in checkpoint.records_of(begun) if record.state is State.PLANNED]
+        only = [record for record in checkpoint.read_records(begun) if record.state is State.PLANNED]
     show = _watched(run)
     try:
         with awake(allow_sleep=run.settings.allow_sleep) as kept:

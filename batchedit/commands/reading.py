@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 from ..core.errors import LockedError, NotFoundError, OutputError
 from ..ledger.book import Book
-from ..ledger.lock import run_lock
-from ..ledger.opening import reading
+from ..ledger.lock import hold_run_lock
+from ..ledger.opening import open_for_reading
 from ..run_folder import RunFolder, find_run
 from .kept_settings import Given
 from .store import need_psycopg
@@ -21,7 +21,7 @@ from .store import need_psycopg
 def run_to_read(run_name: str, given: Given) -> Iterator[tuple[RunFolder, Book]]:
     """The run's folder and its record, to look at. See ``run_here``."""
     folder = run_here(run_name, given)
-    with reading(folder.checkpoint) as checkpoint:
+    with open_for_reading(folder.checkpoint) as checkpoint:
         yield folder, checkpoint
 
 
@@ -37,7 +37,7 @@ def run_here(run_name: str, given: Given, environ: Mapping[str, str] = os.enviro
         return find_run(run_name, given.get("out"), environ)
     need_psycopg()
     folder = _find(run_name, given, url, environ)
-    with suppress(LockedError), run_lock(folder.path, "read"):
+    with suppress(LockedError), hold_run_lock(folder.path, "read"):
         bring_here(folder, url)
     return folder
 
@@ -50,7 +50,7 @@ def as_it_stands(folder: RunFolder, url: str) -> Iterator[RunFolder]:
     need_psycopg()
     if folder.checkpoint.is_file():
         try:
-            with run_lock(folder.path, "plan"):
+            with hold_run_lock(folder.path, "plan"):
                 bring_here(folder, url)
                 yield folder
             return
@@ -69,11 +69,11 @@ def bring_here(folder: RunFolder, url: str) -> None:
     from ..ledger.postgres.shared_opening import bring_up_to_date  # noqa: PLC0415 - psycopg takes its time
 
     if folder.checkpoint.is_file():
-        with reading(folder.checkpoint) as there:
+        with open_for_reading(folder.checkpoint) as there:
             if not there.get("store"):
                 return
     bring_up_to_date(folder.checkpoint, url)
-    with reading(folder.checkpoint) as checkpoint:
+    with open_for_reading(folder.checkpoint) as checkpoint:
         bring_sheet(folder, checkpoint, url)
 
 

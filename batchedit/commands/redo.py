@@ -26,7 +26,7 @@ async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "",
     """Another version of exactly the rejected ones: the same prompt, or with an addition. Old files stay."""
     async with again(run_name, given, host, "redo") as run:
         pairs = redo_lines(run.checkpoint, prompt_add=prompt_add, use_notes=use_notes)
-        before = run.checkpoint.redone_and_planned()
+        before = run.checkpoint.list_planned_repurchases()
         if not pairs and not before:
             raise UsageError(
                 "nothing is rejected that was not redone already",
@@ -40,7 +40,7 @@ async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "",
             examples=[shown_line(line, form) for _, line in pairs[:3]],
             row_word=row_word(form),
         )
-        return await buy(run, what, Order(planned=before, redone=pairs), new_canary=True)
+        return await buy(run, what, Order(planned=before, repurchases=pairs), new_canary=True)
 
 
 def redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool = False) -> list[tuple[Record, ResultLine]]:
@@ -49,13 +49,13 @@ def redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool = Fals
     ``use_notes`` puts each one's own note behind its prompt, ``prompt_add`` one text behind all. Give the pairs to
     ``Book.add_repurchases`` once the person has said yes.
     """
-    again = checkpoint.rejected()
+    again = checkpoint.find_rejected()
     notes = {job: mark.note for job, mark in checkpoint.decisions.all().items()} if use_notes else {}
-    known = checkpoint.known_jobs()
+    known = checkpoint.read_known_jobs()
     keys = set(known.ids)
-    names = {name.casefold() for name in checkpoint.job_names()}
+    names = {name.casefold() for name in checkpoint.list_job_names()}
     slots = checkpoint.slots_of(record.id for record in again)
-    rows = checkpoint.rows_of(record.id for record in again)
+    rows = checkpoint.find_rows(record.id for record in again)
     pairs = []
     for record in again:
         slot = slots[record.id]

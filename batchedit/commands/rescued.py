@@ -19,7 +19,7 @@ from ..core.typed import to_type
 from ..files.objects import Objects
 from ..files.rescued import mark_taken_in, unread
 from ..ledger.book import Book
-from ..ledger.rescue import ID_NOT_TAKEN_IN, Rescued, clear_rescued, read_object, rescued
+from ..ledger.rescue import ID_NOT_TAKEN_IN, RescuedId, claim_rescued, clear_rescued, read_object
 from ..ledger.rescue import NAME as ACCEPTED_FILE
 from ..run_folder import RunFolder
 from ..runcomfy.ids import parse_request_id
@@ -39,14 +39,14 @@ class TakesIds(Protocol):
 
     def record(self, job: int) -> Record | None: ...
 
-    def job_of_request(self, request_id: str) -> int | None: ...
+    def find_job_of_request(self, request_id: str) -> int | None: ...
 
     def save_now(self, record: Record, event: Event, *, bought: bool = False) -> Record: ...
 
     def refresh(self) -> None: ...
 
 
-Contradicts = Callable[[Rescued, Record | None], None]
+Contradicts = Callable[[RescuedId, Record | None], None]
 """Keeps an id that would have to displace another purchase. With the job as it stands, None for none of that key."""
 
 
@@ -96,13 +96,13 @@ def take_in_for_worker(ledger: PostgresLedger, folder: Path, warn: Callable[[str
     """
     stays: list[str] = []
 
-    def keep(found: Rescued, record: Record | None) -> None:
+    def keep(found: RescuedId, record: Record | None) -> None:
         """As an orphan, or where it is."""
         if not _kept_as_orphan(ledger, found, record, warn):
             stays.append(found.event.handle.request_id)
             warn(_fits_nothing(f"{folder / ACCEPTED_FILE}", found, "in that folder"))
 
-    ledger.totals_now()  # which tells the price
+    ledger.read_totals()  # which tells the price
     outcomes = _take_in_side_file(ledger, folder, keep)
     if not stays and Outcome.SENDING not in outcomes:
         clear_rescued(folder)
@@ -114,14 +114,14 @@ def take_in_objects_for_worker(ledger: PostgresLedger, objects: Objects, warn: C
     def contradicts(where: str) -> Contradicts:
         """As an orphan, or where it is."""
 
-        def keep(found: Rescued, record: Record | None) -> None:
+        def keep(found: RescuedId, record: Record | None) -> None:
             if not _kept_as_orphan(ledger, found, record, warn):
                 warn(_fits_nothing(where, found, "there"))
                 raise _StaysError
 
         return keep
 
-    ledger.totals_now()  # which tells the price
+    ledger.read_totals()  # which tells the price
     return _take_in_objects(ledger, objects, contradicts, warn)
 
 
@@ -133,11 +133,11 @@ def _take_in_side_file(ledger: TakesIds, folder: Path, contradicts: Contradicts)
     """Workers may share a folder, and take the same lines in at once. A job that is being sent is none to wait for: the line
     is of that very purchase, or it contradicts.
     """
-    found = (one for one in rescued(folder) if _is_usable(one))
+    found = (one for one in claim_rescued(folder) if _is_usable(one))
     return [_take_in_anew(ledger, one, contradicts, frozenset())[0] for one in found]
 
 
-def _is_usable(found: Rescued) -> bool:
+def _is_usable(found: RescuedId) -> bool:
     request_id = found.event.handle.request_id
     return parse_request_id(request_id) == request_id
 
@@ -171,7 +171,7 @@ def _take_in_objects(
 
 
 def _take_in_anew(
-    ledger: TakesIds, found: Rescued, contradicts: Contradicts, leaves: frozenset[State]
+    ledger: TakesIds, found: RescuedId, contradicts: Contradicts, leaves: frozenset[State]
 ) -> tuple[Outcome, Record | None]:
     for _ in range(_TRIES):
         try:
@@ -182,7 +182,7 @@ def _take_in_anew(
 
 
 def _take_in(
-    ledger: TakesIds, found: Rescued, contradicts: Contradicts, leaves: frozenset[State]
+    ledger: TakesIds, found: RescuedId, contradicts: Contradicts, leaves: frozenset[State]
 ) -> tuple[Outcome, Record | None]:
     """It is bought, so the run's cap has no say in it and stays as it is.
 
@@ -193,7 +193,7 @@ def _take_in(
     read.
     """
     job, event = found.job, found.event
-    owner = ledger.job_of_request(event.handle.request_id)
+    owner = ledger.find_job_of_request(event.handle.request_id)
     if owner == job:
         return Outcome.KNOWN, None
     record = ledger.record(job)
@@ -216,13 +216,13 @@ def _take_in(
         return Outcome.NEWS, ledger.save_now(advance(record, event), event)
     except KnownRequestError:  # another process took it in since it was looked for
         ledger.refresh()
-        if ledger.job_of_request(event.handle.request_id) != job:
+        if ledger.find_job_of_request(event.handle.request_id) != job:
             contradicts(found, record)
             return Outcome.CONTRADICTS, None
         return Outcome.KNOWN, None
 
 
-def _is_of_another_purchase(found: Rescued, record: Record) -> bool:
+def _is_of_another_purchase(found: RescuedId, record: Record) -> bool:
     """Is the job in doubt, or being sent, because of a later purchase than the one that the id is of? To end that doubt would
     be to forget a purchase; and whoever sends it now would find its answer's place taken.
     """
@@ -234,29 +234,29 @@ _TAKES_AN_ID = frozenset({State.PLANNED, State.SUBMITTING, State.IN_DOUBT})
 _TRIES = 3
 
 
-def _fits_nothing(where: str, found: Rescued, stays: str) -> str:
+def _fits_nothing(where: str, found: RescuedId, stays: str) -> str:
     return (
         f"{where} says that job {found.job} was bought as {found.event.handle.request_id}, which fits nothing in the "
         f"store; the id stays {stays}. Look at it on the service's site"
     )
 
 
-def _kept_as_orphan(ledger: PostgresLedger, found: Rescued, record: Record | None, warn: Callable[[str], None]) -> bool:
+def _kept_as_orphan(ledger: PostgresLedger, found: RescuedId, record: Record | None, warn: Callable[[str], None]) -> bool:
     if record is not None:
         try:
             ledger.keep_orphan(record._replace(submitted_at=found.submitted_at or record.submitted_at), found.event)
         except BatcheditError as error:
             warn(str(error))
-    return ledger.job_of_request(found.event.handle.request_id) == found.job
+    return ledger.find_job_of_request(found.event.handle.request_id) == found.job
 
 
 def _kept_as_event(checkpoint: Book, folder: RunFolder, where: str, warn: Callable[[str], None]) -> Contradicts:
-    def keep(found: Rescued, record: Record | None) -> None:
+    def keep(found: RescuedId, record: Record | None) -> None:
         """As an event of the run, once."""
         job, handle = found.job, found.event.handle
         if any(
             name == ID_NOT_TAKEN_IN and told["handle"]["request_id"] == handle.request_id
-            for _, name, told in checkpoint.run_events()
+            for _, name, told in checkpoint.list_run_events()
         ):
             return
         stands = f"has {record.job.name} as {record.state}" if record else f"has no job {job} of that key"

@@ -99,9 +99,9 @@ async def retry(run_name: str, given: Given, host: Host, wish: Wish) -> Report:
 
 def choose(checkpoint: Book, wish: Wish) -> Choice:
     """Those of the run's jobs that ``wish`` means. Only jobs that a row still asks for."""
-    candidates = checkpoint.records_in({State.FAILED, State.CANCELLED}, wanted=True)
-    before = [] if wish.match else checkpoint.retried_and_planned()
-    rows = checkpoint.rows_of(record.id for record in (*candidates, *before))
+    candidates = checkpoint.read_records_in({State.FAILED, State.CANCELLED}, wanted=True)
+    before = [] if wish.match else checkpoint.list_planned_retries()
+    rows = checkpoint.find_rows(record.id for record in (*candidates, *before))
 
     def is_here(record: Record) -> bool:
         return not wish.rows or any(row in wish.rows for row, _ in rows.get(record.id, ()))

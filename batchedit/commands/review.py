@@ -10,9 +10,9 @@ from pathlib import Path
 from time import time
 
 from ..core.model import State
-from ..core.review import Card, Mark, Progress, Verdict
+from ..core.review import GalleryRow, Mark, Progress, Verdict
 from ..core.steps import Steps, no_steps
-from ..ledger.values import Having, TakenIn
+from ..ledger.values import Availability, ImportReport
 from ..manifest.cells import text_of
 from ..manifest.read import Row, open_manifest
 from ..manifest.rownames import sheet_row
@@ -39,9 +39,9 @@ class Looked:
     store: Sequence[str] = ()
 
 
-def progress(cards: Sequence[Card], marks: Mapping[int, Mark]) -> Progress:
+def progress(gallery_rows: Sequence[GalleryRow], marks: Mapping[int, Mark]) -> Progress:
     """How far the looking is, over the pictures that lines ask for now."""
-    jobs = {shot.id for shot in current_pictures(cards)}
+    jobs = {shot.id for shot in current_pictures(gallery_rows)}
     said = [marks[job].verdict for job in jobs if job in marks]
     return Progress(len(jobs), *(said.count(v) for v in (Verdict.APPROVE, Verdict.REJECT, Verdict.HOLD)))
 
@@ -64,12 +64,12 @@ def review(
     """
     with opened_locally(run_name, given, "review") as run:
         found, marks, folder = gather(run, steps), run.checkpoint.decisions, run.folder.path
-    shots = [shot for card in found.cards for shot in card.shots]
+    versions = [shot for card in found.gallery_rows for shot in card.versions]
     show = Show(
         folder=folder,
         page=partial(found.html, marks, served=True),
-        done=frozenset(shot.id for shot in shots if shot.state is State.DONE).intersection,
-        files=frozenset(file.path for shot in shots for file in shot.files),
+        done=frozenset(shot.id for shot in versions if shot.state is State.DONE).intersection,
+        files=frozenset(file.path for shot in versions for file in shot.files),
         marks=marks,
         who=who or _login(),
     )
@@ -78,13 +78,13 @@ def review(
         server.run_until_done()
     finally:
         with opened_locally(run_name, given, "review") as run:
-            ended(_looked(run, progress(found.cards, marks.all())))
+            ended(_looked(run, progress(found.gallery_rows, marks.all())))
             _into_results(run, steps)
 
 
 def _looked(run: LocalSession, looked: Progress) -> Looked:
     book = run.checkpoint
-    room = room_for(book, len(book.rejected()) + len(book.redone_and_planned()))
+    room = room_for(book, len(book.find_rejected()) + len(book.list_planned_repurchases()))
     return Looked(run.folder.path, looked, room, store_words(book))
 
 
@@ -101,13 +101,13 @@ def _login() -> str:
         return "somebody"
 
 
-def import_decisions(run_name: str, given: Given, source: Path, *, who: str = "") -> tuple[TakenIn, Looked]:
+def import_decisions(run_name: str, given: Given, source: Path, *, who: str = "") -> tuple[ImportReport, Looked]:
     """Take ``decisions.csv`` in, all of it or none. ManifestError with every wrong row at once.
 
     Returns what was taken in, and how far the looking is.
     """
     with opened_locally(run_name, given, "review") as run:
-        jobs: dict[bytes, int] = dict(run.checkpoint.keys(Having.DONE))
+        jobs: dict[bytes, int] = dict(run.checkpoint.read_keys(Availability.DONE))
         manifest = open_manifest(source)
         rows = (
             (
@@ -120,4 +120,4 @@ def import_decisions(run_name: str, given: Given, source: Path, *, who: str = ""
         marks = run.checkpoint.decisions
         taken = marks.take_in(decisions, who or _login())
         _into_results(run)
-        return taken, _looked(run, progress(run.checkpoint.cards(), marks.all()))
+        return taken, _looked(run, progress(run.checkpoint.read_gallery_rows(), marks.all()))

@@ -41,7 +41,7 @@ class RowNames:
                 self._book = open_checkpoint(self._folder.checkpoint, read_only=True)
                 self._form = form_of_run(self._book, self._folder)
             form = self._form
-            rows = self._book.rows_of([job]).get(job, [])
+            rows = self._book.find_rows([job]).get(job, [])
             numbers = [sheet_row(form, row) for row, _ in rows]
             if rows:
                 named = {"row": numbers[0], "id": row_id(form, *rows[0])}

@@ -12,8 +12,8 @@ from anyio import to_thread
 
 from ..core.errors import BatcheditError, UsageError
 from ..core.typed import to_type
-from ..ledger.account import account_of
-from ..ledger.lock import run_lock
+from ..ledger.account import hash_token
+from ..ledger.lock import hold_run_lock
 from ..ledger.register import Register, is_run
 from ..manifest.read import FormKind, Manifest
 from ..manifest.sheets import load_parquet
@@ -57,15 +57,15 @@ async def run(source: Path, settings: Settings, host: Host, *, name: str = "") -
 @asynccontextmanager
 async def _begun(source: Path, settings: Settings, host: Host, name: str) -> AsyncIterator[tuple[Session, OtherRuns]]:
     """The run of a sheet, made if there is none, locked and open; and the other runs of this person."""
-    register = Register.of(host.environ)
+    register = Register.from_environ(host.environ)
     folder = folder_of(Path(name or source), settings, register)
     gone = [] if is_run(folder.path) else gone_runs(Path(name or source), settings, register)
     folder.make()
     async with AsyncExitStack() as held:
-        held.enter_context(run_lock(folder.path, "run"))
+        held.enter_context(hold_run_lock(folder.path, "run"))
         here = await held.enter_async_context(opened(folder, settings, host, "run"))
         note_gone(here.checkpoint, gone)
-        account = account_of(here.service.token)
+        account = hash_token(here.service.token)
         play = would_be_play(here.checkpoint, settings, host.environ)
         with host.step(OTHERS):
             reader = other_runs(register, folder.path, settings, account, host.environ, play=play)

@@ -17,10 +17,10 @@ from ..core.money import to_json_usd
 from ..core.typed import quoted, to_type
 from ..disk import is_plain_file
 from ..ledger.book import Book
-from ..ledger.facts import read_fact, whole
-from ..ledger.lock import holder
-from ..ledger.opening import reading
-from ..ledger.postgres.url import blotted, words_for
+from ..ledger.facts import parse_whole_number, read_fact
+from ..ledger.lock import find_holder
+from ..ledger.opening import open_for_reading
+from ..ledger.postgres.url import build_store_option, hide_password
 from ..ledger.register import CHECKPOINT, Entry, Register
 from ..manifest.rows import Form, FormKind
 from ..results.report import UNDER_WAY, Report, cap_for_rest, cap_needed, commands, make_report
@@ -97,18 +97,18 @@ def list_runs(register: Register) -> list[Listed]:
 
     A run that is gone is left out. A damaged one is listed as such, and raises nothing.
     """
-    known = {entry.folder: entry for entry in register.entries()}
-    found = [_listed(folder, known.get(folder, Entry(folder))) for folder in register.folders(Path("outputs"))]
+    known = {entry.folder: entry for entry in register.list_entries()}
+    found = [_listed(folder, known.get(folder, Entry(folder))) for folder in register.list_folders(Path("outputs"))]
     return sorted(found, key=lambda run: -run.used_at)
 
 
 def list_store_runs(url: str) -> list[Listed]:
     """The runs of the store at ``url``, the one used last first. ``folder`` is where a copy of it would be here."""
     need_psycopg()
-    from ..ledger.postgres.runs import runs  # noqa: PLC0415 - psycopg takes its time
+    from ..ledger.postgres.runs import read_store_runs  # noqa: PLC0415 - psycopg takes its time
 
-    store = words_for(blotted(url), os.environ)
-    return [_of_store(run, store) for run in sorted(runs(url), key=lambda run: -run.used_at)]
+    store = build_store_option(hide_password(url), os.environ)
+    return [_of_store(run, store) for run in sorted(read_store_runs(url), key=lambda run: -run.used_at)]
 
 
 def _of_store(run: RunOfStore, store: Sequence[str]) -> Listed:
@@ -147,7 +147,7 @@ def _listed(folder: Path, entry: Entry) -> Listed:
         here, UNREADABLE, source=entry.source, service=entry.service, model=entry.model, used_at=entry.used_at
     )
     try:
-        with reading(folder / CHECKPOINT) as checkpoint:
+        with open_for_reading(folder / CHECKPOINT) as checkpoint:
             return _of(checkpoint, RunFolder(folder), told)
     except (CheckpointCorruptError, KeptSettingsError) as error:
         return replace(told, state=DAMAGED, why=str(error), aim=error.hint)
@@ -167,8 +167,8 @@ _NO_ROWS = Form(FormKind.FRAME)
 
 
 def _of(checkpoint: Book, folder: RunFolder, told: Listed) -> Listed:
-    process = holder(folder.path)
-    needed, found = cap_needed(checkpoint), checkpoint.digest()
+    process = find_holder(folder.path)
+    needed, found = cap_needed(checkpoint), checkpoint.summarise()
     report = make_report(
         checkpoint.counts(),
         checkpoint.money(),
@@ -185,11 +185,11 @@ def _of(checkpoint: Book, folder: RunFolder, told: Listed) -> Listed:
         service=checkpoint.get("service") or told.service,
         model=checkpoint.get("model") or told.model,
         counts=report.counts,
-        to_buy=checkpoint.to_buy(),
-        left=sum(checkpoint.left_to_others().values()),
+        to_buy=checkpoint.count_to_buy(),
+        left=sum(checkpoint.count_left_to_others().values()),
         money=report.money,
         play=is_play(checkpoint),
-        used_at=max(told.used_at, checkpoint.last_event_at()),
+        used_at=max(told.used_at, checkpoint.find_last_event_time()),
     )
     if process:
         command = to_type("status", told.folder, *store)
@@ -236,8 +236,8 @@ def _stopped(checkpoint: Book, folder: RunFolder) -> str:
     """What ended its last process before all was done; "" if nothing did, or nobody knows."""
     # A process that ends in order notes which event its results were written after. What is reused is made DONE before
     # the question, and a no to it leaves the results as they are.
-    written = read_fact(checkpoint, "results_written", lambda text: whole(text.partition("/")[0]), 0)
-    if checkpoint.moved_since(written):
+    written = read_fact(checkpoint, "results_written", lambda text: parse_whole_number(text.partition("/")[0]), 0)
+    if checkpoint.has_moved_since(written):
         return KILLED
     try:
         told = orjson.loads(folder.report.read_bytes()) if is_plain_file(folder.report, folder.path) else {}

@@ -22,12 +22,12 @@ from ..core.policy import cap_after
 from ..core.slowdown import Slowdown
 from ..core.unwritten import Unwritten
 from ..disk import append_to
-from ..ledger.account import account_of, check_account, keep_account
+from ..ledger.account import check_account, hash_token, keep_account
 from ..ledger.book import Checkpoint
-from ..ledger.lock import run_lock
-from ..ledger.opening import reading
-from ..ledger.register import claim, is_mine, is_run, run_id
-from ..ledger.rescue import spare
+from ..ledger.lock import hold_run_lock
+from ..ledger.opening import open_for_reading
+from ..ledger.register import claim, compute_run_id, is_mine, is_run
+from ..ledger.rescue import hold_spare
 from ..ledger.wishes import Wishes
 from ..planning.recipe import run_roots
 from ..planning.run_settings import keep_settings
@@ -111,7 +111,7 @@ async def opened(folder: RunFolder, settings: Settings, host: Host, doing: str) 
     Nothing is made before its service, account and model are known to be right.
     """
     with service(settings, folder, host.environ, host.warn) as found:
-        account = account_of(found.token)
+        account = hash_token(found.token)
         check_account_of(folder, account, settings)
         model = find_model(settings) or await model_from_catalogue(
             settings, found, ObserverGroup(host.observers()), host.step
@@ -125,7 +125,7 @@ async def opened(folder: RunFolder, settings: Settings, host: Host, doing: str) 
 async def again(run_name: str, given: Given, host: Host, doing: str) -> AsyncIterator[Session]:
     """A run that is there, locked and open, with the settings that it was made with and ``given`` over them."""
     folder = run_here(run_name, given, host.environ)
-    with run_lock(folder.path, doing):
+    with hold_run_lock(folder.path, doing):
         settings = settings_of(folder, given, host.environ)
         if told := strange(folder, given, host.environ):
             host.warn(told)
@@ -141,7 +141,7 @@ def _recorded(
     unwritten = Unwritten()
     with (
         closing(open_run(folder, settings, host.say, host.environ)) as checkpoint,
-        spare(folder.path, unwritten),
+        hold_spare(folder.path, unwritten),
         _log(folder) as log,
         closing(LiveFile(folder.path, doing, unwritten)) as live,
         closing(RowNames(folder)) as rows,
@@ -150,7 +150,7 @@ def _recorded(
             claim(checkpoint, host.environ)
         settle_place(checkpoint, folder, settings, host.environ)
         # Kept before it is said: who reads the log and asks for the status at once must find it there.
-        watching, name = host.observers(), run_id(checkpoint, folder.path)
+        watching, name = host.observers(), compute_run_id(checkpoint, folder.path)
         for one in watching:
             if isinstance(one, JsonLines):
                 one.rows, one.run = rows.of, name
@@ -191,7 +191,7 @@ def check_account_of(folder: RunFolder, account: str, settings: Settings) -> Non
     """TokenError (77) if the run was bought with another account: asked of the file before anything is sent."""
     if not is_run(folder.path) or settings.another_account:
         return
-    with reading(folder.checkpoint) as checkpoint:
+    with open_for_reading(folder.checkpoint) as checkpoint:
         if checkpoint.get("service") == settings.service:  # else the run is refused for that
             check_account(checkpoint, account)
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from ..ledger.account import accounts_of
+from ..ledger.account import read_accounts
 from ..ledger.book import Book
-from ..ledger.lock import buying_lock
+from ..ledger.lock import hold_buying_lock
 from ..ledger.register import Entry, Register
 from ..planning.other_runs import OtherRuns, Saw, Tally, take_over
 from ..settings.model import Settings
@@ -38,15 +38,15 @@ class Sharing:
     async def take_over(self) -> Tally:
         """Make DONE here what is DONE in other runs, and leave to them what they have under way. With ``--fresh`` neither.
 
-        What is left to buy is ``checkpoint.planned_ids()`` afterwards. OutputError if a file can't be written.
+        What is left to buy is ``checkpoint.list_planned_ids()`` afterwards. OutputError if a file can't be written.
         """
         return await to_thread.run_sync(self._take_over)
 
     def _take_over(self) -> Tally:
         if self.settings.fresh:
-            self.checkpoint.leave(())
+            self.checkpoint.leave_jobs(())
             return Tally()
-        with self.register.alone():
+        with self.register.hold_turn():
             enter(self.register, self.checkpoint, self.folder)
             play = would_be_play(self.checkpoint, self.settings, self.environ)
             with other_runs(self.register, self.folder, self.settings, self.account, self.environ, play=play) as runs:
@@ -63,10 +63,10 @@ async def sharing(
     environ: Mapping[str, str],
 ) -> AsyncIterator[Sharing]:
     """For as long as the block lasts other processes see that this run may buy. The caller holds the run's lock."""
-    register = Register.of(environ)
+    register = Register.from_environ(environ)
     with ExitStack() as mark:
-        await to_thread.run_sync(lambda: mark.enter_context(register.buying(folder)))
-        await to_thread.run_sync(lambda: mark.enter_context(buying_lock(folder)))
+        await to_thread.run_sync(lambda: mark.enter_context(register.mark_buying(folder)))
+        await to_thread.run_sync(lambda: mark.enter_context(hold_buying_lock(folder)))
         enter(register, checkpoint, folder)
         yield Sharing(register, checkpoint, folder, settings, account, saw, environ)
 
@@ -92,7 +92,7 @@ def other_runs(
 
 def enter(register: Register, checkpoint: Book, folder: Path) -> None:
     """Enter the run in the register, with what its checkpoint says of it."""
-    known = accounts_of(checkpoint)
+    known = read_accounts(checkpoint)
     register.enter(
         Entry(
             folder.resolve(),

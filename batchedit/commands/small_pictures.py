@@ -123,9 +123,9 @@ def first_pictures(run_folder: Path, count: int = 3, most: int = MESSAGE_BYTES) 
 
 def _first_files(run_folder: Path, count: int) -> list[SavedFile]:
     with looking(run_folder) as run:
-        lines = islice(run.checkpoint.outcomes(), _LINES)
+        lines = islice(run.checkpoint.read_outcomes(), _LINES)
         keys = list(dict.fromkeys(line.key for line in lines if line.files))[:count]
-        records = [run.checkpoint.record_of_key(JobKey(key)) for key in keys]
+        records = [run.checkpoint.find_record_of_key(JobKey(key)) for key in keys]
         files = [record.files[0] for record in records if record is not None and record.files]
         bring(run.objects, run_folder, files)
     return [file for file in files if is_plain_file(run_folder / file.path, run_folder)]

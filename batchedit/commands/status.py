@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..ledger.book import Book
-from ..ledger.opening import reading
+from ..ledger.opening import open_for_reading
 from ..results.report import Report, cap_needed, make_report
 from ..run_folder import RunFolder, form_of_run
 from .kept_settings import Given
@@ -22,14 +22,14 @@ def status(run_name: str, given: Given) -> tuple[RunFolder, Report]:
 def status_in_store(run_name: str, given: Given) -> tuple[RunFolder, Report]:
     """The same as the store has it at this moment, also where a process here holds the run, whose copy may be behind."""
     folder = run_here(run_name, given)
-    with as_it_stands(folder, given["store"]) as there, reading(there.checkpoint) as checkpoint:
+    with as_it_stands(folder, given["store"]) as there, open_for_reading(there.checkpoint) as checkpoint:
         return folder, report_of(checkpoint, folder)
 
 
 def report_of(checkpoint: Book, folder: RunFolder) -> Report:
     """How the run in ``folder`` stands."""
     needed, slowed = cap_needed(checkpoint), kept(checkpoint)
-    found = checkpoint.digest()
+    found = checkpoint.summarise()
     form = form_of_run(checkpoint, folder)
     return make_report(
         checkpoint.counts(),

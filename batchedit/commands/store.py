@@ -13,7 +13,7 @@ import orjson
 
 from ..core.errors import BatcheditError, UsageError
 from ..core.policy import GivenCap, cap_after
-from ..ledger.account import account_of
+from ..ledger.account import hash_token
 from ..runcomfy.token import find_token
 from ..settings.extras import to_install
 
@@ -51,7 +51,7 @@ def workers(url: str) -> list[Worker]:
         Worker(
             w.id, w.name, "gone" if w.gone else "working" if w.lease else "silent", w.since, w.heard, w.jobs, w.sending
         )
-        for w in store.workers(url)
+        for w in store.list_workers(url)
     ]
 
 
@@ -83,8 +83,8 @@ def limits(
     need_psycopg()
     from ..ledger.postgres import limits as kept  # noqa: PLC0415
 
-    account = account_of(find_token(environ, Path.home()).value)
-    before = kept.limits(url, account)
+    account = hash_token(find_token(environ, Path.home()).value)
+    before = kept.read_limits(url, account)
     wanted = kept.Limits(cap_after(max_cost, before.max_cost), cap_after(in_flight, before.in_flight))
     if wanted != before:
         kept.set_limits(url, account, wanted)
@@ -112,11 +112,11 @@ def _digest(content: bytes) -> str:
     return sha256(content).hexdigest()[:32]
 
 
-def others_work(url: str) -> bool:
+def has_other_workers(url: str) -> bool:
     """Is there a worker in the store that may still buy? False where it can't be asked."""
     from ..ledger.postgres import store  # noqa: PLC0415 - psycopg takes its time
 
     try:
-        return store.others_work(url)
+        return store.has_other_workers(url)
     except BatcheditError:
         return False

@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 
 from ..ledger.book import Book
-from ..ledger.postgres.url import words_for
+from ..ledger.postgres.url import build_store_option
 
 
 def store_words(checkpoint: Book, environ: Mapping[str, str] = os.environ) -> list[str]:
     """The words behind a command about this run: none where it is no run of a store, or the environment names its store."""
-    return words_for(checkpoint.get("store") or "", environ)
+    return build_store_option(checkpoint.get("store") or "", environ)

@@ -14,7 +14,7 @@ from ..core.errors import UsageError
 from ..core.policy import NO_CAP, GivenCap
 from ..core.typed import to_type
 from ..core.words import number
-from ..ledger.opening import reading
+from ..ledger.opening import open_for_reading
 from ..ledger.wishes import Wish, Wishes
 from ..results.report import cap_needed, room_for_rest
 from ..run_folder import RunFolder, find_run, near
@@ -69,7 +69,7 @@ def _must_go_on(folder: RunFolder) -> None:
 
 def way_on(folder: RunFolder) -> str:
     """The command to type for what the run has not bought, with the cap that it needs."""
-    with reading(folder.checkpoint) as checkpoint:
+    with open_for_reading(folder.checkpoint) as checkpoint:
         room, store = room_for_rest(cap_needed(checkpoint)), store_words(checkpoint)
     return to_type("run", near(folder.path), *room, *store)
 

@@ -20,9 +20,9 @@ from ..core.money import label_play
 from ..core.unwritten import Unwritten
 from ..files.objects import below, check_url
 from ..ledger.account import META as ACCOUNTS
-from ..ledger.account import account_of
-from ..ledger.facts import read_fact, whole
-from ..ledger.opening import reading
+from ..ledger.account import hash_token
+from ..ledger.facts import parse_whole_number, read_fact
+from ..ledger.opening import open_for_reading
 from ..ledger.postgres.bought_from import BoughtFrom
 from ..pool.run_pool import collect_with_others
 from ..results.files import FILES_URL
@@ -39,7 +39,7 @@ from .store import need_psycopg
 from .wiring import connected, find_model, model_from_catalogue, service
 
 if TYPE_CHECKING:
-    from ..ledger.postgres.store import RunSeen
+    from ..ledger.postgres.store import OpenRun
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ async def work(
     done: dict[str, Worked] = {}
     refused: dict[str, BatcheditError] = {}
     doubts = _Doubts(url, run, math.inf if until_idle else LOOK_FOR_IDS_SECONDS)
-    runs = await to_thread.run_sync(store.open_runs, url, run)  # one that is away when a worker starts is told at once
+    runs = await to_thread.run_sync(store.list_open_runs, url, run)  # one that is away when a worker starts is told at once
     while True:
         worked = False
         for found in runs or await _answered(host, doubts.look):
@@ -109,7 +109,7 @@ async def work(
         if host.stop.reason:
             return list(done.values())
         await _wait(host)
-        runs = await _answered(host, lambda: store.open_runs(url, run))
+        runs = await _answered(host, lambda: store.list_open_runs(url, run))
 
 
 class _Doubts:
@@ -119,7 +119,7 @@ class _Doubts:
         self._url, self._run, self._every = url, run, every
         self._looked = -math.inf
 
-    def look(self) -> list[RunSeen]:
+    def look(self) -> list[OpenRun]:
         """None of them before it is time to look again."""
         if monotonic() - self._looked < self._every:
             return []
@@ -164,13 +164,13 @@ async def _wait(host: Host, seconds: float = LOOK_SECONDS) -> None:
             host.stop.listen(None)
 
 
-async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any]) -> Worked:
+async def _work_at(url: str, found: OpenRun, host: Host, given: Mapping[str, Any]) -> Worked:
     from ..ledger.postgres.ledger import PostgresLedger  # noqa: PLC0415 - psycopg takes its time
 
     settings = _settings(found, given)
     folder = _folder(found, settings)
     with service(settings, folder, host.environ, host.warn) as at:
-        if no := _refusal(found, bought_from(settings, host.environ), account_of(at.token)):
+        if no := _refusal(found, bought_from(settings, host.environ), hash_token(at.token)):
             raise _NotOursError(no)
         files = _check_files(found, settings)
         observer = ObserverGroup(host.observers())
@@ -183,7 +183,7 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
             async with edges as (pool, _):
                 if objects := objects_at(files):
                     await to_thread.run_sync(take_in_objects_for_worker, ledger, objects, host.warn)
-                pool.price = read_fact(found.facts, ASKED_PRICE, whole, 0)
+                pool.price = read_fact(found.facts, ASKED_PRICE, parse_whole_number, 0)
                 pool.governor.switch.money = label_play(found.service.own_sandbox)
                 pool.approval = StoreApproval((), price=pool.price)
                 counts = (await ledger.totals()).counts
@@ -202,7 +202,7 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
             await to_thread.run_sync(ledger.close)
 
 
-def _settings(found: RunSeen, given: Mapping[str, Any]) -> Settings:
+def _settings(found: OpenRun, given: Mapping[str, Any]) -> Settings:
     """What the run was made with, and over it what this worker was told: nothing that makes or prices jobs."""
     kept = Settings.load(found.facts.get("settings") or "{}")
     kept = replace(kept, until=None, on_doubt="hold", canary=0, max_cost=None, out=None, model=found.model)
@@ -215,7 +215,7 @@ def _settings(found: RunSeen, given: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def _folder(found: RunSeen, settings: Settings) -> RunFolder:
+def _folder(found: OpenRun, settings: Settings) -> RunFolder:
     """Where this worker keeps what it writes about the run, made if it is not there. _NotOursError where that folder has a
     run of its own: the side files of the two would be taken for one, and where both are made from one sheet an id of the
     one would settle a job of the other.
@@ -227,7 +227,7 @@ def _folder(found: RunSeen, settings: Settings) -> RunFolder:
     folder.check_links()
     store_run = None
     if folder.checkpoint.exists():
-        with suppress(BatcheditError), reading(folder.checkpoint) as there:
+        with suppress(BatcheditError), open_for_reading(folder.checkpoint) as there:
             store_run = there.get("store_run") or ""
     if store_run is not None and store_run != str(found.id):
         raise _NotOursError(
@@ -247,7 +247,7 @@ class _NotOursError(Exception):
         self.refusal = refusal
 
 
-def _refusal(found: RunSeen, here: BoughtFrom, account: str) -> BatcheditError | None:
+def _refusal(found: OpenRun, here: BoughtFrom, account: str) -> BatcheditError | None:
     """Why who buys from ``here`` with the token of ``account`` may not buy in the run; None if they may."""
     if found.service.address != here.address:
         return UsageError(
@@ -260,10 +260,10 @@ def _refusal(found: RunSeen, here: BoughtFrom, account: str) -> BatcheditError |
             f"the run {found.name} is bought with another token than the one that is set here; nothing was sent",
             hint="set the token that it is bought with",
         )
-    return found.service.refusal(found.name, here)
+    return found.service.explain_refusal(found.name, here)
 
 
-def _check_files(found: RunSeen, settings: Settings) -> str:
+def _check_files(found: OpenRun, settings: Settings) -> str:
     """The run's store of files, which decides where its pictures go; "" for its folder."""
     kept = found.facts.get(FILES_URL) or ""
     if settings.files is not None and kept != below(check_url(settings.files), found.name):

@@ -146,7 +146,7 @@ def advance(record: Record, event: Event) -> Record:
 def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0912 - one arm an event, closed by assert_never
     match event:
         case Reserved(at, price):
-            return record._replace(held=price, submitted_at=at, problem=None, finished_at=None)
+            return record._replace(reserved=price, submitted_at=at, problem=None, finished_at=None)
         case Reused(at, handle, files):
             return record._replace(
                 handle=handle, files=files, cost=0, cost_known=True, problem=None, due_at=0.0, finished_at=at
@@ -154,9 +154,9 @@ def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0
         case Accepted(at, handle):
             return record._replace(handle=handle, accepted_at=at, watched_from=at, due_at=0.0, problem=None)
         case Declined(_, problem, due_at, counts):
-            return record._replace(held=0, problem=problem, due_at=due_at, attempts=record.attempts + counts)
+            return record._replace(reserved=0, problem=problem, due_at=due_at, attempts=record.attempts + counts)
         case Refused(at, problem):
-            return record._replace(held=0, problem=problem, finished_at=at)
+            return record._replace(reserved=0, problem=problem, finished_at=at)
         case Lost(_, problem):
             return record._replace(problem=problem)
         case WrittenOff(at, by):
@@ -230,21 +230,21 @@ def _seen_in_queue(record: Record, at: float, running: bool) -> Record:
 
 
 def _settle(record: Record, cost: int | None) -> Record:
-    """The purchase is over: what was held becomes what it cost, the API's figure where it told one."""
+    """The purchase is over: what was reserved becomes what it cost, the API's figure where it told one."""
     if cost is not None:
-        return record._replace(held=0, cost=cost, cost_known=True)
+        return record._replace(reserved=0, cost=cost, cost_known=True)
     if record.cost is not None:
         return record
-    return record._replace(held=0, cost=record.held, cost_known=False)
+    return record._replace(reserved=0, cost=record.reserved, cost_known=False)
 
 
 def _reset_for_repurchase(record: Record) -> Record:
-    """Back to PLANNED for a new purchase; what the last one came to, or may have, is sunk."""
+    """Back to PLANNED for a new purchase; what the last one came to, or may have, goes to ``earlier_spent``."""
     return record._replace(
         attempts=0,
         due_at=0.0,
-        sunk=record.sunk + (record.held if record.cost is None else record.cost),
-        held=0,
+        earlier_spent=record.earlier_spent + (record.reserved if record.cost is None else record.cost),
+        reserved=0,
         cost=None,
         cost_known=False,
         handle=None,

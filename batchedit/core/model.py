@@ -116,8 +116,8 @@ class Job(NamedTuple):
 class Record(NamedTuple):
     """A job and everything known of it: one line of the checkpoint.
 
-    ``serial`` is the compare-and-set counter. Money: ``held`` is reserved for the purchase under way, ``cost`` what it
-    came to (None until it settles; ``cost_known`` tells an amount the API named from our estimate), ``sunk`` what
+    ``serial`` is the compare-and-set counter. Money: ``reserved`` is put aside for the purchase under way, ``cost`` what it
+    came to (None until it settles; ``cost_known`` tells an amount the API named from our estimate), ``earlier_spent`` what
     earlier purchases of this job came to or may have.
     """
 
@@ -127,10 +127,10 @@ class Record(NamedTuple):
     serial: int = 0
     attempts: int = 0
     due_at: float = 0.0
-    held: int = 0
+    reserved: int = 0
     cost: int | None = None
     cost_known: bool = False
-    sunk: int = 0
+    earlier_spent: int = 0
     handle: Handle | None = None
     outputs: tuple[Output, ...] = ()
     files: tuple[SavedFile, ...] = ()
@@ -165,23 +165,23 @@ class Record(NamedTuple):
     @property
     def spent(self) -> int:
         """Micro-dollars gone: earlier purchases and this one, once it has settled."""
-        return self.sunk + (self.cost or 0)
+        return self.earlier_spent + (self.cost or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """The purse of a run in micro-dollars.
+    """The money of a run in micro-dollars.
 
-    ``held`` is reserved for the ``in_flight`` jobs under way and the ``doubts`` in doubt (``in_doubt`` is their part);
+    ``reserved`` is put aside for the ``in_flight`` jobs under way and the ``doubts`` in doubt (``in_doubt`` is their part);
     ``cancellable`` is the part of it whose jobs may still be in the service's queue; ``uncollected`` counts jobs that we
-    stopped looking at while their money is held. ``cap`` is ``--max-cost``, ``top_price`` the dearest job that the API
+    stopped polling while their money is reserved. ``cap`` is ``--max-cost``, ``top_price`` the dearest job that the API
     named a cost for, ``settled`` whether any cost is known, or the service was asked often enough and does not tell. Of
     ``spent``, ``guessed`` is our estimate for ``guesses`` jobs that are over and whose cost nobody has named;
     ``awaits_cost`` while nothing is settled and the service may still tell one of these.
     """
 
     spent: int = 0
-    held: int = 0
+    reserved: int = 0
     in_doubt: int = 0
     cancellable: int = 0
     in_flight: int = 0

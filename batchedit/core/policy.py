@@ -53,7 +53,7 @@ def cap_for(jobs: int, money: Money, price: int) -> int:
     under_way = money.in_flight + money.doubts + money.uncollected
     exposed = (
         money.spent
-        + max(money.held, under_way * money.top_price)
+        + max(money.reserved, under_way * money.top_price)
         + max(0, money.guesses * money.top_price - money.guessed)
     )
     least = exposed + jobs * dearest
@@ -65,7 +65,7 @@ def cap_for(jobs: int, money: Money, price: int) -> int:
 
 def spent_and_reserved(money: Money) -> str:
     """``$0.16 spent and $0.04 reserved``; what is reserved only where that is not zero."""
-    reserved = f" and {format_usd(money.held)} reserved" if money.held else ""
+    reserved = f" and {format_usd(money.reserved)} reserved" if money.reserved else ""
     return f"{format_usd(money.spent)} spent{reserved}"
 
 

@@ -60,7 +60,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class GalleryRow:
     """One line of the results and every version of its picture, the newest first; none for an invalid row.
 
     ``problems`` and ``over`` are JSON texts as in ``Outcome``.
@@ -68,14 +68,14 @@ class Card:
 
     row: int
     id: str
-    shots: tuple[Record, ...] = ()
+    versions: tuple[Record, ...] = ()
     problems: str = ""
     over: str = ""
 
     @property
     def current(self) -> Record | None:
         """The job that the line asks for now."""
-        return self.shots[0] if self.shots else None
+        return self.versions[0] if self.versions else None
 
 
 @dataclass(frozen=True, slots=True)

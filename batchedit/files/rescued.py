@@ -52,7 +52,7 @@ def mark_taken_in(objects: Objects, name: str) -> None:
 
 
 class IdWriter:
-    """Puts ids there in threads of its own: see ``ledger.rescue.KeepsIds``. It tries again until ``close``."""
+    """Puts ids there in threads of its own: see ``ledger.rescue.RescuePlace``. It tries again until ``close``."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects

@@ -20,9 +20,9 @@ RULES_META = "identity_rules"
 def aliases_of(checkpoint: Book) -> Mapping[JobKey, int]:
     """Today's key → job id, for the jobs whose own key is another one."""
     if checkpoint.get(RULES_META) == RULES:
-        return checkpoint.aliases()
+        return checkpoint.read_aliases()
     found: dict[JobKey, int] = {}
-    for job in checkpoint.signed_jobs():
+    for job in checkpoint.list_signed_jobs():
         now = job_key(checkpoint.model, json.loads(job.inputs), job.variant, job.revision)
         if now != job.key:
             found[now] = job.id

@@ -1,8 +1,8 @@
 """Which account a run was bought with: a digest of its token, never the token.
 
-Jobs can be collected with the account that bought them and with no other: another one is told that they don't exist. So a
-run that has bought something refuses a token that it does not know, before anything is sent. A token that was renewed for
-the same account looks like another one; a person who says so once (``--another-account``) is not asked again.
+Jobs can be collected with the account that bought them and with no other: for another one they don't exist. So a run
+that has bought something refuses a token that it does not know, before anything is sent. A token that was renewed for the
+same account looks like another one; a person who confirms it once (``--another-account``) is not asked again.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from .book import Book
 META = "accounts"
 
 
-def account_of(token: str) -> str:
-    """The digest of a token, 32 hex digits. Tokens are long and random, so it can't be guessed back."""
+def hash_token(token: str) -> str:
+    """The digest of a token, 32 hex digits. Tokens are long and random, so they can't be guessed from it."""
     return blake2b(token.encode(), key=b"batchedit account", digest_size=16).hexdigest()
 
 
-def accounts_of(checkpoint: Book) -> tuple[str, ...]:
+def read_accounts(checkpoint: Book) -> tuple[str, ...]:
     """The accounts that the run was bought with; none if it has bought nothing, or an older batchedit did not keep them."""
     return tuple((checkpoint.get(META) or "").split())
 
 
 def is_account(checkpoint: Book, account: str) -> bool:
-    """Was the run bought with ``account``, as far as is known? "" stands for no matter which."""
-    known = accounts_of(checkpoint)
-    return not account or not known or account in known
+    """Was the run bought with ``account``, as far as is known? True for "", which means any account."""
+    known_accounts = read_accounts(checkpoint)
+    return not account or not known_accounts or account in known_accounts
 
 
 def check_account(checkpoint: Book, account: str) -> None:
@@ -43,7 +43,7 @@ def check_account(checkpoint: Book, account: str) -> None:
 
 
 def keep_account(checkpoint: Book, account: str) -> None:
-    """Note the account down; the only one as long as nothing is bought, else beside those that bought."""
-    known = accounts_of(checkpoint) if checkpoint.has_bought() else ()
-    if account not in known:
-        checkpoint.put(META, " ".join((*known, account)))
+    """Write the account into the run: as the only one while nothing is bought, else in addition to those that bought."""
+    known_accounts = read_accounts(checkpoint) if checkpoint.has_bought() else ()
+    if account not in known_accounts:
+        checkpoint.put(META, " ".join((*known_accounts, account)))

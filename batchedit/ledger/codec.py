@@ -1,4 +1,4 @@
-"""Records to the columns of ``migrations/`` and back."""
+"""Converts records to the columns of ``migrations/`` and back."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from ..core.model import Handle, Job, JobKey, Kind, Output, Problem, Record, Sav
 from ..core.paths import is_saved_path, is_sha256
 
 JOB_COLUMNS = "id, key, slot, inputs, name, size, variant, revision, version, wanted, state"
-"""What intake writes; everything else has a default."""
+"""The columns that intake writes; all others have a default."""
 
 STATE_COLUMNS = (
     "state, attempts, due_at, held, cost, cost_known, sunk, request_id, status_url, result_url, cancel_url, outputs, "
     "files, kind, problem, http, code, submitted_at, accepted_at, finished_at"
 )
-"""What an event may change, in the order of ``state_values``."""
+"""The columns that an event may change, in the order of ``list_state_values``."""
 
 RECORD_COLUMNS = f"id, key, inputs, name, size, variant, revision, version, serial, {STATE_COLUMNS}"
 
 
-def state_values(record: Record) -> tuple[Any, ...]:
+def list_state_values(record: Record) -> tuple[Any, ...]:
     """The values of STATE_COLUMNS."""
     handle, problem = record.handle, record.problem
     return (
         record.state.value,
         record.attempts,
         record.due_at,
-        record.held,
+        record.reserved,
         record.cost,
         int(record.cost_known),
-        record.sunk,
+        record.earlier_spent,
         *((handle.request_id, handle.status_url, handle.result_url, handle.cancel_url) if handle else (None,) * 4),
-        _dump([[output.url, output.kind] for output in record.outputs]),
-        files_text(record.files) or None,
+        _dump_json([[output.url, output.kind] for output in record.outputs]),
+        dump_files(record.files) or None,
         *((problem.kind.value, problem.message, problem.http, problem.code) if problem else (None,) * 4),
         record.submitted_at,
         record.accepted_at,
@@ -44,40 +44,42 @@ def state_values(record: Record) -> tuple[Any, ...]:
     )
 
 
-def files_text(files: tuple[SavedFile, ...]) -> str:
+def dump_files(files: tuple[SavedFile, ...]) -> str:
     """The JSON text of ``Outcome.files``; ``""`` for none."""
-    return _dump([[f.path, f.sha256, f.bytes, f.width, f.height, f.url] for f in files]) or ""
+    return _dump_json([[f.path, f.sha256, f.bytes, f.width, f.height, f.url] for f in files]) or ""
 
 
 def read_files(text: str | None) -> tuple[SavedFile, ...]:
-    """The inverse of ``files_text``. CheckpointCorruptError for a file that no run can have saved."""
-    return tuple(_checked(SavedFile(*entry)) for entry in orjson.loads(text)) if text else ()
+    """The inverse of ``dump_files``. CheckpointCorruptError for a file that no run can have saved."""
+    return tuple(_check_file(SavedFile(*entry)) for entry in orjson.loads(text)) if text else ()
 
 
-def _checked(file: SavedFile) -> SavedFile:
-    """A received checkpoint could name any file of this machine, to be shown or handed on; or leave its digest out, so that
-    nobody sees it is another one.
+def _check_file(file: SavedFile) -> SavedFile:
+    """A received checkpoint could name any file of this machine, to be shown or delivered; or leave its digest out, so that
+    a replaced file goes unnoticed.
     """
     if not (isinstance(file.path, str) and is_saved_path(file.path)):
         raise CheckpointCorruptError(
             f"the checkpoint names {file.path!r} as a finished picture, and that is not in the run's folder files/",
-            hint=_FORGED,
+            hint=_FORGED_HINT,
         )
     if not (isinstance(file.sha256, str) and is_sha256(file.sha256)):
-        raise CheckpointCorruptError(f"the checkpoint has no sha256 of {file.path}", hint=_FORGED)
+        raise CheckpointCorruptError(f"the checkpoint has no sha256 of {file.path}", hint=_FORGED_HINT)
     return file
 
 
-_FORGED = "no run of batchedit writes that: if the folder came from somebody else, do not use it; else restore a backup"
+_FORGED_HINT = (
+    "no run of batchedit writes that: if the folder came from somebody else, do not use it; else restore a backup"
+)
 
 
-def check_files_text(text: str) -> None:
-    """As ``read_files``, without making anything: for the lines of the results, a million of them."""
-    if text and not _ONE_PLAIN_FILE(text):
+def check_dumped_files(text: str) -> None:
+    """``read_files`` without building its result: for the lines of the results, a million of them."""
+    if text and not _is_one_plain_file(text):
         read_files(text)
 
 
-_ONE_PLAIN_FILE = re.compile(
+_is_one_plain_file = re.compile(
     r'\[\["files(?:/(?!\.\.?["/])[^"/\\\0]+)+","[0-9a-f]{64}",[^"]*"[^"\\]*"\]\]'  # nearly every job has one
 ).fullmatch
 
@@ -85,7 +87,20 @@ _ONE_PLAIN_FILE = re.compile(
 def read_record(row: tuple[Any, ...], model: str) -> Record:
     """A record from the values of RECORD_COLUMNS."""
     job_id, key, inputs, name, size, variant, revision, version, serial, *rest = row
-    state, attempts, due_at, held, cost, cost_known, sunk, request_id, status_url, result_url, cancel_url, *rest = rest
+    (
+        state,
+        attempts,
+        due_at,
+        reserved,
+        cost,
+        cost_known,
+        earlier_spent,
+        request_id,
+        status_url,
+        result_url,
+        cancel_url,
+        *rest,
+    ) = rest
     outputs, files, kind, problem, http, code, submitted_at, accepted_at, finished_at = rest
     return Record(
         id=job_id,
@@ -94,10 +109,10 @@ def read_record(row: tuple[Any, ...], model: str) -> Record:
         serial=serial,
         attempts=attempts,
         due_at=due_at,
-        held=held,
+        reserved=reserved,
         cost=cost,
         cost_known=bool(cost_known),
-        sunk=sunk,
+        earlier_spent=earlier_spent,
         handle=Handle(request_id, status_url, result_url, cancel_url) if request_id else None,
         outputs=tuple(Output(*entry) for entry in orjson.loads(outputs)) if outputs else (),
         files=read_files(files),
@@ -108,5 +123,5 @@ def read_record(row: tuple[Any, ...], model: str) -> Record:
     )
 
 
-def _dump(values: list[list[Any]]) -> str | None:
+def _dump_json(values: list[list[Any]]) -> str | None:
     return orjson.dumps(values).decode() if values else None

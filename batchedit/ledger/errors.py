@@ -1,4 +1,4 @@
-"""What SQLite and the disk can do to a checkpoint, in the user's words."""
+"""Errors of SQLite and of the disk as CheckpointErrors, in the user's words."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from ..core.errors import BatcheditError, CheckpointCorruptError, CheckpointErro
 FULL_HINT = "free some space, then type the same command again"
 
 
-def mapped(error: sqlite3.Error, path: Path) -> CheckpointError:
-    """What SQLite raised about the checkpoint at ``path``, told with what to do about it; by SQLite's own error names."""
+def map_sqlite_error(error: sqlite3.Error, path: Path) -> CheckpointError:
+    """``error``, raised by SQLite for the checkpoint at ``path``, as an error with a hint. Chosen by SQLite's own error
+    names.
+    """
     name = getattr(error, "sqlite_errorname", "")
     if name in {"SQLITE_CORRUPT", "SQLITE_NOTADB"} or name.startswith("SQLITE_CORRUPT"):
-        return corrupt(path, str(error))
+        return build_corrupt_error(path, str(error))
     if name in {"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"}:
         return CheckpointError(f"the disk is full: {path} can't be written", hint=FULL_HINT)
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
@@ -25,18 +27,20 @@ def mapped(error: sqlite3.Error, path: Path) -> CheckpointError:
     return CheckpointError(f"the checkpoint {path} failed: {error} [{name or type(error).__name__}]")
 
 
-def as_ours(error: BaseException, path: Path) -> BatcheditError:
+def as_batchedit_error(error: BaseException, path: Path) -> BatcheditError:
     """``error`` if it is one of ours, else a CheckpointError caused by it: a change may not have been written."""
     if isinstance(error, BatcheditError):
         return error
-    told = CheckpointError(f"the checkpoint {path} could not be written: {error!r}")
-    told.__cause__ = error
-    return told
+    wrapped = CheckpointError(f"the checkpoint {path} could not be written: {error!r}")
+    wrapped.__cause__ = error
+    return wrapped
 
 
-def corrupt(path: Path, why: str) -> CheckpointCorruptError:
-    """The file at ``path`` is damaged, or no checkpoint of ours; ``why`` in SQLite's words or our own."""
+def build_corrupt_error(path: Path, reason: str) -> CheckpointCorruptError:
+    """The error for a damaged file at ``path``, or one that is no checkpoint of ours; ``reason`` in SQLite's words or
+    our own.
+    """
     return CheckpointCorruptError(
-        f"the checkpoint {path} is damaged ({why}); nothing was changed",
+        f"the checkpoint {path} is damaged ({reason}); nothing was changed",
         hint="restore it from a backup: it knows what was bought. Do not delete it",
     )

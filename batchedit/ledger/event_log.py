@@ -1,4 +1,4 @@
-"""Events read back from the log, also those that an earlier edition wrote."""
+"""Reads events back from the log, also those that an earlier edition wrote."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from ..core.model import Handle, Kind, Output, Problem, SavedFile, State
 _EVENTS: dict[str, Any] = {event.__name__: event for event in get_args(events.Event)}
 
 
-def read_event(name: str, told: Mapping[str, Any], state: str) -> Event:
-    """The event ``name`` with the fields ``told``, which led to ``state``.
+def read_event(name: str, data: Mapping[str, Any], state: str) -> Event:
+    """The event ``name`` with the fields ``data``, which led to ``state``.
 
     Raises ValueError, TypeError or LookupError for what no edition has written.
     """
-    name, told = _as_meant(name, told, state)
+    name, data = _convert_first_edition(name, data, state)
     kind = _EVENTS[name]
-    values = {f.name: _READ.get(f.name, _same)(told[f.name]) for f in fields(kind) if f.name in told}
+    values = {f.name: _READERS.get(f.name, _keep)(data[f.name]) for f in fields(kind) if f.name in data}
     event: Event = kind(**values)
     return event
 
 
-def _as_meant(name: str, told: Mapping[str, Any], state: str) -> tuple[str, Mapping[str, Any]]:
-    """What an event of the first edition did, in today's words.
+def _convert_first_edition(name: str, data: Mapping[str, Any], state: str) -> tuple[str, Mapping[str, Any]]:
+    """An event of the first edition as today's event with the same effect.
 
-    It failed a job for a request that was not known, and took every cancelled job for one that cost nothing.
+    That edition failed a job for a request that was not known, and took every cancelled job for one that cost nothing.
     """
     if name == Gone.__name__ and state == State.FAILED:
-        return Errored.__name__, told
-    if name == CancelConfirmed.__name__ and state == State.CANCELLED and "cost" not in told:
-        return name, {**told, "cost": 0}
-    return name, told
+        return Errored.__name__, data
+    if name == CancelConfirmed.__name__ and state == State.CANCELLED and "cost" not in data:
+        return name, {**data, "cost": 0}
+    return name, data
 
 
-def _same(value: Any) -> Any:
+def _keep(value: Any) -> Any:
     return value
 
 
-def _problem(told: dict[str, Any] | None) -> Problem | None:
-    return None if told is None else Problem(**{**told, "kind": Kind(told["kind"])})
+def _read_problem(data: dict[str, Any] | None) -> Problem | None:
+    return None if data is None else Problem(**{**data, "kind": Kind(data["kind"])})
 
 
-_READ: dict[str, Callable[[Any], Any]] = {
-    "handle": lambda told: Handle(**told),
-    "problem": _problem,
-    "outputs": lambda told: tuple(Output(**output) for output in told),
-    "files": lambda told: tuple(SavedFile(**file) for file in told),
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "handle": lambda data: Handle(**data),
+    "problem": _read_problem,
+    "outputs": lambda data: tuple(Output(**output) for output in data),
+    "files": lambda data: tuple(SavedFile(**file) for file in data),
 }

@@ -1,4 +1,4 @@
-"""Facts about a run as a whole, read as what they must be: the checkpoint may be damaged, or somebody else's."""
+"""Facts about a run as a whole, parsed and checked: the checkpoint may be damaged, or another person's."""
 
 from __future__ import annotations
 
@@ -12,64 +12,66 @@ from ..core.errors import CheckpointCorruptError
 T = TypeVar("T")
 M = TypeVar("M")
 COMMITTED = "committed_id"
-"""The fact that tells the highest id of a job that belongs to the run: what stands behind it, a dead intake left."""
+"""The fact with the highest id of a job that belongs to the run: jobs after it were left by an intake that died."""
 PLAY = "play_money"
 """The fact of a run: ``YES`` if all its purchases were made at this person's own sandbox, ``NO`` if one was not."""
 STORE_PLAY = "store_play_money"
-"""The same of the copy of a store's run, as the store has it."""
+"""The same fact, in the copy of a store's run: the value that the store has."""
 YES, NO = "yes", "no"
-_SENSELESS = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
-"""What reading a text raises that is not what it should be."""
+_READ_ERRORS = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+"""The errors that parsing a malformed text raises."""
 _LARGEST = 2**63 - 1
 """SQLite's integers, and micro-dollars among them, end there."""
-_SHOWN = 40
+_LONGEST_QUOTE = 40
 
 
-class HasFacts(Protocol):
-    """What facts are read from: ``book.Facts``, and SQLite's file before it is one."""
+class FactReader(Protocol):
+    """The part of ``book.Facts`` that reads one fact; ``SqliteFile`` has it before it is a book."""
 
     def get(self, name: str, /) -> str | None:
         """See ``book.Facts``."""
         ...
 
 
-def read_fact(found: HasFacts, name: str, read: Callable[[str], T], missing: M) -> T | M:
-    """What ``read`` makes of the fact ``name``; ``missing`` where nobody put it or it is empty.
+def read_fact(facts: FactReader, name: str, read: Callable[[str], T], missing: M) -> T | M:
+    """The fact ``name``, parsed by ``read``; ``missing`` where it is absent or empty.
 
     CheckpointCorruptError (74), one sentence, where ``read`` refuses it: it raises ValueError, TypeError, LookupError,
     AttributeError, OverflowError or RecursionError for a text that no run can have written.
     """
-    text = found.get(name)
-    return missing if not text else checked(name, text, read)
+    text = facts.get(name)
+    return missing if not text else parse_fact(name, text, read)
 
 
-def checked(name: str, text: str, read: Callable[[str], T]) -> T:
-    """``read_fact`` for a text that is at hand."""
+def parse_fact(name: str, text: str, read: Callable[[str], T]) -> T:
+    """``read_fact`` for a text that was read before."""
     try:
         return read(text)
-    except _SENSELESS as error:
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-        raise damaged(f"its {name} is {shown!r}") from error
+    except _READ_ERRORS as error:
+        quoted = text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"
+        raise build_damaged_error(f"its {name} is {quoted!r}") from error
 
 
-def damaged(why: str) -> CheckpointCorruptError:
-    """Something in it contradicts itself, or can't have been written by a run: ``why``, without an end."""
+def build_damaged_error(reason: str) -> CheckpointCorruptError:
+    """The error for a checkpoint that contradicts itself, or that no run can have written. ``reason`` is a clause,
+    unpunctuated.
+    """
     return CheckpointCorruptError(
-        f"the checkpoint is damaged: {why}, which no run of batchedit writes; nothing was changed",
+        f"the checkpoint is damaged: {reason}, which no run of batchedit writes; nothing was changed",
         hint="restore it from a backup: it knows what was bought. Do not delete it",
     )
 
 
-def whole(text: str) -> int:
-    """A number of jobs, an id, or micro-dollars. ValueError for anything else."""
+def parse_whole_number(text: str) -> int:
+    """A number of jobs, an id, or micro-dollars. Raises ValueError for anything else."""
     if not (text.isascii() and text.isdecimal() and len(text) <= len(str(_LARGEST)) and int(text) <= _LARGEST):
         raise ValueError(text)
     return int(text)
 
 
-def wholes(text: str) -> tuple[int, ...]:
+def parse_whole_numbers(text: str) -> tuple[int, ...]:
     """A JSON array of such numbers. ValueError for anything else."""
-    found = orjson.loads(text)
-    if not isinstance(found, list) or not all(type(one) is int and 0 <= one <= _LARGEST for one in found):
+    numbers = orjson.loads(text)
+    if not isinstance(numbers, list) or not all(type(number) is int and 0 <= number <= _LARGEST for number in numbers):
         raise ValueError(text)
-    return tuple(found)
+    return tuple(numbers)

@@ -1,4 +1,4 @@
-"""What is wrong with a dropped sheet's rows: all of it, grouped by cause, in pages."""
+"""The problems of a dropped sheet's rows, grouped by cause, in pages."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _SCHEMA = """
     ) STRICT;
     CREATE TABLE causes (cause INTEGER PRIMARY KEY, field TEXT NOT NULL, reason TEXT NOT NULL) STRICT;
 """
-_LONGEST = 20_000
+_LONGEST_VALUE = 20_000
 
 
 class Finding(NamedTuple):
-    """One thing wrong in one row. ``row`` is the sheet's own number; ``field`` the column, "" for the row as a whole."""
+    """One problem of one row. ``row`` is the sheet's own number; ``field`` the column, "" for the row as a whole."""
 
     row: int
     id: str
@@ -35,7 +35,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Rows that are wrong for one reason. ``alike``: how many different cells they have, and the commonest of them."""
+    """Rows that have a problem for one reason. ``alike``: how many different cells they have, and the commonest of them."""
 
     cause: int
     field: str
@@ -47,7 +47,7 @@ class Cause:
 
 
 class Findings:
-    """``check.sqlite`` of a draft."""
+    """The file ``check.sqlite`` of a draft."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -55,8 +55,8 @@ class Findings:
 
     @classmethod
     @contextmanager
-    def made(cls, path: Path) -> Iterator[Findings]:
-        """New ones, which take the place of the old ones once they are whole."""
+    def create(cls, path: Path) -> Iterator[Findings]:
+        """Make a new file. It replaces the old one when the block ends."""
         part = path.with_name(f"{path.name}.part")
         part.unlink(missing_ok=True)
         with closing(sqlite3.connect(part, isolation_level=None)) as db:
@@ -69,67 +69,76 @@ class Findings:
 
     @classmethod
     @contextmanager
-    def opened(cls, path: Path) -> Iterator[Findings]:
-        """Those that are there, to read."""
+    def open_existing(cls, path: Path) -> Iterator[Findings]:
+        """Open the file for reading."""
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
             yield cls(db)
 
-    def add(self, found: Finding) -> None:
-        """One more."""
-        key = found.field, _VARYING.sub("…", found.reason)
+    def add(self, finding: Finding) -> None:
+        """Write one finding."""
+        key = finding.field, _VARYING.sub("…", finding.reason)
         cause = self._causes.get(key)
         if cause is None:
             cause = self._causes[key] = len(self._causes) + 1
-            self._db.execute("INSERT INTO causes VALUES (?, ?, ?)", (cause, found.field, found.reason))
-        values = (found.row, found.id, cause, found.field, found.value[:_LONGEST], found.reason, int(found.left_out))
-        texts = [value.encode(errors="replace").decode() if isinstance(value, str) else value for value in values]
+            self._db.execute("INSERT INTO causes VALUES (?, ?, ?)", (cause, finding.field, finding.reason))
+        values = (
+            finding.row,
+            finding.id,
+            cause,
+            finding.field,
+            finding.value[:_LONGEST_VALUE],
+            finding.reason,
+            int(finding.left_out),
+        )
+        encoded = [value.encode(errors="replace").decode() if isinstance(value, str) else value for value in values]
         self._db.execute(
-            "INSERT INTO problems (row, id, cause, field, value, reason, left_out) VALUES (?, ?, ?, ?, ?, ?, ?)", texts
+            "INSERT INTO problems (row, id, cause, field, value, reason, left_out) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            encoded,
         )
 
-    def causes(self) -> list[Cause]:
-        """The commonest first."""
+    def list_causes(self) -> list[Cause]:
+        """All causes, the commonest first."""
         query = (
             "SELECT c.cause, c.field, c.reason, count(*), sum(NOT left_out), count(DISTINCT value), max(value) "
             "FROM problems JOIN causes c USING (cause) GROUP BY c.cause ORDER BY 4 DESC, 1"
         )
-        return [Cause(*told) for told in self._db.execute(query)]
+        return [Cause(*row) for row in self._db.execute(query)]
 
-    def page(self, cause: int, begin: int) -> list[dict[str, Any]]:
-        """A hundred of one cause, from the ``begin``-th (from 0); of all where ``cause`` is 0."""
+    def read_page(self, cause: int, begin: int) -> list[dict[str, Any]]:
+        """PAGE findings of one cause, from the ``begin``-th (from 0); of all causes where ``cause`` is 0."""
         where = "WHERE cause = :cause" if cause else ""
         columns = "row, id, field, value, reason, left_out, cause"
         query = f"SELECT {columns} FROM problems {where} ORDER BY n LIMIT :most OFFSET :begin"
         names = ("row", "id", "field", "value", "reason", "left_out", "cause")
         return [
-            dict(zip(names, told, strict=True))
-            for told in self._db.execute(query, {"cause": cause, "most": PAGE, "begin": begin})
+            dict(zip(names, row, strict=True))
+            for row in self._db.execute(query, {"cause": cause, "most": PAGE, "begin": begin})
         ]
 
-    def all(self) -> Iterator[Finding]:
-        """Each fault, in order of row."""
+    def read_all(self) -> Iterator[Finding]:
+        """Each finding, in order of row."""
         query = "SELECT row, id, field, value, reason, left_out FROM problems ORDER BY n"
         rows = self._db.execute(query)
         return (Finding(row, id_, field, value, reason, bool(out)) for row, id_, field, value, reason, out in rows)
 
-    def place(self, cause: int, row: int) -> int | None:
-        """How many of one cause stand before the first of ``row``; None if the row has no problem."""
-        first = "SELECT min(n) FROM problems WHERE row = :row AND :cause IN (0, cause)"
-        at = self._db.execute(first, {"row": row, "cause": cause}).fetchone()[0]
-        if at is None:
+    def count_before(self, cause: int, row: int) -> int | None:
+        """The number of findings of one cause before the first of ``row``; None if the row has none."""
+        first_query = "SELECT min(n) FROM problems WHERE row = :row AND :cause IN (0, cause)"
+        first_n = self._db.execute(first_query, {"row": row, "cause": cause}).fetchone()[0]
+        if first_n is None:
             return None
-        before = "SELECT count(*) FROM problems WHERE n < :at AND :cause IN (0, cause)"
-        return int(self._db.execute(before, {"at": at, "cause": cause}).fetchone()[0])
+        before_query = "SELECT count(*) FROM problems WHERE n < :at AND :cause IN (0, cause)"
+        return int(self._db.execute(before_query, {"at": first_n, "cause": cause}).fetchone()[0])
 
-    def rows_of(self, cause: int) -> list[int]:
-        """Every row of one cause; of all where ``cause`` is 0."""
+    def list_rows_of_cause(self, cause: int) -> list[int]:
+        """Every row of one cause; of all causes where ``cause`` is 0."""
         query = "SELECT DISTINCT row FROM problems WHERE :cause IN (0, cause)"
         return [row for (row,) in self._db.execute(query, {"cause": cause})]
 
-    def open_rows(self) -> int:
-        """How many rows are neither mended nor left out."""
+    def count_open_rows(self) -> int:
+        """The number of rows that are neither mended nor left out."""
         return int(self._db.execute("SELECT count(DISTINCT row) FROM problems WHERE NOT left_out").fetchone()[0])
 
-    def left_out_rows(self) -> int:
-        """How many rows were left out on purpose."""
+    def count_left_out_rows(self) -> int:
+        """The number of rows that were left out on purpose."""
         return int(self._db.execute("SELECT count(DISTINCT row) FROM problems WHERE left_out").fetchone()[0])

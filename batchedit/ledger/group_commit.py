@@ -1,10 +1,11 @@
-"""Many callers, one commit: whoever comes while a commit is under way shares the next one.
+"""Group commit: callers that arrive while a commit is under way share the next one.
 
 Durability costs one fsync a commit, however many changes it holds. So a change is not committed at once: it joins the batch
-that gathers behind the commit under way. The first of a batch waits for its turn and commits all of it in a thread, one
-commit at a time; the others wait for that one. Each caller returns when its own change is on disk, and not before.
+that is collected during the commit under way. The first caller of a batch waits for its turn and commits all of it in a
+thread, one commit at a time; the others wait for that commit. Each caller returns when its own change is on disk, and not
+before.
 
-A cancelled caller still waits: what becomes of a commit must be known, or a purchase could be half believed.
+A cancelled caller still waits: the outcome of a commit must be known, or a purchase would be known only in part.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from ..core.model import Record
 
 @dataclass
 class Change:
-    """A record as it is to be, and the event that makes it so. ``error`` is why it was not written, None if it was.
+    """The record after a change, and the event that causes it. ``error`` is why it was not written, None if it was.
 
-    ``bought``: the event tells of a purchase that has happened, so the cap has no say in it.
+    ``bought``: the event records a purchase that has happened, so the cap is not checked.
     """
 
     record: Record
@@ -39,21 +40,21 @@ class _Batch:
 
 
 class GroupCommit:
-    """``commit`` writes several changes in one commit, blocking, and leaves in each what was wrong with it.
+    """``commit`` writes several changes in one commit, blocking, and sets ``error`` in each that it refuses.
 
-    ``as_ours`` makes a BatcheditError of what ``commit`` raises: then none of them is on disk.
+    ``as_batchedit_error`` converts what ``commit`` raises: then none of them is on disk.
     """
 
     def __init__(
-        self, commit: Callable[[list[Change]], None], as_ours: Callable[[BaseException], BatcheditError]
+        self, commit: Callable[[list[Change]], None], as_batchedit_error: Callable[[BaseException], BatcheditError]
     ) -> None:
         self._commit = commit
-        self._as_ours = as_ours
+        self._as_ours = as_batchedit_error
         self._turn: anyio.Lock | None = None
         self._gathering: _Batch | None = None
 
     async def save(self, change: Change) -> None:
-        """``change`` is on disk when this returns. Raises what was wrong with it."""
+        """Write ``change``; it is on disk when this returns. Raises its ``error``."""
         with anyio.CancelScope(shield=True):
             if self._gathering is None:
                 batch = self._gathering = _Batch([change])
@@ -66,14 +67,14 @@ class GroupCommit:
             raise change.error
 
     async def _lead(self, batch: _Batch) -> None:
-        if self._turn is None:  # made inside the event loop that it belongs to
+        if self._turn is None:  # created inside the event loop that it belongs to
             self._turn = anyio.Lock()
         try:
             async with self._turn:
-                self._gathering = None  # whoever comes from here on shares the next commit
+                self._gathering = None  # callers from here on share the next commit
                 await anyio.to_thread.run_sync(self._commit, batch.changes)
         except BaseException as error:
-            for change in batch.changes:  # those who share this commit must not take it for done, whatever ended it
+            for change in batch.changes:  # all callers of this commit must fail, whatever ended it
                 change.error = change.error or self._as_ours(error)
             if not isinstance(error, Exception):
                 raise

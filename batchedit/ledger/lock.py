@@ -1,4 +1,4 @@
-"""One process a run: the operating system's lock on ``.lock``, with the holder's name in it."""
+"""Allows one process a run: the operating system's lock on ``.lock``, with the holder's name in it."""
 
 from __future__ import annotations
 
@@ -15,49 +15,47 @@ from ..disk import check_own, is_plain_file
 from .file_guard import check_single
 
 BUYING = ".buying.lock"
-"""Held, besides, by a process that may buy in the run."""
-ASKED_SECONDS = 30.0
-"""So long that one is waited for: who asks for it has it for an instant."""
-START_SECONDS = 0.5
-"""So long a command waits for a lock that is taken: ``holder`` of another process has it for an instant."""
+"""The second lock, held by a process that may buy in the run."""
+BUYING_WAIT_SECONDS = 30.0
+"""Maximum wait for the buying lock: a process that only checks it holds it for an instant."""
+START_WAIT_SECONDS = 0.5
+"""Maximum wait of a command for a lock that is taken: ``find_holder`` of another process holds it for an instant."""
 
 
 @contextmanager
-def run_lock(folder: Path, doing: str) -> Iterator[None]:
+def hold_run_lock(folder: Path, command: str) -> Iterator[None]:
     """Hold the run's lock. LockedError names the process, host and command that hold it.
 
     The kernel drops the lock when its process ends, however it ends: there are no stale locks to remove.
     """
     path = folder / ".lock"
-    check_single(
-        folder / "checkpoint.sqlite"
-    )  # of a copy by links the checkpoint is what matters, and it is told first
-    check_own(path)  # opening it cuts off what it holds
-    lock = FileLock(path, timeout=START_SECONDS)
+    check_single(folder / "checkpoint.sqlite")  # first: of a copy by links the checkpoint is what matters
+    check_own(path)  # opening it truncates it
+    lock = FileLock(path, timeout=START_WAIT_SECONDS)
     try:
         lock.acquire()
     except Timeout:
         raise LockedError(
-            f"another process works on {folder}: {_holder(path)}", hint="wait until it ends, or stop it"
+            f"another process works on {folder}: {_read_holder(path)}", hint="wait until it ends, or stop it"
         ) from None
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
     try:
         with suppress(OSError):  # a full disk: the lock is held all the same, only its holder's name is missing
-            path.write_text(f"pid {os.getpid()} on {socket.gethostname()} ({doing})\n", encoding="utf-8")
+            path.write_text(f"pid {os.getpid()} on {socket.gethostname()} ({command})\n", encoding="utf-8")
         yield
     finally:
         lock.release()
 
 
 @contextmanager
-def buying_lock(folder: Path) -> Iterator[None]:
-    """For as long as the block lasts whoever looks into the run's folder sees that its process may buy: also who has another
+def hold_buying_lock(folder: Path) -> Iterator[None]:
+    """While the block runs, every process that checks the run's folder sees that this one may buy: also one with another
     register of runs, or whose register was deleted meanwhile. The caller holds the run's lock.
     """
     path = folder / BUYING
     check_own(path)
-    lock = FileLock(path, timeout=ASKED_SECONDS, is_singleton=False, thread_local=False)
+    lock = FileLock(path, timeout=BUYING_WAIT_SECONDS, is_singleton=False, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
@@ -71,18 +69,18 @@ def buying_lock(folder: Path) -> Iterator[None]:
 
 
 def may_buy(folder: Path) -> bool:
-    """Does a process live that may buy in the run in ``folder``?"""
+    """Is a process alive that may buy in the run in ``folder``?"""
     return _is_held(folder / BUYING, folder)
 
 
-def holder(folder: Path) -> str:
+def find_holder(folder: Path) -> str:
     """The process that works on the run in ``folder`` now, as it names itself; "" if none does.
 
-    The operating system is asked for the lock itself, and it is given back at once. Where a lock can't be asked for (a disk
-    that is read-only), no process can work either.
+    The lock itself is taken, and released at once. Where it can't be taken (a disk that is read-only), no process can work
+    either.
     """
     path = folder / ".lock"
-    return _holder(path) if _is_held(path, folder) else ""
+    return _read_holder(path) if _is_held(path, folder) else ""
 
 
 def _is_held(path: Path, folder: Path) -> bool:
@@ -90,9 +88,7 @@ def _is_held(path: Path, folder: Path) -> bool:
 
 
 def is_locked(path: Path) -> bool:
-    """Does a process hold the lock on this file? It is asked for and given back at once; where there is no
-    file, none is made.
-    """
+    """Does a process hold the lock on this file? It is taken and released at once; a missing file is not created."""
     if not path.exists():
         return False
     lock = FileLock(path, timeout=0, is_singleton=False, thread_local=False)
@@ -106,7 +102,7 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def _holder(path: Path) -> str:
+def _read_holder(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip() or "it has just started"
     except OSError:

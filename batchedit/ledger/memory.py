@@ -1,4 +1,4 @@
-"""The ledger as dicts: for tests and for trying things out. It forgets everything when the process ends.
+"""The ledger in memory: for tests and experiments. Nothing is kept when the process ends.
 
 It passes the same behavioural suites as the SQLite one (``tests/ledger``).
 """
@@ -21,8 +21,8 @@ from ..core.pace import AccountPace, PaceReport
 from ..core.policy import admits, why_refused
 from ..ports import Totals
 from .memory_book import MemoryBook
-from .memory_jobs import OVER
-from .money_totals import purse
+from .memory_jobs import OVER_STATES
+from .money_totals import sum_money
 from .values import LoggedEvent
 
 
@@ -43,14 +43,14 @@ class MemoryCheckpoint(MemoryBook):
     # --- the pool's port ---
 
     shared = False
-    """Nobody else can know it."""
+    """No other process can reach it."""
     beat_seconds = math.inf
 
     async def beat(self) -> int:
-        """There is nobody to tell."""
+        """There are no other processes."""
         return 0
 
-    async def share_pace(self, report: PaceReport) -> AccountPace | None:  # noqa: ARG002 - there is nobody to tell
+    async def share_pace(self, report: PaceReport) -> AccountPace | None:  # noqa: ARG002 - there are no other workers
         """See ``ports.Ledger``."""
         return None
 
@@ -58,19 +58,19 @@ class MemoryCheckpoint(MemoryBook):
         """See ``ports.Ledger``."""
         return True
 
-    async def adopted(self, limit: int) -> Sequence[Record]:  # noqa: ARG002 - there is nobody to take from
+    async def adopt_jobs(self, limit: int) -> Sequence[Record]:  # noqa: ARG002 - there are no other workers
         """See ``ports.Ledger``."""
         return ()
 
     def allow(self, jobs: Iterable[int], *, price: int, times: int) -> Approval:
-        """See ``book.Changes``. It holds for this process: nobody else buys in the run."""
+        """See ``book.Changes``. It holds for this process: no other one buys in the run."""
         return Approval(jobs, price=price, times=times)
 
     def refresh(self) -> None:
         """See ``book.Book``."""
 
     async def is_at_rest(self) -> bool:
-        """See ``ports.Ledger``. What this process leaves, nobody else goes on with."""
+        """See ``ports.Ledger``. No other process continues the work of this one."""
         return True
 
     async def reserve(self, record: Record, event: Reserved) -> Record:
@@ -83,31 +83,31 @@ class MemoryCheckpoint(MemoryBook):
         return self.save_now(record, event)
 
     def rescue(self, record: Record, event: Accepted) -> None:
-        """There is no disk that could fail: the event joins the history."""
+        """There is no disk that could fail: the event is added to the history."""
         self.history.append((record.id, event))
 
     async def totals(self) -> Totals:
         """See ``ports.Ledger``."""
         return Totals(self.counts(), self.money())
 
-    async def planned(self, after: int, limit: int) -> Sequence[Record]:
+    async def list_planned(self, after: int, limit: int) -> Sequence[Record]:
         """See ``ports.Ledger``."""
         await anyio.lowlevel.checkpoint()
         return [r for r in self._records.values() if self._is_to_buy(r) and r.id > after][:limit]
 
-    async def unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
+    async def list_unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
         """See ``ports.Ledger``."""
         await anyio.lowlevel.checkpoint()
         return [r for r in self._records.values() if r.state in states and r.id > after][:limit]
 
-    async def unpriced(self, after: int, limit: int) -> Sequence[Record]:
+    async def list_unpriced(self, after: int, limit: int) -> Sequence[Record]:
         """See ``ports.Ledger``."""
         await anyio.lowlevel.checkpoint()
-        over = OVER - {State.FETCHED}
+        over_states = OVER_STATES - {State.FETCHED}
         return [
             r
             for r in self._records.values()
-            if r.state in over and r.cost is not None and not r.cost_known and r.handle and r.id > after
+            if r.state in over_states and r.cost is not None and not r.cost_known and r.handle and r.id > after
         ][:limit]
 
     # --- changes ---
@@ -118,7 +118,7 @@ class MemoryCheckpoint(MemoryBook):
             raise BudgetReachedError(why_refused(self.money()))
         if self._records[record.id].serial != record.serial:
             raise StaleRecordError(f"job {record.id} was changed by somebody else since it was read")
-        if isinstance(event, Accepted) and (owner := self.owner(event.handle.request_id)) is not None:
+        if isinstance(event, Accepted) and (owner := self.find_owner(event.handle.request_id)) is not None:
             raise KnownRequestError(event.handle.request_id, owner)
         return self._write(record, event)
 
@@ -138,37 +138,37 @@ class MemoryCheckpoint(MemoryBook):
 
     def save_all(self, changes: Sequence[tuple[Record, Event]]) -> None:
         """See ``book.Changes``."""
-        store, top, told = self._store, self.top_price, len(self.history)
-        before = dict(store.requests), dict(store.reused), list(store.log)
+        store, top_price, history_length = self._store, self.top_price, len(self.history)
+        state_before = dict(store.requests), dict(store.reused), list(store.log)
         records = [store.records[record.id] for record, _ in changes]
         try:
             for record, event in changes:
                 self.save_now(record, event)
         except BaseException:
-            store.requests, store.reused, store.log = before
+            store.requests, store.reused, store.log = state_before
             for record in records:
                 store.keep(record)
-            self.top_price = top
-            del self.history[told:]
+            self.top_price = top_price
+            del self.history[history_length:]
             raise
 
     # --- sums ---
 
     def records(self) -> list[Record]:
-        """Every record as it stands."""
+        """Every record in its current state."""
         return list(self._records.values())
 
     def counts(self) -> Counts:
         """See ``book.Sums``."""
-        counted: dict[State, int] = defaultdict(int)
+        jobs_by_state: dict[State, int] = defaultdict(int)
         for record in self._records.values():
             if record.id in self._store.wanted:
-                counted[record.state] += 1
-        return Counts(dict(counted))
+                jobs_by_state[record.state] += 1
+        return Counts(dict(jobs_by_state))
 
     def money(self) -> Money:
         """See ``book.Sums``."""
         believes = self.believes_estimate or self.earlier_cost > 0
-        price, store = max(self.top_price, self.earlier_cost), self._store
-        money = purse(store.sums, self._cap, price, believes, len(store.reused))
+        top_price, store = max(self.top_price, self.earlier_cost), self._store
+        money = sum_money(store.sums, self._cap, top_price, believes, len(store.reused))
         return replace(money, awaits_cost=store.unpriced > 0 and not money.settled)

@@ -1,4 +1,4 @@
-"""The rest of the book over dicts: facts, sums, intakes, decisions, repurchases, what other runs have."""
+"""The rest of the book in memory: facts, sums, intakes, decisions, repurchases, jobs left to other runs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,27 @@ from typing import Any
 
 from ..core.digests import DigestMap
 from ..core.model import InvalidLine, JobKey, Kind, Record, ResultLine, State
-from ..core.review import Card, Conflict, Decision, Mark, MarkEvent, Verdict
+from ..core.review import Conflict, Decision, GalleryRow, Mark, MarkEvent, Verdict
 from ..core.steps import ProgressCallback, counted, no_progress
-from .intake import problems_text
+from .intake import dump_problems
 from .latest_versions import LatestVersions
 from .memory_jobs import MemoryJobs, MemoryLine, Store
-from .summary import MOST
-from .values import CAP_SET, CardPage, CommonError, IntakeReport, KnownJobs, RunSummary, Showing, SignedJob, TakenIn
+from .summary import MOST_ERRORS
+from .values import (
+    CAP_SET,
+    CommonError,
+    GalleryPage,
+    ImportReport,
+    IntakeReport,
+    IsShown,
+    KnownJobs,
+    RunSummary,
+    SignedJob,
+)
 
 
 class MemoryBook(MemoryJobs):
-    """``book.Book`` but for what an event changes, which is in ``memory``."""
+    """``book.Book`` except for the changes by events, which are in ``memory``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,157 +68,159 @@ class MemoryBook(MemoryJobs):
         """See ``book.Facts``."""
         self._store.facts[name] = value
 
-    def note(self, name: str, at: float, told: Mapping[str, Any]) -> None:
+    def note(self, name: str, at: float, data: Mapping[str, Any]) -> None:
         """See ``book.Facts``."""
-        self._store.run_events.append((at, name, dict(told)))
+        self._store.run_events.append((at, name, dict(data)))
 
-    def run_events(self) -> list[tuple[float, str, dict[str, Any]]]:
+    def list_run_events(self) -> list[tuple[float, str, dict[str, Any]]]:
         """See ``book.Facts``."""
         return list(self._store.run_events)
 
     def change_token(self) -> str:
         """See ``book.Lines``."""
-        marked = self.decisions.last_seq()
-        return f"{len(self._store.log)}/{self.get('fingerprint')}/{self.get('lines_mark') or ''}/{marked}"
+        decision = self.decisions.last_seq()
+        return f"{len(self._store.log)}/{self.get('fingerprint')}/{self.get('lines_mark') or ''}/{decision}"
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """See ``book.Book``. Nobody else writes to it."""
+        """See ``book.Book``. No other process writes to it."""
         return nullcontext()
 
     def close(self) -> None:
-        """See ``book.Book``. There is nothing to let go."""
+        """See ``book.Book``. There is nothing to release."""
 
     # --- sums ---
 
-    def to_buy(self) -> int:
+    def count_to_buy(self) -> int:
         """See ``book.Sums``."""
-        return len(self.planned_ids())
+        return len(self.list_planned_ids())
 
-    def anything_failed(self) -> bool:
+    def has_failures(self) -> bool:
         """See ``book.Sums``."""
-        if self.records_in({State.FAILED, State.CANCELLED}):
+        if self.read_records_in({State.FAILED, State.CANCELLED}):
             return True
-        return any(outcome.state == "invalid" for outcome in self.outcomes())
+        return any(outcome.state == "invalid" for outcome in self.read_outcomes())
 
-    def digest(self) -> RunSummary:
+    def summarise(self) -> RunSummary:
         """See ``book.Sums``."""
-        done = self.records_in({State.DONE}, wanted=True)
+        done = self.read_records_in({State.DONE}, wanted=True)
         seconds = [r.finished_at - r.submitted_at for r in done if r.finished_at and r.submitted_at is not None]
         tenths = statistics.quantiles(seconds, n=10) if len(seconds) > 1 else []
-        failed = [r.problem.kind for r in self.records_in({State.FAILED}, wanted=True) if r.problem is not None]
+        failed = [r.problem.kind for r in self.read_records_in({State.FAILED}, wanted=True) if r.problem is not None]
         return RunSummary(
-            invalid=sum(outcome.state == "invalid" for outcome in self.outcomes()),
+            invalid=sum(outcome.state == "invalid" for outcome in self.read_outcomes()),
             moderated=failed.count(Kind.MODERATED),
             written_off=failed.count(Kind.WRITTEN_OFF) + failed.count(Kind.LOST),
             seconds_median=round(statistics.median(seconds), 1) if seconds else None,
             seconds_p90=round(tenths[8], 1) if tenths else None,
-            errors=tuple(self._errors()),
+            errors=tuple(self._list_errors()),
         )
 
-    def _errors(self) -> Iterator[CommonError]:
+    def _list_errors(self) -> Iterator[CommonError]:
         rows: dict[tuple[str, str], list[tuple[int, str]]] = {}
-        for outcome in self.outcomes():
+        for outcome in self.read_outcomes():
             if outcome.kind and outcome.state not in {State.PLANNED, State.DONE}:
                 rows.setdefault((outcome.kind, outcome.problem), []).append((outcome.row, outcome.id))
-        for (kind, problem), found in sorted(rows.items(), key=lambda item: -len(item[1]))[:MOST]:
-            yield CommonError(kind, problem, len(found), tuple(found[:MOST]))
+        for (kind, problem), shared_rows in sorted(rows.items(), key=lambda item: -len(item[1]))[:MOST_ERRORS]:
+            yield CommonError(kind, problem, len(shared_rows), tuple(shared_rows[:MOST_ERRORS]))
 
     # --- the gallery ---
 
-    def cards(self, told: ProgressCallback = no_progress) -> list[Card]:
+    def read_gallery_rows(self, on_progress: ProgressCallback = no_progress) -> list[GalleryRow]:
         """See ``book.Lines``."""
-        of_slot: dict[int, list[Record]] = {}
+        by_name_hash: dict[int, list[Record]] = {}
         for record in sorted(self._records.values(), key=lambda record: (-record.job.version, -record.id)):
-            of_slot.setdefault(self._store.slots[record.id], []).append(record)
-        cards = []
-        for line in counted(self._store.lines, told, len(self._store.lines)):
-            shots: tuple[Record, ...] = ()
+            by_name_hash.setdefault(self._store.slots[record.id], []).append(record)
+        gallery_rows = []
+        for line in counted(self._store.lines, on_progress, len(self._store.lines)):
+            versions: tuple[Record, ...] = ()
             if line.job is not None:
-                others = (record for record in of_slot[self._store.slots[line.job]] if record.id != line.job)
-                shots = (self._records[line.job], *others)
-            cards.append(Card(line.row, line.id, shots, line.problems, line.over))
-        return cards
+                other_versions = (
+                    record for record in by_name_hash[self._store.slots[line.job]] if record.id != line.job
+                )
+                versions = (self._records[line.job], *other_versions)
+            gallery_rows.append(GalleryRow(line.row, line.id, versions, line.problems, line.over))
+        return gallery_rows
 
-    def card_page(self, first: int, count: int, showing: Showing) -> CardPage:
+    def read_gallery_page(self, first: int, count: int, is_shown: IsShown) -> GalleryPage:
         """See ``book.Lines``."""
         chosen = []
-        for n, card in enumerate(self.cards(), 1):
-            asked = (card.current.id, card.current.state.value) if card.current else (None, "")
-            if n >= first and showing(*asked):
-                chosen.append((n, card))
-        return CardPage(tuple(card for _, card in chosen[:count]), chosen[count][0] if len(chosen) > count else None)
+        for n, row in enumerate(self.read_gallery_rows(), 1):
+            shown_by = (row.current.id, row.current.state.value) if row.current else (None, "")
+            if n >= first and is_shown(*shown_by):
+                chosen.append((n, row))
+        return GalleryPage(tuple(row for _, row in chosen[:count]), chosen[count][0] if len(chosen) > count else None)
 
-    def line_of_row(self, row: int) -> int:
+    def find_line_of_row(self, row: int) -> int:
         """See ``book.Lines``."""
         return next((n for n, line in enumerate(self._store.lines, 1) if line.row >= row), 0)
 
-    def flags(self) -> dict[int, str]:
+    def read_flags(self) -> dict[int, str]:
         """See ``book.Lines``."""
         return dict(self._store.flags)
 
     def keep_flags(self, flags: Mapping[int, str]) -> bool:
         """See ``book.Lines``."""
-        told = {job: text for job, text in flags.items() if text}
-        if self._store.flags == told:
+        new_flags = {job: text for job, text in flags.items() if text}
+        if self._store.flags == new_flags:
             return False
-        self._store.flags = told
-        self.put("lines_mark", sha256(repr(sorted(told.items())).encode()).hexdigest()[:16])
+        self._store.flags = new_flags
+        self.put("lines_mark", sha256(repr(sorted(new_flags.items())).encode()).hexdigest()[:16])
         return True
 
     # --- buying again, and other runs ---
 
-    def quarantined(self) -> dict[int, float]:
-        """See ``book.Changes``. Whoever has the run's lock knows that no other process lives."""
+    def list_quarantined(self) -> dict[int, float]:
+        """See ``book.Changes``. The holder of the run's lock is the only process."""
         return {}
 
-    def rejected(self) -> list[Record]:
+    def find_rejected(self) -> list[Record]:
         """See ``book.Changes``."""
         store = self._store
-        on_lines = {line.job for line in store.lines}
-        no = {job for job, mark in store.marks.items() if mark.verdict is Verdict.REJECT}
-        wanted = (no & on_lines) - store.redone.keys()
-        return [record for record in self.records_in({State.DONE}) if record.id in wanted]
+        jobs_on_lines = {line.job for line in store.lines}
+        rejected_jobs = {job for job, mark in store.marks.items() if mark.verdict is Verdict.REJECT}
+        jobs = (rejected_jobs & jobs_on_lines) - store.repurchases.keys()
+        return [record for record in self.read_records_in({State.DONE}) if record.id in jobs]
 
-    def redone_and_planned(self) -> list[int]:
+    def list_planned_repurchases(self) -> list[int]:
         """See ``book.Changes``."""
-        later = set(self._store.redone.values())
-        return [job for job in self.planned_ids() if job in later]
+        repurchases = set(self._store.repurchases.values())
+        return [job for job in self.list_planned_ids() if job in repurchases]
 
-    def add_repurchases(self, again: Iterable[tuple[Record, ResultLine]]) -> list[int]:
+    def add_repurchases(self, pairs: Iterable[tuple[Record, ResultLine]]) -> list[int]:
         """See ``book.Changes``."""
-        store, ids = self._store, []
-        for old, line in again:
+        store, new_ids = self._store, []
+        for old, line in pairs:
             job = len(store.records) + 1
             add_job(store, job, line)
-            store.redone[old.id] = job
-            store.lines = [replace(one, job=job) if one.job == old.id else one for one in store.lines]
+            store.repurchases[old.id] = job
+            store.lines = [replace(each, job=job) if each.job == old.id else each for each in store.lines]
             store.wanted = store.wanted - {old.id} | {job}
-            ids.append(job)
+            new_ids.append(job)
         self.put("lines_mark", f"again-{len(store.records)}")
-        return ids
+        return new_ids
 
-    def leave(self, left: Iterable[tuple[int, str, str]]) -> None:
+    def leave_jobs(self, left: Iterable[tuple[int, str, str]]) -> None:
         """See ``book.Changes``."""
         self._store.elsewhere = {job: (folder, state) for job, folder, state in left}
 
-    def left_to_others(self) -> Counter[tuple[str, str]]:
+    def count_left_to_others(self) -> Counter[tuple[str, str]]:
         """See ``book.Changes``."""
-        planned = {job for job, _ in self.planned_keys()}
-        return Counter(where for job, where in self._store.elsewhere.items() if job in planned)
+        planned = {job for job, _ in self.list_planned_keys()}
+        return Counter(folder_and_state for job, folder_and_state in self._store.elsewhere.items() if job in planned)
 
     # --- intakes ---
 
     def begin_intake(self, *, limit: int | None = None) -> MemoryIntake:
         """See ``book.Intakes``."""
-        return MemoryIntake(self._store, self.known_jobs(), limit)
+        return MemoryIntake(self._store, self.read_known_jobs(), limit)
 
-    def known_jobs(self, aliases: Iterable[tuple[bytes, int]] | None = None) -> KnownJobs:
+    def read_known_jobs(self, aliases: Iterable[tuple[bytes, int]] | None = None) -> KnownJobs:
         """See ``book.Intakes``."""
         store, ids = self._store, DigestMap()
         for record in store.records.values():
-            ids.add(record.job.key, self._latest(record.id))
+            ids.add(record.job.key, self._find_latest(record.id))
         for key, job in list(store.aliases.items() if aliases is None else aliases):
-            ids.add(key, self._latest(job))
+            ids.add(key, self._find_latest(job))
         versions: dict[int, int] = {}
         for record in store.records.values():
             slot = store.slots[record.id]
@@ -216,12 +228,12 @@ class MemoryBook(MemoryJobs):
         pairs = sorted(versions.items())
         return KnownJobs(ids, LatestVersions(lambda: pairs), len(store.records))
 
-    def _latest(self, job: int) -> int:
-        while job in self._store.redone:
-            job = self._store.redone[job]
+    def _find_latest(self, job: int) -> int:
+        while job in self._store.repurchases:
+            job = self._store.repurchases[job]
         return job
 
-    def aliases(self) -> dict[JobKey, int]:
+    def read_aliases(self) -> dict[JobKey, int]:
         """See ``book.Intakes``."""
         return dict(self._store.aliases)
 
@@ -230,23 +242,23 @@ class MemoryBook(MemoryJobs):
         self._store.aliases = dict(aliases)
         self._store.facts.update(facts)
 
-    def signed_jobs(self) -> list[SignedJob]:
+    def list_signed_jobs(self) -> list[SignedJob]:
         """See ``book.Intakes``."""
-        found = [r for r in self._records.values() if "?" in r.job.inputs and '"http' in r.job.inputs]
+        records = [r for r in self._records.values() if "?" in r.job.inputs and '"http' in r.job.inputs]
         return [
             SignedJob(r.id, r.job.key, r.job.inputs, r.job.variant, r.job.revision)
-            for r in sorted(found, key=lambda r: (r.state is State.DONE, r.id))
+            for r in sorted(records, key=lambda r: (r.state is State.DONE, r.id))
         ]
 
 
 def add_job(store: Store, job: int, line: ResultLine) -> None:
-    """A new job, PLANNED. Its id is the number of jobs."""
+    """Add a PLANNED job. Its id is the new number of jobs."""
     store.keep(Record(id=job, job=line.job))
     store.slots[job] = line.slot
 
 
 class MemoryIntake:
-    """See ``book.Intake``: it stands in lists of its own until ``commit``."""
+    """See ``book.Intake``: it is kept in separate lists until ``commit``."""
 
     def __init__(self, store: Store, known: KnownJobs, limit: int | None) -> None:
         self.known = known
@@ -262,11 +274,11 @@ class MemoryIntake:
         """See ``book.Intake``."""
         for line in lines:
             if isinstance(line, InvalidLine):
-                self._lines.append(MemoryLine(line.row, line.id, None, problems_text(line)))
+                self._lines.append(MemoryLine(line.row, line.id, None, dump_problems(line)))
             else:
-                self._lines.append(MemoryLine(line.row, line.id, self._job(line), over=line.over))
+                self._lines.append(MemoryLine(line.row, line.id, self._find_or_add_job(line), over=line.over))
 
-    def _job(self, line: ResultLine) -> int:
+    def _find_or_add_job(self, line: ResultLine) -> int:
         job = self.known.ids.get(line.job.key)
         if job in self._wanted and job is not None:
             return job
@@ -282,7 +294,7 @@ class MemoryIntake:
             self._wanted.add(job)
         return job
 
-    def commit(self, fingerprint: str, about: Mapping[str, str] | None = None) -> IntakeReport:
+    def commit(self, fingerprint: str, facts: Mapping[str, str] | None = None) -> IntakeReport:
         """See ``book.Intake``."""
         store = self._store
         for job, line in self._new:
@@ -294,12 +306,12 @@ class MemoryIntake:
                 store.keep(record._replace(job=record.job._replace(inputs=line.job.inputs)))
         dropped = len(store.wanted - self._wanted)
         store.wanted, store.lines = self._wanted, self._lines
-        store.facts.update({**(about or {}), "fingerprint": fingerprint})
+        store.facts.update({**(facts or {}), "fingerprint": fingerprint})
         invalid = sum(line.job is None for line in self._lines)
         return IntakeReport(len(self._new), len(self._wanted) - len(self._new), dropped, invalid)
 
     def abandon(self) -> None:
-        """See ``book.Intake``. Nothing of it is in the store."""
+        """See ``book.Intake``. Nothing of it was written to the store."""
 
 
 class MemoryDecisions:
@@ -319,19 +331,19 @@ class MemoryDecisions:
 
     def since(self, seq: int) -> tuple[int, list[Mark]]:
         """See ``book.Decisions``."""
-        changed = sorted({event.job for event in self._events[seq:]})
-        return self.last_seq(), [self._store.marks[job] for job in changed]
+        changed_jobs = sorted({event.job for event in self._events[seq:]})
+        return self.last_seq(), [self._store.marks[job] for job in changed_jobs]
 
     def events(self) -> Iterator[MarkEvent]:
         """See ``book.Decisions``."""
         yield from list(self._events)
 
-    def put(self, wanted: Mark, via: str = "review") -> Mark | Conflict:
+    def put(self, decision: Mark, via: str = "review") -> Mark | Conflict:
         """See ``book.Decisions``."""
-        current = self._store.marks.get(wanted.job, Mark(wanted.job))
-        if current.serial != wanted.serial:
+        current = self._store.marks.get(decision.job, Mark(decision.job))
+        if current.serial != decision.serial:
             return Conflict(current)
-        return self._write(replace(wanted, serial=wanted.serial + 1), via)
+        return self._write(replace(decision, serial=decision.serial + 1), via)
 
     def _write(self, mark: Mark, via: str) -> Mark:
         self._store.marks[mark.job] = mark
@@ -339,16 +351,16 @@ class MemoryDecisions:
         self._events.append(MarkEvent(seq, mark.job, mark.verdict, mark.note, mark.who, mark.at, via))
         return mark
 
-    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> TakenIn:
+    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> ImportReport:
         """See ``book.Decisions``."""
         written = same = older = 0
-        for job, said in decisions:
+        for job, decision in decisions:
             current = self._store.marks.get(job, Mark(job))
-            if (current.verdict, current.note) == (said.verdict, said.note):
+            if (current.verdict, current.note) == (decision.verdict, decision.note):
                 same += 1
-            elif current.at > said.at:
+            elif current.at > decision.at:
                 older += 1
             else:
-                self._write(Mark(job, said.verdict, said.note, current.serial + 1, who, said.at), "import")
+                self._write(Mark(job, decision.verdict, decision.note, current.serial + 1, who, decision.at), "import")
                 written += 1
-        return TakenIn(written, same, older)
+        return ImportReport(written, same, older)

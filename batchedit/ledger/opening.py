@@ -1,4 +1,4 @@
-"""A checkpoint's file made, checked and opened; never overwritten."""
+"""Creates, checks and opens the file of a checkpoint; an existing one is never overwritten."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from typing import TypeVar
 from ..core.errors import CheckpointCorruptError, CheckpointError, CheckpointVersionError, NotFoundError
 from ..disk import create, put_in_place
 from .book import Book, Checkpoint
-from .errors import FULL_HINT, corrupt, mapped
+from .errors import FULL_HINT, build_corrupt_error, map_sqlite_error
 from .file_guard import check_journal, check_single
-from .intake import sweep
-from .schema import migrate, newest_version, our_parts, planted, version_of
+from .intake import delete_uncommitted
+from .schema import find_newest_version, find_planted, list_our_parts, migrate, read_version
 from .sqlite import SqliteCheckpoint
 from .sqlite_file import BUSY_SECONDS, SqliteFile
 
 T = TypeVar("T", bound=SqliteFile)
-APPLICATION_ID = 0x62617463  # "batc", so that `file` and we know whose database it is
-_CHECK_HOLDS = 60.0
-"""Seconds for which a check of all pages holds for this process: a page of the browser reads a run a hundred times."""
-_checked: dict[tuple[Path, int, int], float] = {}
-"""When all pages of a file were last found to be in order, by its path, device and inode."""
+APPLICATION_ID = 0x62617463  # "batc", so that `file` and we recognise the database
+_CHECK_VALID_SECONDS = 60.0
+"""For so long a check of all pages is valid in this process: a page of the browser reads a run a hundred times."""
+_checked_at: dict[tuple[Path, int, int], float] = {}
+"""The time of the last successful check of all pages, by the file's path, device and inode."""
 
 
 def create_checkpoint(path: Path, *, model: str, service: str) -> Checkpoint:
-    """A new, empty checkpoint. ``service`` says where its jobs live: a base URL, or ``sandbox``.
+    """Create an empty checkpoint. ``service`` is where its jobs are bought: a base URL, or ``sandbox``.
 
-    Made under another name, read back and synced before it has its own: neither a process that dies here nor a disk that is
-    full leaves a damaged one, which nobody could open again. CheckpointError where it can't be made.
+    It is created under a temporary name, read back and synced before it gets its own: neither a process that dies here nor a
+    full disk leaves a damaged one, which could not be opened again. CheckpointError where it can't be created.
     """
     part = path.with_name(f"{path.name}.part")
     try:
         remove_checkpoint(part)
-        create(part).close()  # for its owner alone: SQLite makes the WAL with the same rights
+        create(part).close()  # for its owner alone: SQLite creates the WAL with the same rights
         try:
-            _make(part, model, service)
+            _create(part, model, service)
             put_in_place(part, path)
         finally:
             with suppress(OSError):
@@ -51,12 +51,12 @@ def create_checkpoint(path: Path, *, model: str, service: str) -> Checkpoint:
             connection.close()
             raise
     except sqlite3.Error as error:
-        raise mapped(error, path) from error
+        raise map_sqlite_error(error, path) from error
     except OSError as error:
         raise CheckpointError(f"{path} can't be written: {error.strerror or error}", hint=FULL_HINT) from error
 
 
-def _make(part: Path, model: str, service: str) -> None:
+def _create(part: Path, model: str, service: str) -> None:
     """Write an empty checkpoint to ``part``, and read it back as a later run will."""
     with closing(_connect(part, "rw")) as connection:
         # A full disk may keep a WAL from being copied into the file, and its content is lost with its name.
@@ -67,24 +67,24 @@ def _make(part: Path, model: str, service: str) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
     with closing(_connect(part, "rw")) as connection:
         _verify(connection, part)
-        found = dict(connection.execute("SELECT name, value FROM meta"))
-        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
-    if (found.get("model"), found.get("service")) != (model, service) or mode != "wal":
+        facts = dict(connection.execute("SELECT name, value FROM meta"))
+        journal_mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+    if (facts.get("model"), facts.get("service")) != (model, service) or journal_mode != "wal":
         raise CheckpointError(f"{part} is not what was written to it", hint="look at the disk: it may be failing")
 
 
-def holds_nothing(path: Path) -> bool:
-    """Is the checkpoint ``path`` an empty file, or one without a job and an event? It knows of no purchase, so it may be made
-    anew. A file whose jobs and events can't be read is none, and neither is one with tables of somebody else's.
+def is_blank_checkpoint(path: Path) -> bool:
+    """Is the checkpoint ``path`` an empty file, or one without a job and an event? It holds no purchase, so it may be
+    created again. False for a file whose jobs and events can't be read, and for one with another program's tables.
     """
     try:
         if path.stat().st_size == 0:
             return not path.with_name(f"{path.name}-wal").exists()
         with closing(_connect(path, "ro")) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            owner = connection.execute("PRAGMA application_id").fetchone()[0]
-            if not tables or owner != APPLICATION_ID:
-                return not tables and owner in {0, APPLICATION_ID}
+            application_id = connection.execute("PRAGMA application_id").fetchone()[0]
+            if not tables or application_id != APPLICATION_ID:
+                return not tables and application_id in {0, APPLICATION_ID}
             return not any(
                 connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
                 for table in ("jobs", "events", "lines", "requests", "run_events")
@@ -95,22 +95,22 @@ def holds_nothing(path: Path) -> bool:
 
 
 def remove_checkpoint(path: Path) -> None:
-    """Remove the file and what SQLite keeps beside it. OSError where that can't be done."""
+    """Remove the file and its companions of SQLite. OSError where that fails."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)
 
 
 def open_checkpoint(path: Path, *, read_only: bool = False) -> Checkpoint:
-    """An existing checkpoint, checked before use and never overwritten. See ``open_as``."""
+    """Open an existing checkpoint, checked before use and never overwritten. See ``open_as``."""
     return open_as(SqliteCheckpoint, path, read_only=read_only)
 
 
-def open_as(kind: Callable[[Path, sqlite3.Connection], T], path: Path, *, read_only: bool = False) -> T:
-    """What ``kind`` makes of an existing checkpoint, which is checked before use and never overwritten.
+def open_as(build: Callable[[Path, sqlite3.Connection], T], path: Path, *, read_only: bool = False) -> T:
+    """Open an existing checkpoint as the object that ``build`` returns. It is checked before use and never overwritten.
 
-    The file of an older batchedit is migrated. With ``read_only`` it stays as it is, for another process may be writing to
-    it: what is read then is a migrated copy, as of this moment. All its pages are checked at most once a minute then, as
-    they are for a connection that stays open; before it is written to they always are.
+    The file of an older batchedit is migrated. With ``read_only`` the file is unchanged, because another process may be
+    writing to it: a migrated copy of its present state is read instead. With ``read_only`` all pages are checked at most
+    once a minute, as for a connection that stays open; without, always.
 
     Raises NotFoundError, CheckpointCorruptError, CheckpointVersionError (a newer batchedit wrote it), CheckpointError.
     """
@@ -121,34 +121,34 @@ def open_as(kind: Callable[[Path, sqlite3.Connection], T], path: Path, *, read_o
     try:
         connection = _connect(path, "ro" if read_only else "rw")
         try:
-            _verify(connection, path, again=read_only)
+            _verify(connection, path, may_skip_pages=read_only)
             _check_parts(connection, path, complete=not read_only)
-            if version_of(connection) < newest_version():
+            if read_version(connection) < find_newest_version():
                 if read_only:
-                    connection = _copied(connection)
+                    connection = _copy_to_temporary(connection)
                 migrate(connection)
                 connection.execute(f"PRAGMA query_only = {int(read_only)}")
-            checkpoint = kind(path, connection)
+            checkpoint = build(path, connection)
             if not read_only:
                 with checkpoint.transaction() as db:
-                    sweep(db)
+                    delete_uncommitted(db)
             return checkpoint
         except BaseException:
             connection.close()
             raise
     except sqlite3.Error as error:
-        raise mapped(error, path) from error
+        raise map_sqlite_error(error, path) from error
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[Book]:
-    """The checkpoint at ``path``, to look at and never to change, for as long as the block lasts. The same errors."""
+def open_for_reading(path: Path) -> Iterator[Book]:
+    """Open the checkpoint at ``path`` for the block, for reading only. The errors of ``open_checkpoint``."""
     with closing(open_checkpoint(path, read_only=True)) as checkpoint:
         yield checkpoint
 
 
-def _durable() -> tuple[str, ...]:
-    """macOS: fsync leaves what was written in the drive's own memory; only F_FULLFSYNC is durable [SQLite, "PRAGMA
+def _list_durability_pragmas() -> tuple[str, ...]:
+    """On macOS fsync leaves written data in the drive's own memory; only F_FULLFSYNC is durable [SQLite, "PRAGMA
     fullfsync"].
     """
     return ("fullfsync = ON", "checkpoint_fullfsync = ON") if sys.platform == "darwin" else ()
@@ -162,9 +162,9 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
             uri, uri=True, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS, cached_statements=64
         )
     except sqlite3.Error as error:
-        raise mapped(error, path) from error
+        raise map_sqlite_error(error, path) from error
     try:
-        for pragma in ("synchronous = FULL", "foreign_keys = ON", *_durable()):
+        for pragma in ("synchronous = FULL", "foreign_keys = ON", *_list_durability_pragmas()):
             connection.execute(f"PRAGMA {pragma}")
     except BaseException:
         connection.close()
@@ -172,47 +172,51 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
-def _verify(connection: sqlite3.Connection, path: Path, *, again: bool = False) -> None:
+def _verify(connection: sqlite3.Connection, path: Path, *, may_skip_pages: bool = False) -> None:
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise CheckpointCorruptError(
             f"{path} is not a batchedit checkpoint", hint="move it away, or give another --out DIR"
         )
-    version = version_of(connection)
-    if version > newest_version():
+    version = read_version(connection)
+    if version > find_newest_version():
         raise CheckpointVersionError(
-            f"{path} was written by a newer batchedit (its format is {version}, this one knows {newest_version()})",
+            f"{path} was written by a newer batchedit (its format is {version}, this one knows {find_newest_version()})",
             hint="update batchedit: pip install --upgrade batchedit",
         )
     if version < 1:
-        raise corrupt(path, f"its format is {version}, and the first one is 1")
-    name = _name_of(path)
-    if not again or name is None or time.monotonic() - _checked.get(name, -_CHECK_HOLDS) >= _CHECK_HOLDS:
+        raise build_corrupt_error(path, f"its format is {version}, and the first one is 1")
+    identity = _identify(path)
+    if (
+        not may_skip_pages
+        or identity is None
+        or time.monotonic() - _checked_at.get(identity, -_CHECK_VALID_SECONDS) >= _CHECK_VALID_SECONDS
+    ):
         _check_pages(connection, path)
-        if name is not None:
-            _checked[name] = time.monotonic()
+        if identity is not None:
+            _checked_at[identity] = time.monotonic()
 
 
-def _name_of(path: Path) -> tuple[Path, int, int] | None:
+def _identify(path: Path) -> tuple[Path, int, int] | None:
     try:
-        file = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return path.absolute(), file.st_dev, file.st_ino
+    return path.absolute(), status.st_dev, status.st_ino
 
 
 def _check_parts(connection: sqlite3.Connection, path: Path, *, complete: bool) -> None:
-    """Before anything is written to it: at each statement of ours something that was planted would be at work."""
-    connection.execute("BEGIN")  # both of one moment: another process may be migrating it
+    """Call it before anything is written: a planted trigger would run at each statement of ours."""
+    connection.execute("BEGIN")  # version and parts of one moment: another process may be migrating it
     try:
-        strange = planted(connection, our_parts(version_of(connection)), complete=complete)
+        unexpected = find_planted(connection, list_our_parts(read_version(connection)), complete=complete)
     finally:
         connection.execute("COMMIT")
-    if strange:
-        raise corrupt(path, f"it holds {strange!r}, which is not as batchedit makes it")
+    if unexpected:
+        raise build_corrupt_error(path, f"it holds {unexpected!r}, which is not as batchedit makes it")
 
 
-def _copied(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """A temporary copy: SQLite keeps it in memory while it is small, else in a file without a name. Closes the original."""
+def _copy_to_temporary(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """A temporary copy: SQLite keeps it in memory while it is small, else in an unnamed file. Closes the original."""
     with closing(connection):
         copy = sqlite3.connect("", isolation_level=None, check_same_thread=False, cached_statements=64)
         try:
@@ -224,9 +228,9 @@ def _copied(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
-    """``quick_check`` while that is fast; a checkpoint of a million rows is checked where it is read."""
+    """Run ``quick_check`` where it is fast; a checkpoint of a million rows is checked while it is read."""
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     if pages <= 20_000:  # 80 MB, 0.2 s
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
-            raise corrupt(path, verdict)
+            raise build_corrupt_error(path, verdict)

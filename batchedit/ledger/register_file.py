@@ -1,8 +1,8 @@
-"""The register's file: one small SQLite database in a folder of this person's.
+"""The register's file: one small SQLite database in a folder of this person.
 
-Where the person's own state folder can't be used (read-only, full, another version's file), a spare one takes its place: in
-the system's folder for temporary files, for this person alone, gone with the next start of the machine. Two processes that
-find the same folder unusable meet there, so that neither buys what the other does.
+Where the person's own state folder can't be used (read-only, full, another version's file), a spare one replaces it: in the
+system's folder for temporary files, private to this person, deleted at the next start of the machine. Two processes that
+find the same folder unusable use the same spare one, so that neither buys what the other does.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from ..disk import check_own
 from .file_guard import check_journal
 
 NAME = "register.sqlite"
-MENDING_SECONDS = 10.0
-FAILURES = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
-"""What a disk says that fails or is full."""
+REPAIR_WAIT_SECONDS = 10.0
+FAILURE_ERRNOS = frozenset({errno.EIO, errno.ENOSPC, errno.EDQUOT})
+"""The errors of a disk that fails or is full."""
 T = TypeVar("T")
 
 _TABLES = {
@@ -61,7 +61,7 @@ _TABLES = {
 
 
 class RegisterFile:
-    """The register in ``folder``. ``was_damaged`` once a damaged one was put aside and begun anew."""
+    """The register in ``folder``. ``was_damaged`` is True after a damaged one was put aside and replaced."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,24 +74,24 @@ class RegisterFile:
         except OSError:
             return False
 
-    def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What ``work`` returns, done in one transaction, again where the disk failed once. sqlite3.Error or OSError
-        where the file can't be used.
+    def run_transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` in one transaction and return its result; retried where the disk failed once. sqlite3.Error or
+        OSError where the file can't be used.
         """
         try:
-            return self._twice(work)
+            return self._run_with_retry(work)
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:
             self._put_aside()
-            return self._do(work)
+            return self._run_once(work)
 
     def has_failed(self, error: Exception) -> bool:
-        """Is ``error`` the disk's, which failed or is full, rather than that of a folder nobody may write to, or of a name
-        that something else has? SQLite says no more of a file than that it can't be opened, or not for writing.
+        """Is ``error`` that of a disk that failed or is full, rather than of a read-only folder, or of a name that something
+        else has? SQLite reports only that a file can't be opened, or can't be written.
         """
         if isinstance(error, OSError):
-            return error.errno in FAILURES
+            return error.errno in FAILURE_ERRNOS
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}:
             path = self.folder / NAME
@@ -100,99 +100,97 @@ class RegisterFile:
             )
         return code in {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
 
-    def _twice(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _run_with_retry(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            return self._do(work)
+            return self._run_once(work)
         except (sqlite3.OperationalError, OSError) as error:
             if not self.has_failed(error):
                 raise
-            return self._do(work)
+            return self._run_once(work)
 
-    def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with self._opened() as db, db:
+    def _run_once(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        with self._open() as db, db:
             return work(db)
 
     @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
+    def _open(self) -> Iterator[sqlite3.Connection]:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
             check_journal(self.folder / NAME)
             for ending in ("", "-wal"):
                 check_own(self.folder / f"{NAME}{ending}")
         except (OutputError, CheckpointError) as error:
-            told = OSError(str(error))
-            if isinstance(
-                error.__cause__, OSError
-            ):  # the disk's fault, and no foreign file's: it is tried again, and told
-                told.errno = error.__cause__.errno
-            raise told from error
+            failure = OSError(str(error))
+            if isinstance(error.__cause__, OSError):  # the disk failed, the file is ours: it is retried, and reported
+                failure.errno = error.__cause__.errno
+            raise failure from error
         with closing(sqlite3.connect(self.folder / NAME, timeout=10.0)) as db:
             _check_parts(db)
-            _bring_up(db)
+            _create_tables(db)
             yield db
 
     def _put_aside(self) -> None:
-        """Two processes that see the damage must not put each other's new file aside: who comes second looks again."""
-        with FileLock(self.folder / "mending.lock", timeout=MENDING_SECONDS, is_singleton=False):
+        """Two processes that see the damage must not put each other's new file aside: the second one checks it again."""
+        with FileLock(self.folder / "mending.lock", timeout=REPAIR_WAIT_SECONDS, is_singleton=False):
             try:
-                self._do(lambda db: db.execute("SELECT count(*) FROM runs").fetchone())
+                self._run_once(lambda db: db.execute("SELECT count(*) FROM runs").fetchone())
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError:
                 (self.folder / NAME).replace(self.folder / f"{NAME}.damaged")
-                for beside in ("-journal", "-wal", "-shm"):
+                for suffix in ("-journal", "-wal", "-shm"):
                     with suppress(OSError):
-                        (self.folder / f"{NAME}{beside}").unlink()
+                        (self.folder / f"{NAME}{suffix}").unlink()
             self.was_damaged = True
 
 
 def _check_parts(db: sqlite3.Connection) -> None:
-    """OSError where the file holds anything else than a register does, such as a trigger or another program's tables: that
-    is neither changed nor put aside, for it may be of use to somebody.
+    """OSError where the file holds anything that a register does not, such as a trigger or another program's tables: such a
+    file is neither changed nor put aside, because somebody may need it.
     """
     for kind, name in db.execute("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"):
-        if kind != "table" or _columns(db, name) != _our_columns().get(name):
+        if kind != "table" or _list_columns(db, name) != _list_our_columns().get(name):
             raise OSError(f"it holds {one_line(name)!r}, which is not as batchedit makes it")
 
 
-def _columns(db: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
+def _list_columns(db: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
     return db.execute("SELECT * FROM pragma_table_xinfo(?)", (table,)).fetchall()
 
 
 @cache
-def _our_columns() -> dict[str, list[tuple[Any, ...]]]:
+def _list_our_columns() -> dict[str, list[tuple[Any, ...]]]:
     with closing(sqlite3.connect(":memory:")) as db:
-        _bring_up(db)
-        return {name: _columns(db, name) for name in _TABLES}
+        _create_tables(db)
+        return {name: _list_columns(db, name) for name in _TABLES}
 
 
-def _bring_up(db: sqlite3.Connection) -> None:
-    """Make the tables that are missing. Runs that an earlier version entered are noted down once: they are this person's, and
+def _create_tables(db: sqlite3.Connection) -> None:
+    """Create the tables that are missing. Runs that an earlier version entered are copied once: they are this person's, and
     have no id.
     """
     names = "SELECT name FROM sqlite_master WHERE type = 'table'"
     if {name for (name,) in db.execute(names)} >= _TABLES.keys():
         return
     db.execute("BEGIN IMMEDIATE")
-    is_older = "older" not in {name for (name,) in db.execute(names)}
+    has_no_ids = "older" not in {name for (name,) in db.execute(names)}
     for name, columns in _TABLES.items():
         db.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns}) STRICT, WITHOUT ROWID")
-    if is_older:
+    if has_no_ids:
         db.execute("INSERT INTO older SELECT folder, source FROM runs")
     db.commit()
 
 
-def spare_folder(state: Path, environ: Mapping[str, str]) -> Path:
-    """Where the register lives if ``state``, the person's own folder for it, can't be used."""
+def find_spare_folder(state: Path, environ: Mapping[str, str]) -> Path:
+    """The folder of the register if ``state``, the person's own folder for it, can't be used."""
     person = os.getuid() if hasattr(os, "getuid") else "of-this-person"
-    which = blake2b(os.fsencode(state), digest_size=6).hexdigest()
-    return Path(environ.get("TMPDIR") or tempfile.gettempdir()) / f"batchedit-{person}-{which}"
+    digest = blake2b(os.fsencode(state), digest_size=6).hexdigest()
+    return Path(environ.get("TMPDIR") or tempfile.gettempdir()) / f"batchedit-{person}-{digest}"
 
 
 def make_private(folder: Path) -> None:
-    """Make ``folder`` for this person alone. OSError if it can't be made, or is there and somebody else's."""
+    """Create ``folder``, private to this person. OSError if that fails, or if it exists and is another person's."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    facts = folder.lstat()
-    owner = os.getuid() if hasattr(os, "getuid") else facts.st_uid
-    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != owner or (facts.st_mode & 0o022 and os.name == "posix"):
+    status = folder.lstat()
+    owner = os.getuid() if hasattr(os, "getuid") else status.st_uid
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != owner or (status.st_mode & 0o022 and os.name == "posix"):
         raise PermissionError(f"{folder} is not this person's alone")

@@ -1,11 +1,11 @@
-"""Where the id of a bought job goes when the checkpoint can't take it: a line in a side file, and stderr.
+"""The rescue file: the id of a bought job that the checkpoint can't take is written to a side file, and to stderr.
 
-The file is opened anew for each line, appended and synced. The next start takes its ids in and moves them to
-``accepted.jsonl.taken-in``. A worker of a store takes no lock of the folder, so others may write and take in meanwhile: a
-file is renamed before it is read, and who has written a line sees to it that it stands in the file of that name. On a full
-disk there is room for it all the same: a run keeps a spare file aside, and throws it overboard.
+The file is opened again for each line, appended and synced. The next start takes its ids in and moves them to
+``accepted.jsonl.taken-in``. A worker of a store takes no lock of the folder, so others may write and take in meanwhile:
+a file is renamed before it is read, and the writer of a line makes sure that it is in the file of that name. A full
+disk still has room for it: a run reserves a spare file of 64 KiB, and deletes it then.
 
-A worker's disk may be gone with it. Where the pictures of a store's run go to a store of files, the id is put there as
+A worker's disk may be lost with it. Where the pictures of a store's run go to a store of files, the id is put there as
 well, as an object of its own (``as_object``).
 """
 
@@ -33,34 +33,34 @@ from ..disk import ForeignFileError, append_to, create, sync_folder
 
 NAME = "accepted.jsonl"
 TAKING = f"{NAME}.taking-"
-"""How the names begin of side files that somebody takes in."""
+"""The prefix of side files that a process is taking in."""
 ID_NOT_TAKEN_IN = "IdNotTakenIn"
-"""The event of a run whose side file names an id that contradicts the checkpoint."""
-SPARE = ".spare"
+"""The event of a run whose side file has an id that contradicts the checkpoint."""
+SPARE_NAME = ".spare"
 SPARE_BYTES = 64 * 1024
 KEY_BYTES = 16
 LONGEST_LINK = 2048
 LONGEST_LINE = 2**20
-"""Bytes: no line of the side file has as many, and a received folder may hold one that fills the memory."""
+"""In bytes: every line of the side file is shorter; a received folder may hold a line that would fill the memory."""
 _numbers = count(1)
 
 
-class KeepsIds(Protocol):
-    """Another place for the ids that a ledger could not take. Called from any thread; neither waits nor raises."""
+class RescuePlace(Protocol):
+    """Another place for the ids that a ledger could not take. Called from any thread; it neither waits nor raises."""
 
     def keep(self, name: str, content: bytes) -> None:
-        """Put ``content`` there under ``name``, as soon as may be."""
+        """Put ``content`` there under ``name``, as soon as possible."""
         ...
 
     def drop(self, name: str) -> None:
-        """The ledger has that id: it need not be put any more."""
+        """Cancel ``keep``: the ledger has the id now."""
         ...
 
 
-class Rescued(NamedTuple):
-    """An id that is beside the ledger. ``submitted_at`` says of which purchase of the job, None if that is unknown; ``run``
-    of which run of which store, "" for a run of a folder or where that is unknown. Two runs may be made from one sheet, and
-    then have the same jobs under the same numbers.
+class RescuedId(NamedTuple):
+    """An id that was kept outside the ledger. ``submitted_at`` identifies the purchase of the job, None if unknown;
+    ``run`` the run and its store, "" for a run of a folder or where unknown. Two runs may be made from one sheet, and
+    then have the same jobs with the same ids.
     """
 
     job: int
@@ -71,11 +71,11 @@ class Rescued(NamedTuple):
 
 
 @contextmanager
-def spare(folder: Path, unwritten: Unwritten) -> Iterator[None]:
-    """Hold some room on the disk for as long as the block lasts. Without it, a disk that full lets nothing be bought.
-    ``unwritten`` hears of one that can't be removed.
+def hold_spare(folder: Path, unwritten: Unwritten) -> Iterator[None]:
+    """Reserve SPARE_BYTES on the disk for the block. Where even that fails, the disk is so full that nothing can be
+    bought. A spare file that can't be removed is reported to ``unwritten``.
     """
-    path = folder / SPARE
+    path = folder / SPARE_NAME
     with suppress(OSError), create(path) as file:
         file.write(bytes(SPARE_BYTES))
     try:
@@ -90,44 +90,49 @@ def spare(folder: Path, unwritten: Unwritten) -> Iterator[None]:
 def rescue(
     folder: Path, job: int, key: bytes, event: Accepted, *, submitted_at: float | None = None, run: str = ""
 ) -> None:
-    """Keep ``event`` of job ``job`` somewhere, whatever the disk does. Never raises. See ``Rescued`` for the rest."""
-    line = _dumped(Rescued(job, key, event, submitted_at, run))
+    """Keep ``event`` of job ``job`` somewhere, whatever the disk does. Never raises. See ``RescuedId`` for the other
+    parameters.
+    """
+    line = _dump(RescuedId(job, key, event, submitted_at, run))
     try:
         try:
             _append(folder / NAME, line)
         except OSError:
-            (folder / SPARE).unlink(missing_ok=True)
+            (folder / SPARE_NAME).unlink(missing_ok=True)
             _append(folder / NAME, line)
-        where = f"It is kept in {folder / NAME}"
-    except (OSError, ForeignFileError) as error:  # the second: something else has its name
-        where = f"{folder / NAME} can't be written either ({error}). Keep this line"
+        location = f"It is kept in {folder / NAME}"
+    except (OSError, ForeignFileError) as error:  # ForeignFileError: something else has its name
+        location = f"{folder / NAME} can't be written either ({error}). Keep this line"
     # The terminal may be gone, and that must not hurt: the file comes first.
     with suppress(OSError, ValueError, AttributeError):
-        told = f"{one_line(where)}: {visible_json(line.decode())}"
-        sys.stderr.write(f"batchedit: BOUGHT, and the checkpoint can't be written. {told}\n")
+        message = f"{one_line(location)}: {visible_json(line.decode())}"
+        sys.stderr.write(f"batchedit: BOUGHT, and the checkpoint can't be written. {message}\n")
         sys.stderr.flush()
 
 
 def as_object(record: Record, event: Accepted, run: str = "") -> tuple[str, bytes]:
-    """The id of ``record``'s purchase as an object of its own: a name that no other content has, and the content."""
-    content = _dumped(Rescued(record.id, record.job.key, event, record.submitted_at, run))
+    """The id of ``record``'s purchase as an object of its own: ``(name, content)``; the name includes a digest of the
+    content.
+    """
+    content = _dump(RescuedId(record.id, record.job.key, event, record.submitted_at, run))
     return f"{record.id}-{sha256(content).hexdigest()[:16]}.json", content
 
 
-def _dumped(found: Rescued) -> bytes:
-    told = {"job": found.job, "key": found.key.hex(), "submitted_at": found.submitted_at, "run": found.run}
-    return orjson.dumps(told | {"at": found.event.at, "handle": found.event.handle})
+def _dump(rescued: RescuedId) -> bytes:
+    fields = {"job": rescued.job, "key": rescued.key.hex(), "submitted_at": rescued.submitted_at, "run": rescued.run}
+    return orjson.dumps(fields | {"at": rescued.event.at, "handle": rescued.event.handle})
 
 
-def read_object(content: bytes) -> Rescued | None:
-    """The inverse of ``as_object`` and of a line of the side file; None for anything else, which anybody may have put there.
+def read_object(content: bytes) -> RescuedId | None:
+    """The inverse of ``as_object`` and of a line of the side file; None for anything else, which any person may have
+    put there.
 
-    Earlier versions said neither the run nor, in the side file, the purchase.
+    Earlier versions wrote neither the run nor, in the side file, the purchase.
     """
     try:
-        told = orjson.loads(content)
-        job, key, at, handle = told["job"], bytes.fromhex(told["key"]), told["at"], _handle(told["handle"])
-        submitted_at, run = told.get("submitted_at"), told.get("run", "")
+        fields = orjson.loads(content)
+        job, key, at, handle = fields["job"], bytes.fromhex(fields["key"]), fields["at"], _read_handle(fields["handle"])
+        submitted_at, run = fields.get("submitted_at"), fields.get("run", "")
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     numbers = [at] if submitted_at is None else [at, submitted_at]
@@ -135,67 +140,70 @@ def read_object(content: bytes) -> Rescued | None:
         return None
     if not all(type(number) in {int, float} and 0 <= number < 2**40 for number in numbers) or not isinstance(run, str):
         return None
-    return Rescued(job, key, Accepted(at, handle, by="rescue"), submitted_at, run)
+    return RescuedId(job, key, Accepted(at, handle, by="rescue"), submitted_at, run)
 
 
-def _handle(told: Mapping[str, Any]) -> Handle | None:
-    """A link that can't be one is left out: each is built from the id where it is missing."""
-    request_id, *links = (told.get(name) for name in ("request_id", "status_url", "result_url", "cancel_url"))
+def _read_handle(fields: Mapping[str, Any]) -> Handle | None:
+    """An invalid link is left out: a missing link is built from the id."""
+    request_id, *links = (fields.get(name) for name in ("request_id", "status_url", "result_url", "cancel_url"))
     if not isinstance(request_id, str):
         return None
-    whole = [
+    valid_links = [
         link if isinstance(link, str) and len(link) <= LONGEST_LINK and link.isprintable() else "" for link in links
     ]
-    return Handle(request_id, *whole)
+    return Handle(request_id, *valid_links)
 
 
 def _append(path: Path, line: bytes) -> None:
-    """One line, whole and synced. It begins with a line break, so that a line cut off before it spoils nothing.
+    """Append one line, complete and synced. It begins with a line break, so that it survives a truncated line before
+    it.
 
-    Where the file was renamed meanwhile, who did so may have read it before: the line goes to the next one as well.
+    Where the file was renamed meanwhile, the renaming process may have read it already: the line goes to the next file
+    too.
     """
     while True:
         with append_to(path) as file:
-            rest = b"\n" + line + b"\n"
-            while rest:
-                rest = rest[file.write(rest) :]
+            unwritten = b"\n" + line + b"\n"
+            while unwritten:
+                unwritten = unwritten[file.write(unwritten) :]
             os.fsync(file.fileno())
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file.fileno()), path.lstat()):
-                    with suppress(OSError):  # the line is on the disk: a folder that can't be synced takes nothing back
-                        sync_folder(path.parent)  # without it POSIX promises a new file no name
+                    with suppress(OSError):  # the line is on the disk: a folder that can't be synced does not undo it
+                        sync_folder(path.parent)  # without it POSIX does not guarantee the name of a new file
                     return
 
 
-def rescued(folder: Path) -> Iterator[Rescued]:
-    """``kept_ids`` for whoever takes them in, and calls ``clear_rescued`` then.
+def claim_rescued(folder: Path) -> Iterator[RescuedId]:
+    """``read_kept_ids`` for a process that takes them in, and calls ``clear_rescued`` then.
 
-    The side file gets a name of this process first; what is added from then on waits in a new one. So does what another has
-    in hand, or left so in a crash: an id may be taken in twice.
+    The side file is renamed for this process first; lines added from then on go to a new one. A file that another
+    process is taking in, or left in a crash, is renamed too: an id may be taken in twice.
     """
     for path in (folder / NAME, *folder.glob(f"{TAKING}*")):
-        with suppress(OSError):  # somebody else has it now, or the disk refuses: it is read under the name that it has
-            path.rename(folder / f"{_ours()}{next(_numbers)}")
-    yield from kept_ids(folder)
+        with suppress(OSError):  # another process has it now, or the disk fails: it is read under its present name
+            path.rename(folder / f"{_build_own_prefix()}{next(_numbers)}")
+    yield from read_kept_ids(folder)
 
 
-def kept_ids(folder: Path) -> Iterator[Rescued]:
-    """Each id that is beside the checkpoint; nothing is moved. A line that a full disk cut off is skipped: stderr had it."""
-    for line in _lines(folder):
-        if (found := read_object(line)) is not None:
-            yield found
+def read_kept_ids(folder: Path) -> Iterator[RescuedId]:
+    """Each id that is kept outside the checkpoint; nothing is moved. A truncated line is skipped: stderr had it."""
+    for line in _read_lines(folder):
+        if (rescued_id := read_object(line)) is not None:
+            yield rescued_id
 
 
 def count_lines(folder: Path) -> int:
-    """How many lines the side file has, those with it that can't be read: each tells of a purchase."""
-    return sum(bool(line.strip()) for line in _lines(folder))
+    """The number of lines of the side file, unreadable ones included: each records a purchase."""
+    return sum(bool(line.strip()) for line in _read_lines(folder))
 
 
-def _lines(folder: Path) -> Iterator[bytes]:
-    """The side file's first: where it is renamed just now, it is among those that are listed behind it.
+def _read_lines(folder: Path) -> Iterator[bytes]:
+    """The lines of the side file come first: if it is renamed meanwhile, it is among the files that are listed after
+    it.
 
-    A link, a folder or a pipe of that name is none of ours, and who reads a pipe waits for ever. Whoever may buy here
-    refuses such a folder (``RunFolder.check_links``); others only look at it.
+    A link, a folder or a pipe of that name is not ours, and reading a pipe would block for ever. A process that may buy
+    here refuses such a folder (``RunFolder.check_links``); others only read it.
     """
     for pattern in (NAME, f"{TAKING}*"):
         for path in list(folder.glob(pattern)):
@@ -206,21 +214,21 @@ def _lines(folder: Path) -> Iterator[bytes]:
 
 
 def clear_rescued(folder: Path) -> None:
-    """After the ids that ``rescued`` gave are in the checkpoint: keep the lines, out of the way and behind those of earlier
-    times.
+    """Call it when the ids of ``claim_rescued`` are in the checkpoint: it moves the lines to the end of the
+    ``taken-in`` file.
     """
-    for path in folder.glob(f"{_ours()}*"):
-        with suppress(OSError):  # a disk that is still full: taking them in again changes nothing
+    for path in folder.glob(f"{_build_own_prefix()}*"):
+        with suppress(OSError):  # a disk that is still full: taking the ids in again changes nothing
             _append(folder / f"{NAME}.taken-in", path.read_bytes().strip(b"\n"))
             path.unlink()
 
 
-def _ours() -> str:
-    """How the names of the files begin that this process takes in."""
-    return f"{TAKING}{_mark(os.getpid())}-"
+def _build_own_prefix() -> str:
+    """The prefix of the files that this process takes in."""
+    return f"{TAKING}{_make_process_token(os.getpid())}-"
 
 
 @cache
-def _mark(_process: int) -> str:
-    """Not its number: two machines may share a folder."""
+def _make_process_token(_process: int) -> str:
+    """A random token, not the process id: two machines may share a folder."""
     return uuid4().hex

@@ -1,11 +1,12 @@
-"""``review.sqlite``: what people say about a run, kept beside its checkpoint so that they can say it while the run goes on.
+"""``review.sqlite``: people's decisions and wishes, kept beside the checkpoint so that they can be written while the
+run goes on.
 
-Marks and wishes stand here. The checkpoint keeps its one writer, the run's own process; this file is written by whoever a
-person speaks through (the browser, ``review``, ``pause``), one short transaction after the other. It has a rollback
-journal and no WAL: SQLite's WAL-reset bug needs two writers, and here there may be two.
+The checkpoint keeps its one writer, the run's own process; this file is written by the commands of a person (the
+browser, ``review``, ``pause``), each time in one short transaction. It has a rollback journal and no WAL: SQLite's
+WAL-reset bug needs two writers, and here there may be two.
 
-The marks of an older batchedit stand in the checkpoint. They are read from there until somebody first writes here; that
-same transaction copies them, so that no mark is ever in neither file.
+The marks of an older batchedit are in the checkpoint. They are read from there until the first write here; that same
+transaction copies them, so that no mark is ever in neither file.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from pathlib import Path
 from ..core.errors import CheckpointCorruptError, CheckpointVersionError, UsageError
 from ..core.typed import quoted
 from ..disk import FILE_MODE, check_own
-from .errors import mapped
+from .errors import map_sqlite_error
 from .file_guard import check_journal
-from .schema import Parts, made_of, parts_of, planted, statements
+from .schema import Parts, combine_parts, find_planted, list_parts, split_statements
 
 NAME = "review.sqlite"
 APPLICATION_ID = 0x62617472  # "batr"
@@ -65,41 +66,41 @@ _TABLES = """
     CREATE TRIGGER wishes_only_grow_delete BEFORE DELETE ON wishes
         BEGIN SELECT raise(ABORT, 'wishes are append-only'); END;
 """
-_COPIED = {
+_COPIED_COLUMNS = {
     "marks": "job, verdict, note, serial, who, at",
     "mark_events": "seq, job, serial, verdict, note, who, at, via",
 }
 
 
 class ReviewFile:
-    """The review file of the run in ``folder``. A connection lasts for one call: nothing is to be closed."""
+    """The review file of the run in ``folder``. A connection lasts for one call, so there is nothing to close."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
         self._checkpoint = folder / "checkpoint.sqlite"
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection | None]:
-        """For looking; None where nobody has written yet. CheckpointError where it can't be read."""
+    def open_for_reading(self) -> Iterator[sqlite3.Connection | None]:
+        """Open the file for reading; None where nothing was written yet. CheckpointError where it can't be read."""
         if not self.path.exists():
             yield None
             return
         check_own(self.path)
         try:
-            # Open for writing too: a writer that was killed leaves a journal, which the next one who looks puts right.
+            # Open for writing too: a writer that was killed leaves a journal, which the next reader rolls back.
             with closing(_connect(self.path, "rw")) as db:
-                if not _version(db, self.path):
+                if not _check_version(db, self.path):
                     yield None
                     return
                 db.execute("PRAGMA query_only = ON")
                 yield db
         except sqlite3.Error as error:
-            raise mapped(error, self.path) from error
+            raise map_sqlite_error(error, self.path) from error
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, durable once the block has ended well; the file is made if there is none. Waits up to
-        BUSY_SECONDS for another writer. CheckpointError where the disk refuses.
+    def open_for_writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, durable once the block has ended without an error; a missing file is created. Waits up to
+        BUSY_SECONDS for another writer. CheckpointError where the disk fails.
         """
         check_own(self.path)
         try:
@@ -108,8 +109,8 @@ class ReviewFile:
             with closing(_connect(self.path, "rw")) as db:
                 db.execute("BEGIN IMMEDIATE")
                 try:
-                    if not _version(db, self.path):
-                        self._make(db)
+                    if not _check_version(db, self.path):
+                        self._create(db)
                     yield db
                     db.execute("COMMIT")
                 except BaseException:
@@ -117,55 +118,56 @@ class ReviewFile:
                         db.execute("ROLLBACK")
                     raise
         except sqlite3.Error as error:
-            raise mapped(error, self.path) from error
+            raise map_sqlite_error(error, self.path) from error
 
     @contextmanager
-    def marks(self) -> Iterator[sqlite3.Connection]:
-        """A connection whose ``marks`` and ``mark_events`` are the run's: here, or still in the checkpoint."""
-        with self.reading() as db:
+    def open_decisions(self) -> Iterator[sqlite3.Connection]:
+        """Open a connection with the run's ``marks`` and ``mark_events``: of this file, or still of the checkpoint."""
+        with self.open_for_reading() as db:
             if db is not None:
                 yield db
                 return
         try:
-            with closing(_connect(self._checkpoint, "ro")) as old:
-                yield old
+            with closing(_connect(self._checkpoint, "ro")) as checkpoint:
+                yield checkpoint
         except sqlite3.Error as error:
-            raise mapped(error, self._checkpoint) from error
+            raise map_sqlite_error(error, self._checkpoint) from error
 
-    def check_its_own(self) -> None:
-        """UsageError (64) where the run is one of a store: what is said here nobody else would hear."""
+    def check_not_of_store(self) -> None:
+        """UsageError (64) where the run is one of a store: other workers would not see what is written here."""
         if not self._checkpoint.exists():
             return
         with closing(_connect(self._checkpoint, "ro")) as db:
             row = db.execute("SELECT value FROM meta WHERE name = 'store'").fetchone()
         if row and row[0]:
-            raise not_its_own(self._checkpoint.parent, row[0])
+            raise build_store_run_error(self._checkpoint.parent, row[0])
 
     def last_change(self) -> int:
         """The number of the latest change of a mark, 0 before the first."""
-        with self.marks() as db:
+        with self.open_decisions() as db:
             return int(db.execute("SELECT coalesce(max(seq), 0) FROM mark_events").fetchone()[0])
 
-    def _make(self, db: sqlite3.Connection) -> None:
-        _make_tables(db)
-        self._copy_marks(db)
+    def _create(self, db: sqlite3.Connection) -> None:
+        _create_tables(db)
+        self._copy_decisions(db)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {VERSION}")
 
-    def _copy_marks(self, db: sqlite3.Connection) -> None:
-        """What an older batchedit wrote into the checkpoint."""
+    def _copy_decisions(self, db: sqlite3.Connection) -> None:
+        """Copy the marks that an older batchedit wrote into the checkpoint."""
         if not self._checkpoint.exists():
             return
-        with closing(_connect(self._checkpoint, "ro")) as old:
-            for table, columns in _COPIED.items():
-                places = ", ".join("?" * (columns.count(",") + 1))
+        with closing(_connect(self._checkpoint, "ro")) as checkpoint:
+            for table, columns in _COPIED_COLUMNS.items():
+                placeholders = ", ".join("?" * (columns.count(",") + 1))
                 db.executemany(
-                    f"INSERT INTO {table} ({columns}) VALUES ({places})", old.execute(f"SELECT {columns} FROM {table}")
+                    f"INSERT INTO {table} ({columns}) VALUES ({placeholders})",
+                    checkpoint.execute(f"SELECT {columns} FROM {table}"),
                 )
 
 
-def not_its_own(folder: Path, store: str) -> UsageError:
-    """For a command that was given no store, and changes a run of one."""
+def build_store_run_error(folder: Path, store: str) -> UsageError:
+    """The error for a command that changes a run of a store, and was given no store."""
     return UsageError(
         f"the run in {folder} is one of the store {store}",
         hint=f"the same command with --store {quoted(store)}, or with that address as BATCHEDIT_STORE",
@@ -179,37 +181,37 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     try:
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA fullfsync = ON")
-    except BaseException:  # no database at all: the pages of ``batchedit ui`` ask for it again and again
+    except BaseException:  # not a database: the pages of ``batchedit ui`` try it again and again
         db.close()
         raise
     return db
 
 
-def _make_tables(db: sqlite3.Connection) -> None:
-    for statement in statements(_TABLES):
+def _create_tables(db: sqlite3.Connection) -> None:
+    for statement in split_statements(_TABLES):
         db.execute(statement)
 
 
 @cache
-def _our_parts() -> Parts:
+def _list_own_parts() -> Parts:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
-        _make_tables(db)
-        return made_of(parts_of(db))
+        _create_tables(db)
+        return combine_parts(list_parts(db))
 
 
-def _version(db: sqlite3.Connection, path: Path) -> int:
-    """0 for a file that somebody began and never finished. An error for one that is not ours, or newer."""
+def _check_version(db: sqlite3.Connection, path: Path) -> int:
+    """The version of the file; 0 for one that was begun and never finished. An error for one that is not ours, or newer."""
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
-    owner = db.execute("PRAGMA application_id").fetchone()[0]
-    if version > VERSION and owner == APPLICATION_ID:
+    application_id = db.execute("PRAGMA application_id").fetchone()[0]
+    if version > VERSION and application_id == APPLICATION_ID:
         raise CheckpointVersionError(
             f"{path} was written by a newer batchedit", hint="update batchedit: pip install --upgrade batchedit"
         )
-    if version and owner != APPLICATION_ID:
+    if version and application_id != APPLICATION_ID:
         raise CheckpointCorruptError(f"{path} is not a file of batchedit's", hint="move it away: it holds no marks")
-    if version and (strange := planted(db, _our_parts())):
+    if version and (unexpected := find_planted(db, _list_own_parts())):
         raise CheckpointCorruptError(
-            f"{path} holds {strange!r}, which is not as batchedit makes it",
+            f"{path} holds {unexpected!r}, which is not as batchedit makes it",
             hint="it decides about the run as a person does: if the folder came from somebody else, do not use it; else move "
             "that file away, and its marks with it",
         )

@@ -1,8 +1,8 @@
 """The checkpoint in SQLite: one file, one writer, group commit.
 
-WAL with ``synchronous=FULL``: what ``save`` has returned survives a power cut. Callers share commits (``group_commit``),
-so a hundred waiting jobs cost one fsync, not a hundred. Each caller still waits for its own durability: a POST starts only
-after its intention is on disk.
+WAL with ``synchronous=FULL``: a change survives a power cut once ``save`` has returned. Callers share commits
+(``group_commit``), so a hundred waiting jobs cost one fsync, not a hundred. Each caller still waits for its own durability: a
+POST starts only after its intention is on disk.
 
 One read-write connection a process: SQLite's WAL-reset bug needs two writers to bite. Readers in other processes
 (``status``, ``results``) open it read-only.
@@ -31,11 +31,11 @@ from ..core.model import Counts, Money, Record, State
 from ..core.pace import AccountPace, PaceReport
 from ..core.policy import admits, why_refused
 from ..ports import Totals
-from .codec import STATE_COLUMNS, state_values
-from .errors import as_ours
-from .facts import read_fact, whole
+from .codec import STATE_COLUMNS, list_state_values
+from .errors import as_batchedit_error
+from .facts import parse_whole_number, read_fact
 from .group_commit import Change, GroupCommit
-from .money_totals import Sums, purse
+from .money_totals import StateSums, sum_money
 from .rescue import rescue
 from .sqlite_book import SqliteBook
 from .sqlite_records import TO_BUY
@@ -53,13 +53,13 @@ _INSERT_EVENT = "INSERT INTO events (job, at, name, state, data) VALUES (?, ?, ?
 
 
 class SqliteCheckpoint(SqliteBook):
-    """One run's record with both its ports, ``ports.Ledger`` and ``book.Book``. Open it with ``open_checkpoint``."""
+    """One run's ledger with both its ports, ``ports.Ledger`` and ``book.Book``. Open it with ``open_checkpoint``."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         super().__init__(path, connection)
-        self._group = GroupCommit(self._commit, lambda error: as_ours(error, path))
-        self._cap = read_fact(self, "max_cost", whole, None)
-        self.top_price = read_fact(self, "top_price", whole, 0)
+        self._group = GroupCommit(self._commit, lambda error: as_batchedit_error(error, path))
+        self._cap = read_fact(self, "max_cost", parse_whole_number, None)
+        self.top_price = read_fact(self, "top_price", parse_whole_number, 0)
         self.believes_estimate = False
         self.earlier_cost = 0
         self._reused = int(next(self.rows("SELECT count(*) FROM reused"))[0])
@@ -68,7 +68,7 @@ class SqliteCheckpoint(SqliteBook):
 
     @property
     def shared(self) -> bool:
-        """See ``ports.Ledger``. One process has the run's lock."""
+        """See ``ports.Ledger``. One process holds the run's lock."""
         return False
 
     @property
@@ -77,10 +77,10 @@ class SqliteCheckpoint(SqliteBook):
         return math.inf
 
     async def beat(self) -> int:
-        """See ``ports.Ledger``. The operating system's lock says who lives."""
+        """See ``ports.Ledger``. The operating system's lock shows which process is alive."""
         return 0
 
-    async def share_pace(self, report: PaceReport) -> AccountPace | None:  # noqa: ARG002 - there is nobody to tell
+    async def share_pace(self, report: PaceReport) -> AccountPace | None:  # noqa: ARG002 - there are no other workers
         """See ``ports.Ledger``."""
         return None
 
@@ -88,29 +88,29 @@ class SqliteCheckpoint(SqliteBook):
         """See ``ports.Ledger``."""
         return True
 
-    async def adopted(self, limit: int) -> Sequence[Record]:  # noqa: ARG002 - there is nobody to take from
+    async def adopt_jobs(self, limit: int) -> Sequence[Record]:  # noqa: ARG002 - there are no other workers
         """See ``ports.Ledger``."""
         return ()
 
     async def is_at_rest(self) -> bool:
-        """See ``ports.Ledger``. What this process leaves, nobody else goes on with."""
+        """See ``ports.Ledger``. No other process continues the work of this one."""
         return True
 
     def allow(self, jobs: Iterable[int], *, price: int, times: int) -> Approval:
-        """See ``book.Changes``. It holds for this process: nobody else buys in the run."""
+        """See ``book.Changes``. It holds for this process: no other one buys in the run."""
         return Approval(jobs, price=price, times=times)
 
     def refresh(self) -> None:
-        """See ``book.Book``. SQLite reads what stands in the file."""
+        """See ``book.Book``. SQLite always reads the present content of the file."""
 
     async def reserve(self, record: Record, event: Reserved) -> Record:
-        """See ``ports.Ledger``. The commit of several weighs each intention with all that stand before it."""
+        """See ``ports.Ledger``. A group commit checks the cap for each intention together with all before it."""
         return await self.save(record, event)
 
     async def save(self, record: Record, event: Event) -> Record:
         """Durable when it returns; see ``ports.Ledger``.
 
-        A cancelled caller still waits for its answer: half a truth about money is worse than a late exit.
+        A cancelled caller still waits: the outcome of the commit must be known.
         """
         await self._group.save(Change(record, event))
         return record._replace(serial=record.serial + 1)
@@ -118,7 +118,7 @@ class SqliteCheckpoint(SqliteBook):
     def save_now(self, record: Record, event: Event, *, bought: bool = False) -> Record:
         """``save`` for a command that has no event loop: one commit of its own.
 
-        ``bought``: the event tells of a purchase that has happened, so the cap has no say in it.
+        ``bought``: the event records a purchase that has happened, so the cap is not checked.
         """
         change = Change(record, event, bought)
         self._commit([change])
@@ -135,23 +135,23 @@ class SqliteCheckpoint(SqliteBook):
 
     def _commit(self, changes: list[Change]) -> None:
         with self.transaction() as db:
-            top = self.top_price
-            for change in changes:  # each is weighed with the prices that those before it have told
-                change.error = self._write(db, change, top)
-                top = max(top, _told_price(change.event))
-            if top > self.top_price:
-                self.put_in(db, "top_price", str(top))
-        self.top_price = top
+            top_price = self.top_price
+            for change in changes:  # the cap is checked with the costs that the changes before it have named
+                change.error = self._write(db, change, top_price)
+                top_price = max(top_price, _read_charged_cost(change.event))
+            if top_price > self.top_price:
+                self.put_in(db, "top_price", str(top_price))
+        self.top_price = top_price
 
     def _write(self, db: sqlite3.Connection, change: Change, top_price: int) -> BatcheditError | None:
         record, event = change.record, change.event
         if isinstance(event, Reserved) and self._cap is not None and not change.bought:
-            money = self._money(db, top_price)
+            money = self._compute_money(db, top_price)
             if not admits(money, event.price):
                 return BudgetReachedError(why_refused(money))
-        if isinstance(event, Accepted) and (owner := _owner(db, event.handle.request_id)) is not None:
+        if isinstance(event, Accepted) and (owner := _find_owner(db, event.handle.request_id)) is not None:
             return KnownRequestError(event.handle.request_id, owner)
-        changed = db.execute(_UPDATE, (*state_values(record), record.id, record.serial)).rowcount
+        changed = db.execute(_UPDATE, (*list_state_values(record), record.id, record.serial)).rowcount
         if changed != 1:
             return StaleRecordError(f"job {record.id} was changed by somebody else since it was read")
         if isinstance(event, Accepted):
@@ -170,20 +170,20 @@ class SqliteCheckpoint(SqliteBook):
         """See ``ports.Ledger.rescue``: a side file and stderr."""
         rescue(self.path.parent, record.id, record.job.key, event, submitted_at=record.submitted_at)
 
-    async def planned(self, after: int, limit: int) -> Sequence[Record]:
-        """See ``ports.Ledger.planned``."""
+    async def list_planned(self, after: int, limit: int) -> Sequence[Record]:
+        """See ``ports.Ledger.list_planned``."""
         where = f"{TO_BUY} AND id > ? ORDER BY id LIMIT ?"
         return await anyio.to_thread.run_sync(self.records, where, (after, limit))
 
-    async def unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
-        """See ``ports.Ledger.unsettled``."""
+    async def list_unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
+        """See ``ports.Ledger.list_unsettled``."""
         # The literal repeats the partial index's own condition: without it SQLite does not use that index.
-        indexed = "" if states & {State.PLANNED, State.DONE} else "state NOT IN ('planned', 'done') AND "
-        where = f"{indexed}state IN ({', '.join('?' * len(states))}) AND id > ? ORDER BY id LIMIT ?"
+        index_condition = "" if states & {State.PLANNED, State.DONE} else "state NOT IN ('planned', 'done') AND "
+        where = f"{index_condition}state IN ({', '.join('?' * len(states))}) AND id > ? ORDER BY id LIMIT ?"
         return await anyio.to_thread.run_sync(self.records, where, (*states, after, limit))
 
-    async def unpriced(self, after: int, limit: int) -> Sequence[Record]:
-        """See ``ports.Ledger.unpriced``."""
+    async def list_unpriced(self, after: int, limit: int) -> Sequence[Record]:
+        """See ``ports.Ledger.list_unpriced``."""
         where = (
             "state IN ('done', 'failed', 'uncollected', 'cancelled') AND cost IS NOT NULL AND NOT cost_known "
             "AND request_id IS NOT NULL AND id > ? ORDER BY id LIMIT ?"
@@ -191,31 +191,31 @@ class SqliteCheckpoint(SqliteBook):
         return await anyio.to_thread.run_sync(self.records, where, (after, limit))
 
     async def totals(self) -> Totals:
-        """See ``ports.Ledger``. Two sums over a few rows: quicker than to hand them to a thread."""
+        """See ``ports.Ledger``. Two sums over a few rows: faster than a thread."""
         return Totals(self.counts(), self.money())
 
     # --- sums and the cap ---
 
     def counts(self) -> Counts:
         """See ``book.Sums``."""
-        with self._reading() as db:
+        with self._lock_connection() as db:
             rows = db.execute("SELECT state, sum(jobs) FROM tally WHERE wanted = 1 GROUP BY state HAVING sum(jobs) > 0")
             return Counts({State(state): jobs for state, jobs in rows})
 
     def money(self) -> Money:
         """See ``book.Sums``."""
-        with self._reading() as db:
-            return self._money(db, self.top_price)
+        with self._lock_connection() as db:
+            return self._compute_money(db, self.top_price)
 
-    def _money(self, db: sqlite3.Connection, top_price: int) -> Money:
-        by_state: dict[str, Sums] = {
-            state: (jobs, spent, held, guesses, guessed)
-            for state, jobs, spent, held, guesses, guessed in db.execute(
+    def _compute_money(self, db: sqlite3.Connection, top_price: int) -> Money:
+        by_state: dict[str, StateSums] = {
+            state: (jobs, spent, reserved, guesses, guessed)
+            for state, jobs, spent, reserved, guesses, guessed in db.execute(
                 "SELECT state, sum(jobs), sum(spent), sum(held), sum(guesses), sum(guessed) FROM tally GROUP BY state"
             )
         }
         believes = self.believes_estimate or self.earlier_cost > 0
-        money = purse(by_state, self._cap, max(top_price, self.earlier_cost), believes, self._reused)
+        money = sum_money(by_state, self._cap, max(top_price, self.earlier_cost), believes, self._reused)
         if money.settled or not money.guesses:
             return money
         return replace(money, awaits_cost=db.execute(_AWAITS_COST).fetchone() is not None)
@@ -240,19 +240,19 @@ class SqliteCheckpoint(SqliteBook):
         self._cap = cap
         return True
 
-    def owner(self, request_id: str) -> str | None:
+    def find_owner(self, request_id: str) -> str | None:
         """See ``book.Records``."""
-        with self._reading() as db:
-            return _owner(db, request_id)
+        with self._lock_connection() as db:
+            return _find_owner(db, request_id)
 
 
-def _owner(db: sqlite3.Connection, request_id: str) -> str | None:
+def _find_owner(db: sqlite3.Connection, request_id: str) -> str | None:
     query = "SELECT name FROM requests LEFT JOIN jobs ON jobs.id = requests.job WHERE requests.request_id = ?"
-    found = db.execute(query, (request_id,)).fetchone()
-    return None if found is None else found[0] or "a job that is not in the checkpoint any more"
+    row = db.execute(query, (request_id,)).fetchone()
+    return None if row is None else row[0] or "a job that is not in the checkpoint any more"
 
 
-def _told_price(event: Event) -> int:
+def _read_charged_cost(event: Event) -> int:
     if isinstance(event, Completed | Errored | Priced | CancelConfirmed):
         return event.cost or 0
     return 0

@@ -1,4 +1,4 @@
-"""The rest of the book in SQLite: intakes, repurchases, decisions, what other runs have, sums over the indexes."""
+"""The rest of the book in SQLite: intakes, repurchases, decisions, jobs left to other runs, sums over the indexes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ..core.model import JobKey, Record, ResultLine
-from ..core.review import Card
+from ..core.review import GalleryRow
 from ..core.steps import ProgressCallback, no_progress
 from . import gallery_rows, repurchases, summary
 from .book import Decisions
-from .decisions import Marks
-from .facts import COMMITTED, read_fact, whole
-from .intake import Intake, known_jobs
+from .decisions import FolderDecisions
+from .facts import COMMITTED, parse_whole_number, read_fact
+from .intake import Intake, read_known_jobs
 from .sqlite_records import SqliteRecords
-from .values import CardPage, KnownJobs, RunSummary, Showing, SignedJob
+from .values import GalleryPage, IsShown, KnownJobs, RunSummary, SignedJob
 
 _SIGNED = """
     SELECT id, key, inputs, variant, revision FROM jobs
@@ -23,16 +23,16 @@ _SIGNED = """
 
 
 class SqliteBook(SqliteRecords):
-    """``book.Book`` but for what an event changes, which is in ``sqlite``."""
+    """``book.Book`` except for the changes by events, which are in ``sqlite``."""
 
     @property
     def decisions(self) -> Decisions:
         """See ``book.Book``."""
-        return Marks(self)
+        return FolderDecisions(self)
 
     # --- sums ---
 
-    def to_buy(self) -> int:
+    def count_to_buy(self) -> int:
         """See ``book.Sums``."""
         query = """
             SELECT (SELECT coalesce(sum(jobs), 0) FROM tally WHERE state = 'planned' AND wanted = 1)
@@ -42,33 +42,33 @@ class SqliteBook(SqliteRecords):
         ((count,),) = self.rows(query)
         return int(count)
 
-    def digest(self) -> RunSummary:
+    def summarise(self) -> RunSummary:
         """See ``book.Sums``."""
-        return summary.digest(self)
+        return summary.summarise(self)
 
-    def anything_failed(self) -> bool:
+    def has_failures(self) -> bool:
         """See ``book.Sums``."""
-        ((found,),) = self.rows(
+        ((exists,),) = self.rows(
             "SELECT EXISTS (SELECT 1 FROM lines WHERE job IS NULL AND problems NOT LIKE '[[\"left out\",%') "
             "OR EXISTS (SELECT 1 FROM jobs WHERE state NOT IN ('planned', 'done') AND state IN ('failed', 'cancelled'))"
         )
-        return bool(found)
+        return bool(exists)
 
     # --- the gallery ---
 
-    def cards(self, told: ProgressCallback = no_progress) -> list[Card]:
+    def read_gallery_rows(self, on_progress: ProgressCallback = no_progress) -> list[GalleryRow]:
         """See ``book.Lines``."""
-        return gallery_rows.read_cards(self, told)
+        return gallery_rows.read_gallery_rows(self, on_progress)
 
-    def card_page(self, first: int, count: int, showing: Showing) -> CardPage:
+    def read_gallery_page(self, first: int, count: int, is_shown: IsShown) -> GalleryPage:
         """See ``book.Lines``."""
-        return gallery_rows.read_card_page(self, first, count, showing)
+        return gallery_rows.read_gallery_page(self, first, count, is_shown)
 
-    def line_of_row(self, row: int) -> int:
+    def find_line_of_row(self, row: int) -> int:
         """See ``book.Lines``."""
-        return gallery_rows.line_of_row(self, row)
+        return gallery_rows.find_line_of_row(self, row)
 
-    def flags(self) -> dict[int, str]:
+    def read_flags(self) -> dict[int, str]:
         """See ``book.Lines``."""
         return gallery_rows.read_flags(self)
 
@@ -78,25 +78,25 @@ class SqliteBook(SqliteRecords):
 
     # --- buying again ---
 
-    def quarantined(self) -> dict[int, float]:
-        """See ``book.Changes``. Whoever has the run's lock knows that no other process lives."""
+    def list_quarantined(self) -> dict[int, float]:
+        """See ``book.Changes``. The holder of the run's lock is the only process."""
         return {}
 
-    def rejected(self) -> list[Record]:
+    def find_rejected(self) -> list[Record]:
         """See ``book.Changes``."""
-        return repurchases.rejected(self)
+        return repurchases.find_rejected(self)
 
-    def redone_and_planned(self) -> list[int]:
+    def list_planned_repurchases(self) -> list[int]:
         """See ``book.Changes``."""
-        return repurchases.redone_and_planned(self)
+        return repurchases.list_planned_repurchases(self)
 
-    def retried_and_planned(self) -> list[Record]:
+    def list_planned_retries(self) -> list[Record]:
         """See ``book.Changes``."""
-        return repurchases.retried_and_planned(self)
+        return repurchases.list_planned_retries(self)
 
-    def add_repurchases(self, again: Iterable[tuple[Record, ResultLine]]) -> list[int]:
+    def add_repurchases(self, pairs: Iterable[tuple[Record, ResultLine]]) -> list[int]:
         """See ``book.Changes``."""
-        return repurchases.add_repurchases(self, again)
+        return repurchases.add_repurchases(self, pairs)
 
     # --- intakes ---
 
@@ -104,11 +104,11 @@ class SqliteBook(SqliteRecords):
         """See ``book.Intakes``."""
         return Intake.begin(self, limit=limit)
 
-    def known_jobs(self, aliases: Iterable[tuple[bytes, int]] | None = None) -> KnownJobs:
+    def read_known_jobs(self, aliases: Iterable[tuple[bytes, int]] | None = None) -> KnownJobs:
         """See ``book.Intakes``."""
-        return known_jobs(self, aliases)
+        return read_known_jobs(self, aliases)
 
-    def aliases(self) -> dict[JobKey, int]:
+    def read_aliases(self) -> dict[JobKey, int]:
         """See ``book.Intakes``."""
         return {JobKey(key): job for key, job in self.rows("SELECT key, job FROM aliases")}
 
@@ -120,19 +120,19 @@ class SqliteBook(SqliteRecords):
             for name, value in facts.items():
                 self.put_in(db, name, value)
 
-    def signed_jobs(self) -> list[SignedJob]:
+    def list_signed_jobs(self) -> list[SignedJob]:
         """See ``book.Intakes``."""
-        return [SignedJob(*row) for row in self.rows(_SIGNED, (read_fact(self, COMMITTED, whole, 0),))]
+        return [SignedJob(*row) for row in self.rows(_SIGNED, (read_fact(self, COMMITTED, parse_whole_number, 0),))]
 
     # --- other runs ---
 
-    def leave(self, left: Iterable[tuple[int, str, str]]) -> None:
+    def leave_jobs(self, left: Iterable[tuple[int, str, str]]) -> None:
         """See ``book.Changes``."""
         with self.transaction() as db:
             db.execute("DELETE FROM elsewhere")
             db.executemany("INSERT INTO elsewhere VALUES (?, ?, ?)", left)
 
-    def left_to_others(self) -> Counter[tuple[str, str]]:
+    def count_left_to_others(self) -> Counter[tuple[str, str]]:
         """See ``book.Changes``."""
         query = """
             SELECT folder, elsewhere.state, count(*) FROM elsewhere JOIN jobs ON jobs.id = job

@@ -1,4 +1,4 @@
-"""The file of a checkpoint in SQLite: its connection, transactions under its name, and the facts about the run."""
+"""The file of a checkpoint in SQLite: its connection, guarded transactions, and the facts about the run."""
 
 from __future__ import annotations
 
@@ -14,67 +14,69 @@ import orjson
 from ..core.model import Record
 from ..core.steps import ProgressCallback, counted, no_progress
 from .codec import RECORD_COLUMNS, read_record
-from .errors import mapped
+from .errors import map_sqlite_error
 from .file_guard import FileGuard
 
 BUSY_SECONDS = 10.0
 
 
 class SqliteFile:
-    """What all that is written in SQL stands on. Only this room may use it: others have the ports."""
+    """The base of all classes that use SQL. For this package only: others use the ports."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self._db = connection
         self._lock = threading.Lock()
-        self._place = FileGuard(path)
+        self._guard = FileGuard(path)
         self.model = self.get("model") or ""
 
     # --- reading ---
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
-        """The rows of a query written by this room, streamed."""
+        """The rows of a query written in this package, streamed."""
         try:
             yield from self._db.execute(query, tuple(values))
         except sqlite3.Error as error:
-            raise mapped(error, self.path) from error
+            raise map_sqlite_error(error, self.path) from error
 
     def records(
-        self, where: str, values: Sequence[Any] = (), told: ProgressCallback = no_progress, total: int = 0
+        self, where: str, values: Sequence[Any] = (), on_progress: ProgressCallback = no_progress, total: int = 0
     ) -> list[Record]:
-        """Records for a condition written by this room (never by a user). ``told`` hears how many of ``total`` were read."""
-        with self._reading() as db:
+        """Records for a condition written in this package (never by a user). ``on_progress`` gets how many of ``total``
+        are read.
+        """
+        with self._lock_connection() as db:
             rows = db.execute(f"SELECT {RECORD_COLUMNS} FROM jobs WHERE {where}", tuple(values))
-            return [read_record(row, self.model) for row in counted(rows, told, total)]
+            return [read_record(row, self.model) for row in counted(rows, on_progress, total)]
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _lock_connection(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
                 yield self._db
             except sqlite3.Error as error:
-                raise mapped(error, self.path) from error
+                raise map_sqlite_error(error, self.path) from error
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """See ``book.Book``."""
-        with self._reading() as db:
+        with self._lock_connection() as db:
             db.execute("BEGIN")
         try:
             yield
         finally:
-            with self._reading() as db:
+            with self._lock_connection() as db:
                 db.execute("COMMIT")
 
     # --- writing ---
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, and under the file's name; sqlite3's errors come out as CheckpointError. Waits up to
-        BUSY_SECONDS for another process that is writing.
+        """All or nothing, with the ``FileGuard`` checked before and after; raises sqlite3's errors as CheckpointError.
+        Waits up to BUSY_SECONDS for another process that is writing.
         """
         with self._lock:
-            self._place.check(self._db)
+            self._guard.check(self._db)
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 try:
@@ -84,12 +86,12 @@ class SqliteFile:
                     if self._db.in_transaction:
                         self._db.execute("ROLLBACK")
                     raise
-                self._place.check(self._db)
+                self._guard.check(self._db)
             except sqlite3.Error as error:
-                raise mapped(error, self.path) from error
+                raise map_sqlite_error(error, self.path) from error
 
     def close(self) -> None:
-        """Fold the WAL back and close. Safe to call twice."""
+        """Merge the WAL into the file and close. Safe to call twice."""
         with self._lock:
             self._db.close()
 
@@ -97,7 +99,7 @@ class SqliteFile:
 
     def get(self, name: str) -> str | None:
         """See ``book.Facts``."""
-        with self._reading() as db:
+        with self._lock_connection() as db:
             row = db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
 
@@ -108,20 +110,20 @@ class SqliteFile:
 
     @staticmethod
     def put_in(db: sqlite3.Connection, name: str, value: str) -> None:
-        """The same inside a transaction of the caller's."""
+        """The same inside the caller's transaction."""
         db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, value))
 
-    def note(self, name: str, at: float, told: Mapping[str, Any]) -> None:
+    def note(self, name: str, at: float, data: Mapping[str, Any]) -> None:
         """See ``book.Facts``."""
         with self.transaction() as db:
-            self.note_in(db, name, at, told)
+            self.note_in(db, name, at, data)
 
     @staticmethod
-    def note_in(db: sqlite3.Connection, name: str, at: float, told: Mapping[str, Any]) -> None:
-        """The same inside a transaction of the caller's."""
-        db.execute("INSERT INTO run_events (at, name, data) VALUES (?, ?, ?)", (at, name, orjson.dumps(told).decode()))
+    def note_in(db: sqlite3.Connection, name: str, at: float, data: Mapping[str, Any]) -> None:
+        """The same inside the caller's transaction."""
+        db.execute("INSERT INTO run_events (at, name, data) VALUES (?, ?, ?)", (at, name, orjson.dumps(data).decode()))
 
-    def run_events(self) -> list[tuple[float, str, dict[str, Any]]]:
+    def list_run_events(self) -> list[tuple[float, str, dict[str, Any]]]:
         """See ``book.Facts``."""
         return [
             (at, name, orjson.loads(data))

@@ -1,4 +1,4 @@
-"""The sums by state: kept up by a trigger for changes, told here of jobs that were added."""
+"""The sums by state (the table ``tally``): a trigger updates them for changes, this module for jobs that were added."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlite3
 
 
 def recount(db: sqlite3.Connection) -> None:
-    """Make the tally anew, after jobs were added: its trigger follows changes only."""
+    """Compute all sums again, after jobs were added: the trigger follows changes only."""
     db.execute("DELETE FROM tally")
     db.execute(
         "INSERT INTO tally SELECT state, wanted, count(*), sum(sunk + coalesce(cost, 0)), sum(held), "
@@ -16,7 +16,7 @@ def recount(db: sqlite3.Connection) -> None:
 
 
 def add_planned(db: sqlite3.Connection, *, wanted: int, unwanted: int) -> None:
-    """Tell the tally of so many new PLANNED jobs."""
+    """Add new PLANNED jobs to the sums."""
     db.executemany(
         "INSERT INTO tally (state, wanted, jobs) VALUES ('planned', ?, ?) "
         "ON CONFLICT (state, wanted) DO UPDATE SET jobs = jobs + excluded.jobs",

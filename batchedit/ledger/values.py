@@ -1,4 +1,4 @@
-"""What the ledger's ports take and give, beside the values of ``core``: the same for every store."""
+"""Parameters and results of the ledger's ports, besides the values of ``core``: the same for every store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import orjson
 from ..core.digests import DigestMap
 from ..core.events import Event
 from ..core.model import JobKey
-from ..core.review import Card
+from ..core.review import GalleryRow
 from .event_log import read_event
 from .latest_versions import LatestVersions
 
@@ -20,24 +20,24 @@ CAP_SET = "CapSet"
 
 
 STAGED = "staged"
-"""What a manifest is called in the run's folder until its jobs are taken in; its ending follows."""
+"""The name, without its ending, of a manifest in the run's folder until its jobs are taken in."""
 
 
-Showing = Callable[[int | None, str], bool]
-"""Is a line shown? By its job's id and state; None and ``""`` for an invalid row."""
+IsShown = Callable[[int | None, str], bool]
+"""Whether a line is shown, by its job's id and state; None and ``""`` for an invalid row."""
 
 
 @dataclass(frozen=True, slots=True)
-class CardPage:
-    """Some cards, and the number of the line that the next page begins with; None at the end."""
+class GalleryPage:
+    """Some rows of the gallery, and the number of the line that the next page begins with; None at the end."""
 
-    cards: tuple[Card, ...]
+    gallery_rows: tuple[GalleryRow, ...]
     following: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class KnownJobs:
-    """What the ledger already has: job ids by key, and the highest version by slot.
+    """The jobs that the ledger already has: ids by key, and the highest version by slot.
 
     An intake adds its own to ``ids``, which are greater than ``last``.
     """
@@ -52,13 +52,13 @@ class KnownJobs:
         return job if job is None or job <= self.last else None
 
     def version(self, slot: int) -> int:
-        """The highest version that this row, size and variant has had; 0 if it is new."""
+        """The highest version so far of this row, size and variant; 0 if it is new."""
         return self.versions.get(slot)
 
 
 @dataclass(frozen=True, slots=True)
 class IntakeReport:
-    """What an intake changed. ``new``: jobs never seen; ``known``: wanted again; ``dropped``: no longer wanted."""
+    """The changes of an intake. ``new``: jobs never seen; ``known``: wanted again; ``dropped``: no longer wanted."""
 
     new: int
     known: int
@@ -66,8 +66,8 @@ class IntakeReport:
     invalid: int
 
 
-class Having(Enum):
-    """What a run has of a job, for another run that wants the same picture."""
+class Availability(Enum):
+    """How far a run has a job, for another run that wants the same picture."""
 
     BOUGHT = "done, and bought by this run itself"
     DONE = "done, also where its picture was bought by another run"
@@ -77,7 +77,7 @@ class Having(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SignedJob:
-    """A committed job that has a link with a query in its inputs: its key may be another one by today's rules."""
+    """A committed job that has a link with a query in its inputs: by today's rules its key may differ."""
 
     id: int
     key: JobKey
@@ -90,7 +90,7 @@ class SignedJob:
 class LoggedEvent:
     """A line of the log. ``state`` is the one that the event led to, ``data`` its fields as a JSON text.
 
-    Nothing of it is checked: a checkpoint that came from somebody else may hold anything.
+    Nothing in it is checked: a checkpoint from another person may hold anything.
     """
 
     seq: int
@@ -106,8 +106,8 @@ class LoggedEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A job whose record makes no sense, and ``why``."""
+class UnreadableJob:
+    """A job whose record can't be read, and ``why``."""
 
     job: int
     why: str
@@ -148,8 +148,10 @@ class RunSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class TakenIn:
-    """What an import changed: ``written`` marks, ``same`` as they stood, ``older`` than what stands and so left out."""
+class ImportReport:
+    """The result of an import of decisions: ``written``, the ``same`` as the current ones, ``older`` than those and so
+    left out.
+    """
 
     written: int
     same: int

@@ -1,4 +1,4 @@
-"""What a person wishes of a run that goes on elsewhere: written beside the checkpoint, read by the run each second."""
+"""Wishes of a person for a run of another process: written beside the checkpoint, read by the run each second."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from time import time
 
 from ..core.policy import NO_CAP
-from .facts import checked, whole
+from .facts import parse_fact, parse_whole_number
 from .review_file import ReviewFile
 
 
 class Wish(StrEnum):
-    """What may be wished. CONCURRENCY has a number of jobs as its value (0: auto), MAX_COST micro-dollars or ``none``."""
+    """The kinds of wishes. CONCURRENCY has a number of jobs as its value (0: auto), MAX_COST micro-dollars or ``none``."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -23,8 +23,8 @@ class Wish(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wished:
-    """A wish as it was written. ``seq`` counts up from 1, ``at`` is epoch seconds, ``who`` said it."""
+class WishRecord:
+    """A wish as it was written. ``seq`` counts up from 1, ``at`` is epoch seconds, ``who`` is its author."""
 
     seq: int
     at: float
@@ -39,36 +39,38 @@ class Wished:
 
 
 class Wishes:
-    """The wishes for the run in ``folder``, in the order in which they were written. They only grow."""
+    """The wishes for the run in ``folder``, in the order in which they were written. Append-only."""
 
     def __init__(self, folder: Path) -> None:
         self._file = ReviewFile(folder)
 
     def add(self, *wishes: tuple[Wish, str], who: str) -> int:
-        """Write them, all or none; durable when it returns. Returns the number of the last. CheckpointError if it fails."""
-        with self._file.writing() as db:
+        """Write ``wishes``, all or none; durable when it returns. Returns the number of the last. CheckpointError if it
+        fails.
+        """
+        with self._file.open_for_writing() as db:
             values = [(time(), who, wish.value, value) for wish, value in wishes]
             db.executemany("INSERT INTO wishes (at, who, name, value) VALUES (?, ?, ?, ?)", values)
             return int(db.execute("SELECT coalesce(max(seq), 0) FROM wishes").fetchone()[0])
 
     def last(self) -> int:
-        """The number of the latest wish, 0 before the first: a process heeds what is wished after it began."""
-        with self._file.reading() as db:
+        """The number of the latest wish, 0 before the first: a process follows the wishes that come after its start."""
+        with self._file.open_for_reading() as db:
             if db is None:
                 return 0
             return int(db.execute("SELECT coalesce(max(seq), 0) FROM wishes").fetchone()[0])
 
-    def since(self, seq: int) -> list[Wished]:
-        """Those after number ``seq``."""
-        with self._file.reading() as db:
+    def since(self, seq: int) -> list[WishRecord]:
+        """The wishes after number ``seq``."""
+        with self._file.open_for_reading() as db:
             if db is None:
                 return []
-            found = db.execute("SELECT seq, at, who, name, value FROM wishes WHERE seq > ? ORDER BY seq", (seq,))
-            return [Wished(number, at, who, *_meant(name, value)) for number, at, who, name, value in found]
+            rows = db.execute("SELECT seq, at, who, name, value FROM wishes WHERE seq > ? ORDER BY seq", (seq,))
+            return [WishRecord(number, at, who, *_check_wish(name, value)) for number, at, who, name, value in rows]
 
 
-def _meant(name: str, value: str) -> tuple[Wish, str]:
-    """CheckpointCorruptError for a value that nobody can have wished."""
+def _check_wish(name: str, value: str) -> tuple[Wish, str]:
+    """The wish and its value. CheckpointCorruptError for a value that no command writes."""
     if name == Wish.CONCURRENCY or (name == Wish.MAX_COST and value != NO_CAP):
-        checked(name, value, whole)
+        parse_fact(name, value, parse_whole_number)
     return Wish(name), value

@@ -29,7 +29,7 @@ def told_apart(found: Sequence[ResultLine], wants: Callable[[JobKey], bool], che
 
     Where the older job is still wanted it only moved, as when a row was put in above; the line is new then.
     """
-    older = checkpoint.predecessors({line.slot: line.job.version for line in found})
+    older = checkpoint.find_predecessors({line.slot: line.job.version for line in found})
     edits = []
     for line in found:
         key, inputs = older.get(line.slot, (None, ""))

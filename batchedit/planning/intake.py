@@ -19,7 +19,7 @@ from ..disk import remove
 from ..jobs.expand import Expander, Known, Recipe, expand_all
 from ..jobs.identity import FILE, SHA256
 from ..ledger.book import Book
-from ..ledger.opening import reading
+from ..ledger.opening import open_for_reading
 from ..manifest.read import Form, Manifest, ending
 from ..manifest.rownames import row_id, row_name, row_word, sheet_row
 from ..ports import HasElsewhere, StateOf, Stop
@@ -215,7 +215,7 @@ def survey_manifest(
     check_sheet(request.folder, request.source, before, survey)
     edits: Sequence[Edit] = ()
     if survey.edits:
-        with reading(request.folder.checkpoint) as checkpoint:
+        with open_for_reading(request.folder.checkpoint) as checkpoint:
             edits = told_apart(survey.edits, count.expander.wants, checkpoint)
     return count.plan(edits)
 

@@ -5,7 +5,7 @@ A picture that is DONE in another run of the same service and account, with its 
 that may buy right now has in its sheet, is left to that run: told, and not bought here. All else is bought. Nothing passes
 between a run of play money and one that is paid for.
 
-Who looks must be alone (``Register.alone``) from looking until what was found is written down, and be marked as a buyer
+Who looks must be alone (``Register.hold_turn``) from looking until what was found is written down, and be marked as a buyer
 (``Register.buying``) before: then of two runs that want one picture the second one sees the first, and leaves it to it.
 """
 
@@ -32,11 +32,11 @@ from ..disk import create, is_plain_file, make_folders, sync_folder
 from ..jobs.aliases import aliases_of
 from ..ledger.account import is_account
 from ..ledger.book import Book
-from ..ledger.facts import COMMITTED, read_fact, whole
+from ..ledger.facts import COMMITTED, parse_whole_number, read_fact
 from ..ledger.lock import may_buy
 from ..ledger.opening import open_checkpoint
 from ..ledger.register import CHECKPOINT, Register
-from ..ledger.values import Having
+from ..ledger.values import Availability
 from ..run_folder import near
 
 BUYING = "buying"
@@ -174,7 +174,7 @@ class OtherRuns:
         """
         runs = cls()
         try:
-            for folder in register.folders(Path("outputs"), here.parent):
+            for folder in register.list_folders(Path("outputs"), here.parent):
                 if folder != here.resolve():
                     runs._open_one(folder, register, service, "" if any_account else account, same_money)
             runs._read()
@@ -202,18 +202,18 @@ class OtherRuns:
     def _read(self) -> None:
         """Own accounts before others; what is DONE before what is not, and where it was bought before where it was reused."""
         for run in sorted(self._runs, key=lambda run: run.stranger):
-            self._add(run, Having.BOUGHT)
+            self._add(run, Availability.BOUGHT)
         for run in sorted(self._runs, key=lambda run: run.stranger):
-            self._add(run, Having.DONE)
+            self._add(run, Availability.DONE)
         for run in self._runs:
             if run.buying and not run.stranger:
-                self._add(run, Having.TO_BUY)
+                self._add(run, Availability.TO_BUY)
             elif not run.stranger:
-                self._add(run, Having.UNDER_WAY)
+                self._add(run, Availability.UNDER_WAY)
 
-    def _add(self, run: _Run, having: Having) -> None:
+    def _add(self, run: _Run, having: Availability) -> None:
         ids: set[int] = set()
-        for key, job in run.checkpoint.keys(having):
+        for key, job in run.checkpoint.read_keys(having):
             ids.add(job)
             self._keys.add(key, run.first + job)
         for key, job in aliases_of(run.checkpoint).items():
@@ -228,7 +228,7 @@ class OtherRuns:
         run = next(run for run in reversed(self._runs) if run.first <= number)
         found = _found(run, run.checkpoint.record(number - run.first))
         if found is not None and found.record is None and found.state == State.DONE:
-            others = (_found(other, other.checkpoint.record_of_key(key)) for other in self._runs)
+            others = (_found(other, other.checkpoint.find_record_of_key(key)) for other in self._runs)
             return min((other for other in (found, *others) if other is not None), key=_use)
         return found
 
@@ -253,7 +253,7 @@ def _use(found: Found) -> tuple[bool, bool, bool]:
 
 
 def _last(checkpoint: Book) -> int:
-    return read_fact(checkpoint, COMMITTED, whole, 0)
+    return read_fact(checkpoint, COMMITTED, parse_whole_number, 0)
 
 
 def _are_there(folder: Path, files: Sequence[SavedFile]) -> bool:
@@ -288,7 +288,7 @@ def take_over(checkpoint: Book, folder: Path, runs: OtherRuns, saw: Saw) -> Tall
         for job, found in chunk:
             files = None
             if found.record is not None and not found.stranger:
-                (record,) = checkpoint.records_of([job])
+                (record,) = checkpoint.read_records([job])
                 files = _bring(found, found.record, record, folder, checkpoint)
                 found = found if files else Found(found.folder, found.state)  # noqa: PLW2901 - it is not whole
             if tally.add(found) and found.record is None:
@@ -302,7 +302,7 @@ def take_over(checkpoint: Book, folder: Path, runs: OtherRuns, saw: Saw) -> Tall
         checkpoint.save_all(changes)
         for change in changes:
             saw(*change)
-    checkpoint.leave(left)
+    checkpoint.leave_jobs(left)
     return tally
 
 
@@ -313,7 +313,7 @@ def _wanted(checkpoint: Book, runs: OtherRuns) -> Iterator[tuple[int, Found]]:
     also: dict[int, list[JobKey]] = {}
     for key, job in aliases_of(checkpoint).items():
         also.setdefault(job, []).append(key)
-    for job, key in checkpoint.planned_keys():
+    for job, key in checkpoint.list_planned_keys():
         keys = (key, *also.get(job, ()))
         hits = [hit for one in keys if (hit := runs.find(one)) is not None]
         if hits:

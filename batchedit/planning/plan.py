@@ -206,7 +206,7 @@ def with_forgotten(what: Plan, forgotten: int) -> Plan:
 
 def without_others(what: Plan, checkpoint: Book, tally: Tally) -> Plan:
     """``what`` after other runs' pictures were taken over and left: what is to buy now."""
-    to_buy = checkpoint.to_buy()
+    to_buy = checkpoint.count_to_buy()
     left = min(what.left, to_buy)
     inputs = what.inputs if to_buy == what.to_buy else 0
     return replace(

@@ -10,7 +10,7 @@ from ..core.model import State
 from ..jobs.aliases import aliases_of
 from ..ledger.book import Book
 from ..ledger.facts import read_fact
-from ..ledger.opening import reading
+from ..ledger.opening import open_for_reading
 from ..ledger.values import KnownJobs
 from ..manifest.read import Form
 from ..ports import StateOf
@@ -49,10 +49,10 @@ def load_previous_run(folder: RunFolder, settings: Settings, source: Path) -> Pr
     """The earlier run in ``folder``, if there is one of this model and service."""
     if not folder.checkpoint.is_file() or never_began(folder):
         return PreviousRun()
-    with reading(folder.checkpoint) as checkpoint, checkpoint.snapshot():  # another process may be taking rows in
+    with open_for_reading(folder.checkpoint) as checkpoint, checkpoint.snapshot():  # another process may be taking rows in
         if checkpoint.get("model") != settings.model or checkpoint.get("service") != settings.service:
             return PreviousRun()
-        known = checkpoint.known_jobs(aliases_of(checkpoint).items())
+        known = checkpoint.read_known_jobs(aliases_of(checkpoint).items())
         known.versions.read_all()  # it will be asked when this is closed
         return before_of(checkpoint, known, digest_of(source))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..jobs.expand import Recipe
 from ..jobs.recognise import recognise
-from ..ledger.opening import reading
+from ..ledger.opening import open_for_reading
 from ..ledger.register import is_mine, is_run
 from ..manifest.read import Manifest
 from ..run_folder import RunFolder, sheet_pictures
@@ -50,7 +50,7 @@ def picture_roots(source: Path, settings: ManifestOptions) -> tuple[Path, ...]:
     """
     beside, roots, sheet = source.absolute().parent, settings.image_root, None
     if is_run(beside) and source.name.partition(".")[0] in _OF_A_RUN:
-        with reading(RunFolder(beside).checkpoint) as checkpoint:
+        with open_for_reading(RunFolder(beside).checkpoint) as checkpoint:
             if is_mine(checkpoint, beside, os.environ):
                 roots = roots or Settings.load(checkpoint.get("settings") or "{}").image_root
                 sheet = checkpoint.get("source")

@@ -24,7 +24,7 @@ async def ask_prices(pool: Pool) -> None:
     after = 0
     async with pool.pricing:
         while (await pool.checkpoint.totals()).money.guesses:
-            records = await pool.checkpoint.unpriced(after, CHUNK)
+            records = await pool.checkpoint.list_unpriced(after, CHUNK)
             if not records:
                 return
             for record in records:

@@ -63,7 +63,7 @@ async def _adopt_repeatedly(pool: Pool, all_started: anyio.Event, tasks: TaskGro
     while not all_started.is_set() or any(not slot.doubtful for slot in pool.governor.slots.taken):
         await anyio.sleep(OTHERS_SECONDS)
         rescued = await take_in_left_ids(pool) if pool.took_over else ()
-        for record in (*rescued, *await pool.checkpoint.adopted(CHUNK)):
+        for record in (*rescued, *await pool.checkpoint.adopt_jobs(CHUNK)):
             await _take_up(pool, record, tasks, background)
 
 
@@ -87,7 +87,7 @@ async def _take_up(pool: Pool, record: Record, tasks: TaskGroup, background: Tas
 async def _for_each(pool: Pool, states: frozenset[State], handle: Callable[[Record], Awaitable[None]]) -> None:
     """``handle`` each record in ``states``, a page at a time."""
     after = 0
-    while records := await pool.checkpoint.unsettled(after, CHUNK, states):
+    while records := await pool.checkpoint.list_unsettled(after, CHUNK, states):
         for record in records:
             await handle(record)
         after = records[-1].id
@@ -98,7 +98,9 @@ async def _start_planned(pool: Pool, only: Sequence[Record] | None, tasks: TaskG
     after = 0
     with pool.governor.switch.open_buying_scope():
         while (
-            records := await pool.checkpoint.planned(after, _choose_page_size(pool)) if only is None else only[after:]
+            records := await pool.checkpoint.list_planned(after, _choose_page_size(pool))
+            if only is None
+            else only[after:]
         ):
             for record in records:
                 if not pool.approval.admits(record.id):

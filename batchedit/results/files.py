@@ -81,7 +81,7 @@ def _write_kinds(
             )
     csv = form_as(manifest.form, FormKind.CSV)
     for path, only, any_ in (
-        (folder.failed, FAILED.__contains__, checkpoint.anything_failed()),
+        (folder.failed, FAILED.__contains__, checkpoint.has_failures()),
         (folder.in_doubt, {"in_doubt"}.__contains__, bool(checkpoint.money().doubts)),
     ):
         count = 0
@@ -108,7 +108,7 @@ def _outcomes(checkpoint: Book, with_replies: bool, *, play: bool) -> Iterator[O
     if not with_replies:
         yield from shown_outcomes(checkpoint, play=play)
         return
-    replies = checkpoint.lost_replies()
+    replies = checkpoint.read_lost_replies()
     for outcome in shown_outcomes(checkpoint, play=play):
         reply = replies.get(outcome.key)
         yield outcome._replace(problem=f"{outcome.problem}\n{reply}") if reply else outcome
@@ -116,7 +116,7 @@ def _outcomes(checkpoint: Book, with_replies: bool, *, play: bool) -> Iterator[O
 
 def shown_outcomes(checkpoint: Book, *, play: bool) -> Iterator[Outcome]:
     """The outcomes as a person is shown them. ``play``: their costs are play money."""
-    return label_costs(_named_objects(checkpoint.outcomes(), checkpoint), play=play)
+    return label_costs(_named_objects(checkpoint.read_outcomes(), checkpoint), play=play)
 
 
 def label_costs(outcomes: Iterator[Outcome], *, play: bool) -> Iterator[Outcome]:

@@ -14,7 +14,7 @@ from ..core.slowdown import Slowdown
 from ..core.typed import quoted, to_type
 from ..core.unwritten import CODE, Unwritten
 from ..ledger.book import Book
-from ..ledger.facts import read_fact, whole
+from ..ledger.facts import parse_whole_number, read_fact
 from ..ledger.values import CommonError, RunSummary
 from ..manifest.rownames import row_name, sheet_row
 from ..manifest.rows import Form
@@ -99,7 +99,7 @@ class Report:
             "invalid_rows": self.invalid,
             "usd": {
                 "spent": to_json_usd(money.spent),
-                "reserved": to_json_usd(money.held),
+                "reserved": to_json_usd(money.reserved),
                 "in_doubt": to_json_usd(money.in_doubt),
                 "max_cost": None if money.cap is None else to_json_usd(money.cap),
             },
@@ -177,8 +177,8 @@ def cap_needed(checkpoint: Book) -> CapNeeded:
     CheckpointCorruptError (74) where the price that was asked is no number.
     """
     kept = Settings.load(checkpoint.get("settings") or "{}")
-    price = read_fact(checkpoint, ASKED_PRICE, whole, kept.price or 0)
-    return cap_for_rest(checkpoint.to_buy(), checkpoint.money(), price)
+    price = read_fact(checkpoint, ASKED_PRICE, parse_whole_number, kept.price or 0)
+    return cap_for_rest(checkpoint.count_to_buy(), checkpoint.money(), price)
 
 
 def cap_for_rest(left: int, money: Money, price: int) -> CapNeeded:

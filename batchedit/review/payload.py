@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from ..core.model import Record
-from ..core.review import Card, Mark
+from ..core.review import GalleryRow, Mark
 from ..core.steps import ProgressCallback, counted, no_progress
 from ..images.features import ImageFeatures, thumb_name
 
@@ -50,7 +50,7 @@ def sources_of(inputs: str) -> list[Any]:
 
 
 def payload(
-    cards: Sequence[Card],
+    gallery_rows: Sequence[GalleryRow],
     table: Table,
     looks: Mapping[str, ImageFeatures],
     flags: Mapping[int, str],
@@ -60,8 +60,8 @@ def payload(
 ) -> dict[str, Any]:
     """The page's data. ``about`` is the run as a whole: name, id, mode, when it was made. ``told`` hears how far it is."""
     place = {row: index for index, row in enumerate(table.rows)}
-    items = [_item(card, place, table, looks, flags) for card in counted(cards, told, len(cards))]
-    sizes = Counter(card.current.job.size for card in cards if card.current and card.current.job.size)
+    items = [_item(card, place, table, looks, flags) for card in counted(gallery_rows, told, len(gallery_rows))]
+    sizes = Counter(card.current.job.size for card in gallery_rows if card.current and card.current.job.size)
     return {
         **about,
         "rowWord": table.word,
@@ -92,13 +92,13 @@ def facets(table: Table) -> list[dict[str, Any]]:
 
 
 def _item(
-    card: Card, place: Mapping[int, int], table: Table, looks: Mapping[str, ImageFeatures], flags: Mapping[int, str]
+    card: GalleryRow, place: Mapping[int, int], table: Table, looks: Mapping[str, ImageFeatures], flags: Mapping[int, str]
 ) -> dict[str, Any]:
     cells = table.rows.get(card.row, ())
     item: dict[str, Any] = {
         "row": card.row,
         "id": _short(card.id),
-        "shots": [_shot(s, cells, looks, flags) for s in card.shots],
+        "shots": [_shot(s, cells, looks, flags) for s in card.versions],
     }
     if card.row in place:
         item["cells"] = place[card.row]

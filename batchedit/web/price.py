@@ -51,8 +51,8 @@ def _sum(draft: Draft, told: dict[str, Any]) -> dict[str, Any]:
     column = look["markets"]
     chosen = (draft.choices.get("over") or {}).get(column, [])
     sizes = next((one for one in look["inputs"] if one["options"]), None)
-    with Findings.opened(draft.folder / "check.sqlite") as findings:
-        open_rows, left_rows = findings.open_rows(), findings.left_out_rows()
+    with Findings.open_existing(draft.folder / "check.sqlite") as findings:
+        open_rows, left_rows = findings.count_open_rows(), findings.count_left_out_rows()
     return {
         "what": what,
         "factors": dict(what["matrix"]),

@@ -134,28 +134,28 @@ def _number(text: str) -> int:
 
 
 def _rows_of(draft: Draft, cause: int) -> set[int]:
-    with Findings.opened(draft.folder / "check.sqlite") as findings:
-        return set(findings.rows_of(cause))
+    with Findings.open_existing(draft.folder / "check.sqlite") as findings:
+        return set(findings.list_rows_of_cause(cause))
 
 
 def _listed(draft: Draft, cause: int, begin: int, row: int) -> dict[str, Any]:
     """Of one cause, or of all, the hundred from ``begin`` on; ``row``: those around it."""
     edits = Edits.of(draft)
-    with Findings.opened(draft.folder / "check.sqlite") as findings:
-        place = findings.place(cause, row) if row else None
+    with Findings.open_existing(draft.folder / "check.sqlite") as findings:
+        place = findings.count_before(cause, row) if row else None
         begin = begin if place is None else place // PAGE * PAGE
-        causes = findings.causes()
+        causes = findings.list_causes()
         total = next((one.count for one in causes if one.cause == cause), sum(one.count for one in causes))
         return {
             "causes": causes,
             "cause": next((one for one in causes if one.cause == cause), None),
-            "rows": findings.page(cause, begin),
+            "rows": findings.read_page(cause, begin),
             "begin": begin,
             "page_size": PAGE,
             "total": total,
             "wanted": row,
             "missing": bool(row) and place is None,
-            "open_rows": findings.open_rows(),
-            "left_rows": findings.left_out_rows(),
+            "open_rows": findings.count_open_rows(),
+            "left_rows": findings.count_left_out_rows(),
             "mended": len(edits.cells) + len(edits.alike),
         }

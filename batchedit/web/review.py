@@ -16,7 +16,7 @@ from starlette.routing import Route
 from ..commands.gallery_page import SHOWN, count_pictures, done_jobs, gallery_page, looking
 from ..commands.proxy import find_proxy
 from ..commands.small_pictures import Unmade, file_of, make_small, no_picture, small_picture
-from ..ledger.decisions import Marks
+from ..ledger.decisions import FolderDecisions
 from ..review import server
 from ..review.page import render, script, style
 from .desk import Desk, Payload, asked, shown
@@ -109,7 +109,7 @@ class Review:
 
         async def answer(request: Request) -> Response:
             folder = await self._folders.find(request)
-            show = server.Show(folder, str, partial(done_jobs, folder), (), Marks(folder), who(request))
+            show = server.Show(folder, str, partial(done_jobs, folder), (), FolderDecisions(folder), who(request))
             return cast("Response", await getattr(server.Desk(show, lambda: None), name)(request))
 
         return shown(answer)

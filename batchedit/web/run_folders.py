@@ -29,8 +29,8 @@ class RunFolders:
         """The folder of the run that the address names. NotFoundError unless it is one of this person's."""
         wanted = request.path_params["run"]
         if wanted not in self._known:
-            register = Register.of(self._desk.environ)
-            folders = await to_thread.run_sync(register.folders, self._desk.home / "outputs")
+            register = Register.from_environ(self._desk.environ)
+            folders = await to_thread.run_sync(register.list_folders, self._desk.home / "outputs")
             self._known = {run_id(folder): folder for folder in folders}
         if wanted not in self._known:
             raise NotFoundError("there is no such run", hint="the start page lists those that are")

@@ -67,7 +67,7 @@ def serve(environ: Mapping[str, str], ready: Callable[[str], None], *, port: int
     """Serve until Ctrl-C (InterruptedRunError). ``ready`` gets the address; where a server of this person runs already it
     gets that one's, and nothing is served. ``port`` 0 is the one of last time, or any.
     """
-    folder = Register.of(environ).folder / "ui"
+    folder = Register.from_environ(environ).folder / "ui"
     links = LinkFile(folder)
     link = links.get(renew=new_link)
     lock = FileLock(folder / "server.lock", timeout=0)

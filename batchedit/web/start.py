@@ -36,7 +36,7 @@ class Start:
     async def show(self, request: Request) -> Response:
         """Runs, drafts, and whether there is a token."""
         desk = self._desk
-        runs = await to_thread.run_sync(list_runs, Register.of(desk.environ))
+        runs = await to_thread.run_sync(list_runs, Register.from_environ(desk.environ))
         drafts = await to_thread.run_sync(desk.drafts.all)
         token = await to_thread.run_sync(token_source, desk.environ)
         return page(request, "start", runs=[_run(run) for run in runs], drafts=[_draft(d) for d in drafts], token=token)

@@ -14,7 +14,7 @@ import pytest
 from batchedit.commands.gallery import gallery
 from batchedit.commands.redo import redo_lines
 from batchedit.core.review import Mark, Verdict
-from batchedit.ledger.decisions import Marks
+from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.repurchases import add_repurchases
 from batchedit.run_folder import RunFolder
 from tests.support.finished_run import Showroom, picture
@@ -180,7 +180,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             shape = (900, 600) if record.job.size == "3:2" else (512, 512)
             room.done(checkpoint, record, picture(record.id, shape))
-    marks = Marks(checkpoint)
+    marks = FolderDecisions(checkpoint)
     marks.put(Mark(2, Verdict.REJECT, "too dark", 0, "Dana", 5.0))
     (again,) = add_repurchases(checkpoint, redo_lines(checkpoint))
     (record,) = checkpoint.records("id = ?", (again,))

@@ -20,7 +20,7 @@ from batchedit.commands.gallery import gallery
 from batchedit.commands.redo import redo_lines
 from batchedit.core.model import Job
 from batchedit.core.review import Mark, Verdict
-from batchedit.ledger.decisions import Marks
+from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.repurchases import add_repurchases
 from batchedit.run_folder import RunFolder
 from batchedit.sandbox.clockwork import Order
@@ -63,7 +63,7 @@ def campaign(folder: Path) -> Path:
             room.done(checkpoint, record, Image.new("RGB", (1536, 1024), (243, 241, 238)))
         else:
             room.done(checkpoint, record, ad(records[0].job, 1) if number == 20 else ad(record.job, number + 1))
-    marks = Marks(checkpoint)
+    marks = FolderDecisions(checkpoint)
     for job, verdict, note in MARKS:
         marks.put(Mark(job, Verdict(verdict), note, 0, "Dana", room.clock))
     for again in add_repurchases(checkpoint, redo_lines(checkpoint, use_notes=True)):

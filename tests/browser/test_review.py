@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from batchedit.ledger.decisions import Marks
+from batchedit.ledger.decisions import FolderDecisions
 from batchedit.run_folder import RunFolder
 from tests.browser.conftest import Watched, becomes, expect, there, until
 from tests.support.finished_run import Showroom, picture
@@ -49,7 +49,7 @@ def verdicts(page: Any, *wanted: str) -> None:
 def standing(room: Showroom) -> dict[int, tuple[str, str]]:
     checkpoint = room.reopen()
     try:
-        return {job: (mark.verdict.value, mark.note) for job, mark in Marks(checkpoint).all().items()}
+        return {job: (mark.verdict.value, mark.note) for job, mark in FolderDecisions(checkpoint).all().items()}
     finally:
         checkpoint.close()
 
@@ -158,7 +158,7 @@ def test_undo_and_finish(watch: Watch, room: Showroom) -> None:
         expect(page.locator(".goodbye")).to_be_visible()
         assert review.wait()[0] == 0
     checkpoint = room.reopen()
-    assert [event.verdict.value for event in Marks(checkpoint).events()] == ["approve", "", "reject"]
+    assert [event.verdict.value for event in FolderDecisions(checkpoint).events()] == ["approve", "", "reject"]
     checkpoint.close()
 
 

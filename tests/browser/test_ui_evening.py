@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from batchedit.ledger.decisions import Marks
+from batchedit.ledger.decisions import FolderDecisions
 from tests.browser.conftest import Watched, becomes, expect, no_wider, there
 from tests.browser.test_ui import dropped, well
 from tests.support.team_sheet import make
@@ -58,7 +58,7 @@ def look(page: Any, keys: str) -> None:
 
 
 def kept(page: Any, run: Path, count: int) -> None:
-    becomes(page, lambda: len(Marks(run).all()), count)
+    becomes(page, lambda: len(FolderDecisions(run).all()), count)
 
 
 def delivered(page: Any) -> list[str]:
@@ -112,7 +112,7 @@ def reject_the_last(page: Any, run: Path) -> None:
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
     page.click("text=Back to the run")
-    becomes(page, lambda: [mark.note for mark in Marks(run).all().values() if mark.note], ["warmer light"])
+    becomes(page, lambda: [mark.note for mark in FolderDecisions(run).all().values() if mark.note], ["warmer light"])
     there(page, "#told")
 
 
@@ -140,6 +140,6 @@ def test_an_evening_and_a_morning(watch: Callable[..., Watched], tmp_path: Path,
         no_wider(page, width)
         expect(page.locator("main")).to_contain_text("1 picture nobody looked at")
         assert sum("/files/" in name for name in delivered(page)) == 5
-        said = sorted(mark.verdict.value for mark in Marks(run).all().values())
+        said = sorted(mark.verdict.value for mark in FolderDecisions(run).all().values())
         assert said == ["approve"] * 5 + ["reject"]
         well(watched, ui)

@@ -15,9 +15,9 @@ import pytest
 from batchedit.commands.live_file import LiveFile
 from batchedit.core.money import format_usd
 from batchedit.core.review import Mark, Verdict
-from batchedit.ledger.decisions import Marks
-from batchedit.ledger.lock import run_lock
-from batchedit.ledger.opening import reading
+from batchedit.ledger.decisions import FolderDecisions
+from batchedit.ledger.lock import hold_run_lock
+from batchedit.ledger.opening import open_for_reading
 from batchedit.ledger.wishes import Wishes
 from batchedit.run_folder import RunFolder
 from batchedit.web.run_folders import run_id
@@ -47,7 +47,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
         else:
             room.lost(checkpoint, record)
     for job, (verdict, note) in SAID.items():
-        Marks(checkpoint).put(Mark(job, Verdict(verdict), note, 0, "Dana", 5.0))
+        FolderDecisions(checkpoint).put(Mark(job, Verdict(verdict), note, 0, "Dana", 5.0))
     checkpoint.close()
     with browsing(home, environ={"BATCHEDIT_STATE": str(tmp_path_factory.mktemp("state"))}) as ui:
         yield ui
@@ -73,7 +73,7 @@ def test_the_rejected_are_listed_with_their_notes_to_edit_and_priced(watch: Watc
     page.fill("#add", "soft light")
     page.click("#redo")
     page.locator("#ask", has_text="Buy 2 pictures for $0.08?").wait_for()
-    becomes(page, lambda: Marks(ui.home / "outputs" / "spring").all()[3].note, "a red lamp")
+    becomes(page, lambda: FolderDecisions(ui.home / "outputs" / "spring").all()[3].note, "a red lamp")
     page.click("#no")
     expect(page.locator("#question")).to_be_hidden()
     well(watched, ui)
@@ -134,11 +134,11 @@ def test_a_colleague_looks_and_marks_under_a_name_until_it_is_revoked(watch: Wat
 def test_a_run_that_goes_on_is_paused_steered_and_stopped_from_its_page(watch: Watch, ui: Ui) -> None:
     folder = ui.home / "outputs" / "spring"
     before = Wishes(folder).last()
-    with run_lock(folder, "run"), closing(LiveFile(folder, "run")) as live:
+    with hold_run_lock(folder, "run"), closing(LiveFile(folder, "run")) as live:
         watched = opened(watch, ui, "")
         page = watched.page
         page.locator("#told", has_text="Going on.").wait_for()
-        with reading(folder / "checkpoint.sqlite") as checkpoint:  # a doubt that was given up counts as spent
+        with open_for_reading(folder / "checkpoint.sqlite") as checkpoint:  # a doubt that was given up counts as spent
             spent = re.escape(format_usd(checkpoint.money().spent))
         expect(page.locator("#chart svg")).to_have_attribute("aria-label", re.compile(rf"^6 pictures and {spent} in "))
         page.click("#pause")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from batchedit.ledger.decisions import Marks
+from batchedit.ledger.decisions import FolderDecisions
 from batchedit.web.guests import GuestFile
 from tests.browser.conftest import Watched, becomes, expect, there
 from tests.browser.test_ui import dropped, well
@@ -103,7 +103,7 @@ def test_an_evening_and_a_morning_by_keyboard_alone(watch: Watch, tmp_path: Path
         with page.expect_download() as download:
             press(page, "a[download]")
         assert download.value.suggested_filename.endswith(".zip")
-        assert sorted(mark.verdict.value for mark in Marks(run).all().values()) == ["approve"] * 4 + ["reject"]
+        assert sorted(mark.verdict.value for mark in FolderDecisions(run).all().values()) == ["approve"] * 4 + ["reject"]
         well(watched, ui)
 
 
@@ -208,7 +208,7 @@ def test_a_colleague_marks_in_a_second_browser_while_pictures_come(watch: Watch,
         there(theirs.page, ".card img")
         theirs.page.locator("#grid .picture:has(img)").first.focus()
         theirs.page.keyboard.press("a")
-        becomes(theirs.page, lambda: [mark.who for mark in Marks(run).all().values()], ["Robin"])
+        becomes(theirs.page, lambda: [mark.who for mark in FolderDecisions(run).all().values()], ["Robin"])
         told(mine.page, "Finished: every picture is there.")
         expect(mine.page.locator("#spent")).to_have_text("$1.60")
         assert bought(run) == 40

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchedit.ledger.decisions import Marks
+from batchedit.ledger.decisions import FolderDecisions
 from batchedit.run_folder import RunFolder
 from batchedit.web.run_folders import run_id
 from tests.browser.conftest import Watched, becomes, beginning, expect, no_wider, serious, there, until
@@ -47,7 +47,7 @@ def ui(tmp_path: Path) -> Iterator[Ui]:
 
 
 def standing(ui: Ui) -> dict[int, tuple[str, str]]:
-    marks = Marks(ui.home / "outputs" / "spring").all()
+    marks = FolderDecisions(ui.home / "outputs" / "spring").all()
     return {job: (mark.verdict.value, mark.note) for job, mark in marks.items()}
 
 

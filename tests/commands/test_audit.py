@@ -92,7 +92,7 @@ def name_of(row: int) -> str:
 def test_a_run_that_adds_up(run: Path) -> None:
     found = audited(run)
     assert found == Audit(
-        jobs=5, events=23, intentions=7, accepted=4, files=3, bytes=3 * len(CONTENT), spent=4 * PRICE, held=PRICE
+        jobs=5, events=23, intentions=7, accepted=4, files=3, bytes=3 * len(CONTENT), spent=4 * PRICE, reserved=PRICE
     )
     assert list(lines(found)) == [
         "jobs       5, events 23",
@@ -105,7 +105,7 @@ def test_a_run_that_adds_up(run: Path) -> None:
 
 def test_an_audit_of_a_run_that_bought_nothing_listed_its_zeros() -> None:
     assert list(lines(Audit(jobs=3))) == ["jobs       3", "money      $0.00 spent", "everything adds up"]
-    assert list(lines(Audit(jobs=1, events=2, intentions=1, held=PRICE))) == [
+    assert list(lines(Audit(jobs=1, events=2, intentions=1, reserved=PRICE))) == [
         "jobs       1, events 2",
         "intentions 1",
         "money      $0.00 spent, $0.04 reserved",

@@ -15,7 +15,7 @@ from batchedit.ports import Snapshot
 COUNTS = Counts({State.DONE: 420_000, State.WAITING: 20, State.PLANNED: 579_960, State.FAILED: 20})
 BUSY = Snapshot(
     COUNTS,
-    Money(spent=16_800_000_000, held=800_000),
+    Money(spent=16_800_000_000, reserved=800_000),
     eta=(34_000.0, 41_000.0),
     paused="the service asks to wait 60 minutes (Retry-After), until 04:12",
     slowed=Slowdown(4.0, None, 720.0),
@@ -31,7 +31,7 @@ def test_state_and_time_left_are_what_stays_when_there_is_little_room() -> None:
 
 def test_the_first_sum_is_labelled_also_where_nothing_is_spent_yet() -> None:
     """A rehearsal's first seconds read as real money: the label stood behind what was spent alone."""
-    told = Snapshot(Counts({State.WAITING: 1}), Money(held=40_000, cancellable=40_000))
+    told = Snapshot(Counts({State.WAITING: 1}), Money(reserved=40_000, cancellable=40_000))
     assert described(told, play=True) == "1 under way · $0.04 play money reserved · $0.04 cancellable"
     assert described(told) == "1 under way · $0.04 reserved · $0.04 cancellable"
 

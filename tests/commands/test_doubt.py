@@ -70,10 +70,10 @@ def test_bought_again_or_written_off_is_an_event_with_a_time(checkpoint: SqliteC
     assert list(Order(released=[doubt.record for doubt in first], by=BY_HAND).begin(checkpoint)) == [1]
     assert write_off(checkpoint, pick(doubts(checkpoint, SHEET), ["all"])) == 2
     released, off, _ = checkpoint.records("id < 4")
-    assert (released.state, released.held, released.sunk) == (State.PLANNED, 0, PRICE)
-    assert (off.state, off.held, off.cost, off.cost_known) == (State.FAILED, 0, PRICE, False)
+    assert (released.state, released.reserved, released.earlier_spent) == (State.PLANNED, 0, PRICE)
+    assert (off.state, off.reserved, off.cost, off.cost_known) == (State.FAILED, 0, PRICE, False)
     assert checkpoint.money().spent == 3 * PRICE, "what may have been bought counts as spent"
-    assert checkpoint.money().held == 0
-    written = [(logged.name, logged.read().by) for logged in checkpoint.log() if logged.at > 1000]
+    assert checkpoint.money().reserved == 0
+    written = [(logged.name, logged.read().by) for logged in checkpoint.read_log() if logged.at > 1000]
     assert written == [("Released", "by hand (doubt)"), *[("WrittenOff", "by hand (doubt)")] * 2]
     assert doubts(checkpoint, SHEET) == []

@@ -69,8 +69,8 @@ def packed(**files: bytes) -> bytes:
 
 
 def causes(draft: Draft) -> list[tuple[str, int, int]]:
-    with Findings.opened(draft.folder / "check.sqlite") as findings:
-        return [(cause.reason, cause.count, cause.open) for cause in findings.causes()]
+    with Findings.open_existing(draft.folder / "check.sqlite") as findings:
+        return [(cause.reason, cause.count, cause.open) for cause in findings.list_causes()]
 
 
 def sent(draft: Draft) -> list[dict[str, Any]]:
@@ -170,9 +170,9 @@ def test_all_faulty_rows_are_found_and_grouped_by_cause() -> None:
     told = do(draft, Step.CHECK)
     assert (told["bad_rows"], told["plan"]["rows"], told["plan"]["to_buy"]) == (313, 314, 1)
     assert [count for _, count, _ in causes(draft)] == [312, 1]
-    with Findings.opened(draft.folder / "check.sqlite") as findings:
-        assert [row["row"] for row in findings.page(1, 300)] == list(range(302, 314))
-        assert (findings.place(1, 313), findings.place(1, 314), findings.place(0, 314)) == (311, None, 312)
+    with Findings.open_existing(draft.folder / "check.sqlite") as findings:
+        assert [row["row"] for row in findings.read_page(1, 300)] == list(range(302, 314))
+        assert (findings.count_before(1, 313), findings.count_before(1, 314), findings.count_before(0, 314)) == (311, None, 312)
 
 
 def test_rows_that_are_mended_alike_can_be_bought_and_the_sheet_is_as_it_was() -> None:
@@ -247,8 +247,8 @@ def test_rows_that_are_left_out_need_no_more_looking() -> None:
     draft = dropped({"sheet.csv": f"{HEAD}A,,x\nB,https://e.com/b.jpg,x\n".encode()})
     Edits(left_out=[2]).keep(draft)
     do(draft, Step.CHECK)
-    with Findings.opened(draft.folder / "check.sqlite") as findings:
-        assert (findings.open_rows(), findings.left_out_rows()) == (0, 1)
+    with Findings.open_existing(draft.folder / "check.sqlite") as findings:
+        assert (findings.count_open_rows(), findings.count_left_out_rows()) == (0, 1)
 
 
 # --- what is shown ---------------------------------------------------------------------------------

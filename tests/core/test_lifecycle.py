@@ -223,8 +223,8 @@ FULL = Record(
     serial=3,
     attempts=2,
     due_at=150.0,
-    held=40_000,
-    sunk=7,
+    reserved=40_000,
+    earlier_spent=7,
     handle=Handle("req-1"),
     outputs=(Output("https://files.runcomfy.net/old.png"),),
     files=(SavedFile("files/old.png", "cd" * 32, 10, 1, 1, "https://files.runcomfy.net/old.png"),),
@@ -239,13 +239,13 @@ FULL = Record(
     spoils=1,
 )
 """Nothing in it is empty, so whatever an event leaves, sets or empties can be told apart."""
-SETTLED = {"held": 0, "cost": 40_000}
-TOLD = {"held": 0, "cost": 50_000, "cost_known": True}
+SETTLED = {"reserved": 0, "cost": 40_000}
+TOLD = {"reserved": 0, "cost": 50_000, "cost_known": True}
 AS_NEW = {
     "attempts": 0,
     "due_at": 0.0,
-    "sunk": 40_007,
-    "held": 0,
+    "earlier_spent": 40_007,
+    "reserved": 0,
     "handle": None,
     "outputs": (),
     "files": (),
@@ -270,7 +270,7 @@ WRITTEN_OFF = Problem(
         (
             State.PLANNED,
             Reserved(NOW, 50_000),
-            {"held": 50_000, "submitted_at": NOW, "problem": None, "finished_at": None},
+            {"reserved": 50_000, "submitted_at": NOW, "problem": None, "finished_at": None},
         ),
         (
             State.PLANNED,
@@ -290,13 +290,13 @@ WRITTEN_OFF = Problem(
             Accepted(NOW, Handle("req-9")),
             {"handle": Handle("req-9"), "accepted_at": NOW, "watched_from": NOW, "due_at": 0.0, "problem": None},
         ),
-        (State.SUBMITTING, Declined(NOW, PROBLEM, NOW + 5), {"held": 0, "problem": PROBLEM, "due_at": NOW + 5}),
+        (State.SUBMITTING, Declined(NOW, PROBLEM, NOW + 5), {"reserved": 0, "problem": PROBLEM, "due_at": NOW + 5}),
         (
             State.SUBMITTING,
             Declined(NOW, PROBLEM, NOW + 5, counts=True),
-            {"held": 0, "problem": PROBLEM, "due_at": NOW + 5, "attempts": 3},
+            {"reserved": 0, "problem": PROBLEM, "due_at": NOW + 5, "attempts": 3},
         ),
-        (State.SUBMITTING, Refused(NOW, PROBLEM), {"held": 0, "problem": PROBLEM, "finished_at": NOW}),
+        (State.SUBMITTING, Refused(NOW, PROBLEM), {"reserved": 0, "problem": PROBLEM, "finished_at": NOW}),
         (State.SUBMITTING, Lost(NOW, PROBLEM), {"problem": PROBLEM}),
         (State.IN_DOUBT, Released(NOW, "by hand"), AS_NEW),
         (State.IN_DOUBT, WrittenOff(NOW, "by hand"), SETTLED | {"problem": WRITTEN_OFF, "finished_at": NOW}),
@@ -376,9 +376,9 @@ def test_a_retry_of_what_was_once_seen_in_the_queue_is_looked_at_with_fresh_eyes
 
 def test_a_retry_sinks_what_the_purchase_cost_and_not_what_was_held_for_it() -> None:
     """A record that is settled holds nothing; one whose cost is known sinks that, or the cap would admit too much."""
-    paid = FULL._replace(state=State.FAILED, held=0, cost=50_000, cost_known=True)
+    paid = FULL._replace(state=State.FAILED, reserved=0, cost=50_000, cost_known=True)
     again = advance(paid, RetryAsked(NOW))
-    assert (again.sunk, again.cost, again.cost_known) == (50_007, None, False)
+    assert (again.earlier_spent, again.cost, again.cost_known) == (50_007, None, False)
 
 
 def test_a_picture_is_finished_when_it_is_first_told_of() -> None:
@@ -418,7 +418,7 @@ def test_a_picture_that_came_out_before_its_cancel_says_what_it_cost(
     cost: int, known: bool, told: int | None, spent: int, message: str
 ) -> None:
     after = advance(
-        FULL._replace(state=State.CANCELLING, held=0, cost=cost, cost_known=known), CancelConfirmed(NOW, told)
+        FULL._replace(state=State.CANCELLING, reserved=0, cost=cost, cost_known=known), CancelConfirmed(NOW, told)
     )
     assert after.spent == spent
     assert after.problem is not None
@@ -454,30 +454,30 @@ def test_recover(state: State) -> None:
 class TestMoney:
     def test_reserved_money_is_held_until_it_is_decided(self) -> None:
         record = advance(make_record(), Reserved(NOW, 40_000))
-        assert (record.held, record.spent) == (40_000, 0)
-        assert advance(record, Declined(NOW, PROBLEM)).held == 0
-        assert advance(record, Refused(NOW, PROBLEM)).held == 0
-        assert advance(record, Lost(NOW, PROBLEM)).held == 40_000
+        assert (record.reserved, record.spent) == (40_000, 0)
+        assert advance(record, Declined(NOW, PROBLEM)).reserved == 0
+        assert advance(record, Refused(NOW, PROBLEM)).reserved == 0
+        assert advance(record, Lost(NOW, PROBLEM)).reserved == 40_000
 
     def test_the_price_the_service_names_replaces_the_estimate(self) -> None:
         waiting = make_record(State.WAITING)
         told = advance(waiting, Completed(NOW, OUTPUTS, 70_000))
         untold = advance(waiting, Completed(NOW, OUTPUTS))
-        assert (told.held, told.cost, told.cost_known) == (0, 70_000, True)
-        assert (untold.held, untold.cost, untold.cost_known) == (0, 40_000, False)
+        assert (told.reserved, told.cost, told.cost_known) == (0, 70_000, True)
+        assert (untold.reserved, untold.cost, untold.cost_known) == (0, 40_000, False)
         later = advance(advance(untold, Saved(NOW, (FILE,))), Priced(NOW, 70_000))
         assert (later.cost, later.cost_known) == (70_000, True)
 
     def test_fresh_links_do_not_settle_twice(self) -> None:
         once = advance(make_record(State.WAITING), Completed(NOW, OUTPUTS, 70_000))
         again = advance(advance(once, Spoiled(NOW, NOW, PROBLEM)), Completed(NOW + 9, OUTPUTS))
-        assert (again.cost, again.cost_known, again.held, again.finished_at) == (70_000, True, 0, NOW)
+        assert (again.cost, again.cost_known, again.reserved, again.finished_at) == (70_000, True, 0, NOW)
 
     @pytest.mark.parametrize("state", [State.IN_DOUBT, State.UNCOLLECTED])
     @pytest.mark.parametrize("event", [Released(NOW, "p"), WrittenOff(NOW, "p")])
     def test_the_money_counts_as_spent_whatever_a_person_decides(self, event: Event, state: State) -> None:
         record = advance(make_record(state), event)
-        assert (record.spent, record.held) == (40_000, 0)
+        assert (record.spent, record.reserved) == (40_000, 0)
 
     def test_what_was_finished_and_is_uncollected_is_not_paid_for_twice_in_the_books(self) -> None:
         fetched = advance(make_record(State.WAITING), Completed(NOW, OUTPUTS, 70_000))
@@ -488,7 +488,7 @@ class TestMoney:
     def test_a_retry_sinks_what_the_failure_cost(self) -> None:
         failed = advance(make_record(State.WAITING), Errored(NOW, PROBLEM))
         again = advance(failed, RetryAsked(NOW))
-        assert (failed.spent, again.spent, again.sunk, again.cost, again.handle) == (40_000, 40_000, 40_000, None, None)
+        assert (failed.spent, again.spent, again.earlier_spent, again.cost, again.handle) == (40_000, 40_000, 40_000, None, None)
 
     @pytest.mark.parametrize(
         ("state", "told", "cost", "known"),
@@ -505,7 +505,7 @@ class TestMoney:
         self, state: State, told: int | None, cost: int, known: bool
     ) -> None:
         record = advance(make_record(state), CancelConfirmed(NOW, told))
-        assert (record.spent, record.cost_known, record.held) == (cost, known, 0)
+        assert (record.spent, record.cost_known, record.reserved) == (cost, known, 0)
         assert record.problem is not None
         assert ("nothing was charged" in record.problem.message) is (cost == 0)
         assert advance(record, Priced(NOW, 30_000)).spent == 30_000
@@ -522,11 +522,11 @@ class TestMoney:
 
     def test_an_absent_request_keeps_its_money_reserved(self) -> None:
         gone = advance(make_record(State.WAITING), Gone(NOW, PROBLEM))
-        assert (gone.state, gone.held, gone.spent, gone.finished_at) == (State.UNCOLLECTED, 40_000, 0, None)
+        assert (gone.state, gone.reserved, gone.spent, gone.finished_at) == (State.UNCOLLECTED, 40_000, 0, None)
 
     def test_a_post_that_never_left_gives_its_money_back(self) -> None:
         record = advance(make_record(State.IN_DOUBT), Declined(NOW, PROBLEM))
-        assert (record.state, record.held, record.spent) == (State.PLANNED, 0, 0)
+        assert (record.state, record.reserved, record.spent) == (State.PLANNED, 0, 0)
 
 
 @pytest.mark.parametrize("state", [State.IN_DOUBT, State.UNCOLLECTED])

@@ -11,7 +11,7 @@ from batchedit.commands.wiring import stop_rule
 from batchedit.core.errors import UsageError
 from batchedit.core.model import Money, State
 from batchedit.core.policy import GivenCap, admits, backoff, cap_after, cap_for, why_refused
-from batchedit.ledger.money_totals import purse
+from batchedit.ledger.money_totals import sum_money
 from batchedit.pool.switch import StopRule
 
 PRICE = 40_000
@@ -24,19 +24,19 @@ ADMITS = {
     "exactly one price": (Money(cap=PRICE), True),
     "the last that fits": (Money(cap=CAP, spent=CAP - PRICE, settled=True), True),
     "one too many": (Money(cap=CAP, spent=CAP - PRICE + 1, settled=True), False),
-    "in flight counts": (Money(cap=CAP, held=9 * PRICE, in_flight=9, settled=True), True),
-    "in flight counts to the last": (Money(cap=CAP, held=10 * PRICE, in_flight=10, settled=True), False),
-    "in doubt counts": (Money(cap=CAP, held=10 * PRICE, in_doubt=10 * PRICE, doubts=10, settled=True), False),
+    "in flight counts": (Money(cap=CAP, reserved=9 * PRICE, in_flight=9, settled=True), True),
+    "in flight counts to the last": (Money(cap=CAP, reserved=10 * PRICE, in_flight=10, settled=True), False),
+    "in doubt counts": (Money(cap=CAP, reserved=10 * PRICE, in_doubt=10 * PRICE, doubts=10, settled=True), False),
     "what is in flight counts at the dearest price seen": (
-        Money(cap=CAP, held=4 * PRICE, in_flight=4, settled=True, top_price=2 * PRICE),
+        Money(cap=CAP, reserved=4 * PRICE, in_flight=4, settled=True, top_price=2 * PRICE),
         True,
     ),
     "and no more fit than that": (
-        Money(cap=CAP, held=5 * PRICE, in_flight=5, settled=True, top_price=2 * PRICE),
+        Money(cap=CAP, reserved=5 * PRICE, in_flight=5, settled=True, top_price=2 * PRICE),
         False,
     ),
     "so does what we stopped looking at": (
-        Money(cap=CAP, held=5 * PRICE, uncollected=5, settled=True, top_price=2 * PRICE),
+        Money(cap=CAP, reserved=5 * PRICE, uncollected=5, settled=True, top_price=2 * PRICE),
         False,
     ),
     "a guess counts at the dearest price seen": (
@@ -52,25 +52,25 @@ ADMITS = {
         False,
     ),
     "unproven: beside a doubt and one written off, if ten times all three fit": (
-        Money(cap=30 * PRICE, held=PRICE, doubts=1, spent=PRICE, guesses=1, guessed=PRICE),
+        Money(cap=30 * PRICE, reserved=PRICE, doubts=1, spent=PRICE, guesses=1, guessed=PRICE),
         True,
     ),
     "unproven: beside a doubt and one written off, not if they don't": (
-        Money(cap=30 * PRICE - 1, held=PRICE, doubts=1, spent=PRICE, guesses=1, guessed=PRICE),
+        Money(cap=30 * PRICE - 1, reserved=PRICE, doubts=1, spent=PRICE, guesses=1, guessed=PRICE),
         False,
     ),
     "unproven: beside a doubt, when more than ten times both is spent": (
-        Money(cap=52 * PRICE, spent=50 * PRICE, held=PRICE, doubts=1),
+        Money(cap=52 * PRICE, spent=50 * PRICE, reserved=PRICE, doubts=1),
         True,
     ),
     "unproven: beside a doubt, when more is spent than leaves room for one": (
-        Money(cap=52 * PRICE - 1, spent=50 * PRICE, held=PRICE, doubts=1),
+        Money(cap=52 * PRICE - 1, spent=50 * PRICE, reserved=PRICE, doubts=1),
         False,
     ),
-    "unproven: one is under way, however much would fit": (Money(cap=9999 * PRICE, held=PRICE, in_flight=1), False),
-    "unproven: beside a doubt, if ten times both fit": (Money(cap=20 * PRICE, held=PRICE, doubts=1), True),
-    "unproven: beside a doubt, not if they don't": (Money(cap=20 * PRICE - 1, held=PRICE, doubts=1), False),
-    "unproven: beside one that was given up": (Money(cap=20 * PRICE, held=PRICE, uncollected=1), True),
+    "unproven: one is under way, however much would fit": (Money(cap=9999 * PRICE, reserved=PRICE, in_flight=1), False),
+    "unproven: beside a doubt, if ten times both fit": (Money(cap=20 * PRICE, reserved=PRICE, doubts=1), True),
+    "unproven: beside a doubt, not if they don't": (Money(cap=20 * PRICE - 1, reserved=PRICE, doubts=1), False),
+    "unproven: beside one that was given up": (Money(cap=20 * PRICE, reserved=PRICE, uncollected=1), True),
     "unproven: beside one written off, whose cost nobody tells": (
         Money(cap=20 * PRICE, spent=PRICE, guesses=1, guessed=PRICE),
         True,
@@ -111,17 +111,17 @@ def test_the_cap_that_is_named_suffices_and_a_lower_one_does_not(money: Money, j
 def test_a_price_is_proved_by_a_cost_that_was_told(state: State) -> None:
     """Not by a job that is over: its cost may come later, and be another (charged $2.25 of --max-cost 1)."""
     told, guessed = (1, PRICE, 0, 0, 0), (1, PRICE, 0, 1, PRICE)
-    assert purse({state: told}, CAP, 0).settled
-    assert not purse({state: guessed}, CAP, 0).settled
-    assert purse({state: guessed}, CAP, 0, believes_estimate=True).settled
-    assert not purse({State.FAILED: told, State.UNCOLLECTED: told}, CAP, 0).settled
+    assert sum_money({state: told}, CAP, 0).settled
+    assert not sum_money({state: guessed}, CAP, 0).settled
+    assert sum_money({state: guessed}, CAP, 0, believes_estimate=True).settled
+    assert not sum_money({State.FAILED: told, State.UNCOLLECTED: told}, CAP, 0).settled
 
 
 def test_a_picture_of_another_run_proves_no_price() -> None:
     """It is done at a cost of nothing, so a run that had reused one put as many in flight as it liked."""
     done = (2, PRICE, 0, 0, 0)
-    assert purse({State.DONE: done}, CAP, 0, reused=1).settled
-    assert not purse({State.DONE: done}, CAP, 0, reused=2).settled
+    assert sum_money({State.DONE: done}, CAP, 0, reused=1).settled
+    assert not sum_money({State.DONE: done}, CAP, 0, reused=2).settled
 
 
 @pytest.mark.parametrize(("given", "cap"), [(None, CAP), ("none", None), (7, 7), (0, 0)])
@@ -135,13 +135,13 @@ def test_a_cap_stays_until_another_one_is_given(given: GivenCap, cap: int | None
     [
         (Money(spent=PRICE), "the budget is used up: $0.04 spent"),
         (
-            Money(cap=CAP, spent=PRICE, held=2 * PRICE, doubts=1, settled=True),
+            Money(cap=CAP, spent=PRICE, reserved=2 * PRICE, doubts=1, settled=True),
             "the budget is used up: $0.04 spent and $0.08 reserved of --max-cost $0.40",
         ),
         (Money(cap=PRICE, spent=PRICE), "the budget is used up: $0.04 spent of --max-cost $0.04"),
         (Money(cap=PRICE), "the budget is used up: $0.00 spent of --max-cost $0.04"),
         (
-            Money(cap=CAP, held=5 * PRICE, doubts=2, uncollected=3, spent=PRICE, guesses=1),
+            Money(cap=CAP, reserved=5 * PRICE, doubts=2, uncollected=3, spent=PRICE, guesses=1),
             (
                 "the budget is used up: $0.04 spent and $0.20 reserved of --max-cost $0.40; the service has not told "
                 "yet what a picture costs, so each of the 6 that are in doubt, uncollected or written off counts 10 times"

@@ -17,7 +17,7 @@ import pytest
 
 from batchedit.commands.audit import audit
 from batchedit.core.model import State
-from batchedit.ledger.opening import reading
+from batchedit.ledger.opening import open_for_reading
 from tests.e2e.test_odd_service import PNG
 from tests.support.cli import inside as batchedit
 from tests.support.cli import manifest
@@ -102,9 +102,9 @@ def bought(service: Service, folder: Path) -> Path:
 def books(run: Path) -> tuple[int, int, Counter[State]]:
     """Spent, held, and the jobs by state; the audit finds nothing."""
     assert audit(str(run), {})[1].findings == []
-    with reading(run / "checkpoint.sqlite") as checkpoint:
+    with open_for_reading(run / "checkpoint.sqlite") as checkpoint:
         money = checkpoint.money()
-        return money.spent, money.held, Counter(checkpoint.counts().by_state)
+        return money.spent, money.reserved, Counter(checkpoint.counts().by_state)
 
 
 def test_what_was_cancelled_and_charged_counts_under_the_cap(service: Service, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_bash_completes_runs_by_name_and_files(tmp_path: Path, shell: dict[str, 
         ["batchedit", "run", "spring.csv", "--sandbox", "--map", "image=Photo link"],
         cwd=tmp_path, env=shell, capture_output=True, check=True,
     )  # fmt: skip
-    assert [entry.folder.name for entry in Register.of(shell).entries()] == ["spring"]
+    assert [entry.folder.name for entry in Register.from_environ(shell).list_entries()] == ["spring"]
     assert in_bash(tmp_path, shell, "batchedit", "status", "spr") == ["spring", "spring.csv"]
     assert in_bash(tmp_path, shell, "batchedit", "status", "outputs/s") == ["outputs/spring/"]
 

@@ -363,7 +363,7 @@ def test_what_is_wished_of_a_run_that_goes_on(tmp_path: Path, slow: RunningSandb
 
 def caps(folder: Path) -> list[tuple[int | None, int | None]]:
     with closing(open_checkpoint(run_of(folder) / "checkpoint.sqlite", read_only=True)) as checkpoint:
-        return [(told["before"], told["after"]) for _, name, told in checkpoint.run_events() if name == "CapSet"]
+        return [(told["before"], told["after"]) for _, name, told in checkpoint.list_run_events() if name == "CapSet"]
 
 
 def test_a_damaged_account_of_itself_is_no_account(tmp_path: Path, sandbox: RunningSandbox) -> None:

@@ -61,7 +61,7 @@ class Run:
             job = next(record.id for record in checkpoint.records("1") if record.job.name.startswith(f"{sku}-"))
             return [
                 (logged.name, logged.at, getattr(logged.read(), "by", ""))
-                for logged in checkpoint.log()
+                for logged in checkpoint.read_log()
                 if logged.job == job
             ]
 

@@ -31,10 +31,10 @@ from batchedit.commands.retry import Wish
 from batchedit.commands.trust import keep_typed
 from batchedit.core.events import Accepted
 from batchedit.core.model import Handle
-from batchedit.ledger.lock import holder, run_lock
+from batchedit.ledger.lock import find_holder, hold_run_lock
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
-from batchedit.ledger.own_sandbox import HOST, listening
-from batchedit.ledger.postgres.url import blotted, words_for
+from batchedit.ledger.own_sandbox import HOST, hold_sandbox_lock
+from batchedit.ledger.postgres.url import build_store_option, hide_password
 from batchedit.ledger.rescue import rescue
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings
@@ -137,10 +137,10 @@ TABLE = {
     ),
     ("run_folder.py", "to_type('runs')"): "test_a_run_that_is_not_there",
     ("run_folder.py", "to_type('run', given)"): "test_a_run_that_is_not_there",
-    ("ledger/postgres/schema.py", "to_type('store', 'init', blotted(url))"): "test_a_store_that_is_not_made_or_forgets",
+    ("ledger/postgres/schema.py", "to_type('store', 'init', hide_password(url))"): "test_a_store_that_is_not_made_or_forgets",
     (
         "ledger/postgres/durability.py",
-        "to_type('store', 'init', where, '--i-accept-loss')",
+        "to_type('store', 'init', shown_url, '--i-accept-loss')",
     ): "test_a_store_that_is_not_made_or_forgets",
     ("commands/rescued.py", "to_type('audit', folder.path)"): "test_an_id_that_contradicts_the_checkpoint",
     ("cli/detached.py", "to_type('status', near(launch.folder))"): "test_a_run_in_a_process_of_its_own",
@@ -171,14 +171,14 @@ TABLE = {
     ("commands/runs.py", "to_type('gallery', run.name, *store)"): "test_a_run_that_a_store_took_over",
     ("commands/runs.py", "to_type('store', 'lift', run.name, *store)"): "test_a_run_that_a_store_took_over",
     ("commands/runs.py", "to_type('status', run.name, *store)"): "test_a_run_that_a_store_took_over",
-    ("ledger/postgres/errors.py", "to_type('store', 'lift', run, *words_for(where, os.environ))"): (
+    ("ledger/postgres/errors.py", "to_type('store', 'lift', run, *build_store_option(shown_url, os.environ))"): (
         "test_a_run_that_a_store_took_over"
     ),
     ("results/report.py", "to_type('run', report.folder, *report.store)"): "test_a_file_that_the_disk_refused",
     ("commands/import_run.py", "to_type('audit', folder.path)"): "test_a_store_that_could_not_take_a_run_over",
     (
         "ledger/postgres/imports.py",
-        "to_type('runs', '--import', folder, '--store', where)",
+        "to_type('runs', '--import', folder, '--store', shown_url)",
     ): "test_a_store_that_could_not_take_a_run_over",
 }
 """``(file, call)`` → the test that types it."""
@@ -606,7 +606,7 @@ def test_a_run_that_another_process_has(typist: Typist) -> None:
     with serve(SandboxConfig(**QUICK)) as it:
         typist.do("run", "m.csv", *on(it))
         run = typist.folder / "outputs" / "m"
-        with run_lock(run, "run"):
+        with hold_run_lock(run, "run"):
             typist.do("runs")
             assert "1 done" in typist.type(typist.way("to see how it goes")).stdout
         typist.do("runs")
@@ -631,12 +631,12 @@ def test_a_run_in_a_process_of_its_own(typist: Typist) -> None:
         typist.type(typist.way("to go on"))
         typist.do("stop", "outputs/m")
         later = typist.way("to go on with it later")
-        until(lambda: not holder(typist.folder / "outputs" / "m"))
+        until(lambda: not find_holder(typist.folder / "outputs" / "m"))
         typist.do("pause", "outputs/m", code=64)
         assert typist.way("to go on with it") == later
         assert "pid" in typist.type(later, "--yes", "--detach").stderr
         typist.do("stop", "outputs/m")
-        until(lambda: not holder(typist.folder / "outputs" / "m"))
+        until(lambda: not find_holder(typist.folder / "outputs" / "m"))
 
 
 def test_a_yes_that_was_said_beforehand(typist: Typist) -> None:
@@ -862,7 +862,7 @@ def test_a_run_that_a_store_took_over(typist: Typist) -> None:
 def test_a_shared_run_whose_sandbox_has_ended(typist: Typist) -> None:
     store = ("--store", new_database())
     manifest(typist.folder / "m.csv", 2)
-    with serve(SandboxConfig(**QUICK)) as it, listening(it.port, [HOST], os.environ):
+    with serve(SandboxConfig(**QUICK)) as it, hold_sandbox_lock(it.port, [HOST], os.environ):
         run = ("run", "m.csv", *on(it, *store))
         typist.do(*run, "--limit", 1, code=None)
     typist.do(*run, code=64)
@@ -900,9 +900,9 @@ def test_an_address_is_printed_without_its_password_and_says_so_when_it_is_typed
     typist.do("runs", "--store", "postgresql://ann:***@127.0.0.1/none", code=64)
     assert "in the place of ***" in typist.do("runs", "--store", "postgresql://h/d?password=***", code=64).stderr
     address = "postgresql://ann:secret@127.0.0.1/none"
-    assert words_for(blotted(address), {}) == ["--store", "postgresql://ann:***@127.0.0.1/none"]
-    assert words_for(blotted(address), {"BATCHEDIT_STORE": address}) == []
-    assert words_for("", {}) == []
+    assert build_store_option(hide_password(address), {}) == ["--store", "postgresql://ann:***@127.0.0.1/none"]
+    assert build_store_option(hide_password(address), {"BATCHEDIT_STORE": address}) == []
+    assert build_store_option("", {}) == []
 
 
 def test_a_store_that_could_not_take_a_run_over(typist: Typist) -> None:

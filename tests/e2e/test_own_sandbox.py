@@ -22,9 +22,9 @@ import pytest
 import batchedit
 from batchedit.commands.play import is_play
 from batchedit.core.review import Mark, Verdict
-from batchedit.ledger.decisions import Marks
+from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.opening import open_checkpoint
-from batchedit.ledger.own_sandbox import BY_NAME, HOST, is_listening, listening
+from batchedit.ledger.own_sandbox import BY_NAME, HOST, hold_sandbox_lock, is_listening
 from batchedit.ledger.register import Register
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.e2e.test_terminal import at_a_terminal
@@ -240,7 +240,7 @@ def test_who_listens_at_the_other_address_of_localhost_is_not_taken_for_the_sand
         sandbox = stack.enter_context(serve(SandboxConfig(port=port)))
         if not taken:
             assert httpx.get(f"http://[::1]:{sandbox.port}/_sandbox/ledger", trust_env=False).status_code == 200
-        stack.enter_context(listening(sandbox.port, sandbox.addresses, os.environ))
+        stack.enter_context(hold_sandbox_lock(sandbox.port, sandbox.addresses, os.environ))
         monkeypatch.setattr(socket, "getaddrinfo", both)
         assert is_listening(sandbox.port, os.environ)
         assert is_listening(sandbox.port, os.environ, BY_NAME) is not taken
@@ -274,7 +274,7 @@ def test_two_of_ones_own_and_one_that_was_killed(tmp_path: Path, state_folder: P
 
 
 def test_who_asks_at_the_same_moment_is_not_taken_for_a_sandbox(state_folder: Path) -> None:
-    with listening(4711, [HOST], os.environ) as why:
+    with hold_sandbox_lock(4711, [HOST], os.environ) as why:
         assert why == ""
     (path,) = state_folder.glob("sandbox-4711-*.lock")
     with path.open("rb+") as asking:
@@ -284,7 +284,7 @@ def test_who_asks_at_the_same_moment_is_not_taken_for_a_sandbox(state_folder: Pa
 
 @pytest.mark.parametrize("spoilt", ["folder", "file", "link", "second name"])
 def test_a_lock_that_somebody_else_may_hold_proves_nothing(state_folder: Path, spoilt: str) -> None:
-    with listening(4711, [HOST], os.environ):
+    with hold_sandbox_lock(4711, [HOST], os.environ):
         (path,) = state_folder.glob("sandbox-4711-*.lock")
         assert is_listening(4711, os.environ)
         if spoilt == "folder":
@@ -342,7 +342,7 @@ def test_a_sum_in_a_sheet_is_labelled_in_its_row(tmp_path: Path, monkeypatch: py
         told = read(folder / f"results.{name}").set_index("result_status")["result_flags"]
         assert (told["done"], told.isna()["planned"]) == ("play_money", True), "nothing was paid for the other one"
     checkpoint = open_checkpoint(folder / "checkpoint.sqlite")
-    Marks(checkpoint).put(Mark(1, Verdict.APPROVE, "", 0, "Dana", 1_790_000_000.0))
+    FolderDecisions(checkpoint).put(Mark(1, Verdict.APPROVE, "", 0, "Dana", 1_790_000_000.0))
     checkpoint.close()
     for to, more, label in (("costs", ["--with-costs"], "yes"), ("plain", [], None)):
         inside("deliver", "m", "--to", to, *more, cwd=tmp_path)
@@ -428,7 +428,7 @@ def test_a_rehearsal_that_begins_now_is_left_its_pictures_by_the_next(tmp_path: 
     with own_sandbox(tmp_path) as url:
         question = ("Buy 2 pictures for about $0.08 (play money)?", "n\n")
         at_a_terminal(["run", "m.csv", "--base-url", url], tmp_path, question)
-        with Register.of(os.environ).buying(tmp_path / "outputs" / "m"):
+        with Register.from_environ(os.environ).mark_buying(tmp_path / "outputs" / "m"):
             plan = inside("plan", "m.csv", "--base-url", url, "--out", "outputs/other", cwd=tmp_path).stdout
     assert "2 pictures are left to the run in outputs/m, which may be buying them now" in " ".join(plan.split())
 

@@ -29,7 +29,7 @@ def test_a_planted_review_file_lifted_the_cap_and_40_were_bought_where_5_were_al
     run = tmp_path / "outputs" / "m"
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
         inside("run", "m.csv", *on(sandbox, "--max-cost", 0.08, "-j", 1), cwd=tmp_path, env=environment(), code=75)
-        with ReviewFile(run).writing():
+        with ReviewFile(run).open_for_writing():
             pass
         with closing(sqlite3.connect(run / "review.sqlite")) as db, db:
             if planted == BY_THE_CLOCK:
@@ -115,7 +115,7 @@ def test_a_review_file_whose_tables_are_not_ours_was_taken_for_one(tmp_path: Pat
     run = tmp_path / "outputs" / "m"
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
         inside("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=environment(), code=75)
-        with ReviewFile(run).writing():
+        with ReviewFile(run).open_for_writing():
             pass
         with closing(sqlite3.connect(run / "review.sqlite")) as db:
             db.executescript(REVIEWED[altered])
@@ -159,7 +159,7 @@ def test_a_planted_journal_had_any_file_of_this_machine_deleted_by_a_look_at_the
     victim.write_text("precious", encoding="utf-8")
     with serve(SandboxConfig(latency="0", plain_files=2_000)) as sandbox:
         inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment())
-        with ReviewFile(run).writing():
+        with ReviewFile(run).open_for_writing():
             pass
         plant_journal(run / name, victim)
         for words in (["results", "m"], ["gallery", "m"], ["fetch", "m"], ["run", "m.csv", *on(sandbox)]):

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from batchedit.ledger.lock import holder
+from batchedit.ledger.lock import find_holder
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import inside as batchedit
 from tests.support.cli import manifest, on, start, until
@@ -144,7 +144,7 @@ def test_asking_who_works_on_a_run_keeps_nobody_from_starting_and_changes_nothin
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     listed(tmp_path)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and path in before} == before
-    assert holder(run) == ""
+    assert find_holder(run) == ""
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path)
     (run / ".lock").unlink()
     listed(tmp_path)

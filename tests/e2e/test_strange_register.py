@@ -58,7 +58,7 @@ def test_a_strange_register_is_told_and_left_as_it_is(plant: Callable[[Path], No
     before = (tmp_path / "register.sqlite").read_bytes()
     register = Register(tmp_path)
     register.enter(Entry(tmp_path / "run", "s.csv", "service", "model"))
-    assert (register.entries(), register.cost("service", "model")) == ([], 0)
+    assert (register.list_entries(), register.find_cost("service", "model")) == ([], 0)
     assert "can't be used" in register.problem
     assert register.take_failure() is None
     assert (tmp_path / "register.sqlite").read_bytes() == before

@@ -23,7 +23,7 @@ from batchedit.core.unwritten import Unwritten
 from batchedit.ledger.file_guard import FileGuard
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
-from batchedit.ledger.rescue import NAME, kept_ids, rescue, spare
+from batchedit.ledger.rescue import NAME, hold_spare, read_kept_ids, rescue
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import batchedit, manifest, on, rows, until
@@ -109,7 +109,7 @@ def test_a_full_disk_while_answers_are_on_their_way(tmp_path: Path, nursery: Nur
         assert "Traceback" not in child.stderr
         assert sandbox.ledger()["submits_seen"] == 2 * ON_THE_WIRE, "it went on buying"
         folder = small_disk / "outputs" / "m"
-        kept = {event.handle.request_id for _, _, event, *_ in kept_ids(folder)}
+        kept = {event.handle.request_id for _, _, event, *_ in read_kept_ids(folder)}
         with closing(open_checkpoint(folder / "checkpoint.sqlite", read_only=True)) as checkpoint:
             known = {record.handle.request_id for record in checkpoint.records("1") if record.handle is not None}
         assert kept, "the spare room was not used"
@@ -156,7 +156,7 @@ def test_a_file_that_may_not_grow(tmp_path: Path, nursery: Nursery) -> None:
         assert 0 < ledger["accepted"] < ROWS, "the limit is for another schema: set it anew"
         with closing(open_checkpoint(folder / "checkpoint.sqlite", read_only=True)) as checkpoint:
             known = {record.handle.request_id for record in checkpoint.records("1") if record.handle is not None}
-        kept = {event.handle.request_id for _, _, event, *_ in kept_ids(folder)}
+        kept = {event.handle.request_id for _, _, event, *_ in read_kept_ids(folder)}
         assert {job["request_id"] for job in sandbox.ledger(full=True)["requests"]} <= kept | known
         goes_on(nursery, sandbox, tmp_path)
 
@@ -181,7 +181,7 @@ def test_the_database_disappears_under_the_process(tmp_path: Path, nursery: Nurs
         assert "was deleted or replaced" in child.stderr
         assert "the same command goes on" in child.stderr
         assert sandbox.ledger()["submits_seen"] == 2 * ON_THE_WIRE, "it went on buying"
-        kept = {event.handle.request_id for _, _, event, *_ in kept_ids(path.parent)}
+        kept = {event.handle.request_id for _, _, event, *_ in read_kept_ids(path.parent)}
         with closing(open_checkpoint(path, read_only=True)) as checkpoint:
             known = {record.handle.request_id for record in checkpoint.records("1") if record.handle is not None}
         assert ids_on_the_wire(sandbox) <= kept | known
@@ -217,7 +217,7 @@ def test_the_database_can_no_longer_be_written(tmp_path: Path, nursery: Nursery)
             subprocess.run(["chattr", "+i", *files], check=True)
             (tmp_path / "gate").touch()
             assert child.wait() == 74, child.stderr
-            kept = {event.handle.request_id for _, _, event, *_ in kept_ids(folder)}
+            kept = {event.handle.request_id for _, _, event, *_ in read_kept_ids(folder)}
             assert kept == ids_on_the_wire(sandbox)
             assert all(request_id in child.stderr for request_id in kept)
             assert sandbox.ledger()["submits_seen"] == 2 * ON_THE_WIRE, "it went on buying"
@@ -314,7 +314,7 @@ def test_a_rescue_needs_no_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for gone in (Gone(), None):
         monkeypatch.setattr("sys.stderr", gone)
         rescue(tmp_path, 7, make_job(7).key, EVENT)
-    assert [job for job, *_ in kept_ids(tmp_path)] == [7, 7]
+    assert [job for job, *_ in read_kept_ids(tmp_path)] == [7, 7]
 
 
 def test_a_line_cut_off_by_a_full_disk_spoils_none_that_follow(tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_a_line_cut_off_by_a_full_disk_spoils_none_that_follow(tmp_path: Path) -
     side = tmp_path / NAME
     side.write_bytes(side.read_bytes()[:-30])
     rescue(tmp_path, 8, make_job(8).key, EVENT)
-    assert [job for job, *_ in kept_ids(tmp_path)] == [8]
+    assert [job for job, *_ in read_kept_ids(tmp_path)] == [8]
 
 
 def test_a_write_that_takes_only_a_part_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,11 +330,11 @@ def test_a_write_that_takes_only_a_part_is_gone_on_with(tmp_path: Path, monkeypa
     whole = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, content: whole(descriptor, content[:10]))
     rescue(tmp_path, 7, make_job(7).key, EVENT)
-    assert [job for job, *_ in kept_ids(tmp_path)] == [7]
+    assert [job for job, *_ in read_kept_ids(tmp_path)] == [7]
 
 
 def test_spare_room_is_there_and_goes_away(tmp_path: Path) -> None:
-    with spare(tmp_path, Unwritten()):
+    with hold_spare(tmp_path, Unwritten()):
         assert (tmp_path / ".spare").stat().st_blocks * 512 >= 64 * 1024, "a hole in a file is no room"
     assert not (tmp_path / ".spare").exists()
 

@@ -161,7 +161,7 @@ def test_an_account_stop_in_the_middle(tmp_path: Path, nursery: Nursery, name: s
             check(tmp_path, sandbox, {"done": 3, "planned": 5})
             assert "to go on: batchedit run outputs/m" in first.stdout
         checkpoint = open_checkpoint(tmp_path / "outputs" / "m" / "checkpoint.sqlite", read_only=True)
-        assert {(r.attempts, r.held, r.due_at) for r in checkpoint.records("state = 'planned'")} == {(0, 0, 0.0)}
+        assert {(r.attempts, r.reserved, r.due_at) for r in checkpoint.records("state = 'planned'")} == {(0, 0, 0.0)}
         checkpoint.close()
         sandbox.set_faults([])
         nursery.run(*command(sandbox, "-j", 8), cwd=tmp_path)

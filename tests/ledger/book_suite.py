@@ -35,7 +35,7 @@ from batchedit.core.model import (
 )
 from batchedit.core.review import Conflict, Decision, Mark, Verdict
 from batchedit.ledger.book import Checkpoint
-from batchedit.ledger.values import CommonError, Having, IntakeReport, RunSummary, SharedRequest
+from batchedit.ledger.values import Availability, CommonError, IntakeReport, RunSummary, SharedRequest
 from tests.ledger.ledger_suite import FILES, HANDLE, OUTPUTS, PROBLEM
 from tests.support.factories import make_job, make_line
 
@@ -49,7 +49,7 @@ def take_in(book: Checkpoint, lines: Iterable[ResultLine | InvalidLine], limit: 
 
 
 def play(book: Checkpoint, job: int, *events: Event) -> Record:
-    (record,) = book.records_of([job])
+    (record,) = book.read_records([job])
     for event in events:
         if isinstance(event, Reserved):
             book.allow([job], price=event.price, times=1)
@@ -84,7 +84,7 @@ class BookSuite:
         assert book.cap is None
         assert [book.set_cap(cap, at) for cap, at in ((70, 1.0), (70, 2.0), (None, 3.0))] == [True, False, True]
         book.note("Odd", 4.0, {"job": 7})
-        assert book.run_events() == [
+        assert book.list_run_events() == [
             (1.0, "CapSet", {"before": None, "after": 70}),
             (3.0, "CapSet", {"before": 70, "after": None}),
             (4.0, "Odd", {"job": 7}),
@@ -96,9 +96,9 @@ class BookSuite:
         assert take_in(book, [make_line(1), make_line(2)]) == IntakeReport(2, 0, 0, 0)
         assert take_in(book, [make_line(2), make_line(3)]) == IntakeReport(1, 1, 1, 0)
         assert [book.is_wanted(job) for job in (1, 2, 3, 4)] == [False, True, True, False]
-        assert (book.counts().of(State.PLANNED), list(book.planned_ids()), book.to_buy()) == (2, [2, 3], 2)
-        assert book.planned_keys() == [(2, make_job(2).key), (3, make_job(3).key)]
-        assert names(book.records_in({State.PLANNED})) == ["job-1", "job-2", "job-3"]
+        assert (book.counts().of(State.PLANNED), list(book.list_planned_ids()), book.count_to_buy()) == (2, [2, 3], 2)
+        assert book.list_planned_keys() == [(2, make_job(2).key), (3, make_job(3).key)]
+        assert names(book.read_records_in({State.PLANNED})) == ["job-1", "job-2", "job-3"]
         assert (book.get("fingerprint"), book.get("source")) == ("fingerprint", "/sheets/m.csv")
 
     def test_nothing_of_an_intake_counts_before_its_commit(self, book: Checkpoint) -> None:
@@ -106,22 +106,22 @@ class BookSuite:
         intake = book.begin_intake()
         intake.add([make_line(2)])
         intake.abandon()
-        assert [outcome.row for outcome in book.outcomes()] == [1]
-        assert list(book.planned_ids()) == [1]
+        assert [outcome.row for outcome in book.read_outcomes()] == [1]
+        assert list(book.list_planned_ids()) == [1]
         assert take_in(book, [make_line(1), make_line(3)]).new == 1
-        assert names(book.records_in({State.PLANNED})) == ["job-1", "job-3"]
+        assert names(book.read_records_in({State.PLANNED})) == ["job-1", "job-3"]
 
     def test_a_limit_wants_the_first_jobs_and_a_twin_shares_one(self, book: Checkpoint) -> None:
         twin = ResultLine(row=2, id="t", job=make_job(1), slot=9, twin=True)
         take_in(book, [make_line(1), twin, make_line(3), make_line(4)], limit=2)
-        assert names(book.records_in({State.PLANNED}, wanted=True)) == ["job-1", "job-3"]
-        assert book.rows_of([1, 3]) == {1: [(1, "sku-1"), (2, "t")], 3: [(4, "sku-4")]}
-        assert book.rows_of([]) == {}
+        assert names(book.read_records_in({State.PLANNED}, wanted=True)) == ["job-1", "job-3"]
+        assert book.find_rows([1, 3]) == {1: [(1, "sku-1"), (2, "t")], 3: [(4, "sku-4")]}
+        assert book.find_rows([]) == {}
 
     def test_the_rows_of_many_jobs_come_in_the_sheet_s_order(self, book: Checkpoint) -> None:
         take_in(book, [make_line(n) for n in range(1, 1_203)])
         wanted = list(range(1_201, 0, -1))
-        assert list(book.rows_of(wanted).items()) == [(job, [(job, f"sku-{job}")]) for job in range(1, 1_202)]
+        assert list(book.find_rows(wanted).items()) == [(job, [(job, f"sku-{job}")]) for job in range(1, 1_202)]
 
     def test_keys_and_versions_of_before_are_known_and_how_their_jobs_stand(self, book: Checkpoint) -> None:
         take_in(book, [make_line(1), make_line(2, slot=1, job=make_job(2, version=2)), make_line(3)])
@@ -139,7 +139,7 @@ class BookSuite:
         play(book, 2, Reserved(1.0, 1), Accepted(2.0, HANDLE))
         moved = [make_line(n, moves=True, job=make_job(n, inputs='{"image":"elsewhere"}')) for n in (1, 2)]
         assert take_in(book, moved).new == 0
-        assert [r.job.inputs for r in book.records_of([1, 2])] == ['{"image":"elsewhere"}', make_job(2).inputs]
+        assert [r.job.inputs for r in book.read_records([1, 2])] == ['{"image":"elsewhere"}', make_job(2).inputs]
 
     def test_other_keys_of_a_job_are_kept_and_found(self, book: Checkpoint) -> None:
         signed = '{"image":["https://a/1.png?sig=1"]}'
@@ -148,26 +148,26 @@ class BookSuite:
             [make_line(1, job=make_job(1, inputs=signed)), make_line(2), make_line(3, job=make_job(3, inputs=signed))],
         )
         finish(book, 1)
-        assert [(job.id, job.key) for job in book.signed_jobs()] == [(3, make_job(3).key), (1, make_job(1).key)]
+        assert [(job.id, job.key) for job in book.list_signed_jobs()] == [(3, make_job(3).key), (1, make_job(1).key)]
         other = JobKey(b"o" * 16)
         book.keep_aliases({other: 2}, {"rules": "9"})
-        assert (book.aliases(), book.get("rules"), book.known_jobs().find(other)) == ({other: 2}, "9", 2)
-        assert book.known_jobs(()).find(other) is None
+        assert (book.read_aliases(), book.get("rules"), book.read_known_jobs().find(other)) == ({other: 2}, "9", 2)
+        assert book.read_known_jobs(()).find(other) is None
 
     # --- jobs ---
 
     def test_a_record_is_found_by_its_id_by_its_key_and_by_its_request(self, book: Checkpoint) -> None:
         take_in(book, [make_line(n) for n in range(1, 4)])
         play(book, 2, Reserved(1.0, 1), Accepted(2.0, HANDLE))
-        for found in (book.record(2), book.record_of_key(make_job(2).key)):
+        for found in (book.record(2), book.find_record_of_key(make_job(2).key)):
             assert found is not None
             assert (found.id, found.state, found.handle, found.serial) == (2, State.WAITING, HANDLE, 2)
-        assert (book.record(9), book.record_of_key(JobKey(b"x" * 16))) == (None, None)
-        assert names(book.records_of([3, 9, 1])) == ["job-3", "job-1"]
-        assert (book.owner("req-1"), book.job_of_request("req-1")) == ("job-2", 2)
-        assert (book.owner("req-2"), book.job_of_request("req-2")) == (None, None)
-        assert names(r for r in book.every_record() if isinstance(r, Record)) == ["job-1", "job-2", "job-3"]
-        assert sorted(book.job_names()) == ["job-1", "job-2", "job-3"]
+        assert (book.record(9), book.find_record_of_key(JobKey(b"x" * 16))) == (None, None)
+        assert names(book.read_records([3, 9, 1])) == ["job-3", "job-1"]
+        assert (book.find_owner("req-1"), book.find_job_of_request("req-1")) == ("job-2", 2)
+        assert (book.find_owner("req-2"), book.find_job_of_request("req-2")) == (None, None)
+        assert names(r for r in book.read_all_records() if isinstance(r, Record)) == ["job-1", "job-2", "job-3"]
+        assert sorted(book.list_job_names()) == ["job-1", "job-2", "job-3"]
         assert book.slots_of([1, 3]) == {1: 1, 3: 3}
 
     def test_what_a_run_has_of_a_job_for_another_run(self, book: Checkpoint) -> None:
@@ -176,26 +176,26 @@ class BookSuite:
         play(book, 2, Reused(1.0, HANDLE, FILES, "/runs/other"))
         play(book, 3, Reserved(1.0, 1), Lost(2.0, PROBLEM))
         play(book, 4, Reserved(1.0, 1), Refused(2.0, REFUSED))
-        book.leave([(5, "/runs/other", "waiting")])
-        found = {having: sorted(job for _, job in book.keys(having)) for having in Having}
+        book.leave_jobs([(5, "/runs/other", "waiting")])
+        found = {having: sorted(job for _, job in book.read_keys(having)) for having in Availability}
         assert found == {
-            Having.BOUGHT: [1], Having.DONE: [1, 2], Having.TO_BUY: [1, 2, 3, 4], Having.UNDER_WAY: [3]
+            Availability.BOUGHT: [1], Availability.DONE: [1, 2], Availability.TO_BUY: [1, 2, 3, 4], Availability.UNDER_WAY: [3]
         }  # fmt: skip
-        assert dict(book.keys(Having.BOUGHT)) == {make_job(1).key: 1}
+        assert dict(book.read_keys(Availability.BOUGHT)) == {make_job(1).key: 1}
 
     def test_what_is_left_to_another_run_is_not_bought(self, book: Checkpoint) -> None:
         take_in(book, [make_line(n) for n in range(1, 4)])
-        book.leave([(1, "/a", "waiting"), (2, "/b", "in_doubt")])
-        assert (list(book.planned_ids()), book.to_buy()) == ([3], 1)
-        assert book.left_to_others() == {("/a", "waiting"): 1, ("/b", "in_doubt"): 1}
-        assert [job for job, _ in book.planned_keys()] == [1, 2, 3]
-        book.leave([])
-        assert (list(book.planned_ids()), book.left_to_others().total()) == ([1, 2, 3], 0)
+        book.leave_jobs([(1, "/a", "waiting"), (2, "/b", "in_doubt")])
+        assert (list(book.list_planned_ids()), book.count_to_buy()) == ([3], 1)
+        assert book.count_left_to_others() == {("/a", "waiting"): 1, ("/b", "in_doubt"): 1}
+        assert [job for job, _ in book.list_planned_keys()] == [1, 2, 3]
+        book.leave_jobs([])
+        assert (list(book.list_planned_ids()), book.count_left_to_others().total()) == ([1, 2, 3], 0)
 
     def test_the_job_that_an_edited_row_had_before(self, book: Checkpoint) -> None:
         take_in(book, [make_line(1), make_line(2, slot=1, job=make_job(2, version=2)), make_line(3)])
-        assert book.predecessors({1: 3, 3: 1, 7: 2}) == {1: (make_job(2).key, make_job(2).inputs)}
-        assert book.predecessors({1: 2}) == {1: (make_job(1).key, make_job(1).inputs)}
+        assert book.find_predecessors({1: 3, 3: 1, 7: 2}) == {1: (make_job(2).key, make_job(2).inputs)}
+        assert book.find_predecessors({1: 2}) == {1: (make_job(1).key, make_job(1).inputs)}
 
     def test_a_file_that_another_job_has(self, book: Checkpoint) -> None:
         take_in(book, [make_line(1), make_line(2)])
@@ -207,7 +207,7 @@ class BookSuite:
     def test_the_cap_has_no_say_in_what_was_bought_already(self, book: Checkpoint) -> None:
         take_in(book, [make_line(1)])
         book.set_cap(10, 0.0)
-        (record,) = book.records_of([1])
+        (record,) = book.read_records([1])
         event = Reserved(1.0, 40)
         with pytest.raises(BudgetReachedError):
             book.save_now(advance(record, event), event)
@@ -219,7 +219,11 @@ class BookSuite:
         accepts, lost = [Accepted(2.0, Handle(f"req-{job}")) for job in (1, 2)], Lost(2.0, PROBLEM)
         with pytest.raises(KnownRequestError):
             book.save_all([(advance(r, e), e) for r, e in zip(records, [*accepts, accepts[0]], strict=True)])
-        assert (book.counts().by_state, book.owner("req-1"), len(list(book.log()))) == ({State.SUBMITTING: 3}, None, 3)
+        assert (book.counts().by_state, book.find_owner("req-1"), len(list(book.read_log()))) == (
+            {State.SUBMITTING: 3},
+            None,
+            3,
+        )
         with pytest.raises(StaleRecordError):
             book.save_all([(advance(records[0], lost), lost)] * 2)
         book.save_all([(advance(r, e), e) for r, e in zip(records[:2], accepts, strict=True)])
@@ -229,35 +233,39 @@ class BookSuite:
         take_in(book, [make_line(1), make_line(2)])
         old = finish(book, 1)
         finish(book, 2)
-        assert book.rejected() == []
+        assert book.find_rejected() == []
         book.decisions.put(Mark(1, Verdict.REJECT))
-        assert [record.id for record in book.rejected()] == [1]
+        assert [record.id for record in book.find_rejected()] == [1]
         line = make_line(1, job=make_job(7, version=2))
         assert book.add_repurchases([(old, line)]) == [3]
-        assert (book.redone_and_planned(), list(book.planned_ids()), book.rejected()) == ([3], [3], [])
-        assert [[shot.id for shot in card.shots] for card in book.cards()] == [[3, 1], [2]]
-        assert book.rows_of([1, 3]) == {3: [(1, "sku-1")]}
-        assert book.known_jobs().find(make_job(2).key) == 2
+        assert (book.list_planned_repurchases(), list(book.list_planned_ids()), book.find_rejected()) == ([3], [3], [])
+        assert [[shot.id for shot in card.versions] for card in book.read_gallery_rows()] == [[3, 1], [2]]
+        assert book.find_rows([1, 3]) == {3: [(1, "sku-1")]}
+        assert book.read_known_jobs().find(make_job(2).key) == 2
         take_in(book, [make_line(1), make_line(2)])
-        assert [outcome.version for outcome in book.outcomes()] == [2, 1], "the row that asks for it gets the newest"
+        assert [outcome.version for outcome in book.read_outcomes()] == [2, 1], (
+            "the row that asks for it gets the newest"
+        )
 
     def test_cards_come_in_pages_and_only_those_that_are_wanted(self, book: Checkpoint) -> None:
         take_in(book, [make_line(n) for n in range(1, 6)])
         for job in (2, 4, 5):
             finish(book, job)
-        page = book.card_page(1, 2, lambda _, state: state == State.DONE)
-        assert ([card.row for card in page.cards], page.following) == ([2, 4], 5)
-        assert [card.row for card in book.card_page(5, 2, lambda _, state: state == State.DONE).cards] == [5]
-        assert book.card_page(5, 2, lambda *_: True).following is None
-        assert book.card_page(1, 9, lambda *_: True).cards == tuple(book.cards())
-        assert (book.line_of_row(3), book.line_of_row(6)) == (3, 0)
+        page = book.read_gallery_page(1, 2, lambda _, state: state == State.DONE)
+        assert ([card.row for card in page.gallery_rows], page.following) == ([2, 4], 5)
+        assert [
+            card.row for card in book.read_gallery_page(5, 2, lambda _, state: state == State.DONE).gallery_rows
+        ] == [5]
+        assert book.read_gallery_page(5, 2, lambda *_: True).following is None
+        assert book.read_gallery_page(1, 9, lambda *_: True).gallery_rows == tuple(book.read_gallery_rows())
+        assert (book.find_line_of_row(3), book.find_line_of_row(6)) == (3, 0)
 
     def test_what_a_person_wants_anew_is_planned_until_it_is_bought(self, book: Checkpoint) -> None:
         take_in(book, [make_line(1), make_line(2)])
         play(book, 1, Reserved(1.0, 1), Refused(2.0, REFUSED), RetryAsked(3.0))
-        assert [record.id for record in book.retried_and_planned()] == [1]
+        assert [record.id for record in book.list_planned_retries()] == [1]
         play(book, 1, Reserved(4.0, 1))
-        assert book.retried_and_planned() == []
+        assert book.list_planned_retries() == []
 
     # --- lines ---
 
@@ -278,7 +286,7 @@ class BookSuite:
         play(book, 3, Reused(1.0, HANDLE, FILES, "/runs/other"))
         book.keep_flags({1: "tiny"})
         book.decisions.put(Mark(1, Verdict.APPROVE, "good"))
-        one, two, three, four, five = book.outcomes()
+        one, two, three, four, five = book.read_outcomes()
         assert (one.state, one.cost, one.request_id, one.key, one.over) == (
             "done", 40, "request-1", make_job(1).key, '{"market":"fr"}'
         )  # fmt: skip
@@ -290,19 +298,19 @@ class BookSuite:
         assert three.state == "skipped"
         assert (four.state, four.kind, four.problem, four.cost) == ("in_doubt", "lost", "no answer", 70)
         assert (five.state, five.reused_from, five.cost) == ("done", "/runs/other", 0)
-        assert [outcome.row for outcome in book.outcomes(4)] == [4, 5]
+        assert [outcome.row for outcome in book.read_outcomes(4)] == [4, 5]
 
     def test_the_link_of_a_picture_that_is_no_file_yet(self, book: Checkpoint) -> None:
         take_in(book, [make_line(1)])
         play(book, 1, Reserved(1.0, 1), Accepted(2.0, HANDLE), Completed(3.0, OUTPUTS, 1))
-        assert [(outcome.url, outcome.files) for outcome in book.outcomes()] == [(OUTPUTS[0].url, "")]
+        assert [(outcome.url, outcome.files) for outcome in book.read_outcomes()] == [(OUTPUTS[0].url, "")]
 
     def test_the_answer_that_told_no_id_is_kept_as_long_as_the_job_is_in_doubt(self, book: Checkpoint) -> None:
         take_in(book, [make_line(n) for n in range(1, 4)])
         for job, reply in ((1, "HTTP 502 <html>"), (2, ""), (3, "HTTP 500")):
             play(book, job, Reserved(1.0, 1), Lost(2.0, PROBLEM, reply))
         play(book, 3, WrittenOff(3.0, "a person"))
-        assert book.lost_replies() == {make_job(1).key: "HTTP 502 <html>"}
+        assert book.read_lost_replies() == {make_job(1).key: "HTTP 502 <html>"}
 
     def test_flags_are_replaced_as_a_whole(self, book: Checkpoint) -> None:
         take_in(book, [make_line(1), make_line(2)])
@@ -311,7 +319,7 @@ class BookSuite:
             False,
             True,
         ]
-        assert book.flags() == {2: "grey"}
+        assert book.read_flags() == {2: "grey"}
 
     def test_whatever_changes_a_line_changes_the_mark(self, book: Checkpoint) -> None:
         seen = [book.change_token()]
@@ -320,7 +328,7 @@ class BookSuite:
             lambda: finish(book, 1),
             lambda: book.keep_flags({1: "tiny"}),
             lambda: book.decisions.put(Mark(1, Verdict.REJECT)),
-            lambda: book.add_repurchases([(book.records_of([1])[0], make_line(1, job=make_job(7, version=2)))]),
+            lambda: book.add_repurchases([(book.read_records([1])[0], make_line(1, job=make_job(7, version=2)))]),
         ):
             change()
             seen.append(book.change_token())
@@ -331,16 +339,16 @@ class BookSuite:
 
     def test_the_log_tells_every_event_as_it_was(self, book: Checkpoint) -> None:
         take_in(book, [make_line(1)])
-        assert (book.has_bought(), book.last_event_at(), book.moved_since(0)) == (False, 0.0, False)
+        assert (book.has_bought(), book.find_last_event_time(), book.has_moved_since(0)) == (False, 0.0, False)
         events = (Reserved(1.0, 40), Accepted(2.0, HANDLE), Completed(3.0, OUTPUTS, 40), Saved(4.0, FILES))
         play(book, 1, *events)
-        assert [logged.read() for logged in book.log()] == list(events)
-        assert [(logged.seq, logged.job, logged.state) for logged in book.log()] == [
+        assert [logged.read() for logged in book.read_log()] == list(events)
+        assert [(logged.seq, logged.job, logged.state) for logged in book.read_log()] == [
             (1, 1, "submitting"), (2, 1, "waiting"), (3, 1, "fetched"), (4, 1, "done"),
         ]  # fmt: skip
-        assert (book.has_bought(), book.last_event_at()) == (True, 4.0)
-        assert [book.moved_since(seq) for seq in (0, 3, 4)] == [True, True, False]
-        assert (book.shared_requests(), book.doubled_jobs()) == (list[SharedRequest](), [])
+        assert (book.has_bought(), book.find_last_event_time()) == (True, 4.0)
+        assert [book.has_moved_since(seq) for seq in (0, 3, 4)] == [True, True, False]
+        assert (book.list_shared_requests(), book.list_doubled_jobs()) == (list[SharedRequest](), [])
 
     def test_a_post_that_was_refused_has_bought_nothing(self, book: Checkpoint) -> None:
         """A wrong token was taken for the one that the run was bought with, and the right one was refused."""
@@ -355,7 +363,7 @@ class BookSuite:
     def test_a_picture_of_another_run_is_no_purchase_and_moves_nothing(self, book: Checkpoint) -> None:
         take_in(book, [make_line(1)])
         play(book, 1, Reused(1.0, HANDLE, FILES, "/runs/other"))
-        assert (book.has_bought(), book.moved_since(0), book.money().spent) == (False, False, 0)
+        assert (book.has_bought(), book.has_moved_since(0), book.money().spent) == (False, False, 0)
 
     # --- decisions ---
 
@@ -384,7 +392,7 @@ class BookSuite:
     # --- sums ---
 
     def test_an_empty_run_comes_to_nothing(self, book: Checkpoint) -> None:
-        assert (book.digest(), book.anything_failed(), book.to_buy()) == (RunSummary(), False, 0)
+        assert (book.summarise(), book.has_failures(), book.count_to_buy()) == (RunSummary(), False, 0)
 
     def test_what_a_run_came_to(self, book: Checkpoint) -> None:
         twin = ResultLine(row=9, id="twin", job=make_job(2), slot=99, twin=True)
@@ -396,9 +404,9 @@ class BookSuite:
         play(book, 6, Reserved(1.0, 1), Lost(2.0, PROBLEM), WrittenOff(3.0, "a person"))
         for job, seconds in ((1, 5.0), (7, 8.0), (8, 20.0)):
             finish(book, job, seconds=seconds)
-        found = book.digest()
+        found = book.summarise()
         assert (found.invalid, found.moderated, found.written_off) == (1, 1, 1)
         assert (found.seconds_median, found.seconds_p90) == (8.0, 27.2)
         rows = ((2, "sku-2"), (3, "sku-3"), (4, "sku-4"), (9, "twin"))
         assert found.errors[0] == CommonError("refused", "no such size", 4, rows)
-        assert book.anything_failed()
+        assert book.has_failures()

@@ -52,7 +52,7 @@ async def play(checkpoint: Any, record: Record, *events: Event) -> Record:
 
 
 async def first(checkpoint: Any) -> Record:
-    return (await checkpoint.planned(0, 1))[0]
+    return (await checkpoint.list_planned(0, 1))[0]
 
 
 class LedgerSuite:
@@ -62,15 +62,15 @@ class LedgerSuite:
 
     async def test_what_is_planned_comes_out_in_order_and_in_pages(self, make: Make) -> None:
         checkpoint = make([make_line(n) for n in range(1, 8)])
-        page = await checkpoint.planned(0, 5)
-        rest = await checkpoint.planned(page[-1].id, 5)
+        page = await checkpoint.list_planned(0, 5)
+        rest = await checkpoint.list_planned(page[-1].id, 5)
         assert [r.job.name for r in (*page, *rest)] == [f"job-{n}" for n in range(1, 8)]
         assert all(r.state is State.PLANNED and r.serial == 0 for r in page)
 
     async def test_rows_with_equal_inputs_share_one_job(self, make: Make) -> None:
         line = make_line(1)
         twin = ResultLine(row=2, id="other", job=line.job, slot=2, twin=True)
-        assert len(await make([line, twin]).planned(0, 10)) == 1
+        assert len(await make([line, twin]).list_planned(0, 10)) == 1
 
     async def test_a_saved_record_comes_back_whole(self, make: Make) -> None:
         checkpoint = make([make_line(1)])
@@ -81,10 +81,10 @@ class LedgerSuite:
             Accepted(11.0, HANDLE),
             Completed(30.0, OUTPUTS, 55_000),
         )
-        (found,) = await checkpoint.unsettled(0, 10, ALL_BUT_FINAL)
+        (found,) = await checkpoint.list_unsettled(0, 10, ALL_BUT_FINAL)
         assert _on_disk(found) == _on_disk(saved)
         done = await play(checkpoint, saved, Spoiled(31.0, 35.0, PROBLEM), Completed(36.0, OUTPUTS), Saved(40.0, FILES))
-        (found,) = await checkpoint.unsettled(0, 10, frozenset({State.DONE}))
+        (found,) = await checkpoint.list_unsettled(0, 10, frozenset({State.DONE}))
         assert _on_disk(found) == _on_disk(done)
         assert found.files == FILES
 
@@ -94,12 +94,12 @@ class LedgerSuite:
         await play(checkpoint, stale, Reserved(10.0, 40_000))
         with pytest.raises(StaleRecordError):
             await play(checkpoint, stale, Reserved(10.0, 40_000))
-        (found,) = await checkpoint.unsettled(0, 10, ALL_BUT_FINAL)
-        assert (found.serial, (await checkpoint.totals()).money.held) == (1, 40_000)
+        (found,) = await checkpoint.list_unsettled(0, 10, ALL_BUT_FINAL)
+        assert (found.serial, (await checkpoint.totals()).money.reserved) == (1, 40_000)
 
     async def test_many_savers_at_once_and_only_the_stale_one_fails(self, make: Make) -> None:
         checkpoint = make([make_line(n) for n in range(1, 41)])
-        records: Sequence[Record] = await checkpoint.planned(0, 100)
+        records: Sequence[Record] = await checkpoint.list_planned(0, 100)
         await play(checkpoint, records[7], Reserved(9.0, 1))
         failed: list[int] = []
 
@@ -118,27 +118,27 @@ class LedgerSuite:
 
     async def test_unsettled_gives_only_the_states_asked_for_in_pages(self, make: Make) -> None:
         checkpoint = make([make_line(n) for n in range(1, 6)])
-        records = await checkpoint.planned(0, 10)
+        records = await checkpoint.list_planned(0, 10)
         await play(checkpoint, records[0], Reserved(1.0, 1), Lost(2.0, PROBLEM))
         await play(checkpoint, records[1], Reserved(1.0, 1), Accepted(2.0, HANDLE))
         await play(checkpoint, records[2], Reserved(1.0, 1), Accepted(2.0, Handle("req-2")), GivenUp(3.0, PROBLEM))
         await play(checkpoint, records[3], Reserved(1.0, 1), Refused(2.0, PROBLEM))
-        seen = await checkpoint.unsettled(0, 10, frozenset({State.WAITING, State.UNCOLLECTED}))
+        seen = await checkpoint.list_unsettled(0, 10, frozenset({State.WAITING, State.UNCOLLECTED}))
         assert [r.id for r in seen] == [records[1].id, records[2].id]
-        page = await checkpoint.unsettled(seen[0].id, 1, frozenset({State.WAITING, State.UNCOLLECTED}))
+        page = await checkpoint.list_unsettled(seen[0].id, 1, frozenset({State.WAITING, State.UNCOLLECTED}))
         assert [r.id for r in page] == [records[2].id]
         assert page[0].problem == PROBLEM
 
     async def test_counts_and_money_follow_every_move(self, make: Make) -> None:
         checkpoint = make([make_line(n) for n in range(1, 5)])
-        records = await checkpoint.planned(0, 10)
+        records = await checkpoint.list_planned(0, 10)
         await play(checkpoint, records[0], Reserved(1.0, 100), Lost(2.0, PROBLEM))
         await play(checkpoint, records[1], Reserved(1.0, 100), Accepted(2.0, HANDLE))
         failed = await play(
             checkpoint, records[2], Reserved(1.0, 100), Accepted(2.0, Handle("req-2")), Errored(3.0, PROBLEM, 130)
         )
         money = (await checkpoint.totals()).money
-        assert (money.spent, money.held, money.in_doubt, money.cancellable) == (130, 200, 100, 100)
+        assert (money.spent, money.reserved, money.in_doubt, money.cancellable) == (130, 200, 100, 100)
         assert (money.in_flight, money.doubts, checkpoint.top_price) == (1, 1, 130)
         assert (await checkpoint.totals()).counts.by_state == {
             State.PLANNED: 1, State.IN_DOUBT: 1, State.WAITING: 1, State.FAILED: 1
@@ -149,7 +149,7 @@ class LedgerSuite:
 
     async def test_the_cap_is_never_passed_however_many_ask_at_once(self, make: Make) -> None:
         checkpoint = make([make_line(n) for n in range(1, 31)], cap=100)
-        records = await checkpoint.planned(0, 100)
+        records = await checkpoint.list_planned(0, 100)
         done = await play(checkpoint, records[0], Reserved(1.0, 10), Accepted(1.0, HANDLE), Completed(2.0, OUTPUTS, 10))
         refused: list[int] = []
 
@@ -164,22 +164,24 @@ class LedgerSuite:
                 tasks.start_soon(one, record)
         money = (await checkpoint.totals()).money
         assert done.spent == 10
-        assert (money.spent + money.held, len(refused)) == (100, 20)
-        assert sorted(r.id for r in await checkpoint.planned(0, 100)) == sorted(refused), "nothing of it was written"
+        assert (money.spent + money.reserved, len(refused)) == (100, 20)
+        assert sorted(r.id for r in await checkpoint.list_planned(0, 100)) == sorted(refused), (
+            "nothing of it was written"
+        )
 
     async def test_money_given_back_can_be_reserved_again(self, make: Make) -> None:
         checkpoint = make([make_line(1), make_line(2)], cap=10)
-        one, two = await checkpoint.planned(0, 10)
+        one, two = await checkpoint.list_planned(0, 10)
         one = await play(checkpoint, one, Reserved(1.0, 10))
         with pytest.raises(BudgetReachedError):
             await play(checkpoint, two, Reserved(1.0, 10))
         await play(checkpoint, one, Declined(2.0, PROBLEM))
         await play(checkpoint, two, Reserved(3.0, 10))
-        assert (await checkpoint.totals()).money.held == 10
+        assert (await checkpoint.totals()).money.reserved == 10
 
     async def test_what_nobody_named_a_cost_for(self, make: Make) -> None:
         checkpoint = make([make_line(n) for n in range(1, 5)])
-        told, untold, failed, _ = await checkpoint.planned(0, 10)
+        told, untold, failed, _ = await checkpoint.list_planned(0, 10)
         told, untold, failed = [
             await play(checkpoint, record, Reserved(1.0, 10), Accepted(2.0, Handle(f"req-{record.id}")))
             for record in (told, untold, failed)
@@ -187,10 +189,10 @@ class LedgerSuite:
         await play(checkpoint, told, Completed(3.0, OUTPUTS, 12), Saved(4.0, FILES))
         guess = await play(checkpoint, untold, Completed(3.0, OUTPUTS), Saved(4.0, FILES))
         await play(checkpoint, failed, Errored(3.0, PROBLEM))
-        assert [r.id for r in await checkpoint.unpriced(0, 10)] == [untold.id, failed.id]
+        assert [r.id for r in await checkpoint.list_unpriced(0, 10)] == [untold.id, failed.id]
         assert ((await checkpoint.totals()).money.guesses, (await checkpoint.totals()).money.guessed) == (2, 20)
         await play(checkpoint, guess, Priced(9.0, 12))
-        assert [r.id for r in await checkpoint.unpriced(0, 10)] == [failed.id]
+        assert [r.id for r in await checkpoint.list_unpriced(0, 10)] == [failed.id]
         assert (
             (await checkpoint.totals()).money.guesses,
             (await checkpoint.totals()).money.guessed,
@@ -200,7 +202,7 @@ class LedgerSuite:
     async def test_an_id_belongs_to_one_job_and_to_one_purchase(self, make: Make) -> None:
         """The service answered two POSTs with the same id: both jobs had the first one's picture, and both were paid."""
         checkpoint = make([make_line(1), make_line(2)])
-        one, two = await checkpoint.planned(0, 10)
+        one, two = await checkpoint.list_planned(0, 10)
         failed = await play(
             checkpoint, one, Reserved(1.0, 10), Accepted(2.0, HANDLE), Errored(3.0, PROBLEM), RetryAsked(4.0)
         )
@@ -221,7 +223,7 @@ class LedgerSuite:
             except KnownRequestError:
                 refused.append(record.id)
 
-        sent = [await play(checkpoint, record, Reserved(1.0, 1)) for record in await checkpoint.planned(0, 10)]
+        sent = [await play(checkpoint, record, Reserved(1.0, 1)) for record in await checkpoint.list_planned(0, 10)]
         async with anyio.create_task_group() as tasks:
             for record in sent:
                 tasks.start_soon(one, record)
@@ -232,7 +234,7 @@ class LedgerSuite:
 
     async def test_a_reused_picture_proves_no_price(self, make: Make) -> None:
         checkpoint = make([make_line(1), make_line(2)])
-        one, two = await checkpoint.planned(0, 10)
+        one, two = await checkpoint.list_planned(0, 10)
         await play(checkpoint, one, Reused(1.0, HANDLE, FILES, "/runs/other"))
         assert not (await checkpoint.totals()).money.settled
         await play(checkpoint, two, Reserved(1.0, 10), Accepted(2.0, Handle("req-2")), Completed(3.0, OUTPUTS, 12))
@@ -245,10 +247,10 @@ class LedgerSuite:
             checkpoint, await first(checkpoint), Reserved(1.0, 100), Accepted(2.0, HANDLE), Gone(3.0, PROBLEM)
         )
         money = (await checkpoint.totals()).money
-        assert (gone.state, money.held, money.spent, money.uncollected) == (State.UNCOLLECTED, 100, 0, 1)
+        assert (gone.state, money.reserved, money.spent, money.uncollected) == (State.UNCOLLECTED, 100, 0, 1)
         again = await play(checkpoint, gone, Resumed(9.0), Completed(10.0, OUTPUTS, 120), Saved(11.0, FILES))
         money = (await checkpoint.totals()).money
-        assert (again.handle, money.held, money.spent, money.uncollected) == (HANDLE, 0, 120, 0)
+        assert (again.handle, money.reserved, money.spent, money.uncollected) == (HANDLE, 0, 120, 0)
 
     @pytest.mark.parametrize("decision", [WrittenOff(9.0, "a person"), Released(9.0, "a person")])
     async def test_what_a_person_decides_of_an_uncollected_job_counts_as_spent(
@@ -260,20 +262,20 @@ class LedgerSuite:
         )
         await play(checkpoint, record, decision)
         money = (await checkpoint.totals()).money
-        assert (money.held, money.spent, money.uncollected) == (0, 100, 0)
+        assert (money.reserved, money.spent, money.uncollected) == (0, 100, 0)
 
     async def test_a_cancelled_job_that_was_charged_is_in_the_books(self, make: Make) -> None:
         """The service charged $0.40 for a job that it had cancelled, under a cap of $0.12, and the books said $0.00."""
         checkpoint = make([make_line(n) for n in range(1, 4)])
-        (charged,) = await checkpoint.planned(0, 1)
+        (charged,) = await checkpoint.list_planned(0, 1)
         await play(checkpoint, charged, Reserved(1.0, 100), Accepted(2.0, HANDLE), CancelConfirmed(3.0, 400))
-        (untold,) = await checkpoint.planned(0, 1)
+        (untold,) = await checkpoint.list_planned(0, 1)
         record = await play(
             checkpoint, untold, Reserved(4.0, 100), Accepted(5.0, Handle("req-2")), CancelConfirmed(6.0)
         )
         money = (await checkpoint.totals()).money
-        assert (money.spent, money.held, money.guessed, checkpoint.top_price) == (500, 0, 100, 400)
-        assert [r.id for r in await checkpoint.unpriced(0, 10)] == [record.id]
+        assert (money.spent, money.reserved, money.guessed, checkpoint.top_price) == (500, 0, 100, 400)
+        assert [r.id for r in await checkpoint.list_unpriced(0, 10)] == [record.id]
         await play(checkpoint, record, Priced(9.0, 0))
         assert (await checkpoint.totals()).money.spent == 400
 
@@ -285,7 +287,7 @@ class LedgerSuite:
         )
         assert (
             (await checkpoint.totals()).money.spent,
-            (await checkpoint.totals()).money.held,
+            (await checkpoint.totals()).money.reserved,
             (await checkpoint.totals()).money.guesses,
         ) == (0, 0, 0)
 
@@ -301,7 +303,7 @@ class LedgerSuite:
 def _on_disk(record: Record) -> tuple[Any, ...]:
     """A record without what only the looking process knows."""
     return (
-        record.id, record.job, record.state, record.serial, record.attempts, record.due_at, record.held, record.cost,
-        record.cost_known, record.sunk, record.handle, record.outputs, record.files, record.problem,
+        record.id, record.job, record.state, record.serial, record.attempts, record.due_at, record.reserved, record.cost,
+        record.cost_known, record.earlier_spent, record.handle, record.outputs, record.files, record.problem,
         record.submitted_at, record.accepted_at, record.finished_at,
     )  # fmt: skip

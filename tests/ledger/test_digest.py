@@ -16,7 +16,7 @@ from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.ledger.state_totals import recount
-from batchedit.ledger.summary import CommonError, RunSummary, digest
+from batchedit.ledger.summary import CommonError, RunSummary, summarise
 from tests.support.factories import make_job, make_line
 
 FILES = (SavedFile("files/a.png", "ab" * 32, 10, 1, 1, "https://files.runcomfy.net/a.png"),)
@@ -50,7 +50,7 @@ def finish(checkpoint: SqliteCheckpoint, job: int, seconds: float) -> None:
 
 
 def test_an_empty_run(checkpoint: SqliteCheckpoint) -> None:
-    assert digest(checkpoint) == RunSummary()
+    assert summarise(checkpoint) == RunSummary()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9, 10, 11, 40])
@@ -59,7 +59,7 @@ def test_quantiles_are_those_of_the_standard_library(checkpoint: SqliteCheckpoin
     seconds = [float(7 * n % 41 + 1) for n in range(1, count + 1)]
     for job, one in enumerate(seconds, 1):
         finish(checkpoint, job, one)
-    found = digest(checkpoint)
+    found = summarise(checkpoint)
     assert found.seconds_median == round(statistics.median(seconds), 1)
     assert found.seconds_p90 == (round(statistics.quantiles(seconds, n=10)[-1], 1) if count > 1 else None)
 
@@ -75,7 +75,7 @@ def test_errors_are_counted_over_lines_and_invalid_rows_apart(checkpoint: Sqlite
         play(checkpoint, job, Reserved(1.0, 1), Refused(2.0, refused))
     play(checkpoint, 8, Reserved(1.0, 1), Refused(2.0, rare))
     finish(checkpoint, 1, 5.0)
-    found = digest(checkpoint)
+    found = summarise(checkpoint)
     assert found.invalid == 1
     assert found.errors == (
         CommonError("refused", "no such size", 7, tuple((n, f"sku-{n}") for n in range(2, 7))),

@@ -14,11 +14,11 @@ from batchedit.core.errors import LockedError, OutputError
 from batchedit.core.events import Accepted
 from batchedit.core.model import Handle
 from batchedit.ledger import lock
-from batchedit.ledger.lock import buying_lock, run_lock
+from batchedit.ledger.lock import hold_buying_lock, hold_run_lock
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.register import Register, claim, is_mine
-from batchedit.ledger.register_file import spare_folder
-from batchedit.ledger.rescue import NAME, SPARE, Rescued, rescue, rescued, spare
+from batchedit.ledger.register_file import find_spare_folder
+from batchedit.ledger.rescue import NAME, SPARE_NAME, RescuedId, claim_rescued, hold_spare, rescue
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import environment, inside, manifest, on
 from tests.support.limits import no_file_grows, no_file_is_opened
@@ -72,7 +72,7 @@ def test_an_id_that_no_file_takes_stands_on_the_screen_as_the_line_to_keep(
     assert f"{run / NAME} can't be written either (" in told
     assert "Keep this line: " in told
     (room / NAME).write_text(told.partition("Keep this line: ")[2])
-    assert list(rescued(room)) == [Rescued(3, KEY, replace(BOUGHT, by="rescue"))], (
+    assert list(claim_rescued(room)) == [RescuedId(3, KEY, replace(BOUGHT, by="rescue"))], (
         "put into that file the line is taken in"
     )
 
@@ -80,16 +80,18 @@ def test_an_id_that_no_file_takes_stands_on_the_screen_as_the_line_to_keep(
 def test_the_spare_room_is_given_up_before_an_id_is_told_on_the_screen_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with spare(tmp_path, NoNotes()), no_file_grows():
+    with hold_spare(tmp_path, NoNotes()), no_file_grows():
         rescue(tmp_path, 3, KEY, BOUGHT)
-        assert not (tmp_path / SPARE).exists()
+        assert not (tmp_path / SPARE_NAME).exists()
     assert "Keep this line: " in capsys.readouterr().err
 
 
 # --- locks ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("begin", [lambda folder: run_lock(folder, "run"), buying_lock], ids=["the run's", "buying"])
+@pytest.mark.parametrize(
+    "begin", [lambda folder: hold_run_lock(folder, "run"), hold_buying_lock], ids=["the run's", "buying"]
+)
 def test_no_run_goes_on_whose_lock_cannot_be_opened(
     tmp_path: Path, begin: Callable[[Path], AbstractContextManager[None]]
 ) -> None:
@@ -103,12 +105,12 @@ def test_two_processes_do_not_buy_in_one_folder_though_each_has_its_own_lock_of_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody deleted ``.lock`` while a run went on: the next one has another one, and this is the second bolt."""
-    monkeypatch.setattr(lock, "ASKED_SECONDS", 0.1)
+    monkeypatch.setattr(lock, "BUYING_WAIT_SECONDS", 0.1)
     held = FileLock(tmp_path / lock.BUYING, is_singleton=False)
     with held, pytest.raises(LockedError, match="another process buys in") as refused:
-        buying_lock(tmp_path).__enter__()
+        hold_buying_lock(tmp_path).__enter__()
     assert refused.value.code == 75
-    with buying_lock(tmp_path):
+    with hold_buying_lock(tmp_path):
         assert lock.may_buy(tmp_path)
     assert not lock.may_buy(tmp_path)
 
@@ -124,14 +126,14 @@ def nowhere(tmp_path: Path) -> dict[str, str]:
 
 
 def test_where_neither_register_takes_a_run_it_is_said_that_two_may_buy_the_same(nowhere: dict[str, str]) -> None:
-    register = Register.of(nowhere)
+    register = Register.from_environ(nowhere)
     assert not register.keep_made("a" * 16)
-    state, temporary = Path(nowhere["BATCHEDIT_STATE"]), spare_folder(Path(nowhere["BATCHEDIT_STATE"]), nowhere)
+    state, temporary = Path(nowhere["BATCHEDIT_STATE"]), find_spare_folder(Path(nowhere["BATCHEDIT_STATE"]), nowhere)
     assert f"the register of runs in {state} can't be used" in register.problem
     assert f"nor can {temporary} (" in register.problem
     assert "two runs that go on at once may both buy the same pictures" in register.problem
     said = register.problem
-    with register.alone(), register.buying(state):
+    with register.hold_turn(), register.mark_buying(state):
         assert register.problem == said, "once"
 
 

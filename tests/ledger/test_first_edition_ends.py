@@ -50,7 +50,7 @@ def test_it_is_collected_and_paid_for_once(checkpoint: SqliteCheckpoint) -> None
 
 
 def test_one_that_was_bought_anew_since_stays_as_it_ended(checkpoint: SqliteCheckpoint) -> None:
-    assert (job(checkpoint, 5).state, job(checkpoint, 5).sunk) == (State.DONE, 40_000)
+    assert (job(checkpoint, 5).state, job(checkpoint, 5).earlier_spent) == (State.DONE, 40_000)
 
 
 def test_what_was_given_up_carries_the_mark_unless_it_was_bought_anew(checkpoint: SqliteCheckpoint) -> None:
@@ -74,8 +74,8 @@ def test_the_books_add_up(checkpoint: SqliteCheckpoint, tmp_path: Path) -> None:
     found = audit(checkpoint, tmp_path, Form(FormKind.CSV, header_row=1))
     assert [finding for finding in found.findings if "files/" not in finding.what] == []
     money = checkpoint.money()
-    assert (money.spent, money.held) == (370_000, 80_000)
-    assert (found.spent, found.held) == (370_000, 80_000)
+    assert (money.spent, money.reserved) == (370_000, 80_000)
+    assert (found.spent, found.reserved) == (370_000, 80_000)
     assert checkpoint.counts().by_state == {
         State.DONE: 2, State.WAITING: 1, State.IN_DOUBT: 1, State.UNCOLLECTED: 3, State.FAILED: 2, State.CANCELLED: 2
     }  # fmt: skip

@@ -22,9 +22,9 @@ def test_a_lease_holds_while_both_clocks_say_so(
     monkeypatch: pytest.MonkeyPatch, boot: float, wall: float, holds: bool
 ) -> None:
     found = Lease(30.0, (100.0, 1000.0))
-    monkeypatch.setattr(lease, "clocks", lambda: (boot, wall))
-    assert found.holds() is holds
+    monkeypatch.setattr(lease, "read_clocks", lambda: (boot, wall))
+    assert found.is_valid() is holds
     found.renew((boot, wall))
-    assert found.holds()
+    assert found.is_valid()
     found.is_lost = True
-    assert not found.holds()
+    assert not found.is_valid()

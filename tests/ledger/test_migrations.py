@@ -38,10 +38,10 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def add_steps(monkeypatch: pytest.MonkeyPatch) -> AddSteps:
     """Makes this batchedit one that has these migrations too."""
-    known = schema.scripts()
+    known = schema.read_scripts()
 
     def add(*steps: str) -> None:
-        monkeypatch.setattr(schema, "scripts", lambda: (*known, *steps))
+        monkeypatch.setattr(schema, "read_scripts", lambda: (*known, *steps))
 
     return add
 
@@ -57,7 +57,7 @@ def test_an_older_file_is_migrated_step_by_step(path: Path, add_steps: AddSteps)
         assert checkpoint.get("step") == "two"
         assert checkpoint.model == MODEL
     with closing(sqlite3.connect(path)) as db:
-        assert schema.version_of(db) == schema.newest_version()
+        assert schema.read_version(db) == schema.find_newest_version()
     with closing(open_checkpoint(path)) as again:
         assert again.get("step") == "two"
 
@@ -94,7 +94,7 @@ def test_two_processes_that_open_an_older_file_migrate_it_once(path: Path, add_s
     """The second one read the old version before the first one was ready."""
     add_steps(TRIGGER)
     with closing(sqlite3.connect(path, isolation_level=None)) as late:
-        assert schema.version_of(late) < schema.newest_version()
+        assert schema.read_version(late) < schema.find_newest_version()
         open_checkpoint(path).close()
         schema.migrate(late)
         assert late.execute("SELECT count(*) FROM more").fetchone() == (0,)

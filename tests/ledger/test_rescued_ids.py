@@ -25,12 +25,12 @@ from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.rescue import (
     LONGEST_LINE,
     NAME,
-    Rescued,
+    RescuedId,
+    claim_rescued,
     clear_rescued,
-    kept_ids,
+    read_kept_ids,
     read_object,
     rescue,
-    rescued,
 )
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.manifest.rows import Form, FormKind
@@ -82,7 +82,7 @@ def test_taking_an_id_in_leaves_the_cap_as_it_is(checkpoint: SqliteCheckpoint) -
     checkpoint.top_price = 10
     put_aside(checkpoint, 2, "req-2")
     assert take_in(checkpoint) == (1, [])
-    assert (checkpoint.cap, checkpoint.get("max_cost"), checkpoint.money().held) == (10, "10", 20)
+    assert (checkpoint.cap, checkpoint.get("max_cost"), checkpoint.money().reserved) == (10, "10", 20)
     assert checkpoint.records("id = 2")[0].state is State.WAITING
     assert findings(checkpoint) == ""
 
@@ -207,8 +207,8 @@ def test_who_looked_at_a_received_folder_waited_for_ever_for_a_pipe(
     tmp_path: Path, name: str, put_there: Callable[[Path], None]
 ) -> None:
     put_there(tmp_path / name)
-    found: list[Rescued] = []
-    reader = threading.Thread(target=lambda: found.extend(kept_ids(tmp_path)), daemon=True)
+    found: list[RescuedId] = []
+    reader = threading.Thread(target=lambda: found.extend(read_kept_ids(tmp_path)), daemon=True)
     reader.start()
     reader.join(10)
     assert not reader.is_alive()
@@ -220,7 +220,7 @@ def test_a_line_without_an_end_fills_no_memory(tmp_path: Path) -> None:
     write(tmp_path, 1)
     tracemalloc.start()
     try:
-        assert jobs(kept_ids(tmp_path)) == [1]
+        assert jobs(read_kept_ids(tmp_path)) == [1]
         assert tracemalloc.get_traced_memory()[1] < 20 * LONGEST_LINE
     finally:
         tracemalloc.stop()
@@ -233,20 +233,20 @@ def write(folder: Path, job: int) -> None:
     rescue(folder, job, bytes(16), Accepted(9.0, Handle(f"req-{job}")))
 
 
-def jobs(found: Iterator[Rescued]) -> list[int]:
+def jobs(found: Iterator[RescuedId]) -> list[int]:
     return sorted(job for job, *_ in found)
 
 
 def test_an_id_that_another_worker_writes_while_one_takes_in_is_not_lost(tmp_path: Path) -> None:
     """It was moved away with those that had been read, and no job ever got it."""
     write(tmp_path, 1)
-    assert jobs(rescued(tmp_path)) == [1]
+    assert jobs(claim_rescued(tmp_path)) == [1]
     write(tmp_path, 2)
     clear_rescued(tmp_path)
-    assert jobs(kept_ids(tmp_path)) == [2]
-    assert jobs(rescued(tmp_path)) == [2]
+    assert jobs(read_kept_ids(tmp_path)) == [2]
+    assert jobs(claim_rescued(tmp_path)) == [2]
     clear_rescued(tmp_path)
-    assert jobs(kept_ids(tmp_path)) == []
+    assert jobs(read_kept_ids(tmp_path)) == []
     assert (tmp_path / f"{NAME}.taken-in").read_text().count("req-") == 2
 
 
@@ -260,14 +260,14 @@ def test_an_id_whose_file_is_renamed_before_its_line_is_written_is_not_lost(
         file = append_to(path)
         if opened:
             opened.clear()
-            assert jobs(rescued(tmp_path)) == [1]
+            assert jobs(claim_rescued(tmp_path)) == [1]
         return file
 
     with monkeypatch.context() as patch:
         patch.setattr("batchedit.ledger.rescue.append_to", overtaken)
         write(tmp_path, 2)
     clear_rescued(tmp_path)
-    assert jobs(kept_ids(tmp_path)) == [2]
+    assert jobs(read_kept_ids(tmp_path)) == [2]
 
 
 @pytest.mark.parametrize("first_crashes", [False, True])
@@ -276,20 +276,20 @@ def test_ids_that_one_worker_has_in_hand_are_not_cleared_by_another(
 ) -> None:
     """What the first left in a crash the second takes in as well."""
     write(tmp_path, 1)
-    assert jobs(rescued(tmp_path)) == [1]
+    assert jobs(claim_rescued(tmp_path)) == [1]
     write(tmp_path, 2)
     with monkeypatch.context() as patch:
         patch.setattr("os.getpid", lambda: -1)
         clear_rescued(tmp_path)
-        assert jobs(kept_ids(tmp_path)) == [1, 2], "it has read neither"
-        assert jobs(rescued(tmp_path)) == [1, 2]
+        assert jobs(read_kept_ids(tmp_path)) == [1, 2], "it has read neither"
+        assert jobs(claim_rescued(tmp_path)) == [1, 2]
     if not first_crashes:
         clear_rescued(tmp_path)
-        assert jobs(kept_ids(tmp_path)) == [1, 2], "the second one has them now"
+        assert jobs(read_kept_ids(tmp_path)) == [1, 2], "the second one has them now"
     with monkeypatch.context() as patch:
         patch.setattr("os.getpid", lambda: -1)
         clear_rescued(tmp_path)
-    assert jobs(kept_ids(tmp_path)) == []
+    assert jobs(read_kept_ids(tmp_path)) == []
 
 
 def test_a_machine_that_lost_power_might_have_kept_the_line_and_forgotten_the_files_name(

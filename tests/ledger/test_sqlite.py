@@ -28,9 +28,9 @@ from batchedit.core.lifecycle import advance
 from batchedit.core.model import CellProblem, InvalidLine, ResultLine, State
 from batchedit.ledger import intake as intakes
 from batchedit.ledger.intake import Intake
-from batchedit.ledger.lock import holder, run_lock
+from batchedit.ledger.lock import find_holder, hold_run_lock
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
-from batchedit.ledger.rescue import Rescued, clear_rescued, rescue, rescued
+from batchedit.ledger.rescue import RescuedId, claim_rescued, clear_rescued, rescue
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.ledger.sqlite_file import BUSY_SECONDS
 from batchedit.pool.pool import Pool, apply_event
@@ -85,7 +85,7 @@ async def test_another_process_finds_what_was_saved(path: Path, empty: SqliteChe
     reader = open_checkpoint(path, read_only=True)
     assert reader.counts().by_state == {State.FETCHED: 1}
     assert (reader.money().spent, reader.top_price, reader.model) == (77, 77, MODEL)
-    assert [(logged.name, logged.state) for logged in reader.log()] == [
+    assert [(logged.name, logged.state) for logged in reader.read_log()] == [
         ("Reserved", "submitting"), ("Accepted", "waiting"), ("Completed", "fetched"),
     ]  # fmt: skip
     reader.close()
@@ -94,7 +94,7 @@ async def test_another_process_finds_what_was_saved(path: Path, empty: SqliteChe
 async def refused_behind_an_end(checkpoint: SqliteCheckpoint, *, estimate: int, charged: int, cap: int) -> bool:
     """One job has ended, and the next one is to be bought, both in one commit: was it refused? Micro-dollars."""
     take_in(checkpoint, [make_line(1), make_line(2)])
-    old, new = await checkpoint.planned(0, 2)
+    old, new = await checkpoint.list_planned(0, 2)
     old = await play(checkpoint, old, Reserved(1.0, estimate), Accepted(2.0, HANDLE))
     checkpoint.set_cap(cap, 0.0)
     end = Completed(3.0, OUTPUTS, charged)
@@ -150,7 +150,7 @@ async def test_ctrl_c_while_an_id_is_written_down(path: Path, empty: SqliteCheck
     pool = cast("Pool", SimpleNamespace(checkpoint=empty, observer=None, governor=None))
     with pytest.raises(KeyboardInterrupt):
         await apply_event(pool, record, Accepted(2.0, HANDLE))
-    assert [(job, event.handle) for job, _, event, *_ in rescued(path.parent)] == [(record.id, HANDLE)]
+    assert [(job, event.handle) for job, _, event, *_ in claim_rescued(path.parent)] == [(record.id, HANDLE)]
 
 
 @pytest.mark.anyio
@@ -211,7 +211,7 @@ class TestIntake:
         assert [r.job.name for r in empty.records("1 ORDER BY id")] == ["job-1", "job-2", "job-3"]
         again = open_checkpoint(path)
         assert [r.job.name for r in again.records("1 ORDER BY id")] == ["job-1"]
-        assert [o.row for o in again.outcomes()] == [1]
+        assert [o.row for o in again.read_outcomes()] == [1]
         take_in(again, [make_line(1), make_line(4)])
         assert [r.job.name for r in again.records("1 ORDER BY id")] == ["job-1", "job-4"]
         again.close()
@@ -221,7 +221,7 @@ class TestIntake:
         take_in(empty, [make_line(1)])
         Intake.begin(empty).add([make_line(2)])
         again = open_checkpoint(path)
-        assert [r.job.name for r in await again.planned(0, 10)] == ["job-1"]
+        assert [r.job.name for r in await again.list_planned(0, 10)] == ["job-1"]
         again.close()
 
     def test_what_no_row_asks_for_any_more_is_not_bought_but_kept(self, empty: SqliteCheckpoint) -> None:
@@ -240,7 +240,7 @@ class TestIntake:
 
     def test_invalid_rows_stand_in_the_results(self, empty: SqliteCheckpoint) -> None:
         take_in(empty, [make_line(1), InvalidLine(2, "sku-2", (CellProblem("Image Src", None, "it is empty"),))])
-        one, two = empty.outcomes()
+        one, two = empty.read_outcomes()
         assert (one.row, one.state, two.row, two.id, two.state) == (1, "planned", 2, "sku-2", "invalid")
         assert two.problems == '[["Image Src","","it is empty"]]'
 
@@ -249,7 +249,7 @@ class TestIntake:
         intake = Intake.begin(empty)
         intake.add([make_line(2)])
         intake.abandon()
-        assert [o.row for o in empty.outcomes()] == [1]
+        assert [o.row for o in empty.read_outcomes()] == [1]
         assert len(empty.records("1")) == 1
 
     def test_known_slots_give_versions(self, empty: SqliteCheckpoint, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,7 +273,7 @@ class TestIntake:
         Intake.begin(empty).add([make_line(1), make_line(2), make_line(3)])
         plan = open_checkpoint(path, read_only=True)
         assert len(plan.records("1")) == 3
-        known = intakes.known_jobs(plan)
+        known = intakes.read_known_jobs(plan)
         assert [known.find(make_job(n).key) for n in (1, 2, 3)] == [1, None, None]
         assert [plan.state_of(known)(make_job(n).key) for n in (1, 2, 3)] == [State.PLANNED, None, None]
         plan.close()
@@ -284,9 +284,9 @@ def test_the_rows_of_no_job_were_looked_for_in_the_whole_run(empty: SqliteCheckp
     take_in(empty, [make_line(1)])
     asked: list[str] = []
     empty._db.set_trace_callback(asked.append)
-    assert empty.rows_of([]) == {}
+    assert empty.find_rows([]) == {}
     assert asked == []
-    assert empty.rows_of([1]) == {1: [(1, "sku-1")]}
+    assert empty.find_rows([1]) == {1: [(1, "sku-1")]}
     assert len(asked) == 1
 
 
@@ -363,29 +363,29 @@ class TestOpening:
 
 
 def test_the_second_process_is_told_who_is_first(tmp_path: Path) -> None:
-    with run_lock(tmp_path, "run"), pytest.raises(LockedError, match=rf"pid {os.getpid()} on .*\(run\)"):
+    with hold_run_lock(tmp_path, "run"), pytest.raises(LockedError, match=rf"pid {os.getpid()} on .*\(run\)"):
         _lock_in_child(tmp_path)
-    with run_lock(tmp_path, "again"):
+    with hold_run_lock(tmp_path, "again"):
         pass
 
 
 def test_who_asks_for_an_instant_whether_a_run_goes_on_keeps_none_from_starting(tmp_path: Path) -> None:
-    assert holder(tmp_path) == ""
-    with run_lock(tmp_path, "run"):
-        assert holder(tmp_path).startswith(f"pid {os.getpid()} on ")
+    assert find_holder(tmp_path) == ""
+    with hold_run_lock(tmp_path, "run"):
+        assert find_holder(tmp_path).startswith(f"pid {os.getpid()} on ")
     asking = FileLock(tmp_path / ".lock", is_singleton=False, thread_local=False)
     asking.acquire()
     threading.Timer(0.1, asking.release).start()
-    with run_lock(tmp_path, "run"):
+    with hold_run_lock(tmp_path, "run"):
         pass
     (tmp_path / ".lock").unlink()
     (tmp_path / "else").write_text("mine")
     (tmp_path / ".lock").symlink_to(tmp_path / "else")
-    assert holder(tmp_path) == ""
+    assert find_holder(tmp_path) == ""
 
 
 def _lock_in_child(folder: Path) -> None:
-    with run_lock(folder, "second"):
+    with hold_run_lock(folder, "second"):
         pass
 
 
@@ -397,7 +397,7 @@ def test_rescued_ids_are_read_back_and_a_cut_line_is_skipped(
     rescue(tmp_path, 8, make_job(8).key, event)
     side = tmp_path / "accepted.jsonl"
     side.write_bytes(side.read_bytes()[:-20])
-    assert list(rescued(tmp_path)) == [Rescued(7, make_job(7).key, Accepted(12.5, HANDLE, by="rescue"))]
+    assert list(claim_rescued(tmp_path)) == [RescuedId(7, make_job(7).key, Accepted(12.5, HANDLE, by="rescue"))]
     assert HANDLE.request_id in capsys.readouterr().err
     clear_rescued(tmp_path)
-    assert list(rescued(tmp_path)) == []
+    assert list(claim_rescued(tmp_path)) == []

@@ -12,8 +12,8 @@ from batchedit.ledger.opening import open_checkpoint
 from batchedit.ledger.postgres.bought_from import BoughtFrom
 from batchedit.ledger.postgres.imports import give_up
 from batchedit.ledger.postgres.shared_opening import open_shared
-from batchedit.ledger.postgres.store import open_runs, opened
-from batchedit.ledger.postgres.url import blotted
+from batchedit.ledger.postgres.store import list_open_runs, open_store
+from batchedit.ledger.postgres.url import hide_password
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import environment, inside, manifest, on
 from tests.support.postgres import MODEL, new_database
@@ -23,7 +23,7 @@ SANDBOX = BoughtFrom("sandbox", own_sandbox=False)
 
 
 def runs_of(url: str) -> list[str]:
-    with opened(url) as connection:
+    with open_store(url) as connection:
         return [name for (name,) in connection.execute("SELECT name FROM batchedit.run ORDER BY name")]
 
 
@@ -37,8 +37,11 @@ def test_a_folder_whose_import_was_cut_off_is_taken_over_into_no_other_store(tmp
         with closing(open_checkpoint(run / "checkpoint.sqlite")) as copy:
             give_up(copy, first, own_sandbox=False)  # where the import was killed
         refused = inside("runs", "--import", run, "--store", second, cwd=tmp_path, env=here, code=64)
-        assert f"was being taken over into the store {blotted(first)}, not into {blotted(second)}" in refused.stderr
-        assert f"--store {blotted(first)}" in refused.stderr
+        assert (
+            f"was being taken over into the store {hide_password(first)}, not into {hide_password(second)}"
+            in refused.stderr
+        )
+        assert f"--store {hide_password(first)}" in refused.stderr
         assert runs_of(second) == []
         ended = inside("runs", "--import", run, "--store", first, cwd=tmp_path, env=here)
         assert ended.stdout.count("everything adds up") == 2
@@ -55,13 +58,13 @@ def test_a_folder_of_one_store_is_not_opened_for_a_run_of_that_name_in_another(t
     second = new_database()
     if how == "made anew":  # the same address, and the run has another number
         second = first
-        with opened(first) as connection:
+        with open_store(first) as connection:
             connection.execute("UPDATE batchedit.run SET name = 'autumn'")
             connection.commit()
     with pytest.raises(UsageError, match="is not that of the store") as refused:
         open_shared(path, second, model=MODEL, service=SANDBOX)
     assert "--out DIR" in refused.value.hint
     with closing(open_checkpoint(path, read_only=True)) as copy:
-        assert copy.get("store") == blotted(first)
-    assert open_runs(second) == []
+        assert copy.get("store") == hide_password(first)
+    assert list_open_runs(second) == []
     open_shared(tmp_path / "elsewhere.sqlite", second, model=MODEL, service=SANDBOX).close()

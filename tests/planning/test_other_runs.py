@@ -374,7 +374,7 @@ def test_who_waits_for_a_yes_keeps_its_pictures(tmp_path: Path, sandbox: Running
     manifest(tmp_path / "s.csv", 2)
     manifest(tmp_path / "t.csv", 2)
     batchedit("run", "s.csv", "--base-url", sandbox.url, cwd=tmp_path, code=64)  # taken in, and no yes
-    with Register.of(environment()).buying(tmp_path / "outputs/s"):
+    with Register.from_environ(environment()).mark_buying(tmp_path / "outputs/s"):
         told = batchedit("run", "t.csv", *on(sandbox), cwd=tmp_path, code=75).stderr
         assert "2 pictures are left to the run in outputs/s, which may be buying them now" in told
     assert bought(sandbox) == 0

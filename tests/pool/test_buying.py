@@ -142,7 +142,7 @@ def test_everything_is_waited_for_before_the_intention_and_nothing_between_it_an
         "connection given back",
     ]
     assert bought.slot.is_taken
-    assert bought.kept.held == PRICE
+    assert bought.kept.reserved == PRICE
     assert on_the_wire(bought) == 0
 
 
@@ -197,7 +197,7 @@ def test_a_price_that_was_said_yes_to_is_paid_to_the_last_micro_dollar() -> None
 def test_so_much_is_put_aside_as_the_estimate_or_the_dearest_seen(estimate: int, charged: int, held: int) -> None:
     kept = Diary()
     kept.top_price = charged
-    assert buy_one(kept, price=estimate).kept.held == held
+    assert buy_one(kept, price=estimate).kept.reserved == held
 
 
 def test_a_rise_that_is_seen_with_the_intention_on_disk_sends_nothing_and_holds_nothing() -> None:
@@ -207,7 +207,7 @@ def test_a_rise_that_is_seen_with_the_intention_on_disk_sends_nothing_and_holds_
     assert bought.diary == ["connection", "Reserved", "Declined", "connection given back"]
     assert isinstance(bought.halted, PriceRoseError)
     assert bought.record == bought.kept
-    assert (bought.kept.state, bought.kept.held, on_the_wire(bought)) == (State.PLANNED, 0, 0)
+    assert (bought.kept.state, bought.kept.reserved, on_the_wire(bought)) == (State.PLANNED, 0, 0)
     assert bought.kept.problem is not None
     assert bought.kept.problem.kind is Kind.UNREACHABLE
     assert bought.pool.approval.admits(1), "nothing was bought, so the yes still stands"
@@ -235,7 +235,7 @@ def test_a_job_that_a_halt_kept_from_being_sent_was_said_to_be_too_dear() -> Non
 def test_an_unforeseen_error_while_the_post_was_out_is_a_doubt_and_no_second_post() -> None:
     bought = buy_one(answer=RuntimeError("a defect of ours"))
     assert bought.record == bought.kept
-    assert (bought.kept.state, bought.kept.held) == (State.IN_DOUBT, PRICE)
+    assert (bought.kept.state, bought.kept.reserved) == (State.IN_DOUBT, PRICE)
     assert bought.kept.problem is not None
     assert bought.kept.problem.kind is Kind.LOST
     assert "a defect of ours" in bought.kept.problem.message
@@ -267,11 +267,11 @@ def test_an_answer_with_the_id_of_another_purchase_is_a_doubt_and_never_sent_aga
 
     def sold(_: Pool) -> None:
         other = kept.records()[1]
-        other = kept.save_now(other._replace(state=State.SUBMITTING, held=PRICE), Reserved(0.0, PRICE))
+        other = kept.save_now(other._replace(state=State.SUBMITTING, reserved=PRICE), Reserved(0.0, PRICE))
         kept.save_now(other._replace(state=State.WAITING, handle=Handle("req-9")), Accepted(0.0, Handle("req-9")))
 
     bought = buy_one(kept, Accepted(1.0, Handle("req-9")), before=sold)
-    assert (bought.kept.state, bought.kept.held, bought.kept.handle) == (State.IN_DOUBT, PRICE, None)
+    assert (bought.kept.state, bought.kept.reserved, bought.kept.handle) == (State.IN_DOUBT, PRICE, None)
     assert bought.kept.problem is not None
     assert bought.kept.problem.kind is Kind.LOST
     assert "req-9 is already that of job-2" in bought.kept.problem.message

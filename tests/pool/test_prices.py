@@ -144,7 +144,7 @@ def test_more_guesses_than_a_page_holds_are_asked_about_once_each_and_in_turn() 
 
     async def main() -> None:
         pool = pool_of(service, checkpoint)
-        ask, unpriced_of = pool.governor.gets.ask, checkpoint.unpriced
+        ask, unpriced_of = pool.governor.gets.ask, checkpoint.list_unpriced
 
         async def counted(look: Callable[[], Awaitable[PollReply]]) -> PollReply:
             turns.append(len(service.asked))
@@ -154,7 +154,7 @@ def test_more_guesses_than_a_page_holds_are_asked_about_once_each_and_in_turn() 
             pages.append((after, limit))
             return await unpriced_of(after, limit)
 
-        pool.governor.gets.ask, checkpoint.unpriced = counted, paged  # type: ignore[method-assign]
+        pool.governor.gets.ask, checkpoint.list_unpriced = counted, paged  # type: ignore[method-assign]
         await ask_prices(pool)
 
     virtually(main)

@@ -44,9 +44,9 @@ class Store(MemoryCheckpoint):
         self.change(2, Lost(trio.current_time(), PROBLEM))
         return 1
 
-    async def unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
+    async def list_unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
         """Its job is no work of this process."""
-        found = await super().unsettled(after, limit, states)
+        found = await super().list_unsettled(after, limit, states)
         return [record for record in found if record.state is not State.SUBMITTING]
 
     async def is_at_rest(self) -> bool:

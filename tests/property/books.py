@@ -12,7 +12,7 @@ import orjson
 from batchedit.commands.proof import prove as audit
 from batchedit.core.model import Record, State
 from batchedit.ledger.opening import open_checkpoint
-from batchedit.ledger.rescue import ID_NOT_TAKEN_IN, TAKING, kept_ids
+from batchedit.ledger.rescue import ID_NOT_TAKEN_IN, TAKING, read_kept_ids
 from batchedit.run_folder import RunFolder, form_of_run
 
 
@@ -57,14 +57,14 @@ def read_books(folder: Path, before: Books | None) -> Books | None:
     try:
         records = checkpoint.records("id > 0 ORDER BY id")
         books.prompts = {record.id: _prompt(record) for record in records}
-        rows = checkpoint.rows_of(books.prompts)
+        rows = checkpoint.find_rows(books.prompts)
         for record in records:
             _enter(books, record, [row for row, _ in rows.get(record.id, ())])
         books.inside = {one for (one,) in checkpoint.rows("SELECT request_id FROM requests")}
         books.inside |= {
-            told["handle"]["request_id"] for _, name, told in checkpoint.run_events() if name == ID_NOT_TAKEN_IN
+            told["handle"]["request_id"] for _, name, told in checkpoint.list_run_events() if name == ID_NOT_TAKEN_IN
         }
-        books.beside = {event.handle.request_id for _, _, event, *_ in kept_ids(folder)}
+        books.beside = {event.handle.request_id for _, _, event, *_ in read_kept_ids(folder)}
         books.known = books.inside | books.beside
         ((books.last,),) = checkpoint.rows("SELECT coalesce(max(seq), 0) FROM events")
         reserved: dict[int, int] = {}
@@ -85,7 +85,7 @@ def read_books(folder: Path, before: Books | None) -> Books | None:
                 books.surprise += max(0, told["cost"] - reserved.get(job, 0))
                 reserved[job] = max(told["cost"], reserved.get(job, 0))
         money = checkpoint.money()
-        books.cap, books.used = checkpoint.cap, money.spent + money.held
+        books.cap, books.used = checkpoint.cap, money.spent + money.reserved
         books.findings = [
             finding.what for finding in audit(checkpoint, folder, form_of_run(checkpoint, RunFolder(folder))).findings
         ]

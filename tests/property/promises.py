@@ -41,7 +41,7 @@ class Witness:
             jobs = self.books[folder].prompts
             order = quote.order
             ids = [*order.planned, *(r.id for r in (*order.retried, *order.released))]
-            again = [line.job.inputs.split('"prompt":"')[1].split('"')[0] for _, line in order.redone]
+            again = [line.job.inputs.split('"prompt":"')[1].split('"')[0] for _, line in order.repurchases]
             for prompt in (*(jobs[job] for job in ids), *again):
                 allowed[prompt] += quote.times
         over = Counter(job.order.prompt for job in ended.made) - allowed

@@ -41,7 +41,7 @@ class Service:
 
     async def buy_one(self) -> bool:
         """Reserve and submit the next job, as the pool does; False if there is none or the budget refuses it."""
-        for record in await self.checkpoint.planned(0, 1):
+        for record in await self.checkpoint.list_planned(0, 1):
             price = max(self.estimate, self.checkpoint.top_price, self.checkpoint.earlier_cost)
             try:
                 sent = await self.save(record, Reserved(1.0, price))

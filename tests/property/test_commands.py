@@ -25,7 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from batchedit.commands.purchase import FEW
 from batchedit.core.model import State
 from batchedit.core.review import Mark, Verdict
-from batchedit.ledger.decisions import Marks
+from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.opening import open_checkpoint
 from tests.property.books import read_books
 from tests.property.people import caps, picks, places, points, seldom, tokens, troubles, write_sheet
@@ -101,7 +101,7 @@ class Commands(Witness, RuleBasedStateMachine):
         checkpoint = open_checkpoint(folder / "checkpoint.sqlite")
         try:
             done = checkpoint.records("state = 'done' AND id IN (SELECT job FROM lines) ORDER BY id")
-            marks = Marks(checkpoint)
+            marks = FolderDecisions(checkpoint)
             for record in done if row == 5 else done[row % len(done) :][:1] if done else []:
                 standing = marks.all().get(record.id, Mark(record.id))
                 marks.put(replace(standing, verdict=Verdict.REJECT, who="me", at=self.world.now))

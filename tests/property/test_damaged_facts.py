@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchedit.core.errors import CheckpointCorruptError
-from batchedit.ledger.facts import read_fact, whole, wholes
+from batchedit.ledger.facts import parse_whole_number, parse_whole_numbers, read_fact
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.planning.survey import Survey, read_survey, survey_text
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
@@ -72,7 +72,7 @@ JSON = st.recursive(
     ),
     max_leaves=6,
 )
-READERS = {"form": Form.load, "survey": read_survey, "canary": wholes, "top_price": whole}
+READERS = {"form": Form.load, "survey": read_survey, "canary": parse_whole_numbers, "top_price": parse_whole_number}
 KINDS = {"form": Form, "survey": dict, "canary": tuple, "top_price": int}
 
 

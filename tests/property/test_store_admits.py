@@ -17,7 +17,7 @@ SMALL = st.integers(0, 12)
 CENTS = st.integers(0, 60).map(lambda cents: cents * 10_000)
 PURSES = st.builds(
     Money,
-    spent=CENTS, held=CENTS, in_flight=SMALL, doubts=SMALL, uncollected=SMALL, guesses=SMALL, guessed=CENTS,
+    spent=CENTS, reserved=CENTS, in_flight=SMALL, doubts=SMALL, uncollected=SMALL, guesses=SMALL, guessed=CENTS,
     settled=st.booleans(), awaits_cost=st.booleans(), cap=st.none() | CENTS.map(lambda cap: cap * 8), top_price=CENTS,
 )  # fmt: skip
 
@@ -48,7 +48,7 @@ ASK = """
 def test_the_store_admits_what_policy_admits(asked: list[tuple[Money, int]]) -> None:
     columns = zip(
         *(
-            (m.cap, price, m.spent, m.held, m.in_flight, m.doubts, m.uncollected, m.guesses, m.guessed, m.top_price,
+            (m.cap, price, m.spent, m.reserved, m.in_flight, m.doubts, m.uncollected, m.guesses, m.guessed, m.top_price,
              m.settled, m.awaits_cost)
             for m, price in asked
         ),

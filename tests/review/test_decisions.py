@@ -18,10 +18,10 @@ from batchedit.core.errors import CheckpointError, ManifestError, UsageError
 from batchedit.core.model import State
 from batchedit.core.review import Conflict, Decision, Mark, Verdict
 from batchedit.jobs.identity import job_key
-from batchedit.ledger.decisions import Marks, TakenIn
-from batchedit.ledger.gallery_rows import outcomes_of, read_cards, read_flags, write_flags
+from batchedit.ledger.decisions import FolderDecisions, ImportReport
+from batchedit.ledger.gallery_rows import build_outcomes, read_flags, read_gallery_rows, write_flags
 from batchedit.ledger.intake import Intake
-from batchedit.ledger.repurchases import add_repurchases, rejected
+from batchedit.ledger.repurchases import add_repurchases, find_rejected
 from batchedit.ledger.review_file import ReviewFile
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.review.decisions import read_decisions
@@ -50,20 +50,20 @@ def checkpoint(room: Showroom) -> Iterator[SqliteCheckpoint]:
 
 
 def reject(checkpoint: SqliteCheckpoint, job: int, note: str = "") -> None:
-    marks = Marks(checkpoint)
+    marks = FolderDecisions(checkpoint)
     serial = marks.all().get(job, Mark(job)).serial
     assert marks.put(Mark(job, REJECT, note, serial, "Dana", 5.0)) == Mark(job, REJECT, note, serial + 1, "Dana", 5.0)
 
 
 def written(checkpoint: SqliteCheckpoint) -> AbstractContextManager[sqlite3.Connection]:
-    return ReviewFile(checkpoint.path.parent).writing()
+    return ReviewFile(checkpoint.path.parent).open_for_writing()
 
 
 # --- marks ----------------------------------------------------------------------------------------
 
 
 def test_the_later_of_two_tabs_is_shown_what_the_earlier_one_said(checkpoint: SqliteCheckpoint) -> None:
-    marks = Marks(checkpoint)
+    marks = FolderDecisions(checkpoint)
     first = marks.put(Mark(1, APPROVE, "", 0, "Dana", 1.0))
     late = marks.put(Mark(1, REJECT, "", 0, "Robin", 2.0))
     assert first == Mark(1, APPROVE, "", 1, "Dana", 1.0)
@@ -73,11 +73,11 @@ def test_the_later_of_two_tabs_is_shown_what_the_earlier_one_said(checkpoint: Sq
 
 
 def test_a_mark_that_was_never_there_is_a_conflict_for_who_saw_one(checkpoint: SqliteCheckpoint) -> None:
-    assert Marks(checkpoint).put(Mark(1, APPROVE, "", 4, "Dana", 1.0)) == Conflict(Mark(1))
+    assert FolderDecisions(checkpoint).put(Mark(1, APPROVE, "", 4, "Dana", 1.0)) == Conflict(Mark(1))
 
 
 def test_since_tells_only_what_changed(checkpoint: SqliteCheckpoint) -> None:
-    marks = Marks(checkpoint)
+    marks = FolderDecisions(checkpoint)
     for job in (1, 2):
         marks.put(Mark(job, HOLD, "", 0, "Dana", 1.0))
     seq, news = marks.since(0)
@@ -103,15 +103,15 @@ def test_marks_survive_reopening(room: Showroom, checkpoint: SqliteCheckpoint) -
     reject(checkpoint, 2, "ünïcode — 'quotes' <b>")
     checkpoint.close()
     again = room.reopen()
-    assert Marks(again).all() == {2: Mark(2, REJECT, "ünïcode — 'quotes' <b>", 1, "Dana", 5.0)}
+    assert FolderDecisions(again).all() == {2: Mark(2, REJECT, "ünïcode — 'quotes' <b>", 1, "Dana", 5.0)}
     again.close()
 
 
 def test_progress_counts_pictures_not_rows(checkpoint: SqliteCheckpoint) -> None:
     reject(checkpoint, 1)
-    Marks(checkpoint).put(Mark(2, APPROVE, "", 0, "Dana", 1.0))
-    Marks(checkpoint).put(Mark(3, NONE, "only a note", 0, "Dana", 1.0))
-    found = progress(read_cards(checkpoint), Marks(checkpoint).all())
+    FolderDecisions(checkpoint).put(Mark(2, APPROVE, "", 0, "Dana", 1.0))
+    FolderDecisions(checkpoint).put(Mark(3, NONE, "only a note", 0, "Dana", 1.0))
+    found = progress(read_gallery_rows(checkpoint), FolderDecisions(checkpoint).all())
     assert (found.pictures, found.looked_at, found.approved, found.rejected, found.held) == (3, 2, 1, 1, 0)
 
 
@@ -123,12 +123,12 @@ def test_marks_that_an_older_batchedit_wrote_into_the_checkpoint_are_not_lost(ch
             db.execute(
                 "INSERT INTO mark_events (job, serial, verdict, note, who, at, via) VALUES (?,?,?,?,?,?,?)", said
             )
-    old, marks, before = Mark(1, REJECT, "too dark", 2, "Dana", 3.0), Marks(checkpoint), checkpoint.change_token()
-    assert (marks.all(), marks.last_seq(), rejected(checkpoint)[0].id) == ({1: old}, 2, 1)
+    old, marks, before = Mark(1, REJECT, "too dark", 2, "Dana", 3.0), FolderDecisions(checkpoint), checkpoint.change_token()
+    assert (marks.all(), marks.last_seq(), find_rejected(checkpoint)[0].id) == ({1: old}, 2, 1)
     marks.put(Mark(2, APPROVE, "", 0, "Robin", 9.0))
     assert marks.all() == {1: old, 2: Mark(2, APPROVE, "", 1, "Robin", 9.0)}
     assert [(e.seq, e.job, e.verdict) for e in marks.events()] == [(1, 1, HOLD), (2, 1, REJECT), (3, 2, APPROVE)]
-    assert [(o.decision, o.note) for o in checkpoint.outcomes()][:2] == [("reject", "too dark"), ("approve", "")]
+    assert [(o.decision, o.note) for o in checkpoint.read_outcomes()][:2] == [("reject", "too dark"), ("approve", "")]
     assert checkpoint.change_token() != before
 
 
@@ -146,7 +146,7 @@ def test_a_mark_whose_writer_was_killed_is_whole_or_not_there(checkpoint: Sqlite
     )
     subprocess.run([sys.executable, "-c", script, path], check=False, timeout=60)
     assert path.with_name("review.sqlite-journal").exists()
-    assert Marks(checkpoint).all() == {1: Mark(1, REJECT, "", 1, "Dana", 5.0)}
+    assert FolderDecisions(checkpoint).all() == {1: Mark(1, REJECT, "", 1, "Dana", 5.0)}
 
 
 # --- decisions.csv --------------------------------------------------------------------------------
@@ -197,11 +197,11 @@ def test_another_table_is_no_decisions_file() -> None:
 
 
 def test_an_import_leaves_what_is_newer(checkpoint: SqliteCheckpoint) -> None:
-    marks = Marks(checkpoint)
+    marks = FolderDecisions(checkpoint)
     for job, at in ((1, 50.0), (2, 5.0), (3, 5.0)):
         marks.put(Mark(job, APPROVE, "", 0, "Dana", at))
     said = [(job, Decision(b"", verdict, "", 20.0)) for job, verdict in ((1, REJECT), (2, REJECT), (3, APPROVE))]
-    assert marks.take_in(said, "Robin") == TakenIn(written=1, same=1, older=1)
+    assert marks.take_in(said, "Robin") == ImportReport(written=1, same=1, older=1)
     assert {job: mark.verdict for job, mark in marks.all().items()} == {1: APPROVE, 2: REJECT, 3: APPROVE}
     assert [e.via for e in marks.events()] == ["review", "review", "review", "import"]
 
@@ -228,7 +228,7 @@ def test_a_name_that_another_row_has_is_not_taken() -> None:
 
 
 def test_exactly_the_rejected_are_made_again(checkpoint: SqliteCheckpoint) -> None:
-    Marks(checkpoint).put(Mark(1, APPROVE, "", 0, "Dana", 1.0))
+    FolderDecisions(checkpoint).put(Mark(1, APPROVE, "", 0, "Dana", 1.0))
     reject(checkpoint, 2, "too dark")
     ((old, new),) = redo_lines(checkpoint)
     assert (old.id, new.row, new.id, new.job.version, new.job.revision) == (2, 2, "B", 2, 1)
@@ -270,20 +270,20 @@ def test_the_new_version_stands_on_the_line_and_the_old_one_beside_it(
     (planned,) = checkpoint.records("state = 'planned' AND wanted = 1")
     assert planned.id == new_id
     room.done(checkpoint, planned, picture(99, (64, 64)))
-    assert [[shot.id for shot in card.shots] for card in read_cards(checkpoint)] == [[1], [4, 2], [3]]
-    assert [outcome.version for outcome in checkpoint.outcomes()] == [1, 2, 1]
+    assert [[shot.id for shot in card.versions] for card in read_gallery_rows(checkpoint)] == [[1], [4, 2], [3]]
+    assert [outcome.version for outcome in checkpoint.read_outcomes()] == [1, 2, 1]
     assert all((room.folder.path / f.path).is_file() for r in checkpoint.records("1") for f in r.files)
 
 
 def test_a_third_version_follows_the_second(room: Showroom, checkpoint: SqliteCheckpoint) -> None:
     for expected in ("B-1x1-1-v2", "B-1x1-1-v3"):
-        current = read_cards(checkpoint)[1].shots[0]
+        current = read_gallery_rows(checkpoint)[1].versions[0]
         reject(checkpoint, current.id)
         (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint))
         (record,) = checkpoint.records("id = ?", (new_id,))
         room.done(checkpoint, record, picture(new_id, (64, 64)))
         assert record.job.name == expected
-    assert [shot.job.version for shot in read_cards(checkpoint)[1].shots] == [3, 2, 1]
+    assert [shot.job.version for shot in read_gallery_rows(checkpoint)[1].versions] == [3, 2, 1]
 
 
 def test_the_manifest_taken_in_again_keeps_the_newest_version(room: Showroom, checkpoint: SqliteCheckpoint) -> None:
@@ -292,7 +292,7 @@ def test_the_manifest_taken_in_again_keeps_the_newest_version(room: Showroom, ch
     intake = Intake.begin(checkpoint)
     intake.add([line(number, row) for number, row in enumerate([*room.rows, {**room.rows[0], "prompt": "edited"}], 1)])
     intake.commit("edited")
-    assert [card.shots[0].id for card in read_cards(checkpoint)][:3] == [1, new_id, 3]
+    assert [card.versions[0].id for card in read_gallery_rows(checkpoint)][:3] == [1, new_id, 3]
     assert {record.id for record in checkpoint.records("wanted = 1")} == {1, 3, new_id, new_id + 1}
 
 
@@ -321,17 +321,17 @@ def test_flags_are_kept_and_make_the_results_out_of_date(checkpoint: SqliteCheck
     assert write_flags(checkpoint, {1: "tiny", 2: ""}) is True
     assert write_flags(checkpoint, {1: "tiny"}) is False
     assert read_flags(checkpoint) == {1: "tiny"}
-    assert [outcome.flags for outcome in checkpoint.outcomes()] == ["tiny", "", ""]
+    assert [outcome.flags for outcome in checkpoint.read_outcomes()] == ["tiny", "", ""]
     assert checkpoint.change_token() != before
 
 
 def test_what_was_decided_stands_in_the_results(checkpoint: SqliteCheckpoint) -> None:
     before = checkpoint.change_token()
-    Marks(checkpoint).put(Mark(1, Verdict.REJECT, "=brighter"))
-    assert [(o.decision, o.note) for o in checkpoint.outcomes()] == [("reject", "=brighter"), ("", ""), ("", "")]
+    FolderDecisions(checkpoint).put(Mark(1, Verdict.REJECT, "=brighter"))
+    assert [(o.decision, o.note) for o in checkpoint.read_outcomes()] == [("reject", "=brighter"), ("", ""), ("", "")]
     assert checkpoint.change_token() != before, "the results are out of date"
 
 
 def test_a_card_as_a_line_of_the_results_is_what_the_checkpoint_says(checkpoint: SqliteCheckpoint) -> None:
-    chosen = [(card, card.shots[0]) for card in read_cards(checkpoint)]
-    assert [o._replace(url="") for o in checkpoint.outcomes()] == list(outcomes_of(chosen, {}))
+    chosen = [(card, card.versions[0]) for card in read_gallery_rows(checkpoint)]
+    assert [o._replace(url="") for o in checkpoint.read_outcomes()] == list(build_outcomes(chosen, {}))

@@ -19,7 +19,7 @@ from batchedit.commands.local_session import opened_locally
 from batchedit.commands.redo import redo_lines
 from batchedit.core.errors import ManifestError, OutputError, UsageError
 from batchedit.core.review import Mark, Verdict
-from batchedit.ledger.decisions import Marks
+from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.repurchases import add_repurchases
 from batchedit.review.contact import Print, contact_sheet
 from batchedit.review.deliver import Picture, Piece
@@ -40,7 +40,7 @@ def room(tmp_path: Path) -> Showroom:
     checkpoint = room.open()
     for record in checkpoint.records("1 ORDER BY id"):
         room.done(checkpoint, record, picture(record.id, (300, 300)))
-    marks = Marks(checkpoint)
+    marks = FolderDecisions(checkpoint)
     for job, verdict, note in ((1, "approve", "=nice"), (2, "reject", "dark"), (3, "approve", "")):
         marks.put(Mark(job, Verdict(verdict), note, 0, "Dana", 1_790_000_000.0))
     checkpoint.close()
@@ -128,12 +128,12 @@ def test_the_approved_version_is_delivered_even_if_a_newer_one_is_not(room: Show
     (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint))
     (record,) = checkpoint.records("id = ?", (new_id,))
     room.done(checkpoint, record, picture(50, (300, 300)))
-    marks = Marks(checkpoint)
+    marks = FolderDecisions(checkpoint)
     marks.put(Mark(2, Verdict.APPROVE, "after all", 1, "Dana", 1_790_000_100.0))
     checkpoint.close()
     assert "files/B-1x1-1.png" in tree(deliver(where(room), {}, tmp_path / "one").to)
     checkpoint = room.reopen()
-    Marks(checkpoint).put(Mark(new_id, Verdict.APPROVE, "", 0, "Dana", 1_790_000_200.0))
+    FolderDecisions(checkpoint).put(Mark(new_id, Verdict.APPROVE, "", 0, "Dana", 1_790_000_200.0))
     checkpoint.close()
     second = deliver(where(room), {}, tmp_path / "two").to
     assert "files/B-1x1-1-v2.png" in tree(second)
@@ -201,9 +201,9 @@ def test_nothing_approved_is_said_with_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_going_on_is_looked_at_but_not_written(room: Showroom) -> None:
-    from batchedit.ledger.lock import run_lock
+    from batchedit.ledger.lock import hold_run_lock
 
-    with run_lock(room.folder.path, "run"):
+    with hold_run_lock(room.folder.path, "run"):
         made = gallery(where(room), {})
         assert (made.pictures, made.kept) == (4, False)
         assert deliver(where(room), {}, room.folder.path / "out").pictures == 2
@@ -223,7 +223,7 @@ def test_the_contact_sheet_has_twelve_pictures_a_page(tmp_path: Path) -> None:
 def test_the_contact_sheet_names_the_rows_of_the_sheet(room: Showroom, tmp_path: Path) -> None:
     """The header is row 1 of this sheet, or row 3 where two lines stand above it."""
     with opened_locally(where(room), {}, "deliver") as run:
-        chosen = [(card, card.shots[0]) for card in run.checkpoint.cards()]
+        chosen = [(card, card.versions[0]) for card in run.checkpoint.read_gallery_rows()]
         form = run.manifest().form
         told = [[shown.about for shown in prints_of(chosen, tmp_path, f)] for f in (form, replace(form, header_row=3))]
     assert [about.split(" · ")[0] for about in told[0]] == [f"row {n} ({sku})" for n, sku in enumerate("ABCD", 2)]

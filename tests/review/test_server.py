@@ -16,8 +16,8 @@ import pytest
 from batchedit.commands.review import review
 from batchedit.core.errors import InterruptedRunError
 from batchedit.core.review import Mark, Progress, Verdict
-from batchedit.ledger.decisions import Marks
-from batchedit.ledger.lock import run_lock
+from batchedit.ledger.decisions import FolderDecisions
+from batchedit.ledger.lock import hold_run_lock
 from batchedit.run_folder import RunFolder
 from tests.support.finished_run import Showroom, picture
 from tests.support.review_process import reviewing
@@ -46,7 +46,7 @@ def batchedit(*arguments: str) -> subprocess.CompletedProcess[str]:
 def standing(room: Showroom) -> dict[int, tuple[Verdict, str, str]]:
     checkpoint = room.reopen()
     try:
-        return {job: (m.verdict, m.note, m.who) for job, m in Marks(checkpoint).all().items()}
+        return {job: (m.verdict, m.note, m.who) for job, m in FolderDecisions(checkpoint).all().items()}
     finally:
         checkpoint.close()
 
@@ -222,14 +222,14 @@ def test_an_interrupt_is_told_as_one(room: Showroom, number: int, code: int) -> 
 def test_a_person_marks_while_a_run_goes_on(room: Showroom) -> None:
     """The review held the run's lock, so that neither could begin while the other went on."""
     run = room.folder.path
-    with run_lock(run, "run"), reviewing(room) as review:
+    with hold_run_lock(run, "run"), reviewing(room) as review:
         assert review.mark(1, "approve").status_code == 200
         assert review.end(signal.SIGINT)[0] == 130
         beside = batchedit("gallery", str(run))
         assert (beside.returncode, beside.stdout.strip()) == (0, f"{run}/gallery.html")
         assert "result_flags are not written" in beside.stderr
         assert not (run / "results.csv").exists()  # the run's own end writes them
-    with reviewing(room) as review, run_lock(run, "run"):
+    with reviewing(room) as review, hold_run_lock(run, "run"):
         assert review.mark(2, "reject").status_code == 200
     assert standing(room) == {1: (Verdict.APPROVE, "", "Dana"), 2: (Verdict.REJECT, "", "Dana")}
 
@@ -247,7 +247,7 @@ def test_a_port_that_is_taken(room: Showroom) -> None:
 def test_decisions_are_taken_in_and_delivered_from_the_command_line(room: Showroom, tmp_path: Path) -> None:
     checkpoint = room.reopen()
     one, two = (record.job.key.hex() for record in checkpoint.records("id < 3 ORDER BY id"))
-    Marks(checkpoint).put(Mark(2, Verdict.APPROVE, "", 0, "Dana", 2_000_000_000.0))
+    FolderDecisions(checkpoint).put(Mark(2, Verdict.APPROVE, "", 0, "Dana", 2_000_000_000.0))
     checkpoint.close()
     table = tmp_path / "decisions.csv"
     head = "\ufeffrow;id;file;decision;note;when;job\r\n"  # as a German Excel saves it

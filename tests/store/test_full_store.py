@@ -18,8 +18,8 @@ import psycopg
 import pytest
 
 from batchedit.core.errors import BatcheditError
-from batchedit.ledger.postgres.line import Line
-from batchedit.ledger.rescue import kept_ids
+from batchedit.ledger.postgres.line import StoreConnection
+from batchedit.ledger.rescue import read_kept_ids
 from tests.support.cli import until
 from tests.support.fork_server import Child
 from tests.support.postgres import Server, lives, new_database, shared_store
@@ -165,7 +165,7 @@ def some_on_the_wire(it: Team, gate: Path) -> Child:
 
 def kept(it: Team) -> set[str]:
     """The ids of what was bought that lie in the run's folder."""
-    return {event.handle.request_id for _, _, event, *_ in kept_ids(it.folder / "outputs" / "m")}
+    return {event.handle.request_id for _, _, event, *_ in read_kept_ids(it.folder / "outputs" / "m")}
 
 
 def bought(it: Team) -> set[str]:
@@ -222,7 +222,7 @@ def test_a_store_whose_log_is_full_crashes_and_the_same_worker_goes_on_once_ther
 def test_what_brought_the_server_down_is_told_where_it_does_not_come_back() -> None:
     """All that was told was a socket that is not there."""
     with log_that_cant_grow(mounted=True) as store:
-        line = Line(store.url)
+        line = StoreConnection(store.url)
         line.call("SELECT 1")
         store.fill()
         said = r"(the disk of the store \S+ is full|the store \S+ has crashed): could not write to .*file"
@@ -234,7 +234,7 @@ def test_what_brought_the_server_down_is_told_where_it_does_not_come_back() -> N
 
 
 def test_a_disk_that_fails_is_not_told_as_one_that_is_full() -> None:
-    line = Line(shared_store())
+    line = StoreConnection(shared_store())
     with pytest.raises(BatcheditError, match=r"the disk of the store \S+ fails: could not read") as told:
         line.call("DO $$ BEGIN RAISE 'could not read blocks: Input/output error' USING ERRCODE = '58030'; END $$")
     line.close()

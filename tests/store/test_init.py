@@ -9,9 +9,9 @@ import pytest
 
 from batchedit.core.errors import CheckpointVersionError, UsageError
 from batchedit.ledger.postgres import store
-from batchedit.ledger.postgres.errors import mapped
-from batchedit.ledger.postgres.schema import newest_version
-from batchedit.ledger.postgres.url import blotted
+from batchedit.ledger.postgres.errors import map_postgres_error
+from batchedit.ledger.postgres.schema import find_newest_version
+from batchedit.ledger.postgres.url import hide_password
 from tests.support.cli import environment, inside
 from tests.support.postgres import new_database, shared, shared_store, with_database
 
@@ -30,25 +30,25 @@ def test_a_second_init_is_harmless(tmp_path: Path) -> None:
     changed(url, "INSERT INTO batchedit.run (name, model, service) VALUES ('spring', 'm', 's')")
     again = inside("store", "init", cwd=tmp_path, env=environment(BATCHEDIT_STORE=url))
     assert "is there already" in again.stdout
-    with store.opened(url) as connection:
+    with store.open_store(url) as connection:
         assert connection.execute("SELECT name FROM batchedit.run").fetchall() == [("spring",)]
 
 
 def test_another_version_is_refused_with_the_command_to_type() -> None:
     url = new_database()
     changed(url, "DELETE FROM batchedit.migration WHERE number > 1")
-    with pytest.raises(CheckpointVersionError) as older, store.opened(url):
+    with pytest.raises(CheckpointVersionError) as older, store.open_store(url):
         pass
     assert f"batchedit store init '{url}'" in older.value.hint
-    changed(url, f"INSERT INTO batchedit.migration (number) VALUES ({newest_version() + 1})")
-    for refuses in (lambda: store.opened(url).__enter__(), lambda: store.init(url, accept_loss=False)):
+    changed(url, f"INSERT INTO batchedit.migration (number) VALUES ({find_newest_version() + 1})")
+    for refuses in (lambda: store.open_store(url).__enter__(), lambda: store.init(url, accept_loss=False)):
         with pytest.raises(CheckpointVersionError, match="newer batchedit"):
             refuses()
 
 
 def test_a_database_without_a_store_and_one_with_a_schema_of_somebody_else() -> None:
     url = new_database(store=False)
-    with pytest.raises(UsageError, match="no store in") as none, store.opened(url):
+    with pytest.raises(UsageError, match="no store in") as none, store.open_store(url):
         pass
     assert "batchedit store init" in none.value.hint
     changed(url, "CREATE SCHEMA batchedit")
@@ -70,7 +70,7 @@ def test_a_store_that_forgets_is_refused_unless_that_is_accepted(tmp_path: Path,
         assert connection.execute("SELECT to_regnamespace('batchedit')").fetchone() == (None,), "nothing was made"
     borne = inside("store", "init", url, "--i-accept-loss", cwd=tmp_path)
     assert "warning: synchronous_commit is" in borne.stdout
-    with store.opened(url):
+    with store.open_store(url):
         pass
 
 
@@ -107,7 +107,9 @@ def test_a_store_that_is_read_only_or_not_there_or_not_ours(tmp_path: Path) -> N
 
 
 def test_who_may_not_make_roles_is_told_which_one_it_takes() -> None:
-    refused = mapped(psycopg.errors.InsufficientPrivilege("permission denied to create role"), "postgresql://db/ads")
+    refused = map_postgres_error(
+        psycopg.errors.InsufficientPrivilege("permission denied to create role"), "postgresql://db/ads"
+    )
     assert (refused.code, "CREATE ROLE batchedit_worker NOLOGIN" in refused.hint) == (77, True)
 
 
@@ -137,8 +139,8 @@ def test_the_log_only_grows_for_its_owner_too(statement: str) -> None:
 
 
 def test_a_password_is_blotted_out_wherever_it_stands() -> None:
-    assert blotted("postgresql://anna:a@b:c@db:5432/ads") == "postgresql://anna:***@db:5432/ads"
-    assert blotted("postgresql://db/ads?user=anna&password=hu%20sh&sslmode=require") == (
+    assert hide_password("postgresql://anna:a@b:c@db:5432/ads") == "postgresql://anna:***@db:5432/ads"
+    assert hide_password("postgresql://db/ads?user=anna&password=hu%20sh&sslmode=require") == (
         "postgresql://db/ads?user=anna&password=***&sslmode=require"
     )
 
@@ -149,7 +151,7 @@ def test_the_owner_says_what_all_runs_of_a_token_may_do(tmp_path: Path) -> None:
     told = inside("store", "limits", url, "--max-cost", "500", "--in-flight", "200", cwd=tmp_path).stdout
     assert "$500.00 for all runs of this token" in told
     assert "200 jobs at once" in inside("store", "limits", url, "--max-cost", "none", cwd=tmp_path).stdout
-    with store.opened(url) as connection:
+    with store.open_store(url) as connection:
         events = connection.execute("SELECT max_cost, in_flight FROM batchedit.account_event ORDER BY seq").fetchall()
     assert events == [(500_000_000, 200), (None, 200)]
     assert "number of jobs" in inside("store", "limits", url, "--in-flight", "0", cwd=tmp_path, code=64).stderr
@@ -180,7 +182,7 @@ def test_a_halt_is_lifted_by_a_person_and_told(tmp_path: Path) -> None:
     told = inside("store", "lift", "spring", "--store", url, cwd=tmp_path).stdout
     assert "spring may buy again; it was halted: it went back" in told
     assert "is not halted" in inside("store", "lift", "spring", "--store", url, cwd=tmp_path).stdout
-    with store.opened(url) as connection:
+    with store.open_store(url) as connection:
         events = connection.execute("SELECT name, data FROM batchedit.run_event").fetchall()
     assert events == [("HaltLifted", '{"why" : "it went back"}')]
     assert "it has: spring" in inside("store", "lift", "autumn", "--store", url, cwd=tmp_path, code=66).stderr

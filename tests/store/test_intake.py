@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from batchedit.core.model import Handle, Job, JobKey, Record, State
-from batchedit.ledger.postgres.bulk import BLOCK, copy_in
+from batchedit.ledger.postgres.bulk import BLOCK_ROWS, copy_in
 from batchedit.ledger.postgres.intake import NewJob, add_jobs, add_run, analyze
-from batchedit.ledger.postgres.schema import migrate, newest_version
+from batchedit.ledger.postgres.schema import find_newest_version, migrate
 from tests.support.postgres import MODEL, new_database, older_store, shared_store
 
 pytestmark = pytest.mark.process
@@ -39,7 +39,7 @@ ROWS: Sequence[tuple[Any, ...]] = [
 ]
 
 
-@pytest.mark.parametrize("times", [1, BLOCK])
+@pytest.mark.parametrize("times", [1, BLOCK_ROWS])
 def test_every_text_comes_in_as_it_is(store: psycopg.Connection[Any], times: int) -> None:
     store.execute("CREATE TEMPORARY TABLE t (n serial, a text, b bigint, c float8, d boolean, e bytea, f text)")
     sent = [*ROWS * (times // len(ROWS) + 1), *ROWS[:3]]  # more than a block, and not a multiple of anything
@@ -65,19 +65,19 @@ def test_a_refusal_of_the_server_ends_the_sending(store: psycopg.Connection[Any]
 
     def rows() -> Iterator[tuple[int]]:
         nonlocal made
-        for made in range(20 * BLOCK):
-            yield (made if made != BLOCK + 7 else 3,)
+        for made in range(20 * BLOCK_ROWS):
+            yield (made if made != BLOCK_ROWS + 7 else 3,)
 
     with pytest.raises(psycopg.errors.UniqueViolation):
         copy_in(store, "t (a)", rows())
-    assert made < 10 * BLOCK
+    assert made < 10 * BLOCK_ROWS
 
 
 def test_what_makes_the_rows_may_fail(store: psycopg.Connection[Any]) -> None:
     store.execute("CREATE TEMPORARY TABLE t (a bigint)")
 
     def rows() -> Iterator[tuple[int]]:
-        yield from ((n,) for n in range(3 * BLOCK))
+        yield from ((n,) for n in range(3 * BLOCK_ROWS))
         raise LookupError("the manifest ends here")
 
     with pytest.raises(LookupError), store.transaction():
@@ -87,8 +87,13 @@ def test_what_makes_the_rows_may_fail(store: psycopg.Connection[Any]) -> None:
 
 def test_a_job_that_has_a_past_keeps_it_beside_new_ones(store: psycopg.Connection[Any]) -> None:
     run = add_run(store, "past", MODEL, "sandbox")
-    waits = new(2, state=State.WAITING, serial=3, attempts=1, held=40_000, handle=Handle("r-2"), submitted_at=1.0)
-    assert add_jobs(store, run, [new(1)._replace(leave=4), waits, new(3, serial=1), new(4)._replace(wanted=False)]) == 4
+    waits = new(2, state=State.WAITING, serial=3, attempts=1, reserved=40_000, handle=Handle("r-2"), submitted_at=1.0)
+    assert (
+        add_jobs(
+            store, run, [new(1)._replace(approved_purchases=4), waits, new(3, serial=1), new(4)._replace(wanted=False)]
+        )
+        == 4
+    )
     columns = "id, state, serial, leave, held, request_id, submitted_at, wanted"
     assert store.execute(f"SELECT {columns} FROM batchedit.job WHERE run = %s ORDER BY id", (run,)).fetchall() == [
         (1, "planned", 0, 4, 0, None, None, True),
@@ -100,10 +105,10 @@ def test_a_job_that_has_a_past_keeps_it_beside_new_ones(store: psycopg.Connectio
 
 def test_the_sums_are_right_however_jobs_come_in(store: psycopg.Connection[Any]) -> None:
     run = add_run(store, "sums", MODEL, "sandbox")
-    add_jobs(store, run, (new(n) for n in range(1, 2 * BLOCK + 4)))
+    add_jobs(store, run, (new(n) for n in range(1, 2 * BLOCK_ROWS + 4)))
     store.execute("UPDATE batchedit.job SET wanted = false, writer = 1 WHERE run = %s AND id %% 2 = 0", (run,))
-    done = new(0, state=State.FAILED, cost=30_000, cost_known=False, sunk=5).record
-    add_jobs(store, run, [NewJob(done._replace(id=3 * BLOCK, job=done.job._replace(key=JobKey(b"k" * 16))), 1)])
+    done = new(0, state=State.FAILED, cost=30_000, cost_known=False, earlier_spent=5).record
+    add_jobs(store, run, [NewJob(done._replace(id=3 * BLOCK_ROWS, job=done.job._replace(key=JobKey(b"k" * 16))), 1)])
     told = store.execute(
         "SELECT state, wanted, sum(jobs), sum(spent), sum(guesses), sum(guessed) FROM batchedit.tally "
         "WHERE run = %s GROUP BY state, wanted ORDER BY state, wanted",
@@ -111,8 +116,8 @@ def test_the_sums_are_right_however_jobs_come_in(store: psycopg.Connection[Any])
     ).fetchall()
     assert told == [
         ("failed", True, 1, 30_005, 1, 30_000),
-        ("planned", False, BLOCK + 1, 0, 0, 0),
-        ("planned", True, BLOCK + 2, 0, 0, 0),
+        ("planned", False, BLOCK_ROWS + 1, 0, 0, 0),
+        ("planned", True, BLOCK_ROWS + 2, 0, 0, 0),
     ]
 
 
@@ -183,7 +188,7 @@ def test_a_store_of_before_has_its_jobs_and_refuses_the_same() -> None:
         with connection.transaction():
             run = add_run(connection, "old", MODEL, "sandbox")
             add_jobs(connection, run, [new(1), new(2)])
-        assert migrate(connection) == (newest_version() - 1, newest_version())
+        assert migrate(connection) == (find_newest_version() - 1, find_newest_version())
         add_jobs(connection, run, [new(3)])
         refused(connection, "INSERT INTO batchedit.job (run, id, wanted) VALUES (%s, 4, true)", run)
         refused(connection, "DELETE FROM batchedit.request WHERE run = %s", run)
@@ -200,8 +205,10 @@ def test_a_large_intake_is_checked_by_the_key() -> None:
         add_jobs(connection, run, [new(4)])
         before = _read(connection)
         with connection.transaction():
-            add_jobs(connection, run, (new(n) for n in range(5, 3 * BLOCK)))
-        assert _read(connection) - before < BLOCK, "rows of the table of requests that were read one after the other"
+            add_jobs(connection, run, (new(n) for n in range(5, 3 * BLOCK_ROWS)))
+        assert _read(connection) - before < BLOCK_ROWS, (
+            "rows of the table of requests that were read one after the other"
+        )
 
 
 def _read(connection: psycopg.Connection[Any]) -> int:

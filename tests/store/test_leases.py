@@ -43,13 +43,13 @@ from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, Record, State
 from batchedit.ledger.group_commit import Change
 from batchedit.ledger.postgres.bought_from import BoughtFrom
-from batchedit.ledger.postgres.changes import encoded
+from batchedit.ledger.postgres.changes import encode_change
 from batchedit.ledger.postgres.errors import HaltedError, LeaseOverError
 from batchedit.ledger.postgres.ledger import PostgresLedger
-from batchedit.ledger.postgres.line import Line
+from batchedit.ledger.postgres.line import StoreConnection
 from batchedit.ledger.postgres.shared_opening import open_shared
-from batchedit.ledger.postgres.store import IDLE_SECONDS, changing, check_halted
-from batchedit.ledger.rescue import kept_ids
+from batchedit.ledger.postgres.store import IDLE_SECONDS, check_halted, open_transaction
+from batchedit.ledger.rescue import read_kept_ids
 from tests.ledger.ledger_suite import FILES, HANDLE, OUTPUTS, PROBLEM
 from tests.support.factories import make_line
 from tests.support.postgres import MODEL, new_database, new_run
@@ -129,20 +129,20 @@ async def play(ledger: PostgresLedger, record: Record, *events: Event) -> Record
 
 
 async def first(ledger: PostgresLedger) -> Record:
-    return (await ledger.planned(0, 1))[0]
+    return (await ledger.list_planned(0, 1))[0]
 
 
 async def test_what_a_silent_worker_was_sending_is_in_doubt_and_the_rest_is_looked_after(shop: Any) -> None:
     it = shop(4)
     one, other = it.worker(), it.worker()
-    sending, waiting, planned = await one.planned(0, 3)
+    sending, waiting, planned = await one.list_planned(0, 3)
     sending = await play(one, sending, Reserved(1.0, 10))
     waiting = await play(one, waiting, Reserved(1.0, 10), Accepted(2.0, HANDLE))
     await it.taken_over(one, other)
     assert it.states() == ["in_doubt", "waiting", "planned", "planned"]
-    (found,) = await other.unsettled(0, 10, frozenset({State.WAITING}))
+    (found,) = await other.list_unsettled(0, 10, frozenset({State.WAITING}))
     assert (found.id, found.handle) == (waiting.id, HANDLE)
-    assert [r.id for r in await other.planned(0, 10)] == [planned.id, 4]
+    assert [r.id for r in await other.list_planned(0, 10)] == [planned.id, 4]
     with pytest.raises(StaleRecordError):  # the fence: who had it before writes nothing over what the other learns
         await play(one, waiting, Completed(3.0, OUTPUTS, 10))
     await play(other, found, Completed(4.0, OUTPUTS, 10), Saved(5.0, FILES))
@@ -151,7 +151,7 @@ async def test_what_a_silent_worker_was_sending_is_in_doubt_and_the_rest_is_look
 async def test_a_silent_worker_buys_nothing_more(shop: Any) -> None:
     it = shop(2)
     one, other = it.worker(), it.worker()
-    record, later = await one.planned(0, 2)
+    record, later = await one.list_planned(0, 2)
     await it.taken_over(one, other)
     for mine in (record, later):
         with pytest.raises(LeaseOverError):
@@ -160,7 +160,7 @@ async def test_a_silent_worker_buys_nothing_more(shop: Any) -> None:
         await one.beat()
     assert it.states() == ["planned", "planned"]
     assert not one.may_send()
-    assert await other.planned(0, 5)
+    assert await other.list_planned(0, 5)
 
 
 async def test_an_outage_that_is_longer_than_the_lease_ends_nothing(shop: Any) -> None:
@@ -179,7 +179,7 @@ async def test_an_id_that_comes_late_ends_the_doubt(shop: Any) -> None:
     await it.taken_over(one, other)
     late = await play(one, record, Accepted(3.0, HANDLE))
     assert (it.states(), late.state, late.serial) == (["waiting"], State.WAITING, 3)
-    (found,) = await other.unsettled(0, 10, frozenset({State.WAITING}))
+    (found,) = await other.list_unsettled(0, 10, frozenset({State.WAITING}))
     assert found.handle == HANDLE
     with pytest.raises(StaleRecordError):
         await play(one, late, Completed(4.0, OUTPUTS, 10))
@@ -190,10 +190,10 @@ async def test_an_id_that_another_has_taken_in_meanwhile_is_no_id_that_was_given
     """It lay in the store of files. Its sender, back from an outage, took it for another purchase's and made it a doubt."""
     it = shop(2)
     one, other = it.worker(), it.worker()
-    first_, second = await one.planned(0, 2)
+    first_, second = await one.list_planned(0, 2)
     record = await play(one, first_, Reserved(1.0, 10))
     await it.taken_over(one, other)
-    (doubt,) = await other.unsettled(0, 10, frozenset({State.IN_DOUBT}))
+    (doubt,) = await other.list_unsettled(0, 10, frozenset({State.IN_DOUBT}))
     taken_in = await play(other, doubt, Accepted(3.0, HANDLE, by="rescue"))
     late = await play(one, record, Accepted(3.0, HANDLE))
     assert (late.state, late.serial, it.states()[0]) == (State.WAITING, taken_in.serial, "waiting")
@@ -219,7 +219,7 @@ async def test_a_post_that_never_left_ends_the_doubt_and_gives_its_leave_back(sh
     await it.taken_over(one, other)
     await play(one, record, Declined(3.0, PROBLEM))
     assert it.states() == ["planned"]
-    (again,) = await other.planned(0, 5)
+    (again,) = await other.list_planned(0, 5)
     await play(other, again, Reserved(4.0, 10))
     assert it.sql("SELECT leave FROM batchedit.job WHERE run = %s", it.run) == [(8,)]
 
@@ -230,7 +230,7 @@ async def test_an_id_that_comes_when_its_job_was_bought_again_is_kept_and_told(s
     record = await play(one, await first(one), Reserved(1.0, 10))
     await it.taken_over(one, other)
     it.sql("UPDATE batchedit.job SET quarantine = now() - interval '1 s'")
-    (doubt,) = await other.unsettled(0, 10, frozenset({State.IN_DOUBT}))
+    (doubt,) = await other.list_unsettled(0, 10, frozenset({State.IN_DOUBT}))
     await play(other, doubt, Released(5.0, "a person"))
     second = await play(other, await first(other), Reserved(6.0, 10), Lost(7.0, PROBLEM))
     with pytest.raises(CheckpointError, match=r"bought as req-1.*orphan"):
@@ -245,7 +245,7 @@ async def test_a_doubt_of_a_silent_worker_is_not_bought_again_while_its_post_may
     one, other = it.worker(), it.worker()
     await play(one, await first(one), Reserved(1.0, 10))
     await it.taken_over(one, other)
-    (doubt,) = await other.unsettled(0, 10, frozenset({State.IN_DOUBT}))
+    (doubt,) = await other.list_unsettled(0, 10, frozenset({State.IN_DOUBT}))
     with pytest.raises(UsageError, match="may still be on its way") as early:
         await play(other, doubt, Released(9.0, "a person"))
     assert 200 < int(early.value.hint.split()[-2]) <= 270
@@ -273,12 +273,12 @@ async def test_nobody_takes_over_within_a_lease_of_its_own_reconnect(shop: Any) 
 async def test_a_worker_that_ends_leaves_the_rest_to_others_at_once(shop: Any) -> None:
     it = shop(3)
     one, other = it.worker(), it.worker()
-    bought, *_ = await one.planned(0, 3)
+    bought, *_ = await one.list_planned(0, 3)
     await play(one, bought, Reserved(1.0, 10), Accepted(2.0, HANDLE))
-    assert await other.planned(0, 9) == []
+    assert await other.list_planned(0, 9) == []
     one.close()
-    assert len(await other.planned(0, 9)) == 2
-    assert len(await other.unsettled(0, 9, frozenset({State.WAITING}))) == 1
+    assert len(await other.list_planned(0, 9)) == 2
+    assert len(await other.list_unsettled(0, 9, frozenset({State.WAITING}))) == 1
 
 
 async def test_a_claim_never_takes_more_than_it_asks_for(shop: Any) -> None:
@@ -292,7 +292,7 @@ async def test_a_claim_never_takes_more_than_it_asks_for(shop: Any) -> None:
     claimed: list[int] = []
 
     async def claim(worker: PostgresLedger) -> None:
-        claimed.extend(record.id for record in await worker.planned(0, 8))
+        claimed.extend(record.id for record in await worker.list_planned(0, 8))
 
     async with anyio.create_task_group() as tasks:
         for worker in workers:
@@ -306,7 +306,7 @@ async def test_a_job_that_nobody_said_yes_to_is_neither_claimed_nor_bought(shop:
     worker = it.worker()
     record = await first(worker)
     it.sql("UPDATE batchedit.job SET leave = 0 WHERE run = %s", it.run)
-    assert await it.worker().planned(0, 9) == []
+    assert await it.worker().list_planned(0, 9) == []
     with pytest.raises(CheckpointError, match="never said yes to"):
         await play(worker, record, Reserved(1.0, 10))
 
@@ -323,7 +323,7 @@ async def test_each_intention_of_a_commit_counts_against_the_cap(shop: Any) -> N
             bought.append((await play(worker, record, Reserved(4.0, 10))).id)
 
     async with anyio.create_task_group() as tasks:
-        for record in await worker.planned(0, 29):
+        for record in await worker.list_planned(0, 29):
             tasks.start_soon(buy, record)
     assert len(bought) == 10
 
@@ -352,7 +352,9 @@ async def test_who_reserves_waits_until_the_intention_before_is_counted(shop: An
             refused.append(error)
 
     with psycopg.connect(it.url) as held:
-        held.execute("SELECT batchedit.reserve(%s, %s, %s, true, 0)", (it.run, one.worker, Jsonb([encoded(change)])))
+        held.execute(
+            "SELECT batchedit.reserve(%s, %s, %s, true, 0)", (it.run, one.worker, Jsonb([encode_change(change)]))
+        )
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(ask)
             while not it.sql(
@@ -387,7 +389,7 @@ async def test_two_runs_of_one_token_never_pass_what_the_account_may(
             it.sql("INSERT INTO batchedit.fact VALUES (%s, 'accounts', %s)", it.run, f"earlier {account}")
             worker = it.worker()
             worker.believes_estimate = True
-            for record in await worker.planned(0, 9):
+            for record in await worker.list_planned(0, 9):
                 tasks.start_soon(buy, worker, record)
     assert (len(bought), len(refused)) == (6, 12)
     assert {type(no) for no in refused} == {error}
@@ -403,7 +405,7 @@ async def test_an_account_s_cap_counts_what_another_run_may_still_come_to(shop: 
         it.sql("INSERT INTO batchedit.fact VALUES (%s, 'accounts', %s)", it.run, account)
     buyer, late = one.worker(), other.worker()
     late.believes_estimate = True
-    bought, doubtful, _ = await buyer.planned(0, 3)
+    bought, doubtful, _ = await buyer.list_planned(0, 3)
     buyer.believes_estimate = True
     await play(buyer, bought, Reserved(1.0, 10), Accepted(2.0, HANDLE), Completed(3.0, OUTPUTS, 30))
     await play(buyer, doubtful, Reserved(4.0, 10), Lost(5.0, PROBLEM))
@@ -424,7 +426,7 @@ async def test_what_another_worker_is_sending_is_not_taken_for_a_crash(shop: Any
     with closing(
         open_shared(folder / "checkpoint.sqlite", it.url, model=MODEL, service=BoughtFrom("sandbox", own_sandbox=False))
     ) as other:
-        assert other.records_in({State.SUBMITTING})
+        assert other.read_records_in({State.SUBMITTING})
         note_crashes(other)
         assert it.states() == ["submitting"]
 
@@ -433,11 +435,11 @@ def test_a_process_that_stands_still_in_a_transaction_holds_nobody_for_long(shop
     """It was stopped while it set the cap, and its lock on the run kept all workers from buying."""
     it = shop()
     worker = it.worker()
-    (record,) = anyio.run(worker.planned, 0, 1)
+    (record,) = anyio.run(worker.list_planned, 0, 1)
     event, waited = Reserved(1.0, 10), []
 
     def stand_still() -> None:
-        with changing(it.url) as stopped:
+        with open_transaction(it.url) as stopped:
             stopped.execute("UPDATE batchedit.run SET max_cost = 0 WHERE id = %s", (it.run,))
             began = time.monotonic()
             worker.save_now(advance(record, event), event)
@@ -519,7 +521,7 @@ async def becomes_so(condition: Callable[[], object]) -> None:
 
 async def are_kept(it: Shop, *requests: str) -> None:
     """The ids, and no others, come to lie in the folder."""
-    await becomes_so(lambda: {event.handle.request_id for _, _, event, *_ in kept_ids(it.folder)} == set(requests))
+    await becomes_so(lambda: {event.handle.request_id for _, _, event, *_ in read_kept_ids(it.folder)} == set(requests))
 
 
 @pytest.mark.parametrize("statement", ["beat", "adopt", "halt"])
@@ -530,7 +532,7 @@ async def test_an_id_behind_a_statement_that_the_store_does_not_answer_is_kept(s
     it = shop(2)
     proxy = Proxy(it.url)
     worker = it.worker(proxy.url)
-    one, other = await worker.planned(0, 2)
+    one, other = await worker.list_planned(0, 2)
     one = await play(worker, one, Reserved(1.0, 10), Accepted(2.0, HANDLE))
     other = await play(worker, other, Reserved(1.0, 10))
 
@@ -561,7 +563,7 @@ async def test_an_id_is_kept_though_the_other_connection_has_an_answer(shop: Any
     it = shop(3)
     proxy = Proxy(it.url)
     worker = it.worker(proxy.url)
-    one, other, third = await worker.planned(0, 3)
+    one, other, third = await worker.list_planned(0, 3)
     one, other = await play(worker, one, Reserved(1.0, 10)), await play(worker, other, Reserved(1.0, 10))
     proxy.admits = False
     proxy.lose("batchedit.save")
@@ -586,18 +588,18 @@ async def test_an_answer_that_is_heeded_late_does_not_hide_that_the_store_is_awa
     it = shop(2)
     proxy = Proxy(it.url)
     worker = it.worker(proxy.url)
-    one, other = await worker.planned(0, 2)
+    one, other = await worker.list_planned(0, 2)
     one, other = await play(worker, one, Reserved(1.0, 10)), await play(worker, other, Reserved(1.0, 10))
-    answered, heeds, call = threading.Event(), threading.Event(), Line.call
+    answered, heeds, call = threading.Event(), threading.Event(), StoreConnection.call
 
-    def dawdle(line: Line, query: str, *values: Any, **options: Any) -> Any:
+    def dawdle(line: StoreConnection, query: str, *values: Any, **options: Any) -> Any:
         rows = call(line, query, *values, **options)
         if ".save(" in query and not answered.is_set():
             answered.set()
             heeds.wait(10)
         return rows
 
-    monkeypatch.setattr(Line, "call", dawdle)
+    monkeypatch.setattr(StoreConnection, "call", dawdle)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(play, worker, one, Accepted(2.0, HANDLE))
         await becomes_so(answered.is_set)
@@ -620,5 +622,5 @@ async def test_text_that_no_database_holds_is_kept_all_the_same(shop: Any) -> No
     worker = it.worker()
     odd = Problem(Kind.LOST, "no\0answer \ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"), 502)
     await play(worker, await first(worker), Reserved(1.0, 10), Lost(2.0, odd, "\0\x01"))
-    (found,) = await worker.unsettled(0, 9, frozenset({State.IN_DOUBT}))
+    (found,) = await worker.list_unsettled(0, 9, frozenset({State.IN_DOUBT}))
     assert found.problem == Problem(Kind.LOST, "no\\0answer 😀", 502)

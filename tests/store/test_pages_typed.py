@@ -13,7 +13,7 @@ from zipfile import ZipFile
 import httpx
 import pytest
 
-from batchedit.ledger.lock import holder
+from batchedit.ledger.lock import find_holder
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import environment, inside, manifest, on, start, until
 from tests.support.postgres import new_database
@@ -64,7 +64,7 @@ def test_overnight(tmp_path: Path) -> None:
         inside("run", "two.csv", *on(it, "-j", 1, "--detach"), cwd=tmp_path)
         for wish in wishes:
             inside(*wish, cwd=tmp_path)
-        until(lambda: not holder(tmp_path / "outputs" / "two"))
+        until(lambda: not find_holder(tmp_path / "outputs" / "two"))
     shown = Review(*review[1:], cwd=tmp_path)
     assert shown.end(signal.SIGINT)[0] in {0, 130}
     shown.http.close()

@@ -14,7 +14,7 @@ import pytest
 
 from batchedit.cli.host import Terminal
 from batchedit.commands.quote import Quote
-from batchedit.ledger.own_sandbox import HOST, listening
+from batchedit.ledger.own_sandbox import HOST, hold_sandbox_lock
 from batchedit.ledger.postgres.bought_from import BoughtFrom
 from tests.support.cli import inside, rows, until
 from tests.support.store_team import Team, state_of
@@ -24,7 +24,7 @@ LABEL = "(play money)"
 
 def test_a_run_of_a_store_that_is_begun_at_ones_own_sandbox_said_dollars(team: Callable[..., Team]) -> None:
     it = team(6, latency="0.5")
-    with listening(it.sandbox.port, [HOST], os.environ):
+    with hold_sandbox_lock(it.sandbox.port, [HOST], os.environ):
         assert LABEL in it.run("plan", "m.csv").stdout
         first = it.start("run", "m.csv", "--yes", "-j", 1)
         until(lambda: it.sql("SELECT 1 FROM batchedit.job WHERE leave > 0"))
@@ -44,7 +44,7 @@ def test_a_worker_elsewhere_buys_nothing_in_a_run_of_play_money(team: Callable[.
     it = team(4, latency="1")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    with listening(it.sandbox.port, [HOST], os.environ):
+    with hold_sandbox_lock(it.sandbox.port, [HOST], os.environ):
         first = it.start("run", "m.csv", "--yes", "-j", 1)
         until(lambda: it.sql("SELECT 1 FROM batchedit.job WHERE leave > 0"))
         for command in (("work", "--until-idle"), ("run", it.folder / "m.csv", "--yes"), ("retry", "m")):
@@ -64,12 +64,12 @@ def test_a_sandbox_that_ends_while_the_question_stands_is_bought_from_no_more(
 ) -> None:
     """What listens at that address by then may cost money, and every sum of the run says that it is play money."""
     it = team(2)
-    with listening(it.sandbox.port, [HOST], os.environ):
+    with hold_sandbox_lock(it.sandbox.port, [HOST], os.environ):
         it.sandbox.set_faults(["job:failed=first:1"])
         it.run("run", "m.csv", "--yes", "--limit", "1", code=None)
         accepted = it.sandbox.ledger()["accepted"]
     ends = ExitStack()
-    ends.enter_context(listening(it.sandbox.port, [HOST], os.environ))
+    ends.enter_context(hold_sandbox_lock(it.sandbox.port, [HOST], os.environ))
     asked = Terminal.confirm
 
     async def ends_and_says_yes(host: Terminal, quote: Quote) -> None:
@@ -89,7 +89,7 @@ def test_a_run_that_may_cost_money_takes_no_picture_of_ones_own_sandbox(team: Ca
     it = team(4, latency="1")
     first = it.start("run", "m.csv", "--yes", "-j", 1)
     until(lambda: it.states()["done"] >= 1)
-    with listening(it.sandbox.port, [HOST], os.environ):
+    with hold_sandbox_lock(it.sandbox.port, [HOST], os.environ):
         refused = it.run("work", "--until-idle", code=64)
         assert "is a sandbox that you started" in refused.stderr
         until(lambda: it.states()["waiting"] + it.states()["submitting"] == 0)
@@ -97,7 +97,7 @@ def test_a_run_that_may_cost_money_takes_no_picture_of_ones_own_sandbox(team: Ca
         time.sleep(3)
         assert it.sandbox.ledger()["accepted"] == bought < 4, "nor does who works at it already"
     assert first.wait() == 0, "that sandbox has ended"
-    with listening(it.sandbox.port, [HOST], os.environ):
+    with hold_sandbox_lock(it.sandbox.port, [HOST], os.environ):
         refused = it.run("run", "m.csv", "--yes", code=64)
         assert "--out outputs/m-2" in refused.stderr
         planned = it.run("plan", "m.csv")
@@ -111,7 +111,7 @@ def test_a_run_that_may_cost_money_takes_no_picture_of_ones_own_sandbox(team: Ca
 def test_a_folder_that_is_taken_over_keeps_its_label_and_no_other_gets_one(team: Callable[..., Team]) -> None:
     it = team(1)
     base = ("--base-url", it.sandbox.url)
-    with listening(it.sandbox.port, [HOST], os.environ):
+    with hold_sandbox_lock(it.sandbox.port, [HOST], os.environ):
         it.nursery.run("run", "m.csv", "--yes", "--out", "outputs/play", *base, cwd=it.folder)
     it.nursery.run("run", "m.csv", "--yes", "--fresh", "--out", "outputs/paid", *base, cwd=it.folder)
     for name in ("play", "paid"):
@@ -137,7 +137,7 @@ def test_a_worker_leaves_a_colleagues_rehearsal_alone_and_works_at_the_other_run
     colleague.mkdir()
     shutil.copy(it.folder / "m.csv", colleague / "rehearsal.csv")
     own = {"BATCHEDIT_STATE": str(state_of(colleague))}
-    with listening(it.sandbox.port, [HOST], os.environ | own):
+    with hold_sandbox_lock(it.sandbox.port, [HOST], os.environ | own):
         it.start("run", "rehearsal.csv", "--yes", "--max-cost", "0.04", cwd=colleague).wait()
     it.sql("UPDATE batchedit.job SET leave = 1 WHERE state = 'planned'")
     it.start("run", "m.csv", "--yes", "--max-cost", "0.04").wait()
@@ -156,7 +156,7 @@ def test_a_run_that_has_bought_nothing_yet_is_taken_over_as_what_it_is(team: Cal
     """It was begun at one's own sandbox, and in the store it was one that may cost money: nobody could buy in it."""
     it = team(2)
     base = ("--base-url", it.sandbox.url)
-    with listening(it.sandbox.port, [HOST], os.environ):
+    with hold_sandbox_lock(it.sandbox.port, [HOST], os.environ):
         it.nursery.run("run", "m.csv", "--out", "outputs/play", *base, cwd=it.folder, code=64)
         it.look("runs", "--import", "outputs/play")
         assert LABEL in it.run("run", "play", "--yes").stdout

@@ -12,7 +12,7 @@ import pytest
 
 from batchedit.core.events import Accepted
 from batchedit.core.model import Handle
-from batchedit.ledger.rescue import kept_ids, rescue
+from batchedit.ledger.rescue import read_kept_ids, rescue
 from tests.support.cli import until
 from tests.support.store_team import Team
 
@@ -71,7 +71,7 @@ def test_a_worker_dropped_the_id_of_a_job_that_the_store_had_as_planned_and_boug
     it.run("work", "--until-idle", code=None)
     assert row(it, 2) == ("done", lost)
     assert it.sandbox.ledger()["accepted"] == posts, "bought a second time"
-    assert not list(kept_ids(it.folder / "outputs" / "m"))
+    assert not list(read_kept_ids(it.folder / "outputs" / "m"))
 
 
 def test_an_id_that_contradicts_the_store_is_an_orphan_and_told(it: Team) -> None:
@@ -91,7 +91,9 @@ def test_an_id_of_no_job_of_the_run_stays_where_it_is(it: Team) -> None:
     went_back(it, 3)  # so that there is something to do
     told = it.run("work", "--until-idle")
     assert "of-another-run" in told.stderr
-    assert [event.handle.request_id for _, _, event, *_ in kept_ids(it.folder / "outputs" / "m")] == ["of-another-run"]
+    assert [event.handle.request_id for _, _, event, *_ in read_kept_ids(it.folder / "outputs" / "m")] == [
+        "of-another-run"
+    ]
 
 
 def test_what_was_taken_in_before_is_no_news(it: Team) -> None:
@@ -99,7 +101,7 @@ def test_what_was_taken_in_before_is_no_news(it: Team) -> None:
     went_back(it, 3)  # so that there is something to do
     told = it.run("work", "--until-idle")
     assert row(it, 1)[1] not in told.stderr
-    assert not list(kept_ids(it.folder / "outputs" / "m"))
+    assert not list(read_kept_ids(it.folder / "outputs" / "m"))
 
 
 def test_an_id_that_stays_is_told_once_however_often_the_worker_looks(it: Team) -> None:

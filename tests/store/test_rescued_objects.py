@@ -21,7 +21,7 @@ from batchedit.core.model import Handle, Record
 from batchedit.files.objects import Objects
 from batchedit.files.rescued import unread
 from batchedit.ledger.postgres.ledger import PostgresLedger
-from batchedit.ledger.rescue import as_object, kept_ids, read_object
+from batchedit.ledger.rescue import as_object, read_kept_ids, read_object
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support import seaweed
 from tests.support.cli import manifest, until
@@ -96,7 +96,7 @@ def test_ids_were_lost_with_the_disk_of_a_worker_that_died_while_the_store_was_a
     child, gate = some_on_the_wire(it, f"s3://{seaweed.BUCKET}/{place}")
     server.stop()
     gate.touch()
-    until(lambda: len(list(kept_ids(it.folder / "outputs" / "m"))) == HELD, 30)
+    until(lambda: len(list(read_kept_ids(it.folder / "outputs" / "m"))) == HELD, 30)
     until(lambda: len(bucket.keys(f"{place}/m/rescued")) == HELD, 10)
     child.kill()
     shutil.rmtree(it.folder / "outputs")
@@ -113,7 +113,7 @@ def test_ids_are_in_the_folder_where_the_store_and_the_store_of_files_are_both_a
     files.rename(away)
     files.write_text("no folder, so nothing can be put below it")
     gate.touch()
-    until(lambda: len(list(kept_ids(it.folder / "outputs" / "m"))) == HELD, 30)
+    until(lambda: len(list(read_kept_ids(it.folder / "outputs" / "m"))) == HELD, 30)
     child.kill()
     files.unlink()
     away.rename(files)
@@ -222,7 +222,7 @@ def test_a_process_that_ends_waits_for_its_ids_and_says_where_they_are_alone(
 
     async def main() -> None:
         ledger = PostgresLedger(url, run, MODEL, tmp_path)
-        record = advance((await ledger.planned(0, 1))[0], Reserved(1.0, 10))
+        record = advance((await ledger.list_planned(0, 1))[0], Reserved(1.0, 10))
         async with rescuing(objects, ledger, tmp_path, notes) as take_in:
             assert take_in is not None
             began = time.monotonic()
@@ -232,7 +232,7 @@ def test_a_process_that_ends_waits_for_its_ids_and_says_where_they_are_alone(
         ledger.close()
 
     anyio.run(main)
-    assert [event.handle.request_id for _, _, event, *_ in kept_ids(tmp_path)] == ["req-1", "req-2"]
+    assert [event.handle.request_id for _, _, event, *_ in read_kept_ids(tmp_path)] == ["req-1", "req-2"]
     if is_away:
         ((name, text),) = notes.told
         assert name == "ids_kept_here"

@@ -15,7 +15,7 @@ import pytest
 from batchedit.commands.redo import redo_lines
 from batchedit.core.errors import StoppedError, UsageError
 from batchedit.core.review import Mark, Verdict
-from batchedit.ledger.decisions import Marks
+from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.postgres.bought_from import BoughtFrom
 from batchedit.ledger.postgres.shared import SharedCheckpoint
 from batchedit.ledger.postgres.shared_opening import open_shared
@@ -109,7 +109,7 @@ def test_a_run_of_a_store_takes_no_decision_without_it(team: Callable[..., Team]
         assert "is one of the store" in refused.stderr
         assert "--store postgresql://" in refused.stderr.replace("'", "")
     with pytest.raises(UsageError, match="one of the store"):
-        Marks(it.folder / "outputs" / "m").put(Mark(1, Verdict.APPROVE))
+        FolderDecisions(it.folder / "outputs" / "m").put(Mark(1, Verdict.APPROVE))
     assert not (it.folder / "outputs" / "m" / "review.sqlite").exists()
 
 
@@ -143,11 +143,11 @@ def test_two_people_redo_at_once_and_the_second_one_sees_what_the_first_has_boug
             with pytest.raises(StoppedError, match="somebody else"):
                 two.add_repurchases(its)
     with closing(person(tmp_path / "two" / name)) as two:
-        assert [record.id for record in two.rejected()] == [2]
-        assert two.redone_and_planned() == [3]
-        (third,) = two.records_of([3])
+        assert [record.id for record in two.find_rejected()] == [2]
+        assert two.list_planned_repurchases() == [3]
+        (third,) = two.read_records([3])
         with closing(person(tmp_path / "one" / name)) as one:
-            assert one.records_of([3]) == [third]
+            assert one.read_records([3]) == [third]
 
 
 def test_a_mark_whose_answer_was_lost_is_no_conflict(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_marks_in_a_folder_that_the_store_does_not_have_are_set_aside(tmp_path: 
         )
         connection.execute("ALTER TABLE batchedit.mark_event ENABLE TRIGGER USER")
     with closing(person(folder)) as run:
-        assert [event.who for event in Marks(folder).events()] == ["Robin"]
+        assert [event.who for event in FolderDecisions(folder).events()] == ["Robin"]
     assert (folder / "review.sqlite.before").exists()
 
 

@@ -17,7 +17,7 @@ from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Record
 from batchedit.ledger.postgres import store
 from batchedit.ledger.postgres.ledger import PostgresLedger
-from batchedit.ledger.rescue import rescued
+from batchedit.ledger.rescue import claim_rescued
 from batchedit.pool.pool import Pool, apply_event
 from batchedit.sandbox import SandboxConfig, serve
 from tests.pool.test_pool import Disk, Notes, Service, make_governor
@@ -77,7 +77,7 @@ def test_nothing_is_bought_on_the_word_of_a_server_that_a_power_cut_makes_forget
     assert risk in anew.stderr
     borne = inside("store", "init", url, "--i-accept-loss", cwd=tmp_path)
     assert f"warning: {risk}" in borne.stdout
-    with store.opened(url):
+    with store.open_store(url):
         pass
 
 
@@ -89,7 +89,7 @@ def test_nothing_is_bought_on_the_word_of_a_standby(tmp_path: Path, pair: Callab
     at_standby = f"postgresql://postgres@/{name}?host={both.standby.folder}"
     until(lambda: _has_store(at_standby))
     refused_before_anything_is_bought(tmp_path, at_standby, "it is a standby")
-    with store.opened(url) as connection:
+    with store.open_store(url) as connection:
         assert connection.execute("SELECT count(*) FROM batchedit.run").fetchone() == (0,)
 
 
@@ -132,5 +132,5 @@ def test_an_answer_to_a_commit_that_nobody_foresaw_is_told_as_the_stores_and_the
             trio.run(save, intended, bought)
         assert isinstance(refused.value.__cause__, KeyError)
         assert halted == [None, refused.value], "nobody buys on"
-    ((job, key, event, *_),) = rescued(tmp_path)
+    ((job, key, event, *_),) = claim_rescued(tmp_path)
     assert (job, key, event.handle) == (1, advance(intended, bought).job.key, bought.handle)

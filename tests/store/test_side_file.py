@@ -15,7 +15,7 @@ from batchedit.core.events import Accepted, Event, Lost, Released, Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, Record, State
 from batchedit.ledger.postgres.ledger import PostgresLedger
-from batchedit.ledger.rescue import NAME, kept_ids, rescue
+from batchedit.ledger.rescue import NAME, read_kept_ids, rescue
 from tests.store.test_rescued import bought_beside, row, went_back
 from tests.support.factories import make_line
 from tests.support.postgres import MODEL, new_run
@@ -51,7 +51,7 @@ def take_in(ledger: PostgresLedger, folder: Path) -> list[str]:
 
 
 def ids(folder: Path) -> list[str]:
-    return [found.event.handle.request_id for found in kept_ids(folder)]
+    return [found.event.handle.request_id for found in read_kept_ids(folder)]
 
 
 def test_the_line_of_a_machine_that_came_back_ended_the_doubt_about_a_later_purchase(

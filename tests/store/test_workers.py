@@ -23,7 +23,7 @@ import pytest
 from batchedit.cli.notices import left
 from batchedit.core.events import Released
 from batchedit.core.lifecycle import advance
-from batchedit.ledger.lock import run_lock
+from batchedit.ledger.lock import hold_run_lock
 from batchedit.ledger.postgres.ledger import PostgresLedger
 from tests.e2e.test_notify import hook
 from tests.kill.test_clocks import WITH_A_CLOCK, set_clock
@@ -143,7 +143,7 @@ def test_a_helper_beside_the_beginner_told_what_the_beginners_copy_said(
     elsewhere = tmp_path / "another machine"
     elsewhere.mkdir()
     it.run("work", "--until-idle", "--out", run, cwd=elsewhere)
-    with run_lock(run, "run"):
+    with hold_run_lock(run, "run"):
         message, _ = left("m", None, {"store": it.url, "out": str(run)})
     assert message["text"].startswith("m is finished: 4 of 4 pictures, $0.16 spent\n"), message["text"]
     assert f"batchedit review {run}" in message["text"], "the run, and no copy of it"

@@ -27,16 +27,16 @@ def make_record(state: State = State.PLANNED, number: int = 1, **changes: Any) -
     """A record as it would be in ``state``."""
     values: dict[str, Any] = {"id": number, "job": make_job(number), "state": state}
     if state is not State.PLANNED:
-        values |= {"submitted_at": 100.0, "held": 40_000}
+        values |= {"submitted_at": 100.0, "reserved": 40_000}
     if state in {State.WAITING, State.CANCELLING, State.FETCHED, State.UNCOLLECTED, State.DONE}:
         values |= {"handle": Handle(f"req-{number}"), "accepted_at": 101.0, "watched_from": 101.0}
     if state in {State.FETCHED, State.DONE}:
         values |= {
-            "held": 0,
+            "reserved": 0,
             "cost": 40_000,
             "outputs": (Output(f"https://files.runcomfy.net/{number}.png"),),
             "finished_at": 130.0,
         }
     if state in {State.FAILED, State.CANCELLED}:
-        values |= {"held": 0, "finished_at": 130.0}
+        values |= {"reserved": 0, "finished_at": 130.0}
     return Record(**(values | changes))

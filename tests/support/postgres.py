@@ -28,7 +28,7 @@ import psycopg
 from batchedit.core.model import Record, ResultLine
 from batchedit.ledger.postgres import schema
 from batchedit.ledger.postgres.intake import NewJob, add_jobs, add_run
-from batchedit.ledger.postgres.schema import migrate, scripts
+from batchedit.ledger.postgres.schema import migrate, read_scripts
 
 MODEL = "openai/gpt-4o-image/edit"
 GIVEN = "BATCHEDIT_TEST_POSTGRES"
@@ -181,7 +181,7 @@ def older_store(url: str) -> None:
     """Make the store at ``url`` anew, without the newest migration."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA IF EXISTS batchedit CASCADE")
-        with patch.object(schema, "scripts", return_value=scripts()[:-1]):
+        with patch.object(schema, "scripts", return_value=read_scripts()[:-1]):
             migrate(connection)
 
 
@@ -197,7 +197,7 @@ def new_run(
     """A run of its own in a store: the store's address and the run's number. ``leave``: purchases of each job said yes to."""
     url, jobs = url or shared_store(), {}
     for line in lines:
-        jobs.setdefault(line.job.key, NewJob(Record(len(jobs) + 1, line.job), line.slot, leave=leave))
+        jobs.setdefault(line.job.key, NewJob(Record(len(jobs) + 1, line.job), line.slot, approved_purchases=leave))
     with psycopg.connect(url, autocommit=True) as connection, connection.transaction():
         run = add_run(connection, f"{name}-{next(_numbers)}", MODEL, "sandbox")
         add_jobs(connection, run, jobs.values())

@@ -243,7 +243,7 @@ def pass_through(
                 if meanwhile is not None:
                     beside.start_soon(meanwhile, clock, service, governor)  # type: ignore[arg-type]
                 if before:
-                    await run_all(pool, await checkpoint.planned(0, before))
+                    await run_all(pool, await checkpoint.list_planned(0, before))
                     await trio.sleep(thinks)
                 await run_all(pool)
                 seconds = service.now() - began - (thinks if before else 0.0)

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from batchedit.commands.drafts import Drafts
-from batchedit.ledger.decisions import Marks
+from batchedit.ledger.decisions import FolderDecisions
 from batchedit.run_folder import RunFolder
 from batchedit.web.desk import Desk
 from batchedit.web.guests import GuestFile
@@ -63,7 +63,7 @@ def test_every_call_but_looking_and_marking_is_refused(ui: Ui) -> None:
         assert http.post(f"/runs/{run}/review/api/mark", json=told).json()["who"] == "Robin"
         forged = http.post(f"/runs/{run}/review/api/mark", json=told, headers={"Origin": "http://evil.example"})
         assert forged.status_code == 403
-        marks = Marks(ui.home / "outputs" / "spring").all().values()
+        marks = FolderDecisions(ui.home / "outputs" / "spring").all().values()
         assert [(mark.job, mark.verdict, mark.serial, mark.who) for mark in marks] == [(1, "approve", 1, "Robin")]
         GuestFile(ui.state / "ui").revoke(run, "Robin")
         assert http.get(f"/runs/{run}/review/").status_code == 403

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from pathlib import Path
 
-from batchedit.ledger.decisions import Marks
+from batchedit.ledger.decisions import FolderDecisions
 from batchedit.sandbox import SandboxConfig, serve
 from batchedit.web.run_folders import run_id
 from tests.support.cli import inside, manifest, on, rows, start, until
@@ -31,6 +31,6 @@ def test_a_hundred_marks_beside_three_hundred_purchases_are_all_kept(tmp_path: P
         buying.communicate(timeout=300)
         assert (buying.returncode, it.ledger()["accepted"]) == (0, 300)
     assert beside > 50, "the purchases were over too soon to tell anything"
-    assert {job: (mark.verdict.value, mark.note) for job, mark in Marks(run).all().items()} == wanted
+    assert {job: (mark.verdict.value, mark.note) for job, mark in FolderDecisions(run).all().items()} == wanted
     assert inside("results", str(run), cwd=tmp_path).returncode == 0
     assert {note for _, note in wanted.values()} <= {row["result_note"] for row in rows(run)}

@@ -1,9 +1,9 @@
 """Where a run of the store is bought, as its row has it: at an address, or at one person's own sandbox at that address.
 
-Who begins the run decides it, and it never changes. The sums of a run of the second kind are called play money wherever they
-are told. So nobody buys in it but who finds a sandbox of their own at that address: 127.0.0.1 of another machine, or of
-another person, is another service, which may cost money. And who finds one buys in no run of the first kind, whose pictures
-somebody pays for.
+The process that begins the run decides it, and it never changes. The sums of a run of the second kind are labelled play money
+wherever they are shown. So only a worker that finds a sandbox of its own user at that address buys in it: 127.0.0.1 of
+another machine, or of another person, is another service, which may cost money. And such a worker buys in no run of the first
+kind, whose pictures cost money.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from ...core.errors import UsageError
 from ...core.typed import quoted, to_type
-from ..own_sandbox import place_here
+from ..own_sandbox import parse_local_address
 
-_OWN = "own sandbox at "
+_OWN_PREFIX = "own sandbox at "
 
 
 class BoughtFrom(NamedTuple):
@@ -24,20 +24,22 @@ class BoughtFrom(NamedTuple):
     own_sandbox: bool
 
     def dump(self) -> str:
-        """As the row of the run has it. Only an address of this machine can be a sandbox's, whatever a file says."""
-        return f"{_OWN if self.own_sandbox and place_here(self.address) else ''}{self.address}"
+        """The text for the row of the run. Only an address of this machine can be a sandbox's, whatever a file says."""
+        return f"{_OWN_PREFIX if self.own_sandbox and parse_local_address(self.address) else ''}{self.address}"
 
     @classmethod
     def load(cls, text: str) -> BoughtFrom:
         """The inverse of ``dump``."""
-        address = text.removeprefix(_OWN)
-        return cls(address, own_sandbox=text.startswith(_OWN) and place_here(address) is not None)
+        address = text.removeprefix(_OWN_PREFIX)
+        return cls(address, own_sandbox=text.startswith(_OWN_PREFIX) and parse_local_address(address) is not None)
 
-    def refusal(self, run: str, here: BoughtFrom) -> UsageError | None:
-        """Why who finds ``here`` at the same address may not buy in ``run``, bought from this one; None if they may."""
-        if self.own_sandbox == here.own_sandbox:
+    def explain_refusal(self, run: str, found_here: BoughtFrom) -> UsageError | None:
+        """Why a worker that finds ``found_here`` at the same address may not buy in ``run``, bought from this one; None
+        if it may.
+        """
+        if self.own_sandbox == found_here.own_sandbox:
             return None
-        _, port = place_here(self.address) or ("", 0)
+        _, port = parse_local_address(self.address) or ("", 0)
         if self.own_sandbox:
             return UsageError(
                 f"the run {run} is bought from a sandbox at {self.address}, and none that you started listens there",

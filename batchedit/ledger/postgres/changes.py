@@ -1,4 +1,4 @@
-"""Changes as the store's functions take them, and what the functions said of each."""
+"""Converts changes to the parameters of the store's functions, and their verdicts to errors."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from ...core.model import Counts, Money, Record, State
 from ...core.money import format_usd
 from ...core.policy import spent_and_reserved, why_refused
 from ...core.words import worded
-from ..codec import STATE_COLUMNS, state_values
+from ..codec import STATE_COLUMNS, list_state_values
 from ..group_commit import Change
-from ..money_totals import Sums, purse
+from ..money_totals import StateSums, sum_money
 from .errors import HaltedError, LeaseOverError
 
-_NAMES = tuple(name.strip() for name in STATE_COLUMNS.split(","))
+_STATE_NAMES = tuple(name.strip() for name in STATE_COLUMNS.split(","))
 
 
-def encoded(change: Change) -> dict[str, Any]:
-    """A change for ``save`` and ``reserve``: the columns of ``job``, the event, and what else the functions ask for."""
+def encode_change(change: Change) -> dict[str, Any]:
+    """A change as ``save`` and ``reserve`` take it: the columns of ``job``, the event, and their other parameters."""
     record, event = change.record, change.event
-    values = {name: storable(value) for name, value in zip(_NAMES, state_values(record), strict=True)}
+    values = {name: to_storable(value) for name, value in zip(_STATE_NAMES, list_state_values(record), strict=True)}
     values |= {
         "cost_known": record.cost_known,
         "id": record.id,
@@ -43,7 +43,7 @@ def encoded(change: Change) -> dict[str, Any]:
         "at": event.at,
         "data": orjson.dumps(event).decode(),
         "mark": randbits(62),
-        "told": told_price(event),
+        "told": read_charged_cost(event),
     }
     if isinstance(event, Reserved):
         values |= {"price": event.price, "bought": change.bought}
@@ -52,46 +52,48 @@ def encoded(change: Change) -> dict[str, Any]:
     return values
 
 
-def told_price(event: Event) -> int:
-    """Micro-dollars: what the service said that a job cost; 0 where it said nothing."""
+def read_charged_cost(event: Event) -> int:
+    """Micro-dollars: the cost of a job that the service named; 0 where it named none."""
     if isinstance(event, Completed | Errored | Priced | CancelConfirmed):
         return event.cost or 0
     return 0
 
 
-def storable(value: Any) -> Any:
-    """PostgreSQL's text holds no NUL, and a service's message may."""
+def to_storable(value: Any) -> Any:
+    """``value`` without NUL: PostgreSQL's text can't hold it, and a service's message may."""
     return value.replace("\0", "\\0") if isinstance(value, str) else value
 
 
-def settle(change: Change, verdict: str, money: Money) -> None:
-    """Note in ``change`` what became of it: its record as it is in the store now, or the error."""
-    word, _, rest = verdict.partition(" ")
+def settle_change(change: Change, verdict: str, money: Money) -> None:
+    """Set the outcome in ``change``: its record as it is in the store now, or the error."""
+    word, _, details = verdict.partition(" ")
     record = change.record
     match word:
         case "written" | "again":
             change.record = record._replace(serial=record.serial + 1)
         case "late":
-            change.record = record._replace(serial=int(rest))
+            change.record = record._replace(serial=int(details))
         case _:
-            change.error = _refusal(word, rest, record, change.event, money)
+            change.error = _build_refusal(word, details, record, change.event, money)
 
 
-def _refusal(word: str, rest: str, record: Record, event: Event, money: Money) -> BatcheditError:
+def _build_refusal(word: str, details: str, record: Record, event: Event, money: Money) -> BatcheditError:
     job = f"job {record.id} ({record.job.name})"
     refusals: Mapping[str, BatcheditError] = {
         "stale": StaleRecordError(f"{job} was changed by somebody else since it was read"),
         "budget": BudgetReachedError(why_refused(money)),
-        "places": PlacesTakenError(f"the account has {worded(rest, 'job')} under way, which is as many as it may have"),
+        "places": PlacesTakenError(
+            f"the account has {worded(details, 'job')} under way, which is as many as it may have"
+        ),
         "lease": LeaseOverError("this worker was not heard of for longer than its lease; nothing more is bought by it"),
-        "halted": HaltedError(f"nothing is bought in this run any more: {rest}"),
+        "halted": HaltedError(f"nothing is bought in this run any more: {details}"),
         "unasked": CheckpointError(f"{job} was never said yes to; nothing was sent"),
         "quarantine": UsageError(
             f"the POST of {job} may still be on its way: its worker was not heard of any more",
-            hint=f"it can be bought again in {rest} s",
+            hint=f"it can be bought again in {details} s",
         ),
         "orphan": CheckpointError(
-            f"{job} was bought as {getattr(getattr(event, 'handle', None), 'request_id', '?')}, and is {rest} by now: "
+            f"{job} was bought as {getattr(getattr(event, 'handle', None), 'request_id', '?')}, and is {details} by now: "
             "the id is kept in the store as an orphan, and is in no sum"
         ),
         "past": HaltedError(
@@ -99,34 +101,36 @@ def _refusal(word: str, rest: str, record: Record, event: Event, money: Money) -
         ),
     }
     if word == "account":
-        return _account_used_up(rest, money)
+        return _build_account_refusal(details, money)
     if word == "known":
-        return KnownRequestError(getattr(event, "handle").request_id, rest)  # noqa: B009 - Accepted alone is refused so
+        return KnownRequestError(getattr(event, "handle").request_id, details)  # noqa: B009 - Accepted alone is refused so
     return refusals.get(word) or CheckpointError(f"the store answered {word!r} for {job}")
 
 
-def _account_used_up(told: str, money: Money) -> BudgetReachedError:
-    cap, others = map(int, told.split())
-    theirs = f"others have {format_usd(others)}, and " if others else ""
+def _build_account_refusal(cap_and_others: str, money: Money) -> BudgetReachedError:
+    cap, others = map(int, cap_and_others.split())
+    others_have = f"others have {format_usd(others)}, and " if others else ""
     return BudgetReachedError(
-        f"the budget of the account is used up: of {format_usd(cap)} for all, {theirs}this run has "
+        f"the budget of the account is used up: of {format_usd(cap)} for all, {others_have}this run has "
         f"{spent_and_reserved(money)}",
         hint="the owner of the store sets it, with store limits --max-cost; the same command then buys on",
     )
 
 
-def money_of(told: Mapping[str, Any], *, believes: bool, earlier: int) -> Money:
-    """Money from what ``standing`` said. ``believes`` and ``earlier`` (micro-dollars) are this process's own."""
-    by_state: dict[str, Sums] = {}
-    for state, _, *sums in told["sums"]:
-        before = by_state.get(state, (0, 0, 0, 0, 0))
-        jobs, spent, held, guesses, guessed = (one + other for one, other in zip(before, sums, strict=True))
-        by_state[state] = (jobs, spent, held, guesses, guessed)
-    top = max(told["top_price"], earlier)
-    money = purse(by_state, told["max_cost"], top, believes or earlier > 0, told["reused"])
-    return replace(money, awaits_cost=bool(money.guesses and not money.settled and told["awaits_cost"]))
+def to_money(standing: Mapping[str, Any], *, believes: bool, earlier: int) -> Money:
+    """Money from the result of the function ``standing``. ``believes`` and ``earlier`` (micro-dollars) are this
+    process's own.
+    """
+    by_state: dict[str, StateSums] = {}
+    for state, _, *sums in standing["sums"]:
+        state_sums = by_state.get(state, (0, 0, 0, 0, 0))
+        jobs, spent, reserved, guesses, guessed = (old + new for old, new in zip(state_sums, sums, strict=True))
+        by_state[state] = (jobs, spent, reserved, guesses, guessed)
+    top = max(standing["top_price"], earlier)
+    money = sum_money(by_state, standing["max_cost"], top, believes or earlier > 0, standing["reused"])
+    return replace(money, awaits_cost=bool(money.guesses and not money.settled and standing["awaits_cost"]))
 
 
-def counts_of(told: Mapping[str, Any]) -> Counts:
-    """Wanted jobs by state, from what ``standing`` said."""
-    return Counts({State(state): jobs for state, wanted, jobs, *_ in told["sums"] if wanted})
+def to_counts(standing: Mapping[str, Any]) -> Counts:
+    """Wanted jobs by state, from the result of the function ``standing``."""
+    return Counts({State(state): jobs for state, wanted, jobs, *_ in standing["sums"] if wanted})

@@ -1,4 +1,4 @@
-"""Does the store keep what it has confirmed? Asked at ``store init`` and at every start of a worker."""
+"""Does the store keep what it has confirmed? Checked at ``store init`` and at every start of a worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from psycopg.rows import TupleRow
 from ...core.errors import CheckpointError
 from ...core.typed import to_type
 
-_ASK = """
+_SELECT_SETTINGS = """
     SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
            current_setting('synchronous_standby_names'), pg_is_in_recovery(),
            (SELECT count(*) FROM pg_stat_replication WHERE application_name != 'pg_basebackup'),
@@ -24,15 +24,15 @@ synchronous standbys are named."""
 
 @dataclass(frozen=True, slots=True)
 class Durability:
-    """What a store said of itself. ``risks`` are sentences: why a purchase that it confirmed may be forgotten."""
+    """The settings of a store. ``risks`` are sentences: why a purchase that it confirmed may be lost."""
 
     lines: Sequence[str]
     risks: Sequence[str]
 
 
-def durability(connection: psycopg.Connection[TupleRow]) -> Durability:
-    """Ask. Raises psycopg.Error."""
-    row = connection.execute(_ASK).fetchone()
+def read_durability(connection: psycopg.Connection[TupleRow]) -> Durability:
+    """The durability of the store. Raises psycopg.Error."""
+    row = connection.execute(_SELECT_SETTINGS).fetchone()
     assert row is not None
     fsync, pages, commit, standbys, recovers, replicas, version = row
     risks = []
@@ -57,10 +57,10 @@ def durability(connection: psycopg.Connection[TupleRow]) -> Durability:
     return Durability(lines, tuple(risks))
 
 
-def check_durability(found: Durability, where: str, *, accept_loss: bool) -> None:
-    """CheckpointError (74) for a store that may forget a purchase, unless a person said that this may be borne."""
-    if found.risks and not accept_loss:
+def check_durability(durability: Durability, shown_url: str, *, accept_loss: bool) -> None:
+    """CheckpointError (74) for a store that may lose a purchase, unless a person accepted that."""
+    if durability.risks and not accept_loss:
         raise CheckpointError(
-            f"the store {where} may forget what was bought, and it would be bought again: {'; '.join(found.risks)}",
-            hint=f"have that changed; or, if it may be borne, once: {to_type('store', 'init', where, '--i-accept-loss')}",
+            f"the store {shown_url} may forget what was bought, and it would be bought again: {'; '.join(durability.risks)}",
+            hint=f"have that changed; or, if it may be borne, once: {to_type('store', 'init', shown_url, '--i-accept-loss')}",
         )

@@ -1,11 +1,11 @@
-"""What all runs of an account may do together. The owner of the store sets it; a worker's role may only read it."""
+"""Limits of an account across all its runs. The owner of the store sets them; a worker's role may only read them."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from .schema import SCHEMA
-from .store import changing, opened
+from .store import open_store, open_transaction
 
 
 class Limits(NamedTuple):
@@ -15,21 +15,21 @@ class Limits(NamedTuple):
     in_flight: int | None = None
 
 
-def limits(url: str, account: str) -> Limits:
-    """Those of the account with this digest."""
-    with opened(url) as connection:
+def read_limits(url: str, account: str) -> Limits:
+    """The limits of the account with this digest."""
+    with open_store(url) as connection:
         query = f"SELECT max_cost, in_flight FROM {SCHEMA}.account WHERE account = %s"
         row = connection.execute(query, (account,)).fetchone()
         return Limits(*row) if row else Limits()
 
 
-def set_limits(url: str, account: str, wanted: Limits) -> None:
-    """They hold for every reservation from now on, of all workers. TokenError (77) for who does not own the store."""
-    with changing(url) as connection:
+def set_limits(url: str, account: str, new_limits: Limits) -> None:
+    """Set the limits for every reservation from now on, of all workers. TokenError (77) for a user who is not the owner."""
+    with open_transaction(url) as connection:
         connection.execute(
             f"INSERT INTO {SCHEMA}.account VALUES (%s, %s, %s) ON CONFLICT (account) DO UPDATE "
             "SET max_cost = excluded.max_cost, in_flight = excluded.in_flight",
-            (account, *wanted),
+            (account, *new_limits),
         )
         event = f"INSERT INTO {SCHEMA}.account_event (account, max_cost, in_flight) VALUES (%s, %s, %s)"
-        connection.execute(event, (account, *wanted))
+        connection.execute(event, (account, *new_limits))

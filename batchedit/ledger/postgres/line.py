@@ -1,4 +1,4 @@
-"""A connection to the store that comes back: one statement, one transaction, sent again where its answer was lost."""
+"""A connection to the store that reconnects: one statement, one transaction, sent again where its answer was lost."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import CheckpointError
-from .errors import crashes, mapped, passes
-from .url import blotted
+from .errors import is_crash, is_transient, map_postgres_error
+from .url import hide_password
 
 PATIENCE_SECONDS = 60.0
-"""So long a statement is sent again while the store is away. Longer than a restart, and than a lease."""
+"""For so long a statement is sent again while the store is away. Longer than a restart, and than a lease."""
 PAUSE_SECONDS = 0.2
 DEFAULTS: dict[str, Any] = {
     "connect_timeout": 5,
@@ -25,94 +25,96 @@ DEFAULTS: dict[str, Any] = {
     "tcp_user_timeout": 10_000,
     "application_name": "batchedit",
 }
-"""A peer that is gone without a word is noticed in some 10 s."""
+"""A peer that is gone without closing the connection is noticed in some 10 s."""
 
 
 def connect(url: str) -> psycopg.Connection[TupleRow]:
     """A connection on which each statement is a transaction of its own. Raises psycopg.Error.
 
-    Nothing is prepared, and nothing kept in the session: PgBouncer may hand each statement to another server process.
+    Nothing is prepared, and the session has no state: PgBouncer may pass each statement to another server process.
     """
-    about = psycopg.conninfo.make_conninfo(**DEFAULTS | psycopg.conninfo.conninfo_to_dict(url))
-    return psycopg.connect(about, autocommit=True, prepare_threshold=None)
+    conninfo = psycopg.conninfo.make_conninfo(**DEFAULTS | psycopg.conninfo.conninfo_to_dict(url))
+    return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
 
 
-class Line:
+class StoreConnection:
     """``call`` from any thread; one statement at a time.
 
-    ``hello`` is called with each new connection but the first; ``away`` once for each statement that the store does not
-    answer at the first try, whichever it is: others wait behind it.
+    ``on_reconnect`` is called with each new connection but the first; ``on_away`` once for each statement that the store
+    does not answer at the first try, whichever it is: others wait for it.
     """
 
     def __init__(
         self,
         url: str,
-        hello: Callable[[psycopg.Connection[TupleRow]], None] | None = None,
-        away: Callable[[], None] = lambda: None,
+        on_reconnect: Callable[[psycopg.Connection[TupleRow]], None] | None = None,
+        on_away: Callable[[], None] = lambda: None,
     ) -> None:
         self._url = url
-        self._hello = hello
-        self._away = away
+        self._on_reconnect = on_reconnect
+        self._on_away = on_away
         self.is_away = False
-        """Has the store not answered the last try of this line? Set before ``away`` is called."""
+        """Did the store not answer the last try of this line? Set before ``on_away`` is called."""
         self._lock = threading.Lock()
         self._connection: psycopg.Connection[TupleRow] | None = None
         self._was_up = False
         self._undurable = ""
 
     def call(self, query: str, values: Sequence[Any] = (), *, patience: float = PATIENCE_SECONDS) -> list[TupleRow]:
-        """The rows of one statement, durable when this returns. It must bear being sent again.
+        """The rows of one statement, durable when this returns. It must be safe to send again.
 
         ``patience`` are the seconds of trying. Raises a BatcheditError.
         """
-        until = monotonic() + patience
+        deadline = monotonic() + patience
         cause: psycopg.Error | None = None
         is_first = True
         with self._lock:
             while True:
                 try:
-                    rows = self._once(query, values)
+                    rows = self._call_once(query, values)
                     self.is_away = False
                     return rows
                 except psycopg.Error as error:
                     self._drop(error)
-                    if not passes(error):
-                        raise mapped(error, self._url) from error
-                    cause = error if crashes(error) else cause  # what follows says only that there is no server
+                    if not is_transient(error):
+                        raise map_postgres_error(error, self._url) from error
+                    cause = error if is_crash(error) else cause  # later errors say only that there is no server
                     self.is_away = True
                     if is_first:
-                        self._away()
+                        self._on_away()
                         is_first = False
-                    if monotonic() > until:
-                        raise mapped(cause or error, self._url) from error
+                    if monotonic() > deadline:
+                        raise map_postgres_error(cause or error, self._url) from error
                 sleep(PAUSE_SECONDS)
 
-    def _once(self, query: str, values: Sequence[Any]) -> list[TupleRow]:
-        connection = self._connected()
+    def _call_once(self, query: str, values: Sequence[Any]) -> list[TupleRow]:
+        connection = self._ensure_connection()
         self._undurable = ""
         cursor = connection.execute(query, values)
         rows = cursor.fetchall() if cursor.description else []
         if self._undurable:
-            raise CheckpointError(f"the store {blotted(self._url)} did not make a change durable: {self._undurable}")
+            raise CheckpointError(
+                f"the store {hide_password(self._url)} did not make a change durable: {self._undurable}"
+            )
         return rows
 
-    def _connected(self) -> psycopg.Connection[TupleRow]:
+    def _ensure_connection(self) -> psycopg.Connection[TupleRow]:
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._url)
-            self._connection.add_notice_handler(self._heed)
-            if self._was_up and self._hello is not None:
-                self._hello(self._connection)
+            self._connection.add_notice_handler(self._note_undurable)
+            if self._was_up and self._on_reconnect is not None:
+                self._on_reconnect(self._connection)
             self._was_up = True
         return self._connection
 
-    def _heed(self, notice: psycopg.errors.Diagnostic) -> None:
-        """A wait for a synchronous standby that was cancelled: the commit stands here, and may be lost with this server."""
+    def _note_undurable(self, notice: psycopg.errors.Diagnostic) -> None:
+        """Note a cancelled wait for a synchronous standby: the commit is on this server, and may be lost with it."""
         if notice.sqlstate == "01000" and "synchronous replication" in (notice.message_primary or ""):
             self._undurable = notice.message_primary or ""
 
     def _drop(self, error: psycopg.Error) -> None:
-        """An answer that did not come may still be on its way: the next statement takes a new connection."""
-        if self._connection is not None and (isinstance(error, psycopg.OperationalError) or crashes(error)):
+        """Close the connection: a missing answer may still be on its way, so the next statement needs a new one."""
+        if self._connection is not None and (isinstance(error, psycopg.OperationalError) or is_crash(error)):
             self._connection.close()
             self._connection = None
 

@@ -1,6 +1,6 @@
-"""What people say about the pictures of a run, kept in the store: as ``ledger.decisions`` keeps it in a folder.
+"""People's decisions about the pictures of a run, kept in the store: as ``ledger.decisions`` keeps them in a folder.
 
-The copy in a folder follows, so that everything that only reads has them there.
+The copy in a folder is updated too, so that everything that only reads finds them there.
 """
 
 from __future__ import annotations
@@ -16,44 +16,44 @@ from ...core.review import Conflict, Decision, Mark, MarkEvent, Verdict
 from ..gallery_rows import put_flags_in
 from ..review_file import ReviewFile
 from ..sqlite_file import SqliteFile
-from ..values import TakenIn
-from .line import Line
+from ..values import ImportReport
+from .line import StoreConnection
 from .schema import SCHEMA
 
 Ask = Callable[..., list[TupleRow]]
 """``ask(query, *values)``: the rows of a statement."""
 PATIENCE_SECONDS = 10.0
-"""So long a person waits for a store that is away."""
-FLAGS_MARK = "flags_mark"
-"""The fact that tells one finding of flags from another."""
-_MARKS = f"SELECT job, verdict, note, serial, who, at FROM {SCHEMA}.mark WHERE run = %s"
-_EVENTS = f"""
+"""Maximum wait of a person for a store that is away."""
+FLAGS_VERSION = "flags_mark"
+"""The fact with the version of the flags."""
+_SELECT_MARKS = f"SELECT job, verdict, note, serial, who, at FROM {SCHEMA}.mark WHERE run = %s"
+_SELECT_EVENTS = f"""
     SELECT seq, job, serial, verdict, note, who, at, via FROM {SCHEMA}.mark_event WHERE run = %s AND seq >= %s ORDER BY seq
 """
 
 
-def asking(url: str) -> Ask:
-    """``Ask`` for a person's few questions: a connection lasts for one call, so nothing is to be closed."""
+def make_ask(url: str) -> Ask:
+    """An ``Ask`` for a person's few queries: a connection lasts for one call, so there is nothing to close."""
 
     def ask(query: str, *values: object) -> list[TupleRow]:
-        line = Line(url)
+        connection = StoreConnection(url)
         try:
-            return line.call(query, values, patience=PATIENCE_SECONDS)
+            return connection.call(query, values, patience=PATIENCE_SECONDS)
         finally:
-            line.close()
+            connection.close()
 
     return ask
 
 
-class StoreMarks:
-    """``book.Decisions`` of the run in the store. ``changed`` is called when something was written."""
+class StoreDecisions:
+    """``book.Decisions`` of the run in the store. ``on_change`` is called after each write."""
 
-    def __init__(self, ask: Ask, run: int, changed: Callable[[], None]) -> None:
-        self._ask, self._run, self._changed = ask, run, changed
+    def __init__(self, ask: Ask, run: int, on_change: Callable[[], None]) -> None:
+        self._ask, self._run, self._on_change = ask, run, on_change
 
     def all(self) -> dict[int, Mark]:
         """See ``book.Decisions``."""
-        return {row[0]: _mark(row) for row in self._ask(_MARKS, self._run)}
+        return {row[0]: _read_mark(row) for row in self._ask(_SELECT_MARKS, self._run)}
 
     def last_seq(self) -> int:
         """See ``book.Decisions``."""
@@ -63,79 +63,85 @@ class StoreMarks:
     def since(self, seq: int) -> tuple[int, list[Mark]]:
         """See ``book.Decisions``."""
         last = self.last_seq()
-        changed = f"{_MARKS} AND job IN (SELECT job FROM {SCHEMA}.mark_event WHERE run = %s AND seq > %s)"
-        return last, [_mark(row) for row in self._ask(changed, self._run, self._run, seq)] if last > seq else []
+        query = f"{_SELECT_MARKS} AND job IN (SELECT job FROM {SCHEMA}.mark_event WHERE run = %s AND seq > %s)"
+        return last, [_read_mark(row) for row in self._ask(query, self._run, self._run, seq)] if last > seq else []
 
     def events(self) -> Iterator[MarkEvent]:
         """See ``book.Decisions``."""
-        for seq, job, _, verdict, note, who, at, via in self._ask(_EVENTS, self._run, 0):
+        for seq, job, _, verdict, note, who, at, via in self._ask(_SELECT_EVENTS, self._run, 0):
             yield MarkEvent(seq, job, Verdict(verdict), note, who, at, via)
 
-    def put(self, wanted: Mark, via: str = "review") -> Mark | Conflict:
+    def put(self, decision: Mark, via: str = "review") -> Mark | Conflict:
         """See ``book.Decisions``."""
-        wanted = replace(wanted, note=_text(wanted.note), who=_text(wanted.who))
-        ((told,),) = self._ask(f"SELECT {SCHEMA}.put_mark(%s, %s, %s)", self._run, via, Jsonb(asdict(wanted)))
-        if told["job"] is None:  # the serial was of a mark that nobody has made
-            return Conflict(Mark(wanted.job))
-        stands = _mark([told[name] for name in asdict(wanted)])
-        if stands != replace(wanted, serial=wanted.serial + 1):
-            return Conflict(stands)
-        self._changed()
-        return stands
+        decision = replace(decision, note=_to_storable_text(decision.note), who=_to_storable_text(decision.who))
+        ((reply,),) = self._ask(f"SELECT {SCHEMA}.put_mark(%s, %s, %s)", self._run, via, Jsonb(asdict(decision)))
+        if reply["job"] is None:  # the serial is that of a mark that does not exist
+            return Conflict(Mark(decision.job))
+        current = _read_mark([reply[name] for name in asdict(decision)])
+        if current != replace(decision, serial=decision.serial + 1):
+            return Conflict(current)
+        self._on_change()
+        return current
 
-    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> TakenIn:
+    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> ImportReport:
         """See ``book.Decisions``."""
-        told = [[job, said.verdict.value, _text(said.note), said.at] for job, said in decisions]
-        ((counts,),) = self._ask(f"SELECT {SCHEMA}.take_in_marks(%s, %s, %s)", self._run, _text(who), Jsonb(told))
-        self._changed()
-        return TakenIn(*counts)
+        values = [
+            [job, decision.verdict.value, _to_storable_text(decision.note), decision.at] for job, decision in decisions
+        ]
+        ((counts,),) = self._ask(
+            f"SELECT {SCHEMA}.take_in_marks(%s, %s, %s)", self._run, _to_storable_text(who), Jsonb(values)
+        )
+        self._on_change()
+        return ImportReport(*counts)
 
 
-def keep_flags(ask: Ask, run: int, flags: dict[int, str], mark: str) -> None:
-    """Replace what a machine found odd about the run's pictures."""
-    told = {str(job): text for job, text in flags.items()}
-    ask(f"SELECT {SCHEMA}.put_flags(%s, %s, %s)", run, mark, Jsonb(told))
+def keep_flags(ask: Ask, run: int, flags: dict[int, str], version: str) -> None:
+    """Replace the run's flags."""
+    texts = {str(job): text for job, text in flags.items()}
+    ask(f"SELECT {SCHEMA}.put_flags(%s, %s, %s)", run, version, Jsonb(texts))
 
 
-def follow_marks(copy: SqliteFile, ask: Ask, run: int) -> None:
-    """Bring the marks in the copy's folder up to date. The caller holds the run's lock.
+def follow_decisions(copy: SqliteFile, ask: Ask, run: int) -> None:
+    """Bring the decisions in the copy's folder up to date. The caller holds the run's lock.
 
-    Marks in the folder that the store does not have are set aside under another name.
+    Decisions in the folder that the store does not have are moved to a file of another name.
     """
-    file = ReviewFile(copy.path.parent)
-    with file.reading() as db:
-        last = db.execute(_LAST).fetchone() if db is not None else None
-    rows = ask(_EVENTS, run, last[0] if last else 0)
+    review_file = ReviewFile(copy.path.parent)
+    with review_file.open_for_reading() as db:
+        last = db.execute(_SELECT_LAST).fetchone() if db is not None else None
+    rows = ask(_SELECT_EVENTS, run, last[0] if last else 0)
     if last is not None and (not rows or tuple(rows[0]) != last):
-        file.path.replace(file.path.with_name(f"{file.path.name}.before"))
-        rows, last = ask(_EVENTS, run, 0), None
-    if news := rows[1:] if last else rows:
-        with file.writing() as db:
-            for seq, job, serial, verdict, note, who, at, via in news:
-                db.execute(_WRITE, (job, verdict, note, serial, who, at))
-                db.execute(_LOG, (seq, job, serial, verdict, note, who, at, via))
+        review_file.path.replace(review_file.path.with_name(f"{review_file.path.name}.before"))
+        rows, last = ask(_SELECT_EVENTS, run, 0), None
+    if new_rows := rows[1:] if last else rows:
+        with review_file.open_for_writing() as db:
+            for seq, job, serial, verdict, note, who, at, via in new_rows:
+                db.execute(_WRITE_MARK, (job, verdict, note, serial, who, at))
+                db.execute(_INSERT_EVENT, (seq, job, serial, verdict, note, who, at, via))
 
 
-_LAST = "SELECT seq, job, serial, verdict, note, who, at, via FROM mark_events ORDER BY seq DESC LIMIT 1"
-_WRITE = "INSERT OR REPLACE INTO marks (job, verdict, note, serial, who, at) VALUES (?, ?, ?, ?, ?, ?)"
-_LOG = "INSERT INTO mark_events (seq, job, serial, verdict, note, who, at, via) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_SELECT_LAST = "SELECT seq, job, serial, verdict, note, who, at, via FROM mark_events ORDER BY seq DESC LIMIT 1"
+_WRITE_MARK = "INSERT OR REPLACE INTO marks (job, verdict, note, serial, who, at) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT_EVENT = (
+    "INSERT INTO mark_events (seq, job, serial, verdict, note, who, at, via) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 def follow_flags(copy: SqliteFile, ask: Ask, run: int) -> None:
     """Bring the flags in the copy up to date."""
-    found = ask(f"SELECT value FROM {SCHEMA}.fact WHERE run = %s AND name = %s", run, FLAGS_MARK)
-    if found and found[0][0] != copy.get(FLAGS_MARK):
+    rows = ask(f"SELECT value FROM {SCHEMA}.fact WHERE run = %s AND name = %s", run, FLAGS_VERSION)
+    if rows and rows[0][0] != copy.get(FLAGS_VERSION):
         flags: dict[int, str] = dict(ask(f"SELECT job, flags FROM {SCHEMA}.flag WHERE run = %s", run))
         with copy.transaction() as db:
             put_flags_in(db, flags)
-            copy.put_in(db, FLAGS_MARK, found[0][0])
+            copy.put_in(db, FLAGS_VERSION, rows[0][0])
 
 
-def _text(text: str) -> str:
-    """PostgreSQL's text holds no NUL, and its JSON no half of a character."""
+def _to_storable_text(text: str) -> str:
+    """``text`` without NUL, which PostgreSQL's text can't hold, and without lone surrogates, which its JSON can't."""
     return text.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _mark(row: Sequence[Any]) -> Mark:
+def _read_mark(row: Sequence[Any]) -> Mark:
     job, verdict, note, serial, who, at = row
     return Mark(job, Verdict(verdict), note, serial, who, at)

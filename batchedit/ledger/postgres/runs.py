@@ -1,4 +1,4 @@
-"""The runs of a store, each summed up in a few numbers: for a list of them, without a copy of any."""
+"""The runs of a store, each summed up in a few numbers: for a list of them, without copies in folders."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from ...core.model import Counts, Money
 from ..values import RunSummary
 from .bought_from import BoughtFrom
-from .changes import counts_of, money_of
+from .changes import to_counts, to_money
 from .schema import SCHEMA
-from .store import opened
+from .store import open_store
 
-_RUNS = f"""
+_SELECT_RUNS = f"""
     SELECT id, name, model, service, coalesce(halted, ''), {SCHEMA}.standing(id),
         (SELECT value FROM {SCHEMA}.fact WHERE fact.run = run.id AND fact.name = 'source'),
         (SELECT value FROM {SCHEMA}.fact WHERE fact.run = run.id AND fact.name = 'asked_price'),
@@ -30,8 +30,8 @@ _RUNS = f"""
 
 @dataclass(frozen=True, slots=True)
 class RunOfStore:
-    """A run of a store. ``workers`` are those that have jobs of it now, ``halted`` why nothing is bought in it any more, ""
-    if it may be. ``price`` is what its last question said that a picture costs, in micro-dollars. ``used_at`` is in epoch
+    """A run of a store. ``workers`` are those that have jobs of it now, ``halted`` is why nothing is bought in it any more,
+    "" if it is not halted. ``price`` is that of a picture in its last quote, in micro-dollars. ``used_at`` is in epoch
     seconds by the store's clock.
     """
 
@@ -48,10 +48,10 @@ class RunOfStore:
     workers: Sequence[str]
 
 
-def runs(url: str) -> list[RunOfStore]:
-    """All runs of the store at ``url``, in the order in which they were made."""
-    with opened(url) as connection:
-        rows = connection.execute(_RUNS.encode(), ()).fetchall()
+def read_store_runs(url: str) -> list[RunOfStore]:
+    """All runs of the store at ``url``, in the order of their creation."""
+    with open_store(url) as connection:
+        rows = connection.execute(_SELECT_RUNS.encode(), ()).fetchall()
     return [
         RunOfStore(
             name,
@@ -61,10 +61,10 @@ def runs(url: str) -> list[RunOfStore]:
             source or "",
             int(price or 0),
             used_at,
-            counts_of(told),
-            money_of(told, believes=False, earlier=0),
+            to_counts(standing),
+            to_money(standing, believes=False, earlier=0),
             RunSummary(invalid=invalid, moderated=moderated, written_off=off),
             workers,
         )
-        for _, name, model, service, halted, told, source, price, used_at, invalid, moderated, off, workers in rows
+        for _, name, model, service, halted, standing, source, price, used_at, invalid, moderated, off, workers in rows
     ]

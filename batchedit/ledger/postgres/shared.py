@@ -1,7 +1,7 @@
-"""A run of a store, as a folder's commands have it: the pool's port and all changes on the store, reading on a copy.
+"""A run of a store, as a folder's commands use it: the pool's port and all changes go to the store, reads to a copy.
 
-What is bought, how it went and what it may cost is asked of the store and written to it first. The copy in the folder
-follows: it is brought up to date when it is opened, at each beat, and by every change that is made here.
+Purchases, their outcomes and the cap are read from the store and written to it first. The copy in the folder is brought up to
+date when it is opened, at each beat, and after every change that is made here.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from ...core.model import Counts, Money, Record, ResultLine, State
 from ...core.pace import AccountPace, PaceReport
 from ...ports import Totals
 from ..book import Decisions
-from ..gallery_rows import flags_mark, read_flags
+from ..gallery_rows import compute_flags_version, read_flags
 from ..intake import Intake
 from ..sqlite import SqliteCheckpoint
 from ..values import CAP_SET, IntakeReport
 from .copies import GIVING, OWN_FACTS, give_intake, put_fact, take_news
 from .intake import analyze
 from .ledger import PostgresLedger
-from .marks import StoreMarks, follow_flags, follow_marks, keep_flags
+from .marks import StoreDecisions, follow_decisions, follow_flags, keep_flags
 from .schema import SCHEMA
 from .sheets import give_sheet
-from .store import changing
+from .store import open_transaction
 
 
 class SharedCheckpoint(SqliteCheckpoint):
@@ -97,27 +97,27 @@ class SharedCheckpoint(SqliteCheckpoint):
         """See ``ports.Ledger``."""
         self._ledger.rescue(record, event)
 
-    async def planned(self, after: int, limit: int) -> Sequence[Record]:
+    async def list_planned(self, after: int, limit: int) -> Sequence[Record]:
         """See ``ports.Ledger``."""
-        return await self._ledger.planned(after, limit)
+        return await self._ledger.list_planned(after, limit)
 
-    async def unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
+    async def list_unsettled(self, after: int, limit: int, states: frozenset[State]) -> Sequence[Record]:
         """See ``ports.Ledger``."""
-        return await self._ledger.unsettled(after, limit, states)
+        return await self._ledger.list_unsettled(after, limit, states)
 
-    async def unpriced(self, after: int, limit: int) -> Sequence[Record]:
+    async def list_unpriced(self, after: int, limit: int) -> Sequence[Record]:
         """See ``ports.Ledger``."""
-        return await self._ledger.unpriced(after, limit)
+        return await self._ledger.list_unpriced(after, limit)
 
     async def totals(self) -> Totals:
         """See ``ports.Ledger``."""
         return await self._ledger.totals()
 
     async def beat(self) -> int:
-        """See ``ports.Ledger``. The copy follows."""
-        dead = await self._ledger.beat()
+        """See ``ports.Ledger``. Brings the copy up to date too."""
+        dead_workers = await self._ledger.beat()
         await anyio.to_thread.run_sync(self.refresh)
-        return dead
+        return dead_workers
 
     @property
     def id_of_run(self) -> str:
@@ -126,12 +126,12 @@ class SharedCheckpoint(SqliteCheckpoint):
 
     @property
     def in_store(self) -> PostgresLedger:
-        """The store's side of it, without the copy."""
+        """The ledger in the store, without the copy."""
         return self._ledger
 
-    async def adopted(self, limit: int) -> Sequence[Record]:
+    async def adopt_jobs(self, limit: int) -> Sequence[Record]:
         """See ``ports.Ledger``."""
-        return await self._ledger.adopted(limit)
+        return await self._ledger.adopt_jobs(limit)
 
     async def is_at_rest(self) -> bool:
         """See ``ports.Ledger``."""
@@ -149,11 +149,11 @@ class SharedCheckpoint(SqliteCheckpoint):
 
     def counts(self) -> Counts:
         """See ``book.Sums``."""
-        return self._ledger.totals_now().counts
+        return self._ledger.read_totals().counts
 
     def money(self) -> Money:
         """See ``book.Sums``."""
-        return self._ledger.totals_now().money
+        return self._ledger.read_totals().money
 
     @property
     def cap(self) -> int | None:
@@ -161,13 +161,13 @@ class SharedCheckpoint(SqliteCheckpoint):
         return self.money().cap
 
     def set_cap(self, cap: int | None, at: float) -> bool:
-        """See ``book.Facts``. The cap is all workers': nothing but this changes it."""
-        before = self.cap
-        if cap == before:
+        """See ``book.Facts``. The cap holds for all workers, and only this method changes it."""
+        cap_before = self.cap
+        if cap == cap_before:
             return False
-        with self._store() as db:
+        with self._open_transaction() as db:
             db.execute(f"UPDATE {SCHEMA}.run SET max_cost = %s WHERE id = %s", (cap, self._ledger.run))
-            _note(db, self._ledger.run, CAP_SET, at, {"before": before, "after": cap})
+            _add_run_event(db, self._ledger.run, CAP_SET, at, {"before": cap_before, "after": cap})
         self.refresh()
         return True
 
@@ -181,11 +181,11 @@ class SharedCheckpoint(SqliteCheckpoint):
 
     def save_all(self, changes: Sequence[tuple[Record, Event]]) -> None:
         """See ``book.Changes``."""
-        with self._store() as db:
+        with self._open_transaction() as db:
             self._ledger.save_in(db, changes)
         self.refresh()
 
-    def quarantined(self) -> dict[int, float]:
+    def list_quarantined(self) -> dict[int, float]:
         """See ``book.Changes``."""
         query = f"""
             SELECT id, extract(epoch FROM quarantine - clock_timestamp())::float8 FROM {SCHEMA}.job
@@ -194,8 +194,8 @@ class SharedCheckpoint(SqliteCheckpoint):
         return dict(self._ledger.ask(query, self._ledger.run))
 
     def allow(self, jobs: Iterable[int], *, price: int, times: int) -> Approval:
-        """See ``book.Changes``. All workers may buy them; the store gives out no others."""
-        with self._store() as db:
+        """See ``book.Changes``. All workers may buy them, and the store gives out no other jobs."""
+        with self._open_transaction() as db:
             db.execute(
                 f"UPDATE {SCHEMA}.job SET leave = %s WHERE run = %s AND id = ANY(%s) AND state = 'planned'",
                 (times, self._ledger.run, list(jobs)),
@@ -205,31 +205,31 @@ class SharedCheckpoint(SqliteCheckpoint):
     def put(self, name: str, value: str) -> None:
         """See ``book.Facts``."""
         if name not in OWN_FACTS:
-            with self._store() as db:
+            with self._open_transaction() as db:
                 put_fact(db, self._ledger.run, name, value)
         super().put(name, value)
 
-    def note(self, name: str, at: float, told: Mapping[str, object]) -> None:
+    def note(self, name: str, at: float, data: Mapping[str, object]) -> None:
         """See ``book.Facts``."""
-        with self._store() as db:
-            _note(db, self._ledger.run, name, at, told)
+        with self._open_transaction() as db:
+            _add_run_event(db, self._ledger.run, name, at, data)
         self.refresh()
 
     @property
     def decisions(self) -> Decisions:
         """See ``book.Book``."""
-        return StoreMarks(self._ledger.ask, self._ledger.run, self._follow_marks)
+        return StoreDecisions(self._ledger.ask, self._ledger.run, self._follow_decisions)
 
-    def _follow_marks(self) -> None:
+    def _follow_decisions(self) -> None:
         with self._refreshing:
-            follow_marks(self, self._ledger.ask, self._ledger.run)
+            follow_decisions(self, self._ledger.ask, self._ledger.run)
 
     def keep_flags(self, flags: Mapping[int, str]) -> bool:
-        """See ``book.Lines``. They are everybody's."""
-        told = {job: text for job, text in flags.items() if text}
-        if read_flags(self) == told:
+        """See ``book.Lines``. They are shared by all workers."""
+        new_flags = {job: text for job, text in flags.items() if text}
+        if read_flags(self) == new_flags:
             return False
-        keep_flags(self._ledger.ask, self._ledger.run, told, flags_mark(told))
+        keep_flags(self._ledger.ask, self._ledger.run, new_flags, compute_flags_version(new_flags))
         with self._refreshing:
             follow_flags(self, self._ledger.ask, self._ledger.run)
         return True
@@ -240,27 +240,27 @@ class SharedCheckpoint(SqliteCheckpoint):
         """See ``book.Intakes``."""
         return SharedIntake.begin(self, limit=limit)
 
-    def add_repurchases(self, again: Iterable[tuple[Record, ResultLine]]) -> list[int]:
+    def add_repurchases(self, pairs: Iterable[tuple[Record, ResultLine]]) -> list[int]:
         """See ``book.Changes``."""
-        before = self.about_to_give()
-        ids = super().add_repurchases(again)
-        self.give(before)
+        before = self.begin_giving()
+        ids = super().add_repurchases(pairs)
+        self.give_to_store(before)
         return ids
 
-    def about_to_give(self) -> str:
-        """Before the copy's intake is changed: its last committed id. Should the store not get the change, because somebody
-        else was first or this process dies, the copy is made anew.
+    def begin_giving(self) -> str:
+        """Call it before the copy's intake is changed; returns its last committed id. If the store does not get the change,
+        because another process was first or this one dies, the copy is built again.
         """
         super().put(GIVING, "1")
         return self.get("committed_id") or ""
 
-    def give(self, before: str) -> None:
-        """Make the store's intake that of the copy, which had ``before`` as its last committed id until now."""
-        with self._store() as db:
+    def give_to_store(self, before: str) -> None:
+        """Write the copy's intake to the store; ``before`` is the copy's last committed id before it."""
+        with self._open_transaction() as db:
             give_intake(self, db, self._ledger.run, before)
             give_sheet(db, self._ledger.run, self.path.parent, self.get("fingerprint") or "")
         super().put(GIVING, "")
-        with self._store() as db:
+        with self._open_transaction() as db:
             analyze(db)
 
     # --- plumbing ---
@@ -271,8 +271,8 @@ class SharedCheckpoint(SqliteCheckpoint):
             take_news(self, self._ledger.ask, self._ledger.run)
 
     @contextmanager
-    def _store(self) -> Iterator[psycopg.Connection[TupleRow]]:
-        with changing(self._url) as connection:
+    def _open_transaction(self) -> Iterator[psycopg.Connection[TupleRow]]:
+        with open_transaction(self._url) as connection:
             yield connection
 
     def close(self) -> None:
@@ -284,18 +284,20 @@ class SharedCheckpoint(SqliteCheckpoint):
 
 
 class SharedIntake(Intake):
-    """An intake that the store has when it is committed."""
+    """An intake that ``commit`` also writes to the store."""
 
-    def commit(self, fingerprint: str, about: Mapping[str, str] | None = None) -> IntakeReport:
+    def commit(self, fingerprint: str, facts: Mapping[str, str] | None = None) -> IntakeReport:
         """See ``book.Intake``."""
         checkpoint = self._checkpoint
         assert isinstance(checkpoint, SharedCheckpoint)
-        before = checkpoint.about_to_give()
-        report = super().commit(fingerprint, about)
-        checkpoint.give(before)
+        before = checkpoint.begin_giving()
+        report = super().commit(fingerprint, facts)
+        checkpoint.give_to_store(before)
         return report
 
 
-def _note(connection: psycopg.Connection[TupleRow], run: int, name: str, at: float, told: Mapping[str, object]) -> None:
+def _add_run_event(
+    connection: psycopg.Connection[TupleRow], run: int, name: str, at: float, data: Mapping[str, object]
+) -> None:
     query = f"INSERT INTO {SCHEMA}.run_event (run, at, name, data) VALUES (%s, %s, %s, %s)"
-    connection.execute(query, (run, at, name, orjson.dumps(told).decode()))
+    connection.execute(query, (run, at, name, orjson.dumps(data).decode()))

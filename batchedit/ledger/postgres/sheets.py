@@ -1,4 +1,4 @@
-"""The manifest of a run, kept in the store as it was taken in: any machine writes the results from it."""
+"""The manifest of a run, kept in the store as it was taken in: any machine can write the results from it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from psycopg.rows import TupleRow
 from ...disk import create
 from ..values import STAGED
 from .schema import SCHEMA
-from .store import opened
+from .store import open_store
 
-PIECE = 1 << 20
-"""Bytes of a row."""
+PIECE_BYTES = 1 << 20
+"""The size of a row."""
 
 
 def give_sheet(connection: psycopg.Connection[TupleRow], run: int, folder: Path, fingerprint: str) -> None:
     """Keep the manifest that ``folder`` has staged for the intake of ``fingerprint``. The connection is in a transaction."""
-    for staged in folder.glob(f"{STAGED}.*"):
-        with staged.open("rb") as file:
+    for staged_file in folder.glob(f"{STAGED}.*"):
+        with staged_file.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         if f":{digest}:" in fingerprint:
-            put_sheet(connection, run, staged, staged.name.removeprefix(STAGED))
+            put_sheet(connection, run, staged_file, staged_file.name.removeprefix(STAGED))
             return
 
 
@@ -36,7 +36,7 @@ def put_sheet(connection: psycopg.Connection[TupleRow], run: int, path: Path, en
     with path.open("rb") as file, connection.cursor() as cursor, cursor.copy(into.encode()) as stream:
         stream.set_types(["int8", "int4", "text", "bytea"])
         part = 0
-        while piece := file.read(PIECE):
+        while piece := file.read(PIECE_BYTES):
             stream.write_row((run, part, ending, piece))
             part += 1
 
@@ -46,13 +46,13 @@ def take_sheet(url: str, name: str, folder: Path) -> None:
     query = (
         f"SELECT ending, content FROM {SCHEMA}.sheet JOIN {SCHEMA}.run ON run.id = run WHERE name = %s ORDER BY part"
     )
-    with opened(url) as connection, connection.transaction(), connection.cursor(name="sheet") as cursor:
+    with open_store(url) as connection, connection.transaction(), connection.cursor(name="sheet") as cursor:
         cursor.itersize = 4
         cursor.execute(query.encode(), (name,))
-        if (first := cursor.fetchone()) is None:
+        if (first_row := cursor.fetchone()) is None:
             return
-        with BufferedWriter(create(folder / f"{STAGED}{first[0]}")) as copy:
-            copy.write(first[1])
+        with BufferedWriter(create(folder / f"{STAGED}{first_row[0]}")) as copy:
+            copy.write(first_row[1])
             for _, piece in cursor:
                 copy.write(piece)
             copy.flush()

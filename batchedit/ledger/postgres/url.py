@@ -1,4 +1,4 @@
-"""The address of a shared ledger, and how it is shown: never with its password."""
+"""The address of a shared ledger, which is never shown with its password."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ VARIABLE = "BATCHEDIT_STORE"
 _PASSWORD = re.compile(r"(?<=://)([^:/?#@]*):[^/?#]*@|(\bpassword=)[^&\s]*")
 
 
-def blotted(url: str) -> str:
-    """``url`` without the password in it, wherever it stands: for messages, logs and hints."""
-    return _PASSWORD.sub(lambda found: f"{found[2]}***" if found[2] else f"{found[1]}:***@", url)
+def hide_password(url: str) -> str:
+    """``url`` without its password, wherever it is in it: for messages, logs and hints."""
+    return _PASSWORD.sub(lambda match: f"{match[2]}***" if match[2] else f"{match[1]}:***@", url)
 
 
-def words_for(where: str, environ: Mapping[str, str]) -> list[str]:
-    """What a command about a run of the store ``where`` (blotted) needs beside the run, to be typed in this environment.
+def build_store_option(shown_url: str, environ: Mapping[str, str]) -> list[str]:
+    """The option that a command for a run of the store ``shown_url`` (without its password) needs in this environment.
 
-    Nothing where the environment names that store, with its password or without.
+    Empty where the environment names that store, with its password or without.
     """
-    return [] if not where or blotted(environ.get(VARIABLE, "")) == where else ["--store", where]
+    return [] if not shown_url or hide_password(environ.get(VARIABLE, "")) == shown_url else ["--store", shown_url]
 
 
 def check_url(url: str) -> str:
     """``url`` if it is the address of a PostgreSQL database. UsageError (64) else, without the password."""
     if not url.startswith(SCHEMES):
         raise UsageError(
-            f"--store takes the address of a PostgreSQL database, not {blotted(url)!r}",
+            f"--store takes the address of a PostgreSQL database, not {hide_password(url)!r}",
             hint="such as postgresql://user@host/database; the password in PGPASSWORD or ~/.pgpass",
         )
-    if (found := _PASSWORD.search(url)) and found[0].endswith((":***@", "=***")):
+    if (match := _PASSWORD.search(url)) and match[0].endswith((":***@", "=***")):
         raise UsageError(
             f"the address {url} has its password blotted out, as it is shown in messages",
             hint="type the password in the place of ***, or leave it out and give it as PGPASSWORD or in ~/.pgpass",
