@@ -16,7 +16,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from ..disk import ZIP_DAMAGE
-from .looks import LookOfRow, by_rows, column_of, scan, text_of
+from .cell_attributes import LookOfRow, by_rows, column_of, scan, text_of
 
 MOST_BYTES = 2**30
 """A part is read up to this size: a sheet of a million rows takes some 500 MB; a zip bomb takes more."""

@@ -19,7 +19,7 @@ from ..core.words import number
 from ..extras import to_install
 from .cells import plain
 from .header import LOOKED_AT, choose_columns, find_header, header_note, why_unnamed
-from .looks import LookOfRow
+from .cell_attributes import LookOfRow
 from .rows import BadRow, Form, FormKind, Row
 from .workbook import Workbook
 

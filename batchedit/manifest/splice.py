@@ -13,7 +13,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 from ..disk import ZIP_DAMAGE
-from .looks import column_of
+from .cell_attributes import column_of
 from .ooxml import MOST_BYTES, Look
 from .workbook import place_of
 

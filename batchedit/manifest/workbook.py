@@ -15,7 +15,7 @@ from typing import Any
 from ..core.errors import ManifestError, UsageError
 from ..core.words import number
 from .excel import UnknownFormatError, as_general, as_shown
-from .looks import LookOfRow
+from .cell_attributes import LookOfRow
 from .nearest import listed
 from .ooxml import Look
 from .rows import Linked, Uncomputed, shown

@@ -11,7 +11,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from batchedit.sandbox import ledger, spoil
+from batchedit.sandbox import ledger
+from batchedit.sandbox.apply_fault import apply_fault
 from batchedit.sandbox.config import SandboxConfig
 from batchedit.sandbox.delivery import ReplyResponse
 from batchedit.sandbox.files import Files
@@ -122,7 +123,7 @@ class Desk:
         self.service.ledger.calls["file"] += 1
         rule = self.service.memory.injector.pick("file", self._now())
         befallen = self.files.befallen(rule, whole, number, _base(request), self._now())
-        reply = spoil.apply(rule, lambda: befallen, time.time())
+        reply = apply_fault(rule, lambda: befallen, time.time())
         return self._counted("file", reply)
 
     async def sample(self, request: Request) -> Response:
@@ -165,7 +166,7 @@ class Desk:
         rule = self.service.memory.injector.pick(place, self._now())
         if self._half_trip:
             await asyncio.sleep(self._half_trip)
-        reply = spoil.apply(rule, handle, time.time())
+        reply = apply_fault(rule, handle, time.time())
         response = self._counted(call, reply)
         if self._half_trip:
             await asyncio.sleep(self._half_trip)

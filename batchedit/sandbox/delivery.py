@@ -16,7 +16,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from batchedit.sandbox.clockwork import Job
+from batchedit.sandbox.job_clock import Job
 from batchedit.sandbox.wire import Delivery, Reply
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from batchedit.sandbox import links, wire
-from batchedit.sandbox.clockwork import Order, State
+from batchedit.sandbox.job_clock import Order, State
 from batchedit.sandbox.faults import Rule
 from batchedit.sandbox.heavy import heavy
 from batchedit.sandbox.pictures import compose
-from batchedit.sandbox.plain import plain_png
+from batchedit.sandbox.cheap_png import plain_png
 from batchedit.sandbox.samples import sample_shot
 from batchedit.sandbox.service import Service
 from batchedit.sandbox.wire import HTML, Reply
@@ -68,7 +68,7 @@ class Files:
         return Reply(body=data, media="image/png" if kind.lower() == "png" else "image/jpeg")
 
     def befallen(self, rule: Rule | None, whole: Reply, number: int, base: str, now: float) -> Reply:
-        """The faults that only a link can have; every other one is `spoil.apply`'s."""
+        """The faults that only a link can have; every other one is `apply_fault`'s."""
         job = whole.job
         if rule is None or job is None:
             return whole

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchedit.sandbox.clockwork import Clockwork, Job, State
+from batchedit.sandbox.job_clock import Clockwork, Job, State
 from batchedit.sandbox.money import Account, usd
 from batchedit.sandbox.wire import Reply
 

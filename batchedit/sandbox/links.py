@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from hashlib import blake2b
 
-from batchedit.sandbox.clockwork import Job
+from batchedit.sandbox.job_clock import Job
 from batchedit.sandbox.config import SandboxConfig
 
 

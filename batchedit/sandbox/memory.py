@@ -2,7 +2,7 @@
 
 Every change goes through a method here that first writes it to the journal (if there is one) and then makes it; a later
 server reads the lines and makes the same changes in the same order. Nothing is rolled anew: run times, fates and prices
-stand in the lines, and since the schedule is arithmetic on the times of accepts and cancels (see `clockwork.py`), it
+stand in the lines, and since the schedule is arithmetic on the times of accepts and cancels (see `job_clock.py`), it
 comes out the same, with the time the server was away counted like any other: the service went on working.
 
 Options may differ from one start to the next. Slots and queue hold from their start on; a price holds for the jobs that
@@ -14,7 +14,7 @@ count, and how often each single job was polled is not kept at all.
 from pathlib import Path
 from typing import Any
 
-from batchedit.sandbox.clockwork import Clockwork, Job, Order, State
+from batchedit.sandbox.job_clock import Clockwork, Job, Order, State
 from batchedit.sandbox.faults import Injector, parse_fault
 from batchedit.sandbox.journal import Journal, StateError
 from batchedit.sandbox.ledger import Ledger

@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from batchedit.sandbox.pen import Colour, hsl, shade
+from batchedit.sandbox.canvas import Colour, hsl, shade
 
 STEEL, INK, CREAM = (196, 202, 210), (38, 41, 48), (247, 243, 234)
 SHINE = (255, 255, 255, 70)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps, PngImagePlugin
 
-from batchedit.sandbox.clockwork import Order
+from batchedit.sandbox.job_clock import Order
 from batchedit.sandbox.copywriting import Copy, write_copy
 from batchedit.sandbox.palette import Palette, palette
-from batchedit.sandbox.pen import Colour
-from batchedit.sandbox.plain import SIZES, identity
+from batchedit.sandbox.canvas import Colour
+from batchedit.sandbox.cheap_png import SIZES, identity
 from batchedit.sandbox.samples import colour_in, cutout, kind_of
 from batchedit.sandbox.typeset import Block, fit, font, settable
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from batchedit.sandbox.household import HOUSEHOLD
+from batchedit.sandbox.household_products import HOUSEHOLD
 from batchedit.sandbox.palette import CREAM, INK, SHINE, STEEL, Paint
-from batchedit.sandbox.pen import Pen, shade, smooth
+from batchedit.sandbox.canvas import Pen, shade, smooth
 
 
 def _chainsaw(pen: Pen, p: Paint) -> None:

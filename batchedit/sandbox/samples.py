@@ -8,7 +8,7 @@ from functools import lru_cache
 from PIL import Image, ImageDraw, ImageFilter
 
 from batchedit.sandbox.palette import paint
-from batchedit.sandbox.pen import Pen, hsl
+from batchedit.sandbox.canvas import Pen, hsl
 from batchedit.sandbox.products import DRAWINGS
 
 CUTOUT = 640  # pixels; drawn half as large again and scaled down, for smooth edges

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from batchedit.sandbox import links
-from batchedit.sandbox.clockwork import Job, Order, State
+from batchedit.sandbox.job_clock import Job, Order, State
 from batchedit.sandbox.config import SandboxConfig
 from batchedit.sandbox.journal import Journal
 from batchedit.sandbox.latency import parse_latency

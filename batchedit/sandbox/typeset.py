@@ -7,7 +7,7 @@ from functools import cache
 from PIL import ImageDraw, ImageFont
 
 from batchedit.sandbox.copywriting import folded
-from batchedit.sandbox.pen import Colour
+from batchedit.sandbox.canvas import Colour
 
 _LOCAL = threading.local()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from batchedit.sandbox.clockwork import Job
+from batchedit.sandbox.job_clock import Job
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"

@@ -23,7 +23,7 @@ from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
 from batchedit.ledger.repurchases import add_repurchases
 from batchedit.run_folder import RunFolder
-from batchedit.sandbox.clockwork import Order
+from batchedit.sandbox.job_clock import Order
 from batchedit.sandbox.pictures import compose
 from batchedit.sandbox.samples import sample_shot
 from tests.support.finished_run import Showroom

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from batchedit.images.verify import examine
-from batchedit.sandbox.clockwork import Order
+from batchedit.sandbox.job_clock import Order
 from batchedit.sandbox.config import PHOTOS, SandboxConfig
 from batchedit.sandbox.heavy import heavy
 

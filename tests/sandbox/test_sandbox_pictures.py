@@ -9,10 +9,10 @@ import httpx
 import pytest
 from PIL import Image
 
-from batchedit.sandbox.clockwork import Order
+from batchedit.sandbox.job_clock import Order
 from batchedit.sandbox.copywriting import write_copy
 from batchedit.sandbox.pictures import compose
-from batchedit.sandbox.plain import plain_png
+from batchedit.sandbox.cheap_png import plain_png
 from batchedit.sandbox.products import DRAWINGS
 from batchedit.sandbox.samples import kind_of, sample_shot
 

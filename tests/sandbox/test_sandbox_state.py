@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from batchedit.sandbox import SandboxConfig, StateError, create_app, main, serve
-from batchedit.sandbox.clockwork import Order
+from batchedit.sandbox.job_clock import Order
 from batchedit.sandbox.journal import Journal
 from batchedit.sandbox.ledger import report
 from batchedit.sandbox.memory import Memory

@@ -47,10 +47,10 @@ from batchedit.commands.quote import Quote
 from batchedit.core.events import Accepted
 from batchedit.ledger import register
 from batchedit.ledger.sqlite import SqliteCheckpoint
-from batchedit.sandbox import spoil
-from batchedit.sandbox.clockwork import Job
+from batchedit.sandbox.apply_fault import apply_fault
+from batchedit.sandbox.job_clock import Job
 from batchedit.sandbox.config import SandboxConfig
-from batchedit.sandbox.plain import plain_png
+from batchedit.sandbox.cheap_png import plain_png
 from batchedit.sandbox.service import Service
 from batchedit.sandbox.wire import Delivery, Reply
 
@@ -299,7 +299,7 @@ class _Process:
             service.memory.injector.pick(place, self.clock()) if place in {"submit", "poll", "cancel", "file"} else None
         )
         before = len(service.ledger.jobs)
-        reply = spoil.apply(rule, lambda: self._handle(request, path, body, place), self.clock())
+        reply = apply_fault(rule, lambda: self._handle(request, path, body, place), self.clock())
         for request_id in list(service.ledger.jobs)[before:]:
             self.world.tokens[request_id] = self.token
         self.step("answer")

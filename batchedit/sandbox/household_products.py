@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from batchedit.sandbox.palette import CREAM, INK, SHINE, STEEL, Paint
-from batchedit.sandbox.pen import Pen, hsl, shade, smooth
+from batchedit.sandbox.canvas import Pen, hsl, shade, smooth
 
 
 def _mug(pen: Pen, p: Paint) -> None:

@@ -31,7 +31,7 @@ _RETRY_AFTER = 1.0
 _SLOW = 2.0
 
 
-def apply(rule: Rule | None, handle: Callable[[], Reply], wall: float) -> Reply:
+def apply_fault(rule: Rule | None, handle: Callable[[], Reply], wall: float) -> Reply:
     """The call's answer under a rule. `handle` is not called where the fault strikes before. `wall` is Unix time."""
     if rule is None:
         return handle()

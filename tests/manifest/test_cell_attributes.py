@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.manifest.looks import LookOfRow, by_rows, scan
+from batchedit.manifest.cell_attributes import LookOfRow, by_rows, scan
 from batchedit.manifest.ooxml import Look
 from tests.manifest.test_excel import three
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from batchedit.sandbox.clockwork import Clockwork, Order, State
+from batchedit.sandbox.job_clock import Clockwork, Order, State
 from batchedit.sandbox.latency import parse_latency
 
 

@@ -6,7 +6,7 @@ import zlib
 from functools import cache
 from hashlib import blake2b
 
-from batchedit.sandbox.clockwork import Order
+from batchedit.sandbox.job_clock import Order
 
 SIZES = {"1:1": (1024, 1024), "3:2": (1536, 1024), "2:3": (1024, 1536)}  # pixels, width and height
 
