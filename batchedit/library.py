@@ -322,7 +322,7 @@ def _folder_for_frame(out: str | Path | None) -> Path:
 def _spool(frame: pd.DataFrame, folder: Path) -> Path:
     """The frame as a JSONL manifest in the run's folder, so that the run can be taken up without it."""
     from .disk import whole_file  # noqa: PLC0415 - as above
-    from .manifest.cells import json_text  # noqa: PLC0415
+    from .manifest.cells import to_json_text  # noqa: PLC0415
     from .manifest.read import Row, manifest_from_frame  # noqa: PLC0415
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -332,7 +332,7 @@ def _spool(frame: pd.DataFrame, folder: Path) -> Path:
         for row in manifest_from_frame(frame).rows():
             if isinstance(row, Row):
                 file.write("\n" * (row.number - line))  # an empty row keeps its line, or those behind it get its number
-                file.write(json_text(row.cells) + "\n")
+                file.write(to_json_text(row.cells) + "\n")
                 line = row.number + 1
     return path
 

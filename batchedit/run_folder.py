@@ -23,7 +23,7 @@ from .ledger.rescue import NAME as ACCEPTED_FILE
 from .ledger.rescue import TAKING, count_lines
 from .ledger.review_file import NAME as REVIEW_FILE
 from .ledger.values import STAGED
-from .manifest.nearest import nearest
+from .manifest.nearest import find_nearest
 from .manifest.read import Form, FormKind, Manifest, open_manifest, reopen_manifest
 from .settings.model import ManifestOptions, Settings
 
@@ -278,7 +278,7 @@ def find_run(run: str, out: str | None = None, environ: Mapping[str, str] = os.e
 
 
 def _meant(run: str, register: Register) -> str:
-    near = nearest(run, [folder.name for folder in register.folders(Path("outputs"))])
+    near = find_nearest(run, [folder.name for folder in register.folders(Path("outputs"))])
     return f"Did you mean {quoted(near)}? Else " if near else ""
 
 

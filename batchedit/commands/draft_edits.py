@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from ..disk import write_whole
-from ..manifest.cells import text_of
+from ..manifest.cells import to_cell_text
 from ..manifest.rows import Linked
 from .drafts import Draft
 
@@ -69,7 +69,7 @@ class Edits:
 
 
 def _text(cell: Any) -> str:
-    return cell.link if isinstance(cell, Linked) else text_of(cell)
+    return cell.link if isinstance(cell, Linked) else to_cell_text(cell)
 
 
 def _path(draft: Draft) -> Path:

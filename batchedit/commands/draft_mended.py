@@ -17,10 +17,10 @@ from typing import Any, TextIO
 
 from ..core.errors import ManifestError
 from ..disk import whole_file
-from ..manifest.cells import json_text, text_of
+from ..manifest.cells import to_json_text, to_cell_text
 from ..manifest.csvfile import CsvManifest
 from ..manifest.read import Form, Manifest
-from ..manifest.rownames import sheet_row
+from ..manifest.rownames import to_sheet_row
 from ..manifest.rows import BadRow, Linked, Row
 from ..manifest.sheets import XlsxManifest
 from ..manifest.splice import NotReplacedError, replace_cells
@@ -86,8 +86,8 @@ def _texts(manifest: XlsxManifest, edits: Edits) -> dict[int, dict[int, str]]:
     places = dict(zip(manifest.columns, manifest.positions, strict=True))
     for row in manifest.rows():
         if isinstance(row, Row):
-            cells = edits.apply(sheet_row(manifest.form, row.number), row.cells)
-            texts = {at: text_of(cells[name]) for name, at in places.items() if cells[name] is not row.cells[name]}
+            cells = edits.apply(to_sheet_row(manifest.form, row.number), row.cells)
+            texts = {at: to_cell_text(cells[name]) for name, at in places.items() if cells[name] is not row.cells[name]}
             if texts:
                 found[manifest.place + row.number] = texts
     return found
@@ -97,7 +97,7 @@ def _as_meant(row: Row | BadRow, edits: Edits, form: Form) -> tuple[int, Any]:
     """The row's number and cells, with what was mended in it; an empty cell is None."""
     if isinstance(row, BadRow):
         return row.number, row.reason
-    cells = edits.apply(sheet_row(form, row.number), row.cells)
+    cells = edits.apply(to_sheet_row(form, row.number), row.cells)
     return row.number, [(type(cell) is Linked and cell.link, cell or None) for cell in cells.values()]
 
 
@@ -121,7 +121,7 @@ def _write_records(file: TextIO, manifest: CsvManifest, edits: Edits, form: Form
 def _record(row: Row | BadRow, manifest: CsvManifest, edits: Edits, form: Form) -> str:
     if isinstance(row, BadRow):
         return row.raw
-    cells = edits.apply(sheet_row(form, row.number), row.cells)
+    cells = edits.apply(to_sheet_row(form, row.number), row.cells)
     if cells == row.cells:
         return row.raw
     values = next(csv.reader(row.raw.splitlines(keepends=True), delimiter=form.delimiter))
@@ -136,10 +136,10 @@ def _record(row: Row | BadRow, manifest: CsvManifest, edits: Edits, form: Form) 
 def _write_lines(file: TextIO, manifest: Manifest, edits: Edits) -> None:
     line = 1
     for row in manifest.rows():
-        number = sheet_row(manifest.form, row.number)
+        number = to_sheet_row(manifest.form, row.number)
         file.write("\n" * (number - line))
         line = number + 1
-        file.write((_text(row.raw) if isinstance(row, BadRow) else json_text(edits.apply(number, row.cells))) + "\n")
+        file.write((_text(row.raw) if isinstance(row, BadRow) else to_json_text(edits.apply(number, row.cells))) + "\n")
 
 
 def _text(raw: Any) -> str:

@@ -20,9 +20,9 @@ from ..ledger.lock import holder
 from ..ledger.opening import reading
 from ..ledger.register import is_mine
 from ..ledger.values import Showing
-from ..manifest.cells import text_of
+from ..manifest.cells import to_cell_text
 from ..manifest.read import Row
-from ..manifest.rownames import row_index, row_word, sheet_flags, sheet_row
+from ..manifest.rownames import to_row_index, choose_row_word, to_sheet_flags, to_sheet_row
 from ..planning.recipe import run_roots
 from ..review.payload import Table, payload
 from ..run_folder import RunFolder, form_of_run
@@ -57,9 +57,9 @@ def gallery_page(run: LocalSession, first: int = 1, show: str = "all", row: int 
     marks = run.checkpoint.decisions.all()
     form = form_of_run(run.checkpoint, run.folder)
     if row is not None:
-        first = run.checkpoint.line_of_row(max(1, row_index(form, row))) or first
+        first = run.checkpoint.line_of_row(max(1, to_row_index(form, row))) or first
     found = run.checkpoint.card_page(max(1, first), LINES, _showing(show, marks))
-    flags = {job: sheet_flags(form, text) for job, text in run.checkpoint.flags().items()}
+    flags = {job: to_sheet_flags(form, text) for job, text in run.checkpoint.flags().items()}
     cards = [shown_card(card, form) for card in found.cards]
     shots = {shot.id: shot for card in cards for shot in card.shots}
     here = {job: marks[job] for job in shots if job in marks}
@@ -71,7 +71,7 @@ def gallery_page(run: LocalSession, first: int = 1, show: str = "all", row: int 
         "folder": name,
         "mode": "review",
         "seq": run.checkpoint.decisions.last_seq(),
-        "rowWord": row_word(form),
+        "rowWord": choose_row_word(form),
         "summary": "Play money: drawn by a sandbox, nothing was bought." if is_play(run.checkpoint) else "",
         "elsewhere": _elsewhere(run, cards, marks),
         "page": {
@@ -132,7 +132,7 @@ def _cells(run: LocalSession, cards: Sequence[Card]) -> Table:
     manifest = run.manifest()
     columns = tuple(manifest.columns)
     found = {
-        sheet_row(manifest.form, row.number): tuple(text_of(row.cells.get(column)) for column in columns)
+        to_sheet_row(manifest.form, row.number): tuple(to_cell_text(row.cells.get(column)) for column in columns)
         for row in islice(manifest.rows(), max(rows))
         if isinstance(row, Row) and row.number in rows
     }

@@ -12,7 +12,7 @@ from ..core.errors import UsageError
 from ..core.model import State
 from ..core.review import Conflict, Mark, Verdict
 from ..ledger.decisions import Marks
-from ..manifest.rownames import row_name
+from ..manifest.rownames import describe_row
 from ..run_folder import form_of_run
 from . import doubts as doubting
 from .gallery_page import looking
@@ -57,7 +57,7 @@ def list_rejected(folder: Path) -> dict[str, Any]:
         {
             "job": record.id,
             "name": record.job.name,
-            "row": ", ".join(row_name(form, row, id_) for row, id_ in rows.get(record.id, ())[:1]),
+            "row": ", ".join(describe_row(form, row, id_) for row, id_ in rows.get(record.id, ())[:1]),
             "prompt": str(orjson.loads(record.job.inputs).get("prompt", "")),
             "note": marks[record.id].note,
         }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..core.errors import ManifestError, NotFoundError
 from ..ledger.book import Book
-from ..manifest.read import ending
+from ..manifest.read import choose_ending
 from ..run_folder import RunFolder, digest_of, form_of_run, how_to_start
 
 
@@ -23,7 +23,7 @@ def check_copy(checkpoint: Book, folder: RunFolder, *, is_mine: bool) -> str:
     standing = "is gone" if is_gone else "is another one than the run was made from"
     source = Path(checkpoint.get("source") or "")
     if is_mine and _is_of(source, fingerprint):
-        staged = folder.stage_snapshot(source, ending(source.name, form_of_run(checkpoint, folder)))
+        staged = folder.stage_snapshot(source, choose_ending(source.name, form_of_run(checkpoint, folder)))
         folder.settle_snapshot(fingerprint, staged)
         if folder.has_copy(fingerprint):
             return f"the run's own copy of its sheet {standing}; it was taken in anew from {source}"

@@ -9,7 +9,7 @@ from typing import Any
 from ..core.errors import BatcheditError
 from ..ledger.book import Book
 from ..ledger.opening import open_checkpoint
-from ..manifest.rownames import row_id, sheet_row
+from ..manifest.rownames import find_row_id, to_sheet_row
 from ..manifest.rows import Form
 from ..run_folder import RunFolder, form_of_run
 
@@ -42,8 +42,8 @@ class RowNames:
                 self._form = form_of_run(self._book, self._folder)
             form = self._form
             rows = self._book.rows_of([job]).get(job, [])
-            numbers = [sheet_row(form, row) for row, _ in rows]
+            numbers = [to_sheet_row(form, row) for row, _ in rows]
             if rows:
-                named = {"row": numbers[0], "id": row_id(form, *rows[0])}
+                named = {"row": numbers[0], "id": find_row_id(form, *rows[0])}
                 return named | ({"rows": numbers} if len(numbers) > 1 else {})
         return {}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from ..jobs.recipe import SIZE_FIELDS
-from ..manifest.nearest import plain
+from ..manifest.nearest import normalize_name
 from ..manifest.platforms import ID_WORDS, IMAGE_WORDS, PROMPT_WORDS, TEXT_WORDS, TITLE_WORDS
 
 OWN = ("sku", "image", "prompt")
@@ -76,10 +76,10 @@ def kept_columns(names: Iterable[str]) -> dict[str, str]:
     One that is called like an input of a model, such as ``size``, would be taken for it there: it is ``product size``.
     """
     found = {name: name.removeprefix("g:").strip() for name in names if _is_kept(_plain(name))}
-    return {name: f"product {to}" if plain(to) in _TAKEN else to for name, to in found.items()}
+    return {name: f"product {to}" if normalize_name(to) in _TAKEN else to for name, to in found.items()}
 
 
-_TAKEN = frozenset(map(plain, (*OWN, *SIZE_FIELDS, "style")))
+_TAKEN = frozenset(map(normalize_name, (*OWN, *SIZE_FIELDS, "style")))
 
 
 def _is_kept(word: str) -> bool:
@@ -87,4 +87,4 @@ def _is_kept(word: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    return plain(name.removeprefix("g:"))
+    return normalize_name(name.removeprefix("g:"))

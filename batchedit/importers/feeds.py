@@ -18,11 +18,11 @@ from xml.etree import ElementTree as ET
 
 from ..core.errors import ManifestError, NotFoundError
 from ..jobs.image_cells import CellError, split_cell
-from ..manifest.cells import text_of
-from ..manifest.csvfile import readable
-from ..manifest.nearest import listed
+from ..manifest.cells import to_cell_text
+from ..manifest.csvfile import convert_read_errors
+from ..manifest.nearest import join_names
 from ..manifest.read import open_manifest
-from ..manifest.rownames import row_name
+from ..manifest.rownames import describe_row
 from ..manifest.rows import Form, FormKind, Row
 from ..manifest.sniff import open_text, sniff_encoding
 from .columns import PARTS, kept_columns, parts_of
@@ -79,7 +79,7 @@ class ProductSources:
             if names:
                 why = "no picture" if what == "file" else "can't be read"
                 found.append(
-                    f"{len(names):,} {what}{'s' if len(names) > 1 else ''} left out, {why}: {listed(names, 'and', 3)}"
+                    f"{len(names):,} {what}{'s' if len(names) > 1 else ''} left out, {why}: {join_names(names, 'and', 3)}"
                 )
         return found
 
@@ -116,7 +116,7 @@ class ProductSources:
         return Product(file.stem, _spoken(file.stem), "", relative)
 
     def _read(self, path: Path) -> Iterator[Product]:
-        with readable(path.name), path.open("rb") as file:
+        with convert_read_errors(path.name), path.open("rb") as file:
             start = file.read(4096).lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n")
         if start.startswith(b"<"):
             return self._grouped(_xml_items(path))
@@ -132,14 +132,14 @@ class ProductSources:
         kept = kept_columns(manifest.columns)
         if "image" not in columns:
             raise ManifestError(
-                f"{path.name} has no column that looks like a picture's link; columns: {listed(manifest.columns, 'and')}",
+                f"{path.name} has no column that looks like a picture's link; columns: {join_names(manifest.columns, 'and')}",
                 hint="run this file as it stands, and say which column it is with --map image=COLUMN",
             )
         for row in manifest.rows():
             if isinstance(row, Row):
-                yield _item({name: text_of(cell) for name, cell in row.cells.items()}, columns, kept)
+                yield _item({name: to_cell_text(cell) for name, cell in row.cells.items()}, columns, kept)
             else:
-                self._broken.append(f"{row_name(manifest.form, row.number)} ({row.reason})")
+                self._broken.append(f"{describe_row(manifest.form, row.number)} ({row.reason})")
 
     def _grouped(self, items: Iterable[dict[str, str]]) -> Iterator[Product]:
         """One product an id: the first picture, with what stood above it."""
@@ -171,7 +171,7 @@ _HINT = "give a folder of pictures, a text file of links, or a Shopify or Google
 
 def _lines(path: Path) -> Iterator[str]:
     """The lines of a text file, in whatever encoding it is, that are neither blank nor comments."""
-    with readable(path.name):
+    with convert_read_errors(path.name):
         form, _ = sniff_encoding(path, Form(FormKind.CSV), None, path.name)
         with open_text(path, form, newline="") as file:
             for line in file:

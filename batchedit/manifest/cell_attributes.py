@@ -1,7 +1,7 @@
-"""What a worksheet tells about its cells beside their values: number formats, hidden rows, links, errors, pictures.
+"""Reads a worksheet's attributes of cells beside their values: number formats, hidden rows, links, errors, pictures.
 
-The part is read by blocks (a few megabytes are held, and 64 at most), and only those cells are looked at about which
-there is something to tell. What is taken wrongly in a damaged file can only be a look, never a value.
+The part is read in blocks (a few megabytes in memory, 64 at most), and only cells with such an attribute are parsed. A
+damaged file can give wrong attributes, but never wrong values.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from html import unescape
 
-_LONGEST_PREFIX = 32  # of an element's name: `x:row`
-_MOST_HELD = 64  # blocks: a row that is longer is cut
-_ONE_BLANK = bytes.maketrans(b"\t\r\n", b"   ")  # between attributes, so that what is looked for begins with one letter
-_DULL = {"", "General", "GENERAL", "general", "@"}
+_MAX_PREFIX = 32  # of an element's name: `x:row`
+_MAX_BLOCKS = 64  # blocks: a row that is longer is cut
+_ONE_BLANK = bytes.maketrans(b"\t\r\n", b"   ")  # one separator between attributes, so that the pattern begins with a literal
+_DEFAULT_FORMATS = {"", "General", "GENERAL", "general", "@"}
 _TAG = re.compile(rb"<(?:\w+:)?(row|c)\b([^>]*)>")
 _ATTRIBUTE = re.compile(rb'\b(r|s|t|vm|hidden)\s*=\s*["\']([^"\']*)["\']')
 _ROW = re.compile(rb"<(?:\w+:)?row\b([^>]*)>")
 _PLAIN_TYPES = {b"s", b"inlineStr", b"str", b"b"}
-_INSIDE = re.compile(
+_CELL_CONTENT = re.compile(
     rb"\s*(<(?:\w+:)?f\b[^>]*?(?:/>|>(.*?)</(?:\w+:)?f>))?\s*(?:<(?:\w+:)?v>(.*?)</(?:\w+:)?v>)?", re.DOTALL
 )
 _FORMULA = re.compile(rb"<(?:\w+:)?f[ >/]")
@@ -28,8 +28,8 @@ _ADDRESS = re.compile(r'(?:HYPERLINK|IMAGE)(?:"{1,2})?\s*[,(]\s*"{1,2}(https?://
 
 
 @dataclass(slots=True)
-class LookOfRow:
-    """What is worth telling about a row beside its values. Columns count from 0."""
+class RowAttributes:
+    """The attributes of a row beside its values, by column. Rows and columns count from 0."""
 
     row: int
     hidden: bool = False
@@ -39,141 +39,141 @@ class LookOfRow:
     rich: dict[int, int] = field(default_factory=dict)
     uncomputed: list[int] = field(default_factory=list)
 
-    def tells(self) -> bool:
+    def has_any(self) -> bool:
         return bool(self.hidden or self.formats or self.errors or self.links or self.rich or self.uncomputed)
 
 
-def scan(blocks: Iterable[bytes], formats: list[str], linked: dict[int, dict[int, str]]) -> Iterator[LookOfRow]:
-    """The rows of a worksheet about which there is something to tell, in order.
+def scan_rows(blocks: Iterable[bytes], formats: list[str], links: dict[int, dict[int, str]]) -> Iterator[RowAttributes]:
+    """Yield the rows of a worksheet that have attributes, in order.
 
-    ``blocks`` are the part's bytes, each block beginning at a row (see ``by_rows``); ``formats`` the number format of each
-    style; ``linked`` row → column → address of the links that stand at the end of the part.
+    ``blocks`` are the part's bytes, each block beginning at a row (see ``split_at_rows``); ``formats`` is the number format
+    of each style; ``links`` is row → column → address of the links, which stand at the end of the part.
     """
-    waiting = sorted(linked, reverse=True)
-    for look in _told(blocks, formats):
-        while waiting and waiting[-1] < look.row:
-            yield LookOfRow(waiting[-1], links=linked[waiting.pop()])
-        if waiting and waiting[-1] == look.row:
-            look.links.update(linked[waiting.pop()])
-        if look.tells():
-            yield look
-    while waiting:
-        yield LookOfRow(waiting[-1], links=linked[waiting.pop()])
+    pending_rows = sorted(links, reverse=True)
+    for attributes in _scan_cells(blocks, formats):
+        while pending_rows and pending_rows[-1] < attributes.row:
+            yield RowAttributes(pending_rows[-1], links=links[pending_rows.pop()])
+        if pending_rows and pending_rows[-1] == attributes.row:
+            attributes.links.update(links[pending_rows.pop()])
+        if attributes.has_any():
+            yield attributes
+    while pending_rows:
+        yield RowAttributes(pending_rows[-1], links=links[pending_rows.pop()])
 
 
-def _told(blocks: Iterable[bytes], formats: list[str]) -> Iterator[LookOfRow]:
-    telling = {str(index).encode(): code for index, code in enumerate(formats) if code not in _DULL}
-    mark = _mark(telling)
-    counted = 0
-    look = LookOfRow(-1)
+def _scan_cells(blocks: Iterable[bytes], formats: list[str]) -> Iterator[RowAttributes]:
+    codes_by_style = {str(index).encode(): code for index, code in enumerate(formats) if code not in _DEFAULT_FORMATS}
+    pattern = _build_pattern(codes_by_style)
+    last_row = 0
+    row_attributes = RowAttributes(-1)
     for block in (block.translate(_ONE_BLANK) for block in blocks):
-        places = _Places(block, counted)
-        for at, formula in _interesting(block, mark):
-            tag = _TAG.match(block, at)
+        positions = _PositionTracker(block, last_row)
+        for offset, formula in _find_tags(block, pattern):
+            tag = _TAG.match(block, offset)
             if tag is None:
                 continue
-            told = dict(_ATTRIBUTE.findall(tag.group(2)))
-            row, column = places.of(tag, told.get(b"r", b""))
-            if row != look.row:
-                yield look
-                look = LookOfRow(row)
+            tag_attributes = dict(_ATTRIBUTE.findall(tag.group(2)))
+            row, column = positions.locate(tag, tag_attributes.get(b"r", b""))
+            if row != row_attributes.row:
+                yield row_attributes
+                row_attributes = RowAttributes(row)
             if tag.group(1) == b"row":
-                look.hidden = told.get(b"hidden") in {b"1", b"true"}
+                row_attributes.hidden = tag_attributes.get(b"hidden") in {b"1", b"true"}
                 continue
-            inside = _INSIDE.match(block, tag.end()) if formula or told.get(b"t") == b"e" else None
+            content = _CELL_CONTENT.match(block, tag.end()) if formula or tag_attributes.get(b"t") == b"e" else None
             if formula:
-                _take_formula(look, column, inside, told.get(b"t", b""))
-            if formula or told.get(b"t") not in _PLAIN_TYPES:
-                value = inside.group(3) if inside else None
-                _take_cell(look, column, told, telling.get(told.get(b"s", b""), ""), value or b"")
-        counted = places.last_row()
-    yield look
+                _take_formula(row_attributes, column, content, tag_attributes.get(b"t", b""))
+            if formula or tag_attributes.get(b"t") not in _PLAIN_TYPES:
+                value = content.group(3) if content else None
+                _take_cell(row_attributes, column, tag_attributes, codes_by_style.get(tag_attributes.get(b"s", b""), ""), value or b"")
+        last_row = positions.last_row()
+    yield row_attributes
 
 
-def _mark(telling: Iterable[bytes]) -> re.Pattern[bytes]:
-    """What is looked for: attributes that tell something. Beginning with a letter, not a class, it takes a third."""
-    styles = b"|".join(telling)
+def _build_pattern(style_numbers: Iterable[bytes]) -> re.Pattern[bytes]:
+    """The pattern of the attributes that are read. Begun with a literal, not a class, it takes a third of the time."""
+    styles = b"|".join(style_numbers)
     kinds = [rb"t\s*=\s*[\"']e[\"']", rb"vm\s*=", rb"hidden\s*=\s*[\"'](?:1|true)"]
     return re.compile(rb"[ ](?:" + b"|".join([rb"s\s*=\s*[\"'](?:%s)[\"']" % styles] * bool(styles) + kinds) + rb")")
 
 
-def _interesting(block: bytes, mark: re.Pattern[bytes]) -> list[tuple[int, bool]]:
-    """Where the tags stand that tell something, in order, each once; True for a cell with a formula in it."""
-    found = {block.rfind(b"<", 0, one.start()): False for one in mark.finditer(block)}
+def _find_tags(block: bytes, pattern: re.Pattern[bytes]) -> list[tuple[int, bool]]:
+    """The offsets of the tags with such attributes, in order, each once; True for a cell with a formula."""
+    tags = {block.rfind(b"<", 0, match.start()): False for match in pattern.finditer(block)}
     if b"<f" in block or b":f" in block:
-        for one in _FORMULA.finditer(block):
-            found[block.rfind(b"<", 0, one.start())] = True
-        return sorted(found.items())
-    return list(found.items())
+        for match in _FORMULA.finditer(block):
+            tags[block.rfind(b"<", 0, match.start())] = True
+        return sorted(tags.items())
+    return list(tags.items())
 
 
-class _Places:
-    """Row and column of a block's tags. Those that do not say theirs are counted on from the tags before them."""
+class _PositionTracker:
+    """Finds row and column of a block's tags. A tag without a reference is counted from the tags before it."""
 
     def __init__(self, block: bytes, rows_before: int) -> None:
         """``rows_before`` is the number, from 1, of the last row of the block before."""
-        self._block, self._walked, self._row, self._column = block, 0, rows_before, -1
+        self._block, self._counted_to, self._row, self._column = block, 0, rows_before, -1
 
-    def of(self, tag: re.Match[bytes], ref: bytes) -> tuple[int, int]:
-        """Both from 0; the column is -1 for the tag of a row."""
+    def locate(self, tag: re.Match[bytes], ref: bytes) -> tuple[int, int]:
+        """Row and column, both from 0; the column is -1 for the tag of a row."""
         letters = ref.rstrip(b"0123456789")
         if number := ref[len(letters) :]:
-            return _number(number, 1) - 1, column_of(letters)
-        self._walk(tag.end())
+            return _parse_number(number, 1) - 1, parse_column(letters)
+        self._count_tags(tag.end())
         return self._row - 1, self._column
 
     def last_row(self) -> int:
         """The number, from 1, of the block's last row."""
         last = max(self._block.rfind(b"<row"), self._block.rfind(b":row "))
-        tag = _ROW.search(self._block, max(0, last - _LONGEST_PREFIX))
-        told = dict(_ATTRIBUTE.findall(tag.group(1))).get(b"r", b"") if tag else b""
-        if not told:
-            self._walk(len(self._block))
-        return _number(told, self._row)
+        tag = _ROW.search(self._block, max(0, last - _MAX_PREFIX))
+        row_number = dict(_ATTRIBUTE.findall(tag.group(1))).get(b"r", b"") if tag else b""
+        if not row_number:
+            self._count_tags(len(self._block))
+        return _parse_number(row_number, self._row)
 
-    def _walk(self, end: int) -> None:
-        for tag in _TAG.finditer(self._block, self._walked, end):
-            told = dict(_ATTRIBUTE.findall(tag.group(2))).get(b"r", b"")
+    def _count_tags(self, end: int) -> None:
+        for tag in _TAG.finditer(self._block, self._counted_to, end):
+            reference = dict(_ATTRIBUTE.findall(tag.group(2))).get(b"r", b"")
             if tag.group(1) == b"row":
-                self._row, self._column = _number(told, self._row + 1), -1
+                self._row, self._column = _parse_number(reference, self._row + 1), -1
             else:
-                letters = told.rstrip(b"0123456789")
-                self._column = column_of(letters) if letters else self._column + 1
-        self._walked = end
+                letters = reference.rstrip(b"0123456789")
+                self._column = parse_column(letters) if letters else self._column + 1
+        self._counted_to = end
 
 
-def _take_cell(look: LookOfRow, column: int, told: dict[bytes, bytes], code: str, value: bytes) -> None:
-    if told.get(b"t") == b"e":
-        look.errors[column] = text_of(value)
-    if b"vm" in told:
-        look.rich[column] = _number(told[b"vm"], 0)
+def _take_cell(row_attributes: RowAttributes, column: int, tag_attributes: dict[bytes, bytes], code: str, value: bytes) -> None:
+    if tag_attributes.get(b"t") == b"e":
+        row_attributes.errors[column] = decode_text(value)
+    if b"vm" in tag_attributes:
+        row_attributes.rich[column] = _parse_number(tag_attributes[b"vm"], 0)
     if code:
-        look.formats[column] = code
+        row_attributes.formats[column] = code
 
 
-def _take_formula(look: LookOfRow, column: int, inside: re.Match[bytes] | None, kind: bytes) -> None:
-    if inside is None or inside.group(1) is None:
+def _take_formula(row_attributes: RowAttributes, column: int, content: re.Match[bytes] | None, kind: bytes) -> None:
+    if content is None or content.group(1) is None:
         return
-    if not inside.group(3) and not (kind == b"str" and inside.group(3) is not None):  # a text may be computed and empty
-        look.uncomputed.append(column)
-    if address := _ADDRESS.search(text_of(inside.group(2) or b"")):
-        look.links[column] = address.group(1)
+    if not content.group(3) and not (kind == b"str" and content.group(3) is not None):  # a computed text may be empty
+        row_attributes.uncomputed.append(column)
+    if address := _ADDRESS.search(decode_text(content.group(2) or b"")):
+        row_attributes.links[column] = address.group(1)
 
 
-def by_rows(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes, cut anew so that each block but the first begins at a row; UTF-8 where they are UTF-16."""
-    held: list[bytes] = []
+def split_at_rows(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in blocks that begin at a row, but for the first; UTF-16 is converted to UTF-8."""
+    pending: list[bytes] = []
     start = b""
     for block in _as_utf8(blocks):
-        if not start and (found := _ROW.search(block)):
-            start = found.group().partition(b"row")[0] + b"row"
+        if not start and (match := _ROW.search(block)):
+            start = match.group().partition(b"row")[0] + b"row"
         cut = block.rfind(start) if start else -1
-        if cut < 0 and len(held) < _MOST_HELD:
-            held.append(block)
+        if cut < 0 and len(pending) < _MAX_BLOCKS:
+            pending.append(block)
             continue
-        yield b"".join([*held, block[: max(0, cut)]])
-        held = [block[max(0, cut) :]]
-    yield b"".join(held)
+        yield b"".join([*pending, block[: max(0, cut)]])
+        pending = [block[max(0, cut) :]]
+    yield b"".join(pending)
 
 
 def _as_utf8(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -184,7 +184,7 @@ def _as_utf8(blocks: Iterable[bytes]) -> Iterator[bytes]:
         yield decode(block).encode(errors="replace") if decode else block
 
 
-def column_of(letters: bytes) -> int:
+def parse_column(letters: bytes) -> int:
     """``C`` → 2; -1 for none."""
     number = 0
     for letter in letters:
@@ -192,10 +192,10 @@ def column_of(letters: bytes) -> int:
     return number - 1
 
 
-def text_of(data: bytes) -> str:
-    """The bytes of a part as text, its entities undone."""
+def decode_text(data: bytes) -> str:
+    """The bytes of a part as text, with its entities resolved."""
     return unescape(data.decode(errors="replace"))
 
 
-def _number(text: bytes, otherwise: int) -> int:
-    return int(text) if text.isdigit() and len(text) < 9 else otherwise
+def _parse_number(text: bytes, default: int) -> int:
+    return int(text) if text.isdigit() and len(text) < 9 else default

@@ -23,9 +23,9 @@ from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, OutputError
 from ..core.model import Outcome
 from ..disk import create, whole_file
-from ..manifest.cells import TEXTS, json_text, text_of
-from ..manifest.jsonl import JsonlManifest, is_object, without_ours
-from ..manifest.rownames import row_name
+from ..manifest.cells import ORJSON_SAFE_TYPES, to_json_text, to_cell_text
+from ..manifest.jsonl import JsonlManifest, is_object, remove_our_keys
+from ..manifest.rownames import describe_row
 from ..manifest.rows import BadRow, Form, FormKind, Manifest, Row
 from .columns import STATUS, csv_cells, json_object, named
 
@@ -63,7 +63,7 @@ def write_results(
     with _whole(path) as part:
         if form.kind is FormKind.JSONL and isinstance(manifest, JsonlManifest):
             with _text(part, path, form) as file:
-                return _extend_jsonl(manifest, _side_by_side(manifest, manifest.texts(), outcomes, only), file, form)
+                return _extend_jsonl(manifest, _side_by_side(manifest, manifest.read_lines(), outcomes, only), file, form)
         pairs = _side_by_side(manifest, manifest.rows(), outcomes, only)
         if form.kind in {FormKind.XLSX, FormKind.PARQUET}:
             from .tables import write_table  # noqa: PLC0415 - a CSV run loads no tables
@@ -106,7 +106,7 @@ def _side_by_side(
 
 def _changed(manifest: Manifest, index: int) -> ManifestError:
     return ManifestError(
-        f"the manifest is no longer the one that this run took in: they differ from {row_name(manifest.form, index)} on",
+        f"the manifest is no longer the one that this run took in: they differ from {describe_row(manifest.form, index)} on",
         hint="Run the same command again: rows that are already bought are not bought twice.",
     )
 
@@ -178,8 +178,8 @@ def _write_csv(manifest: Manifest, pairs: Pairs, file: TextIO, form: Form, added
     for row, outcome in pairs:
         if isinstance(row, Row):
             cells = {**row.cells, **json.loads(outcome.over)} if outcome.over else row.cells
-            record = [text_of(cells.get(column)) for column in columns]
-            record += [text_of(cells.get(column)) for column in added]
+            record = [to_cell_text(cells.get(column)) for column in columns]
+            record += [to_cell_text(cells.get(column)) for column in added]
         else:
             record = _bad_cells(row, manifest) + [""] * len(added)
         file.write(as_record(record) + csv_cells(named(outcome, manifest.form), form.delimiter) + form.newline)
@@ -225,7 +225,7 @@ def _extend_jsonl(
         if outcome.state == "invalid" and not is_object(raw):
             user = _object_text(BadRow(number, "", raw))
         elif '"result_' in raw:
-            user = without_ours(raw)
+            user = remove_our_keys(raw)
         write(_with_ours(user, outcome, manifest) + newline)
         count += 1
     return count
@@ -249,7 +249,7 @@ def _write_jsonl(manifest: Manifest, pairs: Pairs, file: TextIO, form: Form) -> 
 
 def _at_once(row: Row | BadRow, outcome: Outcome, manifest: Manifest) -> bytes:
     """The line in one go where the user's cells are plain text, as those of a CSV file are; else ``b""``."""
-    if isinstance(row, Row) and row.cells and not outcome.over and TEXTS.issuperset(map(type, row.cells.values())):
+    if isinstance(row, Row) and row.cells and not outcome.over and ORJSON_SAFE_TYPES.issuperset(map(type, row.cells.values())):
         try:  # not suppress(), which is a tenth of a line
             return orjson.dumps(row.cells)[:-1] + b"," + json_object(named(outcome, manifest.form))[1:]
         except TypeError:  # half a character, which orjson refuses
@@ -272,5 +272,5 @@ def _joined(text: str, inside: str) -> str:
 def _object_text(row: Row | BadRow) -> str:
     """Cells that came from elsewhere as an object; an unreadable record whole, under one key."""
     if isinstance(row, BadRow):
-        return json_text({"unreadable": row.raw.encode(errors="backslashreplace").decode()})
-    return json_text(row.cells)
+        return to_json_text({"unreadable": row.raw.encode(errors="backslashreplace").decode()})
+    return to_json_text(row.cells)
