@@ -307,7 +307,7 @@ def test_row_is_a_row(table):
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limits of a huge file for a small one: constants of the module, not its behaviour."""
     monkeypatch.setattr(csvfile, "_BLOCK", 1_000)
-    monkeypatch.setattr(csvfile, "_LONGEST", 10_000)
+    monkeypatch.setattr(csvfile, "_MAX_RECORD_CHARS", 10_000)
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -50,7 +50,7 @@ from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.sandbox.apply_fault import apply_fault
 from batchedit.sandbox.job_clock import Job
 from batchedit.sandbox.config import SandboxConfig
-from batchedit.sandbox.cheap_png import plain_png
+from batchedit.sandbox.cheap_png import draw_cheap_png
 from batchedit.sandbox.service import Service
 from batchedit.sandbox.wire import Delivery, Reply
 
@@ -143,7 +143,7 @@ class World:
 
     def advance(self) -> None:
         """Let the service's jobs come to their ends."""
-        self.service.clockwork.advance(self.now)
+        self.service.job_clock.advance(self.now)
 
     def die(self) -> None:
         """Keep the folder as it is at this moment."""
@@ -320,7 +320,7 @@ class _Process:
                 return service.cancel(name, token, now)
             case "file":
                 job = service.ledger.jobs[name]
-                return Reply(body=plain_png(job.order, 0, 600), media="image/png", job=job)
+                return Reply(body=draw_cheap_png(job.order, 0, 600), media="image/png", job=job)
         if path.endswith("/status"):
             return service.status(name, token, URL, now)
         return service.result(name, token, URL, now, with_cost=True)
