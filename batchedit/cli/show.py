@@ -26,7 +26,7 @@ from ..manifest.rownames import format_row_label
 from ..planning.other_runs import left_lines, reused_lines
 from ..planning.plan import Plan
 from ..results.report import UNDER_WAY, Report, next_steps
-from ..run_folder import near
+from ..run_folder import shorten_path
 
 SHOWN_ROWS = 20
 """Behind every sum of a run whose service is the sandbox."""
@@ -280,7 +280,7 @@ def canary_text(canary: CanaryReport, run: Path, *, play: bool = False) -> str:
         )
     lines += [f"  picture   {file}" for file in canary.files[:SHOWN_ROWS]]
     if canary.files:
-        lines.append(f"  look      {run}/files, or as a page, from another terminal: {to_type('gallery', near(run))}")
+        lines.append(f"  look      {run}/files, or as a page, from another terminal: {to_type('gallery', shorten_path(run))}")
     lines += [f"  problem   {label_sums(problem, play=play)}" for problem in canary.problems[:SHOWN_ROWS]]
     return as_lines(lines)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..core.errors import ManifestError
-from ..disk import whole_file
+from ..disk import replace_atomically
 from ..manifest.cells import to_json_text, to_cell_text
 from ..manifest.csvfile import CsvManifest
 from ..manifest.read import Form, Manifest
@@ -69,7 +69,7 @@ def _as_workbook(
     path, form = draft.source.with_name(f"{NAME}.xlsx"), manifest.form
     told = replace(settings, sheet=form.sheet, header_row=form.header_row)
     try:
-        with whole_file(path) as part, part.open("wb") as file:
+        with replace_atomically(path) as part, part.open("wb") as file:
             replace_cells(manifest.path, file, form.sheet, _texts(manifest, edits))
         again = open_source(path, told, draft.name)
         wanted = (_as_meant(row, edits, form) for row in manifest.rows())
@@ -103,7 +103,7 @@ def _as_meant(row: Row | BadRow, edits: Edits, form: Form) -> tuple[int, Any]:
 
 def _write(path: Path, encoding: str, write: Callable[[TextIO], None]) -> None:
     errors = "surrogateescape" if encoding == "utf-8" else "strict"
-    with whole_file(path) as part, part.open("w", encoding=encoding, errors=errors, newline="") as file:
+    with replace_atomically(path) as part, part.open("w", encoding=encoding, errors=errors, newline="") as file:
         write(file)
 
 

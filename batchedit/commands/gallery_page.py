@@ -25,7 +25,7 @@ from ..manifest.read import Row
 from ..manifest.rownames import to_row_index, choose_row_word, to_sheet_flags, to_sheet_row
 from ..planning.recipe import run_roots
 from ..review.payload import Table, payload
-from ..run_folder import RunFolder, form_of_run
+from ..run_folder import RunFolder, read_form_of_run
 from .gallery import current_pictures, shown_card
 from .kept_settings import kept_settings
 from .local_session import LocalSession
@@ -55,7 +55,7 @@ def looking(path: Path) -> Iterator[LocalSession]:
 def gallery_page(run: LocalSession, first: int = 1, show: str = "all", row: int | None = None) -> dict[str, Any]:
     """The data of one page from line number ``first`` (or the sheet's row ``row``) on; ``show`` is one of SHOWN."""
     marks = run.checkpoint.decisions.all()
-    form = form_of_run(run.checkpoint, run.folder)
+    form = read_form_of_run(run.checkpoint, run.folder)
     if row is not None:
         first = run.checkpoint.line_of_row(max(1, to_row_index(form, row))) or first
     found = run.checkpoint.card_page(max(1, first), LINES, _showing(show, marks))

@@ -13,7 +13,7 @@ from ..core.model import State
 from ..core.review import Conflict, Mark, Verdict
 from ..ledger.decisions import Marks
 from ..manifest.rownames import describe_row
-from ..run_folder import form_of_run
+from ..run_folder import read_form_of_run
 from . import doubts as doubting
 from .gallery_page import looking
 from .live_file import iso
@@ -27,7 +27,7 @@ LONGEST_NOTE = 2000
 def list_doubts(folder: Path) -> dict[str, Any]:
     """``{count, doubts}``: each with its name, row, request_id, when it was sent and what is known of it."""
     with looking(folder) as run:
-        form = form_of_run(run.checkpoint, run.folder)
+        form = read_form_of_run(run.checkpoint, run.folder)
         found = doubting.doubts(run.checkpoint, form)
     told = [
         {
@@ -50,7 +50,7 @@ def list_rejected(folder: Path) -> dict[str, Any]:
     asked for already and are not bought yet.
     """
     with looking(folder) as run:
-        book, form = run.checkpoint, form_of_run(run.checkpoint, run.folder)
+        book, form = run.checkpoint, read_form_of_run(run.checkpoint, run.folder)
         records, marks, before = book.rejected(), book.decisions.all(), book.redone_and_planned()
         rows = book.rows_of(record.id for record in records[:LISTED])
     told = [

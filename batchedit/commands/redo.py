@@ -14,7 +14,7 @@ from ..manifest.rownames import choose_row_word
 from ..planning.plan import shown_line
 from ..results.report import Report
 from ..review.redo import job_again
-from ..run_folder import form_of_run
+from ..run_folder import read_form_of_run
 from .host import Host
 from .kept_settings import Given
 from .order import Order
@@ -32,7 +32,7 @@ async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "",
                 "nothing is rejected that was not redone already",
                 hint=f"reject some with: {to_type('review', run.folder.path)}",
             )
-        form = form_of_run(run.checkpoint, run.folder)
+        form = read_form_of_run(run.checkpoint, run.folder)
         parts = [("rejected", len(pairs)), ("asked for before", len(before))]
         what = replace(
             plan_of_run(run),

@@ -25,7 +25,7 @@ from time import time
 from filelock import FileLock, Timeout
 
 from ..core.errors import LockedError
-from ..disk import own_folder
+from ..disk import find_own_folder
 from .book import Facts
 from .lock import is_locked
 from .register_file import NAME, RegisterFile, T, make_private, spare_folder
@@ -92,7 +92,7 @@ class Register:
     def of(cls, environ: Mapping[str, str] = os.environ) -> Register:
         """The register of whoever has this environment."""
         told = environ.get(VARIABLE)
-        folder = Path(told).expanduser().absolute() if told else own_folder("state", environ)
+        folder = Path(told).expanduser().absolute() if told else find_own_folder("state", environ)
         return cls(folder, spare_folder(folder, environ))
 
     def enter(self, entry: Entry) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from ..disk import write_whole
+from ..disk import write_atomically
 from .ooxml import Parts, find_attribute, strip_namespace, open_parts
 
 _POINT = 12_700  # English Metric Units a point; drawings are measured in these
@@ -54,7 +54,7 @@ class SheetPictures:
         path = self._folder / f"{hashlib.sha256(data).hexdigest()}{ending}"
         if not path.is_file():
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_whole(path, data)
+            write_atomically(path, data)
         return path.as_posix()
 
 

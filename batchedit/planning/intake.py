@@ -23,7 +23,7 @@ from ..ledger.opening import reading
 from ..manifest.read import Form, Manifest, choose_ending
 from ..manifest.rownames import find_row_id, describe_row, choose_row_word, to_sheet_row
 from ..ports import HasElsewhere, StateOf, Stop
-from ..run_folder import FORM_META, RunFolder, digest_of
+from ..run_folder import FORM_META, RunFolder, hash_file
 from ..runcomfy.catalogue import Model
 from ..settings.model import ManifestOptions, Settings
 from ..settings.toml import what_changed
@@ -166,7 +166,7 @@ def take_in_manifest(
     Raises InvalidRowsError, ManifestError, UsageError for a folder of another sheet, and what ``stop`` was thrown with.
     """
     folder, settings, source = request.folder, request.settings, request.source
-    fingerprint = _fingerprint(request.content or digest_of(source), settings)
+    fingerprint = _fingerprint(request.content or hash_file(source), settings)
     known = checkpoint.get("fingerprint") == fingerprint and folder.has_copy(fingerprint)
     if known and not checkpoint.get("local_pictures") and request.links is None:
         keep_settings(checkpoint, folder, settings)

@@ -8,7 +8,7 @@ from ..core.typed import quoted
 from ..jobs.expand import Expander
 from ..manifest.read import Form
 from ..manifest.rownames import RowExamples
-from ..run_folder import near
+from ..run_folder import shorten_path
 
 
 def merged(expander: Expander) -> Iterator[str]:
@@ -101,7 +101,7 @@ def _where_pictures_are(expander: Expander) -> str:
     """The option that says where pictures lie: the folder beside the sheet that has them, else each place that it may be."""
     if other := expander.other_folder():
         some = f"{other.found} of the first {other.asked}" if other.asked > 1 else "it"
-        return f"a folder beside the sheet has {some}: --image-root {quoted(near(other.path))}"
+        return f"a folder beside the sheet has {some}: --image-root {quoted(shorten_path(other.path))}"
     name, column = next(iter(expander.picture_columns.items()))
     address = f"{expander.picture_address}{{{column}}}"
     return (

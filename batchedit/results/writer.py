@@ -22,8 +22,8 @@ import orjson
 from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, OutputError
 from ..core.model import Outcome
-from ..disk import create, whole_file
-from ..manifest.cells import ORJSON_SAFE_TYPES, to_json_text, to_cell_text
+from ..disk import create, replace_atomically
+from ..manifest.cells import TEXTS, to_json_text, to_cell_text
 from ..manifest.jsonl import JsonlManifest, is_object, remove_our_keys
 from ..manifest.rownames import describe_row
 from ..manifest.rows import BadRow, Form, FormKind, Manifest, Row
@@ -115,7 +115,7 @@ def _changed(manifest: Manifest, index: int) -> ManifestError:
 def _whole(path: Path) -> Iterator[Path]:
     """A name to write to, which becomes ``path`` if all goes well and is removed if not."""
     try:
-        with whole_file(path) as part:
+        with replace_atomically(path) as part:
             yield part
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
@@ -249,7 +249,7 @@ def _write_jsonl(manifest: Manifest, pairs: Pairs, file: TextIO, form: Form) -> 
 
 def _at_once(row: Row | BadRow, outcome: Outcome, manifest: Manifest) -> bytes:
     """The line in one go where the user's cells are plain text, as those of a CSV file are; else ``b""``."""
-    if isinstance(row, Row) and row.cells and not outcome.over and ORJSON_SAFE_TYPES.issuperset(map(type, row.cells.values())):
+    if isinstance(row, Row) and row.cells and not outcome.over and TEXTS.issuperset(map(type, row.cells.values())):
         try:  # not suppress(), which is a tenth of a line
             return orjson.dumps(row.cells)[:-1] + b"," + json_object(named(outcome, manifest.form))[1:]
         except TypeError:  # half a character, which orjson refuses

@@ -70,7 +70,7 @@ def campaign(folder: Path) -> Path:
         (record,) = checkpoint.records("id = ?", (again,))
         room.done(checkpoint, record, ad(record.job, 99))
     checkpoint.close()
-    snapshot = room.folder.snapshot()
+    snapshot = room.folder.find_snapshot()
     assert snapshot is not None
     # As a person would have typed it: no path of this machine in a published picture.
     snapshot.write_text(snapshot.read_text(encoding="utf-8").replace(f"{folder}/", ""), encoding="utf-8")
