@@ -356,8 +356,8 @@ def open_snapshot(checkpoint: Book, folder: RunFolder, settings: Settings) -> Ma
 
 
 def read_form_of_run(checkpoint: Book, folder: RunFolder) -> Form:
-    """The form of the run's sheet, for its row numbers. A run of the first edition kept no form: its copy is read, and if that
-    fails, its rows are numbered by their position.
+    """The form of the run's sheet, for its row numbers. A run of the first edition kept no form: its copy is read, and if
+    that fails, its rows are numbered by their position.
     """
     if form := read_fact(checkpoint, FORM_META, Form.load, None):
         return form

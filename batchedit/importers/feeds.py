@@ -30,7 +30,9 @@ from .columns import PRODUCT_PARTS, find_extra_columns, find_parts
 PICTURES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 )
-_match_picture = re.compile(rf"https?://\S+|[^\t<>|]+(?:{'|'.join(map(re.escape, sorted(PICTURES)))})", re.IGNORECASE).fullmatch
+_match_picture = re.compile(
+    rf"https?://\S+|[^\t<>|]+(?:{'|'.join(map(re.escape, sorted(PICTURES)))})", re.IGNORECASE
+).fullmatch
 _SAMPLED_LINES = 50  # lines of a text file that are checked to decide if it is a list
 
 _FURTHER, _BARE = "further", "bare"
@@ -75,11 +77,11 @@ class ProductSources:
             for kind, count in self._left_out.items()
             if count
         ]
-        for kind_word, examples in (("file", self._other_files), ("row", self._unreadable_rows)):
-            if examples:
-                why = "no picture" if kind_word == "file" else "can't be read"
+        for kind, names in (("file", self._other_files), ("row", self._unreadable_rows)):
+            if names:
+                why = "no picture" if kind == "file" else "can't be read"
                 notes.append(
-                    f"{len(examples):,} {kind_word}{'s' if len(examples) > 1 else ''} left out, {why}: {join_names(examples, 'and', 3)}"
+                    f"{len(names):,} {kind}{'s' if len(names) > 1 else ''} left out, {why}: {join_names(names, 'and', 3)}"
                 )
         return notes
 

@@ -29,7 +29,7 @@ from .header import HEADER_SEARCH_ROWS, choose_columns, find_header, describe_he
 from .rows import BadRow, Form, Row, describe_bad_character, truncate_text
 from .sniff import open_text
 
-_MAX_RECORD_CHARS = 1 << 27  # characters of one record: twice the service's 64 MiB a request; more is a quote that never closes
+_MAX_RECORD_CHARS = 1 << 27  # twice the service's 64 MiB a request; a longer record has a quote that never closes
 _BLOCK = 2**16  # characters read at once
 _match_address = re.compile(r"https?://[^\s|]+", re.IGNORECASE).fullmatch
 _find_late_quote = re.compile(r"[,;|\t] +\"").search
@@ -102,7 +102,7 @@ class CsvManifest:
                         if not values[0] and not any(values):
                             continue
                         cells = [values[index] for index in positions] if dropped else values
-                        yield Row(number, dict(zip(columns, cells)), raw)  # noqa: B905 - as many as the header has: checked above
+                        yield Row(number, dict(zip(columns, cells)), raw)  # noqa: B905 - the width is checked above
                     break
                 except csv.Error as error:
                     number += 1
@@ -291,7 +291,7 @@ def _is_text(raw: str) -> bool:
 def _explain_swallowed_row(raw: str, delimiter: str, width: int) -> str:
     """Why a record of several lines is more than one row: a line in one of its cells is a whole row with a link.
 
-    A quotation mark that opens a cell by chance (24" of a monitor) takes all text up to the next quotation mark into that cell.
+    A quotation mark that opens a cell by chance (24" of a monitor) takes all text up to the next one into that cell.
     """
     for line in raw.splitlines()[1:]:
         if "://" not in line:

@@ -59,7 +59,8 @@ def find_header(records: Sequence[Sequence[Any]], header_row: int | None = None)
     best_count = max(known_counts.values())
     if not best_count and first_data == len(rows):
         return first  # no data below, and no known names
-    if best_count and (known_counts.get(first_data - 1) == best_count or (known_counts.get(first_data - 1, 0) > 1 and _is_technical(rows[first_data - 1]))):
+    above_data = known_counts.get(first_data - 1, 0)
+    if best_count and (above_data == best_count or (above_data > 1 and _is_technical(rows[first_data - 1]))):
         return first_data - 1  # a template's technical names stand below its names for people, which may be known better
     if known_counts[candidates[0]] * 2 >= best_count:
         return candidates[0]
@@ -138,7 +139,7 @@ def check_unique(names: Sequence[str], name: str) -> None:
     duplicates = {column for column, count in Counter(filter(None, names)).items() if count > 1}
     if duplicates:
         descriptions = [
-            f"{column!r} (columns {join_names([str(position) for position, other in enumerate(names, 1) if other == column], 'and')})"
+            f"{column!r} (columns {join_names([str(at) for at, other in enumerate(names, 1) if other == column], 'and')})"
             for column in names
             if column in duplicates
         ]
@@ -164,7 +165,7 @@ def _is_empty(value: Any) -> bool:
 
 def explain_unnamed_cell(values: Sequence[Any], unnamed: Sequence[int]) -> str:
     """Why a row with a value in a column without a name can't be read; ``""`` if all those cells are empty."""
-    found = next((place for place in unnamed if place < len(values) and not _is_empty(values[place])), None)
-    if found is None:
+    position = next((index for index in unnamed if index < len(values) and not _is_empty(values[index])), None)
+    if position is None:
         return ""
-    return f"has {str(values[found])[:40]!r} in column {found + 1}, which has no name in the header"
+    return f"has {str(values[position])[:40]!r} in column {position + 1}, which has no name in the header"

@@ -48,7 +48,7 @@ class JsonlManifest:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All keys of all rows in the order of their first occurrence: the first call reads the whole file, about 3 µs a row."""
+        """All keys of all rows in order of occurrence: the first call reads the whole file, about 3 µs a row."""
         if self._columns is None:
             seen: dict[str, None] = {}
             for row in self.rows():
@@ -115,7 +115,9 @@ _decode_exactly = json.JSONDecoder(
 def remove_our_keys(raw: str) -> str:
     """The text of an object without the keys of an earlier results file; numbers stay as written."""
     cells = _decode_exactly(raw)
-    return raw if OUR_COLUMNS.isdisjoint(cells) else to_json_text({key: cells[key] for key in cells if key not in OUR_COLUMNS})
+    if OUR_COLUMNS.isdisjoint(cells):
+        return raw
+    return to_json_text({key: cells[key] for key in cells if key not in OUR_COLUMNS})
 
 
 def is_object(raw: str) -> bool:

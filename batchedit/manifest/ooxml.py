@@ -189,7 +189,8 @@ def _read_formats(parts: Parts, book: str) -> list[str]:
             case "numFmt":
                 custom_formats[element.get("numFmtId", "")] = element.get("formatCode", "")
             case "cellXfs":
-                formats = [_find_format_code(xf.get("numFmtId", "0"), custom_formats) for xf in element if strip_namespace(xf.tag) == "xf"]
+                styles = [xf for xf in element if strip_namespace(xf.tag) == "xf"]
+                formats = [_find_format_code(xf.get("numFmtId", "0"), custom_formats) for xf in styles]
     return formats
 
 

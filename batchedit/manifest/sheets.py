@@ -50,12 +50,12 @@ class _Table(ABC):
     def rows(self) -> Iterator[Row | BadRow]:
         """Yield every row that is not blank; blank rows count."""
         columns, positions = self.columns, self.positions
-        for place, values in enumerate(self._read_values(), 1):
+        for number, values in enumerate(self._read_values(), 1):
             if any(value is not None and value != "" for value in values):
                 if self._unnamed and (reason := explain_unnamed_cell(values, self._unnamed)):
-                    yield BadRow(place, reason, " | ".join(str(value) for value in values if value is not None))
+                    yield BadRow(number, reason, " | ".join(str(value) for value in values if value is not None))
                     continue
-                yield Row(place, dict(zip(columns, [values[index] for index in positions], strict=True)), "")
+                yield Row(number, dict(zip(columns, [values[index] for index in positions], strict=True)), "")
 
     def estimate_rows(self) -> int:
         """See ``rows.Manifest``."""

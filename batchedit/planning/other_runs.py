@@ -132,11 +132,12 @@ def warnings_of(tally: Tally) -> Iterator[str]:
     """What another run bought and this one can't have."""
     for folder, jobs in tally.strange.items():
         yield (
-            f"{jobs:,} of these were bought by the run in {shorten_path(Path(folder))} with another token: if that one was renewed "
-            "for the same account, the same command with --another-account reuses them"
+            f"{jobs:,} of these were bought by the run in {shorten_path(Path(folder))} with another token: "
+            "if that one was renewed for the same account, the same command with --another-account reuses them"
         )
     for folder, jobs in tally.broken.items():
-        yield f"{jobs:,} of these were bought by the run in {shorten_path(Path(folder))}, but their files are not whole any more"
+        run = shorten_path(Path(folder))
+        yield f"{jobs:,} of these were bought by the run in {run}, but their files are not whole any more"
 
 
 class OtherRuns:

@@ -71,13 +71,13 @@ def _of_texts(expander: Expander, form: Form) -> Iterator[str]:
     odd = expander.oddities
     if odd.garbled.count:
         yield (
-            f"{_rows(odd.garbled)} a word such as {odd.garbled_word!r} ({odd.garbled.describe(form)}), whose letters were read "
-            "in a wrong encoding before the sheet was saved; mend them where the sheet was made"
+            f"{_rows(odd.garbled)} a word such as {odd.garbled_word!r} ({odd.garbled.describe(form)}), whose letters were "
+            "read in a wrong encoding before the sheet was saved; mend them where the sheet was made"
         )
     if odd.shortened.count:
         yield (
-            f"{_rows(odd.shortened)} an id that a spreadsheet has rounded ({odd.shortened.describe(form)}); make the column text "
-            "or whole numbers where the sheet was made, and export it again"
+            f"{_rows(odd.shortened)} an id that a spreadsheet has rounded ({odd.shortened.describe(form)}); make the column "
+            "text or whole numbers where the sheet was made, and export it again"
         )
 
 

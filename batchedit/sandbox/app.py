@@ -183,7 +183,7 @@ class Endpoints:
 
     def _watch_for_token(self, request: Request) -> None:
         if request.headers.get("authorization"):
-            self.service.ledger.leak(f"{request.method} {request.url.path}")
+            self.service.ledger.record_leak(f"{request.method} {request.url.path}")
 
     def _now(self) -> float:
         return time.monotonic() + self._clock_offset

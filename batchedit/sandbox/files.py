@@ -55,7 +55,8 @@ class FileServer:
             return replace(_apply_range(draw_cheap_png(job.order, number, file_size), range_header), job=job)
         photo_format = self._service.config.photo_files
         if photo_format is not None:
-            return replace(_apply_range(draw_heavy_picture(job.order, number, photo_format), range_header, f"image/{photo_format}"), job=job)
+            data = draw_heavy_picture(job.order, number, photo_format)
+            return replace(_apply_range(data, range_header, f"image/{photo_format}"), job=job)
         data = await self._draw_once((request_id, number), lambda: self._draw(job.order, number))
         return replace(_apply_range(data, range_header), job=job)
 

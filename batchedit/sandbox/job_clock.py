@@ -109,7 +109,7 @@ class JobClock:
             else:
                 self._start_head(start)
 
-    def position(self, job: Job) -> int:
+    def find_position(self, job: Job) -> int:
         """How many jobs are ahead of a queued one; 0 is next."""
         head = self._queue[0].ticket
         return job.ticket - head - (bisect_left(self._gaps, job.ticket) - bisect_left(self._gaps, head))

@@ -23,11 +23,11 @@ class Ledger:
         """Count a call, by the HTTP status of its answer or by the name of the fault that replaced it."""
         self.answers[call][reply.note or str(reply.status)] += 1
 
-    def leak(self, where: str) -> None:
+    def record_leak(self, where: str) -> None:
         """Record that a token was sent where none belongs."""
         self.token_leaks.append(where)
 
-    def duplicate_groups(self) -> list[list[Job]]:
+    def find_duplicate_groups(self) -> list[list[Job]]:
         groups: defaultdict[str, list[Job]] = defaultdict(list)
         for job in self.jobs.values():
             groups[job.order.digest].append(job)
@@ -36,7 +36,7 @@ class Ledger:
 
 def build_report(ledger: Ledger, job_clock: JobClock, account: Account, *, full: bool) -> dict[str, Any]:
     """The ledger as JSON."""
-    jobs, calls, groups = ledger.jobs.values(), ledger.calls, ledger.duplicate_groups()
+    jobs, calls, groups = ledger.jobs.values(), ledger.calls, ledger.find_duplicate_groups()
     states = Counter(job.state for job in jobs)
     facts: dict[str, Any] = {
         "submits_seen": calls["submit"],
@@ -63,7 +63,7 @@ def build_report(ledger: Ledger, job_clock: JobClock, account: Account, *, full:
         "bugs": list(ledger.bugs),
         "charged_usd": to_usd(account.charged),
         "reserved_usd": to_usd(account.reserved),
-        "balance_usd": None if account.balance is None else to_usd(account.available() or 0),
+        "balance_usd": None if account.balance is None else to_usd(account.compute_available() or 0),
     }
     if full:
         facts["requests"] = [_describe_job(job) for job in jobs]

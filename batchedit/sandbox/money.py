@@ -28,11 +28,11 @@ class Account:
     reserved: int = 0
     charged: int = 0
 
-    def available(self) -> int | None:
+    def compute_available(self) -> int | None:
         return None if self.balance is None else self.balance - self.reserved - self.charged
 
     def covers(self, price: int) -> bool:
-        available = self.available()
+        available = self.compute_available()
         return available is None or available >= price
 
     def reserve(self, price: int) -> None:

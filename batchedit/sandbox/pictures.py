@@ -119,8 +119,9 @@ def _draw_backdrop(layout: Layout, colours: Palette, product: tuple[int, int], r
     left, top, right, bottom = (side // 2 for side in layout.product)
     _draw_prop(ground, (left, top, right, bottom), layout.style, colours)
     x, y = _place_product(layout, product)
-    half_width, bottom_edge = product[0] // 2, (y + product[1]) // 2
-    _draw_shadow(ground, (x // 2 + half_width // 10, bottom_edge - 9, x // 2 + half_width - half_width // 10, bottom_edge + 9), "oval", 8, 120)
+    half_width, base = product[0] // 2, (y + product[1]) // 2
+    inset = half_width // 10
+    _draw_shadow(ground, (x // 2 + inset, base - 9, x // 2 + half_width - inset, base + 9), "oval", 8, 120)
     return ground.resize(layout.size, Image.Resampling.BICUBIC)
 
 

@@ -107,13 +107,13 @@ def list_body_problems(body: Any, schema: dict[str, Any], image_shape: str) -> l
     """The problems of a body, one entry a field, as `detail` of a 422 lists them; empty if there are none."""
     if not isinstance(body, dict):
         return [_make_problem((), "value is not a valid object")]
-    found = [_make_problem((name,), "field required") for name in schema.get("required", ()) if name not in body]
+    body_problems = [_make_problem((name,), "field required") for name in schema.get("required", ()) if name not in body]
     for name, rule in schema.get("properties", {}).items():
         if name in body:
             any_shape = _is_picture(rule) and image_shape == "any"
             expected_type = image_shape if _is_picture(rule) and not any_shape else rule.get("type")
-            found += _check_field((name,), body[name], rule, None if any_shape else expected_type)
-    return found
+            body_problems += _check_field((name,), body[name], rule, None if any_shape else expected_type)
+    return body_problems
 
 
 def _is_picture(rule: dict[str, Any]) -> bool:

@@ -142,7 +142,7 @@ class Service:
     def balance(self, token: str) -> Reply:
         if not self._is_accepted(token):
             return make_error("token")
-        available = self.account.available()
+        available = self.account.compute_available()
         micros = 1_000_000_000_000 if available is None else available
         return make_json({"balance_usd": to_usd(micros), "balance_microdollars": micros, "currency": "USD"})
 
@@ -214,7 +214,7 @@ class Service:
         job.polls += 1
         state: dict[str, Any] = {"request_id": job.order.request_id, "status": self._choose_status_word(job, coarse=coarse)}
         if job.state is State.QUEUED:
-            state["queue_position"] = self.job_clock.position(job)
+            state["queue_position"] = self.job_clock.find_position(job)
         return {**state, **_build_urls(job, base, "status", "result")}
 
     def _build_result(self, job: Job, base: str, now: float, *, with_cost: bool) -> Reply:

@@ -22,7 +22,7 @@ def test_without_slots_all_run_at_once_and_end_in_their_time():
 def test_a_slot_is_handed_on_when_it_comes_free_not_when_somebody_looks():
     clock = JobClock(1, 0)
     jobs = [clock.accept(order(n), 0) for n in (1, 2, 3)]
-    assert [clock.position(job) for job in jobs[1:]] == [0, 1]
+    assert [clock.find_position(job) for job in jobs[1:]] == [0, 1]
     clock.advance(1000)
     assert [(job.started_at, job.ended_at) for job in jobs] == [(0, 10), (10, 20), (20, 30)]
 
@@ -41,9 +41,9 @@ def test_cancelling_a_queued_job_moves_the_others_up():
     clock = JobClock(1, 0, ended.append)
     running, second, third, fourth = [clock.accept(order(n), 0) for n in (1, 2, 3, 4)]
     assert clock.cancel(third, 1)
-    assert [clock.position(second), clock.position(fourth)] == [0, 1]
+    assert [clock.find_position(second), clock.find_position(fourth)] == [0, 1]
     assert clock.cancel(second, 2)
-    assert clock.position(fourth) == 0
+    assert clock.find_position(fourth) == 0
     assert not clock.cancel(running, 3)
     assert ended == [third, second]
     clock.advance(100)
