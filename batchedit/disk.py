@@ -63,7 +63,7 @@ def create(path: Path, mode: int = FILE_MODE) -> io.FileIO:
     """A new, empty file ``path``, open for writing, unbuffered. An existing file is removed, never written to: of a link
     only the link is removed. OSError if that can't be done.
     """
-    return io.FileIO(path, "wb", opener=partial(_create_opener, mode=mode))
+    return io.FileIO(path, "wb", opener=partial(_open_new, mode=mode))
 
 
 def append_to(path: Path) -> io.FileIO:
@@ -71,15 +71,15 @@ def append_to(path: Path) -> io.FileIO:
 
     ForeignFileError unless it is a regular file with one name, OSError if it can't be opened.
     """
-    return io.FileIO(path, "ab", opener=_append_opener)
+    return io.FileIO(path, "ab", opener=_open_for_append)
 
 
-def _create_opener(path: str, _flags: int, mode: int = FILE_MODE) -> int:
+def _open_new(path: str, _flags: int, mode: int = FILE_MODE) -> int:
     Path(path).unlink(missing_ok=True)
     return os.open(path, _CREATE, mode)
 
 
-def _append_opener(path: str, _flags: int) -> int:
+def _open_for_append(path: str, _flags: int) -> int:
     try:
         handle = os.open(path, _APPEND, FILE_MODE)
     except OSError as error:

@@ -86,7 +86,7 @@ def _scan_cells(blocks: Iterable[bytes], formats: list[str]) -> Iterator[RowAttr
             if formula or tag_attributes.get(b"t") not in _PLAIN_TYPES:
                 value = content.group(3) if content else None
                 _take_cell(row_attributes, column, tag_attributes, codes_by_style.get(tag_attributes.get(b"s", b""), ""), value or b"")
-        last_row = positions.last_row()
+        last_row = positions.find_last_row()
     yield row_attributes
 
 
@@ -122,7 +122,7 @@ class _PositionTracker:
         self._count_tags(tag.end())
         return self._row - 1, self._column
 
-    def last_row(self) -> int:
+    def find_last_row(self) -> int:
         """The number, from 1, of the block's last row."""
         last = max(self._block.rfind(b"<row"), self._block.rfind(b":row "))
         tag = _ROW.search(self._block, max(0, last - _MAX_PREFIX))

@@ -216,7 +216,7 @@ class _Tape:
     """
 
     def __init__(self, file: TextIO) -> None:
-        self.lines: Iterator[str] = chain.from_iterable(self._blocks(file))
+        self.lines: Iterator[str] = chain.from_iterable(self._read_blocks(file))
         self.lines_taken = 0
         """Lines of the records that were taken so far."""
         self._buffer: list[str] = []
@@ -230,7 +230,7 @@ class _Tape:
         self.lines_taken = line_num
         return self._buffer[begin] if self._taken == begin + 1 else "".join(self._buffer[begin : self._taken])
 
-    def _blocks(self, file: TextIO) -> Iterator[list[str]]:
+    def _read_blocks(self, file: TextIO) -> Iterator[list[str]]:
         size = 0  # characters since the current record began, counted in whole blocks
         while block := file.readlines(_BLOCK):
             if self._taken:  # a record ended within the last block: the rest of the block begins the next record

@@ -114,7 +114,7 @@ def sniff_kind(path: Path, name: str) -> Form:
             hint="Open it where it was made, and save it as .xlsx or .csv.",
         )
     else:
-        kind = _text_kind(suffix, head, path, name)
+        kind = _sniff_text_kind(suffix, head, path, name)
     return Form(kind, compression=compression, delimiter="\t" if suffix in {".tsv", ".tab"} else "")
 
 
@@ -128,7 +128,7 @@ def _describe_content(head: bytes) -> str:
     return ""
 
 
-def _text_kind(suffix: str, head: bytes, path: Path, name: str) -> FormKind:
+def _sniff_text_kind(suffix: str, head: bytes, path: Path, name: str) -> FormKind:
     kind = _KINDS.get(suffix)
     if kind in {FormKind.XLSX, FormKind.PARQUET}:
         raise ManifestError(f"{name} is not a whole {suffix} file", hint="Save it again, or give the original file.")

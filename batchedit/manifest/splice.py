@@ -70,8 +70,8 @@ class _SpliceFinder:
         self._cell: tuple[int, str, str] | None = None
         """Of the cell that is being replaced: where it begins, its tag and its style."""
         self._parser = expat.ParserCreate()
-        self._parser.StartElementHandler = self._start
-        self._parser.EndElementHandler = self._end
+        self._parser.StartElementHandler = self._handle_start
+        self._parser.EndElementHandler = self._handle_end
 
     def find_splices(self) -> list[tuple[int, int, bytes]]:
         self._parser.Parse(self._xml, True)
@@ -79,7 +79,7 @@ class _SpliceFinder:
             raise NotReplacedError(f"there is no row {min(self._remaining) + 1}")
         return self._splices
 
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+    def _handle_start(self, tag: str, attributes: dict[str, str]) -> None:
         begin = self._parser.CurrentByteIndex
         match tag.rpartition(":")[2]:
             case "row":
@@ -94,7 +94,7 @@ class _SpliceFinder:
             case "hyperlink" if attributes.get("ref") in self._names:
                 self._splices.append((begin, self._find_tag_end(begin), b""))
 
-    def _end(self, tag: str) -> None:
+    def _handle_end(self, tag: str) -> None:
         end = self._parser.CurrentByteIndex
         match tag.rpartition(":")[2]:
             case "c" if self._cell is not None:

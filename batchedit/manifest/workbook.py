@@ -69,7 +69,7 @@ class Workbook:
     @property
     def height(self) -> int:
         """Rows of the sheet down to its last cell; 0 if not known."""
-        return self._book.height(self.title)
+        return self._book.read_height(self.title)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -265,7 +265,7 @@ class _Calamine:
                 raise _DamagedSheetError(str(error)) from error
         return self._read[title]
 
-    def height(self, title: str) -> int:
+    def read_height(self, title: str) -> int:
         try:
             return int(self._read_sheet(title).total_height)
         except _DamagedSheetError:
@@ -290,7 +290,7 @@ class _Openpyxl:
         self.titles = [sheet.title for sheet in self._book.worksheets]
         self.hidden = {sheet.title for sheet in self._book.worksheets if sheet.sheet_state != "visible"}
 
-    def height(self, title: str) -> int:  # noqa: ARG002 - known only after reading the sheet
+    def read_height(self, title: str) -> int:  # noqa: ARG002 - known only after reading the sheet
         return 0
 
     def read_lines(self, title: str) -> _RepeatableRows:

@@ -89,11 +89,11 @@ class SandboxConfig:
             if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name}: {getattr(self, name)} is less than 0")
 
-    def price_micros(self) -> int:
+    def get_price_micros(self) -> int:
         return to_micros(self.price)
 
-    def actual_micros(self) -> int:
+    def get_actual_micros(self) -> int:
         return to_micros(self.price if self.actual_price is None else self.actual_price)
 
-    def balance_micros(self) -> int | None:
+    def get_balance_micros(self) -> int | None:
         return None if self.balance is None else to_micros(self.balance)

@@ -143,10 +143,10 @@ class Injector:
         for rule in self._rules:
             if rule.place == place or (rule.place == "any" and place != "job"):
                 ordinal = self.call_counts[rule.place]
-                if rule.when.hits(ordinal, now - self._laid_at, self._chance(rule, ordinal)):
+                if rule.when.hits(ordinal, now - self._laid_at, self._draw_chance(rule, ordinal)):
                     return rule.limit_to_outage(now - self._laid_at)
         return None
 
-    def _chance(self, rule: Rule, ordinal: int) -> float:
+    def _draw_chance(self, rule: Rule, ordinal: int) -> float:
         text = f"{self._seed}:{rule.place}:{rule.fault}:{ordinal}"
         return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) / 2**64

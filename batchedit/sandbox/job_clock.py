@@ -100,7 +100,7 @@ class JobClock:
         """Apply all events that are due until `now`, in order."""
         while True:
             end = self._running[0][0] if self._running else math.inf
-            start = self._next_start()
+            start = self._find_next_start()
             if min(start, end) > now:
                 return
             # At equal times a slot is freed before the next job starts.
@@ -125,7 +125,7 @@ class JobClock:
         self._drop_cancelled_head()
         return True
 
-    def _next_start(self) -> float:
+    def _find_next_start(self) -> float:
         if not self._queue or len(self._running) >= self._slots:
             return math.inf
         # The head starts no earlier than the event that freed its slot.

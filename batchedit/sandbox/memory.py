@@ -101,7 +101,7 @@ class Memory:
         """Write the events, and before them the counts that changed since the last time."""
         if self._journal is None:
             return
-        totals, (leaks, bugs) = self._totals(), self._written_lengths
+        totals, (leaks, bugs) = self._count_totals(), self._written_lengths
         changes = {
             "totals": dict(totals.items() - self._written_totals.items()),
             "leaks": self.ledger.token_leaks[leaks:],
@@ -112,7 +112,7 @@ class Memory:
             self._journal.write(*([{"event": "counts", **counts}] if counts else []), *events)
         self._written_totals, self._written_lengths = totals, (len(self.ledger.token_leaks), len(self.ledger.bugs))
 
-    def _totals(self) -> dict[str, int]:
+    def _count_totals(self) -> dict[str, int]:
         return {
             **{f"calls/{call}": count for call, count in self.ledger.calls.items()},
             **{f"seen/{place}": count for place, count in self.injector.call_counts.items()},
@@ -132,7 +132,7 @@ class Memory:
             except (LookupError, TypeError, ValueError, AttributeError) as reason:
                 raise StateError(f"state {journal.path}: line {number} is damaged: {reason!r}") from reason
         journal.events.clear()
-        self._written_totals, self._written_lengths = self._totals(), (len(self.ledger.token_leaks), len(self.ledger.bugs))
+        self._written_totals, self._written_lengths = self._count_totals(), (len(self.ledger.token_leaks), len(self.ledger.bugs))
 
     def _replay(self, event: dict[str, Any]) -> None:
         match event["event"]:

@@ -31,7 +31,7 @@ class Service:
 
     def __init__(self, config: SandboxConfig, now: float, journal: Journal | None = None) -> None:
         self.config, self._token = config, config.token
-        self.memory = memory = Memory(journal, config.balance_micros())
+        self.memory = memory = Memory(journal, config.get_balance_micros())
         self.ledger, self.account, self.job_clock = memory.ledger, memory.account, memory.job_clock
         memory.start(now, config.slots, config.queue, config.seed, list(config.faults))
         self._latency = parse_latency(config.latency)
@@ -60,7 +60,7 @@ class Service:
         inputs = _decode(body)
         if body_problems := list_body_problems(inputs, schema, self.config.image_shape):
             return make_error("invalid", body_problems)
-        if not self.account.covers(self.config.price_micros()):
+        if not self.account.covers(self.config.get_price_micros()):
             return make_error("no_money")
         job = self._accept(model_id, inputs, now)
         return make_json(
@@ -131,7 +131,7 @@ class Service:
             "description": "",
             "categories": [_CATEGORY],
             "kind": "image",
-            "base_price_usd": to_usd(self.config.price_micros()),
+            "base_price_usd": to_usd(self.config.get_price_micros()),
             "price_unit": "output",
             "pricing_note": "The sandbox's price: no money is ever spent.",
             "inputs": list(schema.get("properties", {})),
@@ -194,8 +194,8 @@ class Service:
             seconds,
             fate,
             other_inputs,
-            self.config.price_micros() * picture_count,
-            self.config.actual_micros() * picture_count,
+            self.config.get_price_micros() * picture_count,
+            self.config.get_actual_micros() * picture_count,
             max(picture_count, self.config.images_per_job),
         )
 
