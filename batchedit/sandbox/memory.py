@@ -71,13 +71,13 @@ class Memory:
         return self.job_clock.cancel(job, now)
 
     def deliver(self, job: Job) -> None:
-        """The answer with its id was sent."""
+        """Record that the answer with its id was sent."""
         if not job.delivered:
             self._write({"event": "delivered", "id": job.order.request_id})
             job.delivered = True
 
     def serve(self, job: Job) -> None:
-        """One of its pictures is sent."""
+        """Count a picture of it that is sent."""
         self._write({"event": "served", "id": job.order.request_id})
         job.served += 1
 
