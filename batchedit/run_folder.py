@@ -262,7 +262,8 @@ def find_run(run: str, out: str | None = None, environ: Mapping[str, str] = os.e
     if len(matching) > 1:
         names = ", ".join(str(shorten_path(folder)) for folder in matching)
         raise UsageError(
-            f"{number(len(matching), 'run is', 'runs are')} called {run}: {names}", hint="give the folder of one of them"
+            f"{number(len(matching), 'run is', 'runs are')} called {run}: {names}",
+            hint="give the folder of one of them",
         )
     if matching:
         return RunFolder(shorten_path(matching[0]))

@@ -66,7 +66,10 @@ _IS_OPTION = re.compile(r"option ?\d (?:name|value)|attribute \d (?:name|value(?
 def find_parts(names: Iterable[str]) -> dict[str, str]:
     """A product's part → its column, without parts that have none."""
     by_normalized = {_normalize_feed_name(name): name for name in reversed(list(names))}
-    parts = {part: next((by_normalized[word] for word in words if word in by_normalized), "") for part, words in _PARTS.items()}
+    parts = {
+        part: next((by_normalized[word] for word in words if word in by_normalized), "")
+        for part, words in _PARTS.items()
+    }
     return {part: name for part, name in parts.items() if name}
 
 
@@ -77,7 +80,10 @@ def find_extra_columns(names: Iterable[str]) -> dict[str, str]:
     input.
     """
     extras = {name: name.removeprefix("g:").strip() for name in names if _is_extra(_normalize_feed_name(name))}
-    return {name: f"product {new_name}" if normalize_name(new_name) in _RESERVED_NAMES else new_name for name, new_name in extras.items()}
+    return {
+        name: f"product {new_name}" if normalize_name(new_name) in _RESERVED_NAMES else new_name
+        for name, new_name in extras.items()
+    }
 
 
 _RESERVED_NAMES = frozenset(map(normalize_name, (*NEW_MANIFEST_COLUMNS, *SIZE_FIELDS, "style")))

@@ -162,8 +162,12 @@ class ProductSources:
             used_ids.add(item["id"])
             image, *further = _split_pictures(item["image"])
             self._left_out[_FURTHER] += len(further)
-            extras = {name[len(_EXTRA_PREFIX) :]: value for name, value in item.items() if name.startswith(_EXTRA_PREFIX)}
-            yield Product(item["id"] or _extract_stem(image), item["title"], item["text"], image, item["prompt"], extras)
+            extras = {
+                name[len(_EXTRA_PREFIX) :]: value for name, value in item.items() if name.startswith(_EXTRA_PREFIX)
+            }
+            yield Product(
+                item["id"] or _extract_stem(image), item["title"], item["text"], image, item["prompt"], extras
+            )
         if previous and not previous["image"] and previous["id"] not in used_ids:
             self._left_out[_BARE] += 1
 
@@ -185,7 +189,9 @@ def _read_lines(path: Path) -> Iterator[str]:
 def _build_item(cells: Mapping[str, str], columns: Mapping[str, str], extras: Mapping[str, str]) -> dict[str, str]:
     """A product's parts and extra cells, of one row."""
     parts = {part: cells.get(columns.get(part, ""), "").strip() for part in PRODUCT_PARTS}
-    return parts | {f"{_EXTRA_PREFIX}{new_name}": " ".join(cells.get(name, "").split()) for name, new_name in extras.items()}
+    return parts | {
+        f"{_EXTRA_PREFIX}{new_name}": " ".join(cells.get(name, "").split()) for name, new_name in extras.items()
+    }
 
 
 def _split_pictures(cell: str) -> list[str]:
@@ -204,7 +210,9 @@ def _read_xml_items(path: Path) -> Iterator[dict[str, str]]:
                 continue
             cells = {name: element.get(name, "") for name in ("id",) if element.get(name)}
             for child in element:
-                cells.setdefault(_strip_namespace(child.tag).replace("_", " "), " ".join("".join(child.itertext()).split()))
+                cells.setdefault(
+                    _strip_namespace(child.tag).replace("_", " "), " ".join("".join(child.itertext()).split())
+                )
             yield _build_item(cells, find_parts(cells), find_extra_columns(cells))
             element.clear()
     except (ET.ParseError, ValueError, LookupError) as error:

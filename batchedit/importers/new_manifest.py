@@ -61,7 +61,9 @@ def write_manifest(
                 is_ascii = is_ascii and all(map(str.isascii, (*parts, *product.extras.values())))
             buffer.seek(0)
             lines = _build_rows(csv.reader(buffer), tuple(extras), template)
-            count = _write_csv(path, (*NEW_MANIFEST_COLUMNS, *extras), lines, encoding="utf-8" if is_ascii else "utf-8-sig")
+            count = _write_csv(
+                path, (*NEW_MANIFEST_COLUMNS, *extras), lines, encoding="utf-8" if is_ascii else "utf-8-sig"
+            )
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
     return NewManifest(count, (*NEW_MANIFEST_COLUMNS, *extras))
@@ -145,9 +147,13 @@ def explain_columns(schema: Mapping[str, Any]) -> dict[str, str]:
     required = set(schema.get("required", ()))
     explanations = {"sku": "Names the row and its files: your article number. Any text; 007 stays 007."}
     for name, spec in schema["properties"].items():
-        explanation = _EXPLANATIONS.get(name) or str(spec.get("description") or spec.get("title") or _describe_input(spec))
+        explanation = _EXPLANATIONS.get(name) or str(
+            spec.get("description") or spec.get("title") or _describe_input(spec)
+        )
         if options := spec.get("enum"):
-            explanation = f"One of {', '.join(map(str, options))}; empty means {spec.get('default', 'the service’s choice')}."
+            explanation = (
+                f"One of {', '.join(map(str, options))}; empty means {spec.get('default', 'the service’s choice')}."
+            )
         else:
             explanation = " ".join([explanation, *_describe_range(spec)])
             if is_picture(name, spec):

@@ -14,7 +14,9 @@ from html import unescape
 
 _MAX_PREFIX = 32  # of an element's name: `x:row`
 _MAX_BLOCKS = 64  # blocks: a row that is longer is cut
-_ONE_BLANK = bytes.maketrans(b"\t\r\n", b"   ")  # one separator between attributes, so that the pattern begins with a literal
+_ONE_BLANK = bytes.maketrans(
+    b"\t\r\n", b"   "
+)  # one separator between attributes, so that the pattern begins with a literal
 _DEFAULT_FORMATS = {"", "General", "GENERAL", "general", "@"}
 _TAG = re.compile(rb"<(?:\w+:)?(row|c)\b([^>]*)>")
 _ATTRIBUTE = re.compile(rb'\b(r|s|t|vm|hidden)\s*=\s*["\']([^"\']*)["\']')
@@ -85,7 +87,13 @@ def _scan_cells(blocks: Iterable[bytes], formats: list[str]) -> Iterator[RowAttr
                 _take_formula(row_attributes, column, content, tag_attributes.get(b"t", b""))
             if formula or tag_attributes.get(b"t") not in _PLAIN_TYPES:
                 value = content.group(3) if content else None
-                _take_cell(row_attributes, column, tag_attributes, codes_by_style.get(tag_attributes.get(b"s", b""), ""), value or b"")
+                _take_cell(
+                    row_attributes,
+                    column,
+                    tag_attributes,
+                    codes_by_style.get(tag_attributes.get(b"s", b""), ""),
+                    value or b"",
+                )
         last_row = positions.find_last_row()
     yield row_attributes
 
@@ -142,7 +150,9 @@ class _PositionTracker:
         self._counted_to = end
 
 
-def _take_cell(row_attributes: RowAttributes, column: int, tag_attributes: dict[bytes, bytes], code: str, value: bytes) -> None:
+def _take_cell(
+    row_attributes: RowAttributes, column: int, tag_attributes: dict[bytes, bytes], code: str, value: bytes
+) -> None:
     if tag_attributes.get(b"t") == b"e":
         row_attributes.errors[column] = decode_text(value)
     if b"vm" in tag_attributes:

@@ -25,7 +25,14 @@ from typing import NamedTuple, TextIO
 from ..core.errors import ManifestError, ManifestReadError
 from ..core.words import number
 from .expected import estimate_row_count
-from .header import HEADER_SEARCH_ROWS, choose_columns, find_header, describe_header, refuse_unnamed, explain_unnamed_cell
+from .header import (
+    HEADER_SEARCH_ROWS,
+    choose_columns,
+    describe_header,
+    explain_unnamed_cell,
+    find_header,
+    refuse_unnamed,
+)
 from .rows import BadRow, Form, Row, describe_bad_character, truncate_text
 from .sniff import open_text
 

@@ -47,12 +47,15 @@ def find_header(records: Sequence[Sequence[Any]], header_row: int | None = None)
     if header_row is not None:
         if not 0 < header_row <= len(rows) or not cell_counts[header_row - 1]:
             raise UsageError(
-                f"--header-row {header_row}: there is no row of column names", hint="Count as the spreadsheet does, from 1."
+                f"--header-row {header_row}: there is no row of column names",
+                hint="Count as the spreadsheet does, from 1.",
             )
         return header_row - 1
     first_data = next((place for place, row in enumerate(rows) if any(map(_DATA, row))), len(rows))
     width = max(cell_counts)
-    candidates = [place for place in range(first, first_data) if _could_be_names(rows[place], cell_counts[place], width)]
+    candidates = [
+        place for place in range(first, first_data) if _could_be_names(rows[place], cell_counts[place], width)
+    ]
     if not candidates or first_data == first:
         return first
     known_counts = {place: sum(_is_known(cell) for cell in rows[place]) for place in candidates}
@@ -61,7 +64,9 @@ def find_header(records: Sequence[Sequence[Any]], header_row: int | None = None)
         return first  # no data below, and no known names
     above_data = known_counts.get(first_data - 1, 0)
     if best_count and (above_data == best_count or (above_data > 1 and _is_technical(rows[first_data - 1]))):
-        return first_data - 1  # a template's technical names stand below its names for people, which may be known better
+        return (
+            first_data - 1
+        )  # a template's technical names stand below its names for people, which may be known better
     if known_counts[candidates[0]] * 2 >= best_count:
         return candidates[0]
     return next(place for place in candidates if known_counts[place] == best_count)
@@ -131,7 +136,9 @@ def choose_columns(header: Sequence[Any], name: str) -> Columns:
     notes = (f"{left_out} left out ({join_names(our_names, 'and', 4)})",) if our_names else ()
     if not positions:
         raise ManifestError(f"{name} has only columns of ours, of an earlier result", hint="Give the original table.")
-    return Columns(tuple(names[place] for place in positions), positions, unnamed, len(names), named_places[-1] + 1, notes)
+    return Columns(
+        tuple(names[place] for place in positions), positions, unnamed, len(names), named_places[-1] + 1, notes
+    )
 
 
 def check_unique(names: Sequence[str], name: str) -> None:
@@ -144,7 +151,8 @@ def check_unique(names: Sequence[str], name: str) -> None:
             if column in duplicates
         ]
         raise ManifestError(
-            f"{name}: two columns have one name: {join_names(dict.fromkeys(descriptions), 'and')}", hint="Rename one of them."
+            f"{name}: two columns have one name: {join_names(dict.fromkeys(descriptions), 'and')}",
+            hint="Rename one of them.",
         )
 
 

@@ -73,7 +73,9 @@ class JsonlManifest:
                 self._has_our_keys = self._has_our_keys or len(own_cells) < len(cells)
                 cells = own_cells
             if ("\\u" in raw or not raw.isascii()) and not _is_text(cells):
-                yield BadRow(number, f"holds {describe_bad_character(raw)}, which is no text in {self.form.encoding}", raw)
+                yield BadRow(
+                    number, f"holds {describe_bad_character(raw)}, which is no text in {self.form.encoding}", raw
+                )
                 continue
             yield Row(number, cells, raw)
 
@@ -145,5 +147,7 @@ def _explain_error(error: Exception, raw: str) -> str:
             return "has a comma behind its object; write one object a line, and nothing between them"
         if (raw.startswith("{") and error.pos >= len(raw) - 1) or "Unterminated" in error.msg:
             return f"is cut off after {truncate_text(raw[-30:], 30)!r}"
-        return f"is no JSON: {error.msg} at character {error.pos + 1}: {truncate_text(raw[max(0, error.pos - 10) :], 30)}"
+        return (
+            f"is no JSON: {error.msg} at character {error.pos + 1}: {truncate_text(raw[max(0, error.pos - 10) :], 30)}"
+        )
     return f"is no JSON: {truncate_text(error)}"

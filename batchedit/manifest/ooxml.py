@@ -16,7 +16,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from ..disk import ZIP_DAMAGE
-from .cell_attributes import RowAttributes, split_at_rows, parse_column, scan_rows, decode_text
+from .cell_attributes import RowAttributes, decode_text, parse_column, scan_rows, split_at_rows
 
 MOST_BYTES = 2**30
 """The largest part that is read: a sheet of a million rows takes some 500 MB; a zip bomb takes more."""
@@ -205,11 +205,18 @@ _LINKS = re.compile(rb"<(?:\w+:)?hyperlink\b[^>]*>")
 
 def _read_hyperlinks(parts: Parts, part: str) -> dict[int, dict[int, str]]:
     """Row → column → address of the cells with a link to the web."""
-    addresses = {key: to for key, to in parts.read_relations(part).items() if to.lower().startswith(("http://", "https://"))}
+    addresses = {
+        key: to for key, to in parts.read_relations(part).items() if to.lower().startswith(("http://", "https://"))
+    }
     links: dict[int, dict[int, str]] = {}
     if not addresses:
         return links  # links stand at the end of the part, so this spares reading that far
-    for tag in (tag for block in split_at_rows(parts.read_blocks(part)) if b"hyperlink" in block for tag in _LINKS.findall(block)):
+    for tag in (
+        tag
+        for block in split_at_rows(parts.read_blocks(part))
+        if b"hyperlink" in block
+        for tag in _LINKS.findall(block)
+    ):
         attributes = {
             name.decode().rpartition(":")[2]: decode_text(value)
             for name, value in re.findall(rb'([\w:]+)\s*=\s*["\']([^"\']*)["\']', tag)

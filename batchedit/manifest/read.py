@@ -11,7 +11,7 @@ from ..core.errors import ManifestError, NotFoundError, UsageError
 from ..core.typed import quoted, to_type
 from .csvfile import CsvManifest, convert_read_errors
 from .jsonl import JsonlManifest
-from .nearest import join_names, find_nearest
+from .nearest import find_nearest, join_names
 from .rows import BadRow, Form, FormKind, Manifest, Row
 from .sniff import choose_ending, sniff_encoding, sniff_kind, sniff_layout
 
@@ -105,7 +105,9 @@ def _open_text_manifest(
     )
 
 
-def _open_typed_manifest(source: Path, form: Form, name: str, header_row: int | None, pictures: Path | None) -> Manifest:
+def _open_typed_manifest(
+    source: Path, form: Form, name: str, header_row: int | None, pictures: Path | None
+) -> Manifest:
     from .sheets import ParquetManifest, XlsxManifest  # noqa: PLC0415 - a CSV run loads no tables
 
     if form.kind is FormKind.XLSX:

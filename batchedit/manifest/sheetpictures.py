@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from ..disk import write_atomically
-from .ooxml import Parts, find_attribute, strip_namespace, open_parts
+from .ooxml import Parts, find_attribute, open_parts, strip_namespace
 
 _POINT = 12_700  # English Metric Units a point; drawings are measured in these
 _DEFAULT_HEIGHT = 15.0  # points, of a row without a height of its own
@@ -64,7 +64,10 @@ def _list_related(parts: Parts, part: str, folder: str) -> Iterator[str]:
 
 def _locate_anchor(anchor: ET.Element, sheet: bytes) -> tuple[int, int] | None:
     """Row and column, from 0, of the row that holds most of the picture: people often place it a little off its row."""
-    corners = {strip_namespace(element.tag): {strip_namespace(piece.tag): piece.text or "" for piece in element} for element in anchor}
+    corners = {
+        strip_namespace(element.tag): {strip_namespace(piece.tag): piece.text or "" for piece in element}
+        for element in anchor
+    }
     start, end = corners.get("from"), corners.get("to")
     try:
         if start is None:
@@ -90,7 +93,9 @@ def _list_rich_members(parts: Parts) -> Iterator[str]:
     """The picture of each value metadata in order, ``""`` for other rich values: metadata → rich value → relation → file."""
     tree = parts.read_tree("xl/metadata.xml")
     value_indexes = [_read_index(element) for element in tree.iter() if strip_namespace(element.tag) == "rvb"]
-    values = [element for element in parts.read_tree("xl/richData/rdrichvalue.xml") if strip_namespace(element.tag) == "rv"]
+    values = [
+        element for element in parts.read_tree("xl/richData/rdrichvalue.xml") if strip_namespace(element.tag) == "rv"
+    ]
     relations = [find_attribute(element, "id") for element in parts.read_tree("xl/richData/richValueRel.xml")]
     targets = parts.read_relations("xl/richData/richValueRel.xml")
     for block in (element for table in tree if strip_namespace(table.tag) == "valueMetadata" for element in table):

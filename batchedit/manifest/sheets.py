@@ -17,9 +17,9 @@ from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, UsageError
 from ..core.words import number
 from ..extras import to_install
-from .cells import to_json_value
-from .header import HEADER_SEARCH_ROWS, choose_columns, find_header, describe_header, explain_unnamed_cell
 from .cell_attributes import RowAttributes
+from .cells import to_json_value
+from .header import HEADER_SEARCH_ROWS, choose_columns, describe_header, explain_unnamed_cell, find_header
 from .rows import BadRow, Form, FormKind, Row
 from .workbook import Workbook
 
@@ -43,19 +43,23 @@ class _Table(ABC):
     def __init__(self, form: Form, names: Iterable[object], name: str, notes: tuple[str, ...] = ()) -> None:
         self.form, self._name = form, name
         header_columns = choose_columns(["" if column is None else str(column) for column in names], name)
-        self.positions, self._unnamed, self.columns = header_columns.positions, header_columns.unnamed, header_columns.names
+        self.positions, self._unnamed, self.columns = (
+            header_columns.positions,
+            header_columns.unnamed,
+            header_columns.names,
+        )
         self.dropped = header_columns.dropped
         self.notes = (*notes, *header_columns.notes)
 
     def rows(self) -> Iterator[Row | BadRow]:
         """Yield every row that is not blank; blank rows count."""
         columns, positions = self.columns, self.positions
-        for number, values in enumerate(self._read_values(), 1):
+        for row_number, values in enumerate(self._read_values(), 1):
             if any(value is not None and value != "" for value in values):
                 if self._unnamed and (reason := explain_unnamed_cell(values, self._unnamed)):
-                    yield BadRow(number, reason, " | ".join(str(value) for value in values if value is not None))
+                    yield BadRow(row_number, reason, " | ".join(str(value) for value in values if value is not None))
                     continue
-                yield Row(number, dict(zip(columns, [values[index] for index in positions], strict=True)), "")
+                yield Row(row_number, dict(zip(columns, [values[index] for index in positions], strict=True)), "")
 
     def estimate_rows(self) -> int:
         """See ``rows.Manifest``."""

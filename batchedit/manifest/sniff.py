@@ -155,7 +155,9 @@ def _sniff_text_kind(suffix: str, head: bytes, path: Path, name: str) -> FormKin
 def choose_ending(name: str, form: Form) -> str:
     """The suffixes for a copy of the file ``name``: its own if they fit its form, else those of the form."""
     suffix = next((suffix.lower() for suffix in reversed(Path(name).suffixes) if suffix.lower() != ".gz"), "")
-    own_ending = suffix if _KINDS.get(suffix, FormKind.CSV if suffix == ".txt" else None) is form.kind else f".{form.kind}"
+    own_ending = (
+        suffix if _KINDS.get(suffix, FormKind.CSV if suffix == ".txt" else None) is form.kind else f".{form.kind}"
+    )
     return own_ending + (".gz" if form.compression else "")
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from ..core.errors import ManifestError, UsageError
 from ..core.words import number
-from .excel import UnknownFormatError, as_general, apply_number_format
 from .cell_attributes import RowAttributes
+from .excel import UnknownFormatError, apply_number_format, as_general
 from .nearest import join_names
 from .ooxml import WorkbookMarkup
 from .rows import Linked, Uncomputed, truncate_text
@@ -223,7 +223,9 @@ def _find_title(sheet: str, titles: list[str], name: str) -> str:
 def _is_table(lines: Iterable[list[Any]], damaged: list[BaseException]) -> bool:
     """True if there are two rows with two cells or more. An error of reading is appended to ``damaged``."""
     try:
-        filled_rows = [line for line in islice(lines, _TABLE_SEARCH_ROWS) if sum(cell not in {None, ""} for cell in line) > 1]
+        filled_rows = [
+            line for line in islice(lines, _TABLE_SEARCH_ROWS) if sum(cell not in {None, ""} for cell in line) > 1
+        ]
     except Exception as error:  # noqa: BLE001 - openpyxl raises anything over a damaged sheet
         damaged.append(error)
         return False

@@ -83,7 +83,9 @@ class Endpoints:
     async def status(self, request: Request) -> Response:
         request_id = request.path_params["request_id"]
         return await self._answer(
-            "poll", "status", lambda: self.service.status(request_id, _read_token(request), _read_base_url(request), self._now())
+            "poll",
+            "status",
+            lambda: self.service.status(request_id, _read_token(request), _read_base_url(request), self._now()),
         )
 
     async def result(self, request: Request) -> Response:
@@ -91,12 +93,16 @@ class Endpoints:
         return await self._answer(
             "poll",
             "result",
-            lambda: self.service.result(request_id, _read_token(request), _read_base_url(request), self._now(), with_cost=with_cost),
+            lambda: self.service.result(
+                request_id, _read_token(request), _read_base_url(request), self._now(), with_cost=with_cost
+            ),
         )
 
     async def cancel(self, request: Request) -> Response:
         request_id = request.path_params["request_id"]
-        return await self._answer("cancel", "cancel", lambda: self.service.cancel(request_id, _read_token(request), self._now()))
+        return await self._answer(
+            "cancel", "cancel", lambda: self.service.cancel(request_id, _read_token(request), self._now())
+        )
 
     async def model(self, request: Request) -> Response:
         model_id = request.path_params["model_id"]
@@ -117,7 +123,9 @@ class Endpoints:
         self._watch_for_token(request)
         number, request_id = request.path_params["number"], request.path_params["request_id"]
         range_header = request.headers.get("range")
-        whole = await self.files.get_result(request_id, number, self._now(), query=request.query_params, range_header=range_header)
+        whole = await self.files.get_result(
+            request_id, number, self._now(), query=request.query_params, range_header=range_header
+        )
         if request.method == "HEAD":
             return ReplyResponse(whole, self.service.memory.deliver)
         self.service.ledger.calls["file"] += 1

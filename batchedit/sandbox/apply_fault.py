@@ -50,7 +50,9 @@ def _replace_reply(rule: Rule, unix_time: float) -> Reply:
         detail = [{"loc": ["body", "prompt"], "msg": "refused by the fault plan"}] if fault == "422" else None
         return replace(wire.make_error(_ERRORS[fault], detail), note="200_error" if fault == "200_error" else "")
     # The rest has a Retry-After: 429, 429_date and 503. A date has whole seconds, so it is rounded up.
-    retry_after = formatdate(math.ceil(unix_time + seconds), usegmt=True) if fault == "429_date" else str(math.ceil(seconds))
+    retry_after = (
+        formatdate(math.ceil(unix_time + seconds), usegmt=True) if fault == "429_date" else str(math.ceil(seconds))
+    )
     return wire.make_error("unavailable" if fault == "503" else "too_many", headers={"retry-after": retry_after})
 
 

@@ -191,7 +191,9 @@ def _add_answers(parser: argparse.ArgumentParser) -> None:
 
 def _describe_faults() -> str:
     """The help on ``--fault``, at 80 columns: the faults of each place besides the usual ones."""
-    common = set.intersection(*(set(list_allowed_faults(place)) for place in ("submit", "poll", "cancel", "file", "model")))
+    common = set.intersection(
+        *(set(list_allowed_faults(place)) for place in ("submit", "poll", "cancel", "file", "model"))
+    )
     lines = ["A fault is PLACE:FAULT[@SECONDS]=WHEN: submit:429=0.05 or poll:slow@3=every:7.", "", "PLACE and FAULT"]
     for place in PLACES:
         faults_here = set(list_allowed_faults(place))

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from batchedit.sandbox import links, wire
-from batchedit.sandbox.job_clock import Order, State
+from batchedit.sandbox.cheap_png import draw_cheap_png
 from batchedit.sandbox.faults import Rule
 from batchedit.sandbox.heavy import draw_heavy_picture
+from batchedit.sandbox.job_clock import Order, State
 from batchedit.sandbox.pictures import compose
-from batchedit.sandbox.cheap_png import draw_cheap_png
 from batchedit.sandbox.samples import draw_sample_shot
 from batchedit.sandbox.service import Service
 from batchedit.sandbox.wire import HTML, Reply

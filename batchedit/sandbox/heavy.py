@@ -8,8 +8,8 @@ from io import BytesIO
 
 from PIL import Image
 
-from batchedit.sandbox.job_clock import Order
 from batchedit.sandbox.cheap_png import describe_order
+from batchedit.sandbox.job_clock import Order
 
 SIZE = (1024, 1536)  # pixels, width and height
 _GRAIN = 40  # standard deviation of the noise, of which eight hundredths are mixed in

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable
 
-from batchedit.sandbox.palette import CREAM, INK, SHINE, STEEL, Paint
 from batchedit.sandbox.canvas import Canvas, hsl, shade, smooth
+from batchedit.sandbox.palette import CREAM, INK, SHINE, STEEL, Paint
 
 
 def _draw_mug(canvas: Canvas, paint: Paint) -> None:

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchedit.sandbox.job_clock import JobClock, Job, State
+from batchedit.sandbox.job_clock import Job, JobClock, State
 from batchedit.sandbox.money import Account, to_usd
 from batchedit.sandbox.wire import Reply
 

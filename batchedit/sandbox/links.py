@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from hashlib import blake2b
 
-from batchedit.sandbox.job_clock import Job
 from batchedit.sandbox.config import SandboxConfig
+from batchedit.sandbox.job_clock import Job
 
 
 def sign_path(config: SandboxConfig, job: Job, number: int, now: float) -> str:

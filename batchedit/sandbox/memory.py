@@ -14,8 +14,8 @@ count, and the number of polls of each single job is not kept.
 from pathlib import Path
 from typing import Any
 
-from batchedit.sandbox.job_clock import JobClock, Job, Order, State
 from batchedit.sandbox.faults import Injector, parse_fault
+from batchedit.sandbox.job_clock import Job, JobClock, Order, State
 from batchedit.sandbox.journal import Journal, StateError
 from batchedit.sandbox.ledger import Ledger
 from batchedit.sandbox.money import Account
@@ -56,7 +56,12 @@ class Memory:
 
     def accept(self, order: Order, now: float) -> Job:
         request = {"id": order.request_id, "ordinal": order.ordinal, "model": order.model_id, "prompt": order.prompt}
-        inputs = {"size": order.size, "images": order.images, "digest": order.digest, "inputs": _strip_data_uris(order.inputs)}
+        inputs = {
+            "size": order.size,
+            "images": order.images,
+            "digest": order.digest,
+            "inputs": _strip_data_uris(order.inputs),
+        }
         terms = {"seconds": order.seconds, "fate": order.fate, "price": order.price, "actual": order.actual}
         terms["outputs"] = order.outputs
         self._write({"event": "accept", "at": now, **request, **inputs, **terms})
@@ -132,7 +137,10 @@ class Memory:
             except (LookupError, TypeError, ValueError, AttributeError) as reason:
                 raise StateError(f"state {journal.path}: line {number} is damaged: {reason!r}") from reason
         journal.events.clear()
-        self._written_totals, self._written_lengths = self._count_totals(), (len(self.ledger.token_leaks), len(self.ledger.bugs))
+        self._written_totals, self._written_lengths = (
+            self._count_totals(),
+            (len(self.ledger.token_leaks), len(self.ledger.bugs)),
+        )
 
     def _replay(self, event: dict[str, Any]) -> None:
         match event["event"]:
@@ -184,7 +192,9 @@ class Memory:
 
     def _set_injector(self, injector: Injector) -> None:
         self.injector = injector
-        self._written_totals = {name: count for name, count in self._written_totals.items() if not name.startswith("seen/")}
+        self._written_totals = {
+            name: count for name, count in self._written_totals.items() if not name.startswith("seen/")
+        }
 
     def _accept(self, order: Order, at: float) -> Job:
         self.account.reserve(order.price)

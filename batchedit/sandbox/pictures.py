@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps, PngImagePlugin
 
-from batchedit.sandbox.job_clock import Order
-from batchedit.sandbox.copywriting import AdCopy, write_copy
-from batchedit.sandbox.palette import Palette, choose_palette
 from batchedit.sandbox.canvas import Colour
 from batchedit.sandbox.cheap_png import SIZES, describe_order
-from batchedit.sandbox.samples import find_colour, draw_cutout, choose_product
-from batchedit.sandbox.typeset import Block, fit_text, load_font, drop_unknown_letters
+from batchedit.sandbox.copywriting import AdCopy, write_copy
+from batchedit.sandbox.job_clock import Order
+from batchedit.sandbox.palette import Palette, choose_palette
+from batchedit.sandbox.samples import choose_product, draw_cutout, find_colour
+from batchedit.sandbox.typeset import Block, drop_unknown_letters, fit_text, load_font
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 _STYLES = ("card", "disc", "podium", "arch")
@@ -55,14 +55,26 @@ def _choose_layout(size: str, rng: random.Random) -> Layout:
     width, height = SIZES.get(size, SIZES["1:1"])
     flipped, style = rng.random() < 0.5, rng.choice(_STYLES)
     if width > height:
-        text, product = _scale_box(width, height, 0.06, 0.12, 0.49, 0.90), _scale_box(width, height, 0.54, 0.09, 0.95, 0.91)
+        text, product = (
+            _scale_box(width, height, 0.06, 0.12, 0.49, 0.90),
+            _scale_box(width, height, 0.54, 0.09, 0.95, 0.91),
+        )
         if flipped:
-            text, product = _scale_box(width, height, 0.52, 0.12, 0.95, 0.90), _scale_box(width, height, 0.05, 0.09, 0.46, 0.91)
+            text, product = (
+                _scale_box(width, height, 0.52, 0.12, 0.95, 0.90),
+                _scale_box(width, height, 0.05, 0.09, 0.46, 0.91),
+            )
         return Layout((width, height), text, product, style, centred=False)
     if flipped and style != "podium":
-        text, product = _scale_box(width, height, 0.08, 0.60, 0.92, 0.945), _scale_box(width, height, 0.14, 0.055, 0.86, 0.56)
+        text, product = (
+            _scale_box(width, height, 0.08, 0.60, 0.92, 0.945),
+            _scale_box(width, height, 0.14, 0.055, 0.86, 0.56),
+        )
     else:
-        text, product = _scale_box(width, height, 0.08, 0.06, 0.92, 0.405), _scale_box(width, height, 0.14, 0.43, 0.86, 0.935)
+        text, product = (
+            _scale_box(width, height, 0.08, 0.06, 0.92, 0.405),
+            _scale_box(width, height, 0.14, 0.43, 0.86, 0.935),
+        )
     return Layout((width, height), text, product, style, centred=rng.random() < 0.6)
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from batchedit.sandbox.canvas import Canvas, shade, smooth
 from batchedit.sandbox.household_products import HOUSEHOLD_DRAWINGS
 from batchedit.sandbox.palette import CREAM, INK, SHINE, STEEL, Paint
-from batchedit.sandbox.canvas import Canvas, shade, smooth
 
 
 def _draw_chainsaw(canvas: Canvas, paint: Paint) -> None:
@@ -44,8 +44,12 @@ def _draw_sneaker(canvas: Canvas, paint: Paint) -> None:
         (480, 775),
     ]
     canvas.fill_area(smooth(upper), paint.light, paint.main)
-    canvas.fill_area(smooth([(90, 740), (84, 560), (150, 420), (230, 430), (220, 600), (250, 760)]), paint.main, paint.dark)
-    canvas.fill_area(smooth([(720, 600), (840, 636), (930, 700), (900, 758), (760, 768), (700, 700)]), paint.dark, paint.main)
+    canvas.fill_area(
+        smooth([(90, 740), (84, 560), (150, 420), (230, 430), (220, 600), (250, 760)]), paint.main, paint.dark
+    )
+    canvas.fill_area(
+        smooth([(720, 600), (840, 636), (930, 700), (900, 758), (760, 768), (700, 700)]), paint.dark, paint.main
+    )
     canvas.fill_area(
         smooth([(330, 740), (470, 620), (640, 590), (560, 660), (480, 750)]), (255, 255, 255), shade(paint.accent, 0.6)
     )

@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from batchedit.sandbox.palette import mix_paint
 from batchedit.sandbox.canvas import Canvas, hsl
+from batchedit.sandbox.palette import mix_paint
 from batchedit.sandbox.products import DRAWINGS
 
 CUTOUT = 640  # pixels; drawn at 1.5 times this size and scaled down, for smooth edges

@@ -65,7 +65,9 @@ OTHER_MODELS: dict[str, dict[str, Any]] = {
     ),
     "openai/gpt-image-2.5/flare/edit": _build_picture_schema("images", 16, **_OUTPUT_FIELDS),
     "openai/gpt-image-2.5/sunburst/edit": _build_picture_schema("images", 16, **_OUTPUT_FIELDS),
-    "google/nano-banana-2-lite/edit": _build_picture_schema("image_urls", 10, safety_tolerance=_ANY, number_of_images=_COUNT),
+    "google/nano-banana-2-lite/edit": _build_picture_schema(
+        "image_urls", 10, safety_tolerance=_ANY, number_of_images=_COUNT
+    ),
     "bytedance/seedream-5.0-pro/image-to-image": _build_picture_schema(
         "image", 10, ratio=_ANY, resolution={"type": "string", "enum": ["1K", "2K"]}
     ),
@@ -107,7 +109,9 @@ def list_body_problems(body: Any, schema: dict[str, Any], image_shape: str) -> l
     """The problems of a body, one entry a field, as `detail` of a 422 lists them; empty if there are none."""
     if not isinstance(body, dict):
         return [_make_problem((), "value is not a valid object")]
-    body_problems = [_make_problem((name,), "field required") for name in schema.get("required", ()) if name not in body]
+    body_problems = [
+        _make_problem((name,), "field required") for name in schema.get("required", ()) if name not in body
+    ]
     for name, rule in schema.get("properties", {}).items():
         if name in body:
             any_shape = _is_picture(rule) and image_shape == "any"
@@ -121,7 +125,9 @@ def _is_picture(rule: dict[str, Any]) -> bool:
     return rule.get("items", {}).get("format") == "image_uri" and isinstance(rule.get("default"), str)
 
 
-def _check_field(where: tuple[Any, ...], value: Any, rule: dict[str, Any], expected_type: str | None) -> Iterator[dict[str, Any]]:
+def _check_field(
+    where: tuple[Any, ...], value: Any, rule: dict[str, Any], expected_type: str | None
+) -> Iterator[dict[str, Any]]:
     kind = expected_type or ("array" if isinstance(value, list) else "string")
     if not isinstance(value, _TYPES.get(kind, object)) or (isinstance(value, bool) and kind != "boolean"):
         yield _make_problem(where, f"value is not a valid {kind}")

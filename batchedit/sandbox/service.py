@@ -10,13 +10,20 @@ from typing import Any
 import orjson
 
 from batchedit.sandbox import links
-from batchedit.sandbox.job_clock import Job, Order, State
 from batchedit.sandbox.config import SandboxConfig
+from batchedit.sandbox.job_clock import Job, Order, State
 from batchedit.sandbox.journal import Journal
 from batchedit.sandbox.latency import parse_latency
 from batchedit.sandbox.memory import Memory
 from batchedit.sandbox.money import to_usd
-from batchedit.sandbox.schema import EDIT, EDIT_SCHEMA, OTHER_MODELS, PICTURE_FIELDS, decode_data_uri, list_body_problems
+from batchedit.sandbox.schema import (
+    EDIT,
+    EDIT_SCHEMA,
+    OTHER_MODELS,
+    PICTURE_FIELDS,
+    decode_data_uri,
+    list_body_problems,
+)
 from batchedit.sandbox.throttle import Bucket, parse_rate_limit
 from batchedit.sandbox.wire import Reply, make_error, make_json
 
@@ -75,10 +82,14 @@ class Service:
         return self._bucket.take(now) if self._bucket else 0.0
 
     def status(self, request_id: str, token: str, base: str, now: float) -> Reply:
-        return self._answer_for_job(request_id, token, now, lambda job: make_json(self._build_state(job, base, coarse=True)))
+        return self._answer_for_job(
+            request_id, token, now, lambda job: make_json(self._build_state(job, base, coarse=True))
+        )
 
     def result(self, request_id: str, token: str, base: str, now: float, *, with_cost: bool) -> Reply:
-        return self._answer_for_job(request_id, token, now, lambda job: self._build_result(job, base, now, with_cost=with_cost))
+        return self._answer_for_job(
+            request_id, token, now, lambda job: self._build_result(job, base, now, with_cost=with_cost)
+        )
 
     def cancel(self, request_id: str, token: str, now: float) -> Reply:
         return self._answer_for_job(request_id, token, now, lambda job: self._cancel(job, now))
@@ -107,7 +118,9 @@ class Service:
         if not 1 <= limit <= 500 or offset < 0:
             return make_error("invalid")
         search, filters = query.get("search", "").casefold(), (query.get("category"), query.get("kind"))
-        entries = [self._build_entry(id_, with_schema=query.get("include_schema") == "true") for id_ in sorted(self._models)]
+        entries = [
+            self._build_entry(id_, with_schema=query.get("include_schema") == "true") for id_ in sorted(self._models)
+        ]
         matching = [
             entry
             for entry in entries
@@ -173,7 +186,9 @@ class Service:
             fate, seconds = None, seconds * (_SLOW_JOB if fault.seconds is None else fault.seconds)
         return self.memory.accept(self._build_order(model_id, inputs, ordinal, seconds, fate), now)
 
-    def _build_order(self, model_id: str, inputs: dict[str, Any], ordinal: int, seconds: float, fate: str | None) -> Order:
+    def _build_order(
+        self, model_id: str, inputs: dict[str, Any], ordinal: int, seconds: float, fate: str | None
+    ) -> Order:
         # Random on purpose: a later server with the same seed must not repeat an earlier server's ids.
         request_id, other_inputs = str(uuid.uuid4()), dict(inputs)
         picture_values = [other_inputs.pop(name) for name in PICTURE_FIELDS if name in other_inputs]
@@ -212,7 +227,10 @@ class Service:
 
     def _build_state(self, job: Job, base: str, *, coarse: bool) -> dict[str, Any]:
         job.polls += 1
-        state: dict[str, Any] = {"request_id": job.order.request_id, "status": self._choose_status_word(job, coarse=coarse)}
+        state: dict[str, Any] = {
+            "request_id": job.order.request_id,
+            "status": self._choose_status_word(job, coarse=coarse),
+        }
         if job.state is State.QUEUED:
             state["queue_position"] = self.job_clock.find_position(job)
         return {**state, **_build_urls(job, base, "status", "result")}
@@ -228,7 +246,9 @@ class Service:
         if running:
             return make_json(state)
         cancel = _build_urls(job, base, "cancel")
-        return make_json({**state, **cancel, **self._build_ending(job, base, now), **self._build_cost(job, now, include=with_cost)})
+        return make_json(
+            {**state, **cancel, **self._build_ending(job, base, now), **self._build_cost(job, now, include=with_cost)}
+        )
 
     def _build_ending(self, job: Job, base: str, now: float) -> dict[str, Any]:
         ended = job.accepted_at if job.ended_at is None else job.ended_at
@@ -255,7 +275,11 @@ class Service:
         done = self.memory.cancel(job, now) or job.state is State.CANCELLED
         outcome = "cancelled" if done else "not_cancellable"
         return make_json(
-            {"request_id": job.order.request_id, "status": self._choose_status_word(job, coarse=False), "outcome": outcome}
+            {
+                "request_id": job.order.request_id,
+                "status": self._choose_status_word(job, coarse=False),
+                "outcome": outcome,
+            }
         )
 
 

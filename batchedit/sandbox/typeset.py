@@ -6,8 +6,8 @@ from functools import cache
 
 from PIL import ImageDraw, ImageFont
 
-from batchedit.sandbox.copywriting import fold_to_letters
 from batchedit.sandbox.canvas import Colour
+from batchedit.sandbox.copywriting import fold_to_letters
 
 _LOCAL = threading.local()
 

@@ -59,7 +59,9 @@ _ERRORS = {
 }
 
 
-def make_error(name: str, detail: list[dict[str, Any]] | None = None, headers: Mapping[str, str] | None = None) -> Reply:
+def make_error(
+    name: str, detail: list[dict[str, Any]] | None = None, headers: Mapping[str, str] | None = None
+) -> Reply:
     """The API's own JSON error of that name."""
     status, code, message = _ERRORS[name]
     payload: dict[str, Any] = {"error_code": code, "error_message": message}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.manifest.cell_attributes import RowAttributes, split_at_rows, scan_rows
+from batchedit.manifest.cell_attributes import RowAttributes, scan_rows, split_at_rows
 from batchedit.manifest.ooxml import WorkbookMarkup
 from tests.manifest.test_excel import three
 

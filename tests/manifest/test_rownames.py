@@ -12,7 +12,7 @@ from batchedit.core.errors import ManifestError
 from batchedit.core.model import InvalidLine, Outcome
 from batchedit.jobs.expand import Recipe, expand_all
 from batchedit.manifest.read import Manifest, manifest_from_frame, open_manifest, reopen_manifest
-from batchedit.manifest.rownames import to_row_index, describe_row, to_sheet_row
+from batchedit.manifest.rownames import describe_row, to_row_index, to_sheet_row
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.results.columns import named
 

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from batchedit.images.verify import examine
-from batchedit.sandbox.job_clock import Order
 from batchedit.sandbox.config import PHOTOS, SandboxConfig
 from batchedit.sandbox.heavy import draw_heavy_picture
+from batchedit.sandbox.job_clock import Order
 
 
 def order(number: int) -> Order:

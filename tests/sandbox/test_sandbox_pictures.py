@@ -9,10 +9,10 @@ import httpx
 import pytest
 from PIL import Image
 
-from batchedit.sandbox.job_clock import Order
-from batchedit.sandbox.copywriting import write_copy
-from batchedit.sandbox.pictures import compose
 from batchedit.sandbox.cheap_png import draw_cheap_png
+from batchedit.sandbox.copywriting import write_copy
+from batchedit.sandbox.job_clock import Order
+from batchedit.sandbox.pictures import compose
 from batchedit.sandbox.products import DRAWINGS
 from batchedit.sandbox.samples import choose_product, draw_sample_shot
 
@@ -61,7 +61,9 @@ def test_prompts_that_are_hard_to_set(prompt):
     assert opened(compose(order(prompt, "2:3"), 0, None)).size == (1024, 1536)
 
 
-@pytest.mark.parametrize("upload", [b"", b"no picture", draw_sample_shot("lamp", "png"), draw_sample_shot("lamp", "jpg")])
+@pytest.mark.parametrize(
+    "upload", [b"", b"no picture", draw_sample_shot("lamp", "png"), draw_sample_shot("lamp", "jpg")]
+)
 def test_an_upload_is_shown_or_replaced(upload):
     assert opened(compose(order(), 0, upload)).size == (1024, 1024)
 
