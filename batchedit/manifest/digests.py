@@ -20,7 +20,7 @@ class DigestSet:
         self._buckets: list[bytes] = [b""] * _BUCKETS
 
     def add(self, digest: bytes) -> bool:
-        """Add ``digest``; False if the set has it already."""
+        """Add ``digest``; False if it was there."""
         place = digest[0] << 8 | digest[1]
         rest = digest[2:]
         bucket = self._buckets[place]
@@ -39,7 +39,7 @@ class DigestSet:
         return self._count
 
     def __contains__(self, digest: bytes) -> bool:
-        """True if ``digest`` was added."""
+        """Was ``digest`` added?"""
         bucket, rest, width = self._buckets[digest[0] << 8 | digest[1]], digest[2:], self._rest
         at = bucket.find(rest)
         while at >= 0 and at % width:
