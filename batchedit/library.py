@@ -321,18 +321,18 @@ def _folder_for_frame(out: str | Path | None) -> Path:
 
 def _spool(frame: pd.DataFrame, folder: Path) -> Path:
     """The frame as a JSONL manifest in the run's folder, so that the run can be taken up without it."""
-    from .disk import whole_file  # noqa: PLC0415 - as above
-    from .manifest.cells import json_text  # noqa: PLC0415
+    from .disk import replace_atomically  # noqa: PLC0415 - as above
+    from .manifest.cells import to_json_text  # noqa: PLC0415
     from .manifest.read import Row, manifest_from_frame  # noqa: PLC0415
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "frame.jsonl"
-    with whole_file(path) as part, part.open("w", encoding="utf-8") as file:
+    with replace_atomically(path) as part, part.open("w", encoding="utf-8") as file:
         line = 1
         for row in manifest_from_frame(frame).rows():
             if isinstance(row, Row):
                 file.write("\n" * (row.number - line))  # an empty row keeps its line, or those behind it get its number
-                file.write(json_text(row.cells) + "\n")
+                file.write(to_json_text(row.cells) + "\n")
                 line = row.number + 1
     return path
 

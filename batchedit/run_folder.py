@@ -1,4 +1,4 @@
-"""A run's folder: where things are in it, and its checkpoint, opened for the right service and model."""
+"""A run's folder: the paths of its files, and functions that find it and open its manifest."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from .ledger.rescue import NAME as ACCEPTED_FILE
 from .ledger.rescue import TAKING, count_lines
 from .ledger.review_file import NAME as REVIEW_FILE
 from .ledger.values import STAGED
-from .manifest.nearest import nearest
+from .manifest.nearest import find_nearest
 from .manifest.read import Form, FormKind, Manifest, open_manifest, reopen_manifest
 from .settings.model import ManifestOptions, Settings
 
 RESULTS_LOCK = ".results.lock"
-"""Held by who writes results, while a run goes on or after it."""
-_BLOCK = 2**16  # bytes: memory of this size is used again, larger pieces are asked of the system anew
+"""The lock of the results: held while results are written, during a run or after it."""
+_BLOCK = 2**16  # bytes: a buffer of this size is reused by malloc, a larger one is mapped anew each time
 SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".parquet", ".gz", ".txt"})
 
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """``outputs/<the manifest's name>/`` or ``--out``."""
+    """The folder of a run: ``outputs/<the manifest's name>/`` or ``--out``."""
 
     path: Path
 
     @property
     def checkpoint(self) -> Path:
-        """The SQLite file: the only truth."""
+        """The SQLite file with the ledger: the only truth about what was bought."""
         return self.path / CHECKPOINT
 
     @property
@@ -55,7 +55,7 @@ class RunFolder:
 
     @property
     def failed(self) -> Path:
-        """The rows that failed or were invalid, as a manifest of their own."""
+        """The rows that failed or were invalid, as a new manifest."""
         return self.path / "failed.csv"
 
     @property
@@ -70,47 +70,48 @@ class RunFolder:
 
     @property
     def thumbs(self) -> Path:
-        """Thumbnails, and what was seen of the pictures; may be deleted at any time."""
+        """Thumbnails, and features of the pictures; may be deleted at any time."""
         return self.path / "thumbs"
 
     @property
     def links(self) -> Path:
-        """What ``--check-images`` was told about links."""
+        """The results of ``--check-images``."""
         return self.path / "links.sqlite"
 
     @property
     def inputs(self) -> Path:
-        """Input pictures that were fetched because their links die soon."""
+        """Input pictures that were fetched because their links expire soon."""
         return self.path / "inputs"
 
     @property
     def settings(self) -> Path:
-        """``settings.toml``: what the run was told, to be read and to be used again with ``--config``."""
+        """``settings.toml``: the settings of the run, to read and to use again with ``--config``."""
         return self.path / "settings.toml"
 
     @property
     def sandbox_state(self) -> Path:
-        """What the embedded sandbox remembers between two runs."""
+        """The state of the embedded sandbox."""
         return self.path / "sandbox.jsonl"
 
-    def snapshot(self) -> Path | None:
-        """The manifest as this run last read it; None before the first intake. ForeignFileError for a link: results would
-        hold what stands in a file that is not the run's.
+    def find_snapshot(self) -> Path | None:
+        """The manifest as this run last read it; None before the first intake. ForeignFileError for a link: the results would
+        hold the content of a file that is not the run's.
         """
-        found = sorted(self.path.glob("manifest.*"))
-        if found and not is_plain_file(found[0], self.path):
+        copies = sorted(self.path.glob("manifest.*"))
+        if copies and not is_plain_file(copies[0], self.path):
             raise ForeignFileError(
-                f"{found[0]} is a link: a run keeps a copy of its manifest under that name",
+                f"{copies[0]} is a link: a run keeps a copy of its manifest under that name",
                 hint="move the link away, and start the run with its manifest again",
             )
-        return found[0] if found else None
+        return copies[0] if copies else None
 
     def stage_snapshot(self, source: Path, ending: str) -> dict[Path, str]:
-        """Copy the manifest in, synced, so that results can be written whatever becomes of the original. Returns where it
-        is, and the digest of what was copied. ``ending`` says what the sheet is, whatever the original is called.
+        """Copy the manifest into the folder, synced, so that results can be written even if the original is changed or
+        removed. Returns the path of the copy and the digest of its content. ``ending`` is the suffix of the sheet's form,
+        whatever the name of the original.
 
-        It becomes the snapshot with ``settle_snapshot``, once the checkpoint has taken its jobs in: after a crash between
-        the two the next start finds out which of them belongs to the checkpoint.
+        ``settle_snapshot`` makes it the snapshot after the checkpoint has taken its jobs in. After a crash between the two,
+        the next start finds which of the copies belongs to the checkpoint.
         """
         target = self.path / f"{STAGED}{ending}"
         digest = hashlib.sha256()
@@ -126,12 +127,12 @@ class RunFolder:
         return {target: digest.hexdigest()}
 
     def settle_snapshot(self, fingerprint: str, digests: Mapping[Path, str] | None = None) -> None:
-        """The staged manifest becomes the snapshot if ``fingerprint`` is of its content; otherwise it is dropped.
+        """Make the staged manifest the snapshot if ``fingerprint`` is of its content; otherwise remove it.
 
-        ``digests`` is what ``stage_snapshot`` returned: after a crash nobody has it, and the file is read.
+        ``digests`` is the result of ``stage_snapshot``; without it, as after a crash, the file is read.
         """
         for staged in self.path.glob(f"{STAGED}.*"):
-            content = (digests or {}).get(staged) or digest_of(staged)
+            content = (digests or {}).get(staged) or hash_file(staged)
             if f":{content}:" not in fingerprint:
                 staged.unlink()
                 continue
@@ -142,12 +143,12 @@ class RunFolder:
                     other.unlink()
 
     def has_copy(self, fingerprint: str) -> bool:
-        """Is the snapshot there, and of the content that ``fingerprint`` tells? ForeignFileError for a link."""
-        found = self.snapshot()
-        return found is not None and f":{digest_of(found)}:" in fingerprint
+        """True if there is a snapshot of the content in ``fingerprint``. ForeignFileError for a link."""
+        snapshot = self.find_snapshot()
+        return snapshot is not None and f":{hash_file(snapshot)}:" in fingerprint
 
     def check_links(self) -> None:
-        """ForeignFileError (73) if writing into this folder would change something outside: before anything is bought."""
+        """ForeignFileError (73) if writing into this folder would change a file outside. Called before anything is bought."""
         for folder in ("files", "thumbs"):
             check_inside(self.path / folder, self.path)
         ours = (ACCEPTED_FILE, f"{ACCEPTED_FILE}.taken-in", RESULTS_LOCK, BUYING, REVIEW_FILE, f"{REVIEW_FILE}-journal")
@@ -167,123 +168,124 @@ class RunFolder:
             ) from error
 
 
-def digest_of(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """SHA-256 of a file's bytes, hex. OSError if it can't be read."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def stem(path: Path) -> str:
-    """The manifest's name without those endings."""
+def strip_suffixes(path: Path) -> str:
+    """The manifest's name without the suffixes in ``SUFFIXES``."""
     name = path.name
     while Path(name).suffix.lower() in SUFFIXES and Path(name).stem:
         name = Path(name).stem
     return name
 
 
-def folder_for(manifest: Path, out: str | None) -> RunFolder:
-    """Where a run of ``manifest`` lives that is not found elsewhere."""
-    return RunFolder(Path(out) if out else Path("outputs") / stem(manifest))
+def build_run_folder(manifest: Path, out: str | None) -> RunFolder:
+    """The folder of a new run of ``manifest``."""
+    return RunFolder(Path(out) if out else Path("outputs") / strip_suffixes(manifest))
 
 
-def folder_of(manifest: Path, settings: Settings, register: Register) -> RunFolder:
-    """Where the run of ``manifest`` with these settings lives: ``--out``; else the run of this service and model that was
-    made from this very sheet, wherever one stands, the one used last; else a new one in ``outputs/``.
+def find_run_folder(manifest: Path, settings: Settings, register: Register) -> RunFolder:
+    """The folder of the run of ``manifest`` with these settings: ``--out``; else the last used run of this service and model
+    that was made from this sheet, in any folder; else a new one in ``outputs/``.
     """
-    usual = folder_for(manifest, settings.out)
-    if settings.out or _made_from(usual.path, manifest, settings):
-        return usual
+    default = build_run_folder(manifest, settings.out)
+    if settings.out or _is_made_from(default.path, manifest, settings):
+        return default
     runs = [
         entry.folder
         for entry in register.list_entries()
-        if (entry.service, entry.model) == (settings.service, settings.model) and same_file(entry.source, manifest)
+        if (entry.service, entry.model) == (settings.service, settings.model) and is_same_file(entry.source, manifest)
     ]
-    return RunFolder(near(runs[0])) if runs else usual
+    return RunFolder(shorten_path(runs[0])) if runs else default
 
 
-def gone_runs(manifest: Path, settings: Settings, register: Register) -> list[Path]:
-    """The folders of runs that were made from this very sheet, for this service and model, and that are not there now.
+def find_gone_runs(manifest: Path, settings: Settings, register: Register) -> list[Path]:
+    """The missing folders of runs that were made from this sheet, for this service and model.
 
-    None for the sandbox, whose pictures cost nothing, and for a run of a store, which knows what was bought in it.
+    Empty for the sandbox, whose pictures cost nothing, and for a run of a store, which has the record of its purchases.
     """
     if settings.sandbox or settings.store:
         return []
     return [
         entry.folder
         for entry in register.list_gone()
-        if (entry.service, entry.model) == (settings.service, settings.model) and same_file(entry.source, manifest)
+        if (entry.service, entry.model) == (settings.service, settings.model) and is_same_file(entry.source, manifest)
     ]
 
 
-def _made_from(folder: Path, manifest: Path, settings: Settings | None = None) -> bool:
-    """Was the run in ``folder`` made from this very sheet, and with ``settings`` for their service and model? The checkpoint
-    itself is asked.
+def _is_made_from(folder: Path, manifest: Path, settings: Settings | None = None) -> bool:
+    """True if the run in ``folder`` was made from this sheet and, with ``settings``, for their service and model, according
+    to its checkpoint.
     """
-    if not is_run(folder) or never_began(RunFolder(folder)):
+    if not is_run(folder) or has_never_begun(RunFolder(folder)):
         return False
     with open_for_reading(folder / CHECKPOINT) as checkpoint:
         if settings and (checkpoint.get("service"), checkpoint.get("model")) != (settings.service, settings.model):
             return False
-        return same_file(checkpoint.get("source") or "", manifest)
+        return is_same_file(checkpoint.get("source") or "", manifest)
 
 
-def same_file(source: str, manifest: Path) -> bool:
-    """Is ``source``, a run's manifest as it was noted down, the file that is named ``manifest`` here?"""
+def is_same_file(source: str, manifest: Path) -> bool:
+    """True if ``source``, the manifest's path in a checkpoint, is the file ``manifest``."""
     try:
         return bool(source) and os.path.realpath(source) == os.path.realpath(manifest)
     except ValueError:  # a NUL in it: a checkpoint may hold anything
         return False
 
 
-def near(folder: Path) -> Path:
-    """``folder`` as one would type it here: relative if it lies below the current folder."""
-    here = Path.cwd().resolve()
-    return folder.relative_to(here) if folder.is_relative_to(here) and folder != here else folder
+def shorten_path(folder: Path) -> Path:
+    """``folder`` as one would type it: relative if it is below the current folder."""
+    current = Path.cwd().resolve()
+    return folder.relative_to(current) if folder.is_relative_to(current) and folder != current else folder
 
 
 def find_run(run: str, out: str | None = None, environ: Mapping[str, str] = os.environ) -> RunFolder:
-    """RUN on the command line: a run's folder, its name, or the manifest it came from.
+    """Find RUN of the command line: a run's folder, its name, or its manifest.
 
     NotFoundError (66) if there is no run; UsageError (64) if several have that name.
     """
     given, register = Path(run), Register.from_environ(environ)
-    usual = folder_for(given, out)
+    default = build_run_folder(given, out)
     if is_run(given):
         return RunFolder(given)
-    if given.is_file() and not out and not _made_from(usual.path, given):
-        found = [entry.folder for entry in register.list_entries() if same_file(entry.source, given)][:1]
-    elif not is_run(usual.path):
-        found = [folder for folder in register.list_folders(Path("outputs")) if folder.name == run]
+    if given.is_file() and not out and not _is_made_from(default.path, given):
+        matching = [entry.folder for entry in register.list_entries() if is_same_file(entry.source, given)][:1]
+    elif not is_run(default.path):
+        matching = [folder for folder in register.list_folders(Path("outputs")) if folder.name == run]
     else:
-        found = []
-    if not found and is_run(usual.path):
-        return usual
-    if len(found) > 1:
-        listed = ", ".join(str(near(folder)) for folder in found)
+        matching = []
+    if not matching and is_run(default.path):
+        return default
+    if len(matching) > 1:
+        names = ", ".join(str(shorten_path(folder)) for folder in matching)
         raise UsageError(
-            f"{number(len(found), 'run is', 'runs are')} called {run}: {listed}", hint="give the folder of one of them"
+            f"{number(len(matching), 'run is', 'runs are')} called {run}: {names}",
+            hint="give the folder of one of them",
         )
-    if found:
-        return RunFolder(near(found[0]))
+    if matching:
+        return RunFolder(shorten_path(matching[0]))
     if given.is_dir():
         raise NotFoundError(
             f"{given} is not a run's folder: it has no checkpoint.sqlite", hint=f"see yours with: {to_type('runs')}"
         )
     raise NotFoundError(
-        f"there is no run for {run} (looked for {folder_for(given, out).checkpoint})",
+        f"there is no run for {run} (looked for {build_run_folder(given, out).checkpoint})",
         hint=f"start one with: {to_type('run', given)}"
         if given.is_file()
-        else f"{_meant(run, register)}give a run's folder, its name or its manifest; see yours with: {to_type('runs')}",
+        else f"{_suggest_run(run, register)}give a run's folder, its name or its manifest; see yours with: {to_type('runs')}",
     )
 
 
-def _meant(run: str, register: Register) -> str:
-    near = nearest(run, [folder.name for folder in register.list_folders(Path("outputs"))])
-    return f"Did you mean {quoted(near)}? Else " if near else ""
+def _suggest_run(run: str, register: Register) -> str:
+    suggestion = find_nearest(run, [folder.name for folder in register.list_folders(Path("outputs"))])
+    return f"Did you mean {quoted(suggestion)}? Else " if suggestion else ""
 
 
-def bought_here(folder: RunFolder) -> int:
-    """How many purchases the log and the side file tell of: for a folder whose checkpoint can't say."""
+def count_purchases(folder: RunFolder) -> int:
+    """The number of purchases in the log and the rescue file, for a folder whose checkpoint can't be read."""
     bought = count_lines(folder.path)
     if folder.log.exists():
         with folder.log.open("rb") as log:
@@ -291,21 +293,21 @@ def bought_here(folder: RunFolder) -> int:
     return bought
 
 
-def never_began(folder: RunFolder) -> bool:
-    """Did a run end before its first job, for example because the disk was full? Its checkpoint holds nothing, its log tells
-    of no purchase, and there is no picture and no result.
+def has_never_begun(folder: RunFolder) -> bool:
+    """True if a run ended before its first job, for example because the disk was full: its checkpoint is empty, its log has
+    no purchase, and there is no picture and no result.
     """
     return (
         folder.checkpoint.exists()
         and is_blank_checkpoint(folder.checkpoint)
-        and not bought_here(folder)
+        and not count_purchases(folder)
         and not any(folder.path.glob("results.*"))
         and not any(folder.path.glob("files/*"))
     )
 
 
 def open_source(source: Path, settings: ManifestOptions, name: str, header_row: int | None = None) -> Manifest:
-    """The sheet as the settings say it is. ``header_row`` goes over theirs."""
+    """Open the sheet with the form in the settings. ``header_row`` overrides theirs."""
     return open_manifest(
         source,
         encoding=settings.encoding,
@@ -313,50 +315,50 @@ def open_source(source: Path, settings: ManifestOptions, name: str, header_row: 
         sheet=settings.sheet,
         header_row=settings.header_row if header_row is None else header_row,
         visible_only=settings.visible_only,
-        pictures=sheet_pictures(),
+        pictures=find_pictures_folder(),
         name=name,
     )
 
 
-def sheet_pictures() -> Path:
-    """Where pictures out of workbooks are kept: ``plan`` has no folder of its own, and a run may be moved."""
+def find_pictures_folder() -> Path:
+    """The folder of pictures from workbooks. It is not in a run: ``plan`` has no folder, and a run may be moved."""
     return Register.from_environ().folder / "pictures"
 
 
 FORM_META = "form"
 
 
-def how_to_start(checkpoint: Book, folder: RunFolder) -> str:
-    """What to type for a run that has no copy of its manifest: with the manifest's name, where that is known and there."""
+def explain_how_to_start(checkpoint: Book, folder: RunFolder) -> str:
+    """What to type for a run without a copy of its manifest: with the manifest's path, if it is known and exists."""
     source = Path(checkpoint.get("source") or "")
     if source.is_file():
-        kept = ["--config", folder.settings] if folder.settings.is_file() else []
-        return f"take it in anew: {to_type('run', source, *kept, '--out', folder.path)}"
+        options = ["--config", folder.settings] if folder.settings.is_file() else []
+        return f"take it in anew: {to_type('run', source, *options, '--out', folder.path)}"
     return f"start it anew with the command that it was begun with, and --out {quoted(folder.path)}"
 
 
 def open_snapshot(checkpoint: Book, folder: RunFolder, settings: Settings) -> Manifest:
-    """The manifest as the run last took it in, read as what it was then. NotFoundError before the first intake.
+    """Open the manifest of the run's last intake in the form of that time. NotFoundError before the first intake.
 
-    A run of the first edition kept no form: its copy is recognised by the name that the sheet had, as it was at its intake.
+    A run of the first edition kept no form: the form of its copy is detected with the sheet's name, as at its intake.
     """
-    snapshot = folder.snapshot()
+    snapshot = folder.find_snapshot()
     if snapshot is None:
         raise NotFoundError(
-            f"the run in {folder.path} has no copy of its manifest", hint=how_to_start(checkpoint, folder)
+            f"the run in {folder.path} has no copy of its manifest", hint=explain_how_to_start(checkpoint, folder)
         )
     if form := read_fact(checkpoint, FORM_META, Form.load, None):
-        return reopen_manifest(snapshot, form, snapshot.name, pictures=sheet_pictures())
+        return reopen_manifest(snapshot, form, snapshot.name, pictures=find_pictures_folder())
     name = Path(checkpoint.get("source") or snapshot).name
     manifest = open_source(snapshot, settings, name, header_row=0)
     if find_id(settings.id, manifest.columns):
         return manifest
-    return reopen_manifest(snapshot, replace(manifest.form, ids_by_index=True), name, pictures=sheet_pictures())
+    return reopen_manifest(snapshot, replace(manifest.form, ids_by_index=True), name, pictures=find_pictures_folder())
 
 
-def form_of_run(checkpoint: Book, folder: RunFolder) -> Form:
-    """What the run's sheet is, for its row numbers. A run of the first edition kept no form: its copy is looked at, and
-    where that can't be read its rows are known by their position alone.
+def read_form_of_run(checkpoint: Book, folder: RunFolder) -> Form:
+    """The form of the run's sheet, for its row numbers. A run of the first edition kept no form: its copy is read, and if
+    that fails, its rows are numbered by their position.
     """
     if form := read_fact(checkpoint, FORM_META, Form.load, None):
         return form

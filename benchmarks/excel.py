@@ -18,7 +18,7 @@ import openpyxl
 from openpyxl.cell import WriteOnlyCell
 from python_calamine import CalamineWorkbook
 
-from batchedit.manifest.ooxml import Look
+from batchedit.manifest.ooxml import WorkbookMarkup
 from batchedit.manifest.read import open_manifest
 
 ROWS = 100_000
@@ -66,9 +66,9 @@ def main() -> None:
             alone.append(
                 seconds(lambda: CalamineWorkbook.from_filelike(io.BytesIO(data)).get_sheet_by_index(0).to_python())
             )
-            looks.append(seconds(lambda: sum(1 for _ in Look(path).rows("Products"))))
+            looks.append(seconds(lambda: sum(1 for _ in WorkbookMarkup(path).read_rows("Products"))))
             ours.append(seconds(lambda: sum(1 for _ in open_manifest(path).rows())))
-        held = peak(lambda: sum(1 for _ in Look(path).rows("Products")))
+        held = peak(lambda: sum(1 for _ in WorkbookMarkup(path).read_rows("Products")))
     print(f"python-calamine alone {spread(alone)} s, formats {spread(looks)} s, batchedit {spread(ours)} s")
     without = [(our - look) / one for our, look, one in zip(ours, looks, alone, strict=True)]
     print(f"without the formats {spread(without)} times python-calamine (target: 3); formats hold {held:.0f} MB")

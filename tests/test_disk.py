@@ -16,8 +16,8 @@ from batchedit.disk import (
     create,
     is_plain_file,
     make_folders,
-    whole_file,
-    write_whole,
+    replace_atomically,
+    write_atomically,
 )
 
 
@@ -46,7 +46,7 @@ def _created(path: Path) -> None:
 def _whole(path: Path) -> None:
     """The name for the time until it is whole is planted too."""
     path.with_name(f"{path.name}.part").symlink_to(path.parent / "letter.txt")
-    write_whole(path, b"ours")
+    write_atomically(path, b"ours")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_log_goes_on_where_it_ended(tmp_path: Path) -> None:
 
 def test_a_whole_file_is_left_as_it_was_where_writing_fails(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("before")
-    with suppress(ZeroDivisionError), whole_file(tmp_path / "report.json") as part:
+    with suppress(ZeroDivisionError), replace_atomically(tmp_path / "report.json") as part:
         part.write_text("half")
         raise ZeroDivisionError
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.json", "before")]

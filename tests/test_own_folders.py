@@ -12,7 +12,7 @@ from platformdirs.unix import Unix
 
 from batchedit.commands.trust import trusted_file
 from batchedit.core.errors import OutputError
-from batchedit.disk import own_folder
+from batchedit.disk import find_own_folder
 from batchedit.ledger.register import Register
 
 PLATFORMS = {"linux": Unix, "darwin": MacOS}
@@ -37,8 +37,8 @@ def test_they_are_where_platformdirs_had_them(monkeypatch: pytest.MonkeyPatch, p
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sys, "platform", platform)
     known = PLATFORMS[platform]("batchedit", appauthor=False)
-    assert own_folder("state", environ) == known.user_state_path
-    assert own_folder("config", environ) == known.user_config_path
+    assert find_own_folder("state", environ) == known.user_state_path
+    assert find_own_folder("config", environ) == known.user_config_path
     assert Register.from_environ(environ).folder == known.user_state_path
     assert trusted_file(environ).parent == known.user_config_path
 
@@ -49,6 +49,6 @@ def test_who_has_no_home_is_told_what_to_export(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(pwd, "getpwuid", nobody)
     with pytest.raises(OutputError, match="home folder is not known") as refused:
-        own_folder("state", {})
+        find_own_folder("state", {})
     assert refused.value.hint == "export XDG_STATE_HOME=DIR"
     assert Register.from_environ({"BATCHEDIT_STATE": "/srv/state"}).folder == Path("/srv/state"), "nobody asks"

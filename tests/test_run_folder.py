@@ -18,7 +18,7 @@ from batchedit.core.errors import CheckpointError, UsageError
 from batchedit.disk import create
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.values import STAGED
-from batchedit.run_folder import RunFolder, never_began
+from batchedit.run_folder import RunFolder, has_never_begun
 from batchedit.settings.model import Settings
 
 TEXT = b"sku,image,prompt\n" + b"1,https://a.example/1.png,an ad\n" * 5_000
@@ -62,14 +62,14 @@ def test_only_the_copy_of_the_manifest_that_was_taken_in_becomes_the_snapshot(
     folder: RunFolder, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
-    digest_of = runfolder.digest_of
-    monkeypatch.setattr(runfolder, "digest_of", lambda path: (read.append(path.name), digest_of(path))[1])
+    hash_file = runfolder.hash_file
+    monkeypatch.setattr(runfolder, "hash_file", lambda path: (read.append(path.name), hash_file(path))[1])
     (folder.path / "manifest.jsonl").write_bytes(b"{}\n")  # of the intake before
     (folder.path / f"{STAGED}.tsv").write_bytes(b"left by a crash")
     digests = folder.stage_snapshot(source, ".csv")
     folder.settle_snapshot(f"1:{hashlib.sha256(TEXT).hexdigest()}:x", digests)
     assert [path.name for path in folder.path.iterdir()] == ["manifest.csv"]
-    assert folder.snapshot() == folder.path / "manifest.csv"
+    assert folder.find_snapshot() == folder.path / "manifest.csv"
     assert read == [f"{STAGED}.tsv"]
 
 
@@ -136,4 +136,4 @@ def test_somebody_elses_database_is_never_made_anew(folder: RunFolder) -> None:
 def test_a_checkpoint_with_a_job_is_never_made_anew(folder: RunFolder) -> None:
     with closing(open_run(folder, SETTINGS)) as checkpoint, checkpoint.transaction() as db:
         checkpoint.note_in(db, "CapSet", 1.0, {"before": None, "after": 1})
-    assert not never_began(folder)
+    assert not has_never_begun(folder)

@@ -306,7 +306,7 @@ def sandbox(arguments: tuple[str, ...]) -> int:
     from ..sandbox import main  # noqa: PLC0415 - brings a whole web server with it
 
     try:
-        return main(list(arguments), known=partial(hold_sandbox_lock, environ=os.environ))
+        return main(list(arguments), announce=partial(hold_sandbox_lock, environ=os.environ))
     except SystemExit as leave:
         return leave.code if isinstance(leave.code, int) else 0
 

@@ -17,7 +17,7 @@ from ..core.errors import BatcheditError
 from ..core.typed import to_type
 from ..ports import Snapshot
 from ..results.report import Report
-from ..run_folder import near
+from ..run_folder import shorten_path
 from . import log_lines
 from .host import Terminal, attended
 from .json_output import print_json
@@ -46,7 +46,7 @@ def _told(launch: Launch) -> list[str]:
         return [f"it is over already; what it said is in {launch.log}"]
     return [
         f"it goes on in a process of its own, pid {launch.pid}; this terminal may be closed",
-        f"  → to see how it goes: {to_type('status', near(launch.folder))}",
+        f"  → to see how it goes: {to_type('status', shorten_path(launch.folder))}",
     ]
 
 

@@ -161,9 +161,9 @@ def set_(ctx: click.Context, /, run: str, *, concurrency: int | None, max_cost: 
 
 def _wish(ctx: click.Context, run: str, **wished: Any) -> Path:
     from ..commands.wishes import wish  # noqa: PLC0415 - `--help` needs none of it
-    from ..run_folder import near  # noqa: PLC0415
+    from ..run_folder import shorten_path  # noqa: PLC0415
 
-    return near(wish(run, given(ctx).get("out"), **wished))
+    return shorten_path(wish(run, given(ctx).get("out"), **wished))
 
 
 def _noted(ctx: click.Context, text: str, hint: str = "") -> int:

@@ -58,7 +58,7 @@ def _model_lines(model: Any) -> list[str]:
 
 
 def _input_lines(schema: Any) -> list[str]:
-    from ..importers.new_manifest import explained  # noqa: PLC0415 - `--help` needs none of it
+    from ..importers.new_manifest import explain_columns  # noqa: PLC0415 - `--help` needs none of it
 
-    told = explained(schema) if schema else {}
+    told = explain_columns(schema) if schema else {}
     return [f"  {name:<18}{text}" for name, text in told.items() if name != "sku"]

@@ -21,7 +21,7 @@ from ..core.visible import as_lines
 from ..core.words import number
 from ..results.report import Report, next_steps
 from ..review.notify import Pictures, no_pictures, summary
-from ..run_folder import near
+from ..run_folder import shorten_path
 
 _OF_THE_RUN = frozenset({0, 1, 75, 76})
 """Exit codes that say how a run stands, and not what became of one process."""
@@ -34,7 +34,7 @@ def started(quote: Quote) -> dict[str, Any]:
     rest = f"; the other {quote.rest:,} wait for another yes" if quote.rest else ""
     lines = [
         f"{_name(folder)} has started: {number(quote.count, 'picture')}{price}{rest}",
-        f"→ to see how it goes: {to_type('status', near(folder), '--watch')}",
+        f"→ to see how it goes: {to_type('status', shorten_path(folder), '--watch')}",
     ]
     return summary(_name(folder), None, as_lines(lines), "started")
 

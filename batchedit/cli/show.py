@@ -22,11 +22,11 @@ from ..core.money import format_usd, label_play, label_sums, sums
 from ..core.typed import to_type
 from ..core.visible import as_lines, one_line
 from ..core.words import minutes, number
-from ..manifest.rownames import named_row
+from ..manifest.rownames import format_row_label
 from ..planning.other_runs import left_lines, reused_lines
 from ..planning.plan import Plan
 from ..results.report import UNDER_WAY, Report, next_steps
-from ..run_folder import near
+from ..run_folder import shorten_path
 
 SHOWN_ROWS = 20
 """Behind every sum of a run whose service is the sandbox."""
@@ -126,7 +126,7 @@ def _since_last_time(what: Plan) -> str:
 
 
 def _edits(what: Plan) -> str:
-    shown = [f"{named_row(what.row_word, edit.row, edit.id)}: {', '.join(edit.fields)}" for edit in what.edits[:5]]
+    shown = [f"{format_row_label(what.row_word, edit.row, edit.id)}: {', '.join(edit.fields)}" for edit in what.edits[:5]]
     return "; ".join(shown) + ("; …" if what.edited > len(shown) else "")
 
 
@@ -172,14 +172,14 @@ def _examples(what: Plan) -> Iterator[str]:
     for line in what.examples:
         prompt = orjson.loads(line.job.inputs).get("prompt", "")
         text = textwrap.shorten(one_line(" ".join(str(prompt).split())), width=4 * width, placeholder=" …")
-        head = f"  {named_row(what.row_word, line.row, line.id)}: "
+        head = f"  {format_row_label(what.row_word, line.row, line.id)}: "
         yield from textwrap.wrap(text, width, initial_indent=head, subsequent_indent=" " * len(head))
 
 
 def problem_table(invalid: Sequence[InvalidLine], total: int, word: str = "row") -> list[str]:
     """Row, column and what is wrong, for the first rows; and how many more there are."""
     found = [
-        (line.row, named_row(word, line.row, line.id), p.column, _what(p.column, p.value, p.reason))
+        (line.row, format_row_label(word, line.row, line.id), p.column, _what(p.column, p.value, p.reason))
         for line in invalid
         for p in line.problems
     ]
@@ -280,7 +280,7 @@ def canary_text(canary: CanaryReport, run: Path, *, play: bool = False) -> str:
         )
     lines += [f"  picture   {file}" for file in canary.files[:SHOWN_ROWS]]
     if canary.files:
-        lines.append(f"  look      {run}/files, or as a page, from another terminal: {to_type('gallery', near(run))}")
+        lines.append(f"  look      {run}/files, or as a page, from another terminal: {to_type('gallery', shorten_path(run))}")
     lines += [f"  problem   {label_sums(problem, play=play)}" for problem in canary.problems[:SHOWN_ROWS]]
     return as_lines(lines)
 
@@ -351,7 +351,7 @@ def _name(doubt: Doubt, report: DoubtReport) -> str:
 
 def _doubt_lines(doubt: Doubt, *, play: bool) -> Iterator[str]:
     record = doubt.record
-    rows = ", ".join(named_row(doubt.word, row, name) for row, name in doubt.rows) or "no row any more"
+    rows = ", ".join(format_row_label(doubt.word, row, name) for row, name in doubt.rows) or "no row any more"
     at = dt.datetime.fromtimestamp(record.submitted_at or 0).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     paid = record.reserved or record.cost or 0
     cost = f"{format_usd(paid)}{label_play(play)}" if paid else "price unknown"

@@ -54,11 +54,11 @@ def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bo
     if any(path.resolve() == Path(source).resolve() for source in sources):
         raise UsageError(f"{path} is one of the sources", hint="give another name with --to FILE")
     found = ProductSources(sources, path.absolute().parent)
-    made = write_manifest(found.products(), path, template=prompt, force=force, steps=bare_steps())
+    made = write_manifest(found.read_products(), path, template=prompt, force=force, steps=bare_steps())
     click.echo(one_line(f"{path}: {number(made.rows, 'row')} with {', '.join(made.columns)}"))
     for note in found.notes:
         click.echo(one_line(f"  note: {note}"))
-    roots = [part for root in found.roots for part in ("--image-root", root)]
+    roots = [part for root in found.image_roots for part in ("--image-root", root)]
     click.echo(
         one_line(f"  → look at it, then rehearse it, nothing is bought: {to_type('run', path, *roots, '--sandbox')}")
     )
@@ -68,12 +68,12 @@ def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bo
 
 def _stem(source: str) -> str:
     """A name for the manifest: the source's own."""
-    from ..run_folder import stem  # noqa: PLC0415 - `--help` needs none of it
+    from ..run_folder import strip_suffixes  # noqa: PLC0415 - `--help` needs none of it
 
     if "://" in source:
         return "links"
     path = Path(source).absolute()
-    name = path.name if path.is_dir() else stem(path)
+    name = path.name if path.is_dir() else strip_suffixes(path)
     return name.removesuffix(".xml") or "pictures"
 
 
@@ -89,7 +89,7 @@ def template(ctx: click.Context, /, to: str | None, *, force: bool, examples: bo
         return _write_examples(Path(to or "manifests"), force=force)
     from ..commands.wiring import find_model  # noqa: PLC0415 - `--help` needs none of it
     from ..core.errors import UsageError  # noqa: PLC0415
-    from ..importers.new_manifest import explained, write_template  # noqa: PLC0415
+    from ..importers.new_manifest import explain_columns, write_template  # noqa: PLC0415
     from ..settings.model import Settings  # noqa: PLC0415
 
     model = find_model(Settings(**given(ctx)))
@@ -98,7 +98,7 @@ def template(ctx: click.Context, /, to: str | None, *, force: bool, examples: bo
     path = Path(to or "manifest.xlsx")
     write_template(path, model.schema, force=force)
     click.echo(one_line(f"{path}: an empty manifest; one row a picture, below these columns"))
-    for name, told in explained(model.schema).items():
+    for name, told in explain_columns(model.schema).items():
         click.echo(one_line(f"  {name:<10}{told}"))
     click.echo(one_line(f"  → fill it in, then: {to_type('plan', path)}"))
     return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..core.errors import OutputError, UsageError
 from ..disk import create
-from ..manifest.csvfile import readable
+from ..manifest.csvfile import convert_read_errors
 from ..manifest.rows import FormKind
 from ..manifest.sniff import sniff_kind
 from ..run_folder import RunFolder
@@ -44,7 +44,7 @@ def source_of(manifest: str, settings: Settings) -> tuple[Path, str, Settings]:
 def _named(part: Path) -> Path:
     """The same file under a name that says what it is."""
     try:
-        with readable(NAME):
+        with convert_read_errors(NAME):
             form = sniff_kind(part, NAME)
         return part.replace(
             part.with_name(f"stdin{_SUFFIXES.get(form.kind, '.csv')}{'.gz' if form.compression else ''}")

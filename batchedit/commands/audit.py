@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.steps import Steps, no_steps
-from ..run_folder import RunFolder, form_of_run
+from ..run_folder import RunFolder, read_form_of_run
 from .file_store import objects_of
 from .kept_settings import Given, kept_settings
 from .proof import Audit, prove
@@ -14,4 +14,4 @@ def audit(run_name: str, given: Given, steps: Steps = no_steps) -> tuple[RunFold
     """Prove the run from its event log."""
     with run_to_read(run_name, given) as (folder, checkpoint):
         objects = objects_of(checkpoint, folder.path, settings=kept_settings(checkpoint, folder, given))
-        return folder, prove(checkpoint, folder.path, form_of_run(checkpoint, folder), objects, steps)
+        return folder, prove(checkpoint, folder.path, read_form_of_run(checkpoint, folder), objects, steps)

@@ -14,7 +14,7 @@ from ..core.typed import to_type
 from ..ledger.register import Register
 from ..ports import Observer, Snapshot, Stop
 from ..results.report import Report
-from ..run_folder import RunFolder, find_run, folder_of, near
+from ..run_folder import RunFolder, find_run, find_run_folder, shorten_path
 from ..settings.model import Settings
 from .confirmation import Command, Confirmation
 from .doubt import doubt
@@ -59,7 +59,7 @@ def folder_for_command(command: Command, environ: Mapping[str, str]) -> RunFolde
     given = command.given
     if command.verb == "run":
         source = Path(command.name or command.target)
-        return folder_of(source, Settings(**given), Register.from_environ(environ))
+        return find_run_folder(source, Settings(**given), Register.from_environ(environ))
     return find_run(command.target, given.get("out"), environ)
 
 
@@ -181,5 +181,5 @@ def admit(confirmation: Confirmation, quote: Quote, *, answered: bool) -> None:
         raise price_rose(quote)
     raise RestWaitsError(
         WAITS.format(rest=quote.count),
-        hint=f"look at them, then buy the rest: {to_type('run', near(Path(confirmation.folder)))}",
+        hint=f"look at them, then buy the rest: {to_type('run', shorten_path(Path(confirmation.folder)))}",
     )

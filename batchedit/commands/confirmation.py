@@ -25,7 +25,7 @@ from ..core.typed import to_type
 from ..core.words import number
 from ..disk import create, sync_folder
 from ..ledger.register import FORGET_SECONDS, Register
-from ..run_folder import near
+from ..run_folder import shorten_path
 from ..settings.model import Settings
 from .quote import Quote
 from .retry import Wish
@@ -75,7 +75,7 @@ class Command:
     def to_type(self, folder: Path) -> str:
         """What to type for the same purchase in ``folder``, a run with settings of its own: the words, and the cap."""
         verb = "run" if self.verb == "resume" else self.verb
-        return to_type(verb, near(folder), *self._words(), *self._room())
+        return to_type(verb, shorten_path(folder), *self._words(), *self._room())
 
     def _words(self) -> list[str | int]:
         match self.verb:

@@ -27,7 +27,7 @@ from ..jobs.signatures import unsigned
 from ..ledger.book import Decisions
 from ..ledger.gallery_rows import build_outcomes
 from ..manifest.read import Form, FormKind, Manifest, Row
-from ..manifest.rownames import row_name, sheet_row
+from ..manifest.rownames import describe_row, to_sheet_row
 from ..results.columns import harmless, moment
 from ..results.files import PLAY_FLAG, form_as, label_costs
 from ..results.writer import write_results
@@ -191,7 +191,7 @@ def prints_of(chosen: list[tuple[GalleryRow, Record]], thumbs: Path, form: Form)
             thumbs / thumb_name(file.sha256) if file.width else None,
             Path(file.path).name,
             " · ".join(
-                part for part in (row_name(form, card.row, card.id), shot.job.size, f"v{shot.job.version}") if part
+                part for part in (describe_row(form, card.row, card.id), shot.job.size, f"v{shot.job.version}") if part
             ),
         )
         for card, shot in chosen
@@ -212,7 +212,7 @@ def _approvals(chosen: list[tuple[GalleryRow, Record]], marks: Decisions, form: 
         if event.job in about:
             card, shot = about[event.job]
             said = (moment(event.at), harmless(event.who), event.verdict or "taken back", harmless(event.note))
-            named = (sheet_row(form, card.row), harmless(card.id))
+            named = (to_sheet_row(form, card.row), harmless(card.id))
             for file, *proof in _proofs(shot, with_costs):
                 labels = ["yes" if proof[-1] else ""] * len(label)
                 writer.writerow((*said, *named, file, shot.job.version, event.via, *proof, *labels))

@@ -15,7 +15,7 @@ from ..ledger.book import Book
 from ..ledger.lock import hold_run_lock
 from ..ledger.opening import open_for_reading
 from ..results.report import Report, cap_needed, room_for, room_for_rest
-from ..run_folder import RunFolder, form_of_run
+from ..run_folder import RunFolder, read_form_of_run
 from . import doubts as doubting
 from .finish import finish, write_report
 from .host import Host
@@ -78,7 +78,7 @@ async def doubt(
     if pasted:
         async with again(run_name, given, host, "doubt") as run:
             async with client_for(run.settings, run.service, run.model, ObserverGroup(host.observers())) as client:
-                form, hint = form_of_run(run.checkpoint, folder), _which_doubts(folder, run.checkpoint)
+                form, hint = read_form_of_run(run.checkpoint, folder), _which_doubts(folder, run.checkpoint)
                 note_purchase(run.checkpoint, run.settings, host.environ, run.service.why_another)
                 adopted = await doubting.adopt(run.checkpoint, client, pasted, form, hint)
             finish(run, None)
@@ -111,7 +111,7 @@ def _note_crashes(folder: RunFolder, given: Given, host: Host) -> None:
 
 
 def _doubts(checkpoint: Book, folder: RunFolder) -> list[doubting.Doubt]:
-    return doubting.doubts(checkpoint, form_of_run(checkpoint, folder))
+    return doubting.doubts(checkpoint, read_form_of_run(checkpoint, folder))
 
 
 def _which_doubts(folder: RunFolder, checkpoint: Book) -> str:

@@ -18,7 +18,7 @@ from ..core.lifecycle import advance
 from ..core.model import Problem, Record, State
 from ..core.words import number
 from ..ledger.book import Book, Checkpoint
-from ..manifest.rownames import row_id, row_word, sheet_row
+from ..manifest.rownames import find_row_id, choose_row_word, to_sheet_row
 from ..manifest.rows import Form
 from ..runcomfy.client import Client
 from ..runcomfy.ids import parse_request_id
@@ -49,14 +49,14 @@ def doubts(checkpoint: Book, form: Form) -> list[Doubt]:
     rows = checkpoint.find_rows(record.id for record in records)
     replies = checkpoint.read_lost_replies()
     found = [
-        Doubt(record, _shown(rows.get(record.id, ()), form), replies.get(record.job.key, ""), row_word(form))
+        Doubt(record, _shown(rows.get(record.id, ()), form), replies.get(record.job.key, ""), choose_row_word(form))
         for record in records
     ]
     return sorted(found, key=lambda doubt: (doubt.rows[0][0] if doubt.rows else 0, doubt.record.id))
 
 
 def _shown(rows: Iterable[tuple[int, str]], form: Form) -> tuple[tuple[int, str], ...]:
-    return tuple((sheet_row(form, row), row_id(form, row, id_)) for row, id_ in rows)
+    return tuple((to_sheet_row(form, row), find_row_id(form, row, id_)) for row, id_ in rows)
 
 
 def pick(found: Sequence[Doubt], names: Iterable[str], hint: str = "") -> list[Doubt]:

@@ -15,9 +15,9 @@ import anyio
 from ..core.model import InvalidLine
 from ..jobs.expand import Expander
 from ..ledger.findings import Finding, Findings
-from ..manifest.cells import text_of
+from ..manifest.cells import to_cell_text
 from ..manifest.read import Manifest, Row
-from ..manifest.rownames import row_id, row_word, sheet_row
+from ..manifest.rownames import find_row_id, choose_row_word, to_sheet_row
 from ..planning.plan import Plan
 from ..planning.recipe import make_recipe
 from ..run_folder import open_source
@@ -44,7 +44,7 @@ def check(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
         **found,
         "plan": _plan(what),
         "said": [for_the_page(text) for text in (*host.warned, *host.said)],
-        "word": row_word(manifest.form),
+        "word": choose_row_word(manifest.form),
     }
 
 
@@ -57,7 +57,7 @@ def _read(draft: Draft, manifest: Manifest, source: Path, settings: Settings) ->
     with Findings.create(draft.folder / "check.sqlite") as findings:
         for row in manifest.rows():
             lines = expander.expand(row)
-            number = sheet_row(form, row.number)
+            number = to_sheet_row(form, row.number)
             if not isinstance(lines, InvalidLine):
                 if isinstance(row, Row) and spread.wants():
                     spread.add(sample(recipe, number, row, lines[0], len(lines)))
@@ -65,7 +65,7 @@ def _read(draft: Draft, manifest: Manifest, source: Path, settings: Settings) ->
             if lines.left_out:
                 continue
             bad += 1
-            id_ = row_id(form, row.number, lines.id)
+            id_ = find_row_id(form, row.number, lines.id)
             for problem in lines.problems:
                 text = str(problem.value) if not isinstance(row, Row) else _cell(row, problem.column)
                 reason = for_the_page(problem.reason.replace(str(draft.upload), "what was dropped"))
@@ -76,7 +76,7 @@ def _read(draft: Draft, manifest: Manifest, source: Path, settings: Settings) ->
 
 
 def _cell(row: Row, column: str) -> str:
-    return text_of(row.cells.get(column))
+    return to_cell_text(row.cells.get(column))
 
 
 def _plan(what: Plan) -> dict[str, Any]:

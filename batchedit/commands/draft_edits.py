@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
-from ..disk import write_whole
-from ..manifest.cells import text_of
+from ..disk import write_atomically
+from ..manifest.cells import to_cell_text
 from ..manifest.rows import Linked
 from .drafts import Draft
 
@@ -54,7 +54,7 @@ class Edits:
 
     def keep(self, draft: Draft) -> None:
         """Durable when it returns."""
-        write_whole(_path(draft), orjson.dumps(asdict(self)))
+        write_atomically(_path(draft), orjson.dumps(asdict(self)))
 
     def apply(self, number: int, cells: dict[str, Any]) -> dict[str, Any]:
         """A row's cells with what was mended in it."""
@@ -69,7 +69,7 @@ class Edits:
 
 
 def _text(cell: Any) -> str:
-    return cell.link if isinstance(cell, Linked) else text_of(cell)
+    return cell.link if isinstance(cell, Linked) else to_cell_text(cell)
 
 
 def _path(draft: Draft) -> Path:

@@ -12,12 +12,12 @@ from ..jobs.expand import Expander
 from ..jobs.prompt import split_template
 from ..jobs.recipe import Recipe, find_id
 from ..jobs.schema import is_picture
-from ..manifest.cells import text_of
-from ..manifest.nearest import plain
-from ..manifest.ooxml import Look
+from ..manifest.cells import to_cell_text
+from ..manifest.nearest import normalize_name
+from ..manifest.ooxml import WorkbookMarkup
 from ..manifest.read import Manifest, Row
-from ..manifest.rownames import row_word, sheet_row
-from ..manifest.rows import BadRow, Linked, shown
+from ..manifest.rownames import choose_row_word, to_sheet_row
+from ..manifest.rows import BadRow, Linked, truncate_text
 from ..planning.recipe import make_recipe
 from ..run_folder import open_source
 from ..runcomfy.catalogue import Model, load_model
@@ -48,7 +48,7 @@ def look(draft: Draft) -> dict[str, Any]:
         "form": _form(manifest),
         "sheets": _sheets(draft),
         "columns": list(manifest.columns),
-        "markets": next((column for column in manifest.columns if plain(column) == MARKET), MARKET),
+        "markets": next((column for column in manifest.columns if normalize_name(column) == MARKET), MARKET),
         "over": [column for column in draft.settings.over if column not in manifest.columns],
         "rows": [_row(manifest, row) for row in islice(manifest.rows(), SHOWN_ROWS)],
         "notes": [for_the_page(note) for note in (*draft.notes, *manifest.notes)],
@@ -74,23 +74,23 @@ def _form(manifest: Manifest) -> dict[str, Any]:
         "delimiter": form.delimiter,
         "header_row": form.header_row,
         "sheet": form.sheet,
-        "row_word": row_word(form),
+        "row_word": choose_row_word(form),
     }
 
 
 def _sheets(draft: Draft) -> list[dict[str, Any]]:
     """A workbook's sheets, the hidden ones too."""
     try:
-        return [{"title": sheet.title, "hidden": not sheet.visible} for sheet in Look(draft.source).sheets]
+        return [{"title": sheet.title, "hidden": not sheet.visible} for sheet in WorkbookMarkup(draft.source).sheets]
     except (OSError, ValueError, BatcheditError):
         return []
 
 
 def _row(manifest: Manifest, row: Row | BadRow) -> dict[str, Any]:
-    number = sheet_row(manifest.form, row.number)
+    number = to_sheet_row(manifest.form, row.number)
     if isinstance(row, BadRow):
         return {"row": number, "bad": row.reason, "cells": []}
-    cells = [shown(text_of(row.cells.get(column)), _WIDEST) for column in manifest.columns[:SHOWN_COLUMNS]]
+    cells = [truncate_text(to_cell_text(row.cells.get(column)), _WIDEST) for column in manifest.columns[:SHOWN_COLUMNS]]
     return {"row": number, "bad": "", "cells": cells}
 
 
@@ -101,7 +101,7 @@ def _first_rows(manifest: Manifest) -> Iterator[dict[str, Any]]:
 def _cells(manifest: Manifest) -> list[dict[str, str]]:
     """Three rows' cells, for the examples below the prompt as it is written."""
     rows = islice(_first_rows(manifest), SAMPLES)
-    return [{name: text_of(cells.get(name))[:2_000] for name in manifest.columns[:200]} for cells in rows]
+    return [{name: to_cell_text(cells.get(name))[:2_000] for name in manifest.columns[:200]} for cells in rows]
 
 
 def _inputs(draft: Draft, manifest: Manifest, recipe: Recipe, model: Model) -> list[dict[str, Any]]:
@@ -129,7 +129,7 @@ def _inputs(draft: Draft, manifest: Manifest, recipe: Recipe, model: Model) -> l
 
 def _column_of(name: str, manifest: Manifest, recipe: Recipe) -> str:
     chosen = recipe.mapping.get(name, "")
-    return chosen or next((column for column in manifest.columns if plain(column) == plain(name)), "")
+    return chosen or next((column for column in manifest.columns if normalize_name(column) == normalize_name(name)), "")
 
 
 def _why(draft: Draft, name: str, column: str, recipe: Recipe) -> str:
@@ -145,18 +145,18 @@ def _why(draft: Draft, name: str, column: str, recipe: Recipe) -> str:
 
 def _samples(rows: Sequence[dict[str, Any]], column: str) -> list[str]:
     texts = (_text(cells.get(column)) for cells in rows)
-    return list(dict.fromkeys(shown(text, 90) for text in texts if text.strip()))[:SAMPLES]
+    return list(dict.fromkeys(truncate_text(text, 90) for text in texts if text.strip()))[:SAMPLES]
 
 
 def _text(cell: Any) -> str:
-    return cell.link if isinstance(cell, Linked) else text_of(cell)
+    return cell.link if isinstance(cell, Linked) else to_cell_text(cell)
 
 
 def _unused(manifest: Manifest, recipe: Recipe, inputs: Sequence[dict[str, Any]]) -> list[str]:
     """Columns that no input, prompt or name of a file comes from."""
     used = {told["column"] for told in inputs} | {find_id(recipe.id_column, manifest.columns)}
     named = set(re.findall(r"\{\s*([^{}]+?)\s*\}", recipe.prompt or ""))
-    used |= {column for column in manifest.columns if plain(column) in {plain(name) for name in named}}
+    used |= {column for column in manifest.columns if normalize_name(column) in {normalize_name(name) for name in named}}
     return [column for column in manifest.columns if column not in used]
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..core.errors import ManifestError
-from ..disk import whole_file
-from ..manifest.cells import json_text, text_of
+from ..disk import replace_atomically
+from ..manifest.cells import to_json_text, to_cell_text
 from ..manifest.csvfile import CsvManifest
 from ..manifest.read import Form, Manifest
-from ..manifest.rownames import sheet_row
+from ..manifest.rownames import to_sheet_row
 from ..manifest.rows import BadRow, Linked, Row
 from ..manifest.sheets import XlsxManifest
 from ..manifest.splice import NotReplacedError, replace_cells
@@ -69,7 +69,7 @@ def _as_workbook(
     path, form = draft.source.with_name(f"{NAME}.xlsx"), manifest.form
     told = replace(settings, sheet=form.sheet, header_row=form.header_row)
     try:
-        with whole_file(path) as part, part.open("wb") as file:
+        with replace_atomically(path) as part, part.open("wb") as file:
             replace_cells(manifest.path, file, form.sheet, _texts(manifest, edits))
         again = open_source(path, told, draft.name)
         wanted = (_as_meant(row, edits, form) for row in manifest.rows())
@@ -86,8 +86,8 @@ def _texts(manifest: XlsxManifest, edits: Edits) -> dict[int, dict[int, str]]:
     places = dict(zip(manifest.columns, manifest.positions, strict=True))
     for row in manifest.rows():
         if isinstance(row, Row):
-            cells = edits.apply(sheet_row(manifest.form, row.number), row.cells)
-            texts = {at: text_of(cells[name]) for name, at in places.items() if cells[name] is not row.cells[name]}
+            cells = edits.apply(to_sheet_row(manifest.form, row.number), row.cells)
+            texts = {at: to_cell_text(cells[name]) for name, at in places.items() if cells[name] is not row.cells[name]}
             if texts:
                 found[manifest.place + row.number] = texts
     return found
@@ -97,13 +97,13 @@ def _as_meant(row: Row | BadRow, edits: Edits, form: Form) -> tuple[int, Any]:
     """The row's number and cells, with what was mended in it; an empty cell is None."""
     if isinstance(row, BadRow):
         return row.number, row.reason
-    cells = edits.apply(sheet_row(form, row.number), row.cells)
+    cells = edits.apply(to_sheet_row(form, row.number), row.cells)
     return row.number, [(type(cell) is Linked and cell.link, cell or None) for cell in cells.values()]
 
 
 def _write(path: Path, encoding: str, write: Callable[[TextIO], None]) -> None:
     errors = "surrogateescape" if encoding == "utf-8" else "strict"
-    with whole_file(path) as part, part.open("w", encoding=encoding, errors=errors, newline="") as file:
+    with replace_atomically(path) as part, part.open("w", encoding=encoding, errors=errors, newline="") as file:
         write(file)
 
 
@@ -121,7 +121,7 @@ def _write_records(file: TextIO, manifest: CsvManifest, edits: Edits, form: Form
 def _record(row: Row | BadRow, manifest: CsvManifest, edits: Edits, form: Form) -> str:
     if isinstance(row, BadRow):
         return row.raw
-    cells = edits.apply(sheet_row(form, row.number), row.cells)
+    cells = edits.apply(to_sheet_row(form, row.number), row.cells)
     if cells == row.cells:
         return row.raw
     values = next(csv.reader(row.raw.splitlines(keepends=True), delimiter=form.delimiter))
@@ -136,10 +136,10 @@ def _record(row: Row | BadRow, manifest: CsvManifest, edits: Edits, form: Form) 
 def _write_lines(file: TextIO, manifest: Manifest, edits: Edits) -> None:
     line = 1
     for row in manifest.rows():
-        number = sheet_row(manifest.form, row.number)
+        number = to_sheet_row(manifest.form, row.number)
         file.write("\n" * (number - line))
         line = number + 1
-        file.write((_text(row.raw) if isinstance(row, BadRow) else json_text(edits.apply(number, row.cells))) + "\n")
+        file.write((_text(row.raw) if isinstance(row, BadRow) else to_json_text(edits.apply(number, row.cells))) + "\n")
 
 
 def _text(raw: Any) -> str:

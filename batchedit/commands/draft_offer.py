@@ -14,9 +14,9 @@ import anyio
 import orjson
 
 from ..core.errors import OutputError, UsageError
-from ..disk import whole_file, write_whole
+from ..disk import replace_atomically, write_atomically
 from ..ledger.findings import Findings
-from ..run_folder import stem
+from ..run_folder import strip_suffixes
 from ..settings.model import Settings
 from .carry import Offer, Unattended, offer
 from .confirmation import Command
@@ -59,21 +59,21 @@ def run_folder(draft: Draft) -> Path:
     """The run that the draft is to become: named as the sheet is. Each offer of one draft is made in the same run."""
     if folder := draft.run or found(draft, Step.OFFER).get("folder"):
         return Path(folder)
-    usual = Path("outputs") / (stem(Path(draft.name.removesuffix(".zip"))) or "sheet")
+    usual = Path("outputs") / (strip_suffixes(Path(draft.name.removesuffix(".zip"))) or "sheet")
     numbered = (usual.with_name(f"{usual.name}-{n}") for n in itertools.count(2))
     return next(path for path in itertools.chain([usual], numbered) if not path.exists()).absolute()
 
 
 def forget_yes(draft: Draft) -> None:
     """The question is put anew, in the same run."""
-    write_whole(draft.folder / f"{Step.OFFER}.json", orjson.dumps({"folder": str(run_folder(draft))}))
+    write_atomically(draft.folder / f"{Step.OFFER}.json", orjson.dumps({"folder": str(run_folder(draft))}))
 
 
 def _settled(source: Path) -> Path:
     """A copy under one name, whatever was mended since: a run goes on with the sheet that it was made from."""
     path = source.with_name(f"{BOUGHT}{source.suffix}")
     try:
-        with whole_file(path) as part:
+        with replace_atomically(path) as part:
             shutil.copyfile(source, part)
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error

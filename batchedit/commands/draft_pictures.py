@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ..disk import whole_file, write_whole
+from ..disk import replace_atomically, write_atomically
 from ..images.link_probe import Answer, Asker
 from .draft_steps import Step, found
 from .drafts import Draft
@@ -60,7 +60,7 @@ async def _one(folder: Path, key: str, picture: dict[str, str], asker: Asker) ->
             return
         except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             data = Answer("bad", f"can't be shown ({str(error)[:100]})")
-    write_whole(folder / f"{key}.txt", data.reason.encode())
+    write_atomically(folder / f"{key}.txt", data.reason.encode())
 
 
 def shrink(data: bytes, path: Path) -> None:
@@ -73,5 +73,5 @@ def shrink(data: bytes, path: Path) -> None:
             picture.draft("RGB", (SIDE * 2, SIDE * 2))
             small = ImageOps.exif_transpose(picture).convert("RGBA" if "A" in picture.getbands() else "RGB")
             small.thumbnail((SIDE, SIDE))
-    with whole_file(path) as part, part.open("wb") as file:
+    with replace_atomically(path) as part, part.open("wb") as file:
         small.save(file, "WEBP", quality=82)

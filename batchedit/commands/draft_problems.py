@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from ..core.errors import OutputError
-from ..disk import whole_file
+from ..disk import replace_atomically
 from ..ledger.findings import Findings
 from ..results.columns import harmless
 from .drafts import Draft
@@ -20,7 +20,7 @@ def write_problems(draft: Draft) -> Path:
     try:
         with (
             Findings.open_existing(draft.folder / "check.sqlite") as findings,
-            whole_file(path) as part,
+            replace_atomically(path) as part,
             part.open("w", encoding="utf-8-sig", newline="") as file,
         ):
             lines = csv.writer(file)

@@ -13,8 +13,8 @@ from ..core.model import ResultLine
 from ..jobs.html_text import to_text
 from ..jobs.prompt import split_template
 from ..jobs.recipe import Recipe
-from ..manifest.cells import text_of
-from ..manifest.nearest import plain
+from ..manifest.cells import to_cell_text
+from ..manifest.nearest import normalize_name
 from ..manifest.rows import Row
 
 SHOWN = 20
@@ -77,14 +77,14 @@ def _marked(recipe: Recipe, cells: dict[str, Any], prompt: str) -> list[tuple[st
     """The prompt in pieces, each with whether it came out of a cell. Together they are the prompt, letter for letter."""
     template = recipe.prompt
     if template is None:
-        column = recipe.mapping.get("prompt") or next((name for name in cells if plain(name) == "prompt"), "")
-        template = text_of(cells.get(column)).replace("{{", "{").replace("}}", "}")  # a cell's {{Title}} is {Title}
+        column = recipe.mapping.get("prompt") or next((name for name in cells if normalize_name(name) == "prompt"), "")
+        template = to_cell_text(cells.get(column)).replace("{{", "{").replace("}}", "}")  # a cell's {{Title}} is {Title}
         if "{" not in template:
             return [(prompt, False)]
-    by_plain = {plain(name): name for name in reversed(list(cells))}
+    by_plain = {normalize_name(name): name for name in reversed(list(cells))}
     try:
         literals, names = split_template(template, "the prompt")
-        values = [to_text(text_of(cells[by_plain[plain(name)]])) for name in names]
+        values = [to_text(to_cell_text(cells[by_plain[normalize_name(name)]])) for name in names]
     except (KeyError, BatcheditError):  # a cell's braces need be no template: it is shown without marks
         return [(prompt, False)]
     pieces = [(literals[0], False)]

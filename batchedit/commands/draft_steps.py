@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from ..disk import write_whole
+from ..disk import write_atomically
 from .drafts import CHOICES, LOOK_CHOICES, Draft
 
 
@@ -54,4 +54,4 @@ def forget_error(draft: Draft, step: Step) -> None:
     told = found(draft, step)
     if told.get("error"):
         kept = {name: value for name, value in told.items() if name not in {"error", "of"}}
-        write_whole(draft.folder / f"{step}.json", orjson.dumps(kept))
+        write_atomically(draft.folder / f"{step}.json", orjson.dumps(kept))

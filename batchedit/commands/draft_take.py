@@ -118,7 +118,7 @@ def _is_picture(path: Path) -> bool:
 def _listed(draft: Draft, source: Path) -> tuple[Path, int]:
     path = draft.upload / "sheet.csv"
     sources = ProductSources([str(source)], draft.upload)
-    return path, write_manifest(sources.products(), path, template=None, force=True).rows
+    return path, write_manifest(sources.read_products(), path, template=None, force=True).rows
 
 
 def _unpack(draft: Draft, archive: Path) -> list[str]:

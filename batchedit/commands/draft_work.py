@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from ..core.errors import BatcheditError, TokenError
-from ..disk import write_whole
+from ..disk import write_atomically
 from .draft_steps import Step, digest_of, found
 from .draft_words import for_the_page
 from .drafts import Draft, Drafts
@@ -30,7 +30,7 @@ def do(draft: Draft, step: Step) -> dict[str, Any]:
             told["folder"] = folder  # each offer of one draft is made in the same run
     told.setdefault("error", None)
     told["of"] = digest_of(draft, step)
-    write_whole(draft.folder / f"{step}.json", orjson.dumps(told))
+    write_atomically(draft.folder / f"{step}.json", orjson.dumps(told))
     return told
 
 

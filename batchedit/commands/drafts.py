@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 
 from ..core.errors import NotFoundError, UsageError
-from ..disk import FOLDER_MODE, write_whole
+from ..disk import FOLDER_MODE, write_atomically
 from ..ledger.register import Register
 from ..settings.model import Settings
 
@@ -79,7 +79,7 @@ class Draft:
     def save(self) -> None:
         """Durable when it returns. OutputError where the disk refuses."""
         told = {name: value for name, value in asdict(self).items() if name != "folder"}
-        write_whole(self.folder / "draft.json", orjson.dumps(told, option=orjson.OPT_INDENT_2))
+        write_atomically(self.folder / "draft.json", orjson.dumps(told, option=orjson.OPT_INDENT_2))
 
 
 class Drafts:

@@ -12,12 +12,12 @@ from ..core.errors import BatcheditError, RestWaitsError
 from ..core.slowdown import Slowdown
 from ..core.steps import Steps, no_steps
 from ..core.unwritten import Unwritten
-from ..disk import write_whole
+from ..disk import write_atomically
 from ..ledger.book import Book
 from ..ledger.register import Register
 from ..results.files import write_all
 from ..results.report import Report, cap_needed, make_report, next_steps
-from ..run_folder import RunFolder, form_of_run
+from ..run_folder import RunFolder, read_form_of_run
 from ..settings.model import Settings
 from .play import is_play
 from .session import Session
@@ -75,7 +75,7 @@ def write_report(
         checkpoint.money(),
         checkpoint.summarise(),
         folder=folder.path,
-        form=form_of_run(checkpoint, folder),
+        form=read_form_of_run(checkpoint, folder),
         halted=str(error) if error else "",
         hint=error.hint if error else "",
         code=error.code if error else None,
@@ -93,7 +93,7 @@ def write_report(
         ended_at=_iso(time()),
         next=list(next_steps(report)),
     )
-    write_whole(folder.report, orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2))
+    write_atomically(folder.report, orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2))
     return report
 
 

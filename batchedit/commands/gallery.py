@@ -17,9 +17,9 @@ from ..core.words import number
 from ..disk import is_inside
 from ..images.features import Album, ImageFeatures, Wanted
 from ..ledger.book import Decisions
-from ..manifest.cells import text_of
+from ..manifest.cells import to_cell_text
 from ..manifest.read import Form, Manifest, Row
-from ..manifest.rownames import row_id, row_word, sheet_flags, sheet_row
+from ..manifest.rownames import find_row_id, choose_row_word, to_sheet_flags, to_sheet_row
 from ..results.files import write_all
 from ..review.checks import Subject, check
 from ..review.page import render, write_page
@@ -102,7 +102,7 @@ def gather(run: LocalSession, steps: Steps = no_steps) -> Gathered:
         flags = run.checkpoint.read_flags()
     elif run.writable and run.checkpoint.keep_flags(flags):
         write_all(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
-    flags = {job: sheet_flags(form, text) for job, text in flags.items()}
+    flags = {job: to_sheet_flags(form, text) for job, text in flags.items()}
     return Gathered(seen, table, looks, flags, _about(run, gallery_rows))
 
 
@@ -114,18 +114,18 @@ def _all_here(run: LocalSession, gallery_rows: Sequence[GalleryRow]) -> bool:
 
 def shown_card(card: GalleryRow, form: Form) -> GalleryRow:
     """A card with the row's own number and id, as a person sees them."""
-    return replace(card, row=sheet_row(form, card.row), id=row_id(form, card.row, card.id))
+    return replace(card, row=to_sheet_row(form, card.row), id=find_row_id(form, card.row, card.id))
 
 
 def _table(manifest: Manifest, told: ProgressCallback) -> Table:
     columns = tuple(manifest.columns)
     rows = {
-        sheet_row(manifest.form, row.number): tuple(text_of(row.cells.get(column)) for column in columns)
+        to_sheet_row(manifest.form, row.number): tuple(to_cell_text(row.cells.get(column)) for column in columns)
         if isinstance(row, Row)
         else (row.raw,)
-        for row in counted(manifest.rows(), told, manifest.expected())
+        for row in counted(manifest.rows(), told, manifest.estimate_rows())
     }
-    return Table(columns, rows, row_word(manifest.form))
+    return Table(columns, rows, choose_row_word(manifest.form))
 
 
 def wanted(gallery_rows: Sequence[GalleryRow], folder: RunFolder, roots: Sequence[Path] | None = None) -> Iterator[Wanted]:

@@ -20,12 +20,12 @@ from ..ledger.lock import find_holder
 from ..ledger.opening import open_for_reading
 from ..ledger.register import is_mine
 from ..ledger.values import IsShown
-from ..manifest.cells import text_of
+from ..manifest.cells import to_cell_text
 from ..manifest.read import Row
-from ..manifest.rownames import row_index, row_word, sheet_flags, sheet_row
+from ..manifest.rownames import to_row_index, choose_row_word, to_sheet_flags, to_sheet_row
 from ..planning.recipe import run_roots
 from ..review.payload import Table, payload
-from ..run_folder import RunFolder, form_of_run
+from ..run_folder import RunFolder, read_form_of_run
 from .gallery import current_pictures, shown_card
 from .kept_settings import kept_settings
 from .local_session import LocalSession
@@ -55,11 +55,11 @@ def looking(path: Path) -> Iterator[LocalSession]:
 def gallery_page(run: LocalSession, first: int = 1, show: str = "all", row: int | None = None) -> dict[str, Any]:
     """The data of one page from line number ``first`` (or the sheet's row ``row``) on; ``show`` is one of SHOWN."""
     marks = run.checkpoint.decisions.all()
-    form = form_of_run(run.checkpoint, run.folder)
+    form = read_form_of_run(run.checkpoint, run.folder)
     if row is not None:
-        first = run.checkpoint.find_line_of_row(max(1, row_index(form, row))) or first
+        first = run.checkpoint.find_line_of_row(max(1, to_row_index(form, row))) or first
     found = run.checkpoint.read_gallery_page(max(1, first), LINES, _showing(show, marks))
-    flags = {job: sheet_flags(form, text) for job, text in run.checkpoint.read_flags().items()}
+    flags = {job: to_sheet_flags(form, text) for job, text in run.checkpoint.read_flags().items()}
     gallery_rows = [shown_card(card, form) for card in found.gallery_rows]
     versions = {shot.id: shot for card in gallery_rows for shot in card.versions}
     here = {job: marks[job] for job in versions if job in marks}
@@ -71,7 +71,7 @@ def gallery_page(run: LocalSession, first: int = 1, show: str = "all", row: int 
         "folder": name,
         "mode": "review",
         "seq": run.checkpoint.decisions.last_seq(),
-        "rowWord": row_word(form),
+        "rowWord": choose_row_word(form),
         "summary": "Play money: drawn by a sandbox, nothing was bought." if is_play(run.checkpoint) else "",
         "elsewhere": _elsewhere(run, gallery_rows, marks),
         "page": {
@@ -132,7 +132,7 @@ def _cells(run: LocalSession, gallery_rows: Sequence[GalleryRow]) -> Table:
     manifest = run.manifest()
     columns = tuple(manifest.columns)
     found = {
-        sheet_row(manifest.form, row.number): tuple(text_of(row.cells.get(column)) for column in columns)
+        to_sheet_row(manifest.form, row.number): tuple(to_cell_text(row.cells.get(column)) for column in columns)
         for row in islice(manifest.rows(), max(rows))
         if isinstance(row, Row) and row.number in rows
     }

@@ -18,7 +18,7 @@ from ..ledger.lock import hold_run_lock
 from ..ledger.opening import open_checkpoint, open_for_reading
 from ..ledger.register import CHECKPOINT, is_run
 from ..ledger.values import UnreadableJob
-from ..run_folder import RunFolder, find_run, form_of_run
+from ..run_folder import RunFolder, find_run, read_form_of_run
 from .doubts import note_crashes
 from .play import was_made_at_own_sandbox
 from .proof import Audit, prove
@@ -76,7 +76,7 @@ def import_run(run: Path, url: str) -> Imported:
                 imports.give_up(copy, url, own_sandbox=was_made_at_own_sandbox(copy, os.environ))
                 about: dict[str, object] = {"at": time(), "folder": str(folder.path.absolute())}
                 about |= {"host": socket.gethostname()}
-                imports.take_over(copy, url, name, folder.snapshot(), about, check)
+                imports.take_over(copy, url, name, folder.find_snapshot(), about, check)
             else:
                 imports.read_again(url, number, check)
         _become_a_copy(folder, url)
@@ -84,7 +84,7 @@ def import_run(run: Path, url: str) -> Imported:
 
 
 def _clean(checkpoint: Book, folder: RunFolder, what: str) -> Audit:
-    audit = prove(checkpoint, folder.path, form_of_run(checkpoint, folder))
+    audit = prove(checkpoint, folder.path, read_form_of_run(checkpoint, folder))
     if not audit.clean:
         first = audit.findings[0]
         raise CheckpointError(

@@ -10,7 +10,7 @@ from typing import Any
 from ..core.errors import NotFoundError, ServiceUnavailableError, TokenError
 from ..core.money import format_usd, label_sums
 from ..core.typed import to_type
-from ..manifest.nearest import nearest
+from ..manifest.nearest import find_nearest
 from ..run_folder import RunFolder
 from ..runcomfy.catalogue import list_built_in, load_model
 from ..runcomfy.client import Client
@@ -62,7 +62,7 @@ async def show_model(model_id: str, settings: Settings, host: Host) -> OfferedMo
         return _offered(entry, play=_is_play(settings, host))
     if model_id in list_built_in():
         return _offered(ModelEntry(model_id=model_id, schema=load_model(model_id).schema))
-    near = nearest(model_id, [*(entry.model_id for entry in entries), *list_built_in()])
+    near = find_nearest(model_id, [*(entry.model_id for entry in entries), *list_built_in()])
     hint = f"{f'did you mean {near}? ' if near else ''}which there are: {to_type('models')}"
     raise NotFoundError(f"there is no model {model_id}", hint=hint)
 

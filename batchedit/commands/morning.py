@@ -12,8 +12,8 @@ from ..core.errors import UsageError
 from ..core.model import State
 from ..core.review import Conflict, Mark, Verdict
 from ..ledger.decisions import FolderDecisions
-from ..manifest.rownames import row_name
-from ..run_folder import form_of_run
+from ..manifest.rownames import describe_row
+from ..run_folder import read_form_of_run
 from . import doubts as doubting
 from .gallery_page import looking
 from .live_file import iso
@@ -27,7 +27,7 @@ LONGEST_NOTE = 2000
 def list_doubts(folder: Path) -> dict[str, Any]:
     """``{count, doubts}``: each with its name, row, request_id, when it was sent and what is known of it."""
     with looking(folder) as run:
-        form = form_of_run(run.checkpoint, run.folder)
+        form = read_form_of_run(run.checkpoint, run.folder)
         found = doubting.doubts(run.checkpoint, form)
     told = [
         {
@@ -50,14 +50,14 @@ def list_rejected(folder: Path) -> dict[str, Any]:
     asked for already and are not bought yet.
     """
     with looking(folder) as run:
-        book, form = run.checkpoint, form_of_run(run.checkpoint, run.folder)
+        book, form = run.checkpoint, read_form_of_run(run.checkpoint, run.folder)
         records, marks, before = book.find_rejected(), book.decisions.all(), book.list_planned_repurchases()
         rows = book.find_rows(record.id for record in records[:LISTED])
     told = [
         {
             "job": record.id,
             "name": record.job.name,
-            "row": ", ".join(row_name(form, row, id_) for row, id_ in rows.get(record.id, ())[:1]),
+            "row": ", ".join(describe_row(form, row, id_) for row, id_ in rows.get(record.id, ())[:1]),
             "prompt": str(orjson.loads(record.job.inputs).get("prompt", "")),
             "note": marks[record.id].note,
         }

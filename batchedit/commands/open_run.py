@@ -14,7 +14,7 @@ from ..ledger.facts import FactReader
 from ..ledger.opening import create_checkpoint, open_checkpoint, remove_checkpoint
 from ..ledger.review_file import build_store_run_error
 from ..ledger.values import STAGED
-from ..run_folder import RunFolder, bought_here, never_began
+from ..run_folder import RunFolder, count_purchases, has_never_begun
 from ..settings.model import SANDBOX, Settings
 from .file_store import objects_of
 from .older_copy import take_in_logged
@@ -41,7 +41,7 @@ def open_run(
     folder.check_links()
     if settings.store is not None:
         return _open_shared(folder, settings, settings.store, warn, environ)
-    if never_began(folder):
+    if has_never_begun(folder):
         _clear(folder)
     if not folder.checkpoint.exists():
         _must_be_new(folder)
@@ -87,7 +87,7 @@ def _must_be_new(folder: RunFolder) -> None:
     """A folder that something was bought in and that has no checkpoint any more would be bought anew, in silence. And what
     has the name of a run's own copy of the manifest would be replaced by that.
     """
-    if bought := bought_here(folder):
+    if bought := count_purchases(folder):
         raise CheckpointError(
             f"{folder.checkpoint} is gone, and it knew of {number(bought, 'job that was', 'jobs that were')} bought here",
             hint="restore it from a backup; or, to buy everything anew, give another folder with --out DIR",

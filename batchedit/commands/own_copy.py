@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ..core.errors import ManifestError, NotFoundError
 from ..ledger.book import Book
-from ..manifest.read import ending
-from ..run_folder import RunFolder, digest_of, form_of_run, how_to_start
+from ..manifest.read import choose_ending
+from ..run_folder import RunFolder, hash_file, read_form_of_run, explain_how_to_start
 
 
 def check_copy(checkpoint: Book, folder: RunFolder, *, is_mine: bool) -> str:
@@ -19,23 +19,23 @@ def check_copy(checkpoint: Book, folder: RunFolder, *, is_mine: bool) -> str:
     fingerprint = checkpoint.get("fingerprint") or ""
     if not fingerprint or folder.has_copy(fingerprint):
         return ""
-    is_gone = folder.snapshot() is None
+    is_gone = folder.find_snapshot() is None
     standing = "is gone" if is_gone else "is another one than the run was made from"
     source = Path(checkpoint.get("source") or "")
     if is_mine and _is_of(source, fingerprint):
-        staged = folder.stage_snapshot(source, ending(source.name, form_of_run(checkpoint, folder)))
+        staged = folder.stage_snapshot(source, choose_ending(source.name, read_form_of_run(checkpoint, folder)))
         folder.settle_snapshot(fingerprint, staged)
         if folder.has_copy(fingerprint):
             return f"the run's own copy of its sheet {standing}; it was taken in anew from {source}"
     kind = NotFoundError if is_gone else ManifestError
     raise kind(
         f"the run's own copy of its sheet {standing}, and it can't be taken in anew from {source}: nothing was bought",
-        hint=how_to_start(checkpoint, folder),
+        hint=explain_how_to_start(checkpoint, folder),
     )
 
 
 def _is_of(source: Path, fingerprint: str) -> bool:
     try:
-        return source.is_file() and f":{digest_of(source)}:" in fingerprint
+        return source.is_file() and f":{hash_file(source)}:" in fingerprint
     except OSError:
         return False

@@ -17,7 +17,7 @@ from ..planning.gone_runs import still_gone
 from ..planning.intake import IntakeRequest, bought_anywhere, survey_manifest
 from ..planning.plan import Plan, sampled, with_gone
 from ..planning.previous import load_previous_run
-from ..run_folder import RunFolder, folder_of, gone_runs, open_source
+from ..run_folder import RunFolder, find_run_folder, find_gone_runs, open_source
 from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
@@ -40,7 +40,7 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
     with host.step(OPENING):
         manifest = open_source(source, settings, name)
     register = Register.from_environ(host.environ)
-    folder = folder_of(Path(name or source), settings, register)
+    folder = find_run_folder(Path(name or source), settings, register)
     with service(settings, folder, host.environ, host.warn, only_asks=True) as found:
         what = await _planned(source, settings, host, manifest, register, folder, found)
     return with_gone(what, _gone(Path(name or source), settings, register, folder) if what.to_buy else [])
@@ -51,7 +51,7 @@ def _gone(sheet: Path, settings: Settings, register: Register, folder: RunFolder
     if settings.fresh:
         return []
     if not is_run(folder.path):
-        return [str(gone) for gone in gone_runs(sheet, settings, register)]
+        return [str(gone) for gone in find_gone_runs(sheet, settings, register)]
     with open_for_reading(folder.checkpoint) as checkpoint:
         return still_gone(checkpoint, folder.path)
 

@@ -24,7 +24,7 @@ from ..files.objects import Objects
 from ..ledger.book import Book
 from ..ledger.rescue import ID_NOT_TAKEN_IN
 from ..ledger.values import CAP_SET, UnreadableJob
-from ..manifest.rownames import row_name
+from ..manifest.rownames import describe_row
 from ..manifest.rows import Form
 from .play import is_play
 
@@ -235,7 +235,7 @@ def _check_run_events(checkpoint: Book, found: Audit) -> None:
 def _name_rows(checkpoint: Book, found: Audit, form: Form) -> None:
     rows = checkpoint.find_rows(finding.job for finding in found.findings)
     found.findings = [
-        replace(finding, rows=tuple(row_name(form, *row) for row in rows.get(finding.job, ())))
+        replace(finding, rows=tuple(describe_row(form, *row) for row in rows.get(finding.job, ())))
         for finding in found.findings
     ]
 

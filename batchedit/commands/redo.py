@@ -10,11 +10,11 @@ from ..core.model import Record, ResultLine
 from ..core.typed import to_type
 from ..jobs.identity import job_key
 from ..ledger.book import Book
-from ..manifest.rownames import row_word
+from ..manifest.rownames import choose_row_word
 from ..planning.plan import shown_line
 from ..results.report import Report
 from ..review.redo import job_again
-from ..run_folder import form_of_run
+from ..run_folder import read_form_of_run
 from .host import Host
 from .kept_settings import Given
 from .order import Order
@@ -32,13 +32,13 @@ async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "",
                 "nothing is rejected that was not redone already",
                 hint=f"reject some with: {to_type('review', run.folder.path)}",
             )
-        form = form_of_run(run.checkpoint, run.folder)
+        form = read_form_of_run(run.checkpoint, run.folder)
         parts = [("rejected", len(pairs)), ("asked for before", len(before))]
         what = replace(
             plan_of_run(run),
             parts=[(name, count) for name, count in parts if count],
             examples=[shown_line(line, form) for _, line in pairs[:3]],
-            row_word=row_word(form),
+            row_word=choose_row_word(form),
         )
         return await buy(run, what, Order(planned=before, repurchases=pairs), new_canary=True)
 

@@ -9,9 +9,9 @@ from ..core.errors import UsageError
 from ..core.model import Kind, Record, State
 from ..core.typed import to_type
 from ..ledger.book import Book
-from ..manifest.rownames import row_index, sheet_row
+from ..manifest.rownames import to_row_index, to_sheet_row
 from ..results.report import Report, cap_needed, room_for, room_for_rest
-from ..run_folder import form_of_run
+from ..run_folder import read_form_of_run
 from .host import Host
 from .kept_settings import Given
 from .order import Order
@@ -87,10 +87,10 @@ def kind_of(record: Record) -> str:
 async def retry(run_name: str, given: Given, host: Host, wish: Wish) -> Report:
     """Buy failed and cancelled jobs anew, those that ``wish`` means. New purchases, priced and asked about as such."""
     async with again(run_name, given, host, "retry") as run:
-        form = form_of_run(run.checkpoint, run.folder)
-        chosen = choose(run.checkpoint, replace(wish, rows=[row_index(form, row) for row in wish.rows]))
+        form = read_form_of_run(run.checkpoint, run.folder)
+        chosen = choose(run.checkpoint, replace(wish, rows=[to_row_index(form, row) for row in wish.rows]))
         if not chosen.parts:
-            off = [sheet_row(form, row) for row in chosen.rows_written_off]
+            off = [to_sheet_row(form, row) for row in chosen.rows_written_off]
             raise _nothing_to_retry(run, replace(chosen, rows_written_off=off), wish)
         order = Order(planned=[record.id for record in chosen.planned], retried=chosen.records)
         what = replace(plan_of_run(run), parts=chosen.parts, not_meant=chosen.left_out)

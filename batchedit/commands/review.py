@@ -13,9 +13,9 @@ from ..core.model import State
 from ..core.review import GalleryRow, Mark, Progress, Verdict
 from ..core.steps import Steps, no_steps
 from ..ledger.values import Availability, ImportReport
-from ..manifest.cells import text_of
+from ..manifest.cells import to_cell_text
 from ..manifest.read import Row, open_manifest
-from ..manifest.rownames import sheet_row
+from ..manifest.rownames import to_sheet_row
 from ..results.files import write_all
 from ..results.report import room_for
 from ..review.decisions import read_decisions
@@ -111,8 +111,8 @@ def import_decisions(run_name: str, given: Given, source: Path, *, who: str = ""
         manifest = open_manifest(source)
         rows = (
             (
-                sheet_row(manifest.form, row.number),
-                {name: text_of(cell) for name, cell in row.cells.items()} if isinstance(row, Row) else {},
+                to_sheet_row(manifest.form, row.number),
+                {name: to_cell_text(cell) for name, cell in row.cells.items()} if isinstance(row, Row) else {},
             )
             for row in manifest.rows()
         )

@@ -9,9 +9,9 @@ from typing import Any
 from ..core.errors import BatcheditError
 from ..ledger.book import Book
 from ..ledger.opening import open_checkpoint
-from ..manifest.rownames import row_id, sheet_row
+from ..manifest.rownames import find_row_id, to_sheet_row
 from ..manifest.rows import Form
-from ..run_folder import RunFolder, form_of_run
+from ..run_folder import RunFolder, read_form_of_run
 
 _REMEMBERED = 8192
 """Jobs in flight come up again and again; a read takes ten microseconds."""
@@ -39,11 +39,11 @@ class RowNames:
         with suppress(BatcheditError):
             if self._book is None or self._form is None:
                 self._book = open_checkpoint(self._folder.checkpoint, read_only=True)
-                self._form = form_of_run(self._book, self._folder)
+                self._form = read_form_of_run(self._book, self._folder)
             form = self._form
             rows = self._book.find_rows([job]).get(job, [])
-            numbers = [sheet_row(form, row) for row, _ in rows]
+            numbers = [to_sheet_row(form, row) for row, _ in rows]
             if rows:
-                named = {"row": numbers[0], "id": row_id(form, *rows[0])}
+                named = {"row": numbers[0], "id": find_row_id(form, *rows[0])}
                 return named | ({"rows": numbers} if len(numbers) > 1 else {})
         return {}

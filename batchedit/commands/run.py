@@ -26,7 +26,7 @@ from ..planning.recipe import picture_roots, run_roots
 from ..planning.run_settings import keep_settings
 from ..results.files import FILES_URL
 from ..results.report import Report
-from ..run_folder import digest_of, folder_of, gone_runs, how_to_start, open_source
+from ..run_folder import hash_file, find_run_folder, find_gone_runs, explain_how_to_start, open_source
 from ..settings.model import Settings
 from .file_store import give_pictures, objects_at
 from .host import Host
@@ -58,8 +58,8 @@ async def run(source: Path, settings: Settings, host: Host, *, name: str = "") -
 async def _begun(source: Path, settings: Settings, host: Host, name: str) -> AsyncIterator[tuple[Session, OtherRuns]]:
     """The run of a sheet, made if there is none, locked and open; and the other runs of this person."""
     register = Register.from_environ(host.environ)
-    folder = folder_of(Path(name or source), settings, register)
-    gone = [] if is_run(folder.path) else gone_runs(Path(name or source), settings, register)
+    folder = find_run_folder(Path(name or source), settings, register)
+    gone = [] if is_run(folder.path) else find_gone_runs(Path(name or source), settings, register)
     folder.make()
     async with AsyncExitStack() as held:
         held.enter_context(hold_run_lock(folder.path, "run"))
@@ -79,7 +79,7 @@ async def _begun(source: Path, settings: Settings, host: Host, name: str) -> Asy
 def _content_of(source: Path) -> str | None:
     """The digest of the sheet, to be taken before it is opened; None where it can't be read, which the opening tells."""
     try:
-        return digest_of(source) if source.is_file() else None
+        return hash_file(source) if source.is_file() else None
     except OSError:
         return None
 
@@ -116,7 +116,7 @@ async def resume(run_name: str, given: Given, host: Host) -> Report:
         if not checkpoint.get("fingerprint"):
             raise UsageError(
                 f"the run in {run.folder.path} never took its manifest in, so nothing was bought in it",
-                hint=how_to_start(checkpoint, run.folder),
+                hint=explain_how_to_start(checkpoint, run.folder),
             )
         if run.is_mine:  # else no file of this machine is looked at because the run names it
             _tell_of_edits(run)
@@ -129,7 +129,7 @@ def _tell_of_edits(run: Session) -> None:
     """The sheet that the run came from is another one now: that is not taken in here, and how it is."""
     source = Path(run.checkpoint.get("source") or "")
     try:
-        same = not source.is_file() or f":{digest_of(source)}:" in (run.checkpoint.get("fingerprint") or "")
+        same = not source.is_file() or f":{hash_file(source)}:" in (run.checkpoint.get("fingerprint") or "")
     except OSError:
         return
     if not same:

@@ -24,7 +24,7 @@ from ..ledger.postgres.url import build_store_option, hide_password
 from ..ledger.register import CHECKPOINT, Entry, Register
 from ..manifest.rows import Form, FormKind
 from ..results.report import UNDER_WAY, Report, cap_for_rest, cap_needed, commands, make_report
-from ..run_folder import RunFolder, near, never_began
+from ..run_folder import RunFolder, shorten_path, has_never_begun
 from ..settings.model import SANDBOX
 from .play import is_play
 from .store import need_psycopg
@@ -142,7 +142,7 @@ def _of_store(run: RunOfStore, store: Sequence[str]) -> Listed:
 
 
 def _listed(folder: Path, entry: Entry) -> Listed:
-    here = near(folder)
+    here = shorten_path(folder)
     told = Listed(
         here, UNREADABLE, source=entry.source, service=entry.service, model=entry.model, used_at=entry.used_at
     )
@@ -202,7 +202,7 @@ def _of(checkpoint: Book, folder: RunFolder, told: Listed) -> Listed:
 def _state(report: Report, folder: RunFolder) -> str:
     """In the order of the exit codes: 76 before 75 before 1 before 0."""
     counts = report.counts
-    if not sum(counts.by_state.values()) and never_began(folder):
+    if not sum(counts.by_state.values()) and has_never_begun(folder):
         return EMPTY
     return _standing(report)
 

@@ -34,7 +34,7 @@ from ..planning.run_settings import keep_settings
 from ..pool.pool import Pool
 from ..ports import Observer
 from ..results.report import Report
-from ..run_folder import RunFolder, never_began
+from ..run_folder import RunFolder, has_never_begun
 from ..runcomfy.catalogue import Model
 from ..runcomfy.client import Client
 from ..settings.model import Settings
@@ -137,7 +137,7 @@ async def again(run_name: str, given: Given, host: Host, doing: str) -> AsyncIte
 def _recorded(
     folder: RunFolder, settings: Settings, host: Host, doing: str, model: Model, found: Service
 ) -> Iterator[Session]:
-    is_new = not is_run(folder.path) or never_began(folder)
+    is_new = not is_run(folder.path) or has_never_begun(folder)
     unwritten = Unwritten()
     with (
         closing(open_run(folder, settings, host.say, host.environ)) as checkpoint,

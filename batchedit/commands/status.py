@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..ledger.book import Book
 from ..ledger.opening import open_for_reading
 from ..results.report import Report, cap_needed, make_report
-from ..run_folder import RunFolder, form_of_run
+from ..run_folder import RunFolder, read_form_of_run
 from .kept_settings import Given
 from .play import is_play
 from .reading import as_it_stands, run_here, run_to_read
@@ -30,7 +30,7 @@ def report_of(checkpoint: Book, folder: RunFolder) -> Report:
     """How the run in ``folder`` stands."""
     needed, slowed = cap_needed(checkpoint), kept(checkpoint)
     found = checkpoint.summarise()
-    form = form_of_run(checkpoint, folder)
+    form = read_form_of_run(checkpoint, folder)
     return make_report(
         checkpoint.counts(),
         checkpoint.money(),

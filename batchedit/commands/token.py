@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from ..core.errors import OutputError, TokenError
-from ..disk import check_own, whole_file
+from ..disk import check_own, replace_atomically
 from ..runcomfy import keyring_token
 from ..runcomfy.token import VARIABLES, check_token, find_token, find_token_file, is_folder_named
 
@@ -41,7 +41,7 @@ def keep_token(text: str, environ: Mapping[str, str], *, in_file: bool = False) 
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         check_own(path)
-        with whole_file(path, _ONLY_MINE) as part:
+        with replace_atomically(path, _ONLY_MINE) as part:
             part.chmod(_ONLY_MINE)
             part.write_bytes(orjson.dumps({"token": value}))
     except OSError as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..core.errors import OutputError, UsageError
 from ..core.typed import quoted
-from ..disk import own_folder, write_whole
+from ..disk import find_own_folder, write_atomically
 from ..ledger.register import VARIABLE
 from ..runcomfy.urls import DEFAULT_BASE_URL, check_base_url, parse_origin
 from ..settings.model import Settings
@@ -34,7 +34,7 @@ again a moment later. It ends with the process.
 def trusted_file(environ: Mapping[str, str]) -> Path:
     """The file of what was typed: in the person's configuration; ``BATCHEDIT_STATE`` moves it."""
     moved = environ.get(VARIABLE)
-    folder = Path(moved).expanduser().absolute() if moved else own_folder("config", environ)
+    folder = Path(moved).expanduser().absolute() if moved else find_own_folder("config", environ)
     return folder / NAME
 
 
@@ -53,7 +53,7 @@ def keep_typed(environ: Mapping[str, str], base_url: str | None, allow_hosts: It
     text = json.dumps({name: sorted(values) for name, values in wanted.items()}, indent=2)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_whole(path, text.encode())
+        write_atomically(path, text.encode())
     except (OSError, OutputError) as error:
         why = getattr(error.__cause__ or error, "strerror", None) or error
         return (

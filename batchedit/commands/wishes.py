@@ -17,7 +17,7 @@ from ..core.words import number
 from ..ledger.opening import open_for_reading
 from ..ledger.wishes import Wish, Wishes
 from ..results.report import cap_needed, room_for_rest
-from ..run_folder import RunFolder, find_run, near
+from ..run_folder import RunFolder, find_run, shorten_path
 from .live import BUYING, live_in
 from .store_words import store_words
 
@@ -62,7 +62,7 @@ def _must_go_on(folder: RunFolder) -> None:
     now = live_in(folder)
     if not now.alive or (now.doing and now.doing not in BUYING):
         raise UsageError(
-            f"nobody works on {near(folder.path)}, so there is nobody to heed it",
+            f"nobody works on {shorten_path(folder.path)}, so there is nobody to heed it",
             hint=f"to go on with it: {way_on(folder)}",
         )
 
@@ -71,7 +71,7 @@ def way_on(folder: RunFolder) -> str:
     """The command to type for what the run has not bought, with the cap that it needs."""
     with open_for_reading(folder.checkpoint) as checkpoint:
         room, store = room_for_rest(cap_needed(checkpoint)), store_words(checkpoint)
-    return to_type("run", near(folder.path), *room, *store)
+    return to_type("run", shorten_path(folder.path), *room, *store)
 
 
 def _login() -> str:

@@ -17,7 +17,7 @@ from anyio import to_thread
 
 from ..core.errors import OutputError
 from ..core.steps import ProgressCallback, no_progress
-from ..disk import make_folders, whole_file
+from ..disk import make_folders, replace_atomically
 from .link_probe import AT_ONCE, Answer, Asker
 from .verify import NotAMediaFileError, check_picture
 
@@ -70,7 +70,7 @@ async def keep_pictures(
 def _keep(data: bytes, folder: Path, link: str) -> str:
     path = folder / kept_name(link)
     try:
-        with whole_file(path) as part:
+        with replace_atomically(path) as part:
             part.write_bytes(data)
             check_picture(part)
     except NotAMediaFileError as error:

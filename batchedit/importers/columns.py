@@ -1,4 +1,4 @@
-"""Which columns of a feed are which part of a product, and which are kept beside it because a prompt may name them."""
+"""Finds the columns of a feed with the parts of a product, and further columns that a prompt may name."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable
 
 from ..jobs.recipe import SIZE_FIELDS
-from ..manifest.nearest import plain
+from ..manifest.nearest import normalize_name
 from ..manifest.platforms import ID_WORDS, IMAGE_WORDS, PROMPT_WORDS, TEXT_WORDS, TITLE_WORDS
 
-OWN = ("sku", "image", "prompt")
-"""The columns that every new manifest begins with."""
+NEW_MANIFEST_COLUMNS = ("sku", "image", "prompt")
+"""The first columns of every new manifest."""
 
 _PARTS = {
     "id": ("handle", *ID_WORDS),
@@ -19,9 +19,9 @@ _PARTS = {
     "image": ("image src", "image link", *IMAGE_WORDS, "imgurl"),
     "prompt": PROMPT_WORDS,
 }
-"""A product's parts, and the columns that they stand in, the likeliest first."""
+"""A product's part → names of its column, the likeliest first."""
 
-PARTS = tuple(_PARTS)
+PRODUCT_PARTS = tuple(_PARTS)
 
 _PRICES = (
     *(
@@ -59,32 +59,39 @@ _OPTIONS = (
     *("color", "colour", "color name", "farbe", "couleur", "size", "size name", "größe", "groesse", "taille", "talla"),
     *("material", "material type", "materials", "matière", "pattern", "style", "scent", "flavor", "flavour"),
 )
-_KEPT = frozenset((*TITLE_WORDS, *_PRICES, *_MAKERS, *_KINDS, *_OPTIONS))
+_EXTRA_NAMES = frozenset((*TITLE_WORDS, *_PRICES, *_MAKERS, *_KINDS, *_OPTIONS))
 _IS_OPTION = re.compile(r"option ?\d (?:name|value)|attribute \d (?:name|value(?:\(s\))?)").fullmatch
 
 
-def parts_of(names: Iterable[str]) -> dict[str, str]:
-    """A product's part → the column that it stands in."""
-    by_plain = {_plain(name): name for name in reversed(list(names))}
-    found = {part: next((by_plain[word] for word in words if word in by_plain), "") for part, words in _PARTS.items()}
-    return {part: name for part, name in found.items() if name}
+def find_parts(names: Iterable[str]) -> dict[str, str]:
+    """A product's part → its column, without parts that have none."""
+    by_normalized = {_normalize_feed_name(name): name for name in reversed(list(names))}
+    parts = {
+        part: next((by_normalized[word] for word in words if word in by_normalized), "")
+        for part, words in _PARTS.items()
+    }
+    return {part: name for part, name in parts.items() if name}
 
 
-def kept_columns(names: Iterable[str]) -> dict[str, str]:
-    """Columns that prompts may want (title, price, vendor, options, …) → their name in the new manifest.
+def find_extra_columns(names: Iterable[str]) -> dict[str, str]:
+    """Columns that prompts may use (title, price, vendor, options, …) → their name in the new manifest.
 
-    One that is called like an input of a model, such as ``size``, would be taken for it there: it is ``product size``.
+    A column with the name of a model's input, such as ``size``, becomes ``product size``, so that it is not taken for the
+    input.
     """
-    found = {name: name.removeprefix("g:").strip() for name in names if _is_kept(_plain(name))}
-    return {name: f"product {to}" if plain(to) in _TAKEN else to for name, to in found.items()}
+    extras = {name: name.removeprefix("g:").strip() for name in names if _is_extra(_normalize_feed_name(name))}
+    return {
+        name: f"product {new_name}" if normalize_name(new_name) in _RESERVED_NAMES else new_name
+        for name, new_name in extras.items()
+    }
 
 
-_TAKEN = frozenset(map(plain, (*OWN, *SIZE_FIELDS, "style")))
+_RESERVED_NAMES = frozenset(map(normalize_name, (*NEW_MANIFEST_COLUMNS, *SIZE_FIELDS, "style")))
 
 
-def _is_kept(word: str) -> bool:
-    return word in _KEPT or _IS_OPTION(word) is not None
+def _is_extra(word: str) -> bool:
+    return word in _EXTRA_NAMES or _IS_OPTION(word) is not None
 
 
-def _plain(name: str) -> str:
-    return plain(name.removeprefix("g:"))
+def _normalize_feed_name(name: str) -> str:
+    return normalize_name(name.removeprefix("g:"))

@@ -1,7 +1,7 @@
-"""Products out of what people have: a folder of pictures, a list of links, a Shopify export, a Google product feed.
+"""Reads products from a folder of pictures, a list of links, a Shopify export or a Google product feed.
 
-Everything is a stream of ``Product``. Shopify repeats a product's handle on several rows and names it on the first
-alone: title and text are carried down, and of several pictures the first one is taken.
+Each source gives a stream of ``Product``. Shopify repeats a product's handle on several rows and has its title on the first
+only: title and text are carried down, and of several pictures the first one is used.
 """
 
 from __future__ import annotations
@@ -18,32 +18,34 @@ from xml.etree import ElementTree as ET
 
 from ..core.errors import ManifestError, NotFoundError
 from ..jobs.image_cells import CellError, split_cell
-from ..manifest.cells import text_of
-from ..manifest.csvfile import readable
-from ..manifest.nearest import listed
+from ..manifest.cells import to_cell_text
+from ..manifest.csvfile import convert_read_errors
+from ..manifest.nearest import join_names
 from ..manifest.read import open_manifest
-from ..manifest.rownames import row_name
+from ..manifest.rownames import describe_row
 from ..manifest.rows import Form, FormKind, Row
 from ..manifest.sniff import open_text, sniff_encoding
-from .columns import PARTS, kept_columns, parts_of
+from .columns import PRODUCT_PARTS, find_extra_columns, find_parts
 
 PICTURES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 )
-_NAMED = re.compile(rf"https?://\S+|[^\t<>|]+(?:{'|'.join(map(re.escape, sorted(PICTURES)))})", re.IGNORECASE).fullmatch
-_JUDGED = 50  # lines of a text file that tell whether it is a list
+_match_picture = re.compile(
+    rf"https?://\S+|[^\t<>|]+(?:{'|'.join(map(re.escape, sorted(PICTURES)))})", re.IGNORECASE
+).fullmatch
+_SAMPLED_LINES = 50  # lines of a text file that are checked to decide if it is a list
 
 _FURTHER, _BARE = "further", "bare"
-_KEPT = "kept "
-"""In front of the names of an item's columns that are no part of a product."""
+_EXTRA_PREFIX = "kept "
+"""Prefix of the names of an item's columns that are no part of a product."""
 _ITEMS = frozenset({"item", "entry", "product", "offer", "shopitem"})
 """Elements of XML feeds that are products: RSS, Atom, and those of Yandex and Heureka."""
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """One row of the manifest to be: ``image`` is a link, or a path relative to the manifest; ``prompt`` is the source's own.
-    ``kept`` are further cells of the source, by the name that their column gets.
+    """A row of the new manifest. ``image`` is a link, or a path relative to the manifest; ``prompt`` is the source's own.
+    ``extras`` are further cells of the source, by the names of their new columns.
     """
 
     sku: str
@@ -51,127 +53,131 @@ class Product:
     text: str
     image: str
     prompt: str = ""
-    kept: Mapping[str, str] = field(default_factory=dict)
+    extras: Mapping[str, str] = field(default_factory=dict)
 
 
 class ProductSources:
-    """The products of several sources, and afterwards ``notes`` of what was left out."""
+    """The products of several sources. ``notes`` on what was left out are complete after ``read_products``."""
 
-    def __init__(self, sources: Iterable[str], beside: Path) -> None:
-        """``beside`` is the folder of the manifest to be: paths are relative to it."""
+    def __init__(self, sources: Iterable[str], target_folder: Path) -> None:
+        """``target_folder`` is the folder of the new manifest: paths are relative to it."""
         self._sources = list(sources)
-        self._beside = beside
+        self._target_folder = target_folder
         self._left_out: Counter[str] = Counter()
-        self._no_pictures: list[str] = []
-        self.roots: list[Path] = []  # folders elsewhere that hold pictures: a run reads them with --image-root
-        self._broken: list[str] = []
+        self._other_files: list[str] = []
+        self.image_roots: list[Path] = []  # folders outside of it that hold pictures, for --image-root
+        self._unreadable_rows: list[str] = []
 
     @property
     def notes(self) -> list[str]:
-        """What was left out, counted."""
-        told = {_FURTHER: "further picture{s} of the same products", _BARE: "product{s} without a picture"}
-        found = [
-            f"{count:,} {told[kind].format(s='s' if count > 1 else '')} left out"
+        """Sentences on what was left out, with counts."""
+        templates = {_FURTHER: "further picture{s} of the same products", _BARE: "product{s} without a picture"}
+        notes = [
+            f"{count:,} {templates[kind].format(s='s' if count > 1 else '')} left out"
             for kind, count in self._left_out.items()
             if count
         ]
-        for what, names in (("file", self._no_pictures), ("row", self._broken)):
+        for kind, names in (("file", self._other_files), ("row", self._unreadable_rows)):
             if names:
-                why = "no picture" if what == "file" else "can't be read"
-                found.append(
-                    f"{len(names):,} {what}{'s' if len(names) > 1 else ''} left out, {why}: {listed(names, 'and', 3)}"
+                why = "no picture" if kind == "file" else "can't be read"
+                notes.append(
+                    f"{len(names):,} {kind}{'s' if len(names) > 1 else ''} left out, {why}: {join_names(names, 'and', 3)}"
                 )
-        return found
+        return notes
 
-    def products(self) -> Iterator[Product]:
-        """All of them in order. NotFoundError, ManifestError for a source that is missing or gives nothing."""
+    def read_products(self) -> Iterator[Product]:
+        """Yield all products in order. NotFoundError for a missing source, ManifestError for one without products."""
         for source in self._sources:
-            found = False
-            for product in self._of(source):
-                found = True
+            has_product = False
+            for product in self._read_source(source):
+                has_product = True
                 yield product
-            if not found:
+            if not has_product:
                 raise ManifestError(f"{source} holds no picture", hint=_HINT)
 
-    def _of(self, source: str) -> Iterator[Product]:
+    def _read_source(self, source: str) -> Iterator[Product]:
         if re.match(r"https?://", source):
-            return iter([_linked(source)])
+            return iter([_make_from_link(source)])
         path = Path(source)
         if path.is_dir():
-            files = sorted(file for file in path.rglob("*") if _is_shown(file, path))
-            self._no_pictures += [file.name for file in files if file.suffix.lower() not in PICTURES]
-            return (self._filed(file, path) for file in files if file.suffix.lower() in PICTURES)
+            files = sorted(file for file in path.rglob("*") if _is_visible(file, path))
+            self._other_files += [file.name for file in files if file.suffix.lower() not in PICTURES]
+            return (self._make_from_file(file, path) for file in files if file.suffix.lower() in PICTURES)
         if not path.is_file():
             raise NotFoundError(f"there is no file or folder {source}", hint=_HINT)
         if path.suffix.lower() in PICTURES:
-            return iter([self._filed(path, path.parent)])
-        return self._read(path)
+            return iter([self._make_from_file(path, path.parent)])
+        return self._read_file(path)
 
-    def _filed(self, file: Path, folder: Path) -> Product:
+    def _make_from_file(self, file: Path, folder: Path) -> Product:
         real = file.resolve()
-        if not any(real.is_relative_to(root) for root in (self._beside.resolve(), *self.roots)):
-            inside = folder.resolve()
-            self.roots.append(inside if real.is_relative_to(inside) else real.parent)
-        relative = Path(os.path.relpath(file, self._beside)).as_posix()
-        return Product(file.stem, _spoken(file.stem), "", relative)
+        if not any(real.is_relative_to(root) for root in (self._target_folder.resolve(), *self.image_roots)):
+            resolved_folder = folder.resolve()
+            self.image_roots.append(resolved_folder if real.is_relative_to(resolved_folder) else real.parent)
+        relative = Path(os.path.relpath(file, self._target_folder)).as_posix()
+        return Product(file.stem, _to_words(file.stem), "", relative)
 
-    def _read(self, path: Path) -> Iterator[Product]:
-        with readable(path.name), path.open("rb") as file:
+    def _read_file(self, path: Path) -> Iterator[Product]:
+        with convert_read_errors(path.name), path.open("rb") as file:
             start = file.read(4096).lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n")
         if start.startswith(b"<"):
-            return self._grouped(_xml_items(path))
+            return self._group_items(_read_xml_items(path))
         if path.suffix.lower() == ".txt" or re.match(rb"https?://", start):
-            lines = _lines(path)
-            if all(map(_NAMED, islice(_lines(path), _JUDGED))):
-                return map(_linked, lines)
-        return self._grouped(self._table_items(path))
+            lines = _read_lines(path)
+            if all(map(_match_picture, islice(_read_lines(path), _SAMPLED_LINES))):
+                return map(_make_from_link, lines)
+        return self._group_items(self._read_table_items(path))
 
-    def _table_items(self, path: Path) -> Iterator[dict[str, str]]:
+    def _read_table_items(self, path: Path) -> Iterator[dict[str, str]]:
         manifest = open_manifest(path)
-        columns = parts_of(manifest.columns)
-        kept = kept_columns(manifest.columns)
+        columns = find_parts(manifest.columns)
+        extras = find_extra_columns(manifest.columns)
         if "image" not in columns:
             raise ManifestError(
-                f"{path.name} has no column that looks like a picture's link; columns: {listed(manifest.columns, 'and')}",
+                f"{path.name} has no column that looks like a picture's link; columns: {join_names(manifest.columns, 'and')}",
                 hint="run this file as it stands, and say which column it is with --map image=COLUMN",
             )
         for row in manifest.rows():
             if isinstance(row, Row):
-                yield _item({name: text_of(cell) for name, cell in row.cells.items()}, columns, kept)
+                yield _build_item({name: to_cell_text(cell) for name, cell in row.cells.items()}, columns, extras)
             else:
-                self._broken.append(f"{row_name(manifest.form, row.number)} ({row.reason})")
+                self._unreadable_rows.append(f"{describe_row(manifest.form, row.number)} ({row.reason})")
 
-    def _grouped(self, items: Iterable[dict[str, str]]) -> Iterator[Product]:
-        """One product an id: the first picture, with what stood above it."""
-        done: set[str] = set()
-        last: dict[str, str] = {}
+    def _group_items(self, items: Iterable[dict[str, str]]) -> Iterator[Product]:
+        """Yield one product an id, with the first picture and the values of the rows above it."""
+        used_ids: set[str] = set()
+        previous: dict[str, str] = {}
         for row in items:
             item = row
-            if row["id"] and row["id"] == last.get("id"):
-                item = {**last, **{name: value for name, value in row.items() if value}, "image": row["image"]}
-            elif last and not last["image"] and last["id"] not in done:
+            if row["id"] and row["id"] == previous.get("id"):
+                item = {**previous, **{name: value for name, value in row.items() if value}, "image": row["image"]}
+            elif previous and not previous["image"] and previous["id"] not in used_ids:
                 self._left_out[_BARE] += 1
-            last = item
+            previous = item
             if not item["image"]:
                 continue
-            if item["id"] in done and item["id"]:
+            if item["id"] in used_ids and item["id"]:
                 self._left_out[_FURTHER] += 1
                 continue
-            done.add(item["id"])
-            image, *further = _pictures_in(item["image"])
+            used_ids.add(item["id"])
+            image, *further = _split_pictures(item["image"])
             self._left_out[_FURTHER] += len(further)
-            kept = {name[len(_KEPT) :]: value for name, value in item.items() if name.startswith(_KEPT)}
-            yield Product(item["id"] or _stem(image), item["title"], item["text"], image, item["prompt"], kept)
-        if last and not last["image"] and last["id"] not in done:
+            extras = {
+                name[len(_EXTRA_PREFIX) :]: value for name, value in item.items() if name.startswith(_EXTRA_PREFIX)
+            }
+            yield Product(
+                item["id"] or _extract_stem(image), item["title"], item["text"], image, item["prompt"], extras
+            )
+        if previous and not previous["image"] and previous["id"] not in used_ids:
             self._left_out[_BARE] += 1
 
 
 _HINT = "give a folder of pictures, a text file of links, or a Shopify or Google feed (CSV, TSV, XML)"
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """The lines of a text file, in whatever encoding it is, that are neither blank nor comments."""
-    with readable(path.name):
+def _read_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a text file, in any encoding, that are neither blank nor comments."""
+    with convert_read_errors(path.name):
         form, _ = sniff_encoding(path, Form(FormKind.CSV), None, path.name)
         with open_text(path, form, newline="") as file:
             for line in file:
@@ -180,30 +186,34 @@ def _lines(path: Path) -> Iterator[str]:
                     yield text
 
 
-def _item(cells: Mapping[str, str], columns: Mapping[str, str], kept: Mapping[str, str]) -> dict[str, str]:
-    """A product's parts, and what is kept beside them, of one row."""
-    parts = {part: cells.get(columns.get(part, ""), "").strip() for part in PARTS}
-    return parts | {f"{_KEPT}{to}": " ".join(cells.get(name, "").split()) for name, to in kept.items()}
+def _build_item(cells: Mapping[str, str], columns: Mapping[str, str], extras: Mapping[str, str]) -> dict[str, str]:
+    """A product's parts and extra cells, of one row."""
+    parts = {part: cells.get(columns.get(part, ""), "").strip() for part in PRODUCT_PARTS}
+    return parts | {
+        f"{_EXTRA_PREFIX}{new_name}": " ".join(cells.get(name, "").split()) for name, new_name in extras.items()
+    }
 
 
-def _pictures_in(cell: str) -> list[str]:
-    """The pictures that a cell names; the cell itself where it can't be told apart."""
+def _split_pictures(cell: str) -> list[str]:
+    """The pictures in a cell; the cell itself if it can't be split."""
     try:
         return split_cell(cell) or [cell]
     except CellError:
         return [cell]
 
 
-def _xml_items(path: Path) -> Iterator[dict[str, str]]:
-    """The items of a feed, each forgotten once it is read."""
+def _read_xml_items(path: Path) -> Iterator[dict[str, str]]:
+    """Yield the items of a feed, freeing each one once it is read."""
     try:
         for _, element in ET.iterparse(path):  # noqa: S314 - expat refuses entity bombs since 2.4.1
-            if _local(element.tag) not in _ITEMS or not len(element):
+            if _strip_namespace(element.tag) not in _ITEMS or not len(element):
                 continue
             cells = {name: element.get(name, "") for name in ("id",) if element.get(name)}
             for child in element:
-                cells.setdefault(_local(child.tag).replace("_", " "), " ".join("".join(child.itertext()).split()))
-            yield _item(cells, parts_of(cells), kept_columns(cells))
+                cells.setdefault(
+                    _strip_namespace(child.tag).replace("_", " "), " ".join("".join(child.itertext()).split())
+                )
+            yield _build_item(cells, find_parts(cells), find_extra_columns(cells))
             element.clear()
     except (ET.ParseError, ValueError, LookupError) as error:
         raise ManifestError(f"{path.name} is no XML that can be read: {error}", hint="export the feed again") from None
@@ -211,16 +221,16 @@ def _xml_items(path: Path) -> Iterator[dict[str, str]]:
         raise ManifestError(f"{path.name} can't be read: {error.strerror or error}") from None
 
 
-def _local(tag: str) -> str:
+def _strip_namespace(tag: str) -> str:
     return tag.rpartition("}")[2].lower()
 
 
-def _linked(link: str) -> Product:
-    stem = _stem(link)
-    return Product(stem, _spoken(stem), "", link)
+def _make_from_link(link: str) -> Product:
+    stem = _extract_stem(link)
+    return Product(stem, _to_words(stem), "", link)
 
 
-def _stem(link: str) -> str:
+def _extract_stem(link: str) -> str:
     try:
         path = urlsplit(link).path
     except ValueError:
@@ -228,10 +238,10 @@ def _stem(link: str) -> str:
     return Path(unquote(path)).stem or "picture"
 
 
-def _spoken(stem: str) -> str:
+def _to_words(stem: str) -> str:
     """``ocean-blue_shirt`` as ``ocean blue shirt``."""
     return re.sub(r"[\s_-]+", " ", stem).strip() or stem
 
 
-def _is_shown(file: Path, root: Path) -> bool:
+def _is_visible(file: Path, root: Path) -> bool:
     return file.is_file() and not any(part.startswith(".") for part in file.relative_to(root).parts)

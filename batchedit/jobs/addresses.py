@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from ..manifest.cells import text_of
+from ..manifest.cells import to_cell_text
 from ..manifest.rows import Linked
 from .image_cells import NO_SELECTION
 
@@ -31,7 +31,7 @@ class Address:
         assert read is not None, "pictures are read into a list"
 
         def read_paths(cell: Any) -> Any:
-            text = text_of(cell).strip()
+            text = to_cell_text(cell).strip()
             if type(cell) is Linked or text.startswith("[") or text.casefold() == NO_SELECTION or _HAS_SCHEME(text):
                 return read(cell)
             return read([self._link(path) for path in _PATHS(text)])

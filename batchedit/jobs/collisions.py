@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ..core.errors import ManifestError
 from ..core.model import ResultLine
-from ..manifest.rownames import row_name
+from ..manifest.rownames import describe_row
 from ..manifest.rows import Form
 
 TOLD = 20
@@ -34,9 +34,9 @@ class Collisions:
                 if len(first) == len(self._wanted):
                     break
         told = [
-            f"{name!r} ({row_name(form, *first[slot])} and {row_name(form, row, id_)})"
+            f"{name!r} ({describe_row(form, *first[slot])} and {describe_row(form, row, id_)})"
             if slot in first and first[slot][0] != row
-            else f"{name!r} ({row_name(form, row, id_)})"
+            else f"{name!r} ({describe_row(form, row, id_)})"
             for slot, (name, row, id_) in self._wanted.items()
         ]
         more = self.count - len(told)

@@ -13,9 +13,9 @@ from typing import Any
 
 from ..core.errors import UsageError
 from ..core.model import LEFT_OUT, CellProblem, InvalidLine, JobKey, ResultLine
-from ..manifest.blank import PLACEHOLDER_MOST, is_blank, is_invisible, is_placeholder, without_unseen_ends
-from ..manifest.cells import ERROR_HEADS, id_text, json_text, may_hold_error, text_of, why_no_value
-from ..manifest.rownames import Rows
+from ..manifest.blank import MAX_PLACEHOLDER_LENGTH, is_blank, is_invisible, is_placeholder, strip_unseen_ends
+from ..manifest.cells import ERROR_FIRST_LETTERS, to_id_text, to_json_text, may_hold_error, to_cell_text, explain_unusable_cell
+from ..manifest.rownames import RowExamples
 from ..manifest.rows import BadRow, Manifest, Row
 from .collisions import Collisions
 from .image_cells import CellError, Pages, Pictures
@@ -133,12 +133,12 @@ class Expander:
         return self._pictures.pages
 
     @property
-    def beyond_rules(self) -> Mapping[str, Rows]:
+    def beyond_rules(self) -> Mapping[str, RowExamples]:
         """Rows so far with a local picture that breaks a rule of the model, by what the model takes."""
         return self._pictures.beyond
 
     @property
-    def paths(self) -> Rows:
+    def paths(self) -> RowExamples:
         """Rows so far whose picture is a file that is not there."""
         return self._pictures.paths
 
@@ -177,9 +177,9 @@ class Expander:
             return _bad_line(row)
         number, cells, raw = row
         cell = cells.get(self.id_column) if self.id_column else None
-        id_ = cell.strip() if type(cell) is str and cell[:1] != "=" else id_text(cell)
+        id_ = cell.strip() if type(cell) is str and cell[:1] != "=" else to_id_text(cell)
         if not id_.isascii():
-            id_ = without_unseen_ends(id_)
+            id_ = strip_unseen_ends(id_)
         if "+" in id_:
             self.oddities.see_id(id_, number)
         id_ = id_ or str(number + self._shift)
@@ -207,7 +207,7 @@ class Expander:
             return line
         if self._platform is not None:
             why = why_no_product(cells, self._platform, again=again)
-        elif is_total(cells) and all(is_blank(text_of(cells.get(column))) for _, column, _ in self._columns):
+        elif is_total(cells) and all(is_blank(to_cell_text(cells.get(column))) for _, column, _ in self._columns):
             why = "is a sum"
         elif is_unticked(cells):
             why = "is a row with nothing in it but a box that is not ticked"
@@ -224,7 +224,7 @@ class Expander:
             inputs = self._inputs(number, id_, every, "")
             if isinstance(inputs, InvalidLine):
                 return inputs
-            lines += self._lines(number, id_, every, inputs, json_text(added))
+            lines += self._lines(number, id_, every, inputs, to_json_text(added))
         return lines
 
     def _inputs(self, number: int, id_: str, cells: dict[str, Any], raw: str) -> dict[str, Any] | InvalidLine:
@@ -235,7 +235,7 @@ class Expander:
         problems = self._sheet_errors(cells) if may_hold_error(raw) else None
         for name, column, read in self._columns:
             cell = cells.get(column)
-            if cell is None or cell == "" or (problems and why_no_value(cell)):
+            if cell is None or cell == "" or (problems and explain_unusable_cell(cell)):
                 continue
             try:
                 value = self._text(cell, cells) if read is None else read(cell)
@@ -271,8 +271,8 @@ class Expander:
 
     def _text(self, cell: Any, cells: dict[str, Any]) -> str:
         """A cell for a field of plain text, ``{Column}`` in it filled. CellError for ``nan`` and the like."""
-        text = cell if type(cell) is str else text_of(cell)
-        if len(text) <= PLACEHOLDER_MOST and is_placeholder(text):
+        text = cell if type(cell) is str else to_cell_text(cell)
+        if len(text) <= MAX_PLACEHOLDER_LENGTH and is_placeholder(text):
             raise CellError("stands for an empty cell")
         self.oddities.see_text(text, self._pictures.row, self._pictures.id)
         return self._merge.fill(text, cells) if "{" in text else text
@@ -284,7 +284,7 @@ class Expander:
         found: list[CellProblem] | None = None
         for column in self._going_out:
             cell = cells.get(column)
-            if isinstance(cell, str) and cell[:1] in ERROR_HEADS and (reason := why_no_value(cell)):
+            if isinstance(cell, str) and cell[:1] in ERROR_FIRST_LETTERS and (reason := explain_unusable_cell(cell)):
                 found = [*(found or ()), CellProblem(column, "", reason)]
         return found
 
@@ -324,7 +324,7 @@ class Expander:
         if id_ != self._carried_id:
             self._carried_id, self._carried = id_, {}
         for column in self._fill:
-            if text_of(cells.get(column)).strip():
+            if to_cell_text(cells.get(column)).strip():
                 self._carried[column] = cells[column]
             elif column in self._carried:
                 cells = {**cells, column: self._carried[column]}
@@ -333,7 +333,7 @@ class Expander:
     def _notice(self, cells: dict[str, Any]) -> None:
         """Shopify's shape: an id stands on several rows, and what describes it on the first alone."""
         for column in self._watched:
-            if not text_of(cells.get(column)).strip() and text_of(self._last_cells.get(column)).strip():
+            if not to_cell_text(cells.get(column)).strip() and to_cell_text(self._last_cells.get(column)).strip():
                 self._blank_below[column] += 1
 
     def _columns_used(self) -> tuple[str, ...]:

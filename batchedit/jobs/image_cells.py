@@ -24,8 +24,8 @@ from ..core.typed import quoted
 from ..core.words import number
 from ..images.formats import SHRINKABLE, media_type
 from ..images.verify import NotAMediaFileError, check_picture
-from ..manifest.rownames import Rows
-from ..manifest.rows import Linked, shown
+from ..manifest.rownames import RowExamples
+from ..manifest.rows import Linked, truncate_text
 from .identity import FILE, SHA256
 from .links import (
     direct,
@@ -97,7 +97,7 @@ class Pages:
     """Links that probably lead to no picture, and the rows that they stand in."""
 
     links: int = 0
-    rows: Rows = field(default_factory=Rows)
+    rows: RowExamples = field(default_factory=RowExamples)
 
 
 class Pictures:
@@ -132,7 +132,7 @@ class Pictures:
         self.in_row = 0  # pictures in that row so far; the caller begins each row with 0
         self.mended = Counter[str]()  # share links turned into direct ones, by the store's name
         self.pages = dict[str, Pages]()  # links that probably lead to no picture, by what they lead to
-        self.beyond = dict[str, Rows]()  # rows with a local picture that breaks a rule of the model, by the rule
+        self.beyond = dict[str, RowExamples]()  # rows with a local picture that breaks a rule of the model, by the rule
         self._missing = MissingFiles()
         self._plain_hosts = dict[str, bool]()
         self._rules: Sequence[Rule] = ()  # of the field whose cell is read now
@@ -237,10 +237,10 @@ class Pictures:
         if folder:
             raise CellError("is a folder; name one picture in it")
         self._missing.add(self.row, self.id, text)
-        raise CellError(f"is neither an https:// link nor a file in {' or '.join(shown(r, 80) for r in self._roots)}")
+        raise CellError(f"is neither an https:// link nor a file in {' or '.join(truncate_text(r, 80) for r in self._roots)}")
 
     @property
-    def paths(self) -> Rows:
+    def paths(self) -> RowExamples:
         """Rows so far that name a file which is not there."""
         return self._missing.rows
 
@@ -264,7 +264,7 @@ class Pictures:
         else:
             for rule in self._rules:
                 if not rule.allows(facts.st_size, seen.width, seen.height):
-                    self.beyond.setdefault(rule.words(), Rows()).add(self.row, self.id)
+                    self.beyond.setdefault(rule.words(), RowExamples()).add(self.row, self.id)
         return {FILE: path.as_posix(), SHA256: seen.sha256}
 
     def _too_large(self, size: int, seen: _Seen) -> None:
@@ -286,9 +286,9 @@ def _bad_link(item: str) -> str:  # noqa: PLR0911 - one return a mistake
         return "begins with http://; the service fetches https:// links only"
     if low.startswith(("https//", "http//")):
         word, _, rest = item.partition("//")
-        return f"has no colon behind {word.lower()}; write https://{shown(rest, 40)}"
+        return f"has no colon behind {word.lower()}; write https://{truncate_text(rest, 40)}"
     if low.startswith("//"):
-        return f"has no https: in front; write https:{shown(item, 40)}"
+        return f"has no https: in front; write https:{truncate_text(item, 40)}"
     if low.startswith("https:"):
         return "is no complete link" if " " not in item else "has a space in the link; write %20 for it"
     if low.startswith("data:"):
@@ -297,7 +297,7 @@ def _bad_link(item: str) -> str:  # noqa: PLR0911 - one return a mistake
     if scheme and scheme.group(1) != "file":
         return f"begins with {scheme.group()}, which the service can't fetch; it needs an https:// link"
     if low.startswith("www."):
-        return f"has no https:// in front; write https://{shown(item, 40)}"
+        return f"has no https:// in front; write https://{truncate_text(item, 40)}"
     return ""
 
 

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from ..manifest.blank import is_blank
-from ..manifest.cells import text_of
-from ..manifest.nearest import plain
+from ..manifest.cells import to_cell_text
+from ..manifest.nearest import normalize_name
 from ..manifest.platforms import Platform
 from .image_cells import NO_SELECTION
 
@@ -22,8 +22,8 @@ _YES = frozenset({"true", "yes", "1", "wahr", "ja", "vrai", "oui"})
 
 def why_no_product(cells: dict[str, Any], platform: Platform, *, again: bool) -> str:
     """What a row of an export without a picture is. ``again``: the row above is of the same product."""
-    by_plain = {plain(column): text_of(cell).strip().casefold() for column, cell in cells.items()}
-    if by_plain.get(platform.gift) in _YES or by_plain.get("type") == "gift card":
+    by_plain = {normalize_name(column): to_cell_text(cell).strip().casefold() for column, cell in cells.items()}
+    if by_plain.get(platform.gift_column) in _YES or by_plain.get("type") == "gift card":
         return "is a gift card without a picture"
     is_variant = again or by_plain.get("type") in platform.variant
     return "is a variant without a picture of its own" if is_variant else "is a product without a picture"
@@ -31,17 +31,17 @@ def why_no_product(cells: dict[str, Any], platform: Platform, *, again: bool) ->
 
 def is_no_picture(cell: Any) -> bool:
     """Whether a picture's cell is empty, or says so as Magento does."""
-    text = text_of(cell)
+    text = to_cell_text(cell)
     return is_blank(text) or text.strip().casefold() == NO_SELECTION
 
 
 def is_unticked(cells: dict[str, Any]) -> bool:
     """Whether all that the row holds is FALSE: a column of boxes that was dragged further down than the table."""
-    texts = [text for cell in cells.values() if not is_blank(text := text_of(cell))]
+    texts = [text for cell in cells.values() if not is_blank(text := to_cell_text(cell))]
     return bool(texts) and all(text.strip().casefold() in _NO for text in texts)
 
 
 def is_total(cells: dict[str, Any]) -> bool:
     """Whether the first cell that is not empty says that the row is a sum."""
-    first = next((text for cell in cells.values() if not is_blank(text := text_of(cell))), "")
+    first = next((text for cell in cells.values() if not is_blank(text := to_cell_text(cell))), "")
     return _TOTAL(first.strip().rstrip(":")) is not None

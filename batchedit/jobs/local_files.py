@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..manifest.rownames import Rows
+from ..manifest.rownames import RowExamples
 
 _NAMES = 5
 """So many of the missing names are looked for in other folders."""
@@ -41,7 +41,7 @@ class OtherFolder:
 class MissingFiles:
     """Rows that name a file which is not there, and the first few of the names."""
 
-    rows: Rows = field(default_factory=Rows)
+    rows: RowExamples = field(default_factory=RowExamples)
     names: list[str] = field(default_factory=list)
 
     def add(self, row: int, id_: str, name: str) -> None:

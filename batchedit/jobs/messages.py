@@ -6,9 +6,9 @@ import difflib
 import json
 from typing import Any
 
-from ..manifest.cells import text_of
-from ..manifest.nearest import listed
-from ..manifest.rows import shown
+from ..manifest.cells import to_cell_text
+from ..manifest.nearest import join_names
+from ..manifest.rows import truncate_text
 from .ratios import spell_ratios
 from .schema import Field
 
@@ -21,7 +21,7 @@ def reason(error: Any, field: Field | None) -> str:  # noqa: PLR0911 - one retur
     unit = "pictures" if field and field.picture else "entries"
     match keyword:
         case "enum":
-            return wrong_choice(str(error.instance), [text_of(option) for option in error.kind.options])
+            return wrong_choice(str(error.instance), [to_cell_text(option) for option in error.kind.options])
         case "type":
             return f"is not {_kind(spec.get('type'))}"
         case "minLength":
@@ -49,7 +49,7 @@ def wrong_choice(value: str, options: list[str]) -> str:
     words = [*options, *words_of.values()]
     near = difflib.get_close_matches(value.strip().casefold(), [word.casefold() for word in words], 1, 0.75)
     meant = next((word for word in words if near and word.casefold() == near[0]), "")
-    told = listed(f"{option} ({words_of[option]})" if option in words_of else option for option in options)
+    told = join_names(f"{option} ({words_of[option]})" if option in words_of else option for option in options)
     return f"is not possible: the service takes {told}" + (f"; did you mean {meant}?" if meant else "")
 
 
@@ -64,12 +64,12 @@ def _range(spec: dict[str, Any]) -> str:
 def _kind(kinds: Any) -> str:
     words = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
     words |= {"array": "a list", "object": "a JSON object", "null": "empty"}
-    return listed([words.get(kind, str(kind)) for kind in (kinds if isinstance(kinds, list) else [kinds])])
+    return join_names([words.get(kind, str(kind)) for kind in (kinds if isinstance(kinds, list) else [kinds])])
 
 
 def value_shown(value: Any) -> str:
     """A value for a message: text as it is, anything else as JSON, cut to one short line."""
     try:
-        return shown(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        return truncate_text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     except (TypeError, ValueError):
-        return shown(value)
+        return truncate_text(value)

@@ -16,8 +16,8 @@ from typing import Any
 from pathvalidate import sanitize_filename
 
 from ..core.errors import UsageError
-from ..manifest.cells import text_of
-from ..manifest.nearest import listed, nearest
+from ..manifest.cells import to_cell_text
+from ..manifest.nearest import join_names, find_nearest
 from .prompt import split_template
 
 DEFAULT = "{id}-{size}-{variant}"
@@ -120,7 +120,7 @@ Piece = Callable[[dict[str, Any], dict[str, Any]], str]
 def _piece(name: str, columns: tuple[str, ...], date: str) -> Piece:
     word, _, spec = name.partition(":")
     if name in columns and name not in OWN:
-        return lambda _, cells: safe(text_of(cells.get(name)))
+        return lambda _, cells: safe(to_cell_text(cells.get(name)))
     if word == "date":
         return lambda _own, _cells: safe(date)
     if word == "size":
@@ -131,8 +131,8 @@ def _piece(name: str, columns: tuple[str, ...], date: str) -> Piece:
         if spec and not re.fullmatch(r"0?\d?d?", spec):
             raise UsageError(f"--name: {{{name}}} is no way to write a number", hint=f"Such as {{{word}:03}}.")
         return lambda own, _: format(own[word], spec) if own[word] != "" else ""
-    near = nearest(name, [*OWN, *columns])
+    near = find_nearest(name, [*OWN, *columns])
     raise UsageError(
         f"--name has {{{name}}}, which is no column",
-        hint=(f"Did you mean {{{near}}}? " if near else "") + f"Beside the columns there are {listed(OWN, 'and')}.",
+        hint=(f"Did you mean {{{near}}}? " if near else "") + f"Beside the columns there are {join_names(OWN, 'and')}.",
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from ..manifest.nearest import plain
-from ..manifest.rownames import Rows
-from ..manifest.rows import shown
-from ..manifest.wordlike import garbled_word
+from ..manifest.nearest import normalize_name
+from ..manifest.rownames import RowExamples
+from ..manifest.rows import truncate_text
+from ..manifest.wordlike import find_garbled_word
 
 _OTHER_BRACKETS = re.compile(
     r"\[\[?([^\[\]]{1,80})\]\]?|<<([^<>]{1,80})>>|«([^«»]{1,80})»|%([^%\s][^%]{0,79})%"
@@ -23,15 +23,15 @@ class Oddities:
 
     def __init__(self, columns: tuple[str, ...]) -> None:
         self.bracketed: Counter[str] = Counter()
-        self.shortened, self.garbled, self.garbled_word = Rows(), Rows(), ""
-        self._columns = {plain(column) for column in columns}
+        self.shortened, self.garbled, self.garbled_word = RowExamples(), RowExamples(), ""
+        self._columns = {normalize_name(column) for column in columns}
 
     def see_text(self, text: str, row: int, id_: str) -> None:
         """A text that goes out."""
         if "[" in text or "%" in text or "<<" in text or "«" in text:
             self.bracketed.update(self.columns_in(text))
-        if not text.isascii() and (word := garbled_word(text)):
-            self.garbled_word = self.garbled_word or shown(word, 40)
+        if not text.isascii() and (word := find_garbled_word(text)):
+            self.garbled_word = self.garbled_word or truncate_text(word, 40)
             self.garbled.add(row, id_)
 
     def see_id(self, id_: str, row: int) -> None:
@@ -43,5 +43,5 @@ class Oddities:
         """The words of ``text`` that name a column in brackets which nothing fills."""
         found = _OTHER_BRACKETS(text)
         return list(
-            dict.fromkeys(one.group() for one in found if plain(next(filter(None, one.groups()))) in self._columns)
+            dict.fromkeys(one.group() for one in found if normalize_name(next(filter(None, one.groups()))) in self._columns)
         )

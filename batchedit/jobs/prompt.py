@@ -14,8 +14,8 @@ from typing import Any
 
 from ..core.errors import UsageError
 from ..manifest.blank import PLACEHOLDERS
-from ..manifest.cells import text_of, why_no_value
-from ..manifest.nearest import listed, nearest, plain
+from ..manifest.cells import to_cell_text, explain_unusable_cell
+from ..manifest.nearest import join_names, find_nearest, normalize_name
 from .html_text import to_text
 from .image_cells import CellError
 
@@ -74,7 +74,7 @@ class Prompt:
         return str(self._format % values)
 
     def _slowly(self, cells: dict[str, Any]) -> str:
-        values = [to_text(text_of(cells.get(name))) for name in self._names]
+        values = [to_text(to_cell_text(cells.get(name))) for name in self._names]
         for name in dict.fromkeys(name for name, value in zip(self._names, values, strict=True) if not value.strip()):
             self.empties[name] += 1
         for name in {name for name, value in zip(self._names, values, strict=True) if value in PLACEHOLDERS}:
@@ -84,7 +84,7 @@ class Prompt:
     def forget(self, cells: dict[str, Any]) -> None:
         """Take the row's cells out of the counts: it turned out to be no order."""
         for name in self.columns:
-            value = to_text(text_of(cells.get(name)))
+            value = to_text(to_cell_text(cells.get(name)))
             for counts, counted in ((self.empties, not value.strip()), (self.placeholders, value in PLACEHOLDERS)):
                 if counted and counts[name]:
                     counts[name] -= 1
@@ -99,7 +99,7 @@ class Merge:
     """
 
     def __init__(self, columns: tuple[str, ...]) -> None:
-        self._columns = {plain(column): column for column in reversed(columns)}
+        self._columns = {normalize_name(column): column for column in reversed(columns)}
         self.filled: Counter[str] = Counter()
         self.left: Counter[str] = Counter()
 
@@ -112,14 +112,14 @@ class Merge:
 
         def put_cell(found: re.Match[str]) -> str:
             """The row's cell for a column in braces; braces that name none stay as they are."""
-            column = self._columns.get(plain(found.group(1)))
+            column = self._columns.get(normalize_name(found.group(1)))
             if column is None:
                 left[found.group()] = None
                 return found.group()
             used[column] = None
-            if why := why_no_value(cells.get(column)):
+            if why := explain_unusable_cell(cells.get(column)):
                 raise CellError(f"names {found.group()}, which {why}")
-            return to_text(text_of(cells.get(column)))
+            return to_text(to_cell_text(cells.get(column)))
 
         merged = _FIELD.sub(put_cell, text)
         self.filled.update(list(used))
@@ -133,6 +133,6 @@ def _column(name: str, columns: tuple[str, ...]) -> str:
     alike = [column for column in columns if column.strip().casefold() == name.strip().casefold()]
     if len(alike) == 1:
         return alike[0]
-    near = nearest(name, columns)
+    near = find_nearest(name, columns)
     hint = f"Did you mean {{{near}}}? " if near else ""
-    raise UsageError(f"--prompt names {{{name}}}, which is no column", hint=f"{hint}Columns: {listed(columns, 'and')}.")
+    raise UsageError(f"--prompt names {{{name}}}, which is no column", hint=f"{hint}Columns: {join_names(columns, 'and')}.")

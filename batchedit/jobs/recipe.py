@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.errors import ManifestError, UsageError
 from ..core.typed import quoted
-from ..manifest.nearest import listed, nearest, plain
+from ..manifest.nearest import join_names, find_nearest, normalize_name
 from ..manifest.platforms import COLUMN_WORDS, SIZE_WORDS, TITLE_WORDS, Platform, is_like_image
 from .addresses import address_in
 from .image_cells import CellError
@@ -47,7 +47,7 @@ ID_COLUMNS = (
     *("référence", "réf", "code article", "referencia", "código", "name", "title"),
 )
 """Names of columns that name rows, the likeliest first; the numbers of articles in four languages."""
-_PICTURE_COLUMNS = frozenset(map(plain, ("image", "images", "image_url", "image_urls", "image_uri", "image_uris")))
+_PICTURE_COLUMNS = frozenset(map(normalize_name, ("image", "images", "image_url", "image_urls", "image_uri", "image_uris")))
 _CUT_BY = re.compile(r"[\w ]+([^\w\s\"'.:()-]|\t)[\w ]+(?:\1[\w ]*)+").fullmatch
 SIZE_FIELDS = ("size", "aspect_ratio", "image_size", "ratio", "resolution")
 
@@ -142,29 +142,29 @@ def find_column(wanted: str, columns: tuple[str, ...], option: str) -> str:
     """The column that ``wanted`` names, whatever its capitals. UsageError, with the nearest name, if there is none."""
     if wanted in columns:
         return wanted
-    alike = [column for column in columns if plain(column) == plain(wanted)]
+    alike = [column for column in columns if normalize_name(column) == normalize_name(wanted)]
     if len(alike) == 1:
         return alike[0]
-    near = nearest(wanted, columns)
+    near = find_nearest(wanted, columns)
     hint = f"Did you mean {near!r}? " if near else ""
-    raise UsageError(f"{option}: there is no column {wanted!r}", hint=f"{hint}Columns: {listed(columns, 'and')}.")
+    raise UsageError(f"{option}: there is no column {wanted!r}", hint=f"{hint}Columns: {join_names(columns, 'and')}.")
 
 
 def find_id(wanted: str | None, columns: tuple[str, ...]) -> str:
     """The column that names rows: ``--id``, else the first of the usual ones, else "" for the row's number."""
     if wanted is not None:
         return find_column(wanted, columns, "--id")
-    by_plain = {plain(column): column for column in reversed(columns)}
+    by_plain = {normalize_name(column): column for column in reversed(columns)}
     return next((by_plain[name] for name in ID_COLUMNS if name in by_plain), "")
 
 
 def _field(name: str, schema: Schema, option: str) -> str:
     if name in schema.fields:
         return name
-    near = nearest(name, schema.fields)
+    near = find_nearest(name, schema.fields)
     hint = f"Did you mean {near}? " if near else ""
     raise UsageError(
-        f"{option}: the model has no input {name!r}", hint=f"{hint}It takes {listed(schema.fields, 'and')}."
+        f"{option}: the model has no input {name!r}", hint=f"{hint}It takes {join_names(schema.fields, 'and')}."
     )
 
 
@@ -184,7 +184,7 @@ def _prompt_field(schema: Schema) -> str:
     texts = [name for name, spec in schema.fields.items() if spec.read is None]
     found = next((name for name in texts if name == "prompt"), None) or next((n for n in texts if "prompt" in n), None)
     if found is None:
-        raise UsageError("--prompt: the model takes no prompt", hint=f"It takes {listed(schema.fields, 'and')}.")
+        raise UsageError("--prompt: the model takes no prompt", hint=f"It takes {join_names(schema.fields, 'and')}.")
     return found
 
 
@@ -193,7 +193,7 @@ def _sizes(recipe: Recipe, schema: Schema, constants: dict[str, Any]) -> tuple[s
     if not recipe.sizes:
         return name, ()
     if not name:
-        raise UsageError("--sizes: the model has no size", hint=f"It takes {listed(schema.fields, 'and')}.")
+        raise UsageError("--sizes: the model has no size", hint=f"It takes {join_names(schema.fields, 'and')}.")
     if name in constants:
         raise UsageError(f"--sizes and --set {name} contradict each other", hint="Give one of them.")
     sizes = tuple(_size(schema, name, text) for text in dict.fromkeys(recipe.sizes))
@@ -213,7 +213,7 @@ def _sizes_unused(recipe: Recipe, size_field: str, columns: tuple[str, ...]) -> 
     """A note where a column looks as if it said the sizes, and nothing uses it."""
     _, in_prompt = split_template(recipe.prompt or "", "--prompt")
     used = {*recipe.mapping.values(), *in_prompt}
-    column = next((column for column in columns if plain(column) in SIZE_WORDS and column not in used), "")
+    column = next((column for column in columns if normalize_name(column) in SIZE_WORDS and column not in used), "")
     if not column:
         return []
     return [
@@ -224,7 +224,7 @@ def _sizes_unused(recipe: Recipe, size_field: str, columns: tuple[str, ...]) -> 
 def _own_column(name: str, columns: tuple[str, ...], notes: list[str]) -> str:
     if name in columns:
         return name
-    alike = next((column for column in columns if plain(column) == plain(name)), "")
+    alike = next((column for column in columns if normalize_name(column) == normalize_name(name)), "")
     if alike:
         notes.append(f"column {alike!r} is taken for the model's input {name}")
     return alike
@@ -238,7 +238,7 @@ def _picture_column(field: Field, schema: Schema, columns: tuple[str, ...], note
     pictures = [name for name, other in schema.fields.items() if other.picture and other.required]
     if not field.picture or pictures != [field.name]:
         return ""
-    found = next((column for column in columns if plain(column) in _PICTURE_COLUMNS), "")
+    found = next((column for column in columns if normalize_name(column) in _PICTURE_COLUMNS), "")
     if found:
         notes.append(f"column {found!r} is taken for the model's input {field.name}")
     return found
@@ -247,16 +247,16 @@ def _picture_column(field: Field, schema: Schema, columns: tuple[str, ...], note
 def _first_text(columns: tuple[str, ...]) -> str:
     """The first column that is neither a number nor a picture by its name."""
     return next(
-        (c for c in columns if plain(c).strip(". ") not in _NUMBERS and not is_like_image(plain(c))), columns[0]
+        (c for c in columns if normalize_name(c).strip(". ") not in _NUMBERS and not is_like_image(normalize_name(c))), columns[0]
     )
 
 
 def _prompt_hint(columns: tuple[str, ...], near: str, texts: tuple[str, ...] | None) -> str:
     """How to say what fills the prompt. ``texts`` are the columns of text, None where nobody looked at cells."""
-    title = next((column for column in columns if plain(column) in TITLE_WORDS), _first_text(columns))
+    title = next((column for column in columns if normalize_name(column) in TITLE_WORDS), _first_text(columns))
     likely = columns if texts is None else texts
     named = COLUMN_WORDS | SIZE_WORDS
-    others = [c for c in likely if c != columns[0] and plain(c) not in named and not is_like_image(plain(c))]
+    others = [c for c in likely if c != columns[0] and normalize_name(c) not in named and not is_like_image(normalize_name(c))]
     if not others:
         return f"Add a column prompt, or write --prompt 'make an ad for {{{title}}}'."
     offered = [near] if near in others else others if len(others) <= 3 else ["COLUMN"]
@@ -265,7 +265,7 @@ def _prompt_hint(columns: tuple[str, ...], near: str, texts: tuple[str, ...] | N
 
 
 def _unfilled(name: str, columns: tuple[str, ...], texts: tuple[str, ...] | None) -> ManifestError:
-    near = nearest(name, columns)
+    near = find_nearest(name, columns)
     told = f'Say which one it is: --map {name}="{near or "COLUMN"}"; or where the column names stand: --header-row N.'
     if name == "prompt":
         told = _prompt_hint(columns, near, texts)
@@ -276,5 +276,5 @@ def _unfilled(name: str, columns: tuple[str, ...], texts: tuple[str, ...] | None
             else f"If {found.group(1)} sets the columns apart: --delimiter '{found.group(1)}'."
         )
     return ManifestError(
-        f"no column fills the model's required input {name!r}; columns: {listed(columns, 'and')}", hint=told
+        f"no column fills the model's required input {name!r}; columns: {join_names(columns, 'and')}", hint=told
     )

@@ -14,9 +14,9 @@ from statistics import fmean
 from typing import Any
 
 from ..core.words import number
-from ..manifest.cells import text_of
-from ..manifest.nearest import plain
-from ..manifest.platforms import IMAGE_WORDS, PROMPT_WORDS, Platform, is_like_image, platform_of
+from ..manifest.cells import to_cell_text
+from ..manifest.nearest import normalize_name
+from ..manifest.platforms import IMAGE_WORDS, PROMPT_WORDS, Platform, is_like_image, find_platform
 from ..manifest.rows import Linked, Manifest, Row
 from .links import wrapped_links
 from .prompt import split_template
@@ -45,17 +45,17 @@ def recognise(manifest: Manifest, recipe: Recipe) -> Recipe:
     """
     properties = recipe.schema.get("properties", {})
     columns = manifest.columns
-    known = {plain(column) for column in columns}
+    known = {normalize_name(column) for column in columns}
     open_fields = [
         name
         for name in recipe.schema.get("required", ())
-        if name not in recipe.mapping and name not in recipe.sets and plain(name) not in known
+        if name not in recipe.mapping and name not in recipe.sets and normalize_name(name) not in known
     ]
     image = next((name for name in open_fields if is_picture(name, properties.get(name, {}))), "")
     wants_prompt = "prompt" in open_fields and recipe.prompt is None
     if not image and not wants_prompt:
         return recipe
-    platform = platform_of(columns)
+    platform = find_platform(columns)
     if image:
         recipe = _with_image(recipe, image, manifest, platform)
     if wants_prompt:
@@ -67,12 +67,12 @@ def recognise(manifest: Manifest, recipe: Recipe) -> Recipe:
 
 def _with_image(recipe: Recipe, field: str, manifest: Manifest, platform: Platform | None) -> Recipe:
     rows = [row.cells for row in islice(manifest.rows(), SAMPLE_ROWS) if isinstance(row, Row)]
-    by_plain = {plain(column.removeprefix("g:")): column for column in reversed(manifest.columns)}
+    by_plain = {normalize_name(column.removeprefix("g:")): column for column in reversed(manifest.columns)}
     words = (*(platform.image if platform else ()), *IMAGE_WORDS)
     known = len(words)
     words += tuple(filter(is_like_image, reversed(by_plain)))
     for column in dict.fromkeys(by_plain[word] for word in words if word in by_plain):
-        by_name = plain(column.removeprefix("g:")) in words[:known]  # a name that is only like one may hold any link
+        by_name = normalize_name(column.removeprefix("g:")) in words[:known]  # a name that is only like one may hold any link
         pictures, links, filled = _count(rows, column, by_name=by_name)
         if pictures and pictures * 2 >= filled:
             recipe = _taken(recipe, field, column, _told(pictures, links, len(rows)))
@@ -111,7 +111,7 @@ def _guessed(recipe: Recipe, option: str) -> Recipe:
 
 
 def _with_prompt(recipe: Recipe, columns: Sequence[str], platform: Platform | None) -> Recipe:
-    by_plain = {plain(column.removeprefix("g:")): column for column in reversed(columns)}
+    by_plain = {normalize_name(column.removeprefix("g:")): column for column in reversed(columns)}
     column = next((by_plain[word] for word in PROMPT_WORDS if word in by_plain), "")
     if column:
         told = (*recipe.told, f"prompt: column {column!r}, by its name")
@@ -129,7 +129,7 @@ def _with_values_down(recipe: Recipe, columns: Sequence[str]) -> Recipe:
     if recipe.platform is None or recipe.fill_down or recipe.prompt is None:
         return recipe
     _, names = split_template(recipe.prompt, "--prompt")
-    down = tuple(name for name in columns if name in names and plain(name) in recipe.platform.down)
+    down = tuple(name for name in columns if name in names and normalize_name(name) in recipe.platform.first_row_only)
     return replace(recipe, fill_down=down)
 
 
@@ -160,5 +160,5 @@ def _texts(manifest: Manifest) -> tuple[str, ...]:
 def _cells(rows: Sequence[dict[str, Any]], column: str) -> list[str]:
     """What stands in ``column``, or the link behind it, without the empty cells."""
     found = [row.get(column) for row in rows]
-    cells = [(cell.link if type(cell) is Linked else text_of(cell)).strip() for cell in found]
+    cells = [(cell.link if type(cell) is Linked else to_cell_text(cell)).strip() for cell in found]
     return [cell for cell in cells if cell]

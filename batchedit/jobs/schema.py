@@ -19,8 +19,8 @@ import jsonschema_rs
 from ..core.errors import UsageError
 from ..core.limits import LINK_MOST
 from ..core.visible import one_line
-from ..manifest.cells import text_of
-from ..manifest.rows import Number, shown
+from ..manifest.cells import to_cell_text
+from ..manifest.rows import Number, truncate_text
 from .image_cells import CellError, Pictures
 from .picture_rules import MEGABYTE, read_rules
 from .ratios import spell_ratios
@@ -95,7 +95,7 @@ def _what_is_wrong(error: ValueError) -> str:
     path, value = list(error.instance_path), error.instance
     if not path:
         return one_line(error.message)
-    told = repr(shown(value)) if isinstance(value, str) else shown(json.dumps(value))
+    told = repr(truncate_text(value)) if isinstance(value, str) else truncate_text(json.dumps(value))
     whose = f"the {path[-1]} of the input {path[1]!r}" if path[0] == "properties" and len(path) > 2 else path[-1]
     return f"{whose} can't be {told}"
 
@@ -153,11 +153,11 @@ def _reader(spec: dict[str, Any]) -> Reader | None:  # noqa: PLR0911 - one retur
 
 def _choice(options: list[Any]) -> Reader:
     """The listed value that a cell spells, also as people write ratios."""
-    spelled = {text_of(option): option for option in options}
+    spelled = {to_cell_text(option): option for option in options}
     spelled = spell_ratios(spelled) | spelled
 
     def read(cell: Any) -> Any:
-        text = text_of(cell)
+        text = to_cell_text(cell)
         if text in spelled:
             return spelled[text]
         text = text.strip()
@@ -167,7 +167,7 @@ def _choice(options: list[Any]) -> Reader:
 
 
 def _integer(cell: Any) -> int:
-    text = text_of(cell).strip()
+    text = to_cell_text(cell).strip()
     if _INTEGER(text):
         return _whole(text)
     value = _float(text)
@@ -185,7 +185,7 @@ def _whole(text: str) -> int:
 
 
 def _number(cell: Any) -> int | float:
-    text = text_of(cell).strip()
+    text = to_cell_text(cell).strip()
     if _INTEGER(text):
         return _whole(text)
     value = _float(text)
@@ -203,7 +203,7 @@ def _float(text: str) -> float | None:
 
 
 def _boolean(cell: Any) -> bool:
-    word = text_of(cell).strip().casefold()
+    word = to_cell_text(cell).strip().casefold()
     if word in _YES:
         return True
     if word in _NO:
@@ -219,18 +219,18 @@ def _array(items: Any) -> Reader:
         if isinstance(cell, list):
             found = cell
         else:
-            text = text_of(cell).strip()
+            text = to_cell_text(cell).strip()
             if text.startswith("["):
                 found = _json(text, list, "list")
             else:
                 found = [piece for piece in re.split(r"\s+\|\s+|\s*[\r\n]+\s*", text) if piece]
-        return [text_of(item) if read_item is None else read_item(item) for item in found]
+        return [to_cell_text(item) if read_item is None else read_item(item) for item in found]
 
     return read
 
 
 def _object(cell: Any) -> dict[str, Any]:
-    found = cell if isinstance(cell, dict) else _json(text_of(cell).strip(), dict, "object")
+    found = cell if isinstance(cell, dict) else _json(to_cell_text(cell).strip(), dict, "object")
     return {key: _value(item) for key, item in found.items()}
 
 

@@ -25,7 +25,7 @@ from time import time
 from filelock import FileLock, Timeout
 
 from ..core.errors import LockedError
-from ..disk import own_folder
+from ..disk import find_own_folder
 from .book import Facts
 from .lock import is_locked
 from .register_file import NAME, RegisterFile, T, find_spare_folder, make_private
@@ -92,7 +92,7 @@ class Register:
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Register:
         """The register that this environment points to."""
         folder_text = environ.get(VARIABLE)
-        folder = Path(folder_text).expanduser().absolute() if folder_text else own_folder("state", environ)
+        folder = Path(folder_text).expanduser().absolute() if folder_text else find_own_folder("state", environ)
         return cls(folder, find_spare_folder(folder, environ))
 
     def enter(self, entry: Entry) -> None:

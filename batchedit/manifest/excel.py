@@ -1,8 +1,8 @@
-"""A cell of a workbook as the sheet shows it, from its value and number format.
+"""Formats a workbook's cell as the sheet shows it, from its value and number format.
 
 Excel stores ``007`` with the format ``000`` as the number 7, a price as a number with a currency in its format, and a day
-as a count of days. A format that is not understood to its last letter is not applied: the plain value is right, half a
-format is a wrong price.
+as a count of days. A format that is not understood completely is not applied: the plain value is right, while a format
+that is half applied shows a wrong price.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from typing import Any
 
-_ISO_DATE = "mm-dd-yy"  # format 14: "the short date of whoever looks"; ISO is what all can read
+_ISO_DATE = "mm-dd-yy"  # format 14, "the short date of the reader's locale"; ISO dates are unambiguous
 _TOKEN = re.compile(r"yyyy|yy|mmmm|mmm|mm|m|dddd|ddd|dd|d|hh|h|ss|s|AM/PM|\"[^\"]*\"|\\.|.", re.IGNORECASE)
 _DATE = {
     "yyyy": "%Y",
@@ -31,21 +31,21 @@ _DATE = {
 
 
 class UnknownFormatError(ValueError):
-    """The number format is not understood; the value is shown plainly."""
+    """The number format is not understood; the value is to be shown without it."""
 
 
-def as_shown(value: Any, number_format: str | None) -> Any:
-    """Text, bool, or None for an empty cell. UnknownFormatError if the format is not understood: see ``as_general``."""
+def apply_number_format(value: Any, number_format: str | None) -> Any:
+    """Text, bool, or None for an empty cell. UnknownFormatError if the format is not understood; then use ``as_general``."""
     if value is None or isinstance(value, str | bool):
         return value
     code = number_format or "General"
     if isinstance(value, dt.timedelta):
         return str(value)
     if isinstance(value, dt.datetime | dt.date | dt.time):
-        return _moment(value, _split(code)[0])
+        return _format_moment(value, _split_sections(code)[0])
     if code.lower() == "general" or not math.isfinite(value):
         return as_general(value)
-    return _number(value, code)
+    return _format_number(value, code)
 
 
 def as_general(value: Any) -> Any:
@@ -73,28 +73,28 @@ class _Section:
     """The power of ten that the value is multiplied by: 2 for percent, -3 for each comma behind the last digit."""
 
 
-@lru_cache(maxsize=1 << 14)  # prices come again and again; 4 µs for each that does
-def _number(value: float, code: str) -> str:
-    sections = _sections(code)
+@lru_cache(maxsize=1 << 14)  # prices repeat; a hit spares 4 µs
+def _format_number(value: float, code: str) -> str:
+    sections = _parse_sections(code)
     exact = Decimal(repr(value))
     if len(sections) > 2 and not exact:
-        return _written(exact, sections[2])
+        return _apply_section(exact, sections[2])
     if len(sections) > 1 and exact < 0:
-        return _written(-exact, sections[1])
-    text = _written(abs(exact), sections[0])
+        return _apply_section(-exact, sections[1])
+    text = _apply_section(abs(exact), sections[0])
     return f"-{text}" if exact < 0 and re.search(r"[1-9]", text) else text
 
 
-def _split(code: str) -> list[str]:
-    """The sections of a format, set apart by semicolons outside of quotes and brackets."""
-    found = re.findall(r'((?:"[^"]*"|\\.|\[[^\]]*\]|[^;"\\\[])+|(?=;))(?:;|$)', code)
-    return found[:4] or [""]
+def _split_sections(code: str) -> list[str]:
+    """The sections of a format, separated by semicolons outside of quotes and brackets."""
+    sections = re.findall(r'((?:"[^"]*"|\\.|\[[^\]]*\]|[^;"\\\[])+|(?=;))(?:;|$)', code)
+    return sections[:4] or [""]
 
 
 @lru_cache(maxsize=256)
-def _sections(code: str) -> tuple[_Section, ...]:
+def _parse_sections(code: str) -> tuple[_Section, ...]:
     """UnknownFormatError for anything that is not understood."""
-    return tuple(_section(part) for part in _split(code)[:3])
+    return tuple(_parse_section(part) for part in _split_sections(code)[:3])
 
 
 _PIECE = re.compile(
@@ -105,7 +105,7 @@ _LITERALS = frozenset(" $-+/():!^&'~{}<>=€£¥₹₽₺₩₫₪฿₴₦\u00a
 """Characters that stand for themselves without quotes (ECMA-376 part 1, 18.8.31), and signs of currency."""
 
 
-def _section(code: str) -> _Section:
+def _parse_section(code: str) -> _Section:
     pieces: list[tuple[str, str]] = []
     for quoted, escaped, currency, bracket, _, _, mark, other in _PIECE.findall(code):
         if mark:
@@ -120,79 +120,79 @@ def _section(code: str) -> _Section:
         raise UnknownFormatError(code)
     digits = marks.replace("%", "")
     whole, _, decimals = digits.partition(".")
-    behind = re.search(r",*$", decimals or whole)
-    commas = len(behind.group()) if behind else 0
+    trailing_commas = re.search(r",*$", decimals or whole)
+    comma_count = len(trailing_commas.group()) if trailing_commas else 0
     if "," in decimals.rstrip(","):
         raise UnknownFormatError(code)
     inner = whole.rstrip(",")
     if inner.startswith(","):
         raise UnknownFormatError(code)
-    kept = tuple((kind, text) for kind, text in pieces if text != "," or not kind)
-    return _Section(kept, decimals.rstrip(","), "," in inner, 2 * marks.count("%") - 3 * commas)
+    pattern = tuple((kind, text) for kind, text in pieces if text != "," or not kind)
+    return _Section(pattern, decimals.rstrip(","), "," in inner, 2 * marks.count("%") - 3 * comma_count)
 
 
-def _written(value: Decimal, section: _Section) -> str:
+def _apply_section(value: Decimal, section: _Section) -> str:
     placeholders = [text for kind, text in section.pattern if kind and text in "0#?"]
     if not placeholders:
         return "".join(text for _, text in section.pattern)
-    places = len(section.decimals)
-    rounded = value.scaleb(section.scale).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    decimal_places = len(section.decimals)
+    rounded = value.scaleb(section.scale).quantize(Decimal(1).scaleb(-decimal_places), ROUND_HALF_UP)
     whole, _, fraction = f"{rounded:f}".partition(".")
     fraction = _cut_fraction(fraction, section.decimals)
-    slots = len(placeholders) - places
-    needed = placeholders[:slots]
+    whole_places = len(placeholders) - decimal_places
+    needed = placeholders[:whole_places]
     whole = whole.lstrip("0")
     least = len(needed) - needed.index("0") if "0" in needed else 0
     whole = whole.rjust(least, "0") if least else whole
-    return _filled(section, whole, fraction, slots)
+    return _fill_placeholders(section, whole, fraction, whole_places)
 
 
 def _cut_fraction(fraction: str, decimals: str) -> str:
     """Zeros at the end that stand for ``#`` or ``?`` are not shown."""
-    kept = len(fraction)
-    while kept and decimals[kept - 1] in "#?" and fraction[kept - 1] == "0":
-        kept -= 1
-    return fraction[:kept]
+    length = len(fraction)
+    while length and decimals[length - 1] in "#?" and fraction[length - 1] == "0":
+        length -= 1
+    return fraction[:length]
 
 
-def _filled(section: _Section, whole: str, fraction: str, slots: int) -> str:
-    """The digits in the places of the placeholders; those that are too many stand at the first one."""
-    found: list[str] = []
-    place, behind = 0, 0
+def _fill_placeholders(section: _Section, whole: str, fraction: str, whole_places: int) -> str:
+    """Put the digits in the places of the placeholders; surplus digits go to the first one."""
+    pieces: list[str] = []
+    place, fraction_index = 0, 0
     started = False
-    inner = slots > 1 and _has_literal_inside(section, slots)
+    has_inner_literal = whole_places > 1 and _has_literal_inside(section, whole_places)
     for kind, text in section.pattern:
         if not kind:
             # A literal between places that hold no digit yet is left out, as `###-####` shows 12 as "12".
-            found.append(text if not inner or started or place == 0 or place >= slots else "")
+            pieces.append(text if not has_inner_literal or started or place == 0 or place >= whole_places else "")
         elif text == ".":
-            found.append(".")
+            pieces.append(".")
         elif text == "%":
-            found.append("%")
-        elif place < slots:
-            at = len(whole) - (slots - place)
-            digits = whole[: max(0, at + 1)] if place == 0 else whole[at : at + 1] if at >= 0 else ""
+            pieces.append("%")
+        elif place < whole_places:
+            offset = len(whole) - (whole_places - place)
+            digits = whole[: max(0, offset + 1)] if place == 0 else whole[offset : offset + 1] if offset >= 0 else ""
             started = started or bool(digits)
-            found.append(digits)
+            pieces.append(digits)
             place += 1
         else:
-            found.append(fraction[behind : behind + 1])
-            behind += 1
-    text = "".join(found)
-    return _with_thousands(text, whole) if section.thousands else text
+            pieces.append(fraction[fraction_index : fraction_index + 1])
+            fraction_index += 1
+    text = "".join(pieces)
+    return _group_thousands(text, whole) if section.thousands else text
 
 
-def _has_literal_inside(section: _Section, slots: int) -> bool:
-    seen = 0
+def _has_literal_inside(section: _Section, whole_places: int) -> bool:
+    placeholders_seen = 0
     for kind, text in section.pattern:
         if kind and text in "0#?":
-            seen += 1
-        elif not kind and 0 < seen < slots:
+            placeholders_seen += 1
+        elif not kind and 0 < placeholders_seen < whole_places:
             return True
     return False
 
 
-def _with_thousands(text: str, whole: str) -> str:
+def _group_thousands(text: str, whole: str) -> str:
     grouped = f"{int(whole):,}" if whole and not whole.startswith("0") else whole
     return text.replace(whole, grouped, 1) if whole else text
 
@@ -200,7 +200,7 @@ def _with_thousands(text: str, whole: str) -> str:
 # --- moments --------------------------------------------------------------------------------------
 
 
-def _moment(value: dt.datetime | dt.date | dt.time, code: str) -> str:
+def _format_moment(value: dt.datetime | dt.date | dt.time, code: str) -> str:
     if (
         code.lower() == "general"
         or code in {_ISO_DATE, "m/d/yy", "m/d/yyyy"}
@@ -210,56 +210,56 @@ def _moment(value: dt.datetime | dt.date | dt.time, code: str) -> str:
     _check_moment(code)
     code = re.sub(r"\[[^\]]*\]", "", code)
     try:
-        return "".join(_piece(value, kind, text) for kind, text in _pieces(code))
+        return "".join(_format_piece(value, kind, text) for kind, text in _parse_moment_format(code))
     except (KeyError, ValueError):
         raise UnknownFormatError(code) from None
 
 
 def _check_moment(code: str) -> None:
-    """UnknownFormatError for parts of seconds, names of months in another language, and letters of other calendars."""
+    """UnknownFormatError for fractions of seconds, names of months in another language, and letters of other calendars."""
     bare = re.sub(r'"[^"]*"|\\.|_.|\*.', "", code)
     country = re.search(r"\[\$[^\]]*-([0-9A-F]+)", bare, re.IGNORECASE)
-    spoken = re.search(r"mmm|ddd", bare, re.IGNORECASE)
-    foreign = spoken and country and not country.group(1).upper().endswith("09")  # the language is the low byte
+    has_names = re.search(r"mmm|ddd", bare, re.IGNORECASE)
+    is_foreign = has_names and country and not country.group(1).upper().endswith("09")  # the language is the low byte
     bare = re.sub(r"\[\$[^\]]*\]|AM/PM", "", bare, flags=re.IGNORECASE)
-    if foreign or re.search(r"mmmmm|[0#?\[]|[^\W\dymdhs年月日時分秒]", bare, re.IGNORECASE):
+    if is_foreign or re.search(r"mmmmm|[0#?\[]|[^\W\dymdhs年月日時分秒]", bare, re.IGNORECASE):
         raise UnknownFormatError(code)
 
 
 @lru_cache(maxsize=64)
-def _pieces(code: str) -> tuple[tuple[str, str], ...]:
+def _parse_moment_format(code: str) -> tuple[tuple[str, str], ...]:
     """The format as (strftime code, "") and ("", literal) in turn; ``m`` next to hours or seconds means minutes."""
     code = re.sub(r"_.|\*.", "", code)
     tokens = _TOKEN.findall(code)
     letters = [token.lower() for token in tokens if re.match(r"[ymdhs]|am/pm", token, re.IGNORECASE)]
-    twelve = "am/pm" in letters
+    is_12_hour = "am/pm" in letters
     pieces: list[tuple[str, str]] = []
     place = -1
     for token in tokens:
-        low = token.lower()
-        if not re.match(r"[ymdhs]|am/pm", low):
+        lowered = token.lower()
+        if not re.match(r"[ymdhs]|am/pm", lowered):
             pieces.append(("", token.strip('"').removeprefix("\\")))
             continue
         place += 1
-        around = letters[max(0, place - 1) : place] + letters[place + 1 : place + 2]
-        pieces.append((_strftime(low, around, twelve=twelve), ""))
+        neighbours = letters[max(0, place - 1) : place] + letters[place + 1 : place + 2]
+        pieces.append((_to_strftime(lowered, neighbours, is_12_hour=is_12_hour), ""))
     return tuple(pieces)
 
 
-def _strftime(word: str, around: list[str], *, twelve: bool) -> str:
+def _to_strftime(word: str, neighbours: list[str], *, is_12_hour: bool) -> str:
     if word in {"m", "mm"}:
-        minutes = any(near in {"h", "hh", "s", "ss"} for near in around)
+        minutes = any(neighbour in {"h", "hh", "s", "ss"} for neighbour in neighbours)
         return ("%M" if minutes else "%m") if word == "mm" else ("%-M" if minutes else "%-m")
     if word == "am/pm":
         return "%p"
     if word in {"h", "hh"}:
-        hour = "I" if twelve else "H"
+        hour = "I" if is_12_hour else "H"
         return f"%{hour}" if word == "hh" else f"%-{hour}"
     return _DATE.get(word) or {"d": "%-d", "s": "%-S"}[word]
 
 
-def _piece(value: dt.datetime | dt.date | dt.time, kind: str, text: str) -> str:
+def _format_piece(value: dt.datetime | dt.date | dt.time, kind: str, text: str) -> str:
     if not kind:
         return text
-    shown = value.strftime(kind.replace("-", ""))
-    return (shown.lstrip("0") or "0") if "-" in kind else shown
+    formatted = value.strftime(kind.replace("-", ""))
+    return (formatted.lstrip("0") or "0") if "-" in kind else formatted

@@ -1,4 +1,4 @@
-"""Suggestions: the name somebody probably meant, and lists that stay readable."""
+"""Suggestions for a misspelled name, and lists of names in messages."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import re
 from collections.abc import Iterable
 
 
-def plain(name: str) -> str:
-    """A column's name for comparison: ``Variant SKU``, ``variant_sku`` and ``variant-sku`` are the same."""
+def normalize_name(name: str) -> str:
+    """A column's name for comparison: ``Variant SKU``, ``variant_sku`` and ``variant-sku`` are equal."""
     return re.sub(r"[\s_-]+", " ", name.strip().casefold())
 
 
-def nearest(wanted: str, names: Iterable[str]) -> str:
-    """The name most like ``wanted``, "" if none is: spelled alike, else the shortest that holds it as a word."""
-    by_plain = {plain(name): name for name in reversed(list(names))}
-    wanted = plain(wanted)
-    if wanted in by_plain:
-        return by_plain[wanted]
-    holding = [name for key, name in by_plain.items() if wanted and re.search(rf"\b{re.escape(wanted)}", key)]
-    if holding:
-        return min(holding, key=len)
-    close = difflib.get_close_matches(wanted, by_plain, n=1, cutoff=0.6)
-    return by_plain[close[0]] if close else ""
+def find_nearest(name: str, names: Iterable[str]) -> str:
+    """The one of ``names`` most like ``name``, "" if none is: spelled alike, else the shortest that holds it as a word."""
+    by_normalized = {normalize_name(known): known for known in reversed(list(names))}
+    wanted = normalize_name(name)
+    if wanted in by_normalized:
+        return by_normalized[wanted]
+    containing = [known for key, known in by_normalized.items() if wanted and re.search(rf"\b{re.escape(wanted)}", key)]
+    if containing:
+        return min(containing, key=len)
+    close = difflib.get_close_matches(wanted, by_normalized, n=1, cutoff=0.6)
+    return by_normalized[close[0]] if close else ""
 
 
-def listed(names: Iterable[str], last: str = "or", limit: int = 12) -> str:
-    """``a, b or c``; with more than ``limit`` names the rest is counted."""
-    shown = list(names)
-    if len(shown) > limit:
-        return ", ".join(shown[:limit]) + f" and {len(shown) - limit} more"
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} {last} {shown[-1]}" if shown else "none"
+def join_names(names: Iterable[str], last: str = "or", limit: int = 12) -> str:
+    """``a, b or c``; of more than ``limit`` names the rest is counted."""
+    items = list(names)
+    if len(items) > limit:
+        return ", ".join(items[:limit]) + f" and {len(items) - limit} more"
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}" if items else "none"

@@ -1,7 +1,7 @@
-"""The parts of an .xlsx file that tell how its cells look: sheets, number formats, links, hidden rows.
+"""Reads the XML parts of an .xlsx file: sheets, number formats, links, hidden rows.
 
-Values are read by python-calamine; it tells neither formats nor links. Everything here is a hint about a value: what
-can't be read is left out, so a broken style never stops a sheet.
+python-calamine reads the values, but neither formats nor links. A part that can't be read is left out, so that a broken
+style never stops a sheet.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from ..disk import ZIP_DAMAGE
-from .looks import LookOfRow, by_rows, column_of, scan, text_of
+from .cell_attributes import RowAttributes, decode_text, parse_column, scan_rows, split_at_rows
 
 MOST_BYTES = 2**30
-"""A part is read up to this size: a sheet of a million rows takes some 500 MB; a zip bomb takes more."""
+"""The largest part that is read: a sheet of a million rows takes some 500 MB; a zip bomb takes more."""
 
 _BLOCK = 2**20
 
-DAMAGE = (*ZIP_DAMAGE, OSError)
+READ_ERRORS = (*ZIP_DAMAGE, OSError)
 
 _BUILTIN = {
     1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 9: "0%", 10: "0.00%", 11: "0.00E+00", 12: "# ?/?", 13: "# ??/??",
@@ -37,14 +37,14 @@ _BUILTIN = {
 
 
 class Parts:
-    """The members of a zip file by name, whatever its capitals and slashes. ``read`` gives ``b""`` for what is damaged."""
+    """The members of a zip file by name, whatever its case and slashes."""
 
     def __init__(self, file: zipfile.ZipFile) -> None:
         self._file = file
         self.names = {name.replace("\\", "/").lstrip("/").lower(): name for name in file.namelist()}
 
-    def read(self, name: str) -> bytes:
-        """The bytes of the part ``name``, whatever the case of its name; none where there is no such part."""
+    def read_part(self, name: str) -> bytes:
+        """The bytes of the part ``name``, whatever its case; ``b""`` if it is missing, damaged or too large."""
         member = self.names.get(name.lstrip("/").lower())
         if member is None:
             return b""
@@ -52,88 +52,88 @@ class Parts:
             if self._file.getinfo(member).file_size > MOST_BYTES:
                 return b""
             return self._file.read(member)
-        except DAMAGE:
+        except READ_ERRORS:
             return b""
 
-    def blocks(self, name: str) -> Iterator[bytes]:
-        """The same by blocks of a megabyte, up to where it is damaged."""
+    def read_blocks(self, name: str) -> Iterator[bytes]:
+        """The bytes of the part in blocks of a megabyte, up to where it is damaged."""
         member = self.names.get(name.lstrip("/").lower())
         if member is None:
             return
-        with suppress(*DAMAGE), self._file.open(member) as file:
+        with suppress(*READ_ERRORS), self._file.open(member) as file:
             for _ in range(MOST_BYTES // _BLOCK):
                 block = file.read(_BLOCK)
                 if not block:
                     return
                 yield block
 
-    def tree(self, name: str) -> ET.Element:
-        """The part as a tree; an empty element if it is missing or no XML."""
+    def read_tree(self, name: str) -> ET.Element:
+        """The part as a tree; an empty element if it is missing or not XML."""
         try:
-            return ET.fromstring(self.read(name))  # noqa: S314 - expat refuses entity bombs since 2.4.1
+            return ET.fromstring(self.read_part(name))  # noqa: S314 - expat refuses entity bombs since 2.4.1
         except (ET.ParseError, ValueError, LookupError):
             return ET.Element("missing")
 
-    def relations(self, name: str) -> dict[str, str]:
-        """Relation id → target of the part ``name``: a part's name, or an address as it stands."""
+    def read_relations(self, name: str) -> dict[str, str]:
+        """Relation id → target of the part ``name``: the name of a part, or an external address unchanged."""
         folder, base = posixpath.split(name)
-        found: dict[str, str] = {}
-        for one in self.tree(f"{folder}/_rels/{base}.rels"):
-            target = one.get("Target", "")
-            if one.get("TargetMode") != "External":
+        targets: dict[str, str] = {}
+        for relation in self.read_tree(f"{folder}/_rels/{base}.rels"):
+            target = relation.get("Target", "")
+            if relation.get("TargetMode") != "External":
                 target = posixpath.normpath(posixpath.join("/", folder, target)).lstrip("/")
-            found[one.get("Id", "")] = target
-        return found
+            targets[relation.get("Id", "")] = target
+        return targets
 
 
-def local(tag: str) -> str:
-    """An element's or attribute's name without its namespace: the strict variant of the format has others."""
+def strip_namespace(tag: str) -> str:
+    """An element's or attribute's name without its namespace, which differs in the strict variant of the format."""
     return tag.rpartition("}")[2]
 
 
-def attribute(element: ET.Element, name: str) -> str:
-    """An attribute by its local name, ``""`` if it is missing."""
-    return next((value for key, value in element.items() if local(key) == name), "")
+def find_attribute(element: ET.Element, name: str) -> str:
+    """The value of an attribute by its local name, ``""`` if it is missing."""
+    return next((value for key, value in element.items() if strip_namespace(key) == name), "")
 
 
 @dataclass(frozen=True, slots=True)
 class SheetPart:
-    """A worksheet: its title, whether a person sees it, and the zip member that holds it."""
+    """A worksheet: its title, whether it is visible, and the zip member that holds it."""
 
     title: str
     visible: bool
     part: str
 
 
-class Look:
-    """How a workbook's cells look. Every method gives nothing where the file does not tell."""
+class WorkbookMarkup:
+    """The sheets of a workbook and the attributes of their cells; empty where the file has none."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self._parts() as parts:
-            self._book = next(iter(_targets(parts, "", "officedocument")), "xl/workbook.xml")
-            self.sheets = tuple(_sheets(parts, self._book))
-            self._formats = _formats(parts, self._book)
-        self._linked: dict[str, dict[int, dict[int, str]]] = {}
+        with self._open_parts() as parts:
+            self._book = next(iter(_find_targets(parts, "", "officedocument")), "xl/workbook.xml")
+            self.sheets = tuple(_list_sheets(parts, self._book))
+            self._formats = _read_formats(parts, self._book)
+        self._links_by_part: dict[str, dict[int, dict[int, str]]] = {}
 
-    def part_of(self, title: str) -> str:
+    def find_part(self, title: str) -> str:
         return next((sheet.part for sheet in self.sheets if sheet.title == title), "")
 
-    def rows(self, title: str) -> Iterator[LookOfRow]:
-        """The rows of a sheet about which there is something to tell, in order."""
-        part = self.part_of(title)
-        if part not in self._linked:
-            with self._parts() as parts:
-                self._linked[part] = _hyperlinks(parts, part)
-        with self._parts() as parts:
-            yield from scan(by_rows(parts.blocks(part)), self._formats, self._linked[part])
+    def read_rows(self, title: str) -> Iterator[RowAttributes]:
+        """Yield the rows of a sheet that have attributes, in order."""
+        part = self.find_part(title)
+        if part not in self._links_by_part:
+            with self._open_parts() as parts:
+                self._links_by_part[part] = _read_hyperlinks(parts, part)
+        with self._open_parts() as parts:
+            yield from scan_rows(split_at_rows(parts.read_blocks(part)), self._formats, self._links_by_part[part])
 
-    def _parts(self) -> _Opened:
-        return _Opened(self._path)
+    def _open_parts(self) -> _OpenParts:
+        return _OpenParts(self._path)
 
 
-class _Opened:
-    """The file's parts for a ``with``; none where it is no zip file that can be read."""
+class _OpenParts:
+    """A context manager of the file's parts; without members if it is not a readable zip file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -143,7 +143,7 @@ class _Opened:
         try:
             self._file = zipfile.ZipFile(self._path)
             return Parts(self._file)
-        except DAMAGE:
+        except READ_ERRORS:
             return _NoParts()
 
     def __exit__(self, *_: object) -> None:
@@ -156,67 +156,75 @@ class _NoParts(Parts):
         self.names = {}
 
 
-def open_parts(path: Path) -> _Opened:
-    """The parts of the workbook in ``path``, for a ``with``."""
-    return _Opened(path)
+def open_parts(path: Path) -> _OpenParts:
+    """A context manager of the parts of the workbook ``path``."""
+    return _OpenParts(path)
 
 
-def _targets(parts: Parts, name: str, kind: str) -> Iterator[str]:
+def _find_targets(parts: Parts, name: str, kind: str) -> Iterator[str]:
     folder, base = posixpath.split(name)
-    related = parts.relations(name) if name else parts.relations("")
-    for one in parts.tree(f"{folder}/_rels/{base}.rels".lstrip("/")):
-        if one.get("Type", "").lower().endswith(f"/{kind}"):
-            yield related.get(one.get("Id", ""), "")
+    targets_by_id = parts.read_relations(name) if name else parts.read_relations("")
+    for relation in parts.read_tree(f"{folder}/_rels/{base}.rels".lstrip("/")):
+        if relation.get("Type", "").lower().endswith(f"/{kind}"):
+            yield targets_by_id.get(relation.get("Id", ""), "")
 
 
-def _sheets(parts: Parts, book: str) -> Iterator[SheetPart]:
-    related = parts.relations(book)
-    for element in parts.tree(book).iter():
-        if local(element.tag) != "sheet" or not element.get("name"):
+def _list_sheets(parts: Parts, book: str) -> Iterator[SheetPart]:
+    targets_by_id = parts.read_relations(book)
+    for element in parts.read_tree(book).iter():
+        if strip_namespace(element.tag) != "sheet" or not element.get("name"):
             continue
-        target = related.get(attribute(element, "id"), "")
+        target = targets_by_id.get(find_attribute(element, "id"), "")
         visible = element.get("state", "visible") == "visible"
         yield SheetPart(element.get("name", ""), visible, target)
 
 
-def _formats(parts: Parts, book: str) -> list[str]:
+def _read_formats(parts: Parts, book: str) -> list[str]:
     """The number format of each style, by the style's index."""
-    style = next(_targets(parts, book, "styles"), "xl/styles.xml")
-    own: dict[str, str] = {}
-    found: list[str] = []
-    for element in parts.tree(style).iter():
-        match local(element.tag):
+    style = next(_find_targets(parts, book, "styles"), "xl/styles.xml")
+    custom_formats: dict[str, str] = {}
+    formats: list[str] = []
+    for element in parts.read_tree(style).iter():
+        match strip_namespace(element.tag):
             case "numFmt":
-                own[element.get("numFmtId", "")] = element.get("formatCode", "")
+                custom_formats[element.get("numFmtId", "")] = element.get("formatCode", "")
             case "cellXfs":
-                found = [_code(xf.get("numFmtId", "0"), own) for xf in element if local(xf.tag) == "xf"]
-    return found
+                styles = [xf for xf in element if strip_namespace(xf.tag) == "xf"]
+                formats = [_find_format_code(xf.get("numFmtId", "0"), custom_formats) for xf in styles]
+    return formats
 
 
-def _code(number: str, own: dict[str, str]) -> str:
-    if number in own:
-        return own[number]
+def _find_format_code(number: str, custom_formats: dict[str, str]) -> str:
+    if number in custom_formats:
+        return custom_formats[number]
     return _BUILTIN.get(int(number), "General") if number.isdigit() else "General"
 
 
 _LINKS = re.compile(rb"<(?:\w+:)?hyperlink\b[^>]*>")
 
 
-def _hyperlinks(parts: Parts, part: str) -> dict[int, dict[int, str]]:
-    """Row → column → address of the cells that have a link to the web behind them."""
-    related = {key: to for key, to in parts.relations(part).items() if to.lower().startswith(("http://", "https://"))}
-    found: dict[int, dict[int, str]] = {}
-    if not related:
-        return found  # links stand at the end of the part: what it takes to read that far is spared
-    for tag in (tag for block in by_rows(parts.blocks(part)) if b"hyperlink" in block for tag in _LINKS.findall(block)):
-        told = {
-            name.decode().rpartition(":")[2]: text_of(value)
+def _read_hyperlinks(parts: Parts, part: str) -> dict[int, dict[int, str]]:
+    """Row → column → address of the cells with a link to the web."""
+    addresses = {
+        key: to for key, to in parts.read_relations(part).items() if to.lower().startswith(("http://", "https://"))
+    }
+    links: dict[int, dict[int, str]] = {}
+    if not addresses:
+        return links  # links stand at the end of the part, so this spares reading that far
+    for tag in (
+        tag
+        for block in split_at_rows(parts.read_blocks(part))
+        if b"hyperlink" in block
+        for tag in _LINKS.findall(block)
+    ):
+        attributes = {
+            name.decode().rpartition(":")[2]: decode_text(value)
             for name, value in re.findall(rb'([\w:]+)\s*=\s*["\']([^"\']*)["\']', tag)
         }
-        place = re.match(r"([A-Z]{1,3})(\d{1,8})", told.get("ref", ""))
-        address = related.get(told.get("id", ""), "")
-        if place and address:
-            column = column_of(place.group(1).encode())
-            mark = told.get("location", "")
-            found.setdefault(int(place.group(2)) - 1, {})[column] = f"{address}#{mark}" if mark else address
-    return found
+        cell = re.match(r"([A-Z]{1,3})(\d{1,8})", attributes.get("ref", ""))
+        address = addresses.get(attributes.get("id", ""), "")
+        if cell and address:
+            column = parse_column(cell.group(1).encode())
+            anchor = attributes.get("location", "")
+            links.setdefault(int(cell.group(2)) - 1, {})[column] = f"{address}#{anchor}" if anchor else address
+    return links

@@ -1,4 +1,4 @@
-"""The names that people and programs give to columns: exports of shops and catalogues, and words in four languages.
+"""Names of columns: in exports of shops and catalogues, and common words in four languages.
 
 Sources: the exporters' own documentation of their CSV columns (Shopify product CSV, WooCommerce product CSV import and
 export, Magento/Adobe Commerce product attributes, BigCommerce product export, Google Merchant product data specification,
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .nearest import plain
+from .nearest import normalize_name
 
 ID_WORDS = (
     *("id", "sku", "handle", "variant sku", "product id", "item group id", "item id", "item sku", "offer id"),
@@ -133,31 +133,32 @@ SIZE_WORDS = frozenset(
         *("formato", "orientación", "proporción"),
     )
 )
-"""Names of columns that may say the size of the picture."""
+"""Names of columns that may hold the size of the picture."""
 
 is_like_image = re.compile(
     r"\b(?:images?|photos?|pictures?|pics?|attachments?|imagen|im[áa]genes|fotos?|bild(?:er)?)\b|\w(?:bild(?:er)?|fotos?)\b"
 ).search
-"""Whether a name, as ``plain`` writes it, speaks of pictures: `front photo`, `Produktbilder`, `photo principale`."""
+"""Matches a name, normalized by ``normalize_name``, of a picture: `front photo`, `Produktbilder`, `photo principale`."""
 
 COLUMN_WORDS = frozenset((*ID_WORDS, *TITLE_WORDS, *TEXT_WORDS, *IMAGE_WORDS, *PROMPT_WORDS, *OTHER_WORDS))
-"""Names, as ``plain`` writes them, that a header's cells often are."""
+"""Names, normalized by ``normalize_name``, that headers often have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """An exporter, told by ``marks``: columns that all stand in its files. ``image`` and ``title`` are columns of them,
-    the likeliest first; ``down`` those that stand on a product's first row alone; of ``one_of``, if there are any, at least
-    one stands in its files. ``variant`` are the words of the column ``type`` that say that a row is a product's variant.
-    ``address`` is the path below which a shop's server has its pictures, where its sheets leave that out.
+    """An exporter. All of its files have the columns ``required``, and at least one of ``one_of``, if that is not empty.
+
+    ``image`` and ``title`` are names of those columns, the likeliest first. The columns ``first_row_only`` are filled in a
+    product's first row only. ``gift_column`` is true for gift cards. A value of ``variant`` in the column ``type`` means that
+    the row is a product's variant. ``address`` is the path of the pictures on a shop's server, where its sheets leave it out.
     """
 
     name: str
-    marks: tuple[str, ...]
+    required: tuple[str, ...]
     image: tuple[str, ...]
     title: tuple[str, ...]
-    down: tuple[str, ...] = ()
-    gift: str = ""
+    first_row_only: tuple[str, ...] = ()
+    gift_column: str = ""
     one_of: tuple[str, ...] = ()
     variant: tuple[str, ...] = ()
     address: str = ""
@@ -207,11 +208,11 @@ PLATFORMS = (
 )
 
 
-def platform_of(columns: Iterable[str]) -> Platform | None:
-    """The exporter whose columns these are."""
-    names = {plain(column.removeprefix("g:")) for column in columns}
+def find_platform(columns: Iterable[str]) -> Platform | None:
+    """The exporter whose files have these columns; None if it is not known."""
+    names = {normalize_name(column.removeprefix("g:")) for column in columns}
     return next((platform for platform in PLATFORMS if _is_of(platform, names)), None)
 
 
 def _is_of(platform: Platform, names: set[str]) -> bool:
-    return names.issuperset(platform.marks) and (not platform.one_of or not names.isdisjoint(platform.one_of))
+    return names.issuperset(platform.required) and (not platform.one_of or not names.isdisjoint(platform.one_of))

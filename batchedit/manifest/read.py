@@ -1,4 +1,4 @@
-"""A file becomes a Manifest, whatever spreadsheet it came out of. Every reader is behind ``open_manifest``."""
+"""Opens a file as a Manifest, whatever its form. ``open_manifest`` chooses the reader."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import ManifestError, NotFoundError, UsageError
 from ..core.typed import quoted, to_type
-from .csvfile import CsvManifest, readable
+from .csvfile import CsvManifest, convert_read_errors
 from .jsonl import JsonlManifest
-from .nearest import listed, nearest
+from .nearest import find_nearest, join_names
 from .rows import BadRow, Form, FormKind, Manifest, Row
-from .sniff import ending, sniff_encoding, sniff_kind, sniff_layout
+from .sniff import choose_ending, sniff_encoding, sniff_kind, sniff_layout
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_WEB_ADDRESS = re.compile(r"(https?:)[/\\]+(.+)", re.IGNORECASE | re.DOTALL).match  # pathlib has made one slash of two
+_WEB_ADDRESS = re.compile(r"(https?:)[/\\]+(.+)", re.IGNORECASE | re.DOTALL).match  # pathlib turns two slashes into one
 
 __all__ = [
     "BadRow",
@@ -26,7 +26,7 @@ __all__ = [
     "FormKind",
     "Manifest",
     "Row",
-    "ending",
+    "choose_ending",
     "manifest_from_frame",
     "open_manifest",
     "reopen_manifest",
@@ -44,24 +44,25 @@ def open_manifest(
     pictures: Path | None = None,
     name: str = "",
 ) -> Manifest:
-    """The table in ``source``, ready to be read any number of times.
+    """Open the table in ``source``. It can be read any number of times.
 
-    ``encoding``, ``delimiter``, ``sheet`` and ``header_row`` (from 1; 0: as the first edition took it) override what would
-    be found out; ``visible_only`` leaves a workbook's hidden rows out, ``pictures``
-    is the folder that the pictures in its cells are written to.
-    ``name`` stands for the file in messages and for its suffix, where ``source`` is a copy of standard input.
-    NotFoundError for a missing file, ManifestError for one that is no table with rows, UsageError for an override that makes
-    no sense.
+    ``encoding``, ``delimiter``, ``sheet`` and ``header_row`` (from 1; 0: as the first edition read it) override what is
+    detected. ``visible_only`` leaves a workbook's hidden rows out. ``pictures`` is the folder that the pictures in its cells
+    are written to. ``name`` replaces the file's name in messages and for its suffix, where ``source`` is a copy of standard
+    input.
+
+    NotFoundError for a missing file, ManifestError for a file that is no table with rows, UsageError for an impossible
+    override.
     """
     name = name or source.name
-    _must_be_file(source)
-    with readable(name):
+    _check_is_file(source)
+    with convert_read_errors(name):
         form = sniff_kind(source, name)
         if form.kind in {FormKind.XLSX, FormKind.PARQUET}:
             form = replace(form, delimiter=",", sheet=sheet or "", visible_only=visible_only)
-            manifest = _typed(source, form, name, header_row, pictures)
+            manifest = _open_typed_manifest(source, form, name, header_row, pictures)
         else:
-            manifest = _text(source, form, encoding, delimiter, name, header_row)
+            manifest = _open_text_manifest(source, form, encoding, delimiter, name, header_row)
         if header_row and not manifest.form.header_row:
             raise UsageError(f"{name} has no header row", hint="Leave --header-row out.")
         if next(iter(manifest.rows()), None) is None:
@@ -72,17 +73,17 @@ def open_manifest(
 
 
 def reopen_manifest(source: Path, form: Form, name: str, *, pictures: Path | None = None) -> Manifest:
-    """A file whose ``form`` was decided before, read as that and as nothing else."""
-    with readable(name):
+    """Open a file whose ``form`` was detected before, without detecting it again."""
+    with convert_read_errors(name):
         if form.kind in {FormKind.XLSX, FormKind.PARQUET}:
-            return _typed(source, form, name, form.header_row, pictures)
+            return _open_typed_manifest(source, form, name, form.header_row, pictures)
         if form.kind is FormKind.JSONL:
             return JsonlManifest(source, form, name)
         return CsvManifest(source, form, name, header_row=form.header_row)
 
 
 def manifest_from_frame(frame: pd.DataFrame) -> Manifest:
-    """A DataFrame as a manifest: missing values are empty cells, numpy scalars plain values, Timestamps ISO text."""
+    """A DataFrame as a manifest: missing values are empty cells, numpy scalars Python values, Timestamps ISO text."""
     from .sheets import FrameManifest  # noqa: PLC0415 - a CSV run loads no tables
 
     manifest = FrameManifest(frame)
@@ -91,7 +92,7 @@ def manifest_from_frame(frame: pd.DataFrame) -> Manifest:
     return manifest
 
 
-def _text(
+def _open_text_manifest(
     source: Path, form: Form, encoding: str | None, delimiter: str | None, name: str, header_row: int | None
 ) -> Manifest:
     form, note = sniff_encoding(source, form, encoding, name)
@@ -104,7 +105,9 @@ def _text(
     )
 
 
-def _typed(source: Path, form: Form, name: str, header_row: int | None, pictures: Path | None) -> Manifest:
+def _open_typed_manifest(
+    source: Path, form: Form, name: str, header_row: int | None, pictures: Path | None
+) -> Manifest:
     from .sheets import ParquetManifest, XlsxManifest  # noqa: PLC0415 - a CSV run loads no tables
 
     if form.kind is FormKind.XLSX:
@@ -112,11 +115,11 @@ def _typed(source: Path, form: Form, name: str, header_row: int | None, pictures
     return ParquetManifest(source, form, name)
 
 
-def _must_be_file(source: Path) -> None:
+def _check_is_file(source: Path) -> None:
     if source.is_dir():
-        tables = _tables_in(source)
+        tables = _list_tables(source)
         hint = (
-            f"Tables in it: {listed(tables, 'and')}."
+            f"Tables in it: {join_names(tables, 'and')}."
             if tables
             else f"To make a manifest of its pictures: {to_type('init', source)}"
         )
@@ -127,21 +130,21 @@ def _must_be_file(source: Path) -> None:
                 f"{address.group(1)}//{address.group(2)} is a link, and a manifest is a file on this machine",
                 hint="download the sheet first (Google Sheets: File, Download, Comma-separated values), then name the file",
             )
-        raise NotFoundError(f"there is no file {source}", hint=_what_is_there(source.parent, source.name))
+        raise NotFoundError(f"there is no file {source}", hint=_suggest_file(source.parent, source.name))
     if not source.is_file():
         raise UsageError(f"{source} is no regular file", hint="Copy it to a file first.")
 
 
-def _tables_in(folder: Path) -> list[str]:
+def _list_tables(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in {".csv", ".jsonl", ".xlsx"})
 
 
-def _what_is_there(folder: Path, wanted: str) -> str:
-    """What somebody can have meant by the file ``wanted``, which is not in ``folder``."""
+def _suggest_file(folder: Path, name: str) -> str:
+    """A hint for the file ``name``, which is not in ``folder``."""
     if not folder.is_dir():
         return f"There is no folder {folder} either."
-    if near := nearest(wanted, [path.name for path in folder.iterdir()]):
-        return f"Did you mean {quoted(folder / near)}?"
-    if tables := _tables_in(folder):
-        return f"Tables in {quoted(folder.absolute())}: {listed(map(quoted, tables), 'and')}."
+    if suggestion := find_nearest(name, [path.name for path in folder.iterdir()]):
+        return f"Did you mean {quoted(folder / suggestion)}?"
+    if tables := _list_tables(folder):
+        return f"Tables in {quoted(folder.absolute())}: {join_names(map(quoted, tables), 'and')}."
     return f"There is no table in {folder.absolute()}. For one to begin with: {to_type('template', '--examples')}"

@@ -1,4 +1,4 @@
-"""What a reader hands on: rows, rows that could not be read, and the form that the file came in."""
+"""What a reader returns: rows, rows that could not be read, and the form of the file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class FormKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a table is written down, so that the results can be written in the same way.
+    """The form of a table's file, so that the results can be written in the same form.
 
     ``encoding`` never implies a byte order mark; ``bom`` says whether there is one. ``newline`` is the line end, and
-    ``compression`` is ``"gzip"`` or ``""``. ``delimiter`` counts for CSV only, ``sheet`` for xlsx only. ``ascii`` is
-    False for UTF-8 text that holds letters beyond ASCII. ``guessed``: nothing but the letters themselves told the encoding.
-    ``header_row``: the sheet's row, from 1, that holds the column names; 0 where there is none. ``visible_only`` leaves the
-    hidden rows of an xlsx sheet out. ``ids_by_index``: a row without an id is called by its index, not by the sheet's number:
-    its run began in the first edition.
+    ``compression`` is ``"gzip"`` or ``""``. ``delimiter`` is for CSV only, ``sheet`` for xlsx only. ``ascii`` is
+    False for UTF-8 text with letters beyond ASCII. ``guessed``: the encoding was guessed from the letters alone.
+    ``header_row``: the sheet's row, from 1, that holds the column names; 0 if there is none. ``visible_only`` leaves the
+    hidden rows of an xlsx sheet out. ``ids_by_index``: the id of a row without one is its index, not the sheet's row number,
+    since the run began in the first edition.
     """
 
     kind: FormKind
@@ -43,21 +43,21 @@ class Form:
     ids_by_index: bool = False
 
     def dump(self) -> str:
-        """JSON, to be kept with the run: what a sheet is, is decided once."""
+        """JSON, which is kept with the run: the form is detected once."""
         return json.dumps(asdict(self))
 
     @classmethod
     def load(cls, text: str) -> Form:
-        """The inverse of ``dump``; what this version does not know is left out.
+        """The inverse of ``dump``; unknown fields are left out.
 
-        ValueError, TypeError, AttributeError or LookupError for what ``dump`` can't have written: it may be damaged.
+        ValueError, TypeError, AttributeError or LookupError for text that ``dump`` can't have written: it may be damaged.
         """
-        known = {field.name: str if field.name == "kind" else type(field.default) for field in fields(cls)}
-        told = {name: value for name, value in json.loads(text).items() if name in known}
-        for name, value in told.items():
-            if type(value) is not known[name]:
+        field_types = {field.name: str if field.name == "kind" else type(field.default) for field in fields(cls)}
+        values = {name: value for name, value in json.loads(text).items() if name in field_types}
+        for name, value in values.items():
+            if type(value) is not field_types[name]:
                 raise ValueError(f"{name} is {value!r}")
-        form = cls(**{**told, "kind": FormKind(told["kind"])})
+        form = cls(**{**values, "kind": FormKind(values["kind"])})
         if form.header_row < 0 or len(form.delimiter) > 1 or form.compression not in {"", "gzip"}:
             raise ValueError(text)
         if (
@@ -66,41 +66,41 @@ class Form:
             or (form.kind is FormKind.CSV and not form.delimiter)
         ):
             raise ValueError(text)
-        b"".decode(form.encoding)  # LookupError for what is none
+        b"".decode(form.encoding)  # LookupError for an unknown encoding
         return form
 
 
 class Number(str):
-    """A number as it was written: ``1.50``, ``1e5`` or 23 digits long. Text for a prompt, a number for the schema."""
+    """A number as it was written: ``1.50``, ``1e5`` or of 23 digits. Text for a prompt, a number for the schema."""
 
     __slots__ = ()
 
 
 class Linked(str):
-    """A cell's text with the address of the link behind it. A picture is read from the address, a prompt from the text."""
+    """A cell's text with the address of its link. A picture is read from the address, a prompt from the text."""
 
     __slots__ = ("link",)
     link: str
 
     @classmethod
     def of(cls, text: str, link: str) -> Linked:
-        made = cls(text)
-        made.link = link
-        return made
+        linked = cls(text)
+        linked.link = link
+        return linked
 
 
 class Uncomputed(str):
-    """The empty cell of a formula that no program has computed: a value is missing here, not left out."""
+    """The empty cell of a formula that was never computed: its value is missing, not left empty on purpose."""
 
     __slots__ = ()
 
 
 class Row(NamedTuple):
-    """One row of the user's. ``number`` counts rows below the header from 1, blank ones too; in JSONL it is the line. What a
-    person sees is ``rownames.sheet_row`` of it.
+    """A row of the user's table. ``number`` counts rows below the header from 1, blank ones too; in JSONL it is the line. A
+    person sees ``rownames.to_sheet_row`` of it.
 
-    ``cells`` are str, or for JSONL and typed tables also Number, bool, None, list and dict. ``raw`` is the record as it
-    stands in the file, without its line end; empty where the file is not text.
+    ``cells`` are str, or for JSONL and typed tables also Number, bool, None, list and dict. ``raw`` is the text of the
+    record in the file, without its line end; empty if the file is not text.
     """
 
     number: int
@@ -109,7 +109,7 @@ class Row(NamedTuple):
 
 
 class BadRow(NamedTuple):
-    """A record that is no row of this table, and why, in the user's words."""
+    """A record that could not be read as a row, and the reason, as a message shows it."""
 
     number: int
     reason: str
@@ -124,7 +124,7 @@ class Manifest(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences worth telling: what was guessed and what was left out."""
+        """Sentences for the user: what was guessed and what was left out."""
         ...
 
     @property
@@ -138,21 +138,21 @@ class Manifest(Protocol):
         ...
 
     def rows(self) -> Iterator[Row | BadRow]:
-        """All rows from the top, streamed. ManifestError where the file can't be read on."""
+        """Yield all rows from the top. ManifestError where reading can't go on."""
         ...
 
-    def expected(self) -> int:
-        """About how many rows there are; 0 where only reading them all would tell."""
+    def estimate_rows(self) -> int:
+        """About how many rows there are; 0 if only reading them all would tell."""
         ...
 
 
-def no_text(raw: str) -> str:
-    """Which byte of ``raw`` is none of its encoding's, as ``open_text`` hands it on; or that it spells half a character."""
-    odd = next((letter for letter in raw if "\udc80" <= letter <= "\udcff"), "")
-    return f"the byte {ord(odd) - 0xDC00:#04x}" if odd else "half a character"
+def describe_bad_character(raw: str) -> str:
+    """The byte of ``raw`` that its encoding does not have, kept by ``open_text`` as a surrogate; or "half a character"."""
+    bad_letter = next((letter for letter in raw if "\udc80" <= letter <= "\udcff"), "")
+    return f"the byte {ord(bad_letter) - 0xDC00:#04x}" if bad_letter else "half a character"
 
 
-def shown(text: object, width: int = 60) -> str:
-    """A value as a message shows it: on one line and not longer than ``width`` characters."""
+def truncate_text(text: object, width: int = 60) -> str:
+    """A value for a message: on one line and not longer than ``width`` characters."""
     flat = " ".join(str(text).split())
     return flat if len(flat) <= width else flat[: width - 1] + "…"

@@ -1,4 +1,4 @@
-"""Whether a guess at an encoding makes words: what the wrong one makes of letters gives it away."""
+"""Checks if a guessed encoding gives words: a wrong one gives typical sequences of letters."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ _WITHIN_WORDS = frozenset("’‘'-–—\u00ad")
 _GARBLED = re.compile(
     r"Ã[\u0080-\u00bfŒœŠšŸŽžƒˆ˜–-›€™]|â€[\u0080-\u00bf™œ“”˜¦–—]|Â[\u00a0-\u00bf]|ðŸ|Ð[\u0080-\u00bf][ÐÑ]|Ñ[\u0080-\u00bf][ÐÑ]"
 ).search
-_AROUND = 30  # letters of the word on each side
+_CONTEXT_LETTERS = 30  # letters of the word on each side
 
 
-def garbled_word(text: str) -> str:
+def find_garbled_word(text: str) -> str:
     """The first word of ``text`` that is UTF-8 read as windows-1252 and saved so, ``KÃ¼hlschrank``; ``""`` for none."""
-    # What a match begins with: in a text of a hundred letters six plain searches take a fifth of the pattern's time.
+    # The beginnings of a match: in a text of a hundred letters six plain searches take a fifth of the pattern's time.
     if not ("Ã" in text or "â€" in text or "Â" in text or "ðŸ" in text or "Ð" in text or "Ñ" in text):
         return ""
-    found = _GARBLED(text)
-    if found is None:
+    match = _GARBLED(text)
+    if match is None:
         return ""
-    start, end = found.span()
-    while start > max(0, found.start() - _AROUND) and not text[start - 1].isspace():
+    start, end = match.span()
+    while start > max(0, match.start() - _CONTEXT_LETTERS) and not text[start - 1].isspace():
         start -= 1
-    while end < min(len(text), found.end() + _AROUND) and not text[end].isspace():
+    while end < min(len(text), match.end() + _CONTEXT_LETTERS) and not text[end].isspace():
         end += 1
     return text[start:end]
 
 
 def is_wordlike(data: bytes, codec: str) -> bool:
-    """Whether ``data`` read as ``codec`` has no capital within a word of small letters, no sign within a word, no two
+    """True if ``data`` decoded as ``codec`` has no capital within a word of small letters, no sign within a word, no two
     capitals or four letters with accents in a row, no word of two scripts, no Cyrillic in capitals, no control character and
     no half-width kana by themselves.
     """
@@ -64,5 +64,5 @@ def _is_odd(pair: tuple[str, str], after: str) -> bool:
         if not letter.isupper() or not before.isalpha():
             return False
         return before.islower() or after.islower() or (accented and not before.isascii())
-    goes_on = after.isalpha() or not (after.isascii() or after.isspace())
-    return before.isalpha() and goes_on and not (letter == "·" and before in "lL" and after in "lL")
+    continues = after.isalpha() or not (after.isascii() or after.isspace())
+    return before.isalpha() and continues and not (letter == "·" and before in "lL" and after in "lL")

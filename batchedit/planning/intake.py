@@ -20,10 +20,10 @@ from ..jobs.expand import Expander, Known, Recipe, expand_all
 from ..jobs.identity import FILE, SHA256
 from ..ledger.book import Book
 from ..ledger.opening import open_for_reading
-from ..manifest.read import Form, Manifest, ending
-from ..manifest.rownames import row_id, row_name, row_word, sheet_row
+from ..manifest.read import Form, Manifest, choose_ending
+from ..manifest.rownames import find_row_id, describe_row, choose_row_word, to_sheet_row
 from ..ports import HasElsewhere, StateOf, Stop
-from ..run_folder import FORM_META, RunFolder, digest_of
+from ..run_folder import FORM_META, RunFolder, hash_file
 from ..runcomfy.catalogue import Model
 from ..settings.model import ManifestOptions, Settings
 from ..settings.toml import what_changed
@@ -90,7 +90,7 @@ class _Count:
         how many rows went by.
         """
         lines = expand_all(self.request.manifest, self.recipe, expander=self.expander)
-        lines = _until_stopped(lines, stop, told, self.request.manifest.expected() if told is not no_progress else 0)
+        lines = _until_stopped(lines, stop, told, self.request.manifest.estimate_rows() if told is not no_progress else 0)
         links = self.request.links
         return links.judge(lines, self.expander, bought_anywhere(self.before, self.request.runs)) if links else lines
 
@@ -136,8 +136,8 @@ class _Count:
             outputs=expander.outputs,
             invalid=[shown_invalid(line, form) for line in survey.invalid],
             examples=[shown_line(line, form) for line in survey.examples],
-            edits=[replace(e, row=sheet_row(form, e.row), id=row_id(form, e.row, e.id)) for e in edits],
-            row_word=row_word(form),
+            edits=[replace(e, row=to_sheet_row(form, e.row), id=find_row_id(form, e.row, e.id)) for e in edits],
+            row_word=choose_row_word(form),
             notes=(
                 *manifest.notes,
                 *expander.notes,
@@ -166,7 +166,7 @@ def take_in_manifest(
     Raises InvalidRowsError, ManifestError, UsageError for a folder of another sheet, and what ``stop`` was thrown with.
     """
     folder, settings, source = request.folder, request.settings, request.source
-    fingerprint = _fingerprint(request.content or digest_of(source), settings)
+    fingerprint = _fingerprint(request.content or hash_file(source), settings)
     known = checkpoint.get("fingerprint") == fingerprint and folder.has_copy(fingerprint)
     if known and not checkpoint.get("local_pictures") and request.links is None:
         keep_settings(checkpoint, folder, settings)
@@ -187,7 +187,7 @@ def take_in_manifest(
             raise InvalidRowsError(what)
         if not survey.wanted:
             raise ManifestError(f"{source} has no row that can become a picture")
-        staged = folder.stage_snapshot(source, ending(source.name, request.manifest.form))
+        staged = folder.stage_snapshot(source, choose_ending(source.name, request.manifest.form))
         _check_unchanged(source, fingerprint, staged)
         if request.keep_pictures and pictures:
             request.keep_pictures(pictures)
@@ -303,7 +303,7 @@ def _refuse_other_reading(manifest: Manifest, before: PreviousRun, edits: Sequen
     changed = [edit for edit in edits if not inputs[edit.row].isascii()]
     if not changed and not survey.odd_ids:
         return
-    first = row_name(manifest.form, changed[0].row, changed[0].id) if changed else ""
+    first = describe_row(manifest.form, changed[0].row, changed[0].id) if changed else ""
     rows = first or "rows whose name holds such letters"
     was = f", and was read as {before.encoding} before" if before.encoding else ""
     raise ManifestError(

@@ -27,7 +27,7 @@ from ..jobs.expand import Expander, expand_all
 from ..jobs.recipe import Recipe
 from ..jobs.schema import most_link_bytes
 from ..manifest.read import Form, Manifest
-from ..manifest.rownames import Rows, row_name
+from ..manifest.rownames import RowExamples, describe_row
 from ..ports import Observer, StateOf, Stop
 from ..run_folder import RunFolder
 
@@ -42,8 +42,8 @@ class Links:
     """What is known of the manifest's links, and the rows that it touches, noted while they go by."""
 
     checked: Checked = field(default_factory=Checked)
-    large: Rows = field(default_factory=Rows)
-    unsure: Rows = field(default_factory=Rows)
+    large: RowExamples = field(default_factory=RowExamples)
+    unsure: RowExamples = field(default_factory=RowExamples)
     why_unsure: str = ""  #: of the first of these
     fetched: dict[str, Path] = field(default_factory=dict)  #: link -> the file that its picture lies in now
 
@@ -91,8 +91,8 @@ class Links:
             yield f"{_pictures(self.unsure, form)} that nobody could tell about: it {self.why_unsure}"
 
 
-def _pictures(rows: Rows, form: Form) -> str:
-    return f"{rows.count:,} row{'s have' if rows.count > 1 else ' has'} a picture ({rows.told(form)})"
+def _pictures(rows: RowExamples, form: Form) -> str:
+    return f"{rows.count:,} row{'s have' if rows.count > 1 else ' has'} a picture ({rows.describe(form)})"
 
 
 def links_of(line: ResultLine, columns: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -204,7 +204,7 @@ async def sample_links(manifest: Manifest, recipe: Recipe, state_of: StateOf, *,
     machine alone: what is out there is nothing to it.
     """
     found = await to_thread.run_sync(lambda: list(islice(_first_links(manifest, recipe, state_of), SAMPLED)))
-    links = [(row_name(manifest.form, line.row, line.id), link) for line, link in found]
+    links = [(describe_row(manifest.form, line.row, line.id), link) for line, link in found]
     if not links:
         return NOT_SAMPLED
     async with Asker(loopback=recipe.loopback, most=most_link_bytes(recipe.schema), proxy=proxy, tries=1) as asker:
@@ -258,7 +258,7 @@ class _Far:
 
     def __init__(self, told: ProgressCallback, manifest: Manifest) -> None:
         self._told = told
-        self._rows = 0 if told is no_progress else manifest.expected()
+        self._rows = 0 if told is no_progress else manifest.estimate_rows()
         self._before = self._row = 0
 
     def follow(self, links: Iterator[tuple[int, str]]) -> Iterator[str]:

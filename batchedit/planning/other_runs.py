@@ -37,7 +37,7 @@ from ..ledger.lock import may_buy
 from ..ledger.opening import open_checkpoint
 from ..ledger.register import CHECKPOINT, Register
 from ..ledger.values import Availability
-from ..run_folder import near
+from ..run_folder import shorten_path
 
 BUYING = "buying"
 """Where a job stands that another process may be buying at this moment; else a State's value."""
@@ -115,7 +115,7 @@ def left_lines(left: Mapping[tuple[str, str], int]) -> Iterator[str]:
     for (folder, state), jobs in left.items():
         told[folder, _STANDING.get(state, _UNDER_WAY)] += jobs
     for (folder, (standing, what, verb)), jobs in told.items():
-        run = near(Path(folder))
+        run = shorten_path(Path(folder))
         how = f"{what}: {to_type(verb, run)}" if verb else what
         are = "picture is" if jobs == 1 else "pictures are"
         yield f"{jobs:,} {are} left to the run in {run}, {standing}; {how}"
@@ -125,18 +125,19 @@ def reused_lines(tally: Tally) -> Iterator[str]:
     """``3 pictures were bought in outputs/s and are reused: $0.00``."""
     for folder, jobs in tally.done.items():
         was = "picture was bought" if jobs == 1 else "pictures were bought"
-        yield f"{jobs:,} {was} by the run in {near(Path(folder))} and cost nothing here"
+        yield f"{jobs:,} {was} by the run in {shorten_path(Path(folder))} and cost nothing here"
 
 
 def warnings_of(tally: Tally) -> Iterator[str]:
     """What another run bought and this one can't have."""
     for folder, jobs in tally.strange.items():
         yield (
-            f"{jobs:,} of these were bought by the run in {near(Path(folder))} with another token: if that one was renewed "
-            "for the same account, the same command with --another-account reuses them"
+            f"{jobs:,} of these were bought by the run in {shorten_path(Path(folder))} with another token: "
+            "if that one was renewed for the same account, the same command with --another-account reuses them"
         )
     for folder, jobs in tally.broken.items():
-        yield f"{jobs:,} of these were bought by the run in {near(Path(folder))}, but their files are not whole any more"
+        run = shorten_path(Path(folder))
+        yield f"{jobs:,} of these were bought by the run in {run}, but their files are not whole any more"
 
 
 class OtherRuns:

@@ -16,7 +16,7 @@ from ..images.link_sample import NOT_SAMPLED, Sample
 from ..ledger.book import Book
 from ..ledger.facts import read_fact
 from ..manifest.read import Form
-from ..manifest.rownames import row_id, sheet_row
+from ..manifest.rownames import find_row_id, to_sheet_row
 from ..run_folder import RunFolder
 from ..settings.model import Settings
 from .edits import Edit
@@ -216,12 +216,12 @@ def without_others(what: Plan, checkpoint: Book, tally: Tally) -> Plan:
 
 def shown_line(line: ResultLine, form: Form) -> ResultLine:
     """A line with the row's own number and id, as a person sees them."""
-    return line._replace(row=sheet_row(form, line.row), id=row_id(form, line.row, line.id))
+    return line._replace(row=to_sheet_row(form, line.row), id=find_row_id(form, line.row, line.id))
 
 
 def shown_invalid(line: InvalidLine, form: Form) -> InvalidLine:
     """The same for a row that can't be bought."""
-    return replace(line, row=sheet_row(form, line.row), id=row_id(form, line.row, line.id))
+    return replace(line, row=to_sheet_row(form, line.row), id=find_row_id(form, line.row, line.id))
 
 
 def sampled(what: Plan, sample: Sample) -> Plan:

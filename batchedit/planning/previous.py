@@ -14,7 +14,7 @@ from ..ledger.opening import open_for_reading
 from ..ledger.values import KnownJobs
 from ..manifest.read import Form
 from ..ports import StateOf
-from ..run_folder import FORM_META, RunFolder, digest_of, never_began, same_file
+from ..run_folder import FORM_META, RunFolder, hash_file, has_never_begun, is_same_file
 from ..settings.model import Settings
 
 SOURCE_HOST = "source_host"
@@ -42,19 +42,19 @@ class PreviousRun:
 
     def is_from(self, sheet: Path) -> bool:
         """Was the run made from this very file?"""
-        return self.is_of_here and same_file(self.source, sheet)
+        return self.is_of_here and is_same_file(self.source, sheet)
 
 
 def load_previous_run(folder: RunFolder, settings: Settings, source: Path) -> PreviousRun:
     """The earlier run in ``folder``, if there is one of this model and service."""
-    if not folder.checkpoint.is_file() or never_began(folder):
+    if not folder.checkpoint.is_file() or has_never_begun(folder):
         return PreviousRun()
     with open_for_reading(folder.checkpoint) as checkpoint, checkpoint.snapshot():  # another process may be taking rows in
         if checkpoint.get("model") != settings.model or checkpoint.get("service") != settings.service:
             return PreviousRun()
         known = checkpoint.read_known_jobs(aliases_of(checkpoint).items())
         known.versions.read_all()  # it will be asked when this is closed
-        return before_of(checkpoint, known, digest_of(source))
+        return before_of(checkpoint, known, hash_file(source))
 
 
 def before_of(checkpoint: Book, known: KnownJobs, content: str) -> PreviousRun:

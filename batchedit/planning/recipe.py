@@ -11,7 +11,7 @@ from ..jobs.recognise import recognise
 from ..ledger.opening import open_for_reading
 from ..ledger.register import is_mine, is_run
 from ..manifest.read import Manifest
-from ..run_folder import RunFolder, sheet_pictures
+from ..run_folder import RunFolder, find_pictures_folder
 from ..runcomfy.catalogue import Model
 from ..settings.model import ManifestOptions, Settings
 
@@ -31,7 +31,7 @@ def make_recipe(settings: Settings, model: Model, source: Path, manifest: Manife
         over=settings.over,
         fill_down=settings.fill_down,
         image_roots=picture_roots(source, settings),
-        own_pictures=sheet_pictures(),
+        own_pictures=find_pictures_folder(),
         shrinks=not settings.no_shrink,
         loopback=settings.sandbox or settings.base_url.startswith("http://"),
         date=date.today().isoformat(),  # noqa: DTZ011 - the date on the person's wall
@@ -41,7 +41,7 @@ def make_recipe(settings: Settings, model: Model, source: Path, manifest: Manife
 
 def run_roots(folder: RunFolder) -> tuple[Path, ...]:
     """Where pictures are read for a run that nobody knows to be this person's, whatever its record says."""
-    return folder.path, sheet_pictures()
+    return folder.path, find_pictures_folder()
 
 
 def picture_roots(source: Path, settings: ManifestOptions) -> tuple[Path, ...]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ..core.typed import quoted
 from ..jobs.expand import Expander
 from ..manifest.read import Form
-from ..manifest.rownames import Rows
-from ..run_folder import near
+from ..manifest.rownames import RowExamples
+from ..run_folder import shorten_path
 
 
 def merged(expander: Expander) -> Iterator[str]:
@@ -29,7 +29,7 @@ def link_notes(expander: Expander) -> Iterator[str]:
         yield f"{count:,} {store} {what}"
 
 
-def _rows(rows: Rows) -> str:
+def _rows(rows: RowExamples) -> str:
     return f"{rows.count:,} row{'s have' if rows.count > 1 else ' has'}"
 
 
@@ -71,13 +71,13 @@ def _of_texts(expander: Expander, form: Form) -> Iterator[str]:
     odd = expander.oddities
     if odd.garbled.count:
         yield (
-            f"{_rows(odd.garbled)} a word such as {odd.garbled_word!r} ({odd.garbled.told(form)}), whose letters were read "
-            "in a wrong encoding before the sheet was saved; mend them where the sheet was made"
+            f"{_rows(odd.garbled)} a word such as {odd.garbled_word!r} ({odd.garbled.describe(form)}), whose letters were "
+            "read in a wrong encoding before the sheet was saved; mend them where the sheet was made"
         )
     if odd.shortened.count:
         yield (
-            f"{_rows(odd.shortened)} an id that a spreadsheet has rounded ({odd.shortened.told(form)}); make the column text "
-            "or whole numbers where the sheet was made, and export it again"
+            f"{_rows(odd.shortened)} an id that a spreadsheet has rounded ({odd.shortened.describe(form)}); make the column "
+            "text or whole numbers where the sheet was made, and export it again"
         )
 
 
@@ -86,14 +86,14 @@ def _of_pictures(expander: Expander, form: Form) -> Iterator[str]:
     for page, pages in expander.probable_pages.items():
         yield (
             f"{pages.links:,} link{'s lead' if pages.links > 1 else ' leads'} to {page}, where the service probably finds no "
-            f"picture ({pages.rows.told(form)}); --check-images asks what is behind each link"
+            f"picture ({pages.rows.describe(form)}); --check-images asks what is behind each link"
         )
     for taken, rows in expander.beyond_rules.items():
-        yield f"the model takes pictures of {taken}: {rows.told(form)} may be refused, which costs nothing"
+        yield f"the model takes pictures of {taken}: {rows.describe(form)} may be refused, which costs nothing"
     if (paths := expander.paths).count:
         yield (
             f"{paths.count:,} row{'s name' if paths.count > 1 else ' names'} a file that is not here "
-            f"({paths.told(form)}); {_where_pictures_are(expander)}"
+            f"({paths.describe(form)}); {_where_pictures_are(expander)}"
         )
 
 
@@ -101,7 +101,7 @@ def _where_pictures_are(expander: Expander) -> str:
     """The option that says where pictures lie: the folder beside the sheet that has them, else each place that it may be."""
     if other := expander.other_folder():
         some = f"{other.found} of the first {other.asked}" if other.asked > 1 else "it"
-        return f"a folder beside the sheet has {some}: --image-root {quoted(near(other.path))}"
+        return f"a folder beside the sheet has {some}: --image-root {quoted(shorten_path(other.path))}"
     name, column = next(iter(expander.picture_columns.items()))
     address = f"{expander.picture_address}{{{column}}}"
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..disk import write_whole
+from ..disk import write_atomically
 from ..ledger.book import Book
 from ..run_folder import RunFolder
 from ..settings.model import Settings
@@ -24,4 +24,4 @@ def keep_settings(checkpoint: Book, folder: RunFolder, settings: Settings) -> No
 
 def show_settings(folder: RunFolder, settings: Settings) -> None:
     """``settings.toml``. OutputError if it can't be written."""
-    write_whole(folder.settings, settings_text(settings).encode(errors="replace"))
+    write_atomically(folder.settings, settings_text(settings).encode(errors="replace"))

@@ -12,7 +12,7 @@ import orjson
 from ..core.columns import RESULT_COLUMNS
 from ..core.model import LEFT_OUT, Outcome
 from ..core.money import type_usd
-from ..manifest.rownames import sheet_flags, sheet_row
+from ..manifest.rownames import to_sheet_flags, to_sheet_row
 from ..manifest.rows import Form
 
 STATUS = {
@@ -69,7 +69,7 @@ def named(outcome: Outcome, form: Form) -> dict[str, Any]:
     path, sha256, size_in_bytes, width, height, link = files[0]
     invalid = state == "invalid"
     return {
-        "result_row": sheet_row(form, row),
+        "result_row": to_sheet_row(form, row),
         "result_size": size or None,
         "result_variant": None if invalid else variant,
         "result_version": None if invalid else version,
@@ -89,7 +89,7 @@ def named(outcome: Outcome, form: Form) -> dict[str, Any]:
         "result_width": width or None,
         "result_height": height or None,
         "result_key": key.hex() or None,
-        "result_flags": sheet_flags(form, flags) or None,
+        "result_flags": to_sheet_flags(form, flags) or None,
         "result_reused_from": reused_from or None,
         "result_decision": decision or None,
         "result_note": note or None,

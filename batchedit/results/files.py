@@ -44,7 +44,7 @@ def write_all(
     a form could not hold, each a sentence. ``play``: the costs are play money. Each file is one of ``steps``.
     """
     mark = f"{checkpoint.change_token()}/{_NUMBERS}{f'/{PLAY_FLAG}' if play else ''}"
-    if folder.snapshot() is None:
+    if folder.find_snapshot() is None:
         return []
     manifest = open_snapshot(checkpoint, folder, settings)
     kinds = {FormKind.CSV, FormKind.JSONL, *([FormKind(settings.format)] if settings.format else _own_kind(manifest))}

@@ -16,7 +16,7 @@ from ..core.unwritten import CODE, Unwritten
 from ..ledger.book import Book
 from ..ledger.facts import parse_whole_number, read_fact
 from ..ledger.values import CommonError, RunSummary
-from ..manifest.rownames import row_name, sheet_row
+from ..manifest.rownames import describe_row, to_sheet_row
 from ..manifest.rows import Form
 from ..settings.model import Settings
 
@@ -166,9 +166,9 @@ def make_report(
 
 
 def _named(error: CommonError, form: Form) -> RowsError:
-    names = tuple(row_name(form, row, id_) for row, id_ in error.rows)
+    names = tuple(describe_row(form, row, id_) for row, id_ in error.rows)
     return RowsError(
-        error.kind, error.message, error.count, names, tuple(sheet_row(form, row) for row, _ in error.rows)
+        error.kind, error.message, error.count, names, tuple(to_sheet_row(form, row) for row, _ in error.rows)
     )
 
 

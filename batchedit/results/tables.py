@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.columns import RESULT_COLUMNS
 from ..core.errors import OutputError
 from ..core.model import Outcome
-from ..manifest.cells import json_text, text_of
+from ..manifest.cells import to_json_text, to_cell_text
 from ..manifest.rows import BadRow, Form, FormKind, Manifest, Number, Row
 from ..manifest.sheets import FrameManifest, ParquetManifest, XlsxManifest, load_parquet
 from .columns import named, typed
@@ -83,7 +83,7 @@ def _parquet(lines: Iterator[tuple[list[Any], dict[str, Any]]], columns: tuple[s
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         while group := list(islice(lines, _GROUP)):
             users = zip(*(cells for cells, _ in group), strict=True)
-            data = [[None if cell is None else text_of(cell) for cell in column] for column in users]
+            data = [[None if cell is None else to_cell_text(cell) for cell in column] for column in users]
             data += [[result[name] for _, result in group] for name in RESULT_COLUMNS]
             arrays = [pa.array(column, field.type) for column, field in zip(data, schema, strict=True)]
             writer.write_table(pa.table(arrays, schema=schema))
@@ -99,7 +99,7 @@ def _extended(
     more = [pa.field(name, pa.string()) for name in added] + _our_fields(pa)
     count, start, waiting = 0, 0, iter(pairs)
     pair = next(waiting, None)
-    with manifest.batches() as (schema, batches):
+    with manifest.open_batches() as (schema, batches):
         whole = pa.schema([*(schema.field(place) for place in manifest.positions), *more])
         with parquet.ParquetWriter(path, whole, compression="zstd") as writer:
             for batch in batches:
@@ -132,7 +132,7 @@ def _xlsx(
     def cell(value: Any) -> Any:
         if value is None or type(value) in {int, float, bool}:
             return value
-        made = WriteOnlyCell(sheet, scissors.fit(ILLEGAL_CHARACTERS_RE.sub("", text_of(value))))
+        made = WriteOnlyCell(sheet, scissors.fit(ILLEGAL_CHARACTERS_RE.sub("", to_cell_text(value))))
         made.data_type = "s"
         made.number_format = "@"
         return made
@@ -172,4 +172,4 @@ def results_frame(manifest: Manifest, outcomes: Iterable[Outcome]) -> pd.DataFra
 
 
 def _python(cell: Any) -> Any:
-    return str(cell) if type(cell) is Number else json_text(cell) if type(cell) in {list, dict} else cell
+    return str(cell) if type(cell) is Number else to_json_text(cell) if type(cell) in {list, dict} else cell

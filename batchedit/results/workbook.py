@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from ..core.columns import RESULT_COLUMNS
 from ..core.model import Outcome
-from ..manifest.cells import text_of
-from ..manifest.rownames import Rows
+from ..manifest.cells import to_cell_text
+from ..manifest.rownames import RowExamples
 from ..manifest.rows import BadRow, Form, Linked, Row
 from ..manifest.sheets import XlsxManifest
 from .columns import named, typed
@@ -36,7 +36,7 @@ class Scissors:
     """Makes text what a cell of Excel can hold. ``rows`` are those with a cell that was cut; ``at`` says which row it is."""
 
     def __init__(self) -> None:
-        self.rows = Rows()
+        self.rows = RowExamples()
         self._row = (0, "")
 
     def at(self, outcome: Outcome) -> None:
@@ -57,7 +57,7 @@ class Scissors:
         rows = f"{count:,} row{'s' if count > 1 else ''}"
         return (
             f"results.xlsx has {rows} with a cell that is cut, since a cell of Excel holds 32,767 characters "
-            f"({self.rows.told(form)}); results.csv has all of it"
+            f"({self.rows.describe(form)}); results.csv has all of it"
         )
 
 
@@ -215,7 +215,7 @@ def _in_folder(file: str) -> str:
 def _clean(value: Any, scissors: Scissors) -> str:
     from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # type: ignore[import-untyped]  # noqa: PLC0415 - as openpyxl
 
-    return scissors.fit(str(ILLEGAL_CHARACTERS_RE.sub("", text_of(value))))
+    return scissors.fit(str(ILLEGAL_CHARACTERS_RE.sub("", to_cell_text(value))))
 
 
 def _set(cell: Any, value: Any, scissors: Scissors) -> None:

@@ -20,10 +20,10 @@ from typing import Any, BinaryIO, TextIO, TypeVar, cast
 from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, OutputError
 from ..core.model import Outcome
-from ..disk import create, whole_file
-from ..manifest.cells import json_text, text_of
-from ..manifest.jsonl import JsonlManifest, is_object, without_ours
-from ..manifest.rownames import row_name
+from ..disk import create, replace_atomically
+from ..manifest.cells import to_json_text, to_cell_text
+from ..manifest.jsonl import JsonlManifest, is_object, remove_our_keys
+from ..manifest.rownames import describe_row
 from ..manifest.rows import BadRow, Form, FormKind, Manifest, Row
 from .columns import STATUS, csv_cells, json_object, named
 
@@ -61,7 +61,7 @@ def write_results(
     with _whole(path) as part:
         if form.kind is FormKind.JSONL and isinstance(manifest, JsonlManifest):
             with _text(part, path, form) as file:
-                return _extend_jsonl(manifest, _side_by_side(manifest, manifest.texts(), outcomes, only), file, form)
+                return _extend_jsonl(manifest, _side_by_side(manifest, manifest.read_lines(), outcomes, only), file, form)
         pairs = _side_by_side(manifest, manifest.rows(), outcomes, only)
         if form.kind in {FormKind.XLSX, FormKind.PARQUET}:
             from .tables import write_table  # noqa: PLC0415 - a CSV run loads no tables
@@ -104,7 +104,7 @@ def _side_by_side(
 
 def _changed(manifest: Manifest, index: int) -> ManifestError:
     return ManifestError(
-        f"the manifest is no longer the one that this run took in: they differ from {row_name(manifest.form, index)} on",
+        f"the manifest is no longer the one that this run took in: they differ from {describe_row(manifest.form, index)} on",
         hint="Run the same command again: rows that are already bought are not bought twice.",
     )
 
@@ -113,7 +113,7 @@ def _changed(manifest: Manifest, index: int) -> ManifestError:
 def _whole(path: Path) -> Iterator[Path]:
     """A name to write to, which becomes ``path`` if all goes well and is removed if not."""
     try:
-        with whole_file(path) as part:
+        with replace_atomically(path) as part:
             yield part
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
@@ -176,8 +176,8 @@ def _write_csv(manifest: Manifest, pairs: Pairs, file: TextIO, form: Form, added
     for row, outcome in pairs:
         if isinstance(row, Row):
             cells = {**row.cells, **json.loads(outcome.over)} if outcome.over else row.cells
-            record = [text_of(cells.get(column)) for column in columns]
-            record += [text_of(cells.get(column)) for column in added]
+            record = [to_cell_text(cells.get(column)) for column in columns]
+            record += [to_cell_text(cells.get(column)) for column in added]
         else:
             record = _bad_cells(row, manifest) + [""] * len(added)
         file.write(as_record(record) + csv_cells(named(outcome, manifest.form), form.delimiter) + form.newline)
@@ -223,7 +223,7 @@ def _extend_jsonl(
         if outcome.state == "invalid" and not is_object(raw):
             user = _object_text(BadRow(number, "", raw))
         elif '"result_' in raw:
-            user = without_ours(raw)
+            user = remove_our_keys(raw)
         write(_with_ours(user, outcome, manifest) + newline)
         count += 1
     return count
@@ -252,5 +252,5 @@ def _joined(text: str, inside: str) -> str:
 def _object_text(row: Row | BadRow) -> str:
     """Cells that came from elsewhere as an object; an unreadable record whole, under one key."""
     if isinstance(row, BadRow):
-        return json_text({"unreadable": row.raw.encode(errors="backslashreplace").decode()})
-    return json_text(row.cells)
+        return to_json_text({"unreadable": row.raw.encode(errors="backslashreplace").decode()})
+    return to_json_text(row.cells)

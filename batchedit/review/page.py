@@ -17,7 +17,7 @@ import jinja2
 import orjson
 from markupsafe import Markup
 
-from ..disk import whole_file
+from ..disk import replace_atomically
 
 BASE = "base.css"
 """What the gallery has in common with the app in the browser, which serves it as it is."""
@@ -102,5 +102,5 @@ def render(data: dict[str, Any], *, served: bool, assets: str = "", back: str = 
 
 def write_page(path: Path, text: str) -> None:
     """Nothing stands under ``path`` until it is whole. OSError where the disk refuses."""
-    with whole_file(path) as part:
+    with replace_atomically(path) as part:
         part.write_text(text, encoding="utf-8", errors="replace")

@@ -1,6 +1,6 @@
-"""A local server that speaks the Model API: for trying things out, for tests, and as the witness of what was bought.
+"""A local server that speaks the Model API: for trying things out, for tests, and as a record of what was bought.
 
-It imports nothing from the rest of batchedit, so that a mistake there cannot hide here.
+It imports nothing from the rest of batchedit, so that a mistake there cannot repeat itself here.
 """
 
 from batchedit.sandbox.app import create_app

@@ -1,4 +1,4 @@
-"""`batchedit sandbox` and `python -m batchedit.sandbox`: options in, one line out, then serve until told to stop."""
+"""`batchedit sandbox` and `python -m batchedit.sandbox`: parse options, print the address, serve until a signal."""
 
 import argparse
 import signal
@@ -15,12 +15,12 @@ from typing import Any, NoReturn
 import orjson
 
 from batchedit.sandbox.config import PHOTOS, SandboxConfig
-from batchedit.sandbox.faults import PLACES, allowed
+from batchedit.sandbox.faults import PLACES, list_allowed_faults
 from batchedit.sandbox.journal import StateError
 from batchedit.sandbox.server import RunningSandbox
 
 USAGE, UNAVAILABLE = 64, 69  # sysexits
-_LOOK_SECONDS = 0.2
+_CHECK_SECONDS = 0.2
 
 
 class _Parser(argparse.ArgumentParser):
@@ -28,26 +28,26 @@ class _Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"{self.prog}: {message}\n")
 
 
-Known = Callable[[int, Sequence[str]], AbstractContextManager[str]]
-"""Called with the port once that is bound, and with the addresses at which it is: for as long as the block lasts
-commands know the sandbox as this person's own. Yields why they do not, "" if they do.
+Announce = Callable[[int, Sequence[str]], AbstractContextManager[str]]
+"""Called with the port once that is bound, and with the addresses. While the block lasts, commands recognise the sandbox as
+this person's own. Yields the reason if they do not, "" if they do.
 """
 
 
-def _unknown(_: int, __: Sequence[str]) -> AbstractContextManager[str]:
+def _announce_nowhere(_: int, __: Sequence[str]) -> AbstractContextManager[str]:
     return nullcontext("it was not started as `batchedit sandbox`")
 
 
-def main(argv: Sequence[str] | None = None, known: Known = _unknown) -> int:
-    """Serve until SIGINT (returns 130) or SIGTERM (143); 64: a wrong option, 69: port or state file cannot be had."""
-    parser = _parser()
+def main(argv: Sequence[str] | None = None, announce: Announce = _announce_nowhere) -> int:
+    """Serve until SIGINT (returns 130) or SIGTERM (143); 64: a wrong option, 69: port or state file not available."""
+    parser = _build_parser()
     options = vars(parser.parse_args(argv))
     try:
         config = SandboxConfig(
-            **{**options, "models": dict(map(_model, options["models"])), "faults": tuple(options["faults"])}
+            **{**options, "models": dict(map(_parse_model, options["models"])), "faults": tuple(options["faults"])}
         )
     except (ValueError, OSError) as reason:
-        sys.stderr.write(f"{parser.prog}: {_as_typed(str(reason))}\n")
+        sys.stderr.write(f"{parser.prog}: {_name_option(str(reason))}\n")
         return USAGE
     try:
         sandbox = RunningSandbox(config)
@@ -58,9 +58,9 @@ def main(argv: Sequence[str] | None = None, known: Known = _unknown) -> int:
         sys.stderr.write(f"{parser.prog}: cannot listen on port {config.port}: {reason}\n")
         return UNAVAILABLE
     try:
-        with known(sandbox.port, sandbox.addresses) as unlabelled:
+        with announce(sandbox.port, sandbox.addresses) as why_unlabelled:
             sys.stdout.write(f"sandbox listening on {sandbox.url}\n")
-            sys.stdout.write(f"what is bought from it is play money, {_labelled(unlabelled)}\n")
+            sys.stdout.write(f"what is bought from it is play money, {_describe_label(why_unlabelled)}\n")
             sys.stdout.write(f"  → to buy from it, give a command --base-url {sandbox.url} and any token\n")
             sys.stdout.flush()
             number = _wait_for_signal(sandbox)
@@ -72,42 +72,42 @@ def main(argv: Sequence[str] | None = None, known: Known = _unknown) -> int:
         sandbox.close()
 
 
-def _as_typed(reason: str) -> str:
-    """What is wrong with a setting, under the name of its option."""
-    name, colon, words = reason.partition(": ")
-    known = {field.name for field in fields(SandboxConfig)}
-    return f"--{name.replace('_', '-')}{colon}{words}" if colon and name in known else reason
+def _name_option(reason: str) -> str:
+    """The message of a wrong setting, with the name of its option."""
+    name, colon, problem = reason.partition(": ")
+    setting_names = {field.name for field in fields(SandboxConfig)}
+    return f"--{name.replace('_', '-')}{colon}{problem}" if colon and name in setting_names else reason
 
 
-def _labelled(why_not: str) -> str:
+def _describe_label(why_not: str) -> str:
     if not why_not:
         return "and is labelled so by your commands while this goes on"
     return f"though commands say dollars alone: {why_not}"
 
 
 def _wait_for_signal(sandbox: RunningSandbox) -> int | None:
-    """Block until SIGINT or SIGTERM arrives; its number. None once nothing listens any more: then nobody must be told that
-    the sandbox does.
+    """Block until SIGINT or SIGTERM arrives; its number. None if the server ends by itself: then commands must not recognise
+    its port as a sandbox any more.
     """
     arrived: list[int] = []
-    told = threading.Event()
+    stop_requested = threading.Event()
 
-    def note(number: int, _: FrameType | None) -> None:
+    def handle_signal(number: int, _: FrameType | None) -> None:
         arrived.append(number)
-        told.set()
+        stop_requested.set()
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous_handlers = {number: signal.signal(number, handle_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        while not told.wait(_LOOK_SECONDS) and sandbox.listens:
+        while not stop_requested.wait(_CHECK_SECONDS) and sandbox.listens:
             pass
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
     return arrived[0] if arrived else None
 
 
-def _model(text: str) -> tuple[str, dict[str, Any]]:
-    """`ID=schema.json`: a model and its input schema (or a page that holds one under `input_schema`)."""
+def _parse_model(text: str) -> tuple[str, dict[str, Any]]:
+    """`ID=schema.json`: a model and its input schema (or a JSON object that has one under `input_schema`)."""
     model_id, equals, path = text.partition("=")
     if not equals:
         raise ValueError(f"model {text!r}: write ID=schema.json")
@@ -117,11 +117,11 @@ def _model(text: str) -> tuple[str, dict[str, Any]]:
     return model_id, schema.get("input_schema", schema)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="batchedit sandbox",
         description="A local server that speaks the Model API. No money is ever spent.",
-        epilog=_faults(),
+        epilog=_describe_faults(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
@@ -133,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_service(parser: argparse.ArgumentParser) -> None:
-    """Where it listens, what its jobs and their money are, and its limits."""
+    """Options of the server, its jobs, money and limits."""
     add = parser.add_argument_group("the server").add_argument
     add("--port", type=int, help="The port to listen at (default: a free one).")
     add("--token", help="The only token that is accepted (default: any).")
@@ -169,7 +169,7 @@ def _add_service(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_answers(parser: argparse.ArgumentParser) -> None:
-    """The shapes and words of its answers, and its files."""
+    """Options of the answers and the files."""
     add = parser.add_argument_group("how it answers").add_argument
     add("--answer-after", type=float, metavar="S", help="Seconds that every API call takes.")
     add("--image-shape", choices=("any", "string", "array"), help="The shape of `image` that is accepted.")
@@ -189,14 +189,16 @@ def _add_answers(parser: argparse.ArgumentParser) -> None:
     add("--photo-files", choices=PHOTOS, help="Pictures as heavy as photographs, for benchmarks.")
 
 
-def _faults() -> str:
-    """What ``--fault`` takes, at 80 columns; what each place has besides the usual ones."""
-    usual = set.intersection(*(set(allowed(place)) for place in ("submit", "poll", "cancel", "file", "model")))
+def _describe_faults() -> str:
+    """The help on ``--fault``, at 80 columns: the faults of each place besides the usual ones."""
+    common = set.intersection(
+        *(set(list_allowed_faults(place)) for place in ("submit", "poll", "cancel", "file", "model"))
+    )
     lines = ["A fault is PLACE:FAULT[@SECONDS]=WHEN: submit:429=0.05 or poll:slow@3=every:7.", "", "PLACE and FAULT"]
     for place in PLACES:
-        here = set(allowed(place))
-        own = ["the usual ones", *sorted(here - usual)] if usual <= here else sorted(here)
-        lines.append(f"  {place:7} {', '.join(own)}")
+        faults_here = set(list_allowed_faults(place))
+        names = ["the usual ones", *sorted(faults_here - common)] if common <= faults_here else sorted(faults_here)
+        lines.append(f"  {place:7} {', '.join(names)}")
     lines += ["", "the usual ones"]
-    lines += textwrap.wrap(" ".join(sorted(usual)), 78, initial_indent="  ", subsequent_indent="  ")
+    lines += textwrap.wrap(" ".join(sorted(common)), 78, initial_indent="  ", subsequent_indent="  ")
     return "\n".join([*lines, "", "WHEN", "  0.05, every:7, first:3, after:100, at:5+9, time:10-70 (seconds)"])

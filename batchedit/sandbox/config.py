@@ -1,4 +1,4 @@
-"""Every option of the sandbox as one frozen value, in the words a person would type."""
+"""All options of the sandbox as one frozen value, in the form a person types them."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 from batchedit.sandbox.faults import parse_fault
 from batchedit.sandbox.latency import parse_latency
-from batchedit.sandbox.money import micros
+from batchedit.sandbox.money import to_micros
 from batchedit.sandbox.throttle import parse_rate_limit
 
 PHOTOS = ("png", "jpeg")
@@ -22,10 +22,10 @@ _CHOICES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
-    """What the server does and how badly. Text options are checked when the value is made (ValueError)."""
+    """The options of a server, faults included. Text options are checked on creation (ValueError)."""
 
     port: int = 0  #: 0: the system picks a free one
-    token: str | None = None  #: None: any token that is not empty will do
+    token: str | None = None  #: None: any token that is not empty is accepted
     seed: int = 0
     #: a file that outlives the process: started with it again, the server goes on where it was killed; see memory.py
     state: Path | str | None = None
@@ -43,7 +43,7 @@ class SandboxConfig:
     cancelled_word: str = "cancelled"
     coarse_status: bool = False  #: /status says `completed` for a failed job too, as the vendor's may
     rate_limit: str | None = None
-    at_once: int | None = None  #: jobs queued or running that the account may have; None: as many as it likes
+    at_once: int | None = None  #: jobs queued or running that the account may have; None: no limit
     keep_alive: int = 75  #: seconds an idle connection is kept
     # money, in dollars as typed
     price: str | float = "0.04"
@@ -60,9 +60,9 @@ class SandboxConfig:
     faults: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, words in _CHOICES.items():
-            if getattr(self, name) not in words:
-                raise ValueError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(words)}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name}: {getattr(self, name)!r} is not one of {', '.join(choices)}")
         if self.photo_files not in {None, *PHOTOS}:
             raise ValueError(f"photo_files: {self.photo_files!r} is not one of {', '.join(PHOTOS)}")
         parse_latency(self.latency)
@@ -71,7 +71,7 @@ class SandboxConfig:
         if self.rate_limit is not None:
             parse_rate_limit(self.rate_limit)
         for amount in (self.price, self.actual_price, self.balance):
-            micros(amount or 0)
+            to_micros(amount or 0)
         if not re.fullmatch(r"state|4xx|4\d\d|400005", self.result_while_running):
             raise ValueError(
                 f"result_while_running: {self.result_while_running!r} is not state, 4xx, a 4xx status or 400005"
@@ -89,11 +89,11 @@ class SandboxConfig:
             if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name}: {getattr(self, name)} is less than 0")
 
-    def price_micros(self) -> int:
-        return micros(self.price)
+    def get_price_micros(self) -> int:
+        return to_micros(self.price)
 
-    def actual_micros(self) -> int:
-        return micros(self.price if self.actual_price is None else self.actual_price)
+    def get_actual_micros(self) -> int:
+        return to_micros(self.price if self.actual_price is None else self.actual_price)
 
-    def balance_micros(self) -> int | None:
-        return None if self.balance is None else micros(self.balance)
+    def get_balance_micros(self) -> int | None:
+        return None if self.balance is None else to_micros(self.balance)

@@ -1,4 +1,4 @@
-"""The words of an ad, made of the prompt's own: headline, tag line, button. Deterministic."""
+"""Writes the texts of an ad from the words of its prompt: headline, tag line, button. Deterministic."""
 
 import random
 import re
@@ -14,7 +14,7 @@ _ORDERS = re.compile(
     r"\b(and\s+)?(add|include|with)\s+(an?\s+|the\s+)?(tag\s?line|slogan|headline|text)\b[^.,;:]*", re.IGNORECASE
 )
 _LEADING = re.compile(r"^(of|for|with|and|in|on|showing|shows|that|which)\s+", re.IGNORECASE)
-_READ, _LONGEST = 600, 28  # characters of a prompt that are read, and of a word that are set
+_MAX_PROMPT, _MAX_WORD = 600, 28  # the most characters of a prompt, and of one of its words
 _STOCK = (
     "Made for the way you live.",
     "Small detail. Big difference.",
@@ -27,8 +27,8 @@ _KICKERS = ("New season", "Editor's pick", "Limited edition", "Just arrived", "B
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
-    """What stands on the picture."""
+class AdCopy:
+    """The texts on a picture."""
 
     kicker: str
     headline: str
@@ -36,9 +36,9 @@ class Copy:
     button: str
 
 
-def write_copy(prompt: str, product: str, rng: random.Random) -> Copy:
-    """Words of `prompt` where it has any that can be set in type; else the product's name."""
-    text = _ORDERS.sub("", _OPENING.sub("", " ".join(word[:_LONGEST] for word in prompt[:_READ].split())))
+def write_copy(prompt: str, product: str, rng: random.Random) -> AdCopy:
+    """Texts from the words of `prompt`; from the product's name if there are none."""
+    text = _ORDERS.sub("", _OPENING.sub("", " ".join(word[:_MAX_WORD] for word in prompt[:_MAX_PROMPT].split())))
     clauses = [
         part
         for part in (
@@ -47,25 +47,25 @@ def write_copy(prompt: str, product: str, rng: random.Random) -> Copy:
         if part
     ]
     words = clauses[0].split() if clauses else [product]
-    headline, over = " ".join(words[:5]), " ".join(words[5:])
-    rest = ", ".join(filter(None, (over, *clauses[1:])))
-    tagline = _sentence(" ".join(_LEADING.sub("", rest).split()[:16])) if rest else rng.choice(_STOCK)
-    return Copy(rng.choice(_KICKERS), _capital(headline), tagline, rng.choice(_BUTTONS))
+    headline, overflow = " ".join(words[:5]), " ".join(words[5:])
+    rest = ", ".join(filter(None, (overflow, *clauses[1:])))
+    tagline = _finish_sentence(" ".join(_LEADING.sub("", rest).split()[:16])) if rest else rng.choice(_STOCK)
+    return AdCopy(rng.choice(_KICKERS), _capitalize(headline), tagline, rng.choice(_BUTTONS))
 
 
-def _capital(text: str) -> str:
+def _capitalize(text: str) -> str:
     return " ".join(word[:1].upper() + word[1:] for word in text.split())
 
 
-def _sentence(text: str) -> str:
+def _finish_sentence(text: str) -> str:
     text = text.strip(" ,")
     return text[:1].upper() + text[1:] + "." if text else text
 
 
-def folded(text: str, known: str) -> str:
-    """The text in the letters that a font has: accents are dropped where need be, what is left unknown is left out."""
-    letters = []
+def fold_to_letters(text: str, available: str) -> str:
+    """`text` in the `available` letters of a font: accents that it lacks are dropped, other unknown letters are left out."""
+    folded = []
     for letter in text:
-        plain = unicodedata.normalize("NFKD", letter)
-        letters.append(letter if letter in known else "".join(part for part in plain if part in known))
-    return " ".join("".join(letters).split())
+        decomposed = unicodedata.normalize("NFKD", letter)
+        folded.append(letter if letter in available else "".join(part for part in decomposed if part in available))
+    return " ".join("".join(folded).split())

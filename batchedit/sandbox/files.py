@@ -1,4 +1,4 @@
-"""What `/files` and `/samples` serve: pictures drawn when first asked for, off the event loop, kept a while."""
+"""Serves `/files` and `/samples`: draws pictures on first request, in threads, and caches them."""
 
 import asyncio
 import re
@@ -8,16 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from batchedit.sandbox import links, wire
-from batchedit.sandbox.clockwork import Order, State
+from batchedit.sandbox.cheap_png import draw_cheap_png
 from batchedit.sandbox.faults import Rule
-from batchedit.sandbox.heavy import heavy
+from batchedit.sandbox.heavy import draw_heavy_picture
+from batchedit.sandbox.job_clock import Order, State
 from batchedit.sandbox.pictures import compose
-from batchedit.sandbox.plain import plain_png
-from batchedit.sandbox.samples import sample_shot
+from batchedit.sandbox.samples import draw_sample_shot
 from batchedit.sandbox.service import Service
 from batchedit.sandbox.wire import HTML, Reply
 
-_KEPT = 128_000_000
+_CACHE_BYTES = 128_000_000
 _ELSEWHERE = "http://localhost.example.invalid"
 _NOT_FOUND = Reply(status=404, body=b"<html><h1>404 Not Found</h1></html>", media=HTML)
 _EXPIRED = Reply(
@@ -27,48 +27,49 @@ _EXPIRED = Reply(
 )
 
 
-class Files:
-    """Draws and keeps; one thread for each core that is left, because drawing must not hold up the calls."""
+class FileServer:
+    """Draws pictures in threads, so that drawing does not delay other calls, and caches them."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
-        self._bytes = 0
+        self._cache: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._cached_bytes = 0
         self._drawing: dict[Hashable, asyncio.Future[bytes]] = {}
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="sandbox-draw")
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def result(
-        self, request_id: str, number: int, now: float, *, query: Mapping[str, str], span: str | None
+    async def get_result(
+        self, request_id: str, number: int, now: float, *, query: Mapping[str, str], range_header: str | None
     ) -> Reply:
-        """The picture of a finished job, whole or the Range asked for; the fault plan has not been asked yet."""
-        self._service.clockwork.advance(now)
+        """The picture of a finished job, whole or the requested Range, before any fault is applied."""
+        self._service.job_clock.advance(now)
         job = self._service.ledger.jobs.get(request_id)
         if job is None or job.state is not State.DONE or number >= job.order.outputs:
             return _NOT_FOUND
-        if not links.alive(job, number, query, now):
+        if not links.is_alive(job, number, query, now):
             return _EXPIRED
-        plain = self._service.config.plain_files
-        if plain is not None:
-            return replace(_ranged(plain_png(job.order, number, plain), span), job=job)
-        kind = self._service.config.photo_files
-        if kind is not None:
-            return replace(_ranged(heavy(job.order, number, kind), span, f"image/{kind}"), job=job)
-        data = await self._drawn((request_id, number), lambda: self._draw(job.order, number))
-        return replace(_ranged(data, span), job=job)
+        file_size = self._service.config.plain_files
+        if file_size is not None:
+            return replace(_apply_range(draw_cheap_png(job.order, number, file_size), range_header), job=job)
+        photo_format = self._service.config.photo_files
+        if photo_format is not None:
+            data = draw_heavy_picture(job.order, number, photo_format)
+            return replace(_apply_range(data, range_header, f"image/{photo_format}"), job=job)
+        data = await self._draw_once((request_id, number), lambda: self._draw(job.order, number))
+        return replace(_apply_range(data, range_header), job=job)
 
-    async def sample(self, name: str) -> Reply:
+    async def get_sample(self, name: str) -> Reply:
         """A product shot of any name, as .png or .jpg."""
-        stem, _, kind = name.rpartition(".")
-        if kind.lower() not in {"png", "jpg", "jpeg"} or not stem:
+        stem, _, suffix = name.rpartition(".")
+        if suffix.lower() not in {"png", "jpg", "jpeg"} or not stem:
             return _NOT_FOUND
-        data = await self._drawn(name, lambda: sample_shot(stem, kind.lower()))
-        return Reply(body=data, media="image/png" if kind.lower() == "png" else "image/jpeg")
+        data = await self._draw_once(name, lambda: draw_sample_shot(stem, suffix.lower()))
+        return Reply(body=data, media="image/png" if suffix.lower() == "png" else "image/jpeg")
 
-    def befallen(self, rule: Rule | None, whole: Reply, number: int, base: str, now: float) -> Reply:
-        """The faults that only a link can have; every other one is `spoil.apply`'s."""
+    def apply_link_fault(self, rule: Rule | None, whole: Reply, number: int, base: str, now: float) -> Reply:
+        """Apply the faults that only links have; `apply_fault` applies all others."""
         job = whole.job
         if rule is None or job is None:
             return whole
@@ -76,8 +77,8 @@ class Files:
             self._service.memory.expire(job)
             return replace(_EXPIRED, note="expired")
         if rule.fault == "redirect":
-            there = base + links.path(self._service.config, job, number, now)
-            return Reply(status=302, headers={"location": there})
+            location = base + links.sign_path(self._service.config, job, number, now)
+            return Reply(status=302, headers={"location": location})
         if rule.fault == "redirect_out":
             return Reply(
                 status=302, headers={"location": f"{_ELSEWHERE}/{job.order.request_id}.png"}, note="redirect_out"
@@ -85,45 +86,45 @@ class Files:
         return whole
 
     def count(self, reply: Reply) -> None:
-        """Count a picture that went out whole (a Range counts: the client has the rest)."""
+        """Count a picture that was sent whole (a Range counts, since the client has the rest)."""
         if reply.job and reply.status in {200, 206}:
             self._service.memory.serve(reply.job)
 
     def _draw(self, order: Order, number: int) -> bytes:
         return compose(order, number, self._service.memory.uploads.get(order.images[0]) if order.images else None)
 
-    async def _drawn(self, key: Hashable, draw: Callable[[], bytes]) -> bytes:
-        """Drawn once, also when two ask at once; the least asked for are forgotten when the shelf is full."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
+    async def _draw_once(self, key: Hashable, draw: Callable[[], bytes]) -> bytes:
+        """Draw once, also for concurrent requests; a full cache drops the least recently used pictures."""
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return self._cache[key]
         if key not in self._drawing:
             self._drawing[key] = asyncio.get_running_loop().run_in_executor(self._pool, draw)
         try:
-            # Shielded: the first asker's hanging up must not cancel it for the second.
+            # Shielded: a disconnect of the first client must not cancel the drawing for the second.
             data = await asyncio.shield(self._drawing[key])
         finally:
             self._drawing.pop(key, None)
-        self._keep(key, data)
+        self._cache_picture(key, data)
         return data
 
-    def _keep(self, key: Hashable, data: bytes) -> None:
-        if key in self._kept:
+    def _cache_picture(self, key: Hashable, data: bytes) -> None:
+        if key in self._cache:
             return
-        self._kept[key] = data
-        self._bytes += len(data)
-        while self._bytes > _KEPT:
-            self._bytes -= len(self._kept.popitem(last=False)[1])
+        self._cache[key] = data
+        self._cached_bytes += len(data)
+        while self._cached_bytes > _CACHE_BYTES:
+            self._cached_bytes -= len(self._cache.popitem(last=False)[1])
 
 
-def _ranged(data: bytes, span: str | None, media: str = "image/png") -> Reply:
-    """`Range: bytes=A-` or `bytes=A-B`; anything else gets the whole."""
+def _apply_range(data: bytes, range_header: str | None, media: str = "image/png") -> Reply:
+    """The part of `Range: bytes=A-` or `bytes=A-B`; the whole for any other value."""
     whole = Reply(body=data, media=media, headers={"accept-ranges": "bytes"})
-    found = re.fullmatch(r"bytes=(\d+)-(\d*)", span or "")
-    if not found:
+    match = re.fullmatch(r"bytes=(\d+)-(\d*)", range_header or "")
+    if not match:
         return whole
-    first, last = int(found[1]), min(int(found[2] or len(data) - 1), len(data) - 1)
+    first, last = int(match[1]), min(int(match[2] or len(data) - 1), len(data) - 1)
     if first > last:
-        return replace(wire.html(416, "Range Not Satisfiable"), headers={"content-range": f"bytes */{len(data)}"})
+        return replace(wire.make_html(416, "Range Not Satisfiable"), headers={"content-range": f"bytes */{len(data)}"})
     part = {"accept-ranges": "bytes", "content-range": f"bytes {first}-{last}/{len(data)}"}
     return replace(whole, status=206, body=data[first : last + 1], headers=part)

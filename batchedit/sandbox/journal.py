@@ -1,7 +1,7 @@
 """The state file: JSON lines, only ever appended to, each one in a single write before the answer it belongs to.
 
-There is no fsync: it outlives kill -9, not a power cut. A last line without its newline was cut off before anybody was
-answered, so it is dropped; any other damage is refused, because a witness with gaps is worse than none.
+There is no fsync: the file survives kill -9, not a power cut. A last line without its newline was cut off before its call
+was answered, so it is dropped; any other damage is refused, since a record with gaps is worse than none.
 """
 
 from pathlib import Path
@@ -14,11 +14,11 @@ MARK = b'{"journal":"batchedit sandbox 1",'  #: how the first line begins
 
 
 class StateError(OSError):
-    """The state file cannot be had: in use, damaged, or not a sandbox's."""
+    """The state file cannot be opened: in use, damaged, or not a sandbox's."""
 
 
 class Journal:
-    """An open state file, locked against other servers (in `<file>.lock`), and what it said when it was opened."""
+    """An open state file, locked against other servers (by `<file>.lock`), and its events when it was opened."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -38,13 +38,13 @@ class Journal:
             self._lock.release()
             raise reason if isinstance(reason, StateError) else StateError(f"state {path}: {reason}") from None
 
-    def latest(self) -> float:
-        """The Unix time of the last event that says when it was; 0 for a new file."""
+    def find_latest_time(self) -> float:
+        """The Unix time of the last event that has one; 0 for a new file."""
         times = (event.get("at") for event in self.events)
         return max((at for at in times if isinstance(at, float)), default=0.0)
 
     def write(self, *events: dict[str, Any]) -> None:
-        """Append them all or none; OSError for a full disk. After `close` nothing is written any more."""
+        """Append all events or none; OSError for a full disk. After `close` it writes nothing."""
         if self._file.closed:
             return
         lines = b"".join(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE) for event in events)

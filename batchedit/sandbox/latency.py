@@ -1,4 +1,4 @@
-"""How long a job takes: the distributions of `--latency`, drawn from (seed, job ordinal) and nothing else."""
+"""The run time of a job: the distributions of `--latency`, drawn from (seed, job ordinal) and nothing else."""
 
 import math
 import random
@@ -16,7 +16,7 @@ class Latency:
     kind: str
     numbers: tuple[float, ...]
 
-    def seconds(self, seed: int, ordinal: int) -> float:
+    def draw_seconds(self, seed: int, ordinal: int) -> float:
         """The run time of the `ordinal`-th accepted job: the same for the same seed, whatever the timing."""
         return _DRAWS[self.kind](random.Random(f"{seed}:latency:{ordinal}"), self.numbers)
 
@@ -31,7 +31,7 @@ _DRAWS: dict[str, Callable[[random.Random, tuple[float, ...]], float]] = {
 
 
 def parse_latency(text: str) -> Latency:
-    """`"2"` or `"lognormal:4,0.5"`; raises ValueError with what is allowed."""
+    """`"2"` or `"lognormal:4,0.5"`; ValueError with what is allowed."""
     kind, colon, rest = text.strip().partition(":")
     if not colon:
         kind, rest = "const", kind

@@ -1,11 +1,11 @@
-"""What happened, as the server saw it: the witness that tests ask. Counts and facts, no decisions."""
+"""What happened, as the server saw it, for tests: counts and facts, no decisions."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchedit.sandbox.clockwork import Clockwork, Job, State
-from batchedit.sandbox.money import Account, usd
+from batchedit.sandbox.job_clock import Job, JobClock, State
+from batchedit.sandbox.money import Account, to_usd
 from batchedit.sandbox.wire import Reply
 
 
@@ -17,37 +17,37 @@ class Ledger:
     calls: Counter[str] = field(default_factory=Counter)
     answers: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     token_leaks: list[str] = field(default_factory=list)
-    bugs: list[str] = field(default_factory=list)  #: the sandbox's own: nothing else would show them
+    bugs: list[str] = field(default_factory=list)  #: errors of the sandbox itself, which nothing else would show
 
     def count(self, call: str, reply: Reply) -> None:
-        """One answered (or unanswered) call, by HTTP status or by the name of the fault that ate it."""
+        """Count a call, by the HTTP status of its answer or by the name of the fault that replaced it."""
         self.answers[call][reply.note or str(reply.status)] += 1
 
-    def leak(self, where: str) -> None:
-        """A token arrived where none belongs."""
+    def record_leak(self, where: str) -> None:
+        """Record that a token was sent where none belongs."""
         self.token_leaks.append(where)
 
-    def duplicate_groups(self) -> list[list[Job]]:
+    def find_duplicate_groups(self) -> list[list[Job]]:
         groups: defaultdict[str, list[Job]] = defaultdict(list)
         for job in self.jobs.values():
             groups[job.order.digest].append(job)
         return [group for group in groups.values() if len(group) > 1]
 
 
-def report(ledger: Ledger, clockwork: Clockwork, till: Account, *, full: bool) -> dict[str, Any]:
+def build_report(ledger: Ledger, job_clock: JobClock, account: Account, *, full: bool) -> dict[str, Any]:
     """The ledger as JSON."""
-    jobs, calls, groups = ledger.jobs.values(), ledger.calls, ledger.duplicate_groups()
+    jobs, calls, groups = ledger.jobs.values(), ledger.calls, ledger.find_duplicate_groups()
     states = Counter(job.state for job in jobs)
     facts: dict[str, Any] = {
         "submits_seen": calls["submit"],
         "accepted": len(jobs),
         "answers_lost": sum(not job.delivered for job in jobs),
         "duplicates": sum(len(group) - 1 for group in groups),
-        "live_duplicates": sum(max(0, _live(group) - 1) for group in groups),
-        "duplicate_groups": [_group(group) for group in groups],
-        "in_flight": clockwork.in_flight,
-        "max_in_flight": clockwork.max_in_flight,
-        "max_queue": clockwork.max_queue,
+        "live_duplicates": sum(max(0, _count_live(group) - 1) for group in groups),
+        "duplicate_groups": [_describe_group(group) for group in groups],
+        "in_flight": job_clock.in_flight,
+        "max_in_flight": job_clock.max_in_flight,
+        "max_queue": job_clock.max_queue,
         "states": {state.value: states[state] for state in State},
         "cancelled": states[State.CANCELLED],
         "polled": calls["status"] + calls["result"],
@@ -61,27 +61,27 @@ def report(ledger: Ledger, clockwork: Clockwork, till: Account, *, full: bool) -
         "answers": {call: dict(counts) for call, counts in ledger.answers.items()},
         "token_leaks": list(ledger.token_leaks),
         "bugs": list(ledger.bugs),
-        "charged_usd": usd(till.charged),
-        "reserved_usd": usd(till.reserved),
-        "balance_usd": None if till.balance is None else usd(till.available() or 0),
+        "charged_usd": to_usd(account.charged),
+        "reserved_usd": to_usd(account.reserved),
+        "balance_usd": None if account.balance is None else to_usd(account.compute_available() or 0),
     }
     if full:
-        facts["requests"] = [_job(job) for job in jobs]
+        facts["requests"] = [_describe_job(job) for job in jobs]
     return facts
 
 
-def _live(group: list[Job]) -> int:
-    """Accepts that were, or will be, paid for: not cancelled, not failed."""
+def _count_live(group: list[Job]) -> int:
+    """Count the jobs that were, or will be, paid for: not cancelled, not failed."""
     return sum(job.state not in {State.CANCELLED, State.FAILED} for job in group)
 
 
-def _group(group: list[Job]) -> dict[str, Any]:
+def _describe_group(group: list[Job]) -> dict[str, Any]:
     first = group[0].order
     ids = [job.order.request_id for job in group]
     return {"digest": first.digest, "prompt": first.prompt, "count": len(group), "request_ids": ids}
 
 
-def _job(job: Job) -> dict[str, Any]:
+def _describe_job(job: Job) -> dict[str, Any]:
     order = job.order
     return {
         "request_id": order.request_id,

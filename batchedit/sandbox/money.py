@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 
-def micros(usd: str | float) -> int:
-    """Dollars as typed to integer micro-dollars, exactly."""
+def to_micros(usd: str | float) -> int:
+    """Dollars as typed as integer micro-dollars, exactly."""
     try:
         value = Decimal(str(usd)) * 1_000_000
     except InvalidOperation:
@@ -15,31 +15,31 @@ def micros(usd: str | float) -> int:
     return round(value)
 
 
-def usd(amount: int) -> float:
-    """Micro-dollars as the JSON number the API speaks."""
+def to_usd(amount: int) -> float:
+    """Micro-dollars as dollars, the JSON number of the API."""
     return amount / 1_000_000
 
 
 @dataclass(slots=True)
 class Account:
-    """What the account holds. `balance` None: there is no end to it."""
+    """The money of the account. `balance` None: unlimited."""
 
     balance: int | None
     reserved: int = 0
     charged: int = 0
 
-    def available(self) -> int | None:
+    def compute_available(self) -> int | None:
         return None if self.balance is None else self.balance - self.reserved - self.charged
 
     def covers(self, price: int) -> bool:
-        available = self.available()
+        available = self.compute_available()
         return available is None or available >= price
 
     def reserve(self, price: int) -> None:
-        """Set the price aside."""
+        """Reserve the price."""
         self.reserved += price
 
     def settle(self, price: int, actual: int) -> None:
-        """A job ended: what was reserved for it becomes what it really cost (0: a refund)."""
+        """Replace the price reserved for a job by its actual cost (0: a refund)."""
         self.reserved -= price
         self.charged += actual

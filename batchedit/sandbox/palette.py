@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from batchedit.sandbox.pen import Colour, hsl, shade
+from batchedit.sandbox.canvas import Colour, hsl, shade
 
 STEEL, INK, CREAM = (196, 202, 210), (38, 41, 48), (247, 243, 234)
 SHINE = (255, 255, 255, 70)
@@ -14,15 +14,15 @@ class Palette:
     ground: Colour  #: top left of the background
     depth: Colour  #: bottom right of it
     shape: Colour  #: decoration, a little off the ground
-    panel: Colour  #: what the product stands before
+    panel: Colour  #: behind the product
     text: Colour
     soft: Colour  #: smaller text
     button: Colour
     on_button: Colour
 
 
-def palette(rng: random.Random) -> Palette:
-    """One of three moods (deep, bright, pale) in a hue of its own."""
+def choose_palette(rng: random.Random) -> Palette:
+    """A palette of one of three moods (deep, bright, pale) in a random hue."""
     hue = rng.random()
     mood = rng.choice(("deep", "bright", "pale"))
     opposite = hsl(hue + rng.choice((0.42, 0.5, 0.58)), 0.8, 0.58)
@@ -57,11 +57,11 @@ def palette(rng: random.Random) -> Palette:
         hsl(hue, 0.5, 0.14),
         hsl(hue, 0.2, 0.32),
         opposite,
-        _legible_on(opposite),
+        _choose_legible(opposite),
     )
 
 
-def _legible_on(colour: Colour) -> Colour:
+def _choose_legible(colour: Colour) -> Colour:
     red, green, blue = colour
     return _INK if 0.3 * red + 0.59 * green + 0.11 * blue > 125 else _WHITE
 
@@ -86,6 +86,6 @@ class Paint:
         return shade(self.main, -0.35)
 
 
-def paint(hue: float, saturation: float, tone: float) -> Paint:
+def mix_paint(hue: float, saturation: float, tone: float) -> Paint:
     """Two colours that go together; `tone` goes from pale (0) to deep (1), and somewhat beyond for white and black."""
     return Paint(hsl(hue, saturation, 0.62 - 0.2 * tone), hsl(hue + 0.47, 0.6, 0.6))

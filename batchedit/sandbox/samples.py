@@ -1,4 +1,4 @@
-"""Which product a name means, its cut-out, and the studio shot that `/samples` serves. Same name, same picture."""
+"""Chooses a product for a name and draws its cut-out and the studio shot of `/samples`. Same name, same picture."""
 
 import io
 import random
@@ -7,11 +7,11 @@ from functools import lru_cache
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from batchedit.sandbox.palette import paint
-from batchedit.sandbox.pen import Pen, hsl
+from batchedit.sandbox.canvas import Canvas, hsl
+from batchedit.sandbox.palette import mix_paint
 from batchedit.sandbox.products import DRAWINGS
 
-CUTOUT = 640  # pixels; drawn half as large again and scaled down, for smooth edges
+CUTOUT = 640  # pixels; drawn at 1.5 times this size and scaled down, for smooth edges
 _WORDS = {
     "chainsaw": "chainsaw saw drill tool trowel mower",
     "sneaker": "sneaker sneakers shoe shoes trainer trainers boot boots sandal heel footwear",
@@ -48,8 +48,8 @@ _COLOURS = {
 _KIND_OF = {word: kind for kind, words in _WORDS.items() for word in words.split()}
 
 
-def kind_of(*texts: str) -> str:
-    """The product that the first telling word names; else one that the first text picks, always the same."""
+def choose_product(*texts: str) -> str:
+    """The product of the first known word; else a random one, seeded by the first text."""
     for text in texts:
         for word in re.findall(r"[a-z]+", text.lower()):
             if word in _KIND_OF or word.removesuffix("s") in _KIND_OF:
@@ -57,25 +57,25 @@ def kind_of(*texts: str) -> str:
     return random.Random(texts[0]).choice(sorted(DRAWINGS))
 
 
-def colour_in(*texts: str) -> str:
-    """The first colour that the texts name, or nothing."""
+def find_colour(*texts: str) -> str:
+    """The first colour in the texts, or ``""``."""
     words = re.findall(r"[a-z]+", " ".join(texts).lower())
     return next((word for word in words if word in _COLOURS), "")
 
 
 @lru_cache(maxsize=64)
-def cutout(kind: str, name: str, colour: str) -> Image.Image:
-    """The product on nothing, trimmed; in the colour said, else in colours that belong to the name."""
+def draw_cutout(kind: str, name: str, colour: str) -> Image.Image:
+    """The product on a transparent ground, trimmed; in ``colour``, else in a random colour seeded by the name."""
     rng = random.Random(f"paint:{name}")
     hue, saturation, tone = _COLOURS.get(colour, (0.06 if name == "chainsaw" else rng.random(), 0.62, rng.random()))
-    pen = Pen(CUTOUT * 3 // 2)
-    DRAWINGS[kind](pen, paint(hue, saturation, tone))
-    whole = pen.image.resize((CUTOUT, CUTOUT), Image.Resampling.LANCZOS)
+    canvas = Canvas(CUTOUT * 3 // 2)
+    DRAWINGS[kind](canvas, mix_paint(hue, saturation, tone))
+    whole = canvas.image.resize((CUTOUT, CUTOUT), Image.Resampling.LANCZOS)
     return whole.crop(whole.getbbox())
 
 
 @lru_cache(maxsize=64)
-def sample_shot(name: str, kind: str) -> bytes:
+def draw_sample_shot(name: str, kind: str) -> bytes:
     """A studio shot of 800 by 800 pixels: the product on a pale ground, with its shadow."""
     hue = random.Random(f"ground:{name}").random()
     ground = Image.new("RGB", (800, 800), hsl(hue, 0.25, 0.97))
@@ -84,7 +84,7 @@ def sample_shot(name: str, kind: str) -> bytes:
     ImageDraw.Draw(shadow).ellipse((70, 322, 330, 352), fill=120)
     shadow = shadow.filter(ImageFilter.GaussianBlur(9)).resize((800, 800))
     ground.paste(hsl(hue, 0.3, 0.25), (0, 0, 800, 800), shadow)
-    product = cutout(kind_of(name), name, colour_in(name))
+    product = draw_cutout(choose_product(name), name, find_colour(name))
     ground.paste(product, ((800 - product.width) // 2, 672 - product.height), product)
     out = io.BytesIO()
     ground.save(

@@ -47,10 +47,10 @@ EDIT_SCHEMA: dict[str, Any] = {
     },
 }
 PICTURE_FIELDS = ("image", "images", "image_url", "image_urls")
-"""What the vendor's models call their input pictures."""
+"""Names of the input pictures in the vendor's models."""
 
 
-def _of_pictures(name: str, most: int, **others: dict[str, Any]) -> dict[str, Any]:
+def _build_picture_schema(name: str, most: int, **others: dict[str, Any]) -> dict[str, Any]:
     pictures = {"type": "array", "items": {"type": "string", "format": "image_uri"}, "minItems": 1, "maxItems": most}
     properties = {name: pictures, "prompt": {"type": "string"}, **others}
     return {"type": "object", "required": [name, "prompt"], "properties": properties}
@@ -58,15 +58,17 @@ def _of_pictures(name: str, most: int, **others: dict[str, Any]) -> dict[str, An
 
 _ANY = {"type": "string", "default": None}
 _COUNT = {"type": "integer", "minimum": 1, "maximum": 4}
-_LOOK = {"aspect_ratio": _ANY, "quality": _ANY, "output_format": _ANY}
+_OUTPUT_FIELDS = {"aspect_ratio": _ANY, "quality": _ANY, "output_format": _ANY}
 OTHER_MODELS: dict[str, dict[str, Any]] = {
-    "openai/gpt-image-2/edit": _of_pictures(
-        "images", 10, **_LOOK, resolution={"type": "string", "enum": ["1k", "2k", "4k"]}
+    "openai/gpt-image-2/edit": _build_picture_schema(
+        "images", 10, **_OUTPUT_FIELDS, resolution={"type": "string", "enum": ["1k", "2k", "4k"]}
     ),
-    "openai/gpt-image-2.5/flare/edit": _of_pictures("images", 16, **_LOOK),
-    "openai/gpt-image-2.5/sunburst/edit": _of_pictures("images", 16, **_LOOK),
-    "google/nano-banana-2-lite/edit": _of_pictures("image_urls", 10, safety_tolerance=_ANY, number_of_images=_COUNT),
-    "bytedance/seedream-5.0-pro/image-to-image": _of_pictures(
+    "openai/gpt-image-2.5/flare/edit": _build_picture_schema("images", 16, **_OUTPUT_FIELDS),
+    "openai/gpt-image-2.5/sunburst/edit": _build_picture_schema("images", 16, **_OUTPUT_FIELDS),
+    "google/nano-banana-2-lite/edit": _build_picture_schema(
+        "image_urls", 10, safety_tolerance=_ANY, number_of_images=_COUNT
+    ),
+    "bytedance/seedream-5.0-pro/image-to-image": _build_picture_schema(
         "image", 10, ratio=_ANY, resolution={"type": "string", "enum": ["1K", "2K"]}
     ),
     "google/nano-banana-2/edit": {
@@ -90,7 +92,7 @@ OTHER_MODELS: dict[str, dict[str, Any]] = {
         },
     },
 }
-"""The models that people want next, some in the vendor's own dialect of JSON Schema."""
+"""Further models, some in the vendor's own dialect of JSON Schema."""
 MAX_IMAGE_BYTES = 25_000_000
 _TYPES: dict[str, Any] = {
     "string": str,
@@ -103,49 +105,53 @@ _TYPES: dict[str, Any] = {
 }
 
 
-def problems(body: Any, schema: dict[str, Any], image_shape: str) -> list[dict[str, Any]]:
-    """What is wrong with a body, one entry a field, as `detail` of a 422 lists it; empty if nothing is."""
+def list_body_problems(body: Any, schema: dict[str, Any], image_shape: str) -> list[dict[str, Any]]:
+    """The problems of a body, one entry a field, as `detail` of a 422 lists them; empty if there are none."""
     if not isinstance(body, dict):
-        return [_problem((), "value is not a valid object")]
-    found = [_problem((name,), "field required") for name in schema.get("required", ()) if name not in body]
+        return [_make_problem((), "value is not a valid object")]
+    body_problems = [
+        _make_problem((name,), "field required") for name in schema.get("required", ()) if name not in body
+    ]
     for name, rule in schema.get("properties", {}).items():
         if name in body:
-            either = _is_picture(rule) and image_shape == "any"
-            wanted = image_shape if _is_picture(rule) and not either else rule.get("type")
-            found += _of_field((name,), body[name], rule, None if either else wanted)
-    return found
+            any_shape = _is_picture(rule) and image_shape == "any"
+            expected_type = image_shape if _is_picture(rule) and not any_shape else rule.get("type")
+            body_problems += _check_field((name,), body[name], rule, None if any_shape else expected_type)
+    return body_problems
 
 
 def _is_picture(rule: dict[str, Any]) -> bool:
-    """A field that the page's schema calls an array of picture URIs, and its own example fills with one string."""
+    """True for a field that is an array of picture URIs in the page's schema, but one string in its example."""
     return rule.get("items", {}).get("format") == "image_uri" and isinstance(rule.get("default"), str)
 
 
-def _of_field(where: tuple[Any, ...], value: Any, rule: dict[str, Any], wanted: str | None) -> Iterator[dict[str, Any]]:
-    kind = wanted or ("array" if isinstance(value, list) else "string")
+def _check_field(
+    where: tuple[Any, ...], value: Any, rule: dict[str, Any], expected_type: str | None
+) -> Iterator[dict[str, Any]]:
+    kind = expected_type or ("array" if isinstance(value, list) else "string")
     if not isinstance(value, _TYPES.get(kind, object)) or (isinstance(value, bool) and kind != "boolean"):
-        yield _problem(where, f"value is not a valid {kind}")
+        yield _make_problem(where, f"value is not a valid {kind}")
     elif kind == "array":
         if not value and (_is_picture(rule) or rule.get("format") == "image_uris"):
-            yield _problem(where, "ensure this value has at least 1 item")
+            yield _make_problem(where, "ensure this value has at least 1 item")
         if len(value) > rule.get("maxItems", len(value)):
-            yield _problem(where, f"ensure this value has at most {rule['maxItems']} items")
+            yield _make_problem(where, f"ensure this value has at most {rule['maxItems']} items")
         for index, item in enumerate(value):
             items = rule.get("items", {})
-            yield from _of_field((*where, index), item, items, items.get("type", "string"))
+            yield from _check_field((*where, index), item, items, items.get("type", "string"))
     elif "enum" in rule and value not in rule["enum"]:
-        yield _problem(where, f"value is not one of {', '.join(map(str, rule['enum']))}")
+        yield _make_problem(where, f"value is not one of {', '.join(map(str, rule['enum']))}")
     elif rule.get("format") == "image_uri" or _is_picture(rule):
-        yield from (_problem(where, reason) for reason in _of_uri(value))
-    elif not rule.get("minimum", float("-inf")) <= _size(value) <= rule.get("maximum", float("inf")):
-        yield _problem(where, "value is out of range")
+        yield from (_make_problem(where, reason) for reason in _check_uri(value))
+    elif not rule.get("minimum", float("-inf")) <= _to_number(value) <= rule.get("maximum", float("inf")):
+        yield _make_problem(where, "value is out of range")
 
 
-def _size(value: Any) -> float:
+def _to_number(value: Any) -> float:
     return value if isinstance(value, (int, float)) else 0.0
 
 
-def _of_uri(uri: str) -> Iterator[str]:
+def _check_uri(uri: str) -> Iterator[str]:
     if uri.startswith("data:"):
         try:
             size = len(decode_data_uri(uri))
@@ -159,7 +165,7 @@ def _of_uri(uri: str) -> Iterator[str]:
 
 
 def decode_data_uri(uri: str) -> bytes:
-    """The bytes of a `data:image/…;base64,…` URI; raises ValueError."""
+    """The bytes of a `data:image/…;base64,…` URI; ValueError if it is not one."""
     head, comma, data = uri.partition(",")
     if not (comma and head.startswith("data:image/") and head.endswith(";base64")):
         raise ValueError("not a base64 data URI of a picture")
@@ -169,5 +175,5 @@ def decode_data_uri(uri: str) -> bytes:
         raise ValueError("not base64") from reason
 
 
-def _problem(where: tuple[Any, ...], reason: str) -> dict[str, Any]:
+def _make_problem(where: tuple[Any, ...], reason: str) -> dict[str, Any]:
     return {"loc": ["body", *where], "msg": reason, "type": "value_error"}

@@ -1,4 +1,4 @@
-"""Running the app: uvicorn in a thread, bound to loopback, started and stopped within a fraction of a second."""
+"""Runs the app: uvicorn in a thread, bound to loopback, started and stopped within a fraction of a second."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from batchedit.sandbox.app import Desk, create_app
+from batchedit.sandbox.app import Endpoints, create_app
 from batchedit.sandbox.config import SandboxConfig
 
 _T = TypeVar("_T")
@@ -19,7 +19,7 @@ HOST, HOST_6 = "127.0.0.1", "::1"
 
 
 class _Protocol(H11Protocol):
-    """Lets the application reach the connection itself, as `scope["state"]["transport"]`."""
+    """Gives the application access to the connection, as `scope["state"]["transport"]`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it too
         super().connection_made(transport)
@@ -30,7 +30,7 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server that says when it listens."""
+    """uvicorn's server with an event that is set once it listens."""
 
     def __init__(self, app: Starlette, config: SandboxConfig) -> None:
         settings = uvicorn.Config(
@@ -46,27 +46,27 @@ class _Server(uvicorn.Server):
         )
         super().__init__(settings)
         self.listening = threading.Event()
-        self._told = asyncio.Event()
+        self._stop_requested = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
 
     async def main_loop(self) -> None:
-        """Uvicorn's looks ten times a second whether it should go; this one is told, and ticks for the Date header."""
+        """Wait for the stop event instead of polling ten times a second as uvicorn does; tick for the Date header."""
         while not await self.on_tick(0):
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._told.wait(), 1)
+                await asyncio.wait_for(self._stop_requested.wait(), 1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """At once: connections are cut, or one that a fault keeps hanging would keep the server."""
+        """Shut down at once: cut connections, or one that a fault keeps hanging would keep the server running."""
         with suppress(TimeoutError):
             async with asyncio.timeout(0.3):
                 await self._accept_the_rest()
         for listener in self.servers:
             listener.close()
-        for one in sockets or []:
-            one.close()
+        for listening_socket in sockets or []:
+            listening_socket.close()
         self._cut_connections()
         if self.server_state.tasks:
             _, late = await asyncio.wait(self.server_state.tasks, timeout=0.3)
@@ -74,13 +74,13 @@ class _Server(uvicorn.Server):
                 task.cancel()
 
     async def _accept_the_rest(self) -> None:
-        """A connection that is being made while its listener closes is never closed: asyncio gives it up half made."""
-        while making := asyncio.all_tasks() - self.server_state.tasks - {asyncio.current_task()}:
-            await asyncio.wait(making)
+        """Wait for connections in the making: asyncio never closes one whose listener closes meanwhile."""
+        while connecting := asyncio.all_tasks() - self.server_state.tasks - {asyncio.current_task()}:
+            await asyncio.wait(connecting)
 
     def stop(self) -> None:
         self.should_exit = True
-        self._told.set()
+        self._stop_requested.set()
 
     def _cut_connections(self) -> None:
         for connection in list(self.server_state.connections):
@@ -89,7 +89,7 @@ class _Server(uvicorn.Server):
 
 
 def _listen_at_both(listener: socket.socket) -> list[socket.socket]:
-    """With a listener at the same port of ``::1``, where that is free: ``localhost`` may be either address."""
+    """Add a listener at the same port of ``::1``, if that is free: ``localhost`` may be either address."""
     with suppress(OSError):
         port = listener.getsockname()[1]
         return [listener, socket.create_server((HOST_6, port), family=socket.AF_INET6, backlog=2048)]
@@ -99,7 +99,7 @@ def _listen_at_both(listener: socket.socket) -> list[socket.socket]:
 class RunningSandbox:
     """A sandbox that listens. Every method may be called from any thread.
 
-    OSError if the port cannot be had, StateError (one too) if the state file cannot.
+    OSError if the port is not available, StateError (an OSError, too) if the state file is not.
     """
 
     def __init__(self, config: SandboxConfig) -> None:
@@ -110,9 +110,9 @@ class RunningSandbox:
             self._socket.close()
             raise
         self._sockets = _listen_at_both(self._socket)
-        self.addresses = [str(one.getsockname()[0]) for one in self._sockets]
-        """Where it listens, 127.0.0.1 the first of them."""
-        self._desk: Desk = app.state.desk
+        self.addresses = [str(listener.getsockname()[0]) for listener in self._sockets]
+        """The addresses it listens at, 127.0.0.1 first."""
+        self._endpoints: Endpoints = app.state.endpoints
         self._server = _Server(app, config)
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://{HOST}:{self.port}"
@@ -124,27 +124,27 @@ class RunningSandbox:
 
     @property
     def listens(self) -> bool:
-        """Does the server go on?"""
+        """True while the server runs."""
         return self._thread.is_alive()
 
     def ledger(self, *, full: bool = False) -> dict[str, Any]:
-        """What `GET /_sandbox/ledger` says, without a call; it can still be read after `close()`."""
-        return self._in_loop(lambda: self._desk.report(full=full))
+        """The answer of `GET /_sandbox/ledger`, without a call; it can still be read after `close()`."""
+        return self._run_in_loop(lambda: self._endpoints.report(full=full))
 
     def set_faults(self, faults: list[str] | tuple[str, ...]) -> None:
         """Replace the fault plan; ValueError for a rule that is not one."""
-        self._in_loop(lambda: self._desk.set_faults(list(faults)))
+        self._run_in_loop(lambda: self._endpoints.set_faults(list(faults)))
 
     def renew_token(self, token: str) -> None:
-        """Whatever token was in force has expired: the account is asked with ``token`` from now on."""
-        self._in_loop(lambda: self._desk.service.renew_token(token))
+        """Expire the current token: from now on the account accepts ``token``."""
+        self._run_in_loop(lambda: self._endpoints.service.renew_token(token))
 
     def close(self) -> None:
         if self._loop is not None and self._thread.is_alive():
-            with suppress(RuntimeError):  # the loop may end between the question and the call
+            with suppress(RuntimeError):  # the loop may end between the check and the call
                 self._loop.call_soon_threadsafe(self._server.stop)
         self._thread.join(5)
-        self._desk.close()
+        self._endpoints.close()
 
     def _run(self) -> None:
         asyncio.run(self._serve())
@@ -153,13 +153,13 @@ class RunningSandbox:
         self._loop = asyncio.get_running_loop()
         await self._server.serve(sockets=self._sockets)
 
-    def _in_loop(self, work: Callable[[], _T]) -> _T:
-        """Run in the server's thread, where everything else that touches the ledger runs; here once that has ended."""
+    def _run_in_loop(self, function: Callable[[], _T]) -> _T:
+        """Run in the server's thread, as all other access to the ledger; in this thread once that has ended."""
         if self._loop is None or not self._thread.is_alive():
-            return work()
+            return function()
 
         async def call() -> _T:
-            return work()
+            return function()
 
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result(10)
 

@@ -1,4 +1,4 @@
-"""Answers as the API words them: a `Reply` is a value; only `delivery.py` puts one on a socket."""
+"""Answers in the form of the API: a `Reply` is a value; only `delivery.py` writes it to a socket."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,14 +7,14 @@ from typing import Any
 
 import orjson
 
-from batchedit.sandbox.clockwork import Job
+from batchedit.sandbox.job_clock import Job
 
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 
 
 class Delivery(Enum):
-    """What becomes of an answer on its way out."""
+    """How an answer is sent, or not."""
 
     WHOLE = auto()
     DROP = auto()  #: the connection is closed (FIN) without a byte
@@ -33,11 +33,11 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     delivery: Delivery = Delivery.WHOLE
     seconds: float = 0.0
-    note: str = ""  #: what the ledger counts it as, where that is not the status
+    note: str = ""  #: the name under which the ledger counts it, if not the status
     job: Job | None = None  #: the job that this answer tells the client about
 
 
-def json_reply(payload: dict[str, Any], status: int = 200, job: Job | None = None, **headers: str) -> Reply:
+def make_json(payload: dict[str, Any], status: int = 200, job: Job | None = None, **headers: str) -> Reply:
     return Reply(status=status, body=orjson.dumps(payload), job=job, headers=headers)
 
 
@@ -59,7 +59,9 @@ _ERRORS = {
 }
 
 
-def error(name: str, detail: list[dict[str, Any]] | None = None, headers: Mapping[str, str] | None = None) -> Reply:
+def make_error(
+    name: str, detail: list[dict[str, Any]] | None = None, headers: Mapping[str, str] | None = None
+) -> Reply:
     """The API's own JSON error of that name."""
     status, code, message = _ERRORS[name]
     payload: dict[str, Any] = {"error_code": code, "error_message": message}
@@ -68,8 +70,8 @@ def error(name: str, detail: list[dict[str, Any]] | None = None, headers: Mappin
     return Reply(status=status, body=orjson.dumps(payload), headers=headers or {})
 
 
-def html(status: int, title: str) -> Reply:
-    """A gateway's page: not the API's own words."""
+def make_html(status: int, title: str) -> Reply:
+    """The HTML page of a gateway, which is not in the form of the API."""
     head = f"{status} {title}"
     body = f"<html><head><title>{head}</title></head><body><center><h1>{head}</h1></center></body></html>"
     return Reply(status=status, body=body.encode(), media=HTML)

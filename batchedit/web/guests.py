@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..commands.play import run_is_play
-from ..disk import check_own, whole_file
+from ..disk import check_own, replace_atomically
 from ..review.json_body import BadRequestError
 from .desk import Desk, Payload, call, shown
 from .link import KEPT_SECONDS
@@ -80,7 +80,7 @@ class GuestFile:
     def _keep(self, guests: list[Guest]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         check_own(self._path)
-        with whole_file(self._path, _ONLY_MINE) as part:
+        with replace_atomically(self._path, _ONLY_MINE) as part:
             part.chmod(_ONLY_MINE)
             part.write_bytes(orjson.dumps([asdict(guest) for guest in guests]))
 

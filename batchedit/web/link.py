@@ -14,7 +14,7 @@ from time import time
 import orjson
 
 from ..core.errors import OutputError
-from ..disk import check_own, whole_file
+from ..disk import check_own, replace_atomically
 
 KEPT_SECONDS = 7 * 86_400.0
 _ONLY_MINE = 0o600
@@ -55,7 +55,7 @@ class LinkFile:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             check_own(self.path)
-            with whole_file(self.path, _ONLY_MINE) as part:
+            with replace_atomically(self.path, _ONLY_MINE) as part:
                 part.chmod(_ONLY_MINE)
                 part.write_bytes(orjson.dumps(asdict(link)))
         except OSError as error:

@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from batchedit.sandbox.samples import sample_shot
+from batchedit.sandbox.samples import draw_sample_shot
 from tests.browser.showcase import campaign
 from tests.support.ui import Ui, browsing
 
@@ -31,7 +31,7 @@ def shop(folder: Path) -> Path:
     path = folder / "Autumn campaign.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for number, name in enumerate(("lamp", "chair", "kettle", "tent")):
-            archive.writestr(f"{name}.jpg", sample_shot(f"shot-{number}", "jpg"))
+            archive.writestr(f"{name}.jpg", draw_sample_shot(f"shot-{number}", "jpg"))
         photos = [f"{name}.jpg" for name in ("lamp", "chair", "kettle", "tent")] * 10
         photos[7] = photos[19] = "http://example.com/old.jpg"
         photos[23] = ""

@@ -23,9 +23,9 @@ from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.repurchases import add_repurchases
 from batchedit.run_folder import RunFolder
-from batchedit.sandbox.clockwork import Order
+from batchedit.sandbox.job_clock import Order
 from batchedit.sandbox.pictures import compose
-from batchedit.sandbox.samples import sample_shot
+from batchedit.sandbox.samples import draw_sample_shot
 from tests.support.finished_run import Showroom
 
 TOP = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ def campaign(folder: Path) -> Path:
     for market in ("Germany", "France", "United Kingdom"):
         for row in demo:
             shot = folder / f"{Path(row['image']).stem}.jpg"
-            shot.write_bytes(sample_shot(shot.stem, "jpg"))
+            shot.write_bytes(draw_sample_shot(shot.stem, "jpg"))
             told = {"title": row["title"], "size": row["size"], "prompt": row["prompt"]}
             room.row(f"{row['sku']}-{market[:2].upper()}", market=market, image=str(shot), **told)
             told["prompt"] += f", for {market}"
@@ -70,7 +70,7 @@ def campaign(folder: Path) -> Path:
         (record,) = checkpoint.records("id = ?", (again,))
         room.done(checkpoint, record, ad(record.job, 99))
     checkpoint.close()
-    snapshot = room.folder.snapshot()
+    snapshot = room.folder.find_snapshot()
     assert snapshot is not None
     # As a person would have typed it: no path of this machine in a published picture.
     snapshot.write_text(snapshot.read_text(encoding="utf-8").replace(f"{folder}/", ""), encoding="utf-8")

@@ -119,7 +119,7 @@ TABLE = {
     ("planning/other_runs.py", "to_type(verb, run)"): "test_what_another_run_has",
     (
         "run_folder.py",
-        "to_type('run', source, *kept, '--out', folder.path)",
+        "to_type('run', source, *options, '--out', folder.path)",
     ): "test_a_run_whose_copy_of_the_manifest_is_gone",
     (
         "commands/run.py",
@@ -143,7 +143,7 @@ TABLE = {
         "to_type('store', 'init', shown_url, '--i-accept-loss')",
     ): "test_a_store_that_is_not_made_or_forgets",
     ("commands/rescued.py", "to_type('audit', folder.path)"): "test_an_id_that_contradicts_the_checkpoint",
-    ("cli/detached.py", "to_type('status', near(launch.folder))"): "test_a_run_in_a_process_of_its_own",
+    ("cli/detached.py", "to_type('status', shorten_path(launch.folder))"): "test_a_run_in_a_process_of_its_own",
     (
         "cli/review_commands.py",
         "to_type('verify', done.to, '--key', _key_of(signer))",
@@ -152,21 +152,21 @@ TABLE = {
     ("commands/models.py", "to_type('models')"): "test_a_model_that_is_not_there",
     (
         "commands/wishes.py",
-        "to_type('run', near(folder.path), *room, *store)",
+        "to_type('run', shorten_path(folder.path), *room, *store)",
     ): "test_a_wish_for_a_run_that_its_cap_has_ended_names_a_cap_that_suffices",
     (
         "commands/confirmation.py",
-        "to_type(verb, near(folder), *self._words(), *self._room())",
+        "to_type(verb, shorten_path(folder), *self._words(), *self._room())",
     ): "test_a_yes_that_was_said_beforehand",
-    ("commands/carry.py", "to_type('run', near(Path(confirmation.folder)))"): "test_a_yes_that_was_said_beforehand",
+    ("commands/carry.py", "to_type('run', shorten_path(Path(confirmation.folder)))"): "test_a_yes_that_was_said_beforehand",
     ("planning/plan.py", "to_type('run', what.source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
-    ("cli/notices.py", "to_type('status', near(folder), '--watch')"): "test_what_a_message_says_to_type",
+    ("cli/notices.py", "to_type('status', shorten_path(folder), '--watch')"): "test_what_a_message_says_to_type",
     ("results/report.py", "to_type('review', report.folder, *report.store)"): "test_what_a_message_says_to_type",
     (
         "ledger/postgres/bought_from.py",
         "to_type('sandbox', '--port', port)",
     ): "test_a_shared_run_whose_sandbox_has_ended",
-    ("cli/show.py", "to_type('gallery', near(run))"): "test_where_the_pictures_of_a_canary_are_looked_at",
+    ("cli/show.py", "to_type('gallery', shorten_path(run))"): "test_where_the_pictures_of_a_canary_are_looked_at",
     ("cli/list_commands.py", "to_type('run', done.name, '--store', done.where)"): "test_a_run_that_a_store_took_over",
     ("commands/runs.py", "to_type('gallery', run.name, *store)"): "test_a_run_that_a_store_took_over",
     ("commands/runs.py", "to_type('store', 'lift', run.name, *store)"): "test_a_run_that_a_store_took_over",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.manifest.blank import without_unseen_ends
+from batchedit.manifest.blank import strip_unseen_ends
 from batchedit.manifest.wordlike import is_wordlike
 from tests.support.cli import inside, rows
 
@@ -90,7 +90,7 @@ def test_a_mark_between_joined_files_is_no_part_of_an_id(tmp_path: Path) -> None
     inside("run", "m.csv", "--sandbox", "--yes", "--out", "o", cwd=tmp_path)
     files = [row["result_file"] for row in rows(tmp_path / "o")]
     assert files == [f"files/A-{n}-1x1-1.png" for n in (1, 2, 3)]
-    assert [without_unseen_ends(text) for text in ("\ufeff", " \u200b a\u200bb \u2060", "é", "")] == [
+    assert [strip_unseen_ends(text) for text in ("\ufeff", " \u200b a\u200bb \u2060", "é", "")] == [
         "",
         "a\u200bb",
         "é",

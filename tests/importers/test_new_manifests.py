@@ -202,7 +202,7 @@ def test_odd_paths_stay_one_picture(tmp_path: Path) -> None:
 def test_several_sources_stream(tmp_path: Path) -> None:
     (tmp_path / "shop.csv").write_text(SHOPIFY)
     sources = ProductSources([str(tmp_path / "shop.csv"), f"{LINK}/x.png"], tmp_path)
-    assert [product.sku for product in sources.products()] == ["blue-shirt", "hat", "x"]
+    assert [product.sku for product in sources.read_products()] == ["blue-shirt", "hat", "x"]
 
 
 def test_an_empty_sheet_explained(tmp_path: Path) -> None:

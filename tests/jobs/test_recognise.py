@@ -12,7 +12,7 @@ from batchedit.core.model import InvalidLine
 from batchedit.jobs.expand import Expander, expand_all
 from batchedit.jobs.recipe import Recipe
 from batchedit.jobs.recognise import recognise
-from batchedit.manifest.platforms import platform_of
+from batchedit.manifest.platforms import find_platform
 from batchedit.manifest.read import open_manifest
 from tests.manifest.test_excel import LINK, SCHEMA
 
@@ -78,7 +78,7 @@ def test_airtables_attachments_are_pictures_whatever_their_column_is_called(
     ],
 )
 def test_googles_and_metas_catalogues_are_told_apart_by_columns_of_their_own(more: tuple[str, ...], name: str) -> None:
-    platform = platform_of(("id", "title", "image_link", *more))
+    platform = find_platform(("id", "title", "image_link", *more))
     assert platform is not None
     assert platform.name == name
 

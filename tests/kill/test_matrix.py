@@ -17,7 +17,7 @@ import pytest
 from batchedit.commands.audit import audit
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
-from batchedit.sandbox.faults import allowed
+from batchedit.sandbox.faults import list_allowed_faults
 from tests.support.cli import manifest, on, rows, until
 from tests.support.fork_server import Nursery
 
@@ -72,7 +72,7 @@ PASSING = {name: fault for name, fault in FAULTS.items() if fault.stops is None 
 
 
 def test_every_submit_fault_is_in_the_matrix() -> None:
-    assert set(FAULTS) == allowed("submit")
+    assert set(FAULTS) == list_allowed_faults("submit")
 
 
 @pytest.fixture(scope="module")

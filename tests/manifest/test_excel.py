@@ -23,7 +23,7 @@ from PIL import Image
 from batchedit.core.errors import ManifestError, UsageError
 from batchedit.core.model import InvalidLine
 from batchedit.jobs.expand import Recipe, expand_all
-from batchedit.manifest.excel import UnknownFormatError, as_shown
+from batchedit.manifest.excel import UnknownFormatError, apply_number_format
 from batchedit.manifest.read import Manifest, open_manifest, reopen_manifest
 from batchedit.manifest.rows import Row
 
@@ -115,9 +115,9 @@ SHOWN = [
 def test_money_keeps_its_currency_and_no_format_is_half_applied(value: Any, code: str, text: str | None) -> None:
     if text is None:
         with pytest.raises(UnknownFormatError):
-            as_shown(value, code)
+            apply_number_format(value, code)
     else:
-        assert as_shown(value, code) == text
+        assert apply_number_format(value, code) == text
 
 
 def test_a_format_that_is_not_understood_falls_back_and_is_noted(tmp_path: Path) -> None:

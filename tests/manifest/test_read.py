@@ -13,7 +13,7 @@ import pytest
 
 from batchedit.core.errors import ManifestError, NotFoundError, UsageError
 from batchedit.manifest import csvfile
-from batchedit.manifest.excel import as_shown
+from batchedit.manifest.excel import apply_number_format
 from batchedit.manifest.read import BadRow, Row, manifest_from_frame, open_manifest
 from batchedit.manifest.rows import FormKind
 from tests.support.dialects import DIALECTS, FIVE, HEADER, as_csv, make_dialect
@@ -238,7 +238,7 @@ def test_a_damaged_gzip(table):
     ],
 )
 def test_cells_of_a_workbook_are_as_shown(value, code, shown):
-    assert as_shown(value, code) == shown
+    assert apply_number_format(value, code) == shown
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_cells_of_a_workbook_are_as_shown(value, code, shown):
     ],
 )
 def test_dates_are_as_typed(code, shown):
-    assert as_shown(dt.datetime(2026, 3, 5, 14, 7), code) == shown  # noqa: DTZ001 - Excel knows no zones
+    assert apply_number_format(dt.datetime(2026, 3, 5, 14, 7), code) == shown  # noqa: DTZ001 - Excel knows no zones
 
 
 def test_a_dataframe(tmp_path):
@@ -307,7 +307,7 @@ def test_row_is_a_row(table):
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The limits of a huge file for a small one: constants of the module, not its behaviour."""
     monkeypatch.setattr(csvfile, "_BLOCK", 1_000)
-    monkeypatch.setattr(csvfile, "_LONGEST", 10_000)
+    monkeypatch.setattr(csvfile, "_MAX_RECORD_CHARS", 10_000)
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -12,7 +12,7 @@ from batchedit.core.errors import ManifestError
 from batchedit.core.model import InvalidLine, Outcome
 from batchedit.jobs.expand import Recipe, expand_all
 from batchedit.manifest.read import Manifest, manifest_from_frame, open_manifest, reopen_manifest
-from batchedit.manifest.rownames import row_index, row_name, sheet_row
+from batchedit.manifest.rownames import describe_row, to_row_index, to_sheet_row
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.results.columns import named
 
@@ -36,7 +36,7 @@ def shown(manifest: Manifest) -> dict[str, str]:
     """Each row's name, by its id."""
     found = {}
     for line in expand_all(manifest, Recipe("m", SCHEMA, row_shift=manifest.form.header_row)):
-        found[line.id] = row_name(manifest.form, line.row, line.id)
+        found[line.id] = describe_row(manifest.form, line.row, line.id)
     return found
 
 
@@ -107,11 +107,11 @@ def test_a_row_without_an_id_is_not_named_twice(tmp_path: Path) -> None:
     manifest = open_manifest(path)
     first, second = expand_all(manifest, Recipe("m", SCHEMA, row_shift=manifest.form.header_row))
     assert not isinstance(first, InvalidLine)
-    assert (row_name(manifest.form, first.row, first.id), first.job.name) == ("row 2", "2-1")
-    assert row_name(manifest.form, second.row, second.id) == "row 3"
+    assert (describe_row(manifest.form, first.row, first.id), first.job.name) == ("row 2", "2-1")
+    assert describe_row(manifest.form, second.row, second.id) == "row 3"
     old = next(iter(expand_all(manifest, Recipe("m", SCHEMA))))
     assert not isinstance(old, InvalidLine)
-    assert (row_name(manifest.form, old.row, old.id), old.job.name) == ("row 2 (1)", "1-1"), (
+    assert (describe_row(manifest.form, old.row, old.id), old.job.name) == ("row 2 (1)", "1-1"), (
         "a run goes on naming as it began"
     )
 
@@ -132,4 +132,4 @@ def test_result_row_and_flags_name_the_sheets_rows() -> None:
 @pytest.mark.parametrize("header", [0, 1, 7])
 def test_a_row_that_is_typed_is_the_row_that_was_said(header: int) -> None:
     form = Form(FormKind.CSV, header_row=header)
-    assert [row_index(form, sheet_row(form, index)) for index in range(1, 50)] == list(range(1, 50))
+    assert [to_row_index(form, to_sheet_row(form, index)) for index in range(1, 50)] == list(range(1, 50))

@@ -13,7 +13,7 @@ from batchedit.commands.proof import prove as audit
 from batchedit.core.model import Record, State
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.ledger.rescue import ID_NOT_TAKEN_IN, TAKING, read_kept_ids
-from batchedit.run_folder import RunFolder, form_of_run
+from batchedit.run_folder import RunFolder, read_form_of_run
 
 
 @dataclass
@@ -87,7 +87,7 @@ def read_books(folder: Path, before: Books | None) -> Books | None:
         money = checkpoint.money()
         books.cap, books.used = checkpoint.cap, money.spent + money.reserved
         books.findings = [
-            finding.what for finding in audit(checkpoint, folder, form_of_run(checkpoint, RunFolder(folder))).findings
+            finding.what for finding in audit(checkpoint, folder, read_form_of_run(checkpoint, RunFolder(folder))).findings
         ]
     finally:
         checkpoint.close()

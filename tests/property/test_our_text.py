@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from batchedit.core.columns import RESULT_COLUMNS
 from batchedit.core.model import Outcome
-from batchedit.manifest.cells import json_text
-from batchedit.manifest.header import OURS
+from batchedit.manifest.cells import to_json_text
+from batchedit.manifest.header import OUR_COLUMNS
 from batchedit.manifest.read import manifest_from_frame
 from batchedit.manifest.rows import Number
 from batchedit.results.columns import csv_cells, json_object
@@ -29,21 +29,21 @@ OUTSIDE = ("size", "error", "file", "url", "request_id", "flags")
 
 @given(CELLS)
 def test_cells_become_the_json_that_the_standard_library_writes(cells: dict[str, Any]) -> None:
-    assert json_text(cells) == json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
+    assert to_json_text(cells) == json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
 
 
 def test_numbers_stay_as_they_were_written() -> None:
-    assert json_text({"a": Number("1.50"), "b": "x"}) == '{"a":1.50,"b":"x"}'
+    assert to_json_text({"a": Number("1.50"), "b": "x"}) == '{"a":1.50,"b":"x"}'
 
 
 # What begins with our prefix is dropped on the way in (tests/manifest/test_read.py), so no row has it.
-USERS = st.dictionaries(TEXT.filter(lambda name: name not in OURS), TEXT | st.booleans() | st.none(), min_size=1)
+USERS = st.dictionaries(TEXT.filter(lambda name: name not in OUR_COLUMNS), TEXT | st.booleans() | st.none(), min_size=1)
 
 
 @given(USERS, TEXT, st.sampled_from([None, 40_000, 1]))
 def test_a_line_holds_the_cells_and_our_columns_behind_them(cells: dict[str, Any], url: str, cost: int | None) -> None:
     outcome = Outcome(1, "x", "done", url=url, cost=cost)
-    line = json.loads(_with_ours(json_text(cells), outcome, MANIFEST))
+    line = json.loads(_with_ours(to_json_text(cells), outcome, MANIFEST))
     assert {name: line.pop(name) for name in cells} == cells
     assert tuple(line) == RESULT_COLUMNS
     assert (line["result_url"], line["result_status"]) == (url or None, "done")

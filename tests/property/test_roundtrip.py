@@ -16,7 +16,7 @@ from pyarrow import parquet
 from batchedit.core.errors import ManifestError
 from batchedit.core.model import Outcome
 from batchedit.jobs.expand import Recipe, expand_all
-from batchedit.manifest.blank import visible
+from batchedit.manifest.blank import strip_invisible
 from batchedit.manifest.read import BadRow, open_manifest
 from batchedit.manifest.rows import Form, FormKind
 from batchedit.results.writer import write_results
@@ -60,7 +60,7 @@ text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 )
 names = st.lists(
     st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).filter(
-        lambda name: name == visible(name) != "" and not name.startswith(("result_", "http"))
+        lambda name: name == strip_invisible(name) != "" and not name.startswith(("result_", "http"))
     ),
     min_size=1,
     max_size=5,
@@ -174,7 +174,7 @@ def test_xlsx(tmp_path, header, data):
 @given(
     columns=st.dictionaries(
         st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=6).filter(
-            lambda name: visible(name) and not name.startswith("result_")
+            lambda name: strip_invisible(name) and not name.startswith("result_")
         ),
         st.sampled_from(["text", "whole", "real", "yes", "list"]),
         min_size=1,

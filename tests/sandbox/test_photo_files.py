@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from batchedit.images.verify import examine
-from batchedit.sandbox.clockwork import Order
 from batchedit.sandbox.config import PHOTOS, SandboxConfig
-from batchedit.sandbox.heavy import heavy
+from batchedit.sandbox.heavy import draw_heavy_picture
+from batchedit.sandbox.job_clock import Order
 
 
 def order(number: int) -> Order:
@@ -19,7 +19,7 @@ def order(number: int) -> Order:
 
 @pytest.mark.parametrize(("kind", "least", "most"), [("png", 2_000_000, 3_000_000), ("jpeg", 250_000, 1_000_000)])
 def test_each_job_has_a_whole_picture_of_its_own(kind: str, least: int, most: int) -> None:
-    one, other = (heavy(order(number), 0, kind) for number in (1, 2))
+    one, other = (draw_heavy_picture(order(number), 0, kind) for number in (1, 2))
     assert one != other
     assert least < len(one) < most
     seen = examine(one)

@@ -9,12 +9,12 @@ import httpx
 import pytest
 from PIL import Image
 
-from batchedit.sandbox.clockwork import Order
+from batchedit.sandbox.cheap_png import draw_cheap_png
 from batchedit.sandbox.copywriting import write_copy
+from batchedit.sandbox.job_clock import Order
 from batchedit.sandbox.pictures import compose
-from batchedit.sandbox.plain import plain_png
 from batchedit.sandbox.products import DRAWINGS
-from batchedit.sandbox.samples import kind_of, sample_shot
+from batchedit.sandbox.samples import choose_product, draw_sample_shot
 
 
 def order(prompt="make an ad for this mug: a cosy morning", size="1:1", image="https://x.example/mug.png", ordinal=1):
@@ -29,7 +29,7 @@ def opened(data):
 
 
 def cheap(made, number, _):
-    return plain_png(made, number, 20_000)
+    return draw_cheap_png(made, number, 20_000)
 
 
 @pytest.mark.parametrize("draw", [compose, cheap], ids=["composed", "plain"])
@@ -53,7 +53,7 @@ def test_the_same_job_is_drawn_the_same():
 
 
 def test_plain_files_have_about_the_size_asked_for():
-    assert len(plain_png(order(), 0, 200_000)) == pytest.approx(200_000, rel=0.02)
+    assert len(draw_cheap_png(order(), 0, 200_000)) == pytest.approx(200_000, rel=0.02)
 
 
 @pytest.mark.parametrize("prompt", ["", "広告", "😀", "x" * 3000, "word " * 500, "add a tag line", "\u0000\n\t", ":::"])
@@ -61,7 +61,9 @@ def test_prompts_that_are_hard_to_set(prompt):
     assert opened(compose(order(prompt, "2:3"), 0, None)).size == (1024, 1536)
 
 
-@pytest.mark.parametrize("upload", [b"", b"no picture", sample_shot("lamp", "png"), sample_shot("lamp", "jpg")])
+@pytest.mark.parametrize(
+    "upload", [b"", b"no picture", draw_sample_shot("lamp", "png"), draw_sample_shot("lamp", "jpg")]
+)
 def test_an_upload_is_shown_or_replaced(upload):
     assert opened(compose(order(), 0, upload)).size == (1024, 1024)
 
@@ -73,15 +75,15 @@ def test_the_words_are_the_prompts():
 
 
 def test_names_and_prompts_choose_the_product():
-    assert kind_of("red-sneakers-42") == "sneaker"
-    assert kind_of("img_0017", "an ad for our Yellow Sofa") == "armchair"
-    assert kind_of("qqq") == kind_of("qqq")
-    assert kind_of("qqq") in DRAWINGS
+    assert choose_product("red-sneakers-42") == "sneaker"
+    assert choose_product("img_0017", "an ad for our Yellow Sofa") == "armchair"
+    assert choose_product("qqq") == choose_product("qqq")
+    assert choose_product("qqq") in DRAWINGS
 
 
 @pytest.mark.parametrize("kind", sorted(DRAWINGS))
 def test_each_product_can_be_drawn(kind):
-    assert opened(sample_shot(kind, "png")).size == (800, 800)
+    assert opened(draw_sample_shot(kind, "png")).size == (800, 800)
 
 
 def test_samples_are_served_with_head(sandbox_with):

@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 
 from batchedit.sandbox import SandboxConfig, StateError, create_app, main, serve
-from batchedit.sandbox.clockwork import Order
+from batchedit.sandbox.job_clock import Order
 from batchedit.sandbox.journal import Journal
-from batchedit.sandbox.ledger import report
+from batchedit.sandbox.ledger import build_report
 from batchedit.sandbox.memory import Memory
 from batchedit.sandbox.uploads import Uploads
 
@@ -253,13 +253,13 @@ def test_the_file_stays_small(sandbox_with, state):
 
 def test_uploads_are_forgotten_on_disk_and_in_memory_alike(tmp_path):
     folder = tmp_path / "d"
-    uploads = Uploads(folder, most=25)
+    uploads = Uploads(folder, max_bytes=25)
     a, b, c = (uploads.keep(letter * 10) for letter in (b"a", b"b", b"c"))
     assert [uploads.get(name) for name in (a, b, c)] == [None, b"b" * 10, b"c" * 10]
     assert sorted(path.name for path in folder.iterdir()) == sorted(name[7:] for name in (b, c))
-    recalled = Uploads(folder, most=25)
+    recalled = Uploads(folder, max_bytes=25)
     for name in (a, b, PICTURE, c, b):
-        recalled.recall(name)
+        recalled.restore(name)
     recalled.keep(b"d" * 10)
     assert [recalled.get(name) for name in (a, b, c)] == [None, b"b" * 10, None]
 
@@ -325,7 +325,7 @@ def test_a_full_disk_refuses_the_job(state):
     file, journal._file = journal._file, Full(journal._file)
     with pytest.raises(OSError, match="disk is full"):
         memory.accept(order(1), 1001.0)
-    assert (memory.ledger.jobs, memory.till.reserved, state.stat().st_size) == ({}, 0, size)
+    assert (memory.ledger.jobs, memory.account.reserved, state.stat().st_size) == ({}, 0, size)
     journal._file = file
     memory.accept(order(1), 1002.0)
     memory.close()
@@ -353,7 +353,7 @@ def test_whatever_happened_is_recalled_to_the_last_digit(state, seed):
             case 1 if jobs:
                 rng.choice([live.deliver, live.serve, live.expire])(rng.choice(jobs))
             case 2:
-                live.clockwork.advance(now)
+                live.job_clock.advance(now)
             case 3:
                 live.start(now, rng.choice([None, 1, 2, 5]), rng.choice([0.0, 1.0]), 0, ["job:stuck=0.1"])
             case _:
@@ -365,8 +365,8 @@ def test_whatever_happened_is_recalled_to_the_last_digit(state, seed):
     for moment in (now, now + 3, now + 1000):
         told = []
         for one in (live, recalled):
-            one.clockwork.advance(moment)
-            told.append(report(one.ledger, one.clockwork, one.till, full=True))
+            one.job_clock.advance(moment)
+            told.append(build_report(one.ledger, one.job_clock, one.account, full=True))
         assert told[0] == told[1]
     assert [job.generation for job in live.ledger.jobs.values()] == [
         job.generation for job in recalled.ledger.jobs.values()

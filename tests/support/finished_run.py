@@ -32,7 +32,7 @@ from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
 from batchedit.ledger.register import claim
 from batchedit.ledger.sqlite import SqliteCheckpoint
-from batchedit.run_folder import RunFolder, digest_of
+from batchedit.run_folder import RunFolder, hash_file
 from batchedit.settings.model import DEFAULT_MODEL, Settings
 
 Draw = Callable[[int], Image.Image]
@@ -88,7 +88,7 @@ class Showroom:
             ]
         )
         checkpoint.put("settings", Settings(sandbox=True).dump())
-        intake.commit(f"showroom:{digest_of(source)}:")
+        intake.commit(f"showroom:{hash_file(source)}:")
         return checkpoint
 
     def reopen(self) -> SqliteCheckpoint:

@@ -47,10 +47,10 @@ from batchedit.commands.quote import Quote
 from batchedit.core.events import Accepted
 from batchedit.ledger import register
 from batchedit.ledger.sqlite import SqliteCheckpoint
-from batchedit.sandbox import spoil
-from batchedit.sandbox.clockwork import Job
+from batchedit.sandbox.apply_fault import apply_fault
+from batchedit.sandbox.job_clock import Job
 from batchedit.sandbox.config import SandboxConfig
-from batchedit.sandbox.plain import plain_png
+from batchedit.sandbox.cheap_png import draw_cheap_png
 from batchedit.sandbox.service import Service
 from batchedit.sandbox.wire import Delivery, Reply
 
@@ -143,7 +143,7 @@ class World:
 
     def advance(self) -> None:
         """Let the service's jobs come to their ends."""
-        self.service.clockwork.advance(self.now)
+        self.service.job_clock.advance(self.now)
 
     def die(self) -> None:
         """Keep the folder as it is at this moment."""
@@ -299,7 +299,7 @@ class _Process:
             service.memory.injector.pick(place, self.clock()) if place in {"submit", "poll", "cancel", "file"} else None
         )
         before = len(service.ledger.jobs)
-        reply = spoil.apply(rule, lambda: self._handle(request, path, body, place), self.clock())
+        reply = apply_fault(rule, lambda: self._handle(request, path, body, place), self.clock())
         for request_id in list(service.ledger.jobs)[before:]:
             self.world.tokens[request_id] = self.token
         self.step("answer")
@@ -320,7 +320,7 @@ class _Process:
                 return service.cancel(name, token, now)
             case "file":
                 job = service.ledger.jobs[name]
-                return Reply(body=plain_png(job.order, 0, 600), media="image/png", job=job)
+                return Reply(body=draw_cheap_png(job.order, 0, 600), media="image/png", job=job)
         if path.endswith("/status"):
             return service.status(name, token, URL, now)
         return service.result(name, token, URL, now, with_cost=True)

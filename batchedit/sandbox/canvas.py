@@ -28,45 +28,45 @@ def smooth(points: Sequence[Point], steps: int = 10) -> list[Point]:
         (ax, ay), (bx, by), (cx, cy), (dx, dy) = (points[(index + offset) % count] for offset in (-1, 0, 1, 2))
         for step in range(steps):
             t = step / steps
-            curve.append((_between(ax, bx, cx, dx, t), _between(ay, by, cy, dy, t)))
+            curve.append((_interpolate(ax, bx, cx, dx, t), _interpolate(ay, by, cy, dy, t)))
     return curve
 
 
-def _between(a: float, b: float, c: float, d: float, t: float) -> float:
+def _interpolate(a: float, b: float, c: float, d: float, t: float) -> float:
     return 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t * t + (3 * b - a - 3 * c + d) * t**3)
 
 
-class Pen:
+class Canvas:
     """A transparent square canvas of `pixels`; draw large and scale down for smooth edges."""
 
     def __init__(self, pixels: int) -> None:
         self.image = Image.new("RGBA", (pixels, pixels))
         self._scale = pixels / 1000
 
-    def oval(self, box: tuple[float, float, float, float], top: Colour, bottom: Colour | None = None) -> None:
-        mask, ink, at = self._stencil(*box)
+    def draw_oval(self, box: tuple[float, float, float, float], top: Colour, bottom: Colour | None = None) -> None:
+        mask, ink, at = self._make_stencil(*box)
         ink.ellipse((0, 0, mask.width - 1, mask.height - 1), fill=255)
         self._fill(mask, at, top, bottom)
 
-    def bar(
+    def draw_bar(
         self, box: tuple[float, float, float, float], top: Colour, bottom: Colour | None = None, radius: float = 0
     ) -> None:
-        mask, ink, at = self._stencil(*box)
+        mask, ink, at = self._make_stencil(*box)
         ink.rounded_rectangle((0, 0, mask.width - 1, mask.height - 1), radius * self._scale, fill=255)
         self._fill(mask, at, top, bottom)
 
-    def area(self, points: Sequence[Point], top: Colour, bottom: Colour | None = None) -> None:
+    def fill_area(self, points: Sequence[Point], top: Colour, bottom: Colour | None = None) -> None:
         """A polygon; pass it through `smooth` for a rounded one."""
         xs, ys = zip(*points, strict=True)
-        mask, ink, (x, y) = self._stencil(min(xs), min(ys), max(xs), max(ys))
+        mask, ink, (x, y) = self._make_stencil(min(xs), min(ys), max(xs), max(ys))
         ink.polygon([(px * self._scale - x, py * self._scale - y) for px, py in points], fill=255)
         self._fill(mask, (x, y), top, bottom)
 
-    def path(self, points: Sequence[Point], width: float, colour: Colour) -> None:
+    def draw_path(self, points: Sequence[Point], width: float, colour: Colour) -> None:
         """A line through the points with round joints and ends."""
         half = width / 2
         xs, ys = zip(*points, strict=True)
-        mask, ink, (x, y) = self._stencil(min(xs) - half, min(ys) - half, max(xs) + half, max(ys) + half)
+        mask, ink, (x, y) = self._make_stencil(min(xs) - half, min(ys) - half, max(xs) + half, max(ys) + half)
         dots = [(px * self._scale - x, py * self._scale - y) for px, py in points]
         ink.line(dots, fill=255, width=max(1, round(width * self._scale)), joint="curve")
         for px, py in dots:
@@ -74,14 +74,14 @@ class Pen:
             ink.ellipse((px - r, py - r, px + r, py + r), fill=255)
         self._fill(mask, (x, y), colour, None)
 
-    def arc(self, centre: Point, radius: float, degrees: tuple[int, int], width: float, colour: Colour) -> None:
+    def draw_arc(self, centre: Point, radius: float, degrees: tuple[int, int], width: float, colour: Colour) -> None:
         """Part of a ring; degrees run clockwise from three o'clock."""
         (x, y), reach = centre, radius + width / 2
-        mask, ink, at = self._stencil(x - reach, y - reach, x + reach, y + reach)
+        mask, ink, at = self._make_stencil(x - reach, y - reach, x + reach, y + reach)
         ink.arc((0, 0, mask.width - 1, mask.height - 1), *degrees, fill=255, width=max(1, round(width * self._scale)))
         self._fill(mask, at, colour, shade(colour, -0.25))
 
-    def _stencil(
+    def _make_stencil(
         self, left: float, top: float, right: float, bottom: float
     ) -> tuple[Image.Image, ImageDraw.ImageDraw, tuple[int, int]]:
         scale = self._scale
