@@ -15,7 +15,7 @@ from ..core.review import Card
 from ..core.steps import ProgressCallback, Steps, counted, no_steps
 from ..core.words import number
 from ..disk import is_inside
-from ..images.features import Album, ImageFeatures, Wanted
+from ..images.features import Album, ImageFeatures, FeatureRequest
 from ..ledger.book import Decisions
 from ..manifest.cells import text_of
 from ..manifest.read import Form, Manifest, Row
@@ -128,17 +128,17 @@ def _table(manifest: Manifest, told: ProgressCallback) -> Table:
     return Table(columns, rows, row_word(manifest.form))
 
 
-def wanted(cards: Sequence[Card], folder: RunFolder, roots: Sequence[Path] | None = None) -> Iterator[Wanted]:
+def wanted(cards: Sequence[Card], folder: RunFolder, roots: Sequence[Path] | None = None) -> Iterator[FeatureRequest]:
     """The pictures that the page shows: the sources that lie below ``roots`` (None: all), and what was bought."""
     for shot in {shot.id: shot for card in cards for shot in card.shots}.values():
         for source in sources_of(shot.job.inputs):
             if isinstance(source, dict) and (
                 roots is None or any(is_inside(Path(source["$file"]), root) for root in roots)
             ):
-                yield Wanted(Path(source["$file"]), source["$sha256"], large=True, proven=False)
+                yield FeatureRequest(Path(source["$file"]), source["$sha256"], large=True, proven=False)
         for file in shot.files:
             if file.width:  # 0 for a video
-                yield Wanted(folder.path / file.path, file.sha256, root=folder.path)
+                yield FeatureRequest(folder.path / file.path, file.sha256, root=folder.path)
 
 
 def _subjects(cards: Sequence[Card], told: ProgressCallback) -> list[Subject]:

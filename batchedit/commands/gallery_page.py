@@ -23,7 +23,7 @@ from ..ledger.values import Showing
 from ..manifest.cells import text_of
 from ..manifest.read import Row
 from ..manifest.rownames import row_index, row_word, sheet_flags, sheet_row
-from ..planning.recipe import run_roots
+from ..planning.recipe import list_run_roots
 from ..review.payload import Table, payload
 from ..run_folder import RunFolder, form_of_run
 from .gallery import current_pictures, shown_card
@@ -46,7 +46,7 @@ def looking(path: Path) -> Iterator[LocalSession]:
     folder = RunFolder(path)
     folder.check_links()
     with reading(folder.checkpoint) as checkpoint:
-        roots = None if is_mine(checkpoint, path, os.environ) else run_roots(folder)
+        roots = None if is_mine(checkpoint, path, os.environ) else list_run_roots(folder)
         yield LocalSession(
             folder, checkpoint, kept_settings(checkpoint, folder, {}), writable=False, picture_roots=roots
         )

@@ -11,7 +11,7 @@ from ..core.typed import to_type
 from ..jobs.identity import job_key
 from ..ledger.book import Book
 from ..manifest.rownames import row_word
-from ..planning.plan import shown_line
+from ..planning.plan import to_sheet_line
 from ..results.report import Report
 from ..review.redo import job_again
 from ..run_folder import form_of_run
@@ -37,7 +37,7 @@ async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "",
         what = replace(
             plan_of_run(run),
             parts=[(name, count) for name, count in parts if count],
-            examples=[shown_line(line, form) for _, line in pairs[:3]],
+            examples=[to_sheet_line(line, form) for _, line in pairs[:3]],
             row_word=row_word(form),
         )
         return await buy(run, what, Order(planned=before, redone=pairs), new_canary=True)

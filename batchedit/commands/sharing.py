@@ -18,7 +18,7 @@ from ..ledger.account import accounts_of
 from ..ledger.book import Book
 from ..ledger.lock import buying_lock
 from ..ledger.register import Entry, Register
-from ..planning.other_runs import OtherRuns, Saw, Tally, take_over
+from ..planning.other_runs import OtherRuns, Saw, ElsewhereTotals, take_over
 from ..settings.model import Settings
 from .play import is_play, would_be_play
 
@@ -35,17 +35,17 @@ class Sharing:
     saw: Saw
     environ: Mapping[str, str]
 
-    async def take_over(self) -> Tally:
+    async def take_over(self) -> ElsewhereTotals:
         """Make DONE here what is DONE in other runs, and leave to them what they have under way. With ``--fresh`` neither.
 
         What is left to buy is ``checkpoint.planned_ids()`` afterwards. OutputError if a file can't be written.
         """
         return await to_thread.run_sync(self._take_over)
 
-    def _take_over(self) -> Tally:
+    def _take_over(self) -> ElsewhereTotals:
         if self.settings.fresh:
             self.checkpoint.leave(())
-            return Tally()
+            return ElsewhereTotals()
         with self.register.alone():
             enter(self.register, self.checkpoint, self.folder)
             play = would_be_play(self.checkpoint, self.settings, self.environ)

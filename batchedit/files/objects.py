@@ -73,7 +73,7 @@ def check_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def below(url: str, name: str) -> str:
+def join_url(url: str, name: str) -> str:
     """The place ``name`` in ``url``."""
     return f"{url}/{name}"
 

@@ -28,7 +28,7 @@ PUT_SECONDS = 15.0
 logger = logging.getLogger(__name__)
 
 
-def unread(objects: Objects) -> Iterator[tuple[str, bytes]]:
+def list_unread(objects: Objects) -> Iterator[tuple[str, bytes]]:
     """The objects that nobody has taken in, with their names; b"" for one that is too large. Raises as ``Objects``."""
     there = objects.sizes(FOLDER)
     for name, size in there.items():
@@ -42,7 +42,7 @@ def unread(objects: Objects) -> Iterator[tuple[str, bytes]]:
 
 def has_unread(objects: Objects) -> bool:
     """Is there one? Raises as ``Objects``."""
-    return next(unread(objects), None) is not None
+    return next(list_unread(objects), None) is not None
 
 
 def mark_taken_in(objects: Objects, name: str) -> None:

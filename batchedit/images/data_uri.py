@@ -20,7 +20,7 @@ from ..core.jsontext import write_inputs
 from ..core.limits import REQUEST_MOST, URI_MOST, megabytes, uri_size
 from ..disk import is_inside
 from ..ports import Observer
-from .formats import SHRINKABLE, media_type
+from .formats import SHRINKABLE, detect_media_type
 from .shrink import shrink
 
 Inputs = dict[str, Any]
@@ -121,7 +121,7 @@ class LocalPictures:
 
     def _uri(self, item: dict[str, str], data: bytes, most: int) -> str:
         path, digest = Path(item["$file"]), item["$sha256"]
-        media = media_type(data)
+        media = detect_media_type(data)
         if media is None:
             raise ValueError(f"{path.name} is no picture ({path})")
         if uri_size(len(data)) <= most:

@@ -25,7 +25,7 @@ from PIL import Image, ImageChops, ImageOps, ImageStat
 
 from ..core.steps import ProgressCallback, no_progress
 from ..disk import append_to, create, is_plain_file, make_folders
-from .verify import readers
+from .verify import load_readers
 
 THUMB, LARGE = 480, 1200  # pixels of the longer side: cards, and source pictures in the lightbox
 SEEN = "seen.jsonl"
@@ -34,7 +34,7 @@ HASH = "dct-64"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class FeatureRequest:
     """A picture to look at. ``large`` asks for a second, larger thumbnail; ``proven`` that its sha256 is sure. With
     ``root`` it must lie in that folder, and be no link.
     """
@@ -77,7 +77,7 @@ class Reduced:
     image: Image.Image
 
 
-def thumb_name(sha256: str, *, large: bool = False) -> str:
+def to_thumb_name(sha256: str, *, large: bool = False) -> str:
     """The thumbnail's file name in ``thumbs/``."""
     return f"{sha256[:40]}{'-large' if large else ''}.webp"
 
@@ -90,7 +90,7 @@ class Album:
         self.refused: OSError | None = None
         """Why the last one that the disk did not take could not be kept."""
 
-    def look(self, pictures: Iterable[Wanted], told: ProgressCallback = no_progress) -> dict[str, ImageFeatures]:
+    def look(self, pictures: Iterable[FeatureRequest], told: ProgressCallback = no_progress) -> dict[str, ImageFeatures]:
         """By sha256: what is kept where the thumbnails are there, else made on all cores. OSError where the disk refuses."""
         make_folders(self.folder, self.folder.parent)
         append_to(self.folder / SEEN).close()  # refuses one that leads elsewhere
@@ -117,21 +117,21 @@ class Album:
             except OSError as error:
                 self.refused = error
 
-    def _known(self, picture: Wanted, seen: dict[str, ImageFeatures]) -> ImageFeatures | None:
+    def _known(self, picture: FeatureRequest, seen: dict[str, ImageFeatures]) -> ImageFeatures | None:
         if not picture.path.is_file():
             return ImageFeatures(picture.sha256, problem="the file is missing")
         if picture.root is not None and not is_plain_file(picture.path, picture.root):
             return ImageFeatures(picture.sha256, problem="is a link, not the picture that was bought")
         if not picture.sha256.isalnum():  # it becomes a file's name
             return ImageFeatures(picture.sha256, problem="has no sha256")
-        names = [thumb_name(picture.sha256)] + [thumb_name(picture.sha256, large=True)] * picture.large
+        names = [to_thumb_name(picture.sha256)] + [to_thumb_name(picture.sha256, large=True)] * picture.large
         return seen.get(picture.sha256) if all(_is_there(self.folder / name) for name in names) else None
 
-    def _look(self, picture: Wanted) -> ImageFeatures:
+    def _look(self, picture: FeatureRequest) -> ImageFeatures:
         try:
             if not picture.proven and _digest(picture.path) != picture.sha256:
                 return ImageFeatures(picture.sha256, problem="the file has changed since it was bought from")
-            with Image.open(picture.path, formats=readers()) as image:
+            with Image.open(picture.path, formats=load_readers()) as image:
                 small = reduce(image, LARGE if picture.large else THUMB)
             return self._made(picture.sha256, small, large=picture.large)
         except Exception as error:  # noqa: BLE001 - Pillow's decoders raise anything, bombs included
@@ -140,10 +140,10 @@ class Album:
     def _made(self, sha256: str, small: Reduced, *, large: bool) -> ImageFeatures:
         """Thumbnails first, then the line that tells of them: a crash between the two costs a second look."""
         if large:
-            self._write(small.image, thumb_name(sha256, large=True))
+            self._write(small.image, to_thumb_name(sha256, large=True))
             small.image.thumbnail((THUMB, THUMB))
-        self._write(small.image, thumb_name(sha256))
-        look = measured(sha256, small.width, small.height, on_white(small.image))
+        self._write(small.image, to_thumb_name(sha256))
+        look = measure_features(sha256, small.width, small.height, put_on_white(small.image))
         with append_to(self.folder / SEEN) as memory:
             memory.write(orjson.dumps(asdict(look)) + b"\n")
         return look
@@ -171,7 +171,7 @@ def reduce(image: Image.Image, side: int = THUMB) -> Reduced:
     return Reduced(width, height, shown)
 
 
-def measured(sha256: str, width: int, height: int, image: Image.Image) -> ImageFeatures:
+def measure_features(sha256: str, width: int, height: int, image: Image.Image) -> ImageFeatures:
     """Hash and colours of an RGB picture, small by now. ``width`` and ``height`` are the whole picture's."""
     return ImageFeatures(sha256, width, height, _hash(image), _colours(image), is_flat(image), kind=HASH)
 
@@ -212,7 +212,7 @@ def is_flat(image: Image.Image) -> bool:
     return anywhere.histogram()[0] >= 0.99 * points.width * points.height
 
 
-def on_white(image: Image.Image) -> Image.Image:
+def put_on_white(image: Image.Image) -> Image.Image:
     """What a page shows of a transparent picture, as RGB."""
     if image.mode != "RGBA":
         return image.convert("RGB")

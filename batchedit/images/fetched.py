@@ -18,7 +18,7 @@ from anyio import to_thread
 from ..core.errors import OutputError
 from ..core.steps import ProgressCallback, no_progress
 from ..disk import make_folders, whole_file
-from .link_probe import AT_ONCE, Answer, Asker
+from .link_probe import AT_ONCE, Answer, LinkProbe
 from .verify import NotAMediaFileError, check_picture
 
 is_short_lived = re.compile(r"https://(?:v\d+\.airtableusercontent\.com|dl\.airtable\.com)/", re.IGNORECASE).match
@@ -26,19 +26,19 @@ MARKS = ("airtableusercontent.com/", "dl.airtable.com/")
 """One of these stands in each such link."""
 
 
-def kept_name(link: str) -> str:
+def to_fetched_name(link: str) -> str:
     """The file's name for the picture behind ``link``."""
     return blake2b(link.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
-def find_kept(folder: Path, link: str) -> Path | None:
+def find_fetched(folder: Path, link: str) -> Path | None:
     """The picture that was fetched from ``link``; None if it was not."""
-    path = folder / kept_name(link)
+    path = folder / to_fetched_name(link)
     return path if path.is_file() and not path.is_symlink() else None
 
 
-async def keep_pictures(
-    links: Iterable[str], folder: Path, asker: Asker, told: ProgressCallback = no_progress
+async def fetch_linked_pictures(
+    links: Iterable[str], folder: Path, asker: LinkProbe, told: ProgressCallback = no_progress
 ) -> dict[str, str]:
     """Fetch what is not there yet into ``folder``, some at a time. Returns the links that gave no picture, with the reason.
     ``told`` hears how many were asked for.
@@ -47,7 +47,7 @@ async def keep_pictures(
     """
     bad: dict[str, str] = {}
     fetched: list[str] = []
-    todo = [link for link in dict.fromkeys(links) if find_kept(folder, link) is None]
+    todo = [link for link in dict.fromkeys(links) if find_fetched(folder, link) is None]
     if todo:
         await to_thread.run_sync(make_folders, folder, folder.parent)
     places = anyio.CapacityLimiter(AT_ONCE)
@@ -68,7 +68,7 @@ async def keep_pictures(
 
 
 def _keep(data: bytes, folder: Path, link: str) -> str:
-    path = folder / kept_name(link)
+    path = folder / to_fetched_name(link)
     try:
         with whole_file(path) as part:
             part.write_bytes(data)

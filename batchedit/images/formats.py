@@ -23,6 +23,6 @@ SHRINKABLE = frozenset({"image/png", "image/jpeg", "image/webp"})
 """What ``shrink`` can re-encode."""
 
 
-def media_type(data: bytes) -> str | None:
+def detect_media_type(data: bytes) -> str | None:
     """The MIME type of a picture that begins with ``data`` (12 bytes are enough), None for what is none that we know."""
     return next((media for begins, media in _TYPES if begins(data)), None)

@@ -25,7 +25,7 @@ _BESIDE = ("-journal", "-wal", "-shm")
 """What SQLite keeps beside a database. A cache needs none of it: an answer that is lost is asked for again."""
 
 
-def link_digest(url: str) -> bytes:
+def digest_link(url: str) -> bytes:
     """16 bytes for a link."""
     return blake2b(url.encode(errors="surrogatepass"), digest_size=16).digest()
 

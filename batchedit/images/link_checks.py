@@ -11,15 +11,15 @@ from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from ..core.steps import ProgressCallback, no_progress
-from .link_cache import LinkCache, is_fresh, link_digest
-from .link_probe import AT_ONCE, BAD, LARGE, UNREACHED, UNSURE, Answer, Asker
+from .link_cache import LinkCache, is_fresh, digest_link
+from .link_probe import AT_ONCE, BAD, LARGE, UNREACHED, UNSURE, Answer, LinkProbe
 
 CHUNK = 500
 """Links in hand at a time: read, asked and kept together."""
 
 
 @dataclass
-class Checked:
+class CheckedLinks:
     """What came out, by a link's digest: why it can't be used, how large it is if that is much, why nobody knows."""
 
     bad: dict[bytes, str] = field(default_factory=dict)
@@ -41,8 +41,8 @@ class Checked:
 async def check_links(
     urls: Iterator[str],
     cache: LinkCache,
-    asker: Asker,
-    checked: Checked,
+    asker: LinkProbe,
+    checked: CheckedLinks,
     *,
     clock: Callable[[], float],
     told: ProgressCallback = no_progress,
@@ -54,7 +54,7 @@ async def check_links(
         now = clock()
         todo: list[tuple[str, bytes, Answer | None]] = []
         for url in chunk:
-            digest = link_digest(url)
+            digest = digest_link(url)
             known = cache.get(digest)
             if known is not None and is_fresh(known, now):
                 checked.take(digest, known)
@@ -70,7 +70,7 @@ async def check_links(
 
 
 async def _asked(
-    todo: list[tuple[str, bytes, Answer | None]], asker: Asker, told: ProgressCallback
+    todo: list[tuple[str, bytes, Answer | None]], asker: LinkProbe, told: ProgressCallback
 ) -> list[tuple[bytes, Answer]]:
     found: list[tuple[bytes, Answer]] = []
     give, take = anyio.create_memory_object_stream[tuple[str, bytes, Answer | None]](0)
@@ -92,7 +92,7 @@ async def _feed(
 
 async def _work(
     take: MemoryObjectReceiveStream[tuple[str, bytes, Answer | None]],
-    asker: Asker,
+    asker: LinkProbe,
     found: list[tuple[bytes, Answer]],
     answered: Callable[[], None],
 ) -> None:

@@ -26,7 +26,7 @@ import httpx
 
 from ..core.hosts import is_loopback
 from ..core.limits import LINK_MOST, LINK_SAFE, megabytes
-from .formats import media_type
+from .formats import detect_media_type
 
 FINE, LARGE, UNSURE, BAD, UNREACHED = "fine", "large", "unsure", "bad", "unreached"
 AT_ONCE = 12
@@ -59,7 +59,7 @@ class Answer:
     page: bool = False
 
 
-class Asker:
+class LinkProbe:
     """An async context manager around one HTTP client without a token. ``loopback`` allows http to this machine; a link is
     asked about ``tries`` times before it counts as unsure. The service refuses a picture of more than ``most`` bytes.
     """
@@ -158,7 +158,7 @@ class Asker:
                     if left < 0:
                         return Answer(BAD, f"is larger than {megabytes(most)}")
                     file.write(block)
-                return name_in(reply.headers.get("content-disposition", ""))
+                return parse_file_name(reply.headers.get("content-disposition", ""))
         except httpx.InvalidURL:
             return Answer(BAD, "is no link that can be asked for")
         except httpx.HTTPError as error:
@@ -219,11 +219,11 @@ class _Reply:
     @property
     def is_picture(self) -> bool:
         if self.head or self.told_length == 0:
-            return media_type(self.head[:_PEEK]) is not None
+            return detect_media_type(self.head[:_PEEK]) is not None
         return self.media.startswith("image/") and not self.media.startswith("image/svg")
 
 
-def name_in(disposition: str) -> str:
+def parse_file_name(disposition: str) -> str:
     """The file's name out of a ``Content-Disposition`` header, ``""`` if it holds none."""
     if found := re.search(r"filename\*=(?:UTF-8|utf-8)''([^;]+)", disposition):
         return unquote(found[1].strip())

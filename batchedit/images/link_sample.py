@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import anyio
 
 from ..core.words import number
-from .link_probe import BAD, UNREACHED, Answer, Asker
+from .link_probe import BAD, UNREACHED, Answer, LinkProbe
 
 SAMPLED = 20
 """Distinct links that are asked about."""
@@ -60,7 +60,7 @@ class Sample:
 NOT_SAMPLED = Sample()
 
 
-async def ask_sample(links: Iterable[tuple[str, str]], asker: Asker, seconds: float = SECONDS) -> Sample:
+async def ask_sample(links: Iterable[tuple[str, str]], asker: LinkProbe, seconds: float = SECONDS) -> Sample:
     """Ask about ``(the row's name, link)`` pairs, all at once. Never raises for what a network does."""
     pairs = list(links)
     found: dict[int, Answer] = {}

@@ -15,7 +15,7 @@ from typing import IO
 import puremagic
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from .formats import HEIC, media_type
+from .formats import HEIC, detect_media_type
 
 # Pillow's readers by name: never the ones that hand a file on to another program (EPS).
 _PICTURES = {
@@ -102,13 +102,13 @@ def check_picture(path: Path) -> tuple[int, int]:
     reads no HEIC: there the boxes of the container must end where the file ends (ISO/IEC 14496-12, 4.2).
     """
     data = path.read_bytes()
-    if media_type(data) == HEIC:
+    if detect_media_type(data) == HEIC:
         _check_boxes(data)
         return 0, 0
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is the person's own file
-            with Image.open(BytesIO(data), formats=readers()) as picture:
+            with Image.open(BytesIO(data), formats=load_readers()) as picture:
                 width, height = picture.size
                 turned = _is_turned(picture)
                 picture.draft(None, (1, 1))
@@ -146,7 +146,7 @@ def _check_boxes(data: bytes) -> None:
 
 
 @cache
-def readers() -> tuple[str, ...]:
+def load_readers() -> tuple[str, ...]:
     """Those of our formats that this Pillow was built with: for ``Image.open``. All of Pillow's
     seventy modules would take 50 ms to load.
     """
@@ -158,7 +158,7 @@ def readers() -> tuple[str, ...]:
 
 def _picture(opened: Callable[[], IO[bytes]], show: Show) -> Verified:
     """Checked twice, as Pillow wants it: ``verify`` for the container's checksums, ``load`` for every pixel."""
-    formats = readers()
+    formats = load_readers()
     try:
         with opened() as file, Image.open(file, formats=formats) as picture:
             picture.verify()

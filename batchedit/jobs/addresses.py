@@ -43,7 +43,7 @@ class Address:
         return f"{self.before}{quote(path, safe='/?=&%' if _IS_ESCAPED(path) else '/?=&')}{self.behind}"
 
 
-def address_in(text: str) -> Address | None:
+def parse_address(text: str) -> Address | None:
     """The address that ``text`` is, with one column in braces; None where it is none."""
     found = _ADDRESS(text)
     return Address(*found.groups()) if found else None

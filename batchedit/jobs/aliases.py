@@ -17,7 +17,7 @@ from .identity import RULES, job_key
 RULES_META = "identity_rules"
 
 
-def aliases_of(checkpoint: Book) -> Mapping[JobKey, int]:
+def find_aliases(checkpoint: Book) -> Mapping[JobKey, int]:
     """Today's key → job id, for the jobs whose own key is another one."""
     if checkpoint.get(RULES_META) == RULES:
         return checkpoint.aliases()
@@ -33,4 +33,4 @@ def keep_aliases(checkpoint: Book) -> None:
     """Write the aliases of an older run down, once."""
     if checkpoint.get(RULES_META) == RULES:
         return
-    checkpoint.keep_aliases(aliases_of(checkpoint), {RULES_META: RULES})
+    checkpoint.keep_aliases(find_aliases(checkpoint), {RULES_META: RULES})

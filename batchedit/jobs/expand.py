@@ -19,13 +19,13 @@ from ..manifest.rownames import Rows
 from ..manifest.rows import BadRow, Manifest, Row
 from .collisions import Collisions
 from .image_cells import CellError, Pages, Pictures
-from .left_out import is_no_picture, is_total, is_unticked, why_no_product
+from .left_out import is_no_picture, is_total, is_unticked, explain_no_product
 from .lines import Known, LineMaker
 from .local_files import OtherFolder
-from .messages import reason, value_shown
+from .messages import explain_error, format_value
 from .oddities import Oddities
 from .prompt import Merge, Prompt
-from .recipe import Recipe, choose_sources, find_column, find_id
+from .recipe import Recipe, choose_sources, find_column, find_id_column
 from .schema import compile_schema
 
 __all__ = ["Expander", "Known", "Recipe", "expand_all"]
@@ -69,7 +69,7 @@ class Expander:
         self._shift = recipe.row_shift
         self._over = [dict(zip(over, values, strict=True)) for values in product(*recipe.over.values())] if over else []
         self._maker = LineMaker(recipe, every, known, sized=bool(self._size_field))
-        self.id_column = find_id(recipe.id_column, columns)
+        self.id_column = find_id_column(recipe.id_column, columns)
         self._fill = tuple(find_column(column, columns, "--fill-down") for column in recipe.fill_down)
         self._carried: dict[str, Any] = {}
         self._carried_id: str | None = None
@@ -206,7 +206,7 @@ class Expander:
         if not pictures or not all(is_no_picture(cells.get(column)) for column in pictures):
             return line
         if self._platform is not None:
-            why = why_no_product(cells, self._platform, again=again)
+            why = explain_no_product(cells, self._platform, again=again)
         elif is_total(cells) and all(is_blank(text_of(cells.get(column))) for _, column, _ in self._columns):
             why = "is a sum"
         elif is_unticked(cells):
@@ -242,7 +242,7 @@ class Expander:
             except CellError as error:
                 problems = problems or []
                 if not (type(cell) is str and cell.isspace()):
-                    problems.append(CellProblem(column, value_shown(cell), str(error)))
+                    problems.append(CellProblem(column, format_value(cell), str(error)))
                 continue
             if (value and not (type(value) is str and is_blank(value))) or type(value) in _ANSWERS:
                 inputs[name] = value
@@ -259,7 +259,7 @@ class Expander:
             try:
                 text = self._merge.fill(text, cells)
             except CellError as error:
-                return CellProblem(self._prompt_field, value_shown(text), str(error))
+                return CellProblem(self._prompt_field, format_value(text), str(error))
         self.oddities.see_text(text, self._pictures.row, self._pictures.id)
         if not is_blank(text):
             inputs[self._prompt_field] = text
@@ -284,8 +284,8 @@ class Expander:
         found: list[CellProblem] | None = None
         for column in self._going_out:
             cell = cells.get(column)
-            if isinstance(cell, str) and cell[:1] in ERROR_HEADS and (reason := why_no_value(cell)):
-                found = [*(found or ()), CellProblem(column, "", reason)]
+            if isinstance(cell, str) and cell[:1] in ERROR_HEADS and (error_text := why_no_value(cell)):
+                found = [*(found or ()), CellProblem(column, "", error_text)]
         return found
 
     def _problems(self, inputs: dict[str, Any], cells: dict[str, Any], found: list[CellProblem]) -> list[CellProblem]:
@@ -304,7 +304,7 @@ class Expander:
                 continue
             column = columns.get(name, name)
             cell = cells.get(column, inputs.get(name, ""))
-            found.append(CellProblem(column, value_shown(cell), reason(error, self._schema.fields.get(name))))
+            found.append(CellProblem(column, format_value(cell), explain_error(error, self._schema.fields.get(name))))
         return found
 
     def _lines(
@@ -345,7 +345,7 @@ class Expander:
 def _bad_line(row: BadRow) -> InvalidLine:
     if all(map(is_invisible, row.raw)):
         return InvalidLine(row.number, "", (CellProblem(LEFT_OUT, "", "is a line with nothing to be seen in it"),))
-    return InvalidLine(row.number, "", (CellProblem("", value_shown(row.raw), row.reason),))
+    return InvalidLine(row.number, "", (CellProblem("", format_value(row.raw), row.reason),))
 
 
 def expand_all(

@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from ..core.model import JobKey
-from .signatures import unsigned
+from .signatures import strip_signature
 
 VERSION = b"\x01"
 RULES = "2"
@@ -31,7 +31,7 @@ _SLOT = Struct(">q").unpack
 _SORTED = orjson.OPT_SORT_KEYS
 
 
-def canonical(inputs: dict[str, Any]) -> bytes:
+def to_canonical_json(inputs: dict[str, Any]) -> bytes:
     """The one JSON text of ``inputs``: sorted keys, no spaces, UTF-8. ValueError for a lone surrogate.
 
     orjson refuses integers beyond 64 bits; the standard library writes those in the same layout.
@@ -43,7 +43,7 @@ def canonical(inputs: dict[str, Any]) -> bytes:
         return text.encode()
 
 
-def identity_of(inputs: dict[str, Any]) -> dict[str, Any]:
+def reduce_to_identity(inputs: dict[str, Any]) -> dict[str, Any]:
     """``inputs`` as identity sees them: local pictures by content alone, links without their signature."""
     return {name: _content(value) for name, value in inputs.items()}
 
@@ -59,7 +59,7 @@ _LINK = re.compile(r'"https?://[^"]*\?', re.IGNORECASE).search
 
 def _content(value: Any) -> Any:
     if isinstance(value, str):
-        return unsigned(value) if _WHOLE_LINK(value) else value
+        return strip_signature(value) if _WHOLE_LINK(value) else value
     if isinstance(value, list):
         return [_content(item) for item in value]
     if isinstance(value, dict) and value.keys() == {FILE, SHA256}:
@@ -88,10 +88,10 @@ class KeyMaker:
 def job_key(model: str, inputs: dict[str, Any], variant: int = 1, revision: int = 0) -> JobKey:
     """The identity of one job."""
     maker = KeyMaker(model, revision)
-    return maker.key(canonical(identity_of(inputs)), maker.suffix(variant))
+    return maker.key(to_canonical_json(reduce_to_identity(inputs)), maker.suffix(variant))
 
 
-def slot_of(name: str) -> int:
+def hash_name(name: str) -> int:
     """A file's name as the signed 64-bit number that a checkpoint keeps: equal for names that macOS and Windows take for
     the same.
     """

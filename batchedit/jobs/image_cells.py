@@ -21,23 +21,23 @@ from ..core.hosts import is_loopback
 from ..core.limits import FILE_MOST, REQUEST_MOST, URI_MOST, megabytes, uri_size
 from ..core.typed import quoted
 from ..core.words import number
-from ..images.formats import SHRINKABLE, media_type
+from ..images.formats import SHRINKABLE, detect_media_type
 from ..images.verify import NotAMediaFileError, check_picture
 from ..manifest.digests import DigestSet
 from ..manifest.rownames import Rows
 from ..manifest.rows import Linked, shown
 from .identity import FILE, SHA256
 from .links import (
-    direct,
+    to_direct_link,
     has_odd_ending,
     is_plain_host,
-    kind_of_page,
-    name_of,
-    several_links,
-    why_unusable,
-    wrapped_links,
+    describe_page,
+    name_character,
+    split_links,
+    explain_unusable,
+    find_wrapped_links,
 )
-from .local_files import MissingFiles, OtherFolder, candidates
+from .local_files import MissingFiles, OtherFolder, list_candidates
 from .picture_rules import Rule
 
 _LINK = re.compile(r"https://[^\s/?#|<>\"]+\.?[^\s|<>\"]*", re.IGNORECASE).fullmatch
@@ -70,7 +70,7 @@ def split_cell(cell: Any) -> list[str]:
         text = cell.strip()
         if text.casefold() == NO_SELECTION:
             return []
-        if not text.startswith("[") or wrapped_links(text):
+        if not text.startswith("[") or find_wrapped_links(text):
             return [one for piece in _SEVERAL.split(text) if piece for one in _links_in(piece)]
         try:
             cell = json.loads(text)
@@ -85,9 +85,9 @@ def split_cell(cell: Any) -> list[str]:
 
 def _links_in(piece: str) -> list[str]:
     if piece[:4].lower() != "http":
-        return wrapped_links(piece) or [piece]
+        return find_wrapped_links(piece) or [piece]
     try:
-        return several_links(piece) or [piece]
+        return split_links(piece) or [piece]
     except ValueError as error:
         raise CellError(str(error)) from None
 
@@ -191,12 +191,12 @@ class Pictures:
         return plain
 
     def _link(self, item: str) -> str:
-        if problem := why_unusable(item):
+        if problem := explain_unusable(item):
             raise CellError(problem)
-        item, store = direct(item)
+        item, store = to_direct_link(item)
         if store:
             self.mended[store] += 1
-        elif page := kind_of_page(item):
+        elif page := describe_page(item):
             found = self.pages.setdefault(page, Pages())
             found.links += 1
             found.rows.add(self.row, self.id)
@@ -219,7 +219,7 @@ class Pictures:
     def _find(self, text: str) -> Path:
         """The file that ``text`` names, below the first root that has one. CellError for none, or one that lies elsewhere."""
         folder, outside = False, None
-        for path in (path for root in self._roots for path in candidates(root, text)):
+        for path in (path for root in self._roots for path in list_candidates(root, text)):
             try:
                 if path.is_file():
                     real = path.resolve()
@@ -281,7 +281,7 @@ class Pictures:
 def _bad_link(item: str) -> str:  # noqa: PLR0911 - one return a mistake
     low = item.lower()
     if item and not item[0].isprintable() and low[1:].startswith("http"):
-        return f"begins with an invisible character ({name_of(item[0])}); type the link anew, or delete it"
+        return f"begins with an invisible character ({name_character(item[0])}); type the link anew, or delete it"
     if low.startswith("http://"):
         return "begins with http://; the service fetches https:// links only"
     if low.startswith(("https//", "http//")):
@@ -324,7 +324,7 @@ def _seen(path: str, _size: int, _mtime_ns: int) -> _Seen | None:
     """None if the file is no picture, NotAMediaFileError if it is a broken one. Size and time stand for the content."""
     with Path(path).open("rb") as file:
         head = file.read(32)
-        media = media_type(head)
+        media = detect_media_type(head)
         if media is None:
             return None
         width, height = check_picture(Path(path))

@@ -20,7 +20,7 @@ _NO = frozenset({"false", "falsch", "faux", "falso"})
 _YES = frozenset({"true", "yes", "1", "wahr", "ja", "vrai", "oui"})
 
 
-def why_no_product(cells: dict[str, Any], platform: Platform, *, again: bool) -> str:
+def explain_no_product(cells: dict[str, Any], platform: Platform, *, again: bool) -> str:
     """What a row of an export without a picture is. ``again``: the row above is of the same product."""
     by_plain = {plain(column): text_of(cell).strip().casefold() for column, cell in cells.items()}
     if by_plain.get(platform.gift) in _YES or by_plain.get("type") == "gift card":

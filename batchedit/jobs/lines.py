@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from ..core.model import Job, JobKey, ResultLine
 from ..manifest.digests import DigestSet
 from .collisions import Collisions
-from .identity import KeyMaker, canonical, identity_of, may_differ, slot_of
+from .identity import KeyMaker, to_canonical_json, reduce_to_identity, may_differ, hash_name
 from .naming import Namer
 from .recipe import Recipe
 
@@ -65,10 +65,10 @@ class LineMaker:
         pictures: int,
     ) -> list[ResultLine]:
         """One for each variant of what the row ``number`` asks for with these ``inputs``."""
-        written = digested = canonical(inputs)
+        written = digested = to_canonical_json(inputs)
         text = written.decode()
         if may_differ(text):
-            digested = canonical(identity_of(inputs))
+            digested = to_canonical_json(reduce_to_identity(inputs))
         moves = digested is not written and digested != written
         lines: list[ResultLine] = []
         for variant, suffix in self._suffixes:
@@ -100,7 +100,7 @@ class LineMaker:
             self._n += 1
         n = self._n
         name = namer.render(cells, number + self._shift, id_, size, variant, n)
-        slot = slot_of(name)
+        slot = hash_name(name)
         version = 1
         if not twin:
             if slot in self._slots:
@@ -121,6 +121,6 @@ class LineMaker:
             self.collisions.add(slot, name, row, id_)
             return name, slot
         name = f"{name}-row{row + self._shift}"
-        while (slot := slot_of(name)) in self._slots:
+        while (slot := hash_name(name)) in self._slots:
             name += "-2"
         return name, slot

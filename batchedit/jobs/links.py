@@ -37,7 +37,7 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.IGNORECASE).f
 _OWN_NETWORK = (".local", ".localhost", ".internal", ".intranet", ".lan", ".corp", ".home.arpa", ".localdomain")
 
 
-def several_links(text: str) -> list[str] | None:
+def split_links(text: str) -> list[str] | None:
     """The links of a text that names more than one; None where it is one.
 
     Commas, semicolons and bars may stand in a link, but never in front of a second ``https://``. ValueError says how to
@@ -54,7 +54,7 @@ def several_links(text: str) -> list[str] | None:
     return [piece.rstrip(",;| ") for piece in pieces]
 
 
-def wrapped_links(text: str) -> list[str] | None:
+def find_wrapped_links(text: str) -> list[str] | None:
     """The links of a text that wraps them as other programs do; None where it is none of theirs.
 
     Airtable's attachments ``mug.jpg (https://…),cup.jpg (https://…)``, Markdown's ``![mug](https://…)``, mail's
@@ -66,13 +66,13 @@ def wrapped_links(text: str) -> list[str] | None:
     return [found.group(1)] if found else None
 
 
-def why_unusable(link: str) -> str:
+def explain_unusable(link: str) -> str:
     """Why nobody but this machine could fetch ``link``, which begins with https://; ``""`` if somebody could."""
     if _TWICE(link):
         return "begins with https:// twice; delete one of them"
     for letter in link:
         if not letter.isprintable() or (not letter.isascii() and unicodedata.category(letter)[0] in "ZC"):
-            return f"holds an invisible character ({name_of(letter)}); type the link anew, or delete it"
+            return f"holds an invisible character ({name_character(letter)}); type the link anew, or delete it"
     if "\\" in link:
         return "has a backslash; a link has / in its place"
     try:
@@ -86,7 +86,7 @@ def why_unusable(link: str) -> str:
     return _why_no_public_host(host)
 
 
-def name_of(letter: str) -> str:
+def name_character(letter: str) -> str:
     """``U+200B ZERO WIDTH SPACE``."""
     return f"U+{ord(letter):04X} {unicodedata.name(letter, '')}".rstrip()
 
@@ -131,7 +131,7 @@ def is_plain_host(host: str) -> bool:
 # --- share links -------------------------------------------------------------------------------------------------------
 
 
-def direct(link: str) -> tuple[str, str]:
+def to_direct_link(link: str) -> tuple[str, str]:
     """``(the file's own address, the store's name)`` for a share link of one file; ``(link, "")`` for any other."""
     parts = urlsplit(link)
     host = (parts.hostname or "").lower()
@@ -260,7 +260,7 @@ _PICTURE_HOSTS = re.compile(
 ).match
 
 
-def kind_of_page(link: str) -> str:
+def describe_page(link: str) -> str:
     """What page or other kind of file ``link`` probably is, such as ``a Google document``; ``""`` for none known."""
     parts = urlsplit(link)
     if found := _page_of((parts.hostname or "").lower(), parts.path or "/"):

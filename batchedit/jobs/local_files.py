@@ -17,7 +17,7 @@ _FOLDERS = 200
 _DEEP = 2
 
 
-def candidates(root: Path, text: str) -> Iterator[Path]:
+def list_candidates(root: Path, text: str) -> Iterator[Path]:
     """Where the file that ``text`` names may lie below ``root``."""
     for spelled in _spellings(text):
         try:
@@ -53,7 +53,7 @@ class MissingFiles:
         """The folder below ``roots`` that has the most of the names; None where none has any."""
         best: OtherFolder | None = None
         for folder in _folders_below(roots):
-            found = sum(any(_is_below(path, folder) for path in candidates(folder, name)) for name in self.names)
+            found = sum(any(_is_below(path, folder) for path in list_candidates(folder, name)) for name in self.names)
             if found > (best.found if best else 0):
                 best = OtherFolder(folder, found, len(self.names))
         return best

@@ -13,7 +13,7 @@ from .ratios import spell_ratios
 from .schema import Field
 
 
-def reason(error: Any, field: Field | None) -> str:  # noqa: PLR0911 - one return a keyword
+def explain_error(error: Any, field: Field | None) -> str:  # noqa: PLR0911 - one return a keyword
     """One error of jsonschema-rs as half a sentence to stand behind the value."""
     keyword = str(error.schema_path[-1]) if error.schema_path else ""
     limit = getattr(error.kind, "limit", None)
@@ -21,7 +21,7 @@ def reason(error: Any, field: Field | None) -> str:  # noqa: PLR0911 - one retur
     unit = "pictures" if field and field.picture else "entries"
     match keyword:
         case "enum":
-            return wrong_choice(str(error.instance), [text_of(option) for option in error.kind.options])
+            return explain_wrong_choice(str(error.instance), [text_of(option) for option in error.kind.options])
         case "type":
             return f"is not {_kind(spec.get('type'))}"
         case "minLength":
@@ -41,7 +41,7 @@ def reason(error: Any, field: Field | None) -> str:  # noqa: PLR0911 - one retur
     return str(error.message)
 
 
-def wrong_choice(value: str, options: list[str]) -> str:
+def explain_wrong_choice(value: str, options: list[str]) -> str:
     """Why ``value`` is none of ``options``, with the one that was probably meant."""
     words_of = {
         option: word for word, option in spell_ratios({option: option for option in options}).items() if word.isalpha()
@@ -67,7 +67,7 @@ def _kind(kinds: Any) -> str:
     return listed([words.get(kind, str(kind)) for kind in (kinds if isinstance(kinds, list) else [kinds])])
 
 
-def value_shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value for a message: text as it is, anything else as JSON, cut to one short line."""
     try:
         return shown(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

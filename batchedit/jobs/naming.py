@@ -31,7 +31,7 @@ _RESERVED_HEADS = frozenset({"con", "prn", "aux", "nul", "com", "lpt"})
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
-def safe(value: str) -> str:
+def to_safe_name(value: str) -> str:
     """``value`` as a piece of a file's name: no slash, nothing that a file system refuses or a reader can't see."""
     if _SAFE(value):
         return value
@@ -61,9 +61,9 @@ def _is_reserved(name: str) -> bool:
     return name[:3].lower() in _RESERVED_HEADS and _RESERVED(name) is not None
 
 
-def size_piece(size: str) -> str:
+def to_size_piece(size: str) -> str:
     """``1:1`` as ``1x1``."""
-    return safe(re.sub(r"(?<=\d):(?=\d)", "x", size))
+    return to_safe_name(re.sub(r"(?<=\d):(?=\d)", "x", size))
 
 
 class Namer:
@@ -100,7 +100,7 @@ class Namer:
     ) -> str:
         """The name for one job. ``n`` counts jobs from 1; ``version`` is ``""`` for the name that an edit keeps."""
         if self._fast:
-            head = safe(id_) or f"row{row}"
+            head = to_safe_name(id_) or f"row{row}"
             name = head + (self._tails.get((size, variant)) or self._tail(size, variant))
             return f"_{name}" if _is_reserved(name) else name
         own = {"row": row, "id": id_, "size": size, "variant": variant, "n": n, "version": version}
@@ -110,7 +110,7 @@ class Namer:
         return "/".join(map(_part, text.split("/")))
 
     def _tail(self, size: str, variant: int) -> str:
-        tail = f"-{size_piece(size)}-{variant}" if size else f"-{variant}"
+        tail = f"-{to_size_piece(size)}-{variant}" if size else f"-{variant}"
         return self._tails.setdefault((size, variant), tail)
 
 
@@ -120,13 +120,13 @@ Piece = Callable[[dict[str, Any], dict[str, Any]], str]
 def _piece(name: str, columns: tuple[str, ...], date: str) -> Piece:
     word, _, spec = name.partition(":")
     if name in columns and name not in OWN:
-        return lambda _, cells: safe(text_of(cells.get(name)))
+        return lambda _, cells: to_safe_name(text_of(cells.get(name)))
     if word == "date":
-        return lambda _own, _cells: safe(date)
+        return lambda _own, _cells: to_safe_name(date)
     if word == "size":
-        return lambda own, _: size_piece(own["size"])
+        return lambda own, _: to_size_piece(own["size"])
     if word == "id":
-        return lambda own, _: safe(own["id"]) or f"row{own['row']}"
+        return lambda own, _: to_safe_name(own["id"]) or f"row{own['row']}"
     if word in OWN:
         if spec and not re.fullmatch(r"0?\d?d?", spec):
             raise UsageError(f"--name: {{{name}}} is no way to write a number", hint=f"Such as {{{word}:03}}.")

@@ -15,9 +15,9 @@ from ..core.errors import ManifestError, UsageError
 from ..core.typed import quoted
 from ..manifest.nearest import listed, nearest, plain
 from ..manifest.platforms import COLUMN_WORDS, SIZE_WORDS, TITLE_WORDS, Platform, is_like_image
-from .addresses import address_in
+from .addresses import parse_address
 from .image_cells import CellError
-from .messages import reason, wrong_choice
+from .messages import explain_error, explain_wrong_choice
 from .prompt import split_template
 from .schema import Field, Reader, Schema
 
@@ -112,7 +112,7 @@ def choose_sources(recipe: Recipe, schema: Schema, columns: tuple[str, ...]) -> 
     mapped, read_as = dict[str, str](), dict[str, Reader]()
     for given, wanted in recipe.mapping.items():
         name = _field(given, schema, "--map")
-        address = address_in(wanted) if schema.fields[name].picture and wanted not in columns else None
+        address = parse_address(wanted) if schema.fields[name].picture and wanted not in columns else None
         mapped[name] = find_column(address.column if address else wanted, columns, "--map")
         if address is not None:
             read_as[name] = address.reader(schema.fields[name].read)
@@ -150,7 +150,7 @@ def find_column(wanted: str, columns: tuple[str, ...], option: str) -> str:
     raise UsageError(f"{option}: there is no column {wanted!r}", hint=f"{hint}Columns: {listed(columns, 'and')}.")
 
 
-def find_id(wanted: str | None, columns: tuple[str, ...]) -> str:
+def find_id_column(wanted: str | None, columns: tuple[str, ...]) -> str:
     """The column that names rows: ``--id``, else the first of the usual ones, else "" for the row's number."""
     if wanted is not None:
         return find_column(wanted, columns, "--id")
@@ -176,7 +176,7 @@ def _constant(schema: Schema, name: str, text: str) -> Any:
         raise UsageError(f"--set {name}: {text!r} {error}") from None
     wrong = [error for error in schema.errors({name: value}) if list(error.instance_path)[:1] == [name]]
     if wrong or value in ("", []):
-        raise UsageError(f"--set {name}: {text!r} {reason(wrong[0], field) if wrong else 'is empty'}")
+        raise UsageError(f"--set {name}: {text!r} {explain_error(wrong[0], field) if wrong else 'is empty'}")
     return value
 
 
@@ -205,7 +205,7 @@ def _size(schema: Schema, name: str, text: str) -> Any:
     read = schema.fields[name].read
     value = text.strip() if read is None else read(text)
     if options and str(value) not in options:
-        raise UsageError(f"--sizes: {text!r} {wrong_choice(text, options)}")
+        raise UsageError(f"--sizes: {text!r} {explain_wrong_choice(text, options)}")
     return value
 
 

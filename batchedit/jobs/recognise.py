@@ -18,7 +18,7 @@ from ..manifest.cells import text_of
 from ..manifest.nearest import plain
 from ..manifest.platforms import IMAGE_WORDS, PROMPT_WORDS, Platform, is_like_image, platform_of
 from ..manifest.rows import Linked, Manifest, Row
-from .links import wrapped_links
+from .links import find_wrapped_links
 from .prompt import split_template
 from .recipe import Recipe
 from .schema import is_picture
@@ -139,8 +139,8 @@ def _count(rows: Sequence[dict[str, Any]], column: str, *, by_name: bool) -> tup
     """
     filled = _cells(rows, column)
     is_one = (lambda cell: _LINK(cell) or _FILE(cell)) if by_name else _PICTURE
-    pictures = [cell for cell in filled if is_one(cell) or wrapped_links(cell)]
-    return len(pictures), sum(1 for cell in pictures if _LINK(cell) or wrapped_links(cell)), len(filled)
+    pictures = [cell for cell in filled if is_one(cell) or find_wrapped_links(cell)]
+    return len(pictures), sum(1 for cell in pictures if _LINK(cell) or find_wrapped_links(cell)), len(filled)
 
 
 def _texts(manifest: Manifest) -> tuple[str, ...]:
@@ -151,7 +151,7 @@ def _texts(manifest: Manifest) -> tuple[str, ...]:
     found = list[tuple[float, float, str]]()
     for column in manifest.columns:
         filled = _cells(rows, column)
-        texts = [cell for cell in filled if not (_NUMBER(cell) or _LINK(cell) or _FILE(cell) or wrapped_links(cell))]
+        texts = [cell for cell in filled if not (_NUMBER(cell) or _LINK(cell) or _FILE(cell) or find_wrapped_links(cell))]
         if len(texts) * 2 > len(filled):
             found.append((fmean(len(text.split()) for text in texts), fmean(map(len, texts)), column))
     return tuple(column for *_, column in sorted(found, key=lambda told: (-told[0], -told[1])))

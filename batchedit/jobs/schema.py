@@ -110,7 +110,7 @@ def is_picture(name: str, spec: dict[str, Any]) -> bool:
     return texts and "enum" not in spec and _PICTURE_NAME.search(name) is not None
 
 
-def most_link_bytes(schema: dict[str, Any]) -> int:
+def find_link_limit(schema: dict[str, Any]) -> int:
     """The largest picture behind a link that some picture field of the model takes: above it the service surely refuses."""
     properties = schema.get("properties")
     fields = properties.items() if isinstance(properties, dict) else ()

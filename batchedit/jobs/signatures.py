@@ -29,7 +29,7 @@ _AIRTABLE = frozenset({"ts", "userid", "cs"})
 _SHOPIFY = frozenset({"v"})
 
 
-def unsigned(link: str) -> str:
+def strip_signature(link: str) -> str:
     """``link`` without what is only a signature or a version mark; itself if there is none, or if it is no web link.
 
     Everything else stays as it is written, byte for byte and in order.

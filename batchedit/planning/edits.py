@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import orjson
 
 from ..core.model import JobKey, ResultLine
-from ..jobs.identity import identity_of
+from ..jobs.identity import reduce_to_identity
 from ..ledger.book import Book
 
 TOLD = 200
@@ -24,7 +24,7 @@ class Edit:
     id: str = ""
 
 
-def told_apart(found: Sequence[ResultLine], wants: Callable[[JobKey], bool], checkpoint: Book) -> list[Edit]:
+def find_edits(found: Sequence[ResultLine], wants: Callable[[JobKey], bool], checkpoint: Book) -> list[Edit]:
     """Those of ``found`` that are edits: a job in the place of one that no row asks for any more.
 
     Where the older job is still wanted it only moved, as when a row was put in above; the line is new then.
@@ -34,11 +34,11 @@ def told_apart(found: Sequence[ResultLine], wants: Callable[[JobKey], bool], che
     for line in found:
         key, inputs = older.get(line.slot, (None, ""))
         if key is not None and not wants(key):
-            edits.append(Edit(line.row, changed_fields(inputs, line.job.inputs), line.id))
+            edits.append(Edit(line.row, find_changed_fields(inputs, line.job.inputs), line.id))
     return edits
 
 
-def changed_fields(before: str, after: str) -> tuple[str, ...]:
+def find_changed_fields(before: str, after: str) -> tuple[str, ...]:
     """The inputs in which two jobs differ; a local picture by its content."""
-    old, new = identity_of(orjson.loads(before)), identity_of(orjson.loads(after))
+    old, new = reduce_to_identity(orjson.loads(before)), reduce_to_identity(orjson.loads(after))
     return tuple(name for name in dict.fromkeys((*new, *old)) if old.get(name) != new.get(name))

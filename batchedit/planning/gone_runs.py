@@ -32,7 +32,7 @@ def forget_gone(checkpoint: Facts) -> None:
         checkpoint.put(_GONE, "")
 
 
-def still_gone(checkpoint: HasFacts, run: Path) -> list[str]:
+def list_gone(checkpoint: HasFacts, run: Path) -> list[str]:
     """The folders of the runs that the one in the folder ``run`` stands in the place of, but for those that are back."""
     kept: list[str] = read_fact(checkpoint, _GONE, _texts, [])
     return [folder for folder in kept if folder == str(run.resolve()) or not is_run(Path(folder))]

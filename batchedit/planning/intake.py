@@ -27,15 +27,15 @@ from ..run_folder import FORM_META, RunFolder, digest_of
 from ..runcomfy.catalogue import Model
 from ..settings.model import ManifestOptions, Settings
 from ..settings.toml import what_changed
-from .edits import Edit, told_apart
+from .edits import Edit, find_edits
 from .link_check import Links, is_bought
-from .other_runs import OtherRuns, Tally, warnings_of
-from .plan import Plan, capped, plan_of_the_rest, shown_invalid, shown_line
-from .previous import ROW_NAMES_META, SHEETS_OWN, SOURCE_HOST, PreviousRun, before_of
+from .other_runs import OtherRuns, ElsewhereTotals, list_elsewhere_warnings
+from .plan import Plan, build_cap_fields, plan_the_rest, to_sheet_invalid, to_sheet_line
+from .previous import ROW_NAMES_META, SHEETS_OWN, SOURCE_HOST, PreviousRun, read_previous_run
 from .recipe import make_recipe
-from .remarks import link_notes, merged, warnings_of_sheet
-from .run_settings import keep_settings
-from .survey import Survey, plan, survey_text, take_in
+from .remarks import describe_link_changes, describe_merged, list_sheet_warnings
+from .run_settings import save_run_settings
+from .survey import Survey, count_survey, dump_survey, take_in
 
 INTAKE_VERSION = "2"
 """Part of a manifest's fingerprint: a new way of making jobs reads every manifest anew."""
@@ -74,12 +74,12 @@ class _Count:
     recipe: Recipe
     expander: Expander
     survey: Survey
-    tally: Tally
+    tally: ElsewhereTotals
 
     @classmethod
     def begin(cls, request: IntakeRequest, before: PreviousRun, known: Known | None) -> _Count:
         """``known`` are the jobs that the run has."""
-        tally = Tally()
+        tally = ElsewhereTotals()
         survey = Survey(request.settings.limit, before.state_of, _has_elsewhere(request.runs, tally))
         made = make_recipe(request.settings, request.model, request.source, request.manifest)
         recipe = _recipe_now(made, request.manifest, before, request.links)
@@ -92,20 +92,20 @@ class _Count:
         lines = expand_all(self.request.manifest, self.recipe, expander=self.expander)
         lines = _until_stopped(lines, stop, told, self.request.manifest.expected() if told is not no_progress else 0)
         links = self.request.links
-        return links.judge(lines, self.expander, bought_anywhere(self.before, self.request.runs)) if links else lines
+        return links.judge(lines, self.expander, make_state_lookup(self.before, self.request.runs)) if links else lines
 
     def facts(self) -> dict[str, str]:
         """What the run keeps of this intake."""
         self.survey.outputs = self.expander.outputs
         return {
-            "survey": survey_text(self.survey, self.expander.guesses),
+            "survey": dump_survey(self.survey, self.expander.guesses),
             "local_pictures": "1" if self.expander.local_pictures else "",
             "source": str(self.request.source.absolute()),
             FORM_META: _form(self.request.manifest, self.before, self.expander).dump(),
             ROW_NAMES_META: SHEETS_OWN if self.before.sheet_names else "",
         }
 
-    def plan(self, edits: Sequence[Edit]) -> Plan:
+    def make_plan(self, edits: Sequence[Edit]) -> Plan:
         """What was counted, as the person is shown it. ``edits`` are those of ``survey.edits`` that really are edits."""
         request, survey, expander, before = self.request, self.survey, self.expander, self.before
         manifest, settings, links, tally = request.manifest, request.settings, request.links, self.tally
@@ -134,26 +134,26 @@ class _Count:
             guesses=expander.guesses,
             is_rehearsal=settings.sandbox,
             outputs=expander.outputs,
-            invalid=[shown_invalid(line, form) for line in survey.invalid],
-            examples=[shown_line(line, form) for line in survey.examples],
+            invalid=[to_sheet_invalid(line, form) for line in survey.invalid],
+            examples=[to_sheet_line(line, form) for line in survey.examples],
             edits=[replace(e, row=sheet_row(form, e.row), id=row_id(form, e.row, e.id)) for e in edits],
             row_word=row_word(form),
             notes=(
                 *manifest.notes,
                 *expander.notes,
-                *merged(expander),
-                *link_notes(expander),
+                *describe_merged(expander),
+                *describe_link_changes(expander),
                 *changed,
                 *_moved(request.folder, request.source, before, survey),
             ),
             warnings=(
                 *manifest.warnings,
-                *warnings_of_sheet(expander, form),
+                *list_sheet_warnings(expander, form),
                 *(links.warnings(form) if links else ()),
-                *warnings_of(tally),
+                *list_elsewhere_warnings(tally),
             ),
             other_runs=tally,
-            **capped(settings, before.cap),
+            **build_cap_fields(settings, before.cap),
         )
 
 
@@ -169,20 +169,20 @@ def take_in_manifest(
     fingerprint = _fingerprint(request.content or digest_of(source), settings)
     known = checkpoint.get("fingerprint") == fingerprint and folder.has_copy(fingerprint)
     if known and not checkpoint.get("local_pictures") and request.links is None:
-        keep_settings(checkpoint, folder, settings)
+        save_run_settings(checkpoint, folder, settings)
         checkpoint.put("source", str(source.absolute()))  # the same sheet, which may have been moved
         if checkpoint.get("store"):
             checkpoint.put(SOURCE_HOST, gethostname())
-        return plan_of_the_rest(checkpoint, folder, settings, str(source))
+        return plan_the_rest(checkpoint, folder, settings, str(source))
     intake = checkpoint.begin_intake(limit=settings.limit)
-    count = _Count.begin(request, before_of(checkpoint, intake.known, fingerprint.split(":")[1]), intake.known)
+    count = _Count.begin(request, read_previous_run(checkpoint, intake.known, fingerprint.split(":")[1]), intake.known)
     survey, pictures = count.survey, dict[str, Path]()
     try:
         lines = count.lines(stop, told)
         take_in(intake, _noting(lines, pictures) if request.keep_pictures else lines, survey)
         check_sheet(folder, source, count.before, survey)
-        edits = told_apart(survey.edits, count.expander.wants, checkpoint) if survey.edits else []
-        what = count.plan(edits)
+        edits = find_edits(survey.edits, count.expander.wants, checkpoint) if survey.edits else []
+        what = count.make_plan(edits)
         if survey.invalid_rows and not settings.skip_invalid:
             raise InvalidRowsError(what)
         if not survey.wanted:
@@ -200,7 +200,7 @@ def take_in_manifest(
     }
     intake.commit(fingerprint, about)
     folder.settle_snapshot(fingerprint, staged)
-    keep_settings(checkpoint, folder, settings)
+    save_run_settings(checkpoint, folder, settings)
     return what
 
 
@@ -211,13 +211,13 @@ def survey_manifest(
     was thrown with.
     """
     count = _Count.begin(request, before, before.known)
-    survey = plan(count.lines(stop, told), count.survey)
+    survey = count_survey(count.lines(stop, told), count.survey)
     check_sheet(request.folder, request.source, before, survey)
     edits: Sequence[Edit] = ()
     if survey.edits:
         with reading(request.folder.checkpoint) as checkpoint:
-            edits = told_apart(survey.edits, count.expander.wants, checkpoint)
-    return count.plan(edits)
+            edits = find_edits(survey.edits, count.expander.wants, checkpoint)
+    return count.make_plan(edits)
 
 
 class InvalidRowsError(ManifestError):
@@ -233,7 +233,7 @@ class InvalidRowsError(ManifestError):
         self.plan = what
 
 
-def bought_anywhere(before: PreviousRun, runs: OtherRuns | None) -> StateOf:
+def make_state_lookup(before: PreviousRun, runs: OtherRuns | None) -> StateOf:
     """``before.state_of``, and DONE for what other runs have: what need not be bought needs no link either."""
     if not runs:
         return before.state_of
@@ -243,7 +243,7 @@ def bought_anywhere(before: PreviousRun, runs: OtherRuns | None) -> StateOf:
         if is_bought(here):
             return here
         found = runs.find(key)
-        return State.DONE if found is not None and Tally().add(found) else here
+        return State.DONE if found is not None and ElsewhereTotals().add(found) else here
 
     return state
 
@@ -318,7 +318,7 @@ def _recipe_now(recipe: Recipe, manifest: Manifest, before: PreviousRun, links: 
     return replace(recipe, fetched=links.fetched if links else {}, row_shift=shift)
 
 
-def _has_elsewhere(runs: OtherRuns | None, tally: Tally) -> HasElsewhere:
+def _has_elsewhere(runs: OtherRuns | None, tally: ElsewhereTotals) -> HasElsewhere:
     if not runs:
         return lambda _: False
     return lambda key: (found := runs.find(key)) is not None and tally.add(found)

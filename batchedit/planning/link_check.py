@@ -17,14 +17,14 @@ from ..core.errors import OutputError
 from ..core.model import CellProblem, InvalidLine, ResultLine, State
 from ..core.steps import ProgressCallback, no_progress
 from ..core.words import number
-from ..images.fetched import MARKS, find_kept, is_short_lived, keep_pictures
-from ..images.link_cache import LinkCache, link_digest
-from ..images.link_checks import Checked, check_links
-from ..images.link_probe import Asker
+from ..images.fetched import MARKS, find_fetched, is_short_lived, fetch_linked_pictures
+from ..images.link_cache import LinkCache, digest_link
+from ..images.link_checks import CheckedLinks, check_links
+from ..images.link_probe import LinkProbe
 from ..images.link_sample import NOT_SAMPLED, SAMPLED, Sample, ask_sample
 from ..jobs.expand import Expander, expand_all
 from ..jobs.recipe import Recipe
-from ..jobs.schema import most_link_bytes
+from ..jobs.schema import find_link_limit
 from ..manifest.digests import DigestSet
 from ..manifest.read import Form, Manifest
 from ..manifest.rownames import Rows, row_name
@@ -41,7 +41,7 @@ ROWS_PEEKED_AT = 200
 class Links:
     """What is known of the manifest's links, and the rows that it touches, noted while they go by."""
 
-    checked: Checked = field(default_factory=Checked)
+    checked: CheckedLinks = field(default_factory=CheckedLinks)
     large: Rows = field(default_factory=Rows)
     unsure: Rows = field(default_factory=Rows)
     why_unsure: str = ""  #: of the first of these
@@ -64,8 +64,8 @@ class Links:
         if is_bought(state_of(line.job.key)):
             return []
         problems = []
-        for column, url in links_of(line, expander.picture_columns):
-            digest = link_digest(url)
+        for column, url in list_links(line, expander.picture_columns):
+            digest = digest_link(url)
             if digest in self.checked.bad:
                 problems.append(CellProblem(column, url, self.checked.bad[digest]))
             if digest in self.checked.large:
@@ -95,7 +95,7 @@ def _pictures(rows: Rows, form: Form) -> str:
     return f"{rows.count:,} row{'s have' if rows.count > 1 else ' has'} a picture ({rows.told(form)})"
 
 
-def links_of(line: ResultLine, columns: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def list_links(line: ResultLine, columns: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """``(column, link)`` for each picture that stands behind a link."""
     inputs: dict[str, Any] = orjson.loads(line.job.inputs)
     for name, column in columns.items():
@@ -133,7 +133,7 @@ async def ask_about_links(
         raise OutputError(f"{folder.links} can't be written: {error}") from None
     observer.note("check_images", "asking whether the pictures behind the links are there …")
     try:
-        async with Asker(loopback=recipe.loopback, most=most_link_bytes(recipe.schema), proxy=proxy) as asker:
+        async with LinkProbe(loopback=recipe.loopback, most=find_link_limit(recipe.schema), proxy=proxy) as asker:
             with anyio.CancelScope() as scope:
                 stop.listen(lambda _: scope.cancel())
                 before = -1
@@ -173,13 +173,13 @@ async def fetch_short_lived(
     if not wanted:
         return
     observer.note("fetch_pictures", f"fetching {number(len(wanted), 'picture')} whose links die soon …")
-    async with Asker(loopback=recipe.loopback, most=most_link_bytes(recipe.schema), proxy=proxy) as asker:
-        bad = await keep_pictures(wanted, folder.inputs, asker, told)
+    async with LinkProbe(loopback=recipe.loopback, most=find_link_limit(recipe.schema), proxy=proxy) as asker:
+        bad = await fetch_linked_pictures(wanted, folder.inputs, asker, told)
     for link in wanted:
         if link in bad:
             reason = f"{bad[link]}; Airtable's links die after some hours: export the sheet again"
-            links.checked.bad[link_digest(link)] = reason
-        elif (path := find_kept(folder.inputs, link)) is not None:
+            links.checked.bad[digest_link(link)] = reason
+        elif (path := find_fetched(folder.inputs, link)) is not None:
             links.fetched[link] = path.absolute()
 
 
@@ -195,7 +195,7 @@ def _short_lived(manifest: Manifest, recipe: Recipe, state_of: StateOf, limit: i
         jobs += 1
         if limit is not None and jobs > limit:
             break
-        found.update((url, None) for _, url in links_of(line, expander.picture_columns) if is_short_lived(url))
+        found.update((url, None) for _, url in list_links(line, expander.picture_columns) if is_short_lived(url))
     return list(found)
 
 
@@ -207,7 +207,7 @@ async def sample_links(manifest: Manifest, recipe: Recipe, state_of: StateOf, *,
     links = [(row_name(manifest.form, line.row, line.id), link) for line, link in found]
     if not links:
         return NOT_SAMPLED
-    async with Asker(loopback=recipe.loopback, most=most_link_bytes(recipe.schema), proxy=proxy, tries=1) as asker:
+    async with LinkProbe(loopback=recipe.loopback, most=find_link_limit(recipe.schema), proxy=proxy, tries=1) as asker:
         return await ask_sample(links, asker)
 
 
@@ -225,7 +225,7 @@ def _first_links(manifest: Manifest, recipe: Recipe, state_of: StateOf) -> Itera
         for line in lines:
             if is_bought(state_of(line.job.key)):
                 continue
-            for _, url in links_of(line, columns):
+            for _, url in list_links(line, columns):
                 ours = not recipe.loopback or url[:5].lower() == "http:"
                 if ours and url not in seen:
                     seen.add(url)
@@ -241,8 +241,8 @@ def _wanted(
     for line in expand_all(manifest, recipe, expander=expander):
         if isinstance(line, InvalidLine) or line.twin:
             continue
-        urls = [] if is_bought(state_of(line.job.key)) else [url for _, url in links_of(line, columns)]
-        digests = [link_digest(url) for url in urls]
+        urls = [] if is_bought(state_of(line.job.key)) else [url for _, url in list_links(line, columns)]
+        digests = [digest_link(url) for url in urls]
         if any(digest in bad for digest in digests):
             continue
         jobs += 1
@@ -274,7 +274,7 @@ class _Far:
             self._before = self._row
 
 
-def _told(checked: Checked) -> str:
+def _told(checked: CheckedLinks) -> str:
     links = number(checked.links, "picture link")
     asked = "" if checked.asked == checked.links else f" ({checked.links - checked.asked:,} known from last time)"
     if not checked:

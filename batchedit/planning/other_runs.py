@@ -28,7 +28,7 @@ from ..core.lifecycle import advance
 from ..core.model import JobKey, Record, SavedFile, State
 from ..core.typed import to_type
 from ..disk import create, is_plain_file, make_folders, sync_folder
-from ..jobs.aliases import aliases_of
+from ..jobs.aliases import find_aliases
 from ..ledger.account import is_account
 from ..ledger.book import Book
 from ..ledger.facts import COMMITTED, read_fact, whole
@@ -47,7 +47,7 @@ _NOTHING = frozenset({State.PLANNED, State.FAILED, State.CANCELLED})
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ElsewhereJob:
     """A job of another run: in which folder, and how it stands there. ``record`` where it is DONE with its files there.
 
     ``stranger``: that run was bought with another token, so nothing is taken from it.
@@ -69,7 +69,7 @@ class _Run:
 
 
 @dataclass
-class Tally:
+class ElsewhereTotals:
     """What was found, counted: jobs by ``(folder, state)``. ``done``: those that are reused, or would be.
 
     ``left``: left to the run in that folder. ``strange``: bought with another token. ``broken``: DONE in another run whose
@@ -86,7 +86,7 @@ class Tally:
         """How many need not be bought here."""
         return self.done.total() + self.left.total()
 
-    def add(self, found: Found) -> bool:
+    def add(self, found: ElsewhereJob) -> bool:
         """Count it. True if it need not be bought here."""
         if found.stranger:
             self.strange[str(found.folder)] += 1
@@ -109,7 +109,7 @@ _STANDING = {
 _UNDER_WAY = ("which has them under way", "collect them there", "fetch")
 
 
-def left_lines(left: Mapping[tuple[str, str], int]) -> Iterator[str]:
+def describe_left(left: Mapping[tuple[str, str], int]) -> Iterator[str]:
     """``2 pictures are left to outputs/x, which has them in doubt; decide there: batchedit doubt outputs/x``."""
     told: Counter[tuple[str, tuple[str, str, str]]] = Counter()
     for (folder, state), jobs in left.items():
@@ -121,14 +121,14 @@ def left_lines(left: Mapping[tuple[str, str], int]) -> Iterator[str]:
         yield f"{jobs:,} {are} left to the run in {run}, {standing}; {how}"
 
 
-def reused_lines(tally: Tally) -> Iterator[str]:
+def describe_reused(tally: ElsewhereTotals) -> Iterator[str]:
     """``3 pictures were bought in outputs/s and are reused: $0.00``."""
     for folder, jobs in tally.done.items():
         was = "picture was bought" if jobs == 1 else "pictures were bought"
         yield f"{jobs:,} {was} by the run in {near(Path(folder))} and cost nothing here"
 
 
-def warnings_of(tally: Tally) -> Iterator[str]:
+def list_elsewhere_warnings(tally: ElsewhereTotals) -> Iterator[str]:
     """What another run bought and this one can't have."""
     for folder, jobs in tally.strange.items():
         yield (
@@ -217,7 +217,7 @@ class OtherRuns:
         for key, job in run.checkpoint.keys(having):
             ids.add(job)
             self._put(key, run.first + job)
-        for key, job in aliases_of(run.checkpoint).items():
+        for key, job in find_aliases(run.checkpoint).items():
             if job in ids:
                 self._put(key, run.first + job)
 
@@ -226,7 +226,7 @@ class OtherRuns:
             self._keys.add(key, number)
             self._count += 1
 
-    def find(self, key: JobKey) -> Found | None:
+    def find(self, key: JobKey) -> ElsewhereJob | None:
         """How this job stands in another run, the most useful one; None if nobody has anything of it."""
         number = self._keys.get(key) if self._count else None
         if number is None:
@@ -239,21 +239,21 @@ class OtherRuns:
         return found
 
 
-def _found(run: _Run, record: Record | None) -> Found | None:
+def _found(run: _Run, record: Record | None) -> ElsewhereJob | None:
     """How the job stands there now, which may be further than when it was looked up."""
     if record is None:
         return None
     if record.state is State.DONE:
         whole = record if record.handle is not None and _are_there(run.folder, record.files) else None
-        return Found(run.folder, State.DONE.value, whole, run.stranger)
+        return ElsewhereJob(run.folder, State.DONE.value, whole, run.stranger)
     if run.buying:
-        return Found(run.folder, BUYING if record.state in _NOTHING else record.state.value, None, run.stranger)
+        return ElsewhereJob(run.folder, BUYING if record.state in _NOTHING else record.state.value, None, run.stranger)
     if record.state not in _NOTHING:
-        return Found(run.folder, record.state.value, None, run.stranger)
+        return ElsewhereJob(run.folder, record.state.value, None, run.stranger)
     return None
 
 
-def _use(found: Found) -> tuple[bool, bool, bool]:
+def _use(found: ElsewhereJob) -> tuple[bool, bool, bool]:
     """The less, the more useful: one's own before a stranger's, a whole picture before one to come before a lost one."""
     return found.stranger, found.record is None, found.state == State.DONE
 
@@ -282,12 +282,12 @@ def _lies_in(folder: Path, file: SavedFile) -> bool:
 Saw = Callable[[Record, Event], None]
 
 
-def take_over(checkpoint: Book, folder: Path, runs: OtherRuns, saw: Saw) -> Tally:
+def take_over(checkpoint: Book, folder: Path, runs: OtherRuns, saw: Saw) -> ElsewhereTotals:
     """Make DONE what is DONE elsewhere, note what is left to other runs, and count both. ``folder`` is this run's.
 
     OutputError if a file can't be written. After a crash the next call goes on: a file whose job is not DONE is written over.
     """
-    tally, left = Tally(), list[tuple[int, str, str]]()
+    tally, left = ElsewhereTotals(), list[tuple[int, str, str]]()
     for chunk in _chunks(_wanted(checkpoint, runs)):
         changes: list[tuple[Record, Event]] = []
         folders: set[Path] = set()
@@ -296,7 +296,7 @@ def take_over(checkpoint: Book, folder: Path, runs: OtherRuns, saw: Saw) -> Tall
             if found.record is not None and not found.stranger:
                 (record,) = checkpoint.records_of([job])
                 files = _bring(found, found.record, record, folder, checkpoint)
-                found = found if files else Found(found.folder, found.state)  # noqa: PLW2901 - it is not whole
+                found = found if files else ElsewhereJob(found.folder, found.state)  # noqa: PLW2901 - it is not whole
             if tally.add(found) and found.record is None:
                 left.append((job, str(found.folder), found.state))
             elif files and found.record is not None and found.record.handle is not None:
@@ -312,12 +312,12 @@ def take_over(checkpoint: Book, folder: Path, runs: OtherRuns, saw: Saw) -> Tall
     return tally
 
 
-def _wanted(checkpoint: Book, runs: OtherRuns) -> Iterator[tuple[int, Found]]:
+def _wanted(checkpoint: Book, runs: OtherRuns) -> Iterator[tuple[int, ElsewhereJob]]:
     """The jobs that this run is to buy and another has something of."""
     if not runs:
         return
     also: dict[int, list[JobKey]] = {}
-    for key, job in aliases_of(checkpoint).items():
+    for key, job in find_aliases(checkpoint).items():
         also.setdefault(job, []).append(key)
     for job, key in checkpoint.planned_keys():
         keys = (key, *also.get(job, ()))
@@ -326,12 +326,12 @@ def _wanted(checkpoint: Book, runs: OtherRuns) -> Iterator[tuple[int, Found]]:
             yield job, min(hits, key=_use)
 
 
-def _chunks(found: Iterator[tuple[int, Found]]) -> Iterator[list[tuple[int, Found]]]:
+def _chunks(found: Iterator[tuple[int, ElsewhereJob]]) -> Iterator[list[tuple[int, ElsewhereJob]]]:
     while chunk := [one for _, one in zip(range(CHUNK), found, strict=False)]:
         yield chunk
 
 
-def _bring(found: Found, there: Record, here: Record, folder: Path, checkpoint: Book) -> tuple[SavedFile, ...] | None:
+def _bring(found: ElsewhereJob, there: Record, here: Record, folder: Path, checkpoint: Book) -> tuple[SavedFile, ...] | None:
     """The files of ``there`` under the name of ``here``, whole; None if one of them is not whole any more."""
     brought = []
     for index, file in enumerate(there.files):

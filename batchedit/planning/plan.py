@@ -20,7 +20,7 @@ from ..manifest.rownames import row_id, sheet_row
 from ..run_folder import RunFolder
 from ..settings.model import Settings
 from .edits import Edit
-from .other_runs import Tally
+from .other_runs import ElsewhereTotals
 from .survey import read_survey
 
 _NOT_OTHER = frozenset({State.PLANNED, State.DONE})
@@ -79,7 +79,7 @@ class Plan:
     guesses: Sequence[str] = ()
     is_rehearsal: bool = False
     left_out: Mapping[str, int] = field(default_factory=dict)
-    other_runs: Tally = field(default_factory=Tally)
+    other_runs: ElsewhereTotals = field(default_factory=ElsewhereTotals)
     row_word: str = "row"
     strange: bool = False
     forgotten: int = 0
@@ -103,13 +103,13 @@ class Plan:
             )
         if self.forgotten and not self.is_rehearsal:
             return UsageError(
-                f"{forgotten_line(self)}, so a yes in advance does not hold for it; nothing was bought",
+                f"{describe_forgotten(self)}, so a yes in advance does not hold for it; nothing was bought",
                 hint=f"put its newest copy back; or look at {quoted(self.folder / 'run.jsonl')}, leave --yes out and answer "
                 "the question",
             )
         if self.gone and not self.is_rehearsal:
             return UsageError(
-                f"{gone_line(self.gone)}, so a yes in advance does not hold for it; nothing was bought",
+                f"{describe_gone(self.gone)}, so a yes in advance does not hold for it; nothing was bought",
                 details=["  → to buy all of it anew: the same command with --fresh"],
                 hint=f"to go on in it where it is now: {_to_go_on(self)}",
             )
@@ -141,7 +141,7 @@ class Plan:
         return (*self.warnings, unpayable)
 
 
-def plan_of_the_rest(checkpoint: Book, folder: RunFolder, settings: Settings, source: str) -> Plan:
+def plan_the_rest(checkpoint: Book, folder: RunFolder, settings: Settings, source: str) -> Plan:
     """What is left of the manifest that the run took in last."""
     told: dict[str, Any] = read_fact(checkpoint, "survey", read_survey, {"rows": 0})
     counts = checkpoint.counts()
@@ -155,18 +155,18 @@ def plan_of_the_rest(checkpoint: Book, folder: RunFolder, settings: Settings, so
         others={state.value: n for state, n in counts.by_state.items() if n and state not in _NOT_OTHER},
         unchanged=True,
         is_rehearsal=settings.sandbox,
-        **capped(settings, checkpoint.cap),
+        **build_cap_fields(settings, checkpoint.cap),
         **told,
     )
 
 
-def outputs_of(checkpoint: Book) -> int:
+def read_output_count(checkpoint: Book) -> int:
     """How many pictures a job of the run gives at most."""
     told: dict[str, Any] = read_fact(checkpoint, "survey", read_survey, {})
     return int(told.get("outputs", 1))
 
 
-def gone_line(folders: Sequence[str]) -> str:
+def describe_gone(folders: Sequence[str]) -> str:
     """What is to be known of a plan whose sheet had runs that are not where they were."""
     return (
         f"a run of this sheet was in {' and in '.join(folders)} and is not there: it was moved or removed, or its disk is "
@@ -174,12 +174,12 @@ def gone_line(folders: Sequence[str]) -> str:
     )
 
 
-def with_gone(what: Plan, folders: Sequence[str]) -> Plan:
+def add_gone_warning(what: Plan, folders: Sequence[str]) -> Plan:
     """``what`` with a warning where runs of its sheet are gone from ``folders``."""
     if not folders:
         return what
     told = replace(what, gone=folders)
-    warning = f"{gone_line(folders)}. To go on in it where it is now: {_to_go_on(told)}"
+    warning = f"{describe_gone(folders)}. To go on in it where it is now: {_to_go_on(told)}"
     return replace(told, warnings=(*what.warnings, warning))
 
 
@@ -187,7 +187,7 @@ def _to_go_on(what: Plan) -> str:
     return to_type("run", what.source, "--out", "FOLDER")
 
 
-def forgotten_line(what: Plan) -> str:
+def describe_forgotten(what: Plan) -> str:
     """What is to be known of a plan whose run has forgotten purchases."""
     are = "job was" if what.forgotten == 1 else "jobs were"
     return (
@@ -196,15 +196,15 @@ def forgotten_line(what: Plan) -> str:
     )
 
 
-def with_forgotten(what: Plan, forgotten: int) -> Plan:
+def add_forgotten_warning(what: Plan, forgotten: int) -> Plan:
     """``what`` with a warning where its run has forgotten purchases."""
     if not forgotten:
         return what
     told = replace(what, forgotten=forgotten)
-    return replace(told, warnings=(*what.warnings, forgotten_line(told)))
+    return replace(told, warnings=(*what.warnings, describe_forgotten(told)))
 
 
-def without_others(what: Plan, checkpoint: Book, tally: Tally) -> Plan:
+def subtract_others(what: Plan, checkpoint: Book, tally: ElsewhereTotals) -> Plan:
     """``what`` after other runs' pictures were taken over and left: what is to buy now."""
     to_buy = checkpoint.to_buy()
     left = min(what.left, to_buy)
@@ -214,24 +214,24 @@ def without_others(what: Plan, checkpoint: Book, tally: Tally) -> Plan:
     )
 
 
-def shown_line(line: ResultLine, form: Form) -> ResultLine:
+def to_sheet_line(line: ResultLine, form: Form) -> ResultLine:
     """A line with the row's own number and id, as a person sees them."""
     return line._replace(row=sheet_row(form, line.row), id=row_id(form, line.row, line.id))
 
 
-def shown_invalid(line: InvalidLine, form: Form) -> InvalidLine:
+def to_sheet_invalid(line: InvalidLine, form: Form) -> InvalidLine:
     """The same for a row that can't be bought."""
     return replace(line, row=sheet_row(form, line.row), id=row_id(form, line.row, line.id))
 
 
-def sampled(what: Plan, sample: Sample) -> Plan:
+def add_sample(what: Plan, sample: Sample) -> Plan:
     """``what`` with what the first links turned out to be."""
     warnings = (*what.warnings, *filter(None, (sample.warning(),)))
     notes = (*filter(None, (sample.note(),)), *what.notes)
     return replace(what, sample=sample, warnings=warnings, notes=notes)
 
 
-def capped(settings: Settings, before: int | None) -> dict[str, Any]:
+def build_cap_fields(settings: Settings, before: int | None) -> dict[str, Any]:
     """A plan's fields about the cap: the one that holds after a yes, what was given now, and the one before."""
     given = settings.max_cost
     return {"max_cost": cap_after(given, before), "max_cost_given": given, "max_cost_before": before}

@@ -7,7 +7,7 @@ from pathlib import Path
 from socket import gethostname
 
 from ..core.model import State
-from ..jobs.aliases import aliases_of
+from ..jobs.aliases import find_aliases
 from ..ledger.book import Book
 from ..ledger.facts import read_fact
 from ..ledger.opening import reading
@@ -52,12 +52,12 @@ def load_previous_run(folder: RunFolder, settings: Settings, source: Path) -> Pr
     with reading(folder.checkpoint) as checkpoint, checkpoint.snapshot():  # another process may be taking rows in
         if checkpoint.get("model") != settings.model or checkpoint.get("service") != settings.service:
             return PreviousRun()
-        known = checkpoint.known_jobs(aliases_of(checkpoint).items())
+        known = checkpoint.known_jobs(find_aliases(checkpoint).items())
         known.slots.read_all()  # it will be asked when this is closed
-        return before_of(checkpoint, known, digest_of(source))
+        return read_previous_run(checkpoint, known, digest_of(source))
 
 
-def before_of(checkpoint: Book, known: KnownJobs, content: str) -> PreviousRun:
+def read_previous_run(checkpoint: Book, known: KnownJobs, content: str) -> PreviousRun:
     """How ``checkpoint`` stands before the next intake, of a manifest with the digest ``content``."""
     text = checkpoint.get("settings")
     same = f":{content}:" in (checkpoint.get("fingerprint") or "")

@@ -30,7 +30,7 @@ def make_recipe(settings: Settings, model: Model, source: Path, manifest: Manife
         name=settings.name,
         over=settings.over,
         fill_down=settings.fill_down,
-        image_roots=picture_roots(source, settings),
+        image_roots=list_picture_roots(source, settings),
         own_pictures=sheet_pictures(),
         shrinks=not settings.no_shrink,
         loopback=settings.sandbox or settings.base_url.startswith("http://"),
@@ -39,12 +39,12 @@ def make_recipe(settings: Settings, model: Model, source: Path, manifest: Manife
     return recognise(manifest, recipe)
 
 
-def run_roots(folder: RunFolder) -> tuple[Path, ...]:
+def list_run_roots(folder: RunFolder) -> tuple[Path, ...]:
     """Where pictures are read for a run that nobody knows to be this person's, whatever its record says."""
     return folder.path, sheet_pictures()
 
 
-def picture_roots(source: Path, settings: ManifestOptions) -> tuple[Path, ...]:
+def list_picture_roots(source: Path, settings: ManifestOptions) -> tuple[Path, ...]:
     """Where pictures are read: beside the sheet, then below each ``--image-root``. A run's own copy or results have the
     paths of the sheet that the run was made from, which is believed of a run that this person made.
     """

@@ -11,13 +11,13 @@ from ..manifest.rownames import Rows
 from ..run_folder import near
 
 
-def merged(expander: Expander) -> Iterator[str]:
+def describe_merged(expander: Expander) -> Iterator[str]:
     """Which column fills the words in braces that stand inside cells."""
     for column, count in expander.merged.items():
         yield f"{{{column}}} inside the cells is filled from the column {column!r} in {count:,} row{'s' if count > 1 else ''}"
 
 
-def link_notes(expander: Expander) -> Iterator[str]:
+def describe_link_changes(expander: Expander) -> Iterator[str]:
     """What was made of links: several in one cell, and such as were turned into direct ones."""
     if several := expander.cells_of_several:
         yield (
@@ -33,7 +33,7 @@ def _rows(rows: Rows) -> str:
     return f"{rows.count:,} row{'s have' if rows.count > 1 else ' has'}"
 
 
-def warnings_of_sheet(expander: Expander, form: Form) -> tuple[str, ...]:
+def list_sheet_warnings(expander: Expander, form: Form) -> tuple[str, ...]:
     """What is probably not meant so: empty words in a prompt, links to pages, pictures that are too large."""
     return (
         *_of_words(expander),

@@ -11,7 +11,7 @@ from ..settings.model import Settings
 from ..settings.toml import settings_text
 
 
-def keep_settings(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
+def save_run_settings(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
     """What the run was told this time: in the checkpoint for us, for people in a file. The cap among them is the one that
     holds, not the one that a person has not yet said yes to.
     """
@@ -19,9 +19,9 @@ def keep_settings(checkpoint: Book, folder: RunFolder, settings: Settings) -> No
     text = settings.dump()
     if checkpoint.get("settings") != text:
         checkpoint.put("settings", text)
-    show_settings(folder, settings)
+    write_settings_file(folder, settings)
 
 
-def show_settings(folder: RunFolder, settings: Settings) -> None:
+def write_settings_file(folder: RunFolder, settings: Settings) -> None:
     """``settings.toml``. OutputError if it can't be written."""
     write_whole(folder.settings, settings_text(settings).encode(errors="replace"))

@@ -130,7 +130,7 @@ class Survey:
         return self.wanted - self.to_buy - self.elsewhere
 
 
-def plan(lines: Iterable[ResultLine | InvalidLine], survey: Survey) -> Survey:
+def count_survey(lines: Iterable[ResultLine | InvalidLine], survey: Survey) -> Survey:
     """Count everything, keep nothing, send nothing."""
     for _ in survey.watch(lines):
         pass
@@ -142,7 +142,7 @@ def take_in(intake: Intake, lines: Iterable[ResultLine | InvalidLine], survey: S
     intake.add(survey.watch(lines))
 
 
-def survey_text(survey: Survey, guesses: Sequence[str]) -> str:
+def dump_survey(survey: Survey, guesses: Sequence[str]) -> str:
     """JSON: what the run keeps of it, for ``run RUN``, which reads no sheet."""
     told = {name: getattr(survey, name) for name in _KEPT_COUNTS}
     return orjson.dumps({**told, "left_out": survey.left_out, "guesses": guesses}).decode()

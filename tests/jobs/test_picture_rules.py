@@ -12,7 +12,7 @@ from PIL import Image
 from batchedit.images.verify import check_picture
 from batchedit.jobs.image_cells import Pictures
 from batchedit.jobs.picture_rules import Rule, read_rules
-from batchedit.jobs.schema import most_link_bytes
+from batchedit.jobs.schema import find_link_limit
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import inside
 
@@ -85,13 +85,13 @@ def test_a_link_is_refused_for_its_size_only_where_no_field_takes_it() -> None:
         return {"type": "string", "format": "image_uri", "validations": list(rules)}
 
     small, large = picture(rule("file_size_mb<=", 4)), picture(rule("file_size_mb<", 10), rule("file_size_mb>", 1))
-    assert most_link_bytes({"properties": {"image": large, "mask": small}}) == 10_000_000
-    assert most_link_bytes({"properties": {"image": small}}) == 4_000_000
-    assert most_link_bytes({"properties": {"image": picture(), "mask": small}}) == 25_000_000
-    assert most_link_bytes({"properties": {"image": picture(rule("file_size_mb<", 900))}}) == 25_000_000
+    assert find_link_limit({"properties": {"image": large, "mask": small}}) == 10_000_000
+    assert find_link_limit({"properties": {"image": small}}) == 4_000_000
+    assert find_link_limit({"properties": {"image": picture(), "mask": small}}) == 25_000_000
+    assert find_link_limit({"properties": {"image": picture(rule("file_size_mb<", 900))}}) == 25_000_000
     sound = {"type": "string", "format": "audio_uri", "validations": [rule("file_size_mb<", 1)]}
-    assert most_link_bytes({"properties": {"image": picture(), "sound": sound}}) == 25_000_000
-    assert most_link_bytes({}) == 25_000_000
+    assert find_link_limit({"properties": {"image": picture(), "sound": sound}}) == 25_000_000
+    assert find_link_limit({}) == 25_000_000
 
 
 def test_the_plan_warns_of_what_a_model_may_refuse(tmp_path: Path) -> None:
