@@ -132,7 +132,7 @@ def _papers(
     album = Album(run.folder.thumbs)
     with steps(THUMBNAILS) as told:
         shots = [replace(card, shots=(shot,)) for card, shot in chosen]
-        album.look(wanted(shots, run.folder, run.picture_roots), told)
+        album.load_features(wanted(shots, run.folder, run.picture_roots), told)
     title = f"{run.folder.path.resolve().name}: {len(chosen):,} approved"
     with steps("writing contact-sheet.pdf") as told:
         contact_sheet(prints_of(chosen, album.folder, manifest.form), scratch / "contact-sheet.pdf", title, told)

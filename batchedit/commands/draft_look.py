@@ -137,7 +137,7 @@ def _why(draft: Draft, name: str, column: str, recipe: Recipe) -> str:
         return ""
     if name in draft.choices.get("map", {}):
         return "you chose it"
-    told = next((text for text in recipe.told if text.startswith(f"{name}: ")), "")
+    told = next((text for text in recipe.notes if text.startswith(f"{name}: ")), "")
     if told:
         return for_the_page(told.partition(", ")[2]) or "it fits"
     return "it is called so"

@@ -113,7 +113,7 @@ def give_pictures(objects: Objects, pictures: Mapping[str, Path]) -> None:
 
     ManifestError for one that is no longer what the sheet was read with.
     """
-    there = objects.sizes(BLOBS)
+    there = objects.list_sizes(BLOBS)
 
     def give(one: tuple[str, Path]) -> None:
         """Put one picture there, unless the store has it already."""

@@ -92,7 +92,7 @@ def gather(run: LocalSession, steps: Steps = no_steps) -> Gathered:
         table = _table(manifest, told)
     try:
         with steps(THUMBNAILS) as told:
-            looks = Album(run.folder.thumbs).look(wanted(cards, run.folder, run.picture_roots), told)
+            looks = Album(run.folder.thumbs).load_features(wanted(cards, run.folder, run.picture_roots), told)
     except OSError as error:
         raise OutputError(f"thumbnails can't be written: {error.strerror or error}") from error
     with steps("checking pictures") as told:

@@ -81,7 +81,7 @@ def make_small(unmade: Unmade, proxy: str | None) -> Path | None:
     refused = unmade.path.with_suffix(".none")
     with suppress(OSError):
         if unmade.wanted is not None:
-            Album(unmade.path.parent).look([unmade.wanted])
+            Album(unmade.path.parent).load_features([unmade.wanted])
         elif not refused.exists():
             unmade.path.parent.mkdir(exist_ok=True)
             data: Any = anyio.run(_fetched, unmade.link, proxy)

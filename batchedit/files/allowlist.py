@@ -28,7 +28,7 @@ class _Allowed:
     below: bool
     port: int | None
 
-    def admits(self, host: str, port: int, usual: bool) -> bool:
+    def matches(self, host: str, port: int, usual: bool) -> bool:
         if host != self.host and not (self.below and host.endswith(f".{self.host}")):
             return False
         return port == self.port if self.port is not None else usual or is_loopback(host)
@@ -41,7 +41,7 @@ class HostAllowlist:
         """UsageError for an entry that is no host."""
         self._list = [_Allowed(host, True, None) for host in _VENDOR] + [_entry(text) for text in allow_hosts]
 
-    def refusal(self, url: httpx.URL) -> str | None:
+    def explain_refusal(self, url: httpx.URL) -> str | None:
         """Why ``url`` must not be fetched, None if it may."""
         host = url.raw_host.decode("ascii", "replace").lower().strip("[]").rstrip(".")
         if url.scheme not in _PORTS or not host:
@@ -51,7 +51,7 @@ class HostAllowlist:
         if url.scheme == "http" and not is_loopback(host):
             return "it is not https"
         port = url.port or _PORTS[url.scheme]
-        if not any(one.admits(host, port, port == _PORTS[url.scheme]) for one in self._list):
+        if not any(entry.matches(host, port, port == _PORTS[url.scheme]) for entry in self._list):
             shown = host if port == _PORTS[url.scheme] else f"{host}:{port}"
             return f"its host {shown[:80]} is not allowed (--allow-host {shown[:80]} would)"
         return None

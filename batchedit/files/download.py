@@ -231,7 +231,7 @@ class Downloader:
         """
         place = _parse(url)
         for _ in range(REDIRECTS + 1):
-            if reason := self._allowlist.refusal(place):
+            if reason := self._allowlist.explain_refusal(place):
                 raise _FlawError(f"the link is not followed: {reason}")
             request = httpx.Request("GET", place, headers=_HEADERS, extensions={"timeout": _TIMES.as_dict()})
             async with (self._near if is_loopback(place.host) else self._far).take() as transport:

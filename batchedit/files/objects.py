@@ -190,7 +190,7 @@ class Objects:
         except FileNotFoundError:
             return None
 
-    def sizes(self, folder: str) -> dict[str, int]:
+    def list_sizes(self, folder: str) -> dict[str, int]:
         """The names below ``folder``, with their bytes."""
         import obstore  # noqa: PLC0415 - takes its time
 

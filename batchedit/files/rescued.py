@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 def list_unread(objects: Objects) -> Iterator[tuple[str, bytes]]:
     """The objects that nobody has taken in, with their names; b"" for one that is too large. Raises as ``Objects``."""
-    there = objects.sizes(FOLDER)
+    there = objects.list_sizes(FOLDER)
     for name, size in there.items():
         folder, _, plain = name.rpartition("/")
         if folder != FOLDER or f"{TAKEN_IN}/{plain}" in there:

@@ -90,7 +90,7 @@ class Album:
         self.refused: OSError | None = None
         """Why the last one that the disk did not take could not be kept."""
 
-    def look(self, pictures: Iterable[FeatureRequest], told: ProgressCallback = no_progress) -> dict[str, ImageFeatures]:
+    def load_features(self, pictures: Iterable[FeatureRequest], told: ProgressCallback = no_progress) -> dict[str, ImageFeatures]:
         """By sha256: what is kept where the thumbnails are there, else made on all cores. OSError where the disk refuses."""
         make_folders(self.folder, self.folder.parent)
         append_to(self.folder / SEEN).close()  # refuses one that leads elsewhere

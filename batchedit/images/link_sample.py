@@ -37,7 +37,7 @@ class Sample:
         """Are more than half of those that answered no pictures?"""
         return self.pages + self.bad > (self.asked - self.unreached) / 2
 
-    def warning(self) -> str:
+    def format_warning(self) -> str:
         """``9 of 20 links are web pages, not pictures (row 3: https://…)``; ``""`` where all is well."""
         told = []
         if self.pages:
@@ -47,7 +47,7 @@ class Sample:
             told.append(f"{self.bad} of {number(self.asked, 'link')} can't be used")
         return f"{' and '.join(told)} ({self.example}); --check-images asks about every link" if told else ""
 
-    def note(self) -> str:
+    def format_note(self) -> str:
         """What could not be found out from here; ``""`` where nothing is left open."""
         if not self.unreached:
             return ""

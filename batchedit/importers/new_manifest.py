@@ -151,7 +151,7 @@ def explained(schema: Mapping[str, Any]) -> dict[str, str]:
         else:
             told = " ".join([told, *_range(spec)])
             if is_picture(name, spec):
-                told = " ".join([told, *(f"Pictures: {rule.words()}." for rule in read_rules(spec))])
+                told = " ".join([told, *(f"Pictures: {rule.describe()}." for rule in read_rules(spec))])
             if (
                 name not in required
                 and not is_picture(name, spec)

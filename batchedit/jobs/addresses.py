@@ -26,7 +26,7 @@ class Address:
     column: str
     behind: str
 
-    def reader(self, read: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    def make_reader(self, read: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
         """``read`` for a cell of paths: of each the link that it is the end of. A cell with a link already is that link."""
         assert read is not None, "pictures are read into a list"
 

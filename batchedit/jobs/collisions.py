@@ -25,7 +25,7 @@ class Collisions:
         if len(self._wanted) < TOLD:
             self._wanted.setdefault(slot, (name, row, id_))
 
-    def error(self, again: Iterable[ResultLine], form: Form) -> ManifestError:
+    def build_error(self, again: Iterable[ResultLine], form: Form) -> ManifestError:
         """What to raise. ``again`` are the same lines from the top, of a manifest of this ``form``."""
         first: dict[int, tuple[int, str]] = {}
         for line in again:

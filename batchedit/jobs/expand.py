@@ -74,7 +74,7 @@ class Expander:
         self._carried: dict[str, Any] = {}
         self._carried_id: str | None = None
         self.oddities = Oddities(every)
-        self.notes = (*recipe.told, *sources.notes)
+        self.notes = (*recipe.notes, *sources.notes)
         self._watched = self._columns_used()
         prompt_columns = self._prompt.columns if self._prompt else ()
         going_out = (*(column for _, column, _ in self._columns), *prompt_columns, *self._maker.columns)
@@ -120,31 +120,31 @@ class Expander:
     @property
     def cells_of_several(self) -> int:
         """Cells so far that name more than one picture."""
-        return self._pictures.together
+        return self._pictures.cells_of_several
 
     @property
     def mended_links(self) -> Mapping[str, int]:
         """Share links so far that were turned into direct ones, by the store's name."""
-        return self._pictures.mended
+        return self._pictures.mended_links
 
     @property
     def probable_pages(self) -> Mapping[str, Pages]:
         """Links so far that probably lead to no picture, by what they lead to."""
-        return self._pictures.pages
+        return self._pictures.probable_pages
 
     @property
     def beyond_rules(self) -> Mapping[str, Rows]:
         """Rows so far with a local picture that breaks a rule of the model, by what the model takes."""
-        return self._pictures.beyond
+        return self._pictures.beyond_rules
 
     @property
-    def paths(self) -> Rows:
+    def missing_file_rows(self) -> Rows:
         """Rows so far whose picture is a file that is not there."""
-        return self._pictures.paths
+        return self._pictures.missing_file_rows
 
-    def other_folder(self) -> OtherFolder | None:
+    def find_other_folder(self) -> OtherFolder | None:
         """A folder beside the sheet that has pictures which are not where the rows say."""
-        return self._pictures.other_folder()
+        return self._pictures.find_other_folder()
 
     @property
     def picture_address(self) -> str:
@@ -163,11 +163,11 @@ class Expander:
         used = {column for _, column, _ in self._columns} | set(self._prompt.columns if self._prompt else ())
         return tuple(column for column in (self._over[0] if self._over else ()) if column not in used)
 
-    def wants(self, key: JobKey) -> bool:
+    def is_requested(self, key: JobKey) -> bool:
         """Has any row so far asked for this job?"""
-        return self._maker.wants(key)
+        return self._maker.is_requested(key)
 
-    def fill_down_hint(self) -> tuple[str, ...]:
+    def find_fill_down_columns(self) -> tuple[str, ...]:
         """Columns that the recipe uses and that are empty below the first row of an id: ``--fill-down`` would help."""
         return tuple(column for column in self._watched if self._blank_below[column])
 
@@ -181,7 +181,7 @@ class Expander:
         if not id_.isascii():
             id_ = without_unseen_ends(id_)
         if "+" in id_:
-            self.oddities.see_id(id_, number)
+            self.oddities.note_id(id_, number)
         id_ = id_ or str(number + self._shift)
         if self._fill:
             cells, raw = self._filled(cells, id_), ""  # other rows' cells are among them
@@ -231,7 +231,7 @@ class Expander:
         """What the row asks the model for. ``raw`` is the text that its ``cells`` are from, ``""`` where there is none."""
         inputs = self._base.copy()
         pictures = self._pictures
-        pictures.row, pictures.id, pictures.in_row = number, id_, 0
+        pictures.row, pictures.id, pictures.pictures_in_row = number, id_, 0
         problems = self._sheet_errors(cells) if may_hold_error(raw) else None
         for name, column, read in self._columns:
             cell = cells.get(column)
@@ -260,7 +260,7 @@ class Expander:
                 text = self._merge.fill(text, cells)
             except CellError as error:
                 return CellProblem(self._prompt_field, format_value(text), str(error))
-        self.oddities.see_text(text, self._pictures.row, self._pictures.id)
+        self.oddities.note_text(text, self._pictures.row, self._pictures.id)
         if not is_blank(text):
             inputs[self._prompt_field] = text
         return None
@@ -274,7 +274,7 @@ class Expander:
         text = cell if type(cell) is str else text_of(cell)
         if len(text) <= PLACEHOLDER_MOST and is_placeholder(text):
             raise CellError("stands for an empty cell")
-        self.oddities.see_text(text, self._pictures.row, self._pictures.id)
+        self.oddities.note_text(text, self._pictures.row, self._pictures.id)
         return self._merge.fill(text, cells) if "{" in text else text
 
     def _sheet_errors(self, cells: dict[str, Any]) -> list[CellProblem] | None:
@@ -317,7 +317,7 @@ class Expander:
             if size is not None:
                 inputs[self._size_field] = size
             shown_size = str(inputs.get(self._size_field, ""))
-            lines += self._maker.lines(number, id_, cells, inputs, shown_size, over, self._pictures.in_row)
+            lines += self._maker.make_lines(number, id_, cells, inputs, shown_size, over, self._pictures.pictures_in_row)
         return lines
 
     def _filled(self, cells: dict[str, Any], id_: str) -> dict[str, Any]:
@@ -368,7 +368,7 @@ def expand_all(
     if expander.collisions.count:
         again = Expander(recipe, manifest.columns, known)
         lines = (line for row in manifest.rows() for line in _listed(again.expand(row)))
-        raise expander.collisions.error(lines, manifest.form)
+        raise expander.collisions.build_error(lines, manifest.form)
 
 
 def _listed(found: list[ResultLine] | InvalidLine) -> list[ResultLine]:

@@ -49,7 +49,7 @@ def reduce_to_identity(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def may_differ(text: str) -> bool:
-    """May ``identity_of`` change anything in the canonical ``text``? Quick, and never wrongly False."""
+    """May ``reduce_to_identity`` change anything in the canonical ``text``? Quick, and never wrongly False."""
     return ("$" in text and '"$file"' in text) or ("?" in text and _LINK(text) is not None)
 
 
@@ -76,11 +76,11 @@ class KeyMaker:
         self._prefix = VERSION + model.encode() + b"\0"  # JSON holds no NUL, so the parts can't run into each other
         self._revision = revision
 
-    def suffix(self, variant: int) -> bytes:
+    def make_suffix(self, variant: int) -> bytes:
         """What ``variant`` adds to the digested text."""
         return b"\0%d\0%d" % (variant, self._revision)
 
-    def key(self, text: bytes, suffix: bytes) -> JobKey:
+    def make_key(self, text: bytes, suffix: bytes) -> JobKey:
         """16 bytes for the canonical ``text`` and a ``suffix``."""
         return JobKey(blake2b(self._prefix + text + suffix, digest_size=16).digest())
 
@@ -88,7 +88,7 @@ class KeyMaker:
 def job_key(model: str, inputs: dict[str, Any], variant: int = 1, revision: int = 0) -> JobKey:
     """The identity of one job."""
     maker = KeyMaker(model, revision)
-    return maker.key(to_canonical_json(reduce_to_identity(inputs)), maker.suffix(variant))
+    return maker.make_key(to_canonical_json(reduce_to_identity(inputs)), maker.make_suffix(variant))
 
 
 def hash_name(name: str) -> int:

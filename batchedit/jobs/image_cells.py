@@ -127,37 +127,37 @@ class Pictures:
         self._loopback = loopback
         self.local = False  # whether any local picture was seen
         self.large = DigestSet(16)  # those that will be re-encoded
-        self.together = 0  # cells with more than one picture
+        self.cells_of_several = 0  # cells with more than one picture
         self.row, self.id = 0, ""  # of the cells that are read now, as the caller knows them
-        self.in_row = 0  # pictures in that row so far; the caller begins each row with 0
-        self.mended = Counter[str]()  # share links turned into direct ones, by the store's name
-        self.pages = dict[str, Pages]()  # links that probably lead to no picture, by what they lead to
-        self.beyond = dict[str, Rows]()  # rows with a local picture that breaks a rule of the model, by the rule
+        self.pictures_in_row = 0  # pictures in that row so far; the caller begins each row with 0
+        self.mended_links = Counter[str]()  # share links turned into direct ones, by the store's name
+        self.probable_pages = dict[str, Pages]()  # links that probably lead to no picture, by what they lead to
+        self.beyond_rules = dict[str, Rows]()  # rows with a local picture that breaks a rule of the model, by the rule
         self._missing = MissingFiles()
         self._plain_hosts = dict[str, bool]()
         self._rules: Sequence[Rule] = ()  # of the field whose cell is read now
 
-    def reader(self, rules: Sequence[Rule]) -> Callable[[Any], list[Any]]:
+    def make_reader(self, rules: Sequence[Rule]) -> Callable[[Any], list[Any]]:
         """As ``read``, for a field of the model with such rules for its pictures."""
         return (lambda cell: self.read(cell, rules)) if rules else self.read
 
     def read(self, cell: Any, rules: Sequence[Rule] = ()) -> list[Any]:
         """Links and data URIs as text, local files as ``{"$file", "$sha256"}``. CellError for what is no picture. A
-        local one that breaks a rule of the model is noted in ``beyond``.
+        local one that breaks a rule of the model is noted in ``beyond_rules``.
         """
         self._rules = rules
         if type(cell) is str and not self._fetched:
             usual = _USUAL(cell)
             if (usual and self._plain_hosts.get(usual[1])) or (_LINK(cell) and self._is_plain(cell)):
-                self.in_row += 1
+                self.pictures_in_row += 1
                 return [cell]
         if type(cell) is Linked and not cell.strip().lower().startswith("http"):
             cell = cell.link
         sizes: list[int] = []
         read = self._fetched_or_one if self._fetched else self._one
         found = [read(item, sizes) for item in split_cell(cell)]
-        self.together += len(found) > 1
-        self.in_row += len(found)
+        self.cells_of_several += len(found) > 1
+        self.pictures_in_row += len(found)
         if sum(sizes) > REQUEST_MOST and not self._shrinks:
             raise CellError(
                 f"holds {number(len(sizes), 'local picture')} of {megabytes(sum(sizes))} as they are sent, and the "
@@ -195,9 +195,9 @@ class Pictures:
             raise CellError(problem)
         item, store = to_direct_link(item)
         if store:
-            self.mended[store] += 1
+            self.mended_links[store] += 1
         elif page := describe_page(item):
-            found = self.pages.setdefault(page, Pages())
+            found = self.probable_pages.setdefault(page, Pages())
             found.links += 1
             found.rows.add(self.row, self.id)
         return item
@@ -240,13 +240,13 @@ class Pictures:
         raise CellError(f"is neither an https:// link nor a file in {' or '.join(shown(r, 80) for r in self._roots)}")
 
     @property
-    def paths(self) -> Rows:
+    def missing_file_rows(self) -> Rows:
         """Rows so far that name a file which is not there."""
         return self._missing.rows
 
-    def other_folder(self) -> OtherFolder | None:
+    def find_other_folder(self) -> OtherFolder | None:
         """A folder below the roots that has files which are not where the cells say."""
-        return self._missing.other_folder(self._roots)
+        return self._missing.find_other_folder(self._roots)
 
     def _picture(self, path: Path, sizes: list[int]) -> dict[str, str]:
         try:
@@ -264,7 +264,7 @@ class Pictures:
         else:
             for rule in self._rules:
                 if not rule.allows(facts.st_size, seen.width, seen.height):
-                    self.beyond.setdefault(rule.words(), Rows()).add(self.row, self.id)
+                    self.beyond_rules.setdefault(rule.describe(), Rows()).add(self.row, self.id)
         return {FILE: path.as_posix(), SHA256: seen.sha256}
 
     def _too_large(self, size: int, seen: _Seen) -> None:

@@ -40,8 +40,8 @@ class LineMaker:
         self._known = known if known is not None and known.last else None  # to find nothing would cost as much
         self._met = bytearray(self._known.last + 1 if self._known else 0)  # by id: which known jobs were asked for
         self._model, self._revision = recipe.model, recipe.revision
-        self._keys_of = KeyMaker(recipe.model, recipe.revision)
-        self._suffixes = [(variant, self._keys_of.suffix(variant)) for variant in range(1, recipe.variants + 1)]
+        self._key_maker = KeyMaker(recipe.model, recipe.revision)
+        self._suffixes = [(variant, self._key_maker.make_suffix(variant)) for variant in range(1, recipe.variants + 1)]
         self._namer = Namer(recipe.name, columns, date=recipe.date, over=tuple(recipe.over), sized=sized)
         self._shift = recipe.row_shift
         self._keys, self._slots = DigestSet(16), set[int]()
@@ -49,12 +49,12 @@ class LineMaker:
         self.columns = self._namer.columns
         self.collisions = Collisions()
 
-    def wants(self, key: JobKey) -> bool:
+    def is_requested(self, key: JobKey) -> bool:
         """Has any row so far asked for this job?"""
         job = self._known.find(key) if self._known is not None else None
         return key in self._keys if job is None else bool(self._met[job])
 
-    def lines(
+    def make_lines(
         self,
         number: int,
         id_: str,
@@ -72,7 +72,7 @@ class LineMaker:
         moves = digested is not written and digested != written
         lines: list[ResultLine] = []
         for variant, suffix in self._suffixes:
-            key = self._keys_of.key(digested, suffix)
+            key = self._key_maker.make_key(digested, suffix)
             lines.append(self._line(number, id_, cells, text, key, size, variant, over, moves, pictures))
         return lines
 

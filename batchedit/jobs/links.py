@@ -1,8 +1,8 @@
 """What a link in a sheet is, told from its text alone: fit, to be mended, probably a page, or of no use to the service.
 
 Nothing is asked here. A share link of a file store opens a page with the picture on it; where the store has a documented
-address of the file itself, that one takes its place (``direct``). What nobody on the public internet can fetch is refused
-(``why_unusable``); what usually is a page or another kind of file gets a warning (``kind_of_page``).
+address of the file itself, that one takes its place (``to_direct_link``). What nobody on the public internet can fetch is refused
+(``explain_unusable``); what usually is a page or another kind of file gets a warning (``describe_page``).
 
 Sources of the direct forms: Dropbox Help "Force a file or folder to download or render" (``raw=1``); Google Drive API,
 ``webContentLink`` of a file; Microsoft, OneDrive API "Access shared items" (``shares/u!…``) and SharePoint's
@@ -273,7 +273,7 @@ def describe_page(link: str) -> str:
 
 
 def has_odd_ending(link: str) -> bool:
-    """May ``kind_of_page`` name the ending of ``link``? Quick, and never wrongly False."""
+    """May ``describe_page`` name the ending of ``link``? Quick, and never wrongly False."""
     return _NO_PICTURE(link) is not None
 
 

@@ -49,7 +49,7 @@ class MissingFiles:
         if len(self.names) < _NAMES and name not in self.names:
             self.names.append(name)
 
-    def other_folder(self, roots: Sequence[Path]) -> OtherFolder | None:
+    def find_other_folder(self, roots: Sequence[Path]) -> OtherFolder | None:
         """The folder below ``roots`` that has the most of the names; None where none has any."""
         best: OtherFolder | None = None
         for folder in _folders_below(roots):

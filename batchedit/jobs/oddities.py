@@ -26,20 +26,20 @@ class Oddities:
         self.shortened, self.garbled, self.garbled_word = Rows(), Rows(), ""
         self._columns = {plain(column) for column in columns}
 
-    def see_text(self, text: str, row: int, id_: str) -> None:
+    def note_text(self, text: str, row: int, id_: str) -> None:
         """A text that goes out."""
         if "[" in text or "%" in text or "<<" in text or "«" in text:
-            self.bracketed.update(self.columns_in(text))
+            self.bracketed.update(self.find_bracketed(text))
         if not text.isascii() and (word := garbled_word(text)):
             self.garbled_word = self.garbled_word or shown(word, 40)
             self.garbled.add(row, id_)
 
-    def see_id(self, id_: str, row: int) -> None:
+    def note_id(self, id_: str, row: int) -> None:
         """The id of a row."""
         if ("E+" in id_ or "e+" in id_) and _SHORTENED(id_):
             self.shortened.add(row, id_)
 
-    def columns_in(self, text: str) -> list[str]:
+    def find_bracketed(self, text: str) -> list[str]:
         """The words of ``text`` that name a column in brackets which nothing fills."""
         found = _OTHER_BRACKETS(text)
         return list(

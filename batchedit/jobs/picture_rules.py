@@ -34,7 +34,7 @@ class Rule:
         """Does it say how many megabytes there may be?"""
         return self.measure == "file_size_mb" and self.sign in {"<", "<="}
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """As what the model takes: ``less than 10 MB``."""
         told = f"{_WORDS[self.sign]} {self.value:g}"
         if self.measure == "file_size_mb":

@@ -63,7 +63,7 @@ class Recipe:
     ``loopback`` are those of ``Pictures``. ``date`` fills ``{date}``. ``fetched`` maps links to the files on this disk that
     were fetched from them.
     ``row_shift`` is added to a row's index where it becomes part of a name: names have the sheet's own number.
-    ``platform``, ``told`` and ``guesses`` are what ``recognise`` found out about a sheet; ``texts`` are the columns that may
+    ``platform``, ``notes`` and ``guesses`` are what ``recognise`` found out about a sheet; ``texts`` are the columns that may
     hold prompts, the likeliest first, where it found none.
     """
 
@@ -85,7 +85,7 @@ class Recipe:
     loopback: bool = False
     date: str = ""
     platform: Platform | None = None
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     guesses: tuple[str, ...] = ()
     fetched: Mapping[str, Path] = field(default_factory=dict)
     row_shift: int = 0
@@ -115,7 +115,7 @@ def choose_sources(recipe: Recipe, schema: Schema, columns: tuple[str, ...]) -> 
         address = parse_address(wanted) if schema.fields[name].picture and wanted not in columns else None
         mapped[name] = find_column(address.column if address else wanted, columns, "--map")
         if address is not None:
-            read_as[name] = address.reader(schema.fields[name].read)
+            read_as[name] = address.make_reader(schema.fields[name].read)
             notes.append(f"{name}: {wanted}, with the column {mapped[name]!r}")
     prompt_field = "" if recipe.prompt is None else _prompt_field(schema)
     if prompt_field in constants or prompt_field in mapped:

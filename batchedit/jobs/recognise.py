@@ -41,7 +41,7 @@ _PICTURE = re.compile(
 def recognise(manifest: Manifest, recipe: Recipe) -> Recipe:
     """Fill in the picture's column and the prompt where neither an option nor a column of their name says them.
 
-    ``told`` says what was taken for what and why, ``guesses`` what is not certain, each as the option that makes it so.
+    ``notes`` says what was taken for what and why, ``guesses`` what is not certain, each as the option that makes it so.
     """
     properties = recipe.schema.get("properties", {})
     columns = manifest.columns
@@ -77,7 +77,7 @@ def _with_image(recipe: Recipe, field: str, manifest: Manifest, platform: Platfo
         if pictures and pictures * 2 >= filled:
             recipe = _taken(recipe, field, column, _told(pictures, links, len(rows)))
             if platform:
-                told = (f"{recipe.told[-1]} (an export of {platform.name})",)
+                told = (f"{recipe.notes[-1]} (an export of {platform.name})",)
                 recipe = replace(recipe, platform=platform, told=told)
             alone = by_name or sum(map(bool, map(is_like_image, by_plain))) == 1
             return recipe if alone and pictures >= _CERTAIN * filled else _guessed(recipe, f"--map {field}={column!r}")
@@ -92,7 +92,7 @@ def _with_image(recipe: Recipe, field: str, manifest: Manifest, platform: Platfo
 
 def _taken(recipe: Recipe, field: str, column: str, cells: str) -> Recipe:
     told = f"{field}: column {column!r}, {cells}"
-    return replace(recipe, mapping={**recipe.mapping, field: column}, told=(*recipe.told, told))
+    return replace(recipe, mapping={**recipe.mapping, field: column}, told=(*recipe.notes, told))
 
 
 def _told(pictures: int, links: int, rows: int) -> str:
@@ -114,13 +114,13 @@ def _with_prompt(recipe: Recipe, columns: Sequence[str], platform: Platform | No
     by_plain = {plain(column.removeprefix("g:")): column for column in reversed(columns)}
     column = next((by_plain[word] for word in PROMPT_WORDS if word in by_plain), "")
     if column:
-        told = (*recipe.told, f"prompt: column {column!r}, by its name")
+        told = (*recipe.notes, f"prompt: column {column!r}, by its name")
         return replace(recipe, mapping={**recipe.mapping, "prompt": column}, told=told)
     title = next((by_plain[word] for word in platform.title if word in by_plain), "") if platform else ""
     if not title:
         return recipe
     template = f"make an ad for {{{title}}}"
-    told = (*recipe.told, f"prompt: none is given, so {template!r} is taken; write your own with --prompt")
+    told = (*recipe.notes, f"prompt: none is given, so {template!r} is taken; write your own with --prompt")
     return _guessed(replace(recipe, prompt=template, told=told), f"--prompt {template!r}")
 
 

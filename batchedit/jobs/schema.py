@@ -73,7 +73,7 @@ def compile_schema(schema: dict[str, Any], pictures: Pictures) -> Schema:
         picture = is_picture(name, spec)
         adjusted[name] = _as_list(spec) if picture else spec
         fields[name] = Field(
-            name, spec, name in required, picture, pictures.reader(read_rules(spec)) if picture else _reader(spec)
+            name, spec, name in required, picture, pictures.make_reader(read_rules(spec)) if picture else _reader(spec)
         )
     try:
         validator = jsonschema_rs.validator_for({**schema, "properties": adjusted})

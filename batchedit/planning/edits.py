@@ -24,7 +24,7 @@ class Edit:
     id: str = ""
 
 
-def find_edits(found: Sequence[ResultLine], wants: Callable[[JobKey], bool], checkpoint: Book) -> list[Edit]:
+def find_edits(found: Sequence[ResultLine], is_requested: Callable[[JobKey], bool], checkpoint: Book) -> list[Edit]:
     """Those of ``found`` that are edits: a job in the place of one that no row asks for any more.
 
     Where the older job is still wanted it only moved, as when a row was put in above; the line is new then.
@@ -33,7 +33,7 @@ def find_edits(found: Sequence[ResultLine], wants: Callable[[JobKey], bool], che
     edits = []
     for line in found:
         key, inputs = older.get(line.slot, (None, ""))
-        if key is not None and not wants(key):
+        if key is not None and not is_requested(key):
             edits.append(Edit(line.row, find_changed_fields(inputs, line.job.inputs), line.id))
     return edits
 

@@ -1,7 +1,7 @@
 """Runs of a sheet that are not where they were: moved, removed, or on a disk that is not there now.
 
 What they bought is not known here and would be bought again. It is told before the question, and a yes in advance does not
-hold for it (``Plan.objection``). The run that stands in the place of one that is gone keeps that until somebody says yes to
+hold for it (``Plan.find_objection``). The run that stands in the place of one that is gone keeps that until somebody says yes to
 it: a folder that is made on the way to a no would otherwise hide it from the next command.
 """
 

@@ -149,7 +149,7 @@ class _Count:
             warnings=(
                 *manifest.warnings,
                 *list_sheet_warnings(expander, form),
-                *(links.warnings(form) if links else ()),
+                *(links.list_warnings(form) if links else ()),
                 *list_elsewhere_warnings(tally),
             ),
             other_runs=tally,
@@ -181,7 +181,7 @@ def take_in_manifest(
         lines = count.lines(stop, told)
         take_in(intake, _noting(lines, pictures) if request.keep_pictures else lines, survey)
         check_sheet(folder, source, count.before, survey)
-        edits = find_edits(survey.edits, count.expander.wants, checkpoint) if survey.edits else []
+        edits = find_edits(survey.edits, count.expander.is_requested, checkpoint) if survey.edits else []
         what = count.make_plan(edits)
         if survey.invalid_rows and not settings.skip_invalid:
             raise InvalidRowsError(what)
@@ -216,7 +216,7 @@ def survey_manifest(
     edits: Sequence[Edit] = ()
     if survey.edits:
         with reading(request.folder.checkpoint) as checkpoint:
-            edits = find_edits(survey.edits, count.expander.wants, checkpoint)
+            edits = find_edits(survey.edits, count.expander.is_requested, checkpoint)
     return count.make_plan(edits)
 
 

@@ -75,7 +75,7 @@ class Links:
                 self.why_unsure = self.why_unsure or self.checked.unsure[digest]
         return problems
 
-    def warnings(self, form: Form) -> Iterator[str]:
+    def list_warnings(self, form: Form) -> Iterator[str]:
         """What a person should know and need not mend. ``form`` is the manifest's."""
         if self.fetched:
             yield (

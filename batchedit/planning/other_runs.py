@@ -82,7 +82,7 @@ class ElsewhereTotals:
     broken: Counter[str] = field(default_factory=Counter)
 
     @property
-    def found(self) -> int:
+    def not_bought_here(self) -> int:
         """How many need not be bought here."""
         return self.done.total() + self.left.total()
 

@@ -92,7 +92,7 @@ class Plan:
         """Is its money play money? That is for the label behind a sum alone."""
         return self.is_rehearsal or self.own_sandbox
 
-    def objection(self) -> BatcheditError | None:
+    def find_objection(self) -> BatcheditError | None:
         """Why a yes that was said before the plan was seen (``--yes``, a program's call) does not hold for it."""
         if self.strange and not self.is_rehearsal:
             return UsageError(
@@ -121,7 +121,7 @@ class Plan:
             )
         if self.sample.asked and self.sample.is_mostly_bad:
             return ManifestError(
-                f"{self.source}: {self.sample.warning()}; nothing was bought",
+                f"{self.source}: {self.sample.format_warning()}; nothing was bought",
                 hint="name the column of the pictures with --map image=COLUMN, or leave the check out: --no-check-images",
             )
         return None
@@ -226,8 +226,8 @@ def to_sheet_invalid(line: InvalidLine, form: Form) -> InvalidLine:
 
 def add_sample(what: Plan, sample: Sample) -> Plan:
     """``what`` with what the first links turned out to be."""
-    warnings = (*what.warnings, *filter(None, (sample.warning(),)))
-    notes = (*filter(None, (sample.note(),)), *what.notes)
+    warnings = (*what.warnings, *filter(None, (sample.format_warning(),)))
+    notes = (*filter(None, (sample.format_note(),)), *what.notes)
     return replace(what, sample=sample, warnings=warnings, notes=notes)
 
 

@@ -90,7 +90,7 @@ def _of_pictures(expander: Expander, form: Form) -> Iterator[str]:
         )
     for taken, rows in expander.beyond_rules.items():
         yield f"the model takes pictures of {taken}: {rows.told(form)} may be refused, which costs nothing"
-    if (paths := expander.paths).count:
+    if (paths := expander.missing_file_rows).count:
         yield (
             f"{paths.count:,} row{'s name' if paths.count > 1 else ' names'} a file that is not here "
             f"({paths.told(form)}); {_where_pictures_are(expander)}"
@@ -99,7 +99,7 @@ def _of_pictures(expander: Expander, form: Form) -> Iterator[str]:
 
 def _where_pictures_are(expander: Expander) -> str:
     """The option that says where pictures lie: the folder beside the sheet that has them, else each place that it may be."""
-    if other := expander.other_folder():
+    if other := expander.find_other_folder():
         some = f"{other.found} of the first {other.asked}" if other.asked > 1 else "it"
         return f"a folder beside the sheet has {some}: --image-root {quoted(near(other.path))}"
     name, column = next(iter(expander.picture_columns.items()))
@@ -110,7 +110,7 @@ def _where_pictures_are(expander: Expander) -> str:
 
 
 def _of_blanks(expander: Expander) -> Iterator[str]:
-    if hint := expander.fill_down_hint():
+    if hint := expander.find_fill_down_columns():
         yield (
             f"{', '.join(hint)}: blank below the first row of a product, as in a Shopify export; "
             f"--fill-down {','.join(hint)!r} carries the value down"

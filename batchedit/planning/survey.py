@@ -149,7 +149,7 @@ def dump_survey(survey: Survey, guesses: Sequence[str]) -> str:
 
 
 def read_survey(text: str) -> dict[str, Any]:
-    """The fields of a ``Plan`` that ``survey_text`` kept. ValueError for what it can't have written."""
+    """The fields of a ``Plan`` that ``dump_survey`` kept. ValueError for what it can't have written."""
     told = orjson.loads(text)
     if not (isinstance(told, dict) and told.keys() <= {*_KEPT_COUNTS, "left_out", "guesses"}):
         raise ValueError(text)

@@ -300,7 +300,7 @@ def test_a_host_that_never_answers_takes_five_seconds_at_most() -> None:
         began = time.monotonic()
         sample = anyio.run(ask)
         assert time.monotonic() - began < 10, "one question alone may take 15 s"
-    assert (sample.asked, sample.unreached, sample.warning()) == (2, 2, "")
+    assert (sample.asked, sample.unreached, sample.format_warning()) == (2, 2, "")
     assert not sample.is_mostly_bad
 
 

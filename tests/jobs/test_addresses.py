@@ -64,13 +64,13 @@ def test_the_shops_own_folder_of_pictures_is_taken_where_it_is_at_hand(tmp_path:
     ],
 )
 def test_paths_become_links(address: str, cell: object, links: object) -> None:
-    assert Address(address, "photo", "").reader(lambda given: given)(cell) == links
+    assert Address(address, "photo", "").make_reader(lambda given: given)(cell) == links
 
 
 def test_an_address_may_go_on_behind_the_column() -> None:
     found = parse_address("https://cdn.example.com/{SKU}.jpg?w=800")
     assert found is not None
-    assert found.reader(lambda given: given)("00413") == ["https://cdn.example.com/00413.jpg?w=800"]
+    assert found.make_reader(lambda given: given)("00413") == ["https://cdn.example.com/00413.jpg?w=800"]
     assert parse_address("SKU") is None
     assert parse_address("{SKU}") is None
 

@@ -298,7 +298,7 @@ def test_fill_down_within_an_id_and_its_hint():
     ]
     expander = Expander(recipe(prompt="ad for {Title}"), tuple(shop[0]))
     list(map(expander.expand, rows(*shop)))
-    assert expander.fill_down_hint() == ("Title",)
+    assert expander.find_fill_down_columns() == ("Title",)
     found = lines(*shop, prompt="ad for {Title}", fill_down=("title",))
     assert [json.loads(line.job.inputs)["prompt"] for line in found] == ["ad for A", "ad for A", "ad for "]
 
@@ -337,9 +337,9 @@ def test_a_job_of_an_earlier_run_has_twins_too():
     row = {"sku": "a", "image": U, "prompt": "p"}
     (before,) = lines(row)
     expander = Expander(recipe(), tuple(row), History([before.job.key]))
-    assert not expander.wants(before.job.key)
+    assert not expander.is_requested(before.job.key)
     assert [expander.expand(Row(n, row, ""))[0].twin for n in (1, 2, 3)] == [False, True, True]
-    assert expander.wants(before.job.key)
+    assert expander.is_requested(before.job.key)
 
 
 def test_an_edited_row_is_the_next_version():

@@ -208,8 +208,8 @@ def test_a_share_link_becomes_the_files_own_address(share: str, file: str, store
     assert to_direct_link(file) == (file, ""), "mending twice changes nothing"
     pictures = Pictures(())
     assert pictures.read(share) == [file]
-    assert pictures.mended == {store: 1}
-    assert not pictures.pages
+    assert pictures.mended_links == {store: 1}
+    assert not pictures.probable_pages
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_link_that_is_known_to_be_a_page_is_named(link: str, what: str) -> Non
     pictures = Pictures(())
     pictures.row, pictures.id = 7, "00413"
     assert pictures.read(link) == [link]
-    assert {page: (found.links, found.rows.first) for page, found in pictures.pages.items()} == {
+    assert {page: (found.links, found.rows.first) for page, found in pictures.probable_pages.items()} == {
         what: (1, [(7, "00413")])
     }
 
@@ -298,14 +298,14 @@ def test_a_link_reads_the_same_whether_its_host_was_met_before_or_not(host: str,
             found = pictures.read(link)
         except CellError as error:
             return str(error)
-        return found, dict(pictures.mended), {page: found.links for page, found in pictures.pages.items()}
+        return found, dict(pictures.mended_links), {page: found.links for page, found in pictures.probable_pages.items()}
 
     def met() -> Pictures:
         pictures = Pictures(())
         with suppress(CellError):
             pictures.read(f"https://{host}/front.jpg")
-        pictures.mended.clear()
-        pictures.pages.clear()
+        pictures.mended_links.clear()
+        pictures.probable_pages.clear()
         return pictures
 
     assert told(met()) == told(Pictures(()))

@@ -53,10 +53,10 @@ def test_a_local_picture_that_breaks_a_rule_is_told_and_not_refused(
     Image.new("RGB", (300, 200)).save(tmp_path / "a.png")
     pictures = Pictures((tmp_path,))
     pictures.row = 4
-    assert len(pictures.reader(read_rules({"validations": [rule(told, value)]}))("a.png")) == 1
-    assert {taken: rows.count for taken, rows in pictures.beyond.items()} == ({words: 1} if words else {})
+    assert len(pictures.make_reader(read_rules({"validations": [rule(told, value)]}))("a.png")) == 1
+    assert {taken: rows.count for taken, rows in pictures.beyond_rules.items()} == ({words: 1} if words else {})
     assert len(pictures.read("a.png")) == 1  # another field, without a rule
-    assert sum(rows.count for rows in pictures.beyond.values()) == bool(words)
+    assert sum(rows.count for rows in pictures.beyond_rules.values()) == bool(words)
 
 
 def test_a_photograph_on_its_side_is_measured_as_it_is_shown(tmp_path: Path) -> None:
@@ -76,8 +76,8 @@ def test_a_picture_that_is_re_encoded_is_held_against_no_rule(tmp_path: Path) ->
     Image.effect_noise((3000, 2500), 90).convert("RGB").save(tmp_path / "a.png", compress_level=0)
     assert (tmp_path / "a.png").stat().st_size > 8_000_000
     pictures = Pictures((tmp_path,))
-    assert len(pictures.reader((Rule("file_size_mb", "<", 4.0),))("a.png")) == 1
-    assert pictures.beyond == {}
+    assert len(pictures.make_reader((Rule("file_size_mb", "<", 4.0),))("a.png")) == 1
+    assert pictures.beyond_rules == {}
 
 
 def test_a_link_is_refused_for_its_size_only_where_no_field_takes_it() -> None:
