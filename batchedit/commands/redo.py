@@ -54,16 +54,16 @@ def redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool = Fals
     known = checkpoint.known_jobs()
     keys = set(known.ids)
     names = {name.casefold() for name in checkpoint.job_names()}
-    slots = checkpoint.slots_of(record.id for record in again)
+    name_hashes = checkpoint.read_name_hashes(record.id for record in again)
     rows = checkpoint.rows_of(record.id for record in again)
     pairs = []
     for record in again:
-        slot = slots[record.id]
+        name_hash = name_hashes[record.id]
         addition = " ".join(part for part in (notes.get(record.id, "").strip(), prompt_add.strip()) if part)
         key_of = partial(job_key, record.job.model)
-        job = job_again(record.job, known.version(slot) + 1, addition, key_of=key_of, keys=keys, names=names)
+        job = job_again(record.job, known.version(name_hash) + 1, addition, key_of=key_of, keys=keys, names=names)
         keys.add(job.key)
         names.add(job.name.casefold())
         row, name = rows[record.id][0]
-        pairs.append((record, ResultLine(row, name, job, slot)))
+        pairs.append((record, ResultLine(row, name, job, name_hash)))
     return pairs

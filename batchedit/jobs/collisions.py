@@ -29,8 +29,8 @@ class Collisions:
         """What to raise. ``again`` are the same lines from the top, of a manifest of this ``form``."""
         first: dict[int, tuple[int, str]] = {}
         for line in again:
-            if line.slot in self._wanted and line.slot not in first:
-                first[line.slot] = (line.row, line.id)
+            if line.name_hash in self._wanted and line.name_hash not in first:
+                first[line.name_hash] = (line.row, line.id)
                 if len(first) == len(self._wanted):
                     break
         told = [

@@ -39,9 +39,9 @@ def read_card_page(checkpoint: SqliteFile, first: int, count: int, showing: Show
         jobs = orjson.dumps([job for _, job in chosen[:count] if job is not None]).decode()
         numbers = orjson.dumps([n for n, _ in chosen[:count]]).decode()
         records = checkpoint.records(_OF_THESE, (jobs,))
-        slots = dict(checkpoint.rows(f"SELECT id, slot FROM jobs WHERE id IN ({_THESE})", (_ids(records),)))
+        name_hashes = dict(checkpoint.rows(f"SELECT id, slot FROM jobs WHERE id IN ({_THESE})", (_ids(records),)))
         asked = f"SELECT row, id, job, problems, over FROM lines WHERE n IN ({_THESE}) ORDER BY n"
-        cards = _cards(records, slots, checkpoint.rows(asked, (numbers,)))
+        cards = _cards(records, name_hashes, checkpoint.rows(asked, (numbers,)))
         return CardPage(tuple(cards), chosen[count][0] if len(chosen) > count else None)
 
 
@@ -56,24 +56,24 @@ def _ids(records: list[Record]) -> str:
 
 
 def _read_cards(checkpoint: SqliteFile, told: ProgressCallback) -> list[Card]:
-    slots: dict[int, int] = dict(checkpoint.rows("SELECT id, slot FROM jobs"))
+    name_hashes: dict[int, int] = dict(checkpoint.rows("SELECT id, slot FROM jobs"))
     lines = checkpoint.rows("SELECT row, id, job, problems, over FROM lines ORDER BY n")
-    half = len(slots)
+    half = len(name_hashes)
     records = checkpoint.records(_OF_A_LINE, (), told, 2 * half)
-    return _cards(records, slots, counted(lines, lambda done, _: told(min(half, done) + half, 2 * half)))
+    return _cards(records, name_hashes, counted(lines, lambda done, _: told(min(half, done) + half, 2 * half)))
 
 
-def _cards(records: list[Record], slots: Mapping[int, int], lines: Iterable[tuple[Any, ...]]) -> list[Card]:
-    of_slot: dict[int, list[Record]] = {}
+def _cards(records: list[Record], name_hashes: Mapping[int, int], lines: Iterable[tuple[Any, ...]]) -> list[Card]:
+    by_name_hash: dict[int, list[Record]] = {}
     by_id: dict[int, Record] = {}
     for record in records:
         by_id[record.id] = record
-        of_slot.setdefault(slots[record.id], []).append(record)
+        by_name_hash.setdefault(name_hashes[record.id], []).append(record)
     cards = []
     for row, name, job, problems, over in lines:
         shots: tuple[Record, ...] = ()
         if job is not None:
-            others = (record for record in of_slot[slots[job]] if record.id != job)
+            others = (record for record in by_name_hash[name_hashes[job]] if record.id != job)
             shots = (by_id[job], *others)
         cards.append(Card(row, name, shots, problems or "", over or ""))
     return cards

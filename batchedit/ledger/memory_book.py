@@ -116,14 +116,14 @@ class MemoryBook(MemoryJobs):
 
     def cards(self, told: ProgressCallback = no_progress) -> list[Card]:
         """See ``book.Lines``."""
-        of_slot: dict[int, list[Record]] = {}
+        by_name_hash: dict[int, list[Record]] = {}
         for record in sorted(self._records.values(), key=lambda record: (-record.job.version, -record.id)):
-            of_slot.setdefault(self._store.slots[record.id], []).append(record)
+            by_name_hash.setdefault(self._store.name_hashes[record.id], []).append(record)
         cards = []
         for line in counted(self._store.lines, told, len(self._store.lines)):
             shots: tuple[Record, ...] = ()
             if line.job is not None:
-                others = (record for record in of_slot[self._store.slots[line.job]] if record.id != line.job)
+                others = (record for record in by_name_hash[self._store.name_hashes[line.job]] if record.id != line.job)
                 shots = (self._records[line.job], *others)
             cards.append(Card(line.row, line.id, shots, line.problems, line.over))
         return cards
@@ -211,7 +211,7 @@ class MemoryBook(MemoryJobs):
                 ids.add(key, self._latest(job))
         versions: dict[int, int] = {}
         for record in store.records.values():
-            slot = store.slots[record.id]
+            slot = store.name_hashes[record.id]
             versions[slot] = max(versions.get(slot, 0), record.job.version)
         pairs = sorted(versions.items())
         return KnownJobs(ids, Slots(lambda: pairs, lambda slot: versions.get(slot, 0)), len(store.records))
@@ -242,7 +242,7 @@ class MemoryBook(MemoryJobs):
 def add_job(store: Store, job: int, line: ResultLine) -> None:
     """A new job, PLANNED. Its id is the number of jobs."""
     store.keep(Record(id=job, job=line.job))
-    store.slots[job] = line.slot
+    store.name_hashes[job] = line.name_hash
 
 
 class MemoryIntake:
@@ -270,8 +270,8 @@ class MemoryIntake:
         job = self.known.ids.get(line.job.key)
         if job in self._wanted and job is not None:
             return job
-        wanted = not line.twin and (self._limit is None or self._distinct < self._limit)
-        self._distinct += not line.twin
+        wanted = not line.duplicate and (self._limit is None or self._distinct < self._limit)
+        self._distinct += not line.duplicate
         if job is None:
             job = self.known.last + len(self._new) + 1
             self.known.ids.add(line.job.key, job)

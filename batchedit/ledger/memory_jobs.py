@@ -37,7 +37,7 @@ class Store:
     """All that a run's record holds."""
 
     records: dict[int, Record] = field(default_factory=dict)
-    slots: dict[int, int] = field(default_factory=dict)
+    name_hashes: dict[int, int] = field(default_factory=dict)
     wanted: set[int] = field(default_factory=set)
     lines: list[MemoryLine] = field(default_factory=list)
     log: list[LoggedEvent] = field(default_factory=list)
@@ -141,19 +141,19 @@ class MemoryJobs:
         """See ``book.Records``."""
         return (record.job.name for record in self._records.values())
 
-    def slots_of(self, jobs: Iterable[int]) -> dict[int, int]:
+    def read_name_hashes(self, jobs: Iterable[int]) -> dict[int, int]:
         """See ``book.Records``."""
-        return {job: self._store.slots[job] for job in jobs if job in self._store.slots}
+        return {job: self._store.name_hashes[job] for job in jobs if job in self._store.name_hashes}
 
     def predecessors(self, versions: Mapping[int, int]) -> dict[int, tuple[JobKey, str]]:
         """See ``book.Records``."""
         best: dict[int, Record] = {}
         for record in self._records.values():
-            slot = self._store.slots[record.id]
-            before = best[slot].job.version if slot in best else 0
-            if before < record.job.version < versions.get(slot, 0):
-                best[slot] = record
-        return {slot: (record.job.key, record.job.inputs) for slot, record in best.items()}
+            name_hash = self._store.name_hashes[record.id]
+            before = best[name_hash].job.version if name_hash in best else 0
+            if before < record.job.version < versions.get(name_hash, 0):
+                best[name_hash] = record
+        return {name_hash: (record.job.key, record.job.inputs) for name_hash, record in best.items()}
 
     def is_wanted(self, job: int) -> bool:
         """See ``book.Records``."""

@@ -63,7 +63,7 @@ def add_repurchases(checkpoint: SqliteFile, again: Iterable[tuple[Record, Result
             committed += 1
             job = line.job
             about = (job.inputs, job.name, job.size, job.variant, job.revision, job.version)
-            db.execute(_INSERT, (committed, job.key, line.slot, *about))
+            db.execute(_INSERT, (committed, job.key, line.name_hash, *about))
             db.execute("INSERT INTO redone VALUES (?, ?)", (old.id, committed))
             db.execute("UPDATE lines SET job = ? WHERE job = ?", (committed, old.id))
             db.execute("UPDATE jobs SET wanted = 0 WHERE id = ?", (old.id,))

@@ -88,23 +88,23 @@ class SqliteRecords(SqliteFile):
         """See ``book.Records``."""
         return (name for (name,) in self.rows("SELECT name FROM jobs"))
 
-    def slots_of(self, jobs: Iterable[int]) -> dict[int, int]:
+    def read_name_hashes(self, jobs: Iterable[int]) -> dict[int, int]:
         """See ``book.Records``."""
-        return {job: slot for job in jobs for (slot,) in self.rows("SELECT slot FROM jobs WHERE id = ?", (job,))}
+        return {job: name_hash for job in jobs for (name_hash,) in self.rows("SELECT slot FROM jobs WHERE id = ?", (job,))}
 
     def predecessors(self, versions: Mapping[int, int]) -> dict[int, tuple[JobKey, str]]:
         """See ``book.Records``. Found by the index on slots."""
         best: dict[int, tuple[int, int]] = {}
         for page in _pages(versions):
             query = f"SELECT id, slot, version FROM jobs WHERE slot IN ({_marks(page)})"
-            for job, slot, version in self.rows(query, page):
-                if best.get(slot, (0, 0))[0] < version < versions[slot]:
-                    best[slot] = version, job
+            for job, name_hash, version in self.rows(query, page):
+                if best.get(name_hash, (0, 0))[0] < version < versions[name_hash]:
+                    best[name_hash] = version, job
         told: dict[int, tuple[JobKey, str]] = {}
         for page in _pages(job for _, job in best.values()):
             query = f"SELECT id, key, inputs FROM jobs WHERE id IN ({_marks(page)})"
             told.update((job, (JobKey(key), inputs)) for job, key, inputs in self.rows(query, page))
-        return {slot: told[job] for slot, (_, job) in best.items()}
+        return {name_hash: told[job] for name_hash, (_, job) in best.items()}
 
     def is_wanted(self, job: int) -> bool:
         """See ``book.Records``."""

@@ -29,10 +29,10 @@ def find_edits(found: Sequence[ResultLine], is_requested: Callable[[JobKey], boo
 
     Where the older job is still wanted it only moved, as when a row was put in above; the line is new then.
     """
-    older = checkpoint.predecessors({line.slot: line.job.version for line in found})
+    older = checkpoint.predecessors({line.name_hash: line.job.version for line in found})
     edits = []
     for line in found:
-        key, inputs = older.get(line.slot, (None, ""))
+        key, inputs = older.get(line.name_hash, (None, ""))
         if key is not None and not is_requested(key):
             edits.append(Edit(line.row, find_changed_fields(inputs, line.job.inputs), line.id))
     return edits

@@ -190,7 +190,7 @@ def _short_lived(manifest: Manifest, recipe: Recipe, state_of: StateOf, limit: i
         return []
     expander, found, jobs = Expander(recipe, manifest.columns), dict[str, None](), 0
     for line in expand_all(manifest, recipe, expander=expander):
-        if isinstance(line, InvalidLine) or line.twin or is_bought(state_of(line.job.key)):
+        if isinstance(line, InvalidLine) or line.duplicate or is_bought(state_of(line.job.key)):
             continue
         jobs += 1
         if limit is not None and jobs > limit:
@@ -239,7 +239,7 @@ def _wanted(
     expander, jobs = Expander(recipe, manifest.columns), 0
     columns, bad = expander.picture_columns, links.checked.bad
     for line in expand_all(manifest, recipe, expander=expander):
-        if isinstance(line, InvalidLine) or line.twin:
+        if isinstance(line, InvalidLine) or line.duplicate:
             continue
         urls = [] if is_bought(state_of(line.job.key)) else [url for _, url in list_links(line, columns)]
         digests = [digest_link(url) for url in urls]

@@ -73,7 +73,7 @@ class Survey:
 
     def _count(self, line: ResultLine) -> None:
         self.lines += 1
-        if line.twin:
+        if line.duplicate:
             self.twins += 1
             return
         key = line.job.key

@@ -98,7 +98,7 @@ def test_at_most_20_collisions_are_told():
 
 def test_a_twin_is_no_collision():
     row = {"sku": "hat", "image": U, "prompt": "p"}
-    assert [line.twin for line in lines(row, row, name="{sku}")] == [False, True]
+    assert [line.duplicate for line in lines(row, row, name="{sku}")] == [False, True]
 
 
 def test_folders_come_from_the_template_alone():

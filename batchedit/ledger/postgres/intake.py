@@ -19,10 +19,10 @@ _JOB = f"{SCHEMA}.job (run, id, wanted, serial, leave, {STATE_COLUMNS})"
 
 
 class NewJob(NamedTuple):
-    """A job as it comes in. ``slot`` as in ``Line``; ``leave``: how many purchases of it a person said yes to."""
+    """A job as it comes in. ``name_hash`` as in ``Line``; ``leave``: how many purchases of it a person said yes to."""
 
     record: Record
-    slot: int
+    name_hash: int
     wanted: bool = True
     leave: int = 0
 
@@ -66,7 +66,7 @@ def analyze(connection: psycopg.Connection[TupleRow]) -> None:
 def _request(run: int, new: NewJob) -> tuple[Any, ...]:
     job = new.record.job
     about = (job.inputs, job.name, job.size, job.variant, job.revision, job.version)
-    return (run, new.record.id, bytes(job.key), new.slot, *about)
+    return (run, new.record.id, bytes(job.key), new.name_hash, *about)
 
 
 def _job(run: int, new: NewJob) -> tuple[Any, ...]:
