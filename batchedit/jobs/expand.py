@@ -110,7 +110,7 @@ class Expander:
     @property
     def local_pictures(self) -> bool:
         """True if any row names a picture on this machine. Its content may change without the manifest's."""
-        return self._pictures.local
+        return self._pictures.has_local
 
     @property
     def large_pictures(self) -> int:
