@@ -105,7 +105,7 @@ class Expander:
     @property
     def unmerged(self) -> Counter[str]:
         """Rows so far that go out with ``{word}`` in them, where no column is called so, by word."""
-        return self._merge.left
+        return self._merge.unfilled
 
     @property
     def local_pictures(self) -> bool:
