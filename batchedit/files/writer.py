@@ -33,7 +33,7 @@ class AtomicDownload:
     def __init__(self, part: Path, root: Path, album: Album | None = None) -> None:
         self.size = 0
         self._album = album
-        self._small: Reduced | None = None
+        self._reduced: Reduced | None = None
         self._part = part
         self._root = root
         self._digest = hashlib.sha256()
@@ -73,15 +73,15 @@ class AtomicDownload:
         self._part.replace(final)
         self._kept = True
         sync_folder(final.parent)
-        if self._album is not None and self._small is not None:
-            self._album.keep(self.sha256, self._small)
+        if self._album is not None and self._reduced is not None:
+            self._album.keep(self.sha256, self._reduced)
         return seen
 
     def _reduce(self, picture: Image.Image) -> None:
         """A picture that is whole but can't be reduced has no thumbnail, and the gallery says why."""
         if self._album is not None:
             with suppress(Exception):
-                self._small = reduce(picture)
+                self._reduced = reduce(picture)
 
     def drop(self) -> None:
         """Close the .part and, unless it was renamed, remove it."""

@@ -17,7 +17,7 @@ from ..core.errors import OutputError
 from ..core.model import CellProblem, InvalidLine, ResultLine, State
 from ..core.steps import ProgressCallback, no_progress
 from ..core.words import number
-from ..images.fetched import MARKS, find_fetched, is_short_lived, fetch_linked_pictures
+from ..images.fetched import SHORT_LIVED_HOSTS, find_fetched, is_short_lived, fetch_linked_pictures
 from ..images.link_cache import LinkCache, digest_link
 from ..images.link_checks import CheckedLinks, check_links
 from ..images.link_probe import LinkProbe
@@ -186,7 +186,7 @@ async def fetch_short_lived(
 def _short_lived(manifest: Manifest, recipe: Recipe, state_of: StateOf, limit: int | None) -> list[str]:
     """Such links of jobs to be bought. A sheet without one among its first rows is not read further."""
     first = islice(manifest.rows(), ROWS_PEEKED_AT)
-    if not any(mark in str(row) for row in first for mark in MARKS):
+    if not any(mark in str(row) for row in first for mark in SHORT_LIVED_HOSTS):
         return []
     expander, found, jobs = Expander(recipe, manifest.columns), dict[str, None](), 0
     for line in expand_all(manifest, recipe, expander=expander):

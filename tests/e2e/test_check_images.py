@@ -326,7 +326,7 @@ async def test_a_public_name_that_leads_to_a_private_address_is_not_asked(web: W
 @pytest.fixture
 def short_lived(web: Web, monkeypatch: pytest.MonkeyPatch) -> Web:
     """Airtable's file host stands on this machine."""
-    monkeypatch.setattr(linkcheck, "MARKS", (web.url,))
+    monkeypatch.setattr(linkcheck, "SHORT_LIVED_HOSTS", (web.url,))
     monkeypatch.setattr(linkcheck, "is_short_lived", lambda link: link.startswith(web.url))
     return web
 
