@@ -18,7 +18,7 @@ from ..ledger.account import accounts_of
 from ..ledger.book import Book
 from ..ledger.lock import buying_lock
 from ..ledger.register import Entry, Register
-from ..planning.other_runs import OtherRuns, Saw, ElsewhereTotals, take_over
+from ..planning.other_runs import OtherRuns, OnEvent, ElsewhereTotals, take_over
 from ..settings.model import Settings
 from .play import is_play, would_be_play
 
@@ -32,7 +32,7 @@ class Sharing:
     folder: Path
     settings: Settings
     account: str
-    saw: Saw
+    saw: OnEvent
     environ: Mapping[str, str]
 
     async def take_over(self) -> ElsewhereTotals:
@@ -59,7 +59,7 @@ async def sharing(
     folder: Path,
     settings: Settings,
     account: str,
-    saw: Saw,
+    saw: OnEvent,
     environ: Mapping[str, str],
 ) -> AsyncIterator[Sharing]:
     """For as long as the block lasts other processes see that this run may buy. The caller holds the run's lock."""

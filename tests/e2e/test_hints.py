@@ -116,7 +116,7 @@ TABLE = {
     ("manifest/read.py", "to_type('init', source)"): "test_a_manifest_that_was_made",
     ("manifest/read.py", "to_type('template', '--examples')"): "test_a_manifest_that_was_made",
     ("manifest/sniff.py", "to_type('init', path)"): "test_a_manifest_that_was_made",
-    ("planning/other_runs.py", "to_type(verb, run)"): "test_what_another_run_has",
+    ("planning/other_runs.py", "to_type(command, run)"): "test_what_another_run_has",
     (
         "run_folder.py",
         "to_type('run', source, *kept, '--out', folder.path)",
