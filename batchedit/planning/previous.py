@@ -1,4 +1,4 @@
-"""What an earlier run of the same folder has: read before its manifest is taken in again."""
+"""The earlier run in the same folder: read before its manifest is taken in again."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ..run_folder import FORM_META, RunFolder, digest_of, never_began, same_file
 from ..settings.model import Settings
 
 SOURCE_HOST = "source_host"
-"""Where the sheet of a store's run lies: the same path on another machine is another file."""
+"""The fact with the host of a store's run's sheet: the same path on another machine is another file."""
 ROW_NAMES_META, SHEETS_OWN = "row_names", "sheet"
 
 
 @dataclass(frozen=True)
 class PreviousRun:
-    """What an earlier run of the same model and service has. ``state_of`` is as of the moment it was read; ``begun`` is
-    whether anything was bought, and ``source`` the sheet that the run was made from.
+    """An earlier run of the same model and service. ``state_of`` gives the states at the time of reading. ``begun``: anything
+    was bought. ``source`` is the sheet that the run was made from.
     """
 
     known: KnownJobs | None = None
@@ -37,11 +37,11 @@ class PreviousRun:
     top_price: int = 0
     encoding: str = ""
     source: str = ""
-    is_of_here: bool = True  #: does ``source`` mean a file of this machine? A run of a store may be made from another's
-    sheet_names: bool = True  #: do names of files have the sheet's own row numbers? A run goes on as it began
+    is_of_here: bool = True  #: ``source`` is a file of this machine; a run of a store may be made on another
+    sheet_names: bool = True  #: file names have the sheet's own row numbers; a run continues as it began
 
     def is_from(self, sheet: Path) -> bool:
-        """Was the run made from this very file?"""
+        """True if the run was made from this file."""
         return self.is_of_here and same_file(self.source, sheet)
 
 
@@ -53,12 +53,12 @@ def load_previous_run(folder: RunFolder, settings: Settings, source: Path) -> Pr
         if checkpoint.get("model") != settings.model or checkpoint.get("service") != settings.service:
             return PreviousRun()
         known = checkpoint.known_jobs(find_aliases(checkpoint).items())
-        known.slots.read_all()  # it will be asked when this is closed
+        known.slots.read_all()  # used after the checkpoint is closed
         return read_previous_run(checkpoint, known, digest_of(source))
 
 
 def read_previous_run(checkpoint: Book, known: KnownJobs, content: str) -> PreviousRun:
-    """How ``checkpoint`` stands before the next intake, of a manifest with the digest ``content``."""
+    """The run of ``checkpoint`` before the next intake, of a manifest with the digest ``content``."""
     text = checkpoint.get("settings")
     same = f":{content}:" in (checkpoint.get("fingerprint") or "")
     return PreviousRun(

@@ -1,4 +1,4 @@
-"""The settings of a run, kept with it: in the checkpoint for the program, in ``settings.toml`` for people."""
+"""The settings of a run, stored with it: in the checkpoint for the program, in ``settings.toml`` for people."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..settings.toml import settings_text
 
 
 def save_run_settings(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
-    """What the run was told this time: in the checkpoint for us, for people in a file. The cap among them is the one that
-    holds, not the one that a person has not yet said yes to.
+    """Store the settings of this command in the checkpoint and in ``settings.toml``. The stored cap is the one that holds,
+    not one that a person has not yet said yes to.
     """
     settings = replace(settings, max_cost=checkpoint.cap)
     text = settings.dump()
@@ -23,5 +23,5 @@ def save_run_settings(checkpoint: Book, folder: RunFolder, settings: Settings) -
 
 
 def write_settings_file(folder: RunFolder, settings: Settings) -> None:
-    """``settings.toml``. OutputError if it can't be written."""
+    """Write ``settings.toml``. OutputError if it can't be written."""
     write_whole(folder.settings, settings_text(settings).encode(errors="replace"))

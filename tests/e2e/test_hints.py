@@ -159,7 +159,7 @@ TABLE = {
         "to_type(verb, near(folder), *self._words(), *self._room())",
     ): "test_a_yes_that_was_said_beforehand",
     ("commands/carry.py", "to_type('run', near(Path(confirmation.folder)))"): "test_a_yes_that_was_said_beforehand",
-    ("planning/plan.py", "to_type('run', what.source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
+    ("planning/plan.py", "to_type('run', plan.source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
     ("cli/notices.py", "to_type('status', near(folder), '--watch')"): "test_what_a_message_says_to_type",
     ("results/report.py", "to_type('review', report.folder, *report.store)"): "test_what_a_message_says_to_type",
     (
