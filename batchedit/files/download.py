@@ -349,8 +349,8 @@ _DISK_FAILURES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 def _translate_disk_error(error: OSError) -> OutputError:
     """73 if the file may not be written, 74 if the disk is full or fails [sysexits]."""
-    where = f" {error.filename}" if error.filename else ""
-    output_error = OutputError(f"the file{where} can't be written: {error.strerror or error}")
+    file_text = f" {error.filename}" if error.filename else ""
+    output_error = OutputError(f"the file{file_text} can't be written: {error.strerror or error}")
     if error.errno in _DISK_FAILURES:
         output_error.code = 74
         output_error.hint = "make room, then run the same command again: nothing is bought twice"

@@ -70,12 +70,12 @@ class LocalPictures:
         for item in pictures:
             if item["$file"] not in contents:
                 contents[item["$file"]] = await self._read(item)
-        most_bytes = _share_of_request([len(contents[item["$file"]]) for item in pictures], len(write_inputs(inputs)) + SPARE)
+        max_bytes = _compute_share([len(contents[item["$file"]]) for item in pictures], len(write_inputs(inputs)) + SPARE)
         uris: dict[str, str] = {}
         for item in pictures:
             if item["$file"] not in uris:
                 data = contents[item["$file"]]
-                uris[item["$file"]] = await to_thread.run_sync(self._make_uri, item, data, most_bytes, limiter=self._one_at_a_time)
+                uris[item["$file"]] = await to_thread.run_sync(self._make_uri, item, data, max_bytes, limiter=self._one_at_a_time)
         return {name: _replace_local(value, uris) for name, value in inputs.items()}
 
     def _check_location(self, path: Path) -> None:
@@ -90,12 +90,12 @@ class LocalPictures:
 
     async def _read(self, item: dict[str, str]) -> bytes:
         """The picture as it was when the sheet was read. Waits for a store of files that is away."""
-        end = anyio.current_time() + AWAY_SECONDS
+        deadline = anyio.current_time() + AWAY_SECONDS
         while True:
             try:
                 return await to_thread.run_sync(self._read_content, item, limiter=self._one_at_a_time)
             except FilesUnavailableError:
-                if anyio.current_time() >= end:
+                if anyio.current_time() >= deadline:
                     raise
             await anyio.sleep(1.0)
 
@@ -119,25 +119,25 @@ class LocalPictures:
             raise ValueError(f"{path.name} is not in the store of files; run the same command with its sheet ({path})")
         return blob
 
-    def _make_uri(self, item: dict[str, str], data: bytes, most_bytes: int) -> str:
+    def _make_uri(self, item: dict[str, str], data: bytes, max_bytes: int) -> str:
         path, digest = Path(item["$file"]), item["$sha256"]
         media = detect_media_type(data)
         if media is None:
             raise ValueError(f"{path.name} is no picture ({path})")
-        if uri_size(len(data)) <= most_bytes:
+        if uri_size(len(data)) <= max_bytes:
             return _encode_data_uri(data, media)
-        if (uri := self._uris.get((digest, most_bytes))) is not None:
+        if (uri := self._uris.get((digest, max_bytes))) is not None:
             return uri
-        uri = self._uris[digest, most_bytes] = self._shrink_to_fit(path, data, media, most_bytes)
+        uri = self._uris[digest, max_bytes] = self._shrink_to_fit(path, data, media, max_bytes)
         while len(self._uris) > CACHED_URIS:
             del self._uris[next(iter(self._uris))]
         return uri
 
-    def _shrink_to_fit(self, path: Path, data: bytes, media: str, most_bytes: int) -> str:
+    def _shrink_to_fit(self, path: Path, data: bytes, media: str, max_bytes: int) -> str:
         if not self._shrinks or media not in SHRINKABLE:
             raise ValueError(f"{path.name} is {megabytes(len(data))}, more than fits into one request ({path})")
         try:
-            shrunk, shrunk_media = shrink(data, (most_bytes - 32) // 4 * 3)
+            shrunk, shrunk_media = shrink(data, (max_bytes - 32) // 4 * 3)
         except ValueError as error:
             raise ValueError(f"{path.name} {error} ({path})") from None
         self._report(path, len(data), len(shrunk), shrunk_media)
@@ -155,11 +155,11 @@ class LocalPictures:
         self._observer.note("shrunk", text, file=str(path), bytes_before=before, bytes_after=after)
 
 
-def _share_of_request(sizes: list[int], rest: int) -> int:
+def _compute_share(sizes: list[int], other_bytes: int) -> int:
     """Bytes that each data URI may have: 6 MiB, or less if all together would be too much for one request."""
-    if sum(min(uri_size(size), URI_MOST) for size in sizes) <= REQUEST_MOST - rest:
+    if sum(min(uri_size(size), URI_MOST) for size in sizes) <= REQUEST_MOST - other_bytes:
         return URI_MOST
-    return max(0, (REQUEST_MOST - rest) // len(sizes))
+    return max(0, (REQUEST_MOST - other_bytes) // len(sizes))
 
 
 def _to_list(value: Any) -> list[Any]:

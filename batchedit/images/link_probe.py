@@ -61,7 +61,7 @@ class Answer:
 
 class LinkProbe:
     """An async context manager around one HTTP client without a token. ``loopback`` allows http to this machine; a link is
-    asked about ``tries`` times before it counts as unsure. The service refuses a picture of more than ``most`` bytes.
+    asked about ``tries`` times before it counts as unsure. The service refuses a picture of more than ``max_bytes`` bytes.
     """
 
     def __init__(
@@ -70,10 +70,10 @@ class LinkProbe:
         loopback: bool = False,
         proxy: str | None = None,
         tries: int = TRIES,
-        most: int = LINK_MOST,
+        max_bytes: int = LINK_MOST,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._loopback, self._tries, self._most = loopback, tries, most
+        self._loopback, self._tries, self._max_bytes = loopback, tries, max_bytes
         self._resolves = transport is None and (loopback or proxy is None)
         self._http = httpx.AsyncClient(
             transport=transport,
@@ -125,7 +125,7 @@ class LinkProbe:
                 continue
             if isinstance(reply, Answer):
                 return reply
-            answer = _judge(reply, self._most)
+            answer = _judge(reply, self._max_bytes)
             if answer.verdict in {FINE, LARGE}:
                 return reply.head
             if answer.verdict == BAD:
@@ -140,10 +140,10 @@ class LinkProbe:
             return earlier
         if reply.status != 200 or not reply.length or not reply.is_picture:
             reply = await self._send("GET", url, {"Range": f"bytes=0-{_PEEK - 1}"})
-        return reply if isinstance(reply, Answer) else _judge(reply, self._most)
+        return reply if isinstance(reply, Answer) else _judge(reply, self._max_bytes)
 
-    async def save(self, url: str, file: BinaryIO, most: int, accept: str) -> Answer | str:
-        """Write what is behind ``url`` to ``file``, at most ``most`` bytes. Returns the name that the host gives it, "" if it
+    async def save(self, url: str, file: BinaryIO, max_bytes: int, accept: str) -> Answer | str:
+        """Write what is behind ``url`` to ``file``, at most ``max_bytes`` bytes. Returns the name that the host gives it, "" if it
         gives none; or an Answer that says why it can't be had. Never raises for a network's errors.
         """
         try:
@@ -152,11 +152,11 @@ class LinkProbe:
                     return reply
                 if reply.status_code != 200:
                     return Answer(BAD, f"the host answered {reply.status_code}")
-                bytes_left = most
+                bytes_left = max_bytes
                 async for block in reply.aiter_raw():
                     bytes_left -= len(block)
                     if bytes_left < 0:
-                        return Answer(BAD, f"is larger than {megabytes(most)}")
+                        return Answer(BAD, f"is larger than {megabytes(max_bytes)}")
                     file.write(block)
                 return parse_file_name(reply.headers.get("content-disposition", ""))
         except httpx.InvalidURL:
@@ -231,13 +231,13 @@ def parse_file_name(disposition: str) -> str:
     return match[1].strip() if match else ""
 
 
-async def _read_reply(reply: httpx.Response, method: str, most: int) -> _Reply:
-    """``most``: bytes to keep. The body of a host that sends more than requested is read to a limit only."""
+async def _read_reply(reply: httpx.Response, method: str, max_bytes: int) -> _Reply:
+    """``max_bytes``: bytes to keep. The body of a host that sends more than requested is read to a limit only."""
     head = bytearray()
     if method == "GET" and reply.status_code in {200, 206}:
         async for block in reply.aiter_raw():
             head += block
-            if len(head) > max(most, _MOST_UNASKED):
+            if len(head) > max(max_bytes, _MOST_UNASKED):
                 break
     total = re.search(r"/(\d+)\s*$", reply.headers.get("content-range", ""))
     length = total.group(1) if total else reply.headers.get("content-length", "")
@@ -245,13 +245,13 @@ async def _read_reply(reply: httpx.Response, method: str, most: int) -> _Reply:
         reply.status_code,
         reply.headers.get("content-type", "").split(";")[0].strip().lower(),
         int(length) if length.isdecimal() and len(length) < 19 and (total or reply.status_code != 206) else None,
-        bytes(head[: most + 1]),
+        bytes(head[: max_bytes + 1]),
         reply.headers.get("etag", "")[:200],
         reply.headers.get("last-modified", "")[:100],
     )
 
 
-def _judge(reply: _Reply, most: int) -> Answer:  # noqa: PLR0911 - one return an answer
+def _judge(reply: _Reply, max_bytes: int) -> Answer:  # noqa: PLR0911 - one return an answer
     if reply.status in {408, 425, 429} or reply.status >= 500:
         return Answer(UNSURE, f"could not be asked (HTTP {reply.status})")
     if reply.status not in {200, 206}:
@@ -260,11 +260,11 @@ def _judge(reply: _Reply, most: int) -> Answer:  # noqa: PLR0911 - one return an
         return Answer(BAD, "is an empty file, not a picture")
     if not reply.is_picture:
         page = reply.media in {"text/html", "application/xhtml+xml"}
-        what = "a web page" if page else reply.media or "something unknown"
-        return Answer(BAD, f"is {what}, not a picture; the link must be the picture's own", page=page)
+        kind = "a web page" if page else reply.media or "something unknown"
+        return Answer(BAD, f"is {kind}, not a picture; the link must be the picture's own", page=page)
     answer = Answer(FINE, "", reply.length, reply.etag, reply.modified)
-    if reply.length > most:
-        reason = f"is {megabytes(reply.length)}; the service refuses more than {most / 1e6:g} MB"
+    if reply.length > max_bytes:
+        reason = f"is {megabytes(reply.length)}; the service refuses more than {max_bytes / 1e6:g} MB"
         return replace(answer, verdict=BAD, reason=reason)
     if reply.length > LINK_SAFE:
         return replace(answer, verdict=LARGE, reason=f"is {megabytes(reply.length)}")

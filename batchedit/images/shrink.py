@@ -17,8 +17,8 @@ SMALLEST = 64  # pixels of the longer side: a picture that does not fit at that 
 STEP = 0.8
 
 
-def shrink(data: bytes, most: int) -> tuple[bytes, str]:
-    """``data`` in at most ``most`` bytes, and its media type. ValueError for what can't be decoded or made to fit."""
+def shrink(data: bytes, max_bytes: int) -> tuple[bytes, str]:
+    """``data`` in at most ``max_bytes`` bytes, and its media type. ValueError for what can't be decoded or made to fit."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is the user's own file
@@ -33,9 +33,9 @@ def shrink(data: bytes, most: int) -> tuple[bytes, str]:
         for quality in QUALITIES:
             buffer = io.BytesIO()
             candidate.save(buffer, format_name, quality=quality, icc_profile=profile)
-            if buffer.tell() <= most:
+            if buffer.tell() <= max_bytes:
                 return buffer.getvalue(), f"image/{format_name.lower()}"
-    raise ValueError(f"does not fit into {most:,} bytes even at {SMALLEST} pixels")
+    raise ValueError(f"does not fit into {max_bytes:,} bytes even at {SMALLEST} pixels")
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

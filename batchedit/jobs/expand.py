@@ -20,7 +20,7 @@ from ..manifest.rows import BadRow, Manifest, Row
 from .collisions import Collisions
 from .image_cells import CellError, Pages, Pictures
 from .left_out import is_no_picture, is_total, is_unticked, explain_no_product
-from .lines import Known, LineMaker
+from .lines import EarlierJobs, LineMaker
 from .local_files import OtherFolder
 from .messages import explain_error, format_value
 from .oddities import Oddities
@@ -28,7 +28,7 @@ from .prompt import Merge, Prompt
 from .recipe import Recipe, choose_sources, find_column, find_id_column
 from .schema import compile_schema
 
-__all__ = ["Expander", "Known", "Recipe", "expand_all"]
+__all__ = ["EarlierJobs", "Expander", "Recipe", "expand_all"]
 
 
 _AS_IT_STANDS = (None,)
@@ -38,7 +38,7 @@ _ANSWERS = frozenset({bool, int, float})  # types whose false values are values,
 class Expander:
     """Makes lines from rows, in order, once. A second pass needs a new Expander."""
 
-    def __init__(self, recipe: Recipe, columns: tuple[str, ...], known: Known | None = None) -> None:
+    def __init__(self, recipe: Recipe, columns: tuple[str, ...], known_jobs: EarlierJobs | None = None) -> None:
         """Raises UsageError or ManifestError if recipe, model and columns do not fit together."""
         if recipe.variants < 1:
             raise UsageError(f"--variants takes 1 or more, not {recipe.variants}")
@@ -68,7 +68,7 @@ class Expander:
         self.guesses = recipe.guesses
         self._shift = recipe.row_shift
         self._expansions = [dict(zip(over, values, strict=True)) for values in product(*recipe.over.values())] if over else []
-        self._maker = LineMaker(recipe, all_columns, known, sized=bool(self._size_field))
+        self._maker = LineMaker(recipe, all_columns, known_jobs, sized=bool(self._size_field))
         self.id_column = find_id_column(recipe.id_column, columns)
         self._fill_columns = tuple(find_column(column, columns, "--fill-down") for column in recipe.fill_down)
         self._carried: dict[str, Any] = {}
@@ -349,13 +349,13 @@ def _make_bad_line(row: BadRow) -> InvalidLine:
 
 
 def expand_all(
-    manifest: Manifest, recipe: Recipe, known: Known | None = None, *, expander: Expander | None = None
+    manifest: Manifest, recipe: Recipe, known_jobs: EarlierJobs | None = None, *, expander: Expander | None = None
 ) -> Iterator[ResultLine | InvalidLine]:
     """All lines of a manifest in order. ManifestError after the last one if an explicit ``--name`` collides.
 
     Pass an unused ``expander`` of the same recipe to read its notes and counts afterwards.
     """
-    expander = expander or Expander(recipe, manifest.columns, known)
+    expander = expander or Expander(recipe, manifest.columns, known_jobs)
     expand = expander.expand
     for row in manifest.rows():
         result = expand(row)
@@ -366,7 +366,7 @@ def expand_all(
         else:
             yield from result
     if expander.collisions.count:
-        second_expander = Expander(recipe, manifest.columns, known)
+        second_expander = Expander(recipe, manifest.columns, known_jobs)
         lines = (line for row in manifest.rows() for line in _to_list(second_expander.expand(row)))
         raise expander.collisions.build_error(lines, manifest.form)
 

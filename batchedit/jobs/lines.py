@@ -15,7 +15,7 @@ from .naming import Namer
 from .recipe import Recipe
 
 
-class Known(Protocol):
+class EarlierJobs(Protocol):
     """Jobs that earlier runs bought or planned."""
 
     @property
@@ -35,9 +35,9 @@ class Known(Protocol):
 class LineMaker:
     """Makes lines in order, once. ``columns`` are those that name files; ``collisions`` the names that several jobs want."""
 
-    def __init__(self, recipe: Recipe, columns: tuple[str, ...], known: Known | None, *, sized: bool) -> None:
+    def __init__(self, recipe: Recipe, columns: tuple[str, ...], known_jobs: EarlierJobs | None, *, sized: bool) -> None:
         """``sized``: the model has a field for the size. UsageError for a template of names that can't be."""
-        self._known = known if known is not None and known.last else None  # an empty one would cost as much to search
+        self._known = known_jobs if known_jobs is not None and known_jobs.last else None  # an empty one would cost as much to search
         self._requested = bytearray(self._known.last + 1 if self._known else 0)  # by id of a known job
         self._model, self._revision = recipe.model, recipe.revision
         self._key_maker = KeyMaker(recipe.model, recipe.revision)

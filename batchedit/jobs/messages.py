@@ -47,8 +47,8 @@ def explain_wrong_choice(value: str, options: list[str]) -> str:
         option: word for word, option in spell_ratios({option: option for option in options}).items() if word.isalpha()
     }  # square, portrait, landscape
     words = [*options, *shape_words.values()]
-    near = difflib.get_close_matches(value.strip().casefold(), [word.casefold() for word in words], 1, 0.75)
-    meant = next((word for word in words if near and word.casefold() == near[0]), "")
+    suggestion = difflib.get_close_matches(value.strip().casefold(), [word.casefold() for word in words], 1, 0.75)
+    meant = next((word for word in words if suggestion and word.casefold() == suggestion[0]), "")
     choices = listed(f"{option} ({shape_words[option]})" if option in shape_words else option for option in options)
     return f"is not possible: the service takes {choices}" + (f"; did you mean {meant}?" if meant else "")
 

@@ -131,8 +131,8 @@ def _make_piece(name: str, columns: tuple[str, ...], date: str) -> Piece:
         if spec and not re.fullmatch(r"0?\d?d?", spec):
             raise UsageError(f"--name: {{{name}}} is no way to write a number", hint=f"Such as {{{word}:03}}.")
         return lambda fields, _: format(fields[word], spec) if fields[word] != "" else ""
-    near = nearest(name, [*FIELDS, *columns])
+    suggestion = nearest(name, [*FIELDS, *columns])
     raise UsageError(
         f"--name has {{{name}}}, which is no column",
-        hint=(f"Did you mean {{{near}}}? " if near else "") + f"Beside the columns there are {listed(FIELDS, 'and')}.",
+        hint=(f"Did you mean {{{suggestion}}}? " if suggestion else "") + f"Beside the columns there are {listed(FIELDS, 'and')}.",
     )

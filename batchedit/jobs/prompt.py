@@ -133,6 +133,6 @@ def _find_prompt_column(name: str, columns: tuple[str, ...]) -> str:
     similar = [column for column in columns if column.strip().casefold() == name.strip().casefold()]
     if len(similar) == 1:
         return similar[0]
-    near = nearest(name, columns)
-    hint = f"Did you mean {{{near}}}? " if near else ""
+    suggestion = nearest(name, columns)
+    hint = f"Did you mean {{{suggestion}}}? " if suggestion else ""
     raise UsageError(f"--prompt names {{{name}}}, which is no column", hint=f"{hint}Columns: {listed(columns, 'and')}.")

@@ -145,8 +145,8 @@ def find_column(name: str, columns: tuple[str, ...], option: str) -> str:
     similar = [column for column in columns if plain(column) == plain(name)]
     if len(similar) == 1:
         return similar[0]
-    near = nearest(name, columns)
-    hint = f"Did you mean {near!r}? " if near else ""
+    suggestion = nearest(name, columns)
+    hint = f"Did you mean {suggestion!r}? " if suggestion else ""
     raise UsageError(f"{option}: there is no column {name!r}", hint=f"{hint}Columns: {listed(columns, 'and')}.")
 
 
@@ -161,8 +161,8 @@ def find_id_column(id_column: str | None, columns: tuple[str, ...]) -> str:
 def _find_field(name: str, schema: Schema, option: str) -> str:
     if name in schema.fields:
         return name
-    near = nearest(name, schema.fields)
-    hint = f"Did you mean {near}? " if near else ""
+    suggestion = nearest(name, schema.fields)
+    hint = f"Did you mean {suggestion}? " if suggestion else ""
     raise UsageError(
         f"{option}: the model has no input {name!r}", hint=f"{hint}It takes {listed(schema.fields, 'and')}."
     )
@@ -251,7 +251,7 @@ def _find_first_text(columns: tuple[str, ...]) -> str:
     )
 
 
-def _build_prompt_hint(columns: tuple[str, ...], near: str, texts: tuple[str, ...] | None) -> str:
+def _build_prompt_hint(columns: tuple[str, ...], suggestion: str, texts: tuple[str, ...] | None) -> str:
     """How to say what fills the prompt. ``texts`` are the columns of text, None if the cells were not read."""
     title = next((column for column in columns if plain(column) in TITLE_WORDS), _find_first_text(columns))
     candidates = columns if texts is None else texts
@@ -259,16 +259,16 @@ def _build_prompt_hint(columns: tuple[str, ...], near: str, texts: tuple[str, ..
     remaining = [column for column in candidates if column != columns[0] and plain(column) not in used_names and not is_like_image(plain(column))]
     if not remaining:
         return f"Add a column prompt, or write --prompt 'make an ad for {{{title}}}'."
-    suggested = [near] if near in remaining else remaining if len(remaining) <= 3 else ["COLUMN"]
+    suggested = [suggestion] if suggestion in remaining else remaining if len(remaining) <= 3 else ["COLUMN"]
     maps = " or ".join(f'--map prompt="{column}"' for column in suggested)
     return f"Say which one it is: {maps}; or one for all: --prompt 'make an ad for {{{title}}}'."
 
 
 def _build_unfilled_error(name: str, columns: tuple[str, ...], texts: tuple[str, ...] | None) -> ManifestError:
-    near = nearest(name, columns)
-    hint = f'Say which one it is: --map {name}="{near or "COLUMN"}"; or where the column names stand: --header-row N.'
+    suggestion = nearest(name, columns)
+    hint = f'Say which one it is: --map {name}="{suggestion or "COLUMN"}"; or where the column names stand: --header-row N.'
     if name == "prompt":
-        hint = _build_prompt_hint(columns, near, texts)
+        hint = _build_prompt_hint(columns, suggestion, texts)
     if len(columns) == 1 and (match := _CUT_BY(columns[0])):
         hint = (
             "Each line seems to stand in quotation marks as a whole: delete the mark at its beginning and its end."

@@ -71,7 +71,7 @@ def compile_schema(schema: dict[str, Any], pictures: Pictures) -> Schema:
     adjusted: dict[str, Any] = {}
     for name, spec in properties.items():
         picture = is_picture(name, spec)
-        adjusted[name] = _as_list(spec) if picture else spec
+        adjusted[name] = _to_list_spec(spec) if picture else spec
         fields[name] = Field(
             name, spec, name in required, picture, pictures.make_reader(read_rules(spec)) if picture else _make_field_reader(spec)
         )
@@ -122,7 +122,7 @@ def find_link_limit(schema: dict[str, Any]) -> int:
     return max(limits, default=LINK_MOST)
 
 
-def _as_list(spec: dict[str, Any]) -> dict[str, Any]:
+def _to_list_spec(spec: dict[str, Any]) -> dict[str, Any]:
     """The schema of a picture field in its canonical form."""
     bounds: dict[str, Any] = {key: spec[key] for key in ("minItems", "maxItems", "uniqueItems") if key in spec}
     most_items: dict[str, Any] = {"maxItems": 1} if spec.get("type") == "string" else {}

@@ -16,7 +16,7 @@ from ..core.steps import EVERY, ProgressCallback, no_progress
 from ..core.typed import quoted
 from ..core.words import number
 from ..disk import remove
-from ..jobs.expand import Expander, Known, Recipe, expand_all
+from ..jobs.expand import Expander, EarlierJobs, Recipe, expand_all
 from ..jobs.identity import FILE, SHA256
 from ..ledger.book import Book
 from ..ledger.opening import reading
@@ -77,13 +77,13 @@ class _IntakeCount:
     totals: ElsewhereTotals
 
     @classmethod
-    def begin(cls, request: IntakeRequest, previous: PreviousRun, known: Known | None) -> _IntakeCount:
-        """``known`` are the jobs that the run has."""
+    def begin(cls, request: IntakeRequest, previous: PreviousRun, known_jobs: EarlierJobs | None) -> _IntakeCount:
+        """``known_jobs`` are the jobs that the run has."""
         totals = ElsewhereTotals()
         survey = Survey(request.settings.limit, previous.state_of, _make_elsewhere_check(request.runs, totals))
         base_recipe = make_recipe(request.settings, request.model, request.source, request.manifest)
         recipe = _complete_recipe(base_recipe, request.manifest, previous, request.links)
-        return cls(request, previous, recipe, Expander(recipe, request.manifest.columns, known), survey, totals)
+        return cls(request, previous, recipe, Expander(recipe, request.manifest.columns, known_jobs), survey, totals)
 
     def make_lines(self, stop: Stop, on_progress: ProgressCallback) -> Iterator[ResultLine | InvalidLine]:
         """The manifest's lines, those with a bad link turned into invalid rows. Raises ``stop``'s reason. ``on_progress`` is
@@ -271,9 +271,9 @@ def _note_other_source(folder: RunFolder, source: Path, previous: PreviousRun, s
     if not Path(previous.source).exists():
         yield f"{message}, which has {survey.known:,} of the same pictures"
         return
-    both = number(survey.known, "picture is", "pictures are")
+    in_common = number(survey.known, "picture is", "pictures are")
     yield (
-        f"{message}: {both} in both, and its results are those of {source.name} from now on; for a run "
+        f"{message}: {in_common} in both, and its results are those of {source.name} from now on; for a run "
         f"of its own: --out {quoted(_find_free_folder(folder.path))}"
     )
 

@@ -133,7 +133,7 @@ async def ask_about_links(
         raise OutputError(f"{folder.links} can't be written: {error}") from None
     observer.note("check_images", "asking whether the pictures behind the links are there …")
     try:
-        async with LinkProbe(loopback=recipe.loopback, most=find_link_limit(recipe.schema), proxy=proxy) as probe:
+        async with LinkProbe(loopback=recipe.loopback, max_bytes=find_link_limit(recipe.schema), proxy=proxy) as probe:
             with anyio.CancelScope() as scope:
                 stop.listen(lambda _: scope.cancel())
                 links_before = -1
@@ -173,7 +173,7 @@ async def fetch_short_lived(
     if not short_lived:
         return
     observer.note("fetch_pictures", f"fetching {number(len(short_lived), 'picture')} whose links die soon …")
-    async with LinkProbe(loopback=recipe.loopback, most=find_link_limit(recipe.schema), proxy=proxy) as probe:
+    async with LinkProbe(loopback=recipe.loopback, max_bytes=find_link_limit(recipe.schema), proxy=proxy) as probe:
         bad = await fetch_linked_pictures(short_lived, folder.inputs, probe, on_progress)
     for link in short_lived:
         if link in bad:
@@ -207,7 +207,7 @@ async def sample_links(manifest: Manifest, recipe: Recipe, state_of: StateOf, *,
     links = [(row_name(manifest.form, line.row, line.id), link) for line, link in sampled]
     if not links:
         return NOT_SAMPLED
-    async with LinkProbe(loopback=recipe.loopback, most=find_link_limit(recipe.schema), proxy=proxy, tries=1) as probe:
+    async with LinkProbe(loopback=recipe.loopback, max_bytes=find_link_limit(recipe.schema), proxy=proxy, tries=1) as probe:
         return await ask_sample(links, probe)
 
 

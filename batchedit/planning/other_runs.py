@@ -162,21 +162,21 @@ class OtherRuns:
     def look_up(
         cls,
         register: Register,
-        here: Path,
+        own_folder: Path,
         service: str,
         account: str,
         *,
         any_account: bool,
         same_money: Callable[[Book], bool],
     ) -> OtherRuns:
-        """The runs of ``service`` except the one in ``here``. With ``account`` "" or ``any_account`` every account counts as
+        """The runs of ``service`` except the one in ``own_folder``. With ``account`` "" or ``any_account`` every account counts as
         one's own. ``same_money`` is True for a run bought with the same kind of money, play or real: one address may be a
         sandbox today and a paid service tomorrow.
         """
         runs = cls()
         try:
-            for folder in register.folders(Path("outputs"), here.parent):
-                if folder != here.resolve():
+            for folder in register.folders(Path("outputs"), own_folder.parent):
+                if folder != own_folder.resolve():
                     runs._open_one(folder, register, service, "" if any_account else account, same_money)
             runs._read_keys()
         except BaseException:
@@ -244,7 +244,7 @@ def _find_job_in(run: _Run, record: Record | None) -> ElsewhereJob | None:
     if record is None:
         return None
     if record.state is State.DONE:
-        record_with_files = record if record.handle is not None and _are_all_there(run.folder, record.files) else None
+        record_with_files = record if record.handle is not None and _has_all_files(run.folder, record.files) else None
         return ElsewhereJob(run.folder, State.DONE.value, record_with_files, run.other_account)
     if run.buying:
         return ElsewhereJob(run.folder, BUYING if record.state in _WITHOUT_PICTURE else record.state.value, None, run.other_account)
@@ -262,7 +262,7 @@ def _read_last_job(checkpoint: Book) -> int:
     return read_fact(checkpoint, COMMITTED, whole, 0)
 
 
-def _are_all_there(folder: Path, files: Sequence[SavedFile]) -> bool:
+def _has_all_files(folder: Path, files: Sequence[SavedFile]) -> bool:
     """True if all lie in that run's ``files/``, each with its length. Their content is checked when they are taken over."""
     return bool(files) and all(_is_file_of_run(folder, file) for file in files)
 
@@ -343,9 +343,9 @@ def _copy_files(job: ElsewhereJob, source: Record, own: Record, folder: Path, ch
             if not _link_or_copy(job.folder / file.path, target, file, own.id):
                 return None
         except OSError as error:
-            where = f" {error.filename}" if error.filename else ""
+            file_text = f" {error.filename}" if error.filename else ""
             raise OutputError(
-                f"the file{where} can't be written: {error.strerror or error}",
+                f"the file{file_text} can't be written: {error.strerror or error}",
                 hint="mend that, then run the same command again: nothing is bought twice",
             ) from error
         copies.append(SavedFile(target.relative_to(folder).as_posix(), *_copy_facts(file)))

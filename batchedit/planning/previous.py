@@ -52,18 +52,18 @@ def load_previous_run(folder: RunFolder, settings: Settings, source: Path) -> Pr
     with reading(folder.checkpoint) as checkpoint, checkpoint.snapshot():  # another process may be taking rows in
         if checkpoint.get("model") != settings.model or checkpoint.get("service") != settings.service:
             return PreviousRun()
-        known = checkpoint.known_jobs(find_aliases(checkpoint).items())
-        known.slots.read_all()  # used after the checkpoint is closed
-        return read_previous_run(checkpoint, known, digest_of(source))
+        known_jobs = checkpoint.known_jobs(find_aliases(checkpoint).items())
+        known_jobs.slots.read_all()  # used after the checkpoint is closed
+        return read_previous_run(checkpoint, known_jobs, digest_of(source))
 
 
-def read_previous_run(checkpoint: Book, known: KnownJobs, content: str) -> PreviousRun:
+def read_previous_run(checkpoint: Book, known_jobs: KnownJobs, content: str) -> PreviousRun:
     """The run of ``checkpoint`` before the next intake, of a manifest with the digest ``content``."""
     text = checkpoint.get("settings")
     same = f":{content}:" in (checkpoint.get("fingerprint") or "")
     return PreviousRun(
-        known,
-        checkpoint.state_of(known),
+        known_jobs,
+        checkpoint.state_of(known_jobs),
         Settings.load(text) if text else None,
         same,
         any(count for state, count in checkpoint.counts().by_state.items() if state is not State.PLANNED),
@@ -72,5 +72,5 @@ def read_previous_run(checkpoint: Book, known: KnownJobs, content: str) -> Previ
         form.encoding if (form := read_fact(checkpoint, FORM_META, Form.load, None)) else "",
         checkpoint.get("source") or "",
         not checkpoint.get("store") or checkpoint.get(SOURCE_HOST) in {None, gethostname()},
-        not known.last or checkpoint.get(ROW_NAMES_META) == SHEETS_OWN,
+        not known_jobs.last or checkpoint.get(ROW_NAMES_META) == SHEETS_OWN,
     )
