@@ -35,7 +35,7 @@ class Survey:
 
     limit: int | None = None
     state_of: StateOf = lambda key: None  # noqa: ARG005 - nothing is known
-    has_elsewhere: HasElsewhere = lambda key: False  # noqa: ARG005 - nobody has anything
+    has_elsewhere: HasElsewhere = lambda key: False  # noqa: ARG005 - no other run has it
     rows: int = 0
     lines: int = 0
     twins: int = 0
