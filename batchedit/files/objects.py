@@ -163,7 +163,7 @@ class Objects:
         return digest.hexdigest(), size
 
     def fetch(self, key: str, sha256: str, target: Path, root: Path) -> bool:
-        """Copy it to ``target``, below ``root``. False if it is missing or has another sha256; ``target`` is not changed then."""
+        """Copy it to ``target``, below ``root``. False, without a change, if it is missing or has another sha256."""
         part = target.with_name(f"{target.name}.{threading.get_ident()}.part")
         if not is_inside(target.parent, root):
             return False

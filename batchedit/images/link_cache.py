@@ -56,7 +56,7 @@ class LinkCache:
         with self._translate_errors(), self._db:
             self._db.executemany(
                 "INSERT OR REPLACE INTO links VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(digest, answer.verdict, answer.reason, answer.size, answer.etag, answer.modified, answer.at) for digest, answer in answers],
+                [(digest, a.verdict, a.reason, a.size, a.etag, a.modified, a.at) for digest, a in answers],
             )
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ CHUNK = 500
 
 @dataclass
 class CheckedLinks:
-    """Results by a link's digest. ``bad``: why it can't be used. ``large``: how large it is. ``unsure``: why it is not known."""
+    """Results by a link's digest: why it is ``bad``, how ``large`` it is, why the host's answer is ``unsure``."""
 
     bad: dict[bytes, str] = field(default_factory=dict)
     large: dict[bytes, str] = field(default_factory=dict)

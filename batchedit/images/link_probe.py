@@ -143,8 +143,8 @@ class LinkProbe:
         return reply if isinstance(reply, Answer) else _judge(reply, self._max_bytes)
 
     async def save(self, url: str, file: BinaryIO, max_bytes: int, accept: str) -> Answer | str:
-        """Write what is behind ``url`` to ``file``, at most ``max_bytes`` bytes. Returns the name that the host gives it, "" if it
-        gives none; or an Answer that says why it can't be had. Never raises for a network's errors.
+        """Write what is behind ``url`` to ``file``, at most ``max_bytes`` bytes. Returns the name that the host gives it, ""
+        if it gives none; or an Answer that says why it can't be had. Never raises for a network's errors.
         """
         try:
             async with self._open("GET", url, {"Accept": accept}) as reply:

@@ -4,8 +4,8 @@
 a new version makes every job of every old run a new purchase. A change that concerns some jobs alone keeps it and raises
 ``RULES``: their old keys stay what they are, and ``jobs/aliases.py`` keeps for each of them the key that it has now.
 
-Rules 2: what is only a signature in a link does not count (``signatures.strip_signature``). A job without such a link has the key
-that it always had.
+Rules 2: a link's signature does not count (``signatures.strip_signature``). A job without such a link has the key that it
+always had.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class LineMaker:
 
     def __init__(self, recipe: Recipe, columns: tuple[str, ...], known_jobs: EarlierJobs | None, *, sized: bool) -> None:
         """``sized``: the model has a field for the size. UsageError for a template of names that can't be."""
-        self._known = known_jobs if known_jobs is not None and known_jobs.last else None  # an empty one would cost as much to search
+        self._known = known_jobs if known_jobs is not None and known_jobs.last else None  # empty: no searches
         self._requested = bytearray(self._known.last + 1 if self._known else 0)  # by id of a known job
         self._model, self._revision = recipe.model, recipe.revision
         self._key_maker = KeyMaker(recipe.model, recipe.revision)

@@ -67,7 +67,7 @@ def to_size_piece(size: str) -> str:
 
 
 class Namer:
-    """A compiled template over ``columns``. ``versioned``: it holds ``{version}``. ``default``: it is the default template."""
+    """A compiled template over ``columns``. ``versioned``: it holds ``{version}``. ``default``: no template was given."""
 
     def __init__(
         self,

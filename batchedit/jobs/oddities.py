@@ -17,9 +17,9 @@ _SHORTENED = re.compile(r"\d(?:[.,]\d+)?E\+\d{2,3}", re.IGNORECASE).fullmatch
 
 
 class Oddities:
-    """Counts. ``bracketed``: rows by word, such as ``[Title]``, where ``{Title}`` is probably meant. ``shortened``: rows whose
-    id is a number that a spreadsheet has rounded. ``garbled``: rows with a word such as ``KÃ¼hlschrank``; ``garbled_word`` is
-    the first.
+    """Counts. ``bracketed``: rows by word, such as ``[Title]``, where ``{Title}`` is probably meant. ``shortened``: rows
+    whose id is a number that a spreadsheet has rounded. ``garbled``: rows with a word such as ``KÃ¼hlschrank``;
+    ``garbled_word`` is the first.
     """
 
     def __init__(self, columns: tuple[str, ...]) -> None:

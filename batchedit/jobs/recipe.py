@@ -59,9 +59,9 @@ class Recipe:
     ``mapping`` is field → column, or an address with a column in braces; ``sets`` is field → text, ``over`` is column → the
     values to expand each row over.
     ``image_roots`` are the folders below which local pictures are read, in the order in which relative paths are looked up.
-    Without any, local pictures are refused. ``own_pictures`` is the program's folder of pictures from workbooks. ``shrinks`` and
-    ``loopback`` are those of ``Pictures``. ``date`` fills ``{date}``. ``fetched`` maps links to the files on this disk that
-    were fetched from them.
+    Without any, local pictures are refused. ``own_pictures`` is the program's folder of pictures from workbooks.
+    ``shrinks`` and ``loopback`` are those of ``Pictures``. ``date`` fills ``{date}``. ``fetched`` maps links to the files
+    on this disk that were fetched from them.
     ``row_shift`` is added to a row's index where the index becomes part of a name: names have the sheet's own number.
     ``platform``, ``notes`` and ``guesses`` are the results of ``recognise``. ``texts`` are the columns that may hold prompts,
     the likeliest first, where it found no prompt.
@@ -256,7 +256,7 @@ def _build_prompt_hint(columns: tuple[str, ...], suggestion: str, texts: tuple[s
     title = next((column for column in columns if plain(column) in TITLE_WORDS), _find_first_text(columns))
     candidates = columns if texts is None else texts
     used_names = COLUMN_WORDS | SIZE_WORDS
-    remaining = [column for column in candidates if column != columns[0] and plain(column) not in used_names and not is_like_image(plain(column))]
+    remaining = [c for c in candidates if c != columns[0] and plain(c) not in used_names and not is_like_image(plain(c))]
     if not remaining:
         return f"Add a column prompt, or write --prompt 'make an ad for {{{title}}}'."
     suggested = [suggestion] if suggestion in remaining else remaining if len(remaining) <= 3 else ["COLUMN"]

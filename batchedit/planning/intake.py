@@ -50,8 +50,9 @@ class IntakeRequest:
     """A manifest, and all that is needed to make jobs of its rows.
 
     ``content`` is the digest that ``source`` had before ``manifest`` was opened: a sheet that was saved since may have other
-    columns, and is refused. None if no other program writes to it. ``links`` is the result of ``--check-images``, ``runs`` are
-    the other runs of this person. ``keep_pictures`` puts local pictures, by their sha256, where every worker can read them.
+    columns, and is refused. None if no other program writes to it. ``links`` is the result of ``--check-images``, ``runs``
+    are the other runs of this person. ``keep_pictures`` puts local pictures, by their sha256, where every worker can read
+    them.
     """
 
     manifest: Manifest
@@ -253,8 +254,8 @@ def check_sheet(folder: RunFolder, source: Path, previous: PreviousRun, survey: 
     if previous.known is None or not previous.known.last or survey.known or previous.is_from(source):
         return
     raise UsageError(
-        f"the run in {folder.path} belongs to another sheet, {previous.source or 'which it does not name'}, and has no picture "
-        f"in common with {source}; nothing was changed",
+        f"the run in {folder.path} belongs to another sheet, {previous.source or 'which it does not name'}, and has no "
+        f"picture in common with {source}; nothing was changed",
         hint=f"for a run of its own the same command with: --out {quoted(_find_free_folder(folder.path))}",
     )
 

@@ -72,8 +72,8 @@ class _Run:
 class ElsewhereTotals:
     """Counts of jobs that other runs have, by folder. ``done``: jobs that are reused, or would be.
 
-    ``left``: left to that run, by ``(folder, state)``. ``strange``: bought with another token. ``broken``: DONE there, but the
-    file is not whole any more, so they count as not bought.
+    ``left``: left to that run, by ``(folder, state)``. ``strange``: bought with another token. ``broken``: DONE there, but
+    the file is not whole any more, so they count as not bought.
     """
 
     done: Counter[str] = field(default_factory=Counter)
@@ -169,9 +169,9 @@ class OtherRuns:
         any_account: bool,
         same_money: Callable[[Book], bool],
     ) -> OtherRuns:
-        """The runs of ``service`` except the one in ``own_folder``. With ``account`` "" or ``any_account`` every account counts as
-        one's own. ``same_money`` is True for a run bought with the same kind of money, play or real: one address may be a
-        sandbox today and a paid service tomorrow.
+        """The runs of ``service`` except the one in ``own_folder``. With ``account`` "" or ``any_account`` every account
+        counts as one's own. ``same_money`` is True for a run bought with the same kind of money, play or real: one address
+        may be a sandbox today and a paid service tomorrow.
         """
         runs = cls()
         try:
@@ -254,7 +254,7 @@ def _find_job_in(run: _Run, record: Record | None) -> ElsewhereJob | None:
 
 
 def _rank(job: ElsewhereJob) -> tuple[bool, bool, bool]:
-    """Sort key, the most useful first: one's own account before others; a whole picture, then a coming one, then a lost one."""
+    """Sort key, the most useful first: one's own account before others; a whole picture, a coming one, a lost one."""
     return job.other_account, job.record is None, job.state == State.DONE
 
 
@@ -283,10 +283,11 @@ OnEvent = Callable[[Record, Event], None]
 
 
 def take_over(checkpoint: Book, folder: Path, runs: OtherRuns, on_event: OnEvent) -> ElsewhereTotals:
-    """Make jobs DONE that are DONE in another run, note those that are left to other runs, and count both. ``folder`` is this
-    run's.
+    """Make jobs DONE that are DONE in another run, note those that are left to other runs, and count both. ``folder`` is
+    this run's.
 
-    OutputError if a file can't be written. After a crash the next call continues: a file whose job is not DONE is overwritten.
+    OutputError if a file can't be written. After a crash the next call continues: a file whose job is not DONE is
+    overwritten.
     """
     totals, left = ElsewhereTotals(), list[tuple[int, str, str]]()
     for chunk in _split_chunks(_list_wanted(checkpoint, runs)):
@@ -367,7 +368,7 @@ def _find_free_path(folder: Path, name: str, ending: str, own: Record, checkpoin
 
 
 def _link_or_copy(source: Path, target: Path, file: SavedFile, job: int) -> bool:
-    """Put the content of ``source`` at ``target`` too, as a hard link if the disk can. False if it is not what was downloaded.
+    """Put the content of ``source`` at ``target`` too, as a hard link if the disk can. False if it is not as downloaded.
 
     OSError if ``target`` can't be written.
     """

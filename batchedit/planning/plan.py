@@ -191,8 +191,8 @@ def describe_forgotten(plan: Plan) -> str:
     """That the plan's run has forgotten purchases, and what this means."""
     subject = "job was" if plan.forgotten == 1 else "jobs were"
     return (
-        f"the checkpoint in {plan.folder} is an older copy: {plan.forgotten:,} {subject} bought after it was made, may be among "
-        "what is to be bought, and would be paid for twice"
+        f"the checkpoint in {plan.folder} is an older copy: {plan.forgotten:,} {subject} bought after it was made, may be "
+        "among what is to be bought, and would be paid for twice"
     )
 
 

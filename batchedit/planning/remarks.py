@@ -68,16 +68,16 @@ def _warn_of_words(expander: Expander) -> Iterator[str]:
 
 def _warn_of_texts(expander: Expander, form: Form) -> Iterator[str]:
     """Letters and ids that were damaged before the sheet was saved."""
-    oddities = expander.oddities
-    if oddities.garbled.count:
+    garbled, shortened = expander.oddities.garbled, expander.oddities.shortened
+    if garbled.count:
         yield (
-            f"{_format_rows_have(oddities.garbled)} a word such as {oddities.garbled_word!r} ({oddities.garbled.told(form)}), whose letters were read "
-            "in a wrong encoding before the sheet was saved; mend them where the sheet was made"
+            f"{_format_rows_have(garbled)} a word such as {expander.oddities.garbled_word!r} ({garbled.told(form)}), whose "
+            "letters were read in a wrong encoding before the sheet was saved; mend them where the sheet was made"
         )
-    if oddities.shortened.count:
+    if shortened.count:
         yield (
-            f"{_format_rows_have(oddities.shortened)} an id that a spreadsheet has rounded ({oddities.shortened.told(form)}); make the column text "
-            "or whole numbers where the sheet was made, and export it again"
+            f"{_format_rows_have(shortened)} an id that a spreadsheet has rounded ({shortened.told(form)}); make the "
+            "column text or whole numbers where the sheet was made, and export it again"
         )
 
 
