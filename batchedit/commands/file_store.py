@@ -16,7 +16,7 @@ from ..core.model import SavedFile, State
 from ..core.steps import Steps, counted, no_steps
 from ..core.typed import quoted
 from ..disk import is_inside
-from ..files.objects import BLOBS, Objects, join_url, check_url
+from ..files.objects import BLOBS, Objects, check_url, join_url
 from ..ledger.book import Book, Facts
 from ..ledger.register import is_mine
 from ..results.files import FILES_URL

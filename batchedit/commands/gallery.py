@@ -15,7 +15,7 @@ from ..core.review import Card
 from ..core.steps import ProgressCallback, Steps, counted, no_steps
 from ..core.words import number
 from ..disk import is_inside
-from ..images.features import Album, ImageFeatures, FeatureRequest
+from ..images.features import Album, FeatureRequest, ImageFeatures
 from ..ledger.book import Decisions
 from ..manifest.cells import text_of
 from ..manifest.read import Form, Manifest, Row

@@ -15,7 +15,7 @@ from ..ledger.register import Register, is_run
 from ..manifest.read import Manifest
 from ..planning.gone_runs import list_gone
 from ..planning.intake import IntakeRequest, make_state_lookup, survey_manifest
-from ..planning.plan import Plan, add_sample, add_gone_warning
+from ..planning.plan import Plan, add_gone_warning, add_sample
 from ..planning.previous import load_previous_run
 from ..run_folder import RunFolder, folder_of, gone_runs, open_source
 from ..settings.model import Settings

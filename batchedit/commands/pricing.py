@@ -50,7 +50,9 @@ async def priced(what: Plan, run: Session, client: Client) -> Plan:
             "with --max-cost none",
         )
     money = await balance(client, run.host.step)
-    return replace(what, price=price, price_source=told, other_price=other, balance=money, **build_cap_fields(settings, cap))
+    return replace(
+        what, price=price, price_source=told, other_price=other, balance=money, **build_cap_fields(settings, cap)
+    )
 
 
 async def catalogue_price(client: Client, steps: Steps, *, patient: bool = True) -> tuple[int, str, str]:

@@ -21,7 +21,7 @@ from ..ledger.book import Book
 from ..ledger.register import Register
 from ..planning.gone_runs import forget_gone, list_gone
 from ..planning.other_runs import describe_left, describe_reused
-from ..planning.plan import Plan, read_output_count, add_forgotten_warning, add_gone_warning, subtract_others
+from ..planning.plan import Plan, add_forgotten_warning, add_gone_warning, read_output_count, subtract_others
 from ..pool.pool import Pool
 from ..pool.run_pool import collect_with_others
 from ..ports import Snapshot

@@ -17,7 +17,7 @@ from ..core.lifecycle import advance
 from ..core.model import Record, State
 from ..core.typed import to_type
 from ..files.objects import Objects
-from ..files.rescued import mark_taken_in, list_unread
+from ..files.rescued import list_unread, mark_taken_in
 from ..ledger.book import Book
 from ..ledger.rescue import ID_NOT_TAKEN_IN, Rescued, clear_rescued, read_object, rescued
 from ..ledger.rescue import NAME as ACCEPTED_FILE

@@ -20,7 +20,7 @@ from ..manifest.sheets import load_parquet
 from ..planning.gone_runs import note_gone
 from ..planning.intake import IntakeRequest, InvalidRowsError, make_state_lookup, take_in_manifest
 from ..planning.other_runs import OtherRuns
-from ..planning.plan import Plan, plan_the_rest, add_sample
+from ..planning.plan import Plan, add_sample, plan_the_rest
 from ..planning.previous import load_previous_run
 from ..planning.recipe import list_picture_roots, list_run_roots
 from ..planning.run_settings import save_run_settings

@@ -18,7 +18,7 @@ from ..ledger.account import accounts_of
 from ..ledger.book import Book
 from ..ledger.lock import buying_lock
 from ..ledger.register import Entry, Register
-from ..planning.other_runs import OtherRuns, OnEvent, ElsewhereTotals, take_over
+from ..planning.other_runs import ElsewhereTotals, OnEvent, OtherRuns, take_over
 from ..settings.model import Settings
 from .play import is_play, would_be_play
 

@@ -81,6 +81,14 @@ async def look_at_links(
     found = links or Links()
     with host.step("fetching pictures") as told:
         await fetch_short_lived(
-            manifest, recipe, folder, found, state_of, limit=settings.limit, observer=observer, proxy=proxy, on_progress=told
+            manifest,
+            recipe,
+            folder,
+            found,
+            state_of,
+            limit=settings.limit,
+            observer=observer,
+            proxy=proxy,
+            on_progress=told,
         )
     return found if found.fetched or found.checked else links

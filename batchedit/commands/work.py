@@ -18,7 +18,7 @@ from ..core.errors import BatcheditError, ServiceUnavailableError, TokenError, U
 from ..core.model import Counts
 from ..core.money import label_play
 from ..core.unwritten import Unwritten
-from ..files.objects import join_url, check_url
+from ..files.objects import check_url, join_url
 from ..ledger.account import META as ACCOUNTS
 from ..ledger.account import account_of
 from ..ledger.facts import read_fact, whole

@@ -41,7 +41,9 @@ class HostAllowlist:
 
     def __init__(self, allow_hosts: Iterable[str] = ()) -> None:
         """UsageError for an entry that is no host."""
-        self._entries = [_AllowedHost(host, True, None) for host in _VENDOR] + [_parse_entry(text) for text in allow_hosts]
+        self._entries = [_AllowedHost(host, True, None) for host in _VENDOR] + [
+            _parse_entry(text) for text in allow_hosts
+        ]
 
     def explain_refusal(self, url: httpx.URL) -> str | None:
         """Why ``url`` must not be fetched; None if it may."""

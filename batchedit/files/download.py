@@ -111,7 +111,9 @@ class Downloader:
         self._threads = anyio.CapacityLimiter(max(2, min(limit, os.cpu_count() or 2)))
         verify = verify or (httpx.create_ssl_context() if transport is None else None)
         self._remote_stack = Stack(limit, verify=verify, proxy=proxy, transport=transport)
-        self._local_stack = Stack(limit, verify=verify, proxy=None, transport=transport) if proxy else self._remote_stack
+        self._local_stack = (
+            Stack(limit, verify=verify, proxy=None, transport=transport) if proxy else self._remote_stack
+        )
         """For this machine, never through a proxy."""
 
     async def __aenter__(self) -> Self:

@@ -137,7 +137,9 @@ class Objects:
                 obstore.put(self._open_once(), key, content, mode="create", attributes=attributes, use_multipart=False)
             except AlreadyExistsError:
                 return self.digest(key) == sha256
-            except PermissionDeniedError:  # these clouds check the right to overwrite before they report an existing object
+            except (
+                PermissionDeniedError
+            ):  # these clouds check the right to overwrite before they report an existing object
                 digest = self.digest(key) if self._scheme in _DENY_BEFORE_EXISTS else ""
                 if not digest:
                     raise
@@ -254,8 +256,12 @@ class Objects:
 
     def _find_endpoint(self) -> str:
         if self._scheme == "az":
-            return self._read_first("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT") or self._parse_connection_string().get("BlobEndpoint", "")
-        return self._read_first("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT") if self._scheme == "s3" else ""
+            return self._read_first("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT") or self._parse_connection_string().get(
+                "BlobEndpoint", ""
+            )
+        return (
+            self._read_first("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT") if self._scheme == "s3" else ""
+        )
 
     def _allows_plain_http(self) -> bool:
         """True only if this person's environment says so: for a local store, or a test's."""
@@ -270,7 +276,9 @@ class Objects:
     def _read_azure_options(self) -> dict[str, Any]:
         """Options that obstore does not find by itself: from the names that Azure's own tool reads."""
         connection = self._parse_connection_string()
-        account = self._read_first("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT") or connection.get("AccountName", "")
+        account = self._read_first("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT") or connection.get(
+            "AccountName", ""
+        )
         options = {"account_name": account, "endpoint": self._find_endpoint()}
         if not self._read_first(*_AZURE_KEYS):
             options["account_key"] = self._read_first("AZURE_STORAGE_KEY") or connection.get("AccountKey", "")
@@ -285,7 +293,9 @@ class Objects:
         if any(self._environ.get(name) for name in _KEYS_ELSEWHERE):
             return options
         profile = self._environ.get("AWS_PROFILE")
-        credentials_file = Path(self._environ.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials")
+        credentials_file = Path(
+            self._environ.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials"
+        )
         if not (profile or credentials_file.is_file()):
             return options
         if find_spec("boto3") is None:
@@ -322,7 +332,11 @@ class Objects:
         match = _STATUS(text)
         status = int(match[1]) if match else 0
         is_refused = status in {401, 403} or (status in {400, 404} and _IS_TOKEN_REQUEST(text))
-        if is_refused or isinstance(error, PermissionError | PermissionDeniedError | UnauthenticatedError) or _HAS_NO_KEYS(text):
+        if (
+            is_refused
+            or isinstance(error, PermissionError | PermissionDeniedError | UnauthenticatedError)
+            or _HAS_NO_KEYS(text)
+        ):
             return self._build_refused_error()
         if isinstance(error, FileNotFoundError) or (self._scheme and status == 404):
             return OutputError(f"there is no {self.url}", hint="make it, or look at the name behind --files")

@@ -69,7 +69,12 @@ class IdWriter:
     def keep(self, name: str, content: bytes) -> None:
         """Queue ``content`` to be put under ``name``, once."""
         with self._changed:
-            if self._give_up_at is not None or name in self._finished or name in self._being_put or name in self._queued:
+            if (
+                self._give_up_at is not None
+                or name in self._finished
+                or name in self._being_put
+                or name in self._queued
+            ):
                 return
             self._queued[name] = content
             if len(self._threads) < AT_ONCE:

@@ -70,12 +70,16 @@ class LocalPictures:
         for item in pictures:
             if item["$file"] not in contents:
                 contents[item["$file"]] = await self._read(item)
-        max_bytes = _compute_share([len(contents[item["$file"]]) for item in pictures], len(write_inputs(inputs)) + SPARE)
+        max_bytes = _compute_share(
+            [len(contents[item["$file"]]) for item in pictures], len(write_inputs(inputs)) + SPARE
+        )
         uris: dict[str, str] = {}
         for item in pictures:
             if item["$file"] not in uris:
                 data = contents[item["$file"]]
-                uris[item["$file"]] = await to_thread.run_sync(self._make_uri, item, data, max_bytes, limiter=self._one_at_a_time)
+                uris[item["$file"]] = await to_thread.run_sync(
+                    self._make_uri, item, data, max_bytes, limiter=self._one_at_a_time
+                )
         return {name: _replace_local(value, uris) for name, value in inputs.items()}
 
     def _check_location(self, path: Path) -> None:

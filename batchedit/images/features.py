@@ -90,13 +90,17 @@ class Album:
         self.refused: OSError | None = None
         """The disk's error for the last thumbnail that could not be stored."""
 
-    def load_features(self, pictures: Iterable[FeatureRequest], on_progress: ProgressCallback = no_progress) -> dict[str, ImageFeatures]:
-        """Features by sha256: stored ones if the thumbnails exist, else computed on all cores. OSError if the disk refuses."""
+    def load_features(
+        self, pictures: Iterable[FeatureRequest], on_progress: ProgressCallback = no_progress
+    ) -> dict[str, ImageFeatures]:
+        """Features by sha256, computed on all cores where the stored ones lack thumbnails. OSError if the disk refuses."""
         make_folders(self.folder, self.folder.parent)
         append_to(self.folder / FEATURES_FILE).close()  # refuses one that leads elsewhere
         stored = _read_stored(self.folder / FEATURES_FILE)
         requests = {picture.sha256: picture for picture in sorted(pictures, key=lambda picture: picture.large)}
-        features = {sha: kept for sha, picture in requests.items() if (kept := self._find_stored(picture, stored)) is not None}
+        features = {
+            sha: kept for sha, picture in requests.items() if (kept := self._find_stored(picture, stored)) is not None
+        }
         missing = [picture for sha, picture in requests.items() if sha not in features]
         on_progress(len(features), len(requests))
         # Threads: Pillow lets go of the interpreter while it decodes, scales and encodes; processes are no faster.
@@ -173,7 +177,9 @@ def reduce(image: Image.Image, side: int = THUMB) -> Reduced:
 
 def measure_features(sha256: str, width: int, height: int, image: Image.Image) -> ImageFeatures:
     """Features of a reduced RGB picture. ``width`` and ``height`` are the whole picture's."""
-    return ImageFeatures(sha256, width, height, _compute_hash(image), _compute_colours(image), is_flat(image), kind=HASH)
+    return ImageFeatures(
+        sha256, width, height, _compute_hash(image), _compute_colours(image), is_flat(image), kind=HASH
+    )
 
 
 _SIDE, _FREQUENCIES = 32, 8

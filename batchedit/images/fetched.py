@@ -54,7 +54,9 @@ async def fetch_linked_pictures(
     async def fetch(link: str) -> None:
         async with limiter:
             result = await probe.fetch(link)
-            reason = result.reason if isinstance(result, Answer) else await to_thread.run_sync(_store, result, folder, link)
+            reason = (
+                result.reason if isinstance(result, Answer) else await to_thread.run_sync(_store, result, folder, link)
+            )
             if reason:
                 bad[link] = reason
             done.append(link)

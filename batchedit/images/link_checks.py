@@ -11,7 +11,7 @@ from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from ..core.steps import ProgressCallback, no_progress
-from .link_cache import LinkCache, is_fresh, digest_link
+from .link_cache import LinkCache, digest_link, is_fresh
 from .link_probe import AT_ONCE, BAD, LARGE, UNREACHED, UNSURE, Answer, LinkProbe
 
 CHUNK = 500
@@ -76,7 +76,13 @@ async def _ask_all(
     sender, receiver = anyio.create_memory_object_stream[tuple[str, bytes, Answer | None]](0)
     async with anyio.create_task_group() as tasks:
         for _ in range(min(AT_ONCE, len(links))):
-            tasks.start_soon(_ask_each, receiver.clone(), probe, answers, lambda: on_progress(min(len(answers), len(links) - 1), len(links)))
+            tasks.start_soon(
+                _ask_each,
+                receiver.clone(),
+                probe,
+                answers,
+                lambda: on_progress(min(len(answers), len(links) - 1), len(links)),
+            )
         receiver.close()
         await _send_all(sender, links)
     return answers

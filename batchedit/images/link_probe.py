@@ -166,7 +166,9 @@ class LinkProbe:
 
     async def _send(self, method: str, url: str, headers: dict[str, str], *, whole: bool = False) -> Answer | _Reply:
         async with self._open(method, url, headers) as reply:
-            return reply if isinstance(reply, Answer) else await _read_reply(reply, method, LINK_MOST if whole else _PEEK)
+            return (
+                reply if isinstance(reply, Answer) else await _read_reply(reply, method, LINK_MOST if whole else _PEEK)
+            )
 
     @asynccontextmanager
     async def _open(self, method: str, url: str, headers: dict[str, str]) -> AsyncIterator[Answer | httpx.Response]:

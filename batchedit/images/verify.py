@@ -188,6 +188,8 @@ def _describe_type(head: bytes) -> str:
     if start.startswith((b"<?xml", b"<error", b"<svg")):
         return "an XML text"
     try:
-        return next((match.mime_type for match in puremagic.magic_string(head) if match.mime_type in _VIDEO_ENDINGS), "")
+        return next(
+            (match.mime_type for match in puremagic.magic_string(head) if match.mime_type in _VIDEO_ENDINGS), ""
+        )
     except (puremagic.PureError, ValueError):
         return ""

@@ -27,7 +27,7 @@ class Address:
     suffix: str
 
     def make_reader(self, read: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
-        """A reader that turns each path of a cell into a link, then calls ``read``. A cell with a link is passed on as it is."""
+        """A reader that turns each path of a cell into a link, then calls ``read``. A cell with a link is not changed."""
         assert read is not None, "pictures are read into a list"
 
         def read_paths(cell: Any) -> Any:

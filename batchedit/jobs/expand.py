@@ -19,7 +19,7 @@ from ..manifest.rownames import Rows
 from ..manifest.rows import BadRow, Manifest, Row
 from .collisions import Collisions
 from .image_cells import CellError, Pages, Pictures
-from .left_out import is_no_picture, is_total, is_unticked, explain_no_product
+from .left_out import explain_no_product, is_no_picture, is_total, is_unticked
 from .lines import EarlierJobs, LineMaker
 from .local_files import OtherFolder
 from .messages import explain_error, format_value
@@ -67,7 +67,9 @@ class Expander:
         self._platform = recipe.platform
         self.guesses = recipe.guesses
         self._shift = recipe.row_shift
-        self._expansions = [dict(zip(over, values, strict=True)) for values in product(*recipe.over.values())] if over else []
+        self._expansions = (
+            [dict(zip(over, values, strict=True)) for values in product(*recipe.over.values())] if over else []
+        )
         self._maker = LineMaker(recipe, all_columns, known_jobs, sized=bool(self._size_field))
         self.id_column = find_id_column(recipe.id_column, columns)
         self._fill_columns = tuple(find_column(column, columns, "--fill-down") for column in recipe.fill_down)
@@ -288,7 +290,9 @@ class Expander:
                 problems = [*(problems or ()), CellProblem(column, "", error_text)]
         return problems
 
-    def _list_problems(self, inputs: dict[str, Any], cells: dict[str, Any], problems: list[CellProblem]) -> list[CellProblem]:
+    def _list_problems(
+        self, inputs: dict[str, Any], cells: dict[str, Any], problems: list[CellProblem]
+    ) -> list[CellProblem]:
         """All reasons: cells that could not be read, required ones that are empty, and what the schema refuses."""
         columns = {name: column for name, column, _ in self._columns}
         reported = {problem.column for problem in problems}
@@ -304,7 +308,9 @@ class Expander:
                 continue
             column = columns.get(name, name)
             cell = cells.get(column, inputs.get(name, ""))
-            problems.append(CellProblem(column, format_value(cell), explain_error(error, self._schema.fields.get(name))))
+            problems.append(
+                CellProblem(column, format_value(cell), explain_error(error, self._schema.fields.get(name)))
+            )
         return problems
 
     def _make_lines(

@@ -28,14 +28,14 @@ from ..manifest.rownames import Rows
 from ..manifest.rows import Linked, shown
 from .identity import FILE, SHA256
 from .links import (
-    to_direct_link,
-    has_odd_ending,
-    is_plain_host,
     describe_page,
-    name_character,
-    split_links,
     explain_unusable,
     find_wrapped_links,
+    has_odd_ending,
+    is_plain_host,
+    name_character,
+    split_links,
+    to_direct_link,
 )
 from .local_files import MissingFiles, OtherFolder, list_candidates
 from .picture_rules import Rule

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from ..core.model import Job, JobKey, ResultLine
 from ..manifest.digests import DigestSet
 from .collisions import Collisions
-from .identity import KeyMaker, to_canonical_json, reduce_to_identity, may_differ, hash_name
+from .identity import KeyMaker, hash_name, may_differ, reduce_to_identity, to_canonical_json
 from .naming import Namer
 from .recipe import Recipe
 
@@ -35,7 +35,9 @@ class EarlierJobs(Protocol):
 class LineMaker:
     """Makes lines in order, once. ``columns`` are those that name files; ``collisions`` the names that several jobs want."""
 
-    def __init__(self, recipe: Recipe, columns: tuple[str, ...], known_jobs: EarlierJobs | None, *, sized: bool) -> None:
+    def __init__(
+        self, recipe: Recipe, columns: tuple[str, ...], known_jobs: EarlierJobs | None, *, sized: bool
+    ) -> None:
         """``sized``: the model has a field for the size. UsageError for a template of names that can't be."""
         self._known = known_jobs if known_jobs is not None and known_jobs.last else None  # empty: no searches
         self._requested = bytearray(self._known.last + 1 if self._known else 0)  # by id of a known job

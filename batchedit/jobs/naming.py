@@ -134,5 +134,6 @@ def _make_piece(name: str, columns: tuple[str, ...], date: str) -> Piece:
     suggestion = nearest(name, [*FIELDS, *columns])
     raise UsageError(
         f"--name has {{{name}}}, which is no column",
-        hint=(f"Did you mean {{{suggestion}}}? " if suggestion else "") + f"Beside the columns there are {listed(FIELDS, 'and')}.",
+        hint=(f"Did you mean {{{suggestion}}}? " if suggestion else "")
+        + f"Beside the columns there are {listed(FIELDS, 'and')}.",
     )

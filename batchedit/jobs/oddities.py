@@ -44,5 +44,7 @@ class Oddities:
         """The words of ``text`` that name a column in brackets which are not filled."""
         matches = _OTHER_BRACKETS(text)
         return list(
-            dict.fromkeys(match.group() for match in matches if plain(next(filter(None, match.groups()))) in self._columns)
+            dict.fromkeys(
+                match.group() for match in matches if plain(next(filter(None, match.groups()))) in self._columns
+            )
         )

@@ -24,7 +24,9 @@ def spell_ratios(options: Mapping[str, Any]) -> dict[str, Any]:
         "portrait": [text for text, (width, height) in ratios.items() if width < height],
         "landscape": [text for text, (width, height) in ratios.items() if width > height],
     }
-    return spelled | {word: options[ratios_of_kind[0]] for word, ratios_of_kind in kinds.items() if len(ratios_of_kind) == 1}
+    return spelled | {
+        word: options[ratios_of_kind[0]] for word, ratios_of_kind in kinds.items() if len(ratios_of_kind) == 1
+    }
 
 
 def _to_times_of_day(hours: int, minutes: int) -> Sequence[str]:

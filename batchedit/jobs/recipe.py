@@ -128,7 +128,11 @@ def choose_sources(recipe: Recipe, schema: Schema, columns: tuple[str, ...]) -> 
     for name, spec in schema.fields.items():
         if name in constants or name == prompt_field or (sizes and name == size_field):
             continue
-        column = mapped.get(name) or _find_own_column(name, columns, notes) or _find_picture_column(spec, schema, columns, notes)
+        column = (
+            mapped.get(name)
+            or _find_own_column(name, columns, notes)
+            or _find_picture_column(spec, schema, columns, notes)
+        )
         if column:
             sources.append((name, column, read_as.get(name, spec.read)))
         elif spec.required:
@@ -256,7 +260,9 @@ def _build_prompt_hint(columns: tuple[str, ...], suggestion: str, texts: tuple[s
     title = next((column for column in columns if plain(column) in TITLE_WORDS), _find_first_text(columns))
     candidates = columns if texts is None else texts
     used_names = COLUMN_WORDS | SIZE_WORDS
-    remaining = [c for c in candidates if c != columns[0] and plain(c) not in used_names and not is_like_image(plain(c))]
+    remaining = [
+        c for c in candidates if c != columns[0] and plain(c) not in used_names and not is_like_image(plain(c))
+    ]
     if not remaining:
         return f"Add a column prompt, or write --prompt 'make an ad for {{{title}}}'."
     suggested = [suggestion] if suggestion in remaining else remaining if len(remaining) <= 3 else ["COLUMN"]

@@ -81,7 +81,11 @@ def _map_image(recipe: Recipe, field: str, manifest: Manifest, platform: Platfor
                 notes = (f"{recipe.notes[-1]} (an export of {platform.name})",)
                 recipe = replace(recipe, platform=platform, notes=notes)
             alone = by_name or sum(map(bool, map(is_like_image, by_plain))) == 1
-            return recipe if alone and pictures >= _CERTAIN_SHARE * filled else _add_guess(recipe, f"--map {field}={column!r}")
+            return (
+                recipe
+                if alone and pictures >= _CERTAIN_SHARE * filled
+                else _add_guess(recipe, f"--map {field}={column!r}")
+            )
     counts = [(column, *_count_pictures(rows, column, by_name=False)) for column in manifest.columns]
     candidates = [count for count in counts if count[1] and count[1] >= _CERTAIN_SHARE * count[3]]
     if len(candidates) != 1:
@@ -152,7 +156,9 @@ def _find_text_columns(manifest: Manifest) -> tuple[str, ...]:
     ranked = list[tuple[float, float, str]]()
     for column in manifest.columns:
         filled = _read_cells(rows, column)
-        texts = [cell for cell in filled if not (_NUMBER(cell) or _LINK(cell) or _FILE(cell) or find_wrapped_links(cell))]
+        texts = [
+            cell for cell in filled if not (_NUMBER(cell) or _LINK(cell) or _FILE(cell) or find_wrapped_links(cell))
+        ]
         if len(texts) * 2 > len(filled):
             ranked.append((fmean(len(text.split()) for text in texts), fmean(map(len, texts)), column))
     return tuple(column for *_, column in sorted(ranked, key=lambda entry: (-entry[0], -entry[1])))

@@ -73,7 +73,11 @@ def compile_schema(schema: dict[str, Any], pictures: Pictures) -> Schema:
         picture = is_picture(name, spec)
         adjusted[name] = _to_list_spec(spec) if picture else spec
         fields[name] = Field(
-            name, spec, name in required, picture, pictures.make_reader(read_rules(spec)) if picture else _make_field_reader(spec)
+            name,
+            spec,
+            name in required,
+            picture,
+            pictures.make_reader(read_rules(spec)) if picture else _make_field_reader(spec),
         )
     try:
         validator = jsonschema_rs.validator_for({**schema, "properties": adjusted})
@@ -96,7 +100,9 @@ def _describe_schema_error(error: ValueError) -> str:
     if not path:
         return one_line(error.message)
     value_text = repr(shown(value)) if isinstance(value, str) else shown(json.dumps(value))
-    property_name = f"the {path[-1]} of the input {path[1]!r}" if path[0] == "properties" and len(path) > 2 else path[-1]
+    property_name = (
+        f"the {path[-1]} of the input {path[1]!r}" if path[0] == "properties" and len(path) > 2 else path[-1]
+    )
     return f"{property_name} can't be {value_text}"
 
 

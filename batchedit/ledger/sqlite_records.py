@@ -90,7 +90,9 @@ class SqliteRecords(SqliteFile):
 
     def read_name_hashes(self, jobs: Iterable[int]) -> dict[int, int]:
         """See ``book.Records``."""
-        return {job: name_hash for job in jobs for (name_hash,) in self.rows("SELECT slot FROM jobs WHERE id = ?", (job,))}
+        return {
+            job: name_hash for job in jobs for (name_hash,) in self.rows("SELECT slot FROM jobs WHERE id = ?", (job,))
+        }
 
     def predecessors(self, versions: Mapping[int, int]) -> dict[int, tuple[JobKey, str]]:
         """See ``book.Records``. Found by the index on slots."""

@@ -16,7 +16,7 @@ from ..core.steps import EVERY, ProgressCallback, no_progress
 from ..core.typed import quoted
 from ..core.words import number
 from ..disk import remove
-from ..jobs.expand import Expander, EarlierJobs, Recipe, expand_all
+from ..jobs.expand import EarlierJobs, Expander, Recipe, expand_all
 from ..jobs.identity import FILE, SHA256
 from ..ledger.book import Book
 from ..ledger.opening import reading
@@ -29,7 +29,7 @@ from ..settings.model import ManifestOptions, Settings
 from ..settings.toml import what_changed
 from .edits import Edit, find_edits
 from .link_check import Links, is_bought
-from .other_runs import OtherRuns, ElsewhereTotals, list_elsewhere_warnings
+from .other_runs import ElsewhereTotals, OtherRuns, list_elsewhere_warnings
 from .plan import Plan, build_cap_fields, plan_the_rest, to_sheet_invalid, to_sheet_line
 from .previous import ROW_NAMES_META, SHEETS_OWN, SOURCE_HOST, PreviousRun, read_previous_run
 from .recipe import make_recipe
@@ -91,9 +91,13 @@ class _IntakeCount:
         called with the number of rows read.
         """
         lines = expand_all(self.request.manifest, self.recipe, expander=self.expander)
-        lines = _yield_until_stopped(lines, stop, on_progress, self.request.manifest.expected() if on_progress is not no_progress else 0)
+        lines = _yield_until_stopped(
+            lines, stop, on_progress, self.request.manifest.expected() if on_progress is not no_progress else 0
+        )
         links = self.request.links
-        return links.judge(lines, self.expander, make_state_lookup(self.previous, self.request.runs)) if links else lines
+        return (
+            links.judge(lines, self.expander, make_state_lookup(self.previous, self.request.runs)) if links else lines
+        )
 
     def collect_facts(self) -> dict[str, str]:
         """The facts that the run keeps of this intake."""
@@ -176,7 +180,9 @@ def take_in_manifest(
             checkpoint.put(SOURCE_HOST, gethostname())
         return plan_the_rest(checkpoint, folder, settings, str(source))
     intake = checkpoint.begin_intake(limit=settings.limit)
-    count = _IntakeCount.begin(request, read_previous_run(checkpoint, intake.known, fingerprint.split(":")[1]), intake.known)
+    count = _IntakeCount.begin(
+        request, read_previous_run(checkpoint, intake.known, fingerprint.split(":")[1]), intake.known
+    )
     survey, pictures = count.survey, dict[str, Path]()
     try:
         lines = count.make_lines(stop, on_progress)
@@ -261,7 +267,9 @@ def check_sheet(folder: RunFolder, source: Path, previous: PreviousRun, survey: 
 
 
 def _find_free_folder(folder: Path) -> Path:
-    return next(candidate for n in itertools.count(2) if not (candidate := folder.with_name(f"{folder.name}-{n}")).exists())
+    return next(
+        candidate for n in itertools.count(2) if not (candidate := folder.with_name(f"{folder.name}-{n}")).exists()
+    )
 
 
 def _note_other_source(folder: RunFolder, source: Path, previous: PreviousRun, survey: Survey) -> Iterator[str]:
@@ -325,7 +333,9 @@ def _make_elsewhere_check(runs: OtherRuns | None, totals: ElsewhereTotals) -> Ha
     return lambda key: (job := runs.find(key)) is not None and totals.add(job)
 
 
-def _collect_pictures(lines: Iterator[ResultLine | InvalidLine], pictures: dict[str, Path]) -> Iterator[ResultLine | InvalidLine]:
+def _collect_pictures(
+    lines: Iterator[ResultLine | InvalidLine], pictures: dict[str, Path]
+) -> Iterator[ResultLine | InvalidLine]:
     """``lines``, while their local pictures are added to ``pictures`` by their sha256."""
     for line in lines:
         if isinstance(line, ResultLine) and '"$file"' in line.job.inputs:

@@ -17,7 +17,7 @@ from ..core.errors import OutputError
 from ..core.model import CellProblem, InvalidLine, ResultLine, State
 from ..core.steps import ProgressCallback, no_progress
 from ..core.words import number
-from ..images.fetched import SHORT_LIVED_HOSTS, find_fetched, is_short_lived, fetch_linked_pictures
+from ..images.fetched import SHORT_LIVED_HOSTS, fetch_linked_pictures, find_fetched, is_short_lived
 from ..images.link_cache import LinkCache, digest_link
 from ..images.link_checks import CheckedLinks, check_links
 from ..images.link_probe import LinkProbe
@@ -53,7 +53,9 @@ class Links:
         """``lines``. Those that would be bought, and have a link that can't be used, are turned into invalid rows."""
         refused = 0
         for line in lines:
-            problems = self._find_problems(line, expander, state_of) if self.checked and isinstance(line, ResultLine) else []
+            problems = (
+                self._find_problems(line, expander, state_of) if self.checked and isinstance(line, ResultLine) else []
+            )
             if not problems:
                 yield line
             elif line.row != refused:
@@ -207,7 +209,9 @@ async def sample_links(manifest: Manifest, recipe: Recipe, state_of: StateOf, *,
     links = [(row_name(manifest.form, line.row, line.id), link) for line, link in sampled]
     if not links:
         return NOT_SAMPLED
-    async with LinkProbe(loopback=recipe.loopback, max_bytes=find_link_limit(recipe.schema), proxy=proxy, tries=1) as probe:
+    async with LinkProbe(
+        loopback=recipe.loopback, max_bytes=find_link_limit(recipe.schema), proxy=proxy, tries=1
+    ) as probe:
         return await ask_sample(links, probe)
 
 

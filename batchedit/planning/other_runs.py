@@ -247,7 +247,9 @@ def _find_job_in(run: _Run, record: Record | None) -> ElsewhereJob | None:
         record_with_files = record if record.handle is not None and _has_all_files(run.folder, record.files) else None
         return ElsewhereJob(run.folder, State.DONE.value, record_with_files, run.other_account)
     if run.buying:
-        return ElsewhereJob(run.folder, BUYING if record.state in _WITHOUT_PICTURE else record.state.value, None, run.other_account)
+        return ElsewhereJob(
+            run.folder, BUYING if record.state in _WITHOUT_PICTURE else record.state.value, None, run.other_account
+        )
     if record.state not in _WITHOUT_PICTURE:
         return ElsewhereJob(run.folder, record.state.value, None, run.other_account)
     return None
@@ -333,7 +335,9 @@ def _split_chunks(jobs: Iterator[tuple[int, ElsewhereJob]]) -> Iterator[list[tup
         yield chunk
 
 
-def _copy_files(job: ElsewhereJob, source: Record, own: Record, folder: Path, checkpoint: Book) -> tuple[SavedFile, ...] | None:
+def _copy_files(
+    job: ElsewhereJob, source: Record, own: Record, folder: Path, checkpoint: Book
+) -> tuple[SavedFile, ...] | None:
     """The files of ``source`` under the name of ``own``; None if one of them is not whole any more."""
     copies = []
     for index, file in enumerate(source.files):

@@ -152,7 +152,9 @@ def plan_the_rest(checkpoint: Book, folder: RunFolder, settings: Settings, sourc
         to_buy=counts.of(State.PLANNED),
         left=counts.of(State.PLANNED),
         reused=sum(counts.by_state.values()) - counts.of(State.PLANNED),
-        others={state.value: count for state, count in counts.by_state.items() if count and state not in _COUNTED_APART},
+        others={
+            state.value: count for state, count in counts.by_state.items() if count and state not in _COUNTED_APART
+        },
         unchanged=True,
         is_rehearsal=settings.sandbox,
         **build_cap_fields(settings, checkpoint.cap),

@@ -161,7 +161,11 @@ def _source(source: Any, looks: Mapping[str, ImageFeatures]) -> dict[str, Any]:
     if look is None or look.problem:
         return {"name": name, "problem": look.problem if look else "was not looked at"}
     sha256 = source["$sha256"]
-    return {"name": name, "thumb": f"thumbs/{to_thumb_name(sha256)}", "large": f"thumbs/{to_thumb_name(sha256, large=True)}"}
+    return {
+        "name": name,
+        "thumb": f"thumbs/{to_thumb_name(sha256)}",
+        "large": f"thumbs/{to_thumb_name(sha256, large=True)}",
+    }
 
 
 def reason_of_row(problems: str) -> str:

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchedit.jobs.image_cells import CellError, Pictures
-from batchedit.jobs.links import to_direct_link, describe_page, split_links
+from batchedit.jobs.links import describe_page, split_links, to_direct_link
 from tests.support.share import examples
 
 A, B, C = (f"https://shop.example.com/p/{n}.jpg" for n in (1, 2, 3))
@@ -298,7 +298,11 @@ def test_a_link_reads_the_same_whether_its_host_was_met_before_or_not(host: str,
             found = pictures.read(link)
         except CellError as error:
             return str(error)
-        return found, dict(pictures.mended_links), {page: found.links for page, found in pictures.probable_pages.items()}
+        return (
+            found,
+            dict(pictures.mended_links),
+            {page: found.links for page, found in pictures.probable_pages.items()},
+        )
 
     def met() -> Pictures:
         pictures = Pictures(())

@@ -261,10 +261,21 @@ class TestIntake:
         monkeypatch.setattr(keymap, "ONE_BY_ONE", singly)
         monkeypatch.setattr(intakes, "CHUNK", 1)
         take_in(
-            empty, [make_line(1, name_hash=77), make_line(2, name_hash=78), make_line(3, name_hash=78, job=make_job(3, version=2))]
+            empty,
+            [
+                make_line(1, name_hash=77),
+                make_line(2, name_hash=78),
+                make_line(3, name_hash=78, job=make_job(3, version=2)),
+            ],
         )
         intake = Intake.begin(empty)
-        intake.add([make_line(1, name_hash=77), make_line(4, name_hash=77, job=make_job(4, version=2)), make_line(5, name_hash=79)])
+        intake.add(
+            [
+                make_line(1, name_hash=77),
+                make_line(4, name_hash=77, job=make_job(4, version=2)),
+                make_line(5, name_hash=79),
+            ]
+        )
         known = intake.known
         assert [known.version(slot) for slot in (77, 78, 79, 80)] == [1, 2, 0, 0]
         assert [known.find(make_job(n).key) for n in range(1, 7)] == [1, 2, 3, None, None, None]

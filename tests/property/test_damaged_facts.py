@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from batchedit.core.errors import CheckpointCorruptError
 from batchedit.ledger.facts import read_fact, whole, wholes
 from batchedit.manifest.rows import Form, FormKind
-from batchedit.planning.survey import Survey, read_survey, dump_survey
+from batchedit.planning.survey import Survey, dump_survey, read_survey
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import environment, manifest, on
 from tests.support.cli import inside as batchedit

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from batchedit.images.features import HASH, Album, ImageFeatures, FeatureRequest, is_flat, measure_features, put_on_white
+from batchedit.images.features import (
+    HASH,
+    Album,
+    FeatureRequest,
+    ImageFeatures,
+    is_flat,
+    measure_features,
+    put_on_white,
+)
 from batchedit.review import alike as alike_module
 from batchedit.review.alike import BITS, alike, groups
 from batchedit.review.checks import Subject, check, wrong_ratio
@@ -234,7 +242,9 @@ def test_what_is_no_picture_is_unreadable(tmp_path: Path, content: bytes) -> Non
 def test_missing_and_changed_files_say_so(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     picture(1).save(path)
-    found = Album(tmp_path / "thumbs").load_features([FeatureRequest(path, "aa", proven=False), FeatureRequest(tmp_path / "b.png", "bb")])
+    found = Album(tmp_path / "thumbs").load_features(
+        [FeatureRequest(path, "aa", proven=False), FeatureRequest(tmp_path / "b.png", "bb")]
+    )
     assert "changed" in found["aa"].problem
     assert "missing" in found["bb"].problem
 

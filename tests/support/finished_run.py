@@ -27,7 +27,7 @@ from batchedit.core.model import (
     ResultLine,
     SavedFile,
 )
-from batchedit.jobs.identity import to_canonical_json, reduce_to_identity, job_key, hash_name
+from batchedit.jobs.identity import hash_name, job_key, reduce_to_identity, to_canonical_json
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
 from batchedit.ledger.register import claim
