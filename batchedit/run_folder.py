@@ -13,7 +13,7 @@ from .core.errors import BatcheditError, NotFoundError, OutputError, UsageError
 from .core.typed import quoted, to_type
 from .core.words import number
 from .disk import FOLDER_MODE, ForeignFileError, check_inside, check_own, create, is_plain_file
-from .jobs.recipe import find_id
+from .jobs.recipe import find_id_column
 from .ledger.book import Book
 from .ledger.facts import read_fact
 from .ledger.lock import BUYING
@@ -351,7 +351,7 @@ def open_snapshot(checkpoint: Book, folder: RunFolder, settings: Settings) -> Ma
         return reopen_manifest(snapshot, form, snapshot.name, pictures=find_pictures_folder())
     name = Path(checkpoint.get("source") or snapshot).name
     manifest = open_source(snapshot, settings, name, header_row=0)
-    if find_id(settings.id, manifest.columns):
+    if find_id_column(settings.id, manifest.columns):
         return manifest
     return reopen_manifest(snapshot, replace(manifest.form, ids_by_index=True), name, pictures=find_pictures_folder())
 

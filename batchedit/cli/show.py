@@ -23,7 +23,7 @@ from ..core.typed import to_type
 from ..core.visible import as_lines, one_line
 from ..core.words import minutes, number
 from ..manifest.rownames import format_row_label
-from ..planning.other_runs import left_lines, reused_lines
+from ..planning.other_runs import describe_left, describe_reused
 from ..planning.plan import Plan
 from ..results.report import UNDER_WAY, Report, next_steps
 from ..run_folder import shorten_path
@@ -52,8 +52,8 @@ def _facts(what: Plan) -> Iterator[tuple[str, str]]:
         yield "matrix", f"{number(usable, 'row')} × {product} = {number(what.lines, 'picture')}"
     if not what.parts and (pictures := _since_last_time(what)):
         yield "pictures", pictures
-    yield from (("reused", line) for line in reused_lines(what.other_runs))
-    yield from (("not bought", line) for line in left_lines(what.other_runs.left))
+    yield from (("reused", line) for line in describe_reused(what.other_runs))
+    yield from (("not bought", line) for line in describe_left(what.other_runs.left))
     made_from = f"from {number(what.inputs, 'picture')} of the sheet: " if what.inputs else ""
     yield "to buy", (made_from + _bought(what.to_buy, what) if what.to_buy else "nothing") + _parts(what)
     if what.again:

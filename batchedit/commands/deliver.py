@@ -22,8 +22,8 @@ from ..core.review import GalleryRow, Mark, Progress, Verdict
 from ..core.steps import Steps, counted, no_steps
 from ..core.typed import to_type
 from ..core.words import number
-from ..images.features import Album, thumb_name
-from ..jobs.signatures import unsigned
+from ..images.features import Album, to_thumb_name
+from ..jobs.signatures import strip_signature
 from ..ledger.book import Decisions
 from ..ledger.gallery_rows import build_outcomes
 from ..manifest.read import Form, FormKind, Manifest, Row
@@ -132,7 +132,7 @@ def _papers(
     album = Album(run.folder.thumbs)
     with steps(THUMBNAILS) as told:
         versions = [replace(card, versions=(shot,)) for card, shot in chosen]
-        album.look(wanted(versions, run.folder, run.picture_roots), told)
+        album.load_features(wanted(versions, run.folder, run.picture_roots), told)
     title = f"{run.folder.path.resolve().name}: {len(chosen):,} approved"
     with steps("writing contact-sheet.pdf") as told:
         contact_sheet(prints_of(chosen, album.folder, manifest.form), scratch / "contact-sheet.pdf", title, told)
@@ -176,7 +176,7 @@ def _unsigned(cell: Any) -> Any:
         return [_unsigned(item) for item in cell]
     if not isinstance(cell, str) or "://" not in cell:
         return cell
-    return _LINK.sub(lambda link: unsigned(link.group()), cell)
+    return _LINK.sub(lambda link: strip_signature(link.group()), cell)
 
 
 def _for_client(outcome: Outcome) -> Outcome:
@@ -188,7 +188,7 @@ def prints_of(chosen: list[tuple[GalleryRow, Record]], thumbs: Path, form: Form)
     """The contact sheet's pictures in order, each with its file's name and its row's number in the sheet."""
     return [
         Print(
-            thumbs / thumb_name(file.sha256) if file.width else None,
+            thumbs / to_thumb_name(file.sha256) if file.width else None,
             Path(file.path).name,
             " · ".join(
                 part for part in (describe_row(form, card.row, card.id), shot.job.size, f"v{shot.job.version}") if part

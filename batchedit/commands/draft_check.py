@@ -85,7 +85,7 @@ def _plan(what: Plan) -> dict[str, Any]:
         "lines": what.lines,
         "matrix": [list(pair) for pair in what.matrix],
         "to_buy": what.to_buy,
-        "reused": what.reused + what.other_runs.found,
+        "reused": what.reused + what.other_runs.not_bought_here,
         "twins": what.twins,
         "invalid_rows": what.invalid_rows,
         "left_out": sum(what.left_out.values()),
@@ -94,5 +94,5 @@ def _plan(what: Plan) -> dict[str, Any]:
         "estimate": what.estimate,
         "balance": what.balance,
         "notes": [for_the_page(note) for note in what.notes],
-        "warnings": [for_the_page(text) for text in (*what.warnings, what.sample.warning()) if text],
+        "warnings": [for_the_page(text) for text in (*what.warnings, what.sample.format_warning()) if text],
     }

@@ -15,7 +15,7 @@ import anyio
 from ..core.errors import ManifestError
 from ..core.limits import TABLE_MOST
 from ..disk import create
-from ..images.link_probe import Answer, Asker
+from ..images.link_probe import Answer, LinkProbe
 from .proxy import find_proxy
 
 _DOCUMENT = re.compile(r"/spreadsheets/(?:u/\d+/)?d/(e/)?([A-Za-z0-9_-]{10,200})").match
@@ -47,7 +47,7 @@ def fetch_sheet(link: str, target: Path, environ: Mapping[str, str]) -> str:
 
     async def fetch() -> Answer | str:
         with create(target) as file:
-            async with Asker(proxy=proxy) as asker:
+            async with LinkProbe(proxy=proxy) as asker:
                 return await asker.save(address, file, TABLE_MOST, "text/csv, */*;q=0.5")
 
     found = anyio.run(fetch)

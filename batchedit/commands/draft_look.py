@@ -10,7 +10,7 @@ from typing import Any
 from ..core.errors import BatcheditError
 from ..jobs.expand import Expander
 from ..jobs.prompt import split_template
-from ..jobs.recipe import Recipe, find_id
+from ..jobs.recipe import Recipe, find_id_column
 from ..jobs.schema import is_picture
 from ..manifest.cells import to_cell_text
 from ..manifest.nearest import normalize_name
@@ -137,7 +137,7 @@ def _why(draft: Draft, name: str, column: str, recipe: Recipe) -> str:
         return ""
     if name in draft.choices.get("map", {}):
         return "you chose it"
-    told = next((text for text in recipe.told if text.startswith(f"{name}: ")), "")
+    told = next((text for text in recipe.notes if text.startswith(f"{name}: ")), "")
     if told:
         return for_the_page(told.partition(", ")[2]) or "it fits"
     return "it is called so"
@@ -154,7 +154,7 @@ def _text(cell: Any) -> str:
 
 def _unused(manifest: Manifest, recipe: Recipe, inputs: Sequence[dict[str, Any]]) -> list[str]:
     """Columns that no input, prompt or name of a file comes from."""
-    used = {told["column"] for told in inputs} | {find_id(recipe.id_column, manifest.columns)}
+    used = {told["column"] for told in inputs} | {find_id_column(recipe.id_column, manifest.columns)}
     named = set(re.findall(r"\{\s*([^{}]+?)\s*\}", recipe.prompt or ""))
     used |= {column for column in manifest.columns if normalize_name(column) in {normalize_name(name) for name in named}}
     return [column for column in manifest.columns if column not in used]

@@ -13,7 +13,7 @@ import anyio
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..disk import replace_atomically, write_atomically
-from ..images.link_probe import Answer, Asker
+from ..images.link_probe import Answer, LinkProbe
 from .draft_steps import Step, found
 from .drafts import Draft
 from .proxy import find_proxy
@@ -37,7 +37,7 @@ def fetch_pictures(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
 
 async def _all(folder: Path, wanted: Mapping[str, dict[str, str]], proxy: str | None) -> None:
     limit = anyio.CapacityLimiter(_AT_ONCE)
-    async with Asker(proxy=proxy, tries=1) as asker, anyio.create_task_group() as group:
+    async with LinkProbe(proxy=proxy, tries=1) as asker, anyio.create_task_group() as group:
 
         async def one(key: str, picture: dict[str, str]) -> None:
             async with limit:
@@ -48,7 +48,7 @@ async def _all(folder: Path, wanted: Mapping[str, dict[str, str]], proxy: str | 
                 group.start_soon(one, key, picture)
 
 
-async def _one(folder: Path, key: str, picture: dict[str, str], asker: Asker) -> None:
+async def _one(folder: Path, key: str, picture: dict[str, str], asker: LinkProbe) -> None:
     data: bytes | Answer
     try:
         data = await anyio.Path(picture["file"]).read_bytes() if picture["file"] else await asker.fetch(picture["link"])

@@ -16,7 +16,7 @@ from ..core.model import SavedFile, State
 from ..core.steps import Steps, counted, no_steps
 from ..core.typed import quoted
 from ..disk import is_inside
-from ..files.objects import BLOBS, Objects, below, check_url
+from ..files.objects import BLOBS, Objects, check_url, join_url
 from ..ledger.book import Book, Facts
 from ..ledger.register import is_mine
 from ..results.files import FILES_URL
@@ -41,7 +41,7 @@ def settle_place(checkpoint: Book, folder: RunFolder, settings: Settings, enviro
                 hint=f"only if you know that place, the same command with --files {quoted(kept.rpartition('/')[0])}",
             )
         return
-    wanted = below(check_url(settings.files), folder.path.resolve().name)
+    wanted = join_url(check_url(settings.files), folder.path.resolve().name)
     if wanted == kept:
         return
     if checkpoint.money().spent or checkpoint.money().reserved or checkpoint.counts().of(State.DONE):
@@ -113,7 +113,7 @@ def give_pictures(objects: Objects, pictures: Mapping[str, Path]) -> None:
 
     ManifestError for one that is no longer what the sheet was read with.
     """
-    there = objects.sizes(BLOBS)
+    there = objects.list_sizes(BLOBS)
 
     def give(one: tuple[str, Path]) -> None:
         """Put one picture there, unless the store has it already."""

@@ -15,7 +15,7 @@ from ..core.review import GalleryRow
 from ..core.steps import ProgressCallback, Steps, counted, no_steps
 from ..core.words import number
 from ..disk import is_inside
-from ..images.features import Album, ImageFeatures, Wanted
+from ..images.features import Album, FeatureRequest, ImageFeatures
 from ..ledger.book import Decisions
 from ..manifest.cells import to_cell_text
 from ..manifest.read import Form, Manifest, Row
@@ -92,7 +92,7 @@ def gather(run: LocalSession, steps: Steps = no_steps) -> Gathered:
         table = _table(manifest, told)
     try:
         with steps(THUMBNAILS) as told:
-            looks = Album(run.folder.thumbs).look(wanted(gallery_rows, run.folder, run.picture_roots), told)
+            looks = Album(run.folder.thumbs).load_features(wanted(gallery_rows, run.folder, run.picture_roots), told)
     except OSError as error:
         raise OutputError(f"thumbnails can't be written: {error.strerror or error}") from error
     with steps("checking pictures") as told:
@@ -128,17 +128,17 @@ def _table(manifest: Manifest, told: ProgressCallback) -> Table:
     return Table(columns, rows, choose_row_word(manifest.form))
 
 
-def wanted(gallery_rows: Sequence[GalleryRow], folder: RunFolder, roots: Sequence[Path] | None = None) -> Iterator[Wanted]:
+def wanted(gallery_rows: Sequence[GalleryRow], folder: RunFolder, roots: Sequence[Path] | None = None) -> Iterator[FeatureRequest]:
     """The pictures that the page shows: the sources that lie below ``roots`` (None: all), and what was bought."""
     for shot in {shot.id: shot for card in gallery_rows for shot in card.versions}.values():
         for source in sources_of(shot.job.inputs):
             if isinstance(source, dict) and (
                 roots is None or any(is_inside(Path(source["$file"]), root) for root in roots)
             ):
-                yield Wanted(Path(source["$file"]), source["$sha256"], large=True, proven=False)
+                yield FeatureRequest(Path(source["$file"]), source["$sha256"], large=True, proven=False)
         for file in shot.files:
             if file.width:  # 0 for a video
-                yield Wanted(folder.path / file.path, file.sha256, root=folder.path)
+                yield FeatureRequest(folder.path / file.path, file.sha256, root=folder.path)
 
 
 def _subjects(gallery_rows: Sequence[GalleryRow], told: ProgressCallback) -> list[Subject]:

@@ -23,7 +23,7 @@ from ..ledger.values import IsShown
 from ..manifest.cells import to_cell_text
 from ..manifest.read import Row
 from ..manifest.rownames import to_row_index, choose_row_word, to_sheet_flags, to_sheet_row
-from ..planning.recipe import run_roots
+from ..planning.recipe import list_run_roots
 from ..review.payload import Table, payload
 from ..run_folder import RunFolder, read_form_of_run
 from .gallery import current_pictures, shown_card
@@ -46,7 +46,7 @@ def looking(path: Path) -> Iterator[LocalSession]:
     folder = RunFolder(path)
     folder.check_links()
     with open_for_reading(folder.checkpoint) as checkpoint:
-        roots = None if is_mine(checkpoint, path, os.environ) else run_roots(folder)
+        roots = None if is_mine(checkpoint, path, os.environ) else list_run_roots(folder)
         yield LocalSession(
             folder, checkpoint, kept_settings(checkpoint, folder, {}), writable=False, picture_roots=roots
         )

@@ -16,7 +16,7 @@ from ..ledger.opening import open_checkpoint, open_for_reading
 from ..ledger.register import is_mine
 from ..ledger.review_file import build_store_run_error
 from ..manifest.read import Manifest
-from ..planning.recipe import run_roots
+from ..planning.recipe import list_run_roots
 from ..run_folder import RunFolder, open_snapshot
 from ..settings.model import Settings
 from .file_store import objects_of
@@ -60,7 +60,7 @@ def opened_locally(run_name: str, given: Given, doing: str) -> Iterator[LocalSes
         folder.check_links()
         checkpoint = _opened(folder, given.get("store"), read_only=not writable)
         stack.callback(checkpoint.close)
-        roots = None if is_mine(checkpoint, folder.path, os.environ) else run_roots(folder)
+        roots = None if is_mine(checkpoint, folder.path, os.environ) else list_run_roots(folder)
         settings = kept_settings(checkpoint, folder, given)
         yield LocalSession(folder, checkpoint, settings, writable=writable, picture_roots=roots)
 

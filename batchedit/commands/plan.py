@@ -13,9 +13,9 @@ from ..ledger.account import hash_token
 from ..ledger.opening import open_for_reading
 from ..ledger.register import Register, is_run
 from ..manifest.read import Manifest
-from ..planning.gone_runs import still_gone
-from ..planning.intake import IntakeRequest, bought_anywhere, survey_manifest
-from ..planning.plan import Plan, sampled, with_gone
+from ..planning.gone_runs import list_gone
+from ..planning.intake import IntakeRequest, make_state_lookup, survey_manifest
+from ..planning.plan import Plan, add_gone_warning, add_sample
 from ..planning.previous import load_previous_run
 from ..run_folder import RunFolder, find_run_folder, find_gone_runs, open_source
 from ..settings.model import Settings
@@ -43,7 +43,7 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
     folder = find_run_folder(Path(name or source), settings, register)
     with service(settings, folder, host.environ, host.warn, only_asks=True) as found:
         what = await _planned(source, settings, host, manifest, register, folder, found)
-    return with_gone(what, _gone(Path(name or source), settings, register, folder) if what.to_buy else [])
+    return add_gone_warning(what, _gone(Path(name or source), settings, register, folder) if what.to_buy else [])
 
 
 def _gone(sheet: Path, settings: Settings, register: Register, folder: RunFolder) -> list[str]:
@@ -53,7 +53,7 @@ def _gone(sheet: Path, settings: Settings, register: Register, folder: RunFolder
     if not is_run(folder.path):
         return [str(gone) for gone in find_gone_runs(sheet, settings, register)]
     with open_for_reading(folder.checkpoint) as checkpoint:
-        return still_gone(checkpoint, folder.path)
+        return list_gone(checkpoint, folder.path)
 
 
 def _tell_of_another_purchase(here: RunFolder, folder: RunFolder, settings: Settings, host: Host) -> None:
@@ -91,12 +91,12 @@ async def _planned(
             reader = other_runs(register, folder.path, settings, account, host.environ, play=settings.sandbox or own)
             others = held.enter_context(reader)
         tell_of_others(host, others, register)
-        state_of = bought_anywhere(before, others)
+        state_of = make_state_lookup(before, others)
         links = await look_at_links(manifest, source, settings, model, folder, state_of, host)
         sample = await sample_links(manifest, source, settings, model, before, state_of, host)
         request = IntakeRequest(manifest, source, folder, settings, model, links=links, runs=others)
         with host.step(CHECKING) as progress:
-            what = sampled(await to_thread.run_sync(survey_manifest, request, before, host.stop, progress), sample)
+            what = add_sample(await to_thread.run_sync(survey_manifest, request, before, host.stop, progress), sample)
     price, told, charged = settings.price or 0, "--price", before.top_price
     if settings.price is None:
         charged = max(charged, register.find_cost(settings.service, settings.model))

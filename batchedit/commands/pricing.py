@@ -10,7 +10,7 @@ from ..core.errors import ServiceUnavailableError, UsageError
 from ..core.policy import cap_after
 from ..core.steps import Steps
 from ..ledger.register import Register
-from ..planning.plan import Plan, capped
+from ..planning.plan import Plan, build_cap_fields
 from ..runcomfy.client import Client
 from .session import Session, keep_first_cap
 from .wiring import ASKING
@@ -50,7 +50,9 @@ async def priced(what: Plan, run: Session, client: Client) -> Plan:
             "with --max-cost none",
         )
     money = await balance(client, run.host.step)
-    return replace(what, price=price, price_source=told, other_price=other, balance=money, **capped(settings, cap))
+    return replace(
+        what, price=price, price_source=told, other_price=other, balance=money, **build_cap_fields(settings, cap)
+    )
 
 
 async def catalogue_price(client: Client, steps: Steps, *, patient: bool = True) -> tuple[int, str, str]:

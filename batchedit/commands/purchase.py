@@ -19,9 +19,9 @@ from ..core.money import label_play
 from ..ledger.account import hash_token
 from ..ledger.book import Book
 from ..ledger.register import Register
-from ..planning.gone_runs import forget_gone, still_gone
-from ..planning.other_runs import left_lines, reused_lines
-from ..planning.plan import Plan, outputs_of, with_forgotten, with_gone, without_others
+from ..planning.gone_runs import forget_gone, list_gone
+from ..planning.other_runs import describe_left, describe_reused
+from ..planning.plan import Plan, add_forgotten_warning, add_gone_warning, read_output_count, subtract_others
 from ..pool.pool import Pool
 from ..pool.run_pool import collect_with_others
 from ..ports import Snapshot
@@ -70,8 +70,8 @@ async def buy(run: Session, what: Plan, order: Order | None = None, *, new_canar
         if share.register.problem:
             run.host.warn(share.register.problem)
         what, order = _with_doubts(run, what, _still_to_buy(run, order))
-        what = without_others(what, run.checkpoint, tally)
-        what = with_forgotten(what, forgotten_purchases(run.checkpoint, run.folder))
+        what = subtract_others(what, run.checkpoint, tally)
+        what = add_forgotten_warning(what, forgotten_purchases(run.checkpoint, run.folder))
         return await _buy(run, what, order, share, new_canary=new_canary)
 
 
@@ -84,13 +84,13 @@ def _still_to_buy(run: Session, order: Order | None) -> Order:
 
 async def _buy(run: Session, what: Plan, order: Order, share: Sharing, *, new_canary: bool) -> Report:
     if not order:
-        for line in (*reused_lines(what.other_runs), *left_lines(what.other_runs.left)):
+        for line in (*describe_reused(what.other_runs), *describe_left(what.other_runs.left)):
             run.host.say(line)
         run.host.say(f"nothing is left to buy: {_standing(run.checkpoint.counts())}")
         note_play(run.checkpoint, run.settings, run.host.environ)
         set_cap(run)
         return finish(run, await _collected(run))
-    what = with_gone(what, [] if run.settings.fresh else still_gone(run.checkpoint, run.folder.path))
+    what = add_gone_warning(what, [] if run.settings.fresh else list_gone(run.checkpoint, run.folder.path))
     canary = canaries.choose(run.checkpoint, order, run.settings.canary, fresh=new_canary)
     error = await _Stages(run, replace(what, to_buy=len(order)), canary, share).all()
     if run.checkpoint.top_price and not is_play(run.checkpoint):  # a rehearsal tells nothing of what is paid
@@ -192,7 +192,7 @@ class _Stages:
         if order.retried or order.repurchases or order.released:
             tally, asked = await self.share.take_over(), len(begun)
             begun = array("q", still_planned(self.run.checkpoint, begun).planned)
-            for line in (*reused_lines(tally), *left_lines(tally.left)) if len(begun) < asked else ():
+            for line in (*describe_reused(tally), *describe_left(tally.left)) if len(begun) < asked else ():
                 self.run.host.say(line)
         return begun
 
@@ -285,5 +285,5 @@ def plan_of_run(run: Session) -> Plan:
         reused=0,
         strange=strange,
         is_rehearsal=rehearsal,
-        outputs=outputs_of(run.checkpoint),
+        outputs=read_output_count(run.checkpoint),
     )

@@ -63,7 +63,7 @@ class Quote:
 
 def objection(quote: Quote) -> BatcheditError | None:
     """Why a yes that was said beforehand (``--yes``, a program's call) is none to ``quote``; None if it is one."""
-    if (odd := quote.what.objection()) is not None:
+    if (odd := quote.what.find_objection()) is not None:
         return odd
     canary = quote.canary
     if canary is not None and canary.done < canary.jobs:

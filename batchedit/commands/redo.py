@@ -11,7 +11,7 @@ from ..core.typed import to_type
 from ..jobs.identity import job_key
 from ..ledger.book import Book
 from ..manifest.rownames import choose_row_word
-from ..planning.plan import shown_line
+from ..planning.plan import to_sheet_line
 from ..results.report import Report
 from ..review.redo import job_again
 from ..run_folder import read_form_of_run
@@ -37,7 +37,7 @@ async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "",
         what = replace(
             plan_of_run(run),
             parts=[(name, count) for name, count in parts if count],
-            examples=[shown_line(line, form) for _, line in pairs[:3]],
+            examples=[to_sheet_line(line, form) for _, line in pairs[:3]],
             row_word=choose_row_word(form),
         )
         return await buy(run, what, Order(planned=before, repurchases=pairs), new_canary=True)
@@ -54,16 +54,16 @@ def redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool = Fals
     known = checkpoint.read_known_jobs()
     keys = set(known.ids)
     names = {name.casefold() for name in checkpoint.list_job_names()}
-    slots = checkpoint.slots_of(record.id for record in again)
+    name_hashes = checkpoint.read_name_hashes(record.id for record in again)
     rows = checkpoint.find_rows(record.id for record in again)
     pairs = []
     for record in again:
-        slot = slots[record.id]
+        name_hash = name_hashes[record.id]
         addition = " ".join(part for part in (notes.get(record.id, "").strip(), prompt_add.strip()) if part)
         key_of = partial(job_key, record.job.model)
-        job = job_again(record.job, known.version(slot) + 1, addition, key_of=key_of, keys=keys, names=names)
+        job = job_again(record.job, known.version(name_hash) + 1, addition, key_of=key_of, keys=keys, names=names)
         keys.add(job.key)
         names.add(job.name.casefold())
         row, name = rows[record.id][0]
-        pairs.append((record, ResultLine(row, name, job, slot)))
+        pairs.append((record, ResultLine(row, name, job, name_hash)))
     return pairs

@@ -17,7 +17,7 @@ from ..core.lifecycle import advance
 from ..core.model import Record, State
 from ..core.typed import to_type
 from ..files.objects import Objects
-from ..files.rescued import mark_taken_in, unread
+from ..files.rescued import list_unread, mark_taken_in
 from ..ledger.book import Book
 from ..ledger.rescue import ID_NOT_TAKEN_IN, RescuedId, claim_rescued, clear_rescued, read_object
 from ..ledger.rescue import NAME as ACCEPTED_FILE
@@ -147,7 +147,7 @@ def _take_in_objects(
 ) -> list[Record]:
     """Several may take in at once, so a job may be changed since it was read: then it is read again."""
     taken: list[Record] = []
-    for name, content in unread(objects):
+    for name, content in list_unread(objects):
         where, found = f"{objects.url}/{name}", read_object(content)
         if found is None or not _is_usable(found):
             warn(f"{where} is no id of a bought job as batchedit keeps it, and stays there: look who put it there")

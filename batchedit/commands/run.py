@@ -18,12 +18,12 @@ from ..ledger.register import Register, is_run
 from ..manifest.read import FormKind, Manifest
 from ..manifest.sheets import load_parquet
 from ..planning.gone_runs import note_gone
-from ..planning.intake import IntakeRequest, InvalidRowsError, bought_anywhere, take_in_manifest
+from ..planning.intake import IntakeRequest, InvalidRowsError, make_state_lookup, take_in_manifest
 from ..planning.other_runs import OtherRuns
-from ..planning.plan import Plan, plan_of_the_rest, sampled
+from ..planning.plan import Plan, add_sample, plan_the_rest
 from ..planning.previous import load_previous_run
-from ..planning.recipe import picture_roots, run_roots
-from ..planning.run_settings import keep_settings
+from ..planning.recipe import list_picture_roots, list_run_roots
+from ..planning.run_settings import save_run_settings
 from ..results.files import FILES_URL
 from ..results.report import Report
 from ..run_folder import hash_file, find_run_folder, find_gone_runs, explain_how_to_start, open_source
@@ -71,7 +71,7 @@ async def _begun(source: Path, settings: Settings, host: Host, name: str) -> Asy
             reader = other_runs(register, folder.path, settings, account, host.environ, play=play)
             others = held.enter_context(reader)
         if not here.is_mine:
-            here.picture_roots = (*picture_roots(source, settings), *run_roots(folder))
+            here.picture_roots = (*list_picture_roots(source, settings), *list_run_roots(folder))
         tell_of_others(host, others, register)
         yield here, others
 
@@ -89,7 +89,7 @@ async def _intake(run: Session, manifest: Manifest, source: Path, content: str |
     folder, settings, host, model = run.folder, run.settings, run.host, run.model
     with host.step(BEFORE):
         before = await to_thread.run_sync(load_previous_run, folder, settings, source)
-    state_of = bought_anywhere(before, others)
+    state_of = make_state_lookup(before, others)
     links = await look_at_links(manifest, source, settings, model, folder, state_of, host)
     sample = await sample_links(manifest, source, settings, model, before, state_of, host)
     objects = objects_at(run.checkpoint.get(FILES_URL), host.environ)
@@ -103,7 +103,7 @@ async def _intake(run: Session, manifest: Manifest, source: Path, content: str |
         except InvalidRowsError as error:
             error.plan = replace(error.plan, own_sandbox=would_be_play(run.checkpoint, settings, host.environ))
             raise
-    return sampled(what, sample)
+    return add_sample(what, sample)
 
 
 async def resume(run_name: str, given: Given, host: Host) -> Report:
@@ -120,8 +120,8 @@ async def resume(run_name: str, given: Given, host: Host) -> Report:
             )
         if run.is_mine:  # else no file of this machine is looked at because the run names it
             _tell_of_edits(run)
-        keep_settings(checkpoint, run.folder, run.settings)
-        what = plan_of_the_rest(checkpoint, run.folder, run.settings, checkpoint.get("source") or "")
+        save_run_settings(checkpoint, run.folder, run.settings)
+        what = plan_the_rest(checkpoint, run.folder, run.settings, checkpoint.get("source") or "")
         return await buy(run, replace(what, strange=not run.is_mine))
 
 

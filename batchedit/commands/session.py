@@ -29,8 +29,8 @@ from ..ledger.opening import open_for_reading
 from ..ledger.register import claim, compute_run_id, is_mine, is_run
 from ..ledger.rescue import hold_spare
 from ..ledger.wishes import Wishes
-from ..planning.recipe import run_roots
-from ..planning.run_settings import keep_settings
+from ..planning.recipe import list_run_roots
+from ..planning.run_settings import save_run_settings
 from ..pool.pool import Pool
 from ..ports import Observer
 from ..results.report import Report
@@ -158,7 +158,7 @@ def _recorded(
         observer = ObserverGroup([KeepSlowdown(checkpoint), live, lines, *watching])
         run = Session(folder, checkpoint, settings, observer, host, model, found, live, unwritten)
         run.is_mine = is_mine(checkpoint, folder.path, host.environ)
-        run.picture_roots = None if run.is_mine else run_roots(folder)
+        run.picture_roots = None if run.is_mine else list_run_roots(folder)
         with _told_in_logs(run, doing):
             yield run
 
@@ -221,4 +221,4 @@ def keep_first_cap(run: Session) -> None:
 def set_cap(run: Session) -> None:
     """``--max-cost`` becomes the run's cap, after the person has said yes to it; without one the run keeps the cap it has."""
     if run.checkpoint.set_cap(cap_after(run.settings.max_cost, run.checkpoint.cap), time()):
-        keep_settings(run.checkpoint, run.folder, Settings.load(run.checkpoint.get("settings") or "{}"))
+        save_run_settings(run.checkpoint, run.folder, Settings.load(run.checkpoint.get("settings") or "{}"))

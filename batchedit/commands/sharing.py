@@ -18,7 +18,7 @@ from ..ledger.account import read_accounts
 from ..ledger.book import Book
 from ..ledger.lock import hold_buying_lock
 from ..ledger.register import Entry, Register
-from ..planning.other_runs import OtherRuns, Saw, Tally, take_over
+from ..planning.other_runs import ElsewhereTotals, OnEvent, OtherRuns, take_over
 from ..settings.model import Settings
 from .play import is_play, would_be_play
 
@@ -32,20 +32,20 @@ class Sharing:
     folder: Path
     settings: Settings
     account: str
-    saw: Saw
+    saw: OnEvent
     environ: Mapping[str, str]
 
-    async def take_over(self) -> Tally:
+    async def take_over(self) -> ElsewhereTotals:
         """Make DONE here what is DONE in other runs, and leave to them what they have under way. With ``--fresh`` neither.
 
         What is left to buy is ``checkpoint.list_planned_ids()`` afterwards. OutputError if a file can't be written.
         """
         return await to_thread.run_sync(self._take_over)
 
-    def _take_over(self) -> Tally:
+    def _take_over(self) -> ElsewhereTotals:
         if self.settings.fresh:
             self.checkpoint.leave_jobs(())
-            return Tally()
+            return ElsewhereTotals()
         with self.register.hold_turn():
             enter(self.register, self.checkpoint, self.folder)
             play = would_be_play(self.checkpoint, self.settings, self.environ)
@@ -59,7 +59,7 @@ async def sharing(
     folder: Path,
     settings: Settings,
     account: str,
-    saw: Saw,
+    saw: OnEvent,
     environ: Mapping[str, str],
 ) -> AsyncIterator[Sharing]:
     """For as long as the block lasts other processes see that this run may buy. The caller holds the run's lock."""

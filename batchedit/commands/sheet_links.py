@@ -74,13 +74,21 @@ async def look_at_links(
                 stop=host.stop,
                 observer=observer,
                 proxy=proxy,
-                told=told,
+                on_progress=told,
             )
     if settings.sandbox or settings.no_check_images:
         return links
     found = links or Links()
     with host.step("fetching pictures") as told:
         await fetch_short_lived(
-            manifest, recipe, folder, found, state_of, limit=settings.limit, observer=observer, proxy=proxy, told=told
+            manifest,
+            recipe,
+            folder,
+            found,
+            state_of,
+            limit=settings.limit,
+            observer=observer,
+            proxy=proxy,
+            on_progress=told,
         )
     return found if found.fetched or found.checked else links

@@ -19,8 +19,8 @@ from ..core.errors import BatcheditError
 from ..core.model import JobKey, Record, SavedFile
 from ..disk import is_inside, is_plain_file
 from ..files.objects import Objects
-from ..images.features import Album, Wanted, thumb_name
-from ..images.link_probe import UNREACHED, UNSURE, Answer, Asker
+from ..images.features import Album, FeatureRequest, to_thumb_name
+from ..images.link_probe import UNREACHED, UNSURE, Answer, LinkProbe
 from ..images.shrink import shrink as make_fit
 from ..review.payload import sources_of
 from .draft_pictures import SIDE, shrink
@@ -40,7 +40,7 @@ class Unmade:
     """A thumbnail that is not there yet: of a picture on disk, or of what ``link`` leads to. See ``make_small``."""
 
     folder: Path
-    wanted: Wanted | None = None
+    wanted: FeatureRequest | None = None
     link: str = ""
     large: bool = False
 
@@ -50,7 +50,7 @@ class Unmade:
         if self.wanted is None:
             name = f"{sha256(self.link.encode(errors='replace')).hexdigest()[:40]}-link.webp"
         else:
-            name = thumb_name(self.wanted.sha256, large=self.large)
+            name = to_thumb_name(self.wanted.sha256, large=self.large)
         return self.folder / "thumbs" / name
 
     def found(self) -> Path | None:
@@ -81,7 +81,7 @@ def make_small(unmade: Unmade, proxy: str | None) -> Path | None:
     refused = unmade.path.with_suffix(".none")
     with suppress(OSError):
         if unmade.wanted is not None:
-            Album(unmade.path.parent).look([unmade.wanted])
+            Album(unmade.path.parent).load_features([unmade.wanted])
         elif not refused.exists():
             unmade.path.parent.mkdir(exist_ok=True)
             data: Any = anyio.run(_fetched, unmade.link, proxy)
@@ -135,7 +135,7 @@ def _bought(folder: Path, record: Record, number: int, objects: Objects | None) 
     if number >= len(record.files):
         return None
     file = record.files[number]
-    unmade = Unmade(folder, Wanted(folder / file.path, file.sha256, root=folder))
+    unmade = Unmade(folder, FeatureRequest(folder / file.path, file.sha256, root=folder))
     if not file.sha256.isalnum():
         return None
     if not unmade.path.is_file():
@@ -152,12 +152,12 @@ def _source(folder: Path, record: Record, number: int, roots: Sequence[Path] | N
     path = Path(source["$file"])
     if roots is not None and not any(is_inside(path, root) for root in roots):
         return None
-    return Unmade(folder, Wanted(path, source["$sha256"], large=True, proven=False), large=large)
+    return Unmade(folder, FeatureRequest(path, source["$sha256"], large=True, proven=False), large=large)
 
 
 async def _fetched(link: str, proxy: str | None) -> bytes | Answer:
     with anyio.move_on_after(LINK_SECONDS):
-        async with Asker(proxy=proxy, tries=1) as asker:
+        async with LinkProbe(proxy=proxy, tries=1) as asker:
             return await asker.fetch(link)
     return Answer(UNSURE)
 

@@ -291,7 +291,7 @@ def _downloader(
         rng=shared.rng,
         proxy=found.proxy,
         verify=shared.trusted,
-        taken=checkpoint.has_file,
+        is_taken=checkpoint.has_file,
         in_answer=shared.in_answer,
         album=album,
         objects=shared.objects,

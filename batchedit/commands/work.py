@@ -18,7 +18,7 @@ from ..core.errors import BatcheditError, ServiceUnavailableError, TokenError, U
 from ..core.model import Counts
 from ..core.money import label_play
 from ..core.unwritten import Unwritten
-from ..files.objects import below, check_url
+from ..files.objects import check_url, join_url
 from ..ledger.account import META as ACCOUNTS
 from ..ledger.account import hash_token
 from ..ledger.facts import parse_whole_number, read_fact
@@ -266,6 +266,6 @@ def _refusal(found: OpenRun, here: BoughtFrom, account: str) -> BatcheditError |
 def _check_files(found: OpenRun, settings: Settings) -> str:
     """The run's store of files, which decides where its pictures go; "" for its folder."""
     kept = found.facts.get(FILES_URL) or ""
-    if settings.files is not None and kept != below(check_url(settings.files), found.name):
+    if settings.files is not None and kept != join_url(check_url(settings.files), found.name):
         raise elsewhere(found.name, kept)
     return kept

@@ -210,8 +210,8 @@ class ResultLine(NamedTuple):
     row: int
     id: str
     job: Job
-    slot: int  # signed 64-bit digest of the name without its version: what an edit keeps
-    twin: bool = False  # an earlier line of this manifest wants the same job
+    name_hash: int  # signed 64-bit digest of the name without its version: what an edit keeps
+    duplicate: bool = False  # an earlier line of this manifest wants the same job
     over: str = ""  # the columns that --for added to this line: a JSON object text, "" for none
     moves: bool = False  # its inputs hold what is no part of its identity: a local path, a link's signature
     pictures: int = 0  # of the sheet's, how many go into it

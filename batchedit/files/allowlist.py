@@ -1,8 +1,8 @@
-"""Which links may be fetched at all. Pure.
+"""The links that may be fetched. Pure.
 
 Only https, only hosts below ``runcomfy.net`` and ``runcomfy.com`` [seen] and those of ``--allow-host``; plain http for
-this machine only, and only when it was allowed. A link's text comes from the service, so it is read by the very parser
-that sends it (httpx), and a link that names a user, an odd port or no host is no link.
+this machine only, and only if that is allowed. A link's text comes from the service, so it is parsed by the parser that
+also sends it (httpx). A link with a user name, an odd port or no host is refused.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ _PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
-class _Allowed:
-    """One entry of the list. ``port`` None means the scheme's own port, or any port of this machine."""
+class _AllowedHost:
+    """One entry of the list. ``below``: hosts below it match too. ``port`` None: the scheme's own port, or any port of this
+    machine.
+    """
 
     host: str
     below: bool
     port: int | None
 
-    def admits(self, host: str, port: int, usual: bool) -> bool:
+    def matches(self, host: str, port: int, usual: bool) -> bool:
         if host != self.host and not (self.below and host.endswith(f".{self.host}")):
             return False
         return port == self.port if self.port is not None else usual or is_loopback(host)
@@ -39,10 +41,12 @@ class HostAllowlist:
 
     def __init__(self, allow_hosts: Iterable[str] = ()) -> None:
         """UsageError for an entry that is no host."""
-        self._list = [_Allowed(host, True, None) for host in _VENDOR] + [_entry(text) for text in allow_hosts]
+        self._entries = [_AllowedHost(host, True, None) for host in _VENDOR] + [
+            _parse_entry(text) for text in allow_hosts
+        ]
 
-    def refusal(self, url: httpx.URL) -> str | None:
-        """Why ``url`` must not be fetched, None if it may."""
+    def explain_refusal(self, url: httpx.URL) -> str | None:
+        """Why ``url`` must not be fetched; None if it may."""
         host = url.raw_host.decode("ascii", "replace").lower().strip("[]").rstrip(".")
         if url.scheme not in _PORTS or not host:
             return "it is no https link"
@@ -51,17 +55,17 @@ class HostAllowlist:
         if url.scheme == "http" and not is_loopback(host):
             return "it is not https"
         port = url.port or _PORTS[url.scheme]
-        if not any(one.admits(host, port, port == _PORTS[url.scheme]) for one in self._list):
-            shown = host if port == _PORTS[url.scheme] else f"{host}:{port}"
-            return f"its host {shown[:80]} is not allowed (--allow-host {shown[:80]} would)"
+        if not any(entry.matches(host, port, port == _PORTS[url.scheme]) for entry in self._entries):
+            host_text = host if port == _PORTS[url.scheme] else f"{host}:{port}"
+            return f"its host {host_text[:80]} is not allowed (--allow-host {host_text[:80]} would)"
         return None
 
 
-def _entry(text: str) -> _Allowed:
-    bare = text.strip().lower()
-    below = bare.startswith("*.")
+def _parse_entry(text: str) -> _AllowedHost:
+    lowered = text.strip().lower()
+    below = lowered.startswith("*.")
     try:
-        url = httpx.URL(f"https://{bare.removeprefix('*.')}/")
+        url = httpx.URL(f"https://{lowered.removeprefix('*.')}/")
         host = url.raw_host.decode("ascii").strip("[]").rstrip(".")
     except (httpx.InvalidURL, UnicodeError):
         host, url = "", httpx.URL("")
@@ -71,7 +75,7 @@ def _entry(text: str) -> _Allowed:
         or url.path != "/"
         or url.query
         or url.fragment
-        or "/" in bare
+        or "/" in lowered
     ):
         raise UsageError(f"--allow-host {text!r} is no host", hint="write it like cdn.example.com or *.example.com")
-    return _Allowed(host, below, url.port)
+    return _AllowedHost(host, below, url.port)

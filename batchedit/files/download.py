@@ -1,11 +1,11 @@
-"""A link becomes a verified file, or a reason why not.
+"""Downloads a link to a verified file, or says why not.
 
-Its length is checked on the way, all else by its ``landing``. The links come from the service and the hosts are not the
-API: this client has no token and shares nothing with the API's.
+The length is checked here, everything else by ``AtomicDownload``. The links come from the service, but the hosts are not
+the API: this client has no token and shares nothing with the API's client.
 
-What a second try may mend (a broken connection, a 503, a torn picture) is tried again here, within attempt and time
-caps. What it can't (expired link, a web page in place of a picture, a host that is not allowed) is Broken at once, and
-the lifecycle asks ``/result`` for a fresh link. A disk that fails is neither: OutputError ends the run.
+Passing failures (a broken connection, a 503, a torn picture) are retried here, within caps on attempts and time. Others
+(an expired link, a web page in place of a picture, a host that is not allowed) are Broken at once, and the lifecycle asks
+``/result`` for a fresh link. A failing disk is neither: OutputError ends the run.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ TOTAL_SECONDS = 180.0  # no further attempt begins after this
 LARGEST = 2 * 2**30  # bytes
 REDIRECTS = 5
 SLOWEST = 1024.0  # bytes a second, once a file has taken longer than a minute
-AWAY_SECONDS = 180.0  # so long a store of files that is away is waited for
+AWAY_SECONDS = 180.0  # the longest wait for a store of files that is away
 _TOO_LARGE = f"the file is larger than {LARGEST // 2**30} GiB"
 _BLOCK = 2**20  # bytes written and hashed in one go
 
@@ -66,17 +66,17 @@ class _FlawError(Exception):
 
 
 class _PassingFlawError(_FlawError):
-    """One that the next attempt may mend."""
+    """A flaw that may be gone at the next attempt."""
 
 
 class Downloader:
     """``ports.Files``: an async context manager around connections of its own.
 
     ``folder`` is the run's folder; files go below ``folder/files`` under the job's name, a second and further output of
-    one job under ``name-2``, ``name-3``. The ending is what the bytes are, whatever the link says. At most ``limit``
-    downloads are under way at once. ``taken(path, job id)`` tells whether another job's record has that file. Thumbnails of
-    what is bought go into ``album``. With ``objects`` each file is put there too before it counts as saved, and unless
-    ``copies`` its copy here is removed then. ``proxy`` and ``verify`` are the caller's, ``transport`` is for tests.
+    one job under ``name-2``, ``name-3``. The ending follows from the bytes, not from the link. At most ``limit`` downloads
+    are under way at once. ``is_taken(path, job id)`` is True if another job's record has that file. Thumbnails of bought
+    pictures go into ``album``. With ``objects`` each file is put there too before it counts as saved; unless ``copies``, its
+    copy here is removed then. ``proxy`` and ``verify`` are the caller's, ``transport`` is for tests.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Downloader:
         proxy: str | None = None,
         verify: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
-        taken: Callable[[str, int], bool] | None = None,
+        is_taken: Callable[[str, int], bool] | None = None,
         in_answer: InAnswer | None = None,
         album: Album | None = None,
         objects: Objects | None = None,
@@ -101,18 +101,20 @@ class Downloader:
         self._album = album
         self._objects, self._copies = objects, copies
         self._in_answer = in_answer or InAnswer()
-        self._taken = taken or (lambda _path, _job: False)
+        self._is_taken = is_taken or (lambda _path, _job: False)
         self._claimed: dict[str, int] = {}
-        self._judged: dict[Path, bool] = {}
+        self._inside_by_folder: dict[Path, bool] = {}
         self._allowlist = HostAllowlist(allow_hosts)
         self._clock = clock
         self._rng = rng or random.Random()
-        self._places = anyio.Semaphore(limit, fast_acquire=True)
+        self._limiter = anyio.Semaphore(limit, fast_acquire=True)
         self._threads = anyio.CapacityLimiter(max(2, min(limit, os.cpu_count() or 2)))
         verify = verify or (httpx.create_ssl_context() if transport is None else None)
-        self._far = Stack(limit, verify=verify, proxy=proxy, transport=transport)
-        self._near = Stack(limit, verify=verify, proxy=None, transport=transport) if proxy else self._far
-        """For this machine: never by a proxy."""
+        self._remote_stack = Stack(limit, verify=verify, proxy=proxy, transport=transport)
+        self._local_stack = (
+            Stack(limit, verify=verify, proxy=None, transport=transport) if proxy else self._remote_stack
+        )
+        """For this machine, never through a proxy."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -121,32 +123,32 @@ class Downloader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with anyio.move_on_after(5, shield=True):
-            for stack in {self._far, self._near}:
+            for stack in {self._remote_stack, self._local_stack}:
                 await stack.aclose()
 
     async def save(self, record: Record, output: Output, index: int) -> SavedFile | Broken:
         """Download one output to its final name, verified; or say why not. OutputError if the disk or the store of files
-        fails: the job stays bought, and is collected later.
+        fails: the job stays bought and is collected later.
         """
         name = record.job.name if index == 0 else f"{record.job.name}-{index + 1}"
-        target = self._target(name)
-        began = anyio.current_time()
-        torn: list[_PassingFlawError] = []
+        target = self._build_target(name)
+        started = anyio.current_time()
+        first_flaw: list[_PassingFlawError] = []
 
         async def attempt() -> SavedFile:
-            if torn:
-                raise torn.pop()  # the first one, made without tenacity
+            if first_flaw:
+                raise first_flaw.pop()  # of the first attempt, which is made without tenacity
             return await self._attempt(output.url, target, record)
 
         def stop(state: RetryCallState) -> bool:
-            late = anyio.current_time() - began + state.upcoming_sleep > TOTAL_SECONDS
+            late = anyio.current_time() - started + state.upcoming_sleep > TOTAL_SECONDS
             return state.attempt_number >= ATTEMPTS or late
 
-        async with self._places:
+        async with self._limiter:
             try:
-                return await self._stored(await attempt(), record)
+                return await self._put_in_store(await attempt(), record)
             except _PassingFlawError as flaw:
-                torn.append(flaw)
+                first_flaw.append(flaw)
             except _FlawError as flaw:
                 return Broken(flaw.problem)
             retrying = AsyncRetrying(
@@ -160,48 +162,48 @@ class Downloader:
                 saved: SavedFile = await retrying(attempt)
             except _FlawError as flaw:
                 return Broken(flaw.problem)
-            return await self._stored(saved, record)
+            return await self._put_in_store(saved, record)
 
-    async def _stored(self, saved: SavedFile, record: Record) -> SavedFile:
-        """The file is in the store of files, if there is one, when it returns. A store that is away is waited for."""
+    async def _put_in_store(self, saved: SavedFile, record: Record) -> SavedFile:
+        """Put the file into the store of files, if there is one. Waits for a store that is away."""
         if self._objects is None:
             return saved
-        end, pause = anyio.current_time() + AWAY_SECONDS, 0.5
+        deadline, pause = anyio.current_time() + AWAY_SECONDS, 0.5
         while True:
             try:
-                return await self._disk(put_in_store, self._objects, self._folder, saved, record, self._copies)
+                return await self._run_in_thread(put_in_store, self._objects, self._folder, saved, record, self._copies)
             except FilesUnavailableError:
-                if anyio.current_time() + pause > end:
+                if anyio.current_time() + pause > deadline:
                     raise
             await anyio.sleep(pause)
             pause = min(2 * pause, 8.0)
 
-    def _target(self, name: str) -> Path:
+    def _build_target(self, name: str) -> Path:
         """The final path without its ending. OutputError if the name would leave ``files``; defence in depth."""
         path = PurePosixPath(name)
-        odd = not name or path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name
+        is_odd = not name or path.is_absolute() or ".." in path.parts or "\0" in name or "\\" in name
         root = self._folder / "files"
         target = root / path
-        if odd or not self._inside(target.parent):
+        if is_odd or not self._is_inside(target.parent):
             raise OutputError(f"the file name {name!r} leaves the folder {root}")
         return target
 
-    def _inside(self, folder: Path) -> bool:
-        """Does ``folder`` lie in the run's ``files``, whatever links there are? Asked of the disk once."""
-        if folder not in self._judged:
+    def _is_inside(self, folder: Path) -> bool:
+        """True if ``folder`` lies in the run's ``files``, links followed. The disk is asked once per folder."""
+        if folder not in self._inside_by_folder:
             root = Path(os.path.realpath(self._folder)) / "files"
-            self._judged[folder] = Path(os.path.realpath(folder)).is_relative_to(root)
-        return self._judged[folder]
+            self._inside_by_folder[folder] = Path(os.path.realpath(folder)).is_relative_to(root)
+        return self._inside_by_folder[folder]
 
     async def _attempt(self, url: str, target: Path, record: Record) -> SavedFile:
         """One try. The .part lies beside the final name, so that the rename stays within one file system."""
         part = target.with_name(f"{target.name}.{record.id}.part")  # its own: names may clash
-        landing = AtomicDownload(part, self._folder, self._album)
+        download = AtomicDownload(part, self._folder, self._album)
         try:
             if is_in_answer(url):
-                return await self._disk(self._finish, landing, self._take(url), target, "", record)
-            rest = await self._fetch(url, landing)
-            return await self._disk(self._finish, landing, rest, target, url, record)
+                return await self._run_in_thread(self._finish, download, self._read_in_answer(url), target, "", record)
+            last_block = await self._fetch(url, download)
+            return await self._run_in_thread(self._finish, download, last_block, target, url, record)
         except NotAMediaFileError as error:
             raise (_PassingFlawError if error.torn else _FlawError)(str(error)) from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError, PackedBodyError) as error:
@@ -211,11 +213,11 @@ class Downloader:
         except Exception as error:  # noqa: BLE001 - a port of 99999, a host that is no IDNA: this file's flaw, not the run's
             raise _FlawError(f"the link can't be used ({type(error).__name__} {ascii(error)[:80]})") from None
         finally:
-            landing.drop()
+            download.drop()
             self._in_answer.drop(url)
 
-    def _take(self, address: str) -> bytes:
-        """A picture that came inside the service's answer. Where it is not at hand the service is asked again."""
+    def _read_in_answer(self, address: str) -> bytes:
+        """A picture that came inside the service's answer. If it is no longer in memory, the service is asked again."""
         data = self._in_answer.get(address)
         if data is None:
             raise _FlawError("the picture was inside the service's answer, which is asked for again")
@@ -225,96 +227,98 @@ class Downloader:
 
     # --- the network ------------------------------------------------------------------------------
 
-    async def _fetch(self, url: str, landing: AtomicDownload) -> bytes:
-        """The last block of the body; the others are taken by ``landing``. Follows at most REDIRECTS redirects, none of
-        which leaves the list of hosts.
+    async def _fetch(self, url: str, download: AtomicDownload) -> bytes:
+        """The last block of the body; the other blocks go to ``download``. Follows at most REDIRECTS redirects, none of which
+        may leave the list of hosts.
         """
-        place = _parse(url)
+        link = _parse_link(url)
         for _ in range(REDIRECTS + 1):
-            if reason := self._allowlist.refusal(place):
+            if reason := self._allowlist.explain_refusal(link):
                 raise _FlawError(f"the link is not followed: {reason}")
-            request = httpx.Request("GET", place, headers=_HEADERS, extensions={"timeout": _TIMES.as_dict()})
-            async with (self._near if is_loopback(place.host) else self._far).take() as transport:
+            request = httpx.Request("GET", link, headers=_HEADERS, extensions={"timeout": _TIMES.as_dict()})
+            async with (self._local_stack if is_loopback(link.host) else self._remote_stack).take() as transport:
                 response = await transport.handle_async_request(request)
                 try:
                     if not response.has_redirect_location:
                         _check_status(response)
-                        return await self._stream(response, landing)
+                        return await self._read_body(response, download)
                 finally:
                     with anyio.move_on_after(5, shield=True), suppress(httpx.HTTPError, OSError):
                         await response.aclose()
-            onward = place.join(_parse(response.headers["location"]))
-            if place.scheme == "https" and onward.scheme != "https":
+            next_link = link.join(_parse_link(response.headers["location"]))
+            if link.scheme == "https" and next_link.scheme != "https":
                 raise _FlawError("the link is not followed: it leads from https to http")
-            place = onward
+            link = next_link
         raise _FlawError(f"the link leads through more than {REDIRECTS} redirects")
 
-    async def _stream(self, response: httpx.Response, landing: AtomicDownload) -> bytes:
-        """The body, as it came, to its landing, but for the last block; its length is checked against Content-Length."""
-        told = _length(response)
-        began = anyio.current_time()
-        block = bytearray()
-        came = 0
+    async def _read_body(self, response: httpx.Response, download: AtomicDownload) -> bytes:
+        """Write the body to ``download`` except for its last block, which is returned. Checks the length against
+        Content-Length.
+        """
+        stated_length = _read_stated_length(response)
+        started = anyio.current_time()
+        buffer = bytearray()
+        received = 0
         unpack: Callable[[bytes], bytes] | None = None
 
-        async def take(chunk: bytes) -> None:
-            """Unpack a piece of the body and write whole blocks. _FlawError where it is too large or too slow."""
-            nonlocal came, unpack, block
+        async def add_chunk(chunk: bytes) -> None:
+            """Unpack a piece of the body and write whole blocks. _FlawError if the body is too large or too slow."""
+            nonlocal received, unpack, buffer
             unpack = unpack or make_unpacker(response, chunk)
-            came += len(chunk)
-            block += unpack(chunk)
-            size = landing.size + len(block)
+            received += len(chunk)
+            buffer += unpack(chunk)
+            size = download.size + len(buffer)
             if size > LARGEST:
                 raise _FlawError(_TOO_LARGE)
-            if (seconds := anyio.current_time() - began) > 60 and size / seconds < SLOWEST:
+            if (seconds := anyio.current_time() - started) > 60 and size / seconds < SLOWEST:
                 raise _PassingFlawError("the file host is too slow")
-            if len(block) >= _BLOCK:
-                await self._disk(landing.take, bytes(block))
-                block.clear()
+            if len(buffer) >= _BLOCK:
+                await self._run_in_thread(download.take, bytes(buffer))
+                buffer.clear()
 
-        await read_body(response, take)
-        if told is not None and came != told:
-            raise _PassingFlawError(f"the file is cut off: {came} of {told} bytes came")
-        return bytes(block)
+        await read_body(response, add_chunk)
+        if stated_length is not None and received != stated_length:
+            raise _PassingFlawError(f"the file is cut off: {received} of {stated_length} bytes came")
+        return bytes(buffer)
 
     # --- the disk ---------------------------------------------------------------------------------
 
-    async def _disk(self, work: Callable[..., T], *args: Any) -> T:
-        """Do blocking ``work`` in a thread. An OSError of it is the disk's and becomes OutputError."""
+    async def _run_in_thread(self, work: Callable[..., T], *args: Any) -> T:
+        """Do blocking ``work`` in a thread. Its OSError comes from the disk and becomes OutputError."""
         try:
             return await to_thread.run_sync(work, *args, limiter=self._threads)
         except OSError as error:
-            raise _disk_error(error) from error
+            raise _translate_disk_error(error) from error
 
-    def _finish(self, landing: AtomicDownload, rest: bytes, target: Path, url: str, record: Record) -> SavedFile:
-        """Land it. ``rest`` is its last block."""
+    def _finish(self, download: AtomicDownload, last_block: bytes, target: Path, url: str, record: Record) -> SavedFile:
+        """Finish the download with its last block."""
         path = ""
 
-        def name(ending: str) -> Path:
+        def choose_path(ending: str) -> Path:
             nonlocal path
-            final, path = self._free(target, ending, record)
+            final, path = self._find_free_path(target, ending, record)
             return final
 
-        seen = landing.finish(rest, name)
-        return SavedFile(path, landing.sha256, landing.size, seen.width, seen.height, url)
+        verified = download.finish(last_block, choose_path)
+        return SavedFile(path, download.sha256, download.size, verified.width, verified.height, url)
 
-    def _free(self, target: Path, ending: str, record: Record) -> tuple[Path, str]:
-        """The final name, whole and as the record has it, unless another job's file has it: a paid picture is never
-        overwritten, whatever names say.
+    def _find_free_path(self, target: Path, ending: str, record: Record) -> tuple[Path, str]:
+        """The final path, absolute and as the record has it. If another job's file has that name, another name is used: a
+        paid picture is never overwritten.
 
-        A file that no job has is what a crash left between the rename and its commit, and is replaced.
+        A file that no job has was left by a crash between the rename and its commit, and is replaced.
         """
         for name in (target.name, f"{target.name}-{record.job.key.hex()[:8]}"):
             final = target.with_name(name + ending)
             path = final.relative_to(self._folder).as_posix()
             if self._claimed.setdefault(path.casefold(), record.id) != record.id:
                 continue
-            if not final.exists() or not self._taken(path, record.id):
+            if not final.exists() or not self._is_taken(path, record.id):
                 return final, path
         raise OutputError(f"{target}{ending} is another job's file")
 
 
-def _parse(url: str) -> httpx.URL:
+def _parse_link(url: str) -> httpx.URL:
     try:
         return httpx.URL(url)
     except httpx.InvalidURL as error:
@@ -322,7 +326,7 @@ def _parse(url: str) -> httpx.URL:
 
 
 def _check_status(response: httpx.Response) -> None:
-    """Nothing for a 200; a flaw for everything else, passing where the host may yet give the file."""
+    """Raise a flaw for any status but 200, a passing one if the host may still deliver the file."""
     status = response.status_code
     if status == 200:
         return
@@ -332,26 +336,26 @@ def _check_status(response: httpx.Response) -> None:
     raise _FlawError(f"the file host answered HTTP {status}{expired}", status)
 
 
-def _length(response: httpx.Response) -> int | None:
-    """Content-Length in bytes, None if not told. A flaw if it is beyond the cap."""
+def _read_stated_length(response: httpx.Response) -> int | None:
+    """Content-Length in bytes, None if it is missing. A flaw if it is beyond the cap."""
     text = response.headers.get("content-length", "")
     if not (text.isascii() and text.isdigit()):
         return None
-    if (told := int(text)) > LARGEST:
+    if (stated_length := int(text)) > LARGEST:
         raise _FlawError(_TOO_LARGE)
-    return told
+    return stated_length
 
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
+_DISK_FAILURES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
-def _disk_error(error: OSError) -> OutputError:
+def _translate_disk_error(error: OSError) -> OutputError:
     """73 if the file may not be written, 74 if the disk is full or fails [sysexits]."""
-    where = f" {error.filename}" if error.filename else ""
-    failed = OutputError(f"the file{where} can't be written: {error.strerror or error}")
-    if error.errno in _FULL:
-        failed.code = 74
-        failed.hint = "make room, then run the same command again: nothing is bought twice"
+    file_text = f" {error.filename}" if error.filename else ""
+    output_error = OutputError(f"the file{file_text} can't be written: {error.strerror or error}")
+    if error.errno in _DISK_FAILURES:
+        output_error.code = 74
+        output_error.hint = "make room, then run the same command again: nothing is bought twice"
     else:
-        failed.hint = "mend that, then run the same command again: nothing is bought twice"
-    return failed
+        output_error.hint = "mend that, then run the same command again: nothing is bought twice"
+    return output_error

@@ -1,7 +1,8 @@
-"""Ids of bought jobs that their ledger could not take, in the run's store of files: one object each, below ``rescued/``.
+"""Ids of bought jobs that could not be written to their ledger, in the run's store of files: one object each, below
+``rescued/``.
 
-Whoever takes one in puts a mark below ``rescued/taken-in/``, once the ledger has it. Nothing is deleted or overwritten:
-workers need no right to do so, and a purchase can be looked up later.
+A process that takes one in puts a mark below ``rescued/taken-in/`` once the ledger has it. Nothing is deleted or
+overwritten: workers need no right to do so, and a purchase can be looked up later.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ from .objects import Objects
 FOLDER = "rescued"
 TAKEN_IN = f"{FOLDER}/taken-in"
 LARGEST = 64 * 1024
-"""Bytes: no id that was put here has more."""
+"""Bytes: the largest object that is read."""
 AT_ONCE = 8
 AGAIN_SECONDS = 1.0
-"""Until the next try, where the store of files did not take an object."""
+"""The pause before the next try after the store of files has failed."""
 PUT_SECONDS = 15.0
-"""So long the end of a process waits at most for a try that is under way."""
+"""The longest wait, at the end of a process, for a try that is under way."""
 
 logger = logging.getLogger(__name__)
 
 
-def unread(objects: Objects) -> Iterator[tuple[str, bytes]]:
-    """The objects that nobody has taken in, with their names; b"" for one that is too large. Raises as ``Objects``."""
-    there = objects.sizes(FOLDER)
-    for name, size in there.items():
-        folder, _, plain = name.rpartition("/")
-        if folder != FOLDER or f"{TAKEN_IN}/{plain}" in there:
+def list_unread(objects: Objects) -> Iterator[tuple[str, bytes]]:
+    """The objects that are not taken in, with their names; b"" for one that is too large. Raises as ``Objects`` does."""
+    sizes = objects.list_sizes(FOLDER)
+    for name, size in sizes.items():
+        folder, _, basename = name.rpartition("/")
+        if folder != FOLDER or f"{TAKEN_IN}/{basename}" in sizes:
             continue
         content = objects.read(name) if size <= LARGEST else b""
         if content is not None:
@@ -41,45 +42,50 @@ def unread(objects: Objects) -> Iterator[tuple[str, bytes]]:
 
 
 def has_unread(objects: Objects) -> bool:
-    """Is there one? Raises as ``Objects``."""
-    return next(unread(objects), None) is not None
+    """True if any object is not taken in. Raises as ``Objects`` does."""
+    return next(list_unread(objects), None) is not None
 
 
 def mark_taken_in(objects: Objects, name: str) -> None:
-    """The ledger has what stands in ``name``: nobody need read it again. Raises as ``Objects``."""
+    """Mark the object ``name`` as taken into the ledger. Raises as ``Objects`` does."""
     content = b"in the ledger\n"
     objects.keep(content, f"{TAKEN_IN}/{name.rpartition('/')[2]}", sha256(content).hexdigest())
 
 
 class IdWriter:
-    """Puts ids there in threads of its own: see ``ledger.rescue.RescuePlace``. It tries again until ``close``."""
+    """Puts ids into the store of files, in threads of its own: see ``ledger.rescue.RescuePlace``. Retries until ``close``."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
         self._changed = threading.Condition()
-        self._waiting: dict[str, bytes] = {}
-        self._under_way: set[str] = set()
-        self._over: set[str] = set()
-        """Put, or in the ledger."""
+        self._queued: dict[str, bytes] = {}
+        self._being_put: set[str] = set()
+        self._finished: set[str] = set()
+        """Names that are put or in the ledger."""
         self._threads: list[threading.Thread] = []
-        self._until: float | None = None
-        """When it is too late for another try; None while nobody has asked for the end."""
+        self._give_up_at: float | None = None
+        """The time after which no further try begins; None until ``close`` is called."""
 
     def keep(self, name: str, content: bytes) -> None:
-        """Put ``content`` there under ``name``, once, as soon as may be."""
+        """Queue ``content`` to be put under ``name``, once."""
         with self._changed:
-            if self._until is not None or name in self._over or name in self._under_way or name in self._waiting:
+            if (
+                self._give_up_at is not None
+                or name in self._finished
+                or name in self._being_put
+                or name in self._queued
+            ):
                 return
-            self._waiting[name] = content
+            self._queued[name] = content
             if len(self._threads) < AT_ONCE:
-                self._one_more()
+                self._start_thread()
             self._changed.notify()
 
-    def _one_more(self) -> None:
-        """Another thread, where the system has one: who keeps an id has others to keep after it. Without any, ``close`` tells
-        that the ids are not put.
+    def _start_thread(self) -> None:
+        """Start another thread. If the system refuses one, keeping an id does not fail: other ids follow, and ``close``
+        reports those that are not put.
         """
-        thread = threading.Thread(target=self._work, daemon=True)
+        thread = threading.Thread(target=self._put_all, daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
@@ -88,54 +94,54 @@ class IdWriter:
             self._threads.append(thread)
 
     def drop(self, name: str) -> None:
-        """The ledger has it: it need not be put any more. It is called for each purchase of the run, and of those that were
-        never to be put nothing is remembered.
+        """The ledger has it, so it need not be put any more. This is called for each purchase of the run; names that were
+        never queued are not remembered.
         """
         with self._changed:
-            if self._waiting.pop(name, None) is not None or name in self._under_way:
-                self._over.add(name)
+            if self._queued.pop(name, None) is not None or name in self._being_put:
+                self._finished.add(name)
 
     def close(self, seconds: float) -> int:
-        """Wait until all are put, at most ``seconds`` and the try that is under way then. Returns how many are not."""
+        """Wait until all are put, at most ``seconds`` plus the try that is under way then. Returns how many are not put."""
         with self._changed:
-            self._until = monotonic() + seconds
+            self._give_up_at = monotonic() + seconds
             self._changed.notify_all()
-        last = self._until + PUT_SECONDS
+        last = self._give_up_at + PUT_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, last - monotonic()))
         with self._changed:
-            return len(self._waiting) + len(self._under_way)
+            return len(self._queued) + len(self._being_put)
 
-    def _work(self) -> None:
-        while (one := self._next()) is not None:
-            name, content = one
-            is_put = self._try(name, content)
+    def _put_all(self) -> None:
+        while (item := self._wait_for_next()) is not None:
+            name, content = item
+            is_put = self._put(name, content)
             with self._changed:
-                self._under_way.discard(name)
-                if is_put or name in self._over:
-                    self._over.add(name)
+                self._being_put.discard(name)
+                if is_put or name in self._finished:
+                    self._finished.add(name)
                     continue
-                self._waiting[name] = content
-                if self._until is None or monotonic() < self._until:
+                self._queued[name] = content
+                if self._give_up_at is None or monotonic() < self._give_up_at:
                     self._changed.wait(AGAIN_SECONDS)
 
-    def _next(self) -> tuple[str, bytes] | None:
+    def _wait_for_next(self) -> tuple[str, bytes] | None:
         with self._changed:
-            while not self._waiting:
-                if self._until is not None:
+            while not self._queued:
+                if self._give_up_at is not None:
                     return None
                 self._changed.wait()
-            if self._until is not None and monotonic() >= self._until:
+            if self._give_up_at is not None and monotonic() >= self._give_up_at:
                 return None
-            name = next(iter(self._waiting))
-            self._under_way.add(name)
-            return name, self._waiting.pop(name)
+            name = next(iter(self._queued))
+            self._being_put.add(name)
+            return name, self._queued.pop(name)
 
-    def _try(self, name: str, content: bytes) -> bool:
+    def _put(self, name: str, content: bytes) -> bool:
         try:
             return self._objects.keep(content, f"{FOLDER}/{name}", sha256(content).hexdigest())
         except BatcheditError as error:
             logger.debug("%s is not put yet: %s", name, error)
-        except Exception as error:  # noqa: BLE001 - a thread that ends would leave the others' ids behind
+        except Exception as error:  # noqa: BLE001 - a thread that ends would leave other ids unput
             logger.warning("%s is not put yet: %r", name, error)
         return False

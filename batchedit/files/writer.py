@@ -1,8 +1,9 @@
-"""The bytes of a download on their way to their final name. Blocking.
+"""Writes a download atomically. Blocking.
 
-They go to ``….part`` beside that name, are hashed on the way, their type told from themselves and their pixels decoded,
-fsynced, renamed, and the folder fsynced: nothing has its final name until it is whole. The thumbnail and the features of a
-picture come of the same decode and are kept last: nothing is lost with them.
+The bytes go to ``….part`` beside the final name and are hashed as they come. Then the type is recognised from the bytes and
+the pixels are decoded, the file is fsynced and renamed, and the folder is fsynced: no file has its final name until it is
+whole. The thumbnail and the features of a picture come from the same decode and are stored last, because losing them loses
+nothing.
 """
 
 from __future__ import annotations
@@ -23,26 +24,26 @@ from ..images.verify import Verified, examine
 
 
 class AtomicDownload:
-    """One file. ``take`` its blocks in order, ``finish`` with the last one, and ``drop`` in any case in the end.
+    """One file. Call ``take`` with its blocks in order, ``finish`` with the last one, and always ``drop`` in the end.
 
-    The .part is made with the first block, so a picture that comes in one is finished in one go. ``size`` is what was taken
-    so far, in bytes. All but ``drop`` raise OSError where the disk fails, and OutputError for a folder that leads out of
-    ``root``. Thumbnails go into ``album``, if there is one.
+    The .part is made with the first block, so a picture of one block is finished in one step. ``size`` is the number of
+    bytes taken so far. All but ``drop`` raise OSError if the disk fails, and OutputError for a folder outside ``root``.
+    Thumbnails go into ``album``, if there is one.
     """
 
     def __init__(self, part: Path, root: Path, album: Album | None = None) -> None:
         self.size = 0
         self._album = album
-        self._small: Reduced | None = None
+        self._reduced: Reduced | None = None
         self._part = part
         self._root = root
         self._digest = hashlib.sha256()
         self._file: IO[bytes] | None = None
-        self._kept = False
+        self._renamed = False
 
     @property
     def sha256(self) -> str:
-        """The digest of all that was taken, hex."""
+        """The hex digest of all bytes taken so far."""
         return self._digest.hexdigest()
 
     def take(self, block: bytes) -> IO[bytes]:
@@ -54,38 +55,38 @@ class AtomicDownload:
         self.size += len(block)
         return self._file
 
-    def finish(self, rest: bytes, name: Callable[[str], Path]) -> Verified:
-        """Examine, write ``rest``, fsync, rename, fsync the folder: then the file is there to stay.
+    def finish(self, last_block: bytes, choose_path: Callable[[str], Path]) -> Verified:
+        """Examine, write ``last_block``, fsync, rename, fsync the folder. The file is durable then.
 
-        ``name`` tells the final name for an ending. NotAMediaFileError where the file is no picture or video, or torn.
+        ``choose_path`` gives the final path for an ending. NotAMediaFileError if the file is no picture or video, or torn.
         """
         if self._file is None:
-            seen = examine(rest, self._reduce)
-            file = self.take(rest)
+            verified = examine(last_block, self._reduce)
+            file = self.take(last_block)
             file.flush()
         else:
-            file = self.take(rest)
+            file = self.take(last_block)
             file.flush()
-            seen = examine(self._part, self._reduce)
+            verified = examine(self._part, self._reduce)
         os.fsync(file.fileno())
         file.close()
-        final = name(seen.ending)
+        final = choose_path(verified.ending)
         self._part.replace(final)
-        self._kept = True
+        self._renamed = True
         sync_folder(final.parent)
-        if self._album is not None and self._small is not None:
-            self._album.keep(self.sha256, self._small)
-        return seen
+        if self._album is not None and self._reduced is not None:
+            self._album.keep(self.sha256, self._reduced)
+        return verified
 
     def _reduce(self, picture: Image.Image) -> None:
-        """A picture that is whole but can't be reduced has no thumbnail, and the gallery says why."""
+        """Reduce the picture. One that is whole but can't be reduced has no thumbnail, and the gallery says why."""
         if self._album is not None:
             with suppress(Exception):
-                self._small = reduce(picture)
+                self._reduced = reduce(picture)
 
     def drop(self) -> None:
         """Close the .part and, unless it was renamed, remove it."""
-        if self._kept:
+        if self._renamed:
             return
         with suppress(OSError):
             if self._file is not None:

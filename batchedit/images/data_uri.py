@@ -1,6 +1,6 @@
-"""Local pictures on their way out: read again, compared with the digest of the plan, sent as data URIs.
+"""Sends local pictures: reads them again, compares them with the digest of the plan, encodes them as data URIs.
 
-Their bytes are nowhere kept: the checkpoint has the path and the digest, and the request is made when it is sent.
+Their bytes are not stored: the checkpoint has the path and the digest, and the request is made when it is sent.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from ..core.jsontext import write_inputs
 from ..core.limits import REQUEST_MOST, URI_MOST, megabytes, uri_size
 from ..disk import is_inside
 from ..ports import Observer
-from .formats import SHRINKABLE, media_type
+from .formats import SHRINKABLE, detect_media_type
 from .shrink import shrink
 
 Inputs = dict[str, Any]
 
 SPARE = 4096  # bytes of the request for names, quotes and commas
-TOLD = 5
-"""So many re-encoded pictures are told one by one; ``run.jsonl`` has them all."""
+MOST_REPORTED = 5
+"""Re-encoded pictures that are reported one by one. ``run.jsonl`` has them all."""
 AWAY_SECONDS = 120.0
-"""So long a store of files that is away is waited for."""
-KEPT = 4
+"""The longest wait for a store of files that is away."""
+CACHED_URIS = 4
 """Re-encoded pictures kept for the row's next size or variant: at most 6 MiB each."""
 
 
 class LocalPictures:
     """``{"$file", "$sha256"}`` in the inputs of a job become data URIs. ``shrinks`` is off with ``--no-shrink``.
 
-    ``roots`` are the only folders below which files are read, links followed; None where the jobs are this person's own, and
+    ``roots`` are the only folders below which files are read, links followed. None if the jobs are this person's own, and
     were checked when they were made. ``blob`` reads a picture by its sha256 from where the intake put it, for a machine
-    that has not the file, or has another one by now; None if it is not there.
+    where the file is missing or has changed; it returns None if there is no such picture.
 
-    Called once a job. ValueError or OSError, with the file's name, where the picture is gone, is another one than in
-    the plan, or can't be made to fit: nothing has been sent then.
+    Called once a job. ValueError or OSError, with the file's name, if the picture is missing, differs from the one in the
+    plan, or can't be made to fit. Nothing has been sent then.
     """
 
     def __init__(
@@ -58,27 +58,31 @@ class LocalPictures:
         self._roots = roots
         self._blob = blob
         self._one_at_a_time = anyio.CapacityLimiter(1)  # a decoded photograph may take 300 MB
-        self._made: dict[tuple[str, int], str] = {}
-        self._told = 0
+        self._uris: dict[tuple[str, int], str] = {}
+        self._reported = 0
 
     async def __call__(self, inputs: Inputs) -> Inputs:
         """``inputs`` with every local picture as text that the service takes."""
-        wanted = [item for value in inputs.values() for item in _items(value) if _is_local(item)]
-        if not wanted:
+        pictures = [item for value in inputs.values() for item in _to_list(value) if _is_local(item)]
+        if not pictures:
             return inputs
-        read: dict[str, bytes] = {}
-        for item in wanted:
-            if item["$file"] not in read:
-                read[item["$file"]] = await self._read(item)
-        most = _share([len(read[item["$file"]]) for item in wanted], len(write_inputs(inputs)) + SPARE)
-        sent: dict[str, str] = {}
-        for item in wanted:
-            if item["$file"] not in sent:
-                data = read[item["$file"]]
-                sent[item["$file"]] = await to_thread.run_sync(self._uri, item, data, most, limiter=self._one_at_a_time)
-        return {name: _replaced(value, sent) for name, value in inputs.items()}
+        contents: dict[str, bytes] = {}
+        for item in pictures:
+            if item["$file"] not in contents:
+                contents[item["$file"]] = await self._read(item)
+        max_bytes = _compute_share(
+            [len(contents[item["$file"]]) for item in pictures], len(write_inputs(inputs)) + SPARE
+        )
+        uris: dict[str, str] = {}
+        for item in pictures:
+            if item["$file"] not in uris:
+                data = contents[item["$file"]]
+                uris[item["$file"]] = await to_thread.run_sync(
+                    self._make_uri, item, data, max_bytes, limiter=self._one_at_a_time
+                )
+        return {name: _replace_local(value, uris) for name, value in inputs.items()}
 
-    def _check_place(self, path: Path) -> None:
+    def _check_location(self, path: Path) -> None:
         if not self._may_read(path):
             raise ValueError(
                 f"{path.name} lies outside the run's folder and is not read: the run is not known to be yours. If it is, say "
@@ -89,20 +93,20 @@ class LocalPictures:
         return self._roots is None or any(is_inside(path, root) for root in self._roots)
 
     async def _read(self, item: dict[str, str]) -> bytes:
-        """What the picture was when the sheet was read. A store of files that is away is waited for."""
-        end = anyio.current_time() + AWAY_SECONDS
+        """The picture as it was when the sheet was read. Waits for a store of files that is away."""
+        deadline = anyio.current_time() + AWAY_SECONDS
         while True:
             try:
-                return await to_thread.run_sync(self._content, item, limiter=self._one_at_a_time)
+                return await to_thread.run_sync(self._read_content, item, limiter=self._one_at_a_time)
             except FilesUnavailableError:
-                if anyio.current_time() >= end:
+                if anyio.current_time() >= deadline:
                     raise
             await anyio.sleep(1.0)
 
-    def _content(self, item: dict[str, str]) -> bytes:
+    def _read_content(self, item: dict[str, str]) -> bytes:
         path, digest = Path(item["$file"]), item["$sha256"]
         if self._blob is None:
-            self._check_place(path)
+            self._check_location(path)
             data = _read(path)
             if sha256(data).hexdigest() == digest:
                 return data
@@ -114,55 +118,55 @@ class LocalPictures:
                 data = path.read_bytes()
                 if sha256(data).hexdigest() == digest:
                     return data
-        kept = self._blob(digest)
-        if kept is None or sha256(kept).hexdigest() != digest:
+        blob = self._blob(digest)
+        if blob is None or sha256(blob).hexdigest() != digest:
             raise ValueError(f"{path.name} is not in the store of files; run the same command with its sheet ({path})")
-        return kept
+        return blob
 
-    def _uri(self, item: dict[str, str], data: bytes, most: int) -> str:
+    def _make_uri(self, item: dict[str, str], data: bytes, max_bytes: int) -> str:
         path, digest = Path(item["$file"]), item["$sha256"]
-        media = media_type(data)
+        media = detect_media_type(data)
         if media is None:
             raise ValueError(f"{path.name} is no picture ({path})")
-        if uri_size(len(data)) <= most:
-            return _data_uri(data, media)
-        if (made := self._made.get((digest, most))) is not None:
-            return made
-        made = self._made[digest, most] = self._fitted(path, data, media, most)
-        while len(self._made) > KEPT:
-            del self._made[next(iter(self._made))]
-        return made
+        if uri_size(len(data)) <= max_bytes:
+            return _encode_data_uri(data, media)
+        if (uri := self._uris.get((digest, max_bytes))) is not None:
+            return uri
+        uri = self._uris[digest, max_bytes] = self._shrink_to_fit(path, data, media, max_bytes)
+        while len(self._uris) > CACHED_URIS:
+            del self._uris[next(iter(self._uris))]
+        return uri
 
-    def _fitted(self, path: Path, data: bytes, media: str, most: int) -> str:
+    def _shrink_to_fit(self, path: Path, data: bytes, media: str, max_bytes: int) -> str:
         if not self._shrinks or media not in SHRINKABLE:
             raise ValueError(f"{path.name} is {megabytes(len(data))}, more than fits into one request ({path})")
         try:
-            smaller, now = shrink(data, (most - 32) // 4 * 3)
+            shrunk, shrunk_media = shrink(data, (max_bytes - 32) // 4 * 3)
         except ValueError as error:
             raise ValueError(f"{path.name} {error} ({path})") from None
-        self._tell(path, len(data), len(smaller), now)
-        return _data_uri(smaller, now)
+        self._report(path, len(data), len(shrunk), shrunk_media)
+        return _encode_data_uri(shrunk, shrunk_media)
 
-    def _tell(self, path: Path, before: int, after: int, media: str) -> None:
-        self._told += 1
+    def _report(self, path: Path, before: int, after: int, media: str) -> None:
+        self._reported += 1
         text = "more local pictures are re-encoded to fit; run.jsonl names them all"
-        if self._told <= TOLD:
-            kind = media.removeprefix("image/").upper()
+        if self._reported <= MOST_REPORTED:
+            format_name = media.removeprefix("image/").upper()
             text = (
-                f"{path.name}: {megabytes(before)} re-encoded as {kind} of {megabytes(after)} to fit the service's "
+                f"{path.name}: {megabytes(before)} re-encoded as {format_name} of {megabytes(after)} to fit the service's "
                 "6 MiB (--no-shrink refuses such pictures)"
             )
         self._observer.note("shrunk", text, file=str(path), bytes_before=before, bytes_after=after)
 
 
-def _share(sizes: list[int], rest: int) -> int:
-    """Bytes that each data URI may have: 6 MiB, or less where many together would be too much for one request."""
-    if sum(min(uri_size(size), URI_MOST) for size in sizes) <= REQUEST_MOST - rest:
+def _compute_share(sizes: list[int], other_bytes: int) -> int:
+    """Bytes that each data URI may have: 6 MiB, or less if all together would be too much for one request."""
+    if sum(min(uri_size(size), URI_MOST) for size in sizes) <= REQUEST_MOST - other_bytes:
         return URI_MOST
-    return max(0, (REQUEST_MOST - rest) // len(sizes))
+    return max(0, (REQUEST_MOST - other_bytes) // len(sizes))
 
 
-def _items(value: Any) -> list[Any]:
+def _to_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
@@ -170,13 +174,13 @@ def _is_local(item: Any) -> bool:
     return isinstance(item, dict) and isinstance(item.get("$file"), str) and isinstance(item.get("$sha256"), str)
 
 
-def _replaced(value: Any, sent: dict[str, str]) -> Any:
+def _replace_local(value: Any, uris: dict[str, str]) -> Any:
     if isinstance(value, list):
-        return [_replaced(item, sent) for item in value]
-    return sent[value["$file"]] if _is_local(value) else value
+        return [_replace_local(item, uris) for item in value]
+    return uris[value["$file"]] if _is_local(value) else value
 
 
-def _data_uri(data: bytes, media: str) -> str:
+def _encode_data_uri(data: bytes, media: str) -> str:
     return f"data:{media};base64,{base64.b64encode(data).decode()}"
 
 
@@ -184,9 +188,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise _gone(path, error) from None
+        raise _build_missing_error(path, error) from None
 
 
-def _gone(path: Path, error: OSError) -> ValueError:
-    told = f"{path.name} can't be read: {error.strerror or error}"
-    return ValueError(f"{told}; put it back and run the same command again ({path})")
+def _build_missing_error(path: Path, error: OSError) -> ValueError:
+    problem = f"{path.name} can't be read: {error.strerror or error}"
+    return ValueError(f"{problem}; put it back and run the same command again ({path})")

@@ -1,4 +1,4 @@
-"""What a picture is, by its first bytes: the formats that the service's pages name, and those that people have."""
+"""A picture's format by its first bytes: the formats that the service's pages name, and other common ones."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _TYPES = tuple(
     )
 )
 HEIC = "image/heic"
-"""Pillow reads none."""
+"""A format that Pillow can't read."""
 SHRINKABLE = frozenset({"image/png", "image/jpeg", "image/webp"})
-"""What ``shrink`` can re-encode."""
+"""Formats that ``shrink`` can re-encode."""
 
 
-def media_type(data: bytes) -> str | None:
-    """The MIME type of a picture that begins with ``data`` (12 bytes are enough), None for what is none that we know."""
+def detect_media_type(data: bytes) -> str | None:
+    """The MIME type of a picture that begins with ``data`` (12 bytes are enough), None for an unknown format."""
     return next((media for begins, media in _TYPES if begins(data)), None)

@@ -1,4 +1,4 @@
-"""Every distinct link asked about once, a few at a time, while the manifest streams by: ``--check-images``."""
+"""Asks about every distinct link once, a few at a time, while the manifest is read: ``--check-images``."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from ..core.steps import ProgressCallback, no_progress
-from .link_cache import LinkCache, is_fresh, link_digest
-from .link_probe import AT_ONCE, BAD, LARGE, UNREACHED, UNSURE, Answer, Asker
+from .link_cache import LinkCache, digest_link, is_fresh
+from .link_probe import AT_ONCE, BAD, LARGE, UNREACHED, UNSURE, Answer, LinkProbe
 
 CHUNK = 500
-"""Links in hand at a time: read, asked and kept together."""
+"""Links that are read, asked about and stored together."""
 
 
 @dataclass
-class Checked:
-    """What came out, by a link's digest: why it can't be used, how large it is if that is much, why nobody knows."""
+class CheckedLinks:
+    """Results by a link's digest: why it is ``bad``, how ``large`` it is, why the host's answer is ``unsure``."""
 
     bad: dict[bytes, str] = field(default_factory=dict)
     large: dict[bytes, str] = field(default_factory=dict)
@@ -31,72 +31,78 @@ class Checked:
     def __bool__(self) -> bool:
         return bool(self.bad or self.large or self.unsure)
 
-    def take(self, digest: bytes, answer: Answer) -> None:
-        """Sort one answer in."""
-        kinds = {BAD: self.bad, UNREACHED: self.bad, LARGE: self.large, UNSURE: self.unsure}
-        if (kind := kinds.get(answer.verdict)) is not None:
-            kind[digest] = answer.reason
+    def add(self, digest: bytes, answer: Answer) -> None:
+        """Add one answer."""
+        reasons_of = {BAD: self.bad, UNREACHED: self.bad, LARGE: self.large, UNSURE: self.unsure}
+        if (reasons := reasons_of.get(answer.verdict)) is not None:
+            reasons[digest] = answer.reason
 
 
 async def check_links(
     urls: Iterator[str],
     cache: LinkCache,
-    asker: Asker,
-    checked: Checked,
+    probe: LinkProbe,
+    checked: CheckedLinks,
     *,
     clock: Callable[[], float],
-    told: ProgressCallback = no_progress,
+    on_progress: ProgressCallback = no_progress,
 ) -> None:
-    """Ask about each of ``urls``, which are distinct, unless a fresh answer is kept. The result is in ``checked``. ``told``
-    hears how many of those in hand are answered.
+    """Ask about each of ``urls``, which are distinct, unless a fresh answer is stored. The result is in ``checked``.
+    ``on_progress`` is called with the number of answered links and of links in the chunk.
     """
     while chunk := await to_thread.run_sync(lambda: list(islice(urls, CHUNK))):
         now = clock()
-        todo: list[tuple[str, bytes, Answer | None]] = []
+        to_ask: list[tuple[str, bytes, Answer | None]] = []
         for url in chunk:
-            digest = link_digest(url)
-            known = cache.get(digest)
-            if known is not None and is_fresh(known, now):
-                checked.take(digest, known)
+            digest = digest_link(url)
+            stored = cache.get(digest)
+            if stored is not None and is_fresh(stored, now):
+                checked.add(digest, stored)
             else:
-                todo.append((url, digest, known))
+                to_ask.append((url, digest, stored))
         checked.links += len(chunk)
-        checked.asked += len(todo)
-        found = await _asked(todo, asker, told)
-        told(len(chunk), len(chunk))
-        for digest, answer in found:
-            checked.take(digest, answer)
-        cache.put((digest, replace(answer, at=now)) for digest, answer in found)
+        checked.asked += len(to_ask)
+        answers = await _ask_all(to_ask, probe, on_progress)
+        on_progress(len(chunk), len(chunk))
+        for digest, answer in answers:
+            checked.add(digest, answer)
+        cache.put((digest, replace(answer, at=now)) for digest, answer in answers)
 
 
-async def _asked(
-    todo: list[tuple[str, bytes, Answer | None]], asker: Asker, told: ProgressCallback
+async def _ask_all(
+    links: list[tuple[str, bytes, Answer | None]], probe: LinkProbe, on_progress: ProgressCallback
 ) -> list[tuple[bytes, Answer]]:
-    found: list[tuple[bytes, Answer]] = []
-    give, take = anyio.create_memory_object_stream[tuple[str, bytes, Answer | None]](0)
+    answers: list[tuple[bytes, Answer]] = []
+    sender, receiver = anyio.create_memory_object_stream[tuple[str, bytes, Answer | None]](0)
     async with anyio.create_task_group() as tasks:
-        for _ in range(min(AT_ONCE, len(todo))):
-            tasks.start_soon(_work, take.clone(), asker, found, lambda: told(min(len(found), len(todo) - 1), len(todo)))
-        take.close()
-        await _feed(give, todo)
-    return found
+        for _ in range(min(AT_ONCE, len(links))):
+            tasks.start_soon(
+                _ask_each,
+                receiver.clone(),
+                probe,
+                answers,
+                lambda: on_progress(min(len(answers), len(links) - 1), len(links)),
+            )
+        receiver.close()
+        await _send_all(sender, links)
+    return answers
 
 
-async def _feed(
-    give: MemoryObjectSendStream[tuple[str, bytes, Answer | None]], todo: list[tuple[str, bytes, Answer | None]]
+async def _send_all(
+    sender: MemoryObjectSendStream[tuple[str, bytes, Answer | None]], links: list[tuple[str, bytes, Answer | None]]
 ) -> None:
-    async with give:
-        for item in todo:
-            await give.send(item)
+    async with sender:
+        for link in links:
+            await sender.send(link)
 
 
-async def _work(
-    take: MemoryObjectReceiveStream[tuple[str, bytes, Answer | None]],
-    asker: Asker,
-    found: list[tuple[bytes, Answer]],
-    answered: Callable[[], None],
+async def _ask_each(
+    receiver: MemoryObjectReceiveStream[tuple[str, bytes, Answer | None]],
+    probe: LinkProbe,
+    answers: list[tuple[bytes, Answer]],
+    on_answer: Callable[[], None],
 ) -> None:
-    async with take:
-        async for url, digest, known in take:
-            found.append((digest, await asker.ask(url, known)))
-            answered()
+    async with receiver:
+        async for url, digest, stored in receiver:
+            answers.append((digest, await probe.ask(url, stored)))
+            on_answer()

@@ -1,4 +1,4 @@
-"""Is this file what it should be? Its type from its own bytes; a picture's pixels too. Blocking."""
+"""Verifies a file: its type by its own bytes, and a picture's pixels. Blocking."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from typing import IO
 import puremagic
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from .formats import HEIC, media_type
+from .formats import HEIC, detect_media_type
 
 # Pillow's readers by name: never the ones that hand a file on to another program (EPS).
-_PICTURES = {
+_PICTURE_ENDINGS = {
     "PNG": ".png",
     "JPEG": ".jpg",
     "MPO": ".jpg",  # a JPEG with more than one picture, as phones write it
@@ -29,7 +29,7 @@ _PICTURES = {
     "BMP": ".bmp",
 }
 _PLUGINS = ("Png", "Jpeg", "Mpo", "WebP", "Gif", "Avif", "Tiff", "Bmp")
-_VIDEOS = {
+_VIDEO_ENDINGS = {
     "video/mp4": ".mp4",
     "video/x-m4v": ".m4v",
     "video/quicktime": ".mov",
@@ -44,14 +44,14 @@ _VIDEOS = {
     "audio/mp4": ".m4a",
     "audio/x-m4a": ".m4a",
 }
-_HEAD = 4096  # bytes that a type is told from
+_HEAD = 4096  # bytes that are enough to recognise a type
 _IN_MEMORY = 32 * 2**20
-_ON_ITS_SIDE = range(5, 9)
-"""Orientations of EXIF in which a picture is shown turned by a quarter."""
+_TURNED = range(5, 9)
+"""EXIF orientations that turn a picture by a quarter."""
 
 
 class NotAMediaFileError(Exception):
-    """The bytes are no picture or video, or only part of one (``torn``). The message says what they look like."""
+    """The bytes are no picture or video, or only part of one (``torn``). The message says what they are."""
 
     def __init__(self, message: str, *, torn: bool = False) -> None:
         super().__init__(message)
@@ -60,22 +60,22 @@ class NotAMediaFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A verified file: its ending by content, and its pixels (0 for a video)."""
+    """A verified file: its ending by content, and its width and height in pixels (0 for a video)."""
 
     ending: str
     width: int = 0
     height: int = 0
 
 
-Show = Callable[[Image.Image], None]
-"""Called with a picture while its file is open and its pixels are decoded. It does not raise."""
+OnPicture = Callable[[Image.Image], None]
+"""Called with a decoded picture while its file is open. It must not raise."""
 
 
-def examine(source: Path | bytes, show: Show = lambda _picture: None) -> Verified:
-    """Check and decode a file, or all of its bytes where they are at hand, once. NotAMediaFileError if it can't be kept;
-    OSError only if the disk fails. ``show`` is called with a picture that is whole.
+def examine(source: Path | bytes, on_picture: OnPicture = lambda _picture: None) -> Verified:
+    """Check and decode a file, or all of its bytes, once. NotAMediaFileError if it can't be kept; OSError only if the disk
+    fails. ``on_picture`` is called with a picture that is whole.
     """
-    # Pillow seeks back and forth: in memory, where that is no call to the system, if it is not too much for it.
+    # Pillow seeks back and forth. In memory that needs no system calls, so files up to a limit are read first.
     if isinstance(source, Path) and source.stat().st_size <= _IN_MEMORY:
         source = source.read_bytes()
     if isinstance(source, Path):
@@ -84,99 +84,99 @@ def examine(source: Path | bytes, show: Show = lambda _picture: None) -> Verifie
     else:
         head = source[:_HEAD]
     try:
-        return _picture(lambda: source.open("rb") if isinstance(source, Path) else BytesIO(source), show)
+        return _decode(lambda: source.open("rb") if isinstance(source, Path) else BytesIO(source), on_picture)
     except UnidentifiedImageError:
         pass
-    found = _guess(head)
-    if found in _VIDEOS:
-        return Verified(_VIDEOS[found])
-    raise NotAMediaFileError(f"the file is {found or 'of no known type'}, not a picture or video")
+    type_name = _describe_type(head)
+    if type_name in _VIDEO_ENDINGS:
+        return Verified(_VIDEO_ENDINGS[type_name])
+    raise NotAMediaFileError(f"the file is {type_name or 'of no known type'}, not a picture or video")
 
 
 def check_picture(path: Path) -> tuple[int, int]:
-    """Decode a picture on this disk at the smallest scale that reads all its bytes. NotAMediaFileError for one that is cut
-    off, damaged or none; OSError only if the disk fails. Returns its width and height in pixels, as shown; 0 where they are
+    """Decode a picture on this disk at the smallest scale that reads all its bytes. NotAMediaFileError if it is cut off,
+    damaged, or no picture; OSError only if the disk fails. Returns its width and height in pixels, as shown, or 0 if they are
     not known.
 
-    A JPEG is decoded at an eighth of its size, which is three times as quick and reads every byte all the same. Pillow
-    reads no HEIC: there the boxes of the container must end where the file ends (ISO/IEC 14496-12, 4.2).
+    A JPEG is decoded at an eighth of its size, which is three times as fast and still reads every byte. Pillow reads no
+    HEIC: there the boxes of the container must end where the file ends (ISO/IEC 14496-12, 4.2).
     """
     data = path.read_bytes()
-    if media_type(data) == HEIC:
+    if detect_media_type(data) == HEIC:
         _check_boxes(data)
         return 0, 0
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is the person's own file
-            with Image.open(BytesIO(data), formats=readers()) as picture:
+            with Image.open(BytesIO(data), formats=load_readers()) as picture:
                 width, height = picture.size
-                turned = _is_turned(picture)
+                is_turned = _is_on_its_side(picture)
                 picture.draft(None, (1, 1))
                 picture.load()
-                return (height, width) if turned else (width, height)
+                return (height, width) if is_turned else (width, height)
     except UnidentifiedImageError:
         raise NotAMediaFileError(
             "is no picture that can be read: it is cut off behind its first bytes, or damaged"
         ) from None
-    except Exception as error:  # noqa: BLE001 - as in _picture
+    except Exception as error:  # noqa: BLE001 - as in _decode
         raise NotAMediaFileError(f"is cut off or damaged ({str(error)[:80]})", torn=True) from None
 
 
-def _is_turned(picture: Image.Image) -> bool:
-    """Is it shown turned by a quarter? What stands in a damaged EXIF block is no fault of the picture's."""
+def _is_on_its_side(picture: Image.Image) -> bool:
+    """True if the picture is shown turned by a quarter. A damaged EXIF block is ignored: the picture may be whole."""
     try:
-        return picture.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE
+        return picture.getexif().get(ExifTags.Base.Orientation, 1) in _TURNED
     except Exception:  # noqa: BLE001 - Pillow raises SyntaxError, struct.error and others for a cut block
         return False
 
 
 def _check_boxes(data: bytes) -> None:
-    place = 0
-    while place < len(data):
-        size = int.from_bytes(data[place : place + 4], "big")
+    offset = 0
+    while offset < len(data):
+        size = int.from_bytes(data[offset : offset + 4], "big")
         if size == 1:
-            size = int.from_bytes(data[place + 8 : place + 16], "big")
+            size = int.from_bytes(data[offset + 8 : offset + 16], "big")
         elif size == 0:
             return  # the last box reaches to the end
-        if size < 8 or place + size > len(data):
+        if size < 8 or offset + size > len(data):
             raise NotAMediaFileError("is cut off or damaged", torn=True)
-        place += size
-    if place < 1024:
+        offset += size
+    if offset < 1024:
         raise NotAMediaFileError("is cut off or damaged", torn=True)
 
 
 @cache
-def readers() -> tuple[str, ...]:
-    """Those of our formats that this Pillow was built with: for ``Image.open``. All of Pillow's
-    seventy modules would take 50 ms to load.
+def load_readers() -> tuple[str, ...]:
+    """The formats, of those that are supported here, that this Pillow was built with: for ``Image.open``. Loading all of
+    Pillow's seventy modules would take 50 ms.
     """
     for plugin in _PLUGINS:
         with suppress(ImportError):
             import_module(f"PIL.{plugin}ImagePlugin")
-    return tuple(name for name in _PICTURES if name in Image.OPEN)
+    return tuple(name for name in _PICTURE_ENDINGS if name in Image.OPEN)
 
 
-def _picture(opened: Callable[[], IO[bytes]], show: Show) -> Verified:
-    """Checked twice, as Pillow wants it: ``verify`` for the container's checksums, ``load`` for every pixel."""
-    formats = readers()
+def _decode(open_file: Callable[[], IO[bytes]], on_picture: OnPicture) -> Verified:
+    """Check a picture twice, as Pillow requires: ``verify`` for the container's checksums, ``load`` for every pixel."""
+    formats = load_readers()
     try:
-        with opened() as file, Image.open(file, formats=formats) as picture:
+        with open_file() as file, Image.open(file, formats=formats) as picture:
             picture.verify()
-        with opened() as file, Image.open(file, formats=formats) as picture:
+        with open_file() as file, Image.open(file, formats=formats) as picture:
             picture.load()
-            seen = Verified(_PICTURES[picture.format or "PNG"], picture.width, picture.height)
-            show(picture)
-            return seen
+            verified = Verified(_PICTURE_ENDINGS[picture.format or "PNG"], picture.width, picture.height)
+            on_picture(picture)
+            return verified
     except UnidentifiedImageError:
         raise
     except Exception as error:  # noqa: BLE001 - its decoders raise anything: OSError, SyntaxError, ValueError, struct.error
         raise NotAMediaFileError(f"the picture is broken: {str(error)[:120]}", torn=True) from None
 
 
-def _guess(head: bytes) -> str:
-    """A MIME type, or words for what a marketer would call it; ``""`` if nobody knows.
+def _describe_type(head: bytes) -> str:
+    """A MIME type, or plain words for the type of file; ``""`` if it is unknown.
 
-    puremagic rather than filetype: the latter has had no release since 2022, knows no HTML or JSON.
+    puremagic rather than filetype: the latter has had no release since 2022 and knows no HTML or JSON.
     """
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:200].lower()
     if not start:
@@ -188,6 +188,8 @@ def _guess(head: bytes) -> str:
     if start.startswith((b"<?xml", b"<error", b"<svg")):
         return "an XML text"
     try:
-        return next((m.mime_type for m in puremagic.magic_string(head) if m.mime_type in _VIDEOS), "")
+        return next(
+            (match.mime_type for match in puremagic.magic_string(head) if match.mime_type in _VIDEO_ENDINGS), ""
+        )
     except (puremagic.PureError, ValueError):
         return ""

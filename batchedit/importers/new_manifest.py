@@ -157,7 +157,7 @@ def explain_columns(schema: Mapping[str, Any]) -> dict[str, str]:
         else:
             explanation = " ".join([explanation, *_describe_range(spec)])
             if is_picture(name, spec):
-                explanation = " ".join([explanation, *(f"Pictures: {rule.words()}." for rule in read_rules(spec))])
+                explanation = " ".join([explanation, *(f"Pictures: {rule.describe()}." for rule in read_rules(spec))])
             if (
                 name not in required
                 and not is_picture(name, spec)

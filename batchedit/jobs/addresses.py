@@ -20,30 +20,30 @@ _IS_ESCAPED = re.compile(r"%[0-9a-f]{2}", re.IGNORECASE).search
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A link but for what ``column`` holds, which stands between ``before`` and ``behind``."""
+    """A link with a gap for the value of ``column``, between ``prefix`` and ``suffix``."""
 
-    before: str
+    prefix: str
     column: str
-    behind: str
+    suffix: str
 
-    def reader(self, read: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
-        """``read`` for a cell of paths: of each the link that it is the end of. A cell with a link already is that link."""
+    def make_reader(self, read: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+        """A reader that turns each path of a cell into a link, then calls ``read``. A cell with a link is not changed."""
         assert read is not None, "pictures are read into a list"
 
         def read_paths(cell: Any) -> Any:
             text = to_cell_text(cell).strip()
             if type(cell) is Linked or text.startswith("[") or text.casefold() == NO_SELECTION or _HAS_SCHEME(text):
                 return read(cell)
-            return read([self._link(path) for path in _PATHS(text)])
+            return read([self._make_link(path) for path in _PATHS(text)])
 
         return read_paths
 
-    def _link(self, path: str) -> str:
-        path = path.removeprefix("/") if self.before.endswith("/") else path
-        return f"{self.before}{quote(path, safe='/?=&%' if _IS_ESCAPED(path) else '/?=&')}{self.behind}"
+    def _make_link(self, path: str) -> str:
+        path = path.removeprefix("/") if self.prefix.endswith("/") else path
+        return f"{self.prefix}{quote(path, safe='/?=&%' if _IS_ESCAPED(path) else '/?=&')}{self.suffix}"
 
 
-def address_in(text: str) -> Address | None:
-    """The address that ``text`` is, with one column in braces; None where it is none."""
-    found = _ADDRESS(text)
-    return Address(*found.groups()) if found else None
+def parse_address(text: str) -> Address | None:
+    """The address in ``text``, with one column in braces; None if it is no address."""
+    match = _ADDRESS(text)
+    return Address(*match.groups()) if match else None

@@ -1,8 +1,8 @@
-"""Keys of jobs that were bought under older rules of identity, reckoned anew, so that none of them is bought again.
+"""Current keys of jobs that were bought under older rules of identity, so that none of them is bought again.
 
-A job keeps the key that it was bought under. Where today's rules give the same inputs another key (a link whose signature
-counted then), the checkpoint keeps that one beside it, as an alias. It is reckoned once, when a run is opened to be written
-to; whoever only reads an older run reckons it in passing.
+A job keeps the key that it was bought under. Where the current rules give the same inputs another key (a link whose
+signature counted then), the checkpoint keeps that key as an alias. The aliases are computed once, when a run is opened for
+writing. A reader of an older run computes them each time.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from .identity import RULES, job_key
 RULES_META = "identity_rules"
 
 
-def aliases_of(checkpoint: Book) -> Mapping[JobKey, int]:
-    """Today's key → job id, for the jobs whose own key is another one."""
+def find_aliases(checkpoint: Book) -> Mapping[JobKey, int]:
+    """Current key → job id, for the jobs whose own key differs from it."""
     if checkpoint.get(RULES_META) == RULES:
         return checkpoint.read_aliases()
-    found: dict[JobKey, int] = {}
+    aliases: dict[JobKey, int] = {}
     for job in checkpoint.list_signed_jobs():
-        now = job_key(checkpoint.model, json.loads(job.inputs), job.variant, job.revision)
-        if now != job.key:
-            found[now] = job.id
-    return found
+        current_key = job_key(checkpoint.model, json.loads(job.inputs), job.variant, job.revision)
+        if current_key != job.key:
+            aliases[current_key] = job.id
+    return aliases
 
 
 def keep_aliases(checkpoint: Book) -> None:
-    """Write the aliases of an older run down, once."""
+    """Store the aliases of an older run, once."""
     if checkpoint.get(RULES_META) == RULES:
         return
-    checkpoint.keep_aliases(aliases_of(checkpoint), {RULES_META: RULES})
+    checkpoint.keep_aliases(find_aliases(checkpoint), {RULES_META: RULES})

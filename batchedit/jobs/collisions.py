@@ -1,4 +1,4 @@
-"""Two different jobs that want one file name: found while rows go by, told with both rows before anything is sent."""
+"""Two different jobs with one file name: found while rows are read, and reported with both rows before anything is sent."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from ..core.model import ResultLine
 from ..manifest.rownames import describe_row
 from ..manifest.rows import Form
 
-TOLD = 20
+MAX_LISTED = 20
 
 
 class Collisions:
-    """The first 20 names wanted twice, and how many there are. The earlier rows are looked up only if there is one."""
+    """The first 20 names that several jobs want, and how many there are. The earlier rows are looked up only if needed."""
 
     def __init__(self) -> None:
         self.count = 0
-        self._wanted: dict[int, tuple[str, int, str]] = {}
+        self._collisions: dict[int, tuple[str, int, str]] = {}
 
-    def add(self, slot: int, name: str, row: int, id_: str) -> None:
+    def add(self, name_hash: int, name: str, row: int, id_: str) -> None:
         """The row ``row`` wants ``name``, which an earlier row has."""
         self.count += 1
-        if len(self._wanted) < TOLD:
-            self._wanted.setdefault(slot, (name, row, id_))
+        if len(self._collisions) < MAX_LISTED:
+            self._collisions.setdefault(name_hash, (name, row, id_))
 
-    def error(self, again: Iterable[ResultLine], form: Form) -> ManifestError:
-        """What to raise. ``again`` are the same lines from the top, of a manifest of this ``form``."""
-        first: dict[int, tuple[int, str]] = {}
-        for line in again:
-            if line.slot in self._wanted and line.slot not in first:
-                first[line.slot] = (line.row, line.id)
-                if len(first) == len(self._wanted):
+    def build_error(self, lines: Iterable[ResultLine], form: Form) -> ManifestError:
+        """The error to raise. ``lines`` are all lines of the manifest from the top, ``form`` is its form."""
+        first_rows: dict[int, tuple[int, str]] = {}
+        for line in lines:
+            if line.name_hash in self._collisions and line.name_hash not in first_rows:
+                first_rows[line.name_hash] = (line.row, line.id)
+                if len(first_rows) == len(self._collisions):
                     break
-        told = [
-            f"{name!r} ({describe_row(form, *first[slot])} and {describe_row(form, row, id_)})"
-            if slot in first and first[slot][0] != row
+        descriptions = [
+            f"{name!r} ({describe_row(form, *first_rows[name_hash])} and {describe_row(form, row, id_)})"
+            if name_hash in first_rows and first_rows[name_hash][0] != row
             else f"{name!r} ({describe_row(form, row, id_)})"
-            for slot, (name, row, id_) in self._wanted.items()
+            for name_hash, (name, row, id_) in self._collisions.items()
         ]
-        more = self.count - len(told)
-        names = ", ".join(told) + (f" and {more} more" if more > 0 else "")
+        more = self.count - len(descriptions)
+        names = ", ".join(descriptions) + (f" and {more} more" if more > 0 else "")
         return ManifestError(
             f"--name gives one name to different pictures: {names}",
             hint="Tell them apart, such as with {row}, {size} or {variant} in --name, or leave --name out.",

@@ -2,10 +2,10 @@
 
 ``VERSION`` stands in front of every digest. Change it when the canonical form of *every* job changes, and never otherwise:
 a new version makes every job of every old run a new purchase. A change that concerns some jobs alone keeps it and raises
-``RULES``: their old keys stay what they are, and ``batchedit/aliases.py`` keeps for each of them the key that it has now.
+``RULES``: their old keys stay what they are, and ``jobs/aliases.py`` keeps for each of them the key that it has now.
 
-Rules 2: what is only a signature in a link does not count (``signatures.unsigned``). A job without such a link has the key
-that it always had.
+Rules 2: a link's signature does not count (``signatures.strip_signature``). A job without such a link has the key that it
+always had.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import Any
 import orjson
 
 from ..core.model import JobKey
-from .signatures import unsigned
+from .signatures import strip_signature
 
 VERSION = b"\x01"
 RULES = "2"
-"""How inputs are reckoned; a checkpoint keeps the rules that its aliases are made for."""
+"""The version of the rules of identity. A checkpoint keeps the version that its aliases are made for."""
 FILE, SHA256 = "$file", "$sha256"
 """A local picture among the inputs is ``{"$file": path, "$sha256": hex}``; only the second counts for identity."""
 
-_SLOT = Struct(">q").unpack
+_INT64 = Struct(">q").unpack
 _SORTED = orjson.OPT_SORT_KEYS
 
 
-def canonical(inputs: dict[str, Any]) -> bytes:
+def to_canonical_json(inputs: dict[str, Any]) -> bytes:
     """The one JSON text of ``inputs``: sorted keys, no spaces, UTF-8. ValueError for a lone surrogate.
 
     orjson refuses integers beyond 64 bits; the standard library writes those in the same layout.
@@ -43,13 +43,13 @@ def canonical(inputs: dict[str, Any]) -> bytes:
         return text.encode()
 
 
-def identity_of(inputs: dict[str, Any]) -> dict[str, Any]:
+def reduce_to_identity(inputs: dict[str, Any]) -> dict[str, Any]:
     """``inputs`` as identity sees them: local pictures by content alone, links without their signature."""
-    return {name: _content(value) for name, value in inputs.items()}
+    return {name: _reduce_value(value) for name, value in inputs.items()}
 
 
 def may_differ(text: str) -> bool:
-    """May ``identity_of`` change anything in the canonical ``text``? Quick, and never wrongly False."""
+    """True if ``reduce_to_identity`` may change the canonical ``text``. Quick, and never wrongly False."""
     return ("$" in text and '"$file"' in text) or ("?" in text and _LINK(text) is not None)
 
 
@@ -57,11 +57,11 @@ _WHOLE_LINK = re.compile(r"https?://\S+", re.IGNORECASE).fullmatch
 _LINK = re.compile(r'"https?://[^"]*\?', re.IGNORECASE).search
 
 
-def _content(value: Any) -> Any:
+def _reduce_value(value: Any) -> Any:
     if isinstance(value, str):
-        return unsigned(value) if _WHOLE_LINK(value) else value
+        return strip_signature(value) if _WHOLE_LINK(value) else value
     if isinstance(value, list):
-        return [_content(item) for item in value]
+        return [_reduce_value(item) for item in value]
     if isinstance(value, dict) and value.keys() == {FILE, SHA256}:
         return {SHA256: value[SHA256]}
     return value
@@ -76,11 +76,11 @@ class KeyMaker:
         self._prefix = VERSION + model.encode() + b"\0"  # JSON holds no NUL, so the parts can't run into each other
         self._revision = revision
 
-    def suffix(self, variant: int) -> bytes:
-        """What ``variant`` adds to the digested text."""
+    def make_suffix(self, variant: int) -> bytes:
+        """The bytes that ``variant`` adds to the digested text."""
         return b"\0%d\0%d" % (variant, self._revision)
 
-    def key(self, text: bytes, suffix: bytes) -> JobKey:
+    def make_key(self, text: bytes, suffix: bytes) -> JobKey:
         """16 bytes for the canonical ``text`` and a ``suffix``."""
         return JobKey(blake2b(self._prefix + text + suffix, digest_size=16).digest())
 
@@ -88,12 +88,12 @@ class KeyMaker:
 def job_key(model: str, inputs: dict[str, Any], variant: int = 1, revision: int = 0) -> JobKey:
     """The identity of one job."""
     maker = KeyMaker(model, revision)
-    return maker.key(canonical(identity_of(inputs)), maker.suffix(variant))
+    return maker.make_key(to_canonical_json(reduce_to_identity(inputs)), maker.make_suffix(variant))
 
 
-def slot_of(name: str) -> int:
-    """A file's name as the signed 64-bit number that a checkpoint keeps: equal for names that macOS and Windows take for
-    the same.
+def hash_name(name: str) -> int:
+    """A file's name as the signed 64-bit number that a checkpoint keeps. It is equal for names that macOS and Windows treat
+    as the same.
     """
-    slot: int = _SLOT(blake2b(name.casefold().encode(), digest_size=8).digest())[0]
-    return slot
+    name_hash: int = _INT64(blake2b(name.casefold().encode(), digest_size=8).digest())[0]
+    return name_hash

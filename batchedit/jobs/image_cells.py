@@ -1,7 +1,7 @@
 """Picture cells: links, data URIs and local files, one or several in a cell, always read into a list.
 
-A local picture is known by its content: the same bytes under another name are the same job, and a replaced file is a
-new one. Its bytes are read for the digest and forgotten; whoever sends it reads it again.
+A local picture is identified by its content: the same bytes under another name are the same job, and a replaced file is a
+new one. Its bytes are read for the digest and not kept; they are read again when they are sent.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from ..core.hosts import is_loopback
 from ..core.limits import FILE_MOST, REQUEST_MOST, URI_MOST, megabytes, uri_size
 from ..core.typed import quoted
 from ..core.words import number
-from ..images.formats import SHRINKABLE, media_type
+from ..images.formats import SHRINKABLE, detect_media_type
 from ..images.verify import NotAMediaFileError, check_picture
 from ..manifest.rownames import RowExamples
 from ..manifest.rows import Linked, truncate_text
 from .identity import FILE, SHA256
 from .links import (
-    direct,
+    describe_page,
+    explain_unusable,
+    find_wrapped_links,
     has_odd_ending,
     is_plain_host,
-    kind_of_page,
-    name_of,
-    several_links,
-    why_unusable,
-    wrapped_links,
+    name_character,
+    split_links,
+    to_direct_link,
 )
-from .local_files import MissingFiles, OtherFolder, candidates
+from .local_files import MissingFiles, OtherFolder, list_candidates
 from .picture_rules import Rule
 
 _LINK = re.compile(r"https://[^\s/?#|<>\"]+\.?[^\s|<>\"]*", re.IGNORECASE).fullmatch
-_USUAL = re.compile(
+_USUAL_LINK = re.compile(
     r"https://([A-Za-z0-9.-]+)/[A-Za-z0-9./_%~+=&,@-]*\.(?:jpe?g|JPE?G|png|PNG|webp|WEBP)(?:\?[A-Za-z0-9._%~+=&,-]*)?"
 ).fullmatch
-"""Links that are plain wherever their host is: no port, nothing to decode, no second link inside, a picture's ending. Most
-are so, and a row of a large sheet should cost no more than this one look.
+"""Links that need no further check if their host is plain: no port, nothing to decode, no second link inside, a picture's
+ending. Most links match, so most rows of a large sheet cost one match.
 """
 _PLAIN_HTTP = re.compile(r"http://(\[[0-9a-f:]+\]|[a-z0-9.]+)(?::\d{1,5})?/[^\s|<>\"]*", re.IGNORECASE).fullmatch
 _DATA = re.compile(r"data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/]+={0,2}", re.IGNORECASE).fullmatch
@@ -53,15 +53,15 @@ _SEVERAL = re.compile(r"\s+\|\s+|\s*(?:[,;|]|<br\s*/?>)?\s*[\r\n]+\s*", re.IGNOR
 _RAW = re.compile(
     r"\.(?:3fr|arw|cr[23w]|dcr|dng|erf|iiq|kdc|mef|mos|mrw|nef|nrw|orf|pef|raf|raw|rw[2l]|sr[2fw]|x3f)", re.IGNORECASE
 ).fullmatch
-"""Endings of what cameras write; many begin like a TIFF."""
+"""Endings of cameras' raw files. Many of these files begin like a TIFF."""
 
 
 NO_SELECTION = "no_selection"
-"""What Magento writes where a product has no picture."""
+"""Magento's word for a product without a picture."""
 
 
 class CellError(ValueError):
-    """A cell can't be what its field needs; the text says why, to be read behind the column's name and value."""
+    """A cell can't be what its field needs. The text says why and follows the column's name and value."""
 
 
 def split_cell(cell: Any) -> list[str]:
@@ -70,8 +70,8 @@ def split_cell(cell: Any) -> list[str]:
         text = cell.strip()
         if text.casefold() == NO_SELECTION:
             return []
-        if not text.startswith("[") or wrapped_links(text):
-            return [one for piece in _SEVERAL.split(text) if piece for one in _links_in(piece)]
+        if not text.startswith("[") or find_wrapped_links(text):
+            return [link for piece in _SEVERAL.split(text) if piece for link in _split_piece(piece)]
         try:
             cell = json.loads(text)
         except ValueError as error:
@@ -83,11 +83,11 @@ def split_cell(cell: Any) -> list[str]:
     return [item.strip() for item in cell if item.strip()]
 
 
-def _links_in(piece: str) -> list[str]:
+def _split_piece(piece: str) -> list[str]:
     if piece[:4].lower() != "http":
-        return wrapped_links(piece) or [piece]
+        return find_wrapped_links(piece) or [piece]
     try:
-        return several_links(piece) or [piece]
+        return split_links(piece) or [piece]
     except ValueError as error:
         raise CellError(str(error)) from None
 
@@ -103,12 +103,12 @@ class Pages:
 class Pictures:
     """Reads picture cells. ``roots`` are the folders below which local files are read; without any they are refused.
 
-    A sheet may come from somebody else, and what a cell names is uploaded: where a file really lies, after ``..`` and
-    symbolic links, decides. ``own`` is the program's folder of pictures that it took out of workbooks; their names are the
-    digests of their bytes, so that no cell names one that its writer does not have.
+    A sheet may come from another person, and the files that its cells name are uploaded. So the real location of a file,
+    after ``..`` and symbolic links, decides. ``own`` is the program's folder of pictures from workbooks. Their names are the
+    digests of their bytes, so a cell can only name one that its writer has.
     ``shrinks``: a local picture that is too large is re-encoded when it is sent, not refused here. ``loopback``: links
-    to this machine may be plain http, as a sandbox's are. ``fetched``: links whose picture is on this disk already, and
-    where; it is a local picture then.
+    to this machine may be plain http, as a sandbox's are. ``fetched``: link → path, for links whose picture is on this disk
+    already. It is a local picture then.
     """
 
     def __init__(
@@ -122,187 +122,187 @@ class Pictures:
     ) -> None:
         self._fetched = fetched or {}
         self._roots = tuple(roots)
-        self._allowed = [real for folder in (*roots, *([own] if own else [])) if (real := _real(folder))]
+        self._allowed = [real for folder in (*roots, *([own] if own else [])) if (real := _resolve(folder))]
         self._shrinks = shrinks
         self._loopback = loopback
-        self.local = False  # whether any local picture was seen
-        self.large = make_digest_set()  # those that will be re-encoded
-        self.together = 0  # cells with more than one picture
-        self.row, self.id = 0, ""  # of the cells that are read now, as the caller knows them
-        self.in_row = 0  # pictures in that row so far; the caller begins each row with 0
-        self.mended = Counter[str]()  # share links turned into direct ones, by the store's name
-        self.pages = dict[str, Pages]()  # links that probably lead to no picture, by what they lead to
-        self.beyond = dict[str, RowExamples]()  # rows with a local picture that breaks a rule of the model, by the rule
+        self.has_local = False  # any local picture so far
+        self.large = make_digest_set()  # local pictures that will be re-encoded
+        self.cells_of_several = 0  # cells with more than one picture
+        self.row, self.id = 0, ""  # of the current row, set by the caller
+        self.pictures_in_row = 0  # set to 0 by the caller for each row
+        self.mended_links = Counter[str]()  # share links turned into direct ones, by the store's name
+        self.probable_pages = dict[str, Pages]()  # links that probably lead to no picture, by what they lead to
+        self.beyond_rules = dict[str, RowExamples]()  # rows with a local picture that breaks a rule of the model, by the rule
         self._missing = MissingFiles()
         self._plain_hosts = dict[str, bool]()
         self._rules: Sequence[Rule] = ()  # of the field whose cell is read now
 
-    def reader(self, rules: Sequence[Rule]) -> Callable[[Any], list[Any]]:
-        """As ``read``, for a field of the model with such rules for its pictures."""
+    def make_reader(self, rules: Sequence[Rule]) -> Callable[[Any], list[Any]]:
+        """``read`` for a field of the model with these rules for its pictures."""
         return (lambda cell: self.read(cell, rules)) if rules else self.read
 
     def read(self, cell: Any, rules: Sequence[Rule] = ()) -> list[Any]:
-        """Links and data URIs as text, local files as ``{"$file", "$sha256"}``. CellError for what is no picture. A
-        local one that breaks a rule of the model is noted in ``beyond``.
+        """Links and data URIs as text, local files as ``{"$file", "$sha256"}``. CellError for anything else. A local picture
+        that breaks a rule of the model is counted in ``beyond_rules``.
         """
         self._rules = rules
         if type(cell) is str and not self._fetched:
-            usual = _USUAL(cell)
-            if (usual and self._plain_hosts.get(usual[1])) or (_LINK(cell) and self._is_plain(cell)):
-                self.in_row += 1
+            match = _USUAL_LINK(cell)
+            if (match and self._plain_hosts.get(match[1])) or (_LINK(cell) and self._is_plain(cell)):
+                self.pictures_in_row += 1
                 return [cell]
         if type(cell) is Linked and not cell.strip().lower().startswith("http"):
             cell = cell.link
         sizes: list[int] = []
-        read = self._fetched_or_one if self._fetched else self._one
-        found = [read(item, sizes) for item in split_cell(cell)]
-        self.together += len(found) > 1
-        self.in_row += len(found)
+        read_item = self._read_fetched_or_item if self._fetched else self._read_item
+        pictures = [read_item(item, sizes) for item in split_cell(cell)]
+        self.cells_of_several += len(pictures) > 1
+        self.pictures_in_row += len(pictures)
         if sum(sizes) > REQUEST_MOST and not self._shrinks:
             raise CellError(
                 f"holds {number(len(sizes), 'local picture')} of {megabytes(sum(sizes))} as they are sent, and the "
                 "service takes 64 MiB a request; leave --no-shrink out to have them re-encoded"
             )
-        return found
+        return pictures
 
-    def _one(self, item: str, sizes: list[int]) -> Any:
+    def _read_item(self, item: str, sizes: list[int]) -> Any:
         if _LINK(item):
-            return item if self._is_plain(item) else self._link(item)
+            return item if self._is_plain(item) else self._read_link(item)
         if _DATA(item):
             if len(item) > URI_MOST:
                 raise CellError(f"is a data URI of {megabytes(len(item))}; the service takes 6 MiB")
             return item
-        if self._loopback and (plain := _PLAIN_HTTP(item)) and is_loopback(plain[1]):
+        if self._loopback and (match := _PLAIN_HTTP(item)) and is_loopback(match[1]):
             return item
-        if problem := _bad_link(item):
+        if problem := _explain_bad_link(item):
             raise CellError(problem)
         if not self._roots:
             raise CellError("is no link; the service fetches pictures from public https:// links")
-        self.local = True
-        return self._local(item, sizes)
+        self.has_local = True
+        return self._read_local(item, sizes)
 
     def _is_plain(self, link: str) -> bool:
-        """Is there nothing to say about ``link``? Nearly all are so, and a host is judged once."""
+        """True if ``link`` needs no further check, as nearly all do. Each host is checked once."""
         if not link.isascii() or "\\" in link or link.find("://", 8) > 0 or has_odd_ending(link):
             return False
         host = link[8:].partition("/")[0]
-        if (plain := self._plain_hosts.get(host)) is None:
-            plain = self._plain_hosts[host] = is_plain_host(host)
-        return plain
+        if (is_plain := self._plain_hosts.get(host)) is None:
+            is_plain = self._plain_hosts[host] = is_plain_host(host)
+        return is_plain
 
-    def _link(self, item: str) -> str:
-        if problem := why_unusable(item):
+    def _read_link(self, item: str) -> str:
+        if problem := explain_unusable(item):
             raise CellError(problem)
-        item, store = direct(item)
+        item, store = to_direct_link(item)
         if store:
-            self.mended[store] += 1
-        elif page := kind_of_page(item):
-            found = self.pages.setdefault(page, Pages())
-            found.links += 1
-            found.rows.add(self.row, self.id)
+            self.mended_links[store] += 1
+        elif page := describe_page(item):
+            entry = self.probable_pages.setdefault(page, Pages())
+            entry.links += 1
+            entry.rows.add(self.row, self.id)
         return item
 
-    def _fetched_or_one(self, item: str, sizes: list[int]) -> Any:
+    def _read_fetched_or_item(self, item: str, sizes: list[int]) -> Any:
         if (path := self._fetched.get(item)) is None:
-            return self._one(item, sizes)
-        self.local = True
-        return self._picture(path, sizes)
+            return self._read_item(item, sizes)
+        self.has_local = True
+        return self._read_picture(path, sizes)
 
-    def _local(self, item: str, sizes: list[int]) -> dict[str, str]:
-        path = self._find(unquote(item[7:]) if item.lower().startswith("file://") else item)
+    def _read_local(self, item: str, sizes: list[int]) -> dict[str, str]:
+        path = self._find_file(unquote(item[7:]) if item.lower().startswith("file://") else item)
         if _RAW(path.suffix):
             raise CellError(
                 f"is a camera's raw file ({path.suffix.lower()}); export it as JPEG or PNG and name that one"
             )
-        return self._picture(path, sizes)
+        return self._read_picture(path, sizes)
 
-    def _find(self, text: str) -> Path:
-        """The file that ``text`` names, below the first root that has one. CellError for none, or one that lies elsewhere."""
-        folder, outside = False, None
-        for path in (path for root in self._roots for path in candidates(root, text)):
+    def _find_file(self, text: str) -> Path:
+        """The file that ``text`` names, below the first root that has it. CellError for none, or one outside the roots."""
+        is_folder, outside = False, None
+        for path in (path for root in self._roots for path in list_candidates(root, text)):
             try:
                 if path.is_file():
                     real = path.resolve()
                     if any(real.is_relative_to(allowed) for allowed in self._allowed):
                         return path
                     outside = outside or real
-                folder = folder or path.is_dir()
+                is_folder = is_folder or path.is_dir()
             except (OSError, ValueError, RuntimeError):
-                continue  # too long for the system, a NUL: no file either
+                continue  # too long for the system, or with a NUL: no file
         if outside is not None:
             raise CellError(
                 "lies outside the sheet's folder, and nothing of it was read; if it is meant to be sent, add to the command: "
                 f"--image-root {quoted(outside.parent)}"
             )
-        if folder:
+        if is_folder:
             raise CellError("is a folder; name one picture in it")
         self._missing.add(self.row, self.id, text)
         raise CellError(f"is neither an https:// link nor a file in {' or '.join(truncate_text(r, 80) for r in self._roots)}")
 
     @property
-    def paths(self) -> RowExamples:
-        """Rows so far that name a file which is not there."""
+    def missing_file_rows(self) -> RowExamples:
+        """Rows so far that name a missing file."""
         return self._missing.rows
 
-    def other_folder(self) -> OtherFolder | None:
-        """A folder below the roots that has files which are not where the cells say."""
-        return self._missing.other_folder(self._roots)
+    def find_other_folder(self) -> OtherFolder | None:
+        """A folder below the roots that has files which are missing where the cells say."""
+        return self._missing.find_other_folder(self._roots)
 
-    def _picture(self, path: Path, sizes: list[int]) -> dict[str, str]:
+    def _read_picture(self, path: Path, sizes: list[int]) -> dict[str, str]:
         try:
-            facts = path.stat()
-            seen = _seen(str(path), facts.st_size, facts.st_mtime_ns)
+            stat = path.stat()
+            facts = _read_facts(str(path), stat.st_size, stat.st_mtime_ns)
         except NotAMediaFileError as error:
             raise CellError(str(error)) from None
         except (OSError, ValueError) as error:
             raise CellError(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
-        if seen is None:
+        if facts is None:
             raise CellError("is a file, but no picture (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, HEIC)")
-        sizes.append(uri_size(facts.st_size))
-        if facts.st_size > FILE_MOST:
-            self._too_large(facts.st_size, seen)  # re-encoded: it has another size and other pixels then
+        sizes.append(uri_size(stat.st_size))
+        if stat.st_size > FILE_MOST:
+            self._note_too_large(stat.st_size, facts)  # re-encoded: it has another size and other pixels then
         else:
             for rule in self._rules:
-                if not rule.allows(facts.st_size, seen.width, seen.height):
-                    self.beyond.setdefault(rule.words(), RowExamples()).add(self.row, self.id)
-        return {FILE: path.as_posix(), SHA256: seen.sha256}
+                if not rule.allows(stat.st_size, facts.width, facts.height):
+                    self.beyond_rules.setdefault(rule.describe(), RowExamples()).add(self.row, self.id)
+        return {FILE: path.as_posix(), SHA256: facts.sha256}
 
-    def _too_large(self, size: int, seen: _Seen) -> None:
-        told = (
+    def _note_too_large(self, size: int, facts: _PictureFacts) -> None:
+        problem = (
             f"is {megabytes(size)}; the service takes a local picture of up to {megabytes(FILE_MOST)} (6 MiB as sent)"
         )
-        if not seen.shrinkable:
-            raise CellError(f"{told}, and only JPEG, PNG and WebP can be re-encoded: save it as one of these")
+        if not facts.shrinkable:
+            raise CellError(f"{problem}, and only JPEG, PNG and WebP can be re-encoded: save it as one of these")
         if not self._shrinks:
-            raise CellError(f"{told}; leave --no-shrink out to have it re-encoded")
-        self.large.add(bytes.fromhex(seen.sha256)[:16])
+            raise CellError(f"{problem}; leave --no-shrink out to have it re-encoded")
+        self.large.add(bytes.fromhex(facts.sha256)[:16])
 
 
-def _bad_link(item: str) -> str:  # noqa: PLR0911 - one return a mistake
-    low = item.lower()
-    if item and not item[0].isprintable() and low[1:].startswith("http"):
-        return f"begins with an invisible character ({name_of(item[0])}); type the link anew, or delete it"
-    if low.startswith("http://"):
+def _explain_bad_link(item: str) -> str:  # noqa: PLR0911 - one return a mistake
+    lowered = item.lower()
+    if item and not item[0].isprintable() and lowered[1:].startswith("http"):
+        return f"begins with an invisible character ({name_character(item[0])}); type the link anew, or delete it"
+    if lowered.startswith("http://"):
         return "begins with http://; the service fetches https:// links only"
-    if low.startswith(("https//", "http//")):
+    if lowered.startswith(("https//", "http//")):
         word, _, rest = item.partition("//")
         return f"has no colon behind {word.lower()}; write https://{truncate_text(rest, 40)}"
-    if low.startswith("//"):
+    if lowered.startswith("//"):
         return f"has no https: in front; write https:{truncate_text(item, 40)}"
-    if low.startswith("https:"):
+    if lowered.startswith("https:"):
         return "is no complete link" if " " not in item else "has a space in the link; write %20 for it"
-    if low.startswith("data:"):
+    if lowered.startswith("data:"):
         return "is no data URI of a picture (data:image/png;base64,…)"
-    scheme = re.match(r"([a-z][a-z0-9+.-]+)://", low)
+    scheme = re.match(r"([a-z][a-z0-9+.-]+)://", lowered)
     if scheme and scheme.group(1) != "file":
         return f"begins with {scheme.group()}, which the service can't fetch; it needs an https:// link"
-    if low.startswith("www."):
+    if lowered.startswith("www."):
         return f"has no https:// in front; write https://{truncate_text(item, 40)}"
     return ""
 
 
-def _real(path: Path) -> Path | None:
-    """Where ``path`` lies after every ``..`` and symbolic link; None where the links go round in a circle."""
+def _resolve(path: Path) -> Path | None:
+    """The real path of ``path``; None where symbolic links form a circle."""
     try:
         return path.resolve()
     except (OSError, RuntimeError):
@@ -310,8 +310,8 @@ def _real(path: Path) -> Path | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """A picture's content: the hex digest of its bytes, whether ``pictures.shrink`` can re-encode it, its pixels."""
+class _PictureFacts:
+    """A picture's hex digest, its pixels, and whether ``images.shrink`` can re-encode it."""
 
     sha256: str
     shrinkable: bool
@@ -320,13 +320,13 @@ class _Seen:
 
 
 @lru_cache(maxsize=65_536)
-def _seen(path: str, _size: int, _mtime_ns: int) -> _Seen | None:
-    """None if the file is no picture, NotAMediaFileError if it is a broken one. Size and time stand for the content."""
+def _read_facts(path: str, _size: int, _mtime_ns: int) -> _PictureFacts | None:
+    """None if the file is no picture, NotAMediaFileError if it is a broken one. Size and time identify the content."""
     with Path(path).open("rb") as file:
         head = file.read(32)
-        media = media_type(head)
+        media = detect_media_type(head)
         if media is None:
             return None
         width, height = check_picture(Path(path))
         file.seek(0)
-        return _Seen(file_digest(file, "sha256").hexdigest(), media in SHRINKABLE, width, height)
+        return _PictureFacts(file_digest(file, "sha256").hexdigest(), media in SHRINKABLE, width, height)

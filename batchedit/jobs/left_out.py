@@ -1,4 +1,4 @@
-"""Rows that are no order for a picture: variants and gift cards of an export, and the line of totals below a table."""
+"""Rows that order no picture: variants and gift cards of an export, and the line of totals below a table."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ _NO = frozenset({"false", "falsch", "faux", "falso"})
 _YES = frozenset({"true", "yes", "1", "wahr", "ja", "vrai", "oui"})
 
 
-def why_no_product(cells: dict[str, Any], platform: Platform, *, again: bool) -> str:
-    """What a row of an export without a picture is. ``again``: the row above is of the same product."""
+def explain_no_product(cells: dict[str, Any], platform: Platform, *, same_product: bool) -> str:
+    """Why a row of an export has no picture. ``same_product``: the row above is of the same product."""
     by_plain = {normalize_name(column): to_cell_text(cell).strip().casefold() for column, cell in cells.items()}
     if by_plain.get(platform.gift_column) in _YES or by_plain.get("type") == "gift card":
         return "is a gift card without a picture"
-    is_variant = again or by_plain.get("type") in platform.variant
+    is_variant = same_product or by_plain.get("type") in platform.variant
     return "is a variant without a picture of its own" if is_variant else "is a product without a picture"
 
 
 def is_no_picture(cell: Any) -> bool:
-    """Whether a picture's cell is empty, or says so as Magento does."""
+    """True if a picture's cell is empty or holds Magento's word for that."""
     text = to_cell_text(cell)
     return is_blank(text) or text.strip().casefold() == NO_SELECTION
 
 
 def is_unticked(cells: dict[str, Any]) -> bool:
-    """Whether all that the row holds is FALSE: a column of boxes that was dragged further down than the table."""
+    """True if all that the row holds is FALSE: a column of boxes that was dragged further down than the table."""
     texts = [text for cell in cells.values() if not is_blank(text := to_cell_text(cell))]
     return bool(texts) and all(text.strip().casefold() in _NO for text in texts)
 
 
 def is_total(cells: dict[str, Any]) -> bool:
-    """Whether the first cell that is not empty says that the row is a sum."""
+    """True if the first cell that is not empty says that the row is a sum."""
     first = next((text for cell in cells.values() if not is_blank(text := to_cell_text(cell))), "")
     return _TOTAL(first.strip().rstrip(":")) is not None

@@ -1,4 +1,4 @@
-"""Which files of this machine a cell may mean, and the folder that has those which are not where the cells say."""
+"""The files of this machine that a cell may name, and the folder that has those which are missing where the cells say."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 
 from ..manifest.rownames import RowExamples
 
-_NAMES = 5
-"""So many of the missing names are looked for in other folders."""
-_FOLDERS = 200
-"""In so many folders at most: it takes a moment, also on a network's disk."""
-_DEEP = 2
+_MOST_NAMES = 5
+"""Missing names that are looked for in other folders."""
+_MOST_FOLDERS = 200
+"""Folders that are searched at most, to bound the time on a network disk."""
+_DEPTH = 2
 
 
-def candidates(root: Path, text: str) -> Iterator[Path]:
-    """Where the file that ``text`` names may lie below ``root``."""
-    for spelled in _spellings(text):
+def list_candidates(root: Path, text: str) -> Iterator[Path]:
+    """The paths below ``root`` that ``text`` may mean."""
+    for spelled in _list_spellings(text):
         try:
             yield (root / Path(spelled).expanduser()).absolute()
         except (OSError, ValueError, RuntimeError):
-            continue  # no such person's home
-        if spelled.startswith("/"):  # as a shop writes what lies below its folder of pictures
+            continue  # no home folder of that user
+        if spelled.startswith("/"):  # a shop's path below its folder of pictures
             yield (root / spelled.lstrip("/")).absolute()
 
 
@@ -39,23 +39,23 @@ class OtherFolder:
 
 @dataclass(slots=True)
 class MissingFiles:
-    """Rows that name a file which is not there, and the first few of the names."""
+    """Rows that name a missing file, and the first few of the names."""
 
     rows: RowExamples = field(default_factory=RowExamples)
     names: list[str] = field(default_factory=list)
 
     def add(self, row: int, id_: str, name: str) -> None:
         self.rows.add(row, id_)
-        if len(self.names) < _NAMES and name not in self.names:
+        if len(self.names) < _MOST_NAMES and name not in self.names:
             self.names.append(name)
 
-    def other_folder(self, roots: Sequence[Path]) -> OtherFolder | None:
-        """The folder below ``roots`` that has the most of the names; None where none has any."""
+    def find_other_folder(self, roots: Sequence[Path]) -> OtherFolder | None:
+        """The folder below ``roots`` that has most of the names; None if none has any."""
         best: OtherFolder | None = None
-        for folder in _folders_below(roots):
-            found = sum(any(_is_below(path, folder) for path in candidates(folder, name)) for name in self.names)
-            if found > (best.found if best else 0):
-                best = OtherFolder(folder, found, len(self.names))
+        for folder in _list_folders_below(roots):
+            count = sum(any(_is_below(path, folder) for path in list_candidates(folder, name)) for name in self.names)
+            if count > (best.found if best else 0):
+                best = OtherFolder(folder, count, len(self.names))
         return best
 
 
@@ -63,31 +63,31 @@ def _is_below(path: Path, folder: Path) -> bool:
     try:
         return path.is_file() and path.resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError, RuntimeError):
-        return False  # too long for the system, a NUL: no file either
+        return False  # too long for the system, or with a NUL: no file
 
 
-def _folders_below(roots: Sequence[Path]) -> list[Path]:
+def _list_folders_below(roots: Sequence[Path]) -> list[Path]:
     """The folders below ``roots``, the nearest first; hidden ones and links are left out."""
-    found = list[Path]()
+    folders = list[Path]()
     level = list(roots)
-    for _ in range(_DEEP):
-        level = [folder for above in level for folder in _folders_in(above)][: _FOLDERS - len(found)]
-        found += level
-    return found
+    for _ in range(_DEPTH):
+        level = [folder for above in level for folder in _list_folders_in(above)][: _MOST_FOLDERS - len(folders)]
+        folders += level
+    return folders
 
 
-def _folders_in(folder: Path) -> list[Path]:
+def _list_folders_in(folder: Path) -> list[Path]:
     try:
-        with os.scandir(folder) as inside:
-            names = [one.name for one in inside if one.name[:1] != "." and one.is_dir(follow_symlinks=False)]
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if entry.name[:1] != "." and entry.is_dir(follow_symlinks=False)]
     except OSError:
         return []
     return [folder / name for name in sorted(names)]
 
 
-def _spellings(text: str) -> Iterator[str]:
-    """``text``, then as other systems write it: ``/`` for the backslash, letters with their accents in one or apart."""
-    written = dict.fromkeys((text, text.replace("\\", "/")))
+def _list_spellings(text: str) -> Iterator[str]:
+    """``text``, then as other systems write it: ``/`` for the backslash, accented letters composed or decomposed."""
+    spellings = dict.fromkeys((text, text.replace("\\", "/")))
     yield from dict.fromkeys(
-        [*written, *(unicodedata.normalize(form, one) for form in ("NFC", "NFD") for one in written)]
+        [*spellings, *(unicodedata.normalize(form, spelling) for form in ("NFC", "NFD") for spelling in spellings)]
     )

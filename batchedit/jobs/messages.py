@@ -1,4 +1,4 @@
-"""What is wrong with a row, in the words of whoever filled it in: column, value, what the service takes, what to do."""
+"""Problems of a row, in the words of the person who wrote it: column, value, what the service takes, what to do."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from .ratios import spell_ratios
 from .schema import Field
 
 
-def reason(error: Any, field: Field | None) -> str:  # noqa: PLR0911 - one return a keyword
-    """One error of jsonschema-rs as half a sentence to stand behind the value."""
+def explain_error(error: Any, field: Field | None) -> str:  # noqa: PLR0911 - one return a keyword
+    """One error of jsonschema-rs as half a sentence that follows the value."""
     keyword = str(error.schema_path[-1]) if error.schema_path else ""
     limit = getattr(error.kind, "limit", None)
     spec: dict[str, Any] = field.spec if field else {}
     unit = "pictures" if field and field.picture else "entries"
     match keyword:
         case "enum":
-            return wrong_choice(str(error.instance), [to_cell_text(option) for option in error.kind.options])
+            return explain_wrong_choice(str(error.instance), [to_cell_text(option) for option in error.kind.options])
         case "type":
-            return f"is not {_kind(spec.get('type'))}"
+            return f"is not {_describe_type(spec.get('type'))}"
         case "minLength":
             return f"is too short: the service takes {limit} characters or more"
         case "maxLength":
             return f"is too long: {len(str(error.instance)):,} characters, and the service takes {limit:,}"
         case "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum":
-            return f"is out of range: {_range(spec)}"
+            return f"is out of range: {_describe_range(spec)}"
         case "minItems":
             return f"has too few {unit}: at least {limit}"
         case "maxItems":
@@ -41,19 +41,19 @@ def reason(error: Any, field: Field | None) -> str:  # noqa: PLR0911 - one retur
     return str(error.message)
 
 
-def wrong_choice(value: str, options: list[str]) -> str:
-    """Why ``value`` is none of ``options``, with the one that was probably meant."""
-    words_of = {
+def explain_wrong_choice(value: str, options: list[str]) -> str:
+    """That ``value`` is none of ``options``, with the option that is probably meant."""
+    shape_words = {
         option: word for word, option in spell_ratios({option: option for option in options}).items() if word.isalpha()
     }  # square, portrait, landscape
-    words = [*options, *words_of.values()]
-    near = difflib.get_close_matches(value.strip().casefold(), [word.casefold() for word in words], 1, 0.75)
-    meant = next((word for word in words if near and word.casefold() == near[0]), "")
-    told = join_names(f"{option} ({words_of[option]})" if option in words_of else option for option in options)
-    return f"is not possible: the service takes {told}" + (f"; did you mean {meant}?" if meant else "")
+    words = [*options, *shape_words.values()]
+    suggestion = difflib.get_close_matches(value.strip().casefold(), [word.casefold() for word in words], 1, 0.75)
+    meant = next((word for word in words if suggestion and word.casefold() == suggestion[0]), "")
+    choices = join_names(f"{option} ({shape_words[option]})" if option in shape_words else option for option in options)
+    return f"is not possible: the service takes {choices}" + (f"; did you mean {meant}?" if meant else "")
 
 
-def _range(spec: dict[str, Any]) -> str:
+def _describe_range(spec: dict[str, Any]) -> str:
     low = spec.get("minimum", spec.get("exclusiveMinimum"))
     high = spec.get("maximum", spec.get("exclusiveMaximum"))
     if low is None:
@@ -61,13 +61,13 @@ def _range(spec: dict[str, Any]) -> str:
     return f"the service takes {low} or more" if high is None else f"the service takes {low} to {high}"
 
 
-def _kind(kinds: Any) -> str:
-    words = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
-    words |= {"array": "a list", "object": "a JSON object", "null": "empty"}
-    return join_names([words.get(kind, str(kind)) for kind in (kinds if isinstance(kinds, list) else [kinds])])
+def _describe_type(types: Any) -> str:
+    type_words = {"string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false"}
+    type_words |= {"array": "a list", "object": "a JSON object", "null": "empty"}
+    return join_names([type_words.get(type_, str(type_)) for type_ in (types if isinstance(types, list) else [types])])
 
 
-def value_shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value for a message: text as it is, anything else as JSON, cut to one short line."""
     try:
         return truncate_text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))

@@ -1,6 +1,6 @@
 """Where each of the model's inputs comes from: ``--set``, ``--map``, ``--prompt``, or the column of its own name.
 
-The strongest wins, in that order. All of it is decided once, before the first row.
+The first of these that applies wins. All is decided once, before the first row.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from ..core.errors import ManifestError, UsageError
 from ..core.typed import quoted
 from ..manifest.nearest import join_names, find_nearest, normalize_name
 from ..manifest.platforms import COLUMN_WORDS, SIZE_WORDS, TITLE_WORDS, Platform, is_like_image
-from .addresses import address_in
+from .addresses import parse_address
 from .image_cells import CellError
-from .messages import reason, wrong_choice
+from .messages import explain_error, explain_wrong_choice
 from .prompt import split_template
 from .schema import Field, Reader, Schema
 
@@ -56,15 +56,15 @@ SIZE_FIELDS = ("size", "aspect_ratio", "image_size", "ratio", "resolution")
 class Recipe:
     """How rows become jobs: what the options say, and the model's input ``schema``.
 
-    ``mapping`` is field → column, or an address with one in braces; ``sets`` field → text, ``over`` column → the values to
-    expand each row over.
-    ``image_roots`` are the folders below which local pictures are read, in the order in which relative paths are looked up;
-    without any they are refused. ``own_pictures`` is where the program keeps those out of workbooks. ``shrinks`` and
-    ``loopback`` are those of ``Pictures``. ``date`` fills ``{date}``. ``fetched`` maps links to the files on this disk that
-    were fetched from them.
-    ``row_shift`` is added to a row's index where it becomes part of a name: names have the sheet's own number.
-    ``platform``, ``told`` and ``guesses`` are what ``recognise`` found out about a sheet; ``texts`` are the columns that may
-    hold prompts, the likeliest first, where it found none.
+    ``mapping`` is field → column, or an address with a column in braces; ``sets`` is field → text, ``over`` is column → the
+    values to expand each row over.
+    ``image_roots`` are the folders below which local pictures are read, in the order in which relative paths are looked up.
+    Without any, local pictures are refused. ``own_pictures`` is the program's folder of pictures from workbooks.
+    ``shrinks`` and ``loopback`` are those of ``Pictures``. ``date`` fills ``{date}``. ``fetched`` maps links to the files
+    on this disk that were fetched from them.
+    ``row_shift`` is added to a row's index where the index becomes part of a name: names have the sheet's own number.
+    ``platform``, ``notes`` and ``guesses`` are the results of ``recognise``. ``texts`` are the columns that may hold prompts,
+    the likeliest first, where it found no prompt.
     """
 
     model: str
@@ -85,7 +85,7 @@ class Recipe:
     loopback: bool = False
     date: str = ""
     platform: Platform | None = None
-    told: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     guesses: tuple[str, ...] = ()
     fetched: Mapping[str, Path] = field(default_factory=dict)
     row_shift: int = 0
@@ -94,7 +94,7 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class InputSources:
-    """``columns``: (field, column, reader) for what stands in the rows; ``constants``: what is the same for all."""
+    """``columns``: (field, column, reader) of inputs from the rows; ``constants``: inputs that are the same for all rows."""
 
     columns: list[tuple[str, str, Reader | None]]
     constants: dict[str, Any]
@@ -105,112 +105,116 @@ class InputSources:
 
 
 def choose_sources(recipe: Recipe, schema: Schema, columns: tuple[str, ...]) -> InputSources:
-    """UsageError for options that fit neither model nor table, ManifestError if nothing fills a required field."""
+    """Raises UsageError for options that fit neither model nor table, ManifestError if nothing fills a required field."""
     notes: list[str] = []
-    set_fields = {_field(name, schema, "--set"): (name, text) for name, text in recipe.sets.items()}
-    constants = {name: _constant(schema, name, text) for name, (_, text) in set_fields.items()}
+    set_fields = {_find_field(name, schema, "--set"): (name, text) for name, text in recipe.sets.items()}
+    constants = {name: _read_constant(schema, name, text) for name, (_, text) in set_fields.items()}
     mapped, read_as = dict[str, str](), dict[str, Reader]()
-    for given, wanted in recipe.mapping.items():
-        name = _field(given, schema, "--map")
-        address = address_in(wanted) if schema.fields[name].picture and wanted not in columns else None
-        mapped[name] = find_column(address.column if address else wanted, columns, "--map")
+    for field_name, target in recipe.mapping.items():
+        name = _find_field(field_name, schema, "--map")
+        address = parse_address(target) if schema.fields[name].picture and target not in columns else None
+        mapped[name] = find_column(address.column if address else target, columns, "--map")
         if address is not None:
-            read_as[name] = address.reader(schema.fields[name].read)
-            notes.append(f"{name}: {wanted}, with the column {mapped[name]!r}")
-    prompt_field = "" if recipe.prompt is None else _prompt_field(schema)
+            read_as[name] = address.make_reader(schema.fields[name].read)
+            notes.append(f"{name}: {target}, with the column {mapped[name]!r}")
+    prompt_field = "" if recipe.prompt is None else _find_prompt_field(schema)
     if prompt_field in constants or prompt_field in mapped:
         notes.append(
             f"--prompt is not used: {prompt_field} comes from {'--set' if prompt_field in constants else '--map'}"
         )
         prompt_field = ""
-    size_field, sizes = _sizes(recipe, schema, constants)
-    found: list[tuple[str, str, Reader | None]] = []
+    size_field, sizes = _read_sizes(recipe, schema, constants)
+    sources: list[tuple[str, str, Reader | None]] = []
     for name, spec in schema.fields.items():
         if name in constants or name == prompt_field or (sizes and name == size_field):
             continue
-        column = mapped.get(name) or _own_column(name, columns, notes) or _picture_column(spec, schema, columns, notes)
+        column = (
+            mapped.get(name)
+            or _find_own_column(name, columns, notes)
+            or _find_picture_column(spec, schema, columns, notes)
+        )
         if column:
-            found.append((name, column, read_as.get(name, spec.read)))
+            sources.append((name, column, read_as.get(name, spec.read)))
         elif spec.required:
-            raise _unfilled(name, columns, recipe.texts)
-    if size_field and not sizes and size_field not in constants and all(name != size_field for name, *_ in found):
-        notes += _sizes_unused(recipe, size_field, columns)
-    return InputSources(found, constants, prompt_field, size_field, sizes, tuple(notes))
+            raise _build_unfilled_error(name, columns, recipe.texts)
+    if size_field and not sizes and size_field not in constants and all(name != size_field for name, *_ in sources):
+        notes += _note_unused_sizes(recipe, size_field, columns)
+    return InputSources(sources, constants, prompt_field, size_field, sizes, tuple(notes))
 
 
-def find_column(wanted: str, columns: tuple[str, ...], option: str) -> str:
-    """The column that ``wanted`` names, whatever its capitals. UsageError, with the nearest name, if there is none."""
-    if wanted in columns:
-        return wanted
-    alike = [column for column in columns if normalize_name(column) == normalize_name(wanted)]
-    if len(alike) == 1:
-        return alike[0]
-    near = find_nearest(wanted, columns)
-    hint = f"Did you mean {near!r}? " if near else ""
-    raise UsageError(f"{option}: there is no column {wanted!r}", hint=f"{hint}Columns: {join_names(columns, 'and')}.")
+def find_column(name: str, columns: tuple[str, ...], option: str) -> str:
+    """The column called ``name``, whatever its capitals. UsageError, with the nearest name, if there is none."""
+    if name in columns:
+        return name
+    similar = [column for column in columns if normalize_name(column) == normalize_name(name)]
+    if len(similar) == 1:
+        return similar[0]
+    suggestion = find_nearest(name, columns)
+    hint = f"Did you mean {suggestion!r}? " if suggestion else ""
+    raise UsageError(f"{option}: there is no column {name!r}", hint=f"{hint}Columns: {join_names(columns, 'and')}.")
 
 
-def find_id(wanted: str | None, columns: tuple[str, ...]) -> str:
+def find_id_column(id_column: str | None, columns: tuple[str, ...]) -> str:
     """The column that names rows: ``--id``, else the first of the usual ones, else "" for the row's number."""
-    if wanted is not None:
-        return find_column(wanted, columns, "--id")
+    if id_column is not None:
+        return find_column(id_column, columns, "--id")
     by_plain = {normalize_name(column): column for column in reversed(columns)}
     return next((by_plain[name] for name in ID_COLUMNS if name in by_plain), "")
 
 
-def _field(name: str, schema: Schema, option: str) -> str:
+def _find_field(name: str, schema: Schema, option: str) -> str:
     if name in schema.fields:
         return name
-    near = find_nearest(name, schema.fields)
-    hint = f"Did you mean {near}? " if near else ""
+    suggestion = find_nearest(name, schema.fields)
+    hint = f"Did you mean {suggestion}? " if suggestion else ""
     raise UsageError(
         f"{option}: the model has no input {name!r}", hint=f"{hint}It takes {join_names(schema.fields, 'and')}."
     )
 
 
-def _constant(schema: Schema, name: str, text: str) -> Any:
+def _read_constant(schema: Schema, name: str, text: str) -> Any:
     field = schema.fields[name]
     try:
         value = text if field.read is None else field.read(text)
     except CellError as error:
         raise UsageError(f"--set {name}: {text!r} {error}") from None
-    wrong = [error for error in schema.errors({name: value}) if list(error.instance_path)[:1] == [name]]
-    if wrong or value in ("", []):
-        raise UsageError(f"--set {name}: {text!r} {reason(wrong[0], field) if wrong else 'is empty'}")
+    errors = [error for error in schema.errors({name: value}) if list(error.instance_path)[:1] == [name]]
+    if errors or value in ("", []):
+        raise UsageError(f"--set {name}: {text!r} {explain_error(errors[0], field) if errors else 'is empty'}")
     return value
 
 
-def _prompt_field(schema: Schema) -> str:
+def _find_prompt_field(schema: Schema) -> str:
     texts = [name for name, spec in schema.fields.items() if spec.read is None]
-    found = next((name for name in texts if name == "prompt"), None) or next((n for n in texts if "prompt" in n), None)
-    if found is None:
+    name = next((name for name in texts if name == "prompt"), None) or next((n for n in texts if "prompt" in n), None)
+    if name is None:
         raise UsageError("--prompt: the model takes no prompt", hint=f"It takes {join_names(schema.fields, 'and')}.")
-    return found
+    return name
 
 
-def _sizes(recipe: Recipe, schema: Schema, constants: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
-    name = next((name for name in SIZE_FIELDS if name in schema.fields), "")
+def _read_sizes(recipe: Recipe, schema: Schema, constants: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
+    size_field = next((size_field for size_field in SIZE_FIELDS if size_field in schema.fields), "")
     if not recipe.sizes:
-        return name, ()
-    if not name:
+        return size_field, ()
+    if not size_field:
         raise UsageError("--sizes: the model has no size", hint=f"It takes {join_names(schema.fields, 'and')}.")
-    if name in constants:
-        raise UsageError(f"--sizes and --set {name} contradict each other", hint="Give one of them.")
-    sizes = tuple(_size(schema, name, text) for text in dict.fromkeys(recipe.sizes))
-    return name, tuple(dict.fromkeys(sizes))
+    if size_field in constants:
+        raise UsageError(f"--sizes and --set {size_field} contradict each other", hint="Give one of them.")
+    sizes = tuple(_read_size(schema, size_field, text) for text in dict.fromkeys(recipe.sizes))
+    return size_field, tuple(dict.fromkeys(sizes))
 
 
-def _size(schema: Schema, name: str, text: str) -> Any:
+def _read_size(schema: Schema, name: str, text: str) -> Any:
     options = [str(option) for option in schema.fields[name].spec.get("enum", ())]
     read = schema.fields[name].read
     value = text.strip() if read is None else read(text)
     if options and str(value) not in options:
-        raise UsageError(f"--sizes: {text!r} {wrong_choice(text, options)}")
+        raise UsageError(f"--sizes: {text!r} {explain_wrong_choice(text, options)}")
     return value
 
 
-def _sizes_unused(recipe: Recipe, size_field: str, columns: tuple[str, ...]) -> list[str]:
-    """A note where a column looks as if it said the sizes, and nothing uses it."""
+def _note_unused_sizes(recipe: Recipe, size_field: str, columns: tuple[str, ...]) -> list[str]:
+    """A note if a column seems to hold the sizes and is not used."""
     _, in_prompt = split_template(recipe.prompt or "", "--prompt")
     used = {*recipe.mapping.values(), *in_prompt}
     column = next((column for column in columns if normalize_name(column) in SIZE_WORDS and column not in used), "")
@@ -221,60 +225,62 @@ def _sizes_unused(recipe: Recipe, size_field: str, columns: tuple[str, ...]) -> 
     ]
 
 
-def _own_column(name: str, columns: tuple[str, ...], notes: list[str]) -> str:
+def _find_own_column(name: str, columns: tuple[str, ...], notes: list[str]) -> str:
     if name in columns:
         return name
-    alike = next((column for column in columns if normalize_name(column) == normalize_name(name)), "")
-    if alike:
-        notes.append(f"column {alike!r} is taken for the model's input {name}")
-    return alike
+    similar = next((column for column in columns if normalize_name(column) == normalize_name(name)), "")
+    if similar:
+        notes.append(f"column {similar!r} is taken for the model's input {name}")
+    return similar
 
 
 _NUMBERS = frozenset({"no", "nr", "number", "nummer", "#", "row", "line", "id", "pos", "position"})
 
 
-def _picture_column(field: Field, schema: Schema, columns: tuple[str, ...], notes: list[str]) -> str:
-    """A sheet that calls its pictures ``image`` serves the next model too, which calls them ``images`` or ``image_url``."""
+def _find_picture_column(field: Field, schema: Schema, columns: tuple[str, ...], notes: list[str]) -> str:
+    """The column of the model's only required picture, under any of the models' names for it (``image``, ``image_url``)."""
     pictures = [name for name, other in schema.fields.items() if other.picture and other.required]
     if not field.picture or pictures != [field.name]:
         return ""
-    found = next((column for column in columns if normalize_name(column) in _PICTURE_COLUMNS), "")
-    if found:
-        notes.append(f"column {found!r} is taken for the model's input {field.name}")
-    return found
+    column = next((column for column in columns if normalize_name(column) in _PICTURE_COLUMNS), "")
+    if column:
+        notes.append(f"column {column!r} is taken for the model's input {field.name}")
+    return column
 
 
-def _first_text(columns: tuple[str, ...]) -> str:
+def _find_first_text(columns: tuple[str, ...]) -> str:
     """The first column that is neither a number nor a picture by its name."""
     return next(
         (c for c in columns if normalize_name(c).strip(". ") not in _NUMBERS and not is_like_image(normalize_name(c))), columns[0]
     )
 
 
-def _prompt_hint(columns: tuple[str, ...], near: str, texts: tuple[str, ...] | None) -> str:
-    """How to say what fills the prompt. ``texts`` are the columns of text, None where nobody looked at cells."""
-    title = next((column for column in columns if normalize_name(column) in TITLE_WORDS), _first_text(columns))
-    likely = columns if texts is None else texts
-    named = COLUMN_WORDS | SIZE_WORDS
-    others = [c for c in likely if c != columns[0] and normalize_name(c) not in named and not is_like_image(normalize_name(c))]
-    if not others:
+def _build_prompt_hint(columns: tuple[str, ...], suggestion: str, texts: tuple[str, ...] | None) -> str:
+    """How to say what fills the prompt. ``texts`` are the columns of text, None if the cells were not read."""
+    title = next((column for column in columns if normalize_name(column) in TITLE_WORDS), _find_first_text(columns))
+    candidates = columns if texts is None else texts
+    used_names = COLUMN_WORDS | SIZE_WORDS
+    remaining = [
+        c for c in candidates if c != columns[0] and normalize_name(c) not in used_names and not is_like_image(normalize_name(c))
+    ]
+    if not remaining:
         return f"Add a column prompt, or write --prompt 'make an ad for {{{title}}}'."
-    offered = [near] if near in others else others if len(others) <= 3 else ["COLUMN"]
-    maps = " or ".join(f'--map prompt="{column}"' for column in offered)
+    suggested = [suggestion] if suggestion in remaining else remaining if len(remaining) <= 3 else ["COLUMN"]
+    maps = " or ".join(f'--map prompt="{column}"' for column in suggested)
     return f"Say which one it is: {maps}; or one for all: --prompt 'make an ad for {{{title}}}'."
 
 
-def _unfilled(name: str, columns: tuple[str, ...], texts: tuple[str, ...] | None) -> ManifestError:
-    near = find_nearest(name, columns)
-    told = f'Say which one it is: --map {name}="{near or "COLUMN"}"; or where the column names stand: --header-row N.'
+def _build_unfilled_error(name: str, columns: tuple[str, ...], texts: tuple[str, ...] | None) -> ManifestError:
+    suggestion = find_nearest(name, columns)
+    hint = f'Say which one it is: --map {name}="{suggestion or "COLUMN"}"; or where the column names stand: --header-row N.'
     if name == "prompt":
-        told = _prompt_hint(columns, near, texts)
-    if len(columns) == 1 and (found := _CUT_BY(columns[0])):
-        told = (
+        hint = _build_prompt_hint(columns, suggestion, texts)
+    if len(columns) == 1 and (match := _CUT_BY(columns[0])):
+        hint = (
             "Each line seems to stand in quotation marks as a whole: delete the mark at its beginning and its end."
-            if found.group(1) in ",;\t|"
-            else f"If {found.group(1)} sets the columns apart: --delimiter '{found.group(1)}'."
+            if match.group(1) in ",;\t|"
+            else f"If {match.group(1)} sets the columns apart: --delimiter '{match.group(1)}'."
         )
     return ManifestError(
-        f"no column fills the model's required input {name!r}; columns: {join_names(columns, 'and')}", hint=told
+        f"no column fills the model's required input {name!r}; columns: {join_names(columns, 'and')}", hint=hint
     )

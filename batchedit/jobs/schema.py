@@ -1,8 +1,8 @@
-"""A model's input schema as this room uses it: how a field is read out of a cell, what is filled in and checked.
+"""A model's input schema: how each field is read from a cell, its defaults, and the check of the inputs.
 
 Two things differ from the schema as published. Picture fields are always lists, since the page contradicts itself
-about their shape and whoever sends them chooses it. And a default is filled in only for a field that may be left out
-and is no picture: the defaults of ``image`` and ``prompt`` are the page's samples, and nobody wants to buy those.
+about their shape and the client that sends them chooses it. And a default is filled in only for a field that may be left
+out and is no picture: the defaults of ``image`` and ``prompt`` are the page's samples, which must not be bought.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _INTEGER = re.compile(r"[+-]?\d{1,4000}").fullmatch
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One input. ``read`` turns a cell that is not empty into its value, or raises CellError; None means as it is."""
+    """One input. ``read`` turns a cell that is not empty into its value, or raises CellError. None: the cell is the value."""
 
     name: str
     spec: dict[str, Any]
@@ -58,11 +58,11 @@ class Schema:
 
 
 COUNT_FIELDS = ("number_of_images", "num_images", "num_outputs")
-"""What models call the number of pictures that one job gives, each of them paid, as of nano-banana-2."""
+"""Models' names for the number of pictures that one job gives, each of them paid, as in nano-banana-2."""
 
 
 def compile_schema(schema: dict[str, Any], pictures: Pictures) -> Schema:
-    """UsageError if ``schema`` is no JSON Schema of an object with properties."""
+    """Raises UsageError if ``schema`` is no JSON Schema of an object with properties."""
     properties = schema.get("properties")
     if not isinstance(properties, dict) or not all(isinstance(spec, dict) for spec in properties.values()):
         raise UsageError("the model's schema has no properties", hint="Give the schema of the model's *input*.")
@@ -71,37 +71,43 @@ def compile_schema(schema: dict[str, Any], pictures: Pictures) -> Schema:
     adjusted: dict[str, Any] = {}
     for name, spec in properties.items():
         picture = is_picture(name, spec)
-        adjusted[name] = _as_list(spec) if picture else spec
+        adjusted[name] = _to_list_spec(spec) if picture else spec
         fields[name] = Field(
-            name, spec, name in required, picture, pictures.reader(read_rules(spec)) if picture else _reader(spec)
+            name,
+            spec,
+            name in required,
+            picture,
+            pictures.make_reader(read_rules(spec)) if picture else _make_field_reader(spec),
         )
     try:
         validator = jsonschema_rs.validator_for({**schema, "properties": adjusted})
     except ValueError as error:
-        raise UsageError(f"the model's schema is no JSON Schema: {_what_is_wrong(error)}") from None
+        raise UsageError(f"the model's schema is no JSON Schema: {_describe_schema_error(error)}") from None
     defaults = {
         name: field.spec["default"]
         for name, field in fields.items()
         if "default" in field.spec and not field.required and not field.picture and field.spec["default"] is not None
     }
-    counted = next((name for name in COUNT_FIELDS if name in fields), "")
-    return Schema(fields, defaults, validator.is_valid, validator.iter_errors, counted)
+    count_field = next((name for name in COUNT_FIELDS if name in fields), "")
+    return Schema(fields, defaults, validator.is_valid, validator.iter_errors, count_field)
 
 
-def _what_is_wrong(error: ValueError) -> str:
-    """Half a sentence that names the input and what of it can't be so, without the words of the validator."""
+def _describe_schema_error(error: ValueError) -> str:
+    """Half a sentence that names the input and its impossible value, without the words of the validator."""
     if not isinstance(error, jsonschema_rs.ValidationError):
         return one_line(str(error))
     path, value = list(error.instance_path), error.instance
     if not path:
         return one_line(error.message)
-    told = repr(truncate_text(value)) if isinstance(value, str) else truncate_text(json.dumps(value))
-    whose = f"the {path[-1]} of the input {path[1]!r}" if path[0] == "properties" and len(path) > 2 else path[-1]
-    return f"{whose} can't be {told}"
+    value_text = repr(truncate_text(value)) if isinstance(value, str) else truncate_text(json.dumps(value))
+    property_name = (
+        f"the {path[-1]} of the input {path[1]!r}" if path[0] == "properties" and len(path) > 2 else path[-1]
+    )
+    return f"{property_name} can't be {value_text}"
 
 
 def is_picture(name: str, spec: dict[str, Any]) -> bool:
-    """Whether an input of the model is a picture or a list of them."""
+    """True if an input of the model is a picture or a list of pictures."""
     items = spec.get("items")
     inner = items if isinstance(items, dict) else {}
     if "image_uri" in {spec.get("format"), inner.get("format")}:
@@ -110,49 +116,49 @@ def is_picture(name: str, spec: dict[str, Any]) -> bool:
     return texts and "enum" not in spec and _PICTURE_NAME.search(name) is not None
 
 
-def most_link_bytes(schema: dict[str, Any]) -> int:
-    """The largest picture behind a link that some picture field of the model takes: above it the service surely refuses."""
+def find_link_limit(schema: dict[str, Any]) -> int:
+    """The largest linked picture, in bytes, that any picture field of the model takes. The service refuses larger ones."""
     properties = schema.get("properties")
     fields = properties.items() if isinstance(properties, dict) else ()
-    found = [
+    limits = [
         min([LINK_MOST, *(int(rule.value * MEGABYTE) for rule in read_rules(spec) if rule.limits_size)])
         for name, spec in fields
         if isinstance(spec, dict) and is_picture(name, spec)
     ]
-    return max(found, default=LINK_MOST)
+    return max(limits, default=LINK_MOST)
 
 
-def _as_list(spec: dict[str, Any]) -> dict[str, Any]:
+def _to_list_spec(spec: dict[str, Any]) -> dict[str, Any]:
     """The schema of a picture field in its canonical form."""
-    kept: dict[str, Any] = {key: spec[key] for key in ("minItems", "maxItems", "uniqueItems") if key in spec}
-    most: dict[str, Any] = {"maxItems": 1} if spec.get("type") == "string" else {}
-    return {"minItems": 1, **most, **kept, "type": "array", "items": {"type": ["string", "object"]}}
+    bounds: dict[str, Any] = {key: spec[key] for key in ("minItems", "maxItems", "uniqueItems") if key in spec}
+    most_items: dict[str, Any] = {"maxItems": 1} if spec.get("type") == "string" else {}
+    return {"minItems": 1, **most_items, **bounds, "type": "array", "items": {"type": ["string", "object"]}}
 
 
-def _reader(spec: dict[str, Any]) -> Reader | None:  # noqa: PLR0911 - one return a type
+def _make_field_reader(spec: dict[str, Any]) -> Reader | None:  # noqa: PLR0911 - one return a type
     if "enum" in spec:
-        return _choice(spec["enum"])
-    kinds = spec.get("type")
-    if isinstance(kinds, list):
-        kinds = next((kind for kind in kinds if kind != "null"), None)
-    match kinds:
+        return _make_choice_reader(spec["enum"])
+    type_ = spec.get("type")
+    if isinstance(type_, list):
+        type_ = next((name for name in type_ if name != "null"), None)
+    match type_:
         case "string":
             return None
         case "integer":
-            return _integer
+            return _read_integer
         case "number":
-            return _number
+            return _read_number
         case "boolean":
-            return _boolean
+            return _read_boolean
         case "array":
-            return _array(spec.get("items"))
+            return _make_array_reader(spec.get("items"))
         case "object":
-            return _object
-    return _anything
+            return _read_object
+    return _read_anything
 
 
-def _choice(options: list[Any]) -> Reader:
-    """The listed value that a cell spells, also as people write ratios."""
+def _make_choice_reader(options: list[Any]) -> Reader:
+    """A reader that finds the listed value that a cell spells, other spellings of ratios included."""
     spelled = {to_cell_text(option): option for option in options}
     spelled = spell_ratios(spelled) | spelled
 
@@ -166,35 +172,35 @@ def _choice(options: list[Any]) -> Reader:
     return read
 
 
-def _integer(cell: Any) -> int:
+def _read_integer(cell: Any) -> int:
     text = to_cell_text(cell).strip()
     if _INTEGER(text):
-        return _whole(text)
-    value = _float(text)
+        return _parse_integer(text)
+    value = _parse_float(text)
     if value is None or not value.is_integer():
         raise CellError("is not a whole number")
     return int(value)
 
 
-def _whole(text: str) -> int:
-    """Python reads no integer of more than some thousand digits, which no service would take either."""
+def _parse_integer(text: str) -> int:
+    """CellError for more digits than Python reads, which no service takes either."""
     try:
         return int(text)
     except ValueError:
         raise CellError("has too many digits") from None
 
 
-def _number(cell: Any) -> int | float:
+def _read_number(cell: Any) -> int | float:
     text = to_cell_text(cell).strip()
     if _INTEGER(text):
-        return _whole(text)
-    value = _float(text)
+        return _parse_integer(text)
+    value = _parse_float(text)
     if value is None:
         raise CellError("is not a number; write it like 0.75")
     return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
-def _float(text: str) -> float | None:
+def _parse_float(text: str) -> float | None:
     try:
         value = float(text)
     except ValueError:
@@ -202,7 +208,7 @@ def _float(text: str) -> float | None:
     return value if math.isfinite(value) and "_" not in text else None
 
 
-def _boolean(cell: Any) -> bool:
+def _read_boolean(cell: Any) -> bool:
     word = to_cell_text(cell).strip().casefold()
     if word in _YES:
         return True
@@ -211,55 +217,55 @@ def _boolean(cell: Any) -> bool:
     raise CellError("is neither true nor false")
 
 
-def _array(items: Any) -> Reader:
-    read_item = _reader(items) if isinstance(items, dict) else _anything
+def _make_array_reader(items: Any) -> Reader:
+    read_item = _make_field_reader(items) if isinstance(items, dict) else _read_anything
 
     def read(cell: Any) -> list[Any]:
         """A list as it is or as JSON, or pieces set apart by | or line ends."""
         if isinstance(cell, list):
-            found = cell
+            items_of_cell = cell
         else:
             text = to_cell_text(cell).strip()
             if text.startswith("["):
-                found = _json(text, list, "list")
+                items_of_cell = _parse_json(text, list, "list")
             else:
-                found = [piece for piece in re.split(r"\s+\|\s+|\s*[\r\n]+\s*", text) if piece]
-        return [to_cell_text(item) if read_item is None else read_item(item) for item in found]
+                items_of_cell = [piece for piece in re.split(r"\s+\|\s+|\s*[\r\n]+\s*", text) if piece]
+        return [to_cell_text(item) if read_item is None else read_item(item) for item in items_of_cell]
 
     return read
 
 
-def _object(cell: Any) -> dict[str, Any]:
-    found = cell if isinstance(cell, dict) else _json(to_cell_text(cell).strip(), dict, "object")
-    return {key: _value(item) for key, item in found.items()}
+def _read_object(cell: Any) -> dict[str, Any]:
+    entries = cell if isinstance(cell, dict) else _parse_json(to_cell_text(cell).strip(), dict, "object")
+    return {key: _to_numbers(item) for key, item in entries.items()}
 
 
-def _json(text: str, kind: type, word: str) -> Any:
+def _parse_json(text: str, type_: type, word: str) -> Any:
     try:
-        found = json.loads(text, parse_int=Number, parse_float=Number)
+        value = json.loads(text, parse_int=Number, parse_float=Number)
     except (ValueError, RecursionError) as error:
         raise CellError(f"is no JSON {word} ({error})") from None
-    if type(found) is not kind:
+    if type(value) is not type_:
         raise CellError(f"is JSON, but no {word}")
-    return found
+    return value
 
 
-def _anything(cell: Any) -> Any:
-    """For a field whose schema names no type: JSON cells keep theirs, text stays text."""
+def _read_anything(cell: Any) -> Any:
+    """A cell for a field whose schema names no type: JSON cells keep theirs, text stays text."""
     if type(cell) is str and cell.lstrip().startswith(("{", "[")):
         try:
-            return _value(json.loads(cell, parse_int=Number, parse_float=Number))
+            return _to_numbers(json.loads(cell, parse_int=Number, parse_float=Number))
         except (ValueError, RecursionError):
             return cell
-    return _value(cell)
+    return _to_numbers(cell)
 
 
-def _value(cell: Any) -> Any:
+def _to_numbers(cell: Any) -> Any:
     """A JSON cell with real numbers in place of their texts."""
     if type(cell) is Number:
-        return _number(cell)
+        return _read_number(cell)
     if isinstance(cell, list):
-        return [_value(item) for item in cell]
+        return [_to_numbers(item) for item in cell]
     if isinstance(cell, dict):
-        return {key: _value(item) for key, item in cell.items()}
+        return {key: _to_numbers(item) for key, item in cell.items()}
     return cell

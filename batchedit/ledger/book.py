@@ -151,12 +151,14 @@ class Records(Protocol):
         """The name of every job; a new job needs another one."""
         ...
 
-    def slots_of(self, jobs: Iterable[int]) -> dict[int, int]:
-        """For each job id its slot, which a row, size and variant keeps through its versions. An unknown id is left out."""
+    def read_name_hashes(self, jobs: Iterable[int]) -> dict[int, int]:
+        """For each job id the hash of its name, which a row, size and variant keeps through its versions. An unknown id is left out."""
         ...
 
     def find_predecessors(self, versions: Mapping[int, int]) -> dict[int, tuple[JobKey, str]]:
-        """For each slot ``(key, inputs)`` of its newest job below the given version; slots without one are left out."""
+        """For each hash of a name ``(key, inputs)`` of its newest job below the given version. Hashes without one are left
+        out.
+        """
         ...
 
     def is_wanted(self, job: int) -> bool:

@@ -114,8 +114,8 @@ class Intake:
         job_id = self._ids.get(job.key)
         if job_id is not None and self._wanted[job_id]:
             return job_id
-        wanted = not line.twin and (self._limit is None or self._distinct < self._limit)
-        self._distinct += not line.twin
+        wanted = not line.duplicate and (self._limit is None or self._distinct < self._limit)
+        self._distinct += not line.duplicate
         if job_id is None:
             job_id = self._next
             self._next += 1
@@ -126,7 +126,7 @@ class Intake:
                 (
                     job_id,
                     job.key,
-                    line.slot,
+                    line.name_hash,
                     job.inputs,
                     job.name,
                     job.size,

@@ -129,13 +129,13 @@ class MemoryBook(MemoryJobs):
         """See ``book.Lines``."""
         by_name_hash: dict[int, list[Record]] = {}
         for record in sorted(self._records.values(), key=lambda record: (-record.job.version, -record.id)):
-            by_name_hash.setdefault(self._store.slots[record.id], []).append(record)
+            by_name_hash.setdefault(self._store.name_hashes[record.id], []).append(record)
         gallery_rows = []
         for line in counted(self._store.lines, on_progress, len(self._store.lines)):
             versions: tuple[Record, ...] = ()
             if line.job is not None:
                 other_versions = (
-                    record for record in by_name_hash[self._store.slots[line.job]] if record.id != line.job
+                    record for record in by_name_hash[self._store.name_hashes[line.job]] if record.id != line.job
                 )
                 versions = (self._records[line.job], *other_versions)
             gallery_rows.append(GalleryRow(line.row, line.id, versions, line.problems, line.over))
@@ -223,7 +223,7 @@ class MemoryBook(MemoryJobs):
             ids.add(key, self._find_latest(job))
         versions: dict[int, int] = {}
         for record in store.records.values():
-            slot = store.slots[record.id]
+            slot = store.name_hashes[record.id]
             versions[slot] = max(versions.get(slot, 0), record.job.version)
         pairs = sorted(versions.items())
         return KnownJobs(ids, LatestVersions(lambda: pairs), len(store.records))
@@ -254,7 +254,7 @@ class MemoryBook(MemoryJobs):
 def add_job(store: Store, job: int, line: ResultLine) -> None:
     """Add a PLANNED job. Its id is the new number of jobs."""
     store.keep(Record(id=job, job=line.job))
-    store.slots[job] = line.slot
+    store.name_hashes[job] = line.name_hash
 
 
 class MemoryIntake:
@@ -282,8 +282,8 @@ class MemoryIntake:
         job = self.known.ids.get(line.job.key)
         if job in self._wanted and job is not None:
             return job
-        wanted = not line.twin and (self._limit is None or self._distinct < self._limit)
-        self._distinct += not line.twin
+        wanted = not line.duplicate and (self._limit is None or self._distinct < self._limit)
+        self._distinct += not line.duplicate
         if job is None:
             job = self.known.last + len(self._new) + 1
             self.known.ids.add(line.job.key, job)

@@ -37,7 +37,7 @@ class Store:
     """The content of a run's ledger."""
 
     records: dict[int, Record] = field(default_factory=dict)
-    slots: dict[int, int] = field(default_factory=dict)
+    name_hashes: dict[int, int] = field(default_factory=dict)
     wanted: set[int] = field(default_factory=set)
     lines: list[MemoryLine] = field(default_factory=list)
     log: list[LoggedEvent] = field(default_factory=list)
@@ -141,15 +141,15 @@ class MemoryJobs:
         """See ``book.Records``."""
         return (record.job.name for record in self._records.values())
 
-    def slots_of(self, jobs: Iterable[int]) -> dict[int, int]:
+    def read_name_hashes(self, jobs: Iterable[int]) -> dict[int, int]:
         """See ``book.Records``."""
-        return {job: self._store.slots[job] for job in jobs if job in self._store.slots}
+        return {job: self._store.name_hashes[job] for job in jobs if job in self._store.name_hashes}
 
     def find_predecessors(self, versions: Mapping[int, int]) -> dict[int, tuple[JobKey, str]]:
         """See ``book.Records``."""
         newest: dict[int, Record] = {}
         for record in self._records.values():
-            name_hash = self._store.slots[record.id]
+            name_hash = self._store.name_hashes[record.id]
             version = newest[name_hash].job.version if name_hash in newest else 0
             if version < record.job.version < versions.get(name_hash, 0):
                 newest[name_hash] = record

@@ -63,7 +63,7 @@ def add_repurchases(checkpoint: SqliteFile, pairs: Iterable[tuple[Record, Result
             job_id += 1
             job = line.job
             columns = (job.inputs, job.name, job.size, job.variant, job.revision, job.version)
-            db.execute(_INSERT, (job_id, job.key, line.slot, *columns))
+            db.execute(_INSERT, (job_id, job.key, line.name_hash, *columns))
             db.execute("INSERT INTO redone VALUES (?, ?)", (old.id, job_id))
             db.execute("UPDATE lines SET job = ? WHERE job = ?", (job_id, old.id))
             db.execute("UPDATE jobs SET wanted = 0 WHERE id = ?", (old.id,))

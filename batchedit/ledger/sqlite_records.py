@@ -92,7 +92,7 @@ class SqliteRecords(SqliteFile):
         """See ``book.Records``."""
         return (name for (name,) in self.rows("SELECT name FROM jobs"))
 
-    def slots_of(self, jobs: Iterable[int]) -> dict[int, int]:
+    def read_name_hashes(self, jobs: Iterable[int]) -> dict[int, int]:
         """See ``book.Records``."""
         return {
             job: name_hash for job in jobs for (name_hash,) in self.rows("SELECT slot FROM jobs WHERE id = ?", (job,))

@@ -1,4 +1,4 @@
-"""What became of a manifest since the last run: which rows are new, which were edited and where, which stayed."""
+"""Changes of a manifest since the last run: which rows are new, which were edited and where, which are unchanged."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from dataclasses import dataclass
 import orjson
 
 from ..core.model import JobKey, ResultLine
-from ..jobs.identity import identity_of
+from ..jobs.identity import reduce_to_identity
 from ..ledger.book import Book
 
-TOLD = 200
-"""So many edits are looked at one by one; beyond, a row in the place of an older one counts as edited."""
+MOST_COMPARED = 200
+"""Edits that are compared one by one. Beyond that, a row in the place of an older one counts as edited."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A row that was edited, its id, and the inputs that are others than before."""
+    """A row that was edited, its id, and the inputs that changed."""
 
     row: int
     fields: tuple[str, ...]
     id: str = ""
 
 
-def told_apart(found: Sequence[ResultLine], wants: Callable[[JobKey], bool], checkpoint: Book) -> list[Edit]:
-    """Those of ``found`` that are edits: a job in the place of one that no row asks for any more.
+def find_edits(lines: Sequence[ResultLine], is_requested: Callable[[JobKey], bool], checkpoint: Book) -> list[Edit]:
+    """The edits among ``lines``: jobs in the place of a job that no row asks for any more.
 
-    Where the older job is still wanted it only moved, as when a row was put in above; the line is new then.
+    If the older job is still wanted, it only moved, as when a row was inserted above; the line is new then.
     """
-    older = checkpoint.find_predecessors({line.slot: line.job.version for line in found})
+    previous = checkpoint.find_predecessors({line.name_hash: line.job.version for line in lines})
     edits = []
-    for line in found:
-        key, inputs = older.get(line.slot, (None, ""))
-        if key is not None and not wants(key):
-            edits.append(Edit(line.row, changed_fields(inputs, line.job.inputs), line.id))
+    for line in lines:
+        key, inputs = previous.get(line.name_hash, (None, ""))
+        if key is not None and not is_requested(key):
+            edits.append(Edit(line.row, find_changed_fields(inputs, line.job.inputs), line.id))
     return edits
 
 
-def changed_fields(before: str, after: str) -> tuple[str, ...]:
-    """The inputs in which two jobs differ; a local picture by its content."""
-    old, new = identity_of(orjson.loads(before)), identity_of(orjson.loads(after))
+def find_changed_fields(before: str, after: str) -> tuple[str, ...]:
+    """The inputs in which two jobs differ. Local pictures are compared by content."""
+    old, new = reduce_to_identity(orjson.loads(before)), reduce_to_identity(orjson.loads(after))
     return tuple(name for name in dict.fromkeys((*new, *old)) if old.get(name) != new.get(name))

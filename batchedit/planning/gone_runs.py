@@ -1,8 +1,8 @@
-"""Runs of a sheet that are not where they were: moved, removed, or on a disk that is not there now.
+"""Runs of a sheet that are gone: moved, removed, or on a disk that is not mounted.
 
-What they bought is not known here and would be bought again. It is told before the question, and a yes in advance does not
-hold for it (``Plan.objection``). The run that stands in the place of one that is gone keeps that until somebody says yes to
-it: a folder that is made on the way to a no would otherwise hide it from the next command.
+What they bought is not known here and would be bought again. The person is told before the question, and a yes in advance
+does not hold for it (``Plan.find_objection``). The run that takes the place of a gone one keeps this fact until a person
+says yes to it: otherwise a folder that was made before a no would hide it from the next command.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ _GONE = "gone_runs"
 
 
 def note_gone(checkpoint: Facts, folders: Iterable[Path]) -> None:
-    """The run of ``checkpoint`` stands in the place of those in ``folders``, until ``forget_gone``."""
-    if found := [str(folder) for folder in folders]:
-        checkpoint.put(_GONE, orjson.dumps(found).decode())
+    """Note that the run of ``checkpoint`` takes the place of those in ``folders``, until ``forget_gone``."""
+    if names := [str(folder) for folder in folders]:
+        checkpoint.put(_GONE, orjson.dumps(names).decode())
 
 
 def forget_gone(checkpoint: Facts) -> None:
-    """Somebody said yes to buying anew what they may have bought."""
+    """Forget the gone runs: a person said yes to buying again what they may have bought."""
     if checkpoint.get(_GONE):
         checkpoint.put(_GONE, "")
 
 
-def still_gone(checkpoint: FactReader, run: Path) -> list[str]:
-    """The folders of the runs that the one in the folder ``run`` stands in the place of, but for those that are back."""
-    kept: list[str] = read_fact(checkpoint, _GONE, _texts, [])
-    return [folder for folder in kept if folder == str(run.resolve()) or not is_run(Path(folder))]
+def list_gone(checkpoint: FactReader, run: Path) -> list[str]:
+    """The folders of the gone runs that the one in the folder ``run`` replaces, without those that exist again."""
+    folders: list[str] = read_fact(checkpoint, _GONE, _parse_texts, [])
+    return [folder for folder in folders if folder == str(run.resolve()) or not is_run(Path(folder))]
 
 
-def _texts(text: str) -> list[str]:
-    found = orjson.loads(text)
-    if not isinstance(found, list) or not all(isinstance(one, str) and one for one in found):
+def _parse_texts(text: str) -> list[str]:
+    values = orjson.loads(text)
+    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
         raise ValueError(text)
-    return found
+    return values

@@ -1,4 +1,4 @@
-"""From a manifest to jobs and to a plan: rows are read, judged, counted and, by ``run``, taken in. Nothing is sent here."""
+"""From a manifest to jobs and to a plan: rows are read, checked, counted and, by ``run``, taken in. Nothing is sent here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..core.steps import EVERY, ProgressCallback, no_progress
 from ..core.typed import quoted
 from ..core.words import number
 from ..disk import remove
-from ..jobs.expand import Expander, Known, Recipe, expand_all
+from ..jobs.expand import EarlierJobs, Expander, Recipe, expand_all
 from ..jobs.identity import FILE, SHA256
 from ..ledger.book import Book
 from ..ledger.opening import open_for_reading
@@ -27,15 +27,15 @@ from ..run_folder import FORM_META, RunFolder, hash_file
 from ..runcomfy.catalogue import Model
 from ..settings.model import ManifestOptions, Settings
 from ..settings.toml import what_changed
-from .edits import Edit, told_apart
+from .edits import Edit, find_edits
 from .link_check import Links, is_bought
-from .other_runs import OtherRuns, Tally, warnings_of
-from .plan import Plan, capped, plan_of_the_rest, shown_invalid, shown_line
-from .previous import ROW_NAMES_META, SHEETS_OWN, SOURCE_HOST, PreviousRun, before_of
+from .other_runs import ElsewhereTotals, OtherRuns, list_elsewhere_warnings
+from .plan import Plan, build_cap_fields, plan_the_rest, to_sheet_invalid, to_sheet_line
+from .previous import ROW_NAMES_META, SHEETS_OWN, SOURCE_HOST, PreviousRun, read_previous_run
 from .recipe import make_recipe
-from .remarks import link_notes, merged, warnings_of_sheet
-from .run_settings import keep_settings
-from .survey import Survey, plan, survey_text, take_in
+from .remarks import describe_link_changes, describe_merged, list_sheet_warnings
+from .run_settings import save_run_settings
+from .survey import Survey, count_survey, dump_survey, take_in
 
 INTAKE_VERSION = "2"
 """Part of a manifest's fingerprint: a new way of making jobs reads every manifest anew."""
@@ -47,11 +47,12 @@ KeepPictures = Callable[[Mapping[str, Path]], None]
 
 @dataclass(frozen=True, slots=True)
 class IntakeRequest:
-    """A manifest, and all that its rows become jobs with.
+    """A manifest, and all that is needed to make jobs of its rows.
 
     ``content`` is the digest that ``source`` had before ``manifest`` was opened: a sheet that was saved since may have other
-    columns, and is refused. None where nobody else writes to it. ``links`` is what ``--check-images`` found out, ``runs`` are
-    the other runs of this person. ``keep_pictures`` puts local pictures, by their sha256, where every worker can read them.
+    columns, and is refused. None if no other program writes to it. ``links`` is the result of ``--check-images``, ``runs``
+    are the other runs of this person. ``keep_pictures`` puts local pictures, by their sha256, where every worker can read
+    them.
     """
 
     manifest: Manifest
@@ -66,54 +67,58 @@ class IntakeRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Count:
-    """A manifest on its way to jobs, counted while its lines go by; ``before`` is how the run stood."""
+class _IntakeCount:
+    """The counts of an intake, made while the manifest's lines are read. ``previous`` is the run before it."""
 
     request: IntakeRequest
-    before: PreviousRun
+    previous: PreviousRun
     recipe: Recipe
     expander: Expander
     survey: Survey
-    tally: Tally
+    totals: ElsewhereTotals
 
     @classmethod
-    def begin(cls, request: IntakeRequest, before: PreviousRun, known: Known | None) -> _Count:
-        """``known`` are the jobs that the run has."""
-        tally = Tally()
-        survey = Survey(request.settings.limit, before.state_of, _has_elsewhere(request.runs, tally))
-        made = make_recipe(request.settings, request.model, request.source, request.manifest)
-        recipe = _recipe_now(made, request.manifest, before, request.links)
-        return cls(request, before, recipe, Expander(recipe, request.manifest.columns, known), survey, tally)
+    def begin(cls, request: IntakeRequest, previous: PreviousRun, known_jobs: EarlierJobs | None) -> _IntakeCount:
+        """``known_jobs`` are the jobs that the run has."""
+        totals = ElsewhereTotals()
+        survey = Survey(request.settings.limit, previous.state_of, _make_elsewhere_check(request.runs, totals))
+        base_recipe = make_recipe(request.settings, request.model, request.source, request.manifest)
+        recipe = _complete_recipe(base_recipe, request.manifest, previous, request.links)
+        return cls(request, previous, recipe, Expander(recipe, request.manifest.columns, known_jobs), survey, totals)
 
-    def lines(self, stop: Stop, told: ProgressCallback) -> Iterator[ResultLine | InvalidLine]:
-        """The manifest's lines, those with a bad link marked as such. Ends with what ``stop`` is thrown with. ``told`` hears
-        how many rows went by.
+    def make_lines(self, stop: Stop, on_progress: ProgressCallback) -> Iterator[ResultLine | InvalidLine]:
+        """The manifest's lines, those with a bad link turned into invalid rows. Raises ``stop``'s reason. ``on_progress`` is
+        called with the number of rows read.
         """
         lines = expand_all(self.request.manifest, self.recipe, expander=self.expander)
-        lines = _until_stopped(lines, stop, told, self.request.manifest.estimate_rows() if told is not no_progress else 0)
+        lines = _yield_until_stopped(
+            lines, stop, on_progress, self.request.manifest.estimate_rows() if on_progress is not no_progress else 0
+        )
         links = self.request.links
-        return links.judge(lines, self.expander, bought_anywhere(self.before, self.request.runs)) if links else lines
+        return (
+            links.judge(lines, self.expander, make_state_lookup(self.previous, self.request.runs)) if links else lines
+        )
 
-    def facts(self) -> dict[str, str]:
-        """What the run keeps of this intake."""
+    def collect_facts(self) -> dict[str, str]:
+        """The facts that the run keeps of this intake."""
         self.survey.outputs = self.expander.outputs
         return {
-            "survey": survey_text(self.survey, self.expander.guesses),
+            "survey": dump_survey(self.survey, self.expander.guesses),
             "local_pictures": "1" if self.expander.local_pictures else "",
             "source": str(self.request.source.absolute()),
-            FORM_META: _form(self.request.manifest, self.before, self.expander).dump(),
-            ROW_NAMES_META: SHEETS_OWN if self.before.sheet_names else "",
+            FORM_META: _make_form(self.request.manifest, self.previous, self.expander).dump(),
+            ROW_NAMES_META: SHEETS_OWN if self.previous.sheet_names else "",
         }
 
-    def plan(self, edits: Sequence[Edit]) -> Plan:
-        """What was counted, as the person is shown it. ``edits`` are those of ``survey.edits`` that really are edits."""
-        request, survey, expander, before = self.request, self.survey, self.expander, self.before
-        manifest, settings, links, tally = request.manifest, request.settings, request.links, self.tally
-        _refuse_other_reading(manifest, before, edits, survey)
-        form = _form(manifest, before, expander)
+    def make_plan(self, edits: Sequence[Edit]) -> Plan:
+        """The counts as a plan. ``edits`` are those of ``survey.edits`` that really are edits."""
+        request, survey, expander, previous = self.request, self.survey, self.expander, self.previous
+        manifest, settings, links, totals = request.manifest, request.settings, request.links, self.totals
+        _refuse_other_encoding(manifest, previous, edits, survey)
+        form = _make_form(manifest, previous, expander)
         edited = survey.edited - len(survey.edits) + len(edits)
         new = survey.to_buy - survey.left
-        changed = what_changed(before.settings, settings, new, same_manifest=before.same_manifest)
+        changed = what_changed(previous.settings, settings, new, same_manifest=previous.same_manifest)
         return Plan(
             source=str(request.source),
             folder=request.folder.path,
@@ -123,7 +128,7 @@ class _Count:
             reused=survey.reused,
             lines=survey.lines,
             inputs=survey.inputs if survey.joins else 0,
-            matrix=_matrix(settings, len(expander.sizes)),
+            matrix=_list_factors(settings, len(expander.sizes)),
             twins=survey.twins,
             left=survey.left,
             edited=edited,
@@ -134,57 +139,59 @@ class _Count:
             guesses=expander.guesses,
             is_rehearsal=settings.sandbox,
             outputs=expander.outputs,
-            invalid=[shown_invalid(line, form) for line in survey.invalid],
-            examples=[shown_line(line, form) for line in survey.examples],
+            invalid=[to_sheet_invalid(line, form) for line in survey.invalid],
+            examples=[to_sheet_line(line, form) for line in survey.examples],
             edits=[replace(e, row=to_sheet_row(form, e.row), id=find_row_id(form, e.row, e.id)) for e in edits],
             row_word=choose_row_word(form),
             notes=(
                 *manifest.notes,
                 *expander.notes,
-                *merged(expander),
-                *link_notes(expander),
+                *describe_merged(expander),
+                *describe_link_changes(expander),
                 *changed,
-                *_moved(request.folder, request.source, before, survey),
+                *_note_other_source(request.folder, request.source, previous, survey),
             ),
             warnings=(
                 *manifest.warnings,
-                *warnings_of_sheet(expander, form),
-                *(links.warnings(form) if links else ()),
-                *warnings_of(tally),
+                *list_sheet_warnings(expander, form),
+                *(links.list_warnings(form) if links else ()),
+                *list_elsewhere_warnings(totals),
             ),
-            other_runs=tally,
-            **capped(settings, before.cap),
+            other_runs=totals,
+            **build_cap_fields(settings, previous.cap),
         )
 
 
 def take_in_manifest(
-    checkpoint: Book, request: IntakeRequest, stop: Stop, told: ProgressCallback = no_progress
+    checkpoint: Book, request: IntakeRequest, stop: Stop, on_progress: ProgressCallback = no_progress
 ) -> Plan:
-    """Manifest → jobs → checkpoint, unless it is the manifest of last time and the run has its own copy of that. ``told``
-    hears how many rows were read.
+    """Manifest → jobs → checkpoint, unless it is the manifest of last time and the run has its own copy of it.
+    ``on_progress`` is called with the number of rows read.
 
-    Raises InvalidRowsError, ManifestError, UsageError for a folder of another sheet, and what ``stop`` was thrown with.
+    Raises InvalidRowsError, ManifestError, UsageError for a folder of another sheet, and ``stop``'s reason.
     """
     folder, settings, source = request.folder, request.settings, request.source
-    fingerprint = _fingerprint(request.content or hash_file(source), settings)
-    known = checkpoint.get("fingerprint") == fingerprint and folder.has_copy(fingerprint)
-    if known and not checkpoint.get("local_pictures") and request.links is None:
-        keep_settings(checkpoint, folder, settings)
+    fingerprint = _make_fingerprint(request.content or hash_file(source), settings)
+    is_same_manifest = checkpoint.get("fingerprint") == fingerprint and folder.has_copy(fingerprint)
+    if is_same_manifest and not checkpoint.get("local_pictures") and request.links is None:
+        save_run_settings(checkpoint, folder, settings)
         checkpoint.put("source", str(source.absolute()))  # the same sheet, which may have been moved
         if checkpoint.get("store"):
             checkpoint.put(SOURCE_HOST, gethostname())
-        return plan_of_the_rest(checkpoint, folder, settings, str(source))
+        return plan_the_rest(checkpoint, folder, settings, str(source))
     intake = checkpoint.begin_intake(limit=settings.limit)
-    count = _Count.begin(request, before_of(checkpoint, intake.known, fingerprint.split(":")[1]), intake.known)
+    count = _IntakeCount.begin(
+        request, read_previous_run(checkpoint, intake.known, fingerprint.split(":")[1]), intake.known
+    )
     survey, pictures = count.survey, dict[str, Path]()
     try:
-        lines = count.lines(stop, told)
-        take_in(intake, _noting(lines, pictures) if request.keep_pictures else lines, survey)
-        check_sheet(folder, source, count.before, survey)
-        edits = told_apart(survey.edits, count.expander.wants, checkpoint) if survey.edits else []
-        what = count.plan(edits)
+        lines = count.make_lines(stop, on_progress)
+        take_in(intake, _collect_pictures(lines, pictures) if request.keep_pictures else lines, survey)
+        check_sheet(folder, source, count.previous, survey)
+        edits = find_edits(survey.edits, count.expander.is_requested, checkpoint) if survey.edits else []
+        plan = count.make_plan(edits)
         if survey.invalid_rows and not settings.skip_invalid:
-            raise InvalidRowsError(what)
+            raise InvalidRowsError(plan)
         if not survey.wanted:
             raise ManifestError(f"{source} has no row that can become a picture")
         staged = folder.stage_snapshot(source, choose_ending(source.name, request.manifest.form))
@@ -194,92 +201,94 @@ def take_in_manifest(
     except BaseException:
         intake.abandon()
         raise
-    about = count.facts() | {
+    facts = count.collect_facts() | {
         SOURCE_HOST: gethostname() if checkpoint.get("store") else "",
         "settings": replace(settings, max_cost=checkpoint.cap).dump(),
     }
-    intake.commit(fingerprint, about)
+    intake.commit(fingerprint, facts)
     folder.settle_snapshot(fingerprint, staged)
-    keep_settings(checkpoint, folder, settings)
-    return what
+    save_run_settings(checkpoint, folder, settings)
+    return plan
 
 
 def survey_manifest(
-    request: IntakeRequest, before: PreviousRun, stop: Stop, told: ProgressCallback = no_progress
+    request: IntakeRequest, previous: PreviousRun, stop: Stop, on_progress: ProgressCallback = no_progress
 ) -> Plan:
-    """Count everything, keep nothing: ``batchedit plan``. Raises UsageError for a folder of another sheet, and what ``stop``
-    was thrown with.
+    """Count everything, store nothing: ``batchedit plan``. Raises UsageError for a folder of another sheet, and ``stop``'s
+    reason.
     """
-    count = _Count.begin(request, before, before.known)
-    survey = plan(count.lines(stop, told), count.survey)
-    check_sheet(request.folder, request.source, before, survey)
+    count = _IntakeCount.begin(request, previous, previous.known)
+    survey = count_survey(count.make_lines(stop, on_progress), count.survey)
+    check_sheet(request.folder, request.source, previous, survey)
     edits: Sequence[Edit] = ()
     if survey.edits:
         with open_for_reading(request.folder.checkpoint) as checkpoint:
-            edits = told_apart(survey.edits, count.expander.wants, checkpoint)
-    return count.plan(edits)
+            edits = find_edits(survey.edits, count.expander.is_requested, checkpoint)
+    return count.make_plan(edits)
 
 
 class InvalidRowsError(ManifestError):
     """Rows that can't be bought as they stand; ``plan`` has them all. Nothing was sent."""
 
-    def __init__(self, what: Plan) -> None:
-        rows = "row" if what.rows == 1 else "rows"
+    def __init__(self, plan: Plan) -> None:
+        rows = "row" if plan.rows == 1 else "rows"
         super().__init__(
-            f"{what.invalid_rows:,} of {what.rows:,} {rows} in {what.source} can't be bought as they stand; "
+            f"{plan.invalid_rows:,} of {plan.rows:,} {rows} in {plan.source} can't be bought as they stand; "
             "nothing was sent",
             hint="correct the rows named above, or go on without them: --skip-invalid",
         )
-        self.plan = what
+        self.plan = plan
 
 
-def bought_anywhere(before: PreviousRun, runs: OtherRuns | None) -> StateOf:
-    """``before.state_of``, and DONE for what other runs have: what need not be bought needs no link either."""
+def make_state_lookup(previous: PreviousRun, runs: OtherRuns | None) -> StateOf:
+    """``previous.state_of``, with DONE for jobs that other runs have: a job that is not bought needs no link check."""
     if not runs:
-        return before.state_of
+        return previous.state_of
 
-    def state(key: JobKey) -> State | None:
-        here = before.state_of(key)
-        if is_bought(here):
-            return here
-        found = runs.find(key)
-        return State.DONE if found is not None and Tally().add(found) else here
+    def look_up_state(key: JobKey) -> State | None:
+        own_state = previous.state_of(key)
+        if is_bought(own_state):
+            return own_state
+        job = runs.find(key)
+        return State.DONE if job is not None and ElsewhereTotals().add(job) else own_state
 
-    return state
+    return look_up_state
 
 
-def check_sheet(folder: RunFolder, source: Path, before: PreviousRun, survey: Survey) -> None:
+def check_sheet(folder: RunFolder, source: Path, previous: PreviousRun, survey: Survey) -> None:
     """UsageError (64) if the run in ``folder`` was made from another sheet and has no job in common with this one."""
-    if before.known is None or not before.known.last or survey.known or before.is_from(source):
+    if previous.known is None or not previous.known.last or survey.known or previous.is_from(source):
         return
     raise UsageError(
-        f"the run in {folder.path} belongs to another sheet, {before.source or 'which it does not name'}, and has no picture "
-        f"in common with {source}; nothing was changed",
-        hint=f"for a run of its own the same command with: --out {quoted(_free_beside(folder.path))}",
+        f"the run in {folder.path} belongs to another sheet, {previous.source or 'which it does not name'}, and has no "
+        f"picture in common with {source}; nothing was changed",
+        hint=f"for a run of its own the same command with: --out {quoted(_find_free_folder(folder.path))}",
     )
 
 
-def _free_beside(folder: Path) -> Path:
-    return next(other for n in itertools.count(2) if not (other := folder.with_name(f"{folder.name}-{n}")).exists())
+def _find_free_folder(folder: Path) -> Path:
+    return next(
+        candidate for n in itertools.count(2) if not (candidate := folder.with_name(f"{folder.name}-{n}")).exists()
+    )
 
 
-def _moved(folder: RunFolder, source: Path, before: PreviousRun, survey: Survey) -> Iterator[str]:
-    """A run that goes on with another file than the one it was made from says so."""
-    if not before.source or not before.known or before.is_from(source):
+def _note_other_source(folder: RunFolder, source: Path, previous: PreviousRun, survey: Survey) -> Iterator[str]:
+    """A note if the run continues with another file than the one it was made from."""
+    if not previous.source or not previous.known or previous.is_from(source):
         return
-    told = f"the run in {folder.path} was made from {before.source} and goes on with {source}"
-    if not Path(before.source).exists():
-        yield f"{told}, which has {survey.known:,} of the same pictures"
+    message = f"the run in {folder.path} was made from {previous.source} and goes on with {source}"
+    if not Path(previous.source).exists():
+        yield f"{message}, which has {survey.known:,} of the same pictures"
         return
-    both = number(survey.known, "picture is", "pictures are")
+    in_common = number(survey.known, "picture is", "pictures are")
     yield (
-        f"{told}: {both} in both, and its results are those of {source.name} from now on; for a run "
-        f"of its own: --out {quoted(_free_beside(folder.path))}"
+        f"{message}: {in_common} in both, and its results are those of {source.name} from now on; for a run "
+        f"of its own: --out {quoted(_find_free_folder(folder.path))}"
     )
 
 
 def _check_unchanged(source: Path, fingerprint: str, staged: Mapping[Path, str]) -> None:
-    """ManifestError unless the copy is of the content that the reading began with: rows of two contents are no sheet."""
+    """ManifestError unless the copy has the content that was read: rows of two contents must not be mixed."""
     if all(f":{content}:" in fingerprint for content in staged.values()):
         return
     for copy in staged:
@@ -290,14 +299,14 @@ def _check_unchanged(source: Path, fingerprint: str, staged: Mapping[Path, str])
     )
 
 
-def _refuse_other_reading(manifest: Manifest, before: PreviousRun, edits: Sequence[Edit], survey: Survey) -> None:
-    """ManifestError if a *guess* at the encoding makes other texts of rows that were taken in before.
+def _refuse_other_encoding(manifest: Manifest, previous: PreviousRun, edits: Sequence[Edit], survey: Survey) -> None:
+    """ManifestError if a *guess* at the encoding changes the texts of rows that were taken in before.
 
-    One damaged letter, or one line from elsewhere, can make a sheet look like another encoding: then every umlaut is
-    another word, and what was bought would be bought again.
+    One damaged letter, or one line from another file, can make a sheet look like another encoding. Then every word with an
+    umlaut changes, and what was bought would be bought again.
     """
     encoding = manifest.form.encoding
-    if not manifest.form.guessed or before.known is None or not before.known.last or before.encoding == encoding:
+    if not manifest.form.guessed or previous.known is None or not previous.known.last or previous.encoding == encoding:
         return
     inputs = {line.row: line.job.inputs for line in survey.edits}
     changed = [edit for edit in edits if not inputs[edit.row].isascii()]
@@ -305,7 +314,7 @@ def _refuse_other_reading(manifest: Manifest, before: PreviousRun, edits: Sequen
         return
     first = describe_row(manifest.form, changed[0].row, changed[0].id) if changed else ""
     rows = first or "rows whose name holds such letters"
-    was = f", and was read as {before.encoding} before" if before.encoding else ""
+    was = f", and was read as {previous.encoding} before" if previous.encoding else ""
     raise ManifestError(
         f"{'; '.join(manifest.notes)}. That is a guess{was}; it changes {rows} among what this run has taken in already, "
         "and would buy it again; nothing was sent",
@@ -313,19 +322,21 @@ def _refuse_other_reading(manifest: Manifest, before: PreviousRun, edits: Sequen
     )
 
 
-def _recipe_now(recipe: Recipe, manifest: Manifest, before: PreviousRun, links: Links | None) -> Recipe:
-    shift = manifest.form.header_row if before.sheet_names else 0
+def _complete_recipe(recipe: Recipe, manifest: Manifest, previous: PreviousRun, links: Links | None) -> Recipe:
+    shift = manifest.form.header_row if previous.sheet_names else 0
     return replace(recipe, fetched=links.fetched if links else {}, row_shift=shift)
 
 
-def _has_elsewhere(runs: OtherRuns | None, tally: Tally) -> HasElsewhere:
+def _make_elsewhere_check(runs: OtherRuns | None, totals: ElsewhereTotals) -> HasElsewhere:
     if not runs:
         return lambda _: False
-    return lambda key: (found := runs.find(key)) is not None and tally.add(found)
+    return lambda key: (job := runs.find(key)) is not None and totals.add(job)
 
 
-def _noting(lines: Iterator[ResultLine | InvalidLine], pictures: dict[str, Path]) -> Iterator[ResultLine | InvalidLine]:
-    """``lines``, whose local pictures are noted by their sha256."""
+def _collect_pictures(
+    lines: Iterator[ResultLine | InvalidLine], pictures: dict[str, Path]
+) -> Iterator[ResultLine | InvalidLine]:
+    """``lines``, while their local pictures are added to ``pictures`` by their sha256."""
     for line in lines:
         if isinstance(line, ResultLine) and '"$file"' in line.job.inputs:
             for value in json.loads(line.job.inputs).values():
@@ -335,31 +346,31 @@ def _noting(lines: Iterator[ResultLine | InvalidLine], pictures: dict[str, Path]
         yield line
 
 
-def _until_stopped(
-    lines: Iterator[ResultLine | InvalidLine], stop: Stop, told: ProgressCallback, total: int
+def _yield_until_stopped(
+    lines: Iterator[ResultLine | InvalidLine], stop: Stop, on_progress: ProgressCallback, total: int
 ) -> Iterator[ResultLine | InvalidLine]:
-    """``lines``, until ``stop`` is thrown; ``told`` hears how many rows of about ``total`` went by."""
+    """``lines``, until ``stop`` has a reason, which is raised. ``on_progress`` is called with the rows read, of ``total``."""
     due = EVERY
     for line in lines:
         if stop.reason is not None:
             raise stop.reason
         if line.row >= due:
-            told(line.row, total)
+            on_progress(line.row, total)
             due = line.row + EVERY
         yield line
 
 
-def _fingerprint(content: str, settings: ManifestOptions) -> str:
+def _make_fingerprint(content: str, settings: ManifestOptions) -> str:
     part = hashlib.sha256(settings.manifest_part().encode()).hexdigest()
     return f"{INTAKE_VERSION}:{content}:{part}"
 
 
-def _form(manifest: Manifest, before: PreviousRun, expander: Expander) -> Form:
-    return replace(manifest.form, ids_by_index=not before.sheet_names and not expander.id_column)
+def _make_form(manifest: Manifest, previous: PreviousRun, expander: Expander) -> Form:
+    return replace(manifest.form, ids_by_index=not previous.sheet_names and not expander.id_column)
 
 
-def _matrix(settings: ManifestOptions, sizes: int) -> tuple[tuple[str, int], ...]:
-    """What each row is multiplied by, such as ``(("market", 3), ("sizes", 2))``. ``sizes`` counts each once."""
-    found = [(column, len(values)) for column, values in settings.over.items()]
-    found += [("sizes", sizes), ("variants", settings.variants)]
-    return tuple((name, count) for name, count in found if count > 1)
+def _list_factors(settings: ManifestOptions, sizes: int) -> tuple[tuple[str, int], ...]:
+    """The factors that each row is multiplied by, such as ``(("market", 3), ("sizes", 2))``. ``sizes`` is their number."""
+    factors = [(column, len(values)) for column, values in settings.over.items()]
+    factors += [("sizes", sizes), ("variants", settings.variants)]
+    return tuple((name, count) for name, count in factors if count > 1)

@@ -1,4 +1,4 @@
-"""From a manifest to a plan: what would be bought, what was bought before, what is wrong. Nothing is sent here."""
+"""The plan of a run: what would be bought, what was bought before, which rows are invalid. Nothing is sent here."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from ..manifest.rownames import find_row_id, to_sheet_row
 from ..run_folder import RunFolder
 from ..settings.model import Settings
 from .edits import Edit
-from .other_runs import Tally
+from .other_runs import ElsewhereTotals
 from .survey import read_survey
 
-_NOT_OTHER = frozenset({State.PLANNED, State.DONE})
+_COUNTED_APART = frozenset({State.PLANNED, State.DONE})
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do: shown before anything is bought. ``price`` is micro-dollars a job, 0 if unknown; ``max_cost`` is
-    the cap after a yes, None for none, ``max_cost_before`` the one that holds until then.
+    """What a run would do, shown before anything is bought. ``price`` is micro-dollars a job, 0 if unknown. ``max_cost`` is
+    the cap after a yes, None for none; ``max_cost_before`` is the one that holds until then.
 
-    ``matrix`` is what each row is multiplied by. Of ``to_buy``, ``left`` were planned before and ``edited`` stand in the
-    place of an older picture; of ``reused``, ``others`` counts those that are not done, by state. ``again`` are in doubt
-    and bought once more. ``inputs`` counts the sheet's pictures that go into ``to_buy`` where several go into one, else 0.
+    ``matrix`` lists the factors that each row is multiplied by. Of ``to_buy``, ``left`` were planned before and ``edited``
+    replace an older picture. Of ``reused``, ``others`` counts those that are not done, by state. ``again`` are in doubt and
+    bought once more. ``inputs`` counts the sheet's pictures that go into ``to_buy`` if several go into one, else 0.
 
-    Where not a manifest but a run is the source, ``parts`` says what ``to_buy`` is made of, and ``not_meant`` what might be
-    meant and is not bought. ``balance`` is what the account holds, in micro-dollars, None if that is not told.
-    ``other_runs`` counts what other runs have and is not bought here. Rows in ``invalid``, ``examples`` and ``edits`` have
-    the sheet's own numbers; ``row_word`` is what those count. ``strange``: a run that is not known to be this person's.
-    ``forgotten`` jobs were bought in it after its checkpoint, an older copy, was made. ``gone`` are folders in which runs of
-    this sheet were that are not there now. A job gives at most ``outputs``
-    pictures, and its ``price`` is for so many. ``own_sandbox``: the service is a sandbox that this person started.
+    If the source is a run and not a manifest, ``parts`` says what ``to_buy`` consists of, and ``not_meant`` what might be
+    meant and is not bought. ``balance`` is the account's balance in micro-dollars, None if unknown. ``other_runs`` counts
+    jobs that other runs have and that are not bought here. Rows in ``invalid``, ``examples`` and ``edits`` have the sheet's
+    own numbers; ``row_word`` is the word for what is numbered. ``strange``: a run that is not known to be this person's.
+    ``forgotten`` jobs were bought after its checkpoint, an older copy, was made. ``gone`` are folders of runs of this sheet
+    that are gone. A job gives at most ``outputs`` pictures, which its ``price`` includes. ``own_sandbox``: the service is a
+    sandbox that this person started.
     """
 
     source: str
@@ -79,7 +79,7 @@ class Plan:
     guesses: Sequence[str] = ()
     is_rehearsal: bool = False
     left_out: Mapping[str, int] = field(default_factory=dict)
-    other_runs: Tally = field(default_factory=Tally)
+    other_runs: ElsewhereTotals = field(default_factory=ElsewhereTotals)
     row_word: str = "row"
     strange: bool = False
     forgotten: int = 0
@@ -89,11 +89,11 @@ class Plan:
 
     @property
     def play(self) -> bool:
-        """Is its money play money? That is for the label behind a sum alone."""
+        """True if its money is play money. Used only for the label after a sum."""
         return self.is_rehearsal or self.own_sandbox
 
-    def objection(self) -> BatcheditError | None:
-        """Why a yes that was said before the plan was seen (``--yes``, a program's call) does not hold for it."""
+    def find_objection(self) -> BatcheditError | None:
+        """Why a yes in advance (``--yes``, a program's call) does not hold for this plan; None if it holds."""
         if self.strange and not self.is_rehearsal:
             return UsageError(
                 f"the run in {self.folder} is not known to be yours, so a yes in advance does not hold for it; nothing was "
@@ -103,15 +103,15 @@ class Plan:
             )
         if self.forgotten and not self.is_rehearsal:
             return UsageError(
-                f"{forgotten_line(self)}, so a yes in advance does not hold for it; nothing was bought",
+                f"{describe_forgotten(self)}, so a yes in advance does not hold for it; nothing was bought",
                 hint=f"put its newest copy back; or look at {quoted(self.folder / 'run.jsonl')}, leave --yes out and answer "
                 "the question",
             )
         if self.gone and not self.is_rehearsal:
             return UsageError(
-                f"{gone_line(self.gone)}, so a yes in advance does not hold for it; nothing was bought",
+                f"{describe_gone(self.gone)}, so a yes in advance does not hold for it; nothing was bought",
                 details=["  → to buy all of it anew: the same command with --fresh"],
-                hint=f"to go on in it where it is now: {_to_go_on(self)}",
+                hint=f"to go on in it where it is now: {_format_continue_command(self)}",
             )
         if self.guesses and not self.is_rehearsal:
             return ManifestError(
@@ -121,29 +121,29 @@ class Plan:
             )
         if self.sample.asked and self.sample.is_mostly_bad:
             return ManifestError(
-                f"{self.source}: {self.sample.warning()}; nothing was bought",
+                f"{self.source}: {self.sample.format_warning()}; nothing was bought",
                 hint="name the column of the pictures with --map image=COLUMN, or leave the check out: --no-check-images",
             )
         return None
 
     @property
     def estimate(self) -> int:
-        """Micro-dollars for what is new; 0 if the price is unknown."""
+        """Micro-dollars for ``to_buy``; 0 if the price is unknown."""
         return self.price * self.to_buy
 
     @property
     def every_warning(self) -> tuple[str, ...]:
-        """What a person must know before this is bought, each a sentence: also that the account does not hold enough."""
+        """All warnings, each a sentence, with one if the account's balance is too low."""
         if self.balance is None or not self.to_buy or self.balance >= max(1, self.estimate):
             return tuple(self.warnings)
-        comes_to = f"; what is to be bought comes to {format_usd(self.estimate)}" if self.price else ""
-        unpayable = f"the account's balance is {format_usd(self.balance)}{comes_to}{label_play(self.play)}"
+        total_text = f"; what is to be bought comes to {format_usd(self.estimate)}" if self.price else ""
+        unpayable = f"the account's balance is {format_usd(self.balance)}{total_text}{label_play(self.play)}"
         return (*self.warnings, unpayable)
 
 
-def plan_of_the_rest(checkpoint: Book, folder: RunFolder, settings: Settings, source: str) -> Plan:
-    """What is left of the manifest that the run took in last."""
-    told: dict[str, Any] = read_fact(checkpoint, "survey", read_survey, {"rows": 0})
+def plan_the_rest(checkpoint: Book, folder: RunFolder, settings: Settings, source: str) -> Plan:
+    """The plan for the rest of the manifest that the run took in last."""
+    survey: dict[str, Any] = read_fact(checkpoint, "survey", read_survey, {"rows": 0})
     counts = checkpoint.counts()
     return Plan(
         source=source,
@@ -152,86 +152,88 @@ def plan_of_the_rest(checkpoint: Book, folder: RunFolder, settings: Settings, so
         to_buy=counts.of(State.PLANNED),
         left=counts.of(State.PLANNED),
         reused=sum(counts.by_state.values()) - counts.of(State.PLANNED),
-        others={state.value: n for state, n in counts.by_state.items() if n and state not in _NOT_OTHER},
+        others={
+            state.value: count for state, count in counts.by_state.items() if count and state not in _COUNTED_APART
+        },
         unchanged=True,
         is_rehearsal=settings.sandbox,
-        **capped(settings, checkpoint.cap),
-        **told,
+        **build_cap_fields(settings, checkpoint.cap),
+        **survey,
     )
 
 
-def outputs_of(checkpoint: Book) -> int:
-    """How many pictures a job of the run gives at most."""
-    told: dict[str, Any] = read_fact(checkpoint, "survey", read_survey, {})
-    return int(told.get("outputs", 1))
+def read_output_count(checkpoint: Book) -> int:
+    """The most pictures that a job of the run gives."""
+    survey: dict[str, Any] = read_fact(checkpoint, "survey", read_survey, {})
+    return int(survey.get("outputs", 1))
 
 
-def gone_line(folders: Sequence[str]) -> str:
-    """What is to be known of a plan whose sheet had runs that are not where they were."""
+def describe_gone(folders: Sequence[str]) -> str:
+    """That runs of the sheet are gone from ``folders``, and what this means."""
     return (
         f"a run of this sheet was in {' and in '.join(folders)} and is not there: it was moved or removed, or its disk is "
         "not there now. What it bought is not known here, and would be bought again"
     )
 
 
-def with_gone(what: Plan, folders: Sequence[str]) -> Plan:
-    """``what`` with a warning where runs of its sheet are gone from ``folders``."""
+def add_gone_warning(plan: Plan, folders: Sequence[str]) -> Plan:
+    """``plan`` with a warning if runs of its sheet are gone from ``folders``."""
     if not folders:
-        return what
-    told = replace(what, gone=folders)
-    warning = f"{gone_line(folders)}. To go on in it where it is now: {_to_go_on(told)}"
-    return replace(told, warnings=(*what.warnings, warning))
+        return plan
+    changed = replace(plan, gone=folders)
+    warning = f"{describe_gone(folders)}. To go on in it where it is now: {_format_continue_command(changed)}"
+    return replace(changed, warnings=(*plan.warnings, warning))
 
 
-def _to_go_on(what: Plan) -> str:
-    return to_type("run", what.source, "--out", "FOLDER")
+def _format_continue_command(plan: Plan) -> str:
+    return to_type("run", plan.source, "--out", "FOLDER")
 
 
-def forgotten_line(what: Plan) -> str:
-    """What is to be known of a plan whose run has forgotten purchases."""
-    are = "job was" if what.forgotten == 1 else "jobs were"
+def describe_forgotten(plan: Plan) -> str:
+    """That the plan's run has forgotten purchases, and what this means."""
+    subject = "job was" if plan.forgotten == 1 else "jobs were"
     return (
-        f"the checkpoint in {what.folder} is an older copy: {what.forgotten:,} {are} bought after it was made, may be among "
-        "what is to be bought, and would be paid for twice"
+        f"the checkpoint in {plan.folder} is an older copy: {plan.forgotten:,} {subject} bought after it was made, may be "
+        "among what is to be bought, and would be paid for twice"
     )
 
 
-def with_forgotten(what: Plan, forgotten: int) -> Plan:
-    """``what`` with a warning where its run has forgotten purchases."""
+def add_forgotten_warning(plan: Plan, forgotten: int) -> Plan:
+    """``plan`` with a warning if its run has forgotten purchases."""
     if not forgotten:
-        return what
-    told = replace(what, forgotten=forgotten)
-    return replace(told, warnings=(*what.warnings, forgotten_line(told)))
+        return plan
+    changed = replace(plan, forgotten=forgotten)
+    return replace(changed, warnings=(*plan.warnings, describe_forgotten(changed)))
 
 
-def without_others(what: Plan, checkpoint: Book, tally: Tally) -> Plan:
-    """``what`` after other runs' pictures were taken over and left: what is to buy now."""
+def subtract_others(plan: Plan, checkpoint: Book, totals: ElsewhereTotals) -> Plan:
+    """``plan`` without the pictures that were taken over from other runs or left to them."""
     to_buy = checkpoint.count_to_buy()
-    left = min(what.left, to_buy)
-    inputs = what.inputs if to_buy == what.to_buy else 0
+    left = min(plan.left, to_buy)
+    inputs = plan.inputs if to_buy == plan.to_buy else 0
     return replace(
-        what, to_buy=to_buy, left=left, edited=min(what.edited, to_buy - left), inputs=inputs, other_runs=tally
+        plan, to_buy=to_buy, left=left, edited=min(plan.edited, to_buy - left), inputs=inputs, other_runs=totals
     )
 
 
-def shown_line(line: ResultLine, form: Form) -> ResultLine:
-    """A line with the row's own number and id, as a person sees them."""
+def to_sheet_line(line: ResultLine, form: Form) -> ResultLine:
+    """A line with the sheet's own number and id of its row."""
     return line._replace(row=to_sheet_row(form, line.row), id=find_row_id(form, line.row, line.id))
 
 
-def shown_invalid(line: InvalidLine, form: Form) -> InvalidLine:
-    """The same for a row that can't be bought."""
+def to_sheet_invalid(line: InvalidLine, form: Form) -> InvalidLine:
+    """An invalid row with the sheet's own number and id."""
     return replace(line, row=to_sheet_row(form, line.row), id=find_row_id(form, line.row, line.id))
 
 
-def sampled(what: Plan, sample: Sample) -> Plan:
-    """``what`` with what the first links turned out to be."""
-    warnings = (*what.warnings, *filter(None, (sample.warning(),)))
-    notes = (*filter(None, (sample.note(),)), *what.notes)
-    return replace(what, sample=sample, warnings=warnings, notes=notes)
+def add_sample(plan: Plan, sample: Sample) -> Plan:
+    """``plan`` with the result of the sample of links."""
+    warnings = (*plan.warnings, *filter(None, (sample.format_warning(),)))
+    notes = (*filter(None, (sample.format_note(),)), *plan.notes)
+    return replace(plan, sample=sample, warnings=warnings, notes=notes)
 
 
-def capped(settings: Settings, before: int | None) -> dict[str, Any]:
-    """A plan's fields about the cap: the one that holds after a yes, what was given now, and the one before."""
+def build_cap_fields(settings: Settings, before: int | None) -> dict[str, Any]:
+    """A plan's fields about the cap: the cap after a yes, the one given now, and the one before."""
     given = settings.max_cost
     return {"max_cost": cap_after(given, before), "max_cost_given": given, "max_cost_before": before}

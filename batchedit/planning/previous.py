@@ -1,4 +1,4 @@
-"""What an earlier run of the same folder has: read before its manifest is taken in again."""
+"""The earlier run in the same folder: read before its manifest is taken in again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from socket import gethostname
 
 from ..core.model import State
-from ..jobs.aliases import aliases_of
+from ..jobs.aliases import find_aliases
 from ..ledger.book import Book
 from ..ledger.facts import read_fact
 from ..ledger.opening import open_for_reading
@@ -18,14 +18,14 @@ from ..run_folder import FORM_META, RunFolder, hash_file, has_never_begun, is_sa
 from ..settings.model import Settings
 
 SOURCE_HOST = "source_host"
-"""Where the sheet of a store's run lies: the same path on another machine is another file."""
+"""The fact with the host of a store's run's sheet: the same path on another machine is another file."""
 ROW_NAMES_META, SHEETS_OWN = "row_names", "sheet"
 
 
 @dataclass(frozen=True)
 class PreviousRun:
-    """What an earlier run of the same model and service has. ``state_of`` is as of the moment it was read; ``begun`` is
-    whether anything was bought, and ``source`` the sheet that the run was made from.
+    """An earlier run of the same model and service. ``state_of`` gives the states at the time of reading. ``begun``: anything
+    was bought. ``source`` is the sheet that the run was made from.
     """
 
     known: KnownJobs | None = None
@@ -37,11 +37,11 @@ class PreviousRun:
     top_price: int = 0
     encoding: str = ""
     source: str = ""
-    is_of_here: bool = True  #: does ``source`` mean a file of this machine? A run of a store may be made from another's
-    sheet_names: bool = True  #: do names of files have the sheet's own row numbers? A run goes on as it began
+    is_of_here: bool = True  #: ``source`` is a file of this machine; a run of a store may be made on another
+    sheet_names: bool = True  #: file names have the sheet's own row numbers; a run continues as it began
 
     def is_from(self, sheet: Path) -> bool:
-        """Was the run made from this very file?"""
+        """True if the run was made from this file."""
         return self.is_of_here and is_same_file(self.source, sheet)
 
 
@@ -52,18 +52,18 @@ def load_previous_run(folder: RunFolder, settings: Settings, source: Path) -> Pr
     with open_for_reading(folder.checkpoint) as checkpoint, checkpoint.snapshot():  # another process may be taking rows in
         if checkpoint.get("model") != settings.model or checkpoint.get("service") != settings.service:
             return PreviousRun()
-        known = checkpoint.read_known_jobs(aliases_of(checkpoint).items())
-        known.versions.read_all()  # it will be asked when this is closed
-        return before_of(checkpoint, known, hash_file(source))
+        known_jobs = checkpoint.read_known_jobs(find_aliases(checkpoint).items())
+        known_jobs.versions.read_all()  # used after the checkpoint is closed
+        return read_previous_run(checkpoint, known_jobs, hash_file(source))
 
 
-def before_of(checkpoint: Book, known: KnownJobs, content: str) -> PreviousRun:
-    """How ``checkpoint`` stands before the next intake, of a manifest with the digest ``content``."""
+def read_previous_run(checkpoint: Book, known_jobs: KnownJobs, content: str) -> PreviousRun:
+    """The run of ``checkpoint`` before the next intake, of a manifest with the digest ``content``."""
     text = checkpoint.get("settings")
     same = f":{content}:" in (checkpoint.get("fingerprint") or "")
     return PreviousRun(
-        known,
-        checkpoint.state_of(known),
+        known_jobs,
+        checkpoint.state_of(known_jobs),
         Settings.load(text) if text else None,
         same,
         any(count for state, count in checkpoint.counts().by_state.items() if state is not State.PLANNED),
@@ -72,5 +72,5 @@ def before_of(checkpoint: Book, known: KnownJobs, content: str) -> PreviousRun:
         form.encoding if (form := read_fact(checkpoint, FORM_META, Form.load, None)) else "",
         checkpoint.get("source") or "",
         not checkpoint.get("store") or checkpoint.get(SOURCE_HOST) in {None, gethostname()},
-        not known.last or checkpoint.get(ROW_NAMES_META) == SHEETS_OWN,
+        not known_jobs.last or checkpoint.get(ROW_NAMES_META) == SHEETS_OWN,
     )

@@ -1,4 +1,4 @@
-"""The settings in the terms of the room that makes jobs, and where local pictures are read."""
+"""The settings as a recipe for making jobs, and the folders in which local pictures are read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..settings.model import ManifestOptions, Settings
 
 
 def make_recipe(settings: Settings, model: Model, source: Path, manifest: Manifest) -> Recipe:
-    """The settings in the manifest room's terms. Local pictures lie beside ``source`` or below an ``--image-root``."""
+    """The settings as a recipe. Local pictures lie beside ``source`` or below an ``--image-root``."""
     recipe = Recipe(
         model=settings.model,
         schema=dict(model.schema),
@@ -30,32 +30,32 @@ def make_recipe(settings: Settings, model: Model, source: Path, manifest: Manife
         name=settings.name,
         over=settings.over,
         fill_down=settings.fill_down,
-        image_roots=picture_roots(source, settings),
+        image_roots=list_picture_roots(source, settings),
         own_pictures=find_pictures_folder(),
         shrinks=not settings.no_shrink,
         loopback=settings.sandbox or settings.base_url.startswith("http://"),
-        date=date.today().isoformat(),  # noqa: DTZ011 - the date on the person's wall
+        date=date.today().isoformat(),  # noqa: DTZ011 - the person's local date
     )
     return recognise(manifest, recipe)
 
 
-def run_roots(folder: RunFolder) -> tuple[Path, ...]:
-    """Where pictures are read for a run that nobody knows to be this person's, whatever its record says."""
+def list_run_roots(folder: RunFolder) -> tuple[Path, ...]:
+    """The folders in which pictures are read for a run that is not known to be this person's, whatever its record says."""
     return folder.path, find_pictures_folder()
 
 
-def picture_roots(source: Path, settings: ManifestOptions) -> tuple[Path, ...]:
-    """Where pictures are read: beside the sheet, then below each ``--image-root``. A run's own copy or results have the
-    paths of the sheet that the run was made from, which is believed of a run that this person made.
+def list_picture_roots(source: Path, settings: ManifestOptions) -> tuple[Path, ...]:
+    """The folders in which pictures are read: beside the sheet, then below each ``--image-root``. A run's own copy or results
+    have the paths of the sheet that the run was made from. That sheet is used if this person made the run.
     """
-    beside, roots, sheet = source.absolute().parent, settings.image_root, None
-    if is_run(beside) and source.name.partition(".")[0] in _OF_A_RUN:
-        with open_for_reading(RunFolder(beside).checkpoint) as checkpoint:
-            if is_mine(checkpoint, beside, os.environ):
+    parent, roots, sheet = source.absolute().parent, settings.image_root, None
+    if is_run(parent) and source.name.partition(".")[0] in _FILES_OF_A_RUN:
+        with open_for_reading(RunFolder(parent).checkpoint) as checkpoint:
+            if is_mine(checkpoint, parent, os.environ):
                 roots = roots or Settings.load(checkpoint.get("settings") or "{}").image_root
                 sheet = checkpoint.get("source")
-        beside = Path(sheet).parent if sheet else beside
-    return tuple(dict.fromkeys((beside, *(Path(root).expanduser().absolute() for root in roots))))
+        parent = Path(sheet).parent if sheet else parent
+    return tuple(dict.fromkeys((parent, *(Path(root).expanduser().absolute() for root in roots))))
 
 
-_OF_A_RUN = frozenset({"manifest", "results", "failed", "in_doubt"})
+_FILES_OF_A_RUN = frozenset({"manifest", "results", "failed", "in_doubt"})

@@ -1,4 +1,4 @@
-"""The settings of a run, kept with it: in the checkpoint for the program, in ``settings.toml`` for people."""
+"""The settings of a run, stored with it: in the checkpoint for the program, in ``settings.toml`` for people."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ..settings.model import Settings
 from ..settings.toml import settings_text
 
 
-def keep_settings(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
-    """What the run was told this time: in the checkpoint for us, for people in a file. The cap among them is the one that
-    holds, not the one that a person has not yet said yes to.
+def save_run_settings(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
+    """Store the settings of this command in the checkpoint and in ``settings.toml``. The stored cap is the one that holds,
+    not one that a person has not yet said yes to.
     """
     settings = replace(settings, max_cost=checkpoint.cap)
     text = settings.dump()
     if checkpoint.get("settings") != text:
         checkpoint.put("settings", text)
-    show_settings(folder, settings)
+    write_settings_file(folder, settings)
 
 
-def show_settings(folder: RunFolder, settings: Settings) -> None:
-    """``settings.toml``. OutputError if it can't be written."""
+def write_settings_file(folder: RunFolder, settings: Settings) -> None:
+    """Write ``settings.toml``. OutputError if it can't be written."""
     write_atomically(folder.settings, settings_text(settings).encode(errors="replace"))

@@ -1,4 +1,4 @@
-"""What a manifest asks for, counted while its lines go by on their way to the checkpoint."""
+"""Counts of a manifest, made while its lines pass on their way to the checkpoint."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from ..ports import HasElsewhere, StateOf
 
 EXAMPLES = 3
 EXAMPLES_WITHIN = 1000
-"""Among so many pictures to buy the examples are looked for."""
-_KEPT_COUNTS = ("rows", "twins", "invalid_rows", "beyond", "outputs")
-TOLD_PROBLEMS = 200
-"""So many invalid rows are kept to be told one by one; the rest is counted."""
+"""The pictures to buy, from the first, among which examples are chosen."""
+_STORED_COUNTS = ("rows", "twins", "invalid_rows", "beyond", "outputs")
+MOST_REPORTED = 200
+"""Invalid rows, and edits, that are kept to be reported one by one. The rest is counted."""
 
 
 @dataclass
 class Survey:
-    """What a manifest asks for, counted while its lines go by. Memory does not grow with the manifest.
+    """Counts of a manifest, made while its lines pass. Memory does not grow with the manifest.
 
-    ``wanted`` counts distinct jobs within ``limit``; of these ``to_buy`` are not bought yet: ``left`` were planned by an
-    earlier run, ``edited`` are in the place of an older job, the rest is new. ``others`` counts what was bought before
-    and is not done, by state. ``odd_ids`` counts new ones whose row's id holds letters beyond ASCII. ``inputs`` counts the
-    sheet's pictures that go into what is to buy; it ``joins`` several of them in one job. ``state_of`` is how the jobs stood
-    before this manifest; ``elsewhere`` counts those that other runs have, and ``known`` those that this run knew. A job
-    gives at most ``outputs`` pictures.
+    ``wanted`` counts distinct jobs within ``limit``. Of these, ``to_buy`` are not bought yet: ``left`` were planned by an
+    earlier run, ``edited`` replace an older job, the rest is new. ``others`` counts jobs that were bought before and are not
+    done, by state. ``odd_ids`` counts new jobs whose row's id has letters beyond ASCII. ``inputs`` counts the sheet's
+    pictures that go into ``to_buy``; ``joins``: several of them go into one job. ``state_of`` gives the jobs' states before
+    this manifest. ``elsewhere`` counts jobs that other runs have, ``known`` those that this run had. A job gives at most
+    ``outputs`` pictures.
     """
 
     limit: int | None = None
     state_of: StateOf = lambda key: None  # noqa: ARG005 - nothing is known
-    has_elsewhere: HasElsewhere = lambda key: False  # noqa: ARG005 - nobody has anything
+    has_elsewhere: HasElsewhere = lambda key: False  # noqa: ARG005 - no other run has it
     rows: int = 0
     lines: int = 0
     twins: int = 0
@@ -73,7 +73,7 @@ class Survey:
 
     def _count(self, line: ResultLine) -> None:
         self.lines += 1
-        if line.twin:
+        if line.duplicate:
             self.twins += 1
             return
         key = line.job.key
@@ -91,9 +91,9 @@ class Survey:
         if self.has_elsewhere(key):
             self.elsewhere += 1
             return
-        self._count_purchase(line, planned=state is not None)
+        self._count_purchase(line, was_planned=state is not None)
 
-    def _count_purchase(self, line: ResultLine, *, planned: bool) -> None:
+    def _count_purchase(self, line: ResultLine, *, was_planned: bool) -> None:
         self.to_buy += 1
         if self._row != self._row_to_buy:
             self._row_to_buy = self._row
@@ -101,17 +101,17 @@ class Survey:
             self.joins = self.joins or line.pictures > 1
         if len(self.examples) < EXAMPLES and self.to_buy <= EXAMPLES_WITHIN:
             self._keep_example(line)
-        if planned:
+        if was_planned:
             self.left += 1
         elif line.job.version > 1:
             self.edited += 1
-            if len(self.edits) < TOLD_PROBLEMS:
+            if len(self.edits) < MOST_REPORTED:
                 self.edits.append(line)
         elif not line.id.isascii():
             self.odd_ids += 1
 
     def _keep_example(self, line: ResultLine) -> None:
-        """Unlike ones: two sizes of one row show nothing new."""
+        """Keep an example with a new prompt: two sizes of one row show nothing new."""
         prompt = orjson.loads(line.job.inputs).get("prompt")
         if all(orjson.loads(other.job.inputs).get("prompt") != prompt for other in self.examples):
             self.examples.append(line)
@@ -121,7 +121,7 @@ class Survey:
             self.left_out[line.left_out] += 1
             return
         self.invalid_rows += 1
-        if len(self.invalid) < TOLD_PROBLEMS:
+        if len(self.invalid) < MOST_REPORTED:
             self.invalid.append(line)
 
     @property
@@ -130,8 +130,8 @@ class Survey:
         return self.wanted - self.to_buy - self.elsewhere
 
 
-def plan(lines: Iterable[ResultLine | InvalidLine], survey: Survey) -> Survey:
-    """Count everything, keep nothing, send nothing."""
+def count_survey(lines: Iterable[ResultLine | InvalidLine], survey: Survey) -> Survey:
+    """Count all ``lines``; store and send nothing."""
     for _ in survey.watch(lines):
         pass
     return survey
@@ -142,21 +142,21 @@ def take_in(intake: Intake, lines: Iterable[ResultLine | InvalidLine], survey: S
     intake.add(survey.watch(lines))
 
 
-def survey_text(survey: Survey, guesses: Sequence[str]) -> str:
-    """JSON: what the run keeps of it, for ``run RUN``, which reads no sheet."""
-    told = {name: getattr(survey, name) for name in _KEPT_COUNTS}
-    return orjson.dumps({**told, "left_out": survey.left_out, "guesses": guesses}).decode()
+def dump_survey(survey: Survey, guesses: Sequence[str]) -> str:
+    """The part of a survey that the run stores, as JSON, for ``run RUN``, which reads no sheet."""
+    counts = {name: getattr(survey, name) for name in _STORED_COUNTS}
+    return orjson.dumps({**counts, "left_out": survey.left_out, "guesses": guesses}).decode()
 
 
 def read_survey(text: str) -> dict[str, Any]:
-    """The fields of a ``Plan`` that ``survey_text`` kept. ValueError for what it can't have written."""
-    told = orjson.loads(text)
-    if not (isinstance(told, dict) and told.keys() <= {*_KEPT_COUNTS, "left_out", "guesses"}):
+    """The fields of a ``Plan`` that ``dump_survey`` kept. ValueError for what it can't have written."""
+    fields = orjson.loads(text)
+    if not (isinstance(fields, dict) and fields.keys() <= {*_STORED_COUNTS, "left_out", "guesses"}):
         raise ValueError(text)
-    guesses, left_out = told.get("guesses", []), told.get("left_out", {})
-    counts = [told[name] for name in _KEPT_COUNTS if name in told]
+    guesses, left_out = fields.get("guesses", []), fields.get("left_out", {})
+    counts = [fields[name] for name in _STORED_COUNTS if name in fields]
     if not (isinstance(guesses, list) and all(isinstance(guess, str) for guess in guesses)):
         raise ValueError(text)
     if not (isinstance(left_out, dict) and all(type(count) is int for count in (*counts, *left_out.values()))):
         raise ValueError(text)
-    return {"rows": 0, **told}
+    return {"rows": 0, **fields}

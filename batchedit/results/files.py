@@ -99,7 +99,7 @@ def _writing(path: Path) -> str:
 
 
 def _rows(checkpoint: Book) -> int:
-    """About how many lines the results have: those of twins and of invalid rows are not counted."""
+    """About how many lines the results have: those of duplicates and of invalid rows are not counted."""
     return sum(checkpoint.counts().by_state.values())
 
 

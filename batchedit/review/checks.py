@@ -75,6 +75,6 @@ def _twins(subjects: Sequence[Subject], looks: Mapping[str, ImageFeatures]) -> I
         if other is None:
             continue
         for member in members:
-            twin = other if member.row == first.row else first
-            if member.job != twin.job:
-                yield member.job, f"like_row_{twin.row}"
+            similar = other if member.row == first.row else first
+            if member.job != similar.job:
+                yield member.job, f"like_row_{similar.row}"

@@ -18,7 +18,7 @@ import orjson
 from ..core.model import Record
 from ..core.review import GalleryRow, Mark
 from ..core.steps import ProgressCallback, counted, no_progress
-from ..images.features import ImageFeatures, thumb_name
+from ..images.features import ImageFeatures, to_thumb_name
 
 LONGEST = 2000  # characters of a cell or prompt; a data URI in a cell would weigh as much as a picture
 FACET_VALUES = 24
@@ -150,7 +150,7 @@ def _file(path: str, sha256: str, width: int, height: int, looks: Mapping[str, I
         return file | {"video": True}
     if look is None or look.problem:
         return file | {"problem": look.problem if look else "was not looked at"}
-    return file | {"thumb": f"thumbs/{thumb_name(sha256)}"}
+    return file | {"thumb": f"thumbs/{to_thumb_name(sha256)}"}
 
 
 def _source(source: Any, looks: Mapping[str, ImageFeatures]) -> dict[str, Any]:
@@ -161,7 +161,11 @@ def _source(source: Any, looks: Mapping[str, ImageFeatures]) -> dict[str, Any]:
     if look is None or look.problem:
         return {"name": name, "problem": look.problem if look else "was not looked at"}
     sha256 = source["$sha256"]
-    return {"name": name, "thumb": f"thumbs/{thumb_name(sha256)}", "large": f"thumbs/{thumb_name(sha256, large=True)}"}
+    return {
+        "name": name,
+        "thumb": f"thumbs/{to_thumb_name(sha256)}",
+        "large": f"thumbs/{to_thumb_name(sha256, large=True)}",
+    }
 
 
 def reason_of_row(problems: str) -> str:

@@ -26,10 +26,16 @@ SHEET = Form(FormKind.CSV, header_row=1)
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Iterator[SqliteCheckpoint]:
-    """Jobs 1 to 4 on rows 1, 2, 2 (another size) and 4, where row 5 is a twin of row 1; 1 to 3 are in doubt."""
+    """Jobs 1 to 4 on rows 1, 2, 2 (another size) and 4, where row 5 is a duplicate of row 1; 1 to 3 are in doubt."""
     found = create_checkpoint(tmp_path / "checkpoint.sqlite", model="m", service="s")
     intake = Intake.begin(found)
-    lines = [make_line(1), make_line(2), make_line(3, row=2, id="sku-2"), make_line(4), make_line(1, row=5, twin=True)]
+    lines = [
+        make_line(1),
+        make_line(2),
+        make_line(3, row=2, id="sku-2"),
+        make_line(4),
+        make_line(1, row=5, duplicate=True),
+    ]
     intake.add(lines)
     intake.commit("f")
     for record in found.records("id < 4"):

@@ -9,7 +9,7 @@ import pytest
 
 from batchedit.commands.draft_link import fetch_sheet, table_address
 from batchedit.core.errors import ManifestError
-from batchedit.images.link_probe import BAD, Answer, Asker, name_in
+from batchedit.images.link_probe import BAD, Answer, LinkProbe, parse_file_name
 
 ID = "1aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789abcdEFG"
 
@@ -48,7 +48,7 @@ def test_a_private_address_is_refused_and_leaves_nothing(tmp_path: Path, host: s
 
 async def saved(respond: httpx.MockTransport, tmp_path: Path, most: int = 100) -> Answer | str:
     with (tmp_path / "sheet").open("wb") as file:
-        async with Asker(transport=respond) as asker:
+        async with LinkProbe(transport=respond) as asker:
             return await asker.save("https://shop.example/a.csv", file, most, "text/csv")
 
 
@@ -76,5 +76,5 @@ async def test_the_host_gives_the_name(tmp_path: Path) -> None:
     answer = httpx.MockTransport(lambda _: httpx.Response(200, stream=httpx.ByteStream(b"a,b\n"), headers=headers))
     assert await saved(answer, tmp_path) == "Frühling.csv"
     assert (tmp_path / "sheet").read_bytes() == b"a,b\n"
-    assert name_in('attachment; filename="x.csv"') == "x.csv"
-    assert name_in("") == ""
+    assert parse_file_name('attachment; filename="x.csv"') == "x.csv"
+    assert parse_file_name("") == ""

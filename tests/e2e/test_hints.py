@@ -116,7 +116,7 @@ TABLE = {
     ("manifest/read.py", "to_type('init', source)"): "test_a_manifest_that_was_made",
     ("manifest/read.py", "to_type('template', '--examples')"): "test_a_manifest_that_was_made",
     ("manifest/sniff.py", "to_type('init', path)"): "test_a_manifest_that_was_made",
-    ("planning/other_runs.py", "to_type(verb, run)"): "test_what_another_run_has",
+    ("planning/other_runs.py", "to_type(command, run)"): "test_what_another_run_has",
     (
         "run_folder.py",
         "to_type('run', source, *options, '--out', folder.path)",
@@ -159,7 +159,7 @@ TABLE = {
         "to_type(verb, shorten_path(folder), *self._words(), *self._room())",
     ): "test_a_yes_that_was_said_beforehand",
     ("commands/carry.py", "to_type('run', shorten_path(Path(confirmation.folder)))"): "test_a_yes_that_was_said_beforehand",
-    ("planning/plan.py", "to_type('run', what.source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
+    ("planning/plan.py", "to_type('run', plan.source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
     ("cli/notices.py", "to_type('status', shorten_path(folder), '--watch')"): "test_what_a_message_says_to_type",
     ("results/report.py", "to_type('review', report.folder, *report.store)"): "test_what_a_message_says_to_type",
     (

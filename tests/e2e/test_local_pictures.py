@@ -320,7 +320,7 @@ async def test_many_pictures_share_the_request(tmp_path: Path) -> None:
 async def test_only_a_few_notes_are_told_one_by_one(tmp_path: Path) -> None:
     notes = Notes()
     send = LocalPictures(notes)
-    send._told = 5
+    send._reported = 5
     await send({"image": [local(picture(tmp_path / "a.png", size=LARGE))]})
     assert "run.jsonl names them all" in notes.told[0]
 

@@ -13,7 +13,7 @@ import pytest
 
 from batchedit.core.errors import OutputError
 from batchedit.disk import ForeignFileError
-from batchedit.images.link_cache import LinkCache, link_digest
+from batchedit.images.link_cache import LinkCache, digest_link
 from batchedit.images.link_probe import FINE, Answer
 from batchedit.ledger.register import Entry, Register
 from batchedit.sandbox import SandboxConfig, serve
@@ -86,7 +86,7 @@ def damaged(path: Path) -> None:
 @pytest.mark.parametrize("plant", [another_programs, damaged])
 def test_a_strange_store_of_link_checks_is_begun_anew(plant: Callable[[Path], None], tmp_path: Path) -> None:
     plant(tmp_path / "links.sqlite")
-    cache, digest = LinkCache(tmp_path / "links.sqlite"), link_digest("https://images.example.com/a.png")
+    cache, digest = LinkCache(tmp_path / "links.sqlite"), digest_link("https://images.example.com/a.png")
     with closing(cache):
         cache.put([(digest, Answer(FINE, at=1.0))])
         assert cache.get(digest) == Answer(FINE, at=1.0)
@@ -94,7 +94,7 @@ def test_a_strange_store_of_link_checks_is_begun_anew(plant: Callable[[Path], No
 
 def test_a_kept_answer_of_other_types_is_none(tmp_path: Path) -> None:
     """A time in words ended in a traceback."""
-    path, digest = tmp_path / "links.sqlite", link_digest("https://images.example.com/a.png")
+    path, digest = tmp_path / "links.sqlite", digest_link("https://images.example.com/a.png")
     LinkCache(path).close()
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("INSERT INTO links VALUES (?, ?, '', 0, '', '', 'yesterday')", (digest, FINE))

@@ -28,7 +28,7 @@ from batchedit.files import download as module
 from batchedit.files import writer as landing
 from batchedit.files.download import ATTEMPTS, Downloader
 from batchedit.files.writer import AtomicDownload
-from batchedit.images.features import Album, Wanted, thumb_name
+from batchedit.images.features import Album, FeatureRequest, to_thumb_name
 from batchedit.ports import Broken
 
 if sys.version_info >= (3, 14):
@@ -394,10 +394,10 @@ async def test_a_picture_is_decoded_once_for_proof_thumbnail_and_features(server
     album = Album(folder / "thumbs")
     async with downloader(folder, album=album) as files:
         saved = await files.save(record(), Output(f"{server.url}/a"), 0)
-    found = album.look([Wanted(folder / saved.path, saved.sha256)])[saved.sha256]
+    found = album.load_features([FeatureRequest(folder / saved.path, saved.sha256)])[saved.sha256]
     assert decoded == ["PNG"]
     assert (found.width, found.height, found.problem) == (1300, 1000, "")
-    with Image.open(folder / "thumbs" / thumb_name(saved.sha256)) as thumb:
+    with Image.open(folder / "thumbs" / to_thumb_name(saved.sha256)) as thumb:
         assert thumb.size == (480, 369)
 
 
@@ -410,9 +410,9 @@ async def test_a_picture_whose_thumbnail_a_crash_prevented_gets_it_from_the_gall
         saved = await files.save(record(), Output(f"{server.url}/a"), 0)
     assert (folder / saved.path).read_bytes() == PNG
     (folder / "thumbs").unlink()
-    found = Album(folder / "thumbs").look([Wanted(folder / saved.path, saved.sha256)])
+    found = Album(folder / "thumbs").load_features([FeatureRequest(folder / saved.path, saved.sha256)])
     assert found[saved.sha256].problem == ""
-    assert (folder / "thumbs" / thumb_name(saved.sha256)).is_file()
+    assert (folder / "thumbs" / to_thumb_name(saved.sha256)).is_file()
 
 
 async def test_a_thumbnail_that_can_not_be_made_costs_no_picture(server, folder, monkeypatch):

@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 
 from batchedit.images.fetched import is_short_lived
-from batchedit.images.link_cache import LinkCache, link_digest
-from batchedit.images.link_probe import BAD, FINE, LARGE, UNREACHED, UNSURE, Asker
+from batchedit.images.link_cache import LinkCache, digest_link
+from batchedit.images.link_probe import BAD, FINE, LARGE, UNREACHED, UNSURE, LinkProbe
 from batchedit.images.link_sample import Sample, ask_sample
 from batchedit.planning import link_check as linkcheck
 from batchedit.sandbox import SandboxConfig, serve
@@ -150,7 +150,7 @@ def sandbox():
     ],
 )
 async def test_what_hosts_say(web: Web, path: str, verdict: str, told: str) -> None:
-    async with Asker(loopback=True) as asker:
+    async with LinkProbe(loopback=True) as asker:
         answer = await asker.ask(web.url + path)
     assert (answer.verdict, told in answer.reason) == (verdict, True), answer
     assert not any("authorization" in {name.lower() for name in headers} for _, _, headers in web.asked)
@@ -158,16 +158,16 @@ async def test_what_hosts_say(web: Web, path: str, verdict: str, told: str) -> N
 
 @pytest.mark.anyio
 async def test_hosts_that_are_not_there_and_links_that_are_none() -> None:
-    async with Asker(loopback=True) as asker:
+    async with LinkProbe(loopback=True) as asker:
         assert (await asker.ask("http://127.0.0.1:1/a.png")).verdict == UNREACHED
         assert (await asker.ask("https://[bad/a.png")).verdict in {BAD, UNREACHED}
-    async with Asker() as asker:
+    async with LinkProbe() as asker:
         assert "https:// links only" in (await asker.ask("http://127.0.0.1:1/a.png")).reason
 
 
 @pytest.mark.anyio
 async def test_an_old_answer_is_confirmed_by_its_validator(web: Web) -> None:
-    async with Asker(loopback=True) as asker:
+    async with LinkProbe(loopback=True) as asker:
         known = await asker.ask(web.url + "/fine.png")
         web.asked.clear()
         assert await asker.ask(web.url + "/fine.png", known) == known
@@ -178,7 +178,7 @@ def test_a_broken_cache_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "links.sqlite"
     path.write_bytes(b"no database" * 500)
     cache = LinkCache(path)
-    assert cache.get(link_digest("https://x.example/")) is None
+    assert cache.get(digest_link("https://x.example/")) is None
     cache.close()
 
 
@@ -296,13 +296,13 @@ def test_a_host_that_never_answers_takes_five_seconds_at_most() -> None:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
 
         async def ask() -> Sample:
-            async with Asker(loopback=True, tries=1) as asker:
+            async with LinkProbe(loopback=True, tries=1) as asker:
                 return await ask_sample([(1, f"{url}/1.png"), (2, f"{url}/2.png")], asker, seconds=0.3)
 
         began = time.monotonic()
         sample = anyio.run(ask)
         assert time.monotonic() - began < 10, "one question alone may take 15 s"
-    assert (sample.asked, sample.unreached, sample.warning()) == (2, 2, "")
+    assert (sample.asked, sample.unreached, sample.format_warning()) == (2, 2, "")
     assert not sample.is_mostly_bad
 
 
@@ -314,10 +314,10 @@ async def test_a_public_name_that_leads_to_a_private_address_is_not_asked(web: W
         return [(2, 1, 6, "", ("93.184.215.14", port)), (2, 1, 6, "", ("169.254.169.254", port))]
 
     monkeypatch.setattr(anyio, "getaddrinfo", resolve)
-    async with Asker(tries=1) as asker:
+    async with LinkProbe(tries=1) as asker:
         answer = await asker.ask("https://pictures.example.com/1.png")
     assert (answer.verdict, "private network" in answer.reason) == (BAD, True)
-    async with Asker() as asker:
+    async with LinkProbe() as asker:
         assert "private network" in (await asker.ask(web.url.replace("http:", "https:") + "/fine.png")).reason
     assert not web.asked
 
@@ -328,7 +328,7 @@ async def test_a_public_name_that_leads_to_a_private_address_is_not_asked(web: W
 @pytest.fixture
 def short_lived(web: Web, monkeypatch: pytest.MonkeyPatch) -> Web:
     """Airtable's file host stands on this machine."""
-    monkeypatch.setattr(linkcheck, "MARKS", (web.url,))
+    monkeypatch.setattr(linkcheck, "SHORT_LIVED_HOSTS", (web.url,))
     monkeypatch.setattr(linkcheck, "is_short_lived", lambda link: link.startswith(web.url))
     return web
 

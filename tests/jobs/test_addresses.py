@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from batchedit.core.errors import UsageError
-from batchedit.jobs.addresses import Address, address_in
+from batchedit.jobs.addresses import Address, parse_address
 from tests.support.cli import inside, rows
 
 MAGENTO = (
@@ -64,15 +64,15 @@ def test_the_shops_own_folder_of_pictures_is_taken_where_it_is_at_hand(tmp_path:
     ],
 )
 def test_paths_become_links(address: str, cell: object, links: object) -> None:
-    assert Address(address, "photo", "").reader(lambda given: given)(cell) == links
+    assert Address(address, "photo", "").make_reader(lambda given: given)(cell) == links
 
 
 def test_an_address_may_go_on_behind_the_column() -> None:
-    found = address_in("https://cdn.example.com/{SKU}.jpg?w=800")
+    found = parse_address("https://cdn.example.com/{SKU}.jpg?w=800")
     assert found is not None
-    assert found.reader(lambda given: given)("00413") == ["https://cdn.example.com/00413.jpg?w=800"]
-    assert address_in("SKU") is None
-    assert address_in("{SKU}") is None
+    assert found.make_reader(lambda given: given)("00413") == ["https://cdn.example.com/00413.jpg?w=800"]
+    assert parse_address("SKU") is None
+    assert parse_address("{SKU}") is None
 
 
 def test_an_address_with_a_column_that_is_not_there_is_told_with_the_nearest(tmp_path: Path) -> None:

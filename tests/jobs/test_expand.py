@@ -92,7 +92,7 @@ def test_no_size_and_the_default_size_are_one_job():
         {"sku": "a", "image": U, "prompt": "p", "size": ""}, {"sku": "b", "image": U, "prompt": "p", "size": "1:1"}
     )
     assert one.job.key == two.job.key
-    assert (one.twin, two.twin) == (False, True)
+    assert (one.duplicate, two.duplicate) == (False, True)
 
 
 def test_samples_of_required_fields_are_never_bought():
@@ -298,7 +298,7 @@ def test_fill_down_within_an_id_and_its_hint():
     ]
     expander = Expander(recipe(prompt="ad for {Title}"), tuple(shop[0]))
     list(map(expander.expand, rows(*shop)))
-    assert expander.fill_down_hint() == ("Title",)
+    assert expander.find_fill_down_columns() == ("Title",)
     found = lines(*shop, prompt="ad for {Title}", fill_down=("title",))
     assert [json.loads(line.job.inputs)["prompt"] for line in found] == ["ad for A", "ad for A", "ad for "]
 
@@ -337,17 +337,17 @@ def test_a_job_of_an_earlier_run_has_twins_too():
     row = {"sku": "a", "image": U, "prompt": "p"}
     (before,) = lines(row)
     expander = Expander(recipe(), tuple(row), History([before.job.key]))
-    assert not expander.wants(before.job.key)
-    assert [expander.expand(Row(n, row, ""))[0].twin for n in (1, 2, 3)] == [False, True, True]
-    assert expander.wants(before.job.key)
+    assert not expander.is_requested(before.job.key)
+    assert [expander.expand(Row(n, row, ""))[0].duplicate for n in (1, 2, 3)] == [False, True, True]
+    assert expander.is_requested(before.job.key)
 
 
 def test_an_edited_row_is_the_next_version():
     (before,) = lines({"sku": "a", "image": U, "prompt": "p"})
-    known = History([before.job.key], {before.slot: 1})
+    known = History([before.job.key], {before.name_hash: 1})
     same, edited = (lines({"sku": "a", "image": U, "prompt": p}, known=known)[0] for p in ("p", "new"))
     assert (same.job.version, same.job.name) == (1, "a-1x1-1")
-    assert (edited.job.version, edited.job.name, edited.slot) == (2, "a-1x1-1-v2", before.slot)
+    assert (edited.job.version, edited.job.name, edited.name_hash) == (2, "a-1x1-1-v2", before.name_hash)
     assert (
         lines({"sku": "a", "image": U, "prompt": "x"}, known=History([], {}), name="{sku}/{version}")[0].job.name
         == "a/1"

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batchedit.jobs.image_cells import CellError, Pictures
-from batchedit.jobs.links import direct, kind_of_page, several_links
+from batchedit.jobs.links import describe_page, split_links, to_direct_link
 from tests.support.share import examples
 
 A, B, C = (f"https://shop.example.com/p/{n}.jpg" for n in (1, 2, 3))
@@ -91,7 +91,7 @@ def test_a_link_in_another_programs_wrapping_is_taken_out(cell: str, found: list
     ],
 )
 def test_a_link_with_commas_or_a_link_inside_stays_one(link: str) -> None:
-    assert several_links(link) is None
+    assert split_links(link) is None
     assert read(link) == [link]
 
 
@@ -204,12 +204,12 @@ def test_an_unusual_link_that_works_goes_out_as_it_is(link: str) -> None:
     ],
 )
 def test_a_share_link_becomes_the_files_own_address(share: str, file: str, store: str) -> None:
-    assert direct(share) == (file, store)
-    assert direct(file) == (file, ""), "mending twice changes nothing"
+    assert to_direct_link(share) == (file, store)
+    assert to_direct_link(file) == (file, ""), "mending twice changes nothing"
     pictures = Pictures(())
     assert pictures.read(share) == [file]
-    assert pictures.mended == {store: 1}
-    assert not pictures.pages
+    assert pictures.mended_links == {store: 1}
+    assert not pictures.probable_pages
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_a_link_that_is_known_to_be_a_page_is_named(link: str, what: str) -> Non
     pictures = Pictures(())
     pictures.row, pictures.id = 7, "00413"
     assert pictures.read(link) == [link]
-    assert {page: (found.links, found.rows.first) for page, found in pictures.pages.items()} == {
+    assert {page: (found.links, found.rows.first) for page, found in pictures.probable_pages.items()} == {
         what: (1, [(7, "00413")])
     }
 
@@ -252,8 +252,8 @@ def test_a_link_that_is_known_to_be_a_page_is_named(link: str, what: str) -> Non
     ],
 )
 def test_a_stores_own_picture_host_is_no_page(link: str) -> None:
-    assert kind_of_page(link) == ""
-    assert direct(link) == (link, "")
+    assert describe_page(link) == ""
+    assert to_direct_link(link) == (link, "")
 
 
 _LINK_PIECES = st.sampled_from(
@@ -298,14 +298,18 @@ def test_a_link_reads_the_same_whether_its_host_was_met_before_or_not(host: str,
             found = pictures.read(link)
         except CellError as error:
             return str(error)
-        return found, dict(pictures.mended), {page: found.links for page, found in pictures.pages.items()}
+        return (
+            found,
+            dict(pictures.mended_links),
+            {page: found.links for page, found in pictures.probable_pages.items()},
+        )
 
     def met() -> Pictures:
         pictures = Pictures(())
         with suppress(CellError):
             pictures.read(f"https://{host}/front.jpg")
-        pictures.mended.clear()
-        pictures.pages.clear()
+        pictures.mended_links.clear()
+        pictures.probable_pages.clear()
         return pictures
 
     assert told(met()) == told(Pictures(()))

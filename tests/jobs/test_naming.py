@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from batchedit.core.errors import ManifestError
 from batchedit.jobs.expand import Recipe, expand_all
-from batchedit.jobs.naming import Namer, safe
+from batchedit.jobs.naming import Namer, to_safe_name
 from batchedit.manifest.rows import Form, FormKind, Row
 from tests.support.share import examples
 
@@ -98,7 +98,7 @@ def test_at_most_20_collisions_are_told():
 
 def test_a_twin_is_no_collision():
     row = {"sku": "hat", "image": U, "prompt": "p"}
-    assert [line.twin for line in lines(row, row, name="{sku}")] == [False, True]
+    assert [line.duplicate for line in lines(row, row, name="{sku}")] == [False, True]
 
 
 def test_folders_come_from_the_template_alone():
@@ -115,7 +115,7 @@ def test_folders_come_from_the_template_alone():
 @settings(max_examples=examples(300))
 @given(st.text(max_size=200).filter(lambda text: not any("\ud800" <= letter <= "\udfff" for letter in text)))
 def test_no_text_makes_an_unsafe_piece(text):
-    piece = safe(text)
+    piece = to_safe_name(text)
     assert not set(piece) & set('/\\:*?"<>|\0\n\r\t')
     assert len(piece.encode()) <= 100
     assert piece == unicodedata.normalize("NFC", piece)

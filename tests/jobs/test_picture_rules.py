@@ -12,7 +12,7 @@ from PIL import Image
 from batchedit.images.verify import check_picture
 from batchedit.jobs.image_cells import Pictures
 from batchedit.jobs.picture_rules import Rule, read_rules
-from batchedit.jobs.schema import most_link_bytes
+from batchedit.jobs.schema import find_link_limit
 from batchedit.sandbox import SandboxConfig, serve
 from tests.support.cli import inside
 
@@ -53,10 +53,10 @@ def test_a_local_picture_that_breaks_a_rule_is_told_and_not_refused(
     Image.new("RGB", (300, 200)).save(tmp_path / "a.png")
     pictures = Pictures((tmp_path,))
     pictures.row = 4
-    assert len(pictures.reader(read_rules({"validations": [rule(told, value)]}))("a.png")) == 1
-    assert {taken: rows.count for taken, rows in pictures.beyond.items()} == ({words: 1} if words else {})
+    assert len(pictures.make_reader(read_rules({"validations": [rule(told, value)]}))("a.png")) == 1
+    assert {taken: rows.count for taken, rows in pictures.beyond_rules.items()} == ({words: 1} if words else {})
     assert len(pictures.read("a.png")) == 1  # another field, without a rule
-    assert sum(rows.count for rows in pictures.beyond.values()) == bool(words)
+    assert sum(rows.count for rows in pictures.beyond_rules.values()) == bool(words)
 
 
 def test_a_photograph_on_its_side_is_measured_as_it_is_shown(tmp_path: Path) -> None:
@@ -76,8 +76,8 @@ def test_a_picture_that_is_re_encoded_is_held_against_no_rule(tmp_path: Path) ->
     Image.effect_noise((3000, 2500), 90).convert("RGB").save(tmp_path / "a.png", compress_level=0)
     assert (tmp_path / "a.png").stat().st_size > 8_000_000
     pictures = Pictures((tmp_path,))
-    assert len(pictures.reader((Rule("file_size_mb", "<", 4.0),))("a.png")) == 1
-    assert pictures.beyond == {}
+    assert len(pictures.make_reader((Rule("file_size_mb", "<", 4.0),))("a.png")) == 1
+    assert pictures.beyond_rules == {}
 
 
 def test_a_link_is_refused_for_its_size_only_where_no_field_takes_it() -> None:
@@ -85,13 +85,13 @@ def test_a_link_is_refused_for_its_size_only_where_no_field_takes_it() -> None:
         return {"type": "string", "format": "image_uri", "validations": list(rules)}
 
     small, large = picture(rule("file_size_mb<=", 4)), picture(rule("file_size_mb<", 10), rule("file_size_mb>", 1))
-    assert most_link_bytes({"properties": {"image": large, "mask": small}}) == 10_000_000
-    assert most_link_bytes({"properties": {"image": small}}) == 4_000_000
-    assert most_link_bytes({"properties": {"image": picture(), "mask": small}}) == 25_000_000
-    assert most_link_bytes({"properties": {"image": picture(rule("file_size_mb<", 900))}}) == 25_000_000
+    assert find_link_limit({"properties": {"image": large, "mask": small}}) == 10_000_000
+    assert find_link_limit({"properties": {"image": small}}) == 4_000_000
+    assert find_link_limit({"properties": {"image": picture(), "mask": small}}) == 25_000_000
+    assert find_link_limit({"properties": {"image": picture(rule("file_size_mb<", 900))}}) == 25_000_000
     sound = {"type": "string", "format": "audio_uri", "validations": [rule("file_size_mb<", 1)]}
-    assert most_link_bytes({"properties": {"image": picture(), "sound": sound}}) == 25_000_000
-    assert most_link_bytes({}) == 25_000_000
+    assert find_link_limit({"properties": {"image": picture(), "sound": sound}}) == 25_000_000
+    assert find_link_limit({}) == 25_000_000
 
 
 def test_the_plan_warns_of_what_a_model_may_refuse(tmp_path: Path) -> None:

@@ -46,13 +46,13 @@ def test_a_column_of_file_names_was_told_to_hold_links(tmp_path: Path) -> None:
     """Magento writes paths below its own folder of pictures; the plan called them links, and refused them as none."""
     (tmp_path / "m.csv").write_text("sku,name,base_image\nS,Mug,/m/u/mug.jpg\nT,Cap,\n")
     recipe = recognise(open_manifest(tmp_path / "m.csv"), Recipe(model="m", schema=SCHEMA, prompt="an ad"))
-    assert recipe.told[0] == "image: column 'base_image', 1 of 2 cells name pictures (an export of Magento)"
+    assert recipe.notes[0] == "image: column 'base_image', 1 of 2 cells name pictures (an export of Magento)"
 
 
 def test_one_link_among_file_names_made_all_of_them_links(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text("sku,Photo\nA,a.jpg\nB,b.jpg\nC,http://e.com/c.jpg\n")
     recipe = recognise(open_manifest(tmp_path / "m.csv"), Recipe(model="m", schema=SCHEMA, prompt="an ad"))
-    assert recipe.told[0] == "image: column 'Photo', 3 of 3 cells name pictures (1 link, 2 files)"
+    assert recipe.notes[0] == "image: column 'Photo', 3 of 3 cells name pictures (1 link, 2 files)"
 
 
 def test_of_two_columns_named_like_pictures_the_first_is_a_guess(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from batchedit.jobs.identity import job_key
-from batchedit.jobs.signatures import unsigned
+from batchedit.jobs.signatures import strip_signature
 
 S3 = "https://bucket.s3.amazonaws.com/p/0.jpg"
 
@@ -30,7 +30,7 @@ S3 = "https://bucket.s3.amazonaws.com/p/0.jpg"
     ],
 )  # fmt: skip
 def test_a_signature_does_not_count(link: str, bare: str) -> None:
-    assert unsigned(link) == bare
+    assert strip_signature(link) == bare
     keys = [job_key("m", {"image": [url], "prompt": "p"}) for url in (link, bare)]
     assert keys[0] == keys[1]
 
@@ -52,7 +52,7 @@ def test_a_signature_does_not_count(link: str, bare: str) -> None:
     ],
 )
 def test_whatever_may_choose_the_picture_counts(link: str) -> None:
-    assert unsigned(link) == link
+    assert strip_signature(link) == link
 
 
 def test_a_prompt_is_never_taken_apart() -> None:

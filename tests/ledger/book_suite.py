@@ -112,8 +112,8 @@ class BookSuite:
         assert names(book.read_records_in({State.PLANNED})) == ["job-1", "job-3"]
 
     def test_a_limit_wants_the_first_jobs_and_a_twin_shares_one(self, book: Checkpoint) -> None:
-        twin = ResultLine(row=2, id="t", job=make_job(1), slot=9, twin=True)
-        take_in(book, [make_line(1), twin, make_line(3), make_line(4)], limit=2)
+        duplicate = ResultLine(row=2, id="t", job=make_job(1), name_hash=9, duplicate=True)
+        take_in(book, [make_line(1), duplicate, make_line(3), make_line(4)], limit=2)
         assert names(book.read_records_in({State.PLANNED}, wanted=True)) == ["job-1", "job-3"]
         assert book.find_rows([1, 3]) == {1: [(1, "sku-1"), (2, "t")], 3: [(4, "sku-4")]}
         assert book.find_rows([]) == {}
@@ -124,7 +124,7 @@ class BookSuite:
         assert list(book.find_rows(wanted).items()) == [(job, [(job, f"sku-{job}")]) for job in range(1, 1_202)]
 
     def test_keys_and_versions_of_before_are_known_and_how_their_jobs_stand(self, book: Checkpoint) -> None:
-        take_in(book, [make_line(1), make_line(2, slot=1, job=make_job(2, version=2)), make_line(3)])
+        take_in(book, [make_line(1), make_line(2, name_hash=1, job=make_job(2, version=2)), make_line(3)])
         play(book, 3, Reserved(1.0, 1), Lost(2.0, PROBLEM))
         intake = book.begin_intake()
         intake.add([make_line(4)])
@@ -168,7 +168,7 @@ class BookSuite:
         assert (book.find_owner("req-2"), book.find_job_of_request("req-2")) == (None, None)
         assert names(r for r in book.read_all_records() if isinstance(r, Record)) == ["job-1", "job-2", "job-3"]
         assert sorted(book.list_job_names()) == ["job-1", "job-2", "job-3"]
-        assert book.slots_of([1, 3]) == {1: 1, 3: 3}
+        assert book.read_name_hashes([1, 3]) == {1: 1, 3: 3}
 
     def test_what_a_run_has_of_a_job_for_another_run(self, book: Checkpoint) -> None:
         take_in(book, [make_line(n) for n in range(1, 6)])
@@ -193,7 +193,7 @@ class BookSuite:
         assert (list(book.list_planned_ids()), book.count_left_to_others().total()) == ([1, 2, 3], 0)
 
     def test_the_job_that_an_edited_row_had_before(self, book: Checkpoint) -> None:
-        take_in(book, [make_line(1), make_line(2, slot=1, job=make_job(2, version=2)), make_line(3)])
+        take_in(book, [make_line(1), make_line(2, name_hash=1, job=make_job(2, version=2)), make_line(3)])
         assert book.find_predecessors({1: 3, 3: 1, 7: 2}) == {1: (make_job(2).key, make_job(2).inputs)}
         assert book.find_predecessors({1: 2}) == {1: (make_job(1).key, make_job(1).inputs)}
 
@@ -395,9 +395,9 @@ class BookSuite:
         assert (book.summarise(), book.has_failures(), book.count_to_buy()) == (RunSummary(), False, 0)
 
     def test_what_a_run_came_to(self, book: Checkpoint) -> None:
-        twin = ResultLine(row=9, id="twin", job=make_job(2), slot=99, twin=True)
+        duplicate = ResultLine(row=9, id="twin", job=make_job(2), name_hash=99, duplicate=True)
         bad = InvalidLine(10, "x", (CellProblem("a", "", "is empty"),))
-        take_in(book, [*(make_line(n) for n in range(1, 9)), twin, bad])
+        take_in(book, [*(make_line(n) for n in range(1, 9)), duplicate, bad])
         for job in range(2, 5):
             play(book, job, Reserved(1.0, 1), Refused(2.0, REFUSED))
         play(book, 5, Reserved(1.0, 1), Refused(2.0, Problem(Kind.MODERATED, "not this")))

@@ -69,8 +69,8 @@ class LedgerSuite:
 
     async def test_rows_with_equal_inputs_share_one_job(self, make: Make) -> None:
         line = make_line(1)
-        twin = ResultLine(row=2, id="other", job=line.job, slot=2, twin=True)
-        assert len(await make([line, twin]).list_planned(0, 10)) == 1
+        duplicate = ResultLine(row=2, id="other", job=line.job, name_hash=2, duplicate=True)
+        assert len(await make([line, duplicate]).list_planned(0, 10)) == 1
 
     async def test_a_saved_record_comes_back_whole(self, make: Make) -> None:
         checkpoint = make([make_line(1)])

@@ -65,10 +65,10 @@ def test_quantiles_are_those_of_the_standard_library(checkpoint: SqliteCheckpoin
 
 
 def test_errors_are_counted_over_lines_and_invalid_rows_apart(checkpoint: SqliteCheckpoint) -> None:
-    twin = ResultLine(row=9, id="twin", job=make_job(2), slot=99, twin=True)
+    duplicate = ResultLine(row=9, id="twin", job=make_job(2), name_hash=99, duplicate=True)
     take_in(
         checkpoint,
-        [*(make_line(n) for n in range(1, 9)), twin, InvalidLine(10, "x", (CellProblem("a", "", "is empty"),))],
+        [*(make_line(n) for n in range(1, 9)), duplicate, InvalidLine(10, "x", (CellProblem("a", "", "is empty"),))],
     )
     refused, rare = Problem(Kind.REFUSED, "no such size", 422), Problem(Kind.MODERATED, "not this")
     for job in range(2, 8):

@@ -21,7 +21,7 @@ from batchedit.core.events import Accepted, Event, Lost, Released, Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, Record, State
 from batchedit.files.objects import Objects
-from batchedit.files.rescued import IdWriter, has_unread, unread
+from batchedit.files.rescued import IdWriter, has_unread, list_unread
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint
 from batchedit.ledger.rescue import as_object, read_object
@@ -254,7 +254,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def names(objects: Objects) -> list[str]:
-    return sorted(name for name, _ in unread(objects))
+    return sorted(name for name, _ in list_unread(objects))
 
 
 def test_a_store_that_is_away_is_asked_again_and_the_caller_does_not_wait(objects: Objects) -> None:

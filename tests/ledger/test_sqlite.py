@@ -232,10 +232,10 @@ class TestIntake:
         assert len(empty.records("1")) == 3
 
     def test_limit_wants_the_first_jobs_of_the_manifest(self, empty: SqliteCheckpoint) -> None:
-        twin = ResultLine(row=2, id="t", job=make_job(1), slot=9, twin=True)
-        take_in(empty, [make_line(1), twin, make_line(3), make_line(4)], limit=2)
+        duplicate = ResultLine(row=2, id="t", job=make_job(1), name_hash=9, duplicate=True)
+        take_in(empty, [make_line(1), duplicate, make_line(3), make_line(4)], limit=2)
         assert [r.job.name for r in empty.records("wanted = 1 ORDER BY id")] == ["job-1", "job-3"]
-        take_in(empty, [make_line(1), twin, make_line(3), make_line(4)], limit=3)
+        take_in(empty, [make_line(1), duplicate, make_line(3), make_line(4)], limit=3)
         assert empty.counts().of(State.PLANNED) == 3
 
     def test_invalid_rows_stand_in_the_results(self, empty: SqliteCheckpoint) -> None:
@@ -256,10 +256,21 @@ class TestIntake:
         """Those before the intake, whatever it has written by then."""
         monkeypatch.setattr(intakes, "CHUNK", 1)
         take_in(
-            empty, [make_line(1, slot=77), make_line(2, slot=78), make_line(3, slot=78, job=make_job(3, version=2))]
+            empty,
+            [
+                make_line(1, name_hash=77),
+                make_line(2, name_hash=78),
+                make_line(3, name_hash=78, job=make_job(3, version=2)),
+            ],
         )
         intake = Intake.begin(empty)
-        intake.add([make_line(1, slot=77), make_line(4, slot=77, job=make_job(4, version=2)), make_line(5, slot=79)])
+        intake.add(
+            [
+                make_line(1, name_hash=77),
+                make_line(4, name_hash=77, job=make_job(4, version=2)),
+                make_line(5, name_hash=79),
+            ]
+        )
         known = intake.known
         assert [known.version(slot) for slot in (77, 78, 79, 80)] == [1, 2, 0, 0]
         assert [known.find(make_job(n).key) for n in range(1, 7)] == [1, 2, 3, None, None, None]

@@ -19,7 +19,7 @@ def test_a_link_behind_a_word_counts_as_a_picture_and_a_sum_lacks_no_word_of_the
     manifest = open_manifest(make(tmp_path / "team.xlsx"), pictures=tmp_path / "kept")
     prompt = "make an ad for {Product}, {Price}"
     recipe = recognise(manifest, Recipe(model="m", schema=SCHEMA, prompt=prompt, image_roots=(tmp_path,)))
-    assert recipe.told == ("image: column 'Photo', 6 of 7 cells name pictures (5 links, 1 file)",)
+    assert recipe.notes == ("image: column 'Photo', 6 of 7 cells name pictures (5 links, 1 file)",)
     expander = Expander(recipe, manifest.columns, None)
     lines = list(expand_all(manifest, recipe, expander=expander))
     assert [line.problems[0].reason for line in lines if isinstance(line, InvalidLine)] == ["is a sum"]

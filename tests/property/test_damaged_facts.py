@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from batchedit.core.errors import CheckpointCorruptError
 from batchedit.ledger.facts import parse_whole_number, parse_whole_numbers, read_fact
 from batchedit.manifest.rows import Form, FormKind
-from batchedit.planning.survey import Survey, read_survey, survey_text
+from batchedit.planning.survey import Survey, dump_survey, read_survey
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import environment, manifest, on
 from tests.support.cli import inside as batchedit
@@ -92,7 +92,7 @@ def test_any_text_is_a_fact_or_one_sentence(name: str, text: str) -> None:
 def test_what_a_run_wrote_is_read() -> None:
     form = Form(FormKind.CSV, delimiter=";", encoding="cp1252", newline="\r\n", header_row=3)
     assert read_fact({"form": form.dump()}, "form", Form.load, None) == form
-    told = read_survey(survey_text(Survey(rows=3, twins=1), ["--map image=B"]))
+    told = read_survey(dump_survey(Survey(rows=3, twins=1), ["--map image=B"]))
     assert (told["rows"], told["twins"], told["guesses"]) == (3, 1, ["--map image=B"])
 
 

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from batchedit.images.features import HASH, Album, ImageFeatures, Wanted, is_flat, measured, on_white
+from batchedit.images.features import (
+    HASH,
+    Album,
+    FeatureRequest,
+    ImageFeatures,
+    is_flat,
+    measure_features,
+    put_on_white,
+)
 from batchedit.review import alike as alike_module
 from batchedit.review.alike import BITS, alike, groups
 from batchedit.review.checks import Subject, check, wrong_ratio
@@ -33,7 +41,7 @@ def look(number: int, hash_: int, **changes: object) -> ImageFeatures:
 
 
 def seen(image: Image.Image, name: str = "a") -> ImageFeatures:
-    return measured(name, image.width, image.height, image)
+    return measure_features(name, image.width, image.height, image)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +102,7 @@ def test_a_product_on_white_is_alike_with_a_little_grain(grain: int) -> None:
 def test_a_hash_of_another_kind_is_not_compared(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     picture(1).save(path)
-    fresh = Album(tmp_path / "thumbs").look([Wanted(path, "aa")])["aa"]
+    fresh = Album(tmp_path / "thumbs").load_features([FeatureRequest(path, "aa")])["aa"]
     kept = tmp_path / "thumbs" / "seen.jsonl"
     line = json.loads(kept.read_text())
     assert line["kind"] == HASH
@@ -104,7 +112,7 @@ def test_a_hash_of_another_kind_is_not_compared(tmp_path: Path) -> None:
     ]
     for told in earlier:
         kept.write_text(json.dumps(told) + "\n")
-        assert Album(tmp_path / "thumbs").look([Wanted(path, "aa")])["aa"] == fresh
+        assert Album(tmp_path / "thumbs").load_features([FeatureRequest(path, "aa")])["aa"] == fresh
 
 
 def test_equal_shapes_in_other_colours_are_not_alike() -> None:
@@ -194,11 +202,11 @@ def test_two_flat_pictures_are_no_twins() -> None:
 def test_thumbnails_are_made_once(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     picture(3, (900, 600)).save(path)
-    wanted = [Wanted(path, "aa" * 32)]
-    first = Album(tmp_path / "thumbs").look(wanted)
+    wanted = [FeatureRequest(path, "aa" * 32)]
+    first = Album(tmp_path / "thumbs").load_features(wanted)
     thumb = tmp_path / "thumbs" / f"{'aa' * 20}.webp"
     stamp = thumb.stat().st_mtime_ns
-    assert Album(tmp_path / "thumbs").look(wanted) == first
+    assert Album(tmp_path / "thumbs").load_features(wanted) == first
     assert thumb.stat().st_mtime_ns == stamp
     assert (first["aa" * 32].width, first["aa" * 32].height) == (900, 600)
     with Image.open(thumb) as made:
@@ -208,9 +216,9 @@ def test_thumbnails_are_made_once(tmp_path: Path) -> None:
 def test_a_thumbnail_that_is_gone_is_made_again(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     picture(3).save(path)
-    Album(tmp_path / "thumbs").look([Wanted(path, "aa")])
+    Album(tmp_path / "thumbs").load_features([FeatureRequest(path, "aa")])
     (tmp_path / "thumbs" / "aa.webp").unlink()
-    Album(tmp_path / "thumbs").look([Wanted(path, "aa")])
+    Album(tmp_path / "thumbs").load_features([FeatureRequest(path, "aa")])
     assert (tmp_path / "thumbs" / "aa.webp").is_file()
 
 
@@ -218,9 +226,9 @@ def test_an_empty_thumbnail_is_made_again(tmp_path: Path) -> None:
     """As a failure of power leaves it."""
     path = tmp_path / "a.png"
     picture(3).save(path)
-    Album(tmp_path / "thumbs").look([Wanted(path, "aa")])
+    Album(tmp_path / "thumbs").load_features([FeatureRequest(path, "aa")])
     (tmp_path / "thumbs" / "aa.webp").write_bytes(b"")
-    Album(tmp_path / "thumbs").look([Wanted(path, "aa")])
+    Album(tmp_path / "thumbs").load_features([FeatureRequest(path, "aa")])
     assert (tmp_path / "thumbs" / "aa.webp").stat().st_size
 
 
@@ -228,13 +236,15 @@ def test_an_empty_thumbnail_is_made_again(tmp_path: Path) -> None:
 def test_what_is_no_picture_is_unreadable(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
-    assert "can't be read" in Album(tmp_path / "thumbs").look([Wanted(path, "aa")])["aa"].problem
+    assert "can't be read" in Album(tmp_path / "thumbs").load_features([FeatureRequest(path, "aa")])["aa"].problem
 
 
 def test_missing_and_changed_files_say_so(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     picture(1).save(path)
-    found = Album(tmp_path / "thumbs").look([Wanted(path, "aa", proven=False), Wanted(tmp_path / "b.png", "bb")])
+    found = Album(tmp_path / "thumbs").load_features(
+        [FeatureRequest(path, "aa", proven=False), FeatureRequest(tmp_path / "b.png", "bb")]
+    )
     assert "changed" in found["aa"].problem
     assert "missing" in found["bb"].problem
 
@@ -244,7 +254,7 @@ def test_a_phone_picture_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     picture(1, (800, 400)).save(path, exif=exif)
-    found = Album(tmp_path / "thumbs").look([Wanted(path, "aa")])["aa"]
+    found = Album(tmp_path / "thumbs").load_features([FeatureRequest(path, "aa")])["aa"]
     assert (found.width, found.height) == (400, 800)
     with Image.open(tmp_path / "thumbs" / "aa.webp") as thumb:
         assert thumb.height > thumb.width
@@ -252,4 +262,4 @@ def test_a_phone_picture_is_turned_upright(tmp_path: Path) -> None:
 
 def test_transparency_is_white_for_the_checks() -> None:
     clear = Image.new("RGBA", (480, 480), (255, 0, 0, 0))
-    assert on_white(clear).getpixel((9, 9)) == (255, 255, 255)
+    assert put_on_white(clear).getpixel((9, 9)) == (255, 255, 255)

@@ -143,7 +143,7 @@ def test_links_that_are_fetched(link):
     gate = HostAllowlist(
         ["cdn.example.com", "cdn.example.com:8443", "*.wild.example.org", "127.0.0.1:5000", "localhost"]
     )
-    assert gate.refusal(httpx.URL(link)) is None
+    assert gate.explain_refusal(httpx.URL(link)) is None
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_links_that_are_fetched(link):
     ],
 )
 def test_links_that_are_not(link):
-    assert HostAllowlist(["cdn.example.com", "127.0.0.1:6000"]).refusal(httpx.URL(link))
+    assert HostAllowlist(["cdn.example.com", "127.0.0.1:6000"]).explain_refusal(httpx.URL(link))
 
 
 @pytest.mark.parametrize("entry", ["", "a b", "https://a.com", "a.com/path", "user@a.com", "a.com:port", "*."])

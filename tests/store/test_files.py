@@ -457,7 +457,11 @@ def test_a_bucket_that_is_gone_is_not_told_as_a_picture_that_is(cloud: Cloud, mo
     there = Objects(f"{cloud.bucket}/{seaweed.new_place()}", env)
     assert there.read("files/mug.png") is None
     gone = Objects(f"{cloud.bucket.partition('://')[0]}://nowhere-at-all/ads", env)
-    for ask in (lambda: gone.read("files/mug.png"), lambda: gone.digest("files/mug.png"), lambda: gone.sizes("blobs")):
+    for ask in (
+        lambda: gone.read("files/mug.png"),
+        lambda: gone.digest("files/mug.png"),
+        lambda: gone.list_sizes("blobs"),
+    ):
         with pytest.raises(OutputError, match="there is no"):
             ask()
 

@@ -19,7 +19,7 @@ from batchedit.core.events import Accepted, Event, Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Record
 from batchedit.files.objects import Objects
-from batchedit.files.rescued import unread
+from batchedit.files.rescued import list_unread
 from batchedit.ledger.postgres.ledger import PostgresLedger
 from batchedit.ledger.rescue import as_object, read_kept_ids, read_object
 from batchedit.sandbox import SandboxConfig, serve
@@ -241,7 +241,7 @@ def test_a_process_that_ends_waits_for_its_ids_and_says_where_they_are_alone(
         )
         return
     assert not notes.told
-    ((_, content),) = unread(objects)
+    ((_, content),) = list_unread(objects)
     found = read_object(content)
     assert found is not None
     assert (found.job, found.event.handle, found.submitted_at) == (1, Handle("req-1"), 1.0)

@@ -19,7 +19,7 @@ def make_job(number: int = 1, **changes: Any) -> Job:
 
 
 def make_line(number: int = 1, **changes: Any) -> ResultLine:
-    values: dict[str, Any] = {"row": number, "id": f"sku-{number}", "job": make_job(number), "slot": number}
+    values: dict[str, Any] = {"row": number, "id": f"sku-{number}", "job": make_job(number), "name_hash": number}
     return ResultLine(**(values | changes))
 
 

@@ -27,7 +27,7 @@ from batchedit.core.model import (
     ResultLine,
     SavedFile,
 )
-from batchedit.jobs.identity import canonical, identity_of, job_key, slot_of
+from batchedit.jobs.identity import hash_name, job_key, reduce_to_identity, to_canonical_json
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
 from batchedit.ledger.register import claim
@@ -140,6 +140,6 @@ def line(number: int, row: Mapping[str, str], sources: Sequence[Any] | None = No
         image = {"$file": path.as_posix(), "$sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     inputs = {"image": list(sources or [image]), "prompt": row["prompt"], "size": row["size"]}
     name = f"{row['sku'].replace('/', '_')[:60] or number}-{row['size'].replace(':', 'x')}-1"
-    key = job_key(DEFAULT_MODEL, identity_of(inputs))
-    job = Job(key, DEFAULT_MODEL, canonical(inputs).decode(), name, row["size"])
-    return ResultLine(number, row["sku"], job, slot_of(name))
+    key = job_key(DEFAULT_MODEL, reduce_to_identity(inputs))
+    job = Job(key, DEFAULT_MODEL, to_canonical_json(inputs).decode(), name, row["size"])
+    return ResultLine(number, row["sku"], job, hash_name(name))

@@ -197,7 +197,7 @@ def new_run(
     """A run of its own in a store: the store's address and the run's number. ``leave``: purchases of each job said yes to."""
     url, jobs = url or shared_store(), {}
     for line in lines:
-        jobs.setdefault(line.job.key, NewJob(Record(len(jobs) + 1, line.job), line.slot, approved_purchases=leave))
+        jobs.setdefault(line.job.key, NewJob(Record(len(jobs) + 1, line.job), line.name_hash, approved_purchases=leave))
     with psycopg.connect(url, autocommit=True) as connection, connection.transaction():
         run = add_run(connection, f"{name}-{next(_numbers)}", MODEL, "sandbox")
         add_jobs(connection, run, jobs.values())

@@ -19,12 +19,12 @@ _INTO_JOB = f"{SCHEMA}.job (run, id, wanted, serial, leave, {STATE_COLUMNS})"
 
 
 class NewJob(NamedTuple):
-    """A job to be written. ``slot`` as in ``ResultLine``; ``approved_purchases``: how many purchases of it a person
+    """A job to be written. ``name_hash`` as in ``ResultLine``; ``approved_purchases``: how many purchases of it a person
     approved.
     """
 
     record: Record
-    slot: int
+    name_hash: int
     wanted: bool = True
     approved_purchases: int = 0
 
@@ -68,7 +68,7 @@ def analyze(connection: psycopg.Connection[TupleRow]) -> None:
 def _to_request_row(run: int, new_job: NewJob) -> tuple[Any, ...]:
     job = new_job.record.job
     columns = (job.inputs, job.name, job.size, job.variant, job.revision, job.version)
-    return (run, new_job.record.id, bytes(job.key), new_job.slot, *columns)
+    return (run, new_job.record.id, bytes(job.key), new_job.name_hash, *columns)
 
 
 def _to_job_row(run: int, new_job: NewJob) -> tuple[Any, ...]:
