@@ -10,8 +10,8 @@ from io import BufferedWriter
 from pathlib import Path
 
 from .core.errors import BatcheditError, NotFoundError, OutputError, UsageError
-from .core.typed import quoted, to_type
-from .core.words import number
+from .core.typed import quote_word, format_command
+from .core.words import pluralize
 from .disk import FOLDER_MODE, ForeignFileError, check_inside, check_own, create, is_plain_file
 from .jobs.recipe import find_id
 from .ledger.book import Book
@@ -261,25 +261,25 @@ def find_run(run: str, out: str | None = None, environ: Mapping[str, str] = os.e
     if len(found) > 1:
         listed = ", ".join(str(near(folder)) for folder in found)
         raise UsageError(
-            f"{number(len(found), 'run is', 'runs are')} called {run}: {listed}", hint="give the folder of one of them"
+            f"{pluralize(len(found), 'run is', 'runs are')} called {run}: {listed}", hint="give the folder of one of them"
         )
     if found:
         return RunFolder(near(found[0]))
     if given.is_dir():
         raise NotFoundError(
-            f"{given} is not a run's folder: it has no checkpoint.sqlite", hint=f"see yours with: {to_type('runs')}"
+            f"{given} is not a run's folder: it has no checkpoint.sqlite", hint=f"see yours with: {format_command('runs')}"
         )
     raise NotFoundError(
         f"there is no run for {run} (looked for {folder_for(given, out).checkpoint})",
-        hint=f"start one with: {to_type('run', given)}"
+        hint=f"start one with: {format_command('run', given)}"
         if given.is_file()
-        else f"{_meant(run, register)}give a run's folder, its name or its manifest; see yours with: {to_type('runs')}",
+        else f"{_meant(run, register)}give a run's folder, its name or its manifest; see yours with: {format_command('runs')}",
     )
 
 
 def _meant(run: str, register: Register) -> str:
     near = nearest(run, [folder.name for folder in register.folders(Path("outputs"))])
-    return f"Did you mean {quoted(near)}? Else " if near else ""
+    return f"Did you mean {quote_word(near)}? Else " if near else ""
 
 
 def bought_here(folder: RunFolder) -> int:
@@ -331,8 +331,8 @@ def how_to_start(checkpoint: Book, folder: RunFolder) -> str:
     source = Path(checkpoint.get("source") or "")
     if source.is_file():
         kept = ["--config", folder.settings] if folder.settings.is_file() else []
-        return f"take it in anew: {to_type('run', source, *kept, '--out', folder.path)}"
-    return f"start it anew with the command that it was begun with, and --out {quoted(folder.path)}"
+        return f"take it in anew: {format_command('run', source, *kept, '--out', folder.path)}"
+    return f"start it anew with the command that it was begun with, and --out {quote_word(folder.path)}"
 
 
 def open_snapshot(checkpoint: Book, folder: RunFolder, settings: Settings) -> Manifest:

@@ -13,8 +13,8 @@ import click
 from ..commands import CONFIRMED
 from ..core.errors import UsageError
 from ..core.steps import Steps
-from ..core.typed import to_type
-from ..core.visible import one_line
+from ..core.typed import format_command
+from ..core.visible import to_one_line
 from . import log_lines
 from .completion import complete_run
 from .group import batchedit, command
@@ -168,7 +168,7 @@ def _steering(ctx: click.Context, run: Path) -> dict[str, Any]:
     if typed := [f"--{key_of(name)}" for name in MANIFEST_SETTINGS if named.get(name) == "flag"]:
         raise UsageError(
             f"{run} is a run: it goes on with what it was made with, and {', '.join(typed)} would make other pictures",
-            hint=f"to go on with it as it is: {to_type('run', run)}",
+            hint=f"to go on with it as it is: {format_command('run', run)}",
         )
     return {name: value for name, value in given(ctx).items() if name not in MANIFEST_SETTINGS}
 
@@ -212,7 +212,7 @@ def results(ctx: click.Context, /, run: str, kind: str | None, to: str | None, *
         log_lines.tell(f"warning: {text}", "warning")
 
     where, steps = Path(to) if to else None, steps_of(ctx)
-    click.echo(one_line(write_again(run, given(ctx), kind=kind, to=where, warn=warn, steps=steps)))
+    click.echo(to_one_line(write_again(run, given(ctx), kind=kind, to=where, warn=warn, steps=steps)))
     return 0
 
 

@@ -16,9 +16,9 @@ from ..commands.store import is_first_to_tell, others_work
 from ..core.errors import BatcheditError
 from ..core.model import State
 from ..core.money import format_usd, label_play
-from ..core.typed import quoted, to_type
+from ..core.typed import quote_word, format_command
 from ..core.visible import as_lines
-from ..core.words import number
+from ..core.words import pluralize
 from ..results.report import Report, next_steps
 from ..review.notify import Pictures, no_pictures, summary
 from ..run_folder import near
@@ -33,8 +33,8 @@ def started(quote: Quote) -> dict[str, Any]:
     price = f" for about {format_usd(quote.estimate)}{_play(quote)}" if quote.price else ""
     rest = f"; the other {quote.rest:,} wait for another yes" if quote.rest else ""
     lines = [
-        f"{_name(folder)} has started: {number(quote.count, 'picture')}{price}{rest}",
-        f"→ to see how it goes: {to_type('status', near(folder), '--watch')}",
+        f"{_name(folder)} has started: {pluralize(quote.count, 'picture')}{price}{rest}",
+        f"→ to see how it goes: {format_command('status', near(folder), '--watch')}",
     ]
     return summary(_name(folder), None, as_lines(lines), "started")
 
@@ -49,7 +49,7 @@ def canary_waits(quote: Quote) -> dict[str, Any]:
         f"{_name(folder)}: {canary.done:,} of the first {canary.jobs:,} {'is' if canary.jobs == 1 else 'are'} there, {spent}",
         f"The other {quote.count:,} wait for your yes{price}.",
         *(f"problem: {problem}" for problem in canary.problems[:3]),
-        f"→ look at them: {quoted(folder.absolute() / 'files')}",
+        f"→ look at them: {quote_word(folder.absolute() / 'files')}",
         "→ then answer at the terminal where it was started",
     ]
     return summary(_name(folder), None, as_lines(lines), "canary_waiting")
@@ -73,7 +73,7 @@ def ended(report: Report, *, others: bool = False) -> dict[str, Any]:
     spent = f"{format_usd(report.money.spent)} spent{label_play(report.play)}"
     head = _stopped(_name(report.folder)) if others else f"{_name(report.folder)} {word}"
     lines = [
-        f"{head}: {done:,} of {number(wanted, 'picture')}, {spent}",
+        f"{head}: {done:,} of {pluralize(wanted, 'picture')}, {spent}",
         *([f"why: {report.halted}"] if report.halted else []),
     ]
     not_done = (State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from ..core.steps import no_steps
-from ..core.typed import to_type
-from ..core.visible import as_lines, one_line
+from ..core.typed import format_command
+from ..core.visible import as_lines, to_one_line
 from .commands import host_of, steps_of
 from .completion import complete_run
 from .group import command
@@ -44,7 +44,7 @@ def cancel(ctx: click.Context, /, run: str, **_: Any) -> int:
     told += [f"{running:,} too late: they run or have run, and are paid for"] if running else []
     click.echo("; ".join(told) or "nothing is queued at the service")
     if running:
-        click.echo(one_line(f"  → collect them: {to_type('fetch', folder)}"))
+        click.echo(to_one_line(f"  → collect them: {format_command('fetch', folder)}"))
     return 0
 
 

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from ..core.errors import UsageError
 from ..core.visible import as_lines
-from ..core.words import number
+from ..core.words import pluralize
 from ..ledger.postgres.url import VARIABLE as STORE_VARIABLE
 from .group import EPILOG, batchedit, command
 from .json_output import print_json
@@ -87,7 +87,7 @@ def limits(ctx: click.Context, /, place: str | None, url: str | None, max_cost: 
         raise UsageError("which store? Two addresses are given", hint="give one of them, with --store URL")
     cap, places = limited(_named(place or url), os.environ, max_cost=max_cost, in_flight=in_flight)
     print(f"max-cost   {'none' if cap is None else format_usd(cap)} for all runs of this token")
-    print(f"in-flight  {'no limit' if places is None else number(places, 'job') + ' at once'}")
+    print(f"in-flight  {'no limit' if places is None else pluralize(places, 'job') + ' at once'}")
     return 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..core.errors import RestWaitsError, UsageError
 from ..core.steps import ProgressCallback, no_steps
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..ledger.register import Register
 from ..ports import Observer, Snapshot, Stop
 from ..results.report import Report
@@ -181,5 +181,5 @@ def admit(confirmation: Confirmation, quote: Quote, *, answered: bool) -> None:
         raise price_rose(quote)
     raise RestWaitsError(
         WAITS.format(rest=quote.count),
-        hint=f"look at them, then buy the rest: {to_type('run', near(Path(confirmation.folder)))}",
+        hint=f"look at them, then buy the rest: {format_command('run', near(Path(confirmation.folder)))}",
     )

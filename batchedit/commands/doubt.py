@@ -10,7 +10,7 @@ from time import time
 
 from ..core.errors import LockedError, UsageError
 from ..core.model import State
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..ledger.book import Book
 from ..ledger.lock import run_lock
 from ..ledger.opening import reading
@@ -118,8 +118,8 @@ def _which_doubts(folder: RunFolder, checkpoint: Book) -> str:
     """For a row that is none of them: it may have been released before, and is not bought yet."""
     if checkpoint.to_buy():
         words = [*room_for_rest(cap_needed(checkpoint)), *store_words(checkpoint)]
-        return f"what is not bought yet, a job that was to be bought again too: {to_type('run', folder.path, *words)}"
-    return f"which there are: {to_type('doubt', folder.path, *store_words(checkpoint))}"
+        return f"what is not bought yet, a job that was to be bought again too: {format_command('run', folder.path, *words)}"
+    return f"which there are: {format_command('doubt', folder.path, *store_words(checkpoint))}"
 
 
 def _write_off(folder: RunFolder, given: Given, host: Host, write_off: Sequence[str], buy_again: Sequence[str]) -> int:

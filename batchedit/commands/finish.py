@@ -11,7 +11,7 @@ import orjson
 from ..core.errors import BatcheditError, RestWaitsError
 from ..core.slowdown import Slowdown
 from ..core.steps import Steps, no_steps
-from ..core.unwritten import Unwritten
+from ..core.unwritten import WriteFailures
 from ..disk import write_whole
 from ..ledger.book import Book
 from ..ledger.register import Register
@@ -60,7 +60,7 @@ def write_report(
     error: BatcheditError | None = None,
     slowed: Slowdown | None = None,
     steps: Steps = no_steps,
-    unwritten: Unwritten | None = None,
+    unwritten: WriteFailures | None = None,
 ) -> Report:
     """The results, and ``report.json`` beside them. ``started_at`` is epoch seconds; ``error`` ended the command early, and
     ``unwritten`` is what the disk did not take.

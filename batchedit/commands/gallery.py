@@ -12,8 +12,8 @@ from ..core.errors import OutputError
 from ..core.model import Record, State
 from ..core.money import format_usd, label_play
 from ..core.review import Card
-from ..core.steps import ProgressCallback, Steps, counted, no_steps
-from ..core.words import number
+from ..core.steps import ProgressCallback, Steps, report_progress, no_steps
+from ..core.words import pluralize
 from ..disk import is_inside
 from ..images.features import Album, ImageFeatures, Wanted
 from ..ledger.book import Decisions
@@ -96,7 +96,7 @@ def gather(run: LocalSession, steps: Steps = no_steps) -> Gathered:
     except OSError as error:
         raise OutputError(f"thumbnails can't be written: {error.strerror or error}") from error
     with steps("checking pictures") as told:
-        seen = [shown_card(card, form) for card in counted(cards, told, 2 * len(cards))]
+        seen = [shown_card(card, form) for card in report_progress(cards, told, 2 * len(cards))]
         flags = check(_subjects(cards, lambda done, _: told(len(cards) + done, 2 * len(cards))), looks)
     if not _all_here(run, cards):
         flags = run.checkpoint.flags()
@@ -123,7 +123,7 @@ def _table(manifest: Manifest, told: ProgressCallback) -> Table:
         sheet_row(manifest.form, row.number): tuple(text_of(row.cells.get(column)) for column in columns)
         if isinstance(row, Row)
         else (row.raw,)
-        for row in counted(manifest.rows(), told, manifest.expected())
+        for row in report_progress(manifest.rows(), told, manifest.expected())
     }
     return Table(columns, rows, row_word(manifest.form))
 
@@ -143,7 +143,7 @@ def wanted(cards: Sequence[Card], folder: RunFolder, roots: Sequence[Path] | Non
 
 def _subjects(cards: Sequence[Card], told: ProgressCallback) -> list[Subject]:
     found: dict[tuple[int, str], Subject] = {}
-    for card in counted(cards, told, len(cards)):
+    for card in report_progress(cards, told, len(cards)):
         for shot in card.shots:
             sources = tuple(s["$sha256"] for s in sources_of(shot.job.inputs) if isinstance(s, dict))
             for file in shot.files:
@@ -168,7 +168,7 @@ def _summary(run: LocalSession, cards: Sequence[Card]) -> str:
     states = [card.shots[0].state for card in cards if card.shots]
     done, invalid = states.count(State.DONE), sum(not card.shots for card in cards)
     others = (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED, State.CANCELLED)
-    parts = [f"{done:,} of {number(len(cards), 'picture is', 'pictures are')} there"]
+    parts = [f"{done:,} of {pluralize(len(cards), 'picture is', 'pictures are')} there"]
     parts += [f"{states.count(state):,} {state.replace('_', ' ')}" for state in others if state in states]
     if invalid:
         parts.append(f"{invalid:,} invalid")

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import time
 
 from ..core.errors import CheckpointError
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..disk import sync_folder
 from ..ledger.book import Book
 from ..ledger.lock import run_lock
@@ -89,7 +89,7 @@ def _clean(checkpoint: Book, folder: RunFolder, what: str) -> Audit:
         first = audit.findings[0]
         raise CheckpointError(
             f"{what} does not add up, so it was not taken over: {first.what}",
-            hint=f"all of it: {to_type('audit', folder.path)}",
+            hint=f"all of it: {format_command('audit', folder.path)}",
         )
     return audit
 

@@ -19,8 +19,8 @@ import orjson
 
 from ..core.events import Event, Saved
 from ..core.model import Counts, Money, Record, State
-from ..core.unwritten import Unwritten
-from ..core.visible import one_line
+from ..core.unwritten import WriteFailures
+from ..core.visible import to_one_line
 from ..disk import create, is_plain_file
 from ..pool.buying import UNSENT
 from ..pool.switch import PAUSED
@@ -38,9 +38,9 @@ class LiveFile:
     refuses of it.
     """
 
-    def __init__(self, folder: Path, doing: str, unwritten: Unwritten | None = None) -> None:
+    def __init__(self, folder: Path, doing: str, unwritten: WriteFailures | None = None) -> None:
         self._path = folder / NAME
-        self._unwritten = Unwritten() if unwritten is None else unwritten
+        self._unwritten = WriteFailures() if unwritten is None else unwritten
         self._refused = False
         self._about: dict[str, Any] = {
             "format": FORMAT,
@@ -178,7 +178,7 @@ def read_live(folder: Path) -> dict[str, Any]:
 
 
 def _shown(text: object) -> str:
-    return one_line(text)[:_LONGEST]
+    return to_one_line(text)[:_LONGEST]
 
 
 def _word(told: dict[str, Any]) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.errors import NotFoundError, ServiceUnavailableError, TokenError
 from ..core.money import format_usd, label_sums
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..manifest.nearest import nearest
 from ..run_folder import RunFolder
 from ..runcomfy.catalogue import built_in, load_model
@@ -63,7 +63,7 @@ async def show_model(model_id: str, settings: Settings, host: Host) -> OfferedMo
     if model_id in built_in():
         return _offered(ModelEntry(model_id=model_id, schema=load_model(model_id).schema))
     near = nearest(model_id, [*(entry.model_id for entry in entries), *built_in()])
-    hint = f"{f'did you mean {near}? ' if near else ''}which there are: {to_type('models')}"
+    hint = f"{f'did you mean {near}? ' if near else ''}which there are: {format_command('models')}"
     raise NotFoundError(f"there is no model {model_id}", hint=hint)
 
 

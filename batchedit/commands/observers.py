@@ -16,7 +16,7 @@ import orjson
 from ..core.events import Accepted, Completed, Event, Saved
 from ..core.model import Record
 from ..core.money import to_json_usd
-from ..core.visible import one_line, visible_json
+from ..core.visible import to_one_line, escape_json_controls
 from ..ports import Observer
 
 logger = logging.getLogger("batchedit")
@@ -76,7 +76,7 @@ class JsonLines:
             return
         line = {"at": moment(at), **({"run": self.run} if self.run else {}), "event": event, **about}
         try:
-            self._stream.write(visible_json(orjson.dumps(line, default=str).decode()) + "\n")
+            self._stream.write(escape_json_controls(orjson.dumps(line, default=str).decode()) + "\n")
             try:
                 self._stream.flush()
             except OSError:
@@ -132,7 +132,7 @@ class NoteObserver:
         """Say it, unless it was just said."""
         if name not in FOR_LOGS and message not in self._said:
             self._said.add(message)
-            (self._insist if name in _LONG else self._say)(one_line(message))
+            (self._insist if name in _LONG else self._say)(to_one_line(message))
 
 
 class EventObserver:
@@ -145,7 +145,7 @@ class EventObserver:
         """Name, what happened, and the request or the reason."""
         if event.durable:
             why = record.problem.message if record.problem else record.handle.request_id if record.handle else ""
-            self._say(one_line(f"{record.job.name}: {type(event).__name__.lower()} → {record.state} {why}".rstrip()))
+            self._say(to_one_line(f"{record.job.name}: {type(event).__name__.lower()} → {record.state} {why}".rstrip()))
 
     def note(self, name: str, message: str, **details: object) -> None:
         """Said by ``NoteObserver``."""

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 
 from ..core.errors import CheckpointError, UsageError
-from ..core.typed import quoted
-from ..core.words import number
+from ..core.typed import quote_word
+from ..core.words import pluralize
 from ..jobs.aliases import keep_aliases
 from ..ledger.book import Book, Checkpoint
 from ..ledger.facts import HasFacts
@@ -89,7 +89,7 @@ def _must_be_new(folder: RunFolder) -> None:
     """
     if bought := bought_here(folder):
         raise CheckpointError(
-            f"{folder.checkpoint} is gone, and it knew of {number(bought, 'job that was', 'jobs that were')} bought here",
+            f"{folder.checkpoint} is gone, and it knew of {pluralize(bought, 'job that was', 'jobs that were')} bought here",
             hint="restore it from a backup; or, to buy everything anew, give another folder with --out DIR",
         )
     others = sorted((*folder.path.glob("manifest.*"), *folder.path.glob(f"{STAGED}.*")))
@@ -126,6 +126,6 @@ def other_purchase(found: HasFacts, folder: RunFolder, settings: Settings) -> Us
             other = folder.path.with_name(f"{folder.path.name}-2")
             return UsageError(
                 f"the run in {folder.path} buys {how}{was}, not {how.removesuffix('model ')}{now}",
-                hint=f"for a run of its own the same command with: --out {quoted(other)}",
+                hint=f"for a run of its own the same command with: --out {quote_word(other)}",
             )
     return None

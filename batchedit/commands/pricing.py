@@ -7,7 +7,7 @@ from dataclasses import replace
 import anyio
 
 from ..core.errors import ServiceUnavailableError, UsageError
-from ..core.policy import cap_after
+from ..core.policy import choose_cap
 from ..core.steps import Steps
 from ..ledger.register import Register
 from ..planning.plan import Plan, capped
@@ -37,7 +37,7 @@ async def priced(what: Plan, run: Session, client: Client) -> Plan:
         price, told, other = await catalogue_price(client, run.host.step)
         charged = max(charged, checkpoint.earlier_cost)
     price, told = dearer(price * what.outputs, told, charged)
-    if not price and cap_after(settings.max_cost, cap) is not None:
+    if not price and choose_cap(settings.max_cost, cap) is not None:
         if not client.heard:
             raise ServiceUnavailableError(
                 "the service can't be reached, and --max-cost needs to know what a picture costs; nothing was sent",

@@ -16,9 +16,9 @@ from ..core.errors import CheckpointCorruptError, IllegalEventError
 from ..core.events import Accepted, Reserved
 from ..core.lifecycle import advance
 from ..core.model import Job, JobKey, Record, SavedFile, State
-from ..core.money import format_usd, label_play, sums
-from ..core.steps import ProgressCallback, Steps, counted, no_steps
-from ..core.words import number
+from ..core.money import format_usd, label_play, format_sums
+from ..core.steps import ProgressCallback, Steps, report_progress, no_steps
+from ..core.words import pluralize
 from ..disk import is_inside
 from ..files.objects import Objects
 from ..ledger.book import Book
@@ -76,7 +76,7 @@ def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = 
         played = _play(checkpoint, records, found, told)
     fences = checkpoint.get("store") is not None
     with steps("reading pictures") as told:
-        for record in counted(records.values(), told, len(records), every=_EVERY):
+        for record in report_progress(records.values(), told, len(records), every=_EVERY):
             found.jobs += 1
             found.spent += record.spent
             found.held += record.held
@@ -97,7 +97,7 @@ def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = 
 
 def _readable(checkpoint: Book, found: Audit, told: ProgressCallback) -> Iterator[Record]:
     """Every record; those that make no sense are findings."""
-    for record in counted(checkpoint.every_record(), told, _expected(checkpoint)):
+    for record in report_progress(checkpoint.every_record(), told, _expected(checkpoint)):
         if isinstance(record, Unreadable):
             found.findings.append(Finding(record.job, f"can't be read: {record.why}"))
         else:
@@ -118,7 +118,7 @@ def _play(checkpoint: Book, records: dict[int, Record], found: Audit, played: Pr
     unreadable = {finding.job for finding in found.findings}
     owners: dict[str, int] = {}
     expected = 0
-    for logged in counted(checkpoint.log(), played):
+    for logged in report_progress(checkpoint.log(), played):
         seq, job, name, state = logged.seq, logged.job, logged.name, logged.state
         found.events += 1
         expected += 1
@@ -242,12 +242,12 @@ def lines(found: Audit) -> Iterator[str]:
         yield f"jobs       {found.jobs:,}{f', events {found.events:,}' if found.events else ''}"
     if found.intentions:
         yield f"intentions {found.intentions:,}{f', accepted {found.accepted:,}' if found.accepted else ''}"
-    yield f"money      {sums(found.spent, (found.held, 'reserved'))}{label_play(found.play)}"
+    yield f"money      {format_sums(found.spent, (found.held, 'reserved'))}{label_play(found.play)}"
     if found.files:
         yield f"files      {found.files:,} with their sha256, {found.bytes:,} bytes"
     for finding in found.findings:
         where = ", ".join(finding.rows) if finding.rows else f"job {finding.job}" if finding.job else "run"
         yield f"  {where}: {finding.what}"
     yield (
-        "everything adds up" if found.clean else f"{number(len(found.findings), 'thing does', 'things do')} not add up"
+        "everything adds up" if found.clean else f"{pluralize(len(found.findings), 'thing does', 'things do')} not add up"
     )

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ..core.errors import BatcheditError, PriceRoseError, StoppedError
 from ..core.money import format_usd, label_play
-from ..core.words import number
+from ..core.words import pluralize
 from ..planning.plan import Plan
 from .canary import CanaryReport
 from .order import Order
@@ -68,7 +68,7 @@ def objection(quote: Quote) -> BatcheditError | None:
     canary = quote.canary
     if canary is not None and canary.done < canary.jobs:
         return StoppedError(
-            f"{canary.jobs - canary.done} of {number(canary.jobs, 'canary picture')} did not come out",
+            f"{canary.jobs - canary.done} of {pluralize(canary.jobs, 'canary picture')} did not come out",
             hint="look at failed.csv; the rest was not bought",
         )
     if quote.rose:

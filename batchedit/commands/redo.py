@@ -7,7 +7,7 @@ from functools import partial
 
 from ..core.errors import UsageError
 from ..core.model import Record, ResultLine
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..jobs.identity import job_key
 from ..ledger.book import Book
 from ..manifest.rownames import row_word
@@ -30,7 +30,7 @@ async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "",
         if not pairs and not before:
             raise UsageError(
                 "nothing is rejected that was not redone already",
-                hint=f"reject some with: {to_type('review', run.folder.path)}",
+                hint=f"reject some with: {format_command('review', run.folder.path)}",
             )
         form = form_of_run(run.checkpoint, run.folder)
         parts = [("rejected", len(pairs)), ("asked for before", len(before))]

@@ -15,7 +15,7 @@ from ..core.errors import BatcheditError, KnownRequestError, StaleRecordError
 from ..core.events import Event, Reserved
 from ..core.lifecycle import advance
 from ..core.model import Record, State
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..files.objects import Objects
 from ..files.rescued import mark_taken_in, unread
 from ..ledger.book import Book
@@ -265,7 +265,7 @@ def _kept_as_event(checkpoint: Book, folder: RunFolder, where: str, warn: Callab
         warn(
             f"warning: {where} says that job {job} was bought as {handle.request_id}, and the checkpoint {stands}. This id "
             "is not collected and its cost is in no sum; it is kept. Look at it on the service's site; to see it again: "
-            + to_type("audit", folder.path)
+            + format_command("audit", folder.path)
         )
 
     return keep

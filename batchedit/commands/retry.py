@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..core.errors import UsageError
 from ..core.model import Kind, Record, State
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..ledger.book import Book
 from ..manifest.rownames import row_index, sheet_row
 from ..results.report import Report, cap_needed, room_for, room_for_rest
@@ -136,11 +136,11 @@ def _nothing_to_retry(run: Session, chosen: Choice, wish: Wish) -> UsageError:
         return UsageError(f"nothing else than {told} matches", details=ways)
     if checkpoint.counts().of(State.PLANNED):
         room = room_for_rest(cap_needed(checkpoint))
-        what, command = "what is not bought yet", to_type("run", folder.path, *room, *store)
+        what, command = "what is not bought yet", format_command("run", folder.path, *room, *store)
     else:
-        what, command = "how the run stands", to_type("status", folder.path, *store)
+        what, command = "how the run stands", format_command("status", folder.path, *store)
     return UsageError("no failed or cancelled job matches", hint=f"{what}: {command}")
 
 
 def _to_retry(run: Session, words: Sequence[str | int], jobs: int) -> str:
-    return to_type("retry", run.folder.path, *words, *room_for(run.checkpoint, jobs), *store_words(run.checkpoint))
+    return format_command("retry", run.folder.path, *words, *room_for(run.checkpoint, jobs), *store_words(run.checkpoint))

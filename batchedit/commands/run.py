@@ -11,7 +11,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from ..core.errors import BatcheditError, UsageError
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..ledger.account import account_of
 from ..ledger.lock import run_lock
 from ..ledger.register import Register, is_run
@@ -133,7 +133,7 @@ def _tell_of_edits(run: Session) -> None:
     except OSError:
         return
     if not same:
-        again = to_type("run", source, "--config", run.folder.settings, "--out", run.folder.path)
+        again = format_command("run", source, "--config", run.folder.settings, "--out", run.folder.path)
         run.host.say(f"{source} was changed since; this run goes on with its own copy")
         run.host.say(f"  → to take the changes in: {again}")
 

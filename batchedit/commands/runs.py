@@ -14,7 +14,7 @@ import orjson
 from ..core.errors import BatcheditError, CheckpointCorruptError, KeptSettingsError
 from ..core.model import Counts, Money, State
 from ..core.money import to_json_usd
-from ..core.typed import quoted, to_type
+from ..core.typed import quote_word, format_command
 from ..disk import is_plain_file
 from ..ledger.book import Book
 from ..ledger.facts import read_fact, whole
@@ -130,14 +130,14 @@ def _of_store(run: RunOfStore, store: Sequence[str]) -> Listed:
         used_at=run.used_at,
     )
     if run.workers:
-        aim, command = "to see how it goes", to_type("status", run.name, *store)
+        aim, command = "to see how it goes", format_command("status", run.name, *store)
         return replace(told, state=RUNNING, why=", ".join(run.workers), aim=aim, command=command)
     if run.halted:
         aim = "once it is clear which server or backup the store is"
-        return replace(told, aim=aim, command=to_type("store", "lift", run.name, *store))
+        return replace(told, aim=aim, command=format_command("store", "lift", run.name, *store))
     aim, command = next(commands(report), ("", ""))
     if not command and run.counts.of(State.DONE):
-        aim, command = "to look through the pictures", to_type("gallery", run.name, *store)
+        aim, command = "to look through the pictures", format_command("gallery", run.name, *store)
     return replace(told, aim=aim, command=command)
 
 
@@ -192,7 +192,7 @@ def _of(checkpoint: Book, folder: RunFolder, told: Listed) -> Listed:
         used_at=max(told.used_at, checkpoint.last_event_at()),
     )
     if process:
-        command = to_type("status", told.folder, *store)
+        command = format_command("status", told.folder, *store)
         return replace(told, state=RUNNING, why=process, aim="to see how it goes", command=command)
     why = "" if told.state in {DONE, FAILURES} else _stopped(checkpoint, folder)
     aim, command = next(_next(told, report), ("", ""))
@@ -223,13 +223,13 @@ def _next(told: Listed, report: Report) -> Iterator[tuple[str, str]]:
     if told.state == EMPTY:
         nothing = "nothing was ever bought in it; to start it"
         if Path(told.source).is_file():
-            yield nothing, to_type("run", Path(told.source), "--out", told.folder)
+            yield nothing, format_command("run", Path(told.source), "--out", told.folder)
         else:
-            yield f"{nothing}, run its manifest with --out {quoted(told.folder)}", ""
+            yield f"{nothing}, run its manifest with --out {quote_word(told.folder)}", ""
         return
     yield from commands(report)
     if report.counts.of(State.DONE):
-        yield "to look through the pictures", to_type("gallery", told.folder, *report.store)
+        yield "to look through the pictures", format_command("gallery", told.folder, *report.store)
 
 
 def _stopped(checkpoint: Book, folder: RunFolder) -> str:

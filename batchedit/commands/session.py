@@ -18,9 +18,9 @@ from time import time
 from typing import IO, Any
 
 from ..core.errors import BatcheditError, OutputError
-from ..core.policy import cap_after
+from ..core.policy import choose_cap
 from ..core.slowdown import Slowdown
-from ..core.unwritten import Unwritten
+from ..core.unwritten import WriteFailures
 from ..disk import append_to
 from ..ledger.account import account_of, check_account, keep_account
 from ..ledger.book import Checkpoint
@@ -63,7 +63,7 @@ class Session(LocalSession):
     service: Service
     live: LiveFile | None = None
     """Its account for those who watch from elsewhere."""
-    unwritten: Unwritten = field(default_factory=Unwritten)
+    unwritten: WriteFailures = field(default_factory=WriteFailures)
     started_at: float = field(default_factory=time)
     report: Report | None = None
     """How it stood when the command was done with it."""
@@ -138,7 +138,7 @@ def _recorded(
     folder: RunFolder, settings: Settings, host: Host, doing: str, model: Model, found: Service
 ) -> Iterator[Session]:
     is_new = not is_run(folder.path) or never_began(folder)
-    unwritten = Unwritten()
+    unwritten = WriteFailures()
     with (
         closing(open_run(folder, settings, host.say, host.environ)) as checkpoint,
         spare(folder.path, unwritten),
@@ -220,5 +220,5 @@ def keep_first_cap(run: Session) -> None:
 
 def set_cap(run: Session) -> None:
     """``--max-cost`` becomes the run's cap, after the person has said yes to it; without one the run keeps the cap it has."""
-    if run.checkpoint.set_cap(cap_after(run.settings.max_cost, run.checkpoint.cap), time()):
+    if run.checkpoint.set_cap(choose_cap(run.settings.max_cost, run.checkpoint.cap), time()):
         keep_settings(run.checkpoint, run.folder, Settings.load(run.checkpoint.get("settings") or "{}"))

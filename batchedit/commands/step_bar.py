@@ -11,8 +11,8 @@ from typing import IO, Any
 from tqdm import tqdm
 
 from ..core.steps import ProgressCallback
-from ..core.visible import one_line
-from ..core.words import minutes
+from ..core.visible import to_one_line
+from ..core.words import format_duration
 from .bar import LINE_SECONDS
 
 PATIENCE_SECONDS = 0.5
@@ -52,7 +52,7 @@ class StepBar:
         for outer in self._bars[-1:]:
             _wipe(outer)
         bar: tqdm[Any] = tqdm(
-            desc=one_line(what),
+            desc=to_one_line(what),
             file=self._stream,
             unit="",
             unit_scale=True,
@@ -139,5 +139,5 @@ def far(done: int, total: int, seconds: float) -> str:
     """``450,000 of 1,000,000 · 12 min left``, after ``seconds``; without a total the number alone."""
     if not done < total:
         return f"{done:,}"
-    left = f" · {minutes(seconds / done * (total - done))} left" if done else ""
+    left = f" · {format_duration(seconds / done * (total - done))} left" if done else ""
     return f"{done:,} of {total:,}{left}"

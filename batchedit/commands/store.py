@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from ..core.errors import BatcheditError, UsageError
-from ..core.policy import GivenCap, cap_after
+from ..core.policy import GivenCap, choose_cap
 from ..extras import to_install
 from ..ledger.account import account_of
 from ..runcomfy.token import find_token
@@ -85,7 +85,7 @@ def limits(
 
     account = account_of(find_token(environ, Path.home()).value)
     before = kept.limits(url, account)
-    wanted = kept.Limits(cap_after(max_cost, before.max_cost), cap_after(in_flight, before.in_flight))
+    wanted = kept.Limits(choose_cap(max_cost, before.max_cost), choose_cap(in_flight, before.in_flight))
     if wanted != before:
         kept.set_limits(url, account, wanted)
     return wanted.max_cost, wanted.in_flight

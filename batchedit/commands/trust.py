@@ -16,7 +16,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..core.errors import OutputError, UsageError
-from ..core.typed import quoted
+from ..core.typed import quote_word
 from ..disk import own_folder, write_whole
 from ..ledger.register import VARIABLE
 from ..runcomfy.urls import DEFAULT_BASE_URL, check_base_url, origin
@@ -76,13 +76,13 @@ def check_trusted(settings: Settings, environ: Mapping[str, str], warn: Callable
             f"this run names the service {settings.base_url}, which is not the vendor's and was never typed by you; "
             "nothing was sent there",
             hint="only if you know that service, type the same command again with: "
-            f"--base-url {quoted(settings.base_url)}",
+            f"--base-url {quote_word(settings.base_url)}",
         )
     if foreign := [host for host in settings.allow_hosts if host not in known[_HOSTS]]:
         raise UsageError(
             f"this run takes files from {', '.join(foreign)}, which you never typed; nothing was sent",
             hint="only if you know that host, type the same command again with: "
-            + " ".join(f"--allow-host {quoted(host)}" for host in foreign),
+            + " ".join(f"--allow-host {quote_word(host)}" for host in foreign),
         )
     if not (_is_vendor(settings.base_url) or at_own_sandbox(settings, environ)):
         warn(f"the service is {settings.base_url}, not the vendor's")

@@ -17,9 +17,9 @@ from httpx import create_ssl_context
 
 from ..core.actions import Patience
 from ..core.errors import CheckpointError, OutputError, ServiceUnavailableError, TokenError, UsageError
-from ..core.inanswer import InAnswer
+from ..core.inanswer import InlinePictures
 from ..core.steps import Steps
-from ..core.unwritten import Unwritten
+from ..core.unwritten import WriteFailures
 from ..disk import check_own
 from ..files.download import Downloader
 from ..files.objects import Objects
@@ -196,7 +196,7 @@ class _Shared:
     objects: Objects | None
     rng: Random
     clock: SteadyClock
-    in_answer: InAnswer
+    in_answer: InlinePictures
     trusted: SSLContext
 
 
@@ -209,7 +209,7 @@ async def connected(
     found: Service,
     observer: Observer,
     picture_roots: Sequence[Path] | None,
-    unwritten: Unwritten,
+    unwritten: WriteFailures,
     *,
     copies: bool = True,
 ) -> AsyncIterator[tuple[Pool, Client]]:
@@ -222,7 +222,7 @@ async def connected(
     if objects is not None:
         await to_thread.run_sync(objects.check)
     trusted = create_ssl_context()  # 20 ms and 0.7 MB: one for both
-    shared = _Shared(objects, Random(), SteadyClock(), InAnswer(), trusted)
+    shared = _Shared(objects, Random(), SteadyClock(), InlinePictures(), trusted)
     album = Album(folder.thumbs)
     pictures = LocalPictures(observer, shrinks=not settings.no_shrink, roots=picture_roots, blob=blob_reader(objects))
     async with (

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ..core.errors import UsageError
 from ..core.policy import NO_CAP, GivenCap
-from ..core.typed import to_type
-from ..core.words import number
+from ..core.typed import format_command
+from ..core.words import pluralize
 from ..ledger.opening import reading
 from ..ledger.wishes import Wish, Wishes
 from ..results.report import cap_needed, room_for_rest
@@ -47,7 +47,7 @@ def wish(
     wishes = [(Wish.PAUSE, "")] * pause + [(Wish.RESUME, "")] * resume + [(Wish.STOP, "")] * stop
     if concurrency is not None:
         if not 0 <= concurrency <= MOST_AT_ONCE:
-            raise UsageError(f"{number(concurrency, 'job')} at once can't be: 1 to {MOST_AT_ONCE:,}, or 0 to find out")
+            raise UsageError(f"{pluralize(concurrency, 'job')} at once can't be: 1 to {MOST_AT_ONCE:,}, or 0 to find out")
         wishes.append((Wish.CONCURRENCY, str(concurrency)))
     if max_cost is not None:
         wishes.append((Wish.MAX_COST, str(max_cost)))
@@ -71,7 +71,7 @@ def way_on(folder: RunFolder) -> str:
     """The command to type for what the run has not bought, with the cap that it needs."""
     with reading(folder.checkpoint) as checkpoint:
         room, store = room_for_rest(cap_needed(checkpoint)), store_words(checkpoint)
-    return to_type("run", near(folder.path), *room, *store)
+    return format_command("run", near(folder.path), *room, *store)
 
 
 def _login() -> str:

@@ -17,7 +17,7 @@ from ..core.approval import StoreApproval
 from ..core.errors import BatcheditError, ServiceUnavailableError, TokenError, UsageError
 from ..core.model import Counts
 from ..core.money import label_play
-from ..core.unwritten import Unwritten
+from ..core.unwritten import WriteFailures
 from ..files.objects import below, check_url
 from ..ledger.account import META as ACCOUNTS
 from ..ledger.account import account_of
@@ -178,7 +178,7 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
         ledger = await to_thread.run_sync(lambda: PostgresLedger(url, found.id, found.model, folder.path, local=False))
         try:
             await to_thread.run_sync(take_in_for_worker, ledger, folder.path, host.warn)
-            unwritten = Unwritten()
+            unwritten = WriteFailures()
             edges = connected(settings, folder, ledger, model, at, observer, (), unwritten, copies=not files)
             async with edges as (pool, _):
                 if objects := objects_at(files):

@@ -1,6 +1,6 @@
 """What to do with a job now: actions, as imperatives, and the pure function that chooses one from the record alone.
 
-A fresh job and one found after a crash get the same answer; ``recover`` and ``on_clock`` say what a new process makes of a
+A fresh job and one found after a crash get the same answer; ``recover`` and ``drop_future_due_at`` say what a new process makes of a
 record that it finds. This module reads no clock: every question is asked with ``now``, in seconds since the epoch.
 """
 
@@ -82,14 +82,14 @@ def next_action(record: Record, now: float, patience: Patience) -> Action:  # no
         case State.PLANNED:
             return Sleep(record.due_at) if record.due_at > now else Reserve()
         case State.WAITING | State.CANCELLING:
-            if _looked_too_long(record, patience):
-                return GiveUp(_stuck(record, patience))
+            if _is_polled_too_long(record, patience):
+                return GiveUp(_describe_stuck_job(record, patience))
             if record.due_at > now:
                 return Sleep(record.due_at)
             return Poll() if record.state is State.WAITING else Cancel()
         case State.FETCHED:
-            if record.spoils >= patience.spoils or _looked_too_long(record, patience):
-                return GiveUp(record.problem or _stuck(record, patience))
+            if record.spoils >= patience.spoils or _is_polled_too_long(record, patience):
+                return GiveUp(record.problem or _describe_stuck_job(record, patience))
             if record.due_at > now:
                 return Sleep(record.due_at)
             return Download() if record.outputs else Poll()
@@ -97,12 +97,12 @@ def next_action(record: Record, now: float, patience: Patience) -> Action:  # no
             assert_never(record.state)
 
 
-def _looked_too_long(record: Record, patience: Patience) -> bool:
+def _is_polled_too_long(record: Record, patience: Patience) -> bool:
     """Judged by the last *look*, not by the clock: a laptop that slept all night must look before it gives up."""
     return record.looked_at - record.watched_from >= patience.stuck_after > 0 and record.looked_at > 0
 
 
-def _stuck(record: Record, patience: Patience) -> Problem:
+def _describe_stuck_job(record: Record, patience: Patience) -> Problem:
     last = f"; the last look said: {record.problem.message}" if record.problem else ""
     return Problem(Kind.STUCK, f"not finished after {patience.stuck_after:.0f} seconds of looking{last}")
 
@@ -111,7 +111,7 @@ LONGEST_AHEAD = 3600.0
 """Seconds by which a time on disk may be ahead of the clock: no wait that a run writes down is longer."""
 
 
-def on_clock(record: Record, now: float) -> Record:
+def drop_future_due_at(record: Record, now: float) -> Record:
     """``record`` as it came from disk, without a time to wait for that was reckoned with another clock: it may have been set
     since.
 

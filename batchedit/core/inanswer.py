@@ -9,7 +9,7 @@ from __future__ import annotations
 _SCHEME = "in-answer:"
 
 
-class InAnswer:
+class InlinePictures:
     """What was found in answers and is not on the disk yet. Each is handed out until it is ``dropped``."""
 
     def __init__(self) -> None:
@@ -30,6 +30,6 @@ class InAnswer:
         self._data.pop(address, None)
 
 
-def is_in_answer(url: str) -> bool:
+def is_inline_address(url: str) -> bool:
     """Is it such an address, and no link?"""
     return url.startswith(_SCHEME)

@@ -160,9 +160,9 @@ def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0
         case Lost(_, problem):
             return record._replace(problem=problem)
         case WrittenOff(at, by):
-            return _settle(record, None)._replace(problem=_given_up(record, by), finished_at=at)
+            return _settle(record, None)._replace(problem=_describe_write_off(record, by), finished_at=at)
         case Pending(at, due_at, running):
-            seen = _seen_in_queue(record, at, running)
+            seen = _update_queue_times(record, at, running)
             return seen._replace(due_at=due_at, looked_at=at, absent=0, problem=event.problem)
         case Missed(at, due_at, problem, absent):
             times = record.absent + 1 if absent else 0
@@ -183,7 +183,7 @@ def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0
         case CancelAsked() | CancelDenied():
             return record._replace(due_at=0.0)
         case CancelConfirmed(at, cost):
-            return _cancelled(record, at, cost)
+            return _apply_cancel_confirmed(record, at, cost)
         case Saved(_, files):
             return record._replace(files=files, problem=None)
         case Spoiled(_, due_at, problem):
@@ -198,12 +198,12 @@ def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0
             assert_never(event)
 
 
-def _given_up(record: Record, by: str) -> Problem:
+def _describe_write_off(record: Record, by: str) -> Problem:
     before = f"; before that: {record.problem.message}" if record.problem else ""
     return Problem(Kind.WRITTEN_OFF, f"given up ({by}); it may have been charged{before}")
 
 
-def _cancelled(record: Record, at: float, cost: int | None) -> Record:
+def _apply_cancel_confirmed(record: Record, at: float, cost: int | None) -> Record:
     if record.state is State.FETCHED:
         return _settle(record, cost)
     # One that came out before has a cost, and no cancel can have found it in the queue.
@@ -220,7 +220,7 @@ def _cancelled(record: Record, at: float, cost: int | None) -> Record:
     return _settle(record, charged)._replace(problem=Problem(Kind.CANCELLED, message), finished_at=at)
 
 
-def _seen_in_queue(record: Record, at: float, running: bool) -> Record:
+def _update_queue_times(record: Record, at: float, running: bool) -> Record:
     """The moment a job left the queue lies between the last look that found it there and the first that did not."""
     if not running:
         return record._replace(queued_at=at)
@@ -263,7 +263,7 @@ def _reset_for_repurchase(record: Record) -> Record:
     )
 
 
-def mermaid() -> str:
+def draw_mermaid() -> str:
     """The table as a Mermaid state diagram, for the README."""
     lines = ["stateDiagram-v2", f"    [*] --> {State.PLANNED}"]
     for source, moves in TRANSITIONS.items():

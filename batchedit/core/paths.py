@@ -26,7 +26,7 @@ def is_sha256(text: str) -> bool:
     return len(text) == 64 and set(text) <= _HEX
 
 
-def bare_base_url(url: str) -> str:
+def normalize_base_url(url: str) -> str:
     """A base URL as calls are built on it, and as a run knows its service by: ``…/v1``, as the vendor's own variable has
     it, is the same service as without; so is one in capitals, or with the port that it has anyway. Another name for it
     would be another service, at which everything is bought anew.

@@ -19,14 +19,14 @@ GivenCap = int | Literal["none"] | None
 """``--max-cost`` as it was given: micro-dollars, NO_CAP, or None where it was not given."""
 
 
-def cap_after(given: GivenCap, before: int | None) -> int | None:
+def choose_cap(given: GivenCap, before: int | None) -> int | None:
     """The cap of a run that had ``before``: it stays until another one is given."""
     if given is None:
         return before
     return None if given == NO_CAP else given
 
 
-def admits(money: Money, price: int) -> bool:
+def may_reserve(money: Money, price: int) -> bool:
     """May one more job of ``price`` micro-dollars be reserved without ever passing the cap?
 
     What is in flight, and what is over without a cost named, counts at the dearest price seen, not at our estimate: the
@@ -41,11 +41,11 @@ def admits(money: Money, price: int) -> bool:
         return True
     if not money.settled and (money.in_flight or money.awaits_cost):
         return False
-    return cap_for(1, money, price) <= money.cap
+    return compute_least_cap(1, money, price) <= money.cap
 
 
-def cap_for(jobs: int, money: Money, price: int) -> int:
-    """The least cap, in micro-dollars, under which ``admits`` allows ``jobs`` more of ``price`` micro-dollars one by one.
+def compute_least_cap(jobs: int, money: Money, price: int) -> int:
+    """The least cap, in micro-dollars, under which ``may_reserve`` allows ``jobs`` more of ``price`` micro-dollars one by one.
 
     While no cost has been told, what waits for a person counts UNPROVEN times.
     """
@@ -63,15 +63,15 @@ def cap_for(jobs: int, money: Money, price: int) -> int:
     return least
 
 
-def spent_and_reserved(money: Money) -> str:
+def format_spent_and_reserved(money: Money) -> str:
     """``$0.16 spent and $0.04 reserved``; what is reserved only where that is not zero."""
     reserved = f" and {format_usd(money.held)} reserved" if money.held else ""
     return f"{format_usd(money.spent)} spent{reserved}"
 
 
-def why_refused(money: Money) -> str:
-    """The words for a reservation that ``admits`` refused."""
-    told = f"the budget is used up: {spent_and_reserved(money)}"
+def explain_budget_refusal(money: Money) -> str:
+    """The words for a reservation that ``may_reserve`` refused."""
+    told = f"the budget is used up: {format_spent_and_reserved(money)}"
     if money.cap is not None:
         told += f" of --max-cost {format_usd(money.cap)}"
     unproven = money.doubts + money.uncollected + money.guesses

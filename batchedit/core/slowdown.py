@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .words import number, worded
+from .words import pluralize, pluralize_text
 
 SLOWED = "slowed by the service"
 _WORTH_SECONDS = 90.0
@@ -34,16 +34,16 @@ class Slowdown:
         if seconds < _WORTH_SECONDS:
             return told
         short = seconds < 5400
-        longer = worded(f"{seconds / 60:.0f}", "minute") if short else worded(f"{seconds / 3600:.1f}", "hour")
+        longer = pluralize_text(f"{seconds / 60:.0f}", "minute") if short else pluralize_text(f"{seconds / 3600:.1f}", "hour")
         return f"{told}, {longer} longer"
 
     def _allows(self) -> str:
         rate = self.posts_per_second or 0.0
         if self.jobs_at_once is not None:
-            return f"{number(self.jobs_at_once, 'job')} at once"
+            return f"{pluralize(self.jobs_at_once, 'job')} at once"
         if rate >= 1.0:
-            return f"{worded(f'{rate:.0f}' if rate >= 10 else f'{rate:.2g}', 'POST')} a second"
-        return f"{worded(f'{60 * rate:.2g}', 'POST')} a minute"
+            return f"{pluralize_text(f'{rate:.0f}' if rate >= 10 else f'{rate:.2g}', 'POST')} a second"
+        return f"{pluralize_text(f'{60 * rate:.2g}', 'POST')} a minute"
 
     def as_json(self) -> dict[str, float | int | None]:
         """The numbers by name, as events and ``report.json`` have them."""

@@ -25,7 +25,7 @@ def no_steps(_what: str) -> AbstractContextManager[ProgressCallback]:
     return nullcontext(no_progress)
 
 
-def counted(items: Iterable[T], told: ProgressCallback, total: int = 0, *, every: int = EVERY) -> Iterator[T]:
+def report_progress(items: Iterable[T], told: ProgressCallback, total: int = 0, *, every: int = EVERY) -> Iterator[T]:
     """Pass ``items`` on; ``told`` hears how many went by, ``total`` are expected."""
     for done, item in enumerate(items, 1):
         yield item

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .words import number
+from .words import pluralize
 
 CODE = 74
 """As ``DiskError`` has it."""
@@ -12,7 +12,7 @@ _MOST = 5
 """So many files are told of by name."""
 
 
-class Unwritten:
+class WriteFailures:
     """Files that can be made again later, and that a run neither stops nor stops buying for: small pictures, the log, the
     account for who watches from elsewhere, the register's entry.
 
@@ -39,4 +39,4 @@ class Unwritten:
         for path, why in list(self._why.items())[:_MOST]:
             yield f"{path} can't be written or removed ({why})"
         if len(self._why) > _MOST:
-            yield f"nor can {number(len(self._why) - _MOST, 'more file')} beside these"
+            yield f"nor can {pluralize(len(self._why) - _MOST, 'more file')} beside these"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 
-def number(count: int, one: str, many: str = "") -> str:
+def pluralize(count: int, one: str, many: str = "") -> str:
     """``1 row``, ``2,000 rows``. ``many`` where an s at the end does not make it: ``number(n, "row is", "rows are")``."""
-    return worded(f"{count:,}", one, many)
+    return pluralize_text(f"{count:,}", one, many)
 
 
-def worded(shown: str, one: str, many: str = "") -> str:
+def pluralize_text(shown: str, one: str, many: str = "") -> str:
     """The same for a number as it is ``shown``, such as ``1.5``: what reads as 1 counts one."""
     return f"{shown} {one if shown == '1' else many or one + 's'}"
 
 
-def minutes(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """``40 s``, ``12 min``, ``3.5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"

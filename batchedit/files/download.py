@@ -29,7 +29,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from ..connections import PackedBodyError, Stack, read_body, unpacker
 from ..core.errors import BatcheditError, FilesUnavailableError, OutputError
 from ..core.hosts import is_loopback
-from ..core.inanswer import InAnswer, is_in_answer
+from ..core.inanswer import InlinePictures, is_inline_address
 from ..core.model import Kind, Output, Problem, Record, SavedFile
 from ..images.features import Album
 from ..images.verify import NotAMediaFileError
@@ -91,7 +91,7 @@ class Downloader:
         verify: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         taken: Callable[[str, int], bool] | None = None,
-        in_answer: InAnswer | None = None,
+        in_answer: InlinePictures | None = None,
         album: Album | None = None,
         objects: Objects | None = None,
         copies: bool = True,
@@ -100,7 +100,7 @@ class Downloader:
         self._folder = folder
         self._album = album
         self._objects, self._copies = objects, copies
-        self._in_answer = in_answer or InAnswer()
+        self._in_answer = in_answer or InlinePictures()
         self._taken = taken or (lambda _path, _job: False)
         self._claimed: dict[str, int] = {}
         self._judged: dict[Path, bool] = {}
@@ -198,7 +198,7 @@ class Downloader:
         part = target.with_name(f"{target.name}.{record.id}.part")  # its own: names may clash
         landing = AtomicDownload(part, self._folder, self._album)
         try:
-            if is_in_answer(url):
+            if is_inline_address(url):
                 return await self._disk(self._finish, landing, self._take(url), target, "", record)
             rest = await self._fetch(url, landing)
             return await self._disk(self._finish, landing, rest, target, url, record)

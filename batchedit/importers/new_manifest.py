@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from ..core.errors import OutputError, UsageError
-from ..core.steps import Steps, counted, no_steps
+from ..core.steps import Steps, report_progress, no_steps
 from ..disk import SHARED_MODE, whole_file
 from ..jobs.html_text import to_text
 from ..jobs.picture_rules import read_rules
@@ -54,7 +54,7 @@ def write_manifest(
             steps("reading products") as told,
         ):
             rows = csv.writer(held)
-            for product in counted(products, told):
+            for product in report_progress(products, told):
                 kept.update(dict.fromkeys(name for name, value in product.kept.items() if value))
                 parts = (product.sku, product.title, product.text, product.image, product.prompt)
                 rows.writerow((*parts, *(product.kept.get(name, "") for name in kept)))

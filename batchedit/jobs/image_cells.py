@@ -18,9 +18,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..core.hosts import is_loopback
-from ..core.limits import FILE_MOST, REQUEST_MOST, URI_MOST, megabytes, uri_size
-from ..core.typed import quoted
-from ..core.words import number
+from ..core.limits import FILE_MOST, REQUEST_MOST, URI_MOST, format_megabytes, uri_size
+from ..core.typed import quote_word
+from ..core.words import pluralize
 from ..images.formats import SHRINKABLE, media_type
 from ..images.verify import NotAMediaFileError, check_picture
 from ..manifest.digests import DigestSet
@@ -160,7 +160,7 @@ class Pictures:
         self.in_row += len(found)
         if sum(sizes) > REQUEST_MOST and not self._shrinks:
             raise CellError(
-                f"holds {number(len(sizes), 'local picture')} of {megabytes(sum(sizes))} as they are sent, and the "
+                f"holds {pluralize(len(sizes), 'local picture')} of {format_megabytes(sum(sizes))} as they are sent, and the "
                 "service takes 64 MiB a request; leave --no-shrink out to have them re-encoded"
             )
         return found
@@ -170,7 +170,7 @@ class Pictures:
             return item if self._is_plain(item) else self._link(item)
         if _DATA(item):
             if len(item) > URI_MOST:
-                raise CellError(f"is a data URI of {megabytes(len(item))}; the service takes 6 MiB")
+                raise CellError(f"is a data URI of {format_megabytes(len(item))}; the service takes 6 MiB")
             return item
         if self._loopback and (plain := _PLAIN_HTTP(item)) and is_loopback(plain[1]):
             return item
@@ -232,7 +232,7 @@ class Pictures:
         if outside is not None:
             raise CellError(
                 "lies outside the sheet's folder, and nothing of it was read; if it is meant to be sent, add to the command: "
-                f"--image-root {quoted(outside.parent)}"
+                f"--image-root {quote_word(outside.parent)}"
             )
         if folder:
             raise CellError("is a folder; name one picture in it")
@@ -269,7 +269,7 @@ class Pictures:
 
     def _too_large(self, size: int, seen: _Seen) -> None:
         told = (
-            f"is {megabytes(size)}; the service takes a local picture of up to {megabytes(FILE_MOST)} (6 MiB as sent)"
+            f"is {format_megabytes(size)}; the service takes a local picture of up to {format_megabytes(FILE_MOST)} (6 MiB as sent)"
         )
         if not seen.shrinkable:
             raise CellError(f"{told}, and only JPEG, PNG and WebP can be re-encoded: save it as one of these")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ManifestError, UsageError
-from ..core.typed import quoted
+from ..core.typed import quote_word
 from ..manifest.nearest import listed, nearest, plain
 from ..manifest.platforms import COLUMN_WORDS, SIZE_WORDS, TITLE_WORDS, Platform, is_like_image
 from .addresses import address_in
@@ -217,7 +217,7 @@ def _sizes_unused(recipe: Recipe, size_field: str, columns: tuple[str, ...]) -> 
     if not column:
         return []
     return [
-        f"column {column!r} is not used; if it says the size of the picture: --map {quoted(f'{size_field}={column}')}"
+        f"column {column!r} is not used; if it says the size of the picture: --map {quote_word(f'{size_field}={column}')}"
     ]
 
 

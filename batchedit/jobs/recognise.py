@@ -13,7 +13,7 @@ from itertools import islice
 from statistics import fmean
 from typing import Any
 
-from ..core.words import number
+from ..core.words import pluralize
 from ..manifest.cells import text_of
 from ..manifest.nearest import plain
 from ..manifest.platforms import IMAGE_WORDS, PROMPT_WORDS, Platform, is_like_image, platform_of
@@ -102,7 +102,7 @@ def _told(pictures: int, links: int, rows: int) -> str:
     if links == pictures:
         what = "are links to pictures" if rows > 1 else "is a link to a picture"
     elif links:
-        what = f"{what} ({number(links, 'link')}, {number(pictures - links, 'file')})"
+        what = f"{what} ({pluralize(links, 'link')}, {pluralize(pictures - links, 'file')})"
     return f"{cells} {what}"
 
 

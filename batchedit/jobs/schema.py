@@ -18,7 +18,7 @@ import jsonschema_rs
 
 from ..core.errors import UsageError
 from ..core.limits import LINK_MOST
-from ..core.visible import one_line
+from ..core.visible import to_one_line
 from ..manifest.cells import text_of
 from ..manifest.rows import Number, shown
 from .image_cells import CellError, Pictures
@@ -91,10 +91,10 @@ def compile_schema(schema: dict[str, Any], pictures: Pictures) -> Schema:
 def _what_is_wrong(error: ValueError) -> str:
     """Half a sentence that names the input and what of it can't be so, without the words of the validator."""
     if not isinstance(error, jsonschema_rs.ValidationError):
-        return one_line(str(error))
+        return to_one_line(str(error))
     path, value = list(error.instance_path), error.instance
     if not path:
-        return one_line(error.message)
+        return to_one_line(error.message)
     told = repr(shown(value)) if isinstance(value, str) else shown(json.dumps(value))
     whose = f"the {path[-1]} of the input {path[1]!r}" if path[0] == "properties" and len(path) > 2 else path[-1]
     return f"{whose} can't be {told}"

@@ -12,7 +12,7 @@ import orjson
 
 from ..core.model import Outcome, Record
 from ..core.review import Card
-from ..core.steps import ProgressCallback, counted, no_progress
+from ..core.steps import ProgressCallback, report_progress, no_progress
 from .codec import files_text
 from .sqlite_file import SqliteFile
 from .values import CardPage, Showing
@@ -60,7 +60,7 @@ def _read_cards(checkpoint: SqliteFile, told: ProgressCallback) -> list[Card]:
     lines = checkpoint.rows("SELECT row, id, job, problems, over FROM lines ORDER BY n")
     half = len(slots)
     records = checkpoint.records(_OF_A_LINE, (), told, 2 * half)
-    return _cards(records, slots, counted(lines, lambda done, _: told(min(half, done) + half, 2 * half)))
+    return _cards(records, slots, report_progress(lines, lambda done, _: told(min(half, done) + half, 2 * half)))
 
 
 def _cards(records: list[Record], slots: Mapping[int, int], lines: Iterable[tuple[Any, ...]]) -> list[Card]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.model import InvalidLine, JobKey, Kind, Record, ResultLine, State
 from ..core.review import Card, Conflict, Decision, Mark, MarkEvent, Verdict
-from ..core.steps import ProgressCallback, counted, no_progress
+from ..core.steps import ProgressCallback, report_progress, no_progress
 from .intake import problems_text
 from .key_map import KeyMap, Slots
 from .memory_jobs import MemoryJobs, MemoryLine, Store
@@ -120,7 +120,7 @@ class MemoryBook(MemoryJobs):
         for record in sorted(self._records.values(), key=lambda record: (-record.job.version, -record.id)):
             of_slot.setdefault(self._store.slots[record.id], []).append(record)
         cards = []
-        for line in counted(self._store.lines, told, len(self._store.lines)):
+        for line in report_progress(self._store.lines, told, len(self._store.lines)):
             shots: tuple[Record, ...] = ()
             if line.job is not None:
                 others = (record for record in of_slot[self._store.slots[line.job]] if record.id != line.job)

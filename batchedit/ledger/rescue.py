@@ -27,8 +27,8 @@ import orjson
 
 from ..core.events import Accepted
 from ..core.model import Handle, Record
-from ..core.unwritten import Unwritten
-from ..core.visible import one_line, visible_json
+from ..core.unwritten import WriteFailures
+from ..core.visible import to_one_line, escape_json_controls
 from ..disk import ForeignFileError, append_to, create, sync_folder
 
 NAME = "accepted.jsonl"
@@ -71,7 +71,7 @@ class Rescued(NamedTuple):
 
 
 @contextmanager
-def spare(folder: Path, unwritten: Unwritten) -> Iterator[None]:
+def spare(folder: Path, unwritten: WriteFailures) -> Iterator[None]:
     """Hold some room on the disk for as long as the block lasts. Without it, a disk that full lets nothing be bought.
     ``unwritten`` hears of one that can't be removed.
     """
@@ -103,7 +103,7 @@ def rescue(
         where = f"{folder / NAME} can't be written either ({error}). Keep this line"
     # The terminal may be gone, and that must not hurt: the file comes first.
     with suppress(OSError, ValueError, AttributeError):
-        told = f"{one_line(where)}: {visible_json(line.decode())}"
+        told = f"{to_one_line(where)}: {escape_json_controls(line.decode())}"
         sys.stderr.write(f"batchedit: BOUGHT, and the checkpoint can't be written. {told}\n")
         sys.stderr.flush()
 

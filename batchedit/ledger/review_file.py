@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from ..core.errors import CheckpointCorruptError, CheckpointVersionError, UsageError
-from ..core.typed import quoted
+from ..core.typed import quote_word
 from ..disk import FILE_MODE, check_own
 from .errors import mapped
 from .file_guard import check_journal
@@ -168,7 +168,7 @@ def not_its_own(folder: Path, store: str) -> UsageError:
     """For a command that was given no store, and changes a run of one."""
     return UsageError(
         f"the run in {folder} is one of the store {store}",
-        hint=f"the same command with --store {quoted(store)}, or with that address as BATCHEDIT_STORE",
+        hint=f"the same command with --store {quote_word(store)}, or with that address as BATCHEDIT_STORE",
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from ..core.model import Record
-from ..core.steps import ProgressCallback, counted, no_progress
+from ..core.steps import ProgressCallback, report_progress, no_progress
 from .codec import RECORD_COLUMNS, read_record
 from .errors import mapped
 from .file_guard import FileGuard
@@ -45,7 +45,7 @@ class SqliteFile:
         """Records for a condition written by this room (never by a user). ``told`` hears how many of ``total`` were read."""
         with self._reading() as db:
             rows = db.execute(f"SELECT {RECORD_COLUMNS} FROM jobs WHERE {where}", tuple(values))
-            return [read_record(row, self.model) for row in counted(rows, told, total)]
+            return [read_record(row, self.model) for row in report_progress(rows, told, total)]
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

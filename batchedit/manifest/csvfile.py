@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from ..core.errors import ManifestError, ManifestReadError
-from ..core.words import number
+from ..core.words import pluralize
 from .expected import expected_rows
 from .header import LOOKED_AT, choose_columns, find_header, header_note, refuse_unnamed, why_unnamed
 from .rows import BadRow, Form, Row, no_text, shown
@@ -256,7 +256,7 @@ def _check_header(names: list[str], name: str) -> None:
 
 
 def _ragged(values: list[str], columns: tuple[str, ...], width: int, raw: str) -> str:
-    told = f"has {number(len(values), 'cell')} where the header has {width}"
+    told = f"has {pluralize(len(values), 'cell')} where the header has {width}"
     if len(values) < width:
         first = columns[len(values)] if len(values) < len(columns) else ""
         return told + (f": {first!r} and on are missing" if first else "")

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, UsageError
-from ..core.words import number
+from ..core.words import pluralize
 from .blank import visible
 from .nearest import listed, plain
 from .platforms import COLUMN_WORDS
@@ -126,7 +126,7 @@ def choose_columns(header: Sequence[Any], name: str) -> Columns:
     check_unique(names, name)
     kept = tuple(place for place in named if names[place] not in OURS)
     ours = [names[place] for place in named if names[place] in OURS]
-    many = number(len(ours), "column of an earlier result is", "columns of an earlier result are")
+    many = pluralize(len(ours), "column of an earlier result is", "columns of an earlier result are")
     notes = (f"{many} left out ({listed(ours, 'and', 4)})",) if ours else ()
     if not kept:
         raise ManifestError(f"{name} has only columns of ours, of an earlier result", hint="Give the original table.")

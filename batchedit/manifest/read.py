@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import ManifestError, NotFoundError, UsageError
-from ..core.typed import quoted, to_type
+from ..core.typed import quote_word, format_command
 from .csvfile import CsvManifest, readable
 from .jsonl import JsonlManifest
 from .nearest import listed, nearest
@@ -118,7 +118,7 @@ def _must_be_file(source: Path) -> None:
         hint = (
             f"Tables in it: {listed(tables, 'and')}."
             if tables
-            else f"To make a manifest of its pictures: {to_type('init', source)}"
+            else f"To make a manifest of its pictures: {format_command('init', source)}"
         )
         raise ManifestError(f"{source} is a folder, not a manifest", hint=hint)
     if not source.exists():
@@ -141,7 +141,7 @@ def _what_is_there(folder: Path, wanted: str) -> str:
     if not folder.is_dir():
         return f"There is no folder {folder} either."
     if near := nearest(wanted, [path.name for path in folder.iterdir()]):
-        return f"Did you mean {quoted(folder / near)}?"
+        return f"Did you mean {quote_word(folder / near)}?"
     if tables := _tables_in(folder):
-        return f"Tables in {quoted(folder.absolute())}: {listed(map(quoted, tables), 'and')}."
-    return f"There is no table in {folder.absolute()}. For one to begin with: {to_type('template', '--examples')}"
+        return f"Tables in {quote_word(folder.absolute())}: {listed(map(quote_word, tables), 'and')}."
+    return f"There is no table in {folder.absolute()}. For one to begin with: {format_command('template', '--examples')}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, UsageError
-from ..core.words import number
+from ..core.words import pluralize
 from ..extras import to_install
 from .cells import plain
 from .header import LOOKED_AT, choose_columns, find_header, header_note, why_unnamed
@@ -213,4 +213,4 @@ class XlsxManifest(_Table):
 
 
 def _rows(count: int) -> str:
-    return number(count, "row is", "rows are")
+    return pluralize(count, "row is", "rows are")

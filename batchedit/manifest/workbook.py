@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ManifestError, UsageError
-from ..core.words import number
+from ..core.words import pluralize
 from .excel import UnknownFormatError, as_general, as_shown
 from .looks import LookOfRow
 from .nearest import listed
@@ -82,7 +82,7 @@ class Workbook:
             for code, place in self._unknown.items()
         ]
         if places := [*self._under_pictures]:
-            cells = number(len(places), "cell holds a link", "cells hold a link")
+            cells = pluralize(len(places), "cell holds a link", "cells hold a link")
             found.append(f"{cells} with a picture over it ({listed(places, 'and', 3)}): the link is taken")
         return tuple(found)
 
@@ -138,10 +138,10 @@ class Workbook:
                     found[row, column] = "in no column of the table"
         told = [f"{place_of(*place)} ({why})" for place, why in sorted(found.items())]
         if told:
-            many = number(len(told), "picture in the sheet is", "pictures in the sheet are")
+            many = pluralize(len(told), "picture in the sheet is", "pictures in the sheet are")
             yield f"{many} left out: {listed(told, 'and', 6)}"
         if several:
-            rows = number(len(several), "row has pictures", "rows have pictures")
+            rows = pluralize(len(several), "row has pictures", "rows have pictures")
             places = "; ".join(several[:3])
             yield f"{rows} in several columns ({places}): each counts for the column that it stands in"
 

@@ -13,8 +13,8 @@ from socket import gethostname
 from ..core.errors import ManifestError, UsageError
 from ..core.model import InvalidLine, JobKey, ResultLine, State
 from ..core.steps import EVERY, ProgressCallback, no_progress
-from ..core.typed import quoted
-from ..core.words import number
+from ..core.typed import quote_word
+from ..core.words import pluralize
 from ..disk import remove
 from ..jobs.expand import Expander, Known, Recipe, expand_all
 from ..jobs.identity import FILE, SHA256
@@ -255,7 +255,7 @@ def check_sheet(folder: RunFolder, source: Path, before: PreviousRun, survey: Su
     raise UsageError(
         f"the run in {folder.path} belongs to another sheet, {before.source or 'which it does not name'}, and has no picture "
         f"in common with {source}; nothing was changed",
-        hint=f"for a run of its own the same command with: --out {quoted(_free_beside(folder.path))}",
+        hint=f"for a run of its own the same command with: --out {quote_word(_free_beside(folder.path))}",
     )
 
 
@@ -271,10 +271,10 @@ def _moved(folder: RunFolder, source: Path, before: PreviousRun, survey: Survey)
     if not Path(before.source).exists():
         yield f"{told}, which has {survey.known:,} of the same pictures"
         return
-    both = number(survey.known, "picture is", "pictures are")
+    both = pluralize(survey.known, "picture is", "pictures are")
     yield (
         f"{told}: {both} in both, and its results are those of {source.name} from now on; for a run "
-        f"of its own: --out {quoted(_free_beside(folder.path))}"
+        f"of its own: --out {quote_word(_free_beside(folder.path))}"
     )
 
 

@@ -16,7 +16,7 @@ from anyio import to_thread
 from ..core.errors import OutputError
 from ..core.model import CellProblem, InvalidLine, ResultLine, State
 from ..core.steps import ProgressCallback, no_progress
-from ..core.words import number
+from ..core.words import pluralize
 from ..images.fetched import MARKS, find_kept, is_short_lived, keep_pictures
 from ..images.link_cache import LinkCache, link_digest
 from ..images.link_checks import Checked, check_links
@@ -79,7 +79,7 @@ class Links:
         """What a person should know and need not mend. ``form`` is the manifest's."""
         if self.fetched:
             yield (
-                f"{number(len(self.fetched), 'picture')} behind Airtable links, which die after some hours: fetched to this "
+                f"{pluralize(len(self.fetched), 'picture')} behind Airtable links, which die after some hours: fetched to this "
                 "machine and sent from here"
             )
         if self.large.count:
@@ -172,7 +172,7 @@ async def fetch_short_lived(
     wanted = await to_thread.run_sync(lambda: _short_lived(manifest, recipe, state_of, limit))
     if not wanted:
         return
-    observer.note("fetch_pictures", f"fetching {number(len(wanted), 'picture')} whose links die soon …")
+    observer.note("fetch_pictures", f"fetching {pluralize(len(wanted), 'picture')} whose links die soon …")
     async with Asker(loopback=recipe.loopback, most=most_link_bytes(recipe.schema), proxy=proxy) as asker:
         bad = await keep_pictures(wanted, folder.inputs, asker, told)
     for link in wanted:
@@ -275,7 +275,7 @@ class _Far:
 
 
 def _told(checked: Checked) -> str:
-    links = number(checked.links, "picture link")
+    links = pluralize(checked.links, "picture link")
     asked = "" if checked.asked == checked.links else f" ({checked.links - checked.asked:,} known from last time)"
     if not checked:
         return f"{links} checked{asked}: all is well"

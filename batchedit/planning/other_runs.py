@@ -26,7 +26,7 @@ from ..core.errors import BatcheditError, OutputError
 from ..core.events import Event, Reused
 from ..core.lifecycle import advance
 from ..core.model import JobKey, Record, SavedFile, State
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..disk import create, is_plain_file, make_folders, sync_folder
 from ..jobs.aliases import aliases_of
 from ..ledger.account import is_account
@@ -116,7 +116,7 @@ def left_lines(left: Mapping[tuple[str, str], int]) -> Iterator[str]:
         told[folder, _STANDING.get(state, _UNDER_WAY)] += jobs
     for (folder, (standing, what, verb)), jobs in told.items():
         run = near(Path(folder))
-        how = f"{what}: {to_type(verb, run)}" if verb else what
+        how = f"{what}: {format_command(verb, run)}" if verb else what
         are = "picture is" if jobs == 1 else "pictures are"
         yield f"{jobs:,} {are} left to the run in {run}, {standing}; {how}"
 

@@ -10,8 +10,8 @@ from typing import Any
 from ..core.errors import BatcheditError, ManifestError, UsageError
 from ..core.model import InvalidLine, ResultLine, State
 from ..core.money import format_usd, label_play
-from ..core.policy import GivenCap, cap_after
-from ..core.typed import quoted, to_type
+from ..core.policy import GivenCap, choose_cap
+from ..core.typed import quote_word, format_command
 from ..images.link_sample import NOT_SAMPLED, Sample
 from ..ledger.book import Book
 from ..ledger.facts import read_fact
@@ -104,7 +104,7 @@ class Plan:
         if self.forgotten and not self.is_rehearsal:
             return UsageError(
                 f"{forgotten_line(self)}, so a yes in advance does not hold for it; nothing was bought",
-                hint=f"put its newest copy back; or look at {quoted(self.folder / 'run.jsonl')}, leave --yes out and answer "
+                hint=f"put its newest copy back; or look at {quote_word(self.folder / 'run.jsonl')}, leave --yes out and answer "
                 "the question",
             )
         if self.gone and not self.is_rehearsal:
@@ -184,7 +184,7 @@ def with_gone(what: Plan, folders: Sequence[str]) -> Plan:
 
 
 def _to_go_on(what: Plan) -> str:
-    return to_type("run", what.source, "--out", "FOLDER")
+    return format_command("run", what.source, "--out", "FOLDER")
 
 
 def forgotten_line(what: Plan) -> str:
@@ -234,4 +234,4 @@ def sampled(what: Plan, sample: Sample) -> Plan:
 def capped(settings: Settings, before: int | None) -> dict[str, Any]:
     """A plan's fields about the cap: the one that holds after a yes, what was given now, and the one before."""
     given = settings.max_cost
-    return {"max_cost": cap_after(given, before), "max_cost_given": given, "max_cost_before": before}
+    return {"max_cost": choose_cap(given, before), "max_cost_given": given, "max_cost_before": before}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..core.typed import quoted
+from ..core.typed import quote_word
 from ..jobs.expand import Expander
 from ..manifest.read import Form
 from ..manifest.rownames import Rows
@@ -101,7 +101,7 @@ def _where_pictures_are(expander: Expander) -> str:
     """The option that says where pictures lie: the folder beside the sheet that has them, else each place that it may be."""
     if other := expander.other_folder():
         some = f"{other.found} of the first {other.asked}" if other.asked > 1 else "it"
-        return f"a folder beside the sheet has {some}: --image-root {quoted(near(other.path))}"
+        return f"a folder beside the sheet has {some}: --image-root {quote_word(near(other.path))}"
     name, column = next(iter(expander.picture_columns.items()))
     address = f"{expander.picture_address}{{{column}}}"
     return (

@@ -8,7 +8,7 @@ from typing import assert_never
 
 import anyio
 
-from ..core.actions import Action, Cancel, Download, GiveUp, Poll, Reserve, Rest, Sleep, Submit, next_action, on_clock
+from ..core.actions import Action, Cancel, Download, GiveUp, Poll, Reserve, Rest, Sleep, Submit, next_action, drop_future_due_at
 from ..core.errors import BatcheditError
 from ..core.events import (
     CancelAsked,
@@ -134,7 +134,7 @@ async def cancel(pool: Pool, records: Sequence[Record]) -> None:
         """Ask for one, until the service has said what became of it."""
         if record.state is State.UNCOLLECTED:
             record = await apply_event(pool, record, Resumed(pool.clock()))
-        asked = on_clock(begin_watch(pool, record), pool.clock())
+        asked = drop_future_due_at(begin_watch(pool, record), pool.clock())
         if asked.state is State.WAITING:
             asked = await apply_event(pool, asked, CancelAsked(pool.clock()))
         while asked.state is State.CANCELLING:

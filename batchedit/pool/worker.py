@@ -13,7 +13,7 @@ from contextlib import suppress
 import anyio
 from anyio.abc import TaskGroup
 
-from ..core.actions import Reserve, Rest, Sleep, next_action, on_clock, recover
+from ..core.actions import Reserve, Rest, Sleep, next_action, drop_future_due_at, recover
 from ..core.approval import BUY_AGAIN
 from ..core.events import Completed, Event, Released, Resumed
 from ..core.lifecycle import FINAL, REMOTE
@@ -76,7 +76,7 @@ async def _take_up(pool: Pool, record: Record, tasks: TaskGroup, lingering: Task
     event = recover(record, pool.clock())
     if event is not None:
         record = await apply_event(pool, record, event)
-    record = on_clock(begin_watch(pool, record), pool.clock())
+    record = drop_future_due_at(begin_watch(pool, record), pool.clock())
     slot = Slot(pool.governor.slots)
     if record.state in REMOTE:
         slot.since = None if record.accepted_at is None else min(record.accepted_at, pool.clock())
@@ -150,7 +150,7 @@ async def _linger(slot: Slot, seconds: float) -> None:
 
 async def run_job(pool: Pool, record: Record, slot: Slot) -> Record:
     """Run one job until it rests, or until buying has stopped and it has not been bought."""
-    record = on_clock(record, pool.clock())
+    record = drop_future_due_at(record, pool.clock())
     while True:
         action = next_action(record, pool.clock(), pool.governor.patience(pool.patience, record))
         match action:

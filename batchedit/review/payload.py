@@ -17,7 +17,7 @@ import orjson
 
 from ..core.model import Record
 from ..core.review import Card, Mark
-from ..core.steps import ProgressCallback, counted, no_progress
+from ..core.steps import ProgressCallback, report_progress, no_progress
 from ..images.features import ImageFeatures, thumb_name
 
 LONGEST = 2000  # characters of a cell or prompt; a data URI in a cell would weigh as much as a picture
@@ -60,7 +60,7 @@ def payload(
 ) -> dict[str, Any]:
     """The page's data. ``about`` is the run as a whole: name, id, mode, when it was made. ``told`` hears how far it is."""
     place = {row: index for index, row in enumerate(table.rows)}
-    items = [_item(card, place, table, looks, flags) for card in counted(cards, told, len(cards))]
+    items = [_item(card, place, table, looks, flags) for card in report_progress(cards, told, len(cards))]
     sizes = Counter(card.current.job.size for card in cards if card.current and card.current.job.size)
     return {
         **about,

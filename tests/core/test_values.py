@@ -9,13 +9,13 @@ import pytest
 
 from batchedit.core.approval import Approval, StoreApproval
 from batchedit.core.errors import DiskError, InterruptedRunError, ProxyRefusesError
-from batchedit.core.inanswer import InAnswer, is_in_answer
+from batchedit.core.inanswer import InlinePictures, is_inline_address
 from batchedit.core.model import Kind, Problem, State
-from batchedit.core.money import format_usd, label_play, parse_usd, read_json_usd, to_decimal_usd, to_json_usd, type_usd
+from batchedit.core.money import format_usd, label_play, parse_usd, read_json_usd, to_decimal_usd, to_json_usd, to_plain_usd
 from batchedit.core.review import Progress
 from batchedit.core.slowdown import Slowdown
-from batchedit.core.typed import to_type
-from batchedit.core.unwritten import Unwritten
+from batchedit.core.typed import format_command
+from batchedit.core.unwritten import WriteFailures
 from tests.support.factories import make_record
 
 # --- leave to buy ---------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def test_what_is_no_amount_is_no_cap(text: str) -> None:
 
 
 def test_an_amount_is_typed_shown_and_written_the_same() -> None:
-    assert [type_usd(micros) for micros in (40_000, -1_234_500_000, 1)] == ["0.04", "-1234.50", "0.000001"]
+    assert [to_plain_usd(micros) for micros in (40_000, -1_234_500_000, 1)] == ["0.04", "-1234.50", "0.000001"]
     assert (to_json_usd(40_000), str(to_decimal_usd(40_000))) == (0.04, "0.04")
     assert (label_play(play=True), label_play(play=False)) == (" (play money)", "")
 
@@ -133,7 +133,7 @@ def test_an_amount_that_a_service_tells_is_read_to_the_micro_dollar_or_not_at_al
 def test_a_debt_is_read_where_a_balance_may_be_one_and_is_no_cost() -> None:
     assert (read_json_usd(-0.5, signed=True), read_json_usd(-0.5)) == (-500_000, None)
     assert read_json_usd(-1_000_000.5, signed=True) is None
-    assert type_usd(0) == "0.00"
+    assert to_plain_usd(0) == "0.00"
 
 
 # --- what is told ---------------------------------------------------------------------------------
@@ -162,12 +162,12 @@ def test_a_damaged_slowdown_is_an_error_of_its_reader() -> None:
 
 
 def test_a_command_is_typed_so_that_nothing_in_it_is_an_option_or_obeyed_by_a_terminal() -> None:
-    assert to_type("run", Path("-f.csv"), "a b", "it's") == "batchedit run ./-f.csv 'a b' 'it'\"'\"'s'"
-    assert to_type("run", "a\x1b'\\\udcff") == "batchedit run $'a\\x1b\\x27\\x5c\\xff'"
+    assert format_command("run", Path("-f.csv"), "a b", "it's") == "batchedit run ./-f.csv 'a b' 'it'\"'\"'s'"
+    assert format_command("run", "a\x1b'\\\udcff") == "batchedit run $'a\\x1b\\x27\\x5c\\xff'"
 
 
 def test_what_the_disk_refused_is_told_of_until_a_later_try_wrote_it() -> None:
-    unwritten = Unwritten()
+    unwritten = WriteFailures()
     assert not unwritten
     for n in range(7):
         unwritten.refused(f"f{n}", OSError(28, "No space left on device"))
@@ -182,10 +182,10 @@ def test_what_the_disk_refused_is_told_of_until_a_later_try_wrote_it() -> None:
 
 
 def test_a_picture_in_an_answer_is_handed_out_until_it_is_on_the_disk() -> None:
-    pictures = InAnswer()
+    pictures = InlinePictures()
     address = pictures.keep("r1", 0, b"png")
-    assert is_in_answer(address)
-    assert not is_in_answer("https://h/a.png")
+    assert is_inline_address(address)
+    assert not is_inline_address("https://h/a.png")
     assert (pictures.get(address), pictures.keep("r1", 0, b"png")) == (b"png", address)
     pictures.drop(address)
     pictures.drop(address)

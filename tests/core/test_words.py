@@ -9,7 +9,7 @@ from pathlib import Path
 
 import batchedit
 from batchedit.core.slowdown import Slowdown
-from batchedit.core.words import number, worded
+from batchedit.core.words import pluralize, pluralize_text
 
 PACKAGE = Path(batchedit.__file__).parent
 NOUNS = (
@@ -32,9 +32,9 @@ NEVER_ONE = {
 
 
 def test_what_reads_as_one_is_one() -> None:
-    assert [number(count, "row") for count in (0, 1, 2_000)] == ["0 rows", "1 row", "2,000 rows"]
-    assert [number(count, "row is", "rows are") for count in (1, 2)] == ["1 row is", "2 rows are"]
-    assert [worded(shown, "POST") for shown in ("1", "1.5", "0.1")] == ["1 POST", "1.5 POSTs", "0.1 POSTs"]
+    assert [pluralize(count, "row") for count in (0, 1, 2_000)] == ["0 rows", "1 row", "2,000 rows"]
+    assert [pluralize(count, "row is", "rows are") for count in (1, 2)] == ["1 row is", "2 rows are"]
+    assert [pluralize_text(shown, "POST") for shown in ("1", "1.5", "0.1")] == ["1 POST", "1.5 POSTs", "0.1 POSTs"]
 
 
 def test_a_service_that_took_one_job_at_once_took_1_jobs() -> None:

@@ -15,7 +15,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import StoppedError
-from ...core.words import number
+from ...core.words import pluralize
 from ..codec import STATE_COLUMNS
 from ..facts import NO, STORE_PLAY, YES
 from ..rescue import ID_NOT_TAKEN_IN
@@ -105,7 +105,7 @@ def _check_forgotten(copy: SqliteFile, ask: Ask, run: int) -> None:
         if known.get(job, 0) <= serial:
             known.pop(job, None)
     if known:
-        jobs = number(len(known), "job")
+        jobs = pluralize(len(known), "job")
         why = f"the store holds less of {jobs} than the copy of the run in {copy.path.parent} has: it went back in time"
         ask(f"SELECT {SCHEMA}.halt(%s, %s)", run, why)
         error = HaltedError(why)

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import CheckpointError
-from ...core.typed import to_type
+from ...core.typed import format_command
 
 _ASK = """
     SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
@@ -62,5 +62,5 @@ def check_durability(found: Durability, where: str, *, accept_loss: bool) -> Non
     if found.risks and not accept_loss:
         raise CheckpointError(
             f"the store {where} may forget what was bought, and it would be bought again: {'; '.join(found.risks)}",
-            hint=f"have that changed; or, if it may be borne, once: {to_type('store', 'init', where, '--i-accept-loss')}",
+            hint=f"have that changed; or, if it may be borne, once: {format_command('store', 'init', where, '--i-accept-loss')}",
         )

@@ -8,7 +8,7 @@ import re
 import psycopg
 
 from ...core.errors import BatcheditError, CheckpointError, OutputError, ServiceUnavailableError, TokenError, UsageError
-from ...core.typed import to_type
+from ...core.typed import format_command
 from ..errors import FULL_HINT
 from .url import blotted, words_for
 
@@ -32,7 +32,7 @@ class HaltedError(CheckpointError):
         """Say how a person lets the run called ``run`` of the store ``where`` (blotted) buy again."""
         self.hint = (
             "look first which server or backup this is and what it has forgotten (docs: Back up a store, and restore it); "
-            f"then {to_type('store', 'lift', run, *words_for(where, os.environ))}"
+            f"then {format_command('store', 'lift', run, *words_for(where, os.environ))}"
         )
 
 

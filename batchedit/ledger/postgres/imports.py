@@ -19,7 +19,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import UsageError
-from ...core.typed import to_type
+from ...core.typed import format_command
 from ..book import Book
 from ..codec import STATE_COLUMNS
 from ..decisions import Marks
@@ -61,7 +61,7 @@ def cut_off(folder: Path, where: str) -> UsageError:
     """For a command that would work on a run whose import has not ended."""
     return UsageError(
         f"the run in {folder} was being taken over into the store {where}, and that was cut off",
-        hint=f"it is ended by: {to_type('runs', '--import', folder, '--store', where)}",
+        hint=f"it is ended by: {format_command('runs', '--import', folder, '--store', where)}",
     )
 
 

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import CheckpointVersionError, UsageError
-from ...core.typed import to_type
+from ...core.typed import format_command
 from .url import blotted
 
 SCHEMA = "batchedit"
@@ -91,7 +91,7 @@ def check_version(connection: psycopg.Connection[TupleRow], url: str) -> None:
 
 
 def _to_make(url: str) -> str:
-    return to_type("store", "init", blotted(url))
+    return format_command("store", "init", blotted(url))
 
 
 def _too_new(version: int) -> CheckpointVersionError:

@@ -8,7 +8,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import NotFoundError, UsageError
-from ...core.typed import quoted
+from ...core.typed import quote_word
 from ..opening import create_checkpoint, open_as, open_checkpoint, reading, remove_checkpoint
 from ..sqlite import SqliteCheckpoint
 from .bought_from import BoughtFrom
@@ -76,7 +76,7 @@ def _find(connection: psycopg.Connection[TupleRow], name: str, model: str, servi
         if found != wanted:
             raise UsageError(
                 f"the run {name} of the store buys with the {what} {found}, not {wanted}",
-                hint=f"for a run of its own the same command with: --out {quoted(f'outputs/{name}-2')}",
+                hint=f"for a run of its own the same command with: --out {quote_word(f'outputs/{name}-2')}",
             )
     if refused := kept.refusal(name, service):
         raise refused
