@@ -29,7 +29,7 @@ def finish(run: Session, error: BatcheditError | None) -> Report:
     """Write the results and the report. ``error`` goes into the report; it is raised only if even that fails."""
     register = Register.of(run.host.environ)
     if (failed := register.take_failure()) is not None:
-        run.unwritten.refused(register.path, failed)
+        run.write_failures.add(register.path, failed)
     if run.live is not None:
         run.live.mend()
     try:
@@ -41,7 +41,7 @@ def finish(run: Session, error: BatcheditError | None) -> Report:
             error=error,
             slowed=run.slowed,
             steps=run.host.step,
-            unwritten=run.unwritten,
+            write_failures=run.write_failures,
         )
         run.report = report
         if run.live is not None:
@@ -60,10 +60,10 @@ def write_report(
     error: BatcheditError | None = None,
     slowed: Slowdown | None = None,
     steps: Steps = no_steps,
-    unwritten: WriteFailures | None = None,
+    write_failures: WriteFailures | None = None,
 ) -> Report:
     """The results, and ``report.json`` beside them. ``started_at`` is epoch seconds; ``error`` ended the command early, and
-    ``unwritten`` is what the disk did not take.
+    ``write_failures`` is what the disk did not take.
 
     CheckpointError or OutputError where they can't be written.
     """
@@ -84,7 +84,7 @@ def write_report(
         store=store_words(checkpoint),
         play=play,
         remarks=tuple(remarks),
-        unwritten=unwritten,
+        write_failures=write_failures,
     )
     report = replace(report, rest_waits=isinstance(error, RestWaitsError))
     report.extra.update(

@@ -34,13 +34,13 @@ LAST_PICTURES = 12
 
 
 class LiveFile:
-    """One process's account of its run; an observer of it. ``doing`` is the command's name. ``unwritten`` hears what the disk
+    """One process's account of its run; an observer of it. ``doing`` is the command's name. ``write_failures`` hears what the disk
     refuses of it.
     """
 
-    def __init__(self, folder: Path, doing: str, unwritten: WriteFailures | None = None) -> None:
+    def __init__(self, folder: Path, doing: str, write_failures: WriteFailures | None = None) -> None:
         self._path = folder / NAME
-        self._unwritten = WriteFailures() if unwritten is None else unwritten
+        self._write_failures = WriteFailures() if write_failures is None else write_failures
         self._refused = False
         self._about: dict[str, Any] = {
             "format": FORMAT,
@@ -124,12 +124,12 @@ class LiveFile:
             part.replace(self._path)
         except OSError as error:
             self._refused = True
-            self._unwritten.refused(self._path, error)
+            self._write_failures.add(self._path, error)
             with suppress(OSError):
                 part.unlink(missing_ok=True)
         else:
             self._refused = False
-            self._unwritten.written(self._path)
+            self._write_failures.remove(self._path)
 
 
 def _last_pictures(path: Path) -> list[dict[str, Any]]:

@@ -63,7 +63,7 @@ class Session(LocalSession):
     service: Service
     live: LiveFile | None = None
     """Its account for those who watch from elsewhere."""
-    unwritten: WriteFailures = field(default_factory=WriteFailures)
+    write_failures: WriteFailures = field(default_factory=WriteFailures)
     started_at: float = field(default_factory=time)
     report: Report | None = None
     """How it stood when the command was done with it."""
@@ -100,7 +100,7 @@ class Session(LocalSession):
             self.service,
             self.observer,
             self.picture_roots,
-            self.unwritten,
+            self.write_failures,
         )
 
 
@@ -138,12 +138,12 @@ def _recorded(
     folder: RunFolder, settings: Settings, host: Host, doing: str, model: Model, found: Service
 ) -> Iterator[Session]:
     is_new = not is_run(folder.path) or never_began(folder)
-    unwritten = WriteFailures()
+    write_failures = WriteFailures()
     with (
         closing(open_run(folder, settings, host.say, host.environ)) as checkpoint,
-        spare(folder.path, unwritten),
+        spare(folder.path, write_failures),
         _log(folder) as log,
-        closing(LiveFile(folder.path, doing, unwritten)) as live,
+        closing(LiveFile(folder.path, doing, write_failures)) as live,
         closing(RowNames(folder)) as rows,
     ):
         if is_new or settings.mine or is_mine(checkpoint, folder.path, host.environ):
@@ -154,9 +154,9 @@ def _recorded(
         for one in watching:
             if isinstance(one, JsonLines):
                 one.rows, one.run = rows.of, name
-        lines = JsonLines(log, rows.of, name, refused=lambda error: unwritten.refused(folder.log, error))
+        lines = JsonLines(log, rows.of, name, refused=lambda error: write_failures.add(folder.log, error))
         observer = ObserverGroup([KeepSlowdown(checkpoint), live, lines, *watching])
-        run = Session(folder, checkpoint, settings, observer, host, model, found, live, unwritten)
+        run = Session(folder, checkpoint, settings, observer, host, model, found, live, write_failures)
         run.is_mine = is_mine(checkpoint, folder.path, host.environ)
         run.picture_roots = None if run.is_mine else run_roots(folder)
         with _told_in_logs(run, doing):

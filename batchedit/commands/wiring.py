@@ -196,7 +196,7 @@ class _Shared:
     objects: Objects | None
     rng: Random
     clock: SteadyClock
-    in_answer: InlinePictures
+    inline_pictures: InlinePictures
     trusted: SSLContext
 
 
@@ -209,14 +209,14 @@ async def connected(
     found: Service,
     observer: Observer,
     picture_roots: Sequence[Path] | None,
-    unwritten: WriteFailures,
+    write_failures: WriteFailures,
     *,
     copies: bool = True,
 ) -> AsyncIterator[tuple[Pool, Client]]:
     """A pool with its real edges, open for as long as the block lasts. ``picture_roots`` as ``LocalPictures`` takes it.
 
     Where the run's pictures go into a store of files, that is tried first: nothing is bought that could not be kept.
-    ``copies`` as ``Downloader`` takes it; ``unwritten`` hears where small pictures can't be kept.
+    ``copies`` as ``Downloader`` takes it; ``write_failures`` hears where small pictures can't be kept.
     """
     objects = objects_at(checkpoint.get(FILES_URL))
     if objects is not None:
@@ -235,7 +235,7 @@ async def connected(
         pool.take_in = take_in
         yield pool, client
         if album.refused is not None:
-            unwritten.refused(folder.thumbs, album.refused)
+            write_failures.add(folder.thumbs, album.refused)
             observer.note("thumbnails", f"small pictures can't be kept in {folder.thumbs}: the gallery makes them")
         with suppress(CheckpointError):  # worth a little to the next run; nothing to hide an error of this one behind
             checkpoint.put(LIFETIMES, governor.lifetimes.dump())
@@ -268,7 +268,7 @@ def _buying_client(
         proxy=found.proxy,
         verify=shared.trusted,
         resolve_pictures=pictures,
-        in_answer=shared.in_answer,
+        inline_pictures=shared.inline_pictures,
         why_not=why_not,
     )
 
@@ -292,7 +292,7 @@ def _downloader(
         proxy=found.proxy,
         verify=shared.trusted,
         taken=checkpoint.has_file,
-        in_answer=shared.in_answer,
+        inline_pictures=shared.inline_pictures,
         album=album,
         objects=shared.objects,
         copies=copies,

@@ -178,8 +178,8 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
         ledger = await to_thread.run_sync(lambda: PostgresLedger(url, found.id, found.model, folder.path, local=False))
         try:
             await to_thread.run_sync(take_in_for_worker, ledger, folder.path, host.warn)
-            unwritten = WriteFailures()
-            edges = connected(settings, folder, ledger, model, at, observer, (), unwritten, copies=not files)
+            write_failures = WriteFailures()
+            edges = connected(settings, folder, ledger, model, at, observer, (), write_failures, copies=not files)
             async with edges as (pool, _):
                 if objects := objects_at(files):
                     await to_thread.run_sync(take_in_objects_for_worker, ledger, objects, host.warn)
@@ -195,7 +195,7 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
                 except BatcheditError as failed:
                     error = failed
                 error = host.stop.reason or error or pool.governor.switch.halted
-            for line in unwritten.lines():
+            for line in write_failures.describe():
                 host.warn(line)
             return Worked(found.name, (await ledger.totals()).counts, error)
         finally:

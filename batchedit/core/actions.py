@@ -99,7 +99,7 @@ def next_action(record: Record, now: float, patience: Patience) -> Action:  # no
 
 def _is_polled_too_long(record: Record, patience: Patience) -> bool:
     """Judged by the last *look*, not by the clock: a laptop that slept all night must look before it gives up."""
-    return record.looked_at - record.watched_from >= patience.stuck_after > 0 and record.looked_at > 0
+    return record.polled_at - record.watched_from >= patience.stuck_after > 0 and record.polled_at > 0
 
 
 def _describe_stuck_job(record: Record, patience: Patience) -> Problem:

@@ -30,21 +30,21 @@ class Approval:
         """May anything be bought at all?"""
         return bool(self._left)
 
-    def admits(self, job: int) -> bool:
+    def may_buy_job(self, job: int) -> bool:
         """May this job be bought?"""
         return job < len(self._left) and self._left[job] > 0
 
-    def admits_again(self, job: int) -> bool:
+    def may_buy_job_again(self, job: int) -> bool:
         """May this job be bought once more, now that the answer to its purchase is lost?"""
-        return self._again and self.admits(job)
+        return self._again and self.may_buy_job(job)
 
-    def covers(self, price: int) -> bool:
+    def may_cost(self, price: int) -> bool:
         """Was this price, or a higher one, said yes to?"""
         return not self.price or price <= self.price
 
     def take(self, job: int) -> None:
         """A purchase of this job begins. ValueError if it may not."""
-        if not self.admits(job):
+        if not self.may_buy_job(job):
             raise ValueError(f"job {job} was never asked about")
         self._left[job] -= 1
 
@@ -61,7 +61,7 @@ class StoreApproval(Approval):
         """May anything be bought at all?"""
         return True
 
-    def admits(self, job: int) -> bool:  # noqa: ARG002 - the store was asked when it gave the job out
+    def may_buy_job(self, job: int) -> bool:  # noqa: ARG002 - the store was asked when it gave the job out
         """May this job be bought?"""
         return True
 

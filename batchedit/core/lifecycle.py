@@ -163,10 +163,10 @@ def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0
             return _settle(record, None)._replace(problem=_describe_write_off(record, by), finished_at=at)
         case Pending(at, due_at, running):
             seen = _update_queue_times(record, at, running)
-            return seen._replace(due_at=due_at, looked_at=at, absent=0, problem=event.problem)
+            return seen._replace(due_at=due_at, polled_at=at, absent=0, problem=event.problem)
         case Missed(at, due_at, problem, absent):
             times = record.absent + 1 if absent else 0
-            return record._replace(due_at=due_at, looked_at=at, problem=problem, absent=times)
+            return record._replace(due_at=due_at, polled_at=at, problem=problem, absent=times)
         case Completed(at, outputs, cost):
             paid = _settle(record, cost)
             return paid._replace(
@@ -178,7 +178,7 @@ def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0
             return record._replace(problem=problem)
         case Resumed(at):
             return record._replace(
-                watched_from=at, looked_at=0.0, due_at=0.0, absent=0, spoils=0, outputs=(), problem=None
+                watched_from=at, polled_at=0.0, due_at=0.0, absent=0, spoils=0, outputs=(), problem=None
             )
         case CancelAsked() | CancelDenied():
             return record._replace(due_at=0.0)
@@ -255,7 +255,7 @@ def _reset_for_repurchase(record: Record) -> Record:
         accepted_at=None,
         finished_at=None,
         watched_from=0.0,
-        looked_at=0.0,
+        polled_at=0.0,
         queued_at=None,
         left_queue_at=None,
         absent=0,

@@ -140,7 +140,7 @@ class Record(NamedTuple):
     finished_at: float | None = None
     # Not kept on disk: a new process looks with fresh eyes.
     watched_from: float = 0.0
-    looked_at: float = 0.0
+    polled_at: float = 0.0
     queued_at: float | None = None
     left_queue_at: float | None = None
     absent: int = 0

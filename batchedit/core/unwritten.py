@@ -23,18 +23,18 @@ class WriteFailures:
     def __init__(self) -> None:
         self._why: dict[str, str] = {}
 
-    def refused(self, path: object, error: Exception) -> None:
+    def add(self, path: object, error: Exception) -> None:
         """The disk refused ``path``: it could not be made, written, renamed or removed."""
         self._why[str(path)] = str(getattr(error, "strerror", None) or error)
 
-    def written(self, path: object) -> None:
+    def remove(self, path: object) -> None:
         """A later try wrote all that had been refused of ``path``."""
         self._why.pop(str(path), None)
 
     def __bool__(self) -> bool:
         return bool(self._why)
 
-    def lines(self) -> Iterator[str]:
+    def describe(self) -> Iterator[str]:
         """A sentence for each file, of a few."""
         for path, why in list(self._why.items())[:_MOST]:
             yield f"{path} can't be written or removed ({why})"

@@ -91,7 +91,7 @@ class Downloader:
         verify: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         taken: Callable[[str, int], bool] | None = None,
-        in_answer: InlinePictures | None = None,
+        inline_pictures: InlinePictures | None = None,
         album: Album | None = None,
         objects: Objects | None = None,
         copies: bool = True,
@@ -100,7 +100,7 @@ class Downloader:
         self._folder = folder
         self._album = album
         self._objects, self._copies = objects, copies
-        self._in_answer = in_answer or InlinePictures()
+        self._in_answer = inline_pictures or InlinePictures()
         self._taken = taken or (lambda _path, _job: False)
         self._claimed: dict[str, int] = {}
         self._judged: dict[Path, bool] = {}

@@ -71,9 +71,9 @@ class Rescued(NamedTuple):
 
 
 @contextmanager
-def spare(folder: Path, unwritten: WriteFailures) -> Iterator[None]:
+def spare(folder: Path, write_failures: WriteFailures) -> Iterator[None]:
     """Hold some room on the disk for as long as the block lasts. Without it, a disk that full lets nothing be bought.
-    ``unwritten`` hears of one that can't be removed.
+    ``write_failures`` hears of one that can't be removed.
     """
     path = folder / SPARE
     with suppress(OSError), create(path) as file:
@@ -84,7 +84,7 @@ def spare(folder: Path, unwritten: WriteFailures) -> Iterator[None]:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            unwritten.refused(path, error)
+            write_failures.add(path, error)
 
 
 def rescue(

@@ -32,7 +32,7 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
     """
     governor, in_vain = pool.governor, False
     with governor.switch.buying():
-        while not governor.switch.stopped() and pool.approval.admits(record.id):
+        while not governor.switch.stopped() and pool.approval.may_buy_job(record.id):
             await governor.slots.take(slot)
             async with pool.api.post_permit():
                 if pool.prepare is not None:
@@ -99,7 +99,7 @@ def _why_unsent(pool: Pool) -> str:
     if pool.governor.switch.stopped():
         return "buying stopped meanwhile"
     price = _price(pool)
-    if pool.approval.covers(price):
+    if pool.approval.may_cost(price):
         return ""
     told, now = format_usd(pool.approval.price), format_usd(price)
     pool.governor.switch.halt(

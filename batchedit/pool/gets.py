@@ -97,7 +97,7 @@ class Gets:
                 await self._awake.wait()
                 return True
             return False
-        return await self._waiters.sleep(pause, began=slot.since, looked=max(slot.since, record.looked_at))
+        return await self._waiters.sleep(pause, began=slot.since, looked=max(slot.since, record.polled_at))
 
     def first_look_in(self, slot: Slot, now: float) -> float:
         """Seconds from the accept to the first look."""

@@ -55,7 +55,7 @@ class Learning:
         slot.since = since = _began(record, now)
         age = max(0.0, now - since)
         if self._was_seen_throughout(record):
-            self.lifetimes.censored(age, since=max(0.0, record.looked_at - since))
+            self.lifetimes.censored(age, since=max(0.0, record.polled_at - since))
         self._slots.in_flight.queued(
             _surely_queued(record, accepted),
             0.0,
@@ -70,11 +70,11 @@ class Learning:
     def completed(self, record: Record, now: float) -> None:
         """A poll found the job done: it ended somewhere between the last poll and this one."""
         since = _began(record, now)
-        last = max(0.0, record.looked_at - since)
+        last = max(0.0, record.polled_at - since)
         if self._was_seen_throughout(record):
             self.lifetimes.finished(max(0.0, now - since), since=last)
         accepted = since if record.accepted_at is None else _accepted(record, now)
-        ran = max(0.0, (max(record.looked_at, since) + now) / 2 - since)
+        ran = max(0.0, (max(record.polled_at, since) + now) / 2 - since)
         queued = _surely_queued(record, accepted)
         self._slots.in_flight.queued(queued, ran, None, now, in_use=len(self._slots.taken), accepted_at=accepted)
 

@@ -99,7 +99,7 @@ async def _feed(pool: Pool, only: Sequence[Record] | None, tasks: TaskGroup, lin
     with pool.governor.switch.buying():
         while records := await pool.checkpoint.planned(after, _page(pool)) if only is None else only[after:]:
             for record in records:
-                if not pool.approval.admits(record.id):
+                if not pool.approval.may_buy_job(record.id):
                     continue
                 slot = Slot(pool.governor.slots)
                 while pool.governor.slots.short_of_money:
@@ -127,7 +127,7 @@ async def resume(pool: Pool) -> None:
 async def _run(pool: Pool, record: Record, slot: Slot, lingering: TaskGroup) -> None:
     try:
         record = await run_job(pool, record, slot)
-        if record.state is State.IN_DOUBT and pool.approval.admits_again(record.id):
+        if record.state is State.IN_DOUBT and pool.approval.may_buy_job_again(record.id):
             record = await run_job(pool, await apply_event(pool, record, Released(pool.clock(), BUY_AGAIN)), slot)
         if record.state in FINAL:
             pool.governor.switch.finished(record)

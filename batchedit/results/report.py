@@ -55,7 +55,7 @@ class Report:
     stood in for the service, and the money is play money.
     ``store`` are the words by which a command finds the store of this run; none for a run that its folder has to itself.
     ``rest_waits``: the canary was bought, and the rest waits for a yes. ``remarks`` say what a results file can't hold.
-    ``unwritten`` are the files that the disk did not take: more may come until the run's folder is closed, so ``code`` and
+    ``write_failures`` are the files that the disk did not take: more may come until the run's folder is closed, so ``code`` and
     ``warnings`` are to be asked for then. ``jobs_code`` is the exit code for all but these files.
     """
 
@@ -77,18 +77,18 @@ class Report:
     store: Sequence[str] = ()
     rest_waits: bool = False
     remarks: tuple[str, ...] = ()
-    unwritten: WriteFailures = field(default_factory=WriteFailures)
+    write_failures: WriteFailures = field(default_factory=WriteFailures)
     extra: dict[str, object] = field(default_factory=dict)
 
     @property
     def code(self) -> int:
         """The exit code. What the jobs came to is told before a file that is made again."""
-        return self.jobs_code or (CODE if self.unwritten else 0)
+        return self.jobs_code or (CODE if self.write_failures else 0)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a results file can't hold, and what the disk refused to write or remove, each a sentence."""
-        return (*self.remarks, *self.unwritten.lines())
+        return (*self.remarks, *self.write_failures.describe())
 
     def as_json(self) -> dict[str, object]:
         """The shape of ``report.json``: money in dollars."""
@@ -140,7 +140,7 @@ def make_report(
     play: bool = False,
     store: Sequence[str] = (),
     remarks: tuple[str, ...] = (),
-    unwritten: WriteFailures | None = None,
+    write_failures: WriteFailures | None = None,
 ) -> Report:
     """``code`` is the halting error's; None asks ``exit_code``. ``form`` is the manifest's, for its row numbers."""
     return Report(
@@ -161,7 +161,7 @@ def make_report(
         play=play,
         store=store,
         remarks=remarks,
-        unwritten=WriteFailures() if unwritten is None else unwritten,
+        write_failures=WriteFailures() if write_failures is None else write_failures,
     )
 
 
@@ -254,7 +254,7 @@ def next_steps(report: Report) -> Iterator[str]:
     """What to do next, a line each: the hint of what ended the run, the commands, where the pictures are, and the review."""
     if report.hint and not (report.hint == HIGHER_CAP and report.cap_needed.rest):  # below stands the exact command
         yield report.hint
-    if report.unwritten:
+    if report.write_failures:
         yield f"see to the disk; to write what is missing: {format_command('run', report.folder, *report.store)}"
     yield from (f"{aim}: {command}" for aim, command in commands(report))
     if report.counts.of(State.DONE):

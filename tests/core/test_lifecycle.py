@@ -233,7 +233,7 @@ FULL = Record(
     accepted_at=101.0,
     finished_at=130.0,
     watched_from=102.0,
-    looked_at=110.0,
+    polled_at=110.0,
     queued_at=104.0,
     absent=2,
     spoils=1,
@@ -254,7 +254,7 @@ AS_NEW = {
     "accepted_at": None,
     "finished_at": None,
     "watched_from": 0.0,
-    "looked_at": 0.0,
+    "polled_at": 0.0,
     "queued_at": None,
     "absent": 0,
     "spoils": 0,
@@ -303,22 +303,22 @@ WRITTEN_OFF = Problem(
         (
             State.WAITING,
             Pending(NOW, NOW + 5, problem=PROBLEM),
-            {"due_at": NOW + 5, "looked_at": NOW, "queued_at": NOW, "absent": 0, "problem": PROBLEM},
+            {"due_at": NOW + 5, "polled_at": NOW, "queued_at": NOW, "absent": 0, "problem": PROBLEM},
         ),
         (
             State.WAITING,
             Pending(NOW, NOW + 5, running=True),
-            {"due_at": NOW + 5, "looked_at": NOW, "left_queue_at": 152.0, "absent": 0, "problem": None},
+            {"due_at": NOW + 5, "polled_at": NOW, "left_queue_at": 152.0, "absent": 0, "problem": None},
         ),
         (
             State.WAITING,
             Missed(NOW, NOW + 5, PROBLEM),
-            {"due_at": NOW + 5, "looked_at": NOW, "problem": PROBLEM, "absent": 0},
+            {"due_at": NOW + 5, "polled_at": NOW, "problem": PROBLEM, "absent": 0},
         ),
         (
             State.WAITING,
             Missed(NOW, NOW + 5, PROBLEM, absent=True),
-            {"due_at": NOW + 5, "looked_at": NOW, "problem": PROBLEM, "absent": 3},
+            {"due_at": NOW + 5, "polled_at": NOW, "problem": PROBLEM, "absent": 3},
         ),
         (
             State.WAITING,
@@ -334,7 +334,7 @@ WRITTEN_OFF = Problem(
             Resumed(NOW),
             {
                 "watched_from": NOW,
-                "looked_at": 0.0,
+                "polled_at": 0.0,
                 "due_at": 0.0,
                 "absent": 0,
                 "spoils": 0,
@@ -431,7 +431,7 @@ def test_an_illegal_event_is_named_with_its_job_and_state() -> None:
 
 
 def test_a_job_is_given_up_after_a_look_that_came_too_late_and_not_before() -> None:
-    asleep = make_record(State.WAITING, watched_from=100.0, looked_at=110.0)
+    asleep = make_record(State.WAITING, watched_from=100.0, polled_at=110.0)
     assert next_action(asleep, 100_000.0, PATIENCE) == Poll(), "a laptop that slept must look before it gives up"
     looked = advance(asleep, Pending(100_000.0, 100_005.0))
     assert isinstance(next_action(looked, 100_000.0, PATIENCE), GiveUp)

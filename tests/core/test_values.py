@@ -23,7 +23,7 @@ from tests.support.factories import make_record
 
 def test_a_job_that_was_never_asked_about_is_not_bought() -> None:
     approval = Approval([5, 2], price=40_000)
-    assert [job for job in range(8) if approval.admits(job)] == [2, 5]
+    assert [job for job in range(8) if approval.may_buy_job(job)] == [2, 5]
     with pytest.raises(ValueError, match="job 3 was never asked about"):
         approval.take(3)
     with pytest.raises(ValueError, match="job 99 was never asked about"):
@@ -33,23 +33,23 @@ def test_a_job_that_was_never_asked_about_is_not_bought() -> None:
 def test_a_yes_is_good_for_one_purchase() -> None:
     approval = Approval([2])
     approval.take(2)
-    assert not approval.admits(2)
-    assert not approval.admits_again(2)
+    assert not approval.may_buy_job(2)
+    assert not approval.may_buy_job_again(2)
     with pytest.raises(ValueError, match="job 2"):
         approval.take(2)
     approval.give_back(2)
-    assert approval.admits(2)
-    assert not approval.admits_again(2), "nobody said that a lost one is bought twice"
+    assert approval.may_buy_job(2)
+    assert not approval.may_buy_job_again(2), "nobody said that a lost one is bought twice"
     approval.take(2)
-    assert not approval.admits(2), "what was surely not taken gives back one purchase and not two"
+    assert not approval.may_buy_job(2), "what was surely not taken gives back one purchase and not two"
 
 
 def test_a_yes_to_buy_a_lost_one_again_is_good_for_two_purchases_and_no_third() -> None:
     approval = Approval([2], times=2)
     approval.take(2)
-    assert approval.admits_again(2)
+    assert approval.may_buy_job_again(2)
     approval.take(2)
-    assert not approval.admits_again(2)
+    assert not approval.may_buy_job_again(2)
 
 
 def test_nothing_asked_about_is_no_leave_at_all() -> None:
@@ -58,15 +58,15 @@ def test_nothing_asked_about_is_no_leave_at_all() -> None:
 
 
 def test_a_price_is_covered_up_to_the_one_that_was_shown() -> None:
-    assert [Approval([1], price=40_000).covers(price) for price in (39_999, 40_000, 40_001)] == [True, True, False]
-    assert Approval([1]).covers(10**9), "no price was known, so any will do"
+    assert [Approval([1], price=40_000).may_cost(price) for price in (39_999, 40_000, 40_001)] == [True, True, False]
+    assert Approval([1]).may_cost(10**9), "no price was known, so any will do"
 
 
 def test_the_store_counts_what_it_gives_out_and_here_the_price_alone_is_held() -> None:
     approval = StoreApproval((), price=40_000)
     approval.take(7)
     approval.give_back(7)
-    assert (approval.asked, approval.admits(7), approval.covers(40_001)) == (True, True, False)
+    assert (approval.asked, approval.may_buy_job(7), approval.may_cost(40_001)) == (True, True, False)
 
 
 # --- money ----------------------------------------------------------------------------------------
@@ -167,18 +167,18 @@ def test_a_command_is_typed_so_that_nothing_in_it_is_an_option_or_obeyed_by_a_te
 
 
 def test_what_the_disk_refused_is_told_of_until_a_later_try_wrote_it() -> None:
-    unwritten = WriteFailures()
-    assert not unwritten
+    write_failures = WriteFailures()
+    assert not write_failures
     for n in range(7):
-        unwritten.refused(f"f{n}", OSError(28, "No space left on device"))
-    assert unwritten
-    lines = list(unwritten.lines())
+        write_failures.add(f"f{n}", OSError(28, "No space left on device"))
+    assert write_failures
+    lines = list(write_failures.describe())
     assert (lines[0], len(lines)) == ("f0 can't be written or removed (No space left on device)", 6)
     assert lines[-1] == "nor can 2 more files beside these"
     for n in range(7):
-        unwritten.written(f"f{n}")
-    unwritten.written("f0")
-    assert not unwritten
+        write_failures.remove(f"f{n}")
+    write_failures.remove("f0")
+    assert not write_failures
 
 
 def test_a_picture_in_an_answer_is_handed_out_until_it_is_on_the_disk() -> None:
