@@ -2,7 +2,7 @@
 
 A picture from this machine goes as a ``data:`` URI: at most 6 MiB each and 64 MiB a request [seen]. We count the whole
 URI, which is a third longer than the file, so that it fits whichever of the two the service measures. A picture behind
-a link may have 16 MB (the page's error text) or 25 MB (its description): below the one is safe, above the other refused.
+a link may have 16 MB (the page's error text) or 25 MB (its description): less than 16 MB is safe, more than 25 MB refused.
 """
 
 from __future__ import annotations

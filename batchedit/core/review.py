@@ -1,4 +1,4 @@
-"""The values of the morning after: what people decide about pictures, and which pictures stand on a line."""
+"""The values of the review: what people decide about pictures, and which pictures belong to a line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .model import Record
 
 
 class Verdict(StrEnum):
-    """What a person said about a picture. ``NONE``: nothing yet, or taken back."""
+    """What a person decided about a picture. ``NONE``: nothing yet, or taken back."""
 
     NONE = ""
     APPROVE = "approve"
@@ -19,7 +19,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A person's word on one job. ``serial`` is the counter, 0 before the first; ``at`` is epoch seconds."""
+    """A person's decision about one job. ``serial`` counts its changes, 0 before the first; ``at`` is epoch seconds."""
 
     job: int
     verdict: Verdict = Verdict.NONE
@@ -31,7 +31,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The mark was not written: somebody else changed it since it was read. ``current`` is theirs."""
+    """The mark was not written: another person changed it since it was read. ``current`` is theirs."""
 
     current: Mark
 
@@ -80,7 +80,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the looking is: jobs with a picture, and those of them that have a verdict."""
+    """How far the review is: jobs with a picture, and those of them that have a verdict."""
 
     pictures: int
     approved: int = 0

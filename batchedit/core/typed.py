@@ -1,4 +1,4 @@
-r"""A command as a person can type it: the one place where words are quoted for a shell.
+r"""Commands as a person can type them: the one place that quotes words for a shell.
 
 ``to_type("run", Path("outputs/m"))`` is ``batchedit run outputs/m``. A word with blanks, quotes or umlauts stands in single
 quotes; one with a control character, a bidi mark or a byte that is no text stands in ``$'…'`` with its numbers, which bash,
@@ -13,30 +13,31 @@ from collections import deque
 from .visible import to_one_line
 
 _MAY_FOLLOW = frozenset(("", " ", ",", ";", ".", ")"))
-"""What may stand behind a command."""
+"""What may follow a command in a line."""
 _printed_commands: deque[str] = deque(maxlen=1000)
-"""The commands that were made last. What looks like one and is not among them, a sheet or a service may have said."""
+"""The last commands that this program printed. Text that looks like a command and is not among them may come from a sheet or
+a service."""
 
 
-def format_command(verb: str, *words: object) -> str:
+def format_command(verb: str, *arguments: object) -> str:
     """``batchedit VERB WORDS``, each word quoted. A path that begins with a dash is written so that it is no option."""
-    return remember_command(" ".join(["batchedit", verb, *map(quote_word, words)]))
+    return remember_command(" ".join(["batchedit", verb, *map(quote_word, arguments)]))
 
 
 def remember_command(command: str) -> str:
-    """``command``, which this program prints for a person to type: ``find_command_at`` knows it from now on."""
+    """Returns ``command``, which this program prints for a person to type; ``find_command_at`` finds it from now on."""
     _printed_commands.append(command)
     return command
 
 
 def find_command_at(line: str, start: int) -> str:
-    """The command of ours that ``line`` has at ``start``, the longest of several; "" where there is none."""
-    found = [one for one in list(_printed_commands) if line.startswith(one, start) and line[start + len(one) :][:1] in _MAY_FOLLOW]
-    return max(found, key=len, default="")
+    """The remembered command that ``line`` has at ``start``, the longest of several; "" where there is none."""
+    matches = [command for command in list(_printed_commands) if line.startswith(command, start) and line[start + len(command) :][:1] in _MAY_FOLLOW]
+    return max(matches, key=len, default="")
 
 
 def quote_word(word: object) -> str:
-    """One word for the shell, as it is shown on the screen: nothing in it is taken for an option, a variable or a pattern."""
+    """One word for the shell, as shown on the screen: nothing in it is read as an option, a variable or a pattern."""
     text = str(word)
     if hasattr(word, "__fspath__") and text.startswith("-"):
         text = f"./{text}"
