@@ -120,12 +120,12 @@ def _keep_typed(ctx: click.Context) -> str:
 @click.pass_context
 def run(ctx: click.Context, /, manifest: str, **_: Any) -> int:
     """Buy what is missing, collect it, write the results; the same command again resumes."""
-    from ..commands.run import run_named  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.run import find_named_run  # noqa: PLC0415 - `--help` needs none of it
     from ..planning.intake import InvalidRowsError  # noqa: PLC0415
     from ..settings.model import Settings  # noqa: PLC0415
     from .stdin import source_of  # noqa: PLC0415
 
-    if (folder := run_named(manifest, given(ctx))) is not None:
+    if (folder := find_named_run(manifest, given(ctx))) is not None:
         return _carry_out(ctx, "resume", manifest, _steering(ctx, folder))
     source, name, settings = source_of(manifest, Settings(**given(ctx), origins=origins(ctx)))
     told = {**given(ctx), "origins": origins(ctx), "image_root": settings.image_root}
@@ -251,9 +251,9 @@ def retry(
     **_: Any,
 ) -> int:
     """Buy failed and cancelled jobs anew: a new purchase, priced and confirmed as one."""
-    from ..commands.retry import Wish  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.retry import RetryRequest  # noqa: PLC0415 - `--help` needs none of it
 
-    wish = Wish(failed=failed, cancelled=cancelled, moderated=moderated, match=match, rows=rows)
+    wish = RetryRequest(failed=failed, cancelled=cancelled, moderated=moderated, match=match, rows=rows)
     return _carry_out(ctx, "retry", run, given(ctx), wish=wish)
 
 

@@ -18,7 +18,7 @@ import click
 from ..commands.bar import Bar, Minutely
 from ..commands.metrics import MetricsServer, Watch
 from ..commands.observers import EventObserver, JsonLines, NoteObserver
-from ..commands.quote import Quote, objection
+from ..commands.quote import Quote, find_objection
 from ..commands.step_bar import StepBar, StepLines
 from ..core.errors import BatcheditError, DiskError, InterruptedRunError, UsageError
 from ..core.steps import ProgressCallback, no_steps
@@ -146,7 +146,7 @@ class Terminal:
         for warning in quote.what.every_warning if self._quiet else ():
             self.warn(warning)
         if self._yes:
-            if (error := objection(quote)) is not None:
+            if (error := find_objection(quote)) is not None:
                 raise error
             return
         if self._log_json:  # the question would stand between the lines, and what it is about is not shown

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..commands.launch import Launch
     from ..commands.live import LiveState
     from ..commands.proof import Audit
-    from ..commands.runs import Listed
+    from ..commands.runs import ListedRun
     from ..commands.store import Worker
     from ..planning.plan import Plan
     from ..results.report import Report
@@ -107,7 +107,7 @@ def status_value(now: LiveState, report: Report) -> dict[str, Any]:
     return {**now.as_json(), "report": report_value(report, going=now.alive)}
 
 
-def runs_value(found: Iterable[Listed]) -> dict[str, Any]:
+def runs_value(found: Iterable[ListedRun]) -> dict[str, Any]:
     """Of ``runs``: one entry a run, the one used last first."""
     return {"runs": [run.as_json() for run in found]}
 

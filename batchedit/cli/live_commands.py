@@ -140,11 +140,11 @@ def resume(ctx: click.Context, /, run: str, **_: Any) -> int:
 @click.pass_context
 def stop(ctx: click.Context, /, run: str, **_: Any) -> int:
     """End a run that goes on elsewhere, in order: answers on the way are written down, results written."""
-    from ..commands.wishes import way_on  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.wishes import format_resume_command  # noqa: PLC0415 - `--help` needs none of it
     from ..run_folder import RunFolder  # noqa: PLC0415
 
     folder = _wish(ctx, run, stop=True)
-    return _noted(ctx, "it ends", f"to go on with it later: {way_on(RunFolder(folder))}")
+    return _noted(ctx, "it ends", f"to go on with it later: {format_resume_command(RunFolder(folder))}")
 
 
 @command("set")

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..commands.kept_settings import Given
 from ..commands.quote import Quote
-from ..commands.status import status_in_store
-from ..commands.store import is_first_to_tell, others_work
+from ..commands.status import read_store_status
+from ..commands.store import is_first_to_tell, have_others_work
 from ..core.errors import BatcheditError
 from ..core.model import State
 from ..core.money import format_usd, label_play
@@ -57,9 +57,9 @@ def canary_waits(quote: Quote) -> dict[str, Any]:
 
 def pictures(run_folder: Path) -> Pictures:
     """The first few pictures of the run, small, for a channel that takes any."""
-    from ..commands.small_pictures import first_pictures  # noqa: PLC0415 - Pillow, which a text needs not
+    from ..commands.small_pictures import read_first_pictures  # noqa: PLC0415 - Pillow, which a text needs not
 
-    return partial(first_pictures, run_folder)
+    return partial(read_first_pictures, run_folder)
 
 
 def ended(report: Report, *, others: bool = False) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def left(name: str, error: BatcheditError | None, given: Given) -> tuple[dict[st
     """A worker leaves the run ``name`` of the store that ``given`` names: because of ``error``, or nothing is left to do."""
     others = error is not None and others_go_on(given["store"], error.code)
     try:
-        folder, report = status_in_store(name, given)
+        folder, report = read_store_status(name, given)
     except BatcheditError as unread:
         return broken(name, error or unread, others=others), no_pictures
     if error is not None:
@@ -98,7 +98,7 @@ def left(name: str, error: BatcheditError | None, given: Given) -> tuple[dict[st
 
 def others_go_on(store: str | None, code: int) -> bool:
     """Does the exit code ``code`` end this worker alone, while others of the ``store`` work?"""
-    return store is not None and code not in _OF_THE_RUN and others_work(store)
+    return store is not None and code not in _OF_THE_RUN and have_others_work(store)
 
 
 def first_to_tell(store: str) -> Callable[[str, dict[str, Any]], bool]:

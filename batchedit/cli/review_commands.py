@@ -20,7 +20,7 @@ from .group import EPILOG, batchedit, command
 from .options import COMMON_OPTIONS, STORE_OPTION, given, options
 
 if TYPE_CHECKING:
-    from ..commands.review import Looked
+    from ..commands.review import ReviewStatus
 
 
 @command("gallery")
@@ -145,7 +145,7 @@ def _key_of(signer: Any) -> str:
     return public_key_text(signer.public_key)
 
 
-def _tell_progress(looked: Looked) -> None:
+def _tell_progress(looked: ReviewStatus) -> None:
     """How far it is and what to type next."""
     run, progress = looked.folder, looked.progress
     counts = ((progress.approved, "approved"), (progress.rejected, "rejected"), (progress.held, "on hold"))

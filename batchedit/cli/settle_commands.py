@@ -114,11 +114,11 @@ def _rows(values: tuple[str, ...], more: tuple[str, ...]) -> list[str]:
 def audit(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
     """Prove that intentions, purchases, files and money add up."""
     from ..commands.audit import audit as prove  # noqa: PLC0415 - `--help` needs none of it
-    from ..commands.proof import lines  # noqa: PLC0415
+    from ..commands.proof import format_audit  # noqa: PLC0415
 
     folder, found = prove(run, given(ctx), no_steps if as_json else steps_of(ctx))
     if as_json:
         print_json("audit", audit_value(str(folder.path.absolute()), found))
     else:
-        click.echo(as_lines([folder.path, *lines(found)]))
+        click.echo(as_lines([folder.path, *format_audit(found)]))
     return 0 if found.clean else 1

@@ -16,7 +16,7 @@ from ..commands.canary import CanaryReport
 from ..commands.doubt import DoubtReport
 from ..commands.doubts import Doubt
 from ..commands.quote import Quote
-from ..commands.runs import RUNNING, Listed
+from ..commands.runs import RUNNING, ListedRun
 from ..core.model import InvalidLine, State
 from ..core.money import format_usd, label_play, label_sums, format_sums
 from ..core.typed import format_command
@@ -229,7 +229,7 @@ def report_text(report: Report, *, going: bool = False) -> str:
     return as_lines(lines)
 
 
-def runs_text(runs: Sequence[Listed]) -> str:
+def runs_text(runs: Sequence[ListedRun]) -> str:
     """Each run: its name, how it stands, its money, when it was last used, and what to type next."""
     if not runs:
         return (
@@ -241,7 +241,7 @@ def runs_text(runs: Sequence[Listed]) -> str:
     return "\n\n".join(as_lines(_run_lines(run)) for run in runs)
 
 
-def _run_lines(run: Listed) -> Iterator[str]:
+def _run_lines(run: ListedRun) -> Iterator[str]:
     yield f"{run.folder.name} ({run.folder}): {run.state}"
     play = label_play(run.play)
     if jobs := _jobs(run):
@@ -256,7 +256,7 @@ def _run_lines(run: Listed) -> Iterator[str]:
         yield f"  → {run.aim}: {run.command}" if run.command else f"  → {run.aim}"
 
 
-def _jobs(run: Listed) -> str:
+def _jobs(run: ListedRun) -> str:
     """``3 done, 1 in doubt, 5 to buy``; empty where there is none."""
     ended = (State.DONE, State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
     words = [(run.counts.of(state), state.replace("_", " ")) for state in ended]

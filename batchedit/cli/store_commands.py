@@ -80,7 +80,7 @@ def limits(ctx: click.Context, /, place: str | None, url: str | None, max_cost: 
     """
     import os  # noqa: PLC0415 - `--help` needs none of it
 
-    from ..commands.store import limits as limited  # noqa: PLC0415
+    from ..commands.store import update_limits as limited  # noqa: PLC0415
     from ..core.money import format_usd  # noqa: PLC0415
 
     if place is not None and place != url and ctx.get_parameter_source("url") is ParameterSource.COMMANDLINE:
@@ -111,7 +111,7 @@ def lift(*, run: str, url: str | None) -> int:
 @JSON_OPTION
 def workers(*, url: str | None, as_json: bool) -> int:
     """Who works in a shared ledger, with what each has in flight and when it was last heard of."""
-    from ..commands.store import workers as seen  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.store import list_workers as seen  # noqa: PLC0415 - `--help` needs none of it
 
     found = seen(_named(url))
     if as_json:

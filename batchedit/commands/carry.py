@@ -20,7 +20,7 @@ from .confirmation import Command, Confirmation
 from .doubt import doubt
 from .fetch import fetch
 from .host import Host
-from .quote import Quote, price_rose
+from .quote import Quote, make_price_rose_error
 from .redo import redo
 from .retry import retry
 from .run import resume, run
@@ -178,7 +178,7 @@ def admit(confirmation: Confirmation, quote: Quote, *, answered: bool) -> None:
         confirmation.check(quote)
         return
     if quote.rose:
-        raise price_rose(quote)
+        raise make_price_rose_error(quote)
     raise RestWaitsError(
         WAITS.format(rest=quote.count),
         hint=f"look at them, then buy the rest: {format_command('run', near(Path(confirmation.folder)))}",

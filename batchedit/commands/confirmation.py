@@ -28,7 +28,7 @@ from ..ledger.register import FORGET_SECONDS, Register
 from ..run_folder import near
 from ..settings.model import Settings
 from .quote import Quote
-from .retry import Wish
+from .retry import RetryRequest
 
 Verb = Literal["run", "resume", "retry", "redo", "doubt", "fetch"]
 _MODE = 0o600
@@ -50,7 +50,7 @@ class Command:
     target: str
     given: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
-    wish: Wish = field(default_factory=Wish)
+    wish: RetryRequest = field(default_factory=RetryRequest)
     prompt_add: str = ""
     use_notes: bool = False
     rows: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class Command:
         """What ``as_json`` gave."""
         full = Settings.load(orjson.dumps(told["given"]).decode())
         given = {name: getattr(full, name) for name in told["given"]}
-        wish = Wish(**{**told["wish"], "rows": tuple(told["wish"]["rows"])})
+        wish = RetryRequest(**{**told["wish"], "rows": tuple(told["wish"]["rows"])})
         return cls(
             **{**told, "given": given, "wish": wish, "rows": tuple(told["rows"]), "notify": tuple(told["notify"])}
         )

@@ -41,7 +41,7 @@ from .gallery import THUMBNAILS, wanted
 from .kept_settings import Given
 from .local_session import LocalSession, opened_locally
 from .play import is_play
-from .review import progress
+from .review import count_progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def deliver(
         with steps("reading the run") as told:
             cards = run.checkpoint.cards(told)
         chosen = [(card, shot) for card in cards if (shot := _approved(card, standing)) is not None]
-        looking = progress(cards, standing)
+        looking = count_progress(cards, standing)
         if not chosen:
             raise UsageError(
                 f"none of the {pluralize(looking.pictures, 'picture')} is approved, so there is nothing to deliver",

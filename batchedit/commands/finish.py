@@ -21,8 +21,8 @@ from ..run_folder import RunFolder, form_of_run
 from ..settings.model import Settings
 from .play import is_play
 from .session import Session
-from .slowed import keep
-from .store_words import store_words
+from .slowed import keep_slowdown
+from .store_words import build_store_words
 
 
 def finish(run: Session, error: BatcheditError | None) -> Report:
@@ -67,7 +67,7 @@ def write_report(
 
     CheckpointError or OutputError where they can't be written.
     """
-    keep(checkpoint, slowed)
+    keep_slowdown(checkpoint, slowed)
     play = is_play(checkpoint)
     remarks = write_all(checkpoint, folder, settings, play=play, steps=steps)
     report = make_report(
@@ -81,7 +81,7 @@ def write_report(
         code=error.code if error else None,
         slowed=slowed,
         cap_needed=cap_needed(checkpoint),
-        store=store_words(checkpoint),
+        store=build_store_words(checkpoint),
         play=play,
         remarks=tuple(remarks),
         write_failures=write_failures,

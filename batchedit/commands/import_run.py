@@ -22,7 +22,7 @@ from ..run_folder import RunFolder, find_run, form_of_run
 from .doubts import note_crashes
 from .play import was_made_at_own_sandbox
 from .proof import Audit, prove
-from .reading import bring_here
+from .reading import update_copy_from_store
 from .rescued import take_in_rescued
 from .store import need_psycopg
 
@@ -124,4 +124,4 @@ def _become_a_copy(folder: RunFolder, url: str) -> None:
     sync_folder(folder.path)
     for suffix in ("-wal", "-shm"):
         folder.checkpoint.with_name(f"{folder.checkpoint.name}{suffix}").unlink(missing_ok=True)
-    bring_here(folder, url)
+    update_copy_from_store(folder, url)

@@ -125,7 +125,7 @@ class Watch:
             yield commits
 
 
-def address(text: str) -> tuple[str, int]:
+def parse_metrics_address(text: str) -> tuple[str, int]:
     """``HOST:PORT``, or a port of this machine. UsageError (64) for anything else."""
     try:
         parts = urlsplit(f"//{text}" if ":" in text else f"//127.0.0.1:{text}")
@@ -145,9 +145,9 @@ class MetricsServer:
         """UsageError (64) where the extra is missing or nobody may listen there. ``say`` is told the address."""
         if find_spec("prometheus_client") is None:
             raise UsageError("--metrics needs prometheus-client", hint=to_install("metrics"))
-        host, port = address(text)
+        host, port = parse_metrics_address(text)
         try:
-            self._server = _Server((host, port), _handler(watch))
+            self._server = _Server((host, port), _make_handler(watch))
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or error
             raise UsageError(f"nobody can listen on {text} for --metrics: {why}", hint="give another port") from None
@@ -174,7 +174,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(place, handler)
 
 
-def _handler(watch: Watch) -> type[BaseHTTPRequestHandler]:
+def _make_handler(watch: Watch) -> type[BaseHTTPRequestHandler]:
     from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - takes its time
     from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4  # noqa: PLC0415
 

@@ -17,11 +17,11 @@ from ..run_folder import form_of_run
 from . import doubts as doubting
 from .gallery_page import looking
 from .live_file import iso
-from .review import progress
+from .review import count_progress
 
-LISTED = 200
+MAX_LISTED = 200
 """So many are listed on one page; the counts are of all."""
-LONGEST_NOTE = 2000
+MAX_NOTE_LENGTH = 2000
 
 
 def list_doubts(folder: Path) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def list_doubts(folder: Path) -> dict[str, Any]:
             "why": doubt.record.problem.message if doubt.record.problem else "",
             "reply": doubt.reply[:300],
         }
-        for doubt in found[:LISTED]
+        for doubt in found[:MAX_LISTED]
     ]
     return {"count": len(found), "doubts": told}
 
@@ -52,7 +52,7 @@ def list_rejected(folder: Path) -> dict[str, Any]:
     with looking(folder) as run:
         book, form = run.checkpoint, form_of_run(run.checkpoint, run.folder)
         records, marks, before = book.rejected(), book.decisions.all(), book.redone_and_planned()
-        rows = book.rows_of(record.id for record in records[:LISTED])
+        rows = book.rows_of(record.id for record in records[:MAX_LISTED])
     told = [
         {
             "job": record.id,
@@ -61,7 +61,7 @@ def list_rejected(folder: Path) -> dict[str, Any]:
             "prompt": str(orjson.loads(record.job.inputs).get("prompt", "")),
             "note": marks[record.id].note,
         }
-        for record in records[:LISTED]
+        for record in records[:MAX_LISTED]
     ]
     return {"count": len(records), "before": len(before), "rejected": told}
 
@@ -70,7 +70,7 @@ def list_delivery(folder: Path) -> dict[str, Any]:
     """``{pictures, approved, rejected, held, unseen, names}``: what would be delivered, and what nobody looked at."""
     with looking(folder) as run:
         cards, marks = run.checkpoint.cards(), run.checkpoint.decisions.all()
-    told = progress(cards, marks)
+    told = count_progress(cards, marks)
     names = [
         Path(file.path).name
         for card in cards

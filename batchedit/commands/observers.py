@@ -74,7 +74,7 @@ class JsonLines:
     def _write(self, at: float, event: str, about: dict[str, Any]) -> None:
         if self._broken:
             return
-        line = {"at": moment(at), **({"run": self.run} if self.run else {}), "event": event, **about}
+        line = {"at": format_timestamp(at), **({"run": self.run} if self.run else {}), "event": event, **about}
         try:
             self._stream.write(escape_json_controls(orjson.dumps(line, default=str).decode()) + "\n")
             try:
@@ -88,7 +88,7 @@ class JsonLines:
             logger.warning("the log can't be written any more: %s", error)
 
 
-def moment(at: float) -> str:
+def format_timestamp(at: float) -> str:
     """Epoch seconds as ``2026-11-26T23:43:23.512Z``."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

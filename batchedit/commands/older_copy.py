@@ -49,7 +49,7 @@ class _Logged:
 
 def take_in_logged(checkpoint: Book, folder: RunFolder, warn: Callable[[str], None]) -> None:
     """What the log tells of purchases that the checkpoint does not know, as far as its jobs are the same ones."""
-    forgotten = list(_forgotten(checkpoint, folder))
+    forgotten = list(_find_forgotten(checkpoint, folder))
     if not forgotten:
         return
     if not checkpoint.get(_BOUND):
@@ -57,10 +57,10 @@ def take_in_logged(checkpoint: Book, folder: RunFolder, warn: Callable[[str], No
     bound = read_fact(checkpoint, _BOUND, whole, 0)
     ids = doubts = 0
     for told in forgotten:
-        record = _record(checkpoint, told, bound)
+        record = _find_record(checkpoint, told, bound)
         if record is None:
             continue
-        for event in _changes(checkpoint, record, told):
+        for event in _list_missing_events(checkpoint, record, told):
             record = checkpoint.save_now(advance(record, event), event, bought=isinstance(event, Reserved))
         ids += record.handle is not None and record.handle.request_id == told.request_id
         doubts += record.state is State.IN_DOUBT
@@ -71,21 +71,21 @@ def take_in_logged(checkpoint: Book, folder: RunFolder, warn: Callable[[str], No
         )
 
 
-def forgotten_purchases(checkpoint: Book, folder: RunFolder) -> int:
+def count_forgotten_purchases(checkpoint: Book, folder: RunFolder) -> int:
     """How many jobs the log says were bought, or may have been, that the checkpoint does not have: if the sheet asks for
     them, they are bought again.
     """
     bound = read_fact(checkpoint, _BOUND, whole, 0)
-    return sum(_record(checkpoint, told, bound) is None for told in _forgotten(checkpoint, folder))
+    return sum(_find_record(checkpoint, told, bound) is None for told in _find_forgotten(checkpoint, folder))
 
 
-def _record(checkpoint: Book, told: _Logged, bound: int) -> Record | None:
+def _find_record(checkpoint: Book, told: _Logged, bound: int) -> Record | None:
     """The job that the log means, if the older copy had it: what got that number later may be another one."""
     record = checkpoint.record(told.job) if told.job <= bound else None
     return record if record is not None and record.job.name == told.name else None
 
 
-def _changes(checkpoint: Book, record: Record, told: _Logged) -> Iterator[Event]:
+def _list_missing_events(checkpoint: Book, record: Record, told: _Logged) -> Iterator[Event]:
     """What makes the record what the log tells; nothing where it is bought already."""
     state = record.state
     if state in {State.FAILED, State.CANCELLED}:
@@ -105,12 +105,12 @@ def _changes(checkpoint: Book, record: Record, told: _Logged) -> Iterator[Event]
 # --- what the log knows and the checkpoint does not ------------------------------------------------
 
 
-def _forgotten(checkpoint: Book, folder: RunFolder) -> Iterator[_Logged]:
+def _find_forgotten(checkpoint: Book, folder: RunFolder) -> Iterator[_Logged]:
     """Of each job the last that the log tells of its purchase, where the checkpoint does not know it."""
     if checkpoint.get("store") or not is_plain_file(folder.log, folder.path):
         return
     run = run_id(checkpoint, folder.path)
-    if not any(_is_news(checkpoint, told) for told in _lines(_tail(folder.log), run)):
+    if not any(_is_newer(checkpoint, told) for told in _read_purchases(_read_tail(folder.log), run)):
         return
     known: dict[tuple[int, str], list[float]] = {}
     for logged in checkpoint.log():
@@ -118,7 +118,7 @@ def _forgotten(checkpoint: Book, folder: RunFolder) -> Iterator[_Logged]:
             known.setdefault((logged.job, logged.name), []).append(logged.at)
     last: dict[int, _Logged] = {}
     with folder.log.open("rb") as log:
-        for told in _lines(log, run):
+        for told in _read_purchases(log, run):
             last[told.job] = told
     for told in last.values():
         times = known.get((told.job, told.event), ())
@@ -131,20 +131,20 @@ def _forgotten(checkpoint: Book, folder: RunFolder) -> Iterator[_Logged]:
             yield told
 
 
-def _is_news(checkpoint: Book, told: _Logged) -> bool:
+def _is_newer(checkpoint: Book, told: _Logged) -> bool:
     if told.event == Accepted.__name__:
         return checkpoint.job_of_request(told.request_id) is None
     return told.event in _STARTED and told.at > checkpoint.last_event_at() + _TICK
 
 
-def _tail(log: Path) -> list[bytes]:
+def _read_tail(log: Path) -> list[bytes]:
     with log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - TAIL_BYTES))
         return file.read().split(b"\n")
 
 
-def _lines(lines: Iterable[bytes], run: str) -> Iterator[_Logged]:
+def _read_purchases(lines: Iterable[bytes], run: str) -> Iterator[_Logged]:
     """Those about a purchase in the run called ``run``. A line that is cut off or makes no sense is none."""
     for line in lines:
         if not any(word in line for word in _WORDS):
@@ -153,11 +153,11 @@ def _lines(lines: Iterable[bytes], run: str) -> Iterator[_Logged]:
             told = orjson.loads(line)
             if told.get("run", run) == run and told["event"] in _PURCHASE:
                 request_id = str(told["request_id"]) if told["event"] == Accepted.__name__ else ""
-                yield _Logged(int(told["job"]), str(told["name"]), told["event"], _seconds(told["at"]), request_id)
+                yield _Logged(int(told["job"]), str(told["name"]), told["event"], _parse_time(told["at"]), request_id)
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
             continue
 
 
-def _seconds(at: str | float) -> float:
+def _parse_time(at: str | float) -> float:
     """A time as the log has it; the first edition wrote epoch seconds."""
     return datetime.fromisoformat(at).timestamp() if isinstance(at, str) else float(at)

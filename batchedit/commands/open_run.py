@@ -18,20 +18,20 @@ from ..run_folder import RunFolder, bought_here, never_began
 from ..settings.model import SANDBOX, Settings
 from .file_store import objects_of
 from .older_copy import take_in_logged
-from .play import bought_from
-from .reading import bring_sheet
+from .play import identify_seller
+from .reading import copy_sheet_from_store
 from .rescued import take_in_objects, take_in_rescued
 from .store import need_psycopg
 
 
-def _unheard(_: str) -> None:
+def _ignore_warning(_: str) -> None:
     """Where nobody reads warnings."""
 
 
 def open_run(
     folder: RunFolder,
     settings: Settings,
-    warn: Callable[[str], None] = _unheard,
+    warn: Callable[[str], None] = _ignore_warning,
     environ: Mapping[str, str] = os.environ,
 ) -> Checkpoint:
     """The run's checkpoint, made if there is none. Refused if it belongs to another model or service.
@@ -42,15 +42,15 @@ def open_run(
     if settings.store is not None:
         return _open_shared(folder, settings, settings.store, warn, environ)
     if never_began(folder):
-        _clear(folder)
+        _remove_unbegun(folder)
     if not folder.checkpoint.exists():
-        _must_be_new(folder)
+        _check_is_new(folder)
         checkpoint = create_checkpoint(folder.checkpoint, model=settings.model, service=settings.service)
         keep_aliases(checkpoint)
         return checkpoint
     checkpoint = open_checkpoint(folder.checkpoint)
     try:
-        _must_match(checkpoint, folder, settings)
+        _check_matches(checkpoint, folder, settings)
         take_in_rescued(checkpoint, folder, warn)
         take_in_logged(checkpoint, folder, warn)
         keep_aliases(checkpoint)
@@ -68,7 +68,7 @@ def _open_shared(
     need_psycopg()
     from ..ledger.postgres.shared_opening import open_shared  # noqa: PLC0415 - psycopg takes its time
 
-    service = bought_from(settings, environ)
+    service = identify_seller(settings, environ)
     checkpoint = open_shared(folder.checkpoint, url, model=settings.model, service=service)
     try:
         take_in_rescued(checkpoint, folder, warn)
@@ -76,14 +76,14 @@ def _open_shared(
             take_in_objects(checkpoint, objects, folder, warn)
         keep_aliases(checkpoint)
         folder.settle_snapshot(checkpoint.get("fingerprint") or "")
-        bring_sheet(folder, checkpoint, url)
+        copy_sheet_from_store(folder, checkpoint, url)
     except BaseException:
         checkpoint.close()
         raise
     return checkpoint
 
 
-def _must_be_new(folder: RunFolder) -> None:
+def _check_is_new(folder: RunFolder) -> None:
     """A folder that something was bought in and that has no checkpoint any more would be bought anew, in silence. And what
     has the name of a run's own copy of the manifest would be replaced by that.
     """
@@ -100,7 +100,7 @@ def _must_be_new(folder: RunFolder) -> None:
         )
 
 
-def _clear(folder: RunFolder) -> None:
+def _remove_unbegun(folder: RunFolder) -> None:
     """Remove what a run that never began has left: its checkpoint, and its own copy of the manifest."""
     try:
         for staged in folder.path.glob(f"{STAGED}.*"):
@@ -110,14 +110,14 @@ def _clear(folder: RunFolder) -> None:
         raise CheckpointError(f"{folder.checkpoint} can't be made anew: {error.strerror or error}") from error
 
 
-def _must_match(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
+def _check_matches(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
     if where := checkpoint.get("store"):
         raise not_its_own(folder.path, where)
-    if refusal := other_purchase(checkpoint, folder, settings):
+    if refusal := explain_other_purchase(checkpoint, folder, settings):
         raise refusal
 
 
-def other_purchase(found: HasFacts, folder: RunFolder, settings: Settings) -> UsageError | None:
+def explain_other_purchase(found: HasFacts, folder: RunFolder, settings: Settings) -> UsageError | None:
     """Why the run in ``folder`` takes no purchase with these settings: it is of another model or service. None if it does."""
     for name, wanted, how in (("model", settings.model, "with model "), ("service", settings.service, "from ")):
         was = found.get(name)

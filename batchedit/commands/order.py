@@ -90,26 +90,26 @@ class Order:
         """A text that stands for exactly these purchases."""
         found = hashlib.sha256(array("q", self.planned).tobytes())
         for mark, keys in (
-            (b"retry", [_as_it_stands(record) for record in self.retried]),
+            (b"retry", [_identify_purchase(record) for record in self.retried]),
             (b"redo", [line.job.key for _, line in self.redone]),
-            (b"released", [_as_it_stands(record) for record in self.released]),
+            (b"released", [_identify_purchase(record) for record in self.released]),
         ):
             found.update(mark)
             found.update(b"".join(keys))
         return found.hexdigest()
 
 
-def _as_it_stands(record: Record) -> bytes:
+def _identify_purchase(record: Record) -> bytes:
     """A job that failed, was bought anew and failed again is another purchase: a yes to the first is none to the second."""
     return record.job.key + record.serial.to_bytes(8, "big")
 
 
-def everything_planned(checkpoint: Book) -> Order:
+def order_everything_planned(checkpoint: Book) -> Order:
     """What ``run`` buys."""
     return Order(planned=checkpoint.planned_ids())
 
 
-def still_planned(checkpoint: Book, jobs: Iterable[int]) -> Order:
+def order_still_planned(checkpoint: Book, jobs: Iterable[int]) -> Order:
     """Those of ``jobs`` that have not been bought."""
     asked = frozenset(jobs)
     return Order(planned=array("q", (job for job in checkpoint.planned_ids() if job in asked)))

@@ -22,7 +22,7 @@ def check_copy(checkpoint: Book, folder: RunFolder, *, is_mine: bool) -> str:
     is_gone = folder.snapshot() is None
     standing = "is gone" if is_gone else "is another one than the run was made from"
     source = Path(checkpoint.get("source") or "")
-    if is_mine and _is_of(source, fingerprint):
+    if is_mine and _has_content(source, fingerprint):
         staged = folder.stage_snapshot(source, ending(source.name, form_of_run(checkpoint, folder)))
         folder.settle_snapshot(fingerprint, staged)
         if folder.has_copy(fingerprint):
@@ -34,7 +34,7 @@ def check_copy(checkpoint: Book, folder: RunFolder, *, is_mine: bool) -> str:
     )
 
 
-def _is_of(source: Path, fingerprint: str) -> bool:
+def _has_content(source: Path, fingerprint: str) -> bool:
     try:
         return source.is_file() and f":{digest_of(source)}:" in fingerprint
     except OSError:

@@ -21,14 +21,14 @@ from ..run_folder import RunFolder, folder_of, gone_runs, open_source
 from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
-from .open_run import other_purchase
-from .play import plan_is_at_own_sandbox, refusal_of_store
-from .pricing import balance, catalogue_price, dearer
-from .reading import as_it_stands
+from .open_run import explain_other_purchase
+from .play import plan_is_at_own_sandbox, explain_store_refusal
+from .pricing import fetch_balance, fetch_catalogue_price, choose_dearer
+from .reading import open_current_copy
 from .session import check_account_of
-from .sharing import other_runs
-from .sheet_links import BEFORE, CHECKING, OPENING, OTHERS, look_at_links, sample_links, tell_of_others
-from .wiring import Service, client_for, find_model, model_from_catalogue, service
+from .sharing import find_other_runs
+from .sheet_links import BEFORE, CHECKING, OPENING, OTHERS, check_and_fetch_links, sample_links, report_other_runs
+from .wiring import Service, make_asking_client, find_model, model_from_catalogue, open_service
 
 
 async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") -> Plan:
@@ -41,12 +41,12 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
         manifest = open_source(source, settings, name)
     register = Register.of(host.environ)
     folder = folder_of(Path(name or source), settings, register)
-    with service(settings, folder, host.environ, host.warn, only_asks=True) as found:
-        what = await _planned(source, settings, host, manifest, register, folder, found)
-    return with_gone(what, _gone(Path(name or source), settings, register, folder) if what.to_buy else [])
+    with open_service(settings, folder, host.environ, host.warn, only_asks=True) as found:
+        what = await _make_plan(source, settings, host, manifest, register, folder, found)
+    return with_gone(what, _list_gone(Path(name or source), settings, register, folder) if what.to_buy else [])
 
 
-def _gone(sheet: Path, settings: Settings, register: Register, folder: RunFolder) -> list[str]:
+def _list_gone(sheet: Path, settings: Settings, register: Register, folder: RunFolder) -> list[str]:
     """Where runs of the sheet were that are not there now, as ``run`` will find them."""
     if settings.fresh:
         return []
@@ -56,17 +56,17 @@ def _gone(sheet: Path, settings: Settings, register: Register, folder: RunFolder
         return still_gone(checkpoint, folder.path)
 
 
-def _tell_of_another_purchase(here: RunFolder, folder: RunFolder, settings: Settings, host: Host) -> None:
+def _warn_of_another_purchase(here: RunFolder, folder: RunFolder, settings: Settings, host: Host) -> None:
     """``run`` would refuse, whatever this plan says: the folder holds a run of another model or service."""
     if is_run(here.path):
         with reading(here.checkpoint) as checkpoint:
-            other = other_purchase(checkpoint, folder, settings)
-            other = other or refusal_of_store(checkpoint, folder.path.name, settings, host.environ)
+            other = explain_other_purchase(checkpoint, folder, settings)
+            other = other or explain_store_refusal(checkpoint, folder.path.name, settings, host.environ)
         if other is not None:
             host.warn(f"{other}, so it takes no purchase; {other.hint}")
 
 
-async def _planned(
+async def _make_plan(
     source: Path,
     settings: Settings,
     host: Host,
@@ -78,8 +78,8 @@ async def _planned(
     model = find_model(settings)
     account = account_of(found.token) if found.token else ""
     with ExitStack() as held:
-        here = held.enter_context(as_it_stands(folder, settings.store)) if settings.store else folder
-        _tell_of_another_purchase(here, folder, settings, host)
+        here = held.enter_context(open_current_copy(folder, settings.store)) if settings.store else folder
+        _warn_of_another_purchase(here, folder, settings, host)
         check_account_of(here, account, settings)
         own = plan_is_at_own_sandbox(here.path, settings, host.environ)
         with host.step(BEFORE):
@@ -88,11 +88,11 @@ async def _planned(
         model = await model_from_catalogue(settings, found, ObserverGroup(host.observers()), host.step)
     with ExitStack() as held:
         with host.step(OTHERS):
-            reader = other_runs(register, folder.path, settings, account, host.environ, play=settings.sandbox or own)
+            reader = find_other_runs(register, folder.path, settings, account, host.environ, play=settings.sandbox or own)
             others = held.enter_context(reader)
-        tell_of_others(host, others, register)
+        report_other_runs(host, others, register)
         state_of = bought_anywhere(before, others)
-        links = await look_at_links(manifest, source, settings, model, folder, state_of, host)
+        links = await check_and_fetch_links(manifest, source, settings, model, folder, state_of, host)
         sample = await sample_links(manifest, source, settings, model, before, state_of, host)
         request = IntakeRequest(manifest, source, folder, settings, model, links=links, runs=others)
         with host.step(CHECKING) as progress:
@@ -100,15 +100,15 @@ async def _planned(
     price, told, charged = settings.price or 0, "--price", before.top_price
     if settings.price is None:
         charged = max(charged, register.cost(settings.service, settings.model))
-    async with client_for(settings, found, model, ObserverGroup(host.observers())) as client:
+    async with make_asking_client(settings, found, model, ObserverGroup(host.observers())) as client:
         if settings.price is None:
             try:
-                price, told, other = await catalogue_price(client, host.step, patient=False)
+                price, told, other = await fetch_catalogue_price(client, host.step, patient=False)
             except ProxyRefusesError as refused:  # a run needs the service, a plan only its price
                 host.warn(f"{refused}, so nobody tells the price. {refused.hint[0].upper()}{refused.hint[1:]}")
                 other = ""
             what = replace(what, other_price=other)
         if found.token:
-            what = replace(what, balance=await balance(client, host.step, patient=False))
-    price, told = dearer(price * what.outputs, told, charged)
+            what = replace(what, balance=await fetch_balance(client, host.step, patient=False))
+    price, told = choose_dearer(price * what.outputs, told, charged)
     return replace(what, price=price, price_source=told, own_sandbox=own)

@@ -30,7 +30,7 @@ _BEGAN = "what listens at {} now is a sandbox that you started, and it was anoth
 _MAY_HAVE_BOUGHT = frozenset({Accepted.__name__, Lost.__name__})
 
 
-def at_own_sandbox(settings: Settings, environ: Mapping[str, str]) -> bool:
+def is_at_own_sandbox(settings: Settings, environ: Mapping[str, str]) -> bool:
     """Does the base URL lead to a sandbox of this person's that listens now?"""
     place = None if settings.sandbox else place_here(settings.base_url)
     return place is not None and is_listening(place[1], environ, place[0])
@@ -39,7 +39,7 @@ def at_own_sandbox(settings: Settings, environ: Mapping[str, str]) -> bool:
 def was_made_at_own_sandbox(checkpoint: Book, environ: Mapping[str, str]) -> bool:
     """Is a run that has bought nothing yet to be bought from a sandbox of this person's, which listens now?"""
     place = place_here(checkpoint.get("service") or "")
-    return place is not None and is_listening(place[1], environ, place[0]) and _may_be(checkpoint)
+    return place is not None and is_listening(place[1], environ, place[0]) and _may_be_play(checkpoint)
 
 
 def watch_place(settings: Settings, environ: Mapping[str, str]) -> Callable[[], str]:
@@ -49,26 +49,26 @@ def watch_place(settings: Settings, environ: Mapping[str, str]) -> Callable[[], 
     """
     if settings.sandbox or place_here(settings.base_url) is None:
         return str
-    own = at_own_sandbox(settings, environ)
+    own = is_at_own_sandbox(settings, environ)
 
     def why_another() -> str:
-        if at_own_sandbox(settings, environ) == own:
+        if is_at_own_sandbox(settings, environ) == own:
             return ""
         return (_ENDED if own else _BEGAN).format(settings.base_url)
 
     return why_another
 
 
-def bought_from(settings: Settings, environ: Mapping[str, str]) -> BoughtFrom:
+def identify_seller(settings: Settings, environ: Mapping[str, str]) -> BoughtFrom:
     """Where a store's run would be bought by this process, at this moment."""
-    return BoughtFrom(settings.service, own_sandbox=at_own_sandbox(settings, environ))
+    return BoughtFrom(settings.service, own_sandbox=is_at_own_sandbox(settings, environ))
 
 
-def refusal_of_store(found: HasFacts, run: str, settings: Settings, environ: Mapping[str, str]) -> UsageError | None:
+def explain_store_refusal(found: HasFacts, run: str, settings: Settings, environ: Mapping[str, str]) -> UsageError | None:
     """Why nothing can be bought in the run of a store by this process, at this moment; None if it can."""
     if settings.sandbox or not found.get("store"):
         return None
-    return BoughtFrom(settings.service, own_sandbox=is_play(found)).refusal(run, bought_from(settings, environ))
+    return BoughtFrom(settings.service, own_sandbox=is_play(found)).refusal(run, identify_seller(settings, environ))
 
 
 def is_play(found: HasFacts) -> bool:
@@ -79,7 +79,7 @@ def is_play(found: HasFacts) -> bool:
     return found.get(STORE_PLAY if found.get("store") else PLAY) == YES and place_here(service) is not None
 
 
-def run_is_play(folder: Path) -> bool:
+def is_play_run(folder: Path) -> bool:
     """The same of the run in ``folder``; False where it can't be read."""
     try:
         with reading(folder / CHECKPOINT) as checkpoint:
@@ -90,17 +90,17 @@ def run_is_play(folder: Path) -> bool:
 
 def would_be_play(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) -> bool:
     """Is it play money if the run buys now?"""
-    return settings.sandbox or (at_own_sandbox(settings, environ) and _may_be(checkpoint))
+    return settings.sandbox or (is_at_own_sandbox(settings, environ) and _may_be_play(checkpoint))
 
 
 def plan_is_at_own_sandbox(folder: Path, settings: Settings, environ: Mapping[str, str]) -> bool:
     """Would the run in ``folder``, if there is one, buy with play money at a sandbox of this person's?"""
-    if not at_own_sandbox(settings, environ):
+    if not is_at_own_sandbox(settings, environ):
         return False
     if not is_run(folder):
         return True
     with reading(folder / CHECKPOINT) as checkpoint:
-        return is_play(checkpoint) or _may_be(checkpoint)
+        return is_play(checkpoint) or _may_be_play(checkpoint)
 
 
 def note_play(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) -> None:
@@ -121,10 +121,10 @@ def note_purchase(
         return
     why = why_another()
     if checkpoint.get("store"):
-        own = at_own_sandbox(settings, environ)
+        own = is_at_own_sandbox(settings, environ)
         why = why or ("" if is_play(checkpoint) == own else (_BEGAN if own else _ENDED).format(settings.base_url))
     if why:
-        start = "" if at_own_sandbox(settings, environ) else "start it, then "
+        start = "" if is_at_own_sandbox(settings, environ) else "start it, then "
         raise ServiceUnavailableError(f"{why}; nothing was sent", hint=f"{start}type the same command again")
     if checkpoint.get("store"):
         return
@@ -133,14 +133,14 @@ def note_purchase(
         checkpoint.put(PLAY, told)
 
 
-def _may_be(checkpoint: Book) -> bool:
+def _may_be_play(checkpoint: Book) -> bool:
     """Is nothing in the run that was bought elsewhere?"""
     if checkpoint.get("store"):
         return is_play(checkpoint)
-    return checkpoint.get(PLAY) == YES or _nothing_bought(checkpoint)
+    return checkpoint.get(PLAY) == YES or _has_bought_nothing(checkpoint)
 
 
-def _nothing_bought(checkpoint: Book) -> bool:
+def _has_bought_nothing(checkpoint: Book) -> bool:
     """Was surely nothing bought? A purchase at an unknown price holds no money, and one that was given up no longer does."""
     money = checkpoint.money()
     if money.spent or money.held or money.in_flight or money.doubts or money.uncollected or money.guesses:

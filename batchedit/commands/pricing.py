@@ -21,7 +21,7 @@ BALANCE_SECONDS = 10.0
 """How long the account's balance is waited for: it is told on another host, and nothing depends on it."""
 
 
-async def priced(what: Plan, run: Session, client: Client) -> Plan:
+async def fetch_price(what: Plan, run: Session, client: Client) -> Plan:
     """The price of one job, which may give several pictures: ``--price``, else the catalogue's or what the service charged
     in earlier runs, whichever is dearer; what this run was charged is believed rather than any. And the account's balance,
     where the service tells it.
@@ -34,9 +34,9 @@ async def priced(what: Plan, run: Session, client: Client) -> Plan:
     checkpoint.earlier_cost = Register.of(run.host.environ).cost(settings.service, settings.model)
     price, told, charged, other = settings.price or 0, "--price", checkpoint.top_price, ""
     if settings.price is None:
-        price, told, other = await catalogue_price(client, run.host.step)
+        price, told, other = await fetch_catalogue_price(client, run.host.step)
         charged = max(charged, checkpoint.earlier_cost)
-    price, told = dearer(price * what.outputs, told, charged)
+    price, told = choose_dearer(price * what.outputs, told, charged)
     if not price and choose_cap(settings.max_cost, cap) is not None:
         if not client.heard:
             raise ServiceUnavailableError(
@@ -49,11 +49,11 @@ async def priced(what: Plan, run: Session, client: Client) -> Plan:
             hint="say it with --price 0.04 (US dollars a picture, from your account's pricing page), or lift the run's cap "
             "with --max-cost none",
         )
-    money = await balance(client, run.host.step)
+    money = await fetch_balance(client, run.host.step)
     return replace(what, price=price, price_source=told, other_price=other, balance=money, **capped(settings, cap))
 
 
-async def catalogue_price(client: Client, steps: Steps, *, patient: bool = True) -> tuple[int, str, str]:
+async def fetch_catalogue_price(client: Client, steps: Steps, *, patient: bool = True) -> tuple[int, str, str]:
     """Micro-dollars a picture (0 if not told), who says so, and a price of something that is no picture, in words: that one
     is shown and never summed. Without ``patient`` a service that can't be reached is asked once.
     """
@@ -62,14 +62,14 @@ async def catalogue_price(client: Client, steps: Steps, *, patient: bool = True)
     return (entry.picture_price or 0, "the catalogue", entry.other_price) if entry is not None else (0, "", "")
 
 
-def dearer(price: int, told: str, charged: int) -> tuple[int, str]:
+def choose_dearer(price: int, told: str, charged: int) -> tuple[int, str]:
     """``price``, which ``told`` says, or what was ``charged`` before: micro-dollars a job, and who says so."""
     if charged > price:
         price, told = charged, "charged before" if price else LAST_KNOWN
     return price, told if price else ""
 
 
-async def balance(client: Client, steps: Steps, *, patient: bool = True) -> int | None:
+async def fetch_balance(client: Client, steps: Steps, *, patient: bool = True) -> int | None:
     """The account's balance in micro-dollars; None where it is not told in time."""
     with steps(ASKING), anyio.move_on_after(BALANCE_SECONDS):
         return await client.balance(patient=patient)

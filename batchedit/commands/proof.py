@@ -71,9 +71,9 @@ def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = 
     """
     found = Audit(play=is_play(checkpoint))
     with steps("reading the run") as told:
-        records = {record.id: record for record in _readable(checkpoint, found, told)}
+        records = {record.id: record for record in _read_records(checkpoint, found, told)}
     with steps("playing events") as told:
-        played = _play(checkpoint, records, found, told)
+        played = _replay(checkpoint, records, found, told)
     fences = checkpoint.get("store") is not None
     with steps("reading pictures") as told:
         for record in report_progress(records.values(), told, len(records), every=_EVERY):
@@ -95,16 +95,16 @@ def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = 
     return found
 
 
-def _readable(checkpoint: Book, found: Audit, told: ProgressCallback) -> Iterator[Record]:
+def _read_records(checkpoint: Book, found: Audit, told: ProgressCallback) -> Iterator[Record]:
     """Every record; those that make no sense are findings."""
-    for record in report_progress(checkpoint.every_record(), told, _expected(checkpoint)):
+    for record in report_progress(checkpoint.every_record(), told, _count_records(checkpoint)):
         if isinstance(record, Unreadable):
             found.findings.append(Finding(record.job, f"can't be read: {record.why}"))
         else:
             yield record
 
 
-def _expected(checkpoint: Book) -> int:
+def _count_records(checkpoint: Book) -> int:
     """How many records there are; 0 where the states of some make no sense."""
     try:
         return sum(checkpoint.counts().by_state.values())
@@ -112,7 +112,7 @@ def _expected(checkpoint: Book) -> int:
         return 0
 
 
-def _play(checkpoint: Book, records: dict[int, Record], found: Audit, played: ProgressCallback) -> dict[int, Record]:
+def _replay(checkpoint: Book, records: dict[int, Record], found: Audit, played: ProgressCallback) -> dict[int, Record]:
     """Every job's record as its events make it."""
     fresh: dict[int, Record] = {}
     unreadable = {finding.job for finding in found.findings}
@@ -236,7 +236,7 @@ def _name_rows(checkpoint: Book, found: Audit, form: Form) -> None:
     ]
 
 
-def lines(found: Audit) -> Iterator[str]:
+def format_audit(found: Audit) -> Iterator[str]:
     """The sums that are not zero and every finding, for the screen. What is spent always stands."""
     if found.jobs:
         yield f"jobs       {found.jobs:,}{f', events {found.events:,}' if found.events else ''}"

@@ -20,11 +20,11 @@ def find_proxy(environ: Mapping[str, str]) -> str | None:
     """
     for name in VARIABLES:
         if text := environ.get(name, "").strip():
-            return _check(name, text)
+            return _check_proxy(name, text)
     return None
 
 
-def _check(name: str, text: str) -> str:
+def _check_proxy(name: str, text: str) -> str:
     url = text if "://" in text else f"http://{text}"
     try:
         parts = urlsplit(url)

@@ -33,15 +33,15 @@ from .canary import Canary
 from .doubts import note_crashes, on_their_way, wanted_doubts
 from .finish import finish
 from .heed import heed
-from .older_copy import forgotten_purchases
-from .order import Order, everything_planned, still_planned
+from .older_copy import count_forgotten_purchases
+from .order import Order, order_everything_planned, order_still_planned
 from .own_copy import check_copy
 from .play import is_play, note_play, note_purchase, would_be_play
-from .pricing import priced
+from .pricing import fetch_price
 from .quote import Quote
 from .session import Session, set_cap
-from .sharing import Sharing, sharing
-from .slowed import keep
+from .sharing import Sharing, share_run
+from .slowed import keep_slowdown
 
 FEW = 1000
 """So many purchases are looked up one by one, among however many planned ones."""
@@ -49,8 +49,8 @@ FEW = 1000
 
 async def collect(run: Session) -> Report:
     """``fetch``: collect and download what was bought. Nothing is asked, because nothing can be bought."""
-    introduce(run)
-    return finish(run, await _collected(run))
+    say_before_start(run)
+    return finish(run, await _collect_bought(run))
 
 
 async def buy(run: Session, what: Plan, order: Order | None = None, *, new_canary: bool = False) -> Report:
@@ -60,36 +60,36 @@ async def buy(run: Session, what: Plan, order: Order | None = None, *, new_canar
     canary says nothing about this order. Whatever ends it early, the results are written first; only a no to the first
     question leaves everything as it was, and is raised.
     """
-    introduce(run)
+    say_before_start(run)
     environ = run.host.environ
     if told := check_copy(run.checkpoint, run.folder, is_mine=run.is_mine):
         run.host.say(told)
     account = account_of(run.service.token)
-    async with sharing(run.checkpoint, run.folder.path, run.settings, account, run.observer.saw, environ) as share:
+    async with share_run(run.checkpoint, run.folder.path, run.settings, account, run.observer.saw, environ) as share:
         tally = await share.take_over()
         if share.register.problem:
             run.host.warn(share.register.problem)
         what, order = _with_doubts(run, what, _still_to_buy(run, order))
         what = without_others(what, run.checkpoint, tally)
-        what = with_forgotten(what, forgotten_purchases(run.checkpoint, run.folder))
+        what = with_forgotten(what, count_forgotten_purchases(run.checkpoint, run.folder))
         return await _buy(run, what, order, share, new_canary=new_canary)
 
 
 def _still_to_buy(run: Session, order: Order | None) -> Order:
     """``order`` without what other runs have of it, as far as it is planned already."""
     if order is None:
-        return everything_planned(run.checkpoint)
-    return replace(order, planned=still_planned(run.checkpoint, order.planned).planned)
+        return order_everything_planned(run.checkpoint)
+    return replace(order, planned=order_still_planned(run.checkpoint, order.planned).planned)
 
 
 async def _buy(run: Session, what: Plan, order: Order, share: Sharing, *, new_canary: bool) -> Report:
     if not order:
         for line in (*reused_lines(what.other_runs), *left_lines(what.other_runs.left)):
             run.host.say(line)
-        run.host.say(f"nothing is left to buy: {_standing(run.checkpoint.counts())}")
+        run.host.say(f"nothing is left to buy: {_format_standing(run.checkpoint.counts())}")
         note_play(run.checkpoint, run.settings, run.host.environ)
         set_cap(run)
-        return finish(run, await _collected(run))
+        return finish(run, await _collect_bought(run))
     what = with_gone(what, [] if run.settings.fresh else still_gone(run.checkpoint, run.folder.path))
     canary = canaries.choose(run.checkpoint, order, run.settings.canary, fresh=new_canary)
     error = await _Stages(run, replace(what, to_buy=len(order)), canary, share).all()
@@ -99,15 +99,15 @@ async def _buy(run: Session, what: Plan, order: Order, share: Sharing, *, new_ca
     return finish(run, error)
 
 
-def _standing(counts: Counts) -> str:
+def _format_standing(counts: Counts) -> str:
     """``8 done, 2 to be collected``."""
     collect = counts.of(*UNDER_WAY)
     return f"{counts.of(State.DONE):,} done" + (f", {collect:,} to be collected" if collect else "")
 
 
-def introduce(run: Session) -> None:
+def say_before_start(run: Session) -> None:
     """What the person should know before anything is sent."""
-    keep(run.checkpoint, None)
+    keep_slowdown(run.checkpoint, None)
     if run.service.warning:
         run.host.warn(run.service.warning)
     if run.settings.sandbox:
@@ -155,7 +155,7 @@ class _Stages:
                 begun, error = await self._purchase(pool, quote, new_canary=bool(first and not ids))
             if error is not None and not isinstance(error, PriceRoseError):
                 return error
-            unbought = still_planned(self.run.checkpoint, begun) if error else Order()
+            unbought = order_still_planned(self.run.checkpoint, begun) if error else Order()
             if first:
                 first, ids = unbought, ids or tuple(begun)
             else:
@@ -165,7 +165,7 @@ class _Stages:
     async def _quote(self, client: Client, part: Order, rest: Order, canary: Sequence[int]) -> Quote:
         checkpoint, settings = self.run.checkpoint, self.run.settings
         if self.answered is None:
-            self.what = await priced(self.what, self.run, client)
+            self.what = await fetch_price(self.what, self.run, client)
         own = would_be_play(checkpoint, settings, self.run.host.environ)
         self.what = replace(self.what, own_sandbox=own)
         price, before, tested = self.what.price, 0, None
@@ -191,7 +191,7 @@ class _Stages:
         begun = order.begin(self.run.checkpoint)
         if order.retried or order.redone or order.released:
             tally, asked = await self.share.take_over(), len(begun)
-            begun = array("q", still_planned(self.run.checkpoint, begun).planned)
+            begun = array("q", order_still_planned(self.run.checkpoint, begun).planned)
             for line in (*reused_lines(tally), *left_lines(tally.left)) if len(begun) < asked else ():
                 self.run.host.say(line)
         return begun
@@ -202,7 +202,7 @@ class _Stages:
         """Buy what ``quote`` was said yes to and nothing else. Returns the ids that were begun, and what ended it."""
         run, begun = self.run, array("q")
         try:
-            _must_stand(run.checkpoint, quote)
+            _check_unchanged(run.checkpoint, quote)
             note_purchase(run.checkpoint, run.settings, run.host.environ, run.service.why_another)
             pool.governor.switch.money = label_play(is_play(run.checkpoint))
             set_cap(run)
@@ -213,36 +213,36 @@ class _Stages:
                 canaries.remember(run.checkpoint, begun)
             pool.approval = run.checkpoint.allow(begun, price=quote.price, times=quote.times)
             pool.price = quote.price
-            await _collected_by(run, pool, begun)
+            await _collect_with_pool(run, pool, begun)
         except BatcheditError as failed:
             return begun, run.host.stop.reason or failed
         return begun, run.host.stop.reason or pool.governor.switch.halted
 
 
-def _must_stand(checkpoint: Book, quote: Quote) -> None:
+def _check_unchanged(checkpoint: Book, quote: Quote) -> None:
     """The yes was for a digest: what is there now must have the same one. ``Order.begin`` looks at each job."""
     if replace(quote, manifest=checkpoint.get("fingerprint") or "").digest != quote.digest:
         raise StoppedError("the manifest was changed while the question stood", hint="the same command asks anew")
 
 
-async def _collected(run: Session) -> BatcheditError | None:
+async def _collect_bought(run: Session) -> BatcheditError | None:
     """Collect what was bought, if anything is to be collected. Returns what ended it early."""
-    if not left(run.checkpoint):
+    if not has_uncollected(run.checkpoint):
         return run.host.stop.reason
     async with run.pool() as (pool, _):
         try:
-            await _collected_by(run, pool, ())
+            await _collect_with_pool(run, pool, ())
         except BatcheditError as failed:
             return run.host.stop.reason or failed
         return run.host.stop.reason or pool.governor.switch.halted
 
 
-async def _collected_by(run: Session, pool: Pool, begun: Sequence[int]) -> None:
+async def _collect_with_pool(run: Session, pool: Pool, begun: Sequence[int]) -> None:
     checkpoint = run.checkpoint
     only = None
     if 0 < len(begun) <= FEW and not checkpoint.shared:
         only = [record for record in checkpoint.records_of(begun) if record.state is State.PLANNED]
-    show = _watched(run)
+    show = _make_refresh(run)
     try:
         with awake(allow_sleep=run.settings.allow_sleep) as kept:
             run.told_awake(kept=kept)
@@ -252,7 +252,7 @@ async def _collected_by(run: Session, pool: Pool, begun: Sequence[int]) -> None:
         run.slowed = pool.governor.outlook.slowed_in_all or run.slowed
 
 
-def _watched(run: Session) -> Callable[[Snapshot], None]:
+def _make_refresh(run: Session) -> Callable[[Snapshot], None]:
     """Who is shown the pool's numbers: the person, and those who look from elsewhere."""
     total, live = sum(run.checkpoint.counts().by_state.values()), run.live
     person = run.host.watch(total, play=is_play(run.checkpoint))
@@ -266,13 +266,13 @@ def _watched(run: Session) -> Callable[[Snapshot], None]:
     return show
 
 
-def left(checkpoint: Book) -> bool:
+def has_uncollected(checkpoint: Book) -> bool:
     """Is anything bought and not yet collected, cut off by a crash, or still without a price?"""
     money, counts = checkpoint.money(), checkpoint.counts()
     return bool(money.in_flight or money.guesses or counts.of(State.FETCHED, State.UNCOLLECTED))
 
 
-def plan_of_run(run: Session) -> Plan:
+def make_plan_of_run(run: Session) -> Plan:
     """The frame of a plan that begins with a run."""
     folder, strange = run.folder.path, not run.is_mine
     rehearsal = run.settings.sandbox

@@ -61,7 +61,7 @@ class Quote:
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def objection(quote: Quote) -> BatcheditError | None:
+def find_objection(quote: Quote) -> BatcheditError | None:
     """Why a yes that was said beforehand (``--yes``, a program's call) is none to ``quote``; None if it is one."""
     if (odd := quote.what.objection()) is not None:
         return odd
@@ -72,11 +72,11 @@ def objection(quote: Quote) -> BatcheditError | None:
             hint="look at failed.csv; the rest was not bought",
         )
     if quote.rose:
-        return price_rose(quote)
+        return make_price_rose_error(quote)
     return None
 
 
-def price_rose(quote: Quote) -> PriceRoseError:
+def make_price_rose_error(quote: Quote) -> PriceRoseError:
     """A picture is dearer than what was said yes to."""
     now, before = format_usd(quote.price), f"{format_usd(quote.price_before)}{label_play(quote.what.play)}"
     return PriceRoseError(

@@ -18,14 +18,14 @@ from .store import need_psycopg
 
 
 @contextmanager
-def run_to_read(run_name: str, given: Given) -> Iterator[tuple[RunFolder, Book]]:
-    """The run's folder and its record, to look at. See ``run_here``."""
-    folder = run_here(run_name, given)
+def open_run_to_read(run_name: str, given: Given) -> Iterator[tuple[RunFolder, Book]]:
+    """The run's folder and its record, to look at. See ``find_run_here``."""
+    folder = find_run_here(run_name, given)
     with reading(folder.checkpoint) as checkpoint:
         yield folder, checkpoint
 
 
-def run_here(run_name: str, given: Given, environ: Mapping[str, str] = os.environ) -> RunFolder:
+def find_run_here(run_name: str, given: Given, environ: Mapping[str, str] = os.environ) -> RunFolder:
     """The folder of a run that is there.
 
     Where a store's address is ``given``, a run of the store is brought up to date, unless a process here works on it: then
@@ -36,14 +36,14 @@ def run_here(run_name: str, given: Given, environ: Mapping[str, str] = os.enviro
     if url is None:
         return find_run(run_name, given.get("out"), environ)
     need_psycopg()
-    folder = _find(run_name, given, url, environ)
+    folder = _find_folder(run_name, given, url, environ)
     with suppress(LockedError), run_lock(folder.path, "read"):
-        bring_here(folder, url)
+        update_copy_from_store(folder, url)
     return folder
 
 
 @contextmanager
-def as_it_stands(folder: RunFolder, url: str) -> Iterator[RunFolder]:
+def open_current_copy(folder: RunFolder, url: str) -> Iterator[RunFolder]:
     """A folder with the store's run of this folder's name as it stands now, for as long as the block lasts: this one, or one
     for a moment where this machine has nothing of the run, or another process works on it. Nothing is made here.
     """
@@ -51,7 +51,7 @@ def as_it_stands(folder: RunFolder, url: str) -> Iterator[RunFolder]:
     if folder.checkpoint.is_file():
         try:
             with run_lock(folder.path, "plan"):
-                bring_here(folder, url)
+                update_copy_from_store(folder, url)
                 yield folder
             return
         except LockedError:
@@ -60,11 +60,11 @@ def as_it_stands(folder: RunFolder, url: str) -> Iterator[RunFolder]:
         there = RunFolder(Path(scratch) / folder.path.resolve().name)
         there.make()
         with suppress(NotFoundError):  # nobody has begun it yet
-            bring_here(there, url)
+            update_copy_from_store(there, url)
         yield there
 
 
-def bring_here(folder: RunFolder, url: str) -> None:
+def update_copy_from_store(folder: RunFolder, url: str) -> None:
     """The store's run of this name as it stands now. The caller holds the run's lock."""
     from ..ledger.postgres.shared_opening import bring_up_to_date  # noqa: PLC0415 - psycopg takes its time
 
@@ -74,10 +74,10 @@ def bring_here(folder: RunFolder, url: str) -> None:
                 return
     bring_up_to_date(folder.checkpoint, url)
     with reading(folder.checkpoint) as checkpoint:
-        bring_sheet(folder, checkpoint, url)
+        copy_sheet_from_store(folder, checkpoint, url)
 
 
-def bring_sheet(folder: RunFolder, checkpoint: Book, url: str) -> None:
+def copy_sheet_from_store(folder: RunFolder, checkpoint: Book, url: str) -> None:
     """The run's copy of its manifest, out of the store where the folder has none or an older one."""
     from ..ledger.postgres.sheets import take_sheet  # noqa: PLC0415 - psycopg takes its time
 
@@ -90,7 +90,7 @@ def bring_sheet(folder: RunFolder, checkpoint: Book, url: str) -> None:
         folder.settle_snapshot(fingerprint)
 
 
-def _find(run_name: str, given: Given, url: str, environ: Mapping[str, str]) -> RunFolder:
+def _find_folder(run_name: str, given: Given, url: str, environ: Mapping[str, str]) -> RunFolder:
     from ..ledger.postgres.store import check_run  # noqa: PLC0415 - psycopg takes its time
 
     try:

@@ -18,14 +18,14 @@ from ..run_folder import form_of_run
 from .host import Host
 from .kept_settings import Given
 from .order import Order
-from .purchase import buy, plan_of_run
-from .session import again
+from .purchase import buy, make_plan_of_run
+from .session import reopen_session
 
 
 async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "", use_notes: bool = False) -> Report:
     """Another version of exactly the rejected ones: the same prompt, or with an addition. Old files stay."""
-    async with again(run_name, given, host, "redo") as run:
-        pairs = redo_lines(run.checkpoint, prompt_add=prompt_add, use_notes=use_notes)
+    async with reopen_session(run_name, given, host, "redo") as run:
+        pairs = list_redo_lines(run.checkpoint, prompt_add=prompt_add, use_notes=use_notes)
         before = run.checkpoint.redone_and_planned()
         if not pairs and not before:
             raise UsageError(
@@ -35,7 +35,7 @@ async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "",
         form = form_of_run(run.checkpoint, run.folder)
         parts = [("rejected", len(pairs)), ("asked for before", len(before))]
         what = replace(
-            plan_of_run(run),
+            make_plan_of_run(run),
             parts=[(name, count) for name, count in parts if count],
             examples=[shown_line(line, form) for _, line in pairs[:3]],
             row_word=row_word(form),
@@ -43,7 +43,7 @@ async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "",
         return await buy(run, what, Order(planned=before, redone=pairs), new_canary=True)
 
 
-def redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool = False) -> list[tuple[Record, ResultLine]]:
+def list_redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool = False) -> list[tuple[Record, ResultLine]]:
     """For each rejected job, not bought again yet, its next version as a line. Writes nothing.
 
     ``use_notes`` puts each one's own note behind its prompt, ``prompt_add`` one text behind all. Give the pairs to

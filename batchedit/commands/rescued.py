@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..ledger.postgres.ledger import PostgresLedger
 
 
-class TakesIds(Protocol):
+class IdLedger(Protocol):
     """What an id is taken in with: see ``book`` for each."""
 
     @property
@@ -46,7 +46,7 @@ class TakesIds(Protocol):
     def refresh(self) -> None: ...
 
 
-Contradicts = Callable[[Rescued, Record | None], None]
+ConflictHandler = Callable[[Rescued, Record | None], None]
 """Keeps an id that would have to displace another purchase. With the job as it stands, None for none of that key."""
 
 
@@ -62,30 +62,30 @@ class Outcome(Enum):
     """
 
 
-def _unheard(_: str) -> None:
+def _ignore_warning(_: str) -> None:
     """Where nobody reads warnings."""
 
 
-def take_in_rescued(checkpoint: Book, folder: RunFolder, warn: Callable[[str], None] = _unheard) -> int:
+def take_in_rescued(checkpoint: Book, folder: RunFolder, warn: Callable[[str], None] = _ignore_warning) -> int:
     """Side-file ids into the checkpoint: → WAITING. Returns how many were news.
 
     An id that contradicts the checkpoint would have to displace another purchase: it is told to ``warn`` and kept as an event
     of the run, where ``audit`` finds it.
     """
-    outcomes = _take_in_side_file(checkpoint, folder.path, _kept_as_event(checkpoint, folder, ACCEPTED_FILE, warn))
+    outcomes = _take_in_side_file(checkpoint, folder.path, _make_event_keeper(checkpoint, folder, ACCEPTED_FILE, warn))
     if Outcome.SENDING not in outcomes:
         clear_rescued(folder.path)
     return outcomes.count(Outcome.NEWS)
 
 
 def take_in_objects(
-    checkpoint: Book, objects: Objects, folder: RunFolder, warn: Callable[[str], None] = _unheard
+    checkpoint: Book, objects: Objects, folder: RunFolder, warn: Callable[[str], None] = _ignore_warning
 ) -> list[Record]:
     """The same for what lies in the run's store of files. Returns the records that are WAITING now. Raises as ``Objects``."""
 
-    def contradicts(where: str) -> Contradicts:
+    def contradicts(where: str) -> ConflictHandler:
         """As an event of the run."""
-        return _kept_as_event(checkpoint, folder, where, warn)
+        return _make_event_keeper(checkpoint, folder, where, warn)
 
     return _take_in_objects(checkpoint, objects, contradicts, warn)
 
@@ -98,9 +98,9 @@ def take_in_for_worker(ledger: PostgresLedger, folder: Path, warn: Callable[[str
 
     def keep(found: Rescued, record: Record | None) -> None:
         """As an orphan, or where it is."""
-        if not _kept_as_orphan(ledger, found, record, warn):
+        if not _keep_as_orphan(ledger, found, record, warn):
             stays.append(found.event.handle.request_id)
-            warn(_fits_nothing(f"{folder / ACCEPTED_FILE}", found, "in that folder"))
+            warn(_describe_unmatched_id(f"{folder / ACCEPTED_FILE}", found, "in that folder"))
 
     ledger.totals_now()  # which tells the price
     outcomes = _take_in_side_file(ledger, folder, keep)
@@ -111,12 +111,12 @@ def take_in_for_worker(ledger: PostgresLedger, folder: Path, warn: Callable[[str
 def take_in_objects_for_worker(ledger: PostgresLedger, objects: Objects, warn: Callable[[str], None]) -> list[Record]:
     """``take_in_objects`` for a worker: see ``take_in_for_worker``."""
 
-    def contradicts(where: str) -> Contradicts:
+    def contradicts(where: str) -> ConflictHandler:
         """As an orphan, or where it is."""
 
         def keep(found: Rescued, record: Record | None) -> None:
-            if not _kept_as_orphan(ledger, found, record, warn):
-                warn(_fits_nothing(where, found, "there"))
+            if not _keep_as_orphan(ledger, found, record, warn):
+                warn(_describe_unmatched_id(where, found, "there"))
                 raise _StaysError
 
         return keep
@@ -129,12 +129,12 @@ class _StaysError(Exception):
     """An object that is to be read again by whoever looks next."""
 
 
-def _take_in_side_file(ledger: TakesIds, folder: Path, contradicts: Contradicts) -> list[Outcome]:
+def _take_in_side_file(ledger: IdLedger, folder: Path, contradicts: ConflictHandler) -> list[Outcome]:
     """Workers may share a folder, and take the same lines in at once. A job that is being sent is none to wait for: the line
     is of that very purchase, or it contradicts.
     """
     found = (one for one in rescued(folder) if _is_usable(one))
-    return [_take_in_anew(ledger, one, contradicts, frozenset())[0] for one in found]
+    return [_take_in_with_retries(ledger, one, contradicts, frozenset())[0] for one in found]
 
 
 def _is_usable(found: Rescued) -> bool:
@@ -143,7 +143,7 @@ def _is_usable(found: Rescued) -> bool:
 
 
 def _take_in_objects(
-    ledger: TakesIds, objects: Objects, contradicts: Callable[[str], Contradicts], warn: Callable[[str], None]
+    ledger: IdLedger, objects: Objects, contradicts: Callable[[str], ConflictHandler], warn: Callable[[str], None]
 ) -> list[Record]:
     """Several may take in at once, so a job may be changed since it was read: then it is read again."""
     taken: list[Record] = []
@@ -160,7 +160,7 @@ def _take_in_objects(
             )
             continue
         try:
-            outcome, record = _take_in_anew(ledger, found, contradicts(where), frozenset({State.SUBMITTING}))
+            outcome, record = _take_in_with_retries(ledger, found, contradicts(where), frozenset({State.SUBMITTING}))
         except _StaysError:
             continue
         if outcome is Outcome.NEWS and record is not None:
@@ -170,8 +170,8 @@ def _take_in_objects(
     return taken
 
 
-def _take_in_anew(
-    ledger: TakesIds, found: Rescued, contradicts: Contradicts, leaves: frozenset[State]
+def _take_in_with_retries(
+    ledger: IdLedger, found: Rescued, contradicts: ConflictHandler, leaves: frozenset[State]
 ) -> tuple[Outcome, Record | None]:
     for _ in range(_TRIES):
         try:
@@ -182,7 +182,7 @@ def _take_in_anew(
 
 
 def _take_in(
-    ledger: TakesIds, found: Rescued, contradicts: Contradicts, leaves: frozenset[State]
+    ledger: IdLedger, found: Rescued, contradicts: ConflictHandler, leaves: frozenset[State]
 ) -> tuple[Outcome, Record | None]:
     """It is bought, so the run's cap has no say in it and stays as it is.
 
@@ -234,14 +234,14 @@ _TAKES_AN_ID = frozenset({State.PLANNED, State.SUBMITTING, State.IN_DOUBT})
 _TRIES = 3
 
 
-def _fits_nothing(where: str, found: Rescued, stays: str) -> str:
+def _describe_unmatched_id(where: str, found: Rescued, stays: str) -> str:
     return (
         f"{where} says that job {found.job} was bought as {found.event.handle.request_id}, which fits nothing in the "
         f"store; the id stays {stays}. Look at it on the service's site"
     )
 
 
-def _kept_as_orphan(ledger: PostgresLedger, found: Rescued, record: Record | None, warn: Callable[[str], None]) -> bool:
+def _keep_as_orphan(ledger: PostgresLedger, found: Rescued, record: Record | None, warn: Callable[[str], None]) -> bool:
     if record is not None:
         try:
             ledger.keep_orphan(record._replace(submitted_at=found.submitted_at or record.submitted_at), found.event)
@@ -250,7 +250,7 @@ def _kept_as_orphan(ledger: PostgresLedger, found: Rescued, record: Record | Non
     return ledger.job_of_request(found.event.handle.request_id) == found.job
 
 
-def _kept_as_event(checkpoint: Book, folder: RunFolder, where: str, warn: Callable[[str], None]) -> Contradicts:
+def _make_event_keeper(checkpoint: Book, folder: RunFolder, where: str, warn: Callable[[str], None]) -> ConflictHandler:
     def keep(found: Rescued, record: Record | None) -> None:
         """As an event of the run, once."""
         job, handle = found.job, found.event.handle

@@ -15,9 +15,9 @@ from ..run_folder import form_of_run
 from .host import Host
 from .kept_settings import Given
 from .order import Order
-from .purchase import buy, plan_of_run
-from .session import Session, again
-from .store_words import store_words
+from .purchase import buy, make_plan_of_run
+from .session import Session, reopen_session
+from .store_words import build_store_words
 
 NAMED_ROWS = 10
 """So many rows that were written off are named for the command that buys them: a line on the screen holds no more."""
@@ -25,11 +25,11 @@ FAILED, CANCELLED, MODERATED, WRITTEN_OFF = "failed", "cancelled", "moderated", 
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RetryRequest:
     """What was typed behind ``batchedit retry``. With none of the first three, failed and cancelled ones are meant.
 
     Moderated ones are refused again as a rule, and cost each time: they need ``moderated``. What a person wrote off needs
-    its row named. ``match`` is a part of the error's text. ``rows`` are the sheet's own as they are typed; ``choose`` takes
+    its row named. ``match`` is a part of the error's text. ``rows`` are the sheet's own as they are typed; ``choose_retries`` takes
     their indices.
     """
 
@@ -61,7 +61,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RetryChoice:
     """``records`` are to be bought anew; ``planned`` were asked for by an earlier retry and are not bought yet.
 
     ``parts`` counts both by kind; ``left_out`` counts those that match and are not meant, by kind;
@@ -75,7 +75,7 @@ class Choice:
     rows_written_off: Sequence[int] = ()
 
 
-def kind_of(record: Record) -> str:
+def classify_failure(record: Record) -> str:
     """Why a failed or cancelled job is one, as far as it matters for buying it anew."""
     if record.state is State.CANCELLED:
         return CANCELLED
@@ -84,20 +84,20 @@ def kind_of(record: Record) -> str:
     return MODERATED if record.problem is not None and record.problem.kind is Kind.MODERATED else FAILED
 
 
-async def retry(run_name: str, given: Given, host: Host, wish: Wish) -> Report:
+async def retry(run_name: str, given: Given, host: Host, wish: RetryRequest) -> Report:
     """Buy failed and cancelled jobs anew, those that ``wish`` means. New purchases, priced and asked about as such."""
-    async with again(run_name, given, host, "retry") as run:
+    async with reopen_session(run_name, given, host, "retry") as run:
         form = form_of_run(run.checkpoint, run.folder)
-        chosen = choose(run.checkpoint, replace(wish, rows=[row_index(form, row) for row in wish.rows]))
+        chosen = choose_retries(run.checkpoint, replace(wish, rows=[row_index(form, row) for row in wish.rows]))
         if not chosen.parts:
             off = [sheet_row(form, row) for row in chosen.rows_written_off]
-            raise _nothing_to_retry(run, replace(chosen, rows_written_off=off), wish)
+            raise _explain_nothing_to_retry(run, replace(chosen, rows_written_off=off), wish)
         order = Order(planned=[record.id for record in chosen.planned], retried=chosen.records)
-        what = replace(plan_of_run(run), parts=chosen.parts, not_meant=chosen.left_out)
+        what = replace(make_plan_of_run(run), parts=chosen.parts, not_meant=chosen.left_out)
         return await buy(run, what, order, new_canary=True)
 
 
-def choose(checkpoint: Book, wish: Wish) -> Choice:
+def choose_retries(checkpoint: Book, wish: RetryRequest) -> RetryChoice:
     """Those of the run's jobs that ``wish`` means. Only jobs that a row still asks for."""
     candidates = checkpoint.records_in({State.FAILED, State.CANCELLED}, wanted=True)
     before = [] if wish.match else checkpoint.retried_and_planned()
@@ -107,12 +107,12 @@ def choose(checkpoint: Book, wish: Wish) -> Choice:
         return not wish.rows or any(row in wish.rows for row, _ in rows.get(record.id, ()))
 
     found = [record for record in candidates if is_here(record) and _matches(record, wish.match)]
-    chosen = [record for record in found if kind_of(record) in wish.kinds()]
+    chosen = [record for record in found if classify_failure(record) in wish.kinds()]
     planned = [record for record in before if is_here(record)]
-    left_out = [record for record in found if kind_of(record) not in wish.kinds()]
-    parts = [*_by_kind(chosen), *([("asked for before", len(planned))] if planned else [])]
-    off = [row for record in left_out if kind_of(record) == WRITTEN_OFF for row, _ in rows.get(record.id, ())[:1]]
-    return Choice(chosen, planned, parts, _by_kind(left_out), list(dict.fromkeys(off))[:NAMED_ROWS])
+    left_out = [record for record in found if classify_failure(record) not in wish.kinds()]
+    parts = [*_count_by_kind(chosen), *([("asked for before", len(planned))] if planned else [])]
+    off = [row for record in left_out if classify_failure(record) == WRITTEN_OFF for row, _ in rows.get(record.id, ())[:1]]
+    return RetryChoice(chosen, planned, parts, _count_by_kind(left_out), list(dict.fromkeys(off))[:NAMED_ROWS])
 
 
 def _matches(record: Record, text: str | None) -> bool:
@@ -120,17 +120,17 @@ def _matches(record: Record, text: str | None) -> bool:
     return text is None or text.lower() in told.lower()
 
 
-def _by_kind(records: Sequence[Record]) -> list[tuple[str, int]]:
-    kinds = [kind_of(record) for record in records]
+def _count_by_kind(records: Sequence[Record]) -> list[tuple[str, int]]:
+    kinds = [classify_failure(record) for record in records]
     return [(kind, kinds.count(kind)) for kind in (FAILED, CANCELLED, MODERATED, WRITTEN_OFF) if kind in kinds]
 
 
-def _nothing_to_retry(run: Session, chosen: Choice, wish: Wish) -> UsageError:
-    folder, checkpoint, store = run.folder, run.checkpoint, store_words(run.checkpoint)
+def _explain_nothing_to_retry(run: Session, chosen: RetryChoice, wish: RetryRequest) -> UsageError:
+    folder, checkpoint, store = run.folder, run.checkpoint, build_store_words(run.checkpoint)
     if chosen.left_out:
         told = ", ".join(f"{count:,} {kind}" for kind, count in chosen.left_out)
         ways = [
-            f"  → to buy the {kind} ones anew: {_to_retry(run, wish.words(kind, chosen.rows_written_off), count)}"
+            f"  → to buy the {kind} ones anew: {_format_retry_command(run, wish.words(kind, chosen.rows_written_off), count)}"
             for kind, count in chosen.left_out
         ]
         return UsageError(f"nothing else than {told} matches", details=ways)
@@ -142,5 +142,5 @@ def _nothing_to_retry(run: Session, chosen: Choice, wish: Wish) -> UsageError:
     return UsageError("no failed or cancelled job matches", hint=f"{what}: {command}")
 
 
-def _to_retry(run: Session, words: Sequence[str | int], jobs: int) -> str:
-    return format_command("retry", run.folder.path, *words, *room_for(run.checkpoint, jobs), *store_words(run.checkpoint))
+def _format_retry_command(run: Session, words: Sequence[str | int], jobs: int) -> str:
+    return format_command("retry", run.folder.path, *words, *room_for(run.checkpoint, jobs), *build_store_words(run.checkpoint))

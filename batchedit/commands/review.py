@@ -24,11 +24,11 @@ from .gallery import current_pictures, gather
 from .kept_settings import Given
 from .local_session import LocalSession, opened_locally
 from .play import is_play
-from .store_words import store_words
+from .store_words import build_store_words
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class ReviewStatus:
     """How far the looking is. ``room`` are the words that make room under the run's cap for a redo of the rejected ones,
     ``store`` those by which a command finds the store of the run.
     """
@@ -39,7 +39,7 @@ class Looked:
     store: Sequence[str] = ()
 
 
-def progress(cards: Sequence[Card], marks: Mapping[int, Mark]) -> Progress:
+def count_progress(cards: Sequence[Card], marks: Mapping[int, Mark]) -> Progress:
     """How far the looking is, over the pictures that lines ask for now."""
     jobs = {shot.id for shot in current_pictures(cards)}
     said = [marks[job].verdict for job in jobs if job in marks]
@@ -50,7 +50,7 @@ def review(
     run_name: str,
     given: Given,
     ready: Callable[[str], None],
-    ended: Callable[[Looked], None],
+    ended: Callable[[ReviewStatus], None],
     *,
     port: int = 0,
     who: str = "",
@@ -71,37 +71,37 @@ def review(
         done=frozenset(shot.id for shot in shots if shot.state is State.DONE).intersection,
         files=frozenset(file.path for shot in shots for file in shot.files),
         marks=marks,
-        who=who or _login(),
+        who=who or _find_login(),
     )
     server = ReviewServer(show, ready, port=port)
     try:
         server.run_until_done()
     finally:
         with opened_locally(run_name, given, "review") as run:
-            ended(_looked(run, progress(found.cards, marks.all())))
-            _into_results(run, steps)
+            ended(_make_review_status(run, count_progress(found.cards, marks.all())))
+            _write_into_results(run, steps)
 
 
-def _looked(run: LocalSession, looked: Progress) -> Looked:
+def _make_review_status(run: LocalSession, looked: Progress) -> ReviewStatus:
     book = run.checkpoint
     room = room_for(book, len(book.rejected()) + len(book.redone_and_planned()))
-    return Looked(run.folder.path, looked, room, store_words(book))
+    return ReviewStatus(run.folder.path, looked, room, build_store_words(book))
 
 
-def _into_results(run: LocalSession, steps: Steps = no_steps) -> None:
+def _write_into_results(run: LocalSession, steps: Steps = no_steps) -> None:
     """What was said stands in the results. A run that goes on writes them when it ends."""
     if run.writable:
         write_all(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
 
 
-def _login() -> str:
+def _find_login() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):
         return "somebody"
 
 
-def import_decisions(run_name: str, given: Given, source: Path, *, who: str = "") -> tuple[TakenIn, Looked]:
+def import_decisions(run_name: str, given: Given, source: Path, *, who: str = "") -> tuple[TakenIn, ReviewStatus]:
     """Take ``decisions.csv`` in, all of it or none. ManifestError with every wrong row at once.
 
     Returns what was taken in, and how far the looking is.
@@ -118,6 +118,6 @@ def import_decisions(run_name: str, given: Given, source: Path, *, who: str = ""
         )
         decisions = read_decisions(rows, jobs, time(), source.name)
         marks = run.checkpoint.decisions
-        taken = marks.take_in(decisions, who or _login())
-        _into_results(run)
-        return taken, _looked(run, progress(run.checkpoint.cards(), marks.all()))
+        taken = marks.take_in(decisions, who or _find_login())
+        _write_into_results(run)
+        return taken, _make_review_status(run, count_progress(run.checkpoint.cards(), marks.all()))

@@ -33,10 +33,10 @@ from .host import Host
 from .kept_settings import Given
 from .play import would_be_play
 from .purchase import buy
-from .reading import run_here
-from .session import Session, again, opened
-from .sharing import other_runs
-from .sheet_links import BEFORE, CHECKING, OPENING, OTHERS, look_at_links, sample_links, tell_of_others
+from .reading import find_run_here
+from .session import Session, reopen_session, open_session
+from .sharing import find_other_runs
+from .sheet_links import BEFORE, CHECKING, OPENING, OTHERS, check_and_fetch_links, sample_links, report_other_runs
 
 
 async def run(source: Path, settings: Settings, host: Host, *, name: str = "") -> Report:
@@ -47,15 +47,15 @@ async def run(source: Path, settings: Settings, host: Host, *, name: str = "") -
     if settings.format == FormKind.PARQUET:
         load_parquet()  # before anything is bought
     with host.step(OPENING):
-        content = _content_of(source)
+        content = _read_content_digest(source)
         manifest = open_source(source, settings, name)
-    async with _begun(source, settings, host, name) as (here, others):
-        what = await _intake(here, manifest, source, content, others)
+    async with _begin(source, settings, host, name) as (here, others):
+        what = await _take_in(here, manifest, source, content, others)
         return await buy(here, what)
 
 
 @asynccontextmanager
-async def _begun(source: Path, settings: Settings, host: Host, name: str) -> AsyncIterator[tuple[Session, OtherRuns]]:
+async def _begin(source: Path, settings: Settings, host: Host, name: str) -> AsyncIterator[tuple[Session, OtherRuns]]:
     """The run of a sheet, made if there is none, locked and open; and the other runs of this person."""
     register = Register.of(host.environ)
     folder = folder_of(Path(name or source), settings, register)
@@ -63,20 +63,20 @@ async def _begun(source: Path, settings: Settings, host: Host, name: str) -> Asy
     folder.make()
     async with AsyncExitStack() as held:
         held.enter_context(run_lock(folder.path, "run"))
-        here = await held.enter_async_context(opened(folder, settings, host, "run"))
+        here = await held.enter_async_context(open_session(folder, settings, host, "run"))
         note_gone(here.checkpoint, gone)
         account = account_of(here.service.token)
         play = would_be_play(here.checkpoint, settings, host.environ)
         with host.step(OTHERS):
-            reader = other_runs(register, folder.path, settings, account, host.environ, play=play)
+            reader = find_other_runs(register, folder.path, settings, account, host.environ, play=play)
             others = held.enter_context(reader)
         if not here.is_mine:
             here.picture_roots = (*picture_roots(source, settings), *run_roots(folder))
-        tell_of_others(host, others, register)
+        report_other_runs(host, others, register)
         yield here, others
 
 
-def _content_of(source: Path) -> str | None:
+def _read_content_digest(source: Path) -> str | None:
     """The digest of the sheet, to be taken before it is opened; None where it can't be read, which the opening tells."""
     try:
         return digest_of(source) if source.is_file() else None
@@ -84,13 +84,13 @@ def _content_of(source: Path) -> str | None:
         return None
 
 
-async def _intake(run: Session, manifest: Manifest, source: Path, content: str | None, others: OtherRuns) -> Plan:
+async def _take_in(run: Session, manifest: Manifest, source: Path, content: str | None, others: OtherRuns) -> Plan:
     """Rows become jobs and jobs stand in the ledger, after their links were asked about."""
     folder, settings, host, model = run.folder, run.settings, run.host, run.model
     with host.step(BEFORE):
         before = await to_thread.run_sync(load_previous_run, folder, settings, source)
     state_of = bought_anywhere(before, others)
-    links = await look_at_links(manifest, source, settings, model, folder, state_of, host)
+    links = await check_and_fetch_links(manifest, source, settings, model, folder, state_of, host)
     sample = await sample_links(manifest, source, settings, model, before, state_of, host)
     objects = objects_at(run.checkpoint.get(FILES_URL), host.environ)
     if objects is not None:
@@ -111,7 +111,7 @@ async def resume(run_name: str, given: Given, host: Host) -> Report:
 
     Nothing new comes of it, whatever became of the sheet: what is planned is bought, what was bought is collected.
     """
-    async with again(run_name, given, host, "run") as run:
+    async with reopen_session(run_name, given, host, "run") as run:
         checkpoint = run.checkpoint
         if not checkpoint.get("fingerprint"):
             raise UsageError(
@@ -119,13 +119,13 @@ async def resume(run_name: str, given: Given, host: Host) -> Report:
                 hint=how_to_start(checkpoint, run.folder),
             )
         if run.is_mine:  # else no file of this machine is looked at because the run names it
-            _tell_of_edits(run)
+            _say_edits(run)
         keep_settings(checkpoint, run.folder, run.settings)
         what = plan_of_the_rest(checkpoint, run.folder, run.settings, checkpoint.get("source") or "")
         return await buy(run, replace(what, strange=not run.is_mine))
 
 
-def _tell_of_edits(run: Session) -> None:
+def _say_edits(run: Session) -> None:
     """The sheet that the run came from is another one now: that is not taken in here, and how it is."""
     source = Path(run.checkpoint.get("source") or "")
     try:
@@ -138,11 +138,11 @@ def _tell_of_edits(run: Session) -> None:
         run.host.say(f"  → to take the changes in: {again}")
 
 
-def run_named(name: str, given: Given) -> Path | None:
+def find_named_run(name: str, given: Given) -> Path | None:
     """The folder, where ``batchedit run NAME`` means a run that is there, by its folder or name, rather than a manifest."""
     if name == "-" or Path(name).is_file():
         return None
     try:
-        return run_here(name, given).path
+        return find_run_here(name, given).path
     except BatcheditError:
         return None

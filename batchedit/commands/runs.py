@@ -28,7 +28,7 @@ from ..run_folder import RunFolder, near, never_began
 from ..settings.model import SANDBOX
 from .play import is_play
 from .store import need_psycopg
-from .store_words import store_words
+from .store_words import build_store_words
 
 if TYPE_CHECKING:
     from ..ledger.postgres.runs import RunOfStore
@@ -47,7 +47,7 @@ KILLED = "its last process ended before it wrote its results: it was killed, or 
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedRun:
     """A run in the list. ``folder`` is as one would type it here, ``source`` the manifest's path, "" where nobody knows it.
 
     ``why``: the process that works on it, what ended the last one, or why it can't be read. ``to_buy`` counts the jobs it
@@ -92,33 +92,33 @@ class Listed:
         }
 
 
-def list_runs(register: Register) -> list[Listed]:
+def list_runs(register: Register) -> list[ListedRun]:
     """The runs that the register knows or that lie beside one of them or in ``outputs/``, the one used last first.
 
     A run that is gone is left out. A damaged one is listed as such, and raises nothing.
     """
     known = {entry.folder: entry for entry in register.entries()}
-    found = [_listed(folder, known.get(folder, Entry(folder))) for folder in register.folders(Path("outputs"))]
+    found = [_list_run(folder, known.get(folder, Entry(folder))) for folder in register.folders(Path("outputs"))]
     return sorted(found, key=lambda run: -run.used_at)
 
 
-def list_store_runs(url: str) -> list[Listed]:
+def list_store_runs(url: str) -> list[ListedRun]:
     """The runs of the store at ``url``, the one used last first. ``folder`` is where a copy of it would be here."""
     need_psycopg()
     from ..ledger.postgres.runs import runs  # noqa: PLC0415 - psycopg takes its time
 
     store = words_for(blotted(url), os.environ)
-    return [_of_store(run, store) for run in sorted(runs(url), key=lambda run: -run.used_at)]
+    return [_list_store_run(run, store) for run in sorted(runs(url), key=lambda run: -run.used_at)]
 
 
-def _of_store(run: RunOfStore, store: Sequence[str]) -> Listed:
+def _list_store_run(run: RunOfStore, store: Sequence[str]) -> ListedRun:
     needed = cap_for_rest(run.counts.of(State.PLANNED), run.money, run.price)
     report = make_report(
         run.counts, run.money, run.digest, folder=Path(run.name), form=_NO_ROWS, cap_needed=needed, store=store
     )
-    told = Listed(
+    told = ListedRun(
         Path("outputs") / run.name,
-        _standing(report) if sum(run.counts.by_state.values()) else EMPTY,
+        _classify_report(report) if sum(run.counts.by_state.values()) else EMPTY,
         run.halted,
         source=run.source,
         service=run.service.address,
@@ -141,23 +141,23 @@ def _of_store(run: RunOfStore, store: Sequence[str]) -> Listed:
     return replace(told, aim=aim, command=command)
 
 
-def _listed(folder: Path, entry: Entry) -> Listed:
+def _list_run(folder: Path, entry: Entry) -> ListedRun:
     here = near(folder)
-    told = Listed(
+    told = ListedRun(
         here, UNREADABLE, source=entry.source, service=entry.service, model=entry.model, used_at=entry.used_at
     )
     try:
         with reading(folder / CHECKPOINT) as checkpoint:
-            return _of(checkpoint, RunFolder(folder), told)
+            return _describe_run(checkpoint, RunFolder(folder), told)
     except (CheckpointCorruptError, KeptSettingsError) as error:
         return replace(told, state=DAMAGED, why=str(error), aim=error.hint)
     except BatcheditError as error:
         return replace(told, why=str(error), aim=error.hint)
-    except _OF_A_DAMAGED_CELL as error:
+    except _DAMAGED_CELL_ERRORS as error:
         return replace(told, state=DAMAGED, why=f"its checkpoint can't be read ({error!r})", aim=_RESTORE)
 
 
-_OF_A_DAMAGED_CELL = (OSError, ValueError, TypeError, KeyError, AttributeError)
+_DAMAGED_CELL_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError)
 """What a reader raises for a value that is not of its kind."""
 _RESTORE = "restore it from a backup: it knows what was bought. Do not delete it"
 
@@ -166,7 +166,7 @@ _NO_ROWS = Form(FormKind.FRAME)
 """No row is named here."""
 
 
-def _of(checkpoint: Book, folder: RunFolder, told: Listed) -> Listed:
+def _describe_run(checkpoint: Book, folder: RunFolder, told: ListedRun) -> ListedRun:
     process = holder(folder.path)
     needed, found = cap_needed(checkpoint), checkpoint.digest()
     report = make_report(
@@ -176,11 +176,11 @@ def _of(checkpoint: Book, folder: RunFolder, told: Listed) -> Listed:
         folder=told.folder,
         form=_NO_ROWS,
         cap_needed=needed,
-        store=(store := store_words(checkpoint)),
+        store=(store := build_store_words(checkpoint)),
     )
     told = replace(
         told,
-        state=_state(report, folder),
+        state=_find_state(report, folder),
         source=checkpoint.get("source") or told.source,
         service=checkpoint.get("service") or told.service,
         model=checkpoint.get("model") or told.model,
@@ -194,20 +194,20 @@ def _of(checkpoint: Book, folder: RunFolder, told: Listed) -> Listed:
     if process:
         command = format_command("status", told.folder, *store)
         return replace(told, state=RUNNING, why=process, aim="to see how it goes", command=command)
-    why = "" if told.state in {DONE, FAILURES} else _stopped(checkpoint, folder)
-    aim, command = next(_next(told, report), ("", ""))
+    why = "" if told.state in {DONE, FAILURES} else _explain_stop(checkpoint, folder)
+    aim, command = next(_list_next_commands(told, report), ("", ""))
     return replace(told, why=why, aim=aim, command=command)
 
 
-def _state(report: Report, folder: RunFolder) -> str:
+def _find_state(report: Report, folder: RunFolder) -> str:
     """In the order of the exit codes: 76 before 75 before 1 before 0."""
     counts = report.counts
     if not sum(counts.by_state.values()) and never_began(folder):
         return EMPTY
-    return _standing(report)
+    return _classify_report(report)
 
 
-def _standing(report: Report) -> str:
+def _classify_report(report: Report) -> str:
     counts = report.counts
     if report.money.doubts:
         return IN_DOUBT
@@ -218,7 +218,7 @@ def _standing(report: Report) -> str:
     return FAILURES if counts.of(State.FAILED, State.CANCELLED) > report.written_off else DONE
 
 
-def _next(told: Listed, report: Report) -> Iterator[tuple[str, str]]:
+def _list_next_commands(told: ListedRun, report: Report) -> Iterator[tuple[str, str]]:
     """What to type, the most urgent first."""
     if told.state == EMPTY:
         nothing = "nothing was ever bought in it; to start it"
@@ -232,7 +232,7 @@ def _next(told: Listed, report: Report) -> Iterator[tuple[str, str]]:
         yield "to look through the pictures", format_command("gallery", told.folder, *report.store)
 
 
-def _stopped(checkpoint: Book, folder: RunFolder) -> str:
+def _explain_stop(checkpoint: Book, folder: RunFolder) -> str:
     """What ended its last process before all was done; "" if nothing did, or nobody knows."""
     # A process that ends in order notes which event its results were written after. What is reused is made DONE before
     # the question, and a no to it leaves the results as they are.

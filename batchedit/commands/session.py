@@ -2,7 +2,7 @@
 
     session.open → model → intake → quote → confirm → purchase → results
 
-Each verb reads so. ``opened`` is the first step of those that begin with a manifest, ``again`` of those that begin with a
+Each verb reads so. ``open_session`` is the first step of those that begin with a manifest, ``reopen_session`` of those that begin with a
 run.
 """
 
@@ -46,10 +46,10 @@ from .live_file import LiveFile
 from .local_session import LocalSession
 from .observers import JsonLines, ObserverGroup
 from .open_run import open_run
-from .reading import run_here
+from .reading import find_run_here
 from .row_names import RowNames
 from .slowed import KeepSlowdown
-from .wiring import Service, connected, find_model, model_from_catalogue, service
+from .wiring import Service, open_pool, find_model, model_from_catalogue, open_service
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Session(LocalSession):
 
     def pool(self) -> AbstractAsyncContextManager[tuple[Pool, Client]]:
         """A pool and a client with their real edges, open for as long as the block lasts."""
-        return connected(
+        return open_pool(
             self.settings,
             self.folder,
             self.checkpoint,
@@ -105,36 +105,36 @@ class Session(LocalSession):
 
 
 @asynccontextmanager
-async def opened(folder: RunFolder, settings: Settings, host: Host, doing: str) -> AsyncIterator[Session]:
+async def open_session(folder: RunFolder, settings: Settings, host: Host, doing: str) -> AsyncIterator[Session]:
     """The run in ``folder``, made if there is none. The caller holds its lock, for ``doing``.
 
     Nothing is made before its service, account and model are known to be right.
     """
-    with service(settings, folder, host.environ, host.warn) as found:
+    with open_service(settings, folder, host.environ, host.warn) as found:
         account = account_of(found.token)
         check_account_of(folder, account, settings)
         model = find_model(settings) or await model_from_catalogue(
             settings, found, ObserverGroup(host.observers()), host.step
         )
-        with _recorded(folder, settings, host, doing, model, found) as run:
+        with _open_recorded(folder, settings, host, doing, model, found) as run:
             keep_account(run.checkpoint, account)
             yield run
 
 
 @asynccontextmanager
-async def again(run_name: str, given: Given, host: Host, doing: str) -> AsyncIterator[Session]:
+async def reopen_session(run_name: str, given: Given, host: Host, doing: str) -> AsyncIterator[Session]:
     """A run that is there, locked and open, with the settings that it was made with and ``given`` over them."""
-    folder = run_here(run_name, given, host.environ)
+    folder = find_run_here(run_name, given, host.environ)
     with run_lock(folder.path, doing):
         settings = settings_of(folder, given, host.environ)
         if told := strange(folder, given, host.environ):
             host.warn(told)
-        async with opened(folder, settings, host, doing) as run:
+        async with open_session(folder, settings, host, doing) as run:
             yield run
 
 
 @contextmanager
-def _recorded(
+def _open_recorded(
     folder: RunFolder, settings: Settings, host: Host, doing: str, model: Model, found: Service
 ) -> Iterator[Session]:
     is_new = not is_run(folder.path) or never_began(folder)
@@ -142,7 +142,7 @@ def _recorded(
     with (
         closing(open_run(folder, settings, host.say, host.environ)) as checkpoint,
         spare(folder.path, write_failures),
-        _log(folder) as log,
+        _open_log(folder) as log,
         closing(LiveFile(folder.path, doing, write_failures)) as live,
         closing(RowNames(folder)) as rows,
     ):
@@ -159,12 +159,12 @@ def _recorded(
         run = Session(folder, checkpoint, settings, observer, host, model, found, live, write_failures)
         run.is_mine = is_mine(checkpoint, folder.path, host.environ)
         run.picture_roots = None if run.is_mine else run_roots(folder)
-        with _told_in_logs(run, doing):
+        with _log_start_and_end(run, doing):
             yield run
 
 
 @contextmanager
-def _told_in_logs(run: Session, doing: str) -> Iterator[None]:
+def _log_start_and_end(run: Session, doing: str) -> Iterator[None]:
     """The command's start and end as events, with what it came to."""
     folder, name, pid = str(run.folder.path.absolute()), socket.gethostname(), os.getpid()
     service = run.settings.service
@@ -172,7 +172,7 @@ def _told_in_logs(run: Session, doing: str) -> Iterator[None]:
     ended: dict[str, Any] = {"exit_code": None}
     try:
         yield
-        ended = _came_to(run.report)
+        ended = _summarize_end(run.report)
     except BatcheditError as error:
         ended = {"exit_code": error.code, "stopped": str(error)}
         raise
@@ -180,7 +180,7 @@ def _told_in_logs(run: Session, doing: str) -> Iterator[None]:
         run.observer.note("ended", f"{doing} ends", command=doing, **ended)
 
 
-def _came_to(report: Report | None) -> dict[str, Any]:
+def _summarize_end(report: Report | None) -> dict[str, Any]:
     if report is None:
         return {"exit_code": 0}
     told = report.as_json()
@@ -197,7 +197,7 @@ def check_account_of(folder: RunFolder, account: str, settings: Settings) -> Non
 
 
 @contextmanager
-def _log(folder: RunFolder) -> Iterator[IO[str]]:
+def _open_log(folder: RunFolder) -> Iterator[IO[str]]:
     """``run.jsonl``, whose lines go out one by one. What a full disk did not take is not tried again at the end."""
     try:
         log = TextIOWrapper(BufferedWriter(append_to(folder.log)), encoding="utf-8")

@@ -1,6 +1,6 @@
 """A run among the other runs of this person: in the register, marked while it may buy, and taking over what they have.
 
-Whoever buys does it inside ``sharing``, and calls ``take_over`` before each question's count is final: once before the person
+Whoever buys does it inside ``share_run``, and calls ``take_over`` before each question's count is final: once before the person
 is asked, and once more after the yes where that has made purchases of failed, rejected or doubtful jobs. Both only ever make
 less of what is bought.
 """
@@ -47,14 +47,14 @@ class Sharing:
             self.checkpoint.leave(())
             return Tally()
         with self.register.alone():
-            enter(self.register, self.checkpoint, self.folder)
+            enter_in_register(self.register, self.checkpoint, self.folder)
             play = would_be_play(self.checkpoint, self.settings, self.environ)
-            with other_runs(self.register, self.folder, self.settings, self.account, self.environ, play=play) as runs:
+            with find_other_runs(self.register, self.folder, self.settings, self.account, self.environ, play=play) as runs:
                 return take_over(self.checkpoint, self.folder, runs, self.saw)
 
 
 @asynccontextmanager
-async def sharing(
+async def share_run(
     checkpoint: Book,
     folder: Path,
     settings: Settings,
@@ -67,11 +67,11 @@ async def sharing(
     with ExitStack() as mark:
         await to_thread.run_sync(lambda: mark.enter_context(register.buying(folder)))
         await to_thread.run_sync(lambda: mark.enter_context(buying_lock(folder)))
-        enter(register, checkpoint, folder)
+        enter_in_register(register, checkpoint, folder)
         yield Sharing(register, checkpoint, folder, settings, account, saw, environ)
 
 
-def other_runs(
+def find_other_runs(
     register: Register, folder: Path, settings: Settings, account: str, environ: Mapping[str, str], *, play: bool
 ) -> OtherRuns:
     """The runs that the one in ``folder`` may take from. ``account`` "" if there is no token to tell; ``play``: would it be
@@ -90,7 +90,7 @@ def other_runs(
     )
 
 
-def enter(register: Register, checkpoint: Book, folder: Path) -> None:
+def enter_in_register(register: Register, checkpoint: Book, folder: Path) -> None:
     """Enter the run in the register, with what its checkpoint says of it."""
     known = accounts_of(checkpoint)
     register.enter(

@@ -30,7 +30,7 @@ CHECKING = "checking rows"
 """The step that makes jobs of a sheet's rows."""
 
 
-def tell_of_others(host: Host, others: OtherRuns, register: Register) -> None:
+def report_other_runs(host: Host, others: OtherRuns, register: Register) -> None:
     """What kept other runs from being looked up."""
     if register.problem:
         host.warn(register.problem)
@@ -54,7 +54,7 @@ async def sample_links(
     return await sample_of(manifest, recipe, state_of, proxy=find_proxy(host.environ))
 
 
-async def look_at_links(
+async def check_and_fetch_links(
     manifest: Manifest, source: Path, settings: Settings, model: Model, folder: RunFolder, state_of: StateOf, host: Host
 ) -> Links | None:
     """Ask about every link where that is wanted, and fetch the pictures whose links die soon. None where neither is due."""

@@ -12,14 +12,14 @@ from ..ledger.book import Book
 _KEY = "slowed"
 
 
-def keep(checkpoint: Book, slowdown: Slowdown | None) -> None:
+def keep_slowdown(checkpoint: Book, slowdown: Slowdown | None) -> None:
     """From now on this slows the run, or did: None for nothing."""
     told = "" if slowdown is None else orjson.dumps(slowdown.as_json()).decode()
     if (checkpoint.get(_KEY) or "") != told:
         checkpoint.put(_KEY, told)
 
 
-def kept(checkpoint: Book) -> Slowdown | None:
+def read_slowdown(checkpoint: Book) -> Slowdown | None:
     """What slows the process that works on the run, or slowed the last one; None where nothing is known."""
     try:
         return Slowdown.read(orjson.loads(checkpoint.get(_KEY) or "null"))
@@ -39,6 +39,6 @@ class KeepSlowdown:
     def note(self, name: str, message: str, **details: object) -> None:  # noqa: ARG002 - the port's signature
         """Keep the numbers of ``slowed``; ``slowed_over`` ends it."""
         if name == "slowed":
-            keep(self._checkpoint, Slowdown.read(details))
+            keep_slowdown(self._checkpoint, Slowdown.read(details))
         elif name == "slowed_over":
-            keep(self._checkpoint, None)
+            keep_slowdown(self._checkpoint, None)

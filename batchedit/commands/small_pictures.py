@@ -36,7 +36,7 @@ _SUFFIXES = {"image/jpeg": ".jpg", "image/webp": ".webp"}
 
 
 @dataclass(frozen=True, slots=True)
-class Unmade:
+class MissingThumbnail:
     """A thumbnail that is not there yet: of a picture on disk, or of what ``link`` leads to. See ``make_small``."""
 
     folder: Path
@@ -58,7 +58,7 @@ class Unmade:
         return self.path if is_plain_file(self.path, self.folder) else None
 
 
-def small_picture(run_folder: Path, job: int, place: str) -> Path | Unmade | None:
+def find_small_picture(run_folder: Path, job: int, place: str) -> Path | MissingThumbnail | None:
     """The thumbnail of ``place`` of ``job``: ``0`` its first picture, ``s0`` its first source, ``s0-large`` larger. None if
     there is no such picture, or none that can be shown. Nothing is decoded here and no link is asked for.
     """
@@ -68,13 +68,13 @@ def small_picture(run_folder: Path, job: int, place: str) -> Path | Unmade | Non
         if record is None or not number.isdigit() or len(number) > 3:
             return None
         if place.startswith("s"):
-            unmade = _source(run_folder, record, int(number), roots, large=place.endswith("-large"))
+            unmade = _find_source(run_folder, record, int(number), roots, large=place.endswith("-large"))
         else:
-            unmade = _bought(run_folder, record, int(number), objects)
+            unmade = _find_bought(run_folder, record, int(number), objects)
     return unmade and (unmade.found() or unmade)
 
 
-def make_small(unmade: Unmade, proxy: str | None) -> Path | None:
+def make_small(unmade: MissingThumbnail, proxy: str | None) -> Path | None:
     """Make it, and return where it is. None if there is no picture to be had. What a link leads to is fetched from public
     addresses only, within LINK_SECONDS. One that leads to no picture is not asked again; a server that did not answer is.
     """
@@ -84,7 +84,7 @@ def make_small(unmade: Unmade, proxy: str | None) -> Path | None:
             Album(unmade.path.parent).look([unmade.wanted])
         elif not refused.exists():
             unmade.path.parent.mkdir(exist_ok=True)
-            data: Any = anyio.run(_fetched, unmade.link, proxy)
+            data: Any = anyio.run(_fetch, unmade.link, proxy)
             if isinstance(data, Answer) and data.verdict in {UNSURE, UNREACHED}:
                 return None  # asked again when somebody looks again
             try:
@@ -94,7 +94,7 @@ def make_small(unmade: Unmade, proxy: str | None) -> Path | None:
     return unmade.found()
 
 
-def file_of(run_folder: Path, job: int, place: int) -> Path | None:
+def find_picture_file(run_folder: Path, job: int, place: int) -> Path | None:
     """A bought picture, whole; None if there is none."""
     with looking(run_folder) as run:
         record, objects = run.checkpoint.record(job), run.objects
@@ -105,13 +105,13 @@ def file_of(run_folder: Path, job: int, place: int) -> Path | None:
     return path if is_plain_file(path, run_folder) else None
 
 
-def first_pictures(run_folder: Path, count: int = 3, most: int = MESSAGE_BYTES) -> list[tuple[str, str, bytes]]:
+def read_first_pictures(run_folder: Path, count: int = 3, most: int = MESSAGE_BYTES) -> list[tuple[str, str, bytes]]:
     """The first ``count`` bought pictures in the sheet's order, for a message: file name, media type, and at most ``most``
     bytes. Fewer where there are fewer; none where they can't be read, for a message is more than its pictures.
     """
     found: list[tuple[str, str, bytes]] = []
     try:
-        for file in _first_files(run_folder, count):
+        for file in _find_first_files(run_folder, count):
             whole = (run_folder / file.path).read_bytes()
             if sha256(whole).hexdigest() == file.sha256:
                 data, kind = make_fit(whole, most)
@@ -121,7 +121,7 @@ def first_pictures(run_folder: Path, count: int = 3, most: int = MESSAGE_BYTES) 
     return found
 
 
-def _first_files(run_folder: Path, count: int) -> list[SavedFile]:
+def _find_first_files(run_folder: Path, count: int) -> list[SavedFile]:
     with looking(run_folder) as run:
         lines = islice(run.checkpoint.outcomes(), _LINES)
         keys = list(dict.fromkeys(line.key for line in lines if line.files))[:count]
@@ -131,11 +131,11 @@ def _first_files(run_folder: Path, count: int) -> list[SavedFile]:
     return [file for file in files if is_plain_file(run_folder / file.path, run_folder)]
 
 
-def _bought(folder: Path, record: Record, number: int, objects: Objects | None) -> Unmade | None:
+def _find_bought(folder: Path, record: Record, number: int, objects: Objects | None) -> MissingThumbnail | None:
     if number >= len(record.files):
         return None
     file = record.files[number]
-    unmade = Unmade(folder, Wanted(folder / file.path, file.sha256, root=folder))
+    unmade = MissingThumbnail(folder, Wanted(folder / file.path, file.sha256, root=folder))
     if not file.sha256.isalnum():
         return None
     if not unmade.path.is_file():
@@ -143,19 +143,19 @@ def _bought(folder: Path, record: Record, number: int, objects: Objects | None) 
     return unmade
 
 
-def _source(folder: Path, record: Record, number: int, roots: Sequence[Path] | None, *, large: bool) -> Unmade | None:
+def _find_source(folder: Path, record: Record, number: int, roots: Sequence[Path] | None, *, large: bool) -> MissingThumbnail | None:
     source = next(iter(sources_of(record.job.inputs)[number:]), None)
     if isinstance(source, str):
-        return Unmade(folder, link=source)
+        return MissingThumbnail(folder, link=source)
     if source is None or not source["$sha256"].isalnum():
         return None
     path = Path(source["$file"])
     if roots is not None and not any(is_inside(path, root) for root in roots):
         return None
-    return Unmade(folder, Wanted(path, source["$sha256"], large=True, proven=False), large=large)
+    return MissingThumbnail(folder, Wanted(path, source["$sha256"], large=True, proven=False), large=large)
 
 
-async def _fetched(link: str, proxy: str | None) -> bytes | Answer:
+async def _fetch(link: str, proxy: str | None) -> bytes | Answer:
     with anyio.move_on_after(LINK_SECONDS):
         async with Asker(proxy=proxy, tries=1) as asker:
             return await asker.fetch(link)
@@ -163,7 +163,7 @@ async def _fetched(link: str, proxy: str | None) -> bytes | Answer:
 
 
 @cache
-def no_picture() -> bytes:
+def make_placeholder() -> bytes:
     """A plain grey picture, where there is none to show."""
     file = io.BytesIO()
     Image.new("RGB", (SIDE, SIDE), (128, 124, 118)).save(file, "WEBP", quality=30)

@@ -8,27 +8,27 @@ from ..results.report import Report, cap_needed, make_report
 from ..run_folder import RunFolder, form_of_run
 from .kept_settings import Given
 from .play import is_play
-from .reading import as_it_stands, run_here, run_to_read
-from .slowed import kept
-from .store_words import store_words
+from .reading import open_current_copy, find_run_here, open_run_to_read
+from .slowed import read_slowdown
+from .store_words import build_store_words
 
 
 def status(run_name: str, given: Given) -> tuple[RunFolder, Report]:
     """How a run stands. May be called while it is going on."""
-    with run_to_read(run_name, given) as (folder, checkpoint):
-        return folder, report_of(checkpoint, folder)
+    with open_run_to_read(run_name, given) as (folder, checkpoint):
+        return folder, make_status_report(checkpoint, folder)
 
 
-def status_in_store(run_name: str, given: Given) -> tuple[RunFolder, Report]:
+def read_store_status(run_name: str, given: Given) -> tuple[RunFolder, Report]:
     """The same as the store has it at this moment, also where a process here holds the run, whose copy may be behind."""
-    folder = run_here(run_name, given)
-    with as_it_stands(folder, given["store"]) as there, reading(there.checkpoint) as checkpoint:
-        return folder, report_of(checkpoint, folder)
+    folder = find_run_here(run_name, given)
+    with open_current_copy(folder, given["store"]) as there, reading(there.checkpoint) as checkpoint:
+        return folder, make_status_report(checkpoint, folder)
 
 
-def report_of(checkpoint: Book, folder: RunFolder) -> Report:
+def make_status_report(checkpoint: Book, folder: RunFolder) -> Report:
     """How the run in ``folder`` stands."""
-    needed, slowed = cap_needed(checkpoint), kept(checkpoint)
+    needed, slowed = cap_needed(checkpoint), read_slowdown(checkpoint)
     found = checkpoint.digest()
     form = form_of_run(checkpoint, folder)
     return make_report(
@@ -39,6 +39,6 @@ def report_of(checkpoint: Book, folder: RunFolder) -> Report:
         form=form,
         cap_needed=needed,
         slowed=slowed,
-        store=store_words(checkpoint),
+        store=build_store_words(checkpoint),
         play=is_play(checkpoint),
     )

@@ -130,12 +130,12 @@ class StepLines:
             if now < due:
                 return
             due = now + LINE_SECONDS
-            self._say(f"{what}: {far(done, total, now - began)}")
+            self._say(f"{what}: {format_progress(done, total, now - began)}")
 
         yield told
 
 
-def far(done: int, total: int, seconds: float) -> str:
+def format_progress(done: int, total: int, seconds: float) -> str:
     """``450,000 of 1,000,000 · 12 min left``, after ``seconds``; without a total the number alone."""
     if not done < total:
         return f"{done:,}"

@@ -19,7 +19,7 @@ from ..runcomfy.token import find_token
 
 
 @dataclass(frozen=True, slots=True)
-class StoreMade:
+class StoreInitResult:
     """What ``store init`` did, in lines for a person, and what may be lost with the store."""
 
     lines: Sequence[str]
@@ -42,7 +42,7 @@ class Worker:
     sending: int
 
 
-def workers(url: str) -> list[Worker]:
+def list_workers(url: str) -> list[Worker]:
     """Who works in the store, and who has ended within a day."""
     need_psycopg()
     from ..ledger.postgres import store  # noqa: PLC0415
@@ -61,7 +61,7 @@ def need_psycopg() -> None:
         raise UsageError("a shared ledger needs psycopg", hint=to_install("store"))
 
 
-def init(url: str, *, accept_loss: bool) -> StoreMade:
+def init(url: str, *, accept_loss: bool) -> StoreInitResult:
     """Make the store at ``url``, or bring it to this version."""
     need_psycopg()
     from ..ledger.postgres import store  # noqa: PLC0415
@@ -71,10 +71,10 @@ def init(url: str, *, accept_loss: bool) -> StoreMade:
         "is there already" if made.before == made.after else f"had version {made.before}"
     )
     about = [f"the store {made.where} {did}; its version is {made.after}", *made.durable.lines]
-    return StoreMade(about, made.durable.risks)
+    return StoreInitResult(about, made.durable.risks)
 
 
-def limits(
+def update_limits(
     url: str, environ: Mapping[str, str], *, max_cost: GivenCap = None, in_flight: GivenCap = None
 ) -> tuple[int | None, int | None]:
     """The cap of all runs of the token that is set here, in micro-dollars, and how many jobs they may have under way at once;
@@ -112,7 +112,7 @@ def _digest(content: bytes) -> str:
     return sha256(content).hexdigest()[:32]
 
 
-def others_work(url: str) -> bool:
+def have_others_work(url: str) -> bool:
     """Is there a worker in the store that may still buy? False where it can't be asked."""
     from ..ledger.postgres import store  # noqa: PLC0415 - psycopg takes its time
 

@@ -5,7 +5,7 @@ typed (a flag, the environment, ``--config``, a call of the library) is kept in 
 run: the commands after that work without typing it again.
 
 A run that this person made has an id, which the person's register knows (``register``). What any other run keeps may
-restrict what is done, and widens nothing: see ``BELIEVED``.
+restrict what is done, and widens nothing: see ``BELIEVED_SETTINGS``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..disk import own_folder, write_whole
 from ..ledger.register import VARIABLE
 from ..runcomfy.urls import DEFAULT_BASE_URL, check_base_url, origin
 from ..settings.model import Settings
-from .play import at_own_sandbox
+from .play import is_at_own_sandbox
 
 NAME = "typed-services.json"
 _SERVICES, _HOSTS = "services", "hosts"
@@ -31,7 +31,7 @@ again a moment later. It ends with the process.
 """
 
 
-def trusted_file(environ: Mapping[str, str]) -> Path:
+def locate_trusted_file(environ: Mapping[str, str]) -> Path:
     """The file of what was typed: in the person's configuration; ``BATCHEDIT_STATE`` moves it."""
     moved = environ.get(VARIABLE)
     folder = Path(moved).expanduser().absolute() if moved else own_folder("config", environ)
@@ -44,8 +44,8 @@ def keep_typed(environ: Mapping[str, str], base_url: str | None, allow_hosts: It
     Where the configuration can't be written they hold for this process alone: returns a warning that says so, else "".
     UsageError (64) for a URL that can't be used.
     """
-    services = [] if base_url is None or _is_vendor(base_url) else [_place(check_base_url(base_url))]
-    path, known = trusted_file(environ), _read(trusted_file(environ))
+    services = [] if base_url is None or _is_vendor(base_url) else [_format_origin(check_base_url(base_url))]
+    path, known = locate_trusted_file(environ), _read_typed(locate_trusted_file(environ))
     wanted = {_SERVICES: known[_SERVICES] | set(services), _HOSTS: known[_HOSTS] | set(allow_hosts)}
     if wanted == known:
         return ""
@@ -70,8 +70,8 @@ def check_trusted(settings: Settings, environ: Mapping[str, str], warn: Callable
     """
     if settings.sandbox:
         return
-    known = _read(trusted_file(environ))
-    if not _is_vendor(settings.base_url) and _place(settings.base_url) not in known[_SERVICES]:
+    known = _read_typed(locate_trusted_file(environ))
+    if not _is_vendor(settings.base_url) and _format_origin(settings.base_url) not in known[_SERVICES]:
         raise UsageError(
             f"this run names the service {settings.base_url}, which is not the vendor's and was never typed by you; "
             "nothing was sent there",
@@ -84,13 +84,13 @@ def check_trusted(settings: Settings, environ: Mapping[str, str], warn: Callable
             hint="only if you know that host, type the same command again with: "
             + " ".join(f"--allow-host {quote_word(host)}" for host in foreign),
         )
-    if not (_is_vendor(settings.base_url) or at_own_sandbox(settings, environ)):
+    if not (_is_vendor(settings.base_url) or is_at_own_sandbox(settings, environ)):
         warn(f"the service is {settings.base_url}, not the vendor's")
 
 
 # --- whose run it is ------------------------------------------------------------------------------
 
-BELIEVED = frozenset(
+BELIEVED_SETTINGS = frozenset(
     {
         *("model", "prompt", "map", "set", "sizes", "variants", "over", "fill_down", "id", "name", "limit"),
         *("encoding", "delimiter", "sheet", "header_row", "visible_only", "skip_invalid", "no_shrink"),
@@ -105,16 +105,16 @@ else is: not which files are read (``image_root``, ``schema``), not what a pictu
 """
 
 
-def restricted(kept: Settings) -> Settings:
+def restrict_settings(kept: Settings) -> Settings:
     """What is believed of the settings ``kept`` by a run that is not known to be this person's."""
-    return Settings(**{name: getattr(kept, name) for name in BELIEVED})
+    return Settings(**{name: getattr(kept, name) for name in BELIEVED_SETTINGS})
 
 
-def not_believed(kept: Settings) -> Iterator[str]:
-    """The settings, by their fields' names, that are no default and that ``restricted`` leaves out."""
+def list_ignored_settings(kept: Settings) -> Iterator[str]:
+    """The settings, by their fields' names, that are no default and that ``restrict_settings`` leaves out."""
     plain = Settings()
     for field in fields(Settings):
-        if field.compare and field.name not in BELIEVED and getattr(kept, field.name) != getattr(plain, field.name):
+        if field.compare and field.name not in BELIEVED_SETTINGS and getattr(kept, field.name) != getattr(plain, field.name):
             yield field.name
 
 
@@ -125,12 +125,12 @@ def _is_vendor(base_url: str) -> bool:
     return origin(base_url.strip().rstrip("/")) == origin(DEFAULT_BASE_URL)
 
 
-def _place(base_url: str) -> str:
+def _format_origin(base_url: str) -> str:
     scheme, host, port = origin(base_url.strip().rstrip("/")) or ("", "", 0)
     return f"{scheme}://{host}:{port}"
 
 
-def _read(path: Path) -> dict[str, set[str]]:
+def _read_typed(path: Path) -> dict[str, set[str]]:
     """What the file holds, and what was typed in this process; nothing for one that is missing or damaged: then it is typed
     once more.
     """

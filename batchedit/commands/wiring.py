@@ -65,7 +65,7 @@ class Service:
 
 
 @contextmanager
-def service(
+def open_service(
     settings: Settings,
     folder: RunFolder,
     environ: Mapping[str, str],
@@ -139,18 +139,18 @@ async def model_from_catalogue(settings: Settings, found: Service, observer: Obs
     return Model(settings.model, entry.schema)
 
 
-def purchase_limits(settings: Settings) -> PurchaseLimits:
+def make_purchase_limits(settings: Settings) -> PurchaseLimits:
     """The governor's part of the settings."""
     return PurchaseLimits(
         concurrency=settings.concurrency,
         rate=settings.rate,
         poll_seconds=settings.poll_seconds,
         until=settings.until,
-        stop_rule=stop_rule(settings.stop_after_failures),
+        stop_rule=parse_stop_rule(settings.stop_after_failures),
     )
 
 
-def stop_rule(text: str | None) -> StopRule:
+def parse_stop_rule(text: str | None) -> StopRule:
     """``--stop-after-failures``. UsageError for what is neither ``N`` nor ``P%``."""
     if text is None:
         return StopRule()
@@ -162,13 +162,13 @@ def stop_rule(text: str | None) -> StopRule:
         raise UsageError(f"--stop-after-failures takes 20 or 50%, not {text!r}") from None
 
 
-def allowed_hosts(settings: Settings, base_url: str) -> tuple[str, ...]:
+def list_allowed_hosts(settings: Settings, base_url: str) -> tuple[str, ...]:
     """Hosts that files may come from: the user's, and a loopback service's own."""
     host = urlsplit(base_url).hostname or ""
     return (*settings.allow_hosts, host) if base_url.startswith("http://") else settings.allow_hosts
 
 
-class Kept(Ledger, Protocol):
+class PoolLedger(Ledger, Protocol):
     """The pool's port, and the few things besides that its edges ask of a run's record."""
 
     def has_file(self, path: str, but_job: int) -> bool:
@@ -184,7 +184,7 @@ class Kept(Ledger, Protocol):
         ...
 
 
-def client_for(settings: Settings, found: Service, model: Model, observer: Observer) -> Client:
+def make_asking_client(settings: Settings, found: Service, model: Model, observer: Observer) -> Client:
     """A client that only asks: it has nothing to buy with."""
     return Client(found.base_url, found.token, settings.model, model.schema, observer=observer, proxy=found.proxy)
 
@@ -201,10 +201,10 @@ class _Shared:
 
 
 @asynccontextmanager
-async def connected(
+async def open_pool(
     settings: Settings,
     folder: RunFolder,
-    checkpoint: Kept,
+    checkpoint: PoolLedger,
     model: Model,
     found: Service,
     observer: Observer,
@@ -227,11 +227,11 @@ async def connected(
     pictures = LocalPictures(observer, shrinks=not settings.no_shrink, roots=picture_roots, blob=blob_reader(objects))
     async with (
         rescuing(objects, checkpoint, folder.path, observer) as take_in,
-        _buying_client(settings, found, model, observer, checkpoint, pictures, shared) as client,
-        _downloader(settings, folder, found, checkpoint, album, shared, copies=copies) as files,
+        _make_buying_client(settings, found, model, observer, checkpoint, pictures, shared) as client,
+        _make_downloader(settings, folder, found, checkpoint, album, shared, copies=copies) as files,
     ):
-        governor = _governor(settings, client, checkpoint, observer, shared)
-        pool = _pool(settings, client, checkpoint, files, observer, governor, shared)
+        governor = _make_governor(settings, client, checkpoint, observer, shared)
+        pool = _make_pool(settings, client, checkpoint, files, observer, governor, shared)
         pool.take_in = take_in
         yield pool, client
         if album.refused is not None:
@@ -241,12 +241,12 @@ async def connected(
             checkpoint.put(LIFETIMES, governor.lifetimes.dump())
 
 
-def _buying_client(
+def _make_buying_client(
     settings: Settings,
     found: Service,
     model: Model,
     observer: Observer,
-    checkpoint: Kept,
+    checkpoint: PoolLedger,
     pictures: LocalPictures,
     shared: _Shared,
 ) -> Client:
@@ -273,11 +273,11 @@ def _buying_client(
     )
 
 
-def _downloader(
+def _make_downloader(
     settings: Settings,
     folder: RunFolder,
     found: Service,
-    checkpoint: Kept,
+    checkpoint: PoolLedger,
     album: Album,
     shared: _Shared,
     *,
@@ -286,7 +286,7 @@ def _downloader(
     """What fetches finished pictures into the folder or into the store of files."""
     return Downloader(
         folder.path,
-        allow_hosts=allowed_hosts(settings, found.base_url),
+        allow_hosts=list_allowed_hosts(settings, found.base_url),
         clock=shared.clock,
         rng=shared.rng,
         proxy=found.proxy,
@@ -299,10 +299,10 @@ def _downloader(
     )
 
 
-def _governor(settings: Settings, client: Client, checkpoint: Kept, observer: Observer, shared: _Shared) -> Governor:
+def _make_governor(settings: Settings, client: Client, checkpoint: PoolLedger, observer: Observer, shared: _Shared) -> Governor:
     """It begins with what earlier runs in the folder learned of running times."""
     return Governor(
-        purchase_limits(settings),
+        make_purchase_limits(settings),
         api=client,
         observer=observer,
         clock=shared.clock,
@@ -313,10 +313,10 @@ def _governor(settings: Settings, client: Client, checkpoint: Kept, observer: Ob
     )
 
 
-def _pool(
+def _make_pool(
     settings: Settings,
     client: Client,
-    checkpoint: Kept,
+    checkpoint: PoolLedger,
     files: Downloader,
     observer: Observer,
     governor: Governor,

@@ -19,7 +19,7 @@ from ..ledger.wishes import Wish, Wishes
 from ..results.report import cap_needed, room_for_rest
 from ..run_folder import RunFolder, find_run, near
 from .live import BUYING, live_in
-from .store_words import store_words
+from .store_words import build_store_words
 
 MOST_AT_ONCE = 10_000
 
@@ -53,32 +53,32 @@ def wish(
         wishes.append((Wish.MAX_COST, str(max_cost)))
     if not wishes:
         raise UsageError("nothing was wished", hint="-j N, --max-cost USD, or both")
-    _must_go_on(folder)
-    Wishes(folder.path).add(*wishes, who=who or _login())
+    _check_goes_on(folder)
+    Wishes(folder.path).add(*wishes, who=who or _find_login())
     return folder.path
 
 
-def _must_go_on(folder: RunFolder) -> None:
+def _check_goes_on(folder: RunFolder) -> None:
     now = live_in(folder)
     if not now.alive or (now.doing and now.doing not in BUYING):
         raise UsageError(
             f"nobody works on {near(folder.path)}, so there is nobody to heed it",
-            hint=f"to go on with it: {way_on(folder)}",
+            hint=f"to go on with it: {format_resume_command(folder)}",
         )
 
 
-def way_on(folder: RunFolder) -> str:
+def format_resume_command(folder: RunFolder) -> str:
     """The command to type for what the run has not bought, with the cap that it needs."""
     with reading(folder.checkpoint) as checkpoint:
-        room, store = room_for_rest(cap_needed(checkpoint)), store_words(checkpoint)
+        room, store = room_for_rest(cap_needed(checkpoint)), build_store_words(checkpoint)
     return format_command("run", near(folder.path), *room, *store)
 
 
-def _login() -> str:
+def _find_login() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):
         return "somebody"
 
 
-__all__ = ["MOST_AT_ONCE", "NO_CAP", "way_on", "wish"]
+__all__ = ["MOST_AT_ONCE", "NO_CAP", "format_resume_command", "wish"]

@@ -33,10 +33,10 @@ from .file_store import elsewhere, objects_at
 from .host import Host
 from .left_ids import runs_with_ids
 from .observers import ObserverGroup
-from .play import bought_from
+from .play import identify_seller
 from .rescued import take_in_for_worker, take_in_objects_for_worker
 from .store import need_psycopg
-from .wiring import connected, find_model, model_from_catalogue, service
+from .wiring import open_pool, find_model, model_from_catalogue, open_service
 
 if TYPE_CHECKING:
     from ..ledger.postgres.store import RunSeen
@@ -52,7 +52,7 @@ LOOK_FOR_IDS_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Worked:
+class WorkResult:
     """How the run ``name`` stood when this worker left it. ``error`` is why it left early."""
 
     name: str
@@ -60,7 +60,7 @@ class Worked:
     error: BatcheditError | None = None
 
 
-def say_nothing(_: Worked) -> None:
+def ignore_result(_: WorkResult) -> None:
     """Nobody wants to hear how the runs stand."""
 
 
@@ -71,8 +71,8 @@ async def work(
     *,
     run: str | None = None,
     until_idle: bool = False,
-    left: Callable[[Worked], None] = say_nothing,
-) -> list[Worked]:
+    left: Callable[[WorkResult], None] = ignore_result,
+) -> list[WorkResult]:
     """Buy and collect at the runs of the store, or at the one called ``run``. Returns at ``until_idle`` when nothing is left
     that this worker may do, else when ``host.stop`` is thrown or something ends it. ``left`` is called in a thread whenever
     nothing is left to do in a run, or something ended it. What was given up is not asked for again: a person says so, with
@@ -84,13 +84,13 @@ async def work(
     need_psycopg()
     from ..ledger.postgres import store  # noqa: PLC0415 - psycopg takes its time
 
-    done: dict[str, Worked] = {}
+    done: dict[str, WorkResult] = {}
     refused: dict[str, BatcheditError] = {}
     doubts = _Doubts(url, run, math.inf if until_idle else LOOK_FOR_IDS_SECONDS)
     runs = await to_thread.run_sync(store.open_runs, url, run)  # one that is away when a worker starts is told at once
     while True:
         worked = False
-        for found in runs or await _answered(host, doubts.look):
+        for found in runs or await _ask_store(host, doubts.look):
             try:
                 done[found.name] = await _work_at(url, found, host, given)
             except _NotOursError as no:
@@ -104,12 +104,12 @@ async def work(
         if refused and not done:
             raise next(iter(refused.values()))
         if not worked and until_idle:
-            await _answered(host, lambda: store.check_halted(url, run))
+            await _ask_store(host, lambda: store.check_halted(url, run))
             return list(done.values())
         if host.stop.reason:
             return list(done.values())
         await _wait(host)
-        runs = await _answered(host, lambda: store.open_runs(url, run))
+        runs = await _ask_store(host, lambda: store.open_runs(url, run))
 
 
 class _Doubts:
@@ -139,7 +139,7 @@ def _leave_to_others(
     refused[name] = no.refusal
 
 
-async def _answered(host: Host, look: Callable[[], T]) -> T:
+async def _ask_store(host: Host, look: Callable[[], T]) -> T:
     """What the store says. While it is away it is asked again, for as long as a change within a run is sent again."""
     from ..ledger.postgres.line import PATIENCE_SECONDS  # noqa: PLC0415 - psycopg takes its time
 
@@ -164,13 +164,13 @@ async def _wait(host: Host, seconds: float = LOOK_SECONDS) -> None:
             host.stop.listen(None)
 
 
-async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any]) -> Worked:
+async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any]) -> WorkResult:
     from ..ledger.postgres.ledger import PostgresLedger  # noqa: PLC0415 - psycopg takes its time
 
-    settings = _settings(found, given)
-    folder = _folder(found, settings)
-    with service(settings, folder, host.environ, host.warn) as at:
-        if no := _refusal(found, bought_from(settings, host.environ), account_of(at.token)):
+    settings = _make_settings(found, given)
+    folder = _make_folder(found, settings)
+    with open_service(settings, folder, host.environ, host.warn) as at:
+        if no := _explain_refusal(found, identify_seller(settings, host.environ), account_of(at.token)):
             raise _NotOursError(no)
         files = _check_files(found, settings)
         observer = ObserverGroup(host.observers())
@@ -179,7 +179,7 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
         try:
             await to_thread.run_sync(take_in_for_worker, ledger, folder.path, host.warn)
             write_failures = WriteFailures()
-            edges = connected(settings, folder, ledger, model, at, observer, (), write_failures, copies=not files)
+            edges = open_pool(settings, folder, ledger, model, at, observer, (), write_failures, copies=not files)
             async with edges as (pool, _):
                 if objects := objects_at(files):
                     await to_thread.run_sync(take_in_objects_for_worker, ledger, objects, host.warn)
@@ -197,12 +197,12 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
                 error = host.stop.reason or error or pool.governor.switch.halted
             for line in write_failures.describe():
                 host.warn(line)
-            return Worked(found.name, (await ledger.totals()).counts, error)
+            return WorkResult(found.name, (await ledger.totals()).counts, error)
         finally:
             await to_thread.run_sync(ledger.close)
 
 
-def _settings(found: RunSeen, given: Mapping[str, Any]) -> Settings:
+def _make_settings(found: RunSeen, given: Mapping[str, Any]) -> Settings:
     """What the run was made with, and over it what this worker was told: nothing that makes or prices jobs."""
     kept = Settings.load(found.facts.get("settings") or "{}")
     kept = replace(kept, until=None, on_doubt="hold", canary=0, max_cost=None, out=None, model=found.model)
@@ -215,7 +215,7 @@ def _settings(found: RunSeen, given: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def _folder(found: RunSeen, settings: Settings) -> RunFolder:
+def _make_folder(found: RunSeen, settings: Settings) -> RunFolder:
     """Where this worker keeps what it writes about the run, made if it is not there. _NotOursError where that folder has a
     run of its own: the side files of the two would be taken for one, and where both are made from one sheet an id of the
     one would settle a job of the other.
@@ -247,7 +247,7 @@ class _NotOursError(Exception):
         self.refusal = refusal
 
 
-def _refusal(found: RunSeen, here: BoughtFrom, account: str) -> BatcheditError | None:
+def _explain_refusal(found: RunSeen, here: BoughtFrom, account: str) -> BatcheditError | None:
     """Why who buys from ``here`` with the token of ``account`` may not buy in the run; None if they may."""
     if found.service.address != here.address:
         return UsageError(

@@ -9,7 +9,7 @@ from typing import Any
 from .words import pluralize, pluralize_text
 
 SLOWED = "slowed by the service"
-_WORTH_SECONDS = 90.0
+_MIN_SHOWN_SECONDS = 90.0
 """A shorter delay is not shown: it would change with every poll."""
 
 
@@ -31,7 +31,7 @@ class Slowdown:
         """The same without its first words, for where they were just shown."""
         limit = f"{self._format_limit()} (429)"
         seconds = self.seconds_longer
-        if seconds < _WORTH_SECONDS:
+        if seconds < _MIN_SHOWN_SECONDS:
             return limit
         short = seconds < 5400
         delay = pluralize_text(f"{seconds / 60:.0f}", "minute") if short else pluralize_text(f"{seconds / 3600:.1f}", "hour")

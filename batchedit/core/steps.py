@@ -12,7 +12,7 @@ ProgressCallback = Callable[[int, int], None]
 """Called with ``(done, total)`` of the items of a step; a total of 0 if it is not known."""
 Steps = Callable[[str], AbstractContextManager[ProgressCallback]]
 """Begins a step, named by what it does (``checking rows``); it ends with the block."""
-EVERY = 500
+ITEMS_PER_REPORT = 500
 """Items between two reports, for items that take microseconds each."""
 
 
@@ -25,7 +25,7 @@ def no_steps(_description: str) -> AbstractContextManager[ProgressCallback]:
     return nullcontext(no_progress)
 
 
-def report_progress(items: Iterable[T], on_progress: ProgressCallback, total: int = 0, *, every: int = EVERY) -> Iterator[T]:
+def report_progress(items: Iterable[T], on_progress: ProgressCallback, total: int = 0, *, every: int = ITEMS_PER_REPORT) -> Iterator[T]:
     """Yield ``items``; ``on_progress`` is called after each ``every`` of them. ``total`` are expected."""
     for done, item in enumerate(items, 1):
         yield item

@@ -45,11 +45,11 @@ def quote_word(word: object) -> str:
 
 
 def _quote_by_number(text: str) -> str:
-    letters = (letter if _needs_no_escape(letter) else _escape_bytes(letter) for letter in text)
+    letters = (letter if _is_safe_letter(letter) else _escape_bytes(letter) for letter in text)
     return f"$'{''.join(letters)}'"
 
 
-def _needs_no_escape(letter: str) -> bool:
+def _is_safe_letter(letter: str) -> bool:
     return letter not in "\\'" and to_one_line(letter) == letter
 
 

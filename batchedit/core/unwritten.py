@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from .words import pluralize
 
-CODE = 74
+UNWRITTEN_CODE = 74
 """As ``DiskError`` has it."""
-_MOST = 5
+_MAX_NAMED = 5
 """Files that are reported by name, at most."""
 
 
@@ -35,8 +35,8 @@ class WriteFailures:
         return bool(self._why)
 
     def describe(self) -> Iterator[str]:
-        """A sentence for each file, up to ``_MOST``, and one for all others."""
-        for path, why in list(self._why.items())[:_MOST]:
+        """A sentence for each file, up to ``_MAX_NAMED``, and one for all others."""
+        for path, why in list(self._why.items())[:_MAX_NAMED]:
             yield f"{path} can't be written or removed ({why})"
-        if len(self._why) > _MOST:
-            yield f"nor can {pluralize(len(self._why) - _MOST, 'more file')} beside these"
+        if len(self._why) > _MAX_NAMED:
+            yield f"nor can {pluralize(len(self._why) - _MAX_NAMED, 'more file')} beside these"

@@ -17,7 +17,7 @@ from anyio import to_thread
 
 from ..core.errors import FilesUnavailableError
 from ..core.jsontext import write_inputs
-from ..core.limits import REQUEST_MOST, URI_MOST, format_megabytes, uri_size
+from ..core.limits import MAX_REQUEST_BYTES, MAX_URI_BYTES, format_megabytes, uri_size
 from ..disk import is_inside
 from ..ports import Observer
 from .formats import SHRINKABLE, media_type
@@ -157,9 +157,9 @@ class LocalPictures:
 
 def _share(sizes: list[int], rest: int) -> int:
     """Bytes that each data URI may have: 6 MiB, or less where many together would be too much for one request."""
-    if sum(min(uri_size(size), URI_MOST) for size in sizes) <= REQUEST_MOST - rest:
-        return URI_MOST
-    return max(0, (REQUEST_MOST - rest) // len(sizes))
+    if sum(min(uri_size(size), MAX_URI_BYTES) for size in sizes) <= MAX_REQUEST_BYTES - rest:
+        return MAX_URI_BYTES
+    return max(0, (MAX_REQUEST_BYTES - rest) // len(sizes))
 
 
 def _items(value: Any) -> list[Any]:

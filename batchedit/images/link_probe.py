@@ -25,7 +25,7 @@ import anyio
 import httpx
 
 from ..core.hosts import is_loopback
-from ..core.limits import LINK_MOST, LINK_SAFE, format_megabytes
+from ..core.limits import MAX_LINK_BYTES, SAFE_LINK_BYTES, format_megabytes
 from .formats import media_type
 
 FINE, LARGE, UNSURE, BAD, UNREACHED = "fine", "large", "unsure", "bad", "unreached"
@@ -70,7 +70,7 @@ class Asker:
         loopback: bool = False,
         proxy: str | None = None,
         tries: int = TRIES,
-        most: int = LINK_MOST,
+        most: int = MAX_LINK_BYTES,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._loopback, self._tries, self._most = loopback, tries, most
@@ -166,7 +166,7 @@ class Asker:
 
     async def _send(self, method: str, url: str, headers: dict[str, str], *, whole: bool = False) -> Answer | _Reply:
         async with self._opened(method, url, headers) as reply:
-            return reply if isinstance(reply, Answer) else await _read(reply, method, LINK_MOST if whole else _PEEK)
+            return reply if isinstance(reply, Answer) else await _read(reply, method, MAX_LINK_BYTES if whole else _PEEK)
 
     @asynccontextmanager
     async def _opened(self, method: str, url: str, headers: dict[str, str]) -> AsyncIterator[Answer | httpx.Response]:
@@ -266,7 +266,7 @@ def _judge(reply: _Reply, most: int) -> Answer:  # noqa: PLR0911 - one return an
     if reply.length > most:
         reason = f"is {format_megabytes(reply.length)}; the service refuses more than {most / 1e6:g} MB"
         return replace(found, verdict=BAD, reason=reason)
-    if reply.length > LINK_SAFE:
+    if reply.length > SAFE_LINK_BYTES:
         return replace(found, verdict=LARGE, reason=f"is {format_megabytes(reply.length)}")
     return found
 

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..core.hosts import is_loopback
-from ..core.limits import FILE_MOST, REQUEST_MOST, URI_MOST, format_megabytes, uri_size
+from ..core.limits import MAX_FILE_BYTES, MAX_REQUEST_BYTES, MAX_URI_BYTES, format_megabytes, uri_size
 from ..core.typed import quote_word
 from ..core.words import pluralize
 from ..images.formats import SHRINKABLE, media_type
@@ -158,7 +158,7 @@ class Pictures:
         found = [read(item, sizes) for item in split_cell(cell)]
         self.together += len(found) > 1
         self.in_row += len(found)
-        if sum(sizes) > REQUEST_MOST and not self._shrinks:
+        if sum(sizes) > MAX_REQUEST_BYTES and not self._shrinks:
             raise CellError(
                 f"holds {pluralize(len(sizes), 'local picture')} of {format_megabytes(sum(sizes))} as they are sent, and the "
                 "service takes 64 MiB a request; leave --no-shrink out to have them re-encoded"
@@ -169,7 +169,7 @@ class Pictures:
         if _LINK(item):
             return item if self._is_plain(item) else self._link(item)
         if _DATA(item):
-            if len(item) > URI_MOST:
+            if len(item) > MAX_URI_BYTES:
                 raise CellError(f"is a data URI of {format_megabytes(len(item))}; the service takes 6 MiB")
             return item
         if self._loopback and (plain := _PLAIN_HTTP(item)) and is_loopback(plain[1]):
@@ -259,7 +259,7 @@ class Pictures:
         if seen is None:
             raise CellError("is a file, but no picture (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, HEIC)")
         sizes.append(uri_size(facts.st_size))
-        if facts.st_size > FILE_MOST:
+        if facts.st_size > MAX_FILE_BYTES:
             self._too_large(facts.st_size, seen)  # re-encoded: it has another size and other pixels then
         else:
             for rule in self._rules:
@@ -269,7 +269,7 @@ class Pictures:
 
     def _too_large(self, size: int, seen: _Seen) -> None:
         told = (
-            f"is {format_megabytes(size)}; the service takes a local picture of up to {format_megabytes(FILE_MOST)} (6 MiB as sent)"
+            f"is {format_megabytes(size)}; the service takes a local picture of up to {format_megabytes(MAX_FILE_BYTES)} (6 MiB as sent)"
         )
         if not seen.shrinkable:
             raise CellError(f"{told}, and only JPEG, PNG and WebP can be re-encoded: save it as one of these")

@@ -17,7 +17,7 @@ from typing import Any
 import jsonschema_rs
 
 from ..core.errors import UsageError
-from ..core.limits import LINK_MOST
+from ..core.limits import MAX_LINK_BYTES
 from ..core.visible import to_one_line
 from ..manifest.cells import text_of
 from ..manifest.rows import Number, shown
@@ -115,11 +115,11 @@ def most_link_bytes(schema: dict[str, Any]) -> int:
     properties = schema.get("properties")
     fields = properties.items() if isinstance(properties, dict) else ()
     found = [
-        min([LINK_MOST, *(int(rule.value * MEGABYTE) for rule in read_rules(spec) if rule.limits_size)])
+        min([MAX_LINK_BYTES, *(int(rule.value * MEGABYTE) for rule in read_rules(spec) if rule.limits_size)])
         for name, spec in fields
         if isinstance(spec, dict) and is_picture(name, spec)
     ]
-    return max(found, default=LINK_MOST)
+    return max(found, default=MAX_LINK_BYTES)
 
 
 def _as_list(spec: dict[str, Any]) -> dict[str, Any]:

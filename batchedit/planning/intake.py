@@ -12,7 +12,7 @@ from socket import gethostname
 
 from ..core.errors import ManifestError, UsageError
 from ..core.model import InvalidLine, JobKey, ResultLine, State
-from ..core.steps import EVERY, ProgressCallback, no_progress
+from ..core.steps import ITEMS_PER_REPORT, ProgressCallback, no_progress
 from ..core.typed import quote_word
 from ..core.words import pluralize
 from ..disk import remove
@@ -339,13 +339,13 @@ def _until_stopped(
     lines: Iterator[ResultLine | InvalidLine], stop: Stop, told: ProgressCallback, total: int
 ) -> Iterator[ResultLine | InvalidLine]:
     """``lines``, until ``stop`` is thrown; ``told`` hears how many rows of about ``total`` went by."""
-    due = EVERY
+    due = ITEMS_PER_REPORT
     for line in lines:
         if stop.reason is not None:
             raise stop.reason
         if line.row >= due:
             told(line.row, total)
-            due = line.row + EVERY
+            due = line.row + ITEMS_PER_REPORT
         yield line
 
 

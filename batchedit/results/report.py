@@ -12,7 +12,7 @@ from ..core.money import MICRO, to_json_usd, to_plain_usd
 from ..core.policy import may_reserve, compute_least_cap
 from ..core.slowdown import Slowdown
 from ..core.typed import quote_word, format_command
-from ..core.unwritten import CODE, WriteFailures
+from ..core.unwritten import UNWRITTEN_CODE, WriteFailures
 from ..ledger.book import Book
 from ..ledger.facts import read_fact, whole
 from ..ledger.values import CommonError, RunSummary
@@ -83,7 +83,7 @@ class Report:
     @property
     def code(self) -> int:
         """The exit code. What the jobs came to is told before a file that is made again."""
-        return self.jobs_code or (CODE if self.write_failures else 0)
+        return self.jobs_code or (UNWRITTEN_CODE if self.write_failures else 0)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from batchedit.commands.gallery import gallery
-from batchedit.commands.redo import redo_lines
+from batchedit.commands.redo import list_redo_lines
 from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
 from batchedit.ledger.repurchases import add_repurchases
@@ -182,7 +182,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             room.done(checkpoint, record, picture(record.id, shape))
     marks = Marks(checkpoint)
     marks.put(Mark(2, Verdict.REJECT, "too dark", 0, "Dana", 5.0))
-    (again,) = add_repurchases(checkpoint, redo_lines(checkpoint))
+    (again,) = add_repurchases(checkpoint, list_redo_lines(checkpoint))
     (record,) = checkpoint.records("id = ?", (again,))
     room.done(checkpoint, record, picture(again, (900, 600)))
     checkpoint.close()

@@ -17,7 +17,7 @@ import orjson
 from PIL import Image
 
 from batchedit.commands.gallery import gallery
-from batchedit.commands.redo import redo_lines
+from batchedit.commands.redo import list_redo_lines
 from batchedit.core.model import Job
 from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
@@ -66,7 +66,7 @@ def campaign(folder: Path) -> Path:
     marks = Marks(checkpoint)
     for job, verdict, note in MARKS:
         marks.put(Mark(job, Verdict(verdict), note, 0, "Dana", room.clock))
-    for again in add_repurchases(checkpoint, redo_lines(checkpoint, use_notes=True)):
+    for again in add_repurchases(checkpoint, list_redo_lines(checkpoint, use_notes=True)):
         (record,) = checkpoint.records("id = ?", (again,))
         room.done(checkpoint, record, ad(record.job, 99))
     checkpoint.close()

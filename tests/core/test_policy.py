@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from batchedit.commands.wiring import stop_rule
+from batchedit.commands.wiring import parse_stop_rule
 from batchedit.core.errors import UsageError
 from batchedit.core.model import Money, State
 from batchedit.core.policy import GivenCap, may_reserve, backoff, choose_cap, compute_least_cap, explain_budget_refusal
@@ -198,14 +198,14 @@ def test_pauses_grow_to_a_cap_with_full_jitter() -> None:
     ],
 )
 def test_stop_after_failures(text: str | None, finished: int, failed: int, stops: bool) -> None:
-    assert stop_rule(text).reached(finished, failed) is stops
+    assert parse_stop_rule(text).reached(finished, failed) is stops
 
 
 @pytest.mark.parametrize("text", ["many", "3.5", "%", "x%"])
 def test_a_stop_rule_that_is_none(text: str) -> None:
     with pytest.raises(UsageError, match="stop-after-failures"):
-        stop_rule(text)
+        parse_stop_rule(text)
 
 
 def test_the_default_is_a_rule_of_its_own() -> None:
-    assert stop_rule(None) == StopRule(first=20)
+    assert parse_stop_rule(None) == StopRule(first=20)

@@ -12,8 +12,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from batchedit.commands.redo import redo_lines
-from batchedit.commands.review import progress
+from batchedit.commands.redo import list_redo_lines
+from batchedit.commands.review import count_progress
 from batchedit.core.errors import CheckpointError, ManifestError, UsageError
 from batchedit.core.model import State
 from batchedit.core.review import Conflict, Decision, Mark, Verdict
@@ -111,7 +111,7 @@ def test_progress_counts_pictures_not_rows(checkpoint: SqliteCheckpoint) -> None
     reject(checkpoint, 1)
     Marks(checkpoint).put(Mark(2, APPROVE, "", 0, "Dana", 1.0))
     Marks(checkpoint).put(Mark(3, NONE, "only a note", 0, "Dana", 1.0))
-    found = progress(read_cards(checkpoint), Marks(checkpoint).all())
+    found = count_progress(read_cards(checkpoint), Marks(checkpoint).all())
     assert (found.pictures, found.looked_at, found.approved, found.rejected, found.held) == (3, 2, 1, 1, 0)
 
 
@@ -230,7 +230,7 @@ def test_a_name_that_another_row_has_is_not_taken() -> None:
 def test_exactly_the_rejected_are_made_again(checkpoint: SqliteCheckpoint) -> None:
     Marks(checkpoint).put(Mark(1, APPROVE, "", 0, "Dana", 1.0))
     reject(checkpoint, 2, "too dark")
-    ((old, new),) = redo_lines(checkpoint)
+    ((old, new),) = list_redo_lines(checkpoint)
     assert (old.id, new.row, new.id, new.job.version, new.job.revision) == (2, 2, "B", 2, 1)
     assert new.job.name == "B-1x1-1-v2"
     assert new.job.inputs == old.job.inputs
@@ -239,9 +239,9 @@ def test_exactly_the_rejected_are_made_again(checkpoint: SqliteCheckpoint) -> No
 
 def test_notes_and_an_addition_go_behind_the_prompt(checkpoint: SqliteCheckpoint) -> None:
     reject(checkpoint, 2, "too dark")
-    ((_, new),) = redo_lines(checkpoint, prompt_add="no text", use_notes=True)
+    ((_, new),) = list_redo_lines(checkpoint, prompt_add="no text", use_notes=True)
     assert orjson.loads(new.job.inputs)["prompt"] == "an ad for B. too dark no text"
-    ((_, plain),) = redo_lines(checkpoint)
+    ((_, plain),) = list_redo_lines(checkpoint)
     assert orjson.loads(plain.job.inputs)["prompt"] == "an ad for B"
 
 
@@ -263,8 +263,8 @@ def test_the_new_version_stands_on_the_line_and_the_old_one_beside_it(
     room: Showroom, checkpoint: SqliteCheckpoint
 ) -> None:
     reject(checkpoint, 2)
-    (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint))
-    assert redo_lines(checkpoint) == []
+    (new_id,) = add_repurchases(checkpoint, list_redo_lines(checkpoint))
+    assert list_redo_lines(checkpoint) == []
     assert checkpoint.counts().by_state == {State.DONE: 2, State.PLANNED: 1}
     assert checkpoint.money().spent == 3 * 40_000
     (planned,) = checkpoint.records("state = 'planned' AND wanted = 1")
@@ -279,7 +279,7 @@ def test_a_third_version_follows_the_second(room: Showroom, checkpoint: SqliteCh
     for expected in ("B-1x1-1-v2", "B-1x1-1-v3"):
         current = read_cards(checkpoint)[1].shots[0]
         reject(checkpoint, current.id)
-        (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint))
+        (new_id,) = add_repurchases(checkpoint, list_redo_lines(checkpoint))
         (record,) = checkpoint.records("id = ?", (new_id,))
         room.done(checkpoint, record, picture(new_id, (64, 64)))
         assert record.job.name == expected
@@ -288,7 +288,7 @@ def test_a_third_version_follows_the_second(room: Showroom, checkpoint: SqliteCh
 
 def test_the_manifest_taken_in_again_keeps_the_newest_version(room: Showroom, checkpoint: SqliteCheckpoint) -> None:
     reject(checkpoint, 2)
-    (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint))
+    (new_id,) = add_repurchases(checkpoint, list_redo_lines(checkpoint))
     intake = Intake.begin(checkpoint)
     intake.add([line(number, row) for number, row in enumerate([*room.rows, {**room.rows[0], "prompt": "edited"}], 1)])
     intake.commit("edited")
@@ -304,7 +304,7 @@ def test_a_local_picture_that_moved_does_not_undo_what_was_added_to_the_prompt(t
     checkpoint = room.open()
     room.done(checkpoint, checkpoint.records("1")[0], picture(1, (64, 64)))
     reject(checkpoint, 1)
-    (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint, prompt_add="brighter"))
+    (new_id,) = add_repurchases(checkpoint, list_redo_lines(checkpoint, prompt_add="brighter"))
     intake = Intake.begin(checkpoint)
     intake.add([line(1, {**room.rows[0], "image": str(tmp_path / "two.png")})])
     intake.commit("moved")

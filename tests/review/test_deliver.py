@@ -16,7 +16,7 @@ from PIL import Image
 from batchedit.commands.deliver import deliver, prints_of
 from batchedit.commands.gallery import gallery
 from batchedit.commands.local_session import opened_locally
-from batchedit.commands.redo import redo_lines
+from batchedit.commands.redo import list_redo_lines
 from batchedit.core.errors import ManifestError, OutputError, UsageError
 from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
@@ -125,7 +125,7 @@ def test_a_client_gets_no_prices_and_no_signed_links(room: Showroom, tmp_path: P
 
 def test_the_approved_version_is_delivered_even_if_a_newer_one_is_not(room: Showroom, tmp_path: Path) -> None:
     checkpoint = room.reopen()
-    (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint))
+    (new_id,) = add_repurchases(checkpoint, list_redo_lines(checkpoint))
     (record,) = checkpoint.records("id = ?", (new_id,))
     room.done(checkpoint, record, picture(50, (300, 300)))
     marks = Marks(checkpoint)

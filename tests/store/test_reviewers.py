@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from batchedit.commands.redo import redo_lines
+from batchedit.commands.redo import list_redo_lines
 from batchedit.core.errors import StoppedError, UsageError
 from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
@@ -136,7 +136,7 @@ def test_two_people_redo_at_once_and_the_second_one_sees_what_the_first_has_boug
         with closing(person(tmp_path / "two" / name)) as two:
             one.decisions.put(Mark(1, Verdict.REJECT))
             two.decisions.put(Mark(2, Verdict.REJECT))
-            mine, its = redo_lines(one)[:1], redo_lines(two)
+            mine, its = list_redo_lines(one)[:1], list_redo_lines(two)
             assert [record.id for record, _ in mine] == [1]
             its = [pair for pair in its if pair[0].id == 2]
             one.add_repurchases(mine)
