@@ -143,7 +143,7 @@ class Terminal:
     async def _agree(self, quote: Quote) -> None:
         self.close()
         self._show(quote_text(quote))
-        for warning in quote.what.every_warning if self._quiet else ():
+        for warning in quote.plan.every_warning if self._quiet else ():
             self.warn(warning)
         if self._yes:
             if (error := find_objection(quote)) is not None:
@@ -160,7 +160,7 @@ class Terminal:
                 hint="the same command with --yes",
             )
         if quote.canary is not None and self._began:
-            self.notices.send(canary_waits(quote), pictures(quote.what.folder))
+            self.notices.send(canary_waits(quote), pictures(quote.plan.folder))
         answer = await self._ask(question(quote))
         if answer is None:
             raise self.stop.reason or InterruptedRunError(signal.SIGINT)

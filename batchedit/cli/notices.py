@@ -29,7 +29,7 @@ _OF_THE_RUN = frozenset({0, 1, 75, 76})
 
 def started(quote: Quote) -> dict[str, Any]:
     """A yes was said: it buys."""
-    folder = quote.what.folder
+    folder = quote.plan.folder
     price = f" for about {format_usd(quote.estimate)}{_play(quote)}" if quote.price else ""
     rest = f"; the other {quote.rest:,} wait for another yes" if quote.rest else ""
     lines = [
@@ -41,7 +41,7 @@ def started(quote: Quote) -> dict[str, Any]:
 
 def canary_waits(quote: Quote) -> dict[str, Any]:
     """The first few are bought, and the question about the rest stands at the terminal."""
-    folder, canary = quote.what.folder, quote.canary
+    folder, canary = quote.plan.folder, quote.canary
     assert canary is not None
     price = f" for about {format_usd(quote.estimate)}{_play(quote)}" if quote.price else ""
     spent = f"{format_usd(canary.cost)} spent{_play(quote)}"
@@ -146,4 +146,4 @@ def _name(folder: Path) -> str:
 
 
 def _play(quote: Quote) -> str:
-    return label_play(quote.what.play)
+    return label_play(quote.plan.play)

@@ -135,12 +135,12 @@ def quote_text(quote: Quote) -> str:
     an earlier command.
     """
     if quote.canary is not None:
-        tested = canary_text(quote.canary, quote.what.folder, play=quote.what.play)
-        return tested if quote.price_before else f"{plan_text(quote.what)}\n{tested}"
+        tested = canary_text(quote.canary, quote.plan.folder, play=quote.plan.play)
+        return tested if quote.price_before else f"{plan_text(quote.plan)}\n{tested}"
     if quote.rose:
         now, before = format_usd(quote.price), format_usd(quote.price_before)
-        return f"a picture was charged {now}, not {before} as it was quoted{label_play(quote.what.play)}"
-    return plan_text(quote.what)
+        return f"a picture was charged {now}, not {before} as it was quoted{label_play(quote.plan.play)}"
+    return plan_text(quote.plan)
 
 
 def _bought(count: int, what: Plan) -> str:
@@ -151,9 +151,9 @@ def _bought(count: int, what: Plan) -> str:
 
 def question(quote: Quote) -> str:
     """The question itself. It names everything that a yes allows, until the next question."""
-    play = label_play(quote.what.play)
+    play = label_play(quote.plan.play)
     price = f" for about {format_usd(quote.estimate)}{play}" if quote.price else ""
-    what = _bought(quote.count, quote.what)
+    what = _bought(quote.count, quote.plan)
     if quote.rest:
         what = f"{quote.count:,} first"
     elif quote.price_before:

@@ -186,7 +186,7 @@ def work(ctx: click.Context, /, run: str | None, until_idle: bool, **_: Any) -> 
     url = _named(told.pop("store", None))
     seen = {"store": url, **({"out": told["out"]} if "out" in told else {})}
     with _telling(ctx, host, seen) as left:
-        done = attended(host, lambda: help_out(url, host, told, run=run, until_idle=until_idle, left=left))
+        done = attended(host, lambda: help_out(url, host, told, run=run, until_idle=until_idle, on_left=left))
     for worked in done:
         states = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in worked.counts.by_state.items())
         print(as_lines([f"{worked.name}: {states}"]))

@@ -156,7 +156,7 @@ class Confirmation:
     def _difference(self, quote: Quote) -> str:
         if not self.digest:
             return f"nothing was to be bought, and now {pluralize(quote.count, 'picture is', 'pictures are')}"
-        play = label_play(quote.what.play)
+        play = label_play(quote.plan.play)
         if quote.price != self.price:
             return f"a picture costs {_price(quote.price)} now, and the yes was for {_price(self.price)}{play}"
         if quote.cap != self.cap:

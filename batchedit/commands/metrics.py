@@ -63,9 +63,9 @@ class Watch:
         if name in {"started", "working"}:
             self.run = Path(str(details.get("folder", ""))).name
 
-    def refresh(self, now: Snapshot) -> None:
+    def refresh(self, snapshot: Snapshot) -> None:
         """The pool's numbers."""
-        self.now, self._seen_at = now, monotonic()
+        self.now, self._seen_at = snapshot, monotonic()
 
     def lives(self) -> bool:
         """Does it still show numbers? One that waits for work has none to show."""
@@ -90,38 +90,38 @@ class Watch:
         yield CounterMetricFamily("batchedit_files_saved", "Finished pictures kept", value=self.files)
         yield CounterMetricFamily("batchedit_files_saved_bytes", "Their bytes", value=self.bytes)
         yield GaugeMetricFamily("batchedit_ready", "1 while it is not told to end", value=float(self.is_ready()))
-        if (now := self.now) is not None:
-            yield from self._of_run(now)
+        if (snapshot := self.now) is not None:
+            yield from self._of_run(snapshot)
 
-    def _of_run(self, now: Snapshot) -> Iterator[Metric]:
+    def _of_run(self, snapshot: Snapshot) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily  # noqa: PLC0415 - takes its time
 
         jobs = GaugeMetricFamily("batchedit_jobs", "Jobs of the run by state, everybody's", labels=["run", "state"])
         for state in State:
-            jobs.add_metric([self.run, state.value], now.counts.of(state))
+            jobs.add_metric([self.run, state.value], snapshot.counts.of(state))
         yield jobs
         usd = GaugeMetricFamily("batchedit_usd", "Dollars of the run, everybody's", labels=["run", "what"])
-        money = now.money
+        money = snapshot.money
         sums = {"spent": money.spent, "reserved": money.held - money.in_doubt, "in_doubt": money.in_doubt}
-        for what, micros in (*sums.items(), *([("cap", money.cap)] if money.cap is not None else [])):
-            usd.add_metric([self.run, what], micros / MICRO)
+        for name, micros in (*sums.items(), *([("cap", money.cap)] if money.cap is not None else [])):
+            usd.add_metric([self.run, name], micros / MICRO)
         yield usd
         yield GaugeMetricFamily("batchedit_play_money", "1 while these dollars are play money", value=float(self.play))
-        yield GaugeMetricFamily("batchedit_paused", "1 while no POST goes out", value=float(bool(now.paused)))
-        yield GaugeMetricFamily("batchedit_slow_jobs", "Jobs that take unusually long", value=now.stalled)
-        if now.eta is not None:
+        yield GaugeMetricFamily("batchedit_paused", "1 while no POST goes out", value=float(bool(snapshot.paused)))
+        yield GaugeMetricFamily("batchedit_slow_jobs", "Jobs that take unusually long", value=snapshot.stalled)
+        if snapshot.eta is not None:
             eta = GaugeMetricFamily("batchedit_eta_seconds", "Until the run is over", labels=["quantile"])
-            eta.add_metric(["0.5"], now.eta[0])
-            eta.add_metric(["0.9"], now.eta[1])
+            eta.add_metric(["0.5"], snapshot.eta[0])
+            eta.add_metric(["0.9"], snapshot.eta[1])
             yield eta
-        if now.beat_at is not None:
-            age = monotonic() - now.beat_at
+        if snapshot.beat_at is not None:
+            age = monotonic() - snapshot.beat_at
             yield GaugeMetricFamily("batchedit_lease_age_seconds", "Since this worker was last heard", value=age)
-        if now.commits is not None:
-            sums_up_to = [*accumulate(now.commits.buckets)]
+        if snapshot.commits is not None:
+            sums_up_to = [*accumulate(snapshot.commits.buckets)]
             bounds = [*(f"{bound:g}" for bound in BOUNDS), "+Inf"]
             commits = HistogramMetricFamily("batchedit_commit_seconds", "Until a change is durable")
-            commits.add_metric([], [*zip(bounds, sums_up_to, strict=True)], now.commits.seconds)
+            commits.add_metric([], [*zip(bounds, sums_up_to, strict=True)], snapshot.commits.seconds)
             yield commits
 
 
@@ -130,10 +130,10 @@ def parse_metrics_address(text: str) -> tuple[str, int]:
     try:
         parts = urlsplit(f"//{text}" if ":" in text else f"//127.0.0.1:{text}")
         host, port = parts.hostname or "", parts.port
-        plain = host and port is not None and not (parts.path or parts.query or parts.fragment or parts.username)
+        is_valid = host and port is not None and not (parts.path or parts.query or parts.fragment or parts.username)
     except ValueError:
-        plain = False
-    if not plain:
+        is_valid = False
+    if not is_valid:
         raise UsageError(f"--metrics takes HOST:PORT, not {text!r}", hint="such as 127.0.0.1:9464, or 9464 alone")
     return host, int(port or 0)
 
@@ -141,20 +141,20 @@ def parse_metrics_address(text: str) -> tuple[str, int]:
 class MetricsServer:
     """``/metrics``, ``/healthz`` and ``/readyz`` at ``text``, from a thread of its own, until it is closed."""
 
-    def __init__(self, text: str, watch: Watch, say: Callable[[str], None]) -> None:
+    def __init__(self, host_and_port: str, collector: Watch, say: Callable[[str], None]) -> None:
         """UsageError (64) where the extra is missing or nobody may listen there. ``say`` is told the address."""
         if find_spec("prometheus_client") is None:
             raise UsageError("--metrics needs prometheus-client", hint=to_install("metrics"))
-        host, port = parse_metrics_address(text)
+        host, port = parse_metrics_address(host_and_port)
         try:
-            self._server = _Server((host, port), _make_handler(watch))
+            self._server = _Server((host, port), _make_handler(collector))
         except (OSError, OverflowError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise UsageError(f"nobody can listen on {text} for --metrics: {why}", hint="give another port") from None
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"nobody can listen on {host_and_port} for --metrics: {reason}", hint="give another port") from None
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
-        place = self._server.server_address
-        say(f"metrics: http://{f'[{host}]' if ':' in host else host}:{place[1]}/metrics")
+        bound = self._server.server_address
+        say(f"metrics: http://{f'[{host}]' if ':' in host else host}:{bound[1]}/metrics")
 
     def close(self) -> None:
         """Answer nobody any more."""
@@ -163,23 +163,23 @@ class MetricsServer:
 
 
 class _Server(ThreadingHTTPServer):
-    def __init__(self, place: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         import socket  # noqa: PLC0415 - only here
 
         try:
-            six = ip_address(place[0]).version == 6
+            is_ipv6 = ip_address(address[0]).version == 6
         except ValueError:
-            six = False
-        self.address_family = socket.AF_INET6 if six else socket.AF_INET
-        super().__init__(place, handler)
+            is_ipv6 = False
+        self.address_family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
+        super().__init__(address, handler)
 
 
-def _make_handler(watch: Watch) -> type[BaseHTTPRequestHandler]:
+def _make_handler(collector: Watch) -> type[BaseHTTPRequestHandler]:
     from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415 - takes its time
     from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4  # noqa: PLC0415
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(watch)
+    registry.register(collector)
 
     class Handler(BaseHTTPRequestHandler):
         server_version, sys_version = "batchedit", ""
@@ -191,7 +191,7 @@ def _make_handler(watch: Watch) -> type[BaseHTTPRequestHandler]:
             if path == "/metrics":
                 self._answer(200, generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4)
             elif path in {"/healthz", "/readyz"}:
-                good = watch.lives() if path == "/healthz" else watch.is_ready()
+                good = collector.lives() if path == "/healthz" else collector.is_ready()
                 self._answer(200 if good else 503, b"ok\n" if good else b"no\n")
             else:
                 self._answer(404, b"only /metrics, /healthz and /readyz\n")

@@ -41,16 +41,16 @@ async def list_models(text: str, settings: Settings, host: Host) -> Sequence[Off
     """
     entries = await _fetch_catalogue(text, settings, host)
     if entries is None:
-        known = f"; these models come with the program: {_list_built_in(text)}"
+        built_in_text = f"; these models come with the program: {_list_built_in(text)}"
         try:
             find_token(host.environ, Path.home())  # it may be told to who has one
-        except TokenError as missing:
-            missing.add(known)
+        except TokenError as error:
+            error.add(built_in_text)
             raise
-        raise ServiceUnavailableError(f"the service tells no catalogue{known}")
-    found = [entry for entry in entries if _contains_words(f"{entry.model_id} {entry.display_name}", text)]
+        raise ServiceUnavailableError(f"the service tells no catalogue{built_in_text}")
+    matches = [entry for entry in entries if _contains_words(f"{entry.model_id} {entry.display_name}", text)]
     play = _is_play_service(settings, host)
-    return sorted((_make_offered_model(entry, play=play) for entry in found), key=lambda model: model.id)
+    return sorted((_make_offered_model(entry, play=play) for entry in matches), key=lambda model: model.id)
 
 
 async def show_model(model_id: str, settings: Settings, host: Host) -> OfferedModel:
@@ -62,17 +62,17 @@ async def show_model(model_id: str, settings: Settings, host: Host) -> OfferedMo
         return _make_offered_model(entry, play=_is_play_service(settings, host))
     if model_id in built_in():
         return _make_offered_model(ModelEntry(model_id=model_id, schema=load_model(model_id).schema))
-    near = nearest(model_id, [*(entry.model_id for entry in entries), *built_in()])
-    hint = f"{f'did you mean {near}? ' if near else ''}which there are: {format_command('models')}"
+    suggestion = nearest(model_id, [*(entry.model_id for entry in entries), *built_in()])
+    hint = f"{f'did you mean {suggestion}? ' if suggestion else ''}which there are: {format_command('models')}"
     raise NotFoundError(f"there is no model {model_id}", hint=hint)
 
 
 async def _fetch_catalogue(text: str, settings: Settings, host: Host) -> Sequence[ModelEntry] | None:
     with open_service(
         settings, RunFolder(Path()), host.environ, host.warn, only_asks=True
-    ) as found:  # no sandbox, so nothing is kept
+    ) as service:  # no sandbox, so nothing is kept
         client = Client(
-            found.base_url, found.token, settings.model, {}, observer=ObserverGroup(host.observers()), proxy=found.proxy
+            service.base_url, service.token, settings.model, {}, observer=ObserverGroup(host.observers()), proxy=service.proxy
         )
         with host.step(ASKING):
             async with client:
@@ -97,5 +97,5 @@ def _make_offered_model(entry: ModelEntry, *, play: bool = False) -> OfferedMode
     required = [name for name in schema.get("required", ()) if isinstance(name, str)]
     others = [name for name in schema.get("properties", {}) if name not in required]
     price = entry.other_price or (f"{format_usd(entry.picture_price)} a picture" if entry.picture_price else "")
-    told, note = label_sums(price, play=play), label_sums(entry.pricing_note, play=play)
-    return OfferedModel(entry.model_id, entry.display_name, told, note, [*required, *others], schema)
+    price_text, note = label_sums(price, play=play), label_sums(entry.pricing_note, play=play)
+    return OfferedModel(entry.model_id, entry.display_name, price_text, note, [*required, *others], schema)

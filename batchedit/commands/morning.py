@@ -28,8 +28,8 @@ def list_doubts(folder: Path) -> dict[str, Any]:
     """``{count, doubts}``: each with its name, row, request_id, when it was sent and what is known of it."""
     with looking(folder) as run:
         form = form_of_run(run.checkpoint, run.folder)
-        found = doubting.doubts(run.checkpoint, form)
-    told = [
+        doubts = doubting.doubts(run.checkpoint, form)
+    entries = [
         {
             "name": doubt.record.job.name,
             "row": ", ".join(f"{doubt.word} {row}" for row, _ in doubt.rows),
@@ -40,50 +40,50 @@ def list_doubts(folder: Path) -> dict[str, Any]:
             "why": doubt.record.problem.message if doubt.record.problem else "",
             "reply": doubt.reply[:300],
         }
-        for doubt in found[:MAX_LISTED]
+        for doubt in doubts[:MAX_LISTED]
     ]
-    return {"count": len(found), "doubts": told}
+    return {"count": len(doubts), "doubts": entries}
 
 
 def list_rejected(folder: Path) -> dict[str, Any]:
-    """``{count, before, rejected}``: each with its job, row, prompt and the note that was written about it. ``before`` were
+    """``{count, before, rejected}``: each with its job, row, prompt and the note that was written about it. ``already_asked`` were
     asked for already and are not bought yet.
     """
     with looking(folder) as run:
         book, form = run.checkpoint, form_of_run(run.checkpoint, run.folder)
-        records, marks, before = book.rejected(), book.decisions.all(), book.redone_and_planned()
+        records, decisions, already_asked = book.rejected(), book.decisions.all(), book.redone_and_planned()
         rows = book.rows_of(record.id for record in records[:MAX_LISTED])
-    told = [
+    entries = [
         {
             "job": record.id,
             "name": record.job.name,
-            "row": ", ".join(row_name(form, row, id_) for row, id_ in rows.get(record.id, ())[:1]),
+            "row": ", ".join(row_name(form, row, row_id) for row, row_id in rows.get(record.id, ())[:1]),
             "prompt": str(orjson.loads(record.job.inputs).get("prompt", "")),
-            "note": marks[record.id].note,
+            "note": decisions[record.id].note,
         }
         for record in records[:MAX_LISTED]
     ]
-    return {"count": len(records), "before": len(before), "rejected": told}
+    return {"count": len(records), "before": len(already_asked), "rejected": entries}
 
 
 def list_delivery(folder: Path) -> dict[str, Any]:
     """``{pictures, approved, rejected, held, unseen, names}``: what would be delivered, and what nobody looked at."""
     with looking(folder) as run:
-        cards, marks = run.checkpoint.cards(), run.checkpoint.decisions.all()
-    told = count_progress(cards, marks)
+        cards, decisions = run.checkpoint.cards(), run.checkpoint.decisions.all()
+    progress = count_progress(cards, decisions)
     names = [
         Path(file.path).name
         for card in cards
         for shot in card.shots[:1]
-        if shot.state is State.DONE and shot.id in marks and marks[shot.id].verdict is Verdict.APPROVE
+        if shot.state is State.DONE and shot.id in decisions and decisions[shot.id].verdict is Verdict.APPROVE
         for file in shot.files
     ]
-    unseen = told.pictures - told.looked_at
+    unseen = progress.pictures - progress.looked_at
     return {
-        "pictures": told.pictures,
-        "approved": told.approved,
-        "rejected": told.rejected,
-        "held": told.held,
+        "pictures": progress.pictures,
+        "approved": progress.approved,
+        "rejected": progress.rejected,
+        "held": progress.held,
         "unseen": unseen,
         "names": names[:6],
     }
@@ -91,9 +91,9 @@ def list_delivery(folder: Path) -> dict[str, Any]:
 
 def write_note(folder: Path, job: int, note: str, who: str, at: float) -> None:
     """Another note about a rejected picture; the verdict stands. UsageError if it is not rejected any more."""
-    marks = Marks(folder)
-    mark = marks.all().get(job, Mark(job))
-    if mark.verdict is not Verdict.REJECT:
+    decisions = Marks(folder)
+    decision = decisions.all().get(job, Mark(job))
+    if decision.verdict is not Verdict.REJECT:
         raise UsageError("this picture is not rejected any more", hint="reload the page")
-    if mark.note != note and isinstance(marks.put(replace(mark, note=note, who=who, at=at)), Conflict):
+    if decision.note != note and isinstance(decisions.put(replace(decision, note=note, who=who, at=at)), Conflict):
         raise UsageError("somebody else has just changed this mark", hint="reload the page")

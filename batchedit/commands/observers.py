@@ -71,10 +71,10 @@ class JsonLines:
         """Write something about the run as a whole."""
         self._write(self._clock(), name, {"message": message, **details})
 
-    def _write(self, at: float, event: str, about: dict[str, Any]) -> None:
+    def _write(self, at: float, event: str, details: dict[str, Any]) -> None:
         if self._broken:
             return
-        line = {"at": format_timestamp(at), **({"run": self.run} if self.run else {}), "event": event, **about}
+        line = {"at": format_timestamp(at), **({"run": self.run} if self.run else {}), "event": event, **details}
         try:
             self._stream.write(escape_json_controls(orjson.dumps(line, default=str).decode()) + "\n")
             try:
@@ -144,8 +144,8 @@ class EventObserver:
     def saw(self, record: Record, event: Event) -> None:
         """Name, what happened, and the request or the reason."""
         if event.durable:
-            why = record.problem.message if record.problem else record.handle.request_id if record.handle else ""
-            self._say(to_one_line(f"{record.job.name}: {type(event).__name__.lower()} → {record.state} {why}".rstrip()))
+            detail = record.problem.message if record.problem else record.handle.request_id if record.handle else ""
+            self._say(to_one_line(f"{record.job.name}: {type(event).__name__.lower()} → {record.state} {detail}".rstrip()))
 
     def note(self, name: str, message: str, **details: object) -> None:
         """Said by ``NoteObserver``."""
@@ -169,10 +169,10 @@ class ObserverGroup:
         """Pass it on."""
         self._tell(lambda observer: observer.note(name, message, **details))
 
-    def _tell(self, tell: Callable[[Observer], None]) -> None:
+    def _tell(self, call: Callable[[Observer], None]) -> None:
         for observer in list(self._observers):
             try:
-                tell(observer)
+                call(observer)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is not the run's
                 self._observers.remove(observer)
                 self.note("observer_failed", f"{type(observer).__name__} can't go on: {error}")

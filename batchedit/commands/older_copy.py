@@ -49,25 +49,25 @@ class _Logged:
 
 def take_in_logged(checkpoint: Book, folder: RunFolder, warn: Callable[[str], None]) -> None:
     """What the log tells of purchases that the checkpoint does not know, as far as its jobs are the same ones."""
-    forgotten = list(_find_forgotten(checkpoint, folder))
-    if not forgotten:
+    purchases = list(_find_forgotten(checkpoint, folder))
+    if not purchases:
         return
     if not checkpoint.get(_BOUND):
         checkpoint.put(_BOUND, str(read_fact(checkpoint, COMMITTED, whole, 0)))
     bound = read_fact(checkpoint, _BOUND, whole, 0)
-    ids = doubts = 0
-    for told in forgotten:
-        record = _find_record(checkpoint, told, bound)
+    accepted = doubts = 0
+    for purchase in purchases:
+        record = _find_record(checkpoint, purchase, bound)
         if record is None:
             continue
-        for event in _list_missing_events(checkpoint, record, told):
+        for event in _list_missing_events(checkpoint, record, purchase):
             record = checkpoint.save_now(advance(record, event), event, bought=isinstance(event, Reserved))
-        ids += record.handle is not None and record.handle.request_id == told.request_id
+        accepted += record.handle is not None and record.handle.request_id == purchase.request_id
         doubts += record.state is State.IN_DOUBT
-    if ids or doubts:
+    if accepted or doubts:
         warn(
             f"warning: {folder.checkpoint} is an older copy of itself: {folder.log.name} tells of purchases that it did not "
-            f"know. {ids:,} were taken in and are collected, {doubts:,} are in doubt now"
+            f"know. {accepted:,} were taken in and are collected, {doubts:,} are in doubt now"
         )
 
 
@@ -76,29 +76,29 @@ def count_forgotten_purchases(checkpoint: Book, folder: RunFolder) -> int:
     them, they are bought again.
     """
     bound = read_fact(checkpoint, _BOUND, whole, 0)
-    return sum(_find_record(checkpoint, told, bound) is None for told in _find_forgotten(checkpoint, folder))
+    return sum(_find_record(checkpoint, purchase, bound) is None for purchase in _find_forgotten(checkpoint, folder))
 
 
-def _find_record(checkpoint: Book, told: _Logged, bound: int) -> Record | None:
+def _find_record(checkpoint: Book, purchase: _Logged, bound: int) -> Record | None:
     """The job that the log means, if the older copy had it: what got that number later may be another one."""
-    record = checkpoint.record(told.job) if told.job <= bound else None
-    return record if record is not None and record.job.name == told.name else None
+    record = checkpoint.record(purchase.job) if purchase.job <= bound else None
+    return record if record is not None and record.job.name == purchase.name else None
 
 
-def _list_missing_events(checkpoint: Book, record: Record, told: _Logged) -> Iterator[Event]:
+def _list_missing_events(checkpoint: Book, record: Record, purchase: _Logged) -> Iterator[Event]:
     """What makes the record what the log tells; nothing where it is bought already."""
     state = record.state
     if state in {State.FAILED, State.CANCELLED}:
-        yield RetryAsked(told.at)
+        yield RetryAsked(purchase.at)
         state = State.PLANNED
     if state is State.PLANNED:
-        yield Reserved(told.at, checkpoint.top_price)
+        yield Reserved(purchase.at, checkpoint.top_price)
         state = State.SUBMITTING
-    if told.event == Accepted.__name__ and state in {State.SUBMITTING, State.IN_DOUBT}:
-        yield Accepted(told.at, Handle(told.request_id), by=_BY)
+    if purchase.event == Accepted.__name__ and state in {State.SUBMITTING, State.IN_DOUBT}:
+        yield Accepted(purchase.at, Handle(purchase.request_id), by=_BY)
     elif state is State.SUBMITTING:
         yield Lost(
-            told.at, Problem(Kind.LOST, "the checkpoint was an older copy, and its log tells of no end of this POST")
+            purchase.at, Problem(Kind.LOST, "the checkpoint was an older copy, and its log tells of no end of this POST")
         )
 
 
@@ -110,31 +110,31 @@ def _find_forgotten(checkpoint: Book, folder: RunFolder) -> Iterator[_Logged]:
     if checkpoint.get("store") or not is_plain_file(folder.log, folder.path):
         return
     run = run_id(checkpoint, folder.path)
-    if not any(_is_newer(checkpoint, told) for told in _read_purchases(_read_tail(folder.log), run)):
+    if not any(_is_newer(checkpoint, purchase) for purchase in _read_purchases(_read_tail(folder.log), run)):
         return
-    known: dict[tuple[int, str], list[float]] = {}
+    known_times: dict[tuple[int, str], list[float]] = {}
     for logged in checkpoint.log():
         if logged.name in _STARTED:
-            known.setdefault((logged.job, logged.name), []).append(logged.at)
-    last: dict[int, _Logged] = {}
+            known_times.setdefault((logged.job, logged.name), []).append(logged.at)
+    last_by_job: dict[int, _Logged] = {}
     with folder.log.open("rb") as log:
-        for told in _read_purchases(log, run):
-            last[told.job] = told
-    for told in last.values():
-        times = known.get((told.job, told.event), ())
+        for purchase in _read_purchases(log, run):
+            last_by_job[purchase.job] = purchase
+    for purchase in last_by_job.values():
+        times = known_times.get((purchase.job, purchase.event), ())
         is_known = (
-            any(abs(at - told.at) < _TICK for at in times)
-            if told.event in _STARTED
-            else told.event != Accepted.__name__ or checkpoint.job_of_request(told.request_id) is not None
+            any(abs(at - purchase.at) < _TICK for at in times)
+            if purchase.event in _STARTED
+            else purchase.event != Accepted.__name__ or checkpoint.job_of_request(purchase.request_id) is not None
         )
         if not is_known:
-            yield told
+            yield purchase
 
 
-def _is_newer(checkpoint: Book, told: _Logged) -> bool:
-    if told.event == Accepted.__name__:
-        return checkpoint.job_of_request(told.request_id) is None
-    return told.event in _STARTED and told.at > checkpoint.last_event_at() + _TICK
+def _is_newer(checkpoint: Book, purchase: _Logged) -> bool:
+    if purchase.event == Accepted.__name__:
+        return checkpoint.job_of_request(purchase.request_id) is None
+    return purchase.event in _STARTED and purchase.at > checkpoint.last_event_at() + _TICK
 
 
 def _read_tail(log: Path) -> list[bytes]:
@@ -150,10 +150,10 @@ def _read_purchases(lines: Iterable[bytes], run: str) -> Iterator[_Logged]:
         if not any(word in line for word in _WORDS):
             continue
         try:
-            told = orjson.loads(line)
-            if told.get("run", run) == run and told["event"] in _PURCHASE:
-                request_id = str(told["request_id"]) if told["event"] == Accepted.__name__ else ""
-                yield _Logged(int(told["job"]), str(told["name"]), told["event"], _parse_time(told["at"]), request_id)
+            entry = orjson.loads(line)
+            if entry.get("run", run) == run and entry["event"] in _PURCHASE:
+                request_id = str(entry["request_id"]) if entry["event"] == Accepted.__name__ else ""
+                yield _Logged(int(entry["job"]), str(entry["name"]), entry["event"], _parse_time(entry["at"]), request_id)
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
             continue
 

@@ -87,9 +87,9 @@ def _check_is_new(folder: RunFolder) -> None:
     """A folder that something was bought in and that has no checkpoint any more would be bought anew, in silence. And what
     has the name of a run's own copy of the manifest would be replaced by that.
     """
-    if bought := bought_here(folder):
+    if count := bought_here(folder):
         raise CheckpointError(
-            f"{folder.checkpoint} is gone, and it knew of {pluralize(bought, 'job that was', 'jobs that were')} bought here",
+            f"{folder.checkpoint} is gone, and it knew of {pluralize(count, 'job that was', 'jobs that were')} bought here",
             hint="restore it from a backup; or, to buy everything anew, give another folder with --out DIR",
         )
     others = sorted((*folder.path.glob("manifest.*"), *folder.path.glob(f"{STAGED}.*")))
@@ -111,21 +111,21 @@ def _remove_unbegun(folder: RunFolder) -> None:
 
 
 def _check_matches(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
-    if where := checkpoint.get("store"):
-        raise not_its_own(folder.path, where)
+    if store := checkpoint.get("store"):
+        raise not_its_own(folder.path, store)
     if refusal := explain_other_purchase(checkpoint, folder, settings):
         raise refusal
 
 
-def explain_other_purchase(found: HasFacts, folder: RunFolder, settings: Settings) -> UsageError | None:
+def explain_other_purchase(facts: HasFacts, folder: RunFolder, settings: Settings) -> UsageError | None:
     """Why the run in ``folder`` takes no purchase with these settings: it is of another model or service. None if it does."""
-    for name, wanted, how in (("model", settings.model, "with model "), ("service", settings.service, "from ")):
-        was = found.get(name)
-        if was != wanted:
-            was, now = ("the sandbox" if one == SANDBOX else one for one in (was, wanted))
-            other = folder.path.with_name(f"{folder.path.name}-2")
+    for fact, requested_value, preposition in (("model", settings.model, "with model "), ("service", settings.service, "from ")):
+        current = facts.get(fact)
+        if current != requested_value:
+            current, requested = ("the sandbox" if one == SANDBOX else one for one in (current, requested_value))
+            other_folder = folder.path.with_name(f"{folder.path.name}-2")
             return UsageError(
-                f"the run in {folder.path} buys {how}{was}, not {how.removesuffix('model ')}{now}",
-                hint=f"for a run of its own the same command with: --out {quote_word(other)}",
+                f"the run in {folder.path} buys {preposition}{current}, not {preposition.removesuffix('model ')}{requested}",
+                hint=f"for a run of its own the same command with: --out {quote_word(other_folder)}",
             )
     return None

@@ -45,58 +45,58 @@ class Order:
 
     def split(self, places: Collection[int]) -> tuple[Order, Order]:
         """Those at ``places`` (counted from 0, over all parts), and the others."""
-        wanted, begin = frozenset(places), 0
+        chosen_places, offset = frozenset(places), 0
 
-        def parted(part: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
-            nonlocal begin
-            here = range(begin, begin + len(part))
-            begin = here.stop
-            chosen = [part[place - here.start] for place in sorted(wanted) if place in here]
-            return chosen, [item for place, item in zip(here, part, strict=True) if place not in wanted]
+        def split_part(part: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
+            nonlocal offset
+            part_range = range(offset, offset + len(part))
+            offset = part_range.stop
+            chosen = [part[index - part_range.start] for index in sorted(chosen_places) if index in part_range]
+            return chosen, [item for index, item in zip(part_range, part, strict=True) if index not in chosen_places]
 
-        planned, retried = parted(self.planned), parted(self.retried)
-        redone, released = parted(self.redone), parted(self.released)
+        planned, retried = split_part(self.planned), split_part(self.retried)
+        redone, released = split_part(self.redone), split_part(self.released)
         chosen = Order(planned[0], retried[0], redone[0], released[0], self.by)
         return chosen, Order(planned[1], retried[1], redone[1], released[1], self.by)
 
     def split_off(self, jobs: Collection[int]) -> tuple[Order, Order]:
         """The planned ones among ``jobs``, and all the others."""
-        return self.split([place for place, job in enumerate(self.planned) if job in jobs])
+        return self.split([index for index, job in enumerate(self.planned) if job in jobs])
 
     def begin(self, checkpoint: Book) -> array[int]:
         """All of them are planned afterwards. Returns their ids.
 
         StoppedError, and nothing is begun, if one of them is no longer what was asked about.
         """
-        now = {r.id: r for r in checkpoint.records_of(r.id for r in (*self.retried, *self.released))}
+        current = {r.id: r for r in checkpoint.records_of(r.id for r in (*self.retried, *self.released))}
         for record in (*self.retried, *self.released):
-            if now[record.id].state is not record.state:
+            if current[record.id].state is not record.state:
                 raise StoppedError(
-                    f"{record.job.name} was {record.state} when it was asked about and is {now[record.id].state} now",
+                    f"{record.job.name} was {record.state} when it was asked about and is {current[record.id].state} now",
                     hint="the same command asks anew",
                 )
         for record in self.retried:
-            _save(checkpoint, now[record.id], RetryAsked(time()))
+            _save(checkpoint, current[record.id], RetryAsked(time()))
         for record in self.released:
-            _save(checkpoint, now[record.id], Released(time(), self.by))
-        added = checkpoint.add_repurchases(self.redone) if self.redone else []
-        begun = array("q", self.planned)
-        begun.extend(record.id for record in self.retried)
-        begun.extend(added)
-        begun.extend(record.id for record in self.released)
-        return begun
+            _save(checkpoint, current[record.id], Released(time(), self.by))
+        repurchased = checkpoint.add_repurchases(self.redone) if self.redone else []
+        job_ids = array("q", self.planned)
+        job_ids.extend(record.id for record in self.retried)
+        job_ids.extend(repurchased)
+        job_ids.extend(record.id for record in self.released)
+        return job_ids
 
     def digest(self) -> str:
         """A text that stands for exactly these purchases."""
-        found = hashlib.sha256(array("q", self.planned).tobytes())
-        for mark, keys in (
+        digest = hashlib.sha256(array("q", self.planned).tobytes())
+        for label, keys in (
             (b"retry", [_identify_purchase(record) for record in self.retried]),
             (b"redo", [line.job.key for _, line in self.redone]),
             (b"released", [_identify_purchase(record) for record in self.released]),
         ):
-            found.update(mark)
-            found.update(b"".join(keys))
-        return found.hexdigest()
+            digest.update(label)
+            digest.update(b"".join(keys))
+        return digest.hexdigest()
 
 
 def _identify_purchase(record: Record) -> bytes:
@@ -111,8 +111,8 @@ def order_everything_planned(checkpoint: Book) -> Order:
 
 def order_still_planned(checkpoint: Book, jobs: Iterable[int]) -> Order:
     """Those of ``jobs`` that have not been bought."""
-    asked = frozenset(jobs)
-    return Order(planned=array("q", (job for job in checkpoint.planned_ids() if job in asked)))
+    wanted = frozenset(jobs)
+    return Order(planned=array("q", (job for job in checkpoint.planned_ids() if job in wanted)))
 
 
 def _save(checkpoint: Book, record: Record, event: Event) -> None:

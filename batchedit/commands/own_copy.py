@@ -20,16 +20,16 @@ def check_copy(checkpoint: Book, folder: RunFolder, *, is_mine: bool) -> str:
     if not fingerprint or folder.has_copy(fingerprint):
         return ""
     is_gone = folder.snapshot() is None
-    standing = "is gone" if is_gone else "is another one than the run was made from"
+    condition = "is gone" if is_gone else "is another one than the run was made from"
     source = Path(checkpoint.get("source") or "")
     if is_mine and _has_content(source, fingerprint):
         staged = folder.stage_snapshot(source, ending(source.name, form_of_run(checkpoint, folder)))
         folder.settle_snapshot(fingerprint, staged)
         if folder.has_copy(fingerprint):
-            return f"the run's own copy of its sheet {standing}; it was taken in anew from {source}"
-    kind = NotFoundError if is_gone else ManifestError
-    raise kind(
-        f"the run's own copy of its sheet {standing}, and it can't be taken in anew from {source}: nothing was bought",
+            return f"the run's own copy of its sheet {condition}; it was taken in anew from {source}"
+    error_type = NotFoundError if is_gone else ManifestError
+    raise error_type(
+        f"the run's own copy of its sheet {condition}, and it can't be taken in anew from {source}: nothing was bought",
         hint=how_to_start(checkpoint, folder),
     )
 

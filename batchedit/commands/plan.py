@@ -41,9 +41,9 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
         manifest = open_source(source, settings, name)
     register = Register.of(host.environ)
     folder = folder_of(Path(name or source), settings, register)
-    with open_service(settings, folder, host.environ, host.warn, only_asks=True) as found:
-        what = await _make_plan(source, settings, host, manifest, register, folder, found)
-    return with_gone(what, _list_gone(Path(name or source), settings, register, folder) if what.to_buy else [])
+    with open_service(settings, folder, host.environ, host.warn, only_asks=True) as service:
+        found_plan = await _make_plan(source, settings, host, manifest, register, folder, service)
+    return with_gone(found_plan, _list_gone(Path(name or source), settings, register, folder) if found_plan.to_buy else [])
 
 
 def _list_gone(sheet: Path, settings: Settings, register: Register, folder: RunFolder) -> list[str]:
@@ -56,14 +56,14 @@ def _list_gone(sheet: Path, settings: Settings, register: Register, folder: RunF
         return still_gone(checkpoint, folder.path)
 
 
-def _warn_of_another_purchase(here: RunFolder, folder: RunFolder, settings: Settings, host: Host) -> None:
+def _warn_of_another_purchase(copy: RunFolder, folder: RunFolder, settings: Settings, host: Host) -> None:
     """``run`` would refuse, whatever this plan says: the folder holds a run of another model or service."""
-    if is_run(here.path):
-        with reading(here.checkpoint) as checkpoint:
-            other = explain_other_purchase(checkpoint, folder, settings)
-            other = other or explain_store_refusal(checkpoint, folder.path.name, settings, host.environ)
-        if other is not None:
-            host.warn(f"{other}, so it takes no purchase; {other.hint}")
+    if is_run(copy.path):
+        with reading(copy.checkpoint) as checkpoint:
+            refusal = explain_other_purchase(checkpoint, folder, settings)
+            refusal = refusal or explain_store_refusal(checkpoint, folder.path.name, settings, host.environ)
+        if refusal is not None:
+            host.warn(f"{refusal}, so it takes no purchase; {refusal.hint}")
 
 
 async def _make_plan(
@@ -73,42 +73,42 @@ async def _make_plan(
     manifest: Manifest,
     register: Register,
     folder: RunFolder,
-    found: Service,
+    service: Service,
 ) -> Plan:
     model = find_model(settings)
-    account = account_of(found.token) if found.token else ""
-    with ExitStack() as held:
-        here = held.enter_context(open_current_copy(folder, settings.store)) if settings.store else folder
-        _warn_of_another_purchase(here, folder, settings, host)
-        check_account_of(here, account, settings)
-        own = plan_is_at_own_sandbox(here.path, settings, host.environ)
+    account = account_of(service.token) if service.token else ""
+    with ExitStack() as stack:
+        copy = stack.enter_context(open_current_copy(folder, settings.store)) if settings.store else folder
+        _warn_of_another_purchase(copy, folder, settings, host)
+        check_account_of(copy, account, settings)
+        is_own_sandbox = plan_is_at_own_sandbox(copy.path, settings, host.environ)
         with host.step(BEFORE):
-            before = await to_thread.run_sync(load_previous_run, here, settings, source)
+            previous = await to_thread.run_sync(load_previous_run, copy, settings, source)
     if model is None:
-        model = await model_from_catalogue(settings, found, ObserverGroup(host.observers()), host.step)
-    with ExitStack() as held:
+        model = await model_from_catalogue(settings, service, ObserverGroup(host.observers()), host.step)
+    with ExitStack() as stack:
         with host.step(OTHERS):
-            reader = find_other_runs(register, folder.path, settings, account, host.environ, play=settings.sandbox or own)
-            others = held.enter_context(reader)
+            opening = find_other_runs(register, folder.path, settings, account, host.environ, play=settings.sandbox or is_own_sandbox)
+            others = stack.enter_context(opening)
         report_other_runs(host, others, register)
-        state_of = bought_anywhere(before, others)
-        links = await check_and_fetch_links(manifest, source, settings, model, folder, state_of, host)
-        sample = await sample_links(manifest, source, settings, model, before, state_of, host)
+        find_state = bought_anywhere(previous, others)
+        links = await check_and_fetch_links(manifest, source, settings, model, folder, find_state, host)
+        sample = await sample_links(manifest, source, settings, model, previous, find_state, host)
         request = IntakeRequest(manifest, source, folder, settings, model, links=links, runs=others)
-        with host.step(CHECKING) as progress:
-            what = sampled(await to_thread.run_sync(survey_manifest, request, before, host.stop, progress), sample)
-    price, told, charged = settings.price or 0, "--price", before.top_price
+        with host.step(CHECKING) as on_progress:
+            plan_ = sampled(await to_thread.run_sync(survey_manifest, request, previous, host.stop, on_progress), sample)
+    price, price_source, charged_before = settings.price or 0, "--price", previous.top_price
     if settings.price is None:
-        charged = max(charged, register.cost(settings.service, settings.model))
-    async with make_asking_client(settings, found, model, ObserverGroup(host.observers())) as client:
+        charged_before = max(charged_before, register.cost(settings.service, settings.model))
+    async with make_asking_client(settings, service, model, ObserverGroup(host.observers())) as client:
         if settings.price is None:
             try:
-                price, told, other = await fetch_catalogue_price(client, host.step, patient=False)
-            except ProxyRefusesError as refused:  # a run needs the service, a plan only its price
-                host.warn(f"{refused}, so nobody tells the price. {refused.hint[0].upper()}{refused.hint[1:]}")
-                other = ""
-            what = replace(what, other_price=other)
-        if found.token:
-            what = replace(what, balance=await fetch_balance(client, host.step, patient=False))
-    price, told = choose_dearer(price * what.outputs, told, charged)
-    return replace(what, price=price, price_source=told, own_sandbox=own)
+                price, price_source, other_price = await fetch_catalogue_price(client, host.step, patient=False)
+            except ProxyRefusesError as refusal:  # a run needs the service, a plan only its price
+                host.warn(f"{refusal}, so nobody tells the price. {refusal.hint[0].upper()}{refusal.hint[1:]}")
+                other_price = ""
+            plan_ = replace(plan_, other_price=other_price)
+        if service.token:
+            plan_ = replace(plan_, balance=await fetch_balance(client, host.step, patient=False))
+    price, price_source = choose_dearer(price * plan_.outputs, price_source, charged_before)
+    return replace(plan_, price=price, price_source=price_source, own_sandbox=is_own_sandbox)

@@ -32,14 +32,14 @@ _MAY_HAVE_BOUGHT = frozenset({Accepted.__name__, Lost.__name__})
 
 def is_at_own_sandbox(settings: Settings, environ: Mapping[str, str]) -> bool:
     """Does the base URL lead to a sandbox of this person's that listens now?"""
-    place = None if settings.sandbox else place_here(settings.base_url)
-    return place is not None and is_listening(place[1], environ, place[0])
+    address = None if settings.sandbox else place_here(settings.base_url)
+    return address is not None and is_listening(address[1], environ, address[0])
 
 
 def was_made_at_own_sandbox(checkpoint: Book, environ: Mapping[str, str]) -> bool:
     """Is a run that has bought nothing yet to be bought from a sandbox of this person's, which listens now?"""
-    place = place_here(checkpoint.get("service") or "")
-    return place is not None and is_listening(place[1], environ, place[0]) and _may_be_play(checkpoint)
+    address = place_here(checkpoint.get("service") or "")
+    return address is not None and is_listening(address[1], environ, address[0]) and _may_be_play(checkpoint)
 
 
 def watch_place(settings: Settings, environ: Mapping[str, str]) -> Callable[[], str]:
@@ -49,12 +49,12 @@ def watch_place(settings: Settings, environ: Mapping[str, str]) -> Callable[[], 
     """
     if settings.sandbox or place_here(settings.base_url) is None:
         return str
-    own = is_at_own_sandbox(settings, environ)
+    was_own_sandbox = is_at_own_sandbox(settings, environ)
 
     def why_another() -> str:
-        if is_at_own_sandbox(settings, environ) == own:
+        if is_at_own_sandbox(settings, environ) == was_own_sandbox:
             return ""
-        return (_ENDED if own else _BEGAN).format(settings.base_url)
+        return (_ENDED if was_own_sandbox else _BEGAN).format(settings.base_url)
 
     return why_another
 
@@ -64,19 +64,19 @@ def identify_seller(settings: Settings, environ: Mapping[str, str]) -> BoughtFro
     return BoughtFrom(settings.service, own_sandbox=is_at_own_sandbox(settings, environ))
 
 
-def explain_store_refusal(found: HasFacts, run: str, settings: Settings, environ: Mapping[str, str]) -> UsageError | None:
+def explain_store_refusal(facts: HasFacts, run: str, settings: Settings, environ: Mapping[str, str]) -> UsageError | None:
     """Why nothing can be bought in the run of a store by this process, at this moment; None if it can."""
-    if settings.sandbox or not found.get("store"):
+    if settings.sandbox or not facts.get("store"):
         return None
-    return BoughtFrom(settings.service, own_sandbox=is_play(found)).refusal(run, identify_seller(settings, environ))
+    return BoughtFrom(settings.service, own_sandbox=is_play(facts)).refusal(run, identify_seller(settings, environ))
 
 
-def is_play(found: HasFacts) -> bool:
+def is_play(facts: HasFacts) -> bool:
     """Is the money of this run play money, as far as it went?"""
-    service = found.get("service") or ""
+    service = facts.get("service") or ""
     if service == SANDBOX:
         return True
-    return found.get(STORE_PLAY if found.get("store") else PLAY) == YES and place_here(service) is not None
+    return facts.get(STORE_PLAY if facts.get("store") else PLAY) == YES and place_here(service) is not None
 
 
 def is_play_run(folder: Path) -> bool:
@@ -119,18 +119,18 @@ def note_purchase(
     """
     if settings.sandbox:
         return
-    why = why_another()
+    reason = why_another()
     if checkpoint.get("store"):
-        own = is_at_own_sandbox(settings, environ)
-        why = why or ("" if is_play(checkpoint) == own else (_BEGAN if own else _ENDED).format(settings.base_url))
-    if why:
+        is_own_sandbox = is_at_own_sandbox(settings, environ)
+        reason = reason or ("" if is_play(checkpoint) == is_own_sandbox else (_BEGAN if is_own_sandbox else _ENDED).format(settings.base_url))
+    if reason:
         start = "" if is_at_own_sandbox(settings, environ) else "start it, then "
-        raise ServiceUnavailableError(f"{why}; nothing was sent", hint=f"{start}type the same command again")
+        raise ServiceUnavailableError(f"{reason}; nothing was sent", hint=f"{start}type the same command again")
     if checkpoint.get("store"):
         return
-    told = YES if would_be_play(checkpoint, settings, environ) else NO
-    if checkpoint.get(PLAY) != told:
-        checkpoint.put(PLAY, told)
+    value = YES if would_be_play(checkpoint, settings, environ) else NO
+    if checkpoint.get(PLAY) != value:
+        checkpoint.put(PLAY, value)
 
 
 def _may_be_play(checkpoint: Book) -> bool:

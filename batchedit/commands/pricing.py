@@ -21,7 +21,7 @@ BALANCE_SECONDS = 10.0
 """How long the account's balance is waited for: it is told on another host, and nothing depends on it."""
 
 
-async def fetch_price(what: Plan, run: Session, client: Client) -> Plan:
+async def fetch_price(plan: Plan, run: Session, client: Client) -> Plan:
     """The price of one job, which may give several pictures: ``--price``, else the catalogue's or what the service charged
     in earlier runs, whichever is dearer; what this run was charged is believed rather than any. And the account's balance,
     where the service tells it.
@@ -32,11 +32,11 @@ async def fetch_price(what: Plan, run: Session, client: Client) -> Plan:
     settings, checkpoint, cap = run.settings, run.checkpoint, run.checkpoint.cap
     keep_first_cap(run)
     checkpoint.earlier_cost = Register.of(run.host.environ).cost(settings.service, settings.model)
-    price, told, charged, other = settings.price or 0, "--price", checkpoint.top_price, ""
+    price, price_source, charged_before, other_price = settings.price or 0, "--price", checkpoint.top_price, ""
     if settings.price is None:
-        price, told, other = await fetch_catalogue_price(client, run.host.step)
-        charged = max(charged, checkpoint.earlier_cost)
-    price, told = choose_dearer(price * what.outputs, told, charged)
+        price, price_source, other_price = await fetch_catalogue_price(client, run.host.step)
+        charged_before = max(charged_before, checkpoint.earlier_cost)
+    price, price_source = choose_dearer(price * plan.outputs, price_source, charged_before)
     if not price and choose_cap(settings.max_cost, cap) is not None:
         if not client.heard:
             raise ServiceUnavailableError(
@@ -45,12 +45,12 @@ async def fetch_price(what: Plan, run: Session, client: Client) -> Plan:
             )
         raise UsageError(
             "--max-cost needs to know what a picture costs, and the service's catalogue "
-            + (f"tells {other} only" if other else "does not tell"),
+            + (f"tells {other_price} only" if other_price else "does not tell"),
             hint="say it with --price 0.04 (US dollars a picture, from your account's pricing page), or lift the run's cap "
             "with --max-cost none",
         )
-    money = await fetch_balance(client, run.host.step)
-    return replace(what, price=price, price_source=told, other_price=other, balance=money, **capped(settings, cap))
+    account_balance = await fetch_balance(client, run.host.step)
+    return replace(plan, price=price, price_source=price_source, other_price=other_price, balance=account_balance, **capped(settings, cap))
 
 
 async def fetch_catalogue_price(client: Client, steps: Steps, *, patient: bool = True) -> tuple[int, str, str]:
@@ -62,11 +62,11 @@ async def fetch_catalogue_price(client: Client, steps: Steps, *, patient: bool =
     return (entry.picture_price or 0, "the catalogue", entry.other_price) if entry is not None else (0, "", "")
 
 
-def choose_dearer(price: int, told: str, charged: int) -> tuple[int, str]:
-    """``price``, which ``told`` says, or what was ``charged`` before: micro-dollars a job, and who says so."""
-    if charged > price:
-        price, told = charged, "charged before" if price else LAST_KNOWN
-    return price, told if price else ""
+def choose_dearer(price: int, price_source: str, charged_before: int) -> tuple[int, str]:
+    """``price``, which ``price_source`` says, or what was ``charged_before`` before: micro-dollars a job, and who says so."""
+    if charged_before > price:
+        price, price_source = charged_before, "charged before" if price else LAST_KNOWN
+    return price, price_source if price else ""
 
 
 async def fetch_balance(client: Client, steps: Steps, *, patient: bool = True) -> int | None:

@@ -28,16 +28,16 @@ def _check_proxy(name: str, text: str) -> str:
     url = text if "://" in text else f"http://{text}"
     try:
         parts = urlsplit(url)
-        usable = bool(parts.hostname and _HOST.fullmatch(parts.hostname)) and parts.port != 0
+        is_usable = bool(parts.hostname and _HOST.fullmatch(parts.hostname)) and parts.port != 0
     except ValueError:
-        usable = False
+        is_usable = False
     hint = f"set it like {name}=http://proxy.example.com:8080, or take it away: unset {name}"
-    shown = re.sub(r"//.*@", "//…@", ascii(url)[1:-1])[:200]
-    if not usable:
-        raise UsageError(f"{name} is {shown}, which is no address of a proxy; nothing was sent", hint=hint)
+    shown_url = re.sub(r"//.*@", "//…@", ascii(url)[1:-1])[:200]
+    if not is_usable:
+        raise UsageError(f"{name} is {shown_url}, which is no address of a proxy; nothing was sent", hint=hint)
     if parts.scheme.lower() not in _SCHEMES:
         raise UsageError(
-            f"{name} is {shown}, and a {parts.scheme}:// proxy can't be used, only http:// and https://; nothing was sent",
+            f"{name} is {shown_url}, and a {parts.scheme}:// proxy can't be used, only http:// and https://; nothing was sent",
             hint=hint,
         )
     return url

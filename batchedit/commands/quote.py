@@ -18,13 +18,13 @@ from .order import Order
 class Quote:
     """One question: these purchases, at this price, under this cap. Money is micro-dollars.
 
-    ``what`` is the plan to show with the first question. ``order`` is what a yes buys, and ``times`` how often each of it
+    ``plan`` is the plan to show with the first question. ``order`` is what a yes buys, and ``times`` how often each of it
     at most: twice where a purchase whose answer is lost is made again. ``rest`` purchases are asked about afterwards.
     ``price_before`` is the price that an earlier question of the same command was answered with yes at, 0 for none;
     ``canary`` what was bought since. ``manifest`` is the fingerprint of the manifest that the jobs come from.
     """
 
-    what: Plan
+    plan: Plan
     order: Order
     price: int
     cap: int | None
@@ -63,8 +63,8 @@ class Quote:
 
 def find_objection(quote: Quote) -> BatcheditError | None:
     """Why a yes that was said beforehand (``--yes``, a program's call) is none to ``quote``; None if it is one."""
-    if (odd := quote.what.objection()) is not None:
-        return odd
+    if (problem := quote.plan.objection()) is not None:
+        return problem
     canary = quote.canary
     if canary is not None and canary.done < canary.jobs:
         return StoppedError(
@@ -78,8 +78,8 @@ def find_objection(quote: Quote) -> BatcheditError | None:
 
 def make_price_rose_error(quote: Quote) -> PriceRoseError:
     """A picture is dearer than what was said yes to."""
-    now, before = format_usd(quote.price), f"{format_usd(quote.price_before)}{label_play(quote.what.play)}"
+    new_price, approved_price = format_usd(quote.price), f"{format_usd(quote.price_before)}{label_play(quote.plan.play)}"
     return PriceRoseError(
-        f"a picture costs {now}, and the yes was for {before}; the other {quote.count:,} were not bought",
-        hint=f"the same command goes on at {now} a picture; --price USD says how much one may cost",
+        f"a picture costs {new_price}, and the yes was for {approved_price}; the other {quote.count:,} were not bought",
+        hint=f"the same command goes on at {new_price} a picture; --price USD says how much one may cost",
     )

@@ -57,11 +57,11 @@ def open_current_copy(folder: RunFolder, url: str) -> Iterator[RunFolder]:
         except LockedError:
             pass
     with TemporaryDirectory(prefix="batchedit-") as scratch:
-        there = RunFolder(Path(scratch) / folder.path.resolve().name)
-        there.make()
+        copy = RunFolder(Path(scratch) / folder.path.resolve().name)
+        copy.make()
         with suppress(NotFoundError):  # nobody has begun it yet
-            update_copy_from_store(there, url)
-        yield there
+            update_copy_from_store(copy, url)
+        yield copy
 
 
 def update_copy_from_store(folder: RunFolder, url: str) -> None:
@@ -69,8 +69,8 @@ def update_copy_from_store(folder: RunFolder, url: str) -> None:
     from ..ledger.postgres.shared_opening import bring_up_to_date  # noqa: PLC0415 - psycopg takes its time
 
     if folder.checkpoint.is_file():
-        with reading(folder.checkpoint) as there:
-            if not there.get("store"):
+        with reading(folder.checkpoint) as copy:
+            if not copy.get("store"):
                 return
     bring_up_to_date(folder.checkpoint, url)
     with reading(folder.checkpoint) as checkpoint:

@@ -26,21 +26,21 @@ async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "",
     """Another version of exactly the rejected ones: the same prompt, or with an addition. Old files stay."""
     async with reopen_session(run_name, given, host, "redo") as run:
         pairs = list_redo_lines(run.checkpoint, prompt_add=prompt_add, use_notes=use_notes)
-        before = run.checkpoint.redone_and_planned()
-        if not pairs and not before:
+        planned = run.checkpoint.redone_and_planned()
+        if not pairs and not planned:
             raise UsageError(
                 "nothing is rejected that was not redone already",
                 hint=f"reject some with: {format_command('review', run.folder.path)}",
             )
-        form = form_of_run(run.checkpoint, run.folder)
-        parts = [("rejected", len(pairs)), ("asked for before", len(before))]
-        what = replace(
+        source_form = form_of_run(run.checkpoint, run.folder)
+        parts = [("rejected", len(pairs)), ("asked for before", len(planned))]
+        plan = replace(
             make_plan_of_run(run),
             parts=[(name, count) for name, count in parts if count],
-            examples=[shown_line(line, form) for _, line in pairs[:3]],
-            row_word=row_word(form),
+            examples=[shown_line(line, source_form) for _, line in pairs[:3]],
+            row_word=row_word(source_form),
         )
-        return await buy(run, what, Order(planned=before, redone=pairs), new_canary=True)
+        return await buy(run, plan, Order(planned=planned, redone=pairs), new_canary=True)
 
 
 def list_redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool = False) -> list[tuple[Record, ResultLine]]:
@@ -49,15 +49,15 @@ def list_redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool =
     ``use_notes`` puts each one's own note behind its prompt, ``prompt_add`` one text behind all. Give the pairs to
     ``Book.add_repurchases`` once the person has said yes.
     """
-    again = checkpoint.rejected()
-    notes = {job: mark.note for job, mark in checkpoint.decisions.all().items()} if use_notes else {}
+    rejected = checkpoint.rejected()
+    notes = {job: decision.note for job, decision in checkpoint.decisions.all().items()} if use_notes else {}
     known = checkpoint.known_jobs()
     keys = set(known.ids)
     names = {name.casefold() for name in checkpoint.job_names()}
-    slots = checkpoint.slots_of(record.id for record in again)
-    rows = checkpoint.rows_of(record.id for record in again)
+    slots = checkpoint.slots_of(record.id for record in rejected)
+    rows = checkpoint.rows_of(record.id for record in rejected)
     pairs = []
-    for record in again:
+    for record in rejected:
         slot = slots[record.id]
         addition = " ".join(part for part in (notes.get(record.id, "").strip(), prompt_add.strip()) if part)
         key_of = partial(job_key, record.job.model)

@@ -66,63 +66,63 @@ def _ignore_warning(_: str) -> None:
     """Where nobody reads warnings."""
 
 
-def take_in_rescued(checkpoint: Book, folder: RunFolder, warn: Callable[[str], None] = _ignore_warning) -> int:
+def take_in_rescued(checkpoint: Book, folder: RunFolder, on_warning: Callable[[str], None] = _ignore_warning) -> int:
     """Side-file ids into the checkpoint: → WAITING. Returns how many were news.
 
-    An id that contradicts the checkpoint would have to displace another purchase: it is told to ``warn`` and kept as an event
+    An id that contradicts the checkpoint would have to displace another purchase: it is told to ``on_warning`` and kept as an event
     of the run, where ``audit`` finds it.
     """
-    outcomes = _take_in_side_file(checkpoint, folder.path, _make_event_keeper(checkpoint, folder, ACCEPTED_FILE, warn))
+    outcomes = _take_in_side_file(checkpoint, folder.path, _make_event_keeper(checkpoint, folder, ACCEPTED_FILE, on_warning))
     if Outcome.SENDING not in outcomes:
         clear_rescued(folder.path)
     return outcomes.count(Outcome.NEWS)
 
 
 def take_in_objects(
-    checkpoint: Book, objects: Objects, folder: RunFolder, warn: Callable[[str], None] = _ignore_warning
+    checkpoint: Book, objects: Objects, folder: RunFolder, on_warning: Callable[[str], None] = _ignore_warning
 ) -> list[Record]:
     """The same for what lies in the run's store of files. Returns the records that are WAITING now. Raises as ``Objects``."""
 
-    def contradicts(where: str) -> ConflictHandler:
+    def make_handler(location: str) -> ConflictHandler:
         """As an event of the run."""
-        return _make_event_keeper(checkpoint, folder, where, warn)
+        return _make_event_keeper(checkpoint, folder, location, on_warning)
 
-    return _take_in_objects(checkpoint, objects, contradicts, warn)
+    return _take_in_objects(checkpoint, objects, make_handler, on_warning)
 
 
-def take_in_for_worker(ledger: PostgresLedger, folder: Path, warn: Callable[[str], None]) -> None:
+def take_in_for_worker(ledger: PostgresLedger, folder: Path, on_warning: Callable[[str], None]) -> None:
     """The side file for a worker of a store, which says nothing about a run as a whole: the store keeps a contradiction as an
     orphan, where ``audit`` finds it. One that is of no job of the run stays in the file.
     """
-    stays: list[str] = []
+    left_ids: list[str] = []
 
-    def keep(found: Rescued, record: Record | None) -> None:
+    def keep(entry: Rescued, record: Record | None) -> None:
         """As an orphan, or where it is."""
-        if not _keep_as_orphan(ledger, found, record, warn):
-            stays.append(found.event.handle.request_id)
-            warn(_describe_unmatched_id(f"{folder / ACCEPTED_FILE}", found, "in that folder"))
+        if not _keep_as_orphan(ledger, entry, record, on_warning):
+            left_ids.append(entry.event.handle.request_id)
+            on_warning(_describe_unmatched_id(f"{folder / ACCEPTED_FILE}", entry, "in that folder"))
 
     ledger.totals_now()  # which tells the price
     outcomes = _take_in_side_file(ledger, folder, keep)
-    if not stays and Outcome.SENDING not in outcomes:
+    if not left_ids and Outcome.SENDING not in outcomes:
         clear_rescued(folder)
 
 
-def take_in_objects_for_worker(ledger: PostgresLedger, objects: Objects, warn: Callable[[str], None]) -> list[Record]:
+def take_in_objects_for_worker(ledger: PostgresLedger, objects: Objects, on_warning: Callable[[str], None]) -> list[Record]:
     """``take_in_objects`` for a worker: see ``take_in_for_worker``."""
 
-    def contradicts(where: str) -> ConflictHandler:
+    def make_handler(location: str) -> ConflictHandler:
         """As an orphan, or where it is."""
 
-        def keep(found: Rescued, record: Record | None) -> None:
-            if not _keep_as_orphan(ledger, found, record, warn):
-                warn(_describe_unmatched_id(where, found, "there"))
+        def keep(entry: Rescued, record: Record | None) -> None:
+            if not _keep_as_orphan(ledger, entry, record, on_warning):
+                on_warning(_describe_unmatched_id(location, entry, "there"))
                 raise _StaysError
 
         return keep
 
     ledger.totals_now()  # which tells the price
-    return _take_in_objects(ledger, objects, contradicts, warn)
+    return _take_in_objects(ledger, objects, make_handler, on_warning)
 
 
 class _StaysError(Exception):
@@ -133,12 +133,12 @@ def _take_in_side_file(ledger: IdLedger, folder: Path, contradicts: ConflictHand
     """Workers may share a folder, and take the same lines in at once. A job that is being sent is none to wait for: the line
     is of that very purchase, or it contradicts.
     """
-    found = (one for one in rescued(folder) if _is_usable(one))
-    return [_take_in_with_retries(ledger, one, contradicts, frozenset())[0] for one in found]
+    rescued_ids = (entry for entry in rescued(folder) if _is_usable(entry))
+    return [_take_in_with_retries(ledger, entry, contradicts, frozenset())[0] for entry in rescued_ids]
 
 
-def _is_usable(found: Rescued) -> bool:
-    request_id = found.event.handle.request_id
+def _is_usable(entry: Rescued) -> bool:
+    request_id = entry.event.handle.request_id
     return usable_id(request_id) == request_id
 
 
@@ -146,124 +146,124 @@ def _take_in_objects(
     ledger: IdLedger, objects: Objects, contradicts: Callable[[str], ConflictHandler], warn: Callable[[str], None]
 ) -> list[Record]:
     """Several may take in at once, so a job may be changed since it was read: then it is read again."""
-    taken: list[Record] = []
+    taken_in: list[Record] = []
     for name, content in unread(objects):
-        where, found = f"{objects.url}/{name}", read_object(content)
-        if found is None or not _is_usable(found):
-            warn(f"{where} is no id of a bought job as batchedit keeps it, and stays there: look who put it there")
+        location, entry = f"{objects.url}/{name}", read_object(content)
+        if entry is None or not _is_usable(entry):
+            warn(f"{location} is no id of a bought job as batchedit keeps it, and stays there: look who put it there")
             continue
-        if found.run and found.run != ledger.id_of_run:
+        if entry.run and entry.run != ledger.id_of_run:
             # Two stores may share a place for files, and have runs of one name there, made from one sheet: then key, number
             # and all are the same. That run's workers look for it.
             warn(
-                f"{where} is an id of another run, {found.run}, and stays there for it: give each store its own --files"
+                f"{location} is an id of another run, {entry.run}, and stays there for it: give each store its own --files"
             )
             continue
         try:
-            outcome, record = _take_in_with_retries(ledger, found, contradicts(where), frozenset({State.SUBMITTING}))
+            outcome, record = _take_in_with_retries(ledger, entry, contradicts(location), frozenset({State.SUBMITTING}))
         except _StaysError:
             continue
         if outcome is Outcome.NEWS and record is not None:
-            taken.append(record)
+            taken_in.append(record)
         if outcome is not Outcome.SENDING:
             mark_taken_in(objects, name)
-    return taken
+    return taken_in
 
 
 def _take_in_with_retries(
-    ledger: IdLedger, found: Rescued, contradicts: ConflictHandler, leaves: frozenset[State]
+    ledger: IdLedger, entry: Rescued, on_conflict: ConflictHandler, left_states: frozenset[State]
 ) -> tuple[Outcome, Record | None]:
     for _ in range(_TRIES):
         try:
-            return _take_in(ledger, found, contradicts, leaves)
+            return _take_in(ledger, entry, on_conflict, left_states)
         except StaleRecordError:
             ledger.refresh()
     return Outcome.SENDING, None
 
 
 def _take_in(
-    ledger: IdLedger, found: Rescued, contradicts: ConflictHandler, leaves: frozenset[State]
+    ledger: IdLedger, entry: Rescued, on_conflict: ConflictHandler, left_states: frozenset[State]
 ) -> tuple[Outcome, Record | None]:
     """It is bought, so the run's cap has no say in it and stays as it is.
 
     A job that is PLANNED is bought all the same: its intention was lost with the disk, or with a store that went back in
     time, or it was given up as a doubt while the id lay here. Left aside, it would be bought again.
 
-    A job in one of the states ``leaves`` is left as it is. StaleRecordError where somebody else has changed it since it was
+    A job in one of the states ``left_states`` is left as it is. StaleRecordError where somebody else has changed it since it was
     read.
     """
-    job, event = found.job, found.event
+    job, event = entry.job, entry.event
     owner = ledger.job_of_request(event.handle.request_id)
     if owner == job:
         return Outcome.KNOWN, None
     record = ledger.record(job)
-    if record is not None and (record.job.key != found.key or (found.run and found.run != ledger.id_of_run)):
+    if record is not None and (record.job.key != entry.key or (entry.run and entry.run != ledger.id_of_run)):
         record = None
-    if owner is None and record is not None and record.state in leaves:
+    if owner is None and record is not None and record.state in left_states:
         return Outcome.SENDING, None
     if (
         owner is not None
         or record is None
         or record.state not in _TAKES_AN_ID
-        or _is_of_another_purchase(found, record)
+        or _is_of_another_purchase(entry, record)
     ):
-        contradicts(found, record)
+        on_conflict(entry, record)
         return Outcome.CONTRADICTS, None
     try:
         if record.state is State.PLANNED:
-            intention = Reserved(event.at if found.submitted_at is None else found.submitted_at, ledger.top_price)
+            intention = Reserved(event.at if entry.submitted_at is None else entry.submitted_at, ledger.top_price)
             record = ledger.save_now(advance(record, intention), intention, bought=True)
         return Outcome.NEWS, ledger.save_now(advance(record, event), event)
     except KnownRequestError:  # another process took it in since it was looked for
         ledger.refresh()
         if ledger.job_of_request(event.handle.request_id) != job:
-            contradicts(found, record)
+            on_conflict(entry, record)
             return Outcome.CONTRADICTS, None
         return Outcome.KNOWN, None
 
 
-def _is_of_another_purchase(found: Rescued, record: Record) -> bool:
+def _is_of_another_purchase(entry: Rescued, record: Record) -> bool:
     """Is the job in doubt, or being sent, because of a later purchase than the one that the id is of? To end that doubt would
     be to forget a purchase; and whoever sends it now would find its answer's place taken.
     """
-    told, pending = found.submitted_at, record.state in {State.SUBMITTING, State.IN_DOUBT}
-    return pending and told is not None and told != record.submitted_at
+    submitted_at, is_unsettled = entry.submitted_at, record.state in {State.SUBMITTING, State.IN_DOUBT}
+    return is_unsettled and submitted_at is not None and submitted_at != record.submitted_at
 
 
 _TAKES_AN_ID = frozenset({State.PLANNED, State.SUBMITTING, State.IN_DOUBT})
 _TRIES = 3
 
 
-def _describe_unmatched_id(where: str, found: Rescued, stays: str) -> str:
+def _describe_unmatched_id(location: str, entry: Rescued, stays_where: str) -> str:
     return (
-        f"{where} says that job {found.job} was bought as {found.event.handle.request_id}, which fits nothing in the "
-        f"store; the id stays {stays}. Look at it on the service's site"
+        f"{location} says that job {entry.job} was bought as {entry.event.handle.request_id}, which fits nothing in the "
+        f"store; the id stays {stays_where}. Look at it on the service's site"
     )
 
 
-def _keep_as_orphan(ledger: PostgresLedger, found: Rescued, record: Record | None, warn: Callable[[str], None]) -> bool:
+def _keep_as_orphan(ledger: PostgresLedger, entry: Rescued, record: Record | None, warn: Callable[[str], None]) -> bool:
     if record is not None:
         try:
-            ledger.keep_orphan(record._replace(submitted_at=found.submitted_at or record.submitted_at), found.event)
+            ledger.keep_orphan(record._replace(submitted_at=entry.submitted_at or record.submitted_at), entry.event)
         except BatcheditError as error:
             warn(str(error))
-    return ledger.job_of_request(found.event.handle.request_id) == found.job
+    return ledger.job_of_request(entry.event.handle.request_id) == entry.job
 
 
-def _make_event_keeper(checkpoint: Book, folder: RunFolder, where: str, warn: Callable[[str], None]) -> ConflictHandler:
-    def keep(found: Rescued, record: Record | None) -> None:
+def _make_event_keeper(checkpoint: Book, folder: RunFolder, location: str, warn: Callable[[str], None]) -> ConflictHandler:
+    def keep(entry: Rescued, record: Record | None) -> None:
         """As an event of the run, once."""
-        job, handle = found.job, found.event.handle
+        job, handle = entry.job, entry.event.handle
         if any(
-            name == ID_NOT_TAKEN_IN and told["handle"]["request_id"] == handle.request_id
-            for _, name, told in checkpoint.run_events()
+            name == ID_NOT_TAKEN_IN and event["handle"]["request_id"] == handle.request_id
+            for _, name, event in checkpoint.run_events()
         ):
             return
-        stands = f"has {record.job.name} as {record.state}" if record else f"has no job {job} of that key"
-        about = {"job": job, "accepted_at": found.event.at, "handle": handle, "stands": stands}
-        checkpoint.note(ID_NOT_TAKEN_IN, time(), about)
+        contradiction = f"has {record.job.name} as {record.state}" if record else f"has no job {job} of that key"
+        details = {"job": job, "accepted_at": entry.event.at, "handle": handle, "stands": contradiction}
+        checkpoint.note(ID_NOT_TAKEN_IN, time(), details)
         warn(
-            f"warning: {where} says that job {job} was bought as {handle.request_id}, and the checkpoint {stands}. This id "
+            f"warning: {location} says that job {job} was bought as {handle.request_id}, and the checkpoint {contradiction}. This id "
             "is not collected and its cost is in no sum; it is kept. Look at it on the service's site; to see it again: "
             + format_command("audit", folder.path)
         )

@@ -41,9 +41,9 @@ class RetryRequest:
 
     def kinds(self) -> frozenset[str]:
         """What is meant, by kind."""
-        named = {FAILED: self.failed, CANCELLED: self.cancelled, MODERATED: self.moderated}
-        found = {kind for kind, wanted in named.items() if wanted} or {FAILED, CANCELLED}
-        return frozenset(found | ({WRITTEN_OFF} if self.rows and FAILED in found else set()))
+        flags = {FAILED: self.failed, CANCELLED: self.cancelled, MODERATED: self.moderated}
+        kinds = {kind for kind, is_asked in flags.items() if is_asked} or {FAILED, CANCELLED}
+        return frozenset(kinds | ({WRITTEN_OFF} if self.rows and FAILED in kinds else set()))
 
     def words(self, kind: str, rows_written_off: Sequence[int]) -> list[str | int]:
         """What to type behind ``retry RUN`` for those of ``kind`` that match as well."""
@@ -88,36 +88,36 @@ async def retry(run_name: str, given: Given, host: Host, wish: RetryRequest) -> 
     """Buy failed and cancelled jobs anew, those that ``wish`` means. New purchases, priced and asked about as such."""
     async with reopen_session(run_name, given, host, "retry") as run:
         form = form_of_run(run.checkpoint, run.folder)
-        chosen = choose_retries(run.checkpoint, replace(wish, rows=[row_index(form, row) for row in wish.rows]))
-        if not chosen.parts:
-            off = [sheet_row(form, row) for row in chosen.rows_written_off]
-            raise _explain_nothing_to_retry(run, replace(chosen, rows_written_off=off), wish)
-        order = Order(planned=[record.id for record in chosen.planned], retried=chosen.records)
-        what = replace(make_plan_of_run(run), parts=chosen.parts, not_meant=chosen.left_out)
-        return await buy(run, what, order, new_canary=True)
+        choice = choose_retries(run.checkpoint, replace(wish, rows=[row_index(form, row) for row in wish.rows]))
+        if not choice.parts:
+            written_off = [sheet_row(form, row) for row in choice.rows_written_off]
+            raise _explain_nothing_to_retry(run, replace(choice, rows_written_off=written_off), wish)
+        order = Order(planned=[record.id for record in choice.planned], retried=choice.records)
+        plan = replace(make_plan_of_run(run), parts=choice.parts, not_meant=choice.left_out)
+        return await buy(run, plan, order, new_canary=True)
 
 
 def choose_retries(checkpoint: Book, wish: RetryRequest) -> RetryChoice:
     """Those of the run's jobs that ``wish`` means. Only jobs that a row still asks for."""
     candidates = checkpoint.records_in({State.FAILED, State.CANCELLED}, wanted=True)
-    before = [] if wish.match else checkpoint.retried_and_planned()
-    rows = checkpoint.rows_of(record.id for record in (*candidates, *before))
+    planned_before = [] if wish.match else checkpoint.retried_and_planned()
+    rows = checkpoint.rows_of(record.id for record in (*candidates, *planned_before))
 
-    def is_here(record: Record) -> bool:
+    def is_on_asked_row(record: Record) -> bool:
         return not wish.rows or any(row in wish.rows for row, _ in rows.get(record.id, ()))
 
-    found = [record for record in candidates if is_here(record) and _matches(record, wish.match)]
-    chosen = [record for record in found if classify_failure(record) in wish.kinds()]
-    planned = [record for record in before if is_here(record)]
-    left_out = [record for record in found if classify_failure(record) not in wish.kinds()]
+    matching = [record for record in candidates if is_on_asked_row(record) and _matches(record, wish.match)]
+    chosen = [record for record in matching if classify_failure(record) in wish.kinds()]
+    planned = [record for record in planned_before if is_on_asked_row(record)]
+    left_out = [record for record in matching if classify_failure(record) not in wish.kinds()]
     parts = [*_count_by_kind(chosen), *([("asked for before", len(planned))] if planned else [])]
-    off = [row for record in left_out if classify_failure(record) == WRITTEN_OFF for row, _ in rows.get(record.id, ())[:1]]
-    return RetryChoice(chosen, planned, parts, _count_by_kind(left_out), list(dict.fromkeys(off))[:NAMED_ROWS])
+    written_off_rows = [row for record in left_out if classify_failure(record) == WRITTEN_OFF for row, _ in rows.get(record.id, ())[:1]]
+    return RetryChoice(chosen, planned, parts, _count_by_kind(left_out), list(dict.fromkeys(written_off_rows))[:NAMED_ROWS])
 
 
 def _matches(record: Record, text: str | None) -> bool:
-    told = f"{record.problem.kind} {record.problem.message}" if record.problem else ""
-    return text is None or text.lower() in told.lower()
+    problem_text = f"{record.problem.kind} {record.problem.message}" if record.problem else ""
+    return text is None or text.lower() in problem_text.lower()
 
 
 def _count_by_kind(records: Sequence[Record]) -> list[tuple[str, int]]:
@@ -125,21 +125,21 @@ def _count_by_kind(records: Sequence[Record]) -> list[tuple[str, int]]:
     return [(kind, kinds.count(kind)) for kind in (FAILED, CANCELLED, MODERATED, WRITTEN_OFF) if kind in kinds]
 
 
-def _explain_nothing_to_retry(run: Session, chosen: RetryChoice, wish: RetryRequest) -> UsageError:
+def _explain_nothing_to_retry(run: Session, choice: RetryChoice, wish: RetryRequest) -> UsageError:
     folder, checkpoint, store = run.folder, run.checkpoint, build_store_words(run.checkpoint)
-    if chosen.left_out:
-        told = ", ".join(f"{count:,} {kind}" for kind, count in chosen.left_out)
-        ways = [
-            f"  → to buy the {kind} ones anew: {_format_retry_command(run, wish.words(kind, chosen.rows_written_off), count)}"
-            for kind, count in chosen.left_out
+    if choice.left_out:
+        counts = ", ".join(f"{count:,} {kind}" for kind, count in choice.left_out)
+        details = [
+            f"  → to buy the {kind} ones anew: {_format_retry_command(run, wish.words(kind, choice.rows_written_off), count)}"
+            for kind, count in choice.left_out
         ]
-        return UsageError(f"nothing else than {told} matches", details=ways)
+        return UsageError(f"nothing else than {counts} matches", details=details)
     if checkpoint.counts().of(State.PLANNED):
         room = room_for_rest(cap_needed(checkpoint))
-        what, command = "what is not bought yet", format_command("run", folder.path, *room, *store)
+        aim, command = "what is not bought yet", format_command("run", folder.path, *room, *store)
     else:
-        what, command = "how the run stands", format_command("status", folder.path, *store)
-    return UsageError("no failed or cancelled job matches", hint=f"{what}: {command}")
+        aim, command = "how the run stands", format_command("status", folder.path, *store)
+    return UsageError("no failed or cancelled job matches", hint=f"{aim}: {command}")
 
 
 def _format_retry_command(run: Session, words: Sequence[str | int], jobs: int) -> str:

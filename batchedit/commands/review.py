@@ -39,53 +39,53 @@ class ReviewStatus:
     store: Sequence[str] = ()
 
 
-def count_progress(cards: Sequence[Card], marks: Mapping[int, Mark]) -> Progress:
+def count_progress(cards: Sequence[Card], decisions: Mapping[int, Mark]) -> Progress:
     """How far the looking is, over the pictures that lines ask for now."""
-    jobs = {shot.id for shot in current_pictures(cards)}
-    said = [marks[job].verdict for job in jobs if job in marks]
-    return Progress(len(jobs), *(said.count(v) for v in (Verdict.APPROVE, Verdict.REJECT, Verdict.HOLD)))
+    jobs = {version.id for version in current_pictures(cards)}
+    verdicts = [decisions[job].verdict for job in jobs if job in decisions]
+    return Progress(len(jobs), *(verdicts.count(v) for v in (Verdict.APPROVE, Verdict.REJECT, Verdict.HOLD)))
 
 
 def review(
     run_name: str,
     given: Given,
-    ready: Callable[[str], None],
-    ended: Callable[[ReviewStatus], None],
+    on_ready: Callable[[str], None],
+    on_end: Callable[[ReviewStatus], None],
     *,
     port: int = 0,
     who: str = "",
     steps: Steps = no_steps,
 ) -> None:
-    """Serve the run until the page says finish. ``ready`` gets the address, ``ended`` how far the
+    """Serve the run until the page says finish. ``on_ready`` gets the address, ``on_end`` how far the
     looking came, however it ends.
 
     The run's lock is held for the pictures and the results alone, never while a person looks: marks go into a file of their
     own, so that a run may begin, go on and end meanwhile.
     """
     with opened_locally(run_name, given, "review") as run:
-        found, marks, folder = gather(run, steps), run.checkpoint.decisions, run.folder.path
-    shots = [shot for card in found.cards for shot in card.shots]
+        gallery, decisions, folder = gather(run, steps), run.checkpoint.decisions, run.folder.path
+    versions = [version for card in gallery.cards for version in card.shots]
     show = Show(
         folder=folder,
-        page=partial(found.html, marks, served=True),
-        done=frozenset(shot.id for shot in shots if shot.state is State.DONE).intersection,
-        files=frozenset(file.path for shot in shots for file in shot.files),
-        marks=marks,
+        page=partial(gallery.html, decisions, served=True),
+        done=frozenset(version.id for version in versions if version.state is State.DONE).intersection,
+        files=frozenset(file.path for version in versions for file in version.files),
+        marks=decisions,
         who=who or _find_login(),
     )
-    server = ReviewServer(show, ready, port=port)
+    server = ReviewServer(show, on_ready, port=port)
     try:
         server.run_until_done()
     finally:
         with opened_locally(run_name, given, "review") as run:
-            ended(_make_review_status(run, count_progress(found.cards, marks.all())))
+            on_end(_make_review_status(run, count_progress(gallery.cards, decisions.all())))
             _write_into_results(run, steps)
 
 
-def _make_review_status(run: LocalSession, looked: Progress) -> ReviewStatus:
+def _make_review_status(run: LocalSession, progress: Progress) -> ReviewStatus:
     book = run.checkpoint
     room = room_for(book, len(book.rejected()) + len(book.redone_and_planned()))
-    return ReviewStatus(run.folder.path, looked, room, build_store_words(book))
+    return ReviewStatus(run.folder.path, progress, room, build_store_words(book))
 
 
 def _write_into_results(run: LocalSession, steps: Steps = no_steps) -> None:
@@ -117,7 +117,7 @@ def import_decisions(run_name: str, given: Given, source: Path, *, who: str = ""
             for row in manifest.rows()
         )
         decisions = read_decisions(rows, jobs, time(), source.name)
-        marks = run.checkpoint.decisions
-        taken = marks.take_in(decisions, who or _find_login())
+        decisions_table = run.checkpoint.decisions
+        taken_in = decisions_table.take_in(decisions, who or _find_login())
         _write_into_results(run)
-        return taken, _make_review_status(run, count_progress(run.checkpoint.cards(), marks.all()))
+        return taken_in, _make_review_status(run, count_progress(run.checkpoint.cards(), decisions_table.all()))

@@ -49,9 +49,9 @@ async def run(source: Path, settings: Settings, host: Host, *, name: str = "") -
     with host.step(OPENING):
         content = _read_content_digest(source)
         manifest = open_source(source, settings, name)
-    async with _begin(source, settings, host, name) as (here, others):
-        what = await _take_in(here, manifest, source, content, others)
-        return await buy(here, what)
+    async with _begin(source, settings, host, name) as (session, other_runs):
+        plan = await _take_in(session, manifest, source, content, other_runs)
+        return await buy(session, plan)
 
 
 @asynccontextmanager
@@ -61,19 +61,19 @@ async def _begin(source: Path, settings: Settings, host: Host, name: str) -> Asy
     folder = folder_of(Path(name or source), settings, register)
     gone = [] if is_run(folder.path) else gone_runs(Path(name or source), settings, register)
     folder.make()
-    async with AsyncExitStack() as held:
-        held.enter_context(run_lock(folder.path, "run"))
-        here = await held.enter_async_context(open_session(folder, settings, host, "run"))
-        note_gone(here.checkpoint, gone)
-        account = account_of(here.service.token)
-        play = would_be_play(here.checkpoint, settings, host.environ)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(run_lock(folder.path, "run"))
+        session = await stack.enter_async_context(open_session(folder, settings, host, "run"))
+        note_gone(session.checkpoint, gone)
+        account = account_of(session.service.token)
+        play = would_be_play(session.checkpoint, settings, host.environ)
         with host.step(OTHERS):
-            reader = find_other_runs(register, folder.path, settings, account, host.environ, play=play)
-            others = held.enter_context(reader)
-        if not here.is_mine:
-            here.picture_roots = (*picture_roots(source, settings), *run_roots(folder))
+            opening = find_other_runs(register, folder.path, settings, account, host.environ, play=play)
+            others = stack.enter_context(opening)
+        if not session.is_mine:
+            session.picture_roots = (*picture_roots(source, settings), *run_roots(folder))
         report_other_runs(host, others, register)
-        yield here, others
+        yield session, others
 
 
 def _read_content_digest(source: Path) -> str | None:
@@ -84,26 +84,26 @@ def _read_content_digest(source: Path) -> str | None:
         return None
 
 
-async def _take_in(run: Session, manifest: Manifest, source: Path, content: str | None, others: OtherRuns) -> Plan:
+async def _take_in(run: Session, manifest: Manifest, source: Path, content_digest: str | None, other_runs: OtherRuns) -> Plan:
     """Rows become jobs and jobs stand in the ledger, after their links were asked about."""
     folder, settings, host, model = run.folder, run.settings, run.host, run.model
     with host.step(BEFORE):
-        before = await to_thread.run_sync(load_previous_run, folder, settings, source)
-    state_of = bought_anywhere(before, others)
-    links = await check_and_fetch_links(manifest, source, settings, model, folder, state_of, host)
-    sample = await sample_links(manifest, source, settings, model, before, state_of, host)
+        previous = await to_thread.run_sync(load_previous_run, folder, settings, source)
+    find_state = bought_anywhere(previous, other_runs)
+    links = await check_and_fetch_links(manifest, source, settings, model, folder, find_state, host)
+    link_sample = await sample_links(manifest, source, settings, model, previous, find_state, host)
     objects = objects_at(run.checkpoint.get(FILES_URL), host.environ)
     if objects is not None:
         await to_thread.run_sync(objects.check)
-    keep = partial(give_pictures, objects) if objects is not None else None
-    request = IntakeRequest(manifest, source, folder, settings, model, content, links, others, keep)
-    with host.step(CHECKING) as told:
+    keep_picture = partial(give_pictures, objects) if objects is not None else None
+    request = IntakeRequest(manifest, source, folder, settings, model, content_digest, links, other_runs, keep_picture)
+    with host.step(CHECKING) as on_progress:
         try:
-            what = await to_thread.run_sync(take_in_manifest, run.checkpoint, request, host.stop, told)
+            plan = await to_thread.run_sync(take_in_manifest, run.checkpoint, request, host.stop, on_progress)
         except InvalidRowsError as error:
             error.plan = replace(error.plan, own_sandbox=would_be_play(run.checkpoint, settings, host.environ))
             raise
-    return sampled(what, sample)
+    return sampled(plan, link_sample)
 
 
 async def resume(run_name: str, given: Given, host: Host) -> Report:
@@ -121,21 +121,21 @@ async def resume(run_name: str, given: Given, host: Host) -> Report:
         if run.is_mine:  # else no file of this machine is looked at because the run names it
             _say_edits(run)
         keep_settings(checkpoint, run.folder, run.settings)
-        what = plan_of_the_rest(checkpoint, run.folder, run.settings, checkpoint.get("source") or "")
-        return await buy(run, replace(what, strange=not run.is_mine))
+        plan = plan_of_the_rest(checkpoint, run.folder, run.settings, checkpoint.get("source") or "")
+        return await buy(run, replace(plan, strange=not run.is_mine))
 
 
 def _say_edits(run: Session) -> None:
     """The sheet that the run came from is another one now: that is not taken in here, and how it is."""
     source = Path(run.checkpoint.get("source") or "")
     try:
-        same = not source.is_file() or f":{digest_of(source)}:" in (run.checkpoint.get("fingerprint") or "")
+        is_same = not source.is_file() or f":{digest_of(source)}:" in (run.checkpoint.get("fingerprint") or "")
     except OSError:
         return
-    if not same:
-        again = format_command("run", source, "--config", run.folder.settings, "--out", run.folder.path)
+    if not is_same:
+        command = format_command("run", source, "--config", run.folder.settings, "--out", run.folder.path)
         run.host.say(f"{source} was changed since; this run goes on with its own copy")
-        run.host.say(f"  → to take the changes in: {again}")
+        run.host.say(f"  → to take the changes in: {command}")
 
 
 def find_named_run(name: str, given: Given) -> Path | None:

@@ -97,9 +97,9 @@ def list_runs(register: Register) -> list[ListedRun]:
 
     A run that is gone is left out. A damaged one is listed as such, and raises nothing.
     """
-    known = {entry.folder: entry for entry in register.entries()}
-    found = [_list_run(folder, known.get(folder, Entry(folder))) for folder in register.folders(Path("outputs"))]
-    return sorted(found, key=lambda run: -run.used_at)
+    entries = {entry.folder: entry for entry in register.entries()}
+    runs = [_list_run(folder, entries.get(folder, Entry(folder))) for folder in register.folders(Path("outputs"))]
+    return sorted(runs, key=lambda run: -run.used_at)
 
 
 def list_store_runs(url: str) -> list[ListedRun]:
@@ -116,7 +116,7 @@ def _list_store_run(run: RunOfStore, store: Sequence[str]) -> ListedRun:
     report = make_report(
         run.counts, run.money, run.digest, folder=Path(run.name), form=_NO_ROWS, cap_needed=needed, store=store
     )
-    told = ListedRun(
+    listed = ListedRun(
         Path("outputs") / run.name,
         _classify_report(report) if sum(run.counts.by_state.values()) else EMPTY,
         run.halted,
@@ -131,30 +131,30 @@ def _list_store_run(run: RunOfStore, store: Sequence[str]) -> ListedRun:
     )
     if run.workers:
         aim, command = "to see how it goes", format_command("status", run.name, *store)
-        return replace(told, state=RUNNING, why=", ".join(run.workers), aim=aim, command=command)
+        return replace(listed, state=RUNNING, why=", ".join(run.workers), aim=aim, command=command)
     if run.halted:
         aim = "once it is clear which server or backup the store is"
-        return replace(told, aim=aim, command=format_command("store", "lift", run.name, *store))
+        return replace(listed, aim=aim, command=format_command("store", "lift", run.name, *store))
     aim, command = next(commands(report), ("", ""))
     if not command and run.counts.of(State.DONE):
         aim, command = "to look through the pictures", format_command("gallery", run.name, *store)
-    return replace(told, aim=aim, command=command)
+    return replace(listed, aim=aim, command=command)
 
 
 def _list_run(folder: Path, entry: Entry) -> ListedRun:
-    here = near(folder)
-    told = ListedRun(
-        here, UNREADABLE, source=entry.source, service=entry.service, model=entry.model, used_at=entry.used_at
+    shown_folder = near(folder)
+    listed = ListedRun(
+        shown_folder, UNREADABLE, source=entry.source, service=entry.service, model=entry.model, used_at=entry.used_at
     )
     try:
         with reading(folder / CHECKPOINT) as checkpoint:
-            return _describe_run(checkpoint, RunFolder(folder), told)
+            return _describe_run(checkpoint, RunFolder(folder), listed)
     except (CheckpointCorruptError, KeptSettingsError) as error:
-        return replace(told, state=DAMAGED, why=str(error), aim=error.hint)
+        return replace(listed, state=DAMAGED, why=str(error), aim=error.hint)
     except BatcheditError as error:
-        return replace(told, why=str(error), aim=error.hint)
+        return replace(listed, why=str(error), aim=error.hint)
     except _DAMAGED_CELL_ERRORS as error:
-        return replace(told, state=DAMAGED, why=f"its checkpoint can't be read ({error!r})", aim=_RESTORE)
+        return replace(listed, state=DAMAGED, why=f"its checkpoint can't be read ({error!r})", aim=_RESTORE)
 
 
 _DAMAGED_CELL_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError)
@@ -166,37 +166,37 @@ _NO_ROWS = Form(FormKind.FRAME)
 """No row is named here."""
 
 
-def _describe_run(checkpoint: Book, folder: RunFolder, told: ListedRun) -> ListedRun:
+def _describe_run(checkpoint: Book, folder: RunFolder, listed: ListedRun) -> ListedRun:
     process = holder(folder.path)
-    needed, found = cap_needed(checkpoint), checkpoint.digest()
+    needed, digest = cap_needed(checkpoint), checkpoint.digest()
     report = make_report(
         checkpoint.counts(),
         checkpoint.money(),
-        found,
-        folder=told.folder,
+        digest,
+        folder=listed.folder,
         form=_NO_ROWS,
         cap_needed=needed,
         store=(store := build_store_words(checkpoint)),
     )
-    told = replace(
-        told,
+    listed = replace(
+        listed,
         state=_find_state(report, folder),
-        source=checkpoint.get("source") or told.source,
-        service=checkpoint.get("service") or told.service,
-        model=checkpoint.get("model") or told.model,
+        source=checkpoint.get("source") or listed.source,
+        service=checkpoint.get("service") or listed.service,
+        model=checkpoint.get("model") or listed.model,
         counts=report.counts,
         to_buy=checkpoint.to_buy(),
         left=sum(checkpoint.left_to_others().values()),
         money=report.money,
         play=is_play(checkpoint),
-        used_at=max(told.used_at, checkpoint.last_event_at()),
+        used_at=max(listed.used_at, checkpoint.last_event_at()),
     )
     if process:
-        command = format_command("status", told.folder, *store)
-        return replace(told, state=RUNNING, why=process, aim="to see how it goes", command=command)
-    why = "" if told.state in {DONE, FAILURES} else _explain_stop(checkpoint, folder)
-    aim, command = next(_list_next_commands(told, report), ("", ""))
-    return replace(told, why=why, aim=aim, command=command)
+        command = format_command("status", listed.folder, *store)
+        return replace(listed, state=RUNNING, why=process, aim="to see how it goes", command=command)
+    why = "" if listed.state in {DONE, FAILURES} else _explain_stop(checkpoint, folder)
+    aim, command = next(_list_next_commands(listed, report), ("", ""))
+    return replace(listed, why=why, aim=aim, command=command)
 
 
 def _find_state(report: Report, folder: RunFolder) -> str:
@@ -218,18 +218,18 @@ def _classify_report(report: Report) -> str:
     return FAILURES if counts.of(State.FAILED, State.CANCELLED) > report.written_off else DONE
 
 
-def _list_next_commands(told: ListedRun, report: Report) -> Iterator[tuple[str, str]]:
+def _list_next_commands(listed: ListedRun, report: Report) -> Iterator[tuple[str, str]]:
     """What to type, the most urgent first."""
-    if told.state == EMPTY:
-        nothing = "nothing was ever bought in it; to start it"
-        if Path(told.source).is_file():
-            yield nothing, format_command("run", Path(told.source), "--out", told.folder)
+    if listed.state == EMPTY:
+        aim = "nothing was ever bought in it; to start it"
+        if Path(listed.source).is_file():
+            yield aim, format_command("run", Path(listed.source), "--out", listed.folder)
         else:
-            yield f"{nothing}, run its manifest with --out {quote_word(told.folder)}", ""
+            yield f"{aim}, run its manifest with --out {quote_word(listed.folder)}", ""
         return
     yield from commands(report)
     if report.counts.of(State.DONE):
-        yield "to look through the pictures", format_command("gallery", told.folder, *report.store)
+        yield "to look through the pictures", format_command("gallery", listed.folder, *report.store)
 
 
 def _explain_stop(checkpoint: Book, folder: RunFolder) -> str:
@@ -240,8 +240,8 @@ def _explain_stop(checkpoint: Book, folder: RunFolder) -> str:
     if checkpoint.moved_since(written):
         return KILLED
     try:
-        told = orjson.loads(folder.report.read_bytes()) if is_plain_file(folder.report, folder.path) else {}
+        report = orjson.loads(folder.report.read_bytes()) if is_plain_file(folder.report, folder.path) else {}
     except (OSError, ValueError):
         return ""
-    stopped = told.get("stopped") if isinstance(told, dict) else None
+    stopped = report.get("stopped") if isinstance(report, dict) else None
     return stopped if isinstance(stopped, str) else ""

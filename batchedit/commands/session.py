@@ -110,13 +110,13 @@ async def open_session(folder: RunFolder, settings: Settings, host: Host, doing:
 
     Nothing is made before its service, account and model are known to be right.
     """
-    with open_service(settings, folder, host.environ, host.warn) as found:
-        account = account_of(found.token)
+    with open_service(settings, folder, host.environ, host.warn) as service:
+        account = account_of(service.token)
         check_account_of(folder, account, settings)
         model = find_model(settings) or await model_from_catalogue(
-            settings, found, ObserverGroup(host.observers()), host.step
+            settings, service, ObserverGroup(host.observers()), host.step
         )
-        with _open_recorded(folder, settings, host, doing, model, found) as run:
+        with _open_recorded(folder, settings, host, doing, model, service) as run:
             keep_account(run.checkpoint, account)
             yield run
 
@@ -127,15 +127,15 @@ async def reopen_session(run_name: str, given: Given, host: Host, doing: str) ->
     folder = find_run_here(run_name, given, host.environ)
     with run_lock(folder.path, doing):
         settings = settings_of(folder, given, host.environ)
-        if told := strange(folder, given, host.environ):
-            host.warn(told)
+        if warning := strange(folder, given, host.environ):
+            host.warn(warning)
         async with open_session(folder, settings, host, doing) as run:
             yield run
 
 
 @contextmanager
 def _open_recorded(
-    folder: RunFolder, settings: Settings, host: Host, doing: str, model: Model, found: Service
+    folder: RunFolder, settings: Settings, host: Host, doing: str, model: Model, service: Service
 ) -> Iterator[Session]:
     is_new = not is_run(folder.path) or never_began(folder)
     write_failures = WriteFailures()
@@ -150,13 +150,13 @@ def _open_recorded(
             claim(checkpoint, host.environ)
         settle_place(checkpoint, folder, settings, host.environ)
         # Kept before it is said: who reads the log and asks for the status at once must find it there.
-        watching, name = host.observers(), run_id(checkpoint, folder.path)
-        for one in watching:
-            if isinstance(one, JsonLines):
-                one.rows, one.run = rows.of, name
+        observers, name = host.observers(), run_id(checkpoint, folder.path)
+        for observer in observers:
+            if isinstance(observer, JsonLines):
+                observer.rows, observer.run = rows.of, name
         lines = JsonLines(log, rows.of, name, refused=lambda error: write_failures.add(folder.log, error))
-        observer = ObserverGroup([KeepSlowdown(checkpoint), live, lines, *watching])
-        run = Session(folder, checkpoint, settings, observer, host, model, found, live, write_failures)
+        group = ObserverGroup([KeepSlowdown(checkpoint), live, lines, *observers])
+        run = Session(folder, checkpoint, settings, group, host, model, service, live, write_failures)
         run.is_mine = is_mine(checkpoint, folder.path, host.environ)
         run.picture_roots = None if run.is_mine else run_roots(folder)
         with _log_start_and_end(run, doing):
@@ -183,8 +183,8 @@ def _log_start_and_end(run: Session, doing: str) -> Iterator[None]:
 def _summarize_end(report: Report | None) -> dict[str, Any]:
     if report is None:
         return {"exit_code": 0}
-    told = report.as_json()
-    return {name: told[name] for name in ("exit_code", "stopped", "jobs", "usd", "play_money")}
+    values = report.as_json()
+    return {name: values[name] for name in ("exit_code", "stopped", "jobs", "usd", "play_money")}
 
 
 def check_account_of(folder: RunFolder, account: str, settings: Settings) -> None:

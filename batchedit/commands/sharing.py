@@ -64,9 +64,9 @@ async def share_run(
 ) -> AsyncIterator[Sharing]:
     """For as long as the block lasts other processes see that this run may buy. The caller holds the run's lock."""
     register = Register.of(environ)
-    with ExitStack() as mark:
-        await to_thread.run_sync(lambda: mark.enter_context(register.buying(folder)))
-        await to_thread.run_sync(lambda: mark.enter_context(buying_lock(folder)))
+    with ExitStack() as stack:
+        await to_thread.run_sync(lambda: stack.enter_context(register.buying(folder)))
+        await to_thread.run_sync(lambda: stack.enter_context(buying_lock(folder)))
         enter_in_register(register, checkpoint, folder)
         yield Sharing(register, checkpoint, folder, settings, account, saw, environ)
 
@@ -92,13 +92,13 @@ def find_other_runs(
 
 def enter_in_register(register: Register, checkpoint: Book, folder: Path) -> None:
     """Enter the run in the register, with what its checkpoint says of it."""
-    known = accounts_of(checkpoint)
+    accounts = accounts_of(checkpoint)
     register.enter(
         Entry(
             folder.resolve(),
             source=checkpoint.get("source") or "",
             service=checkpoint.get("service") or "",
             model=checkpoint.get("model") or "",
-            account=known[-1] if known else "",
+            account=accounts[-1] if accounts else "",
         )
     )

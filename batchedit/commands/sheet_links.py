@@ -64,7 +64,7 @@ async def check_and_fetch_links(
     links, proxy = None, find_proxy(host.environ)
     if settings.check_images:
         folder.make()
-        with host.step("asking about links") as told:
+        with host.step("asking about links") as on_progress:
             links = await ask_about_links(
                 manifest,
                 recipe,
@@ -74,13 +74,13 @@ async def check_and_fetch_links(
                 stop=host.stop,
                 observer=observer,
                 proxy=proxy,
-                told=told,
+                told=on_progress,
             )
     if settings.sandbox or settings.no_check_images:
         return links
-    found = links or Links()
-    with host.step("fetching pictures") as told:
+    fetched = links or Links()
+    with host.step("fetching pictures") as on_progress:
         await fetch_short_lived(
-            manifest, recipe, folder, found, state_of, limit=settings.limit, observer=observer, proxy=proxy, told=told
+            manifest, recipe, folder, fetched, state_of, limit=settings.limit, observer=observer, proxy=proxy, told=on_progress
         )
-    return found if found.fetched or found.checked else links
+    return fetched if fetched.fetched or fetched.checked else links

@@ -14,9 +14,9 @@ _KEY = "slowed"
 
 def keep_slowdown(checkpoint: Book, slowdown: Slowdown | None) -> None:
     """From now on this slows the run, or did: None for nothing."""
-    told = "" if slowdown is None else orjson.dumps(slowdown.as_json()).decode()
-    if (checkpoint.get(_KEY) or "") != told:
-        checkpoint.put(_KEY, told)
+    text = "" if slowdown is None else orjson.dumps(slowdown.as_json()).decode()
+    if (checkpoint.get(_KEY) or "") != text:
+        checkpoint.put(_KEY, text)
 
 
 def read_slowdown(checkpoint: Book) -> Slowdown | None:

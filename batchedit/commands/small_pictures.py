@@ -68,30 +68,30 @@ def find_small_picture(run_folder: Path, job: int, place: str) -> Path | Missing
         if record is None or not number.isdigit() or len(number) > 3:
             return None
         if place.startswith("s"):
-            unmade = _find_source(run_folder, record, int(number), roots, large=place.endswith("-large"))
+            thumbnail = _find_source(run_folder, record, int(number), roots, large=place.endswith("-large"))
         else:
-            unmade = _find_bought(run_folder, record, int(number), objects)
-    return unmade and (unmade.found() or unmade)
+            thumbnail = _find_bought(run_folder, record, int(number), objects)
+    return thumbnail and (thumbnail.found() or thumbnail)
 
 
-def make_small(unmade: MissingThumbnail, proxy: str | None) -> Path | None:
+def make_small(thumbnail: MissingThumbnail, proxy: str | None) -> Path | None:
     """Make it, and return where it is. None if there is no picture to be had. What a link leads to is fetched from public
     addresses only, within LINK_SECONDS. One that leads to no picture is not asked again; a server that did not answer is.
     """
-    refused = unmade.path.with_suffix(".none")
+    marker = thumbnail.path.with_suffix(".none")
     with suppress(OSError):
-        if unmade.wanted is not None:
-            Album(unmade.path.parent).look([unmade.wanted])
-        elif not refused.exists():
-            unmade.path.parent.mkdir(exist_ok=True)
-            data: Any = anyio.run(_fetch, unmade.link, proxy)
+        if thumbnail.wanted is not None:
+            Album(thumbnail.path.parent).look([thumbnail.wanted])
+        elif not marker.exists():
+            thumbnail.path.parent.mkdir(exist_ok=True)
+            data: Any = anyio.run(_fetch, thumbnail.link, proxy)
             if isinstance(data, Answer) and data.verdict in {UNSURE, UNREACHED}:
                 return None  # asked again when somebody looks again
             try:
-                shrink(b"" if isinstance(data, Answer) else data, unmade.path)
+                shrink(b"" if isinstance(data, Answer) else data, thumbnail.path)
             except (OSError, ValueError, Image.DecompressionBombError):
-                refused.touch()
-    return unmade.found()
+                marker.touch()
+    return thumbnail.found()
 
 
 def find_picture_file(run_folder: Path, job: int, place: int) -> Path | None:
@@ -105,20 +105,20 @@ def find_picture_file(run_folder: Path, job: int, place: int) -> Path | None:
     return path if is_plain_file(path, run_folder) else None
 
 
-def read_first_pictures(run_folder: Path, count: int = 3, most: int = MESSAGE_BYTES) -> list[tuple[str, str, bytes]]:
-    """The first ``count`` bought pictures in the sheet's order, for a message: file name, media type, and at most ``most``
+def read_first_pictures(run_folder: Path, count: int = 3, max_bytes: int = MESSAGE_BYTES) -> list[tuple[str, str, bytes]]:
+    """The first ``count`` bought pictures in the sheet's order, for a message: file name, media type, and at most ``max_bytes``
     bytes. Fewer where there are fewer; none where they can't be read, for a message is more than its pictures.
     """
-    found: list[tuple[str, str, bytes]] = []
+    pictures: list[tuple[str, str, bytes]] = []
     try:
         for file in _find_first_files(run_folder, count):
-            whole = (run_folder / file.path).read_bytes()
-            if sha256(whole).hexdigest() == file.sha256:
-                data, kind = make_fit(whole, most)
-                found.append((Path(file.path).with_suffix(_SUFFIXES[kind]).name, kind, data))
+            content = (run_folder / file.path).read_bytes()
+            if sha256(content).hexdigest() == file.sha256:
+                data, kind = make_fit(content, max_bytes)
+                pictures.append((Path(file.path).with_suffix(_SUFFIXES[kind]).name, kind, data))
     except (BatcheditError, OSError, ValueError):
-        return found
-    return found
+        return pictures
+    return pictures
 
 
 def _find_first_files(run_folder: Path, count: int) -> list[SavedFile]:
@@ -135,12 +135,12 @@ def _find_bought(folder: Path, record: Record, number: int, objects: Objects | N
     if number >= len(record.files):
         return None
     file = record.files[number]
-    unmade = MissingThumbnail(folder, Wanted(folder / file.path, file.sha256, root=folder))
+    thumbnail = MissingThumbnail(folder, Wanted(folder / file.path, file.sha256, root=folder))
     if not file.sha256.isalnum():
         return None
-    if not unmade.path.is_file():
+    if not thumbnail.path.is_file():
         bring(objects, folder, (file,))
-    return unmade
+    return thumbnail
 
 
 def _find_source(folder: Path, record: Record, number: int, roots: Sequence[Path] | None, *, large: bool) -> MissingThumbnail | None:

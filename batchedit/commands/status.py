@@ -22,19 +22,19 @@ def status(run_name: str, given: Given) -> tuple[RunFolder, Report]:
 def read_store_status(run_name: str, given: Given) -> tuple[RunFolder, Report]:
     """The same as the store has it at this moment, also where a process here holds the run, whose copy may be behind."""
     folder = find_run_here(run_name, given)
-    with open_current_copy(folder, given["store"]) as there, reading(there.checkpoint) as checkpoint:
+    with open_current_copy(folder, given["store"]) as copy, reading(copy.checkpoint) as checkpoint:
         return folder, make_status_report(checkpoint, folder)
 
 
 def make_status_report(checkpoint: Book, folder: RunFolder) -> Report:
     """How the run in ``folder`` stands."""
     needed, slowed = cap_needed(checkpoint), read_slowdown(checkpoint)
-    found = checkpoint.digest()
+    digest = checkpoint.digest()
     form = form_of_run(checkpoint, folder)
     return make_report(
         checkpoint.counts(),
         checkpoint.money(),
-        found,
+        digest,
         folder=folder.path,
         form=form,
         cap_needed=needed,

@@ -66,7 +66,7 @@ class StepBar:
         )
         self._bars.append(bar)
 
-        def told(done: int, total: int) -> None:
+        def on_progress(done: int, total: int) -> None:
             bar.total, bar.bar_format = total or None, None
             if self._is_on_top(bar):
                 bar.update(done - bar.n)
@@ -77,7 +77,7 @@ class StepBar:
         beats = Thread(target=self._keep_alive, args=(bar, over), daemon=True)
         beats.start()
         try:
-            yield told
+            yield on_progress
         finally:
             over.set()
             beats.join()
@@ -124,7 +124,7 @@ class StepLines:
         began = self._clock()
         due = began + LINE_SECONDS
 
-        def told(done: int, total: int) -> None:
+        def on_progress(done: int, total: int) -> None:
             nonlocal due
             now = self._clock()
             if now < due:
@@ -132,7 +132,7 @@ class StepLines:
             due = now + LINE_SECONDS
             self._say(f"{what}: {format_progress(done, total, now - began)}")
 
-        yield told
+        yield on_progress
 
 
 def format_progress(done: int, total: int, seconds: float) -> str:

@@ -49,9 +49,9 @@ def list_workers(url: str) -> list[Worker]:
 
     return [
         Worker(
-            w.id, w.name, "gone" if w.gone else "working" if w.lease else "silent", w.since, w.heard, w.jobs, w.sending
+            worker.id, worker.name, "gone" if worker.gone else "working" if worker.lease else "silent", worker.since, worker.heard, worker.jobs, worker.sending
         )
-        for w in store.workers(url)
+        for worker in store.workers(url)
     ]
 
 
@@ -66,12 +66,12 @@ def init(url: str, *, accept_loss: bool) -> StoreInitResult:
     need_psycopg()
     from ..ledger.postgres import store  # noqa: PLC0415
 
-    made = store.init(url, accept_loss=accept_loss)
-    did = {0: "is made"}.get(made.before) or (
-        "is there already" if made.before == made.after else f"had version {made.before}"
+    result = store.init(url, accept_loss=accept_loss)
+    outcome = {0: "is made"}.get(result.before) or (
+        "is there already" if result.before == result.after else f"had version {result.before}"
     )
-    about = [f"the store {made.where} {did}; its version is {made.after}", *made.durable.lines]
-    return StoreInitResult(about, made.durable.risks)
+    lines = [f"the store {result.where} {outcome}; its version is {result.after}", *result.durable.lines]
+    return StoreInitResult(lines, result.durable.risks)
 
 
 def update_limits(
@@ -81,14 +81,14 @@ def update_limits(
     None for no limit. What is given is set first: ``"none"`` takes a limit away.
     """
     need_psycopg()
-    from ..ledger.postgres import limits as kept  # noqa: PLC0415
+    from ..ledger.postgres import limits as store_limits  # noqa: PLC0415
 
     account = account_of(find_token(environ, Path.home()).value)
-    before = kept.limits(url, account)
-    wanted = kept.Limits(choose_cap(max_cost, before.max_cost), choose_cap(in_flight, before.in_flight))
-    if wanted != before:
-        kept.set_limits(url, account, wanted)
-    return wanted.max_cost, wanted.in_flight
+    current = store_limits.limits(url, account)
+    requested = store_limits.Limits(choose_cap(max_cost, current.max_cost), choose_cap(in_flight, current.in_flight))
+    if requested != current:
+        store_limits.set_limits(url, account, requested)
+    return requested.max_cost, requested.in_flight
 
 
 def lift(url: str, run: str) -> str:

@@ -45,19 +45,19 @@ def keep_typed(environ: Mapping[str, str], base_url: str | None, allow_hosts: It
     UsageError (64) for a URL that can't be used.
     """
     services = [] if base_url is None or _is_vendor(base_url) else [_format_origin(check_base_url(base_url))]
-    path, known = locate_trusted_file(environ), _read_typed(locate_trusted_file(environ))
-    wanted = {_SERVICES: known[_SERVICES] | set(services), _HOSTS: known[_HOSTS] | set(allow_hosts)}
-    if wanted == known:
+    path, typed = locate_trusted_file(environ), _read_typed(locate_trusted_file(environ))
+    updated = {_SERVICES: typed[_SERVICES] | set(services), _HOSTS: typed[_HOSTS] | set(allow_hosts)}
+    if updated == typed:
         return ""
-    _typed_here[path] = wanted
-    text = json.dumps({name: sorted(values) for name, values in wanted.items()}, indent=2)
+    _typed_here[path] = updated
+    text = json.dumps({name: sorted(values) for name, values in updated.items()}, indent=2)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_whole(path, text.encode())
     except (OSError, OutputError) as error:
-        why = getattr(error.__cause__ or error, "strerror", None) or error
+        reason = getattr(error.__cause__ or error, "strerror", None) or error
         return (
-            f"warning: {path} can't be written ({why}), so services and hosts that you typed hold for this command alone\n"
+            f"warning: {path} can't be written ({reason}), so services and hosts that you typed hold for this command alone\n"
             f"  → make its folder writable, or give another one: export {VARIABLE}=DIR"
         )
     return ""
@@ -70,15 +70,15 @@ def check_trusted(settings: Settings, environ: Mapping[str, str], warn: Callable
     """
     if settings.sandbox:
         return
-    known = _read_typed(locate_trusted_file(environ))
-    if not _is_vendor(settings.base_url) and _format_origin(settings.base_url) not in known[_SERVICES]:
+    typed = _read_typed(locate_trusted_file(environ))
+    if not _is_vendor(settings.base_url) and _format_origin(settings.base_url) not in typed[_SERVICES]:
         raise UsageError(
             f"this run names the service {settings.base_url}, which is not the vendor's and was never typed by you; "
             "nothing was sent there",
             hint="only if you know that service, type the same command again with: "
             f"--base-url {quote_word(settings.base_url)}",
         )
-    if foreign := [host for host in settings.allow_hosts if host not in known[_HOSTS]]:
+    if foreign := [host for host in settings.allow_hosts if host not in typed[_HOSTS]]:
         raise UsageError(
             f"this run takes files from {', '.join(foreign)}, which you never typed; nothing was sent",
             hint="only if you know that host, type the same command again with: "
@@ -112,9 +112,9 @@ def restrict_settings(kept: Settings) -> Settings:
 
 def list_ignored_settings(kept: Settings) -> Iterator[str]:
     """The settings, by their fields' names, that are no default and that ``restrict_settings`` leaves out."""
-    plain = Settings()
+    defaults = Settings()
     for field in fields(Settings):
-        if field.compare and field.name not in BELIEVED_SETTINGS and getattr(kept, field.name) != getattr(plain, field.name):
+        if field.compare and field.name not in BELIEVED_SETTINGS and getattr(kept, field.name) != getattr(defaults, field.name):
             yield field.name
 
 
@@ -134,9 +134,9 @@ def _read_typed(path: Path) -> dict[str, set[str]]:
     """What the file holds, and what was typed in this process; nothing for one that is missing or damaged: then it is typed
     once more.
     """
-    typed = _typed_here.get(path, {})
+    typed_here = _typed_here.get(path, {})
     try:
-        told = json.loads(path.read_bytes())
-        return {name: set(map(str, told[name])) | typed.get(name, set()) for name in (_SERVICES, _HOSTS)}
+        content = json.loads(path.read_bytes())
+        return {name: set(map(str, content[name])) | typed_here.get(name, set()) for name in (_SERVICES, _HOSTS)}
     except (OSError, ValueError, LookupError, TypeError):
-        return {name: set(typed.get(name, ())) for name in (_SERVICES, _HOSTS)}
+        return {name: set(typed_here.get(name, ())) for name in (_SERVICES, _HOSTS)}

@@ -120,11 +120,11 @@ def find_model(settings: Settings) -> Model | None:
     return load_model(settings.model, Path(settings.schema) if settings.schema else None)
 
 
-async def model_from_catalogue(settings: Settings, found: Service, observer: Observer, steps: Steps) -> Model:
+async def model_from_catalogue(settings: Settings, service: Service, observer: Observer, steps: Steps) -> Model:
     """The model's schema as the service's catalogue tells it. UsageError if it tells none, ServiceUnavailableError if the
     service can't be reached.
     """
-    client = Client(found.base_url, found.token, settings.model, {}, observer=observer, proxy=found.proxy)
+    client = Client(service.base_url, service.token, settings.model, {}, observer=observer, proxy=service.proxy)
     with steps(ASKING):
         async with client:
             entry = await client.model_entry()
@@ -184,9 +184,9 @@ class PoolLedger(Ledger, Protocol):
         ...
 
 
-def make_asking_client(settings: Settings, found: Service, model: Model, observer: Observer) -> Client:
+def make_asking_client(settings: Settings, service: Service, model: Model, observer: Observer) -> Client:
     """A client that only asks: it has nothing to buy with."""
-    return Client(found.base_url, found.token, settings.model, model.schema, observer=observer, proxy=found.proxy)
+    return Client(service.base_url, service.token, settings.model, model.schema, observer=observer, proxy=service.proxy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ async def open_pool(
     folder: RunFolder,
     checkpoint: PoolLedger,
     model: Model,
-    found: Service,
+    service: Service,
     observer: Observer,
     picture_roots: Sequence[Path] | None,
     write_failures: WriteFailures,
@@ -221,14 +221,14 @@ async def open_pool(
     objects = objects_at(checkpoint.get(FILES_URL))
     if objects is not None:
         await to_thread.run_sync(objects.check)
-    trusted = create_ssl_context()  # 20 ms and 0.7 MB: one for both
-    shared = _Shared(objects, Random(), SteadyClock(), InlinePictures(), trusted)
+    ssl_context = create_ssl_context()  # 20 ms and 0.7 MB: one for both
+    shared = _Shared(objects, Random(), SteadyClock(), InlinePictures(), ssl_context)
     album = Album(folder.thumbs)
     pictures = LocalPictures(observer, shrinks=not settings.no_shrink, roots=picture_roots, blob=blob_reader(objects))
     async with (
         rescuing(objects, checkpoint, folder.path, observer) as take_in,
-        _make_buying_client(settings, found, model, observer, checkpoint, pictures, shared) as client,
-        _make_downloader(settings, folder, found, checkpoint, album, shared, copies=copies) as files,
+        _make_buying_client(settings, service, model, observer, checkpoint, pictures, shared) as client,
+        _make_downloader(settings, folder, service, checkpoint, album, shared, copies=copies) as files,
     ):
         governor = _make_governor(settings, client, checkpoint, observer, shared)
         pool = _make_pool(settings, client, checkpoint, files, observer, governor, shared)
@@ -243,7 +243,7 @@ async def open_pool(
 
 def _make_buying_client(
     settings: Settings,
-    found: Service,
+    service: Service,
     model: Model,
     observer: Observer,
     checkpoint: PoolLedger,
@@ -254,29 +254,29 @@ def _make_buying_client(
     play money, or is none, was said to the person who said yes.
     """
 
-    def why_not() -> str:
-        return found.why_another() if checkpoint.may_send() else "this worker's lease is over"
+    def explain_no_send() -> str:
+        return service.why_another() if checkpoint.may_send() else "this worker's lease is over"
 
     return Client(
-        found.base_url,
-        found.token,
+        service.base_url,
+        service.token,
         settings.model,
         model.schema,
         observer=observer,
         clock=shared.clock,
         rng=shared.rng,
-        proxy=found.proxy,
+        proxy=service.proxy,
         verify=shared.trusted,
         resolve_pictures=pictures,
         inline_pictures=shared.inline_pictures,
-        why_not=why_not,
+        why_not=explain_no_send,
     )
 
 
 def _make_downloader(
     settings: Settings,
     folder: RunFolder,
-    found: Service,
+    service: Service,
     checkpoint: PoolLedger,
     album: Album,
     shared: _Shared,
@@ -286,10 +286,10 @@ def _make_downloader(
     """What fetches finished pictures into the folder or into the store of files."""
     return Downloader(
         folder.path,
-        allow_hosts=list_allowed_hosts(settings, found.base_url),
+        allow_hosts=list_allowed_hosts(settings, service.base_url),
         clock=shared.clock,
         rng=shared.rng,
-        proxy=found.proxy,
+        proxy=service.proxy,
         verify=shared.trusted,
         taken=checkpoint.has_file,
         inline_pictures=shared.inline_pictures,

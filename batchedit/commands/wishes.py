@@ -44,23 +44,23 @@ def wish(
     UsageError (64) if nothing is wished, or if nobody works on the run: then there is nobody to heed it.
     """
     folder = find_run(run, out)
-    wishes = [(Wish.PAUSE, "")] * pause + [(Wish.RESUME, "")] * resume + [(Wish.STOP, "")] * stop
+    requested = [(Wish.PAUSE, "")] * pause + [(Wish.RESUME, "")] * resume + [(Wish.STOP, "")] * stop
     if concurrency is not None:
         if not 0 <= concurrency <= MOST_AT_ONCE:
             raise UsageError(f"{pluralize(concurrency, 'job')} at once can't be: 1 to {MOST_AT_ONCE:,}, or 0 to find out")
-        wishes.append((Wish.CONCURRENCY, str(concurrency)))
+        requested.append((Wish.CONCURRENCY, str(concurrency)))
     if max_cost is not None:
-        wishes.append((Wish.MAX_COST, str(max_cost)))
-    if not wishes:
+        requested.append((Wish.MAX_COST, str(max_cost)))
+    if not requested:
         raise UsageError("nothing was wished", hint="-j N, --max-cost USD, or both")
     _check_goes_on(folder)
-    Wishes(folder.path).add(*wishes, who=who or _find_login())
+    Wishes(folder.path).add(*requested, who=who or _find_login())
     return folder.path
 
 
 def _check_goes_on(folder: RunFolder) -> None:
-    now = live_in(folder)
-    if not now.alive or (now.doing and now.doing not in BUYING):
+    live = live_in(folder)
+    if not live.alive or (live.doing and live.doing not in BUYING):
         raise UsageError(
             f"nobody works on {near(folder.path)}, so there is nobody to heed it",
             hint=f"to go on with it: {format_resume_command(folder)}",

@@ -71,10 +71,10 @@ async def work(
     *,
     run: str | None = None,
     until_idle: bool = False,
-    left: Callable[[WorkResult], None] = ignore_result,
+    on_left: Callable[[WorkResult], None] = ignore_result,
 ) -> list[WorkResult]:
     """Buy and collect at the runs of the store, or at the one called ``run``. Returns at ``until_idle`` when nothing is left
-    that this worker may do, else when ``host.stop`` is thrown or something ends it. ``left`` is called in a thread whenever
+    that this worker may do, else when ``host.stop`` is thrown or something ends it. ``on_left`` is called in a thread whenever
     nothing is left to do in a run, or something ended it. What was given up is not asked for again: a person says so, with
     ``run`` or ``fetch``, and not the platform that starts this worker anew.
 
@@ -84,30 +84,30 @@ async def work(
     need_psycopg()
     from ..ledger.postgres import store  # noqa: PLC0415 - psycopg takes its time
 
-    done: dict[str, WorkResult] = {}
-    refused: dict[str, BatcheditError] = {}
+    results: dict[str, WorkResult] = {}
+    refusals: dict[str, BatcheditError] = {}
     doubts = _Doubts(url, run, math.inf if until_idle else LOOK_FOR_IDS_SECONDS)
     runs = await to_thread.run_sync(store.open_runs, url, run)  # one that is away when a worker starts is told at once
     while True:
-        worked = False
-        for found in runs or await _ask_store(host, doubts.look):
+        has_worked = False
+        for run_seen in runs or await _ask_store(host, doubts.look):
             try:
-                done[found.name] = await _work_at(url, found, host, given)
-            except _NotOursError as no:
-                _leave_to_others(no, found.name, refused, host, named=run is not None)
+                results[run_seen.name] = await _work_at(url, run_seen, host, given)
+            except _NotOursError as not_ours:
+                _leave_to_others(not_ours, run_seen.name, refusals, host, is_named=run is not None)
                 continue
-            worked = True
+            has_worked = True
             if host.stop.reason is None:
-                await to_thread.run_sync(left, done[found.name])
-            if host.stop.reason or done[found.name].error:
-                return list(done.values())
-        if refused and not done:
-            raise next(iter(refused.values()))
-        if not worked and until_idle:
+                await to_thread.run_sync(on_left, results[run_seen.name])
+            if host.stop.reason or results[run_seen.name].error:
+                return list(results.values())
+        if refusals and not results:
+            raise next(iter(refusals.values()))
+        if not has_worked and until_idle:
             await _ask_store(host, lambda: store.check_halted(url, run))
-            return list(done.values())
+            return list(results.values())
         if host.stop.reason:
-            return list(done.values())
+            return list(results.values())
         await _wait(host)
         runs = await _ask_store(host, lambda: store.open_runs(url, run))
 
@@ -123,30 +123,30 @@ class _Doubts:
         """None of them before it is time to look again."""
         if monotonic() - self._looked < self._every:
             return []
-        found = runs_with_ids(self._url, self._run)
+        runs = runs_with_ids(self._url, self._run)
         self._looked = monotonic()
-        return found
+        return runs
 
 
 def _leave_to_others(
-    no: _NotOursError, name: str, refused: dict[str, BatcheditError], host: Host, *, named: bool
+    not_ours: _NotOursError, name: str, refused: dict[str, BatcheditError], host: Host, *, is_named: bool
 ) -> None:
     """The run ``name``, unless it was asked for. It is told once, and looked at again: a sandbox may be started."""
-    if named:
-        raise no.refusal from None
+    if is_named:
+        raise not_ours.refusal from None
     if name not in refused:
-        host.warn(f"{no.refusal}; this worker leaves it to others")
-    refused[name] = no.refusal
+        host.warn(f"{not_ours.refusal}; this worker leaves it to others")
+    refused[name] = not_ours.refusal
 
 
-async def _ask_store(host: Host, look: Callable[[], T]) -> T:
+async def _ask_store(host: Host, ask: Callable[[], T]) -> T:
     """What the store says. While it is away it is asked again, for as long as a change within a run is sent again."""
     from ..ledger.postgres.line import PATIENCE_SECONDS  # noqa: PLC0415 - psycopg takes its time
 
     until = monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            return await to_thread.run_sync(look)
+            return await to_thread.run_sync(ask)
         except ServiceUnavailableError:
             if host.stop.reason:
                 raise host.stop.reason from None
@@ -164,75 +164,75 @@ async def _wait(host: Host, seconds: float = LOOK_SECONDS) -> None:
             host.stop.listen(None)
 
 
-async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any]) -> WorkResult:
+async def _work_at(url: str, run_seen: RunSeen, host: Host, given: Mapping[str, Any]) -> WorkResult:
     from ..ledger.postgres.ledger import PostgresLedger  # noqa: PLC0415 - psycopg takes its time
 
-    settings = _make_settings(found, given)
-    folder = _make_folder(found, settings)
-    with open_service(settings, folder, host.environ, host.warn) as at:
-        if no := _explain_refusal(found, identify_seller(settings, host.environ), account_of(at.token)):
-            raise _NotOursError(no)
-        files = _check_files(found, settings)
+    settings = _make_settings(run_seen, given)
+    folder = _make_folder(run_seen, settings)
+    with open_service(settings, folder, host.environ, host.warn) as service:
+        if refusal := _explain_refusal(run_seen, identify_seller(settings, host.environ), account_of(service.token)):
+            raise _NotOursError(refusal)
+        files = _check_files(run_seen, settings)
         observer = ObserverGroup(host.observers())
-        model = find_model(settings) or await model_from_catalogue(settings, at, observer, host.step)
-        ledger = await to_thread.run_sync(lambda: PostgresLedger(url, found.id, found.model, folder.path, local=False))
+        model = find_model(settings) or await model_from_catalogue(settings, service, observer, host.step)
+        ledger = await to_thread.run_sync(lambda: PostgresLedger(url, run_seen.id, run_seen.model, folder.path, local=False))
         try:
             await to_thread.run_sync(take_in_for_worker, ledger, folder.path, host.warn)
             write_failures = WriteFailures()
-            edges = open_pool(settings, folder, ledger, model, at, observer, (), write_failures, copies=not files)
+            edges = open_pool(settings, folder, ledger, model, service, observer, (), write_failures, copies=not files)
             async with edges as (pool, _):
                 if objects := objects_at(files):
                     await to_thread.run_sync(take_in_objects_for_worker, ledger, objects, host.warn)
-                pool.price = read_fact(found.facts, ASKED_PRICE, whole, 0)
-                pool.governor.switch.money = label_play(found.service.own_sandbox)
+                pool.price = read_fact(run_seen.facts, ASKED_PRICE, whole, 0)
+                pool.governor.switch.money = label_play(run_seen.service.own_sandbox)
                 pool.approval = StoreApproval((), price=pool.price)
                 counts = (await ledger.totals()).counts
-                observer.note("working", f"working at the run {found.name}", folder=found.name)
-                show = host.watch(sum(counts.by_state.values()), play=found.service.own_sandbox)
+                observer.note("working", f"working at the run {run_seen.name}", folder=run_seen.name)
+                show = host.watch(sum(counts.by_state.values()), play=run_seen.service.own_sandbox)
                 error: BatcheditError | None = None
                 try:
                     await collect_with_others(pool, stop=host.stop, refresh=show, asks_again=False)
-                except BatcheditError as failed:
-                    error = failed
+                except BatcheditError as stop_error:
+                    error = stop_error
                 error = host.stop.reason or error or pool.governor.switch.halted
             for line in write_failures.describe():
                 host.warn(line)
-            return WorkResult(found.name, (await ledger.totals()).counts, error)
+            return WorkResult(run_seen.name, (await ledger.totals()).counts, error)
         finally:
             await to_thread.run_sync(ledger.close)
 
 
-def _make_settings(found: RunSeen, given: Mapping[str, Any]) -> Settings:
+def _make_settings(run_seen: RunSeen, given: Mapping[str, Any]) -> Settings:
     """What the run was made with, and over it what this worker was told: nothing that makes or prices jobs."""
-    kept = Settings.load(found.facts.get("settings") or "{}")
-    kept = replace(kept, until=None, on_doubt="hold", canary=0, max_cost=None, out=None, model=found.model)
+    kept = Settings.load(run_seen.facts.get("settings") or "{}")
+    kept = replace(kept, until=None, on_doubt="hold", canary=0, max_cost=None, out=None, model=run_seen.model)
     settings = replace(kept, **given)
     if settings.sandbox:
         raise UsageError(
-            f"the run {found.name} buys from the sandbox inside the process that began it",
+            f"the run {run_seen.name} buys from the sandbox inside the process that began it",
             hint="a sandbox that workers share is a process of its own, whose address each is given as --base-url",
         )
     return settings
 
 
-def _make_folder(found: RunSeen, settings: Settings) -> RunFolder:
+def _make_folder(run_seen: RunSeen, settings: Settings) -> RunFolder:
     """Where this worker keeps what it writes about the run, made if it is not there. _NotOursError where that folder has a
     run of its own: the side files of the two would be taken for one, and where both are made from one sheet an id of the
     one would settle a job of the other.
     """
-    if not settings.out and (found.name == ".." or found.name != Path(found.name).name):
-        raise _NotOursError(UsageError(f"the run is called {found.name}, which is no name of a folder"))
-    folder = RunFolder(Path(settings.out) if settings.out else Path("outputs") / found.name)
+    if not settings.out and (run_seen.name == ".." or run_seen.name != Path(run_seen.name).name):
+        raise _NotOursError(UsageError(f"the run is called {run_seen.name}, which is no name of a folder"))
+    folder = RunFolder(Path(settings.out) if settings.out else Path("outputs") / run_seen.name)
     folder.make()
     folder.check_links()
     store_run = None
     if folder.checkpoint.exists():
-        with suppress(BatcheditError), reading(folder.checkpoint) as there:
-            store_run = there.get("store_run") or ""
-    if store_run is not None and store_run != str(found.id):
+        with suppress(BatcheditError), reading(folder.checkpoint) as copy:
+            store_run = copy.get("store_run") or ""
+    if store_run is not None and store_run != str(run_seen.id):
         raise _NotOursError(
             UsageError(
-                f"the folder {folder.path} has another run than {found.name} of the store",
+                f"the folder {folder.path} has another run than {run_seen.name} of the store",
                 hint="start the worker in another folder, or give one with --out DIR",
             )
         )
@@ -247,25 +247,25 @@ class _NotOursError(Exception):
         self.refusal = refusal
 
 
-def _explain_refusal(found: RunSeen, here: BoughtFrom, account: str) -> BatcheditError | None:
-    """Why who buys from ``here`` with the token of ``account`` may not buy in the run; None if they may."""
-    if found.service.address != here.address:
+def _explain_refusal(run_seen: RunSeen, seller: BoughtFrom, account: str) -> BatcheditError | None:
+    """Why who buys from ``seller`` with the token of ``account`` may not buy in the run; None if they may."""
+    if run_seen.service.address != seller.address:
         return UsageError(
-            f"the run {found.name} is bought from {found.service.address}, not {here.address}",
-            hint=f"give the service's address: --base-url {found.service.address}",
+            f"the run {run_seen.name} is bought from {run_seen.service.address}, not {seller.address}",
+            hint=f"give the service's address: --base-url {run_seen.service.address}",
         )
-    known = (found.facts.get(ACCOUNTS) or "").split()
-    if known and account not in known:
+    accounts = (run_seen.facts.get(ACCOUNTS) or "").split()
+    if accounts and account not in accounts:
         return TokenError(
-            f"the run {found.name} is bought with another token than the one that is set here; nothing was sent",
+            f"the run {run_seen.name} is bought with another token than the one that is set here; nothing was sent",
             hint="set the token that it is bought with",
         )
-    return found.service.refusal(found.name, here)
+    return run_seen.service.refusal(run_seen.name, seller)
 
 
-def _check_files(found: RunSeen, settings: Settings) -> str:
+def _check_files(run_seen: RunSeen, settings: Settings) -> str:
     """The run's store of files, which decides where its pictures go; "" for its folder."""
-    kept = found.facts.get(FILES_URL) or ""
-    if settings.files is not None and kept != below(check_url(settings.files), found.name):
-        raise elsewhere(found.name, kept)
-    return kept
+    kept_url = run_seen.facts.get(FILES_URL) or ""
+    if settings.files is not None and kept_url != below(check_url(settings.files), run_seen.name):
+        raise elsewhere(run_seen.name, kept_url)
+    return kept_url

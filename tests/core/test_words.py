@@ -51,7 +51,7 @@ def counted(tree: ast.AST, decided: bool = False) -> Iterator[tuple[int, str]]:
             for told, behind in zip(node.values, node.values[1:], strict=False):
                 if isinstance(told, ast.FormattedValue) and isinstance(behind, ast.Constant):
                     name = ast.unparse(told.value)
-                    fixed = name.strip("_").isupper() or name.startswith("number(")
+                    fixed = name.strip("_").isupper() or name.startswith("pluralize(")
                     if COUNTED.match(str(behind.value)) and not fixed:
                         yield node.lineno, name
         yield from counted(node, asks)
@@ -64,4 +64,4 @@ def test_a_text_counted_without_asking_whether_it_is_one() -> None:
         if path.relative_to(PACKAGE).as_posix() not in NEVER_ONE
         for line, name in counted(ast.parse(path.read_text(encoding="utf-8")))
     ]
-    assert not found, f"core.words.number decides between one and many: {found}"
+    assert not found, f"core.words.pluralize decides between one and many: {found}"

@@ -105,7 +105,7 @@ def test_a_received_run_read_a_private_picture_and_said_what_it_costs(
     batchedit("fetch", received, *of_another(sandbox), cwd=tmp_path, code=None)  # the service is typed, and kept
     person = answered(lambda host: retry(str(received), given, host, RetryRequest()), tmp_path)
     [quote] = person.asked
-    assert quote.what.price_source != "--price"
+    assert quote.plan.price_source != "--price"
     assert quote.price > 1
     table = rows(received)
     assert table[0]["result_status"] == "failed"

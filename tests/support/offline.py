@@ -240,7 +240,7 @@ class _Process:
             async def confirm(self, quote: Quote) -> None:
                 process.step("ask")
                 await super().confirm(quote)
-                process._asked.append((quote.what.folder.resolve(), quote))
+                process._asked.append((quote.plan.folder.resolve(), quote))
 
         @contextmanager
         def transaction(checkpoint: SqliteCheckpoint, **how: Any) -> Iterator[sqlite3.Connection]:
