@@ -225,7 +225,7 @@ class Terminal:
     def hears(self) -> None:
         """From now on a signal ends the command in order."""
         if self._metrics is not None:
-            self._metrics.hears_signals = True
+            self._metrics.handles_signals = True
 
     def leave(self) -> None:
         """The command is at its end, and with it the numbers of ``--metrics``."""

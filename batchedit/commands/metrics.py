@@ -1,6 +1,6 @@
-"""``--metrics HOST:PORT``: how a process stands, for Prometheus, and whether it lives and works, for Kubernetes.
+"""``--metrics HOST:PORT``: the state of a process for Prometheus, and whether it is alive and ready for Kubernetes.
 
-It watches as a progress bar does and steers nothing. Nothing told here holds a prompt, a link or a key.
+Like a progress bar it observes the run and controls nothing. No metric holds a prompt, a link or a key.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from ..ports import Snapshot, Stop
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-SILENT_SECONDS = 300.0
-"""A process at work that has shown no numbers for so long hangs."""
+MAX_SILENT_SECONDS = 300.0
+"""A process at work that has shown no numbers for this long counts as hanging."""
 _POSTS = {Accepted: "accepted", Refused: "refused", Lost: "lost"}
 
 
 class Watch:
-    """What has happened, and how it stands. An ``Observer`` that also takes snapshots; read by another thread."""
+    """Counts of what happened, and the last snapshot. An ``Observer`` that also takes snapshots; read by another thread."""
 
     def __init__(self, stop: Stop) -> None:
         self.stop = stop
-        self.hears_signals = False
+        self.handles_signals = False
         self.run = ""
         self.play = False
         self.now: Snapshot | None = None
@@ -59,28 +59,28 @@ class Watch:
             self.bytes += sum(file.bytes for file in record.files)
 
     def note(self, name: str, message: str, **details: object) -> None:  # noqa: ARG002 - the port's signature
-        """Which run is worked at."""
+        """Take the name of the run in hand."""
         if name in {"started", "working"}:
             self.run = Path(str(details.get("folder", ""))).name
 
     def refresh(self, snapshot: Snapshot) -> None:
-        """The pool's numbers."""
+        """Take the pool's numbers."""
         self.now, self._seen_at = snapshot, monotonic()
 
-    def lives(self) -> bool:
-        """Does it still show numbers? One that waits for work has none to show."""
-        return self.now is None or monotonic() - self._seen_at < SILENT_SECONDS
+    def is_alive(self) -> bool:
+        """Are its numbers recent? A process that waits for work has none."""
+        return self.now is None or monotonic() - self._seen_at < MAX_SILENT_SECONDS
 
-    def rests(self) -> None:
+    def clear_snapshot(self) -> None:
         """No run is in hand."""
         self.now = None
 
     def is_ready(self) -> bool:
-        """May it be counted on? Not before it can be told to end in order, nor once it is."""
-        return self.hears_signals and self.stop.reason is None and self.lives()
+        """Ready from when it handles signals, until it is told to end."""
+        return self.handles_signals and self.stop.reason is None and self.is_alive()
 
     def collect(self) -> Iterator[Metric]:
-        """For ``prometheus_client``: each sum at the moment when it is asked for."""
+        """The metrics as they are now, for ``prometheus_client``."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - takes its time
 
         posts = CounterMetricFamily("batchedit_posts", "POSTs that buy, by what was answered", labels=["result"])
@@ -91,9 +91,9 @@ class Watch:
         yield CounterMetricFamily("batchedit_files_saved_bytes", "Their bytes", value=self.bytes)
         yield GaugeMetricFamily("batchedit_ready", "1 while it is not told to end", value=float(self.is_ready()))
         if (snapshot := self.now) is not None:
-            yield from self._of_run(snapshot)
+            yield from self._collect_run(snapshot)
 
-    def _of_run(self, snapshot: Snapshot) -> Iterator[Metric]:
+    def _collect_run(self, snapshot: Snapshot) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily  # noqa: PLC0415 - takes its time
 
         jobs = GaugeMetricFamily("batchedit_jobs", "Jobs of the run by state, everybody's", labels=["run", "state"])
@@ -142,7 +142,7 @@ class MetricsServer:
     """``/metrics``, ``/healthz`` and ``/readyz`` at ``text``, from a thread of its own, until it is closed."""
 
     def __init__(self, host_and_port: str, collector: Watch, say: Callable[[str], None]) -> None:
-        """UsageError (64) where the extra is missing or nobody may listen there. ``say`` is told the address."""
+        """UsageError (64) where the extra is missing or the address can't be bound. ``say`` gets the URL."""
         if find_spec("prometheus_client") is None:
             raise UsageError("--metrics needs prometheus-client", hint=to_install("metrics"))
         host, port = parse_metrics_address(host_and_port)
@@ -157,7 +157,7 @@ class MetricsServer:
         say(f"metrics: http://{f'[{host}]' if ':' in host else host}:{bound[1]}/metrics")
 
     def close(self) -> None:
-        """Answer nobody any more."""
+        """Stop answering."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -191,7 +191,7 @@ def _make_handler(collector: Watch) -> type[BaseHTTPRequestHandler]:
             if path == "/metrics":
                 self._answer(200, generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4)
             elif path in {"/healthz", "/readyz"}:
-                good = collector.lives() if path == "/healthz" else collector.is_ready()
+                good = collector.is_alive() if path == "/healthz" else collector.is_ready()
                 self._answer(200 if good else 503, b"ok\n" if good else b"no\n")
             else:
                 self._answer(404, b"only /metrics, /healthz and /readyz\n")
@@ -205,6 +205,6 @@ def _make_handler(collector: Watch) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Nobody wants to read of each scrape."""
+            """Scrapes are not logged."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""``batchedit models``: what the service's catalogue offers, and what comes with the program."""
+"""``batchedit models``: the models of the service's catalogue, and the built-in ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .wiring import ASKING, open_service
 
 @dataclass(frozen=True, slots=True)
 class OfferedModel:
-    """A model. ``price`` is as it is told, ``""`` where nobody tells one; ``inputs``: its fields, needed ones first."""
+    """A model. ``price`` is as the catalogue words it, ``""`` for none; ``inputs``: its fields, required ones first."""
 
     id: str
     name: str
@@ -43,7 +43,7 @@ async def list_models(text: str, settings: Settings, host: Host) -> Sequence[Off
     if entries is None:
         built_in_text = f"; these models come with the program: {_list_built_in(text)}"
         try:
-            find_token(host.environ, Path.home())  # it may be told to who has one
+            find_token(host.environ, Path.home())  # with a token the catalogue may be complete
         except TokenError as error:
             error.add(built_in_text)
             raise
@@ -54,9 +54,7 @@ async def list_models(text: str, settings: Settings, host: Host) -> Sequence[Off
 
 
 async def show_model(model_id: str, settings: Settings, host: Host) -> OfferedModel:
-    """One model with its inputs: the catalogue's word, else what comes with the program. NotFoundError (66) for an id that
-    neither knows.
-    """
+    """One model with its inputs: from the catalogue, else built in. NotFoundError (66) for an id that neither has."""
     entries = await _fetch_catalogue(model_id, settings, host) or ()
     if entry := next((entry for entry in entries if entry.model_id == model_id and entry.schema), None):
         return _make_offered_model(entry, play=_is_play_service(settings, host))
@@ -84,7 +82,7 @@ def _is_play_service(settings: Settings, host: Host) -> bool:
 
 
 def _list_built_in(text: str) -> str:
-    """Those that come with the program and have ``text`` in their ids, all of them where none has."""
+    """The built-in models that have ``text`` in their ids, all of them where none has."""
     return ", ".join([name for name in built_in() if _contains_words(name, text)] or built_in())
 
 

@@ -1,4 +1,4 @@
-"""What the morning's pages list of a run: what is in doubt, what was rejected, what would be delivered. No lock is taken."""
+"""The lists of a run for the pages: what is in doubt, what was rejected, what would be delivered. No lock is taken."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .live_file import iso
 from .review import count_progress
 
 MAX_LISTED = 200
-"""So many are listed on one page; the counts are of all."""
+"""The most that one page lists; the counts are of all."""
 MAX_NOTE_LENGTH = 2000
 
 
 def list_doubts(folder: Path) -> dict[str, Any]:
-    """``{count, doubts}``: each with its name, row, request_id, when it was sent and what is known of it."""
+    """``{count, doubts}``: each with its name, row, request_id, when it was sent and the last answer."""
     with looking(folder) as run:
         form = form_of_run(run.checkpoint, run.folder)
         doubts = doubting.doubts(run.checkpoint, form)
@@ -46,8 +46,8 @@ def list_doubts(folder: Path) -> dict[str, Any]:
 
 
 def list_rejected(folder: Path) -> dict[str, Any]:
-    """``{count, before, rejected}``: each with its job, row, prompt and the note that was written about it. ``already_asked`` were
-    asked for already and are not bought yet.
+    """``{count, before, rejected}``: each with its job, row, prompt and note. ``before`` counts those that an earlier redo
+    asked for and that are not bought yet.
     """
     with looking(folder) as run:
         book, form = run.checkpoint, form_of_run(run.checkpoint, run.folder)
@@ -67,7 +67,7 @@ def list_rejected(folder: Path) -> dict[str, Any]:
 
 
 def list_delivery(folder: Path) -> dict[str, Any]:
-    """``{pictures, approved, rejected, held, unseen, names}``: what would be delivered, and what nobody looked at."""
+    """``{pictures, approved, rejected, held, unseen, names}``: what would be delivered, and what has no verdict yet."""
     with looking(folder) as run:
         cards, decisions = run.checkpoint.cards(), run.checkpoint.decisions.all()
     progress = count_progress(cards, decisions)
@@ -90,7 +90,7 @@ def list_delivery(folder: Path) -> dict[str, Any]:
 
 
 def write_note(folder: Path, job: int, note: str, who: str, at: float) -> None:
-    """Another note about a rejected picture; the verdict stands. UsageError if it is not rejected any more."""
+    """Replace the note about a rejected picture; the verdict stays. UsageError if it is not rejected any more."""
     decisions = Marks(folder)
     decision = decisions.all().get(job, Mark(job))
     if decision.verdict is not Verdict.REJECT:

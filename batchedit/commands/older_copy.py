@@ -1,9 +1,9 @@
-"""An older copy of a checkpoint in the place of the newest: a backup that was put back, a folder that was copied without the
+"""An older copy of a checkpoint in the place of the newest: a restored backup, or a folder that was copied without the
 ``-wal`` file. What was bought since would be bought again.
 
-The run's log lies beside it and is written after each commit, so it never knows more than the checkpoint that it belongs to.
-Where it does, what it tells is taken in: an id is collected, a purchase without an end is in doubt. Of jobs that the older
-copy does not have at all, the log knows too little to do so: a person decides about those.
+The run's log lies beside it and is written after each commit, so it never has more than the checkpoint that it belongs to.
+Where it has more, its purchases are taken in: an id is collected, a purchase without an end is in doubt. About jobs that the
+older copy does not have at all, the log holds too little for that: a person decides about those.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ..ledger.register import run_id
 from ..run_folder import RunFolder
 
 TAIL_BYTES = 64 * 1024
-"""So much of the log's end is looked at whenever a run is opened: of an older copy, the newest purchases are not known."""
+"""How much of the log's end is read whenever a run is opened: an older copy lacks the newest purchases."""
 _BOUND = "older_copy"
-"""In the checkpoint: the highest id of a job that an older copy had when it was found out to be one."""
+"""The fact of a run that holds the highest job id that the older copy had when it was detected."""
 _BY = "run.jsonl (the checkpoint was an older copy)"
 _STARTED = frozenset({Reserved.__name__, Lost.__name__})
 _PURCHASE = _STARTED | {Accepted.__name__, Declined.__name__, Refused.__name__}
@@ -48,7 +48,7 @@ class _Logged:
 
 
 def take_in_logged(checkpoint: Book, folder: RunFolder, warn: Callable[[str], None]) -> None:
-    """What the log tells of purchases that the checkpoint does not know, as far as its jobs are the same ones."""
+    """Take in the purchases that the log has and the checkpoint does not, of the jobs that both have."""
     purchases = list(_find_forgotten(checkpoint, folder))
     if not purchases:
         return
@@ -72,21 +72,21 @@ def take_in_logged(checkpoint: Book, folder: RunFolder, warn: Callable[[str], No
 
 
 def count_forgotten_purchases(checkpoint: Book, folder: RunFolder) -> int:
-    """How many jobs the log says were bought, or may have been, that the checkpoint does not have: if the sheet asks for
-    them, they are bought again.
+    """How many jobs were bought by the log, or may have been, that the checkpoint does not have: if the sheet asks for them,
+    they are bought again.
     """
     bound = read_fact(checkpoint, _BOUND, whole, 0)
     return sum(_find_record(checkpoint, purchase, bound) is None for purchase in _find_forgotten(checkpoint, folder))
 
 
 def _find_record(checkpoint: Book, purchase: _Logged, bound: int) -> Record | None:
-    """The job that the log means, if the older copy had it: what got that number later may be another one."""
+    """The job of ``purchase``, if the older copy had it: a job that got this id later may be another one."""
     record = checkpoint.record(purchase.job) if purchase.job <= bound else None
     return record if record is not None and record.job.name == purchase.name else None
 
 
 def _list_missing_events(checkpoint: Book, record: Record, purchase: _Logged) -> Iterator[Event]:
-    """What makes the record what the log tells; nothing where it is bought already."""
+    """The events that bring ``record`` to the state of the log; none where it is bought already."""
     state = record.state
     if state in {State.FAILED, State.CANCELLED}:
         yield RetryAsked(purchase.at)
@@ -102,11 +102,11 @@ def _list_missing_events(checkpoint: Book, record: Record, purchase: _Logged) ->
         )
 
 
-# --- what the log knows and the checkpoint does not ------------------------------------------------
+# --- what the log has and the checkpoint does not --------------------------------------------------
 
 
 def _find_forgotten(checkpoint: Book, folder: RunFolder) -> Iterator[_Logged]:
-    """Of each job the last that the log tells of its purchase, where the checkpoint does not know it."""
+    """For each job the last line of the log about its purchase, where the checkpoint does not have it."""
     if checkpoint.get("store") or not is_plain_file(folder.log, folder.path):
         return
     run = run_id(checkpoint, folder.path)
@@ -145,7 +145,7 @@ def _read_tail(log: Path) -> list[bytes]:
 
 
 def _read_purchases(lines: Iterable[bytes], run: str) -> Iterator[_Logged]:
-    """Those about a purchase in the run called ``run``. A line that is cut off or makes no sense is none."""
+    """The lines about a purchase in the run with the id ``run``. A line that is cut off or damaged is skipped."""
     for line in lines:
         if not any(word in line for word in _WORDS):
             continue
@@ -159,5 +159,5 @@ def _read_purchases(lines: Iterable[bytes], run: str) -> Iterator[_Logged]:
 
 
 def _parse_time(at: str | float) -> float:
-    """A time as the log has it; the first edition wrote epoch seconds."""
+    """Epoch seconds of a time in the log; the first edition wrote epoch seconds."""
     return datetime.fromisoformat(at).timestamp() if isinstance(at, str) else float(at)

@@ -1,4 +1,4 @@
-"""A run's checkpoint, opened to be changed: made if there is none, with the ids that a failing disk left beside it."""
+"""Opens a run's checkpoint to change it: makes it if there is none, and takes in the ids of the rescue file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .store import need_psycopg
 
 
 def _ignore_warning(_: str) -> None:
-    """Where nobody reads warnings."""
+    """A ``warn`` that does nothing."""
 
 
 def open_run(
@@ -36,7 +36,7 @@ def open_run(
 ) -> Checkpoint:
     """The run's checkpoint, made if there is none. Refused if it belongs to another model or service.
 
-    Ids that a failing disk sent to the side file are taken in first; ``warn`` is told of those that can't be.
+    The ids of the rescue file are taken in first; ``warn`` gets a message about each that can't be.
     """
     folder.check_links()
     if settings.store is not None:
@@ -64,7 +64,7 @@ def open_run(
 def _open_shared(
     folder: RunFolder, settings: Settings, url: str, warn: Callable[[str], None], environ: Mapping[str, str]
 ) -> Checkpoint:
-    """The store's run of this name: the folder keeps a copy of it, which is made anew where it is gone."""
+    """The store's run of this name. The folder keeps a copy of it, which is made again where it is missing."""
     need_psycopg()
     from ..ledger.postgres.shared_opening import open_shared  # noqa: PLC0415 - psycopg takes its time
 
@@ -84,8 +84,8 @@ def _open_shared(
 
 
 def _check_is_new(folder: RunFolder) -> None:
-    """A folder that something was bought in and that has no checkpoint any more would be bought anew, in silence. And what
-    has the name of a run's own copy of the manifest would be replaced by that.
+    """Refuses a folder that something was bought in and whose checkpoint is missing: everything would be bought again without
+    a word. Refuses a file with the name of a run's own copy of the manifest: it would be replaced.
     """
     if count := bought_here(folder):
         raise CheckpointError(
@@ -101,7 +101,7 @@ def _check_is_new(folder: RunFolder) -> None:
 
 
 def _remove_unbegun(folder: RunFolder) -> None:
-    """Remove what a run that never began has left: its checkpoint, and its own copy of the manifest."""
+    """Remove the files of a run that never began: its checkpoint, and its own copy of the manifest."""
     try:
         for staged in folder.path.glob(f"{STAGED}.*"):
             staged.unlink()
@@ -118,7 +118,7 @@ def _check_matches(checkpoint: Book, folder: RunFolder, settings: Settings) -> N
 
 
 def explain_other_purchase(facts: HasFacts, folder: RunFolder, settings: Settings) -> UsageError | None:
-    """Why the run in ``folder`` takes no purchase with these settings: it is of another model or service. None if it does."""
+    """The refusal of a purchase with these settings in ``folder``: its run is of another model or service. None if it fits."""
     for fact, requested_value, preposition in (("model", settings.model, "with model "), ("service", settings.service, "from ")):
         current = facts.get(fact)
         if current != requested_value:

@@ -1,4 +1,4 @@
-"""What a command would buy, gathered before anybody is asked: nothing of it is begun.
+"""What a command would buy, collected before the question: nothing of it is begun.
 
 ``run`` buys what is planned, ``retry`` what failed, ``redo`` what was rejected, ``doubt --buy-again`` and
 ``--on-doubt buy-again`` what may have been bought before. Each is a part of one order, so that one question counts them all.
@@ -29,9 +29,9 @@ Pair = tuple[Record, ResultLine]
 class Order:
     """Purchases, in the order in which they are made.
 
-    ``planned`` are ids of jobs that a person has to say nothing more about than yes. ``retried`` failed or were cancelled,
-    ``redone`` were rejected, ``released`` are in doubt or uncollected, and bought again ``by`` whose leave: what makes them
-    purchases is written down by ``begin``, after the yes.
+    ``planned`` are ids of jobs that need nothing but the yes. ``retried`` failed or were cancelled, ``redone`` were
+    rejected, ``released`` are in doubt or uncollected and bought again by approval of ``by``. ``begin`` writes the events
+    that make these purchases, after the yes.
     """
 
     planned: Sequence[int] = ()
@@ -44,7 +44,7 @@ class Order:
         return len(self.planned) + len(self.retried) + len(self.redone) + len(self.released)
 
     def split(self, places: Collection[int]) -> tuple[Order, Order]:
-        """Those at ``places`` (counted from 0, over all parts), and the others."""
+        """The purchases at ``places`` (from 0, over all parts), and the others."""
         chosen_places, offset = frozenset(places), 0
 
         def split_part(part: Sequence[T]) -> tuple[Sequence[T], Sequence[T]]:
@@ -64,9 +64,9 @@ class Order:
         return self.split([index for index, job in enumerate(self.planned) if job in jobs])
 
     def begin(self, checkpoint: Book) -> array[int]:
-        """All of them are planned afterwards. Returns their ids.
+        """Make all of them planned. Returns their ids.
 
-        StoppedError, and nothing is begun, if one of them is no longer what was asked about.
+        StoppedError, and nothing is begun, if one of them is in another state than when it was asked about.
         """
         current = {r.id: r for r in checkpoint.records_of(r.id for r in (*self.retried, *self.released))}
         for record in (*self.retried, *self.released):
@@ -100,7 +100,7 @@ class Order:
 
 
 def _identify_purchase(record: Record) -> bytes:
-    """A job that failed, was bought anew and failed again is another purchase: a yes to the first is none to the second."""
+    """Key and serial: a job that failed, was bought again and failed again is another purchase, which needs another yes."""
     return record.job.key + record.serial.to_bytes(8, "big")
 
 

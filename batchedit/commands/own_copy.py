@@ -1,4 +1,4 @@
-"""A run's own copy of its sheet: what is bought comes back in results that are made of it, so it is whole before that."""
+"""A run's own copy of its sheet. The results are made from it, so it is checked before anything is bought."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..run_folder import RunFolder, digest_of, form_of_run, how_to_start
 
 
 def check_copy(checkpoint: Book, folder: RunFolder, *, is_mine: bool) -> str:
-    """Returns what to tell: "", or that the copy was taken in anew because it was gone or another one. That is done where the
-    sheet is still the one that the run was made from, and the run this person's: else no file that it names is read.
+    """Restore a copy that is gone or another one from the sheet, and return a message about it; "" where the copy is right.
+    The sheet must still be the one that the run was made from, and the run this person's: else no file that it names is read.
 
-    NotFoundError (66) for a copy that is gone, ManifestError (65) for another one, where that can't be done.
+    Where that can't be done: NotFoundError (66) for a copy that is gone, ManifestError (65) for another one.
     """
     fingerprint = checkpoint.get("fingerprint") or ""
     if not fingerprint or folder.has_copy(fingerprint):

@@ -34,8 +34,8 @@ from .wiring import Service, make_asking_client, find_model, model_from_catalogu
 async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") -> Plan:
     """Check every row, count, price. Sends nothing that buys.
 
-    Writes nothing but what ``run`` need not ask for again: with ``check_images`` what was said about links, and pictures
-    whose links die soon.
+    Writes only what ``run`` need not fetch again: with ``check_images`` the answers about links, and pictures whose links
+    expire soon.
     """
     with host.step(OPENING):
         manifest = open_source(source, settings, name)
@@ -47,7 +47,7 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
 
 
 def _list_gone(sheet: Path, settings: Settings, register: Register, folder: RunFolder) -> list[str]:
-    """Where runs of the sheet were that are not there now, as ``run`` will find them."""
+    """The folders of runs of the sheet that are gone, as ``run`` lists them."""
     if settings.fresh:
         return []
     if not is_run(folder.path):
@@ -57,7 +57,7 @@ def _list_gone(sheet: Path, settings: Settings, register: Register, folder: RunF
 
 
 def _warn_of_another_purchase(copy: RunFolder, folder: RunFolder, settings: Settings, host: Host) -> None:
-    """``run`` would refuse, whatever this plan says: the folder holds a run of another model or service."""
+    """Warn where ``run`` would refuse: the folder holds a run of another model or service."""
     if is_run(copy.path):
         with reading(copy.checkpoint) as checkpoint:
             refusal = explain_other_purchase(checkpoint, folder, settings)
@@ -104,7 +104,7 @@ async def _make_plan(
         if settings.price is None:
             try:
                 price, price_source, other_price = await fetch_catalogue_price(client, host.step, patient=False)
-            except ProxyRefusesError as refusal:  # a run needs the service, a plan only its price
+            except ProxyRefusesError as refusal:  # a run needs the service, a plan needs only the price
                 host.warn(f"{refusal}, so nobody tells the price. {refusal.hint[0].upper()}{refusal.hint[1:]}")
                 other_price = ""
             plan_ = replace(plan_, other_price=other_price)

@@ -1,13 +1,13 @@
-"""Whose money is play money: the label behind each sum, and nothing else.
+"""Which runs have play money. It decides the label on each sum, and nothing else.
 
 It is play money where the sandbox stands in for the service (``--sandbox``), and where the service is a sandbox that this
-person started (``batchedit sandbox``), which ``ledger.own_sandbox`` finds out without asking it. Whether anything is bought,
+person started (``batchedit sandbox``), which ``ledger.own_sandbox`` detects without asking it. Whether anything is bought,
 asked or sent does not depend on it.
 
-A command that reads a run has no service at hand, so each purchase notes down in the run whether it was made there. One that
-was not takes the label off for good: who reads it must never believe that nothing was paid. In a store the workers are on
-other machines, where the same address is another service. So there it is decided once, for the run as a whole, by who begins
-it, and nobody may buy in it who does not find their own sandbox at that address (``ledger.postgres.bought_from``).
+A command that reads a run has no service at hand, so each purchase writes into the run whether it was made there. A purchase
+elsewhere removes the label for good: a reader must never believe that nothing was paid. In a store the workers are on other
+machines, where the same address is another service. So the one who begins a store's run decides it for the whole run, and a
+worker that does not find its own sandbox at that address may not buy (``ledger.postgres.bought_from``).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MAY_HAVE_BOUGHT = frozenset({Accepted.__name__, Lost.__name__})
 
 
 def is_at_own_sandbox(settings: Settings, environ: Mapping[str, str]) -> bool:
-    """Does the base URL lead to a sandbox of this person's that listens now?"""
+    """Does the base URL lead to this person's sandbox, and does it listen now?"""
     address = None if settings.sandbox else place_here(settings.base_url)
     return address is not None and is_listening(address[1], environ, address[0])
 
@@ -43,9 +43,9 @@ def was_made_at_own_sandbox(checkpoint: Book, environ: Mapping[str, str]) -> boo
 
 
 def watch_place(settings: Settings, environ: Mapping[str, str]) -> Callable[[], str]:
-    """What says, whenever it is asked, why the service of ``settings`` is another one than now; "" while it is the same.
+    """A function that returns why the service of ``settings`` is another one than now; "" while it is the same.
 
-    What takes the port of a sandbox may cost money, and the person said yes to play money; and the other way round.
+    Another service at the port of a sandbox may cost money, while the person approved play money; and the other way round.
     """
     if settings.sandbox or place_here(settings.base_url) is None:
         return str
@@ -65,14 +65,14 @@ def identify_seller(settings: Settings, environ: Mapping[str, str]) -> BoughtFro
 
 
 def explain_store_refusal(facts: HasFacts, run: str, settings: Settings, environ: Mapping[str, str]) -> UsageError | None:
-    """Why nothing can be bought in the run of a store by this process, at this moment; None if it can."""
+    """Why this process can't buy in the run of a store at this moment; None if it can."""
     if settings.sandbox or not facts.get("store"):
         return None
     return BoughtFrom(settings.service, own_sandbox=is_play(facts)).refusal(run, identify_seller(settings, environ))
 
 
 def is_play(facts: HasFacts) -> bool:
-    """Is the money of this run play money, as far as it went?"""
+    """Is the money that this run has spent and reserved play money?"""
     service = facts.get("service") or ""
     if service == SANDBOX:
         return True
@@ -94,7 +94,7 @@ def would_be_play(checkpoint: Book, settings: Settings, environ: Mapping[str, st
 
 
 def plan_is_at_own_sandbox(folder: Path, settings: Settings, environ: Mapping[str, str]) -> bool:
-    """Would the run in ``folder``, if there is one, buy with play money at a sandbox of this person's?"""
+    """Would the run in ``folder``, if there is one, buy with play money at this person's sandbox?"""
     if not is_at_own_sandbox(settings, environ):
         return False
     if not is_run(folder):
@@ -104,7 +104,7 @@ def plan_is_at_own_sandbox(folder: Path, settings: Settings, environ: Mapping[st
 
 
 def note_play(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) -> None:
-    """The run buys nothing now, for all its pictures were bought before: its sums are play money as a purchase's."""
+    """Label a run that buys nothing because all its pictures were bought before: its sums are labelled like a purchase's."""
     if not settings.sandbox and would_be_play(checkpoint, settings, environ):
         note_purchase(checkpoint, settings, environ, str)
 
@@ -112,10 +112,10 @@ def note_play(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) 
 def note_purchase(
     checkpoint: Book, settings: Settings, environ: Mapping[str, str], why_another: Callable[[], str]
 ) -> None:
-    """The run buys from here on, or takes in what was bought elsewhere.
+    """Write into the run that it buys from now on, or takes in what was bought elsewhere.
 
-    ServiceUnavailableError (69) where the service is another one than when the command began, as ``why_another`` says, or
-    than the one that a store's run is bought from.
+    ServiceUnavailableError (69) where the service is another one than when the command began, which ``why_another``
+    returns, or than the one that a store's run is bought from.
     """
     if settings.sandbox:
         return
@@ -134,7 +134,7 @@ def note_purchase(
 
 
 def _may_be_play(checkpoint: Book) -> bool:
-    """Is nothing in the run that was bought elsewhere?"""
+    """Was nothing in the run bought elsewhere?"""
     if checkpoint.get("store"):
         return is_play(checkpoint)
     return checkpoint.get(PLAY) == YES or _has_bought_nothing(checkpoint)

@@ -1,4 +1,4 @@
-"""What a picture costs, as far as anybody says it, and what the account holds."""
+"""The price of a picture, as far as it is known, and the account's balance."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from .session import Session, keep_first_cap
 from .wiring import ASKING
 
 LAST_KNOWN = "the last price known of this model, charged before"
-"""Where no catalogue answers."""
+"""The source of the price where no catalogue answers."""
 BALANCE_SECONDS = 10.0
-"""How long the account's balance is waited for: it is told on another host, and nothing depends on it."""
+"""How long to wait for the account's balance: another host has it, and nothing depends on it."""
 
 
 async def fetch_price(plan: Plan, run: Session, client: Client) -> Plan:
-    """The price of one job, which may give several pictures: ``--price``, else the catalogue's or what the service charged
-    in earlier runs, whichever is dearer; what this run was charged is believed rather than any. And the account's balance,
-    where the service tells it.
+    """Add to ``plan`` the price of one job, which may give several pictures: ``--price``, else the higher one of the
+    catalogue's and what the service charged in earlier runs; a higher charge in this run goes before any. Add the account's
+    balance, where the service reports it.
 
-    UsageError where nobody knows the price and there is a cap, which then can't be kept; ServiceUnavailableError where the
-    one who knows can't be reached.
+    UsageError where the price is unknown and there is a cap, which then can't be kept; ServiceUnavailableError where the
+    service that knows the price can't be reached.
     """
     settings, checkpoint, cap = run.settings, run.checkpoint, run.checkpoint.cap
     keep_first_cap(run)
@@ -54,8 +54,8 @@ async def fetch_price(plan: Plan, run: Session, client: Client) -> Plan:
 
 
 async def fetch_catalogue_price(client: Client, steps: Steps, *, patient: bool = True) -> tuple[int, str, str]:
-    """Micro-dollars a picture (0 if not told), who says so, and a price of something that is no picture, in words: that one
-    is shown and never summed. Without ``patient`` a service that can't be reached is asked once.
+    """Micro-dollars a picture (0 if unknown), the source of the price, and a price of something other than a picture, in
+    words, which is shown and never summed. Without ``patient`` a service that can't be reached is asked once.
     """
     with steps(ASKING):
         entry = await client.model_entry(patient=patient)
@@ -63,14 +63,14 @@ async def fetch_catalogue_price(client: Client, steps: Steps, *, patient: bool =
 
 
 def choose_dearer(price: int, price_source: str, charged_before: int) -> tuple[int, str]:
-    """``price``, which ``price_source`` says, or what was ``charged_before`` before: micro-dollars a job, and who says so."""
+    """The higher one of ``price`` and ``charged_before``, in micro-dollars a job, and its source."""
     if charged_before > price:
         price, price_source = charged_before, "charged before" if price else LAST_KNOWN
     return price, price_source if price else ""
 
 
 async def fetch_balance(client: Client, steps: Steps, *, patient: bool = True) -> int | None:
-    """The account's balance in micro-dollars; None where it is not told in time."""
+    """The account's balance in micro-dollars; None where the service does not report it in time."""
     with steps(ASKING), anyio.move_on_after(BALANCE_SECONDS):
         return await client.balance(patient=patient)
     return None

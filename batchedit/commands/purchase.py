@@ -2,8 +2,8 @@
 
     order → quote (count, price, cap) → the person's yes → purchase → results
 
-A command asks more than once where more than one answer is needed: for the rest behind a canary, and where a picture turns
-out dearer than what was said yes to. Each yes is for one quote and for nothing else.
+A command asks more than once where more than one answer is needed: for the rest after a canary, and where a picture turns
+out dearer than the approved price. Each yes is for one quote and for nothing else.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from .session import Session, set_cap
 from .sharing import Sharing, share_run
 from .slowed import keep_slowdown
 
-FEW = 1000
-"""So many purchases are looked up one by one, among however many planned ones."""
+MAX_SINGLE_LOOKUPS = 1000
+"""Up to this number of purchases is looked up one by one, among however many planned ones."""
 
 
 async def collect(run: Session) -> Report:
@@ -54,11 +54,12 @@ async def collect(run: Session) -> Report:
 
 
 async def buy(run: Session, plan: Plan, order: Order | None = None, *, new_canary: bool = False) -> Report:
-    """Ask, buy ``order``, collect it and everything else that was bought, write the results. No order is all that is planned.
+    """Ask, buy ``order``, collect it and everything else that was bought, write the results. Without an order: all that is
+    planned.
 
     ``plan`` is the plan to show; its count, price and cap are filled in here. With ``new_canary`` an earlier command's
-    canary says nothing about this order. Whatever ends it early, the results are written first; only a no to the first
-    question leaves everything as it was, and is raised.
+    canary does not count for this order. Whatever ends the purchase early, the results are written first; only a no to the
+    first question leaves everything as it was, and is raised.
     """
     say_before_start(run)
     environ = run.host.environ
@@ -76,7 +77,7 @@ async def buy(run: Session, plan: Plan, order: Order | None = None, *, new_canar
 
 
 def _still_to_buy(run: Session, order: Order | None) -> Order:
-    """``order`` without what other runs have of it, as far as it is planned already."""
+    """``order`` without the planned jobs that other runs have."""
     if order is None:
         return order_everything_planned(run.checkpoint)
     return replace(order, planned=order_still_planned(run.checkpoint, order.planned).planned)
@@ -92,8 +93,8 @@ async def _buy(run: Session, plan: Plan, order: Order, share: Sharing, *, new_ca
         return finish(run, await _collect_bought(run))
     plan = with_gone(plan, [] if run.settings.fresh else still_gone(run.checkpoint, run.folder.path))
     canary = canaries.choose(run.checkpoint, order, run.settings.canary, fresh=new_canary)
-    error = await _Stages(run, replace(plan, to_buy=len(order)), canary, share).all()
-    if run.checkpoint.top_price and not is_play(run.checkpoint):  # a rehearsal tells nothing of what is paid
+    error = await _Stages(run, replace(plan, to_buy=len(order)), canary, share).run_all()
+    if run.checkpoint.top_price and not is_play(run.checkpoint):  # play money says nothing about real prices
         register = Register.of(run.host.environ)
         register.keep_cost(run.settings.service, run.settings.model, run.checkpoint.top_price)
     return finish(run, error)
@@ -106,7 +107,7 @@ def _format_standing(counts: Counts) -> str:
 
 
 def say_before_start(run: Session) -> None:
-    """What the person should know before anything is sent."""
+    """Say what the person should know before anything is sent."""
     keep_slowdown(run.checkpoint, None)
     if run.service.warning:
         run.host.warn(run.service.warning)
@@ -117,7 +118,7 @@ def say_before_start(run: Session) -> None:
 
 
 def _with_doubts(run: Session, plan: Plan, order: Order) -> tuple[Plan, Order]:
-    """``--on-doubt buy-again`` adds what may have been bought before: it is asked about with all the rest."""
+    """``--on-doubt buy-again`` adds the jobs in doubt to the order, so that the same question asks about them."""
     if run.settings.on_doubt != "buy-again":
         return plan, order
     note_crashes(run.checkpoint)
@@ -138,13 +139,13 @@ class _Stages:
     share: Sharing
     answered: Quote | None = None
 
-    async def all(self) -> BatcheditError | None:
-        """Ask and buy until nothing is left or something ends it: returns what, None for nothing."""
+    async def run_all(self) -> BatcheditError | None:
+        """Ask and buy until nothing is left or an error ends it, which is returned."""
         first, rest, ids = self.canary.first, self.canary.rest, self.canary.ids
         while first or rest:
             order = first or rest
             async with self.run.pool() as (pool, client):
-                quote = await self._quote(client, order, rest if first else Order(), () if first else ids)
+                quote = await self._make_quote(client, order, rest if first else Order(), () if first else ids)
                 try:
                     await self.run.host.confirm(quote)
                 except BatcheditError as refusal:
@@ -162,7 +163,7 @@ class _Stages:
                 rest = unbought
         return None
 
-    async def _quote(self, client: Client, order: Order, remaining: Order, canary: Sequence[int]) -> Quote:
+    async def _make_quote(self, client: Client, order: Order, remaining: Order, canary: Sequence[int]) -> Quote:
         checkpoint, settings = self.run.checkpoint, self.run.settings
         if self.answered is None:
             self.plan = await fetch_price(self.plan, self.run, client)
@@ -187,7 +188,7 @@ class _Stages:
         )
 
     async def _begin(self, order: Order) -> array[int]:
-        """All of ``order`` is planned afterwards, but for what another run bought since. Returns the ids to buy."""
+        """Make ``order`` planned, except for what another run bought since. Returns the ids to buy."""
         job_ids = order.begin(self.run.checkpoint)
         if order.retried or order.redone or order.released:
             totals, count = await self.share.take_over(), len(job_ids)
@@ -199,7 +200,7 @@ class _Stages:
     async def _purchase(
         self, pool: Pool, quote: Quote, *, new_canary: bool
     ) -> tuple[array[int], BatcheditError | None]:
-        """Buy what ``quote`` was said yes to and nothing else. Returns the ids that were begun, and what ended it."""
+        """Buy what ``quote`` was approved for and nothing else. Returns the ids that were begun, and what ended it early."""
         run, started = self.run, array("q")
         try:
             _check_unchanged(run.checkpoint, quote)
@@ -220,7 +221,7 @@ class _Stages:
 
 
 def _check_unchanged(checkpoint: Book, quote: Quote) -> None:
-    """The yes was for a digest: what is there now must have the same one. ``Order.begin`` looks at each job."""
+    """StoppedError unless the manifest still has the digest that was approved. ``Order.begin`` checks each job."""
     if replace(quote, manifest=checkpoint.get("fingerprint") or "").digest != quote.digest:
         raise StoppedError("the manifest was changed while the question stood", hint="the same command asks anew")
 
@@ -240,12 +241,12 @@ async def _collect_bought(run: Session) -> BatcheditError | None:
 async def _collect_with_pool(run: Session, pool: Pool, job_ids: Sequence[int]) -> None:
     checkpoint = run.checkpoint
     records = None
-    if 0 < len(job_ids) <= FEW and not checkpoint.shared:
+    if 0 < len(job_ids) <= MAX_SINGLE_LOOKUPS and not checkpoint.shared:
         records = [record for record in checkpoint.records_of(job_ids) if record.state is State.PLANNED]
     refresh = _make_refresh(run)
     try:
         with awake(allow_sleep=run.settings.allow_sleep) as keeps_awake:
-            run.told_awake(kept=keeps_awake)
+            run.note_awake(kept=keeps_awake)
             await collect_with_others(pool, stop=run.host.stop, refresh=refresh, only=records, beside=partial(heed, run))
     finally:
         checkpoint.refresh()
@@ -253,7 +254,7 @@ async def _collect_with_pool(run: Session, pool: Pool, job_ids: Sequence[int]) -
 
 
 def _make_refresh(run: Session) -> Callable[[Snapshot], None]:
-    """Who is shown the pool's numbers: the person, and those who look from elsewhere."""
+    """A callback that shows the pool's numbers to the person, and in the live file to other processes."""
     total, live = sum(run.checkpoint.counts().by_state.values()), run.live
     show_person = run.host.watch(total, play=is_play(run.checkpoint))
 
@@ -273,7 +274,7 @@ def has_uncollected(checkpoint: Book) -> bool:
 
 
 def make_plan_of_run(run: Session) -> Plan:
-    """The frame of a plan that begins with a run."""
+    """A plan of a run that is there, without counts and price."""
     folder, is_strange = run.folder.path, not run.is_mine
     rehearsal = run.settings.sandbox
     return Plan(

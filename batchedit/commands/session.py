@@ -80,14 +80,14 @@ class Session(LocalSession):
     def __post_init__(self) -> None:
         self.wishes = Wishes(self.folder.path)
         self.wish_seen = self.wishes.last()
-        self._said_awake = False
+        self._has_said_awake = False
 
-    def told_awake(self, *, kept: bool) -> None:
+    def note_awake(self, *, kept: bool) -> None:
         """Is the machine kept from sleeping? The person is told once."""
         if self.live is not None:
             self.live.awake(kept=kept)
-        if kept and not self._said_awake:
-            self._said_awake = True
+        if kept and not self._has_said_awake:
+            self._has_said_awake = True
             self.host.say(KEPT)
 
     def pool(self) -> AbstractAsyncContextManager[tuple[Pool, Client]]:
@@ -154,7 +154,7 @@ def _open_recorded(
         for observer in observers:
             if isinstance(observer, JsonLines):
                 observer.rows, observer.run = rows.of, name
-        lines = JsonLines(log, rows.of, name, refused=lambda error: write_failures.add(folder.log, error))
+        lines = JsonLines(log, rows.of, name, on_failure=lambda error: write_failures.add(folder.log, error))
         group = ObserverGroup([KeepSlowdown(checkpoint), live, lines, *observers])
         run = Session(folder, checkpoint, settings, group, host, model, service, live, write_failures)
         run.is_mine = is_mine(checkpoint, folder.path, host.environ)

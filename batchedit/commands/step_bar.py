@@ -22,7 +22,7 @@ FLASH_SECONDS = 0.2
 BEAT_SECONDS = 0.5
 """What is shown changes at least so often, also while a step tells nothing: its seconds go on."""
 
-_UNCOUNTED = "{desc}: {elapsed}"
+_UNCOUNTED_FORMAT = "{desc}: {elapsed}"
 """A step that has told nothing yet, or never will."""
 
 
@@ -62,7 +62,7 @@ class StepBar:
             mininterval=0.2,
             miniters=0,
             position=0,
-            bar_format=_UNCOUNTED,
+            bar_format=_UNCOUNTED_FORMAT,
         )
         self._bars.append(bar)
 

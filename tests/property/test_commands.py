@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, Phase, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from batchedit.commands.purchase import FEW
+from batchedit.commands.purchase import MAX_SINGLE_LOOKUPS
 from batchedit.core.model import State
 from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
@@ -67,7 +67,7 @@ class Commands(Witness, RuleBasedStateMachine):
         self.sheets[name] = prompts
         write_sheet(self.root / name, prompts)
 
-    @initialize(rows=st.integers(1, 4), trouble=troubles, cap=caps, few=st.sampled_from([FEW, 0]))
+    @initialize(rows=st.integers(1, 4), trouble=troubles, cap=caps, few=st.sampled_from([MAX_SINGLE_LOOKUPS, 0]))
     def a_first_run(self, rows: int, trouble: Trouble, cap: str | None, few: int) -> None:
         self.world.few = few  # with 0 each purchase walks over all that is planned, as a large one does
         self.save("s.csv", [self.text() for _ in range(rows)])

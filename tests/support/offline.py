@@ -119,7 +119,7 @@ class World:
         self.tokens: dict[str, str] = {}
         """The token that each request was bought with."""
         self._copy, self.commands, self._ids = folder / "at-death", 0, 0
-        self.few = purchase.FEW
+        self.few = purchase.MAX_SINGLE_LOOKUPS
 
     def reprice(self, price: str, actual: str) -> None:
         """US dollars: what the catalogue says from now on, and what a picture really costs."""
