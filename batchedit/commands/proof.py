@@ -1,4 +1,4 @@
-"""Proof of a run from its event log: every event is played again through the law, and all must come out as it is.
+"""Proof of a run from its event log: every event is replayed through the state machine, and the result must match the records.
 
 What is proved: no job was submitted without an intention, none has two live purchases, no two jobs share a request_id,
 each record is what its events make of it, the money of all records adds up to the sums that the budget is checked
@@ -28,10 +28,10 @@ from ..manifest.rownames import row_name
 from ..manifest.rows import Form
 from .play import is_play
 
-_SENSELESS = (ValueError, TypeError, LookupError, CheckpointCorruptError)
-"""What reading a tampered value raises."""
-_EVERY = 10
-"""A job's pictures are read whole: some milliseconds each."""
+_DAMAGED_VALUE_ERRORS = (ValueError, TypeError, LookupError, CheckpointCorruptError)
+"""The errors of reading a tampered value."""
+_JOBS_PER_REPORT = 10
+"""Jobs between two reports of progress: a job's pictures are read whole, which takes some milliseconds each."""
 _NO_JOB = Job(JobKey(b""), "", "", "")
 
 
@@ -66,8 +66,8 @@ class Audit:
 
 
 def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = None, steps: Steps = no_steps) -> Audit:
-    """Play the log again and compare. Reads every finished file once, from ``objects`` where they are kept there. ``form`` is
-    the manifest's, for its row numbers.
+    """Replay the log and compare. Reads every finished file once, from ``objects`` where they are kept there. ``form`` is the
+    manifest's, for its row numbers.
     """
     audit = Audit(play=is_play(checkpoint))
     with steps("reading the run") as on_progress:
@@ -76,7 +76,7 @@ def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = 
         replayed = _replay(checkpoint, records, audit, on_progress)
     has_fences = checkpoint.get("store") is not None
     with steps("reading pictures") as on_progress:
-        for record in report_progress(records.values(), on_progress, len(records), every=_EVERY):
+        for record in report_progress(records.values(), on_progress, len(records), every=_JOBS_PER_REPORT):
             audit.jobs += 1
             audit.spent += record.spent
             audit.held += record.held
@@ -96,7 +96,7 @@ def prove(checkpoint: Book, folder: Path, form: Form, objects: Objects | None = 
 
 
 def _read_records(checkpoint: Book, audit: Audit, on_progress: ProgressCallback) -> Iterator[Record]:
-    """Every record; those that make no sense are findings."""
+    """Every readable record; the others become findings."""
     for record in report_progress(checkpoint.every_record(), on_progress, _count_records(checkpoint)):
         if isinstance(record, Unreadable):
             audit.findings.append(Finding(record.job, f"can't be read: {record.why}"))
@@ -105,10 +105,10 @@ def _read_records(checkpoint: Book, audit: Audit, on_progress: ProgressCallback)
 
 
 def _count_records(checkpoint: Book) -> int:
-    """How many records there are; 0 where the states of some make no sense."""
+    """How many records there are; 0 where a state is damaged."""
     try:
         return sum(checkpoint.counts().by_state.values())
-    except _SENSELESS:
+    except _DAMAGED_VALUE_ERRORS:
         return 0
 
 
@@ -133,7 +133,7 @@ def _replay(checkpoint: Book, records: dict[int, Record], audit: Audit, on_progr
         try:
             event = logged.read()
             replayed[job] = advance(record, event)._replace(serial=record.serial + 1)
-        except (IllegalEventError, *_SENSELESS) as error:
+        except (IllegalEventError, *_DAMAGED_VALUE_ERRORS) as error:
             replayed[job] = record
             audit.findings.append(Finding(job, f"event {seq} ({name}) can't have happened: {error}"))
             continue
@@ -145,19 +145,19 @@ def _replay(checkpoint: Book, records: dict[int, Record], audit: Audit, on_progr
     return replayed
 
 
-_COMPARED = (
+_COMPARED_FIELDS = (
     *("state", "serial", "held", "cost", "cost_known", "sunk", "attempts", "handle", "outputs", "files"),
     *("submitted_at", "accepted_at", "finished_at"),
 )
 
 
 def _compare(record: Record, replayed: Record | None, audit: Audit, *, has_fences: bool) -> None:
-    """``has_fences``: who takes a job over raises its serial without an event, so that its former worker is shut out."""
+    """``has_fences``: a worker that adopts a job raises its serial without an event, to refuse its former worker."""
     if replayed is None:
         if record.serial or record.state is not State.PLANNED:
             audit.findings.append(Finding(record.id, f"is {record.state}, and no event says how it came to that"))
         return
-    for name in _COMPARED:
+    for name in _COMPARED_FIELDS:
         actual, expected = getattr(record, name), getattr(replayed, name)
         if actual != expected and not (has_fences and name == "serial" and actual > expected):
             audit.findings.append(Finding(record.id, f"{name} is {actual}, its events make it {expected}"))
@@ -237,7 +237,7 @@ def _name_rows(checkpoint: Book, audit: Audit, form: Form) -> None:
 
 
 def format_audit(audit: Audit) -> Iterator[str]:
-    """The sums that are not zero and every finding, for the screen. What is spent always stands."""
+    """The sums that are not zero and every finding, for the screen. What is spent is always shown."""
     if audit.jobs:
         yield f"jobs       {audit.jobs:,}{f', events {audit.events:,}' if audit.events else ''}"
     if audit.intentions:

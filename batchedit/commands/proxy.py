@@ -1,4 +1,4 @@
-"""Which proxy is asked: the one place that reads ``HTTPS_PROXY``, for every command and every part that goes out."""
+"""The proxy: the one place that reads ``HTTPS_PROXY``, for every command and every request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 def find_proxy(environ: Mapping[str, str]) -> str | None:
     """The proxy's URL, None where none is set; a blank value is none, and ``host:port`` is an http proxy, as in curl.
 
-    UsageError (64) for one that can't be used. The password that may stand in it is in no message.
+    UsageError (64) for one that can't be used. No message holds its password.
     """
     for name in VARIABLES:
         if text := environ.get(name, "").strip():

@@ -1,4 +1,4 @@
-"""What is put to a person before anything is bought, and what their yes is worth."""
+"""The question to a person before anything is bought, and what their yes is for."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Quote:
 
     @property
     def rose(self) -> bool:
-        """Is it dearer than the last yes was for?"""
+        """Is the price higher than the last approved one?"""
         return 0 < self.price_before < self.price
 
     @cached_property
@@ -62,7 +62,7 @@ class Quote:
 
 
 def find_objection(quote: Quote) -> BatcheditError | None:
-    """Why a yes that was said beforehand (``--yes``, a program's call) is none to ``quote``; None if it is one."""
+    """Why a yes that was given beforehand (``--yes``, a program's call) does not cover ``quote``; None if it does."""
     if (problem := quote.plan.objection()) is not None:
         return problem
     canary = quote.canary
@@ -77,7 +77,7 @@ def find_objection(quote: Quote) -> BatcheditError | None:
 
 
 def make_price_rose_error(quote: Quote) -> PriceRoseError:
-    """A picture is dearer than what was said yes to."""
+    """The error for a picture that costs more than the approved price."""
     new_price, approved_price = format_usd(quote.price), f"{format_usd(quote.price_before)}{label_play(quote.plan.play)}"
     return PriceRoseError(
         f"a picture costs {new_price}, and the yes was for {approved_price}; the other {quote.count:,} were not bought",

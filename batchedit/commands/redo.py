@@ -23,7 +23,7 @@ from .session import reopen_session
 
 
 async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "", use_notes: bool = False) -> Report:
-    """Another version of exactly the rejected ones: the same prompt, or with an addition. Old files stay."""
+    """Buy another version of exactly the rejected pictures, with the same prompt or an addition to it. Old files stay."""
     async with reopen_session(run_name, given, host, "redo") as run:
         pairs = list_redo_lines(run.checkpoint, prompt_add=prompt_add, use_notes=use_notes)
         planned = run.checkpoint.redone_and_planned()
@@ -44,10 +44,10 @@ async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "",
 
 
 def list_redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool = False) -> list[tuple[Record, ResultLine]]:
-    """For each rejected job, not bought again yet, its next version as a line. Writes nothing.
+    """Each rejected job that is not bought again yet, with its next version as a line. Writes nothing.
 
-    ``use_notes`` puts each one's own note behind its prompt, ``prompt_add`` one text behind all. Give the pairs to
-    ``Book.add_repurchases`` once the person has said yes.
+    ``use_notes`` appends each picture's own note to its prompt, ``prompt_add`` one text to all. After the person's yes the
+    pairs go to ``Book.add_repurchases``.
     """
     rejected = checkpoint.rejected()
     notes = {job: decision.note for job, decision in checkpoint.decisions.all().items()} if use_notes else {}

@@ -1,6 +1,6 @@
-"""Ids that a ledger could not take, from where they lie into it: what was bought is not forgotten, and not bought again.
+"""Takes request ids that a ledger could not write into it, so that what was bought is neither lost nor bought again.
 
-They stand in the side file of the run's folder; where several machines work at a run, in its store of files as well.
+They are in the rescue file of the run's folder; where several machines work on a run, in its store of files as well.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class IdLedger(Protocol):
-    """What an id is taken in with: see ``book`` for each."""
+    """The part of a ledger that takes ids in: see ``book`` for each method."""
 
     @property
     def top_price(self) -> int: ...
@@ -47,60 +47,60 @@ class IdLedger(Protocol):
 
 
 ConflictHandler = Callable[[Rescued, Record | None], None]
-"""Keeps an id that would have to displace another purchase. With the job as it stands, None for none of that key."""
+"""Keeps an id that would displace another purchase. Called with the job's record, None where no job has that key."""
 
 
 class Outcome(Enum):
-    """What became of an id."""
+    """What was done with an id."""
 
     NEWS = auto()
     KNOWN = auto()
     CONTRADICTS = auto()
     SENDING = auto()
-    """Its job is with a worker that lives: that one writes it down, or is taken over from. So is one that others change
-    again and again.
+    """A live worker has its job: that worker writes the id, or its job is adopted. Also for a job that other processes keep
+    changing.
     """
 
 
 def _ignore_warning(_: str) -> None:
-    """Where nobody reads warnings."""
+    """A ``warn`` that does nothing."""
 
 
-def take_in_rescued(checkpoint: Book, folder: RunFolder, on_warning: Callable[[str], None] = _ignore_warning) -> int:
-    """Side-file ids into the checkpoint: → WAITING. Returns how many were news.
+def take_in_rescued(checkpoint: Book, folder: RunFolder, warn: Callable[[str], None] = _ignore_warning) -> int:
+    """Take the ids of the rescue file into the checkpoint: → WAITING. Returns how many were news.
 
-    An id that contradicts the checkpoint would have to displace another purchase: it is told to ``on_warning`` and kept as an event
-    of the run, where ``audit`` finds it.
+    An id that contradicts the checkpoint would displace another purchase: it is reported through ``warn`` and kept as an
+    event of the run, where ``audit`` finds it.
     """
-    outcomes = _take_in_side_file(checkpoint, folder.path, _make_event_keeper(checkpoint, folder, ACCEPTED_FILE, on_warning))
+    outcomes = _take_in_side_file(checkpoint, folder.path, _make_event_keeper(checkpoint, folder, ACCEPTED_FILE, warn))
     if Outcome.SENDING not in outcomes:
         clear_rescued(folder.path)
     return outcomes.count(Outcome.NEWS)
 
 
 def take_in_objects(
-    checkpoint: Book, objects: Objects, folder: RunFolder, on_warning: Callable[[str], None] = _ignore_warning
+    checkpoint: Book, objects: Objects, folder: RunFolder, warn: Callable[[str], None] = _ignore_warning
 ) -> list[Record]:
-    """The same for what lies in the run's store of files. Returns the records that are WAITING now. Raises as ``Objects``."""
+    """The same for ids in the run's store of files. Returns the records that are WAITING now. Raises as ``Objects``."""
 
     def make_handler(location: str) -> ConflictHandler:
-        """As an event of the run."""
-        return _make_event_keeper(checkpoint, folder, location, on_warning)
+        """Keeps a contradicting id as an event of the run."""
+        return _make_event_keeper(checkpoint, folder, location, warn)
 
-    return _take_in_objects(checkpoint, objects, make_handler, on_warning)
+    return _take_in_objects(checkpoint, objects, make_handler, warn)
 
 
-def take_in_for_worker(ledger: PostgresLedger, folder: Path, on_warning: Callable[[str], None]) -> None:
-    """The side file for a worker of a store, which says nothing about a run as a whole: the store keeps a contradiction as an
-    orphan, where ``audit`` finds it. One that is of no job of the run stays in the file.
+def take_in_for_worker(ledger: PostgresLedger, folder: Path, warn: Callable[[str], None]) -> None:
+    """The rescue file for a worker of a store, which writes no events of the run as a whole: the store keeps a contradicting
+    id as an orphan, where ``audit`` finds it. An id of no job of the run stays in the file.
     """
     left_ids: list[str] = []
 
     def keep(entry: Rescued, record: Record | None) -> None:
-        """As an orphan, or where it is."""
-        if not _keep_as_orphan(ledger, entry, record, on_warning):
+        """Keep it as an orphan, or leave it in the file."""
+        if not _keep_as_orphan(ledger, entry, record, warn):
             left_ids.append(entry.event.handle.request_id)
-            on_warning(_describe_unmatched_id(f"{folder / ACCEPTED_FILE}", entry, "in that folder"))
+            warn(_describe_unmatched_id(f"{folder / ACCEPTED_FILE}", entry, "in that folder"))
 
     ledger.totals_now()  # which tells the price
     outcomes = _take_in_side_file(ledger, folder, keep)
@@ -108,33 +108,33 @@ def take_in_for_worker(ledger: PostgresLedger, folder: Path, on_warning: Callabl
         clear_rescued(folder)
 
 
-def take_in_objects_for_worker(ledger: PostgresLedger, objects: Objects, on_warning: Callable[[str], None]) -> list[Record]:
+def take_in_objects_for_worker(ledger: PostgresLedger, objects: Objects, warn: Callable[[str], None]) -> list[Record]:
     """``take_in_objects`` for a worker: see ``take_in_for_worker``."""
 
     def make_handler(location: str) -> ConflictHandler:
-        """As an orphan, or where it is."""
+        """Keeps a contradicting id as an orphan, or leaves it where it is."""
 
         def keep(entry: Rescued, record: Record | None) -> None:
-            if not _keep_as_orphan(ledger, entry, record, on_warning):
-                on_warning(_describe_unmatched_id(location, entry, "there"))
-                raise _StaysError
+            if not _keep_as_orphan(ledger, entry, record, warn):
+                warn(_describe_unmatched_id(location, entry, "there"))
+                raise _LeftThereError
 
         return keep
 
     ledger.totals_now()  # which tells the price
-    return _take_in_objects(ledger, objects, make_handler, on_warning)
+    return _take_in_objects(ledger, objects, make_handler, warn)
 
 
-class _StaysError(Exception):
-    """An object that is to be read again by whoever looks next."""
+class _LeftThereError(Exception):
+    """An object that stays in the store of files, to be read again later."""
 
 
-def _take_in_side_file(ledger: IdLedger, folder: Path, contradicts: ConflictHandler) -> list[Outcome]:
-    """Workers may share a folder, and take the same lines in at once. A job that is being sent is none to wait for: the line
-    is of that very purchase, or it contradicts.
+def _take_in_side_file(ledger: IdLedger, folder: Path, on_conflict: ConflictHandler) -> list[Outcome]:
+    """Workers may share a folder, and take the same lines in at once. A job that is being sent is not waited for: the line
+    belongs to that very purchase, or it contradicts.
     """
     rescued_ids = (entry for entry in rescued(folder) if _is_usable(entry))
-    return [_take_in_with_retries(ledger, entry, contradicts, frozenset())[0] for entry in rescued_ids]
+    return [_take_in_with_retries(ledger, entry, on_conflict, frozenset())[0] for entry in rescued_ids]
 
 
 def _is_usable(entry: Rescued) -> bool:
@@ -143,9 +143,9 @@ def _is_usable(entry: Rescued) -> bool:
 
 
 def _take_in_objects(
-    ledger: IdLedger, objects: Objects, contradicts: Callable[[str], ConflictHandler], warn: Callable[[str], None]
+    ledger: IdLedger, objects: Objects, make_handler: Callable[[str], ConflictHandler], warn: Callable[[str], None]
 ) -> list[Record]:
-    """Several may take in at once, so a job may be changed since it was read: then it is read again."""
+    """Several workers may take ids in at once: a job that was changed since it was read is read again."""
     taken_in: list[Record] = []
     for name, content in unread(objects):
         location, entry = f"{objects.url}/{name}", read_object(content)
@@ -153,15 +153,15 @@ def _take_in_objects(
             warn(f"{location} is no id of a bought job as batchedit keeps it, and stays there: look who put it there")
             continue
         if entry.run and entry.run != ledger.id_of_run:
-            # Two stores may share a place for files, and have runs of one name there, made from one sheet: then key, number
-            # and all are the same. That run's workers look for it.
+            # Two stores may share a place for files and have runs of one name there, made from one sheet: then job id and key
+            # are equal. The workers of that run read it.
             warn(
                 f"{location} is an id of another run, {entry.run}, and stays there for it: give each store its own --files"
             )
             continue
         try:
-            outcome, record = _take_in_with_retries(ledger, entry, contradicts(location), frozenset({State.SUBMITTING}))
-        except _StaysError:
+            outcome, record = _take_in_with_retries(ledger, entry, make_handler(location), frozenset({State.SUBMITTING}))
+        except _LeftThereError:
             continue
         if outcome is Outcome.NEWS and record is not None:
             taken_in.append(record)
@@ -173,7 +173,7 @@ def _take_in_objects(
 def _take_in_with_retries(
     ledger: IdLedger, entry: Rescued, on_conflict: ConflictHandler, left_states: frozenset[State]
 ) -> tuple[Outcome, Record | None]:
-    for _ in range(_TRIES):
+    for _ in range(_MAX_TRIES):
         try:
             return _take_in(ledger, entry, on_conflict, left_states)
         except StaleRecordError:
@@ -184,13 +184,12 @@ def _take_in_with_retries(
 def _take_in(
     ledger: IdLedger, entry: Rescued, on_conflict: ConflictHandler, left_states: frozenset[State]
 ) -> tuple[Outcome, Record | None]:
-    """It is bought, so the run's cap has no say in it and stays as it is.
+    """The id is bought, so the run's cap is not checked and stays as it is.
 
-    A job that is PLANNED is bought all the same: its intention was lost with the disk, or with a store that went back in
-    time, or it was given up as a doubt while the id lay here. Left aside, it would be bought again.
+    A PLANNED job was bought as well: its intention was lost with the disk, or with a store that was restored to an earlier
+    time, or it was released as a doubt while the id was here. If the id were ignored, the job would be bought again.
 
-    A job in one of the states ``left_states`` is left as it is. StaleRecordError where somebody else has changed it since it was
-    read.
+    A job in one of ``left_states`` is left as it is. StaleRecordError where another process has changed it since it was read.
     """
     job, event = entry.job, entry.event
     owner = ledger.job_of_request(event.handle.request_id)
@@ -204,7 +203,7 @@ def _take_in(
     if (
         owner is not None
         or record is None
-        or record.state not in _TAKES_AN_ID
+        or record.state not in _STATES_THAT_TAKE_IDS
         or _is_of_another_purchase(entry, record)
     ):
         on_conflict(entry, record)
@@ -214,7 +213,7 @@ def _take_in(
             intention = Reserved(event.at if entry.submitted_at is None else entry.submitted_at, ledger.top_price)
             record = ledger.save_now(advance(record, intention), intention, bought=True)
         return Outcome.NEWS, ledger.save_now(advance(record, event), event)
-    except KnownRequestError:  # another process took it in since it was looked for
+    except KnownRequestError:  # another process took it in after the check above
         ledger.refresh()
         if ledger.job_of_request(event.handle.request_id) != job:
             on_conflict(entry, record)
@@ -223,15 +222,15 @@ def _take_in(
 
 
 def _is_of_another_purchase(entry: Rescued, record: Record) -> bool:
-    """Is the job in doubt, or being sent, because of a later purchase than the one that the id is of? To end that doubt would
-    be to forget a purchase; and whoever sends it now would find its answer's place taken.
+    """Is the job in doubt, or being sent, because of a later purchase than the one that the id belongs to? Ending that doubt
+    would lose a purchase; and the process that sends it now could not write its answer.
     """
     submitted_at, is_unsettled = entry.submitted_at, record.state in {State.SUBMITTING, State.IN_DOUBT}
     return is_unsettled and submitted_at is not None and submitted_at != record.submitted_at
 
 
-_TAKES_AN_ID = frozenset({State.PLANNED, State.SUBMITTING, State.IN_DOUBT})
-_TRIES = 3
+_STATES_THAT_TAKE_IDS = frozenset({State.PLANNED, State.SUBMITTING, State.IN_DOUBT})
+_MAX_TRIES = 3
 
 
 def _describe_unmatched_id(location: str, entry: Rescued, stays_where: str) -> str:
@@ -252,7 +251,7 @@ def _keep_as_orphan(ledger: PostgresLedger, entry: Rescued, record: Record | Non
 
 def _make_event_keeper(checkpoint: Book, folder: RunFolder, location: str, warn: Callable[[str], None]) -> ConflictHandler:
     def keep(entry: Rescued, record: Record | None) -> None:
-        """As an event of the run, once."""
+        """Keep it as an event of the run, once."""
         job, handle = entry.job, entry.event.handle
         if any(
             name == ID_NOT_TAKEN_IN and event["handle"]["request_id"] == handle.request_id

@@ -23,7 +23,7 @@ def results(
 ) -> Path:
     """Write the enriched manifest again, in its own form or as ``kind``. May be called while a run is going on.
 
-    ``warn`` is told what that form can't hold.
+    ``warn`` gets a message about what that form can't hold.
     """
     with open_run_to_read(run_name, given) as (folder, checkpoint):
         settings = kept_settings(checkpoint, folder, given)

@@ -1,4 +1,4 @@
-"""``batchedit retry``: buy failed and cancelled jobs anew, those that a person means."""
+"""``batchedit retry``: buy failed and cancelled jobs again, those that a person selects."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from .purchase import buy, make_plan_of_run
 from .session import Session, reopen_session
 from .store_words import build_store_words
 
-NAMED_ROWS = 10
-"""So many rows that were written off are named for the command that buys them: a line on the screen holds no more."""
+MAX_NAMED_ROWS = 10
+"""The most written-off rows that are named for the command that buys them: a line on the screen holds no more."""
 FAILED, CANCELLED, MODERATED, WRITTEN_OFF = "failed", "cancelled", "moderated", "written off"
 
 
 @dataclass(frozen=True, slots=True)
 class RetryRequest:
-    """What was typed behind ``batchedit retry``. With none of the first three, failed and cancelled ones are meant.
+    """The options of ``batchedit retry``. With none of the first three, failed and cancelled jobs are selected.
 
     Moderated ones are refused again as a rule, and cost each time: they need ``moderated``. What a person wrote off needs
-    its row named. ``match`` is a part of the error's text. ``rows`` are the sheet's own as they are typed; ``choose_retries`` takes
-    their indices.
+    its row named. ``match`` is a part of the error's text. ``rows`` are the sheet's own numbers, as typed; ``choose_retries``
+    takes their indices.
     """
 
     failed: bool = False
@@ -40,18 +40,18 @@ class RetryRequest:
     rows: Sequence[int] = ()
 
     def kinds(self) -> frozenset[str]:
-        """What is meant, by kind."""
+        """The selected kinds."""
         flags = {FAILED: self.failed, CANCELLED: self.cancelled, MODERATED: self.moderated}
         kinds = {kind for kind, is_asked in flags.items() if is_asked} or {FAILED, CANCELLED}
         return frozenset(kinds | ({WRITTEN_OFF} if self.rows and FAILED in kinds else set()))
 
     def words(self, kind: str, rows_written_off: Sequence[int]) -> list[str | int]:
-        """What to type behind ``retry RUN`` for those of ``kind`` that match as well."""
+        """The words to type after ``retry RUN`` for those of ``kind`` that match as well."""
         rows = rows_written_off if kind == WRITTEN_OFF else self.rows
         return self._typed([] if kind == WRITTEN_OFF else [kind], rows)
 
     def typed(self) -> list[str | int]:
-        """What to type behind ``retry RUN`` for this very wish."""
+        """The words to type after ``retry RUN`` for this request."""
         flags = {FAILED: self.failed, CANCELLED: self.cancelled, MODERATED: self.moderated}
         return self._typed([kind for kind, wanted in flags.items() if wanted], self.rows)
 
@@ -62,9 +62,9 @@ class RetryRequest:
 
 @dataclass(frozen=True, slots=True)
 class RetryChoice:
-    """``records`` are to be bought anew; ``planned`` were asked for by an earlier retry and are not bought yet.
+    """``records`` are to be bought again; ``planned`` were requested by an earlier retry and are not bought yet.
 
-    ``parts`` counts both by kind; ``left_out`` counts those that match and are not meant, by kind;
+    ``parts`` counts both by kind; ``left_out`` counts those that match and are not selected, by kind;
     ``rows_written_off`` are the rows of the first of them that were written off, which need their row named.
     """
 
@@ -76,7 +76,7 @@ class RetryChoice:
 
 
 def classify_failure(record: Record) -> str:
-    """Why a failed or cancelled job is one, as far as it matters for buying it anew."""
+    """The kind of a failed or cancelled job, as far as a retry distinguishes it."""
     if record.state is State.CANCELLED:
         return CANCELLED
     if record.written_off:
@@ -85,7 +85,7 @@ def classify_failure(record: Record) -> str:
 
 
 async def retry(run_name: str, given: Given, host: Host, wish: RetryRequest) -> Report:
-    """Buy failed and cancelled jobs anew, those that ``wish`` means. New purchases, priced and asked about as such."""
+    """Buy the failed and cancelled jobs that ``request`` selects. These are new purchases, priced and asked about as such."""
     async with reopen_session(run_name, given, host, "retry") as run:
         form = form_of_run(run.checkpoint, run.folder)
         choice = choose_retries(run.checkpoint, replace(wish, rows=[row_index(form, row) for row in wish.rows]))
@@ -98,7 +98,7 @@ async def retry(run_name: str, given: Given, host: Host, wish: RetryRequest) -> 
 
 
 def choose_retries(checkpoint: Book, wish: RetryRequest) -> RetryChoice:
-    """Those of the run's jobs that ``wish`` means. Only jobs that a row still asks for."""
+    """The jobs of the run that ``request`` selects. Only jobs that a row still asks for."""
     candidates = checkpoint.records_in({State.FAILED, State.CANCELLED}, wanted=True)
     planned_before = [] if wish.match else checkpoint.retried_and_planned()
     rows = checkpoint.rows_of(record.id for record in (*candidates, *planned_before))
@@ -112,7 +112,7 @@ def choose_retries(checkpoint: Book, wish: RetryRequest) -> RetryChoice:
     left_out = [record for record in matching if classify_failure(record) not in wish.kinds()]
     parts = [*_count_by_kind(chosen), *([("asked for before", len(planned))] if planned else [])]
     written_off_rows = [row for record in left_out if classify_failure(record) == WRITTEN_OFF for row, _ in rows.get(record.id, ())[:1]]
-    return RetryChoice(chosen, planned, parts, _count_by_kind(left_out), list(dict.fromkeys(written_off_rows))[:NAMED_ROWS])
+    return RetryChoice(chosen, planned, parts, _count_by_kind(left_out), list(dict.fromkeys(written_off_rows))[:MAX_NAMED_ROWS])
 
 
 def _matches(record: Record, text: str | None) -> bool:

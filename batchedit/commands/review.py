@@ -1,4 +1,4 @@
-"""Marks: made in the browser, or taken in from ``decisions.csv``."""
+"""Decisions about pictures: made in the browser, or taken in from ``decisions.csv``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .store_words import build_store_words
 
 @dataclass(frozen=True, slots=True)
 class ReviewStatus:
-    """How far the looking is. ``room`` are the words that make room under the run's cap for a redo of the rejected ones,
+    """How far the review is. ``room`` are the options that make room under the run's cap for a redo of the rejected pictures,
     ``store`` those by which a command finds the store of the run.
     """
 
@@ -40,7 +40,7 @@ class ReviewStatus:
 
 
 def count_progress(cards: Sequence[Card], decisions: Mapping[int, Mark]) -> Progress:
-    """How far the looking is, over the pictures that lines ask for now."""
+    """How far the review is, over the pictures that lines ask for now."""
     jobs = {version.id for version in current_pictures(cards)}
     verdicts = [decisions[job].verdict for job in jobs if job in decisions]
     return Progress(len(jobs), *(verdicts.count(v) for v in (Verdict.APPROVE, Verdict.REJECT, Verdict.HOLD)))
@@ -56,11 +56,11 @@ def review(
     who: str = "",
     steps: Steps = no_steps,
 ) -> None:
-    """Serve the run until the page says finish. ``on_ready`` gets the address, ``on_end`` how far the
-    looking came, however it ends.
+    """Serve the run until the page says finish. ``on_ready`` gets the address, ``on_end`` how far the review came, however it
+    ends.
 
-    The run's lock is held for the pictures and the results alone, never while a person looks: marks go into a file of their
-    own, so that a run may begin, go on and end meanwhile.
+    The run's lock is held only while pictures are gathered and results are written, never while a person reviews: decisions
+    have a file of their own, so that a run may begin, go on and end meanwhile.
     """
     with opened_locally(run_name, given, "review") as run:
         gallery, decisions, folder = gather(run, steps), run.checkpoint.decisions, run.folder.path
@@ -89,7 +89,7 @@ def _make_review_status(run: LocalSession, progress: Progress) -> ReviewStatus:
 
 
 def _write_into_results(run: LocalSession, steps: Steps = no_steps) -> None:
-    """What was said stands in the results. A run that goes on writes them when it ends."""
+    """Write the decisions into the results. A run that is going on writes them when it ends."""
     if run.writable:
         write_all(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
 
@@ -104,7 +104,7 @@ def _find_login() -> str:
 def import_decisions(run_name: str, given: Given, source: Path, *, who: str = "") -> tuple[TakenIn, ReviewStatus]:
     """Take ``decisions.csv`` in, all of it or none. ManifestError with every wrong row at once.
 
-    Returns what was taken in, and how far the looking is.
+    Returns what was taken in, and how far the review is.
     """
     with opened_locally(run_name, given, "review") as run:
         jobs: dict[bytes, int] = dict(run.checkpoint.keys(Having.DONE))

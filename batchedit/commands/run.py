@@ -77,7 +77,7 @@ async def _begin(source: Path, settings: Settings, host: Host, name: str) -> Asy
 
 
 def _read_content_digest(source: Path) -> str | None:
-    """The digest of the sheet, to be taken before it is opened; None where it can't be read, which the opening tells."""
+    """The digest of the sheet, to be taken before it is opened; None where it can't be read, which the opening reports."""
     try:
         return digest_of(source) if source.is_file() else None
     except OSError:
@@ -85,7 +85,7 @@ def _read_content_digest(source: Path) -> str | None:
 
 
 async def _take_in(run: Session, manifest: Manifest, source: Path, content_digest: str | None, other_runs: OtherRuns) -> Plan:
-    """Rows become jobs and jobs stand in the ledger, after their links were asked about."""
+    """Check links, then make jobs of the rows and write them into the ledger."""
     folder, settings, host, model = run.folder, run.settings, run.host, run.model
     with host.step(BEFORE):
         previous = await to_thread.run_sync(load_previous_run, folder, settings, source)
@@ -107,9 +107,9 @@ async def _take_in(run: Session, manifest: Manifest, source: Path, content_diges
 
 
 async def resume(run_name: str, given: Given, host: Host) -> Report:
-    """Go on in a run with what it was made with: its own copy of the manifest, its own settings.
+    """Go on with a run from its own copy of the manifest and its own settings.
 
-    Nothing new comes of it, whatever became of the sheet: what is planned is bought, what was bought is collected.
+    It takes nothing from the sheet, whether that was changed or not: what is planned is bought, what was bought is collected.
     """
     async with reopen_session(run_name, given, host, "run") as run:
         checkpoint = run.checkpoint
@@ -118,7 +118,7 @@ async def resume(run_name: str, given: Given, host: Host) -> Report:
                 f"the run in {run.folder.path} never took its manifest in, so nothing was bought in it",
                 hint=how_to_start(checkpoint, run.folder),
             )
-        if run.is_mine:  # else no file of this machine is looked at because the run names it
+        if run.is_mine:  # else no file of this machine is read because the run names it
             _say_edits(run)
         keep_settings(checkpoint, run.folder, run.settings)
         plan = plan_of_the_rest(checkpoint, run.folder, run.settings, checkpoint.get("source") or "")
@@ -126,7 +126,7 @@ async def resume(run_name: str, given: Given, host: Host) -> Report:
 
 
 def _say_edits(run: Session) -> None:
-    """The sheet that the run came from is another one now: that is not taken in here, and how it is."""
+    """Say that the sheet of the run was changed and is not taken in here, and which command takes it in."""
     source = Path(run.checkpoint.get("source") or "")
     try:
         is_same = not source.is_file() or f":{digest_of(source)}:" in (run.checkpoint.get("fingerprint") or "")
@@ -139,7 +139,7 @@ def _say_edits(run: Session) -> None:
 
 
 def find_named_run(name: str, given: Given) -> Path | None:
-    """The folder, where ``batchedit run NAME`` means a run that is there, by its folder or name, rather than a manifest."""
+    """The folder, where ``batchedit run NAME`` names an existing run by its folder or name; None for a manifest."""
     if name == "-" or Path(name).is_file():
         return None
     try:

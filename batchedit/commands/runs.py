@@ -1,4 +1,4 @@
-"""``batchedit runs``: every run of this person, how it stands, and what to type next. Each is only read, never written to."""
+"""``batchedit runs``: every run of this person, its state, and the next command. Each is only read, never written to."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ KILLED = "its last process ended before it wrote its results: it was killed, or 
 
 @dataclass(frozen=True, slots=True)
 class ListedRun:
-    """A run in the list. ``folder`` is as one would type it here, ``source`` the manifest's path, "" where nobody knows it.
+    """A run in the list. ``folder`` is as a person types it here, ``source`` the manifest's path, "" if unknown.
 
     ``why``: the process that works on it, what ended the last one, or why it can't be read. ``to_buy`` counts the jobs it
     would buy, ``left`` those it leaves to other runs. ``used_at`` is epoch seconds, 0 if unknown. ``aim`` says what
-    ``command`` is for, which is to be typed next; a damaged run has no command.
+    ``command``, the next one to type, is for; a damaged run has no command.
     """
 
     folder: Path
@@ -93,9 +93,9 @@ class ListedRun:
 
 
 def list_runs(register: Register) -> list[ListedRun]:
-    """The runs that the register knows or that lie beside one of them or in ``outputs/``, the one used last first.
+    """The runs in the register, and those beside one of them or in ``outputs/``, the one used last first.
 
-    A run that is gone is left out. A damaged one is listed as such, and raises nothing.
+    A run that is gone is left out. A damaged one is listed as such and raises nothing.
     """
     entries = {entry.folder: entry for entry in register.entries()}
     runs = [_list_run(folder, entries.get(folder, Entry(folder))) for folder in register.folders(Path("outputs"))]
@@ -103,7 +103,7 @@ def list_runs(register: Register) -> list[ListedRun]:
 
 
 def list_store_runs(url: str) -> list[ListedRun]:
-    """The runs of the store at ``url``, the one used last first. ``folder`` is where a copy of it would be here."""
+    """The runs of the store at ``url``, the one used last first. ``folder`` is where its copy on this machine would be."""
     need_psycopg()
     from ..ledger.postgres.runs import runs  # noqa: PLC0415 - psycopg takes its time
 
@@ -158,7 +158,7 @@ def _list_run(folder: Path, entry: Entry) -> ListedRun:
 
 
 _DAMAGED_CELL_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError)
-"""What a reader raises for a value that is not of its kind."""
+"""The errors of reading a value of the wrong type."""
 _RESTORE = "restore it from a backup: it knows what was bought. Do not delete it"
 
 
@@ -219,7 +219,7 @@ def _classify_report(report: Report) -> str:
 
 
 def _list_next_commands(listed: ListedRun, report: Report) -> Iterator[tuple[str, str]]:
-    """What to type, the most urgent first."""
+    """Each next command with its aim, the most urgent first."""
     if listed.state == EMPTY:
         aim = "nothing was ever bought in it; to start it"
         if Path(listed.source).is_file():
@@ -233,9 +233,9 @@ def _list_next_commands(listed: ListedRun, report: Report) -> Iterator[tuple[str
 
 
 def _explain_stop(checkpoint: Book, folder: RunFolder) -> str:
-    """What ended its last process before all was done; "" if nothing did, or nobody knows."""
-    # A process that ends in order notes which event its results were written after. What is reused is made DONE before
-    # the question, and a no to it leaves the results as they are.
+    """What ended its last process before all was done; "" if nothing did, or it is unknown."""
+    # A process that ends in order writes down the last event before its results. Reused jobs become DONE before the
+    # question, and a no to it leaves the results as they are.
     written = read_fact(checkpoint, "results_written", lambda text: whole(text.partition("/")[0]), 0)
     if checkpoint.moved_since(written):
         return KILLED

@@ -1,9 +1,9 @@
-"""A run in hand: its lock, service, model and checkpoint, held for as long as a command lasts.
+"""An open run: its lock, service, model and checkpoint, held for as long as a command lasts.
 
     session.open → model → intake → quote → confirm → purchase → results
 
-Each verb reads so. ``open_session`` is the first step of those that begin with a manifest, ``reopen_session`` of those that begin with a
-run.
+Each command follows these steps. ``open_session`` is the first step of those that begin with a manifest, ``reopen_session``
+of those that begin with a run.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from .wiring import Service, open_pool, find_model, model_from_catalogue, open_s
 
 @dataclass
 class Session(LocalSession):
-    """A run in hand: locked, its checkpoint open, with its model and service: all that a command needs to send anything."""
+    """An open run: locked, its checkpoint open, with its model and service: all that a command needs to send anything."""
 
     checkpoint: Checkpoint
     observer: Observer
@@ -62,20 +62,20 @@ class Session(LocalSession):
     model: Model
     service: Service
     live: LiveFile | None = None
-    """Its account for those who watch from elsewhere."""
+    """The file that shows other processes how the run goes."""
     write_failures: WriteFailures = field(default_factory=WriteFailures)
     started_at: float = field(default_factory=time)
     report: Report | None = None
-    """How it stood when the command was done with it."""
+    """The state of the run when the command was done with it."""
     slowed: Slowdown | None = None
-    """What slowed this process, and by how much."""
+    """The service's limits on this process, if any."""
     is_mine: bool = True
-    """Did this person make the run? If not, or if nobody knows, its record is believed only where it restricts."""
+    """Did this person make the run? If not, or if unknown, only those of its settings are used that restrict."""
     wishes: Wishes = field(init=False)
     wish_seen: int = field(init=False)
-    """The last wish that was heeded, or that was made before this process had the run."""
+    """The last wish that was handled, or that is older than this process's lock."""
     paused: bool = field(default=False, init=False)
-    """A wished pause lasts over all purchases of the process."""
+    """A pause lasts over all purchases of the process."""
 
     def __post_init__(self) -> None:
         self.wishes = Wishes(self.folder.path)
@@ -83,7 +83,7 @@ class Session(LocalSession):
         self._has_said_awake = False
 
     def note_awake(self, *, kept: bool) -> None:
-        """Is the machine kept from sleeping? The person is told once."""
+        """Note whether the machine is kept from sleeping. The person is told once."""
         if self.live is not None:
             self.live.awake(kept=kept)
         if kept and not self._has_said_awake:
@@ -91,7 +91,7 @@ class Session(LocalSession):
             self.host.say(KEPT)
 
     def pool(self) -> AbstractAsyncContextManager[tuple[Pool, Client]]:
-        """A pool and a client with their real edges, open for as long as the block lasts."""
+        """A pool and a client with their real connections, open for as long as the block lasts."""
         return open_pool(
             self.settings,
             self.folder,
@@ -106,9 +106,9 @@ class Session(LocalSession):
 
 @asynccontextmanager
 async def open_session(folder: RunFolder, settings: Settings, host: Host, doing: str) -> AsyncIterator[Session]:
-    """The run in ``folder``, made if there is none. The caller holds its lock, for ``doing``.
+    """The run in ``folder``, made if there is none. The caller holds its lock, for the command ``doing``.
 
-    Nothing is made before its service, account and model are known to be right.
+    Nothing is made before its service, account and model are checked.
     """
     with open_service(settings, folder, host.environ, host.warn) as service:
         account = account_of(service.token)
@@ -123,7 +123,7 @@ async def open_session(folder: RunFolder, settings: Settings, host: Host, doing:
 
 @asynccontextmanager
 async def reopen_session(run_name: str, given: Given, host: Host, doing: str) -> AsyncIterator[Session]:
-    """A run that is there, locked and open, with the settings that it was made with and ``given`` over them."""
+    """An existing run, locked and open, with the settings that it was made with and ``given`` over them."""
     folder = find_run_here(run_name, given, host.environ)
     with run_lock(folder.path, doing):
         settings = settings_of(folder, given, host.environ)
@@ -149,7 +149,7 @@ def _open_recorded(
         if is_new or settings.mine or is_mine(checkpoint, folder.path, host.environ):
             claim(checkpoint, host.environ)
         settle_place(checkpoint, folder, settings, host.environ)
-        # Kept before it is said: who reads the log and asks for the status at once must find it there.
+        # The slowdown is kept before it is logged: a reader of the log that asks for the status at once must find it there.
         observers, name = host.observers(), run_id(checkpoint, folder.path)
         for observer in observers:
             if isinstance(observer, JsonLines):
@@ -165,7 +165,7 @@ def _open_recorded(
 
 @contextmanager
 def _log_start_and_end(run: Session, doing: str) -> Iterator[None]:
-    """The command's start and end as events, with what it came to."""
+    """Note the command's start and end as events, with its result."""
     folder, name, pid = str(run.folder.path.absolute()), socket.gethostname(), os.getpid()
     service = run.settings.service
     run.observer.note("started", f"{doing} starts", command=doing, folder=folder, pid=pid, host=name, service=service)
@@ -188,7 +188,7 @@ def _summarize_end(report: Report | None) -> dict[str, Any]:
 
 
 def check_account_of(folder: RunFolder, account: str, settings: Settings) -> None:
-    """TokenError (77) if the run was bought with another account: asked of the file before anything is sent."""
+    """TokenError (77) if the run was bought with another account: read from its file before anything is sent."""
     if not is_run(folder.path) or settings.another_account:
         return
     with reading(folder.checkpoint) as checkpoint:
@@ -198,7 +198,7 @@ def check_account_of(folder: RunFolder, account: str, settings: Settings) -> Non
 
 @contextmanager
 def _open_log(folder: RunFolder) -> Iterator[IO[str]]:
-    """``run.jsonl``, whose lines go out one by one. What a full disk did not take is not tried again at the end."""
+    """``run.jsonl``, written line by line. A line that a full disk did not take is not written again at the end."""
     try:
         log = TextIOWrapper(BufferedWriter(append_to(folder.log)), encoding="utf-8")
     except OSError as error:
@@ -211,14 +211,14 @@ def _open_log(folder: RunFolder) -> Iterator[IO[str]]:
 
 
 def keep_first_cap(run: Session) -> None:
-    """A cap holds from when it is typed, where the run has none. A limit needs no yes; and whoever goes on by the run's name,
-    after a no or a refusal, would buy without it.
+    """The first cap of a run holds as soon as it is given. A limit needs no yes; and a later command by the run's name, after
+    a no or a refusal, would buy without it.
     """
     if run.checkpoint.cap is None and isinstance(run.settings.max_cost, int):
         set_cap(run)
 
 
 def set_cap(run: Session) -> None:
-    """``--max-cost`` becomes the run's cap, after the person has said yes to it; without one the run keeps the cap it has."""
+    """Make ``--max-cost`` the run's cap, after the person's yes; without one the run keeps its cap."""
     if run.checkpoint.set_cap(choose_cap(run.settings.max_cost, run.checkpoint.cap), time()):
         keep_settings(run.checkpoint, run.folder, Settings.load(run.checkpoint.get("settings") or "{}"))

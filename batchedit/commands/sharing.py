@@ -1,8 +1,8 @@
-"""A run among the other runs of this person: in the register, marked while it may buy, and taking over what they have.
+"""A run among the other runs of this person: entered in the register, marked while it may buy, and reusing their pictures.
 
-Whoever buys does it inside ``share_run``, and calls ``take_over`` before each question's count is final: once before the person
-is asked, and once more after the yes where that has made purchases of failed, rejected or doubtful jobs. Both only ever make
-less of what is bought.
+Each purchase is made inside ``share_run``, which calls ``take_over`` before a question's count is final: once before the
+person is asked, and once more after a yes that has made purchases of failed, rejected or doubtful jobs. Both can only reduce
+what is bought.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .play import is_play, would_be_play
 
 @dataclass(frozen=True)
 class Sharing:
-    """A run that may buy now. ``account`` is the digest of its token."""
+    """A run that may buy now, among the others. ``account`` is the digest of its token."""
 
     register: Register
     checkpoint: Book
@@ -38,7 +38,7 @@ class Sharing:
     async def take_over(self) -> Tally:
         """Make DONE here what is DONE in other runs, and leave to them what they have under way. With ``--fresh`` neither.
 
-        What is left to buy is ``checkpoint.planned_ids()`` afterwards. OutputError if a file can't be written.
+        Afterwards ``checkpoint.planned_ids()`` are left to buy. OutputError if a file can't be written.
         """
         return await to_thread.run_sync(self._take_over)
 
@@ -62,7 +62,7 @@ async def share_run(
     saw: Saw,
     environ: Mapping[str, str],
 ) -> AsyncIterator[Sharing]:
-    """For as long as the block lasts other processes see that this run may buy. The caller holds the run's lock."""
+    """Show other processes that this run may buy, for as long as the block lasts. The caller holds the run's lock."""
     register = Register.of(environ)
     with ExitStack() as stack:
         await to_thread.run_sync(lambda: stack.enter_context(register.buying(folder)))
@@ -74,14 +74,14 @@ async def share_run(
 def find_other_runs(
     register: Register, folder: Path, settings: Settings, account: str, environ: Mapping[str, str], *, play: bool
 ) -> OtherRuns:
-    """The runs that the one in ``folder`` may take from. ``account`` "" if there is no token to tell; ``play``: would it be
+    """The runs whose pictures the one in ``folder`` may reuse. ``account`` "" if there is no token; ``play``: would it be
     bought with play money now?
     """
     if settings.fresh:
         return OtherRuns()
 
     def same_money(other: Book) -> bool:
-        """One that has bought nothing yet, and begins at this moment, is bought as this one is."""
+        """A run that has bought nothing yet, and begins at this moment, is bought with the same money as this one."""
         return would_be_play(other, settings, environ) if play else not is_play(other)
 
     any_account = settings.another_account
@@ -91,7 +91,7 @@ def find_other_runs(
 
 
 def enter_in_register(register: Register, checkpoint: Book, folder: Path) -> None:
-    """Enter the run in the register, with what its checkpoint says of it."""
+    """Enter the run in the register, with the facts of its checkpoint."""
     accounts = accounts_of(checkpoint)
     register.enter(
         Entry(

@@ -1,4 +1,4 @@
-"""What is asked about a sheet's links before anything of it is bought, and what is said of the other runs."""
+"""Checks a sheet's links before anything of it is bought, and reports problems of the other runs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from .observers import ObserverGroup
 from .proxy import find_proxy
 
 OPENING = "reading the sheet"
-"""The step that finds out what a sheet is: of a workbook all of it is unpacked."""
+"""The step that detects a sheet's form: a workbook is unpacked whole."""
 BEFORE = "reading the run"
-"""The step that finds out what an earlier run of the sheet has."""
+"""The step that reads an earlier run of the sheet."""
 OTHERS = "reading the other runs"
-"""The step that finds out what the other runs of this person have."""
+"""The step that reads the other runs of this person."""
 CHECKING = "checking rows"
 """The step that makes jobs of a sheet's rows."""
 
 
 def report_other_runs(host: Host, others: OtherRuns, register: Register) -> None:
-    """What kept other runs from being looked up."""
+    """Report why other runs could not be read."""
     if register.problem:
         host.warn(register.problem)
     for note in others.notes:
@@ -47,7 +47,7 @@ async def sample_links(
     state_of: StateOf,
     host: Host,
 ) -> Sample:
-    """What the first links of a sheet are, until something of that very sheet was bought. With a sandbox nobody is asked."""
+    """A check of the first links of a sheet, until something of that very sheet was bought. None with a sandbox."""
     if settings.sandbox or settings.check_images or settings.no_check_images or (before.same_manifest and before.begun):
         return NOT_SAMPLED
     recipe = make_recipe(settings, model, source, manifest)
@@ -57,7 +57,7 @@ async def sample_links(
 async def check_and_fetch_links(
     manifest: Manifest, source: Path, settings: Settings, model: Model, folder: RunFolder, state_of: StateOf, host: Host
 ) -> Links | None:
-    """Ask about every link where that is wanted, and fetch the pictures whose links die soon. None where neither is due."""
+    """Check every link with ``check_images``, and fetch the pictures whose links expire soon. None where neither is done."""
     if settings.sandbox and not settings.check_images:
         return None
     recipe, observer = make_recipe(settings, model, source, manifest), ObserverGroup(host.observers())

@@ -1,4 +1,4 @@
-"""One picture made small when somebody looks at it: bought ones, and what they were made from, links under guards."""
+"""Makes one thumbnail when a page asks for it: of a bought picture or of its source, links with the usual checks."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from .file_store import bring
 from .gallery_page import looking
 
 MESSAGE_BYTES = 400_000
-"""So many bytes of a picture go along with a message: mailboxes refuse some 10 to 25 MB in all."""
+"""The most bytes of a picture in a message: mailboxes refuse some 10 to 25 MB in all."""
 LINK_SECONDS = 20.0
-_LINES = 500
-"""Where none of so many first rows has a picture, a message goes without."""
+_MAX_LINES = 500
+"""How many first rows are searched for pictures for a message."""
 _SUFFIXES = {"image/jpeg": ".jpg", "image/webp": ".webp"}
 
 
 @dataclass(frozen=True, slots=True)
 class MissingThumbnail:
-    """A thumbnail that is not there yet: of a picture on disk, or of what ``link`` leads to. See ``make_small``."""
+    """A thumbnail that may not be made yet: of a picture on disk, or of the one behind ``link``. See ``make_small``."""
 
     folder: Path
     wanted: Wanted | None = None
@@ -46,7 +46,7 @@ class MissingThumbnail:
 
     @property
     def path(self) -> Path:
-        """Where it is kept."""
+        """Where the thumbnail is or will be."""
         if self.wanted is None:
             name = f"{sha256(self.link.encode(errors='replace')).hexdigest()[:40]}-link.webp"
         else:
@@ -60,7 +60,7 @@ class MissingThumbnail:
 
 def find_small_picture(run_folder: Path, job: int, place: str) -> Path | MissingThumbnail | None:
     """The thumbnail of ``place`` of ``job``: ``0`` its first picture, ``s0`` its first source, ``s0-large`` larger. None if
-    there is no such picture, or none that can be shown. Nothing is decoded here and no link is asked for.
+    there is no such picture, or it can't be shown. Nothing is decoded here and no link is fetched.
     """
     with looking(run_folder) as run:
         record, roots, objects = run.checkpoint.record(job), run.picture_roots, run.objects
@@ -75,8 +75,8 @@ def find_small_picture(run_folder: Path, job: int, place: str) -> Path | Missing
 
 
 def make_small(thumbnail: MissingThumbnail, proxy: str | None) -> Path | None:
-    """Make it, and return where it is. None if there is no picture to be had. What a link leads to is fetched from public
-    addresses only, within LINK_SECONDS. One that leads to no picture is not asked again; a server that did not answer is.
+    """Make it, and return its path. None if there is no picture. A link is fetched from public addresses only, within
+    LINK_SECONDS. One that leads to no picture is not fetched again; one whose server did not answer is.
     """
     marker = thumbnail.path.with_suffix(".none")
     with suppress(OSError):
@@ -86,7 +86,7 @@ def make_small(thumbnail: MissingThumbnail, proxy: str | None) -> Path | None:
             thumbnail.path.parent.mkdir(exist_ok=True)
             data: Any = anyio.run(_fetch, thumbnail.link, proxy)
             if isinstance(data, Answer) and data.verdict in {UNSURE, UNREACHED}:
-                return None  # asked again when somebody looks again
+                return None  # fetched again when a page asks again
             try:
                 shrink(b"" if isinstance(data, Answer) else data, thumbnail.path)
             except (OSError, ValueError, Image.DecompressionBombError):
@@ -106,8 +106,8 @@ def find_picture_file(run_folder: Path, job: int, place: int) -> Path | None:
 
 
 def read_first_pictures(run_folder: Path, count: int = 3, max_bytes: int = MESSAGE_BYTES) -> list[tuple[str, str, bytes]]:
-    """The first ``count`` bought pictures in the sheet's order, for a message: file name, media type, and at most ``max_bytes``
-    bytes. Fewer where there are fewer; none where they can't be read, for a message is more than its pictures.
+    """The first ``count`` bought pictures in the sheet's order, for a message: file name, media type, and at most
+    ``max_bytes`` bytes. Fewer where there are fewer, or where they can't be read: the message is sent all the same.
     """
     pictures: list[tuple[str, str, bytes]] = []
     try:
@@ -123,7 +123,7 @@ def read_first_pictures(run_folder: Path, count: int = 3, max_bytes: int = MESSA
 
 def _find_first_files(run_folder: Path, count: int) -> list[SavedFile]:
     with looking(run_folder) as run:
-        lines = islice(run.checkpoint.outcomes(), _LINES)
+        lines = islice(run.checkpoint.outcomes(), _MAX_LINES)
         keys = list(dict.fromkeys(line.key for line in lines if line.files))[:count]
         records = [run.checkpoint.record_of_key(JobKey(key)) for key in keys]
         files = [record.files[0] for record in records if record is not None and record.files]
@@ -164,7 +164,7 @@ async def _fetch(link: str, proxy: str | None) -> bytes | Answer:
 
 @cache
 def make_placeholder() -> bytes:
-    """A plain grey picture, where there is none to show."""
+    """A plain grey picture, as WebP."""
     file = io.BytesIO()
     Image.new("RGB", (SIDE, SIDE), (128, 124, 118)).save(file, "WEBP", quality=30)
     return file.getvalue()

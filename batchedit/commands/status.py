@@ -1,4 +1,4 @@
-"""``batchedit status``: how a run stands, also while it is going on."""
+"""``batchedit status``: the state of a run, also while it is going on."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from .store_words import build_store_words
 
 
 def status(run_name: str, given: Given) -> tuple[RunFolder, Report]:
-    """How a run stands. May be called while it is going on."""
+    """The state of a run. May be called while it is going on."""
     with open_run_to_read(run_name, given) as (folder, checkpoint):
         return folder, make_status_report(checkpoint, folder)
 
 
 def read_store_status(run_name: str, given: Given) -> tuple[RunFolder, Report]:
-    """The same as the store has it at this moment, also where a process here holds the run, whose copy may be behind."""
+    """The same from the store at this moment, also where a process here holds the run, whose copy may be older."""
     folder = find_run_here(run_name, given)
     with open_current_copy(folder, given["store"]) as copy, reading(copy.checkpoint) as checkpoint:
         return folder, make_status_report(checkpoint, folder)
 
 
 def make_status_report(checkpoint: Book, folder: RunFolder) -> Report:
-    """How the run in ``folder`` stands."""
+    """The state of the run in ``folder``."""
     needed, slowed = cap_needed(checkpoint), read_slowdown(checkpoint)
     digest = checkpoint.digest()
     form = form_of_run(checkpoint, folder)

@@ -1,4 +1,4 @@
-"""How far a step is that takes long: a bar on a terminal, a line a minute elsewhere."""
+"""Shows the progress of a long step: a bar on a terminal, a line a minute elsewhere."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ..core.words import format_duration
 from .bar import LINE_SECONDS
 
 PATIENCE_SECONDS = 0.5
-"""Nothing is shown before a command has been silent for so long, and its modules take about a second to load before."""
+"""Nothing is shown before a command has been silent for this long; loading its modules takes about a second before."""
 FLASH_SECONDS = 0.2
 """A step that is over by then is not shown, however long the command goes on."""
 BEAT_SECONDS = 0.5
-"""What is shown changes at least so often, also while a step tells nothing: its seconds go on."""
+"""The bar is updated at least this often, also while a step reports nothing: its seconds go on."""
 
 _UNCOUNTED_FORMAT = "{desc}: {elapsed}"
-"""A step that has told nothing yet, or never will."""
+"""The format for a step that has reported no progress."""
 
 
 class StepBar:
-    """One step at a time on a terminal. What is over leaves nothing behind.
+    """One step at a time on a terminal. A step that is over leaves no line.
 
-    The patience is one for all the steps: five of them that take a second each would else be five seconds of silence.
+    ``patience`` counts over all steps: five of them that take a second each would else be five seconds of silence.
     """
 
     def __init__(
@@ -85,13 +85,13 @@ class StepBar:
             bar.close()
 
     def _keep_alive(self, bar: tqdm[Any], over: Event) -> None:
-        """A thread of its own: what a step waits for, such as a query, tells nothing meanwhile."""
+        """Updates the bar from a thread of its own: a step that waits, such as for a query, reports nothing meanwhile."""
         while not over.wait(self._beat):
             if self._is_on_top(bar):
                 bar.update(0)
 
     def _is_on_top(self, bar: tqdm[Any]) -> bool:
-        """Is no other step within this one? Bars at one position are equal, so it is asked whether they are the same."""
+        """Is no other step within this one? Bars at one position compare equal, so identity is tested."""
         return bool(self._bars) and self._bars[-1] is bar
 
     def say(self, text: str) -> bool:

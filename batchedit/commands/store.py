@@ -20,7 +20,7 @@ from ..runcomfy.token import find_token
 
 @dataclass(frozen=True, slots=True)
 class StoreInitResult:
-    """What ``store init`` did, in lines for a person, and what may be lost with the store."""
+    """What ``store init`` did, as lines for a person, and what could be lost with the store."""
 
     lines: Sequence[str]
     risks: Sequence[str]
@@ -28,9 +28,9 @@ class StoreInitResult:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker of a store. ``since`` and ``heard`` are epoch seconds by the store's clock; ``in_flight`` counts the jobs that
-    it looks after, ``sending`` those of them that it is buying just now. ``state`` is ``working``, ``silent`` (its lease is
-    over, and nobody has taken over yet) or ``gone``.
+    """A worker of a store. ``since`` and ``heard`` are epoch seconds by the store's clock; ``in_flight`` counts its jobs,
+    ``sending`` those of them that it is buying just now. ``state`` is ``working``, ``silent`` (its lease is over, and its
+    jobs are not adopted yet) or ``gone``.
     """
 
     id: int
@@ -43,7 +43,7 @@ class Worker:
 
 
 def list_workers(url: str) -> list[Worker]:
-    """Who works in the store, and who has ended within a day."""
+    """The workers of the store, and those that ended within a day."""
     need_psycopg()
     from ..ledger.postgres import store  # noqa: PLC0415
 
@@ -78,7 +78,7 @@ def update_limits(
     url: str, environ: Mapping[str, str], *, max_cost: GivenCap = None, in_flight: GivenCap = None
 ) -> tuple[int | None, int | None]:
     """The cap of all runs of the token that is set here, in micro-dollars, and how many jobs they may have under way at once;
-    None for no limit. What is given is set first: ``"none"`` takes a limit away.
+    None for no limit. A given limit is set first: ``"none"`` removes it.
     """
     need_psycopg()
     from ..ledger.postgres import limits as store_limits  # noqa: PLC0415
@@ -92,7 +92,7 @@ def update_limits(
 
 
 def lift(url: str, run: str) -> str:
-    """The store's run of this name may be bought in again. Returns why it was halted; "" if it was not."""
+    """Allow purchases in the store's run of this name again. Returns why it was halted; "" if it was not."""
     need_psycopg()
     from ..ledger.postgres import store  # noqa: PLC0415
 
@@ -100,8 +100,8 @@ def lift(url: str, run: str) -> str:
 
 
 def is_first_to_tell(url: str, run: str, channel: str, state: Any) -> bool:
-    """Write down that ``channel`` is told ``state``, anything that JSON can say, of the run. False where it was told that
-    last, by this worker or another.
+    """Write down that ``channel`` was last told ``state``, any JSON value, of the run. False where that is written already,
+    by this worker or another.
     """
     from ..ledger.postgres import store  # noqa: PLC0415 - psycopg takes its time
 

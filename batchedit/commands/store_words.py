@@ -1,4 +1,4 @@
-"""How a printed command names the store of its run: as this person's shell needs it, and without the password."""
+"""The options by which a printed command names the store of its run: as the shell needs them, without the password."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from ..ledger.postgres.url import words_for
 
 
 def build_store_words(checkpoint: Book, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """The words behind a command about this run: none where it is no run of a store, or the environment names its store."""
+    """The options to append to a command about this run: none for a run without a store, or where the environment names it."""
     return words_for(checkpoint.get("store") or "", environ)

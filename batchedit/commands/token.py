@@ -1,4 +1,4 @@
-"""The token that a person gives once: kept where every command looks for it."""
+"""Keeps the token that a person gives once, where every command reads it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _ONLY_MINE = 0o600
 
 @dataclass(frozen=True, slots=True)
 class KeptToken:
-    """``where`` the token is kept, in words. ``hidden_by``: the variable that goes before it, "" if none does. ``hint``: how
-    a keyring would take it, "" where it did or can't.
+    """``where`` the token is kept, in words. ``hidden_by``: the variable that takes precedence, "" if none does. ``hint``:
+    how to use a keyring, "" where one is used or can't be.
     """
 
     where: str
@@ -51,7 +51,7 @@ def keep_token(text: str, environ: Mapping[str, str], *, in_file: bool = False) 
 
 
 def forget_variables(environ: MutableMapping[str, str]) -> None:
-    """Of a page's own surroundings: the terminal's token, refused or another account's, would go before the one kept."""
+    """Remove the terminal's token from a page's environment: it would take precedence over the kept one."""
     for name in VARIABLES:
         environ.pop(name, None)
 

@@ -1,11 +1,11 @@
-"""Where the token may go, whose files are taken, and what is believed of a run that somebody else may have made.
+"""Where the token may go, whose files are taken, and which settings are used of a run that another person may have made.
 
-A sheet, a settings file beside it and a run's folder may come from somebody else, so none of them decides it. What a person
-typed (a flag, the environment, ``--config``, a call of the library) is kept in that person's own configuration, never in a
-run: the commands after that work without typing it again.
+A sheet, a settings file beside it and a run's folder may come from another person, so none of them decides this. What a
+person typed (a flag, the environment, ``--config``, a call of the library) is kept in that person's own configuration, never
+in a run: later commands work without typing it again.
 
-A run that this person made has an id, which the person's register knows (``register``). What any other run keeps may
-restrict what is done, and widens nothing: see ``BELIEVED_SETTINGS``.
+A run that this person made has an id in the person's register (``register``). The settings of any other run may restrict what
+is done and extend nothing: see ``BELIEVED_SETTINGS``.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from .play import is_at_own_sandbox
 NAME = "typed-services.json"
 _SERVICES, _HOSTS = "services", "hosts"
 _typed_here: dict[Path, dict[str, set[str]]] = {}
-"""What this process was told, by the file it belongs into: it holds here also where that can't be written, or not be read
-again a moment later. It ends with the process.
+"""What was typed in this process, by the file that keeps it: it holds here also where that file can't be written, or can't be
+read again a moment later. It ends with the process.
 """
 
 
@@ -39,7 +39,7 @@ def locate_trusted_file(environ: Mapping[str, str]) -> Path:
 
 
 def keep_typed(environ: Mapping[str, str], base_url: str | None, allow_hosts: Iterable[str] = ()) -> str:
-    """This person typed ``base_url`` and ``allow_hosts``: they are trusted from now on.
+    """Trust ``base_url`` and ``allow_hosts``, which this person typed, from now on.
 
     Where the configuration can't be written they hold for this process alone: returns a warning that says so, else "".
     UsageError (64) for a URL that can't be used.
@@ -65,8 +65,8 @@ def keep_typed(environ: Mapping[str, str], base_url: str | None, allow_hosts: It
 
 def check_trusted(settings: Settings, environ: Mapping[str, str], warn: Callable[[str], None]) -> None:
     """UsageError (64) if ``settings`` name a service or a host of files that is neither the vendor's nor typed by this
-    person. Before anything is sent: the token goes to the service. ``warn`` is told of one that is not the vendor's, and no
-    sandbox of this person's.
+    person. Called before anything is sent: the token goes to the service. ``warn`` gets a message about a service that is
+    neither the vendor's nor this person's sandbox.
     """
     if settings.sandbox:
         return
@@ -99,19 +99,19 @@ BELIEVED_SETTINGS = frozenset(
         *("base_url", "allow_hosts"),
     }
 )
-"""The settings that are taken from a run that is not known to be this person's. What makes its jobs and how its own copy of
-the sheet is read is shown in the plan, a cap and a rate restrict, the service and the hosts are asked about above. Nothing
-else is: not which files are read (``image_root``, ``schema``), not what a picture is said to cost (``price``).
+"""The settings that are used of a run that is not known to be this person's. Those that make its jobs and read its own copy
+of the sheet are shown in the plan, a cap and a rate restrict, the service and the hosts are checked above. No others are
+used: not which files are read (``image_root``, ``schema``), not the claimed price of a picture (``price``).
 """
 
 
 def restrict_settings(kept: Settings) -> Settings:
-    """What is believed of the settings ``kept`` by a run that is not known to be this person's."""
+    """Those of ``kept``, the settings of a run that is not known to be this person's, that are used."""
     return Settings(**{name: getattr(kept, name) for name in BELIEVED_SETTINGS})
 
 
 def list_ignored_settings(kept: Settings) -> Iterator[str]:
-    """The settings, by their fields' names, that are no default and that ``restrict_settings`` leaves out."""
+    """The names of the settings that differ from the default and that ``restrict_settings`` leaves out."""
     defaults = Settings()
     for field in fields(Settings):
         if field.compare and field.name not in BELIEVED_SETTINGS and getattr(kept, field.name) != getattr(defaults, field.name):
@@ -131,8 +131,8 @@ def _format_origin(base_url: str) -> str:
 
 
 def _read_typed(path: Path) -> dict[str, set[str]]:
-    """What the file holds, and what was typed in this process; nothing for one that is missing or damaged: then it is typed
-    once more.
+    """The content of the file, and what was typed in this process. A missing or damaged file counts as empty, and the person
+    types it once more.
     """
     typed_here = _typed_here.get(path, {})
     try:

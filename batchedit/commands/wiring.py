@@ -1,4 +1,4 @@
-"""Where the parts are put together: the one place, for command line and library alike, that builds real edges."""
+"""Connects the parts: the one place, for command line and library alike, that makes the real client, files and clock."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ REHEARSAL_LATENCY = "uniform:1,4"
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Where the API is and who we are there: nobody, where ``token`` is empty."""
+    """The API's URL and our token for it, which may be empty."""
 
     base_url: str
     token: str
@@ -74,13 +74,13 @@ def open_service(
     only_asks: bool = False,
 ) -> Iterator[Service]:
     """The service of ``settings``; with ``sandbox`` a server of our own for as long as the block lasts. Before anything can
-    be sent to one that is not the vendor's, ``warn`` is told which it is.
+    be sent to one that is not the vendor's, ``warn`` gets a message that names it.
 
     With ``only_asks`` nothing is bought there: a service is asked without a token where there is none, and the sandbox keeps
-    nothing on disk. The sandbox is on this machine and is asked by no proxy.
+    nothing on disk. The sandbox is on this machine and is asked without a proxy.
 
-    UsageError (64) for one that this person did not choose or a proxy that can't be used, TokenError (77) where a token is
-    missing.
+    UsageError (64) for a service that this person did not choose or a proxy that can't be used, TokenError (77) where a token
+    is missing.
     """
     if not settings.sandbox:
         base_url = check_base_url(settings.base_url)
@@ -110,7 +110,7 @@ def open_service(
 
 
 ASKING = "asking the service"
-"""The step that waits for the service's word about a model, a price or the balance."""
+"""The step that waits for the service's answer about a model, a price or the balance."""
 
 
 def find_model(settings: Settings) -> Model | None:
@@ -121,8 +121,8 @@ def find_model(settings: Settings) -> Model | None:
 
 
 async def model_from_catalogue(settings: Settings, service: Service, observer: Observer, steps: Steps) -> Model:
-    """The model's schema as the service's catalogue tells it. UsageError if it tells none, ServiceUnavailableError if the
-    service can't be reached.
+    """The model's schema from the service's catalogue. UsageError if it has none, ServiceUnavailableError if the service
+    can't be reached.
     """
     client = Client(service.base_url, service.token, settings.model, {}, observer=observer, proxy=service.proxy)
     with steps(ASKING):
@@ -140,7 +140,7 @@ async def model_from_catalogue(settings: Settings, service: Service, observer: O
 
 
 def make_purchase_limits(settings: Settings) -> PurchaseLimits:
-    """The governor's part of the settings."""
+    """The part of the settings that the governor uses."""
     return PurchaseLimits(
         concurrency=settings.concurrency,
         rate=settings.rate,
@@ -169,7 +169,7 @@ def list_allowed_hosts(settings: Settings, base_url: str) -> tuple[str, ...]:
 
 
 class PoolLedger(Ledger, Protocol):
-    """The pool's port, and the few things besides that its edges ask of a run's record."""
+    """The pool's port to the ledger, and the few methods besides that its client and files need."""
 
     def has_file(self, path: str, but_job: int) -> bool:
         """See ``book.Records``."""
@@ -185,13 +185,13 @@ class PoolLedger(Ledger, Protocol):
 
 
 def make_asking_client(settings: Settings, service: Service, model: Model, observer: Observer) -> Client:
-    """A client that only asks: it has nothing to buy with."""
+    """A client that only asks: it can't buy."""
     return Client(service.base_url, service.token, settings.model, model.schema, observer=observer, proxy=service.proxy)
 
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """What all edges of one connection share. ``objects`` is the store of files, None where the run's folder keeps them."""
+    """What the client, the files and the pool share. ``objects`` is the store of files, None where the folder keeps them."""
 
     objects: Objects | None
     rng: Random
@@ -213,10 +213,10 @@ async def open_pool(
     *,
     copies: bool = True,
 ) -> AsyncIterator[tuple[Pool, Client]]:
-    """A pool with its real edges, open for as long as the block lasts. ``picture_roots`` as ``LocalPictures`` takes it.
+    """A pool with its real connections, open for as long as the block lasts. ``picture_roots`` as for ``LocalPictures``.
 
-    Where the run's pictures go into a store of files, that is tried first: nothing is bought that could not be kept.
-    ``copies`` as ``Downloader`` takes it; ``write_failures`` hears where small pictures can't be kept.
+    Where the run's pictures go into a store of files, that is checked first: nothing is bought that could not be kept.
+    ``copies`` as for ``Downloader``; a thumbnail that can't be written is added to ``write_failures``.
     """
     objects = objects_at(checkpoint.get(FILES_URL))
     if objects is not None:
@@ -237,7 +237,7 @@ async def open_pool(
         if album.refused is not None:
             write_failures.add(folder.thumbs, album.refused)
             observer.note("thumbnails", f"small pictures can't be kept in {folder.thumbs}: the gallery makes them")
-        with suppress(CheckpointError):  # worth a little to the next run; nothing to hide an error of this one behind
+        with suppress(CheckpointError):  # of little use to the next run: no reason to hide an error of this one
             checkpoint.put(LIFETIMES, governor.lifetimes.dump())
 
 
@@ -250,8 +250,8 @@ def _make_buying_client(
     pictures: LocalPictures,
     shared: _Shared,
 ) -> Client:
-    """The client that buys, as long as the ledger lets this process send, and the same service listens: that its money is
-    play money, or is none, was said to the person who said yes.
+    """The client that buys, as long as the ledger lets this process send and the same service listens: the person's yes was
+    for play money or for real money.
     """
 
     def explain_no_send() -> str:
@@ -283,7 +283,7 @@ def _make_downloader(
     *,
     copies: bool,
 ) -> Downloader:
-    """What fetches finished pictures into the folder or into the store of files."""
+    """Fetches finished pictures into the folder or into the store of files."""
     return Downloader(
         folder.path,
         allow_hosts=list_allowed_hosts(settings, service.base_url),
@@ -300,7 +300,7 @@ def _make_downloader(
 
 
 def _make_governor(settings: Settings, client: Client, checkpoint: PoolLedger, observer: Observer, shared: _Shared) -> Governor:
-    """It begins with what earlier runs in the folder learned of running times."""
+    """It begins with the running times that earlier processes of the run have measured."""
     return Governor(
         make_purchase_limits(settings),
         api=client,

@@ -1,8 +1,8 @@
-"""What a person wishes of a run that goes on in another process: pause, go on, stop, another speed, another cap.
+"""Wishes for a run that goes on in another process: pause, go on, stop, another number of jobs in flight, another cap.
 
-A wish is written beside the checkpoint, and the run's own process heeds it within a second: no signal is sent, and the
-checkpoint keeps its one writer. It holds for the process that goes on when it is said; the next one begins without it. A
-wish never lifts what a confirmation bound, except the cap that a person sets.
+A wish is written beside the checkpoint, and the run's own process handles it within a second: no signal is sent, and the
+checkpoint keeps its one writer. It holds for the process that runs at that moment; the next one begins without it. A wish
+never exceeds what the person has confirmed, except for a cap that the person sets.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def wish(
     max_cost: GivenCap = None,
     who: str = "",
 ) -> Path:
-    """Write down what is wished of ``run`` (its folder, name or sheet); returns its folder. Durable when it returns.
+    """Write wishes for ``run`` (its folder, name or sheet); returns its folder. Durable when it returns.
 
     ``pause``: nothing more is bought, what was bought is collected. ``resume`` ends that. ``stop`` ends the process in
-    order. ``concurrency``: so many jobs in flight, 0 finds out how many. ``max_cost``: the run's cap from now on, in
+    order. ``concurrency``: the number of jobs in flight, 0 to learn it. ``max_cost``: the run's cap from now on, in
     micro-dollars, ``"none"`` for none.
 
-    UsageError (64) if nothing is wished, or if nobody works on the run: then there is nobody to heed it.
+    UsageError (64) if there is no wish, or if no process works on the run that could handle it.
     """
     folder = find_run(run, out)
     requested = [(Wish.PAUSE, "")] * pause + [(Wish.RESUME, "")] * resume + [(Wish.STOP, "")] * stop
@@ -68,7 +68,7 @@ def _check_goes_on(folder: RunFolder) -> None:
 
 
 def format_resume_command(folder: RunFolder) -> str:
-    """The command to type for what the run has not bought, with the cap that it needs."""
+    """The command that buys the rest of the run, with the cap that it needs."""
     with reading(folder.checkpoint) as checkpoint:
         room, store = room_for_rest(cap_needed(checkpoint)), build_store_words(checkpoint)
     return format_command("run", near(folder.path), *room, *store)

@@ -1,4 +1,4 @@
-"""``batchedit work``: one more worker at a store's runs. It asks nothing: it buys what was said yes to elsewhere."""
+"""``batchedit work``: one more worker for a store's runs. It asks nothing: it buys what was approved elsewhere."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LOOK_SECONDS = 5.0
-"""So often a worker without work looks whether there is some."""
-AGAIN_SECONDS = 0.2
-"""Until a store that was away is asked again."""
-LOOK_FOR_IDS_SECONDS = 60.0
-"""So often it looks whether the id of a job in doubt has come to lie in a store of files."""
+IDLE_SECONDS = 5.0
+"""Between two checks for work of an idle worker."""
+RETRY_SECONDS = 0.2
+"""Until a store that could not be reached is asked again."""
+CHECK_IDS_SECONDS = 60.0
+"""Between two checks whether a store of files has the id of a job in doubt."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkResult:
-    """How the run ``name`` stood when this worker left it. ``error`` is why it left early."""
+    """The state of the run ``name`` when this worker left it. ``error`` is why it left early."""
 
     name: str
     counts: Counts
@@ -61,7 +61,7 @@ class WorkResult:
 
 
 def ignore_result(_: WorkResult) -> None:
-    """Nobody wants to hear how the runs stand."""
+    """An ``on_left`` that does nothing."""
 
 
 async def work(
@@ -73,21 +73,21 @@ async def work(
     until_idle: bool = False,
     on_left: Callable[[WorkResult], None] = ignore_result,
 ) -> list[WorkResult]:
-    """Buy and collect at the runs of the store, or at the one called ``run``. Returns at ``until_idle`` when nothing is left
-    that this worker may do, else when ``host.stop`` is thrown or something ends it. ``on_left`` is called in a thread whenever
-    nothing is left to do in a run, or something ended it. What was given up is not asked for again: a person says so, with
-    ``run`` or ``fetch``, and not the platform that starts this worker anew.
+    """Buy and collect in the runs of the store, or in the one named ``run``. With ``until_idle`` it returns when nothing is
+    left that this worker may do, else when ``host.stop`` is set or an error ends it. ``on_left`` is called in a thread
+    whenever nothing is left to do in a run, or an error ended it. Uncollected jobs are not polled again: a person decides
+    that, with ``run`` or ``fetch``, and not the platform that restarts this worker.
 
-    A run that is bought elsewhere, or with another token, is left to others; it is an error (64, 77) where ``run`` names it,
-    or where there was nothing else.
+    A run that is bought elsewhere, or with another token, is left to other workers; it is an error (64, 77) where ``run``
+    names it, or where there is no other run.
     """
     need_psycopg()
     from ..ledger.postgres import store  # noqa: PLC0415 - psycopg takes its time
 
     results: dict[str, WorkResult] = {}
     refusals: dict[str, BatcheditError] = {}
-    doubts = _Doubts(url, run, math.inf if until_idle else LOOK_FOR_IDS_SECONDS)
-    runs = await to_thread.run_sync(store.open_runs, url, run)  # one that is away when a worker starts is told at once
+    doubts = _Doubts(url, run, math.inf if until_idle else CHECK_IDS_SECONDS)
+    runs = await to_thread.run_sync(store.open_runs, url, run)  # a store that can't be reached at the start is reported at once
     while True:
         has_worked = False
         for run_seen in runs or await _ask_store(host, doubts.look):
@@ -113,14 +113,14 @@ async def work(
 
 
 class _Doubts:
-    """Runs at rest in which the id of a job in doubt has come to lie somewhere, looked for once in ``every`` seconds."""
+    """Runs at rest that have the id of a job in doubt somewhere, checked once in ``every`` seconds."""
 
     def __init__(self, url: str, run: str | None, every: float) -> None:
         self._url, self._run, self._every = url, run, every
         self._looked = -math.inf
 
     def look(self) -> list[RunSeen]:
-        """None of them before it is time to look again."""
+        """The runs; none before it is time to check again."""
         if monotonic() - self._looked < self._every:
             return []
         runs = runs_with_ids(self._url, self._run)
@@ -131,7 +131,9 @@ class _Doubts:
 def _leave_to_others(
     not_ours: _NotOursError, name: str, refused: dict[str, BatcheditError], host: Host, *, is_named: bool
 ) -> None:
-    """The run ``name``, unless it was asked for. It is told once, and looked at again: a sandbox may be started."""
+    """Leave the run ``name`` to others, unless it was asked for. The warning comes once, and the run is checked again: a
+    sandbox may be started meanwhile.
+    """
     if is_named:
         raise not_ours.refusal from None
     if name not in refused:
@@ -140,7 +142,7 @@ def _leave_to_others(
 
 
 async def _ask_store(host: Host, ask: Callable[[], T]) -> T:
-    """What the store says. While it is away it is asked again, for as long as a change within a run is sent again."""
+    """The store's answer. While it can't be reached it is asked again, for as long as a change within a run is retried."""
     from ..ledger.postgres.line import PATIENCE_SECONDS  # noqa: PLC0415 - psycopg takes its time
 
     until = monotonic() + PATIENCE_SECONDS
@@ -152,10 +154,10 @@ async def _ask_store(host: Host, ask: Callable[[], T]) -> T:
                 raise host.stop.reason from None
             if monotonic() > until:
                 raise
-        await _wait(host, AGAIN_SECONDS)
+        await _wait(host, RETRY_SECONDS)
 
 
-async def _wait(host: Host, seconds: float = LOOK_SECONDS) -> None:
+async def _wait(host: Host, seconds: float = IDLE_SECONDS) -> None:
     with anyio.CancelScope() as scope:
         host.stop.listen(lambda _: scope.cancel())
         try:
@@ -203,7 +205,7 @@ async def _work_at(url: str, run_seen: RunSeen, host: Host, given: Mapping[str, 
 
 
 def _make_settings(run_seen: RunSeen, given: Mapping[str, Any]) -> Settings:
-    """What the run was made with, and over it what this worker was told: nothing that makes or prices jobs."""
+    """The settings of the run, and over them those ``given`` to this worker: none that makes or prices jobs."""
     kept = Settings.load(run_seen.facts.get("settings") or "{}")
     kept = replace(kept, until=None, on_doubt="hold", canary=0, max_cost=None, out=None, model=run_seen.model)
     settings = replace(kept, **given)
@@ -216,9 +218,9 @@ def _make_settings(run_seen: RunSeen, given: Mapping[str, Any]) -> Settings:
 
 
 def _make_folder(run_seen: RunSeen, settings: Settings) -> RunFolder:
-    """Where this worker keeps what it writes about the run, made if it is not there. _NotOursError where that folder has a
-    run of its own: the side files of the two would be taken for one, and where both are made from one sheet an id of the
-    one would settle a job of the other.
+    """The folder for what this worker writes about the run, made if it is missing. _NotOursError where that folder has another
+    run: the rescue files of the two would be mixed, and where both are made from one sheet an id of the one would settle a
+    job of the other.
     """
     if not settings.out and (run_seen.name == ".." or run_seen.name != Path(run_seen.name).name):
         raise _NotOursError(UsageError(f"the run is called {run_seen.name}, which is no name of a folder"))
@@ -248,7 +250,7 @@ class _NotOursError(Exception):
 
 
 def _explain_refusal(run_seen: RunSeen, seller: BoughtFrom, account: str) -> BatcheditError | None:
-    """Why who buys from ``seller`` with the token of ``account`` may not buy in the run; None if they may."""
+    """Why a worker that buys from ``seller`` with the token of ``account`` may not buy in the run; None if it may."""
     if run_seen.service.address != seller.address:
         return UsageError(
             f"the run {run_seen.name} is bought from {run_seen.service.address}, not {seller.address}",
@@ -264,7 +266,7 @@ def _explain_refusal(run_seen: RunSeen, seller: BoughtFrom, account: str) -> Bat
 
 
 def _check_files(run_seen: RunSeen, settings: Settings) -> str:
-    """The run's store of files, which decides where its pictures go; "" for its folder."""
+    """The run's store of files, where its pictures go; "" for its folder."""
     kept_url = run_seen.facts.get(FILES_URL) or ""
     if settings.files is not None and kept_url != below(check_url(settings.files), run_seen.name):
         raise elsewhere(run_seen.name, kept_url)
