@@ -152,7 +152,7 @@ def audit_value(folder: str, found: Audit) -> dict[str, Any]:
         "files": found.files,
         "bytes": found.bytes,
         "usd": {"spent": usd(found.spent), "reserved": usd(found.held)},
-        "findings": [{"job": f.job, "rows": list(f.rows), "what": f.what} for f in found.findings],
+        "findings": [{"job": f.job, "rows": list(f.rows), "what": f.problem} for f in found.findings],
     }
 
 

@@ -80,7 +80,7 @@ class Command:
     def _words(self) -> list[str | int]:
         match self.verb:
             case "retry":
-                return self.wish.typed()
+                return self.wish.format_flags()
             case "redo":
                 add = ["--prompt-add", self.prompt_add] if self.prompt_add else []
                 return [*add, *(["--use-notes"] if self.use_notes else [])]

@@ -88,7 +88,7 @@ def _clean(checkpoint: Book, folder: RunFolder, what: str) -> Audit:
     if not audit.clean:
         first = audit.findings[0]
         raise CheckpointError(
-            f"{what} does not add up, so it was not taken over: {first.what}",
+            f"{what} does not add up, so it was not taken over: {first.problem}",
             hint=f"all of it: {format_command('audit', folder.path)}",
         )
     return audit

@@ -122,7 +122,7 @@ def explain_other_purchase(facts: HasFacts, folder: RunFolder, settings: Setting
     for fact, requested_value, preposition in (("model", settings.model, "with model "), ("service", settings.service, "from ")):
         current = facts.get(fact)
         if current != requested_value:
-            current, requested = ("the sandbox" if one == SANDBOX else one for one in (current, requested_value))
+            current, requested = ("the sandbox" if service == SANDBOX else service for service in (current, requested_value))
             other_folder = folder.path.with_name(f"{folder.path.name}-2")
             return UsageError(
                 f"the run in {folder.path} buys {preposition}{current}, not {preposition.removesuffix('model ')}{requested}",

@@ -40,7 +40,7 @@ class Finding:
     """Something that does not add up. ``job`` 0 is the run as a whole; ``rows`` names the sheet's rows of the job."""
 
     job: int
-    what: str
+    problem: str
     rows: tuple[str, ...] = ()
 
 
@@ -247,7 +247,7 @@ def format_audit(audit: Audit) -> Iterator[str]:
         yield f"files      {audit.files:,} with their sha256, {audit.bytes:,} bytes"
     for finding in audit.findings:
         where = ", ".join(finding.rows) if finding.rows else f"job {finding.job}" if finding.job else "run"
-        yield f"  {where}: {finding.what}"
+        yield f"  {where}: {finding.problem}"
     yield (
         "everything adds up" if audit.clean else f"{pluralize(len(audit.findings), 'thing does', 'things do')} not add up"
     )

@@ -246,7 +246,7 @@ async def _collect_with_pool(run: Session, pool: Pool, job_ids: Sequence[int]) -
     refresh = _make_refresh(run)
     try:
         with awake(allow_sleep=run.settings.allow_sleep) as keeps_awake:
-            run.note_awake(kept=keeps_awake)
+            run.note_awake(keeps_awake=keeps_awake)
             await collect_with_others(pool, stop=run.host.stop, refresh=refresh, only=records, beside=partial(heed, run))
     finally:
         checkpoint.refresh()

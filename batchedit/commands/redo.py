@@ -51,19 +51,19 @@ def list_redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool =
     """
     rejected = checkpoint.rejected()
     notes = {job: decision.note for job, decision in checkpoint.decisions.all().items()} if use_notes else {}
-    known = checkpoint.known_jobs()
-    keys = set(known.ids)
+    known_jobs = checkpoint.known_jobs()
+    keys = set(known_jobs.ids)
     names = {name.casefold() for name in checkpoint.job_names()}
     slots = checkpoint.slots_of(record.id for record in rejected)
     rows = checkpoint.rows_of(record.id for record in rejected)
     pairs = []
     for record in rejected:
-        slot = slots[record.id]
-        addition = " ".join(part for part in (notes.get(record.id, "").strip(), prompt_add.strip()) if part)
+        name_hash = slots[record.id]
+        prompt_addition = " ".join(part for part in (notes.get(record.id, "").strip(), prompt_add.strip()) if part)
         key_of = partial(job_key, record.job.model)
-        job = job_again(record.job, known.version(slot) + 1, addition, key_of=key_of, keys=keys, names=names)
+        job = job_again(record.job, known_jobs.version(name_hash) + 1, prompt_addition, key_of=key_of, keys=keys, names=names)
         keys.add(job.key)
         names.add(job.name.casefold())
         row, name = rows[record.id][0]
-        pairs.append((record, ResultLine(row, name, job, slot)))
+        pairs.append((record, ResultLine(row, name, job, name_hash)))
     return pairs

@@ -39,23 +39,23 @@ class RetryRequest:
     match: str | None = None
     rows: Sequence[int] = ()
 
-    def kinds(self) -> frozenset[str]:
+    def list_kinds(self) -> frozenset[str]:
         """The selected kinds."""
         flags = {FAILED: self.failed, CANCELLED: self.cancelled, MODERATED: self.moderated}
         kinds = {kind for kind, is_asked in flags.items() if is_asked} or {FAILED, CANCELLED}
         return frozenset(kinds | ({WRITTEN_OFF} if self.rows and FAILED in kinds else set()))
 
-    def words(self, kind: str, rows_written_off: Sequence[int]) -> list[str | int]:
+    def format_flags_for(self, kind: str, rows_written_off: Sequence[int]) -> list[str | int]:
         """The words to type after ``retry RUN`` for those of ``kind`` that match as well."""
         rows = rows_written_off if kind == WRITTEN_OFF else self.rows
-        return self._typed([] if kind == WRITTEN_OFF else [kind], rows)
+        return self._join_flags([] if kind == WRITTEN_OFF else [kind], rows)
 
-    def typed(self) -> list[str | int]:
+    def format_flags(self) -> list[str | int]:
         """The words to type after ``retry RUN`` for this request."""
         flags = {FAILED: self.failed, CANCELLED: self.cancelled, MODERATED: self.moderated}
-        return self._typed([kind for kind, wanted in flags.items() if wanted], self.rows)
+        return self._join_flags([kind for kind, wanted in flags.items() if wanted], self.rows)
 
-    def _typed(self, kinds: Sequence[str], rows: Sequence[int]) -> list[str | int]:
+    def _join_flags(self, kinds: Sequence[str], rows: Sequence[int]) -> list[str | int]:
         match = ["--match", self.match] if self.match is not None else []
         return [*(f"--{kind}" for kind in kinds), *(word for row in rows for word in ("--row", row)), *match]
 
@@ -84,32 +84,32 @@ def classify_failure(record: Record) -> str:
     return MODERATED if record.problem is not None and record.problem.kind is Kind.MODERATED else FAILED
 
 
-async def retry(run_name: str, given: Given, host: Host, wish: RetryRequest) -> Report:
+async def retry(run_name: str, given: Given, host: Host, request: RetryRequest) -> Report:
     """Buy the failed and cancelled jobs that ``request`` selects. These are new purchases, priced and asked about as such."""
     async with reopen_session(run_name, given, host, "retry") as run:
         form = form_of_run(run.checkpoint, run.folder)
-        choice = choose_retries(run.checkpoint, replace(wish, rows=[row_index(form, row) for row in wish.rows]))
+        choice = choose_retries(run.checkpoint, replace(request, rows=[row_index(form, row) for row in request.rows]))
         if not choice.parts:
             written_off = [sheet_row(form, row) for row in choice.rows_written_off]
-            raise _explain_nothing_to_retry(run, replace(choice, rows_written_off=written_off), wish)
+            raise _explain_nothing_to_retry(run, replace(choice, rows_written_off=written_off), request)
         order = Order(planned=[record.id for record in choice.planned], retried=choice.records)
         plan = replace(make_plan_of_run(run), parts=choice.parts, not_meant=choice.left_out)
         return await buy(run, plan, order, new_canary=True)
 
 
-def choose_retries(checkpoint: Book, wish: RetryRequest) -> RetryChoice:
+def choose_retries(checkpoint: Book, request: RetryRequest) -> RetryChoice:
     """The jobs of the run that ``request`` selects. Only jobs that a row still asks for."""
     candidates = checkpoint.records_in({State.FAILED, State.CANCELLED}, wanted=True)
-    planned_before = [] if wish.match else checkpoint.retried_and_planned()
+    planned_before = [] if request.match else checkpoint.retried_and_planned()
     rows = checkpoint.rows_of(record.id for record in (*candidates, *planned_before))
 
     def is_on_asked_row(record: Record) -> bool:
-        return not wish.rows or any(row in wish.rows for row, _ in rows.get(record.id, ()))
+        return not request.rows or any(row in request.rows for row, _ in rows.get(record.id, ()))
 
-    matching = [record for record in candidates if is_on_asked_row(record) and _matches(record, wish.match)]
-    chosen = [record for record in matching if classify_failure(record) in wish.kinds()]
+    matching = [record for record in candidates if is_on_asked_row(record) and _matches(record, request.match)]
+    chosen = [record for record in matching if classify_failure(record) in request.list_kinds()]
     planned = [record for record in planned_before if is_on_asked_row(record)]
-    left_out = [record for record in matching if classify_failure(record) not in wish.kinds()]
+    left_out = [record for record in matching if classify_failure(record) not in request.list_kinds()]
     parts = [*_count_by_kind(chosen), *([("asked for before", len(planned))] if planned else [])]
     written_off_rows = [row for record in left_out if classify_failure(record) == WRITTEN_OFF for row, _ in rows.get(record.id, ())[:1]]
     return RetryChoice(chosen, planned, parts, _count_by_kind(left_out), list(dict.fromkeys(written_off_rows))[:MAX_NAMED_ROWS])
@@ -125,12 +125,12 @@ def _count_by_kind(records: Sequence[Record]) -> list[tuple[str, int]]:
     return [(kind, kinds.count(kind)) for kind in (FAILED, CANCELLED, MODERATED, WRITTEN_OFF) if kind in kinds]
 
 
-def _explain_nothing_to_retry(run: Session, choice: RetryChoice, wish: RetryRequest) -> UsageError:
+def _explain_nothing_to_retry(run: Session, choice: RetryChoice, request: RetryRequest) -> UsageError:
     folder, checkpoint, store = run.folder, run.checkpoint, build_store_words(run.checkpoint)
     if choice.left_out:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in choice.left_out)
         details = [
-            f"  → to buy the {kind} ones anew: {_format_retry_command(run, wish.words(kind, choice.rows_written_off), count)}"
+            f"  → to buy the {kind} ones anew: {_format_retry_command(run, request.format_flags_for(kind, choice.rows_written_off), count)}"
             for kind, count in choice.left_out
         ]
         return UsageError(f"nothing else than {counts} matches", details=details)

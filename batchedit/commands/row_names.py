@@ -44,6 +44,6 @@ class RowNames:
             rows = self._book.rows_of([job]).get(job, [])
             numbers = [sheet_row(form, row) for row, _ in rows]
             if rows:
-                named = {"row": numbers[0], "id": row_id(form, *rows[0])}
-                return named | ({"rows": numbers} if len(numbers) > 1 else {})
+                fields = {"row": numbers[0], "id": row_id(form, *rows[0])}
+                return fields | ({"rows": numbers} if len(numbers) > 1 else {})
         return {}

@@ -112,11 +112,11 @@ def list_store_runs(url: str) -> list[ListedRun]:
 
 
 def _list_store_run(run: RunOfStore, store: Sequence[str]) -> ListedRun:
-    needed = cap_for_rest(run.counts.of(State.PLANNED), run.money, run.price)
+    needed_cap = cap_for_rest(run.counts.of(State.PLANNED), run.money, run.price)
     report = make_report(
-        run.counts, run.money, run.digest, folder=Path(run.name), form=_NO_ROWS, cap_needed=needed, store=store
+        run.counts, run.money, run.digest, folder=Path(run.name), form=_NO_ROWS, cap_needed=needed_cap, store=store
     )
-    listed = ListedRun(
+    entry = ListedRun(
         Path("outputs") / run.name,
         _classify_report(report) if sum(run.counts.by_state.values()) else EMPTY,
         run.halted,
@@ -131,14 +131,14 @@ def _list_store_run(run: RunOfStore, store: Sequence[str]) -> ListedRun:
     )
     if run.workers:
         aim, command = "to see how it goes", format_command("status", run.name, *store)
-        return replace(listed, state=RUNNING, why=", ".join(run.workers), aim=aim, command=command)
+        return replace(entry, state=RUNNING, why=", ".join(run.workers), aim=aim, command=command)
     if run.halted:
         aim = "once it is clear which server or backup the store is"
-        return replace(listed, aim=aim, command=format_command("store", "lift", run.name, *store))
+        return replace(entry, aim=aim, command=format_command("store", "lift", run.name, *store))
     aim, command = next(commands(report), ("", ""))
     if not command and run.counts.of(State.DONE):
         aim, command = "to look through the pictures", format_command("gallery", run.name, *store)
-    return replace(listed, aim=aim, command=command)
+    return replace(entry, aim=aim, command=command)
 
 
 def _list_run(folder: Path, entry: Entry) -> ListedRun:
@@ -166,37 +166,37 @@ _NO_ROWS = Form(FormKind.FRAME)
 """No row is named here."""
 
 
-def _describe_run(checkpoint: Book, folder: RunFolder, listed: ListedRun) -> ListedRun:
+def _describe_run(checkpoint: Book, folder: RunFolder, entry: ListedRun) -> ListedRun:
     process = holder(folder.path)
-    needed, digest = cap_needed(checkpoint), checkpoint.digest()
+    needed_cap, digest = cap_needed(checkpoint), checkpoint.digest()
     report = make_report(
         checkpoint.counts(),
         checkpoint.money(),
         digest,
-        folder=listed.folder,
+        folder=entry.folder,
         form=_NO_ROWS,
-        cap_needed=needed,
+        cap_needed=needed_cap,
         store=(store := build_store_words(checkpoint)),
     )
-    listed = replace(
-        listed,
+    entry = replace(
+        entry,
         state=_find_state(report, folder),
-        source=checkpoint.get("source") or listed.source,
-        service=checkpoint.get("service") or listed.service,
-        model=checkpoint.get("model") or listed.model,
+        source=checkpoint.get("source") or entry.source,
+        service=checkpoint.get("service") or entry.service,
+        model=checkpoint.get("model") or entry.model,
         counts=report.counts,
         to_buy=checkpoint.to_buy(),
         left=sum(checkpoint.left_to_others().values()),
         money=report.money,
         play=is_play(checkpoint),
-        used_at=max(listed.used_at, checkpoint.last_event_at()),
+        used_at=max(entry.used_at, checkpoint.last_event_at()),
     )
     if process:
-        command = format_command("status", listed.folder, *store)
-        return replace(listed, state=RUNNING, why=process, aim="to see how it goes", command=command)
-    why = "" if listed.state in {DONE, FAILURES} else _explain_stop(checkpoint, folder)
-    aim, command = next(_list_next_commands(listed, report), ("", ""))
-    return replace(listed, why=why, aim=aim, command=command)
+        command = format_command("status", entry.folder, *store)
+        return replace(entry, state=RUNNING, why=process, aim="to see how it goes", command=command)
+    why = "" if entry.state in {DONE, FAILURES} else _explain_stop(checkpoint, folder)
+    aim, command = next(_list_next_commands(entry, report), ("", ""))
+    return replace(entry, why=why, aim=aim, command=command)
 
 
 def _find_state(report: Report, folder: RunFolder) -> str:
@@ -218,18 +218,18 @@ def _classify_report(report: Report) -> str:
     return FAILURES if counts.of(State.FAILED, State.CANCELLED) > report.written_off else DONE
 
 
-def _list_next_commands(listed: ListedRun, report: Report) -> Iterator[tuple[str, str]]:
+def _list_next_commands(entry: ListedRun, report: Report) -> Iterator[tuple[str, str]]:
     """Each next command with its aim, the most urgent first."""
-    if listed.state == EMPTY:
+    if entry.state == EMPTY:
         aim = "nothing was ever bought in it; to start it"
-        if Path(listed.source).is_file():
-            yield aim, format_command("run", Path(listed.source), "--out", listed.folder)
+        if Path(entry.source).is_file():
+            yield aim, format_command("run", Path(entry.source), "--out", entry.folder)
         else:
-            yield f"{aim}, run its manifest with --out {quote_word(listed.folder)}", ""
+            yield f"{aim}, run its manifest with --out {quote_word(entry.folder)}", ""
         return
     yield from commands(report)
     if report.counts.of(State.DONE):
-        yield "to look through the pictures", format_command("gallery", listed.folder, *report.store)
+        yield "to look through the pictures", format_command("gallery", entry.folder, *report.store)
 
 
 def _explain_stop(checkpoint: Book, folder: RunFolder) -> str:

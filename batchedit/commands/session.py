@@ -82,11 +82,11 @@ class Session(LocalSession):
         self.wish_seen = self.wishes.last()
         self._has_said_awake = False
 
-    def note_awake(self, *, kept: bool) -> None:
+    def note_awake(self, *, keeps_awake: bool) -> None:
         """Note whether the machine is kept from sleeping. The person is told once."""
         if self.live is not None:
-            self.live.awake(kept=kept)
-        if kept and not self._has_said_awake:
+            self.live.awake(kept=keeps_awake)
+        if keeps_awake and not self._has_said_awake:
             self._has_said_awake = True
             self.host.say(KEPT)
 

@@ -43,19 +43,19 @@ async def sample_links(
     source: Path,
     settings: Settings,
     model: Model,
-    before: PreviousRun,
-    state_of: StateOf,
+    previous: PreviousRun,
+    find_state: StateOf,
     host: Host,
 ) -> Sample:
     """A check of the first links of a sheet, until something of that very sheet was bought. None with a sandbox."""
-    if settings.sandbox or settings.check_images or settings.no_check_images or (before.same_manifest and before.begun):
+    if settings.sandbox or settings.check_images or settings.no_check_images or (previous.same_manifest and previous.begun):
         return NOT_SAMPLED
     recipe = make_recipe(settings, model, source, manifest)
-    return await sample_of(manifest, recipe, state_of, proxy=find_proxy(host.environ))
+    return await sample_of(manifest, recipe, find_state, proxy=find_proxy(host.environ))
 
 
 async def check_and_fetch_links(
-    manifest: Manifest, source: Path, settings: Settings, model: Model, folder: RunFolder, state_of: StateOf, host: Host
+    manifest: Manifest, source: Path, settings: Settings, model: Model, folder: RunFolder, find_state: StateOf, host: Host
 ) -> Links | None:
     """Check every link with ``check_images``, and fetch the pictures whose links expire soon. None where neither is done."""
     if settings.sandbox and not settings.check_images:
@@ -69,7 +69,7 @@ async def check_and_fetch_links(
                 manifest,
                 recipe,
                 folder,
-                state_of,
+                find_state,
                 limit=settings.limit,
                 stop=host.stop,
                 observer=observer,
@@ -78,9 +78,9 @@ async def check_and_fetch_links(
             )
     if settings.sandbox or settings.no_check_images:
         return links
-    fetched = links or Links()
+    all_links = links or Links()
     with host.step("fetching pictures") as on_progress:
         await fetch_short_lived(
-            manifest, recipe, folder, fetched, state_of, limit=settings.limit, observer=observer, proxy=proxy, told=on_progress
+            manifest, recipe, folder, all_links, find_state, limit=settings.limit, observer=observer, proxy=proxy, told=on_progress
         )
-    return fetched if fetched.fetched or fetched.checked else links
+    return all_links if all_links.fetched or all_links.checked else links

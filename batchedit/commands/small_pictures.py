@@ -53,25 +53,25 @@ class MissingThumbnail:
             name = thumb_name(self.wanted.sha256, large=self.large)
         return self.folder / "thumbs" / name
 
-    def found(self) -> Path | None:
+    def find_existing(self) -> Path | None:
         """Its path, if it is there."""
         return self.path if is_plain_file(self.path, self.folder) else None
 
 
-def find_small_picture(run_folder: Path, job: int, place: str) -> Path | MissingThumbnail | None:
-    """The thumbnail of ``place`` of ``job``: ``0`` its first picture, ``s0`` its first source, ``s0-large`` larger. None if
+def find_small_picture(run_folder: Path, job: int, which: str) -> Path | MissingThumbnail | None:
+    """The thumbnail of ``which`` of ``job``: ``0`` its first picture, ``s0`` its first source, ``s0-large`` larger. None if
     there is no such picture, or it can't be shown. Nothing is decoded here and no link is fetched.
     """
     with looking(run_folder) as run:
         record, roots, objects = run.checkpoint.record(job), run.picture_roots, run.objects
-        number = place.removeprefix("s").removesuffix("-large")
+        number = which.removeprefix("s").removesuffix("-large")
         if record is None or not number.isdigit() or len(number) > 3:
             return None
-        if place.startswith("s"):
-            thumbnail = _find_source(run_folder, record, int(number), roots, large=place.endswith("-large"))
+        if which.startswith("s"):
+            thumbnail = _find_source(run_folder, record, int(number), roots, large=which.endswith("-large"))
         else:
             thumbnail = _find_bought(run_folder, record, int(number), objects)
-    return thumbnail and (thumbnail.found() or thumbnail)
+    return thumbnail and (thumbnail.find_existing() or thumbnail)
 
 
 def make_small(thumbnail: MissingThumbnail, proxy: str | None) -> Path | None:
@@ -84,14 +84,14 @@ def make_small(thumbnail: MissingThumbnail, proxy: str | None) -> Path | None:
             Album(thumbnail.path.parent).look([thumbnail.wanted])
         elif not marker.exists():
             thumbnail.path.parent.mkdir(exist_ok=True)
-            data: Any = anyio.run(_fetch, thumbnail.link, proxy)
-            if isinstance(data, Answer) and data.verdict in {UNSURE, UNREACHED}:
+            content: Any = anyio.run(_fetch, thumbnail.link, proxy)
+            if isinstance(content, Answer) and content.verdict in {UNSURE, UNREACHED}:
                 return None  # fetched again when a page asks again
             try:
-                shrink(b"" if isinstance(data, Answer) else data, thumbnail.path)
+                shrink(b"" if isinstance(content, Answer) else content, thumbnail.path)
             except (OSError, ValueError, Image.DecompressionBombError):
                 marker.touch()
-    return thumbnail.found()
+    return thumbnail.find_existing()
 
 
 def find_picture_file(run_folder: Path, job: int, place: int) -> Path | None:

@@ -28,7 +28,7 @@ def read_store_status(run_name: str, given: Given) -> tuple[RunFolder, Report]:
 
 def make_status_report(checkpoint: Book, folder: RunFolder) -> Report:
     """The state of the run in ``folder``."""
-    needed, slowed = cap_needed(checkpoint), read_slowdown(checkpoint)
+    needed_cap, slowed = cap_needed(checkpoint), read_slowdown(checkpoint)
     digest = checkpoint.digest()
     form = form_of_run(checkpoint, folder)
     return make_report(
@@ -37,7 +37,7 @@ def make_status_report(checkpoint: Book, folder: RunFolder) -> Report:
         digest,
         folder=folder.path,
         form=form,
-        cap_needed=needed,
+        cap_needed=needed_cap,
         slowed=slowed,
         store=build_store_words(checkpoint),
         play=is_play(checkpoint),

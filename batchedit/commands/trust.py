@@ -78,11 +78,11 @@ def check_trusted(settings: Settings, environ: Mapping[str, str], warn: Callable
             hint="only if you know that service, type the same command again with: "
             f"--base-url {quote_word(settings.base_url)}",
         )
-    if foreign := [host for host in settings.allow_hosts if host not in typed[_HOSTS]]:
+    if unknown_hosts := [host for host in settings.allow_hosts if host not in typed[_HOSTS]]:
         raise UsageError(
-            f"this run takes files from {', '.join(foreign)}, which you never typed; nothing was sent",
+            f"this run takes files from {', '.join(unknown_hosts)}, which you never typed; nothing was sent",
             hint="only if you know that host, type the same command again with: "
-            + " ".join(f"--allow-host {quote_word(host)}" for host in foreign),
+            + " ".join(f"--allow-host {quote_word(host)}" for host in unknown_hosts),
         )
     if not (_is_vendor(settings.base_url) or is_at_own_sandbox(settings, environ)):
         warn(f"the service is {settings.base_url}, not the vendor's")
