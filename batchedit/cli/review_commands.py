@@ -98,7 +98,7 @@ def deliver(
         if signer is not None:
             _say(f"  → its receiver checks it with: {format_command('verify', done.to, '--key', _key_of(signer))}")
         _say(f"{pluralize(done.pictures, 'approved picture')}, {done.bytes / 1e6:,.1f} MB, each proven by its sha256")
-        left = done.progress.pictures - done.progress.looked_at
+        left = done.progress.pictures - done.progress.reviewed
         if left:
             _say(f"  warning: {pluralize(left, 'picture')} not looked at yet")
             _say(f"  → look at the rest: {format_command('review', done.run)}")
@@ -150,14 +150,14 @@ def _tell_progress(looked: ReviewStatus) -> None:
     run, progress = looked.folder, looked.progress
     counts = ((progress.approved, "approved"), (progress.rejected, "rejected"), (progress.held, "on hold"))
     words = ", ".join(f"{count:,} {name}" for count, name in counts if count)
-    _say(f"{progress.looked_at:,} of {progress.pictures:,} looked at{f': {words}' if words else ''}")
+    _say(f"{progress.reviewed:,} of {progress.pictures:,} looked at{f': {words}' if words else ''}")
     if progress.rejected:
         _say(
             f"  → another try for the rejected ones: {format_command('redo', run, '--use-notes', *looked.room, *looked.store)}"
         )
     if progress.approved:
         _say(f"  → hand on the approved ones: {format_command('deliver', run, '--to', _free(run), *looked.store)}")
-    if progress.looked_at < progress.pictures:
+    if progress.reviewed < progress.pictures:
         _say(f"  → to go on looking: {format_command('review', run, *looked.store)}")
 
 

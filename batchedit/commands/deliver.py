@@ -18,7 +18,7 @@ import orjson
 from ..core.errors import UsageError
 from ..core.model import Outcome, Record, State
 from ..core.money import to_plain_usd
-from ..core.review import Card, Mark, Progress, Verdict
+from ..core.review import Card, PictureDecision, ReviewProgress, Verdict
 from ..core.steps import Steps, report_progress, no_steps
 from ..core.typed import format_command
 from ..core.words import pluralize
@@ -52,7 +52,7 @@ class Delivered:
     to: Path
     pictures: int
     bytes: int
-    progress: Progress
+    progress: ReviewProgress
 
 
 def deliver(
@@ -96,7 +96,7 @@ def deliver(
         return Delivered(root, to, len(pictures), size, looking)
 
 
-def _approved(card: Card, marks: Mapping[int, Mark]) -> Record | None:
+def _approved(card: Card, marks: Mapping[int, PictureDecision]) -> Record | None:
     """The version to deliver: the one the line asks for if it is approved, else the newest that is."""
     for shot in card.shots:
         if shot.state is State.DONE and shot.id in marks and marks[shot.id].verdict is Verdict.APPROVE:

@@ -79,7 +79,7 @@ async def doubt(
         async with reopen_session(run_name, given, host, "doubt") as run:
             async with make_asking_client(run.settings, run.service, run.model, ObserverGroup(host.observers())) as client:
                 form, hint = form_of_run(run.checkpoint, folder), _which_doubts(folder, run.checkpoint)
-                note_purchase(run.checkpoint, run.settings, host.environ, run.service.why_another)
+                note_purchase(run.checkpoint, run.settings, host.environ, run.service.explain_other_service)
                 adopted = await doubting.adopt(run.checkpoint, client, pasted, form, hint)
             finish(run, None)
     if buy_again or write_off:

@@ -10,7 +10,7 @@ import orjson
 
 from ..core.errors import UsageError
 from ..core.model import State
-from ..core.review import Conflict, Mark, Verdict
+from ..core.review import Conflict, PictureDecision, Verdict
 from ..ledger.decisions import Marks
 from ..manifest.rownames import row_name
 from ..run_folder import form_of_run
@@ -78,7 +78,7 @@ def list_delivery(folder: Path) -> dict[str, Any]:
         if shot.state is State.DONE and shot.id in decisions and decisions[shot.id].verdict is Verdict.APPROVE
         for file in shot.files
     ]
-    unseen = progress.pictures - progress.looked_at
+    unseen = progress.pictures - progress.reviewed
     return {
         "pictures": progress.pictures,
         "approved": progress.approved,
@@ -92,7 +92,7 @@ def list_delivery(folder: Path) -> dict[str, Any]:
 def write_note(folder: Path, job: int, note: str, who: str, at: float) -> None:
     """Replace the note about a rejected picture; the verdict stays. UsageError if it is not rejected any more."""
     decisions = Marks(folder)
-    decision = decisions.all().get(job, Mark(job))
+    decision = decisions.all().get(job, PictureDecision(job))
     if decision.verdict is not Verdict.REJECT:
         raise UsageError("this picture is not rejected any more", hint="reload the page")
     if decision.note != note and isinstance(decisions.put(replace(decision, note=note, who=who, at=at)), Conflict):

@@ -51,12 +51,12 @@ def watch_place(settings: Settings, environ: Mapping[str, str]) -> Callable[[], 
         return str
     was_own_sandbox = is_at_own_sandbox(settings, environ)
 
-    def why_another() -> str:
+    def explain_other_service() -> str:
         if is_at_own_sandbox(settings, environ) == was_own_sandbox:
             return ""
         return (_ENDED if was_own_sandbox else _BEGAN).format(settings.base_url)
 
-    return why_another
+    return explain_other_service
 
 
 def identify_seller(settings: Settings, environ: Mapping[str, str]) -> BoughtFrom:
@@ -110,16 +110,16 @@ def note_play(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) 
 
 
 def note_purchase(
-    checkpoint: Book, settings: Settings, environ: Mapping[str, str], why_another: Callable[[], str]
+    checkpoint: Book, settings: Settings, environ: Mapping[str, str], explain_other_service: Callable[[], str]
 ) -> None:
     """Write into the run that it buys from now on, or takes in what was bought elsewhere.
 
-    ServiceUnavailableError (69) where the service is another one than when the command began, which ``why_another``
+    ServiceUnavailableError (69) where the service is another one than when the command began, which ``explain_other_service``
     returns, or than the one that a store's run is bought from.
     """
     if settings.sandbox:
         return
-    reason = why_another()
+    reason = explain_other_service()
     if checkpoint.get("store"):
         is_own_sandbox = is_at_own_sandbox(settings, environ)
         reason = reason or ("" if is_play(checkpoint) == is_own_sandbox else (_BEGAN if is_own_sandbox else _ENDED).format(settings.base_url))

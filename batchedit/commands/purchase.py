@@ -204,7 +204,7 @@ class _Stages:
         run, started = self.run, array("q")
         try:
             _check_unchanged(run.checkpoint, quote)
-            note_purchase(run.checkpoint, run.settings, run.host.environ, run.service.why_another)
+            note_purchase(run.checkpoint, run.settings, run.host.environ, run.service.explain_other_service)
             pool.governor.switch.money = label_play(is_play(run.checkpoint))
             set_cap(run)
             run.checkpoint.put(ASKED_PRICE, str(quote.price))

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import time
 
 from ..core.model import State
-from ..core.review import Card, Mark, Progress, Verdict
+from ..core.review import Card, PictureDecision, ReviewProgress, Verdict
 from ..core.steps import Steps, no_steps
 from ..ledger.values import Having, TakenIn
 from ..manifest.cells import text_of
@@ -34,16 +34,16 @@ class ReviewStatus:
     """
 
     folder: Path
-    progress: Progress
+    progress: ReviewProgress
     room: Sequence[str] = ()
     store: Sequence[str] = ()
 
 
-def count_progress(cards: Sequence[Card], decisions: Mapping[int, Mark]) -> Progress:
+def count_progress(cards: Sequence[Card], decisions: Mapping[int, PictureDecision]) -> ReviewProgress:
     """How far the review is, over the pictures that lines ask for now."""
     jobs = {version.id for version in current_pictures(cards)}
     verdicts = [decisions[job].verdict for job in jobs if job in decisions]
-    return Progress(len(jobs), *(verdicts.count(v) for v in (Verdict.APPROVE, Verdict.REJECT, Verdict.HOLD)))
+    return ReviewProgress(len(jobs), *(verdicts.count(v) for v in (Verdict.APPROVE, Verdict.REJECT, Verdict.HOLD)))
 
 
 def review(
@@ -82,7 +82,7 @@ def review(
             _write_into_results(run, steps)
 
 
-def _make_review_status(run: LocalSession, progress: Progress) -> ReviewStatus:
+def _make_review_status(run: LocalSession, progress: ReviewProgress) -> ReviewStatus:
     book = run.checkpoint
     room = room_for(book, len(book.rejected()) + len(book.redone_and_planned()))
     return ReviewStatus(run.folder.path, progress, room, build_store_words(book))

@@ -72,14 +72,14 @@ class Session(LocalSession):
     is_mine: bool = True
     """Did this person make the run? If not, or if unknown, only those of its settings are used that restrict."""
     wishes: Wishes = field(init=False)
-    wish_seen: int = field(init=False)
+    last_handled_wish: int = field(init=False)
     """The last wish that was handled, or that is older than this process's lock."""
     paused: bool = field(default=False, init=False)
     """A pause lasts over all purchases of the process."""
 
     def __post_init__(self) -> None:
         self.wishes = Wishes(self.folder.path)
-        self.wish_seen = self.wishes.last()
+        self.last_handled_wish = self.wishes.last()
         self._has_said_awake = False
 
     def note_awake(self, *, keeps_awake: bool) -> None:

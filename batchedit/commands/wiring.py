@@ -60,7 +60,7 @@ class Service:
     token: str
     warning: str = ""
     proxy: str | None = None
-    why_another: Callable[[], str] = str
+    explain_other_service: Callable[[], str] = str
     """Why what listens there now is another service than when the command began; "" while it is the same."""
 
 
@@ -255,7 +255,7 @@ def _make_buying_client(
     """
 
     def explain_no_send() -> str:
-        return service.why_another() if checkpoint.may_send() else "this worker's lease is over"
+        return service.explain_other_service() if checkpoint.may_send() else "this worker's lease is over"
 
     return Client(
         service.base_url,

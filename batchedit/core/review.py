@@ -18,7 +18,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class PictureDecision:
     """A person's decision about one job. ``serial`` counts its changes, 0 before the first; ``at`` is epoch seconds."""
 
     job: int
@@ -33,11 +33,11 @@ class Mark:
 class Conflict:
     """The mark was not written: another person changed it since it was read. ``current`` is theirs."""
 
-    current: Mark
+    current: PictureDecision
 
 
 @dataclass(frozen=True, slots=True)
-class MarkEvent:
+class DecisionEvent:
     """One change of a mark, as it happened. ``via`` is ``review`` or ``import``."""
 
     seq: int
@@ -50,7 +50,7 @@ class MarkEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class ImportedDecision:
     """A line of ``decisions.csv``: a mark that was made away from the run. ``key`` names the job."""
 
     key: bytes
@@ -79,7 +79,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ReviewProgress:
     """How far the review is: jobs with a picture, and those of them that have a verdict."""
 
     pictures: int
@@ -88,6 +88,6 @@ class Progress:
     held: int = 0
 
     @property
-    def looked_at(self) -> int:
+    def reviewed(self) -> int:
         """Pictures with any verdict."""
         return self.approved + self.rejected + self.held

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from ..core.approval import Approval
 from ..core.events import Event
 from ..core.model import Counts, InvalidLine, JobKey, Money, Outcome, Record, ResultLine, State
-from ..core.review import Card, Conflict, Decision, Mark, MarkEvent
+from ..core.review import Card, Conflict, ImportedDecision, PictureDecision, DecisionEvent
 from ..core.steps import ProgressCallback, no_progress
 from ..ports import Ledger, StateOf
 from .values import (
@@ -360,7 +360,7 @@ class Intakes(Protocol):
 class Decisions(Protocol):
     """What people said about pictures: each mark as it stands, and every change of one."""
 
-    def all(self) -> dict[int, Mark]:
+    def all(self) -> dict[int, PictureDecision]:
         """Every mark that stands, by job id; taken back ones with their serial too."""
         ...
 
@@ -368,21 +368,21 @@ class Decisions(Protocol):
         """The number of the latest change, 0 before the first."""
         ...
 
-    def since(self, seq: int) -> tuple[int, list[Mark]]:
+    def since(self, seq: int) -> tuple[int, list[PictureDecision]]:
         """``(the latest change's number, the marks that changed after change seq)``, each as it stands now and once."""
         ...
 
-    def events(self) -> Iterator[MarkEvent]:
+    def events(self) -> Iterator[DecisionEvent]:
         """Every change, from the first to the last: also one that a later one took back."""
         ...
 
-    def put(self, wanted: Mark, via: str = "review") -> Mark | Conflict:
+    def put(self, wanted: PictureDecision, via: str = "review") -> PictureDecision | Conflict:
         """Write ``wanted``, whose serial is the one that its maker saw. Returns it with its new serial; a Conflict with the
         mark that stands, and nothing is written, where somebody changed it since. ``via``: ``review`` or ``import``.
         """
         ...
 
-    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> TakenIn:
+    def take_in(self, decisions: Iterable[tuple[int, ImportedDecision]], who: str) -> TakenIn:
         """Marks made elsewhere, all or none. One that is older than what stands is left out."""
         ...
 

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from ..core.model import InvalidLine, JobKey, Kind, Record, ResultLine, State
-from ..core.review import Card, Conflict, Decision, Mark, MarkEvent, Verdict
+from ..core.review import Card, Conflict, ImportedDecision, PictureDecision, DecisionEvent, Verdict
 from ..core.steps import ProgressCallback, report_progress, no_progress
 from .intake import problems_text
 from .key_map import KeyMap, Slots
@@ -307,9 +307,9 @@ class MemoryDecisions:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._events: list[MarkEvent] = []
+        self._events: list[DecisionEvent] = []
 
-    def all(self) -> dict[int, Mark]:
+    def all(self) -> dict[int, PictureDecision]:
         """See ``book.Decisions``."""
         return dict(self._store.marks)
 
@@ -317,38 +317,38 @@ class MemoryDecisions:
         """See ``book.Decisions``."""
         return len(self._events)
 
-    def since(self, seq: int) -> tuple[int, list[Mark]]:
+    def since(self, seq: int) -> tuple[int, list[PictureDecision]]:
         """See ``book.Decisions``."""
         changed = sorted({event.job for event in self._events[seq:]})
         return self.last_seq(), [self._store.marks[job] for job in changed]
 
-    def events(self) -> Iterator[MarkEvent]:
+    def events(self) -> Iterator[DecisionEvent]:
         """See ``book.Decisions``."""
         yield from list(self._events)
 
-    def put(self, wanted: Mark, via: str = "review") -> Mark | Conflict:
+    def put(self, wanted: PictureDecision, via: str = "review") -> PictureDecision | Conflict:
         """See ``book.Decisions``."""
-        current = self._store.marks.get(wanted.job, Mark(wanted.job))
+        current = self._store.marks.get(wanted.job, PictureDecision(wanted.job))
         if current.serial != wanted.serial:
             return Conflict(current)
         return self._write(replace(wanted, serial=wanted.serial + 1), via)
 
-    def _write(self, mark: Mark, via: str) -> Mark:
+    def _write(self, mark: PictureDecision, via: str) -> PictureDecision:
         self._store.marks[mark.job] = mark
         seq = len(self._events) + 1
-        self._events.append(MarkEvent(seq, mark.job, mark.verdict, mark.note, mark.who, mark.at, via))
+        self._events.append(DecisionEvent(seq, mark.job, mark.verdict, mark.note, mark.who, mark.at, via))
         return mark
 
-    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> TakenIn:
+    def take_in(self, decisions: Iterable[tuple[int, ImportedDecision]], who: str) -> TakenIn:
         """See ``book.Decisions``."""
         written = same = older = 0
         for job, said in decisions:
-            current = self._store.marks.get(job, Mark(job))
+            current = self._store.marks.get(job, PictureDecision(job))
             if (current.verdict, current.note) == (said.verdict, said.note):
                 same += 1
             elif current.at > said.at:
                 older += 1
             else:
-                self._write(Mark(job, said.verdict, said.note, current.serial + 1, who, said.at), "import")
+                self._write(PictureDecision(job, said.verdict, said.note, current.serial + 1, who, said.at), "import")
                 written += 1
         return TakenIn(written, same, older)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from ..core.model import Record
-from ..core.review import Card, Mark
+from ..core.review import Card, PictureDecision
 from ..core.steps import ProgressCallback, report_progress, no_progress
 from ..images.features import ImageFeatures, thumb_name
 
@@ -54,7 +54,7 @@ def payload(
     table: Table,
     looks: Mapping[str, ImageFeatures],
     flags: Mapping[int, str],
-    marks: Mapping[int, Mark],
+    marks: Mapping[int, PictureDecision],
     about: Mapping[str, Any],
     told: ProgressCallback = no_progress,
 ) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def payload(
     }
 
 
-def mark_json(mark: Mark) -> dict[str, Any]:
+def mark_json(mark: PictureDecision) -> dict[str, Any]:
     """A mark as the page and the server's answers have it."""
     return {"job": mark.job, "verdict": mark.verdict, "note": mark.note, "serial": mark.serial, "who": mark.who,
             "at": round(mark.at, 3)}  # fmt: skip

@@ -12,7 +12,7 @@ from batchedit.core.errors import DiskError, InterruptedRunError, ProxyRefusesEr
 from batchedit.core.inanswer import InlinePictures, is_inline_address
 from batchedit.core.model import Kind, Problem, State
 from batchedit.core.money import format_usd, label_play, parse_usd, read_json_usd, to_decimal_usd, to_json_usd, to_plain_usd
-from batchedit.core.review import Progress
+from batchedit.core.review import ReviewProgress
 from batchedit.core.slowdown import Slowdown
 from batchedit.core.typed import format_command
 from batchedit.core.unwritten import WriteFailures
@@ -226,4 +226,4 @@ def test_a_picture_of_another_run_was_never_accepted_here() -> None:
 
 
 def test_looked_at_is_every_picture_with_a_verdict() -> None:
-    assert Progress(9, approved=1, rejected=2, held=3).looked_at == 6
+    assert ReviewProgress(9, approved=1, rejected=2, held=3).reviewed == 6

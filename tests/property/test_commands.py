@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from batchedit.commands.purchase import MAX_SINGLE_LOOKUPS
 from batchedit.core.model import State
-from batchedit.core.review import Mark, Verdict
+from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import Marks
 from batchedit.ledger.opening import open_checkpoint
 from tests.property.books import read_books
@@ -103,7 +103,7 @@ class Commands(Witness, RuleBasedStateMachine):
             done = checkpoint.records("state = 'done' AND id IN (SELECT job FROM lines) ORDER BY id")
             marks = Marks(checkpoint)
             for record in done if row == 5 else done[row % len(done) :][:1] if done else []:
-                standing = marks.all().get(record.id, Mark(record.id))
+                standing = marks.all().get(record.id, PictureDecision(record.id))
                 marks.put(replace(standing, verdict=Verdict.REJECT, who="me", at=self.world.now))
         finally:
             checkpoint.close()

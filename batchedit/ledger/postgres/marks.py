@@ -12,7 +12,7 @@ from typing import Any
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
-from ...core.review import Conflict, Decision, Mark, MarkEvent, Verdict
+from ...core.review import Conflict, ImportedDecision, PictureDecision, DecisionEvent, Verdict
 from ..gallery_rows import put_flags_in
 from ..review_file import ReviewFile
 from ..sqlite_file import SqliteFile
@@ -51,7 +51,7 @@ class StoreMarks:
     def __init__(self, ask: Ask, run: int, changed: Callable[[], None]) -> None:
         self._ask, self._run, self._changed = ask, run, changed
 
-    def all(self) -> dict[int, Mark]:
+    def all(self) -> dict[int, PictureDecision]:
         """See ``book.Decisions``."""
         return {row[0]: _mark(row) for row in self._ask(_MARKS, self._run)}
 
@@ -60,30 +60,30 @@ class StoreMarks:
         ((last,),) = self._ask(f"SELECT coalesce(max(seq), 0) FROM {SCHEMA}.mark_event WHERE run = %s", self._run)
         return int(last)
 
-    def since(self, seq: int) -> tuple[int, list[Mark]]:
+    def since(self, seq: int) -> tuple[int, list[PictureDecision]]:
         """See ``book.Decisions``."""
         last = self.last_seq()
         changed = f"{_MARKS} AND job IN (SELECT job FROM {SCHEMA}.mark_event WHERE run = %s AND seq > %s)"
         return last, [_mark(row) for row in self._ask(changed, self._run, self._run, seq)] if last > seq else []
 
-    def events(self) -> Iterator[MarkEvent]:
+    def events(self) -> Iterator[DecisionEvent]:
         """See ``book.Decisions``."""
         for seq, job, _, verdict, note, who, at, via in self._ask(_EVENTS, self._run, 0):
-            yield MarkEvent(seq, job, Verdict(verdict), note, who, at, via)
+            yield DecisionEvent(seq, job, Verdict(verdict), note, who, at, via)
 
-    def put(self, wanted: Mark, via: str = "review") -> Mark | Conflict:
+    def put(self, wanted: PictureDecision, via: str = "review") -> PictureDecision | Conflict:
         """See ``book.Decisions``."""
         wanted = replace(wanted, note=_text(wanted.note), who=_text(wanted.who))
         ((told,),) = self._ask(f"SELECT {SCHEMA}.put_mark(%s, %s, %s)", self._run, via, Jsonb(asdict(wanted)))
         if told["job"] is None:  # the serial was of a mark that nobody has made
-            return Conflict(Mark(wanted.job))
+            return Conflict(PictureDecision(wanted.job))
         stands = _mark([told[name] for name in asdict(wanted)])
         if stands != replace(wanted, serial=wanted.serial + 1):
             return Conflict(stands)
         self._changed()
         return stands
 
-    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> TakenIn:
+    def take_in(self, decisions: Iterable[tuple[int, ImportedDecision]], who: str) -> TakenIn:
         """See ``book.Decisions``."""
         told = [[job, said.verdict.value, _text(said.note), said.at] for job, said in decisions]
         ((counts,),) = self._ask(f"SELECT {SCHEMA}.take_in_marks(%s, %s, %s)", self._run, _text(who), Jsonb(told))
@@ -136,6 +136,6 @@ def _text(text: str) -> str:
     return text.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _mark(row: Sequence[Any]) -> Mark:
+def _mark(row: Sequence[Any]) -> PictureDecision:
     job, verdict, note, serial, who, at = row
-    return Mark(job, Verdict(verdict), note, serial, who, at)
+    return PictureDecision(job, Verdict(verdict), note, serial, who, at)
