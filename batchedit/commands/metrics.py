@@ -153,8 +153,8 @@ class MetricsServer:
             raise UsageError(f"nobody can listen on {host_and_port} for --metrics: {reason}", hint="give another port") from None
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
-        bound = self._server.server_address
-        say(f"metrics: http://{f'[{host}]' if ':' in host else host}:{bound[1]}/metrics")
+        listening_at = self._server.server_address
+        say(f"metrics: http://{f'[{host}]' if ':' in host else host}:{listening_at[1]}/metrics")
 
     def close(self) -> None:
         """Stop answering."""

@@ -30,10 +30,10 @@ TAIL_BYTES = 64 * 1024
 _BOUND = "older_copy"
 """The fact of a run that holds the highest job id that the older copy had when it was detected."""
 _BY = "run.jsonl (the checkpoint was an older copy)"
-_STARTED = frozenset({Reserved.__name__, Lost.__name__})
-_PURCHASE = _STARTED | {Accepted.__name__, Declined.__name__, Refused.__name__}
-_WORDS = tuple(f'"event":"{name}"'.encode() for name in sorted(_PURCHASE))
-_TICK = 0.002  # seconds: the log's times are cut to milliseconds
+_START_EVENTS = frozenset({Reserved.__name__, Lost.__name__})
+_PURCHASE_EVENTS = _START_EVENTS | {Accepted.__name__, Declined.__name__, Refused.__name__}
+_EVENT_BYTES = tuple(f'"event":"{name}"'.encode() for name in sorted(_PURCHASE_EVENTS))
+_LOG_RESOLUTION = 0.002  # seconds: the log's times are cut to milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _find_forgotten(checkpoint: Book, folder: RunFolder) -> Iterator[_Logged]:
         return
     known_times: dict[tuple[int, str], list[float]] = {}
     for logged in checkpoint.log():
-        if logged.name in _STARTED:
+        if logged.name in _START_EVENTS:
             known_times.setdefault((logged.job, logged.name), []).append(logged.at)
     last_by_job: dict[int, _Logged] = {}
     with folder.log.open("rb") as log:
@@ -123,8 +123,8 @@ def _find_forgotten(checkpoint: Book, folder: RunFolder) -> Iterator[_Logged]:
     for purchase in last_by_job.values():
         times = known_times.get((purchase.job, purchase.event), ())
         is_known = (
-            any(abs(at - purchase.at) < _TICK for at in times)
-            if purchase.event in _STARTED
+            any(abs(at - purchase.at) < _LOG_RESOLUTION for at in times)
+            if purchase.event in _START_EVENTS
             else purchase.event != Accepted.__name__ or checkpoint.job_of_request(purchase.request_id) is not None
         )
         if not is_known:
@@ -134,7 +134,7 @@ def _find_forgotten(checkpoint: Book, folder: RunFolder) -> Iterator[_Logged]:
 def _is_newer(checkpoint: Book, purchase: _Logged) -> bool:
     if purchase.event == Accepted.__name__:
         return checkpoint.job_of_request(purchase.request_id) is None
-    return purchase.event in _STARTED and purchase.at > checkpoint.last_event_at() + _TICK
+    return purchase.event in _START_EVENTS and purchase.at > checkpoint.last_event_at() + _LOG_RESOLUTION
 
 
 def _read_tail(log: Path) -> list[bytes]:
@@ -147,11 +147,11 @@ def _read_tail(log: Path) -> list[bytes]:
 def _read_purchases(lines: Iterable[bytes], run: str) -> Iterator[_Logged]:
     """The lines about a purchase in the run with the id ``run``. A line that is cut off or damaged is skipped."""
     for line in lines:
-        if not any(word in line for word in _WORDS):
+        if not any(word in line for word in _EVENT_BYTES):
             continue
         try:
             entry = orjson.loads(line)
-            if entry.get("run", run) == run and entry["event"] in _PURCHASE:
+            if entry.get("run", run) == run and entry["event"] in _PURCHASE_EVENTS:
                 request_id = str(entry["request_id"]) if entry["event"] == Accepted.__name__ else ""
                 yield _Logged(int(entry["job"]), str(entry["name"]), entry["event"], _parse_time(entry["at"]), request_id)
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError):

@@ -42,8 +42,8 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
     register = Register.of(host.environ)
     folder = folder_of(Path(name or source), settings, register)
     with open_service(settings, folder, host.environ, host.warn, only_asks=True) as service:
-        found_plan = await _make_plan(source, settings, host, manifest, register, folder, service)
-    return with_gone(found_plan, _list_gone(Path(name or source), settings, register, folder) if found_plan.to_buy else [])
+        result = await _make_plan(source, settings, host, manifest, register, folder, service)
+    return with_gone(result, _list_gone(Path(name or source), settings, register, folder) if result.to_buy else [])
 
 
 def _list_gone(sheet: Path, settings: Settings, register: Register, folder: RunFolder) -> list[str]:
@@ -96,7 +96,7 @@ async def _make_plan(
         sample = await sample_links(manifest, source, settings, model, previous, find_state, host)
         request = IntakeRequest(manifest, source, folder, settings, model, links=links, runs=others)
         with host.step(CHECKING) as on_progress:
-            plan_ = sampled(await to_thread.run_sync(survey_manifest, request, previous, host.stop, on_progress), sample)
+            plan = sampled(await to_thread.run_sync(survey_manifest, request, previous, host.stop, on_progress), sample)
     price, price_source, charged_before = settings.price or 0, "--price", previous.top_price
     if settings.price is None:
         charged_before = max(charged_before, register.cost(settings.service, settings.model))
@@ -107,8 +107,8 @@ async def _make_plan(
             except ProxyRefusesError as refusal:  # a run needs the service, a plan needs only the price
                 host.warn(f"{refusal}, so nobody tells the price. {refusal.hint[0].upper()}{refusal.hint[1:]}")
                 other_price = ""
-            plan_ = replace(plan_, other_price=other_price)
+            plan = replace(plan, other_price=other_price)
         if service.token:
-            plan_ = replace(plan_, balance=await fetch_balance(client, host.step, patient=False))
-    price, price_source = choose_dearer(price * plan_.outputs, price_source, charged_before)
-    return replace(plan_, price=price, price_source=price_source, own_sandbox=is_own_sandbox)
+            plan = replace(plan, balance=await fetch_balance(client, host.step, patient=False))
+    price, price_source = choose_dearer(price * plan.outputs, price_source, charged_before)
+    return replace(plan, price=price, price_source=price_source, own_sandbox=is_own_sandbox)

@@ -102,7 +102,7 @@ def take_in_for_worker(ledger: PostgresLedger, folder: Path, warn: Callable[[str
             left_ids.append(entry.event.handle.request_id)
             warn(_describe_unmatched_id(f"{folder / ACCEPTED_FILE}", entry, "in that folder"))
 
-    ledger.totals_now()  # which tells the price
+    ledger.totals_now()  # this reads the price
     outcomes = _take_in_side_file(ledger, folder, keep)
     if not left_ids and Outcome.SENDING not in outcomes:
         clear_rescued(folder)
@@ -121,7 +121,7 @@ def take_in_objects_for_worker(ledger: PostgresLedger, objects: Objects, warn: C
 
         return keep
 
-    ledger.totals_now()  # which tells the price
+    ledger.totals_now()  # this reads the price
     return _take_in_objects(ledger, objects, make_handler, warn)
 
 

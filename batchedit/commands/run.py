@@ -59,16 +59,16 @@ async def _begin(source: Path, settings: Settings, host: Host, name: str) -> Asy
     """The run of a sheet, made if there is none, locked and open; and the other runs of this person."""
     register = Register.of(host.environ)
     folder = folder_of(Path(name or source), settings, register)
-    gone = [] if is_run(folder.path) else gone_runs(Path(name or source), settings, register)
+    gone_folders = [] if is_run(folder.path) else gone_runs(Path(name or source), settings, register)
     folder.make()
     async with AsyncExitStack() as stack:
         stack.enter_context(run_lock(folder.path, "run"))
         session = await stack.enter_async_context(open_session(folder, settings, host, "run"))
-        note_gone(session.checkpoint, gone)
+        note_gone(session.checkpoint, gone_folders)
         account = account_of(session.service.token)
-        play = would_be_play(session.checkpoint, settings, host.environ)
+        is_play = would_be_play(session.checkpoint, settings, host.environ)
         with host.step(OTHERS):
-            opening = find_other_runs(register, folder.path, settings, account, host.environ, play=play)
+            opening = find_other_runs(register, folder.path, settings, account, host.environ, play=is_play)
             others = stack.enter_context(opening)
         if not session.is_mine:
             session.picture_roots = (*picture_roots(source, settings), *run_roots(folder))

@@ -105,8 +105,8 @@ class Session(LocalSession):
 
 
 @asynccontextmanager
-async def open_session(folder: RunFolder, settings: Settings, host: Host, doing: str) -> AsyncIterator[Session]:
-    """The run in ``folder``, made if there is none. The caller holds its lock, for the command ``doing``.
+async def open_session(folder: RunFolder, settings: Settings, host: Host, command: str) -> AsyncIterator[Session]:
+    """The run in ``folder``, made if there is none. The caller holds its lock, for the command ``command``.
 
     Nothing is made before its service, account and model are checked.
     """
@@ -116,26 +116,26 @@ async def open_session(folder: RunFolder, settings: Settings, host: Host, doing:
         model = find_model(settings) or await model_from_catalogue(
             settings, service, ObserverGroup(host.observers()), host.step
         )
-        with _open_recorded(folder, settings, host, doing, model, service) as run:
+        with _open_recorded(folder, settings, host, command, model, service) as run:
             keep_account(run.checkpoint, account)
             yield run
 
 
 @asynccontextmanager
-async def reopen_session(run_name: str, given: Given, host: Host, doing: str) -> AsyncIterator[Session]:
+async def reopen_session(run_name: str, given: Given, host: Host, command: str) -> AsyncIterator[Session]:
     """An existing run, locked and open, with the settings that it was made with and ``given`` over them."""
     folder = find_run_here(run_name, given, host.environ)
-    with run_lock(folder.path, doing):
+    with run_lock(folder.path, command):
         settings = settings_of(folder, given, host.environ)
         if warning := strange(folder, given, host.environ):
             host.warn(warning)
-        async with open_session(folder, settings, host, doing) as run:
+        async with open_session(folder, settings, host, command) as run:
             yield run
 
 
 @contextmanager
 def _open_recorded(
-    folder: RunFolder, settings: Settings, host: Host, doing: str, model: Model, service: Service
+    folder: RunFolder, settings: Settings, host: Host, command: str, model: Model, service: Service
 ) -> Iterator[Session]:
     is_new = not is_run(folder.path) or never_began(folder)
     write_failures = WriteFailures()
@@ -143,7 +143,7 @@ def _open_recorded(
         closing(open_run(folder, settings, host.say, host.environ)) as checkpoint,
         spare(folder.path, write_failures),
         _open_log(folder) as log,
-        closing(LiveFile(folder.path, doing, write_failures)) as live,
+        closing(LiveFile(folder.path, command, write_failures)) as live,
         closing(RowNames(folder)) as rows,
     ):
         if is_new or settings.mine or is_mine(checkpoint, folder.path, host.environ):
@@ -159,25 +159,25 @@ def _open_recorded(
         run = Session(folder, checkpoint, settings, group, host, model, service, live, write_failures)
         run.is_mine = is_mine(checkpoint, folder.path, host.environ)
         run.picture_roots = None if run.is_mine else run_roots(folder)
-        with _log_start_and_end(run, doing):
+        with _log_start_and_end(run, command):
             yield run
 
 
 @contextmanager
-def _log_start_and_end(run: Session, doing: str) -> Iterator[None]:
+def _log_start_and_end(run: Session, command: str) -> Iterator[None]:
     """Note the command's start and end as events, with its result."""
     folder, name, pid = str(run.folder.path.absolute()), socket.gethostname(), os.getpid()
     service = run.settings.service
-    run.observer.note("started", f"{doing} starts", command=doing, folder=folder, pid=pid, host=name, service=service)
-    ended: dict[str, Any] = {"exit_code": None}
+    run.observer.note("started", f"{command} starts", command=command, folder=folder, pid=pid, host=name, service=service)
+    outcome: dict[str, Any] = {"exit_code": None}
     try:
         yield
-        ended = _summarize_end(run.report)
+        outcome = _summarize_end(run.report)
     except BatcheditError as error:
-        ended = {"exit_code": error.code, "stopped": str(error)}
+        outcome = {"exit_code": error.code, "stopped": str(error)}
         raise
     finally:
-        run.observer.note("ended", f"{doing} ends", command=doing, **ended)
+        run.observer.note("ended", f"{command} ends", command=command, **outcome)
 
 
 def _summarize_end(report: Report | None) -> dict[str, Any]:

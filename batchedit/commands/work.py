@@ -90,7 +90,7 @@ async def work(
     runs = await to_thread.run_sync(store.open_runs, url, run)  # a store that can't be reached at the start is reported at once
     while True:
         has_worked = False
-        for run_seen in runs or await _ask_store(host, doubts.look):
+        for run_seen in runs or await _ask_store(host, doubts.list_runs):
             try:
                 results[run_seen.name] = await _work_at(url, run_seen, host, given)
             except _NotOursError as not_ours:
@@ -117,28 +117,28 @@ class _Doubts:
 
     def __init__(self, url: str, run: str | None, every: float) -> None:
         self._url, self._run, self._every = url, run, every
-        self._looked = -math.inf
+        self._checked_at = -math.inf
 
-    def look(self) -> list[RunSeen]:
+    def list_runs(self) -> list[RunSeen]:
         """The runs; none before it is time to check again."""
-        if monotonic() - self._looked < self._every:
+        if monotonic() - self._checked_at < self._every:
             return []
         runs = runs_with_ids(self._url, self._run)
-        self._looked = monotonic()
+        self._checked_at = monotonic()
         return runs
 
 
 def _leave_to_others(
-    not_ours: _NotOursError, name: str, refused: dict[str, BatcheditError], host: Host, *, is_named: bool
+    not_ours: _NotOursError, name: str, refusals: dict[str, BatcheditError], host: Host, *, is_named: bool
 ) -> None:
     """Leave the run ``name`` to others, unless it was asked for. The warning comes once, and the run is checked again: a
     sandbox may be started meanwhile.
     """
     if is_named:
         raise not_ours.refusal from None
-    if name not in refused:
+    if name not in refusals:
         host.warn(f"{not_ours.refusal}; this worker leaves it to others")
-    refused[name] = not_ours.refusal
+    refusals[name] = not_ours.refusal
 
 
 async def _ask_store(host: Host, ask: Callable[[], T]) -> T:
@@ -181,8 +181,8 @@ async def _work_at(url: str, run_seen: RunSeen, host: Host, given: Mapping[str, 
         try:
             await to_thread.run_sync(take_in_for_worker, ledger, folder.path, host.warn)
             write_failures = WriteFailures()
-            edges = open_pool(settings, folder, ledger, model, service, observer, (), write_failures, copies=not files)
-            async with edges as (pool, _):
+            opening = open_pool(settings, folder, ledger, model, service, observer, (), write_failures, copies=not files)
+            async with opening as (pool, _):
                 if objects := objects_at(files):
                     await to_thread.run_sync(take_in_objects_for_worker, ledger, objects, host.warn)
                 pool.price = read_fact(run_seen.facts, ASKED_PRICE, whole, 0)
@@ -190,10 +190,10 @@ async def _work_at(url: str, run_seen: RunSeen, host: Host, given: Mapping[str, 
                 pool.approval = StoreApproval((), price=pool.price)
                 counts = (await ledger.totals()).counts
                 observer.note("working", f"working at the run {run_seen.name}", folder=run_seen.name)
-                show = host.watch(sum(counts.by_state.values()), play=run_seen.service.own_sandbox)
+                refresh = host.watch(sum(counts.by_state.values()), play=run_seen.service.own_sandbox)
                 error: BatcheditError | None = None
                 try:
-                    await collect_with_others(pool, stop=host.stop, refresh=show, asks_again=False)
+                    await collect_with_others(pool, stop=host.stop, refresh=refresh, asks_again=False)
                 except BatcheditError as stop_error:
                     error = stop_error
                 error = host.stop.reason or error or pool.governor.switch.halted

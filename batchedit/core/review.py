@@ -31,14 +31,14 @@ class PictureDecision:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The mark was not written: another person changed it since it was read. ``current`` is theirs."""
+    """The decision was not written: another person changed it since it was read. ``current`` is theirs."""
 
     current: PictureDecision
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionEvent:
-    """One change of a mark, as it happened. ``via`` is ``review`` or ``import``."""
+    """One change of a decision. ``via`` is ``review`` or ``import``."""
 
     seq: int
     job: int
@@ -51,7 +51,7 @@ class DecisionEvent:
 
 @dataclass(frozen=True, slots=True)
 class ImportedDecision:
-    """A line of ``decisions.csv``: a mark that was made away from the run. ``key`` names the job."""
+    """A line of ``decisions.csv``: a decision that was made outside the run. ``key`` is the job's."""
 
     key: bytes
     verdict: Verdict
