@@ -106,7 +106,7 @@ class Session(LocalSession):
 
 @asynccontextmanager
 async def open_session(folder: RunFolder, settings: Settings, host: Host, command: str) -> AsyncIterator[Session]:
-    """The run in ``folder``, made if there is none. The caller holds its lock, for the command ``command``.
+    """The run in ``folder``, made if there is none. The caller holds its lock, for ``command``.
 
     Nothing is made before its service, account and model are checked.
     """
