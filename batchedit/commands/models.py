@@ -20,7 +20,7 @@ from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
 from .play import is_at_own_sandbox
-from .wiring import ASKING, open_service
+from .wiring import ASKING_SERVICE, open_service
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ async def _fetch_catalogue(text: str, settings: Settings, host: Host) -> Sequenc
         client = Client(
             service.base_url, service.token, settings.model, {}, observer=ObserverGroup(host.observers()), proxy=service.proxy
         )
-        with host.step(ASKING):
+        with host.step(ASKING_SERVICE):
             async with client:
                 return await client.catalogue(text)
 

@@ -27,7 +27,7 @@ from .pricing import fetch_balance, fetch_catalogue_price, choose_dearer
 from .reading import open_current_copy
 from .session import check_account_of
 from .sharing import find_other_runs
-from .sheet_links import BEFORE, CHECKING, OPENING, OTHERS, check_and_fetch_links, sample_links, report_other_runs
+from .sheet_links import READING_RUN, CHECKING_ROWS, READING_SHEET, READING_OTHER_RUNS, check_and_fetch_links, sample_links, report_other_runs
 from .wiring import Service, make_asking_client, find_model, model_from_catalogue, open_service
 
 
@@ -37,7 +37,7 @@ async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") 
     Writes only what ``run`` need not fetch again: with ``check_images`` the answers about links, and pictures whose links
     expire soon.
     """
-    with host.step(OPENING):
+    with host.step(READING_SHEET):
         manifest = open_source(source, settings, name)
     register = Register.of(host.environ)
     folder = folder_of(Path(name or source), settings, register)
@@ -82,12 +82,12 @@ async def _make_plan(
         _warn_of_another_purchase(copy, folder, settings, host)
         check_account_of(copy, account, settings)
         is_own_sandbox = plan_is_at_own_sandbox(copy.path, settings, host.environ)
-        with host.step(BEFORE):
+        with host.step(READING_RUN):
             previous = await to_thread.run_sync(load_previous_run, copy, settings, source)
     if model is None:
         model = await model_from_catalogue(settings, service, ObserverGroup(host.observers()), host.step)
     with ExitStack() as stack:
-        with host.step(OTHERS):
+        with host.step(READING_OTHER_RUNS):
             opening = find_other_runs(register, folder.path, settings, account, host.environ, play=settings.sandbox or is_own_sandbox)
             others = stack.enter_context(opening)
         report_other_runs(host, others, register)
@@ -95,7 +95,7 @@ async def _make_plan(
         links = await check_and_fetch_links(manifest, source, settings, model, folder, find_state, host)
         sample = await sample_links(manifest, source, settings, model, previous, find_state, host)
         request = IntakeRequest(manifest, source, folder, settings, model, links=links, runs=others)
-        with host.step(CHECKING) as on_progress:
+        with host.step(CHECKING_ROWS) as on_progress:
             plan = sampled(await to_thread.run_sync(survey_manifest, request, previous, host.stop, on_progress), sample)
     price, price_source, charged_before = settings.price or 0, "--price", previous.top_price
     if settings.price is None:

@@ -13,7 +13,7 @@ from ..ledger.register import Register
 from ..planning.plan import Plan, capped
 from ..runcomfy.client import Client
 from .session import Session, keep_first_cap
-from .wiring import ASKING
+from .wiring import ASKING_SERVICE
 
 LAST_KNOWN = "the last price known of this model, charged before"
 """The source of the price where no catalogue answers."""
@@ -57,7 +57,7 @@ async def fetch_catalogue_price(client: Client, steps: Steps, *, patient: bool =
     """Micro-dollars a picture (0 if unknown), the source of the price, and a price of something other than a picture, in
     words, which is shown and never summed. Without ``patient`` a service that can't be reached is asked once.
     """
-    with steps(ASKING):
+    with steps(ASKING_SERVICE):
         entry = await client.model_entry(patient=patient)
     return (entry.picture_price or 0, "the catalogue", entry.other_price) if entry is not None else (0, "", "")
 
@@ -71,6 +71,6 @@ def choose_dearer(price: int, price_source: str, charged_before: int) -> tuple[i
 
 async def fetch_balance(client: Client, steps: Steps, *, patient: bool = True) -> int | None:
     """The account's balance in micro-dollars; None where the service does not report it in time."""
-    with steps(ASKING), anyio.move_on_after(BALANCE_SECONDS):
+    with steps(ASKING_SERVICE), anyio.move_on_after(BALANCE_SECONDS):
         return await client.balance(patient=patient)
     return None

@@ -36,7 +36,7 @@ from .purchase import buy
 from .reading import find_run_here
 from .session import Session, reopen_session, open_session
 from .sharing import find_other_runs
-from .sheet_links import BEFORE, CHECKING, OPENING, OTHERS, check_and_fetch_links, sample_links, report_other_runs
+from .sheet_links import READING_RUN, CHECKING_ROWS, READING_SHEET, READING_OTHER_RUNS, check_and_fetch_links, sample_links, report_other_runs
 
 
 async def run(source: Path, settings: Settings, host: Host, *, name: str = "") -> Report:
@@ -46,7 +46,7 @@ async def run(source: Path, settings: Settings, host: Host, *, name: str = "") -
     """
     if settings.format == FormKind.PARQUET:
         load_parquet()  # before anything is bought
-    with host.step(OPENING):
+    with host.step(READING_SHEET):
         content = _read_content_digest(source)
         manifest = open_source(source, settings, name)
     async with _begin(source, settings, host, name) as (session, other_runs):
@@ -67,7 +67,7 @@ async def _begin(source: Path, settings: Settings, host: Host, name: str) -> Asy
         note_gone(session.checkpoint, gone_folders)
         account = account_of(session.service.token)
         is_play = would_be_play(session.checkpoint, settings, host.environ)
-        with host.step(OTHERS):
+        with host.step(READING_OTHER_RUNS):
             opening = find_other_runs(register, folder.path, settings, account, host.environ, play=is_play)
             others = stack.enter_context(opening)
         if not session.is_mine:
@@ -87,7 +87,7 @@ def _read_content_digest(source: Path) -> str | None:
 async def _take_in(run: Session, manifest: Manifest, source: Path, content_digest: str | None, other_runs: OtherRuns) -> Plan:
     """Check links, then make jobs of the rows and write them into the ledger."""
     folder, settings, host, model = run.folder, run.settings, run.host, run.model
-    with host.step(BEFORE):
+    with host.step(READING_RUN):
         previous = await to_thread.run_sync(load_previous_run, folder, settings, source)
     find_state = bought_anywhere(previous, other_runs)
     links = await check_and_fetch_links(manifest, source, settings, model, folder, find_state, host)
@@ -97,7 +97,7 @@ async def _take_in(run: Session, manifest: Manifest, source: Path, content_diges
         await to_thread.run_sync(objects.check)
     keep_picture = partial(give_pictures, objects) if objects is not None else None
     request = IntakeRequest(manifest, source, folder, settings, model, content_digest, links, other_runs, keep_picture)
-    with host.step(CHECKING) as on_progress:
+    with host.step(CHECKING_ROWS) as on_progress:
         try:
             plan = await to_thread.run_sync(take_in_manifest, run.checkpoint, request, host.stop, on_progress)
         except InvalidRowsError as error:

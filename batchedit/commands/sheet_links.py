@@ -20,13 +20,13 @@ from .host import Host
 from .observers import ObserverGroup
 from .proxy import find_proxy
 
-OPENING = "reading the sheet"
+READING_SHEET = "reading the sheet"
 """The step that detects a sheet's form: a workbook is unpacked whole."""
-BEFORE = "reading the run"
+READING_RUN = "reading the run"
 """The step that reads an earlier run of the sheet."""
-OTHERS = "reading the other runs"
+READING_OTHER_RUNS = "reading the other runs"
 """The step that reads the other runs of this person."""
-CHECKING = "checking rows"
+CHECKING_ROWS = "checking rows"
 """The step that makes jobs of a sheet's rows."""
 
 

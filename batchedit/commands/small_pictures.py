@@ -27,7 +27,7 @@ from .draft_pictures import SIDE, shrink
 from .file_store import bring
 from .gallery_page import looking
 
-MESSAGE_BYTES = 400_000
+MAX_MESSAGE_BYTES = 400_000
 """The most bytes of a picture in a message: mailboxes refuse some 10 to 25 MB in all."""
 LINK_SECONDS = 20.0
 _MAX_LINES = 500
@@ -105,7 +105,7 @@ def find_picture_file(run_folder: Path, job: int, place: int) -> Path | None:
     return path if is_plain_file(path, run_folder) else None
 
 
-def read_first_pictures(run_folder: Path, count: int = 3, max_bytes: int = MESSAGE_BYTES) -> list[tuple[str, str, bytes]]:
+def read_first_pictures(run_folder: Path, count: int = 3, max_bytes: int = MAX_MESSAGE_BYTES) -> list[tuple[str, str, bytes]]:
     """The first ``count`` bought pictures in the sheet's order, for a message: file name, media type, and at most
     ``max_bytes`` bytes. Fewer where there are fewer, or where they can't be read: the message is sent all the same.
     """

@@ -17,7 +17,7 @@ from .bar import LINE_SECONDS
 
 PATIENCE_SECONDS = 0.5
 """Nothing is shown before a command has been silent for this long; loading its modules takes about a second before."""
-FLASH_SECONDS = 0.2
+MIN_STEP_SECONDS = 0.2
 """A step that is over by then is not shown, however long the command goes on."""
 BEAT_SECONDS = 0.5
 """The bar is updated at least this often, also while a step reports nothing: its seconds go on."""
@@ -43,7 +43,7 @@ class StepBar:
         """``since`` is the monotonic time from which the command is silent, now if it is None."""
         self._stream, self._beat = stream, beat
         self._due = (monotonic() if since is None else since) + patience
-        self._least = min(patience, FLASH_SECONDS)
+        self._least = min(patience, MIN_STEP_SECONDS)
         self._bars: list[tqdm[Any]] = []
 
     @contextmanager

@@ -109,7 +109,7 @@ def open_service(
         running.close()
 
 
-ASKING = "asking the service"
+ASKING_SERVICE = "asking the service"
 """The step that waits for the service's answer about a model, a price or the balance."""
 
 
@@ -125,7 +125,7 @@ async def model_from_catalogue(settings: Settings, service: Service, observer: O
     can't be reached.
     """
     client = Client(service.base_url, service.token, settings.model, {}, observer=observer, proxy=service.proxy)
-    with steps(ASKING):
+    with steps(ASKING_SERVICE):
         async with client:
             entry = await client.model_entry()
     if entry is None and not client.heard:

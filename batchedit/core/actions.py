@@ -107,7 +107,7 @@ def _describe_stuck_job(record: Record, patience: Patience) -> Problem:
     return Problem(Kind.STUCK, f"not finished after {patience.stuck_after:.0f} seconds of looking{last_answer}")
 
 
-LONGEST_AHEAD = 3600.0
+MAX_SECONDS_AHEAD = 3600.0
 """Seconds by which a time on disk may be ahead of the clock: a run writes down no longer wait."""
 
 
@@ -118,7 +118,7 @@ def drop_future_due_at(record: Record, now: float) -> Record:
     ``now`` as ``now``.
     """
     happened = (record.submitted_at, record.accepted_at, record.finished_at)
-    if record.due_at <= now + LONGEST_AHEAD and all(at is None or at <= now for at in happened):
+    if record.due_at <= now + MAX_SECONDS_AHEAD and all(at is None or at <= now for at in happened):
         return record
     return record._replace(due_at=0.0)
 

@@ -4,7 +4,7 @@ are checked when they are read.
 
 from __future__ import annotations
 
-FILES = "files"
+FILES_FOLDER = "files"
 """The folder of finished pictures, below a run's own."""
 _HEX = frozenset("0123456789abcdef")
 _USUAL_PORT = {"https": ":443", "http": ":80"}
@@ -18,7 +18,7 @@ def is_relative(path: str) -> bool:
 
 def is_saved_path(path: str) -> bool:
     """Is ``path`` one that a finished picture can have: below ``files/``?"""
-    return path.startswith(f"{FILES}/") and is_relative(path)
+    return path.startswith(f"{FILES_FOLDER}/") and is_relative(path)
 
 
 def is_sha256(text: str) -> bool:

@@ -8,9 +8,9 @@ from typing import Final, Literal
 from .model import Money
 from .money import format_usd
 
-CALM_SECONDS = 10.0
+NO_RAISE_SECONDS = 10.0
 """For this long after an error or a lost answer no rate is raised."""
-UNPROVEN = 10
+UNPROVEN_FACTOR = 10
 """Until a cost is reported, the price is a claim: a job in doubt may have cost this many times as much."""
 
 NO_CAP: Final = "none"
@@ -32,7 +32,7 @@ def may_reserve(money: Money, price: int) -> bool:
     Jobs in flight, and finished jobs without a reported cost, count at the highest price seen, not at our estimate: the
     service may charge more than its price list says. Before any cost is reported only one job is under way, and a finished
     one whose cost is not reported yet is waited for. Jobs that wait for a person (in doubt, uncollected), or whose cost can
-    no longer be reported (written off), don't hold the run up, as long as UNPROVEN times the price of each fits.
+    no longer be reported (written off), don't hold the run up, as long as UNPROVEN_FACTOR times the price of each fits.
 
     The first true price can't be known beforehand, nor can a rise: the cap is passed by what the first job costs beyond the
     estimate, or by what was in flight when a price rose, and by nothing else.
@@ -47,7 +47,7 @@ def may_reserve(money: Money, price: int) -> bool:
 def compute_least_cap(jobs: int, money: Money, price: int) -> int:
     """The least cap, in micro-dollars, under which ``may_reserve`` allows ``jobs`` more of ``price`` micro-dollars one by one.
 
-    Until a cost is reported, what waits for a person counts UNPROVEN times.
+    Until a cost is reported, what waits for a person counts UNPROVEN_FACTOR times.
     """
     dearest = max(price, money.top_price)
     under_way = money.in_flight + money.doubts + money.uncollected
@@ -59,7 +59,7 @@ def compute_least_cap(jobs: int, money: Money, price: int) -> int:
     least = exposed + jobs * dearest
     unsettled = under_way + money.guesses
     if unsettled and not money.settled:
-        return max(least, (unsettled + 1) * dearest * UNPROVEN)
+        return max(least, (unsettled + 1) * dearest * UNPROVEN_FACTOR)
     return least
 
 
@@ -78,7 +78,7 @@ def explain_budget_refusal(money: Money) -> str:
     if unproven and not money.settled:
         message += (
             f"; the service has not told yet what a picture costs, so each of the {unproven} that are in doubt, uncollected "
-            f"or written off counts {UNPROVEN} times"
+            f"or written off counts {UNPROVEN_FACTOR} times"
         )
     return message
 
