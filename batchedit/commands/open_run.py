@@ -118,14 +118,14 @@ def _check_matches(checkpoint: Book, folder: RunFolder, settings: Settings) -> N
 
 
 def explain_other_purchase(facts: HasFacts, folder: RunFolder, settings: Settings) -> UsageError | None:
-    """The refusal of a purchase with these settings in ``folder``: its run is of another model or service. None if it fits."""
-    for fact, requested_value, preposition in (("model", settings.model, "with model "), ("service", settings.service, "from ")):
+    """Why no purchase with these settings fits the run in ``folder``: another model or service. None if it fits."""
+    for fact, wanted, preposition in (("model", settings.model, "with model "), ("service", settings.service, "from ")):
         current = facts.get(fact)
-        if current != requested_value:
-            current, requested = ("the sandbox" if service == SANDBOX else service for service in (current, requested_value))
+        if current != wanted:
+            service, other = ("the sandbox" if value == SANDBOX else value for value in (current, wanted))
             other_folder = folder.path.with_name(f"{folder.path.name}-2")
             return UsageError(
-                f"the run in {folder.path} buys {preposition}{current}, not {preposition.removesuffix('model ')}{requested}",
+                f"the run in {folder.path} buys {preposition}{service}, not {preposition.removesuffix('model ')}{other}",
                 hint=f"for a run of its own the same command with: --out {quote_word(other_folder)}",
             )
     return None

@@ -1,4 +1,4 @@
-"""Proof of a run from its event log: every event is replayed through the state machine, and the result must match the records.
+"""Proof of a run from its event log: all events are replayed through the state machine, and the result must be the records.
 
 What is proved: no job was submitted without an intention, none has two live purchases, no two jobs share a request_id,
 each record is what its events make of it, the money of all records adds up to the sums that the budget is checked

@@ -111,8 +111,8 @@ def choose_retries(checkpoint: Book, request: RetryRequest) -> RetryChoice:
     planned = [record for record in planned_before if is_on_asked_row(record)]
     left_out = [record for record in matching if classify_failure(record) not in request.list_kinds()]
     parts = [*_count_by_kind(chosen), *([("asked for before", len(planned))] if planned else [])]
-    written_off_rows = [row for record in left_out if classify_failure(record) == WRITTEN_OFF for row, _ in rows.get(record.id, ())[:1]]
-    return RetryChoice(chosen, planned, parts, _count_by_kind(left_out), list(dict.fromkeys(written_off_rows))[:MAX_NAMED_ROWS])
+    off_rows = [row for record in left_out if classify_failure(record) == WRITTEN_OFF for row, _ in rows.get(record.id, ())[:1]]
+    return RetryChoice(chosen, planned, parts, _count_by_kind(left_out), list(dict.fromkeys(off_rows))[:MAX_NAMED_ROWS])
 
 
 def _matches(record: Record, text: str | None) -> bool:

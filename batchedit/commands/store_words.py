@@ -10,5 +10,5 @@ from ..ledger.postgres.url import words_for
 
 
 def build_store_words(checkpoint: Book, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """The options to append to a command about this run: none for a run without a store, or where the environment names it."""
+    """The options to append to a command about this run: none without a store, or where the environment names it."""
     return words_for(checkpoint.get("store") or "", environ)

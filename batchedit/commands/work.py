@@ -87,7 +87,7 @@ async def work(
     results: dict[str, WorkResult] = {}
     refusals: dict[str, BatcheditError] = {}
     doubts = _Doubts(url, run, math.inf if until_idle else CHECK_IDS_SECONDS)
-    runs = await to_thread.run_sync(store.open_runs, url, run)  # a store that can't be reached at the start is reported at once
+    runs = await to_thread.run_sync(store.open_runs, url, run)  # one that can't be reached at the start is an error at once
     while True:
         has_worked = False
         for run_seen in runs or await _ask_store(host, doubts.list_runs):
@@ -218,9 +218,9 @@ def _make_settings(run_seen: RunSeen, given: Mapping[str, Any]) -> Settings:
 
 
 def _make_folder(run_seen: RunSeen, settings: Settings) -> RunFolder:
-    """The folder for what this worker writes about the run, made if it is missing. _NotOursError where that folder has another
-    run: the rescue files of the two would be mixed, and where both are made from one sheet an id of the one would settle a
-    job of the other.
+    """The folder for what this worker writes about the run, made if it is missing. _NotOursError where that folder has
+    another run: the rescue files of the two would be mixed, and where both are made from one sheet an id of the one would
+    settle a job of the other.
     """
     if not settings.out and (run_seen.name == ".." or run_seen.name != Path(run_seen.name).name):
         raise _NotOursError(UsageError(f"the run is called {run_seen.name}, which is no name of a folder"))

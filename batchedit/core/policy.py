@@ -45,7 +45,7 @@ def may_reserve(money: Money, price: int) -> bool:
 
 
 def compute_least_cap(jobs: int, money: Money, price: int) -> int:
-    """The least cap, in micro-dollars, under which ``may_reserve`` allows ``jobs`` more of ``price`` micro-dollars one by one.
+    """The least cap, in micro-dollars, under which ``may_reserve`` allows ``jobs`` more of ``price`` one by one.
 
     Until a cost is reported, what waits for a person counts UNPROVEN_FACTOR times.
     """

@@ -55,7 +55,7 @@ class Report:
     stood in for the service, and the money is play money.
     ``store`` are the words by which a command finds the store of this run; none for a run that its folder has to itself.
     ``rest_waits``: the canary was bought, and the rest waits for a yes. ``remarks`` say what a results file can't hold.
-    ``write_failures`` are the files that the disk did not take: more may come until the run's folder is closed, so ``code`` and
+    ``write_failures`` are the files that the disk did not take: more may come until the folder is closed, so ``code`` and
     ``warnings`` are to be asked for then. ``jobs_code`` is the exit code for all but these files.
     """
 
