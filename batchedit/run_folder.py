@@ -273,7 +273,8 @@ def find_run(run: str, out: str | None = None, environ: Mapping[str, str] = os.e
         f"there is no run for {run} (looked for {folder_for(given, out).checkpoint})",
         hint=f"start one with: {format_command('run', given)}"
         if given.is_file()
-        else f"{_meant(run, register)}give a run's folder, its name or its manifest; see yours with: {format_command('runs')}",
+        else f"{_meant(run, register)}give a run's folder, its name or its manifest; see yours with: "
+        f"{format_command('runs')}",
     )
 
 

@@ -153,7 +153,8 @@ def _tell_progress(looked: ReviewStatus) -> None:
     _say(f"{progress.reviewed:,} of {progress.pictures:,} looked at{f': {words}' if words else ''}")
     if progress.rejected:
         _say(
-            f"  → another try for the rejected ones: {format_command('redo', run, '--use-notes', *looked.room, *looked.store)}"
+            "  → another try for the rejected ones: "
+            f"{format_command('redo', run, '--use-notes', *looked.room, *looked.store)}"
         )
     if progress.approved:
         _say(f"  → hand on the approved ones: {format_command('deliver', run, '--to', _free(run), *looked.store)}")

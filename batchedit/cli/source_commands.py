@@ -60,7 +60,9 @@ def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bo
         click.echo(to_one_line(f"  note: {note}"))
     roots = [part for root in found.roots for part in ("--image-root", root)]
     click.echo(
-        to_one_line(f"  → look at it, then rehearse it, nothing is bought: {format_command('run', path, *roots, '--sandbox')}")
+        to_one_line(
+            f"  → look at it, then rehearse it, nothing is bought: {format_command('run', path, *roots, '--sandbox')}"
+        )
     )
     click.echo(to_one_line(f"  → count and price it:                             {format_command('plan', path, *roots)}"))
     return 0
@@ -109,7 +111,9 @@ def _write_examples(folder: Path, *, force: bool) -> int:
 
     names = write_examples(folder, force=force)
     click.echo(to_one_line(f"{folder}: {', '.join(names)}"))
-    click.echo(to_one_line(f"  → to rehearse it, nothing is bought: {format_command('run', folder / 'demo.csv', '--sandbox')}"))
+    click.echo(
+        to_one_line(f"  → to rehearse it, nothing is bought: {format_command('run', folder / 'demo.csv', '--sandbox')}")
+    )
     return 0
 
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..core.errors import ManifestError, OutputError
-from ..core.limits import format_megabytes
+from ..core.limits import format_mb
 from ..core.words import pluralize
 from ..disk import ZIP_DAMAGE, create
 from ..importers.feeds import PICTURES, ProductSources
@@ -137,7 +137,7 @@ def _unpack(draft: Draft, archive: Path) -> list[str]:
                     while block := file.read(_BLOCK):
                         total += len(block)
                         if total > UNPACKED_MOST:
-                            raise ManifestError(f"more than {format_megabytes(UNPACKED_MOST)} come out of this archive")
+                            raise ManifestError(f"more than {format_mb(UNPACKED_MOST)} come out of this archive")
                         out.write(block)
     except ZIP_DAMAGE as error:
         told = "is locked with a password" if "encrypted" in str(error) else "can't be unpacked: it is damaged"
@@ -154,11 +154,11 @@ def _check_unpacked(draft: Draft, archive: Path, total: int) -> None:
     if total > UNPACKED_MOST or (total > BOMB_BYTES and total > size * BOMB_TIMES):
         archive.unlink(missing_ok=True)
         raise ManifestError(
-            f"{draft.name} has {format_megabytes(size)} and would unpack to {format_megabytes(total)}; it was not unpacked",
+            f"{draft.name} has {format_mb(size)} and would unpack to {format_mb(total)}; it was not unpacked",
             hint="pack the sheet and its pictures alone, then drop it again",
         )
     if total > (free := shutil.disk_usage(draft.folder).free):
-        raise OutputError(f"this disk has {format_megabytes(free)} left, and {draft.name} unpacks to {format_megabytes(total)}")
+        raise OutputError(f"this disk has {format_mb(free)} left, and {draft.name} unpacks to {format_mb(total)}")
 
 
 def _wanted(packed: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo | None]:
@@ -179,10 +179,10 @@ def _wanted(packed: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo | None]:
 def check_room(draft: Draft, size: int) -> None:
     """ManifestError for a file of ``size`` bytes that is too large, or that the disk has no room for."""
     if size > UPLOAD_MOST:
-        raise ManifestError(f"the file has {format_megabytes(size)}; {format_megabytes(UPLOAD_MOST)} can be taken at most")
+        raise ManifestError(f"the file has {format_mb(size)}; {format_mb(UPLOAD_MOST)} can be taken at most")
     try:
         free = shutil.disk_usage(draft.folder).free
     except OSError as error:
         raise OutputError(f"{draft.folder} can't be written: {error.strerror or error}") from None
     if size * 2 > free:
-        raise OutputError(f"this disk has {format_megabytes(free)} left, and the file needs {format_megabytes(size * 2)}")
+        raise OutputError(f"this disk has {format_mb(free)} left, and the file needs {format_mb(size * 2)}")

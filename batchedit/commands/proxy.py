@@ -37,7 +37,8 @@ def _check_proxy(name: str, text: str) -> str:
         raise UsageError(f"{name} is {shown_url}, which is no address of a proxy; nothing was sent", hint=hint)
     if parts.scheme.lower() not in _SCHEMES:
         raise UsageError(
-            f"{name} is {shown_url}, and a {parts.scheme}:// proxy can't be used, only http:// and https://; nothing was sent",
+            f"{name} is {shown_url}, and a {parts.scheme}:// proxy can't be used, only http:// and https://; "
+            "nothing was sent",
             hint=hint,
         )
     return url

@@ -262,8 +262,9 @@ def _make_event_keeper(checkpoint: Book, folder: RunFolder, location: str, warn:
         details = {"job": job, "accepted_at": entry.event.at, "handle": handle, "stands": contradiction}
         checkpoint.note(ID_NOT_TAKEN_IN, time(), details)
         warn(
-            f"warning: {location} says that job {job} was bought as {handle.request_id}, and the checkpoint {contradiction}. This id "
-            "is not collected and its cost is in no sum; it is kept. Look at it on the service's site; to see it again: "
+            f"warning: {location} says that job {job} was bought as {handle.request_id}, and the checkpoint {contradiction}. "
+            "This id is not collected and its cost is in no sum; it is kept. Look at it on the service's site; to see it "
+            "again: "
             + format_command("audit", folder.path)
         )
 

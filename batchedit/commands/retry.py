@@ -129,8 +129,9 @@ def _explain_nothing_to_retry(run: Session, choice: RetryChoice, request: RetryR
     folder, checkpoint, store = run.folder, run.checkpoint, build_store_words(run.checkpoint)
     if choice.left_out:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in choice.left_out)
+        rows = choice.rows_written_off
         details = [
-            f"  → to buy the {kind} ones anew: {_format_retry_command(run, request.format_flags_for(kind, choice.rows_written_off), count)}"
+            f"  → to buy the {kind} ones anew: {_format_retry_command(run, request.format_flags_for(kind, rows), count)}"
             for kind, count in choice.left_out
         ]
         return UsageError(f"nothing else than {counts} matches", details=details)

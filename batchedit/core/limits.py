@@ -22,7 +22,7 @@ def uri_size(size: int) -> int:
     return _URI_PREFIX_BYTES + (size + 2) // 3 * 4
 
 
-def format_megabytes(size: int) -> str:
+def format_mb(size: int) -> str:
     """``9.3 MB``."""
     return f"{size / 1e6:.1f} MB"
 

@@ -17,7 +17,7 @@ from anyio import to_thread
 
 from ..core.errors import FilesUnavailableError
 from ..core.jsontext import write_inputs
-from ..core.limits import MAX_REQUEST_BYTES, MAX_URI_BYTES, format_megabytes, uri_size
+from ..core.limits import MAX_REQUEST_BYTES, MAX_URI_BYTES, format_mb, uri_size
 from ..disk import is_inside
 from ..ports import Observer
 from .formats import SHRINKABLE, media_type
@@ -135,7 +135,7 @@ class LocalPictures:
 
     def _fitted(self, path: Path, data: bytes, media: str, most: int) -> str:
         if not self._shrinks or media not in SHRINKABLE:
-            raise ValueError(f"{path.name} is {format_megabytes(len(data))}, more than fits into one request ({path})")
+            raise ValueError(f"{path.name} is {format_mb(len(data))}, more than fits into one request ({path})")
         try:
             smaller, now = shrink(data, (most - 32) // 4 * 3)
         except ValueError as error:
@@ -149,7 +149,7 @@ class LocalPictures:
         if self._told <= TOLD:
             kind = media.removeprefix("image/").upper()
             text = (
-                f"{path.name}: {format_megabytes(before)} re-encoded as {kind} of {format_megabytes(after)} to fit the service's "
+                f"{path.name}: {format_mb(before)} re-encoded as {kind} of {format_mb(after)} to fit the service's "
                 "6 MiB (--no-shrink refuses such pictures)"
             )
         self._observer.note("shrunk", text, file=str(path), bytes_before=before, bytes_after=after)

@@ -25,7 +25,7 @@ import anyio
 import httpx
 
 from ..core.hosts import is_loopback
-from ..core.limits import MAX_LINK_BYTES, SAFE_LINK_BYTES, format_megabytes
+from ..core.limits import MAX_LINK_BYTES, SAFE_LINK_BYTES, format_mb
 from .formats import media_type
 
 FINE, LARGE, UNSURE, BAD, UNREACHED = "fine", "large", "unsure", "bad", "unreached"
@@ -156,7 +156,7 @@ class Asker:
                 async for block in reply.aiter_raw():
                     left -= len(block)
                     if left < 0:
-                        return Answer(BAD, f"is larger than {format_megabytes(most)}")
+                        return Answer(BAD, f"is larger than {format_mb(most)}")
                     file.write(block)
                 return name_in(reply.headers.get("content-disposition", ""))
         except httpx.InvalidURL:
@@ -264,10 +264,10 @@ def _judge(reply: _Reply, most: int) -> Answer:  # noqa: PLR0911 - one return an
         return Answer(BAD, f"is {what}, not a picture; the link must be the picture's own", page=page)
     found = Answer(FINE, "", reply.length, reply.etag, reply.modified)
     if reply.length > most:
-        reason = f"is {format_megabytes(reply.length)}; the service refuses more than {most / 1e6:g} MB"
+        reason = f"is {format_mb(reply.length)}; the service refuses more than {most / 1e6:g} MB"
         return replace(found, verdict=BAD, reason=reason)
     if reply.length > SAFE_LINK_BYTES:
-        return replace(found, verdict=LARGE, reason=f"is {format_megabytes(reply.length)}")
+        return replace(found, verdict=LARGE, reason=f"is {format_mb(reply.length)}")
     return found
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..core.hosts import is_loopback
-from ..core.limits import MAX_FILE_BYTES, MAX_REQUEST_BYTES, MAX_URI_BYTES, format_megabytes, uri_size
+from ..core.limits import MAX_FILE_BYTES, MAX_REQUEST_BYTES, MAX_URI_BYTES, format_mb, uri_size
 from ..core.typed import quote_word
 from ..core.words import pluralize
 from ..images.formats import SHRINKABLE, media_type
@@ -160,7 +160,7 @@ class Pictures:
         self.in_row += len(found)
         if sum(sizes) > MAX_REQUEST_BYTES and not self._shrinks:
             raise CellError(
-                f"holds {pluralize(len(sizes), 'local picture')} of {format_megabytes(sum(sizes))} as they are sent, and the "
+                f"holds {pluralize(len(sizes), 'local picture')} of {format_mb(sum(sizes))} as they are sent, and the "
                 "service takes 64 MiB a request; leave --no-shrink out to have them re-encoded"
             )
         return found
@@ -170,7 +170,7 @@ class Pictures:
             return item if self._is_plain(item) else self._link(item)
         if _DATA(item):
             if len(item) > MAX_URI_BYTES:
-                raise CellError(f"is a data URI of {format_megabytes(len(item))}; the service takes 6 MiB")
+                raise CellError(f"is a data URI of {format_mb(len(item))}; the service takes 6 MiB")
             return item
         if self._loopback and (plain := _PLAIN_HTTP(item)) and is_loopback(plain[1]):
             return item
@@ -269,7 +269,7 @@ class Pictures:
 
     def _too_large(self, size: int, seen: _Seen) -> None:
         told = (
-            f"is {format_megabytes(size)}; the service takes a local picture of up to {format_megabytes(MAX_FILE_BYTES)} (6 MiB as sent)"
+            f"is {format_mb(size)}; the service takes a local picture of up to {format_mb(MAX_FILE_BYTES)} (6 MiB as sent)"
         )
         if not seen.shrinkable:
             raise CellError(f"{told}, and only JPEG, PNG and WebP can be re-encoded: save it as one of these")

@@ -79,8 +79,8 @@ class Links:
         """What a person should know and need not mend. ``form`` is the manifest's."""
         if self.fetched:
             yield (
-                f"{pluralize(len(self.fetched), 'picture')} behind Airtable links, which die after some hours: fetched to this "
-                "machine and sent from here"
+                f"{pluralize(len(self.fetched), 'picture')} behind Airtable links, which die after some hours: fetched to "
+                "this machine and sent from here"
             )
         if self.large.count:
             yield (

@@ -104,8 +104,8 @@ class Plan:
         if self.forgotten and not self.is_rehearsal:
             return UsageError(
                 f"{forgotten_line(self)}, so a yes in advance does not hold for it; nothing was bought",
-                hint=f"put its newest copy back; or look at {quote_word(self.folder / 'run.jsonl')}, leave --yes out and answer "
-                "the question",
+                hint=f"put its newest copy back; or look at {quote_word(self.folder / 'run.jsonl')}, leave --yes out and "
+                "answer the question",
             )
         if self.gone and not self.is_rehearsal:
             return UsageError(

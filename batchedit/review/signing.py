@@ -37,7 +37,8 @@ def open_key(path: Path, ask_password: Callable[[], str]) -> Signer:
     if not path.is_file():
         raise NotFoundError(
             f"there is no key {path}; the program minisign makes one (apt, dnf, brew and scoop have it under that name)",
-            hint=f"to make it, and keep it to yourself: minisign -G -s {quote_word(path)} -p {quote_word(path.with_suffix('.pub'))}",
+            hint="to make it, and keep it to yourself: "
+            f"minisign -G -s {quote_word(path)} -p {quote_word(path.with_suffix('.pub'))}",
         )
     try:
         key = minisign.SecretKey.from_file(path)

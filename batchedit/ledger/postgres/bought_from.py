@@ -41,7 +41,8 @@ class BoughtFrom(NamedTuple):
         if self.own_sandbox:
             return UsageError(
                 f"the run {run} is bought from a sandbox at {self.address}, and none that you started listens there",
-                hint=f"start it in another terminal, with its --state if it had one: {format_command('sandbox', '--port', port)}",
+                hint="start it in another terminal, with its --state if it had one: "
+                f"{format_command('sandbox', '--port', port)}",
             )
         return UsageError(
             f"the run {run} is bought from {self.address}, and what listens there now is a sandbox that you started",

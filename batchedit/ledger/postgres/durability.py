@@ -62,5 +62,6 @@ def check_durability(found: Durability, where: str, *, accept_loss: bool) -> Non
     if found.risks and not accept_loss:
         raise CheckpointError(
             f"the store {where} may forget what was bought, and it would be bought again: {'; '.join(found.risks)}",
-            hint=f"have that changed; or, if it may be borne, once: {format_command('store', 'init', where, '--i-accept-loss')}",
+            hint="have that changed; or, if it may be borne, once: "
+            f"{format_command('store', 'init', where, '--i-accept-loss')}",
         )
