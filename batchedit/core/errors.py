@@ -11,11 +11,11 @@
      ├── OutputError                       73   a file or folder can't be written
      │    ├── FilesUnavailableError        69   the store of the files is away
      │    └── FilesRefusedError            77   the store of the files refuses the rights that are set
-     ├── DiskError                         74   the disk or the system failed at a file that nobody expected to fail
+     ├── DiskError                         74   the disk or the system failed at any other file
      ├── CheckpointError                   74   the checkpoint can't be read or written
      │    ├── CheckpointCorruptError       74
      │    ├── CheckpointVersionError       74   written by a newer batchedit
-     │    └── StaleRecordError             74   somebody else moved the record: a defect, never retried
+     │    └── StaleRecordError             74   another process changed the record: a defect, never retried
      ├── StoppedError                      75   stopped early; the same command goes on
      │    ├── BudgetReachedError           75   --max-cost
      │    ├── PriceRoseError               75   dearer than the price that was said yes to

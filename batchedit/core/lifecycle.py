@@ -13,7 +13,7 @@ Two rules carry the promise "never pay twice":
   ``Lost``. IN_DOUBT is left by a person, by an id that comes late, or by ``Declined`` from the one process that sent this
   very POST and learns afterwards that no byte of it went out.
 * A 404 is never an end. A request that the service no longer knows (``Gone``) was accepted once, so it is
-  UNCOLLECTED: later runs ask again, and only a person gives it up or buys it anew.
+  UNCOLLECTED: later runs ask again, and only a person gives it up or buys it again.
 
 A record found in SUBMITTING at start was cut off between intention and answer: ``recover`` turns it into ``Lost``.
 
