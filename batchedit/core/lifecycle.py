@@ -230,7 +230,7 @@ def _update_queue_times(record: Record, at: float, running: bool) -> Record:
 
 
 def _settle(record: Record, cost: int | None) -> Record:
-    """The purchase is over: the reserved amount becomes the cost, the API's figure where it reported one."""
+    """The purchase is over: what was reserved becomes what it cost, the API's figure where it reported one."""
     if cost is not None:
         return record._replace(held=0, cost=cost, cost_known=True)
     if record.cost is not None:
@@ -239,7 +239,7 @@ def _settle(record: Record, cost: int | None) -> Record:
 
 
 def _reset_for_repurchase(record: Record) -> Record:
-    """Back to PLANNED for a new purchase; what the last one cost, or may have, is added to ``sunk``."""
+    """Back to PLANNED for a new purchase; what the last one came to, or may have, goes to ``earlier_spent``."""
     return record._replace(
         attempts=0,
         due_at=0.0,

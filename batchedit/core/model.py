@@ -170,7 +170,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """The sums of a run in micro-dollars.
+    """The money of a run in micro-dollars.
 
     ``held`` is reserved for the ``in_flight`` jobs under way and the ``doubts`` in doubt (``in_doubt`` is their part);
     ``cancellable`` is the part of it whose jobs may still be in the service's queue; ``uncollected`` counts jobs that we
