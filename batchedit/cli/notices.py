@@ -12,7 +12,7 @@ from typing import Any
 from ..commands.kept_settings import Given
 from ..commands.quote import Quote
 from ..commands.status import read_store_status
-from ..commands.store import is_first_to_tell, have_others_work
+from ..commands.store import is_first_to_tell, has_other_workers
 from ..core.errors import BatcheditError
 from ..core.model import State
 from ..core.money import format_usd, label_play
@@ -98,7 +98,7 @@ def left(name: str, error: BatcheditError | None, given: Given) -> tuple[dict[st
 
 def others_go_on(store: str | None, code: int) -> bool:
     """Does the exit code ``code`` end this worker alone, while others of the ``store`` work?"""
-    return store is not None and code not in _OF_THE_RUN and have_others_work(store)
+    return store is not None and code not in _OF_THE_RUN and has_other_workers(store)
 
 
 def first_to_tell(store: str) -> Callable[[str, dict[str, Any]], bool]:

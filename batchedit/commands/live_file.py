@@ -34,8 +34,8 @@ LAST_PICTURES = 12
 
 
 class LiveFile:
-    """One process's account of its run; an observer of it. ``doing`` is the command's name. ``write_failures`` hears what the
-    disk refuses of it.
+    """One process's account of its run; an observer of it. ``doing`` is the command's name. ``write_failures`` hears what the disk
+    refuses of it.
     """
 
     def __init__(self, folder: Path, doing: str, write_failures: WriteFailures | None = None) -> None:

@@ -151,14 +151,14 @@ _COMPARED_FIELDS = (
 )
 
 
-def _compare(record: Record, replayed: Record | None, audit: Audit, *, has_fences: bool) -> None:
+def _compare(record: Record, played: Record | None, audit: Audit, *, has_fences: bool) -> None:
     """``has_fences``: a worker that adopts a job raises its serial without an event, to refuse its former worker."""
-    if replayed is None:
+    if played is None:
         if record.serial or record.state is not State.PLANNED:
             audit.findings.append(Finding(record.id, f"is {record.state}, and no event says how it came to that"))
         return
     for name in _COMPARED_FIELDS:
-        actual, expected = getattr(record, name), getattr(replayed, name)
+        actual, expected = getattr(record, name), getattr(played, name)
         if actual != expected and not (has_fences and name == "serial" and actual > expected):
             audit.findings.append(Finding(record.id, f"{name} is {actual}, its events make it {expected}"))
 

@@ -112,7 +112,7 @@ def _digest(content: bytes) -> str:
     return sha256(content).hexdigest()[:32]
 
 
-def have_others_work(url: str) -> bool:
+def has_other_workers(url: str) -> bool:
     """Is there a worker in the store that may still buy? False where it can't be asked."""
     from ..ledger.postgres import store  # noqa: PLC0415 - psycopg takes its time
 
