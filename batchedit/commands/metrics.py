@@ -150,7 +150,9 @@ class MetricsServer:
             self._server = _Server((host, port), _make_handler(collector))
         except (OSError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"nobody can listen on {host_and_port} for --metrics: {reason}", hint="give another port") from None
+            raise UsageError(
+                f"nobody can listen on {host_and_port} for --metrics: {reason}", hint="give another port"
+            ) from None
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
         listening_at = self._server.server_address

@@ -70,7 +70,12 @@ async def _fetch_catalogue(text: str, settings: Settings, host: Host) -> Sequenc
         settings, RunFolder(Path()), host.environ, host.warn, only_asks=True
     ) as service:  # no sandbox, so nothing is kept
         client = Client(
-            service.base_url, service.token, settings.model, {}, observer=ObserverGroup(host.observers()), proxy=service.proxy
+            service.base_url,
+            service.token,
+            settings.model,
+            {},
+            observer=ObserverGroup(host.observers()),
+            proxy=service.proxy,
         )
         with host.step(ASKING_SERVICE):
             async with client:

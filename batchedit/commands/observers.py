@@ -16,7 +16,7 @@ import orjson
 from ..core.events import Accepted, Completed, Event, Saved
 from ..core.model import Record
 from ..core.money import to_json_usd
-from ..core.visible import to_one_line, escape_json_controls
+from ..core.visible import escape_json_controls, to_one_line
 from ..ports import Observer
 
 logger = logging.getLogger("batchedit")
@@ -145,7 +145,9 @@ class EventObserver:
         """Name, what happened, and the request or the reason."""
         if event.durable:
             detail = record.problem.message if record.problem else record.handle.request_id if record.handle else ""
-            self._say(to_one_line(f"{record.job.name}: {type(event).__name__.lower()} → {record.state} {detail}".rstrip()))
+            self._say(
+                to_one_line(f"{record.job.name}: {type(event).__name__.lower()} → {record.state} {detail}".rstrip())
+            )
 
     def note(self, name: str, message: str, **details: object) -> None:
         """Said by ``NoteObserver``."""

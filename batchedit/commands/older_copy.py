@@ -98,7 +98,8 @@ def _list_missing_events(checkpoint: Book, record: Record, purchase: _Logged) ->
         yield Accepted(purchase.at, Handle(purchase.request_id), by=_BY)
     elif state is State.SUBMITTING:
         yield Lost(
-            purchase.at, Problem(Kind.LOST, "the checkpoint was an older copy, and its log tells of no end of this POST")
+            purchase.at,
+            Problem(Kind.LOST, "the checkpoint was an older copy, and its log tells of no end of this POST"),
         )
 
 
@@ -153,7 +154,9 @@ def _read_purchases(lines: Iterable[bytes], run: str) -> Iterator[_Logged]:
             entry = orjson.loads(line)
             if entry.get("run", run) == run and entry["event"] in _PURCHASE_EVENTS:
                 request_id = str(entry["request_id"]) if entry["event"] == Accepted.__name__ else ""
-                yield _Logged(int(entry["job"]), str(entry["name"]), entry["event"], _parse_time(entry["at"]), request_id)
+                yield _Logged(
+                    int(entry["job"]), str(entry["name"]), entry["event"], _parse_time(entry["at"]), request_id
+                )
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
             continue
 

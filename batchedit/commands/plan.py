@@ -22,13 +22,21 @@ from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
 from .open_run import explain_other_purchase
-from .play import plan_is_at_own_sandbox, explain_store_refusal
-from .pricing import fetch_balance, fetch_catalogue_price, choose_dearer
+from .play import explain_store_refusal, plan_is_at_own_sandbox
+from .pricing import choose_dearer, fetch_balance, fetch_catalogue_price
 from .reading import open_current_copy
 from .session import check_account_of
 from .sharing import find_other_runs
-from .sheet_links import READING_RUN, CHECKING_ROWS, READING_SHEET, READING_OTHER_RUNS, check_and_fetch_links, sample_links, report_other_runs
-from .wiring import Service, make_asking_client, find_model, model_from_catalogue, open_service
+from .sheet_links import (
+    CHECKING_ROWS,
+    READING_OTHER_RUNS,
+    READING_RUN,
+    READING_SHEET,
+    check_and_fetch_links,
+    report_other_runs,
+    sample_links,
+)
+from .wiring import Service, find_model, make_asking_client, model_from_catalogue, open_service
 
 
 async def plan(source: Path, settings: Settings, host: Host, *, name: str = "") -> Plan:
@@ -88,7 +96,9 @@ async def _make_plan(
         model = await model_from_catalogue(settings, service, ObserverGroup(host.observers()), host.step)
     with ExitStack() as stack:
         with host.step(READING_OTHER_RUNS):
-            opening = find_other_runs(register, folder.path, settings, account, host.environ, play=settings.sandbox or is_own_sandbox)
+            opening = find_other_runs(
+                register, folder.path, settings, account, host.environ, play=settings.sandbox or is_own_sandbox
+            )
             others = stack.enter_context(opening)
         report_other_runs(host, others, register)
         find_state = bought_anywhere(previous, others)

@@ -64,7 +64,9 @@ def identify_seller(settings: Settings, environ: Mapping[str, str]) -> BoughtFro
     return BoughtFrom(settings.service, own_sandbox=is_at_own_sandbox(settings, environ))
 
 
-def explain_store_refusal(facts: HasFacts, run: str, settings: Settings, environ: Mapping[str, str]) -> UsageError | None:
+def explain_store_refusal(
+    facts: HasFacts, run: str, settings: Settings, environ: Mapping[str, str]
+) -> UsageError | None:
     """Why this process can't buy in the run of a store at this moment; None if it can."""
     if settings.sandbox or not facts.get("store"):
         return None
@@ -122,7 +124,11 @@ def note_purchase(
     reason = explain_other_service()
     if checkpoint.get("store"):
         is_own_sandbox = is_at_own_sandbox(settings, environ)
-        reason = reason or ("" if is_play(checkpoint) == is_own_sandbox else (_BEGAN if is_own_sandbox else _ENDED).format(settings.base_url))
+        reason = reason or (
+            ""
+            if is_play(checkpoint) == is_own_sandbox
+            else (_BEGAN if is_own_sandbox else _ENDED).format(settings.base_url)
+        )
     if reason:
         start = "" if is_at_own_sandbox(settings, environ) else "start it, then "
         raise ServiceUnavailableError(f"{reason}; nothing was sent", hint=f"{start}type the same command again")

@@ -50,7 +50,14 @@ async def fetch_price(plan: Plan, run: Session, client: Client) -> Plan:
             "with --max-cost none",
         )
     account_balance = await fetch_balance(client, run.host.step)
-    return replace(plan, price=price, price_source=price_source, other_price=other_price, balance=account_balance, **capped(settings, cap))
+    return replace(
+        plan,
+        price=price,
+        price_source=price_source,
+        other_price=other_price,
+        balance=account_balance,
+        **capped(settings, cap),
+    )
 
 
 async def fetch_catalogue_price(client: Client, steps: Steps, *, patient: bool = True) -> tuple[int, str, str]:

@@ -16,8 +16,8 @@ from ..core.errors import CheckpointCorruptError, IllegalEventError
 from ..core.events import Accepted, Reserved
 from ..core.lifecycle import advance
 from ..core.model import Job, JobKey, Record, SavedFile, State
-from ..core.money import format_usd, label_play, format_sums
-from ..core.steps import ProgressCallback, Steps, report_progress, no_steps
+from ..core.money import format_sums, format_usd, label_play
+from ..core.steps import ProgressCallback, Steps, no_steps, report_progress
 from ..core.words import pluralize
 from ..disk import is_inside
 from ..files.objects import Objects
@@ -112,7 +112,9 @@ def _count_records(checkpoint: Book) -> int:
         return 0
 
 
-def _replay(checkpoint: Book, records: dict[int, Record], audit: Audit, on_progress: ProgressCallback) -> dict[int, Record]:
+def _replay(
+    checkpoint: Book, records: dict[int, Record], audit: Audit, on_progress: ProgressCallback
+) -> dict[int, Record]:
     """Every job's record as its events make it."""
     replayed: dict[int, Record] = {}
     unreadable = {finding.job for finding in audit.findings}
@@ -138,10 +140,14 @@ def _replay(checkpoint: Book, records: dict[int, Record], audit: Audit, on_progr
             audit.findings.append(Finding(job, f"event {seq} ({name}) can't have happened: {error}"))
             continue
         if isinstance(event, Accepted) and (owner := owners.setdefault(event.handle.request_id, seq)) != seq:
-            problem = f"event {seq} is the second accept of the request {event.handle.request_id}, event {owner} the first"
+            problem = (
+                f"event {seq} is the second accept of the request {event.handle.request_id}, event {owner} the first"
+            )
             audit.findings.append(Finding(job, problem))
         if replayed[job].state != state:
-            audit.findings.append(Finding(job, f"event {seq} ({name}) says {state}, the law says {replayed[job].state}"))
+            audit.findings.append(
+                Finding(job, f"event {seq} ({name}) says {state}, the law says {replayed[job].state}")
+            )
     return replayed
 
 
@@ -201,7 +207,8 @@ def _check_sums(checkpoint: Book, audit: Audit) -> None:
         if actual != expected:
             audit.findings.append(
                 Finding(
-                    0, f"the sum {name} is kept as {format_usd(actual)}, the jobs add up to {format_usd(expected)}{play}"
+                    0,
+                    f"the sum {name} is kept as {format_usd(actual)}, the jobs add up to {format_usd(expected)}{play}",
                 )
             )
 
@@ -225,7 +232,9 @@ def _check_run_events(checkpoint: Book, audit: Audit) -> None:
             audit.findings.append(Finding(details["job"], problem))
     if caps and caps[-1] != checkpoint.cap:
         actual, expected = (None if cap is None else format_usd(cap) for cap in (checkpoint.cap, caps[-1]))
-        audit.findings.append(Finding(0, f"the cap is {actual}, its last change made it {expected}{label_play(audit.play)}"))
+        audit.findings.append(
+            Finding(0, f"the cap is {actual}, its last change made it {expected}{label_play(audit.play)}")
+        )
 
 
 def _name_rows(checkpoint: Book, audit: Audit, form: Form) -> None:
@@ -249,5 +258,7 @@ def format_audit(audit: Audit) -> Iterator[str]:
         where = ", ".join(finding.rows) if finding.rows else f"job {finding.job}" if finding.job else "run"
         yield f"  {where}: {finding.problem}"
     yield (
-        "everything adds up" if audit.clean else f"{pluralize(len(audit.findings), 'thing does', 'things do')} not add up"
+        "everything adds up"
+        if audit.clean
+        else f"{pluralize(len(audit.findings), 'thing does', 'things do')} not add up"
     )

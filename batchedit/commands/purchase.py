@@ -247,7 +247,9 @@ async def _collect_with_pool(run: Session, pool: Pool, job_ids: Sequence[int]) -
     try:
         with awake(allow_sleep=run.settings.allow_sleep) as keeps_awake:
             run.note_awake(keeps_awake=keeps_awake)
-            await collect_with_others(pool, stop=run.host.stop, refresh=refresh, only=records, beside=partial(heed, run))
+            await collect_with_others(
+                pool, stop=run.host.stop, refresh=refresh, only=records, beside=partial(heed, run)
+            )
     finally:
         checkpoint.refresh()
         run.slowed = pool.governor.outlook.slowed_in_all or run.slowed

@@ -78,7 +78,10 @@ def find_objection(quote: Quote) -> BatcheditError | None:
 
 def make_price_rose_error(quote: Quote) -> PriceRoseError:
     """The error for a picture that costs more than the approved price."""
-    new_price, approved_price = format_usd(quote.price), f"{format_usd(quote.price_before)}{label_play(quote.plan.play)}"
+    new_price, approved_price = (
+        format_usd(quote.price),
+        f"{format_usd(quote.price_before)}{label_play(quote.plan.play)}",
+    )
     return PriceRoseError(
         f"a picture costs {new_price}, and the yes was for {approved_price}; the other {quote.count:,} were not bought",
         hint=f"the same command goes on at {new_price} a picture; --price USD says how much one may cost",

@@ -43,7 +43,9 @@ async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "",
         return await buy(run, plan, Order(planned=planned, redone=pairs), new_canary=True)
 
 
-def list_redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool = False) -> list[tuple[Record, ResultLine]]:
+def list_redo_lines(
+    checkpoint: Book, *, prompt_add: str = "", use_notes: bool = False
+) -> list[tuple[Record, ResultLine]]:
     """Each rejected job that is not bought again yet, with its next version as a line. Writes nothing.
 
     ``use_notes`` appends each picture's own note to its prompt, ``prompt_add`` one text to all. After the person's yes the
@@ -61,7 +63,9 @@ def list_redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool =
         name_hash = slots[record.id]
         prompt_addition = " ".join(part for part in (notes.get(record.id, "").strip(), prompt_add.strip()) if part)
         key_of = partial(job_key, record.job.model)
-        job = job_again(record.job, known_jobs.version(name_hash) + 1, prompt_addition, key_of=key_of, keys=keys, names=names)
+        job = job_again(
+            record.job, known_jobs.version(name_hash) + 1, prompt_addition, key_of=key_of, keys=keys, names=names
+        )
         keys.add(job.key)
         names.add(job.name.casefold())
         row, name = rows[record.id][0]

@@ -160,7 +160,9 @@ def _take_in_objects(
             )
             continue
         try:
-            outcome, record = _take_in_with_retries(ledger, entry, make_handler(location), frozenset({State.SUBMITTING}))
+            outcome, record = _take_in_with_retries(
+                ledger, entry, make_handler(location), frozenset({State.SUBMITTING})
+            )
         except _LeftThereError:
             continue
         if outcome is Outcome.NEWS and record is not None:
@@ -249,7 +251,9 @@ def _keep_as_orphan(ledger: PostgresLedger, entry: Rescued, record: Record | Non
     return ledger.job_of_request(entry.event.handle.request_id) == entry.job
 
 
-def _make_event_keeper(checkpoint: Book, folder: RunFolder, location: str, warn: Callable[[str], None]) -> ConflictHandler:
+def _make_event_keeper(
+    checkpoint: Book, folder: RunFolder, location: str, warn: Callable[[str], None]
+) -> ConflictHandler:
     def keep(entry: Rescued, record: Record | None) -> None:
         """Keep it as an event of the run, once."""
         job, handle = entry.job, entry.event.handle
@@ -264,8 +268,7 @@ def _make_event_keeper(checkpoint: Book, folder: RunFolder, location: str, warn:
         warn(
             f"warning: {location} says that job {job} was bought as {handle.request_id}, and the checkpoint {contradiction}. "
             "This id is not collected and its cost is in no sum; it is kept. Look at it on the service's site; to see it "
-            "again: "
-            + format_command("audit", folder.path)
+            "again: " + format_command("audit", folder.path)
         )
 
     return keep

@@ -111,7 +111,9 @@ def choose_retries(checkpoint: Book, request: RetryRequest) -> RetryChoice:
     planned = [record for record in planned_before if is_on_asked_row(record)]
     left_out = [record for record in matching if classify_failure(record) not in request.list_kinds()]
     parts = [*_count_by_kind(chosen), *([("asked for before", len(planned))] if planned else [])]
-    off_rows = [row for record in left_out if classify_failure(record) == WRITTEN_OFF for row, _ in rows.get(record.id, ())[:1]]
+    off_rows = [
+        row for record in left_out if classify_failure(record) == WRITTEN_OFF for row, _ in rows.get(record.id, ())[:1]
+    ]
     return RetryChoice(chosen, planned, parts, _count_by_kind(left_out), list(dict.fromkeys(off_rows))[:MAX_NAMED_ROWS])
 
 
@@ -144,4 +146,6 @@ def _explain_nothing_to_retry(run: Session, choice: RetryChoice, request: RetryR
 
 
 def _format_retry_command(run: Session, words: Sequence[str | int], jobs: int) -> str:
-    return format_command("retry", run.folder.path, *words, *room_for(run.checkpoint, jobs), *build_store_words(run.checkpoint))
+    return format_command(
+        "retry", run.folder.path, *words, *room_for(run.checkpoint, jobs), *build_store_words(run.checkpoint)
+    )

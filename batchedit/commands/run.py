@@ -34,9 +34,17 @@ from .kept_settings import Given
 from .play import would_be_play
 from .purchase import buy
 from .reading import find_run_here
-from .session import Session, reopen_session, open_session
+from .session import Session, open_session, reopen_session
 from .sharing import find_other_runs
-from .sheet_links import READING_RUN, CHECKING_ROWS, READING_SHEET, READING_OTHER_RUNS, check_and_fetch_links, sample_links, report_other_runs
+from .sheet_links import (
+    CHECKING_ROWS,
+    READING_OTHER_RUNS,
+    READING_RUN,
+    READING_SHEET,
+    check_and_fetch_links,
+    report_other_runs,
+    sample_links,
+)
 
 
 async def run(source: Path, settings: Settings, host: Host, *, name: str = "") -> Report:
@@ -84,7 +92,9 @@ def _read_content_digest(source: Path) -> str | None:
         return None
 
 
-async def _take_in(run: Session, manifest: Manifest, source: Path, content_digest: str | None, other_runs: OtherRuns) -> Plan:
+async def _take_in(
+    run: Session, manifest: Manifest, source: Path, content_digest: str | None, other_runs: OtherRuns
+) -> Plan:
     """Check links, then make jobs of the rows and write them into the ledger."""
     folder, settings, host, model = run.folder, run.settings, run.host, run.model
     with host.step(READING_RUN):

@@ -49,7 +49,7 @@ from .open_run import open_run
 from .reading import find_run_here
 from .row_names import RowNames
 from .slowed import KeepSlowdown
-from .wiring import Service, open_pool, find_model, model_from_catalogue, open_service
+from .wiring import Service, find_model, model_from_catalogue, open_pool, open_service
 
 
 @dataclass
@@ -168,7 +168,9 @@ def _log_start_and_end(run: Session, command: str) -> Iterator[None]:
     """Note the command's start and end as events, with its result."""
     folder, name, pid = str(run.folder.path.absolute()), socket.gethostname(), os.getpid()
     service = run.settings.service
-    run.observer.note("started", f"{command} starts", command=command, folder=folder, pid=pid, host=name, service=service)
+    run.observer.note(
+        "started", f"{command} starts", command=command, folder=folder, pid=pid, host=name, service=service
+    )
     outcome: dict[str, Any] = {"exit_code": None}
     try:
         yield

@@ -49,7 +49,9 @@ class Sharing:
         with self.register.alone():
             enter_in_register(self.register, self.checkpoint, self.folder)
             play = would_be_play(self.checkpoint, self.settings, self.environ)
-            with find_other_runs(self.register, self.folder, self.settings, self.account, self.environ, play=play) as runs:
+            with find_other_runs(
+                self.register, self.folder, self.settings, self.account, self.environ, play=play
+            ) as runs:
                 return take_over(self.checkpoint, self.folder, runs, self.saw)
 
 

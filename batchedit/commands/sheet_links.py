@@ -48,14 +48,25 @@ async def sample_links(
     host: Host,
 ) -> Sample:
     """A check of the first links of a sheet, until something of that very sheet was bought. None with a sandbox."""
-    if settings.sandbox or settings.check_images or settings.no_check_images or (previous.same_manifest and previous.begun):
+    if (
+        settings.sandbox
+        or settings.check_images
+        or settings.no_check_images
+        or (previous.same_manifest and previous.begun)
+    ):
         return NOT_SAMPLED
     recipe = make_recipe(settings, model, source, manifest)
     return await sample_of(manifest, recipe, find_state, proxy=find_proxy(host.environ))
 
 
 async def check_and_fetch_links(
-    manifest: Manifest, source: Path, settings: Settings, model: Model, folder: RunFolder, find_state: StateOf, host: Host
+    manifest: Manifest,
+    source: Path,
+    settings: Settings,
+    model: Model,
+    folder: RunFolder,
+    find_state: StateOf,
+    host: Host,
 ) -> Links | None:
     """Check every link with ``check_images``, and fetch the pictures whose links expire soon. None where neither is done."""
     if settings.sandbox and not settings.check_images:
@@ -81,6 +92,14 @@ async def check_and_fetch_links(
     all_links = links or Links()
     with host.step("fetching pictures") as on_progress:
         await fetch_short_lived(
-            manifest, recipe, folder, all_links, find_state, limit=settings.limit, observer=observer, proxy=proxy, told=on_progress
+            manifest,
+            recipe,
+            folder,
+            all_links,
+            find_state,
+            limit=settings.limit,
+            observer=observer,
+            proxy=proxy,
+            told=on_progress,
         )
     return all_links if all_links.fetched or all_links.checked else links

@@ -105,7 +105,9 @@ def find_picture_file(run_folder: Path, job: int, place: int) -> Path | None:
     return path if is_plain_file(path, run_folder) else None
 
 
-def read_first_pictures(run_folder: Path, count: int = 3, max_bytes: int = MAX_MESSAGE_BYTES) -> list[tuple[str, str, bytes]]:
+def read_first_pictures(
+    run_folder: Path, count: int = 3, max_bytes: int = MAX_MESSAGE_BYTES
+) -> list[tuple[str, str, bytes]]:
     """The first ``count`` bought pictures in the sheet's order, for a message: file name, media type, and at most
     ``max_bytes`` bytes. Fewer where there are fewer, or where they can't be read: the message is sent all the same.
     """
@@ -143,7 +145,9 @@ def _find_bought(folder: Path, record: Record, number: int, objects: Objects | N
     return thumbnail
 
 
-def _find_source(folder: Path, record: Record, number: int, roots: Sequence[Path] | None, *, large: bool) -> MissingThumbnail | None:
+def _find_source(
+    folder: Path, record: Record, number: int, roots: Sequence[Path] | None, *, large: bool
+) -> MissingThumbnail | None:
     source = next(iter(sources_of(record.job.inputs)[number:]), None)
     if isinstance(source, str):
         return MissingThumbnail(folder, link=source)

@@ -8,7 +8,7 @@ from ..results.report import Report, cap_needed, make_report
 from ..run_folder import RunFolder, form_of_run
 from .kept_settings import Given
 from .play import is_play
-from .reading import open_current_copy, find_run_here, open_run_to_read
+from .reading import find_run_here, open_current_copy, open_run_to_read
 from .slowed import read_slowdown
 from .store_words import build_store_words
 

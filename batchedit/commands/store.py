@@ -49,7 +49,13 @@ def list_workers(url: str) -> list[Worker]:
 
     return [
         Worker(
-            worker.id, worker.name, "gone" if worker.gone else "working" if worker.lease else "silent", worker.since, worker.heard, worker.jobs, worker.sending
+            worker.id,
+            worker.name,
+            "gone" if worker.gone else "working" if worker.lease else "silent",
+            worker.since,
+            worker.heard,
+            worker.jobs,
+            worker.sending,
         )
         for worker in store.workers(url)
     ]

@@ -114,7 +114,11 @@ def list_ignored_settings(kept: Settings) -> Iterator[str]:
     """The names of the settings that differ from the default and that ``restrict_settings`` leaves out."""
     defaults = Settings()
     for field in fields(Settings):
-        if field.compare and field.name not in BELIEVED_SETTINGS and getattr(kept, field.name) != getattr(defaults, field.name):
+        if (
+            field.compare
+            and field.name not in BELIEVED_SETTINGS
+            and getattr(kept, field.name) != getattr(defaults, field.name)
+        ):
             yield field.name
 
 

@@ -299,7 +299,9 @@ def _make_downloader(
     )
 
 
-def _make_governor(settings: Settings, client: Client, checkpoint: PoolLedger, observer: Observer, shared: _Shared) -> Governor:
+def _make_governor(
+    settings: Settings, client: Client, checkpoint: PoolLedger, observer: Observer, shared: _Shared
+) -> Governor:
     """It begins with the running times that earlier processes of the run have measured."""
     return Governor(
         make_purchase_limits(settings),

@@ -47,7 +47,9 @@ def wish(
     requested = [(Wish.PAUSE, "")] * pause + [(Wish.RESUME, "")] * resume + [(Wish.STOP, "")] * stop
     if concurrency is not None:
         if not 0 <= concurrency <= MOST_AT_ONCE:
-            raise UsageError(f"{pluralize(concurrency, 'job')} at once can't be: 1 to {MOST_AT_ONCE:,}, or 0 to find out")
+            raise UsageError(
+                f"{pluralize(concurrency, 'job')} at once can't be: 1 to {MOST_AT_ONCE:,}, or 0 to find out"
+            )
         requested.append((Wish.CONCURRENCY, str(concurrency)))
     if max_cost is not None:
         requested.append((Wish.MAX_COST, str(max_cost)))

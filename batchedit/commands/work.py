@@ -36,7 +36,7 @@ from .observers import ObserverGroup
 from .play import identify_seller
 from .rescued import take_in_for_worker, take_in_objects_for_worker
 from .store import need_psycopg
-from .wiring import open_pool, find_model, model_from_catalogue, open_service
+from .wiring import find_model, model_from_catalogue, open_pool, open_service
 
 if TYPE_CHECKING:
     from ..ledger.postgres.store import RunSeen
@@ -87,7 +87,9 @@ async def work(
     results: dict[str, WorkResult] = {}
     refusals: dict[str, BatcheditError] = {}
     doubts = _Doubts(url, run, math.inf if until_idle else CHECK_IDS_SECONDS)
-    runs = await to_thread.run_sync(store.open_runs, url, run)  # one that can't be reached at the start is an error at once
+    runs = await to_thread.run_sync(
+        store.open_runs, url, run
+    )  # one that can't be reached at the start is an error at once
     while True:
         has_worked = False
         for run_seen in runs or await _ask_store(host, doubts.list_runs):
@@ -177,11 +179,15 @@ async def _work_at(url: str, run_seen: RunSeen, host: Host, given: Mapping[str, 
         files = _check_files(run_seen, settings)
         observer = ObserverGroup(host.observers())
         model = find_model(settings) or await model_from_catalogue(settings, service, observer, host.step)
-        ledger = await to_thread.run_sync(lambda: PostgresLedger(url, run_seen.id, run_seen.model, folder.path, local=False))
+        ledger = await to_thread.run_sync(
+            lambda: PostgresLedger(url, run_seen.id, run_seen.model, folder.path, local=False)
+        )
         try:
             await to_thread.run_sync(take_in_for_worker, ledger, folder.path, host.warn)
             write_failures = WriteFailures()
-            opening = open_pool(settings, folder, ledger, model, service, observer, (), write_failures, copies=not files)
+            opening = open_pool(
+                settings, folder, ledger, model, service, observer, (), write_failures, copies=not files
+            )
             async with opening as (pool, _):
                 if objects := objects_at(files):
                     await to_thread.run_sync(take_in_objects_for_worker, ledger, objects, host.warn)

@@ -34,7 +34,11 @@ class Slowdown:
         if seconds < _MIN_SHOWN_SECONDS:
             return limit
         short = seconds < 5400
-        delay = pluralize_text(f"{seconds / 60:.0f}", "minute") if short else pluralize_text(f"{seconds / 3600:.1f}", "hour")
+        delay = (
+            pluralize_text(f"{seconds / 60:.0f}", "minute")
+            if short
+            else pluralize_text(f"{seconds / 3600:.1f}", "hour")
+        )
         return f"{limit}, {delay} longer"
 
     def _format_limit(self) -> str:

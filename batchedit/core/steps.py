@@ -25,7 +25,9 @@ def no_steps(_description: str) -> AbstractContextManager[ProgressCallback]:
     return nullcontext(no_progress)
 
 
-def report_progress(items: Iterable[T], on_progress: ProgressCallback, total: int = 0, *, every: int = ITEMS_PER_REPORT) -> Iterator[T]:
+def report_progress(
+    items: Iterable[T], on_progress: ProgressCallback, total: int = 0, *, every: int = ITEMS_PER_REPORT
+) -> Iterator[T]:
     """Yield ``items``; ``on_progress`` is called after each ``every`` of them. ``total`` are expected."""
     for done, item in enumerate(items, 1):
         yield item

@@ -32,7 +32,11 @@ def remember_command(command: str) -> str:
 
 def find_command_at(line: str, start: int) -> str:
     """The remembered command that ``line`` has at ``start``, the longest of several; "" where there is none."""
-    matches = [command for command in list(_printed_commands) if line.startswith(command, start) and line[start + len(command) :][:1] in _MAY_FOLLOW]
+    matches = [
+        command
+        for command in list(_printed_commands)
+        if line.startswith(command, start) and line[start + len(command) :][:1] in _MAY_FOLLOW
+    ]
     return max(matches, key=len, default="")
 
 

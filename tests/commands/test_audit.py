@@ -206,4 +206,7 @@ def test_a_picture_changed_by_hand(run: Path, change: Callable[[Path], None], wo
     change(run)
     found = audited(run)
     assert [finding.rows for finding in found.findings] == [(name_of(11),)]
-    assert f"{name_of(11)}: files/job-1.png {words}" in "\n".join(format_audit(found)) or words in found.findings[0].problem
+    assert (
+        f"{name_of(11)}: files/job-1.png {words}" in "\n".join(format_audit(found))
+        or words in found.findings[0].problem
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchedit.commands.clock import SteadyClock
-from batchedit.core.actions import MAX_SECONDS_AHEAD, Patience, Poll, Sleep, next_action, drop_future_due_at
+from batchedit.core.actions import MAX_SECONDS_AHEAD, Patience, Poll, Sleep, drop_future_due_at, next_action
 from batchedit.core.model import Handle, State
 from tests.support.factories import make_record
 

@@ -10,7 +10,7 @@ import pytest
 from batchedit.commands.wiring import parse_stop_rule
 from batchedit.core.errors import UsageError
 from batchedit.core.model import Money, State
-from batchedit.core.policy import GivenCap, may_reserve, backoff, choose_cap, compute_least_cap, explain_budget_refusal
+from batchedit.core.policy import GivenCap, backoff, choose_cap, compute_least_cap, explain_budget_refusal, may_reserve
 from batchedit.ledger.money_totals import purse
 from batchedit.pool.switch import StopRule
 

@@ -11,7 +11,15 @@ from batchedit.core.approval import Approval, StoreApproval
 from batchedit.core.errors import DiskError, InterruptedRunError, ProxyRefusesError
 from batchedit.core.inanswer import InlinePictures, is_inline_address
 from batchedit.core.model import Kind, Problem, State
-from batchedit.core.money import format_usd, label_play, parse_usd, read_json_usd, to_decimal_usd, to_json_usd, to_plain_usd
+from batchedit.core.money import (
+    format_usd,
+    label_play,
+    parse_usd,
+    read_json_usd,
+    to_decimal_usd,
+    to_json_usd,
+    to_plain_usd,
+)
 from batchedit.core.review import ReviewProgress
 from batchedit.core.slowdown import Slowdown
 from batchedit.core.typed import format_command
