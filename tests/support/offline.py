@@ -274,7 +274,7 @@ class _Process:
                 (SqliteCheckpoint, "transaction", transaction),
                 (SqliteCheckpoint, "_write", write),
                 (gc, "freeze", lambda: None),
-                (purchase, "FEW", self.world.few),
+                (purchase, "MAX_SINGLE_LOOKUPS", self.world.few),
                 # What is left to chance would make an example that can't be found again.
                 (uuid, "uuid4", process.world.next_id),
                 (trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True),
