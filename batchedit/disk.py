@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 from .core.errors import OutputError
-from .core.typed import quoted
+from .core.typed import quote_word
 
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINKS
@@ -114,7 +114,7 @@ def _check_regular(status: os.stat_result, path: Path) -> None:
 
 
 def _make_foreign_error(path: Path) -> ForeignFileError:
-    original, copy = quoted(path), quoted(path.with_name(f"{path.name}.copy"))
+    original, copy = quote_word(path), quote_word(path.with_name(f"{path.name}.copy"))
     return ForeignFileError(
         f"{path} is a link, or a file with a second name elsewhere: writing to it would change that other file",
         hint=f"put a plain copy in its place (cp -p {original} {copy} && mv {copy} {original}), or move it away",

@@ -297,10 +297,10 @@ def _plan_result(what: Plan) -> PlanResult:
 
 
 def _settings(options: Mapping[str, Any], out: str | Path | None) -> Settings:
-    from .commands.wiring import purchase_limits  # noqa: PLC0415 - as above
+    from .commands.wiring import make_purchase_limits  # noqa: PLC0415 - as above
 
     settings = replace(settings_of_program(options), out=None if out is None else str(out))
-    purchase_limits(settings)
+    make_purchase_limits(settings)
     return settings
 
 
@@ -373,9 +373,9 @@ class _Host:
 
     async def confirm(self, quote: Quote) -> None:
         """Calling ``run`` is the yes, as ``--yes`` is: it holds while nothing has turned out worse than it was shown."""
-        from .commands.quote import objection  # noqa: PLC0415 - as above
+        from .commands.quote import find_objection  # noqa: PLC0415 - as above
 
-        if (error := objection(quote)) is not None:
+        if (error := find_objection(quote)) is not None:
             raise error
 
     def watch(self, total: int, *, play: bool = False) -> Callable[[Snapshot], None] | None:  # noqa: ARG002 - the port's signature

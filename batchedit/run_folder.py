@@ -10,8 +10,8 @@ from io import BufferedWriter
 from pathlib import Path
 
 from .core.errors import BatcheditError, NotFoundError, OutputError, UsageError
-from .core.typed import quoted, to_type
-from .core.words import number
+from .core.typed import quote_word, format_command
+from .core.words import pluralize
 from .disk import FOLDER_MODE, ForeignFileError, check_inside, check_own, create, is_plain_file
 from .jobs.recipe import find_id_column
 from .ledger.book import Book
@@ -262,26 +262,27 @@ def find_run(run: str, out: str | None = None, environ: Mapping[str, str] = os.e
     if len(matching) > 1:
         names = ", ".join(str(shorten_path(folder)) for folder in matching)
         raise UsageError(
-            f"{number(len(matching), 'run is', 'runs are')} called {run}: {names}",
+            f"{pluralize(len(matching), 'run is', 'runs are')} called {run}: {names}",
             hint="give the folder of one of them",
         )
     if matching:
         return RunFolder(shorten_path(matching[0]))
     if given.is_dir():
         raise NotFoundError(
-            f"{given} is not a run's folder: it has no checkpoint.sqlite", hint=f"see yours with: {to_type('runs')}"
+            f"{given} is not a run's folder: it has no checkpoint.sqlite", hint=f"see yours with: {format_command('runs')}"
         )
     raise NotFoundError(
         f"there is no run for {run} (looked for {build_run_folder(given, out).checkpoint})",
-        hint=f"start one with: {to_type('run', given)}"
+        hint=f"start one with: {format_command('run', given)}"
         if given.is_file()
-        else f"{_suggest_run(run, register)}give a run's folder, its name or its manifest; see yours with: {to_type('runs')}",
+        else f"{_suggest_run(run, register)}give a run's folder, its name or its manifest; see yours with: "
+        f"{format_command('runs')}",
     )
 
 
 def _suggest_run(run: str, register: Register) -> str:
     suggestion = find_nearest(run, [folder.name for folder in register.list_folders(Path("outputs"))])
-    return f"Did you mean {quoted(suggestion)}? Else " if suggestion else ""
+    return f"Did you mean {quote_word(suggestion)}? Else " if suggestion else ""
 
 
 def count_purchases(folder: RunFolder) -> int:
@@ -333,8 +334,8 @@ def explain_how_to_start(checkpoint: Book, folder: RunFolder) -> str:
     source = Path(checkpoint.get("source") or "")
     if source.is_file():
         options = ["--config", folder.settings] if folder.settings.is_file() else []
-        return f"take it in anew: {to_type('run', source, *options, '--out', folder.path)}"
-    return f"start it anew with the command that it was begun with, and --out {quoted(folder.path)}"
+        return f"take it in anew: {format_command('run', source, *options, '--out', folder.path)}"
+    return f"start it anew with the command that it was begun with, and --out {quote_word(folder.path)}"
 
 
 def open_snapshot(checkpoint: Book, folder: RunFolder, settings: Settings) -> Manifest:

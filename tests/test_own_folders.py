@@ -10,7 +10,7 @@ import pytest
 from platformdirs.macos import MacOS
 from platformdirs.unix import Unix
 
-from batchedit.commands.trust import trusted_file
+from batchedit.commands.trust import locate_trusted_file
 from batchedit.core.errors import OutputError
 from batchedit.disk import find_own_folder
 from batchedit.ledger.register import Register
@@ -40,7 +40,7 @@ def test_they_are_where_platformdirs_had_them(monkeypatch: pytest.MonkeyPatch, p
     assert find_own_folder("state", environ) == known.user_state_path
     assert find_own_folder("config", environ) == known.user_config_path
     assert Register.from_environ(environ).folder == known.user_state_path
-    assert trusted_file(environ).parent == known.user_config_path
+    assert locate_trusted_file(environ).parent == known.user_config_path
 
 
 def test_who_has_no_home_is_told_what_to_export(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ import click
 from ..commands import CONFIRMED
 from ..core.errors import UsageError
 from ..core.steps import Steps
-from ..core.typed import to_type
-from ..core.visible import one_line
+from ..core.typed import format_command
+from ..core.visible import to_one_line
 from . import log_lines
 from .completion import complete_run
 from .group import batchedit, command
@@ -120,12 +120,12 @@ def _keep_typed(ctx: click.Context) -> str:
 @click.pass_context
 def run(ctx: click.Context, /, manifest: str, **_: Any) -> int:
     """Buy what is missing, collect it, write the results; the same command again resumes."""
-    from ..commands.run import run_named  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.run import find_named_run  # noqa: PLC0415 - `--help` needs none of it
     from ..planning.intake import InvalidRowsError  # noqa: PLC0415
     from ..settings.model import Settings  # noqa: PLC0415
     from .stdin import source_of  # noqa: PLC0415
 
-    if (folder := run_named(manifest, given(ctx))) is not None:
+    if (folder := find_named_run(manifest, given(ctx))) is not None:
         return _carry_out(ctx, "resume", manifest, _steering(ctx, folder))
     source, name, settings = source_of(manifest, Settings(**given(ctx), origins=origins(ctx)))
     told = {**given(ctx), "origins": origins(ctx), "image_root": settings.image_root}
@@ -168,7 +168,7 @@ def _steering(ctx: click.Context, run: Path) -> dict[str, Any]:
     if typed := [f"--{key_of(name)}" for name in MANIFEST_SETTINGS if named.get(name) == "flag"]:
         raise UsageError(
             f"{run} is a run: it goes on with what it was made with, and {', '.join(typed)} would make other pictures",
-            hint=f"to go on with it as it is: {to_type('run', run)}",
+            hint=f"to go on with it as it is: {format_command('run', run)}",
         )
     return {name: value for name, value in given(ctx).items() if name not in MANIFEST_SETTINGS}
 
@@ -212,7 +212,7 @@ def results(ctx: click.Context, /, run: str, kind: str | None, to: str | None, *
         log_lines.tell(f"warning: {text}", "warning")
 
     where, steps = Path(to) if to else None, steps_of(ctx)
-    click.echo(one_line(write_again(run, given(ctx), kind=kind, to=where, warn=warn, steps=steps)))
+    click.echo(to_one_line(write_again(run, given(ctx), kind=kind, to=where, warn=warn, steps=steps)))
     return 0
 
 
@@ -251,9 +251,9 @@ def retry(
     **_: Any,
 ) -> int:
     """Buy failed and cancelled jobs anew: a new purchase, priced and confirmed as one."""
-    from ..commands.retry import Wish  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.retry import RetryRequest  # noqa: PLC0415 - `--help` needs none of it
 
-    wish = Wish(failed=failed, cancelled=cancelled, moderated=moderated, match=match, rows=rows)
+    wish = RetryRequest(failed=failed, cancelled=cancelled, moderated=moderated, match=match, rows=rows)
     return _carry_out(ctx, "retry", run, given(ctx), wish=wish)
 
 

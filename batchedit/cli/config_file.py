@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from ..core.errors import UsageError
-from ..core.typed import quoted, to_type
-from ..core.visible import one_line
+from ..core.typed import quote_word, format_command
+from ..core.visible import to_one_line
 from . import log_lines
 from .options import ALL_KEYS, CONFIG_NAME, HEADINGS, LIMIT_KEYS, TAKEN_UNNAMED, Setting
 
@@ -80,7 +80,7 @@ def _read_config(path: Path, command: click.Command, *, named: bool) -> dict[str
             hint = (
                 f"did you mean {near[0].replace('_', '-')}?"
                 if near
-                else f"see {to_type(command.name or 'run', '--help')}"
+                else f"see {format_command(command.name or 'run', '--help')}"
             )
             raise UsageError(f"{path}: there is no setting {name!r}", hint=hint)
         if key in mine and mine[key].name is not None:
@@ -93,12 +93,12 @@ def _of_the_manifest(path: Path, told: dict[str, Any], mine: Mapping[str, Settin
     barred = {name: value for name, value in told.items() if name.replace("-", "_") in ALL_KEYS - TAKEN_UNNAMED}
     if not barred:
         return told
-    names, file = one_line(", ".join(barred)), one_line(str(path))
-    named = f"--config {quoted(path)}"
+    names, file = to_one_line(", ".join(barred)), to_one_line(str(path))
+    named = f"--config {quote_word(path)}"
     limits = {name: value for name, value in barred.items() if name.replace("-", "_") in LIMIT_KEYS & mine.keys()}
     if limits and "max_cost" in mine:
         typed = " ".join(
-            f"--{name}" if value is True else f"--{name} {quoted(_words(value))}" for name, value in limits.items()
+            f"--{name}" if value is True else f"--{name} {quote_word(_words(value))}" for name, value in limits.items()
         )
         raise UsageError(
             f"{file} sets {names}; a settings file that nobody named gives manifest settings only, and without its limits "

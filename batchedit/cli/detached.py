@@ -14,7 +14,7 @@ from ..commands.confirmation import Command, Confirmation, answer, refusal, take
 from ..commands.launch import Launch, start
 from ..commands.quote import Quote
 from ..core.errors import BatcheditError
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..ports import Snapshot
 from ..results.report import Report
 from ..run_folder import shorten_path
@@ -46,7 +46,7 @@ def _told(launch: Launch) -> list[str]:
         return [f"it is over already; what it said is in {launch.log}"]
     return [
         f"it goes on in a process of its own, pid {launch.pid}; this terminal may be closed",
-        f"  → to see how it goes: {to_type('status', shorten_path(launch.folder))}",
+        f"  → to see how it goes: {format_command('status', shorten_path(launch.folder))}",
     ]
 
 

@@ -18,12 +18,12 @@ import click
 from ..commands.bar import Bar, Minutely
 from ..commands.metrics import MetricsServer, Watch
 from ..commands.observers import EventObserver, JsonLines, NoteObserver
-from ..commands.quote import Quote, objection
+from ..commands.quote import Quote, find_objection
 from ..commands.step_bar import StepBar, StepLines
 from ..core.errors import BatcheditError, DiskError, InterruptedRunError, UsageError
 from ..core.steps import ProgressCallback, no_steps
-from ..core.visible import one_line
-from ..core.words import number
+from ..core.visible import to_one_line
+from ..core.words import pluralize
 from ..ports import Observer, Snapshot, Stop
 from ..review.notify import Notices
 from . import log_lines
@@ -99,11 +99,11 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """One line, above the bar if there is one."""
-        self._show(one_line(text))
+        self._show(to_one_line(text))
 
     def insist(self, text: str) -> None:
         """The same, also with ``--quiet``: what makes the run wait for long is something wrong."""
-        self._show(one_line(text), always=True)
+        self._show(to_one_line(text), always=True)
 
     def warn(self, text: str) -> None:
         """One line, also with ``--quiet``; with ``--log-json`` as one object. Each text once."""
@@ -113,7 +113,7 @@ class Terminal:
         if self._log_json:
             JsonLines(whole_lines(sys.stderr)).note("warning", text)
         else:
-            self._put(one_line(f"warning: {text}"))
+            self._put(to_one_line(f"warning: {text}"))
 
     def _show(self, text: str, *, always: bool = False) -> None:
         if not self._log_json and (always or not self._quiet):
@@ -143,24 +143,24 @@ class Terminal:
     async def _agree(self, quote: Quote) -> None:
         self.close()
         self._show(quote_text(quote))
-        for warning in quote.what.every_warning if self._quiet else ():
+        for warning in quote.plan.every_warning if self._quiet else ():
             self.warn(warning)
         if self._yes:
-            if (error := objection(quote)) is not None:
+            if (error := find_objection(quote)) is not None:
                 raise error
             return
         if self._log_json:  # the question would stand between the lines, and what it is about is not shown
             raise UsageError(
-                f"buying {number(quote.count, 'picture')} needs a yes, and with --log-json nothing is asked",
+                f"buying {pluralize(quote.count, 'picture')} needs a yes, and with --log-json nothing is asked",
                 hint="the same command with --yes",
             )
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise UsageError(
-                f"buying {number(quote.count, 'picture')} needs a yes, and there is no terminal to ask on",
+                f"buying {pluralize(quote.count, 'picture')} needs a yes, and there is no terminal to ask on",
                 hint="the same command with --yes",
             )
         if quote.canary is not None and self._began:
-            self.notices.send(canary_waits(quote), pictures(quote.what.folder))
+            self.notices.send(canary_waits(quote), pictures(quote.plan.folder))
         answer = await self._ask(question(quote))
         if answer is None:
             raise self.stop.reason or InterruptedRunError(signal.SIGINT)
@@ -176,7 +176,7 @@ class Terminal:
             self.stop.listen(lambda _: scope.cancel())
             try:
                 while answer is None:
-                    click.echo(f"{one_line(text)} [y/N]: ", nl=False, err=True)
+                    click.echo(f"{to_one_line(text)} [y/N]: ", nl=False, err=True)
                     answer = _ANSWERS.get(await _typed_line(terminal))
             finally:
                 self.stop.listen(None)
@@ -225,7 +225,7 @@ class Terminal:
     def hears(self) -> None:
         """From now on a signal ends the command in order."""
         if self._metrics is not None:
-            self._metrics.hears_signals = True
+            self._metrics.handles_signals = True
 
     def leave(self) -> None:
         """The command is at its end, and with it the numbers of ``--metrics``."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import BatcheditError
-from ..core.visible import visible_json
+from ..core.visible import escape_json_controls
 from .streams import whole_lines
 
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -22,7 +22,7 @@ def print_json(name: str, value: dict[str, Any]) -> None:
     import orjson  # noqa: PLC0415 - `--help` needs none of it
 
     told = {"schema": f"batchedit/{name}/{VERSION}", **value}
-    text = visible_json(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode(errors="replace"))
+    text = escape_json_controls(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode(errors="replace"))
     print(text, file=whole_lines(sys.stdout))
 
 

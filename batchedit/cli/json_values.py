@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..commands.launch import Launch
     from ..commands.live import LiveState
     from ..commands.proof import Audit
-    from ..commands.runs import Listed
+    from ..commands.runs import ListedRun
     from ..commands.store import Worker
     from ..planning.plan import Plan
     from ..results.report import Report
@@ -107,7 +107,7 @@ def status_value(now: LiveState, report: Report) -> dict[str, Any]:
     return {**now.as_json(), "report": report_value(report, going=now.alive)}
 
 
-def runs_value(found: Iterable[Listed]) -> dict[str, Any]:
+def runs_value(found: Iterable[ListedRun]) -> dict[str, Any]:
     """Of ``runs``: one entry a run, the one used last first."""
     return {"runs": [run.as_json() for run in found]}
 
@@ -152,7 +152,7 @@ def audit_value(folder: str, found: Audit) -> dict[str, Any]:
         "files": found.files,
         "bytes": found.bytes,
         "usd": {"spent": usd(found.spent), "reserved": usd(found.reserved)},
-        "findings": [{"job": f.job, "rows": list(f.rows), "what": f.what} for f in found.findings],
+        "findings": [{"job": f.job, "rows": list(f.rows), "what": f.problem} for f in found.findings],
     }
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from ..core.errors import UsageError
-from ..core.typed import to_type
-from ..core.visible import as_lines, one_line
+from ..core.typed import format_command
+from ..core.visible import as_lines, to_one_line
 from ..ledger.postgres.url import VARIABLE as STORE_VARIABLE
 from . import log_lines
 from .group import EPILOG, batchedit
@@ -50,14 +50,14 @@ def list_runs(*, folder: str | None, url: str | None, as_json: bool) -> int:
 
 def _import(folder: Path, url: str | None) -> int:
     from ..commands.import_run import import_run  # noqa: PLC0415 - `--help` needs none of it
-    from ..commands.proof import lines  # noqa: PLC0415
+    from ..commands.proof import format_audit  # noqa: PLC0415
 
     if url is None:
         raise UsageError("into which store?", hint=f"give its address with --store URL, or as {STORE_VARIABLE}")
     done = import_run(folder, url)
     for where, audit in (("the folder", done.before), (f"the store {done.where}", done.after)):
-        click.echo(one_line(f"{where}:"))
-        click.echo(as_lines(f"  {line}" for line in lines(audit)))
-    click.echo(one_line(f"{folder} buys nothing any more: its jobs are in the store, as the run {done.name}"))
-    click.echo(one_line(f"  → to go on: {to_type('run', done.name, '--store', done.where)}"))
+        click.echo(to_one_line(f"{where}:"))
+        click.echo(as_lines(f"  {line}" for line in format_audit(audit)))
+    click.echo(to_one_line(f"{folder} buys nothing any more: its jobs are in the store, as the run {done.name}"))
+    click.echo(to_one_line(f"  → to go on: {format_command('run', done.name, '--store', done.where)}"))
     return 0

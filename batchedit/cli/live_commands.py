@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..core.errors import ServiceUnavailableError, UsageError
-from ..core.typed import to_type
-from ..core.visible import as_lines, one_line
+from ..core.typed import format_command
+from ..core.visible import as_lines, to_one_line
 from .completion import complete_run
 from .group import command
 from .json_output import print_json
@@ -109,7 +109,7 @@ def _watch(folder: RunFolder, store: str | None, *, play: bool) -> None:
             drawn = sum(1 + (len(line) - 1) // width if line else 1 for line in text.split("\n"))
         elif monotonic() - said >= QUIET_SECONDS:
             said = monotonic()
-            click.echo(one_line("; ".join(line.strip() for line in lines[:3])))
+            click.echo(to_one_line("; ".join(line.strip() for line in lines[:3])))
         sys.stdout.flush()
     go_back(drawn)
 
@@ -121,7 +121,7 @@ def _watch(folder: RunFolder, store: str | None, *, play: bool) -> None:
 def pause(ctx: click.Context, /, run: str, **_: Any) -> int:
     """Buy nothing more in a run that goes on elsewhere; what was bought is collected."""
     folder = _wish(ctx, run, pause=True)
-    return _noted(ctx, "buying pauses", f"to go on: {to_type('resume', folder)}")
+    return _noted(ctx, "buying pauses", f"to go on: {format_command('resume', folder)}")
 
 
 @command("resume")
@@ -140,11 +140,11 @@ def resume(ctx: click.Context, /, run: str, **_: Any) -> int:
 @click.pass_context
 def stop(ctx: click.Context, /, run: str, **_: Any) -> int:
     """End a run that goes on elsewhere, in order: answers on the way are written down, results written."""
-    from ..commands.wishes import way_on  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.wishes import format_resume_command  # noqa: PLC0415 - `--help` needs none of it
     from ..run_folder import RunFolder  # noqa: PLC0415
 
     folder = _wish(ctx, run, stop=True)
-    return _noted(ctx, "it ends", f"to go on with it later: {way_on(RunFolder(folder))}")
+    return _noted(ctx, "it ends", f"to go on with it later: {format_resume_command(RunFolder(folder))}")
 
 
 @command("set")

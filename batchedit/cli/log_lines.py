@@ -10,7 +10,7 @@ import click
 
 from ..commands import CONFIRMED
 from ..core.errors import BatcheditError
-from ..core.visible import as_lines, one_line
+from ..core.visible import as_lines, to_one_line
 from .streams import whole_lines
 
 
@@ -113,7 +113,7 @@ def tell(text: str, name: str = "note") -> None:
     if asked():
         note(name, text)
     else:
-        click.echo(one_line(text), err=True)
+        click.echo(to_one_line(text), err=True)
 
 
 def complain(error: BatcheditError) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from ..core.visible import one_line
+from ..core.visible import to_one_line
 from . import log_lines
 from .group import EPILOG, batchedit
 
@@ -26,9 +26,9 @@ def login(*, in_file: bool) -> int:
     asks = sys.stdin.isatty()
     text = click.prompt("API token", hide_input=True, err=True) if asks else sys.stdin.readline()
     kept = keep_token(text, os.environ, in_file=in_file)
-    click.echo(one_line(f"the token is kept in {kept.where}"))
+    click.echo(to_one_line(f"the token is kept in {kept.where}"))
     if kept.hint:
-        click.echo(one_line(f"  to keep it in this machine's keyring: {kept.hint}, then type this again"), err=True)
+        click.echo(to_one_line(f"  to keep it in this machine's keyring: {kept.hint}, then type this again"), err=True)
     if kept.hidden_by:
         log_lines.tell(f"warning: {kept.hidden_by} is set and goes before it: unset {kept.hidden_by}", "warning")
     return 0

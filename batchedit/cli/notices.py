@@ -11,14 +11,14 @@ from typing import Any
 
 from ..commands.kept_settings import Given
 from ..commands.quote import Quote
-from ..commands.status import status_in_store
+from ..commands.status import read_store_status
 from ..commands.store import has_other_workers, is_first_to_tell
 from ..core.errors import BatcheditError
 from ..core.model import State
 from ..core.money import format_usd, label_play
-from ..core.typed import quoted, to_type
+from ..core.typed import quote_word, format_command
 from ..core.visible import as_lines
-from ..core.words import number
+from ..core.words import pluralize
 from ..results.report import Report, next_steps
 from ..review.notify import Pictures, no_pictures, summary
 from ..run_folder import shorten_path
@@ -29,19 +29,19 @@ _OF_THE_RUN = frozenset({0, 1, 75, 76})
 
 def started(quote: Quote) -> dict[str, Any]:
     """A yes was said: it buys."""
-    folder = quote.what.folder
+    folder = quote.plan.folder
     price = f" for about {format_usd(quote.estimate)}{_play(quote)}" if quote.price else ""
     rest = f"; the other {quote.rest:,} wait for another yes" if quote.rest else ""
     lines = [
-        f"{_name(folder)} has started: {number(quote.count, 'picture')}{price}{rest}",
-        f"→ to see how it goes: {to_type('status', shorten_path(folder), '--watch')}",
+        f"{_name(folder)} has started: {pluralize(quote.count, 'picture')}{price}{rest}",
+        f"→ to see how it goes: {format_command('status', shorten_path(folder), '--watch')}",
     ]
     return summary(_name(folder), None, as_lines(lines), "started")
 
 
 def canary_waits(quote: Quote) -> dict[str, Any]:
     """The first few are bought, and the question about the rest stands at the terminal."""
-    folder, canary = quote.what.folder, quote.canary
+    folder, canary = quote.plan.folder, quote.canary
     assert canary is not None
     price = f" for about {format_usd(quote.estimate)}{_play(quote)}" if quote.price else ""
     spent = f"{format_usd(canary.cost)} spent{_play(quote)}"
@@ -49,7 +49,7 @@ def canary_waits(quote: Quote) -> dict[str, Any]:
         f"{_name(folder)}: {canary.done:,} of the first {canary.jobs:,} {'is' if canary.jobs == 1 else 'are'} there, {spent}",
         f"The other {quote.count:,} wait for your yes{price}.",
         *(f"problem: {problem}" for problem in canary.problems[:3]),
-        f"→ look at them: {quoted(folder.absolute() / 'files')}",
+        f"→ look at them: {quote_word(folder.absolute() / 'files')}",
         "→ then answer at the terminal where it was started",
     ]
     return summary(_name(folder), None, as_lines(lines), "canary_waiting")
@@ -57,9 +57,9 @@ def canary_waits(quote: Quote) -> dict[str, Any]:
 
 def pictures(run_folder: Path) -> Pictures:
     """The first few pictures of the run, small, for a channel that takes any."""
-    from ..commands.small_pictures import first_pictures  # noqa: PLC0415 - Pillow, which a text needs not
+    from ..commands.small_pictures import read_first_pictures  # noqa: PLC0415 - Pillow, which a text needs not
 
-    return partial(first_pictures, run_folder)
+    return partial(read_first_pictures, run_folder)
 
 
 def ended(report: Report, *, others: bool = False) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def ended(report: Report, *, others: bool = False) -> dict[str, Any]:
     spent = f"{format_usd(report.money.spent)} spent{label_play(report.play)}"
     head = _stopped(_name(report.folder)) if others else f"{_name(report.folder)} {word}"
     lines = [
-        f"{head}: {done:,} of {number(wanted, 'picture')}, {spent}",
+        f"{head}: {done:,} of {pluralize(wanted, 'picture')}, {spent}",
         *([f"why: {report.halted}"] if report.halted else []),
     ]
     not_done = (State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
@@ -88,7 +88,7 @@ def left(name: str, error: BatcheditError | None, given: Given) -> tuple[dict[st
     """A worker leaves the run ``name`` of the store that ``given`` names: because of ``error``, or nothing is left to do."""
     others = error is not None and others_go_on(given["store"], error.code)
     try:
-        folder, report = status_in_store(name, given)
+        folder, report = read_store_status(name, given)
     except BatcheditError as unread:
         return broken(name, error or unread, others=others), no_pictures
     if error is not None:
@@ -146,4 +146,4 @@ def _name(folder: Path) -> str:
 
 
 def _play(quote: Quote) -> str:
-    return label_play(quote.what.play)
+    return label_play(quote.plan.play)

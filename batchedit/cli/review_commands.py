@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..core.typed import to_type
-from ..core.visible import one_line
-from ..core.words import number
+from ..core.typed import format_command
+from ..core.visible import to_one_line
+from ..core.words import pluralize
 from .browser import opened_browser
 from .commands import bare_steps, steps_of
 from .completion import complete_run
@@ -20,7 +20,7 @@ from .group import EPILOG, batchedit, command
 from .options import COMMON_OPTIONS, STORE_OPTION, given, options
 
 if TYPE_CHECKING:
-    from ..commands.review import Looked
+    from ..commands.review import ReviewStatus
 
 
 @command("gallery")
@@ -32,13 +32,13 @@ def gallery(ctx: click.Context, /, run: str, quiet: bool, **_: Any) -> int:
     from ..commands import gallery as making  # noqa: PLC0415 - `--help` needs none of it
 
     made = making.gallery(run, given(ctx), steps_of(ctx))
-    click.echo(one_line(made.path))
+    click.echo(to_one_line(made.path))
     if not quiet:
         odd = f", {made.flagged:,} with something odd" if made.flagged else ""
-        _say(f"{number(made.pictures, 'picture')}{odd}")
+        _say(f"{pluralize(made.pictures, 'picture')}{odd}")
         if not made.kept:
             _say("  a run is going on: this is what was there by now, and result_flags are not written")
-        _say(f"  → open it in a browser; to decide and have it kept: {to_type('review', made.run)}")
+        _say(f"  → open it in a browser; to decide and have it kept: {format_command('review', made.run)}")
     return 0
 
 
@@ -60,7 +60,7 @@ def review(
         taken, looked = reviewing.import_decisions(run, given(ctx), Path(decisions), who=who)
         others = ((taken.same, "known"), (taken.older, "older than what stands"))
         words = "".join(f", {count:,} {name}" for count, name in others if count)
-        click.echo(f"{number(taken.written, 'decision')} taken in{words}")
+        click.echo(f"{pluralize(taken.written, 'decision')} taken in{words}")
         _tell_progress(looked)
         return 0
 
@@ -93,15 +93,15 @@ def deliver(
     steps = steps_of(ctx)
     signer = _signer(Path(sign)) if sign else None
     done = delivery.deliver(run, given(ctx), Path(to), force=force, with_costs=with_costs, steps=steps, signer=signer)
-    click.echo(one_line(done.to))
+    click.echo(to_one_line(done.to))
     if not quiet:
         if signer is not None:
-            _say(f"  → its receiver checks it with: {to_type('verify', done.to, '--key', _key_of(signer))}")
-        _say(f"{number(done.pictures, 'approved picture')}, {done.bytes / 1e6:,.1f} MB, each proven by its sha256")
-        left = done.progress.pictures - done.progress.looked_at
+            _say(f"  → its receiver checks it with: {format_command('verify', done.to, '--key', _key_of(signer))}")
+        _say(f"{pluralize(done.pictures, 'approved picture')}, {done.bytes / 1e6:,.1f} MB, each proven by its sha256")
+        left = done.progress.pictures - done.progress.reviewed
         if left:
-            _say(f"  warning: {number(left, 'picture')} not looked at yet")
-            _say(f"  → look at the rest: {to_type('review', done.run)}")
+            _say(f"  warning: {pluralize(left, 'picture')} not looked at yet")
+            _say(f"  → look at the rest: {format_command('review', done.run)}")
     return 0
 
 
@@ -118,9 +118,9 @@ def verify(*, delivery: str, key: str | None) -> int:
 
     found = check(Path(delivery), read_public_key(key) if key else None, bare_steps())
     signed = f", signed by {found.key}" if found.key else ""
-    click.echo(one_line(f"{delivery}: {number(found.files, 'file')} as delivered{signed}"))
+    click.echo(to_one_line(f"{delivery}: {pluralize(found.files, 'file')} as delivered{signed}"))
     for finding in found.findings:
-        click.echo(one_line(f"  {finding}"))
+        click.echo(to_one_line(f"  {finding}"))
     if not found.trusted and not found.findings:
         why = "that key came along with it" if found.key else "it is not signed"
         _say(f"  warning: {why}, so whoever edits a file can make the rest fit; --key names the sender's key")
@@ -145,20 +145,21 @@ def _key_of(signer: Any) -> str:
     return public_key_text(signer.public_key)
 
 
-def _tell_progress(looked: Looked) -> None:
+def _tell_progress(looked: ReviewStatus) -> None:
     """How far it is and what to type next."""
     run, progress = looked.folder, looked.progress
     counts = ((progress.approved, "approved"), (progress.rejected, "rejected"), (progress.held, "on hold"))
     words = ", ".join(f"{count:,} {name}" for count, name in counts if count)
-    _say(f"{progress.looked_at:,} of {progress.pictures:,} looked at{f': {words}' if words else ''}")
+    _say(f"{progress.reviewed:,} of {progress.pictures:,} looked at{f': {words}' if words else ''}")
     if progress.rejected:
         _say(
-            f"  → another try for the rejected ones: {to_type('redo', run, '--use-notes', *looked.room, *looked.store)}"
+            "  → another try for the rejected ones: "
+            f"{format_command('redo', run, '--use-notes', *looked.room, *looked.store)}"
         )
     if progress.approved:
-        _say(f"  → hand on the approved ones: {to_type('deliver', run, '--to', _free(run), *looked.store)}")
-    if progress.looked_at < progress.pictures:
-        _say(f"  → to go on looking: {to_type('review', run, *looked.store)}")
+        _say(f"  → hand on the approved ones: {format_command('deliver', run, '--to', _free(run), *looked.store)}")
+    if progress.reviewed < progress.pictures:
+        _say(f"  → to go on looking: {format_command('review', run, *looked.store)}")
 
 
 def _free(run: Path) -> Path:
@@ -168,4 +169,4 @@ def _free(run: Path) -> Path:
 
 
 def _say(text: str) -> None:
-    click.echo(one_line(text), err=True)
+    click.echo(to_one_line(text), err=True)

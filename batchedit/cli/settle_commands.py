@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from ..core.steps import no_steps
-from ..core.typed import to_type
-from ..core.visible import as_lines, one_line
+from ..core.typed import format_command
+from ..core.visible import as_lines, to_one_line
 from .commands import host_of, steps_of
 from .completion import complete_run
 from .group import command
@@ -44,7 +44,7 @@ def cancel(ctx: click.Context, /, run: str, **_: Any) -> int:
     told += [f"{running:,} too late: they run or have run, and are paid for"] if running else []
     click.echo("; ".join(told) or "nothing is queued at the service")
     if running:
-        click.echo(one_line(f"  → collect them: {to_type('fetch', folder)}"))
+        click.echo(to_one_line(f"  → collect them: {format_command('fetch', folder)}"))
     return 0
 
 
@@ -114,11 +114,11 @@ def _rows(values: tuple[str, ...], more: tuple[str, ...]) -> list[str]:
 def audit(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
     """Prove that intentions, purchases, files and money add up."""
     from ..commands.audit import audit as prove  # noqa: PLC0415 - `--help` needs none of it
-    from ..commands.proof import lines  # noqa: PLC0415
+    from ..commands.proof import format_audit  # noqa: PLC0415
 
     folder, found = prove(run, given(ctx), no_steps if as_json else steps_of(ctx))
     if as_json:
         print_json("audit", audit_value(str(folder.path.absolute()), found))
     else:
-        click.echo(as_lines([folder.path, *lines(found)]))
+        click.echo(as_lines([folder.path, *format_audit(found)]))
     return 0 if found.clean else 1

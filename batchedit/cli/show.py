@@ -16,12 +16,12 @@ from ..commands.canary import CanaryReport
 from ..commands.doubt import DoubtReport
 from ..commands.doubts import Doubt
 from ..commands.quote import Quote
-from ..commands.runs import RUNNING, Listed
+from ..commands.runs import RUNNING, ListedRun
 from ..core.model import InvalidLine, State
-from ..core.money import format_usd, label_play, label_sums, sums
-from ..core.typed import to_type
-from ..core.visible import as_lines, one_line
-from ..core.words import minutes, number
+from ..core.money import format_usd, label_play, label_sums, format_sums
+from ..core.typed import format_command
+from ..core.visible import as_lines, to_one_line
+from ..core.words import format_duration, pluralize
 from ..manifest.rownames import format_row_label
 from ..planning.other_runs import describe_left, describe_reused
 from ..planning.plan import Plan
@@ -34,7 +34,7 @@ SHOWN_ROWS = 20
 
 def plan_text(what: Plan, *, examples: bool = True) -> str:
     """The plan: what would be bought, what it would cost, what is wrong and what looks odd."""
-    lines = [f"{what.source}: {number(what.rows, 'row')}, {what.model}"] if what.rows else [what.source]
+    lines = [f"{what.source}: {pluralize(what.rows, 'row')}, {what.model}"] if what.rows else [what.source]
     lines += [f"  {name:<16}{value}" for name, value in _facts(what)]
     if examples:
         lines += _examples(what)
@@ -49,24 +49,24 @@ def _facts(what: Plan) -> Iterator[tuple[str, str]]:
     usable = what.rows - what.invalid_rows - sum(what.left_out.values())
     if what.matrix and usable:
         product = " × ".join(f"{count} {name}" for name, count in what.matrix)
-        yield "matrix", f"{number(usable, 'row')} × {product} = {number(what.lines, 'picture')}"
+        yield "matrix", f"{pluralize(usable, 'row')} × {product} = {pluralize(what.lines, 'picture')}"
     if not what.parts and (pictures := _since_last_time(what)):
         yield "pictures", pictures
     yield from (("reused", line) for line in describe_reused(what.other_runs))
     yield from (("not bought", line) for line in describe_left(what.other_runs.left))
-    made_from = f"from {number(what.inputs, 'picture')} of the sheet: " if what.inputs else ""
+    made_from = f"from {pluralize(what.inputs, 'picture')} of the sheet: " if what.inputs else ""
     yield "to buy", (made_from + _bought(what.to_buy, what) if what.to_buy else "nothing") + _parts(what)
     if what.again:
-        yield "in doubt", f"{number(what.again, 'picture')} of these, bought again: --on-doubt buy-again"
+        yield "in doubt", f"{pluralize(what.again, 'picture')} of these, bought again: --on-doubt buy-again"
     if what.twins:
-        yield "twins", f"{number(what.twins, 'row')} with the same inputs as an earlier one: bought once, shown on each"
+        yield "twins", f"{pluralize(what.twins, 'row')} with the same inputs as an earlier one: bought once, shown on each"
     if what.beyond:
-        yield "beyond --limit", number(what.beyond, "picture")
+        yield "beyond --limit", pluralize(what.beyond, "picture")
     if what.left_out:
-        told = "; ".join(f"{number(count, 'row')}: {why.removeprefix('is ')}" for why, count in what.left_out.items())
+        told = "; ".join(f"{pluralize(count, 'row')}: {why.removeprefix('is ')}" for why, count in what.left_out.items())
         yield "left out", told
     if what.invalid_rows:
-        yield "invalid", number(what.invalid_rows, "row")
+        yield "invalid", pluralize(what.invalid_rows, "row")
     if what.to_buy:
         yield "price", _price(what)
     if cap := _cap(what):
@@ -85,7 +85,7 @@ def _price(what: Plan) -> str:
 
 
 def _priced_unit(what: Plan) -> str:
-    return "a picture" if what.outputs == 1 else f"a job of up to {number(what.outputs, 'picture')}"
+    return "a picture" if what.outputs == 1 else f"a job of up to {pluralize(what.outputs, 'picture')}"
 
 
 def _parts(what: Plan) -> str:
@@ -135,25 +135,25 @@ def quote_text(quote: Quote) -> str:
     an earlier command.
     """
     if quote.canary is not None:
-        tested = canary_text(quote.canary, quote.what.folder, play=quote.what.play)
-        return tested if quote.price_before else f"{plan_text(quote.what)}\n{tested}"
+        tested = canary_text(quote.canary, quote.plan.folder, play=quote.plan.play)
+        return tested if quote.price_before else f"{plan_text(quote.plan)}\n{tested}"
     if quote.rose:
         now, before = format_usd(quote.price), format_usd(quote.price_before)
-        return f"a picture was charged {now}, not {before} as it was quoted{label_play(quote.what.play)}"
-    return plan_text(quote.what)
+        return f"a picture was charged {now}, not {before} as it was quoted{label_play(quote.plan.play)}"
+    return plan_text(quote.plan)
 
 
 def _bought(count: int, what: Plan) -> str:
     if what.outputs == 1:
-        return number(count, "picture")
-    return f"{number(count, 'job')} of up to {number(what.outputs, 'picture')} each"
+        return pluralize(count, "picture")
+    return f"{pluralize(count, 'job')} of up to {pluralize(what.outputs, 'picture')} each"
 
 
 def question(quote: Quote) -> str:
     """The question itself. It names everything that a yes allows, until the next question."""
-    play = label_play(quote.what.play)
+    play = label_play(quote.plan.play)
     price = f" for about {format_usd(quote.estimate)}{play}" if quote.price else ""
-    what = _bought(quote.count, quote.what)
+    what = _bought(quote.count, quote.plan)
     if quote.rest:
         what = f"{quote.count:,} first"
     elif quote.price_before:
@@ -171,7 +171,7 @@ def _examples(what: Plan) -> Iterator[str]:
     width = max(60, shutil.get_terminal_size((100, 24)).columns)
     for line in what.examples:
         prompt = orjson.loads(line.job.inputs).get("prompt", "")
-        text = textwrap.shorten(one_line(" ".join(str(prompt).split())), width=4 * width, placeholder=" …")
+        text = textwrap.shorten(to_one_line(" ".join(str(prompt).split())), width=4 * width, placeholder=" …")
         head = f"  {format_row_label(what.row_word, line.row, line.id)}: "
         yield from textwrap.wrap(text, width, initial_indent=head, subsequent_indent=" " * len(head))
 
@@ -188,7 +188,7 @@ def problem_table(invalid: Sequence[InvalidLine], total: int, word: str = "row")
     lines = [f"  {row:<{wide[0]}}  {column:<{wide[1]}}  {text}".rstrip() for row, column, text in shown]
     told = len({row for row, *_ in found[:SHOWN_ROWS]})
     if total > told:
-        lines.append(f"  … and {number(total - told, 'more row')}")
+        lines.append(f"  … and {pluralize(total - told, 'more row')}")
     return lines
 
 
@@ -211,7 +211,7 @@ def report_text(report: Report, *, going: bool = False) -> str:
     if counts.of(State.PLANNED):
         words.append(f"{counts.of(State.PLANNED):,} not bought yet")
     if report.invalid:
-        words.append(number(report.invalid, "invalid row"))
+        words.append(pluralize(report.invalid, "invalid row"))
     lines = [f"{report.folder}: {', '.join(words)}", f"  money     {_money(report)}"]
     if report.seconds_median is not None:
         p90 = f", nine in ten within {report.seconds_p90:g} s" if report.seconds_p90 is not None else ""
@@ -229,24 +229,24 @@ def report_text(report: Report, *, going: bool = False) -> str:
     return as_lines(lines)
 
 
-def runs_text(runs: Sequence[Listed]) -> str:
+def runs_text(runs: Sequence[ListedRun]) -> str:
     """Each run: its name, how it stands, its money, when it was last used, and what to type next."""
     if not runs:
         return (
             "there is no run yet; a sheet begins one\n"
-            f"  → sheets to try it with, for play money: {to_type('template', '--examples')}\n"
-            f"  → a sheet to fill in, its columns explained: {to_type('template')}\n"
-            f"  → how to run yours, and how to try it first with nothing bought: {to_type('run', '--help')}"
+            f"  → sheets to try it with, for play money: {format_command('template', '--examples')}\n"
+            f"  → a sheet to fill in, its columns explained: {format_command('template')}\n"
+            f"  → how to run yours, and how to try it first with nothing bought: {format_command('run', '--help')}"
         )
     return "\n\n".join(as_lines(_run_lines(run)) for run in runs)
 
 
-def _run_lines(run: Listed) -> Iterator[str]:
+def _run_lines(run: ListedRun) -> Iterator[str]:
     yield f"{run.folder.name} ({run.folder}): {run.state}"
     play = label_play(run.play)
     if jobs := _jobs(run):
         yield f"  jobs      {jobs}"
-        yield f"  money     {sums(run.money.spent, (run.money.in_doubt, 'in doubt'))}{play}"
+        yield f"  money     {format_sums(run.money.spent, (run.money.in_doubt, 'in doubt'))}{play}"
     if run.used_at:
         yield f"  last used {dt.datetime.fromtimestamp(run.used_at).astimezone():%Y-%m-%d %H:%M}"
     if run.why:
@@ -256,7 +256,7 @@ def _run_lines(run: Listed) -> Iterator[str]:
         yield f"  → {run.aim}: {run.command}" if run.command else f"  → {run.aim}"
 
 
-def _jobs(run: Listed) -> str:
+def _jobs(run: ListedRun) -> str:
     """``3 done, 1 in doubt, 5 to buy``; empty where there is none."""
     ended = (State.DONE, State.FAILED, State.CANCELLED, State.IN_DOUBT, State.UNCOLLECTED)
     words = [(run.counts.of(state), state.replace("_", " ")) for state in ended]
@@ -274,13 +274,13 @@ def canary_text(canary: CanaryReport, run: Path, *, play: bool = False) -> str:
         lines.append(f"  took      {middle:.0f} s each (median), {max(canary.seconds):.0f} s at most")
         rest = canary.remaining * statistics.fmean(canary.seconds) / max(1, min(canary.at_once, canary.remaining))
         lines.append(
-            f"  the rest  {number(canary.remaining, 'picture')}: about {format_usd(canary.remaining * canary.price)}"
+            f"  the rest  {pluralize(canary.remaining, 'picture')}: about {format_usd(canary.remaining * canary.price)}"
             f"{label_play(play)}"
-            f" and {minutes(max(1, rest))}"
+            f" and {format_duration(max(1, rest))}"
         )
     lines += [f"  picture   {file}" for file in canary.files[:SHOWN_ROWS]]
     if canary.files:
-        lines.append(f"  look      {run}/files, or as a page, from another terminal: {to_type('gallery', shorten_path(run))}")
+        lines.append(f"  look      {run}/files, or as a page, from another terminal: {format_command('gallery', shorten_path(run))}")
     lines += [f"  problem   {label_sums(problem, play=play)}" for problem in canary.problems[:SHOWN_ROWS]]
     return as_lines(lines)
 
@@ -293,20 +293,20 @@ def doubt_text(report: DoubtReport) -> str:
         (report.written_off, "written off"),
     ):
         if count:
-            lines.append(f"{number(count, 'job')} {done}")
+            lines.append(f"{pluralize(count, 'job')} {done}")
     if not report.open:
-        collect = [f"  → to collect: {to_type('fetch', report.folder, *report.store)}"] if report.adopted else []
+        collect = [f"  → to collect: {format_command('fetch', report.folder, *report.store)}"] if report.adopted else []
         return as_lines([*lines, "nothing is in doubt or uncollected", *collect])
     uncollected = [doubt for doubt in report.open if doubt.is_uncollected]
     in_doubt = [doubt for doubt in report.open if not doubt.is_uncollected]
     if in_doubt:
         lines.append(
-            f"{number(len(in_doubt), 'job')} may have been bought; nobody can find out, so none is bought again"
+            f"{pluralize(len(in_doubt), 'job')} may have been bought; nobody can find out, so none is bought again"
         )
         lines += [line for doubt in in_doubt for line in _doubt_lines(doubt, play=report.play)]
     if uncollected:
         were = "was bought and is" if len(uncollected) == 1 else "were bought and are"
-        lines.append(f"{number(len(uncollected), 'job')} {were} not collected; each run and fetch asks for them again")
+        lines.append(f"{pluralize(len(uncollected), 'job')} {were} not collected; each run and fetch asks for them again")
         lines += [line for doubt in uncollected for line in _doubt_lines(doubt, play=report.play)]
     lines += [f"  → {aim}: {command}" for aim, command in _doubt_commands(report, in_doubt, uncollected)]
     if in_doubt:
@@ -320,22 +320,22 @@ def _doubt_commands(
     """``(what for, the exact command)``: of a decision on one job, for the first of them."""
     run, more = report.folder, " (or more of these, or all)" if len(report.open) > 1 else ""
     if uncollected or report.adopted:
-        yield "ask for what is not collected once more", to_type("fetch", run, *report.store)
+        yield "ask for what is not collected once more", format_command("fetch", run, *report.store)
     for doubt in [doubt for doubt in (*in_doubt, *uncollected) if doubt.rows][:1]:
         yield (
             f"buy {_called(doubt)} again all the same{more}",
-            to_type("doubt", run, "--buy-again", _name(doubt, report), *report.room, *report.store),
+            format_command("doubt", run, "--buy-again", _name(doubt, report), *report.room, *report.store),
         )
     for doubt in [*in_doubt, *uncollected][:1]:
         yield (
             f"give {_called(doubt)} up{more}",
-            to_type("doubt", run, "--write-off", _name(doubt, report), *report.store),
+            format_command("doubt", run, "--write-off", _name(doubt, report), *report.store),
         )
 
 
 def _adopting(report: DoubtReport, doubt: Doubt) -> str:
     """With ``ID`` for the id, which nobody knows here."""
-    return to_type("doubt", report.folder, "--request-id", f"{_name(doubt, report)}=ID", *report.store)
+    return format_command("doubt", report.folder, "--request-id", f"{_name(doubt, report)}=ID", *report.store)
 
 
 def _called(doubt: Doubt) -> str:
@@ -365,4 +365,4 @@ def _money(report: Report) -> str:
     money = report.money
     held = ((money.reserved - money.in_doubt, "reserved"), (money.in_doubt, "in doubt"), (money.cancellable, "cancellable"))
     cap = "" if money.cap is None else f", at most {format_usd(money.cap)}"
-    return f"{sums(money.spent, *held)}{cap}{label_play(report.play)}"
+    return f"{format_sums(money.spent, *held)}{cap}{label_play(report.play)}"

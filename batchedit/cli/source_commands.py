@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from ..core.typed import quoted, to_type
-from ..core.visible import one_line
-from ..core.words import number
+from ..core.typed import quote_word, format_command
+from ..core.visible import to_one_line
+from ..core.words import pluralize
 from .commands import bare_steps
 from .completion import complete_run
 from .group import EPILOG, batchedit, command
@@ -55,14 +55,16 @@ def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bo
         raise UsageError(f"{path} is one of the sources", hint="give another name with --to FILE")
     found = ProductSources(sources, path.absolute().parent)
     made = write_manifest(found.read_products(), path, template=prompt, force=force, steps=bare_steps())
-    click.echo(one_line(f"{path}: {number(made.rows, 'row')} with {', '.join(made.columns)}"))
+    click.echo(to_one_line(f"{path}: {pluralize(made.rows, 'row')} with {', '.join(made.columns)}"))
     for note in found.notes:
-        click.echo(one_line(f"  note: {note}"))
+        click.echo(to_one_line(f"  note: {note}"))
     roots = [part for root in found.image_roots for part in ("--image-root", root)]
     click.echo(
-        one_line(f"  → look at it, then rehearse it, nothing is bought: {to_type('run', path, *roots, '--sandbox')}")
+        to_one_line(
+            f"  → look at it, then rehearse it, nothing is bought: {format_command('run', path, *roots, '--sandbox')}"
+        )
     )
-    click.echo(one_line(f"  → count and price it:                             {to_type('plan', path, *roots)}"))
+    click.echo(to_one_line(f"  → count and price it:                             {format_command('plan', path, *roots)}"))
     return 0
 
 
@@ -97,10 +99,10 @@ def template(ctx: click.Context, /, to: str | None, *, force: bool, examples: bo
         raise UsageError(f"the inputs of {ctx.params['model']} are not known here", hint="give them as --schema FILE")
     path = Path(to or "manifest.xlsx")
     write_template(path, model.schema, force=force)
-    click.echo(one_line(f"{path}: an empty manifest; one row a picture, below these columns"))
+    click.echo(to_one_line(f"{path}: an empty manifest; one row a picture, below these columns"))
     for name, told in explain_columns(model.schema).items():
-        click.echo(one_line(f"  {name:<10}{told}"))
-    click.echo(one_line(f"  → fill it in, then: {to_type('plan', path)}"))
+        click.echo(to_one_line(f"  {name:<10}{told}"))
+    click.echo(to_one_line(f"  → fill it in, then: {format_command('plan', path)}"))
     return 0
 
 
@@ -108,8 +110,10 @@ def _write_examples(folder: Path, *, force: bool) -> int:
     from ..importers.new_manifest import write_examples  # noqa: PLC0415 - `--help` needs none of it
 
     names = write_examples(folder, force=force)
-    click.echo(one_line(f"{folder}: {', '.join(names)}"))
-    click.echo(one_line(f"  → to rehearse it, nothing is bought: {to_type('run', folder / 'demo.csv', '--sandbox')}"))
+    click.echo(to_one_line(f"{folder}: {', '.join(names)}"))
+    click.echo(
+        to_one_line(f"  → to rehearse it, nothing is bought: {format_command('run', folder / 'demo.csv', '--sandbox')}")
+    )
     return 0
 
 
@@ -148,11 +152,11 @@ def config(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
         told = {name: {"value": value, "from": origin} for name, value, origin in found}
         print_json("config", config_value(run, None if folder is None else str(folder.absolute()), file, told))
         return 0
-    click.echo(one_line(f"{folder or run}: settings file {file or 'none'}"))
+    click.echo(to_one_line(f"{folder or run}: settings file {file or 'none'}"))
     for name, value, origin in found:
-        click.echo(one_line(f"  {name:<20}{'-' if value is None else toml(value):<40}  {origin}"))
+        click.echo(to_one_line(f"  {name:<20}{'-' if value is None else toml(value):<40}  {origin}"))
     if folder is not None:
-        click.echo(one_line(f"  → to use them again with any manifest: --config {quoted(folder / 'settings.toml')}"))
+        click.echo(to_one_line(f"  → to use them again with any manifest: --config {quote_word(folder / 'settings.toml')}"))
     return 0
 
 

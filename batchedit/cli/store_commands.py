@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from ..core.errors import UsageError
 from ..core.visible import as_lines
-from ..core.words import number
+from ..core.words import pluralize
 from ..ledger.postgres.url import VARIABLE as STORE_VARIABLE
 from .group import EPILOG, batchedit, command
 from .json_output import print_json
@@ -80,14 +80,14 @@ def limits(ctx: click.Context, /, place: str | None, url: str | None, max_cost: 
     """
     import os  # noqa: PLC0415 - `--help` needs none of it
 
-    from ..commands.store import limits as limited  # noqa: PLC0415
+    from ..commands.store import update_limits as limited  # noqa: PLC0415
     from ..core.money import format_usd  # noqa: PLC0415
 
     if place is not None and place != url and ctx.get_parameter_source("url") is ParameterSource.COMMANDLINE:
         raise UsageError("which store? Two addresses are given", hint="give one of them, with --store URL")
     cap, places = limited(_named(place or url), os.environ, max_cost=max_cost, in_flight=in_flight)
     print(f"max-cost   {'none' if cap is None else format_usd(cap)} for all runs of this token")
-    print(f"in-flight  {'no limit' if places is None else number(places, 'job') + ' at once'}")
+    print(f"in-flight  {'no limit' if places is None else pluralize(places, 'job') + ' at once'}")
     return 0
 
 
@@ -111,7 +111,7 @@ def lift(*, run: str, url: str | None) -> int:
 @JSON_OPTION
 def workers(*, url: str | None, as_json: bool) -> int:
     """Who works in a shared ledger, with what each has in flight and when it was last heard of."""
-    from ..commands.store import workers as seen  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.store import list_workers as seen  # noqa: PLC0415 - `--help` needs none of it
 
     found = seen(_named(url))
     if as_json:
@@ -186,7 +186,7 @@ def work(ctx: click.Context, /, run: str | None, until_idle: bool, **_: Any) -> 
     url = _named(told.pop("store", None))
     seen = {"store": url, **({"out": told["out"]} if "out" in told else {})}
     with _telling(ctx, host, seen) as left:
-        done = attended(host, lambda: help_out(url, host, told, run=run, until_idle=until_idle, left=left))
+        done = attended(host, lambda: help_out(url, host, told, run=run, until_idle=until_idle, on_left=left))
     for worked in done:
         states = ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in worked.counts.by_state.items())
         print(as_lines([f"{worked.name}: {states}"]))

@@ -12,8 +12,8 @@ import unicodedata
 from collections.abc import Iterable
 from typing import IO, Any
 
-from ..core.typed import command_at
-from ..core.visible import visible
+from ..core.typed import find_command_at
+from ..core.visible import escape_controls
 
 
 class EnduringStream:
@@ -21,7 +21,7 @@ class EnduringStream:
 
     What a sheet, a service or a file name says is among what is written here, and must not steer the terminal: an escape
     sequence in a prompt could write its own question above ours. Line ends stay; where data is put into a line,
-    ``core.visible.one_line`` keeps it there. What may move the cursor is written by ``draw``.
+    ``core.visible.to_one_line`` keeps it there. What may move the cursor is written by ``draw``.
 
     A closed terminal (EIO), a closed pipe (EPIPE) and a full disk (ENOSPC) must not cut a purchase off, nor change the
     exit code. The first failure leads the stream's descriptor to the null device, so that what is still in its buffer
@@ -39,7 +39,7 @@ class EnduringStream:
 
     def write(self, text: str) -> int:
         """Write ``text`` as it may be shown, whole lines of it, or drop it once the stream has failed."""
-        self.draw(fold(visible(text), columns_of(self._stream)))
+        self.draw(fold(escape_controls(text), columns_of(self._stream)))
         return len(text)
 
     def draw(self, text: str) -> int:
@@ -83,12 +83,12 @@ class BarStream:
 
     def write(self, text: str) -> int:
         """Write ``text``; of the controls only the line end and the way back to the line's start are obeyed."""
-        self._stream.draw(visible(text, keep="\n\r"))
+        self._stream.draw(escape_controls(text, keep="\n\r"))
         return len(text)
 
 
 def bar_stream() -> IO[str]:
-    """Where a bar is drawn: stderr. What is put into the bar must be ``one_line`` before."""
+    """Where a bar is drawn: stderr. What is put into the bar must be ``to_one_line`` before."""
     return whole_lines(sys.stderr)
 
 
@@ -136,7 +136,7 @@ def _folded(line: str, columns: int) -> str:
     indent = f"{' ' * (max(4, head if spaces < head <= columns // 2 else spaces + 2) - 2)}| "
     lines, at, is_hint, is_full = [line[:head]], head, _HINT.match(line), False
     while piece := _PIECE.search(line, at):
-        typed = command_at(line, piece.start()) if is_hint else ""
+        typed = find_command_at(line, piece.start()) if is_hint else ""
         blank, word = line[at : piece.start()], typed or piece[0]
         at = piece.start() + len(word)
         if not is_full and (_width(lines[-1] + blank + word) <= columns or not lines[-1].strip()):

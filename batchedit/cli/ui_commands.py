@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..core.visible import one_line
+from ..core.visible import to_one_line
 from .browser import opened_browser
 from .group import command
 
@@ -32,7 +32,7 @@ def ui(*, no_open: bool, port: int, new_link: bool, **_: Any) -> int:
         click.echo(url)
         sys.stdout.flush()
         click.echo(
-            one_line("  the address is yours alone and holds for a week; Ctrl-C ends the page, not a run"), err=True
+            to_one_line("  the address is yours alone and holds for a week; Ctrl-C ends the page, not a run"), err=True
         )
         if not no_open:
             opening.enter_context(opened_browser(url))

@@ -7,11 +7,11 @@ from ..run_folder import RunFolder, read_form_of_run
 from .file_store import objects_of
 from .kept_settings import Given, kept_settings
 from .proof import Audit, prove
-from .reading import run_to_read
+from .reading import open_run_to_read
 
 
 def audit(run_name: str, given: Given, steps: Steps = no_steps) -> tuple[RunFolder, Audit]:
     """Prove the run from its event log."""
-    with run_to_read(run_name, given) as (folder, checkpoint):
+    with open_run_to_read(run_name, given) as (folder, checkpoint):
         objects = objects_of(checkpoint, folder.path, settings=kept_settings(checkpoint, folder, given))
         return folder, prove(checkpoint, folder.path, read_form_of_run(checkpoint, folder), objects, steps)

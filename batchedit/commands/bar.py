@@ -11,8 +11,8 @@ from tqdm import tqdm
 from ..core.model import State
 from ..core.money import format_usd
 from ..core.slowdown import SLOWED
-from ..core.visible import one_line
-from ..core.words import minutes
+from ..core.visible import to_one_line
+from ..core.words import format_duration
 from ..ports import Snapshot
 
 STILL_OPEN = (State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED)
@@ -70,7 +70,7 @@ def described(now: Snapshot, room: int | None = None, *, rate: float = 0.0, play
     """
     told = ""
     for part in _parts(now, rate, play=play):
-        more = one_line(f"{told} · {part}" if told else part)
+        more = to_one_line(f"{told} · {part}" if told else part)
         if room is not None and len(more) > room:
             break
         told = more
@@ -84,7 +84,7 @@ def _parts(now: Snapshot, rate: float, *, play: bool) -> Iterator[str]:
     kind = " play money" if play else ""
     first = "" if money.spent else next((name for sum_, name in held if sum_), "")
     slowed = "" if now.slowed is None else str(now.slowed) if now.paused else now.slowed.details()
-    half, most = (minutes(seconds) for seconds in now.eta) if now.eta is not None else ("", "")
+    half, most = (format_duration(seconds) for seconds in now.eta) if now.eta is not None else ("", "")
     parts = [
         (now.paused or now.slowed, "waiting" if now.paused else SLOWED),
         (half, f"{half} left"),

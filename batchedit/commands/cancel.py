@@ -9,7 +9,7 @@ from ..pool.collecting import cancel as cancel_remote
 from .finish import finish
 from .host import Host
 from .kept_settings import Given
-from .session import again
+from .session import reopen_session
 
 
 async def cancel(run_name: str, given: Given, host: Host) -> tuple[Path, int, int]:
@@ -18,7 +18,7 @@ async def cancel(run_name: str, given: Given, host: Host) -> tuple[Path, int, in
 
     NotFoundError (66) for no such run, LockedError (75) where a process works on it, TokenError (77) for a refused token.
     """
-    async with again(run_name, given, host, "cancel") as run:
+    async with reopen_session(run_name, given, host, "cancel") as run:
         checkpoint = run.checkpoint
         waiting = checkpoint.read_records_in({State.WAITING, State.CANCELLING, State.UNCOLLECTED})
         async with run.pool() as (pool, _):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..core.errors import RestWaitsError, UsageError
 from ..core.steps import ProgressCallback, no_steps
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..ledger.register import Register
 from ..ports import Observer, Snapshot, Stop
 from ..results.report import Report
@@ -20,7 +20,7 @@ from .confirmation import Command, Confirmation
 from .doubt import doubt
 from .fetch import fetch
 from .host import Host
-from .quote import Quote, price_rose
+from .quote import Quote, make_price_rose_error
 from .redo import redo
 from .retry import retry
 from .run import resume, run
@@ -178,8 +178,8 @@ def admit(confirmation: Confirmation, quote: Quote, *, answered: bool) -> None:
         confirmation.check(quote)
         return
     if quote.rose:
-        raise price_rose(quote)
+        raise make_price_rose_error(quote)
     raise RestWaitsError(
         WAITS.format(rest=quote.count),
-        hint=f"look at them, then buy the rest: {to_type('run', shorten_path(Path(confirmation.folder)))}",
+        hint=f"look at them, then buy the rest: {format_command('run', shorten_path(Path(confirmation.folder)))}",
     )

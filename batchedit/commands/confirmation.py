@@ -19,16 +19,16 @@ from typing import Any, Literal
 import orjson
 
 from ..core.errors import BatcheditError, NotFoundError, OutputError, UsageError
-from ..core.money import format_usd, label_play, type_usd
+from ..core.money import format_usd, label_play, to_plain_usd
 from ..core.policy import NO_CAP, GivenCap
-from ..core.typed import to_type
-from ..core.words import number
+from ..core.typed import format_command
+from ..core.words import pluralize
 from ..disk import create, sync_folder
 from ..ledger.register import FORGET_SECONDS, Register
 from ..run_folder import shorten_path
 from ..settings.model import Settings
 from .quote import Quote
-from .retry import Wish
+from .retry import RetryRequest
 
 Verb = Literal["run", "resume", "retry", "redo", "doubt", "fetch"]
 _MODE = 0o600
@@ -50,7 +50,7 @@ class Command:
     target: str
     given: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
-    wish: Wish = field(default_factory=Wish)
+    wish: RetryRequest = field(default_factory=RetryRequest)
     prompt_add: str = ""
     use_notes: bool = False
     rows: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class Command:
         """What ``as_json`` gave."""
         full = Settings.load(orjson.dumps(told["given"]).decode())
         given = {name: getattr(full, name) for name in told["given"]}
-        wish = Wish(**{**told["wish"], "rows": tuple(told["wish"]["rows"])})
+        wish = RetryRequest(**{**told["wish"], "rows": tuple(told["wish"]["rows"])})
         return cls(
             **{**told, "given": given, "wish": wish, "rows": tuple(told["rows"]), "notify": tuple(told["notify"])}
         )
@@ -75,12 +75,12 @@ class Command:
     def to_type(self, folder: Path) -> str:
         """What to type for the same purchase in ``folder``, a run with settings of its own: the words, and the cap."""
         verb = "run" if self.verb == "resume" else self.verb
-        return to_type(verb, shorten_path(folder), *self._words(), *self._room())
+        return format_command(verb, shorten_path(folder), *self._words(), *self._room())
 
     def _words(self) -> list[str | int]:
         match self.verb:
             case "retry":
-                return self.wish.typed()
+                return self.wish.format_flags()
             case "redo":
                 add = ["--prompt-add", self.prompt_add] if self.prompt_add else []
                 return [*add, *(["--use-notes"] if self.use_notes else [])]
@@ -90,7 +90,7 @@ class Command:
 
     def _room(self) -> list[str]:
         cap: GivenCap = self.given.get("max_cost")
-        return [] if cap is None else ["--max-cost", cap if cap == NO_CAP else type_usd(int(cap))]
+        return [] if cap is None else ["--max-cost", cap if cap == NO_CAP else to_plain_usd(int(cap))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,14 +155,14 @@ class Confirmation:
 
     def _difference(self, quote: Quote) -> str:
         if not self.digest:
-            return f"nothing was to be bought, and now {number(quote.count, 'picture is', 'pictures are')}"
-        play = label_play(quote.what.play)
+            return f"nothing was to be bought, and now {pluralize(quote.count, 'picture is', 'pictures are')}"
+        play = label_play(quote.plan.play)
         if quote.price != self.price:
             return f"a picture costs {_price(quote.price)} now, and the yes was for {_price(self.price)}{play}"
         if quote.cap != self.cap:
             return f"the cap is {_cap(quote.cap)} now, and the yes was for {_cap(self.cap)}{play}"
         if quote.count != self.count:
-            return f"{number(quote.count, 'picture')} would be bought now, and the yes was for {self.count:,}"
+            return f"{pluralize(quote.count, 'picture')} would be bought now, and the yes was for {self.count:,}"
         return "the sheet, or what is left of it to buy, was changed since the yes was said"
 
 

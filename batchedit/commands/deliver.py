@@ -17,11 +17,11 @@ import orjson
 
 from ..core.errors import UsageError
 from ..core.model import Outcome, Record, State
-from ..core.money import type_usd
-from ..core.review import GalleryRow, Mark, Progress, Verdict
-from ..core.steps import Steps, counted, no_steps
-from ..core.typed import to_type
-from ..core.words import number
+from ..core.money import to_plain_usd
+from ..core.review import GalleryRow, PictureDecision, ReviewProgress, Verdict
+from ..core.steps import Steps, report_progress, no_steps
+from ..core.typed import format_command
+from ..core.words import pluralize
 from ..images.features import Album, to_thumb_name
 from ..jobs.signatures import strip_signature
 from ..ledger.book import Decisions
@@ -41,7 +41,7 @@ from .gallery import THUMBNAILS, wanted
 from .kept_settings import Given
 from .local_session import LocalSession, opened_locally
 from .play import is_play
-from .review import progress
+from .review import count_progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Delivered:
     to: Path
     pictures: int
     bytes: int
-    progress: Progress
+    progress: ReviewProgress
 
 
 def deliver(
@@ -79,11 +79,11 @@ def deliver(
         with steps("reading the run") as told:
             gallery_rows = run.checkpoint.read_gallery_rows(told)
         chosen = [(card, shot) for card in gallery_rows if (shot := _approved(card, standing)) is not None]
-        looking = progress(gallery_rows, standing)
+        looking = count_progress(gallery_rows, standing)
         if not chosen:
             raise UsageError(
-                f"none of the {number(looking.pictures, 'picture')} is approved, so there is nothing to deliver",
-                hint=f"approve them first: {to_type('review', run.folder.path)}",
+                f"none of the {pluralize(looking.pictures, 'picture')} is approved, so there is nothing to deliver",
+                hint=f"approve them first: {format_command('review', run.folder.path)}",
             )
         files = {file.path: file for _, shot in chosen for file in shot.files}
         root = run.folder.path
@@ -96,7 +96,7 @@ def deliver(
         return Delivered(root, to, len(pictures), size, looking)
 
 
-def _approved(card: GalleryRow, marks: Mapping[int, Mark]) -> Record | None:
+def _approved(card: GalleryRow, marks: Mapping[int, PictureDecision]) -> Record | None:
     """The version to deliver: the one the line asks for if it is approved, else the newest that is."""
     for shot in card.versions:
         if shot.state is State.DONE and shot.id in marks and marks[shot.id].verdict is Verdict.APPROVE:
@@ -124,7 +124,7 @@ def _papers(
         outcomes = (line._replace(decision=Verdict.APPROVE.value) for line in build_outcomes(chosen, flags))
         shown = label_costs(outcomes, play=play) if with_costs else map(_for_client, outcomes)
         with steps(f"writing manifest.{kind}") as told:
-            lines = counted(shown, told, len(chosen))
+            lines = report_progress(shown, told, len(chosen))
             write_results(manifest, lines, scratch / f"manifest.{kind}", form=form, added=added)
     (scratch / "approvals.csv").write_text(
         _approvals(chosen, marks, manifest.form, with_costs=with_costs, play=play), encoding="utf-8", newline=""
@@ -226,7 +226,7 @@ def _proofs(shot: Record, with_costs: bool) -> Iterator[tuple[str, str, str, str
     """What a decision was about, by picture: its file and the digest of that, the digest of the inputs that it was made from,
     and the job's cost beside the first.
     """
-    cost = "" if shot.cost is None or not with_costs else type_usd(shot.cost)
+    cost = "" if shot.cost is None or not with_costs else to_plain_usd(shot.cost)
     inputs = sha256(shot.job.inputs.encode("utf-8", "surrogateescape")).hexdigest()
     files = [(file.path, file.sha256) for file in shot.files] or [("", "")]
     for place, (path, digest) in enumerate(files):

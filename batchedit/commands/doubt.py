@@ -10,7 +10,7 @@ from time import time
 
 from ..core.errors import LockedError, UsageError
 from ..core.model import State
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..ledger.book import Book
 from ..ledger.lock import hold_run_lock
 from ..ledger.opening import open_for_reading
@@ -24,11 +24,11 @@ from .observers import ObserverGroup
 from .open_run import open_run
 from .order import Order
 from .play import is_play, note_purchase
-from .purchase import buy, plan_of_run
-from .reading import run_here, run_to_read
-from .session import Session, again
-from .store_words import store_words
-from .wiring import client_for
+from .purchase import buy, make_plan_of_run
+from .reading import find_run_here, open_run_to_read
+from .session import Session, reopen_session
+from .store_words import build_store_words
+from .wiring import make_asking_client
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +71,26 @@ async def doubt(
 
     Those of ``buy_again`` are new purchases, priced and asked about as such; nothing else here buys.
     """
-    folder = run_here(run_name, given)
+    folder = find_run_here(run_name, given)
     _note_crashes(folder, given, host)
     adopted = written_off = 0
     bought = None
     if pasted:
-        async with again(run_name, given, host, "doubt") as run:
-            async with client_for(run.settings, run.service, run.model, ObserverGroup(host.observers())) as client:
+        async with reopen_session(run_name, given, host, "doubt") as run:
+            async with make_asking_client(run.settings, run.service, run.model, ObserverGroup(host.observers())) as client:
                 form, hint = read_form_of_run(run.checkpoint, folder), _which_doubts(folder, run.checkpoint)
-                note_purchase(run.checkpoint, run.settings, host.environ, run.service.why_another)
+                note_purchase(run.checkpoint, run.settings, host.environ, run.service.explain_other_service)
                 adopted = await doubting.adopt(run.checkpoint, client, pasted, form, hint)
             finish(run, None)
     if buy_again or write_off:
         written_off = _write_off(folder, given, host, write_off, buy_again)
     if buy_again:
-        async with again(run_name, given, host, "doubt") as run:
+        async with reopen_session(run_name, given, host, "doubt") as run:
             if written_off:  # a no to the question leaves these given up
                 host.say(f"{written_off:,} written off")
             bought = await _buyagain(run, doubting.pick_to_buy(_doubts(run.checkpoint, folder), buy_again))
     with open_for_reading(folder.checkpoint) as there:
-        found, room, store = _doubts(there, folder), room_for(there, 1), store_words(there)
+        found, room, store = _doubts(there, folder), room_for(there, 1), build_store_words(there)
         play = is_play(there)
     return DoubtReport(folder.path, found, adopted, written_off, bought, room, play, store)
 
@@ -99,7 +99,7 @@ def _note_crashes(folder: RunFolder, given: Given, host: Host) -> None:
     """What a process that died was sending is in doubt. A process that lives is sending it still, and keeps the lock. In a
     store the leases say who lives.
     """
-    with run_to_read(str(folder.path), given) as (_, checkpoint):
+    with open_run_to_read(str(folder.path), given) as (_, checkpoint):
         if checkpoint.get("store") or not checkpoint.read_records_in({State.SUBMITTING}):
             return
     with (
@@ -117,9 +117,9 @@ def _doubts(checkpoint: Book, folder: RunFolder) -> list[doubting.Doubt]:
 def _which_doubts(folder: RunFolder, checkpoint: Book) -> str:
     """For a row that is none of them: it may have been released before, and is not bought yet."""
     if checkpoint.count_to_buy():
-        words = [*room_for_rest(cap_needed(checkpoint)), *store_words(checkpoint)]
-        return f"what is not bought yet, a job that was to be bought again too: {to_type('run', folder.path, *words)}"
-    return f"which there are: {to_type('doubt', folder.path, *store_words(checkpoint))}"
+        words = [*room_for_rest(cap_needed(checkpoint)), *build_store_words(checkpoint)]
+        return f"what is not bought yet, a job that was to be bought again too: {format_command('run', folder.path, *words)}"
+    return f"which there are: {format_command('doubt', folder.path, *build_store_words(checkpoint))}"
 
 
 def _write_off(folder: RunFolder, given: Given, host: Host, write_off: Sequence[str], buy_again: Sequence[str]) -> int:
@@ -143,6 +143,6 @@ async def _buyagain(run: Session, chosen: Sequence[doubting.Doubt]) -> Report:
     doubting.check_quarantine(run.checkpoint, chosen)
     uncollected = sum(doubt.is_uncollected for doubt in chosen)
     parts = [("in doubt", len(chosen) - uncollected), ("uncollected", uncollected)]
-    what = replace(plan_of_run(run), parts=[(name, count) for name, count in parts if count])
+    what = replace(make_plan_of_run(run), parts=[(name, count) for name, count in parts if count])
     order = Order(released=[doubt.record for doubt in chosen], by=doubting.BY_HAND)
     return await buy(run, what, order)

@@ -16,7 +16,7 @@ from ..core.errors import KnownRequestError, UsageError
 from ..core.events import Accepted, WrittenOff
 from ..core.lifecycle import advance
 from ..core.model import Problem, Record, State
-from ..core.words import number
+from ..core.words import pluralize
 from ..ledger.book import Book, Checkpoint
 from ..manifest.rownames import find_row_id, choose_row_word, to_sheet_row
 from ..manifest.rows import Form
@@ -76,7 +76,7 @@ def pick(found: Sequence[Doubt], names: Iterable[str], hint: str = "") -> list[D
             chosen[hits[0].record.id] = hits[0]
         elif hits:
             options = ", ".join(d.record.job.name for d in hits)
-            wrong.append(f"{hits[0].word} {name} has {number(len(hits), 'such job')}: name one of {options}")
+            wrong.append(f"{hits[0].word} {name} has {pluralize(len(hits), 'such job')}: name one of {options}")
         else:
             wrong.append(f"{name}: no job in doubt or uncollected")
     if wrong:

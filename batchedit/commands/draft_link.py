@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import anyio
 
 from ..core.errors import ManifestError
-from ..core.limits import TABLE_MOST
+from ..core.limits import MAX_TABLE_BYTES
 from ..disk import create
 from ..images.link_probe import Answer, LinkProbe
 from .proxy import find_proxy
@@ -48,7 +48,7 @@ def fetch_sheet(link: str, target: Path, environ: Mapping[str, str]) -> str:
     async def fetch() -> Answer | str:
         with create(target) as file:
             async with LinkProbe(proxy=proxy) as asker:
-                return await asker.save(address, file, TABLE_MOST, "text/csv, */*;q=0.5")
+                return await asker.save(address, file, MAX_TABLE_BYTES, "text/csv, */*;q=0.5")
 
     found = anyio.run(fetch)
     if isinstance(found, Answer):

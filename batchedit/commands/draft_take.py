@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..core.errors import ManifestError, OutputError
-from ..core.limits import megabytes
-from ..core.words import number
+from ..core.limits import format_mb
+from ..core.words import pluralize
 from ..disk import ZIP_DAMAGE, create
 from ..importers.feeds import PICTURES, ProductSources
 from ..importers.new_manifest import write_manifest
@@ -95,10 +95,10 @@ def take(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
         notes += [f"{sheet.name} is read, not {other.name}" for other in sheets[1:4]]
         if sheet.suffix.lower() == ".xml":
             sheet, count = _listed(draft, sheet)
-            notes.append(f"a sheet was made of the feed: {number(count, 'row')}")
+            notes.append(f"a sheet was made of the feed: {pluralize(count, 'row')}")
     elif files:
         sheet, count = _listed(draft, draft.upload)
-        notes.append(f"a sheet was made of {number(count, 'picture')}: a row for each")
+        notes.append(f"a sheet was made of {pluralize(count, 'picture')}: a row for each")
     else:
         raise ManifestError(
             "there is neither a sheet nor a picture in it", hint="drop a .csv, .xlsx or .jsonl file, or pictures"
@@ -137,7 +137,7 @@ def _unpack(draft: Draft, archive: Path) -> list[str]:
                     while block := file.read(_BLOCK):
                         total += len(block)
                         if total > UNPACKED_MOST:
-                            raise ManifestError(f"more than {megabytes(UNPACKED_MOST)} come out of this archive")
+                            raise ManifestError(f"more than {format_mb(UNPACKED_MOST)} come out of this archive")
                         out.write(block)
     except ZIP_DAMAGE as error:
         told = "is locked with a password" if "encrypted" in str(error) else "can't be unpacked: it is damaged"
@@ -145,7 +145,7 @@ def _unpack(draft: Draft, archive: Path) -> list[str]:
     except OSError as error:
         raise OutputError(f"{draft.name} can't be unpacked: {error.strerror or error}") from None
     archive.unlink(missing_ok=True)
-    return [f"{number(left, 'other file in it was', 'other files in it were')} left out"] if left else []
+    return [f"{pluralize(left, 'other file in it was', 'other files in it were')} left out"] if left else []
 
 
 def _check_unpacked(draft: Draft, archive: Path, total: int) -> None:
@@ -154,11 +154,11 @@ def _check_unpacked(draft: Draft, archive: Path, total: int) -> None:
     if total > UNPACKED_MOST or (total > BOMB_BYTES and total > size * BOMB_TIMES):
         archive.unlink(missing_ok=True)
         raise ManifestError(
-            f"{draft.name} has {megabytes(size)} and would unpack to {megabytes(total)}; it was not unpacked",
+            f"{draft.name} has {format_mb(size)} and would unpack to {format_mb(total)}; it was not unpacked",
             hint="pack the sheet and its pictures alone, then drop it again",
         )
     if total > (free := shutil.disk_usage(draft.folder).free):
-        raise OutputError(f"this disk has {megabytes(free)} left, and {draft.name} unpacks to {megabytes(total)}")
+        raise OutputError(f"this disk has {format_mb(free)} left, and {draft.name} unpacks to {format_mb(total)}")
 
 
 def _wanted(packed: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo | None]:
@@ -166,7 +166,7 @@ def _wanted(packed: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo | None]:
     entries = [entry for entry in packed.infolist() if not entry.is_dir()]
     if len(entries) > FILES_MOST:
         raise ManifestError(
-            f"{number(len(entries), 'file is', 'files are')} in this archive; {FILES_MOST:,} can be taken"
+            f"{pluralize(len(entries), 'file is', 'files are')} in this archive; {FILES_MOST:,} can be taken"
         )
     for entry in entries:
         path = PurePosixPath(entry.filename.replace("\\", "/"))
@@ -179,10 +179,10 @@ def _wanted(packed: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo | None]:
 def check_room(draft: Draft, size: int) -> None:
     """ManifestError for a file of ``size`` bytes that is too large, or that the disk has no room for."""
     if size > UPLOAD_MOST:
-        raise ManifestError(f"the file has {megabytes(size)}; {megabytes(UPLOAD_MOST)} can be taken at most")
+        raise ManifestError(f"the file has {format_mb(size)}; {format_mb(UPLOAD_MOST)} can be taken at most")
     try:
         free = shutil.disk_usage(draft.folder).free
     except OSError as error:
         raise OutputError(f"{draft.folder} can't be written: {error.strerror or error}") from None
     if size * 2 > free:
-        raise OutputError(f"this disk has {megabytes(free)} left, and the file needs {megabytes(size * 2)}")
+        raise OutputError(f"this disk has {format_mb(free)} left, and the file needs {format_mb(size * 2)}")

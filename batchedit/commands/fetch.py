@@ -6,10 +6,10 @@ from ..results.report import Report
 from .host import Host
 from .kept_settings import Given
 from .purchase import collect
-from .session import again
+from .session import reopen_session
 
 
 async def fetch(run_name: str, given: Given, host: Host) -> Report:
     """Collect and download what was bought. Never a POST that buys."""
-    async with again(run_name, given, host, "fetch") as run:
+    async with reopen_session(run_name, given, host, "fetch") as run:
         return await collect(run)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ..core.errors import ManifestError, UsageError
 from ..core.model import SavedFile, State
-from ..core.steps import Steps, counted, no_steps
-from ..core.typed import quoted
+from ..core.steps import Steps, report_progress, no_steps
+from ..core.typed import quote_word
 from ..disk import is_inside
 from ..files.objects import BLOBS, Objects, check_url, join_url
 from ..ledger.book import Book, Facts
@@ -38,7 +38,7 @@ def settle_place(checkpoint: Book, folder: RunFolder, settings: Settings, enviro
         if kept and not is_believed(checkpoint, folder.path, environ, settings):
             raise UsageError(
                 f"the run in {folder.path} keeps its pictures in {kept}, and it is not known to be yours; nothing was sent",
-                hint=f"only if you know that place, the same command with --files {quoted(kept.rpartition('/')[0])}",
+                hint=f"only if you know that place, the same command with --files {quote_word(kept.rpartition('/')[0])}",
             )
         return
     wanted = join_url(check_url(settings.files), folder.path.resolve().name)
@@ -52,7 +52,7 @@ def settle_place(checkpoint: Book, folder: RunFolder, settings: Settings, enviro
 def elsewhere(name: str, kept: str) -> UsageError:
     """Two places for one run's pictures would be two halves of it."""
     hint = (
-        f"leave --files out, or give --files {quoted(kept.rpartition('/')[0])}"
+        f"leave --files out, or give --files {quote_word(kept.rpartition('/')[0])}"
         if kept
         else "leave --files out; for a run of its own the same command with another --out"
     )
@@ -104,7 +104,7 @@ def bring(objects: Objects | None, folder: Path, files: Iterable[SavedFile], ste
     with ThreadPoolExecutor(AT_ONCE) as threads:
         fetched = threads.map(lambda one: objects.fetch(one[0], one[1], folder / one[0], folder), missing.items())
         with steps("fetching pictures") as told:
-            for _ in counted(fetched, told, len(missing), every=1):
+            for _ in report_progress(fetched, told, len(missing), every=1):
                 pass
 
 

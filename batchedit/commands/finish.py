@@ -11,7 +11,7 @@ import orjson
 from ..core.errors import BatcheditError, RestWaitsError
 from ..core.slowdown import Slowdown
 from ..core.steps import Steps, no_steps
-from ..core.unwritten import Unwritten
+from ..core.unwritten import WriteFailures
 from ..disk import write_atomically
 from ..ledger.book import Book
 from ..ledger.register import Register
@@ -21,15 +21,15 @@ from ..run_folder import RunFolder, read_form_of_run
 from ..settings.model import Settings
 from .play import is_play
 from .session import Session
-from .slowed import keep
-from .store_words import store_words
+from .slowed import keep_slowdown
+from .store_words import build_store_words
 
 
 def finish(run: Session, error: BatcheditError | None) -> Report:
     """Write the results and the report. ``error`` goes into the report; it is raised only if even that fails."""
     register = Register.from_environ(run.host.environ)
     if (failed := register.take_failure()) is not None:
-        run.unwritten.refused(register.path, failed)
+        run.write_failures.add(register.path, failed)
     if run.live is not None:
         run.live.mend()
     try:
@@ -41,7 +41,7 @@ def finish(run: Session, error: BatcheditError | None) -> Report:
             error=error,
             slowed=run.slowed,
             steps=run.host.step,
-            unwritten=run.unwritten,
+            write_failures=run.write_failures,
         )
         run.report = report
         if run.live is not None:
@@ -60,14 +60,14 @@ def write_report(
     error: BatcheditError | None = None,
     slowed: Slowdown | None = None,
     steps: Steps = no_steps,
-    unwritten: Unwritten | None = None,
+    write_failures: WriteFailures | None = None,
 ) -> Report:
     """The results, and ``report.json`` beside them. ``started_at`` is epoch seconds; ``error`` ended the command early, and
-    ``unwritten`` is what the disk did not take.
+    ``write_failures`` is what the disk did not take.
 
     CheckpointError or OutputError where they can't be written.
     """
-    keep(checkpoint, slowed)
+    keep_slowdown(checkpoint, slowed)
     play = is_play(checkpoint)
     remarks = write_all(checkpoint, folder, settings, play=play, steps=steps)
     report = make_report(
@@ -81,10 +81,10 @@ def write_report(
         code=error.code if error else None,
         slowed=slowed,
         cap_needed=cap_needed(checkpoint),
-        store=store_words(checkpoint),
+        store=build_store_words(checkpoint),
         play=play,
         remarks=tuple(remarks),
-        unwritten=unwritten,
+        write_failures=write_failures,
     )
     report = replace(report, rest_waits=isinstance(error, RestWaitsError))
     report.extra.update(

@@ -12,8 +12,8 @@ from ..core.errors import OutputError
 from ..core.model import Record, State
 from ..core.money import format_usd, label_play
 from ..core.review import GalleryRow
-from ..core.steps import ProgressCallback, Steps, counted, no_steps
-from ..core.words import number
+from ..core.steps import ProgressCallback, Steps, report_progress, no_steps
+from ..core.words import pluralize
 from ..disk import is_inside
 from ..images.features import Album, FeatureRequest, ImageFeatures
 from ..ledger.book import Decisions
@@ -96,7 +96,7 @@ def gather(run: LocalSession, steps: Steps = no_steps) -> Gathered:
     except OSError as error:
         raise OutputError(f"thumbnails can't be written: {error.strerror or error}") from error
     with steps("checking pictures") as told:
-        seen = [shown_card(card, form) for card in counted(gallery_rows, told, 2 * len(gallery_rows))]
+        seen = [shown_card(card, form) for card in report_progress(gallery_rows, told, 2 * len(gallery_rows))]
         flags = check(_subjects(gallery_rows, lambda done, _: told(len(gallery_rows) + done, 2 * len(gallery_rows))), looks)
     if not _all_here(run, gallery_rows):
         flags = run.checkpoint.read_flags()
@@ -123,7 +123,7 @@ def _table(manifest: Manifest, told: ProgressCallback) -> Table:
         to_sheet_row(manifest.form, row.number): tuple(to_cell_text(row.cells.get(column)) for column in columns)
         if isinstance(row, Row)
         else (row.raw,)
-        for row in counted(manifest.rows(), told, manifest.estimate_rows())
+        for row in report_progress(manifest.rows(), told, manifest.estimate_rows())
     }
     return Table(columns, rows, choose_row_word(manifest.form))
 
@@ -143,7 +143,7 @@ def wanted(gallery_rows: Sequence[GalleryRow], folder: RunFolder, roots: Sequenc
 
 def _subjects(gallery_rows: Sequence[GalleryRow], told: ProgressCallback) -> list[Subject]:
     found: dict[tuple[int, str], Subject] = {}
-    for card in counted(gallery_rows, told, len(gallery_rows)):
+    for card in report_progress(gallery_rows, told, len(gallery_rows)):
         for shot in card.versions:
             sources = tuple(s["$sha256"] for s in sources_of(shot.job.inputs) if isinstance(s, dict))
             for file in shot.files:
@@ -168,7 +168,7 @@ def _summary(run: LocalSession, gallery_rows: Sequence[GalleryRow]) -> str:
     states = [card.versions[0].state for card in gallery_rows if card.versions]
     done, invalid = states.count(State.DONE), sum(not card.versions for card in gallery_rows)
     others = (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED, State.CANCELLED)
-    parts = [f"{done:,} of {number(len(gallery_rows), 'picture is', 'pictures are')} there"]
+    parts = [f"{done:,} of {pluralize(len(gallery_rows), 'picture is', 'pictures are')} there"]
     parts += [f"{states.count(state):,} {state.replace('_', ' ')}" for state in others if state in states]
     if invalid:
         parts.append(f"{invalid:,} invalid")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.model import Record, State
-from ..core.review import GalleryRow, Mark, Verdict
+from ..core.review import GalleryRow, PictureDecision, Verdict
 from ..ledger.lock import find_holder
 from ..ledger.opening import open_for_reading
 from ..ledger.register import is_mine
@@ -100,9 +100,9 @@ def count_pictures(run: LocalSession) -> dict[str, Any]:
     return {"pictures": run.checkpoint.counts().of(State.DONE), "going": bool(find_holder(run.folder.path))}
 
 
-def _showing(show: str, marks: Mapping[int, Mark]) -> IsShown:
-    def mark(job: int | None) -> Mark:
-        return Mark(0) if job is None else marks.get(job, Mark(job))
+def _showing(show: str, marks: Mapping[int, PictureDecision]) -> IsShown:
+    def mark(job: int | None) -> PictureDecision:
+        return PictureDecision(0) if job is None else marks.get(job, PictureDecision(job))
 
     if show == "todo":
         return lambda job, state: state == State.DONE and not mark(job).verdict
@@ -113,7 +113,7 @@ def _showing(show: str, marks: Mapping[int, Mark]) -> IsShown:
     return lambda _job, _state: True
 
 
-def _elsewhere(run: LocalSession, gallery_rows: Sequence[GalleryRow], marks: Mapping[int, Mark]) -> dict[str, int]:
+def _elsewhere(run: LocalSession, gallery_rows: Sequence[GalleryRow], marks: Mapping[int, PictureDecision]) -> dict[str, int]:
     """How far the looking is on all other pages."""
     here = {shot.id for shot in current_pictures(gallery_rows)}
     decided = [job for job, mark in marks.items() if mark.verdict and job not in here]

@@ -24,8 +24,8 @@ async def heed(run: Session, pool: Pool) -> None:
     told = False
     while True:
         try:
-            for wished in await to_thread.run_sync(run.wishes.since, run.wish_seen):
-                run.wish_seen = wished.seq
+            for wished in await to_thread.run_sync(run.wishes.since, run.last_handled_wish):
+                run.last_handled_wish = wished.seq
                 await _do(run, wished, pool)
         except BatcheditError as error:
             if not told:

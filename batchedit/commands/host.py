@@ -38,7 +38,7 @@ class Host(Protocol):
     async def confirm(self, quote: Quote) -> None:
         """Show what is to be bought and ask: the one question that lets money out.
 
-        Raises UsageError (64) if the person, or the lack of ``--yes``, says no; what ``quote.objection`` says where the
+        Raises UsageError (64) if the person, or the lack of ``--yes``, says no; what ``quote.find_objection`` says where the
         yes was said beforehand; InterruptedRunError if the person leaves.
         """
         ...

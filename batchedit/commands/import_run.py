@@ -11,7 +11,7 @@ from pathlib import Path
 from time import time
 
 from ..core.errors import CheckpointError
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..disk import sync_folder
 from ..ledger.book import Book
 from ..ledger.lock import hold_run_lock
@@ -22,7 +22,7 @@ from ..run_folder import RunFolder, find_run, read_form_of_run
 from .doubts import note_crashes
 from .play import was_made_at_own_sandbox
 from .proof import Audit, prove
-from .reading import bring_here
+from .reading import update_copy_from_store
 from .rescued import take_in_rescued
 from .store import need_psycopg
 
@@ -88,8 +88,8 @@ def _clean(checkpoint: Book, folder: RunFolder, what: str) -> Audit:
     if not audit.clean:
         first = audit.findings[0]
         raise CheckpointError(
-            f"{what} does not add up, so it was not taken over: {first.what}",
-            hint=f"all of it: {to_type('audit', folder.path)}",
+            f"{what} does not add up, so it was not taken over: {first.problem}",
+            hint=f"all of it: {format_command('audit', folder.path)}",
         )
     return audit
 
@@ -124,4 +124,4 @@ def _become_a_copy(folder: RunFolder, url: str) -> None:
     sync_folder(folder.path)
     for suffix in ("-wal", "-shm"):
         folder.checkpoint.with_name(f"{folder.checkpoint.name}{suffix}").unlink(missing_ok=True)
-    bring_here(folder, url)
+    update_copy_from_store(folder, url)

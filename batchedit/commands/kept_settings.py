@@ -13,7 +13,7 @@ from ..ledger.register import is_mine
 from ..run_folder import RunFolder
 from ..settings.model import Settings
 from ..settings.toml import key_of
-from .trust import not_believed, restricted
+from .trust import list_ignored_settings, restrict_settings
 
 Given = Mapping[str, Any]
 """Settings that the person gave with the command: they go over those that the run was made with."""
@@ -31,7 +31,7 @@ def kept_settings(
     text = checkpoint.get("settings")
     kept = Settings.load(text) if text else Settings()
     if not (given.get("mine") or is_mine(checkpoint, folder.path, environ)):
-        kept = restricted(kept)
+        kept = restrict_settings(kept)
     kept = replace(
         kept,
         until=None,
@@ -56,7 +56,7 @@ def strange(folder: RunFolder, given: Given, environ: Mapping[str, str]) -> str:
     with open_for_reading(folder.checkpoint) as checkpoint:
         if given.get("mine") or is_mine(checkpoint, folder.path, environ):
             return ""
-        left_out = [key_of(name) for name in not_believed(Settings.load(checkpoint.get("settings") or "{}"))]
+        left_out = [key_of(name) for name in list_ignored_settings(Settings.load(checkpoint.get("settings") or "{}"))]
     told = f" (not its {', '.join(left_out)})" if left_out else ""
     return (
         f"the run in {folder.path} is not known to be yours: another person, another machine or an older batchedit made it. "

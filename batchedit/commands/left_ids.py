@@ -11,7 +11,7 @@ from anyio import CancelScope, to_thread
 
 from ..core.errors import BatcheditError, OutputError
 from ..core.model import Record
-from ..core.words import number
+from ..core.words import pluralize
 from ..files.objects import Objects
 from ..files.rescued import IdWriter, has_unread
 from ..ledger.rescue import NAME as ACCEPTED_FILE
@@ -50,7 +50,7 @@ async def rescuing(
         with CancelScope(shield=True):
             left = await to_thread.run_sync(writer.close, CLOSE_SECONDS)
         if left:
-            told = f"{number(left, 'id of a bought job', 'ids of bought jobs')} could not be put into {objects.url}"
+            told = f"{pluralize(left, 'id of a bought job', 'ids of bought jobs')} could not be put into {objects.url}"
             observer.note("ids_kept_here", f"{told}: keep {folder / ACCEPTED_FILE} until a command here has read it")
 
 

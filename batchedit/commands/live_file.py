@@ -19,8 +19,8 @@ import orjson
 
 from ..core.events import Event, Saved
 from ..core.model import Counts, Money, Record, State
-from ..core.unwritten import Unwritten
-from ..core.visible import one_line
+from ..core.unwritten import WriteFailures
+from ..core.visible import to_one_line
 from ..disk import create, is_plain_file
 from ..pool.buying import UNSENT
 from ..pool.switch import PAUSED
@@ -34,13 +34,13 @@ LAST_PICTURES = 12
 
 
 class LiveFile:
-    """One process's account of its run; an observer of it. ``doing`` is the command's name. ``unwritten`` hears what the disk
+    """One process's account of its run; an observer of it. ``doing`` is the command's name. ``write_failures`` hears what the disk
     refuses of it.
     """
 
-    def __init__(self, folder: Path, doing: str, unwritten: Unwritten | None = None) -> None:
+    def __init__(self, folder: Path, doing: str, write_failures: WriteFailures | None = None) -> None:
         self._path = folder / NAME
-        self._unwritten = Unwritten() if unwritten is None else unwritten
+        self._write_failures = WriteFailures() if write_failures is None else write_failures
         self._refused = False
         self._about: dict[str, Any] = {
             "format": FORMAT,
@@ -124,12 +124,12 @@ class LiveFile:
             part.replace(self._path)
         except OSError as error:
             self._refused = True
-            self._unwritten.refused(self._path, error)
+            self._write_failures.add(self._path, error)
             with suppress(OSError):
                 part.unlink(missing_ok=True)
         else:
             self._refused = False
-            self._unwritten.written(self._path)
+            self._write_failures.remove(self._path)
 
 
 def _last_pictures(path: Path) -> list[dict[str, Any]]:
@@ -178,7 +178,7 @@ def read_live(folder: Path) -> dict[str, Any]:
 
 
 def _shown(text: object) -> str:
-    return one_line(text)[:_LONGEST]
+    return to_one_line(text)[:_LONGEST]
 
 
 def _word(told: dict[str, Any]) -> dict[str, Any] | None:

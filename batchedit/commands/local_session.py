@@ -21,7 +21,7 @@ from ..run_folder import RunFolder, open_snapshot
 from ..settings.model import Settings
 from .file_store import objects_of
 from .kept_settings import Given, kept_settings
-from .reading import run_here
+from .reading import find_run_here
 
 
 @dataclass
@@ -50,7 +50,7 @@ def opened_locally(run_name: str, given: Given, doing: str) -> Iterator[LocalSes
     """A run, locked for as long as the block lasts, or only read if another process works on it. One of a store is brought up
     to date first, and what is decided about it stands in the store.
     """
-    folder = run_here(run_name, given)
+    folder = find_run_here(run_name, given)
     with ExitStack() as stack:
         try:
             stack.enter_context(hold_run_lock(folder.path, doing))

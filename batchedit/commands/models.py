@@ -1,4 +1,4 @@
-"""``batchedit models``: what the service's catalogue offers, and what comes with the program."""
+"""``batchedit models``: the models of the service's catalogue, and the built-in ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.errors import NotFoundError, ServiceUnavailableError, TokenError
 from ..core.money import format_usd, label_sums
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..manifest.nearest import find_nearest
 from ..run_folder import RunFolder
 from ..runcomfy.catalogue import list_built_in, load_model
@@ -19,13 +19,13 @@ from ..runcomfy.token import find_token
 from ..settings.model import Settings
 from .host import Host
 from .observers import ObserverGroup
-from .play import at_own_sandbox
-from .wiring import ASKING, service
+from .play import is_at_own_sandbox
+from .wiring import ASKING_SERVICE, open_service
 
 
 @dataclass(frozen=True, slots=True)
 class OfferedModel:
-    """A model. ``price`` is as it is told, ``""`` where nobody tells one; ``inputs``: its fields, needed ones first."""
+    """A model. ``price`` is as the catalogue words it, ``""`` for none; ``inputs``: its fields, required ones first."""
 
     id: str
     name: str
@@ -39,63 +39,66 @@ async def list_models(text: str, settings: Settings, host: Host) -> Sequence[Off
     """The models whose id or name holds ``text``, by id. TokenError (77) where the service wants a token and there is none,
     ServiceUnavailableError (69) where it has no catalogue.
     """
-    entries = await _ask(text, settings, host)
+    entries = await _fetch_catalogue(text, settings, host)
     if entries is None:
-        known = f"; these models come with the program: {_known(text)}"
+        built_in_text = f"; these models come with the program: {_list_built_in(text)}"
         try:
-            find_token(host.environ, Path.home())  # it may be told to who has one
-        except TokenError as missing:
-            missing.add(known)
+            find_token(host.environ, Path.home())  # with a token the catalogue may be complete
+        except TokenError as error:
+            error.add(built_in_text)
             raise
-        raise ServiceUnavailableError(f"the service tells no catalogue{known}")
-    found = [entry for entry in entries if _has(f"{entry.model_id} {entry.display_name}", text)]
-    play = _is_play(settings, host)
-    return sorted((_offered(entry, play=play) for entry in found), key=lambda model: model.id)
+        raise ServiceUnavailableError(f"the service tells no catalogue{built_in_text}")
+    matches = [entry for entry in entries if _contains_words(f"{entry.model_id} {entry.display_name}", text)]
+    play = _is_play_service(settings, host)
+    return sorted((_make_offered_model(entry, play=play) for entry in matches), key=lambda model: model.id)
 
 
 async def show_model(model_id: str, settings: Settings, host: Host) -> OfferedModel:
-    """One model with its inputs: the catalogue's word, else what comes with the program. NotFoundError (66) for an id that
-    neither knows.
-    """
-    entries = await _ask(model_id, settings, host) or ()
+    """One model with its inputs: from the catalogue, else built in. NotFoundError (66) for an id that neither has."""
+    entries = await _fetch_catalogue(model_id, settings, host) or ()
     if entry := next((entry for entry in entries if entry.model_id == model_id and entry.schema), None):
-        return _offered(entry, play=_is_play(settings, host))
+        return _make_offered_model(entry, play=_is_play_service(settings, host))
     if model_id in list_built_in():
-        return _offered(ModelEntry(model_id=model_id, schema=load_model(model_id).schema))
-    near = find_nearest(model_id, [*(entry.model_id for entry in entries), *list_built_in()])
-    hint = f"{f'did you mean {near}? ' if near else ''}which there are: {to_type('models')}"
+        return _make_offered_model(ModelEntry(model_id=model_id, schema=load_model(model_id).schema))
+    suggestion = find_nearest(model_id, [*(entry.model_id for entry in entries), *list_built_in()])
+    hint = f"{f'did you mean {suggestion}? ' if suggestion else ''}which there are: {format_command('models')}"
     raise NotFoundError(f"there is no model {model_id}", hint=hint)
 
 
-async def _ask(text: str, settings: Settings, host: Host) -> Sequence[ModelEntry] | None:
-    with service(
+async def _fetch_catalogue(text: str, settings: Settings, host: Host) -> Sequence[ModelEntry] | None:
+    with open_service(
         settings, RunFolder(Path()), host.environ, host.warn, only_asks=True
-    ) as found:  # no sandbox, so nothing is kept
+    ) as service:  # no sandbox, so nothing is kept
         client = Client(
-            found.base_url, found.token, settings.model, {}, observer=ObserverGroup(host.observers()), proxy=found.proxy
+            service.base_url,
+            service.token,
+            settings.model,
+            {},
+            observer=ObserverGroup(host.observers()),
+            proxy=service.proxy,
         )
-        with host.step(ASKING):
+        with host.step(ASKING_SERVICE):
             async with client:
                 return await client.ask_catalogue(text)
 
 
-def _is_play(settings: Settings, host: Host) -> bool:
-    return settings.sandbox or at_own_sandbox(settings, host.environ)
+def _is_play_service(settings: Settings, host: Host) -> bool:
+    return settings.sandbox or is_at_own_sandbox(settings, host.environ)
 
 
-def _known(text: str) -> str:
-    """Those that come with the program and have ``text`` in their ids, all of them where none has."""
-    return ", ".join([name for name in list_built_in() if _has(name, text)] or list_built_in())
+def _list_built_in(text: str) -> str:
+    """The built-in models that have ``text`` in their ids, all of them where none has."""
+    return ", ".join([name for name in list_built_in() if _contains_words(name, text)] or list_built_in())
 
 
-def _has(name: str, text: str) -> bool:
+def _contains_words(name: str, text: str) -> bool:
     return all(word in name.casefold() for word in text.casefold().split())
 
 
-def _offered(entry: ModelEntry, *, play: bool = False) -> OfferedModel:
+def _make_offered_model(entry: ModelEntry, *, play: bool = False) -> OfferedModel:
     schema = entry.schema or {}
     required = [name for name in schema.get("required", ()) if isinstance(name, str)]
     others = [name for name in schema.get("properties", {}) if name not in required]
     price = entry.other_price or (f"{format_usd(entry.picture_price)} a picture" if entry.picture_price else "")
-    told, note = label_sums(price, play=play), label_sums(entry.pricing_note, play=play)
-    return OfferedModel(entry.model_id, entry.display_name, told, note, [*required, *others], schema)
+    price_text, note = label_sums(price, play=play), label_sums(entry.pricing_note, play=play)
+    return OfferedModel(entry.model_id, entry.display_name, price_text, note, [*required, *others], schema)

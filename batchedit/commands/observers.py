@@ -1,4 +1,4 @@
-"""Those who watch a run: a person who is told, JSON lines in ``run.jsonl`` and on stderr, nobody.
+"""Observers of a run: messages for a person, JSON lines in ``run.jsonl`` and on stderr, the ``logging`` package.
 
 Nothing written here holds the token or a whole prompt.
 """
@@ -16,7 +16,7 @@ import orjson
 from ..core.events import Accepted, Completed, Event, Saved
 from ..core.model import Record
 from ..core.money import to_json_usd
-from ..core.visible import one_line, visible_json
+from ..core.visible import escape_json_controls, to_one_line
 from ..ports import Observer
 
 logger = logging.getLogger("batchedit")
@@ -26,8 +26,8 @@ class JsonLines:
     """One JSON object a line for each durable event and each note: ``run.jsonl`` and ``--log-json``.
 
     Each begins with ``at`` (ISO 8601, UTC, milliseconds), ``run`` (the run's id, where one is in hand) and ``event``.
-    ``rows`` says what is known of the rows that a job is for, by its id; ``clock`` gives epoch seconds,
-    ``refused`` hears why nothing more can be written.
+    ``rows`` returns the fields about the rows that a job is for, by its id; ``clock`` gives epoch seconds,
+    ``on_failure`` gets the error after which nothing more is written.
     """
 
     def __init__(
@@ -36,17 +36,17 @@ class JsonLines:
         rows: Callable[[int], Mapping[str, Any]] = lambda _: {},
         run: str = "",
         clock: Callable[[], float] = time,
-        refused: Callable[[OSError], None] = lambda _: None,
+        on_failure: Callable[[OSError], None] = lambda _: None,
     ) -> None:
         self._stream = stream
         self._clock = clock
-        self._refused = refused
+        self._on_failure = on_failure
         self.rows = rows
         self.run = run
         self._broken = False
 
     def saw(self, record: Record, event: Event) -> None:
-        """Write what is worth finding again; looks that found nothing are not."""
+        """Write each durable event; polls without a result are not written."""
         if not event.durable:
             return
         line: dict[str, Any] = {
@@ -71,12 +71,12 @@ class JsonLines:
         """Write something about the run as a whole."""
         self._write(self._clock(), name, {"message": message, **details})
 
-    def _write(self, at: float, event: str, about: dict[str, Any]) -> None:
+    def _write(self, at: float, event: str, details: dict[str, Any]) -> None:
         if self._broken:
             return
-        line = {"at": moment(at), **({"run": self.run} if self.run else {}), "event": event, **about}
+        line = {"at": format_timestamp(at), **({"run": self.run} if self.run else {}), "event": event, **details}
         try:
-            self._stream.write(visible_json(orjson.dumps(line, default=str).decode()) + "\n")
+            self._stream.write(escape_json_controls(orjson.dumps(line, default=str).decode()) + "\n")
             try:
                 self._stream.flush()
             except OSError:
@@ -84,17 +84,17 @@ class JsonLines:
         except OSError as error:
             # A log that can't be written must not come between an intention and its POST: the checkpoint is the truth.
             self._broken = True
-            self._refused(error)
+            self._on_failure(error)
             logger.warning("the log can't be written any more: %s", error)
 
 
-def moment(at: float) -> str:
+def format_timestamp(at: float) -> str:
     """Epoch seconds as ``2026-11-26T23:43:23.512Z``."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 FOR_LOGS = frozenset({"started", "ended"})
-"""Notes that a person at the terminal need not be told."""
+"""Notes that are not shown at the terminal."""
 
 
 class Logging:
@@ -107,18 +107,18 @@ class Logging:
             logger.log(level, "%s: %s", record.job.name, type(event).__name__, extra={"job": record.id})
 
     def note(self, name: str, message: str, **details: object) -> None:
-        """Something about the run as a whole, at WARNING: it may ask for a person. That it starts or ends, at INFO."""
+        """Something about the run as a whole, at WARNING: it may need a person. Its start and end, at INFO."""
         level = logging.INFO if name in FOR_LOGS else logging.WARNING
         logger.log(level, "%s", message, extra={"note": name, **details})
 
 
 _LONG = frozenset({"waiting", "breaker_open"})
-"""Notes of what may take the rest of the night."""
+"""Notes of what may make the run wait for long."""
 
 
 class NoteObserver:
-    """Says notes to a person, one line each, through ``say``; each text once. What makes the run wait for long goes through
-    ``insist``, which also speaks to who wants to hear only what is wrong.
+    """Passes notes to a person through ``say``, one line each and each text once. What makes the run wait for long goes
+    through ``insist``, which also prints where only errors are printed.
     """
 
     def __init__(self, say: Callable[[str], None], insist: Callable[[str], None] | None = None) -> None:
@@ -126,17 +126,17 @@ class NoteObserver:
         self._said: set[str] = set()
 
     def saw(self, record: Record, event: Event) -> None:
-        """Events of single jobs are the bar's business."""
+        """Events of single jobs are shown by the progress bar."""
 
     def note(self, name: str, message: str, **details: object) -> None:  # noqa: ARG002 - the port's signature
         """Say it, unless it was just said."""
         if name not in FOR_LOGS and message not in self._said:
             self._said.add(message)
-            (self._insist if name in _LONG else self._say)(one_line(message))
+            (self._insist if name in _LONG else self._say)(to_one_line(message))
 
 
 class EventObserver:
-    """``--verbose``: one line for each thing that happened to a job."""
+    """``--verbose``: one line for each event of a job."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -144,18 +144,20 @@ class EventObserver:
     def saw(self, record: Record, event: Event) -> None:
         """Name, what happened, and the request or the reason."""
         if event.durable:
-            why = record.problem.message if record.problem else record.handle.request_id if record.handle else ""
-            self._say(one_line(f"{record.job.name}: {type(event).__name__.lower()} → {record.state} {why}".rstrip()))
+            detail = record.problem.message if record.problem else record.handle.request_id if record.handle else ""
+            self._say(
+                to_one_line(f"{record.job.name}: {type(event).__name__.lower()} → {record.state} {detail}".rstrip())
+            )
 
     def note(self, name: str, message: str, **details: object) -> None:
         """Said by ``NoteObserver``."""
 
 
 class ObserverGroup:
-    """Several observers as one, and a wall between them and the run.
+    """Several observers as one, isolated from the run.
 
-    Who watches must not be able to break what is watched: a log on a full disk or a terminal that was closed would
-    otherwise cut a purchase off between its steps. An observer that fails is left out from there on, and the others hear.
+    An observer must not be able to break the run: a log on a full disk or a closed terminal would otherwise cut a purchase
+    off between its steps. An observer that fails is removed, and the others are told.
     """
 
     def __init__(self, observers: Sequence[Observer]) -> None:
@@ -169,10 +171,10 @@ class ObserverGroup:
         """Pass it on."""
         self._tell(lambda observer: observer.note(name, message, **details))
 
-    def _tell(self, tell: Callable[[Observer], None]) -> None:
+    def _tell(self, call: Callable[[Observer], None]) -> None:
         for observer in list(self._observers):
             try:
-                tell(observer)
+                call(observer)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is not the run's
                 self._observers.remove(observer)
                 self.note("observer_failed", f"{type(observer).__name__} can't go on: {error}")

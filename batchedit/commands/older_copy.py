@@ -1,9 +1,9 @@
-"""An older copy of a checkpoint in the place of the newest: a backup that was put back, a folder that was copied without the
+"""An older copy of a checkpoint in the place of the newest: a restored backup, or a folder that was copied without the
 ``-wal`` file. What was bought since would be bought again.
 
-The run's log lies beside it and is written after each commit, so it never knows more than the checkpoint that it belongs to.
-Where it does, what it tells is taken in: an id is collected, a purchase without an end is in doubt. Of jobs that the older
-copy does not have at all, the log knows too little to do so: a person decides about those.
+The run's log lies beside it and is written after each commit, so it never has more than the checkpoint that it belongs to.
+Where it has more, its purchases are taken in: an id is collected, a purchase without an end is in doubt. About jobs that the
+older copy does not have at all, the log holds too little for that: a person decides about those.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from ..ledger.register import compute_run_id
 from ..run_folder import RunFolder
 
 TAIL_BYTES = 64 * 1024
-"""So much of the log's end is looked at whenever a run is opened: of an older copy, the newest purchases are not known."""
+"""How much of the log's end is read whenever a run is opened: an older copy lacks the newest purchases."""
 _BOUND = "older_copy"
-"""In the checkpoint: the highest id of a job that an older copy had when it was found out to be one."""
+"""The fact of a run that holds the highest job id that the older copy had when it was detected."""
 _BY = "run.jsonl (the checkpoint was an older copy)"
-_STARTED = frozenset({Reserved.__name__, Lost.__name__})
-_PURCHASE = _STARTED | {Accepted.__name__, Declined.__name__, Refused.__name__}
-_WORDS = tuple(f'"event":"{name}"'.encode() for name in sorted(_PURCHASE))
-_TICK = 0.002  # seconds: the log's times are cut to milliseconds
+_START_EVENTS = frozenset({Reserved.__name__, Lost.__name__})
+_PURCHASE_EVENTS = _START_EVENTS | {Accepted.__name__, Declined.__name__, Refused.__name__}
+_EVENT_BYTES = tuple(f'"event":"{name}"'.encode() for name in sorted(_PURCHASE_EVENTS))
+_LOG_RESOLUTION = 0.002  # seconds: the log's times are cut to milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,116 +48,119 @@ class _Logged:
 
 
 def take_in_logged(checkpoint: Book, folder: RunFolder, warn: Callable[[str], None]) -> None:
-    """What the log tells of purchases that the checkpoint does not know, as far as its jobs are the same ones."""
-    forgotten = list(_forgotten(checkpoint, folder))
-    if not forgotten:
+    """Take in the purchases that the log has and the checkpoint does not, of the jobs that both have."""
+    purchases = list(_find_forgotten(checkpoint, folder))
+    if not purchases:
         return
     if not checkpoint.get(_BOUND):
         checkpoint.put(_BOUND, str(read_fact(checkpoint, COMMITTED, parse_whole_number, 0)))
     bound = read_fact(checkpoint, _BOUND, parse_whole_number, 0)
-    ids = doubts = 0
-    for told in forgotten:
-        record = _record(checkpoint, told, bound)
+    accepted = doubts = 0
+    for purchase in purchases:
+        record = _find_record(checkpoint, purchase, bound)
         if record is None:
             continue
-        for event in _changes(checkpoint, record, told):
+        for event in _list_missing_events(checkpoint, record, purchase):
             record = checkpoint.save_now(advance(record, event), event, bought=isinstance(event, Reserved))
-        ids += record.handle is not None and record.handle.request_id == told.request_id
+        accepted += record.handle is not None and record.handle.request_id == purchase.request_id
         doubts += record.state is State.IN_DOUBT
-    if ids or doubts:
+    if accepted or doubts:
         warn(
             f"warning: {folder.checkpoint} is an older copy of itself: {folder.log.name} tells of purchases that it did not "
-            f"know. {ids:,} were taken in and are collected, {doubts:,} are in doubt now"
+            f"know. {accepted:,} were taken in and are collected, {doubts:,} are in doubt now"
         )
 
 
-def forgotten_purchases(checkpoint: Book, folder: RunFolder) -> int:
-    """How many jobs the log says were bought, or may have been, that the checkpoint does not have: if the sheet asks for
-    them, they are bought again.
+def count_forgotten_purchases(checkpoint: Book, folder: RunFolder) -> int:
+    """How many jobs were bought by the log, or may have been, that the checkpoint does not have: if the sheet asks for them,
+    they are bought again.
     """
     bound = read_fact(checkpoint, _BOUND, parse_whole_number, 0)
-    return sum(_record(checkpoint, told, bound) is None for told in _forgotten(checkpoint, folder))
+    return sum(_find_record(checkpoint, purchase, bound) is None for purchase in _find_forgotten(checkpoint, folder))
 
 
-def _record(checkpoint: Book, told: _Logged, bound: int) -> Record | None:
-    """The job that the log means, if the older copy had it: what got that number later may be another one."""
-    record = checkpoint.record(told.job) if told.job <= bound else None
-    return record if record is not None and record.job.name == told.name else None
+def _find_record(checkpoint: Book, purchase: _Logged, bound: int) -> Record | None:
+    """The job of ``purchase``, if the older copy had it: a job that got this id later may be another one."""
+    record = checkpoint.record(purchase.job) if purchase.job <= bound else None
+    return record if record is not None and record.job.name == purchase.name else None
 
 
-def _changes(checkpoint: Book, record: Record, told: _Logged) -> Iterator[Event]:
-    """What makes the record what the log tells; nothing where it is bought already."""
+def _list_missing_events(checkpoint: Book, record: Record, purchase: _Logged) -> Iterator[Event]:
+    """The events that bring ``record`` to the state of the log; none where it is bought already."""
     state = record.state
     if state in {State.FAILED, State.CANCELLED}:
-        yield RetryAsked(told.at)
+        yield RetryAsked(purchase.at)
         state = State.PLANNED
     if state is State.PLANNED:
-        yield Reserved(told.at, checkpoint.top_price)
+        yield Reserved(purchase.at, checkpoint.top_price)
         state = State.SUBMITTING
-    if told.event == Accepted.__name__ and state in {State.SUBMITTING, State.IN_DOUBT}:
-        yield Accepted(told.at, Handle(told.request_id), by=_BY)
+    if purchase.event == Accepted.__name__ and state in {State.SUBMITTING, State.IN_DOUBT}:
+        yield Accepted(purchase.at, Handle(purchase.request_id), by=_BY)
     elif state is State.SUBMITTING:
         yield Lost(
-            told.at, Problem(Kind.LOST, "the checkpoint was an older copy, and its log tells of no end of this POST")
+            purchase.at,
+            Problem(Kind.LOST, "the checkpoint was an older copy, and its log tells of no end of this POST"),
         )
 
 
-# --- what the log knows and the checkpoint does not ------------------------------------------------
+# --- what the log has and the checkpoint does not --------------------------------------------------
 
 
-def _forgotten(checkpoint: Book, folder: RunFolder) -> Iterator[_Logged]:
-    """Of each job the last that the log tells of its purchase, where the checkpoint does not know it."""
+def _find_forgotten(checkpoint: Book, folder: RunFolder) -> Iterator[_Logged]:
+    """For each job the last line of the log about its purchase, where the checkpoint does not have it."""
     if checkpoint.get("store") or not is_plain_file(folder.log, folder.path):
         return
     run = compute_run_id(checkpoint, folder.path)
-    if not any(_is_news(checkpoint, told) for told in _lines(_tail(folder.log), run)):
+    if not any(_is_newer(checkpoint, purchase) for purchase in _read_purchases(_read_tail(folder.log), run)):
         return
-    known: dict[tuple[int, str], list[float]] = {}
+    known_times: dict[tuple[int, str], list[float]] = {}
     for logged in checkpoint.read_log():
-        if logged.name in _STARTED:
-            known.setdefault((logged.job, logged.name), []).append(logged.at)
-    last: dict[int, _Logged] = {}
+        if logged.name in _START_EVENTS:
+            known_times.setdefault((logged.job, logged.name), []).append(logged.at)
+    last_by_job: dict[int, _Logged] = {}
     with folder.log.open("rb") as log:
-        for told in _lines(log, run):
-            last[told.job] = told
-    for told in last.values():
-        times = known.get((told.job, told.event), ())
+        for purchase in _read_purchases(log, run):
+            last_by_job[purchase.job] = purchase
+    for purchase in last_by_job.values():
+        times = known_times.get((purchase.job, purchase.event), ())
         is_known = (
-            any(abs(at - told.at) < _TICK for at in times)
-            if told.event in _STARTED
-            else told.event != Accepted.__name__ or checkpoint.find_job_of_request(told.request_id) is not None
+            any(abs(at - purchase.at) < _LOG_RESOLUTION for at in times)
+            if purchase.event in _START_EVENTS
+            else purchase.event != Accepted.__name__ or checkpoint.find_job_of_request(purchase.request_id) is not None
         )
         if not is_known:
-            yield told
+            yield purchase
 
 
-def _is_news(checkpoint: Book, told: _Logged) -> bool:
-    if told.event == Accepted.__name__:
-        return checkpoint.find_job_of_request(told.request_id) is None
-    return told.event in _STARTED and told.at > checkpoint.find_last_event_time() + _TICK
+def _is_newer(checkpoint: Book, purchase: _Logged) -> bool:
+    if purchase.event == Accepted.__name__:
+        return checkpoint.find_job_of_request(purchase.request_id) is None
+    return purchase.event in _START_EVENTS and purchase.at > checkpoint.find_last_event_time() + _LOG_RESOLUTION
 
 
-def _tail(log: Path) -> list[bytes]:
+def _read_tail(log: Path) -> list[bytes]:
     with log.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - TAIL_BYTES))
         return file.read().split(b"\n")
 
 
-def _lines(lines: Iterable[bytes], run: str) -> Iterator[_Logged]:
-    """Those about a purchase in the run called ``run``. A line that is cut off or makes no sense is none."""
+def _read_purchases(lines: Iterable[bytes], run: str) -> Iterator[_Logged]:
+    """The lines about a purchase in the run with the id ``run``. A line that is cut off or damaged is skipped."""
     for line in lines:
-        if not any(word in line for word in _WORDS):
+        if not any(word in line for word in _EVENT_BYTES):
             continue
         try:
-            told = orjson.loads(line)
-            if told.get("run", run) == run and told["event"] in _PURCHASE:
-                request_id = str(told["request_id"]) if told["event"] == Accepted.__name__ else ""
-                yield _Logged(int(told["job"]), str(told["name"]), told["event"], _seconds(told["at"]), request_id)
+            entry = orjson.loads(line)
+            if entry.get("run", run) == run and entry["event"] in _PURCHASE_EVENTS:
+                request_id = str(entry["request_id"]) if entry["event"] == Accepted.__name__ else ""
+                yield _Logged(
+                    int(entry["job"]), str(entry["name"]), entry["event"], _parse_time(entry["at"]), request_id
+                )
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
             continue
 
 
-def _seconds(at: str | float) -> float:
-    """A time as the log has it; the first edition wrote epoch seconds."""
+def _parse_time(at: str | float) -> float:
+    """Epoch seconds of a time in the log; the first edition wrote epoch seconds."""
     return datetime.fromisoformat(at).timestamp() if isinstance(at, str) else float(at)

@@ -1,4 +1,4 @@
-"""A run's checkpoint, opened to be changed: made if there is none, with the ids that a failing disk left beside it."""
+"""Opens a run's checkpoint to change it: makes it if there is none, and takes in the ids of the rescue file."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Mapping
 
 from ..core.errors import CheckpointError, UsageError
-from ..core.typed import quoted
-from ..core.words import number
+from ..core.typed import quote_word
+from ..core.words import pluralize
 from ..jobs.aliases import keep_aliases
 from ..ledger.book import Book, Checkpoint
 from ..ledger.facts import FactReader
@@ -18,39 +18,39 @@ from ..run_folder import RunFolder, count_purchases, has_never_begun
 from ..settings.model import SANDBOX, Settings
 from .file_store import objects_of
 from .older_copy import take_in_logged
-from .play import bought_from
-from .reading import bring_sheet
+from .play import identify_seller
+from .reading import copy_sheet_from_store
 from .rescued import take_in_objects, take_in_rescued
 from .store import need_psycopg
 
 
-def _unheard(_: str) -> None:
-    """Where nobody reads warnings."""
+def _ignore_warning(_: str) -> None:
+    """A ``warn`` that does nothing."""
 
 
 def open_run(
     folder: RunFolder,
     settings: Settings,
-    warn: Callable[[str], None] = _unheard,
+    warn: Callable[[str], None] = _ignore_warning,
     environ: Mapping[str, str] = os.environ,
 ) -> Checkpoint:
     """The run's checkpoint, made if there is none. Refused if it belongs to another model or service.
 
-    Ids that a failing disk sent to the side file are taken in first; ``warn`` is told of those that can't be.
+    The ids of the rescue file are taken in first; ``warn`` gets a message about each that can't be.
     """
     folder.check_links()
     if settings.store is not None:
         return _open_shared(folder, settings, settings.store, warn, environ)
     if has_never_begun(folder):
-        _clear(folder)
+        _remove_unbegun(folder)
     if not folder.checkpoint.exists():
-        _must_be_new(folder)
+        _check_is_new(folder)
         checkpoint = create_checkpoint(folder.checkpoint, model=settings.model, service=settings.service)
         keep_aliases(checkpoint)
         return checkpoint
     checkpoint = open_checkpoint(folder.checkpoint)
     try:
-        _must_match(checkpoint, folder, settings)
+        _check_matches(checkpoint, folder, settings)
         take_in_rescued(checkpoint, folder, warn)
         take_in_logged(checkpoint, folder, warn)
         keep_aliases(checkpoint)
@@ -64,11 +64,11 @@ def open_run(
 def _open_shared(
     folder: RunFolder, settings: Settings, url: str, warn: Callable[[str], None], environ: Mapping[str, str]
 ) -> Checkpoint:
-    """The store's run of this name: the folder keeps a copy of it, which is made anew where it is gone."""
+    """The store's run of this name. The folder keeps a copy of it, which is made again where it is missing."""
     need_psycopg()
     from ..ledger.postgres.shared_opening import open_shared  # noqa: PLC0415 - psycopg takes its time
 
-    service = bought_from(settings, environ)
+    service = identify_seller(settings, environ)
     checkpoint = open_shared(folder.checkpoint, url, model=settings.model, service=service)
     try:
         take_in_rescued(checkpoint, folder, warn)
@@ -76,20 +76,20 @@ def _open_shared(
             take_in_objects(checkpoint, objects, folder, warn)
         keep_aliases(checkpoint)
         folder.settle_snapshot(checkpoint.get("fingerprint") or "")
-        bring_sheet(folder, checkpoint, url)
+        copy_sheet_from_store(folder, checkpoint, url)
     except BaseException:
         checkpoint.close()
         raise
     return checkpoint
 
 
-def _must_be_new(folder: RunFolder) -> None:
-    """A folder that something was bought in and that has no checkpoint any more would be bought anew, in silence. And what
-    has the name of a run's own copy of the manifest would be replaced by that.
+def _check_is_new(folder: RunFolder) -> None:
+    """Refuses a folder that something was bought in and whose checkpoint is missing: everything would be bought again without
+    a word. Refuses a file with the name of a run's own copy of the manifest: it would be replaced.
     """
-    if bought := count_purchases(folder):
+    if count := count_purchases(folder):
         raise CheckpointError(
-            f"{folder.checkpoint} is gone, and it knew of {number(bought, 'job that was', 'jobs that were')} bought here",
+            f"{folder.checkpoint} is gone, and it knew of {pluralize(count, 'job that was', 'jobs that were')} bought here",
             hint="restore it from a backup; or, to buy everything anew, give another folder with --out DIR",
         )
     others = sorted((*folder.path.glob("manifest.*"), *folder.path.glob(f"{STAGED}.*")))
@@ -100,8 +100,8 @@ def _must_be_new(folder: RunFolder) -> None:
         )
 
 
-def _clear(folder: RunFolder) -> None:
-    """Remove what a run that never began has left: its checkpoint, and its own copy of the manifest."""
+def _remove_unbegun(folder: RunFolder) -> None:
+    """Remove the files of a run that never began: its checkpoint, and its own copy of the manifest."""
     try:
         for staged in folder.path.glob(f"{STAGED}.*"):
             staged.unlink()
@@ -110,22 +110,22 @@ def _clear(folder: RunFolder) -> None:
         raise CheckpointError(f"{folder.checkpoint} can't be made anew: {error.strerror or error}") from error
 
 
-def _must_match(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
-    if where := checkpoint.get("store"):
-        raise build_store_run_error(folder.path, where)
-    if refusal := other_purchase(checkpoint, folder, settings):
+def _check_matches(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
+    if store := checkpoint.get("store"):
+        raise build_store_run_error(folder.path, store)
+    if refusal := explain_other_purchase(checkpoint, folder, settings):
         raise refusal
 
 
-def other_purchase(found: FactReader, folder: RunFolder, settings: Settings) -> UsageError | None:
-    """Why the run in ``folder`` takes no purchase with these settings: it is of another model or service. None if it does."""
-    for name, wanted, how in (("model", settings.model, "with model "), ("service", settings.service, "from ")):
-        was = found.get(name)
-        if was != wanted:
-            was, now = ("the sandbox" if one == SANDBOX else one for one in (was, wanted))
-            other = folder.path.with_name(f"{folder.path.name}-2")
+def explain_other_purchase(facts: FactReader, folder: RunFolder, settings: Settings) -> UsageError | None:
+    """Why no purchase with these settings fits the run in ``folder``: another model or service. None if it fits."""
+    for fact, wanted, preposition in (("model", settings.model, "with model "), ("service", settings.service, "from ")):
+        current = facts.get(fact)
+        if current != wanted:
+            service, other = ("the sandbox" if value == SANDBOX else value for value in (current, wanted))
+            other_folder = folder.path.with_name(f"{folder.path.name}-2")
             return UsageError(
-                f"the run in {folder.path} buys {how}{was}, not {how.removesuffix('model ')}{now}",
-                hint=f"for a run of its own the same command with: --out {quoted(other)}",
+                f"the run in {folder.path} buys {preposition}{service}, not {preposition.removesuffix('model ')}{other}",
+                hint=f"for a run of its own the same command with: --out {quote_word(other_folder)}",
             )
     return None

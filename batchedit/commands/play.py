@@ -1,13 +1,13 @@
-"""Whose money is play money: the label behind each sum, and nothing else.
+"""Which runs have play money. It decides the label on each sum, and nothing else.
 
 It is play money where the sandbox stands in for the service (``--sandbox``), and where the service is a sandbox that this
-person started (``batchedit sandbox``), which ``ledger.own_sandbox`` finds out without asking it. Whether anything is bought,
+person started (``batchedit sandbox``), which ``ledger.own_sandbox`` detects without asking it. Whether anything is bought,
 asked or sent does not depend on it.
 
-A command that reads a run has no service at hand, so each purchase notes down in the run whether it was made there. One that
-was not takes the label off for good: who reads it must never believe that nothing was paid. In a store the workers are on
-other machines, where the same address is another service. So there it is decided once, for the run as a whole, by who begins
-it, and nobody may buy in it who does not find their own sandbox at that address (``ledger.postgres.bought_from``).
+A command that reads a run has no service at hand, so each purchase writes into the run whether it was made there. A purchase
+elsewhere removes the label for good: a reader must never believe that nothing was paid. In a store the workers are on other
+machines, where the same address is another service. So the one who begins a store's run decides it for the whole run, and a
+worker that does not find its own sandbox at that address may not buy (``ledger.postgres.bought_from``).
 """
 
 from __future__ import annotations
@@ -30,56 +30,58 @@ _BEGAN = "what listens at {} now is a sandbox that you started, and it was anoth
 _MAY_HAVE_BOUGHT = frozenset({Accepted.__name__, Lost.__name__})
 
 
-def at_own_sandbox(settings: Settings, environ: Mapping[str, str]) -> bool:
-    """Does the base URL lead to a sandbox of this person's that listens now?"""
-    place = None if settings.sandbox else parse_local_address(settings.base_url)
-    return place is not None and is_listening(place[1], environ, place[0])
+def is_at_own_sandbox(settings: Settings, environ: Mapping[str, str]) -> bool:
+    """Does the base URL lead to this person's sandbox, and does it listen now?"""
+    address = None if settings.sandbox else parse_local_address(settings.base_url)
+    return address is not None and is_listening(address[1], environ, address[0])
 
 
 def was_made_at_own_sandbox(checkpoint: Book, environ: Mapping[str, str]) -> bool:
     """Is a run that has bought nothing yet to be bought from a sandbox of this person's, which listens now?"""
-    place = parse_local_address(checkpoint.get("service") or "")
-    return place is not None and is_listening(place[1], environ, place[0]) and _may_be(checkpoint)
+    address = parse_local_address(checkpoint.get("service") or "")
+    return address is not None and is_listening(address[1], environ, address[0]) and _may_be_play(checkpoint)
 
 
 def watch_place(settings: Settings, environ: Mapping[str, str]) -> Callable[[], str]:
-    """What says, whenever it is asked, why the service of ``settings`` is another one than now; "" while it is the same.
+    """A function that returns why the service of ``settings`` is another one than now; "" while it is the same.
 
-    What takes the port of a sandbox may cost money, and the person said yes to play money; and the other way round.
+    Another service at the port of a sandbox may cost money, while the person approved play money; and the other way round.
     """
     if settings.sandbox or parse_local_address(settings.base_url) is None:
         return str
-    own = at_own_sandbox(settings, environ)
+    was_own_sandbox = is_at_own_sandbox(settings, environ)
 
-    def why_another() -> str:
-        if at_own_sandbox(settings, environ) == own:
+    def explain_other_service() -> str:
+        if is_at_own_sandbox(settings, environ) == was_own_sandbox:
             return ""
-        return (_ENDED if own else _BEGAN).format(settings.base_url)
+        return (_ENDED if was_own_sandbox else _BEGAN).format(settings.base_url)
 
-    return why_another
+    return explain_other_service
 
 
-def bought_from(settings: Settings, environ: Mapping[str, str]) -> BoughtFrom:
+def identify_seller(settings: Settings, environ: Mapping[str, str]) -> BoughtFrom:
     """Where a store's run would be bought by this process, at this moment."""
-    return BoughtFrom(settings.service, own_sandbox=at_own_sandbox(settings, environ))
+    return BoughtFrom(settings.service, own_sandbox=is_at_own_sandbox(settings, environ))
 
 
-def refusal_of_store(found: FactReader, run: str, settings: Settings, environ: Mapping[str, str]) -> UsageError | None:
-    """Why nothing can be bought in the run of a store by this process, at this moment; None if it can."""
-    if settings.sandbox or not found.get("store"):
+def explain_store_refusal(
+    facts: FactReader, run: str, settings: Settings, environ: Mapping[str, str]
+) -> UsageError | None:
+    """Why this process can't buy in the run of a store at this moment; None if it can."""
+    if settings.sandbox or not facts.get("store"):
         return None
-    return BoughtFrom(settings.service, own_sandbox=is_play(found)).explain_refusal(run, bought_from(settings, environ))
+    return BoughtFrom(settings.service, own_sandbox=is_play(facts)).explain_refusal(run, identify_seller(settings, environ))
 
 
-def is_play(found: FactReader) -> bool:
-    """Is the money of this run play money, as far as it went?"""
-    service = found.get("service") or ""
+def is_play(facts: FactReader) -> bool:
+    """Is the money that this run has spent and reserved play money?"""
+    service = facts.get("service") or ""
     if service == SANDBOX:
         return True
-    return found.get(STORE_PLAY if found.get("store") else PLAY) == YES and parse_local_address(service) is not None
+    return facts.get(STORE_PLAY if facts.get("store") else PLAY) == YES and parse_local_address(service) is not None
 
 
-def run_is_play(folder: Path) -> bool:
+def is_play_run(folder: Path) -> bool:
     """The same of the run in ``folder``; False where it can't be read."""
     try:
         with open_for_reading(folder / CHECKPOINT) as checkpoint:
@@ -90,57 +92,61 @@ def run_is_play(folder: Path) -> bool:
 
 def would_be_play(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) -> bool:
     """Is it play money if the run buys now?"""
-    return settings.sandbox or (at_own_sandbox(settings, environ) and _may_be(checkpoint))
+    return settings.sandbox or (is_at_own_sandbox(settings, environ) and _may_be_play(checkpoint))
 
 
 def plan_is_at_own_sandbox(folder: Path, settings: Settings, environ: Mapping[str, str]) -> bool:
-    """Would the run in ``folder``, if there is one, buy with play money at a sandbox of this person's?"""
-    if not at_own_sandbox(settings, environ):
+    """Would the run in ``folder``, if there is one, buy with play money at this person's sandbox?"""
+    if not is_at_own_sandbox(settings, environ):
         return False
     if not is_run(folder):
         return True
     with open_for_reading(folder / CHECKPOINT) as checkpoint:
-        return is_play(checkpoint) or _may_be(checkpoint)
+        return is_play(checkpoint) or _may_be_play(checkpoint)
 
 
 def note_play(checkpoint: Book, settings: Settings, environ: Mapping[str, str]) -> None:
-    """The run buys nothing now, for all its pictures were bought before: its sums are play money as a purchase's."""
+    """Label a run that buys nothing because all its pictures were bought before: its sums are labelled like a purchase's."""
     if not settings.sandbox and would_be_play(checkpoint, settings, environ):
         note_purchase(checkpoint, settings, environ, str)
 
 
 def note_purchase(
-    checkpoint: Book, settings: Settings, environ: Mapping[str, str], why_another: Callable[[], str]
+    checkpoint: Book, settings: Settings, environ: Mapping[str, str], explain_other_service: Callable[[], str]
 ) -> None:
-    """The run buys from here on, or takes in what was bought elsewhere.
+    """Write into the run that it buys from now on, or takes in what was bought elsewhere.
 
-    ServiceUnavailableError (69) where the service is another one than when the command began, as ``why_another`` says, or
-    than the one that a store's run is bought from.
+    ServiceUnavailableError (69) where the service is another one than when the command began, which ``explain_other_service``
+    returns, or than the one that a store's run is bought from.
     """
     if settings.sandbox:
         return
-    why = why_another()
+    reason = explain_other_service()
     if checkpoint.get("store"):
-        own = at_own_sandbox(settings, environ)
-        why = why or ("" if is_play(checkpoint) == own else (_BEGAN if own else _ENDED).format(settings.base_url))
-    if why:
-        start = "" if at_own_sandbox(settings, environ) else "start it, then "
-        raise ServiceUnavailableError(f"{why}; nothing was sent", hint=f"{start}type the same command again")
+        is_own_sandbox = is_at_own_sandbox(settings, environ)
+        reason = reason or (
+            ""
+            if is_play(checkpoint) == is_own_sandbox
+            else (_BEGAN if is_own_sandbox else _ENDED).format(settings.base_url)
+        )
+    if reason:
+        start = "" if is_at_own_sandbox(settings, environ) else "start it, then "
+        raise ServiceUnavailableError(f"{reason}; nothing was sent", hint=f"{start}type the same command again")
     if checkpoint.get("store"):
         return
-    told = YES if would_be_play(checkpoint, settings, environ) else NO
-    if checkpoint.get(PLAY) != told:
-        checkpoint.put(PLAY, told)
+    value = YES if would_be_play(checkpoint, settings, environ) else NO
+    if checkpoint.get(PLAY) != value:
+        checkpoint.put(PLAY, value)
 
 
-def _may_be(checkpoint: Book) -> bool:
-    """Is nothing in the run that was bought elsewhere?"""
+def _may_be_play(checkpoint: Book) -> bool:
+    """Was nothing in the run bought elsewhere?"""
     if checkpoint.get("store"):
         return is_play(checkpoint)
-    return checkpoint.get(PLAY) == YES or _nothing_bought(checkpoint)
+    return checkpoint.get(PLAY) == YES or _has_bought_nothing(checkpoint)
 
 
-def _nothing_bought(checkpoint: Book) -> bool:
+def _has_bought_nothing(checkpoint: Book) -> bool:
     """Was surely nothing bought? A purchase at an unknown price holds no money, and one that was given up no longer does."""
     money = checkpoint.money()
     if money.spent or money.reserved or money.in_flight or money.doubts or money.uncollected or money.guesses:

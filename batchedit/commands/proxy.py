@@ -1,4 +1,4 @@
-"""Which proxy is asked: the one place that reads ``HTTPS_PROXY``, for every command and every part that goes out."""
+"""The proxy: the one place that reads ``HTTPS_PROXY``, for every command and every request."""
 
 from __future__ import annotations
 
@@ -16,28 +16,29 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 def find_proxy(environ: Mapping[str, str]) -> str | None:
     """The proxy's URL, None where none is set; a blank value is none, and ``host:port`` is an http proxy, as in curl.
 
-    UsageError (64) for one that can't be used. The password that may stand in it is in no message.
+    UsageError (64) for one that can't be used. No message holds its password.
     """
     for name in VARIABLES:
         if text := environ.get(name, "").strip():
-            return _check(name, text)
+            return _check_proxy(name, text)
     return None
 
 
-def _check(name: str, text: str) -> str:
+def _check_proxy(name: str, text: str) -> str:
     url = text if "://" in text else f"http://{text}"
     try:
         parts = urlsplit(url)
-        usable = bool(parts.hostname and _HOST.fullmatch(parts.hostname)) and parts.port != 0
+        is_usable = bool(parts.hostname and _HOST.fullmatch(parts.hostname)) and parts.port != 0
     except ValueError:
-        usable = False
+        is_usable = False
     hint = f"set it like {name}=http://proxy.example.com:8080, or take it away: unset {name}"
-    shown = re.sub(r"//.*@", "//…@", ascii(url)[1:-1])[:200]
-    if not usable:
-        raise UsageError(f"{name} is {shown}, which is no address of a proxy; nothing was sent", hint=hint)
+    shown_url = re.sub(r"//.*@", "//…@", ascii(url)[1:-1])[:200]
+    if not is_usable:
+        raise UsageError(f"{name} is {shown_url}, which is no address of a proxy; nothing was sent", hint=hint)
     if parts.scheme.lower() not in _SCHEMES:
         raise UsageError(
-            f"{name} is {shown}, and a {parts.scheme}:// proxy can't be used, only http:// and https://; nothing was sent",
+            f"{name} is {shown_url}, and a {parts.scheme}:// proxy can't be used, only http:// and https://; "
+            "nothing was sent",
             hint=hint,
         )
     return url

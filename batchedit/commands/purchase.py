@@ -2,8 +2,8 @@
 
     order → quote (count, price, cap) → the person's yes → purchase → results
 
-A command asks more than once where more than one answer is needed: for the rest behind a canary, and where a picture turns
-out dearer than what was said yes to. Each yes is for one quote and for nothing else.
+A command asks more than once where more than one answer is needed: for the rest after a canary, and where a picture turns
+out dearer than the approved price. Each yes is for one quote and for nothing else.
 """
 
 from __future__ import annotations
@@ -33,81 +33,82 @@ from .canary import Canary
 from .doubts import note_crashes, on_their_way, wanted_doubts
 from .finish import finish
 from .heed import heed
-from .older_copy import forgotten_purchases
-from .order import Order, everything_planned, still_planned
+from .older_copy import count_forgotten_purchases
+from .order import Order, order_everything_planned, order_still_planned
 from .own_copy import check_copy
 from .play import is_play, note_play, note_purchase, would_be_play
-from .pricing import priced
+from .pricing import fetch_price
 from .quote import Quote
 from .session import Session, set_cap
-from .sharing import Sharing, sharing
-from .slowed import keep
+from .sharing import Sharing, share_run
+from .slowed import keep_slowdown
 
-FEW = 1000
-"""So many purchases are looked up one by one, among however many planned ones."""
+MAX_SINGLE_LOOKUPS = 1000
+"""Up to this number of purchases is looked up one by one, among however many planned ones."""
 
 
 async def collect(run: Session) -> Report:
     """``fetch``: collect and download what was bought. Nothing is asked, because nothing can be bought."""
-    introduce(run)
-    return finish(run, await _collected(run))
+    say_before_start(run)
+    return finish(run, await _collect_bought(run))
 
 
-async def buy(run: Session, what: Plan, order: Order | None = None, *, new_canary: bool = False) -> Report:
-    """Ask, buy ``order``, collect it and everything else that was bought, write the results. No order is all that is planned.
+async def buy(run: Session, plan: Plan, order: Order | None = None, *, new_canary: bool = False) -> Report:
+    """Ask, buy ``order``, collect it and everything else that was bought, write the results. Without an order: all that is
+    planned.
 
-    ``what`` is the plan to show; its count, price and cap are filled in here. With ``new_canary`` an earlier command's
-    canary says nothing about this order. Whatever ends it early, the results are written first; only a no to the first
-    question leaves everything as it was, and is raised.
+    ``plan`` is the plan to show; its count, price and cap are filled in here. With ``new_canary`` an earlier command's
+    canary does not count for this order. Whatever ends the purchase early, the results are written first; only a no to the
+    first question leaves everything as it was, and is raised.
     """
-    introduce(run)
+    say_before_start(run)
     environ = run.host.environ
-    if told := check_copy(run.checkpoint, run.folder, is_mine=run.is_mine):
-        run.host.say(told)
+    if message := check_copy(run.checkpoint, run.folder, is_mine=run.is_mine):
+        run.host.say(message)
     account = hash_token(run.service.token)
-    async with sharing(run.checkpoint, run.folder.path, run.settings, account, run.observer.saw, environ) as share:
-        tally = await share.take_over()
+    async with share_run(run.checkpoint, run.folder.path, run.settings, account, run.observer.saw, environ) as share:
+        counts_of_others = await share.take_over()
         if share.register.problem:
             run.host.warn(share.register.problem)
-        what, order = _with_doubts(run, what, _still_to_buy(run, order))
-        what = subtract_others(what, run.checkpoint, tally)
-        what = add_forgotten_warning(what, forgotten_purchases(run.checkpoint, run.folder))
-        return await _buy(run, what, order, share, new_canary=new_canary)
+        plan, order = _with_doubts(run, plan, _still_to_buy(run, order))
+        plan = subtract_others(plan, run.checkpoint, counts_of_others)
+        plan = add_forgotten_warning(plan, count_forgotten_purchases(run.checkpoint, run.folder))
+        return await _buy(run, plan, order, share, new_canary=new_canary)
 
 
 def _still_to_buy(run: Session, order: Order | None) -> Order:
-    """``order`` without what other runs have of it, as far as it is planned already."""
+    """``order`` without the planned jobs that other runs have."""
     if order is None:
-        return everything_planned(run.checkpoint)
-    return replace(order, planned=still_planned(run.checkpoint, order.planned).planned)
+        return order_everything_planned(run.checkpoint)
+    return replace(order, planned=order_still_planned(run.checkpoint, order.planned).planned)
 
 
-async def _buy(run: Session, what: Plan, order: Order, share: Sharing, *, new_canary: bool) -> Report:
+async def _buy(run: Session, plan: Plan, order: Order, share: Sharing, *, new_canary: bool) -> Report:
     if not order:
-        for line in (*describe_reused(what.other_runs), *describe_left(what.other_runs.left)):
+        for line in (*describe_reused(plan.other_runs), *describe_left(plan.other_runs.left)):
             run.host.say(line)
-        run.host.say(f"nothing is left to buy: {_standing(run.checkpoint.counts())}")
+        run.host.say(f"nothing is left to buy: {_format_standing(run.checkpoint.counts())}")
         note_play(run.checkpoint, run.settings, run.host.environ)
         set_cap(run)
-        return finish(run, await _collected(run))
-    what = add_gone_warning(what, [] if run.settings.fresh else list_gone(run.checkpoint, run.folder.path))
+        return finish(run, await _collect_bought(run))
+    plan = add_gone_warning(plan, [] if run.settings.fresh else list_gone(run.checkpoint, run.folder.path))
     canary = canaries.choose(run.checkpoint, order, run.settings.canary, fresh=new_canary)
-    error = await _Stages(run, replace(what, to_buy=len(order)), canary, share).all()
-    if run.checkpoint.top_price and not is_play(run.checkpoint):  # a rehearsal tells nothing of what is paid
+    error = await _Stages(run, replace(plan, to_buy=len(order)), canary, share).run_all()
+    if run.checkpoint.top_price and not is_play(run.checkpoint):  # play money says nothing about real prices
         register = Register.from_environ(run.host.environ)
         register.keep_cost(run.settings.service, run.settings.model, run.checkpoint.top_price)
     return finish(run, error)
 
 
-def _standing(counts: Counts) -> str:
+def _format_standing(counts: Counts) -> str:
     """``8 done, 2 to be collected``."""
     collect = counts.of(*UNDER_WAY)
     return f"{counts.of(State.DONE):,} done" + (f", {collect:,} to be collected" if collect else "")
 
 
-def introduce(run: Session) -> None:
-    """What the person should know before anything is sent."""
-    keep(run.checkpoint, None)
+def say_before_start(run: Session) -> None:
+    """Say what the person should know before anything is sent."""
+    keep_slowdown(run.checkpoint, None)
     if run.service.warning:
         run.host.warn(run.service.warning)
     if run.settings.sandbox:
@@ -116,16 +117,16 @@ def introduce(run: Session) -> None:
         run.host.say("the service is the sandbox that you started: nothing is really bought, the money is play money")
 
 
-def _with_doubts(run: Session, what: Plan, order: Order) -> tuple[Plan, Order]:
-    """``--on-doubt buy-again`` adds what may have been bought before: it is asked about with all the rest."""
+def _with_doubts(run: Session, plan: Plan, order: Order) -> tuple[Plan, Order]:
+    """``--on-doubt buy-again`` adds the jobs in doubt to the order, so that the same question asks about them."""
     if run.settings.on_doubt != "buy-again":
-        return what, order
+        return plan, order
     note_crashes(run.checkpoint)
-    early = run.checkpoint.list_quarantined()
-    doubts = [record for record in wanted_doubts(run.checkpoint) if record.id not in early]
-    if early:
-        run.host.warn(f"{on_their_way(early)}: they are not bought again yet")
-    return replace(what, again=len(doubts)), replace(order, released=doubts)
+    on_their_way_ids = run.checkpoint.list_quarantined()
+    released = [record for record in wanted_doubts(run.checkpoint) if record.id not in on_their_way_ids]
+    if on_their_way_ids:
+        run.host.warn(f"{on_their_way(on_their_way_ids)}: they are not bought again yet")
+    return replace(plan, again=len(released)), replace(order, released=released)
 
 
 @dataclass
@@ -133,148 +134,150 @@ class _Stages:
     """The questions of one command, each followed by its purchase: the canary, then the rest."""
 
     run: Session
-    what: Plan
+    plan: Plan
     canary: Canary
     share: Sharing
     answered: Quote | None = None
 
-    async def all(self) -> BatcheditError | None:
-        """Ask and buy until nothing is left or something ends it: returns what, None for nothing."""
+    async def run_all(self) -> BatcheditError | None:
+        """Ask and buy until nothing is left or an error ends it, which is returned."""
         first, rest, ids = self.canary.first, self.canary.rest, self.canary.ids
         while first or rest:
-            part = first or rest
+            order = first or rest
             async with self.run.pool() as (pool, client):
-                quote = await self._quote(client, part, rest if first else Order(), () if first else ids)
+                quote = await self._make_quote(client, order, rest if first else Order(), () if first else ids)
                 try:
                     await self.run.host.confirm(quote)
-                except BatcheditError as no:
+                except BatcheditError as refusal:
                     if self.answered is None and quote.canary is None:
                         raise
-                    return no
+                    return refusal
                 self.answered = quote
-                begun, error = await self._purchase(pool, quote, new_canary=bool(first and not ids))
-            if error is not None and not isinstance(error, PriceRoseError):
-                return error
-            unbought = still_planned(self.run.checkpoint, begun) if error else Order()
+                started, ending = await self._purchase(pool, quote, new_canary=bool(first and not ids))
+            if ending is not None and not isinstance(ending, PriceRoseError):
+                return ending
+            unbought = order_still_planned(self.run.checkpoint, started) if ending else Order()
             if first:
-                first, ids = unbought, ids or tuple(begun)
+                first, ids = unbought, ids or tuple(started)
             else:
                 rest = unbought
         return None
 
-    async def _quote(self, client: Client, part: Order, rest: Order, canary: Sequence[int]) -> Quote:
+    async def _make_quote(self, client: Client, order: Order, remaining: Order, canary: Sequence[int]) -> Quote:
         checkpoint, settings = self.run.checkpoint, self.run.settings
         if self.answered is None:
-            self.what = await priced(self.what, self.run, client)
-        own = would_be_play(checkpoint, settings, self.run.host.environ)
-        self.what = replace(self.what, own_sandbox=own)
-        price, before, tested = self.what.price, 0, None
+            self.plan = await fetch_price(self.plan, self.run, client)
+        is_own_sandbox = would_be_play(checkpoint, settings, self.run.host.environ)
+        self.plan = replace(self.plan, own_sandbox=is_own_sandbox)
+        price, price_before, report = self.plan.price, 0, None
         if self.answered is not None:
-            price, before = max(price, checkpoint.top_price), self.answered.price
+            price, price_before = max(price, checkpoint.top_price), self.answered.price
         if canary:
             at_once, folder = settings.concurrency or 20, self.run.folder.path
-            tested = canaries.report(checkpoint, folder, canary, remaining=len(part), price=price, at_once=at_once)
+            report = canaries.report(checkpoint, folder, canary, remaining=len(order), price=price, at_once=at_once)
         return Quote(
-            what=self.what,
-            order=part,
+            plan=self.plan,
+            order=order,
             price=price,
-            cap=self.what.max_cost if self.answered is None else checkpoint.cap,
+            cap=self.plan.max_cost if self.answered is None else checkpoint.cap,
             manifest=checkpoint.get("fingerprint") or "",
             times=2 if settings.on_doubt == "buy-again" else 1,
-            rest=len(rest),
-            price_before=before,
-            canary=tested,
+            rest=len(remaining),
+            price_before=price_before,
+            canary=report,
         )
 
     async def _begin(self, order: Order) -> array[int]:
-        """All of ``order`` is planned afterwards, but for what another run bought since. Returns the ids to buy."""
-        begun = order.begin(self.run.checkpoint)
+        """Make ``order`` planned, except for what another run bought since. Returns the ids to buy."""
+        job_ids = order.begin(self.run.checkpoint)
         if order.retried or order.repurchases or order.released:
-            tally, asked = await self.share.take_over(), len(begun)
-            begun = array("q", still_planned(self.run.checkpoint, begun).planned)
-            for line in (*describe_reused(tally), *describe_left(tally.left)) if len(begun) < asked else ():
+            totals, count = await self.share.take_over(), len(job_ids)
+            job_ids = array("q", order_still_planned(self.run.checkpoint, job_ids).planned)
+            for line in (*describe_reused(totals), *describe_left(totals.left)) if len(job_ids) < count else ():
                 self.run.host.say(line)
-        return begun
+        return job_ids
 
     async def _purchase(
         self, pool: Pool, quote: Quote, *, new_canary: bool
     ) -> tuple[array[int], BatcheditError | None]:
-        """Buy what ``quote`` was said yes to and nothing else. Returns the ids that were begun, and what ended it."""
-        run, begun = self.run, array("q")
+        """Buy what ``quote`` was approved for and nothing else. Returns the ids that were begun, and what ended it early."""
+        run, started = self.run, array("q")
         try:
-            _must_stand(run.checkpoint, quote)
-            note_purchase(run.checkpoint, run.settings, run.host.environ, run.service.why_another)
+            _check_unchanged(run.checkpoint, quote)
+            note_purchase(run.checkpoint, run.settings, run.host.environ, run.service.explain_other_service)
             pool.governor.switch.money = label_play(is_play(run.checkpoint))
             set_cap(run)
             run.checkpoint.put(ASKED_PRICE, str(quote.price))
             forget_gone(run.checkpoint)
-            begun = await self._begin(quote.order)
+            started = await self._begin(quote.order)
             if new_canary:
-                canaries.remember(run.checkpoint, begun)
-            pool.approval = run.checkpoint.allow(begun, price=quote.price, times=quote.times)
+                canaries.remember(run.checkpoint, started)
+            pool.approval = run.checkpoint.allow(started, price=quote.price, times=quote.times)
             pool.price = quote.price
-            await _collected_by(run, pool, begun)
-        except BatcheditError as failed:
-            return begun, run.host.stop.reason or failed
-        return begun, run.host.stop.reason or pool.governor.switch.halted
+            await _collect_with_pool(run, pool, started)
+        except BatcheditError as error:
+            return started, run.host.stop.reason or error
+        return started, run.host.stop.reason or pool.governor.switch.halted
 
 
-def _must_stand(checkpoint: Book, quote: Quote) -> None:
-    """The yes was for a digest: what is there now must have the same one. ``Order.begin`` looks at each job."""
+def _check_unchanged(checkpoint: Book, quote: Quote) -> None:
+    """StoppedError unless the manifest still has the digest that was approved. ``Order.begin`` checks each job."""
     if replace(quote, manifest=checkpoint.get("fingerprint") or "").digest != quote.digest:
         raise StoppedError("the manifest was changed while the question stood", hint="the same command asks anew")
 
 
-async def _collected(run: Session) -> BatcheditError | None:
+async def _collect_bought(run: Session) -> BatcheditError | None:
     """Collect what was bought, if anything is to be collected. Returns what ended it early."""
-    if not left(run.checkpoint):
+    if not has_uncollected(run.checkpoint):
         return run.host.stop.reason
     async with run.pool() as (pool, _):
         try:
-            await _collected_by(run, pool, ())
-        except BatcheditError as failed:
-            return run.host.stop.reason or failed
+            await _collect_with_pool(run, pool, ())
+        except BatcheditError as error:
+            return run.host.stop.reason or error
         return run.host.stop.reason or pool.governor.switch.halted
 
 
-async def _collected_by(run: Session, pool: Pool, begun: Sequence[int]) -> None:
+async def _collect_with_pool(run: Session, pool: Pool, job_ids: Sequence[int]) -> None:
     checkpoint = run.checkpoint
-    only = None
-    if 0 < len(begun) <= FEW and not checkpoint.shared:
-        only = [record for record in checkpoint.read_records(begun) if record.state is State.PLANNED]
-    show = _watched(run)
+    records = None
+    if 0 < len(job_ids) <= MAX_SINGLE_LOOKUPS and not checkpoint.shared:
+        records = [record for record in checkpoint.read_records(job_ids) if record.state is State.PLANNED]
+    refresh = _make_refresh(run)
     try:
-        with awake(allow_sleep=run.settings.allow_sleep) as kept:
-            run.told_awake(kept=kept)
-            await collect_with_others(pool, stop=run.host.stop, refresh=show, only=only, side_task=partial(heed, run))
+        with awake(allow_sleep=run.settings.allow_sleep) as keeps_awake:
+            run.note_awake(keeps_awake=keeps_awake)
+            await collect_with_others(
+                pool, stop=run.host.stop, refresh=refresh, only=records, side_task=partial(heed, run)
+            )
     finally:
         checkpoint.refresh()
         run.slowed = pool.governor.outlook.slowed_in_all or run.slowed
 
 
-def _watched(run: Session) -> Callable[[Snapshot], None]:
-    """Who is shown the pool's numbers: the person, and those who look from elsewhere."""
+def _make_refresh(run: Session) -> Callable[[Snapshot], None]:
+    """A callback that shows the pool's numbers to the person, and in the live file to other processes."""
     total, live = sum(run.checkpoint.counts().by_state.values()), run.live
-    person = run.host.watch(total, play=is_play(run.checkpoint))
+    show_person = run.host.watch(total, play=is_play(run.checkpoint))
 
-    def show(now: Snapshot) -> None:
-        if person is not None:
-            person(now)
+    def refresh(snapshot: Snapshot) -> None:
+        if show_person is not None:
+            show_person(snapshot)
         if live is not None:
-            live.refresh(now)
+            live.refresh(snapshot)
 
-    return show
+    return refresh
 
 
-def left(checkpoint: Book) -> bool:
+def has_uncollected(checkpoint: Book) -> bool:
     """Is anything bought and not yet collected, cut off by a crash, or still without a price?"""
     money, counts = checkpoint.money(), checkpoint.counts()
     return bool(money.in_flight or money.guesses or counts.of(State.FETCHED, State.UNCOLLECTED))
 
 
-def plan_of_run(run: Session) -> Plan:
-    """The frame of a plan that begins with a run."""
-    folder, strange = run.folder.path, not run.is_mine
+def make_plan_of_run(run: Session) -> Plan:
+    """A plan of a run that is there, without counts and price."""
+    folder, is_strange = run.folder.path, not run.is_mine
     rehearsal = run.settings.sandbox
     return Plan(
         str(folder),
@@ -283,7 +286,7 @@ def plan_of_run(run: Session) -> Plan:
         rows=0,
         to_buy=0,
         reused=0,
-        strange=strange,
+        strange=is_strange,
         is_rehearsal=rehearsal,
         outputs=read_output_count(run.checkpoint),
     )

@@ -1,4 +1,4 @@
-"""What is put to a person before anything is bought, and what their yes is worth."""
+"""The question to a person before anything is bought, and what their yes is for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ..core.errors import BatcheditError, PriceRoseError, StoppedError
 from ..core.money import format_usd, label_play
-from ..core.words import number
+from ..core.words import pluralize
 from ..planning.plan import Plan
 from .canary import CanaryReport
 from .order import Order
@@ -18,13 +18,13 @@ from .order import Order
 class Quote:
     """One question: these purchases, at this price, under this cap. Money is micro-dollars.
 
-    ``what`` is the plan to show with the first question. ``order`` is what a yes buys, and ``times`` how often each of it
+    ``plan`` is the plan to show with the first question. ``order`` is what a yes buys, and ``times`` how often each of it
     at most: twice where a purchase whose answer is lost is made again. ``rest`` purchases are asked about afterwards.
     ``price_before`` is the price that an earlier question of the same command was answered with yes at, 0 for none;
     ``canary`` what was bought since. ``manifest`` is the fingerprint of the manifest that the jobs come from.
     """
 
-    what: Plan
+    plan: Plan
     order: Order
     price: int
     cap: int | None
@@ -51,7 +51,7 @@ class Quote:
 
     @property
     def rose(self) -> bool:
-        """Is it dearer than the last yes was for?"""
+        """Is the price higher than the last approved one?"""
         return 0 < self.price_before < self.price
 
     @cached_property
@@ -61,25 +61,28 @@ class Quote:
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def objection(quote: Quote) -> BatcheditError | None:
-    """Why a yes that was said beforehand (``--yes``, a program's call) is none to ``quote``; None if it is one."""
-    if (odd := quote.what.find_objection()) is not None:
-        return odd
+def find_objection(quote: Quote) -> BatcheditError | None:
+    """Why a yes that was given beforehand (``--yes``, a program's call) does not cover ``quote``; None if it does."""
+    if (problem := quote.plan.find_objection()) is not None:
+        return problem
     canary = quote.canary
     if canary is not None and canary.done < canary.jobs:
         return StoppedError(
-            f"{canary.jobs - canary.done} of {number(canary.jobs, 'canary picture')} did not come out",
+            f"{canary.jobs - canary.done} of {pluralize(canary.jobs, 'canary picture')} did not come out",
             hint="look at failed.csv; the rest was not bought",
         )
     if quote.rose:
-        return price_rose(quote)
+        return make_price_rose_error(quote)
     return None
 
 
-def price_rose(quote: Quote) -> PriceRoseError:
-    """A picture is dearer than what was said yes to."""
-    now, before = format_usd(quote.price), f"{format_usd(quote.price_before)}{label_play(quote.what.play)}"
+def make_price_rose_error(quote: Quote) -> PriceRoseError:
+    """The error for a picture that costs more than the approved price."""
+    new_price, approved_price = (
+        format_usd(quote.price),
+        f"{format_usd(quote.price_before)}{label_play(quote.plan.play)}",
+    )
     return PriceRoseError(
-        f"a picture costs {now}, and the yes was for {before}; the other {quote.count:,} were not bought",
-        hint=f"the same command goes on at {now} a picture; --price USD says how much one may cost",
+        f"a picture costs {new_price}, and the yes was for {approved_price}; the other {quote.count:,} were not bought",
+        hint=f"the same command goes on at {new_price} a picture; --price USD says how much one may cost",
     )

@@ -1,4 +1,4 @@
-"""A run that is found in its folder or in a store, and one that is only looked at."""
+"""Finds a run in its folder or in a store, and opens one for reading."""
 
 from __future__ import annotations
 
@@ -18,67 +18,67 @@ from .store import need_psycopg
 
 
 @contextmanager
-def run_to_read(run_name: str, given: Given) -> Iterator[tuple[RunFolder, Book]]:
-    """The run's folder and its record, to look at. See ``run_here``."""
-    folder = run_here(run_name, given)
+def open_run_to_read(run_name: str, given: Given) -> Iterator[tuple[RunFolder, Book]]:
+    """The run's folder and its ledger, for reading. See ``find_run_here``."""
+    folder = find_run_here(run_name, given)
     with open_for_reading(folder.checkpoint) as checkpoint:
         yield folder, checkpoint
 
 
-def run_here(run_name: str, given: Given, environ: Mapping[str, str] = os.environ) -> RunFolder:
-    """The folder of a run that is there.
+def find_run_here(run_name: str, given: Given, environ: Mapping[str, str] = os.environ) -> RunFolder:
+    """The folder of an existing run.
 
-    Where a store's address is ``given``, a run of the store is brought up to date, unless a process here works on it: then
-    that one does so. On a machine that has none of it yet its record and its manifest are copied to where ``work`` would put
-    the pictures. A run that a folder has to itself is found as without a store.
+    Where a store's address is ``given``, the copy of a store's run is brought up to date, unless a process here works on it,
+    which does so itself. On a machine without a copy the ledger and the manifest are copied to where ``work`` would put the
+    pictures. A run of a folder alone is found as without a store.
     """
     url = given.get("store")
     if url is None:
         return find_run(run_name, given.get("out"), environ)
     need_psycopg()
-    folder = _find(run_name, given, url, environ)
+    folder = _find_folder(run_name, given, url, environ)
     with suppress(LockedError), hold_run_lock(folder.path, "read"):
-        bring_here(folder, url)
+        update_copy_from_store(folder, url)
     return folder
 
 
 @contextmanager
-def as_it_stands(folder: RunFolder, url: str) -> Iterator[RunFolder]:
-    """A folder with the store's run of this folder's name as it stands now, for as long as the block lasts: this one, or one
-    for a moment where this machine has nothing of the run, or another process works on it. Nothing is made here.
+def open_current_copy(folder: RunFolder, url: str) -> Iterator[RunFolder]:
+    """A folder with a current copy of the store's run of this folder's name, for as long as the block lasts: this folder, or
+    a temporary one where this machine has no copy or another process works on it. No run is made here.
     """
     need_psycopg()
     if folder.checkpoint.is_file():
         try:
             with hold_run_lock(folder.path, "plan"):
-                bring_here(folder, url)
+                update_copy_from_store(folder, url)
                 yield folder
             return
         except LockedError:
             pass
     with TemporaryDirectory(prefix="batchedit-") as scratch:
-        there = RunFolder(Path(scratch) / folder.path.resolve().name)
-        there.make()
-        with suppress(NotFoundError):  # nobody has begun it yet
-            bring_here(there, url)
-        yield there
+        copy = RunFolder(Path(scratch) / folder.path.resolve().name)
+        copy.make()
+        with suppress(NotFoundError):  # the run is not begun yet
+            update_copy_from_store(copy, url)
+        yield copy
 
 
-def bring_here(folder: RunFolder, url: str) -> None:
-    """The store's run of this name as it stands now. The caller holds the run's lock."""
+def update_copy_from_store(folder: RunFolder, url: str) -> None:
+    """Bring the copy of the store's run of this name up to date. The caller holds the run's lock."""
     from ..ledger.postgres.shared_opening import bring_up_to_date  # noqa: PLC0415 - psycopg takes its time
 
     if folder.checkpoint.is_file():
-        with open_for_reading(folder.checkpoint) as there:
-            if not there.get("store"):
+        with open_for_reading(folder.checkpoint) as copy:
+            if not copy.get("store"):
                 return
     bring_up_to_date(folder.checkpoint, url)
     with open_for_reading(folder.checkpoint) as checkpoint:
-        bring_sheet(folder, checkpoint, url)
+        copy_sheet_from_store(folder, checkpoint, url)
 
 
-def bring_sheet(folder: RunFolder, checkpoint: Book, url: str) -> None:
-    """The run's copy of its manifest, out of the store where the folder has none or an older one."""
+def copy_sheet_from_store(folder: RunFolder, checkpoint: Book, url: str) -> None:
+    """Copy the run's manifest from the store, where the folder has none or an older one."""
     from ..ledger.postgres.sheets import take_sheet  # noqa: PLC0415 - psycopg takes its time
 
     fingerprint = checkpoint.get("fingerprint") or ""
@@ -90,7 +90,7 @@ def bring_sheet(folder: RunFolder, checkpoint: Book, url: str) -> None:
         folder.settle_snapshot(fingerprint)
 
 
-def _find(run_name: str, given: Given, url: str, environ: Mapping[str, str]) -> RunFolder:
+def _find_folder(run_name: str, given: Given, url: str, environ: Mapping[str, str]) -> RunFolder:
     from ..ledger.postgres.store import check_run  # noqa: PLC0415 - psycopg takes its time
 
     try:

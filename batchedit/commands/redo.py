@@ -7,7 +7,7 @@ from functools import partial
 
 from ..core.errors import UsageError
 from ..core.model import Record, ResultLine
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..jobs.identity import job_key
 from ..ledger.book import Book
 from ..manifest.rownames import choose_row_word
@@ -18,50 +18,54 @@ from ..run_folder import read_form_of_run
 from .host import Host
 from .kept_settings import Given
 from .order import Order
-from .purchase import buy, plan_of_run
-from .session import again
+from .purchase import buy, make_plan_of_run
+from .session import reopen_session
 
 
 async def redo(run_name: str, given: Given, host: Host, *, prompt_add: str = "", use_notes: bool = False) -> Report:
-    """Another version of exactly the rejected ones: the same prompt, or with an addition. Old files stay."""
-    async with again(run_name, given, host, "redo") as run:
-        pairs = redo_lines(run.checkpoint, prompt_add=prompt_add, use_notes=use_notes)
-        before = run.checkpoint.list_planned_repurchases()
-        if not pairs and not before:
+    """Buy another version of exactly the rejected pictures, with the same prompt or an addition to it. Old files stay."""
+    async with reopen_session(run_name, given, host, "redo") as run:
+        pairs = list_redo_lines(run.checkpoint, prompt_add=prompt_add, use_notes=use_notes)
+        planned = run.checkpoint.list_planned_repurchases()
+        if not pairs and not planned:
             raise UsageError(
                 "nothing is rejected that was not redone already",
-                hint=f"reject some with: {to_type('review', run.folder.path)}",
+                hint=f"reject some with: {format_command('review', run.folder.path)}",
             )
-        form = read_form_of_run(run.checkpoint, run.folder)
-        parts = [("rejected", len(pairs)), ("asked for before", len(before))]
-        what = replace(
-            plan_of_run(run),
+        source_form = read_form_of_run(run.checkpoint, run.folder)
+        parts = [("rejected", len(pairs)), ("asked for before", len(planned))]
+        plan = replace(
+            make_plan_of_run(run),
             parts=[(name, count) for name, count in parts if count],
-            examples=[to_sheet_line(line, form) for _, line in pairs[:3]],
-            row_word=choose_row_word(form),
+            examples=[to_sheet_line(line, source_form) for _, line in pairs[:3]],
+            row_word=choose_row_word(source_form),
         )
-        return await buy(run, what, Order(planned=before, repurchases=pairs), new_canary=True)
+        return await buy(run, plan, Order(planned=planned, repurchases=pairs), new_canary=True)
 
 
-def redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool = False) -> list[tuple[Record, ResultLine]]:
-    """For each rejected job, not bought again yet, its next version as a line. Writes nothing.
+def list_redo_lines(
+    checkpoint: Book, *, prompt_add: str = "", use_notes: bool = False
+) -> list[tuple[Record, ResultLine]]:
+    """Each rejected job that is not bought again yet, with its next version as a line. Writes nothing.
 
-    ``use_notes`` puts each one's own note behind its prompt, ``prompt_add`` one text behind all. Give the pairs to
-    ``Book.add_repurchases`` once the person has said yes.
+    ``use_notes`` appends each picture's own note to its prompt, ``prompt_add`` one text to all. After the person's yes the
+    pairs go to ``Book.add_repurchases``.
     """
-    again = checkpoint.find_rejected()
-    notes = {job: mark.note for job, mark in checkpoint.decisions.all().items()} if use_notes else {}
-    known = checkpoint.read_known_jobs()
-    keys = set(known.ids)
+    rejected = checkpoint.find_rejected()
+    notes = {job: decision.note for job, decision in checkpoint.decisions.all().items()} if use_notes else {}
+    known_jobs = checkpoint.read_known_jobs()
+    keys = set(known_jobs.ids)
     names = {name.casefold() for name in checkpoint.list_job_names()}
-    name_hashes = checkpoint.read_name_hashes(record.id for record in again)
-    rows = checkpoint.find_rows(record.id for record in again)
+    name_hashes = checkpoint.read_name_hashes(record.id for record in rejected)
+    rows = checkpoint.find_rows(record.id for record in rejected)
     pairs = []
-    for record in again:
+    for record in rejected:
         name_hash = name_hashes[record.id]
-        addition = " ".join(part for part in (notes.get(record.id, "").strip(), prompt_add.strip()) if part)
+        prompt_addition = " ".join(part for part in (notes.get(record.id, "").strip(), prompt_add.strip()) if part)
         key_of = partial(job_key, record.job.model)
-        job = job_again(record.job, known.version(name_hash) + 1, addition, key_of=key_of, keys=keys, names=names)
+        job = job_again(
+            record.job, known_jobs.version(name_hash) + 1, prompt_addition, key_of=key_of, keys=keys, names=names
+        )
         keys.add(job.key)
         names.add(job.name.casefold())
         row, name = rows[record.id][0]

@@ -1,6 +1,6 @@
-"""Ids that a ledger could not take, from where they lie into it: what was bought is not forgotten, and not bought again.
+"""Takes request ids that a ledger could not write into it, so that what was bought is neither lost nor bought again.
 
-They stand in the side file of the run's folder; where several machines work at a run, in its store of files as well.
+They are in the rescue file of the run's folder; where several machines work on a run, in its store of files as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..core.errors import BatcheditError, KnownRequestError, StaleRecordError
 from ..core.events import Event, Reserved
 from ..core.lifecycle import advance
 from ..core.model import Record, State
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..files.objects import Objects
 from ..files.rescued import list_unread, mark_taken_in
 from ..ledger.book import Book
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from ..ledger.postgres.ledger import PostgresLedger
 
 
-class TakesIds(Protocol):
-    """What an id is taken in with: see ``book`` for each."""
+class IdLedger(Protocol):
+    """The part of a ledger that takes ids in: see ``book`` for each method."""
 
     @property
     def top_price(self) -> int: ...
@@ -46,226 +46,229 @@ class TakesIds(Protocol):
     def refresh(self) -> None: ...
 
 
-Contradicts = Callable[[RescuedId, Record | None], None]
-"""Keeps an id that would have to displace another purchase. With the job as it stands, None for none of that key."""
+ConflictHandler = Callable[[RescuedId, Record | None], None]
+"""Keeps an id that would displace another purchase. Called with the job's record, None where no job has that key."""
 
 
 class Outcome(Enum):
-    """What became of an id."""
+    """What was done with an id."""
 
     NEWS = auto()
     KNOWN = auto()
     CONTRADICTS = auto()
     SENDING = auto()
-    """Its job is with a worker that lives: that one writes it down, or is taken over from. So is one that others change
-    again and again.
+    """A live worker has its job: that worker writes the id, or its job is adopted. Also for a job that other processes keep
+    changing.
     """
 
 
-def _unheard(_: str) -> None:
-    """Where nobody reads warnings."""
+def _ignore_warning(_: str) -> None:
+    """A ``warn`` that does nothing."""
 
 
-def take_in_rescued(checkpoint: Book, folder: RunFolder, warn: Callable[[str], None] = _unheard) -> int:
-    """Side-file ids into the checkpoint: → WAITING. Returns how many were news.
+def take_in_rescued(checkpoint: Book, folder: RunFolder, warn: Callable[[str], None] = _ignore_warning) -> int:
+    """Take the ids of the rescue file into the checkpoint: → WAITING. Returns how many were news.
 
-    An id that contradicts the checkpoint would have to displace another purchase: it is told to ``warn`` and kept as an event
-    of the run, where ``audit`` finds it.
+    An id that contradicts the checkpoint would displace another purchase: it is reported through ``warn`` and kept as an
+    event of the run, where ``audit`` finds it.
     """
-    outcomes = _take_in_side_file(checkpoint, folder.path, _kept_as_event(checkpoint, folder, ACCEPTED_FILE, warn))
+    outcomes = _take_in_side_file(checkpoint, folder.path, _make_event_keeper(checkpoint, folder, ACCEPTED_FILE, warn))
     if Outcome.SENDING not in outcomes:
         clear_rescued(folder.path)
     return outcomes.count(Outcome.NEWS)
 
 
 def take_in_objects(
-    checkpoint: Book, objects: Objects, folder: RunFolder, warn: Callable[[str], None] = _unheard
+    checkpoint: Book, objects: Objects, folder: RunFolder, warn: Callable[[str], None] = _ignore_warning
 ) -> list[Record]:
-    """The same for what lies in the run's store of files. Returns the records that are WAITING now. Raises as ``Objects``."""
+    """The same for ids in the run's store of files. Returns the records that are WAITING now. Raises as ``Objects``."""
 
-    def contradicts(where: str) -> Contradicts:
-        """As an event of the run."""
-        return _kept_as_event(checkpoint, folder, where, warn)
+    def make_handler(location: str) -> ConflictHandler:
+        """Keeps a contradicting id as an event of the run."""
+        return _make_event_keeper(checkpoint, folder, location, warn)
 
-    return _take_in_objects(checkpoint, objects, contradicts, warn)
+    return _take_in_objects(checkpoint, objects, make_handler, warn)
 
 
 def take_in_for_worker(ledger: PostgresLedger, folder: Path, warn: Callable[[str], None]) -> None:
-    """The side file for a worker of a store, which says nothing about a run as a whole: the store keeps a contradiction as an
-    orphan, where ``audit`` finds it. One that is of no job of the run stays in the file.
+    """The rescue file for a worker of a store, which writes no events of the run as a whole: the store keeps a contradicting
+    id as an orphan, where ``audit`` finds it. An id of no job of the run stays in the file.
     """
-    stays: list[str] = []
+    left_ids: list[str] = []
 
-    def keep(found: RescuedId, record: Record | None) -> None:
-        """As an orphan, or where it is."""
-        if not _kept_as_orphan(ledger, found, record, warn):
-            stays.append(found.event.handle.request_id)
-            warn(_fits_nothing(f"{folder / ACCEPTED_FILE}", found, "in that folder"))
+    def keep(entry: RescuedId, record: Record | None) -> None:
+        """Keep it as an orphan, or leave it in the file."""
+        if not _keep_as_orphan(ledger, entry, record, warn):
+            left_ids.append(entry.event.handle.request_id)
+            warn(_describe_unmatched_id(f"{folder / ACCEPTED_FILE}", entry, "in that folder"))
 
-    ledger.read_totals()  # which tells the price
+    ledger.read_totals()  # this reads the price
     outcomes = _take_in_side_file(ledger, folder, keep)
-    if not stays and Outcome.SENDING not in outcomes:
+    if not left_ids and Outcome.SENDING not in outcomes:
         clear_rescued(folder)
 
 
 def take_in_objects_for_worker(ledger: PostgresLedger, objects: Objects, warn: Callable[[str], None]) -> list[Record]:
     """``take_in_objects`` for a worker: see ``take_in_for_worker``."""
 
-    def contradicts(where: str) -> Contradicts:
-        """As an orphan, or where it is."""
+    def make_handler(location: str) -> ConflictHandler:
+        """Keeps a contradicting id as an orphan, or leaves it where it is."""
 
-        def keep(found: RescuedId, record: Record | None) -> None:
-            if not _kept_as_orphan(ledger, found, record, warn):
-                warn(_fits_nothing(where, found, "there"))
-                raise _StaysError
+        def keep(entry: RescuedId, record: Record | None) -> None:
+            if not _keep_as_orphan(ledger, entry, record, warn):
+                warn(_describe_unmatched_id(location, entry, "there"))
+                raise _LeftThereError
 
         return keep
 
-    ledger.read_totals()  # which tells the price
-    return _take_in_objects(ledger, objects, contradicts, warn)
+    ledger.read_totals()  # this reads the price
+    return _take_in_objects(ledger, objects, make_handler, warn)
 
 
-class _StaysError(Exception):
-    """An object that is to be read again by whoever looks next."""
+class _LeftThereError(Exception):
+    """An object that stays in the store of files, to be read again later."""
 
 
-def _take_in_side_file(ledger: TakesIds, folder: Path, contradicts: Contradicts) -> list[Outcome]:
-    """Workers may share a folder, and take the same lines in at once. A job that is being sent is none to wait for: the line
-    is of that very purchase, or it contradicts.
+def _take_in_side_file(ledger: IdLedger, folder: Path, on_conflict: ConflictHandler) -> list[Outcome]:
+    """Workers may share a folder, and take the same lines in at once. A job that is being sent is not waited for: the line
+    belongs to that very purchase, or it contradicts.
     """
-    found = (one for one in claim_rescued(folder) if _is_usable(one))
-    return [_take_in_anew(ledger, one, contradicts, frozenset())[0] for one in found]
+    rescued_ids = (entry for entry in claim_rescued(folder) if _is_usable(entry))
+    return [_take_in_with_retries(ledger, entry, on_conflict, frozenset())[0] for entry in rescued_ids]
 
 
-def _is_usable(found: RescuedId) -> bool:
-    request_id = found.event.handle.request_id
+def _is_usable(entry: RescuedId) -> bool:
+    request_id = entry.event.handle.request_id
     return parse_request_id(request_id) == request_id
 
 
 def _take_in_objects(
-    ledger: TakesIds, objects: Objects, contradicts: Callable[[str], Contradicts], warn: Callable[[str], None]
+    ledger: IdLedger, objects: Objects, make_handler: Callable[[str], ConflictHandler], warn: Callable[[str], None]
 ) -> list[Record]:
-    """Several may take in at once, so a job may be changed since it was read: then it is read again."""
-    taken: list[Record] = []
+    """Several workers may take ids in at once: a job that was changed since it was read is read again."""
+    taken_in: list[Record] = []
     for name, content in list_unread(objects):
-        where, found = f"{objects.url}/{name}", read_object(content)
-        if found is None or not _is_usable(found):
-            warn(f"{where} is no id of a bought job as batchedit keeps it, and stays there: look who put it there")
+        location, entry = f"{objects.url}/{name}", read_object(content)
+        if entry is None or not _is_usable(entry):
+            warn(f"{location} is no id of a bought job as batchedit keeps it, and stays there: look who put it there")
             continue
-        if found.run and found.run != ledger.id_of_run:
-            # Two stores may share a place for files, and have runs of one name there, made from one sheet: then key, number
-            # and all are the same. That run's workers look for it.
+        if entry.run and entry.run != ledger.id_of_run:
+            # Two stores may share a place for files and have runs of one name there, made from one sheet: then job id and key
+            # are equal. The workers of that run read it.
             warn(
-                f"{where} is an id of another run, {found.run}, and stays there for it: give each store its own --files"
+                f"{location} is an id of another run, {entry.run}, and stays there for it: give each store its own --files"
             )
             continue
         try:
-            outcome, record = _take_in_anew(ledger, found, contradicts(where), frozenset({State.SUBMITTING}))
-        except _StaysError:
+            outcome, record = _take_in_with_retries(
+                ledger, entry, make_handler(location), frozenset({State.SUBMITTING})
+            )
+        except _LeftThereError:
             continue
         if outcome is Outcome.NEWS and record is not None:
-            taken.append(record)
+            taken_in.append(record)
         if outcome is not Outcome.SENDING:
             mark_taken_in(objects, name)
-    return taken
+    return taken_in
 
 
-def _take_in_anew(
-    ledger: TakesIds, found: RescuedId, contradicts: Contradicts, leaves: frozenset[State]
+def _take_in_with_retries(
+    ledger: IdLedger, entry: RescuedId, on_conflict: ConflictHandler, left_states: frozenset[State]
 ) -> tuple[Outcome, Record | None]:
-    for _ in range(_TRIES):
+    for _ in range(_MAX_TRIES):
         try:
-            return _take_in(ledger, found, contradicts, leaves)
+            return _take_in(ledger, entry, on_conflict, left_states)
         except StaleRecordError:
             ledger.refresh()
     return Outcome.SENDING, None
 
 
 def _take_in(
-    ledger: TakesIds, found: RescuedId, contradicts: Contradicts, leaves: frozenset[State]
+    ledger: IdLedger, entry: RescuedId, on_conflict: ConflictHandler, left_states: frozenset[State]
 ) -> tuple[Outcome, Record | None]:
-    """It is bought, so the run's cap has no say in it and stays as it is.
+    """The id is bought, so the run's cap is not checked and stays as it is.
 
-    A job that is PLANNED is bought all the same: its intention was lost with the disk, or with a store that went back in
-    time, or it was given up as a doubt while the id lay here. Left aside, it would be bought again.
+    A PLANNED job was bought as well: its intention was lost with the disk, or with a store that was restored to an earlier
+    time, or it was released as a doubt while the id was here. If the id were ignored, the job would be bought again.
 
-    A job in one of the states ``leaves`` is left as it is. StaleRecordError where somebody else has changed it since it was
-    read.
+    A job in one of ``left_states`` is left as it is. StaleRecordError where another process has changed it since it was read.
     """
-    job, event = found.job, found.event
+    job, event = entry.job, entry.event
     owner = ledger.find_job_of_request(event.handle.request_id)
     if owner == job:
         return Outcome.KNOWN, None
     record = ledger.record(job)
-    if record is not None and (record.job.key != found.key or (found.run and found.run != ledger.id_of_run)):
+    if record is not None and (record.job.key != entry.key or (entry.run and entry.run != ledger.id_of_run)):
         record = None
-    if owner is None and record is not None and record.state in leaves:
+    if owner is None and record is not None and record.state in left_states:
         return Outcome.SENDING, None
     if (
         owner is not None
         or record is None
-        or record.state not in _TAKES_AN_ID
-        or _is_of_another_purchase(found, record)
+        or record.state not in _STATES_THAT_TAKE_IDS
+        or _is_of_another_purchase(entry, record)
     ):
-        contradicts(found, record)
+        on_conflict(entry, record)
         return Outcome.CONTRADICTS, None
     try:
         if record.state is State.PLANNED:
-            intention = Reserved(event.at if found.submitted_at is None else found.submitted_at, ledger.top_price)
+            intention = Reserved(event.at if entry.submitted_at is None else entry.submitted_at, ledger.top_price)
             record = ledger.save_now(advance(record, intention), intention, bought=True)
         return Outcome.NEWS, ledger.save_now(advance(record, event), event)
-    except KnownRequestError:  # another process took it in since it was looked for
+    except KnownRequestError:  # another process took it in after the check above
         ledger.refresh()
         if ledger.find_job_of_request(event.handle.request_id) != job:
-            contradicts(found, record)
+            on_conflict(entry, record)
             return Outcome.CONTRADICTS, None
         return Outcome.KNOWN, None
 
 
-def _is_of_another_purchase(found: RescuedId, record: Record) -> bool:
-    """Is the job in doubt, or being sent, because of a later purchase than the one that the id is of? To end that doubt would
-    be to forget a purchase; and whoever sends it now would find its answer's place taken.
+def _is_of_another_purchase(entry: RescuedId, record: Record) -> bool:
+    """Is the job in doubt, or being sent, because of a later purchase than the one that the id belongs to? Ending that doubt
+    would lose a purchase; and the process that sends it now could not write its answer.
     """
-    told, pending = found.submitted_at, record.state in {State.SUBMITTING, State.IN_DOUBT}
-    return pending and told is not None and told != record.submitted_at
+    submitted_at, is_unsettled = entry.submitted_at, record.state in {State.SUBMITTING, State.IN_DOUBT}
+    return is_unsettled and submitted_at is not None and submitted_at != record.submitted_at
 
 
-_TAKES_AN_ID = frozenset({State.PLANNED, State.SUBMITTING, State.IN_DOUBT})
-_TRIES = 3
+_STATES_THAT_TAKE_IDS = frozenset({State.PLANNED, State.SUBMITTING, State.IN_DOUBT})
+_MAX_TRIES = 3
 
 
-def _fits_nothing(where: str, found: RescuedId, stays: str) -> str:
+def _describe_unmatched_id(location: str, entry: RescuedId, stays_where: str) -> str:
     return (
-        f"{where} says that job {found.job} was bought as {found.event.handle.request_id}, which fits nothing in the "
-        f"store; the id stays {stays}. Look at it on the service's site"
+        f"{location} says that job {entry.job} was bought as {entry.event.handle.request_id}, which fits nothing in the "
+        f"store; the id stays {stays_where}. Look at it on the service's site"
     )
 
 
-def _kept_as_orphan(ledger: PostgresLedger, found: RescuedId, record: Record | None, warn: Callable[[str], None]) -> bool:
+def _keep_as_orphan(ledger: PostgresLedger, entry: RescuedId, record: Record | None, warn: Callable[[str], None]) -> bool:
     if record is not None:
         try:
-            ledger.keep_orphan(record._replace(submitted_at=found.submitted_at or record.submitted_at), found.event)
+            ledger.keep_orphan(record._replace(submitted_at=entry.submitted_at or record.submitted_at), entry.event)
         except BatcheditError as error:
             warn(str(error))
-    return ledger.find_job_of_request(found.event.handle.request_id) == found.job
+    return ledger.find_job_of_request(entry.event.handle.request_id) == entry.job
 
 
-def _kept_as_event(checkpoint: Book, folder: RunFolder, where: str, warn: Callable[[str], None]) -> Contradicts:
-    def keep(found: RescuedId, record: Record | None) -> None:
-        """As an event of the run, once."""
-        job, handle = found.job, found.event.handle
+def _make_event_keeper(
+    checkpoint: Book, folder: RunFolder, location: str, warn: Callable[[str], None]
+) -> ConflictHandler:
+    def keep(entry: RescuedId, record: Record | None) -> None:
+        """Keep it as an event of the run, once."""
+        job, handle = entry.job, entry.event.handle
         if any(
-            name == ID_NOT_TAKEN_IN and told["handle"]["request_id"] == handle.request_id
-            for _, name, told in checkpoint.list_run_events()
+            name == ID_NOT_TAKEN_IN and event["handle"]["request_id"] == handle.request_id
+            for _, name, event in checkpoint.list_run_events()
         ):
             return
-        stands = f"has {record.job.name} as {record.state}" if record else f"has no job {job} of that key"
-        about = {"job": job, "accepted_at": found.event.at, "handle": handle, "stands": stands}
-        checkpoint.note(ID_NOT_TAKEN_IN, time(), about)
+        contradiction = f"has {record.job.name} as {record.state}" if record else f"has no job {job} of that key"
+        details = {"job": job, "accepted_at": entry.event.at, "handle": handle, "stands": contradiction}
+        checkpoint.note(ID_NOT_TAKEN_IN, time(), details)
         warn(
-            f"warning: {where} says that job {job} was bought as {handle.request_id}, and the checkpoint {stands}. This id "
-            "is not collected and its cost is in no sum; it is kept. Look at it on the service's site; to see it again: "
-            + to_type("audit", folder.path)
+            f"warning: {location} says that job {job} was bought as {handle.request_id}, and the checkpoint {contradiction}. "
+            "This id is not collected and its cost is in no sum; it is kept. Look at it on the service's site; to see it "
+            "again: " + format_command("audit", folder.path)
         )
 
     return keep

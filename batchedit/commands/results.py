@@ -9,7 +9,7 @@ from ..core.steps import Steps, no_steps
 from ..results.files import write_one
 from .kept_settings import Given, kept_settings
 from .play import is_play
-from .reading import run_to_read
+from .reading import open_run_to_read
 
 
 def results(
@@ -23,8 +23,8 @@ def results(
 ) -> Path:
     """Write the enriched manifest again, in its own form or as ``kind``. May be called while a run is going on.
 
-    ``warn`` is told what that form can't hold.
+    ``warn`` gets a message about what that form can't hold.
     """
-    with run_to_read(run_name, given) as (folder, checkpoint):
+    with open_run_to_read(run_name, given) as (folder, checkpoint):
         settings = kept_settings(checkpoint, folder, given)
         return write_one(checkpoint, folder, settings, kind, to, warn, steps, play=is_play(checkpoint))

@@ -1,4 +1,4 @@
-"""Marks: made in the browser, or taken in from ``decisions.csv``."""
+"""Decisions about pictures: made in the browser, or taken in from ``decisions.csv``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from time import time
 
 from ..core.model import State
-from ..core.review import GalleryRow, Mark, Progress, Verdict
+from ..core.review import GalleryRow, PictureDecision, ReviewProgress, Verdict
 from ..core.steps import Steps, no_steps
 from ..ledger.values import Availability, ImportReport
 from ..manifest.cells import to_cell_text
@@ -24,87 +24,87 @@ from .gallery import current_pictures, gather
 from .kept_settings import Given
 from .local_session import LocalSession, opened_locally
 from .play import is_play
-from .store_words import store_words
+from .store_words import build_store_words
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """How far the looking is. ``room`` are the words that make room under the run's cap for a redo of the rejected ones,
+class ReviewStatus:
+    """How far the review is. ``room`` are the options that make room under the run's cap for a redo of the rejected pictures,
     ``store`` those by which a command finds the store of the run.
     """
 
     folder: Path
-    progress: Progress
+    progress: ReviewProgress
     room: Sequence[str] = ()
     store: Sequence[str] = ()
 
 
-def progress(gallery_rows: Sequence[GalleryRow], marks: Mapping[int, Mark]) -> Progress:
-    """How far the looking is, over the pictures that lines ask for now."""
-    jobs = {shot.id for shot in current_pictures(gallery_rows)}
-    said = [marks[job].verdict for job in jobs if job in marks]
-    return Progress(len(jobs), *(said.count(v) for v in (Verdict.APPROVE, Verdict.REJECT, Verdict.HOLD)))
+def count_progress(gallery_rows: Sequence[GalleryRow], decisions: Mapping[int, PictureDecision]) -> ReviewProgress:
+    """How far the review is, over the pictures that lines ask for now."""
+    jobs = {version.id for version in current_pictures(gallery_rows)}
+    verdicts = [decisions[job].verdict for job in jobs if job in decisions]
+    return ReviewProgress(len(jobs), *(verdicts.count(v) for v in (Verdict.APPROVE, Verdict.REJECT, Verdict.HOLD)))
 
 
 def review(
     run_name: str,
     given: Given,
-    ready: Callable[[str], None],
-    ended: Callable[[Looked], None],
+    on_ready: Callable[[str], None],
+    on_end: Callable[[ReviewStatus], None],
     *,
     port: int = 0,
     who: str = "",
     steps: Steps = no_steps,
 ) -> None:
-    """Serve the run until the page says finish. ``ready`` gets the address, ``ended`` how far the
-    looking came, however it ends.
+    """Serve the run until the page says finish. ``on_ready`` gets the address, ``on_end`` how far the review came, however it
+    ends.
 
-    The run's lock is held for the pictures and the results alone, never while a person looks: marks go into a file of their
-    own, so that a run may begin, go on and end meanwhile.
+    The run's lock is held only while pictures are gathered and results are written, never while a person reviews: decisions
+    have a file of their own, so that a run may begin, go on and end meanwhile.
     """
     with opened_locally(run_name, given, "review") as run:
-        found, marks, folder = gather(run, steps), run.checkpoint.decisions, run.folder.path
-    versions = [shot for card in found.gallery_rows for shot in card.versions]
+        gallery, decisions, folder = gather(run, steps), run.checkpoint.decisions, run.folder.path
+    versions = [version for card in gallery.gallery_rows for version in card.versions]
     show = Show(
         folder=folder,
-        page=partial(found.html, marks, served=True),
-        done=frozenset(shot.id for shot in versions if shot.state is State.DONE).intersection,
-        files=frozenset(file.path for shot in versions for file in shot.files),
-        marks=marks,
-        who=who or _login(),
+        page=partial(gallery.html, decisions, served=True),
+        done=frozenset(version.id for version in versions if version.state is State.DONE).intersection,
+        files=frozenset(file.path for version in versions for file in version.files),
+        marks=decisions,
+        who=who or _find_login(),
     )
-    server = ReviewServer(show, ready, port=port)
+    server = ReviewServer(show, on_ready, port=port)
     try:
         server.run_until_done()
     finally:
         with opened_locally(run_name, given, "review") as run:
-            ended(_looked(run, progress(found.gallery_rows, marks.all())))
-            _into_results(run, steps)
+            on_end(_make_review_status(run, count_progress(gallery.gallery_rows, decisions.all())))
+            _write_into_results(run, steps)
 
 
-def _looked(run: LocalSession, looked: Progress) -> Looked:
+def _make_review_status(run: LocalSession, progress: ReviewProgress) -> ReviewStatus:
     book = run.checkpoint
     room = room_for(book, len(book.find_rejected()) + len(book.list_planned_repurchases()))
-    return Looked(run.folder.path, looked, room, store_words(book))
+    return ReviewStatus(run.folder.path, progress, room, build_store_words(book))
 
 
-def _into_results(run: LocalSession, steps: Steps = no_steps) -> None:
-    """What was said stands in the results. A run that goes on writes them when it ends."""
+def _write_into_results(run: LocalSession, steps: Steps = no_steps) -> None:
+    """Write the decisions into the results. A run that is going on writes them when it ends."""
     if run.writable:
         write_all(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
 
 
-def _login() -> str:
+def _find_login() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):
         return "somebody"
 
 
-def import_decisions(run_name: str, given: Given, source: Path, *, who: str = "") -> tuple[ImportReport, Looked]:
+def import_decisions(run_name: str, given: Given, source: Path, *, who: str = "") -> tuple[ImportReport, ReviewStatus]:
     """Take ``decisions.csv`` in, all of it or none. ManifestError with every wrong row at once.
 
-    Returns what was taken in, and how far the looking is.
+    Returns what was taken in, and how far the review is.
     """
     with opened_locally(run_name, given, "review") as run:
         jobs: dict[bytes, int] = dict(run.checkpoint.read_keys(Availability.DONE))
@@ -117,7 +117,7 @@ def import_decisions(run_name: str, given: Given, source: Path, *, who: str = ""
             for row in manifest.rows()
         )
         decisions = read_decisions(rows, jobs, time(), source.name)
-        marks = run.checkpoint.decisions
-        taken = marks.take_in(decisions, who or _login())
-        _into_results(run)
-        return taken, _looked(run, progress(run.checkpoint.read_gallery_rows(), marks.all()))
+        decisions_table = run.checkpoint.decisions
+        taken_in = decisions_table.take_in(decisions, who or _find_login())
+        _write_into_results(run)
+        return taken_in, _make_review_status(run, count_progress(run.checkpoint.read_gallery_rows(), decisions_table.all()))

@@ -1,4 +1,4 @@
-"""The rows of the sheet that a job is for, told with each event in ``run.jsonl``."""
+"""The rows of the sheet that a job is for, written with each event in ``run.jsonl``."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from ..manifest.rownames import find_row_id, to_sheet_row
 from ..manifest.rows import Form
 from ..run_folder import RunFolder, read_form_of_run
 
-_REMEMBERED = 8192
-"""Jobs in flight come up again and again; a read takes ten microseconds."""
+_CACHED_JOBS = 8192
+"""Each job in flight has several events; a read takes ten microseconds."""
 
 
 class RowNames:
-    """For a job's id ``{"row": 7, "id": "00413"}``, numbers as the sheet shows them, and all ``rows`` where several ask.
+    """Maps a job's id to ``{"row": 7, "id": "00413"}``, numbers as in the sheet, and all ``rows`` where several ask for it.
 
-    Reads through a connection of its own: the run's is held while something is written, and an event must not wait for a
-    disk. Nothing is told of a job where the record can't be read: the log goes on without.
+    Reads through a connection of its own: the run's is locked while something is written, and an event must not wait for a
+    disk. Where the ledger can't be read the result is empty, and the log goes on without rows.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
         self._book: Book | None = None
         self._form: Form | None = None
-        self.of = lru_cache(maxsize=_REMEMBERED)(self._read)
+        self.of = lru_cache(maxsize=_CACHED_JOBS)(self._read)
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         if self._book is not None:
             self._book.close()
 
@@ -44,6 +44,6 @@ class RowNames:
             rows = self._book.find_rows([job]).get(job, [])
             numbers = [to_sheet_row(form, row) for row, _ in rows]
             if rows:
-                named = {"row": numbers[0], "id": find_row_id(form, *rows[0])}
-                return named | ({"rows": numbers} if len(numbers) > 1 else {})
+                fields = {"row": numbers[0], "id": find_row_id(form, *rows[0])}
+                return fields | ({"rows": numbers} if len(numbers) > 1 else {})
         return {}

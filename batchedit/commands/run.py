@@ -11,7 +11,7 @@ from pathlib import Path
 from anyio import to_thread
 
 from ..core.errors import BatcheditError, UsageError
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..ledger.account import hash_token
 from ..ledger.lock import hold_run_lock
 from ..ledger.register import Register, is_run
@@ -33,10 +33,18 @@ from .host import Host
 from .kept_settings import Given
 from .play import would_be_play
 from .purchase import buy
-from .reading import run_here
-from .session import Session, again, opened
-from .sharing import other_runs
-from .sheet_links import BEFORE, CHECKING, OPENING, OTHERS, look_at_links, sample_links, tell_of_others
+from .reading import find_run_here
+from .session import Session, open_session, reopen_session
+from .sharing import find_other_runs
+from .sheet_links import (
+    CHECKING_ROWS,
+    READING_OTHER_RUNS,
+    READING_RUN,
+    READING_SHEET,
+    check_and_fetch_links,
+    report_other_runs,
+    sample_links,
+)
 
 
 async def run(source: Path, settings: Settings, host: Host, *, name: str = "") -> Report:
@@ -46,103 +54,105 @@ async def run(source: Path, settings: Settings, host: Host, *, name: str = "") -
     """
     if settings.format == FormKind.PARQUET:
         load_parquet()  # before anything is bought
-    with host.step(OPENING):
-        content = _content_of(source)
+    with host.step(READING_SHEET):
+        content = _read_content_digest(source)
         manifest = open_source(source, settings, name)
-    async with _begun(source, settings, host, name) as (here, others):
-        what = await _intake(here, manifest, source, content, others)
-        return await buy(here, what)
+    async with _begin(source, settings, host, name) as (session, other_runs):
+        plan = await _take_in(session, manifest, source, content, other_runs)
+        return await buy(session, plan)
 
 
 @asynccontextmanager
-async def _begun(source: Path, settings: Settings, host: Host, name: str) -> AsyncIterator[tuple[Session, OtherRuns]]:
+async def _begin(source: Path, settings: Settings, host: Host, name: str) -> AsyncIterator[tuple[Session, OtherRuns]]:
     """The run of a sheet, made if there is none, locked and open; and the other runs of this person."""
     register = Register.from_environ(host.environ)
     folder = find_run_folder(Path(name or source), settings, register)
-    gone = [] if is_run(folder.path) else find_gone_runs(Path(name or source), settings, register)
+    gone_folders = [] if is_run(folder.path) else find_gone_runs(Path(name or source), settings, register)
     folder.make()
-    async with AsyncExitStack() as held:
-        held.enter_context(hold_run_lock(folder.path, "run"))
-        here = await held.enter_async_context(opened(folder, settings, host, "run"))
-        note_gone(here.checkpoint, gone)
-        account = hash_token(here.service.token)
-        play = would_be_play(here.checkpoint, settings, host.environ)
-        with host.step(OTHERS):
-            reader = other_runs(register, folder.path, settings, account, host.environ, play=play)
-            others = held.enter_context(reader)
-        if not here.is_mine:
-            here.picture_roots = (*list_picture_roots(source, settings), *list_run_roots(folder))
-        tell_of_others(host, others, register)
-        yield here, others
+    async with AsyncExitStack() as stack:
+        stack.enter_context(hold_run_lock(folder.path, "run"))
+        session = await stack.enter_async_context(open_session(folder, settings, host, "run"))
+        note_gone(session.checkpoint, gone_folders)
+        account = hash_token(session.service.token)
+        is_play = would_be_play(session.checkpoint, settings, host.environ)
+        with host.step(READING_OTHER_RUNS):
+            opening = find_other_runs(register, folder.path, settings, account, host.environ, play=is_play)
+            others = stack.enter_context(opening)
+        if not session.is_mine:
+            session.picture_roots = (*list_picture_roots(source, settings), *list_run_roots(folder))
+        report_other_runs(host, others, register)
+        yield session, others
 
 
-def _content_of(source: Path) -> str | None:
-    """The digest of the sheet, to be taken before it is opened; None where it can't be read, which the opening tells."""
+def _read_content_digest(source: Path) -> str | None:
+    """The digest of the sheet, to be taken before it is opened; None where it can't be read, which the opening reports."""
     try:
         return hash_file(source) if source.is_file() else None
     except OSError:
         return None
 
 
-async def _intake(run: Session, manifest: Manifest, source: Path, content: str | None, others: OtherRuns) -> Plan:
-    """Rows become jobs and jobs stand in the ledger, after their links were asked about."""
+async def _take_in(
+    run: Session, manifest: Manifest, source: Path, content_digest: str | None, other_runs: OtherRuns
+) -> Plan:
+    """Check links, then make jobs of the rows and write them into the ledger."""
     folder, settings, host, model = run.folder, run.settings, run.host, run.model
-    with host.step(BEFORE):
-        before = await to_thread.run_sync(load_previous_run, folder, settings, source)
-    state_of = make_state_lookup(before, others)
-    links = await look_at_links(manifest, source, settings, model, folder, state_of, host)
-    sample = await sample_links(manifest, source, settings, model, before, state_of, host)
+    with host.step(READING_RUN):
+        previous = await to_thread.run_sync(load_previous_run, folder, settings, source)
+    find_state = make_state_lookup(previous, other_runs)
+    links = await check_and_fetch_links(manifest, source, settings, model, folder, find_state, host)
+    link_sample = await sample_links(manifest, source, settings, model, previous, find_state, host)
     objects = objects_at(run.checkpoint.get(FILES_URL), host.environ)
     if objects is not None:
         await to_thread.run_sync(objects.check)
-    keep = partial(give_pictures, objects) if objects is not None else None
-    request = IntakeRequest(manifest, source, folder, settings, model, content, links, others, keep)
-    with host.step(CHECKING) as told:
+    keep_picture = partial(give_pictures, objects) if objects is not None else None
+    request = IntakeRequest(manifest, source, folder, settings, model, content_digest, links, other_runs, keep_picture)
+    with host.step(CHECKING_ROWS) as on_progress:
         try:
-            what = await to_thread.run_sync(take_in_manifest, run.checkpoint, request, host.stop, told)
+            plan = await to_thread.run_sync(take_in_manifest, run.checkpoint, request, host.stop, on_progress)
         except InvalidRowsError as error:
             error.plan = replace(error.plan, own_sandbox=would_be_play(run.checkpoint, settings, host.environ))
             raise
-    return add_sample(what, sample)
+    return add_sample(plan, link_sample)
 
 
 async def resume(run_name: str, given: Given, host: Host) -> Report:
-    """Go on in a run with what it was made with: its own copy of the manifest, its own settings.
+    """Go on with a run from its own copy of the manifest and its own settings.
 
-    Nothing new comes of it, whatever became of the sheet: what is planned is bought, what was bought is collected.
+    It takes nothing from the sheet, whether that was changed or not: what is planned is bought, what was bought is collected.
     """
-    async with again(run_name, given, host, "run") as run:
+    async with reopen_session(run_name, given, host, "run") as run:
         checkpoint = run.checkpoint
         if not checkpoint.get("fingerprint"):
             raise UsageError(
                 f"the run in {run.folder.path} never took its manifest in, so nothing was bought in it",
                 hint=explain_how_to_start(checkpoint, run.folder),
             )
-        if run.is_mine:  # else no file of this machine is looked at because the run names it
-            _tell_of_edits(run)
+        if run.is_mine:  # else no file of this machine is read because the run names it
+            _say_edits(run)
         save_run_settings(checkpoint, run.folder, run.settings)
-        what = plan_the_rest(checkpoint, run.folder, run.settings, checkpoint.get("source") or "")
-        return await buy(run, replace(what, strange=not run.is_mine))
+        plan = plan_the_rest(checkpoint, run.folder, run.settings, checkpoint.get("source") or "")
+        return await buy(run, replace(plan, strange=not run.is_mine))
 
 
-def _tell_of_edits(run: Session) -> None:
-    """The sheet that the run came from is another one now: that is not taken in here, and how it is."""
+def _say_edits(run: Session) -> None:
+    """Say that the sheet of the run was changed and is not taken in here, and which command takes it in."""
     source = Path(run.checkpoint.get("source") or "")
     try:
-        same = not source.is_file() or f":{hash_file(source)}:" in (run.checkpoint.get("fingerprint") or "")
+        is_same = not source.is_file() or f":{hash_file(source)}:" in (run.checkpoint.get("fingerprint") or "")
     except OSError:
         return
-    if not same:
-        again = to_type("run", source, "--config", run.folder.settings, "--out", run.folder.path)
+    if not is_same:
+        command = format_command("run", source, "--config", run.folder.settings, "--out", run.folder.path)
         run.host.say(f"{source} was changed since; this run goes on with its own copy")
-        run.host.say(f"  → to take the changes in: {again}")
+        run.host.say(f"  → to take the changes in: {command}")
 
 
-def run_named(name: str, given: Given) -> Path | None:
-    """The folder, where ``batchedit run NAME`` means a run that is there, by its folder or name, rather than a manifest."""
+def find_named_run(name: str, given: Given) -> Path | None:
+    """The folder, where ``batchedit run NAME`` names an existing run by its folder or name; None for a manifest."""
     if name == "-" or Path(name).is_file():
         return None
     try:
-        return run_here(name, given).path
+        return find_run_here(name, given).path
     except BatcheditError:
         return None

@@ -1,4 +1,4 @@
-"""``batchedit runs``: every run of this person, how it stands, and what to type next. Each is only read, never written to."""
+"""``batchedit runs``: every run of this person, its state, and the next command. Each is only read, never written to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import orjson
 from ..core.errors import BatcheditError, CheckpointCorruptError, KeptSettingsError
 from ..core.model import Counts, Money, State
 from ..core.money import to_json_usd
-from ..core.typed import quoted, to_type
+from ..core.typed import format_command, quote_word
 from ..disk import is_plain_file
 from ..ledger.book import Book
 from ..ledger.facts import parse_whole_number, read_fact
@@ -28,7 +28,7 @@ from ..run_folder import RunFolder, shorten_path, has_never_begun
 from ..settings.model import SANDBOX
 from .play import is_play
 from .store import need_psycopg
-from .store_words import store_words
+from .store_words import build_store_words
 
 if TYPE_CHECKING:
     from ..ledger.postgres.runs import RunOfStore
@@ -47,12 +47,12 @@ KILLED = "its last process ended before it wrote its results: it was killed, or 
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A run in the list. ``folder`` is as one would type it here, ``source`` the manifest's path, "" where nobody knows it.
+class ListedRun:
+    """A run in the list. ``folder`` is as a person types it here, ``source`` the manifest's path, "" if unknown.
 
     ``why``: the process that works on it, what ended the last one, or why it can't be read. ``to_buy`` counts the jobs it
     would buy, ``left`` those it leaves to other runs. ``used_at`` is epoch seconds, 0 if unknown. ``aim`` says what
-    ``command`` is for, which is to be typed next; a damaged run has no command.
+    ``command``, the next one to type, is for; a damaged run has no command.
     """
 
     folder: Path
@@ -92,33 +92,33 @@ class Listed:
         }
 
 
-def list_runs(register: Register) -> list[Listed]:
-    """The runs that the register knows or that lie beside one of them or in ``outputs/``, the one used last first.
+def list_runs(register: Register) -> list[ListedRun]:
+    """The runs in the register, and those beside one of them or in ``outputs/``, the one used last first.
 
-    A run that is gone is left out. A damaged one is listed as such, and raises nothing.
+    A run that is gone is left out. A damaged one is listed as such and raises nothing.
     """
-    known = {entry.folder: entry for entry in register.list_entries()}
-    found = [_listed(folder, known.get(folder, Entry(folder))) for folder in register.list_folders(Path("outputs"))]
-    return sorted(found, key=lambda run: -run.used_at)
+    entries = {entry.folder: entry for entry in register.list_entries()}
+    runs = [_list_run(folder, entries.get(folder, Entry(folder))) for folder in register.list_folders(Path("outputs"))]
+    return sorted(runs, key=lambda run: -run.used_at)
 
 
-def list_store_runs(url: str) -> list[Listed]:
-    """The runs of the store at ``url``, the one used last first. ``folder`` is where a copy of it would be here."""
+def list_store_runs(url: str) -> list[ListedRun]:
+    """The runs of the store at ``url``, the one used last first. ``folder`` is where its copy on this machine would be."""
     need_psycopg()
     from ..ledger.postgres.runs import read_store_runs  # noqa: PLC0415 - psycopg takes its time
 
     store = build_store_option(hide_password(url), os.environ)
-    return [_of_store(run, store) for run in sorted(read_store_runs(url), key=lambda run: -run.used_at)]
+    return [_list_store_run(run, store) for run in sorted(read_store_runs(url), key=lambda run: -run.used_at)]
 
 
-def _of_store(run: RunOfStore, store: Sequence[str]) -> Listed:
-    needed = cap_for_rest(run.counts.of(State.PLANNED), run.money, run.price)
+def _list_store_run(run: RunOfStore, store: Sequence[str]) -> ListedRun:
+    needed_cap = cap_for_rest(run.counts.of(State.PLANNED), run.money, run.price)
     report = make_report(
-        run.counts, run.money, run.digest, folder=Path(run.name), form=_NO_ROWS, cap_needed=needed, store=store
+        run.counts, run.money, run.digest, folder=Path(run.name), form=_NO_ROWS, cap_needed=needed_cap, store=store
     )
-    told = Listed(
+    entry = ListedRun(
         Path("outputs") / run.name,
-        _standing(report) if sum(run.counts.by_state.values()) else EMPTY,
+        _classify_report(report) if sum(run.counts.by_state.values()) else EMPTY,
         run.halted,
         source=run.source,
         service=run.service.address,
@@ -130,35 +130,35 @@ def _of_store(run: RunOfStore, store: Sequence[str]) -> Listed:
         used_at=run.used_at,
     )
     if run.workers:
-        aim, command = "to see how it goes", to_type("status", run.name, *store)
-        return replace(told, state=RUNNING, why=", ".join(run.workers), aim=aim, command=command)
+        aim, command = "to see how it goes", format_command("status", run.name, *store)
+        return replace(entry, state=RUNNING, why=", ".join(run.workers), aim=aim, command=command)
     if run.halted:
         aim = "once it is clear which server or backup the store is"
-        return replace(told, aim=aim, command=to_type("store", "lift", run.name, *store))
+        return replace(entry, aim=aim, command=format_command("store", "lift", run.name, *store))
     aim, command = next(commands(report), ("", ""))
     if not command and run.counts.of(State.DONE):
-        aim, command = "to look through the pictures", to_type("gallery", run.name, *store)
-    return replace(told, aim=aim, command=command)
+        aim, command = "to look through the pictures", format_command("gallery", run.name, *store)
+    return replace(entry, aim=aim, command=command)
 
 
-def _listed(folder: Path, entry: Entry) -> Listed:
-    here = shorten_path(folder)
-    told = Listed(
-        here, UNREADABLE, source=entry.source, service=entry.service, model=entry.model, used_at=entry.used_at
+def _list_run(folder: Path, entry: Entry) -> ListedRun:
+    shown_folder = shorten_path(folder)
+    listed = ListedRun(
+        shown_folder, UNREADABLE, source=entry.source, service=entry.service, model=entry.model, used_at=entry.used_at
     )
     try:
         with open_for_reading(folder / CHECKPOINT) as checkpoint:
-            return _of(checkpoint, RunFolder(folder), told)
+            return _describe_run(checkpoint, RunFolder(folder), listed)
     except (CheckpointCorruptError, KeptSettingsError) as error:
-        return replace(told, state=DAMAGED, why=str(error), aim=error.hint)
+        return replace(listed, state=DAMAGED, why=str(error), aim=error.hint)
     except BatcheditError as error:
-        return replace(told, why=str(error), aim=error.hint)
-    except _OF_A_DAMAGED_CELL as error:
-        return replace(told, state=DAMAGED, why=f"its checkpoint can't be read ({error!r})", aim=_RESTORE)
+        return replace(listed, why=str(error), aim=error.hint)
+    except _DAMAGED_CELL_ERRORS as error:
+        return replace(listed, state=DAMAGED, why=f"its checkpoint can't be read ({error!r})", aim=_RESTORE)
 
 
-_OF_A_DAMAGED_CELL = (OSError, ValueError, TypeError, KeyError, AttributeError)
-"""What a reader raises for a value that is not of its kind."""
+_DAMAGED_CELL_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError)
+"""The errors of reading a value of the wrong type."""
 _RESTORE = "restore it from a backup: it knows what was bought. Do not delete it"
 
 
@@ -166,48 +166,48 @@ _NO_ROWS = Form(FormKind.FRAME)
 """No row is named here."""
 
 
-def _of(checkpoint: Book, folder: RunFolder, told: Listed) -> Listed:
+def _describe_run(checkpoint: Book, folder: RunFolder, entry: ListedRun) -> ListedRun:
     process = find_holder(folder.path)
-    needed, found = cap_needed(checkpoint), checkpoint.summarise()
+    needed_cap, digest = cap_needed(checkpoint), checkpoint.summarise()
     report = make_report(
         checkpoint.counts(),
         checkpoint.money(),
-        found,
-        folder=told.folder,
+        digest,
+        folder=entry.folder,
         form=_NO_ROWS,
-        cap_needed=needed,
-        store=(store := store_words(checkpoint)),
+        cap_needed=needed_cap,
+        store=(store := build_store_words(checkpoint)),
     )
-    told = replace(
-        told,
-        state=_state(report, folder),
-        source=checkpoint.get("source") or told.source,
-        service=checkpoint.get("service") or told.service,
-        model=checkpoint.get("model") or told.model,
+    entry = replace(
+        entry,
+        state=_find_state(report, folder),
+        source=checkpoint.get("source") or entry.source,
+        service=checkpoint.get("service") or entry.service,
+        model=checkpoint.get("model") or entry.model,
         counts=report.counts,
         to_buy=checkpoint.count_to_buy(),
         left=sum(checkpoint.count_left_to_others().values()),
         money=report.money,
         play=is_play(checkpoint),
-        used_at=max(told.used_at, checkpoint.find_last_event_time()),
+        used_at=max(entry.used_at, checkpoint.find_last_event_time()),
     )
     if process:
-        command = to_type("status", told.folder, *store)
-        return replace(told, state=RUNNING, why=process, aim="to see how it goes", command=command)
-    why = "" if told.state in {DONE, FAILURES} else _stopped(checkpoint, folder)
-    aim, command = next(_next(told, report), ("", ""))
-    return replace(told, why=why, aim=aim, command=command)
+        command = format_command("status", entry.folder, *store)
+        return replace(entry, state=RUNNING, why=process, aim="to see how it goes", command=command)
+    why = "" if entry.state in {DONE, FAILURES} else _explain_stop(checkpoint, folder)
+    aim, command = next(_list_next_commands(entry, report), ("", ""))
+    return replace(entry, why=why, aim=aim, command=command)
 
 
-def _state(report: Report, folder: RunFolder) -> str:
+def _find_state(report: Report, folder: RunFolder) -> str:
     """In the order of the exit codes: 76 before 75 before 1 before 0."""
     counts = report.counts
     if not sum(counts.by_state.values()) and has_never_begun(folder):
         return EMPTY
-    return _standing(report)
+    return _classify_report(report)
 
 
-def _standing(report: Report) -> str:
+def _classify_report(report: Report) -> str:
     counts = report.counts
     if report.money.doubts:
         return IN_DOUBT
@@ -218,30 +218,30 @@ def _standing(report: Report) -> str:
     return FAILURES if counts.of(State.FAILED, State.CANCELLED) > report.written_off else DONE
 
 
-def _next(told: Listed, report: Report) -> Iterator[tuple[str, str]]:
-    """What to type, the most urgent first."""
-    if told.state == EMPTY:
-        nothing = "nothing was ever bought in it; to start it"
-        if Path(told.source).is_file():
-            yield nothing, to_type("run", Path(told.source), "--out", told.folder)
+def _list_next_commands(entry: ListedRun, report: Report) -> Iterator[tuple[str, str]]:
+    """Each next command with its aim, the most urgent first."""
+    if entry.state == EMPTY:
+        aim = "nothing was ever bought in it; to start it"
+        if Path(entry.source).is_file():
+            yield aim, format_command("run", Path(entry.source), "--out", entry.folder)
         else:
-            yield f"{nothing}, run its manifest with --out {quoted(told.folder)}", ""
+            yield f"{aim}, run its manifest with --out {quote_word(entry.folder)}", ""
         return
     yield from commands(report)
     if report.counts.of(State.DONE):
-        yield "to look through the pictures", to_type("gallery", told.folder, *report.store)
+        yield "to look through the pictures", format_command("gallery", entry.folder, *report.store)
 
 
-def _stopped(checkpoint: Book, folder: RunFolder) -> str:
-    """What ended its last process before all was done; "" if nothing did, or nobody knows."""
-    # A process that ends in order notes which event its results were written after. What is reused is made DONE before
-    # the question, and a no to it leaves the results as they are.
+def _explain_stop(checkpoint: Book, folder: RunFolder) -> str:
+    """What ended its last process before all was done; "" if nothing did, or it is unknown."""
+    # A process that ends in order writes down the last event before its results. Reused jobs become DONE before the
+    # question, and a no to it leaves the results as they are.
     written = read_fact(checkpoint, "results_written", lambda text: parse_whole_number(text.partition("/")[0]), 0)
     if checkpoint.has_moved_since(written):
         return KILLED
     try:
-        told = orjson.loads(folder.report.read_bytes()) if is_plain_file(folder.report, folder.path) else {}
+        report = orjson.loads(folder.report.read_bytes()) if is_plain_file(folder.report, folder.path) else {}
     except (OSError, ValueError):
         return ""
-    stopped = told.get("stopped") if isinstance(told, dict) else None
+    stopped = report.get("stopped") if isinstance(report, dict) else None
     return stopped if isinstance(stopped, str) else ""

@@ -1,9 +1,9 @@
-"""A run in hand: its lock, service, model and checkpoint, held for as long as a command lasts.
+"""An open run: its lock, service, model and checkpoint, held for as long as a command lasts.
 
     session.open → model → intake → quote → confirm → purchase → results
 
-Each verb reads so. ``opened`` is the first step of those that begin with a manifest, ``again`` of those that begin with a
-run.
+Each command follows these steps. ``open_session`` is the first step of those that begin with a manifest, ``reopen_session``
+of those that begin with a run.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from time import time
 from typing import IO, Any
 
 from ..core.errors import BatcheditError, OutputError
-from ..core.policy import cap_after
+from ..core.policy import choose_cap
 from ..core.slowdown import Slowdown
-from ..core.unwritten import Unwritten
+from ..core.unwritten import WriteFailures
 from ..disk import append_to
 from ..ledger.account import check_account, hash_token, keep_account
 from ..ledger.book import Checkpoint
@@ -46,15 +46,15 @@ from .live_file import LiveFile
 from .local_session import LocalSession
 from .observers import JsonLines, ObserverGroup
 from .open_run import open_run
-from .reading import run_here
+from .reading import find_run_here
 from .row_names import RowNames
 from .slowed import KeepSlowdown
-from .wiring import Service, connected, find_model, model_from_catalogue, service
+from .wiring import Service, find_model, model_from_catalogue, open_pool, open_service
 
 
 @dataclass
 class Session(LocalSession):
-    """A run in hand: locked, its checkpoint open, with its model and service: all that a command needs to send anything."""
+    """An open run: locked, its checkpoint open, with its model and service: all that a command needs to send anything."""
 
     checkpoint: Checkpoint
     observer: Observer
@@ -62,37 +62,37 @@ class Session(LocalSession):
     model: Model
     service: Service
     live: LiveFile | None = None
-    """Its account for those who watch from elsewhere."""
-    unwritten: Unwritten = field(default_factory=Unwritten)
+    """The file that shows other processes how the run goes."""
+    write_failures: WriteFailures = field(default_factory=WriteFailures)
     started_at: float = field(default_factory=time)
     report: Report | None = None
-    """How it stood when the command was done with it."""
+    """The state of the run when the command was done with it."""
     slowed: Slowdown | None = None
-    """What slowed this process, and by how much."""
+    """The service's limits on this process, if any."""
     is_mine: bool = True
-    """Did this person make the run? If not, or if nobody knows, its record is believed only where it restricts."""
+    """Did this person make the run? If not, or if unknown, only those of its settings are used that restrict."""
     wishes: Wishes = field(init=False)
-    wish_seen: int = field(init=False)
-    """The last wish that was heeded, or that was made before this process had the run."""
+    last_handled_wish: int = field(init=False)
+    """The last wish that was handled, or that is older than this process's lock."""
     paused: bool = field(default=False, init=False)
-    """A wished pause lasts over all purchases of the process."""
+    """A pause lasts over all purchases of the process."""
 
     def __post_init__(self) -> None:
         self.wishes = Wishes(self.folder.path)
-        self.wish_seen = self.wishes.last()
-        self._said_awake = False
+        self.last_handled_wish = self.wishes.last()
+        self._has_said_awake = False
 
-    def told_awake(self, *, kept: bool) -> None:
-        """Is the machine kept from sleeping? The person is told once."""
+    def note_awake(self, *, keeps_awake: bool) -> None:
+        """Note whether the machine is kept from sleeping. The person is told once."""
         if self.live is not None:
-            self.live.awake(kept=kept)
-        if kept and not self._said_awake:
-            self._said_awake = True
+            self.live.awake(kept=keeps_awake)
+        if keeps_awake and not self._has_said_awake:
+            self._has_said_awake = True
             self.host.say(KEPT)
 
     def pool(self) -> AbstractAsyncContextManager[tuple[Pool, Client]]:
-        """A pool and a client with their real edges, open for as long as the block lasts."""
-        return connected(
+        """A pool and a client with their real connections, open for as long as the block lasts."""
+        return open_pool(
             self.settings,
             self.folder,
             self.checkpoint,
@@ -100,95 +100,97 @@ class Session(LocalSession):
             self.service,
             self.observer,
             self.picture_roots,
-            self.unwritten,
+            self.write_failures,
         )
 
 
 @asynccontextmanager
-async def opened(folder: RunFolder, settings: Settings, host: Host, doing: str) -> AsyncIterator[Session]:
-    """The run in ``folder``, made if there is none. The caller holds its lock, for ``doing``.
+async def open_session(folder: RunFolder, settings: Settings, host: Host, command: str) -> AsyncIterator[Session]:
+    """The run in ``folder``, made if there is none. The caller holds its lock, for ``command``.
 
-    Nothing is made before its service, account and model are known to be right.
+    Nothing is made before its service, account and model are checked.
     """
-    with service(settings, folder, host.environ, host.warn) as found:
-        account = hash_token(found.token)
+    with open_service(settings, folder, host.environ, host.warn) as service:
+        account = hash_token(service.token)
         check_account_of(folder, account, settings)
         model = find_model(settings) or await model_from_catalogue(
-            settings, found, ObserverGroup(host.observers()), host.step
+            settings, service, ObserverGroup(host.observers()), host.step
         )
-        with _recorded(folder, settings, host, doing, model, found) as run:
+        with _open_recorded(folder, settings, host, command, model, service) as run:
             keep_account(run.checkpoint, account)
             yield run
 
 
 @asynccontextmanager
-async def again(run_name: str, given: Given, host: Host, doing: str) -> AsyncIterator[Session]:
-    """A run that is there, locked and open, with the settings that it was made with and ``given`` over them."""
-    folder = run_here(run_name, given, host.environ)
-    with hold_run_lock(folder.path, doing):
+async def reopen_session(run_name: str, given: Given, host: Host, command: str) -> AsyncIterator[Session]:
+    """An existing run, locked and open, with the settings that it was made with and ``given`` over them."""
+    folder = find_run_here(run_name, given, host.environ)
+    with hold_run_lock(folder.path, command):
         settings = settings_of(folder, given, host.environ)
-        if told := strange(folder, given, host.environ):
-            host.warn(told)
-        async with opened(folder, settings, host, doing) as run:
+        if warning := strange(folder, given, host.environ):
+            host.warn(warning)
+        async with open_session(folder, settings, host, command) as run:
             yield run
 
 
 @contextmanager
-def _recorded(
-    folder: RunFolder, settings: Settings, host: Host, doing: str, model: Model, found: Service
+def _open_recorded(
+    folder: RunFolder, settings: Settings, host: Host, command: str, model: Model, service: Service
 ) -> Iterator[Session]:
     is_new = not is_run(folder.path) or has_never_begun(folder)
-    unwritten = Unwritten()
+    write_failures = WriteFailures()
     with (
         closing(open_run(folder, settings, host.say, host.environ)) as checkpoint,
-        hold_spare(folder.path, unwritten),
-        _log(folder) as log,
-        closing(LiveFile(folder.path, doing, unwritten)) as live,
+        hold_spare(folder.path, write_failures),
+        _open_log(folder) as log,
+        closing(LiveFile(folder.path, command, write_failures)) as live,
         closing(RowNames(folder)) as rows,
     ):
         if is_new or settings.mine or is_mine(checkpoint, folder.path, host.environ):
             claim(checkpoint, host.environ)
         settle_place(checkpoint, folder, settings, host.environ)
-        # Kept before it is said: who reads the log and asks for the status at once must find it there.
-        watching, name = host.observers(), compute_run_id(checkpoint, folder.path)
-        for one in watching:
-            if isinstance(one, JsonLines):
-                one.rows, one.run = rows.of, name
-        lines = JsonLines(log, rows.of, name, refused=lambda error: unwritten.refused(folder.log, error))
-        observer = ObserverGroup([KeepSlowdown(checkpoint), live, lines, *watching])
-        run = Session(folder, checkpoint, settings, observer, host, model, found, live, unwritten)
+        # The slowdown is kept before it is logged: a reader of the log that asks for the status at once must find it there.
+        observers, name = host.observers(), compute_run_id(checkpoint, folder.path)
+        for observer in observers:
+            if isinstance(observer, JsonLines):
+                observer.rows, observer.run = rows.of, name
+        lines = JsonLines(log, rows.of, name, on_failure=lambda error: write_failures.add(folder.log, error))
+        group = ObserverGroup([KeepSlowdown(checkpoint), live, lines, *observers])
+        run = Session(folder, checkpoint, settings, group, host, model, service, live, write_failures)
         run.is_mine = is_mine(checkpoint, folder.path, host.environ)
         run.picture_roots = None if run.is_mine else list_run_roots(folder)
-        with _told_in_logs(run, doing):
+        with _log_start_and_end(run, command):
             yield run
 
 
 @contextmanager
-def _told_in_logs(run: Session, doing: str) -> Iterator[None]:
-    """The command's start and end as events, with what it came to."""
+def _log_start_and_end(run: Session, command: str) -> Iterator[None]:
+    """Note the command's start and end as events, with its result."""
     folder, name, pid = str(run.folder.path.absolute()), socket.gethostname(), os.getpid()
     service = run.settings.service
-    run.observer.note("started", f"{doing} starts", command=doing, folder=folder, pid=pid, host=name, service=service)
-    ended: dict[str, Any] = {"exit_code": None}
+    run.observer.note(
+        "started", f"{command} starts", command=command, folder=folder, pid=pid, host=name, service=service
+    )
+    outcome: dict[str, Any] = {"exit_code": None}
     try:
         yield
-        ended = _came_to(run.report)
+        outcome = _summarize_end(run.report)
     except BatcheditError as error:
-        ended = {"exit_code": error.code, "stopped": str(error)}
+        outcome = {"exit_code": error.code, "stopped": str(error)}
         raise
     finally:
-        run.observer.note("ended", f"{doing} ends", command=doing, **ended)
+        run.observer.note("ended", f"{command} ends", command=command, **outcome)
 
 
-def _came_to(report: Report | None) -> dict[str, Any]:
+def _summarize_end(report: Report | None) -> dict[str, Any]:
     if report is None:
         return {"exit_code": 0}
-    told = report.as_json()
-    return {name: told[name] for name in ("exit_code", "stopped", "jobs", "usd", "play_money")}
+    values = report.as_json()
+    return {name: values[name] for name in ("exit_code", "stopped", "jobs", "usd", "play_money")}
 
 
 def check_account_of(folder: RunFolder, account: str, settings: Settings) -> None:
-    """TokenError (77) if the run was bought with another account: asked of the file before anything is sent."""
+    """TokenError (77) if the run was bought with another account: read from its file before anything is sent."""
     if not is_run(folder.path) or settings.another_account:
         return
     with open_for_reading(folder.checkpoint) as checkpoint:
@@ -197,8 +199,8 @@ def check_account_of(folder: RunFolder, account: str, settings: Settings) -> Non
 
 
 @contextmanager
-def _log(folder: RunFolder) -> Iterator[IO[str]]:
-    """``run.jsonl``, whose lines go out one by one. What a full disk did not take is not tried again at the end."""
+def _open_log(folder: RunFolder) -> Iterator[IO[str]]:
+    """``run.jsonl``, written line by line. A line that a full disk did not take is not written again at the end."""
     try:
         log = TextIOWrapper(BufferedWriter(append_to(folder.log)), encoding="utf-8")
     except OSError as error:
@@ -211,14 +213,14 @@ def _log(folder: RunFolder) -> Iterator[IO[str]]:
 
 
 def keep_first_cap(run: Session) -> None:
-    """A cap holds from when it is typed, where the run has none. A limit needs no yes; and whoever goes on by the run's name,
-    after a no or a refusal, would buy without it.
+    """The first cap of a run holds as soon as it is given. A limit needs no yes; and a later command by the run's name, after
+    a no or a refusal, would buy without it.
     """
     if run.checkpoint.cap is None and isinstance(run.settings.max_cost, int):
         set_cap(run)
 
 
 def set_cap(run: Session) -> None:
-    """``--max-cost`` becomes the run's cap, after the person has said yes to it; without one the run keeps the cap it has."""
-    if run.checkpoint.set_cap(cap_after(run.settings.max_cost, run.checkpoint.cap), time()):
+    """Make ``--max-cost`` the run's cap, after the person's yes; without one the run keeps its cap."""
+    if run.checkpoint.set_cap(choose_cap(run.settings.max_cost, run.checkpoint.cap), time()):
         save_run_settings(run.checkpoint, run.folder, Settings.load(run.checkpoint.get("settings") or "{}"))

@@ -1,8 +1,8 @@
-"""A run among the other runs of this person: in the register, marked while it may buy, and taking over what they have.
+"""A run among the other runs of this person: entered in the register, marked while it may buy, and reusing their pictures.
 
-Whoever buys does it inside ``sharing``, and calls ``take_over`` before each question's count is final: once before the person
-is asked, and once more after the yes where that has made purchases of failed, rejected or doubtful jobs. Both only ever make
-less of what is bought.
+Each purchase is made inside ``share_run``, which calls ``take_over`` before a question's count is final: once before the
+person is asked, and once more after a yes that has made purchases of failed, rejected or doubtful jobs. Both can only reduce
+what is bought.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .play import is_play, would_be_play
 
 @dataclass(frozen=True)
 class Sharing:
-    """A run that may buy now. ``account`` is the digest of its token."""
+    """A run that may buy now, among the others. ``account`` is the digest of its token."""
 
     register: Register
     checkpoint: Book
@@ -38,7 +38,7 @@ class Sharing:
     async def take_over(self) -> ElsewhereTotals:
         """Make DONE here what is DONE in other runs, and leave to them what they have under way. With ``--fresh`` neither.
 
-        What is left to buy is ``checkpoint.list_planned_ids()`` afterwards. OutputError if a file can't be written.
+        Afterwards ``checkpoint.list_planned_ids()`` are left to buy. OutputError if a file can't be written.
         """
         return await to_thread.run_sync(self._take_over)
 
@@ -47,14 +47,16 @@ class Sharing:
             self.checkpoint.leave_jobs(())
             return ElsewhereTotals()
         with self.register.hold_turn():
-            enter(self.register, self.checkpoint, self.folder)
+            enter_in_register(self.register, self.checkpoint, self.folder)
             play = would_be_play(self.checkpoint, self.settings, self.environ)
-            with other_runs(self.register, self.folder, self.settings, self.account, self.environ, play=play) as runs:
+            with find_other_runs(
+                self.register, self.folder, self.settings, self.account, self.environ, play=play
+            ) as runs:
                 return take_over(self.checkpoint, self.folder, runs, self.saw)
 
 
 @asynccontextmanager
-async def sharing(
+async def share_run(
     checkpoint: Book,
     folder: Path,
     settings: Settings,
@@ -62,26 +64,26 @@ async def sharing(
     saw: OnEvent,
     environ: Mapping[str, str],
 ) -> AsyncIterator[Sharing]:
-    """For as long as the block lasts other processes see that this run may buy. The caller holds the run's lock."""
+    """Show other processes that this run may buy, for as long as the block lasts. The caller holds the run's lock."""
     register = Register.from_environ(environ)
-    with ExitStack() as mark:
-        await to_thread.run_sync(lambda: mark.enter_context(register.mark_buying(folder)))
-        await to_thread.run_sync(lambda: mark.enter_context(hold_buying_lock(folder)))
-        enter(register, checkpoint, folder)
+    with ExitStack() as stack:
+        await to_thread.run_sync(lambda: stack.enter_context(register.mark_buying(folder)))
+        await to_thread.run_sync(lambda: stack.enter_context(hold_buying_lock(folder)))
+        enter_in_register(register, checkpoint, folder)
         yield Sharing(register, checkpoint, folder, settings, account, saw, environ)
 
 
-def other_runs(
+def find_other_runs(
     register: Register, folder: Path, settings: Settings, account: str, environ: Mapping[str, str], *, play: bool
 ) -> OtherRuns:
-    """The runs that the one in ``folder`` may take from. ``account`` "" if there is no token to tell; ``play``: would it be
+    """The runs whose pictures the one in ``folder`` may reuse. ``account`` "" if there is no token; ``play``: would it be
     bought with play money now?
     """
     if settings.fresh:
         return OtherRuns()
 
     def same_money(other: Book) -> bool:
-        """One that has bought nothing yet, and begins at this moment, is bought as this one is."""
+        """A run that has bought nothing yet, and begins at this moment, is bought with the same money as this one."""
         return would_be_play(other, settings, environ) if play else not is_play(other)
 
     any_account = settings.another_account
@@ -90,15 +92,15 @@ def other_runs(
     )
 
 
-def enter(register: Register, checkpoint: Book, folder: Path) -> None:
-    """Enter the run in the register, with what its checkpoint says of it."""
-    known = read_accounts(checkpoint)
+def enter_in_register(register: Register, checkpoint: Book, folder: Path) -> None:
+    """Enter the run in the register, with the facts of its checkpoint."""
+    accounts = read_accounts(checkpoint)
     register.enter(
         Entry(
             folder.resolve(),
             source=checkpoint.get("source") or "",
             service=checkpoint.get("service") or "",
             model=checkpoint.get("model") or "",
-            account=known[-1] if known else "",
+            account=accounts[-1] if accounts else "",
         )
     )

@@ -1,4 +1,4 @@
-"""What is asked about a sheet's links before anything of it is bought, and what is said of the other runs."""
+"""Checks a sheet's links before anything of it is bought, and reports problems of the other runs."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from .host import Host
 from .observers import ObserverGroup
 from .proxy import find_proxy
 
-OPENING = "reading the sheet"
-"""The step that finds out what a sheet is: of a workbook all of it is unpacked."""
-BEFORE = "reading the run"
-"""The step that finds out what an earlier run of the sheet has."""
-OTHERS = "reading the other runs"
-"""The step that finds out what the other runs of this person have."""
-CHECKING = "checking rows"
+READING_SHEET = "reading the sheet"
+"""The step that detects a sheet's form: a workbook is unpacked whole."""
+READING_RUN = "reading the run"
+"""The step that reads an earlier run of the sheet."""
+READING_OTHER_RUNS = "reading the other runs"
+"""The step that reads the other runs of this person."""
+CHECKING_ROWS = "checking rows"
 """The step that makes jobs of a sheet's rows."""
 
 
-def tell_of_others(host: Host, others: OtherRuns, register: Register) -> None:
-    """What kept other runs from being looked up."""
+def report_other_runs(host: Host, others: OtherRuns, register: Register) -> None:
+    """Report why other runs could not be read."""
     if register.problem:
         host.warn(register.problem)
     for note in others.notes:
@@ -43,52 +43,63 @@ async def sample_links(
     source: Path,
     settings: Settings,
     model: Model,
-    before: PreviousRun,
-    state_of: StateOf,
+    previous: PreviousRun,
+    find_state: StateOf,
     host: Host,
 ) -> Sample:
-    """What the first links of a sheet are, until something of that very sheet was bought. With a sandbox nobody is asked."""
-    if settings.sandbox or settings.check_images or settings.no_check_images or (before.same_manifest and before.begun):
+    """A check of the first links of a sheet, until something of that very sheet was bought. None with a sandbox."""
+    if (
+        settings.sandbox
+        or settings.check_images
+        or settings.no_check_images
+        or (previous.same_manifest and previous.begun)
+    ):
         return NOT_SAMPLED
     recipe = make_recipe(settings, model, source, manifest)
-    return await sample_of(manifest, recipe, state_of, proxy=find_proxy(host.environ))
+    return await sample_of(manifest, recipe, find_state, proxy=find_proxy(host.environ))
 
 
-async def look_at_links(
-    manifest: Manifest, source: Path, settings: Settings, model: Model, folder: RunFolder, state_of: StateOf, host: Host
+async def check_and_fetch_links(
+    manifest: Manifest,
+    source: Path,
+    settings: Settings,
+    model: Model,
+    folder: RunFolder,
+    find_state: StateOf,
+    host: Host,
 ) -> Links | None:
-    """Ask about every link where that is wanted, and fetch the pictures whose links die soon. None where neither is due."""
+    """Check every link with ``check_images``, and fetch the pictures whose links expire soon. None where neither is done."""
     if settings.sandbox and not settings.check_images:
         return None
     recipe, observer = make_recipe(settings, model, source, manifest), ObserverGroup(host.observers())
     links, proxy = None, find_proxy(host.environ)
     if settings.check_images:
         folder.make()
-        with host.step("asking about links") as told:
+        with host.step("asking about links") as on_progress:
             links = await ask_about_links(
                 manifest,
                 recipe,
                 folder,
-                state_of,
+                find_state,
                 limit=settings.limit,
                 stop=host.stop,
                 observer=observer,
                 proxy=proxy,
-                on_progress=told,
+                on_progress=on_progress,
             )
     if settings.sandbox or settings.no_check_images:
         return links
-    found = links or Links()
-    with host.step("fetching pictures") as told:
+    all_links = links or Links()
+    with host.step("fetching pictures") as on_progress:
         await fetch_short_lived(
             manifest,
             recipe,
             folder,
-            found,
-            state_of,
+            all_links,
+            find_state,
             limit=settings.limit,
             observer=observer,
             proxy=proxy,
-            on_progress=told,
+            on_progress=on_progress,
         )
-    return found if found.fetched or found.checked else links
+    return all_links if all_links.fetched or all_links.checked else links

@@ -1,4 +1,4 @@
-"""What slows a run, kept in its ledger: so that ``status`` can say it of a run that goes on elsewhere, or has stopped."""
+"""Keeps a run's slowdown in its ledger, so that ``status`` can show it for a run that goes on elsewhere or has stopped."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..ledger.book import Book
 _KEY = "slowed"
 
 
-def keep(checkpoint: Book, slowdown: Slowdown | None) -> None:
-    """From now on this slows the run, or did: None for nothing."""
-    told = "" if slowdown is None else orjson.dumps(slowdown.as_json()).decode()
-    if (checkpoint.get(_KEY) or "") != told:
-        checkpoint.put(_KEY, told)
+def keep_slowdown(checkpoint: Book, slowdown: Slowdown | None) -> None:
+    """Write the current slowdown; None for no slowdown."""
+    text = "" if slowdown is None else orjson.dumps(slowdown.as_json()).decode()
+    if (checkpoint.get(_KEY) or "") != text:
+        checkpoint.put(_KEY, text)
 
 
-def kept(checkpoint: Book) -> Slowdown | None:
-    """What slows the process that works on the run, or slowed the last one; None where nothing is known."""
+def read_slowdown(checkpoint: Book) -> Slowdown | None:
+    """The slowdown of the process that works on the run, or of the last one; None where none is known."""
     try:
         return Slowdown.read(orjson.loads(checkpoint.get(_KEY) or "null"))
     except (ValueError, TypeError, KeyError):
@@ -28,17 +28,17 @@ def kept(checkpoint: Book) -> Slowdown | None:
 
 
 class KeepSlowdown:
-    """An observer that keeps what is noted about it."""
+    """An observer that keeps the slowdown from the notes."""
 
     def __init__(self, checkpoint: Book) -> None:
         self._checkpoint = checkpoint
 
     def saw(self, record: Record, event: Event) -> None:
-        """No single job says anything about it."""
+        """Events of single jobs do not matter here."""
 
     def note(self, name: str, message: str, **details: object) -> None:  # noqa: ARG002 - the port's signature
         """Keep the numbers of ``slowed``; ``slowed_over`` ends it."""
         if name == "slowed":
-            keep(self._checkpoint, Slowdown.read(details))
+            keep_slowdown(self._checkpoint, Slowdown.read(details))
         elif name == "slowed_over":
-            keep(self._checkpoint, None)
+            keep_slowdown(self._checkpoint, None)

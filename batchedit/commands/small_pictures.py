@@ -1,4 +1,4 @@
-"""One picture made small when somebody looks at it: bought ones, and what they were made from, links under guards."""
+"""Makes one thumbnail when a page asks for it: of a bought picture or of its source, links with the usual checks."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from .draft_pictures import SIDE, shrink
 from .file_store import bring
 from .gallery_page import looking
 
-MESSAGE_BYTES = 400_000
-"""So many bytes of a picture go along with a message: mailboxes refuse some 10 to 25 MB in all."""
+MAX_MESSAGE_BYTES = 400_000
+"""The most bytes of a picture in a message: mailboxes refuse some 10 to 25 MB in all."""
 LINK_SECONDS = 20.0
-_LINES = 500
-"""Where none of so many first rows has a picture, a message goes without."""
+_MAX_LINES = 500
+"""How many first rows are searched for pictures for a message."""
 _SUFFIXES = {"image/jpeg": ".jpg", "image/webp": ".webp"}
 
 
 @dataclass(frozen=True, slots=True)
-class Unmade:
-    """A thumbnail that is not there yet: of a picture on disk, or of what ``link`` leads to. See ``make_small``."""
+class MissingThumbnail:
+    """A thumbnail that may not be made yet: of a picture on disk, or of the one behind ``link``. See ``make_small``."""
 
     folder: Path
     wanted: FeatureRequest | None = None
@@ -46,55 +46,55 @@ class Unmade:
 
     @property
     def path(self) -> Path:
-        """Where it is kept."""
+        """Where the thumbnail is or will be."""
         if self.wanted is None:
             name = f"{sha256(self.link.encode(errors='replace')).hexdigest()[:40]}-link.webp"
         else:
             name = to_thumb_name(self.wanted.sha256, large=self.large)
         return self.folder / "thumbs" / name
 
-    def found(self) -> Path | None:
+    def find_existing(self) -> Path | None:
         """Its path, if it is there."""
         return self.path if is_plain_file(self.path, self.folder) else None
 
 
-def small_picture(run_folder: Path, job: int, place: str) -> Path | Unmade | None:
-    """The thumbnail of ``place`` of ``job``: ``0`` its first picture, ``s0`` its first source, ``s0-large`` larger. None if
-    there is no such picture, or none that can be shown. Nothing is decoded here and no link is asked for.
+def find_small_picture(run_folder: Path, job: int, which: str) -> Path | MissingThumbnail | None:
+    """The thumbnail of ``which`` of ``job``: ``0`` its first picture, ``s0`` its first source, ``s0-large`` larger. None if
+    there is no such picture, or it can't be shown. Nothing is decoded here and no link is fetched.
     """
     with looking(run_folder) as run:
         record, roots, objects = run.checkpoint.record(job), run.picture_roots, run.objects
-        number = place.removeprefix("s").removesuffix("-large")
+        number = which.removeprefix("s").removesuffix("-large")
         if record is None or not number.isdigit() or len(number) > 3:
             return None
-        if place.startswith("s"):
-            unmade = _source(run_folder, record, int(number), roots, large=place.endswith("-large"))
+        if which.startswith("s"):
+            thumbnail = _find_source(run_folder, record, int(number), roots, large=which.endswith("-large"))
         else:
-            unmade = _bought(run_folder, record, int(number), objects)
-    return unmade and (unmade.found() or unmade)
+            thumbnail = _find_bought(run_folder, record, int(number), objects)
+    return thumbnail and (thumbnail.find_existing() or thumbnail)
 
 
-def make_small(unmade: Unmade, proxy: str | None) -> Path | None:
-    """Make it, and return where it is. None if there is no picture to be had. What a link leads to is fetched from public
-    addresses only, within LINK_SECONDS. One that leads to no picture is not asked again; a server that did not answer is.
+def make_small(thumbnail: MissingThumbnail, proxy: str | None) -> Path | None:
+    """Make it, and return its path. None if there is no picture. A link is fetched from public addresses only, within
+    LINK_SECONDS. One that leads to no picture is not fetched again; one whose server did not answer is.
     """
-    refused = unmade.path.with_suffix(".none")
+    marker = thumbnail.path.with_suffix(".none")
     with suppress(OSError):
-        if unmade.wanted is not None:
-            Album(unmade.path.parent).load_features([unmade.wanted])
-        elif not refused.exists():
-            unmade.path.parent.mkdir(exist_ok=True)
-            data: Any = anyio.run(_fetched, unmade.link, proxy)
-            if isinstance(data, Answer) and data.verdict in {UNSURE, UNREACHED}:
-                return None  # asked again when somebody looks again
+        if thumbnail.wanted is not None:
+            Album(thumbnail.path.parent).load_features([thumbnail.wanted])
+        elif not marker.exists():
+            thumbnail.path.parent.mkdir(exist_ok=True)
+            content: Any = anyio.run(_fetch, thumbnail.link, proxy)
+            if isinstance(content, Answer) and content.verdict in {UNSURE, UNREACHED}:
+                return None  # fetched again when a page asks again
             try:
-                shrink(b"" if isinstance(data, Answer) else data, unmade.path)
+                shrink(b"" if isinstance(content, Answer) else content, thumbnail.path)
             except (OSError, ValueError, Image.DecompressionBombError):
-                refused.touch()
-    return unmade.found()
+                marker.touch()
+    return thumbnail.find_existing()
 
 
-def file_of(run_folder: Path, job: int, place: int) -> Path | None:
+def find_picture_file(run_folder: Path, job: int, place: int) -> Path | None:
     """A bought picture, whole; None if there is none."""
     with looking(run_folder) as run:
         record, objects = run.checkpoint.record(job), run.objects
@@ -105,25 +105,27 @@ def file_of(run_folder: Path, job: int, place: int) -> Path | None:
     return path if is_plain_file(path, run_folder) else None
 
 
-def first_pictures(run_folder: Path, count: int = 3, most: int = MESSAGE_BYTES) -> list[tuple[str, str, bytes]]:
-    """The first ``count`` bought pictures in the sheet's order, for a message: file name, media type, and at most ``most``
-    bytes. Fewer where there are fewer; none where they can't be read, for a message is more than its pictures.
+def read_first_pictures(
+    run_folder: Path, count: int = 3, max_bytes: int = MAX_MESSAGE_BYTES
+) -> list[tuple[str, str, bytes]]:
+    """The first ``count`` bought pictures in the sheet's order, for a message: file name, media type, and at most
+    ``max_bytes`` bytes. Fewer where there are fewer, or where they can't be read: the message is sent all the same.
     """
-    found: list[tuple[str, str, bytes]] = []
+    pictures: list[tuple[str, str, bytes]] = []
     try:
-        for file in _first_files(run_folder, count):
-            whole = (run_folder / file.path).read_bytes()
-            if sha256(whole).hexdigest() == file.sha256:
-                data, kind = make_fit(whole, most)
-                found.append((Path(file.path).with_suffix(_SUFFIXES[kind]).name, kind, data))
+        for file in _find_first_files(run_folder, count):
+            content = (run_folder / file.path).read_bytes()
+            if sha256(content).hexdigest() == file.sha256:
+                data, kind = make_fit(content, max_bytes)
+                pictures.append((Path(file.path).with_suffix(_SUFFIXES[kind]).name, kind, data))
     except (BatcheditError, OSError, ValueError):
-        return found
-    return found
+        return pictures
+    return pictures
 
 
-def _first_files(run_folder: Path, count: int) -> list[SavedFile]:
+def _find_first_files(run_folder: Path, count: int) -> list[SavedFile]:
     with looking(run_folder) as run:
-        lines = islice(run.checkpoint.read_outcomes(), _LINES)
+        lines = islice(run.checkpoint.read_outcomes(), _MAX_LINES)
         keys = list(dict.fromkeys(line.key for line in lines if line.files))[:count]
         records = [run.checkpoint.find_record_of_key(JobKey(key)) for key in keys]
         files = [record.files[0] for record in records if record is not None and record.files]
@@ -131,31 +133,33 @@ def _first_files(run_folder: Path, count: int) -> list[SavedFile]:
     return [file for file in files if is_plain_file(run_folder / file.path, run_folder)]
 
 
-def _bought(folder: Path, record: Record, number: int, objects: Objects | None) -> Unmade | None:
+def _find_bought(folder: Path, record: Record, number: int, objects: Objects | None) -> MissingThumbnail | None:
     if number >= len(record.files):
         return None
     file = record.files[number]
-    unmade = Unmade(folder, FeatureRequest(folder / file.path, file.sha256, root=folder))
+    thumbnail = MissingThumbnail(folder, FeatureRequest(folder / file.path, file.sha256, root=folder))
     if not file.sha256.isalnum():
         return None
-    if not unmade.path.is_file():
+    if not thumbnail.path.is_file():
         bring(objects, folder, (file,))
-    return unmade
+    return thumbnail
 
 
-def _source(folder: Path, record: Record, number: int, roots: Sequence[Path] | None, *, large: bool) -> Unmade | None:
+def _find_source(
+    folder: Path, record: Record, number: int, roots: Sequence[Path] | None, *, large: bool
+) -> MissingThumbnail | None:
     source = next(iter(sources_of(record.job.inputs)[number:]), None)
     if isinstance(source, str):
-        return Unmade(folder, link=source)
+        return MissingThumbnail(folder, link=source)
     if source is None or not source["$sha256"].isalnum():
         return None
     path = Path(source["$file"])
     if roots is not None and not any(is_inside(path, root) for root in roots):
         return None
-    return Unmade(folder, FeatureRequest(path, source["$sha256"], large=True, proven=False), large=large)
+    return MissingThumbnail(folder, FeatureRequest(path, source["$sha256"], large=True, proven=False), large=large)
 
 
-async def _fetched(link: str, proxy: str | None) -> bytes | Answer:
+async def _fetch(link: str, proxy: str | None) -> bytes | Answer:
     with anyio.move_on_after(LINK_SECONDS):
         async with LinkProbe(proxy=proxy, tries=1) as asker:
             return await asker.fetch(link)
@@ -163,8 +167,8 @@ async def _fetched(link: str, proxy: str | None) -> bytes | Answer:
 
 
 @cache
-def no_picture() -> bytes:
-    """A plain grey picture, where there is none to show."""
+def make_placeholder() -> bytes:
+    """A plain grey picture, as WebP."""
     file = io.BytesIO()
     Image.new("RGB", (SIDE, SIDE), (128, 124, 118)).save(file, "WEBP", quality=30)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""``batchedit status``: how a run stands, also while it is going on."""
+"""``batchedit status``: the state of a run, also while it is going on."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from ..results.report import Report, cap_needed, make_report
 from ..run_folder import RunFolder, read_form_of_run
 from .kept_settings import Given
 from .play import is_play
-from .reading import as_it_stands, run_here, run_to_read
-from .slowed import kept
-from .store_words import store_words
+from .reading import find_run_here, open_current_copy, open_run_to_read
+from .slowed import read_slowdown
+from .store_words import build_store_words
 
 
 def status(run_name: str, given: Given) -> tuple[RunFolder, Report]:
-    """How a run stands. May be called while it is going on."""
-    with run_to_read(run_name, given) as (folder, checkpoint):
-        return folder, report_of(checkpoint, folder)
+    """The state of a run. May be called while it is going on."""
+    with open_run_to_read(run_name, given) as (folder, checkpoint):
+        return folder, make_status_report(checkpoint, folder)
 
 
-def status_in_store(run_name: str, given: Given) -> tuple[RunFolder, Report]:
-    """The same as the store has it at this moment, also where a process here holds the run, whose copy may be behind."""
-    folder = run_here(run_name, given)
-    with as_it_stands(folder, given["store"]) as there, open_for_reading(there.checkpoint) as checkpoint:
-        return folder, report_of(checkpoint, folder)
+def read_store_status(run_name: str, given: Given) -> tuple[RunFolder, Report]:
+    """The same from the store at this moment, also where a process here holds the run, whose copy may be older."""
+    folder = find_run_here(run_name, given)
+    with open_current_copy(folder, given["store"]) as copy, open_for_reading(copy.checkpoint) as checkpoint:
+        return folder, make_status_report(checkpoint, folder)
 
 
-def report_of(checkpoint: Book, folder: RunFolder) -> Report:
-    """How the run in ``folder`` stands."""
-    needed, slowed = cap_needed(checkpoint), kept(checkpoint)
-    found = checkpoint.summarise()
+def make_status_report(checkpoint: Book, folder: RunFolder) -> Report:
+    """The state of the run in ``folder``."""
+    needed_cap, slowed = cap_needed(checkpoint), read_slowdown(checkpoint)
+    digest = checkpoint.summarise()
     form = read_form_of_run(checkpoint, folder)
     return make_report(
         checkpoint.counts(),
         checkpoint.money(),
-        found,
+        digest,
         folder=folder.path,
         form=form,
-        cap_needed=needed,
+        cap_needed=needed_cap,
         slowed=slowed,
-        store=store_words(checkpoint),
+        store=build_store_words(checkpoint),
         play=is_play(checkpoint),
     )

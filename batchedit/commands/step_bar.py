@@ -1,4 +1,4 @@
-"""How far a step is that takes long: a bar on a terminal, a line a minute elsewhere."""
+"""Shows the progress of a long step: a bar on a terminal, a line a minute elsewhere."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import IO, Any
 from tqdm import tqdm
 
 from ..core.steps import ProgressCallback
-from ..core.visible import one_line
-from ..core.words import minutes
+from ..core.visible import to_one_line
+from ..core.words import format_duration
 from .bar import LINE_SECONDS
 
 PATIENCE_SECONDS = 0.5
-"""Nothing is shown before a command has been silent for so long, and its modules take about a second to load before."""
-FLASH_SECONDS = 0.2
+"""Nothing is shown before a command has been silent for this long; loading its modules takes about a second before."""
+MIN_STEP_SECONDS = 0.2
 """A step that is over by then is not shown, however long the command goes on."""
 BEAT_SECONDS = 0.5
-"""What is shown changes at least so often, also while a step tells nothing: its seconds go on."""
+"""The bar is updated at least this often, also while a step reports nothing: its seconds go on."""
 
-_UNCOUNTED = "{desc}: {elapsed}"
-"""A step that has told nothing yet, or never will."""
+_UNCOUNTED_FORMAT = "{desc}: {elapsed}"
+"""The format for a step that has reported no progress."""
 
 
 class StepBar:
-    """One step at a time on a terminal. What is over leaves nothing behind.
+    """One step at a time on a terminal. A step that is over leaves no line.
 
-    The patience is one for all the steps: five of them that take a second each would else be five seconds of silence.
+    ``patience`` counts over all steps: five of them that take a second each would else be five seconds of silence.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class StepBar:
         """``since`` is the monotonic time from which the command is silent, now if it is None."""
         self._stream, self._beat = stream, beat
         self._due = (monotonic() if since is None else since) + patience
-        self._least = min(patience, FLASH_SECONDS)
+        self._least = min(patience, MIN_STEP_SECONDS)
         self._bars: list[tqdm[Any]] = []
 
     @contextmanager
@@ -52,7 +52,7 @@ class StepBar:
         for outer in self._bars[-1:]:
             _wipe(outer)
         bar: tqdm[Any] = tqdm(
-            desc=one_line(what),
+            desc=to_one_line(what),
             file=self._stream,
             unit="",
             unit_scale=True,
@@ -62,11 +62,11 @@ class StepBar:
             mininterval=0.2,
             miniters=0,
             position=0,
-            bar_format=_UNCOUNTED,
+            bar_format=_UNCOUNTED_FORMAT,
         )
         self._bars.append(bar)
 
-        def told(done: int, total: int) -> None:
+        def on_progress(done: int, total: int) -> None:
             bar.total, bar.bar_format = total or None, None
             if self._is_on_top(bar):
                 bar.update(done - bar.n)
@@ -77,7 +77,7 @@ class StepBar:
         beats = Thread(target=self._keep_alive, args=(bar, over), daemon=True)
         beats.start()
         try:
-            yield told
+            yield on_progress
         finally:
             over.set()
             beats.join()
@@ -85,13 +85,13 @@ class StepBar:
             bar.close()
 
     def _keep_alive(self, bar: tqdm[Any], over: Event) -> None:
-        """A thread of its own: what a step waits for, such as a query, tells nothing meanwhile."""
+        """Updates the bar from a thread of its own: a step that waits, such as for a query, reports nothing meanwhile."""
         while not over.wait(self._beat):
             if self._is_on_top(bar):
                 bar.update(0)
 
     def _is_on_top(self, bar: tqdm[Any]) -> bool:
-        """Is no other step within this one? Bars at one position are equal, so it is asked whether they are the same."""
+        """Is no other step within this one? Bars at one position compare equal, so identity is tested."""
         return bool(self._bars) and self._bars[-1] is bar
 
     def say(self, text: str) -> bool:
@@ -124,20 +124,20 @@ class StepLines:
         began = self._clock()
         due = began + LINE_SECONDS
 
-        def told(done: int, total: int) -> None:
+        def on_progress(done: int, total: int) -> None:
             nonlocal due
             now = self._clock()
             if now < due:
                 return
             due = now + LINE_SECONDS
-            self._say(f"{what}: {far(done, total, now - began)}")
+            self._say(f"{what}: {format_progress(done, total, now - began)}")
 
-        yield told
+        yield on_progress
 
 
-def far(done: int, total: int, seconds: float) -> str:
+def format_progress(done: int, total: int, seconds: float) -> str:
     """``450,000 of 1,000,000 · 12 min left``, after ``seconds``; without a total the number alone."""
     if not done < total:
         return f"{done:,}"
-    left = f" · {minutes(seconds / done * (total - done))} left" if done else ""
+    left = f" · {format_duration(seconds / done * (total - done))} left" if done else ""
     return f"{done:,} of {total:,}{left}"

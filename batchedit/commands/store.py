@@ -12,15 +12,15 @@ from typing import Any
 import orjson
 
 from ..core.errors import BatcheditError, UsageError
-from ..core.policy import GivenCap, cap_after
+from ..core.policy import GivenCap, choose_cap
 from ..ledger.account import hash_token
 from ..runcomfy.token import find_token
 from ..settings.extras import to_install
 
 
 @dataclass(frozen=True, slots=True)
-class StoreMade:
-    """What ``store init`` did, in lines for a person, and what may be lost with the store."""
+class StoreInitResult:
+    """What ``store init`` did, as lines for a person, and what could be lost with the store."""
 
     lines: Sequence[str]
     risks: Sequence[str]
@@ -28,9 +28,9 @@ class StoreMade:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker of a store. ``since`` and ``heard`` are epoch seconds by the store's clock; ``in_flight`` counts the jobs that
-    it looks after, ``sending`` those of them that it is buying just now. ``state`` is ``working``, ``silent`` (its lease is
-    over, and nobody has taken over yet) or ``gone``.
+    """A worker of a store. ``since`` and ``heard`` are epoch seconds by the store's clock; ``in_flight`` counts its jobs,
+    ``sending`` those of them that it is buying just now. ``state`` is ``working``, ``silent`` (its lease is over, and its
+    jobs are not adopted yet) or ``gone``.
     """
 
     id: int
@@ -42,16 +42,22 @@ class Worker:
     sending: int
 
 
-def workers(url: str) -> list[Worker]:
-    """Who works in the store, and who has ended within a day."""
+def list_workers(url: str) -> list[Worker]:
+    """The workers of the store, and those that ended within a day."""
     need_psycopg()
     from ..ledger.postgres import store  # noqa: PLC0415
 
     return [
         Worker(
-            w.id, w.name, "gone" if w.gone else "working" if w.lease else "silent", w.since, w.heard, w.jobs, w.sending
+            worker.id,
+            worker.name,
+            "gone" if worker.gone else "working" if worker.lease else "silent",
+            worker.since,
+            worker.heard,
+            worker.jobs,
+            worker.sending,
         )
-        for w in store.list_workers(url)
+        for worker in store.list_workers(url)
     ]
 
 
@@ -61,38 +67,38 @@ def need_psycopg() -> None:
         raise UsageError("a shared ledger needs psycopg", hint=to_install("store"))
 
 
-def init(url: str, *, accept_loss: bool) -> StoreMade:
+def init(url: str, *, accept_loss: bool) -> StoreInitResult:
     """Make the store at ``url``, or bring it to this version."""
     need_psycopg()
     from ..ledger.postgres import store  # noqa: PLC0415
 
-    made = store.init(url, accept_loss=accept_loss)
-    did = {0: "is made"}.get(made.before) or (
-        "is there already" if made.before == made.after else f"had version {made.before}"
+    result = store.init(url, accept_loss=accept_loss)
+    outcome = {0: "is made"}.get(result.before) or (
+        "is there already" if result.before == result.after else f"had version {result.before}"
     )
-    about = [f"the store {made.where} {did}; its version is {made.after}", *made.durable.lines]
-    return StoreMade(about, made.durable.risks)
+    lines = [f"the store {result.where} {outcome}; its version is {result.after}", *result.durable.lines]
+    return StoreInitResult(lines, result.durable.risks)
 
 
-def limits(
+def update_limits(
     url: str, environ: Mapping[str, str], *, max_cost: GivenCap = None, in_flight: GivenCap = None
 ) -> tuple[int | None, int | None]:
     """The cap of all runs of the token that is set here, in micro-dollars, and how many jobs they may have under way at once;
-    None for no limit. What is given is set first: ``"none"`` takes a limit away.
+    None for no limit. A given limit is set first: ``"none"`` removes it.
     """
     need_psycopg()
-    from ..ledger.postgres import limits as kept  # noqa: PLC0415
+    from ..ledger.postgres import limits as store_limits  # noqa: PLC0415
 
     account = hash_token(find_token(environ, Path.home()).value)
-    before = kept.read_limits(url, account)
-    wanted = kept.Limits(cap_after(max_cost, before.max_cost), cap_after(in_flight, before.in_flight))
-    if wanted != before:
-        kept.set_limits(url, account, wanted)
-    return wanted.max_cost, wanted.in_flight
+    current = store_limits.read_limits(url, account)
+    requested = store_limits.Limits(choose_cap(max_cost, current.max_cost), choose_cap(in_flight, current.in_flight))
+    if requested != current:
+        store_limits.set_limits(url, account, requested)
+    return requested.max_cost, requested.in_flight
 
 
 def lift(url: str, run: str) -> str:
-    """The store's run of this name may be bought in again. Returns why it was halted; "" if it was not."""
+    """Allow purchases in the store's run of this name again. Returns why it was halted; "" if it was not."""
     need_psycopg()
     from ..ledger.postgres import store  # noqa: PLC0415
 
@@ -100,8 +106,8 @@ def lift(url: str, run: str) -> str:
 
 
 def is_first_to_tell(url: str, run: str, channel: str, state: Any) -> bool:
-    """Write down that ``channel`` is told ``state``, anything that JSON can say, of the run. False where it was told that
-    last, by this worker or another.
+    """Write down that ``channel`` was last told ``state``, any JSON value, of the run. False where that is written already,
+    by this worker or another.
     """
     from ..ledger.postgres import store  # noqa: PLC0415 - psycopg takes its time
 

@@ -1,4 +1,4 @@
-"""How a printed command names the store of its run: as this person's shell needs it, and without the password."""
+"""The options by which a printed command names the store of its run: as the shell needs them, without the password."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from ..ledger.book import Book
 from ..ledger.postgres.url import build_store_option
 
 
-def store_words(checkpoint: Book, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """The words behind a command about this run: none where it is no run of a store, or the environment names its store."""
+def build_store_words(checkpoint: Book, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """The options to append to a command about this run: none without a store, or where the environment names it."""
     return build_store_option(checkpoint.get("store") or "", environ)

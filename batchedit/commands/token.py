@@ -1,4 +1,4 @@
-"""The token that a person gives once: kept where every command looks for it."""
+"""Keeps the token that a person gives once, where every command reads it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _ONLY_MINE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """``where`` the token is kept, in words. ``hidden_by``: the variable that goes before it, "" if none does. ``hint``: how
-    a keyring would take it, "" where it did or can't.
+class KeptToken:
+    """``where`` the token is kept, in words. ``hidden_by``: the variable that takes precedence, "" if none does. ``hint``:
+    how to use a keyring, "" where one is used or can't be.
     """
 
     where: str
@@ -27,7 +27,7 @@ class Kept:
     hint: str = ""
 
 
-def keep_token(text: str, environ: Mapping[str, str], *, in_file: bool = False) -> Kept:
+def keep_token(text: str, environ: Mapping[str, str], *, in_file: bool = False) -> KeptToken:
     """Keep the token in this machine's keyring, or in the vendor's own file, readable by this person alone, where there is
     no keyring, where the person names the folder of tokens, or with ``in_file``.
 
@@ -36,7 +36,7 @@ def keep_token(text: str, environ: Mapping[str, str], *, in_file: bool = False) 
     value = check_token(text)
     hidden_by = next((name for name in VARIABLES if environ.get(name, "").strip()), "")
     if not in_file and not is_folder_named(environ) and keyring_token.keep_token(value):
-        return Kept(keyring_token.KEYRING_NAME, hidden_by)
+        return KeptToken(keyring_token.KEYRING_NAME, hidden_by)
     path = find_token_file(environ, Path.home())
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -47,16 +47,16 @@ def keep_token(text: str, environ: Mapping[str, str], *, in_file: bool = False) 
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
     hint = "" if in_file or keyring_token.is_installed() else keyring_token.EXTRA
-    return Kept(f"{path}, which only you can read", hidden_by, hint)
+    return KeptToken(f"{path}, which only you can read", hidden_by, hint)
 
 
 def forget_variables(environ: MutableMapping[str, str]) -> None:
-    """Of a page's own surroundings: the terminal's token, refused or another account's, would go before the one kept."""
+    """Remove the terminal's token from a page's environment: it would take precedence over the kept one."""
     for name in VARIABLES:
         environ.pop(name, None)
 
 
-def token_source(environ: Mapping[str, str]) -> str:
+def describe_token_source(environ: Mapping[str, str]) -> str:
     """Where the token comes from, in words; "" if there is none that can be used."""
     try:
         return find_token(environ, Path.home()).source

@@ -1,4 +1,4 @@
-"""Where the parts are put together: the one place, for command line and library alike, that builds real edges."""
+"""Connects the parts: the one place, for command line and library alike, that makes the real client, files and clock."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from httpx import create_ssl_context
 
 from ..core.actions import Patience
 from ..core.errors import CheckpointError, OutputError, ServiceUnavailableError, TokenError, UsageError
-from ..core.inanswer import InAnswer
+from ..core.inanswer import InlinePictures
 from ..core.steps import Steps
-from ..core.unwritten import Unwritten
+from ..core.unwritten import WriteFailures
 from ..disk import check_own
 from ..files.download import Downloader
 from ..files.objects import Objects
@@ -54,18 +54,18 @@ REHEARSAL_LATENCY = "uniform:1,4"
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Where the API is and who we are there: nobody, where ``token`` is empty."""
+    """The API's URL and our token for it, which may be empty."""
 
     base_url: str
     token: str
     warning: str = ""
     proxy: str | None = None
-    why_another: Callable[[], str] = str
+    explain_other_service: Callable[[], str] = str
     """Why what listens there now is another service than when the command began; "" while it is the same."""
 
 
 @contextmanager
-def service(
+def open_service(
     settings: Settings,
     folder: RunFolder,
     environ: Mapping[str, str],
@@ -74,13 +74,13 @@ def service(
     only_asks: bool = False,
 ) -> Iterator[Service]:
     """The service of ``settings``; with ``sandbox`` a server of our own for as long as the block lasts. Before anything can
-    be sent to one that is not the vendor's, ``warn`` is told which it is.
+    be sent to one that is not the vendor's, ``warn`` gets a message that names it.
 
     With ``only_asks`` nothing is bought there: a service is asked without a token where there is none, and the sandbox keeps
-    nothing on disk. The sandbox is on this machine and is asked by no proxy.
+    nothing on disk. The sandbox is on this machine and is asked without a proxy.
 
-    UsageError (64) for one that this person did not choose or a proxy that can't be used, TokenError (77) where a token is
-    missing.
+    UsageError (64) for a service that this person did not choose or a proxy that can't be used, TokenError (77) where a token
+    is missing.
     """
     if not settings.sandbox:
         base_url = check_base_url(settings.base_url)
@@ -109,8 +109,8 @@ def service(
         running.close()
 
 
-ASKING = "asking the service"
-"""The step that waits for the service's word about a model, a price or the balance."""
+ASKING_SERVICE = "asking the service"
+"""The step that waits for the service's answer about a model, a price or the balance."""
 
 
 def find_model(settings: Settings) -> Model | None:
@@ -120,12 +120,12 @@ def find_model(settings: Settings) -> Model | None:
     return load_model(settings.model, Path(settings.schema) if settings.schema else None)
 
 
-async def model_from_catalogue(settings: Settings, found: Service, observer: Observer, steps: Steps) -> Model:
-    """The model's schema as the service's catalogue tells it. UsageError if it tells none, ServiceUnavailableError if the
-    service can't be reached.
+async def model_from_catalogue(settings: Settings, service: Service, observer: Observer, steps: Steps) -> Model:
+    """The model's schema from the service's catalogue. UsageError if it has none, ServiceUnavailableError if the service
+    can't be reached.
     """
-    client = Client(found.base_url, found.token, settings.model, {}, observer=observer, proxy=found.proxy)
-    with steps(ASKING):
+    client = Client(service.base_url, service.token, settings.model, {}, observer=observer, proxy=service.proxy)
+    with steps(ASKING_SERVICE):
         async with client:
             entry = await client.ask_model_entry()
     if entry is None and not client.has_answered:
@@ -139,18 +139,18 @@ async def model_from_catalogue(settings: Settings, found: Service, observer: Obs
     return Model(settings.model, entry.schema)
 
 
-def purchase_limits(settings: Settings) -> PurchaseLimits:
-    """The governor's part of the settings."""
+def make_purchase_limits(settings: Settings) -> PurchaseLimits:
+    """The part of the settings that the governor uses."""
     return PurchaseLimits(
         concurrency=settings.concurrency,
         rate=settings.rate,
         poll_seconds=settings.poll_seconds,
         until=settings.until,
-        stop_rule=stop_rule(settings.stop_after_failures),
+        stop_rule=parse_stop_rule(settings.stop_after_failures),
     )
 
 
-def stop_rule(text: str | None) -> StopRule:
+def parse_stop_rule(text: str | None) -> StopRule:
     """``--stop-after-failures``. UsageError for what is neither ``N`` nor ``P%``."""
     if text is None:
         return StopRule()
@@ -162,14 +162,14 @@ def stop_rule(text: str | None) -> StopRule:
         raise UsageError(f"--stop-after-failures takes 20 or 50%, not {text!r}") from None
 
 
-def allowed_hosts(settings: Settings, base_url: str) -> tuple[str, ...]:
+def list_allowed_hosts(settings: Settings, base_url: str) -> tuple[str, ...]:
     """Hosts that files may come from: the user's, and a loopback service's own."""
     host = urlsplit(base_url).hostname or ""
     return (*settings.allow_hosts, host) if base_url.startswith("http://") else settings.allow_hosts
 
 
-class Kept(Ledger, Protocol):
-    """The pool's port, and the few things besides that its edges ask of a run's record."""
+class PoolLedger(Ledger, Protocol):
+    """The pool's port to the ledger, and the few methods besides that its client and files need."""
 
     def has_file(self, path: str, but_job: int) -> bool:
         """See ``book.Records``."""
@@ -184,125 +184,127 @@ class Kept(Ledger, Protocol):
         ...
 
 
-def client_for(settings: Settings, found: Service, model: Model, observer: Observer) -> Client:
-    """A client that only asks: it has nothing to buy with."""
-    return Client(found.base_url, found.token, settings.model, model.schema, observer=observer, proxy=found.proxy)
+def make_asking_client(settings: Settings, service: Service, model: Model, observer: Observer) -> Client:
+    """A client that only asks: it can't buy."""
+    return Client(service.base_url, service.token, settings.model, model.schema, observer=observer, proxy=service.proxy)
 
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """What all edges of one connection share. ``objects`` is the store of files, None where the run's folder keeps them."""
+    """What the client, the files and the pool share. ``objects`` is the store of files, None where the folder keeps them."""
 
     objects: Objects | None
     rng: Random
     clock: SteadyClock
-    in_answer: InAnswer
+    inline_pictures: InlinePictures
     trusted: SSLContext
 
 
 @asynccontextmanager
-async def connected(
+async def open_pool(
     settings: Settings,
     folder: RunFolder,
-    checkpoint: Kept,
+    checkpoint: PoolLedger,
     model: Model,
-    found: Service,
+    service: Service,
     observer: Observer,
     picture_roots: Sequence[Path] | None,
-    unwritten: Unwritten,
+    write_failures: WriteFailures,
     *,
     copies: bool = True,
 ) -> AsyncIterator[tuple[Pool, Client]]:
-    """A pool with its real edges, open for as long as the block lasts. ``picture_roots`` as ``LocalPictures`` takes it.
+    """A pool with its real connections, open for as long as the block lasts. ``picture_roots`` as for ``LocalPictures``.
 
-    Where the run's pictures go into a store of files, that is tried first: nothing is bought that could not be kept.
-    ``copies`` as ``Downloader`` takes it; ``unwritten`` hears where small pictures can't be kept.
+    Where the run's pictures go into a store of files, that is checked first: nothing is bought that could not be kept.
+    ``copies`` as for ``Downloader``; a thumbnail that can't be written is added to ``write_failures``.
     """
     objects = objects_at(checkpoint.get(FILES_URL))
     if objects is not None:
         await to_thread.run_sync(objects.check)
-    trusted = create_ssl_context()  # 20 ms and 0.7 MB: one for both
-    shared = _Shared(objects, Random(), SteadyClock(), InAnswer(), trusted)
+    ssl_context = create_ssl_context()  # 20 ms and 0.7 MB: one for both
+    shared = _Shared(objects, Random(), SteadyClock(), InlinePictures(), ssl_context)
     album = Album(folder.thumbs)
     pictures = LocalPictures(observer, shrinks=not settings.no_shrink, roots=picture_roots, blob=blob_reader(objects))
     async with (
         rescuing(objects, checkpoint, folder.path, observer) as take_in,
-        _buying_client(settings, found, model, observer, checkpoint, pictures, shared) as client,
-        _downloader(settings, folder, found, checkpoint, album, shared, copies=copies) as files,
+        _make_buying_client(settings, service, model, observer, checkpoint, pictures, shared) as client,
+        _make_downloader(settings, folder, service, checkpoint, album, shared, copies=copies) as files,
     ):
-        governor = _governor(settings, client, checkpoint, observer, shared)
-        pool = _pool(settings, client, checkpoint, files, observer, governor, shared)
+        governor = _make_governor(settings, client, checkpoint, observer, shared)
+        pool = _make_pool(settings, client, checkpoint, files, observer, governor, shared)
         pool.take_in = take_in
         yield pool, client
         if album.refused is not None:
-            unwritten.refused(folder.thumbs, album.refused)
+            write_failures.add(folder.thumbs, album.refused)
             observer.note("thumbnails", f"small pictures can't be kept in {folder.thumbs}: the gallery makes them")
-        with suppress(CheckpointError):  # worth a little to the next run; nothing to hide an error of this one behind
+        with suppress(CheckpointError):  # of little use to the next run: no reason to hide an error of this one
             checkpoint.put(LIFETIMES, governor.lifetimes.dump())
 
 
-def _buying_client(
+def _make_buying_client(
     settings: Settings,
-    found: Service,
+    service: Service,
     model: Model,
     observer: Observer,
-    checkpoint: Kept,
+    checkpoint: PoolLedger,
     pictures: LocalPictures,
     shared: _Shared,
 ) -> Client:
-    """The client that buys, as long as the ledger lets this process send, and the same service listens: that its money is
-    play money, or is none, was said to the person who said yes.
+    """The client that buys, as long as the ledger lets this process send and the same service listens: the person's yes was
+    for play money or for real money.
     """
 
-    def why_not() -> str:
-        return found.why_another() if checkpoint.may_send() else "this worker's lease is over"
+    def explain_no_send() -> str:
+        return service.explain_other_service() if checkpoint.may_send() else "this worker's lease is over"
 
     return Client(
-        found.base_url,
-        found.token,
+        service.base_url,
+        service.token,
         settings.model,
         model.schema,
         observer=observer,
         clock=shared.clock,
         rng=shared.rng,
-        proxy=found.proxy,
+        proxy=service.proxy,
         verify=shared.trusted,
         resolve_pictures=pictures,
-        in_answer=shared.in_answer,
-        why_not=why_not,
+        inline_pictures=shared.inline_pictures,
+        why_not=explain_no_send,
     )
 
 
-def _downloader(
+def _make_downloader(
     settings: Settings,
     folder: RunFolder,
-    found: Service,
-    checkpoint: Kept,
+    service: Service,
+    checkpoint: PoolLedger,
     album: Album,
     shared: _Shared,
     *,
     copies: bool,
 ) -> Downloader:
-    """What fetches finished pictures into the folder or into the store of files."""
+    """Fetches finished pictures into the folder or into the store of files."""
     return Downloader(
         folder.path,
-        allow_hosts=allowed_hosts(settings, found.base_url),
+        allow_hosts=list_allowed_hosts(settings, service.base_url),
         clock=shared.clock,
         rng=shared.rng,
-        proxy=found.proxy,
+        proxy=service.proxy,
         verify=shared.trusted,
         is_taken=checkpoint.has_file,
-        in_answer=shared.in_answer,
+        inline_pictures=shared.inline_pictures,
         album=album,
         objects=shared.objects,
         copies=copies,
     )
 
 
-def _governor(settings: Settings, client: Client, checkpoint: Kept, observer: Observer, shared: _Shared) -> Governor:
-    """It begins with what earlier runs in the folder learned of running times."""
+def _make_governor(
+    settings: Settings, client: Client, checkpoint: PoolLedger, observer: Observer, shared: _Shared
+) -> Governor:
+    """It begins with the running times that earlier processes of the run have measured."""
     return Governor(
-        purchase_limits(settings),
+        make_purchase_limits(settings),
         api=client,
         observer=observer,
         clock=shared.clock,
@@ -313,10 +315,10 @@ def _governor(settings: Settings, client: Client, checkpoint: Kept, observer: Ob
     )
 
 
-def _pool(
+def _make_pool(
     settings: Settings,
     client: Client,
-    checkpoint: Kept,
+    checkpoint: PoolLedger,
     files: Downloader,
     observer: Observer,
     governor: Governor,

@@ -1,8 +1,8 @@
-"""What a person wishes of a run that goes on in another process: pause, go on, stop, another speed, another cap.
+"""Wishes for a run that goes on in another process: pause, go on, stop, another number of jobs in flight, another cap.
 
-A wish is written beside the checkpoint, and the run's own process heeds it within a second: no signal is sent, and the
-checkpoint keeps its one writer. It holds for the process that goes on when it is said; the next one begins without it. A
-wish never lifts what a confirmation bound, except the cap that a person sets.
+A wish is written beside the checkpoint, and the run's own process handles it within a second: no signal is sent, and the
+checkpoint keeps its one writer. It holds for the process that runs at that moment; the next one begins without it. A wish
+never exceeds what the person has confirmed, except for a cap that the person sets.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from pathlib import Path
 
 from ..core.errors import UsageError
 from ..core.policy import NO_CAP, GivenCap
-from ..core.typed import to_type
-from ..core.words import number
+from ..core.typed import format_command
+from ..core.words import pluralize
 from ..ledger.opening import open_for_reading
 from ..ledger.wishes import Wish, Wishes
 from ..results.report import cap_needed, room_for_rest
 from ..run_folder import RunFolder, find_run, shorten_path
 from .live import BUYING, live_in
-from .store_words import store_words
+from .store_words import build_store_words
 
 MOST_AT_ONCE = 10_000
 
@@ -35,50 +35,52 @@ def wish(
     max_cost: GivenCap = None,
     who: str = "",
 ) -> Path:
-    """Write down what is wished of ``run`` (its folder, name or sheet); returns its folder. Durable when it returns.
+    """Write wishes for ``run`` (its folder, name or sheet); returns its folder. Durable when it returns.
 
     ``pause``: nothing more is bought, what was bought is collected. ``resume`` ends that. ``stop`` ends the process in
-    order. ``concurrency``: so many jobs in flight, 0 finds out how many. ``max_cost``: the run's cap from now on, in
+    order. ``concurrency``: the number of jobs in flight, 0 to learn it. ``max_cost``: the run's cap from now on, in
     micro-dollars, ``"none"`` for none.
 
-    UsageError (64) if nothing is wished, or if nobody works on the run: then there is nobody to heed it.
+    UsageError (64) if there is no wish, or if no process works on the run that could handle it.
     """
     folder = find_run(run, out)
-    wishes = [(Wish.PAUSE, "")] * pause + [(Wish.RESUME, "")] * resume + [(Wish.STOP, "")] * stop
+    requested = [(Wish.PAUSE, "")] * pause + [(Wish.RESUME, "")] * resume + [(Wish.STOP, "")] * stop
     if concurrency is not None:
         if not 0 <= concurrency <= MOST_AT_ONCE:
-            raise UsageError(f"{number(concurrency, 'job')} at once can't be: 1 to {MOST_AT_ONCE:,}, or 0 to find out")
-        wishes.append((Wish.CONCURRENCY, str(concurrency)))
+            raise UsageError(
+                f"{pluralize(concurrency, 'job')} at once can't be: 1 to {MOST_AT_ONCE:,}, or 0 to find out"
+            )
+        requested.append((Wish.CONCURRENCY, str(concurrency)))
     if max_cost is not None:
-        wishes.append((Wish.MAX_COST, str(max_cost)))
-    if not wishes:
+        requested.append((Wish.MAX_COST, str(max_cost)))
+    if not requested:
         raise UsageError("nothing was wished", hint="-j N, --max-cost USD, or both")
-    _must_go_on(folder)
-    Wishes(folder.path).add(*wishes, who=who or _login())
+    _check_goes_on(folder)
+    Wishes(folder.path).add(*requested, who=who or _find_login())
     return folder.path
 
 
-def _must_go_on(folder: RunFolder) -> None:
-    now = live_in(folder)
-    if not now.alive or (now.doing and now.doing not in BUYING):
+def _check_goes_on(folder: RunFolder) -> None:
+    live = live_in(folder)
+    if not live.alive or (live.doing and live.doing not in BUYING):
         raise UsageError(
             f"nobody works on {shorten_path(folder.path)}, so there is nobody to heed it",
-            hint=f"to go on with it: {way_on(folder)}",
+            hint=f"to go on with it: {format_resume_command(folder)}",
         )
 
 
-def way_on(folder: RunFolder) -> str:
-    """The command to type for what the run has not bought, with the cap that it needs."""
+def format_resume_command(folder: RunFolder) -> str:
+    """The command that buys the rest of the run, with the cap that it needs."""
     with open_for_reading(folder.checkpoint) as checkpoint:
-        room, store = room_for_rest(cap_needed(checkpoint)), store_words(checkpoint)
-    return to_type("run", shorten_path(folder.path), *room, *store)
+        room, store = room_for_rest(cap_needed(checkpoint)), build_store_words(checkpoint)
+    return format_command("run", shorten_path(folder.path), *room, *store)
 
 
-def _login() -> str:
+def _find_login() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):
         return "somebody"
 
 
-__all__ = ["MOST_AT_ONCE", "NO_CAP", "way_on", "wish"]
+__all__ = ["MOST_AT_ONCE", "NO_CAP", "format_resume_command", "wish"]

@@ -1,7 +1,7 @@
 """What to do with a job now: actions, as imperatives, and the pure function that chooses one from the record alone.
 
-A fresh job and one found after a crash get the same answer; ``recover`` and ``on_clock`` say what a new process makes of a
-record that it finds. This module reads no clock: every question is asked with ``now``, in seconds since the epoch.
+A fresh job and one read after a crash get the same answer. ``recover`` and ``drop_future_due_at`` prepare a record that a
+new process reads. This module reads no clock: the caller passes ``now``, in seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Stop looking, for the reason given."""
+    """Stop polling, for the reason given."""
 
     problem: Problem
 
@@ -54,7 +54,7 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Nothing more to do for this record by itself."""
+    """Nothing to do for this record until a person decides."""
 
 
 Action = Reserve | Submit | Poll | Cancel | Download | GiveUp | Sleep | Rest
@@ -62,10 +62,10 @@ Action = Reserve | Submit | Poll | Cancel | Download | GiveUp | Sleep | Rest
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a bought job is looked after.
+    """How long a bought job is collected for.
 
-    ``stuck_after``: seconds from the first look of this process until a job that has not ended becomes UNCOLLECTED.
-    ``spoils``: how many broken downloads before its files count as not to be had.
+    ``stuck_after``: seconds from the first poll of this process until a job that has not ended becomes UNCOLLECTED.
+    ``spoils``: how many broken downloads before the job becomes UNCOLLECTED.
     """
 
     stuck_after: float = 3600.0
@@ -82,14 +82,14 @@ def next_action(record: Record, now: float, patience: Patience) -> Action:  # no
         case State.PLANNED:
             return Sleep(record.due_at) if record.due_at > now else Reserve()
         case State.WAITING | State.CANCELLING:
-            if _looked_too_long(record, patience):
-                return GiveUp(_stuck(record, patience))
+            if _is_polled_too_long(record, patience):
+                return GiveUp(_describe_stuck_job(record, patience))
             if record.due_at > now:
                 return Sleep(record.due_at)
             return Poll() if record.state is State.WAITING else Cancel()
         case State.FETCHED:
-            if record.spoils >= patience.spoils or _looked_too_long(record, patience):
-                return GiveUp(record.problem or _stuck(record, patience))
+            if record.spoils >= patience.spoils or _is_polled_too_long(record, patience):
+                return GiveUp(record.problem or _describe_stuck_job(record, patience))
             if record.due_at > now:
                 return Sleep(record.due_at)
             return Download() if record.outputs else Poll()
@@ -97,35 +97,34 @@ def next_action(record: Record, now: float, patience: Patience) -> Action:  # no
             assert_never(record.state)
 
 
-def _looked_too_long(record: Record, patience: Patience) -> bool:
-    """Judged by the last *look*, not by the clock: a laptop that slept all night must look before it gives up."""
+def _is_polled_too_long(record: Record, patience: Patience) -> bool:
+    """Judged by the time of the last poll, not by the clock: a laptop that slept all night must poll before it gives up."""
     return record.polled_at - record.watched_from >= patience.stuck_after > 0 and record.polled_at > 0
 
 
-def _stuck(record: Record, patience: Patience) -> Problem:
-    last = f"; the last look said: {record.problem.message}" if record.problem else ""
-    return Problem(Kind.STUCK, f"not finished after {patience.stuck_after:.0f} seconds of looking{last}")
+def _describe_stuck_job(record: Record, patience: Patience) -> Problem:
+    last_answer = f"; the last look said: {record.problem.message}" if record.problem else ""
+    return Problem(Kind.STUCK, f"not finished after {patience.stuck_after:.0f} seconds of looking{last_answer}")
 
 
-LONGEST_AHEAD = 3600.0
-"""Seconds by which a time on disk may be ahead of the clock: no wait that a run writes down is longer."""
+MAX_SECONDS_AHEAD = 3600.0
+"""Seconds by which a time on disk may be ahead of the clock: a run writes down no longer wait."""
 
 
-def on_clock(record: Record, now: float) -> Record:
-    """``record`` as it came from disk, without a time to wait for that was reckoned with another clock: it may have been set
-    since.
+def drop_future_due_at(record: Record, now: float) -> Record:
+    """``record`` as read from disk, without a ``due_at`` that was computed before the clock was set back.
 
-    When something happened stays as its event told it, or the record would contradict its log; who reckons with it takes
-    what is ahead of ``now`` for ``now``.
+    The times of past events stay, or the record would contradict its log. Callers treat such a time that is ahead of
+    ``now`` as ``now``.
     """
     happened = (record.submitted_at, record.accepted_at, record.finished_at)
-    if record.due_at <= now + LONGEST_AHEAD and all(at is None or at <= now for at in happened):
+    if record.due_at <= now + MAX_SECONDS_AHEAD and all(at is None or at <= now for at in happened):
         return record
     return record._replace(due_at=0.0)
 
 
 def recover(record: Record, now: float) -> Event | None:
-    """What a new process must note about a record it finds: None where there is nothing to say.
+    """The event that a new process must write for a record it reads; None for no event.
 
     The process that wrote SUBMITTING died before it wrote an answer down, so the POST may have gone out.
     """

@@ -1,4 +1,4 @@
-"""The names of our columns in the results, in their order: they alone are ours in anybody's sheet."""
+"""The names of the result columns, in their order. No other column of a sheet is ours."""
 
 from __future__ import annotations
 

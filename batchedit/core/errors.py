@@ -11,11 +11,11 @@
      ├── OutputError                       73   a file or folder can't be written
      │    ├── FilesUnavailableError        69   the store of the files is away
      │    └── FilesRefusedError            77   the store of the files refuses the rights that are set
-     ├── DiskError                         74   the disk or the system failed at a file that nobody expected to fail
+     ├── DiskError                         74   the disk or the system failed at any other file
      ├── CheckpointError                   74   the checkpoint can't be read or written
      │    ├── CheckpointCorruptError       74
      │    ├── CheckpointVersionError       74   written by a newer batchedit
-     │    └── StaleRecordError             74   somebody else moved the record: a defect, never retried
+     │    └── StaleRecordError             74   another process changed the record: a defect, never retried
      ├── StoppedError                      75   stopped early; the same command goes on
      │    ├── BudgetReachedError           75   --max-cost
      │    ├── PriceRoseError               75   dearer than the price that was said yes to
@@ -37,8 +37,8 @@ from collections.abc import Sequence
 class BatcheditError(Exception):
     """Anything that a command reports in a sentence and an exit code.
 
-    ``details`` are shown below ``message``, ``hint`` below them: what to do or type next. Each is a line of its own, and
-    nothing in it begins another one: it may hold what a sheet or the service said.
+    ``details`` are shown below ``message``, ``hint`` below them: what to do or type next. Each is shown as one line, also
+    where it holds a line break from a sheet or the service.
     """
 
     code = 70
@@ -49,7 +49,7 @@ class BatcheditError(Exception):
         self.hint = hint
 
     def add(self, text: str) -> None:
-        """Say ``text`` behind the message."""
+        """Append ``text`` to the message."""
         self.lines = (f"{self.lines[0]}{text}", *self.lines[1:])
         self.args = ("\n".join(self.lines),)
 
@@ -75,7 +75,7 @@ class ServiceUnavailableError(BatcheditError):
 
 
 class ProxyRefusesError(ServiceUnavailableError):
-    """The proxy gave a definite no: waiting would not help."""
+    """The proxy refused: waiting would not help."""
 
     def __init__(self, message: str) -> None:
         super().__init__(
@@ -98,7 +98,7 @@ class FilesRefusedError(OutputError):
 
 
 class DiskError(BatcheditError):
-    """A file could not be opened, read, written, renamed or removed, and the caller knew nothing better to say of it."""
+    """A file could not be opened, read, written, renamed or removed, and the caller has no more specific error."""
 
     code = 74
 
@@ -142,15 +142,15 @@ class BudgetReachedError(StoppedError):
 
 
 class PlacesTakenError(BudgetReachedError):
-    """All runs of the account have as many jobs under way as they may have together: one that ends makes room."""
+    """All runs of the account together have reached their limit of jobs under way: one that ends makes room."""
 
 
 class PriceRoseError(StoppedError):
-    """A picture costs more than the person was told when they said yes."""
+    """A picture costs more than the price that the person approved."""
 
 
 class RestWaitsError(StoppedError):
-    """The canary was bought, and the rest waits for a yes of its own: it may take days."""
+    """The canary was bought, and the rest waits for its own approval, which may take days."""
 
 
 class LockedError(StoppedError):

@@ -1,4 +1,4 @@
-"""What happens to a job: the events of its life, as past participles. ``core/lifecycle.py`` says where each of them leads.
+"""The events of a job, as past participles. ``core/lifecycle.py`` says which state each of them leads to.
 
 Every event carries ``at``, seconds since the epoch; money is in micro-dollars. ``durable`` says whether the event is
 written to the log: ``Pending`` and ``Missed`` change nothing that a new process needs to know.
@@ -23,7 +23,7 @@ class Reserved:
 
 @dataclass(frozen=True, slots=True)
 class Reused:
-    """Bought earlier, in another run of this person: its files are whole and under their names here. It costs nothing.
+    """Bought earlier, in another run of the same person: its files are complete and copied here. It costs nothing.
 
     ``run`` is that run's folder, ``handle`` the request that the picture was bought with.
     """
@@ -47,10 +47,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """Surely not taken. ``due_at`` is when to try again. It uses up nothing: such an answer is about the run, not the job.
+    """Surely not taken. ``due_at`` is when to try again. It is no attempt: such an answer is about the run, not the job.
 
-    ``counts`` stands in the logs of the first edition alone, which counted attempts after a 500001.
-    Out of IN_DOUBT by the job's own sender only: nobody else can know that the POST never left.
+    ``counts`` is in the logs of the first edition alone, which counted attempts after a 500001.
+    Out of IN_DOUBT by the job's own sender only: no other process can know that the POST never left.
     """
 
     durable: ClassVar[bool] = True
@@ -73,7 +73,7 @@ class Refused:
 class Lost:
     """The POST went out, or may have, and no answer that decides was seen.
 
-    ``reply`` is what came all the same: the first 4 KiB of head and body, without the token; ``""`` for nothing.
+    ``reply`` is the undecided answer: the first 4 KiB of head and body, without the token; ``""`` for none.
     """
 
     durable: ClassVar[bool] = True
@@ -98,7 +98,7 @@ class Released:
 class WrittenOff:
     """A person gave up a job that is in doubt or uncollected. Its money counts as spent.
 
-    The record keeps the mark Kind.WRITTEN_OFF, so that no later command takes it for a failure to be bought anew.
+    The record's problem is of Kind.WRITTEN_OFF, so that no later command takes it for a failure to be bought again.
     """
 
     durable: ClassVar[bool] = True
@@ -108,7 +108,7 @@ class WrittenOff:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Looked at, not finished. ``running`` once the job has left the service's queue."""
+    """Polled, not finished. ``running`` once the job has left the service's queue."""
 
     durable: ClassVar[bool] = False
     at: float
@@ -121,7 +121,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """A look that told nothing: an error or no answer. ``absent`` for a 404, which may pass."""
+    """A poll without a result: an error or no answer. ``absent`` for a 404, which may pass."""
 
     durable: ClassVar[bool] = False
     at: float
@@ -132,7 +132,7 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """Finished; here are the links. ``cost`` in micro-dollars where the API told it."""
+    """Finished, with the links. ``cost`` in micro-dollars where the API reported it."""
 
     durable: ClassVar[bool] = True
     at: float
@@ -152,7 +152,7 @@ class Errored:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The service does not know the request, asked several times over some time. It may know it again later."""
+    """The service did not know the request in several polls over some time. It may know it again later."""
 
     durable: ClassVar[bool] = True
     at: float
@@ -161,7 +161,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """We stop looking. The job stays bought and is taken up again by the next ``run`` or ``fetch``."""
+    """We stop polling. The job stays bought, and the next ``run`` or ``fetch`` polls it again."""
 
     durable: ClassVar[bool] = True
     at: float
@@ -170,7 +170,7 @@ class GivenUp:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """Somebody looks again: a new process, or ``run`` and ``fetch`` on what was uncollected."""
+    """Polled again: by a new process, or by ``run`` and ``fetch`` on what was uncollected."""
 
     durable: ClassVar[bool] = True
     at: float
@@ -184,10 +184,10 @@ class CancelAsked:
 
 @dataclass(frozen=True, slots=True)
 class CancelConfirmed:
-    """The service says that the job is cancelled. ``cost`` in micro-dollars where it told one.
+    """The service says that the job is cancelled. ``cost`` in micro-dollars where it reported one.
 
     Without a cost it is free only where we asked for it (CANCELLING): only a queued job can be cancelled [page]. One that
-    somebody else cancelled counts at what was reserved for it, until a cost is told.
+    was cancelled elsewhere counts at what was reserved for it, until a cost is reported.
     """
 
     durable: ClassVar[bool] = True
@@ -205,7 +205,7 @@ class CancelDenied:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """Every file is whole, verified and under its final name."""
+    """Every file is complete, verified and under its final name."""
 
     durable: ClassVar[bool] = True
     at: float
@@ -224,7 +224,7 @@ class Spoiled:
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """The service told the cost after the result. Micro-dollars."""
+    """The service reported the cost after the result. Micro-dollars."""
 
     durable: ClassVar[bool] = True
     at: float
@@ -233,7 +233,7 @@ class Priced:
 
 @dataclass(frozen=True, slots=True)
 class RetryAsked:
-    """A person wants a failed or cancelled job bought anew: a new purchase, priced as one."""
+    """A person asks for a failed or cancelled job to be bought again: a new purchase, priced as one."""
 
     durable: ClassVar[bool] = True
     at: float
@@ -241,7 +241,7 @@ class RetryAsked:
 
 @dataclass(frozen=True, slots=True)
 class Reopened:
-    """A failure that was none: the first edition took a request that is not known for the end of its job.
+    """A failure that was none: the first edition treated a request that the service does not know as the end of its job.
 
     Written by the migration of its checkpoints. The money stays where that edition put it.
     """

@@ -1,4 +1,4 @@
-"""Is a URL's host this machine? Asked wherever http is let pass, or a proxy left out."""
+"""Is a URL's host this machine? Decides where http is allowed and where no proxy is used."""
 
 from __future__ import annotations
 

@@ -11,11 +11,11 @@ from typing import Any
 
 
 def read_inputs(text: str) -> dict[str, Any]:
-    """The inputs of a job from their canonical text, integers of any length as they are."""
-    found: dict[str, Any] = json.loads(text)
-    return found
+    """The inputs of a job from their canonical text, with integers of any length exact."""
+    inputs: dict[str, Any] = json.loads(text)
+    return inputs
 
 
 def write_inputs(inputs: dict[str, Any]) -> bytes:
-    """UTF-8 without blanks, keys in order. ValueError for half a character."""
+    """UTF-8 without blanks, keys sorted. ValueError for a lone surrogate."""
     return json.dumps(inputs, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

@@ -9,18 +9,18 @@ Two rules carry the promise "never pay twice":
 
 * The POST is sent in SUBMITTING only, and a record gets there by ``Reserved`` alone, which the checkpoint makes durable
   before the loop goes on. So whatever may have been bought has an intention on disk.
-* Out of SUBMITTING leads one way back to PLANNED: ``Declined``, for what was *surely not* taken. Everything unclear is
+* One event leads from SUBMITTING back to PLANNED: ``Declined``, for what was *surely not* taken. Everything unclear is
   ``Lost``. IN_DOUBT is left by a person, by an id that comes late, or by ``Declined`` from the one process that sent this
   very POST and learns afterwards that no byte of it went out.
-* An absence is never an end. A request that the service no longer knows (``Gone``) was accepted once, so it is
-  UNCOLLECTED: later runs ask again, and only a person gives it up or buys it anew.
+* A 404 is never an end. A request that the service no longer knows (``Gone``) was accepted once, so it is
+  UNCOLLECTED: later runs ask again, and only a person gives it up or buys it again.
 
 A record found in SUBMITTING at start was cut off between intention and answer: ``recover`` turns it into ``Lost``.
 
 ``Pending`` and ``Missed`` change nothing that a new process needs to know. They move the record in memory and are not
-written down (``durable`` is False): a job looked at ten times costs no more disk than one looked at once.
+written down (``durable`` is False): a job polled ten times costs no more disk than one polled once.
 
-This module reads no clock: every event carries ``at`` and every question is asked with ``now``.
+This module reads no clock: every event carries ``at``.
 """
 
 from __future__ import annotations
@@ -160,9 +160,9 @@ def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0
         case Lost(_, problem):
             return record._replace(problem=problem)
         case WrittenOff(at, by):
-            return _settle(record, None)._replace(problem=_given_up(record, by), finished_at=at)
+            return _settle(record, None)._replace(problem=_describe_write_off(record, by), finished_at=at)
         case Pending(at, due_at, running):
-            seen = _seen_in_queue(record, at, running)
+            seen = _update_queue_times(record, at, running)
             return seen._replace(due_at=due_at, polled_at=at, absent=0, problem=event.problem)
         case Missed(at, due_at, problem, absent):
             times = record.absent + 1 if absent else 0
@@ -183,7 +183,7 @@ def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0
         case CancelAsked() | CancelDenied():
             return record._replace(due_at=0.0)
         case CancelConfirmed(at, cost):
-            return _cancelled(record, at, cost)
+            return _apply_cancel_confirmed(record, at, cost)
         case Saved(_, files):
             return record._replace(files=files, problem=None)
         case Spoiled(_, due_at, problem):
@@ -198,15 +198,15 @@ def _apply(record: Record, event: Event) -> Record:  # noqa: PLR0911, C901, PLR0
             assert_never(event)
 
 
-def _given_up(record: Record, by: str) -> Problem:
-    before = f"; before that: {record.problem.message}" if record.problem else ""
-    return Problem(Kind.WRITTEN_OFF, f"given up ({by}); it may have been charged{before}")
+def _describe_write_off(record: Record, by: str) -> Problem:
+    earlier = f"; before that: {record.problem.message}" if record.problem else ""
+    return Problem(Kind.WRITTEN_OFF, f"given up ({by}); it may have been charged{earlier}")
 
 
-def _cancelled(record: Record, at: float, cost: int | None) -> Record:
+def _apply_cancel_confirmed(record: Record, at: float, cost: int | None) -> Record:
     if record.state is State.FETCHED:
         return _settle(record, cost)
-    # One that came out before has a cost, and no cancel can have found it in the queue.
+    # One that finished before has a cost, so it was not cancelled in the queue.
     is_free = cost is None and record.cost is None and record.state is State.CANCELLING
     charged = 0 if is_free else record.cost if cost is None and record.cost_known else cost
     if charged is None:
@@ -220,8 +220,8 @@ def _cancelled(record: Record, at: float, cost: int | None) -> Record:
     return _settle(record, charged)._replace(problem=Problem(Kind.CANCELLED, message), finished_at=at)
 
 
-def _seen_in_queue(record: Record, at: float, running: bool) -> Record:
-    """The moment a job left the queue lies between the last look that found it there and the first that did not."""
+def _update_queue_times(record: Record, at: float, running: bool) -> Record:
+    """The moment a job left the queue lies between the last poll that found it there and the first that did not."""
     if not running:
         return record._replace(queued_at=at)
     if record.queued_at is not None and record.left_queue_at is None:
@@ -230,7 +230,7 @@ def _seen_in_queue(record: Record, at: float, running: bool) -> Record:
 
 
 def _settle(record: Record, cost: int | None) -> Record:
-    """The purchase is over: what was reserved becomes what it cost, the API's figure where it told one."""
+    """The purchase is over: what was reserved becomes what it cost, the API's figure where it reported one."""
     if cost is not None:
         return record._replace(reserved=0, cost=cost, cost_known=True)
     if record.cost is not None:
@@ -263,12 +263,12 @@ def _reset_for_repurchase(record: Record) -> Record:
     )
 
 
-def mermaid() -> str:
+def draw_mermaid() -> str:
     """The table as a Mermaid state diagram, for the README."""
     lines = ["stateDiagram-v2", f"    [*] --> {State.PLANNED}"]
-    for source, moves in TRANSITIONS.items():
+    for source, transitions in TRANSITIONS.items():
         by_target: dict[State, list[str]] = {}
-        for event, target in moves.items():
+        for event, target in transitions.items():
             by_target.setdefault(target, []).append(event.__name__)
         lines += [f"    {source} --> {target}: {', '.join(names)}" for target, names in by_target.items()]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The values that travel through the program. All frozen: a change makes the next one.
+"""The values that the modules exchange. All are immutable.
 
 Money is integer micro-dollars (1 USD = 1,000,000) throughout; times are seconds since the epoch.
 """
@@ -14,7 +14,7 @@ JobKey = NewType("JobKey", bytes)
 
 
 class State(StrEnum):
-    """Where a job is. The sentence is what is true on disk."""
+    """The state of a job. The comments say what is true on disk."""
 
     PLANNED = "planned"  # known; nothing sent
     SUBMITTING = "submitting"  # money reserved, intention written
@@ -22,7 +22,7 @@ class State(StrEnum):
     WAITING = "waiting"  # request_id and URLs on disk
     CANCELLING = "cancelling"  # cancel wanted
     FETCHED = "fetched"  # result and links on disk
-    UNCOLLECTED = "uncollected"  # bought, and we stopped looking
+    UNCOLLECTED = "uncollected"  # bought, and we stopped polling
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -37,25 +37,25 @@ class Kind(StrEnum):
     FAILED = "failed"  # the job ran and ended in an error
     THROTTLED = "throttled"  # 429, or 503 with Retry-After: surely not taken
     UNREACHABLE = "unreachable"  # never left this machine: DNS, refused, connect or pool timeout
-    PROXY = "proxy"  # the proxy refuses the way to the service: never left this machine, and no waiting helps
+    PROXY = "proxy"  # the proxy refuses to connect to the service: never left this machine, and waiting does not help
     SERVICE = "service"  # the API's own error 500001 on a GET; after a POST it is LOST
     AUTH = "auth"  # 401, 403, 400004: the run stops, no row is failed
     BALANCE = "balance"  # 402, 400002: the same
     LOST = "lost"  # a paid POST whose answer was never seen
     NOT_FOUND = "not_found"  # 404 for a request that exists or existed
-    UNREADABLE = "unreadable"  # an answer to a GET that makes no sense
+    UNREADABLE = "unreadable"  # an answer to a GET that can't be parsed
     SHAPE = "shape"  # 422 on the image's shape: the other one is tried
     STUCK = "stuck"  # never ended within --stuck-after
     DOWNLOAD = "download"  # the link or the file is broken
     INPUT_FILE = "input_file"  # a local picture is missing or can't be read
     CANCELLED = "cancelled"
-    WRITTEN_OFF = "written_off"  # a person gave it up; never bought anew unless its row is named
-    INTERNAL = "internal"  # an error of ours that this one job ran into
+    WRITTEN_OFF = "written_off"  # a person gave it up; never bought again unless its row is named
+    INTERNAL = "internal"  # a defect of ours that this one job met
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What was seen, in words for the person who reads the results.
+    """What went wrong, in words for the person who reads the results.
 
     ``http`` is the status code and ``code`` the API's own, where there was one.
     """
@@ -68,7 +68,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """A bought job's name at the service: all that is needed to collect it from another process."""
+    """A bought job's id and URLs at the service: all that is needed to collect it from another process."""
 
     request_id: str
     status_url: str = ""
@@ -114,10 +114,10 @@ class Job(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A job and everything known of it: one line of the checkpoint.
+    """A job and everything known of it: one row of the checkpoint.
 
     ``serial`` is the compare-and-set counter. Money: ``reserved`` is put aside for the purchase under way, ``cost`` what it
-    came to (None until it settles; ``cost_known`` tells an amount the API named from our estimate), ``earlier_spent`` what
+    came to (None until it settles; ``cost_known`` tells an amount the API reported from our estimate), ``earlier_spent`` what
     earlier purchases of this job came to or may have.
     """
 
@@ -138,7 +138,7 @@ class Record(NamedTuple):
     submitted_at: float | None = None
     accepted_at: float | None = None
     finished_at: float | None = None
-    # Not kept on disk: a new process looks with fresh eyes.
+    # Not kept on disk: reset when a new process starts.
     watched_from: float = 0.0
     polled_at: float = 0.0
     queued_at: float | None = None
@@ -148,23 +148,23 @@ class Record(NamedTuple):
 
     @property
     def written_off(self) -> bool:
-        """Did a person give it up? In a run of the first edition such a job kept the problem that it was in doubt for."""
+        """Did a person give it up? In a run of the first edition such a job keeps the problem of its doubt."""
         given_up = self.problem is not None and self.problem.kind in {Kind.WRITTEN_OFF, Kind.LOST}
         return self.state is State.FAILED and given_up
 
     @property
     def reused(self) -> bool:
-        """Was its picture bought in another run? Then it was never accepted here."""
+        """Was its picture bought in another run? Such a job was never accepted here."""
         return self.state is State.DONE and self.accepted_at is None
 
     @property
     def running_since(self) -> float | None:
-        """When the service began to work on it: when it was seen to have left the queue, else when it was accepted."""
+        """When the service began to work on it: when it left the queue, if a poll showed that, else when it was accepted."""
         return self.left_queue_at if self.left_queue_at is not None else self.accepted_at
 
     @property
     def spent(self) -> int:
-        """Micro-dollars gone: earlier purchases and this one, once it has settled."""
+        """Micro-dollars: earlier purchases and this one, once it has settled."""
         return self.earlier_spent + (self.cost or 0)
 
 
@@ -174,10 +174,10 @@ class Money:
 
     ``reserved`` is put aside for the ``in_flight`` jobs under way and the ``doubts`` in doubt (``in_doubt`` is their part);
     ``cancellable`` is the part of it whose jobs may still be in the service's queue; ``uncollected`` counts jobs that we
-    stopped polling while their money is reserved. ``cap`` is ``--max-cost``, ``top_price`` the dearest job that the API
-    named a cost for, ``settled`` whether any cost is known, or the service was asked often enough and does not tell. Of
-    ``spent``, ``guessed`` is our estimate for ``guesses`` jobs that are over and whose cost nobody has named;
-    ``awaits_cost`` while nothing is settled and the service may still tell one of these.
+    stopped polling while their money is reserved. ``cap`` is ``--max-cost``, ``top_price`` the highest cost that the API
+    reported for a job, ``settled`` whether any cost is known, or the service was asked often enough and reports none. Of
+    ``spent``, ``guessed`` is our estimate for ``guesses`` jobs that are over and whose cost was not reported;
+    ``awaits_cost`` while nothing is settled and the service may still report one of these.
     """
 
     spent: int = 0
@@ -213,12 +213,12 @@ class ResultLine(NamedTuple):
     name_hash: int  # signed 64-bit digest of the name without its version: what an edit keeps
     duplicate: bool = False  # an earlier line of this manifest wants the same job
     over: str = ""  # the columns that --for added to this line: a JSON object text, "" for none
-    moves: bool = False  # its inputs hold what is no part of its identity: a local path, a link's signature
-    pictures: int = 0  # of the sheet's, how many go into it
+    moves: bool = False  # its inputs hold something outside its identity: a local path, a link's signature
+    pictures: int = 0  # how many pictures of the sheet are inputs of it
 
 
 LEFT_OUT = "left out"
-"""In the place of a problem's column: the row is no order for a picture (a variant, a gift card, a sum), and no fault."""
+"""In place of a problem's column: the row asks for no picture (a variant, a gift card, a sum), and has no fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,21 +231,20 @@ class InvalidLine:
 
     @property
     def left_out(self) -> str:
-        """What a row is that is no order for a picture; ``""`` for one that has a fault."""
+        """What the row is, where it asks for no picture; ``""`` for a row that has a fault."""
         first = self.problems[0] if self.problems else None
         return first.reason if first is not None and first.column == LEFT_OUT else ""
 
 
 class Outcome(NamedTuple):
-    """One line of the results as the checkpoint keeps it: a row, size and variant, and how its job stands.
+    """One line of the results as the checkpoint keeps it: a row, size and variant, and the state of its job.
 
     ``state`` is a State's value or ``"invalid"``. ``files`` is a JSON text: a list of
     ``[path, sha256, bytes, width, height, url]``, ``""`` if there are none; ``url`` is the link of an output that is no
-    file yet. ``cost`` is micro-dollars over all
-    purchases of the job, None before anything was bought. ``problems`` is, for an invalid row, a JSON text: a list of
-    ``[column, value, reason]``. ``flags`` is what a machine found odd about the picture, words set apart by blanks.
-    ``reused_from`` is the folder of the run that the picture was bought in, where that is another one. ``decision`` and
-    ``note`` are what a person said about the picture in the review, ``""`` where nobody did.
+    file yet. ``cost`` is micro-dollars over all purchases of the job, None before anything was bought. ``problems`` is, for
+    an invalid row, a JSON text: a list of ``[column, value, reason]``. ``flags`` are the results of the automatic checks of
+    the picture, separated by blanks. ``reused_from`` is the folder of the run that the picture was bought in, where that is
+    another one. ``decision`` and ``note`` are what a person said about the picture in the review, ``""`` for none.
     """
 
     row: int

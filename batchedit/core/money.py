@@ -1,4 +1,4 @@
-"""US dollars and micro-dollars: the one place where money becomes text or a number, and comes from it.
+"""US dollars and micro-dollars: the one place that converts money from and to text or a JSON number.
 
 Inside, money is an integer of micro-dollars (``MICRO`` to a dollar), because sums of floats drift. The sandbox has its own
 few lines on purpose: it is an independent service, and a fault here must not be repeated there.
@@ -21,11 +21,11 @@ def parse_usd(text: str) -> int:
         raise ValueError(f"{text!r} is not an amount in US dollars, such as 0.04") from None
     if not amount.is_finite() or amount < 0:
         raise ValueError(f"{text!r} is not an amount in US dollars, such as 0.04")
-    return _whole(amount)
+    return _round_to_micros(amount)
 
 
 def read_json_usd(value: Any, *, signed: bool = False) -> int | None:
-    """An amount in US dollars from JSON (number or numeric text) to micro-dollars; None for what is no sane amount."""
+    """An amount in US dollars from JSON (number or numeric text) to micro-dollars; None for what is no valid amount."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -34,35 +34,35 @@ def read_json_usd(value: Any, *, signed: bool = False) -> int | None:
         return None
     if not amount.is_finite() or abs(amount) > MICRO or (amount < 0 and not signed):
         return None
-    return _whole(amount)
+    return _round_to_micros(amount)
 
 
 def label_play(play: bool) -> str:
-    """What stands behind a sum that the sandbox's play money is counted in; empty for real money."""
+    """The label to append to a sum of the sandbox's play money; empty for real money."""
     return " (play money)" if play else ""
 
 
 def label_sums(text: str, *, play: bool) -> str:
-    """What somebody said, with that label behind it where it names a sum."""
+    """``text`` with that label appended where it names a sum."""
     return text + label_play(play and "$" in text)
 
 
 def format_usd(micros: int) -> str:
     """40_000 to ``"$0.04"``: two decimals, more only where the amount has them."""
-    whole, decimals = _parts(micros)
+    whole, decimals = _split_dollars(micros)
     return f"{'-' if micros < 0 else ''}${whole:,}.{decimals}"
 
 
-def sums(spent: int, *others: tuple[int, str]) -> str:
-    """What is spent, in micro-dollars, and of ``others`` what is not zero: ``$0.40 spent, $0.04 in doubt``."""
+def format_sums(spent: int, *others: tuple[int, str]) -> str:
+    """``spent`` and those of ``others`` that are not zero, in micro-dollars: ``$0.40 spent, $0.04 in doubt``."""
     return ", ".join(
         [f"{format_usd(spent)} spent", *(f"{format_usd(micro)} {name}" for micro, name in others if micro)]
     )
 
 
-def type_usd(micros: int) -> str:
+def to_plain_usd(micros: int) -> str:
     """40_000 to ``"0.04"``, as a person types it and a cell holds it: no sign of currency, no thousands."""
-    whole, decimals = _parts(micros)
+    whole, decimals = _split_dollars(micros)
     return f"{'-' if micros < 0 else ''}{whole}.{decimals}"
 
 
@@ -76,10 +76,10 @@ def to_decimal_usd(micros: int) -> Decimal:
     return Decimal(micros) / MICRO
 
 
-def _whole(amount: Decimal) -> int:
+def _round_to_micros(amount: Decimal) -> int:
     return int((amount * MICRO).to_integral_value(ROUND_HALF_UP))
 
 
-def _parts(micros: int) -> tuple[int, str]:
-    whole, rest = divmod(abs(micros), MICRO)
-    return whole, f"{rest:06d}".rstrip("0").ljust(2, "0")
+def _split_dollars(micros: int) -> tuple[int, str]:
+    whole, remainder = divmod(abs(micros), MICRO)
+    return whole, f"{remainder:06d}".rstrip("0").ljust(2, "0")

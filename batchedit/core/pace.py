@@ -1,4 +1,4 @@
-"""How the workers of an account tell each other how fast the service takes POSTs."""
+"""What the workers of an account exchange about how fast the service takes POSTs."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 
 class PaceReport(NamedTuple):
-    """What a worker tells the others. ``rate``: POSTs a second of all workers together, as it has learned them, None where it
-    knows of no limit; ``accepted`` and ``refused``: its POSTs that were accepted, and refused with 429, in all; ``held``:
-    seconds that it was asked to wait; ``in_flight``: its jobs that are accepted, or on their way there, and not over;
-    ``waits``: its POSTs wait for their turn.
+    """What a worker publishes. ``rate``: POSTs a second of all workers together, as it has learned them, None where it knows
+    of no limit; ``accepted`` and ``refused``: its POSTs that were accepted, and refused with 429, in all; ``held``: seconds
+    that the service asked it to wait; ``in_flight``: its jobs that are accepted or being sent, and not over; ``waits``: it
+    has POSTs that wait for their turn.
     """
 
     sends: bool
@@ -22,9 +22,9 @@ class PaceReport(NamedTuple):
 
 
 class AccountPace(NamedTuple):
-    """What a worker hears. ``leads``: its own rate is everybody's. ``workers`` send now, this one with them; ``rate`` as in
-    ``PaceReport``, published ``age`` seconds ago (None: never); ``accepted``, ``refused``, ``held`` and ``in_flight`` are
-    those of the others, of whom ``waiting`` have POSTs that wait.
+    """What a worker reads. ``leads``: its own rate applies to all workers. ``workers`` send now, this one included; ``rate``
+    as in ``PaceReport``, published ``age`` seconds ago (None: never); ``accepted``, ``refused``, ``held`` and ``in_flight``
+    are those of the other workers, of which ``waiting`` have POSTs that wait.
     """
 
     leads: bool

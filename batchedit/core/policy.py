@@ -1,4 +1,4 @@
-"""When to try again and whether the budget admits it. Pure: money, counts and times in, a decision out."""
+"""When to try again and whether the budget allows it. Pure: money, counts and times in, a decision out."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Final, Literal
 from .model import Money
 from .money import format_usd
 
-CALM_SECONDS = 10.0
-"""So long after an error or a lost answer nothing is made to go faster."""
-UNPROVEN = 10
-"""While no cost has been told, the price is a claim: a job in doubt may have cost so many times as much."""
+NO_RAISE_SECONDS = 10.0
+"""For this long after an error or a lost answer no rate is raised."""
+UNPROVEN_FACTOR = 10
+"""Until a cost is reported, the price is a claim: a job in doubt may have cost this many times as much."""
 
 NO_CAP: Final = "none"
 """``--max-cost none``: the one way to lift a cap."""
@@ -19,20 +19,20 @@ GivenCap = int | Literal["none"] | None
 """``--max-cost`` as it was given: micro-dollars, NO_CAP, or None where it was not given."""
 
 
-def cap_after(given: GivenCap, before: int | None) -> int | None:
-    """The cap of a run that had ``before``: it stays until another one is given."""
+def choose_cap(given: GivenCap, before: int | None) -> int | None:
+    """The cap of a run that had ``before``: it stays until a cap is given."""
     if given is None:
         return before
     return None if given == NO_CAP else given
 
 
-def admits(money: Money, price: int) -> bool:
+def may_reserve(money: Money, price: int) -> bool:
     """May one more job of ``price`` micro-dollars be reserved without ever passing the cap?
 
-    What is in flight, and what is over without a cost named, counts at the dearest price seen, not at our estimate: the
-    wire may have turned out dearer than the price list. Before any cost has been told only one job is under way, and a
-    finished one whose cost is not told yet is waited for. Jobs that wait for a person (in doubt, uncollected), or whose
-    cost nobody can tell any more (written off), don't hold the run up, as long as UNPROVEN times the price of each fits.
+    Jobs in flight, and finished jobs without a reported cost, count at the highest price seen, not at our estimate: the
+    service may charge more than its price list says. Before any cost is reported only one job is under way, and a finished
+    one whose cost is not reported yet is waited for. Jobs that wait for a person (in doubt, uncollected), or whose cost can
+    no longer be reported (written off), don't hold the run up, as long as UNPROVEN_FACTOR times the price of each fits.
 
     The first true price can't be known beforehand, nor can a rise: the cap is passed by what the first job costs beyond the
     estimate, or by what was in flight when a price rose, and by nothing else.
@@ -41,13 +41,13 @@ def admits(money: Money, price: int) -> bool:
         return True
     if not money.settled and (money.in_flight or money.awaits_cost):
         return False
-    return cap_for(1, money, price) <= money.cap
+    return compute_least_cap(1, money, price) <= money.cap
 
 
-def cap_for(jobs: int, money: Money, price: int) -> int:
-    """The least cap, in micro-dollars, under which ``admits`` allows ``jobs`` more of ``price`` micro-dollars one by one.
+def compute_least_cap(jobs: int, money: Money, price: int) -> int:
+    """The least cap, in micro-dollars, under which ``may_reserve`` allows ``jobs`` more of ``price`` one by one.
 
-    While no cost has been told, what waits for a person counts UNPROVEN times.
+    Until a cost is reported, what waits for a person counts UNPROVEN_FACTOR times.
     """
     dearest = max(price, money.top_price)
     under_way = money.in_flight + money.doubts + money.uncollected
@@ -57,30 +57,30 @@ def cap_for(jobs: int, money: Money, price: int) -> int:
         + max(0, money.guesses * money.top_price - money.guessed)
     )
     least = exposed + jobs * dearest
-    waiting = under_way + money.guesses
-    if waiting and not money.settled:
-        return max(least, (waiting + 1) * dearest * UNPROVEN)
+    unsettled = under_way + money.guesses
+    if unsettled and not money.settled:
+        return max(least, (unsettled + 1) * dearest * UNPROVEN_FACTOR)
     return least
 
 
-def spent_and_reserved(money: Money) -> str:
-    """``$0.16 spent and $0.04 reserved``; what is reserved only where that is not zero."""
+def format_spent_and_reserved(money: Money) -> str:
+    """``$0.16 spent and $0.04 reserved``; the reserved sum only where it is not zero."""
     reserved = f" and {format_usd(money.reserved)} reserved" if money.reserved else ""
     return f"{format_usd(money.spent)} spent{reserved}"
 
 
-def why_refused(money: Money) -> str:
-    """The words for a reservation that ``admits`` refused."""
-    told = f"the budget is used up: {spent_and_reserved(money)}"
+def explain_budget_refusal(money: Money) -> str:
+    """Why ``may_reserve`` refused a reservation, for the person."""
+    message = f"the budget is used up: {format_spent_and_reserved(money)}"
     if money.cap is not None:
-        told += f" of --max-cost {format_usd(money.cap)}"
+        message += f" of --max-cost {format_usd(money.cap)}"
     unproven = money.doubts + money.uncollected + money.guesses
     if unproven and not money.settled:
-        told += (
+        message += (
             f"; the service has not told yet what a picture costs, so each of the {unproven} that are in doubt, uncollected "
-            f"or written off counts {UNPROVEN} times"
+            f"or written off counts {UNPROVEN_FACTOR} times"
         )
-    return told
+    return message
 
 
 def backoff(attempt: int, rng: Random, *, base: float = 1.0, cap: float = 60.0) -> float:

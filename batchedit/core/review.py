@@ -1,4 +1,4 @@
-"""The values of the morning after: what people decide about pictures, and which pictures stand on a line."""
+"""The values of the review: what people decide about pictures, and which pictures belong to a line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .model import Record
 
 
 class Verdict(StrEnum):
-    """What a person said about a picture. ``NONE``: nothing yet, or taken back."""
+    """What a person decided about a picture. ``NONE``: nothing yet, or taken back."""
 
     NONE = ""
     APPROVE = "approve"
@@ -18,8 +18,8 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A person's word on one job. ``serial`` is the counter, 0 before the first; ``at`` is epoch seconds."""
+class PictureDecision:
+    """A person's decision about one job. ``serial`` counts its changes, 0 before the first; ``at`` is epoch seconds."""
 
     job: int
     verdict: Verdict = Verdict.NONE
@@ -31,14 +31,14 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The mark was not written: somebody else changed it since it was read. ``current`` is theirs."""
+    """The decision was not written: another person changed it since it was read. ``current`` is theirs."""
 
-    current: Mark
+    current: PictureDecision
 
 
 @dataclass(frozen=True, slots=True)
-class MarkEvent:
-    """One change of a mark, as it happened. ``via`` is ``review`` or ``import``."""
+class DecisionEvent:
+    """One change of a decision. ``via`` is ``review`` or ``import``."""
 
     seq: int
     job: int
@@ -50,8 +50,8 @@ class MarkEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """A line of ``decisions.csv``: a mark that was made away from the run. ``key`` names the job."""
+class ImportedDecision:
+    """A line of ``decisions.csv``: a decision that was made outside the run. ``key`` is the job's."""
 
     key: bytes
     verdict: Verdict
@@ -79,8 +79,8 @@ class GalleryRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the looking is: jobs with a picture, and those of them that have a verdict."""
+class ReviewProgress:
+    """How far the review is: jobs with a picture, and those of them that have a verdict."""
 
     pictures: int
     approved: int = 0
@@ -88,6 +88,6 @@ class Progress:
     held: int = 0
 
     @property
-    def looked_at(self) -> int:
+    def reviewed(self) -> int:
         """Pictures with any verdict."""
         return self.approved + self.rejected + self.held

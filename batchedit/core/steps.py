@@ -1,4 +1,4 @@
-"""How far one step of a command is: what does the step tells it, and who shows it is the caller's choice."""
+"""The progress of one step of a command. The step reports it; the caller chooses how it is shown."""
 
 from __future__ import annotations
 
@@ -9,25 +9,27 @@ from typing import TypeVar
 T = TypeVar("T")
 
 ProgressCallback = Callable[[int, int], None]
-"""Called with ``(done, in all)`` of what a step goes through; 0 in all where nobody knows."""
+"""Called with ``(done, total)`` of the items of a step; a total of 0 if it is not known."""
 Steps = Callable[[str], AbstractContextManager[ProgressCallback]]
-"""Begins a step, by what it does (``checking rows``); it is over at the end of the block."""
-EVERY = 500
-"""Of things that take microseconds each only every so manieth is told."""
+"""Begins a step, named by what it does (``checking rows``); it ends with the block."""
+ITEMS_PER_REPORT = 500
+"""Items between two reports, for items that take microseconds each."""
 
 
 def no_progress(_done: int, _all: int) -> None:
-    """Nobody wants to know how far it is."""
+    """A callback that does nothing."""
 
 
-def no_steps(_what: str) -> AbstractContextManager[ProgressCallback]:
-    """Steps that nobody watches."""
+def no_steps(_description: str) -> AbstractContextManager[ProgressCallback]:
+    """Steps that are not shown."""
     return nullcontext(no_progress)
 
 
-def counted(items: Iterable[T], told: ProgressCallback, total: int = 0, *, every: int = EVERY) -> Iterator[T]:
-    """Pass ``items`` on; ``told`` hears how many went by, ``total`` are expected."""
+def report_progress(
+    items: Iterable[T], on_progress: ProgressCallback, total: int = 0, *, every: int = ITEMS_PER_REPORT
+) -> Iterator[T]:
+    """Yield ``items``; ``on_progress`` is called after each ``every`` of them. ``total`` are expected."""
     for done, item in enumerate(items, 1):
         yield item
         if done % every == 0:
-            told(done, total)
+            on_progress(done, total)

@@ -1,4 +1,4 @@
-"""How long something takes, counted in buckets: pure, and cheap enough for each change of each job."""
+"""A histogram of durations: pure, and cheap enough for each change of each job."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ class Durations:
     seconds: float = 0.0
 
     def add(self, seconds: float) -> None:
-        """One more."""
+        """Count one duration."""
         self.buckets[bisect_left(BOUNDS, seconds)] += 1
         self.seconds += seconds

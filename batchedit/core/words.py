@@ -1,19 +1,19 @@
-"""Numbers in words: the one place that decides between ``1 row`` and ``2,000 rows``, and how long a time is told."""
+"""Numbers in words: the one place that decides between ``1 row`` and ``2,000 rows``, and that formats durations."""
 
 from __future__ import annotations
 
 
-def number(count: int, one: str, many: str = "") -> str:
-    """``1 row``, ``2,000 rows``. ``many`` where an s at the end does not make it: ``number(n, "row is", "rows are")``."""
-    return worded(f"{count:,}", one, many)
+def pluralize(count: int, singular: str, plural: str = "") -> str:
+    """``1 row``, ``2,000 rows``. ``plural`` where it is not formed with an s: ``pluralize(n, "row is", "rows are")``."""
+    return pluralize_text(f"{count:,}", singular, plural)
 
 
-def worded(shown: str, one: str, many: str = "") -> str:
-    """The same for a number as it is ``shown``, such as ``1.5``: what reads as 1 counts one."""
-    return f"{shown} {one if shown == '1' else many or one + 's'}"
+def pluralize_text(text: str, singular: str, plural: str = "") -> str:
+    """The same for a formatted number, such as ``1.5``; ``1`` takes the singular."""
+    return f"{text} {singular if text == '1' else plural or singular + 's'}"
 
 
-def minutes(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """``40 s``, ``12 min``, ``3.5 h``."""
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -29,7 +29,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from ..connections import PackedBodyError, Stack, make_unpacker, read_body
 from ..core.errors import BatcheditError, FilesUnavailableError, OutputError
 from ..core.hosts import is_loopback
-from ..core.inanswer import InAnswer, is_in_answer
+from ..core.inanswer import InlinePictures, is_inline_address
 from ..core.model import Kind, Output, Problem, Record, SavedFile
 from ..images.features import Album
 from ..images.verify import NotAMediaFileError
@@ -91,7 +91,7 @@ class Downloader:
         verify: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         is_taken: Callable[[str, int], bool] | None = None,
-        in_answer: InAnswer | None = None,
+        inline_pictures: InlinePictures | None = None,
         album: Album | None = None,
         objects: Objects | None = None,
         copies: bool = True,
@@ -100,7 +100,7 @@ class Downloader:
         self._folder = folder
         self._album = album
         self._objects, self._copies = objects, copies
-        self._in_answer = in_answer or InAnswer()
+        self._in_answer = inline_pictures or InlinePictures()
         self._is_taken = is_taken or (lambda _path, _job: False)
         self._claimed: dict[str, int] = {}
         self._inside_by_folder: dict[Path, bool] = {}
@@ -200,7 +200,7 @@ class Downloader:
         part = target.with_name(f"{target.name}.{record.id}.part")  # its own: names may clash
         download = AtomicDownload(part, self._folder, self._album)
         try:
-            if is_in_answer(url):
+            if is_inline_address(url):
                 return await self._run_in_thread(self._finish, download, self._read_in_answer(url), target, "", record)
             last_block = await self._fetch(url, download)
             return await self._run_in_thread(self._finish, download, last_block, target, url, record)

@@ -17,7 +17,7 @@ from anyio import to_thread
 
 from ..core.errors import FilesUnavailableError
 from ..core.jsontext import write_inputs
-from ..core.limits import REQUEST_MOST, URI_MOST, megabytes, uri_size
+from ..core.limits import MAX_REQUEST_BYTES, MAX_URI_BYTES, format_mb, uri_size
 from ..disk import is_inside
 from ..ports import Observer
 from .formats import SHRINKABLE, detect_media_type
@@ -139,7 +139,7 @@ class LocalPictures:
 
     def _shrink_to_fit(self, path: Path, data: bytes, media: str, max_bytes: int) -> str:
         if not self._shrinks or media not in SHRINKABLE:
-            raise ValueError(f"{path.name} is {megabytes(len(data))}, more than fits into one request ({path})")
+            raise ValueError(f"{path.name} is {format_mb(len(data))}, more than fits into one request ({path})")
         try:
             shrunk, shrunk_media = shrink(data, (max_bytes - 32) // 4 * 3)
         except ValueError as error:
@@ -153,7 +153,7 @@ class LocalPictures:
         if self._reported <= MOST_REPORTED:
             format_name = media.removeprefix("image/").upper()
             text = (
-                f"{path.name}: {megabytes(before)} re-encoded as {format_name} of {megabytes(after)} to fit the service's "
+                f"{path.name}: {format_mb(before)} re-encoded as {format_name} of {format_mb(after)} to fit the service's "
                 "6 MiB (--no-shrink refuses such pictures)"
             )
         self._observer.note("shrunk", text, file=str(path), bytes_before=before, bytes_after=after)
@@ -161,9 +161,9 @@ class LocalPictures:
 
 def _compute_share(sizes: list[int], other_bytes: int) -> int:
     """Bytes that each data URI may have: 6 MiB, or less if all together would be too much for one request."""
-    if sum(min(uri_size(size), URI_MOST) for size in sizes) <= REQUEST_MOST - other_bytes:
-        return URI_MOST
-    return max(0, (REQUEST_MOST - other_bytes) // len(sizes))
+    if sum(min(uri_size(size), MAX_URI_BYTES) for size in sizes) <= MAX_REQUEST_BYTES - other_bytes:
+        return MAX_URI_BYTES
+    return max(0, (MAX_REQUEST_BYTES - other_bytes) // len(sizes))
 
 
 def _to_list(value: Any) -> list[Any]:

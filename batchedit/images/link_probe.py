@@ -25,7 +25,7 @@ import anyio
 import httpx
 
 from ..core.hosts import is_loopback
-from ..core.limits import LINK_MOST, LINK_SAFE, megabytes
+from ..core.limits import MAX_LINK_BYTES, SAFE_LINK_BYTES, format_mb
 from .formats import detect_media_type
 
 FINE, LARGE, UNSURE, BAD, UNREACHED = "fine", "large", "unsure", "bad", "unreached"
@@ -70,7 +70,7 @@ class LinkProbe:
         loopback: bool = False,
         proxy: str | None = None,
         tries: int = TRIES,
-        max_bytes: int = LINK_MOST,
+        max_bytes: int = MAX_LINK_BYTES,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._loopback, self._tries, self._max_bytes = loopback, tries, max_bytes
@@ -156,7 +156,7 @@ class LinkProbe:
                 async for block in reply.aiter_raw():
                     bytes_left -= len(block)
                     if bytes_left < 0:
-                        return Answer(BAD, f"is larger than {megabytes(max_bytes)}")
+                        return Answer(BAD, f"is larger than {format_mb(max_bytes)}")
                     file.write(block)
                 return parse_file_name(reply.headers.get("content-disposition", ""))
         except httpx.InvalidURL:
@@ -167,7 +167,7 @@ class LinkProbe:
     async def _send(self, method: str, url: str, headers: dict[str, str], *, whole: bool = False) -> Answer | _Reply:
         async with self._open(method, url, headers) as reply:
             return (
-                reply if isinstance(reply, Answer) else await _read_reply(reply, method, LINK_MOST if whole else _PEEK)
+                reply if isinstance(reply, Answer) else await _read_reply(reply, method, MAX_LINK_BYTES if whole else _PEEK)
             )
 
     @asynccontextmanager
@@ -266,10 +266,10 @@ def _judge(reply: _Reply, max_bytes: int) -> Answer:  # noqa: PLR0911 - one retu
         return Answer(BAD, f"is {kind}, not a picture; the link must be the picture's own", page=page)
     answer = Answer(FINE, "", reply.length, reply.etag, reply.modified)
     if reply.length > max_bytes:
-        reason = f"is {megabytes(reply.length)}; the service refuses more than {max_bytes / 1e6:g} MB"
+        reason = f"is {format_mb(reply.length)}; the service refuses more than {max_bytes / 1e6:g} MB"
         return replace(answer, verdict=BAD, reason=reason)
-    if reply.length > LINK_SAFE:
-        return replace(answer, verdict=LARGE, reason=f"is {megabytes(reply.length)}")
+    if reply.length > SAFE_LINK_BYTES:
+        return replace(answer, verdict=LARGE, reason=f"is {format_mb(reply.length)}")
     return answer
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from ..core.words import number
+from ..core.words import pluralize
 from .link_probe import BAD, UNREACHED, Answer, LinkProbe
 
 SAMPLED = 20
@@ -42,9 +42,9 @@ class Sample:
         parts = []
         if self.pages:
             predicate = "is a web page, not a picture" if self.pages == 1 else "are web pages, not pictures"
-            parts.append(f"{self.pages} of {number(self.asked, 'link')} {predicate}")
+            parts.append(f"{self.pages} of {pluralize(self.asked, 'link')} {predicate}")
         if self.bad:
-            parts.append(f"{self.bad} of {number(self.asked, 'link')} can't be used")
+            parts.append(f"{self.bad} of {pluralize(self.asked, 'link')} can't be used")
         return f"{' and '.join(parts)} ({self.example}); --check-images asks about every link" if parts else ""
 
     def format_note(self) -> str:
@@ -52,7 +52,7 @@ class Sample:
         if not self.unreached:
             return ""
         return (
-            f"{self.unreached} of {number(self.asked, 'link')} did not answer this machine, so it is not known what they "
+            f"{self.unreached} of {pluralize(self.asked, 'link')} did not answer this machine, so it is not known what they "
             "lead to; the service fetches them itself"
         )
 

@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from ..core.errors import OutputError, UsageError
-from ..core.steps import Steps, counted, no_steps
+from ..core.steps import Steps, report_progress, no_steps
 from ..disk import SHARED_MODE, replace_atomically
 from ..jobs.html_text import to_text
 from ..jobs.picture_rules import read_rules
@@ -54,7 +54,7 @@ def write_manifest(
             steps("reading products") as on_progress,
         ):
             rows = csv.writer(buffer)
-            for product in counted(products, on_progress):
+            for product in report_progress(products, on_progress):
                 extras.update(dict.fromkeys(name for name, value in product.extras.items() if value))
                 parts = (product.sku, product.title, product.text, product.image, product.prompt)
                 rows.writerow((*parts, *(product.extras.get(name, "") for name in extras)))

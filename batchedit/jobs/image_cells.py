@@ -19,9 +19,9 @@ from urllib.parse import unquote
 
 from ..core.digests import make_digest_set
 from ..core.hosts import is_loopback
-from ..core.limits import FILE_MOST, REQUEST_MOST, URI_MOST, megabytes, uri_size
-from ..core.typed import quoted
-from ..core.words import number
+from ..core.limits import MAX_FILE_BYTES, MAX_REQUEST_BYTES, MAX_URI_BYTES, format_mb, uri_size
+from ..core.typed import quote_word
+from ..core.words import pluralize
 from ..images.formats import SHRINKABLE, detect_media_type
 from ..images.verify import NotAMediaFileError, check_picture
 from ..manifest.rownames import RowExamples
@@ -158,9 +158,9 @@ class Pictures:
         pictures = [read_item(item, sizes) for item in split_cell(cell)]
         self.cells_of_several += len(pictures) > 1
         self.pictures_in_row += len(pictures)
-        if sum(sizes) > REQUEST_MOST and not self._shrinks:
+        if sum(sizes) > MAX_REQUEST_BYTES and not self._shrinks:
             raise CellError(
-                f"holds {number(len(sizes), 'local picture')} of {megabytes(sum(sizes))} as they are sent, and the "
+                f"holds {pluralize(len(sizes), 'local picture')} of {format_mb(sum(sizes))} as they are sent, and the "
                 "service takes 64 MiB a request; leave --no-shrink out to have them re-encoded"
             )
         return pictures
@@ -169,8 +169,8 @@ class Pictures:
         if _LINK(item):
             return item if self._is_plain(item) else self._read_link(item)
         if _DATA(item):
-            if len(item) > URI_MOST:
-                raise CellError(f"is a data URI of {megabytes(len(item))}; the service takes 6 MiB")
+            if len(item) > MAX_URI_BYTES:
+                raise CellError(f"is a data URI of {format_mb(len(item))}; the service takes 6 MiB")
             return item
         if self._loopback and (match := _PLAIN_HTTP(item)) and is_loopback(match[1]):
             return item
@@ -232,7 +232,7 @@ class Pictures:
         if outside is not None:
             raise CellError(
                 "lies outside the sheet's folder, and nothing of it was read; if it is meant to be sent, add to the command: "
-                f"--image-root {quoted(outside.parent)}"
+                f"--image-root {quote_word(outside.parent)}"
             )
         if is_folder:
             raise CellError("is a folder; name one picture in it")
@@ -259,7 +259,7 @@ class Pictures:
         if facts is None:
             raise CellError("is a file, but no picture (PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, HEIC)")
         sizes.append(uri_size(stat.st_size))
-        if stat.st_size > FILE_MOST:
+        if stat.st_size > MAX_FILE_BYTES:
             self._note_too_large(stat.st_size, facts)  # re-encoded: it has another size and other pixels then
         else:
             for rule in self._rules:
@@ -269,7 +269,7 @@ class Pictures:
 
     def _note_too_large(self, size: int, facts: _PictureFacts) -> None:
         problem = (
-            f"is {megabytes(size)}; the service takes a local picture of up to {megabytes(FILE_MOST)} (6 MiB as sent)"
+            f"is {format_mb(size)}; the service takes a local picture of up to {format_mb(MAX_FILE_BYTES)} (6 MiB as sent)"
         )
         if not facts.shrinkable:
             raise CellError(f"{problem}, and only JPEG, PNG and WebP can be re-encoded: save it as one of these")

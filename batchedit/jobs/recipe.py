@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ManifestError, UsageError
-from ..core.typed import quoted
+from ..core.typed import quote_word
 from ..manifest.nearest import join_names, find_nearest, normalize_name
 from ..manifest.platforms import COLUMN_WORDS, SIZE_WORDS, TITLE_WORDS, Platform, is_like_image
 from .addresses import parse_address
@@ -221,7 +221,7 @@ def _note_unused_sizes(recipe: Recipe, size_field: str, columns: tuple[str, ...]
     if not column:
         return []
     return [
-        f"column {column!r} is not used; if it says the size of the picture: --map {quoted(f'{size_field}={column}')}"
+        f"column {column!r} is not used; if it says the size of the picture: --map {quote_word(f'{size_field}={column}')}"
     ]
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 from statistics import fmean
 from typing import Any
 
-from ..core.words import number
+from ..core.words import pluralize
 from ..manifest.cells import to_cell_text
 from ..manifest.nearest import normalize_name
 from ..manifest.platforms import IMAGE_WORDS, PROMPT_WORDS, Platform, is_like_image, find_platform
@@ -107,7 +107,7 @@ def _describe_cells(pictures: int, links: int, rows: int) -> str:
     if links == pictures:
         predicate = "are links to pictures" if rows > 1 else "is a link to a picture"
     elif links:
-        predicate = f"{predicate} ({number(links, 'link')}, {number(pictures - links, 'file')})"
+        predicate = f"{predicate} ({pluralize(links, 'link')}, {pluralize(pictures - links, 'file')})"
     return f"{cells} {predicate}"
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import jsonschema_rs
 
 from ..core.errors import UsageError
-from ..core.limits import LINK_MOST
-from ..core.visible import one_line
+from ..core.limits import MAX_LINK_BYTES
+from ..core.visible import to_one_line
 from ..manifest.cells import to_cell_text
 from ..manifest.rows import Number, truncate_text
 from .image_cells import CellError, Pictures
@@ -95,10 +95,10 @@ def compile_schema(schema: dict[str, Any], pictures: Pictures) -> Schema:
 def _describe_schema_error(error: ValueError) -> str:
     """Half a sentence that names the input and its impossible value, without the words of the validator."""
     if not isinstance(error, jsonschema_rs.ValidationError):
-        return one_line(str(error))
+        return to_one_line(str(error))
     path, value = list(error.instance_path), error.instance
     if not path:
-        return one_line(error.message)
+        return to_one_line(error.message)
     value_text = repr(truncate_text(value)) if isinstance(value, str) else truncate_text(json.dumps(value))
     property_name = (
         f"the {path[-1]} of the input {path[1]!r}" if path[0] == "properties" and len(path) > 2 else path[-1]
@@ -121,11 +121,11 @@ def find_link_limit(schema: dict[str, Any]) -> int:
     properties = schema.get("properties")
     fields = properties.items() if isinstance(properties, dict) else ()
     limits = [
-        min([LINK_MOST, *(int(rule.value * MEGABYTE) for rule in read_rules(spec) if rule.limits_size)])
+        min([MAX_LINK_BYTES, *(int(rule.value * MEGABYTE) for rule in read_rules(spec) if rule.limits_size)])
         for name, spec in fields
         if isinstance(spec, dict) and is_picture(name, spec)
     ]
-    return max(limits, default=LINK_MOST)
+    return max(limits, default=MAX_LINK_BYTES)
 
 
 def _to_list_spec(spec: dict[str, Any]) -> dict[str, Any]:

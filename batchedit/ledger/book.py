@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from ..core.approval import Approval
 from ..core.events import Event
 from ..core.model import Counts, InvalidLine, JobKey, Money, Outcome, Record, ResultLine, State
-from ..core.review import Conflict, Decision, GalleryRow, Mark, MarkEvent
+from ..core.review import Conflict, ImportedDecision, GalleryRow, PictureDecision, DecisionEvent
 from ..core.steps import ProgressCallback, no_progress
 from ..ports import Ledger, StateOf
 from .values import (
@@ -362,7 +362,7 @@ class Intakes(Protocol):
 class Decisions(Protocol):
     """People's decisions about pictures: the current mark of each job, and every change of one."""
 
-    def all(self) -> dict[int, Mark]:
+    def all(self) -> dict[int, PictureDecision]:
         """The current mark of each job, by job id; revoked ones too, with their serial."""
         ...
 
@@ -370,21 +370,21 @@ class Decisions(Protocol):
         """The number of the latest change, 0 before the first."""
         ...
 
-    def since(self, seq: int) -> tuple[int, list[Mark]]:
+    def since(self, seq: int) -> tuple[int, list[PictureDecision]]:
         """``(the latest change's number, the marks that changed after change seq)``, each as it is now, and once."""
         ...
 
-    def events(self) -> Iterator[MarkEvent]:
+    def events(self) -> Iterator[DecisionEvent]:
         """Every change, the oldest first: also one that was revoked later."""
         ...
 
-    def put(self, decision: Mark, via: str = "review") -> Mark | Conflict:
+    def put(self, decision: PictureDecision, via: str = "review") -> PictureDecision | Conflict:
         """Write ``decision``, whose serial is the one that its author read. Returns it with its new serial; a Conflict with
         the current mark, and nothing is written, where it was changed since. ``via``: ``review`` or ``import``.
         """
         ...
 
-    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> ImportReport:
+    def take_in(self, decisions: Iterable[tuple[int, ImportedDecision]], who: str) -> ImportReport:
         """Write decisions made elsewhere, all or none. One that is older than the current mark is left out."""
         ...
 

@@ -12,7 +12,7 @@ import orjson
 
 from ..core.model import Outcome, Record
 from ..core.review import GalleryRow
-from ..core.steps import ProgressCallback, counted, no_progress
+from ..core.steps import ProgressCallback, report_progress, no_progress
 from .codec import dump_files
 from .sqlite_file import SqliteFile
 from .values import GalleryPage, IsShown
@@ -61,7 +61,7 @@ def _read_all_gallery_rows(checkpoint: SqliteFile, on_progress: ProgressCallback
     half = len(name_hashes)
     records = checkpoint.records(_WHERE_ON_A_LINE, (), on_progress, 2 * half)
     return _build_gallery_rows(
-        records, name_hashes, counted(lines, lambda done, _: on_progress(min(half, done) + half, 2 * half))
+        records, name_hashes, report_progress(lines, lambda done, _: on_progress(min(half, done) + half, 2 * half))
     )
 
 

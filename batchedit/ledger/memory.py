@@ -18,7 +18,7 @@ from ..core.errors import BudgetReachedError, KnownRequestError, StaleRecordErro
 from ..core.events import Accepted, CancelConfirmed, Completed, Errored, Event, Priced, Reserved, Reused
 from ..core.model import Counts, Money, Record, ResultLine, State
 from ..core.pace import AccountPace, PaceReport
-from ..core.policy import admits, why_refused
+from ..core.policy import may_reserve, explain_budget_refusal
 from ..ports import Totals
 from .memory_book import MemoryBook
 from .memory_jobs import OVER_STATES
@@ -114,8 +114,8 @@ class MemoryCheckpoint(MemoryBook):
 
     def save_now(self, record: Record, event: Event, *, bought: bool = False) -> Record:
         """See ``book.Changes``."""
-        if isinstance(event, Reserved) and not bought and not admits(self.money(), event.price):
-            raise BudgetReachedError(why_refused(self.money()))
+        if isinstance(event, Reserved) and not bought and not may_reserve(self.money(), event.price):
+            raise BudgetReachedError(explain_budget_refusal(self.money()))
         if self._records[record.id].serial != record.serial:
             raise StaleRecordError(f"job {record.id} was changed by somebody else since it was read")
         if isinstance(event, Accepted) and (owner := self.find_owner(event.handle.request_id)) is not None:

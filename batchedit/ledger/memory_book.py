@@ -12,8 +12,8 @@ from typing import Any
 
 from ..core.digests import DigestMap
 from ..core.model import InvalidLine, JobKey, Kind, Record, ResultLine, State
-from ..core.review import Conflict, Decision, GalleryRow, Mark, MarkEvent, Verdict
-from ..core.steps import ProgressCallback, counted, no_progress
+from ..core.review import Conflict, ImportedDecision, GalleryRow, PictureDecision, DecisionEvent, Verdict
+from ..core.steps import ProgressCallback, report_progress, no_progress
 from .intake import dump_problems
 from .latest_versions import LatestVersions
 from .memory_jobs import MemoryJobs, MemoryLine, Store
@@ -131,7 +131,7 @@ class MemoryBook(MemoryJobs):
         for record in sorted(self._records.values(), key=lambda record: (-record.job.version, -record.id)):
             by_name_hash.setdefault(self._store.name_hashes[record.id], []).append(record)
         gallery_rows = []
-        for line in counted(self._store.lines, on_progress, len(self._store.lines)):
+        for line in report_progress(self._store.lines, on_progress, len(self._store.lines)):
             versions: tuple[Record, ...] = ()
             if line.job is not None:
                 other_versions = (
@@ -319,9 +319,9 @@ class MemoryDecisions:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._events: list[MarkEvent] = []
+        self._events: list[DecisionEvent] = []
 
-    def all(self) -> dict[int, Mark]:
+    def all(self) -> dict[int, PictureDecision]:
         """See ``book.Decisions``."""
         return dict(self._store.marks)
 
@@ -329,38 +329,38 @@ class MemoryDecisions:
         """See ``book.Decisions``."""
         return len(self._events)
 
-    def since(self, seq: int) -> tuple[int, list[Mark]]:
+    def since(self, seq: int) -> tuple[int, list[PictureDecision]]:
         """See ``book.Decisions``."""
         changed_jobs = sorted({event.job for event in self._events[seq:]})
         return self.last_seq(), [self._store.marks[job] for job in changed_jobs]
 
-    def events(self) -> Iterator[MarkEvent]:
+    def events(self) -> Iterator[DecisionEvent]:
         """See ``book.Decisions``."""
         yield from list(self._events)
 
-    def put(self, decision: Mark, via: str = "review") -> Mark | Conflict:
+    def put(self, decision: PictureDecision, via: str = "review") -> PictureDecision | Conflict:
         """See ``book.Decisions``."""
-        current = self._store.marks.get(decision.job, Mark(decision.job))
+        current = self._store.marks.get(decision.job, PictureDecision(decision.job))
         if current.serial != decision.serial:
             return Conflict(current)
         return self._write(replace(decision, serial=decision.serial + 1), via)
 
-    def _write(self, mark: Mark, via: str) -> Mark:
+    def _write(self, mark: PictureDecision, via: str) -> PictureDecision:
         self._store.marks[mark.job] = mark
         seq = len(self._events) + 1
-        self._events.append(MarkEvent(seq, mark.job, mark.verdict, mark.note, mark.who, mark.at, via))
+        self._events.append(DecisionEvent(seq, mark.job, mark.verdict, mark.note, mark.who, mark.at, via))
         return mark
 
-    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> ImportReport:
+    def take_in(self, decisions: Iterable[tuple[int, ImportedDecision]], who: str) -> ImportReport:
         """See ``book.Decisions``."""
         written = same = older = 0
         for job, decision in decisions:
-            current = self._store.marks.get(job, Mark(job))
+            current = self._store.marks.get(job, PictureDecision(job))
             if (current.verdict, current.note) == (decision.verdict, decision.note):
                 same += 1
             elif current.at > decision.at:
                 older += 1
             else:
-                self._write(Mark(job, decision.verdict, decision.note, current.serial + 1, who, decision.at), "import")
+                self._write(PictureDecision(job, decision.verdict, decision.note, current.serial + 1, who, decision.at), "import")
                 written += 1
         return ImportReport(written, same, older)

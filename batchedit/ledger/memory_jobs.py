@@ -11,7 +11,7 @@ import orjson
 
 from ..core.events import Accepted, Lost, RetryAsked, Reused
 from ..core.model import JobKey, Outcome, Record, State
-from ..core.review import Mark
+from ..core.review import PictureDecision
 from ..ports import StateOf
 from .codec import dump_files
 from .money_totals import StateSums
@@ -47,7 +47,7 @@ class Store:
     elsewhere: dict[int, tuple[str, str]] = field(default_factory=dict)
     aliases: dict[JobKey, int] = field(default_factory=dict)
     flags: dict[int, str] = field(default_factory=dict)
-    marks: dict[int, Mark] = field(default_factory=dict)
+    marks: dict[int, PictureDecision] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     run_events: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list)
     sums: dict[str, StateSums] = field(default_factory=dict)
@@ -196,7 +196,7 @@ class MemoryJobs:
             state = "skipped" if line.problems.startswith('[["left out",') else "invalid"
             return Outcome(line.row, line.id, state, problems=line.problems)
         record, store = self._records[line.job], self._store
-        problem, mark = record.problem, store.marks.get(line.job, Mark(line.job))
+        problem, mark = record.problem, store.marks.get(line.job, PictureDecision(line.job))
         bought = record.submitted_at is not None or record.cost is not None or record.earlier_spent > 0
         return Outcome(
             row=line.row,

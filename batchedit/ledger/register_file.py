@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from filelock import FileLock
 
 from ..core.errors import CheckpointError, OutputError
-from ..core.visible import one_line
+from ..core.visible import to_one_line
 from ..disk import check_own
 from .file_guard import check_journal
 
@@ -150,7 +150,7 @@ def _check_parts(db: sqlite3.Connection) -> None:
     """
     for kind, name in db.execute("SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"):
         if kind != "table" or _list_columns(db, name) != _list_our_columns().get(name):
-            raise OSError(f"it holds {one_line(name)!r}, which is not as batchedit makes it")
+            raise OSError(f"it holds {to_one_line(name)!r}, which is not as batchedit makes it")
 
 
 def _list_columns(db: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:

@@ -27,8 +27,8 @@ import orjson
 
 from ..core.events import Accepted
 from ..core.model import Handle, Record
-from ..core.unwritten import Unwritten
-from ..core.visible import one_line, visible_json
+from ..core.unwritten import WriteFailures
+from ..core.visible import to_one_line, escape_json_controls
 from ..disk import ForeignFileError, append_to, create, sync_folder
 
 NAME = "accepted.jsonl"
@@ -71,9 +71,9 @@ class RescuedId(NamedTuple):
 
 
 @contextmanager
-def hold_spare(folder: Path, unwritten: Unwritten) -> Iterator[None]:
+def hold_spare(folder: Path, write_failures: WriteFailures) -> Iterator[None]:
     """Reserve SPARE_BYTES on the disk for the block. Where even that fails, the disk is so full that nothing can be
-    bought. A spare file that can't be removed is reported to ``unwritten``.
+    bought. A spare file that can't be removed is reported to ``write_failures``.
     """
     path = folder / SPARE_NAME
     with suppress(OSError), create(path) as file:
@@ -84,7 +84,7 @@ def hold_spare(folder: Path, unwritten: Unwritten) -> Iterator[None]:
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            unwritten.refused(path, error)
+            write_failures.add(path, error)
 
 
 def rescue(
@@ -105,7 +105,7 @@ def rescue(
         location = f"{folder / NAME} can't be written either ({error}). Keep this line"
     # The terminal may be gone, and that must not hurt: the file comes first.
     with suppress(OSError, ValueError, AttributeError):
-        message = f"{one_line(location)}: {visible_json(line.decode())}"
+        message = f"{to_one_line(location)}: {escape_json_controls(line.decode())}"
         sys.stderr.write(f"batchedit: BOUGHT, and the checkpoint can't be written. {message}\n")
         sys.stderr.flush()
 

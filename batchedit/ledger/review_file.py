@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 
 from ..core.errors import CheckpointCorruptError, CheckpointVersionError, UsageError
-from ..core.typed import quoted
+from ..core.typed import quote_word
 from ..disk import FILE_MODE, check_own
 from .errors import map_sqlite_error
 from .file_guard import check_journal
@@ -170,7 +170,7 @@ def build_store_run_error(folder: Path, store: str) -> UsageError:
     """The error for a command that changes a run of a store, and was given no store."""
     return UsageError(
         f"the run in {folder} is one of the store {store}",
-        hint=f"the same command with --store {quoted(store)}, or with that address as BATCHEDIT_STORE",
+        hint=f"the same command with --store {quote_word(store)}, or with that address as BATCHEDIT_STORE",
     )
 
 

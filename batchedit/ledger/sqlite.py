@@ -29,7 +29,7 @@ from ..core.errors import (
 from ..core.events import Accepted, CancelConfirmed, Completed, Errored, Event, Priced, Reserved, Reused
 from ..core.model import Counts, Money, Record, State
 from ..core.pace import AccountPace, PaceReport
-from ..core.policy import admits, why_refused
+from ..core.policy import may_reserve, explain_budget_refusal
 from ..ports import Totals
 from .codec import STATE_COLUMNS, list_state_values
 from .errors import as_batchedit_error
@@ -147,8 +147,8 @@ class SqliteCheckpoint(SqliteBook):
         record, event = change.record, change.event
         if isinstance(event, Reserved) and self._cap is not None and not change.bought:
             money = self._compute_money(db, top_price)
-            if not admits(money, event.price):
-                return BudgetReachedError(why_refused(money))
+            if not may_reserve(money, event.price):
+                return BudgetReachedError(explain_budget_refusal(money))
         if isinstance(event, Accepted) and (owner := _find_owner(db, event.handle.request_id)) is not None:
             return KnownRequestError(event.handle.request_id, owner)
         changed = db.execute(_UPDATE, (*list_state_values(record), record.id, record.serial)).rowcount

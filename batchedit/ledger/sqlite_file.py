@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from ..core.model import Record
-from ..core.steps import ProgressCallback, counted, no_progress
+from ..core.steps import ProgressCallback, report_progress, no_progress
 from .codec import RECORD_COLUMNS, read_record
 from .errors import map_sqlite_error
 from .file_guard import FileGuard
@@ -47,7 +47,7 @@ class SqliteFile:
         """
         with self._lock_connection() as db:
             rows = db.execute(f"SELECT {RECORD_COLUMNS} FROM jobs WHERE {where}", tuple(values))
-            return [read_record(row, self.model) for row in counted(rows, on_progress, total)]
+            return [read_record(row, self.model) for row in report_progress(rows, on_progress, total)]
 
     @contextmanager
     def _lock_connection(self) -> Iterator[sqlite3.Connection]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from ..core.errors import ManifestError
-from ..core.words import number
+from ..core.words import pluralize
 from .nearest import join_names
 from .ooxml import READ_ERRORS
 from .rows import truncate_text
@@ -69,7 +69,7 @@ def _is_whole(file: zipfile.ZipFile) -> bool:
 def _refuse_plain_zip(members: list[str], name: str) -> None:
     members = [member for member in members if not member.startswith("__MACOSX/")]
     sheets = [member for member in members if member.lower().endswith(_TABLES)]
-    count = number(len(members), "file")
+    count = pluralize(len(members), "file")
     examples = f", among them {join_names([truncate_text(sheet) for sheet in sheets[:3]], 'and')}" if sheets else ""
     raise ManifestError(
         f"{name} is a zip file with {count} in it{examples}",

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from ..core.errors import ManifestError, ManifestReadError
-from ..core.words import number
+from ..core.words import pluralize
 from .expected import estimate_row_count
 from .header import (
     HEADER_SEARCH_ROWS,
@@ -263,7 +263,7 @@ def _check_header(names: list[str], name: str) -> None:
 
 
 def _explain_width(values: list[str], columns: tuple[str, ...], width: int, raw: str) -> str:
-    problem = f"has {number(len(values), 'cell')} where the header has {width}"
+    problem = f"has {pluralize(len(values), 'cell')} where the header has {width}"
     if len(values) < width:
         first = columns[len(values)] if len(values) < len(columns) else ""
         return problem + (f": {first!r} and on are missing" if first else "")

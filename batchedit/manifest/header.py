@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, UsageError
-from ..core.words import number
+from ..core.words import pluralize
 from .blank import strip_invisible
 from .nearest import join_names, normalize_name
 from .platforms import COLUMN_WORDS
@@ -132,7 +132,7 @@ def choose_columns(header: Sequence[Any], name: str) -> Columns:
     check_unique(names, name)
     positions = tuple(place for place in named_places if names[place] not in OUR_COLUMNS)
     our_names = [names[place] for place in named_places if names[place] in OUR_COLUMNS]
-    left_out = number(len(our_names), "column of an earlier result is", "columns of an earlier result are")
+    left_out = pluralize(len(our_names), "column of an earlier result is", "columns of an earlier result are")
     notes = (f"{left_out} left out ({join_names(our_names, 'and', 4)})",) if our_names else ()
     if not positions:
         raise ManifestError(f"{name} has only columns of ours, of an earlier result", hint="Give the original table.")

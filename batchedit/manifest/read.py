@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import ManifestError, NotFoundError, UsageError
-from ..core.typed import quoted, to_type
+from ..core.typed import quote_word, format_command
 from .csvfile import CsvManifest, convert_read_errors
 from .jsonl import JsonlManifest
 from .nearest import find_nearest, join_names
@@ -121,7 +121,7 @@ def _check_is_file(source: Path) -> None:
         hint = (
             f"Tables in it: {join_names(tables, 'and')}."
             if tables
-            else f"To make a manifest of its pictures: {to_type('init', source)}"
+            else f"To make a manifest of its pictures: {format_command('init', source)}"
         )
         raise ManifestError(f"{source} is a folder, not a manifest", hint=hint)
     if not source.exists():
@@ -144,7 +144,7 @@ def _suggest_file(folder: Path, name: str) -> str:
     if not folder.is_dir():
         return f"There is no folder {folder} either."
     if suggestion := find_nearest(name, [path.name for path in folder.iterdir()]):
-        return f"Did you mean {quoted(folder / suggestion)}?"
+        return f"Did you mean {quote_word(folder / suggestion)}?"
     if tables := _list_tables(folder):
-        return f"Tables in {quoted(folder.absolute())}: {join_names(map(quoted, tables), 'and')}."
-    return f"There is no table in {folder.absolute()}. For one to begin with: {to_type('template', '--examples')}"
+        return f"Tables in {quote_word(folder.absolute())}: {join_names(map(quote_word, tables), 'and')}."
+    return f"There is no table in {folder.absolute()}. For one to begin with: {format_command('template', '--examples')}"

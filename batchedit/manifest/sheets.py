@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.columns import RESULT_COLUMNS
 from ..core.errors import ManifestError, UsageError
-from ..core.words import number
+from ..core.words import pluralize
 from ..settings.extras import to_install
 from .cell_attributes import RowAttributes
 from .cells import to_json_value
@@ -217,4 +217,4 @@ class XlsxManifest(_Table):
 
 
 def _format_rows(count: int) -> str:
-    return number(count, "row is", "rows are")
+    return pluralize(count, "row is", "rows are")

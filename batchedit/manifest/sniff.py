@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 from ..core.errors import ManifestError, UsageError
-from ..core.typed import quoted, to_type
+from ..core.typed import quote_word, format_command
 from .containers import check_compound, check_zip
 from .rows import Form, FormKind, truncate_text
 from .wordlike import is_wordlike
@@ -141,11 +141,11 @@ def _sniff_text_kind(suffix: str, head: bytes, path: Path, name: str) -> FormKin
     if _XML(start):
         raise ManifestError(
             f"{name} is XML, not a table",
-            hint=f"A feed of products becomes a sheet by: {to_type('init', path)}",
+            hint=f"A feed of products becomes a sheet by: {format_command('init', path)}",
         )
     if kind is not FormKind.CSV and start.startswith(b"["):
         raise ManifestError(
-            f"{name} is one JSON list", hint=f"Write one object a line: jq -c '.[]' {quoted(name)} > manifest.jsonl"
+            f"{name} is one JSON list", hint=f"Write one object a line: jq -c '.[]' {quote_word(name)} > manifest.jsonl"
         )
     if start.startswith(b"{") and (kind is None or _OBJECT(start)):
         return FormKind.JSONL

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ManifestError, UsageError
-from ..core.words import number
+from ..core.words import pluralize
 from .cell_attributes import RowAttributes
 from .excel import UnknownFormatError, apply_number_format, as_general
 from .nearest import join_names
@@ -81,7 +81,7 @@ class Workbook:
             for code, place in self._unknown_formats.items()
         ]
         if places := [*self._covered_links]:
-            cells = number(len(places), "cell holds a link", "cells hold a link")
+            cells = pluralize(len(places), "cell holds a link", "cells hold a link")
             notes.append(f"{cells} with a picture over it ({join_names(places, 'and', 3)}): the link is taken")
         return tuple(notes)
 
@@ -137,10 +137,10 @@ class Workbook:
                     left_out[row, column] = "in no column of the table"
         descriptions = [f"{format_cell_address(*place)} ({why})" for place, why in sorted(left_out.items())]
         if descriptions:
-            count_text = number(len(descriptions), "picture in the sheet is", "pictures in the sheet are")
+            count_text = pluralize(len(descriptions), "picture in the sheet is", "pictures in the sheet are")
             yield f"{count_text} left out: {join_names(descriptions, 'and', 6)}"
         if shared_rows:
-            rows = number(len(shared_rows), "row has pictures", "rows have pictures")
+            rows = pluralize(len(shared_rows), "row has pictures", "rows have pictures")
             places = "; ".join(shared_rows[:3])
             yield f"{rows} in several columns ({places}): each counts for the column that it stands in"
 

@@ -12,9 +12,9 @@ from socket import gethostname
 
 from ..core.errors import ManifestError, UsageError
 from ..core.model import InvalidLine, JobKey, ResultLine, State
-from ..core.steps import EVERY, ProgressCallback, no_progress
-from ..core.typed import quoted
-from ..core.words import number
+from ..core.steps import ITEMS_PER_REPORT, ProgressCallback, no_progress
+from ..core.typed import quote_word
+from ..core.words import pluralize
 from ..disk import remove
 from ..jobs.expand import EarlierJobs, Expander, Recipe, expand_all
 from ..jobs.identity import FILE, SHA256
@@ -262,7 +262,7 @@ def check_sheet(folder: RunFolder, source: Path, previous: PreviousRun, survey: 
     raise UsageError(
         f"the run in {folder.path} belongs to another sheet, {previous.source or 'which it does not name'}, and has no "
         f"picture in common with {source}; nothing was changed",
-        hint=f"for a run of its own the same command with: --out {quoted(_find_free_folder(folder.path))}",
+        hint=f"for a run of its own the same command with: --out {quote_word(_find_free_folder(folder.path))}",
     )
 
 
@@ -280,10 +280,10 @@ def _note_other_source(folder: RunFolder, source: Path, previous: PreviousRun, s
     if not Path(previous.source).exists():
         yield f"{message}, which has {survey.known:,} of the same pictures"
         return
-    in_common = number(survey.known, "picture is", "pictures are")
+    in_common = pluralize(survey.known, "picture is", "pictures are")
     yield (
         f"{message}: {in_common} in both, and its results are those of {source.name} from now on; for a run "
-        f"of its own: --out {quoted(_find_free_folder(folder.path))}"
+        f"of its own: --out {quote_word(_find_free_folder(folder.path))}"
     )
 
 
@@ -350,13 +350,13 @@ def _yield_until_stopped(
     lines: Iterator[ResultLine | InvalidLine], stop: Stop, on_progress: ProgressCallback, total: int
 ) -> Iterator[ResultLine | InvalidLine]:
     """``lines``, until ``stop`` has a reason, which is raised. ``on_progress`` is called with the rows read, of ``total``."""
-    due = EVERY
+    due = ITEMS_PER_REPORT
     for line in lines:
         if stop.reason is not None:
             raise stop.reason
         if line.row >= due:
             on_progress(line.row, total)
-            due = line.row + EVERY
+            due = line.row + ITEMS_PER_REPORT
         yield line
 
 

@@ -17,7 +17,7 @@ from ..core.digests import DigestMap, make_digest_set
 from ..core.errors import OutputError
 from ..core.model import CellProblem, InvalidLine, ResultLine, State
 from ..core.steps import ProgressCallback, no_progress
-from ..core.words import number
+from ..core.words import pluralize
 from ..images.fetched import SHORT_LIVED_HOSTS, fetch_linked_pictures, find_fetched, is_short_lived
 from ..images.link_cache import LinkCache, digest_link
 from ..images.link_checks import CheckedLinks, check_links
@@ -81,8 +81,8 @@ class Links:
         """Warnings that need no correction of the sheet. ``form`` is the manifest's."""
         if self.fetched:
             yield (
-                f"{number(len(self.fetched), 'picture')} behind Airtable links, which die after some hours: fetched to this "
-                "machine and sent from here"
+                f"{pluralize(len(self.fetched), 'picture')} behind Airtable links, which die after some hours: fetched to "
+                "this machine and sent from here"
             )
         if self.large.count:
             yield (
@@ -174,7 +174,7 @@ async def fetch_short_lived(
     short_lived = await to_thread.run_sync(lambda: _list_short_lived(manifest, recipe, state_of, limit))
     if not short_lived:
         return
-    observer.note("fetch_pictures", f"fetching {number(len(short_lived), 'picture')} whose links die soon …")
+    observer.note("fetch_pictures", f"fetching {pluralize(len(short_lived), 'picture')} whose links die soon …")
     async with LinkProbe(loopback=recipe.loopback, max_bytes=find_link_limit(recipe.schema), proxy=proxy) as probe:
         bad = await fetch_linked_pictures(short_lived, folder.inputs, probe, on_progress)
     for link in short_lived:
@@ -279,7 +279,7 @@ class _RowProgress:
 
 
 def _describe_checked(checked: CheckedLinks) -> str:
-    links = number(checked.links, "picture link")
+    links = pluralize(checked.links, "picture link")
     asked = "" if checked.asked == checked.links else f" ({checked.links - checked.asked:,} known from last time)"
     if not checked:
         return f"{links} checked{asked}: all is well"

@@ -27,7 +27,7 @@ from ..core.errors import BatcheditError, OutputError
 from ..core.events import Event, Reused
 from ..core.lifecycle import advance
 from ..core.model import JobKey, Record, SavedFile, State
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..disk import create, is_plain_file, make_folders, sync_folder
 from ..jobs.aliases import find_aliases
 from ..ledger.account import is_account
@@ -116,7 +116,7 @@ def describe_left(left: Mapping[tuple[str, str], int]) -> Iterator[str]:
         jobs_by_wording[folder, _STATE_WORDS.get(state, _UNDER_WAY)] += count
     for (folder, (reason, advice, command)), count in jobs_by_wording.items():
         run = shorten_path(Path(folder))
-        advice_text = f"{advice}: {to_type(command, run)}" if command else advice
+        advice_text = f"{advice}: {format_command(command, run)}" if command else advice
         are = "picture is" if count == 1 else "pictures are"
         yield f"{count:,} {are} left to the run in {run}, {reason}; {advice_text}"
 

@@ -10,8 +10,8 @@ from typing import Any
 from ..core.errors import BatcheditError, ManifestError, UsageError
 from ..core.model import InvalidLine, ResultLine, State
 from ..core.money import format_usd, label_play
-from ..core.policy import GivenCap, cap_after
-from ..core.typed import quoted, to_type
+from ..core.policy import GivenCap, choose_cap
+from ..core.typed import quote_word, format_command
 from ..images.link_sample import NOT_SAMPLED, Sample
 from ..ledger.book import Book
 from ..ledger.facts import read_fact
@@ -104,8 +104,8 @@ class Plan:
         if self.forgotten and not self.is_rehearsal:
             return UsageError(
                 f"{describe_forgotten(self)}, so a yes in advance does not hold for it; nothing was bought",
-                hint=f"put its newest copy back; or look at {quoted(self.folder / 'run.jsonl')}, leave --yes out and answer "
-                "the question",
+                hint=f"put its newest copy back; or look at {quote_word(self.folder / 'run.jsonl')}, leave --yes out and "
+                "answer the question",
             )
         if self.gone and not self.is_rehearsal:
             return UsageError(
@@ -186,7 +186,7 @@ def add_gone_warning(plan: Plan, folders: Sequence[str]) -> Plan:
 
 
 def _format_continue_command(plan: Plan) -> str:
-    return to_type("run", plan.source, "--out", "FOLDER")
+    return format_command("run", plan.source, "--out", "FOLDER")
 
 
 def describe_forgotten(plan: Plan) -> str:
@@ -236,4 +236,4 @@ def add_sample(plan: Plan, sample: Sample) -> Plan:
 def build_cap_fields(settings: Settings, before: int | None) -> dict[str, Any]:
     """A plan's fields about the cap: the cap after a yes, the one given now, and the one before."""
     given = settings.max_cost
-    return {"max_cost": cap_after(given, before), "max_cost_given": given, "max_cost_before": before}
+    return {"max_cost": choose_cap(given, before), "max_cost_given": given, "max_cost_before": before}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..core.typed import quoted
+from ..core.typed import quote_word
 from ..jobs.expand import Expander
 from ..manifest.read import Form
 from ..manifest.rownames import RowExamples
@@ -101,7 +101,7 @@ def _advise_picture_option(expander: Expander) -> str:
     """The option that says where pictures lie: the folder beside the sheet that has them, else the possible options."""
     if folder := expander.find_other_folder():
         count_text = f"{folder.found} of the first {folder.asked}" if folder.asked > 1 else "it"
-        return f"a folder beside the sheet has {count_text}: --image-root {quoted(shorten_path(folder.path))}"
+        return f"a folder beside the sheet has {count_text}: --image-root {quote_word(shorten_path(folder.path))}"
     name, column = next(iter(expander.picture_columns.items()))
     address = f"{expander.picture_address}{{{column}}}"
     return (

@@ -33,7 +33,7 @@ async def buy(pool: Pool, record: Record, slot: Slot) -> Record | None:
     """
     governor, last_try = pool.governor, False
     with governor.switch.open_buying_scope():
-        while not governor.switch.is_stopped() and pool.approval.admits(record.id):
+        while not governor.switch.is_stopped() and pool.approval.may_buy_job(record.id):
             await governor.slots.take(slot)
             async with pool.api.post_permit() as permit:
                 if pool.prepare is not None:
@@ -104,7 +104,7 @@ def _find_reason_not_to_send(pool: Pool) -> str:
     if pool.governor.switch.is_stopped():
         return "buying stopped meanwhile"
     price = _compute_price_to_reserve(pool)
-    if pool.approval.covers(price):
+    if pool.approval.may_cost(price):
         return ""
     approved, charged = format_usd(pool.approval.price), format_usd(price)
     pool.governor.switch.halt(

@@ -8,7 +8,7 @@ from typing import assert_never
 
 import anyio
 
-from ..core.actions import Action, Cancel, Download, GiveUp, Poll, Reserve, Rest, Sleep, Submit, next_action, on_clock
+from ..core.actions import Action, Cancel, Download, GiveUp, Poll, Reserve, Rest, Sleep, Submit, next_action, drop_future_due_at
 from ..core.errors import BatcheditError
 from ..core.events import (
     CancelAsked,
@@ -138,7 +138,7 @@ async def cancel(pool: Pool, records: Sequence[Record]) -> None:
         """Ask until the service has told the outcome."""
         if record.state is State.UNCOLLECTED:
             record = await apply_event(pool, record, Resumed(pool.clock()))
-        watched = on_clock(begin_watch(pool, record), pool.clock())
+        watched = drop_future_due_at(begin_watch(pool, record), pool.clock())
         if watched.state is State.WAITING:
             watched = await apply_event(pool, watched, CancelAsked(pool.clock()))
         while watched.state is State.CANCELLING:

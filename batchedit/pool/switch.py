@@ -12,7 +12,7 @@ import anyio
 
 from ..core.errors import BatcheditError, BudgetReachedError, PriceRoseError, StoppedError
 from ..core.model import Record, State
-from ..core.words import number
+from ..core.words import pluralize
 from ..ports import Observer
 from .signal import Signal
 
@@ -96,7 +96,7 @@ class Switch:
         if self._stop_rule.is_reached(self._finished, self._failed):
             self.halt(
                 StoppedError(
-                    f"{self._failed} of {number(self._finished, 'finished job')} failed, so buying stops",
+                    f"{self._failed} of {pluralize(self._finished, 'finished job')} failed, so buying stops",
                     hint="look at failed.csv; to go on all the same: --stop-after-failures 1000000",
                 )
             )

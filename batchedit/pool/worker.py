@@ -13,7 +13,7 @@ from contextlib import suppress
 import anyio
 from anyio.abc import TaskGroup
 
-from ..core.actions import Reserve, Rest, Sleep, next_action, on_clock, recover
+from ..core.actions import Reserve, Rest, Sleep, next_action, drop_future_due_at, recover
 from ..core.approval import BUY_AGAIN
 from ..core.events import Completed, Event, Released, Resumed
 from ..core.lifecycle import FINAL, REMOTE
@@ -76,7 +76,7 @@ async def _take_up(pool: Pool, record: Record, tasks: TaskGroup, background: Tas
     event = recover(record, pool.clock())
     if event is not None:
         record = await apply_event(pool, record, event)
-    record = on_clock(begin_watch(pool, record), pool.clock())
+    record = drop_future_due_at(begin_watch(pool, record), pool.clock())
     slot = Slot(pool.governor.slots)
     if record.state in REMOTE:
         slot.since = None if record.accepted_at is None else min(record.accepted_at, pool.clock())
@@ -103,7 +103,7 @@ async def _start_planned(pool: Pool, only: Sequence[Record] | None, tasks: TaskG
             else only[after:]
         ):
             for record in records:
-                if not pool.approval.admits(record.id):
+                if not pool.approval.may_buy_job(record.id):
                     continue
                 slot = Slot(pool.governor.slots)
                 while pool.governor.slots.short_of_money:
@@ -131,7 +131,7 @@ async def resume(pool: Pool) -> None:
 async def _run(pool: Pool, record: Record, slot: Slot, background: TaskGroup) -> None:
     try:
         record = await run_job(pool, record, slot)
-        if record.state is State.IN_DOUBT and pool.approval.admits_again(record.id):
+        if record.state is State.IN_DOUBT and pool.approval.may_buy_job_again(record.id):
             record = await run_job(pool, await apply_event(pool, record, Released(pool.clock(), BUY_AGAIN)), slot)
         if record.state in FINAL:
             pool.governor.switch.count_finished(record)
@@ -154,7 +154,7 @@ async def _linger(slot: Slot, seconds: float) -> None:
 
 async def run_job(pool: Pool, record: Record, slot: Slot) -> Record:
     """Run one job until it rests, or until buying has stopped and it has not been bought."""
-    record = on_clock(record, pool.clock())
+    record = drop_future_due_at(record, pool.clock())
     while True:
         action = next_action(record, pool.clock(), pool.governor.extend_patience(pool.patience, record))
         match action:

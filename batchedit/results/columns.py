@@ -11,7 +11,7 @@ import orjson
 
 from ..core.columns import RESULT_COLUMNS
 from ..core.model import LEFT_OUT, Outcome
-from ..core.money import type_usd
+from ..core.money import to_plain_usd
 from ..manifest.rownames import to_sheet_flags, to_sheet_row
 from ..manifest.rows import Form
 
@@ -37,8 +37,8 @@ def moment(at: float | None) -> str | None:
     return None if at is None else _second(int(at))
 
 
-usd = lru_cache(maxsize=1024)(type_usd)
-"""``type_usd``, for a column of a million rows that holds a handful of sums."""
+usd = lru_cache(maxsize=1024)(to_plain_usd)
+"""``to_plain_usd``, for a column of a million rows that holds a handful of sums."""
 
 
 def error_text(problems: str) -> str:

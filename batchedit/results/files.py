@@ -10,7 +10,7 @@ import orjson
 from filelock import FileLock
 
 from ..core.model import Outcome
-from ..core.steps import Steps, counted, no_steps
+from ..core.steps import Steps, report_progress, no_steps
 from ..disk import check_own, remove
 from ..ledger.book import Book, Facts
 from ..manifest.read import Form, FormKind, Manifest
@@ -72,7 +72,7 @@ def _write_kinds(
         with steps(_writing(folder.results(kind))) as told:
             write_results(
                 manifest,
-                counted(shown_outcomes(checkpoint, play=play), told, rows),
+                report_progress(shown_outcomes(checkpoint, play=play), told, rows),
                 folder.results(kind),
                 form=form_as(manifest.form, kind),
                 added=added,
@@ -87,7 +87,7 @@ def _write_kinds(
         count = 0
         if any_:
             with steps(_writing(path)) as told:
-                outcomes = counted(_outcomes(checkpoint, path == folder.in_doubt, play=play), told, rows)
+                outcomes = report_progress(_outcomes(checkpoint, path == folder.in_doubt, play=play), told, rows)
                 count = write_results(manifest, outcomes, path, form=csv, only=only, added=added)
         if not count:
             remove(path)
@@ -178,7 +178,7 @@ def write_one(
         with steps(_writing(path)) as told:
             write_results(
                 manifest,
-                counted(shown_outcomes(checkpoint, play=play), told, _rows(checkpoint)),
+                report_progress(shown_outcomes(checkpoint, play=play), told, _rows(checkpoint)),
                 path,
                 form=form,
                 added=tuple(settings.over),

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ..core.errors import HIGHER_CAP
 from ..core.model import Counts, Money, State
-from ..core.money import MICRO, to_json_usd, type_usd
-from ..core.policy import admits, cap_for
+from ..core.money import MICRO, to_json_usd, to_plain_usd
+from ..core.policy import may_reserve, compute_least_cap
 from ..core.slowdown import Slowdown
-from ..core.typed import quoted, to_type
-from ..core.unwritten import CODE, Unwritten
+from ..core.typed import quote_word, format_command
+from ..core.unwritten import UNWRITTEN_CODE, WriteFailures
 from ..ledger.book import Book
 from ..ledger.facts import parse_whole_number, read_fact
 from ..ledger.values import CommonError, RunSummary
@@ -55,7 +55,7 @@ class Report:
     stood in for the service, and the money is play money.
     ``store`` are the words by which a command finds the store of this run; none for a run that its folder has to itself.
     ``rest_waits``: the canary was bought, and the rest waits for a yes. ``remarks`` say what a results file can't hold.
-    ``unwritten`` are the files that the disk did not take: more may come until the run's folder is closed, so ``code`` and
+    ``write_failures`` are the files that the disk did not take: more may come until the folder is closed, so ``code`` and
     ``warnings`` are to be asked for then. ``jobs_code`` is the exit code for all but these files.
     """
 
@@ -77,18 +77,18 @@ class Report:
     store: Sequence[str] = ()
     rest_waits: bool = False
     remarks: tuple[str, ...] = ()
-    unwritten: Unwritten = field(default_factory=Unwritten)
+    write_failures: WriteFailures = field(default_factory=WriteFailures)
     extra: dict[str, object] = field(default_factory=dict)
 
     @property
     def code(self) -> int:
         """The exit code. What the jobs came to is told before a file that is made again."""
-        return self.jobs_code or (CODE if self.unwritten else 0)
+        return self.jobs_code or (UNWRITTEN_CODE if self.write_failures else 0)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a results file can't hold, and what the disk refused to write or remove, each a sentence."""
-        return (*self.remarks, *self.unwritten.lines())
+        return (*self.remarks, *self.write_failures.describe())
 
     def as_json(self) -> dict[str, object]:
         """The shape of ``report.json``: money in dollars."""
@@ -140,7 +140,7 @@ def make_report(
     play: bool = False,
     store: Sequence[str] = (),
     remarks: tuple[str, ...] = (),
-    unwritten: Unwritten | None = None,
+    write_failures: WriteFailures | None = None,
 ) -> Report:
     """``code`` is the halting error's; None asks ``exit_code``. ``form`` is the manifest's, for its row numbers."""
     return Report(
@@ -161,7 +161,7 @@ def make_report(
         play=play,
         store=store,
         remarks=remarks,
-        unwritten=Unwritten() if unwritten is None else unwritten,
+        write_failures=WriteFailures() if write_failures is None else write_failures,
     )
 
 
@@ -183,9 +183,9 @@ def cap_needed(checkpoint: Book) -> CapNeeded:
 
 def cap_for_rest(left: int, money: Money, price: int) -> CapNeeded:
     """The same of ``left`` jobs to buy at ``price`` micro-dollars each."""
-    if not left or admits(money, price):
+    if not left or may_reserve(money, price):
         return CapNeeded(None, price)
-    return CapNeeded(_whole_cents(cap_for(left, money, price)), price)
+    return CapNeeded(_whole_cents(compute_least_cap(left, money, price)), price)
 
 
 def _whole_cents(micros: int) -> int:
@@ -207,13 +207,13 @@ def room_for_rest(needed: CapNeeded) -> list[str]:
     """The words to type for what is planned, as ``room_for`` has them; [] where the run's cap admits more, or nothing is
     planned.
     """
-    return [] if needed.rest is None else ["--max-cost", type_usd(needed.rest)]
+    return [] if needed.rest is None else ["--max-cost", to_plain_usd(needed.rest)]
 
 
 def _room(money: Money, price: int, jobs: int) -> list[str]:
-    if money.cap is None or (needed := cap_for(jobs, money, price)) <= money.cap:
+    if money.cap is None or (needed := compute_least_cap(jobs, money, price)) <= money.cap:
         return []
-    return ["--max-cost", type_usd(_whole_cents(needed))]
+    return ["--max-cost", to_plain_usd(_whole_cents(needed))]
 
 
 ASKED_PRICE = "asked_price"
@@ -229,24 +229,24 @@ def commands(report: Report) -> Iterator[tuple[str, str]]:
     counts, run, store = report.counts, report.folder, report.store
     if counts.of(State.PLANNED):
         room = room_for_rest(report.cap_needed)
-        yield "its --max-cost is reached; to go on" if room else "to go on", to_type("run", run, *room, *store)
+        yield "its --max-cost is reached; to go on" if room else "to go on", format_command("run", run, *room, *store)
     elif counts.of(*UNDER_WAY, State.UNCOLLECTED):
-        yield "to collect what was bought", to_type("fetch", run, *store)
+        yield "to collect what was bought", format_command("fetch", run, *store)
     if report.money.doubts:
-        yield "to decide about what may have been bought", to_type("doubt", run, *store)
+        yield "to decide about what may have been bought", format_command("doubt", run, *store)
     elif counts.of(State.UNCOLLECTED):
-        yield "to give up what can't be collected, or buy it again", to_type("doubt", run, *store)
+        yield "to give up what can't be collected, or buy it again", format_command("doubt", run, *store)
     if (failed := counts.of(State.FAILED) - report.moderated - report.written_off) > 0:
-        yield "to buy the failed ones anew", to_type("retry", run, "--failed", *_with_cap(report, failed), *store)
+        yield "to buy the failed ones anew", format_command("retry", run, "--failed", *_with_cap(report, failed), *store)
     if moderated := report.moderated:
         yield (
             "to try the moderated ones again as they are",
-            to_type("retry", run, "--moderated", *_with_cap(report, moderated), *store),
+            format_command("retry", run, "--moderated", *_with_cap(report, moderated), *store),
         )
     if cancelled := counts.of(State.CANCELLED):
         yield (
             "to buy the cancelled ones anew",
-            to_type("retry", run, "--cancelled", *_with_cap(report, cancelled), *store),
+            format_command("retry", run, "--cancelled", *_with_cap(report, cancelled), *store),
         )
 
 
@@ -254,13 +254,13 @@ def next_steps(report: Report) -> Iterator[str]:
     """What to do next, a line each: the hint of what ended the run, the commands, where the pictures are, and the review."""
     if report.hint and not (report.hint == HIGHER_CAP and report.cap_needed.rest):  # below stands the exact command
         yield report.hint
-    if report.unwritten:
-        yield f"see to the disk; to write what is missing: {to_type('run', report.folder, *report.store)}"
+    if report.write_failures:
+        yield f"see to the disk; to write what is missing: {format_command('run', report.folder, *report.store)}"
     yield from (f"{aim}: {command}" for aim, command in commands(report))
     if report.counts.of(State.DONE):
         own = next(
             (name for name in ("results.xlsx", "results.parquet") if (report.folder / name).is_file()), "results.csv"
         )
-        pictures, sheet = quoted(report.folder / "files"), quoted(report.folder / own)
+        pictures, sheet = quote_word(report.folder / "files"), quote_word(report.folder / own)
         yield f"the pictures: {pictures}, the enriched manifest: {sheet}"
-        yield f"to look at them: {to_type('review', report.folder, *report.store)}"
+        yield f"to look at them: {format_command('review', report.folder, *report.store)}"

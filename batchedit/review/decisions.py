@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from ..core.errors import ManifestError
-from ..core.review import Decision, Verdict
+from ..core.review import ImportedDecision, Verdict
 
 COLUMNS = ("decision", "note", "when", "job")
 TOLD = 20
@@ -26,12 +26,12 @@ _KEY = re.compile(r"k([0-9a-f]{32})").fullmatch
 
 def read_decisions(
     rows: Iterable[tuple[int, Mapping[str, str]]], jobs: Mapping[bytes, int], now: float, name: str
-) -> list[tuple[int, Decision]]:
+) -> list[tuple[int, ImportedDecision]]:
     """``(job id, decision)`` for each row ``(number, cells)``; ``jobs`` are the run's by key.
 
     A row without a time counts as said ``now``. ManifestError with every wrong row at once, and nothing is taken in.
     """
-    found: dict[int, tuple[int, Decision]] = {}
+    found: dict[int, tuple[int, ImportedDecision]] = {}
     problems: list[str] = []
     for number, cells in rows:
         missing = [column for column in COLUMNS if column not in cells]
@@ -57,7 +57,7 @@ def read_decisions(
     return [(job, said) for job, (_, said) in found.items()]
 
 
-def _read(cells: Mapping[str, str], jobs: Mapping[bytes, int], now: float) -> tuple[int, Decision] | str:
+def _read(cells: Mapping[str, str], jobs: Mapping[bytes, int], now: float) -> tuple[int, ImportedDecision] | str:
     key, word = _KEY(cells["job"].strip().lower()), cells["decision"].strip().lower()
     note = _as_typed(cells["note"]).strip()
     if key is None:
@@ -72,7 +72,7 @@ def _read(cells: Mapping[str, str], jobs: Mapping[bytes, int], now: float) -> tu
     job = jobs.get(bytes.fromhex(key[1]))
     if job is None:
         return "this picture is not of this run"
-    return job, Decision(bytes.fromhex(key[1]), _WORDS[word], note, at)
+    return job, ImportedDecision(bytes.fromhex(key[1]), _WORDS[word], note, at)
 
 
 def _moment(text: str, now: float) -> float | None:

@@ -10,7 +10,7 @@ from typing import IO
 
 from ..core.errors import ManifestError
 from ..core.steps import ProgressCallback, no_progress
-from ..core.typed import to_type
+from ..core.typed import format_command
 from ..disk import is_plain_file
 from .package import SUMS, Package, package
 from .signing import PUBLIC_KEY, SIGNATURE, Signer
@@ -103,5 +103,5 @@ def _unsound(problems: list[str], run: Path) -> ManifestError:
     return ManifestError(
         f"{len(problems):,} of the approved pictures can't be delivered; nothing was:",
         details=[*(f"  {problem}" for problem in problems[:TOLD]), *more],
-        hint=f"put these files back into the run's folder, or take back their approval: {to_type('review', run)}",
+        hint=f"put these files back into the run's folder, or take back their approval: {format_command('review', run)}",
     )

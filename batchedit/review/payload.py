@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import orjson
 
 from ..core.model import Record
-from ..core.review import GalleryRow, Mark
-from ..core.steps import ProgressCallback, counted, no_progress
+from ..core.review import GalleryRow, PictureDecision
+from ..core.steps import ProgressCallback, report_progress, no_progress
 from ..images.features import ImageFeatures, to_thumb_name
 
 LONGEST = 2000  # characters of a cell or prompt; a data URI in a cell would weigh as much as a picture
@@ -54,13 +54,13 @@ def payload(
     table: Table,
     looks: Mapping[str, ImageFeatures],
     flags: Mapping[int, str],
-    marks: Mapping[int, Mark],
+    marks: Mapping[int, PictureDecision],
     about: Mapping[str, Any],
     told: ProgressCallback = no_progress,
 ) -> dict[str, Any]:
     """The page's data. ``about`` is the run as a whole: name, id, mode, when it was made. ``told`` hears how far it is."""
     place = {row: index for index, row in enumerate(table.rows)}
-    items = [_item(card, place, table, looks, flags) for card in counted(gallery_rows, told, len(gallery_rows))]
+    items = [_item(card, place, table, looks, flags) for card in report_progress(gallery_rows, told, len(gallery_rows))]
     sizes = Counter(card.current.job.size for card in gallery_rows if card.current and card.current.job.size)
     return {
         **about,
@@ -74,7 +74,7 @@ def payload(
     }
 
 
-def mark_json(mark: Mark) -> dict[str, Any]:
+def mark_json(mark: PictureDecision) -> dict[str, Any]:
     """A mark as the page and the server's answers have it."""
     return {"job": mark.job, "verdict": mark.verdict, "note": mark.note, "serial": mark.serial, "who": mark.who,
             "at": round(mark.at, 3)}  # fmt: skip

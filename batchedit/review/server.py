@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..core.review import Conflict, Mark, Verdict
+from ..core.review import Conflict, PictureDecision, Verdict
 from ..disk import is_plain_file
 from .json_body import BadRequestError, json_answer, read_json
 from .local_server import LocalServer
@@ -35,11 +35,11 @@ _THUMB = re.compile(r"[0-9a-f]{1,40}(-large)?\.webp").fullmatch
 class MarkStore(Protocol):
     """Where marks live."""
 
-    def put(self, wanted: Mark, via: str = "review") -> Mark | Conflict:
+    def put(self, wanted: PictureDecision, via: str = "review") -> PictureDecision | Conflict:
         """Durable when it returns."""
         ...
 
-    def since(self, seq: int) -> tuple[int, list[Mark]]:
+    def since(self, seq: int) -> tuple[int, list[PictureDecision]]:
         """The latest change's number, and the marks that changed after change ``seq``."""
         ...
 
@@ -136,7 +136,7 @@ class Desk:
                 answers.append((200, mark_json(outcome)))
         return answers
 
-    def _read(self, told: Any, done: AbstractSet[int]) -> Mark:
+    def _read(self, told: Any, done: AbstractSet[int]) -> PictureDecision:
         if not isinstance(told, dict):
             raise BadRequestError("a mark is an object")
         job, serial, note, verdict = (told.get(name) for name in ("job", "serial", "note", "verdict"))
@@ -146,7 +146,7 @@ class Desk:
             raise BadRequestError(f"a mark has a serial and a note of at most {LONGEST_NOTE} characters")
         if not isinstance(verdict, str) or verdict not in set(Verdict):
             raise BadRequestError("a verdict is approve, reject, hold or empty")
-        return Mark(job, Verdict(verdict), note, serial, self._show.who, time.time())
+        return PictureDecision(job, Verdict(verdict), note, serial, self._show.who, time.time())
 
     async def finish(self, _: Request) -> Response:
         """The person is done: the server ends once this is answered."""

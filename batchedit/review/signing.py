@@ -10,7 +10,7 @@ from time import time
 from typing import Any
 
 from ..core.errors import NotFoundError, UsageError
-from ..core.typed import quoted
+from ..core.typed import quote_word
 from ..settings.extras import to_install
 
 SIGNATURE = "SHA256SUMS.minisig"
@@ -37,7 +37,8 @@ def open_key(path: Path, ask_password: Callable[[], str]) -> Signer:
     if not path.is_file():
         raise NotFoundError(
             f"there is no key {path}; the program minisign makes one (apt, dnf, brew and scoop have it under that name)",
-            hint=f"to make it, and keep it to yourself: minisign -G -s {quoted(path)} -p {quoted(path.with_suffix('.pub'))}",
+            hint="to make it, and keep it to yourself: "
+            f"minisign -G -s {quote_word(path)} -p {quote_word(path.with_suffix('.pub'))}",
         )
     try:
         key = minisign.SecretKey.from_file(path)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from ..core.errors import NotFoundError
-from ..core.steps import ProgressCallback, Steps, counted, no_steps
+from ..core.steps import ProgressCallback, Steps, report_progress, no_steps
 from ..disk import ZIP_DAMAGE
 from .package import SUMS
 from .signing import PUBLIC_KEY, SIGNATURE, is_as_written, objection, public_key_text
@@ -96,7 +96,7 @@ def _checked(entries: list[Entry], found: list[str], key: bytes | None, told: Pr
         found.append(f"{SUMS} is missing: nothing can be proven")
         return result
     known = _read_sums(sums, found)
-    for name, opened in counted(entries, told, len(entries), every=_EVERY):
+    for name, opened in report_progress(entries, told, len(entries), every=_EVERY):
         if name in _OWN:
             continue
         if name not in known:

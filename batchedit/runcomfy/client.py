@@ -23,7 +23,7 @@ import httpx
 
 from ..core.errors import ProxyRefusesError, TokenError
 from ..core.events import Accepted, Completed, Declined, Lost, Refused
-from ..core.inanswer import InAnswer
+from ..core.inanswer import InlinePictures
 from ..core.jsontext import read_inputs
 from ..core.model import Handle, Kind, Output, Problem, Record
 from ..ports import CancelReply, NoAnswer, Observer, Permit, PollReply, StillRunning, SubmitEvent
@@ -66,7 +66,7 @@ class Client:
         verify: ssl.SSLContext | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         resolve_pictures: Resolver | None = None,
-        in_answer: InAnswer | None = None,
+        inline_pictures: InlinePictures | None = None,
         why_not: Callable[[], str] = str,
     ) -> None:
         self._addresses = Addresses(check_base_url(base_url))
@@ -76,7 +76,7 @@ class Client:
         self._observer = observer
         self._clock = clock
         self._resolve = resolve_pictures
-        self._in_answer = in_answer or InAnswer()
+        self._in_answer = inline_pictures or InlinePictures()
         self._prepared: dict[int, Inputs | Exception] = {}
         self._shapes = ImageShapeProbe()
         self._status_first = False  # this server answers an unfinished job's /result with a 4xx

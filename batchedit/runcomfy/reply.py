@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from ..core.visible import one_line
+from ..core.visible import to_one_line
 
 LONGEST = 300
 """Characters of a message: enough for a cell, too few for a page."""
@@ -124,7 +124,7 @@ def parse(body: bytes) -> Any:
 def clean(text: str, secret: str = "", limit: int = LONGEST) -> str:
     """One line, control and direction-changing characters as their numbers, no token, at most ``limit`` characters."""
     head = blot(text[: limit * 8 + len(secret)], secret)[: limit * 8]
-    head = one_line(" ".join(head.split()))
+    head = to_one_line(" ".join(head.split()))
     return head if len(head) <= limit else head[: limit - 1].rstrip() + "…"
 
 

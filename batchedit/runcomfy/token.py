@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from ..core.errors import TokenError
-from ..core.typed import to_type
+from ..core.typed import format_command
 from . import keyring_token
 
 # In this order: the names of the vendor's own tools [seen], then the page's own [page].
@@ -43,7 +43,7 @@ def find_token(environ: Mapping[str, str], home: Path) -> Token:
     if not candidates:
         folder = environ.get(CONFIG_VARIABLE, "").strip()
         place = f", neither in the environment nor in {CONFIG_VARIABLE}={folder}" if folder else ""
-        raise TokenError(f"no API token found{place}", hint=f"{_HINT}, or once for all: {to_type('login')}")
+        raise TokenError(f"no API token found{place}", hint=f"{_HINT}, or once for all: {format_command('login')}")
     source, value = candidates[0]
     others = [name for name, other in candidates[1:] if other != value]
     warning = f"the token of {source} is used; {' and '.join(others)} has another one" if others else ""

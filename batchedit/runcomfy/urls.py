@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from ..core.errors import UsageError
 from ..core.hosts import is_loopback
 from ..core.model import Handle
-from ..core.paths import bare_base_url
+from ..core.paths import normalize_base_url
 
 DEFAULT_BASE_URL = "https://model-api.runcomfy.net"  # [page]
 _BALANCE_PATH = "/prod/v2/balance"
@@ -30,7 +30,7 @@ def check_base_url(url: str) -> str:
     """``url`` without a slash or ``/v1`` at its end, which each call's path begins with; UsageError unless it is https, or
     http to this machine.
     """
-    text = bare_base_url(url)
+    text = normalize_base_url(url)
     base_origin = parse_origin(text)
     if base_origin is None or "?" in text:
         raise UsageError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from ..core.policy import CALM_SECONDS
+from ..core.policy import NO_RAISE_SECONDS
 
 
 class InFlight:
@@ -49,7 +49,7 @@ class InFlight:
 
     def note_trouble(self, now: float) -> None:
         """A 5xx, a 429 or no answer: no growth for a while."""
-        self._calm_until = now + CALM_SECONDS
+        self._calm_until = now + NO_RAISE_SECONDS
 
     def restart(self, now: float) -> None:
         """The process was suspended: the times of jobs accepted before are not known. A queue position that a reply tells

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from ..core.typed import made, quoted
+from ..core.typed import remember_command, quote_word
 
 
 def to_install(extra: str, place: str = sys.prefix) -> str:
@@ -15,20 +15,20 @@ def to_install(extra: str, place: str = sys.prefix) -> str:
     another Python: a tool of pipx or of uv has an environment of its own, a venv need not be activated, and uv makes some
     without pip.
     """
-    return made(_command(extra, place))
+    return remember_command(_command(extra, place))
 
 
 def _command(extra: str, place: str) -> str:
-    wanted = quoted(f"batchedit[{extra}]")
+    wanted = quote_word(f"batchedit[{extra}]")
     if (Path(place) / "pipx_metadata.json").exists():
         return f"pipx runpip batchedit install {wanted}"
-    by_uv = f"uv pip install --python {quoted(place)} {wanted}"
+    by_uv = f"uv pip install --python {quote_word(place)} {wanted}"
     if (Path(place) / "uv-receipt.toml").exists():
         return by_uv
     own = shutil.which("pip", path=str(Path(place) / ("Scripts" if os.name == "nt" else "bin")))
     first = shutil.which("pip")
     if own is not None and own != first:
-        return f"{quoted(own)} install {wanted}"
+        return f"{quote_word(own)} install {wanted}"
     if own is None and shutil.which("uv"):
         return by_uv
     return f"pip install {wanted}"

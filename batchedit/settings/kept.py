@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import orjson
 
 from ..core.errors import KeptSettingsError
-from ..core.visible import one_line
+from ..core.visible import to_one_line
 
 _LARGEST = 2**63 - 1
 """SQLite's integers, and micro-dollars among them, end there."""
@@ -88,7 +88,7 @@ def _shown(value: object) -> str:
 
 def _damaged(why: str) -> KeptSettingsError:
     return KeptSettingsError(
-        f"the settings that this run keeps are damaged: {one_line(why)}; nothing was sent",
+        f"the settings that this run keeps are damaged: {to_one_line(why)}; nothing was sent",
         hint="put the run's checkpoint back from a backup; or type run with its sheet and another --out: what this run "
         "bought is reused there",
     )

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 import orjson
 
-from ..core.paths import bare_base_url
+from ..core.paths import normalize_base_url
 from ..core.policy import GivenCap
 from .kept import read_kept
 
@@ -111,7 +111,7 @@ class ServiceOptions:
     @property
     def service(self) -> str:
         """Where jobs are bought: a sandbox's must never be taken for the service's."""
-        return SANDBOX if self.sandbox else bare_base_url(self.base_url)
+        return SANDBOX if self.sandbox else normalize_base_url(self.base_url)
 
 
 _ADDRESSES = frozenset({"store", "files"})

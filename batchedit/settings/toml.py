@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, fields
 from typing import Any
 
-from ..core.money import type_usd
+from ..core.money import to_plain_usd
 from ..core.policy import NO_CAP, GivenCap
 from .model import MANIFEST_SETTINGS, Settings
 
@@ -54,7 +54,7 @@ def as_typed(field: str, value: Any) -> Any:
 def _dollars(micros: GivenCap) -> str:
     if not isinstance(micros, int):
         return NO_CAP
-    return type_usd(micros)
+    return to_plain_usd(micros)
 
 
 def _rate(per_second: float) -> str:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from ..commands.draft_take import UPLOAD_MOST, check_room, place_of, server_name
 from ..commands.drafts import Draft
 from ..core.errors import BatcheditError, ManifestError, UsageError
-from ..core.limits import megabytes
+from ..core.limits import format_mb
 from ..disk import create
 from ..review.json_body import BadRequestError, json_answer
 from .desk import Desk, Payload, call, refusal, shown
@@ -86,7 +86,7 @@ async def _receive(request: Request, draft: Draft) -> int:
             async for chunk in request.stream():
                 total += len(chunk)
                 if total > UPLOAD_MOST:
-                    raise ManifestError(f"the file is larger than {megabytes(UPLOAD_MOST)}")
+                    raise ManifestError(f"the file is larger than {format_mb(UPLOAD_MOST)}")
                 await to_thread.run_sync(file.write, chunk)
         part.replace(target)
     except ClientDisconnect:

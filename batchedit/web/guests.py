@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..commands.play import run_is_play
+from ..commands.play import is_play_run
 from ..disk import check_own, replace_atomically
 from ..review.json_body import BadRequestError
 from .desk import Desk, Payload, call, shown
@@ -122,7 +122,7 @@ class Colleagues:
         guests = [guest for guest in await to_thread.run_sync(self._guests.all) if guest.run == run]
         origin = f"http://{request.headers['host']}"
         told: list[dict[str, Any]] = [{"name": g.name, "at": g.made_at, "link": f"{origin}/{g.token}/"} for g in guests]
-        play = await to_thread.run_sync(run_is_play, folder)
+        play = await to_thread.run_sync(is_play_run, folder)
         return page(request, "colleagues", play=play, run=run, name=folder.name, guests=told)
 
     async def invite(self, request: Request, told: Payload) -> Payload:

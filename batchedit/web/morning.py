@@ -17,8 +17,8 @@ from starlette.routing import Route
 from ..commands.carry import Unattended
 from ..commands.deliver import deliver
 from ..commands.doubt import doubt
-from ..commands.morning import LISTED, LONGEST_NOTE, list_delivery, list_doubts, list_rejected, write_note
-from ..commands.play import run_is_play
+from ..commands.morning import MAX_LISTED, MAX_NOTE_LENGTH, list_delivery, list_doubts, list_rejected, write_note
+from ..commands.play import is_play_run
 from ..core.errors import BatcheditError
 from ..disk import is_plain_file
 from ..review.json_body import BadRequestError
@@ -50,10 +50,10 @@ class Morning:
         """The list as it is now."""
         folder = await self._folders.find(request)
         told = await to_thread.run_sync(read, folder)
-        play = await to_thread.run_sync(run_is_play, folder)
+        play = await to_thread.run_sync(is_play_run, folder)
         run = request.path_params["run"]
         zips = [path.name for path in _zips(folder)]
-        data = {"run": run, "name": folder.name, "told": told, "listed": LISTED, "zips": zips}
+        data = {"run": run, "name": folder.name, "told": told, "listed": MAX_LISTED, "zips": zips}
         return page(request, name, play=play, **data)
 
     async def give_up(self, request: Request, told: Payload) -> Payload:
@@ -69,8 +69,8 @@ class Morning:
     async def note(self, request: Request, told: Payload) -> Payload:
         """What is to be better in one of the rejected ones."""
         folder, job, note = await self._folders.find(request), told.get("job"), told.get("note")
-        if type(job) is not int or not isinstance(note, str) or len(note) > LONGEST_NOTE:
-            raise BadRequestError(f"a note has at most {LONGEST_NOTE:,} characters")
+        if type(job) is not int or not isinstance(note, str) or len(note) > MAX_NOTE_LENGTH:
+            raise BadRequestError(f"a note has at most {MAX_NOTE_LENGTH:,} characters")
         await to_thread.run_sync(write_note, folder, job, note.strip(), who(request), time.time())
         return {"kept": True}
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from ..commands.gallery_page import SHOWN, count_pictures, done_jobs, gallery_page, looking
 from ..commands.proxy import find_proxy
-from ..commands.small_pictures import Unmade, file_of, make_small, no_picture, small_picture
+from ..commands.small_pictures import MissingThumbnail, find_picture_file, make_small, make_placeholder, find_small_picture
 from ..ledger.decisions import FolderDecisions
 from ..review import server
 from ..review.page import render, script, style
@@ -81,13 +81,13 @@ class Review:
         """A picture made small: a grey one where there is none to show."""
         folder = await self._folders.find(request)
         job, place = request.path_params["job"], request.path_params["place"]
-        found = await to_thread.run_sync(small_picture, folder, job, place)
-        path = await self._make(found) if isinstance(found, Unmade) else found
+        found = await to_thread.run_sync(find_small_picture, folder, job, place)
+        path = await self._make(found) if isinstance(found, MissingThumbnail) else found
         if path is None:
-            return Response(no_picture(), media_type="image/webp", headers={"cache-control": "no-store"})
+            return Response(make_placeholder(), media_type="image/webp", headers={"cache-control": "no-store"})
         return FileResponse(path, media_type="image/webp", headers={"cache-control": "private, max-age=86400"})
 
-    async def _make(self, unmade: Unmade) -> Path | None:
+    async def _make(self, unmade: MissingThumbnail) -> Path | None:
         """In a process of its own: other pages are answered meanwhile."""
         limiter = self._few if unmade.wanted else self._links
         try:
@@ -99,7 +99,7 @@ class Review:
     async def file(self, request: Request) -> Response:
         """One of the run's pictures, whole, by the number of its job."""
         folder, asked_for = await self._folders.find(request), request.path_params
-        path = await to_thread.run_sync(file_of, folder, asked_for["job"], asked_for["place"])
+        path = await to_thread.run_sync(find_picture_file, folder, asked_for["job"], asked_for["place"])
         if path is None:
             return PlainTextResponse("no such picture\n", status_code=404)
         return FileResponse(path, headers={"cache-control": "no-cache"})

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from ..commands.course import course
 from ..commands.live import LiveState, live
-from ..commands.play import run_is_play
+from ..commands.play import is_play_run
 from ..commands.wishes import wish
 from ..core.errors import BatcheditError
 from ..core.money import MICRO
@@ -44,7 +44,7 @@ class Runs:
         """How it stands now; the page asks on."""
         folder = await self._folders.find(request)
         now = await to_thread.run_sync(live, str(folder))
-        play = await to_thread.run_sync(run_is_play, folder)
+        play = await to_thread.run_sync(is_play_run, folder)
         told = _told(now)
         return page(request, "run", play=play, run=request.path_params["run"], now=told, name=folder.name)
 

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..commands.drafts import Draft
-from ..commands.runs import Listed, list_runs
-from ..commands.token import forget_variables, keep_token, token_source
+from ..commands.runs import ListedRun, list_runs
+from ..commands.token import forget_variables, keep_token, describe_token_source
 from ..core.model import State
 from ..ledger.register import Register
 from ..review.json_body import BadRequestError
@@ -38,7 +38,7 @@ class Start:
         desk = self._desk
         runs = await to_thread.run_sync(list_runs, Register.from_environ(desk.environ))
         drafts = await to_thread.run_sync(desk.drafts.all)
-        token = await to_thread.run_sync(token_source, desk.environ)
+        token = await to_thread.run_sync(describe_token_source, desk.environ)
         return page(request, "start", runs=[_run(run) for run in runs], drafts=[_draft(d) for d in drafts], token=token)
 
     async def token(self, _: Request, told: Payload) -> Payload:
@@ -57,7 +57,7 @@ class Start:
         return {"removed": True}
 
 
-def _run(run: Listed) -> dict[str, Any]:
+def _run(run: ListedRun) -> dict[str, Any]:
     total = sum(run.counts.by_state.values())
     return {
         "id": run_id(run.folder),

@@ -14,7 +14,7 @@ _PLURALS = {"entry": "entries", "is": "are", "has": "have", "it": "them"}
 
 def counted(number: int, word: str) -> str:
     """``1 row``, ``1,234 rows``."""
-    return words.number(number, word, _PLURALS.get(word, ""))
+    return words.pluralize(number, word, _PLURALS.get(word, ""))
 
 
 def verb(number: int, word: str) -> str:

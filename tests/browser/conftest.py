@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from batchedit.commands.gallery import gallery
-from batchedit.commands.redo import redo_lines
-from batchedit.core.review import Mark, Verdict
+from batchedit.commands.redo import list_redo_lines
+from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.repurchases import add_repurchases
 from batchedit.run_folder import RunFolder
@@ -181,8 +181,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shape = (900, 600) if record.job.size == "3:2" else (512, 512)
             room.done(checkpoint, record, picture(record.id, shape))
     marks = FolderDecisions(checkpoint)
-    marks.put(Mark(2, Verdict.REJECT, "too dark", 0, "Dana", 5.0))
-    (again,) = add_repurchases(checkpoint, redo_lines(checkpoint))
+    marks.put(PictureDecision(2, Verdict.REJECT, "too dark", 0, "Dana", 5.0))
+    (again,) = add_repurchases(checkpoint, list_redo_lines(checkpoint))
     (record,) = checkpoint.records("id = ?", (again,))
     room.done(checkpoint, record, picture(again, (900, 600)))
     checkpoint.close()

@@ -17,9 +17,9 @@ import orjson
 from PIL import Image
 
 from batchedit.commands.gallery import gallery
-from batchedit.commands.redo import redo_lines
+from batchedit.commands.redo import list_redo_lines
 from batchedit.core.model import Job
-from batchedit.core.review import Mark, Verdict
+from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.repurchases import add_repurchases
 from batchedit.run_folder import RunFolder
@@ -65,8 +65,8 @@ def campaign(folder: Path) -> Path:
             room.done(checkpoint, record, ad(records[0].job, 1) if number == 20 else ad(record.job, number + 1))
     marks = FolderDecisions(checkpoint)
     for job, verdict, note in MARKS:
-        marks.put(Mark(job, Verdict(verdict), note, 0, "Dana", room.clock))
-    for again in add_repurchases(checkpoint, redo_lines(checkpoint, use_notes=True)):
+        marks.put(PictureDecision(job, Verdict(verdict), note, 0, "Dana", room.clock))
+    for again in add_repurchases(checkpoint, list_redo_lines(checkpoint, use_notes=True)):
         (record,) = checkpoint.records("id = ?", (again,))
         room.done(checkpoint, record, ad(record.job, 99))
     checkpoint.close()

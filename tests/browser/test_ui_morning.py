@@ -14,7 +14,7 @@ import pytest
 
 from batchedit.commands.live_file import LiveFile
 from batchedit.core.money import format_usd
-from batchedit.core.review import Mark, Verdict
+from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.lock import hold_run_lock
 from batchedit.ledger.opening import open_for_reading
@@ -47,7 +47,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
         else:
             room.lost(checkpoint, record)
     for job, (verdict, note) in SAID.items():
-        FolderDecisions(checkpoint).put(Mark(job, Verdict(verdict), note, 0, "Dana", 5.0))
+        FolderDecisions(checkpoint).put(PictureDecision(job, Verdict(verdict), note, 0, "Dana", 5.0))
     checkpoint.close()
     with browsing(home, environ={"BATCHEDIT_STATE": str(tmp_path_factory.mktemp("state"))}) as ui:
         yield ui

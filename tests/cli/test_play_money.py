@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batchedit.cli.live_text import watched_lines
 from batchedit.commands.live import LiveState
-from batchedit.commands.pricing import LAST_KNOWN, dearer
+from batchedit.commands.pricing import LAST_KNOWN, choose_dearer
 from tests.support.cli import inside, manifest
 
 
@@ -39,10 +39,10 @@ def test_a_cap_that_is_reached_is_labelled_too(tmp_path: Path) -> None:
 
 
 def test_a_price_that_no_catalogue_tells_is_the_last_one_known() -> None:
-    assert dearer(0, "", 40_000) == (40_000, LAST_KNOWN)
-    assert dearer(30_000, "the catalogue", 40_000) == (40_000, "charged before")
-    assert dearer(30_000, "the catalogue", 0) == (30_000, "the catalogue")
-    assert dearer(0, "", 0) == (0, "")
+    assert choose_dearer(0, "", 40_000) == (40_000, LAST_KNOWN)
+    assert choose_dearer(30_000, "the catalogue", 40_000) == (40_000, "charged before")
+    assert choose_dearer(30_000, "the catalogue", 0) == (30_000, "the catalogue")
+    assert choose_dearer(0, "", 0) == (0, "")
 
 
 def test_a_plan_for_the_sandbox_did_not_know_its_price(tmp_path: Path) -> None:

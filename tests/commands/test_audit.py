@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.commands.proof import Audit, lines
+from batchedit.commands.proof import Audit, format_audit
 from batchedit.commands.proof import prove as audit
 from batchedit.core.events import (
     Accepted,
@@ -94,7 +94,7 @@ def test_a_run_that_adds_up(run: Path) -> None:
     assert found == Audit(
         jobs=5, events=23, intentions=7, accepted=4, files=3, bytes=3 * len(CONTENT), spent=4 * PRICE, reserved=PRICE
     )
-    assert list(lines(found)) == [
+    assert list(format_audit(found)) == [
         "jobs       5, events 23",
         "intentions 7, accepted 4",
         "money      $0.16 spent, $0.04 reserved",
@@ -104,8 +104,8 @@ def test_a_run_that_adds_up(run: Path) -> None:
 
 
 def test_an_audit_of_a_run_that_bought_nothing_listed_its_zeros() -> None:
-    assert list(lines(Audit(jobs=3))) == ["jobs       3", "money      $0.00 spent", "everything adds up"]
-    assert list(lines(Audit(jobs=1, events=2, intentions=1, reserved=PRICE))) == [
+    assert list(format_audit(Audit(jobs=3))) == ["jobs       3", "money      $0.00 spent", "everything adds up"]
+    assert list(format_audit(Audit(jobs=1, events=2, intentions=1, reserved=PRICE))) == [
         "jobs       1, events 2",
         "intentions 1",
         "money      $0.00 spent, $0.04 reserved",
@@ -182,7 +182,7 @@ def test_a_database_changed_by_hand(run: Path, what: str) -> None:
     assert not found.clean
     named = {row for finding in found.findings for row in finding.rows or (None,)}
     assert named == {row and name_of(row) for row in rows}, found.findings
-    text = "\n".join(lines(found))
+    text = "\n".join(format_audit(found))
     assert words in text
     assert "not add up" in text
 
@@ -206,4 +206,7 @@ def test_a_picture_changed_by_hand(run: Path, change: Callable[[Path], None], wo
     change(run)
     found = audited(run)
     assert [finding.rows for finding in found.findings] == [(name_of(11),)]
-    assert f"{name_of(11)}: files/job-1.png {words}" in "\n".join(lines(found)) or words in found.findings[0].what
+    assert (
+        f"{name_of(11)}: files/job-1.png {words}" in "\n".join(format_audit(found))
+        or words in found.findings[0].problem
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchedit.commands.clock import SteadyClock
-from batchedit.core.actions import LONGEST_AHEAD, Patience, Poll, Sleep, next_action, on_clock
+from batchedit.core.actions import MAX_SECONDS_AHEAD, Patience, Poll, Sleep, drop_future_due_at, next_action
 from batchedit.core.model import Handle, State
 from tests.support.factories import make_record
 
@@ -32,12 +32,12 @@ def test_a_clock_that_was_ahead_and_is_right_again_halts_no_job(off: float) -> N
         watched_from=NOW,
     )
     assert isinstance(next_action(waiting, NOW, Patience()), Sleep)
-    found = on_clock(waiting, NOW)
+    found = drop_future_due_at(waiting, NOW)
     assert isinstance(next_action(found, NOW, Patience()), Poll)
     assert found == waiting._replace(due_at=0.0), "what its events told stands"
 
 
 def test_a_wait_that_was_written_down_by_this_clock_is_kept() -> None:
-    record = make_record(State.PLANNED, submitted_at=NOW - 1, due_at=NOW + LONGEST_AHEAD)
-    assert on_clock(record, NOW) == record
-    assert on_clock(record._replace(due_at=NOW + LONGEST_AHEAD + 1), NOW).due_at == 0.0
+    record = make_record(State.PLANNED, submitted_at=NOW - 1, due_at=NOW + MAX_SECONDS_AHEAD)
+    assert drop_future_due_at(record, NOW) == record
+    assert drop_future_due_at(record._replace(due_at=NOW + MAX_SECONDS_AHEAD + 1), NOW).due_at == 0.0

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from batchedit.commands.course import course
 from batchedit.commands.live import live
-from batchedit.commands.redo import redo_lines
+from batchedit.commands.redo import list_redo_lines
 from batchedit.core.events import Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import State
-from batchedit.core.review import Mark, Verdict
+from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.repurchases import add_repurchases
 from batchedit.run_folder import RunFolder
@@ -30,8 +30,8 @@ def test_the_chart_ends_with_what_the_page_says_is_done_and_spent(tmp_path: Path
     room.failed(checkpoint, records[-2], "refused")
     held = Reserved(room.clock, 40_000)
     checkpoint.save_now(advance(records[-1], held), held)
-    FolderDecisions(checkpoint).put(Mark(records[2].id, Verdict.REJECT, "too dark", 0, "Dana", 5.0))
-    for again in add_repurchases(checkpoint, redo_lines(checkpoint)):
+    FolderDecisions(checkpoint).put(PictureDecision(records[2].id, Verdict.REJECT, "too dark", 0, "Dana", 5.0))
+    for again in add_repurchases(checkpoint, list_redo_lines(checkpoint)):
         (record,) = checkpoint.records("id = ?", (again,))
         room.done(checkpoint, record, picture(again))
     checkpoint.close()

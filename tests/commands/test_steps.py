@@ -14,7 +14,7 @@ import pytest
 
 from batchedit.cli.host import Terminal
 from batchedit.commands.plan import plan
-from batchedit.commands.step_bar import StepBar, StepLines, far
+from batchedit.commands.step_bar import StepBar, StepLines, format_progress
 from batchedit.core.errors import InterruptedRunError
 from batchedit.core.steps import ProgressCallback, no_progress
 from batchedit.sandbox import SandboxConfig, serve
@@ -128,7 +128,7 @@ def test_without_a_terminal_a_step_is_a_line_a_minute() -> None:
         "checking rows: 400,000 of 1,000,000 · 90 s left",
         "checking rows: 800,000 of 1,000,000 · 30 s left",
     ]
-    assert far(7, 0, 60.0) == "7"
+    assert format_progress(7, 0, 60.0) == "7"
 
 
 @pytest.fixture

@@ -557,7 +557,7 @@ def test_absences_are_counted_in_a_row() -> None:
 
 
 def test_the_diagram_shows_every_move() -> None:
-    drawn = lifecycle.mermaid()
+    drawn = lifecycle.draw_mermaid()
     assert drawn.splitlines()[:2] == ["stateDiagram-v2", "    [*] --> planned"]
     assert all(" --> " in line for line in drawn.splitlines()[1:])
     assert "    done --> done: Priced" in drawn.splitlines()

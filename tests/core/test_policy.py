@@ -7,10 +7,10 @@ from random import Random
 
 import pytest
 
-from batchedit.commands.wiring import stop_rule
+from batchedit.commands.wiring import parse_stop_rule
 from batchedit.core.errors import UsageError
 from batchedit.core.model import Money, State
-from batchedit.core.policy import GivenCap, admits, backoff, cap_after, cap_for, why_refused
+from batchedit.core.policy import GivenCap, backoff, choose_cap, compute_least_cap, explain_budget_refusal, may_reserve
 from batchedit.ledger.money_totals import sum_money
 from batchedit.pool.switch import StopRule
 
@@ -86,7 +86,7 @@ ADMITS = {
 @pytest.mark.parametrize("case", ADMITS)
 def test_the_budget(case: str) -> None:
     money, admitted = ADMITS[case]
-    assert admits(money, PRICE) is admitted
+    assert may_reserve(money, PRICE) is admitted
 
 
 WAITS_FOR_NOTHING = [
@@ -97,11 +97,11 @@ WAITS_FOR_NOTHING = [
 @pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize("money", WAITS_FOR_NOTHING)
 def test_the_cap_that_is_named_suffices_and_a_lower_one_does_not(money: Money, jobs: int) -> None:
-    least = cap_for(jobs, money, PRICE)
+    least = compute_least_cap(jobs, money, PRICE)
 
     def all_bought(cap: int) -> bool:
         dearest = max(PRICE, money.top_price)
-        return all(admits(replace(money, cap=cap, spent=money.spent + n * dearest), PRICE) for n in range(jobs))
+        return all(may_reserve(replace(money, cap=cap, spent=money.spent + n * dearest), PRICE) for n in range(jobs))
 
     assert all_bought(least)
     assert not all_bought(least - 1)
@@ -126,8 +126,8 @@ def test_a_picture_of_another_run_proves_no_price() -> None:
 
 @pytest.mark.parametrize(("given", "cap"), [(None, CAP), ("none", None), (7, 7), (0, 0)])
 def test_a_cap_stays_until_another_one_is_given(given: GivenCap, cap: int | None) -> None:
-    assert cap_after(given, CAP) == cap
-    assert cap_after(given, None) == (None if given is None else cap)
+    assert choose_cap(given, CAP) == cap
+    assert choose_cap(given, None) == (None if given is None else cap)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_cap_stays_until_another_one_is_given(given: GivenCap, cap: int | None
     ids=["no cap", "settled", "nothing reserved", "nothing spent", "unproven"],
 )
 def test_a_refusal_says_what_the_money_went_to(money: Money, told: str) -> None:
-    assert why_refused(money) == told
+    assert explain_budget_refusal(money) == told
 
 
 class LongestPause(Random):
@@ -198,14 +198,14 @@ def test_pauses_grow_to_a_cap_with_full_jitter() -> None:
     ],
 )
 def test_stop_after_failures(text: str | None, finished: int, failed: int, stops: bool) -> None:
-    assert stop_rule(text).is_reached(finished, failed) is stops
+    assert parse_stop_rule(text).is_reached(finished, failed) is stops
 
 
 @pytest.mark.parametrize("text", ["many", "3.5", "%", "x%"])
 def test_a_stop_rule_that_is_none(text: str) -> None:
     with pytest.raises(UsageError, match="stop-after-failures"):
-        stop_rule(text)
+        parse_stop_rule(text)
 
 
 def test_the_default_is_a_rule_of_its_own() -> None:
-    assert stop_rule(None) == StopRule(first=20)
+    assert parse_stop_rule(None) == StopRule(first=20)

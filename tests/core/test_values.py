@@ -9,13 +9,21 @@ import pytest
 
 from batchedit.core.approval import Approval, StoreApproval
 from batchedit.core.errors import DiskError, InterruptedRunError, ProxyRefusesError
-from batchedit.core.inanswer import InAnswer, is_in_answer
+from batchedit.core.inanswer import InlinePictures, is_inline_address
 from batchedit.core.model import Kind, Problem, State
-from batchedit.core.money import format_usd, label_play, parse_usd, read_json_usd, to_decimal_usd, to_json_usd, type_usd
-from batchedit.core.review import Progress
+from batchedit.core.money import (
+    format_usd,
+    label_play,
+    parse_usd,
+    read_json_usd,
+    to_decimal_usd,
+    to_json_usd,
+    to_plain_usd,
+)
+from batchedit.core.review import ReviewProgress
 from batchedit.core.slowdown import Slowdown
-from batchedit.core.typed import to_type
-from batchedit.core.unwritten import Unwritten
+from batchedit.core.typed import format_command
+from batchedit.core.unwritten import WriteFailures
 from tests.support.factories import make_record
 
 # --- leave to buy ---------------------------------------------------------------------------------
@@ -23,7 +31,7 @@ from tests.support.factories import make_record
 
 def test_a_job_that_was_never_asked_about_is_not_bought() -> None:
     approval = Approval([5, 2], price=40_000)
-    assert [job for job in range(8) if approval.admits(job)] == [2, 5]
+    assert [job for job in range(8) if approval.may_buy_job(job)] == [2, 5]
     with pytest.raises(ValueError, match="job 3 was never asked about"):
         approval.take(3)
     with pytest.raises(ValueError, match="job 99 was never asked about"):
@@ -33,23 +41,23 @@ def test_a_job_that_was_never_asked_about_is_not_bought() -> None:
 def test_a_yes_is_good_for_one_purchase() -> None:
     approval = Approval([2])
     approval.take(2)
-    assert not approval.admits(2)
-    assert not approval.admits_again(2)
+    assert not approval.may_buy_job(2)
+    assert not approval.may_buy_job_again(2)
     with pytest.raises(ValueError, match="job 2"):
         approval.take(2)
     approval.give_back(2)
-    assert approval.admits(2)
-    assert not approval.admits_again(2), "nobody said that a lost one is bought twice"
+    assert approval.may_buy_job(2)
+    assert not approval.may_buy_job_again(2), "nobody said that a lost one is bought twice"
     approval.take(2)
-    assert not approval.admits(2), "what was surely not taken gives back one purchase and not two"
+    assert not approval.may_buy_job(2), "what was surely not taken gives back one purchase and not two"
 
 
 def test_a_yes_to_buy_a_lost_one_again_is_good_for_two_purchases_and_no_third() -> None:
     approval = Approval([2], times=2)
     approval.take(2)
-    assert approval.admits_again(2)
+    assert approval.may_buy_job_again(2)
     approval.take(2)
-    assert not approval.admits_again(2)
+    assert not approval.may_buy_job_again(2)
 
 
 def test_nothing_asked_about_is_no_leave_at_all() -> None:
@@ -58,15 +66,15 @@ def test_nothing_asked_about_is_no_leave_at_all() -> None:
 
 
 def test_a_price_is_covered_up_to_the_one_that_was_shown() -> None:
-    assert [Approval([1], price=40_000).covers(price) for price in (39_999, 40_000, 40_001)] == [True, True, False]
-    assert Approval([1]).covers(10**9), "no price was known, so any will do"
+    assert [Approval([1], price=40_000).may_cost(price) for price in (39_999, 40_000, 40_001)] == [True, True, False]
+    assert Approval([1]).may_cost(10**9), "no price was known, so any will do"
 
 
 def test_the_store_counts_what_it_gives_out_and_here_the_price_alone_is_held() -> None:
     approval = StoreApproval((), price=40_000)
     approval.take(7)
     approval.give_back(7)
-    assert (approval.asked, approval.admits(7), approval.covers(40_001)) == (True, True, False)
+    assert (approval.asked, approval.may_buy_job(7), approval.may_cost(40_001)) == (True, True, False)
 
 
 # --- money ----------------------------------------------------------------------------------------
@@ -86,7 +94,7 @@ def test_what_is_no_amount_is_no_cap(text: str) -> None:
 
 
 def test_an_amount_is_typed_shown_and_written_the_same() -> None:
-    assert [type_usd(micros) for micros in (40_000, -1_234_500_000, 1)] == ["0.04", "-1234.50", "0.000001"]
+    assert [to_plain_usd(micros) for micros in (40_000, -1_234_500_000, 1)] == ["0.04", "-1234.50", "0.000001"]
     assert (to_json_usd(40_000), str(to_decimal_usd(40_000))) == (0.04, "0.04")
     assert (label_play(play=True), label_play(play=False)) == (" (play money)", "")
 
@@ -133,7 +141,7 @@ def test_an_amount_that_a_service_tells_is_read_to_the_micro_dollar_or_not_at_al
 def test_a_debt_is_read_where_a_balance_may_be_one_and_is_no_cost() -> None:
     assert (read_json_usd(-0.5, signed=True), read_json_usd(-0.5)) == (-500_000, None)
     assert read_json_usd(-1_000_000.5, signed=True) is None
-    assert type_usd(0) == "0.00"
+    assert to_plain_usd(0) == "0.00"
 
 
 # --- what is told ---------------------------------------------------------------------------------
@@ -162,30 +170,30 @@ def test_a_damaged_slowdown_is_an_error_of_its_reader() -> None:
 
 
 def test_a_command_is_typed_so_that_nothing_in_it_is_an_option_or_obeyed_by_a_terminal() -> None:
-    assert to_type("run", Path("-f.csv"), "a b", "it's") == "batchedit run ./-f.csv 'a b' 'it'\"'\"'s'"
-    assert to_type("run", "a\x1b'\\\udcff") == "batchedit run $'a\\x1b\\x27\\x5c\\xff'"
+    assert format_command("run", Path("-f.csv"), "a b", "it's") == "batchedit run ./-f.csv 'a b' 'it'\"'\"'s'"
+    assert format_command("run", "a\x1b'\\\udcff") == "batchedit run $'a\\x1b\\x27\\x5c\\xff'"
 
 
 def test_what_the_disk_refused_is_told_of_until_a_later_try_wrote_it() -> None:
-    unwritten = Unwritten()
-    assert not unwritten
+    write_failures = WriteFailures()
+    assert not write_failures
     for n in range(7):
-        unwritten.refused(f"f{n}", OSError(28, "No space left on device"))
-    assert unwritten
-    lines = list(unwritten.lines())
+        write_failures.add(f"f{n}", OSError(28, "No space left on device"))
+    assert write_failures
+    lines = list(write_failures.describe())
     assert (lines[0], len(lines)) == ("f0 can't be written or removed (No space left on device)", 6)
     assert lines[-1] == "nor can 2 more files beside these"
     for n in range(7):
-        unwritten.written(f"f{n}")
-    unwritten.written("f0")
-    assert not unwritten
+        write_failures.remove(f"f{n}")
+    write_failures.remove("f0")
+    assert not write_failures
 
 
 def test_a_picture_in_an_answer_is_handed_out_until_it_is_on_the_disk() -> None:
-    pictures = InAnswer()
+    pictures = InlinePictures()
     address = pictures.keep("r1", 0, b"png")
-    assert is_in_answer(address)
-    assert not is_in_answer("https://h/a.png")
+    assert is_inline_address(address)
+    assert not is_inline_address("https://h/a.png")
     assert (pictures.get(address), pictures.keep("r1", 0, b"png")) == (b"png", address)
     pictures.drop(address)
     pictures.drop(address)
@@ -226,4 +234,4 @@ def test_a_picture_of_another_run_was_never_accepted_here() -> None:
 
 
 def test_looked_at_is_every_picture_with_a_verdict() -> None:
-    assert Progress(9, approved=1, rejected=2, held=3).looked_at == 6
+    assert ReviewProgress(9, approved=1, rejected=2, held=3).reviewed == 6

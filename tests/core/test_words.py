@@ -9,7 +9,7 @@ from pathlib import Path
 
 import batchedit
 from batchedit.core.slowdown import Slowdown
-from batchedit.core.words import number, worded
+from batchedit.core.words import pluralize, pluralize_text
 
 PACKAGE = Path(batchedit.__file__).parent
 NOUNS = (
@@ -32,9 +32,9 @@ NEVER_ONE = {
 
 
 def test_what_reads_as_one_is_one() -> None:
-    assert [number(count, "row") for count in (0, 1, 2_000)] == ["0 rows", "1 row", "2,000 rows"]
-    assert [number(count, "row is", "rows are") for count in (1, 2)] == ["1 row is", "2 rows are"]
-    assert [worded(shown, "POST") for shown in ("1", "1.5", "0.1")] == ["1 POST", "1.5 POSTs", "0.1 POSTs"]
+    assert [pluralize(count, "row") for count in (0, 1, 2_000)] == ["0 rows", "1 row", "2,000 rows"]
+    assert [pluralize(count, "row is", "rows are") for count in (1, 2)] == ["1 row is", "2 rows are"]
+    assert [pluralize_text(shown, "POST") for shown in ("1", "1.5", "0.1")] == ["1 POST", "1.5 POSTs", "0.1 POSTs"]
 
 
 def test_a_service_that_took_one_job_at_once_took_1_jobs() -> None:
@@ -51,7 +51,7 @@ def counted(tree: ast.AST, decided: bool = False) -> Iterator[tuple[int, str]]:
             for told, behind in zip(node.values, node.values[1:], strict=False):
                 if isinstance(told, ast.FormattedValue) and isinstance(behind, ast.Constant):
                     name = ast.unparse(told.value)
-                    fixed = name.strip("_").isupper() or name.startswith("number(")
+                    fixed = name.strip("_").isupper() or name.startswith("pluralize(")
                     if COUNTED.match(str(behind.value)) and not fixed:
                         yield node.lineno, name
         yield from counted(node, asks)
@@ -64,4 +64,4 @@ def test_a_text_counted_without_asking_whether_it_is_one() -> None:
         if path.relative_to(PACKAGE).as_posix() not in NEVER_ONE
         for line, name in counted(ast.parse(path.read_text(encoding="utf-8")))
     ]
-    assert not found, f"core.words.number decides between one and many: {found}"
+    assert not found, f"core.words.pluralize decides between one and many: {found}"

@@ -27,7 +27,7 @@ from minisign import KeyPair
 from batchedit.cli.app import batchedit
 from batchedit.commands.carry import Offer, Unattended, offer
 from batchedit.commands.confirmation import Command, Desk
-from batchedit.commands.retry import Wish
+from batchedit.commands.retry import RetryRequest
 from batchedit.commands.trust import keep_typed
 from batchedit.core.events import Accepted
 from batchedit.core.model import Handle
@@ -659,7 +659,7 @@ def test_a_yes_that_was_said_beforehand(typist: Typist) -> None:
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        ({"verb": "retry", "wish": Wish(failed=True, rows=(3,))}, "--failed --row 3"),
+        ({"verb": "retry", "wish": RetryRequest(failed=True, rows=(3,))}, "--failed --row 3"),
         ({"verb": "redo", "prompt_add": "no text"}, "--prompt-add 'no text'"),
         ({"verb": "doubt", "rows": ("4",)}, "--buy-again 4"),
     ],

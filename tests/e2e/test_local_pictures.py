@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from batchedit.core.events import Refused
-from batchedit.core.limits import FILE_MOST, REQUEST_MOST, URI_MOST
+from batchedit.core.limits import MAX_FILE_BYTES, MAX_REQUEST_BYTES, MAX_URI_BYTES
 from batchedit.core.model import Kind, State
 from batchedit.images.data_uri import LocalPictures
 from batchedit.images.shrink import shrink
@@ -98,7 +98,7 @@ def test_equal_content_is_one_job_and_new_content_a_new_one(tmp_path: Path, sand
 
 def test_too_large_a_picture_is_made_to_fit_with_a_note_or_refused(tmp_path: Path, sandbox) -> None:
     path = picture(tmp_path / "big.png", size=LARGE)
-    assert path.stat().st_size > FILE_MOST
+    assert path.stat().st_size > MAX_FILE_BYTES
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,big.png,x\n")
     refused = batchedit("plan", "m.csv", "--no-shrink", "--base-url", sandbox.url, cwd=tmp_path, code=65)
     assert "row 2 (1)  image  'big.png' is 5.4 MB" in refused.stdout
@@ -306,11 +306,11 @@ async def test_another_or_no_file_is_refused_by_name(tmp_path: Path, change: str
 async def test_many_pictures_share_the_request(tmp_path: Path) -> None:
     """Twelve of 5.9 MiB each would be 71 MiB: all of them get less room."""
     path = picture(tmp_path / "a.png", size=(1200, 1220))
-    assert FILE_MOST - 600_000 < path.stat().st_size < FILE_MOST
+    assert MAX_FILE_BYTES - 600_000 < path.stat().st_size < MAX_FILE_BYTES
     notes = Notes()
     sent = await LocalPictures(notes)({"image": [local(path) | {"n": str(n)} for n in range(12)]})
-    assert len(orjson.dumps(sent)) <= REQUEST_MOST
-    assert all(len(uri) <= URI_MOST for uri in sent["image"])
+    assert len(orjson.dumps(sent)) <= MAX_REQUEST_BYTES
+    assert all(len(uri) <= MAX_URI_BYTES for uri in sent["image"])
     assert len(notes.told) == 1
     with pytest.raises(ValueError, match="more than fits into one request"):
         await LocalPictures(notes, shrinks=False)({"image": [local(path)] * 12})

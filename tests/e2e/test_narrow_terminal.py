@@ -11,7 +11,7 @@ import pytest
 
 from batchedit.cli.app import batchedit
 from batchedit.cli.streams import fold
-from batchedit.core.typed import to_type
+from batchedit.core.typed import format_command
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_terminal import at_a_terminal
 from tests.support.cli import environment, inside, manifest, on, start, until
@@ -84,14 +84,14 @@ def test_watching_draws_over_what_it_drew(tmp_path: Path) -> None:
             "  → look at\n  | outputs/a/long/path/that/fits/nowhere/x.png",
         ),
         (
-            f"  → to go on with it: {to_type('run', 'outputs/a b', '--max-cost', '0.12')}",
+            f"  → to go on with it: {format_command('run', 'outputs/a b', '--max-cost', '0.12')}",
             "  → to go on with\n  | it:\n    batchedit run 'outputs/a b' --max-cost 0.12",
         ),
         ("say which: --map image='a b c d'; or not", "say which: --map\n  | image='a b c d';\n  | or not"),
         ("  → say: --map image=X; or else", "  → say:\n  | --map image=X;\n  | or else"),
         ("  → say it: --prompt 'an ad'", "  → say it:\n  | --prompt 'an ad'"),
         (
-            f"  → say it: {to_type('run', 'outputs/a-name')}; or not",
+            f"  → say it: {format_command('run', 'outputs/a-name')}; or not",
             "  → say it:\n    batchedit run outputs/a-name\n  | ; or not",
         ),
         (
@@ -99,7 +99,7 @@ def test_watching_draws_over_what_it_drew(tmp_path: Path) -> None:
             "  → Columns:\n  | batchedit redo\n  | spring --yes",
         ),
         (
-            f"  → in x: {to_type('run', 'spring')}/files",
+            f"  → in x: {format_command('run', 'spring')}/files",
             "  → in x: batchedit\n  | run spring/files",
         ),
         ("  trouble  “x: batchedit run aaaa bbbb", "  trouble  “x:\n  | batchedit run\n  | aaaa bbbb"),

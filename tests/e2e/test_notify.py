@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from batchedit.commands.small_pictures import first_pictures
+from batchedit.commands.small_pictures import read_first_pictures
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_terminal import at_a_terminal
 from tests.support.cli import environment, inside, manifest, on
@@ -131,7 +131,7 @@ def test_a_file_that_took_the_place_of_a_picture_is_not_sent(tmp_path: Path) -> 
     Image.new("RGB", (9, 9)).save(first)
     second.unlink()
     second.symlink_to(third)
-    assert [name for name, _, _ in first_pictures(tmp_path / "outputs" / "m")] == [f"{third.stem}.jpg"]
+    assert [name for name, _, _ in read_first_pictures(tmp_path / "outputs" / "m")] == [f"{third.stem}.jpg"]
 
 
 def files(folder: Path) -> list[Path]:

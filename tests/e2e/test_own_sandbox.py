@@ -21,7 +21,7 @@ import pytest
 
 import batchedit
 from batchedit.commands.play import is_play
-from batchedit.core.review import Mark, Verdict
+from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.ledger.own_sandbox import BY_NAME, HOST, hold_sandbox_lock, is_listening
@@ -342,7 +342,7 @@ def test_a_sum_in_a_sheet_is_labelled_in_its_row(tmp_path: Path, monkeypatch: py
         told = read(folder / f"results.{name}").set_index("result_status")["result_flags"]
         assert (told["done"], told.isna()["planned"]) == ("play_money", True), "nothing was paid for the other one"
     checkpoint = open_checkpoint(folder / "checkpoint.sqlite")
-    FolderDecisions(checkpoint).put(Mark(1, Verdict.APPROVE, "", 0, "Dana", 1_790_000_000.0))
+    FolderDecisions(checkpoint).put(PictureDecision(1, Verdict.APPROVE, "", 0, "Dana", 1_790_000_000.0))
     checkpoint.close()
     for to, more, label in (("costs", ["--with-costs"], "yes"), ("plain", [], None)):
         inside("deliver", "m", "--to", to, *more, cwd=tmp_path)

@@ -12,7 +12,7 @@ import pytest
 
 from batchedit.commands.proxy import find_proxy
 from batchedit.core.errors import UsageError
-from batchedit.core.review import Mark, Verdict
+from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.review.notify import notify
@@ -163,7 +163,7 @@ def _a_run_of_the_vendor(folder: Path, *, price: int | None = None) -> int:
     ) as it:
         batchedit("run", "m.csv", *on(it, "-j", 1), cwd=folder, code=76)
     with closing(open_checkpoint(folder / "outputs" / "m" / "checkpoint.sqlite")) as checkpoint:
-        FolderDecisions(checkpoint).put(Mark(3, Verdict.REJECT, "", 0, "Dana", 1.0))
+        FolderDecisions(checkpoint).put(PictureDecision(3, Verdict.REJECT, "", 0, "Dana", 1.0))
         checkpoint.put("service", DEFAULT_BASE_URL)
         kept = Settings.load(checkpoint.get("settings") or "{}")
         checkpoint.put("settings", replace(kept, base_url=DEFAULT_BASE_URL, price=price).dump())

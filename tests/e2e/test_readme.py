@@ -15,7 +15,7 @@ import pytest
 
 from batchedit.cli.app import batchedit
 from batchedit.cli.options import Setting
-from batchedit.core.lifecycle import mermaid
+from batchedit.core.lifecycle import draw_mermaid
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -60,7 +60,7 @@ def commands_table() -> str:
 def made() -> dict[str, str]:
     return {
         "options": f"{commands_table()}\n\n{options_table()}",
-        "diagram": f"```mermaid\n{mermaid()}\n```",
+        "diagram": f"```mermaid\n{draw_mermaid()}\n```",
     }
 
 

@@ -18,8 +18,8 @@ from PIL import Image
 
 from batchedit.cli.host import Terminal
 from batchedit.commands.quote import Quote
-from batchedit.commands.retry import Wish, retry
-from batchedit.commands.trust import BELIEVED
+from batchedit.commands.retry import RetryRequest, retry
+from batchedit.commands.trust import BELIEVED_SETTINGS
 from batchedit.ledger.register import Entry, Register
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings
@@ -103,9 +103,9 @@ def test_a_received_run_read_a_private_picture_and_said_what_it_costs(
     """The person answers the question with yes, and so buys: but what is read and what is said to be the price is theirs."""
     given = {"base_url": sandbox.url}
     batchedit("fetch", received, *of_another(sandbox), cwd=tmp_path, code=None)  # the service is typed, and kept
-    person = answered(lambda host: retry(str(received), given, host, Wish()), tmp_path)
+    person = answered(lambda host: retry(str(received), given, host, RetryRequest()), tmp_path)
     [quote] = person.asked
-    assert quote.what.price_source != "--price"
+    assert quote.plan.price_source != "--price"
     assert quote.price > 1
     table = rows(received)
     assert table[0]["result_status"] == "failed"
@@ -187,12 +187,12 @@ def test_a_run_without_an_id_is_a_strangers_where_no_earlier_version_knew_it(
 
 def test_every_setting_is_judged() -> None:
     """A new one is not believed of a stranger's run unless somebody decides so."""
-    left_out = {field.name for field in fields(Settings)} - BELIEVED
+    left_out = {field.name for field in fields(Settings)} - BELIEVED_SETTINGS
     assert left_out == {
         *("schema", "image_root", "out", "price", "canary", "on_doubt", "fresh", "another_account", "mine"),
         *("concurrency", "poll_seconds", "until", "origins", "allow_sleep", "store", "files"),
     }
-    assert {field.name for field in fields(Settings)} >= BELIEVED
+    assert {field.name for field in fields(Settings)} >= BELIEVED_SETTINGS
 
 
 # --- which service --------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.commands import run
-from batchedit.core.review import Mark, Verdict
+from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.manifest.read import Manifest
@@ -71,7 +71,7 @@ def test_a_run_without_its_own_copy_bought_and_had_no_results_or_those_of_anothe
         sandbox.set_faults([])
         run, bought = tmp_path / "outputs" / "m", sandbox.ledger()["accepted"]
         with closing(open_checkpoint(run / "checkpoint.sqlite")) as checkpoint:
-            FolderDecisions(checkpoint).put(Mark(3, Verdict.REJECT, "", 0, "Dana", 1.0))
+            FolderDecisions(checkpoint).put(PictureDecision(3, Verdict.REJECT, "", 0, "Dana", 1.0))
         (run / "manifest.csv").unlink()
         if becomes == "another":
             manifest(run / "manifest.csv", 7)

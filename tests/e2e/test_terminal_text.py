@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.core.visible import as_lines, one_line, visible, visible_json
+from batchedit.core.visible import as_lines, to_one_line, escape_controls, escape_json_controls
 from batchedit.sandbox import SandboxConfig, serve
 from tests.e2e.test_terminal import at_a_terminal
 from tests.support.cli import environment
@@ -104,14 +104,14 @@ def at(*arguments: str, cwd: Path) -> tuple[str, int]:
 @pytest.mark.parametrize("letter", [*CONTROLS, *MARKS, "\r", "\t", "\U000e0041", "\ud800"], ids=ascii)
 def test_each_mark_is_shown_as_its_number(letter: str) -> None:
     number = letter.encode("unicode_escape").decode()
-    assert visible(f"a{letter}b\n") == f"a{number}b\n"
-    assert json.loads(visible_json(f'"a{letter}b"') if letter > "\x1f" else '"a"') in (f"a{letter}b", "a")
+    assert escape_controls(f"a{letter}b\n") == f"a{number}b\n"
+    assert json.loads(escape_json_controls(f'"a{letter}b"') if letter > "\x1f" else '"a"') in (f"a{letter}b", "a")
 
 
 def test_print_stays_as_it_is() -> None:
     text = "Crème brûlée à 5\xa0€, 日本\u3000語, עברית, 🎂 → ×"
-    assert visible(text) == visible_json(text) == text
-    assert one_line("a\nb") == r"a\nb"
+    assert escape_controls(text) == escape_json_controls(text) == text
+    assert to_one_line("a\nb") == r"a\nb"
     assert as_lines(["a\nb", "c"]) == "a\\nb\nc"
 
 

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from batchedit.core.errors import OutputError
-from batchedit.core.inanswer import InAnswer
+from batchedit.core.inanswer import InlinePictures
 from batchedit.core.model import Job, JobKey, Kind, Output, Record, SavedFile, State
 from batchedit.files import download as module
 from batchedit.files import writer as landing
@@ -448,9 +448,9 @@ async def test_cancellation_leaves_no_part(server, folder):
 
 
 async def test_a_picture_from_the_answer_is_verified_like_any_other(folder):
-    held = InAnswer()
+    held = InlinePictures()
     good, bad, cut = (held.keep("r1", index, data) for index, data in enumerate((PNG, HTML, PNG[:-200])))
-    async with downloader(folder, in_answer=held) as files:
+    async with downloader(folder, inline_pictures=held) as files:
         saved = await files.save(record(), Output(good), 0)
         assert saved == SavedFile("files/sku-1-1x1-1.png", hashlib.sha256(PNG).hexdigest(), len(PNG), 64, 48, "")
         assert isinstance(await files.save(record(), Output(bad), 1), Broken)
@@ -461,9 +461,9 @@ async def test_a_picture_from_the_answer_is_verified_like_any_other(folder):
 
 async def test_a_picture_from_the_answer_of_a_killed_process_is_asked_for_again(folder):
     """What was in memory is gone: the address leads to nothing, and never to another job's picture."""
-    held = InAnswer()
+    held = InlinePictures()
     held.keep("r2", 0, PNG)
-    async with downloader(folder, in_answer=held) as files:
+    async with downloader(folder, inline_pictures=held) as files:
         broken = await files.save(record(), Output("in-answer:r1/0"), 0)
     assert isinstance(broken, Broken)
     assert "asked for again" in broken.problem.message

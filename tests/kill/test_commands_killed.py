@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from batchedit.commands.audit import audit
-from batchedit.core.review import Mark, Verdict
+from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
@@ -83,7 +83,7 @@ def test_a_redo_is_killed(tmp_path: Path, nursery: Nursery, sandbox: RunningSand
     nursery.run("run", "m.csv", *on(sandbox), cwd=tmp_path)
     checkpoint = open_checkpoint(tmp_path / RUN / "checkpoint.sqlite")
     for job in (1, 2):
-        FolderDecisions(checkpoint).put(Mark(job, Verdict.REJECT))
+        FolderDecisions(checkpoint).put(PictureDecision(job, Verdict.REJECT))
     checkpoint.close()
     killed(nursery, tmp_path, (point, 1), "redo", RUN, *on(sandbox, "-j", 1))
     for _ in range(2):

@@ -19,7 +19,7 @@ from batchedit.core.errors import CheckpointError
 from batchedit.core.events import Accepted, Lost, Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Kind, Problem, State
-from batchedit.core.unwritten import Unwritten
+from batchedit.core.unwritten import WriteFailures
 from batchedit.ledger.file_guard import FileGuard
 from batchedit.ledger.intake import Intake
 from batchedit.ledger.opening import create_checkpoint, open_checkpoint
@@ -334,7 +334,7 @@ def test_a_write_that_takes_only_a_part_is_gone_on_with(tmp_path: Path, monkeypa
 
 
 def test_spare_room_is_there_and_goes_away(tmp_path: Path) -> None:
-    with hold_spare(tmp_path, Unwritten()):
+    with hold_spare(tmp_path, WriteFailures()):
         assert (tmp_path / ".spare").stat().st_blocks * 512 >= 64 * 1024, "a hole in a file is no room"
     assert not (tmp_path / ".spare").exists()
 

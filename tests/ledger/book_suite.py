@@ -33,7 +33,7 @@ from batchedit.core.model import (
     ResultLine,
     State,
 )
-from batchedit.core.review import Conflict, Decision, Mark, Verdict
+from batchedit.core.review import Conflict, ImportedDecision, PictureDecision, Verdict
 from batchedit.ledger.book import Checkpoint
 from batchedit.ledger.values import Availability, CommonError, IntakeReport, RunSummary, SharedRequest
 from tests.ledger.ledger_suite import FILES, HANDLE, OUTPUTS, PROBLEM
@@ -234,7 +234,7 @@ class BookSuite:
         old = finish(book, 1)
         finish(book, 2)
         assert book.find_rejected() == []
-        book.decisions.put(Mark(1, Verdict.REJECT))
+        book.decisions.put(PictureDecision(1, Verdict.REJECT))
         assert [record.id for record in book.find_rejected()] == [1]
         line = make_line(1, job=make_job(7, version=2))
         assert book.add_repurchases([(old, line)]) == [3]
@@ -285,7 +285,7 @@ class BookSuite:
         play(book, 2, Reserved(1.0, 70), Lost(2.0, PROBLEM))
         play(book, 3, Reused(1.0, HANDLE, FILES, "/runs/other"))
         book.keep_flags({1: "tiny"})
-        book.decisions.put(Mark(1, Verdict.APPROVE, "good"))
+        book.decisions.put(PictureDecision(1, Verdict.APPROVE, "good"))
         one, two, three, four, five = book.read_outcomes()
         assert (one.state, one.cost, one.request_id, one.key, one.over) == (
             "done", 40, "request-1", make_job(1).key, '{"market":"fr"}'
@@ -327,7 +327,7 @@ class BookSuite:
             lambda: take_in(book, [make_line(1)]),
             lambda: finish(book, 1),
             lambda: book.keep_flags({1: "tiny"}),
-            lambda: book.decisions.put(Mark(1, Verdict.REJECT)),
+            lambda: book.decisions.put(PictureDecision(1, Verdict.REJECT)),
             lambda: book.add_repurchases([(book.read_records([1])[0], make_line(1, job=make_job(7, version=2)))]),
         ):
             change()
@@ -369,10 +369,10 @@ class BookSuite:
 
     def test_of_two_marks_of_one_job_the_second_is_told_of_the_first(self, book: Checkpoint) -> None:
         take_in(book, [make_line(1), make_line(2)])
-        marks, first = book.decisions, Mark(1, Verdict.APPROVE, "", 1, "Dana", 1.0)
-        assert marks.put(Mark(1, Verdict.APPROVE, "", 0, "Dana", 1.0)) == first
-        assert marks.put(Mark(1, Verdict.REJECT, "", 0, "Robin", 2.0)) == Conflict(first)
-        marks.put(Mark(2, Verdict.HOLD))
+        marks, first = book.decisions, PictureDecision(1, Verdict.APPROVE, "", 1, "Dana", 1.0)
+        assert marks.put(PictureDecision(1, Verdict.APPROVE, "", 0, "Dana", 1.0)) == first
+        assert marks.put(PictureDecision(1, Verdict.REJECT, "", 0, "Robin", 2.0)) == Conflict(first)
+        marks.put(PictureDecision(2, Verdict.HOLD))
         assert (marks.all()[1], marks.last_seq()) == (first, 2)
         assert [(seq, [mark.job for mark in new]) for seq, new in map(marks.since, (0, 1, 2))] == [
             (2, [1, 2]), (2, [2]), (2, []),
@@ -381,10 +381,10 @@ class BookSuite:
     def test_an_import_leaves_out_what_is_older_than_what_stands(self, book: Checkpoint) -> None:
         take_in(book, [make_line(n) for n in range(1, 4)])
         marks = book.decisions
-        marks.put(Mark(1, Verdict.APPROVE, "", 0, "Dana", 9.0))
-        marks.put(Mark(2, Verdict.HOLD, "x", 0, "Dana", 9.0))
+        marks.put(PictureDecision(1, Verdict.APPROVE, "", 0, "Dana", 9.0))
+        marks.put(PictureDecision(2, Verdict.HOLD, "x", 0, "Dana", 9.0))
         told = [(Verdict.REJECT, "", 5.0), (Verdict.HOLD, "x", 1.0), (Verdict.APPROVE, "new", 10.0)]
-        decisions = [(job, Decision(make_job(job).key, *said)) for job, said in enumerate(told, 1)]
+        decisions = [(job, ImportedDecision(make_job(job).key, *said)) for job, said in enumerate(told, 1)]
         taken = marks.take_in(decisions, "Robin")
         assert (taken.written, taken.same, taken.older) == (1, 1, 1)
         assert [(event.job, event.via, event.who) for event in marks.events()][-1] == (3, "import", "Robin")

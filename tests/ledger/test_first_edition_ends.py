@@ -72,7 +72,7 @@ def test_what_was_cancelled_cost_nothing_as_that_edition_had_it(checkpoint: Sqli
 
 def test_the_books_add_up(checkpoint: SqliteCheckpoint, tmp_path: Path) -> None:
     found = audit(checkpoint, tmp_path, Form(FormKind.CSV, header_row=1))
-    assert [finding for finding in found.findings if "files/" not in finding.what] == []
+    assert [finding for finding in found.findings if "files/" not in finding.problem] == []
     money = checkpoint.money()
     assert (money.spent, money.reserved) == (370_000, 80_000)
     assert (found.spent, found.reserved) == (370_000, 80_000)

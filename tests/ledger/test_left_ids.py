@@ -74,7 +74,7 @@ def take_in(checkpoint: SqliteCheckpoint, objects: Objects) -> tuple[list[int], 
 
 def findings(checkpoint: SqliteCheckpoint) -> str:
     found = audit(checkpoint, checkpoint.path.parent, Form(FormKind.CSV, header_row=1)).findings
-    return "; ".join(f"{one.job}: {one.what}" for one in found)
+    return "; ".join(f"{one.job}: {one.problem}" for one in found)
 
 
 def test_an_id_that_lies_there_ends_the_doubt_once(checkpoint: SqliteCheckpoint, objects: Objects) -> None:

@@ -70,7 +70,7 @@ def take_in(checkpoint: SqliteCheckpoint) -> tuple[int, list[str]]:
 
 def findings(checkpoint: SqliteCheckpoint) -> str:
     return "; ".join(
-        f"{f.job}: {f.what}"
+        f"{f.job}: {f.problem}"
         for f in audit(checkpoint, checkpoint.path.parent, Form(FormKind.CSV, header_row=1)).findings
     )
 

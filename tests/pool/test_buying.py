@@ -210,7 +210,7 @@ def test_a_rise_that_is_seen_with_the_intention_on_disk_sends_nothing_and_holds_
     assert (bought.kept.state, bought.kept.reserved, on_the_wire(bought)) == (State.PLANNED, 0, 0)
     assert bought.kept.problem is not None
     assert bought.kept.problem.kind is Kind.UNREACHABLE
-    assert bought.pool.approval.admits(1), "nothing was bought, so the yes still stands"
+    assert bought.pool.approval.may_buy_job(1), "nothing was bought, so the yes still stands"
     assert "dearer" in bought.kept.problem.message
 
 
@@ -240,7 +240,7 @@ def test_an_unforeseen_error_while_the_post_was_out_is_a_doubt_and_no_second_pos
     assert bought.kept.problem.kind is Kind.LOST
     assert "a defect of ours" in bought.kept.problem.message
     assert bought.diary.count("POST") == 1
-    assert not bought.pool.approval.admits(1)
+    assert not bought.pool.approval.may_buy_job(1)
     assert on_the_wire(bought) == 0
 
 
@@ -259,7 +259,7 @@ AUTH = Problem(Kind.AUTH, "token refused", 401)
 )
 def test_a_yes_is_used_up_by_all_that_may_have_been_bought(answer: SubmitEvent, state: State, again: bool) -> None:
     bought = buy_one(answer=answer)
-    assert (bought.kept.state, bought.pool.approval.admits(1)) == (state, again)
+    assert (bought.kept.state, bought.pool.approval.may_buy_job(1)) == (state, again)
 
 
 def test_an_answer_with_the_id_of_another_purchase_is_a_doubt_and_never_sent_again() -> None:
@@ -275,7 +275,7 @@ def test_an_answer_with_the_id_of_another_purchase_is_a_doubt_and_never_sent_aga
     assert bought.kept.problem is not None
     assert bought.kept.problem.kind is Kind.LOST
     assert "req-9 is already that of job-2" in bought.kept.problem.message
-    assert not bought.pool.approval.admits(1)
+    assert not bought.pool.approval.may_buy_job(1)
 
 
 def test_a_halt_while_the_post_is_out_does_not_cut_it_off() -> None:

@@ -22,9 +22,9 @@ from hypothesis import HealthCheck, Phase, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from batchedit.commands.purchase import FEW
+from batchedit.commands.purchase import MAX_SINGLE_LOOKUPS
 from batchedit.core.model import State
-from batchedit.core.review import Mark, Verdict
+from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.opening import open_checkpoint
 from tests.property.books import read_books
@@ -67,7 +67,7 @@ class Commands(Witness, RuleBasedStateMachine):
         self.sheets[name] = prompts
         write_sheet(self.root / name, prompts)
 
-    @initialize(rows=st.integers(1, 4), trouble=troubles, cap=caps, few=st.sampled_from([FEW, 0]))
+    @initialize(rows=st.integers(1, 4), trouble=troubles, cap=caps, few=st.sampled_from([MAX_SINGLE_LOOKUPS, 0]))
     def a_first_run(self, rows: int, trouble: Trouble, cap: str | None, few: int) -> None:
         self.world.few = few  # with 0 each purchase walks over all that is planned, as a large one does
         self.save("s.csv", [self.text() for _ in range(rows)])
@@ -103,7 +103,7 @@ class Commands(Witness, RuleBasedStateMachine):
             done = checkpoint.records("state = 'done' AND id IN (SELECT job FROM lines) ORDER BY id")
             marks = FolderDecisions(checkpoint)
             for record in done if row == 5 else done[row % len(done) :][:1] if done else []:
-                standing = marks.all().get(record.id, Mark(record.id))
+                standing = marks.all().get(record.id, PictureDecision(record.id))
                 marks.put(replace(standing, verdict=Verdict.REJECT, who="me", at=self.world.now))
         finally:
             checkpoint.close()

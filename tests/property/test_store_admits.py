@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedit.core.model import Money
-from batchedit.core.policy import admits, cap_for
+from batchedit.core.policy import may_reserve, compute_least_cap
 from tests.support.postgres import shared_store
 
 SMALL = st.integers(0, 12)
@@ -29,7 +29,7 @@ def questions(draw: st.DrawFn) -> tuple[Money, int]:
     limit = draw(st.sampled_from(("none", "proven", "unproven")))
     if limit != "none":
         settled = money.settled or limit == "proven"
-        money = replace(money, cap=cap_for(1, replace(money, settled=settled), price) + draw(st.integers(-1, 1)))
+        money = replace(money, cap=compute_least_cap(1, replace(money, settled=settled), price) + draw(st.integers(-1, 1)))
     return money, price
 
 
@@ -56,4 +56,4 @@ def test_the_store_admits_what_policy_admits(asked: list[tuple[Money, int]]) -> 
     )  # fmt: skip
     with psycopg.connect(shared_store(), autocommit=True) as connection:
         found = [admitted for (admitted,) in connection.execute(ASK, [list(column) for column in columns])]
-    assert found == [admits(money, price) for money, price in asked]
+    assert found == [may_reserve(money, price) for money, price in asked]

@@ -12,11 +12,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from batchedit.commands.redo import redo_lines
-from batchedit.commands.review import progress
+from batchedit.commands.redo import list_redo_lines
+from batchedit.commands.review import count_progress
 from batchedit.core.errors import CheckpointError, ManifestError, UsageError
 from batchedit.core.model import State
-from batchedit.core.review import Conflict, Decision, Mark, Verdict
+from batchedit.core.review import Conflict, ImportedDecision, PictureDecision, Verdict
 from batchedit.jobs.identity import job_key
 from batchedit.ledger.decisions import FolderDecisions, ImportReport
 from batchedit.ledger.gallery_rows import build_outcomes, read_flags, read_gallery_rows, write_flags
@@ -51,8 +51,8 @@ def checkpoint(room: Showroom) -> Iterator[SqliteCheckpoint]:
 
 def reject(checkpoint: SqliteCheckpoint, job: int, note: str = "") -> None:
     marks = FolderDecisions(checkpoint)
-    serial = marks.all().get(job, Mark(job)).serial
-    assert marks.put(Mark(job, REJECT, note, serial, "Dana", 5.0)) == Mark(job, REJECT, note, serial + 1, "Dana", 5.0)
+    serial = marks.all().get(job, PictureDecision(job)).serial
+    assert marks.put(PictureDecision(job, REJECT, note, serial, "Dana", 5.0)) == PictureDecision(job, REJECT, note, serial + 1, "Dana", 5.0)
 
 
 def written(checkpoint: SqliteCheckpoint) -> AbstractContextManager[sqlite3.Connection]:
@@ -64,26 +64,26 @@ def written(checkpoint: SqliteCheckpoint) -> AbstractContextManager[sqlite3.Conn
 
 def test_the_later_of_two_tabs_is_shown_what_the_earlier_one_said(checkpoint: SqliteCheckpoint) -> None:
     marks = FolderDecisions(checkpoint)
-    first = marks.put(Mark(1, APPROVE, "", 0, "Dana", 1.0))
-    late = marks.put(Mark(1, REJECT, "", 0, "Robin", 2.0))
-    assert first == Mark(1, APPROVE, "", 1, "Dana", 1.0)
-    assert late == Conflict(Mark(1, APPROVE, "", 1, "Dana", 1.0))
-    assert marks.put(Mark(1, REJECT, "", 1, "Robin", 3.0)) == Mark(1, REJECT, "", 2, "Robin", 3.0)
+    first = marks.put(PictureDecision(1, APPROVE, "", 0, "Dana", 1.0))
+    late = marks.put(PictureDecision(1, REJECT, "", 0, "Robin", 2.0))
+    assert first == PictureDecision(1, APPROVE, "", 1, "Dana", 1.0)
+    assert late == Conflict(PictureDecision(1, APPROVE, "", 1, "Dana", 1.0))
+    assert marks.put(PictureDecision(1, REJECT, "", 1, "Robin", 3.0)) == PictureDecision(1, REJECT, "", 2, "Robin", 3.0)
     assert [(e.verdict, e.who, e.at) for e in marks.events()] == [(APPROVE, "Dana", 1.0), (REJECT, "Robin", 3.0)]
 
 
 def test_a_mark_that_was_never_there_is_a_conflict_for_who_saw_one(checkpoint: SqliteCheckpoint) -> None:
-    assert FolderDecisions(checkpoint).put(Mark(1, APPROVE, "", 4, "Dana", 1.0)) == Conflict(Mark(1))
+    assert FolderDecisions(checkpoint).put(PictureDecision(1, APPROVE, "", 4, "Dana", 1.0)) == Conflict(PictureDecision(1))
 
 
 def test_since_tells_only_what_changed(checkpoint: SqliteCheckpoint) -> None:
     marks = FolderDecisions(checkpoint)
     for job in (1, 2):
-        marks.put(Mark(job, HOLD, "", 0, "Dana", 1.0))
+        marks.put(PictureDecision(job, HOLD, "", 0, "Dana", 1.0))
     seq, news = marks.since(0)
     assert (seq, [mark.job for mark in news]) == (2, [1, 2])
-    marks.put(Mark(2, NONE, "a note", 1, "Dana", 2.0))
-    assert marks.since(seq) == (3, [Mark(2, NONE, "a note", 2, "Dana", 2.0)])
+    marks.put(PictureDecision(2, NONE, "a note", 1, "Dana", 2.0))
+    assert marks.since(seq) == (3, [PictureDecision(2, NONE, "a note", 2, "Dana", 2.0)])
     assert marks.since(3) == (3, [])
 
 
@@ -103,16 +103,16 @@ def test_marks_survive_reopening(room: Showroom, checkpoint: SqliteCheckpoint) -
     reject(checkpoint, 2, "ünïcode — 'quotes' <b>")
     checkpoint.close()
     again = room.reopen()
-    assert FolderDecisions(again).all() == {2: Mark(2, REJECT, "ünïcode — 'quotes' <b>", 1, "Dana", 5.0)}
+    assert FolderDecisions(again).all() == {2: PictureDecision(2, REJECT, "ünïcode — 'quotes' <b>", 1, "Dana", 5.0)}
     again.close()
 
 
 def test_progress_counts_pictures_not_rows(checkpoint: SqliteCheckpoint) -> None:
     reject(checkpoint, 1)
-    FolderDecisions(checkpoint).put(Mark(2, APPROVE, "", 0, "Dana", 1.0))
-    FolderDecisions(checkpoint).put(Mark(3, NONE, "only a note", 0, "Dana", 1.0))
-    found = progress(read_gallery_rows(checkpoint), FolderDecisions(checkpoint).all())
-    assert (found.pictures, found.looked_at, found.approved, found.rejected, found.held) == (3, 2, 1, 1, 0)
+    FolderDecisions(checkpoint).put(PictureDecision(2, APPROVE, "", 0, "Dana", 1.0))
+    FolderDecisions(checkpoint).put(PictureDecision(3, NONE, "only a note", 0, "Dana", 1.0))
+    found = count_progress(read_gallery_rows(checkpoint), FolderDecisions(checkpoint).all())
+    assert (found.pictures, found.reviewed, found.approved, found.rejected, found.held) == (3, 2, 1, 1, 0)
 
 
 def test_marks_that_an_older_batchedit_wrote_into_the_checkpoint_are_not_lost(checkpoint: SqliteCheckpoint) -> None:
@@ -123,10 +123,10 @@ def test_marks_that_an_older_batchedit_wrote_into_the_checkpoint_are_not_lost(ch
             db.execute(
                 "INSERT INTO mark_events (job, serial, verdict, note, who, at, via) VALUES (?,?,?,?,?,?,?)", said
             )
-    old, marks, before = Mark(1, REJECT, "too dark", 2, "Dana", 3.0), FolderDecisions(checkpoint), checkpoint.change_token()
+    old, marks, before = PictureDecision(1, REJECT, "too dark", 2, "Dana", 3.0), FolderDecisions(checkpoint), checkpoint.change_token()
     assert (marks.all(), marks.last_seq(), find_rejected(checkpoint)[0].id) == ({1: old}, 2, 1)
-    marks.put(Mark(2, APPROVE, "", 0, "Robin", 9.0))
-    assert marks.all() == {1: old, 2: Mark(2, APPROVE, "", 1, "Robin", 9.0)}
+    marks.put(PictureDecision(2, APPROVE, "", 0, "Robin", 9.0))
+    assert marks.all() == {1: old, 2: PictureDecision(2, APPROVE, "", 1, "Robin", 9.0)}
     assert [(e.seq, e.job, e.verdict) for e in marks.events()] == [(1, 1, HOLD), (2, 1, REJECT), (3, 2, APPROVE)]
     assert [(o.decision, o.note) for o in checkpoint.read_outcomes()][:2] == [("reject", "too dark"), ("approve", "")]
     assert checkpoint.change_token() != before
@@ -146,7 +146,7 @@ def test_a_mark_whose_writer_was_killed_is_whole_or_not_there(checkpoint: Sqlite
     )
     subprocess.run([sys.executable, "-c", script, path], check=False, timeout=60)
     assert path.with_name("review.sqlite-journal").exists()
-    assert FolderDecisions(checkpoint).all() == {1: Mark(1, REJECT, "", 1, "Dana", 5.0)}
+    assert FolderDecisions(checkpoint).all() == {1: PictureDecision(1, REJECT, "", 1, "Dana", 5.0)}
 
 
 # --- decisions.csv --------------------------------------------------------------------------------
@@ -163,8 +163,8 @@ def rows(*cells: dict[str, str]) -> list[tuple[int, dict[str, str]]]:
 def test_decisions_are_read() -> None:
     told = rows({"decision": "Approve", "note": "'=1+1", "when": "1970-01-01T00:01:00.000Z"}, {"job": "k" + "aa" * 16})
     assert read_decisions(told, JOBS, 100.0, "d.csv") == [
-        (7, Decision(bytes.fromhex("0f" * 16), APPROVE, "=1+1", 60.0)),
-        (8, Decision(bytes.fromhex("aa" * 16), NONE, "", 100.0)),
+        (7, ImportedDecision(bytes.fromhex("0f" * 16), APPROVE, "=1+1", 60.0)),
+        (8, ImportedDecision(bytes.fromhex("aa" * 16), NONE, "", 100.0)),
     ]
 
 
@@ -199,8 +199,8 @@ def test_another_table_is_no_decisions_file() -> None:
 def test_an_import_leaves_what_is_newer(checkpoint: SqliteCheckpoint) -> None:
     marks = FolderDecisions(checkpoint)
     for job, at in ((1, 50.0), (2, 5.0), (3, 5.0)):
-        marks.put(Mark(job, APPROVE, "", 0, "Dana", at))
-    said = [(job, Decision(b"", verdict, "", 20.0)) for job, verdict in ((1, REJECT), (2, REJECT), (3, APPROVE))]
+        marks.put(PictureDecision(job, APPROVE, "", 0, "Dana", at))
+    said = [(job, ImportedDecision(b"", verdict, "", 20.0)) for job, verdict in ((1, REJECT), (2, REJECT), (3, APPROVE))]
     assert marks.take_in(said, "Robin") == ImportReport(written=1, same=1, older=1)
     assert {job: mark.verdict for job, mark in marks.all().items()} == {1: APPROVE, 2: REJECT, 3: APPROVE}
     assert [e.via for e in marks.events()] == ["review", "review", "review", "import"]
@@ -228,9 +228,9 @@ def test_a_name_that_another_row_has_is_not_taken() -> None:
 
 
 def test_exactly_the_rejected_are_made_again(checkpoint: SqliteCheckpoint) -> None:
-    FolderDecisions(checkpoint).put(Mark(1, APPROVE, "", 0, "Dana", 1.0))
+    FolderDecisions(checkpoint).put(PictureDecision(1, APPROVE, "", 0, "Dana", 1.0))
     reject(checkpoint, 2, "too dark")
-    ((old, new),) = redo_lines(checkpoint)
+    ((old, new),) = list_redo_lines(checkpoint)
     assert (old.id, new.row, new.id, new.job.version, new.job.revision) == (2, 2, "B", 2, 1)
     assert new.job.name == "B-1x1-1-v2"
     assert new.job.inputs == old.job.inputs
@@ -239,9 +239,9 @@ def test_exactly_the_rejected_are_made_again(checkpoint: SqliteCheckpoint) -> No
 
 def test_notes_and_an_addition_go_behind_the_prompt(checkpoint: SqliteCheckpoint) -> None:
     reject(checkpoint, 2, "too dark")
-    ((_, new),) = redo_lines(checkpoint, prompt_add="no text", use_notes=True)
+    ((_, new),) = list_redo_lines(checkpoint, prompt_add="no text", use_notes=True)
     assert orjson.loads(new.job.inputs)["prompt"] == "an ad for B. too dark no text"
-    ((_, plain),) = redo_lines(checkpoint)
+    ((_, plain),) = list_redo_lines(checkpoint)
     assert orjson.loads(plain.job.inputs)["prompt"] == "an ad for B"
 
 
@@ -263,8 +263,8 @@ def test_the_new_version_stands_on_the_line_and_the_old_one_beside_it(
     room: Showroom, checkpoint: SqliteCheckpoint
 ) -> None:
     reject(checkpoint, 2)
-    (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint))
-    assert redo_lines(checkpoint) == []
+    (new_id,) = add_repurchases(checkpoint, list_redo_lines(checkpoint))
+    assert list_redo_lines(checkpoint) == []
     assert checkpoint.counts().by_state == {State.DONE: 2, State.PLANNED: 1}
     assert checkpoint.money().spent == 3 * 40_000
     (planned,) = checkpoint.records("state = 'planned' AND wanted = 1")
@@ -279,7 +279,7 @@ def test_a_third_version_follows_the_second(room: Showroom, checkpoint: SqliteCh
     for expected in ("B-1x1-1-v2", "B-1x1-1-v3"):
         current = read_gallery_rows(checkpoint)[1].versions[0]
         reject(checkpoint, current.id)
-        (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint))
+        (new_id,) = add_repurchases(checkpoint, list_redo_lines(checkpoint))
         (record,) = checkpoint.records("id = ?", (new_id,))
         room.done(checkpoint, record, picture(new_id, (64, 64)))
         assert record.job.name == expected
@@ -288,7 +288,7 @@ def test_a_third_version_follows_the_second(room: Showroom, checkpoint: SqliteCh
 
 def test_the_manifest_taken_in_again_keeps_the_newest_version(room: Showroom, checkpoint: SqliteCheckpoint) -> None:
     reject(checkpoint, 2)
-    (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint))
+    (new_id,) = add_repurchases(checkpoint, list_redo_lines(checkpoint))
     intake = Intake.begin(checkpoint)
     intake.add([line(number, row) for number, row in enumerate([*room.rows, {**room.rows[0], "prompt": "edited"}], 1)])
     intake.commit("edited")
@@ -304,7 +304,7 @@ def test_a_local_picture_that_moved_does_not_undo_what_was_added_to_the_prompt(t
     checkpoint = room.open()
     room.done(checkpoint, checkpoint.records("1")[0], picture(1, (64, 64)))
     reject(checkpoint, 1)
-    (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint, prompt_add="brighter"))
+    (new_id,) = add_repurchases(checkpoint, list_redo_lines(checkpoint, prompt_add="brighter"))
     intake = Intake.begin(checkpoint)
     intake.add([line(1, {**room.rows[0], "image": str(tmp_path / "two.png")})])
     intake.commit("moved")
@@ -327,7 +327,7 @@ def test_flags_are_kept_and_make_the_results_out_of_date(checkpoint: SqliteCheck
 
 def test_what_was_decided_stands_in_the_results(checkpoint: SqliteCheckpoint) -> None:
     before = checkpoint.change_token()
-    FolderDecisions(checkpoint).put(Mark(1, Verdict.REJECT, "=brighter"))
+    FolderDecisions(checkpoint).put(PictureDecision(1, Verdict.REJECT, "=brighter"))
     assert [(o.decision, o.note) for o in checkpoint.read_outcomes()] == [("reject", "=brighter"), ("", ""), ("", "")]
     assert checkpoint.change_token() != before, "the results are out of date"
 

@@ -16,9 +16,9 @@ from PIL import Image
 from batchedit.commands.deliver import deliver, prints_of
 from batchedit.commands.gallery import gallery
 from batchedit.commands.local_session import opened_locally
-from batchedit.commands.redo import redo_lines
+from batchedit.commands.redo import list_redo_lines
 from batchedit.core.errors import ManifestError, OutputError, UsageError
-from batchedit.core.review import Mark, Verdict
+from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.repurchases import add_repurchases
 from batchedit.review.contact import Print, contact_sheet
@@ -42,7 +42,7 @@ def room(tmp_path: Path) -> Showroom:
         room.done(checkpoint, record, picture(record.id, (300, 300)))
     marks = FolderDecisions(checkpoint)
     for job, verdict, note in ((1, "approve", "=nice"), (2, "reject", "dark"), (3, "approve", "")):
-        marks.put(Mark(job, Verdict(verdict), note, 0, "Dana", 1_790_000_000.0))
+        marks.put(PictureDecision(job, Verdict(verdict), note, 0, "Dana", 1_790_000_000.0))
     checkpoint.close()
     return room
 
@@ -61,7 +61,7 @@ PAPERS = {"manifest.csv", "manifest.jsonl", "approvals.csv", "contact-sheet.pdf"
 def test_the_approved_and_only_they(room: Showroom, tmp_path: Path) -> None:
     done = deliver(where(room), {}, tmp_path / "out")
     assert tree(done.to) == PAPERS | {"files/A-1x1-1.png", "files/C-1x1-1.png"}
-    assert (done.pictures, done.progress.looked_at, done.progress.pictures) == (2, 3, 4)
+    assert (done.pictures, done.progress.reviewed, done.progress.pictures) == (2, 3, 4)
     with (done.to / "manifest.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["sku"], row["title"], row["market"], row["result_row"]) for row in rows] == [
@@ -125,15 +125,15 @@ def test_a_client_gets_no_prices_and_no_signed_links(room: Showroom, tmp_path: P
 
 def test_the_approved_version_is_delivered_even_if_a_newer_one_is_not(room: Showroom, tmp_path: Path) -> None:
     checkpoint = room.reopen()
-    (new_id,) = add_repurchases(checkpoint, redo_lines(checkpoint))
+    (new_id,) = add_repurchases(checkpoint, list_redo_lines(checkpoint))
     (record,) = checkpoint.records("id = ?", (new_id,))
     room.done(checkpoint, record, picture(50, (300, 300)))
     marks = FolderDecisions(checkpoint)
-    marks.put(Mark(2, Verdict.APPROVE, "after all", 1, "Dana", 1_790_000_100.0))
+    marks.put(PictureDecision(2, Verdict.APPROVE, "after all", 1, "Dana", 1_790_000_100.0))
     checkpoint.close()
     assert "files/B-1x1-1.png" in tree(deliver(where(room), {}, tmp_path / "one").to)
     checkpoint = room.reopen()
-    FolderDecisions(checkpoint).put(Mark(new_id, Verdict.APPROVE, "", 0, "Dana", 1_790_000_200.0))
+    FolderDecisions(checkpoint).put(PictureDecision(new_id, Verdict.APPROVE, "", 0, "Dana", 1_790_000_200.0))
     checkpoint.close()
     second = deliver(where(room), {}, tmp_path / "two").to
     assert "files/B-1x1-1-v2.png" in tree(second)

@@ -15,7 +15,7 @@ import pytest
 
 from batchedit.commands.review import review
 from batchedit.core.errors import InterruptedRunError
-from batchedit.core.review import Mark, Progress, Verdict
+from batchedit.core.review import PictureDecision, ReviewProgress, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.lock import hold_run_lock
 from batchedit.run_folder import RunFolder
@@ -64,7 +64,7 @@ def test_a_mark_that_was_answered_survives_kill_9(room: Showroom) -> None:
 
 
 def test_ctrl_c_as_soon_as_the_address_is_read_still_tells_how_far_the_looking_is(room: Showroom) -> None:
-    told: list[Progress] = []
+    told: list[ReviewProgress] = []
 
     def ready(_: str) -> None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -247,7 +247,7 @@ def test_a_port_that_is_taken(room: Showroom) -> None:
 def test_decisions_are_taken_in_and_delivered_from_the_command_line(room: Showroom, tmp_path: Path) -> None:
     checkpoint = room.reopen()
     one, two = (record.job.key.hex() for record in checkpoint.records("id < 3 ORDER BY id"))
-    FolderDecisions(checkpoint).put(Mark(2, Verdict.APPROVE, "", 0, "Dana", 2_000_000_000.0))
+    FolderDecisions(checkpoint).put(PictureDecision(2, Verdict.APPROVE, "", 0, "Dana", 2_000_000_000.0))
     checkpoint.close()
     table = tmp_path / "decisions.csv"
     head = "\ufeffrow;id;file;decision;note;when;job\r\n"  # as a German Excel saves it

@@ -14,7 +14,7 @@ import pytest
 from minisign import KeyPair, PublicKey, SecretKey, Signature
 
 from batchedit.core.errors import NotFoundError, UsageError
-from batchedit.core.review import Mark, Verdict
+from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.opening import open_checkpoint
 from batchedit.review.signing import open_key
@@ -36,7 +36,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for record in checkpoint.records("1 ORDER BY id"):
         room.done(checkpoint, record, picture(record.id, (64, 64)))
     for job in (1, 2):
-        FolderDecisions(checkpoint).put(Mark(job, Verdict.APPROVE, "", 0, "Dana", 1_790_000_000.0))
+        FolderDecisions(checkpoint).put(PictureDecision(job, Verdict.APPROVE, "", 0, "Dana", 1_790_000_000.0))
     checkpoint.close()
     pair = KeyPair.generate()
     (place / "own.key").write_bytes(bytes(pair.secret_key))
@@ -72,7 +72,7 @@ def test_the_log_named_one_picture_of_a_job_that_gave_three(tmp_path: Path) -> N
     with serve(SandboxConfig(latency="0", plain_files=4_000, outputs="images", images_per_job=3)) as sandbox:
         inside("run", "m.csv", *on(sandbox, "--max-cost", "1"), cwd=tmp_path)
     checkpoint = open_checkpoint(tmp_path / "outputs/m/checkpoint.sqlite")
-    FolderDecisions(checkpoint).put(Mark(1, Verdict.APPROVE, "", 0, "Dana", 1_790_000_000.0))
+    FolderDecisions(checkpoint).put(PictureDecision(1, Verdict.APPROVE, "", 0, "Dana", 1_790_000_000.0))
     checkpoint.close()
     inside("deliver", "m.csv", "--to", "out", "--with-costs", cwd=tmp_path)
     with (tmp_path / "out/approvals.csv").open(newline="") as file:

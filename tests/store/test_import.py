@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.core.review import Mark, Verdict
+from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from tests.store.test_reviewers import with_pictures
 from tests.support.cli import rows
@@ -31,8 +31,8 @@ def begun(team: Callable[..., Team]) -> Team:
     it = team(5, faults=("submit:drop_after=at:2",))
     in_its_folder(it, "run", "m.csv", *ALONE, "--max-cost", "0.12", "-j", 1, code=75)
     marks = FolderDecisions(it.folder / "outputs" / "m")
-    marks.put(Mark(1, Verdict.APPROVE, "fine", 0, "Dana", 5.0))
-    marks.put(Mark(3, Verdict.REJECT, "too dark", 0, "Dana", 6.0))
+    marks.put(PictureDecision(1, Verdict.APPROVE, "fine", 0, "Dana", 5.0))
+    marks.put(PictureDecision(3, Verdict.REJECT, "too dark", 0, "Dana", 6.0))
     assert it.sandbox.ledger()["accepted"] == 3
     return it
 

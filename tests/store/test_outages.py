@@ -13,7 +13,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from batchedit.commands.work import LOOK_SECONDS
+from batchedit.commands.work import IDLE_SECONDS
 from tests.support.cli import until
 from tests.support.fork_server import Child
 from tests.support.postgres import Server, lives, new_database
@@ -101,7 +101,7 @@ def test_a_worker_that_waits_for_work_waits_for_the_store_too(team: Callable[...
     until(lambda: it.sql("SELECT count(*) FROM batchedit.worker WHERE gone") == [(2,)], 30)  # it has helped, and waits
     server.stop("immediate")
     it.run("work", code=69)
-    time.sleep(LOOK_SECONDS + 1)
+    time.sleep(IDLE_SECONDS + 1)
     assert lives(worker.pid), worker.stderr
     os.kill(worker.pid, signal.SIGTERM)
     assert worker.wait() == 143, worker.stderr

@@ -12,9 +12,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from batchedit.commands.redo import redo_lines
+from batchedit.commands.redo import list_redo_lines
 from batchedit.core.errors import StoppedError, UsageError
-from batchedit.core.review import Mark, Verdict
+from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.postgres.bought_from import BoughtFrom
 from batchedit.ledger.postgres.shared import SharedCheckpoint
@@ -109,7 +109,7 @@ def test_a_run_of_a_store_takes_no_decision_without_it(team: Callable[..., Team]
         assert "is one of the store" in refused.stderr
         assert "--store postgresql://" in refused.stderr.replace("'", "")
     with pytest.raises(UsageError, match="one of the store"):
-        FolderDecisions(it.folder / "outputs" / "m").put(Mark(1, Verdict.APPROVE))
+        FolderDecisions(it.folder / "outputs" / "m").put(PictureDecision(1, Verdict.APPROVE))
     assert not (it.folder / "outputs" / "m" / "review.sqlite").exists()
 
 
@@ -134,9 +134,9 @@ def test_two_people_redo_at_once_and_the_second_one_sees_what_the_first_has_boug
         finish(one, 1)
         finish(one, 2)
         with closing(person(tmp_path / "two" / name)) as two:
-            one.decisions.put(Mark(1, Verdict.REJECT))
-            two.decisions.put(Mark(2, Verdict.REJECT))
-            mine, its = redo_lines(one)[:1], redo_lines(two)
+            one.decisions.put(PictureDecision(1, Verdict.REJECT))
+            two.decisions.put(PictureDecision(2, Verdict.REJECT))
+            mine, its = list_redo_lines(one)[:1], list_redo_lines(two)
             assert [record.id for record, _ in mine] == [1]
             its = [pair for pair in its if pair[0].id == 2]
             one.add_repurchases(mine)
@@ -157,8 +157,8 @@ def test_a_mark_whose_answer_was_lost_is_no_conflict(tmp_path: Path) -> None:
     proxy = Proxy(shared_store())
     with closing(open_copy(folder / "checkpoint.sqlite", proxy.url, read_only=False)) as copy:
         proxy.lose("batchedit.put_mark")
-        wanted = Mark(1, Verdict.APPROVE, "fine", 0, "Dana", 5.0)
-        assert copy.decisions.put(wanted) == Mark(1, Verdict.APPROVE, "fine", 1, "Dana", 5.0)
+        wanted = PictureDecision(1, Verdict.APPROVE, "fine", 0, "Dana", 5.0)
+        assert copy.decisions.put(wanted) == PictureDecision(1, Verdict.APPROVE, "fine", 1, "Dana", 5.0)
         assert proxy.lost == 1
         assert [event.who for event in copy.decisions.events()] == ["Dana"], "written once"
     proxy.close()
@@ -169,7 +169,7 @@ def test_marks_in_a_folder_that_the_store_does_not_have_are_set_aside(tmp_path: 
     folder = tmp_path / a_name(tmp_path)
     with closing(person(folder)) as run:
         take_in(run, [make_line(1)])
-        run.decisions.put(Mark(1, Verdict.REJECT, "", 0, "Dana", 1.0))
+        run.decisions.put(PictureDecision(1, Verdict.REJECT, "", 0, "Dana", 1.0))
     with psycopg.connect(shared_store(), autocommit=True) as connection:
         connection.execute("ALTER TABLE batchedit.mark_event DISABLE TRIGGER USER")
         connection.execute(

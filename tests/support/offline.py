@@ -119,7 +119,7 @@ class World:
         self.tokens: dict[str, str] = {}
         """The token that each request was bought with."""
         self._copy, self.commands, self._ids = folder / "at-death", 0, 0
-        self.few = purchase.FEW
+        self.few = purchase.MAX_SINGLE_LOOKUPS
 
     def reprice(self, price: str, actual: str) -> None:
         """US dollars: what the catalogue says from now on, and what a picture really costs."""
@@ -240,7 +240,7 @@ class _Process:
             async def confirm(self, quote: Quote) -> None:
                 process.step("ask")
                 await super().confirm(quote)
-                process._asked.append((quote.what.folder.resolve(), quote))
+                process._asked.append((quote.plan.folder.resolve(), quote))
 
         @contextmanager
         def transaction(checkpoint: SqliteCheckpoint, **how: Any) -> Iterator[sqlite3.Connection]:
@@ -274,7 +274,7 @@ class _Process:
                 (SqliteCheckpoint, "transaction", transaction),
                 (SqliteCheckpoint, "_write", write),
                 (gc, "freeze", lambda: None),
-                (purchase, "FEW", self.world.few),
+                (purchase, "MAX_SINGLE_LOOKUPS", self.world.few),
                 # What is left to chance would make an example that can't be found again.
                 (uuid, "uuid4", process.world.next_id),
                 (trio._core._run, "_ALLOW_DETERMINISTIC_SCHEDULING", True),

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
-from batchedit.commands.small_pictures import no_picture
+from batchedit.commands.small_pictures import make_placeholder
 from batchedit.run_folder import RunFolder
 from batchedit.web.run_folders import run_id
 from tests.support.finished_run import Showroom, picture
@@ -45,10 +45,10 @@ def test_a_picture_that_ended_what_makes_it_small_is_shown_as_none_and_the_serve
             time.sleep(0.005)
         os.kill(pids[0], signal.SIGKILL)
         asking.join()
-        assert (found[0].status_code, found[0].content) == (200, no_picture())
+        assert (found[0].status_code, found[0].content) == (200, make_placeholder())
         assert found[0].headers["cache-control"] == "no-store"
 
         again = ui.http.get(address)
         assert (again.status_code, again.headers["content-type"]) == (200, "image/webp")
-        assert again.content != no_picture()
+        assert again.content != make_placeholder()
         assert ui.http.get(f"{at}/api/pictures").json()["pictures"] == 1

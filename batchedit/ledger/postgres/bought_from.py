@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...core.errors import UsageError
-from ...core.typed import quoted, to_type
+from ...core.typed import quote_word, format_command
 from ..own_sandbox import parse_local_address
 
 _OWN_PREFIX = "own sandbox at "
@@ -43,10 +43,11 @@ class BoughtFrom(NamedTuple):
         if self.own_sandbox:
             return UsageError(
                 f"the run {run} is bought from a sandbox at {self.address}, and none that you started listens there",
-                hint=f"start it in another terminal, with its --state if it had one: {to_type('sandbox', '--port', port)}",
+                hint="start it in another terminal, with its --state if it had one: "
+                f"{format_command('sandbox', '--port', port)}",
             )
         return UsageError(
             f"the run {run} is bought from {self.address}, and what listens there now is a sandbox that you started",
             hint="end that sandbox if another service is meant; or, for a run of its own, give the sheet with: "
-            f"--out {quoted(f'outputs/{run}-2')}",
+            f"--out {quote_word(f'outputs/{run}-2')}",
         )

@@ -21,8 +21,8 @@ from ...core.errors import (
 from ...core.events import CancelConfirmed, Completed, Errored, Event, Priced, Reserved, Reused
 from ...core.model import Counts, Money, Record, State
 from ...core.money import format_usd
-from ...core.policy import spent_and_reserved, why_refused
-from ...core.words import worded
+from ...core.policy import format_spent_and_reserved, explain_budget_refusal
+from ...core.words import pluralize_text
 from ..codec import STATE_COLUMNS, list_state_values
 from ..group_commit import Change
 from ..money_totals import StateSums, sum_money
@@ -81,9 +81,9 @@ def _build_refusal(word: str, details: str, record: Record, event: Event, money:
     job = f"job {record.id} ({record.job.name})"
     refusals: Mapping[str, BatcheditError] = {
         "stale": StaleRecordError(f"{job} was changed by somebody else since it was read"),
-        "budget": BudgetReachedError(why_refused(money)),
+        "budget": BudgetReachedError(explain_budget_refusal(money)),
         "places": PlacesTakenError(
-            f"the account has {worded(details, 'job')} under way, which is as many as it may have"
+            f"the account has {pluralize_text(details, 'job')} under way, which is as many as it may have"
         ),
         "lease": LeaseOverError("this worker was not heard of for longer than its lease; nothing more is bought by it"),
         "halted": HaltedError(f"nothing is bought in this run any more: {details}"),
@@ -112,7 +112,7 @@ def _build_account_refusal(cap_and_others: str, money: Money) -> BudgetReachedEr
     others_have = f"others have {format_usd(others)}, and " if others else ""
     return BudgetReachedError(
         f"the budget of the account is used up: of {format_usd(cap)} for all, {others_have}this run has "
-        f"{spent_and_reserved(money)}",
+        f"{format_spent_and_reserved(money)}",
         hint="the owner of the store sets it, with store limits --max-cost; the same command then buys on",
     )
 

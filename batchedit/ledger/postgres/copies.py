@@ -16,7 +16,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import StoppedError
-from ...core.words import number
+from ...core.words import pluralize
 from ..codec import STATE_COLUMNS
 from ..facts import NO, STORE_PLAY, YES
 from ..rescue import ID_NOT_TAKEN_IN
@@ -115,7 +115,7 @@ def _check_not_restored(copy: SqliteFile, ask: Ask, run: int) -> None:
         if ahead_of_store.get(job, 0) <= serial:
             ahead_of_store.pop(job, None)
     if ahead_of_store:
-        jobs = number(len(ahead_of_store), "job")
+        jobs = pluralize(len(ahead_of_store), "job")
         reason = (
             f"the store holds less of {jobs} than the copy of the run in {copy.path.parent} has: it went back in time"
         )

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import CheckpointError
-from ...core.typed import to_type
+from ...core.typed import format_command
 
 _SELECT_SETTINGS = """
     SELECT current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
@@ -62,5 +62,6 @@ def check_durability(durability: Durability, shown_url: str, *, accept_loss: boo
     if durability.risks and not accept_loss:
         raise CheckpointError(
             f"the store {shown_url} may forget what was bought, and it would be bought again: {'; '.join(durability.risks)}",
-            hint=f"have that changed; or, if it may be borne, once: {to_type('store', 'init', shown_url, '--i-accept-loss')}",
+            hint="have that changed; or, if it may be borne, once: "
+            f"{format_command('store', 'init', shown_url, '--i-accept-loss')}",
         )

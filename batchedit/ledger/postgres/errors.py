@@ -8,7 +8,7 @@ import re
 import psycopg
 
 from ...core.errors import BatcheditError, CheckpointError, OutputError, ServiceUnavailableError, TokenError, UsageError
-from ...core.typed import to_type
+from ...core.typed import format_command
 from ..errors import FULL_HINT
 from .url import build_store_option, hide_password
 
@@ -34,7 +34,7 @@ class HaltedError(CheckpointError):
         """
         self.hint = (
             "look first which server or backup this is and what it has forgotten (docs: Back up a store, and restore it); "
-            f"then {to_type('store', 'lift', run, *build_store_option(shown_url, os.environ))}"
+            f"then {format_command('store', 'lift', run, *build_store_option(shown_url, os.environ))}"
         )
 
 

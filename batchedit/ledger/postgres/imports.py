@@ -19,7 +19,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import UsageError
-from ...core.typed import to_type
+from ...core.typed import format_command
 from ..book import Book
 from ..codec import STATE_COLUMNS
 from ..decisions import FolderDecisions
@@ -61,7 +61,7 @@ def build_cut_off_error(folder: Path, shown_url: str) -> UsageError:
     """The error for a command on a run whose import has not ended."""
     return UsageError(
         f"the run in {folder} was being taken over into the store {shown_url}, and that was cut off",
-        hint=f"it is ended by: {to_type('runs', '--import', folder, '--store', shown_url)}",
+        hint=f"it is ended by: {format_command('runs', '--import', folder, '--store', shown_url)}",
     )
 
 

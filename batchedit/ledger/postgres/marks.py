@@ -12,7 +12,7 @@ from typing import Any
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
-from ...core.review import Conflict, Decision, Mark, MarkEvent, Verdict
+from ...core.review import Conflict, ImportedDecision, PictureDecision, DecisionEvent, Verdict
 from ..gallery_rows import put_flags_in
 from ..review_file import ReviewFile
 from ..sqlite_file import SqliteFile
@@ -51,7 +51,7 @@ class StoreDecisions:
     def __init__(self, ask: Ask, run: int, on_change: Callable[[], None]) -> None:
         self._ask, self._run, self._on_change = ask, run, on_change
 
-    def all(self) -> dict[int, Mark]:
+    def all(self) -> dict[int, PictureDecision]:
         """See ``book.Decisions``."""
         return {row[0]: _read_mark(row) for row in self._ask(_SELECT_MARKS, self._run)}
 
@@ -60,30 +60,30 @@ class StoreDecisions:
         ((last,),) = self._ask(f"SELECT coalesce(max(seq), 0) FROM {SCHEMA}.mark_event WHERE run = %s", self._run)
         return int(last)
 
-    def since(self, seq: int) -> tuple[int, list[Mark]]:
+    def since(self, seq: int) -> tuple[int, list[PictureDecision]]:
         """See ``book.Decisions``."""
         last = self.last_seq()
         query = f"{_SELECT_MARKS} AND job IN (SELECT job FROM {SCHEMA}.mark_event WHERE run = %s AND seq > %s)"
         return last, [_read_mark(row) for row in self._ask(query, self._run, self._run, seq)] if last > seq else []
 
-    def events(self) -> Iterator[MarkEvent]:
+    def events(self) -> Iterator[DecisionEvent]:
         """See ``book.Decisions``."""
         for seq, job, _, verdict, note, who, at, via in self._ask(_SELECT_EVENTS, self._run, 0):
-            yield MarkEvent(seq, job, Verdict(verdict), note, who, at, via)
+            yield DecisionEvent(seq, job, Verdict(verdict), note, who, at, via)
 
-    def put(self, decision: Mark, via: str = "review") -> Mark | Conflict:
+    def put(self, decision: PictureDecision, via: str = "review") -> PictureDecision | Conflict:
         """See ``book.Decisions``."""
         decision = replace(decision, note=_to_storable_text(decision.note), who=_to_storable_text(decision.who))
         ((reply,),) = self._ask(f"SELECT {SCHEMA}.put_mark(%s, %s, %s)", self._run, via, Jsonb(asdict(decision)))
         if reply["job"] is None:  # the serial is that of a mark that does not exist
-            return Conflict(Mark(decision.job))
+            return Conflict(PictureDecision(decision.job))
         current = _read_mark([reply[name] for name in asdict(decision)])
         if current != replace(decision, serial=decision.serial + 1):
             return Conflict(current)
         self._on_change()
         return current
 
-    def take_in(self, decisions: Iterable[tuple[int, Decision]], who: str) -> ImportReport:
+    def take_in(self, decisions: Iterable[tuple[int, ImportedDecision]], who: str) -> ImportReport:
         """See ``book.Decisions``."""
         values = [
             [job, decision.verdict.value, _to_storable_text(decision.note), decision.at] for job, decision in decisions
@@ -142,6 +142,6 @@ def _to_storable_text(text: str) -> str:
     return text.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _read_mark(row: Sequence[Any]) -> Mark:
+def _read_mark(row: Sequence[Any]) -> PictureDecision:
     job, verdict, note, serial, who, at = row
-    return Mark(job, Verdict(verdict), note, serial, who, at)
+    return PictureDecision(job, Verdict(verdict), note, serial, who, at)

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import CheckpointVersionError, UsageError
-from ...core.typed import to_type
+from ...core.typed import format_command
 from .url import hide_password
 
 SCHEMA = "batchedit"
@@ -94,7 +94,7 @@ def check_version(connection: psycopg.Connection[TupleRow], url: str) -> None:
 
 
 def _build_init_command(url: str) -> str:
-    return to_type("store", "init", hide_password(url))
+    return format_command("store", "init", hide_password(url))
 
 
 def _build_too_new_error(version: int) -> CheckpointVersionError:

@@ -8,7 +8,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from ...core.errors import NotFoundError, UsageError
-from ...core.typed import quoted
+from ...core.typed import quote_word
 from ..opening import create_checkpoint, open_as, open_checkpoint, open_for_reading, remove_checkpoint
 from ..sqlite import SqliteCheckpoint
 from .bought_from import BoughtFrom
@@ -77,7 +77,7 @@ def _find_or_add_run(connection: psycopg.Connection[TupleRow], name: str, model:
         if actual != expected:
             raise UsageError(
                 f"the run {name} of the store buys with the {kind} {actual}, not {expected}",
-                hint=f"for a run of its own the same command with: --out {quoted(f'outputs/{name}-2')}",
+                hint=f"for a run of its own the same command with: --out {quote_word(f'outputs/{name}-2')}",
             )
     if refusal := bought_from.explain_refusal(name, service):
         raise refusal
