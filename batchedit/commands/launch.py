@@ -16,7 +16,7 @@ from typing import Any
 from ..core.errors import BatcheditError, OutputError, StoppedError
 from ..disk import append_to
 from . import CONFIRMED
-from .confirmation import Confirmation, Desk, read_answer
+from .confirmation import Confirmation, ConfirmationFolder, read_answer
 
 LOG = "process.log"
 START_SECONDS = 900.0
@@ -61,7 +61,7 @@ def start(
     this confirmation was used before; 75 where another process works on the run. StoppedError (75) where it says nothing
     for ``patience`` seconds.
     """
-    path = Desk(environ).hand_in(confirmation)
+    path = ConfirmationFolder(environ).hand_in(confirmation)
     folder = Path(confirmation.folder)
     log = folder / LOG
     try:

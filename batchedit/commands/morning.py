@@ -28,7 +28,7 @@ def list_doubts(folder: Path) -> dict[str, Any]:
     """``{count, doubts}``: each with its name, row, request_id, when it was sent and what is known of it."""
     with looking(folder) as run:
         form = form_of_run(run.checkpoint, run.folder)
-        found = doubting.doubts(run.checkpoint, form)
+        found = doubting.list_doubts(run.checkpoint, form)
     told = [
         {
             "name": doubt.record.job.name,

@@ -28,9 +28,9 @@ from ..ports import Snapshot
 from ..results.report import ASKED_PRICE, UNDER_WAY, Report
 from ..runcomfy.client import Client
 from . import canary as canaries
-from .awake import awake
+from .awake import keep_awake
 from .canary import Canary
-from .doubts import note_crashes, on_their_way, wanted_doubts
+from .doubts import note_crashes, explain_quarantine, list_wanted_doubts
 from .finish import finish
 from .heed import heed
 from .older_copy import forgotten_purchases
@@ -122,9 +122,9 @@ def _with_doubts(run: Session, what: Plan, order: Order) -> tuple[Plan, Order]:
         return what, order
     note_crashes(run.checkpoint)
     early = run.checkpoint.quarantined()
-    doubts = [record for record in wanted_doubts(run.checkpoint) if record.id not in early]
+    doubts = [record for record in list_wanted_doubts(run.checkpoint) if record.id not in early]
     if early:
-        run.host.warn(f"{on_their_way(early)}: they are not bought again yet")
+        run.host.warn(f"{explain_quarantine(early)}: they are not bought again yet")
     return replace(what, again=len(doubts)), replace(order, released=doubts)
 
 
@@ -173,7 +173,7 @@ class _Stages:
             price, before = max(price, checkpoint.top_price), self.answered.price
         if canary:
             at_once, folder = settings.concurrency or 20, self.run.folder.path
-            tested = canaries.report(checkpoint, folder, canary, remaining=len(part), price=price, at_once=at_once)
+            tested = canaries.build_canary_report(checkpoint, folder, canary, remaining=len(part), price=price, at_once=at_once)
         return Quote(
             what=self.what,
             order=part,
@@ -244,7 +244,7 @@ async def _collected_by(run: Session, pool: Pool, begun: Sequence[int]) -> None:
         only = [record for record in checkpoint.records_of(begun) if record.state is State.PLANNED]
     show = _watched(run)
     try:
-        with awake(allow_sleep=run.settings.allow_sleep) as kept:
+        with keep_awake(allow_sleep=run.settings.allow_sleep) as kept:
             run.told_awake(kept=kept)
             await collect_with_others(pool, stop=run.host.stop, refresh=show, only=only, beside=partial(heed, run))
     finally:

@@ -38,7 +38,7 @@ from ..run_folder import RunFolder, never_began
 from ..runcomfy.catalogue import Model
 from ..runcomfy.client import Client
 from ..settings.model import Settings
-from .awake import KEPT
+from .awake import KEPT_AWAKE
 from .file_store import settle_place
 from .host import Host
 from .kept_settings import Given, settings_of, strange
@@ -88,7 +88,7 @@ class Session(LocalSession):
             self.live.awake(kept=kept)
         if kept and not self._said_awake:
             self._said_awake = True
-            self.host.say(KEPT)
+            self.host.say(KEPT_AWAKE)
 
     def pool(self) -> AbstractAsyncContextManager[tuple[Pool, Client]]:
         """A pool and a client with their real edges, open for as long as the block lasts."""

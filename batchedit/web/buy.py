@@ -82,7 +82,7 @@ class Buy:
 
     def _start(self, draft: Draft, offered: dict[str, Any]) -> None:
         try:
-            start(Confirmation.read(offered["confirmation"]), self._desk.environ)
+            start(Confirmation.from_json(offered["confirmation"]), self._desk.environ)
         except BatcheditError:
             forget_yes(draft)  # a yes is used once: it is asked anew
             raise

@@ -49,7 +49,7 @@ class Offers:
         offered = self._offers.pop(request.path_params["run"], None)
         if offered is None or told.get("nonce") != offered["nonce"]:
             raise UsageError("this is another question than the one you saw; nothing was bought", hint="ask again")
-        await to_thread.run_sync(start, Confirmation.read(offered["confirmation"]), self._desk.environ)
+        await to_thread.run_sync(start, Confirmation.from_json(offered["confirmation"]), self._desk.environ)
         return {"started": True}
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..commands.course import course
+from ..commands.course import build_progress_chart
 from ..commands.live import LiveState, live
 from ..commands.play import run_is_play
 from ..commands.wishes import wish
@@ -55,7 +55,7 @@ class Runs:
 
     async def course(self, request: Request) -> Payload:
         """Pictures and money over time, and the commonest errors."""
-        return await to_thread.run_sync(course, await self._folders.find(request))
+        return await to_thread.run_sync(build_progress_chart, await self._folders.find(request))
 
     async def file(self, request: Request) -> Response:
         """One of the last pictures, by the number of its job: no path is taken from an address."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from batchedit.commands.course import course
+from batchedit.commands.course import build_progress_chart
 from batchedit.commands.live import live
 from batchedit.commands.redo import redo_lines
 from batchedit.core.events import Reserved
@@ -37,6 +37,6 @@ def test_the_chart_ends_with_what_the_page_says_is_done_and_spent(tmp_path: Path
     checkpoint.close()
 
     now = live(str(room.folder.path))
-    _, pictures, usd = course(room.folder.path)["points"][-1]
+    _, pictures, usd = build_progress_chart(room.folder.path)["points"][-1]
     assert (pictures, usd) == (now.of(State.DONE), now.as_json()["usd"]["spent"])
     assert usd == 0.16  # three pictures and one more version of one of them

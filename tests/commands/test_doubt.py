@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.commands.doubts import BY_HAND, doubts, pick, write_off
+from batchedit.commands.doubts import BY_HAND, list_doubts, pick, write_off
 from batchedit.commands.order import Order
 from batchedit.core.errors import UsageError
 from batchedit.core.events import Lost, Reserved
@@ -41,11 +41,11 @@ def checkpoint(tmp_path: Path) -> Iterator[SqliteCheckpoint]:
 
 
 def chosen(checkpoint: SqliteCheckpoint, *names: str) -> list[int]:
-    return [doubt.record.id for doubt in pick(doubts(checkpoint, SHEET), names)]
+    return [doubt.record.id for doubt in pick(list_doubts(checkpoint, SHEET), names)]
 
 
 def test_they_are_listed_by_row_with_every_row_that_wants_them(checkpoint: SqliteCheckpoint) -> None:
-    listed = [(doubt.record.id, doubt.rows) for doubt in doubts(checkpoint, SHEET)]
+    listed = [(doubt.record.id, doubt.rows) for doubt in list_doubts(checkpoint, SHEET)]
     assert listed == [(1, ((2, "sku-1"), (6, "sku-1"))), (2, ((3, "sku-2"),)), (3, ((3, "sku-2"),))]
 
 
@@ -66,9 +66,9 @@ def test_all_that_is_wrong_is_told_at_once(checkpoint: SqliteCheckpoint) -> None
 
 
 def test_bought_again_or_written_off_is_an_event_with_a_time(checkpoint: SqliteCheckpoint) -> None:
-    first = pick(doubts(checkpoint, SHEET), ["2"])
+    first = pick(list_doubts(checkpoint, SHEET), ["2"])
     assert list(Order(released=[doubt.record for doubt in first], by=BY_HAND).begin(checkpoint)) == [1]
-    assert write_off(checkpoint, pick(doubts(checkpoint, SHEET), ["all"])) == 2
+    assert write_off(checkpoint, pick(list_doubts(checkpoint, SHEET), ["all"])) == 2
     released, off, _ = checkpoint.records("id < 4")
     assert (released.state, released.held, released.sunk) == (State.PLANNED, 0, PRICE)
     assert (off.state, off.held, off.cost, off.cost_known) == (State.FAILED, 0, PRICE, False)
@@ -76,4 +76,4 @@ def test_bought_again_or_written_off_is_an_event_with_a_time(checkpoint: SqliteC
     assert checkpoint.money().held == 0
     written = [(logged.name, logged.read().by) for logged in checkpoint.log() if logged.at > 1000]
     assert written == [("Released", "by hand (doubt)"), *[("WrittenOff", "by hand (doubt)")] * 2]
-    assert doubts(checkpoint, SHEET) == []
+    assert list_doubts(checkpoint, SHEET) == []

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from batchedit.commands.deliver import deliver, prints_of
+from batchedit.commands.deliver import deliver, list_prints
 from batchedit.commands.gallery import gallery
 from batchedit.commands.local_session import opened_locally
 from batchedit.commands.redo import redo_lines
@@ -225,7 +225,7 @@ def test_the_contact_sheet_names_the_rows_of_the_sheet(room: Showroom, tmp_path:
     with opened_locally(where(room), {}, "deliver") as run:
         chosen = [(card, card.shots[0]) for card in run.checkpoint.cards()]
         form = run.manifest().form
-        told = [[shown.about for shown in prints_of(chosen, tmp_path, f)] for f in (form, replace(form, header_row=3))]
+        told = [[shown.about for shown in list_prints(chosen, tmp_path, f)] for f in (form, replace(form, header_row=3))]
     assert [about.split(" · ")[0] for about in told[0]] == [f"row {n} ({sku})" for n, sku in enumerate("ABCD", 2)]
     assert told[1][0].startswith("row 4 (A)")
 
