@@ -134,7 +134,7 @@ class RunResult:
     @property
     def results(self) -> pd.DataFrame:
         """The enriched manifest: the given rows as they were, and the ``result_`` columns behind them."""
-        from .commands.kept_settings import kept_settings  # noqa: PLC0415
+        from .commands.kept_settings import load_kept_settings  # noqa: PLC0415
         from .commands.play import is_play  # noqa: PLC0415
         from .ledger.opening import reading  # noqa: PLC0415 - pandas is loaded only for those who ask
         from .manifest.read import manifest_from_frame  # noqa: PLC0415
@@ -147,7 +147,7 @@ class RunResult:
             outcomes = shown_outcomes(checkpoint, play=is_play(checkpoint))
             if self._frame is not None:
                 return results_frame(manifest_from_frame(self._frame), outcomes)
-            manifest = open_snapshot(checkpoint, folder, kept_settings(checkpoint, folder, {}))
+            manifest = open_snapshot(checkpoint, folder, load_kept_settings(checkpoint, folder, {}))
             return results_frame(manifest, outcomes)
 
 

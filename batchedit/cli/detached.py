@@ -11,7 +11,7 @@ from time import time
 
 from ..commands.carry import admit, carry_out, offer
 from ..commands.confirmation import Command, Confirmation, write_answer, refusal_to_json, read_confirmation, use_up
-from ..commands.launch import Launch, start
+from ..commands.launch import Launch, start_process
 from ..commands.quote import Quote
 from ..core.errors import BatcheditError
 from ..core.typed import to_type
@@ -32,7 +32,7 @@ def detach(command: Command, host: Terminal, *, quiet: bool, as_json: bool = Fal
         return finish(found, quiet=quiet, as_json=as_json)
     # its log is what the person asked for here
     environ = {**host.environ, **({"BATCHEDIT_LOG_JSON": "1"} if log_lines.asked() else {})}
-    launch = start(found.confirmation, environ)
+    launch = start_process(found.confirmation, environ)
     if as_json:
         print_json("started", started_value(launch))
     elif not quiet:

@@ -9,7 +9,7 @@ from typing import Any
 from ..core.model import Record, State
 from ..core.money import to_json_usd
 from ..ledger.book import Book
-from .gallery_page import looking
+from .gallery_page import open_read_only
 
 POINTS = 60
 MOST_DRAWN = 50_000
@@ -22,7 +22,7 @@ def build_progress_chart(folder: Path) -> dict[str, Any]:
     failed or an earlier purchase of a job cost, and it counts a job that several rows ask for once. ``errors``:
     ``{message, count}``, the commonest first.
     """
-    with looking(folder) as run:
+    with open_read_only(folder) as run:
         counts = run.checkpoint.counts()
         troubles = sum(counts.of(state) for state in (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED))
         errors = run.checkpoint.digest().errors if troubles else ()

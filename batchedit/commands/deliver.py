@@ -36,8 +36,8 @@ from ..review.deliver import Picture, Piece
 from ..review.deliver import deliver as deliver_to
 from ..review.package import check_target
 from ..review.signing import Signer
-from .file_store import bring
-from .gallery import THUMBNAILS, wanted
+from .file_store import fetch_missing_files
+from .gallery import THUMBNAILS, list_wanted_thumbnails
 from .kept_settings import Given
 from .local_session import LocalSession, opened_locally
 from .play import is_play
@@ -87,7 +87,7 @@ def deliver(
             )
         files = {file.path: file for _, record in chosen for file in record.files}
         root = run.folder.path
-        bring(run.objects, root, files.values(), steps)
+        fetch_missing_files(run.objects, root, files.values(), steps)
         pictures = [Picture(root / path, path, file.sha256, root) for path, file in files.items()]
         with TemporaryDirectory(prefix="batchedit-") as scratch:
             write_documents = partial(_write_documents, run, chosen, decisions, Path(scratch), with_costs, steps)
@@ -132,7 +132,7 @@ def _write_documents(
     album = Album(run.folder.thumbs)
     with steps(THUMBNAILS) as on_progress:
         approved_cards = [replace(card, shots=(record,)) for card, record in chosen]
-        album.look(wanted(approved_cards, run.folder, run.picture_roots), on_progress)
+        album.look(list_wanted_thumbnails(approved_cards, run.folder, run.picture_roots), on_progress)
     title = f"{run.folder.path.resolve().name}: {len(chosen):,} approved"
     with steps("writing contact-sheet.pdf") as on_progress:
         contact_sheet(list_prints(chosen, album.folder, manifest.form), scratch / "contact-sheet.pdf", title, on_progress)

@@ -19,7 +19,7 @@ from ..run_folder import RunFolder, form_of_run
 from . import doubts as doubting
 from .finish import finish, write_report
 from .host import Host
-from .kept_settings import Given, settings_of
+from .kept_settings import Given, load_run_settings
 from .observers import ObserverGroup
 from .open_run import open_run
 from .order import Order
@@ -105,7 +105,7 @@ def _note_crashes(folder: RunFolder, given: Given, host: Host) -> None:
     with (
         suppress(LockedError),
         run_lock(folder.path, "doubt"),
-        closing(open_run(folder, settings_of(folder, given), host.say, host.environ)) as run,
+        closing(open_run(folder, load_run_settings(folder, given), host.say, host.environ)) as run,
     ):
         doubting.note_crashes(run)
 
@@ -126,7 +126,7 @@ def _write_off(folder: RunFolder, given: Given, host: Host, write_off: Sequence[
     """Write off what ``write_off`` names. UsageError, and nothing is done, if anything is wrong with either list."""
     started_at = time()
     with run_lock(folder.path, "doubt"):
-        settings = settings_of(folder, given, host.environ)
+        settings = load_run_settings(folder, given, host.environ)
         with closing(open_run(folder, settings, host.say, host.environ)) as checkpoint:
             doubts = _list_doubts(checkpoint, folder)
             hint = _build_hint(folder, checkpoint)

@@ -1,4 +1,4 @@
-"""``batchedit runs --import FOLDER``: a run of a folder becomes one of a store, with proof on both sides."""
+"""``batchedit runs --import FOLDER``: a run of a folder becomes one of a store. Both are audited."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from .rescued import take_in_rescued
 from .store import need_psycopg
 
 BEFORE = "before-import.sqlite"
-"""The folder's own checkpoint, kept. It buys nothing."""
+"""The folder's own checkpoint, kept under this name. No command buys with it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedRun:
     """What was taken over: the run's ``name`` in the store ``where``, and the audits of the folder and of the store."""
 
     name: str
@@ -40,8 +40,8 @@ class Imported:
     after: Audit
 
 
-def import_run(run: Path, url: str) -> Imported:
-    """Take the run in the folder ``run`` over into the store at ``url``. Typed again after it was cut off, it goes on.
+def import_run(run: Path, url: str) -> ImportedRun:
+    """Take the run in the folder ``run`` over into the store at ``url``. If it was cut off, the same command continues it.
 
     UsageError (64) for a run that is in a store already, LockedError (75) while a process works on it, CheckpointError (74)
     where it does not add up, in the folder or in what the store holds of it: then the store keeps nothing.
@@ -61,65 +61,65 @@ def import_run(run: Path, url: str) -> Imported:
                 take_in_rescued(copy, folder)
                 note_crashes(copy)
                 folder.settle_snapshot(copy.get("fingerprint") or "")
-            before = _clean(copy, folder, "the run in the folder")
-            found: list[Audit] = []
+            before = _prove_clean(copy, folder, "the run in the folder")
+            audits: list[Audit] = []
 
             def check(path: Path) -> None:
-                with reading(path) as there:
-                    found.append(_clean(there, folder, "what the store would have of the run"))
-                    if difference := _differs(copy, there):
+                with reading(path) as checkpoint:
+                    audits.append(_prove_clean(checkpoint, folder, "what the store would have of the run"))
+                    if difference := _describe_difference(copy, checkpoint):
                         raise CheckpointError(f"the store would not hold the run as it is: {difference}")
 
-            if (number := imports.find_import(copy, url)) is None:
+            if (import_id := imports.find_import(copy, url)) is None:
                 name = folder.path.resolve().name
                 imports.check_new(copy, url, name)
                 imports.give_up(copy, url, own_sandbox=was_made_at_own_sandbox(copy, os.environ))
-                about: dict[str, object] = {"at": time(), "folder": str(folder.path.absolute())}
-                about |= {"host": socket.gethostname()}
-                imports.take_over(copy, url, name, folder.snapshot(), about, check)
+                details: dict[str, object] = {"at": time(), "folder": str(folder.path.absolute())}
+                details |= {"host": socket.gethostname()}
+                imports.take_over(copy, url, name, folder.snapshot(), details, check)
             else:
-                imports.read_again(url, number, check)
+                imports.read_again(url, import_id, check)
         _become_a_copy(folder, url)
-    return Imported(folder.path.resolve().name, blotted(url), before, found[0])
+    return ImportedRun(folder.path.resolve().name, blotted(url), before, audits[0])
 
 
-def _clean(checkpoint: Book, folder: RunFolder, what: str) -> Audit:
+def _prove_clean(checkpoint: Book, folder: RunFolder, subject: str) -> Audit:
     audit = prove(checkpoint, folder.path, form_of_run(checkpoint, folder))
     if not audit.clean:
         first = audit.findings[0]
         raise CheckpointError(
-            f"{what} does not add up, so it was not taken over: {first.what}",
+            f"{subject} does not add up, so it was not taken over: {first.what}",
             hint=f"all of it: {to_type('audit', folder.path)}",
         )
     return audit
 
 
-def _differs(one: Book, other: Book) -> str:
-    """What is not the same in both, "" if nothing."""
-    for mine, its in zip_longest(one.every_record(), other.every_record()):
-        same = mine == its or (
-            mine is not None
-            and its is not None
-            and not isinstance(mine, Unreadable)
-            and not isinstance(its, Unreadable)
-            and mine._replace(serial=0) == its._replace(serial=0)
+def _describe_difference(book: Book, other_book: Book) -> str:
+    """What differs between the two, "" if nothing."""
+    for record, other_record in zip_longest(book.every_record(), other_book.every_record()):
+        is_same = record == other_record or (
+            record is not None
+            and other_record is not None
+            and not isinstance(record, Unreadable)
+            and not isinstance(other_record, Unreadable)
+            and record._replace(serial=0) == other_record._replace(serial=0)
         )
-        if not same:
-            return f"job {getattr(mine or its, 'id', '?')}"
-    for mine_, its_ in zip_longest(one.log(), other.log()):
-        if mine_ is None or its_ is None or (mine_.job, mine_.at, mine_.name, mine_.data) != (
-            its_.job, its_.at, its_.name, its_.data
+        if not is_same:
+            return f"job {getattr(record or other_record, 'id', '?')}"
+    for event, other_event in zip_longest(book.log(), other_book.log()):
+        if event is None or other_event is None or (event.job, event.at, event.name, event.data) != (
+            other_event.job, other_event.at, other_event.name, other_event.data
         ):  # fmt: skip
             return "its log"
-    if list(one.outcomes()) != list(other.outcomes()):
+    if list(book.outcomes()) != list(other_book.outcomes()):
         return "its rows"
-    if one.money() != other.money():
+    if book.money() != other_book.money():
         return "its sums"
     return ""
 
 
 def _become_a_copy(folder: RunFolder, url: str) -> None:
-    """The folder's checkpoint is kept under another name, and a copy of the store's run takes its place."""
+    """Keep the folder's checkpoint under another name, and put a copy of the store's run in its place."""
     folder.checkpoint.replace(folder.path / BEFORE)
     sync_folder(folder.path)
     for suffix in ("-wal", "-shm"):

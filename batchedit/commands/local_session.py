@@ -19,8 +19,8 @@ from ..manifest.read import Manifest
 from ..planning.recipe import run_roots
 from ..run_folder import RunFolder, open_snapshot
 from ..settings.model import Settings
-from .file_store import objects_of
-from .kept_settings import Given, kept_settings
+from .file_store import open_objects_of_run
+from .kept_settings import Given, load_kept_settings
 from .reading import run_here
 
 
@@ -38,7 +38,7 @@ class LocalSession:
     @property
     def objects(self) -> Objects | None:
         """The store of this run's pictures; None where they are in its folder alone."""
-        return objects_of(self.checkpoint, self.folder.path, os.environ, self.settings)
+        return open_objects_of_run(self.checkpoint, self.folder.path, os.environ, self.settings)
 
     def manifest(self) -> Manifest:
         """The manifest as the run last took it in."""
@@ -61,7 +61,7 @@ def opened_locally(run_name: str, given: Given, doing: str) -> Iterator[LocalSes
         checkpoint = _opened(folder, given.get("store"), read_only=not writable)
         stack.callback(checkpoint.close)
         roots = None if is_mine(checkpoint, folder.path, os.environ) else run_roots(folder)
-        settings = kept_settings(checkpoint, folder, given)
+        settings = load_kept_settings(checkpoint, folder, given)
         yield LocalSession(folder, checkpoint, settings, writable=writable, picture_roots=roots)
 
 

@@ -15,7 +15,7 @@ from ..ledger.decisions import Marks
 from ..manifest.rownames import row_name
 from ..run_folder import form_of_run
 from . import doubts as doubting
-from .gallery_page import looking
+from .gallery_page import open_read_only
 from .live_file import iso
 from .review import progress
 
@@ -26,7 +26,7 @@ LONGEST_NOTE = 2000
 
 def list_doubts(folder: Path) -> dict[str, Any]:
     """``{count, doubts}``: each with its name, row, request_id, when it was sent and what is known of it."""
-    with looking(folder) as run:
+    with open_read_only(folder) as run:
         form = form_of_run(run.checkpoint, run.folder)
         found = doubting.list_doubts(run.checkpoint, form)
     told = [
@@ -49,7 +49,7 @@ def list_rejected(folder: Path) -> dict[str, Any]:
     """``{count, before, rejected}``: each with its job, row, prompt and the note that was written about it. ``before`` were
     asked for already and are not bought yet.
     """
-    with looking(folder) as run:
+    with open_read_only(folder) as run:
         book, form = run.checkpoint, form_of_run(run.checkpoint, run.folder)
         records, marks, before = book.rejected(), book.decisions.all(), book.redone_and_planned()
         rows = book.rows_of(record.id for record in records[:LISTED])
@@ -68,7 +68,7 @@ def list_rejected(folder: Path) -> dict[str, Any]:
 
 def list_delivery(folder: Path) -> dict[str, Any]:
     """``{pictures, approved, rejected, held, unseen, names}``: what would be delivered, and what nobody looked at."""
-    with looking(folder) as run:
+    with open_read_only(folder) as run:
         cards, marks = run.checkpoint.cards(), run.checkpoint.decisions.all()
     told = progress(cards, marks)
     names = [

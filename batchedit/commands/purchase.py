@@ -32,7 +32,7 @@ from .awake import keep_awake
 from .canary import Canary
 from .doubts import note_crashes, explain_quarantine, list_wanted_doubts
 from .finish import finish
-from .heed import heed
+from .heed import follow_wishes
 from .older_copy import forgotten_purchases
 from .order import Order, everything_planned, still_planned
 from .own_copy import check_copy
@@ -246,7 +246,7 @@ async def _collected_by(run: Session, pool: Pool, begun: Sequence[int]) -> None:
     try:
         with keep_awake(allow_sleep=run.settings.allow_sleep) as kept:
             run.told_awake(kept=kept)
-            await collect_with_others(pool, stop=run.host.stop, refresh=show, only=only, beside=partial(heed, run))
+            await collect_with_others(pool, stop=run.host.stop, refresh=show, only=only, beside=partial(follow_wishes, run))
     finally:
         checkpoint.refresh()
         run.slowed = pool.governor.outlook.slowed_in_all or run.slowed

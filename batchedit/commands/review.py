@@ -20,7 +20,7 @@ from ..results.files import write_all
 from ..results.report import room_for
 from ..review.decisions import read_decisions
 from ..review.server import ReviewServer, Show
-from .gallery import current_pictures, gather
+from .gallery import list_current_pictures, gather
 from .kept_settings import Given
 from .local_session import LocalSession, opened_locally
 from .play import is_play
@@ -41,7 +41,7 @@ class Looked:
 
 def progress(cards: Sequence[Card], marks: Mapping[int, Mark]) -> Progress:
     """How far the looking is, over the pictures that lines ask for now."""
-    jobs = {shot.id for shot in current_pictures(cards)}
+    jobs = {shot.id for shot in list_current_pictures(cards)}
     said = [marks[job].verdict for job in jobs if job in marks]
     return Progress(len(jobs), *(said.count(v) for v in (Verdict.APPROVE, Verdict.REJECT, Verdict.HOLD)))
 
@@ -67,7 +67,7 @@ def review(
     shots = [shot for card in found.cards for shot in card.shots]
     show = Show(
         folder=folder,
-        page=partial(found.html, marks, served=True),
+        page=partial(found.render_html, marks, served=True),
         done=frozenset(shot.id for shot in shots if shot.state is State.DONE).intersection,
         files=frozenset(file.path for shot in shots for file in shot.files),
         marks=marks,

@@ -28,7 +28,7 @@ from ..results.files import FILES_URL
 from ..results.report import Report
 from ..run_folder import digest_of, folder_of, gone_runs, how_to_start, open_source
 from ..settings.model import Settings
-from .file_store import give_pictures, objects_at
+from .file_store import upload_pictures, open_objects
 from .host import Host
 from .kept_settings import Given
 from .play import would_be_play
@@ -92,10 +92,10 @@ async def _intake(run: Session, manifest: Manifest, source: Path, content: str |
     state_of = bought_anywhere(before, others)
     links = await look_at_links(manifest, source, settings, model, folder, state_of, host)
     sample = await sample_links(manifest, source, settings, model, before, state_of, host)
-    objects = objects_at(run.checkpoint.get(FILES_URL), host.environ)
+    objects = open_objects(run.checkpoint.get(FILES_URL), host.environ)
     if objects is not None:
         await to_thread.run_sync(objects.check)
-    keep = partial(give_pictures, objects) if objects is not None else None
+    keep = partial(upload_pictures, objects) if objects is not None else None
     request = IntakeRequest(manifest, source, folder, settings, model, content, links, others, keep)
     with host.step(CHECKING) as told:
         try:

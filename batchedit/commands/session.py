@@ -39,9 +39,9 @@ from ..runcomfy.catalogue import Model
 from ..runcomfy.client import Client
 from ..settings.model import Settings
 from .awake import KEPT_AWAKE
-from .file_store import settle_place
+from .file_store import decide_files_place
 from .host import Host
-from .kept_settings import Given, settings_of, strange
+from .kept_settings import Given, load_run_settings, describe_unknown_run
 from .live_file import LiveFile
 from .local_session import LocalSession
 from .observers import JsonLines, ObserverGroup
@@ -126,8 +126,8 @@ async def again(run_name: str, given: Given, host: Host, doing: str) -> AsyncIte
     """A run that is there, locked and open, with the settings that it was made with and ``given`` over them."""
     folder = run_here(run_name, given, host.environ)
     with run_lock(folder.path, doing):
-        settings = settings_of(folder, given, host.environ)
-        if told := strange(folder, given, host.environ):
+        settings = load_run_settings(folder, given, host.environ)
+        if told := describe_unknown_run(folder, given, host.environ):
             host.warn(told)
         async with opened(folder, settings, host, doing) as run:
             yield run
@@ -148,7 +148,7 @@ def _recorded(
     ):
         if is_new or settings.mine or is_mine(checkpoint, folder.path, host.environ):
             claim(checkpoint, host.environ)
-        settle_place(checkpoint, folder, settings, host.environ)
+        decide_files_place(checkpoint, folder, settings, host.environ)
         # Kept before it is said: who reads the log and asks for the status at once must find it there.
         watching, name = host.observers(), run_id(checkpoint, folder.path)
         for one in watching:

@@ -39,8 +39,8 @@ from ..scheduling.lifetimes import Lifetimes
 from ..scheduling.shared_rate import SharedRate
 from ..settings.model import Settings
 from .clock import SteadyClock
-from .file_store import blob_reader, objects_at
-from .left_ids import rescuing
+from .file_store import make_blob_reader, open_objects
+from .left_ids import rescue_to_files
 from .play import watch_place
 from .proxy import find_proxy
 from .trust import check_trusted
@@ -218,15 +218,15 @@ async def connected(
     Where the run's pictures go into a store of files, that is tried first: nothing is bought that could not be kept.
     ``copies`` as ``Downloader`` takes it; ``unwritten`` hears where small pictures can't be kept.
     """
-    objects = objects_at(checkpoint.get(FILES_URL))
+    objects = open_objects(checkpoint.get(FILES_URL))
     if objects is not None:
         await to_thread.run_sync(objects.check)
     trusted = create_ssl_context()  # 20 ms and 0.7 MB: one for both
     shared = _Shared(objects, Random(), SteadyClock(), InAnswer(), trusted)
     album = Album(folder.thumbs)
-    pictures = LocalPictures(observer, shrinks=not settings.no_shrink, roots=picture_roots, blob=blob_reader(objects))
+    pictures = LocalPictures(observer, shrinks=not settings.no_shrink, roots=picture_roots, blob=make_blob_reader(objects))
     async with (
-        rescuing(objects, checkpoint, folder.path, observer) as take_in,
+        rescue_to_files(objects, checkpoint, folder.path, observer) as take_in,
         _buying_client(settings, found, model, observer, checkpoint, pictures, shared) as client,
         _downloader(settings, folder, found, checkpoint, album, shared, copies=copies) as files,
     ):

@@ -29,9 +29,9 @@ from ..results.files import FILES_URL
 from ..results.report import ASKED_PRICE
 from ..run_folder import RunFolder
 from ..settings.model import Settings
-from .file_store import elsewhere, objects_at
+from .file_store import make_elsewhere_error, open_objects
 from .host import Host
-from .left_ids import runs_with_ids
+from .left_ids import find_runs_with_ids
 from .observers import ObserverGroup
 from .play import bought_from
 from .rescued import take_in_for_worker, take_in_objects_for_worker
@@ -123,7 +123,7 @@ class _Doubts:
         """None of them before it is time to look again."""
         if monotonic() - self._looked < self._every:
             return []
-        found = runs_with_ids(self._url, self._run)
+        found = find_runs_with_ids(self._url, self._run)
         self._looked = monotonic()
         return found
 
@@ -181,7 +181,7 @@ async def _work_at(url: str, found: RunSeen, host: Host, given: Mapping[str, Any
             unwritten = Unwritten()
             edges = connected(settings, folder, ledger, model, at, observer, (), unwritten, copies=not files)
             async with edges as (pool, _):
-                if objects := objects_at(files):
+                if objects := open_objects(files):
                     await to_thread.run_sync(take_in_objects_for_worker, ledger, objects, host.warn)
                 pool.price = read_fact(found.facts, ASKED_PRICE, whole, 0)
                 pool.governor.switch.money = label_play(found.service.own_sandbox)
@@ -267,5 +267,5 @@ def _check_files(found: RunSeen, settings: Settings) -> str:
     """The run's store of files, which decides where its pictures go; "" for its folder."""
     kept = found.facts.get(FILES_URL) or ""
     if settings.files is not None and kept != below(check_url(settings.files), found.name):
-        raise elsewhere(found.name, kept)
+        raise make_elsewhere_error(found.name, kept)
     return kept

@@ -21,7 +21,7 @@ import pytest
 
 from batchedit.commands.carry import Offer, Unattended, offer
 from batchedit.commands.confirmation import Command, Confirmation, ConfirmationFolder
-from batchedit.commands.launch import Launch, start
+from batchedit.commands.launch import Launch, start_process
 from batchedit.commands.live import LiveState, live
 from batchedit.commands.trust import keep_typed
 from batchedit.commands.wishes import wish
@@ -75,7 +75,7 @@ def asked(what: Command) -> Offer:
 
 
 def begun(confirmation: Confirmation) -> Launch:
-    return start(confirmation, environment(), patience=90)
+    return start_process(confirmation, environment(), patience=90)
 
 
 def run_of(folder: Path) -> Path:
@@ -156,7 +156,7 @@ def test_who_started_it_is_killed_and_the_run_goes_on(tmp_path: Path, slow: Runn
     confirmation = asked(command(tmp_path, slow)).confirmation
     script = (
         "import json, os, signal, sys; from batchedit.commands.confirmation import Confirmation; "
-        "from batchedit.commands.launch import start; start(Confirmation.from_json(json.loads(sys.argv[1]))); "
+        "from batchedit.commands.launch import start_process; start_process(Confirmation.from_json(json.loads(sys.argv[1]))); "
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     told = json.dumps(confirmation.as_json())
