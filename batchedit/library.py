@@ -21,7 +21,7 @@ from .core.errors import UsageError
 from .core.model import Counts, State
 from .core.money import to_decimal_usd
 from .settings.model import Settings
-from .settings.program import Options, settings_of_program
+from .settings.program import Options, settings_from_options
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -299,7 +299,7 @@ def _plan_result(what: Plan) -> PlanResult:
 def _settings(options: Mapping[str, Any], out: str | Path | None) -> Settings:
     from .commands.wiring import purchase_limits  # noqa: PLC0415 - as above
 
-    settings = replace(settings_of_program(options), out=None if out is None else str(out))
+    settings = replace(settings_from_options(options), out=None if out is None else str(out))
     purchase_limits(settings)
     return settings
 

@@ -39,7 +39,7 @@ from ..review.signing import Signer
 from .file_store import fetch_missing_files
 from .gallery import THUMBNAILS, list_wanted_thumbnails
 from .kept_settings import Given
-from .local_session import LocalSession, opened_locally
+from .local_session import LocalSession, open_locally
 from .play import is_play
 from .review import progress
 
@@ -73,7 +73,7 @@ def deliver(
     Of several approved versions the newest is delivered. UsageError if none is approved or ``to`` exists.
     """
     check_target(to, zipped=to.suffix.lower() == ".zip", force=force)
-    with opened_locally(run_name, given, "deliver") as run:
+    with open_locally(run_name, given, "deliver") as run:
         decisions = run.checkpoint.decisions
         current_decisions = decisions.all()
         with steps("reading the run") as on_progress:

@@ -31,7 +31,7 @@ def finish(run: Session, error: BatcheditError | None) -> Report:
     if (failure := register.take_failure()) is not None:
         run.unwritten.refused(register.path, failure)
     if run.live is not None:
-        run.live.mend()
+        run.live.retry_write()
     try:
         report = write_report(
             run.checkpoint,
@@ -45,7 +45,7 @@ def finish(run: Session, error: BatcheditError | None) -> Report:
         )
         run.report = report
         if run.live is not None:
-            run.live.ended(report, rest_waits=isinstance(error, RestWaitsError))
+            run.live.write_end(report, rest_waits=isinstance(error, RestWaitsError))
     except BatcheditError as write_error:
         raise error or write_error from write_error
     return report

@@ -27,7 +27,7 @@ from ..review.payload import Table, payload, sources_of
 from ..run_folder import RunFolder
 from .file_store import fetch_missing_files
 from .kept_settings import Given
-from .local_session import LocalSession, opened_locally
+from .local_session import LocalSession, open_locally
 from .play import is_play
 
 THUMBNAILS = "making thumbnails"
@@ -67,7 +67,7 @@ class WrittenGallery:
 
 def gallery(run_name: str, given: Given, steps: Steps = no_steps) -> WrittenGallery:
     """Write ``gallery.html``. Flags go into the checkpoint and the results, unless another process works on the run."""
-    with opened_locally(run_name, given, "gallery") as run:
+    with open_locally(run_name, given, "gallery") as run:
         data = gather(run, steps)
         path = run.folder.path / "gallery.html"
         text = data.render_html(run.checkpoint.decisions, served=False, steps=steps)

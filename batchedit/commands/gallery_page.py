@@ -53,7 +53,7 @@ def open_read_only(path: Path) -> Iterator[LocalSession]:
 
 
 def build_gallery_page(run: LocalSession, first: int = 1, show: str = "all", row: int | None = None) -> dict[str, Any]:
-    """The data of one page from line number ``first`` (or the sheet's row ``row``) on; ``show`` is one of SHOWN."""
+    """The data of one page from line number ``first`` (or the sheet's row ``row``) on. ``show`` is one of PAGE_FILTERS."""
     decisions = run.checkpoint.decisions.all()
     form = form_of_run(run.checkpoint, run.folder)
     if row is not None:

@@ -12,7 +12,7 @@ from ..ledger.opening import reading
 from ..ledger.register import is_mine
 from ..run_folder import RunFolder
 from ..settings.model import Settings
-from ..settings.toml import key_of
+from ..settings.toml import to_option_name
 from .trust import not_believed, restricted
 
 Given = Mapping[str, Any]
@@ -56,7 +56,7 @@ def describe_unknown_run(folder: RunFolder, given: Given, environ: Mapping[str, 
     with reading(folder.checkpoint) as checkpoint:
         if given.get("mine") or is_mine(checkpoint, folder.path, environ):
             return ""
-        left_out = [key_of(name) for name in not_believed(Settings.load(checkpoint.get("settings") or "{}"))]
+        left_out = [to_option_name(name) for name in not_believed(Settings.load(checkpoint.get("settings") or "{}"))]
     restrictions = f" (not its {', '.join(left_out)})" if left_out else ""
     return (
         f"the run in {folder.path} is not known to be yours: another person, another machine or an older batchedit made it. "

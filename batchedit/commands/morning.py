@@ -16,7 +16,7 @@ from ..manifest.rownames import row_name
 from ..run_folder import form_of_run
 from . import doubts as doubting
 from .gallery_page import open_read_only
-from .live_file import iso
+from .live_file import format_utc
 from .review import progress
 
 LISTED = 200
@@ -36,7 +36,7 @@ def list_doubts(folder: Path) -> dict[str, Any]:
             "wanted": bool(doubt.rows),
             "uncollected": doubt.is_uncollected,
             "request": doubt.record.handle.request_id if doubt.record.handle else "",
-            "sent": (iso(doubt.record.submitted_at) or "").replace("T", " ").replace("+00:00", " UTC"),
+            "sent": (format_utc(doubt.record.submitted_at) or "").replace("T", " ").replace("+00:00", " UTC"),
             "why": doubt.record.problem.message if doubt.record.problem else "",
             "reply": doubt.reply[:300],
         }

@@ -22,7 +22,7 @@ from ..review.decisions import read_decisions
 from ..review.server import ReviewServer, Show
 from .gallery import list_current_pictures, gather
 from .kept_settings import Given
-from .local_session import LocalSession, opened_locally
+from .local_session import LocalSession, open_locally
 from .play import is_play
 from .store_words import store_words
 
@@ -62,7 +62,7 @@ def review(
     The run's lock is held for the pictures and the results alone, never while a person looks: marks go into a file of their
     own, so that a run may begin, go on and end meanwhile.
     """
-    with opened_locally(run_name, given, "review") as run:
+    with open_locally(run_name, given, "review") as run:
         found, marks, folder = gather(run, steps), run.checkpoint.decisions, run.folder.path
     shots = [shot for card in found.cards for shot in card.shots]
     show = Show(
@@ -77,7 +77,7 @@ def review(
     try:
         server.run_until_done()
     finally:
-        with opened_locally(run_name, given, "review") as run:
+        with open_locally(run_name, given, "review") as run:
             ended(_looked(run, progress(found.cards, marks.all())))
             _into_results(run, steps)
 
@@ -106,7 +106,7 @@ def import_decisions(run_name: str, given: Given, source: Path, *, who: str = ""
 
     Returns what was taken in, and how far the looking is.
     """
-    with opened_locally(run_name, given, "review") as run:
+    with open_locally(run_name, given, "review") as run:
         jobs: dict[bytes, int] = dict(run.checkpoint.keys(Having.DONE))
         manifest = open_manifest(source)
         rows = (

@@ -85,7 +85,7 @@ class Session(LocalSession):
     def told_awake(self, *, kept: bool) -> None:
         """Is the machine kept from sleeping? The person is told once."""
         if self.live is not None:
-            self.live.awake(kept=kept)
+            self.live.set_awake(kept=kept)
         if kept and not self._said_awake:
             self._said_awake = True
             self.host.say(KEPT_AWAKE)

@@ -18,7 +18,7 @@ from ..ledger.opening import reading
 from ..ledger.wishes import Wish, Wishes
 from ..results.report import cap_needed, room_for_rest
 from ..run_folder import RunFolder, find_run, near
-from .live import BUYING, live_in
+from .live import BUYING, read_live_state
 from .store_words import store_words
 
 MOST_AT_ONCE = 10_000
@@ -59,7 +59,7 @@ def wish(
 
 
 def _must_go_on(folder: RunFolder) -> None:
-    now = live_in(folder)
+    now = read_live_state(folder)
     if not now.alive or (now.doing and now.doing not in BUYING):
         raise UsageError(
             f"nobody works on {near(folder.path)}, so there is nobody to heed it",

@@ -26,7 +26,7 @@ from ..ports import HasElsewhere, StateOf, Stop
 from ..run_folder import FORM_META, RunFolder, digest_of
 from ..runcomfy.catalogue import Model
 from ..settings.model import ManifestOptions, Settings
-from ..settings.toml import what_changed
+from ..settings.toml import describe_changed_settings
 from .edits import Edit, told_apart
 from .link_check import Links, is_bought
 from .other_runs import OtherRuns, Tally, warnings_of
@@ -113,7 +113,7 @@ class _Count:
         form = _form(manifest, before, expander)
         edited = survey.edited - len(survey.edits) + len(edits)
         new = survey.to_buy - survey.left
-        changed = what_changed(before.settings, settings, new, same_manifest=before.same_manifest)
+        changed = describe_changed_settings(before.settings, settings, new, same_manifest=before.same_manifest)
         return Plan(
             source=str(request.source),
             folder=request.folder.path,

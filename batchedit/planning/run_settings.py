@@ -8,7 +8,7 @@ from ..disk import write_whole
 from ..ledger.book import Book
 from ..run_folder import RunFolder
 from ..settings.model import Settings
-from ..settings.toml import settings_text
+from ..settings.toml import to_settings_toml
 
 
 def keep_settings(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
@@ -24,4 +24,4 @@ def keep_settings(checkpoint: Book, folder: RunFolder, settings: Settings) -> No
 
 def show_settings(folder: RunFolder, settings: Settings) -> None:
     """``settings.toml``. OutputError if it can't be written."""
-    write_whole(folder.settings, settings_text(settings).encode(errors="replace"))
+    write_whole(folder.settings, to_settings_toml(settings).encode(errors="replace"))

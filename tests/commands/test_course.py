@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from batchedit.commands.course import build_progress_chart
-from batchedit.commands.live import live
+from batchedit.commands.live import find_live_state
 from batchedit.commands.redo import redo_lines
 from batchedit.core.events import Reserved
 from batchedit.core.lifecycle import advance
@@ -36,7 +36,7 @@ def test_the_chart_ends_with_what_the_page_says_is_done_and_spent(tmp_path: Path
         room.done(checkpoint, record, picture(again))
     checkpoint.close()
 
-    now = live(str(room.folder.path))
+    now = find_live_state(str(room.folder.path))
     _, pictures, usd = build_progress_chart(room.folder.path)["points"][-1]
     assert (pictures, usd) == (now.of(State.DONE), now.as_json()["usd"]["spent"])
     assert usd == 0.16  # three pictures and one more version of one of them

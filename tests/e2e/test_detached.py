@@ -22,7 +22,7 @@ import pytest
 from batchedit.commands.carry import Offer, Unattended, offer
 from batchedit.commands.confirmation import Command, Confirmation, ConfirmationFolder
 from batchedit.commands.launch import Launch, start_process
-from batchedit.commands.live import LiveState, live
+from batchedit.commands.live import LiveState, find_live_state
 from batchedit.commands.trust import keep_typed
 from batchedit.commands.wishes import wish
 from batchedit.core.errors import BatcheditError, UsageError
@@ -83,7 +83,7 @@ def run_of(folder: Path) -> Path:
 
 
 def now(folder: Path) -> LiveState:
-    return live(str(run_of(folder)))
+    return find_live_state(str(run_of(folder)))
 
 
 def over(folder: Path) -> bool:

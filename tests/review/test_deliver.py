@@ -15,7 +15,7 @@ from PIL import Image
 
 from batchedit.commands.deliver import deliver, list_prints
 from batchedit.commands.gallery import gallery
-from batchedit.commands.local_session import opened_locally
+from batchedit.commands.local_session import open_locally
 from batchedit.commands.redo import redo_lines
 from batchedit.core.errors import ManifestError, OutputError, UsageError
 from batchedit.core.review import Mark, Verdict
@@ -222,7 +222,7 @@ def test_the_contact_sheet_has_twelve_pictures_a_page(tmp_path: Path) -> None:
 
 def test_the_contact_sheet_names_the_rows_of_the_sheet(room: Showroom, tmp_path: Path) -> None:
     """The header is row 1 of this sheet, or row 3 where two lines stand above it."""
-    with opened_locally(where(room), {}, "deliver") as run:
+    with open_locally(where(room), {}, "deliver") as run:
         chosen = [(card, card.shots[0]) for card in run.checkpoint.cards()]
         form = run.manifest().form
         told = [[shown.about for shown in list_prints(chosen, tmp_path, f)] for f in (form, replace(form, header_row=3))]
