@@ -13,7 +13,7 @@ from ..ledger.book import Book
 from ..ledger.facts import read_fact, wholes
 from .order import Order
 
-_KEY = "canary"
+_FACT = "canary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Canary:
     ids: tuple[int, ...] = ()
 
 
-def choose(checkpoint: Book, order: Order, count: int, *, fresh: bool) -> Canary:
+def choose_canary(checkpoint: Book, order: Order, count: int, *, fresh: bool) -> Canary:
     """Pick ``count`` purchases of ``order`` at even distances, or the canary of last time: the same command after a no shows
     the same pictures again and buys no others.
 
@@ -66,13 +66,13 @@ def choose(checkpoint: Book, order: Order, count: int, *, fresh: bool) -> Canary
     return Canary(*order.split({round(index * step) for index in range(count)}))
 
 
-def remember(checkpoint: Book, ids: Sequence[int]) -> None:
+def store_canary(checkpoint: Book, ids: Sequence[int]) -> None:
     """Store which jobs make the canary, before any of them is bought."""
-    checkpoint.put(_KEY, orjson.dumps(list(ids)).decode())
+    checkpoint.put(_FACT, orjson.dumps(list(ids)).decode())
 
 
 def _read_kept_jobs(checkpoint: Book, count: int) -> tuple[int, ...]:
-    jobs: tuple[int, ...] = read_fact(checkpoint, _KEY, wholes, ())
+    jobs: tuple[int, ...] = read_fact(checkpoint, _FACT, wholes, ())
     if len(jobs) < count or not all(checkpoint.is_wanted(job) for job in jobs):
         return ()
     # What another run has bought meanwhile proves nothing about this one.

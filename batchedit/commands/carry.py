@@ -54,7 +54,7 @@ async def _buy_again(command: Command, host: Host) -> Report:
     return doubt_report.bought
 
 
-def folder_for_command(command: Command, environ: Mapping[str, str]) -> RunFolder:
+def find_command_folder(command: Command, environ: Mapping[str, str]) -> RunFolder:
     """The run that ``command`` works on; for ``run`` it may not exist yet."""
     given = command.given
     if command.verb == "run":
@@ -123,7 +123,7 @@ async def offer(command: Command, host: Host) -> Offer | Report:
     except Exception:
         if not question_host.reached:
             raise
-    folder = folder_for_command(command, host.environ).path
+    folder = find_command_folder(command, host.environ).path
     return Offer(folder, question_host.quote, Confirmation.of(command, folder, question_host.quote))
 
 

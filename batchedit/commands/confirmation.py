@@ -32,7 +32,7 @@ from .retry import Wish
 
 Verb = Literal["run", "resume", "retry", "redo", "doubt", "fetch"]
 _MODE = 0o600
-_NOTHING = "nothing was bought"
+_NOTHING_BOUGHT = "nothing was bought"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ class Confirmation:
         try:
             return cls(**{**values, "command": Command.from_json(values["command"])})
         except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise UsageError(f"this is no confirmation ({error}); {_NOTHING}") from None
+            raise UsageError(f"this is no confirmation ({error}); {_NOTHING_BOUGHT}") from None
 
     def check(self, quote: Quote) -> None:
         """UsageError (64) if ``quote`` is not what the person said yes to; it names what differs."""
@@ -149,7 +149,7 @@ class Confirmation:
         ):
             return
         raise UsageError(
-            f"{self._describe_difference(quote)}; {_NOTHING}",
+            f"{self._describe_difference(quote)}; {_NOTHING_BOUGHT}",
             hint=f"the question is another one now; to be asked anew: {self.command.to_type(Path(self.folder))}",
         )
 
@@ -186,7 +186,7 @@ class ConfirmationFolder:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._delete_old()
-            _make_once(path)
+            _create_once(path)
             if path.with_suffix(".used").exists():
                 path.unlink()
                 raise FileExistsError
@@ -196,7 +196,7 @@ class ConfirmationFolder:
             path.with_suffix(".part").replace(path)
             sync_folder(self.folder)
         except FileExistsError:
-            raise UsageError(f"this yes was used already; {_NOTHING} a second time") from None
+            raise UsageError(f"this yes was used already; {_NOTHING_BOUGHT} a second time") from None
         except OSError as error:
             raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
         return path
@@ -214,31 +214,31 @@ def read_confirmation(path: Path) -> Confirmation:
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError as error:
-        raise NotFoundError(f"there is no confirmation {path} ({error.strerror}); {_NOTHING}") from None
+        raise NotFoundError(f"there is no confirmation {path} ({error.strerror}); {_NOTHING_BOUGHT}") from None
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(file.fileno())
         is_foreign = hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or status.st_mode & 0o077)
         if not stat.S_ISREG(status.st_mode) or is_foreign:
-            raise UsageError(f"{path} is not a file that only you can read and write; {_NOTHING}")
+            raise UsageError(f"{path} is not a file that only you can read and write; {_NOTHING_BOUGHT}")
         try:
             return Confirmation.from_json(orjson.loads(file.read()))
         except orjson.JSONDecodeError:
-            raise UsageError(f"{path} is no confirmation; {_NOTHING}") from None
+            raise UsageError(f"{path} is no confirmation; {_NOTHING_BOUGHT}") from None
 
 
 def use_up(path: Path) -> None:
     """Mark this confirmation as used, however its purchase ends. UsageError if it was used before."""
     try:
-        _make_once(path.with_suffix(".used"))
+        _create_once(path.with_suffix(".used"))
         sync_folder(path.parent)
         path.unlink(missing_ok=True)
     except FileExistsError:
-        raise UsageError(f"this yes was used already; {_NOTHING} a second time") from None
+        raise UsageError(f"this yes was used already; {_NOTHING_BOUGHT} a second time") from None
     except OSError as error:
         raise OutputError(f"{path} can't be used up: {error.strerror or error}") from error
 
 
-def _make_once(path: Path) -> None:
+def _create_once(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _MODE))
 
 

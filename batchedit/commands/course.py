@@ -11,13 +11,13 @@ from ..core.money import to_json_usd
 from ..ledger.book import Book
 from .gallery_page import open_read_only
 
-POINTS = 60
-MOST_DRAWN = 50_000
+MAX_POINTS = 60
+MAX_CHART_JOBS = 50_000
 """With more jobs than this no chart is drawn: every job would have to be read for it."""
 
 
 def build_progress_chart(folder: Path) -> dict[str, Any]:
-    """``points``: ``(seconds since the first, pictures by then, US dollars by then)``, at most POINTS and evenly spread. The
+    """``points``: ``(seconds since the first, pictures by then, US dollars by then)``, at most MAX_POINTS, evenly spread. The
     last one has the numbers that ``live`` gives as done and spent: it includes what a version that was replaced, a job that
     failed or an earlier purchase of a job cost, and it counts a job that several rows ask for once. ``errors``:
     ``{message, count}``, the commonest first.
@@ -26,7 +26,7 @@ def build_progress_chart(folder: Path) -> dict[str, Any]:
         counts = run.checkpoint.counts()
         troubles = sum(counts.of(state) for state in (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED))
         errors = run.checkpoint.digest().errors if troubles else ()
-        is_small = sum(counts.by_state.values()) <= MOST_DRAWN
+        is_small = sum(counts.by_state.values()) <= MAX_CHART_JOBS
         additions = sorted(_list_additions(run.checkpoint)) if is_small else []
     error_counts = [{"message": error.message, "count": error.count} for error in errors[:5]]
     return {"points": _build_points(additions), "errors": error_counts}
@@ -43,7 +43,7 @@ def _list_additions(checkpoint: Book) -> Iterator[tuple[float, int, int]]:
 def _build_points(additions: list[tuple[float, int, int]]) -> list[tuple[float, int, float]]:
     points, pictures, spent = [], 0, 0
     begin = next((at for at, _, _ in additions if at), 0.0)
-    stride = max(1, -(-len(additions) // POINTS))
+    stride = max(1, -(-len(additions) // MAX_POINTS))
     for number, (at, picture, cost) in enumerate(additions, 1):
         pictures, spent = pictures + picture, spent + cost
         if number % stride == 0 or number == len(additions):

@@ -117,7 +117,7 @@ def _write_documents(
     steps: Steps,
 ) -> list[Piece]:
     selection = _RowSelection if with_costs else _ClientRowSelection
-    manifest = selection(run.manifest(), frozenset(card.row for card, _ in chosen))
+    manifest = selection(run.open_manifest(), frozenset(card.row for card, _ in chosen))
     flags, added, play = run.checkpoint.flags(), tuple(run.settings.over), is_play(run.checkpoint)
     for kind in (FormKind.CSV, FormKind.JSONL):
         form = form_as(manifest.form, kind)

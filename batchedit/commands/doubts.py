@@ -59,7 +59,7 @@ def _to_sheet_rows(rows: Iterable[tuple[int, str]], form: Form) -> tuple[tuple[i
     return tuple((sheet_row(form, row), row_id(form, row, id_)) for row, id_ in rows)
 
 
-def pick(doubts: Sequence[Doubt], names: Iterable[str], hint: str = "") -> list[Doubt]:
+def pick_doubts(doubts: Sequence[Doubt], names: Iterable[str], hint: str = "") -> list[Doubt]:
     """The doubts that ``names`` mean: row numbers, file names where a row has several, or ``all``.
 
     UsageError names all that is wrong at once; ``hint`` says how to see which there are.
@@ -85,8 +85,8 @@ def pick(doubts: Sequence[Doubt], names: Iterable[str], hint: str = "") -> list[
 
 
 def pick_to_buy(doubts: Sequence[Doubt], names: Iterable[str], hint: str = "") -> list[Doubt]:
-    """``pick``, and UsageError for a job that no row asks for: no row would get its picture."""
-    chosen = pick(doubts, names, hint)
+    """``pick_doubts``, and UsageError for a job that no row asks for: no row would get its picture."""
+    chosen = pick_doubts(doubts, names, hint)
     if unwanted := [doubt.record.job.name for doubt in chosen if not doubt.rows]:
         raise UsageError(
             f"no row asks for {', '.join(unwanted)} any more, so nothing is bought again",
@@ -121,7 +121,7 @@ def write_off(checkpoint: Book, chosen: Iterable[Doubt]) -> int:
     return count
 
 
-_CORRECT = "nothing was changed; correct these ids and type it again"
+_CORRECT_HINT = "nothing was changed; correct these ids and type it again"
 
 
 async def adopt(checkpoint: Book, client: Client, pasted: Mapping[str, str], form: Form, hint: str = "") -> int:
@@ -136,7 +136,7 @@ async def adopt(checkpoint: Book, client: Client, pasted: Mapping[str, str], for
         request_id = usable_id(text) or text  # compared as it would be stored
         if name == "all":
             raise UsageError("one request id can't be that of all rows", hint="write ROW=ID for each row")
-        doubt = pick(in_doubt, [name], hint)[0]
+        doubt = pick_doubts(in_doubt, [name], hint)[0]
         if any(doubt is other for other, _ in accepted):
             problems.append(f"row {name} is given two ids")
             continue
@@ -150,11 +150,11 @@ async def adopt(checkpoint: Book, client: Client, pasted: Mapping[str, str], for
         else:
             accepted.append((doubt, Accepted(time(), answer, by=BY_HAND)))
     if problems:
-        raise UsageError("; ".join(problems), hint=_CORRECT)
+        raise UsageError("; ".join(problems), hint=_CORRECT_HINT)
     try:
         checkpoint.save_all([(advance(doubt.record, event), event) for doubt, event in accepted])
     except KnownRequestError as error:  # taken in by another process since it was compared
-        raise UsageError(str(error), hint=_CORRECT) from None
+        raise UsageError(str(error), hint=_CORRECT_HINT) from None
     return len(accepted)
 
 

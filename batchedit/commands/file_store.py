@@ -37,7 +37,8 @@ def decide_files_place(checkpoint: Book, folder: RunFolder, settings: Settings, 
     if settings.files is None:
         if kept_url and not is_believed(checkpoint, folder.path, environ, settings):
             raise UsageError(
-                f"the run in {folder.path} keeps its pictures in {kept_url}, and it is not known to be yours; nothing was sent",
+                f"the run in {folder.path} keeps its pictures in {kept_url}, and it is not known to be yours; "
+                "nothing was sent",
                 hint=f"only if you know that place, the same command with --files {quoted(kept_url.rpartition('/')[0])}",
             )
         return

@@ -68,7 +68,7 @@ class WrittenGallery:
 def gallery(run_name: str, given: Given, steps: Steps = no_steps) -> WrittenGallery:
     """Write ``gallery.html``. Flags go into the checkpoint and the results, unless another process works on the run."""
     with open_locally(run_name, given, "gallery") as run:
-        data = gather(run, steps)
+        data = gather_gallery(run, steps)
         path = run.folder.path / "gallery.html"
         text = data.render_html(run.checkpoint.decisions, served=False, steps=steps)
         try:
@@ -80,14 +80,14 @@ def gallery(run_name: str, given: Given, steps: Steps = no_steps) -> WrittenGall
         return WrittenGallery(run.folder.path, path, pictures, len(data.flags), run.writable)
 
 
-def gather(run: LocalSession, steps: Steps = no_steps) -> GalleryData:
+def gather_gallery(run: LocalSession, steps: Steps = no_steps) -> GalleryData:
     """Read the run, make the missing thumbnails, check every picture."""
     with steps("reading the run") as on_progress:
         cards = run.checkpoint.cards(on_progress)
     files = (file for card in cards for record in card.shots for file in record.files)
     fetch_missing_files(run.objects, run.folder.path, files, steps)
     with steps("reading the sheet") as on_progress:
-        manifest = run.manifest()
+        manifest = run.open_manifest()
         form = manifest.form
         table = _read_table(manifest, on_progress)
     try:

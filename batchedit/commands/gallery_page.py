@@ -33,7 +33,7 @@ from .play import is_play
 
 PAGE_LINES = 100
 """Lines on a page."""
-CELLS_WITHIN = 20_000
+MAX_CELL_ROW = 20_000
 """The sheet's own cells are shown up to this row: to show later ones the sheet would be read from its beginning."""
 PAGE_FILTERS = ("all", "todo", "approve", "reject", "hold", "note")
 _JOB_LIMIT = 1 << 62
@@ -127,9 +127,9 @@ def _count_other_pages(run: LocalSession, cards: Sequence[Card], decisions: Mapp
 def _read_cells(run: LocalSession, cards: Sequence[Card]) -> Table:
     """The cells of these rows."""
     rows = {card.row for card in cards}
-    if not rows or max(rows) > CELLS_WITHIN:
+    if not rows or max(rows) > MAX_CELL_ROW:
         return Table((), {})
-    manifest = run.manifest()
+    manifest = run.open_manifest()
     columns = tuple(manifest.columns)
     cells = {
         sheet_row(manifest.form, row.number): tuple(text_of(row.cells.get(column)) for column in columns)

@@ -38,7 +38,7 @@ async def _fulfil(run: Session, wished: Wished, pool: Pool) -> None:
     note = run.observer.note
     match wished.wish:
         case Wish.PAUSE | Wish.RESUME:
-            _pause(run, pool, wished, paused=wished.wish is Wish.PAUSE)
+            _set_paused(run, pool, wished, paused=wished.wish is Wish.PAUSE)
         case Wish.STOP:
             run.host.stop.throw(StoppedError(f"stopped, as {wished.who} wished", hint=""))
         case Wish.CONCURRENCY:
@@ -56,7 +56,7 @@ async def _fulfil(run: Session, wished: Wished, pool: Pool) -> None:
             pool.governor.slots.settled.give()
 
 
-def _pause(run: Session, pool: Pool, wished: Wished, *, paused: bool) -> None:
+def _set_paused(run: Session, pool: Pool, wished: Wished, *, paused: bool) -> None:
     if paused == run.paused:
         return
     run.paused = paused

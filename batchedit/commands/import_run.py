@@ -26,7 +26,7 @@ from .reading import bring_here
 from .rescued import take_in_rescued
 from .store import need_psycopg
 
-BEFORE = "before-import.sqlite"
+FORMER_CHECKPOINT = "before-import.sqlite"
 """The folder's own checkpoint, kept under this name. No command buys with it."""
 
 
@@ -50,8 +50,8 @@ def import_run(run: Path, url: str) -> ImportedRun:
     from ..ledger.postgres import imports  # noqa: PLC0415 - psycopg takes its time
     from ..ledger.postgres.url import blotted  # noqa: PLC0415
 
-    if not is_run(run) and (run / BEFORE).is_file():  # it was cut off after the last of its steps but one
-        (run / BEFORE).replace(run / CHECKPOINT)
+    if not is_run(run) and (run / FORMER_CHECKPOINT).is_file():  # it was cut off after the last of its steps but one
+        (run / FORMER_CHECKPOINT).replace(run / CHECKPOINT)
     folder = find_run(str(run))
     folder.check_links()
     with run_lock(folder.path, "import"):
@@ -79,7 +79,7 @@ def import_run(run: Path, url: str) -> ImportedRun:
                 imports.take_over(copy, url, name, folder.snapshot(), details, check)
             else:
                 imports.read_again(url, import_id, check)
-        _become_a_copy(folder, url)
+        _replace_by_copy(folder, url)
     return ImportedRun(folder.path.resolve().name, blotted(url), before, audits[0])
 
 
@@ -118,9 +118,9 @@ def _describe_difference(book: Book, other_book: Book) -> str:
     return ""
 
 
-def _become_a_copy(folder: RunFolder, url: str) -> None:
+def _replace_by_copy(folder: RunFolder, url: str) -> None:
     """Keep the folder's checkpoint under another name, and put a copy of the store's run in its place."""
-    folder.checkpoint.replace(folder.path / BEFORE)
+    folder.checkpoint.replace(folder.path / FORMER_CHECKPOINT)
     sync_folder(folder.path)
     for suffix in ("-wal", "-shm"):
         folder.checkpoint.with_name(f"{folder.checkpoint.name}{suffix}").unlink(missing_ok=True)

@@ -145,8 +145,8 @@ def read_live_state(folder: RunFolder, environ: Mapping[str, str] = environment,
         values = {**values, "hint": ""}
     workers = 0
     if store is not None and not process and _is_copy(folder):
-        workers, now = _count_workers(store, folder)
-        values = {**values, **(_NO_PROCESS if workers else {}), **now}
+        workers, totals = _count_workers(store, folder)
+        values = {**values, **(_NO_PROCESS if workers else {}), **totals}
     state = _name_working_state(doing, values, is_known=match is None or is_own_file) if process else _name_resting_state(values)
     if workers:
         state = "going"

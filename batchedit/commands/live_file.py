@@ -178,7 +178,7 @@ def read_live(folder: Path) -> dict[str, Any]:
 
 
 def _clean_text(text: object) -> str:
-    return one_line(text)[:_LONGEST]
+    return one_line(text)[:_MAX_CHARACTERS]
 
 
 def _clean_last_word(values: dict[str, Any]) -> dict[str, Any] | None:
@@ -197,12 +197,12 @@ def _clean_picture(values: dict[str, Any]) -> dict[str, Any]:
     return {"job": values["job"], "name": _clean_text(values["name"]), "file": values["file"], "at": values.get("at")}
 
 
-_LONGEST = 1000
+_MAX_CHARACTERS = 1000
 """Characters that are kept of a text: a service's message has some hundred."""
 _TIMES = ("started_at", "at", "ended_at")
 _TEXTS = ("host", "doing", "phase", "paused", "slowed", "stopped", "hint")
-_LARGEST = 2.0**53
-_LAST_TIME = 2.0**37
+_MAX_NUMBER = 2.0**53
+_MAX_TIME = 2.0**37
 """Epoch seconds: beyond the year 6000."""
 
 
@@ -216,8 +216,8 @@ def _is_plausible(values: dict[str, Any]) -> bool:
     amounts = (*jobs.values(), *left.values(), *(money[name] for name in money if name != "cap"), cap, code)
     times = (*(values.get(name) or 0 for name in _TIMES), *(part.get("at") or 0 for part in (word, *pictures)))
     return (
-        all(_is_number(value, _LARGEST) for value in (*amounts, values.get("unusually_slow", 0)))
-        and all(_is_number(value, _LAST_TIME) for value in times)
+        all(_is_number(value, _MAX_NUMBER) for value in (*amounts, values.get("unusually_slow", 0)))
+        and all(_is_number(value, _MAX_TIME) for value in times)
         and (not left or {"half", "nine_in_ten"} <= left.keys())
         and all(isinstance(values.get(name, ""), str) for name in _TEXTS)
     )

@@ -40,7 +40,7 @@ class LocalSession:
         """The store of this run's pictures; None where they are in its folder alone."""
         return open_objects_of_run(self.checkpoint, self.folder.path, os.environ, self.settings)
 
-    def manifest(self) -> Manifest:
+    def open_manifest(self) -> Manifest:
         """The manifest as of the run's last intake."""
         return open_snapshot(self.checkpoint, self.folder, self.settings)
 

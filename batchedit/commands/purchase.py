@@ -91,7 +91,7 @@ async def _buy(run: Session, what: Plan, order: Order, share: Sharing, *, new_ca
         set_cap(run)
         return finish(run, await _collected(run))
     what = with_gone(what, [] if run.settings.fresh else still_gone(run.checkpoint, run.folder.path))
-    canary = canaries.choose(run.checkpoint, order, run.settings.canary, fresh=new_canary)
+    canary = canaries.choose_canary(run.checkpoint, order, run.settings.canary, fresh=new_canary)
     error = await _Stages(run, replace(what, to_buy=len(order)), canary, share).all()
     if run.checkpoint.top_price and not is_play(run.checkpoint):  # a rehearsal tells nothing of what is paid
         register = Register.of(run.host.environ)
@@ -210,7 +210,7 @@ class _Stages:
             forget_gone(run.checkpoint)
             begun = await self._begin(quote.order)
             if new_canary:
-                canaries.remember(run.checkpoint, begun)
+                canaries.store_canary(run.checkpoint, begun)
             pool.approval = run.checkpoint.allow(begun, price=quote.price, times=quote.times)
             pool.price = quote.price
             await _collected_by(run, pool, begun)

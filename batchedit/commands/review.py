@@ -20,7 +20,7 @@ from ..results.files import write_all
 from ..results.report import room_for
 from ..review.decisions import read_decisions
 from ..review.server import ReviewServer, Show
-from .gallery import list_current_pictures, gather
+from .gallery import list_current_pictures, gather_gallery
 from .kept_settings import Given
 from .local_session import LocalSession, open_locally
 from .play import is_play
@@ -63,7 +63,7 @@ def review(
     own, so that a run may begin, go on and end meanwhile.
     """
     with open_locally(run_name, given, "review") as run:
-        found, marks, folder = gather(run, steps), run.checkpoint.decisions, run.folder.path
+        found, marks, folder = gather_gallery(run, steps), run.checkpoint.decisions, run.folder.path
     shots = [shot for card in found.cards for shot in card.shots]
     show = Show(
         folder=folder,

@@ -350,7 +350,7 @@ def _until_stopped(
 
 
 def _fingerprint(content: str, settings: ManifestOptions) -> str:
-    part = hashlib.sha256(settings.manifest_part().encode()).hexdigest()
+    part = hashlib.sha256(settings.dump_manifest_part().encode()).hexdigest()
     return f"{INTAKE_VERSION}:{content}:{part}"
 
 

@@ -12,7 +12,7 @@ import orjson
 from ..core.errors import KeptSettingsError
 from ..core.visible import one_line
 
-_LARGEST = 2**63 - 1
+_MAX_INTEGER = 2**63 - 1
 """The largest integer of SQLite, micro-dollars included."""
 _ORIGINS = "origins"
 """Only shown, so what is no text in it is left out."""
@@ -78,7 +78,7 @@ def _is_of_type(value: object, expected: Any) -> bool:
 
 
 def _is_finite(value: float) -> bool:
-    return math.isfinite(value) and abs(value) <= _LARGEST
+    return math.isfinite(value) and abs(value) <= _MAX_INTEGER
 
 
 def _format_value(value: object) -> str:

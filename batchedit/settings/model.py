@@ -63,7 +63,7 @@ class ManifestOptions:
     check_images: bool = False
     no_check_images: bool = _define_setting(default=False, fingerprint=False)  #: not even the first few links are asked about
 
-    def manifest_part(self) -> str:
+    def dump_manifest_part(self) -> str:
         """A canonical text of the settings that decide which jobs a manifest becomes."""
         return orjson.dumps(
             {name: getattr(self, name) for name in MANIFEST_SETTINGS}, option=orjson.OPT_SORT_KEYS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.commands.doubts import BY_HAND, list_doubts, pick, write_off
+from batchedit.commands.doubts import BY_HAND, list_doubts, pick_doubts, write_off
 from batchedit.commands.order import Order
 from batchedit.core.errors import UsageError
 from batchedit.core.events import Lost, Reserved
@@ -41,7 +41,7 @@ def checkpoint(tmp_path: Path) -> Iterator[SqliteCheckpoint]:
 
 
 def chosen(checkpoint: SqliteCheckpoint, *names: str) -> list[int]:
-    return [doubt.record.id for doubt in pick(list_doubts(checkpoint, SHEET), names)]
+    return [doubt.record.id for doubt in pick_doubts(list_doubts(checkpoint, SHEET), names)]
 
 
 def test_they_are_listed_by_row_with_every_row_that_wants_them(checkpoint: SqliteCheckpoint) -> None:
@@ -66,9 +66,9 @@ def test_all_that_is_wrong_is_told_at_once(checkpoint: SqliteCheckpoint) -> None
 
 
 def test_bought_again_or_written_off_is_an_event_with_a_time(checkpoint: SqliteCheckpoint) -> None:
-    first = pick(list_doubts(checkpoint, SHEET), ["2"])
+    first = pick_doubts(list_doubts(checkpoint, SHEET), ["2"])
     assert list(Order(released=[doubt.record for doubt in first], by=BY_HAND).begin(checkpoint)) == [1]
-    assert write_off(checkpoint, pick(list_doubts(checkpoint, SHEET), ["all"])) == 2
+    assert write_off(checkpoint, pick_doubts(list_doubts(checkpoint, SHEET), ["all"])) == 2
     released, off, _ = checkpoint.records("id < 4")
     assert (released.state, released.held, released.sunk) == (State.PLANNED, 0, PRICE)
     assert (off.state, off.held, off.cost, off.cost_known) == (State.FAILED, 0, PRICE, False)
