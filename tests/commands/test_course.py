@@ -28,15 +28,15 @@ def test_the_chart_ends_with_what_the_page_says_is_done_and_spent(tmp_path: Path
     for record in records[:-2]:
         room.done(checkpoint, record, picture(record.id))
     room.failed(checkpoint, records[-2], "refused")
-    held = Reserved(room.clock, 40_000)
-    checkpoint.save_now(advance(records[-1], held), held)
+    reserved = Reserved(room.clock, 40_000)
+    checkpoint.save_now(advance(records[-1], reserved), reserved)
     Marks(checkpoint).put(Mark(records[2].id, Verdict.REJECT, "too dark", 0, "Dana", 5.0))
-    for again in add_repurchases(checkpoint, redo_lines(checkpoint)):
-        (record,) = checkpoint.records("id = ?", (again,))
-        room.done(checkpoint, record, picture(again))
+    for job in add_repurchases(checkpoint, redo_lines(checkpoint)):
+        (record,) = checkpoint.records("id = ?", (job,))
+        room.done(checkpoint, record, picture(job))
     checkpoint.close()
 
-    now = find_live_state(str(room.folder.path))
+    state = find_live_state(str(room.folder.path))
     _, pictures, usd = build_progress_chart(room.folder.path)["points"][-1]
-    assert (pictures, usd) == (now.of(State.DONE), now.as_json()["usd"]["spent"])
+    assert (pictures, usd) == (state.of(State.DONE), state.as_json()["usd"]["spent"])
     assert usd == 0.16  # three pictures and one more version of one of them
