@@ -10,7 +10,7 @@ from pathlib import Path
 from time import time
 
 from ..commands.carry import admit, carry_out, offer
-from ..commands.confirmation import Command, Confirmation, write_answer, refusal_to_json, read_confirmation, use_up
+from ..commands.confirmation import Command, Confirmation, read_confirmation, refusal_to_json, use_up, write_answer
 from ..commands.launch import Launch, start_process
 from ..commands.quote import Quote
 from ..core.errors import BatcheditError

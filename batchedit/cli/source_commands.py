@@ -158,14 +158,16 @@ def config(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
 
 def _with_origins(ctx: click.Context, settings: Any, kept: dict[str, str]) -> list[tuple[str, Any, str]]:
     """``(name, value as it is typed, where it came from)`` of each setting; None for one that was not given."""
-    from ..settings.toml import to_typed_value, to_option_name  # noqa: PLC0415 - `--help` needs none of it
+    from ..settings.toml import to_option_name, to_typed_value  # noqa: PLC0415 - `--help` needs none of it
 
     now, found = origins(ctx), []
     for option in ctx.command.params:
         if isinstance(option, Setting) and option.name and hasattr(settings, option.name):
             value = getattr(settings, option.name)
             shown = None if value in (None, (), {}) else to_typed_value(option.name, value)
-            found.append((to_option_name(option.name), shown, now.get(option.name) or kept.get(option.name) or "default"))
+            found.append(
+                (to_option_name(option.name), shown, now.get(option.name) or kept.get(option.name) or "default")
+            )
     return found
 
 

@@ -80,7 +80,11 @@ def describe_progress(now: Snapshot, room: int | None = None, *, rate: float = 0
 def _list_parts(now: Snapshot, rate: float, *, play: bool) -> Iterator[str]:
     counts, money, open_now = now.counts, now.money, now.counts.of(*STILL_OPEN)
     states = (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED)
-    unspent = ((money.held - money.in_doubt, "reserved"), (money.in_doubt, "in doubt"), (money.cancellable, "cancellable"))
+    unspent = (
+        (money.held - money.in_doubt, "reserved"),
+        (money.in_doubt, "in doubt"),
+        (money.cancellable, "cancellable"),
+    )
     label = " play money" if play else ""
     labelled = "" if money.spent else next((name for amount, name in unspent if amount), "")
     slowed = "" if now.slowed is None else str(now.slowed) if now.paused else now.slowed.details()

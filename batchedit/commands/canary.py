@@ -39,8 +39,8 @@ class CanaryReport:
 
 @dataclass(frozen=True)
 class Canary:
-    """``first`` is bought before ``rest``. ``ids`` are the jobs of an earlier canary, those of ``first`` among them; empty for
-    a new one, whose jobs get their ids when they are begun.
+    """``first`` is bought before ``rest``. ``ids`` are the jobs of an earlier canary, those of ``first`` among them; empty
+    for a new one, whose jobs get their ids when they are begun.
     """
 
     first: Order

@@ -128,7 +128,7 @@ async def offer(command: Command, host: Host) -> Offer | Report:
 
 
 class Unattended:
-    """A host that asks no question and shows no progress: for a page that shows the quote itself, or for a process of its own.
+    """A host that asks no question and shows no progress: for a page that shows the quote itself, or for its own process.
 
     ``messages`` keeps the lines for the person, ``warnings`` those that a person must see before a yes.
     """

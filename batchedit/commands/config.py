@@ -15,5 +15,9 @@ def config(run_name: str, given: Given) -> tuple[Path, Settings, dict[str, str]]
     folder = find_run(run_name, given.get("out"))
     settings, defaults = load_run_settings(folder, {}), Settings()
     is_changed = {f.name: getattr(settings, f.name) != getattr(defaults, f.name) for f in fields(Settings)}
-    origins = {name: f"the run ({settings.origins.get(name, 'as it was made')})" for name, differs in is_changed.items() if differs}
+    origins = {
+        name: f"the run ({settings.origins.get(name, 'as it was made')})"
+        for name, differs in is_changed.items()
+        if differs
+    }
     return folder.path, replace(settings, **given), origins

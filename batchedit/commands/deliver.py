@@ -92,7 +92,9 @@ def deliver(
         with TemporaryDirectory(prefix="batchedit-") as scratch:
             write_documents = partial(_write_documents, run, chosen, decisions, Path(scratch), with_costs, steps)
             with steps("copying pictures") as on_progress:
-                size = deliver_to(pictures, _iterate_lazily(write_documents), to, force=force, told=on_progress, signer=signer)
+                size = deliver_to(
+                    pictures, _iterate_lazily(write_documents), to, force=force, told=on_progress, signer=signer
+                )
         return Delivered(root, to, len(pictures), size, review_progress)
 
 
@@ -127,7 +129,9 @@ def _write_documents(
             lines = counted(labelled, on_progress, len(chosen))
             write_results(manifest, lines, scratch / f"manifest.{kind}", form=form, added=added)
     (scratch / "approvals.csv").write_text(
-        _format_approvals(chosen, decisions, manifest.form, with_costs=with_costs, play=play), encoding="utf-8", newline=""
+        _format_approvals(chosen, decisions, manifest.form, with_costs=with_costs, play=play),
+        encoding="utf-8",
+        newline="",
     )
     album = Album(run.folder.thumbs)
     with steps(THUMBNAILS) as on_progress:
@@ -135,7 +139,9 @@ def _write_documents(
         album.look(list_wanted_thumbnails(approved_cards, run.folder, run.picture_roots), on_progress)
     title = f"{run.folder.path.resolve().name}: {len(chosen):,} approved"
     with steps("writing contact-sheet.pdf") as on_progress:
-        contact_sheet(list_prints(chosen, album.folder, manifest.form), scratch / "contact-sheet.pdf", title, on_progress)
+        contact_sheet(
+            list_prints(chosen, album.folder, manifest.form), scratch / "contact-sheet.pdf", title, on_progress
+        )
     names = ("manifest.csv", "manifest.jsonl", "approvals.csv", "contact-sheet.pdf")
     return [Piece(scratch / name, name) for name in names]
 
@@ -199,7 +205,9 @@ def list_prints(chosen: list[tuple[Card, Record]], thumbs: Path, form: Form) -> 
     ]
 
 
-def _format_approvals(chosen: list[tuple[Card, Record]], decisions: Decisions, form: Form, *, with_costs: bool, play: bool) -> str:
+def _format_approvals(
+    chosen: list[tuple[Card, Record]], decisions: Decisions, form: Form, *, with_costs: bool, play: bool
+) -> str:
     """The log as CSV: all decisions about all versions of what is delivered, in the order in which they were made, with one
     line for each picture of the version. Where the costs are play money a last column says so.
     """
@@ -211,7 +219,12 @@ def _format_approvals(chosen: list[tuple[Card, Record]], decisions: Decisions, f
     for event in decisions.events():
         if event.job in versions:
             card, record = versions[event.job]
-            decision_cells = (moment(event.at), harmless(event.who), event.verdict or "taken back", harmless(event.note))
+            decision_cells = (
+                moment(event.at),
+                harmless(event.who),
+                event.verdict or "taken back",
+                harmless(event.note),
+            )
             row_cells = (sheet_row(form, card.row), harmless(card.id))
             for file, *proof in _list_proofs(record, with_costs):
                 labels = ["yes" if proof[-1] else ""] * len(label)

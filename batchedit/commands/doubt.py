@@ -130,7 +130,10 @@ def _write_off(folder: RunFolder, given: Given, host: Host, write_off: Sequence[
         with closing(open_run(folder, settings, host.say, host.environ)) as checkpoint:
             doubts = _list_doubts(checkpoint, folder)
             hint = _build_hint(folder, checkpoint)
-            to_buy, to_write_off = doubting.pick_to_buy(doubts, buy_again, hint), doubting.pick_doubts(doubts, write_off, hint)
+            to_buy, to_write_off = (
+                doubting.pick_to_buy(doubts, buy_again, hint),
+                doubting.pick_doubts(doubts, write_off, hint),
+            )
             if named_twice := {d.record.job.name for d in to_buy} & {d.record.job.name for d in to_write_off}:
                 raise UsageError(f"{', '.join(sorted(named_twice))}: buy again or write off, not both")
             written_off = doubting.write_off(checkpoint, to_write_off)

@@ -57,7 +57,9 @@ def make_elsewhere_error(name: str, kept_url: str) -> UsageError:
         if kept_url
         else "leave --files out; for a run of its own the same command with another --out"
     )
-    return UsageError(f"the run {name} has its pictures in {kept_url or 'its folder'}, and they stay together", hint=hint)
+    return UsageError(
+        f"the run {name} has its pictures in {kept_url or 'its folder'}, and they stay together", hint=hint
+    )
 
 
 def is_believed(checkpoint: Facts, folder: Path, environ: Mapping[str, str], settings: Settings | None = None) -> bool:
@@ -88,7 +90,9 @@ def make_blob_reader(objects: Objects | None) -> Callable[[str], bytes | None] |
     return lambda sha256: objects.read(f"{BLOBS}/{sha256}")
 
 
-def fetch_missing_files(objects: Objects | None, folder: Path, files: Iterable[SavedFile], steps: Steps = no_steps) -> None:
+def fetch_missing_files(
+    objects: Objects | None, folder: Path, files: Iterable[SavedFile], steps: Steps = no_steps
+) -> None:
     """Copy those of ``files`` into the run's folder that are missing there. One that the store lacks, or has with another
     sha256, is left out: whoever reads it reports that.
 

@@ -92,7 +92,9 @@ def gather_gallery(run: LocalSession, steps: Steps = no_steps) -> GalleryData:
         table = _read_table(manifest, on_progress)
     try:
         with steps(THUMBNAILS) as on_progress:
-            features = Album(run.folder.thumbs).look(list_wanted_thumbnails(cards, run.folder, run.picture_roots), on_progress)
+            features = Album(run.folder.thumbs).look(
+                list_wanted_thumbnails(cards, run.folder, run.picture_roots), on_progress
+            )
     except OSError as error:
         raise OutputError(f"thumbnails can't be written: {error.strerror or error}") from error
     with steps("checking pictures") as on_progress:
@@ -128,7 +130,9 @@ def _read_table(manifest: Manifest, on_progress: ProgressCallback) -> Table:
     return Table(columns, rows, row_word(manifest.form))
 
 
-def list_wanted_thumbnails(cards: Sequence[Card], folder: RunFolder, roots: Sequence[Path] | None = None) -> Iterator[Wanted]:
+def list_wanted_thumbnails(
+    cards: Sequence[Card], folder: RunFolder, roots: Sequence[Path] | None = None
+) -> Iterator[Wanted]:
     """The pictures that the page shows: the sources below ``roots`` (None: all), and what was bought."""
     for record in {record.id: record for card in cards for record in card.shots}.values():
         for source in sources_of(record.job.inputs):

@@ -16,7 +16,7 @@ from ..ledger.opening import reading
 from ..ledger.register import is_mine
 from ..results.report import UNDER_WAY
 from ..run_folder import RunFolder, find_run
-from .live_file import format_utc, totals_as_json, read_live
+from .live_file import format_utc, read_live, totals_as_json
 
 BUYING = frozenset({"run", "retry", "redo", "fetch", "doubt"})
 """The commands that work on the run itself. Any other that holds its lock only makes it ``busy``."""
@@ -127,7 +127,9 @@ def find_live_state(run: str, out: str | None = None, environ: Mapping[str, str]
     return read_live_state(find_run(run, out, environ), environ)
 
 
-def read_live_state(folder: RunFolder, environ: Mapping[str, str] = environment, *, store: str | None = None) -> LiveState:
+def read_live_state(
+    folder: RunFolder, environ: Mapping[str, str] = environment, *, store: str | None = None
+) -> LiveState:
     """The same for a run's folder. Where no process works in it, the ``store`` at this address is asked how many workers the
     run has elsewhere; raises 64, 69, 74 or 77 where that fails. A run of the folder alone is not asked about: the store may
     have another one of its name.
@@ -147,7 +149,11 @@ def read_live_state(folder: RunFolder, environ: Mapping[str, str] = environment,
     if store is not None and not process and _is_copy(folder):
         workers, totals = _count_workers(store, folder)
         values = {**values, **(_NO_PROCESS if workers else {}), **totals}
-    state = _name_working_state(doing, values, is_known=match is None or is_own_file) if process else _name_resting_state(values)
+    state = (
+        _name_working_state(doing, values, is_known=match is None or is_own_file)
+        if process
+        else _name_resting_state(values)
+    )
     if workers:
         state = "going"
     return _build_state(folder, state, values, process=process, pid=pid, host=host, doing=doing, workers=workers)
@@ -186,7 +192,11 @@ def _name_resting_state(values: Mapping[str, Any]) -> str:
 
 
 def _build_state(folder: RunFolder, state: str, values: Mapping[str, Any], **process: Any) -> LiveState:
-    money, left, is_alive = values.get("money", {}), values.get("seconds_left"), bool(process["process"] or process["workers"])
+    money, left, is_alive = (
+        values.get("money", {}),
+        values.get("seconds_left"),
+        bool(process["process"] or process["workers"]),
+    )
     return LiveState(
         folder=folder.path,
         state=state,

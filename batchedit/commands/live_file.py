@@ -173,7 +173,9 @@ def read_live(folder: Path) -> dict[str, Any]:
     if "jobs" in values:
         values["jobs"] = {state: count for state, count in (values["jobs"] or {}).items() if state in states}
     values["last_word"] = _clean_last_word(values.get("last_word") or {})
-    values["last_pictures"] = [_clean_picture(picture) for picture in values.get("last_pictures") or [] if _is_picture(picture)]
+    values["last_pictures"] = [
+        _clean_picture(picture) for picture in values.get("last_pictures") or [] if _is_picture(picture)
+    ]
     return values
 
 
@@ -210,7 +212,9 @@ def _is_plausible(values: dict[str, Any]) -> bool:
     """True if a run's process can have written this."""
     jobs, money, left = (values.get(name) or {} for name in ("jobs", "money", "seconds_left"))
     word, pictures = values.get("last_word") or {}, values.get("last_pictures") or []
-    if not isinstance(pictures, list) or not all(isinstance(part, dict) for part in (jobs, money, left, word, *pictures)):
+    if not isinstance(pictures, list) or not all(
+        isinstance(part, dict) for part in (jobs, money, left, word, *pictures)
+    ):
         return False
     cap, code = money.get("cap") or 0, values.get("code") or 0
     amounts = (*jobs.values(), *left.values(), *(money[name] for name in money if name != "cap"), cap, code)

@@ -47,8 +47,8 @@ class LocalSession:
 
 @contextmanager
 def open_locally(run_name: str, given: Given, doing: str) -> Iterator[LocalSession]:
-    """Open a run, locked for as long as the block lasts, or only for reading if another process works on it. The copy of a run
-    of a store is brought up to date first; decisions about it go into the store.
+    """Open a run, locked for as long as the block lasts, or only for reading if another process works on it. The copy of a
+    run of a store is brought up to date first; decisions about it go into the store.
     """
     folder = run_here(run_name, given)
     with ExitStack() as stack:

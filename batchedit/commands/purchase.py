@@ -30,7 +30,7 @@ from ..runcomfy.client import Client
 from . import canary as canaries
 from .awake import keep_awake
 from .canary import Canary
-from .doubts import note_crashes, explain_quarantine, list_wanted_doubts
+from .doubts import explain_quarantine, list_wanted_doubts, note_crashes
 from .finish import finish
 from .heed import follow_wishes
 from .older_copy import forgotten_purchases
@@ -173,7 +173,9 @@ class _Stages:
             price, before = max(price, checkpoint.top_price), self.answered.price
         if canary:
             at_once, folder = settings.concurrency or 20, self.run.folder.path
-            tested = canaries.build_canary_report(checkpoint, folder, canary, remaining=len(part), price=price, at_once=at_once)
+            tested = canaries.build_canary_report(
+                checkpoint, folder, canary, remaining=len(part), price=price, at_once=at_once
+            )
         return Quote(
             what=self.what,
             order=part,
@@ -246,7 +248,9 @@ async def _collected_by(run: Session, pool: Pool, begun: Sequence[int]) -> None:
     try:
         with keep_awake(allow_sleep=run.settings.allow_sleep) as kept:
             run.told_awake(kept=kept)
-            await collect_with_others(pool, stop=run.host.stop, refresh=show, only=only, beside=partial(follow_wishes, run))
+            await collect_with_others(
+                pool, stop=run.host.stop, refresh=show, only=only, beside=partial(follow_wishes, run)
+            )
     finally:
         checkpoint.refresh()
         run.slowed = pool.governor.outlook.slowed_in_all or run.slowed

@@ -20,7 +20,7 @@ from ..results.files import write_all
 from ..results.report import room_for
 from ..review.decisions import read_decisions
 from ..review.server import ReviewServer, Show
-from .gallery import list_current_pictures, gather_gallery
+from .gallery import gather_gallery, list_current_pictures
 from .kept_settings import Given
 from .local_session import LocalSession, open_locally
 from .play import is_play

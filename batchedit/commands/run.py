@@ -28,7 +28,7 @@ from ..results.files import FILES_URL
 from ..results.report import Report
 from ..run_folder import digest_of, folder_of, gone_runs, how_to_start, open_source
 from ..settings.model import Settings
-from .file_store import upload_pictures, open_objects
+from .file_store import open_objects, upload_pictures
 from .host import Host
 from .kept_settings import Given
 from .play import would_be_play

@@ -41,7 +41,7 @@ from ..settings.model import Settings
 from .awake import KEPT_AWAKE
 from .file_store import decide_files_place
 from .host import Host
-from .kept_settings import Given, load_run_settings, describe_unknown_run
+from .kept_settings import Given, describe_unknown_run, load_run_settings
 from .live_file import LiveFile
 from .local_session import LocalSession
 from .observers import JsonLines, ObserverGroup

@@ -224,7 +224,9 @@ async def connected(
     trusted = create_ssl_context()  # 20 ms and 0.7 MB: one for both
     shared = _Shared(objects, Random(), SteadyClock(), InAnswer(), trusted)
     album = Album(folder.thumbs)
-    pictures = LocalPictures(observer, shrinks=not settings.no_shrink, roots=picture_roots, blob=make_blob_reader(objects))
+    pictures = LocalPictures(
+        observer, shrinks=not settings.no_shrink, roots=picture_roots, blob=make_blob_reader(objects)
+    )
     async with (
         rescue_to_files(objects, checkpoint, folder.path, observer) as take_in,
         _buying_client(settings, found, model, observer, checkpoint, pictures, shared) as client,

@@ -61,7 +61,8 @@ class ManifestOptions:
     no_shrink: bool = False
     skip_invalid: bool = False
     check_images: bool = False
-    no_check_images: bool = _define_setting(default=False, fingerprint=False)  #: not even the first few links are asked about
+    #: not even the first few links are asked about
+    no_check_images: bool = _define_setting(default=False, fingerprint=False)
 
     def dump_manifest_part(self) -> str:
         """A canonical text of the settings that decide which jobs a manifest becomes."""
@@ -84,7 +85,8 @@ class PurchaseOptions:
     max_cost: GivenCap = field(default=None, metadata={"written": "usd"})
     canary: int = 0
     on_doubt: str = _define_setting("hold", one_of=("hold", "buy-again"))
-    fresh: bool = _define_setting(default=False, kept=False)  #: take nothing over from other runs, and leave nothing to them
+    #: take nothing over from other runs, and leave nothing to them
+    fresh: bool = _define_setting(default=False, kept=False)
     #: buy with another token than that which bought so far
     another_account: bool = _define_setting(default=False, kept=False)
     #: the run is this person's, though this machine's register does not know it

@@ -77,7 +77,9 @@ def format_toml(value: Any) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{format_toml(str(name))} = {format_toml(inner)}" for name, inner in value.items()) + "}"
+        return (
+            "{" + ", ".join(f"{format_toml(str(name))} = {format_toml(inner)}" for name, inner in value.items()) + "}"
+        )
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(format_toml, value)) + "]"
     return repr(value)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..commands.gallery_page import PAGE_FILTERS, count_pictures, find_done_jobs, build_gallery_page, open_read_only
+from ..commands.gallery_page import PAGE_FILTERS, build_gallery_page, count_pictures, find_done_jobs, open_read_only
 from ..commands.proxy import find_proxy
 from ..commands.small_pictures import Unmade, file_of, make_small, no_picture, small_picture
 from ..ledger.decisions import Marks

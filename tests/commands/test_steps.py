@@ -76,7 +76,9 @@ def test_a_step_that_counts_nothing_showed_a_zero_and_a_question_mark() -> None:
     bar = StepBar(screen, NONE, beat=0.02)
     with bar.step("asking the service") as on_progress:
         until(lambda: len(list_drawn(screen)) > 2)
-        assert {line.strip() for line in list_drawn(screen)} <= {f"asking the service: 00:0{second}" for second in range(10)}
+        assert {line.strip() for line in list_drawn(screen)} <= {
+            f"asking the service: 00:0{second}" for second in range(10)
+        }
         until(lambda: on_progress(5, 10) or "50%" in screen.getvalue())
 
 

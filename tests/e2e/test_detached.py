@@ -156,7 +156,8 @@ def test_who_started_it_is_killed_and_the_run_goes_on(tmp_path: Path, slow: Runn
     confirmation = asked(command(tmp_path, slow)).confirmation
     script = (
         "import json, os, signal, sys; from batchedit.commands.confirmation import Confirmation; "
-        "from batchedit.commands.launch import start_process; start_process(Confirmation.from_json(json.loads(sys.argv[1]))); "
+        "from batchedit.commands.launch import start_process; "
+        "start_process(Confirmation.from_json(json.loads(sys.argv[1]))); "
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     told = json.dumps(confirmation.as_json())

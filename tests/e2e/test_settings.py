@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from batchedit.cli.app import batchedit as group
 from batchedit.cli.options import given as given_by
 from batchedit.settings.model import Settings
-from batchedit.settings.toml import to_option_name, to_settings_toml, format_toml
+from batchedit.settings.toml import format_toml, to_option_name, to_settings_toml
 from tests.support.cli import environment, manifest
 from tests.support.cli import inside as batchedit
 
@@ -84,7 +84,9 @@ def test_what_is_kept_can_be_used_again(tmp_path: Path) -> None:
 
 
 def test_every_setting_of_run_can_be_kept() -> None:
-    told = {line.split(" = ")[0].removeprefix("# ") for line in to_settings_toml(Settings()).splitlines() if " = " in line}
+    told = {
+        line.split(" = ")[0].removeprefix("# ") for line in to_settings_toml(Settings()).splitlines() if " = " in line
+    }
     said_once = {
         "fresh",
         "another-account",

@@ -225,7 +225,9 @@ def test_the_contact_sheet_names_the_rows_of_the_sheet(room: Showroom, tmp_path:
     with open_locally(where(room), {}, "deliver") as run:
         chosen = [(card, card.shots[0]) for card in run.checkpoint.cards()]
         form = run.open_manifest().form
-        told = [[shown.about for shown in list_prints(chosen, tmp_path, f)] for f in (form, replace(form, header_row=3))]
+        told = [
+            [shown.about for shown in list_prints(chosen, tmp_path, f)] for f in (form, replace(form, header_row=3))
+        ]
     assert [about.split(" · ")[0] for about in told[0]] == [f"row {n} ({sku})" for n, sku in enumerate("ABCD", 2)]
     assert told[1][0].startswith("row 4 (A)")
 
