@@ -21,7 +21,7 @@ from .core.errors import UsageError
 from .core.model import Counts, State
 from .core.money import to_decimal_usd
 from .settings.model import Settings
-from .settings.program import Options, settings_of_program
+from .settings.program import Options, settings_from_options
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -134,7 +134,7 @@ class RunResult:
     @property
     def results(self) -> pd.DataFrame:
         """The enriched manifest: the given rows as they were, and the ``result_`` columns behind them."""
-        from .commands.kept_settings import kept_settings  # noqa: PLC0415
+        from .commands.kept_settings import load_kept_settings  # noqa: PLC0415
         from .commands.play import is_play  # noqa: PLC0415
         from .ledger.opening import open_for_reading  # noqa: PLC0415 - pandas is loaded only for those who ask
         from .manifest.read import manifest_from_frame  # noqa: PLC0415
@@ -147,7 +147,7 @@ class RunResult:
             outcomes = shown_outcomes(checkpoint, play=is_play(checkpoint))
             if self._frame is not None:
                 return results_frame(manifest_from_frame(self._frame), outcomes)
-            manifest = open_snapshot(checkpoint, folder, kept_settings(checkpoint, folder, {}))
+            manifest = open_snapshot(checkpoint, folder, load_kept_settings(checkpoint, folder, {}))
             return results_frame(manifest, outcomes)
 
 
@@ -299,7 +299,7 @@ def _plan_result(what: Plan) -> PlanResult:
 def _settings(options: Mapping[str, Any], out: str | Path | None) -> Settings:
     from .commands.wiring import make_purchase_limits  # noqa: PLC0415 - as above
 
-    settings = replace(settings_of_program(options), out=None if out is None else str(out))
+    settings = replace(settings_from_options(options), out=None if out is None else str(out))
     make_purchase_limits(settings)
     return settings
 

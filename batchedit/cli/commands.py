@@ -162,10 +162,10 @@ def _carry_out(ctx: click.Context, verb: Any, target: str, told: dict[str, Any],
 def _steering(ctx: click.Context, run: Path) -> dict[str, Any]:
     """What was given for a run that is there: nothing that makes jobs, for those are made. UsageError if it was typed."""
     from ..settings.model import MANIFEST_SETTINGS  # noqa: PLC0415 - `--help` needs none of it
-    from ..settings.toml import key_of  # noqa: PLC0415
+    from ..settings.toml import to_option_name  # noqa: PLC0415
 
     named = origins(ctx)
-    if typed := [f"--{key_of(name)}" for name in MANIFEST_SETTINGS if named.get(name) == "flag"]:
+    if typed := [f"--{to_option_name(name)}" for name in MANIFEST_SETTINGS if named.get(name) == "flag"]:
         raise UsageError(
             f"{run} is a run: it goes on with what it was made with, and {', '.join(typed)} would make other pictures",
             hint=f"to go on with it as it is: {format_command('run', run)}",

@@ -10,8 +10,8 @@ from pathlib import Path
 from time import time
 
 from ..commands.carry import admit, carry_out, offer
-from ..commands.confirmation import Command, Confirmation, answer, refusal, take, use_up
-from ..commands.launch import Launch, start
+from ..commands.confirmation import Command, Confirmation, read_confirmation, refusal_to_json, use_up, write_answer
+from ..commands.launch import Launch, start_process
 from ..commands.quote import Quote
 from ..core.errors import BatcheditError
 from ..core.typed import format_command
@@ -32,7 +32,7 @@ def detach(command: Command, host: Terminal, *, quiet: bool, as_json: bool = Fal
         return finish(found, quiet=quiet, as_json=as_json)
     # its log is what the person asked for here
     environ = {**host.environ, **({"BATCHEDIT_LOG_JSON": "1"} if log_lines.asked() else {})}
-    launch = start(found.confirmation, environ)
+    launch = start_process(found.confirmation, environ)
     if as_json:
         print_json("started", started_value(launch))
     elif not quiet:
@@ -54,7 +54,7 @@ def carry_confirmed(path: Path) -> int:
     """Do what the confirmation in the file ``path`` says; returns the exit code."""
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # no terminal is its own: closing one means nothing to it
-    confirmation = take(path)
+    confirmation = read_confirmation(path)
     host = _OfItsOwn(path, confirmation)
     command = confirmation.command
     with notifying(host, command.name or command.target) as ended:
@@ -63,10 +63,10 @@ def carry_confirmed(path: Path) -> int:
         except BatcheditError as error:
             if not host.began:
                 host.said_no = True  # whoever waits for the start is told
-                answer(path, refusal(error))
+                write_answer(path, refusal_to_json(error))
             raise
         if not host.began:
-            answer(path, {**_who(), "ended": report.code})
+            write_answer(path, {**_who(), "ended": report.code})
         ended(report)
     return finish(report, quiet=log_lines.asked())  # the event of its end holds the numbers
 
@@ -101,4 +101,4 @@ class _OfItsOwn(Terminal):
         """The run's lock is held, and what is to be done is what was confirmed: whoever waits for the start is told."""
         use_up(self._path)
         self.began = True
-        answer(self._path, _who())
+        write_answer(self._path, _who())

@@ -15,7 +15,7 @@ from typing import NoReturn, TypeVar
 import anyio
 import click
 
-from ..commands.bar import Bar, Minutely
+from ..commands.bar import Bar, ProgressLines
 from ..commands.metrics import MetricsServer, Watch
 from ..commands.observers import EventObserver, JsonLines, NoteObserver
 from ..commands.quote import Quote, find_objection
@@ -202,7 +202,7 @@ class Terminal:
         if self._quiet or self._log_json:
             return None
         if not sys.stderr.isatty():
-            return Minutely(total, self.say, play=play).refresh
+            return ProgressLines(total, self.say, play=play).refresh
         self._bar = Bar(total, bar_stream(), play=play)
         return self._bar.refresh
 

@@ -32,7 +32,7 @@ def usd(micros: int | None) -> float | None:
 
 def iso(at: float | None) -> str | None:
     """Epoch seconds as UTC, to the second; None stays None."""
-    from ..commands.live_file import iso as written  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.live_file import format_utc as written  # noqa: PLC0415 - `--help` needs none of it
 
     return written(at)
 

@@ -43,7 +43,7 @@ QUIET_SECONDS = 60.0
 @click.pass_context
 def status(ctx: click.Context, /, run: str, *, watch: bool, as_json: bool, **_: Any) -> int:
     """Is it running, how long does it need; counts by state, money, the commonest errors."""
-    from ..commands.live import live_in  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.live import read_live_state  # noqa: PLC0415 - `--help` needs none of it
     from ..commands.status import status as read_status  # noqa: PLC0415
     from ..run_folder import RunFolder  # noqa: PLC0415
     from .live_text import live_lines  # noqa: PLC0415
@@ -57,7 +57,7 @@ def status(ctx: click.Context, /, run: str, *, watch: bool, as_json: bool, **_: 
     if watch:
         _watch(folder, given(ctx).get("store"), play=report.play)
         report = read_status(run, given(ctx))[1]
-    now = live_in(RunFolder(report.folder), store=given(ctx).get("store"))
+    now = read_live_state(RunFolder(report.folder), store=given(ctx).get("store"))
     if as_json:
         print_json("status", status_value(now, report))
         return 0
@@ -72,13 +72,13 @@ def _each_second(folder: RunFolder, store: str | None) -> Iterator[LiveState]:
     """How the run stands, for as long as somebody works on it. A worker of a store may have none of its jobs for a moment. A
     store that was there and restarts is waited for, as long as its workers wait.
     """
-    from ..commands.live import live_in  # noqa: PLC0415 - `--help` needs none of it
+    from ..commands.live import read_live_state  # noqa: PLC0415 - `--help` needs none of it
 
     looks = left = 1 if store is None else LOOKS_FOR_NOBODY
     patient_until = -math.inf
     while left:
         try:
-            now = live_in(folder, store=store)
+            now = read_live_state(folder, store=store)
         except ServiceUnavailableError:
             if monotonic() > patient_until:
                 raise

@@ -139,7 +139,7 @@ def config(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
     """
     from ..commands.config import config as read_config  # noqa: PLC0415
     from ..core.errors import NotFoundError  # noqa: PLC0415 - `--help` needs none of it
-    from ..settings.toml import toml  # noqa: PLC0415
+    from ..settings.toml import format_toml  # noqa: PLC0415
 
     try:
         folder, settings, kept = read_config(run, given(ctx))
@@ -154,7 +154,7 @@ def config(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
         return 0
     click.echo(to_one_line(f"{folder or run}: settings file {file or 'none'}"))
     for name, value, origin in found:
-        click.echo(to_one_line(f"  {name:<20}{'-' if value is None else toml(value):<40}  {origin}"))
+        click.echo(to_one_line(f"  {name:<20}{'-' if value is None else format_toml(value):<40}  {origin}"))
     if folder is not None:
         click.echo(to_one_line(f"  → to use them again with any manifest: --config {quote_word(folder / 'settings.toml')}"))
     return 0
@@ -162,14 +162,16 @@ def config(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
 
 def _with_origins(ctx: click.Context, settings: Any, kept: dict[str, str]) -> list[tuple[str, Any, str]]:
     """``(name, value as it is typed, where it came from)`` of each setting; None for one that was not given."""
-    from ..settings.toml import as_typed, key_of  # noqa: PLC0415 - `--help` needs none of it
+    from ..settings.toml import to_option_name, to_typed_value  # noqa: PLC0415 - `--help` needs none of it
 
     now, found = origins(ctx), []
     for option in ctx.command.params:
         if isinstance(option, Setting) and option.name and hasattr(settings, option.name):
             value = getattr(settings, option.name)
-            shown = None if value in (None, (), {}) else as_typed(option.name, value)
-            found.append((key_of(option.name), shown, now.get(option.name) or kept.get(option.name) or "default"))
+            shown = None if value in (None, (), {}) else to_typed_value(option.name, value)
+            found.append(
+                (to_option_name(option.name), shown, now.get(option.name) or kept.get(option.name) or "default")
+            )
     return found
 
 

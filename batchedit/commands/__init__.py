@@ -1,8 +1,7 @@
-"""The morning after a run, without a word printed: gallery, review, redo and delivery of a run that is there.
+"""The commands, one module each. They print nothing: what they have to say goes through ``host.Host``, or is returned.
 
-As ``runs`` is for buying: the place where checkpoint, manifest and ``review`` meet. Import what you need from its module:
-``runs`` takes ``redo``, and the others take ``runs``.
+Here checkpoint, manifest and ``review`` meet. Import what you need from its module.
 """
 
 CONFIRMED = "confirmed"
-"""The command that a process of its own is started with, besides the file of a person's confirmation. Nobody types it."""
+"""The hidden command that ``launch`` starts a process with; its argument is the file of a person's confirmation."""

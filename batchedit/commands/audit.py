@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..core.steps import Steps, no_steps
 from ..run_folder import RunFolder, read_form_of_run
-from .file_store import objects_of
-from .kept_settings import Given, kept_settings
+from .file_store import open_objects_of_run
+from .kept_settings import Given, load_kept_settings
 from .proof import Audit, prove
 from .reading import open_run_to_read
 
@@ -13,5 +13,5 @@ from .reading import open_run_to_read
 def audit(run_name: str, given: Given, steps: Steps = no_steps) -> tuple[RunFolder, Audit]:
     """Prove the run from its event log."""
     with open_run_to_read(run_name, given) as (folder, checkpoint):
-        objects = objects_of(checkpoint, folder.path, settings=kept_settings(checkpoint, folder, given))
+        objects = open_objects_of_run(checkpoint, folder.path, settings=load_kept_settings(checkpoint, folder, given))
         return folder, prove(checkpoint, folder.path, read_form_of_run(checkpoint, folder), objects, steps)

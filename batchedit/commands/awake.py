@@ -1,4 +1,4 @@
-"""The machine is kept from sleeping while a run goes on: a laptop that sleeps at ten buys nothing until the morning."""
+"""Keeps the machine from sleeping while a run goes on: a laptop that sleeps buys nothing."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-KEPT = "the machine is kept awake while this run goes on (its screen may go dark); --allow-sleep lets it sleep"
+KEPT_AWAKE = "the machine is kept awake while this run goes on (its screen may go dark); --allow-sleep lets it sleep"
 logger = logging.getLogger("batchedit")
 
 
 @contextmanager
-def awake(*, allow_sleep: bool) -> Iterator[bool]:
-    """For as long as the block lasts; yields whether it is so. False where nothing here can do that, which breaks nothing.
+def keep_awake(*, allow_sleep: bool) -> Iterator[bool]:
+    """Keep the machine awake for as long as the block lasts. Yields whether that works; where it does not, the run goes on.
 
     Must be left in the thread in which it was entered.
     """
-    with ExitStack() as kept:
+    with ExitStack() as stack:
         active = False
         if not allow_sleep:
             try:
                 from wakepy import keep  # noqa: PLC0415 - 60 ms, for what is about to buy
 
-                mode = kept.enter_context(keep.running(on_fail="pass"))
+                mode = stack.enter_context(keep.running(on_fail="pass"))
                 active = bool(mode.active)
-            except Exception as error:  # noqa: BLE001 - whatever a desktop answers, it is not the run's
+            except Exception as error:  # noqa: BLE001 - a failure of the desktop must not stop the run
                 logger.debug("the machine can't be kept awake: %r", error)
         yield active
         with suppress(Exception):
-            kept.close()
+            stack.close()

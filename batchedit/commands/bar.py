@@ -1,4 +1,4 @@
-"""How far a run is, for the eye: a bar on a terminal, a line a minute elsewhere. What matters most stands first."""
+"""How far a run is: a bar on a terminal, a line a minute elsewhere. What matters most comes first."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from ..ports import Snapshot
 STILL_OPEN = (State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED)
 LINE_SECONDS = 60.0
 _FORMAT = "{percentage:3.0f}%|{bar:10}| {n_fmt}/{total_fmt} done {desc}"
-_DRAWN = len("100%|") + 10 + len("| / done ")
-"""Columns of the bar besides its two numbers and what is said of them."""
+_BAR_COLUMNS = len("100%|") + 10 + len("| / done ")
+"""Columns of the bar without its two numbers and its description."""
 
 
 class Bar:
-    """A tqdm bar of finished jobs, with what holds it up, the time left and the money. Make it on a terminal only."""
+    """A tqdm bar of finished jobs with why buying waits, the time left and the money. Only for a terminal."""
 
     def __init__(self, total: int, stream: IO[str], *, play: bool = False) -> None:
         self._bar = tqdm(total=total, file=stream, unit="job", dynamic_ncols=True, mininterval=0.2, bar_format=_FORMAT)
         self._total, self._play = total, play
 
     def refresh(self, now: Snapshot) -> None:
-        """Show ``now``, as much of it as there is room for."""
+        """Show as much of ``now`` as there is room for."""
         self._bar.n = now.counts.of(State.DONE)
-        shown = self._bar.format_dict
-        passed, made = shown["elapsed"] or 0.0, shown["n"] - shown["initial"]
-        rate = made / passed * 60 if passed > 1 else 0.0
-        room = (shown["ncols"] or 80) - _DRAWN - len(f"{self._bar.n}{self._total}") - 1
-        self._bar.set_description_str(described(now, room, rate=rate, play=self._play), refresh=True)
+        bar_state = self._bar.format_dict
+        elapsed, finished = bar_state["elapsed"] or 0.0, bar_state["n"] - bar_state["initial"]
+        rate = finished / elapsed * 60 if elapsed > 1 else 0.0
+        room = (bar_state["ncols"] or 80) - _BAR_COLUMNS - len(f"{self._bar.n}{self._total}") - 1
+        self._bar.set_description_str(describe_progress(now, room, rate=rate, play=self._play), refresh=True)
 
     def say(self, text: str) -> None:
-        """Lines above the bar. ``text`` holds no control but line ends."""
+        """Write lines above the bar. ``text`` holds no control characters but line ends."""
         self._bar.write(text, file=self._bar.fp)
 
     def close(self) -> None:
@@ -47,8 +47,8 @@ class Bar:
         self._bar.close()
 
 
-class Minutely:
-    """The same as a line a minute, where there is no terminal. The first comes after a minute."""
+class ProgressLines:
+    """The same as one line a minute, where there is no terminal. The first comes after a minute."""
 
     def __init__(
         self, total: int, say: Callable[[str], None], *, play: bool = False, clock: Callable[[], float] = monotonic
@@ -57,45 +57,49 @@ class Minutely:
         self._due = clock() + LINE_SECONDS
 
     def refresh(self, now: Snapshot) -> None:
-        """Say ``now`` if the last line is a minute old."""
+        """Print ``now`` if the last line is a minute old."""
         if self._clock() < self._due:
             return
         self._due = self._clock() + LINE_SECONDS
-        self._say(f"{now.counts.of(State.DONE):,} of {self._total:,} done · {described(now, play=self._play)}")
+        self._say(f"{now.counts.of(State.DONE):,} of {self._total:,} done · {describe_progress(now, play=self._play)}")
 
 
-def described(now: Snapshot, room: int | None = None, *, rate: float = 0.0, play: bool = False) -> str:
-    """State and time left first, then money and what went wrong; nothing that is zero. What does not fit into ``room``
-    columns is left out by whole parts. ``rate`` is jobs a minute, ``play``: the money is play money.
+def describe_progress(now: Snapshot, room: int | None = None, *, rate: float = 0.0, play: bool = False) -> str:
+    """State and time left first, then money and what went wrong, without what is zero. Parts that do not fit into ``room``
+    columns are left out whole. ``rate`` is jobs a minute; ``play``: the money is play money.
     """
-    told = ""
-    for part in _parts(now, rate, play=play):
-        more = to_one_line(f"{told} · {part}" if told else part)
-        if room is not None and len(more) > room:
+    line = ""
+    for part in _list_parts(now, rate, play=play):
+        longer = to_one_line(f"{line} · {part}" if line else part)
+        if room is not None and len(longer) > room:
             break
-        told = more
-    return told
+        line = longer
+    return line
 
 
-def _parts(now: Snapshot, rate: float, *, play: bool) -> Iterator[str]:
+def _list_parts(now: Snapshot, rate: float, *, play: bool) -> Iterator[str]:
     counts, money, open_now = now.counts, now.money, now.counts.of(*STILL_OPEN)
     states = (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED)
-    held = ((money.reserved - money.in_doubt, "reserved"), (money.in_doubt, "in doubt"), (money.cancellable, "cancellable"))
-    kind = " play money" if play else ""
-    first = "" if money.spent else next((name for sum_, name in held if sum_), "")
+    unspent = (
+        (money.reserved - money.in_doubt, "reserved"),
+        (money.in_doubt, "in doubt"),
+        (money.cancellable, "cancellable"),
+    )
+    label = " play money" if play else ""
+    labelled = "" if money.spent else next((name for amount, name in unspent if amount), "")
     slowed = "" if now.slowed is None else str(now.slowed) if now.paused else now.slowed.details()
-    half, most = (format_duration(seconds) for seconds in now.eta) if now.eta is not None else ("", "")
+    likely, nine_in_ten = (format_duration(seconds) for seconds in now.eta) if now.eta is not None else ("", "")
     parts = [
         (now.paused or now.slowed, "waiting" if now.paused else SLOWED),
-        (half, f"{half} left"),
-        (money.spent, f"{format_usd(money.spent)}{kind}"),
+        (likely, f"{likely} left"),
+        (money.spent, f"{format_usd(money.spent)}{label}"),
         *((counts.of(state), f"{counts.of(state):,} {state.replace('_', ' ')}") for state in states),
         (open_now, f"{open_now:,} under way"),
         (now.stalled, f"{now.stalled:,} unusually slow"),
-        (most != half, f"90 %: {most}"),
+        (nine_in_ten != likely, f"90 %: {nine_in_ten}"),
         (rate, f"{rate:.0f}/min"),
-        *((sum_, f"{format_usd(sum_)}{kind if name == first else ''} {name}") for sum_, name in held),
+        *((amount, f"{format_usd(amount)}{label if name == labelled else ''} {name}") for amount, name in unspent),
         (now.paused, now.paused),
         (now.slowed, slowed),
     ]
-    return (text for there, text in parts if there)
+    return (text for is_shown, text in parts if is_shown)

@@ -13,12 +13,13 @@ from ..ledger.book import Book
 from ..ledger.facts import parse_whole_numbers, read_fact
 from .order import Order
 
-_KEY = "canary"
+_FACT = "canary"
 
 
 @dataclass(frozen=True, slots=True)
 class CanaryReport:
-    """What the first few came to. Money in micro-dollars, ``seconds`` from submission to result, one a finished job.
+    """What the first few came to. Money is in micro-dollars; ``seconds`` has for each finished job the time from submission
+    to result.
 
     ``remaining`` pictures are still to be bought, ``at_once`` of them at the same time.
     """
@@ -38,8 +39,8 @@ class CanaryReport:
 
 @dataclass(frozen=True)
 class Canary:
-    """``first`` is to be bought before ``rest``. ``ids`` are the jobs of a canary of last time, those of ``first`` among
-    them; empty for a new one, whose jobs have their ids when they are begun.
+    """``first`` is bought before ``rest``. ``ids`` are the jobs of an earlier canary, those of ``first`` among them; empty
+    for a new one, whose jobs get their ids when they are begun.
     """
 
     first: Order
@@ -47,38 +48,38 @@ class Canary:
     ids: tuple[int, ...] = ()
 
 
-def choose(checkpoint: Book, order: Order, count: int, *, fresh: bool) -> Canary:
-    """``count`` purchases of ``order`` at even distances, or the canary of last time: the same command after a no shows the
-    same pictures again and buys no others.
+def choose_canary(checkpoint: Book, order: Order, count: int, *, fresh: bool) -> Canary:
+    """Pick ``count`` purchases of ``order`` at even distances, or the canary of last time: the same command after a no shows
+    the same pictures again and buys no others.
 
-    If the manifest no longer asks for one of those, or other runs have bought them all, or with ``fresh``, it is a new
-    canary. Nothing comes first where ``count`` is 0, or where everything would.
+    It is a new canary with ``fresh``, where the manifest no longer asks for one of the old one's jobs, and where other runs
+    have bought them all. ``first`` is empty where ``count`` is 0, or where it would hold the whole order.
     """
     if not count:
         return Canary(Order(), order)
-    kept = () if fresh else _kept(checkpoint, count)
-    if kept:
-        return Canary(*order.split_off(frozenset(kept)), kept)
+    earlier = () if fresh else _read_kept_jobs(checkpoint, count)
+    if earlier:
+        return Canary(*order.split_off(frozenset(earlier)), earlier)
     if count >= len(order):
         return Canary(Order(), order)
     step = (len(order) - 1) / max(1, count - 1)
     return Canary(*order.split({round(index * step) for index in range(count)}))
 
 
-def remember(checkpoint: Book, ids: Sequence[int]) -> None:
-    """Keep which jobs the canary is made of, before any of them is bought."""
-    checkpoint.put(_KEY, orjson.dumps(list(ids)).decode())
+def store_canary(checkpoint: Book, ids: Sequence[int]) -> None:
+    """Store which jobs make the canary, before any of them is bought."""
+    checkpoint.put(_FACT, orjson.dumps(list(ids)).decode())
 
 
-def _kept(checkpoint: Book, count: int) -> tuple[int, ...]:
-    kept: tuple[int, ...] = read_fact(checkpoint, _KEY, parse_whole_numbers, ())
-    if len(kept) < count or not all(checkpoint.is_wanted(job) for job in kept):
+def _read_kept_jobs(checkpoint: Book, count: int) -> tuple[int, ...]:
+    jobs: tuple[int, ...] = read_fact(checkpoint, _FACT, parse_whole_numbers, ())
+    if len(jobs) < count or not all(checkpoint.is_wanted(job) for job in jobs):
         return ()
     # What another run has bought meanwhile proves nothing about this one.
-    return tuple(record.id for record in checkpoint.read_records(kept) if not record.reused)
+    return tuple(record.id for record in checkpoint.read_records(jobs) if not record.reused)
 
 
-def report(
+def build_canary_report(
     checkpoint: Book, folder: Path, ids: Sequence[int], *, remaining: int, price: int, at_once: int
 ) -> CanaryReport:
     """How the canary's jobs stand. ``price`` is micro-dollars for each of the ``remaining`` ones."""

@@ -14,7 +14,7 @@ from .session import reopen_session
 
 async def cancel(run_name: str, given: Given, host: Host) -> tuple[Path, int, int]:
     """Cancel what is still queued remotely, and write the results. Returns the run's folder, how many were cancelled, and how
-    many were not: they run already, are done, or nobody could say. Buys nothing, and asks no question.
+    many were not: they run already, are done, or their state is unknown. Buys nothing and asks no question.
 
     NotFoundError (66) for no such run, LockedError (75) where a process works on it, TokenError (77) for a refused token.
     """
@@ -24,5 +24,5 @@ async def cancel(run_name: str, given: Given, host: Host) -> tuple[Path, int, in
         async with run.pool() as (pool, _):
             await cancel_remote(pool, waiting)
         finish(run, None)
-        gone = sum(now.state is State.CANCELLED for now in checkpoint.read_records(w.id for w in waiting))
-        return run.folder.path, gone, len(waiting) - gone
+        cancelled = sum(now.state is State.CANCELLED for now in checkpoint.read_records(w.id for w in waiting))
+        return run.folder.path, cancelled, len(waiting) - cancelled

@@ -1,4 +1,4 @@
-"""A command as a value, carried out: up to its question, or with the yes that was said to it."""
+"""Carries out a command that is given as a value: up to its question, or with a yes that was given before."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .redo import redo
 from .retry import retry
 from .run import resume, run
 
-WAITS = "the first were bought, and the other {rest:,} wait for your yes"
+REST_WAITS = "the first were bought, and the other {rest:,} wait for your yes"
 
 
 async def carry_out(command: Command, host: Host) -> Report:
-    """Do what ``command`` says. Whatever it buys is asked of ``host``."""
+    """Do what ``command`` says. ``host`` is asked before anything is bought."""
     target, given = command.target, command.given
     match command.verb:
         case "run":
@@ -48,14 +48,14 @@ async def carry_out(command: Command, host: Host) -> Report:
 
 
 async def _buy_again(command: Command, host: Host) -> Report:
-    found = await doubt(command.target, command.given, host, pasted={}, buy_again=command.rows, write_off=())
-    if found.bought is None:
+    doubt_report = await doubt(command.target, command.given, host, pasted={}, buy_again=command.rows, write_off=())
+    if doubt_report.bought is None:
         raise UsageError("no row is named that is to be bought again")
-    return found.bought
+    return doubt_report.bought
 
 
-def folder_for_command(command: Command, environ: Mapping[str, str]) -> RunFolder:
-    """The run that ``command`` works on; for ``run`` it may not be there yet."""
+def find_command_folder(command: Command, environ: Mapping[str, str]) -> RunFolder:
+    """The run that ``command`` works on; for ``run`` it may not exist yet."""
     given = command.given
     if command.verb == "run":
         source = Path(command.name or command.target)
@@ -68,8 +68,8 @@ def folder_for_command(command: Command, environ: Mapping[str, str]) -> RunFolde
 
 @dataclass(frozen=True)
 class Offer:
-    """What a command would buy. ``quote`` is what to show and to ask, None where nothing is to be bought and something to be
-    collected. ``confirmation`` is the yes to it, for ``launch.start``; it can be used once.
+    """What a command would buy. ``quote`` is what to show and to ask about; None where there is only something to collect.
+    ``confirmation`` is the yes to it, for ``launch.start_process``; it can be used once.
     """
 
     folder: Path
@@ -77,12 +77,12 @@ class Offer:
     confirmation: Confirmation
 
 
-class _EnoughError(Exception):
+class _QuestionReachedError(Exception):
     """The question is known; nothing was bought."""
 
 
-class _Asking:
-    """A host that lets the command go no further than its question, or the moment before it collects."""
+class _QuestionHost:
+    """A host that ends the command at its question, or just before it collects."""
 
     def __init__(self, host: Host) -> None:
         self.environ, self.stop, self._host = host.environ, host.stop, host
@@ -104,63 +104,63 @@ class _Asking:
     async def confirm(self, quote: Quote) -> None:
         await self._host.confirm(quote)
         self.quote, self.reached = quote, True
-        raise _EnoughError
+        raise _QuestionReachedError
 
     def watch(self, total: int, *, play: bool = False) -> Callable[[Snapshot], None] | None:  # noqa: ARG002 - the port's signature
         self.reached = True
-        raise _EnoughError
+        raise _QuestionReachedError
 
 
 async def offer(command: Command, host: Host) -> Offer | Report:
     """Carry ``command`` out up to its question: the sheet is taken in, what other runs have is reused, nothing is bought.
 
-    ``host.confirm`` is called with the quote, so that a terminal asks there and then; whoever asks later (a page) lets it
-    return. Returns the report where nothing is to be bought nor collected. Raises as the command does.
+    ``host.confirm`` is called with the quote, so that a terminal can ask at once; a page, which asks later, lets it return.
+    Returns the report where there is nothing to buy or to collect. Raises as the command does.
     """
-    asking = _Asking(host)
+    question_host = _QuestionHost(host)
     try:
-        return await carry_out(command, asking)
+        return await carry_out(command, question_host)
     except Exception:
-        if not asking.reached:
+        if not question_host.reached:
             raise
-    folder = folder_for_command(command, host.environ).path
-    return Offer(folder, asking.quote, Confirmation.of(command, folder, asking.quote))
+    folder = find_command_folder(command, host.environ).path
+    return Offer(folder, question_host.quote, Confirmation.of(command, folder, question_host.quote))
 
 
 class Unattended:
-    """A host where nobody is asked and nobody watches: of a page that shows the quote itself, or of a process of its own.
+    """A host that asks no question and shows no progress: for a page that shows the quote itself, or for its own process.
 
-    ``said`` keeps the lines for the person, ``warned`` those that a person must see before a yes.
+    ``messages`` keeps the lines for the person, ``warnings`` those that a person must see before a yes.
     """
 
     def __init__(self, environ: Mapping[str, str] = environment) -> None:
         self.environ = environ
         self.stop = Stop()
-        self.said: list[str] = []
-        self.warned: list[str] = []
+        self.messages: list[str] = []
+        self.warnings: list[str] = []
 
     def observers(self) -> Sequence[Observer]:
-        """Nobody besides the run's own log."""
+        """None besides the run's own log."""
         return ()
 
     def say(self, text: str) -> None:
-        """Keep it."""
-        self.said.append(text)
+        """Keep ``text``."""
+        self.messages.append(text)
 
     def warn(self, text: str) -> None:
-        """Keep it, once."""
-        if text not in self.warned:
-            self.warned.append(text)
+        """Keep ``text``, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
 
     def step(self, what: str) -> AbstractContextManager[ProgressCallback]:
-        """Nobody watches."""
+        """Shows nothing."""
         return no_steps(what)
 
     async def confirm(self, quote: Quote) -> None:
         """For ``offer`` alone, which lets nothing be bought."""
 
     def watch(self, total: int, *, play: bool = False) -> Callable[[Snapshot], None] | None:  # noqa: ARG002 - the port's signature
-        """Nobody."""
+        """Shows nothing."""
         return None
 
 
@@ -168,11 +168,11 @@ class Unattended:
 
 
 def admit(confirmation: Confirmation, quote: Quote, *, answered: bool) -> None:
-    """Is ``quote`` what the person said yes to? Raises UsageError (64) if it is not.
+    """Let the purchase go on if ``quote`` is what the person said yes to. UsageError (64) if it is not.
 
-    ``answered``: it was used for an earlier question of this process already. It is a yes to one question alone: what is
-    asked after it (the rest behind a canary, a picture that turned out dearer) ends the run in order with a StoppedError
-    (75), and waits for a yes of its own.
+    ``answered``: the confirmation was used for an earlier question of this process. It is a yes to one question alone. Any
+    later question (the rest after a canary, a price that rose) ends the run in order with a StoppedError (75) and needs a
+    yes of its own.
     """
     if not answered:
         confirmation.check(quote)
@@ -180,6 +180,6 @@ def admit(confirmation: Confirmation, quote: Quote, *, answered: bool) -> None:
     if quote.rose:
         raise make_price_rose_error(quote)
     raise RestWaitsError(
-        WAITS.format(rest=quote.count),
+        REST_WAITS.format(rest=quote.count),
         hint=f"look at them, then buy the rest: {format_command('run', shorten_path(Path(confirmation.folder)))}",
     )

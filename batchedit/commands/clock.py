@@ -1,8 +1,8 @@
-"""The clock of a run: wall time at its start, and from there on seconds that nobody can set.
+"""The clock of a run: wall time at its start, and monotonic seconds from there on.
 
-A computer's clock is set back or ahead while a run goes on (by a person, by a time server, at the end of summer time on a
-badly set machine), and a wait that is reckoned with it lasts hours, or no time at all. ``monotonic`` can't be set, and it
-stands still while the computer sleeps (Linux, macOS): a suspended run uses up no patience.
+The wall clock may be set back or ahead while a run goes on (by a person, a time server, the end of summer time), and a wait
+that is computed with it would last hours, or no time at all. ``monotonic`` can't be set. It stands still while the computer
+sleeps (Linux, macOS), so a suspended run uses up no patience.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from time import monotonic, time
 
 
 class SteadyClock:
-    """Call it for seconds since the epoch that only grow. After the computer slept, it is behind by as long."""
+    """Called, returns seconds since the epoch that only grow. It falls behind by the time that the computer sleeps."""
 
     def __init__(self, wall: Callable[[], float] = time, steady: Callable[[], float] = monotonic) -> None:
         self._steady = steady

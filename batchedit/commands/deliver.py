@@ -1,4 +1,4 @@
-"""The approved ones, handed on with their papers."""
+"""``batchedit deliver``: exports the approved pictures with manifest, checksums, contact sheet and log of approvals."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ from ..review.deliver import Picture, Piece
 from ..review.deliver import deliver as deliver_to
 from ..review.package import check_target
 from ..review.signing import Signer
-from .file_store import bring
-from .gallery import THUMBNAILS, wanted
+from .file_store import fetch_missing_files
+from .gallery import THUMBNAILS, list_wanted_thumbnails
 from .kept_settings import Given
-from .local_session import LocalSession, opened_locally
+from .local_session import LocalSession, open_locally
 from .play import is_play
 from .review import count_progress
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """What was handed on of the folder ``run``, where to, and how far the looking was."""
+    """What was delivered from the folder ``run``, where to, and how far the review was."""
 
     run: Path
     to: Path
@@ -65,83 +65,89 @@ def deliver(
     steps: Steps = no_steps,
     signer: Signer | None = None,
 ) -> Delivered:
-    """Copies of the approved pictures with their manifest, checksums, contact sheet and the log of approvals.
+    """Copy the approved pictures with their manifest, checksums, contact sheet and the log of approvals.
 
-    A client reads it: without ``with_costs`` the manifest holds no price, no link to the service's copy and no signature
+    The reader is a client: without ``with_costs`` the manifest holds no price, no link to the service's copy and no signature
     of a link, which would let its reader fetch what is not public.
     With a ``signer`` SHA256SUMS, and so every file and the log of approvals, is signed.
-    Of several approved versions the newest is delivered. UsageError if none is approved or ``to`` is there already.
+    Of several approved versions the newest is delivered. UsageError if none is approved or ``to`` exists.
     """
     check_target(to, zipped=to.suffix.lower() == ".zip", force=force)
-    with opened_locally(run_name, given, "deliver") as run:
-        marks = run.checkpoint.decisions
-        standing = marks.all()
-        with steps("reading the run") as told:
-            gallery_rows = run.checkpoint.read_gallery_rows(told)
-        chosen = [(card, shot) for card in gallery_rows if (shot := _approved(card, standing)) is not None]
-        looking = count_progress(gallery_rows, standing)
+    with open_locally(run_name, given, "deliver") as run:
+        decisions = run.checkpoint.decisions
+        current_decisions = decisions.all()
+        with steps("reading the run") as on_progress:
+            gallery_rows = run.checkpoint.read_gallery_rows(on_progress)
+        chosen = [(card, record) for card in gallery_rows if (record := _find_approved(card, current_decisions)) is not None]
+        review_progress = count_progress(gallery_rows, current_decisions)
         if not chosen:
             raise UsageError(
-                f"none of the {pluralize(looking.pictures, 'picture')} is approved, so there is nothing to deliver",
+                f"none of the {pluralize(review_progress.pictures, 'picture')} is approved, so there is nothing to deliver",
                 hint=f"approve them first: {format_command('review', run.folder.path)}",
             )
-        files = {file.path: file for _, shot in chosen for file in shot.files}
+        files = {file.path: file for _, record in chosen for file in record.files}
         root = run.folder.path
-        bring(run.objects, root, files.values(), steps)
+        fetch_missing_files(run.objects, root, files.values(), steps)
         pictures = [Picture(root / path, path, file.sha256, root) for path, file in files.items()]
         with TemporaryDirectory(prefix="batchedit-") as scratch:
-            papers = partial(_papers, run, chosen, marks, Path(scratch), with_costs, steps)
-            with steps("copying pictures") as told:
-                size = deliver_to(pictures, _lazily(papers), to, force=force, told=told, signer=signer)
-        return Delivered(root, to, len(pictures), size, looking)
+            write_documents = partial(_write_documents, run, chosen, decisions, Path(scratch), with_costs, steps)
+            with steps("copying pictures") as on_progress:
+                size = deliver_to(
+                    pictures, _iterate_lazily(write_documents), to, force=force, told=on_progress, signer=signer
+                )
+        return Delivered(root, to, len(pictures), size, review_progress)
 
 
-def _approved(card: GalleryRow, marks: Mapping[int, PictureDecision]) -> Record | None:
-    """The version to deliver: the one the line asks for if it is approved, else the newest that is."""
-    for shot in card.versions:
-        if shot.state is State.DONE and shot.id in marks and marks[shot.id].verdict is Verdict.APPROVE:
-            return shot
+def _find_approved(card: GalleryRow, decisions: Mapping[int, PictureDecision]) -> Record | None:
+    """The version to deliver: the one that the line asks for if it is approved, else the newest approved one."""
+    for record in card.versions:
+        if record.state is State.DONE and record.id in decisions and decisions[record.id].verdict is Verdict.APPROVE:
+            return record
     return None
 
 
-def _lazily(papers: Callable[[], list[Piece]]) -> Iterator[Piece]:
-    yield from papers()
+def _iterate_lazily(write_documents: Callable[[], list[Piece]]) -> Iterator[Piece]:
+    yield from write_documents()
 
 
-def _papers(
+def _write_documents(
     run: LocalSession,
     chosen: list[tuple[GalleryRow, Record]],
-    marks: Decisions,
+    decisions: Decisions,
     scratch: Path,
     with_costs: bool,
     steps: Steps,
 ) -> list[Piece]:
-    picked = _Picked if with_costs else _PickedForClient
-    manifest = picked(run.manifest(), frozenset(card.row for card, _ in chosen))
+    selection = _RowSelection if with_costs else _ClientRowSelection
+    manifest = selection(run.open_manifest(), frozenset(card.row for card, _ in chosen))
     flags, added, play = run.checkpoint.read_flags(), tuple(run.settings.over), is_play(run.checkpoint)
     for kind in (FormKind.CSV, FormKind.JSONL):
         form = form_as(manifest.form, kind)
         outcomes = (line._replace(decision=Verdict.APPROVE.value) for line in build_outcomes(chosen, flags))
-        shown = label_costs(outcomes, play=play) if with_costs else map(_for_client, outcomes)
-        with steps(f"writing manifest.{kind}") as told:
-            lines = report_progress(shown, told, len(chosen))
+        labelled = label_costs(outcomes, play=play) if with_costs else map(_redact_for_client, outcomes)
+        with steps(f"writing manifest.{kind}") as on_progress:
+            lines = report_progress(labelled, on_progress, len(chosen))
             write_results(manifest, lines, scratch / f"manifest.{kind}", form=form, added=added)
     (scratch / "approvals.csv").write_text(
-        _approvals(chosen, marks, manifest.form, with_costs=with_costs, play=play), encoding="utf-8", newline=""
+        _format_approvals(chosen, decisions, manifest.form, with_costs=with_costs, play=play),
+        encoding="utf-8",
+        newline="",
     )
     album = Album(run.folder.thumbs)
-    with steps(THUMBNAILS) as told:
-        versions = [replace(card, versions=(shot,)) for card, shot in chosen]
-        album.load_features(wanted(versions, run.folder, run.picture_roots), told)
+    with steps(THUMBNAILS) as on_progress:
+        approved_cards = [replace(card, versions=(record,)) for card, record in chosen]
+        album.load_features(list_wanted_thumbnails(approved_cards, run.folder, run.picture_roots), on_progress)
     title = f"{run.folder.path.resolve().name}: {len(chosen):,} approved"
-    with steps("writing contact-sheet.pdf") as told:
-        contact_sheet(prints_of(chosen, album.folder, manifest.form), scratch / "contact-sheet.pdf", title, told)
+    with steps("writing contact-sheet.pdf") as on_progress:
+        contact_sheet(
+            list_prints(chosen, album.folder, manifest.form), scratch / "contact-sheet.pdf", title, on_progress
+        )
     names = ("manifest.csv", "manifest.jsonl", "approvals.csv", "contact-sheet.pdf")
     return [Piece(scratch / name, name) for name in names]
 
 
-class _Picked:
-    """A manifest of which only some rows are there."""
+class _RowSelection:
+    """A manifest with only some of its rows."""
 
     def __init__(self, manifest: Manifest, rows: frozenset[int]) -> None:
         self._manifest, self._rows = manifest, rows
@@ -154,16 +160,16 @@ class _Picked:
         return (row for row in self._manifest.rows() if row.number in self._rows)
 
 
-class _PickedForClient(_Picked):
-    """The same, its links without what signs them."""
+class _ClientRowSelection(_RowSelection):
+    """The same, with links without their signatures."""
 
     dropped = True
-    """The rows' own text is not copied: it holds the links as they were."""
+    """The rows' own text is not copied: it holds the links with their signatures."""
 
     def rows(self) -> Iterator[Any]:
         for row in super().rows():
             if isinstance(row, Row):
-                yield row._replace(cells={name: _unsigned(cell) for name, cell in row.cells.items()})
+                yield row._replace(cells={name: _strip_signatures(cell) for name, cell in row.cells.items()})
             else:
                 yield row
 
@@ -171,63 +177,70 @@ class _PickedForClient(_Picked):
 _LINK = re.compile(r"https?://[^\s|<>\"]+", re.IGNORECASE)
 
 
-def _unsigned(cell: Any) -> Any:
+def _strip_signatures(cell: Any) -> Any:
     if isinstance(cell, list):
-        return [_unsigned(item) for item in cell]
+        return [_strip_signatures(item) for item in cell]
     if not isinstance(cell, str) or "://" not in cell:
         return cell
     return _LINK.sub(lambda link: strip_signature(link.group()), cell)
 
 
-def _for_client(outcome: Outcome) -> Outcome:
+def _redact_for_client(outcome: Outcome) -> Outcome:
     files = [[*file[:5], ""] for file in orjson.loads(outcome.files)] if outcome.files else []
     return outcome._replace(cost=None, url="", files=orjson.dumps(files).decode() if files else "")
 
 
-def prints_of(chosen: list[tuple[GalleryRow, Record]], thumbs: Path, form: Form) -> list[Print]:
+def list_prints(chosen: list[tuple[GalleryRow, Record]], thumbs: Path, form: Form) -> list[Print]:
     """The contact sheet's pictures in order, each with its file's name and its row's number in the sheet."""
     return [
         Print(
             thumbs / to_thumb_name(file.sha256) if file.width else None,
             Path(file.path).name,
             " · ".join(
-                part for part in (describe_row(form, card.row, card.id), shot.job.size, f"v{shot.job.version}") if part
+                part for part in (describe_row(form, card.row, card.id), record.job.size, f"v{record.job.version}") if part
             ),
         )
-        for card, shot in chosen
-        for file in shot.files
+        for card, record in chosen
+        for file in record.files
     ]
 
 
-def _approvals(chosen: list[tuple[GalleryRow, Record]], marks: Decisions, form: Form, *, with_costs: bool, play: bool) -> str:
-    """The log as CSV: every decision about every version of what is delivered, in the order in which it was made; a line for
-    each picture that it is about. Where the costs are play money a last column says so.
+def _format_approvals(
+    chosen: list[tuple[GalleryRow, Record]], decisions: Decisions, form: Form, *, with_costs: bool, play: bool
+) -> str:
+    """The log as CSV: all decisions about all versions of what is delivered, in the order in which they were made, with one
+    line for each picture of the version. Where the costs are play money a last column says so.
     """
     label = [PLAY_FLAG] if with_costs and play else []
-    about = {shot.id: (card, shot) for card, _ in chosen for shot in card.versions}
+    versions = {record.id: (card, record) for card, _ in chosen for record in card.versions}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(("when", "who", "decision", "note", "row", "id", "file", "version", "by", *_PROOF, *label))
-    for event in marks.events():
-        if event.job in about:
-            card, shot = about[event.job]
-            said = (moment(event.at), harmless(event.who), event.verdict or "taken back", harmless(event.note))
-            named = (to_sheet_row(form, card.row), harmless(card.id))
-            for file, *proof in _proofs(shot, with_costs):
+    writer.writerow(("when", "who", "decision", "note", "row", "id", "file", "version", "by", *_PROOF_COLUMNS, *label))
+    for event in decisions.events():
+        if event.job in versions:
+            card, record = versions[event.job]
+            decision_cells = (
+                moment(event.at),
+                harmless(event.who),
+                event.verdict or "taken back",
+                harmless(event.note),
+            )
+            row_cells = (to_sheet_row(form, card.row), harmless(card.id))
+            for file, *proof in _list_proofs(record, with_costs):
                 labels = ["yes" if proof[-1] else ""] * len(label)
-                writer.writerow((*said, *named, file, shot.job.version, event.via, *proof, *labels))
+                writer.writerow((*decision_cells, *row_cells, file, record.job.version, event.via, *proof, *labels))
     return text.getvalue()
 
 
-_PROOF = ("sha256", "inputs_sha256", "cost_usd")
+_PROOF_COLUMNS = ("sha256", "inputs_sha256", "cost_usd")
 
 
-def _proofs(shot: Record, with_costs: bool) -> Iterator[tuple[str, str, str, str]]:
-    """What a decision was about, by picture: its file and the digest of that, the digest of the inputs that it was made from,
-    and the job's cost beside the first.
+def _list_proofs(record: Record, with_costs: bool) -> Iterator[tuple[str, str, str, str]]:
+    """For each picture of a version: its file, that file's digest, the digest of the job's inputs, and beside the first the
+    job's cost.
     """
-    cost = "" if shot.cost is None or not with_costs else to_plain_usd(shot.cost)
-    inputs = sha256(shot.job.inputs.encode("utf-8", "surrogateescape")).hexdigest()
-    files = [(file.path, file.sha256) for file in shot.files] or [("", "")]
-    for place, (path, digest) in enumerate(files):
-        yield path, digest, inputs, "" if place else cost
+    cost = "" if record.cost is None or not with_costs else to_plain_usd(record.cost)
+    inputs = sha256(record.job.inputs.encode("utf-8", "surrogateescape")).hexdigest()
+    files = [(file.path, file.sha256) for file in record.files] or [("", "")]
+    for index, (path, digest) in enumerate(files):
+        yield path, digest, inputs, "" if index else cost

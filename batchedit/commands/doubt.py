@@ -1,4 +1,4 @@
-"""``batchedit doubt``: what may have been bought or can't be collected, listed and decided about."""
+"""``batchedit doubt``: lists the jobs that may have been bought or can't be collected, and decides about them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..run_folder import RunFolder, read_form_of_run
 from . import doubts as doubting
 from .finish import finish, write_report
 from .host import Host
-from .kept_settings import Given, settings_of
+from .kept_settings import Given, load_run_settings
 from .observers import ObserverGroup
 from .open_run import open_run
 from .order import Order
@@ -35,7 +35,7 @@ from .wiring import make_asking_client
 class DoubtReport:
     """What is still in doubt or uncollected, how many were decided just now, and how the run stands after a purchase.
 
-    ``room`` are the words that make room under the run's cap for one of them to be bought again, ``store`` those by which a
+    ``room`` are the options that raise the run's cap so that one of them can be bought again, ``store`` those by which a
     command finds the store of the run. ``play``: its money is the sandbox's.
     """
 
@@ -50,7 +50,7 @@ class DoubtReport:
 
     @property
     def code(self) -> int:
-        """The exit code: 76 before 75 before 0; after a purchase that of the run."""
+        """The exit code: after a purchase that of the run; else 76 if any is in doubt, 75 if any is uncollected, or 0."""
         if self.bought is not None:
             return self.bought.code
         if any(not doubt.is_uncollected for doubt in self.open):
@@ -69,7 +69,7 @@ async def doubt(
 ) -> DoubtReport:
     """List the jobs in doubt or uncollected and decide about some. ``pasted``: ROW → request_id.
 
-    Those of ``buy_again`` are new purchases, priced and asked about as such; nothing else here buys.
+    Those of ``buy_again`` are new purchases, which are priced and asked about; nothing else here buys.
     """
     folder = find_run_here(run_name, given)
     _note_crashes(folder, given, host)
@@ -78,7 +78,7 @@ async def doubt(
     if pasted:
         async with reopen_session(run_name, given, host, "doubt") as run:
             async with make_asking_client(run.settings, run.service, run.model, ObserverGroup(host.observers())) as client:
-                form, hint = read_form_of_run(run.checkpoint, folder), _which_doubts(folder, run.checkpoint)
+                form, hint = read_form_of_run(run.checkpoint, folder), _build_hint(folder, run.checkpoint)
                 note_purchase(run.checkpoint, run.settings, host.environ, run.service.explain_other_service)
                 adopted = await doubting.adopt(run.checkpoint, client, pasted, form, hint)
             finish(run, None)
@@ -88,16 +88,16 @@ async def doubt(
         async with reopen_session(run_name, given, host, "doubt") as run:
             if written_off:  # a no to the question leaves these given up
                 host.say(f"{written_off:,} written off")
-            bought = await _buyagain(run, doubting.pick_to_buy(_doubts(run.checkpoint, folder), buy_again))
-    with open_for_reading(folder.checkpoint) as there:
-        found, room, store = _doubts(there, folder), room_for(there, 1), build_store_words(there)
-        play = is_play(there)
-    return DoubtReport(folder.path, found, adopted, written_off, bought, room, play, store)
+            bought = await _buy_again(run, doubting.pick_to_buy(_list_doubts(run.checkpoint, folder), buy_again))
+    with open_for_reading(folder.checkpoint) as checkpoint:
+        doubts, room, store = _list_doubts(checkpoint, folder), room_for(checkpoint, 1), build_store_words(checkpoint)
+        play = is_play(checkpoint)
+    return DoubtReport(folder.path, doubts, adopted, written_off, bought, room, play, store)
 
 
 def _note_crashes(folder: RunFolder, given: Given, host: Host) -> None:
-    """What a process that died was sending is in doubt. A process that lives is sending it still, and keeps the lock. In a
-    store the leases say who lives.
+    """Put in doubt what a process was sending when it died. A process that lives holds the lock and is still sending. In a
+    store the leases tell which workers live.
     """
     with open_run_to_read(str(folder.path), given) as (_, checkpoint):
         if checkpoint.get("store") or not checkpoint.read_records_in({State.SUBMITTING}):
@@ -105,17 +105,17 @@ def _note_crashes(folder: RunFolder, given: Given, host: Host) -> None:
     with (
         suppress(LockedError),
         hold_run_lock(folder.path, "doubt"),
-        closing(open_run(folder, settings_of(folder, given), host.say, host.environ)) as run,
+        closing(open_run(folder, load_run_settings(folder, given), host.say, host.environ)) as run,
     ):
         doubting.note_crashes(run)
 
 
-def _doubts(checkpoint: Book, folder: RunFolder) -> list[doubting.Doubt]:
-    return doubting.doubts(checkpoint, read_form_of_run(checkpoint, folder))
+def _list_doubts(checkpoint: Book, folder: RunFolder) -> list[doubting.Doubt]:
+    return doubting.list_doubts(checkpoint, read_form_of_run(checkpoint, folder))
 
 
-def _which_doubts(folder: RunFolder, checkpoint: Book) -> str:
-    """For a row that is none of them: it may have been released before, and is not bought yet."""
+def _build_hint(folder: RunFolder, checkpoint: Book) -> str:
+    """The hint for a row that is not in doubt: it may have been released before and not be bought yet."""
     if checkpoint.count_to_buy():
         words = [*room_for_rest(cap_needed(checkpoint)), *build_store_words(checkpoint)]
         return f"what is not bought yet, a job that was to be bought again too: {format_command('run', folder.path, *words)}"
@@ -123,26 +123,29 @@ def _which_doubts(folder: RunFolder, checkpoint: Book) -> str:
 
 
 def _write_off(folder: RunFolder, given: Given, host: Host, write_off: Sequence[str], buy_again: Sequence[str]) -> int:
-    """Give up what ``write_off`` names. UsageError, and nothing is done, if anything is wrong with either list."""
-    began = time()
+    """Write off what ``write_off`` names. UsageError, and nothing is done, if anything is wrong with either list."""
+    started_at = time()
     with hold_run_lock(folder.path, "doubt"):
-        settings = settings_of(folder, given, host.environ)
+        settings = load_run_settings(folder, given, host.environ)
         with closing(open_run(folder, settings, host.say, host.environ)) as checkpoint:
-            found = _doubts(checkpoint, folder)
-            hint = _which_doubts(folder, checkpoint)
-            release, off = doubting.pick_to_buy(found, buy_again, hint), doubting.pick(found, write_off, hint)
-            if both := {d.record.job.name for d in release} & {d.record.job.name for d in off}:
-                raise UsageError(f"{', '.join(sorted(both))}: buy again or write off, not both")
-            written_off = doubting.write_off(checkpoint, off)
+            doubts = _list_doubts(checkpoint, folder)
+            hint = _build_hint(folder, checkpoint)
+            to_buy, to_write_off = (
+                doubting.pick_to_buy(doubts, buy_again, hint),
+                doubting.pick_doubts(doubts, write_off, hint),
+            )
+            if named_twice := {d.record.job.name for d in to_buy} & {d.record.job.name for d in to_write_off}:
+                raise UsageError(f"{', '.join(sorted(named_twice))}: buy again or write off, not both")
+            written_off = doubting.write_off(checkpoint, to_write_off)
             if written_off:
-                write_report(checkpoint, folder, settings, started_at=began)
+                write_report(checkpoint, folder, settings, started_at=started_at)
             return written_off
 
 
-async def _buyagain(run: Session, chosen: Sequence[doubting.Doubt]) -> Report:
+async def _buy_again(run: Session, chosen: Sequence[doubting.Doubt]) -> Report:
     doubting.check_quarantine(run.checkpoint, chosen)
     uncollected = sum(doubt.is_uncollected for doubt in chosen)
     parts = [("in doubt", len(chosen) - uncollected), ("uncollected", uncollected)]
-    what = replace(make_plan_of_run(run), parts=[(name, count) for name, count in parts if count])
+    plan = replace(make_plan_of_run(run), parts=[(name, count) for name, count in parts if count])
     order = Order(released=[doubt.record for doubt in chosen], by=doubting.BY_HAND)
-    return await buy(run, what, order)
+    return await buy(run, plan, order)

@@ -43,7 +43,7 @@ def check(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
     return {
         **found,
         "plan": _plan(what),
-        "said": [for_the_page(text) for text in (*host.warned, *host.said)],
+        "said": [for_the_page(text) for text in (*host.warnings, *host.messages)],
         "word": choose_row_word(manifest.form),
     }
 

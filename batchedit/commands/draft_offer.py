@@ -40,7 +40,7 @@ def make_offer(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
     offered = anyio.run(partial(offer, command_of(draft), host))
     if not isinstance(offered, Offer):
         return {"nothing": True, "folder": str(offered.folder)}
-    return {**as_asked(offered), "said": [for_the_page(text) for text in (*host.warned, *host.said)]}
+    return {**as_asked(offered), "said": [for_the_page(text) for text in (*host.warnings, *host.messages)]}
 
 
 def command_of(draft: Draft) -> Command:

@@ -1,7 +1,7 @@
 """Where a run's pictures are: in its folder, or in a store of files that several machines share (``--files``).
 
-The address stands in the run's record, with the run's name behind it, and holds no keys. The run's folder has copies of what
-somebody looked at there; each is what was bought, by its sha256.
+The address is kept with the run, ends with the run's name and holds no keys. The run's folder holds copies of the pictures
+that were viewed on this machine; each is checked by its sha256.
 """
 
 from __future__ import annotations
@@ -23,72 +23,78 @@ from ..results.files import FILES_URL
 from ..run_folder import RunFolder
 from ..settings.model import Settings
 
-AT_ONCE = 8
-"""Files on their way between the folder and the store."""
+CONCURRENT_FILES = 8
+"""Files that are copied between the folder and the store at the same time."""
 
 
-def settle_place(checkpoint: Book, folder: RunFolder, settings: Settings, environ: Mapping[str, str]) -> None:
-    """Where this run's pictures go, decided before the first is bought.
+def decide_files_place(checkpoint: Book, folder: RunFolder, settings: Settings, environ: Mapping[str, str]) -> None:
+    """Decide where this run's pictures go, before the first is bought.
 
-    UsageError (64) where others are somewhere else already, or where the record of a run that is not this person's names a
-    place that this person did not type.
+    UsageError (64) where earlier ones are in another place, or where a run that is not this person's names a place that this
+    person did not give.
     """
-    kept = checkpoint.get(FILES_URL) or ""
+    kept_url = checkpoint.get(FILES_URL) or ""
     if settings.files is None:
-        if kept and not is_believed(checkpoint, folder.path, environ, settings):
+        if kept_url and not is_believed(checkpoint, folder.path, environ, settings):
             raise UsageError(
-                f"the run in {folder.path} keeps its pictures in {kept}, and it is not known to be yours; nothing was sent",
-                hint=f"only if you know that place, the same command with --files {quote_word(kept.rpartition('/')[0])}",
+                f"the run in {folder.path} keeps its pictures in {kept_url}, and it is not known to be yours; "
+                "nothing was sent",
+                hint=f"only if you know that place, the same command with --files {quote_word(kept_url.rpartition('/')[0])}",
             )
         return
-    wanted = join_url(check_url(settings.files), folder.path.resolve().name)
-    if wanted == kept:
+    url = join_url(check_url(settings.files), folder.path.resolve().name)
+    if url == kept_url:
         return
     if checkpoint.money().spent or checkpoint.money().reserved or checkpoint.counts().of(State.DONE):
-        raise elsewhere(folder.path.name, kept)
-    checkpoint.put(FILES_URL, wanted)
+        raise make_elsewhere_error(folder.path.name, kept_url)
+    checkpoint.put(FILES_URL, url)
 
 
-def elsewhere(name: str, kept: str) -> UsageError:
-    """Two places for one run's pictures would be two halves of it."""
+def make_elsewhere_error(name: str, kept_url: str) -> UsageError:
+    """The error where a run's pictures would come into a second place: they stay together."""
     hint = (
-        f"leave --files out, or give --files {quote_word(kept.rpartition('/')[0])}"
-        if kept
+        f"leave --files out, or give --files {quote_word(kept_url.rpartition('/')[0])}"
+        if kept_url
         else "leave --files out; for a run of its own the same command with another --out"
     )
-    return UsageError(f"the run {name} has its pictures in {kept or 'its folder'}, and they stay together", hint=hint)
+    return UsageError(
+        f"the run {name} has its pictures in {kept_url or 'its folder'}, and they stay together", hint=hint
+    )
 
 
 def is_believed(checkpoint: Facts, folder: Path, environ: Mapping[str, str], settings: Settings | None = None) -> bool:
-    """May the place that the record names be asked, with this person's keys?"""
+    """True if the place that the run names may be asked with this person's keys."""
     if is_mine(checkpoint, folder, environ) or (settings is not None and (settings.store or settings.mine)):
         return True
-    typed = environ.get("BATCHEDIT_FILES")
-    return bool(typed) and (checkpoint.get(FILES_URL) or "").startswith(f"{check_url(typed or '')}/")
+    given_url = environ.get("BATCHEDIT_FILES")
+    return bool(given_url) and (checkpoint.get(FILES_URL) or "").startswith(f"{check_url(given_url or '')}/")
 
 
-def objects_at(url: str | None, environ: Mapping[str, str] = os.environ) -> Objects | None:
-    """The store at this address; None where there is none: the pictures are in the run's folder alone."""
+def open_objects(url: str | None, environ: Mapping[str, str] = os.environ) -> Objects | None:
+    """The store at ``url``; None without one: the pictures are in the run's folder alone."""
     return Objects(url, environ) if url else None
 
 
-def objects_of(
+def open_objects_of_run(
     checkpoint: Facts, folder: Path, environ: Mapping[str, str] = os.environ, settings: Settings | None = None
 ) -> Objects | None:
-    """The store of a run that is only looked at; None also for one whose word is not taken."""
+    """The store of a run that is only read; None also for one that is not believed."""
     url = checkpoint.get(FILES_URL)
-    return objects_at(url, environ) if url and is_believed(checkpoint, folder, environ, settings) else None
+    return open_objects(url, environ) if url and is_believed(checkpoint, folder, environ, settings) else None
 
 
-def blob_reader(objects: Objects | None) -> Callable[[str], bytes | None] | None:
-    """What reads an input picture by its sha256, for ``LocalPictures``."""
+def make_blob_reader(objects: Objects | None) -> Callable[[str], bytes | None] | None:
+    """The function that reads an input picture by its sha256, for ``LocalPictures``."""
     if objects is None:
         return None
     return lambda sha256: objects.read(f"{BLOBS}/{sha256}")
 
 
-def bring(objects: Objects | None, folder: Path, files: Iterable[SavedFile], steps: Steps = no_steps) -> None:
-    """Copy those of ``files`` into the run's folder that it has not. One that is gone, or another, is left to its reader.
+def fetch_missing_files(
+    objects: Objects | None, folder: Path, files: Iterable[SavedFile], steps: Steps = no_steps
+) -> None:
+    """Copy those of ``files`` into the run's folder that are missing there. One that the store lacks, or has with another
+    sha256, is left out: whoever reads it reports that.
 
     Raises as ``Objects`` where the store can't be asked.
     """
@@ -101,42 +107,42 @@ def bring(objects: Objects | None, folder: Path, files: Iterable[SavedFile], ste
         if file.path.startswith("files/") and is_inside((folder / file.path).parent, root)
     }
     missing = {path: sha256 for path, sha256 in missing.items() if not (folder / path).exists()}
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        fetched = threads.map(lambda one: objects.fetch(one[0], one[1], folder / one[0], folder), missing.items())
-        with steps("fetching pictures") as told:
-            for _ in report_progress(fetched, told, len(missing), every=1):
+    with ThreadPoolExecutor(CONCURRENT_FILES) as threads:
+        copies = threads.map(lambda item: objects.fetch(item[0], item[1], folder / item[0], folder), missing.items())
+        with steps("fetching pictures") as on_progress:
+            for _ in report_progress(copies, on_progress, len(missing), every=1):
                 pass
 
 
-def give_pictures(objects: Objects, pictures: Mapping[str, Path]) -> None:
-    """Local input pictures into the store, by their sha256: any worker may have to send them. Durable when it returns.
+def upload_pictures(objects: Objects, pictures: Mapping[str, Path]) -> None:
+    """Copy local input pictures into the store, by their sha256: any worker may have to send them. Durable on return.
 
-    ManifestError for one that is no longer what the sheet was read with.
+    ManifestError for one that was changed since the sheet was read.
     """
-    there = objects.list_sizes(BLOBS)
+    sizes = objects.list_sizes(BLOBS)
 
-    def give(one: tuple[str, Path]) -> None:
-        """Put one picture there, unless the store has it already."""
-        sha256, path = one
+    def upload(item: tuple[str, Path]) -> None:
+        """Copy one picture, unless the store has it."""
+        sha256, path = item
         key = f"{BLOBS}/{sha256}"
         try:
-            if there.get(key) == path.stat().st_size:
+            if sizes.get(key) == path.stat().st_size:
                 return
             content = path.read_bytes()
         except OSError as error:
             raise ManifestError(f"{path} can't be read: {error.strerror or error}") from None
-        if not _is(content, sha256):
+        if not _has_digest(content, sha256):
             raise ManifestError(
                 f"{path} was saved while the sheet was taken in; nothing was bought", hint="type the same command again"
             )
         objects.keep(content, key, sha256)
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        for _ in threads.map(give, pictures.items()):
+    with ThreadPoolExecutor(CONCURRENT_FILES) as threads:
+        for _ in threads.map(upload, pictures.items()):
             pass
 
 
-def _is(content: bytes, sha256: str) -> bool:
+def _has_digest(content: bytes, sha256: str) -> bool:
     from hashlib import sha256 as digest  # noqa: PLC0415 - the name is taken
 
     return digest(content).hexdigest() == sha256

@@ -1,4 +1,4 @@
-"""What every command that changes a run ends with: results and report."""
+"""The end of every command that changes a run: results and report."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from .store_words import build_store_words
 def finish(run: Session, error: BatcheditError | None) -> Report:
     """Write the results and the report. ``error`` goes into the report; it is raised only if even that fails."""
     register = Register.from_environ(run.host.environ)
-    if (failed := register.take_failure()) is not None:
-        run.write_failures.add(register.path, failed)
+    if (failure := register.take_failure()) is not None:
+        run.write_failures.add(register.path, failure)
     if run.live is not None:
-        run.live.mend()
+        run.live.retry_write()
     try:
         report = write_report(
             run.checkpoint,
@@ -45,9 +45,9 @@ def finish(run: Session, error: BatcheditError | None) -> Report:
         )
         run.report = report
         if run.live is not None:
-            run.live.ended(report, rest_waits=isinstance(error, RestWaitsError))
-    except BatcheditError as failed:
-        raise error or failed from failed
+            run.live.write_end(report, rest_waits=isinstance(error, RestWaitsError))
+    except BatcheditError as write_error:
+        raise error or write_error from write_error
     return report
 
 
@@ -62,8 +62,8 @@ def write_report(
     steps: Steps = no_steps,
     write_failures: WriteFailures | None = None,
 ) -> Report:
-    """The results, and ``report.json`` beside them. ``started_at`` is epoch seconds; ``error`` ended the command early, and
-    ``write_failures`` is what the disk did not take.
+    """Write the results, and ``report.json`` beside them. ``started_at`` is epoch seconds; ``error`` ended the command early;
+    ``write_failures`` is what could not be written.
 
     CheckpointError or OutputError where they can't be written.
     """
@@ -89,13 +89,13 @@ def write_report(
     report = replace(report, rest_waits=isinstance(error, RestWaitsError))
     report.extra.update(
         source=checkpoint.get("source") or str(folder.path),
-        started_at=_iso(started_at),
-        ended_at=_iso(time()),
+        started_at=_format_utc(started_at),
+        ended_at=_format_utc(time()),
         next=list(next_steps(report)),
     )
     write_atomically(folder.report, orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2))
     return report
 
 
-def _iso(at: float) -> str:
+def _format_utc(at: float) -> str:
     return datetime.fromtimestamp(int(at), UTC).isoformat()

@@ -1,4 +1,4 @@
-"""``gallery.html`` and what a gallery shows: lines, cells, thumbnails, what a machine found odd."""
+"""``gallery.html`` and what a gallery shows: lines, cells, thumbnails, flags."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ from ..review.checks import Subject, check
 from ..review.page import render, write_page
 from ..review.payload import Table, payload, sources_of
 from ..run_folder import RunFolder
-from .file_store import bring
+from .file_store import fetch_missing_files
 from .kept_settings import Given
-from .local_session import LocalSession, opened_locally
+from .local_session import LocalSession, open_locally
 from .play import is_play
 
 THUMBNAILS = "making thumbnails"
-"""The step that looks at pictures."""
+"""The name of the step that makes thumbnails and measures pictures."""
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
-    """Everything a gallery shows but the marks, which change while it is looked at."""
+class GalleryData:
+    """Everything that a gallery shows but the decisions, which change while it is open."""
 
     gallery_rows: Sequence[GalleryRow]
     table: Table
-    looks: Mapping[str, ImageFeatures]
+    features: Mapping[str, ImageFeatures]
     flags: Mapping[int, str]
     about: Mapping[str, Any]
 
-    def html(self, marks: Decisions, *, served: bool, steps: Steps = no_steps) -> str:
-        """The page with the marks as they stand."""
-        about = {**self.about, "mode": "review" if served else "static", "seq": marks.last_seq() if served else 0}
-        with steps("making the page") as told:
-            data = payload(self.gallery_rows, self.table, self.looks, self.flags, marks.all(), about, told)
+    def render_html(self, decisions: Decisions, *, served: bool, steps: Steps = no_steps) -> str:
+        """The page with the current decisions."""
+        about = {**self.about, "mode": "review" if served else "static", "seq": decisions.last_seq() if served else 0}
+        with steps("making the page") as on_progress:
+            data = payload(self.gallery_rows, self.table, self.features, self.flags, decisions.all(), about, on_progress)
             return render(data, served=served)
 
 
 @dataclass(frozen=True, slots=True)
-class GalleryMade:
-    """What ``gallery`` made of the folder ``run``: the page, its pictures, how many have a flag, and whether flags could be
-    kept.
+class WrittenGallery:
+    """What ``gallery`` wrote for the folder ``run``: the page, its number of pictures, how many have a flag, and whether the
+    flags could be kept.
     """
 
     run: Path
@@ -65,106 +65,110 @@ class GalleryMade:
     kept: bool
 
 
-def gallery(run_name: str, given: Given, steps: Steps = no_steps) -> GalleryMade:
+def gallery(run_name: str, given: Given, steps: Steps = no_steps) -> WrittenGallery:
     """Write ``gallery.html``. Flags go into the checkpoint and the results, unless another process works on the run."""
-    with opened_locally(run_name, given, "gallery") as run:
-        found = gather(run, steps)
+    with open_locally(run_name, given, "gallery") as run:
+        data = gather_gallery(run, steps)
         path = run.folder.path / "gallery.html"
-        text = found.html(run.checkpoint.decisions, served=False, steps=steps)
+        text = data.render_html(run.checkpoint.decisions, served=False, steps=steps)
         try:
             with steps(f"writing {path.name}"):
                 write_page(path, text)
         except OSError as error:
             raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
-        pictures = len({shot.id for shot in current_pictures(found.gallery_rows)})
-        return GalleryMade(run.folder.path, path, pictures, len(found.flags), run.writable)
+        pictures = len({record.id for record in list_current_pictures(data.gallery_rows)})
+        return WrittenGallery(run.folder.path, path, pictures, len(data.flags), run.writable)
 
 
-def gather(run: LocalSession, steps: Steps = no_steps) -> Gathered:
-    """Read the run, make what thumbnails are missing, check every picture."""
-    with steps("reading the run") as told:
-        gallery_rows = run.checkpoint.read_gallery_rows(told)
-    files = (file for card in gallery_rows for shot in card.versions for file in shot.files)
-    bring(run.objects, run.folder.path, files, steps)
-    with steps("reading the sheet") as told:
-        manifest = run.manifest()
+def gather_gallery(run: LocalSession, steps: Steps = no_steps) -> GalleryData:
+    """Read the run, make the missing thumbnails, check every picture."""
+    with steps("reading the run") as on_progress:
+        gallery_rows = run.checkpoint.read_gallery_rows(on_progress)
+    files = (file for card in gallery_rows for record in card.versions for file in record.files)
+    fetch_missing_files(run.objects, run.folder.path, files, steps)
+    with steps("reading the sheet") as on_progress:
+        manifest = run.open_manifest()
         form = manifest.form
-        table = _table(manifest, told)
+        table = _read_table(manifest, on_progress)
     try:
-        with steps(THUMBNAILS) as told:
-            looks = Album(run.folder.thumbs).load_features(wanted(gallery_rows, run.folder, run.picture_roots), told)
+        with steps(THUMBNAILS) as on_progress:
+            features = Album(run.folder.thumbs).load_features(
+                list_wanted_thumbnails(gallery_rows, run.folder, run.picture_roots), on_progress
+            )
     except OSError as error:
         raise OutputError(f"thumbnails can't be written: {error.strerror or error}") from error
-    with steps("checking pictures") as told:
-        seen = [shown_card(card, form) for card in report_progress(gallery_rows, told, 2 * len(gallery_rows))]
-        flags = check(_subjects(gallery_rows, lambda done, _: told(len(gallery_rows) + done, 2 * len(gallery_rows))), looks)
-    if not _all_here(run, gallery_rows):
+    with steps("checking pictures") as on_progress:
+        sheet_cards = [to_sheet_card(card, form) for card in report_progress(gallery_rows, on_progress, 2 * len(gallery_rows))]
+        flags = check(_list_subjects(gallery_rows, lambda done, _: on_progress(len(gallery_rows) + done, 2 * len(gallery_rows))), features)
+    if not _has_all_pictures(run, gallery_rows):
         flags = run.checkpoint.read_flags()
     elif run.writable and run.checkpoint.keep_flags(flags):
         write_all(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
     flags = {job: to_sheet_flags(form, text) for job, text in flags.items()}
-    return Gathered(seen, table, looks, flags, _about(run, gallery_rows))
+    return GalleryData(sheet_cards, table, features, flags, _build_about(run, gallery_rows))
 
 
-def _all_here(run: LocalSession, gallery_rows: Sequence[GalleryRow]) -> bool:
-    """Of a run of a store pictures may lie on another machine only: what that one found odd about them stands."""
-    files = {file.path for card in gallery_rows for shot in card.versions for file in shot.files}
+def _has_all_pictures(run: LocalSession, gallery_rows: Sequence[GalleryRow]) -> bool:
+    """True if every picture is here. Those of a run of a store may be on another machine only: its flags stay then."""
+    files = {file.path for card in gallery_rows for record in card.versions for file in record.files}
     return not run.checkpoint.get("store") or all((run.folder.path / path).exists() for path in files)
 
 
-def shown_card(card: GalleryRow, form: Form) -> GalleryRow:
-    """A card with the row's own number and id, as a person sees them."""
+def to_sheet_card(card: GalleryRow, form: Form) -> GalleryRow:
+    """The card with the sheet's own row number and id, as a person sees them."""
     return replace(card, row=to_sheet_row(form, card.row), id=find_row_id(form, card.row, card.id))
 
 
-def _table(manifest: Manifest, told: ProgressCallback) -> Table:
+def _read_table(manifest: Manifest, on_progress: ProgressCallback) -> Table:
     columns = tuple(manifest.columns)
     rows = {
         to_sheet_row(manifest.form, row.number): tuple(to_cell_text(row.cells.get(column)) for column in columns)
         if isinstance(row, Row)
         else (row.raw,)
-        for row in report_progress(manifest.rows(), told, manifest.estimate_rows())
+        for row in report_progress(manifest.rows(), on_progress, manifest.estimate_rows())
     }
     return Table(columns, rows, choose_row_word(manifest.form))
 
 
-def wanted(gallery_rows: Sequence[GalleryRow], folder: RunFolder, roots: Sequence[Path] | None = None) -> Iterator[FeatureRequest]:
-    """The pictures that the page shows: the sources that lie below ``roots`` (None: all), and what was bought."""
-    for shot in {shot.id: shot for card in gallery_rows for shot in card.versions}.values():
-        for source in sources_of(shot.job.inputs):
+def list_wanted_thumbnails(
+    gallery_rows: Sequence[GalleryRow], folder: RunFolder, roots: Sequence[Path] | None = None
+) -> Iterator[FeatureRequest]:
+    """The pictures that the page shows: the sources below ``roots`` (None: all), and what was bought."""
+    for record in {record.id: record for card in gallery_rows for record in card.versions}.values():
+        for source in sources_of(record.job.inputs):
             if isinstance(source, dict) and (
                 roots is None or any(is_inside(Path(source["$file"]), root) for root in roots)
             ):
                 yield FeatureRequest(Path(source["$file"]), source["$sha256"], large=True, proven=False)
-        for file in shot.files:
+        for file in record.files:
             if file.width:  # 0 for a video
                 yield FeatureRequest(folder.path / file.path, file.sha256, root=folder.path)
 
 
-def _subjects(gallery_rows: Sequence[GalleryRow], told: ProgressCallback) -> list[Subject]:
-    found: dict[tuple[int, str], Subject] = {}
-    for card in report_progress(gallery_rows, told, len(gallery_rows)):
-        for shot in card.versions:
-            sources = tuple(s["$sha256"] for s in sources_of(shot.job.inputs) if isinstance(s, dict))
-            for file in shot.files:
+def _list_subjects(gallery_rows: Sequence[GalleryRow], on_progress: ProgressCallback) -> list[Subject]:
+    subjects: dict[tuple[int, str], Subject] = {}
+    for card in report_progress(gallery_rows, on_progress, len(gallery_rows)):
+        for record in card.versions:
+            sources = tuple(s["$sha256"] for s in sources_of(record.job.inputs) if isinstance(s, dict))
+            for file in record.files:
                 if file.width:
-                    subject = Subject(shot.id, card.row, shot.job.size, file.sha256, sources)
-                    found.setdefault((shot.id, file.path), subject)
-    return list(found.values())
+                    subject = Subject(record.id, card.row, record.job.size, file.sha256, sources)
+                    subjects.setdefault((record.id, file.path), subject)
+    return list(subjects.values())
 
 
-def _about(run: LocalSession, gallery_rows: Sequence[GalleryRow]) -> dict[str, Any]:
+def _build_about(run: LocalSession, gallery_rows: Sequence[GalleryRow]) -> dict[str, Any]:
     first = next((card.versions[-1].job.key for card in gallery_rows if card.versions), b"")
     folder = run.folder.path
     return {
         "name": folder.resolve().name,
         "folder": str(folder),
         "id": blake2b(folder.resolve().name.encode() + first, digest_size=8).hexdigest(),
-        "summary": _summary(run, gallery_rows),
+        "summary": _format_summary(run, gallery_rows),
     }
 
 
-def _summary(run: LocalSession, gallery_rows: Sequence[GalleryRow]) -> str:
+def _format_summary(run: LocalSession, gallery_rows: Sequence[GalleryRow]) -> str:
     states = [card.versions[0].state for card in gallery_rows if card.versions]
     done, invalid = states.count(State.DONE), sum(not card.versions for card in gallery_rows)
     others = (State.FAILED, State.IN_DOUBT, State.UNCOLLECTED, State.CANCELLED)
@@ -176,7 +180,7 @@ def _summary(run: LocalSession, gallery_rows: Sequence[GalleryRow]) -> str:
     return " · ".join([*parts, f"{spent} spent{label_play(is_play(run.checkpoint))}"])
 
 
-def current_pictures(gallery_rows: Sequence[GalleryRow]) -> Iterator[Record]:
+def list_current_pictures(gallery_rows: Sequence[GalleryRow]) -> Iterator[Record]:
     for card in gallery_rows:
         if card.current is not None and card.current.state is State.DONE:
             yield card.current

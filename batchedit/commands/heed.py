@@ -1,4 +1,4 @@
-"""The run's own side of wishes: read each second, done at once, and written down as what they are."""
+"""Carries out the wishes of a person in the run's own process: they are read each second, done at once and logged."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from ..ledger.wishes import Wish, WishRecord
 from ..pool.pool import Pool
 from .session import Session, set_cap
 
-LOOK_SECONDS = 1.0
+READ_SECONDS = 1.0
 
 
-async def heed(run: Session, pool: Pool) -> None:
-    """Heed what is wished of the run, until cancelled. A file that can't be read is told once, and the run goes on."""
+async def follow_wishes(run: Session, pool: Pool) -> None:
+    """Carry out the run's wishes until cancelled. A file that can't be read is reported once, and the run goes on."""
     if run.paused:
         pool.governor.switch.pause()
-    told = False
+    is_reported = False
     while True:
         try:
             for wished in await to_thread.run_sync(run.wishes.since, run.last_handled_wish):
                 run.last_handled_wish = wished.seq
-                await _do(run, wished, pool)
+                await _fulfil(run, wished, pool)
         except BatcheditError as error:
-            if not told:
+            if not is_reported:
                 run.observer.note("wish_failed", f"what is wished of this run can't be done: {error}")
-            told = True
-        await anyio.sleep(LOOK_SECONDS)
+            is_reported = True
+        await anyio.sleep(READ_SECONDS)
 
 
-async def _do(run: Session, wished: WishRecord, pool: Pool) -> None:
+async def _fulfil(run: Session, wished: WishRecord, pool: Pool) -> None:
     note = run.observer.note
     match wished.wish:
         case Wish.PAUSE | Wish.RESUME:
-            _pause(run, pool, wished, paused=wished.wish is Wish.PAUSE)
+            _set_paused(run, pool, wished, paused=wished.wish is Wish.PAUSE)
         case Wish.STOP:
             run.host.stop.throw(StoppedError(f"stopped, as {wished.who} wished", hint=""))
         case Wish.CONCURRENCY:
-            at_once = wished.number or 0
-            run.settings = replace(run.settings, concurrency=at_once)
-            pool.governor.set_concurrency(at_once)
-            words = f"{at_once:,}" if at_once else "as many as the service bears"
-            note("concurrency_set", f"jobs at once: {words}, as {wished.who} wished", jobs_at_once=at_once)
+            concurrency = wished.number or 0
+            run.settings = replace(run.settings, concurrency=concurrency)
+            pool.governor.set_concurrency(concurrency)
+            text = f"{concurrency:,}" if concurrency else "as many as the service bears"
+            note("concurrency_set", f"jobs at once: {text}, as {wished.who} wished", jobs_at_once=concurrency)
         case Wish.MAX_COST:
             cap = wished.number
             run.settings = replace(run.settings, max_cost=NO_CAP if cap is None else cap)
             await to_thread.run_sync(set_cap, run)
-            words = "none" if cap is None else format_usd(cap)
-            note("cap_set", f"the cap is {words} now{pool.governor.switch.money}, as {wished.who} wished", cap=cap)
+            text = "none" if cap is None else format_usd(cap)
+            note("cap_set", f"the cap is {text} now{pool.governor.switch.money}, as {wished.who} wished", cap=cap)
             pool.governor.slots.settled.give()
 
 
-def _pause(run: Session, pool: Pool, wished: WishRecord, *, paused: bool) -> None:
+def _set_paused(run: Session, pool: Pool, wished: WishRecord, *, paused: bool) -> None:
     if paused == run.paused:
         return
     run.paused = paused

@@ -1,4 +1,4 @@
-"""What a command needs of whoever started it."""
+"""What a command needs of its caller."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .quote import Quote
 
 
 class Host(Protocol):
-    """Whoever started the command: the command line, or a program that uses the library."""
+    """The caller of a command: the command line, the web server, or a program that uses the library."""
 
     environ: Mapping[str, str]
     stop: Stop
 
     def observers(self) -> Sequence[Observer]:
-        """Those who want to see events and notes, besides ``run.jsonl``."""
+        """Who gets events and notes, besides ``run.jsonl``."""
         ...
 
     def say(self, text: str) -> None:
@@ -26,25 +26,25 @@ class Host(Protocol):
         ...
 
     def warn(self, text: str) -> None:
-        """What the person must know before anything is sent or bought: told however quiet the command is to be, once."""
+        """What the person must know before anything is sent or bought. Shown once, also with ``--quiet``."""
         ...
 
     def step(self, what: str) -> AbstractContextManager[ProgressCallback]:
-        """Something that may take more than two seconds begins, said as ``checking rows``: what to call with how far it is,
-        from any thread. It is over at the end of the block.
+        """Begin a step that may take more than two seconds; ``what`` reads like ``checking rows``. Gives the callback to call
+        with its progress, from any thread. The step ends with the block.
         """
         ...
 
     async def confirm(self, quote: Quote) -> None:
-        """Show what is to be bought and ask: the one question that lets money out.
+        """Show what is to be bought and ask: the one question before money is spent.
 
-        Raises UsageError (64) if the person, or the lack of ``--yes``, says no; what ``quote.find_objection`` says where the
-        yes was said beforehand; InterruptedRunError if the person leaves.
+        Raises UsageError (64) where the person says no or ``--yes`` is missing; ``quote.find_objection`` where the yes was given
+        before the quote was seen and does not hold for it; InterruptedRunError if the person leaves.
         """
         ...
 
     def watch(self, total: int, *, play: bool = False) -> Callable[[Snapshot], None] | None:
-        """The pool starts on ``total`` jobs: what to call with each snapshot, None where nobody watches. ``play``: the money
-        is play money.
+        """The pool starts on ``total`` jobs: gives the callback to call with each snapshot, None where no progress is shown.
+        ``play``: the money is play money.
         """
         ...

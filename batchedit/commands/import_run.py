@@ -1,4 +1,4 @@
-"""``batchedit runs --import FOLDER``: a run of a folder becomes one of a store, with proof on both sides."""
+"""``batchedit runs --import FOLDER``: a run of a folder becomes one of a store. Both are audited."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from .reading import update_copy_from_store
 from .rescued import take_in_rescued
 from .store import need_psycopg
 
-BEFORE = "before-import.sqlite"
-"""The folder's own checkpoint, kept. It buys nothing."""
+FORMER_CHECKPOINT = "before-import.sqlite"
+"""The folder's own checkpoint, kept under this name. No command buys with it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedRun:
     """What was taken over: the run's ``name`` in the store ``where``, and the audits of the folder and of the store."""
 
     name: str
@@ -40,8 +40,8 @@ class Imported:
     after: Audit
 
 
-def import_run(run: Path, url: str) -> Imported:
-    """Take the run in the folder ``run`` over into the store at ``url``. Typed again after it was cut off, it goes on.
+def import_run(run: Path, url: str) -> ImportedRun:
+    """Take the run in the folder ``run`` over into the store at ``url``. If it was cut off, the same command continues it.
 
     UsageError (64) for a run that is in a store already, LockedError (75) while a process works on it, CheckpointError (74)
     where it does not add up, in the folder or in what the store holds of it: then the store keeps nothing.
@@ -50,8 +50,8 @@ def import_run(run: Path, url: str) -> Imported:
     from ..ledger.postgres import imports  # noqa: PLC0415 - psycopg takes its time
     from ..ledger.postgres.url import hide_password  # noqa: PLC0415
 
-    if not is_run(run) and (run / BEFORE).is_file():  # it was cut off after the last of its steps but one
-        (run / BEFORE).replace(run / CHECKPOINT)
+    if not is_run(run) and (run / FORMER_CHECKPOINT).is_file():  # it was cut off after the last of its steps but one
+        (run / FORMER_CHECKPOINT).replace(run / CHECKPOINT)
     folder = find_run(str(run))
     folder.check_links()
     with hold_run_lock(folder.path, "import"):
@@ -61,66 +61,66 @@ def import_run(run: Path, url: str) -> Imported:
                 take_in_rescued(copy, folder)
                 note_crashes(copy)
                 folder.settle_snapshot(copy.get("fingerprint") or "")
-            before = _clean(copy, folder, "the run in the folder")
-            found: list[Audit] = []
+            before = _prove_clean(copy, folder, "the run in the folder")
+            audits: list[Audit] = []
 
             def check(path: Path) -> None:
-                with open_for_reading(path) as there:
-                    found.append(_clean(there, folder, "what the store would have of the run"))
-                    if difference := _differs(copy, there):
+                with open_for_reading(path) as checkpoint:
+                    audits.append(_prove_clean(checkpoint, folder, "what the store would have of the run"))
+                    if difference := _describe_difference(copy, checkpoint):
                         raise CheckpointError(f"the store would not hold the run as it is: {difference}")
 
-            if (number := imports.find_import(copy, url)) is None:
+            if (import_id := imports.find_import(copy, url)) is None:
                 name = folder.path.resolve().name
                 imports.check_new(copy, url, name)
                 imports.give_up(copy, url, own_sandbox=was_made_at_own_sandbox(copy, os.environ))
-                about: dict[str, object] = {"at": time(), "folder": str(folder.path.absolute())}
-                about |= {"host": socket.gethostname()}
-                imports.take_over(copy, url, name, folder.find_snapshot(), about, check)
+                details: dict[str, object] = {"at": time(), "folder": str(folder.path.absolute())}
+                details |= {"host": socket.gethostname()}
+                imports.take_over(copy, url, name, folder.find_snapshot(), details, check)
             else:
-                imports.read_again(url, number, check)
-        _become_a_copy(folder, url)
-    return Imported(folder.path.resolve().name, hide_password(url), before, found[0])
+                imports.read_again(url, import_id, check)
+        _replace_by_copy(folder, url)
+    return ImportedRun(folder.path.resolve().name, hide_password(url), before, audits[0])
 
 
-def _clean(checkpoint: Book, folder: RunFolder, what: str) -> Audit:
+def _prove_clean(checkpoint: Book, folder: RunFolder, subject: str) -> Audit:
     audit = prove(checkpoint, folder.path, read_form_of_run(checkpoint, folder))
     if not audit.clean:
         first = audit.findings[0]
         raise CheckpointError(
-            f"{what} does not add up, so it was not taken over: {first.problem}",
+            f"{subject} does not add up, so it was not taken over: {first.problem}",
             hint=f"all of it: {format_command('audit', folder.path)}",
         )
     return audit
 
 
-def _differs(one: Book, other: Book) -> str:
-    """What is not the same in both, "" if nothing."""
-    for mine, its in zip_longest(one.read_all_records(), other.read_all_records()):
-        same = mine == its or (
-            mine is not None
-            and its is not None
-            and not isinstance(mine, UnreadableJob)
-            and not isinstance(its, UnreadableJob)
-            and mine._replace(serial=0) == its._replace(serial=0)
+def _describe_difference(book: Book, other_book: Book) -> str:
+    """What differs between the two, "" if nothing."""
+    for record, other_record in zip_longest(book.read_all_records(), other_book.read_all_records()):
+        is_same = record == other_record or (
+            record is not None
+            and other_record is not None
+            and not isinstance(record, UnreadableJob)
+            and not isinstance(other_record, UnreadableJob)
+            and record._replace(serial=0) == other_record._replace(serial=0)
         )
-        if not same:
-            return f"job {getattr(mine or its, 'id', '?')}"
-    for mine_, its_ in zip_longest(one.read_log(), other.read_log()):
-        if mine_ is None or its_ is None or (mine_.job, mine_.at, mine_.name, mine_.data) != (
-            its_.job, its_.at, its_.name, its_.data
+        if not is_same:
+            return f"job {getattr(record or other_record, 'id', '?')}"
+    for event, other_event in zip_longest(book.read_log(), other_book.read_log()):
+        if event is None or other_event is None or (event.job, event.at, event.name, event.data) != (
+            other_event.job, other_event.at, other_event.name, other_event.data
         ):  # fmt: skip
             return "its log"
-    if list(one.read_outcomes()) != list(other.read_outcomes()):
+    if list(book.read_outcomes()) != list(other_book.read_outcomes()):
         return "its rows"
-    if one.money() != other.money():
+    if book.money() != other_book.money():
         return "its sums"
     return ""
 
 
-def _become_a_copy(folder: RunFolder, url: str) -> None:
-    """The folder's checkpoint is kept under another name, and a copy of the store's run takes its place."""
-    folder.checkpoint.replace(folder.path / BEFORE)
+def _replace_by_copy(folder: RunFolder, url: str) -> None:
+    """Keep the folder's checkpoint under another name, and put a copy of the store's run in its place."""
+    folder.checkpoint.replace(folder.path / FORMER_CHECKPOINT)
     sync_folder(folder.path)
     for suffix in ("-wal", "-shm"):
         folder.checkpoint.with_name(f"{folder.checkpoint.name}{suffix}").unlink(missing_ok=True)

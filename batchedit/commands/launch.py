@@ -1,4 +1,4 @@
-"""A run as a process of its own: it outlives the terminal, the browser and the server it was started from."""
+"""Starts a run as a process of its own: it outlives the terminal, the browser and the server that started it."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from typing import Any
 from ..core.errors import BatcheditError, OutputError, StoppedError
 from ..disk import append_to
 from . import CONFIRMED
-from .confirmation import Confirmation, Desk, read_answer
+from .confirmation import Confirmation, ConfirmationFolder, read_answer
 
 LOG = "process.log"
 START_SECONDS = 900.0
-"""So long a start is waited for: a sheet of a million rows is taken in once more before the confirmation is compared."""
-_LOOK_SECONDS = 0.02
+"""The longest wait for a start: a sheet of a million rows is taken in once more before the confirmation is compared."""
+_WAIT_SECONDS = 0.02
 _starting = Lock()
-"""Held while ``_started`` changes: two tabs may start a run at once, each in a thread, and one would be left out."""
-_started: list[subprocess.Popen[bytes]] = []
-"""What this process started: each is asked now and then whether it is over, so that the system forgets it."""
+"""Held while ``_processes`` changes: two tabs may start a run at once, each in a thread, and one would be lost."""
+_processes: list[subprocess.Popen[bytes]] = []
+"""What this process started. Each is polled now and then, so that no ended process stays a zombie."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A run that goes on in a process of its own. ``started_at`` is epoch seconds; ``log`` holds what it says.
+    """A run in a process of its own. ``started_at`` is epoch seconds; ``log`` holds its output.
 
-    ``ended`` is the exit code where it had so little to do that it is over by now.
+    ``ended`` is the exit code where it is over already.
     """
 
     folder: Path
@@ -44,34 +44,34 @@ class Launch:
 
 
 class RefusedError(BatcheditError):
-    """The process did not start, for the reason and with the exit code that it told itself. Nothing was bought."""
+    """The process did not start, for the reason and with the exit code that it gave. Nothing was bought."""
 
     def __init__(self, code: int, lines: list[str], hint: str) -> None:
         super().__init__(lines[0], hint=hint, details=lines[1:])
         self.code = code
 
 
-def start(
+def start_process(
     confirmation: Confirmation, environ: Mapping[str, str] = environment, *, patience: float = START_SECONDS
 ) -> Launch:
-    """Start the process that does what was confirmed, and return once it holds the run's lock and has found that what it is
-    to buy is what was confirmed. May be called from a thread; takes as long as the sheet takes to be read again.
+    """Start the process that does what was confirmed. Returns once it holds the run's lock and has checked that what it is to
+    buy is what was confirmed, which takes as long as reading the sheet again. May be called from a thread.
 
-    RefusedError tells why it did not start: 64 where the sheet, the price, the cap or the run was changed since, or where
-    this confirmation was used before; 75 where another process works on the run. StoppedError (75) where it says nothing
-    for ``patience`` seconds.
+    RefusedError says why it did not start: 64 where the sheet, the price, the cap or the run was changed since, or where this
+    confirmation was used before; 75 where another process works on the run. StoppedError (75) without an answer for
+    ``patience`` seconds.
     """
-    path = Desk(environ).hand_in(confirmation)
+    path = ConfirmationFolder(environ).hand_in(confirmation)
     folder = Path(confirmation.folder)
     log = folder / LOG
     try:
-        with append_to(log) as out:
+        with append_to(log) as log_file:
             process = subprocess.Popen(
-                # -P: nothing in the folder that one stands in takes the place of a part of the program
+                # -P: no file of the current folder is imported in place of a module of the program
                 [sys.executable, "-P", "-m", "batchedit", CONFIRMED, str(path)],
                 stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
+                stdout=log_file,
+                stderr=log_file,
                 env=dict(environ),
                 start_new_session=True,
                 close_fds=True,
@@ -82,28 +82,28 @@ def start(
             raise
         raise OutputError(f"the run's process can't be started: {error.strerror or error}") from error
     with _starting:
-        _started[:] = [process, *(other for other in _started if other.poll() is None)]
-    return _launched(process, path, folder, log, patience)
+        _processes[:] = [process, *(other for other in _processes if other.poll() is None)]
+    return _wait_for_start(process, path, folder, log, patience)
 
 
-def _launched(process: subprocess.Popen[bytes], path: Path, folder: Path, log: Path, patience: float) -> Launch:
+def _wait_for_start(process: subprocess.Popen[bytes], path: Path, folder: Path, log: Path, patience: float) -> Launch:
     deadline = monotonic() + patience
-    while (told := read_answer(path)) is None:
+    while (answer := read_answer(path)) is None:
         if process.poll() is not None:
-            told = read_answer(path) or {"refused": _died(process, log)}
+            answer = read_answer(path) or {"refused": _describe_death(process, log)}
             break
         if monotonic() > deadline:
             raise StoppedError(f"the run's process has said nothing for {patience:g} s; what it says is in {log}")
-        sleep(_LOOK_SECONDS)
+        sleep(_WAIT_SECONDS)
     with suppress(OSError):
         path.with_suffix(".answer").unlink()
-    if refused := told.get("refused"):
+    if refusal := answer.get("refused"):
         with suppress(OSError):
             path.unlink(missing_ok=True)
-        raise RefusedError(int(refused["code"]), list(refused["lines"]), str(refused["hint"]))
-    return Launch(folder, told["pid"], told["host"], told["started_at"], log, told.get("ended"))
+        raise RefusedError(int(refusal["code"]), list(refusal["lines"]), str(refusal["hint"]))
+    return Launch(folder, answer["pid"], answer["host"], answer["started_at"], log, answer.get("ended"))
 
 
-def _died(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
+def _describe_death(process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
     lines = [f"the run's process ended before it began (exit {process.returncode}); what it said is in {log}"]
     return {"code": 70 if process.returncode < 0 else process.returncode or 70, "lines": lines, "hint": ""}

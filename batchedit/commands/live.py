@@ -1,4 +1,4 @@
-"""How a run stands right now, for whoever watches from another process: the page, ``status --watch``, a program."""
+"""The state of a run right now, as seen from another process: by the page, ``status --watch`` or a program."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ..ledger.opening import open_for_reading
 from ..ledger.register import is_mine
 from ..results.report import UNDER_WAY
 from ..run_folder import RunFolder, find_run
-from .live_file import iso, numbers, read_live
+from .live_file import format_utc, read_live, totals_as_json
 
 BUYING = frozenset({"run", "retry", "redo", "fetch", "doubt"})
-"""What a process that holds a run's lock may be doing, where that is the run itself."""
+"""The commands that work on the run itself. Any other that holds its lock only makes it ``busy``."""
 KILLED = "its process ended without a word: it was killed, or the machine went down"
 _HOLDER = re.compile(r"pid (\d+) on (.*) \((.*)\)").fullmatch
 
@@ -30,17 +30,17 @@ class LiveState:
 
     ``state``
         ``going``    a process holds the run's lock and works
-        ``paused``   the same, and it buys nothing because a person wished so
+        ``paused``   the same, and it buys nothing because a person paused it
         ``busy``     another command has the lock for a moment (``gallery``, ``cancel``, …)
-        ``stopped``  nobody works on it and something is left to do; ``stopped`` says what ended the last process
-        ``canary``   nobody works on it: the first few were bought, and the rest waits for a yes of its own
-        ``finished`` nobody works on it and nothing is left to buy or to collect
-    ``process``, ``pid``, ``host``, ``doing``, ``started_at``: who works on it here, and since when; 0 and "" if nobody does.
-    ``workers``: how many do elsewhere, where it is a run of a store that was asked.
+        ``stopped``  no process works on it and something is left to do; ``stopped`` says what ended the last process
+        ``canary``   no process works on it: the first few were bought, and the rest waits for a yes of its own
+        ``finished`` no process works on it and nothing is left to buy or to collect
+    ``process``, ``pid``, ``host``, ``doing``, ``started_at``: the process here and its start; 0 and "" without one.
+    ``workers``: how many work on it elsewhere, where it is a run of a store that was asked.
     ``jobs`` counts wanted jobs by state. ``seconds_left`` until it is over: as likely sooner as later, and with nine
-    chances in ten. ``waiting`` says why no purchase goes out at the moment, ``slowed`` what the service keeps it to.
+    chances in ten. ``waiting`` says why no purchase goes out at the moment, ``slowed`` how the service limits the run.
     ``last_pictures`` are ``{job, name, file, at}``, the newest last; ``file`` is below the run's folder. ``last_word`` is
-    the last trouble that the service told of: ``{kind, message, http, at}``. ``code`` is the exit code of the last process.
+    the last problem that the service reported: ``{kind, message, http, at}``. ``code`` is the last process's exit code.
     ``awake``: the machine is kept from sleeping. ``written_at`` is when these numbers held.
     """
 
@@ -71,7 +71,7 @@ class LiveState:
 
     @property
     def alive(self) -> bool:
-        """Does a process work on it?"""
+        """True if a process works on the run."""
         return bool(self.process or self.workers)
 
     def of(self, *states: State) -> int:
@@ -87,8 +87,8 @@ class LiveState:
             "state": self.state,
             "process": {"pid": self.pid, "host": self.host, "doing": self.doing} if self.process else None,
             "workers": self.workers,
-            "started_at": iso(self.started_at),
-            "written_at": iso(self.written_at),
+            "started_at": format_utc(self.started_at),
+            "written_at": format_utc(self.written_at),
             "jobs": dict(self.jobs),
             "done": self.of(State.DONE),
             "under_way": self.of(*UNDER_WAY),
@@ -109,110 +109,120 @@ class LiveState:
             "stopped": self.stopped or None,
             "hint": self.hint or None,
             "code": self.code,
-            "last_word": _dated(self.last_word) if self.last_word else None,
-            "last_pictures": [_dated(picture) for picture in self.last_pictures],
+            "last_word": _with_utc(self.last_word) if self.last_word else None,
+            "last_pictures": [_with_utc(picture) for picture in self.last_pictures],
             "awake": self.awake,
         }
 
 
-def _dated(told: Mapping[str, Any]) -> dict[str, Any]:
-    return {**told, "at": iso(told.get("at"))}
+def _with_utc(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {**values, "at": format_utc(values.get("at"))}
 
 
-def live(run: str, out: str | None = None, environ: Mapping[str, str] = environment) -> LiveState:
-    """How ``run`` (its folder, name or sheet) stands. Cheap enough for once a second: reads one small file, asks the lock.
+def find_live_state(run: str, out: str | None = None, environ: Mapping[str, str] = environment) -> LiveState:
+    """The state of ``run`` (its folder, name or sheet). Cheap enough for once a second: reads one small file and the lock.
 
     NotFoundError (66) if there is no such run; CheckpointError (74) where it can't be read.
     """
-    return live_in(find_run(run, out, environ), environ)
+    return read_live_state(find_run(run, out, environ), environ)
 
 
-def live_in(folder: RunFolder, environ: Mapping[str, str] = environment, *, store: str | None = None) -> LiveState:
-    """The same for a run's folder. Where no process works in it the ``store`` at this address is asked who works on the run
-    elsewhere; 64, 69, 74 or 77 where it can't be. Not about a run that the folder has to itself: one of the store may have
-    its name.
+def read_live_state(
+    folder: RunFolder, environ: Mapping[str, str] = environment, *, store: str | None = None
+) -> LiveState:
+    """The same for a run's folder. Where no process works in it, the ``store`` at this address is asked how many workers the
+    run has elsewhere; raises 64, 69, 74 or 77 where that fails. A run of the folder alone is not asked about: the store may
+    have another one of its name.
     """
-    process, told = find_holder(folder.path), read_live(folder.path)
-    found = _HOLDER(process)
-    pid, host, doing = (int(found[1]), found[2], found[3]) if found else (0, "", "")
-    of_this = bool(process) and told.get("pid") == pid and told.get("host") == host
-    if process and not (of_this and "jobs" in told):
-        told = {**(told if of_this else {}), **_numbers_of(folder)}
-    elif not process and (told.get("phase") != "ended" or "jobs" not in told):
-        killed = KILLED if told and told.get("phase") != "ended" else ""
-        told = {**told, **_numbers_of(folder), "stopped": killed, "seconds_left": None, "paused": ""}
-    if not process and told.get("hint") and not _is_believed(folder, environ):
-        told = {**told, "hint": ""}
+    process, values = find_holder(folder.path), read_live(folder.path)
+    match = _HOLDER(process)
+    pid, host, doing = (int(match[1]), match[2], match[3]) if match else (0, "", "")
+    is_own_file = bool(process) and values.get("pid") == pid and values.get("host") == host
+    if process and not (is_own_file and "jobs" in values):
+        values = {**(values if is_own_file else {}), **_read_totals(folder)}
+    elif not process and (values.get("phase") != "ended" or "jobs" not in values):
+        stopped = KILLED if values and values.get("phase") != "ended" else ""
+        values = {**values, **_read_totals(folder), "stopped": stopped, "seconds_left": None, "paused": ""}
+    if not process and values.get("hint") and not _is_believed(folder, environ):
+        values = {**values, "hint": ""}
     workers = 0
     if store is not None and not process and _is_copy(folder):
-        workers, now = _working_at(store, folder)
-        told = {**told, **(_OF_A_PROCESS if workers else {}), **now}
-    state = _alive_state(doing, told, known=found is None or of_this) if process else _resting_state(told)
+        workers, totals = _count_workers(store, folder)
+        values = {**values, **(_NO_PROCESS if workers else {}), **totals}
+    state = (
+        _name_working_state(doing, values, is_known=match is None or is_own_file)
+        if process
+        else _name_resting_state(values)
+    )
     if workers:
         state = "going"
-    return _state_of(folder, state, told, process=process, pid=pid, host=host, doing=doing, workers=workers)
+    return _build_state(folder, state, values, process=process, pid=pid, host=host, doing=doing, workers=workers)
 
 
-_OF_A_PROCESS: Mapping[str, Any] = {
+_NO_PROCESS: Mapping[str, Any] = {
     "started_at": None,
     "seconds_left": None,
     "paused": "",
     "slowed": "",
     "awake": False,
 }
-"""What the last process here said of itself, where others work on the run now."""
+"""Replaces what the last process here wrote of itself, where workers elsewhere have the run now."""
 
 
-def _working_at(store: str, folder: RunFolder) -> tuple[int, dict[str, Any]]:
-    """How many workers, and the store's own numbers: the copy here may be behind."""
+def _count_workers(store: str, folder: RunFolder) -> tuple[int, dict[str, Any]]:
+    """The number of workers, and the store's totals: those of the copy here may be older."""
     from ..ledger.postgres.store import count_workers  # noqa: PLC0415 - psycopg takes its time
 
     workers, totals = count_workers(store, folder.path.resolve().name)
-    return workers, {} if totals is None or not workers else numbers(*totals)
+    return workers, {} if totals is None or not workers else totals_as_json(*totals)
 
 
-def _alive_state(doing: str, told: Mapping[str, Any], *, known: bool) -> str:
+def _name_working_state(doing: str, values: Mapping[str, Any], *, is_known: bool) -> str:
     if doing and doing not in BUYING:
         return "busy"
-    return "paused" if known and told.get("wished_pause") else "going"
+    return "paused" if is_known and values.get("wished_pause") else "going"
 
 
-def _resting_state(told: Mapping[str, Any]) -> str:
-    jobs = told.get("jobs", {})
+def _name_resting_state(values: Mapping[str, Any]) -> str:
+    jobs = values.get("jobs", {})
     left = sum(jobs.get(state.value, 0) for state in (State.PLANNED, State.UNCOLLECTED, *UNDER_WAY))
-    if left and told.get("rest_waits"):
+    if left and values.get("rest_waits"):
         return "canary"
     return "stopped" if left else "finished"
 
 
-def _state_of(folder: RunFolder, state: str, told: Mapping[str, Any], **process: Any) -> LiveState:
-    money, left, alive = told.get("money", {}), told.get("seconds_left"), bool(process["process"] or process["workers"])
+def _build_state(folder: RunFolder, state: str, values: Mapping[str, Any], **process: Any) -> LiveState:
+    money, left, is_alive = (
+        values.get("money", {}),
+        values.get("seconds_left"),
+        bool(process["process"] or process["workers"]),
+    )
     return LiveState(
         folder=folder.path,
         state=state,
         **process,
-        started_at=told.get("started_at"),
-        written_at=told.get("at"),
-        jobs=told.get("jobs", {}),
+        started_at=values.get("started_at"),
+        written_at=values.get("at"),
+        jobs=values.get("jobs", {}),
         spent=money.get("spent", 0),
         reserved=money.get("reserved", 0),
         in_doubt=money.get("in_doubt", 0),
         cap=money.get("cap"),
         seconds_left=(left["half"], left["nine_in_ten"]) if left else None,
-        unusually_slow=told.get("unusually_slow", 0) if alive else 0,
-        waiting=told.get("paused", "") if alive else "",
-        slowed=told.get("slowed", ""),
-        stopped="" if process["process"] or state == "finished" else told.get("stopped", ""),
-        hint="" if alive else told.get("hint", ""),
-        code=None if alive else told.get("code"),
-        last_word=told.get("last_word"),
-        last_pictures=told.get("last_pictures", ()),
-        awake=alive and bool(told.get("awake")),
+        unusually_slow=values.get("unusually_slow", 0) if is_alive else 0,
+        waiting=values.get("paused", "") if is_alive else "",
+        slowed=values.get("slowed", ""),
+        stopped="" if process["process"] or state == "finished" else values.get("stopped", ""),
+        hint="" if is_alive else values.get("hint", ""),
+        code=None if is_alive else values.get("code"),
+        last_word=values.get("last_word"),
+        last_pictures=values.get("last_pictures", ()),
+        awake=is_alive and bool(values.get("awake")),
     )
 
 
 def _is_believed(folder: RunFolder, environ: Mapping[str, str]) -> bool:
-    """Does its last process say what to do? A run that somebody else made gives this person no commands."""
+    """True if the hint of its last process may be shown: a run that another person made gives no commands to type."""
     if not folder.checkpoint.exists():
         return False
     with open_for_reading(folder.checkpoint) as checkpoint:
@@ -226,9 +236,9 @@ def _is_copy(folder: RunFolder) -> bool:
         return bool(checkpoint.get("store"))
 
 
-def _numbers_of(folder: RunFolder) -> dict[str, Any]:
-    """The checkpoint's own: it is the truth wherever no process writes a younger picture of it."""
+def _read_totals(folder: RunFolder) -> dict[str, Any]:
+    """The checkpoint's totals: they hold wherever no process writes newer ones."""
     if not folder.checkpoint.exists():
         return {}
     with open_for_reading(folder.checkpoint) as checkpoint:
-        return numbers(checkpoint.counts(), checkpoint.money())
+        return totals_as_json(checkpoint.counts(), checkpoint.money())

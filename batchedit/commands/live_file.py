@@ -1,7 +1,7 @@
-"""``live.json``: how a run stands, written by its own process every two seconds, for those who watch from elsewhere.
+"""``live.json``: the state of a run, written by its own process every two seconds, for other processes to read.
 
-It is written whole under another name first, so that nobody reads half of it. Whether the process lives is not in it: that
-is asked of the run's lock. A disk that refuses costs nothing but this account, which the end of the command tells.
+It is written whole under another name and renamed, so that no reader sees half of it. It does not say whether the process
+lives: the run's lock does. A failed write stops nothing; the end of the command reports it.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ LAST_PICTURES = 12
 
 
 class LiveFile:
-    """One process's account of its run; an observer of it. ``doing`` is the command's name. ``write_failures`` hears what the disk
-    refuses of it.
+    """Writes the state of the run of this process; an observer of it. ``doing`` is the command's name. ``write_failures`` collects
+    failed writes.
     """
 
     def __init__(self, folder: Path, doing: str, write_failures: WriteFailures | None = None) -> None:
@@ -51,15 +51,15 @@ class LiveFile:
             "phase": "starting",
             "awake": False,
         }
-        self._pictures = deque(_last_pictures(self._path), maxlen=LAST_PICTURES)
+        self._pictures = deque(_read_last_pictures(self._path), maxlen=LAST_PICTURES)
         self._last_word: dict[str, Any] | None = None
         self._written = -WRITE_SECONDS
         self._write()
 
-    # --- what it hears ---
+    # --- as an observer, and what the command reports ---
 
     def saw(self, record: Record, event: Event) -> None:
-        """The last pictures, and the last trouble that the service or the network told of."""
+        """Keep the last pictures, and the last problem of the service or the network."""
         if isinstance(event, Saved):
             for file in event.files:
                 self._pictures.append({"job": record.id, "name": record.job.name, "file": file.path, "at": event.at})
@@ -67,18 +67,18 @@ class LiveFile:
             self._last_word = {"kind": problem.kind, "message": problem.message, "http": problem.http, "at": event.at}
 
     def note(self, name: str, message: str, **details: object) -> None:
-        """What is noted about the run as a whole is in its log."""
+        """Does nothing: notes about the run as a whole are in its log."""
 
     def refresh(self, now: Snapshot) -> None:
-        """The pool's numbers: written if the last time is long enough ago."""
+        """Write the pool's numbers if the last write is WRITE_SECONDS old."""
         if monotonic() - self._written >= WRITE_SECONDS:
             self.show(now)
 
     def show(self, now: Snapshot) -> None:
-        """The pool's numbers, at once."""
+        """Write the pool's numbers at once."""
         self._about |= {
             "phase": "going",
-            **numbers(now.counts, now.money),
+            **totals_as_json(now.counts, now.money),
             "seconds_left": None if now.eta is None else {"half": now.eta[0], "nine_in_ten": now.eta[1]},
             "unusually_slow": now.stalled,
             "paused": now.paused,
@@ -86,41 +86,41 @@ class LiveFile:
         }
         self._write()
 
-    def awake(self, *, kept: bool) -> None:
-        """Is the machine kept from sleeping?"""
+    def set_awake(self, *, kept: bool) -> None:
+        """Note whether the machine is kept from sleeping."""
         self._about["awake"] = kept
 
     def pause(self, *, paused: bool) -> None:
-        """A person wished that nothing be bought, or that buying go on."""
+        """Write that a person paused buying, or that buying goes on."""
         self._about |= {"wished_pause": paused, "paused": PAUSED if paused else ""}
         self._write()
 
-    def ended(self, report: Report, *, rest_waits: bool) -> None:
-        """The process's last word: its numbers, its exit code and what ended it early."""
-        self._about |= {"phase": "ended", **numbers(report.counts, report.money), "code": report.code}
+    def write_end(self, report: Report, *, rest_waits: bool) -> None:
+        """Write the end of the process: its numbers, its exit code and what ended it early."""
+        self._about |= {"phase": "ended", **totals_as_json(report.counts, report.money), "code": report.code}
         self._about |= {"stopped": report.halted, "hint": report.hint, "ended_at": time()}
         self._about |= {"seconds_left": None, "paused": "", "wished_pause": False, "rest_waits": rest_waits}
         self._write()
 
-    def mend(self) -> None:
-        """Write again what could not be written."""
+    def retry_write(self) -> None:
+        """Write again if the last write failed."""
         if self._refused:
             self._write()
 
     def close(self) -> None:
-        """A process that ends without a report (a no to its question) ends too."""
+        """Write the end also of a process that has no report (a no to its question)."""
         if self._about["phase"] != "ended":
             self._about |= {"phase": "ended", "ended_at": time()}
             self._write()
-        self.mend()
+        self.retry_write()
 
     def _write(self) -> None:
         self._written = monotonic()
-        told = {**self._about, "at": time(), "last_pictures": list(self._pictures), "last_word": self._last_word}
+        values = {**self._about, "at": time(), "last_pictures": list(self._pictures), "last_word": self._last_word}
         part = self._path.with_name(f"{NAME}.part")
         try:
             with create(part) as file:
-                file.write(orjson.dumps(told))
+                file.write(orjson.dumps(values))
             part.replace(self._path)
         except OSError as error:
             self._refused = True
@@ -132,13 +132,13 @@ class LiveFile:
             self._write_failures.remove(self._path)
 
 
-def _last_pictures(path: Path) -> list[dict[str, Any]]:
-    """Those of the process before: whoever watches goes on seeing them while this one has none of its own."""
+def _read_last_pictures(path: Path) -> list[dict[str, Any]]:
+    """Those of the process before: they are shown until this one has pictures of its own."""
     pictures: list[dict[str, Any]] = read_live(path.parent).get("last_pictures", [])
     return pictures
 
 
-def numbers(counts: Counts, money: Money) -> dict[str, Any]:
+def totals_as_json(counts: Counts, money: Money) -> dict[str, Any]:
     """Jobs by state, and money in micro-dollars."""
     return {
         "jobs": {state.value: count for state, count in sorted(counts.by_state.items())},
@@ -151,77 +151,81 @@ def numbers(counts: Counts, money: Money) -> dict[str, Any]:
     }
 
 
-def iso(at: float | None) -> str | None:
+def format_utc(at: float | None) -> str | None:
     """Epoch seconds as UTC, to the second; None stays None."""
     return None if not at else datetime.fromtimestamp(int(at), UTC).isoformat()
 
 
 def read_live(folder: Path) -> dict[str, Any]:
-    """What the last process wrote; nothing where it is missing, damaged or of another format.
+    """What the last process wrote; empty where it is missing, damaged or of another format.
 
-    A folder that came from somebody else may hold anything: numbers are numbers, and each text is one line to be shown.
+    A folder from another person may hold anything: numbers are checked, and each text is made one line that can be shown.
     """
     path = folder / NAME
     try:
-        told = orjson.loads(path.read_bytes()) if is_plain_file(path, folder) else {}
+        values = orjson.loads(path.read_bytes()) if is_plain_file(path, folder) else {}
     except (OSError, ValueError):
         return {}
-    if not isinstance(told, dict) or told.get("format") != FORMAT or not _is_plausible(told):
+    if not isinstance(values, dict) or values.get("format") != FORMAT or not _is_plausible(values):
         return {}
     states = {state.value for state in State}
-    told |= {name: _shown(told[name]) for name in _TEXTS if name in told}
-    if "jobs" in told:
-        told["jobs"] = {state: count for state, count in (told["jobs"] or {}).items() if state in states}
-    told["last_word"] = _word(told.get("last_word") or {})
-    told["last_pictures"] = [_picture(one) for one in told.get("last_pictures") or [] if _is_picture(one)]
-    return told
+    values |= {name: _clean_text(values[name]) for name in _TEXTS if name in values}
+    if "jobs" in values:
+        values["jobs"] = {state: count for state, count in (values["jobs"] or {}).items() if state in states}
+    values["last_word"] = _clean_last_word(values.get("last_word") or {})
+    values["last_pictures"] = [
+        _clean_picture(picture) for picture in values.get("last_pictures") or [] if _is_picture(picture)
+    ]
+    return values
 
 
-def _shown(text: object) -> str:
-    return to_one_line(text)[:_LONGEST]
+def _clean_text(text: object) -> str:
+    return to_one_line(text)[:_MAX_CHARACTERS]
 
 
-def _word(told: dict[str, Any]) -> dict[str, Any] | None:
-    if not told:
+def _clean_last_word(values: dict[str, Any]) -> dict[str, Any] | None:
+    if not values:
         return None
-    http = told.get("http") if type(told.get("http")) is int else None
-    kind, message = (_shown(told.get(name) or "") for name in ("kind", "message"))
-    return {"kind": kind, "message": message, "http": http, "at": told.get("at")}
+    http = values.get("http") if type(values.get("http")) is int else None
+    kind, message = (_clean_text(values.get(name) or "") for name in ("kind", "message"))
+    return {"kind": kind, "message": message, "http": http, "at": values.get("at")}
 
 
-def _is_picture(told: dict[str, Any]) -> bool:
-    return type(told.get("job")) is int and all(isinstance(told.get(name), str) for name in ("name", "file"))
+def _is_picture(values: dict[str, Any]) -> bool:
+    return type(values.get("job")) is int and all(isinstance(values.get(name), str) for name in ("name", "file"))
 
 
-def _picture(told: dict[str, Any]) -> dict[str, Any]:
-    return {"job": told["job"], "name": _shown(told["name"]), "file": told["file"], "at": told.get("at")}
+def _clean_picture(values: dict[str, Any]) -> dict[str, Any]:
+    return {"job": values["job"], "name": _clean_text(values["name"]), "file": values["file"], "at": values.get("at")}
 
 
-_LONGEST = 1000
-"""Characters of a text: a service's message has some hundred."""
+_MAX_CHARACTERS = 1000
+"""Characters that are kept of a text: a service's message has some hundred."""
 _TIMES = ("started_at", "at", "ended_at")
 _TEXTS = ("host", "doing", "phase", "paused", "slowed", "stopped", "hint")
-_LARGEST = 2.0**53
-_LAST_TIME = 2.0**37
+_MAX_NUMBER = 2.0**53
+_MAX_TIME = 2.0**37
 """Epoch seconds: beyond the year 6000."""
 
 
-def _is_plausible(told: dict[str, Any]) -> bool:
-    """Can a run's process have written this?"""
-    jobs, money, left = (told.get(name) or {} for name in ("jobs", "money", "seconds_left"))
-    word, pictures = told.get("last_word") or {}, told.get("last_pictures") or []
-    if not isinstance(pictures, list) or not all(isinstance(one, dict) for one in (jobs, money, left, word, *pictures)):
+def _is_plausible(values: dict[str, Any]) -> bool:
+    """True if a run's process can have written this."""
+    jobs, money, left = (values.get(name) or {} for name in ("jobs", "money", "seconds_left"))
+    word, pictures = values.get("last_word") or {}, values.get("last_pictures") or []
+    if not isinstance(pictures, list) or not all(
+        isinstance(part, dict) for part in (jobs, money, left, word, *pictures)
+    ):
         return False
-    cap, code = money.get("cap") or 0, told.get("code") or 0
-    numbers = (*jobs.values(), *left.values(), *(money[name] for name in money if name != "cap"), cap, code)
-    times = (*(told.get(name) or 0 for name in _TIMES), *(one.get("at") or 0 for one in (word, *pictures)))
+    cap, code = money.get("cap") or 0, values.get("code") or 0
+    amounts = (*jobs.values(), *left.values(), *(money[name] for name in money if name != "cap"), cap, code)
+    times = (*(values.get(name) or 0 for name in _TIMES), *(part.get("at") or 0 for part in (word, *pictures)))
     return (
-        all(_is_number(value, _LARGEST) for value in (*numbers, told.get("unusually_slow", 0)))
-        and all(_is_number(value, _LAST_TIME) for value in times)
+        all(_is_number(value, _MAX_NUMBER) for value in (*amounts, values.get("unusually_slow", 0)))
+        and all(_is_number(value, _MAX_TIME) for value in times)
         and (not left or {"half", "nine_in_ten"} <= left.keys())
-        and all(isinstance(told.get(name, ""), str) for name in _TEXTS)
+        and all(isinstance(values.get(name, ""), str) for name in _TEXTS)
     )
 
 
-def _is_number(value: object, most: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < most
+def _is_number(value: object, limit: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < limit

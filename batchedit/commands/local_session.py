@@ -1,4 +1,4 @@
-"""A run in hand without its service: what the morning after needs, and the part of a ``Session`` that sends nothing."""
+"""An open run without its service, for gallery, review and delivery; the part of a ``Session`` that sends nothing."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from ..manifest.read import Manifest
 from ..planning.recipe import list_run_roots
 from ..run_folder import RunFolder, open_snapshot
 from ..settings.model import Settings
-from .file_store import objects_of
-from .kept_settings import Given, kept_settings
+from .file_store import open_objects_of_run
+from .kept_settings import Given, load_kept_settings
 from .reading import find_run_here
 
 
 @dataclass
 class LocalSession:
-    """A run. ``writable`` if its lock is ours; else another process works on it, and it is only read."""
+    """An open run. ``writable`` if this process holds its lock; else another works on it, and it is only read."""
 
     folder: RunFolder
     checkpoint: Book
     settings: Settings
     writable: bool = field(default=True, kw_only=True)
     picture_roots: Sequence[Path] | None = field(default=None, kw_only=True)
-    """The folders below which local pictures are read and shown; None for a run of this person, which may name any."""
+    """The folders below which local pictures are read and shown; None (any folder) for a run of this person."""
 
     @property
     def objects(self) -> Objects | None:
         """The store of this run's pictures; None where they are in its folder alone."""
-        return objects_of(self.checkpoint, self.folder.path, os.environ, self.settings)
+        return open_objects_of_run(self.checkpoint, self.folder.path, os.environ, self.settings)
 
-    def manifest(self) -> Manifest:
-        """The manifest as the run last took it in."""
+    def open_manifest(self) -> Manifest:
+        """The manifest as of the run's last intake."""
         return open_snapshot(self.checkpoint, self.folder, self.settings)
 
 
 @contextmanager
-def opened_locally(run_name: str, given: Given, doing: str) -> Iterator[LocalSession]:
-    """A run, locked for as long as the block lasts, or only read if another process works on it. One of a store is brought up
-    to date first, and what is decided about it stands in the store.
+def open_locally(run_name: str, given: Given, doing: str) -> Iterator[LocalSession]:
+    """Open a run, locked for as long as the block lasts, or only for reading if another process works on it. The copy of a
+    run of a store is brought up to date first; decisions about it go into the store.
     """
     folder = find_run_here(run_name, given)
     with ExitStack() as stack:
@@ -58,20 +58,20 @@ def opened_locally(run_name: str, given: Given, doing: str) -> Iterator[LocalSes
         except LockedError:
             writable = False
         folder.check_links()
-        checkpoint = _opened(folder, given.get("store"), read_only=not writable)
+        checkpoint = _open_book(folder, given.get("store"), read_only=not writable)
         stack.callback(checkpoint.close)
         roots = None if is_mine(checkpoint, folder.path, os.environ) else list_run_roots(folder)
-        settings = kept_settings(checkpoint, folder, given)
+        settings = load_kept_settings(checkpoint, folder, given)
         yield LocalSession(folder, checkpoint, settings, writable=writable, picture_roots=roots)
 
 
-def _opened(folder: RunFolder, url: str | None, *, read_only: bool) -> Book:
-    with open_for_reading(folder.checkpoint) as there:
-        where = there.get("store")
-    if not where:
+def _open_book(folder: RunFolder, url: str | None, *, read_only: bool) -> Book:
+    with open_for_reading(folder.checkpoint) as checkpoint:
+        store = checkpoint.get("store")
+    if not store:
         return open_checkpoint(folder.checkpoint, read_only=read_only)
     if url is None:
-        raise build_store_run_error(folder.path, where)
+        raise build_store_run_error(folder.path, store)
     from ..ledger.postgres.store_copy import open_copy  # noqa: PLC0415 - psycopg takes its time
 
     return open_copy(folder.checkpoint, url, read_only=read_only)

@@ -15,8 +15,8 @@ from ..ledger.decisions import FolderDecisions
 from ..manifest.rownames import describe_row
 from ..run_folder import read_form_of_run
 from . import doubts as doubting
-from .gallery_page import looking
-from .live_file import iso
+from .gallery_page import open_read_only
+from .live_file import format_utc
 from .review import count_progress
 
 MAX_LISTED = 200
@@ -26,9 +26,9 @@ MAX_NOTE_LENGTH = 2000
 
 def list_doubts(folder: Path) -> dict[str, Any]:
     """``{count, doubts}``: each with its name, row, request_id, when it was sent and the last answer."""
-    with looking(folder) as run:
+    with open_read_only(folder) as run:
         form = read_form_of_run(run.checkpoint, run.folder)
-        doubts = doubting.doubts(run.checkpoint, form)
+        doubts = doubting.list_doubts(run.checkpoint, form)
     entries = [
         {
             "name": doubt.record.job.name,
@@ -36,7 +36,7 @@ def list_doubts(folder: Path) -> dict[str, Any]:
             "wanted": bool(doubt.rows),
             "uncollected": doubt.is_uncollected,
             "request": doubt.record.handle.request_id if doubt.record.handle else "",
-            "sent": (iso(doubt.record.submitted_at) or "").replace("T", " ").replace("+00:00", " UTC"),
+            "sent": (format_utc(doubt.record.submitted_at) or "").replace("T", " ").replace("+00:00", " UTC"),
             "why": doubt.record.problem.message if doubt.record.problem else "",
             "reply": doubt.reply[:300],
         }
@@ -49,7 +49,7 @@ def list_rejected(folder: Path) -> dict[str, Any]:
     """``{count, before, rejected}``: each with its job, row, prompt and note. ``before`` counts those that an earlier redo
     asked for and that are not bought yet.
     """
-    with looking(folder) as run:
+    with open_read_only(folder) as run:
         book, form = run.checkpoint, read_form_of_run(run.checkpoint, run.folder)
         records, decisions, already_asked = book.find_rejected(), book.decisions.all(), book.list_planned_repurchases()
         rows = book.find_rows(record.id for record in records[:MAX_LISTED])
@@ -68,7 +68,7 @@ def list_rejected(folder: Path) -> dict[str, Any]:
 
 def list_delivery(folder: Path) -> dict[str, Any]:
     """``{pictures, approved, rejected, held, unseen, names}``: what would be delivered, and what has no verdict yet."""
-    with looking(folder) as run:
+    with open_read_only(folder) as run:
         gallery_rows, decisions = run.checkpoint.read_gallery_rows(), run.checkpoint.decisions.all()
     progress = count_progress(gallery_rows, decisions)
     names = [

@@ -16,7 +16,7 @@ from ..ledger.review_file import build_store_run_error
 from ..ledger.values import STAGED
 from ..run_folder import RunFolder, count_purchases, has_never_begun
 from ..settings.model import SANDBOX, Settings
-from .file_store import objects_of
+from .file_store import open_objects_of_run
 from .older_copy import take_in_logged
 from .play import identify_seller
 from .reading import copy_sheet_from_store
@@ -72,7 +72,7 @@ def _open_shared(
     checkpoint = open_shared(folder.checkpoint, url, model=settings.model, service=service)
     try:
         take_in_rescued(checkpoint, folder, warn)
-        if objects := objects_of(checkpoint, folder.path, environ, settings):
+        if objects := open_objects_of_run(checkpoint, folder.path, environ, settings):
             take_in_objects(checkpoint, objects, folder, warn)
         keep_aliases(checkpoint)
         folder.settle_snapshot(checkpoint.get("fingerprint") or "")

@@ -28,11 +28,11 @@ from ..ports import Snapshot
 from ..results.report import ASKED_PRICE, UNDER_WAY, Report
 from ..runcomfy.client import Client
 from . import canary as canaries
-from .awake import awake
+from .awake import keep_awake
 from .canary import Canary
-from .doubts import note_crashes, on_their_way, wanted_doubts
+from .doubts import explain_quarantine, list_wanted_doubts, note_crashes
 from .finish import finish
-from .heed import heed
+from .heed import follow_wishes
 from .older_copy import count_forgotten_purchases
 from .order import Order, order_everything_planned, order_still_planned
 from .own_copy import check_copy
@@ -92,7 +92,7 @@ async def _buy(run: Session, plan: Plan, order: Order, share: Sharing, *, new_ca
         set_cap(run)
         return finish(run, await _collect_bought(run))
     plan = add_gone_warning(plan, [] if run.settings.fresh else list_gone(run.checkpoint, run.folder.path))
-    canary = canaries.choose(run.checkpoint, order, run.settings.canary, fresh=new_canary)
+    canary = canaries.choose_canary(run.checkpoint, order, run.settings.canary, fresh=new_canary)
     error = await _Stages(run, replace(plan, to_buy=len(order)), canary, share).run_all()
     if run.checkpoint.top_price and not is_play(run.checkpoint):  # play money says nothing about real prices
         register = Register.from_environ(run.host.environ)
@@ -123,9 +123,9 @@ def _with_doubts(run: Session, plan: Plan, order: Order) -> tuple[Plan, Order]:
         return plan, order
     note_crashes(run.checkpoint)
     on_their_way_ids = run.checkpoint.list_quarantined()
-    released = [record for record in wanted_doubts(run.checkpoint) if record.id not in on_their_way_ids]
+    released = [record for record in list_wanted_doubts(run.checkpoint) if record.id not in on_their_way_ids]
     if on_their_way_ids:
-        run.host.warn(f"{on_their_way(on_their_way_ids)}: they are not bought again yet")
+        run.host.warn(f"{explain_quarantine(on_their_way_ids)}: they are not bought again yet")
     return replace(plan, again=len(released)), replace(order, released=released)
 
 
@@ -174,7 +174,9 @@ class _Stages:
             price, price_before = max(price, checkpoint.top_price), self.answered.price
         if canary:
             at_once, folder = settings.concurrency or 20, self.run.folder.path
-            report = canaries.report(checkpoint, folder, canary, remaining=len(order), price=price, at_once=at_once)
+            report = canaries.build_canary_report(
+                checkpoint, folder, canary, remaining=len(order), price=price, at_once=at_once
+            )
         return Quote(
             plan=self.plan,
             order=order,
@@ -211,7 +213,7 @@ class _Stages:
             forget_gone(run.checkpoint)
             started = await self._begin(quote.order)
             if new_canary:
-                canaries.remember(run.checkpoint, started)
+                canaries.store_canary(run.checkpoint, started)
             pool.approval = run.checkpoint.allow(started, price=quote.price, times=quote.times)
             pool.price = quote.price
             await _collect_with_pool(run, pool, started)
@@ -245,10 +247,10 @@ async def _collect_with_pool(run: Session, pool: Pool, job_ids: Sequence[int]) -
         records = [record for record in checkpoint.read_records(job_ids) if record.state is State.PLANNED]
     refresh = _make_refresh(run)
     try:
-        with awake(allow_sleep=run.settings.allow_sleep) as keeps_awake:
+        with keep_awake(allow_sleep=run.settings.allow_sleep) as keeps_awake:
             run.note_awake(keeps_awake=keeps_awake)
             await collect_with_others(
-                pool, stop=run.host.stop, refresh=refresh, only=records, side_task=partial(heed, run)
+                pool, stop=run.host.stop, refresh=refresh, only=records, side_task=partial(follow_wishes, run)
             )
     finally:
         checkpoint.refresh()

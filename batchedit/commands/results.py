@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..core.steps import Steps, no_steps
 from ..results.files import write_one
-from .kept_settings import Given, kept_settings
+from .kept_settings import Given, load_kept_settings
 from .play import is_play
 from .reading import open_run_to_read
 
@@ -26,5 +26,5 @@ def results(
     ``warn`` gets a message about what that form can't hold.
     """
     with open_run_to_read(run_name, given) as (folder, checkpoint):
-        settings = kept_settings(checkpoint, folder, given)
+        settings = load_kept_settings(checkpoint, folder, given)
         return write_one(checkpoint, folder, settings, kind, to, warn, steps, play=is_play(checkpoint))

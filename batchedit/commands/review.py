@@ -20,9 +20,9 @@ from ..results.files import write_all
 from ..results.report import room_for
 from ..review.decisions import read_decisions
 from ..review.server import ReviewServer, Show
-from .gallery import current_pictures, gather
+from .gallery import gather_gallery, list_current_pictures
 from .kept_settings import Given
-from .local_session import LocalSession, opened_locally
+from .local_session import LocalSession, open_locally
 from .play import is_play
 from .store_words import build_store_words
 
@@ -41,7 +41,7 @@ class ReviewStatus:
 
 def count_progress(gallery_rows: Sequence[GalleryRow], decisions: Mapping[int, PictureDecision]) -> ReviewProgress:
     """How far the review is, over the pictures that lines ask for now."""
-    jobs = {version.id for version in current_pictures(gallery_rows)}
+    jobs = {version.id for version in list_current_pictures(gallery_rows)}
     verdicts = [decisions[job].verdict for job in jobs if job in decisions]
     return ReviewProgress(len(jobs), *(verdicts.count(v) for v in (Verdict.APPROVE, Verdict.REJECT, Verdict.HOLD)))
 
@@ -62,12 +62,12 @@ def review(
     The run's lock is held only while pictures are gathered and results are written, never while a person reviews: decisions
     have a file of their own, so that a run may begin, go on and end meanwhile.
     """
-    with opened_locally(run_name, given, "review") as run:
-        gallery, decisions, folder = gather(run, steps), run.checkpoint.decisions, run.folder.path
+    with open_locally(run_name, given, "review") as run:
+        gallery, decisions, folder = gather_gallery(run, steps), run.checkpoint.decisions, run.folder.path
     versions = [version for card in gallery.gallery_rows for version in card.versions]
     show = Show(
         folder=folder,
-        page=partial(gallery.html, decisions, served=True),
+        page=partial(gallery.render_html, decisions, served=True),
         done=frozenset(version.id for version in versions if version.state is State.DONE).intersection,
         files=frozenset(file.path for version in versions for file in version.files),
         marks=decisions,
@@ -77,7 +77,7 @@ def review(
     try:
         server.run_until_done()
     finally:
-        with opened_locally(run_name, given, "review") as run:
+        with open_locally(run_name, given, "review") as run:
             on_end(_make_review_status(run, count_progress(gallery.gallery_rows, decisions.all())))
             _write_into_results(run, steps)
 
@@ -106,7 +106,7 @@ def import_decisions(run_name: str, given: Given, source: Path, *, who: str = ""
 
     Returns what was taken in, and how far the review is.
     """
-    with opened_locally(run_name, given, "review") as run:
+    with open_locally(run_name, given, "review") as run:
         jobs: dict[bytes, int] = dict(run.checkpoint.read_keys(Availability.DONE))
         manifest = open_manifest(source)
         rows = (

@@ -28,7 +28,7 @@ from ..results.files import FILES_URL
 from ..results.report import Report
 from ..run_folder import hash_file, find_run_folder, find_gone_runs, explain_how_to_start, open_source
 from ..settings.model import Settings
-from .file_store import give_pictures, objects_at
+from .file_store import open_objects, upload_pictures
 from .host import Host
 from .kept_settings import Given
 from .play import would_be_play
@@ -102,10 +102,10 @@ async def _take_in(
     find_state = make_state_lookup(previous, other_runs)
     links = await check_and_fetch_links(manifest, source, settings, model, folder, find_state, host)
     link_sample = await sample_links(manifest, source, settings, model, previous, find_state, host)
-    objects = objects_at(run.checkpoint.get(FILES_URL), host.environ)
+    objects = open_objects(run.checkpoint.get(FILES_URL), host.environ)
     if objects is not None:
         await to_thread.run_sync(objects.check)
-    keep_picture = partial(give_pictures, objects) if objects is not None else None
+    keep_picture = partial(upload_pictures, objects) if objects is not None else None
     request = IntakeRequest(manifest, source, folder, settings, model, content_digest, links, other_runs, keep_picture)
     with host.step(CHECKING_ROWS) as on_progress:
         try:

@@ -38,10 +38,10 @@ from ..run_folder import RunFolder, has_never_begun
 from ..runcomfy.catalogue import Model
 from ..runcomfy.client import Client
 from ..settings.model import Settings
-from .awake import KEPT
-from .file_store import settle_place
+from .awake import KEPT_AWAKE
+from .file_store import decide_files_place
 from .host import Host
-from .kept_settings import Given, settings_of, strange
+from .kept_settings import Given, describe_unknown_run, load_run_settings
 from .live_file import LiveFile
 from .local_session import LocalSession
 from .observers import JsonLines, ObserverGroup
@@ -85,10 +85,10 @@ class Session(LocalSession):
     def note_awake(self, *, keeps_awake: bool) -> None:
         """Note whether the machine is kept from sleeping. The person is told once."""
         if self.live is not None:
-            self.live.awake(kept=keeps_awake)
+            self.live.set_awake(kept=keeps_awake)
         if keeps_awake and not self._has_said_awake:
             self._has_said_awake = True
-            self.host.say(KEPT)
+            self.host.say(KEPT_AWAKE)
 
     def pool(self) -> AbstractAsyncContextManager[tuple[Pool, Client]]:
         """A pool and a client with their real connections, open for as long as the block lasts."""
@@ -126,8 +126,8 @@ async def reopen_session(run_name: str, given: Given, host: Host, command: str) 
     """An existing run, locked and open, with the settings that it was made with and ``given`` over them."""
     folder = find_run_here(run_name, given, host.environ)
     with hold_run_lock(folder.path, command):
-        settings = settings_of(folder, given, host.environ)
-        if warning := strange(folder, given, host.environ):
+        settings = load_run_settings(folder, given, host.environ)
+        if warning := describe_unknown_run(folder, given, host.environ):
             host.warn(warning)
         async with open_session(folder, settings, host, command) as run:
             yield run
@@ -148,7 +148,7 @@ def _open_recorded(
     ):
         if is_new or settings.mine or is_mine(checkpoint, folder.path, host.environ):
             claim(checkpoint, host.environ)
-        settle_place(checkpoint, folder, settings, host.environ)
+        decide_files_place(checkpoint, folder, settings, host.environ)
         # The slowdown is kept before it is logged: a reader of the log that asks for the status at once must find it there.
         observers, name = host.observers(), compute_run_id(checkpoint, folder.path)
         for observer in observers:

@@ -24,8 +24,8 @@ from ..images.link_probe import UNREACHED, UNSURE, Answer, LinkProbe
 from ..images.shrink import shrink as make_fit
 from ..review.payload import sources_of
 from .draft_pictures import SIDE, shrink
-from .file_store import bring
-from .gallery_page import looking
+from .file_store import fetch_missing_files
+from .gallery_page import open_read_only
 
 MAX_MESSAGE_BYTES = 400_000
 """The most bytes of a picture in a message: mailboxes refuse some 10 to 25 MB in all."""
@@ -62,7 +62,7 @@ def find_small_picture(run_folder: Path, job: int, which: str) -> Path | Missing
     """The thumbnail of ``which`` of ``job``: ``0`` its first picture, ``s0`` its first source, ``s0-large`` larger. None if
     there is no such picture, or it can't be shown. Nothing is decoded here and no link is fetched.
     """
-    with looking(run_folder) as run:
+    with open_read_only(run_folder) as run:
         record, roots, objects = run.checkpoint.record(job), run.picture_roots, run.objects
         number = which.removeprefix("s").removesuffix("-large")
         if record is None or not number.isdigit() or len(number) > 3:
@@ -96,11 +96,11 @@ def make_small(thumbnail: MissingThumbnail, proxy: str | None) -> Path | None:
 
 def find_picture_file(run_folder: Path, job: int, place: int) -> Path | None:
     """A bought picture, whole; None if there is none."""
-    with looking(run_folder) as run:
+    with open_read_only(run_folder) as run:
         record, objects = run.checkpoint.record(job), run.objects
     if record is None or place >= len(record.files):
         return None
-    bring(objects, run_folder, record.files[place : place + 1])
+    fetch_missing_files(objects, run_folder, record.files[place : place + 1])
     path = run_folder / record.files[place].path
     return path if is_plain_file(path, run_folder) else None
 
@@ -124,12 +124,12 @@ def read_first_pictures(
 
 
 def _find_first_files(run_folder: Path, count: int) -> list[SavedFile]:
-    with looking(run_folder) as run:
+    with open_read_only(run_folder) as run:
         lines = islice(run.checkpoint.read_outcomes(), _MAX_LINES)
         keys = list(dict.fromkeys(line.key for line in lines if line.files))[:count]
         records = [run.checkpoint.find_record_of_key(JobKey(key)) for key in keys]
         files = [record.files[0] for record in records if record is not None and record.files]
-        bring(run.objects, run_folder, files)
+        fetch_missing_files(run.objects, run_folder, files)
     return [file for file in files if is_plain_file(run_folder / file.path, run_folder)]
 
 
@@ -141,7 +141,7 @@ def _find_bought(folder: Path, record: Record, number: int, objects: Objects | N
     if not file.sha256.isalnum():
         return None
     if not thumbnail.path.is_file():
-        bring(objects, folder, (file,))
+        fetch_missing_files(objects, folder, (file,))
     return thumbnail
 
 

@@ -39,8 +39,8 @@ from ..scheduling.lifetimes import Lifetimes
 from ..scheduling.shared_rate import SharedRate
 from ..settings.model import Settings
 from .clock import SteadyClock
-from .file_store import blob_reader, objects_at
-from .left_ids import rescuing
+from .file_store import make_blob_reader, open_objects
+from .left_ids import rescue_to_files
 from .play import watch_place
 from .proxy import find_proxy
 from .trust import check_trusted
@@ -218,15 +218,17 @@ async def open_pool(
     Where the run's pictures go into a store of files, that is checked first: nothing is bought that could not be kept.
     ``copies`` as for ``Downloader``; a thumbnail that can't be written is added to ``write_failures``.
     """
-    objects = objects_at(checkpoint.get(FILES_URL))
+    objects = open_objects(checkpoint.get(FILES_URL))
     if objects is not None:
         await to_thread.run_sync(objects.check)
     ssl_context = create_ssl_context()  # 20 ms and 0.7 MB: one for both
     shared = _Shared(objects, Random(), SteadyClock(), InlinePictures(), ssl_context)
     album = Album(folder.thumbs)
-    pictures = LocalPictures(observer, shrinks=not settings.no_shrink, roots=picture_roots, blob=blob_reader(objects))
+    pictures = LocalPictures(
+        observer, shrinks=not settings.no_shrink, roots=picture_roots, blob=make_blob_reader(objects)
+    )
     async with (
-        rescuing(objects, checkpoint, folder.path, observer) as take_in,
+        rescue_to_files(objects, checkpoint, folder.path, observer) as take_in,
         _make_buying_client(settings, service, model, observer, checkpoint, pictures, shared) as client,
         _make_downloader(settings, folder, service, checkpoint, album, shared, copies=copies) as files,
     ):

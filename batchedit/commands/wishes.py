@@ -18,7 +18,7 @@ from ..ledger.opening import open_for_reading
 from ..ledger.wishes import Wish, Wishes
 from ..results.report import cap_needed, room_for_rest
 from ..run_folder import RunFolder, find_run, shorten_path
-from .live import BUYING, live_in
+from .live import BUYING, read_live_state
 from .store_words import build_store_words
 
 MOST_AT_ONCE = 10_000
@@ -61,7 +61,7 @@ def wish(
 
 
 def _check_goes_on(folder: RunFolder) -> None:
-    live = live_in(folder)
+    live = read_live_state(folder)
     if not live.alive or (live.doing and live.doing not in BUYING):
         raise UsageError(
             f"nobody works on {shorten_path(folder.path)}, so there is nobody to heed it",

@@ -29,9 +29,9 @@ from ..results.files import FILES_URL
 from ..results.report import ASKED_PRICE
 from ..run_folder import RunFolder
 from ..settings.model import Settings
-from .file_store import elsewhere, objects_at
+from .file_store import make_elsewhere_error, open_objects
 from .host import Host
-from .left_ids import runs_with_ids
+from .left_ids import find_runs_with_ids
 from .observers import ObserverGroup
 from .play import identify_seller
 from .rescued import take_in_for_worker, take_in_objects_for_worker
@@ -125,7 +125,7 @@ class _Doubts:
         """The runs; none before it is time to check again."""
         if monotonic() - self._checked_at < self._every:
             return []
-        runs = runs_with_ids(self._url, self._run)
+        runs = find_runs_with_ids(self._url, self._run)
         self._checked_at = monotonic()
         return runs
 
@@ -189,7 +189,7 @@ async def _work_at(url: str, run_seen: OpenRun, host: Host, given: Mapping[str, 
                 settings, folder, ledger, model, service, observer, (), write_failures, copies=not files
             )
             async with opening as (pool, _):
-                if objects := objects_at(files):
+                if objects := open_objects(files):
                     await to_thread.run_sync(take_in_objects_for_worker, ledger, objects, host.warn)
                 pool.price = read_fact(run_seen.facts, ASKED_PRICE, parse_whole_number, 0)
                 pool.governor.switch.money = label_play(run_seen.service.own_sandbox)
@@ -275,5 +275,5 @@ def _check_files(run_seen: OpenRun, settings: Settings) -> str:
     """The run's store of files, where its pictures go; "" for its folder."""
     kept_url = run_seen.facts.get(FILES_URL) or ""
     if settings.files is not None and kept_url != join_url(check_url(settings.files), run_seen.name):
-        raise elsewhere(run_seen.name, kept_url)
+        raise make_elsewhere_error(run_seen.name, kept_url)
     return kept_url

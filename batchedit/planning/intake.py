@@ -26,7 +26,7 @@ from ..ports import HasElsewhere, StateOf, Stop
 from ..run_folder import FORM_META, RunFolder, hash_file
 from ..runcomfy.catalogue import Model
 from ..settings.model import ManifestOptions, Settings
-from ..settings.toml import what_changed
+from ..settings.toml import describe_changed_settings
 from .edits import Edit, find_edits
 from .link_check import Links, is_bought
 from .other_runs import ElsewhereTotals, OtherRuns, list_elsewhere_warnings
@@ -118,7 +118,7 @@ class _IntakeCount:
         form = _make_form(manifest, previous, expander)
         edited = survey.edited - len(survey.edits) + len(edits)
         new = survey.to_buy - survey.left
-        changed = what_changed(previous.settings, settings, new, same_manifest=previous.same_manifest)
+        changed = describe_changed_settings(previous.settings, settings, new, same_manifest=previous.same_manifest)
         return Plan(
             source=str(request.source),
             folder=request.folder.path,
@@ -361,7 +361,7 @@ def _yield_until_stopped(
 
 
 def _make_fingerprint(content: str, settings: ManifestOptions) -> str:
-    part = hashlib.sha256(settings.manifest_part().encode()).hexdigest()
+    part = hashlib.sha256(settings.dump_manifest_part().encode()).hexdigest()
     return f"{INTAKE_VERSION}:{content}:{part}"
 
 

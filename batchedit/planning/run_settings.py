@@ -8,7 +8,7 @@ from ..disk import write_atomically
 from ..ledger.book import Book
 from ..run_folder import RunFolder
 from ..settings.model import Settings
-from ..settings.toml import settings_text
+from ..settings.toml import to_settings_toml
 
 
 def save_run_settings(checkpoint: Book, folder: RunFolder, settings: Settings) -> None:
@@ -24,4 +24,4 @@ def save_run_settings(checkpoint: Book, folder: RunFolder, settings: Settings) -
 
 def write_settings_file(folder: RunFolder, settings: Settings) -> None:
     """Write ``settings.toml``. OutputError if it can't be written."""
-    write_atomically(folder.settings, settings_text(settings).encode(errors="replace"))
+    write_atomically(folder.settings, to_settings_toml(settings).encode(errors="replace"))

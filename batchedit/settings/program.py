@@ -1,4 +1,4 @@
-"""What a program gives for options, as ``Settings`` has it."""
+"""The options that a program gives, as ``Settings``."""
 
 from __future__ import annotations
 
@@ -65,59 +65,61 @@ class Options(TypedDict, total=False):
     allow_hosts: Sequence[str]
 
 
-def settings_of_program(options: Mapping[str, Any]) -> Settings:
-    """``options``, of which None stands for what is not given. UsageError, with the nearest name, for what is none."""
-    known = sorted(Options.__annotations__)
-    for wrong in sorted(set(options) - set(known)):
-        near = difflib.get_close_matches(wrong, known, 1)
+def settings_from_options(options: Mapping[str, Any]) -> Settings:
+    """``options`` as Settings; None stands for an option that is not given. UsageError, with the nearest name, for an unknown
+    name or a value that is not allowed.
+    """
+    names = sorted(Options.__annotations__)
+    for unknown in sorted(set(options) - set(names)):
+        nearest = difflib.get_close_matches(unknown, names, 1)
         raise UsageError(
-            f"there is no option {wrong!r}",
-            hint=f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}",
+            f"there is no option {unknown!r}",
+            hint=f"did you mean {nearest[0]}?" if nearest else f"there are: {', '.join(names)}",
         )
-    types, facts = get_type_hints(Settings), {field.name: field.metadata for field in fields(Settings)}
+    types, metadata = get_type_hints(Settings), {field.name: field.metadata for field in fields(Settings)}
     values = {}
-    for name, given in options.items():
-        if given is None:
+    for name, value in options.items():
+        if value is None:
             continue
         try:
-            values[name] = _value(name, given, types[name])
-            is_one = may_be(orjson.loads(orjson.dumps(values[name])), types[name], facts[name])
+            values[name] = _parse_value(name, value, types[name])
+            is_valid = may_be(orjson.loads(orjson.dumps(values[name])), types[name], metadata[name])
         except (ValueError, TypeError):
-            is_one = False
-        if not is_one:
-            one_of = facts[name].get("one_of", ())
-            near = difflib.get_close_matches(str(given), one_of, 1)
+            is_valid = False
+        if not is_valid:
+            choices = metadata[name].get("one_of", ())
+            nearest = difflib.get_close_matches(str(value), choices, 1)
             raise UsageError(
-                f"the option {name} can't be {given!r}",
-                hint=f"did you mean {near[0]!r}?"
-                if near
-                else f"it is {' or '.join(map(repr, one_of))}"
-                if one_of
+                f"the option {name} can't be {value!r}",
+                hint=f"did you mean {nearest[0]!r}?"
+                if nearest
+                else f"it is {' or '.join(map(repr, choices))}"
+                if choices
                 else "",
             )
     return Settings(**values)
 
 
-def _value(name: str, given: Any, wanted: Any) -> Any:
-    """What a program gave for an option, as ``Settings`` has it. ValueError or TypeError for what can't be one."""
+def _parse_value(name: str, value: Any, expected: Any) -> Any:
+    """The value of an option as ``Settings`` has it. ValueError or TypeError for what can't be one."""
     if name in _MONEY:
-        return given if (name, given) == ("max_cost", NO_CAP) else parse_usd(str(given))
-    if name == "concurrency" and given == "auto":
+        return value if (name, value) == ("max_cost", NO_CAP) else parse_usd(str(value))
+    if name == "concurrency" and value == "auto":
         return 0
-    if get_origin(wanted) is tuple:
-        every = (given,) if isinstance(given, str | os.PathLike) else tuple(given)
-        return tuple(map(os.fspath, every)) if name == "image_root" else every
-    if get_origin(wanted) is dict:
-        return {key: _inner(name, inner) for key, inner in dict(given).items()}
-    return os.fspath(given) if name == "schema" else given
+    if get_origin(expected) is tuple:
+        items = (value,) if isinstance(value, str | os.PathLike) else tuple(value)
+        return tuple(map(os.fspath, items)) if name == "image_root" else items
+    if get_origin(expected) is dict:
+        return {key: _parse_inner(name, item) for key, item in dict(value).items()}
+    return os.fspath(value) if name == "schema" else value
 
 
-def _inner(name: str, value: Any) -> Any:
+def _parse_inner(name: str, value: Any) -> Any:
     if name == "over":
-        return (value,) if isinstance(value, str) else tuple(map(_inner_text, value))
-    return _inner_text(value)
+        return (value,) if isinstance(value, str) else tuple(map(_to_text, value))
+    return _to_text(value)
 
 
-def _inner_text(value: Any) -> Any:
-    """A number is what a text of the command line would be."""
+def _to_text(value: Any) -> Any:
+    """A number as the text that the command line would give."""
     return str(value) if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else value

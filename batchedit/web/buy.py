@@ -14,7 +14,7 @@ from ..commands.confirmation import Confirmation
 from ..commands.draft_offer import forget_yes
 from ..commands.draft_steps import Step, found
 from ..commands.drafts import Draft
-from ..commands.launch import start
+from ..commands.launch import start_process
 from ..core.errors import BatcheditError, UsageError
 from ..core.money import MICRO
 from ..review.json_body import BadRequestError
@@ -82,7 +82,7 @@ class Buy:
 
     def _start(self, draft: Draft, offered: dict[str, Any]) -> None:
         try:
-            start(Confirmation.read(offered["confirmation"]), self._desk.environ)
+            start_process(Confirmation.from_json(offered["confirmation"]), self._desk.environ)
         except BatcheditError:
             forget_yes(draft)  # a yes is used once: it is asked anew
             raise

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from ..commands.carry import Offer, Unattended, offer
 from ..commands.confirmation import Command, Confirmation
 from ..commands.draft_offer import as_asked
-from ..commands.launch import start
+from ..commands.launch import start_process
 from ..core.errors import UsageError
 from ..review.json_body import BadRequestError
 from .desk import Desk, Payload, call
@@ -49,7 +49,7 @@ class Offers:
         offered = self._offers.pop(request.path_params["run"], None)
         if offered is None or told.get("nonce") != offered["nonce"]:
             raise UsageError("this is another question than the one you saw; nothing was bought", hint="ask again")
-        await to_thread.run_sync(start, Confirmation.read(offered["confirmation"]), self._desk.environ)
+        await to_thread.run_sync(start_process, Confirmation.from_json(offered["confirmation"]), self._desk.environ)
         return {"started": True}
 
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..commands.gallery_page import SHOWN, count_pictures, done_jobs, gallery_page, looking
+from ..commands.gallery_page import PAGE_FILTERS, build_gallery_page, count_pictures, find_done_jobs, open_read_only
 from ..commands.proxy import find_proxy
 from ..commands.small_pictures import MissingThumbnail, find_picture_file, make_small, make_placeholder, find_small_picture
 from ..ledger.decisions import FolderDecisions
@@ -61,7 +61,7 @@ class Review:
         folder = await self._folders.find(request)
 
         def read() -> Payload:
-            with looking(folder) as run:
+            with open_read_only(folder) as run:
                 return count_pictures(run)
 
         return await to_thread.run_sync(read)
@@ -72,8 +72,8 @@ class Review:
         first, show = _number(request, "from") or 1, request.query_params.get("show", "all")
 
         def read() -> Payload:
-            with looking(folder) as run:
-                return gallery_page(run, first, show if show in SHOWN else "all", _number(request, "row"))
+            with open_read_only(folder) as run:
+                return build_gallery_page(run, first, show if show in PAGE_FILTERS else "all", _number(request, "row"))
 
         return await to_thread.run_sync(read)
 
@@ -109,7 +109,7 @@ class Review:
 
         async def answer(request: Request) -> Response:
             folder = await self._folders.find(request)
-            show = server.Show(folder, str, partial(done_jobs, folder), (), FolderDecisions(folder), who(request))
+            show = server.Show(folder, str, partial(find_done_jobs, folder), (), FolderDecisions(folder), who(request))
             return cast("Response", await getattr(server.Desk(show, lambda: None), name)(request))
 
         return shown(answer)

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..commands.course import course
-from ..commands.live import LiveState, live
+from ..commands.course import build_progress_chart
+from ..commands.live import LiveState, find_live_state
 from ..commands.play import is_play_run
 from ..commands.wishes import wish
 from ..core.errors import BatcheditError
@@ -43,7 +43,7 @@ class Runs:
     async def show(self, request: Request) -> Response:
         """How it stands now; the page asks on."""
         folder = await self._folders.find(request)
-        now = await to_thread.run_sync(live, str(folder))
+        now = await to_thread.run_sync(find_live_state, str(folder))
         play = await to_thread.run_sync(is_play_run, folder)
         told = _told(now)
         return page(request, "run", play=play, run=request.path_params["run"], now=told, name=folder.name)
@@ -51,17 +51,17 @@ class Runs:
     async def live(self, request: Request) -> Payload:
         """Once a second while somebody looks."""
         folder = await self._folders.find(request)
-        return _told(await to_thread.run_sync(live, str(folder)))
+        return _told(await to_thread.run_sync(find_live_state, str(folder)))
 
     async def course(self, request: Request) -> Payload:
         """Pictures and money over time, and the commonest errors."""
-        return await to_thread.run_sync(course, await self._folders.find(request))
+        return await to_thread.run_sync(build_progress_chart, await self._folders.find(request))
 
     async def file(self, request: Request) -> Response:
         """One of the last pictures, by the number of its job: no path is taken from an address."""
         try:
             folder = await self._folders.find(request)
-            now = await to_thread.run_sync(live, str(folder))
+            now = await to_thread.run_sync(find_live_state, str(folder))
         except BatcheditError:
             return PlainTextResponse("no such run\n", status_code=404)
         job = request.path_params["place"]

@@ -19,14 +19,14 @@ def states(path: Path, monkeypatch: pytest.MonkeyPatch, *looks: LiveState | Exce
     """What is shown where one look after the other is answered so."""
     answers = iter(looks)
 
-    def live_in(_folder: RunFolder, *, store: str | None) -> LiveState:
+    def read_live_state(_folder: RunFolder, *, store: str | None) -> LiveState:
         assert store
         answer = next(answers)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    monkeypatch.setattr("batchedit.commands.live.live_in", live_in)
+    monkeypatch.setattr("batchedit.commands.live.read_live_state", read_live_state)
     monkeypatch.setattr(live_commands, "REDRAW_SECONDS", 0.0)
     return live_commands._each_second(RunFolder(path), "postgresql://store")
 

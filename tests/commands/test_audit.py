@@ -79,7 +79,7 @@ def run(tmp_path: Path) -> Iterator[Path]:
     assert not list(tmp_path.glob("*-journal"))
 
 
-def audited(folder: Path) -> Audit:
+def prove_run(folder: Path) -> Audit:
     with closing(open_checkpoint(folder / "checkpoint.sqlite", read_only=True)) as checkpoint:
         return audit(checkpoint, folder, Form(FormKind.CSV, header_row=1))
 
@@ -90,11 +90,11 @@ def name_of(row: int) -> str:
 
 
 def test_a_run_that_adds_up(run: Path) -> None:
-    found = audited(run)
-    assert found == Audit(
+    result = prove_run(run)
+    assert result == Audit(
         jobs=5, events=23, intentions=7, accepted=4, files=3, bytes=3 * len(CONTENT), spent=4 * PRICE, reserved=PRICE
     )
-    assert list(format_audit(found)) == [
+    assert list(format_audit(result)) == [
         "jobs       5, events 23",
         "intentions 7, accepted 4",
         "money      $0.16 spent, $0.04 reserved",
@@ -178,11 +178,11 @@ def test_a_database_changed_by_hand(run: Path, what: str) -> None:
     script, rows, words = TAMPERED[what]
     with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db:
         db.executescript(script)
-    found = audited(run)
-    assert not found.clean
-    named = {row for finding in found.findings for row in finding.rows or (None,)}
-    assert named == {row and name_of(row) for row in rows}, found.findings
-    text = "\n".join(format_audit(found))
+    result = prove_run(run)
+    assert not result.clean
+    rows_named = {row for finding in result.findings for row in finding.rows or (None,)}
+    assert rows_named == {row and name_of(row) for row in rows}, result.findings
+    text = "\n".join(format_audit(result))
     assert words in text
     assert "not add up" in text
 
@@ -204,9 +204,9 @@ def delete(folder: Path) -> None:
 )
 def test_a_picture_changed_by_hand(run: Path, change: Callable[[Path], None], words: str) -> None:
     change(run)
-    found = audited(run)
-    assert [finding.rows for finding in found.findings] == [(name_of(11),)]
+    result = prove_run(run)
+    assert [finding.rows for finding in result.findings] == [(name_of(11),)]
     assert (
-        f"{name_of(11)}: files/job-1.png {words}" in "\n".join(format_audit(found))
-        or words in found.findings[0].problem
+        f"{name_of(11)}: files/job-1.png {words}" in "\n".join(format_audit(result))
+        or words in result.findings[0].problem
     )

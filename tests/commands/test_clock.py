@@ -32,9 +32,9 @@ def test_a_clock_that_was_ahead_and_is_right_again_halts_no_job(off: float) -> N
         watched_from=NOW,
     )
     assert isinstance(next_action(waiting, NOW, Patience()), Sleep)
-    found = drop_future_due_at(waiting, NOW)
-    assert isinstance(next_action(found, NOW, Patience()), Poll)
-    assert found == waiting._replace(due_at=0.0), "what its events told stands"
+    corrected = drop_future_due_at(waiting, NOW)
+    assert isinstance(next_action(corrected, NOW, Patience()), Poll)
+    assert corrected == waiting._replace(due_at=0.0), "what its events told stands"
 
 
 def test_a_wait_that_was_written_down_by_this_clock_is_kept() -> None:

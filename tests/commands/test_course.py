@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from batchedit.commands.course import course
-from batchedit.commands.live import live
+from batchedit.commands.course import build_progress_chart
+from batchedit.commands.live import find_live_state
 from batchedit.commands.redo import list_redo_lines
 from batchedit.core.events import Reserved
 from batchedit.core.lifecycle import advance
@@ -28,15 +28,15 @@ def test_the_chart_ends_with_what_the_page_says_is_done_and_spent(tmp_path: Path
     for record in records[:-2]:
         room.done(checkpoint, record, picture(record.id))
     room.failed(checkpoint, records[-2], "refused")
-    held = Reserved(room.clock, 40_000)
-    checkpoint.save_now(advance(records[-1], held), held)
+    reserved = Reserved(room.clock, 40_000)
+    checkpoint.save_now(advance(records[-1], reserved), reserved)
     FolderDecisions(checkpoint).put(PictureDecision(records[2].id, Verdict.REJECT, "too dark", 0, "Dana", 5.0))
-    for again in add_repurchases(checkpoint, list_redo_lines(checkpoint)):
-        (record,) = checkpoint.records("id = ?", (again,))
-        room.done(checkpoint, record, picture(again))
+    for job in add_repurchases(checkpoint, list_redo_lines(checkpoint)):
+        (record,) = checkpoint.records("id = ?", (job,))
+        room.done(checkpoint, record, picture(job))
     checkpoint.close()
 
-    now = live(str(room.folder.path))
-    _, pictures, usd = course(room.folder.path)["points"][-1]
-    assert (pictures, usd) == (now.of(State.DONE), now.as_json()["usd"]["spent"])
+    state = find_live_state(str(room.folder.path))
+    _, pictures, usd = build_progress_chart(room.folder.path)["points"][-1]
+    assert (pictures, usd) == (state.of(State.DONE), state.as_json()["usd"]["spent"])
     assert usd == 0.16  # three pictures and one more version of one of them

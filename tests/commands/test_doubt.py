@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchedit.commands.doubts import BY_HAND, doubts, pick, write_off
+from batchedit.commands.doubts import BY_HAND, list_doubts, pick_doubts, write_off
 from batchedit.commands.order import Order
 from batchedit.core.errors import UsageError
 from batchedit.core.events import Lost, Reserved
@@ -27,8 +27,8 @@ SHEET = Form(FormKind.CSV, header_row=1)
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Iterator[SqliteCheckpoint]:
     """Jobs 1 to 4 on rows 1, 2, 2 (another size) and 4, where row 5 is a duplicate of row 1; 1 to 3 are in doubt."""
-    found = create_checkpoint(tmp_path / "checkpoint.sqlite", model="m", service="s")
-    intake = Intake.begin(found)
+    opened = create_checkpoint(tmp_path / "checkpoint.sqlite", model="m", service="s")
+    intake = Intake.begin(opened)
     lines = [
         make_line(1),
         make_line(2),
@@ -38,20 +38,20 @@ def checkpoint(tmp_path: Path) -> Iterator[SqliteCheckpoint]:
     ]
     intake.add(lines)
     intake.commit("f")
-    for record in found.records("id < 4"):
+    for record in opened.records("id < 4"):
         reserved = Reserved(100.0, PRICE)
         lost = Lost(101.0, Problem(Kind.LOST, "no answer"))
-        found.save_now(advance(found.save_now(advance(record, reserved), reserved), lost), lost)
-    yield found
-    found.close()
+        opened.save_now(advance(opened.save_now(advance(record, reserved), reserved), lost), lost)
+    yield opened
+    opened.close()
 
 
-def chosen(checkpoint: SqliteCheckpoint, *names: str) -> list[int]:
-    return [doubt.record.id for doubt in pick(doubts(checkpoint, SHEET), names)]
+def list_chosen(checkpoint: SqliteCheckpoint, *names: str) -> list[int]:
+    return [doubt.record.id for doubt in pick_doubts(list_doubts(checkpoint, SHEET), names)]
 
 
 def test_they_are_listed_by_row_with_every_row_that_wants_them(checkpoint: SqliteCheckpoint) -> None:
-    listed = [(doubt.record.id, doubt.rows) for doubt in doubts(checkpoint, SHEET)]
+    listed = [(doubt.record.id, doubt.rows) for doubt in list_doubts(checkpoint, SHEET)]
     assert listed == [(1, ((2, "sku-1"), (6, "sku-1"))), (2, ((3, "sku-2"),)), (3, ((3, "sku-2"),))]
 
 
@@ -60,21 +60,21 @@ def test_they_are_listed_by_row_with_every_row_that_wants_them(checkpoint: Sqlit
     [(["2"], [1]), (["6"], [1]), (["job-3"], [3]), (["all"], [1, 2, 3]), (["2", "job-2", "6"], [1, 2]), ([], [])],
 )
 def test_who_is_meant(checkpoint: SqliteCheckpoint, names: list[str], jobs: list[int]) -> None:
-    assert chosen(checkpoint, *names) == jobs
+    assert list_chosen(checkpoint, *names) == jobs
 
 
 def test_all_that_is_wrong_is_told_at_once(checkpoint: SqliteCheckpoint) -> None:
     with pytest.raises(UsageError) as raised:
-        chosen(checkpoint, "2", "3", "5", "nobody")
-    told = "row 3 has 2 such jobs: name one of job-2, job-3; "
-    told += "5: no job in doubt or uncollected; nobody: no job in doubt or uncollected"
-    assert str(raised.value) == told
+        list_chosen(checkpoint, "2", "3", "5", "nobody")
+    message = "row 3 has 2 such jobs: name one of job-2, job-3; "
+    message += "5: no job in doubt or uncollected; nobody: no job in doubt or uncollected"
+    assert str(raised.value) == message
 
 
 def test_bought_again_or_written_off_is_an_event_with_a_time(checkpoint: SqliteCheckpoint) -> None:
-    first = pick(doubts(checkpoint, SHEET), ["2"])
+    first = pick_doubts(list_doubts(checkpoint, SHEET), ["2"])
     assert list(Order(released=[doubt.record for doubt in first], by=BY_HAND).begin(checkpoint)) == [1]
-    assert write_off(checkpoint, pick(doubts(checkpoint, SHEET), ["all"])) == 2
+    assert write_off(checkpoint, pick_doubts(list_doubts(checkpoint, SHEET), ["all"])) == 2
     released, off, _ = checkpoint.records("id < 4")
     assert (released.state, released.reserved, released.earlier_spent) == (State.PLANNED, 0, PRICE)
     assert (off.state, off.reserved, off.cost, off.cost_known) == (State.FAILED, 0, PRICE, False)
@@ -82,4 +82,4 @@ def test_bought_again_or_written_off_is_an_event_with_a_time(checkpoint: SqliteC
     assert checkpoint.money().reserved == 0
     written = [(logged.name, logged.read().by) for logged in checkpoint.read_log() if logged.at > 1000]
     assert written == [("Released", "by hand (doubt)"), *[("WrittenOff", "by hand (doubt)")] * 2]
-    assert doubts(checkpoint, SHEET) == []
+    assert list_doubts(checkpoint, SHEET) == []

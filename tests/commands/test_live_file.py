@@ -30,14 +30,14 @@ def test_a_damaged_file_of_the_process_before_stops_nobody(tmp_path: Path) -> No
 def test_the_times_of_a_status_in_json_were_numbers() -> None:
     """The reference says that times are ISO 8601 in UTC."""
     word = {"kind": "busy", "message": "slow down", "http": 429, "at": 60.5}
-    told = LiveState(
+    state = LiveState(
         folder=Path("m"),
         state="going",
         last_word=word,
         last_pictures=[{"job": 1, "name": "a", "file": "files/a.png", "at": 0.0}],
     )
-    now = told.as_json()
-    assert (now["last_word"]["at"], now["last_pictures"][0]["at"]) == ("1970-01-01T00:01:00+00:00", None)
+    values = state.as_json()
+    assert (values["last_word"]["at"], values["last_pictures"][0]["at"]) == ("1970-01-01T00:01:00+00:00", None)
 
 
 def test_the_last_word_of_the_service_was_our_own(tmp_path: Path) -> None:

@@ -24,23 +24,23 @@ from tests.support.cli import inside, manifest, on, until
 LONG, NONE = 1e9, 0.0
 
 
-def told_to(bar: StepBar, what: str, done: int, total: int) -> None:
-    with bar.step(what) as told:
-        told(done, total)
-        told(done + 1, total)
+def report_step(bar: StepBar, what: str, done: int, total: int) -> None:
+    with bar.step(what) as on_progress:
+        on_progress(done, total)
+        on_progress(done + 1, total)
 
 
 def test_a_step_that_is_over_in_a_moment_is_not_shown() -> None:
     screen = io.StringIO()
-    told_to(StepBar(screen, LONG), "checking rows", 5, 10)
+    report_step(StepBar(screen, LONG), "checking rows", 5, 10)
     assert screen.getvalue() == ""
 
 
 def test_a_long_step_is_a_bar_that_leaves_nothing_behind() -> None:
     screen = io.StringIO()
     bar = StepBar(screen, NONE)
-    with bar.step("checking\x1b[2Jrows") as told:
-        until(lambda: told(500_000, 1_000_000) or "50%" in screen.getvalue())
+    with bar.step("checking\x1b[2Jrows") as on_progress:
+        until(lambda: on_progress(500_000, 1_000_000) or "50%" in screen.getvalue())
     assert "checking\\x1b[2Jrows: " in screen.getvalue()
     assert screen.getvalue().rsplit("\r", 2)[1].strip() == ""
     assert not bar.say("no bar, so not here")
@@ -51,14 +51,14 @@ def test_a_step_within_a_step_takes_its_place_until_it_is_over() -> None:
     screen = io.StringIO()
     bar = StepBar(screen, NONE)
     with bar.step("copying") as outer:
-        told_to(bar, "writing", 1, 2)
-        assert drawn(screen)[-1].startswith("writing")
-        until(lambda: outer(2, 2) or drawn(screen)[-1].startswith("copying"))
+        report_step(bar, "writing", 1, 2)
+        assert list_drawn(screen)[-1].startswith("writing")
+        until(lambda: outer(2, 2) or list_drawn(screen)[-1].startswith("copying"))
     assert "\x1b" not in screen.getvalue()
     assert "\n" not in screen.getvalue()
 
 
-def drawn(screen: io.StringIO) -> list[str]:
+def list_drawn(screen: io.StringIO) -> list[str]:
     return [line for line in screen.getvalue().split("\r") if line.strip()]
 
 
@@ -66,18 +66,20 @@ def test_a_step_that_waited_for_a_query_stood_still_for_four_seconds() -> None:
     """It told nothing while it waited, and what was drawn did not change."""
     screen = io.StringIO()
     with StepBar(screen, NONE).step("reading the run"):
-        until(lambda: len(set(drawn(screen))) > 2)
-    assert drawn(screen)[-1].startswith("reading the run")
+        until(lambda: len(set(list_drawn(screen))) > 2)
+    assert list_drawn(screen)[-1].startswith("reading the run")
 
 
 def test_a_step_that_counts_nothing_showed_a_zero_and_a_question_mark() -> None:
     """``asking the service: 0.00 [00:04, ?/s]``"""
     screen = io.StringIO()
     bar = StepBar(screen, NONE, beat=0.02)
-    with bar.step("asking the service") as told:
-        until(lambda: len(drawn(screen)) > 2)
-        assert {line.strip() for line in drawn(screen)} <= {f"asking the service: 00:0{second}" for second in range(10)}
-        until(lambda: told(5, 10) or "50%" in screen.getvalue())
+    with bar.step("asking the service") as on_progress:
+        until(lambda: len(list_drawn(screen)) > 2)
+        assert {line.strip() for line in list_drawn(screen)} <= {
+            f"asking the service: 00:0{second}" for second in range(10)
+        }
+        until(lambda: on_progress(5, 10) or "50%" in screen.getvalue())
 
 
 def test_a_step_within_a_step_was_overwritten_twice_a_second_by_the_one_around_it() -> None:
@@ -88,43 +90,43 @@ def test_a_step_within_a_step_was_overwritten_twice_a_second_by_the_one_around_i
         outer(2, 2)
         with bar.step("writing"):
             until(lambda: "writing" in screen.getvalue())
-            before = len(drawn(screen))
+            before = len(list_drawn(screen))
             outer(2, 2)
-            until(lambda: len(drawn(screen)) > before + 5)
-            assert all(line.startswith("writing") for line in drawn(screen)[before:])
-        before = len(drawn(screen))
-        until(lambda: outer(2, 2) or len(drawn(screen)) > before + 1)
-        assert drawn(screen)[-1].startswith("copying")
+            until(lambda: len(list_drawn(screen)) > before + 5)
+            assert all(line.startswith("writing") for line in list_drawn(screen)[before:])
+        before = len(list_drawn(screen))
+        until(lambda: outer(2, 2) or len(list_drawn(screen)) > before + 1)
+        assert list_drawn(screen)[-1].startswith("copying")
 
 
 def test_a_delivery_whose_steps_took_less_than_two_seconds_each_was_silent_for_seven() -> None:
     screen = io.StringIO()
     bar = StepBar(screen, 1.0)
     for what in ("copying pictures", "writing manifest.csv", "making thumbnails", "writing contact-sheet.pdf"):
-        with bar.step(what) as told:
+        with bar.step(what) as on_progress:
             for done in range(10):
                 time.sleep(0.03)
-                told(done, 10)
-    shown = "".join(drawn(screen))
-    assert "copying" not in shown
-    assert "contact-sheet.pdf" in shown
+                on_progress(done, 10)
+    screen_text = "".join(list_drawn(screen))
+    assert "copying" not in screen_text
+    assert "contact-sheet.pdf" in screen_text
 
 
 def test_a_line_above_a_step_that_is_not_shown_left_its_bar_on_the_screen() -> None:
     screen = io.StringIO()
     bar = StepBar(screen, LONG)
-    with bar.step("checking rows") as told:
-        told(1, 2)
+    with bar.step("checking rows") as on_progress:
+        on_progress(1, 2)
         assert not bar.say("a line")
     assert screen.getvalue() == ""
 
 
 def test_without_a_terminal_a_step_is_a_line_a_minute() -> None:
-    now, said = [0.0], list[str]()
-    with StepLines(said.append, lambda: now[0]).step("checking rows") as told:
+    now, printed = [0.0], list[str]()
+    with StepLines(printed.append, lambda: now[0]).step("checking rows") as on_progress:
         for now[0], done in ((1.0, 1), (59.0, 2), (60.0, 400_000), (61.0, 500_000), (120.0, 800_000)):
-            told(done, 1_000_000)
-    assert said == [
+            on_progress(done, 1_000_000)
+    assert printed == [
         "checking rows: 400,000 of 1,000,000 · 90 s left",
         "checking rows: 800,000 of 1,000,000 · 30 s left",
     ]
@@ -134,15 +136,15 @@ def test_without_a_terminal_a_step_is_a_line_a_minute() -> None:
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[tuple[int, int]]]:
     """Each step that a command began, with what it told."""
-    found: dict[str, list[tuple[int, int]]] = {}
+    calls: dict[str, list[tuple[int, int]]] = {}
 
     @contextmanager
     def step(_: Terminal, what: str) -> Iterator[ProgressCallback]:
-        found[what] = []
-        yield lambda done, total: found[what].append((done, total))
+        calls[what] = []
+        yield lambda done, total: calls[what].append((done, total))
 
     monkeypatch.setattr(Terminal, "step", step)
-    return found
+    return calls
 
 
 def test_each_long_step_of_an_evening_and_a_morning_says_how_far_it_is(

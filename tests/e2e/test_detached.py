@@ -20,9 +20,9 @@ import anyio
 import pytest
 
 from batchedit.commands.carry import Offer, Unattended, offer
-from batchedit.commands.confirmation import Command, Confirmation, Desk
-from batchedit.commands.launch import Launch, start
-from batchedit.commands.live import LiveState, live
+from batchedit.commands.confirmation import Command, Confirmation, ConfirmationFolder
+from batchedit.commands.launch import Launch, start_process
+from batchedit.commands.live import LiveState, find_live_state
 from batchedit.commands.trust import keep_typed
 from batchedit.commands.wishes import wish
 from batchedit.core.errors import BatcheditError, UsageError
@@ -75,7 +75,7 @@ def asked(what: Command) -> Offer:
 
 
 def begun(confirmation: Confirmation) -> Launch:
-    return start(confirmation, environment(), patience=90)
+    return start_process(confirmation, environment(), patience=90)
 
 
 def run_of(folder: Path) -> Path:
@@ -83,7 +83,7 @@ def run_of(folder: Path) -> Path:
 
 
 def now(folder: Path) -> LiveState:
-    return live(str(run_of(folder)))
+    return find_live_state(str(run_of(folder)))
 
 
 def over(folder: Path) -> bool:
@@ -156,7 +156,8 @@ def test_who_started_it_is_killed_and_the_run_goes_on(tmp_path: Path, slow: Runn
     confirmation = asked(command(tmp_path, slow)).confirmation
     script = (
         "import json, os, signal, sys; from batchedit.commands.confirmation import Confirmation; "
-        "from batchedit.commands.launch import start; start(Confirmation.read(json.loads(sys.argv[1]))); "
+        "from batchedit.commands.launch import start_process; "
+        "start_process(Confirmation.from_json(json.loads(sys.argv[1]))); "
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     told = json.dumps(confirmation.as_json())
@@ -179,7 +180,7 @@ def test_who_started_it_is_killed_and_the_run_goes_on(tmp_path: Path, slow: Runn
 
 def carried(confirmation: Confirmation, folder: Path, code: int) -> str:
     """What the process says that the confirmation is given to; here in this one, which saves the start of a Python."""
-    path = Desk(environment()).hand_in(confirmation)
+    path = ConfirmationFolder(environment()).hand_in(confirmation)
     done = inside("confirmed", path, cwd=folder, code=code)
     return done.stdout + done.stderr
 
@@ -250,7 +251,7 @@ def test_a_yes_is_used_once_also_where_what_it_bought_failed(tmp_path: Path) -> 
         one, other = asked(again).confirmation, asked(again).confirmation
         carried(one, tmp_path, 1)
         with pytest.raises(UsageError, match="used already; nothing was bought a second time"):
-            Desk(environment()).hand_in(one)
+            ConfirmationFolder(environment()).hand_in(one)
         assert "changed since the yes was said" in carried(other, tmp_path, 64)
         assert bought(sandbox) == 2
 

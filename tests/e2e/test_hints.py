@@ -26,7 +26,7 @@ from minisign import KeyPair
 
 from batchedit.cli.app import batchedit
 from batchedit.commands.carry import Offer, Unattended, offer
-from batchedit.commands.confirmation import Command, Desk
+from batchedit.commands.confirmation import Command, ConfirmationFolder
 from batchedit.commands.retry import RetryRequest
 from batchedit.commands.trust import keep_typed
 from batchedit.core.events import Accepted
@@ -156,7 +156,7 @@ TABLE = {
     ): "test_a_wish_for_a_run_that_its_cap_has_ended_names_a_cap_that_suffices",
     (
         "commands/confirmation.py",
-        "to_type(verb, shorten_path(folder), *self._words(), *self._room())",
+        "to_type(verb, shorten_path(folder), *self._list_words(), *self._list_cap_words())",
     ): "test_a_yes_that_was_said_beforehand",
     ("commands/carry.py", "to_type('run', shorten_path(Path(confirmation.folder)))"): "test_a_yes_that_was_said_beforehand",
     ("planning/plan.py", "to_type('run', plan.source, '--out', 'FOLDER')"): "test_a_run_that_was_moved_away",
@@ -649,9 +649,9 @@ def test_a_yes_that_was_said_beforehand(typist: Typist) -> None:
         found = anyio.run(offer, what, Unattended(environment()))
         assert isinstance(found, Offer)
         dearer = replace(found.confirmation, price=1, nonce="other")
-        typist.do("confirmed", Desk(environment()).hand_in(dearer), code=64)
+        typist.do("confirmed", ConfirmationFolder(environment()).hand_in(dearer), code=64)
         assert typist.way("to be asked anew") == "batchedit run outputs/m"
-        typist.do("confirmed", Desk(environment()).hand_in(found.confirmation), code=75)
+        typist.do("confirmed", ConfirmationFolder(environment()).hand_in(found.confirmation), code=75)
         typist.type(typist.way("then buy the rest"), "--yes")
         assert (typist.states(), bought(it)) == (["done"] * 3, 3)
 
@@ -680,7 +680,7 @@ def test_a_yes_to_another_question_named_a_command_without_its_words_and_its_cap
         assert isinstance(found, Offer)
         before = bought(it)
         dearer = replace(found.confirmation, price=1, nonce="other")
-        typist.do("confirmed", Desk(environment()).hand_in(dearer), code=64)
+        typist.do("confirmed", ConfirmationFolder(environment()).hand_in(dearer), code=64)
         assert typist.way("to be asked anew") == f"batchedit {told['verb']} outputs/m {words} --max-cost 0.24"
         typist.type(typist.way("to be asked anew"), "--yes", code=None)
         assert bought(it) - before == found.confirmation.count

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from batchedit.cli.app import batchedit as group
 from batchedit.cli.options import given as given_by
 from batchedit.settings.model import Settings
-from batchedit.settings.toml import key_of, settings_text, toml
+from batchedit.settings.toml import format_toml, to_option_name, to_settings_toml
 from tests.support.cli import environment, manifest
 from tests.support.cli import inside as batchedit
 
@@ -27,7 +27,7 @@ value = st.recursive(
 @settings(deadline=None)
 @given(st.dictionaries(text, value, max_size=3))
 def test_toml_comes_back_as_it_was(told) -> None:
-    written = "".join(f"{toml(name)} = {toml(inner)}\n" for name, inner in told.items())
+    written = "".join(f"{format_toml(name)} = {format_toml(inner)}\n" for name, inner in told.items())
     assert tomllib.loads(written) == told
 
 
@@ -74,7 +74,7 @@ def parsed(name: str, *arguments: str) -> Settings:
 
 def test_what_is_kept_can_be_used_again(tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"
-    path.write_text(settings_text(EVERY), encoding="utf-8")
+    path.write_text(to_settings_toml(EVERY), encoding="utf-8")
     again = parsed("run", "m.csv", "--config", str(path))
     assert again.rate == pytest.approx(EVERY.rate)
     for name in Settings.__dataclass_fields__:
@@ -84,7 +84,9 @@ def test_what_is_kept_can_be_used_again(tmp_path: Path) -> None:
 
 
 def test_every_setting_of_run_can_be_kept() -> None:
-    told = {line.split(" = ")[0].removeprefix("# ") for line in settings_text(Settings()).splitlines() if " = " in line}
+    told = {
+        line.split(" = ")[0].removeprefix("# ") for line in to_settings_toml(Settings()).splitlines() if " = " in line
+    }
     said_once = {
         "fresh",
         "another-account",
@@ -92,11 +94,11 @@ def test_every_setting_of_run_can_be_kept() -> None:
         "store",
         "files",
     }  # a store may hold a password; files the run knows
-    assert told == {key_of(name) for name in Settings.__dataclass_fields__} - {"out", "origins"} - said_once
+    assert told == {to_option_name(name) for name in Settings.__dataclass_fields__} - {"out", "origins"} - said_once
 
 
 def test_leave_to_buy_what_other_runs_have_is_not_kept_for_the_next_command() -> None:
-    assert settings_text(Settings(fresh=True, another_account=True)) == settings_text(Settings())
+    assert to_settings_toml(Settings(fresh=True, another_account=True)) == to_settings_toml(Settings())
 
 
 def test_where_each_value_comes_from(tmp_path: Path) -> None:

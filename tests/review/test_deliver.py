@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from batchedit.commands.deliver import deliver, prints_of
+from batchedit.commands.deliver import deliver, list_prints
 from batchedit.commands.gallery import gallery
-from batchedit.commands.local_session import opened_locally
+from batchedit.commands.local_session import open_locally
 from batchedit.commands.redo import list_redo_lines
 from batchedit.core.errors import ManifestError, OutputError, UsageError
 from batchedit.core.review import PictureDecision, Verdict
@@ -222,10 +222,12 @@ def test_the_contact_sheet_has_twelve_pictures_a_page(tmp_path: Path) -> None:
 
 def test_the_contact_sheet_names_the_rows_of_the_sheet(room: Showroom, tmp_path: Path) -> None:
     """The header is row 1 of this sheet, or row 3 where two lines stand above it."""
-    with opened_locally(where(room), {}, "deliver") as run:
+    with open_locally(where(room), {}, "deliver") as run:
         chosen = [(card, card.versions[0]) for card in run.checkpoint.read_gallery_rows()]
-        form = run.manifest().form
-        told = [[shown.about for shown in prints_of(chosen, tmp_path, f)] for f in (form, replace(form, header_row=3))]
+        form = run.open_manifest().form
+        told = [
+            [shown.about for shown in list_prints(chosen, tmp_path, f)] for f in (form, replace(form, header_row=3))
+        ]
     assert [about.split(" · ")[0] for about in told[0]] == [f"row {n} ({sku})" for n, sku in enumerate("ABCD", 2)]
     assert told[1][0].startswith("row 4 (A)")
 

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from batchedit.commands.bar import described
+from batchedit.commands.bar import describe_progress
 from batchedit.commands.observers import JsonLines, ObserverGroup
 from batchedit.core.model import Counts, Money, State
 from batchedit.core.slowdown import Slowdown
@@ -31,7 +31,7 @@ def test_the_sentence(slowdown: Slowdown, said: str) -> None:
     assert Slowdown.read(slowdown.as_json()) == slowdown
     now = Snapshot(Counts({State.DONE: 1}), Money(), eta=(1500.0, 1600.0), slowed=slowdown)
     details = said.removeprefix("slowed by the service: ")
-    assert described(now) == f"slowed by the service · 25 min left · 90 %: 27 min · {details}"
+    assert describe_progress(now) == f"slowed by the service · 25 min left · 90 %: 27 min · {details}"
 
 
 def test_how_much_longer_is_the_pace_now_against_the_pace_wished_for_over_what_is_left() -> None:

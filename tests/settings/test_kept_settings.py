@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from batchedit.core.errors import ManifestError
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from batchedit.settings.model import Settings
-from batchedit.settings.toml import settings_text
+from batchedit.settings.toml import to_settings_toml
 from tests.support.cli import environment, manifest, on
 from tests.support.cli import inside as batchedit
 
@@ -44,7 +44,7 @@ def test_any_text_is_settings_or_one_sentence(text: str) -> None:
         (_one_line,) = str(error).splitlines()
         return
     assert Settings.load(found.dump()) == found
-    settings_text(found)
+    to_settings_toml(found)
     assert found.service
     assert (found.store, found.files) == (None, None), "a file beside a sheet decides on no ledger"
 

@@ -14,7 +14,7 @@ from subprocess import CalledProcessError
 import anyio
 import pytest
 
-from batchedit.commands.left_ids import rescuing
+from batchedit.commands.left_ids import rescue_to_files
 from batchedit.core.events import Accepted, Event, Reserved
 from batchedit.core.lifecycle import advance
 from batchedit.core.model import Handle, Record
@@ -223,7 +223,7 @@ def test_a_process_that_ends_waits_for_its_ids_and_says_where_they_are_alone(
     async def main() -> None:
         ledger = PostgresLedger(url, run, MODEL, tmp_path)
         record = advance((await ledger.list_planned(0, 1))[0], Reserved(1.0, 10))
-        async with rescuing(objects, ledger, tmp_path, notes) as take_in:
+        async with rescue_to_files(objects, ledger, tmp_path, notes) as take_in:
             assert take_in is not None
             began = time.monotonic()
             ledger.rescue(record, Accepted(2.0, Handle("req-1")))
