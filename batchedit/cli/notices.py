@@ -19,7 +19,7 @@ from ..core.money import format_usd, label_play
 from ..core.typed import quoted, to_type
 from ..core.visible import as_lines
 from ..core.words import number
-from ..results.report import Report, next_steps
+from ..results.report import Report, list_next_steps
 from ..review.notify import Pictures, no_pictures, summary
 from ..run_folder import near
 
@@ -80,7 +80,7 @@ def ended(report: Report, *, others: bool = False) -> dict[str, Any]:
     if told := ", ".join(f"{counts.of(state):,} {state.replace('_', ' ')}" for state in not_done if counts.of(state)):
         lines.append(told)
     lines += [f"{error.count:,} × {error.message}: {', '.join(error.rows)}" for error in report.errors[:3]]
-    lines += [f"→ {step}" for step in next_steps(report)]
+    lines += [f"→ {step}" for step in list_next_steps(report)]
     return summary(report.folder.name, report.as_json(), as_lines(lines), event)
 
 

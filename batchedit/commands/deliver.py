@@ -28,8 +28,8 @@ from ..ledger.book import Decisions
 from ..ledger.gallery_rows import outcomes_of
 from ..manifest.read import Form, FormKind, Manifest, Row
 from ..manifest.rownames import row_name, sheet_row
-from ..results.columns import harmless, moment
-from ..results.files import PLAY_FLAG, form_as, label_costs
+from ..results.columns import escape_formula, format_utc_time
+from ..results.files import PLAY_FLAG, adapt_form, label_costs
 from ..results.writer import write_results
 from ..review.contact import Print, contact_sheet
 from ..review.deliver import Picture, Piece
@@ -120,7 +120,7 @@ def _papers(
     manifest = picked(run.manifest(), frozenset(card.row for card, _ in chosen))
     flags, added, play = run.checkpoint.flags(), tuple(run.settings.over), is_play(run.checkpoint)
     for kind in (FormKind.CSV, FormKind.JSONL):
-        form = form_as(manifest.form, kind)
+        form = adapt_form(manifest.form, kind)
         outcomes = (line._replace(decision=Verdict.APPROVE.value) for line in outcomes_of(chosen, flags))
         shown = label_costs(outcomes, play=play) if with_costs else map(_for_client, outcomes)
         with steps(f"writing manifest.{kind}") as told:
@@ -211,8 +211,8 @@ def _approvals(chosen: list[tuple[Card, Record]], marks: Decisions, form: Form, 
     for event in marks.events():
         if event.job in about:
             card, shot = about[event.job]
-            said = (moment(event.at), harmless(event.who), event.verdict or "taken back", harmless(event.note))
-            named = (sheet_row(form, card.row), harmless(card.id))
+            said = (format_utc_time(event.at), escape_formula(event.who), event.verdict or "taken back", escape_formula(event.note))
+            named = (sheet_row(form, card.row), escape_formula(card.id))
             for file, *proof in _proofs(shot, with_costs):
                 labels = ["yes" if proof[-1] else ""] * len(label)
                 writer.writerow((*said, *named, file, shot.job.version, event.via, *proof, *labels))

@@ -14,7 +14,7 @@ from ..core.typed import to_type
 from ..ledger.book import Book
 from ..ledger.lock import run_lock
 from ..ledger.opening import reading
-from ..results.report import Report, cap_needed, room_for, room_for_rest
+from ..results.report import Report, compute_cap_needed, format_cap_option, format_cap_option_for_rest
 from ..run_folder import RunFolder, form_of_run
 from . import doubts as doubting
 from .finish import finish, write_report
@@ -90,7 +90,7 @@ async def doubt(
                 host.say(f"{written_off:,} written off")
             bought = await _buyagain(run, doubting.pick_to_buy(_doubts(run.checkpoint, folder), buy_again))
     with reading(folder.checkpoint) as there:
-        found, room, store = _doubts(there, folder), room_for(there, 1), store_words(there)
+        found, room, store = _doubts(there, folder), format_cap_option(there, 1), store_words(there)
         play = is_play(there)
     return DoubtReport(folder.path, found, adopted, written_off, bought, room, play, store)
 
@@ -117,7 +117,7 @@ def _doubts(checkpoint: Book, folder: RunFolder) -> list[doubting.Doubt]:
 def _which_doubts(folder: RunFolder, checkpoint: Book) -> str:
     """For a row that is none of them: it may have been released before, and is not bought yet."""
     if checkpoint.to_buy():
-        words = [*room_for_rest(cap_needed(checkpoint)), *store_words(checkpoint)]
+        words = [*format_cap_option_for_rest(compute_cap_needed(checkpoint)), *store_words(checkpoint)]
         return f"what is not bought yet, a job that was to be bought again too: {to_type('run', folder.path, *words)}"
     return f"which there are: {to_type('doubt', folder.path, *store_words(checkpoint))}"
 

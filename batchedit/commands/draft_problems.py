@@ -8,7 +8,7 @@ from pathlib import Path
 from ..core.errors import OutputError
 from ..disk import whole_file
 from ..ledger.findings import Findings
-from ..results.columns import harmless
+from ..results.columns import escape_formula
 from .drafts import Draft
 
 COLUMNS = ("row", "id", "column", "cell", "what is wrong", "left out")
@@ -27,7 +27,7 @@ def write_problems(draft: Draft) -> Path:
             lines.writerow(COLUMNS)
             for found in findings.all():
                 texts = (found.id, found.field, found.value, found.reason)
-                lines.writerow([found.row, *map(harmless, texts), "yes" if found.left_out else ""])
+                lines.writerow([found.row, *map(escape_formula, texts), "yes" if found.left_out else ""])
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
     return path

@@ -20,7 +20,7 @@ from ..ledger.book import Decisions
 from ..manifest.cells import text_of
 from ..manifest.read import Form, Manifest, Row
 from ..manifest.rownames import row_id, row_word, sheet_flags, sheet_row
-from ..results.files import write_all
+from ..results.files import write_all_results
 from ..review.checks import Subject, check
 from ..review.page import render, write_page
 from ..review.payload import Table, payload, sources_of
@@ -101,7 +101,7 @@ def gather(run: LocalSession, steps: Steps = no_steps) -> Gathered:
     if not _all_here(run, cards):
         flags = run.checkpoint.flags()
     elif run.writable and run.checkpoint.keep_flags(flags):
-        write_all(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
+        write_all_results(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
     flags = {job: sheet_flags(form, text) for job, text in flags.items()}
     return Gathered(seen, table, looks, flags, _about(run, cards))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..core.steps import Steps, no_steps
-from ..results.files import write_one
+from ..results.files import write_results_as
 from .kept_settings import Given, kept_settings
 from .play import is_play
 from .reading import run_to_read
@@ -27,4 +27,4 @@ def results(
     """
     with run_to_read(run_name, given) as (folder, checkpoint):
         settings = kept_settings(checkpoint, folder, given)
-        return write_one(checkpoint, folder, settings, kind, to, warn, steps, play=is_play(checkpoint))
+        return write_results_as(checkpoint, folder, settings, kind, to, warn, steps, play=is_play(checkpoint))

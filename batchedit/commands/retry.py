@@ -10,7 +10,7 @@ from ..core.model import Kind, Record, State
 from ..core.typed import to_type
 from ..ledger.book import Book
 from ..manifest.rownames import row_index, sheet_row
-from ..results.report import Report, cap_needed, room_for, room_for_rest
+from ..results.report import Report, compute_cap_needed, format_cap_option, format_cap_option_for_rest
 from ..run_folder import form_of_run
 from .host import Host
 from .kept_settings import Given
@@ -135,7 +135,7 @@ def _nothing_to_retry(run: Session, chosen: Choice, wish: Wish) -> UsageError:
         ]
         return UsageError(f"nothing else than {told} matches", details=ways)
     if checkpoint.counts().of(State.PLANNED):
-        room = room_for_rest(cap_needed(checkpoint))
+        room = format_cap_option_for_rest(compute_cap_needed(checkpoint))
         what, command = "what is not bought yet", to_type("run", folder.path, *room, *store)
     else:
         what, command = "how the run stands", to_type("status", folder.path, *store)
@@ -143,4 +143,4 @@ def _nothing_to_retry(run: Session, chosen: Choice, wish: Wish) -> UsageError:
 
 
 def _to_retry(run: Session, words: Sequence[str | int], jobs: int) -> str:
-    return to_type("retry", run.folder.path, *words, *room_for(run.checkpoint, jobs), *store_words(run.checkpoint))
+    return to_type("retry", run.folder.path, *words, *format_cap_option(run.checkpoint, jobs), *store_words(run.checkpoint))

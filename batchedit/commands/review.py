@@ -16,8 +16,8 @@ from ..ledger.values import Having, TakenIn
 from ..manifest.cells import text_of
 from ..manifest.read import Row, open_manifest
 from ..manifest.rownames import sheet_row
-from ..results.files import write_all
-from ..results.report import room_for
+from ..results.files import write_all_results
+from ..results.report import format_cap_option
 from ..review.decisions import read_decisions
 from ..review.server import ReviewServer, Show
 from .gallery import current_pictures, gather
@@ -84,14 +84,14 @@ def review(
 
 def _looked(run: LocalSession, looked: Progress) -> Looked:
     book = run.checkpoint
-    room = room_for(book, len(book.rejected()) + len(book.redone_and_planned()))
+    room = format_cap_option(book, len(book.rejected()) + len(book.redone_and_planned()))
     return Looked(run.folder.path, looked, room, store_words(book))
 
 
 def _into_results(run: LocalSession, steps: Steps = no_steps) -> None:
     """What was said stands in the results. A run that goes on writes them when it ends."""
     if run.writable:
-        write_all(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
+        write_all_results(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
 
 
 def _login() -> str:

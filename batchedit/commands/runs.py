@@ -23,7 +23,7 @@ from ..ledger.opening import reading
 from ..ledger.postgres.url import blotted, words_for
 from ..ledger.register import CHECKPOINT, Entry, Register
 from ..manifest.rows import Form, FormKind
-from ..results.report import UNDER_WAY, Report, cap_for_rest, cap_needed, commands, make_report
+from ..results.report import UNDER_WAY, Report, compute_cap_for_rest, compute_cap_needed, list_next_commands, make_report
 from ..run_folder import RunFolder, near, never_began
 from ..settings.model import SANDBOX
 from .play import is_play
@@ -112,7 +112,7 @@ def list_store_runs(url: str) -> list[Listed]:
 
 
 def _of_store(run: RunOfStore, store: Sequence[str]) -> Listed:
-    needed = cap_for_rest(run.counts.of(State.PLANNED), run.money, run.price)
+    needed = compute_cap_for_rest(run.counts.of(State.PLANNED), run.money, run.price)
     report = make_report(
         run.counts, run.money, run.digest, folder=Path(run.name), form=_NO_ROWS, cap_needed=needed, store=store
     )
@@ -135,7 +135,7 @@ def _of_store(run: RunOfStore, store: Sequence[str]) -> Listed:
     if run.halted:
         aim = "once it is clear which server or backup the store is"
         return replace(told, aim=aim, command=to_type("store", "lift", run.name, *store))
-    aim, command = next(commands(report), ("", ""))
+    aim, command = next(list_next_commands(report), ("", ""))
     if not command and run.counts.of(State.DONE):
         aim, command = "to look through the pictures", to_type("gallery", run.name, *store)
     return replace(told, aim=aim, command=command)
@@ -168,7 +168,7 @@ _NO_ROWS = Form(FormKind.FRAME)
 
 def _of(checkpoint: Book, folder: RunFolder, told: Listed) -> Listed:
     process = holder(folder.path)
-    needed, found = cap_needed(checkpoint), checkpoint.digest()
+    needed, found = compute_cap_needed(checkpoint), checkpoint.digest()
     report = make_report(
         checkpoint.counts(),
         checkpoint.money(),
@@ -227,7 +227,7 @@ def _next(told: Listed, report: Report) -> Iterator[tuple[str, str]]:
         else:
             yield f"{nothing}, run its manifest with --out {quoted(told.folder)}", ""
         return
-    yield from commands(report)
+    yield from list_next_commands(report)
     if report.counts.of(State.DONE):
         yield "to look through the pictures", to_type("gallery", told.folder, *report.store)
 

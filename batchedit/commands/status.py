@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..ledger.book import Book
 from ..ledger.opening import reading
-from ..results.report import Report, cap_needed, make_report
+from ..results.report import Report, compute_cap_needed, make_report
 from ..run_folder import RunFolder, form_of_run
 from .kept_settings import Given
 from .play import is_play
@@ -28,7 +28,7 @@ def status_in_store(run_name: str, given: Given) -> tuple[RunFolder, Report]:
 
 def report_of(checkpoint: Book, folder: RunFolder) -> Report:
     """How the run in ``folder`` stands."""
-    needed, slowed = cap_needed(checkpoint), kept(checkpoint)
+    needed, slowed = compute_cap_needed(checkpoint), kept(checkpoint)
     found = checkpoint.digest()
     form = form_of_run(checkpoint, folder)
     return make_report(

@@ -16,7 +16,7 @@ from ..core.typed import to_type
 from ..core.words import number
 from ..ledger.opening import reading
 from ..ledger.wishes import Wish, Wishes
-from ..results.report import cap_needed, room_for_rest
+from ..results.report import compute_cap_needed, format_cap_option_for_rest
 from ..run_folder import RunFolder, find_run, near
 from .live import BUYING, live_in
 from .store_words import store_words
@@ -70,7 +70,7 @@ def _must_go_on(folder: RunFolder) -> None:
 def way_on(folder: RunFolder) -> str:
     """The command to type for what the run has not bought, with the cap that it needs."""
     with reading(folder.checkpoint) as checkpoint:
-        room, store = room_for_rest(cap_needed(checkpoint)), store_words(checkpoint)
+        room, store = format_cap_option_for_rest(compute_cap_needed(checkpoint)), store_words(checkpoint)
     return to_type("run", near(folder.path), *room, *store)
 
 

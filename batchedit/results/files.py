@@ -30,33 +30,33 @@ _NUMBERS = "sheet"
 """What ``result_row`` counts: files that an earlier version wrote with its own count are written anew."""
 
 
-def one_writer(folder: RunFolder) -> FileLock:
+def lock_results(folder: RunFolder) -> FileLock:
     """``results`` may be typed while a run finishes: they take turns at the files, the second one waits."""
     path = folder.path / RESULTS_LOCK
     check_own(path)
     return FileLock(path)
 
 
-def write_all(
+def write_all_results(
     checkpoint: Book, folder: RunFolder, settings: Settings, *, play: bool, steps: Steps = no_steps
 ) -> list[str]:
     """``results.csv``, ``results.jsonl``, ``failed.csv``, ``in_doubt.csv``, if anything changed since last time. Returns what
     a form could not hold, each a sentence. ``play``: the costs are play money. Each file is one of ``steps``.
     """
-    mark = f"{checkpoint.change_token()}/{_NUMBERS}{f'/{PLAY_FLAG}' if play else ''}"
+    version = f"{checkpoint.change_token()}/{_NUMBERS}{f'/{PLAY_FLAG}' if play else ''}"
     if folder.snapshot() is None:
         return []
     manifest = open_snapshot(checkpoint, folder, settings)
-    kinds = {FormKind.CSV, FormKind.JSONL, *([FormKind(settings.format)] if settings.format else _own_kind(manifest))}
-    if checkpoint.get("results_written") == mark and all(folder.results(kind).exists() for kind in kinds):
+    kinds = {FormKind.CSV, FormKind.JSONL, *([FormKind(settings.format)] if settings.format else _choose_own_kind(manifest))}
+    if checkpoint.get("results_written") == version and all(folder.results(kind).exists() for kind in kinds):
         return []
-    with one_writer(folder):
-        warnings = _write_kinds(checkpoint, folder, settings, manifest, kinds, steps, play=play)
-    checkpoint.put("results_written", mark)
+    with lock_results(folder):
+        warnings = _write_forms(checkpoint, folder, settings, manifest, kinds, steps, play=play)
+    checkpoint.put("results_written", version)
     return warnings
 
 
-def _write_kinds(
+def _write_forms(
     checkpoint: Book,
     folder: RunFolder,
     settings: Settings,
@@ -67,56 +67,56 @@ def _write_kinds(
     play: bool,
 ) -> list[str]:
     warnings: list[str] = []
-    added, rows = tuple(settings.over), _rows(checkpoint)
+    added, rows = tuple(settings.over), _count_lines(checkpoint)
     for kind in sorted(kinds):
-        with steps(_writing(folder.results(kind))) as told:
+        with steps(_name_step(folder.results(kind))) as on_progress:
             write_results(
                 manifest,
-                counted(shown_outcomes(checkpoint, play=play), told, rows),
+                counted(read_outcomes(checkpoint, play=play), on_progress, rows),
                 folder.results(kind),
-                form=form_as(manifest.form, kind),
+                form=adapt_form(manifest.form, kind),
                 added=added,
                 pictures=None if settings.no_thumbnails else folder.path,
                 warn=warnings.append,
             )
-    csv = form_as(manifest.form, FormKind.CSV)
-    for path, only, any_ in (
+    csv = adapt_form(manifest.form, FormKind.CSV)
+    for path, is_chosen, has_lines in (
         (folder.failed, FAILED.__contains__, checkpoint.anything_failed()),
         (folder.in_doubt, {"in_doubt"}.__contains__, bool(checkpoint.money().doubts)),
     ):
         count = 0
-        if any_:
-            with steps(_writing(path)) as told:
-                outcomes = counted(_outcomes(checkpoint, path == folder.in_doubt, play=play), told, rows)
-                count = write_results(manifest, outcomes, path, form=csv, only=only, added=added)
+        if has_lines:
+            with steps(_name_step(path)) as on_progress:
+                outcomes = counted(_read_with_replies(checkpoint, path == folder.in_doubt, play=play), on_progress, rows)
+                count = write_results(manifest, outcomes, path, form=csv, only=is_chosen, added=added)
         if not count:
             remove(path)
     return warnings
 
 
-def _writing(path: Path) -> str:
+def _name_step(path: Path) -> str:
     return f"writing {path.name}"
 
 
-def _rows(checkpoint: Book) -> int:
+def _count_lines(checkpoint: Book) -> int:
     """About how many lines the results have: those of twins and of invalid rows are not counted."""
     return sum(checkpoint.counts().by_state.values())
 
 
-def _outcomes(checkpoint: Book, with_replies: bool, *, play: bool) -> Iterator[Outcome]:
+def _read_with_replies(checkpoint: Book, with_replies: bool, *, play: bool) -> Iterator[Outcome]:
     """The outcomes; ``with_replies`` those in doubt say what came in answer to their POST, where it may hold an id."""
     if not with_replies:
-        yield from shown_outcomes(checkpoint, play=play)
+        yield from read_outcomes(checkpoint, play=play)
         return
     replies = checkpoint.lost_replies()
-    for outcome in shown_outcomes(checkpoint, play=play):
+    for outcome in read_outcomes(checkpoint, play=play):
         reply = replies.get(outcome.key)
         yield outcome._replace(problem=f"{outcome.problem}\n{reply}") if reply else outcome
 
 
-def shown_outcomes(checkpoint: Book, *, play: bool) -> Iterator[Outcome]:
+def read_outcomes(checkpoint: Book, *, play: bool) -> Iterator[Outcome]:
     """The outcomes as a person is shown them. ``play``: their costs are play money."""
-    return label_costs(_named_objects(checkpoint.outcomes(), checkpoint), play=play)
+    return label_costs(_name_by_address(checkpoint.outcomes(), checkpoint), play=play)
 
 
 def label_costs(outcomes: Iterator[Outcome], *, play: bool) -> Iterator[Outcome]:
@@ -128,23 +128,23 @@ def label_costs(outcomes: Iterator[Outcome], *, play: bool) -> Iterator[Outcome]
         yield outcome._replace(flags=f"{outcome.flags} {PLAY_FLAG}".strip()) if labelled else outcome
 
 
-def _named_objects(outcomes: Iterator[Outcome], checkpoint: Facts) -> Iterator[Outcome]:
+def _name_by_address(outcomes: Iterator[Outcome], checkpoint: Facts) -> Iterator[Outcome]:
     """The outcomes, with their pictures named where they are: by their addresses in the store of files, if there is one."""
-    place = checkpoint.get(FILES_URL)
-    if not place:
+    base_address = checkpoint.get(FILES_URL)
+    if not base_address:
         yield from outcomes
         return
     for outcome in outcomes:
-        files = [[f"{place}/{path}", *rest] for path, *rest in orjson.loads(outcome.files)] if outcome.files else []
+        files = [[f"{base_address}/{path}", *rest] for path, *rest in orjson.loads(outcome.files)] if outcome.files else []
         yield outcome._replace(files=orjson.dumps(files).decode() if files else "")
 
 
-def _own_kind(manifest: Manifest) -> list[FormKind]:
+def _choose_own_kind(manifest: Manifest) -> list[FormKind]:
     """Excel and Parquet manifests get their results in the same form, beside the two that every run has."""
     return [kind for kind in (FormKind.XLSX, FormKind.PARQUET) if manifest.form.kind is kind]
 
 
-def form_as(form: Form, kind: FormKind) -> Form:
+def adapt_form(form: Form, kind: FormKind) -> Form:
     """The manifest's form if it is of ``kind``, else that kind's plain one.
 
     CSV gets a byte order mark where Excel would otherwise take its letters for others.
@@ -155,7 +155,7 @@ def form_as(form: Form, kind: FormKind) -> Form:
     return Form(kind, bom=kind is FormKind.CSV)
 
 
-def write_one(
+def write_results_as(
     checkpoint: Book,
     folder: RunFolder,
     settings: Settings,
@@ -170,15 +170,15 @@ def write_one(
     ``play``: its costs are play money. NotFoundError before the first intake.
     """
     manifest = open_snapshot(checkpoint, folder, settings)
-    chosen = FormKind(kind) if kind else manifest.form.kind
-    path = to or folder.results(chosen.value)
-    form = form_as(manifest.form, chosen)
-    with one_writer(folder):
+    form_kind = FormKind(kind) if kind else manifest.form.kind
+    path = to or folder.results(form_kind.value)
+    form = adapt_form(manifest.form, form_kind)
+    with lock_results(folder):
         pictures = None if settings.no_thumbnails else folder.path
-        with steps(_writing(path)) as told:
+        with steps(_name_step(path)) as on_progress:
             write_results(
                 manifest,
-                counted(shown_outcomes(checkpoint, play=play), told, _rows(checkpoint)),
+                counted(read_outcomes(checkpoint, play=play), on_progress, _count_lines(checkpoint)),
                 path,
                 form=form,
                 added=tuple(settings.over),

@@ -72,7 +72,7 @@ class Report:
     hint: str = ""
     jobs_code: int = 0
     slowed: Slowdown | None = None
-    cap_needed: CapNeeded = NONE_NEEDED
+    compute_cap_needed: CapNeeded = NONE_NEEDED
     play: bool = False
     store: Sequence[str] = ()
     rest_waits: bool = False
@@ -116,7 +116,7 @@ class Report:
         }
 
 
-def exit_code(counts: Counts, money: Money, written_off: int = 0) -> int:
+def choose_exit_code(counts: Counts, money: Money, written_off: int = 0) -> int:
     """For a run that was not stopped: 76 before 75 before 1 before 0. What a person gave up is settled: it fails no run."""
     if money.doubts:
         return 76
@@ -128,7 +128,7 @@ def exit_code(counts: Counts, money: Money, written_off: int = 0) -> int:
 def make_report(
     counts: Counts,
     money: Money,
-    found: RunSummary,
+    summary: RunSummary,
     *,
     folder: Path,
     form: Form,
@@ -146,16 +146,16 @@ def make_report(
     return Report(
         folder=folder,
         counts=counts,
-        invalid=found.invalid,
+        invalid=summary.invalid,
         money=money,
-        moderated=found.moderated,
-        written_off=found.written_off,
-        seconds_median=found.seconds_median,
-        seconds_p90=found.seconds_p90,
-        errors=tuple(_named(error, form) for error in found.errors),
+        moderated=summary.moderated,
+        written_off=summary.written_off,
+        seconds_median=summary.seconds_median,
+        seconds_p90=summary.seconds_p90,
+        errors=tuple(_name_rows(error, form) for error in summary.errors),
         halted=halted,
         hint=hint,
-        jobs_code=exit_code(counts, money, found.written_off) if code is None else code,
+        jobs_code=choose_exit_code(counts, money, summary.written_off) if code is None else code,
         slowed=slowed,
         cap_needed=cap_needed,
         play=play,
@@ -165,55 +165,55 @@ def make_report(
     )
 
 
-def _named(error: CommonError, form: Form) -> RowsError:
+def _name_rows(error: CommonError, form: Form) -> RowsError:
     names = tuple(row_name(form, row, id_) for row, id_ in error.rows)
     return RowsError(
         error.kind, error.message, error.count, names, tuple(sheet_row(form, row) for row, _ in error.rows)
     )
 
 
-def cap_needed(checkpoint: Book) -> CapNeeded:
+def compute_cap_needed(checkpoint: Book) -> CapNeeded:
     """What the run's cap must be raised to, in micro-dollars, for all that it has to buy, if at all.
     CheckpointCorruptError (74) where the price that was asked is no number.
     """
-    kept = Settings.load(checkpoint.get("settings") or "{}")
-    price = read_fact(checkpoint, ASKED_PRICE, whole, kept.price or 0)
-    return cap_for_rest(checkpoint.to_buy(), checkpoint.money(), price)
+    settings = Settings.load(checkpoint.get("settings") or "{}")
+    price = read_fact(checkpoint, ASKED_PRICE, whole, settings.price or 0)
+    return compute_cap_for_rest(checkpoint.to_buy(), checkpoint.money(), price)
 
 
-def cap_for_rest(left: int, money: Money, price: int) -> CapNeeded:
+def compute_cap_for_rest(left: int, money: Money, price: int) -> CapNeeded:
     """The same of ``left`` jobs to buy at ``price`` micro-dollars each."""
     if not left or admits(money, price):
         return CapNeeded(None, price)
-    return CapNeeded(_whole_cents(cap_for(left, money, price)), price)
+    return CapNeeded(_round_up_to_cents(cap_for(left, money, price)), price)
 
 
-def _whole_cents(micros: int) -> int:
+def _round_up_to_cents(micros: int) -> int:
     return -(-micros // CENT) * CENT
 
 
-def _with_cap(report: Report, jobs: int) -> list[str]:
-    return _room(report.money, report.cap_needed.price, jobs)
+def _format_cap_option_for(report: Report, jobs: int) -> list[str]:
+    return _format_cap_option(report.money, report.cap_needed.price, jobs)
 
 
-def room_for(checkpoint: Book, jobs: int) -> list[str]:
+def format_cap_option(checkpoint: Book, jobs: int) -> list[str]:
     """The words to type for a purchase of ``jobs`` more: ``["--max-cost", "12.30"]``, in dollars, rounded up to a whole cent;
     [] where the run's cap admits them or it has none.
     """
-    return _room(checkpoint.money(), cap_needed(checkpoint).price, jobs)
+    return _format_cap_option(checkpoint.money(), compute_cap_needed(checkpoint).price, jobs)
 
 
-def room_for_rest(needed: CapNeeded) -> list[str]:
+def format_cap_option_for_rest(needed: CapNeeded) -> list[str]:
     """The words to type for what is planned, as ``room_for`` has them; [] where the run's cap admits more, or nothing is
     planned.
     """
     return [] if needed.rest is None else ["--max-cost", type_usd(needed.rest)]
 
 
-def _room(money: Money, price: int, jobs: int) -> list[str]:
+def _format_cap_option(money: Money, price: int, jobs: int) -> list[str]:
     if money.cap is None or (needed := cap_for(jobs, money, price)) <= money.cap:
         return []
-    return ["--max-cost", type_usd(_whole_cents(needed))]
+    return ["--max-cost", type_usd(_round_up_to_cents(needed))]
 
 
 ASKED_PRICE = "asked_price"
@@ -222,13 +222,13 @@ CENT = MICRO // 100
 UNDER_WAY = (State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED)
 
 
-def commands(report: Report) -> Iterator[tuple[str, str]]:
+def list_next_commands(report: Report) -> Iterator[tuple[str, str]]:
     """``(what for, the exact command)`` for what there is to do, the most urgent first. Each command goes on in this very
     run, with its own settings.
     """
     counts, run, store = report.counts, report.folder, report.store
     if counts.of(State.PLANNED):
-        room = room_for_rest(report.cap_needed)
+        room = format_cap_option_for_rest(report.cap_needed)
         yield "its --max-cost is reached; to go on" if room else "to go on", to_type("run", run, *room, *store)
     elif counts.of(*UNDER_WAY, State.UNCOLLECTED):
         yield "to collect what was bought", to_type("fetch", run, *store)
@@ -237,30 +237,30 @@ def commands(report: Report) -> Iterator[tuple[str, str]]:
     elif counts.of(State.UNCOLLECTED):
         yield "to give up what can't be collected, or buy it again", to_type("doubt", run, *store)
     if (failed := counts.of(State.FAILED) - report.moderated - report.written_off) > 0:
-        yield "to buy the failed ones anew", to_type("retry", run, "--failed", *_with_cap(report, failed), *store)
+        yield "to buy the failed ones anew", to_type("retry", run, "--failed", *_format_cap_option_for(report, failed), *store)
     if moderated := report.moderated:
         yield (
             "to try the moderated ones again as they are",
-            to_type("retry", run, "--moderated", *_with_cap(report, moderated), *store),
+            to_type("retry", run, "--moderated", *_format_cap_option_for(report, moderated), *store),
         )
     if cancelled := counts.of(State.CANCELLED):
         yield (
             "to buy the cancelled ones anew",
-            to_type("retry", run, "--cancelled", *_with_cap(report, cancelled), *store),
+            to_type("retry", run, "--cancelled", *_format_cap_option_for(report, cancelled), *store),
         )
 
 
-def next_steps(report: Report) -> Iterator[str]:
+def list_next_steps(report: Report) -> Iterator[str]:
     """What to do next, a line each: the hint of what ended the run, the commands, where the pictures are, and the review."""
     if report.hint and not (report.hint == HIGHER_CAP and report.cap_needed.rest):  # below stands the exact command
         yield report.hint
     if report.unwritten:
         yield f"see to the disk; to write what is missing: {to_type('run', report.folder, *report.store)}"
-    yield from (f"{aim}: {command}" for aim, command in commands(report))
+    yield from (f"{aim}: {command}" for aim, command in list_next_commands(report))
     if report.counts.of(State.DONE):
-        own = next(
+        results_name = next(
             (name for name in ("results.xlsx", "results.parquet") if (report.folder / name).is_file()), "results.csv"
         )
-        pictures, sheet = quoted(report.folder / "files"), quoted(report.folder / own)
+        pictures, sheet = quoted(report.folder / "files"), quoted(report.folder / results_name)
         yield f"the pictures: {pictures}, the enriched manifest: {sheet}"
         yield f"to look at them: {to_type('review', report.folder, *report.store)}"

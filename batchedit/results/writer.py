@@ -27,7 +27,7 @@ from ..manifest.cells import TEXTS, json_text, text_of
 from ..manifest.jsonl import JsonlManifest, is_object, without_ours
 from ..manifest.rownames import row_name
 from ..manifest.rows import BadRow, Form, FormKind, Manifest, Row
-from .columns import STATUS, csv_cells, json_object, named
+from .columns import STATUS, to_csv_cells, to_json_object, build_result_columns
 
 __all__ = ["RESULT_COLUMNS", "write_results"]
 
@@ -60,32 +60,32 @@ def write_results(
     form = form or manifest.form
     form = replace(form, kind=FormKind.CSV) if form.kind is FormKind.FRAME else form
     added = tuple(column for column in added if column not in manifest.columns) if added else ()
-    with _whole(path) as part:
+    with _write_whole(path) as part:
         if form.kind is FormKind.JSONL and isinstance(manifest, JsonlManifest):
-            with _text(part, path, form) as file:
-                return _extend_jsonl(manifest, _side_by_side(manifest, manifest.texts(), outcomes, only), file, form)
-        pairs = _side_by_side(manifest, manifest.rows(), outcomes, only)
+            with _open_text(part, path, form) as file:
+                return _extend_jsonl(manifest, _pair_rows(manifest, manifest.texts(), outcomes, only), file, form)
+        pairs = _pair_rows(manifest, manifest.rows(), outcomes, only)
         if form.kind in {FormKind.XLSX, FormKind.PARQUET}:
             from .tables import write_table  # noqa: PLC0415 - a CSV run loads no tables
-            from .workbook import Scissors  # noqa: PLC0415 - as above
+            from .workbook import TextCutter  # noqa: PLC0415 - as above
 
-            scissors = Scissors()
+            cutter = TextCutter()
             count = write_table(
-                manifest, pairs, part, form, added, whole=only is None, pictures=pictures, scissors=scissors
+                manifest, pairs, part, form, added, whole=only is None, pictures=pictures, cutter=cutter
             )
-            if warn is not None and (told := scissors.told(manifest.form)):
-                warn(told)
+            if warn is not None and (warning := cutter.describe_cuts(manifest.form)):
+                warn(warning)
             return count
-        with _text(part, path, form) as file:
+        with _open_text(part, path, form) as file:
             if form.kind is FormKind.JSONL:
                 return _write_jsonl(manifest, pairs, file, form)
-            if _keeps_text(manifest, form) and not added:
+            if _can_copy_text(manifest, form) and not added:
                 return _append_csv(manifest, pairs, file, form)
             return _write_csv(manifest, pairs, file, form, added)
 
 
-def _side_by_side(
-    manifest: Manifest, rows: Iterator[AnyRow], outcomes: Iterable[Outcome], only: Only | None
+def _pair_rows(
+    manifest: Manifest, rows: Iterator[AnyRow], outcomes: Iterable[Outcome], is_chosen: Only | None
 ) -> Iterator[Pair[AnyRow]]:
     """Each outcome with its row. ManifestError where a row has no outcome or an outcome no row."""
     row: AnyRow | None = None
@@ -94,17 +94,17 @@ def _side_by_side(
         if outcome.row != number:
             row = next(rows, None)
             if row is None or row[0] != outcome.row:
-                raise _changed(manifest, outcome.row if row is None else min(row[0], outcome.row))
+                raise _build_changed_error(manifest, outcome.row if row is None else min(row[0], outcome.row))
             number = row[0]
         assert row is not None
-        if only is None or only(STATUS[outcome.state]):
+        if is_chosen is None or is_chosen(STATUS[outcome.state]):
             yield row, outcome
-    extra = next(rows, None)
-    if extra is not None:
-        raise _changed(manifest, extra[0])
+    unmatched = next(rows, None)
+    if unmatched is not None:
+        raise _build_changed_error(manifest, unmatched[0])
 
 
-def _changed(manifest: Manifest, index: int) -> ManifestError:
+def _build_changed_error(manifest: Manifest, index: int) -> ManifestError:
     return ManifestError(
         f"the manifest is no longer the one that this run took in: they differ from {row_name(manifest.form, index)} on",
         hint="Run the same command again: rows that are already bought are not bought twice.",
@@ -112,7 +112,7 @@ def _changed(manifest: Manifest, index: int) -> ManifestError:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def _write_whole(path: Path) -> Iterator[Path]:
     """A name to write to, which becomes ``path`` if all goes well and is removed if not."""
     try:
         with whole_file(path) as part:
@@ -124,7 +124,7 @@ def _whole(path: Path) -> Iterator[Path]:
 _AS_READ = "batchedit-as-read"
 
 
-def _as_read(error: UnicodeError) -> tuple[str | bytes, int]:
+def _restore_byte(error: UnicodeError) -> tuple[str | bytes, int]:
     """For ``codecs``: a byte that ``open_text`` handed on as half a character is that byte again, anything else an escape."""
     assert isinstance(error, UnicodeEncodeError)
     letter = error.object[error.start]
@@ -133,19 +133,19 @@ def _as_read(error: UnicodeError) -> tuple[str | bytes, int]:
     return letter.encode("ascii", "backslashreplace").decode(), error.start + 1
 
 
-codecs.register_error(_AS_READ, _as_read)
+codecs.register_error(_AS_READ, _restore_byte)
 
 
 @contextmanager
-def _text(part: Path, path: Path, form: Form) -> Iterator[TextIO]:
+def _open_text(part: Path, path: Path, form: Form) -> Iterator[TextIO]:
     """A text file in the form's encoding. What it can't hold of *ours* becomes an escape; the user's cells fit, and bytes of
     theirs that are no text in it are written as they were read.
     """
-    with create(part) as bare, io.BufferedWriter(bare, 2**20) as raw:
-        packed = cast("BinaryIO", gzip.GzipFile("", "wb", fileobj=raw, mtime=0)) if path.suffix == ".gz" else None
+    with create(part) as raw_file, io.BufferedWriter(raw_file, 2**20) as buffered:
+        compressed = cast("BinaryIO", gzip.GzipFile("", "wb", fileobj=buffered, mtime=0)) if path.suffix == ".gz" else None
         errors = "strict" if form.encoding.startswith(("utf-16", "utf-32")) else _AS_READ
         with io.TextIOWrapper(
-            packed or raw, encoding=form.encoding, errors=errors, newline="", write_through=False
+            compressed or buffered, encoding=form.encoding, errors=errors, newline="", write_through=False
         ) as file:
             if form.bom:
                 file.write("\ufeff")
@@ -153,25 +153,25 @@ def _text(part: Path, path: Path, form: Form) -> Iterator[TextIO]:
             file.flush()
 
 
-def _keeps_text(manifest: Manifest, form: Form) -> bool:
+def _can_copy_text(manifest: Manifest, form: Form) -> bool:
     """Whether the records' own text can be copied: CSV to CSV with one delimiter and none of our columns in it."""
     same = manifest.form.kind is FormKind.CSV and manifest.form.delimiter == form.delimiter
     return same and not getattr(manifest, "dropped", False)
 
 
 def _append_csv(manifest: Any, pairs: Pairs, file: TextIO, form: Form) -> int:
-    write, delimiter, newline, record = file.write, form.delimiter, form.newline, _recorder(form)
+    write, delimiter, newline, as_record = file.write, form.delimiter, form.newline, _make_recorder(form)
     write(manifest.preamble + delimiter + delimiter.join(RESULT_COLUMNS) + newline)
     count = 0
     for row, outcome in pairs:
-        raw = row.raw if isinstance(row, Row) else record(_bad_cells(row, manifest))
-        write(raw + csv_cells(named(outcome, manifest.form), delimiter) + newline)
+        text = row.raw if isinstance(row, Row) else as_record(_split_bad_row(row, manifest))
+        write(text + to_csv_cells(build_result_columns(outcome, manifest.form), delimiter) + newline)
         count += 1
     return count
 
 
 def _write_csv(manifest: Manifest, pairs: Pairs, file: TextIO, form: Form, added: tuple[str, ...]) -> int:
-    columns, as_record = manifest.columns, _recorder(form)
+    columns, as_record = manifest.columns, _make_recorder(form)
     head = as_record([*columns, *added])
     file.write(head + form.delimiter + form.delimiter.join(RESULT_COLUMNS) + form.newline)
     count = 0
@@ -181,13 +181,13 @@ def _write_csv(manifest: Manifest, pairs: Pairs, file: TextIO, form: Form, added
             record = [text_of(cells.get(column)) for column in columns]
             record += [text_of(cells.get(column)) for column in added]
         else:
-            record = _bad_cells(row, manifest) + [""] * len(added)
-        file.write(as_record(record) + csv_cells(named(outcome, manifest.form), form.delimiter) + form.newline)
+            record = _split_bad_row(row, manifest) + [""] * len(added)
+        file.write(as_record(record) + to_csv_cells(build_result_columns(outcome, manifest.form), form.delimiter) + form.newline)
         count += 1
     return count
 
 
-def _bad_cells(row: BadRow, manifest: Manifest) -> list[str]:
+def _split_bad_row(row: BadRow, manifest: Manifest) -> list[str]:
     """A row that is too short gets empty cells behind; any other stands whole in the first column: nothing is lost."""
     width, raw = len(manifest.columns), row.raw.replace("\0", "")
     if manifest.form.kind is FormKind.CSV and not getattr(manifest, "dropped", False):
@@ -208,7 +208,7 @@ class _Echo:
         return text
 
 
-def _recorder(form: Form) -> Callable[[list[str]], str]:
+def _make_recorder(form: Form) -> Callable[[list[str]], str]:
     """Turns cells into a record without its line end. The writer must know both of its letters to quote them."""
     writerow = csv.writer(_Echo(), delimiter=form.delimiter, lineterminator="\r\n").writerow
     return lambda cells: str(writerow(cells))[:-2]
@@ -221,27 +221,27 @@ def _extend_jsonl(
     write, newline = file.write, form.newline
     count = 0
     for (number, raw), outcome in pairs:
-        user = raw
+        text = raw
         if outcome.state == "invalid" and not is_object(raw):
-            user = _object_text(BadRow(number, "", raw))
+            text = _format_object(BadRow(number, "", raw))
         elif '"result_' in raw:
-            user = without_ours(raw)
-        write(_with_ours(user, outcome, manifest) + newline)
+            text = without_ours(raw)
+        write(_add_columns(text, outcome, manifest) + newline)
         count += 1
     return count
 
 
 def _write_jsonl(manifest: Manifest, pairs: Pairs, file: TextIO, form: Form) -> int:
     count = 0
-    plain, newline = form.encoding == "utf-8", form.newline
+    is_utf8, newline = form.encoding == "utf-8", form.newline
     end = newline.encode()
     file.flush()
     for row, outcome in pairs:
-        line = _at_once(row, outcome, manifest) if plain else b""
+        line = _at_once(row, outcome, manifest) if is_utf8 else b""
         if line:
             file.buffer.write(line + end)
         else:
-            file.write(_with_ours(_object_text(row), outcome, manifest) + newline)
+            file.write(_add_columns(_format_object(row), outcome, manifest) + newline)
             file.flush()
         count += 1
     return count
@@ -251,25 +251,25 @@ def _at_once(row: Row | BadRow, outcome: Outcome, manifest: Manifest) -> bytes:
     """The line in one go where the user's cells are plain text, as those of a CSV file are; else ``b""``."""
     if isinstance(row, Row) and row.cells and not outcome.over and TEXTS.issuperset(map(type, row.cells.values())):
         try:  # not suppress(), which is a tenth of a line
-            return orjson.dumps(row.cells)[:-1] + b"," + json_object(named(outcome, manifest.form))[1:]
+            return orjson.dumps(row.cells)[:-1] + b"," + to_json_object(build_result_columns(outcome, manifest.form))[1:]
         except TypeError:  # half a character, which orjson refuses
             pass
     return b""
 
 
-def _with_ours(user: str, outcome: Outcome, manifest: Manifest) -> str:
-    ours = json_object(named(outcome, manifest.form))[1:-1].decode()
+def _add_columns(text: str, outcome: Outcome, manifest: Manifest) -> str:
+    result_text = to_json_object(build_result_columns(outcome, manifest.form))[1:-1].decode()
     if outcome.over:
-        user = _joined(user, outcome.over[1:-1])
-    return _joined(user, ours)
+        text = _join_object(text, outcome.over[1:-1])
+    return _join_object(text, result_text)
 
 
-def _joined(text: str, inside: str) -> str:
+def _join_object(text: str, inside: str) -> str:
     body = text[:-1].rstrip()
     return f"{body}{inside}}}" if body == "{" else f"{body},{inside}}}"
 
 
-def _object_text(row: Row | BadRow) -> str:
+def _format_object(row: Row | BadRow) -> str:
     """Cells that came from elsewhere as an object; an unreadable record whole, under one key."""
     if isinstance(row, BadRow):
         return json_text({"unreadable": row.raw.encode(errors="backslashreplace").decode()})

@@ -18,7 +18,7 @@ from batchedit.manifest.cells import json_text
 from batchedit.manifest.header import OURS
 from batchedit.manifest.read import manifest_from_frame
 from batchedit.manifest.rows import Number, Row
-from batchedit.results.columns import csv_cells, json_object
+from batchedit.results.columns import to_csv_cells, to_json_object
 from batchedit.results.writer import _at_once, _with_ours
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -54,10 +54,10 @@ def test_our_columns_are_read_back_whatever_they_hold(
 ) -> None:
     known = {"result_row": 7, "result_cost_usd": "0.04", "result_seconds": 4.2, "result_files": paths, **outside}
     result = {column: known.get(column) for column in RESULT_COLUMNS}
-    (cells,) = csv.reader(io.StringIO("x" + csv_cells(result, delimiter), newline=""), delimiter=delimiter, strict=True)
+    (cells,) = csv.reader(io.StringIO("x" + to_csv_cells(result, delimiter), newline=""), delimiter=delimiter, strict=True)
     read = dict(zip(RESULT_COLUMNS, cells[1:], strict=True))
     for name, text in outside.items():
         assert read[name].removeprefix("'") == text.removeprefix("'")
     assert json.loads(read["result_files"]) == paths
-    told = json.loads(json_object(result))
+    told = json.loads(to_json_object(result))
     assert told == {**dict.fromkeys(RESULT_COLUMNS), **known, "result_cost_usd": 0.04}
