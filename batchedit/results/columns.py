@@ -1,4 +1,4 @@
-"""Our columns of the results: one Outcome as values, as CSV text and as JSON text."""
+"""The result columns: one Outcome as values, as CSV text and as JSON text."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def format_utc_time(at: float | None) -> str | None:
 
 
 format_cost = lru_cache(maxsize=1024)(type_usd)
-"""``type_usd``, for a column of a million rows that holds a handful of sums."""
+"""``type_usd``, cached: a column of a million rows holds few distinct sums."""
 
 
 def format_problems(problems: str) -> str:
@@ -56,11 +56,11 @@ def format_problems(problems: str) -> str:
 
 
 def build_result_columns(outcome: Outcome, form: Form) -> dict[str, Any]:
-    """Our columns in their order, by name: text, int, float, a list of paths, or None for nothing. Cost is text.
+    """The result columns in their order, by name: text, int, float, a list of paths, or None for nothing. Cost is text.
 
-    ``form`` is the manifest's: the row is the sheet's own.
+    ``form`` is the manifest's: ``result_row`` is the sheet's own row number.
     """
-    # Taken apart at once: a name each would be a tenth of all the time that results take.
+    # Unpacked in one statement: access by attribute would take a tenth of the time of all results.
     (
         row, _, state, size, variant, version, kind, problem, text, url, request_id, cost, began, ended, key,
         problems, _, flags, reused_from, decision, note,
@@ -100,20 +100,20 @@ _NO_FILES = [(None, None, None, None, None, None)]
 
 
 def to_json_object(result: dict[str, Any]) -> bytes:
-    """Our columns as a JSON object. The cost is a plain number."""
+    """The result columns as a JSON object. The cost is a number."""
     if result["result_cost_usd"] is not None:
         result["result_cost_usd"] = orjson.Fragment(result["result_cost_usd"])
     return orjson.dumps(result)
 
 
 def to_python_values(result: dict[str, Any]) -> dict[str, Any]:
-    """Our columns as Python values for Parquet, Excel and DataFrames: the cost a float."""
+    """The result columns as Python values for Parquet, Excel and DataFrames: the cost is a float."""
     cost = result["result_cost_usd"]
     return result if cost is None else {**result, "result_cost_usd": float(cost)}
 
 
 def to_csv_cells(result: dict[str, Any], delimiter: str) -> str:
-    """Our columns as CSV text, each with a delimiter in front: made harmless for a spreadsheet, quoted where needed."""
+    """The result columns as CSV text, a delimiter before each: formulas escaped, quoted where needed."""
     text = ["" if value is None else str(value) for value in result.values()]
     if result["result_files"]:
         text[_FILES] = orjson.dumps(result["result_files"]).decode()
@@ -128,12 +128,12 @@ _OUTSIDE_TEXTS = tuple(
     RESULT_COLUMNS.index(f"result_{name}")
     for name in ("size", "error", "file", "files", "url", "request_id", "flags", "reused_from", "note")
 )
-"""The others are numbers, times, hex digits and words of our own, in which no usual delimiter can stand."""
+"""Columns with text from outside. The others hold numbers, times, hex digits and fixed words without a usual delimiter."""
 _USUAL_DELIMITERS = frozenset({",", ";", "\t", "|"})
 
 
 def escape_formula(text: str) -> str:
-    """Text from outside that a spreadsheet would take for a formula gets an apostrophe in front."""
+    """Prefix an apostrophe to text that a spreadsheet would take for a formula."""
     return "'" + text if text[:1] in _FORMULA else text
 
 

@@ -1,4 +1,4 @@
-"""The files a run leaves behind: the enriched manifest in its forms, what failed, what is in doubt."""
+"""The result files of a run: the enriched manifest in its forms, what failed, what is in doubt."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ FAILED = frozenset({"failed", "invalid", "cancelled"})
 
 
 FILES_URL = "files_url"
-"""The fact about a run that says where its pictures are, if that is not its folder alone."""
+"""The fact that holds the address of a run's pictures, if they are not in its folder alone."""
 PLAY_FLAG = "play_money"
 """In ``result_flags``: the cost of this row is play money."""
 _NUMBERS = "sheet"
-"""What ``result_row`` counts: files that an earlier version wrote with its own count are written anew."""
+"""What ``result_row`` counts: files that an earlier version of the program wrote with another count are written anew."""
 
 
 def lock_results(folder: RunFolder) -> FileLock:
-    """``results`` may be typed while a run finishes: they take turns at the files, the second one waits."""
+    """A lock on the result files: ``results`` may be typed while a run finishes, and the second writer waits."""
     path = folder.path / RESULTS_LOCK
     check_own(path)
     return FileLock(path)
@@ -99,12 +99,12 @@ def _name_step(path: Path) -> str:
 
 
 def _count_lines(checkpoint: Book) -> int:
-    """About how many lines the results have: those of twins and of invalid rows are not counted."""
+    """About how many lines the results have: those of duplicates and of invalid rows are not counted."""
     return sum(checkpoint.counts().by_state.values())
 
 
 def _read_with_replies(checkpoint: Book, with_replies: bool, *, play: bool) -> Iterator[Outcome]:
-    """The outcomes; ``with_replies`` those in doubt say what came in answer to their POST, where it may hold an id."""
+    """The outcomes. ``with_replies``: those in doubt also quote the reply to their POST, where it may hold an id."""
     if not with_replies:
         yield from read_outcomes(checkpoint, play=play)
         return
@@ -115,7 +115,7 @@ def _read_with_replies(checkpoint: Book, with_replies: bool, *, play: bool) -> I
 
 
 def read_outcomes(checkpoint: Book, *, play: bool) -> Iterator[Outcome]:
-    """The outcomes as a person is shown them. ``play``: their costs are play money."""
+    """The outcomes as a results file shows them. ``play``: their costs are play money."""
     return label_costs(_name_by_address(checkpoint.outcomes(), checkpoint), play=play)
 
 
@@ -129,7 +129,7 @@ def label_costs(outcomes: Iterator[Outcome], *, play: bool) -> Iterator[Outcome]
 
 
 def _name_by_address(outcomes: Iterator[Outcome], checkpoint: Facts) -> Iterator[Outcome]:
-    """The outcomes, with their pictures named where they are: by their addresses in the store of files, if there is one."""
+    """The outcomes, their pictures named by their addresses in the store of files, if there is one."""
     base_address = checkpoint.get(FILES_URL)
     if not base_address:
         yield from outcomes
@@ -140,14 +140,14 @@ def _name_by_address(outcomes: Iterator[Outcome], checkpoint: Facts) -> Iterator
 
 
 def _choose_own_kind(manifest: Manifest) -> list[FormKind]:
-    """Excel and Parquet manifests get their results in the same form, beside the two that every run has."""
+    """The form of an Excel or Parquet manifest: its results are written in it, besides the two forms of every run."""
     return [kind for kind in (FormKind.XLSX, FormKind.PARQUET) if manifest.form.kind is kind]
 
 
 def adapt_form(form: Form, kind: FormKind) -> Form:
-    """The manifest's form if it is of ``kind``, else that kind's plain one.
+    """The manifest's form if it is of ``kind``, else the default form of that kind.
 
-    CSV gets a byte order mark where Excel would otherwise take its letters for others.
+    CSV gets a byte order mark where Excel would otherwise misread its encoding.
     """
     if form.kind is kind:
         unmarked = form.encoding.startswith("utf-16") or (form.encoding == "utf-8" and not form.ascii)

@@ -1,4 +1,4 @@
-"""How a run stands, read from its checkpoint: for the screen, ``report.json`` and the exit code."""
+"""The state of a run, read from its checkpoint: for the screen, ``report.json`` and the exit code."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Report:
     hint: str = ""
     jobs_code: int = 0
     slowed: Slowdown | None = None
-    compute_cap_needed: CapNeeded = NONE_NEEDED
+    cap_needed: CapNeeded = NONE_NEEDED
     play: bool = False
     store: Sequence[str] = ()
     rest_waits: bool = False
@@ -82,7 +82,7 @@ class Report:
 
     @property
     def code(self) -> int:
-        """The exit code. What the jobs came to is told before a file that is made again."""
+        """The exit code. The outcome of the jobs outranks a file that could not be written: that is made again."""
         return self.jobs_code or (CODE if self.unwritten else 0)
 
     @property
@@ -117,7 +117,7 @@ class Report:
 
 
 def choose_exit_code(counts: Counts, money: Money, written_off: int = 0) -> int:
-    """For a run that was not stopped: 76 before 75 before 1 before 0. What a person gave up is settled: it fails no run."""
+    """For a run that was not stopped: 76 before 75 before 1 before 0. Jobs written off are settled: they fail no run."""
     if money.doubts:
         return 76
     if counts.of(State.UNCOLLECTED, State.PLANNED, State.SUBMITTING, State.WAITING, State.FETCHED, State.CANCELLING):
@@ -174,7 +174,7 @@ def _name_rows(error: CommonError, form: Form) -> RowsError:
 
 def compute_cap_needed(checkpoint: Book) -> CapNeeded:
     """What the run's cap must be raised to, in micro-dollars, for all that it has to buy, if at all.
-    CheckpointCorruptError (74) where the price that was asked is no number.
+    CheckpointCorruptError (74) where the quoted price is no number.
     """
     settings = Settings.load(checkpoint.get("settings") or "{}")
     price = read_fact(checkpoint, ASKED_PRICE, whole, settings.price or 0)
@@ -182,7 +182,7 @@ def compute_cap_needed(checkpoint: Book) -> CapNeeded:
 
 
 def compute_cap_for_rest(left: int, money: Money, price: int) -> CapNeeded:
-    """The same of ``left`` jobs to buy at ``price`` micro-dollars each."""
+    """As ``compute_cap_needed``, for ``left`` jobs to buy at ``price`` micro-dollars each."""
     if not left or admits(money, price):
         return CapNeeded(None, price)
     return CapNeeded(_round_up_to_cents(cap_for(left, money, price)), price)
@@ -204,7 +204,7 @@ def format_cap_option(checkpoint: Book, jobs: int) -> list[str]:
 
 
 def format_cap_option_for_rest(needed: CapNeeded) -> list[str]:
-    """The words to type for what is planned, as ``room_for`` has them; [] where the run's cap admits more, or nothing is
+    """As ``format_cap_option``, for what is planned; [] where the run's cap admits more, or nothing is
     planned.
     """
     return [] if needed.rest is None else ["--max-cost", type_usd(needed.rest)]
@@ -217,7 +217,7 @@ def _format_cap_option(money: Money, price: int, jobs: int) -> list[str]:
 
 
 ASKED_PRICE = "asked_price"
-"""What the run's last question said that a picture costs, in micro-dollars."""
+"""The fact that holds the price of a picture in the run's last quote, in micro-dollars."""
 CENT = MICRO // 100
 UNDER_WAY = (State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED)
 
@@ -251,7 +251,7 @@ def list_next_commands(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def list_next_steps(report: Report) -> Iterator[str]:
-    """What to do next, a line each: the hint of what ended the run, the commands, where the pictures are, and the review."""
+    """What to do next, a line each: the hint of the error that ended the run, the commands, where the pictures are, the review."""
     if report.hint and not (report.hint == HIGHER_CAP and report.cap_needed.rest):  # below stands the exact command
         yield report.hint
     if report.unwritten:

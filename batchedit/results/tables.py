@@ -76,7 +76,7 @@ def _build_result_fields(pa: Any) -> list[Any]:
 
 
 def _write_parquet(lines: Iterator[tuple[list[Any], dict[str, Any]]], columns: tuple[str, ...], path: Path) -> int:
-    """The user's columns are text, ours have types."""
+    """The user's columns are text, the result columns have types."""
     pa, parquet = load_parquet()
     schema = pa.schema([*(pa.field(name, pa.string()) for name in columns), *_build_result_fields(pa)])
     count = 0
@@ -121,7 +121,7 @@ def _extend_parquet(
 def _write_xlsx(
     lines: Iterator[tuple[list[Any], dict[str, Any]]], columns: tuple[str, ...], path: Path, cutter: TextCutter
 ) -> int:
-    """All cells of the user's as text, so that ``007`` and ``=A1`` stay what they were."""
+    """The user's cells are written as text, so that ``007`` and ``=A1`` stay as they were."""
     import openpyxl  # type: ignore[import-untyped]  # noqa: PLC0415 - 0.2 s that only Excel needs
     from openpyxl.cell import WriteOnlyCell  # type: ignore[import-untyped]  # noqa: PLC0415
     from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # type: ignore[import-untyped]  # noqa: PLC0415

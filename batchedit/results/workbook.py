@@ -1,4 +1,4 @@
-"""The workbook that comes back: the person's own, with our columns, a link to each file and a small picture in its row.
+"""The user's workbook with the results: the result columns, a link to each file and a small picture in its row.
 
 Other sheets, widths, fills, comments and number formats stay as openpyxl keeps them. The row of the sheet has the row's
 first picture; where a row has several, one more sheet holds a line for each.
@@ -22,29 +22,29 @@ from ..manifest.sheets import XlsxManifest
 from .columns import build_result_columns, to_python_values
 
 MOST_ROWS = 50_000
-"""A larger sheet takes openpyxl gigabytes and minutes: its results are a workbook of their own."""
+"""A larger sheet takes openpyxl gigabytes and minutes: its results are written to a new workbook."""
 MOST_PICTURES = 500
-"""So many small pictures: each is decoded, some 60 ms."""
+"""Most small pictures in a workbook: each takes some 60 ms to decode."""
 _MOST_TEXT = 32_767
 _CUT_NOTE = " … (cut: a cell of Excel holds 32,767 characters; results.csv has them all)"
 _THUMBNAIL_SIDE = 96  # pixels
 _WIDTHS = {"result_error": 48, "result_file": 32, "result_note": 32}
-"""Of our columns, in characters; of any other as wide as its name."""
+"""Widths of result columns, in characters; any other is as wide as its name."""
 
 
 class TextCutter:
-    """Makes text what a cell of Excel can hold. ``rows`` are those with a cell that was cut; ``at`` says which row it is."""
+    """Cuts text to what a cell of Excel can hold. ``rows`` are those with a cell that was cut."""
 
     def __init__(self) -> None:
         self.rows = Rows()
         self._row = (0, "")
 
     def begin_line(self, outcome: Outcome) -> None:
-        """The texts from here on are of this line of the results."""
+        """The texts that follow belong to this line of the results."""
         self._row = (outcome.row, outcome.id)
 
     def fit(self, text: str) -> str:
-        """``text``; if it is longer than a cell holds, cut, which its end says."""
+        """``text``, cut if it is longer than a cell holds; its end then says so."""
         if len(text) <= _MOST_TEXT:
             return text
         self.rows.add(*self._row)
@@ -95,7 +95,7 @@ def extend_workbook(
 
 
 class _Writer:
-    """Our columns behind the last one of the sheet; those of an earlier result are written anew where they stand."""
+    """Writes the result columns after the last one of the sheet; those of an earlier result are overwritten in place."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class _Writer:
         self._picture_column = self._lay_out(names)
 
     def _lay_out(self, names: tuple[str, ...]) -> int:
-        """Where each of our columns is, and the one for pictures: in front of the others, beside the person's own."""
+        """Find the place of each result column. Returns the column for pictures: before the others, next to the user's."""
         sheet = self._sheet
         columns_there = {str(cell.value): cell.column for cell in sheet[self._header_row] if cell.value is not None}
         end = max(sheet.max_column, len(columns_there))
@@ -138,7 +138,7 @@ class _Writer:
         return self._sheet.column_dimensions[get_column_letter(column)]
 
     def write(self, row: Row | BadRow, result: dict[str, Any]) -> None:
-        """Our columns for one line of the results; lines of a row stand together and in order."""
+        """Write the result columns of one line; lines of one row are adjacent and in order."""
         if row.number == self._last_row:
             self._write_further(row, result)
             return
@@ -153,7 +153,7 @@ class _Writer:
         self._draw(place, result)
 
     def _float_placed_pictures(self, place: int, row: Row) -> None:
-        """A picture in a cell (Excel's Place in Cell), which openpyxl reads as an error, floats over its cell now."""
+        """Draw a picture that is placed in a cell (Excel's Place in Cell) over that cell: openpyxl reads it as an error."""
         for position, name in zip(self._manifest.positions, self._manifest.columns, strict=True):
             value = row.cells.get(name)
             cell = self._sheet.cell(place, position + 1)
@@ -167,7 +167,7 @@ class _Writer:
         self._sheet.row_dimensions[place].height = max(height, _THUMBNAIL_SIDE * 0.78)
 
     def _write_further(self, row: Row | BadRow, result: dict[str, Any]) -> None:
-        """Several pictures of one row: all of them on a sheet of their own, those before, too."""
+        """Write each line of a row with several pictures to a further sheet, the first line too."""
         if self._all_lines is None:
             self._all_lines = self._book.create_sheet("results")
             self._all_lines.append([_clean(name, self._cutter) for name in (*self._manifest.columns, *self._names)])
@@ -190,7 +190,7 @@ class _Writer:
 
     def _put(self, row: int, column: int, value: Any) -> Any:
         cell = self._sheet.cell(row, column)
-        if type(cell).__name__ == "MergedCell":  # within a title that spans the table: nothing can stand there
+        if type(cell).__name__ == "MergedCell":  # part of a title that spans the table: it holds no value
             return cell
         _set_cell(cell, value, self._cutter)
         return cell
@@ -219,7 +219,7 @@ def _clean(value: Any, cutter: TextCutter) -> str:
 
 
 def _set_cell(cell: Any, value: Any, cutter: TextCutter) -> None:
-    """Text stays text: ``=A1`` is no formula of ours."""
+    """Text is written as text: ``=A1`` becomes no formula."""
     if value is None or type(value) in {int, float, bool}:
         cell.value = value
         return
@@ -235,7 +235,7 @@ def _link_cell(cell: Any, file: str) -> None:
 
 
 def _make_thumbnail(path: Path) -> Any:
-    """The picture in a few kilobytes; None if it is gone or can't be drawn."""
+    """The picture in a few kilobytes; None if it is missing or can't be drawn."""
     from openpyxl.drawing.image import Image as Drawing  # type: ignore[import-untyped]  # noqa: PLC0415 - as openpyxl
     from PIL import Image  # noqa: PLC0415 - only where pictures are drawn
 

@@ -1,6 +1,6 @@
-"""The enriched manifest: the user's rows as they were, our columns behind, one line an outcome.
+"""The enriched manifest: the user's rows as they were, the result columns after them, one line per outcome.
 
-Rows and outcomes stream side by side, both in order of row. Nothing stands under the final name until it is whole: the
+Rows and outcomes are streamed together, both in order of row. The file gets its final name only when complete: the
 lines go to ``.part`` in the same folder, which is flushed, synced and renamed.
 """
 
@@ -48,7 +48,7 @@ def write_results(
     pictures: Path | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> int:
-    """Write one line an outcome to ``path`` and return how many.
+    """Write one line per outcome to ``path`` and return how many.
 
     ``outcomes`` are sorted by row. ``form`` is the manifest's own unless given; a name in ``.gz`` is compressed.
     ``only`` chooses lines by their ``result_status``. ``added`` are the columns that ``Outcome.over`` fills.
@@ -87,7 +87,7 @@ def write_results(
 def _pair_rows(
     manifest: Manifest, rows: Iterator[AnyRow], outcomes: Iterable[Outcome], is_chosen: Only | None
 ) -> Iterator[Pair[AnyRow]]:
-    """Each outcome with its row. ManifestError where a row has no outcome or an outcome no row."""
+    """Yield each outcome with its row. ManifestError where a row has no outcome or an outcome no row."""
     row: AnyRow | None = None
     number = 0
     for outcome in outcomes:
@@ -113,7 +113,7 @@ def _build_changed_error(manifest: Manifest, index: int) -> ManifestError:
 
 @contextmanager
 def _write_whole(path: Path) -> Iterator[Path]:
-    """A name to write to, which becomes ``path`` if all goes well and is removed if not."""
+    """A temporary path that becomes ``path`` if the block succeeds and is removed if not."""
     try:
         with whole_file(path) as part:
             yield part
@@ -125,7 +125,7 @@ _AS_READ = "batchedit-as-read"
 
 
 def _restore_byte(error: UnicodeError) -> tuple[str | bytes, int]:
-    """For ``codecs``: a byte that ``open_text`` handed on as half a character is that byte again, anything else an escape."""
+    """For ``codecs``: a byte that ``open_text`` passed as a lone surrogate becomes that byte, anything else an escape."""
     assert isinstance(error, UnicodeEncodeError)
     letter = error.object[error.start]
     if "\udc80" <= letter <= "\udcff":
@@ -138,7 +138,7 @@ codecs.register_error(_AS_READ, _restore_byte)
 
 @contextmanager
 def _open_text(part: Path, path: Path, form: Form) -> Iterator[TextIO]:
-    """A text file in the form's encoding. What it can't hold of *ours* becomes an escape; the user's cells fit, and bytes of
+    """A text file in the form's encoding. What it can't encode of *ours* becomes an escape; the user's cells fit, and bytes of
     theirs that are no text in it are written as they were read.
     """
     with create(part) as raw_file, io.BufferedWriter(raw_file, 2**20) as buffered:
@@ -154,7 +154,7 @@ def _open_text(part: Path, path: Path, form: Form) -> Iterator[TextIO]:
 
 
 def _can_copy_text(manifest: Manifest, form: Form) -> bool:
-    """Whether the records' own text can be copied: CSV to CSV with one delimiter and none of our columns in it."""
+    """Whether the records' text can be copied: CSV to CSV, the same delimiter, no result columns in it yet."""
     same = manifest.form.kind is FormKind.CSV and manifest.form.delimiter == form.delimiter
     return same and not getattr(manifest, "dropped", False)
 
@@ -188,7 +188,7 @@ def _write_csv(manifest: Manifest, pairs: Pairs, file: TextIO, form: Form, added
 
 
 def _split_bad_row(row: BadRow, manifest: Manifest) -> list[str]:
-    """A row that is too short gets empty cells behind; any other stands whole in the first column: nothing is lost."""
+    """A row that is too short is filled with empty cells; any other is kept whole in the first column: nothing is lost."""
     width, raw = len(manifest.columns), row.raw.replace("\0", "")
     if manifest.form.kind is FormKind.CSV and not getattr(manifest, "dropped", False):
         try:
@@ -201,7 +201,7 @@ def _split_bad_row(row: BadRow, manifest: Manifest) -> list[str]:
 
 
 class _Echo:
-    """A file for ``csv.writer`` that hands back what is written."""
+    """A file for ``csv.writer`` that returns what is written."""
 
     @staticmethod
     def write(text: str) -> str:
@@ -209,7 +209,7 @@ class _Echo:
 
 
 def _make_recorder(form: Form) -> Callable[[list[str]], str]:
-    """Turns cells into a record without its line end. The writer must know both of its letters to quote them."""
+    """A function from cells to a record without its line end. The writer must know both of its letters to quote them."""
     writerow = csv.writer(_Echo(), delimiter=form.delimiter, lineterminator="\r\n").writerow
     return lambda cells: str(writerow(cells))[:-2]
 
@@ -217,7 +217,7 @@ def _make_recorder(form: Form) -> Callable[[list[str]], str]:
 def _extend_jsonl(
     manifest: Manifest, pairs: Iterable[tuple[tuple[int, str], Outcome]], file: TextIO, form: Form
 ) -> int:
-    """Our keys behind the objects as they were written. Only an invalid row can be no object."""
+    """Add the result keys to the objects as they were written. Only an invalid row may be no object."""
     write, newline = file.write, form.newline
     count = 0
     for (number, raw), outcome in pairs:
@@ -270,7 +270,7 @@ def _join_object(text: str, inside: str) -> str:
 
 
 def _format_object(row: Row | BadRow) -> str:
-    """Cells that came from elsewhere as an object; an unreadable record whole, under one key."""
+    """The cells of another form as an object; an unreadable record whole, under one key."""
     if isinstance(row, BadRow):
         return json_text({"unreadable": row.raw.encode(errors="backslashreplace").decode()})
     return json_text(row.cells)
