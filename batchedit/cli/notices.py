@@ -20,7 +20,7 @@ from ..core.typed import quoted, to_type
 from ..core.visible import as_lines
 from ..core.words import number
 from ..results.report import Report, list_next_steps
-from ..review.notify import Pictures, no_pictures, summary
+from ..review.notify import Pictures, no_pictures, build_notice
 from ..run_folder import near
 
 _OF_THE_RUN = frozenset({0, 1, 75, 76})
@@ -36,7 +36,7 @@ def started(quote: Quote) -> dict[str, Any]:
         f"{_name(folder)} has started: {number(quote.count, 'picture')}{price}{rest}",
         f"→ to see how it goes: {to_type('status', near(folder), '--watch')}",
     ]
-    return summary(_name(folder), None, as_lines(lines), "started")
+    return build_notice(_name(folder), None, as_lines(lines), "started")
 
 
 def canary_waits(quote: Quote) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def canary_waits(quote: Quote) -> dict[str, Any]:
         f"→ look at them: {quoted(folder.absolute() / 'files')}",
         "→ then answer at the terminal where it was started",
     ]
-    return summary(_name(folder), None, as_lines(lines), "canary_waiting")
+    return build_notice(_name(folder), None, as_lines(lines), "canary_waiting")
 
 
 def pictures(run_folder: Path) -> Pictures:
@@ -81,7 +81,7 @@ def ended(report: Report, *, others: bool = False) -> dict[str, Any]:
         lines.append(told)
     lines += [f"{error.count:,} × {error.message}: {', '.join(error.rows)}" for error in report.errors[:3]]
     lines += [f"→ {step}" for step in list_next_steps(report)]
-    return summary(report.folder.name, report.as_json(), as_lines(lines), event)
+    return build_notice(report.folder.name, report.as_json(), as_lines(lines), event)
 
 
 def left(name: str, error: BatcheditError | None, given: Given) -> tuple[dict[str, Any], Pictures]:
@@ -134,7 +134,7 @@ def broken(name: str, error: BaseException, *, others: bool = False) -> dict[str
         *why[1:4],
         *([f"→ {hint}"] if hint else []),
     ]
-    return summary(told, None, as_lines(lines), "stopped")
+    return build_notice(told, None, as_lines(lines), "stopped")
 
 
 def _stopped(name: str) -> str:

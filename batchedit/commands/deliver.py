@@ -31,7 +31,7 @@ from ..manifest.rownames import row_name, sheet_row
 from ..results.columns import escape_formula, format_utc_time
 from ..results.files import PLAY_FLAG, adapt_form, label_costs
 from ..results.writer import write_results
-from ..review.contact import Print, contact_sheet
+from ..review.contact import Print, write_contact_sheet
 from ..review.deliver import Picture, Piece
 from ..review.deliver import deliver as deliver_to
 from ..review.package import check_target
@@ -92,7 +92,7 @@ def deliver(
         with TemporaryDirectory(prefix="batchedit-") as scratch:
             papers = partial(_papers, run, chosen, marks, Path(scratch), with_costs, steps)
             with steps("copying pictures") as told:
-                size = deliver_to(pictures, _lazily(papers), to, force=force, told=told, signer=signer)
+                size = deliver_to(pictures, _lazily(papers), to, force=force, on_progress=told, signer=signer)
         return Delivered(root, to, len(pictures), size, looking)
 
 
@@ -135,7 +135,7 @@ def _papers(
         album.look(wanted(shots, run.folder, run.picture_roots), told)
     title = f"{run.folder.path.resolve().name}: {len(chosen):,} approved"
     with steps("writing contact-sheet.pdf") as told:
-        contact_sheet(prints_of(chosen, album.folder, manifest.form), scratch / "contact-sheet.pdf", title, told)
+        write_contact_sheet(prints_of(chosen, album.folder, manifest.form), scratch / "contact-sheet.pdf", title, told)
     names = ("manifest.csv", "manifest.jsonl", "approvals.csv", "contact-sheet.pdf")
     return [Piece(scratch / name, name) for name in names]
 

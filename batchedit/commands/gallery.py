@@ -21,9 +21,9 @@ from ..manifest.cells import text_of
 from ..manifest.read import Form, Manifest, Row
 from ..manifest.rownames import row_id, row_word, sheet_flags, sheet_row
 from ..results.files import write_all_results
-from ..review.checks import Subject, check
-from ..review.page import render, write_page
-from ..review.payload import Table, payload, sources_of
+from ..review.checks import Subject, flag_pictures
+from ..review.page import render_gallery, write_page
+from ..review.payload import Table, build_payload, list_sources
 from ..run_folder import RunFolder
 from .file_store import bring
 from .kept_settings import Given
@@ -48,8 +48,8 @@ class Gathered:
         """The page with the marks as they stand."""
         about = {**self.about, "mode": "review" if served else "static", "seq": marks.last_seq() if served else 0}
         with steps("making the page") as told:
-            data = payload(self.cards, self.table, self.looks, self.flags, marks.all(), about, told)
-            return render(data, served=served)
+            data = build_payload(self.cards, self.table, self.looks, self.flags, marks.all(), about, told)
+            return render_gallery(data, served=served)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def gather(run: LocalSession, steps: Steps = no_steps) -> Gathered:
         raise OutputError(f"thumbnails can't be written: {error.strerror or error}") from error
     with steps("checking pictures") as told:
         seen = [shown_card(card, form) for card in counted(cards, told, 2 * len(cards))]
-        flags = check(_subjects(cards, lambda done, _: told(len(cards) + done, 2 * len(cards))), looks)
+        flags = flag_pictures(_subjects(cards, lambda done, _: told(len(cards) + done, 2 * len(cards))), looks)
     if not _all_here(run, cards):
         flags = run.checkpoint.flags()
     elif run.writable and run.checkpoint.keep_flags(flags):
@@ -131,7 +131,7 @@ def _table(manifest: Manifest, told: ProgressCallback) -> Table:
 def wanted(cards: Sequence[Card], folder: RunFolder, roots: Sequence[Path] | None = None) -> Iterator[Wanted]:
     """The pictures that the page shows: the sources that lie below ``roots`` (None: all), and what was bought."""
     for shot in {shot.id: shot for card in cards for shot in card.shots}.values():
-        for source in sources_of(shot.job.inputs):
+        for source in list_sources(shot.job.inputs):
             if isinstance(source, dict) and (
                 roots is None or any(is_inside(Path(source["$file"]), root) for root in roots)
             ):
@@ -145,7 +145,7 @@ def _subjects(cards: Sequence[Card], told: ProgressCallback) -> list[Subject]:
     found: dict[tuple[int, str], Subject] = {}
     for card in counted(cards, told, len(cards)):
         for shot in card.shots:
-            sources = tuple(s["$sha256"] for s in sources_of(shot.job.inputs) if isinstance(s, dict))
+            sources = tuple(s["$sha256"] for s in list_sources(shot.job.inputs) if isinstance(s, dict))
             for file in shot.files:
                 if file.width:
                     subject = Subject(shot.id, card.row, shot.job.size, file.sha256, sources)

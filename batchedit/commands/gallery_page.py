@@ -24,7 +24,7 @@ from ..manifest.cells import text_of
 from ..manifest.read import Row
 from ..manifest.rownames import row_index, row_word, sheet_flags, sheet_row
 from ..planning.recipe import run_roots
-from ..review.payload import Table, payload
+from ..review.payload import Table, build_payload
 from ..run_folder import RunFolder, form_of_run
 from .gallery import current_pictures, shown_card
 from .kept_settings import kept_settings
@@ -64,7 +64,7 @@ def gallery_page(run: LocalSession, first: int = 1, show: str = "all", row: int 
     shots = {shot.id: shot for card in cards for shot in card.shots}
     here = {job: marks[job] for job in shots if job in marks}
     name = run.folder.path.resolve().name
-    told = payload(cards, _cells(run, found.cards), {}, flags, here, {})
+    told = build_payload(cards, _cells(run, found.cards), {}, flags, here, {})
     told |= {
         "name": name,
         "id": name,

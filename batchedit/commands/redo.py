@@ -13,7 +13,7 @@ from ..ledger.book import Book
 from ..manifest.rownames import row_word
 from ..planning.plan import shown_line
 from ..results.report import Report
-from ..review.redo import job_again
+from ..review.redo import make_next_version
 from ..run_folder import form_of_run
 from .host import Host
 from .kept_settings import Given
@@ -61,7 +61,7 @@ def redo_lines(checkpoint: Book, *, prompt_add: str = "", use_notes: bool = Fals
         slot = slots[record.id]
         addition = " ".join(part for part in (notes.get(record.id, "").strip(), prompt_add.strip()) if part)
         key_of = partial(job_key, record.job.model)
-        job = job_again(record.job, known.version(slot) + 1, addition, key_of=key_of, keys=keys, names=names)
+        job = make_next_version(record.job, known.version(slot) + 1, addition, key_of=key_of, keys=keys, names=names)
         keys.add(job.key)
         names.add(job.name.casefold())
         row, name = rows[record.id][0]

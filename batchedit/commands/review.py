@@ -19,7 +19,7 @@ from ..manifest.rownames import sheet_row
 from ..results.files import write_all_results
 from ..results.report import format_cap_option
 from ..review.decisions import read_decisions
-from ..review.server import ReviewServer, Show
+from ..review.server import ReviewServer, ServedGallery
 from .gallery import current_pictures, gather
 from .kept_settings import Given
 from .local_session import LocalSession, opened_locally
@@ -65,12 +65,12 @@ def review(
     with opened_locally(run_name, given, "review") as run:
         found, marks, folder = gather(run, steps), run.checkpoint.decisions, run.folder.path
     shots = [shot for card in found.cards for shot in card.shots]
-    show = Show(
+    show = ServedGallery(
         folder=folder,
         page=partial(found.html, marks, served=True),
-        done=frozenset(shot.id for shot in shots if shot.state is State.DONE).intersection,
+        find_done_jobs=frozenset(shot.id for shot in shots if shot.state is State.DONE).intersection,
         files=frozenset(file.path for shot in shots for file in shot.files),
-        marks=marks,
+        decisions=marks,
         who=who or _login(),
     )
     server = ReviewServer(show, ready, port=port)

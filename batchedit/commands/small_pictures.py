@@ -22,7 +22,7 @@ from ..files.objects import Objects
 from ..images.features import Album, Wanted, thumb_name
 from ..images.link_probe import UNREACHED, UNSURE, Answer, Asker
 from ..images.shrink import shrink as make_fit
-from ..review.payload import sources_of
+from ..review.payload import list_sources
 from .draft_pictures import SIDE, shrink
 from .file_store import bring
 from .gallery_page import looking
@@ -144,7 +144,7 @@ def _bought(folder: Path, record: Record, number: int, objects: Objects | None) 
 
 
 def _source(folder: Path, record: Record, number: int, roots: Sequence[Path] | None, *, large: bool) -> Unmade | None:
-    source = next(iter(sources_of(record.job.inputs)[number:]), None)
+    source = next(iter(list_sources(record.job.inputs)[number:]), None)
     if isinstance(source, str):
         return Unmade(folder, link=source)
     if source is None or not source["$sha256"].isalnum():

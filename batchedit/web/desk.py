@@ -14,7 +14,7 @@ from starlette.responses import Response
 from ..commands.draft_words import for_the_page
 from ..commands.drafts import Draft, Drafts
 from ..core.errors import BatcheditError, NotFoundError, TokenError
-from ..review.json_body import BadRequestError, json_answer, read_json
+from ..review.json_body import BadRequestError, make_json_response, read_json
 from .pages import page
 from .workers import Workers
 
@@ -77,11 +77,11 @@ def call(act: Callable[[Request, Payload], Awaitable[Payload]]) -> Handler:
             told = await read_json(request)
             if not isinstance(told, dict):
                 raise BadRequestError("what is sent here is an object")
-            return json_answer(await act(request, told))
+            return make_json_response(await act(request, told))
         except BadRequestError as error:
-            return json_answer({"message": str(error), "hint": ""}, status=400)
+            return make_json_response({"message": str(error), "hint": ""}, status=400)
         except BatcheditError as error:
-            return json_answer(refusal(error), status=_status(error))
+            return make_json_response(refusal(error), status=_status(error))
 
     return answer
 
@@ -91,9 +91,9 @@ def asked(act: Callable[[Request], Awaitable[Payload]]) -> Handler:
 
     async def answer(request: Request) -> Response:
         try:
-            return json_answer(await act(request))
+            return make_json_response(await act(request))
         except BatcheditError as error:
-            return json_answer(refusal(error), status=_status(error))
+            return make_json_response(refusal(error), status=_status(error))
 
     return answer
 

@@ -14,7 +14,7 @@ from ..commands.drafts import Draft
 from ..core.errors import BatcheditError, ManifestError, UsageError
 from ..core.limits import megabytes
 from ..disk import create
-from ..review.json_body import BadRequestError, json_answer
+from ..review.json_body import BadRequestError, make_json_response
 from .desk import Desk, Payload, call, refusal, shown
 from .pages import page
 
@@ -49,9 +49,9 @@ class Drop:
             draft = await self._desk.draft(request)
             if draft.sheet:
                 raise UsageError("this sheet is complete", hint="drop another one on the start page")
-            return json_answer({"bytes": await _receive(request, draft)})
+            return make_json_response({"bytes": await _receive(request, draft)})
         except BatcheditError as error:
-            return json_answer(refusal(error), status=422)
+            return make_json_response(refusal(error), status=422)
 
     async def arrived(self, request: Request, told: Payload) -> Payload:
         """All of it is here, or stands behind ``link``."""

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from ..review.page import BASE, base
+from ..review.page import BASE, read_base_style
 from . import words
 
 POLICY = (
@@ -52,7 +52,7 @@ def page(request: Request, template: str, *, status: int = 200, **data: Any) -> 
 def _assets() -> dict[str, tuple[bytes, str, str]]:
     """Name → content, media type, tag."""
     parts = {file.name: file.read_bytes() for file in resources.files(__package__).joinpath("assets").iterdir()}
-    parts[BASE] = base().encode()
+    parts[BASE] = read_base_style().encode()
     found = {}
     for name, content in parts.items():
         kind = _KINDS.get(name.rpartition(".")[2])

@@ -18,7 +18,7 @@ from ..commands.proxy import find_proxy
 from ..commands.small_pictures import Unmade, file_of, make_small, no_picture, small_picture
 from ..ledger.decisions import Marks
 from ..review import server
-from ..review.page import render, script, style
+from ..review.page import render_gallery, read_script, read_style
 from .desk import Desk, Payload, asked, shown
 from .run_folders import RunFolders
 
@@ -44,8 +44,8 @@ class Review:
             Route(f"{at}api/mark", self._of_marks("mark"), methods=["POST"]),
             Route(f"{at}thumbs/{{job:int}}/{{place}}.webp", shown(self.thumb)),
             Route(f"{at}files/{{job:int}}/{{place:int}}", shown(self.file)),
-            Route("/assets/gallery.js", _text(script, "text/javascript")),
-            Route("/assets/gallery.css", _text(style, "text/css")),
+            Route("/assets/gallery.js", _text(read_script, "text/javascript")),
+            Route("/assets/gallery.css", _text(read_style, "text/css")),
         ]
 
     async def show(self, request: Request) -> Response:
@@ -53,7 +53,7 @@ class Review:
         told = await self._items(request)
         told["guest"] = bool(request.scope.get("guest"))
         back = "" if told["guest"] else f"../../{request.path_params['run']}"
-        text = render(told, served=True, assets="../../../assets/", back=back)
+        text = render_gallery(told, served=True, assets="../../../assets/", back=back)
         return HTMLResponse(text, headers={"cache-control": "no-store"})
 
     async def pictures(self, request: Request) -> Payload:
@@ -109,8 +109,8 @@ class Review:
 
         async def answer(request: Request) -> Response:
             folder = await self._folders.find(request)
-            show = server.Show(folder, str, partial(done_jobs, folder), (), Marks(folder), who(request))
-            return cast("Response", await getattr(server.Desk(show, lambda: None), name)(request))
+            show = server.ServedGallery(folder, str, partial(done_jobs, folder), (), Marks(folder), who(request))
+            return cast("Response", await getattr(server.ReviewRoutes(show, lambda: None), name)(request))
 
         return shown(answer)
 
