@@ -21,9 +21,9 @@ from ..disk import is_inside, is_plain_file
 from ..files.objects import Objects
 from ..images.features import Album, Wanted, thumb_name
 from ..images.link_probe import UNREACHED, UNSURE, Answer, Asker
-from ..images.shrink import shrink as make_fit
+from ..images.shrink import write_thumbnail as make_fit
 from ..review.payload import list_sources
-from .draft_pictures import SIDE, shrink
+from .draft_pictures import SIDE, write_thumbnail
 from .file_store import bring
 from .gallery_page import looking
 
@@ -88,7 +88,7 @@ def make_small(unmade: Unmade, proxy: str | None) -> Path | None:
             if isinstance(data, Answer) and data.verdict in {UNSURE, UNREACHED}:
                 return None  # asked again when somebody looks again
             try:
-                shrink(b"" if isinstance(data, Answer) else data, unmade.path)
+                write_thumbnail(b"" if isinstance(data, Answer) else data, unmade.path)
             except (OSError, ValueError, Image.DecompressionBombError):
                 refused.touch()
     return unmade.found()

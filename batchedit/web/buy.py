@@ -11,8 +11,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ..commands.confirmation import Confirmation
-from ..commands.draft_offer import forget_yes
-from ..commands.draft_steps import Step, found
+from ..commands.draft_offer import reset_offer
+from ..commands.draft_steps import Step, read_step_result
 from ..commands.drafts import Draft
 from ..commands.launch import start
 from ..core.errors import BatcheditError, UsageError
@@ -72,7 +72,7 @@ class Buy:
         draft = await self._desk.draft(request)
         if draft.run:
             return {"run": run_id(draft.run)}
-        offered = await to_thread.run_sync(found, draft, Step.OFFER)
+        offered = await to_thread.run_sync(read_step_result, draft, Step.OFFER)
         if not offered.get("nonce") or told.get("nonce") != offered["nonce"]:
             raise UsageError(
                 "this is another question than the one you saw; nothing was bought", hint="reload the page"
@@ -84,6 +84,6 @@ class Buy:
         try:
             start(Confirmation.read(offered["confirmation"]), self._desk.environ)
         except BatcheditError:
-            forget_yes(draft)  # a yes is used once: it is asked anew
+            reset_offer(draft)  # a yes is used once: it is asked anew
             raise
         replace(draft, run=offered["folder"]).save()

@@ -11,7 +11,7 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..commands.draft_words import for_the_page
+from ..commands.draft_words import remove_cli_hints
 from ..commands.drafts import Draft, Drafts
 from ..core.errors import BatcheditError, NotFoundError, TokenError
 from ..review.json_body import BadRequestError, make_json_response, read_json
@@ -112,7 +112,7 @@ def shown(show: Handler) -> Handler:
 
 def refusal(error: BatcheditError) -> Payload:
     """An error as the page says it; ``token``: it needs another token."""
-    return {"message": str(error), "hint": for_the_page(error.hint), "token": isinstance(error, TokenError)}
+    return {"message": str(error), "hint": remove_cli_hints(error.hint), "token": isinstance(error, TokenError)}
 
 
 def _status(error: BatcheditError) -> int:

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..commands.draft_take import UPLOAD_MOST, check_room, place_of, server_name
+from ..commands.draft_take import UPLOAD_MOST, check_room, resolve_upload_path, choose_file_name
 from ..commands.drafts import Draft
 from ..core.errors import BatcheditError, ManifestError, UsageError
 from ..core.limits import megabytes
@@ -77,7 +77,7 @@ async def _receive(request: Request, draft: Draft) -> int:
     await to_thread.run_sync(check_room, draft, told)
     name = request.query_params.get("name", "")
     inner = request.query_params.get("inside") == "1"
-    target = place_of(draft, name if inner else server_name(name))
+    target = resolve_upload_path(draft, name if inner else choose_file_name(name))
     part = target.with_name(f"{target.name}.part")
     total = 0
     try:

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from ..commands.carry import Offer, Unattended, offer
 from ..commands.confirmation import Command, Confirmation
-from ..commands.draft_offer import as_asked
+from ..commands.draft_offer import offer_as_json
 from ..commands.launch import start
 from ..core.errors import UsageError
 from ..review.json_body import BadRequestError
@@ -41,7 +41,7 @@ class Offers:
         found = await to_thread.run_sync(lambda: anyio.run(offer, command, host))
         if not isinstance(found, Offer):
             return {"nothing": True}
-        self._offers[request.path_params["run"]] = asked = as_asked(found)
+        self._offers[request.path_params["run"]] = asked = offer_as_json(found)
         return {name: value for name, value in asked.items() if name not in _KEPT}
 
     async def buy(self, request: Request, told: Payload) -> Payload:

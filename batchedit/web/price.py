@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..commands.draft_steps import Step, found
+from ..commands.draft_steps import Step, read_step_result
 from ..commands.drafts import Draft
 from ..core.money import MICRO
 from ..ledger.findings import Findings
@@ -47,7 +47,7 @@ class Price:
 
 
 def _sum(draft: Draft, told: dict[str, Any]) -> dict[str, Any]:
-    look, what = found(draft, Step.LOOK), told["plan"]
+    look, what = read_step_result(draft, Step.LOOK), told["plan"]
     column = look["markets"]
     chosen = (draft.choices.get("over") or {}).get(column, [])
     sizes = next((one for one in look["inputs"] if one["options"]), None)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from ..commands.draft_edits import Alike, Edits
+from ..commands.draft_edits import ReplaceRule, Edits
 from ..commands.draft_problems import write_problems
 from ..commands.draft_steps import Step
 from ..commands.drafts import Draft
@@ -86,7 +86,7 @@ class Problems:
         field, find, put, whole = (told.get(name) for name in ("field", "find", "put", "whole"))
         if not all(_is_text(text, LONGEST_CELL) for text in (field, find, put)) or (not find and not whole):
             raise BadRequestError("say which part of the cells is to become what")
-        rule = Alike(str(field), str(find), str(put), whole is True)
+        rule = ReplaceRule(str(field), str(find), str(put), whole is True)
         return await self._edit(request, lambda edits: edits.alike.append(rule))
 
     async def leave(self, request: Request, told: Payload) -> Payload:
@@ -115,9 +115,9 @@ class Problems:
         draft = await self._desk.draft(request)
 
         def keep() -> None:
-            edits = Edits.of(draft)
+            edits = Edits.load(draft)
             change(edits)
-            edits.keep(draft)
+            edits.save(draft)
             mark = hashlib.sha256(repr(edits).encode(errors="replace")).hexdigest()[:16]
             replace(draft, choices={**draft.choices, "edits": mark}).save()
 
@@ -140,7 +140,7 @@ def _rows_of(draft: Draft, cause: int) -> set[int]:
 
 def _listed(draft: Draft, cause: int, begin: int, row: int) -> dict[str, Any]:
     """Of one cause, or of all, the hundred from ``begin`` on; ``row``: those around it."""
-    edits = Edits.of(draft)
+    edits = Edits.load(draft)
     with Findings.opened(draft.folder / "check.sqlite") as findings:
         place = findings.place(cause, row) if row else None
         begin = begin if place is None else place // PAGE * PAGE

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..commands.draft_steps import Step, found
+from ..commands.draft_steps import Step, read_step_result
 from ..commands.drafts import CHOICES, Draft
 from ..core.errors import UsageError
 from ..review.json_body import BadRequestError
@@ -66,7 +66,7 @@ def stand_of(desk: Desk, draft: Draft, step: Step) -> Payload:
     if not draft.name:
         raise UsageError("the upload never ended", hint="drop the sheet again on the start page")
     stand = desk.workers.stand(draft, step)
-    told = found(draft, step) if stand is Stand.DONE else {}
+    told = read_step_result(draft, step) if stand is Stand.DONE else {}
     if step is Step.TAKE and stand is Stand.DONE and not told.get("error"):
         name = str(told.get("name") or draft.name)
         replace(draft, name=name, sheet=told["sheet"], notes=tuple(told["notes"])).save()
@@ -111,4 +111,4 @@ async def looked(desk: Desk, request: Request, draft: Draft, step: Step, doing: 
     if told["stand"] != Stand.DONE:
         failed = told["stand"] == Stand.FAILED
         return page(request, "wait", draft=draft, play=draft.play, step=step.value, doing=doing, failed=failed)
-    return await to_thread.run_sync(found, draft, step)
+    return await to_thread.run_sync(read_step_result, draft, step)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..commands.draft_steps import Step, digest_of, forget_error, is_done
+from ..commands.draft_steps import Step, compute_step_digest, forget_error, is_done
 from ..commands.drafts import Draft
 
 
@@ -41,7 +41,7 @@ class Workers:
         """Is the step's result there for the draft as it is now? If not, its worker is started, or goes on. FAILED: it
         ended without a word; ``again`` forgets that.
         """
-        key, digest = (draft.id, step), digest_of(draft, step)
+        key, digest = (draft.id, step), compute_step_digest(draft, step)
         if is_done(draft, step):
             self._forget(key)
             return Stand.DONE
