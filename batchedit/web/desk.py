@@ -15,14 +15,14 @@ from ..commands.draft_words import remove_cli_hints
 from ..commands.drafts import Draft, Drafts
 from ..core.errors import BatcheditError, NotFoundError, TokenError
 from ..review.json_body import BadRequestError, make_json_response, read_json
-from .pages import page
+from .pages import render_page
 from .workers import Workers
 
 Payload = dict[str, Any]
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-class Invited(Protocol):
+class GuestLink(Protocol):
     """A colleague's link, for one run."""
 
     @property
@@ -38,11 +38,11 @@ class Invited(Protocol):
 class GuestLinks(Protocol):
     """The links of colleagues."""
 
-    def all(self) -> Sequence[Invited]:
+    def all(self) -> Sequence[GuestLink]:
         """Those that hold now."""
         ...
 
-    def invite(self, run: str, name: str) -> Invited:
+    def invite(self, run: str, name: str) -> GuestLink:
         """A new one."""
         ...
 
@@ -63,57 +63,57 @@ class Desk:
     home: Path
     guests: GuestLinks
 
-    async def draft(self, request: Request) -> Draft:
+    async def find_draft(self, request: Request) -> Draft:
         """The draft that the address names. NotFoundError if there is none."""
         return await to_thread.run_sync(self.drafts.find, request.path_params["draft"])
 
 
-def call(act: Callable[[Request, Payload], Awaitable[Payload]]) -> Handler:
+def serve_json_post(handler: Callable[[Request, Payload], Awaitable[Payload]]) -> Handler:
     """A call of the page: JSON in, JSON out. What goes wrong is a sentence, and what to do about it."""
 
     async def answer(request: Request) -> Response:
         """What ``act`` says, or the sentence that refuses it."""
         try:
-            told = await read_json(request)
-            if not isinstance(told, dict):
+            body = await read_json(request)
+            if not isinstance(body, dict):
                 raise BadRequestError("what is sent here is an object")
-            return make_json_response(await act(request, told))
+            return make_json_response(await handler(request, body))
         except BadRequestError as error:
             return make_json_response({"message": str(error), "hint": ""}, status=400)
         except BatcheditError as error:
-            return make_json_response(refusal(error), status=_status(error))
+            return make_json_response(explain_error(error), status=_choose_status(error))
 
     return answer
 
 
-def asked(act: Callable[[Request], Awaitable[Payload]]) -> Handler:
+def serve_json_get(handler: Callable[[Request], Awaitable[Payload]]) -> Handler:
     """A question of the page: nothing in, JSON out."""
 
     async def answer(request: Request) -> Response:
         try:
-            return make_json_response(await act(request))
+            return make_json_response(await handler(request))
         except BatcheditError as error:
-            return make_json_response(refusal(error), status=_status(error))
+            return make_json_response(explain_error(error), status=_choose_status(error))
 
     return answer
 
 
-def shown(show: Handler) -> Handler:
+def serve_page(handler: Handler) -> Handler:
     """A page; what goes wrong is a page, too."""
 
     async def answer(request: Request) -> Response:
         try:
-            return await show(request)
+            return await handler(request)
         except BatcheditError as error:
-            return page(request, "error", status=_status(error), **refusal(error))
+            return render_page(request, "error", status=_choose_status(error), **explain_error(error))
 
     return answer
 
 
-def refusal(error: BatcheditError) -> Payload:
+def explain_error(error: BatcheditError) -> Payload:
     """An error as the page says it; ``token``: it needs another token."""
     return {"message": str(error), "hint": remove_cli_hints(error.hint), "token": isinstance(error, TokenError)}
 
 
-def _status(error: BatcheditError) -> int:
+def _choose_status(error: BatcheditError) -> int:
     return 404 if isinstance(error, NotFoundError) else 422

@@ -39,7 +39,7 @@ class LinkFile:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "link.json"
-        self._seen = (-1, -1)
+        self._file_version = (-1, -1)
         self._link = Link("")
 
     def get(self, *, renew: bool = False) -> Link:
@@ -47,10 +47,10 @@ class LinkFile:
         link = self._read()
         if renew or not link.is_valid:
             link = Link(secrets.token_urlsafe(24), link.port, time())
-            self.keep(link)
+            self.save(link)
         return link
 
-    def keep(self, link: Link) -> None:
+    def save(self, link: Link) -> None:
         """OutputError where the disk refuses."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -61,14 +61,14 @@ class LinkFile:
         except OSError as error:
             raise OutputError(f"{self.path} can't be written: {error.strerror or error}") from error
 
-    def token(self) -> str:
+    def read_token(self) -> str:
         """The token that admits now, ``""`` for none. Asked for at each request, so the file is read when it changed."""
         try:
             facts = self.path.stat()
         except OSError:
             return ""
-        if self._seen != (facts.st_mtime_ns, facts.st_ino):
-            self._link, self._seen = self._read(), (facts.st_mtime_ns, facts.st_ino)
+        if self._file_version != (facts.st_mtime_ns, facts.st_ino):
+            self._link, self._file_version = self._read(), (facts.st_mtime_ns, facts.st_ino)
         return self._link.token if self._link.is_valid else ""
 
     def _read(self) -> Link:

@@ -15,11 +15,11 @@ from ..commands.draft_offer import offer_as_json
 from ..commands.launch import start
 from ..core.errors import UsageError
 from ..review.json_body import BadRequestError
-from .desk import Desk, Payload, call
+from .desk import Desk, Payload, serve_json_post
 from .run_folders import RunFolders
 
-_LONGEST = 2000
-_KEPT = frozenset({"confirmation", "folder"})
+_LONGEST_ADDITION = 2000
+_PRIVATE = frozenset({"confirmation", "folder"})
 
 
 class Offers:
@@ -30,41 +30,41 @@ class Offers:
         self._folders = RunFolders(desk)
         self._offers: dict[str, dict[str, Any]] = {}
         self.routes = [
-            Route("/api/runs/{run}/offer", call(self.offer), methods=["POST"]),
-            Route("/api/runs/{run}/buy", call(self.buy), methods=["POST"]),
+            Route("/api/runs/{run}/offer", serve_json_post(self.offer), methods=["POST"]),
+            Route("/api/runs/{run}/buy", serve_json_post(self.buy), methods=["POST"]),
         ]
 
-    async def offer(self, request: Request, told: Payload) -> Payload:
+    async def offer(self, request: Request, body: Payload) -> Payload:
         """What it would come to, and the question. Nothing is bought."""
         folder, host = await self._folders.find(request), Unattended(self._desk.environ)
-        command = command_of(str(folder), told)
-        found = await to_thread.run_sync(lambda: anyio.run(offer, command, host))
-        if not isinstance(found, Offer):
+        command = parse_command(str(folder), body)
+        outcome = await to_thread.run_sync(lambda: anyio.run(offer, command, host))
+        if not isinstance(outcome, Offer):
             return {"nothing": True}
-        self._offers[request.path_params["run"]] = asked = offer_as_json(found)
-        return {name: value for name, value in asked.items() if name not in _KEPT}
+        self._offers[request.path_params["run"]] = question = offer_as_json(outcome)
+        return {name: value for name, value in question.items() if name not in _PRIVATE}
 
-    async def buy(self, request: Request, told: Payload) -> Payload:
+    async def buy(self, request: Request, body: Payload) -> Payload:
         """The yes. It is used once."""
-        offered = self._offers.pop(request.path_params["run"], None)
-        if offered is None or told.get("nonce") != offered["nonce"]:
+        question = self._offers.pop(request.path_params["run"], None)
+        if question is None or body.get("nonce") != question["nonce"]:
             raise UsageError("this is another question than the one you saw; nothing was bought", hint="ask again")
-        await to_thread.run_sync(start, Confirmation.read(offered["confirmation"]), self._desk.environ)
+        await to_thread.run_sync(start, Confirmation.read(question["confirmation"]), self._desk.environ)
         return {"started": True}
 
 
-def command_of(folder: str, told: Payload) -> Command:
+def parse_command(folder: str, body: Payload) -> Command:
     """``same_account``: the token that is set now was renewed for the account that bought.
 
     ``what`` is ``resume`` (the rest), ``redo`` (the rejected, with their notes and ``add`` behind every prompt) or
     ``doubt`` (the ``names`` once more). BadRequestError for anything else.
     """
-    given = {"another_account": True} if told.get("same_account") is True else {}
-    match told.get("what", "resume"):
+    given = {"another_account": True} if body.get("same_account") is True else {}
+    match body.get("what", "resume"):
         case "resume":
             return Command(verb="resume", target=folder, given=given)
-        case "redo" if isinstance(add := told.get("add", ""), str) and len(add) <= _LONGEST:
+        case "redo" if isinstance(add := body.get("add", ""), str) and len(add) <= _LONGEST_ADDITION:
             return Command(verb="redo", target=folder, given=given, prompt_add=add, use_notes=True)
-        case "doubt" if (names := told.get("names")) and isinstance(names, list) and all(type(n) is str for n in names):
+        case "doubt" if (names := body.get("names")) and isinstance(names, list) and all(type(n) is str for n in names):
             return Command(verb="doubt", target=folder, given=given, rows=tuple(names))
     raise BadRequestError("that can't be offered")

@@ -21,61 +21,61 @@ POLICY = (
 )
 """Nothing inline, nothing from elsewhere, and no text that a script could make markup of."""
 
-_KINDS = {"css": "text/css", "js": "text/javascript"}
+_MEDIA_TYPES = {"css": "text/css", "js": "text/javascript"}
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _make_environment() -> jinja2.Environment:
     def read(name: str) -> str | None:
         file = resources.files(__package__).joinpath("templates", name)
         return file.read_text(encoding="utf-8") if file.is_file() else None
 
-    made = jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(read),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(words.FILTERS)
-    return made
+    environment.filters.update(words.FILTERS)
+    return environment
 
 
-def page(request: Request, template: str, *, status: int = 200, **data: Any) -> Response:
+def render_page(request: Request, template: str, *, status: int = 200, **data: Any) -> Response:
     """``templates/NAME.html`` as an answer that no browser keeps. Links in it begin with ``up``: the way to the root."""
     up = "../" * (request.scope["path"].count("/") - 1) or "./"
-    text = _environment().get_template(f"{template}.html").render(up=up, play=data.pop("play", False), **data)
+    text = _make_environment().get_template(f"{template}.html").render(up=up, play=data.pop("play", False), **data)
     return HTMLResponse(text, status_code=status, headers={"cache-control": "no-store"})
 
 
 @cache
-def _assets() -> dict[str, tuple[bytes, str, str]]:
+def _load_assets() -> dict[str, tuple[bytes, str, str]]:
     """Name → content, media type, tag."""
     parts = {file.name: file.read_bytes() for file in resources.files(__package__).joinpath("assets").iterdir()}
     parts[BASE] = read_base_style().encode()
-    found = {}
+    assets = {}
     for name, content in parts.items():
-        kind = _KINDS.get(name.rpartition(".")[2])
-        if kind:
-            found[name] = content, kind, f'"{sha256(content).hexdigest()[:16]}"'
-    return found
+        media_type = _MEDIA_TYPES.get(name.rpartition(".")[2])
+        if media_type:
+            assets[name] = content, media_type, f'"{sha256(content).hexdigest()[:16]}"'
+    return assets
 
 
 async def asset(request: Request) -> Response:
     """A style or a module. The browser asks each time whether it has the newest."""
-    found = _assets().get(request.path_params["name"])
-    if found is None:
+    asset_found = _load_assets().get(request.path_params["name"])
+    if asset_found is None:
         return PlainTextResponse("no such file\n", status_code=404)
-    content, kind, tag = found
+    content, media_type, tag = asset_found
     headers = {"cache-control": "no-cache", "etag": tag}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    return Response(content, media_type=kind, headers=headers)
+    return Response(content, media_type=media_type, headers=headers)
 
 
 async def not_found(request: Request, _: Exception) -> Response:
     """For an address that is none."""
-    return page(request, "error", status=404, message="There is no such page.", hint="")
+    return render_page(request, "error", status=404, message="There is no such page.", hint="")
 
 
 ROUTES = [Route("/assets/{name}", asset)]

@@ -19,10 +19,10 @@ from ..commands.small_pictures import Unmade, file_of, make_small, no_picture, s
 from ..ledger.decisions import Marks
 from ..review import server
 from ..review.page import render_gallery, read_script, read_style
-from .desk import Desk, Payload, asked, shown
+from .desk import Desk, Payload, serve_json_get, serve_page
 from .run_folders import RunFolders
 
-_LONGEST = 12
+_MOST_DIGITS = 12
 """Digits of a line's number in an address."""
 
 
@@ -32,28 +32,28 @@ class Review:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._folders = RunFolders(desk)
-        self._few = CapacityLimiter(2)
+        self._shrink_limiter = CapacityLimiter(2)
         """So many pictures are made small at once."""
-        self._links = CapacityLimiter(2)
+        self._link_limiter = CapacityLimiter(2)
         """So many links are asked for at once: this machine's own pictures don't wait for a shop's server."""
         at = "/runs/{run}/review/"
         self.routes = [
-            Route(at, shown(self.show)),
-            Route(f"{at}api/pictures", asked(self.pictures)),
-            Route(f"{at}api/marks", self._of_marks("news")),
-            Route(f"{at}api/mark", self._of_marks("mark"), methods=["POST"]),
-            Route(f"{at}thumbs/{{job:int}}/{{place}}.webp", shown(self.thumb)),
-            Route(f"{at}files/{{job:int}}/{{place:int}}", shown(self.file)),
-            Route("/assets/gallery.js", _text(read_script, "text/javascript")),
-            Route("/assets/gallery.css", _text(read_style, "text/css")),
+            Route(at, serve_page(self.show)),
+            Route(f"{at}api/pictures", serve_json_get(self.pictures)),
+            Route(f"{at}api/marks", self._serve_decisions("news")),
+            Route(f"{at}api/mark", self._serve_decisions("mark"), methods=["POST"]),
+            Route(f"{at}thumbs/{{job:int}}/{{place}}.webp", serve_page(self.thumb)),
+            Route(f"{at}files/{{job:int}}/{{place:int}}", serve_page(self.file)),
+            Route("/assets/gallery.js", _serve_text(read_script, "text/javascript")),
+            Route("/assets/gallery.css", _serve_text(read_style, "text/css")),
         ]
 
     async def show(self, request: Request) -> Response:
         """A page of it as it is now: a reload shows every mark."""
-        told = await self._items(request)
-        told["guest"] = bool(request.scope.get("guest"))
-        back = "" if told["guest"] else f"../../{request.path_params['run']}"
-        text = render_gallery(told, served=True, assets="../../../assets/", back=back)
+        data = await self._read_page(request)
+        data["guest"] = bool(request.scope.get("guest"))
+        back = "" if data["guest"] else f"../../{request.path_params['run']}"
+        text = render_gallery(data, served=True, assets="../../../assets/", back=back)
         return HTMLResponse(text, headers={"cache-control": "no-store"})
 
     async def pictures(self, request: Request) -> Payload:
@@ -66,14 +66,14 @@ class Review:
 
         return await to_thread.run_sync(read)
 
-    async def _items(self, request: Request) -> Payload:
+    async def _read_page(self, request: Request) -> Payload:
         """A hundred lines. ``from`` is a line's number, ``row`` the sheet's row, ``show`` which lines are wanted."""
         folder = await self._folders.find(request)
-        first, show = _number(request, "from") or 1, request.query_params.get("show", "all")
+        first, show = _parse_number(request, "from") or 1, request.query_params.get("show", "all")
 
         def read() -> Payload:
             with looking(folder) as run:
-                return gallery_page(run, first, show if show in SHOWN else "all", _number(request, "row"))
+                return gallery_page(run, first, show if show in SHOWN else "all", _parse_number(request, "row"))
 
         return await to_thread.run_sync(read)
 
@@ -81,15 +81,15 @@ class Review:
         """A picture made small: a grey one where there is none to show."""
         folder = await self._folders.find(request)
         job, place = request.path_params["job"], request.path_params["place"]
-        found = await to_thread.run_sync(small_picture, folder, job, place)
-        path = await self._make(found) if isinstance(found, Unmade) else found
+        thumbnail = await to_thread.run_sync(small_picture, folder, job, place)
+        path = await self._make_thumbnail(thumbnail) if isinstance(thumbnail, Unmade) else thumbnail
         if path is None:
             return Response(no_picture(), media_type="image/webp", headers={"cache-control": "no-store"})
         return FileResponse(path, media_type="image/webp", headers={"cache-control": "private, max-age=86400"})
 
-    async def _make(self, unmade: Unmade) -> Path | None:
+    async def _make_thumbnail(self, unmade: Unmade) -> Path | None:
         """In a process of its own: other pages are answered meanwhile."""
-        limiter = self._few if unmade.wanted else self._links
+        limiter = self._shrink_limiter if unmade.wanted else self._link_limiter
         try:
             proxy = find_proxy(self._desk.environ) if unmade.link else None
             return await to_process.run_sync(make_small, unmade, proxy, limiter=limiter)
@@ -98,24 +98,24 @@ class Review:
 
     async def file(self, request: Request) -> Response:
         """One of the run's pictures, whole, by the number of its job."""
-        folder, asked_for = await self._folders.find(request), request.path_params
-        path = await to_thread.run_sync(file_of, folder, asked_for["job"], asked_for["place"])
+        folder, params = await self._folders.find(request), request.path_params
+        path = await to_thread.run_sync(file_of, folder, params["job"], params["place"])
         if path is None:
             return PlainTextResponse("no such picture\n", status_code=404)
         return FileResponse(path, headers={"cache-control": "no-cache"})
 
-    def _of_marks(self, name: str) -> Callable[[Request], Any]:
+    def _serve_decisions(self, name: str) -> Callable[[Request], Any]:
         """The call of that name of ``batchedit review``."""
 
         async def answer(request: Request) -> Response:
             folder = await self._folders.find(request)
-            show = server.ServedGallery(folder, str, partial(done_jobs, folder), (), Marks(folder), who(request))
-            return cast("Response", await getattr(server.ReviewRoutes(show, lambda: None), name)(request))
+            gallery = server.ServedGallery(folder, str, partial(done_jobs, folder), (), Marks(folder), find_reviewer(request))
+            return cast("Response", await getattr(server.ReviewRoutes(gallery, lambda: None), name)(request))
 
-        return shown(answer)
+        return serve_page(answer)
 
 
-def who(request: Request) -> str:
+def find_reviewer(request: Request) -> str:
     """The name that a colleague's link was given, else this person's."""
     guest = request.scope.get("guest")
     if guest is not None:
@@ -126,12 +126,12 @@ def who(request: Request) -> str:
         return "somebody"
 
 
-def _number(request: Request, name: str) -> int | None:
+def _parse_number(request: Request, name: str) -> int | None:
     text = request.query_params.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
 
 
-def _text(content: Callable[[], str], kind: str) -> Callable[[Request], Any]:
+def _serve_text(content: Callable[[], str], kind: str) -> Callable[[Request], Any]:
     async def answer(_: Request) -> Response:
         return Response(content(), media_type=kind, headers={"cache-control": "no-cache"})
 

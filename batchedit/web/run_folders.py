@@ -23,15 +23,15 @@ class RunFolders:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._known: dict[str, Path] = {}
+        self._folders: dict[str, Path] = {}
 
     async def find(self, request: Request) -> Path:
         """The folder of the run that the address names. NotFoundError unless it is one of this person's."""
-        wanted = request.path_params["run"]
-        if wanted not in self._known:
+        run = request.path_params["run"]
+        if run not in self._folders:
             register = Register.of(self._desk.environ)
             folders = await to_thread.run_sync(register.folders, self._desk.home / "outputs")
-            self._known = {run_id(folder): folder for folder in folders}
-        if wanted not in self._known:
+            self._folders = {run_id(folder): folder for folder in folders}
+        if run not in self._folders:
             raise NotFoundError("there is no such run", hint="the start page lists those that are")
-        return self._known[wanted]
+        return self._folders[run]

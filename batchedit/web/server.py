@@ -36,16 +36,16 @@ from .review import Review
 from .runs import Runs
 from .sheet import Sheet
 from .start import Start
-from .steps import Steps
+from .steps import DraftCalls
 from .workers import Workers
 
 
 def make_app(desk: Desk) -> Starlette:
     """Every screen's routes, a colleague kept to the one that is theirs."""
-    kinds = (
+    screen_types = (
         Start,
         Drop,
-        Steps,
+        DraftCalls,
         Sheet,
         Columns,
         Preview,
@@ -58,7 +58,7 @@ def make_app(desk: Desk) -> Starlette:
         Morning,
         Colleagues,
     )
-    screens = [kind(desk) for kind in kinds]
+    screens = [screen_type(desk) for screen_type in screen_types]
     routes = [*(route for screen in screens for route in screen.routes), *pages.ROUTES]
     return Starlette(routes=routes, exception_handlers={404: pages.not_found}, middleware=[Middleware(OnlyReview)])
 
@@ -80,26 +80,26 @@ def serve(environ: Mapping[str, str], ready: Callable[[str], None], *, port: int
         os.environ["PYTHONSAFEPATH"] = (
             "1"  # of the processes below: nothing in this folder is taken for a part of the program
         )
-        own = dict(environ)
-        workers = Workers(own)
+        own_environ = dict(environ)
+        workers = Workers(own_environ)
         guests = GuestFile(folder)
         drafts = Drafts(environ)
         drafts.sweep()
-        app = make_app(Desk(own, drafts, workers, Path.cwd(), guests))
-        listen = partial(LocalServer, app, ready, policy=pages.POLICY, token=links.token, guest=guests.find)
-        server = _listen(listen, port or link.port, wanted=bool(port))
-        links.keep(replace(link, port=server.port))
+        app = make_app(Desk(own_environ, drafts, workers, Path.cwd(), guests))
+        make_server = partial(LocalServer, app, ready, policy=pages.POLICY, token=links.read_token, guest=guests.find)
+        server = _listen_at(make_server, port or link.port, is_chosen=bool(port))
+        links.save(replace(link, port=server.port))
         try:
             server.run_until_done()
         finally:
-            workers.end()
+            workers.stop_all()
 
 
-def _listen(listen: Callable[..., LocalServer], port: int, *, wanted: bool) -> LocalServer:
+def _listen_at(make_server: Callable[..., LocalServer], port: int, *, is_chosen: bool) -> LocalServer:
     """On the port of last time, so that tabs and bookmarks hold; another one where somebody else has it now."""
     try:
-        return listen(port=port)
+        return make_server(port=port)
     except UsageError:
-        if wanted:
+        if is_chosen:
             raise
-        return listen()
+        return make_server()

@@ -16,7 +16,7 @@ from ..commands.draft_steps import Step, compute_step_digest, forget_error, is_d
 from ..commands.drafts import Draft
 
 
-class Stand(StrEnum):
+class StepState(StrEnum):
     """How a step stands."""
 
     DONE = "done"
@@ -25,7 +25,7 @@ class Stand(StrEnum):
 
 
 @dataclass
-class _Work:
+class _RunningStep:
     process: subprocess.Popen[bytes]
     digest: str
 
@@ -35,43 +35,43 @@ class Workers:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._works: dict[tuple[str, Step], _Work] = {}
+        self._running: dict[tuple[str, Step], _RunningStep] = {}
 
-    def stand(self, draft: Draft, step: Step) -> Stand:
+    def ensure_running(self, draft: Draft, step: Step) -> StepState:
         """Is the step's result there for the draft as it is now? If not, its worker is started, or goes on. FAILED: it
         ended without a word; ``again`` forgets that.
         """
         key, digest = (draft.id, step), compute_step_digest(draft, step)
         if is_done(draft, step):
-            self._forget(key)
-            return Stand.DONE
-        work = self._works.get(key)
-        if work is not None and work.digest == digest:
-            return Stand.WORKING if work.process.poll() is None else self._ended(draft, step)
-        self._forget(key)
-        self._works[key] = _Work(self._start(draft, step), digest)
-        return Stand.WORKING
+            self._stop(key)
+            return StepState.DONE
+        running = self._running.get(key)
+        if running is not None and running.digest == digest:
+            return StepState.WORKING if running.process.poll() is None else self._state_after_exit(draft, step)
+        self._stop(key)
+        self._running[key] = _RunningStep(self._start(draft, step), digest)
+        return StepState.WORKING
 
-    def again(self, draft: Draft, step: Step) -> None:
+    def reset(self, draft: Draft, step: Step) -> None:
         """Whatever became of the last try, the next question begins anew."""
-        self._forget((draft.id, step))
+        self._stop((draft.id, step))
         forget_error(draft, step)
 
-    def end(self) -> None:
+    def stop_all(self) -> None:
         """All of them end: what they find is written whole or not at all."""
-        for key in list(self._works):
-            self._forget(key)
+        for key in list(self._running):
+            self._stop(key)
 
-    def _ended(self, draft: Draft, step: Step) -> Stand:
+    def _state_after_exit(self, draft: Draft, step: Step) -> StepState:
         """It may have written its result between the two questions."""
-        return Stand.DONE if is_done(draft, step) else Stand.FAILED
+        return StepState.DONE if is_done(draft, step) else StepState.FAILED
 
-    def _forget(self, key: tuple[str, Step]) -> None:
-        work = self._works.pop(key, None)
-        if work is not None:
-            if work.process.poll() is None:
-                work.process.kill()
-            work.process.wait()
+    def _stop(self, key: tuple[str, Step]) -> None:
+        running = self._running.pop(key, None)
+        if running is not None:
+            if running.process.poll() is None:
+                running.process.kill()
+            running.process.wait()
 
     def _start(self, draft: Draft, step: Step) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", "batchedit.commands.draft_work", step.value, str(draft.folder)]
