@@ -21,7 +21,7 @@ class LocalServer(uvicorn.Server):
     def __init__(
         self,
         app: ASGIApp,
-        ready: Callable[[str], None],
+        on_ready: Callable[[str], None],
         *,
         policy: str,
         token: Callable[[], str],
@@ -30,7 +30,7 @@ class LocalServer(uvicorn.Server):
     ) -> None:
         """UsageError if ``port`` is taken. ``port`` 0 is any free one. ``policy``, ``token`` and ``guest`` are the guard's.
 
-        ``ready`` is called with the address once pages are served and Ctrl-C is handled: a person may use the address, or
+        ``on_ready`` is called with the address once pages are served and Ctrl-C is handled: a person may use the address, or
         press Ctrl-C, at once, and the decisions are still reported.
         """
         try:
@@ -45,7 +45,7 @@ class LocalServer(uvicorn.Server):
         # say; without it Nagle and delayed ACKs add 40 ms to every answer.
         self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._signal = 0
-        self._ready = ready
+        self._on_ready = on_ready
         guarded = Guard(app, token=token, port=self.port, policy=policy, guest=guest)
         super().__init__(
             uvicorn.Config(
@@ -68,9 +68,9 @@ class LocalServer(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's; then ``ready`` is called."""
+        """As uvicorn's; then ``on_ready`` is called."""
         await super().startup(sockets)
-        self._ready(self.url)
+        self._on_ready(self.url)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

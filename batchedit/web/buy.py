@@ -1,4 +1,4 @@
-"""The question before anything is bought, and the click that is the yes to exactly what it says."""
+"""The quote before anything is bought, and the click that confirms exactly this quote."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Buy:
         ]
 
     async def wish(self, request: Request, body: Payload) -> Payload:
-        """How many first (0: all at once), and the cap in US dollars (null: none). Nothing is bought."""
+        """Store how many to buy first (0: all at once), and the cap in US dollars (null: none). Nothing is bought."""
         draft = await self._desk.find_draft(request)
         first, cap_usd = body.get("first"), body.get("cap")
         if type(first) is not int or not 0 <= first <= MOST_FIRST:
@@ -53,7 +53,7 @@ class Buy:
         return {"kept": True}
 
     async def show(self, request: Request) -> Response:
-        """The question. A draft that was bought from is a run."""
+        """The page with the quote; a draft that was bought from is redirected to its run."""
         draft = await self._desk.find_draft(request)
         if draft.run:
             return RedirectResponse(f"../../runs/{run_id(draft.run)}", status_code=303)
@@ -68,7 +68,7 @@ class Buy:
         return render_page(request, "buy", draft=draft, play=draft.play, offer=step_result, at="price", run=run_id(step_result["folder"]))
 
     async def buy(self, request: Request, body: Payload) -> Payload:
-        """The yes: to the offer that the page showed, by its name. It is used once."""
+        """Confirm the offer that the page showed, by its nonce, which is used once."""
         draft = await self._desk.find_draft(request)
         if draft.run:
             return {"run": run_id(draft.run)}
@@ -84,6 +84,6 @@ class Buy:
         try:
             start(Confirmation.read(offer["confirmation"]), self._desk.environ)
         except BatcheditError:
-            reset_offer(draft)  # a yes is used once: it is asked anew
+            reset_offer(draft)  # a confirmation is used once: the next one needs a new offer
             raise
         replace(draft, run=offer["folder"]).save()

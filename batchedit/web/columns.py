@@ -1,4 +1,4 @@
-"""Which column is what: for each input of the model the column found and why, and the prompt as text with columns in it."""
+"""The columns: for each input of the model the column found and why, and the prompt as a template with column names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .pages import render_page
 from .steps import read_step_or_wait
 
 INPUT_LABELS = {"image": "Source picture", "prompt": "What is to be made of it", "size": "Size"}
-"""The model's inputs as a person calls them."""
+"""Labels of the model's inputs."""
 
 
 class Columns:
@@ -23,7 +23,7 @@ class Columns:
         self.routes = [Route("/drafts/{draft}/columns", serve_page(self.show))]
 
     async def show(self, request: Request) -> Response:
-        """Inputs, unused columns, the prompt."""
+        """The page: inputs, unused columns, the prompt."""
         draft = await self._desk.find_draft(request)
         sheet = await read_step_or_wait(self._desk, request, draft, Step.LOOK, "Reading the sheet")
         if isinstance(sheet, Response):

@@ -1,4 +1,4 @@
-"""What every screen needs: the person's drafts, the work that goes on in processes of its own, answers to its calls."""
+"""What every screen needs: the person's drafts, the worker processes, and the wrappers of its routes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class GuestLink(Protocol):
-    """A colleague's link, for one run."""
+    """A colleague's link to one run."""
 
     @property
     def token(self) -> str: ...
@@ -39,22 +39,22 @@ class GuestLinks(Protocol):
     """The links of colleagues."""
 
     def all(self) -> Sequence[GuestLink]:
-        """Those that hold now."""
+        """The links that are valid now."""
         ...
 
     def invite(self, run: str, name: str) -> GuestLink:
-        """A new one."""
+        """Make a new link."""
         ...
 
     def revoke(self, run: str, name: str) -> None:
-        """It admits nobody any more."""
+        """Make the link invalid."""
         ...
 
 
 @dataclass
 class Desk:
-    """``environ`` is shared with ``workers``: a token that is given on the page takes the place of the terminal's in it.
-    ``home`` is the folder that ``batchedit ui`` was started in: runs go to ``outputs/`` in it.
+    """``environ`` is shared with ``workers``: a token entered on the page replaces that of the terminal in it. ``home`` is the
+    folder in which ``batchedit ui`` was started: runs are made in its ``outputs/``.
     """
 
     environ: dict[str, str]
@@ -64,15 +64,15 @@ class Desk:
     guests: GuestLinks
 
     async def find_draft(self, request: Request) -> Draft:
-        """The draft that the address names. NotFoundError if there is none."""
+        """The draft in the request's path. NotFoundError if there is none."""
         return await to_thread.run_sync(self.drafts.find, request.path_params["draft"])
 
 
 def serve_json_post(handler: Callable[[Request, Payload], Awaitable[Payload]]) -> Handler:
-    """A call of the page: JSON in, JSON out. What goes wrong is a sentence, and what to do about it."""
+    """A route that takes JSON and returns JSON. An error is returned as its message and hint."""
 
     async def answer(request: Request) -> Response:
-        """What ``act`` says, or the sentence that refuses it."""
+        """The reply of ``handler``, or the error."""
         try:
             body = await read_json(request)
             if not isinstance(body, dict):
@@ -87,7 +87,7 @@ def serve_json_post(handler: Callable[[Request, Payload], Awaitable[Payload]]) -
 
 
 def serve_json_get(handler: Callable[[Request], Awaitable[Payload]]) -> Handler:
-    """A question of the page: nothing in, JSON out."""
+    """A route that takes no body and returns JSON."""
 
     async def answer(request: Request) -> Response:
         try:
@@ -99,7 +99,7 @@ def serve_json_get(handler: Callable[[Request], Awaitable[Payload]]) -> Handler:
 
 
 def serve_page(handler: Handler) -> Handler:
-    """A page; what goes wrong is a page, too."""
+    """A route that returns a page. An error is a page, too."""
 
     async def answer(request: Request) -> Response:
         try:
@@ -111,7 +111,7 @@ def serve_page(handler: Handler) -> Handler:
 
 
 def explain_error(error: BatcheditError) -> Payload:
-    """An error as the page says it; ``token``: it needs another token."""
+    """An error as JSON for the page; ``token``: another token is needed."""
     return {"message": str(error), "hint": remove_cli_hints(error.hint), "token": isinstance(error, TokenError)}
 
 

@@ -1,4 +1,4 @@
-"""Dropping a sheet: the page, and the upload."""
+"""The drop zone for a sheet: the page, and the upload."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class Drop:
         ]
 
     async def new(self, request: Request) -> Response:
-        """Where a sheet is dropped."""
+        """The page with the drop zone."""
         return render_page(request, "new", play="play" in request.query_params, most=f"{UPLOAD_MOST // 10**9} GB")
 
     async def make(self, _: Request, body: Payload) -> Payload:
-        """A draft for what is about to be dropped."""
+        """Make a draft before the upload."""
         draft = await to_thread.run_sync(lambda: self._desk.drafts.make(play=body.get("play") is True))
         return {"id": draft.id}
 
     async def put(self, request: Request) -> Response:
-        """One file, as it is."""
+        """Store one file, unchanged."""
         try:
             draft = await self._desk.find_draft(request)
             if draft.sheet:
@@ -54,7 +54,7 @@ class Drop:
             return make_json_response(explain_error(error), status=422)
 
     async def arrived(self, request: Request, body: Payload) -> Payload:
-        """All of it is here, or stands behind ``link``."""
+        """The upload is complete, or the sheet is at ``link``."""
         draft = await self._desk.find_draft(request)
         name, link = body.get("name"), body.get("link", "")
         if (
@@ -71,7 +71,7 @@ class Drop:
 
 
 async def _receive(request: Request, draft: Draft) -> int:
-    """The body, streamed to a file of our own name; one that is cut off leaves nothing. Returns its bytes."""
+    """Stream the body to a file under a name of our choice. Returns its size. An upload that is cut off leaves no file."""
     length = request.headers.get("content-length", "")
     announced_size = int(length) if length.isdecimal() and len(length) < 16 else 0
     await to_thread.run_sync(check_room, draft, announced_size)

@@ -1,7 +1,7 @@
-"""Links for colleagues: each holds for one run and one name, may look and mark there, and can't do anything else.
+"""Links for colleagues: each is valid for one run and one name, and allows only viewing and deciding there.
 
-They are kept beside the person's own link, where only that person can read them. One that is revoked, or a week old, admits
-nobody from the next request on.
+They are stored beside the person's own link, readable by that person alone. A link that is revoked, or a week old, is refused
+from the next request on.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Guest:
     made_at: float
 
     def may_open(self, path: str) -> bool:
-        """Only that run's review, and the style and modules of pages."""
+        """True for that run's review, and for the style and modules of pages."""
         return path.startswith((f"/runs/{self.run}/review/", "/assets/"))
 
 
@@ -53,7 +53,7 @@ class GuestFile:
         self._path = folder / "guests.json"
 
     def all(self) -> list[Guest]:
-        """Those that are admitted now."""
+        """The guests whose links are valid now."""
         try:
             facts = self._path.lstat()
             saved = orjson.loads(self._path.read_bytes()) if not facts.st_mode & 0o077 else []
@@ -63,18 +63,18 @@ class GuestFile:
         return [guest for guest in guests if 0 <= time() - guest.made_at < KEPT_SECONDS]
 
     def find(self, token: str) -> Guest | None:
-        """Whose link this is."""
+        """The guest with this token."""
         token_bytes = token.encode(errors="replace")
         return next((guest for guest in self.all() if compare_digest(guest.token.encode(), token_bytes)), None)
 
     def invite(self, run: str, name: str) -> Guest:
-        """A new link."""
+        """Make a new link."""
         guest = Guest(secrets.token_urlsafe(24), run, name, time())
         self._save([*self.all(), guest])
         return guest
 
     def revoke(self, run: str, name: str) -> None:
-        """Every link of this name for this run."""
+        """Revoke every link of this name for this run."""
         self._save([guest for guest in self.all() if (guest.run, guest.name) != (run, name)])
 
     def _save(self, guests: list[Guest]) -> None:
@@ -86,13 +86,13 @@ class GuestFile:
 
 
 class OnlyReview:
-    """ASGI around all screens: a colleague is refused everything but the review that the link is for."""
+    """ASGI middleware: a colleague is refused everything but the review that the link is for."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """403 where the link does not reach."""
+        """403 for a path that the link does not allow."""
         guest = scope.get("guest")
         if guest is None or guest.may_open(scope["path"]):
             await self._app(scope, receive, send)
@@ -117,7 +117,7 @@ class Colleagues:
         ]
 
     async def show(self, request: Request) -> Response:
-        """Those who are admitted."""
+        """The page with the links of this run."""
         folder, run = await self._folders.find(request), request.path_params["run"]
         guests = [guest for guest in await to_thread.run_sync(self._guests.all) if guest.run == run]
         origin = f"http://{request.headers['host']}"
@@ -126,13 +126,13 @@ class Colleagues:
         return render_page(request, "colleagues", play=play, run=run, name=folder.name, guests=guests_as_json)
 
     async def invite(self, request: Request, body: Payload) -> Payload:
-        """A link under a name."""
+        """Make a link for a name."""
         await self._folders.find(request)
         await to_thread.run_sync(self._guests.invite, request.path_params["run"], _parse_name(body))
         return {"invited": True}
 
     async def revoke(self, request: Request, body: Payload) -> Payload:
-        """At once, also in tabs that are open."""
+        """Revoke a name's links, at once and also in open tabs."""
         await to_thread.run_sync(self._guests.revoke, request.path_params["run"], _parse_name(body))
         return {"revoked": True}
 

@@ -31,7 +31,7 @@ _FOLDER = "deliveries"
 
 
 class Morning:
-    """The screens ``doubt``, ``redo`` and ``deliver`` of a run. What they buy is asked by ``offers``."""
+    """The screens ``doubt``, ``redo`` and ``deliver`` of a run. Their purchases are offered by ``offers``."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -47,7 +47,7 @@ class Morning:
         ]
 
     async def show(self, name: str, read: Callable[[Path], dict[str, Any]], request: Request) -> Response:
-        """The list as it is now."""
+        """The page with the list as it is now."""
         folder = await self._folders.find(request)
         content = await to_thread.run_sync(read, folder)
         play = await to_thread.run_sync(run_is_play, folder)
@@ -57,7 +57,7 @@ class Morning:
         return render_page(request, name, play=play, **data)
 
     async def give_up(self, request: Request, body: Payload) -> Payload:
-        """One in doubt is given up: it counts as not bought, and nothing is sent."""
+        """Write off one job in doubt; nothing is sent."""
         folder, name = await self._folders.find(request), body.get("name")
         if not isinstance(name, str) or not name:
             raise BadRequestError("which one?")
@@ -67,7 +67,7 @@ class Morning:
         return {"left": len(doubts.open)}
 
     async def note(self, request: Request, body: Payload) -> Payload:
-        """What is to be better in one of the rejected ones."""
+        """Store a note about a rejected picture."""
         folder, job, note = await self._folders.find(request), body.get("job"), body.get("note")
         if type(job) is not int or not isinstance(note, str) or len(note) > LONGEST_NOTE:
             raise BadRequestError(f"a note has at most {LONGEST_NOTE:,} characters")
@@ -75,14 +75,14 @@ class Morning:
         return {"kept": True}
 
     async def deliver(self, request: Request, _: Payload) -> Payload:
-        """Make the zip. It stays in the run's folder, and an earlier one stays, too."""
+        """Make the zip in the run's folder; earlier ones stay."""
         folder = await self._folders.find(request)
         to = folder / _FOLDER / f"{folder.name} {time.strftime('%Y-%m-%d %H-%M-%S')}.zip"
         delivery = await to_thread.run_sync(deliver, str(folder), {}, to)
         return {"name": to.name, "pictures": delivery.pictures, "bytes": delivery.bytes}
 
     async def download(self, request: Request) -> Response:
-        """A zip that was made here, by its name in the list of those that are there."""
+        """Download a zip that was made here; only names that are in the folder are served."""
         try:
             folder = await self._folders.find(request)
         except BatcheditError:
@@ -94,6 +94,6 @@ class Morning:
 
 
 def _list_zips(folder: Path) -> list[Path]:
-    """Those that were made, the newest first."""
+    """The zips that were made, the newest first."""
     paths = (folder / _FOLDER).glob("*.zip") if (folder / _FOLDER).is_dir() else ()
     return sorted((path for path in paths if is_plain_file(path, folder)), reverse=True)

@@ -1,4 +1,4 @@
-"""What more would be bought in a run, the question, and the yes to that very question."""
+"""Offers of further purchases in a run, and the confirmation of exactly the offer that was shown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PRIVATE = frozenset({"confirmation", "folder"})
 
 
 class Offers:
-    """The two calls behind every purchase in a run that is there."""
+    """The two calls for every purchase in an existing run."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -35,7 +35,7 @@ class Offers:
         ]
 
     async def offer(self, request: Request, body: Payload) -> Payload:
-        """What it would come to, and the question. Nothing is bought."""
+        """The offer, with its quote. Nothing is bought."""
         folder, host = await self._folders.find(request), Unattended(self._desk.environ)
         command = parse_command(str(folder), body)
         outcome = await to_thread.run_sync(lambda: anyio.run(offer, command, host))
@@ -45,7 +45,7 @@ class Offers:
         return {name: value for name, value in question.items() if name not in _PRIVATE}
 
     async def buy(self, request: Request, body: Payload) -> Payload:
-        """The yes. It is used once."""
+        """Confirm the offer, by its nonce, which is used once."""
         question = self._offers.pop(request.path_params["run"], None)
         if question is None or body.get("nonce") != question["nonce"]:
             raise UsageError("this is another question than the one you saw; nothing was bought", hint="ask again")
@@ -54,10 +54,10 @@ class Offers:
 
 
 def parse_command(folder: str, body: Payload) -> Command:
-    """``same_account``: the token that is set now was renewed for the account that bought.
+    """The command for the request. ``same_account``: the present token is a renewed one of the account that bought.
 
-    ``what`` is ``resume`` (the rest), ``redo`` (the rejected, with their notes and ``add`` behind every prompt) or
-    ``doubt`` (the ``names`` once more). BadRequestError for anything else.
+    ``what`` is ``resume`` (the rest), ``redo`` (the rejected, with their notes and ``add`` after every prompt) or ``doubt``
+    (buy the ``names`` again). BadRequestError for anything else.
     """
     given = {"another_account": True} if body.get("same_account") is True else {}
     match body.get("what", "resume"):

@@ -1,4 +1,4 @@
-"""Pages out of templates, everything in them escaped, and the files that they load."""
+"""Pages from templates with all values escaped, and the files that they load."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
-"""Nothing inline, nothing from elsewhere, and no text that a script could make markup of."""
+"""Nothing inline, nothing from elsewhere, and no text that a script could turn into markup."""
 
 _MEDIA_TYPES = {"css": "text/css", "js": "text/javascript"}
 
@@ -42,7 +42,7 @@ def _make_environment() -> jinja2.Environment:
 
 
 def render_page(request: Request, template: str, *, status: int = 200, **data: Any) -> Response:
-    """``templates/NAME.html`` as an answer that no browser keeps. Links in it begin with ``up``: the way to the root."""
+    """``templates/NAME.html`` as a response that no browser caches. Links in it begin with ``up``, the path to the root."""
     up = "../" * (request.scope["path"].count("/") - 1) or "./"
     text = _make_environment().get_template(f"{template}.html").render(up=up, play=data.pop("play", False), **data)
     return HTMLResponse(text, status_code=status, headers={"cache-control": "no-store"})
@@ -50,7 +50,7 @@ def render_page(request: Request, template: str, *, status: int = 200, **data: A
 
 @cache
 def _load_assets() -> dict[str, tuple[bytes, str, str]]:
-    """Name → content, media type, tag."""
+    """Name → content, media type, ETag."""
     parts = {file.name: file.read_bytes() for file in resources.files(__package__).joinpath("assets").iterdir()}
     parts[BASE] = read_base_style().encode()
     assets = {}
@@ -62,7 +62,7 @@ def _load_assets() -> dict[str, tuple[bytes, str, str]]:
 
 
 async def asset(request: Request) -> Response:
-    """A style or a module. The browser asks each time whether it has the newest."""
+    """A style or a module. The browser revalidates its copy each time."""
     asset_found = _load_assets().get(request.path_params["name"])
     if asset_found is None:
         return PlainTextResponse("no such file\n", status_code=404)
@@ -74,7 +74,7 @@ async def asset(request: Request) -> Response:
 
 
 async def not_found(request: Request, _: Exception) -> Response:
-    """For an address that is none."""
+    """The page for an unknown address."""
     return render_page(request, "error", status=404, message="There is no such page.", hint="")
 
 

@@ -32,7 +32,7 @@ class Preview:
         ]
 
     async def show(self, request: Request) -> Response:
-        """The rows; their pictures come as they are fetched."""
+        """The page with the rows; their pictures are loaded as they are fetched."""
         draft = await self._desk.find_draft(request)
         result = await read_step_or_wait(self._desk, request, draft, Step.CHECK, "Checking every row")
         if isinstance(result, Response):
@@ -41,7 +41,7 @@ class Preview:
         return render_page(request, template, draft=draft, play=draft.play, look=result, at="preview")
 
     async def thumbs(self, request: Request) -> Payload:
-        """Which pictures are there, and why others are not. The first question starts the fetching."""
+        """Which pictures are ready, and why others are not. The first call starts fetching."""
         draft = await self._desk.find_draft(request)
         return await to_thread.run_sync(self._list_thumbs, draft)
 
@@ -53,7 +53,7 @@ class Preview:
         return {"ready": ready, "there": [path.stem for path in paths if path.suffix == ".webp"], "why": reasons}
 
     async def thumb(self, request: Request) -> Response:
-        """One small picture. Its name is a digest of where it came from; nothing else is served."""
+        """One thumbnail. Its name is a digest of its source's address; no other file is served."""
         try:
             draft = await self._desk.find_draft(request)
         except BatcheditError:

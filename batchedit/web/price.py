@@ -1,4 +1,4 @@
-"""What it comes to: sizes, markets and variants to choose, one line that multiplies, the price and the cap."""
+"""The price: sizes, markets and variants to choose, the multiplication of the counts, the price and the cap."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .steps import read_step_or_wait
 
 VARIANTS = (1, 2, 3, 4)
 MARKETS = ("US", "UK", "DE", "FR", "ES", "IT", "JP")
-"""Offered at a click; any other may be written."""
+"""Offered as buttons; any other may be typed."""
 CANARY_COUNT = 5
-"""So many are bought first."""
+"""Number of pictures offered to buy first."""
 
 
 class Price:
@@ -32,7 +32,7 @@ class Price:
         self.routes = [Route("/drafts/{draft}/price", serve_page(self.show))]
 
     async def show(self, request: Request) -> Response:
-        """The sum, as the plan has it."""
+        """The page with the sum from the plan."""
         draft = await self._desk.find_draft(request)
         sheet = await read_step_or_wait(self._desk, request, draft, Step.LOOK, "Reading the sheet")
         if isinstance(sheet, Response):

@@ -1,4 +1,4 @@
-"""Rows with faults, grouped by cause: mend a cell, all alike at once, leave out. The sheet itself is never changed."""
+"""Rows with faults, grouped by cause: edit a cell, edit all alike, leave out. The sheet itself is never changed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Problems:
         ]
 
     async def show(self, request: Request) -> Response:
-        """Causes, and a hundred rows of one of them."""
+        """The page with the causes, and a hundred rows of one of them."""
         draft = await self._desk.find_draft(request)
         check = await read_step_or_wait(self._desk, request, draft, Step.CHECK, "Checking every row")
         if isinstance(check, Response):
@@ -55,7 +55,7 @@ class Problems:
         return render_page(request, "problems", draft=draft, play=draft.play, look=check, at="problems", **data)
 
     async def download(self, request: Request) -> Response:
-        """All of them as a file, for whoever owns the sheet."""
+        """All problems as a file, for the owner of the sheet."""
         draft = await self._desk.find_draft(request)
         check = await read_step_or_wait(self._desk, request, draft, Step.CHECK, "Checking every row")
         if isinstance(check, Response):
@@ -65,7 +65,7 @@ class Problems:
         return FileResponse(path, filename=name, media_type="text/csv", headers={"cache-control": "no-store"})
 
     async def cell(self, request: Request, body: Payload) -> Payload:
-        """One cell of one row."""
+        """Edit one cell of one row."""
         row, field, text = body.get("row"), body.get("field"), body.get("text")
         if (
             type(row) is not int
@@ -82,7 +82,7 @@ class Problems:
         return await self._edit(request, change)
 
     async def alike(self, request: Request, body: Payload) -> Payload:
-        """The same part of every cell of a column."""
+        """Replace a part of every cell of a column."""
         field, find, put, whole = (body.get(name) for name in ("field", "find", "put", "whole"))
         if not all(_is_text(text, LONGEST_CELL) for text in (field, find, put)) or (not find and not whole):
             raise BadRequestError("say which part of the cells is to become what")
@@ -90,7 +90,7 @@ class Problems:
         return await self._edit(request, lambda edits: edits.alike.append(rule))
 
     async def leave(self, request: Request, body: Payload) -> Payload:
-        """A row, or all of a cause, is not bought; or is looked at again (``out`` false)."""
+        """Leave out a row, or all rows of a cause; or include them again (``out`` false)."""
         draft = await self._desk.find_draft(request)
         cause, row, out = body.get("cause"), body.get("row"), body.get("out") is not False
         if type(cause) is not int and type(row) is not int:
@@ -104,7 +104,7 @@ class Problems:
         return await self._edit(request, change)
 
     async def undo(self, request: Request, _: Payload) -> Payload:
-        """Everything that was mended and left out is as it was in the sheet."""
+        """Discard all edits."""
 
         def forget(edits: Edits) -> None:
             edits.cells, edits.alike, edits.left_out = {}, [], []
@@ -139,7 +139,7 @@ def _find_rows(draft: Draft, cause: int) -> set[int]:
 
 
 def _list_problems(draft: Draft, cause: int, begin: int, row: int) -> dict[str, Any]:
-    """Of one cause, or of all, the hundred from ``begin`` on; ``row``: those around it."""
+    """A hundred rows from ``begin`` on, of one cause or of all; with ``row`` the hundred around it."""
     edits = Edits.load(draft)
     with Findings.opened(draft.folder / "check.sqlite") as findings:
         position = findings.place(cause, row) if row else None

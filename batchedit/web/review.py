@@ -1,4 +1,4 @@
-"""Looking and marking, during the run and after: the gallery in pages, with the marks of ``batchedit review``."""
+"""Review during and after the run: the gallery in pages, with the decisions of ``batchedit review``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .desk import Desk, Payload, serve_json_get, serve_page
 from .run_folders import RunFolders
 
 _MOST_DIGITS = 12
-"""Digits of a line's number in an address."""
+"""Most digits of a line's number in an address."""
 
 
 class Review:
@@ -33,9 +33,9 @@ class Review:
         self._desk = desk
         self._folders = RunFolders(desk)
         self._shrink_limiter = CapacityLimiter(2)
-        """So many pictures are made small at once."""
+        """Pictures shrunk at once."""
         self._link_limiter = CapacityLimiter(2)
-        """So many links are asked for at once: this machine's own pictures don't wait for a shop's server."""
+        """Links fetched at once, limited apart from the above: local pictures don't wait for a shop's server."""
         at = "/runs/{run}/review/"
         self.routes = [
             Route(at, serve_page(self.show)),
@@ -49,7 +49,7 @@ class Review:
         ]
 
     async def show(self, request: Request) -> Response:
-        """A page of it as it is now: a reload shows every mark."""
+        """A page of the gallery as it is now: a reload shows every decision."""
         data = await self._read_page(request)
         data["guest"] = bool(request.scope.get("guest"))
         back = "" if data["guest"] else f"../../{request.path_params['run']}"
@@ -57,7 +57,7 @@ class Review:
         return HTMLResponse(text, headers={"cache-control": "no-store"})
 
     async def pictures(self, request: Request) -> Payload:
-        """How many there are by now, and whether more may come."""
+        """How many pictures there are by now, and whether more may come."""
         folder = await self._folders.find(request)
 
         def read() -> Payload:
@@ -67,7 +67,7 @@ class Review:
         return await to_thread.run_sync(read)
 
     async def _read_page(self, request: Request) -> Payload:
-        """A hundred lines. ``from`` is a line's number, ``row`` the sheet's row, ``show`` which lines are wanted."""
+        """A hundred lines. ``from`` is a line's number, ``row`` the sheet's row, ``show`` selects lines."""
         folder = await self._folders.find(request)
         first, show = _parse_number(request, "from") or 1, request.query_params.get("show", "all")
 
@@ -78,7 +78,7 @@ class Review:
         return await to_thread.run_sync(read)
 
     async def thumb(self, request: Request) -> Response:
-        """A picture made small: a grey one where there is none to show."""
+        """A thumbnail; a grey picture where there is none to show."""
         folder = await self._folders.find(request)
         job, place = request.path_params["job"], request.path_params["place"]
         thumbnail = await to_thread.run_sync(small_picture, folder, job, place)
@@ -88,16 +88,16 @@ class Review:
         return FileResponse(path, media_type="image/webp", headers={"cache-control": "private, max-age=86400"})
 
     async def _make_thumbnail(self, unmade: Unmade) -> Path | None:
-        """In a process of its own: other pages are answered meanwhile."""
+        """Shrink the picture in a separate process, so that other pages are served meanwhile."""
         limiter = self._shrink_limiter if unmade.wanted else self._link_limiter
         try:
             proxy = find_proxy(self._desk.environ) if unmade.link else None
             return await to_process.run_sync(make_small, unmade, proxy, limiter=limiter)
-        except (BrokenWorkerProcess, OSError):  # the process ended, or none can be started: it is shown as none
+        except (BrokenWorkerProcess, OSError):  # the process died, or none can be started: no picture is shown
             return None
 
     async def file(self, request: Request) -> Response:
-        """One of the run's pictures, whole, by the number of its job."""
+        """One of the run's pictures at full size, by the number of its job."""
         folder, params = await self._folders.find(request), request.path_params
         path = await to_thread.run_sync(file_of, folder, params["job"], params["place"])
         if path is None:
@@ -105,7 +105,7 @@ class Review:
         return FileResponse(path, headers={"cache-control": "no-cache"})
 
     def _serve_decisions(self, name: str) -> Callable[[Request], Any]:
-        """The call of that name of ``batchedit review``."""
+        """The route of that name of ``batchedit review``."""
 
         async def answer(request: Request) -> Response:
             folder = await self._folders.find(request)
@@ -116,7 +116,7 @@ class Review:
 
 
 def find_reviewer(request: Request) -> str:
-    """The name that a colleague's link was given, else this person's."""
+    """The name of the colleague's link, else this person's."""
     guest = request.scope.get("guest")
     if guest is not None:
         return str(guest.name)

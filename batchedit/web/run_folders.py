@@ -1,4 +1,4 @@
-"""Which run an address names: one of this person's, looked up and never built from what the address holds."""
+"""Find the run that an address names: looked up among this person's runs, never built from the address."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .desk import Desk
 
 
 def run_id(folder: str | Path) -> str:
-    """A run's part of an address: no path of this machine stands in one."""
+    """The id of a run in addresses: a digest, so that no address holds a path of this machine."""
     return sha256(str(Path(folder).resolve()).encode(errors="surrogateescape")).hexdigest()[:12]
 
 
 class RunFolders:
-    """The runs of the person at this desk, by their id."""
+    """The runs of this person, by their id."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk

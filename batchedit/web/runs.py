@@ -1,4 +1,4 @@
-"""A run as it goes on: numbers, money, the last pictures; pause, stop, another cap. It goes on whoever looks."""
+"""A run in progress: numbers, money, the last pictures; pause, stop, another cap. It does not depend on the page."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Runs:
         ]
 
     async def show(self, request: Request) -> Response:
-        """How it stands now; the page asks on."""
+        """The page with the present state, which it then polls."""
         folder = await self._folders.find(request)
         now = await to_thread.run_sync(live, str(folder))
         play = await to_thread.run_sync(run_is_play, folder)
@@ -49,16 +49,16 @@ class Runs:
         return render_page(request, "run", play=play, run=request.path_params["run"], now=state, name=folder.name)
 
     async def live(self, request: Request) -> Payload:
-        """Once a second while somebody looks."""
+        """The present state; the page calls this once a second."""
         folder = await self._folders.find(request)
         return _state_as_json(await to_thread.run_sync(live, str(folder)))
 
     async def course(self, request: Request) -> Payload:
-        """Pictures and money over time, and the commonest errors."""
+        """Pictures and money over time, and the most frequent errors."""
         return await to_thread.run_sync(course, await self._folders.find(request))
 
     async def file(self, request: Request) -> Response:
-        """One of the last pictures, by the number of its job: no path is taken from an address."""
+        """One of the last pictures, by the number of its job: the address holds no path."""
         try:
             folder = await self._folders.find(request)
             now = await to_thread.run_sync(live, str(folder))
@@ -71,7 +71,7 @@ class Runs:
         return FileResponse(folder / name, headers={"cache-control": "private, max-age=600"})
 
     async def wish(self, request: Request, body: Payload) -> Payload:
-        """Pause, go on, stop, another cap in US dollars (null: none), another number of jobs at once."""
+        """Store a wish: pause, go on, stop, another cap in US dollars (null: none), another number of jobs at once."""
         folder, kind = await self._folders.find(request), body.get("what")
         wishes: dict[str, Any]
         if kind in WISHES:
@@ -89,7 +89,7 @@ class Runs:
 
 
 def _state_as_json(now: LiveState) -> dict[str, Any]:
-    """As JSON, without a path of this machine."""
+    """The state as JSON, without paths of this machine."""
     values = now.as_json()
     pictures = [{name: picture[name] for name in ("job", "name")} for picture in now.last_pictures]
     return {name: value for name, value in values.items() if name not in {"folder", "process"}} | {

@@ -1,7 +1,7 @@
 """``batchedit ui``: the whole way from a dropped sheet to finished pictures, in a browser on this machine.
 
-It listens on 127.0.0.1 and nowhere else. Nothing here buys: runs are processes of their own, and ending the server, the
-browser or the terminal changes nothing about them.
+It listens on 127.0.0.1 only. Nothing is bought in this process: runs are separate processes, and they go on when the server,
+the browser or the terminal ends.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from .workers import Workers
 
 
 def make_app(desk: Desk) -> Starlette:
-    """Every screen's routes, a colleague kept to the one that is theirs."""
+    """The app with the routes of all screens; a colleague can reach only the review that the link is for."""
     screen_types = (
         Start,
         Drop,
@@ -63,9 +63,9 @@ def make_app(desk: Desk) -> Starlette:
     return Starlette(routes=routes, exception_handlers={404: pages.not_found}, middleware=[Middleware(OnlyReview)])
 
 
-def serve(environ: Mapping[str, str], ready: Callable[[str], None], *, port: int = 0, new_link: bool = False) -> None:
-    """Serve until Ctrl-C (InterruptedRunError). ``ready`` gets the address; where a server of this person runs already it
-    gets that one's, and nothing is served. ``port`` 0 is the one of last time, or any.
+def serve(environ: Mapping[str, str], on_ready: Callable[[str], None], *, port: int = 0, new_link: bool = False) -> None:
+    """Serve until Ctrl-C (InterruptedRunError). ``on_ready`` is called with the address; if a server of this person runs
+    already, with the address of that one, and nothing is served. ``port`` 0 is the port of last time, or any.
     """
     folder = Register.of(environ).folder / "ui"
     links = LinkFile(folder)
@@ -74,11 +74,11 @@ def serve(environ: Mapping[str, str], ready: Callable[[str], None], *, port: int
     try:
         lock.acquire()
     except Timeout:
-        ready(f"http://127.0.0.1:{link.port}/{link.token}/")
+        on_ready(f"http://127.0.0.1:{link.port}/{link.token}/")
         return
     with lock:
         os.environ["PYTHONSAFEPATH"] = (
-            "1"  # of the processes below: nothing in this folder is taken for a part of the program
+            "1"  # inherited by the worker processes: no module is imported from the present folder
         )
         own_environ = dict(environ)
         workers = Workers(own_environ)
@@ -86,7 +86,7 @@ def serve(environ: Mapping[str, str], ready: Callable[[str], None], *, port: int
         drafts = Drafts(environ)
         drafts.sweep()
         app = make_app(Desk(own_environ, drafts, workers, Path.cwd(), guests))
-        make_server = partial(LocalServer, app, ready, policy=pages.POLICY, token=links.read_token, guest=guests.find)
+        make_server = partial(LocalServer, app, on_ready, policy=pages.POLICY, token=links.read_token, guest=guests.find)
         server = _listen_at(make_server, port or link.port, is_chosen=bool(port))
         links.save(replace(link, port=server.port))
         try:
@@ -96,7 +96,7 @@ def serve(environ: Mapping[str, str], ready: Callable[[str], None], *, port: int
 
 
 def _listen_at(make_server: Callable[..., LocalServer], port: int, *, is_chosen: bool) -> LocalServer:
-    """On the port of last time, so that tabs and bookmarks hold; another one where somebody else has it now."""
+    """Listen on the port of last time, so that tabs and bookmarks stay valid; on another one if it is taken."""
     try:
         return make_server(port=port)
     except UsageError:

@@ -1,4 +1,4 @@
-"""How a sheet is read, shown with its first rows, and changeable."""
+"""How a sheet is read: shown with its first rows, and changeable."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Sheet:
         self.routes = [Route("/drafts/{draft}/sheet", serve_page(self.show))]
 
     async def show(self, request: Request) -> Response:
-        """Form and first rows."""
+        """The page with the form and the first rows."""
         draft = await self._desk.find_draft(request)
         sheet = await read_step_or_wait(self._desk, request, draft, Step.LOOK, "Reading the sheet")
         if isinstance(sheet, Response):

@@ -1,4 +1,4 @@
-"""The start page: what there is, how it stands, what to do next; and the token."""
+"""The start page: runs and drafts, their states, what to do next; and the token."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Start:
         ]
 
     async def show(self, request: Request) -> Response:
-        """Runs, drafts, and whether there is a token."""
+        """The page with runs, drafts, and whether there is a token."""
         desk = self._desk
         runs = await to_thread.run_sync(list_runs, Register.of(desk.environ))
         drafts = await to_thread.run_sync(desk.drafts.all)
@@ -42,7 +42,7 @@ class Start:
         return render_page(request, "start", runs=[_run_as_json(run) for run in runs], drafts=[_draft_as_json(d) for d in drafts], token=token)
 
     async def token(self, _: Request, body: Payload) -> Payload:
-        """Keep the token that was pasted, and use it from now on. It is never told again."""
+        """Store the token that was pasted, and use it from now on. It is never shown again."""
         text = body.get("token")
         if not isinstance(text, str) or len(text) > LONGEST_TOKEN:
             raise BadRequestError("a token is a text")
@@ -51,7 +51,7 @@ class Start:
         return {"kept": True}
 
     async def remove(self, request: Request, _: Payload) -> Payload:
-        """A draft goes, with its copy of the sheet."""
+        """Delete a draft, with its copy of the sheet."""
         draft = await self._desk.find_draft(request)
         await to_thread.run_sync(self._desk.drafts.remove, draft)
         return {"removed": True}

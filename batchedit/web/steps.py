@@ -1,4 +1,4 @@
-"""The steps of a draft as pages ask for them: is it done, what was found, what was chosen."""
+"""The steps of a draft as pages call them: state, result, choices."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .pages import render_page
 from .workers import StepState
 
 MOST_OVER, MOST_VALUES, LONGEST_VALUE = 3, 50, 100
-"""So many columns that rows are multiplied by, each with so many values of so many letters."""
+"""Most columns by which rows are multiplied, most values of each, most letters of a value."""
 
 
 class DraftCalls:
-    """The calls that every screen of a draft makes."""
+    """The calls of all screens of a draft."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -34,19 +34,19 @@ class DraftCalls:
         ]
 
     async def state(self, request: Request) -> Payload:
-        """How a step stands: ``done``, ``working`` or ``failed``, and what a person can mend."""
+        """The state of a step: ``done``, ``working`` or ``failed``, and an error that a person can correct."""
         draft = await self._desk.find_draft(request)
         step = _parse_step(request.query_params.get("step"))
         return await to_thread.run_sync(check_step_state, self._desk, draft, step)
 
     async def again(self, request: Request, body: Payload) -> Payload:
-        """A step that ended without a word is tried once more."""
+        """Retry a step that ended without a result."""
         draft = await self._desk.find_draft(request)
         await to_thread.run_sync(self._desk.workers.reset, draft, _parse_step(body.get("step")))
         return {"again": True}
 
     async def choose(self, request: Request, body: Payload) -> Payload:
-        """Keep what was chosen; the steps that depend on it begin anew when they are asked for."""
+        """Store choices; the steps that depend on them run again when they are next needed."""
         draft = await self._desk.find_draft(request)
         chosen = {**draft.choices, **{name: check_choice(name, value) for name, value in body.items()}}
         await to_thread.run_sync(replace(draft, choices=chosen).save)
@@ -60,7 +60,7 @@ def _parse_step(text: Any) -> Step:
 
 
 def check_step_state(desk: Desk, draft: Draft, step: Step) -> Payload:
-    """How a step stands; a sheet that has been taken in belongs to the draft from then on."""
+    """The state of a step, which is started if need be. When ``take`` is done, its sheet is stored in the draft."""
     if step is Step.TAKE and draft.sheet:
         return {"stand": StepState.DONE, "error": None}
     if not draft.name:
@@ -74,7 +74,7 @@ def check_step_state(desk: Desk, draft: Draft, step: Step) -> Payload:
 
 
 def check_choice(name: str, value: Any) -> Any:
-    """A choice as the page sent it. BadRequestError for one that can't be."""
+    """The value to store for a choice that the page sent. BadRequestError if it is invalid."""
     match name, value:
         case (("encoding" | "delimiter" | "sheet" | "prompt" | "header_row"), None):
             return None
@@ -104,7 +104,7 @@ def _is_over(over: dict[Any, Any]) -> bool:
 
 
 async def read_step_or_wait(desk: Desk, request: Request, draft: Draft, step: Step, doing: str) -> Payload | Response:
-    """What the step found; a page that waits for it where it is not there yet."""
+    """The step's result, or a page that waits for it."""
     if not draft.sheet:
         raise UsageError("this sheet never arrived whole", hint="drop it again on the start page")
     status = await to_thread.run_sync(check_step_state, desk, draft, step)

@@ -1,4 +1,4 @@
-"""Numbers, money and times as a person reads them. Filters of the templates."""
+"""Format numbers, money and times for a person. Filters of the templates."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Reading and counting a sheet in a process of its own, so that the server answers while it goes on.
+"""Runs the steps of drafts in separate processes, so that the server responds meanwhile.
 
-A worker writes what it found into the draft's folder; the file says what it was found out for. A worker that works on what
-nobody wants any more is ended.
+A worker writes its result into the draft's folder, with the digest of the step's inputs. A worker whose inputs have changed
+is killed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..commands.drafts import Draft
 
 
 class StepState(StrEnum):
-    """How a step stands."""
+    """The state of a step."""
 
     DONE = "done"
     WORKING = "working"
@@ -38,8 +38,8 @@ class Workers:
         self._running: dict[tuple[str, Step], _RunningStep] = {}
 
     def ensure_running(self, draft: Draft, step: Step) -> StepState:
-        """Is the step's result there for the draft as it is now? If not, its worker is started, or goes on. FAILED: it
-        ended without a word; ``again`` forgets that.
+        """The state of the step for the draft as it is now; its worker is started if there is neither a result nor a worker.
+        FAILED: the worker ended without a result; ``reset`` clears that.
         """
         key, digest = (draft.id, step), compute_step_digest(draft, step)
         if is_done(draft, step):
@@ -53,17 +53,17 @@ class Workers:
         return StepState.WORKING
 
     def reset(self, draft: Draft, step: Step) -> None:
-        """Whatever became of the last try, the next question begins anew."""
+        """Clear the last attempt, so that ``ensure_running`` starts a new one."""
         self._stop((draft.id, step))
         forget_error(draft, step)
 
     def stop_all(self) -> None:
-        """All of them end: what they find is written whole or not at all."""
+        """Kill all workers: their results are written whole or not at all."""
         for key in list(self._running):
             self._stop(key)
 
     def _state_after_exit(self, draft: Draft, step: Step) -> StepState:
-        """It may have written its result between the two questions."""
+        """DONE if the worker wrote its result between the two checks."""
         return StepState.DONE if is_done(draft, step) else StepState.FAILED
 
     def _stop(self, key: tuple[str, Step]) -> None:
