@@ -120,8 +120,8 @@ def read_outcomes(checkpoint: Book, *, play: bool) -> Iterator[Outcome]:
 
 
 def label_costs(outcomes: Iterator[Outcome], *, play: bool) -> Iterator[Outcome]:
-    """The outcomes, where ``play`` is set with ``PLAY_FLAG`` on each that has a cost of its own: what another run bought may
-    have been paid for.
+    """The outcomes; with ``play``, those with a cost of their own get ``PLAY_FLAG``. What another run bought may have been paid
+    for, and gets none.
     """
     for outcome in outcomes:
         labelled = play and outcome.cost is not None and not outcome.reused_from
@@ -166,7 +166,7 @@ def write_results_as(
     *,
     play: bool,
 ) -> Path:
-    """The enriched manifest in its own form or ``kind``; returns where it is. ``warn`` is told what that form can't hold.
+    """The enriched manifest in its own form or ``kind``; returns where it is. ``warn`` is called with what that form can't hold.
     ``play``: its costs are play money. NotFoundError before the first intake.
     """
     manifest = open_snapshot(checkpoint, folder, settings)

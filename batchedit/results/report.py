@@ -34,8 +34,8 @@ class RowsError:
 
 @dataclass(frozen=True, slots=True)
 class CapNeeded:
-    """``rest`` is the ``--max-cost`` in micro-dollars, whole cents, that what is planned needs; None where the run's cap
-    admits more, or nothing is planned. ``price`` is what the run's last question said that a picture costs.
+    """``rest`` is the ``--max-cost`` in micro-dollars, whole cents, that the planned jobs need; None if the run's cap admits
+    more, or nothing is planned. ``price`` is the price of a picture in the run's last quote.
     """
 
     rest: int | None = None
@@ -49,14 +49,14 @@ NONE_NEEDED = CapNeeded()
 class Report:
     """``seconds_median`` and ``seconds_p90``: from submission to result, over finished jobs, None without any.
 
-    ``folder`` is the run's. Of the failed jobs ``moderated`` were refused for their content, and ``written_off`` were given
-    up by a person. ``slowed`` is what the service kept the run to, None where it did not.
-    ``cap_needed`` is the ``--max-cost`` that what is planned needs, and what a picture is said to cost. ``play``: the sandbox
-    stood in for the service, and the money is play money.
-    ``store`` are the words by which a command finds the store of this run; none for a run that its folder has to itself.
-    ``rest_waits``: the canary was bought, and the rest waits for a yes. ``remarks`` say what a results file can't hold.
-    ``unwritten`` are the files that the disk did not take: more may come until the run's folder is closed, so ``code`` and
-    ``warnings`` are to be asked for then. ``jobs_code`` is the exit code for all but these files.
+    ``folder`` is the run's. Of the failed jobs ``moderated`` were refused for their content, and ``written_off`` were written
+    off by a person. ``slowed`` is the limit to which the service slowed the run, None without one.
+    ``cap_needed`` is the ``--max-cost`` that the planned jobs need, and the price of a picture. ``play``: the sandbox replaced
+    the service, and the money is play money.
+    ``store`` are the options by which a command finds the store of this run; empty for a run without a store.
+    ``rest_waits``: the canary was bought, and the rest waits for a confirmation. ``remarks`` say what a results file can't
+    hold. ``unwritten`` are the files that could not be written: more may be added until the run's folder is closed, so
+    ``code`` and ``warnings`` are to be read only then. ``jobs_code`` is the exit code without regard to these files.
     """
 
     folder: Path
@@ -223,8 +223,8 @@ UNDER_WAY = (State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED)
 
 
 def list_next_commands(report: Report) -> Iterator[tuple[str, str]]:
-    """``(what for, the exact command)`` for what there is to do, the most urgent first. Each command goes on in this very
-    run, with its own settings.
+    """Yield ``(purpose, exact command)`` for what there is to do, the most urgent first. Each command continues this run, with
+    its settings.
     """
     counts, run, store = report.counts, report.folder, report.store
     if counts.of(State.PLANNED):

@@ -52,7 +52,7 @@ def write_results(
 
     ``outcomes`` are sorted by row. ``form`` is the manifest's own unless given; a name in ``.gz`` is compressed.
     ``only`` chooses lines by their ``result_status``. ``added`` are the columns that ``Outcome.over`` fills.
-    ``pictures`` is the run's folder if an Excel workbook is to show its pictures in small. ``warn`` is told what
+    ``pictures`` is the run's folder if an Excel workbook is to show its pictures in small. ``warn`` is called with what
     the form can't hold.
     ManifestError, with the old file left as it was, if the rows are not those that the outcomes were made from;
     OutputError if the file can't be written.

@@ -73,12 +73,12 @@ def _is_news(_url: str, _content: dict[str, Any]) -> bool:
 class Notices:
     """Sends messages to each address of ``urls``, one after the other, so that no purchase waits for a network.
 
-    Each address has a thread of its own, so one that does not answer delays no other. ``failed`` is called once, at the
+    Each address has a thread of its own, so one that does not answer delays no other. ``on_failure`` is called once, at the
     end, with the reason why a message did not arrive. Without an address nothing is sent.
     """
 
-    def __init__(self, urls: Sequence[str], failed: Callable[[str], None]) -> None:
-        self._failed = failed
+    def __init__(self, urls: Sequence[str], on_failure: Callable[[str], None]) -> None:
+        self._on_failure = on_failure
         self.is_news: Callable[[str, dict[str, Any]], bool] = _is_news
         """Called for each message to an address, in the thread that sends: another process may send it too."""
         self._threads = {url: ThreadPoolExecutor(1) for url in urls}
@@ -98,7 +98,7 @@ class Notices:
         for thread in self._threads.values():
             thread.shutdown()
         for why in dict.fromkeys(self._name_address(url, why) for url, future in self._sent if (why := future.result())):
-            self._failed(why)
+            self._on_failure(why)
 
     def _name_address(self, url: str, why: str) -> str:
         """``why``, and which address it is where there are several: by its position, since an address is a secret."""

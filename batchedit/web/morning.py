@@ -1,4 +1,4 @@
-"""The morning's screens: what is in doubt, what to redo, what to deliver."""
+"""Screens for after a run: what is in doubt, what to redo, what to deliver."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def _find_rows(draft: Draft, cause: int) -> set[int]:
 
 
 def _list_problems(draft: Draft, cause: int, begin: int, row: int) -> dict[str, Any]:
-    """A hundred rows from ``begin`` on, of one cause or of all; with ``row`` the hundred around it."""
+    """A hundred rows from ``begin`` on, of one cause or of all; with ``row``, the hundred around it."""
     edits = Edits.load(draft)
     with Findings.opened(draft.folder / "check.sqlite") as findings:
         position = findings.place(cause, row) if row else None
