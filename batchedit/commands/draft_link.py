@@ -42,7 +42,7 @@ def find_table_address(link: str) -> str:
 
 
 def fetch_sheet(link: str, target: Path, environ: Mapping[str, str]) -> str:
-    """Write the table at ``link`` to ``target``. Returns its name, "" if the host gives none. ManifestError if it can't be had."""
+    """Write the table at ``link`` to ``target``. Returns its name, "" if the host gives none. ManifestError if that fails."""
     address, proxy = find_table_address(link), find_proxy(environ)
 
     async def fetch() -> Answer | str:

@@ -120,8 +120,8 @@ def read_outcomes(checkpoint: Book, *, play: bool) -> Iterator[Outcome]:
 
 
 def label_costs(outcomes: Iterator[Outcome], *, play: bool) -> Iterator[Outcome]:
-    """The outcomes; with ``play``, those with a cost of their own get ``PLAY_FLAG``. What another run bought may have been paid
-    for, and gets none.
+    """The outcomes; with ``play``, those with a cost of their own get ``PLAY_FLAG``. What another run bought may have been
+    paid for, and gets none.
     """
     for outcome in outcomes:
         labelled = play and outcome.cost is not None and not outcome.reused_from
@@ -166,8 +166,8 @@ def write_results_as(
     *,
     play: bool,
 ) -> Path:
-    """The enriched manifest in its own form or ``kind``; returns where it is. ``warn`` is called with what that form can't hold.
-    ``play``: its costs are play money. NotFoundError before the first intake.
+    """Write the enriched manifest in its own form or ``kind``; returns its path. ``warn`` is called with what that form can't
+    hold. ``play``: its costs are play money. NotFoundError before the first intake.
     """
     manifest = open_snapshot(checkpoint, folder, settings)
     form_kind = FormKind(kind) if kind else manifest.form.kind

@@ -51,8 +51,8 @@ class Report:
 
     ``folder`` is the run's. Of the failed jobs ``moderated`` were refused for their content, and ``written_off`` were written
     off by a person. ``slowed`` is the limit to which the service slowed the run, None without one.
-    ``cap_needed`` is the ``--max-cost`` that the planned jobs need, and the price of a picture. ``play``: the sandbox replaced
-    the service, and the money is play money.
+    ``cap_needed`` is the ``--max-cost`` that the planned jobs need, and the price of a picture. ``play``: the sandbox
+    replaced the service, and the money is play money.
     ``store`` are the options by which a command finds the store of this run; empty for a run without a store.
     ``rest_waits``: the canary was bought, and the rest waits for a confirmation. ``remarks`` say what a results file can't
     hold. ``unwritten`` are the files that could not be written: more may be added until the run's folder is closed, so
@@ -223,8 +223,8 @@ UNDER_WAY = (State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED)
 
 
 def list_next_commands(report: Report) -> Iterator[tuple[str, str]]:
-    """Yield ``(purpose, exact command)`` for what there is to do, the most urgent first. Each command continues this run, with
-    its settings.
+    """Yield ``(purpose, exact command)`` for what there is to do, the most urgent first. Each command continues this run,
+    with its settings.
     """
     counts, run, store = report.counts, report.folder, report.store
     if counts.of(State.PLANNED):

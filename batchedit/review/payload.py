@@ -76,8 +76,8 @@ def build_payload(
 
 def decision_as_json(decision: Mark) -> dict[str, Any]:
     """A decision as the page and the server's replies have it."""
-    return {"job": decision.job, "verdict": decision.verdict, "note": decision.note, "serial": decision.serial, "who": decision.who,
-            "at": round(decision.at, 3)}  # fmt: skip
+    return {"job": decision.job, "verdict": decision.verdict, "note": decision.note, "serial": decision.serial,
+            "who": decision.who, "at": round(decision.at, 3)}  # fmt: skip
 
 
 def find_facets(table: Table) -> list[dict[str, Any]]:

@@ -103,8 +103,8 @@ class ReviewRoutes:
         return make_json_response({"seq": seq, "marks": [decision_as_json(decision) for decision in decisions]})
 
     async def mark(self, request: Request) -> Response:
-        """Write one decision: 200 with it, 409 with the stored one if that is newer, 400 if it is invalid. The reply to a list
-        is ``marks``: for each its ``status``, and the decision or a ``message``.
+        """Write one decision: 200 with it, 409 with the stored one if that is newer, 400 if it is invalid. The reply to a
+        list is ``marks``: for each its ``status``, and the decision or a ``message``.
         """
         try:
             body = await read_json(request)

@@ -53,8 +53,8 @@ class GuestLinks(Protocol):
 
 @dataclass
 class Desk:
-    """``environ`` is shared with ``workers``: a token entered on the page replaces that of the terminal in it. ``home`` is the
-    folder in which ``batchedit ui`` was started: runs are made in its ``outputs/``.
+    """``environ`` is shared with ``workers``: a token entered on the page replaces that of the terminal in it. ``home`` is
+    the folder in which ``batchedit ui`` was started: runs are made in its ``outputs/``.
     """
 
     environ: dict[str, str]
