@@ -32,7 +32,7 @@ from ..results.columns import escape_formula, format_utc_time
 from ..results.files import PLAY_FLAG, adapt_form, label_costs
 from ..results.writer import write_results
 from ..review.contact import Print, write_contact_sheet
-from ..review.deliver import Picture, Piece
+from ..review.deliver import Picture, DeliveryFile
 from ..review.deliver import deliver as deliver_to
 from ..review.package import check_target
 from ..review.signing import Signer
@@ -104,7 +104,7 @@ def _approved(card: Card, marks: Mapping[int, Mark]) -> Record | None:
     return None
 
 
-def _lazily(papers: Callable[[], list[Piece]]) -> Iterator[Piece]:
+def _lazily(papers: Callable[[], list[DeliveryFile]]) -> Iterator[DeliveryFile]:
     yield from papers()
 
 
@@ -115,7 +115,7 @@ def _papers(
     scratch: Path,
     with_costs: bool,
     steps: Steps,
-) -> list[Piece]:
+) -> list[DeliveryFile]:
     picked = _Picked if with_costs else _PickedForClient
     manifest = picked(run.manifest(), frozenset(card.row for card, _ in chosen))
     flags, added, play = run.checkpoint.flags(), tuple(run.settings.over), is_play(run.checkpoint)
@@ -137,7 +137,7 @@ def _papers(
     with steps("writing contact-sheet.pdf") as told:
         write_contact_sheet(prints_of(chosen, album.folder, manifest.form), scratch / "contact-sheet.pdf", title, told)
     names = ("manifest.csv", "manifest.jsonl", "approvals.csv", "contact-sheet.pdf")
-    return [Piece(scratch / name, name) for name in names]
+    return [DeliveryFile(scratch / name, name) for name in names]
 
 
 class _Picked:

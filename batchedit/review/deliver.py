@@ -20,7 +20,7 @@ _BLOCK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class DeliveryFile:
     """A document to deliver: from ``source`` as ``name``."""
 
     source: Path
@@ -28,7 +28,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture(Piece):
+class Picture(DeliveryFile):
     """A picture to deliver, from the run's folder ``root``. ``sha256`` is what it must be."""
 
     sha256: str
@@ -37,30 +37,30 @@ class Picture(Piece):
 
 def deliver(
     pictures: Sequence[Picture],
-    papers: Iterable[Piece],
+    documents: Iterable[DeliveryFile],
     to: Path,
     *,
     force: bool = False,
     on_progress: ProgressCallback = no_progress,
     signer: Signer | None = None,
 ) -> int:
-    """Write ``pictures``, ``papers`` and SHA256SUMS to the folder or zip ``to``, and with a ``signer`` its signature and
+    """Write ``pictures``, ``documents`` and SHA256SUMS to the folder or zip ``to``, and with a ``signer`` its signature and
     public key. Returns the bytes of the pictures.
 
     ManifestError names every picture that is missing or no longer what was bought, and nothing is delivered;
-    UsageError and OutputError as of ``open_package``. ``papers`` are made only once all pictures are sound.
+    UsageError and OutputError as of ``open_package``. ``documents`` are made only once all pictures are sound.
     """
     with open_package(to, force=force) as delivery:
         sums: list[str] = []
         problems: list[str] = []
         total = 0
-        for done, piece in enumerate(pictures, 1):
-            total += _copy_piece(piece, delivery, sums, problems)
+        for done, picture in enumerate(pictures, 1):
+            total += _copy_entry(picture, delivery, sums, problems)
             on_progress(done, len(pictures))
         if problems:
             raise _build_unsound_error(problems, pictures[0].root)
-        for paper in papers:
-            _copy_piece(paper, delivery, sums, problems)
+        for document in documents:
+            _copy_entry(document, delivery, sums, problems)
         content = "".join(sums).encode()
         contents = {SUMS: content}
         if signer is not None:
@@ -71,20 +71,20 @@ def deliver(
     return total
 
 
-def _copy_piece(piece: Piece, delivery: Package, sums: list[str], problems: list[str]) -> int:
-    if isinstance(piece, Picture) and not is_plain_file(piece.source, piece.root):
-        problems.append(f"{piece.name} is a link" if piece.source.is_symlink() else f"{piece.name} is missing")
+def _copy_entry(entry: DeliveryFile, delivery: Package, sums: list[str], problems: list[str]) -> int:
+    if isinstance(entry, Picture) and not is_plain_file(entry.source, entry.root):
+        problems.append(f"{entry.name} is a link" if entry.source.is_symlink() else f"{entry.name} is missing")
         return 0
     try:
-        source = piece.source.open("rb")
+        source = entry.source.open("rb")
     except FileNotFoundError:
-        problems.append(f"{piece.name} is missing")
+        problems.append(f"{entry.name} is missing")
         return 0
-    with source, delivery.create(piece.name) as target:
+    with source, delivery.create(entry.name) as target:
         sha256, size = copy(source, target)
-    if isinstance(piece, Picture) and sha256 != piece.sha256:
-        problems.append(f"{piece.name} is no longer the file that was bought")
-    sums.append(f"{sha256}  {piece.name}\n")
+    if isinstance(entry, Picture) and sha256 != entry.sha256:
+        problems.append(f"{entry.name} is no longer the file that was bought")
+    sums.append(f"{sha256}  {entry.name}\n")
     return size
 
 

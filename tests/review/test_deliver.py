@@ -22,7 +22,7 @@ from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
 from batchedit.ledger.repurchases import add_repurchases
 from batchedit.review.contact import Print, write_contact_sheet
-from batchedit.review.deliver import Picture, Piece
+from batchedit.review.deliver import Picture, DeliveryFile
 from batchedit.review.deliver import deliver as hand_on
 from batchedit.review.package import open_package
 from batchedit.run_folder import RunFolder
@@ -183,7 +183,7 @@ def test_a_failure_on_the_way_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_papers_are_made_after_the_pictures_are_sound(tmp_path: Path) -> None:
-    def papers() -> list[Piece]:
+    def papers() -> list[DeliveryFile]:
         raise AssertionError("too early")
 
     gone = Picture(tmp_path / "gone.png", "files/gone.png", "aa", tmp_path)
