@@ -21,7 +21,7 @@ _BLOCK = 2**20
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFile:
-    """A document to deliver: from ``source`` as ``name``."""
+    """A file to deliver: from ``source`` as ``name``."""
 
     source: Path
     name: str
