@@ -20,7 +20,7 @@ from ..core.typed import quoted, to_type
 from ..core.visible import as_lines
 from ..core.words import number
 from ..results.report import Report, list_next_steps
-from ..review.notify import Pictures, no_pictures, build_notice
+from ..review.notify import Pictures, build_notice, no_pictures
 from ..run_folder import near
 
 _OF_THE_RUN = frozenset({0, 1, 75, 76})

@@ -32,7 +32,7 @@ from ..results.columns import escape_formula, format_utc_time
 from ..results.files import PLAY_FLAG, adapt_form, label_costs
 from ..results.writer import write_results
 from ..review.contact import Print, write_contact_sheet
-from ..review.deliver import Picture, DeliveryFile
+from ..review.deliver import DeliveryFile, Picture
 from ..review.deliver import deliver as deliver_to
 from ..review.package import check_target
 from ..review.signing import Signer
@@ -211,7 +211,12 @@ def _approvals(chosen: list[tuple[Card, Record]], marks: Decisions, form: Form, 
     for event in marks.events():
         if event.job in about:
             card, shot = about[event.job]
-            said = (format_utc_time(event.at), escape_formula(event.who), event.verdict or "taken back", escape_formula(event.note))
+            said = (
+                format_utc_time(event.at),
+                escape_formula(event.who),
+                event.verdict or "taken back",
+                escape_formula(event.note),
+            )
             named = (sheet_row(form, card.row), escape_formula(card.id))
             for file, *proof in _proofs(shot, with_costs):
                 labels = ["yes" if proof[-1] else ""] * len(label)

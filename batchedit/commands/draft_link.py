@@ -55,7 +55,8 @@ def fetch_sheet(link: str, target: Path, environ: Mapping[str, str]) -> str:
         target.unlink(missing_ok=True)
         is_google = urlsplit(address).hostname == "docs.google.com"
         raise ManifestError(
-            f"the sheet can't be fetched: it {_trim_subject(name_or_problem.reason)}", hint=_NOT_PUBLIC if is_google else ""
+            f"the sheet can't be fetched: it {_trim_subject(name_or_problem.reason)}",
+            hint=_NOT_PUBLIC if is_google else "",
         )
     return name_or_problem
 

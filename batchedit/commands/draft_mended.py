@@ -43,7 +43,10 @@ def apply_edits(draft: Draft) -> tuple[Path, Settings]:
     manifest = open_source(draft.source, settings, draft.name)
     if isinstance(manifest, CsvManifest):
         return _write_edited_csv(draft, manifest, edits, settings)
-    if isinstance(manifest, XlsxManifest) and (book := _write_edited_workbook(draft, manifest, edits, settings)) is not None:
+    if (
+        isinstance(manifest, XlsxManifest)
+        and (book := _write_edited_workbook(draft, manifest, edits, settings)) is not None
+    ):
         return book
     path = draft.source.with_name(f"{NAME}.jsonl")
     _write_text(path, "utf-8", lambda file: _write_lines(file, manifest, edits))
@@ -87,7 +90,11 @@ def _list_edited_cells(manifest: XlsxManifest, edits: Edits) -> dict[int, dict[i
     for row in manifest.rows():
         if isinstance(row, Row):
             cells = edits.apply(sheet_row(manifest.form, row.number), row.cells)
-            texts = {position: text_of(cells[name]) for name, position in positions.items() if cells[name] is not row.cells[name]}
+            texts = {
+                position: text_of(cells[name])
+                for name, position in positions.items()
+                if cells[name] is not row.cells[name]
+            }
             if texts:
                 texts_by_row[manifest.place + row.number] = texts
     return texts_by_row
@@ -139,7 +146,9 @@ def _write_lines(file: TextIO, manifest: Manifest, edits: Edits) -> None:
         number = sheet_row(manifest.form, row.number)
         file.write("\n" * (number - line))
         line = number + 1
-        file.write((_format_bad_row(row.raw) if isinstance(row, BadRow) else json_text(edits.apply(number, row.cells))) + "\n")
+        file.write(
+            (_format_bad_row(row.raw) if isinstance(row, BadRow) else json_text(edits.apply(number, row.cells))) + "\n"
+        )
 
 
 def _format_bad_row(raw: Any) -> str:

@@ -49,7 +49,11 @@ def build_run_command(draft: Draft) -> Command:
     defaults, purchase_choices = Settings(), draft.choices.get("buy") or {}
     chosen = {f.name: getattr(settings, f.name) for f in fields(Settings) if f.name != "origins"}
     given = {name: value for name, value in chosen.items() if value != getattr(defaults, name)}
-    given |= {"out": str(choose_run_folder(draft)), "skip_invalid": True, "canary": int(purchase_choices.get("first") or 0)}
+    given |= {
+        "out": str(choose_run_folder(draft)),
+        "skip_invalid": True,
+        "canary": int(purchase_choices.get("first") or 0),
+    }
     if purchase_choices.get("cap"):
         given["max_cost"] = int(purchase_choices["cap"])
     return Command(verb="run", target=str(_copy_source(source)), name=draft.name, given=given)

@@ -29,7 +29,9 @@ def fetch_pictures(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
     folder = draft.folder / "thumbs"
     folder.mkdir(exist_ok=True)
     pictures = {
-        picture["key"]: picture for row in read_step_result(draft, Step.CHECK).get("sample", ()) for picture in row["pictures"]
+        picture["key"]: picture
+        for row in read_step_result(draft, Step.CHECK).get("sample", ())
+        for picture in row["pictures"]
     }
     anyio.run(partial(_fetch_all, folder, pictures, find_proxy(environ)))
     return {}

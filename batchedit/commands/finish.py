@@ -16,7 +16,7 @@ from ..disk import write_whole
 from ..ledger.book import Book
 from ..ledger.register import Register
 from ..results.files import write_all_results
-from ..results.report import Report, compute_cap_needed, make_report, list_next_steps
+from ..results.report import Report, compute_cap_needed, list_next_steps, make_report
 from ..run_folder import RunFolder, form_of_run
 from ..settings.model import Settings
 from .play import is_play

@@ -143,4 +143,6 @@ def _nothing_to_retry(run: Session, chosen: Choice, wish: Wish) -> UsageError:
 
 
 def _to_retry(run: Session, words: Sequence[str | int], jobs: int) -> str:
-    return to_type("retry", run.folder.path, *words, *format_cap_option(run.checkpoint, jobs), *store_words(run.checkpoint))
+    return to_type(
+        "retry", run.folder.path, *words, *format_cap_option(run.checkpoint, jobs), *store_words(run.checkpoint)
+    )

@@ -23,7 +23,14 @@ from ..ledger.opening import reading
 from ..ledger.postgres.url import blotted, words_for
 from ..ledger.register import CHECKPOINT, Entry, Register
 from ..manifest.rows import Form, FormKind
-from ..results.report import UNDER_WAY, Report, compute_cap_for_rest, compute_cap_needed, list_next_commands, make_report
+from ..results.report import (
+    UNDER_WAY,
+    Report,
+    compute_cap_for_rest,
+    compute_cap_needed,
+    list_next_commands,
+    make_report,
+)
 from ..run_folder import RunFolder, near, never_began
 from ..settings.model import SANDBOX
 from .play import is_play

@@ -21,7 +21,7 @@ from ..disk import is_inside, is_plain_file
 from ..files.objects import Objects
 from ..images.features import Album, Wanted, thumb_name
 from ..images.link_probe import UNREACHED, UNSURE, Answer, Asker
-from ..images.shrink import write_thumbnail as make_fit
+from ..images.shrink import shrink as make_fit
 from ..review.payload import list_sources
 from .draft_pictures import SIDE, write_thumbnail
 from .file_store import bring

@@ -47,7 +47,11 @@ def write_all_results(
     if folder.snapshot() is None:
         return []
     manifest = open_snapshot(checkpoint, folder, settings)
-    kinds = {FormKind.CSV, FormKind.JSONL, *([FormKind(settings.format)] if settings.format else _choose_own_kind(manifest))}
+    kinds = {
+        FormKind.CSV,
+        FormKind.JSONL,
+        *([FormKind(settings.format)] if settings.format else _choose_own_kind(manifest)),
+    }
     if checkpoint.get("results_written") == version and all(folder.results(kind).exists() for kind in kinds):
         return []
     with lock_results(folder):
@@ -87,7 +91,9 @@ def _write_forms(
         count = 0
         if has_lines:
             with steps(_name_step(path)) as on_progress:
-                outcomes = counted(_read_with_replies(checkpoint, path == folder.in_doubt, play=play), on_progress, rows)
+                outcomes = counted(
+                    _read_with_replies(checkpoint, path == folder.in_doubt, play=play), on_progress, rows
+                )
                 count = write_results(manifest, outcomes, path, form=csv, only=is_chosen, added=added)
         if not count:
             remove(path)
@@ -135,7 +141,9 @@ def _name_by_address(outcomes: Iterator[Outcome], checkpoint: Facts) -> Iterator
         yield from outcomes
         return
     for outcome in outcomes:
-        files = [[f"{base_address}/{path}", *rest] for path, *rest in orjson.loads(outcome.files)] if outcome.files else []
+        files = (
+            [[f"{base_address}/{path}", *rest] for path, *rest in orjson.loads(outcome.files)] if outcome.files else []
+        )
         yield outcome._replace(files=orjson.dumps(files).decode() if files else "")
 
 

@@ -237,7 +237,10 @@ def list_next_commands(report: Report) -> Iterator[tuple[str, str]]:
     elif counts.of(State.UNCOLLECTED):
         yield "to give up what can't be collected, or buy it again", to_type("doubt", run, *store)
     if (failed := counts.of(State.FAILED) - report.moderated - report.written_off) > 0:
-        yield "to buy the failed ones anew", to_type("retry", run, "--failed", *_format_cap_option_for(report, failed), *store)
+        yield (
+            "to buy the failed ones anew",
+            to_type("retry", run, "--failed", *_format_cap_option_for(report, failed), *store),
+        )
     if moderated := report.moderated:
         yield (
             "to try the moderated ones again as they are",
@@ -251,7 +254,7 @@ def list_next_commands(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def list_next_steps(report: Report) -> Iterator[str]:
-    """What to do next, a line each: the hint of the error that ended the run, the commands, where the pictures are, the review."""
+    """What to do next, a line each: the hint of the error that ended the run, commands, where the pictures are, the review."""
     if report.hint and not (report.hint == HIGHER_CAP and report.cap_needed.rest):  # below stands the exact command
         yield report.hint
     if report.unwritten:

@@ -48,7 +48,9 @@ def write_table(
     if form.kind is FormKind.PARQUET and isinstance(manifest, ParquetManifest):
         return _extend_parquet(manifest, pairs, path, added)
     if form.kind is FormKind.PARQUET:
-        return _write_parquet((_build_line(row, outcome, columns, manifest.form) for row, outcome in pairs), columns, path)
+        return _write_parquet(
+            (_build_line(row, outcome, columns, manifest.form) for row, outcome in pairs), columns, path
+        )
 
     def lines() -> Iterator[tuple[list[Any], dict[str, Any]]]:
         for row, outcome in pairs:
@@ -108,7 +110,12 @@ def _extend_parquet(
                 while pair is not None and pair[0].number <= start + batch.num_rows:
                     places.append(pair[0].number - 1 - start)
                     over = json.loads(pair[1].over) if pair[1].over else {}
-                    lines.append({**{name: over.get(name) for name in added}, **to_python_values(build_result_columns(pair[1], manifest.form))})
+                    lines.append(
+                        {
+                            **{name: over.get(name) for name in added},
+                            **to_python_values(build_result_columns(pair[1], manifest.form)),
+                        }
+                    )
                     pair = next(remaining, None)
                 start += batch.num_rows
                 taken = batch.select(list(manifest.positions)).take(pa.array(places, pa.int64()))
@@ -153,7 +160,10 @@ def build_results_frame(manifest: Manifest, outcomes: Iterable[Outcome]) -> pd.D
     import pandas as pd  # noqa: PLC0415 - a CSV run loads no pandas
 
     all_outcomes = list(outcomes)
-    result_columns = pd.DataFrame([to_python_values(build_result_columns(outcome, manifest.form)) for outcome in all_outcomes], columns=list(RESULT_COLUMNS))
+    result_columns = pd.DataFrame(
+        [to_python_values(build_result_columns(outcome, manifest.form)) for outcome in all_outcomes],
+        columns=list(RESULT_COLUMNS),
+    )
     if isinstance(manifest, FrameManifest):
         indexes = [outcome.row - 1 for outcome in all_outcomes]
         user_columns = manifest.frame.iloc[
@@ -162,8 +172,12 @@ def build_results_frame(manifest: Manifest, outcomes: Iterable[Outcome]) -> pd.D
         result_columns.index = user_columns.index  # the same length and order, whatever its labels are
     else:
         rows = {row.number: row for row in manifest.rows()}
-        lines = [_build_line(rows[outcome.row], outcome, manifest.columns, manifest.form)[0] for outcome in all_outcomes]
-        user_columns = pd.DataFrame([list(map(_to_python, line)) for line in lines], columns=list(manifest.columns), dtype=object)
+        lines = [
+            _build_line(rows[outcome.row], outcome, manifest.columns, manifest.form)[0] for outcome in all_outcomes
+        ]
+        user_columns = pd.DataFrame(
+            [list(map(_to_python, line)) for line in lines], columns=list(manifest.columns), dtype=object
+        )
     overs = [json.loads(outcome.over) if outcome.over else {} for outcome in all_outcomes]
     for column in dict.fromkeys(name for added in overs for name in added):
         user_columns[column] = [added.get(column) for added in overs]

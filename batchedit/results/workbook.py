@@ -88,7 +88,13 @@ def extend_workbook(
     for row, outcome in pairs:
         cutter.begin_line(outcome)
         over = json.loads(outcome.over) if outcome.over else {}
-        writer.write(row, {**{name: over.get(name) for name in added}, **to_python_values(build_result_columns(outcome, manifest.form))})
+        writer.write(
+            row,
+            {
+                **{name: over.get(name) for name in added},
+                **to_python_values(build_result_columns(outcome, manifest.form)),
+            },
+        )
         count += 1
     book.save(path)
     return count

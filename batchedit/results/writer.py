@@ -27,7 +27,7 @@ from ..manifest.cells import TEXTS, json_text, text_of
 from ..manifest.jsonl import JsonlManifest, is_object, without_ours
 from ..manifest.rownames import row_name
 from ..manifest.rows import BadRow, Form, FormKind, Manifest, Row
-from .columns import STATUS, to_csv_cells, to_json_object, build_result_columns
+from .columns import STATUS, build_result_columns, to_csv_cells, to_json_object
 
 __all__ = ["RESULT_COLUMNS", "write_results"]
 
@@ -138,11 +138,13 @@ codecs.register_error(_AS_READ, _restore_byte)
 
 @contextmanager
 def _open_text(part: Path, path: Path, form: Form) -> Iterator[TextIO]:
-    """A text file in the form's encoding. What it can't encode of *ours* becomes an escape; the user's cells fit, and bytes of
-    theirs that are no text in it are written as they were read.
+    """A text file in the form's encoding. What it can't encode of *ours* becomes an escape; the user's cells fit, and bytes
+    of theirs that are no text in it are written as they were read.
     """
     with create(part) as raw_file, io.BufferedWriter(raw_file, 2**20) as buffered:
-        compressed = cast("BinaryIO", gzip.GzipFile("", "wb", fileobj=buffered, mtime=0)) if path.suffix == ".gz" else None
+        compressed = (
+            cast("BinaryIO", gzip.GzipFile("", "wb", fileobj=buffered, mtime=0)) if path.suffix == ".gz" else None
+        )
         errors = "strict" if form.encoding.startswith(("utf-16", "utf-32")) else _AS_READ
         with io.TextIOWrapper(
             compressed or buffered, encoding=form.encoding, errors=errors, newline="", write_through=False
@@ -182,7 +184,11 @@ def _write_csv(manifest: Manifest, pairs: Pairs, file: TextIO, form: Form, added
             record += [text_of(cells.get(column)) for column in added]
         else:
             record = _split_bad_row(row, manifest) + [""] * len(added)
-        file.write(as_record(record) + to_csv_cells(build_result_columns(outcome, manifest.form), form.delimiter) + form.newline)
+        file.write(
+            as_record(record)
+            + to_csv_cells(build_result_columns(outcome, manifest.form), form.delimiter)
+            + form.newline
+        )
         count += 1
     return count
 
@@ -251,7 +257,9 @@ def _at_once(row: Row | BadRow, outcome: Outcome, manifest: Manifest) -> bytes:
     """The line in one go where the user's cells are plain text, as those of a CSV file are; else ``b""``."""
     if isinstance(row, Row) and row.cells and not outcome.over and TEXTS.issuperset(map(type, row.cells.values())):
         try:  # not suppress(), which is a tenth of a line
-            return orjson.dumps(row.cells)[:-1] + b"," + to_json_object(build_result_columns(outcome, manifest.form))[1:]
+            return (
+                orjson.dumps(row.cells)[:-1] + b"," + to_json_object(build_result_columns(outcome, manifest.form))[1:]
+            )
         except TypeError:  # half a character, which orjson refuses
             pass
     return b""

@@ -31,7 +31,9 @@ class Print:
     about: str
 
 
-def write_contact_sheet(prints: Sequence[Print], path: Path, title: str, on_progress: ProgressCallback = no_progress) -> int:
+def write_contact_sheet(
+    prints: Sequence[Print], path: Path, title: str, on_progress: ProgressCallback = no_progress
+) -> int:
     """Write the PDF and return its number of pages. OSError where the disk refuses."""
     pages = -(-len(prints) // (COLUMNS * ROWS))
     for batch_number, batch in enumerate(draw_pages(prints, title, pages)):
@@ -92,7 +94,9 @@ def _draw_picture(page: Image.Image, draw: ImageDraw.ImageDraw, picture: Print, 
     _draw_text(draw, (left, top + room + 38), picture.about, 18, wide - tick - 14, _QUIET)
 
 
-def _draw_text(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, wide: int, ink: str = _INK) -> None:
+def _draw_text(
+    draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, wide: int, ink: str = _INK
+) -> None:
     """Draw one line, cut to ``wide`` pixels."""
     font, line = load_font(size), to_drawable(" ".join(text.split()))
     while line and draw.textlength(line, font) > wide:
@@ -122,4 +126,6 @@ def to_drawable(text: str) -> str:
     if find_system_font():
         return text
     decomposed = unicodedata.normalize("NFKD", text.replace("ß", "ss").replace("·", "-").replace("…", "..."))
-    return "".join(letter if letter.isascii() else "" if unicodedata.combining(letter) else "?" for letter in decomposed)
+    return "".join(
+        letter if letter.isascii() else "" if unicodedata.combining(letter) else "?" for letter in decomposed
+    )

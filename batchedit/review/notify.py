@@ -97,7 +97,9 @@ class Notices:
         """Wait until all are sent, for half a minute each at most."""
         for thread in self._threads.values():
             thread.shutdown()
-        for why in dict.fromkeys(self._name_address(url, why) for url, future in self._sent if (why := future.result())):
+        for why in dict.fromkeys(
+            self._name_address(url, why) for url, future in self._sent if (why := future.result())
+        ):
             self._on_failure(why)
 
     def _name_address(self, url: str, why: str) -> str:

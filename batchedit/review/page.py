@@ -61,7 +61,9 @@ def read_script() -> str:
 
 def build_policy(*, served: bool) -> str:
     """The Content-Security-Policy. A served page may connect to its own server, a page from disk to none."""
-    script_hash, style_hash = (b64encode(sha256(text.encode()).digest()).decode() for text in (read_script(), read_style()))
+    script_hash, style_hash = (
+        b64encode(sha256(text.encode()).digest()).decode() for text in (read_script(), read_style())
+    )
     connect = "'self'" if served else "'none'"
     return (
         f"default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'sha256-{style_hash}'; "

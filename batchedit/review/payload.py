@@ -60,7 +60,10 @@ def build_payload(
 ) -> dict[str, Any]:
     """The page's data. ``about`` describes the run as a whole: name, id, mode, when it was made."""
     positions = {line: index for index, line in enumerate(table.rows)}
-    items = [_format_row(row, positions, table, features, flags) for row in counted(gallery_rows, on_progress, len(gallery_rows))]
+    items = [
+        _format_row(row, positions, table, features, flags)
+        for row in counted(gallery_rows, on_progress, len(gallery_rows))
+    ]
     sizes = Counter(row.current.job.size for row in gallery_rows if row.current and row.current.job.size)
     return {
         **about,
@@ -92,7 +95,11 @@ def find_facets(table: Table) -> list[dict[str, Any]]:
 
 
 def _format_row(
-    gallery_row: Card, positions: Mapping[int, int], table: Table, features: Mapping[str, ImageFeatures], flags: Mapping[int, str]
+    gallery_row: Card,
+    positions: Mapping[int, int],
+    table: Table,
+    features: Mapping[str, ImageFeatures],
+    flags: Mapping[int, str],
 ) -> dict[str, Any]:
     cells = table.rows.get(gallery_row.row, ())
     item: dict[str, Any] = {
@@ -143,7 +150,9 @@ def _format_prompt(prompt: Any, cells: Sequence[str]) -> dict[str, Any]:
     return {"promptCell": cells.index(text)} if text in cells else {"prompt": _shorten(text)}
 
 
-def _format_file(path: str, sha256: str, width: int, height: int, features: Mapping[str, ImageFeatures]) -> dict[str, Any]:
+def _format_file(
+    path: str, sha256: str, width: int, height: int, features: Mapping[str, ImageFeatures]
+) -> dict[str, Any]:
     picture = features.get(sha256)
     file: dict[str, Any] = {"path": path, "width": width, "height": height}
     if _VIDEO(path):

@@ -157,7 +157,9 @@ class ReviewRoutes:
 class ReviewServer(LocalServer):
     """The gallery of one run, served until the page says finish."""
 
-    def __init__(self, gallery: ServedGallery, on_ready: Callable[[str], None], *, port: int = 0, token: str = "") -> None:
+    def __init__(
+        self, gallery: ServedGallery, on_ready: Callable[[str], None], *, port: int = 0, token: str = ""
+    ) -> None:
         """As of ``LocalServer``. The token is made here unless given, and is valid as long as the server runs."""
         token = token or secrets.token_urlsafe(24)
         app = Starlette(routes=ReviewRoutes(gallery, self.end).routes)

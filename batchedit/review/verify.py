@@ -17,7 +17,7 @@ from ..core.errors import NotFoundError
 from ..core.steps import ProgressCallback, Steps, counted, no_steps
 from ..disk import ZIP_DAMAGE
 from .package import SUMS
-from .signing import PUBLIC_KEY, SIGNATURE, is_as_written, explain_bad_signature, find_key_line
+from .signing import PUBLIC_KEY, SIGNATURE, explain_bad_signature, find_key_line, is_as_written
 
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _OWN_FILES = frozenset({SUMS, SIGNATURE, PUBLIC_KEY})
@@ -88,9 +88,13 @@ def _list_zip(archive: zipfile.ZipFile, findings: list[str]) -> Iterator[Entry]:
             findings.append(f"{info.filename} does not belong to the delivery")
 
 
-def _check_entries(entries: list[Entry], findings: list[str], key: bytes | None, on_progress: ProgressCallback) -> Verified:
+def _check_entries(
+    entries: list[Entry], findings: list[str], key: bytes | None, on_progress: ProgressCallback
+) -> Verified:
     result = Verified(findings=findings)
-    findings += [f"{name} is there {count} times" for name, count in Counter(n for n, _ in entries).items() if count > 1]
+    findings += [
+        f"{name} is there {count} times" for name, count in Counter(n for n, _ in entries).items() if count > 1
+    ]
     own_files = {name: _read_own(open_entry) for name, open_entry in entries if name in _OWN_FILES}
     sums = own_files.get(SUMS)
     if sums is None:

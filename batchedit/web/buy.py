@@ -64,8 +64,18 @@ class Buy:
                 return result
             step_result = result
             if step_result["error"]:
-                return render_page(request, "unread", draft=draft, play=draft.play, look=step_result, at="price", step=step.value)
-        return render_page(request, "buy", draft=draft, play=draft.play, offer=step_result, at="price", run=run_id(step_result["folder"]))
+                return render_page(
+                    request, "unread", draft=draft, play=draft.play, look=step_result, at="price", step=step.value
+                )
+        return render_page(
+            request,
+            "buy",
+            draft=draft,
+            play=draft.play,
+            offer=step_result,
+            at="price",
+            run=run_id(step_result["folder"]),
+        )
 
     async def buy(self, request: Request, body: Payload) -> Payload:
         """Confirm the offer that the page showed, by its nonce, which is used once."""

@@ -9,13 +9,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..commands.draft_take import UPLOAD_MOST, check_room, resolve_upload_path, choose_file_name
+from ..commands.draft_take import UPLOAD_MOST, check_room, choose_file_name, resolve_upload_path
 from ..commands.drafts import Draft
 from ..core.errors import BatcheditError, ManifestError, UsageError
 from ..core.limits import megabytes
 from ..disk import create
 from ..review.json_body import BadRequestError, make_json_response
-from .desk import Desk, Payload, serve_json_post, explain_error, serve_page
+from .desk import Desk, Payload, explain_error, serve_json_post, serve_page
 from .pages import render_page
 
 LONGEST_NAME = 300

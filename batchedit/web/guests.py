@@ -121,7 +121,9 @@ class Colleagues:
         folder, run = await self._folders.find(request), request.path_params["run"]
         guests = [guest for guest in await to_thread.run_sync(self._guests.all) if guest.run == run]
         origin = f"http://{request.headers['host']}"
-        guests_as_json: list[dict[str, Any]] = [{"name": g.name, "at": g.made_at, "link": f"{origin}/{g.token}/"} for g in guests]
+        guests_as_json: list[dict[str, Any]] = [
+            {"name": g.name, "at": g.made_at, "link": f"{origin}/{g.token}/"} for g in guests
+        ]
         play = await to_thread.run_sync(run_is_play, folder)
         return render_page(request, "colleagues", play=play, run=run, name=folder.name, guests=guests_as_json)
 

@@ -14,7 +14,7 @@ from ..commands.drafts import Draft
 from ..core.errors import BatcheditError
 from .desk import Desk, Payload, serve_json_get, serve_page
 from .pages import render_page
-from .steps import read_step_or_wait, check_step_state
+from .steps import check_step_state, read_step_or_wait
 from .workers import StepState
 
 _KEY = re.compile(r"[0-9a-f]{20}").fullmatch
@@ -46,7 +46,10 @@ class Preview:
         return await to_thread.run_sync(self._list_thumbs, draft)
 
     def _list_thumbs(self, draft: Draft) -> Payload:
-        ready = is_done(draft, Step.CHECK) and check_step_state(self._desk, draft, Step.PICTURES)["stand"] != StepState.WORKING
+        ready = (
+            is_done(draft, Step.CHECK)
+            and check_step_state(self._desk, draft, Step.PICTURES)["stand"] != StepState.WORKING
+        )
         folder = draft.folder / "thumbs"
         paths = list(folder.iterdir()) if folder.is_dir() else []
         reasons = {path.stem: path.read_text(encoding="utf-8")[:300] for path in paths if path.suffix == ".txt"}

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from ..commands.draft_edits import ReplaceRule, Edits
+from ..commands.draft_edits import Edits, ReplaceRule
 from ..commands.draft_problems import write_problems
 from ..commands.draft_steps import Step
 from ..commands.drafts import Draft

@@ -18,7 +18,7 @@ from ..commands.proxy import find_proxy
 from ..commands.small_pictures import Unmade, file_of, make_small, no_picture, small_picture
 from ..ledger.decisions import Marks
 from ..review import server
-from ..review.page import render_gallery, read_script, read_style
+from ..review.page import read_script, read_style, render_gallery
 from .desk import Desk, Payload, serve_json_get, serve_page
 from .run_folders import RunFolders
 
@@ -109,7 +109,9 @@ class Review:
 
         async def answer(request: Request) -> Response:
             folder = await self._folders.find(request)
-            gallery = server.ServedGallery(folder, str, partial(done_jobs, folder), (), Marks(folder), find_reviewer(request))
+            gallery = server.ServedGallery(
+                folder, str, partial(done_jobs, folder), (), Marks(folder), find_reviewer(request)
+            )
             return cast("Response", await getattr(server.ReviewRoutes(gallery, lambda: None), name)(request))
 
         return serve_page(answer)

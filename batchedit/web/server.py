@@ -63,7 +63,9 @@ def make_app(desk: Desk) -> Starlette:
     return Starlette(routes=routes, exception_handlers={404: pages.not_found}, middleware=[Middleware(OnlyReview)])
 
 
-def serve(environ: Mapping[str, str], on_ready: Callable[[str], None], *, port: int = 0, new_link: bool = False) -> None:
+def serve(
+    environ: Mapping[str, str], on_ready: Callable[[str], None], *, port: int = 0, new_link: bool = False
+) -> None:
     """Serve until Ctrl-C (InterruptedRunError). ``on_ready`` is called with the address; if a server of this person runs
     already, with the address of that one, and nothing is served. ``port`` 0 is the port of last time, or any.
     """
@@ -86,7 +88,9 @@ def serve(environ: Mapping[str, str], on_ready: Callable[[str], None], *, port: 
         drafts = Drafts(environ)
         drafts.sweep()
         app = make_app(Desk(own_environ, drafts, workers, Path.cwd(), guests))
-        make_server = partial(LocalServer, app, on_ready, policy=pages.POLICY, token=links.read_token, guest=guests.find)
+        make_server = partial(
+            LocalServer, app, on_ready, policy=pages.POLICY, token=links.read_token, guest=guests.find
+        )
         server = _listen_at(make_server, port or link.port, is_chosen=bool(port))
         links.save(replace(link, port=server.port))
         try:

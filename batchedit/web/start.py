@@ -39,7 +39,13 @@ class Start:
         runs = await to_thread.run_sync(list_runs, Register.of(desk.environ))
         drafts = await to_thread.run_sync(desk.drafts.all)
         token = await to_thread.run_sync(token_source, desk.environ)
-        return render_page(request, "start", runs=[_run_as_json(run) for run in runs], drafts=[_draft_as_json(d) for d in drafts], token=token)
+        return render_page(
+            request,
+            "start",
+            runs=[_run_as_json(run) for run in runs],
+            drafts=[_draft_as_json(d) for d in drafts],
+            token=token,
+        )
 
     async def token(self, _: Request, body: Payload) -> Payload:
         """Store the token that was pasted, and use it from now on. It is never shown again."""

@@ -17,7 +17,7 @@ import orjson
 import pytest
 from PIL import Image
 
-from batchedit.commands.draft_edits import ReplaceRule, Edits
+from batchedit.commands.draft_edits import Edits, ReplaceRule
 from batchedit.commands.draft_mended import apply_edits
 from batchedit.commands.draft_pictures import fetch_pictures
 from batchedit.commands.draft_steps import Step

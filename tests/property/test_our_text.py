@@ -54,7 +54,9 @@ def test_our_columns_are_read_back_whatever_they_hold(
 ) -> None:
     known = {"result_row": 7, "result_cost_usd": "0.04", "result_seconds": 4.2, "result_files": paths, **outside}
     result = {column: known.get(column) for column in RESULT_COLUMNS}
-    (cells,) = csv.reader(io.StringIO("x" + to_csv_cells(result, delimiter), newline=""), delimiter=delimiter, strict=True)
+    (cells,) = csv.reader(
+        io.StringIO("x" + to_csv_cells(result, delimiter), newline=""), delimiter=delimiter, strict=True
+    )
     read = dict(zip(RESULT_COLUMNS, cells[1:], strict=True))
     for name, text in outside.items():
         assert read[name].removeprefix("'") == text.removeprefix("'")

@@ -22,7 +22,7 @@ from batchedit.core.review import Mark, Verdict
 from batchedit.ledger.decisions import Marks
 from batchedit.ledger.repurchases import add_repurchases
 from batchedit.review.contact import Print, write_contact_sheet
-from batchedit.review.deliver import Picture, DeliveryFile
+from batchedit.review.deliver import DeliveryFile, Picture
 from batchedit.review.deliver import deliver as hand_on
 from batchedit.review.package import open_package
 from batchedit.run_folder import RunFolder

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from batchedit.core.errors import UsageError
-from batchedit.review.notify import check_hook, notify, build_notice
+from batchedit.review.notify import build_notice, check_hook, notify
 
 
 @contextmanager

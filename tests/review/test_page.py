@@ -13,8 +13,8 @@ import pytest
 
 from batchedit.commands.gallery import gallery
 from batchedit.core.errors import UsageError
-from batchedit.review.notify import ATTEMPTS, check_hook, notify, build_notice
-from batchedit.review.page import to_json_block, build_policy, render_gallery
+from batchedit.review.notify import ATTEMPTS, build_notice, check_hook, notify
+from batchedit.review.page import build_policy, render_gallery, to_json_block
 from batchedit.review.payload import Table, find_facets, list_sources
 from batchedit.run_folder import RunFolder
 from tests.support.finished_run import Showroom, picture
