@@ -254,7 +254,7 @@ def list_next_commands(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def list_next_steps(report: Report) -> Iterator[str]:
-    """What to do next, a line each: the hint of the error that ended the run, commands, where the pictures are, the review."""
+    """What to do next, a line each: the hint of the error that ended the run, commands, where the pictures are, review."""
     if report.hint and not (report.hint == HIGHER_CAP and report.cap_needed.rest):  # below stands the exact command
         yield report.hint
     if report.unwritten:

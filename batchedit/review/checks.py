@@ -59,7 +59,7 @@ def _flag_alone(subject: Subject, features: Mapping[str, ImageFeatures]) -> Iter
 
 
 def has_wrong_ratio(size: str, width: int, height: int) -> bool:
-    """Whether ``width`` by ``height`` is not the ratio that ``size`` names (``3:2``, ``1024x1536``). False for other sizes."""
+    """Whether ``width`` by ``height`` is not the ratio that ``size`` names (``3:2``, ``1024x1536``). Other sizes: False."""
     ordered = _SIZE(size)
     if not ordered or not int(ordered[1]) or not int(ordered[2]) or not height:
         return False

@@ -19,7 +19,7 @@ from batchedit.manifest.header import OURS
 from batchedit.manifest.read import manifest_from_frame
 from batchedit.manifest.rows import Number, Row
 from batchedit.results.columns import to_csv_cells, to_json_object
-from batchedit.results.writer import _at_once, _with_ours
+from batchedit.results.writer import _add_columns, _at_once
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 CELLS = st.dictionaries(TEXT, TEXT | st.booleans() | st.none())
@@ -43,7 +43,7 @@ USERS = st.dictionaries(TEXT.filter(lambda name: name not in OURS), TEXT | st.bo
 @given(USERS, TEXT, st.sampled_from([None, 40_000, 1]))
 def test_a_line_made_at_once_is_the_line_made_of_its_parts(cells: dict[str, Any], url: str, cost: int | None) -> None:
     row, outcome = Row(1, cells, ""), Outcome(1, "x", "done", url=url, cost=cost)
-    assert _at_once(row, outcome, MANIFEST).decode() == _with_ours(json_text(cells), outcome, MANIFEST)
+    assert _at_once(row, outcome, MANIFEST).decode() == _add_columns(json_text(cells), outcome, MANIFEST)
     assert not _at_once(Row(1, {**cells, "n": Number("1.50")}, ""), outcome, MANIFEST), "a number's digits are its own"
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from batchedit.images.features import HASH, Album, ImageFeatures, Wanted, is_flat, measured, on_white
-from batchedit.review import are_alike as alike_module
+from batchedit.review import alike as alike_module
 from batchedit.review.alike import BITS, are_alike, group_alike
 from batchedit.review.checks import Subject, flag_pictures, has_wrong_ratio
 from tests.support.finished_run import picture
