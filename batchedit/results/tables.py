@@ -52,12 +52,12 @@ def write_table(
             (_build_line(row, outcome, columns, manifest.form) for row, outcome in pairs), columns, path
         )
 
-    def lines() -> Iterator[tuple[list[Any], dict[str, Any]]]:
+    def build_lines() -> Iterator[tuple[list[Any], dict[str, Any]]]:
         for row, outcome in pairs:
             cutter.begin_line(outcome)
             yield _build_line(row, outcome, columns, manifest.form)
 
-    return _write_xlsx(lines(), columns, path, cutter)
+    return _write_xlsx(build_lines(), columns, path, cutter)
 
 
 def _build_line(
@@ -136,7 +136,7 @@ def _write_xlsx(
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("results")
 
-    def cell(value: Any) -> Any:
+    def make_cell(value: Any) -> Any:
         if value is None or type(value) in {int, float, bool}:
             return value
         text_cell = WriteOnlyCell(sheet, cutter.fit(ILLEGAL_CHARACTERS_RE.sub("", text_of(value))))
@@ -144,13 +144,13 @@ def _write_xlsx(
         text_cell.number_format = "@"
         return text_cell
 
-    sheet.append([cell(name) for name in (*columns, *RESULT_COLUMNS)])
+    sheet.append([make_cell(name) for name in (*columns, *RESULT_COLUMNS)])
     count = 0
     for cells, result in lines:
         count += 1
         if count >= _MOST_SHEET_ROWS:
             raise OutputError(f"a sheet holds {_MOST_SHEET_ROWS:,} rows", hint="Write --format csv, jsonl or parquet.")
-        sheet.append([cell(value) for value in (*cells, *result.values())])
+        sheet.append([make_cell(value) for value in (*cells, *result.values())])
     book.save(path)
     return count
 

@@ -134,11 +134,11 @@ class _Writer:
             if name not in columns_there:
                 end += 1
                 self._put(self._header_row, end, name)
-                self._dimensions(end).width = _WIDTHS.get(name, len(name) + 2)
+                self._find_dimensions(end).width = _WIDTHS.get(name, len(name) + 2)
             self._columns[name] = columns_there.get(name, end)
         return picture
 
-    def _dimensions(self, column: int) -> Any:
+    def _find_dimensions(self, column: int) -> Any:
         from openpyxl.utils import get_column_letter  # type: ignore[import-untyped]  # noqa: PLC0415 - as openpyxl
 
         return self._sheet.column_dimensions[get_column_letter(column)]
@@ -208,7 +208,7 @@ class _Writer:
         if thumbnail is None:
             return
         self._sheet.add_image(thumbnail, self._sheet.cell(place, self._picture_column).coordinate)
-        self._dimensions(self._picture_column).width = 14
+        self._find_dimensions(self._picture_column).width = 14
         self._make_room(place)
         self._drawn += 1
 

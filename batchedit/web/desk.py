@@ -71,7 +71,7 @@ class Desk:
 def serve_json_post(handler: Callable[[Request, Payload], Awaitable[Payload]]) -> Handler:
     """A route that takes JSON and returns JSON. An error is returned as its message and hint."""
 
-    async def answer(request: Request) -> Response:
+    async def respond(request: Request) -> Response:
         """The reply of ``handler``, or the error."""
         try:
             body = await read_json(request)
@@ -83,31 +83,31 @@ def serve_json_post(handler: Callable[[Request, Payload], Awaitable[Payload]]) -
         except BatcheditError as error:
             return make_json_response(explain_error(error), status=_choose_status(error))
 
-    return answer
+    return respond
 
 
 def serve_json_get(handler: Callable[[Request], Awaitable[Payload]]) -> Handler:
     """A route that takes no body and returns JSON."""
 
-    async def answer(request: Request) -> Response:
+    async def respond(request: Request) -> Response:
         try:
             return make_json_response(await handler(request))
         except BatcheditError as error:
             return make_json_response(explain_error(error), status=_choose_status(error))
 
-    return answer
+    return respond
 
 
 def serve_page(handler: Handler) -> Handler:
     """A route that returns a page. An error is a page, too."""
 
-    async def answer(request: Request) -> Response:
+    async def respond(request: Request) -> Response:
         try:
             return await handler(request)
         except BatcheditError as error:
             return render_page(request, "error", status=_choose_status(error), **explain_error(error))
 
-    return answer
+    return respond
 
 
 def explain_error(error: BatcheditError) -> Payload:

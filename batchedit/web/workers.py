@@ -47,7 +47,7 @@ class Workers:
             return StepState.DONE
         running = self._running.get(key)
         if running is not None and running.digest == digest:
-            return StepState.WORKING if running.process.poll() is None else self._state_after_exit(draft, step)
+            return StepState.WORKING if running.process.poll() is None else self._check_after_exit(draft, step)
         self._stop(key)
         self._running[key] = _RunningStep(self._start(draft, step), digest)
         return StepState.WORKING
@@ -62,7 +62,7 @@ class Workers:
         for key in list(self._running):
             self._stop(key)
 
-    def _state_after_exit(self, draft: Draft, step: Step) -> StepState:
+    def _check_after_exit(self, draft: Draft, step: Step) -> StepState:
         """DONE if the worker wrote its result between the two checks."""
         return StepState.DONE if is_done(draft, step) else StepState.FAILED
 
