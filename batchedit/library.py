@@ -138,17 +138,17 @@ class RunResult:
         from .commands.play import is_play  # noqa: PLC0415
         from .ledger.opening import open_for_reading  # noqa: PLC0415 - pandas is loaded only for those who ask
         from .manifest.read import manifest_from_frame  # noqa: PLC0415
-        from .results.files import shown_outcomes  # noqa: PLC0415
-        from .results.tables import results_frame  # noqa: PLC0415
+        from .results.files import read_outcomes  # noqa: PLC0415
+        from .results.tables import build_results_frame  # noqa: PLC0415
         from .run_folder import RunFolder, open_snapshot  # noqa: PLC0415
 
         folder = RunFolder(self.folder)
         with open_for_reading(folder.checkpoint) as checkpoint:
-            outcomes = shown_outcomes(checkpoint, play=is_play(checkpoint))
+            outcomes = read_outcomes(checkpoint, play=is_play(checkpoint))
             if self._frame is not None:
-                return results_frame(manifest_from_frame(self._frame), outcomes)
+                return build_results_frame(manifest_from_frame(self._frame), outcomes)
             manifest = open_snapshot(checkpoint, folder, load_kept_settings(checkpoint, folder, {}))
-            return results_frame(manifest, outcomes)
+            return build_results_frame(manifest, outcomes)
 
 
 async def arun(

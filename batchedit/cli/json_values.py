@@ -90,15 +90,15 @@ def report_value(report: Report, *, going: bool = False) -> dict[str, Any]:
     """Of ``run``, ``retry``, ``redo``, ``fetch``: what ``report.json`` says, the run's folder, and what to type next; nothing
     where a process works on it (``going``).
     """
-    from ..results.report import commands, next_steps  # noqa: PLC0415 - `--help` needs none of it
+    from ..results.report import list_next_commands, list_next_steps  # noqa: PLC0415 - `--help` needs none of it
 
     told = report.as_json()
     return {
         "folder": str(report.folder.absolute()),
         **told,
         "hint": report.hint or None,
-        "next": [] if going else list(next_steps(report)),
-        "commands": [] if going else [{"aim": aim, "command": command} for aim, command in commands(report)],
+        "next": [] if going else list(list_next_steps(report)),
+        "commands": [] if going else [{"aim": aim, "command": command} for aim, command in list_next_commands(report)],
     }
 
 

@@ -19,8 +19,8 @@ from ..core.money import format_usd, label_play
 from ..core.typed import quote_word, format_command
 from ..core.visible import as_lines
 from ..core.words import pluralize
-from ..results.report import Report, next_steps
-from ..review.notify import Pictures, no_pictures, summary
+from ..results.report import Report, list_next_steps
+from ..review.notify import Pictures, build_notice, no_pictures
 from ..run_folder import shorten_path
 
 _OF_THE_RUN = frozenset({0, 1, 75, 76})
@@ -36,7 +36,7 @@ def started(quote: Quote) -> dict[str, Any]:
         f"{_name(folder)} has started: {pluralize(quote.count, 'picture')}{price}{rest}",
         f"→ to see how it goes: {format_command('status', shorten_path(folder), '--watch')}",
     ]
-    return summary(_name(folder), None, as_lines(lines), "started")
+    return build_notice(_name(folder), None, as_lines(lines), "started")
 
 
 def canary_waits(quote: Quote) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def canary_waits(quote: Quote) -> dict[str, Any]:
         f"→ look at them: {quote_word(folder.absolute() / 'files')}",
         "→ then answer at the terminal where it was started",
     ]
-    return summary(_name(folder), None, as_lines(lines), "canary_waiting")
+    return build_notice(_name(folder), None, as_lines(lines), "canary_waiting")
 
 
 def pictures(run_folder: Path) -> Pictures:
@@ -80,8 +80,8 @@ def ended(report: Report, *, others: bool = False) -> dict[str, Any]:
     if told := ", ".join(f"{counts.of(state):,} {state.replace('_', ' ')}" for state in not_done if counts.of(state)):
         lines.append(told)
     lines += [f"{error.count:,} × {error.message}: {', '.join(error.rows)}" for error in report.errors[:3]]
-    lines += [f"→ {step}" for step in next_steps(report)]
-    return summary(report.folder.name, report.as_json(), as_lines(lines), event)
+    lines += [f"→ {step}" for step in list_next_steps(report)]
+    return build_notice(report.folder.name, report.as_json(), as_lines(lines), event)
 
 
 def left(name: str, error: BatcheditError | None, given: Given) -> tuple[dict[str, Any], Pictures]:
@@ -134,7 +134,7 @@ def broken(name: str, error: BaseException, *, others: bool = False) -> dict[str
         *why[1:4],
         *([f"→ {hint}"] if hint else []),
     ]
-    return summary(told, None, as_lines(lines), "stopped")
+    return build_notice(told, None, as_lines(lines), "stopped")
 
 
 def _stopped(name: str) -> str:

@@ -140,9 +140,9 @@ def _signer(path: Path) -> Any:
 
 
 def _key_of(signer: Any) -> str:
-    from ..review.signing import public_key_text  # noqa: PLC0415 - `--help` needs none of it
+    from ..review.signing import find_key_line  # noqa: PLC0415 - `--help` needs none of it
 
-    return public_key_text(signer.public_key)
+    return find_key_line(signer.public_key)
 
 
 def _tell_progress(looked: ReviewStatus) -> None:

@@ -25,7 +25,7 @@ from ..core.words import format_duration, pluralize
 from ..manifest.rownames import format_row_label
 from ..planning.other_runs import describe_left, describe_reused
 from ..planning.plan import Plan
-from ..results.report import UNDER_WAY, Report, next_steps
+from ..results.report import UNDER_WAY, Report, list_next_steps
 from ..run_folder import shorten_path
 
 SHOWN_ROWS = 20
@@ -225,7 +225,7 @@ def report_text(report: Report, *, going: bool = False) -> str:
         lines.append(f"  stopped   {report.halted.removeprefix('stopped, ')}")
     lines += [f"  warning: {warning}" for warning in report.warnings]
     if not going:
-        lines += [f"  → {step}" for step in next_steps(report)]
+        lines += [f"  → {step}" for step in list_next_steps(report)]
     return as_lines(lines)
 
 

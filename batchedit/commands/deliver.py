@@ -28,11 +28,11 @@ from ..ledger.book import Decisions
 from ..ledger.gallery_rows import build_outcomes
 from ..manifest.read import Form, FormKind, Manifest, Row
 from ..manifest.rownames import describe_row, to_sheet_row
-from ..results.columns import harmless, moment
-from ..results.files import PLAY_FLAG, form_as, label_costs
+from ..results.columns import escape_formula, format_utc_time
+from ..results.files import PLAY_FLAG, adapt_form, label_costs
 from ..results.writer import write_results
-from ..review.contact import Print, contact_sheet
-from ..review.deliver import Picture, Piece
+from ..review.contact import Print, write_contact_sheet
+from ..review.deliver import DeliveryFile, Picture
 from ..review.deliver import deliver as deliver_to
 from ..review.package import check_target
 from ..review.signing import Signer
@@ -93,7 +93,7 @@ def deliver(
             write_documents = partial(_write_documents, run, chosen, decisions, Path(scratch), with_costs, steps)
             with steps("copying pictures") as on_progress:
                 size = deliver_to(
-                    pictures, _iterate_lazily(write_documents), to, force=force, told=on_progress, signer=signer
+                    pictures, _iterate_lazily(write_documents), to, force=force, on_progress=on_progress, signer=signer
                 )
         return Delivered(root, to, len(pictures), size, review_progress)
 
@@ -106,7 +106,7 @@ def _find_approved(card: GalleryRow, decisions: Mapping[int, PictureDecision]) -
     return None
 
 
-def _iterate_lazily(write_documents: Callable[[], list[Piece]]) -> Iterator[Piece]:
+def _iterate_lazily(write_documents: Callable[[], list[DeliveryFile]]) -> Iterator[DeliveryFile]:
     yield from write_documents()
 
 
@@ -117,12 +117,12 @@ def _write_documents(
     scratch: Path,
     with_costs: bool,
     steps: Steps,
-) -> list[Piece]:
+) -> list[DeliveryFile]:
     selection = _RowSelection if with_costs else _ClientRowSelection
     manifest = selection(run.open_manifest(), frozenset(card.row for card, _ in chosen))
     flags, added, play = run.checkpoint.read_flags(), tuple(run.settings.over), is_play(run.checkpoint)
     for kind in (FormKind.CSV, FormKind.JSONL):
-        form = form_as(manifest.form, kind)
+        form = adapt_form(manifest.form, kind)
         outcomes = (line._replace(decision=Verdict.APPROVE.value) for line in build_outcomes(chosen, flags))
         labelled = label_costs(outcomes, play=play) if with_costs else map(_redact_for_client, outcomes)
         with steps(f"writing manifest.{kind}") as on_progress:
@@ -139,11 +139,11 @@ def _write_documents(
         album.load_features(list_wanted_thumbnails(approved_cards, run.folder, run.picture_roots), on_progress)
     title = f"{run.folder.path.resolve().name}: {len(chosen):,} approved"
     with steps("writing contact-sheet.pdf") as on_progress:
-        contact_sheet(
+        write_contact_sheet(
             list_prints(chosen, album.folder, manifest.form), scratch / "contact-sheet.pdf", title, on_progress
         )
     names = ("manifest.csv", "manifest.jsonl", "approvals.csv", "contact-sheet.pdf")
-    return [Piece(scratch / name, name) for name in names]
+    return [DeliveryFile(scratch / name, name) for name in names]
 
 
 class _RowSelection:
@@ -220,12 +220,12 @@ def _format_approvals(
         if event.job in versions:
             card, record = versions[event.job]
             decision_cells = (
-                moment(event.at),
-                harmless(event.who),
+                format_utc_time(event.at),
+                escape_formula(event.who),
                 event.verdict or "taken back",
-                harmless(event.note),
+                escape_formula(event.note),
             )
-            row_cells = (to_sheet_row(form, card.row), harmless(card.id))
+            row_cells = (to_sheet_row(form, card.row), escape_formula(card.id))
             for file, *proof in _list_proofs(record, with_costs):
                 labels = ["yes" if proof[-1] else ""] * len(label)
                 writer.writerow((*decision_cells, *row_cells, file, record.job.version, event.via, *proof, *labels))

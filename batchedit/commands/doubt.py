@@ -14,7 +14,7 @@ from ..core.typed import format_command
 from ..ledger.book import Book
 from ..ledger.lock import hold_run_lock
 from ..ledger.opening import open_for_reading
-from ..results.report import Report, cap_needed, room_for, room_for_rest
+from ..results.report import Report, compute_cap_needed, format_cap_option, format_cap_option_for_rest
 from ..run_folder import RunFolder, read_form_of_run
 from . import doubts as doubting
 from .finish import finish, write_report
@@ -90,7 +90,7 @@ async def doubt(
                 host.say(f"{written_off:,} written off")
             bought = await _buy_again(run, doubting.pick_to_buy(_list_doubts(run.checkpoint, folder), buy_again))
     with open_for_reading(folder.checkpoint) as checkpoint:
-        doubts, room, store = _list_doubts(checkpoint, folder), room_for(checkpoint, 1), build_store_words(checkpoint)
+        doubts, room, store = _list_doubts(checkpoint, folder), format_cap_option(checkpoint, 1), build_store_words(checkpoint)
         play = is_play(checkpoint)
     return DoubtReport(folder.path, doubts, adopted, written_off, bought, room, play, store)
 
@@ -117,7 +117,7 @@ def _list_doubts(checkpoint: Book, folder: RunFolder) -> list[doubting.Doubt]:
 def _build_hint(folder: RunFolder, checkpoint: Book) -> str:
     """The hint for a row that is not in doubt: it may have been released before and not be bought yet."""
     if checkpoint.count_to_buy():
-        words = [*room_for_rest(cap_needed(checkpoint)), *build_store_words(checkpoint)]
+        words = [*format_cap_option_for_rest(compute_cap_needed(checkpoint)), *build_store_words(checkpoint)]
         return f"what is not bought yet, a job that was to be bought again too: {format_command('run', folder.path, *words)}"
     return f"which there are: {format_command('doubt', folder.path, *build_store_words(checkpoint))}"
 

@@ -1,6 +1,6 @@
-"""Every row of a dropped sheet checked, counted and priced: the plan that the command line makes, and what a page shows.
+"""Check, count and price every row of a dropped sheet: the plan that the command line makes, and what a page shows.
 
-Nothing is sent that buys. What is wrong with the rows goes into a small database, so that all of it can be reached in pages.
+Nothing is bought. The problems of the rows are written to a small database, so that all of them can be shown page by page.
 """
 
 from __future__ import annotations
@@ -25,74 +25,74 @@ from ..runcomfy.catalogue import load_model
 from ..settings.model import Settings
 from .carry import Unattended
 from .draft_edits import Edits
-from .draft_mended import mended
-from .draft_sample import Spread, sample
-from .draft_words import for_the_page
+from .draft_mended import apply_edits
+from .draft_sample import EvenSample, describe_sample_row
+from .draft_words import remove_cli_hints
 from .drafts import Draft
 from .plan import plan as make_plan
 
 
-def check(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Counts, price and twenty rows; the problems go to ``check.sqlite``. A BatcheditError says why it can't be planned."""
-    source, settings = mended(draft)
-    settings = replace(settings, out=str(draft.folder / "no-run"))  # what was bought is found in every run
+def check_draft(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Counts, price and twenty rows; the problems are written to ``check.sqlite``. BatcheditError if no plan can be made."""
+    source, settings = apply_edits(draft)
+    settings = replace(settings, out=str(draft.folder / "no-run"))  # no run: what was bought is found in all other runs
     manifest = open_source(source, settings, draft.name)
-    found = _read(draft, manifest, source, settings)
+    rows = _read_rows(draft, manifest, source, settings)
     host = Unattended(environ)
-    what = anyio.run(lambda: make_plan(source, settings, host, name=draft.name))
+    plan = anyio.run(lambda: make_plan(source, settings, host, name=draft.name))
     return {
-        **found,
-        "plan": _plan(what),
-        "said": [for_the_page(text) for text in (*host.warnings, *host.messages)],
+        **rows,
+        "plan": _plan_as_json(plan),
+        "said": [remove_cli_hints(text) for text in (*host.warnings, *host.messages)],
         "word": choose_row_word(manifest.form),
     }
 
 
-def _read(draft: Draft, manifest: Manifest, source: Path, settings: Settings) -> dict[str, Any]:
-    """One pass over the rows: what is wrong, and which rows are shown."""
+def _read_rows(draft: Draft, manifest: Manifest, source: Path, settings: Settings) -> dict[str, Any]:
+    """Read the rows once: write the problems, return the sample rows."""
     model = load_model(settings.model, None)
     recipe = replace(make_recipe(settings, model, source, manifest), row_shift=manifest.form.header_row)
-    expander, spread, form = Expander(recipe, manifest.columns), Spread(), manifest.form
-    left, bad = set(Edits.of(draft).left_out), 0
+    expander, even_sample, form = Expander(recipe, manifest.columns), EvenSample(), manifest.form
+    left_out, bad_count = set(Edits.load(draft).left_out), 0
     with Findings.create(draft.folder / "check.sqlite") as findings:
         for row in manifest.rows():
             lines = expander.expand(row)
             number = to_sheet_row(form, row.number)
             if not isinstance(lines, InvalidLine):
-                if isinstance(row, Row) and spread.wants():
-                    spread.add(sample(recipe, number, row, lines[0], len(lines)))
+                if isinstance(row, Row) and even_sample.accepts_next():
+                    even_sample.add(describe_sample_row(recipe, number, row, lines[0], len(lines)))
                 continue
             if lines.left_out:
                 continue
-            bad += 1
-            id_ = find_row_id(form, row.number, lines.id)
+            bad_count += 1
+            row_name = find_row_id(form, row.number, lines.id)
             for problem in lines.problems:
-                text = str(problem.value) if not isinstance(row, Row) else _cell(row, problem.column)
-                reason = for_the_page(problem.reason.replace(str(draft.upload), "what was dropped"))
-                findings.add(Finding(number, id_, problem.column, text, reason, left_out=number in left))
-    shown = spread.chosen()
-    marks = any(marked for row in shown for _, marked in row["prompt"])
-    return {"sample": shown, "marks": marks, "bad_rows": bad}
+                text = str(problem.value) if not isinstance(row, Row) else _format_cell(row, problem.column)
+                reason = remove_cli_hints(problem.reason.replace(str(draft.upload), "what was dropped"))
+                findings.add(Finding(number, row_name, problem.column, text, reason, left_out=number in left_out))
+    sample_rows = even_sample.select()
+    has_cell_text = any(marked for row in sample_rows for _, marked in row["prompt"])
+    return {"sample": sample_rows, "marks": has_cell_text, "bad_rows": bad_count}
 
 
-def _cell(row: Row, column: str) -> str:
+def _format_cell(row: Row, column: str) -> str:
     return to_cell_text(row.cells.get(column))
 
 
-def _plan(what: Plan) -> dict[str, Any]:
+def _plan_as_json(plan: Plan) -> dict[str, Any]:
     return {
-        "rows": what.rows,
-        "lines": what.lines,
-        "matrix": [list(pair) for pair in what.matrix],
-        "to_buy": what.to_buy,
-        "reused": what.reused + what.other_runs.not_bought_here,
-        "twins": what.twins,
-        "invalid_rows": what.invalid_rows,
-        "left_out": sum(what.left_out.values()),
-        "price": what.price,
-        "price_source": what.price_source,
-        "estimate": what.estimate,
-        "balance": what.balance,
-        "notes": [for_the_page(note) for note in what.notes],
-        "warnings": [for_the_page(text) for text in (*what.warnings, what.sample.format_warning()) if text],
+        "rows": plan.rows,
+        "lines": plan.lines,
+        "matrix": [list(pair) for pair in plan.matrix],
+        "to_buy": plan.to_buy,
+        "reused": plan.reused + plan.other_runs.not_bought_here,
+        "twins": plan.twins,
+        "invalid_rows": plan.invalid_rows,
+        "left_out": sum(plan.left_out.values()),
+        "price": plan.price,
+        "price_source": plan.price_source,
+        "estimate": plan.estimate,
+        "balance": plan.balance,
+        "notes": [remove_cli_hints(note) for note in plan.notes],
+        "warnings": [remove_cli_hints(text) for text in (*plan.warnings, plan.sample.format_warning()) if text],
     }

@@ -1,4 +1,4 @@
-"""What was mended in a dropped sheet: an overlay of cells over a sheet that is itself never changed."""
+"""The overlay of a dropped sheet: corrected cells over a sheet that is itself never changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .drafts import Draft
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
+class ReplaceRule:
     """In every cell of ``column`` that contains ``find``, that part becomes ``put``; ``whole``: cells that are ``find``."""
 
     column: str
@@ -32,45 +32,45 @@ class Alike:
 
 @dataclass(slots=True)
 class Edits:
-    """``cells``: the sheet's row → column → text. ``alike`` come first, in order; a cell of its own goes over them.
-    ``left_out``: rows that are not bought though they have a fault.
+    """``cells``: the sheet's row → column → text. The rules ``alike`` are applied first, in order; ``cells`` override them.
+    ``left_out``: rows with a fault that are not to be bought.
     """
 
     cells: dict[str, dict[str, str]] = field(default_factory=dict)
-    alike: list[Alike] = field(default_factory=list)
+    alike: list[ReplaceRule] = field(default_factory=list)
     left_out: list[int] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.cells or self.alike)
 
     @classmethod
-    def of(cls, draft: Draft) -> Edits:
-        """What was mended in the draft; nothing where its file is not there or can't be read."""
+    def load(cls, draft: Draft) -> Edits:
+        """Read the draft's edits; empty if the file is missing or can't be read."""
         try:
-            told = orjson.loads(_path(draft).read_bytes())
+            saved = orjson.loads(_build_path(draft).read_bytes())
         except (OSError, ValueError):
             return cls()
-        return cls(told["cells"], [Alike(**one) for one in told["alike"]], told["left_out"])
+        return cls(saved["cells"], [ReplaceRule(**rule) for rule in saved["alike"]], saved["left_out"])
 
-    def keep(self, draft: Draft) -> None:
+    def save(self, draft: Draft) -> None:
         """Durable when it returns."""
-        write_atomically(_path(draft), orjson.dumps(asdict(self)))
+        write_atomically(_build_path(draft), orjson.dumps(asdict(self)))
 
     def apply(self, number: int, cells: dict[str, Any]) -> dict[str, Any]:
-        """A row's cells with what was mended in it."""
-        found = dict(cells)
+        """A row's cells with the edits applied."""
+        edited = dict(cells)
         for rule in self.alike:
-            if rule.column in found:
-                text = _text(found[rule.column])
-                if (mended := rule.apply(text)) != text:
-                    found[rule.column] = mended
-        found.update(self.cells.get(str(number), {}))
-        return found
+            if rule.column in edited:
+                text = _format_cell(edited[rule.column])
+                if (replaced := rule.apply(text)) != text:
+                    edited[rule.column] = replaced
+        edited.update(self.cells.get(str(number), {}))
+        return edited
 
 
-def _text(cell: Any) -> str:
+def _format_cell(cell: Any) -> str:
     return cell.link if isinstance(cell, Linked) else to_cell_text(cell)
 
 
-def _path(draft: Draft) -> Path:
+def _build_path(draft: Draft) -> Path:
     return draft.folder / "edits.json"

@@ -1,8 +1,8 @@
-"""The sheet with what was mended in it, as a file of its own beside the sheet, which is never changed.
+"""Write the sheet with its edits to a file beside the sheet, which is itself never changed.
 
-It has the sheet's rows where they were: the numbers that a person sees stay. A CSV file keeps each record that nobody touched
-as it is written, a workbook all but the cells that were mended. Other forms become JSON lines, a row at the line of its own
-number; so does a workbook that is not what was meant when it is read again.
+The rows keep their places, so the numbers that a person sees stay the same. A CSV file keeps each unedited record as it was
+written, a workbook all but the edited cells. Other forms become JSON lines, each row at the line of its number; so does a
+workbook that does not read back as expected.
 """
 
 from __future__ import annotations
@@ -32,76 +32,83 @@ from .drafts import Draft
 NAME = "mended"
 
 
-def mended(draft: Draft) -> tuple[Path, Settings]:
-    """The file to buy from, and the settings to read it with: the sheet itself where nothing was mended.
+def apply_edits(draft: Draft) -> tuple[Path, Settings]:
+    """The file to buy from, and the settings to read it with: the sheet itself if it has no edits.
 
     ManifestError where the sheet can't be read, OSError where the disk refuses.
     """
-    edits, settings = Edits.of(draft), draft.settings
+    edits, settings = Edits.load(draft), draft.settings
     if not edits:
         return draft.source, settings
     manifest = open_source(draft.source, settings, draft.name)
     if isinstance(manifest, CsvManifest):
-        return _as_csv(draft, manifest, edits, settings)
-    if isinstance(manifest, XlsxManifest) and (book := _as_workbook(draft, manifest, edits, settings)) is not None:
+        return _write_edited_csv(draft, manifest, edits, settings)
+    if (
+        isinstance(manifest, XlsxManifest)
+        and (book := _write_edited_workbook(draft, manifest, edits, settings)) is not None
+    ):
         return book
     path = draft.source.with_name(f"{NAME}.jsonl")
-    _write(path, "utf-8", lambda file: _write_lines(file, manifest, edits))
+    _write_text(path, "utf-8", lambda file: _write_lines(file, manifest, edits))
     return path, replace(settings, encoding=None, delimiter=None, sheet=None, header_row=None)
 
 
-def _as_csv(draft: Draft, manifest: CsvManifest, edits: Edits, settings: Settings) -> tuple[Path, Settings]:
-    """In the sheet's own encoding, or in UTF-8 where that has not every letter that was written."""
+def _write_edited_csv(draft: Draft, manifest: CsvManifest, edits: Edits, settings: Settings) -> tuple[Path, Settings]:
+    """Write CSV in the sheet's encoding, or in UTF-8 if that can't encode the edits."""
     form, path = manifest.form, draft.source.with_name(f"{NAME}.csv")
-    told = replace(settings, delimiter=form.delimiter, header_row=form.header_row or None)
+    csv_settings = replace(settings, delimiter=form.delimiter, header_row=form.header_row or None)
     try:
-        _write(path, form.encoding, lambda file: _write_records(file, manifest, edits, form))
-        return path, replace(told, encoding=form.encoding)
+        _write_text(path, form.encoding, lambda file: _write_records(file, manifest, edits, form))
+        return path, replace(csv_settings, encoding=form.encoding)
     except UnicodeEncodeError:
-        _write(path, "utf-8", lambda file: _write_records(file, manifest, edits, form))
-        return path, replace(told, encoding="utf-8")
+        _write_text(path, "utf-8", lambda file: _write_records(file, manifest, edits, form))
+        return path, replace(csv_settings, encoding="utf-8")
 
 
-def _as_workbook(
+def _write_edited_workbook(
     draft: Draft, manifest: XlsxManifest, edits: Edits, settings: Settings
 ) -> tuple[Path, Settings] | None:
-    """None where the workbook takes no other texts in its cells, or where it is read in another way with them."""
+    """None if its cells can't be replaced, or if the workbook is read differently with them."""
     path, form = draft.source.with_name(f"{NAME}.xlsx"), manifest.form
-    told = replace(settings, sheet=form.sheet, header_row=form.header_row)
+    xlsx_settings = replace(settings, sheet=form.sheet, header_row=form.header_row)
     try:
         with replace_atomically(path) as part, part.open("wb") as file:
-            replace_cells(manifest.path, file, form.sheet, _texts(manifest, edits))
-        again = open_source(path, told, draft.name)
-        wanted = (_as_meant(row, edits, form) for row in manifest.rows())
-        found = (_as_meant(row, Edits(), form) for row in again.rows())
-        same = all(one == other for one, other in zip_longest(wanted, found))
+            replace_cells(manifest.path, file, form.sheet, _list_edited_cells(manifest, edits))
+        reread = open_source(path, xlsx_settings, draft.name)
+        expected = (_normalise_row(row, edits, form) for row in manifest.rows())
+        actual = (_normalise_row(row, Edits(), form) for row in reread.rows())
+        is_same = all(expected_row == actual_row for expected_row, actual_row in zip_longest(expected, actual))
     except (NotReplacedError, ManifestError):
         return None
-    return (path, told) if same and again.columns == manifest.columns else None
+    return (path, xlsx_settings) if is_same and reread.columns == manifest.columns else None
 
 
-def _texts(manifest: XlsxManifest, edits: Edits) -> dict[int, dict[int, str]]:
-    """The cells that were mended, by row and column of the sheet, both from 0."""
-    found: dict[int, dict[int, str]] = {}
-    places = dict(zip(manifest.columns, manifest.positions, strict=True))
+def _list_edited_cells(manifest: XlsxManifest, edits: Edits) -> dict[int, dict[int, str]]:
+    """The edited cells, by row and column of the sheet, both from 0."""
+    texts_by_row: dict[int, dict[int, str]] = {}
+    positions = dict(zip(manifest.columns, manifest.positions, strict=True))
     for row in manifest.rows():
         if isinstance(row, Row):
             cells = edits.apply(to_sheet_row(manifest.form, row.number), row.cells)
-            texts = {at: to_cell_text(cells[name]) for name, at in places.items() if cells[name] is not row.cells[name]}
+            texts = {
+                position: to_cell_text(cells[name])
+                for name, position in positions.items()
+                if cells[name] is not row.cells[name]
+            }
             if texts:
-                found[manifest.place + row.number] = texts
-    return found
+                texts_by_row[manifest.place + row.number] = texts
+    return texts_by_row
 
 
-def _as_meant(row: Row | BadRow, edits: Edits, form: Form) -> tuple[int, Any]:
-    """The row's number and cells, with what was mended in it; an empty cell is None."""
+def _normalise_row(row: Row | BadRow, edits: Edits, form: Form) -> tuple[int, Any]:
+    """The row's number and cells, with the edits applied; an empty cell is None."""
     if isinstance(row, BadRow):
         return row.number, row.reason
     cells = edits.apply(to_sheet_row(form, row.number), row.cells)
     return row.number, [(type(cell) is Linked and cell.link, cell or None) for cell in cells.values()]
 
 
-def _write(path: Path, encoding: str, write: Callable[[TextIO], None]) -> None:
+def _write_text(path: Path, encoding: str, write: Callable[[TextIO], None]) -> None:
     errors = "surrogateescape" if encoding == "utf-8" else "strict"
     with replace_atomically(path) as part, part.open("w", encoding=encoding, errors=errors, newline="") as file:
         write(file)
@@ -115,10 +122,10 @@ def _write_records(file: TextIO, manifest: CsvManifest, edits: Edits, form: Form
     for row in manifest.rows():
         file.write(form.newline * (row.number - last - 1))
         last = row.number
-        file.write(_record(row, manifest, edits, form) + form.newline)
+        file.write(_format_record(row, manifest, edits, form) + form.newline)
 
 
-def _record(row: Row | BadRow, manifest: CsvManifest, edits: Edits, form: Form) -> str:
+def _format_record(row: Row | BadRow, manifest: CsvManifest, edits: Edits, form: Form) -> str:
     if isinstance(row, BadRow):
         return row.raw
     cells = edits.apply(to_sheet_row(form, row.number), row.cells)
@@ -126,8 +133,8 @@ def _record(row: Row | BadRow, manifest: CsvManifest, edits: Edits, form: Form) 
         return row.raw
     values = next(csv.reader(row.raw.splitlines(keepends=True), delimiter=form.delimiter))
     values += [""] * (manifest.width - len(values))
-    for place, column in zip(manifest.positions, manifest.columns, strict=True):
-        values[place] = cells[column]
+    for position, column in zip(manifest.positions, manifest.columns, strict=True):
+        values[position] = cells[column]
     text = io.StringIO()
     csv.writer(text, delimiter=form.delimiter, lineterminator="").writerow(values)
     return text.getvalue()
@@ -139,9 +146,11 @@ def _write_lines(file: TextIO, manifest: Manifest, edits: Edits) -> None:
         number = to_sheet_row(manifest.form, row.number)
         file.write("\n" * (number - line))
         line = number + 1
-        file.write((_text(row.raw) if isinstance(row, BadRow) else to_json_text(edits.apply(number, row.cells))) + "\n")
+        file.write(
+            (_format_bad_row(row.raw) if isinstance(row, BadRow) else to_json_text(edits.apply(number, row.cells))) + "\n"
+        )
 
 
-def _text(raw: Any) -> str:
-    """A row that could not be read stays one: on one line, and no object."""
+def _format_bad_row(raw: Any) -> str:
+    """A row that could not be read stays unreadable: on one line, and no JSON object."""
     return " ".join(str(raw).split()) or "-"

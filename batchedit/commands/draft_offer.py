@@ -1,4 +1,4 @@
-"""A dropped sheet taken in up to the question, and what a person's yes to it is."""
+"""The offer of a dropped sheet: its intake up to the quote, and the confirmation that a person can give."""
 
 from __future__ import annotations
 
@@ -20,57 +20,61 @@ from ..run_folder import strip_suffixes
 from ..settings.model import Settings
 from .carry import Offer, Unattended, offer
 from .confirmation import Command
-from .draft_mended import mended
-from .draft_steps import Step, found
-from .draft_words import for_the_page
+from .draft_mended import apply_edits
+from .draft_steps import Step, read_step_result
+from .draft_words import remove_cli_hints
 from .drafts import Draft
 
 BOUGHT = "bought"
 
 
 def make_offer(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
-    """The question as a page puts it, and the confirmation that a click hands in. Nothing is bought.
+    """The quote as a page shows it, and the confirmation that a click sends. Nothing is bought.
 
-    UsageError while rows with problems are neither mended nor left out.
+    UsageError while rows with problems are neither corrected nor left out.
     """
     with Findings.open_existing(draft.folder / "check.sqlite") as findings:
         if findings.count_open_rows():
             raise UsageError("some rows have problems", hint="mend them, or leave them out, before you buy")
     host = Unattended(environ)
-    offered = anyio.run(partial(offer, command_of(draft), host))
-    if not isinstance(offered, Offer):
-        return {"nothing": True, "folder": str(offered.folder)}
-    return {**as_asked(offered), "said": [for_the_page(text) for text in (*host.warnings, *host.messages)]}
+    outcome = anyio.run(partial(offer, build_run_command(draft), host))
+    if not isinstance(outcome, Offer):
+        return {"nothing": True, "folder": str(outcome.folder)}
+    return {**offer_as_json(outcome), "said": [remove_cli_hints(text) for text in (*host.warnings, *host.messages)]}
 
 
-def command_of(draft: Draft) -> Command:
-    """What the person wants done: the sheet, with everything that was chosen for it."""
-    source, settings = mended(draft)
-    plain, buy = Settings(), draft.choices.get("buy") or {}
+def build_run_command(draft: Draft) -> Command:
+    """The command for the sheet, with everything that was chosen for it."""
+    source, settings = apply_edits(draft)
+    defaults, purchase_choices = Settings(), draft.choices.get("buy") or {}
     chosen = {f.name: getattr(settings, f.name) for f in fields(Settings) if f.name != "origins"}
-    given = {name: value for name, value in chosen.items() if value != getattr(plain, name)}
-    given |= {"out": str(run_folder(draft)), "skip_invalid": True, "canary": int(buy.get("first") or 0)}
-    if buy.get("cap"):
-        given["max_cost"] = int(buy["cap"])
-    return Command(verb="run", target=str(_settled(source)), name=draft.name, given=given)
+    given = {name: value for name, value in chosen.items() if value != getattr(defaults, name)}
+    given |= {
+        "out": str(choose_run_folder(draft)),
+        "skip_invalid": True,
+        "canary": int(purchase_choices.get("first") or 0),
+    }
+    if purchase_choices.get("cap"):
+        given["max_cost"] = int(purchase_choices["cap"])
+    return Command(verb="run", target=str(_copy_source(source)), name=draft.name, given=given)
 
 
-def run_folder(draft: Draft) -> Path:
-    """The run that the draft is to become: named as the sheet is. Each offer of one draft is made in the same run."""
-    if folder := draft.run or found(draft, Step.OFFER).get("folder"):
+def choose_run_folder(draft: Draft) -> Path:
+    """The folder of the draft's run, named after the sheet. All offers of one draft are made in the same run."""
+    if folder := draft.run or read_step_result(draft, Step.OFFER).get("folder"):
         return Path(folder)
-    usual = Path("outputs") / (strip_suffixes(Path(draft.name.removesuffix(".zip"))) or "sheet")
-    numbered = (usual.with_name(f"{usual.name}-{n}") for n in itertools.count(2))
-    return next(path for path in itertools.chain([usual], numbered) if not path.exists()).absolute()
+    default = Path("outputs") / (strip_suffixes(Path(draft.name.removesuffix(".zip"))) or "sheet")
+    alternatives = (default.with_name(f"{default.name}-{n}") for n in itertools.count(2))
+    return next(path for path in itertools.chain([default], alternatives) if not path.exists()).absolute()
 
 
-def forget_yes(draft: Draft) -> None:
-    """The question is put anew, in the same run."""
-    write_atomically(draft.folder / f"{Step.OFFER}.json", orjson.dumps({"folder": str(run_folder(draft))}))
+def reset_offer(draft: Draft) -> None:
+    """Discard the offer, so that a new one is made in the same run."""
+    write_atomically(draft.folder / f"{Step.OFFER}.json", orjson.dumps({"folder": str(choose_run_folder(draft))}))
 
 
-def _settled(source: Path) -> Path:
-    """A copy under one name, whatever was mended since: a run goes on with the sheet that it was made from."""
+def _copy_source(source: Path) -> Path:
+    """Copy the sheet to a fixed name: a run continues with the sheet that it was made from, whatever is edited later."""
     path = source.with_name(f"{BOUGHT}{source.suffix}")
     try:
         with replace_atomically(path) as part:
@@ -80,12 +84,12 @@ def _settled(source: Path) -> Path:
     return path
 
 
-def as_asked(found: Offer) -> dict[str, Any]:
-    """Plain values: count, price, cap, the rest behind it, and the confirmation."""
-    quote = found.quote
-    asked = {"count": 0, "price": 0, "cap": None, "rest": 0, "estimate": 0, "to_buy": 0}
+def offer_as_json(offer_made: Offer) -> dict[str, Any]:
+    """An offer as JSON: count, price, cap, the rest after the canary, and the confirmation."""
+    quote = offer_made.quote
+    quote_as_json = {"count": 0, "price": 0, "cap": None, "rest": 0, "estimate": 0, "to_buy": 0}
     if quote is not None:
-        asked = {
+        quote_as_json = {
             "count": quote.count,
             "price": quote.price,
             "cap": quote.cap,
@@ -94,9 +98,9 @@ def as_asked(found: Offer) -> dict[str, Any]:
             "to_buy": quote.count + quote.rest,
         }
     return {
-        **asked,
+        **quote_as_json,
         "nothing": False,
-        "folder": str(found.folder),
-        "nonce": found.confirmation.nonce,
-        "confirmation": found.confirmation.as_json(),
+        "folder": str(offer_made.folder),
+        "nonce": offer_made.confirmation.nonce,
+        "confirmation": offer_made.confirmation.as_json(),
     }

@@ -1,4 +1,4 @@
-"""The source pictures of the rows that are shown: fetched here under guards, never by the browser, and made small."""
+"""Fetch the source pictures of the sample rows, from public addresses only and never by the browser, and shrink them."""
 
 from __future__ import annotations
 
@@ -14,41 +14,43 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..disk import replace_atomically, write_atomically
 from ..images.link_probe import Answer, LinkProbe
-from .draft_steps import Step, found
+from .draft_steps import Step, read_step_result
 from .drafts import Draft
 from .proxy import find_proxy
 
 SIDE = 360
 """Pixels of a thumbnail's longer side."""
 PIXELS_MOST = 120_000_000
-_AT_ONCE = 6
+_CONCURRENT_FETCHES = 6
 
 
 def fetch_pictures(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
-    """A thumbnail, or a text that says why there is none, for each picture of the sample. Only public addresses are asked."""
+    """Write a thumbnail, or a text that says why there is none, for each picture of the sample."""
     folder = draft.folder / "thumbs"
     folder.mkdir(exist_ok=True)
-    wanted = {
-        picture["key"]: picture for row in found(draft, Step.CHECK).get("sample", ()) for picture in row["pictures"]
+    pictures = {
+        picture["key"]: picture
+        for row in read_step_result(draft, Step.CHECK).get("sample", ())
+        for picture in row["pictures"]
     }
-    anyio.run(partial(_all, folder, wanted, find_proxy(environ)))
+    anyio.run(partial(_fetch_all, folder, pictures, find_proxy(environ)))
     return {}
 
 
-async def _all(folder: Path, wanted: Mapping[str, dict[str, str]], proxy: str | None) -> None:
-    limit = anyio.CapacityLimiter(_AT_ONCE)
+async def _fetch_all(folder: Path, pictures: Mapping[str, dict[str, str]], proxy: str | None) -> None:
+    limit = anyio.CapacityLimiter(_CONCURRENT_FETCHES)
     async with LinkProbe(proxy=proxy, tries=1) as asker, anyio.create_task_group() as group:
 
-        async def one(key: str, picture: dict[str, str]) -> None:
+        async def fetch_limited(key: str, picture: dict[str, str]) -> None:
             async with limit:
-                await _one(folder, key, picture, asker)
+                await _fetch_one(folder, key, picture, asker)
 
-        for key, picture in wanted.items():
+        for key, picture in pictures.items():
             if not (folder / f"{key}.webp").exists():
-                group.start_soon(one, key, picture)
+                group.start_soon(fetch_limited, key, picture)
 
 
-async def _one(folder: Path, key: str, picture: dict[str, str], asker: LinkProbe) -> None:
+async def _fetch_one(folder: Path, key: str, picture: dict[str, str], asker: LinkProbe) -> None:
     data: bytes | Answer
     try:
         data = await anyio.Path(picture["file"]).read_bytes() if picture["file"] else await asker.fetch(picture["link"])
@@ -56,15 +58,15 @@ async def _one(folder: Path, key: str, picture: dict[str, str], asker: LinkProbe
         data = Answer("bad", error.strerror or "can't be read")
     if not isinstance(data, Answer):
         try:
-            shrink(data, folder / f"{key}.webp")
+            write_thumbnail(data, folder / f"{key}.webp")
             return
         except (OSError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
             data = Answer("bad", f"can't be shown ({str(error)[:100]})")
     write_atomically(folder / f"{key}.txt", data.reason.encode())
 
 
-def shrink(data: bytes, path: Path) -> None:
-    """A thumbnail at ``path``. ValueError for more pixels than are decoded here; OSError for what is no picture."""
+def write_thumbnail(data: bytes, path: Path) -> None:
+    """Write a thumbnail to ``path``. ValueError for more than PIXELS_MOST pixels; OSError if ``data`` is no picture."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data)) as picture:

@@ -1,4 +1,4 @@
-"""What is wrong with a dropped sheet's rows, as a file for whoever owns the sheet."""
+"""The problems of a dropped sheet's rows as a file, for the owner of the sheet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from ..core.errors import OutputError
 from ..disk import replace_atomically
 from ..ledger.findings import Findings
-from ..results.columns import harmless
+from ..results.columns import escape_formula
 from .drafts import Draft
 
 COLUMNS = ("row", "id", "column", "cell", "what is wrong", "left out")
@@ -25,9 +25,9 @@ def write_problems(draft: Draft) -> Path:
         ):
             lines = csv.writer(file)
             lines.writerow(COLUMNS)
-            for found in findings.read_all():
-                texts = (found.id, found.field, found.value, found.reason)
-                lines.writerow([found.row, *map(harmless, texts), "yes" if found.left_out else ""])
+            for finding in findings.read_all():
+                texts = (finding.id, finding.field, finding.value, finding.reason)
+                lines.writerow([finding.row, *map(escape_formula, texts), "yes" if finding.left_out else ""])
     except OSError as error:
         raise OutputError(f"{path} can't be written: {error.strerror or error}") from error
     return path

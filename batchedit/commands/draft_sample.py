@@ -1,4 +1,4 @@
-"""Twenty rows spread over a sheet of any length, each as it will be sent: pictures, the finished prompt, the file's name."""
+"""Twenty rows spread over a sheet of any length, each as it will be sent: pictures, the final prompt, the file's name."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from ..manifest.nearest import normalize_name
 from ..manifest.rows import Row
 
 SHOWN = 20
-_KEPT = 4 * SHOWN
+_MOST_KEPT = 4 * SHOWN
 
 
-class Spread:
-    """Keeps some of a stream, evenly over all of it, however long it turns out to be."""
+class EvenSample:
+    """Keeps some items of a stream of unknown length, evenly spread over it."""
 
     def __init__(self) -> None:
-        self._kept: list[Any] = []
-        self._every, self._met = 1, 0
+        self._items: list[Any] = []
+        self._stride, self._count = 1, 0
 
-    def wants(self) -> bool:
-        """Is the next one to be kept?"""
-        self._met += 1
-        return (self._met - 1) % self._every == 0
+    def accepts_next(self) -> bool:
+        """Count the next item. Returns whether it is to be kept."""
+        self._count += 1
+        return (self._count - 1) % self._stride == 0
 
     def add(self, item: Any) -> None:
-        """Keep one that ``wants`` was True for. Too many: each second one goes."""
-        self._kept.append(item)
-        if len(self._kept) > _KEPT:
-            self._kept, self._every = self._kept[::2], self._every * 2
+        """Keep an item for which ``accepts_next`` was True. When there are too many, every second one is dropped."""
+        self._items.append(item)
+        if len(self._items) > _MOST_KEPT:
+            self._items, self._stride = self._items[::2], self._stride * 2
 
-    def chosen(self) -> list[Any]:
+    def select(self) -> list[Any]:
         """At most twenty, the first and the last among them."""
-        count = len(self._kept)
+        count = len(self._items)
         if count <= SHOWN:
-            return self._kept
-        return [self._kept[round(place * (count - 1) / (SHOWN - 1))] for place in range(SHOWN)]
+            return self._items
+        return [self._items[round(place * (count - 1) / (SHOWN - 1))] for place in range(SHOWN)]
 
 
-def sample(recipe: Recipe, number: int, row: Row, line: ResultLine, lines: int) -> dict[str, Any]:
+def describe_sample_row(recipe: Recipe, number: int, row: Row, line: ResultLine, lines: int) -> dict[str, Any]:
     """One row as a page shows it; ``lines`` is how many pictures it asks for."""
     inputs = orjson.loads(line.job.inputs)
     prompt = str(inputs.get("prompt", ""))
@@ -56,13 +56,13 @@ def sample(recipe: Recipe, number: int, row: Row, line: ResultLine, lines: int) 
         "id": line.id,
         "name": line.job.name,
         "size": line.job.size,
-        "pictures": list(_pictures(inputs)),
-        "prompt": _marked(recipe, {**row.cells, **(orjson.loads(line.over) if line.over else {})}, prompt),
+        "pictures": list(_list_pictures(inputs)),
+        "prompt": _split_prompt(recipe, {**row.cells, **(orjson.loads(line.over) if line.over else {})}, prompt),
         "lines": lines,
     }
 
 
-def _pictures(inputs: dict[str, Any]) -> Iterator[dict[str, str]]:
+def _list_pictures(inputs: dict[str, Any]) -> Iterator[dict[str, str]]:
     """Each source picture: its link or file, and the name of its thumbnail."""
     for value in inputs.values():
         for item in value if isinstance(value, list) else ():
@@ -73,8 +73,8 @@ def _pictures(inputs: dict[str, Any]) -> Iterator[dict[str, str]]:
                 yield {"file": file, "link": link, "key": key}
 
 
-def _marked(recipe: Recipe, cells: dict[str, Any], prompt: str) -> list[tuple[str, bool]]:
-    """The prompt in pieces, each with whether it came out of a cell. Together they are the prompt, letter for letter."""
+def _split_prompt(recipe: Recipe, cells: dict[str, Any], prompt: str) -> list[tuple[str, bool]]:
+    """The prompt in pieces, each with whether it comes from a cell. Joined, they are exactly the prompt."""
     template = recipe.prompt
     if template is None:
         column = recipe.mapping.get("prompt") or next((name for name in cells if normalize_name(name) == "prompt"), "")
@@ -85,7 +85,7 @@ def _marked(recipe: Recipe, cells: dict[str, Any], prompt: str) -> list[tuple[st
     try:
         literals, names = split_template(template, "the prompt")
         values = [to_text(to_cell_text(cells[by_plain[normalize_name(name)]])) for name in names]
-    except (KeyError, BatcheditError):  # a cell's braces need be no template: it is shown without marks
+    except (KeyError, BatcheditError):  # braces in a cell may be no template: the prompt is shown in one piece
         return [(prompt, False)]
     pieces = [(literals[0], False)]
     for value, literal in zip(values, literals[1:], strict=True):

@@ -1,4 +1,4 @@
-"""The steps of a draft and what each found: one JSON file a step, whose ``of`` says what it was found out for."""
+"""The steps of a draft and their results: one JSON file per step, whose ``of`` is the digest of the step's inputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .drafts import CHOICES, LOOK_CHOICES, Draft
 
 class Step(StrEnum):
     """``take``: files become one sheet. ``look``: how it is read, what its columns are. ``check``: every row, and the price.
-    ``pictures``: the sample's source pictures. ``offer``: the sheet is taken in, up to the question.
+    ``pictures``: the sample's source pictures. ``offer``: the intake of the sheet, up to the quote.
     """
 
     TAKE = "take"
@@ -23,35 +23,35 @@ class Step(StrEnum):
     OFFER = "offer"
 
 
-def digest_of(draft: Draft, step: Step) -> str:
-    """What the step's result depends on."""
+def compute_step_digest(draft: Draft, step: Step) -> str:
+    """A digest of what the step's result depends on."""
     match step:
         case Step.TAKE:
             return f"{draft.choices.get('arrived')} {draft.choices.get('link')}"
         case Step.LOOK:
-            return draft.digest(*LOOK_CHOICES)
+            return draft.compute_digest(*LOOK_CHOICES)
         case Step.OFFER:
-            return draft.digest(*CHOICES, "edits", "buy")
-    return draft.digest(*CHOICES, "edits")
+            return draft.compute_digest(*CHOICES, "edits", "buy")
+    return draft.compute_digest(*CHOICES, "edits")
 
 
-def found(draft: Draft, step: Step) -> dict[str, Any]:
-    """What the step found; empty if nothing is there."""
+def read_step_result(draft: Draft, step: Step) -> dict[str, Any]:
+    """The step's result; empty if there is none."""
     try:
-        told = orjson.loads((draft.folder / f"{step}.json").read_bytes())
+        result = orjson.loads((draft.folder / f"{step}.json").read_bytes())
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return result if isinstance(result, dict) else {}
 
 
 def is_done(draft: Draft, step: Step) -> bool:
-    """Is there a result for the draft as it is now?"""
-    return found(draft, step).get("of") == digest_of(draft, step)
+    """Whether there is a result for the draft as it is now."""
+    return read_step_result(draft, step).get("of") == compute_step_digest(draft, step)
 
 
 def forget_error(draft: Draft, step: Step) -> None:
-    """What the step could not do is tried anew: a token was given, a disk has room again."""
-    told = found(draft, step)
-    if told.get("error"):
-        kept = {name: value for name, value in told.items() if name not in {"error", "of"}}
-        write_atomically(draft.folder / f"{step}.json", orjson.dumps(kept))
+    """Delete the step's error, so that it is tried again: a token was given, a disk has room again."""
+    result = read_step_result(draft, step)
+    if result.get("error"):
+        remaining = {name: value for name, value in result.items() if name not in {"error", "of"}}
+        write_atomically(draft.folder / f"{step}.json", orjson.dumps(remaining))

@@ -1,7 +1,7 @@
-"""What was dropped becomes one sheet with its pictures beside it: a sheet, a zip, or a folder's files.
+"""Turn what was dropped into one sheet with its pictures beside it: a sheet, a zip, or a folder's files.
 
-What is in an archive is a stranger's: no name leads out of the draft's folder, nothing but sheets and pictures is unpacked,
-and bytes are counted as they come out, whatever the archive says of them.
+An archive is not trusted: no name may lead out of the draft's folder, only sheets and pictures are unpacked, and bytes are
+counted as they are unpacked, whatever sizes the archive states.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from .draft_link import fetch_sheet
 from .drafts import Draft
 
 UPLOAD_MOST = 2 * 10**9
-"""Bytes of one dropped file."""
+"""Most bytes of one dropped file."""
 UNPACKED_MOST = 8 * 10**9
-"""Bytes that come out of one archive."""
+"""Most bytes that one archive may unpack to."""
 FILES_MOST = 100_000
 BOMB_BYTES, BOMB_TIMES = 256 * 10**6, 300
-"""An archive that would become so large, and so many times its own size, was made to fill a disk: no sheet or picture packs
-like that.
+"""An archive that unpacks to so many bytes, and to so many times its own size, is refused as a zip bomb: no sheet or picture
+compresses like that.
 """
 SHEETS = frozenset(
     {
@@ -52,13 +52,13 @@ SHEETS = frozenset(
     }
 )
 FOREIGN = frozenset({".numbers", ".gsheet"})
-"""Sheets that can't be read, kept under their own ending so that it can be said why."""
+"""Sheets that can't be read, kept under their own suffix so that the error can name the reason."""
 _BLOCK = 1 << 20
-_ENDINGS_OF_ZIPS = frozenset({".zip"})
+_ZIP_SUFFIXES = frozenset({".zip"})
 
 
-def place_of(draft: Draft, name: str) -> Path:
-    """Where a file of this name lies below the draft's ``upload/``. ManifestError for a name that leads elsewhere."""
+def resolve_upload_path(draft: Draft, name: str) -> Path:
+    """The path of a file of this name below the draft's ``upload/``. ManifestError for a name that leads outside."""
     path = PurePosixPath(name.replace("\\", "/"))
     parts = path.parts
     if not parts or path.is_absolute() or ".." in parts or ":" in parts[0] or any("\0" in part for part in parts):
@@ -68,18 +68,18 @@ def place_of(draft: Draft, name: str) -> Path:
     return draft.upload.joinpath(*parts)
 
 
-def server_name(name: str) -> str:
-    """The file's name on this disk: ours, with the ending that says what it is."""
+def choose_file_name(name: str) -> str:
+    """The name under which an upload is stored: ``sheet`` with the suffix that tells its type."""
     suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes]
-    last = suffixes[-1] if suffixes else ""
-    if last == ".gz" and len(suffixes) > 1 and suffixes[-2] in SHEETS:
-        last = suffixes[-2] + last
-    known = last.removesuffix(".gz") in SHEETS | FOREIGN | PICTURES | _ENDINGS_OF_ZIPS or last == ".gz"
-    return f"sheet{last if known else ''}"
+    ending = suffixes[-1] if suffixes else ""
+    if ending == ".gz" and len(suffixes) > 1 and suffixes[-2] in SHEETS:
+        ending = suffixes[-2] + ending
+    is_known = ending.removesuffix(".gz") in SHEETS | FOREIGN | PICTURES | _ZIP_SUFFIXES or ending == ".gz"
+    return f"sheet{ending if is_known else ''}"
 
 
-def take(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Which file is the sheet, and what there is to say about the others. ManifestError if nothing can be read."""
+def prepare_sheet(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Choose the file that is the sheet, with notes about the others. ManifestError if none can be read."""
     name = draft.name
     if link := draft.choices.get("link"):
         name = fetch_sheet(link, draft.upload / "sheet.csv", environ) or draft.name
@@ -94,10 +94,10 @@ def take(draft: Draft, environ: Mapping[str, str]) -> dict[str, Any]:
         sheet = sheets[0]
         notes += [f"{sheet.name} is read, not {other.name}" for other in sheets[1:4]]
         if sheet.suffix.lower() == ".xml":
-            sheet, count = _listed(draft, sheet)
+            sheet, count = _make_sheet(draft, sheet)
             notes.append(f"a sheet was made of the feed: {pluralize(count, 'row')}")
     elif files:
-        sheet, count = _listed(draft, draft.upload)
+        sheet, count = _make_sheet(draft, draft.upload)
         notes.append(f"a sheet was made of {pluralize(count, 'picture')}: a row for each")
     else:
         raise ManifestError(
@@ -115,41 +115,41 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURES
 
 
-def _listed(draft: Draft, source: Path) -> tuple[Path, int]:
+def _make_sheet(draft: Draft, source: Path) -> tuple[Path, int]:
     path = draft.upload / "sheet.csv"
     sources = ProductSources([str(source)], draft.upload)
     return path, write_manifest(sources.read_products(), path, template=None, force=True).rows
 
 
 def _unpack(draft: Draft, archive: Path) -> list[str]:
-    total = left = 0
+    total = skipped = 0
     try:
-        with zipfile.ZipFile(archive) as packed:
-            entries = list(_wanted(packed))
+        with zipfile.ZipFile(archive) as zip_file:
+            entries = list(_select_entries(zip_file))
             _check_unpacked(draft, archive, sum(entry.file_size for entry in entries if entry))
             for entry in entries:
                 if entry is None:
-                    left += 1
+                    skipped += 1
                     continue
-                target = place_of(draft, entry.filename)
+                target = resolve_upload_path(draft, entry.filename)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with packed.open(entry) as file, create(target) as out:
+                with zip_file.open(entry) as file, create(target) as out:
                     while block := file.read(_BLOCK):
                         total += len(block)
                         if total > UNPACKED_MOST:
                             raise ManifestError(f"more than {format_mb(UNPACKED_MOST)} come out of this archive")
                         out.write(block)
     except ZIP_DAMAGE as error:
-        told = "is locked with a password" if "encrypted" in str(error) else "can't be unpacked: it is damaged"
-        raise ManifestError(f"{draft.name} {told}", hint="pack it anew, then drop it again") from None
+        reason = "is locked with a password" if "encrypted" in str(error) else "can't be unpacked: it is damaged"
+        raise ManifestError(f"{draft.name} {reason}", hint="pack it anew, then drop it again") from None
     except OSError as error:
         raise OutputError(f"{draft.name} can't be unpacked: {error.strerror or error}") from None
     archive.unlink(missing_ok=True)
-    return [f"{pluralize(left, 'other file in it was', 'other files in it were')} left out"] if left else []
+    return [f"{pluralize(skipped, 'other file in it was', 'other files in it were')} left out"] if skipped else []
 
 
 def _check_unpacked(draft: Draft, archive: Path, total: int) -> None:
-    """Before anything is written. ``zipfile`` lets no more come out of a member than the archive says."""
+    """Refuse a zip bomb before anything is written. ``zipfile`` unpacks no more from a member than the archive states."""
     size = archive.stat().st_size
     if total > UNPACKED_MOST or (total > BOMB_BYTES and total > size * BOMB_TIMES):
         archive.unlink(missing_ok=True)
@@ -161,9 +161,9 @@ def _check_unpacked(draft: Draft, archive: Path, total: int) -> None:
         raise OutputError(f"this disk has {format_mb(free)} left, and {draft.name} unpacks to {format_mb(total)}")
 
 
-def _wanted(packed: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo | None]:
+def _select_entries(zip_file: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo | None]:
     """Sheets and pictures; None for each other file."""
-    entries = [entry for entry in packed.infolist() if not entry.is_dir()]
+    entries = [entry for entry in zip_file.infolist() if not entry.is_dir()]
     if len(entries) > FILES_MOST:
         raise ManifestError(
             f"{pluralize(len(entries), 'file is', 'files are')} in this archive; {FILES_MOST:,} can be taken"
@@ -177,7 +177,7 @@ def _wanted(packed: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo | None]:
 
 
 def check_room(draft: Draft, size: int) -> None:
-    """ManifestError for a file of ``size`` bytes that is too large, or that the disk has no room for."""
+    """ManifestError if ``size`` bytes are too many for a file, OutputError if the disk has no room for them."""
     if size > UPLOAD_MOST:
         raise ManifestError(f"the file has {format_mb(size)}; {format_mb(UPLOAD_MOST)} can be taken at most")
     try:

@@ -1,6 +1,6 @@
-"""One step of a draft, done by a process of its own: ``python -m batchedit.commands.draft_work STEP FOLDER``.
+"""Runs one step of a draft in a separate process: ``python -m batchedit.commands.draft_work STEP FOLDER``.
 
-An error that a person can mend is a finding.
+An error that a person can correct is written as the step's result.
 """
 
 from __future__ import annotations
@@ -14,40 +14,40 @@ import orjson
 
 from ..core.errors import BatcheditError, TokenError
 from ..disk import write_atomically
-from .draft_steps import Step, digest_of, found
-from .draft_words import for_the_page
+from .draft_steps import Step, compute_step_digest, read_step_result
+from .draft_words import remove_cli_hints
 from .drafts import Draft, Drafts
 
 
-def do(draft: Draft, step: Step) -> dict[str, Any]:
-    """Do the step and write its result."""
+def run_step(draft: Draft, step: Step) -> dict[str, Any]:
+    """Run the step and write its result."""
     try:
-        told = _act(draft, step)
+        result = _compute_result(draft, step)
     except BatcheditError as error:
         needs_token = isinstance(error, TokenError)
-        told = {"error": {"message": str(error), "hint": for_the_page(error.hint), "token": needs_token}}
-        if step is Step.OFFER and (folder := found(draft, step).get("folder")):
-            told["folder"] = folder  # each offer of one draft is made in the same run
-    told.setdefault("error", None)
-    told["of"] = digest_of(draft, step)
-    write_atomically(draft.folder / f"{step}.json", orjson.dumps(told))
-    return told
+        result = {"error": {"message": str(error), "hint": remove_cli_hints(error.hint), "token": needs_token}}
+        if step is Step.OFFER and (folder := read_step_result(draft, step).get("folder")):
+            result["folder"] = folder  # each offer of one draft is made in the same run
+    result.setdefault("error", None)
+    result["of"] = compute_step_digest(draft, step)
+    write_atomically(draft.folder / f"{step}.json", orjson.dumps(result))
+    return result
 
 
-def _act(draft: Draft, step: Step) -> dict[str, Any]:
-    # A step loads what it needs.
+def _compute_result(draft: Draft, step: Step) -> dict[str, Any]:
+    # Each step imports only what it needs.
     if step is Step.TAKE:
-        from .draft_take import take  # noqa: PLC0415
+        from .draft_take import prepare_sheet  # noqa: PLC0415
 
-        return take(draft, os.environ)
+        return prepare_sheet(draft, os.environ)
     if step is Step.LOOK:
-        from .draft_look import look  # noqa: PLC0415
+        from .draft_look import inspect_sheet  # noqa: PLC0415
 
-        return look(draft)
+        return inspect_sheet(draft)
     if step is Step.CHECK:
-        from .draft_check import check  # noqa: PLC0415
+        from .draft_check import check_draft  # noqa: PLC0415
 
-        return check(draft, os.environ)
+        return check_draft(draft, os.environ)
     if step is Step.OFFER:
         from .draft_offer import make_offer  # noqa: PLC0415
 
@@ -57,14 +57,14 @@ def _act(draft: Draft, step: Step) -> dict[str, Any]:
     return fetch_pictures(draft, os.environ)
 
 
-def main(words: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """``STEP FOLDER``."""
     if sys.platform != "win32":
-        os.nice(5)  # the server's answers come first
-    step, folder = Step(words[0]), Path(words[1])
+        os.nice(5)  # the server's replies have priority
+    step, folder = Step(arguments[0]), Path(arguments[1])
     drafts = Drafts(os.environ)
     drafts.folder = folder.parent
-    do(drafts.find(folder.name), step)
+    run_step(drafts.find(folder.name), step)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Sheets that were dropped into the browser and are not bought from yet: where each lies, and what was chosen for it.
+"""Sheets that were dropped into the browser and not bought from yet: where each is stored, and what was chosen for it.
 
-A draft is a folder below the person's state folder: ``draft.json`` with what was chosen, ``edits.json`` with what was
-mended, ``upload/`` with the sheet and its pictures as they came, and what was found out about them. The sheet itself is
-never changed. A page shows what is on this disk, so that closing it loses nothing.
+A draft is a folder below the person's state folder: ``draft.json`` with the choices, ``edits.json`` with the edits,
+``upload/`` with the sheet and its pictures as they came, and the results of the steps. The sheet itself is never changed. A
+page shows what is on this disk, so that closing it loses nothing.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from ..settings.model import Settings
 _ID = re.compile(r"[0-9a-f]{12}").fullmatch
 _KEPT_SECONDS = 86_400.0
 LOOK_CHOICES = ("encoding", "delimiter", "sheet", "header_row", "map", "set", "prompt", "over")
-"""What decides how a sheet is read and which of its columns are what."""
+"""Choices that decide how a sheet is read and what its columns are used for."""
 CHOICES = (*LOOK_CHOICES, "sizes", "variants")
 """What a person chooses for a draft, by the names of ``Settings``."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """``name`` is the sheet's as the person calls it, ``sheet`` its file below ``upload/``, "" while it is on its way.
-    ``play``: bought from with play money, at the sandbox. ``made_at`` is epoch seconds. ``run`` is the folder of the run
-    that it became, "" before.
+    """``name`` is the sheet's original name, ``sheet`` its file below ``upload/``, "" during the upload. ``play``: bought
+    with play money, at the sandbox. ``made_at`` is epoch seconds. ``run`` is the folder of the run that the draft became, ""
+    before.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ class Draft:
 
     @property
     def upload(self) -> Path:
-        """Where the sheet lies; its pictures lie below."""
+        """The folder of the sheet; its pictures are below."""
         return self.folder / "upload"
 
     @property
@@ -65,21 +65,21 @@ class Draft:
 
     @property
     def settings(self) -> Settings:
-        """What was chosen, as a command would have been told it."""
-        told = {name: value for name, value in self.choices.items() if name in CHOICES}
-        over = {column: tuple(values) for column, values in (told.get("over") or {}).items()}
-        told |= {"sizes": tuple(told.get("sizes") or ()), "over": over}
-        return replace(Settings(**told), sandbox=self.play)
+        """The choices as the settings of a command."""
+        chosen = {name: value for name, value in self.choices.items() if name in CHOICES}
+        over = {column: tuple(values) for column, values in (chosen.get("over") or {}).items()}
+        chosen |= {"sizes": tuple(chosen.get("sizes") or ()), "over": over}
+        return replace(Settings(**chosen), sandbox=self.play)
 
-    def digest(self, *names: str) -> str:
-        """A text that stands for the sheet and these choices: what was found out for another one is out of date."""
-        told = [self.sheet, self.play, {name: self.choices.get(name) for name in names}]
-        return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+    def compute_digest(self, *names: str) -> str:
+        """A digest of the sheet and these choices: a result with another digest is out of date."""
+        inputs = [self.sheet, self.play, {name: self.choices.get(name) for name in names}]
+        return hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
     def save(self) -> None:
         """Durable when it returns. OutputError where the disk refuses."""
-        told = {name: value for name, value in asdict(self).items() if name != "folder"}
-        write_atomically(self.folder / "draft.json", orjson.dumps(told, option=orjson.OPT_INDENT_2))
+        values = {name: value for name, value in asdict(self).items() if name != "folder"}
+        write_atomically(self.folder / "draft.json", orjson.dumps(values, option=orjson.OPT_INDENT_2))
 
 
 class Drafts:
@@ -98,39 +98,39 @@ class Drafts:
 
     def find(self, id_: str) -> Draft:
         """NotFoundError if there is none."""
-        if _ID(id_) and (draft := _read(self.folder / id_)) is not None:
+        if _ID(id_) and (draft := _read_draft(self.folder / id_)) is not None:
             return draft
         raise NotFoundError("there is no such sheet here", hint="go to the start page: it lists the sheets that are")
 
     def all(self) -> list[Draft]:
-        """Those that have a sheet and are no run yet, the newest first."""
+        """Drafts that have a sheet and are no run yet, the newest first."""
         folders = self.folder.iterdir() if self.folder.is_dir() else ()
-        found = [draft for folder in folders if _ID(folder.name) and (draft := _read(folder)) is not None]
-        return sorted((draft for draft in found if draft.sheet and not draft.run), key=lambda draft: -draft.made_at)
+        drafts = [draft for folder in folders if _ID(folder.name) and (draft := _read_draft(folder)) is not None]
+        return sorted((draft for draft in drafts if draft.sheet and not draft.run), key=lambda draft: -draft.made_at)
 
     def sweep(self) -> None:
-        """Delete the uploads of more than a day ago that never became a sheet: no page lists them, and they may be large."""
+        """Delete uploads older than a day that never became a sheet: no page lists them, and they may be large."""
         folders = self.folder.iterdir() if self.folder.is_dir() else ()
         for folder in folders:
-            draft = _read(folder) if _ID(folder.name) else None
+            draft = _read_draft(folder) if _ID(folder.name) else None
             if draft is not None and not draft.sheet and not draft.run and time() - draft.made_at > _KEPT_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def remove(self, draft: Draft) -> None:
-        """The sheet's copy, its pictures and what was chosen are gone. UsageError for one that is a run."""
+        """Delete the sheet's copy, its pictures and its choices. UsageError if the draft is a run."""
         if draft.run:
             raise UsageError("this sheet is being bought from", hint="its run is on the start page")
         shutil.rmtree(draft.folder, ignore_errors=True)
 
 
-def _read(folder: Path) -> Draft | None:
-    """None for what no draft can be: a page that lists them all must not end over one that somebody brought."""
+def _read_draft(folder: Path) -> Draft | None:
+    """Read a draft; None for an invalid one: a page that lists all drafts must not fail over a folder that was put there."""
     try:
-        told = orjson.loads((folder / "draft.json").read_bytes())
-        draft = Draft(folder, **{**told, "notes": tuple(told.get("notes", ()))})
+        saved = orjson.loads((folder / "draft.json").read_bytes())
+        draft = Draft(folder, **{**saved, "notes": tuple(saved.get("notes", ()))})
     except (OSError, ValueError, TypeError, AttributeError):
         return None
     texts = (draft.name, draft.sheet, draft.run)
-    is_one = all(isinstance(text, str) for text in texts) and isinstance(draft.made_at, int | float)
-    below = is_one and not Path(draft.sheet).is_absolute() and ".." not in Path(draft.sheet).parts
-    return draft if below and isinstance(draft.choices, dict) and isinstance(draft.play, bool) else None
+    has_types = all(isinstance(text, str) for text in texts) and isinstance(draft.made_at, int | float)
+    is_valid = has_types and not Path(draft.sheet).is_absolute() and ".." not in Path(draft.sheet).parts
+    return draft if is_valid and isinstance(draft.choices, dict) and isinstance(draft.play, bool) else None

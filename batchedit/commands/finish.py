@@ -15,8 +15,8 @@ from ..core.unwritten import WriteFailures
 from ..disk import write_atomically
 from ..ledger.book import Book
 from ..ledger.register import Register
-from ..results.files import write_all
-from ..results.report import Report, cap_needed, make_report, next_steps
+from ..results.files import write_all_results
+from ..results.report import Report, compute_cap_needed, list_next_steps, make_report
 from ..run_folder import RunFolder, read_form_of_run
 from ..settings.model import Settings
 from .play import is_play
@@ -69,7 +69,7 @@ def write_report(
     """
     keep_slowdown(checkpoint, slowed)
     play = is_play(checkpoint)
-    remarks = write_all(checkpoint, folder, settings, play=play, steps=steps)
+    remarks = write_all_results(checkpoint, folder, settings, play=play, steps=steps)
     report = make_report(
         checkpoint.counts(),
         checkpoint.money(),
@@ -80,7 +80,7 @@ def write_report(
         hint=error.hint if error else "",
         code=error.code if error else None,
         slowed=slowed,
-        cap_needed=cap_needed(checkpoint),
+        cap_needed=compute_cap_needed(checkpoint),
         store=build_store_words(checkpoint),
         play=play,
         remarks=tuple(remarks),
@@ -91,7 +91,7 @@ def write_report(
         source=checkpoint.get("source") or str(folder.path),
         started_at=_format_utc(started_at),
         ended_at=_format_utc(time()),
-        next=list(next_steps(report)),
+        next=list(list_next_steps(report)),
     )
     write_atomically(folder.report, orjson.dumps(report.as_json(), option=orjson.OPT_INDENT_2))
     return report

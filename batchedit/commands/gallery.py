@@ -20,10 +20,10 @@ from ..ledger.book import Decisions
 from ..manifest.cells import to_cell_text
 from ..manifest.read import Form, Manifest, Row
 from ..manifest.rownames import find_row_id, choose_row_word, to_sheet_flags, to_sheet_row
-from ..results.files import write_all
-from ..review.checks import Subject, check
-from ..review.page import render, write_page
-from ..review.payload import Table, payload, sources_of
+from ..results.files import write_all_results
+from ..review.checks import Subject, flag_pictures
+from ..review.page import render_gallery, write_page
+from ..review.payload import Table, build_payload, list_sources
 from ..run_folder import RunFolder
 from .file_store import fetch_missing_files
 from .kept_settings import Given
@@ -48,8 +48,8 @@ class GalleryData:
         """The page with the current decisions."""
         about = {**self.about, "mode": "review" if served else "static", "seq": decisions.last_seq() if served else 0}
         with steps("making the page") as on_progress:
-            data = payload(self.gallery_rows, self.table, self.features, self.flags, decisions.all(), about, on_progress)
-            return render(data, served=served)
+            data = build_payload(self.gallery_rows, self.table, self.features, self.flags, decisions.all(), about, on_progress)
+            return render_gallery(data, served=served)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,11 @@ def gather_gallery(run: LocalSession, steps: Steps = no_steps) -> GalleryData:
         raise OutputError(f"thumbnails can't be written: {error.strerror or error}") from error
     with steps("checking pictures") as on_progress:
         sheet_cards = [to_sheet_card(card, form) for card in report_progress(gallery_rows, on_progress, 2 * len(gallery_rows))]
-        flags = check(_list_subjects(gallery_rows, lambda done, _: on_progress(len(gallery_rows) + done, 2 * len(gallery_rows))), features)
+        flags = flag_pictures(_list_subjects(gallery_rows, lambda done, _: on_progress(len(gallery_rows) + done, 2 * len(gallery_rows))), features)
     if not _has_all_pictures(run, gallery_rows):
         flags = run.checkpoint.read_flags()
     elif run.writable and run.checkpoint.keep_flags(flags):
-        write_all(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
+        write_all_results(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
     flags = {job: to_sheet_flags(form, text) for job, text in flags.items()}
     return GalleryData(sheet_cards, table, features, flags, _build_about(run, gallery_rows))
 
@@ -135,7 +135,7 @@ def list_wanted_thumbnails(
 ) -> Iterator[FeatureRequest]:
     """The pictures that the page shows: the sources below ``roots`` (None: all), and what was bought."""
     for record in {record.id: record for card in gallery_rows for record in card.versions}.values():
-        for source in sources_of(record.job.inputs):
+        for source in list_sources(record.job.inputs):
             if isinstance(source, dict) and (
                 roots is None or any(is_inside(Path(source["$file"]), root) for root in roots)
             ):
@@ -149,7 +149,7 @@ def _list_subjects(gallery_rows: Sequence[GalleryRow], on_progress: ProgressCall
     subjects: dict[tuple[int, str], Subject] = {}
     for card in report_progress(gallery_rows, on_progress, len(gallery_rows)):
         for record in card.versions:
-            sources = tuple(s["$sha256"] for s in sources_of(record.job.inputs) if isinstance(s, dict))
+            sources = tuple(s["$sha256"] for s in list_sources(record.job.inputs) if isinstance(s, dict))
             for file in record.files:
                 if file.width:
                     subject = Subject(record.id, card.row, record.job.size, file.sha256, sources)

@@ -24,7 +24,7 @@ from ..manifest.cells import to_cell_text
 from ..manifest.read import Row
 from ..manifest.rownames import to_row_index, choose_row_word, to_sheet_flags, to_sheet_row
 from ..planning.recipe import list_run_roots
-from ..review.payload import Table, payload
+from ..review.payload import Table, build_payload
 from ..run_folder import RunFolder, read_form_of_run
 from .gallery import list_current_pictures, to_sheet_card
 from .kept_settings import load_kept_settings
@@ -64,7 +64,7 @@ def build_gallery_page(run: LocalSession, first: int = 1, show: str = "all", row
     versions = {record.id: record for card in gallery_rows for record in card.versions}
     page_decisions = {job: decisions[job] for job in versions if job in decisions}
     name = run.folder.path.resolve().name
-    page = payload(gallery_rows, _read_cells(run, card_page.gallery_rows), {}, flags, page_decisions, {})
+    page = build_payload(gallery_rows, _read_cells(run, card_page.gallery_rows), {}, flags, page_decisions, {})
     page |= {
         "name": name,
         "id": name,

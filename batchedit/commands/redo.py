@@ -13,7 +13,7 @@ from ..ledger.book import Book
 from ..manifest.rownames import choose_row_word
 from ..planning.plan import to_sheet_line
 from ..results.report import Report
-from ..review.redo import job_again
+from ..review.redo import make_next_version
 from ..run_folder import read_form_of_run
 from .host import Host
 from .kept_settings import Given
@@ -63,7 +63,7 @@ def list_redo_lines(
         name_hash = name_hashes[record.id]
         prompt_addition = " ".join(part for part in (notes.get(record.id, "").strip(), prompt_add.strip()) if part)
         key_of = partial(job_key, record.job.model)
-        job = job_again(
+        job = make_next_version(
             record.job, known_jobs.version(name_hash) + 1, prompt_addition, key_of=key_of, keys=keys, names=names
         )
         keys.add(job.key)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..core.steps import Steps, no_steps
-from ..results.files import write_one
+from ..results.files import write_results_as
 from .kept_settings import Given, load_kept_settings
 from .play import is_play
 from .reading import open_run_to_read
@@ -27,4 +27,4 @@ def results(
     """
     with open_run_to_read(run_name, given) as (folder, checkpoint):
         settings = load_kept_settings(checkpoint, folder, given)
-        return write_one(checkpoint, folder, settings, kind, to, warn, steps, play=is_play(checkpoint))
+        return write_results_as(checkpoint, folder, settings, kind, to, warn, steps, play=is_play(checkpoint))

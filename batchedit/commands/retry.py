@@ -10,7 +10,7 @@ from ..core.model import Kind, Record, State
 from ..core.typed import format_command
 from ..ledger.book import Book
 from ..manifest.rownames import to_row_index, to_sheet_row
-from ..results.report import Report, cap_needed, room_for, room_for_rest
+from ..results.report import Report, compute_cap_needed, format_cap_option, format_cap_option_for_rest
 from ..run_folder import read_form_of_run
 from .host import Host
 from .kept_settings import Given
@@ -138,7 +138,7 @@ def _explain_nothing_to_retry(run: Session, choice: RetryChoice, request: RetryR
         ]
         return UsageError(f"nothing else than {counts} matches", details=details)
     if checkpoint.counts().of(State.PLANNED):
-        room = room_for_rest(cap_needed(checkpoint))
+        room = format_cap_option_for_rest(compute_cap_needed(checkpoint))
         aim, command = "what is not bought yet", format_command("run", folder.path, *room, *store)
     else:
         aim, command = "how the run stands", format_command("status", folder.path, *store)
@@ -147,5 +147,5 @@ def _explain_nothing_to_retry(run: Session, choice: RetryChoice, request: RetryR
 
 def _format_retry_command(run: Session, words: Sequence[str | int], jobs: int) -> str:
     return format_command(
-        "retry", run.folder.path, *words, *room_for(run.checkpoint, jobs), *build_store_words(run.checkpoint)
+        "retry", run.folder.path, *words, *format_cap_option(run.checkpoint, jobs), *build_store_words(run.checkpoint)
     )

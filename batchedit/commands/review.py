@@ -16,10 +16,10 @@ from ..ledger.values import Availability, ImportReport
 from ..manifest.cells import to_cell_text
 from ..manifest.read import Row, open_manifest
 from ..manifest.rownames import to_sheet_row
-from ..results.files import write_all
-from ..results.report import room_for
+from ..results.files import write_all_results
+from ..results.report import format_cap_option
 from ..review.decisions import read_decisions
-from ..review.server import ReviewServer, Show
+from ..review.server import ReviewServer, ServedGallery
 from .gallery import gather_gallery, list_current_pictures
 from .kept_settings import Given
 from .local_session import LocalSession, open_locally
@@ -65,12 +65,12 @@ def review(
     with open_locally(run_name, given, "review") as run:
         gallery, decisions, folder = gather_gallery(run, steps), run.checkpoint.decisions, run.folder.path
     versions = [version for card in gallery.gallery_rows for version in card.versions]
-    show = Show(
+    show = ServedGallery(
         folder=folder,
         page=partial(gallery.render_html, decisions, served=True),
-        done=frozenset(version.id for version in versions if version.state is State.DONE).intersection,
+        find_done_jobs=frozenset(version.id for version in versions if version.state is State.DONE).intersection,
         files=frozenset(file.path for version in versions for file in version.files),
-        marks=decisions,
+        decisions=decisions,
         who=who or _find_login(),
     )
     server = ReviewServer(show, on_ready, port=port)
@@ -84,14 +84,14 @@ def review(
 
 def _make_review_status(run: LocalSession, progress: ReviewProgress) -> ReviewStatus:
     book = run.checkpoint
-    room = room_for(book, len(book.find_rejected()) + len(book.list_planned_repurchases()))
+    room = format_cap_option(book, len(book.find_rejected()) + len(book.list_planned_repurchases()))
     return ReviewStatus(run.folder.path, progress, room, build_store_words(book))
 
 
 def _write_into_results(run: LocalSession, steps: Steps = no_steps) -> None:
     """Write the decisions into the results. A run that is going on writes them when it ends."""
     if run.writable:
-        write_all(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
+        write_all_results(run.checkpoint, run.folder, run.settings, play=is_play(run.checkpoint), steps=steps)
 
 
 def _find_login() -> str:

@@ -23,7 +23,14 @@ from ..ledger.opening import open_for_reading
 from ..ledger.postgres.url import build_store_option, hide_password
 from ..ledger.register import CHECKPOINT, Entry, Register
 from ..manifest.rows import Form, FormKind
-from ..results.report import UNDER_WAY, Report, cap_for_rest, cap_needed, commands, make_report
+from ..results.report import (
+    UNDER_WAY,
+    Report,
+    compute_cap_for_rest,
+    compute_cap_needed,
+    list_next_commands,
+    make_report,
+)
 from ..run_folder import RunFolder, shorten_path, has_never_begun
 from ..settings.model import SANDBOX
 from .play import is_play
@@ -112,7 +119,7 @@ def list_store_runs(url: str) -> list[ListedRun]:
 
 
 def _list_store_run(run: RunOfStore, store: Sequence[str]) -> ListedRun:
-    needed_cap = cap_for_rest(run.counts.of(State.PLANNED), run.money, run.price)
+    needed_cap = compute_cap_for_rest(run.counts.of(State.PLANNED), run.money, run.price)
     report = make_report(
         run.counts, run.money, run.digest, folder=Path(run.name), form=_NO_ROWS, cap_needed=needed_cap, store=store
     )
@@ -135,7 +142,7 @@ def _list_store_run(run: RunOfStore, store: Sequence[str]) -> ListedRun:
     if run.halted:
         aim = "once it is clear which server or backup the store is"
         return replace(entry, aim=aim, command=format_command("store", "lift", run.name, *store))
-    aim, command = next(commands(report), ("", ""))
+    aim, command = next(list_next_commands(report), ("", ""))
     if not command and run.counts.of(State.DONE):
         aim, command = "to look through the pictures", format_command("gallery", run.name, *store)
     return replace(entry, aim=aim, command=command)
@@ -168,7 +175,7 @@ _NO_ROWS = Form(FormKind.FRAME)
 
 def _describe_run(checkpoint: Book, folder: RunFolder, entry: ListedRun) -> ListedRun:
     process = find_holder(folder.path)
-    needed_cap, digest = cap_needed(checkpoint), checkpoint.summarise()
+    needed_cap, digest = compute_cap_needed(checkpoint), checkpoint.summarise()
     report = make_report(
         checkpoint.counts(),
         checkpoint.money(),
@@ -227,7 +234,7 @@ def _list_next_commands(entry: ListedRun, report: Report) -> Iterator[tuple[str,
         else:
             yield f"{aim}, run its manifest with --out {quote_word(entry.folder)}", ""
         return
-    yield from commands(report)
+    yield from list_next_commands(report)
     if report.counts.of(State.DONE):
         yield "to look through the pictures", format_command("gallery", entry.folder, *report.store)
 

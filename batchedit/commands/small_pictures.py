@@ -22,8 +22,8 @@ from ..files.objects import Objects
 from ..images.features import Album, FeatureRequest, to_thumb_name
 from ..images.link_probe import UNREACHED, UNSURE, Answer, LinkProbe
 from ..images.shrink import shrink as make_fit
-from ..review.payload import sources_of
-from .draft_pictures import SIDE, shrink
+from ..review.payload import list_sources
+from .draft_pictures import SIDE, write_thumbnail
 from .file_store import fetch_missing_files
 from .gallery_page import open_read_only
 
@@ -88,7 +88,7 @@ def make_small(thumbnail: MissingThumbnail, proxy: str | None) -> Path | None:
             if isinstance(content, Answer) and content.verdict in {UNSURE, UNREACHED}:
                 return None  # fetched again when a page asks again
             try:
-                shrink(b"" if isinstance(content, Answer) else content, thumbnail.path)
+                write_thumbnail(b"" if isinstance(content, Answer) else content, thumbnail.path)
             except (OSError, ValueError, Image.DecompressionBombError):
                 marker.touch()
     return thumbnail.find_existing()
@@ -148,7 +148,7 @@ def _find_bought(folder: Path, record: Record, number: int, objects: Objects | N
 def _find_source(
     folder: Path, record: Record, number: int, roots: Sequence[Path] | None, *, large: bool
 ) -> MissingThumbnail | None:
-    source = next(iter(sources_of(record.job.inputs)[number:]), None)
+    source = next(iter(list_sources(record.job.inputs)[number:]), None)
     if isinstance(source, str):
         return MissingThumbnail(folder, link=source)
     if source is None or not source["$sha256"].isalnum():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..ledger.book import Book
 from ..ledger.opening import open_for_reading
-from ..results.report import Report, cap_needed, make_report
+from ..results.report import Report, compute_cap_needed, make_report
 from ..run_folder import RunFolder, read_form_of_run
 from .kept_settings import Given
 from .play import is_play
@@ -28,7 +28,7 @@ def read_store_status(run_name: str, given: Given) -> tuple[RunFolder, Report]:
 
 def make_status_report(checkpoint: Book, folder: RunFolder) -> Report:
     """The state of the run in ``folder``."""
-    needed_cap, slowed = cap_needed(checkpoint), read_slowdown(checkpoint)
+    needed_cap, slowed = compute_cap_needed(checkpoint), read_slowdown(checkpoint)
     digest = checkpoint.summarise()
     form = read_form_of_run(checkpoint, folder)
     return make_report(

@@ -16,7 +16,7 @@ from ..core.typed import format_command
 from ..core.words import pluralize
 from ..ledger.opening import open_for_reading
 from ..ledger.wishes import Wish, Wishes
-from ..results.report import cap_needed, room_for_rest
+from ..results.report import compute_cap_needed, format_cap_option_for_rest
 from ..run_folder import RunFolder, find_run, shorten_path
 from .live import BUYING, read_live_state
 from .store_words import build_store_words
@@ -72,7 +72,7 @@ def _check_goes_on(folder: RunFolder) -> None:
 def format_resume_command(folder: RunFolder) -> str:
     """The command that buys the rest of the run, with the cap that it needs."""
     with open_for_reading(folder.checkpoint) as checkpoint:
-        room, store = room_for_rest(cap_needed(checkpoint)), build_store_words(checkpoint)
+        room, store = format_cap_option_for_rest(compute_cap_needed(checkpoint)), build_store_words(checkpoint)
     return format_command("run", shorten_path(folder.path), *room, *store)
 
 

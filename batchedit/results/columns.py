@@ -1,4 +1,4 @@
-"""Our columns of the results: one Outcome as values, as CSV text and as JSON text."""
+"""The result columns: one Outcome as values, as CSV text and as JSON text."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ _UTC = dt.timezone.utc  # noqa: UP017 - a name of its own for the line below
 
 
 @lru_cache(maxsize=4096)
-def _second(second: int) -> str:
+def _format_second(second: int) -> str:
     return dt.datetime.fromtimestamp(second, _UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def moment(at: float | None) -> str | None:
+def format_utc_time(at: float | None) -> str | None:
     """ISO 8601 in UTC with whole seconds."""
-    return None if at is None else _second(int(at))
+    return None if at is None else _format_second(int(at))
 
 
-usd = lru_cache(maxsize=1024)(to_plain_usd)
-"""``to_plain_usd``, for a column of a million rows that holds a handful of sums."""
+format_cost = lru_cache(maxsize=1024)(to_plain_usd)
+"""``to_plain_usd``, cached: a column of a million rows holds few distinct sums."""
 
 
-def error_text(problems: str) -> str:
+def format_problems(problems: str) -> str:
     """Every reason of an invalid row: ``size '4:5' is not possible: …; image is empty …``."""
-    told = []
+    reasons = []
     for column, value, reason in json.loads(problems):
         if column == LEFT_OUT:
-            told.append(f"the row {reason}")
+            reasons.append(f"the row {reason}")
             continue
-        shown = f"{value!r} " if value != "" else ""
-        told.append(
-            f"{column} {shown}{reason}".strip() if column else f"the row {reason}" + (f": {value}" if value else "")
+        quoted = f"{value!r} " if value != "" else ""
+        reasons.append(
+            f"{column} {quoted}{reason}".strip() if column else f"the row {reason}" + (f": {value}" if value else "")
         )
-    return "; ".join(told)
+    return "; ".join(reasons)
 
 
-def named(outcome: Outcome, form: Form) -> dict[str, Any]:
-    """Our columns in their order, by name: text, int, float, a list of paths, or None for nothing. Cost is text.
+def build_result_columns(outcome: Outcome, form: Form) -> dict[str, Any]:
+    """The result columns in their order, by name: text, int, float, a list of paths, or None for nothing. Cost is text.
 
-    ``form`` is the manifest's: the row is the sheet's own.
+    ``form`` is the manifest's: ``result_row`` is the sheet's own row number.
     """
-    # Taken apart at once: a name each would be a tenth of all the time that results take.
+    # Unpacked in one statement: access by attribute would take a tenth of the time of all results.
     (
         row, _, state, size, variant, version, kind, problem, text, url, request_id, cost, began, ended, key,
         problems, _, flags, reused_from, decision, note,
@@ -74,15 +74,15 @@ def named(outcome: Outcome, form: Form) -> dict[str, Any]:
         "result_variant": None if invalid else variant,
         "result_version": None if invalid else version,
         "result_status": STATUS[state],
-        "result_error": (error_text(problems) if problems else problem) or None,
+        "result_error": (format_problems(problems) if problems else problem) or None,
         "result_error_kind": "invalid" if invalid else kind or None,
         "result_file": path,
         "result_files": ([path] if len(files) == 1 else [file[0] for file in files]) if text else None,
         "result_url": url or link or None,
         "result_request_id": request_id or None,
-        "result_cost_usd": None if cost is None else usd(cost),
-        "result_submitted_at": None if began is None else _second(int(began)),
-        "result_finished_at": None if ended is None else _second(int(ended)),
+        "result_cost_usd": None if cost is None else format_cost(cost),
+        "result_submitted_at": None if began is None else _format_second(int(began)),
+        "result_finished_at": None if ended is None else _format_second(int(ended)),
         "result_seconds": None if began is None or ended is None else round(ended - began, 1),
         "result_sha256": sha256,
         "result_bytes": size_in_bytes,
@@ -99,47 +99,47 @@ def named(outcome: Outcome, form: Form) -> dict[str, Any]:
 _NO_FILES = [(None, None, None, None, None, None)]
 
 
-def json_object(ours: dict[str, Any]) -> bytes:
-    """Our columns as a JSON object. The cost is a plain number."""
-    if ours["result_cost_usd"] is not None:
-        ours["result_cost_usd"] = orjson.Fragment(ours["result_cost_usd"])
-    return orjson.dumps(ours)
+def to_json_object(result: dict[str, Any]) -> bytes:
+    """The result columns as a JSON object. The cost is a number."""
+    if result["result_cost_usd"] is not None:
+        result["result_cost_usd"] = orjson.Fragment(result["result_cost_usd"])
+    return orjson.dumps(result)
 
 
-def typed(ours: dict[str, Any]) -> dict[str, Any]:
-    """Our columns as Python values for Parquet, Excel and DataFrames: the cost a float."""
-    cost = ours["result_cost_usd"]
-    return ours if cost is None else {**ours, "result_cost_usd": float(cost)}
+def to_python_values(result: dict[str, Any]) -> dict[str, Any]:
+    """The result columns as Python values for Parquet, Excel and DataFrames: the cost is a float."""
+    cost = result["result_cost_usd"]
+    return result if cost is None else {**result, "result_cost_usd": float(cost)}
 
 
-def csv_cells(ours: dict[str, Any], delimiter: str) -> str:
-    """Our columns as CSV text, each with a delimiter in front: made harmless for a spreadsheet, quoted where needed."""
-    text = ["" if value is None else str(value) for value in ours.values()]
-    if ours["result_files"]:
-        text[_FILES] = orjson.dumps(ours["result_files"]).decode()
-    for index in _FROM_OUTSIDE if delimiter in _USUAL else range(len(text)):
+def to_csv_cells(result: dict[str, Any], delimiter: str) -> str:
+    """The result columns as CSV text, a delimiter before each: formulas escaped, quoted where needed."""
+    text = ["" if value is None else str(value) for value in result.values()]
+    if result["result_files"]:
+        text[_FILES] = orjson.dumps(result["result_files"]).decode()
+    for index in _OUTSIDE_TEXTS if delimiter in _USUAL_DELIMITERS else range(len(text)):
         if text[index]:
-            text[index] = _cell(text[index], delimiter)
+            text[index] = _quote_cell(text[index], delimiter)
     return delimiter + delimiter.join(text)
 
 
 _FILES = RESULT_COLUMNS.index("result_files")
-_FROM_OUTSIDE = tuple(
+_OUTSIDE_TEXTS = tuple(
     RESULT_COLUMNS.index(f"result_{name}")
     for name in ("size", "error", "file", "files", "url", "request_id", "flags", "reused_from", "note")
 )
-"""The others are numbers, times, hex digits and words of our own, in which no usual delimiter can stand."""
-_USUAL = frozenset({",", ";", "\t", "|"})
+"""Columns with text from outside. The others hold numbers, times, hex digits and fixed words without a usual delimiter."""
+_USUAL_DELIMITERS = frozenset({",", ";", "\t", "|"})
 
 
-def harmless(text: str) -> str:
-    """Text from outside that a spreadsheet would take for a formula gets an apostrophe in front."""
+def escape_formula(text: str) -> str:
+    """Prefix an apostrophe to text that a spreadsheet would take for a formula."""
     return "'" + text if text[:1] in _FORMULA else text
 
 
-def _cell(text: str, delimiter: str) -> str:
+def _quote_cell(text: str, delimiter: str) -> str:
     if text[:1] in _FORMULA:
-        text = harmless(text)
+        text = escape_formula(text)
     if '"' in text or delimiter in text or "\n" in text or "\r" in text:
         return '"' + text.replace('"', '""') + '"'
     return text

@@ -1,4 +1,4 @@
-"""How a run stands, read from its checkpoint: for the screen, ``report.json`` and the exit code."""
+"""The state of a run, read from its checkpoint: for the screen, ``report.json`` and the exit code."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class RowsError:
 
 @dataclass(frozen=True, slots=True)
 class CapNeeded:
-    """``rest`` is the ``--max-cost`` in micro-dollars, whole cents, that what is planned needs; None where the run's cap
-    admits more, or nothing is planned. ``price`` is what the run's last question said that a picture costs.
+    """``rest`` is the ``--max-cost`` in micro-dollars, whole cents, that the planned jobs need; None if the run's cap admits
+    more, or nothing is planned. ``price`` is the price of a picture in the run's last quote.
     """
 
     rest: int | None = None
@@ -49,14 +49,14 @@ NONE_NEEDED = CapNeeded()
 class Report:
     """``seconds_median`` and ``seconds_p90``: from submission to result, over finished jobs, None without any.
 
-    ``folder`` is the run's. Of the failed jobs ``moderated`` were refused for their content, and ``written_off`` were given
-    up by a person. ``slowed`` is what the service kept the run to, None where it did not.
-    ``cap_needed`` is the ``--max-cost`` that what is planned needs, and what a picture is said to cost. ``play``: the sandbox
-    stood in for the service, and the money is play money.
-    ``store`` are the words by which a command finds the store of this run; none for a run that its folder has to itself.
-    ``rest_waits``: the canary was bought, and the rest waits for a yes. ``remarks`` say what a results file can't hold.
-    ``write_failures`` are the files that the disk did not take: more may come until the folder is closed, so ``code`` and
-    ``warnings`` are to be asked for then. ``jobs_code`` is the exit code for all but these files.
+    ``folder`` is the run's. Of the failed jobs ``moderated`` were refused for their content, and ``written_off`` were written
+    off by a person. ``slowed`` is the limit to which the service slowed the run, None without one.
+    ``cap_needed`` is the ``--max-cost`` that the planned jobs need, and the price of a picture. ``play``: the sandbox
+    replaced the service, and the money is play money.
+    ``store`` are the options by which a command finds the store of this run; empty for a run without a store.
+    ``rest_waits``: the canary was bought, and the rest waits for a confirmation. ``remarks`` say what a results file can't
+    hold. ``write_failures`` are the files that could not be written: more may be added until the folder is closed, so
+    ``code`` and ``warnings`` are to be read only then. ``jobs_code`` is the exit code without regard to these files.
     """
 
     folder: Path
@@ -82,7 +82,7 @@ class Report:
 
     @property
     def code(self) -> int:
-        """The exit code. What the jobs came to is told before a file that is made again."""
+        """The exit code. The outcome of the jobs outranks a file that could not be written: that is made again."""
         return self.jobs_code or (UNWRITTEN_CODE if self.write_failures else 0)
 
     @property
@@ -116,8 +116,8 @@ class Report:
         }
 
 
-def exit_code(counts: Counts, money: Money, written_off: int = 0) -> int:
-    """For a run that was not stopped: 76 before 75 before 1 before 0. What a person gave up is settled: it fails no run."""
+def choose_exit_code(counts: Counts, money: Money, written_off: int = 0) -> int:
+    """For a run that was not stopped: 76 before 75 before 1 before 0. Jobs written off are settled: they fail no run."""
     if money.doubts:
         return 76
     if counts.of(State.UNCOLLECTED, State.PLANNED, State.SUBMITTING, State.WAITING, State.FETCHED, State.CANCELLING):
@@ -128,7 +128,7 @@ def exit_code(counts: Counts, money: Money, written_off: int = 0) -> int:
 def make_report(
     counts: Counts,
     money: Money,
-    found: RunSummary,
+    summary: RunSummary,
     *,
     folder: Path,
     form: Form,
@@ -146,16 +146,16 @@ def make_report(
     return Report(
         folder=folder,
         counts=counts,
-        invalid=found.invalid,
+        invalid=summary.invalid,
         money=money,
-        moderated=found.moderated,
-        written_off=found.written_off,
-        seconds_median=found.seconds_median,
-        seconds_p90=found.seconds_p90,
-        errors=tuple(_named(error, form) for error in found.errors),
+        moderated=summary.moderated,
+        written_off=summary.written_off,
+        seconds_median=summary.seconds_median,
+        seconds_p90=summary.seconds_p90,
+        errors=tuple(_name_rows(error, form) for error in summary.errors),
         halted=halted,
         hint=hint,
-        jobs_code=exit_code(counts, money, found.written_off) if code is None else code,
+        jobs_code=choose_exit_code(counts, money, summary.written_off) if code is None else code,
         slowed=slowed,
         cap_needed=cap_needed,
         play=play,
@@ -165,70 +165,70 @@ def make_report(
     )
 
 
-def _named(error: CommonError, form: Form) -> RowsError:
+def _name_rows(error: CommonError, form: Form) -> RowsError:
     names = tuple(describe_row(form, row, id_) for row, id_ in error.rows)
     return RowsError(
         error.kind, error.message, error.count, names, tuple(to_sheet_row(form, row) for row, _ in error.rows)
     )
 
 
-def cap_needed(checkpoint: Book) -> CapNeeded:
+def compute_cap_needed(checkpoint: Book) -> CapNeeded:
     """What the run's cap must be raised to, in micro-dollars, for all that it has to buy, if at all.
-    CheckpointCorruptError (74) where the price that was asked is no number.
+    CheckpointCorruptError (74) where the quoted price is no number.
     """
-    kept = Settings.load(checkpoint.get("settings") or "{}")
-    price = read_fact(checkpoint, ASKED_PRICE, parse_whole_number, kept.price or 0)
-    return cap_for_rest(checkpoint.count_to_buy(), checkpoint.money(), price)
+    settings = Settings.load(checkpoint.get("settings") or "{}")
+    price = read_fact(checkpoint, ASKED_PRICE, parse_whole_number, settings.price or 0)
+    return compute_cap_for_rest(checkpoint.count_to_buy(), checkpoint.money(), price)
 
 
-def cap_for_rest(left: int, money: Money, price: int) -> CapNeeded:
-    """The same of ``left`` jobs to buy at ``price`` micro-dollars each."""
+def compute_cap_for_rest(left: int, money: Money, price: int) -> CapNeeded:
+    """As ``compute_cap_needed``, for ``left`` jobs to buy at ``price`` micro-dollars each."""
     if not left or may_reserve(money, price):
         return CapNeeded(None, price)
-    return CapNeeded(_whole_cents(compute_least_cap(left, money, price)), price)
+    return CapNeeded(_round_up_to_cents(compute_least_cap(left, money, price)), price)
 
 
-def _whole_cents(micros: int) -> int:
+def _round_up_to_cents(micros: int) -> int:
     return -(-micros // CENT) * CENT
 
 
-def _with_cap(report: Report, jobs: int) -> list[str]:
-    return _room(report.money, report.cap_needed.price, jobs)
+def _format_cap_option_for(report: Report, jobs: int) -> list[str]:
+    return _format_cap_option(report.money, report.cap_needed.price, jobs)
 
 
-def room_for(checkpoint: Book, jobs: int) -> list[str]:
+def format_cap_option(checkpoint: Book, jobs: int) -> list[str]:
     """The words to type for a purchase of ``jobs`` more: ``["--max-cost", "12.30"]``, in dollars, rounded up to a whole cent;
     [] where the run's cap admits them or it has none.
     """
-    return _room(checkpoint.money(), cap_needed(checkpoint).price, jobs)
+    return _format_cap_option(checkpoint.money(), compute_cap_needed(checkpoint).price, jobs)
 
 
-def room_for_rest(needed: CapNeeded) -> list[str]:
-    """The words to type for what is planned, as ``room_for`` has them; [] where the run's cap admits more, or nothing is
+def format_cap_option_for_rest(needed: CapNeeded) -> list[str]:
+    """As ``format_cap_option``, for what is planned; [] where the run's cap admits more, or nothing is
     planned.
     """
     return [] if needed.rest is None else ["--max-cost", to_plain_usd(needed.rest)]
 
 
-def _room(money: Money, price: int, jobs: int) -> list[str]:
+def _format_cap_option(money: Money, price: int, jobs: int) -> list[str]:
     if money.cap is None or (needed := compute_least_cap(jobs, money, price)) <= money.cap:
         return []
-    return ["--max-cost", to_plain_usd(_whole_cents(needed))]
+    return ["--max-cost", to_plain_usd(_round_up_to_cents(needed))]
 
 
 ASKED_PRICE = "asked_price"
-"""What the run's last question said that a picture costs, in micro-dollars."""
+"""The fact that holds the price of a picture in the run's last quote, in micro-dollars."""
 CENT = MICRO // 100
 UNDER_WAY = (State.SUBMITTING, State.WAITING, State.CANCELLING, State.FETCHED)
 
 
-def commands(report: Report) -> Iterator[tuple[str, str]]:
-    """``(what for, the exact command)`` for what there is to do, the most urgent first. Each command goes on in this very
-    run, with its own settings.
+def list_next_commands(report: Report) -> Iterator[tuple[str, str]]:
+    """Yield ``(purpose, exact command)`` for what there is to do, the most urgent first. Each command continues this run,
+    with its settings.
     """
     counts, run, store = report.counts, report.folder, report.store
     if counts.of(State.PLANNED):
-        room = room_for_rest(report.cap_needed)
+        room = format_cap_option_for_rest(report.cap_needed)
         yield "its --max-cost is reached; to go on" if room else "to go on", format_command("run", run, *room, *store)
     elif counts.of(*UNDER_WAY, State.UNCOLLECTED):
         yield "to collect what was bought", format_command("fetch", run, *store)
@@ -237,30 +237,33 @@ def commands(report: Report) -> Iterator[tuple[str, str]]:
     elif counts.of(State.UNCOLLECTED):
         yield "to give up what can't be collected, or buy it again", format_command("doubt", run, *store)
     if (failed := counts.of(State.FAILED) - report.moderated - report.written_off) > 0:
-        yield "to buy the failed ones anew", format_command("retry", run, "--failed", *_with_cap(report, failed), *store)
+        yield (
+            "to buy the failed ones anew",
+            format_command("retry", run, "--failed", *_format_cap_option_for(report, failed), *store),
+        )
     if moderated := report.moderated:
         yield (
             "to try the moderated ones again as they are",
-            format_command("retry", run, "--moderated", *_with_cap(report, moderated), *store),
+            format_command("retry", run, "--moderated", *_format_cap_option_for(report, moderated), *store),
         )
     if cancelled := counts.of(State.CANCELLED):
         yield (
             "to buy the cancelled ones anew",
-            format_command("retry", run, "--cancelled", *_with_cap(report, cancelled), *store),
+            format_command("retry", run, "--cancelled", *_format_cap_option_for(report, cancelled), *store),
         )
 
 
-def next_steps(report: Report) -> Iterator[str]:
-    """What to do next, a line each: the hint of what ended the run, the commands, where the pictures are, and the review."""
+def list_next_steps(report: Report) -> Iterator[str]:
+    """What to do next, a line each: the hint of the error that ended the run, commands, where the pictures are, review."""
     if report.hint and not (report.hint == HIGHER_CAP and report.cap_needed.rest):  # below stands the exact command
         yield report.hint
     if report.write_failures:
         yield f"see to the disk; to write what is missing: {format_command('run', report.folder, *report.store)}"
-    yield from (f"{aim}: {command}" for aim, command in commands(report))
+    yield from (f"{aim}: {command}" for aim, command in list_next_commands(report))
     if report.counts.of(State.DONE):
-        own = next(
+        results_name = next(
             (name for name in ("results.xlsx", "results.parquet") if (report.folder / name).is_file()), "results.csv"
         )
-        pictures, sheet = quote_word(report.folder / "files"), quote_word(report.folder / own)
+        pictures, sheet = quote_word(report.folder / "files"), quote_word(report.folder / results_name)
         yield f"the pictures: {pictures}, the enriched manifest: {sheet}"
         yield f"to look at them: {format_command('review', report.folder, *report.store)}"

@@ -1,8 +1,8 @@
-"""Nearly equal pictures among ten thousand, without comparing each with each.
+"""Find nearly equal pictures among ten thousand without comparing every pair.
 
 Multi-index hashing: two hashes of 64 bits that differ in at most 6 agree in at least one of 7 bands, so only pictures
 that share a band are compared. Each picture is compared with the first one of each group found so far, so that a
-thousand copies of one picture cost a thousand comparisons.
+thousand copies of one picture take a thousand comparisons.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 
 from ..images.features import ImageFeatures
 
-BITS = 6  # of 64 hash bits that may differ: beyond that, different layouts begin to meet
+BITS = 6  # of 64 hash bits that may differ: beyond that, different layouts begin to match
 COLOUR = 14.0  # of 255: mean difference of the sixteenths' colours; tells a red mug from the same mug in blue
 _BANDS = ((0, 9), (9, 9), (18, 9), (27, 9), (36, 9), (45, 9), (54, 10))  # first bit, width
 
 
-def alike(one: ImageFeatures, other: ImageFeatures) -> bool:
-    """Whether two pictures look nearly the same: in shapes and in colours. Flat ones have no shapes to compare."""
+def are_alike(one: ImageFeatures, other: ImageFeatures) -> bool:
+    """Whether two pictures look nearly the same in shapes and colours. A flat picture has no shapes to compare."""
     if one.sha256 == other.sha256:
         return True
     if one.flat or other.flat or (one.hash ^ other.hash).bit_count() > BITS:
@@ -27,23 +27,23 @@ def alike(one: ImageFeatures, other: ImageFeatures) -> bool:
     return sum(abs(a - b) for a, b in zip(mine, theirs, strict=True)) <= COLOUR * len(mine)
 
 
-def groups(looks: Sequence[ImageFeatures]) -> list[list[int]]:
-    """Indexes of pictures that look like the first one of their group, in order; groups of one are left out."""
+def group_alike(pictures: Sequence[ImageFeatures]) -> list[list[int]]:
+    """Groups of indexes, in order: pictures that look like the first one of their group. Groups of one are left out."""
     leaders: dict[tuple[int, int], list[int]] = defaultdict(list)
     same: dict[str, int] = {}
     members: dict[int, list[int]] = {}
-    for index, look in enumerate(looks):
-        leader = same.get(look.sha256)
+    for index, picture in enumerate(pictures):
+        leader = same.get(picture.sha256)
         if leader is None:
-            bands = _bands(look.hash)
-            leader = next((i for band in bands for i in leaders[band] if alike(looks[i], look)), index)
+            bands = _split_into_bands(picture.hash)
+            leader = next((i for band in bands for i in leaders[band] if are_alike(pictures[i], picture)), index)
             if leader == index:
                 for band in bands:
                     leaders[band].append(index)
-            same[look.sha256] = leader
+            same[picture.sha256] = leader
         members.setdefault(leader, []).append(index)
     return [group for group in members.values() if len(group) > 1]
 
 
-def _bands(number: int) -> list[tuple[int, int]]:
+def _split_into_bands(number: int) -> list[tuple[int, int]]:
     return [(first, number >> first & (1 << width) - 1) for first, width in _BANDS]

@@ -31,10 +31,12 @@ class Print:
     about: str
 
 
-def contact_sheet(prints: Sequence[Print], path: Path, title: str, told: ProgressCallback = no_progress) -> int:
-    """Write the PDF and return how many pages; ``told`` hears how many are written. OSError where the disk refuses."""
+def write_contact_sheet(
+    prints: Sequence[Print], path: Path, title: str, on_progress: ProgressCallback = no_progress
+) -> int:
+    """Write the PDF and return its number of pages. OSError where the disk refuses."""
     pages = -(-len(prints) // (COLUMNS * ROWS))
-    for batch_number, batch in enumerate(batched_pages(prints, title, pages)):
+    for batch_number, batch in enumerate(draw_pages(prints, title, pages)):
         first, *others = batch
         first.save(
             path,
@@ -46,70 +48,72 @@ def contact_sheet(prints: Sequence[Print], path: Path, title: str, told: Progres
             quality=88,
             title=title,
         )
-        told(min(pages, (batch_number + 1) * PAGES_AT_ONCE), pages)
+        on_progress(min(pages, (batch_number + 1) * PAGES_AT_ONCE), pages)
     return pages
 
 
-def batched_pages(prints: Sequence[Print], title: str, pages: int) -> Iterator[list[Image.Image]]:
-    """Pages, a few at a time: a thousand of them do not fit into memory."""
+def draw_pages(prints: Sequence[Print], title: str, pages: int) -> Iterator[list[Image.Image]]:
+    """Draw the pages, a few at a time: a thousand of them do not fit into memory."""
     per_page = COLUMNS * ROWS
     for start in range(0, pages, PAGES_AT_ONCE):
         yield [
-            _page(prints[number * per_page : (number + 1) * per_page], title, number + 1, pages)
+            _draw_page(prints[number * per_page : (number + 1) * per_page], title, number + 1, pages)
             for number in range(start, min(pages, start + PAGES_AT_ONCE))
         ]
 
 
-def _page(prints: Sequence[Print], title: str, number: int, pages: int) -> Image.Image:
+def _draw_page(prints: Sequence[Print], title: str, number: int, pages: int) -> Image.Image:
     page = Image.new("RGB", (WIDE, HIGH), "white")
     draw = ImageDraw.Draw(page)
-    _text(draw, (_MARGIN, _MARGIN - 30), title, 34, WIDE - 2 * _MARGIN - 160)
-    _text(draw, (WIDE - _MARGIN - 140, _MARGIN - 20), f"{number} of {pages}", 22, 140, _QUIET)
+    _draw_text(draw, (_MARGIN, _MARGIN - 30), title, 34, WIDE - 2 * _MARGIN - 160)
+    _draw_text(draw, (WIDE - _MARGIN - 140, _MARGIN - 20), f"{number} of {pages}", 22, 140, _QUIET)
     wide = (WIDE - 2 * _MARGIN - (COLUMNS - 1) * _GAP) // COLUMNS
     high = (HIGH - _MARGIN - _HEAD - _FOOT - (ROWS - 1) * _GAP) // ROWS
-    for index, shown in enumerate(prints):
+    for index, picture in enumerate(prints):
         left = _MARGIN + index % COLUMNS * (wide + _GAP)
         top = _HEAD + index // COLUMNS * (high + _GAP) + 20
-        _place(page, draw, shown, (left, top, wide, high))
+        _draw_picture(page, draw, picture, (left, top, wide, high))
     return page
 
 
-def _place(page: Image.Image, draw: ImageDraw.ImageDraw, shown: Print, box: tuple[int, int, int, int]) -> None:
+def _draw_picture(page: Image.Image, draw: ImageDraw.ImageDraw, picture: Print, box: tuple[int, int, int, int]) -> None:
     left, top, wide, high = box
     room = high - _CAPTION
     draw.rectangle((left, top, left + wide - 1, top + room - 1), fill=_MAT)
-    if shown.thumb is not None and shown.thumb.is_file():
-        with Image.open(shown.thumb) as thumb:
+    if picture.thumb is not None and picture.thumb.is_file():
+        with Image.open(picture.thumb) as thumb:
             scale = min(wide / thumb.width, room / thumb.height)
             size = max(1, round(thumb.width * scale)), max(1, round(thumb.height * scale))
-            picture = thumb.convert("RGB").resize(size, Image.Resampling.LANCZOS)
-        page.paste(picture, (left + (wide - size[0]) // 2, top + (room - size[1]) // 2))
+            thumbnail = thumb.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        page.paste(thumbnail, (left + (wide - size[0]) // 2, top + (room - size[1]) // 2))
     tick = 26
     draw.rectangle(
         (left + wide - tick, top + room + 12, left + wide - 1, top + room + 11 + tick), outline=_LINE, width=2
     )
-    _text(draw, (left, top + room + 8), shown.name, 22, wide - tick - 14)
-    _text(draw, (left, top + room + 38), shown.about, 18, wide - tick - 14, _QUIET)
+    _draw_text(draw, (left, top + room + 8), picture.name, 22, wide - tick - 14)
+    _draw_text(draw, (left, top + room + 38), picture.about, 18, wide - tick - 14, _QUIET)
 
 
-def _text(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, wide: int, ink: str = _INK) -> None:
-    """One line, cut to ``wide`` pixels."""
-    font, line = font_of(size), shown_text(" ".join(text.split()))
+def _draw_text(
+    draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, wide: int, ink: str = _INK
+) -> None:
+    """Draw one line, cut to ``wide`` pixels."""
+    font, line = load_font(size), to_drawable(" ".join(text.split()))
     while line and draw.textlength(line, font) > wide:
         line = line[:-2].rstrip() + "…" if len(line) > 2 else ""
     draw.text(place, line, ink, font)
 
 
 @cache
-def font_of(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """A font of this machine that knows most scripts; Pillow's own, which knows English letters, where there is none."""
-    name = system_font()
+def load_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """A font of this machine that covers most scripts; without one Pillow's own, which covers English letters."""
+    name = find_system_font()
     return ImageFont.truetype(name, size) if name else ImageFont.load_default(size)
 
 
 @cache
-def system_font() -> str:
-    """The first of FONTS that is here, ``""`` if none is."""
+def find_system_font() -> str:
+    """The first of FONTS that is installed, ``""`` if none is."""
     for name in FONTS:
         with suppress(OSError):
             ImageFont.truetype(name, 12)
@@ -117,9 +121,11 @@ def system_font() -> str:
     return ""
 
 
-def shown_text(text: str) -> str:
-    """``text``, or without a system font the nearest that English letters can say: ``Größe`` as ``Grosse``."""
-    if system_font():
+def to_drawable(text: str) -> str:
+    """``text``; without a system font, transliterated to English letters: ``Größe`` as ``Grosse``."""
+    if find_system_font():
         return text
-    plain = unicodedata.normalize("NFKD", text.replace("ß", "ss").replace("·", "-").replace("…", "..."))
-    return "".join(letter if letter.isascii() else "" if unicodedata.combining(letter) else "?" for letter in plain)
+    decomposed = unicodedata.normalize("NFKD", text.replace("ß", "ss").replace("·", "-").replace("…", "..."))
+    return "".join(
+        letter if letter.isascii() else "" if unicodedata.combining(letter) else "?" for letter in decomposed
+    )

@@ -1,4 +1,4 @@
-"""Handing on the approved pictures: copies that are what was bought, proven by their sha256, and papers about them."""
+"""Deliver the approved pictures: copies proven by their sha256 to be what was bought, and documents about them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from ..core.errors import ManifestError
 from ..core.steps import ProgressCallback, no_progress
 from ..core.typed import format_command
 from ..disk import is_plain_file
-from .package import SUMS, Package, package
+from .package import SUMS, Package, open_package
 from .signing import PUBLIC_KEY, SIGNATURE, Signer
 
-TOLD = 20
+MOST_LISTED = 20
 _BLOCK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A paper of ours to deliver: from ``source`` as ``name``."""
+class DeliveryFile:
+    """A file to deliver: from ``source`` as ``name``."""
 
     source: Path
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class Picture(Piece):
+class Picture(DeliveryFile):
     """A picture to deliver, from the run's folder ``root``. ``sha256`` is what it must be."""
 
     sha256: str
@@ -37,59 +37,59 @@ class Picture(Piece):
 
 def deliver(
     pictures: Sequence[Picture],
-    papers: Iterable[Piece],
+    documents: Iterable[DeliveryFile],
     to: Path,
     *,
     force: bool = False,
-    told: ProgressCallback = no_progress,
+    on_progress: ProgressCallback = no_progress,
     signer: Signer | None = None,
 ) -> int:
-    """Write ``pictures``, ``papers`` and SHA256SUMS to the folder or zip ``to``, and with a ``signer`` its signature and
+    """Write ``pictures``, ``documents`` and SHA256SUMS to the folder or zip ``to``, and with a ``signer`` its signature and
     public key. Returns the bytes of the pictures.
 
-    ManifestError, naming every picture that is missing or no longer what was bought, and nothing is delivered;
-    UsageError and OutputError as ``package``. ``papers`` are made only once the pictures are sound.
+    ManifestError names every picture that is missing or no longer what was bought, and nothing is delivered;
+    UsageError and OutputError as of ``open_package``. ``documents`` are made only once all pictures are sound.
     """
-    with package(to, force=force) as into:
+    with open_package(to, force=force) as delivery:
         sums: list[str] = []
         problems: list[str] = []
         total = 0
-        for done, piece in enumerate(pictures, 1):
-            total += _copied(piece, into, sums, problems)
-            told(done, len(pictures))
+        for done, picture in enumerate(pictures, 1):
+            total += _copy_entry(picture, delivery, sums, problems)
+            on_progress(done, len(pictures))
         if problems:
-            raise _unsound(problems, pictures[0].root)
-        for paper in papers:
-            _copied(paper, into, sums, problems)
+            raise _build_unsound_error(problems, pictures[0].root)
+        for document in documents:
+            _copy_entry(document, delivery, sums, problems)
         content = "".join(sums).encode()
-        made = {SUMS: content}
+        contents = {SUMS: content}
         if signer is not None:
-            made |= {SIGNATURE: signer.seal(content), PUBLIC_KEY: signer.public_key}
-        for name, text in made.items():
-            with into.create(name) as file:
+            contents |= {SIGNATURE: signer.seal(content), PUBLIC_KEY: signer.public_key}
+        for name, text in contents.items():
+            with delivery.create(name) as file:
                 file.write(text)
     return total
 
 
-def _copied(piece: Piece, into: Package, sums: list[str], problems: list[str]) -> int:
-    if isinstance(piece, Picture) and not is_plain_file(piece.source, piece.root):
-        problems.append(f"{piece.name} is a link" if piece.source.is_symlink() else f"{piece.name} is missing")
+def _copy_entry(entry: DeliveryFile, delivery: Package, sums: list[str], problems: list[str]) -> int:
+    if isinstance(entry, Picture) and not is_plain_file(entry.source, entry.root):
+        problems.append(f"{entry.name} is a link" if entry.source.is_symlink() else f"{entry.name} is missing")
         return 0
     try:
-        source = piece.source.open("rb")
+        source = entry.source.open("rb")
     except FileNotFoundError:
-        problems.append(f"{piece.name} is missing")
+        problems.append(f"{entry.name} is missing")
         return 0
-    with source, into.create(piece.name) as target:
+    with source, delivery.create(entry.name) as target:
         sha256, size = copy(source, target)
-    if isinstance(piece, Picture) and sha256 != piece.sha256:
-        problems.append(f"{piece.name} is no longer the file that was bought")
-    sums.append(f"{sha256}  {piece.name}\n")
+    if isinstance(entry, Picture) and sha256 != entry.sha256:
+        problems.append(f"{entry.name} is no longer the file that was bought")
+    sums.append(f"{sha256}  {entry.name}\n")
     return size
 
 
 def copy(source: IO[bytes], target: IO[bytes]) -> tuple[str, int]:
-    """Copy to the end; the sha256 of what was copied and its bytes."""
+    """Copy to the end. Returns the sha256 and the number of bytes."""
     digest, size = hashlib.sha256(), 0
     while block := source.read(_BLOCK):
         digest.update(block)
@@ -98,10 +98,10 @@ def copy(source: IO[bytes], target: IO[bytes]) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _unsound(problems: list[str], run: Path) -> ManifestError:
-    more = [f"  … and {len(problems) - TOLD:,} more"] if len(problems) > TOLD else []
+def _build_unsound_error(problems: list[str], run: Path) -> ManifestError:
+    omitted = [f"  … and {len(problems) - MOST_LISTED:,} more"] if len(problems) > MOST_LISTED else []
     return ManifestError(
         f"{len(problems):,} of the approved pictures can't be delivered; nothing was:",
-        details=[*(f"  {problem}" for problem in problems[:TOLD]), *more],
+        details=[*(f"  {problem}" for problem in problems[:MOST_LISTED]), *omitted],
         hint=f"put these files back into the run's folder, or take back their approval: {format_command('review', run)}",
     )

@@ -1,7 +1,7 @@
-"""Who may talk to the review server: a browser on this machine that was given the address with the token.
+"""Admits to the local server only a browser on this machine that was given the address with the token.
 
-A web page from elsewhere can make a browser send requests to 127.0.0.1. It can't know the token, it names itself in
-``Origin`` and ``Sec-Fetch-Site``, and if its name was made to point here (DNS rebinding) it stands in ``Host``.
+A web page from elsewhere can make a browser send requests to 127.0.0.1. It can't know the token, its name is in ``Origin``
+and ``Sec-Fetch-Site``, and if its name was made to point here (DNS rebinding) its name is in ``Host``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
 class Guard:
-    """ASGI around the app: takes the token off the path, or answers 403 without a word more than needed."""
+    """ASGI middleware: removes the token from the path, or answers 403."""
 
     def __init__(
         self,
@@ -28,8 +28,8 @@ class Guard:
         policy: str,
         guest: Callable[[str], object | None] = lambda _: None,
     ) -> None:
-        """``token`` is asked for at each request: one that is revoked or has expired admits nobody from then on; "" never
-        admits anybody. ``guest`` knows the tokens of others, who are admitted as what it returns, in ``scope["guest"]``.
+        """``token`` is called at each request: a token that was revoked or has expired is refused from then on; "" admits
+        no request. ``guest`` looks up the tokens of others; what it returns is in ``scope["guest"]``.
         """
         self._app = app
         self._token, self._guest = token, guest
@@ -43,42 +43,42 @@ class Guard:
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, or hand on with the path behind the token."""
+        """Refuse, or call the app with the path after the token."""
         token, _, rest = scope["path"].removeprefix("/").partition("/")
-        mine = scope["type"] == "http" and self._is_mine(token)
-        guest = None if mine else self._guest(token)
-        if not (mine or guest is not None) or not self._admits(scope):
+        is_owner = scope["type"] == "http" and self._is_owner_token(token)
+        guest = None if is_owner else self._guest(token)
+        if not (is_owner or guest is not None) or not self._admits(scope):
             refusal = PlainTextResponse("Open the address that the terminal shows.\n", status_code=403)
             await refusal(scope, receive, send)
             return
         inner = {**scope, "guest": guest, "path": f"/{rest}", "raw_path": None, "root_path": f"/{token}"}
         await self._app({**inner, "root_path": ""}, receive, self._with_headers(send))
 
-    def _is_mine(self, token: str) -> bool:
-        wanted = self._token()
-        return bool(wanted) and compare_digest(token.encode(errors="replace"), wanted.encode())
+    def _is_owner_token(self, token: str) -> bool:
+        expected = self._token()
+        return bool(expected) and compare_digest(token.encode(errors="replace"), expected.encode())
 
     def _admits(self, scope: Scope) -> bool:
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
         if host not in self._hosts:
             return False
-        if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"} and not _opens_the_page(scope, headers):
+        if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"} and not _opens_page(scope, headers):
             return False
         if origin is None:
             return scope["method"] in SAFE_METHODS
         return origin == f"http://{host}"
 
     def _with_headers(self, send: Send) -> Send:
-        async def sending(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": [*message["headers"], *self._headers]}
             await send(message)
 
-        return sending
+        return send_with_headers
 
 
-def _opens_the_page(scope: Scope, headers: Headers) -> bool:
-    """A link to the page that was followed, from a terminal's window or from the file that opens the browser."""
+def _opens_page(scope: Scope, headers: Headers) -> bool:
+    """Whether this is a followed link to the page, from a terminal or from the file that opens the browser."""
     page = scope["method"] == "GET" and scope["path"].count("/") == 2 and scope["path"].endswith("/")
     return page and headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"

@@ -1,4 +1,4 @@
-"""JSON in and out of a local server. A page from elsewhere can't send it without asking the browser first."""
+"""JSON requests and responses of a local server. A page from another origin can't send JSON without a preflight."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ LARGEST_BODY = 65_536
 
 
 class BadRequestError(Exception):
-    """What the page sent makes no sense."""
+    """What the page sent is invalid."""
 
 
 async def read_json(request: Request) -> Any:
-    """The request's body. BadRequestError for one that is no JSON, does not say that it is, or is too long."""
+    """The request's body. BadRequestError for one that is no JSON, is not declared as JSON, or is too long."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise BadRequestError("what is sent here is JSON")
     content = b""
@@ -32,7 +32,7 @@ async def read_json(request: Request) -> Any:
         raise BadRequestError("what is sent here is JSON") from None
 
 
-def json_answer(value: Mapping[str, Any], *, status: int = 200) -> Response:
-    """``value`` as JSON that no browser keeps."""
+def make_json_response(value: Mapping[str, Any], *, status: int = 200) -> Response:
+    """``value`` as JSON that no browser caches."""
     headers = {"cache-control": "no-store"}
     return Response(orjson.dumps(value), status_code=status, media_type="application/json", headers=headers)

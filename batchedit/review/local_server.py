@@ -1,4 +1,4 @@
-"""A server that only this person's browser can talk to: on 127.0.0.1, behind the guard, until it is told to end."""
+"""A server for this person's browser alone: on 127.0.0.1, behind the guard, until ``end`` is called."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .guard import Guard
 
 
 class LocalServer(uvicorn.Server):
-    """Listens on 127.0.0.1 from the moment it is made; ``url`` holds the token. ``run_until_done`` serves."""
+    """Listens on 127.0.0.1 from its construction on; ``url`` holds the token. ``run_until_done`` serves."""
 
     def __init__(
         self,
         app: ASGIApp,
-        ready: Callable[[str], None],
+        on_ready: Callable[[str], None],
         *,
         policy: str,
         token: Callable[[], str],
@@ -30,8 +30,8 @@ class LocalServer(uvicorn.Server):
     ) -> None:
         """UsageError if ``port`` is taken. ``port`` 0 is any free one. ``policy``, ``token`` and ``guest`` are the guard's.
 
-        ``ready`` gets the address once pages are served and Ctrl-C is heard: who reads the address may type it at once,
-        and what was decided is still told.
+        ``on_ready`` is called with the address once pages are served and Ctrl-C is handled: a person may use the address, or
+        press Ctrl-C, at once, and the decisions are still reported.
         """
         try:
             self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
@@ -45,7 +45,7 @@ class LocalServer(uvicorn.Server):
         # say; without it Nagle and delayed ACKs add 40 ms to every answer.
         self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._signal = 0
-        self._ready = ready
+        self._on_ready = on_ready
         guarded = Guard(app, token=token, port=self.port, policy=policy, guest=guest)
         super().__init__(
             uvicorn.Config(
@@ -64,27 +64,27 @@ class LocalServer(uvicorn.Server):
             raise InterruptedRunError(self._signal)
 
     def end(self) -> None:
-        """Stop serving once what is being answered is answered."""
+        """Stop serving once the requests in progress are answered."""
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's; then the address is told."""
+        """As uvicorn's; then ``on_ready`` is called."""
         await super().startup(sockets)
-        self._ready(self.url)
+        self._on_ready(self.url)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """As uvicorn's, but the signal is told as an exception instead of being raised again."""
+        """As uvicorn's, but ``run_until_done`` reports the signal as an exception instead of raising it again."""
 
-        def heard(number: int, frame: FrameType | None) -> None:
+        def on_signal(number: int, frame: FrameType | None) -> None:
             self._signal = number
             self.handle_exit(number, frame)
 
-        before = {number: signal.signal(number, heard) for number in _SIGNALS}
+        previous = {number: signal.signal(number, on_signal) for number in _SIGNALS}
         try:
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)
 
 

@@ -1,4 +1,4 @@
-"""A folder or a zip file that appears all at once: filled under another name, then renamed."""
+"""A folder or zip file that appears only when complete: it is filled under another name, then renamed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ..core.paths import is_relative
 
 SUMS = "SHA256SUMS"
 OURS = frozenset({SUMS, "approvals.csv"})
-"""What a delivery holds besides the rest: by these --force tells one from somebody's folder."""
+"""Files that every delivery has: by these --force tells a delivery from any other folder."""
 
 
 class Package(Protocol):
-    """Somewhere to put files."""
+    """A folder or zip file to write files to."""
 
     def create(self, name: str) -> IO[bytes]:
         """A new file under a path with ``/``, to be written and closed."""
@@ -29,8 +29,8 @@ class Package(Protocol):
 
 
 @contextmanager
-def package(to: Path, *, force: bool) -> Iterator[Package]:
-    """A package that becomes ``to`` if the block ends well, and leaves no trace if not.
+def open_package(to: Path, *, force: bool) -> Iterator[Package]:
+    """A package that becomes ``to`` if the block succeeds, and leaves no trace if not.
 
     UsageError if ``to`` is there already, unless ``force`` and it is an earlier delivery. OutputError for the disk's.
     """
@@ -55,7 +55,7 @@ def package(to: Path, *, force: bool) -> Iterator[Package]:
 
 
 def check_target(to: Path, *, zipped: bool, force: bool) -> None:
-    """UsageError if delivering to ``to`` would overwrite anything that it may not."""
+    """UsageError if a delivery to ``to`` would overwrite anything that it may not."""
     if not to.exists() or (not zipped and to.is_dir() and not any(to.iterdir())):
         return
     if not force:
@@ -99,7 +99,7 @@ class _Synced:
 
 
 class _Zip:
-    """A zip file with all files in one folder ``top``: unpacked beside others, it stays together."""
+    """A zip file with all files in one folder ``top``, so that they stay together when it is unpacked."""
 
     def __init__(self, archive: zipfile.ZipFile, top: str) -> None:
         self._archive, self._top = archive, top
@@ -114,13 +114,13 @@ class _Zip:
 
 
 def _check_name(name: str) -> None:
-    """Whatever gave the name: nothing is written outside the package, and no zip does that where it is unpacked."""
+    """Refuse a name that leads outside the package, here or where a zip file is unpacked."""
     if not is_relative(name):
         raise OutputError(f"the file name {name!r} leaves the delivery")
 
 
 def _swap(part: Path, to: Path) -> None:
-    """``part`` under the name ``to``; what stood there is put aside first and put back if that fails."""
+    """Rename ``part`` to ``to``; an existing ``to`` is moved aside first and moved back if that fails."""
     if not to.exists():
         part.replace(to)
         return

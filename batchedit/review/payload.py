@@ -1,4 +1,4 @@
-"""What the gallery's page is given: plain JSON values, made from cards, cells, looks, flags and marks.
+"""The data of the gallery's page: JSON values, made from gallery rows, cells, image features, flags and decisions.
 
 Nothing here is HTML: the page sets every text as text.
 """
@@ -39,127 +39,136 @@ class Table:
     word: str = "row"
 
 
-def sources_of(inputs: str) -> list[Any]:
+def list_sources(inputs: str) -> list[Any]:
     """The source pictures among a job's inputs: links as text, local files as ``{"$file", "$sha256"}``."""
-    found: list[Any] = []
+    sources: list[Any] = []
     for value in orjson.loads(inputs).values():
         if isinstance(value, list):
-            found += [item for item in value if isinstance(item, dict) and "$file" in item]
-            found += [item for item in value if isinstance(item, str) and urlsplit(item).scheme in {"http", "https"}]
-    return found
+            sources += [item for item in value if isinstance(item, dict) and "$file" in item]
+            sources += [item for item in value if isinstance(item, str) and urlsplit(item).scheme in {"http", "https"}]
+    return sources
 
 
-def payload(
+def build_payload(
     gallery_rows: Sequence[GalleryRow],
     table: Table,
-    looks: Mapping[str, ImageFeatures],
+    features: Mapping[str, ImageFeatures],
     flags: Mapping[int, str],
-    marks: Mapping[int, PictureDecision],
+    decisions: Mapping[int, PictureDecision],
     about: Mapping[str, Any],
-    told: ProgressCallback = no_progress,
+    on_progress: ProgressCallback = no_progress,
 ) -> dict[str, Any]:
-    """The page's data. ``about`` is the run as a whole: name, id, mode, when it was made. ``told`` hears how far it is."""
-    place = {row: index for index, row in enumerate(table.rows)}
-    items = [_item(card, place, table, looks, flags) for card in report_progress(gallery_rows, told, len(gallery_rows))]
-    sizes = Counter(card.current.job.size for card in gallery_rows if card.current and card.current.job.size)
+    """The page's data. ``about`` describes the run as a whole: name, id, mode, when it was made."""
+    positions = {line: index for index, line in enumerate(table.rows)}
+    items = [
+        _format_row(row, positions, table, features, flags)
+        for row in report_progress(gallery_rows, on_progress, len(gallery_rows))
+    ]
+    sizes = Counter(row.current.job.size for row in gallery_rows if row.current and row.current.job.size)
     return {
         **about,
         "rowWord": table.word,
         "columns": list(table.columns),
-        "rows": [[_short(cell) for cell in cells] for cells in table.rows.values()],
-        "facets": [facet for facet in facets(table) if not sizes.keys() & dict(facet["values"]).keys()],
+        "rows": [[_shorten(cell) for cell in cells] for cells in table.rows.values()],
+        "facets": [facet for facet in find_facets(table) if not sizes.keys() & dict(facet["values"]).keys()],
         "sizes": sorted(sizes.items()),
         "items": items,
-        "marks": {mark.job: mark_json(mark) for mark in marks.values()},
+        "marks": {decision.job: decision_as_json(decision) for decision in decisions.values()},
     }
 
 
-def mark_json(mark: PictureDecision) -> dict[str, Any]:
-    """A mark as the page and the server's answers have it."""
-    return {"job": mark.job, "verdict": mark.verdict, "note": mark.note, "serial": mark.serial, "who": mark.who,
-            "at": round(mark.at, 3)}  # fmt: skip
+def decision_as_json(decision: PictureDecision) -> dict[str, Any]:
+    """A decision as the page and the server's replies have it."""
+    return {"job": decision.job, "verdict": decision.verdict, "note": decision.note, "serial": decision.serial,
+            "who": decision.who, "at": round(decision.at, 3)}  # fmt: skip
 
 
-def facets(table: Table) -> list[dict[str, Any]]:
-    """Columns worth filtering by: 2 to 24 short values, each on several rows on average."""
-    found = []
+def find_facets(table: Table) -> list[dict[str, Any]]:
+    """Columns to filter by: 2 to 24 short values, each on several rows on average."""
+    facets_found = []
     for index, column in enumerate(table.columns):
         counted = Counter(cells[index] for cells in table.rows.values() if index < len(cells) and cells[index].strip())
         few = 2 <= len(counted) <= FACET_VALUES and sum(counted.values()) >= 2 * len(counted)
         if few and all(len(value) <= 40 and not _PATH(value) for value in counted):
-            found.append({"column": index, "name": column, "values": sorted(counted.items())})
-    return found
+            facets_found.append({"column": index, "name": column, "values": sorted(counted.items())})
+    return facets_found
 
 
-def _item(
-    card: GalleryRow, place: Mapping[int, int], table: Table, looks: Mapping[str, ImageFeatures], flags: Mapping[int, str]
+def _format_row(
+    gallery_row: GalleryRow,
+    positions: Mapping[int, int],
+    table: Table,
+    features: Mapping[str, ImageFeatures],
+    flags: Mapping[int, str],
 ) -> dict[str, Any]:
-    cells = table.rows.get(card.row, ())
+    cells = table.rows.get(gallery_row.row, ())
     item: dict[str, Any] = {
-        "row": card.row,
-        "id": _short(card.id),
-        "shots": [_shot(s, cells, looks, flags) for s in card.versions],
+        "row": gallery_row.row,
+        "id": _shorten(gallery_row.id),
+        "shots": [_format_version(version, cells, features, flags) for version in gallery_row.versions],
     }
-    if card.row in place:
-        item["cells"] = place[card.row]
-    if card.problems:
-        item["reason"] = reason_of_row(card.problems)
-    if card.over:
-        item["over"] = {name: _short(str(value)) for name, value in orjson.loads(card.over).items()}
+    if gallery_row.row in positions:
+        item["cells"] = positions[gallery_row.row]
+    if gallery_row.problems:
+        item["reason"] = explain_problems(gallery_row.problems)
+    if gallery_row.over:
+        item["over"] = {name: _shorten(str(value)) for name, value in orjson.loads(gallery_row.over).items()}
     return item
 
 
-def _shot(
-    record: Record, cells: Sequence[str], looks: Mapping[str, ImageFeatures], flags: Mapping[int, str]
+def _format_version(
+    record: Record, cells: Sequence[str], features: Mapping[str, ImageFeatures], flags: Mapping[int, str]
 ) -> dict[str, Any]:
     job = record.job
-    shot: dict[str, Any] = {
+    version: dict[str, Any] = {
         "job": record.id,
         "key": job.key.hex(),
         "version": job.version,
         "status": STATUS.get(record.state.value, record.state.value),
         "size": job.size,
         "variant": job.variant,
-        "files": [_file(file.path, file.sha256, file.width, file.height, looks) for file in record.files],
-        "sources": [_source(source, looks) for source in sources_of(job.inputs)],
+        "files": [_format_file(file.path, file.sha256, file.width, file.height, features) for file in record.files],
+        "sources": [_format_source(source, features) for source in list_sources(job.inputs)],
     }
-    shot |= _prompt(orjson.loads(job.inputs).get("prompt", ""), cells)
+    version |= _format_prompt(orjson.loads(job.inputs).get("prompt", ""), cells)
     if record.submitted_at is not None:
-        shot["cost"] = record.spent
+        version["cost"] = record.spent
     if record.submitted_at is not None and record.finished_at is not None:
-        shot |= {"seconds": round(record.finished_at - record.submitted_at, 1), "at": int(record.finished_at)}
+        version |= {"seconds": round(record.finished_at - record.submitted_at, 1), "at": int(record.finished_at)}
     if record.problem is not None and record.state.value != "done":
-        shot |= {"kind": record.problem.kind.value, "reason": _short(record.problem.message)}
+        version |= {"kind": record.problem.kind.value, "reason": _shorten(record.problem.message)}
     if record.handle is not None:
-        shot["request"] = record.handle.request_id
+        version["request"] = record.handle.request_id
     if flags.get(record.id):
-        shot["flags"] = flags[record.id].split()
-    return shot
+        version["flags"] = flags[record.id].split()
+    return version
 
 
-def _prompt(prompt: Any, cells: Sequence[str]) -> dict[str, Any]:
-    """The prompt, or the number of the cell that it is: prompts are most of a large page."""
+def _format_prompt(prompt: Any, cells: Sequence[str]) -> dict[str, Any]:
+    """The prompt, or the number of the cell with the same text: prompts are most of a large page."""
     text = str(prompt)
-    return {"promptCell": cells.index(text)} if text in cells else {"prompt": _short(text)}
+    return {"promptCell": cells.index(text)} if text in cells else {"prompt": _shorten(text)}
 
 
-def _file(path: str, sha256: str, width: int, height: int, looks: Mapping[str, ImageFeatures]) -> dict[str, Any]:
-    look = looks.get(sha256)
+def _format_file(
+    path: str, sha256: str, width: int, height: int, features: Mapping[str, ImageFeatures]
+) -> dict[str, Any]:
+    picture = features.get(sha256)
     file: dict[str, Any] = {"path": path, "width": width, "height": height}
     if _VIDEO(path):
         return file | {"video": True}
-    if look is None or look.problem:
-        return file | {"problem": look.problem if look else "was not looked at"}
+    if picture is None or picture.problem:
+        return file | {"problem": picture.problem if picture else "was not looked at"}
     return file | {"thumb": f"thumbs/{to_thumb_name(sha256)}"}
 
 
-def _source(source: Any, looks: Mapping[str, ImageFeatures]) -> dict[str, Any]:
+def _format_source(source: Any, features: Mapping[str, ImageFeatures]) -> dict[str, Any]:
     if isinstance(source, str):
-        return {"link": _short(source)}
-    look = looks.get(source["$sha256"])
+        return {"link": _shorten(source)}
+    picture = features.get(source["$sha256"])
     name = str(source["$file"]).rsplit("/", 1)[-1]
-    if look is None or look.problem:
-        return {"name": name, "problem": look.problem if look else "was not looked at"}
+    if picture is None or picture.problem:
+        return {"name": name, "problem": picture.problem if picture else "was not looked at"}
     sha256 = source["$sha256"]
     return {
         "name": name,
@@ -168,15 +177,15 @@ def _source(source: Any, looks: Mapping[str, ImageFeatures]) -> dict[str, Any]:
     }
 
 
-def reason_of_row(problems: str) -> str:
-    """Every reason why a row could not become a picture, in one sentence."""
-    told = []
-    for column, value, why in json.loads(problems):
-        shown = f" {value!r}" if value else ""
-        told.append(f"{column or 'the row'}{shown} {why}")
-    return "; ".join(told)
+def explain_problems(problems: str) -> str:
+    """All reasons why a row could not become a picture, in one sentence."""
+    reasons = []
+    for column, value, reason in json.loads(problems):
+        quoted = f" {value!r}" if value else ""
+        reasons.append(f"{column or 'the row'}{quoted} {reason}")
+    return "; ".join(reasons)
 
 
-def _short(text: str) -> str:
-    """At most LONGEST characters, half characters (which JSON can't hold) replaced."""
+def _shorten(text: str) -> str:
+    """At most LONGEST characters, lone surrogates (which JSON can't hold) replaced."""
     return (text if len(text) <= LONGEST else text[:LONGEST] + "…").encode(errors="replace").decode()

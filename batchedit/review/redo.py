@@ -13,10 +13,10 @@ KeyOf = Callable[[dict[str, Any], int, int], JobKey]
 """``(inputs, variant, revision)`` to the identity of a job."""
 
 
-def job_again(
+def make_next_version(
     job: Job, version: int, addition: str, *, key_of: KeyOf, keys: Container[bytes], names: Container[str]
 ) -> Job:
-    """The next version of ``job``: inputs with ``addition`` behind the prompt, a revision and a name that are free.
+    """The next version of ``job``: inputs with ``addition`` after the prompt, an unused revision and name.
 
     ``keys`` are the run's, ``names`` the casefolded names of its files. UsageError if there is no prompt to add to.
     """
@@ -27,24 +27,24 @@ def job_again(
                 f"{job.model} has no input called prompt, so nothing can be added to it",
                 hint="redo without --prompt-add and --use-notes",
             )
-        inputs["prompt"] = extended(inputs["prompt"], addition)
+        inputs["prompt"] = extend_prompt(inputs["prompt"], addition)
     revision = job.revision + 1
     while (key := key_of(inputs, job.variant, revision)) in keys:
         revision += 1
     text = write_inputs(inputs).decode() if addition else job.inputs
-    name = free_name(job.name.removesuffix(f"-v{job.version}"), version, names)
+    name = find_free_name(job.name.removesuffix(f"-v{job.version}"), version, names)
     return job._replace(key=key, inputs=text, name=name, revision=revision, version=version)
 
 
-def extended(prompt: str, addition: str) -> str:
-    """Two sentences of one prompt: a full stop between them where there is none."""
+def extend_prompt(prompt: str, addition: str) -> str:
+    """Append ``addition`` to ``prompt`` as a sentence: a full stop between them where there is none."""
     head = prompt.rstrip()
-    between = " " if not head or head[-1] in ".!?…:;," else ". "
-    return f"{head}{between}{addition.strip()}".lstrip()
+    separator = " " if not head or head[-1] in ".!?…:;," else ". "
+    return f"{head}{separator}{addition.strip()}".lstrip()
 
 
-def free_name(base: str, version: int, names: Container[str]) -> str:
-    """``base-v2``, unless some other row's picture has that very name."""
+def find_free_name(base: str, version: int, names: Container[str]) -> str:
+    """``base-v2``, or a longer name while the picture of another row has that name."""
     name = f"{base}-v{version}"
     while name.casefold() in names:
         name += "-2"

@@ -1,4 +1,4 @@
-"""The gallery served on this machine: the page, its pictures, and marks that are durable before they are answered."""
+"""The gallery served on this machine: the page, its pictures, and decisions that are durable before the reply."""
 
 from __future__ import annotations
 
@@ -20,51 +20,51 @@ from starlette.routing import Route
 
 from ..core.review import Conflict, PictureDecision, Verdict
 from ..disk import is_plain_file
-from .json_body import BadRequestError, json_answer, read_json
+from .json_body import BadRequestError, make_json_response, read_json
 from .local_server import LocalServer
-from .page import policy
-from .payload import mark_json
+from .page import build_policy
+from .payload import decision_as_json
 
 LONGEST_NOTE = 2000
-MOST_MARKS = 200
+MOST_DECISIONS = 200
 """In one request."""
 
 _THUMB = re.compile(r"[0-9a-f]{1,40}(-large)?\.webp").fullmatch
 
 
-class MarkStore(Protocol):
-    """Where marks live."""
+class DecisionStore(Protocol):
+    """Where decisions are stored."""
 
     def put(self, wanted: PictureDecision, via: str = "review") -> PictureDecision | Conflict:
         """Durable when it returns."""
         ...
 
     def since(self, seq: int) -> tuple[int, list[PictureDecision]]:
-        """The latest change's number, and the marks that changed after change ``seq``."""
+        """The latest change's number, and the decisions that changed after change ``seq``."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Show:
-    """What is served. ``page`` renders it anew, ``done`` says which of these jobs may be marked, ``files`` (paths below
-    ``folder``) may be seen.
+class ServedGallery:
+    """What is served. ``page`` renders the page as it is now, ``find_done_jobs`` returns those of the given jobs that may be
+    decided on, ``files`` (paths below ``folder``) may be read.
     """
 
     folder: Path
     page: Callable[[], str]
-    done: Callable[[AbstractSet[int]], AbstractSet[int]]
+    find_done_jobs: Callable[[AbstractSet[int]], AbstractSet[int]]
     files: Container[str]
-    marks: MarkStore
+    decisions: DecisionStore
     who: str
 
 
-class Desk:
-    """The routes. One thread at a time touches the checkpoint."""
+class ReviewRoutes:
+    """The routes. One thread at a time reads or writes the checkpoint."""
 
-    def __init__(self, show: Show, finish: Callable[[], None]) -> None:
-        self._show = show
+    def __init__(self, gallery: ServedGallery, finish: Callable[[], None]) -> None:
+        self._gallery = gallery
         self._finish = finish
-        self._one = anyio.CapacityLimiter(1)
+        self._limiter = anyio.CapacityLimiter(1)
         self.routes = [
             Route("/", self.page),
             Route("/thumbs/{name}", self.thumb),
@@ -75,90 +75,92 @@ class Desk:
         ]
 
     async def page(self, _: Request) -> Response:
-        """The page as it is now: a reload shows every mark."""
-        text = await to_thread.run_sync(self._show.page, limiter=self._one)
+        """The page as it is now: a reload shows every decision."""
+        text = await to_thread.run_sync(self._gallery.page, limiter=self._limiter)
         return HTMLResponse(text, headers={"cache-control": "no-store"})
 
     async def thumb(self, request: Request) -> Response:
-        """A thumbnail. Its name is its content's digest, so a browser may keep it."""
+        """A thumbnail. Its name is its content's digest, so a browser may cache it."""
         name = request.path_params["name"]
-        path = self._show.folder / "thumbs" / name
-        if not _THUMB(name) or not is_plain_file(path, self._show.folder):
+        path = self._gallery.folder / "thumbs" / name
+        if not _THUMB(name) or not is_plain_file(path, self._gallery.folder):
             return PlainTextResponse("no such thumbnail\n", status_code=404)
         return FileResponse(path, headers={"cache-control": "private, max-age=86400, immutable"})
 
     async def file(self, request: Request) -> Response:
-        """One of the run's pictures, whole. Nothing that the gallery does not show is served."""
+        """One of the run's pictures at full size. Only what the gallery shows is served."""
         name = f"files/{request.path_params['path']}"
-        path = self._show.folder / name
-        if name not in self._show.files or not is_plain_file(path, self._show.folder):
+        path = self._gallery.folder / name
+        if name not in self._gallery.files or not is_plain_file(path, self._gallery.folder):
             return PlainTextResponse("no such picture\n", status_code=404)
         return FileResponse(path, headers={"cache-control": "no-cache"})
 
     async def news(self, request: Request) -> Response:
-        """Marks that changed since the page last asked: another tab's too."""
+        """Decisions that changed since the page's last request, another tab's too."""
         text = request.query_params.get("since", "0")
         since = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
-        seq, marks = await to_thread.run_sync(self._show.marks.since, since, limiter=self._one)
-        return json_answer({"seq": seq, "marks": [mark_json(mark) for mark in marks]})
+        seq, decisions = await to_thread.run_sync(self._gallery.decisions.since, since, limiter=self._limiter)
+        return make_json_response({"seq": seq, "marks": [decision_as_json(decision) for decision in decisions]})
 
     async def mark(self, request: Request) -> Response:
-        """Write one mark: 200 with it, 409 with the other one if somebody was faster, 400 for nonsense. A list of marks is
-        answered with ``marks``: for each its ``status``, and the mark or a ``message``.
+        """Write one decision: 200 with it, 409 with the stored one if that is newer, 400 if it is invalid. The reply to a
+        list is ``marks``: for each its ``status``, and the decision or a ``message``.
         """
         try:
-            told = await read_json(request)
-            if not isinstance(told, list):
-                ((status, answer),) = await to_thread.run_sync(self._put, [told], limiter=self._one)
+            body = await read_json(request)
+            if not isinstance(body, list):
+                ((status, answer),) = await to_thread.run_sync(self._write_decisions, [body], limiter=self._limiter)
                 if status == 400:
                     raise BadRequestError(answer["message"])
-                return json_answer(answer, status=status)
-            if not 0 < len(told) <= MOST_MARKS:
-                raise BadRequestError(f"there are 1 to {MOST_MARKS} marks in a request")
-            answers = await to_thread.run_sync(self._put, told, limiter=self._one)
+                return make_json_response(answer, status=status)
+            if not 0 < len(body) <= MOST_DECISIONS:
+                raise BadRequestError(f"there are 1 to {MOST_DECISIONS} marks in a request")
+            answers = await to_thread.run_sync(self._write_decisions, body, limiter=self._limiter)
         except BadRequestError as error:
             return PlainTextResponse(f"{error}\n", status_code=400)
-        return json_answer({"marks": [{"status": status, **answer} for status, answer in answers]})
+        return make_json_response({"marks": [{"status": status, **answer} for status, answer in answers]})
 
-    def _put(self, told: list[Any]) -> list[tuple[int, dict[str, Any]]]:
-        named = (each.get("job") for each in told if isinstance(each, dict))
-        done = self._show.done({job for job in named if type(job) is int})
+    def _write_decisions(self, body: list[Any]) -> list[tuple[int, dict[str, Any]]]:
+        jobs = (sent.get("job") for sent in body if isinstance(sent, dict))
+        known = self._gallery.find_done_jobs({job for job in jobs if type(job) is int})
         answers: list[tuple[int, dict[str, Any]]] = []
-        for each in told:
+        for sent in body:
             try:
-                outcome = self._show.marks.put(self._read(each, done))
+                outcome = self._gallery.decisions.put(self._parse_decision(sent, known))
             except BadRequestError as error:
                 answers.append((400, {"message": str(error)}))
                 continue
             if isinstance(outcome, Conflict):
-                answers.append((409, mark_json(outcome.current)))
+                answers.append((409, decision_as_json(outcome.current)))
             else:
-                answers.append((200, mark_json(outcome)))
+                answers.append((200, decision_as_json(outcome)))
         return answers
 
-    def _read(self, told: Any, done: AbstractSet[int]) -> PictureDecision:
-        if not isinstance(told, dict):
+    def _parse_decision(self, sent: Any, known: AbstractSet[int]) -> PictureDecision:
+        if not isinstance(sent, dict):
             raise BadRequestError("a mark is an object")
-        job, serial, note, verdict = (told.get(name) for name in ("job", "serial", "note", "verdict"))
-        if type(job) is not int or job not in done:
+        job, serial, note, verdict = (sent.get(name) for name in ("job", "serial", "note", "verdict"))
+        if type(job) is not int or job not in known:
             raise BadRequestError("there is no such picture")
         if type(serial) is not int or not isinstance(note, str) or len(note) > LONGEST_NOTE:
             raise BadRequestError(f"a mark has a serial and a note of at most {LONGEST_NOTE} characters")
         if not isinstance(verdict, str) or verdict not in set(Verdict):
             raise BadRequestError("a verdict is approve, reject, hold or empty")
-        return PictureDecision(job, Verdict(verdict), note, serial, self._show.who, time.time())
+        return PictureDecision(job, Verdict(verdict), note, serial, self._gallery.who, time.time())
 
     async def finish(self, _: Request) -> Response:
-        """The person is done: the server ends once this is answered."""
+        """The person is done: the server ends after this reply."""
         self._finish()
-        return json_answer({"finished": True})
+        return make_json_response({"finished": True})
 
 
 class ReviewServer(LocalServer):
     """The gallery of one run, served until the page says finish."""
 
-    def __init__(self, show: Show, ready: Callable[[str], None], *, port: int = 0, token: str = "") -> None:
-        """As of ``LocalServer``. The token is made here unless given, and ends with the server."""
+    def __init__(
+        self, gallery: ServedGallery, on_ready: Callable[[str], None], *, port: int = 0, token: str = ""
+    ) -> None:
+        """As of ``LocalServer``. The token is made here unless given, and is valid as long as the server runs."""
         token = token or secrets.token_urlsafe(24)
-        app = Starlette(routes=Desk(show, self.end).routes)
-        super().__init__(app, ready, policy=policy(served=True), token=lambda: token, port=port)
+        app = Starlette(routes=ReviewRoutes(gallery, self.end).routes)
+        super().__init__(app, on_ready, policy=build_policy(served=True), token=lambda: token, port=port)

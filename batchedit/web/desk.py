@@ -1,4 +1,4 @@
-"""What every screen needs: the person's drafts, the work that goes on in processes of its own, answers to its calls."""
+"""What every screen needs: the person's drafts, the worker processes, and the wrappers of its routes."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..commands.draft_words import for_the_page
+from ..commands.draft_words import remove_cli_hints
 from ..commands.drafts import Draft, Drafts
 from ..core.errors import BatcheditError, NotFoundError, TokenError
-from ..review.json_body import BadRequestError, json_answer, read_json
-from .pages import page
+from ..review.json_body import BadRequestError, make_json_response, read_json
+from .pages import render_page
 from .workers import Workers
 
 Payload = dict[str, Any]
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-class Invited(Protocol):
-    """A colleague's link, for one run."""
+class GuestLink(Protocol):
+    """A colleague's link to one run."""
 
     @property
     def token(self) -> str: ...
@@ -38,23 +38,23 @@ class Invited(Protocol):
 class GuestLinks(Protocol):
     """The links of colleagues."""
 
-    def all(self) -> Sequence[Invited]:
-        """Those that hold now."""
+    def all(self) -> Sequence[GuestLink]:
+        """The links that are valid now."""
         ...
 
-    def invite(self, run: str, name: str) -> Invited:
-        """A new one."""
+    def invite(self, run: str, name: str) -> GuestLink:
+        """Make a new link."""
         ...
 
     def revoke(self, run: str, name: str) -> None:
-        """It admits nobody any more."""
+        """Make the link invalid."""
         ...
 
 
 @dataclass
 class Desk:
-    """``environ`` is shared with ``workers``: a token that is given on the page takes the place of the terminal's in it.
-    ``home`` is the folder that ``batchedit ui`` was started in: runs go to ``outputs/`` in it.
+    """``environ`` is shared with ``workers``: a token entered on the page replaces that of the terminal in it. ``home`` is
+    the folder in which ``batchedit ui`` was started: runs are made in its ``outputs/``.
     """
 
     environ: dict[str, str]
@@ -63,57 +63,57 @@ class Desk:
     home: Path
     guests: GuestLinks
 
-    async def draft(self, request: Request) -> Draft:
-        """The draft that the address names. NotFoundError if there is none."""
+    async def find_draft(self, request: Request) -> Draft:
+        """The draft in the request's path. NotFoundError if there is none."""
         return await to_thread.run_sync(self.drafts.find, request.path_params["draft"])
 
 
-def call(act: Callable[[Request, Payload], Awaitable[Payload]]) -> Handler:
-    """A call of the page: JSON in, JSON out. What goes wrong is a sentence, and what to do about it."""
+def serve_json_post(handler: Callable[[Request, Payload], Awaitable[Payload]]) -> Handler:
+    """A route that takes JSON and returns JSON. An error is returned as its message and hint."""
 
-    async def answer(request: Request) -> Response:
-        """What ``act`` says, or the sentence that refuses it."""
+    async def respond(request: Request) -> Response:
+        """The reply of ``handler``, or the error."""
         try:
-            told = await read_json(request)
-            if not isinstance(told, dict):
+            body = await read_json(request)
+            if not isinstance(body, dict):
                 raise BadRequestError("what is sent here is an object")
-            return json_answer(await act(request, told))
+            return make_json_response(await handler(request, body))
         except BadRequestError as error:
-            return json_answer({"message": str(error), "hint": ""}, status=400)
+            return make_json_response({"message": str(error), "hint": ""}, status=400)
         except BatcheditError as error:
-            return json_answer(refusal(error), status=_status(error))
+            return make_json_response(explain_error(error), status=_choose_status(error))
 
-    return answer
+    return respond
 
 
-def asked(act: Callable[[Request], Awaitable[Payload]]) -> Handler:
-    """A question of the page: nothing in, JSON out."""
+def serve_json_get(handler: Callable[[Request], Awaitable[Payload]]) -> Handler:
+    """A route that takes no body and returns JSON."""
 
-    async def answer(request: Request) -> Response:
+    async def respond(request: Request) -> Response:
         try:
-            return json_answer(await act(request))
+            return make_json_response(await handler(request))
         except BatcheditError as error:
-            return json_answer(refusal(error), status=_status(error))
+            return make_json_response(explain_error(error), status=_choose_status(error))
 
-    return answer
+    return respond
 
 
-def shown(show: Handler) -> Handler:
-    """A page; what goes wrong is a page, too."""
+def serve_page(handler: Handler) -> Handler:
+    """A route that returns a page. An error is a page, too."""
 
-    async def answer(request: Request) -> Response:
+    async def respond(request: Request) -> Response:
         try:
-            return await show(request)
+            return await handler(request)
         except BatcheditError as error:
-            return page(request, "error", status=_status(error), **refusal(error))
+            return render_page(request, "error", status=_choose_status(error), **explain_error(error))
 
-    return answer
-
-
-def refusal(error: BatcheditError) -> Payload:
-    """An error as the page says it; ``token``: it needs another token."""
-    return {"message": str(error), "hint": for_the_page(error.hint), "token": isinstance(error, TokenError)}
+    return respond
 
 
-def _status(error: BatcheditError) -> int:
+def explain_error(error: BatcheditError) -> Payload:
+    """An error as JSON for the page; ``token``: another token is needed."""
+    return {"message": str(error), "hint": remove_cli_hints(error.hint), "token": isinstance(error, TokenError)}
+
+
+def _choose_status(error: BatcheditError) -> int:
     return 404 if isinstance(error, NotFoundError) else 422

@@ -1,4 +1,4 @@
-"""Dropping a sheet: the page, and the upload."""
+"""The drop zone for a sheet: the page, and the upload."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..commands.draft_take import UPLOAD_MOST, check_room, place_of, server_name
+from ..commands.draft_take import UPLOAD_MOST, check_room, choose_file_name, resolve_upload_path
 from ..commands.drafts import Draft
 from ..core.errors import BatcheditError, ManifestError, UsageError
 from ..core.limits import format_mb
 from ..disk import create
-from ..review.json_body import BadRequestError, json_answer
-from .desk import Desk, Payload, call, refusal, shown
-from .pages import page
+from ..review.json_body import BadRequestError, make_json_response
+from .desk import Desk, Payload, explain_error, serve_json_post, serve_page
+from .pages import render_page
 
 LONGEST_NAME = 300
 LONGEST_LINK = 4_000
@@ -28,35 +28,35 @@ class Drop:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.routes = [
-            Route("/new", shown(self.new)),
-            Route("/api/drafts", call(self.make), methods=["POST"]),
+            Route("/new", serve_page(self.new)),
+            Route("/api/drafts", serve_json_post(self.make), methods=["POST"]),
             Route("/api/drafts/{draft}/file", self.put, methods=["PUT"]),
-            Route("/api/drafts/{draft}/arrived", call(self.arrived), methods=["POST"]),
+            Route("/api/drafts/{draft}/arrived", serve_json_post(self.arrived), methods=["POST"]),
         ]
 
     async def new(self, request: Request) -> Response:
-        """Where a sheet is dropped."""
-        return page(request, "new", play="play" in request.query_params, most=f"{UPLOAD_MOST // 10**9} GB")
+        """The page with the drop zone."""
+        return render_page(request, "new", play="play" in request.query_params, most=f"{UPLOAD_MOST // 10**9} GB")
 
-    async def make(self, _: Request, told: Payload) -> Payload:
-        """A draft for what is about to be dropped."""
-        draft = await to_thread.run_sync(lambda: self._desk.drafts.make(play=told.get("play") is True))
+    async def make(self, _: Request, body: Payload) -> Payload:
+        """Make a draft before the upload."""
+        draft = await to_thread.run_sync(lambda: self._desk.drafts.make(play=body.get("play") is True))
         return {"id": draft.id}
 
     async def put(self, request: Request) -> Response:
-        """One file, as it is."""
+        """Store one file, unchanged."""
         try:
-            draft = await self._desk.draft(request)
+            draft = await self._desk.find_draft(request)
             if draft.sheet:
                 raise UsageError("this sheet is complete", hint="drop another one on the start page")
-            return json_answer({"bytes": await _receive(request, draft)})
+            return make_json_response({"bytes": await _receive(request, draft)})
         except BatcheditError as error:
-            return json_answer(refusal(error), status=422)
+            return make_json_response(explain_error(error), status=422)
 
-    async def arrived(self, request: Request, told: Payload) -> Payload:
-        """All of it is here, or stands behind ``link``."""
-        draft = await self._desk.draft(request)
-        name, link = told.get("name"), told.get("link", "")
+    async def arrived(self, request: Request, body: Payload) -> Payload:
+        """The upload is complete, or the sheet is at ``link``."""
+        draft = await self._desk.find_draft(request)
+        name, link = body.get("name"), body.get("link", "")
         if (
             not isinstance(name, str)
             or not isinstance(link, str)
@@ -71,13 +71,13 @@ class Drop:
 
 
 async def _receive(request: Request, draft: Draft) -> int:
-    """The body, streamed to a file of our own name; one that is cut off leaves nothing. Returns its bytes."""
+    """Stream the body to a file under a name of our choice. Returns its size. An upload that is cut off leaves no file."""
     length = request.headers.get("content-length", "")
-    told = int(length) if length.isdecimal() and len(length) < 16 else 0
-    await to_thread.run_sync(check_room, draft, told)
+    announced_size = int(length) if length.isdecimal() and len(length) < 16 else 0
+    await to_thread.run_sync(check_room, draft, announced_size)
     name = request.query_params.get("name", "")
-    inner = request.query_params.get("inside") == "1"
-    target = place_of(draft, name if inner else server_name(name))
+    keeps_path = request.query_params.get("inside") == "1"
+    target = resolve_upload_path(draft, name if keeps_path else choose_file_name(name))
     part = target.with_name(f"{target.name}.part")
     total = 0
     try:

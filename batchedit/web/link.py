@@ -1,4 +1,4 @@
-"""The page's address: a secret in its path, the same for a week, kept where only this person can read it.
+"""The page's address: a secret in its path, the same for a week, stored where only this person can read it.
 
 Tabs and bookmarks outlive a restart of the server. A new link revokes the old one at once, also in a server that runs.
 """
@@ -30,7 +30,7 @@ class Link:
 
     @property
     def is_valid(self) -> bool:
-        """Was it made within the last seven days?"""
+        """Whether it was made within the last seven days."""
         return bool(self.token) and 0 <= time() - self.made_at < KEPT_SECONDS
 
 
@@ -39,18 +39,18 @@ class LinkFile:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "link.json"
-        self._seen = (-1, -1)
+        self._file_version = (-1, -1)
         self._link = Link("")
 
     def get(self, *, renew: bool = False) -> Link:
-        """The link that holds, made if there is none or ``renew`` asks for another."""
+        """The valid link; a new one if there is none, or with ``renew``."""
         link = self._read()
         if renew or not link.is_valid:
             link = Link(secrets.token_urlsafe(24), link.port, time())
-            self.keep(link)
+            self.save(link)
         return link
 
-    def keep(self, link: Link) -> None:
+    def save(self, link: Link) -> None:
         """OutputError where the disk refuses."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -61,18 +61,18 @@ class LinkFile:
         except OSError as error:
             raise OutputError(f"{self.path} can't be written: {error.strerror or error}") from error
 
-    def token(self) -> str:
-        """The token that admits now, ``""`` for none. Asked for at each request, so the file is read when it changed."""
+    def read_token(self) -> str:
+        """The valid token, ``""`` for none. Called at each request, so the file is read only when it changed."""
         try:
             facts = self.path.stat()
         except OSError:
             return ""
-        if self._seen != (facts.st_mtime_ns, facts.st_ino):
-            self._link, self._seen = self._read(), (facts.st_mtime_ns, facts.st_ino)
+        if self._file_version != (facts.st_mtime_ns, facts.st_ino):
+            self._link, self._file_version = self._read(), (facts.st_mtime_ns, facts.st_ino)
         return self._link.token if self._link.is_valid else ""
 
     def _read(self) -> Link:
-        """What is kept; a file that others could have read or written holds no secret."""
+        """The stored link; an empty one if others could have read or written the file."""
         try:
             facts = self.path.lstat()
             if not stat.S_ISREG(facts.st_mode) or facts.st_mode & 0o077:

@@ -12,10 +12,10 @@ from starlette.routing import Route
 from ..commands.draft_steps import Step, is_done
 from ..commands.drafts import Draft
 from ..core.errors import BatcheditError
-from .desk import Desk, Payload, asked, shown
-from .pages import page
-from .steps import looked, stand_of
-from .workers import Stand
+from .desk import Desk, Payload, serve_json_get, serve_page
+from .pages import render_page
+from .steps import check_step_state, read_step_or_wait
+from .workers import StepState
 
 _KEY = re.compile(r"[0-9a-f]{20}").fullmatch
 
@@ -26,36 +26,39 @@ class Preview:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.routes = [
-            Route("/drafts/{draft}/preview", shown(self.show)),
-            Route("/api/drafts/{draft}/thumbs", asked(self.thumbs)),
+            Route("/drafts/{draft}/preview", serve_page(self.show)),
+            Route("/api/drafts/{draft}/thumbs", serve_json_get(self.thumbs)),
             Route("/drafts/{draft}/thumbs/{key}.webp", self.thumb),
         ]
 
     async def show(self, request: Request) -> Response:
-        """The rows; their pictures come as they are fetched."""
-        draft = await self._desk.draft(request)
-        told = await looked(self._desk, request, draft, Step.CHECK, "Checking every row")
-        if isinstance(told, Response):
-            return told
-        template = "unread" if told["error"] else "preview"
-        return page(request, template, draft=draft, play=draft.play, look=told, at="preview")
+        """The page with the rows; their pictures are loaded as they are fetched."""
+        draft = await self._desk.find_draft(request)
+        result = await read_step_or_wait(self._desk, request, draft, Step.CHECK, "Checking every row")
+        if isinstance(result, Response):
+            return result
+        template = "unread" if result["error"] else "preview"
+        return render_page(request, template, draft=draft, play=draft.play, look=result, at="preview")
 
     async def thumbs(self, request: Request) -> Payload:
-        """Which pictures are there, and why others are not. The first question starts the fetching."""
-        draft = await self._desk.draft(request)
-        return await to_thread.run_sync(self._thumbs, draft)
+        """Which pictures are ready, and why others are not. The first call starts fetching."""
+        draft = await self._desk.find_draft(request)
+        return await to_thread.run_sync(self._list_thumbs, draft)
 
-    def _thumbs(self, draft: Draft) -> Payload:
-        ready = is_done(draft, Step.CHECK) and stand_of(self._desk, draft, Step.PICTURES)["stand"] != Stand.WORKING
+    def _list_thumbs(self, draft: Draft) -> Payload:
+        ready = (
+            is_done(draft, Step.CHECK)
+            and check_step_state(self._desk, draft, Step.PICTURES)["stand"] != StepState.WORKING
+        )
         folder = draft.folder / "thumbs"
-        there = list(folder.iterdir()) if folder.is_dir() else []
-        why = {path.stem: path.read_text(encoding="utf-8")[:300] for path in there if path.suffix == ".txt"}
-        return {"ready": ready, "there": [path.stem for path in there if path.suffix == ".webp"], "why": why}
+        paths = list(folder.iterdir()) if folder.is_dir() else []
+        reasons = {path.stem: path.read_text(encoding="utf-8")[:300] for path in paths if path.suffix == ".txt"}
+        return {"ready": ready, "there": [path.stem for path in paths if path.suffix == ".webp"], "why": reasons}
 
     async def thumb(self, request: Request) -> Response:
-        """One small picture. Its name is a digest of where it came from; nothing else is served."""
+        """One thumbnail. Its name is a digest of its source's address; no other file is served."""
         try:
-            draft = await self._desk.draft(request)
+            draft = await self._desk.find_draft(request)
         except BatcheditError:
             return PlainTextResponse("no such picture\n", status_code=404)
         key = request.path_params["key"]

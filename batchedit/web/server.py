@@ -1,7 +1,7 @@
 """``batchedit ui``: the whole way from a dropped sheet to finished pictures, in a browser on this machine.
 
-It listens on 127.0.0.1 and nowhere else. Nothing here buys: runs are processes of their own, and ending the server, the
-browser or the terminal changes nothing about them.
+It listens on 127.0.0.1 only. Nothing is bought in this process: runs are separate processes, and they go on when the server,
+the browser or the terminal ends.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from .review import Review
 from .runs import Runs
 from .sheet import Sheet
 from .start import Start
-from .steps import Steps
+from .steps import DraftCalls
 from .workers import Workers
 
 
 def make_app(desk: Desk) -> Starlette:
-    """Every screen's routes, a colleague kept to the one that is theirs."""
-    kinds = (
+    """The app with the routes of all screens; a colleague can reach only the review that the link is for."""
+    screen_types = (
         Start,
         Drop,
-        Steps,
+        DraftCalls,
         Sheet,
         Columns,
         Preview,
@@ -58,14 +58,16 @@ def make_app(desk: Desk) -> Starlette:
         Morning,
         Colleagues,
     )
-    screens = [kind(desk) for kind in kinds]
+    screens = [screen_type(desk) for screen_type in screen_types]
     routes = [*(route for screen in screens for route in screen.routes), *pages.ROUTES]
     return Starlette(routes=routes, exception_handlers={404: pages.not_found}, middleware=[Middleware(OnlyReview)])
 
 
-def serve(environ: Mapping[str, str], ready: Callable[[str], None], *, port: int = 0, new_link: bool = False) -> None:
-    """Serve until Ctrl-C (InterruptedRunError). ``ready`` gets the address; where a server of this person runs already it
-    gets that one's, and nothing is served. ``port`` 0 is the one of last time, or any.
+def serve(
+    environ: Mapping[str, str], on_ready: Callable[[str], None], *, port: int = 0, new_link: bool = False
+) -> None:
+    """Serve until Ctrl-C (InterruptedRunError). ``on_ready`` is called with the address; if a server of this person runs
+    already, with the address of that one, and nothing is served. ``port`` 0 is the port of last time, or any.
     """
     folder = Register.from_environ(environ).folder / "ui"
     links = LinkFile(folder)
@@ -74,32 +76,34 @@ def serve(environ: Mapping[str, str], ready: Callable[[str], None], *, port: int
     try:
         lock.acquire()
     except Timeout:
-        ready(f"http://127.0.0.1:{link.port}/{link.token}/")
+        on_ready(f"http://127.0.0.1:{link.port}/{link.token}/")
         return
     with lock:
         os.environ["PYTHONSAFEPATH"] = (
-            "1"  # of the processes below: nothing in this folder is taken for a part of the program
+            "1"  # inherited by the worker processes: no module is imported from the present folder
         )
-        own = dict(environ)
-        workers = Workers(own)
+        own_environ = dict(environ)
+        workers = Workers(own_environ)
         guests = GuestFile(folder)
         drafts = Drafts(environ)
         drafts.sweep()
-        app = make_app(Desk(own, drafts, workers, Path.cwd(), guests))
-        listen = partial(LocalServer, app, ready, policy=pages.POLICY, token=links.token, guest=guests.find)
-        server = _listen(listen, port or link.port, wanted=bool(port))
-        links.keep(replace(link, port=server.port))
+        app = make_app(Desk(own_environ, drafts, workers, Path.cwd(), guests))
+        make_server = partial(
+            LocalServer, app, on_ready, policy=pages.POLICY, token=links.read_token, guest=guests.find
+        )
+        server = _listen_at(make_server, port or link.port, is_chosen=bool(port))
+        links.save(replace(link, port=server.port))
         try:
             server.run_until_done()
         finally:
-            workers.end()
+            workers.stop_all()
 
 
-def _listen(listen: Callable[..., LocalServer], port: int, *, wanted: bool) -> LocalServer:
-    """On the port of last time, so that tabs and bookmarks hold; another one where somebody else has it now."""
+def _listen_at(make_server: Callable[..., LocalServer], port: int, *, is_chosen: bool) -> LocalServer:
+    """Listen on the port of last time, so that tabs and bookmarks stay valid; on another one if it is taken."""
     try:
-        return listen(port=port)
+        return make_server(port=port)
     except UsageError:
-        if wanted:
+        if is_chosen:
             raise
-        return listen()
+        return make_server()

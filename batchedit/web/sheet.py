@@ -1,4 +1,4 @@
-"""How a sheet is read, shown with its first rows, and changeable."""
+"""How a sheet is read: shown with its first rows, and changeable."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..commands.draft_steps import Step
-from .desk import Desk, Payload, shown
-from .pages import page
-from .steps import looked
+from .desk import Desk, Payload, serve_page
+from .pages import render_page
+from .steps import read_step_or_wait
 
 ENCODINGS = (
     "utf-8",
@@ -32,13 +32,13 @@ class Sheet:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self.routes = [Route("/drafts/{draft}/sheet", shown(self.show))]
+        self.routes = [Route("/drafts/{draft}/sheet", serve_page(self.show))]
 
     async def show(self, request: Request) -> Response:
-        """Form and first rows."""
-        draft = await self._desk.draft(request)
-        told = await looked(self._desk, request, draft, Step.LOOK, "Reading the sheet")
-        if isinstance(told, Response):
-            return told
-        data: Payload = {"look": told, "chosen": draft.choices, "encodings": ENCODINGS, "delimiters": DELIMITERS}
-        return page(request, "sheet", draft=draft, play=draft.play, at="sheet", **data)
+        """The page with the form and the first rows."""
+        draft = await self._desk.find_draft(request)
+        sheet = await read_step_or_wait(self._desk, request, draft, Step.LOOK, "Reading the sheet")
+        if isinstance(sheet, Response):
+            return sheet
+        data: Payload = {"look": sheet, "chosen": draft.choices, "encodings": ENCODINGS, "delimiters": DELIMITERS}
+        return render_page(request, "sheet", draft=draft, play=draft.play, at="sheet", **data)

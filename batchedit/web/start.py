@@ -1,4 +1,4 @@
-"""The start page: what there is, how it stands, what to do next; and the token."""
+"""The start page: runs and drafts, their states, what to do next; and the token."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..commands.token import forget_variables, keep_token, describe_token_source
 from ..core.model import State
 from ..ledger.register import Register
 from ..review.json_body import BadRequestError
-from .desk import Desk, Payload, call, shown
-from .pages import page
+from .desk import Desk, Payload, serve_json_post, serve_page
+from .pages import render_page
 from .run_folders import run_id
 
 LONGEST_TOKEN = 4_000
@@ -28,22 +28,28 @@ class Start:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.routes = [
-            Route("/", shown(self.show)),
-            Route("/api/token", call(self.token), methods=["POST"]),
-            Route("/api/drafts/{draft}/remove", call(self.remove), methods=["POST"]),
+            Route("/", serve_page(self.show)),
+            Route("/api/token", serve_json_post(self.token), methods=["POST"]),
+            Route("/api/drafts/{draft}/remove", serve_json_post(self.remove), methods=["POST"]),
         ]
 
     async def show(self, request: Request) -> Response:
-        """Runs, drafts, and whether there is a token."""
+        """The page with runs, drafts, and whether there is a token."""
         desk = self._desk
         runs = await to_thread.run_sync(list_runs, Register.from_environ(desk.environ))
         drafts = await to_thread.run_sync(desk.drafts.all)
         token = await to_thread.run_sync(describe_token_source, desk.environ)
-        return page(request, "start", runs=[_run(run) for run in runs], drafts=[_draft(d) for d in drafts], token=token)
+        return render_page(
+            request,
+            "start",
+            runs=[_run_as_json(run) for run in runs],
+            drafts=[_draft_as_json(d) for d in drafts],
+            token=token,
+        )
 
-    async def token(self, _: Request, told: Payload) -> Payload:
-        """Keep the token that was pasted, and use it from now on. It is never told again."""
-        text = told.get("token")
+    async def token(self, _: Request, body: Payload) -> Payload:
+        """Store the token that was pasted, and use it from now on. It is never shown again."""
+        text = body.get("token")
         if not isinstance(text, str) or len(text) > LONGEST_TOKEN:
             raise BadRequestError("a token is a text")
         await to_thread.run_sync(keep_token, text, self._desk.environ)
@@ -51,13 +57,13 @@ class Start:
         return {"kept": True}
 
     async def remove(self, request: Request, _: Payload) -> Payload:
-        """A draft goes, with its copy of the sheet."""
-        draft = await self._desk.draft(request)
+        """Delete a draft, with its copy of the sheet."""
+        draft = await self._desk.find_draft(request)
         await to_thread.run_sync(self._desk.drafts.remove, draft)
         return {"removed": True}
 
 
-def _run(run: ListedRun) -> dict[str, Any]:
+def _run_as_json(run: ListedRun) -> dict[str, Any]:
     total = sum(run.counts.by_state.values())
     return {
         "id": run_id(run.folder),
@@ -73,5 +79,5 @@ def _run(run: ListedRun) -> dict[str, Any]:
     }
 
 
-def _draft(draft: Draft) -> dict[str, Any]:
+def _draft_as_json(draft: Draft) -> dict[str, Any]:
     return {"id": draft.id, "name": draft.name, "play": draft.play, "made_at": draft.made_at}

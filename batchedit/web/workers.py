@@ -1,7 +1,7 @@
-"""Reading and counting a sheet in a process of its own, so that the server answers while it goes on.
+"""Runs the steps of drafts in separate processes, so that the server responds meanwhile.
 
-A worker writes what it found into the draft's folder; the file says what it was found out for. A worker that works on what
-nobody wants any more is ended.
+A worker writes its result into the draft's folder, with the digest of the step's inputs. A worker whose inputs have changed
+is killed.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..commands.draft_steps import Step, digest_of, forget_error, is_done
+from ..commands.draft_steps import Step, compute_step_digest, forget_error, is_done
 from ..commands.drafts import Draft
 
 
-class Stand(StrEnum):
-    """How a step stands."""
+class StepState(StrEnum):
+    """The state of a step."""
 
     DONE = "done"
     WORKING = "working"
@@ -25,7 +25,7 @@ class Stand(StrEnum):
 
 
 @dataclass
-class _Work:
+class _RunningStep:
     process: subprocess.Popen[bytes]
     digest: str
 
@@ -35,43 +35,43 @@ class Workers:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._works: dict[tuple[str, Step], _Work] = {}
+        self._running: dict[tuple[str, Step], _RunningStep] = {}
 
-    def stand(self, draft: Draft, step: Step) -> Stand:
-        """Is the step's result there for the draft as it is now? If not, its worker is started, or goes on. FAILED: it
-        ended without a word; ``again`` forgets that.
+    def ensure_running(self, draft: Draft, step: Step) -> StepState:
+        """The state of the step for the draft as it is now; its worker is started if there is neither a result nor a worker.
+        FAILED: the worker ended without a result; ``reset`` clears that.
         """
-        key, digest = (draft.id, step), digest_of(draft, step)
+        key, digest = (draft.id, step), compute_step_digest(draft, step)
         if is_done(draft, step):
-            self._forget(key)
-            return Stand.DONE
-        work = self._works.get(key)
-        if work is not None and work.digest == digest:
-            return Stand.WORKING if work.process.poll() is None else self._ended(draft, step)
-        self._forget(key)
-        self._works[key] = _Work(self._start(draft, step), digest)
-        return Stand.WORKING
+            self._stop(key)
+            return StepState.DONE
+        running = self._running.get(key)
+        if running is not None and running.digest == digest:
+            return StepState.WORKING if running.process.poll() is None else self._check_after_exit(draft, step)
+        self._stop(key)
+        self._running[key] = _RunningStep(self._start(draft, step), digest)
+        return StepState.WORKING
 
-    def again(self, draft: Draft, step: Step) -> None:
-        """Whatever became of the last try, the next question begins anew."""
-        self._forget((draft.id, step))
+    def reset(self, draft: Draft, step: Step) -> None:
+        """Clear the last attempt, so that ``ensure_running`` starts a new one."""
+        self._stop((draft.id, step))
         forget_error(draft, step)
 
-    def end(self) -> None:
-        """All of them end: what they find is written whole or not at all."""
-        for key in list(self._works):
-            self._forget(key)
+    def stop_all(self) -> None:
+        """Kill all workers: their results are written whole or not at all."""
+        for key in list(self._running):
+            self._stop(key)
 
-    def _ended(self, draft: Draft, step: Step) -> Stand:
-        """It may have written its result between the two questions."""
-        return Stand.DONE if is_done(draft, step) else Stand.FAILED
+    def _check_after_exit(self, draft: Draft, step: Step) -> StepState:
+        """DONE if the worker wrote its result between the two checks."""
+        return StepState.DONE if is_done(draft, step) else StepState.FAILED
 
-    def _forget(self, key: tuple[str, Step]) -> None:
-        work = self._works.pop(key, None)
-        if work is not None:
-            if work.process.poll() is None:
-                work.process.kill()
-            work.process.wait()
+    def _stop(self, key: tuple[str, Step]) -> None:
+        running = self._running.pop(key, None)
+        if running is not None:
+            if running.process.poll() is None:
+                running.process.kill()
+            running.process.wait()
 
     def _start(self, draft: Draft, step: Step) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", "batchedit.commands.draft_work", step.value, str(draft.folder)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from batchedit.commands.draft_link import fetch_sheet, table_address
+from batchedit.commands.draft_link import fetch_sheet, find_table_address
 from batchedit.core.errors import ManifestError
 from batchedit.images.link_probe import BAD, Answer, LinkProbe, parse_file_name
 
@@ -25,18 +25,18 @@ ID = "1aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789abcdEFG"
     ],
 )
 def test_a_google_sheet_is_exported_as_csv(link: str, address: str) -> None:
-    assert table_address(link) == f"https://docs.google.com/spreadsheets{address}"
+    assert find_table_address(link) == f"https://docs.google.com/spreadsheets{address}"
 
 
 def test_another_link_is_taken_as_it_is() -> None:
-    assert table_address(" https://shop.example/feed.csv?x=1 ") == "https://shop.example/feed.csv?x=1"
-    assert table_address(f"https://evil.example/spreadsheets/d/{ID}/edit").startswith("https://evil.example/")
+    assert find_table_address(" https://shop.example/feed.csv?x=1 ") == "https://shop.example/feed.csv?x=1"
+    assert find_table_address(f"https://evil.example/spreadsheets/d/{ID}/edit").startswith("https://evil.example/")
 
 
 @pytest.mark.parametrize("link", ["http://shop.example/a.csv", "file:///etc/passwd", "/etc/passwd", "", "https:///x"])
 def test_only_https_is_asked(link: str) -> None:
     with pytest.raises(ManifestError, match="is no https"):
-        table_address(link)
+        find_table_address(link)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "10.0.0.1", "[::1]", "169.254.169.254", "localhost"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batchedit.commands.draft_words import for_the_page
+from batchedit.commands.draft_words import remove_cli_hints
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ from batchedit.commands.draft_words import for_the_page
     ],
 )
 def test_a_page_named_commands_for_a_shell(text: str, said: str) -> None:
-    assert for_the_page(text) == said
+    assert remove_cli_hints(text) == said

@@ -17,12 +17,12 @@ import orjson
 import pytest
 from PIL import Image
 
-from batchedit.commands.draft_edits import Alike, Edits
-from batchedit.commands.draft_mended import mended
+from batchedit.commands.draft_edits import Edits, ReplaceRule
+from batchedit.commands.draft_mended import apply_edits
 from batchedit.commands.draft_pictures import fetch_pictures
 from batchedit.commands.draft_steps import Step
-from batchedit.commands.draft_take import server_name
-from batchedit.commands.draft_work import do
+from batchedit.commands.draft_take import choose_file_name
+from batchedit.commands.draft_work import run_step
 from batchedit.commands.drafts import Draft, Drafts
 from batchedit.jobs.expand import expand_all
 from batchedit.ledger.findings import Findings
@@ -54,7 +54,7 @@ def dropped(files: dict[str, bytes], name: str = "spring.csv") -> Draft:
         path = draft.upload / inside
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    told = do(draft, Step.TAKE)
+    told = run_step(draft, Step.TAKE)
     if told["error"]:
         raise AssertionError(told["error"]["message"])
     return replace(draft, name=told["name"], sheet=told["sheet"], notes=tuple(told["notes"]))
@@ -75,7 +75,7 @@ def causes(draft: Draft) -> list[tuple[str, int, int]]:
 
 def sent(draft: Draft) -> list[dict[str, Any]]:
     """The inputs of every job that a run would make."""
-    source, settings = mended(draft)
+    source, settings = apply_edits(draft)
     manifest = open_manifest(source, encoding=settings.encoding, delimiter=settings.delimiter)
     recipe = make_recipe(settings, load_model(settings.model, None), source, manifest)
     return [orjson.loads(line.job.inputs) for line in expand_all(manifest, recipe) if hasattr(line, "job")]
@@ -98,7 +98,7 @@ def test_a_zip_whose_stream_is_damaged_ended_in_a_traceback() -> None:
 
 def test_a_zip_of_pictures_becomes_a_sheet() -> None:
     draft = dropped({"sheet.zip": packed(**{"red__lamp.png": picture(), "notes.exe": b"MZ"})}, "photos.zip")
-    told = do(draft, Step.LOOK)
+    told = run_step(draft, Step.LOOK)
     assert [row["cells"][:2] for row in told["rows"]] == [["lamp", "red/lamp.png"]]
     assert draft.notes == ("1 other file in it was left out", "a sheet was made of 1 picture: a row for each")
 
@@ -109,14 +109,14 @@ def test_a_sheet_that_can_be_read_was_left_out_of_a_zip(name: str) -> None:
     book = io.BytesIO()
     openpyxl.Workbook().save(book)
     draft = dropped({"sheet.zip": packed(**{name: book.getvalue()})}, "shop.zip")
-    assert (draft.sheet, draft.notes, server_name(name)) == (name, (), f"sheet{Path(name).suffix}")
+    assert (draft.sheet, draft.notes, choose_file_name(name)) == (name, (), f"sheet{Path(name).suffix}")
 
 
 def test_a_zip_with_a_sheet_keeps_its_pictures_beside_it() -> None:
     rows = f"{HEAD}A,pics/lamp.png,an ad\n".encode()
     draft = dropped({"sheet.zip": packed(**{"shop__list.csv": rows, "shop__pics__lamp.png": picture()})}, "shop.zip")
     assert draft.sheet == "shop/list.csv"
-    told = do(draft, Step.CHECK)
+    told = run_step(draft, Step.CHECK)
     assert (told["error"], told["plan"]["to_buy"], told["bad_rows"]) == (None, 1, 0)
     fetch_pictures(draft, os.environ)
     (thumb,) = (draft.folder / "thumbs").iterdir()
@@ -147,7 +147,7 @@ def test_a_shopify_export_needs_no_choice_of_columns() -> None:
         "card,Gift Card,Acme,10,,,true,\ncap,Cap,Acme,M,https://e.com/2.jpg,1,false,\n"
     )
     draft = dropped({"sheet.csv": f"{head}{rows}".encode()}, "products_export.csv")
-    told = do(replace(draft, choices={"prompt": "an ad for {Title}"}), Step.CHECK)
+    told = run_step(replace(draft, choices={"prompt": "an ad for {Title}"}), Step.CHECK)
     assert (told["error"], told["bad_rows"], told["plan"]["to_buy"], told["plan"]["left_out"]) == (None, 0, 2, 2)
     assert [row["row"] for row in told["sample"]] == [2, 5]
 
@@ -160,14 +160,14 @@ def test_a_shopify_export_needs_no_choice_of_columns() -> None:
 )
 def test_a_dropped_sheet_reads_no_picture_but_its_own(cell: str) -> None:
     draft = dropped({"sheet.csv": f"{HEAD}A,{cell},an ad\n".encode()})
-    told = do(draft, Step.CHECK)
+    told = run_step(draft, Step.CHECK)
     assert (told["bad_rows"], told["plan"]["to_buy"], told["sample"]) == (1, 0, [])
 
 
 def test_all_faulty_rows_are_found_and_grouped_by_cause() -> None:
     rows = "".join(f"S{n},http://e.com/{n}.jpg,an ad\n" for n in range(312))
     draft = dropped({"sheet.csv": f"{HEAD}{rows}T,,an ad\nU,https://e.com/1.jpg,fine\n".encode()})
-    told = do(draft, Step.CHECK)
+    told = run_step(draft, Step.CHECK)
     assert (told["bad_rows"], told["plan"]["rows"], told["plan"]["to_buy"]) == (313, 314, 1)
     assert [count for _, count, _ in causes(draft)] == [312, 1]
     with Findings.open_existing(draft.folder / "check.sqlite") as findings:
@@ -181,12 +181,12 @@ def test_rows_that_are_mended_alike_can_be_bought_and_the_sheet_is_as_it_was() -
     content = f'sku;image;prompt\r\nB;https://e.com/b.jpg;"1""2"\r\n\r\n{rows}'
     draft = dropped({"sheet.csv": content.encode("cp1252")})
     before = hashlib.sha256(draft.source.read_bytes()).hexdigest()
-    edits = Edits(alike=[Alike("image", "http://", "https://")], cells={"5": {"prompt": 'mine; "é"'}})
-    edits.keep(draft)
-    told = do(replace(draft, choices={"edits": "1"}), Step.CHECK)
+    edits = Edits(alike=[ReplaceRule("image", "http://", "https://")], cells={"5": {"prompt": 'mine; "é"'}})
+    edits.save(draft)
+    told = run_step(replace(draft, choices={"edits": "1"}), Step.CHECK)
     assert (told["error"], told["bad_rows"], told["plan"]["to_buy"]) == (None, 0, 6)
     assert hashlib.sha256(draft.source.read_bytes()).hexdigest() == before
-    source, settings = mended(draft)
+    source, settings = apply_edits(draft)
     assert settings.encoding == "cp1252"
     was, now = (path.read_bytes().decode("cp1252").split("\r\n") for path in (draft.source, source))
     assert (now[:3], len(now)) == (was[:3], len(was))  # untouched records, and rows where they were
@@ -195,15 +195,15 @@ def test_rows_that_are_mended_alike_can_be_bought_and_the_sheet_is_as_it_was() -
 
 def test_a_letter_that_the_sheet_s_encoding_has_not_is_kept() -> None:
     draft = dropped({"sheet.csv": f"{HEAD}A,https://e.com/a.jpg,für\n".encode("cp1252")})
-    Edits(cells={"2": {"prompt": "для"}}).keep(draft)
-    assert mended(draft)[1].encoding == "utf-8"
+    Edits(cells={"2": {"prompt": "для"}}).save(draft)
+    assert apply_edits(draft)[1].encoding == "utf-8"
     assert sent(draft)[0]["prompt"] == "для"
 
 
 def test_json_lines_are_mended_too() -> None:
     draft = dropped({"sheet.jsonl": b'{"image": "http://e.com/a.jpg", "prompt": "x", "n": 1.50}\n'}, "s.jsonl")
-    Edits(alike=[Alike("image", "http:", "https:")]).keep(draft)
-    source, _ = mended(draft)
+    Edits(alike=[ReplaceRule("image", "http:", "https:")]).save(draft)
+    source, _ = apply_edits(draft)
     (row,) = open_manifest(source).rows()
     assert isinstance(row, Row)
     assert row.cells == {"image": "https://e.com/a.jpg", "prompt": "x", "n": "1.50"}
@@ -213,10 +213,10 @@ def test_a_mended_workbook_lost_its_pictures_sums_and_other_sheets(tmp_path: Pat
     """It became JSON lines, and what came back in the morning was no workbook."""
     draft = dropped({"sheet.xlsx": make(tmp_path / "t.xlsx").read_bytes()}, "spring.xlsx")
     edits = Edits(
-        alike=[Alike("Photo", "/old.", "/new.")], cells={"8": {"Remarks": "steel"}, "7": {"Photo": "chair.png"}}
+        alike=[ReplaceRule("Photo", "/old.", "/new.")], cells={"8": {"Remarks": "steel"}, "7": {"Photo": "chair.png"}}
     )
-    edits.keep(draft)
-    source, settings = mended(draft)
+    edits.save(draft)
+    source, settings = apply_edits(draft)
     assert (source.name, settings.sheet, settings.header_row) == ("mended.xlsx", "Spring 2026", HEADER)
     was, now = (
         [row.cells for row in open_source(path, settings, "x").rows() if isinstance(row, Row)]
@@ -237,16 +237,16 @@ def test_a_mended_workbook_lost_its_pictures_sums_and_other_sheets(tmp_path: Pat
 
 def test_a_table_that_takes_no_other_text_is_mended_as_json_lines(tmp_path: Path) -> None:
     draft = dropped({"sheet.ods": ods(tmp_path / "t.ods").read_bytes()}, "spring.ods")
-    Edits(cells={"2": {"prompt": "mended"}}).keep(draft)
-    source, _ = mended(draft)
+    Edits(cells={"2": {"prompt": "mended"}}).save(draft)
+    source, _ = apply_edits(draft)
     assert source.name == "mended.jsonl"
     assert [row.cells["prompt"] for row in open_manifest(source).rows() if isinstance(row, Row)] == ["mended"]
 
 
 def test_rows_that_are_left_out_need_no_more_looking() -> None:
     draft = dropped({"sheet.csv": f"{HEAD}A,,x\nB,https://e.com/b.jpg,x\n".encode()})
-    Edits(left_out=[2]).keep(draft)
-    do(draft, Step.CHECK)
+    Edits(left_out=[2]).save(draft)
+    run_step(draft, Step.CHECK)
     with Findings.open_existing(draft.folder / "check.sqlite") as findings:
         assert (findings.count_open_rows(), findings.count_left_out_rows()) == (0, 1)
 
@@ -262,7 +262,7 @@ def test_twenty_rows_are_shown_as_they_are_sent_letter_for_letter() -> None:
         table.writerow([f"S{n}", f"Lamp {n} & <b>co</b>", f"<p>line {n}</p>", f"https://e.com/{n}.jpg"])
     draft = dropped({"sheet.csv": file.getvalue().encode()})
     draft = replace(draft, choices={"prompt": "an ad {{for}} {Title}: {Body (HTML)}"})
-    told = do(draft, Step.CHECK)
+    told = run_step(draft, Step.CHECK)
     shown, every = told["sample"], [inputs["prompt"] for inputs in sent(draft)]
     assert len(shown) == 20
     assert shown[0]["row"] == 2
@@ -276,7 +276,7 @@ def test_twenty_rows_are_shown_as_they_are_sent_letter_for_letter() -> None:
 def test_the_sum_is_the_plan_s() -> None:
     rows = "".join(f"S{n},https://e.com/{n}.jpg,an ad\n" for n in range(12))
     draft = dropped({"sheet.csv": f"{HEAD}{rows}".encode()})
-    told = do(replace(draft, choices={"sizes": ["1:1", "3:2"], "variants": 3}), Step.CHECK)["plan"]
+    told = run_step(replace(draft, choices={"sizes": ["1:1", "3:2"], "variants": 3}), Step.CHECK)["plan"]
     assert told["matrix"] == [["sizes", 2], ["variants", 3]]
     assert (told["rows"], told["lines"], told["to_buy"], told["price"], told["estimate"]) == (
         12,
@@ -289,7 +289,7 @@ def test_the_sum_is_the_plan_s() -> None:
 
 def test_a_preview_of_a_private_address_is_refused() -> None:
     draft = dropped({"sheet.csv": f"{HEAD}A,https://127.0.0.1:1/a.jpg,an ad\nB,https://10.0.0.1/a.jpg,x\n".encode()})
-    told = do(draft, Step.CHECK)
+    told = run_step(draft, Step.CHECK)
     fetch_pictures(draft, os.environ)
     why = [path.read_text() for path in (draft.folder / "thumbs").iterdir()]
     assert len(why) == sum(len(row["pictures"]) for row in told["sample"])
@@ -298,7 +298,7 @@ def test_a_preview_of_a_private_address_is_refused() -> None:
 
 def test_a_change_makes_what_was_found_out_of_date() -> None:
     draft = dropped({"sheet.csv": f"{HEAD}A,https://e.com/a.jpg,x\n".encode()})
-    do(draft, Step.LOOK)
+    run_step(draft, Step.LOOK)
     from batchedit.commands.draft_steps import is_done
 
     assert is_done(draft, Step.LOOK)

@@ -57,15 +57,15 @@ TABLE = {
     ("results/report.py", "to_type('doubt', run, *store)"): "test_what_can_not_be_collected",
     (
         "results/report.py",
-        "to_type('retry', run, '--failed', *_with_cap(report, failed), *store)",
+        "to_type('retry', run, '--failed', *_format_cap_option_for(report, failed), *store)",
     ): "test_what_failed_was_moderated_or_may_have_been_bought",
     (
         "results/report.py",
-        "to_type('retry', run, '--moderated', *_with_cap(report, moderated), *store)",
+        "to_type('retry', run, '--moderated', *_format_cap_option_for(report, moderated), *store)",
     ): "test_what_failed_was_moderated_or_may_have_been_bought",
     (
         "results/report.py",
-        "to_type('retry', run, '--cancelled', *_with_cap(report, cancelled), *store)",
+        "to_type('retry', run, '--cancelled', *_format_cap_option_for(report, cancelled), *store)",
     ): "test_what_was_cancelled_and_what_was_too_late",
     ("cli/settle_commands.py", "to_type('fetch', folder)"): "test_what_was_cancelled_and_what_was_too_late",
     ("cli/commands.py", "to_type('run', run)"): "test_options_that_make_other_pictures_are_refused_for_a_run",
@@ -127,7 +127,7 @@ TABLE = {
     ): ("test_a_sheet_that_was_changed_since"),
     (
         "commands/retry.py",
-        "to_type('retry', run.folder.path, *words, *room_for(run.checkpoint, jobs), *store_words(run.checkpoint))",
+        "to_type('retry', run.folder.path, *words, *format_cap_option(run.checkpoint, jobs), *store_words(run.checkpoint))",
     ): "test_a_retry_of_others_under_a_cap_that_is_used_up_names_one_that_suffices",
     ("commands/retry.py", "to_type('run', folder.path, *room, *store)"): "test_nothing_is_there_to_retry",
     ("commands/retry.py", "to_type('status', folder.path, *store)"): "test_nothing_is_there_to_retry",

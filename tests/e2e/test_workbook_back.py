@@ -10,7 +10,7 @@ from openpyxl.comments import Comment
 from openpyxl.styles import PatternFill
 
 from batchedit.manifest.rows import Form, FormKind
-from batchedit.results.workbook import Scissors
+from batchedit.results.workbook import TextCutter
 from tests.support.cli import inside
 
 LINK = "https://shop.example.com/p/{}.jpg"
@@ -96,10 +96,10 @@ def test_no_thumbnails_and_several_pictures_of_a_row(tmp_path: Path) -> None:
 
 
 def test_a_cell_that_excel_cannot_hold_says_that_it_is_cut() -> None:
-    scissors = Scissors()
-    assert scissors.fit("x" * 32_767) == "x" * 32_767
-    assert not scissors.told(Form(FormKind.CSV))
-    text = scissors.fit("x" * 40_000)
+    cutter = TextCutter()
+    assert cutter.fit("x" * 32_767) == "x" * 32_767
+    assert not cutter.describe_cuts(Form(FormKind.CSV))
+    text = cutter.fit("x" * 40_000)
     assert len(text) == 32_767
     assert text.endswith("results.csv has them all)")
 

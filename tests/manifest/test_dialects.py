@@ -12,7 +12,7 @@ from batchedit.core.model import Outcome, ResultLine
 from batchedit.jobs.expand import Recipe, expand_all
 from batchedit.manifest.read import open_manifest
 from batchedit.manifest.rows import Form, FormKind
-from batchedit.results.files import form_as
+from batchedit.results.files import adapt_form
 from batchedit.results.writer import write_results
 from batchedit.runcomfy.catalogue import load_model
 from tests.support.dialects import DIALECTS, FIVE, HEADER, make_dialect
@@ -53,7 +53,7 @@ def test_the_same_jobs_in_and_the_same_cells_back(
     source = make_dialect(tmp_path, name)
     assert keys(source) == reference
     manifest = open_manifest(source)
-    form = form_as(manifest.form, kind or manifest.form.kind)
+    form = adapt_form(manifest.form, kind or manifest.form.kind)
     results = tmp_path / f"results{SUFFIXES[form.kind]}"
     assert write_results(manifest, outcomes(), results, form=form) == 5
 
@@ -75,15 +75,15 @@ def test_the_same_jobs_in_and_the_same_cells_back(
 def test_excel_gets_a_mark_where_it_needs_one(tmp_path: Path, text: bytes, bom: bool) -> None:
     (tmp_path / "m.csv").write_bytes(text)
     manifest = open_manifest(tmp_path / "m.csv")
-    assert form_as(manifest.form, FormKind.CSV).bom is bom
-    write_results(manifest, [Outcome(1, "1", "done")], tmp_path / "r.csv", form=form_as(manifest.form, FormKind.CSV))
+    assert adapt_form(manifest.form, FormKind.CSV).bom is bom
+    write_results(manifest, [Outcome(1, "1", "done")], tmp_path / "r.csv", form=adapt_form(manifest.form, FormKind.CSV))
     assert (tmp_path / "r.csv").read_bytes().startswith(b"\xef\xbb\xbf") is bom
     assert text.split(b"\n")[1] in (tmp_path / "r.csv").read_bytes()
 
 
 def test_csv_out_of_other_forms_is_for_excel(tmp_path: Path) -> None:
-    assert form_as(Form(FormKind.JSONL), FormKind.CSV).bom
-    assert not form_as(Form(FormKind.CSV), FormKind.JSONL).bom
+    assert adapt_form(Form(FormKind.JSONL), FormKind.CSV).bom
+    assert not adapt_form(Form(FormKind.CSV), FormKind.JSONL).bom
 
 
 def test_jsonl_and_parquet_results_hold_what_they_were_given(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from batchedit.jobs.expand import Recipe, expand_all
 from batchedit.manifest.read import Manifest, manifest_from_frame, open_manifest, reopen_manifest
 from batchedit.manifest.rownames import describe_row, to_row_index, to_sheet_row
 from batchedit.manifest.rows import Form, FormKind
-from batchedit.results.columns import named
+from batchedit.results.columns import build_result_columns
 
 LINK = "https://shop.example.com/p/%d.jpg"
 HEAD = "sku,image,prompt\n"
@@ -125,7 +125,7 @@ def test_names_wanted_twice_are_told_by_the_sheets_rows(tmp_path: Path) -> None:
 
 def test_result_row_and_flags_name_the_sheets_rows() -> None:
     form = Form(FormKind.CSV, header_row=4)
-    found = named(Outcome(3, "A", "done", flags="tiny like_row_12"), form)
+    found = build_result_columns(Outcome(3, "A", "done", flags="tiny like_row_12"), form)
     assert (found["result_row"], found["result_flags"]) == (7, "tiny like_row_16")
 
 

@@ -18,8 +18,8 @@ from batchedit.manifest.cells import to_json_text
 from batchedit.manifest.header import OUR_COLUMNS
 from batchedit.manifest.read import manifest_from_frame
 from batchedit.manifest.rows import Number
-from batchedit.results.columns import csv_cells, json_object
-from batchedit.results.writer import _with_ours
+from batchedit.results.columns import to_csv_cells, to_json_object
+from batchedit.results.writer import _add_columns
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 CELLS = st.dictionaries(TEXT, TEXT | st.booleans() | st.none())
@@ -43,7 +43,7 @@ USERS = st.dictionaries(TEXT.filter(lambda name: name not in OUR_COLUMNS), TEXT 
 @given(USERS, TEXT, st.sampled_from([None, 40_000, 1]))
 def test_a_line_holds_the_cells_and_our_columns_behind_them(cells: dict[str, Any], url: str, cost: int | None) -> None:
     outcome = Outcome(1, "x", "done", url=url, cost=cost)
-    line = json.loads(_with_ours(to_json_text(cells), outcome, MANIFEST))
+    line = json.loads(_add_columns(to_json_text(cells), outcome, MANIFEST))
     assert {name: line.pop(name) for name in cells} == cells
     assert tuple(line) == RESULT_COLUMNS
     assert (line["result_url"], line["result_status"]) == (url or None, "done")
@@ -56,10 +56,12 @@ def test_our_columns_are_read_back_whatever_they_hold(
 ) -> None:
     known = {"result_row": 7, "result_cost_usd": "0.04", "result_seconds": 4.2, "result_files": paths, **outside}
     result = {column: known.get(column) for column in RESULT_COLUMNS}
-    (cells,) = csv.reader(io.StringIO("x" + csv_cells(result, delimiter), newline=""), delimiter=delimiter, strict=True)
+    (cells,) = csv.reader(
+        io.StringIO("x" + to_csv_cells(result, delimiter), newline=""), delimiter=delimiter, strict=True
+    )
     read = dict(zip(RESULT_COLUMNS, cells[1:], strict=True))
     for name, text in outside.items():
         assert read[name].removeprefix("'") == text.removeprefix("'")
     assert json.loads(read["result_files"]) == paths
-    told = json.loads(json_object(result))
+    told = json.loads(to_json_object(result))
     assert told == {**dict.fromkeys(RESULT_COLUMNS), **known, "result_cost_usd": 0.04}

@@ -17,7 +17,7 @@ from batchedit.core.errors import ManifestError, OutputError
 from batchedit.core.model import Outcome
 from batchedit.manifest.read import manifest_from_frame, open_manifest
 from batchedit.manifest.rows import Form, FormKind
-from batchedit.results.tables import results_frame
+from batchedit.results.tables import build_results_frame
 from batchedit.results.writer import write_results
 
 FILES = json.dumps(
@@ -247,7 +247,7 @@ def test_parquet_keeps_types_to_the_last_bit(tmp_path):
 
 def test_a_dataframe_comes_back_with_its_types():
     frame = pd.DataFrame({"sku": ["a", "b"], "n": [1, 2]}, index=[7, 9])
-    found = results_frame(manifest_from_frame(frame), [done(1), done(2), done(2, over='{"market":"DE"}')])
+    found = build_results_frame(manifest_from_frame(frame), [done(1), done(2), done(2, over='{"market":"DE"}')])
     assert found["n"].tolist() == [1, 2, 2]
     assert found["n"].dtype == frame["n"].dtype
     assert tuple(found.columns) == ("sku", "n", "market", *RESULT_COLUMNS)
@@ -257,7 +257,7 @@ def test_a_dataframe_comes_back_with_its_index_and_its_columns_whatever_their_na
     """A column whose name is a number ended in a KeyError, after the purchase."""
     frame = pd.DataFrame({2026: [5, 6], "sku": ["a", "b"], dt.date(2026, 1, 1): ["x", "y"]}, index=["z", "a"])
     frame.index.name = "code"
-    found = results_frame(manifest_from_frame(frame), [done(1), done(2), done(2)])
+    found = build_results_frame(manifest_from_frame(frame), [done(1), done(2), done(2)])
     assert found.index.tolist() == ["z", "a", "a"]
     assert found.index.name == "code"
     assert found.columns.tolist()[:3] == [2026, "sku", dt.date(2026, 1, 1)]

@@ -20,8 +20,8 @@ from batchedit.images.features import (
     put_on_white,
 )
 from batchedit.review import alike as alike_module
-from batchedit.review.alike import BITS, alike, groups
-from batchedit.review.checks import Subject, check, wrong_ratio
+from batchedit.review.alike import BITS, are_alike, group_alike
+from batchedit.review.checks import Subject, flag_pictures, has_wrong_ratio
 from tests.support.finished_run import picture
 
 HASHES = [
@@ -60,7 +60,7 @@ def seen(image: Image.Image, name: str = "a") -> ImageFeatures:
     ],
 )
 def test_wrong_ratio(size: str, width: int, height: int, wrong: bool) -> None:
-    assert wrong_ratio(size, width, height) is wrong
+    assert has_wrong_ratio(size, width, height) is wrong
 
 
 def test_nearly_one_colour_is_flat_and_a_product_on_white_is_not() -> None:
@@ -78,8 +78,8 @@ def test_the_same_picture_scaled_brightened_and_recompressed_is_alike_another_on
     one = picture(1, (960, 640))
     other = one.resize((480, 320)).filter(ImageFilter.GaussianBlur(1)).point(lambda tone: min(255, tone + 5))
     other.save(tmp_path / "b.jpg", quality=60)
-    assert alike(seen(one), seen(Image.open(tmp_path / "b.jpg").convert("RGB"), "b"))
-    assert not any(alike(seen(picture(a)), seen(picture(b), "b")) for a in range(8) for b in range(a))
+    assert are_alike(seen(one), seen(Image.open(tmp_path / "b.jpg").convert("RGB"), "b"))
+    assert not any(are_alike(seen(picture(a)), seen(picture(b), "b")) for a in range(8) for b in range(a))
 
 
 @pytest.mark.parametrize(("number", "hash_"), HASHES)
@@ -96,7 +96,7 @@ def test_a_product_on_white_is_alike_with_a_little_grain(grain: int) -> None:
     draw.ellipse((100 + 20 * grain, 90, 300, 330 - 10 * grain), fill="navy")
     draw.rectangle((150, 300, 260 + 15 * grain, 420), fill="tan")
     grained = Image.blend(image, Image.effect_noise(image.size, 30).convert("RGB"), 0.04)
-    assert alike(seen(image), seen(grained, "b"))
+    assert are_alike(seen(image), seen(grained, "b"))
 
 
 def test_a_hash_of_another_kind_is_not_compared(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_equal_shapes_in_other_colours_are_not_alike() -> None:
     for image in (red, blue):
         ImageDraw.Draw(image).rectangle((100, 60, 300, 420), fill="white")
     assert (seen(red).hash ^ seen(blue, "b").hash).bit_count() <= BITS
-    assert not alike(seen(red), seen(blue, "b"))
+    assert not are_alike(seen(red), seen(blue, "b"))
 
 
 def test_groups_find_every_pair_within_the_distance() -> None:
@@ -132,7 +132,7 @@ def test_groups_find_every_pair_within_the_distance() -> None:
         for bit in rng.sample(range(64), BITS):
             base ^= 1 << bit
         looks.append(look(2 * number + 1, base))
-    assert groups(looks) == [[2 * number, 2 * number + 1] for number in range(200)]
+    assert group_alike(looks) == [[2 * number, 2 * number + 1] for number in range(200)]
 
 
 def test_ten_thousand_pictures_are_compared_in_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,13 +143,13 @@ def test_ten_thousand_pictures_are_compared_in_a_moment(monkeypatch: pytest.Monk
     def counting(one: ImageFeatures, other: ImageFeatures) -> bool:
         nonlocal counted
         counted += 1
-        return alike(one, other)
+        return are_alike(one, other)
 
-    monkeypatch.setattr(alike_module, "alike", counting)
+    monkeypatch.setattr(alike_module, "are_alike", counting)
     looks = [look(number, rng.getrandbits(64)) for number in range(5000)]
     looks += [look(5000 + number, 1 << rng.randrange(64)) for number in range(5000)]
     began = time.perf_counter()
-    assert max(map(len, groups(looks))) >= 5000
+    assert max(map(len, group_alike(looks))) >= 5000
     assert counted < 700_000  # of 50 million pairs
     assert time.perf_counter() - began < 20
 
@@ -176,7 +176,7 @@ def test_flags_of_a_run() -> None:
         Subject(6, 6, "1:1", "torn"),
         Subject(7, 7, "1:1", "never looked at"),
     ]
-    assert check(subjects, looks) == {
+    assert flag_pictures(subjects, looks) == {
         1: "like_row_2",
         2: "like_row_1",
         3: "wrong_ratio",
@@ -188,12 +188,12 @@ def test_flags_of_a_run() -> None:
 
 def test_variants_and_versions_of_one_row_may_look_alike() -> None:
     looks = {"a": look(1, 5), "b": look(2, 5)}
-    assert check([Subject(1, 1, "", "a"), Subject(2, 1, "", "b")], looks) == {}
+    assert flag_pictures([Subject(1, 1, "", "a"), Subject(2, 1, "", "b")], looks) == {}
 
 
 def test_two_flat_pictures_are_no_twins() -> None:
     looks = {"a": look(1, 0, flat=True), "b": look(2, 0, flat=True)}
-    assert check([Subject(1, 1, "", "a"), Subject(2, 2, "", "b")], looks) == {1: "one_colour", 2: "one_colour"}
+    assert flag_pictures([Subject(1, 1, "", "a"), Subject(2, 2, "", "b")], looks) == {1: "one_colour", 2: "one_colour"}
 
 
 # --- the album ------------------------------------------------------------------------------------

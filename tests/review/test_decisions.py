@@ -25,7 +25,7 @@ from batchedit.ledger.repurchases import add_repurchases, find_rejected
 from batchedit.ledger.review_file import ReviewFile
 from batchedit.ledger.sqlite import SqliteCheckpoint
 from batchedit.review.decisions import read_decisions
-from batchedit.review.redo import extended, free_name, job_again
+from batchedit.review.redo import extend_prompt, find_free_name, make_next_version
 from batchedit.run_folder import RunFolder
 from tests.support.finished_run import Showroom, line, picture
 
@@ -219,12 +219,12 @@ def test_an_import_leaves_what_is_newer(checkpoint: SqliteCheckpoint) -> None:
     ],
 )
 def test_an_addition_is_a_sentence_of_its_own(prompt: str, addition: str, expected: str) -> None:
-    assert extended(prompt, addition) == expected
+    assert extend_prompt(prompt, addition) == expected
 
 
 def test_a_name_that_another_row_has_is_not_taken() -> None:
-    assert free_name("Mug", 2, {"mug"}) == "Mug-v2"
-    assert free_name("Mug", 2, {"mug-v2"}) == "Mug-v2-2"
+    assert find_free_name("Mug", 2, {"mug"}) == "Mug-v2"
+    assert find_free_name("Mug", 2, {"mug-v2"}) == "Mug-v2-2"
 
 
 def test_exactly_the_rejected_are_made_again(checkpoint: SqliteCheckpoint) -> None:
@@ -249,13 +249,13 @@ def test_a_model_without_a_prompt_can_not_be_told_more() -> None:
     job = line(1, {"sku": "a", "image": "https://x/y", "prompt": "p", "size": "1:1"}).job
     bare = type(job)(job.key, job.model, '{"text":"p"}', job.name)
     with pytest.raises(UsageError, match="no input called prompt"):
-        job_again(bare, 2, "more", key_of=lambda *_: job.key, keys=(), names=())
+        make_next_version(bare, 2, "more", key_of=lambda *_: job.key, keys=(), names=())
 
 
 def test_a_revision_that_is_taken_is_passed_over() -> None:
     job = line(1, {"sku": "a", "image": "https://x/y", "prompt": "p", "size": "1:1"}).job
     taken = {bytes([1]) * 16, bytes([2]) * 16}
-    made = job_again(job, 2, "", key_of=lambda _i, _v, revision: bytes([revision]) * 16, keys=taken, names=())
+    made = make_next_version(job, 2, "", key_of=lambda _i, _v, revision: bytes([revision]) * 16, keys=taken, names=())
     assert made.revision == 3
 
 

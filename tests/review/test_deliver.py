@@ -21,10 +21,10 @@ from batchedit.core.errors import ManifestError, OutputError, UsageError
 from batchedit.core.review import PictureDecision, Verdict
 from batchedit.ledger.decisions import FolderDecisions
 from batchedit.ledger.repurchases import add_repurchases
-from batchedit.review.contact import Print, contact_sheet
-from batchedit.review.deliver import Picture, Piece
+from batchedit.review.contact import Print, write_contact_sheet
+from batchedit.review.deliver import DeliveryFile, Picture
 from batchedit.review.deliver import deliver as hand_on
-from batchedit.review.package import package
+from batchedit.review.package import open_package
 from batchedit.run_folder import RunFolder
 from tests.support.finished_run import Showroom, picture
 
@@ -172,7 +172,7 @@ def test_a_picture_that_is_not_what_was_bought_stops_all(room: Showroom, tmp_pat
 
 def test_a_failure_on_the_way_leaves_nothing(tmp_path: Path) -> None:
     def break_off() -> None:
-        with package(tmp_path / "out", force=False) as into:
+        with open_package(tmp_path / "out", force=False) as into:
             with into.create("a") as file:
                 file.write(b"half")
             raise OSError(28, "No space left on device")
@@ -183,7 +183,7 @@ def test_a_failure_on_the_way_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_papers_are_made_after_the_pictures_are_sound(tmp_path: Path) -> None:
-    def papers() -> list[Piece]:
+    def papers() -> list[DeliveryFile]:
         raise AssertionError("too early")
 
     gone = Picture(tmp_path / "gone.png", "files/gone.png", "aa", tmp_path)
@@ -214,7 +214,7 @@ def test_the_contact_sheet_has_twelve_pictures_a_page(tmp_path: Path) -> None:
     thumb = tmp_path / "a.webp"
     picture(1).save(thumb)
     prints = [Print(thumb if n % 2 else None, f"Größe {n} — «name» " * 5, f"row {n}") for n in range(12 * 13 + 1)]
-    assert contact_sheet(prints, tmp_path / "sheet.pdf", "Spring: 157 approved") == 14
+    assert write_contact_sheet(prints, tmp_path / "sheet.pdf", "Spring: 157 approved") == 14
     content = (tmp_path / "sheet.pdf").read_bytes()
     assert content.startswith(b"%PDF-")
     assert content.count(b"/Type /Page\n") + content.count(b"/Type /Page ") >= 14
@@ -235,14 +235,14 @@ def test_the_contact_sheet_names_the_rows_of_the_sheet(room: Showroom, tmp_path:
 def test_without_a_font_names_are_spelled_in_english_letters(monkeypatch: pytest.MonkeyPatch) -> None:
     from batchedit.review import contact
 
-    monkeypatch.setattr(contact, "system_font", lambda: "")
-    assert contact.shown_text("Größe · é 靴") == "Grosse - e ?"
+    monkeypatch.setattr(contact, "find_system_font", lambda: "")
+    assert contact.to_drawable("Größe · é 靴") == "Grosse - e ?"
 
 
 def test_pages_are_white_paper() -> None:
-    from batchedit.review.contact import batched_pages
+    from batchedit.review.contact import draw_pages
 
-    ((page,),) = batched_pages([Print(None, "a", "b")], "title", 1)
+    ((page,),) = draw_pages([Print(None, "a", "b")], "title", 1)
     assert isinstance(page, Image.Image)
     assert page.size == (1240, 1754)
     assert page.getpixel((5, 5)) == (255, 255, 255)

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from batchedit.core.errors import UsageError
-from batchedit.review.notify import check_hook, notify, summary
+from batchedit.review.notify import build_notice, check_hook, notify
 
 
 @contextmanager
@@ -42,13 +42,13 @@ def hook(status: int) -> Iterator[tuple[str, list[dict[str, str]]]]:
 
 def test_a_channel_of_apprise_gets_the_summary() -> None:
     with hook(200) as (url, came):
-        assert notify(url, summary("spring", {}, "spring: 3 done")) == ""
+        assert notify(url, build_notice("spring", {}, "spring: 3 done")) == ""
     assert (came[0]["title"], came[0]["message"]) == ("batchedit: spring", "spring: 3 done")
 
 
 def test_a_channel_that_refuses_is_told_without_its_address(capfd: pytest.CaptureFixture[str]) -> None:
     with hook(403) as (url, _):
-        told = notify(url, summary("spring", {}, "spring: 3 done"))
+        told = notify(url, build_notice("spring", {}, "spring: 3 done"))
     assert told == "the channel json:// did not take the message"
     assert "secret" not in "".join(capfd.readouterr())
 
@@ -85,7 +85,7 @@ def test_a_mail_was_one_line_and_what_the_service_said_was_html_in_it() -> None:
         thread = threading.Thread(target=box.serve_forever, daemon=True)
         thread.start()
         url = f"mailto://127.0.0.1:{box.server_address[1]}?from=a@lab.example&to=b@lab.example"
-        told = [notify(address, summary("m", None, text, "stopped")) for address in (url, f"{url}&format=html")]
+        told = [notify(address, build_notice("m", None, text, "stopped")) for address in (url, f"{url}&format=html")]
         box.shutdown()
         thread.join()
         mails = [email.message_from_bytes(mail) for mail in box.mails]  # type: ignore[attr-defined]

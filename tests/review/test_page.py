@@ -13,9 +13,9 @@ import pytest
 
 from batchedit.commands.gallery import gallery
 from batchedit.core.errors import UsageError
-from batchedit.review.notify import ATTEMPTS, check_hook, notify, summary
-from batchedit.review.page import json_block, policy, render
-from batchedit.review.payload import Table, facets, sources_of
+from batchedit.review.notify import ATTEMPTS, build_notice, check_hook, notify
+from batchedit.review.page import build_policy, render_gallery, to_json_block
+from batchedit.review.payload import Table, find_facets, list_sources
 from batchedit.run_folder import RunFolder
 from tests.support.finished_run import Showroom, picture
 
@@ -37,7 +37,7 @@ def data_of(page: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_inside_the_block(text: str) -> None:
-    page = render({"name": text, "cell": text}, served=False)
+    page = render_gallery({"name": text, "cell": text}, served=False)
     assert data_of(page) == {"name": text, "cell": text}
     assert len(re.findall(r"<script[ >]", page)) == 2
     assert "<img" not in page
@@ -48,23 +48,23 @@ def test_hostile_text_stays_inside_the_block(text: str) -> None:
 
 def test_json_is_the_same_after_the_escapes() -> None:
     value = {"a": "".join(HOSTILE)}
-    assert orjson.loads(str(json_block(value))) == value
+    assert orjson.loads(str(to_json_block(value))) == value
 
 
 @pytest.mark.parametrize("served", [True, False])
 def test_the_policy_names_the_hashes_of_what_stands_in_the_page(served: bool) -> None:
-    page = render({"name": "x"}, served=served)
+    page = render_gallery({"name": "x"}, served=served)
     for tag in ("style", "script"):
         (text,) = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        assert f"{tag}-src 'sha256-{digest}'" in policy(served=served)
-    assert "default-src 'none'" in policy(served=served)
-    assert ("connect-src 'self'" in policy(served=served)) is served
-    assert "unsafe" not in policy(served=served)
+        assert f"{tag}-src 'sha256-{digest}'" in build_policy(served=served)
+    assert "default-src 'none'" in build_policy(served=served)
+    assert ("connect-src 'self'" in build_policy(served=served)) is served
+    assert "unsafe" not in build_policy(served=served)
 
 
 def test_nothing_in_the_page_points_elsewhere() -> None:
-    page = render({"name": "x"}, served=False)
+    page = render_gallery({"name": "x"}, served=False)
     assert set(re.findall(r"https?://[\w./]+", page)) == {"http://www.w3.org/2000/svg"}
 
 
@@ -74,13 +74,13 @@ def test_facets_are_columns_with_few_short_values() -> None:
         for n in range(1, 13)
     }
     table = Table(("sku", "market", "image", "one", "few", "long"), rows)
-    assert facets(table) == [{"column": 1, "name": "market", "values": [("DE", 6), ("FR", 6)]}]
+    assert find_facets(table) == [{"column": 1, "name": "market", "values": [("DE", 6), ("FR", 6)]}]
 
 
 def test_sources_are_links_and_local_files() -> None:
     local = {"$file": "/p/a.png", "$sha256": "aa"}
     inputs = orjson.dumps({"image": ["https://x/a.png", local, "data:image/png;base64,AA"], "prompt": "https://no"})
-    assert sources_of(inputs.decode()) == [local, "https://x/a.png"]
+    assert list_sources(inputs.decode()) == [local, "https://x/a.png"]
 
 
 def test_the_gallery_of_a_run(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_the_summary_is_sent_as_slack_takes_it() -> None:
         seen.append(request)
         return httpx.Response(200, text="ok")
 
-    content = summary("spring", {"jobs": {"done": 3}}, "spring: 3 done")
+    content = build_notice("spring", {"jobs": {"done": 3}}, "spring: 3 done")
     assert notify("https://hooks.example.com/T/secret", content, transport=httpx.MockTransport(answer)) == ""
     (request,) = seen
     assert orjson.loads(request.content) == {

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from batchedit.review.page import BASE, style
+from batchedit.review.page import BASE, read_style
 from batchedit.web.pages import ROUTES
 
 FILES = {
@@ -36,7 +36,7 @@ async def test_the_app_serves_the_base_style_that_the_gallery_has_inside() -> No
     assert answer.text == FILES[HERE]
     assert answer.headers["content-type"].startswith("text/css")
     assert again.status_code == 304
-    assert style().startswith(FILES[HERE])
+    assert read_style().startswith(FILES[HERE])
 
 
 def test_every_name_of_a_colour_or_size_that_is_used_is_defined() -> None:
