@@ -31,8 +31,8 @@ class Command(click.Command):
                 ctx.meta["batchedit.config"] = str(path.absolute())
                 if not told.get("quiet"):
                     if told.get("log_json") or ctx.default_map.get("log_json") is True:
-                        log_lines.ask()
-                    log_lines.tell(f"settings are read from {path.absolute()}", "settings")
+                        log_lines.enable()
+                    log_lines.write_line(f"settings are read from {path.absolute()}", "settings")
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -105,7 +105,7 @@ def _of_the_manifest(path: Path, told: dict[str, Any], mine: Mapping[str, Settin
             "more might be bought than was meant",
             hint=f"type them with the command: {typed}; or, if the file is yours: {named}",
         )
-    log_lines.tell(
+    log_lines.write_line(
         f"warning: {file} sets {names}, which is not taken: a settings file that nobody named gives manifest settings "
         f"only (if the file is yours: {named})",
         "warning",

@@ -37,7 +37,7 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click's; from here on a log has the command's name."""
         found = super().resolve_command(ctx, args)
-        log_lines.command(found[0] or "")
+        log_lines.set_command(found[0] or "")
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

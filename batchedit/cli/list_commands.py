@@ -40,7 +40,7 @@ def list_runs(*, folder: str | None, url: str | None, as_json: bool) -> int:
     register = Register.of(os.environ)
     found = runlist.list_runs(register) if url is None else runlist.list_store_runs(url)
     if register.problem:
-        log_lines.tell(f"warning: {register.problem}", "warning")
+        log_lines.write_line(f"warning: {register.problem}", "warning")
     if as_json:
         print_json("runs", runs_value(found))
     else:

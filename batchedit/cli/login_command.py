@@ -30,5 +30,5 @@ def login(*, in_file: bool) -> int:
     if kept.hint:
         click.echo(one_line(f"  to keep it in this machine's keyring: {kept.hint}, then type this again"), err=True)
     if kept.hidden_by:
-        log_lines.tell(f"warning: {kept.hidden_by} is set and goes before it: unset {kept.hidden_by}", "warning")
+        log_lines.write_line(f"warning: {kept.hidden_by} is set and goes before it: unset {kept.hidden_by}", "warning")
     return 0

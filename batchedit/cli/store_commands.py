@@ -148,11 +148,11 @@ def _telling(ctx: click.Context, host: Any, seen: dict[str, Any]) -> Iterator[Ca
     from . import notices  # noqa: PLC0415
 
     told: dict[str, str] = {}
-    host.notices.is_news = notices.first_to_tell(seen["store"])
+    host.notices.is_news = notices.make_news_check(seen["store"])
 
     def left(worked: Any) -> None:
         if ctx.params["notify"]:
-            message, pictures = notices.left(worked.name, worked.error, seen)
+            message, pictures = notices.describe_worker_end(worked.name, worked.error, seen)
             if told.get(worked.name) != message["text"]:
                 host.notices.send(message, pictures)
             told[worked.name] = message["text"]
@@ -161,7 +161,7 @@ def _telling(ctx: click.Context, host: Any, seen: dict[str, Any]) -> Iterator[Ca
         yield left
     except BatcheditError as error:
         if host.stop.reason is None:
-            host.notices.send(notices.broken(ctx.params["run"] or "work", error))
+            host.notices.send(notices.describe_failure(ctx.params["run"] or "work", error))
         raise
     finally:
         host.notices.close()

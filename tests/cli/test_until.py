@@ -55,7 +55,7 @@ def test_a_night_in_which_the_clocks_change_stopped_an_hour_off(
 ) -> None:
     at = dt.datetime.strptime(started, "%Y-%m-%d %H:%M").timestamp()  # noqa: DTZ007 - the wall's time
     told_the_time(monkeypatch, lambda: at)
-    found = option_values.moment(until)
+    found = option_values.parse_time_of_day(until)
     assert found is not None
     assert dt.datetime.fromtimestamp(found).strftime("%Y-%m-%d %H:%M") == stops  # noqa: DTZ006 - the wall's time
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedit.cli.app import batchedit as group
-from batchedit.cli.options import given as given_by
+from batchedit.cli.options import read_given_options
 from batchedit.settings.model import Settings
 from batchedit.settings.toml import key_of, settings_text, toml
 from tests.support.cli import environment, manifest
@@ -69,7 +69,7 @@ EVERY = Settings(
 def parsed(name: str, *arguments: str) -> Settings:
     command = group.commands[name]
     with command.make_context(name, list(arguments)) as ctx:
-        return Settings(**given_by(ctx))
+        return Settings(**read_given_options(ctx))
 
 
 def test_what_is_kept_can_be_used_again(tmp_path: Path) -> None:

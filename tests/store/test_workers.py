@@ -20,7 +20,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from batchedit.cli.notices import left
+from batchedit.cli.notices import describe_worker_end
 from batchedit.core.events import Released
 from batchedit.core.lifecycle import advance
 from batchedit.ledger.lock import run_lock
@@ -144,7 +144,7 @@ def test_a_helper_beside_the_beginner_told_what_the_beginners_copy_said(
     elsewhere.mkdir()
     it.run("work", "--until-idle", "--out", run, cwd=elsewhere)
     with run_lock(run, "run"):
-        message, _ = left("m", None, {"store": it.url, "out": str(run)})
+        message, _ = describe_worker_end("m", None, {"store": it.url, "out": str(run)})
     assert message["text"].startswith("m is finished: 4 of 4 pictures, $0.16 spent\n"), message["text"]
     assert f"batchedit review {run}" in message["text"], "the run, and no copy of it"
 
