@@ -13,7 +13,7 @@ import pytest
 
 from batchedit.cli.app import batchedit as group
 from batchedit.cli.json_output import SCHEMAS
-from batchedit.cli.json_values import workers_value
+from batchedit.cli.json_values import workers_to_json
 from batchedit.commands.store import Worker
 from batchedit.sandbox import RunningSandbox, SandboxConfig, serve
 from tests.support.cli import inside, manifest, on
@@ -107,7 +107,7 @@ def test_doubts_that_are_open_are_listed_for_a_program(tmp_path: Path) -> None:
 
 
 def test_workers_of_a_store_are_described_by_their_schema() -> None:
-    told = workers_value([Worker(1, "a", "working", 1.8e9, 1.8e9, 3, 1)])
+    told = workers_to_json([Worker(1, "a", "working", 1.8e9, 1.8e9, 3, 1)])
     jsonschema_rs.validator_for(closed(schema("workers")), validate_formats=True).validate(
         {"schema": "batchedit/workers/1", **told}
     )

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from batchedit.cli.live_text import watched_lines
+from batchedit.cli.live_text import format_watch_screen
 from batchedit.commands.live import LiveState
 from batchedit.commands.pricing import LAST_KNOWN, dearer
 from tests.support.cli import inside, manifest
@@ -71,5 +71,5 @@ def test_a_program_and_who_watches_read_that_it_is_play_money(tmp_path: Path) ->
     here = next(run for run in runs["runs"] if run["folder"] == ran["folder"])
     assert {told["play_money"] for told in (ran, status["report"], here, planned)} == {True}
     now = LiveState(folder=tmp_path, state="going", spent=80_000)
-    assert [line for line in watched_lines(now, play=True) if "$" in line and "(play money)" not in line] == []
-    assert "play" not in "".join(watched_lines(now))
+    assert [line for line in format_watch_screen(now, play=True) if "$" in line and "(play money)" not in line] == []
+    assert "play" not in "".join(format_watch_screen(now))

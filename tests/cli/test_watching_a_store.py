@@ -28,7 +28,7 @@ def states(path: Path, monkeypatch: pytest.MonkeyPatch, *looks: LiveState | Exce
 
     monkeypatch.setattr("batchedit.commands.live.live_in", live_in)
     monkeypatch.setattr(live_commands, "REDRAW_SECONDS", 0.0)
-    return live_commands._each_second(RunFolder(path), "postgresql://store")
+    return live_commands._poll_live_state(RunFolder(path), "postgresql://store")
 
 
 def test_who_watched_was_sent_away_while_postgresql_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
