@@ -10,11 +10,11 @@ import click
 from ..core.typed import quoted, to_type
 from ..core.visible import one_line
 from ..core.words import number
-from .commands import bare_steps
+from .commands import make_default_steps
 from .completion import complete_run
 from .group import EPILOG, batchedit, command
 from .json_output import print_json
-from .json_values import config_value
+from .json_values import config_to_json
 from .options import (
     AWAKE_OPTION,
     BUYING_OPTIONS,
@@ -28,9 +28,9 @@ from .options import (
     SERVICE_OPTIONS,
     STUCK_OPTION,
     Setting,
-    given,
+    read_given_options,
     options,
-    origins,
+    find_origins,
 )
 
 TO_OPTION = click.option("--to", metavar="FILE", help="Where to.")
@@ -50,15 +50,15 @@ def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bo
     from ..importers.feeds import ProductSources  # noqa: PLC0415
     from ..importers.new_manifest import write_manifest  # noqa: PLC0415
 
-    path = Path(to) if to else Path(f"{_stem(sources[0])}-manifest.csv")
+    path = Path(to) if to else Path(f"{_derive_stem(sources[0])}-manifest.csv")
     if any(path.resolve() == Path(source).resolve() for source in sources):
         raise UsageError(f"{path} is one of the sources", hint="give another name with --to FILE")
-    found = ProductSources(sources, path.absolute().parent)
-    made = write_manifest(found.products(), path, template=prompt, force=force, steps=bare_steps())
-    click.echo(one_line(f"{path}: {number(made.rows, 'row')} with {', '.join(made.columns)}"))
-    for note in found.notes:
+    product_sources = ProductSources(sources, path.absolute().parent)
+    written_manifest = write_manifest(product_sources.products(), path, template=prompt, force=force, steps=make_default_steps())
+    click.echo(one_line(f"{path}: {number(written_manifest.rows, 'row')} with {', '.join(written_manifest.columns)}"))
+    for note in product_sources.notes:
         click.echo(one_line(f"  note: {note}"))
-    roots = [part for root in found.roots for part in ("--image-root", root)]
+    roots = [word for root in product_sources.roots for word in ("--image-root", root)]
     click.echo(
         one_line(f"  → look at it, then rehearse it, nothing is bought: {to_type('run', path, *roots, '--sandbox')}")
     )
@@ -66,8 +66,8 @@ def init(sources: tuple[str, ...], prompt: str | None, to: str | None, force: bo
     return 0
 
 
-def _stem(source: str) -> str:
-    """A name for the manifest: the source's own."""
+def _derive_stem(source: str) -> str:
+    """The stem of the manifest's name: the source's own."""
     from ..run_folder import stem  # noqa: PLC0415 - `--help` needs none of it
 
     if "://" in source:
@@ -92,14 +92,14 @@ def template(ctx: click.Context, /, to: str | None, *, force: bool, examples: bo
     from ..importers.new_manifest import explained, write_template  # noqa: PLC0415
     from ..settings.model import Settings  # noqa: PLC0415
 
-    model = find_model(Settings(**given(ctx)))
+    model = find_model(Settings(**read_given_options(ctx)))
     if model is None:
         raise UsageError(f"the inputs of {ctx.params['model']} are not known here", hint="give them as --schema FILE")
     path = Path(to or "manifest.xlsx")
     write_template(path, model.schema, force=force)
     click.echo(one_line(f"{path}: an empty manifest; one row a picture, below these columns"))
-    for name, told in explained(model.schema).items():
-        click.echo(one_line(f"  {name:<10}{told}"))
+    for name, explanation in explained(model.schema).items():
+        click.echo(one_line(f"  {name:<10}{explanation}"))
     click.echo(one_line(f"  → fill it in, then: {to_type('plan', path)}"))
     return 0
 
@@ -138,38 +138,38 @@ def config(ctx: click.Context, /, run: str, *, as_json: bool, **_: Any) -> int:
     from ..settings.toml import toml  # noqa: PLC0415
 
     try:
-        folder, settings, kept = read_config(run, given(ctx))
+        folder, settings, kept_origins = read_config(run, read_given_options(ctx))
     except NotFoundError:
         if not Path(run).is_file():
             raise
-        folder, settings, kept = None, _before_the_first(ctx), {}
-    found, file = _with_origins(ctx, settings, kept), ctx.meta.get("batchedit.config")
+        folder, settings, kept_origins = None, _make_settings_before_first_run(ctx), {}
+    listed_settings, file = _list_settings(ctx, settings, kept_origins), ctx.meta.get("batchedit.config")
     if as_json:
-        told = {name: {"value": value, "from": origin} for name, value, origin in found}
-        print_json("config", config_value(run, None if folder is None else str(folder.absolute()), file, told))
+        settings_by_name = {name: {"value": value, "from": origin} for name, value, origin in listed_settings}
+        print_json("config", config_to_json(run, None if folder is None else str(folder.absolute()), file, settings_by_name))
         return 0
     click.echo(one_line(f"{folder or run}: settings file {file or 'none'}"))
-    for name, value, origin in found:
+    for name, value, origin in listed_settings:
         click.echo(one_line(f"  {name:<20}{'-' if value is None else toml(value):<40}  {origin}"))
     if folder is not None:
         click.echo(one_line(f"  → to use them again with any manifest: --config {quoted(folder / 'settings.toml')}"))
     return 0
 
 
-def _with_origins(ctx: click.Context, settings: Any, kept: dict[str, str]) -> list[tuple[str, Any, str]]:
-    """``(name, value as it is typed, where it came from)`` of each setting; None for one that was not given."""
+def _list_settings(ctx: click.Context, settings: Any, kept_origins: dict[str, str]) -> list[tuple[str, Any, str]]:
+    """``(name, value as it is typed, origin)`` of each setting; the value is None for one that was not given."""
     from ..settings.toml import as_typed, key_of  # noqa: PLC0415 - `--help` needs none of it
 
-    now, found = origins(ctx), []
+    given_origins, listed_settings = find_origins(ctx), []
     for option in ctx.command.params:
         if isinstance(option, Setting) and option.name and hasattr(settings, option.name):
             value = getattr(settings, option.name)
-            shown = None if value in (None, (), {}) else as_typed(option.name, value)
-            found.append((key_of(option.name), shown, now.get(option.name) or kept.get(option.name) or "default"))
-    return found
+            typed_value = None if value in (None, (), {}) else as_typed(option.name, value)
+            listed_settings.append((key_of(option.name), typed_value, given_origins.get(option.name) or kept_origins.get(option.name) or "default"))
+    return listed_settings
 
 
-def _before_the_first(ctx: click.Context) -> Any:
+def _make_settings_before_first_run(ctx: click.Context) -> Any:
     from ..settings.model import Settings  # noqa: PLC0415 - `--help` needs none of it
 
-    return Settings(**given(ctx))
+    return Settings(**read_given_options(ctx))
