@@ -30,9 +30,9 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 
 def schema(name: str) -> dict[str, Any]:
-    found = json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
-    assert isinstance(found, dict)
-    return found
+    json_schema = json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
+    assert isinstance(json_schema, dict)
+    return json_schema
 
 
 def closed(told: Any) -> Any:
@@ -47,15 +47,15 @@ def closed(told: Any) -> Any:
 
 def valid(text: str, name: str) -> dict[str, Any]:
     """stdout as the one object that it must be."""
-    told = json.loads(text)
-    assert isinstance(told, dict)
-    assert told["schema"] == f"batchedit/{name}/1", text
-    jsonschema_rs.validator_for(closed(schema(name)), validate_formats=True).validate(told)
-    return told
+    payload = json.loads(text)
+    assert isinstance(payload, dict)
+    assert payload["schema"] == f"batchedit/{name}/1", text
+    jsonschema_rs.validator_for(closed(schema(name)), validate_formats=True).validate(payload)
+    return payload
 
 
-def typed(folder: Path, *words: object, name: str, code: int = 0) -> dict[str, Any]:
-    return valid(inside(*words, "--json", cwd=folder, code=code).stdout, name)
+def typed(folder: Path, *arguments: object, name: str, code: int = 0) -> dict[str, Any]:
+    return valid(inside(*arguments, "--json", cwd=folder, code=code).stdout, name)
 
 
 def test_each_command_that_a_program_calls_says_one_object(tmp_path: Path, sandbox: RunningSandbox) -> None:

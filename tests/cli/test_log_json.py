@@ -32,8 +32,8 @@ def events(text: str) -> list[dict[str, Any]]:
 
 def test_a_log_begins_and_ends_with_the_command(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 2)
-    told = inside("run", "m.csv", *on(sandbox, "--log-json"), cwd=tmp_path)
-    lines = [line for line in events(told.stderr) if line["event"] != "checked_images" and "run" in line]
+    completed = inside("run", "m.csv", *on(sandbox, "--log-json"), cwd=tmp_path)
+    lines = [line for line in events(completed.stderr) if line["event"] != "checked_images" and "run" in line]
     assert (lines[0]["event"], lines[0]["command"]) == ("started", "run")
     assert (lines[-1]["event"], lines[-1]["exit_code"], lines[-1]["jobs"]) == ("ended", 0, {"done": 2})
     kept = events((tmp_path / "outputs/m/run.jsonl").read_text(encoding="utf-8"))
@@ -47,8 +47,8 @@ def test_a_log_begins_and_ends_with_the_command(tmp_path: Path, sandbox: Running
 def test_what_ends_a_command_is_a_line_too(tmp_path: Path, sandbox: RunningSandbox) -> None:
     (tmp_path / "batchedit.toml").write_text('rate = "5/s"\nsizes = ["1:1"]\n', encoding="utf-8")
     manifest(tmp_path / "m.csv", 1)
-    told = inside("run", "m.csv", "--base-url", sandbox.url, "--log-json", cwd=tmp_path, code=64)
-    lines = events(told.stderr)
+    completed = inside("run", "m.csv", "--base-url", sandbox.url, "--log-json", cwd=tmp_path, code=64)
+    lines = events(completed.stderr)
     told_of = dict.fromkeys(line["event"] for line in lines)
     assert [name for name in told_of if name in {"settings", "ended", "error"}] == ["settings", "error", "ended"]
     assert (lines[-2]["code"], lines[-2]["hint"]) == (64, "the same command with --yes")

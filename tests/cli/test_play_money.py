@@ -14,8 +14,8 @@ from tests.support.cli import inside, manifest
 
 def test_each_sum_of_a_rehearsal_is_labelled(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 3)
-    ran = inside("run", "m.csv", "--sandbox", "--canary", "1", "--max-cost", "1", cwd=tmp_path)
-    said = [*ran.stderr.splitlines(), *ran.stdout.splitlines()]
+    completed = inside("run", "m.csv", "--sandbox", "--canary", "1", "--max-cost", "1", cwd=tmp_path)
+    said = [*completed.stderr.splitlines(), *completed.stdout.splitlines()]
     said += inside("status", "m.csv", cwd=tmp_path).stdout.splitlines()
     said += inside("runs", cwd=tmp_path).stdout.splitlines()
     said += inside("audit", "m.csv", cwd=tmp_path).stdout.splitlines()
@@ -32,8 +32,8 @@ def test_each_sum_of_a_rehearsal_is_labelled(tmp_path: Path) -> None:
 def test_a_cap_that_is_reached_is_labelled_too(tmp_path: Path) -> None:
     """What was spent stood in the reason as if it were real money."""
     manifest(tmp_path / "m.csv", 3)
-    ran = inside("run", "m.csv", "--sandbox", "--max-cost", "0.05", cwd=tmp_path, code=75)
-    said = [*ran.stderr.splitlines(), *ran.stdout.splitlines()]
+    completed = inside("run", "m.csv", "--sandbox", "--max-cost", "0.05", cwd=tmp_path, code=75)
+    said = [*completed.stderr.splitlines(), *completed.stdout.splitlines()]
     assert any("the budget is used up" in line for line in said)
     assert [line for line in said if "$" in line and "(play money)" not in line] == []
 
@@ -48,28 +48,28 @@ def test_a_price_that_no_catalogue_tells_is_the_last_one_known() -> None:
 def test_a_plan_for_the_sandbox_did_not_know_its_price(tmp_path: Path) -> None:
     """``plan --sandbox`` said "price unknown", and ``run --sandbox`` of the same sheet said $0.12."""
     manifest(tmp_path / "m.csv", 3)
-    said = inside("plan", "m.csv", "--sandbox", cwd=tmp_path).stdout
-    assert "$0.04 a picture (the catalogue), $0.12 for what is new (play money)" in said
+    stdout = inside("plan", "m.csv", "--sandbox", cwd=tmp_path).stdout
+    assert "$0.04 a picture (the catalogue), $0.12 for what is new (play money)" in stdout
     assert not (tmp_path / "outputs").exists(), "a plan leaves nothing"
-    told = json.loads(inside("plan", "m.csv", "--sandbox", "--json", cwd=tmp_path).stdout)
-    assert (told["usd"]["price"], told["usd"]["estimate"]) == (0.04, 0.12)
+    payload = json.loads(inside("plan", "m.csv", "--sandbox", "--json", cwd=tmp_path).stdout)
+    assert (payload["usd"]["price"], payload["usd"]["estimate"]) == (0.04, 0.12)
 
 
 def test_a_model_that_the_sandbox_does_not_know_is_refused_by_a_plan_as_by_a_run(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 3)
     refused = inside("plan", "m.csv", "--sandbox", "--model", "nobody/knows", cwd=tmp_path, code=64).stderr
-    ran = inside("run", "m.csv", "--sandbox", "--model", "nobody/knows", cwd=tmp_path, code=64).stderr
-    assert refused == ran
+    stderr = inside("run", "m.csv", "--sandbox", "--model", "nobody/knows", cwd=tmp_path, code=64).stderr
+    assert refused == stderr
 
 
 def test_a_program_and_who_watches_read_that_it_is_play_money(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
-    ran = json.loads(inside("run", "m.csv", "--sandbox", "--json", cwd=tmp_path).stdout)
+    payload = json.loads(inside("run", "m.csv", "--sandbox", "--json", cwd=tmp_path).stdout)
     status = json.loads(inside("status", "m.csv", "--json", cwd=tmp_path).stdout)
     runs = json.loads(inside("runs", "--json", cwd=tmp_path).stdout)
     planned = json.loads(inside("plan", "m.csv", "--sandbox", "--json", cwd=tmp_path).stdout)
-    here = next(run for run in runs["runs"] if run["folder"] == ran["folder"])
-    assert {told["play_money"] for told in (ran, status["report"], here, planned)} == {True}
+    here = next(run for run in runs["runs"] if run["folder"] == payload["folder"])
+    assert {told["play_money"] for told in (payload, status["report"], here, planned)} == {True}
     now = LiveState(folder=tmp_path, state="going", spent=80_000)
     assert [line for line in format_watch_screen(now, play=True) if "$" in line and "(play money)" not in line] == []
     assert "play" not in "".join(format_watch_screen(now))

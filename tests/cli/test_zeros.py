@@ -18,8 +18,8 @@ def planned(**facts: object) -> str:
 
 
 def test_a_plan_of_nothing_to_do_listed_its_zeros_and_their_price() -> None:
-    told = planned(reused=3, lines=3, price=40_000, price_source="the catalogue")
-    assert told.splitlines() == [
+    plan_text = planned(reused=3, lines=3, price=40_000, price_source="the catalogue")
+    assert plan_text.splitlines() == [
         "m.csv: 3 rows, a/b",
         "  pictures        3 done",
         "  to buy          nothing",
@@ -28,8 +28,8 @@ def test_a_plan_of_nothing_to_do_listed_its_zeros_and_their_price() -> None:
 
 
 def test_a_plan_of_invalid_rows_alone_said_that_the_price_is_unknown() -> None:
-    told = planned(invalid_rows=3, matrix=[("sizes", 2)])
-    assert told.splitlines() == [
+    plan_text = planned(invalid_rows=3, matrix=[("sizes", 2)])
+    assert plan_text.splitlines() == [
         "m.csv: 3 rows, a/b",
         "  to buy          nothing",
         "  invalid         3 rows",
@@ -39,8 +39,8 @@ def test_a_plan_of_invalid_rows_alone_said_that_the_price_is_unknown() -> None:
 
 def test_a_price_that_nobody_tells_is_said_with_what_to_type() -> None:
     assert "  price           unknown: no catalogue names it; --price USD shows the sum" in planned(to_buy=3)
-    told = planned(to_buy=3, other_price="$0.08 per second")
-    assert "$0.08 per second (the catalogue); what a picture costs is unknown: --price USD shows the sum" in told
+    plan_text = planned(to_buy=3, other_price="$0.08 per second")
+    assert "$0.08 per second (the catalogue); what a picture costs is unknown: --price USD shows the sum" in plan_text
 
 
 def test_a_canary_without_a_failure_has_none_in_its_words() -> None:

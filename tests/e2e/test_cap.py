@@ -124,8 +124,8 @@ def test_plan_tells_the_cap_of_the_run_that_is_there(tmp_path: Path, nursery: Nu
     nursery.run("run", "m.csv", *on(sandbox, "--max-cost", "0.05"), cwd=tmp_path, code=75)
     planned = inside("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
     assert "$0.05 (this run's --max-cost" in planned
-    assert "max-cost" in (shown := inside("config", "outputs/m", cwd=tmp_path).stdout)
-    assert '"0.05"' in shown
+    assert "max-cost" in (stdout := inside("config", "outputs/m", cwd=tmp_path).stdout)
+    assert '"0.05"' in stdout
 
 
 @pytest.mark.parametrize("how", ["a no", "a refusal"])

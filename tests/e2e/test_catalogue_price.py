@@ -66,25 +66,25 @@ def nobody() -> dict[str, str]:
 def test_a_catalogue_that_answers_without_a_token_tells_a_plan_its_price(tmp_path: Path, to_anybody: RawServer) -> None:
     """Who has no token yet was told that the price is unknown, and nobody was asked."""
     manifest(tmp_path / "m.csv", 3)
-    words = ["plan", "m.csv", "--base-url", to_anybody.url, "--no-check-images"]
-    planned = batchedit(*words, cwd=tmp_path, env=nobody())
+    arguments = ["plan", "m.csv", "--base-url", to_anybody.url, "--no-check-images"]
+    planned = batchedit(*arguments, cwd=tmp_path, env=nobody())
     assert "$0.05 a picture (the catalogue), $0.15 for what is new" in planned.stdout
     assert [request.headers.get("authorization") for request in to_anybody.requests] == [None]
-    listed = batchedit("models", "--base-url", to_anybody.url, cwd=tmp_path, env=nobody())
-    assert "$0.05 a picture" in listed.stdout
+    completed = batchedit("models", "--base-url", to_anybody.url, cwd=tmp_path, env=nobody())
+    assert "$0.05 a picture" in completed.stdout
 
 
 def test_a_catalogue_that_wants_a_token_leaves_the_price_unknown(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 3)
     with serve(SandboxConfig()) as sandbox:
-        words = ["plan", "m.csv", "--base-url", sandbox.url, "--no-check-images"]
-        assert "unknown" in batchedit(*words, cwd=tmp_path, env=nobody()).stdout
+        arguments = ["plan", "m.csv", "--base-url", sandbox.url, "--no-check-images"]
+        assert "unknown" in batchedit(*arguments, cwd=tmp_path, env=nobody()).stdout
         refused = batchedit("models", "--base-url", sandbox.url, cwd=tmp_path, env=nobody(), code=77)
         assert f"these models come with the program: {', '.join(built_in())}" in refused.stderr
         model = "openai/gpt-4o-image/edit"
-        shown = batchedit("models", "show", model, "--base-url", sandbox.url, cwd=tmp_path, env=nobody()).stdout
+        stdout = batchedit("models", "show", model, "--base-url", sandbox.url, cwd=tmp_path, env=nobody()).stdout
         other = ["--model", "acme/none", "--base-url", sandbox.url]
         refused = batchedit("plan", "m.csv", *other, cwd=tmp_path, env=nobody(), code=64)
         assert sandbox.ledger()["token_leaks"] == []
-    assert "Needed." in shown
+    assert "Needed." in stdout
     assert "--schema FILE" in refused.stderr

@@ -187,15 +187,15 @@ def table(path: Path, links: list[str]) -> None:
 def test_bad_links_are_row_errors_before_anything_is_bought(tmp_path: Path, web: Web, sandbox) -> None:
     names = ["fine.png", "gone.png", "huge.png", "fine.png", "large.png", "busy.png", "page"]
     table(tmp_path / "m.csv", [f"{web.url}/{name}" for name in names])
-    told = batchedit("run", "m.csv", *on(sandbox, "--check-images"), cwd=tmp_path, code=65)
+    completed = batchedit("run", "m.csv", *on(sandbox, "--check-images"), cwd=tmp_path, code=65)
     assert sandbox.ledger()["submits_seen"] == 0
     for row, reason in ((3, "leads nowhere"), (4, "is 26.0 MB"), (8, "is a web page")):
         assert any(
-            f"row {row} (" in line and "image" in line and reason in line for line in told.stdout.splitlines()
+            f"row {row} (" in line and "image" in line and reason in line for line in completed.stdout.splitlines()
         ), reason
-    assert "6 picture links checked: 3 can't be used, 1 over 16 MB, 1 not to be told" in told.stderr
-    assert "1 row has a picture (row 6 (5)) over 16 MB" in told.stdout
-    assert "(row 7 (6)) that nobody could tell about: it could not be asked (HTTP 503)" in told.stdout
+    assert "6 picture links checked: 3 can't be used, 1 over 16 MB, 1 not to be told" in completed.stderr
+    assert "1 row has a picture (row 6 (5)) over 16 MB" in completed.stdout
+    assert "(row 7 (6)) that nobody could tell about: it could not be asked (HTTP 503)" in completed.stdout
     assert Counter(path for method, path, _ in web.asked if method == "HEAD")["/fine.png"] == 1
 
     web.asked.clear()
@@ -218,8 +218,8 @@ def test_plan_checks_too_and_what_is_bought_is_not_asked_again(tmp_path: Path, w
     table(tmp_path / "m.csv", [f"{web.url}/also.png"])
     batchedit("run", "m.csv", *on(sandbox, "--no-check-images"), cwd=tmp_path)
     table(tmp_path / "m.csv", [f"{web.url}/also.png", f"{web.url}/gone.png"])
-    told = batchedit("plan", "m.csv", "--check-images", "--base-url", sandbox.url, cwd=tmp_path, code=65)
-    assert "row 3 (" in told.stdout
+    completed = batchedit("plan", "m.csv", "--check-images", "--base-url", sandbox.url, cwd=tmp_path, code=65)
+    assert "row 3 (" in completed.stdout
     assert {path for _, path, _ in web.asked} == {"/gone.png"}
 
 
@@ -259,8 +259,8 @@ def test_a_few_bad_links_are_a_warning_and_stop_nothing(tmp_path: Path, web: Web
     table(
         tmp_path / "m.csv", [f"{web.url}/{name}" for name in ("fine.png", "also.png", "page", "gone.png", "moved.png")]
     )
-    told = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path).stderr
-    assert "1 of 5 links is a web page, not a picture and 1 of 5 links can't be used (row 4 (" in told
+    stderr = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path).stderr
+    assert "1 of 5 links is a web page, not a picture and 1 of 5 links can't be used (row 4 (" in stderr
     assert sandbox.ledger()["accepted"] == 5
     web.asked.clear()
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
@@ -270,15 +270,15 @@ def test_a_few_bad_links_are_a_warning_and_stop_nothing(tmp_path: Path, web: Web
 def test_a_quiet_run_bought_pages_without_a_word(tmp_path: Path, web: Web, sandbox) -> None:
     """``-q`` says only what is wrong, and left the plan's warnings out with the plan."""
     table(tmp_path / "m.csv", [f"{web.url}/{name}" for name in ("fine.png", "also.png", "page", "moved.png")])
-    told = batchedit("run", "m.csv", *on(sandbox, "-q"), cwd=tmp_path).stderr
-    assert f"warning: 1 of 4 links is a web page, not a picture (row 4 (3): {web.url}/page is a web page" in told
-    assert "to buy" not in told
+    stderr = batchedit("run", "m.csv", *on(sandbox, "-q"), cwd=tmp_path).stderr
+    assert f"warning: 1 of 4 links is a web page, not a picture (row 4 (3): {web.url}/page is a web page" in stderr
+    assert "to buy" not in stderr
 
 
 def test_what_is_out_of_reach_from_here_is_one_note(tmp_path: Path, sandbox) -> None:
     table(tmp_path / "m.csv", [f"http://127.0.0.1:1/{n}.png" for n in range(3)])
-    told = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path).stderr
-    assert "note: 3 of 3 links did not answer this machine" in told
+    stderr = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path).stderr
+    assert "note: 3 of 3 links did not answer this machine" in stderr
     assert sandbox.ledger()["accepted"] == 3
 
 
@@ -297,9 +297,9 @@ def test_a_host_that_never_answers_takes_five_seconds_at_most() -> None:
             async with Asker(loopback=True, tries=1) as asker:
                 return await ask_sample([(1, f"{url}/1.png"), (2, f"{url}/2.png")], asker, seconds=0.3)
 
-        began = time.monotonic()
+        started_at = time.monotonic()
         sample = anyio.run(ask)
-        assert time.monotonic() - began < 10, "one question alone may take 15 s"
+        assert time.monotonic() - started_at < 10, "one question alone may take 15 s"
     assert (sample.asked, sample.unreached, sample.warning()) == (2, 2, "")
     assert not sample.is_mostly_bad
 
@@ -344,8 +344,8 @@ def test_links_that_die_within_hours_are_fetched_with_the_sheet(
     for colour, name in enumerate(("one", "two")):
         monkeypatch.setitem(PAGES, f"/{name}.png", Page(body=photo(colour), size=len(photo(colour))))
     table(tmp_path / "m.csv", [f"{short_lived.url}/{name}.png" for name in ("one", "two")])
-    told = batchedit("run", "m.csv", *on(sandbox, "--max-cost", "0.04", "--price", "0.04"), cwd=tmp_path, code=75)
-    assert "2 pictures behind Airtable links, which die after some hours: fetched to this machine" in told.stderr
+    completed = batchedit("run", "m.csv", *on(sandbox, "--max-cost", "0.04", "--price", "0.04"), cwd=tmp_path, code=75)
+    assert "2 pictures behind Airtable links, which die after some hours: fetched to this machine" in completed.stderr
     for name in ("one", "two"):
         monkeypatch.setitem(PAGES, f"/{name}.png", Page(410, body=b"", size=0))
     batchedit("run", "m.csv", *on(sandbox, "--max-cost", "none"), cwd=tmp_path)
@@ -362,9 +362,9 @@ def test_links_that_die_within_hours_are_fetched_with_the_sheet(
 
 def test_a_short_lived_link_that_is_dead_is_a_row_error(tmp_path: Path, short_lived: Web, sandbox) -> None:
     table(tmp_path / "m.csv", [f"{short_lived.url}/gone.png", f"{short_lived.url}/login"])
-    told = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=65).stdout
-    assert "leads nowhere: there is no picture (HTTP 404); Airtable's links die after some hours" in told
-    assert "is a web page" in told
+    stdout = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=65).stdout
+    assert "leads nowhere: there is no picture (HTTP 404); Airtable's links die after some hours" in stdout
+    assert "is a web page" in stdout
     assert sandbox.ledger()["submits_seen"] == 0
 
 

@@ -37,16 +37,16 @@ def shell(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def in_bash(folder: Path, env: dict[str, str], *words: str) -> list[str]:
+def in_bash(folder: Path, env: dict[str, str], *arguments: str) -> list[str]:
     script = (
         'eval "$(_BATCHEDIT_COMPLETE=bash_source batchedit)"\n'
         'COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}; _batchedit_completion batchedit\n'
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
-    done = subprocess.run(
-        ["bash", "-c", script, "bash", *words], cwd=folder, env=env, capture_output=True, text=True, check=True
+    completed = subprocess.run(
+        ["bash", "-c", script, "bash", *arguments], cwd=folder, env=env, capture_output=True, text=True, check=True
     )
-    return done.stdout.split("\n")[:-1]
+    return completed.stdout.split("\n")[:-1]
 
 
 def test_the_help_names_each_command_under_a_heading() -> None:
@@ -131,10 +131,10 @@ def test_fish_completes_commands_options_and_columns(tmp_path: Path, shell: dict
     script = "; ".join(
         ["_BATCHEDIT_COMPLETE=fish_source batchedit | source", *(f"complete -C '{typed}'; echo ." for typed in asked)]
     )
-    done = subprocess.run(
+    completed = subprocess.run(
         ["fish", "--private", "-c", script], cwd=tmp_path, env=shell, capture_output=True, text=True, check=True
     )
-    found = [[line.partition("\t")[0] for line in part.splitlines()] for part in done.stdout.split("\n.\n")[:-1]]
+    found = [[line.partition("\t")[0] for line in part.splitlines()] for part in completed.stdout.split("\n.\n")[:-1]]
     columns = ["image=Photo link", "image=prompt", "image=sku"]
     assert found == [["status"], ["--max-cost"], columns, ["spring.csv"]]
 

@@ -113,10 +113,10 @@ def shown(terminal: int, words: bytes) -> bytes:
 def test_the_terminal_is_closed_and_the_run_goes_on(tmp_path: Path, sandbox: RunningSandbox) -> None:
     """The question is asked at the terminal and answered there, and the terminal is closed."""
     manifest(tmp_path / "m.csv", 3)
-    words = ["run", "m.csv", "--detach", "--base-url", sandbox.url]
+    arguments = ["run", "m.csv", "--detach", "--base-url", sandbox.url]
     ours, theirs = pty.openpty()
     parent = subprocess.Popen(
-        [sys.executable, "-m", "batchedit", *words], cwd=tmp_path, env=environment(), stdin=theirs, stdout=theirs,
+        [sys.executable, "-m", "batchedit", *arguments], cwd=tmp_path, env=environment(), stdin=theirs, stdout=theirs,
         stderr=theirs, start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
@@ -136,12 +136,12 @@ def test_what_a_detached_run_said_was_half_json(tmp_path: Path, sandbox: Running
     """Its notes and its report stood as plain text between the events, and the option was not handed on."""
     manifest(tmp_path / "m.csv", 2)
     more = ["--log-json"] if how == "an option" else []
-    words = ["run", "m.csv", "--detach", "--yes", "--base-url", sandbox.url, "--no-check-images", *more]
+    arguments = ["run", "m.csv", "--detach", "--yes", "--base-url", sandbox.url, "--no-check-images", *more]
     environ = {**environment(), **({} if more else {"BATCHEDIT_LOG_JSON": "1"})}
-    told = subprocess.run(
-        [sys.executable, "-m", "batchedit", *words], cwd=tmp_path, env=environ, check=True, capture_output=True
+    completed = subprocess.run(
+        [sys.executable, "-m", "batchedit", *arguments], cwd=tmp_path, env=environ, check=True, capture_output=True
     )
-    assert [json.loads(line)["event"] for line in told.stderr.splitlines()][-1] == "ended"
+    assert [json.loads(line)["event"] for line in completed.stderr.splitlines()][-1] == "ended"
     log = run_of(tmp_path) / "process.log"
     until(lambda: over(tmp_path) and '"event":"ended"' in log.read_text(encoding="utf-8"))
     events = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
@@ -180,8 +180,8 @@ def test_who_started_it_is_killed_and_the_run_goes_on(tmp_path: Path, slow: Runn
 def carried(confirmation: Confirmation, folder: Path, code: int) -> str:
     """What the process says that the confirmation is given to; here in this one, which saves the start of a Python."""
     path = Desk(environment()).hand_in(confirmation)
-    done = inside("confirmed", path, cwd=folder, code=code)
-    return done.stdout + done.stderr
+    completed = inside("confirmed", path, cwd=folder, code=code)
+    return completed.stdout + completed.stderr
 
 
 def test_a_sheet_that_was_saved_between_the_question_and_the_yes(tmp_path: Path, sandbox: RunningSandbox) -> None:
@@ -357,8 +357,8 @@ def test_what_is_wished_of_a_run_that_goes_on(tmp_path: Path, slow: RunningSandb
         "its process ended without a word: it was killed, or the machine went down",
     )
     assert "nobody works on it" in inside("status", run, "--watch", cwd=tmp_path).stdout
-    for words in (("pause", run), ("stop", run), ("set", run, "-j", "2"), ("resume", run)):
-        assert "nobody works on" in inside(*words, cwd=tmp_path, code=64).stderr
+    for arguments in (("pause", run), ("stop", run), ("set", run, "-j", "2"), ("resume", run)):
+        assert "nobody works on" in inside(*arguments, cwd=tmp_path, code=64).stderr
 
 
 def caps(folder: Path) -> list[tuple[int | None, int | None]]:
@@ -377,8 +377,8 @@ def test_a_damaged_account_of_itself_is_no_account(tmp_path: Path, sandbox: Runn
 def test_the_machine_is_kept_awake_and_says_so_once(tmp_path: Path, sandbox: RunningSandbox) -> None:
     manifest(tmp_path / "m.csv", 2)
     can = environment(WAKEPY_FAKE_SUCCESS="1")
-    told = inside("run", "m.csv", *on(sandbox, "--canary", 1), cwd=tmp_path, env=can).stderr
-    assert told.count("kept awake while this run goes on") == 1
+    stderr = inside("run", "m.csv", *on(sandbox, "--canary", 1), cwd=tmp_path, env=can).stderr
+    assert stderr.count("kept awake while this run goes on") == 1
     sleepy = inside("run", "m.csv", *on(sandbox, "--allow-sleep", "--fresh", "--out", "o"), cwd=tmp_path, env=can)
     assert "awake" not in sleepy.stderr
     nobody = inside("run", "m.csv", *on(sandbox, "--fresh", "--out", "p"), cwd=tmp_path)  # no inhibitor on this machine

@@ -94,43 +94,43 @@ def run(tmp_path: Path, nursery: Nursery) -> Iterator[Run]:
 
 
 def test_each_is_listed_with_row_time_what_was_seen_and_what_it_may_have_cost(run: Run) -> None:
-    told = run.doubt(code=76).stdout
-    assert "3 jobs may have been bought" in told
-    of_row_5 = next(line for line in told.splitlines() if "row 5 (sku-4)" in line)
+    stdout = run.doubt(code=76).stdout
+    assert "3 jobs may have been bought" in stdout
+    of_row_5 = next(line for line in stdout.splitlines() if "row 5 (sku-4)" in line)
     assert "$0.05" in of_row_5
     assert "HTTP 502 and no request id" in of_row_5
     submitted = rows(run.folder / "outputs" / "m")[3]["result_submitted_at"]
     assert str(submitted)[:10] in of_row_5
     for way in ("--buy-again 2", "--write-off 2"):
-        assert f": batchedit doubt outputs/m {way}\n" in told
-    assert "found its id: batchedit doubt outputs/m --request-id 2=ID" in told
+        assert f": batchedit doubt outputs/m {way}\n" in stdout
+    assert "found its id: batchedit doubt outputs/m --request-id 2=ID" in stdout
     assert run.sandbox.ledger()["submits_seen"] == 6
 
 
 def test_what_the_service_answered_is_kept_and_shown(run: Run) -> None:
     """An answer held the id of a bought job, was called lost and thrown away."""
-    told = run.doubt(code=76).stdout
-    assert '{"status":"accepted"}' in told
-    assert "502 Bad Gateway" in told
+    stdout = run.doubt(code=76).stdout
+    assert '{"status":"accepted"}' in stdout
+    assert "502 Bad Gateway" in stdout
     with (run.folder / "outputs" / "m" / "in_doubt.csv").open(newline="", encoding="utf-8-sig") as file:
         errors = {row["sku"]: row["result_error"] for row in csv.DictReader(file)}
     assert "HTTP 200" in errors["sku-2"]
     assert '{"status":"accepted"}' in errors["sku-2"]
-    assert "sandbox-token" not in told
+    assert "sandbox-token" not in stdout
 
 
 def test_an_id_that_is_another_rows_is_refused_however_it_is_written(run: Run) -> None:
     """Blanks around it made it another id when it was compared, and the same when it was stored."""
     taken = rows(run.folder / "outputs" / "m")[2]["result_request_id"]
-    told = run.doubt("--request-id", f"2= {taken} ", code=64).stderr
-    assert f"{taken} is already the request of sku-3" in told
+    stderr = run.doubt("--request-id", f"2= {taken} ", code=64).stderr
+    assert f"{taken} is already the request of sku-3" in stderr
 
 
 def test_ids_found_by_hand_are_adopted_and_collected(run: Run) -> None:
     ids = run.unknown_ids()
     assert set(ids) == {"sku-1", "sku-2"}
-    told = run.doubt("--request-id", f"2={ids['sku-1']}", "--request-id", f"3={ids['sku-2']}", code=76).stdout
-    assert "2 jobs adopted" in told
+    stdout = run.doubt("--request-id", f"2={ids['sku-1']}", "--request-id", f"3={ids['sku-2']}", code=76).stdout
+    assert "2 jobs adopted" in stdout
     assert run.in_doubt() == ["sku-4"]
     run.again(code=76)
     assert run.states() == {"done": 5, "in_doubt": 1}
@@ -147,18 +147,18 @@ def test_ids_that_can_not_be(run: Run) -> None:
     ids = run.unknown_ids()
     taken = str(rows(run.folder / "outputs" / "m")[2]["result_request_id"])
     pasted = ("2=no-such-request", "3=foreign-1", f"5={taken}")
-    told = run.doubt(*(word for pair in pasted for word in ("--request-id", pair)), code=64).stderr
-    assert "no-such-request for row 2: the service does not know this request" in told
-    assert "foreign-1 for row 3: this request belongs to another account" in told
-    assert f"{taken} is already the request of sku-3" in told
-    assert "nothing was changed" in told
+    stderr = run.doubt(*(word for pair in pasted for word in ("--request-id", pair)), code=64).stderr
+    assert "no-such-request for row 2: the service does not know this request" in stderr
+    assert "foreign-1 for row 3: this request belongs to another account" in stderr
+    assert f"{taken} is already the request of sku-3" in stderr
+    assert "nothing was changed" in stderr
     same = ids["sku-1"]
-    told = run.doubt("--request-id", f"2={same}", "--request-id", f"3={same}", code=64).stderr
-    assert f"{same} is already the request of another row" in told
+    stderr = run.doubt("--request-id", f"2={same}", "--request-id", f"3={same}", code=64).stderr
+    assert f"{same} is already the request of another row" in stderr
     with closing(open_checkpoint(run.folder / "outputs" / "m" / "checkpoint.sqlite", read_only=True)) as checkpoint:
         name = checkpoint.records("id = 1")[0].job.name
-    told = run.doubt("--request-id", f"2={same}", "--request-id", f"{name}={ids['sku-2']}", code=64).stderr
-    assert "is given two ids" in told, "the same row by number and by name"
+    stderr = run.doubt("--request-id", f"2={same}", "--request-id", f"{name}={ids['sku-2']}", code=64).stderr
+    assert "is given two ids" in stderr, "the same row by number and by name"
     assert "of all rows" in run.doubt("--request-id", f"all={same}", code=64).stderr
     assert "8: no job in doubt" in run.doubt("--buy-again", 8, code=64).stderr
     assert "not both" in run.doubt("--buy-again", 2, "--write-off", 2, code=64).stderr
@@ -168,13 +168,13 @@ def test_ids_that_can_not_be(run: Run) -> None:
 def test_bought_again(run: Run) -> None:
     """The first purchase counts as spent, for it may have been one; the second is a purchase like any other."""
     run.sandbox.set_faults([])
-    asked = run.doubt("--buy-again", 3, 5, code=64).stderr
-    assert "to buy          2 pictures: 2 in doubt" in asked
-    assert "buying 2 pictures needs a yes" in asked
+    stderr = run.doubt("--buy-again", 3, 5, code=64).stderr
+    assert "to buy          2 pictures: 2 in doubt" in stderr
+    assert "buying 2 pictures needs a yes" in stderr
     assert run.sandbox.ledger()["submits_seen"] == 6, "nothing is bought without a yes"
     assert run.in_doubt() == ["sku-1", "sku-2", "sku-4"], "nothing is released without a yes"
-    told = run.doubt("--buy-again", 3, 5, "--yes", code=76).stdout
-    assert "5 done, 1 in doubt" in told
+    stdout = run.doubt("--buy-again", 3, 5, "--yes", code=76).stdout
+    assert "5 done, 1 in doubt" in stdout
     assert run.states() == {"done": 5, "in_doubt": 1}
     ledger = run.sandbox.ledger()
     assert (ledger["accepted"], ledger["duplicates"]) == (7, 1), "row 3 was made twice, as the person wanted"
@@ -235,8 +235,8 @@ def stuck(tmp_path: Path, nursery: Nursery) -> Iterator[Run]:
     manifest(tmp_path / "m.csv", 4)
     with serve(SandboxConfig(latency="0.5", plain_files=20_000, faults=("job:slow@600=first:2",))) as sandbox:
         found = Run(nursery, sandbox, tmp_path)
-        told = found.again("-j", 1, "--stuck-after", 1, code=75).stdout
-        assert "to give up what can't be collected, or buy it again: batchedit doubt outputs/m" in told
+        stdout = found.again("-j", 1, "--stuck-after", 1, code=75).stdout
+        assert "to give up what can't be collected, or buy it again: batchedit doubt outputs/m" in stdout
         assert found.states() == {"done": 2, "uncollected": 2}
         sandbox.set_faults([])
         yield found
@@ -246,12 +246,12 @@ def stuck(tmp_path: Path, nursery: Nursery) -> Iterator[Run]:
 
 def test_doubt_said_nothing_is_in_doubt_where_the_report_sent_one_to_it(stuck: Run) -> None:
     """The only command that could help listed nothing, exit 0, and took no decision."""
-    told = stuck.doubt(code=75).stdout
-    assert "2 jobs were bought and are not collected" in told
-    assert "row 2 (sku-1)" in told
-    assert "$0.04" in told
-    assert "batchedit fetch outputs/m" in told
-    assert "--request-id" not in told, "its id is known"
+    stdout = stuck.doubt(code=75).stdout
+    assert "2 jobs were bought and are not collected" in stdout
+    assert "row 2 (sku-1)" in stdout
+    assert "$0.04" in stdout
+    assert "batchedit fetch outputs/m" in stdout
+    assert "--request-id" not in stdout, "its id is known"
     assert "2: no job in doubt" in stuck.doubt("--request-id", "2=another", code=64).stderr
 
 
@@ -264,8 +264,8 @@ def test_a_run_that_can_not_collect_was_never_green_again(stuck: Run) -> None:
     ended = stuck.again("--stuck-after", 1).stdout
     assert "2 done, 2 written off" in ended
     assert "$0.16 spent" in ended
-    for words in (cron, ("status", "outputs/m"), ("fetch", "outputs/m"), ("doubt", "outputs/m")):
-        batchedit(*words, cwd=stuck.folder, code=0)
+    for arguments in (cron, ("status", "outputs/m"), ("fetch", "outputs/m"), ("doubt", "outputs/m")):
+        batchedit(*arguments, cwd=stuck.folder, code=0)
     assert stuck.sandbox.ledger()["submits_seen"] == 4, "nothing was bought"
 
 
@@ -285,26 +285,26 @@ def test_what_a_person_gave_up_hides_no_failure(tmp_path: Path, nursery: Nursery
 
 def test_what_can_not_be_collected_is_bought_again_and_cron_is_green(stuck: Run) -> None:
     """Without a yes nothing is bought; after it the run is whole, whatever the first two jobs come to."""
-    asked = batchedit("doubt", "outputs/m", "--buy-again", "all", cwd=stuck.folder, code=64).stderr
-    assert "to buy          2 pictures: 2 uncollected" in asked
-    assert "$0.04 a picture" in asked
-    assert "$0.08 for what is new" in asked
+    stderr = batchedit("doubt", "outputs/m", "--buy-again", "all", cwd=stuck.folder, code=64).stderr
+    assert "to buy          2 pictures: 2 uncollected" in stderr
+    assert "$0.04 a picture" in stderr
+    assert "$0.08 for what is new" in stderr
     assert stuck.sandbox.ledger()["submits_seen"] == 4
-    told = batchedit("doubt", "outputs/m", "--buy-again", "all", "--yes", cwd=stuck.folder).stdout
-    assert "4 done" in told
-    assert "$0.24 spent" in told, "six jobs were paid for"
+    stdout = batchedit("doubt", "outputs/m", "--buy-again", "all", "--yes", cwd=stuck.folder).stdout
+    assert "4 done" in stdout
+    assert "$0.24 spent" in stdout, "six jobs were paid for"
     batchedit("run", "m.csv", *on(stuck.sandbox, "--quiet"), cwd=stuck.folder)
     assert stuck.sandbox.ledger()["accepted"] == 6
     assert stuck.states() == {"done": 4}
 
 
 def test_what_can_not_be_collected_is_bought_again_after_one_yes(stuck: Run) -> None:
-    asked = stuck.doubt("--buy-again", "all", code=64).stderr
-    assert "to buy          2 pictures: 2 uncollected" in asked
-    assert "buying 2 pictures needs a yes" in asked
+    stderr = stuck.doubt("--buy-again", "all", code=64).stderr
+    assert "to buy          2 pictures: 2 uncollected" in stderr
+    assert "buying 2 pictures needs a yes" in stderr
     assert stuck.states() == {"done": 2, "uncollected": 2}
-    told = stuck.doubt("--buy-again", 2, "--write-off", 3, "--yes").stdout
-    assert "3 done, 1 written off" in told
+    stdout = stuck.doubt("--buy-again", 2, "--write-off", 3, "--yes").stdout
+    assert "3 done, 1 written off" in stdout
     assert stuck.sandbox.ledger()["accepted"] == 5
     assert [by for name, _, by in stuck.events("sku-1") if name == "Released"] == ["by hand (doubt)"]
     stuck.again()
@@ -316,10 +316,10 @@ def test_a_purchase_that_the_cap_stopped_goes_on_with_run(stuck: Run) -> None:
     stopped = stuck.doubt("--buy-again", "all", "--max-cost", "0.20", "--yes", code=75).stdout
     assert "to go on: batchedit run outputs/m" in stopped
     assert stuck.sandbox.ledger()["accepted"] == 5
-    told = stuck.doubt("--buy-again", 3, "--yes", code=64).stderr
+    stderr = stuck.doubt("--buy-again", 3, "--yes", code=64).stderr
     assert (
         "what is not bought yet, a job that was to be bought again too: batchedit run outputs/m --max-cost 0.24\n"
-        in told
+        in stderr
     )
     stuck.batchedit("run", "outputs/m", "--max-cost", "none", "--yes")
     assert stuck.sandbox.ledger()["accepted"] == 6

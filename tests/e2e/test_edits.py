@@ -47,8 +47,8 @@ def test_reorder_insert_delete_edit(tmp_path: Path, sandbox) -> None:
     write(sheet, table)
     assert table[16][0] == "s5"
     assert "3 new, 1 edited (row 18 (s5): prompt), 18 done" in plan(sheet, sandbox)
-    told = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
-    assert "3 new, 1 edited (row 18 (s5): prompt), 18 done" in told.stderr
+    completed = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
+    assert "3 new, 1 edited (row 18 (s5): prompt), 18 done" in completed.stderr
     assert sandbox.ledger()["accepted"] == 24
     assert sandbox.ledger()["duplicates"] == 0
 
@@ -110,16 +110,16 @@ def test_the_product_is_counted_and_priced_before_it_is_bought(tmp_path: Path, s
         "--prompt",
         "ad for {market}: {prompt}",
     ]
-    told = plan(tmp_path / "m.csv", sandbox, *matrix)
-    assert "3 rows × 3 market × 2 sizes × 2 variants = 36 pictures" in told
-    assert "24 new" in told
-    assert "12 rows with the same inputs as an earlier one: bought once" in told
-    assert "$0.04 a picture (the catalogue), $0.96 for what is new" in told
-    assert "row 2 (a): ad for DE: x" in told
+    plan_text = plan(tmp_path / "m.csv", sandbox, *matrix)
+    assert "3 rows × 3 market × 2 sizes × 2 variants = 36 pictures" in plan_text
+    assert "24 new" in plan_text
+    assert "12 rows with the same inputs as an earlier one: bought once" in plan_text
+    assert "$0.04 a picture (the catalogue), $0.96 for what is new" in plan_text
+    assert "row 2 (a): ad for DE: x" in plan_text
     batchedit("run", "m.csv", *on(sandbox, *matrix), cwd=tmp_path)
-    found = rows(tmp_path / "outputs" / "m")
-    assert (len(found), sandbox.ledger()["accepted"]) == (36, 24)
-    assert {row["market"] for row in found} == {"DE", "FR", "JP"}
+    result_rows = rows(tmp_path / "outputs" / "m")
+    assert (len(result_rows), sandbox.ledger()["accepted"]) == (36, 24)
+    assert {row["market"] for row in result_rows} == {"DE", "FR", "JP"}
     unused = plan(tmp_path / "m.csv", sandbox, "--for", "market=DE,FR", "--prompt", "ad")
     assert "--for market: nothing uses it" in unused
 
@@ -127,12 +127,12 @@ def test_the_product_is_counted_and_priced_before_it_is_bought(tmp_path: Path, s
 def test_fill_down_is_suggested_and_does_it(tmp_path: Path, sandbox) -> None:
     table = [["shirt", "Blue shirt", LINK], ["shirt", "", f"{LINK}?2"], ["hat", "Hat", LINK]]
     write(tmp_path / "m.csv", table, ("Handle", "Title", "image"))
-    told = plan(tmp_path / "m.csv", sandbox, "--prompt", "ad for {Title}")
-    assert "{Title} in the prompt is empty in 1 row" in told
-    assert "--fill-down 'Title' carries the value down" in told
-    told = plan(tmp_path / "m.csv", sandbox, "--prompt", "ad for {Title}", "--fill-down", "Title")
-    assert "empty" not in told
-    assert "row 3 (shirt): ad for Blue shirt" not in told, "an example of each prompt once"
+    plan_text = plan(tmp_path / "m.csv", sandbox, "--prompt", "ad for {Title}")
+    assert "{Title} in the prompt is empty in 1 row" in plan_text
+    assert "--fill-down 'Title' carries the value down" in plan_text
+    plan_text = plan(tmp_path / "m.csv", sandbox, "--prompt", "ad for {Title}", "--fill-down", "Title")
+    assert "empty" not in plan_text
+    assert "row 3 (shirt): ad for Blue shirt" not in plan_text, "an example of each prompt once"
 
 
 def test_other_settings_say_what_they_change_before_it_is_bought(tmp_path: Path, sandbox) -> None:
@@ -147,6 +147,6 @@ def test_other_settings_say_what_they_change_before_it_is_bought(tmp_path: Path,
     assert "2 done" in told
     told = plan(tmp_path / "m.csv", sandbox, "--skip-invalid")
     assert "No new picture comes of that" in told
-    asked = batchedit("run", "m.csv", "--base-url", sandbox.url, "--sizes", "1:1,2:3", cwd=tmp_path, code=64)
-    assert "2 pictures are new by that" in asked.stderr
+    completed = batchedit("run", "m.csv", "--base-url", sandbox.url, "--sizes", "1:1,2:3", cwd=tmp_path, code=64)
+    assert "2 pictures are new by that" in completed.stderr
     assert sandbox.ledger()["accepted"] == 2

@@ -166,9 +166,9 @@ def test_a_record_that_names_a_file_elsewhere_is_refused(
     private = outside(tmp_path)
     change_files(received, "files/sku-1-1x1-1.png", path)
     name, *more = command.split()
-    done = nursery.run(name, "outputs/m", *more, cwd=tmp_path, code=None)
-    assert done.returncode == (1 if name == "audit" else 74), done.stderr
-    assert "not in the run's folder files/" in done.stdout + done.stderr
+    completed = nursery.run(name, "outputs/m", *more, cwd=tmp_path, code=None)
+    assert completed.returncode == (1 if name == "audit" else 74), completed.stderr
+    assert "not in the run's folder files/" in completed.stdout + completed.stderr
     assert untouched(private)
     assert not (tmp_path / "out").exists()
 

@@ -97,8 +97,8 @@ def test_results_as_they_came_or_as_asked(
 def test_results_again_in_every_form(tmp_path: Path, sandbox, kind: str) -> None:
     make_dialect(tmp_path, "semicolon.csv")
     batchedit("run", "semicolon.csv", *on(sandbox), cwd=tmp_path)
-    told = batchedit("results", "semicolon.csv", "--format", kind, "--to", f"mine.{kind}", cwd=tmp_path)
-    assert told.stdout.strip() == f"mine.{kind}"
+    completed = batchedit("results", "semicolon.csv", "--format", kind, "--to", f"mine.{kind}", cwd=tmp_path)
+    assert completed.stdout.strip() == f"mine.{kind}"
     own = batchedit("results", "semicolon.csv", cwd=tmp_path).stdout.strip()
     content = (tmp_path / own).read_bytes().decode("cp1252")
     assert [line["title"] for line in csv.DictReader(io.StringIO(content, newline=""), delimiter=";")] == [

@@ -248,8 +248,8 @@ def words_of(command: str) -> list[str]:
     if "$'" not in command:
         return shlex.split(command)[1:]
     script = f"printf '%s\\0' {command.removeprefix('batchedit ')}"
-    told = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout
-    return [os.fsdecode(word) for word in told.split(b"\0")[:-1]]
+    stdout = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout
+    return [os.fsdecode(word) for word in stdout.split(b"\0")[:-1]]
 
 
 @dataclass
@@ -260,14 +260,14 @@ class Typist:
     folder: Path
     ways: dict[str, str] = field(default_factory=dict)
 
-    def do(self, *words: object, code: int | None = 0) -> Child:
+    def do(self, *arguments: object, code: int | None = 0) -> Child:
         """Type it and remember the commands that it printed, by what stands before each."""
-        done = self.nursery.run(*words, cwd=self.folder, code=code)
+        completed = self.nursery.run(*arguments, cwd=self.folder, code=code)
         self.ways = {}
-        for line in (done.stdout + done.stderr).splitlines():
+        for line in (completed.stdout + completed.stderr).splitlines():
             if found := re.search(rf"^(.*?)(?:: | )(batchedit (?:{VERBS})\b.*)$", line):
                 self.ways[found[1].removeprefix("  → ").strip()] = found[2]
-        return done
+        return completed
 
     def type(self, command: str, *more: object, code: int | None = 0) -> Child:
         return self.do(*words_of(command), *more, code=code)
@@ -451,8 +451,8 @@ def test_what_was_cancelled_and_what_was_too_late(typist: Typist) -> None:
         until(lambda: bought(it) == 3)
         os.kill(child.pid, signal.SIGTERM)
         assert child.wait() == 143
-        told = typist.do("cancel", "outputs/m").stdout
-        assert "2 cancelled; 1 too late" in told
+        stdout = typist.do("cancel", "outputs/m").stdout
+        assert "2 cancelled; 1 too late" in stdout
         typist.type(typist.way("collect them"), "--stuck-after", 1, code=75)
         again = typist.way("to buy the cancelled ones anew")
         typist.type(again, code=64)  # asks, and nobody answers
@@ -617,8 +617,8 @@ def test_a_run_that_another_process_has(typist: Typist) -> None:
 def test_a_model_that_is_not_there(typist: Typist) -> None:
     with serve(SandboxConfig(**QUICK)) as it:
         typist.do("models", "show", "nobody/none", "--base-url", it.url, code=66)
-        told = typist.type(typist.way("which there are"), "--base-url", it.url).stdout
-        listed = {line.split("  ")[0] for line in told.splitlines()}
+        stdout = typist.type(typist.way("which there are"), "--base-url", it.url).stdout
+        listed = {line.split("  ")[0] for line in stdout.splitlines()}
         assert {"openai/gpt-4o-image/edit", "google/nano-banana-2/edit"} <= listed
 
 
@@ -944,10 +944,10 @@ def test_where_the_pictures_of_a_canary_are_looked_at(typist: Typist) -> None:
     with serve(SandboxConfig(**QUICK)) as it:
         arguments = ["run", "m.csv", "--base-url", it.url, "--canary", "2"]
         dialogue = (("Buy 2 first", "y\n"), ("Buy the other 2", "n\n"))
-        shown, code = at_a_terminal(arguments, typist.folder, *dialogue)
-        assert code == 64, shown
-        look = re.search(r"another terminal: (batchedit gallery \S+)", " ".join(shown.split()))
-        assert look is not None, shown
+        screen, code = at_a_terminal(arguments, typist.folder, *dialogue)
+        assert code == 64, screen
+        look = re.search(r"another terminal: (batchedit gallery \S+)", " ".join(screen.split()))
+        assert look is not None, screen
         typist.type(look[1])
 
 

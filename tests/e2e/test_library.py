@@ -178,9 +178,9 @@ def test_a_program_was_not_warned_of_a_balance_that_does_not_suffice(tmp_path: P
     """The screen warned; ``--json`` and the library gave the balance alone, and no warning."""
     manifest(tmp_path / "m.csv", 3)
     with serve(SandboxConfig(balance="0.10")) as sandbox:
-        words = ["plan", "m.csv", "--base-url", sandbox.url, "--no-check-images", "--json"]
-        told = json.loads(inside(*words, cwd=tmp_path).stdout)
+        arguments = ["plan", "m.csv", "--base-url", sandbox.url, "--no-check-images", "--json"]
+        payload = json.loads(inside(*arguments, cwd=tmp_path).stdout)
         planned = batchedit.plan(tmp_path / "m.csv", base_url=sandbox.url, no_check_images=True, environ=environment())
-    (warning,) = told["warnings"]
+    (warning,) = payload["warnings"]
     assert warning == "the account's balance is $0.10; what is to be bought comes to $0.12"
     assert planned.warnings == (warning,)

@@ -89,8 +89,8 @@ def test_equal_content_is_one_job_and_new_content_a_new_one(tmp_path: Path, sand
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     assert sandbox.ledger()["accepted"] == 1
     picture(tmp_path / "copy.png", 9)
-    told = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
-    assert "1 done" in told
+    stdout = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
+    assert "1 done" in stdout
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     assert sandbox.ledger()["accepted"] == 2
 
@@ -103,8 +103,8 @@ def test_too_large_a_picture_is_made_to_fit_with_a_note_or_refused(tmp_path: Pat
     assert "row 2 (1)  image  'big.png' is 5.4 MB" in refused.stdout
     assert "leave --no-shrink out" in refused.stdout
     assert "1 local picture is larger" in batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
-    done = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
-    assert "big.png: 5.4 MB re-encoded as JPEG" in done.stderr
+    completed = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
+    assert "big.png: 5.4 MB re-encoded as JPEG" in completed.stderr
     assert sandbox.ledger()["accepted"] == 1
 
 
@@ -112,11 +112,11 @@ def test_what_is_missing_or_no_picture_is_a_row_error(tmp_path: Path, sandbox) -
     (tmp_path / "text.png").write_text("hello")
     picture(tmp_path / "huge.bmp", size=(1300, 1300))
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,gone.png,x\n2,text.png,x\n3,huge.bmp,x\n4,.,x\n")
-    told = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65).stdout
-    assert "row 2 (1)  image  'gone.png' is neither an https:// link nor a file in" in told
-    assert "row 3 (2)  image  'text.png' is a file, but no picture" in told
-    assert "only JPEG, PNG and WebP can be re-encoded" in told
-    assert "row 5 (4)  image  '.' is a folder" in told
+    stdout = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65).stdout
+    assert "row 2 (1)  image  'gone.png' is neither an https:// link nor a file in" in stdout
+    assert "row 3 (2)  image  'text.png' is a file, but no picture" in stdout
+    assert "only JPEG, PNG and WebP can be re-encoded" in stdout
+    assert "row 5 (4)  image  '.' is a folder" in stdout
 
 
 def test_pictures_on_disk_that_are_none_are_refused_before_they_are_bought(tmp_path: Path, sandbox) -> None:
@@ -132,11 +132,11 @@ def test_pictures_on_disk_that_are_none_are_refused_before_they_are_bought(tmp_p
     bad = ["cut.jpg", "cut.png", "cut.gif", "cut.webp", "head.png", "three.jpg", "camera.NEF", "car.txt", "phone.heic"]
     names = [*bad, *(path.name for path in whole.values())]
     (tmp_path / "m.csv").write_text("sku,image,prompt\n" + "".join(f"{name},{name},x\n" for name in names))
-    told = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=65).stdout
+    stdout = batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=65).stdout
     for row, name in enumerate(bad, 2):
-        (line,) = (line for line in told.splitlines() if line.startswith(f"  row {row} ({name}) "))
+        (line,) = (line for line in stdout.splitlines() if line.startswith(f"  row {row} ({name}) "))
         assert f"  image  {name!r} is " in line
-    assert "export it as JPEG" in told
+    assert "export it as JPEG" in stdout
     assert sandbox.ledger()["submits_seen"] == 0
     batchedit("run", "m.csv", *on(sandbox, "--skip-invalid"), cwd=tmp_path, code=None)
     assert sandbox.ledger()["accepted"] == len(whole)
@@ -214,10 +214,10 @@ def test_a_cell_of_a_received_sheet_uploaded_a_private_picture(tmp_path: Path, s
     env = environment(HOME=str(home))
     for command in ("plan", "run"):
         more = on(sandbox) if command == "run" else ["--base-url", sandbox.url]
-        told = batchedit(command, "m.csv", *more, cwd=folder, env=env, code=65)
-        assert "lies outside the sheet's folder" in told.stdout
+        completed = batchedit(command, "m.csv", *more, cwd=folder, env=env, code=65)
+        assert "lies outside the sheet's folder" in completed.stdout
         assert sandbox.ledger()["submits_seen"] == 0
-    typed = shlex.split(told.stdout[told.stdout.index("--image-root ") :].splitlines()[0])[:2]
+    typed = shlex.split(completed.stdout[completed.stdout.index("--image-root ") :].splitlines()[0])[:2]
     assert typed == ["--image-root", str(private.parent)]
     batchedit("run", "m.csv", *on(sandbox, *typed), cwd=folder, env=env)
     assert sandbox.ledger()["accepted"] == 1
@@ -380,8 +380,8 @@ def test_shrink_of_what_is_broken_is_a_value_error() -> None:
 def test_an_unreadable_file_is_a_row_error(tmp_path: Path, sandbox) -> None:
     picture(tmp_path / "a.png").chmod(0)
     (tmp_path / "m.csv").write_text("sku,image,prompt\n1,a.png,x\n")
-    told = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65).stdout
-    assert "Permission denied" in told
+    stdout = batchedit("plan", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=65).stdout
+    assert "Permission denied" in stdout
 
 
 def test_a_sheet_that_names_files_of_a_folder_beside_it_says_which_option_reads_that_folder(tmp_path: Path) -> None:
@@ -391,8 +391,8 @@ def test_a_sheet_that_names_files_of_a_folder_beside_it_says_which_option_reads_
     names = ["bild1.jpg", "bild9.jpg", *[f"/bild{number}.jpg" for number in (1, 1)]]
     lines = [f"A-{number},{name},an ad for chair {number}" for number, name in enumerate(names)]
     (tmp_path / "stühle.csv").write_text("\n".join(["sku,image,prompt", *lines, ""]))
-    told = batchedit("plan", "stühle.csv", "--sandbox", cwd=tmp_path, code=65).stdout
-    [option] = re.findall(r"a folder beside the sheet has 2 of the first 3: (--image-root .*)", told)
+    stdout = batchedit("plan", "stühle.csv", "--sandbox", cwd=tmp_path, code=65).stdout
+    [option] = re.findall(r"a folder beside the sheet has 2 of the first 3: (--image-root .*)", stdout)
     again = batchedit("plan", "stühle.csv", "--sandbox", *shlex.split(option), cwd=tmp_path, code=65).stdout
     assert "invalid         1 row" in again
     assert "row 3 (A-1)" in again
@@ -403,8 +403,8 @@ def test_pictures_that_lie_in_no_folder_beside_the_sheet_have_the_option_for_ano
     tmp_path: Path,
 ) -> None:
     (tmp_path / "m.csv").write_text("sku,image,prompt\nA,bild1.jpg,an ad for a chair\n")
-    told = batchedit("plan", "m.csv", "--sandbox", cwd=tmp_path, code=65).stdout
+    stdout = batchedit("plan", "m.csv", "--sandbox", cwd=tmp_path, code=65).stdout
     assert (
         "say which: --map image='https://www.example.com{image}'; if it lies in another folder: --image-root DIR"
-        in told
+        in stdout
     )

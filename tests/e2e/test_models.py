@@ -21,9 +21,9 @@ def test_the_catalogue_is_listed_and_searched(tmp_path: Path) -> None:
         told = inside("models", "--base-url", sandbox.url, cwd=tmp_path).stdout
         assert [line.split()[0] for line in told.splitlines() if not line.startswith(" ")] == list(built_in())
         assert "$0.05 a picture" in told
-        found = inside("models", "banana-2/", "--base-url", sandbox.url, cwd=tmp_path).stdout
-        assert found.splitlines()[0].startswith("google/nano-banana-2/edit")
-        assert "  inputs  image_urls, prompt, safety_tolerance, number_of_images" in found
+        stdout = inside("models", "banana-2/", "--base-url", sandbox.url, cwd=tmp_path).stdout
+        assert stdout.splitlines()[0].startswith("google/nano-banana-2/edit")
+        assert "  inputs  image_urls, prompt, safety_tolerance, number_of_images" in stdout
         assert inside("models", "nothing", "--base-url", sandbox.url, cwd=tmp_path, code=66).stdout
 
 
@@ -31,15 +31,15 @@ def test_the_catalogue_is_listed_and_searched(tmp_path: Path) -> None:
 def test_a_model_that_comes_with_the_program_could_not_be_rehearsed(tmp_path: Path, model: str) -> None:
     """The sandbox knew three of eight: "the service knows no such model", and each retry said so again."""
     (tmp_path / "m.csv").write_text("sku,image,prompt\nA,https://images.example.com/a.png,an ad\n")
-    done = inside("run", "m.csv", "--sandbox", "--yes", "--model", model, cwd=tmp_path)
-    assert "1 done" in done.stdout
+    completed = inside("run", "m.csv", "--sandbox", "--yes", "--model", model, cwd=tmp_path)
+    assert "1 done" in completed.stdout
 
 
 def test_one_model_is_shown_with_its_inputs(tmp_path: Path) -> None:
     with serve(SandboxConfig()) as sandbox:
-        told = inside("models", "show", FLUX, "--base-url", sandbox.url, cwd=tmp_path).stdout
-        assert "image_url" in told
-        assert "Needed." in told
+        stdout = inside("models", "show", FLUX, "--base-url", sandbox.url, cwd=tmp_path).stdout
+        assert "image_url" in stdout
+        assert "Needed." in stdout
         wrong = inside("models", "show", "acme/none", "--base-url", sandbox.url, cwd=tmp_path, code=66)
     assert "there is no model acme/none" in wrong.stderr
 
@@ -57,8 +57,8 @@ def test_an_input_that_the_schema_does_not_describe_says_what_it_may_be(tmp_path
         },
     }
     with serve(SandboxConfig(models={"lab/odd": schema})) as sandbox:
-        told = inside("models", "show", "lab/odd", "--base-url", sandbox.url, cwd=tmp_path).stdout
-    said = {line.split()[0]: " ".join(line.split()[1:]) for line in told.splitlines() if line.startswith("  ")}
+        stdout = inside("models", "show", "lab/odd", "--base-url", sandbox.url, cwd=tmp_path).stdout
+    said = {line.split()[0]: " ".join(line.split()[1:]) for line in stdout.splitlines() if line.startswith("  ")}
     assert said["image"].endswith("or with | between them. At most 4. Needed.")
     link = "A picture: an https:// link that opens without a login, or a file's path, seen from this sheet's folder."
     assert said["mask"] == f"{link} May be left empty."
@@ -69,13 +69,13 @@ def test_an_input_that_the_schema_does_not_describe_says_what_it_may_be(tmp_path
 def test_a_service_without_a_catalogue_names_what_comes_with_the_program(tmp_path: Path) -> None:
     with serve(SandboxConfig(catalogue=False)) as sandbox:
         told = inside("models", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
-        shown = inside("models", "show", FLUX, "--base-url", sandbox.url, cwd=tmp_path).stdout
-        some = inside("models", "Flux", "pro", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
+        stdout = inside("models", "show", FLUX, "--base-url", sandbox.url, cwd=tmp_path).stdout
+        stderr = inside("models", "Flux", "pro", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
         none = inside("models", "nothing", "--base-url", sandbox.url, cwd=tmp_path, code=69).stderr
-    assert f"these models come with the program: {FLUX}\n" in some, "TEXT was not heeded"
+    assert f"these models come with the program: {FLUX}\n" in stderr, "TEXT was not heeded"
     assert ", ".join(built_in()) in none
     assert FLUX in told
-    assert "image_url" in shown
+    assert "image_url" in stdout
 
 
 @pytest.mark.parametrize("model", [FLUX, "google/nano-banana-2/edit"])
@@ -94,16 +94,16 @@ def test_several_pictures_a_job_were_priced_as_one(tmp_path: Path) -> None:
     )
     several = ("--model", "google/nano-banana-2/edit")
     with serve(SandboxConfig(**QUICK)) as sandbox:
-        told = inside("plan", "m.csv", *several, "--base-url", sandbox.url, cwd=tmp_path).stdout
-        assert "$0.12 a job of up to 3 pictures (the catalogue), $0.24 for what is new" in told
-        assert "to buy          2 jobs of up to 3 pictures each" in told
+        stdout = inside("plan", "m.csv", *several, "--base-url", sandbox.url, cwd=tmp_path).stdout
+        assert "$0.12 a job of up to 3 pictures (the catalogue), $0.24 for what is new" in stdout
+        assert "to buy          2 jobs of up to 3 pictures each" in stdout
         stopped = inside("run", "m.csv", *several, *on(sandbox, "--max-cost", "0.20"), cwd=tmp_path, code=75)
         assert sandbox.ledger()["accepted"] == 1, stopped.stderr
         inside("run", "outputs/m", *on(sandbox, "--max-cost", "0.24"), cwd=tmp_path)
         assert sandbox.ledger()["accepted"] == 2
         assert sandbox.ledger()["charged_usd"] == 0.2
-    found = rows(tmp_path / "outputs/m")
-    assert [len(row["result_files"]) for row in found] == [3, 2]
+    result_rows = rows(tmp_path / "outputs/m")
+    assert [len(row["result_files"]) for row in result_rows] == [3, 2]
     assert len(list((tmp_path / "outputs/m/files").iterdir())) == 5
 
 
@@ -145,7 +145,7 @@ def test_a_run_takes_not_ready_for_what_it_is(tmp_path: Path) -> None:
 
 def test_the_samples_of_the_page_were_told_as_what_an_empty_cell_means(tmp_path: Path) -> None:
     """An empty picture or prompt is a row's problem: nobody buys the page's chainsaw."""
-    told = inside("models", "show", "openai/gpt-4o-image/edit", cwd=tmp_path).stdout
-    assert "usecase3-1-input" not in told
-    assert "chainsaw" not in told
-    assert "Needed." in told
+    stdout = inside("models", "show", "openai/gpt-4o-image/edit", cwd=tmp_path).stdout
+    assert "usecase3-1-input" not in stdout
+    assert "chainsaw" not in stdout
+    assert "Needed." in stdout

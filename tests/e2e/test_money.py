@@ -64,12 +64,12 @@ def test_the_wire_is_dearer_than_the_price_list_or_cheaper(
     cap = 1.00
     options = {**QUICK, "actual_price": actual, "cost_after": late, "faults": ("submit:drop_after=at:4",)}
     with serve(SandboxConfig(**options)) as sandbox:
-        done = run(nursery, sandbox, tmp_path, "--max-cost", cap, code=75 if actual == "0.09" else 76)
+        completed = run(nursery, sandbox, tmp_path, "--max-cost", cap, code=75 if actual == "0.09" else 76)
         for _ in range(2):
             ledger = sandbox.ledger()
             assert ledger["charged_usd"] + ledger["reserved_usd"] <= cap
             until(lambda ledger=ledger: not sandbox.ledger()["in_flight"])
-            done = run(nursery, sandbox, tmp_path, "--max-cost", cap, code=done.returncode)
+            completed = run(nursery, sandbox, tmp_path, "--max-cost", cap, code=completed.returncode)
         charged = sandbox.ledger()["charged_usd"]
         assert charged <= cap
         table = rows(tmp_path / "outputs" / "m")
@@ -219,8 +219,8 @@ def test_moderation_is_a_kind_of_its_own(tmp_path: Path, nursery: Nursery) -> No
     """Not retried by itself, and many in a row do not open the breaker."""
     manifest(tmp_path / "m.csv", 12)
     with serve(SandboxConfig(**QUICK, faults=("job:moderated=first:8",))) as sandbox:
-        done = run(nursery, sandbox, tmp_path, "-j", 2, code=1)
-        assert "the service is in trouble" not in done.stderr
+        completed = run(nursery, sandbox, tmp_path, "-j", 2, code=1)
+        assert "the service is in trouble" not in completed.stderr
         run(nursery, sandbox, tmp_path, code=1)
         assert states(tmp_path) == {"failed": 8, "done": 4}
         assert {r["result_error_kind"] for r in rows(tmp_path / "outputs" / "m") if r["result_status"] == "failed"} == {
@@ -236,9 +236,9 @@ def test_moderation_is_a_kind_of_its_own(tmp_path: Path, nursery: Nursery) -> No
 def test_a_canary_that_comes_out_goes_on_with_yes(tmp_path: Path, nursery: Nursery) -> None:
     manifest(tmp_path / "m.csv", 9)
     with serve(SandboxConfig(latency="0.3", plain_files=20_000)) as sandbox:
-        done = run(nursery, sandbox, tmp_path, "--canary", 3)
-        assert "canary: 3 of 3 done, $0.12 spent" in done.stderr
-        assert "6 pictures: about $0.24" in done.stderr
+        completed = run(nursery, sandbox, tmp_path, "--canary", 3)
+        assert "canary: 3 of 3 done, $0.12 spent" in completed.stderr
+        assert "6 pictures: about $0.24" in completed.stderr
         jobs = sandbox.ledger(full=True)["requests"]
         first = sorted(job["prompt"] for job in jobs[:3])
         assert first == [f"make an ad, number sku{n}x" for n in (1, 5, 9)], "spread over the manifest"

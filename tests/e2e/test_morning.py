@@ -40,8 +40,8 @@ def test_three_of_twenty_rejected_are_bought_once_more(tmp_path: Path, sandbox: 
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path)
     rejected = {f"sku-{n}": ("rejected", f"brighter {n}") for n in (3, 11, 20)}
     decisions = decide(folder, {"sku-1": ("approved", ""), **rejected})
-    told = batchedit("review", "m.csv", "--import", decisions, cwd=tmp_path)
-    assert "4" in told.stdout
+    completed = batchedit("review", "m.csv", "--import", decisions, cwd=tmp_path)
+    assert "4" in completed.stdout
     said = {str(row["sku"]): (row["result_decision"], row["result_note"]) for row in rows(folder)}
     assert said["sku-1"] == ("approve", None)
     assert said["sku-3"] == ("reject", "brighter 3")

@@ -30,13 +30,13 @@ def test_no_line_of_a_plan_and_a_run_is_broken_by_the_terminal(tmp_path: Path) -
         "B,https://images.example.com/mug.png,an ad for this mug on a window sill\n",
         encoding="utf-8",
     )
-    shown, _ = at_a_terminal(["plan", "m.csv"], tmp_path, columns=SCREEN)
-    assert "nor a file in" in " ".join(shown.split())
+    screen, _ = at_a_terminal(["plan", "m.csv"], tmp_path, columns=SCREEN)
+    assert "nor a file in" in " ".join(screen.split())
     run, code = at_a_terminal(
         ["run", "m.csv", "--sandbox", "--skip-invalid", "--max-cost", "50"], tmp_path, columns=SCREEN
     )
     assert code == 0, run
-    long = [line for line in lines(shown + run) if len(line) > SCREEN and len(line.lstrip(" |").split()) > 1]
+    long = [line for line in lines(screen + run) if len(line) > SCREEN and len(line.lstrip(" |").split()) > 1]
     assert not long, long
     assert "$0.04 spent, at most $50.00 (play money)" in run, "three sums of zero dollars stood between these"
 
@@ -44,9 +44,9 @@ def test_no_line_of_a_plan_and_a_run_is_broken_by_the_terminal(tmp_path: Path) -
 @pytest.mark.parametrize("command", ["", *sorted(batchedit.commands)])
 def test_help_fits_a_terminal_of_80_columns(command: str, tmp_path: Path) -> None:
     """The faults of the sandbox were lines of 300 letters."""
-    told = inside(*command.split(), "--help", cwd=tmp_path, env=environment() | {"COLUMNS": "80"}).stdout
-    assert len(told.splitlines()) > 5
-    assert not [line for line in told.splitlines() if len(line) > SCREEN]
+    stdout = inside(*command.split(), "--help", cwd=tmp_path, env=environment() | {"COLUMNS": "80"}).stdout
+    assert len(stdout.splitlines()) > 5
+    assert not [line for line in stdout.splitlines() if len(line) > SCREEN]
 
 
 def test_json_at_a_terminal_is_json(tmp_path: Path) -> None:
@@ -54,8 +54,8 @@ def test_json_at_a_terminal_is_json(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text(
         f'sku,image,prompt\nA,https://images.example.com/mug.png,"{prompt}"\n', encoding="utf-8"
     )
-    shown, _ = at_a_terminal(["plan", "m.csv", "--json"], tmp_path, columns=SCREEN)
-    assert json.loads(shown[shown.index("{") :])["schema"].startswith("batchedit/plan/")
+    screen, _ = at_a_terminal(["plan", "m.csv", "--json"], tmp_path, columns=SCREEN)
+    assert json.loads(screen[screen.index("{") :])["schema"].startswith("batchedit/plan/")
     told, _ = at_a_terminal(["run", "m.csv", "--sandbox", "--log-json", "--json"], tmp_path, columns=SCREEN)
     events = [line for line in lines(told) if line.startswith('{"')]
     assert any(len(line) > SCREEN for line in events)
@@ -68,11 +68,11 @@ def test_watching_draws_over_what_it_drew(tmp_path: Path) -> None:
     with serve(SandboxConfig(latency="6", plain_files=4_000)) as it:
         run = start("run", "m.csv", *on(it), cwd=tmp_path)
         until(lambda: it.ledger()["accepted"])
-        shown, code = at_a_terminal(["status", "m.csv", "--watch"], tmp_path, columns=SCREEN)
+        screen, code = at_a_terminal(["status", "m.csv", "--watch"], tmp_path, columns=SCREEN)
         run.communicate()
-    assert code == 0, shown
-    assert "\\x1b" not in shown
-    assert re.search(r"\x1b\[\d+F\x1b\[J", shown), shown
+    assert code == 0, screen
+    assert "\\x1b" not in screen
+    assert re.search(r"\x1b\[\d+F\x1b\[J", screen), screen
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,8 @@ def test_a_canary_that_waits_for_its_answer_is_told(tmp_path: Path) -> None:
     with hook() as (url, came), serve(QUICK) as sandbox:
         dialogue = (("Buy 2 first", "y\n"), ("Buy the other 3", "n\n"))
         arguments = ["run", "m.csv", "--base-url", sandbox.url, "--canary", "2", "--notify", url]
-        shown, code = at_a_terminal(arguments, tmp_path, *dialogue)
-    assert code == 64, shown
+        screen, code = at_a_terminal(arguments, tmp_path, *dialogue)
+    assert code == 64, screen
     assert [told["event"] for told in came][:2] == ["started", "canary_waiting"]
     assert "The other 3 wait for your yes for about $0.12." in came[1]["text"]
     assert "→ look at them: " in came[1]["text"]

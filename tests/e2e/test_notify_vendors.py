@@ -39,12 +39,12 @@ def buy(folder: Path, away: Vendors, channel: str, process: bool = False) -> str
     manifest(folder / "m.csv", 2)
     with serve(QUICK) as sandbox:
         typed = ["run", "m.csv", *on(sandbox, "--out", RUN, "--notify", channel)]
-        done = (batchedit if process else inside)(*typed, cwd=folder, env=environment(**away.environment))
+        completed = (batchedit if process else inside)(*typed, cwd=folder, env=environment(**away.environment))
     kept = [path.read_bytes() for path in (folder / RUN).rglob("*") if path.is_file()]
     assert len(kept) > 5
-    assert not [text for text in (done.stdout.encode(), done.stderr.encode(), *kept) if b"SECRET" in text.upper()]
+    assert not [text for text in (completed.stdout.encode(), completed.stderr.encode(), *kept) if b"SECRET" in text.upper()]
     assert not [said.path for said in away.came if b"pprise" in said.body], "a message is ours, not a library's"
-    return done.stderr
+    return completed.stderr
 
 
 def is_told(texts: list[str]) -> None:
@@ -119,8 +119,8 @@ def test_a_slack_hook_that_was_named_by_its_https_address_showed_the_words_as_wr
 def test_a_slack_bot_was_given_the_pictures_behind_the_words(tmp_path: Path, away: Vendors) -> None:
     """Each picture was announced, put where Slack said, and shown in the channel that Slack named."""
     assert "did not arrive" not in buy(tmp_path, away, BOT)
-    words = [said for said in away.came if said.path == "/api/chat.postMessage"]
-    is_told([in_slack(said.json()) for said in words])
+    messages = [said for said in away.came if said.path == "/api/chat.postMessage"]
+    is_told([in_slack(said.json()) for said in messages])
     one = ["/api/files.getUploadURLExternal", "/upload/v1/", "/api/files.completeUploadExternal"]
     steps = [re.sub(r"\d+$", "", said.path) for said in away.came]
     assert steps == ["/api/chat.postMessage", "/api/chat.postMessage", *one, *one]

@@ -49,8 +49,8 @@ def test_what_was_bought_after_a_backup_is_not_bought_again(tmp_path: Path, sand
     assert before == 1
     batchedit(*command, "--max-cost", "none", cwd=tmp_path)
     put_back(run, kept)
-    told = batchedit(*command, "--max-cost", "none", cwd=tmp_path).stderr
-    assert "older copy" in told
+    stderr = batchedit(*command, "--max-cost", "none", cwd=tmp_path).stderr
+    assert "older copy" in stderr
     assert (sandbox.ledger()["accepted"], statuses(run)) == (4, {"done": 4})
     assert "older copy" not in batchedit(*command, cwd=tmp_path).stderr
 
@@ -78,8 +78,8 @@ def test_jobs_that_the_older_copy_does_not_have_need_a_yes_of_their_own(
     batchedit(*command, cwd=tmp_path)
     put_back(run, kept)
     for _ in range(2):
-        told = batchedit(*command, cwd=tmp_path, code=64).stderr
-        assert "2 jobs were bought after it was made" in told
+        stderr = batchedit(*command, cwd=tmp_path, code=64).stderr
+        assert "2 jobs were bought after it was made" in stderr
     batchedit("fetch", run, cwd=tmp_path, code=None)
     assert sandbox.ledger()["accepted"] == 3
 

@@ -47,10 +47,10 @@ def test_a_sheet_copied_to_another_name_buys_nothing(tmp_path: Path, sandbox: Ru
     manifest(tmp_path / "s.csv", 4)
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path)
     shutil.copy(tmp_path / "s.csv", tmp_path / "s-final.csv")
-    told = plan("s-final.csv", sandbox, tmp_path)
-    assert "pictures        4 of other runs" in told
-    assert "4 pictures were bought by the run in outputs/s and cost nothing here" in told
-    assert "to buy          nothing" in told
+    plan_text = plan("s-final.csv", sandbox, tmp_path)
+    assert "pictures        4 of other runs" in plan_text
+    assert "4 pictures were bought by the run in outputs/s and cost nothing here" in plan_text
+    assert "to buy          nothing" in plan_text
 
     batchedit("run", "s-final.csv", *on(sandbox), cwd=tmp_path)
     assert bought(sandbox) == 4
@@ -75,9 +75,9 @@ def test_a_run_from_the_parent_folder_or_cron_goes_on_in_the_run_of_this_sheet(
     batchedit("run", "s.csv", *on(sandbox), cwd=home)
     here = tmp_path if where == "parent" else tmp_path / "elsewhere"
     sheet = os.path.relpath(home / "s.csv", here)
-    told = plan(sheet, sandbox, here)
-    assert "pictures        3 done" in told
-    assert "to buy          nothing" in told
+    plan_text = plan(sheet, sandbox, here)
+    assert "pictures        3 done" in plan_text
+    assert "to buy          nothing" in plan_text
     ended = batchedit("run", sheet, *on(sandbox), cwd=here)
     assert "nothing is left to buy: 3 done" in ended.stderr
     assert str((home / "outputs/s").relative_to(here) if where == "parent" else home / "outputs/s") in ended.stdout
@@ -131,9 +131,9 @@ def test_a_sheet_that_was_moved_goes_on_in_its_folder_and_says_so(tmp_path: Path
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path)
     (tmp_path / "new").mkdir()
     (tmp_path / "s.csv").rename(tmp_path / "new" / "s.csv")
-    told = plan("new/s.csv", sandbox, tmp_path)
-    assert "to buy          nothing" in told
-    assert "was made from" in told
+    plan_text = plan("new/s.csv", sandbox, tmp_path)
+    assert "to buy          nothing" in plan_text
+    assert "was made from" in plan_text
     batchedit("run", "new/s.csv", *on(sandbox), cwd=tmp_path)
     assert "was made from" not in plan("new/s.csv", sandbox, tmp_path)
 
@@ -146,10 +146,10 @@ def test_a_run_that_is_not_where_it_was_is_told_of(tmp_path: Path, sandbox: Runn
     (tmp_path / "outputs" / "m").rename(elsewhere)
     gone = f"warning: a run of this sheet was in {tmp_path / 'outputs' / 'm'} and is not there"
     assert gone in " ".join(plan("m.csv", sandbox, tmp_path).split())
-    told = batchedit("run", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=64).stderr
-    assert gone in " ".join(told.split())
-    told = batchedit("run", "m.csv", "--out", elsewhere, *on(sandbox), cwd=tmp_path).stderr
-    assert "is not there" not in told
+    stderr = batchedit("run", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=64).stderr
+    assert gone in " ".join(stderr.split())
+    stderr = batchedit("run", "m.csv", "--out", elsewhere, *on(sandbox), cwd=tmp_path).stderr
+    assert "is not there" not in stderr
     assert bought(sandbox) == 1
 
 
@@ -161,10 +161,10 @@ def test_a_no_hid_a_run_that_is_gone_and_the_next_yes_bought_all_of_it_again(
     (tmp_path / "outputs" / "m").rename(tmp_path / "moved")
     batchedit("run", "m.csv", "--base-url", sandbox.url, cwd=tmp_path, code=64)
     for command in (["run", "m.csv"], ["run", "outputs/m"], ["run", "m.csv", "--log-json"]):
-        told = batchedit(*command, *on(sandbox), cwd=tmp_path, code=64).stderr
-        assert "is not there" in told
-        assert "warning: warning" not in told
-        assert "nothing was bought" in told
+        stderr = batchedit(*command, *on(sandbox), cwd=tmp_path, code=64).stderr
+        assert "is not there" in stderr
+        assert "warning: warning" not in stderr
+        assert "nothing was bought" in stderr
     assert "is not there" in plan("m.csv", sandbox, tmp_path)
     assert bought(sandbox) == 2
     batchedit("run", "m.csv", "--fresh", *on(sandbox), cwd=tmp_path)
@@ -198,8 +198,8 @@ def test_a_picture_that_is_not_whole_any_more_is_bought_and_that_is_said(
     content = changed.read_bytes()
     changed.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     shutil.copy(tmp_path / "s.csv", tmp_path / "t.csv")
-    told = plan("t.csv", sandbox, tmp_path)
-    assert "1 of these were bought by the run in outputs/s, but their files are not whole any more" in told
+    plan_text = plan("t.csv", sandbox, tmp_path)
+    assert "1 of these were bought by the run in outputs/s, but their files are not whole any more" in plan_text
     batchedit("run", "t.csv", *on(sandbox), cwd=tmp_path)
     assert bought(sandbox) == 5
     adds_up(tmp_path, "outputs/t")
@@ -261,10 +261,10 @@ def test_what_is_in_doubt_elsewhere_is_told_and_not_bought(tmp_path: Path, sandb
     batchedit("run", "s.csv", *on(sandbox, "-j", 1), cwd=tmp_path, code=76)
     sandbox.set_faults([])
     shutil.copy(tmp_path / "s.csv", tmp_path / "t.csv")
-    told = plan("t.csv", sandbox, tmp_path)
+    plan_text = plan("t.csv", sandbox, tmp_path)
     hint = "1 picture is left to the run in outputs/s, which has them in doubt; decide there: batchedit doubt outputs/s"
-    assert hint in told
-    assert "to buy          nothing" in told
+    assert hint in plan_text
+    assert "to buy          nothing" in plan_text
     ended = batchedit("run", "t.csv", *on(sandbox), cwd=tmp_path, code=75)
     assert hint in ended.stderr
     assert bought(sandbox) == 3
@@ -303,9 +303,9 @@ def test_a_register_that_can_not_be_used_ends_nothing_and_is_told(tmp_path: Path
     (tmp_path / "file").touch()
     manifest(tmp_path / "s.csv", 1)
     env = environment(BATCHEDIT_STATE=str(tmp_path / "file" / "state"), TMPDIR=str(tmp_path))
-    told = batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path, env=env).stderr
-    assert "other runs are not looked up" in told
-    assert "typed-services.json can't be written (Not a directory)" in told
+    stderr = batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path, env=env).stderr
+    assert "other runs are not looked up" in stderr
+    assert "typed-services.json can't be written (Not a directory)" in stderr
     assert bought(sandbox) == 1
 
 
@@ -337,8 +337,8 @@ def test_who_has_another_register_leaves_a_buyer_its_pictures(tmp_path: Path, mo
         try:
             until(lambda: bought(sandbox) == 1)
             monkeypatch.setenv("BATCHEDIT_STATE", str(tmp_path / "another"))
-            told = batchedit("run", "t.csv", *on(sandbox, "--stuck-after", 2), cwd=tmp_path, code=75).stderr
-            assert "2 pictures are left to the run in outputs/s, which may be buying them now" in told
+            stderr = batchedit("run", "t.csv", *on(sandbox, "--stuck-after", 2), cwd=tmp_path, code=75).stderr
+            assert "2 pictures are left to the run in outputs/s, which may be buying them now" in stderr
             assert bought(sandbox) == 1
         finally:
             going.kill()
@@ -373,8 +373,8 @@ def test_who_waits_for_a_yes_keeps_its_pictures(tmp_path: Path, sandbox: Running
     manifest(tmp_path / "t.csv", 2)
     batchedit("run", "s.csv", "--base-url", sandbox.url, cwd=tmp_path, code=64)  # taken in, and no yes
     with Register.of(environment()).buying(tmp_path / "outputs/s"):
-        told = batchedit("run", "t.csv", *on(sandbox), cwd=tmp_path, code=75).stderr
-        assert "2 pictures are left to the run in outputs/s, which may be buying them now" in told
+        stderr = batchedit("run", "t.csv", *on(sandbox), cwd=tmp_path, code=75).stderr
+        assert "2 pictures are left to the run in outputs/s, which may be buying them now" in stderr
     assert bought(sandbox) == 0
     batchedit("run", "t.csv", *on(sandbox), cwd=tmp_path)
     assert bought(sandbox) == 2
@@ -413,14 +413,14 @@ def test_doubt_with_another_token_is_refused_before_anything_is_sent(
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path, code=76)
     sandbox.set_faults([])
     seen, env = sandbox.ledger()["submits_seen"], environment(RUNCOMFY_API_TOKEN="another-token")
-    words = ["doubt", "outputs/s", decision, "--yes"]
-    refused = batchedit(*words, cwd=tmp_path, env=env, code=77)
+    arguments = ["doubt", "outputs/s", decision, "--yes"]
+    refused = batchedit(*arguments, cwd=tmp_path, env=env, code=77)
     assert "bought with another token" in refused.stderr
     assert "nothing was sent" in refused.stderr
     assert "the same command with --another-account" in refused.stderr
     assert sandbox.ledger()["submits_seen"] == seen
     if decision == "--buy-again=all":
-        batchedit(*words, "--another-account", cwd=tmp_path, env=env)
+        batchedit(*arguments, "--another-account", cwd=tmp_path, env=env)
         assert sandbox.ledger()["submits_seen"] == seen + 1
 
 
@@ -429,14 +429,14 @@ def test_a_renewed_token_is_told_of_once(tmp_path: Path, sandbox: RunningSandbox
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path)
     renewed = environment(RUNCOMFY_API_TOKEN="renewed-token")
     shutil.copy(tmp_path / "s.csv", tmp_path / "t.csv")
-    told = batchedit("plan", "t.csv", "--base-url", sandbox.url, cwd=tmp_path, env=renewed).stdout
-    assert "2 of these were bought by the run in outputs/s with another token" in told
-    assert "--another-account reuses them" in told
+    stdout = batchedit("plan", "t.csv", "--base-url", sandbox.url, cwd=tmp_path, env=renewed).stdout
+    assert "2 of these were bought by the run in outputs/s with another token" in stdout
+    assert "--another-account reuses them" in stdout
     batchedit("run", "s.csv", *on(sandbox, "--another-account"), cwd=tmp_path, env=renewed)
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path, env=renewed)
     batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path)
-    told = batchedit("plan", "t.csv", "--base-url", sandbox.url, cwd=tmp_path, env=renewed).stdout
-    assert "to buy          nothing" in told
+    stdout = batchedit("plan", "t.csv", "--base-url", sandbox.url, cwd=tmp_path, env=renewed).stdout
+    assert "to buy          nothing" in stdout
     text = (tmp_path / "outputs/s/checkpoint.sqlite").read_bytes()
     assert b"renewed-token" not in text
     assert b"test-token" not in text
@@ -454,8 +454,8 @@ def test_a_wrong_token_was_taken_for_the_one_that_bought(tmp_path: Path) -> None
     manifest(tmp_path / "s.csv", 1)
     with serve(SandboxConfig(latency="0", plain_files=2_000, token="right-token")) as strict:
         wrong, right = environment(RUNCOMFY_API_TOKEN="wrong-token"), environment(RUNCOMFY_API_TOKEN="right-token")
-        told = batchedit("run", "s.csv", *on(strict), cwd=tmp_path, env=wrong, code=77).stdout
-        assert "put a valid token into RUNCOMFY_API_TOKEN, then the same command" in told
+        stdout = batchedit("run", "s.csv", *on(strict), cwd=tmp_path, env=wrong, code=77).stdout
+        assert "put a valid token into RUNCOMFY_API_TOKEN, then the same command" in stdout
         batchedit("run", "s.csv", *on(strict), cwd=tmp_path, env=right)
         batchedit("run", "s.csv", *on(strict), cwd=tmp_path, env=wrong, code=77)
         assert strict.ledger()["accepted"] == 1

@@ -21,22 +21,22 @@ COMMAND = [sys.executable, "-m", "batchedit"]
 def test_output_that_cannot_be_encoded_is_replaced(tmp_path: Path, encoding: str) -> None:
     """Our own arrow ended the command with a traceback and exit 1 after everything was bought."""
     manifest(tmp_path / "m.csv", 2)
-    done = subprocess.run(
+    completed = subprocess.run(
         [*COMMAND, "run", "m.csv", "--sandbox"],
         cwd=tmp_path,
         env=environment(PYTHONIOENCODING=encoding),
         capture_output=True,
         check=False,
     )
-    assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr
-    assert b"2 done" in done.stdout
+    assert (completed.returncode, b"Traceback" in completed.stderr) == (0, False), completed.stderr
+    assert b"2 done" in completed.stdout
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])
 def test_a_full_disk_under_stdout_is_no_other_exit_code(tmp_path: Path, command: str) -> None:
     manifest(tmp_path / "m.csv", 2)
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
+        completed = subprocess.run(
             [*COMMAND, command, "m.csv", "--sandbox"],
             cwd=tmp_path,
             env=environment(),
@@ -44,7 +44,7 @@ def test_a_full_disk_under_stdout_is_no_other_exit_code(tmp_path: Path, command:
             stderr=subprocess.PIPE,
             check=False,
         )
-    assert (done.returncode, done.stderr.count(b"Error")) == (0, 0), done.stderr
+    assert (completed.returncode, completed.stderr.count(b"Error")) == (0, 0), completed.stderr
 
 
 def test_a_closed_pipe_does_not_end_a_run(tmp_path: Path) -> None:

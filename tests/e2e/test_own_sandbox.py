@@ -63,7 +63,7 @@ def unlabelled(text: str) -> list[str]:
 
 def said_of(run: str, cwd: Path) -> tuple[str, set[bool]]:
     """What the commands say that read a run, and what they tell programs."""
-    said = [inside(*words, cwd=cwd).stdout for words in (("status", run), ("runs",), ("audit", run))]
+    said = [inside(*arguments, cwd=cwd).stdout for arguments in (("status", run), ("runs",), ("audit", run))]
     inside("gallery", run, cwd=cwd)
     page = (cwd / "outputs" / run / "gallery.html").read_text(encoding="utf-8")
     said += re.findall(r"[^<>]*[$][0-9.]+ spent[^<>]*", page)
@@ -89,12 +89,12 @@ def test_each_sum_at_a_sandbox_of_ones_own_is_labelled(tmp_path: Path) -> None:
     with own_sandbox(tmp_path, "--port", port_of(url)):
         dialogue = (("Buy 1 first for about $0.04 (play money)?", "y\n"), ("Buy the other 3", "y\n"))
         arguments = ["run", "m.csv", "--base-url", url, "--canary", "1", "--max-cost", "1"]
-        shown, code = at_a_terminal(arguments, tmp_path, *dialogue)
-        assert code == 0, shown
-        assert unlabelled(shown) == []
-        assert "· $0.16 play money" in shown, "the bar says it"
-        assert shown.count("the service is") == 1, "a warning stood above it that the service is not the vendor's"
-        assert "the service is the sandbox that you started" in shown
+        screen, code = at_a_terminal(arguments, tmp_path, *dialogue)
+        assert code == 0, screen
+        assert unlabelled(screen) == []
+        assert "· $0.16 play money" in screen, "the bar says it"
+        assert screen.count("the service is") == 1, "a warning stood above it that the service is not the vendor's"
+        assert "the service is the sandbox that you started" in screen
         said, told = said_of("m", tmp_path)
         assert (unlabelled(said), told) == ([], {True})
     assert len(sums(said)) >= 4
@@ -118,8 +118,8 @@ def test_another_server_at_the_port_of_a_sandbox_that_ended_is_not_labelled(tmp_
         )
         assert LABEL not in refused
         assert said_of("m", tmp_path)[1] == {True}, "nothing was bought there yet"
-        bought = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
-        assert LABEL not in bought.stdout + bought.stderr
+        completed = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
+        assert LABEL not in completed.stdout + completed.stderr
         said, told = said_of("m", tmp_path)
         assert (LABEL in said, told) == (False, {False})
     manifest(tmp_path / "m.csv", 5)
@@ -152,12 +152,12 @@ def test_a_yes_to_play_money_buys_nothing_of_the_service_that_listens_there_by_n
             others.append(second.enter_context(serve(SandboxConfig(port=port_of(url)))))
             return "y\n"
 
-        shown, code = at_a_terminal(
+        screen, code = at_a_terminal(
             ["run", "m.csv", "--base-url", url], tmp_path, ("for about $0.12 (play money)?", swap)
         )
-        assert code == 69, shown
-        assert "does not listen" in shown
-        assert "nothing was sent" in shown
+        assert code == 69, screen
+        assert "does not listen" in screen
+        assert "nothing was sent" in screen
         assert others[0].ledger()["submits_seen"] == 0
 
 
@@ -172,8 +172,8 @@ def test_a_yes_to_dollars_buys_no_picture_of_ones_own_sandbox(tmp_path: Path) ->
             second.enter_context(own_sandbox(tmp_path, "--port", other.port))
             return "y\n"
 
-        shown, code = at_a_terminal(["run", "m.csv", "--base-url", other.url], tmp_path, ("for about $0.12?", swap))
-        assert code == 69, shown
+        screen, code = at_a_terminal(["run", "m.csv", "--base-url", other.url], tmp_path, ("for about $0.12?", swap))
+        assert code == 69, screen
         ledger = httpx.get(f"{other.url}/_sandbox/ledger", trust_env=False).json()
         assert ledger["submits_seen"] == 0
 
@@ -197,8 +197,8 @@ def test_another_service_at_the_port_sells_nothing_in_the_middle_of_a_run_of_pla
 
 
 def rows_done(cwd: Path) -> int:
-    told = inside("status", "m", "--json", cwd=cwd, code=None).stdout
-    return int(json.loads(told).get("report", {}).get("jobs", {}).get("done", 0))
+    stdout = inside("status", "m", "--json", cwd=cwd, code=None).stdout
+    return int(json.loads(stdout).get("report", {}).get("jobs", {}).get("done", 0))
 
 
 def test_a_start_that_could_buy_nothing_leaves_the_label_to_the_next(tmp_path: Path) -> None:
@@ -209,8 +209,8 @@ def test_a_start_that_could_buy_nothing_leaves_the_label_to_the_next(tmp_path: P
     inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=None)
     assert not json.loads(inside("status", "m", "--json", cwd=tmp_path).stdout)["report"]["play_money"]
     with own_sandbox(tmp_path, "--port", port_of(url)):
-        ran = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
-    assert unlabelled(ran.stdout + ran.stderr) == []
+        completed = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path)
+    assert unlabelled(completed.stdout + completed.stderr) == []
     assert said_of("m", tmp_path)[1] == {True}
 
 
@@ -218,8 +218,8 @@ def test_a_sandbox_of_ones_own_is_known_by_the_name_of_this_machine(tmp_path: Pa
     """A marketer typed `localhost` for the address that the sandbox told: its dollars were said as dollars."""
     manifest(tmp_path / "m.csv", 1)
     with own_sandbox(tmp_path) as url:
-        ran = inside("run", "m.csv", "--base-url", f"http://localhost:{port_of(url)}/", "--yes", cwd=tmp_path)
-    assert unlabelled(ran.stdout + ran.stderr) == []
+        completed = inside("run", "m.csv", "--base-url", f"http://localhost:{port_of(url)}/", "--yes", cwd=tmp_path)
+    assert unlabelled(completed.stdout + completed.stderr) == []
     assert said_of("m", tmp_path)[1] == {True}
 
 
@@ -357,12 +357,12 @@ def test_a_rehearsal_in_the_sandbox_took_the_label_off_the_plan_behind_it(tmp_pa
     manifest(tmp_path / "m.csv", 1)
     inside("run", "m.csv", "--sandbox", "--yes", cwd=tmp_path)
     with own_sandbox(tmp_path) as url:
-        told = inside("plan", "m.csv", "--base-url", url, cwd=tmp_path)
+        completed = inside("plan", "m.csv", "--base-url", url, cwd=tmp_path)
         refused = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=64).stderr
-        assert unlabelled(told.stdout) == []
+        assert unlabelled(completed.stdout) == []
         why = f"the run in outputs/m buys from the sandbox, not from {url}"
         assert why in " ".join(refused.split())
-        assert f"warning: {why}, so it takes no purchase" in " ".join(told.stderr.split())
+        assert f"warning: {why}, so it takes no purchase" in " ".join(completed.stderr.split())
         inside("plan", "m.csv", "--base-url", url, "--out", "outputs/m-2", cwd=tmp_path)
 
 
@@ -371,8 +371,8 @@ def test_a_run_that_nobody_said_yes_to_was_said_to_be_bought(tmp_path: Path) -> 
     manifest(tmp_path / "m.csv", 1)
     with own_sandbox(tmp_path) as url:
         inside("run", "m.csv", "--base-url", url, cwd=tmp_path, code=64)
-    told = inside("plan", "m.csv", "--sandbox", cwd=tmp_path).stderr
-    assert f"warning: the run in outputs/m buys from {url}, not from the sandbox" in " ".join(told.split())
+    stderr = inside("plan", "m.csv", "--sandbox", cwd=tmp_path).stderr
+    assert f"warning: the run in outputs/m buys from {url}, not from the sandbox" in " ".join(stderr.split())
 
 
 def test_a_run_of_reused_pictures_alone_is_labelled(tmp_path: Path) -> None:
@@ -401,8 +401,8 @@ def test_what_a_rehearsal_has_is_not_taken_for_bought(tmp_path: Path, ended: str
     with serve(SandboxConfig(port=port_of(url), latency="0.1", plain_files=4_000)) as paid:
         assert inside("plan", *other, "--json", cwd=tmp_path).stdout.count('"play_money": false') == 1
         plan = inside("plan", *other, cwd=tmp_path).stdout
-        ran = inside("run", *other, "--yes", cwd=tmp_path)
-        for told in (plan, ran.stdout + ran.stderr):
+        completed = inside("run", *other, "--yes", cwd=tmp_path)
+        for told in (plan, completed.stdout + completed.stderr):
             assert "outputs/m" not in told, told
         assert paid.ledger()["accepted"] == 2
 
@@ -414,8 +414,8 @@ def test_what_was_paid_for_is_not_taken_into_a_rehearsal(tmp_path: Path) -> None
     other = ("m.csv", "--base-url", paid.url, "--out", "outputs/rehearsal")
     with own_sandbox(tmp_path, "--port", paid.port):
         plan = inside("plan", *other, cwd=tmp_path).stdout
-        ran = inside("run", *other, "--yes", cwd=tmp_path)
-    for told in (plan, ran.stdout + ran.stderr):
+        completed = inside("run", *other, "--yes", cwd=tmp_path)
+    for told in (plan, completed.stdout + completed.stderr):
         assert "outputs/m " not in told, told
         assert unlabelled(told) == []
     said, told = said_of("rehearsal", tmp_path)
@@ -435,18 +435,18 @@ def test_a_rehearsal_that_begins_now_is_left_its_pictures_by_the_next(tmp_path: 
 
 def test_what_models_cost_at_a_sandbox_of_ones_own_is_labelled(tmp_path: Path) -> None:
     with own_sandbox(tmp_path) as url:
-        for words in (["models"], ["models", "show", "openai/gpt-4o-image/edit"]):
-            told = inside(*words, "--base-url", url, cwd=tmp_path).stdout
-            assert sums(told)
-            assert unlabelled(told) == []
+        for arguments in (["models"], ["models", "show", "openai/gpt-4o-image/edit"]):
+            stdout = inside(*arguments, "--base-url", url, cwd=tmp_path).stdout
+            assert sums(stdout)
+            assert unlabelled(stdout) == []
 
 
 def test_a_minute_line_and_a_message_and_a_doubt_are_labelled(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
     with own_sandbox(tmp_path, "--fault", "submit:drop_after=first:1") as url:
-        ran = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=76)
+        completed = inside("run", "m.csv", "--base-url", url, "--yes", cwd=tmp_path, code=76)
         doubt = inside("doubt", "m", cwd=tmp_path, code=76).stdout
-    assert unlabelled(ran.stdout + ran.stderr) == []
+    assert unlabelled(completed.stdout + completed.stderr) == []
     assert sums(doubt)
     assert unlabelled(doubt) == []
 

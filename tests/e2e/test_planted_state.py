@@ -35,8 +35,8 @@ def test_a_planted_review_file_lifted_the_cap_and_40_were_bought_where_5_were_al
             if planted == BY_THE_CLOCK:
                 db.execute("DROP TABLE wishes")
             db.execute(planted)
-        told = inside("run", "m.csv", *on(sandbox, "--max-cost", 0.2), cwd=tmp_path, env=environment(), code=74)
-        assert "review.sqlite" in told.stderr
+        completed = inside("run", "m.csv", *on(sandbox, "--max-cost", 0.2), cwd=tmp_path, env=environment(), code=74)
+        assert "review.sqlite" in completed.stderr
         assert sandbox.ledger()["accepted"] == 2
 
 
@@ -55,9 +55,9 @@ def test_a_checkpoint_with_a_planted_trigger_or_without_the_one_that_sums_is_ref
         inside("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=environment(), code=75)
         with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db, db:
             db.execute(tampering)
-        for words in (["run", "m.csv", *on(sandbox, "--max-cost", "none")], ["fetch", "m"]):
-            told = inside(*words, cwd=tmp_path, env=environment(), code=74)
-            assert "which is not as batchedit makes it" in told.stderr
+        for arguments in (["run", "m.csv", *on(sandbox, "--max-cost", "none")], ["fetch", "m"]):
+            completed = inside(*arguments, cwd=tmp_path, env=environment(), code=74)
+            assert "which is not as batchedit makes it" in completed.stderr
         assert sandbox.ledger()["accepted"] == 1
 
 
@@ -93,8 +93,8 @@ def test_a_checkpoint_whose_tables_are_not_ours_was_taken_for_one(tmp_path: Path
         inside("run", "m.csv", *on(sandbox, "--max-cost", 0.04, "-j", 1), cwd=tmp_path, env=environment(), code=75)
         with closing(sqlite3.connect(run / "checkpoint.sqlite")) as db:
             db.executescript(ALTERED[altered])
-        for words in (["run", "m.csv", *on(sandbox, "--max-cost", "none")], ["fetch", "m"], ["retry", "m", "--yes"]):
-            inside(*words, cwd=tmp_path, env=environment(), code=74)
+        for arguments in (["run", "m.csv", *on(sandbox, "--max-cost", "none")], ["fetch", "m"], ["retry", "m", "--yes"]):
+            inside(*arguments, cwd=tmp_path, env=environment(), code=74)
         assert sandbox.ledger()["accepted"] == 1
 
 
@@ -119,8 +119,8 @@ def test_a_review_file_whose_tables_are_not_ours_was_taken_for_one(tmp_path: Pat
             pass
         with closing(sqlite3.connect(run / "review.sqlite")) as db:
             db.executescript(REVIEWED[altered])
-        told = inside("run", "m.csv", *on(sandbox, "--max-cost", 0.2), cwd=tmp_path, env=environment(), code=74)
-        assert "review.sqlite" in told.stderr
+        completed = inside("run", "m.csv", *on(sandbox, "--max-cost", 0.2), cwd=tmp_path, env=environment(), code=74)
+        assert "review.sqlite" in completed.stderr
         assert sandbox.ledger()["accepted"] == 1
 
 
@@ -162,11 +162,11 @@ def test_a_planted_journal_had_any_file_of_this_machine_deleted_by_a_look_at_the
         with ReviewFile(run).writing():
             pass
         plant_journal(run / name, victim)
-        for words in (["results", "m"], ["gallery", "m"], ["fetch", "m"], ["run", "m.csv", *on(sandbox)]):
-            inside(*words, cwd=tmp_path, env=environment(), code=None)
-            assert victim.exists(), words
-        told = inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment(), code=74)
-        assert f"{name}-journal names another file" in told.stderr
+        for arguments in (["results", "m"], ["gallery", "m"], ["fetch", "m"], ["run", "m.csv", *on(sandbox)]):
+            inside(*arguments, cwd=tmp_path, env=environment(), code=None)
+            assert victim.exists(), arguments
+        completed = inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment(), code=74)
+        assert f"{name}-journal names another file" in completed.stderr
 
 
 ODD = (
@@ -200,10 +200,10 @@ def test_a_received_live_json_gave_commands_and_names_of_states(tmp_path: Path) 
         told |= {"last_pictures": [{"job": 1, "name": evil, "file": evil, "at": 1.0}, {"name": evil}]}
         live.write_text(json.dumps(told), encoding="utf-8")
         strange = environment(BATCHEDIT_STATE=str(tmp_path / "of another person"))
-        for words in (["status", "m"], ["status", "m", "--watch"], ["runs"]):
-            shown = inside(*words, cwd=tmp_path, env=strange).stdout
-            assert not {"\x1b", "\u202e"} & set(shown)
-            assert "\n  → pay here" not in shown
+        for arguments in (["status", "m"], ["status", "m", "--watch"], ["runs"]):
+            stdout = inside(*arguments, cwd=tmp_path, env=strange).stdout
+            assert not {"\x1b", "\u202e"} & set(stdout)
+            assert "\n  → pay here" not in stdout
         now = json.loads(inside("status", "m", "--json", cwd=tmp_path, env=strange).stdout)
         assert now["hint"] is None
         assert now["jobs"] == {"done": 1, "planned": 1}
@@ -221,7 +221,7 @@ def test_status_ended_in_a_raw_exception_over_a_planted_live_json(tmp_path: Path
     for odd in ODD:
         told = {"format": 1, "phase": "ended", **odd}
         (tmp_path / "outputs" / "m" / "live.json").write_text(json.dumps(told), encoding="utf-8")
-        for words in (["status", "m"], ["status", "m", "--json"], ["status", "m", "--watch"], ["runs"]):
-            shown = inside(*words, cwd=tmp_path, env=environment()).stdout
-            assert "outputs/m" in shown, words
-            assert "None" not in shown, words
+        for arguments in (["status", "m"], ["status", "m", "--json"], ["status", "m", "--watch"], ["runs"]):
+            stdout = inside(*arguments, cwd=tmp_path, env=environment()).stdout
+            assert "outputs/m" in stdout, arguments
+            assert "None" not in stdout, arguments

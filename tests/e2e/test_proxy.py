@@ -68,10 +68,10 @@ def test_a_proxy_without_a_scheme_or_blank_is_taken_as_other_tools_take_it(tmp_p
     """127.0.0.1:9 is nobody: the service can't be reached then, in a sentence, and a loopback service needs no proxy."""
     manifest(tmp_path / "m.csv", 1)
     with serve(SandboxConfig(latency="0", plain_files=4_000)) as sandbox:
-        words = [command, "m.csv", *on(sandbox)] if command == "run" else [command, "m.csv", "--base-url", sandbox.url]
+        arguments = [command, "m.csv", *on(sandbox)] if command == "run" else [command, "m.csv", "--base-url", sandbox.url]
         for told in ("  ", ""):
-            batchedit(*words, cwd=tmp_path, env=environment(HTTPS_PROXY=told))
-        told = batchedit(*words, cwd=tmp_path, env=environment(HTTPS_PROXY="127.0.0.1:9"), code=None)
+            batchedit(*arguments, cwd=tmp_path, env=environment(HTTPS_PROXY=told))
+        told = batchedit(*arguments, cwd=tmp_path, env=environment(HTTPS_PROXY="127.0.0.1:9"), code=None)
         assert "Traceback" not in told.stderr
         assert told.returncode in {0, 69}, told.stderr
         assert sandbox.ledger()["accepted"] == (1 if command == "run" else 0)
@@ -89,12 +89,12 @@ def test_the_token_in_a_moved_folder_of_configuration_is_used_by_each_command(
     env = environment(HOME=str(tmp_path), **{place: str(tmp_path / "kept")})
     del env["RUNCOMFY_API_TOKEN"]
     with serve(SandboxConfig(latency="0", plain_files=4_000)) as sandbox:
-        words = on(sandbox) if command == "run" else ["--base-url", sandbox.url]
-        told = batchedit(command, "m.csv", *words, cwd=tmp_path, env=env)
-        assert "the catalogue" in told.stdout + told.stderr, "the price was asked of the service, with the token"
+        arguments = on(sandbox) if command == "run" else ["--base-url", sandbox.url]
+        completed = batchedit(command, "m.csv", *arguments, cwd=tmp_path, env=env)
+        assert "the catalogue" in completed.stdout + completed.stderr, "the price was asked of the service, with the token"
         (folder / "token.json").unlink()
         without = batchedit(
-            command, "m.csv", "--fresh", *words, cwd=tmp_path, env=env, code=77 if command == "run" else 0
+            command, "m.csv", "--fresh", *arguments, cwd=tmp_path, env=env, code=77 if command == "run" else 0
         )
         assert "token" in without.stderr or command == "plan"
         assert sandbox.ledger()["accepted"] == (1 if command == "run" else 0)
@@ -197,10 +197,10 @@ def test_a_proxy_that_refuses_kept_each_command_busy_for_minutes_and_was_not_nam
     proxy = RawServer([RawServer.http(407)])
     try:
         env = environment(HTTPS_PROXY=f"http://me:hidden@127.0.0.1:{proxy.port}")
-        told = batchedit(*_typed(words, price), cwd=tmp_path, env=env, code=69)
+        completed = batchedit(*_typed(words, price), cwd=tmp_path, env=env, code=69)
     finally:
         proxy.stop()
-    said = told.stdout + told.stderr
+    said = completed.stdout + completed.stderr
     assert f"the proxy 127.0.0.1:{proxy.port} wants a name and a password, or others (407 X); nothing was sent" in said
     assert "put a proxy that lets the service through into HTTPS_PROXY" in said
     assert "hidden" not in said
@@ -223,9 +223,9 @@ def test_fetch_and_plan_say_that_the_proxy_refuses(tmp_path: Path, proxy: RawSer
         checkpoint.put("settings", replace(kept, base_url=DEFAULT_BASE_URL).dump())
     env = environment(HTTPS_PROXY=f"127.0.0.1:{proxy.port}")
     refused = f"the proxy 127.0.0.1:{proxy.port} refuses to connect to model-api.runcomfy.net:443 (403 X)"
-    for words in ("fetch m", "cancel m"):
-        told = batchedit(*words.split(), cwd=tmp_path, env=env, code=69)
-        assert refused in told.stdout + told.stderr
+    for command in ("fetch m", "cancel m"):
+        completed = batchedit(*command.split(), cwd=tmp_path, env=env, code=69)
+        assert refused in completed.stdout + completed.stderr
     manifest(tmp_path / "n.csv", 2, prefix="new")
     planned = batchedit("plan", "n.csv", "--no-check-images", cwd=tmp_path, env=env)
     assert refused in planned.stderr

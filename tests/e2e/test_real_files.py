@@ -58,11 +58,11 @@ def test_an_untouched_export(tmp_path: Path, export: Path) -> None:
 
 
 def test_the_plan_of_an_export_suggests_what_helps(tmp_path: Path, export: Path) -> None:
-    told = inside("plan", export, *SHOPIFY, *PROMPT, "--sandbox", "--out", "o", cwd=tmp_path).stdout
-    examples = [line for line in told.splitlines() if line.startswith("  row ") and "make an ad for" in line]
+    stdout = inside("plan", export, *SHOPIFY, *PROMPT, "--sandbox", "--out", "o", cwd=tmp_path).stdout
+    examples = [line for line in stdout.splitlines() if line.startswith("  row ") and "make an ad for" in line]
     assert len(examples) == 3
-    if "in the prompt is empty" in told:
-        assert "--fill-down" in told
+    if "in the prompt is empty" in stdout:
+        assert "--fill-down" in stdout
 
 
 def test_an_export_becomes_a_manifest(tmp_path: Path, export: Path) -> None:

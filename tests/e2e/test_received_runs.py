@@ -119,9 +119,9 @@ def test_results_of_a_received_run_had_their_pictures_read_where_it_says(
     tmp_path: Path, sandbox: RunningSandbox, received: Path, private: Path
 ) -> None:
     (received / "results.csv").write_text(f"sku,image,prompt\na,{private.name},x\nb,{private},x\n")
-    told = batchedit("plan", received / "results.csv", *of_another(sandbox), cwd=tmp_path, code=65).stdout
-    assert "'passport.png' is neither" in told
-    assert "lies outside the sheet's folder" in told
+    stdout = batchedit("plan", received / "results.csv", *of_another(sandbox), cwd=tmp_path, code=65).stdout
+    assert "'passport.png' is neither" in stdout
+    assert "lies outside the sheet's folder" in stdout
 
 
 def test_a_received_run_had_a_private_picture_shown(tmp_path: Path, received: Path) -> None:
@@ -143,8 +143,8 @@ def test_a_run_that_was_moved_is_still_ones_own(tmp_path: Path, sandbox: Running
     sandbox.set_faults(["job:failed=first:1"])
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=1)
     shutil.move(tmp_path / "outputs" / "m", tmp_path / "elsewhere")
-    done = batchedit("retry", "elsewhere", "--yes", cwd=tmp_path)
-    assert "not known to be yours" not in done.stderr
+    completed = batchedit("retry", "elsewhere", "--yes", cwd=tmp_path)
+    assert "not known to be yours" not in completed.stderr
 
 
 def of_an_earlier_version(run: Path, state: Path) -> None:
@@ -161,11 +161,11 @@ def test_a_run_that_an_earlier_version_entered_goes_on_without_a_word(tmp_path: 
     sandbox.set_faults(["job:failed=first:2"])
     batchedit("run", "m.csv", *on(sandbox), cwd=tmp_path, code=1)
     of_an_earlier_version(tmp_path / "outputs" / "m", Path(os.environ["BATCHEDIT_STATE"]))
-    done = batchedit("retry", "outputs/m", "--row", 2, "--yes", cwd=tmp_path, code=1)
-    assert "known to be yours" not in done.stderr
+    completed = batchedit("retry", "outputs/m", "--row", 2, "--yes", cwd=tmp_path, code=1)
+    assert "known to be yours" not in completed.stderr
     shutil.move(tmp_path / "outputs" / "m", tmp_path / "elsewhere")
-    done = batchedit("retry", "elsewhere", "--yes", cwd=tmp_path)
-    assert "known to be yours" not in done.stderr
+    completed = batchedit("retry", "elsewhere", "--yes", cwd=tmp_path)
+    assert "known to be yours" not in completed.stderr
     assert sandbox.ledger()["accepted"] == 4
 
 
@@ -211,16 +211,16 @@ def test_a_service_that_is_not_the_vendors_was_hidden_by_quiet_and_never_said_by
     verb, *rest = command.split()
     buys_again = ["--buy-again", "all", "--yes"] if verb == "doubt" else []
     service = of_another(sandbox) if verb in {"plan", "run"} else []
-    told = batchedit(verb, *rest, *service, *more, *buys_again, cwd=tmp_path, code=None).stderr
+    stderr = batchedit(verb, *rest, *service, *more, *buys_again, cwd=tmp_path, code=None).stderr
     if verb != "doubt":  # it finds nothing to decide about, and sends nothing
-        assert f"the service is {sandbox.url}, not the vendor's" in told
+        assert f"the service is {sandbox.url}, not the vendor's" in stderr
 
 
 def test_the_service_was_named_after_the_token_had_gone_there(tmp_path: Path) -> None:
     """The catalogue is asked first where the model is not built in."""
     manifest(tmp_path / "m.csv", 1)
     for command in (["plan"], ["run", "--yes"]):
-        told = batchedit(
+        stderr = batchedit(
             *command, "m.csv", "--base-url", "http://127.0.0.1:9", "--model", "a/b", cwd=tmp_path, code=None
         ).stderr
-        assert told.startswith("warning: the service is http://127.0.0.1:9, not the vendor's")
+        assert stderr.startswith("warning: the service is http://127.0.0.1:9, not the vendor's")

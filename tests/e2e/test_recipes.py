@@ -59,20 +59,20 @@ def kitchen(tmp_path: Path) -> Path:
 def typed(command: str, kitchen: Path) -> str:
     env = {name: value for name, value in environment().items() if name not in {"RUNCOMFY_API_TOKEN", "COLUMNS"}}
     env |= {"PATH": f"{kitchen / 'bin'}:{env['PATH']}", "HOME": str(kitchen)}
-    done = subprocess.run(
+    completed = subprocess.run(
         ["bash", "-c", command], cwd=kitchen, env=env, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
+    assert completed.returncode == 0, f"{command}\n{completed.stdout}\n{completed.stderr}"
+    return completed.stdout + completed.stderr
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe(kitchen: Path, name: str) -> None:
     assert RECIPES[name], "a recipe without a command"
     for command, shown in RECIPES[name]:
-        told = typed(command, kitchen)
+        output = typed(command, kitchen)
         for line in shown:
-            assert line.strip() in told, f"$ {command}\n{told}"
+            assert line.strip() in output, f"$ {command}\n{output}"
 
 
 def test_the_readme_begins_with_nothing_but_the_program(kitchen: Path) -> None:
@@ -82,14 +82,14 @@ def test_the_readme_begins_with_nothing_but_the_program(kitchen: Path) -> None:
         r"^```console\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
     ours = [(command, shown) for block in blocks for command, shown in commands(block) if " manifests/" in command]
-    made = typed("batchedit template --examples", kitchen)
+    output = typed("batchedit template --examples", kitchen)
     assert len(ours) == 3, "two runs of the demo, and the plan of the broken one"
     for command, shown in ours:
         told = typed(f"{command} || true", kitchen)
         for line in shown:
             measured = re.sub(r"\d+\.\d s", "", line).strip()
             assert measured != line.strip() or measured in told, f"$ {command}\n{told}"
-    assert "batchedit run manifests/demo.csv --sandbox" in made
+    assert "batchedit run manifests/demo.csv --sandbox" in output
 
 
 def test_the_examples_of_the_program_are_those_of_the_project() -> None:

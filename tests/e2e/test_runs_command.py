@@ -33,9 +33,9 @@ def sandbox() -> Iterator[RunningSandbox]:
 
 def listed(folder: Path) -> dict[str, dict[str, Any]]:
     """The runs by name, as ``--json`` has them: one object, and nothing else on stdout."""
-    told = json.loads(batchedit("runs", "--json", cwd=folder).stdout)
-    assert set(told) == {"schema", "runs"}
-    return {run["name"]: run for run in told["runs"]}
+    payload = json.loads(batchedit("runs", "--json", cwd=folder).stdout)
+    assert set(payload) == {"schema", "runs"}
+    return {run["name"]: run for run in payload["runs"]}
 
 
 def typed(command: str, folder: Path, *more: object, code: int = 0) -> CompletedProcess[str]:
@@ -53,10 +53,10 @@ def printed(text: str, run: str) -> tuple[str, str]:
 
 
 def test_a_person_without_runs_is_told_how_to_start_one(tmp_path: Path) -> None:
-    told = batchedit("runs", cwd=tmp_path)
-    assert "there is no run yet" in told.stdout
+    completed = batchedit("runs", cwd=tmp_path)
+    assert "there is no run yet" in completed.stdout
     ways = ["batchedit template --examples", "batchedit template", "batchedit run --help"]
-    assert re.findall(r": (batchedit .*)$", told.stdout, re.MULTILINE) == ways
+    assert re.findall(r": (batchedit .*)$", completed.stdout, re.MULTILINE) == ways
     assert listed(tmp_path) == {}
 
 

@@ -30,9 +30,9 @@ def test_a_sheet_that_is_saved_while_it_is_taken_in_is_refused(tmp_path: Path, m
     with serve(SandboxConfig(latency="0", plain_files=20_000)) as sandbox:
         with monkeypatch.context() as patch:
             patch.setattr(RunFolder, "stage_snapshot", saved)
-            told = inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment(), code=65)
-        assert "was saved while it was taken in" in told.stderr
-        assert "results" not in told.stdout
+            completed = inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment(), code=65)
+        assert "was saved while it was taken in" in completed.stderr
+        assert "results" not in completed.stdout
         assert sandbox.ledger()["submits_seen"] == 0
         assert not list((tmp_path / "outputs" / "m").glob("staged.*"))
         inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment())
@@ -77,7 +77,7 @@ def test_a_run_without_its_own_copy_bought_and_had_no_results_or_those_of_anothe
             manifest(run / "manifest.csv", 7)
         sheet = (tmp_path / "m.csv").read_bytes()
         manifest(tmp_path / "m.csv", 9)
-        words = [
+        arguments = [
             command,
             "outputs/m",
             "--max-cost",
@@ -85,13 +85,13 @@ def test_a_run_without_its_own_copy_bought_and_had_no_results_or_those_of_anothe
             "--yes",
             *(["--buy-again", "all"] if command == "doubt" else []),
         ]
-        told = inside(*words, cwd=tmp_path, env=environment(), code=65 if becomes == "another" else 66).stderr
-        assert "the run's own copy of its sheet" in told
-        assert "nothing was bought" in told
+        stderr = inside(*arguments, cwd=tmp_path, env=environment(), code=65 if becomes == "another" else 66).stderr
+        assert "the run's own copy of its sheet" in stderr
+        assert "nothing was bought" in stderr
         assert sandbox.ledger()["accepted"] == bought
         (tmp_path / "m.csv").write_bytes(sheet)
-        told = inside(*words, cwd=tmp_path, env=environment(), code=None).stderr
-        assert "it was taken in anew from" in told
+        stderr = inside(*arguments, cwd=tmp_path, env=environment(), code=None).stderr
+        assert "it was taken in anew from" in stderr
         assert sandbox.ledger()["accepted"] > bought
         assert (run / "manifest.csv").read_bytes() == sheet
         assert {str(row["sku"]) for row in rows(run)} == {f"sku-{n}" for n in range(1, 5)}
@@ -112,8 +112,8 @@ def test_a_sheet_that_was_saved_between_its_opening_and_its_digest_was_bought_wi
     with serve(SandboxConfig(latency="0", plain_files=20_000)) as sandbox:
         with monkeypatch.context() as patch:
             patch.setattr(run, "open_source", opened_and_saved)
-            told = inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment(), code=65)
-        assert "was saved while it was taken in" in told.stderr
+            completed = inside("run", "m.csv", *on(sandbox), cwd=tmp_path, env=environment(), code=65)
+        assert "was saved while it was taken in" in completed.stderr
         assert sandbox.ledger()["submits_seen"] == 0
         assert not list((tmp_path / "outputs" / "m").glob("staged.*"))
         manifest(sheet, 3)

@@ -26,8 +26,8 @@ def test_doubts_are_not_bought_again_without_a_yes_a_price_and_the_cap(tmp_path:
     with serve(SandboxConfig(**QUICK, faults=("submit:500_html_after=first:2",))) as sandbox:
         batchedit("run", "m.csv", *on(sandbox, "-j", 1), cwd=tmp_path, code=76)
         again = ("--base-url", sandbox.url, "--on-doubt", "buy-again")
-        told = batchedit("run", "m.csv", *again, cwd=tmp_path, code=64)
-        assert "2 pictures" in told.stderr
+        completed = batchedit("run", "m.csv", *again, cwd=tmp_path, code=64)
+        assert "2 pictures" in completed.stderr
         assert sandbox.ledger()["accepted"] == 3
         capped = batchedit("run", "m.csv", *again, "--yes", "--max-cost", "0.16", cwd=tmp_path, code=75)
         assert "budget" in capped.stdout
@@ -57,8 +57,8 @@ def test_a_404_of_the_cancel_call_is_no_cancellation(tmp_path: Path) -> None:
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(latency="2.5", plain_files=8_000, faults=("cancel:404=1",))) as sandbox:
         batchedit("run", "m.csv", *on(sandbox, "--stuck-after", 1), cwd=tmp_path, code=75)
-        told = batchedit("cancel", "m.csv", cwd=tmp_path)
-        assert told.stdout.startswith("2 too late")
+        completed = batchedit("cancel", "m.csv", cwd=tmp_path)
+        assert completed.stdout.startswith("2 too late")
         batchedit("fetch", "m.csv", "--stuck-after", 30, cwd=tmp_path)
         assert sandbox.ledger()["accepted"] == 2
 
@@ -109,8 +109,8 @@ def test_a_checkpoint_with_two_names_bought_10_of_12_twice(tmp_path: Path) -> No
         batchedit("run", "m.csv", *on(sandbox, "--max-cost", "0.08"), cwd=tmp_path, code=75)
         subprocess.run(["cp", "-al", "outputs/m", "copy"], cwd=tmp_path, check=True)
         for out in ("copy", "outputs/m"):
-            told = batchedit("run", "m.csv", "--out", out, *on(sandbox, "--max-cost", "none"), cwd=tmp_path, code=74)
-            assert "second name" in told.stderr
+            completed = batchedit("run", "m.csv", "--out", out, *on(sandbox, "--max-cost", "none"), cwd=tmp_path, code=74)
+            assert "second name" in completed.stderr
             assert sandbox.ledger()["accepted"] == 2
         assert "2 done" in batchedit("status", "copy", cwd=tmp_path, code=None).stdout, "reading it harms nobody"
         shutil.rmtree(tmp_path / "copy")
@@ -127,8 +127,8 @@ def test_prompts_and_prices_could_be_read_by_everybody_on_the_machine(
     manifest(tmp_path / "m.csv", 2)
     with serve(SandboxConfig(**QUICK, faults=("job:moderated=at:2",))) as sandbox:
         command = [sys.executable, "-m", "batchedit", "run", "m.csv", *map(str, on(sandbox))]
-        done = subprocess.run(command, cwd=tmp_path, env=environment(), umask=umask, capture_output=True, check=False)
-        assert done.returncode == 1, done.stderr
+        completed = subprocess.run(command, cwd=tmp_path, env=environment(), umask=umask, capture_output=True, check=False)
+        assert completed.returncode == 1, completed.stderr
     run = tmp_path / "outputs" / "m"
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in run.iterdir() if path.suffix != ".lock"}
     private = {

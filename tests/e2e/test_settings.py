@@ -127,8 +127,8 @@ def test_where_each_value_comes_from(tmp_path: Path) -> None:
         "max-cost": "8.00",
         "sandbox": True,
     }
-    told = batchedit("run", "m.csv", "--config", "outputs/m/settings.toml", cwd=tmp_path)
-    assert "nothing is left to buy: 6 done" in told.stderr
+    completed = batchedit("run", "m.csv", "--config", "outputs/m/settings.toml", cwd=tmp_path)
+    assert "nothing is left to buy: 6 done" in completed.stderr
 
 
 def test_config_of_nothing(tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ def test_an_export_that_is_signed_anew_is_not_bought_again(tmp_path: Path) -> No
         export(tmp_path / "s.csv", 20260101)
         batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path)
         export(tmp_path / "s.csv", 20260102)
-        told = batchedit("plan", "s.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
-        assert "pictures        3 done" in told
-        assert "edited" not in told
+        stdout = batchedit("plan", "s.csv", "--base-url", sandbox.url, cwd=tmp_path).stdout
+        assert "pictures        3 done" in stdout
+        assert "edited" not in stdout
         batchedit("run", "s.csv", *on(sandbox), cwd=tmp_path)
         assert sandbox.ledger()["accepted"] == 3
         assert str(rows(tmp_path / "outputs/s")[0]["image"]).endswith("202601020")
@@ -68,10 +68,10 @@ def bought_before(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("day", [20260101, 20260102])
 def test_what_the_first_edition_bought_is_not_bought_again(tmp_path: Path, bought_before: Path, day: int) -> None:
     export(tmp_path / "s.csv", day)
-    told = batchedit("plan", "s.csv", "--sandbox", cwd=tmp_path).stdout
-    assert "pictures        3 done" in told
-    told = batchedit("run", "s.csv", "--sandbox", cwd=tmp_path).stderr
-    assert "nothing is left to buy: 3 done" in told
+    output = batchedit("plan", "s.csv", "--sandbox", cwd=tmp_path).stdout
+    assert "pictures        3 done" in output
+    output = batchedit("run", "s.csv", "--sandbox", cwd=tmp_path).stderr
+    assert "nothing is left to buy: 3 done" in output
     assert "pictures        3 done" in batchedit("plan", "s.csv", "--sandbox", cwd=tmp_path).stdout
     assert (
         "everything adds up" not in batchedit("audit", "s.csv", cwd=tmp_path, code=1).stdout

@@ -54,14 +54,14 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
         (photos / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (30, 20), "red").save(photos / name)
     (photos / "notes.txt").write_text("no picture")
-    told = init(tmp_path, "photos")
+    completed = init(tmp_path, "photos")
     assert made(tmp_path / "photos-manifest.csv") == [
         ["sku", "image", "prompt"],
         ["ocean-blue_shirt", "photos/ocean-blue_shirt.png", "make an ad for ocean blue shirt"],
         ["evil", "photos/sub/=evil.png", "make an ad for =evil"],
         ["mug 7", "photos/sub/mug 7.jpg", "make an ad for mug 7"],
     ]
-    command = next(line for line in told.stdout.splitlines() if "--sandbox" in line).split("bought: ")[1]
+    command = next(line for line in completed.stdout.splitlines() if "--sandbox" in line).split("bought: ")[1]
     assert command == "batchedit run photos-manifest.csv --sandbox"
     with serve(SandboxConfig(latency="0.05", plain_files=2_000)) as sandbox:
         batchedit("run", "photos-manifest.csv", *on(sandbox), cwd=tmp_path)
@@ -75,8 +75,8 @@ def test_the_printed_command_for_a_folder_elsewhere_names_it(tmp_path: Path) -> 
     here.mkdir()
     for name in ("a.png", "sub/b.png"):
         Image.new("RGB", (30, 20), "red").save(elsewhere / name)
-    told = init(here, "../my photos")
-    for line in told.stdout.splitlines():
+    completed = init(here, "../my photos")
+    for line in completed.stdout.splitlines():
         if "batchedit " in line:
             command = shlex.split(line[line.index("batchedit ") :])[1:]
             assert command.count("--image-root") == 1
@@ -112,15 +112,15 @@ def test_a_shopify_export(tmp_path: Path, name: str) -> None:
     text = SHOPIFY
     if name == "shop_tsv":
         text = "".join("\t".join(line) + "\n" for line in csv.reader(SHOPIFY.splitlines()))
-    told = init(tmp_path, name.replace("_", "."), **{name: text})
+    completed = init(tmp_path, name.replace("_", "."), **{name: text})
     assert made(tmp_path / "shop-manifest.csv") == [
         ["sku", "image", "prompt", "Title", "Vendor"],
         ["blue-shirt", f"{LINK}/1.jpg", "make an ad for Blue shirt: So soft. Warm & blue.", "Blue shirt", "Acme"],
         ["hat", f"{LINK}/3.jpg", "make an ad for Käsehut", "Käsehut", "Acme"],
     ]
     assert (tmp_path / "shop-manifest.csv").read_bytes().startswith(b"\xef\xbb\xbf"), "Käse, for Excel"
-    assert "1 further picture of the same products left out" in told.stdout
-    assert "1 product without a picture left out" in told.stdout
+    assert "1 further picture of the same products left out" in completed.stdout
+    assert "1 product without a picture left out" in completed.stdout
 
 
 @pytest.mark.parametrize(("feed", "skus"), [(GOOGLE, ["A-1", "A-2"]), (ATOM, ["1"])])
@@ -204,10 +204,10 @@ def test_several_sources_stream(tmp_path: Path) -> None:
 
 
 def test_an_empty_sheet_explained(tmp_path: Path) -> None:
-    told = batchedit("template", cwd=tmp_path).stdout
+    stdout = batchedit("template", cwd=tmp_path).stdout
     for column in ("sku", "image", "prompt", "size"):
-        assert f"  {column}" in told
-    assert "One of 3:2, 1:1, 2:3; empty means 1:1." in told
+        assert f"  {column}" in stdout
+    assert "One of 3:2, 1:1, 2:3; empty means 1:1." in stdout
     book = openpyxl.load_workbook(tmp_path / "manifest.xlsx")
     sheet = book["manifest"]
     assert [cell.value for cell in sheet[1]] == ["sku", "image", "prompt", "size"]

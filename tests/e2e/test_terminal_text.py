@@ -118,20 +118,20 @@ def test_print_stays_as_it_is() -> None:
 def test_a_planted_sheet_is_planned_and_asked_about(tmp_path: Path) -> None:
     """A prompt's ``\x1b[2J`` wiped the plan off the screen right above the question."""
     name = sheet(tmp_path)
-    shown, code = at("plan", name, "--sandbox", cwd=tmp_path)
-    check(shown)
-    assert (code, r"\x1b[2J" in shown, r"\u202e" in shown) == (0, True, True), shown
+    screen, code = at("plan", name, "--sandbox", cwd=tmp_path)
+    check(screen)
+    assert (code, r"\x1b[2J" in screen, r"\u202e" in screen) == (0, True, True), screen
     with serve(SandboxConfig(latency="0.1", plain_files=4_000)) as sandbox:
         arguments = ["run", name, "--base-url", sandbox.url, "--out", "out", "--verbose"]
-        shown, code = at_a_terminal(arguments, tmp_path, ("Buy 2 pictures for about $0.08?", "y\n"))
-        check(shown)
-        assert (code, sandbox.ledger()["accepted"]) == (0, 2), shown
-        assert "2/2 done" in shown  # the bar is still drawn
-        assert "\r" in shown.replace("\r\n", "\n"), shown  # and goes back to the start of its line
+        screen, code = at_a_terminal(arguments, tmp_path, ("Buy 2 pictures for about $0.08?", "y\n"))
+        check(screen)
+        assert (code, sandbox.ledger()["accepted"]) == (0, 2), screen
+        assert "2/2 done" in screen  # the bar is still drawn
+        assert "\r" in screen.replace("\r\n", "\n"), screen  # and goes back to the start of its line
     for command in ("status", "audit", "results", "config"):
-        shown, code = at(command, "out", cwd=tmp_path)
-        check(shown)
-        assert code == 0, shown
+        screen, code = at(command, "out", cwd=tmp_path)
+        check(screen)
+        assert code == 0, screen
 
 
 def test_invalid_rows_of_a_planted_sheet_are_listed(tmp_path: Path) -> None:
@@ -140,9 +140,9 @@ def test_invalid_rows_of_a_planted_sheet_are_listed(tmp_path: Path) -> None:
         (f"http://{NASTY}/a.png", "prompt "),
         (NASTY, f"prompt{NASTY}"),
     ):
-        shown, code = at("plan", sheet(tmp_path, image, header=header), "--sandbox", cwd=tmp_path)
-        check(shown)
-        assert code == 65, shown
+        screen, code = at("plan", sheet(tmp_path, image, header=header), "--sandbox", cwd=tmp_path)
+        check(screen)
+        assert code == 65, screen
 
 
 @pytest.mark.parametrize(
@@ -160,29 +160,29 @@ def test_what_the_service_says_is_text(
     name = sheet(tmp_path)
     with service(status, payload) as url:
         run = ("run", name, "--yes", "--base-url", url, "--out", "out", "--stuck-after", "1", "--verbose")
-        shown, left = at(*run, cwd=tmp_path)
-        check(shown)
-        assert code in (None, left), shown
-        assert "owned" in shown, shown
+        screen, left = at(*run, cwd=tmp_path)
+        check(screen)
+        assert code in (None, left), screen
+        assert "owned" in screen, screen
         for command in ("status", "doubt", "audit"):
-            shown, _ = at(command, "out", cwd=tmp_path)
-            check(shown)
+            screen, _ = at(command, "out", cwd=tmp_path)
+            check(screen)
 
 
 def test_log_json_is_still_json(tmp_path: Path) -> None:
     """An id goes into the log with the very letters that it has, and none of them steers the terminal."""
     told = f"r/1{NASTY}"
     with service(200, {"request_id": told}) as url:
-        done = subprocess.run(
+        completed = subprocess.run(
             [*COMMAND, "run", sheet(tmp_path), "--yes", "--base-url", url, "--log-json", "--stuck-after", "1"],
             cwd=tmp_path,
             env=environment(),
             capture_output=True,
             check=False,
         )
-    check(done.stderr.decode())
-    lines = [json.loads(line) for line in done.stderr.decode().split("\n") if line.startswith("{")]
-    assert told in {line.get("request_id") for line in lines}, done.stderr
+    check(completed.stderr.decode())
+    lines = [json.loads(line) for line in completed.stderr.decode().split("\n") if line.startswith("{")]
+    assert told in {line.get("request_id") for line in lines}, completed.stderr
     for command in ("status", "audit"):
         check(at(command, "outputs/" + next((tmp_path / "outputs").iterdir()).name, cwd=tmp_path)[0])
 
@@ -192,15 +192,15 @@ def test_an_argument_with_a_sequence_is_refused_as_text(tmp_path: Path, encoding
     """Under an ASCII locale click wrote to the bytes below the stream, and so around what guards it."""
     name = sheet(tmp_path)
     for arguments in (["status", f"no{NASTY}"], ["plan", f"no{NASTY}.csv"], ["plan", "x.csv", f"--no{NASTY}"]):
-        done = subprocess.run(
+        completed = subprocess.run(
             [*COMMAND, *arguments],
             cwd=tmp_path,
             env=environment(PYTHONIOENCODING=encoding),
             capture_output=True,
             check=False,
         )
-        assert done.returncode in {64, 66}, done.stderr
-        assert not raw(done.stderr.decode(encoding)), done.stderr
+        assert completed.returncode in {64, 66}, completed.stderr
+        assert not raw(completed.stderr.decode(encoding)), completed.stderr
     planned = subprocess.run(
         [*COMMAND, "plan", name, "--sandbox"],
         cwd=tmp_path,

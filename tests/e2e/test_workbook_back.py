@@ -45,14 +45,14 @@ def team_sheet(path: Path) -> Path:
 
 def test_a_messy_team_sheet_is_planned_right(tmp_path: Path) -> None:
     team_sheet(tmp_path / "team.xlsx")
-    done = inside("plan", "team.xlsx", "--sandbox", "--visible-only", "--skip-invalid", cwd=tmp_path)
-    assert "to buy          3 pictures" in done.stdout
-    assert "ad for a mug at 19.99 €" in done.stdout
-    assert "sheet 'Spring' is read, not 'Read me'" in done.stdout
-    assert "1 row is hidden in the sheet and left out" in done.stdout
-    told = inside("plan", "team.xlsx", "--sandbox", "--skip-invalid", cwd=tmp_path).stdout
-    assert "1 row is hidden in the sheet (by a filter or by hand) and taken like the others" in told
-    assert "to buy          4 pictures" in told
+    completed = inside("plan", "team.xlsx", "--sandbox", "--visible-only", "--skip-invalid", cwd=tmp_path)
+    assert "to buy          3 pictures" in completed.stdout
+    assert "ad for a mug at 19.99 €" in completed.stdout
+    assert "sheet 'Spring' is read, not 'Read me'" in completed.stdout
+    assert "1 row is hidden in the sheet and left out" in completed.stdout
+    stdout = inside("plan", "team.xlsx", "--sandbox", "--skip-invalid", cwd=tmp_path).stdout
+    assert "1 row is hidden in the sheet (by a filter or by hand) and taken like the others" in stdout
+    assert "to buy          4 pictures" in stdout
 
 
 def bought(tmp_path: Path, *more: str) -> Any:
@@ -106,8 +106,8 @@ def test_a_cell_that_excel_cannot_hold_says_that_it_is_cut() -> None:
 
 def test_a_result_workbook_can_be_read_again(tmp_path: Path) -> None:
     bought(tmp_path)
-    done = inside("plan", "o/results.xlsx", "--sandbox", "--skip-invalid", "--out", "p", "--fresh", cwd=tmp_path)
-    assert "to buy          4 pictures" in done.stdout
+    completed = inside("plan", "o/results.xlsx", "--sandbox", "--skip-invalid", "--out", "p", "--fresh", cwd=tmp_path)
+    assert "to buy          4 pictures" in completed.stdout
 
 
 def test_rows_with_a_cell_that_excel_cannot_hold_are_told_with_their_ids(tmp_path: Path) -> None:
